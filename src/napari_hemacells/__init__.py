@@ -1,0 +1,10 @@
+"""Detect, annotate and classify blood cells, inside napari and without it."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+try:
+    __version__ = version("napari-hemacells")
+except PackageNotFoundError:  # running from a source tree that was never installed
+    __version__ = "0+unknown"
+
+__all__ = ["__version__"]

@@ -1,0 +1,1 @@
+"""The science: no Qt, no napari below this line; usable as a library."""

@@ -1,0 +1,235 @@
+"""What the steps hand to one another: frozen dataclasses with a written array contract.
+
+Everywhere: axes are (row, column); boxes are half-open ``(min_row, min_col, max_row, max_col)`` in
+pixels; a cell's id is its value in the label image, 1 or more; 0 is glass.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Modality: TypeAlias = Literal["colour", "temperature"]
+CellSource: TypeAlias = Literal["detector", "labels", "points", "shapes", "whole"]
+Pixels: TypeAlias = NDArray[np.uint8] | NDArray[np.float32]
+
+CELL_COLUMNS = (
+    "label", "class", "score", "row", "col", "min_row", "min_col", "max_row", "max_col", "area",
+)  # fmt: skip
+BOX_COLUMNS = ["min_row", "min_col", "max_row", "max_col"]
+RBC, WBC, PLATELET = "RBC", "WBC", "Platelets"
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Where an image comes from: what a split must never cut through.
+
+    Every field is optional; ``None`` means unknown, which a report has to say.
+    """
+
+    patient: str | None = None
+    slide: str | None = None
+    laboratory: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class SmearImage:
+    """One picture, converted to what the steps work on.
+
+    Attributes
+    ----------
+    pixels
+        ``(rows, cols, 3)`` uint8 for ``modality="colour"`` (sRGB, 0 to 255), ``(rows, cols)``
+        float32 for ``modality="temperature"`` (°C). May be lazy (anything with ``shape``,
+        ``dtype`` and slicing) where an image does not fit in memory.
+    key
+        Hash of the pixel content: 16 hexadecimal digits, the image's identity everywhere.
+    name
+        What the user knows it by: the file's stem or the layer's name.
+    path
+        The file it was read from; ``None`` for a layer without a file.
+    pixel_size_um
+        Micrometres a pixel, ``None`` where unknown.
+    """
+
+    pixels: Pixels
+    key: str
+    name: str
+    modality: Modality = "colour"
+    path: Path | None = None
+    pixel_size_um: float | None = None
+    groups: Groups = field(default_factory=Groups)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return int(self.pixels.shape[0]), int(self.pixels.shape[1])
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """The cells of one image: a label image and a table with a row a cell.
+
+    A "cell" is whatever one crop is made of: a blood cell, later a breast region or a whole frame.
+
+    Attributes
+    ----------
+    labels
+        ``(rows, cols)`` int32, 0 glass, otherwise the cell's id. Where cells overlap (boxes
+        brought by the user) a pixel belongs to the cell with the nearest centre; the table keeps
+        every cell whole.
+    table
+        Columns ``CELL_COLUMNS``: ``label`` int (ascending, unique), ``class`` str (the detector's
+        rough kind, or ``""``), ``score`` float in 0 to 1, ``row``/``col`` float centroid, the
+        half-open box as int, ``area`` int in pixels. More columns may follow.
+    diameter
+        Typical cell diameter of the image in pixels, as estimated or given.
+    source
+        Where the cells come from.
+    """
+
+    labels: NDArray[np.int32]
+    table: pd.DataFrame
+    diameter: float
+    source: CellSource = "detector"
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @cached_property
+    def ids(self) -> NDArray[np.int64]:
+        """``(n,)`` cell ids, ascending."""
+        return self.table["label"].to_numpy(dtype=np.int64)
+
+    @cached_property
+    def boxes(self) -> NDArray[np.int64]:
+        """``(n, 4)`` half-open boxes."""
+        return self.table[BOX_COLUMNS].to_numpy(dtype=np.int64)
+
+    @cached_property
+    def centres(self) -> NDArray[np.float64]:
+        """``(n, 2)`` centroids, (row, column)."""
+        return self.table[["row", "col"]].to_numpy(dtype=np.float64)
+
+    @cached_property
+    def position(self) -> dict[int, int]:
+        """From a cell's id to its place in the table."""
+        return {int(cell): place for place, cell in enumerate(self.ids)}
+
+
+@dataclass(frozen=True)
+class CropSpec:
+    """How a cell becomes a square picture for the encoder; part of a model's identity.
+
+    Attributes
+    ----------
+    size
+        Side of the crop in pixels after resampling.
+    context
+        Side of the square cut from the image, divided by the longer side of the cell's box.
+    """
+
+    size: int = 128
+    context: float = 1.25
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return {"size": self.size, "context": self.context}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> CropSpec:
+        """From :meth:`to_dict`."""
+        return cls(size=int(values["size"]), context=float(values["context"]))
+
+    def with_context(self, context: float) -> CropSpec:
+        """The same crops with another margin."""
+        return replace(self, context=context)
+
+
+@dataclass(frozen=True)
+class EncoderInfo:
+    """What makes two encoders the same: the name, the weights' hash, the preprocessing."""
+
+    name: str
+    sha256: str
+    dim: int
+    preprocessing: dict[str, Any] = field(default_factory=dict)
+    seen: str = ""  # what the weights were trained on, in words: no figure may hide it
+
+
+@dataclass(frozen=True, eq=False)
+class Embeddings:
+    """One vector a cell.
+
+    Attributes
+    ----------
+    ids
+        ``(n,)`` int64 cell ids.
+    vectors
+        ``(n, dim)`` float32, as the encoder gave them (not standardised).
+    """
+
+    ids: NDArray[np.int64]
+    vectors: NDArray[np.float32]
+    encoder: EncoderInfo
+    spec: CropSpec
+    image_key: str
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """Class probabilities of cells.
+
+    Attributes
+    ----------
+    ids
+        ``(n,)`` int64 cell ids.
+    class_ids
+        The ``k`` classes, in the order of the columns.
+    probabilities
+        ``(n, k)`` float32, rows sum to 1.
+    head
+        Which head gave them, in words for the report.
+    """
+
+    ids: NDArray[np.int64]
+    class_ids: tuple[str, ...]
+    probabilities: NDArray[np.float32]
+    head: str = ""
+
+    @cached_property
+    def winner(self) -> NDArray[np.int64]:
+        """``(n,)`` column of the most probable class."""
+        return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
+
+    @cached_property
+    def confidence(self) -> NDArray[np.float32]:
+        """``(n,)`` probability of the most probable class."""
+        return np.asarray(self.probabilities.max(axis=1), dtype=np.float32)
+
+
+class CellRef(NamedTuple):
+    """A cell of an image: what an annotation hangs on."""
+
+    image_key: str
+    cell: int
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a long step tells while it runs."""
+
+    done: int
+    total: int
+    message: str = ""
