@@ -1,0 +1,77 @@
+"""Every parameter once: default, bounds, title, help.
+
+The forms in the dock and the options of the command line are both built from these models
+(:mod:`napari_hemacells.widgets.forms`, :mod:`napari_hemacells.cli.options`).
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field
+
+DeviceName: TypeAlias = Literal["auto", "cpu", "cuda", "mps"]
+HeadName: TypeAlias = Literal["auto", "prototype", "linear"]
+QueueOrder: TypeAlias = Literal["uncertain", "sure", "class", "slide"]
+
+
+class Params(BaseModel):
+    """A frozen set of parameters of one step; an invalid value is refused with its name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DetectParams(Params):
+    """Parameters of the detector for stained smears."""
+
+    cell_diameter: float | None = Field(
+        default=None,
+        gt=2,
+        le=2000,
+        title="Cell diameter (px)",
+        description="Typical diameter of a red cell in pixels. Empty: estimated from the image.",
+    )
+    cell_diameter_um: float | None = Field(
+        default=None,
+        gt=0.5,
+        le=200,
+        title="Cell diameter (µm)",
+        description="The same in micrometres (a red cell has about 7.5); needs the pixel size.",
+    )
+    pixel_size_um: float | None = Field(
+        default=None,
+        gt=0.001,
+        le=100,
+        title="Pixel size (µm)",
+        description="Micrometres a pixel. Empty: taken from the image where it says so.",
+    )
+    sensitivity: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        title="Sensitivity",
+        description="Higher finds paler and smaller cells, lower only clear ones.",
+    )
+
+
+class EncodeParams(Params):
+    """Parameters of crops and encoder."""
+
+    device: DeviceName = Field(
+        default="auto",
+        title="Device",
+        description="Where the network runs. auto: a GPU if there is one, otherwise the CPU.",
+    )
+    batch_size: int = Field(
+        default=32, ge=1, le=1024, title="Batch size", description="Crops a network call."
+    )
+
+
+class ClassifyParams(Params):
+    """Parameters of the few-shot classifier."""
+
+    head: HeadName = Field(
+        default="auto",
+        title="Head",
+        description="auto: prototypes up to two clicks a class, then a linear classifier.",
+    )
