@@ -1,0 +1,152 @@
+"""Image + cells → square colour crops, framed alike wherever the cells come from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+from napari_hemacells.core.errors import CellsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_hemacells.core.types import Cells, CropSpec, SmearImage
+
+CONTEXT_BOUNDS = (1.0, 4.0)
+
+
+def extract(
+    image: SmearImage, cells: Cells, spec: CropSpec, ids: Sequence[int] | None = None
+) -> NDArray[np.uint8]:
+    """``(n, size, size, 3)`` uint8 crops, one a cell, in the order of `ids`.
+
+    Each is the square around the centre of the cell's box whose side is ``spec.context`` times
+    the longer side of the box, resampled with an antialiased bilinear filter. What lies beyond
+    the image's border is the image mirrored at it.
+
+    Parameters
+    ----------
+    image
+        A colour image; only the regions around the cells are read from it.
+    cells
+        Where the cells are.
+    spec
+        Size and margin of the crops.
+    ids
+        The cells wanted; ``None`` for all, in the order of the table.
+
+    Raises
+    ------
+    CellsError
+        An id that is not among the cells.
+    """
+    boxes = cells.boxes if ids is None else cells.boxes[places(cells, ids)]
+    pixels = cast("NDArray[np.uint8]", image.pixels)  # a temperature image has no crops yet
+    crops = np.empty((len(boxes), spec.size, spec.size, 3), dtype=np.uint8)
+    for crop, box in zip(crops, boxes, strict=True):
+        min_row, min_col, max_row, max_col = (float(edge) for edge in box)
+        side = spec.context * max(max_row - min_row, max_col - min_col, 1.0)
+        centre = (min_row + max_row) / 2, (min_col + max_col) / 2
+        crop[...] = _square(pixels, centre, side, spec.size)
+    return crops
+
+
+def from_picture(
+    pixels: NDArray[np.uint8], spec: CropSpec, *, framing: float = 1.0
+) -> NDArray[np.uint8]:
+    """``(size, size, 3)`` crop of a picture that shows one cell in its centre.
+
+    Parameters
+    ----------
+    pixels
+        ``(rows, cols, 3)`` uint8.
+    spec
+        Size of the crop; its context is met through `framing`.
+    framing
+        Side of the square that is taken, divided by the picture's longer side: 1 takes the whole
+        picture (and mirrors what a picture that is not square lacks). To frame a picture as a
+        detector would, give ``spec.context / estimate_context(pictures)``.
+    """
+    rows, cols = pixels.shape[:2]
+    return _square(pixels, (rows / 2, cols / 2), framing * max(rows, cols), spec.size)
+
+
+def estimate_context(pictures: Iterable[NDArray[np.uint8]]) -> float:
+    """Picture side divided by the extent of the cell in its centre, median over the pictures.
+
+    The cell is the stained object nearest the centre: Otsu's threshold on the distance from the
+    colour of glass, opened so that neighbours that touch it fall off. 1.0 means that the pictures
+    are cut tightly.
+    """
+    ratios = [max(picture.shape[:2]) / _central_extent(picture) for picture in pictures]
+    low, high = CONTEXT_BOUNDS
+    return float(np.clip(np.median(ratios), low, high)) if ratios else low
+
+
+def places(cells: Cells, ids: Sequence[int]) -> NDArray[np.intp]:
+    """``(n,)`` places in the table of the cells with these ids.
+
+    Raises
+    ------
+    CellsError
+        An id that is not among the cells.
+    """
+    try:
+        return np.array([cells.position[int(cell)] for cell in ids], dtype=np.intp)
+    except KeyError as error:
+        raise CellsError(f"There is no cell {error.args[0]} in this image.") from error
+
+
+def _square(
+    pixels: NDArray[np.uint8], centre: tuple[float, float], side: float, size: int
+) -> NDArray[np.uint8]:
+    """Return the square with that centre and side, resampled to ``(size, size, 3)``."""
+    from PIL import Image  # noqa: PLC0415
+
+    top, left = centre[0] - side / 2, centre[1] - side / 2
+    rows = int(np.floor(top)), int(np.ceil(top + side))
+    cols = int(np.floor(left)), int(np.ceil(left + side))
+    region = Image.fromarray(_region(pixels, rows, cols))
+    box = (left - cols[0], top - rows[0], left - cols[0] + side, top - rows[0] + side)
+    box = (box[0], box[1], min(box[2], region.width), min(box[3], region.height))
+    return np.asarray(region.resize((size, size), Image.Resampling.BILINEAR, box=box))
+
+
+def _region(
+    pixels: NDArray[np.uint8], rows: tuple[int, int], cols: tuple[int, int]
+) -> NDArray[np.uint8]:
+    """Return the pixels between two rows and two columns, mirrored at the image's border."""
+    spans, padding = [], []
+    for (start, stop), length in zip((rows, cols), pixels.shape[:2], strict=True):
+        first = min(max(start, 0), length - 1)
+        last = max(min(stop, length), first + 1)
+        spans.append(slice(first, last))
+        padding.append((max(first - start, 0), max(stop - last, 0)))
+    inside = np.ascontiguousarray(pixels[spans[0], spans[1]])
+    if not any(before or after for before, after in padding):
+        return inside
+    return np.pad(inside, [*padding, (0, 0)], mode="symmetric")
+
+
+def _central_extent(picture: NDArray[np.uint8]) -> float:
+    """Longer side of the box of the stained object nearest the centre, in pixels."""
+    from scipy import ndimage  # noqa: PLC0415
+    from skimage.filters import threshold_otsu  # noqa: PLC0415
+
+    glass = np.percentile(picture.reshape(-1, 3), 95, axis=0)
+    stain = np.linalg.norm(picture.astype(np.float32) - glass, axis=-1)
+    if np.ptp(stain) == 0:
+        return float(max(picture.shape[:2]))
+    stained = stain > threshold_otsu(stain)
+    opened = ndimage.binary_opening(stained, iterations=max(1, min(stained.shape) // 20))
+    objects, count = ndimage.label(opened if opened.any() else stained)
+    if count == 0:
+        return float(max(picture.shape[:2]))
+    centre = (np.array(stained.shape) - 1) / 2
+    inside = np.argwhere(objects > 0)
+    nearest = inside[np.square(inside - centre).sum(axis=1).argmin()]
+    found = ndimage.find_objects(objects)[objects[tuple(nearest)] - 1]
+    return float(max(span.stop - span.start for span in found))
