@@ -1,0 +1,175 @@
+"""Core objects ↔ what a napari layer holds: plain arrays, tables, colours and metadata.
+
+No napari here: the one class that touches the viewer (:mod:`napari_hemacells.widgets.bridge`)
+hands these to it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_hemacells.core.annotate import Palette
+    from napari_hemacells.core.types import Cells, Prediction
+
+METADATA_KEY = "napari-hemacells"
+"""Everything of ours that a layer carries is under this one metadata key."""
+
+Role: TypeAlias = Literal["image", "cells"]
+DisplayMode: TypeAlias = Literal["image", "class", "confidence"]
+DISPLAY_MODES: tuple[DisplayMode, ...] = ("image", "class", "confidence")
+
+Rgba: TypeAlias = "NDArray[np.float32]"
+
+_CLEAR = np.zeros(4, dtype=np.float32)
+_UNCLASSIFIED = np.array([1.0, 1.0, 1.0, 0.28], dtype=np.float32)
+_ANNOTATED_ALPHA, _PREDICTED_ALPHA = 0.95, 0.5
+_CONFIDENCE_STEPS = 64
+
+
+def role_metadata(role: Role, image_key: str) -> dict[str, Any]:
+    """Metadata by which our layers are found again, whatever the user calls them."""
+    return {METADATA_KEY: {"role": role, "image_key": image_key}}
+
+
+def role_of(metadata: Mapping[str, Any]) -> Role | None:
+    """What a layer is to us; ``None`` for somebody else's layer."""
+    ours = metadata.get(METADATA_KEY)
+    return ours.get("role") if isinstance(ours, dict) else None
+
+
+def shown_classes(
+    cells: Cells, annotated: Mapping[int, str], prediction: Prediction | None
+) -> list[str | None]:
+    """The class id shown for each cell, in table order: the user's word, else the prediction."""
+    shown: list[str | None] = [None] * len(cells)
+    if prediction is not None:
+        for cell, column in zip(prediction.ids.tolist(), prediction.winner.tolist(), strict=True):
+            place = cells.position.get(cell)
+            if place is not None:
+                shown[place] = prediction.class_ids[column]
+    for cell, class_id in annotated.items():
+        place = cells.position.get(cell)
+        if place is not None:
+            shown[place] = class_id
+    return shown
+
+
+def confidences(
+    cells: Cells, annotated: Mapping[int, str], prediction: Prediction | None
+) -> NDArray[np.float32]:
+    """``(n,)`` confidence of each cell in table order; 1 where the user has spoken, NaN unknown."""
+    values = np.full(len(cells), np.nan, dtype=np.float32)
+    if prediction is not None:
+        places = [cells.position.get(cell, -1) for cell in prediction.ids.tolist()]
+        known = np.asarray(places) >= 0
+        values[np.asarray(places)[known]] = prediction.confidence[known]
+    for cell in annotated:
+        place = cells.position.get(cell)
+        if place is not None:
+            values[place] = 1.0
+    return values
+
+
+def features(
+    cells: Cells,
+    annotated: Mapping[int, str],
+    prediction: Prediction | None,
+    palette: Palette,
+) -> pd.DataFrame:
+    """A row a cell for ``layer.features``: napari joins it to the labels by ``index``.
+
+    Columns: ``index`` (the cell's id), ``class`` (as shown), ``confidence`` (0 to 1, NaN where
+    nothing was predicted), ``annotated`` and ``predicted`` (names, ``""`` for none),
+    ``detected_as`` (the detector's rough kind), ``area`` (px).
+    """
+    names = {one.id: one.name for one in palette.classes}
+    predicted = shown_classes(cells, {}, prediction)
+    shown = shown_classes(cells, annotated, prediction)
+    return pd.DataFrame(
+        {
+            "index": cells.ids,
+            "class": [names.get(one or "", "") for one in shown],
+            "confidence": confidences(cells, annotated, prediction),
+            "annotated": [names.get(annotated.get(int(cell), ""), "") for cell in cells.ids],
+            "predicted": [names.get(one or "", "") for one in predicted],
+            "detected_as": cells.table["class"].to_numpy(),
+            "area": cells.table["area"].to_numpy(),
+        }
+    )
+
+
+def colours(
+    cells: Cells,
+    annotated: Mapping[int, str],
+    prediction: Prediction | None,
+    palette: Palette,
+    mode: DisplayMode = "class",
+) -> dict[int | None, Rgba]:
+    """From a label to its colour (RGBA, 0 to 1), for napari's direct label colormap.
+
+    Annotated cells are nearly opaque, predicted ones half: the user's own word stands out.
+    In ``"image"`` mode every cell is clear. ``None`` stands for every label not listed.
+    """
+    table: dict[int | None, Rgba] = {None: _CLEAR, 0: _CLEAR}
+    if mode == "image":
+        return table
+    shown = (
+        _class_colours(cells, annotated, prediction, palette)
+        if mode == "class"
+        else _confidence_colours(confidences(cells, annotated, prediction))
+    )
+    table.update(zip(cells.ids.tolist(), shown, strict=True))
+    return table
+
+
+def _class_colours(
+    cells: Cells,
+    annotated: Mapping[int, str],
+    prediction: Prediction | None,
+    palette: Palette,
+) -> list[Rgba]:
+    solid = {one.id: rgba(one.colour, _ANNOTATED_ALPHA) for one in palette.classes}
+    faint = {one.id: rgba(one.colour, _PREDICTED_ALPHA) for one in palette.classes}
+    return [
+        (solid if int(cell) in annotated else faint).get(class_id or "", _UNCLASSIFIED)
+        for cell, class_id in zip(
+            cells.ids, shown_classes(cells, annotated, prediction), strict=True
+        )
+    ]
+
+
+def _confidence_colours(values: Sequence[float] | NDArray[np.float32]) -> list[Rgba]:
+    """Dark for a guess, bright for a certainty; a few steps so that equal colours are shared."""
+    from matplotlib import colormaps  # noqa: PLC0415 - matplotlib is slow to import at start-up
+
+    steps = colormaps["viridis"](np.linspace(0, 1, _CONFIDENCE_STEPS)).astype(np.float32)
+    steps[:, 3] = 0.75
+    places = np.nan_to_num(np.asarray(values) * (_CONFIDENCE_STEPS - 1), nan=-1).round()
+    return [steps[place] if place >= 0 else _UNCLASSIFIED for place in places.astype(int).tolist()]
+
+
+def rgba(colour: str, alpha: float = 1.0) -> Rgba:
+    """``"#rrggbb"`` as four floats from 0 to 1."""
+    channels = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+    return np.array([*channels, alpha], dtype=np.float32)
+
+
+def describe(features_row: pd.Series | None) -> str:
+    """One line for the status bar: ``cell 12: Lymphocyte 87 %``."""
+    if features_row is None:
+        return ""
+    cell = int(features_row["index"])
+    name = features_row["class"]
+    if not name:
+        return f"cell {cell}: not classified yet"
+    if features_row["annotated"]:
+        return f"cell {cell}: {name} (yours)"
+    return f"cell {cell}: {name} {float(features_row['confidence']):.0%}"

@@ -1,0 +1,10 @@
+"""Evented state of one working session: no Qt, no viewer.
+
+User input calls a method of :class:`Session`; the session changes its state and emits; views
+update from that and never write back.
+"""
+
+from napari_hemacells.session.live import ClassifyAnswer, ClassifyRequest, answer
+from napari_hemacells.session.session import Session, SessionEvents
+
+__all__ = ["ClassifyAnswer", "ClassifyRequest", "Session", "SessionEvents", "answer"]
