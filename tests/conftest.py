@@ -24,3 +24,14 @@ def shared_data() -> Path:
     if folder is None:
         pytest.skip("no real data here: set HEMACELLS_DATA or put it at ../shared/data")
     return folder
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
+    """Turn a skipped real-data test into a failure where the real data is there."""
+    report = yield
+    skipped = report.skipped and not hasattr(report, "wasxfail")
+    if skipped and item.get_closest_marker("realdata") and _find_shared_data():
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid}: skipped although the real data is there"
+    return report

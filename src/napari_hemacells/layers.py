@@ -65,7 +65,7 @@ def shown_classes(
 def confidences(
     cells: Cells, annotated: Mapping[int, str], prediction: Prediction | None
 ) -> NDArray[np.float32]:
-    """``(n,)`` confidence of each cell in table order; 1 where the user has spoken, NaN unknown."""
+    """``(n,)`` confidence of each cell in table order; 1 where the user spoke, NaN unknown."""
     values = np.full(len(cells), np.nan, dtype=np.float32)
     if prediction is not None:
         places = [cells.position.get(cell, -1) for cell in prediction.ids.tolist()]
@@ -148,7 +148,7 @@ def _class_colours(
 
 def _confidence_colours(values: Sequence[float] | NDArray[np.float32]) -> list[Rgba]:
     """Dark for a guess, bright for a certainty; a few steps so that equal colours are shared."""
-    from matplotlib import colormaps  # noqa: PLC0415 - matplotlib is slow to import at start-up
+    from matplotlib import colormaps
 
     steps = colormaps["viridis"](np.linspace(0, 1, _CONFIDENCE_STEPS)).astype(np.float32)
     steps[:, 3] = 0.75

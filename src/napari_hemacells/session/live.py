@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,7 +30,7 @@ class ClassifyRequest:
     support: Support | None
     class_ids: tuple[str, ...]
     head: Head | None = None
-    params: ClassifyParams = ClassifyParams()
+    params: ClassifyParams = field(default_factory=ClassifyParams)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,7 @@ class ClassifyAnswer:
 
 def answer(request: ClassifyRequest) -> ClassifyAnswer:
     """The answer to a request; touches no shared state, so it may run in any thread."""
-    from napari_hemacells.core import classify  # noqa: PLC0415 - scikit-learn loads on first use
+    from napari_hemacells.core import classify loads on first use
 
     head = request.head
     if request.support is not None:
@@ -73,7 +73,7 @@ def gather_support(
     known
         The support set of a loaded model, so that clicking goes on where the model stopped.
     """
-    from napari_hemacells.core.classify import Support  # noqa: PLC0415 - as above
+    from napari_hemacells.core.classify import Support
 
     vectors: list[np.ndarray] = [] if known is None else [known.vectors]
     classes: list[str] = [] if known is None else list(known.labels)

@@ -75,7 +75,7 @@ class Session:
         self._other_embeddings = {}
         self.events.project.emit()
         self.events.palette.emit()
-        self.active_class = self.palette.classes[0].id if self.palette.classes else None
+        self.active_class = self.palette.ids[0] if self.palette.ids else None
 
     def show_image(self, image: SmearImage) -> None:
         """Show an image of the open project, adding it where it is new, with its saved cells."""
@@ -101,7 +101,7 @@ class Session:
         """Take these cells for the image; annotated cells of before survive with their ids."""
         project, image = self._need_project(), self._need_image()
         if self.cells is not None and self.annotated:
-            from napari_hemacells.core.detect import keep_annotated  # noqa: PLC0415 - scikit-image
+            from napari_hemacells.core.detect import keep_annotated
 
             cells = keep_annotated(self.cells, sorted(self.annotated), cells)
         project.save_cells(image.key, cells)
@@ -140,8 +140,8 @@ class Session:
 
     @active_class.setter
     def active_class(self, class_id: str | None) -> None:
-        if class_id is not None and class_id not in self.palette.by_id:
-            raise AnnotationError("This class does not exist any more; choose another one.")
+        if class_id is not None:
+            self.palette.by_id(class_id)
         if class_id != self._active:
             self._active = class_id
             self.events.active_class.emit(class_id)
@@ -156,7 +156,7 @@ class Session:
             row, col = table.centres[table.position[cell]]
             places.append((CellRef(image.key, int(cell)), float(row), float(col)))
         if places:
-            self._do(annotate.SetLabels.of(places, class_id, self.annotator))
+            self._do(annotate.SetLabels(tuple(places), class_id, self.annotator))
 
     def add_class(self, name: str, colour: str | None = None) -> str:
         """The id of a new class with the next free colour and key; it becomes the active one."""
@@ -226,9 +226,7 @@ class Session:
         """What to compute now; ``None`` while there is nothing to classify with."""
         if self.embeddings is None or self.project is None:
             return None
-        labels = {
-            ref: one.class_id for ref, one in self.project.history.state.labels.items()
-        }
+        labels = {ref: one.class_id for ref, one in self.project.history.state.labels.items()}
         images = {**self._other_embeddings, self.embeddings.image_key: self.embeddings}
         clicked = gather_support(labels, images, None)
         if clicked is None and self.bundle is None:
@@ -276,7 +274,7 @@ class Session:
         """Cell ids of this image in the order asked for."""
         if self.cells is None:
             return []
-        from napari_hemacells.core.classify import review_queue  # noqa: PLC0415 - scikit-learn
+        from napari_hemacells.core.classify import review_queue
 
         return review_queue(
             self.cells.ids,

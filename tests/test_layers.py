@@ -1,0 +1,96 @@
+"""Core objects to layer data: colours and features follow the user's word first."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from napari_hemacells import layers
+from napari_hemacells.core.annotate import default_palette
+from napari_hemacells.core.types import CELL_COLUMNS, Cells, Prediction
+
+PALETTE = default_palette()
+RBC_ID, WBC_ID, PLATELET_ID = PALETTE.ids
+
+
+@pytest.fixture
+def cells() -> Cells:
+    labels = np.zeros((10, 30), np.int32)
+    rows = []
+    for place, label in enumerate((2, 5, 9)):
+        labels[2:6, 10 * place : 10 * place + 4] = label
+        rows.append(
+            (label, "RBC", 0.9, 3.5, 10 * place + 1.5, 2, 10 * place, 6, 10 * place + 4, 16)
+        )
+    return Cells(labels, pd.DataFrame(rows, columns=list(CELL_COLUMNS)), diameter=4.0)
+
+
+@pytest.fixture
+def prediction() -> Prediction:
+    table = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6], [0.4, 0.5, 0.1]], np.float32)
+    return Prediction(np.array([2, 5, 9]), PALETTE.ids, table)
+
+
+def test_the_users_word_stands_above_the_prediction(cells, prediction):
+    shown = layers.shown_classes(cells, {5: RBC_ID}, prediction)
+    assert shown == [RBC_ID, RBC_ID, WBC_ID]
+    assert layers.confidences(cells, {5: RBC_ID}, prediction).tolist() == pytest.approx(
+        [0.7, 1.0, 0.5]
+    )
+
+
+def test_features_have_a_row_a_cell_joined_by_index(cells, prediction):
+    table = layers.features(cells, {5: RBC_ID}, prediction, PALETTE)
+    assert table["index"].tolist() == [2, 5, 9]
+    assert table["class"].tolist() == ["RBC", "RBC", "WBC"]
+    assert table["annotated"].tolist() == ["", "RBC", ""]
+    assert table["predicted"].tolist() == ["RBC", "Platelets", "WBC"]
+
+
+def test_a_prediction_of_cells_that_are_gone_is_left_out(cells, prediction):
+    stale = Prediction(np.array([2, 77, 9]), prediction.class_ids, prediction.probabilities)
+    assert layers.shown_classes(cells, {77: RBC_ID}, stale) == [RBC_ID, None, WBC_ID]
+    assert np.isnan(layers.confidences(cells, {}, stale)[1])
+
+
+def test_an_annotated_cell_is_more_opaque_than_a_predicted_one(cells, prediction):
+    table = layers.colours(cells, {2: RBC_ID}, prediction, PALETTE)
+    assert table[2][3] > table[9][3] > 0
+    np.testing.assert_allclose(table[2][:3], layers.rgba(PALETTE.by_id(RBC_ID).colour)[:3])
+    assert table[None][3] == table[0][3] == 0
+
+
+def test_image_mode_is_clear_and_confidence_mode_follows_confidence(cells, prediction):
+    assert all(
+        colour[3] == 0
+        for colour in layers.colours(cells, {}, prediction, PALETTE, "image").values()
+    )
+    table = layers.colours(cells, {}, prediction, PALETTE, "confidence")
+    brightness = {cell: table[cell][:3].sum() for cell in (2, 5, 9)}
+    assert brightness[2] > brightness[5] > brightness[9]
+
+
+def test_nothing_predicted_is_still_shown(cells):
+    table = layers.colours(cells, {}, None, PALETTE)
+    assert table[2][3] > 0
+    assert layers.features(cells, {}, None, PALETTE)["class"].tolist() == ["", "", ""]
+
+
+@pytest.mark.parametrize(
+    ("annotated", "predicted", "line"),
+    [
+        ({}, True, "cell 2: RBC 70 %"),
+        ({2: WBC_ID}, True, "cell 2: WBC (yours)"),
+        ({}, False, "cell 2: not classified yet"),
+    ],
+)
+def test_the_status_line_says_class_and_confidence(cells, prediction, annotated, predicted, line):
+    table = layers.features(cells, annotated, prediction if predicted else None, PALETTE)
+    assert layers.describe(table.iloc[0]).replace("\u202f", " ").replace("70%", "70 %") == line
+
+
+def test_our_layers_are_known_by_metadata():
+    assert layers.role_of(layers.role_metadata("cells", "ab")) == "cells"
+    assert layers.role_of({}) is None
+    assert layers.role_of({layers.METADATA_KEY: "somebody else's"}) is None
