@@ -44,7 +44,7 @@ class ClassifyAnswer:
 
 def answer(request: ClassifyRequest) -> ClassifyAnswer:
     """The answer to a request; touches no shared state, so it may run in any thread."""
-    from napari_hemacells.core import classify loads on first use
+    from napari_hemacells.core import classify
 
     head = request.head
     if request.support is not None:
