@@ -1,0 +1,292 @@
+"""What can be done to annotations: frozen actions, each with an inverse and a journal record.
+
+An action is checked against the state before anything is written or changed, so a refused action
+leaves no trace. ``action.inverse(state)`` is asked *before* the action is applied.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from napari_hemacells.core.annotate.palette import (  # noqa: TC001 (pydantic reads them)
+    CellClass,
+    Palette,
+)
+from napari_hemacells.core.annotate.state import Annotation, now
+from napari_hemacells.core.errors import AnnotationError
+from napari_hemacells.core.types import CellRef
+
+if TYPE_CHECKING:
+    from napari_hemacells.core.annotate.state import AnnotationState
+
+Target: TypeAlias = tuple[CellRef, float, float]  # a cell and its centroid, (row, column)
+Word: TypeAlias = tuple[CellRef, str, Annotation | None]  # cell, annotator, what is noted
+
+
+@dataclass(frozen=True)
+class Action(ABC):
+    """Something done to an :class:`AnnotationState`, with an inverse."""
+
+    @abstractmethod
+    def check(self, state: AnnotationState) -> None:
+        """Raise :class:`AnnotationError` where the action cannot be applied to this state."""
+
+    @abstractmethod
+    def apply(self, state: AnnotationState) -> None:
+        """Check, then change the state."""
+
+    @abstractmethod
+    def inverse(self, state: AnnotationState) -> Action:
+        """Return the action that brings this state back after this one was applied to it."""
+
+    def touched(self) -> tuple[CellRef, ...]:
+        """Return the cells whose annotation changes; none where only the palette does."""
+        return ()
+
+
+@dataclass(frozen=True)
+class SetLabels(Action):
+    """Give any number of cells one class, or none (``class_id=None``): one step to undo.
+
+    Attributes
+    ----------
+    cells
+        ``(CellRef, row, col)`` of each cell, centroids in pixels.
+    class_id
+        The class, ``None`` to take the annotations back.
+    annotator
+        Whose word this is.
+    when
+        ISO 8601 in UTC; the present moment if not given.
+    """
+
+    cells: tuple[Target, ...]
+    class_id: str | None
+    annotator: str
+    when: str = field(default_factory=now)
+    kind: Literal["set_labels"] = "set_labels"
+
+    def __post_init__(self) -> None:
+        # NumPy's integers are not JSON; a reference made from a label image holds them.
+        plain = (
+            (CellRef(str(k), int(c)), float(row), float(col)) for (k, c), row, col in self.cells
+        )
+        object.__setattr__(self, "cells", tuple(plain))
+
+    def check(self, state: AnnotationState) -> None:
+        """Refuse an unknown class, no cells, and the glass between them."""
+        if not self.cells:
+            raise AnnotationError("No cell is chosen: click a cell first.")
+        if any(ref.cell < 1 for ref, _, _ in self.cells):
+            raise AnnotationError("There is no cell at this place: click on a cell.")
+        if self.class_id is not None:
+            state.palette.by_id(self.class_id)
+
+    def apply(self, state: AnnotationState) -> None:
+        """Note the class for each cell, centroid and moment included."""
+        self.check(state)
+        for ref, row, col in self.cells:
+            said = None
+            if self.class_id is not None:
+                said = Annotation(self.class_id, row, col, self.annotator, self.when)
+            state.put(ref, self.annotator, said)
+
+    def inverse(self, state: AnnotationState) -> RestoreLabels:
+        """Return what the annotator had said of these cells before."""
+        before = state.by_annotator.get(self.annotator, {})
+        refs = dict.fromkeys(self.touched())
+        return RestoreLabels(tuple((ref, self.annotator, before.get(ref)) for ref in refs))
+
+    def touched(self) -> tuple[CellRef, ...]:
+        """Return the cells named."""
+        return tuple(ref for ref, _, _ in self.cells)
+
+
+@dataclass(frozen=True)
+class RestoreLabels(Action):
+    """Put annotations back as they were, each with its own class, annotator and moment."""
+
+    words: tuple[Word, ...]
+    kind: Literal["restore_labels"] = "restore_labels"
+
+    def check(self, state: AnnotationState) -> None:
+        """Refuse annotations of a class that is gone."""
+        _check_classes(self.words, state.palette)
+
+    def apply(self, state: AnnotationState) -> None:
+        """Note each word, ``None`` included."""
+        self.check(state)
+        for ref, annotator, said in self.words:
+            state.put(ref, annotator, said)
+
+    def inverse(self, state: AnnotationState) -> RestoreLabels:
+        """Return what is noted at present in the same places."""
+        return RestoreLabels(
+            tuple(
+                (ref, annotator, state.by_annotator.get(annotator, {}).get(ref))
+                for ref, annotator, _ in self.words
+            )
+        )
+
+    def touched(self) -> tuple[CellRef, ...]:
+        """Return the cells named."""
+        return tuple(ref for ref, _, _ in self.words)
+
+
+@dataclass(frozen=True)
+class DeleteClass(Action):
+    """Remove a class and with it every annotator's annotations of it."""
+
+    class_id: str
+    kind: Literal["delete_class"] = "delete_class"
+
+    def check(self, state: AnnotationState) -> None:
+        """Refuse an unknown class."""
+        state.palette.by_id(self.class_id)
+
+    def apply(self, state: AnnotationState) -> None:
+        """Take annotations and class away."""
+        self.check(state)
+        for ref, said in state.of_class(self.class_id):
+            state.put(ref, said.annotator, None)
+        state.palette = state.palette.remove(self.class_id)
+
+    def inverse(self, state: AnnotationState) -> RestoreClass:
+        """Return the class at its place in the order, with its annotations."""
+        words = tuple((ref, said.annotator, said) for ref, said in state.of_class(self.class_id))
+        palette = state.palette
+        return RestoreClass(palette.by_id(self.class_id), palette.place(self.class_id), words)
+
+
+@dataclass(frozen=True)
+class RestoreClass(Action):
+    """Bring a deleted class back at its place, with its annotations."""
+
+    cell_class: CellClass
+    place: int
+    words: tuple[Word, ...] = ()
+    kind: Literal["restore_class"] = "restore_class"
+
+    def check(self, state: AnnotationState) -> None:
+        """Refuse a name that another class has taken meanwhile."""
+        _check_classes(self.words, state.palette.insert(self.cell_class, self.place))
+
+    def apply(self, state: AnnotationState) -> None:
+        """Bring back the class, then its annotations."""
+        self.check(state)
+        state.palette = state.palette.insert(self.cell_class, self.place)
+        for ref, annotator, said in self.words:
+            state.put(ref, annotator, said)
+
+    def inverse(self, state: AnnotationState) -> DeleteClass:
+        """Delete it again."""
+        self.check(state)
+        return DeleteClass(self.cell_class.id)
+
+    def touched(self) -> tuple[CellRef, ...]:
+        """Return the cells that had been annotated with it."""
+        return tuple(ref for ref, _, _ in self.words)
+
+
+@dataclass(frozen=True)
+class PaletteAction(Action):
+    """An action that gives another palette and touches no annotation."""
+
+    @abstractmethod
+    def changed(self, palette: Palette) -> Palette:
+        """Return the palette after this action; raises where it cannot be had."""
+
+    def check(self, state: AnnotationState) -> None:
+        """Refuse what the palette refuses."""
+        self.changed(state.palette)
+
+    def apply(self, state: AnnotationState) -> None:
+        """Put the changed palette in place."""
+        self.check(state)
+        state.palette = self.changed(state.palette)
+
+    def inverse(self, state: AnnotationState) -> Action:
+        """Return the palette as it is now: exact even where a key changed hands."""
+        return SetPalette(state.palette)
+
+
+@dataclass(frozen=True)
+class AddClass(PaletteAction):
+    """Add a class (:meth:`Palette.new_class` makes one that fits), at the end by default."""
+
+    cell_class: CellClass
+    place: int | None = None
+    kind: Literal["add_class"] = "add_class"
+
+    def changed(self, palette: Palette) -> Palette:
+        """With the class added."""
+        return palette.insert(self.cell_class, self.place)
+
+
+@dataclass(frozen=True)
+class RenameClass(PaletteAction):
+    """Give a class another name."""
+
+    class_id: str
+    name: str
+    kind: Literal["rename_class"] = "rename_class"
+
+    def changed(self, palette: Palette) -> Palette:
+        """With the new name."""
+        return palette.rename(self.class_id, self.name)
+
+
+@dataclass(frozen=True)
+class RecolourClass(PaletteAction):
+    """Give a class another colour."""
+
+    class_id: str
+    colour: str
+    kind: Literal["recolour_class"] = "recolour_class"
+
+    def changed(self, palette: Palette) -> Palette:
+        """With the new colour."""
+        return palette.recolour(self.class_id, self.colour)
+
+
+@dataclass(frozen=True)
+class SetClassKey(PaletteAction):
+    """Give a class a key, or none; a class that had the key goes without."""
+
+    class_id: str
+    key: int | None
+    kind: Literal["set_class_key"] = "set_class_key"
+
+    def changed(self, palette: Palette) -> Palette:
+        """With the key reassigned."""
+        return palette.set_key(self.class_id, self.key)
+
+
+@dataclass(frozen=True)
+class SetPalette(PaletteAction):
+    """Take a whole palette: a new order, a model's classes, or an earlier state."""
+
+    palette: Palette
+    kind: Literal["set_palette"] = "set_palette"
+
+    def changed(self, palette: Palette) -> Palette:  # noqa: ARG002
+        """Return the palette given."""
+        return self.palette
+
+    def check(self, state: AnnotationState) -> None:
+        """Refuse a palette without a class that has annotations."""
+        for class_id in state.palette.ids:
+            if class_id not in self.palette and state.of_class(class_id):
+                name = state.palette.by_id(class_id).name
+                raise AnnotationError(
+                    f"The class “{name}” has annotations and is not among the new classes: "
+                    "delete it first, or add it to them."
+                )
+
+
+def _check_classes(words: tuple[Word, ...], palette: Palette) -> None:
+    for _, _, said in words:
+        if said is not None:
+            palette.by_id(said.class_id)

@@ -1,0 +1,147 @@
+"""Doing, undoing and redoing, each step on disk before it is seen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari_hemacells.core.annotate.actions import SetPalette
+from napari_hemacells.core.annotate.journal import Journal
+from napari_hemacells.core.annotate.palette import Palette, default_palette
+from napari_hemacells.core.annotate.records import from_record, to_record
+from napari_hemacells.core.annotate.state import AnnotationState
+from napari_hemacells.core.errors import AnnotationError, ProjectError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from napari_hemacells.core.annotate.actions import Action
+
+
+class History:
+    """Applies actions to a state: checked first, journaled second, seen third.
+
+    The journal is append-only and holds what was applied: an undo appends the inverse action.
+    Whatever :meth:`do`, :meth:`undo` or :meth:`redo` raise, the state and the history are as they
+    were.
+
+    Parameters
+    ----------
+    state
+        Changed in place; nobody else changes it.
+    journal
+        Where every step is written before it is applied; ``None`` keeps nothing on disk.
+    """
+
+    def __init__(self, state: AnnotationState, journal: Journal | None = None) -> None:
+        self.state = state
+        self.journal = journal
+        self._done: list[tuple[Action, Action]] = []
+        self._undone: list[tuple[Action, Action]] = []
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is a step to take back."""
+        return bool(self._done)
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether there is a step to do again."""
+        return bool(self._undone)
+
+    def do(self, action: Action) -> Action:
+        """Apply an action and return it; steps that were undone are forgotten.
+
+        Raises
+        ------
+        AnnotationError
+            Where the action does not fit the state.
+        StorageError
+            Where the journal cannot be written.
+        """
+        action.check(self.state)
+        inverse = action.inverse(self.state)
+        self._commit(action)
+        self._done.append((action, inverse))
+        self._undone.clear()
+        return action
+
+    def undo(self) -> Action | None:
+        """Take the last step back; the inverse that was applied, ``None`` if there was none."""
+        if not self._done:
+            return None
+        _, inverse = self._done[-1]
+        self._commit(inverse)
+        self._undone.append(self._done.pop())
+        return inverse
+
+    def redo(self) -> Action | None:
+        """Do the last undone step again; the action that was applied, ``None`` if none was."""
+        if not self._undone:
+            return None
+        action, _ = self._undone[-1]
+        self._commit(action)
+        self._done.append(self._undone.pop())
+        return action
+
+    def close(self) -> None:
+        """Let go of the journal."""
+        if self.journal is not None:
+            self.journal.close()
+
+    def _commit(self, action: Action) -> None:
+        action.check(self.state)
+        if self.journal is not None:
+            self.journal.append(to_record(action))
+        action.apply(self.state)
+
+
+def replay(records: Iterable[dict[str, Any]], annotator: str = "") -> AnnotationState:
+    """Return the state that these journal records lead to, seen as ``annotator``.
+
+    Raises
+    ------
+    ProjectError
+        For a record that cannot be read or does not fit what came before it.
+    """
+    state = AnnotationState(annotator=annotator)
+    for number, record in enumerate(records, start=1):
+        try:
+            from_record(record).apply(state)
+        except AnnotationError as error:
+            raise ProjectError(
+                f"Record {number} of the journal does not fit the ones before it ({error}) "
+                "Nothing was changed: restore the project folder from a copy."
+            ) from error
+    return state
+
+
+def open_history(path: Path, annotator: str, palette: Palette | None = None) -> History:
+    """Return the history of a journal file, new or existing, with its state replayed.
+
+    Parameters
+    ----------
+    path
+        The journal; made if it does not exist.
+    annotator
+        Whose word is shown.
+    palette
+        The classes a new journal starts with, red cells, white cells and platelets if not
+        given; an existing journal keeps its own.
+
+    Raises
+    ------
+    StorageError
+        For a journal that cannot be written or is open elsewhere.
+    ProjectError
+        For a damaged one.
+    """
+    journal = Journal(path)
+    try:
+        if len(journal) == 0:
+            start = default_palette() if palette is None else palette
+            journal.append(to_record(SetPalette(start)))
+        return History(replay(journal.read(), annotator), journal)
+    except BaseException:
+        journal.close()
+        raise

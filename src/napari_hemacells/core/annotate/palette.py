@@ -1,0 +1,220 @@
+"""The classes a session knows: names, colours, keys and their order."""
+
+from __future__ import annotations
+
+import colorsys
+import re
+import secrets
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from napari_hemacells.core.errors import AnnotationError
+from napari_hemacells.core.types import PLATELET, RBC, WBC
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Okabe & Ito 2008, "Color universal design": told apart with any common colour blindness.
+# The order puts first what stands out on a pink smear with purple nuclei.
+COLOURS = (
+    "#56b4e9", "#e69f00", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#000000",
+)  # fmt: skip
+KEYS = range(1, 10)
+
+
+@dataclass(frozen=True)
+class CellClass:
+    """One class; its ``id`` never changes, so that a rename touches no annotation.
+
+    Attributes
+    ----------
+    id
+        Short stable string.
+    name
+        What the user sees; unique in a palette whatever its case.
+    colour
+        ``"#rrggbb"``, lower case.
+    key
+        Digit 1 to 9 on the keyboard, ``None`` without one.
+
+    Raises
+    ------
+    AnnotationError
+        For an empty name, a colour that is not ``#rrggbb``, a key outside 1 to 9.
+    """
+
+    id: str
+    name: str
+    colour: str
+    key: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", self.name.strip())
+        object.__setattr__(self, "colour", self.colour.strip().lower())
+        if not self.name:
+            raise AnnotationError("A class needs a name: type at least one letter.")
+        if not re.fullmatch(r"#[0-9a-f]{6}", self.colour):
+            raise AnnotationError(
+                f"“{self.colour}” is not a colour: write it as #rrggbb, for instance #56b4e9."
+            )
+        if self.key is not None and self.key not in KEYS:
+            raise AnnotationError(f"Key {self.key} cannot belong to a class: choose 1 to 9.")
+
+
+@dataclass(frozen=True)
+class Palette:
+    """The classes in the user's order; every change gives a new palette.
+
+    Raises
+    ------
+    AnnotationError
+        Where two classes would share an id, a name or a key.
+    """
+
+    classes: tuple[CellClass, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "classes", tuple(self.classes))
+        ids = [one.id for one in self.classes]
+        if len(set(ids)) < len(ids):
+            raise AnnotationError("Two classes of a palette have the same id.")
+        names: set[str] = set()
+        for one in self.classes:
+            if one.name.casefold() in names:
+                raise AnnotationError(f"There is already a class “{one.name}”: choose another.")
+            names.add(one.name.casefold())
+        keys = [one.key for one in self.classes if one.key is not None]
+        if len(set(keys)) < len(keys):
+            raise AnnotationError("Two classes of a palette have the same key.")
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+    def __iter__(self) -> Iterator[CellClass]:
+        return iter(self.classes)
+
+    def __contains__(self, class_id: object) -> bool:
+        return any(one.id == class_id for one in self.classes)
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Class ids in the user's order."""
+        return tuple(one.id for one in self.classes)
+
+    def by_id(self, class_id: str) -> CellClass:
+        """Return the class with this id.
+
+        Raises
+        ------
+        AnnotationError
+            Where there is none.
+        """
+        for one in self.classes:
+            if one.id == class_id:
+                return one
+        raise AnnotationError(
+            f"There is no class with the id “{class_id}” any more: choose one of the palette."
+        )
+
+    def by_name(self, name: str) -> CellClass | None:
+        """Return the class with this name in any case, ``None`` where there is none."""
+        wanted = name.strip().casefold()
+        return next((one for one in self.classes if one.name.casefold() == wanted), None)
+
+    def by_key(self, key: int) -> CellClass | None:
+        """Return the class with this key, ``None`` where there is none."""
+        return next((one for one in self.classes if one.key == key), None)
+
+    def place(self, class_id: str) -> int:
+        """Position of a class in the order; raises as :meth:`by_id` does."""
+        return self.classes.index(self.by_id(class_id))
+
+    def new_class(
+        self,
+        name: str,
+        colour: str | None = None,
+        key: int | None = None,
+        *,
+        class_id: str | None = None,
+    ) -> CellClass:
+        """Return a class that fits in: the next free colour and key where none is given."""
+        return CellClass(
+            id=class_id or secrets.token_hex(4),
+            name=name,
+            colour=colour or next_colour(self),
+            key=key if key is not None else next_key(self),
+        )
+
+    def add(self, name: str, colour: str | None = None, key: int | None = None) -> Palette:
+        """With one more class at the end."""
+        return self.insert(self.new_class(name, colour, key))
+
+    def insert(self, cell_class: CellClass, place: int | None = None) -> Palette:
+        """With this class at ``place`` (the end if ``None``); it takes its key from a holder."""
+        others = [_without_key(one, cell_class.key) for one in self.classes]
+        others.insert(len(others) if place is None else place, cell_class)
+        return Palette(tuple(others))
+
+    def rename(self, class_id: str, name: str) -> Palette:
+        """With another name for one class."""
+        return self._swap(replace(self.by_id(class_id), name=name))
+
+    def recolour(self, class_id: str, colour: str) -> Palette:
+        """With another colour for one class."""
+        return self._swap(replace(self.by_id(class_id), colour=colour))
+
+    def set_key(self, class_id: str, key: int | None) -> Palette:
+        """With another key for one class; a class that had this key goes without."""
+        changed = replace(self.by_id(class_id), key=key)
+        return Palette(
+            tuple(
+                changed if one.id == class_id else _without_key(one, key) for one in self.classes
+            )
+        )
+
+    def remove(self, class_id: str) -> Palette:
+        """Without one class."""
+        gone = self.by_id(class_id)
+        return Palette(tuple(one for one in self.classes if one is not gone))
+
+    def _swap(self, changed: CellClass) -> Palette:
+        return Palette(tuple(changed if one.id == changed.id else one for one in self.classes))
+
+
+def default_palette() -> Palette:
+    """Red cells, white cells and platelets on the keys 1, 2, 3."""
+    palette = Palette()
+    for class_id, name in (("rbc", RBC), ("wbc", WBC), ("platelets", PLATELET)):
+        palette = palette.insert(palette.new_class(name, class_id=class_id))
+    return palette
+
+
+def next_colour(palette: Palette) -> str:
+    """Return the first colour that no class has; beyond the colour-blind safe ones, new hues."""
+    used = {one.colour for one in palette}
+    for colour in COLOURS:
+        if colour not in used:
+            return colour
+    step = 0
+    while (colour := _hue(step)) in used:
+        step += 1
+    return colour
+
+
+def next_key(palette: Palette) -> int | None:
+    """Return the lowest key that no class has, ``None`` where all nine are taken."""
+    used = {one.key for one in palette}
+    return next((key for key in KEYS if key not in used), None)
+
+
+def _hue(step: int) -> str:
+    # Golden-ratio steps keep neighbours far apart however many there are.
+    hue = (0.1 + step * 0.618034) % 1
+    rgb = colorsys.hls_to_rgb(hue, 0.4 + 0.2 * (step % 2), 0.7)
+    return "#" + "".join(f"{round(channel * 255):02x}" for channel in rgb)
+
+
+def _without_key(cell_class: CellClass, key: int | None) -> CellClass:
+    if key is None or cell_class.key != key:
+        return cell_class
+    return replace(cell_class, key=None)

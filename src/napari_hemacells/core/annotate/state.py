@@ -1,0 +1,108 @@
+"""What has been said about the cells: the palette and every annotator's labels."""
+
+from __future__ import annotations
+
+import getpass
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from napari_hemacells.core.annotate.palette import Palette
+from napari_hemacells.core.types import CellRef
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """One person's word about one cell.
+
+    Attributes
+    ----------
+    class_id
+        Id of the class given.
+    row, col
+        The cell's centroid in pixels when it was annotated: enough to find the cell again
+        should its id be lost.
+    annotator
+        Who said so.
+    when
+        ISO 8601 in UTC.
+    """
+
+    class_id: str
+    row: float
+    col: float
+    annotator: str
+    when: str
+
+
+Labels = dict[CellRef, Annotation]
+
+
+@dataclass
+class AnnotationState:
+    """The present palette and annotations; two states are equal if both of these are.
+
+    Attributes
+    ----------
+    palette
+        The classes in order.
+    by_annotator
+        Annotations of each annotator apart; nobody is in it without an annotation.
+    annotator
+        Whose word is shown and whose word the next click is. A view, not a fact: it takes no
+        part in comparison and is not in the journal.
+    """
+
+    palette: Palette = field(default_factory=Palette)
+    by_annotator: dict[str, Labels] = field(default_factory=dict)
+    annotator: str = field(default="", compare=False)
+
+    @property
+    def labels(self) -> Labels:
+        """Annotations of the current annotator; read only."""
+        return self.by_annotator.get(self.annotator, {})
+
+    def of_image(self, image_key: str) -> dict[int, Annotation]:
+        """Annotations of the current annotator on one image, by cell id."""
+        return {ref.cell: said for ref, said in self.labels.items() if ref.image_key == image_key}
+
+    def counts(self, image_key: str | None = None) -> dict[str, int]:
+        """Cells the current annotator gave to each class, zeros included."""
+        found = Counter(
+            said.class_id
+            for ref, said in self.labels.items()
+            if image_key is None or ref.image_key == image_key
+        )
+        return {class_id: found[class_id] for class_id in self.palette.ids}
+
+    def of_class(self, class_id: str) -> tuple[tuple[CellRef, Annotation], ...]:
+        """Return what all annotators gave to one class."""
+        return tuple(
+            (ref, said)
+            for labels in self.by_annotator.values()
+            for ref, said in labels.items()
+            if said.class_id == class_id
+        )
+
+    def put(self, ref: CellRef, annotator: str, annotation: Annotation | None) -> None:
+        """Note or take back (``None``) one annotator's word; for actions only."""
+        if annotation is not None:
+            self.by_annotator.setdefault(annotator, {})[ref] = annotation
+            return
+        labels = self.by_annotator.get(annotator, {})
+        labels.pop(ref, None)
+        if not labels:
+            self.by_annotator.pop(annotator, None)
+
+
+def now() -> str:
+    """Return the present moment in UTC, ISO 8601 to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def default_annotator() -> str:
+    """Return the name of the account, ``"annotator"`` where the system knows none."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return "annotator"
