@@ -1,0 +1,61 @@
+# make demo and make test do all the set-up themselves, on a machine with nothing but Python.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV ?= .venv
+OUT ?= hemacells-demo
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help setup system demo test lint tests fast headless-demo screenshots bench clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+setup: $(STAMP)  ## virtual environment .venv with everything (the first time some minutes)
+
+$(STAMP): pyproject.toml scripts/create_venv.sh scripts/find_python.sh
+	scripts/create_venv.sh $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --no-input --progress-bar off \
+		--editable '.[all,test,lint]' </dev/null
+	touch $@
+
+system:
+	scripts/system_libraries.sh
+
+demo: $(STAMP)  ## the whole story on a synthetic smear; results in hemacells-demo/
+	$(BIN)/hemacells demo --out $(OUT)
+
+test: system $(STAMP)  ## lint, all tests, and the demo without a display
+	$(MAKE) --no-print-directory lint
+	$(MAKE) --no-print-directory tests
+	$(MAKE) --no-print-directory headless-demo
+
+lint: $(STAMP)  ## ruff, mypy, import-linter, the plugin's manifest
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/npe2 validate napari-hemacells
+
+tests: $(STAMP)
+	$(BIN)/python -m pytest
+
+fast: $(STAMP)  ## core and panels only: no viewer, no real data, nothing slow
+	$(BIN)/python -m pytest -m 'not viewer and not realdata and not slow'
+
+headless-demo: $(STAMP)
+	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+		env -u DISPLAY -u WAYLAND_DISPLAY $(BIN)/hemacells demo --no-viewer --out "$$folder/demo"
+
+screenshots: system $(STAMP)  ## the pictures of the documentation
+	$(BIN)/python docs/screenshots.py
+
+bench: $(STAMP)  ## the figures of the README
+	for script in benchmarks/bench_*.py; do $(BIN)/python "$$script"; done
+
+clean:  ## everything that make has made
+	rm -rf $(VENV) $(OUT) dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

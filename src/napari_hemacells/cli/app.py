@@ -1,0 +1,53 @@
+"""The command ``hemacells`` and its sub-commands."""
+
+from typing import Annotated
+
+import typer
+
+from napari_hemacells import __version__
+from napari_hemacells.cli.command import JsonCommand, ShotsCommand
+from napari_hemacells.cli.detect import detect
+from napari_hemacells.cli.evaluate import fewshot
+from napari_hemacells.cli.options import with_options
+
+EXIT_CODES = (
+    "Exit codes: 0 fine · 1 an error in the program · 2 wrong usage · 3 bad input · "
+    "4 a model bundle was refused · 5 a file could not be written or read."
+)
+
+app = typer.Typer(
+    name="hemacells",
+    help="Detect, annotate and classify blood cells, without a viewer.",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+evaluate = typer.Typer(
+    help="Measure how well the classification works.", no_args_is_help=True, name="evaluate"
+)
+app.command("detect", cls=JsonCommand)(with_options(detect))
+evaluate.command("fewshot", cls=ShotsCommand)(with_options(fewshot))
+app.add_typer(evaluate)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"napari-hemacells {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def hemacells(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Show the version."
+        ),
+    ] = False,
+) -> None:
+    """Detect, annotate and classify blood cells, without a viewer."""
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,94 @@
+"""``hemacells evaluate fewshot FOLDER``: what a handful of shots is worth, with intervals."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from napari_hemacells.cli.console import Reporter
+from napari_hemacells.cli.options import RunOptions
+from napari_hemacells.core.params import EncodeParams
+
+DEFAULT_SHOTS = ("1", "5", "10")
+ClassFolders = Annotated[
+    Path, typer.Argument(metavar="FOLDER", help="A folder with a sub-folder of crops a class.")
+]
+Shots = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--shots",
+        metavar="N [N ...]",
+        help="Crops a class to learn from.",
+        show_default=" ".join(DEFAULT_SHOTS),
+    ),
+]
+Repeats = Annotated[int, typer.Option(min=1, help="Draws of the crops, for each shot count.")]
+Seed = Annotated[int, typer.Option(help="Seed of the draws.")]
+JsonFile = Annotated[
+    str | None,
+    typer.Option(
+        "--json", metavar="FILE", help="Write the result as JSON; - for standard output."
+    ),
+]
+
+
+def parse_shots(texts: list[str]) -> list[int]:
+    """Return the shot counts, ascending, each once: of ``1 5``, ``1,5`` or repeated flags.
+
+    Raises
+    ------
+    typer.BadParameter
+        If one is not a whole number of 1 or more.
+    """
+    try:
+        shots = {int(number) for text in texts for number in text.split(",")}
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"whole numbers are needed, got {' '.join(texts)!r}.", param_hint="--shots"
+        ) from error
+    if min(shots) < 1:
+        raise typer.BadParameter("1 shot or more is needed.", param_hint="--shots")
+    return sorted(shots)
+
+
+def fewshot(
+    folder: ClassFolders,
+    shots: Shots = None,
+    repeats: Repeats = 50,
+    seed: Seed = 0,
+    json: JsonFile = None,
+    *,
+    encode: EncodeParams,
+    run: RunOptions,
+) -> None:
+    """Learn from a few crops a class, score all others, many times over."""
+    from napari_hemacells.core.encode import bundled_encoder
+    from napari_hemacells.core.evaluate import fewshot as experiment
+
+    counts = parse_shots(shots or list(DEFAULT_SHOTS))
+    reporter = Reporter(quiet=run.quiet, json_to=json)
+    encoder = bundled_encoder(encode.device)
+    with reporter.progress("Few-shot experiment") as advance:
+        report = experiment(folder, counts, repeats, seed, encoder, advance).to_dict()
+    reporter.tell(as_table(report))
+    reporter.finish(report)
+
+
+def as_table(report: dict[str, Any]) -> Table:
+    """Return the report as a table, a row a shot count."""
+    table = Table(
+        title=f"{report['encoder']}, {len(report['classes'])} classes, n = {report['n']}"
+    )
+    for heading in ("shots", "balanced accuracy", "std", "95 % interval", "macro F1"):
+        table.add_column(heading, justify="right")
+    for shots, row in report["shots"].items():
+        low, high = row["ci95"]
+        table.add_row(
+            shots,
+            f"{row['balanced_accuracy']:.3f}",
+            f"{row['std']:.3f}",
+            f"{low:.3f} to {high:.3f}",
+            f"{row['macro_f1']:.3f}",
+        )
+    return table

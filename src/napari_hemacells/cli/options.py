@@ -1,0 +1,134 @@
+"""Command-line options made from parameter models: each is declared once, in the model."""
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+from pydantic import Field, ValidationError
+from pydantic.fields import FieldInfo
+
+from napari_hemacells.core.params import DeviceName, Params
+
+Images = Annotated[
+    list[str],
+    typer.Argument(metavar="IMAGE...", help="Image files, folders of images, or patterns."),
+]
+OutFolder = Annotated[
+    Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the results.")
+]
+JsonTarget = Annotated[
+    str | None,
+    typer.Option(
+        "--json",
+        metavar="[FILE.json]",
+        help="Write the result as JSON: to the file, or without one to standard output.",
+    ),
+]
+CpuDevice = Annotated[
+    DeviceName,
+    typer.Option("--device", help="As for the other commands; the detector itself uses the CPU."),
+]
+OwnCells = Annotated[
+    Path | None,
+    typer.Option(
+        "--cells",
+        metavar="FILE",
+        help=(
+            "Your own cells instead of the detector's: a label image (.tif, .png, .npy) or a "
+            "table of boxes (.csv); for several images a folder that holds NAME.labels.tif, "
+            "NAME.tif, NAME.png, NAME.npy or NAME.csv."
+        ),
+    ),
+]
+
+BOUNDS = {"gt": "more than", "ge": "at least", "lt": "less than", "le": "at most"}
+
+
+class RunOptions(Params):
+    """What every command takes."""
+
+    quiet: bool = Field(default=False, description="Say nothing but results and errors.")
+    debug: bool = Field(default=False, description="Show where an error comes from.")
+
+
+def flag(name: str) -> str:
+    """Return the option's flag: ``cell_diameter`` is ``--cell-diameter``."""
+    return "--" + name.replace("_", "-")
+
+
+def help_text(field: FieldInfo) -> str:
+    """Return the field's description with its bounds."""
+    bounds = [
+        f"{words} {getattr(rule, key):g}"
+        for rule in field.metadata
+        for key, words in BOUNDS.items()
+        if hasattr(rule, key)
+    ]
+    text = field.description or field.title or ""
+    return f"{text} ({', '.join(bounds)})" if bounds else text
+
+
+def option(name: str, field: FieldInfo) -> inspect.Parameter:
+    """Return the keyword parameter from which typer makes the field's option."""
+    info = typer.Option(flag(name), help=help_text(field), show_default=field.default is not None)
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=field.default,
+        annotation=Annotated[field.annotation, info],
+    )
+
+
+def build(model: type[Params], values: dict[str, Any]) -> Params:
+    """Return the model made of the values.
+
+    Raises
+    ------
+    typer.BadParameter
+        If a value is outside its bounds; the message names the option and the rule.
+    """
+    try:
+        return model(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]) if first["loc"] else ""
+        raise typer.BadParameter(
+            f"{first['msg']}, got {first['input']!r}.", param_hint=flag(name)
+        ) from error
+
+
+def with_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Return the command with each parameter model in its signature spread into options.
+
+    ``def detect(images, *, params: DetectParams)`` becomes a function that takes every field of
+    :class:`DetectParams` by keyword and hands over the validated model.
+    """
+    hints = get_type_hints(command, include_extras=True)
+    models: dict[str, type[Params]] = {}
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in inspect.signature(command).parameters.items():
+        hint = hints[name]
+        if isinstance(hint, type) and issubclass(hint, Params):
+            models[name] = hint
+            parameters += [option(key, field) for key, field in hint.model_fields.items()]
+        else:
+            parameters.append(
+                parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hint)
+            )
+
+    @wraps(command)
+    def spread(**values: Any) -> None:
+        built = {
+            name: build(model, {key: values.pop(key) for key in model.model_fields})
+            for name, model in models.items()
+        }
+        command(**values, **built)
+
+    annotations = {parameter.name: parameter.annotation for parameter in parameters}
+    spread.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    spread.__annotations__ = annotations
+    del spread.__wrapped__  # typer would read the hints of the wrapped function
+    return spread

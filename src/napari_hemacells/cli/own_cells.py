@@ -1,0 +1,103 @@
+"""Cells that the user brings: a label image or a table of boxes."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_hemacells.core.errors import CellsError
+from napari_hemacells.core.types import BOX_COLUMNS, Cells, SmearImage
+
+ENDINGS = (".labels.tif", ".labels.png", ".cells.csv", ".tif", ".tiff", ".png", ".npy", ".csv")
+
+
+def read_cells(source: Path, name: str, image: SmearImage) -> Cells:
+    """Return the image's cells from a file, or from the file of that name in a folder.
+
+    Parameters
+    ----------
+    source
+        ``.tif``, ``.png`` or ``.npy``: a label image of the image's shape. ``.csv``: a table with
+        the columns ``min_row, min_col, max_row, max_col`` (pixels, half-open) and optionally
+        ``class``. A folder: the file ``NAME`` with one of ``ENDINGS``.
+    name
+        The image's name, looked up in a folder.
+
+    Raises
+    ------
+    CellsError
+        If there is no such file, or it holds no cells of this image.
+    """
+    from napari_hemacells.core.detect import cells_from_boxes, cells_from_labels
+
+    path = _file_for(source, name)
+    if path.suffix.lower() != ".csv":
+        return cells_from_labels(read_labels(path), image.shape)
+    boxes, classes = read_boxes(path)
+    return cells_from_boxes(boxes, image.shape, classes=classes)
+
+
+def _file_for(source: Path, name: str) -> Path:
+    if not source.is_dir():
+        return source
+    for ending in ENDINGS:
+        if (source / f"{name}{ending}").is_file():
+            return source / f"{name}{ending}"
+    raise CellsError(f"{source} holds no cells for {name}: a file {name}.labels.tif is missing.")
+
+
+def read_labels(path: Path) -> NDArray[np.integer[Any]]:
+    """Return the label image of a file, integers.
+
+    Raises
+    ------
+    CellsError
+        If the file is missing, damaged, or holds something other than whole numbers.
+    """
+    try:
+        labels = _load(path)
+    except (OSError, ValueError) as error:
+        raise CellsError(f"{path} cannot be read as a label image: {error}.") from error
+    if labels.ndim != 2 or labels.dtype.kind not in "iub":
+        raise CellsError(
+            f"{path} is no label image: it needs two axes of whole numbers, "
+            f"this has shape {labels.shape} and type {labels.dtype}."
+        )
+    return labels.astype(np.int64)
+
+
+def _load(path: Path) -> NDArray[Any]:
+    suffix = path.suffix.lower()
+    if suffix == ".npy":
+        return np.asarray(np.load(path, allow_pickle=False))
+    if suffix in {".tif", ".tiff"}:
+        import tifffile
+
+        return np.asarray(tifffile.imread(path))
+    from PIL import Image
+
+    with Image.open(path) as picture:
+        return np.asarray(picture)
+
+
+def read_boxes(path: Path) -> tuple[NDArray[np.float64], list[str] | None]:
+    """Return the ``(n, 4)`` half-open boxes of a table and, where it has them, their classes.
+
+    Raises
+    ------
+    CellsError
+        If the file is no table, or lacks a column.
+    """
+    import pandas as pd
+
+    try:
+        table = pd.read_csv(path)
+        boxes = table[BOX_COLUMNS].to_numpy(dtype=np.float64)
+    except (OSError, ValueError, KeyError) as error:
+        raise CellsError(
+            f"{path} is no table of boxes: it needs the columns {', '.join(BOX_COLUMNS)}."
+        ) from error
+    if "class" not in table:
+        return boxes, None
+    return boxes, table["class"].fillna("").astype(str).tolist()
