@@ -1,0 +1,60 @@
+"""What is loaded when: napari's start pays for neither the network nor the science."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("torch", "torchvision", "timm", "sklearn", "skimage")
+WINDOWS = ("qtpy", "PyQt6", "PySide6", "napari", "magicgui", "superqt", "vispy")
+CORE = (
+    "annotate", "classify", "crop", "detect", "encode", "errors", "evaluate", "image", "params",
+    "store", "types",
+)  # fmt: skip
+
+
+def _loaded_by(code: str, names: tuple[str, ...]) -> set[str]:
+    """Which of the names a fresh interpreter has loaded after the code."""
+    asked = f"{code}\nimport sys\nprint('LOADED', *({names!r} & sys.modules.keys()))"
+    asked = asked.replace(repr(names), repr(set(names)))
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", asked], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.strip().splitlines()[-1].split()[1:])
+
+
+def _help(*arguments: str) -> str:
+    return (
+        "from typer.testing import CliRunner\n"
+        "from napari_hemacells.cli import app\n"
+        f"assert CliRunner().invoke(app, {list(arguments)!r}).exit_code == 0"
+    )
+
+
+def test_the_probe_sees_what_is_loaded() -> None:
+    assert _loaded_by("import sklearn", HEAVY) == {"sklearn"}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import napari_hemacells",
+        "import napari_hemacells.samples",
+        "import napari_hemacells.widgets",
+        "import napari_hemacells.layers, napari_hemacells.session",
+        _help("--help"),
+        _help("evaluate", "fewshot", "--help"),
+    ],
+    ids=["package", "samples", "widgets", "session", "help", "help-of-a-command"],
+)
+def test_start_up_loads_nothing_heavy(code: str) -> None:
+    assert _loaded_by(code, HEAVY) == set()
+
+
+def test_core_layers_session_and_command_line_know_no_window() -> None:
+    modules = [f"napari_hemacells.core.{name}" for name in CORE]
+    modules += ["napari_hemacells.layers", "napari_hemacells.session", "napari_hemacells.cli"]
+    assert _loaded_by("import " + ", ".join(modules), WINDOWS) == set()
