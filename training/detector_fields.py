@@ -1,0 +1,233 @@
+"""Annotated fields for the detector: BCCD boxes, Chula centres, the synthetic smear's masks.
+
+Nothing here is trained on twice under two names: BCCD's official val list is never read by the
+training, and both BCCD train and Chula are held out in blocks of consecutive file numbers,
+because neighbouring numbers show the same slide.
+"""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree  # noqa: S405 - the data set's own files
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage as ndi
+
+from napari_hemacells.core.detect.learned.kinds import KINDS
+from napari_hemacells.core.detect.stain import read_stain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+BCCD_BLOCK, BCCD_DEV_EVERY, BCCD_DEV_PLACE = 5, 8, 3
+CHULA_BLOCK, CHULA_TEST_EVERY, CHULA_TEST_PLACE = 20, 5, 2
+UNLABELLED_WEIGHT = 0.5  # of a "no red cell here" where colour says that there may be one
+
+
+@dataclass(frozen=True, eq=False)
+class Field:
+    """One annotated picture.
+
+    Attributes
+    ----------
+    pixels
+        ``(rows, cols, 3)`` uint8.
+    boxes
+        ``(n, 4)`` float32, half-open (min_row, min_col, max_row, max_col).
+    kinds
+        ``(n,)`` index into :data:`KINDS`.
+    sized
+        ``(n,)`` bool: the box is an annotation, or good enough to learn a size from.
+    foreground
+        ``(rows, cols)`` uint8: 255 stained, 0 glass; from colour, holes filled.
+    trust
+        ``(rows, cols, kinds)`` uint8: 255 where "no such cell here" is certain, 0 unknown.
+    diameter
+        Typical red cell, pixels.
+    """
+
+    name: str
+    pixels: NDArray[np.uint8]
+    boxes: NDArray[np.float32]
+    kinds: NDArray[np.int64]
+    sized: NDArray[np.bool_]
+    foreground: NDArray[np.uint8]
+    trust: NDArray[np.uint8]
+    diameter: float
+
+
+def bccd_split(data: Path) -> tuple[list[str], list[str], list[str]]:
+    """Return the names of BCCD's training fields, development fields (of train) and val."""
+    names = (data / "bccd/train.txt").read_text().split()
+    held = [i // BCCD_BLOCK % BCCD_DEV_EVERY == BCCD_DEV_PLACE for i in range(len(names))]
+    train = [name for name, dev in zip(names, held, strict=True) if not dev]
+    dev = [name for name, dev in zip(names, held, strict=True) if dev]
+    return train, dev, (data / "bccd/val.txt").read_text().split()
+
+
+def chula_split(data: Path) -> tuple[list[int], list[int]]:
+    """Return the file numbers of Chula's training blocks and of its held-out blocks."""
+    numbers = sorted(int(file.stem) for file in (data / "chula_rbc12/labels").glob("*.txt"))
+    test = [n for n in numbers if n // CHULA_BLOCK % CHULA_TEST_EVERY == CHULA_TEST_PLACE]
+    return [n for n in numbers if n not in set(test)], test
+
+
+def read_pixels(file: Path) -> NDArray[np.uint8]:
+    """Return ``(rows, cols, 3)`` uint8."""
+    return np.asarray(Image.open(file).convert("RGB"))
+
+
+def read_voc(file: Path) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return boxes ``(n, 4)`` (rows first) and kinds of a Pascal VOC file, empty boxes left out."""
+    boxes, kinds = [], []
+    for item in ElementTree.parse(file).getroot().iter("object"):  # noqa: S314
+        name = item.findtext("name", "")
+        box = [float(item.findtext(f"bndbox/{side}", "0")) for side in ("ymin", "xmin", "ymax", "xmax")]
+        if name in KINDS and box[2] - box[0] > 3 and box[3] - box[1] > 3:
+            boxes.append(box)
+            kinds.append(KINDS.index(name))
+    return np.array(boxes, np.float32).reshape(-1, 4), np.array(kinds, np.int64)
+
+
+def read_points(file: Path) -> NDArray[np.float64]:
+    """Return the centres ``(n, 2)`` (row, column) of a Chula file."""
+    rows = [line.split() for line in file.read_text().splitlines() if line.strip()]
+    return np.array([[float(r[1]), float(r[0])] for r in rows]).reshape(-1, 2)
+
+
+def stained(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+    """Return what is not glass (holes filled) and how blue-violet each pixel is."""
+    from skimage.filters import threshold_otsu
+    from skimage.morphology import remove_small_objects
+
+    stain = read_stain(pixels)
+    density = ndi.gaussian_filter(stain.density, 1.0)
+    limit = threshold_otsu(np.clip(density, 0, np.percentile(density, 90)))
+    solid = ndi.binary_fill_holes(density > max(0.6 * limit, 0.02))
+    blue = ndi.gaussian_filter(stain.basophilia, 1.0)
+    return remove_small_objects(solid, max_size=30), blue
+
+
+def bccd_field(data: Path, name: str) -> Field:
+    """Return a BCCD field; absence of a red box on red stain is believed only in part."""
+    pixels = read_pixels(data / "bccd/images" / f"{name}.jpg")
+    boxes, kinds = read_voc(data / "bccd/annotations" / f"{name}.xml")
+    solid, _ = stained(pixels)
+    solid |= _ellipses(boxes, solid.shape)
+    inside = np.zeros(solid.shape, bool)
+    for top, left, bottom, right in boxes.astype(int):
+        inside[top:bottom, left:right] = True
+    trust = np.full((*solid.shape, len(KINDS)), 255, np.uint8)
+    trust[solid & ~inside, 0] = int(255 * UNLABELLED_WEIGHT)
+    red = boxes[kinds == 0]
+    sides = (red[:, 2:] - red[:, :2]).max(axis=1) if len(red) else np.array([103.0])
+    sized = np.ones(len(boxes), bool)
+    return Field(
+        f"bccd/{name}", pixels, boxes, kinds, sized, _grey(solid), trust, float(np.median(sides))
+    )
+
+
+def chula_field(data: Path, number: int) -> Field | None:
+    """Return a Chula field with boxes by seeded watershed; None without any point.
+
+    Only some of the red cells are annotated, so red stain without a point says nothing; on blue
+    stain nothing is known of white cells and platelets.
+    """
+    points = read_points(data / f"chula_rbc12/labels/{number}.txt")
+    if len(points) == 0:
+        return None
+    pixels = read_pixels(data / f"chula_rbc12/images/{number}.jpg")
+    solid, blue = stained(pixels)
+    boxes, sized, regions, diameter = _boxes_of_points(points, solid)
+    red_blue = np.median(blue[regions > 0]) if (regions > 0).any() else 0.0
+    odd = ndi.binary_dilation(solid & (regions == 0) | solid & (blue > red_blue + 0.1), iterations=3)
+    trust = np.full((*solid.shape, len(KINDS)), 255, np.uint8)
+    trust[odd, 1:] = 0
+    trust[_far_from(points, solid, 0.6 * diameter), 0] = 0
+    kinds = np.zeros(len(points), np.int64)
+    return Field(f"chula/{number}", pixels, boxes, kinds, sized, _grey(solid), trust, diameter)
+
+
+def _boxes_of_points(
+    points: NDArray[np.float64], solid: NDArray[np.bool_]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.int32], float]:
+    """Return boxes, whether each is believable, the regions, and the median diameter."""
+    from skimage.measure import regionprops
+    from skimage.segmentation import watershed
+
+    seeds = np.zeros(solid.shape, np.int32)
+    place = np.clip(np.rint(points).astype(int), 0, np.array(solid.shape) - 1)
+    seeds[tuple(place.T)] = np.arange(1, len(points) + 1)
+    depth = ndi.gaussian_filter(ndi.distance_transform_edt(solid), 1.5)
+    regions = watershed(-depth, seeds, mask=solid | (seeds > 0))
+    found = {region.label: region for region in regionprops(regions)}
+    areas = np.array([found[i + 1].area for i in range(len(points))])
+    diameter = float(2 * np.sqrt(np.median(areas) / np.pi))
+    boxes = np.array([found[i + 1].bbox for i in range(len(points))], np.float32)
+    sized = np.array(
+        [_believable(found[i + 1], point, diameter) for i, point in enumerate(points)], bool
+    )
+    discs = np.concatenate([points - diameter / 2, points + diameter / 2], axis=1)
+    boxes[~sized] = discs[~sized]
+    return boxes, sized, regions.astype(np.int32), diameter
+
+
+def _believable(region: object, point: NDArray[np.float64], diameter: float) -> bool:
+    """Whether a watershed region is one whole cell around its point."""
+    top, left, bottom, right = region.bbox  # type: ignore[attr-defined]
+    sides = np.array([bottom - top, right - left])
+    off = np.abs(point - [(top + bottom) / 2, (left + right) / 2]).max()
+    fits = bool((sides > 0.5 * diameter).all() and (sides < 1.7 * diameter).all())
+    return fits and off < 0.22 * diameter and region.solidity > 0.88  # type: ignore[attr-defined]
+
+
+def synthetic_fields(seeds: range) -> Iterator[Field]:
+    """Yield fields of the package's synthetic smear, with exact boxes."""
+    from skimage.measure import regionprops
+
+    from napari_hemacells.samples import synthetic_smear
+
+    for seed in seeds:
+        smear = synthetic_smear(seed=seed)
+        kind_of = dict(zip(smear.table["label"], smear.table["class"], strict=True))
+        regions = [r for r in regionprops(smear.labels) if kind_of.get(r.label) in KINDS]
+        boxes = np.array([r.bbox for r in regions], np.float32).reshape(-1, 4)
+        kinds = np.array([KINDS.index(kind_of[r.label]) for r in regions], np.int64)
+        trust = np.full((*smear.labels.shape, len(KINDS)), 255, np.uint8)
+        sides = (boxes[kinds == 0, 2:] - boxes[kinds == 0, :2]).mean(axis=1)
+        yield Field(
+            f"synthetic/{seed}", smear.image, boxes, kinds, np.ones(len(boxes), bool),
+            _grey(smear.labels > 0), trust, float(np.median(sides)),
+        )  # fmt: skip
+
+
+def _far_from(
+    points: NDArray[np.float64], solid: NDArray[np.bool_], distance: float
+) -> NDArray[np.bool_]:
+    """Return the stained pixels, and a rim of glass, that are far from every point."""
+    empty = np.ones(solid.shape, bool)
+    place = np.clip(np.rint(points).astype(int), 0, np.array(solid.shape) - 1)
+    empty[tuple(place.T)] = False
+    far = ndi.distance_transform_edt(empty) > distance
+    return np.asarray(ndi.binary_dilation(solid & far, iterations=3) & far)
+
+
+def _ellipses(boxes: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return the inner part of the ellipses in the boxes: pale cells are foreground too."""
+    inside = np.zeros(shape, bool)
+    for box in boxes:
+        top, left, bottom, right = box.astype(int)
+        y = (np.arange(top, bottom) + 0.5 - (box[0] + box[2]) / 2) / (box[2] - box[0])
+        x = (np.arange(left, right) + 0.5 - (box[1] + box[3]) / 2) / (box[3] - box[1])
+        part = inside[top:bottom, left:right]
+        part |= (y[:, None] ** 2 + x[None] ** 2 < 0.4**2)[: part.shape[0], : part.shape[1]]
+    return inside
+
+
+def _grey(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    return mask.astype(np.uint8) * 255

