@@ -1,0 +1,156 @@
+"""image → `Cells` by the learned detector."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from napari_hemacells.core.detect.learned.decode import Found, joined
+from napari_hemacells.core.detect.learned.kinds import CANONICAL_DIAMETER, KINDS, STRIDE
+from napari_hemacells.core.detect.learned.masks import paint
+from napari_hemacells.core.detect.learned.scale import ScaledImage, measured_diameter
+from napari_hemacells.core.detect.learned.tiles import tiles
+from napari_hemacells.core.params import DetectParams
+from napari_hemacells.core.types import BOX_COLUMNS, CELL_COLUMNS, Cells, Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from numpy.typing import NDArray
+
+    from napari_hemacells.core.detect.learned.model import Limits, Model
+    from napari_hemacells.core.detect.learned.tiles import Tile
+    from napari_hemacells.core.types import SmearImage
+
+DEFAULTS = DetectParams()
+DIAMETER_WITHOUT_CELLS = 40.0
+
+
+def detect_learned(image: SmearImage, params: DetectParams = DEFAULTS) -> Cells:
+    """Return the red cells, white cells and platelets of a stained smear.
+
+    See :func:`detect_learned_steps`, which this runs to its end.
+    """
+    steps = detect_learned_steps(image, params)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            cells: Cells = end.value
+            return cells
+
+
+def detect_learned_steps(
+    image: SmearImage, params: DetectParams = DEFAULTS, *, model: Model | None = None
+) -> Generator[Progress, None, Cells]:
+    """Yield the progress tile by tile; return the cells.
+
+    Parameters
+    ----------
+    model
+        Another detector than the bundled one, as after fine-tuning.
+
+    Raises
+    ------
+    ImageError
+        A temperature image, or a diameter in µm without a pixel size.
+    """
+    from napari_hemacells.core.detect.learned.model import bundled_model
+
+    model = model or bundled_model()
+    yield Progress(0, 1, "Measuring the cells")
+    diameter = _diameter(image, params, model)
+    view = ScaledImage(image.pixels, CANONICAL_DIAMETER / diameter)
+    found, foreground = yield from _all_tiles(view, model, model.limits.shifted(params.sensitivity))
+    return _cells(found, foreground, image.shape, view, diameter)
+
+
+def _diameter(image: SmearImage, params: DetectParams, model: Model) -> float:
+    """Return the diameter in pixels: given, given in µm, or measured."""
+    from napari_hemacells.core.errors import ImageError
+
+    if image.modality != "colour":
+        raise ImageError(f"{image.name} holds temperatures; this detector is for stained smears.")
+    if params.cell_diameter is not None:
+        return params.cell_diameter
+    if params.cell_diameter_um is not None:
+        pixel = params.pixel_size_um or image.pixel_size_um
+        if pixel is None:
+            raise ImageError(f"Give the pixel size: {image.name} does not say how large one is.")
+        return params.cell_diameter_um / pixel
+    return measured_diameter(image.pixels, model) or DIAMETER_WITHOUT_CELLS
+
+
+def _all_tiles(
+    view: ScaledImage, model: Model, limits: Limits
+) -> Generator[Progress, None, tuple[Found, NDArray[np.uint8]]]:
+    """Yield the progress; return the cells in pixels of the image, and the foreground map."""
+    rows, cols = view.shape
+    foreground = np.zeros((-(-rows // STRIDE), -(-cols // STRIDE)), np.uint8)
+    parts, count = [], 0
+    plan = list(tiles(view.shape))
+    for place, tile in enumerate(plan):
+        yield Progress(place, len(plan), f"{count} cells found")
+        found, chance = model.find(view.part(tile.rows, tile.cols), limits)
+        own = found.pick(tile.own(found))
+        parts.append(own.moved((tile.rows.start, tile.cols.start), 1.0))
+        count += len(own)
+        _put(foreground, chance, tile)
+    yield Progress(len(plan), len(plan), f"{count} cells found, outlining them")
+    return _on_image(joined(parts), view), foreground
+
+
+def _put(foreground: NDArray[np.uint8], chance: NDArray[np.float32], tile: Tile) -> None:
+    """Write the core of a tile's chances into the map of the whole picture."""
+    cores = (tile.core_rows, tile.core_cols)
+    starts = (tile.rows.start // STRIDE, tile.cols.start // STRIDE)
+    target = tuple(slice(core.start // STRIDE, -(-core.stop // STRIDE)) for core in cores)
+    source = tuple(
+        slice(part.start - start, part.stop - start)
+        for part, start in zip(target, starts, strict=True)
+    )
+    foreground[target] = np.rint(255 * chance[source])
+
+
+def _on_image(found: Found, view: ScaledImage) -> Found:
+    """Return the cells in pixels of the image, boxes cut at its border, row by row."""
+    extent = np.array(view.pixels.shape[:2], np.float64)
+    ratio = np.tile(extent / view.shape, 2)
+    boxes = np.clip(found.boxes * ratio, 0, np.tile(extent, 2))
+    found = Found(boxes, found.kinds, found.scores)
+    return found.pick(np.lexsort((found.centres[:, 1], found.centres[:, 0])))
+
+
+def _cells(
+    found: Found,
+    foreground: NDArray[np.uint8],
+    shape: tuple[int, int],
+    view: ScaledImage,
+    diameter: float,
+) -> Cells:
+    """Return labels and table; a cell that no pixel is left for is dropped."""
+    labels = paint(found, foreground, STRIDE * shape[0] / view.shape[0], shape)
+    area = np.bincount(labels.ravel(), minlength=len(found) + 1)[1:]
+    kept = area > 0
+    numbers = np.zeros(len(found) + 1, np.int32)
+    numbers[1:][kept] = np.arange(1, kept.sum() + 1)
+    table = _table(found.pick(kept), area[kept], shape)
+    return Cells(numbers[labels], table, diameter)
+
+
+def _table(found: Found, area: NDArray[np.int64], shape: tuple[int, int]) -> pd.DataFrame:
+    """Return a row a cell; boxes and centres are those of the whole cell, also under another."""
+    low = np.floor(found.boxes[:, :2]).astype(np.int64)
+    high = np.minimum(np.maximum(np.ceil(found.boxes[:, 2:]).astype(np.int64), low + 1), shape)
+    columns = {
+        "label": np.arange(1, len(found) + 1),
+        "class": np.array(KINDS, dtype=object)[found.kinds],
+        "score": found.scores,
+        "row": found.centres[:, 0],
+        "col": found.centres[:, 1],
+        **dict(zip(BOX_COLUMNS, np.concatenate([low, high], axis=1).T, strict=True)),
+        "area": area,
+    }
+    return pd.DataFrame(columns)[list(CELL_COLUMNS)]

@@ -1,0 +1,123 @@
+"""The bundled weights and how to run them. Imports torch: import this module inside functions."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import as_file, files
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from napari_hemacells.core.detect.learned.decode import Found, peaks, suppress
+from napari_hemacells.core.detect.learned.network import (
+    CellNet,
+    boxes_of,
+    empty_network,
+    normalise,
+)
+from napari_hemacells.core.errors import EncoderError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+MULTIPLE = 16  # the network's coarsest stride
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a peak is a cell; chosen on development fields, stored with the weights.
+
+    Attributes
+    ----------
+    scores
+        Least score of each kind.
+    overlap, overlap_of_kinds
+        See :func:`~napari_hemacells.core.detect.learned.decode.suppress`.
+    """
+
+    scores: tuple[float, ...] = (0.35, 0.35, 0.35)
+    overlap: float = 0.5
+    overlap_of_kinds: float = 0.6
+
+    def shifted(self, sensitivity: float) -> Limits:
+        """Return the limits at another sensitivity; 0.5 leaves them, ±0.5 is ±2 in the logit."""
+        logits = np.log(np.divide(self.scores, np.subtract(1, self.scores)))
+        scores = 1 / (1 + np.exp(-(logits - 4 * (sensitivity - 0.5))))
+        return Limits(tuple(map(float, scores)), self.overlap, self.overlap_of_kinds)
+
+
+class Model:
+    """The network with its limits, ready to run."""
+
+    def __init__(self, network: CellNet, limits: Limits) -> None:
+        self._network = network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.limits = limits
+
+    def maps(
+        self, picture: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """Return heat, boxes and foreground of a ``(rows, cols, 3)`` uint8 picture at scale."""
+        rows, cols = (-(-side // MULTIPLE) * MULTIPLE for side in picture.shape[:2])
+        with torch.inference_mode():
+            full = torch.zeros(1, 3, rows, cols)
+            batch = torch.from_numpy(np.ascontiguousarray(picture))[None]
+            full[:, :, : picture.shape[0], : picture.shape[1]] = normalise(batch)
+            maps = self._network(full.to(memory_format=torch.channels_last))
+            heat, boxes = maps.heat.sigmoid(), boxes_of(maps.sides)
+            foreground = maps.foreground.sigmoid()
+            return heat[0].numpy(), boxes[0].numpy(), foreground[0].numpy()
+
+    def find(
+        self, picture: NDArray[np.uint8], limits: Limits
+    ) -> tuple[Found, NDArray[np.float32]]:
+        """Return the cells of a picture at scale, in its pixels, and the foreground map."""
+        heat, boxes, foreground = self.maps(picture)
+        found = peaks(heat, boxes, limits.scores)
+        return suppress(found, limits.overlap, limits.overlap_of_kinds), foreground
+
+
+@cache
+def bundled_model() -> Model:
+    """Return the detector that comes with the package, loaded once.
+
+    Raises
+    ------
+    EncoderError
+        The weights are missing or not those of this network.
+    """
+    with as_file(files("napari_hemacells") / "weights" / "detector.safetensors") as file:
+        return load_model(file)
+
+
+def load_model(file: Path) -> Model:
+    """Return the detector of a weights file.
+
+    Raises
+    ------
+    EncoderError
+        The file is missing or not a detector of this version.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    network = empty_network()
+    try:
+        with safe_open(file, framework="pt") as stored:
+            header = stored.metadata() or {}
+            tensors = {name: stored.get_tensor(name).float() for name in stored.keys()}  # noqa: SIM118
+    except (FileNotFoundError, SafetensorError) as error:
+        raise EncoderError(f"The detector {file} cannot be read; reinstall the plugin.") from error
+    counters = {name for name in network.state_dict() if name.endswith("num_batches_tracked")}
+    missing, unknown = network.load_state_dict(tensors, strict=False)
+    if unknown or set(missing) - counters:
+        raise EncoderError(f"The detector {file} is not one of this version; reinstall the plugin.")
+    return Model(network, _limits(header))
+
+
+def _limits(header: dict[str, str]) -> Limits:
+    stored = json.loads(header.get("limits", "{}"))
+    return Limits(**{**stored, "scores": tuple(stored["scores"])}) if stored else Limits()
