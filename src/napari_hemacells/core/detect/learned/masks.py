@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
+from scipy import ndimage as ndi
 
 from napari_hemacells.core.detect.learned.kinds import KINDS
 from napari_hemacells.core.types import PLATELET
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from napari_hemacells.core.detect.learned.decode import Found
 
-REACH = 1.25  # from the centre, in half axes: a slanted cell's tips lie outside the ellipse
+REACH = 1.12  # from the centre, in half axes: a slanted cell's tips lie outside the ellipse
 SURE = 0.5  # nearer than this a pixel belongs to the cell even where the stain is pale
 ON_TOP = 4.0  # taken off a platelet's distance: it lies on the red cell, not under it
 FAR = 60000.0
@@ -51,7 +52,18 @@ def paint(
         own &= distance < nearest[window]
         labels[window][own] = place + 1
         nearest[window][own] = distance[own]
+    for place, box in enumerate(found.boxes):
+        _keep_one_piece(labels[_window(box, shape)], place + 1)
     return labels
+
+
+def _keep_one_piece(labels: NDArray[np.int32], cell: int) -> None:
+    """Erase all but the largest connected piece of a cell: the rest are shreds of neighbours."""
+    pieces, count = ndi.label(labels == cell)
+    if count > 1:
+        sizes = np.bincount(pieces.ravel())
+        sizes[0] = 0
+        labels[(pieces > 0) & (pieces != sizes.argmax())] = 0
 
 
 def _window(box: NDArray[np.float64], shape: tuple[int, int]) -> tuple[slice, slice]:

@@ -65,7 +65,7 @@ class Model:
         rows, cols = (-(-side // MULTIPLE) * MULTIPLE for side in picture.shape[:2])
         with torch.inference_mode():
             full = torch.zeros(1, 3, rows, cols)
-            batch = torch.from_numpy(np.ascontiguousarray(picture))[None]
+            batch = torch.from_numpy(np.array(picture))[None]  # a copy: torch wants to own it
             full[:, :, : picture.shape[0], : picture.shape[1]] = normalise(batch)
             maps = self._network(full.to(memory_format=torch.channels_last))
             heat, boxes = maps.heat.sigmoid(), boxes_of(maps.sides)

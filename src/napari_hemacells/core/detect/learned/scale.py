@@ -21,7 +21,6 @@ LADDER = 2.0  # between the diameters that are tried
 SMALLEST, LARGEST = 8.0, 640.0
 ROUNDS = 3
 CLOSE = 1.12  # factor between the diameter assumed and the one found that ends the search
-CELL_OF_BOX = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,9 +106,12 @@ def _probe(pixels: Pixels, model: Model, diameter: float) -> Found:
 
 
 def _cover(found: Found) -> float:
-    """Return the area of the boxes, weighed by their scores, in pixels at scale."""
+    """Return the area of the boxes, weighed by their squared scores, in pixels at scale.
+
+    Squared, because doubt over a large area (noise, one cell seen as many) must not win.
+    """
     sides = found.boxes[:, 2:] - found.boxes[:, :2]
-    return float((sides.prod(axis=1) * found.scores).sum())
+    return float((sides.prod(axis=1) * found.scores**2).sum())
 
 
 def _red_sides(found: Found) -> np.ndarray:  # type: ignore[type-arg]

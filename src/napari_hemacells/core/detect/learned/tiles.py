@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from napari_hemacells.core.detect.learned.decode import Found
@@ -27,13 +28,19 @@ class Tile:
     core_cols: slice
 
     def own(self, found: Found) -> NDArray[np.bool_]:
-        """Return which cells, in the tile's pixels, have their middle in the core."""
-        at = found.centres + (self.rows.start, self.cols.start)
-        low, high = (self.core_rows.start, self.core_cols.start), (self.core_rows.stop, self.core_cols.stop)
-        # a box may reach beyond the picture; its middle then belongs to the outermost tile
-        at = at.clip(0, None)
-        first = (at >= low).all(axis=1)
-        return first & (at < high).all(axis=1)  # type: ignore[no-any-return]
+        """Return which cells, in the tile's pixels, have their middle in the core.
+
+        A box may reach beyond the picture; its middle then belongs to the outermost tile.
+        """
+        rows = _within(found.centres[:, 0], self.rows, self.core_rows)
+        return rows & _within(found.centres[:, 1], self.cols, self.core_cols)
+
+
+def _within(at: NDArray[np.float64], part: slice, core: slice) -> NDArray[np.bool_]:
+    """Return which places, counted from the start of `part`, are in `core` along an axis."""
+    low = core.start if core.start > part.start else -np.inf
+    high = core.stop if core.stop < part.stop else np.inf
+    return (at + part.start >= low) & (at + part.start < high)
 
 
 def tiles(shape: tuple[int, int], core: int = CORE, halo: int = HALO) -> Iterator[Tile]:
