@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 from psygnal import Signal, SignalGroup
 
 from napari_hemacells.core import annotate
-from napari_hemacells.core.errors import AnnotationError, CellsError, ProjectError
-from napari_hemacells.core.params import ClassifyParams
+from napari_hemacells.core.errors import AnnotationError, CellsError, ImageError, ProjectError
 from napari_hemacells.core.types import CellRef
-from napari_hemacells.session.live import ClassifyAnswer, ClassifyRequest, gather_support
+from napari_hemacells.session.live import LiveClassifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from pathlib import Path
 
-    from napari_hemacells.core.params import QueueOrder
-
-    from napari_hemacells.core.store import Bundle, Project
+    from napari_hemacells.core.params import ClassifyParams, QueueOrder
+    from napari_hemacells.core.store import Project
     from napari_hemacells.core.types import Cells, Embeddings, Prediction, SmearImage
+    from napari_hemacells.session.live import ClassifyAnswer, ClassifyRequest
 
 
 class SessionEvents(SignalGroup):
@@ -54,14 +51,8 @@ class Session:
         self.project: Project | None = None
         self.image: SmearImage | None = None
         self.cells: Cells | None = None
-        self.embeddings: Embeddings | None = None
-        self.prediction: Prediction | None = None
-        self.bundle: Bundle | None = None
-        self.params = ClassifyParams()
-        self._answer: ClassifyAnswer | None = None
-        self._generation = 0
+        self.live = LiveClassifier()
         self._active: str | None = None
-        self._other_embeddings: dict[str, Embeddings] = {}
 
     # --- project and image -------------------------------------------------------------------
 
@@ -70,9 +61,8 @@ class Session:
         if self.project is not None and self.project is not project:
             self.project.close()
         self.project = project
-        self.image = None
-        self._forget_cells()
-        self._other_embeddings = {}
+        self.image = self.cells = None
+        self.live.forget_project()
         self.events.project.emit()
         self.events.palette.emit()
         self.active_class = self.palette.ids[0] if self.palette.ids else None
@@ -80,10 +70,11 @@ class Session:
     def show_image(self, image: SmearImage) -> None:
         """Show an image of the open project, adding it where it is new, with its saved cells."""
         project = self._need_project()
-        self._keep_embeddings()
+        if self.live.embeddings is not None:
+            self.live.remember(self.live.embeddings, self.annotated)
         project.add_image(image)
-        self.image = image
-        self._forget_cells()
+        self.image, self.cells = image, None
+        self.live.forget_cells()
         self.events.image.emit()
         saved = project.load_cells(image.key)
         if saved is not None:
@@ -105,17 +96,12 @@ class Session:
 
             cells = keep_annotated(self.cells, sorted(self.annotated), cells)
         project.save_cells(image.key, cells)
-        self._forget_cells()
         self._put_cells(cells)
 
     def _put_cells(self, cells: Cells) -> None:
         self.cells = cells
+        self.live.forget_cells()
         self.events.cells.emit()
-
-    def _forget_cells(self) -> None:
-        self.cells = self.embeddings = self.prediction = None
-        self._answer = None
-        self._generation += 1
 
     # --- annotations -------------------------------------------------------------------------
 
@@ -205,55 +191,58 @@ class Session:
         after = self.annotated
         changed = [cell for cell in before | after if before.get(cell) != after.get(cell)]
         if changed or self.palette.ids != palette.ids:
-            self._generation += 1
+            self.live.invalidate()
             self.events.annotations.emit(tuple(changed))
         return happened
 
     # --- live classification -----------------------------------------------------------------
 
+    @property
+    def embeddings(self) -> Embeddings | None:
+        """Vectors of the cells shown, once they are there."""
+        return self.live.embeddings
+
+    @property
+    def prediction(self) -> Prediction | None:
+        """Class probabilities of the cells shown."""
+        return self.live.prediction
+
     def set_embeddings(self, embeddings: Embeddings) -> bool:
         """Whether the embeddings belong to the cells shown now; late ones are dropped."""
-        if self.image is None or self.cells is None or embeddings.image_key != self.image.key:
+        if self.image is None or self.cells is None:
             return False
-        if not np.array_equal(embeddings.ids, self.cells.ids):
+        if not self.live.put(embeddings, self.cells, self.image.key):
             return False
-        self.embeddings = embeddings
-        self._generation += 1
         self.events.embeddings.emit()
         return True
 
     def request(self) -> ClassifyRequest | None:
         """What to compute now; ``None`` while there is nothing to classify with."""
-        if self.embeddings is None or self.project is None:
+        if self.project is None:
             return None
-        labels = {ref: one.class_id for ref, one in self.project.history.state.labels.items()}
-        images = {**self._other_embeddings, self.embeddings.image_key: self.embeddings}
-        clicked = gather_support(labels, images, None)
-        if clicked is None and self.bundle is None:
-            return None
-        head = None if self.bundle is None else self.bundle.head
-        support = None
-        if clicked is not None:
-            known = None if self.bundle is None else self.bundle.support
-            support = gather_support(labels, images, known)
-        return ClassifyRequest(
-            self._generation, self.embeddings, support, self.palette.ids, head, self.params
-        )
+        return self.live.request(self._labels(), self.palette.ids)
 
     def accept(self, found: ClassifyAnswer) -> bool:
         """Whether the answer is still asked for; a late one changes nothing."""
-        if found.generation != self._generation:
-            return False
-        self._answer = found
-        self.prediction = found.prediction
-        self.events.prediction.emit()
-        return True
+        taken = self.live.accept(found)
+        if taken:
+            self.events.prediction.emit()
+        return taken
 
     def clear_prediction(self) -> None:
         """Show no predicted classes, as when the last click was taken back."""
-        if self.prediction is not None:
-            self.prediction = self._answer = None
+        if self.live.latest is not None:
+            self.live.latest = None
             self.events.prediction.emit()
+
+    def set_params(self, params: ClassifyParams) -> None:
+        """Classify with these parameters from now on."""
+        self.live.params = params
+        self.live.invalidate()
+
+    def _labels(self) -> dict[CellRef, str]:
+        labels = self._need_project().history.state.labels
+        return {ref: one.class_id for ref, one in labels.items()}
 
     # --- what to show ------------------------------------------------------------------------
 
@@ -289,3 +278,20 @@ class Session:
         """The cell most worth labelling now, another one than ``after``; ``None`` if all are."""
         waiting = (cell for cell in self.queue("uncertain") if cell != after)
         return next(waiting, None)
+
+    # --- what must be there ------------------------------------------------------------------
+
+    def _need_project(self) -> Project:
+        if self.project is None:
+            raise ProjectError("No project is open: choose an image first.")
+        return self.project
+
+    def _need_image(self) -> SmearImage:
+        if self.image is None:
+            raise ImageError("No image is chosen: open a smear and choose it under Detect.")
+        return self.image
+
+    def _need_cells(self) -> Cells:
+        if self.cells is None:
+            raise CellsError("No cells yet: press Detect, or choose a layer that holds them.")
+        return self.cells
