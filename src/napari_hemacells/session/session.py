@@ -1,123 +1,30 @@
-"""The state of one working session and the signals that tell of its changes."""
+"""One user at work: clicks in, classes out, everything that is seen already on disk."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from psygnal import Signal, SignalGroup
-
 from napari_hemacells.core import annotate
-from napari_hemacells.core.errors import AnnotationError, CellsError, ImageError, ProjectError
+from napari_hemacells.core.errors import AnnotationError
 from napari_hemacells.core.types import CellRef
-from napari_hemacells.session.live import LiveClassifier
+from napari_hemacells.session.workspace import Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from napari_hemacells.core.annotate import Action
     from napari_hemacells.core.params import ClassifyParams, QueueOrder
-    from napari_hemacells.core.store import Project
-    from napari_hemacells.core.types import Cells, Embeddings, Prediction, SmearImage
     from napari_hemacells.session.live import ClassifyAnswer, ClassifyRequest
 
 
-class SessionEvents(SignalGroup):
-    """What a view may listen to; each is emitted after the state has changed."""
-
-    project = Signal()
-    image = Signal()
-    cells = Signal()
-    palette = Signal()
-    annotations = Signal(tuple)  # ids of the cells of this image whose annotation changed
-    embeddings = Signal()
-    prediction = Signal()
-    active_class = Signal(object)
-
-
-class Session:
-    """One user at work on one project: images, cells, annotations, live classes.
+class Session(Workspace):
+    """One user at work on one project: annotations, live classes, what to look at next.
 
     Every change of an annotation goes through the project's history, which writes the journal
     first and changes the state after: what is seen is on disk.
-
-    Parameters
-    ----------
-    annotator
-        Whose annotations these are; kept with each click.
     """
 
-    def __init__(self, annotator: str = "") -> None:
-        self.events = SessionEvents()
-        self.annotator = annotator
-        self.project: Project | None = None
-        self.image: SmearImage | None = None
-        self.cells: Cells | None = None
-        self.live = LiveClassifier()
-        self._active: str | None = None
-
-    # --- project and image -------------------------------------------------------------------
-
-    def use_project(self, project: Project) -> None:
-        """Work on this project from now on; the one before is closed, all of it on disk."""
-        if self.project is not None and self.project is not project:
-            self.project.close()
-        self.project = project
-        self.image = self.cells = None
-        self.live.forget_project()
-        self.events.project.emit()
-        self.events.palette.emit()
-        self.active_class = self.palette.ids[0] if self.palette.ids else None
-
-    def show_image(self, image: SmearImage) -> None:
-        """Show an image of the open project, adding it where it is new, with its saved cells."""
-        project = self._need_project()
-        if self.live.embeddings is not None:
-            self.live.remember(self.live.embeddings, self.annotated)
-        project.add_image(image)
-        self.image, self.cells = image, None
-        self.live.forget_cells()
-        self.events.image.emit()
-        saved = project.load_cells(image.key)
-        if saved is not None:
-            self._put_cells(saved)
-
-    def close(self) -> None:
-        """Let go of the project; nothing is left to save."""
-        if self.project is not None:
-            self.project.close()
-        self.project = None
-
-    # --- cells -------------------------------------------------------------------------------
-
-    def set_cells(self, cells: Cells) -> None:
-        """Take these cells for the image; annotated cells of before survive with their ids."""
-        project, image = self._need_project(), self._need_image()
-        if self.cells is not None and self.annotated:
-            from napari_hemacells.core.detect import keep_annotated
-
-            cells = keep_annotated(self.cells, sorted(self.annotated), cells)
-        project.save_cells(image.key, cells)
-        self._put_cells(cells)
-
-    def _put_cells(self, cells: Cells) -> None:
-        self.cells = cells
-        self.live.forget_cells()
-        self.events.cells.emit()
-
     # --- annotations -------------------------------------------------------------------------
-
-    @property
-    def palette(self) -> annotate.Palette:
-        """The classes, in order."""
-        return self._need_project().history.state.palette
-
-    @property
-    def annotated(self) -> dict[int, str]:
-        """Class id of each annotated cell of this image."""
-        if self.project is None or self.image is None:
-            return {}
-        labels = self.project.history.state.labels
-        key = self.image.key
-        return {ref.cell: one.class_id for ref, one in labels.items() if ref.image_key == key}
 
     @property
     def active_class(self) -> str | None:
@@ -142,7 +49,8 @@ class Session:
             row, col = table.centres[table.position[cell]]
             places.append((CellRef(image.key, int(cell)), float(row), float(col)))
         if places:
-            self._do(annotate.SetLabels(tuple(places), class_id, self.annotator))
+            annotator = self._need_history().state.annotator
+            self._do(annotate.SetLabels(tuple(places), class_id, annotator))
 
     def add_class(self, name: str, colour: str | None = None) -> str:
         """The id of a new class with the next free colour and key; it becomes the active one."""
@@ -167,16 +75,26 @@ class Session:
         """Remove the class and its annotations; undo brings both back."""
         self._do(annotate.DeleteClass(class_id))
 
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is a step to take back."""
+        return self.history is not None and self.history.can_undo
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether there is a step to take again."""
+        return self.history is not None and self.history.can_redo
+
     def undo(self) -> bool:
         """Whether there was a step to take back."""
-        return self._tracked(self._need_project().history.undo)
+        return self._tracked(self._need_history().undo)
 
     def redo(self) -> bool:
         """Whether there was a step to take again."""
-        return self._tracked(self._need_project().history.redo)
+        return self._tracked(self._need_history().redo)
 
-    def _do(self, action: annotate.Action) -> None:
-        history = self._need_project().history
+    def _do(self, action: Action) -> None:
+        history = self._need_history()
         self._tracked(lambda: history.do(action))
 
     def _tracked(self, change: Callable[[], object]) -> bool:
@@ -197,28 +115,9 @@ class Session:
 
     # --- live classification -----------------------------------------------------------------
 
-    @property
-    def embeddings(self) -> Embeddings | None:
-        """Vectors of the cells shown, once they are there."""
-        return self.live.embeddings
-
-    @property
-    def prediction(self) -> Prediction | None:
-        """Class probabilities of the cells shown."""
-        return self.live.prediction
-
-    def set_embeddings(self, embeddings: Embeddings) -> bool:
-        """Whether the embeddings belong to the cells shown now; late ones are dropped."""
-        if self.image is None or self.cells is None:
-            return False
-        if not self.live.put(embeddings, self.cells, self.image.key):
-            return False
-        self.events.embeddings.emit()
-        return True
-
     def request(self) -> ClassifyRequest | None:
         """What to compute now; ``None`` while there is nothing to classify with."""
-        if self.project is None:
+        if self.history is None:
             return None
         return self.live.request(self._labels(), self.palette.ids)
 
@@ -241,7 +140,7 @@ class Session:
         self.live.invalidate()
 
     def _labels(self) -> dict[CellRef, str]:
-        labels = self._need_project().history.state.labels
+        labels = self._need_history().state.labels
         return {ref: one.class_id for ref, one in labels.items()}
 
     # --- what to show ------------------------------------------------------------------------
@@ -278,20 +177,3 @@ class Session:
         """The cell most worth labelling now, another one than ``after``; ``None`` if all are."""
         waiting = (cell for cell in self.queue("uncertain") if cell != after)
         return next(waiting, None)
-
-    # --- what must be there ------------------------------------------------------------------
-
-    def _need_project(self) -> Project:
-        if self.project is None:
-            raise ProjectError("No project is open: choose an image first.")
-        return self.project
-
-    def _need_image(self) -> SmearImage:
-        if self.image is None:
-            raise ImageError("No image is chosen: open a smear and choose it under Detect.")
-        return self.image
-
-    def _need_cells(self) -> Cells:
-        if self.cells is None:
-            raise CellsError("No cells yet: press Detect, or choose a layer that holds them.")
-        return self.cells
