@@ -123,8 +123,8 @@ class PaletteModel(QAbstractTableModel):
 
     def annotations_of(self, class_id: str) -> int:
         """Return how many annotations the class has in the whole project."""
-        project = self._session.project
-        return 0 if project is None else len(project.history.state.of_class(class_id))
+        history = self._session.history
+        return 0 if history is None else len(history.state.of_class(class_id))
 
     def attempt(self, change: Callable[[], object]) -> bool:
         """Whether the session took a change; if not, `refused` says why."""
@@ -138,10 +138,10 @@ class PaletteModel(QAbstractTableModel):
     # --- updaters ----------------------------------------------------------------------------
 
     def _reload(self) -> None:
-        has_project = self._session.project is not None
-        classes = self._session.palette.classes if has_project else ()
+        is_open = self._session.history is not None
+        classes = self._session.palette.classes if is_open else ()
         same_rows = [one.id for one in classes] == [one.id for one in self._classes]
-        counts = self._session.counts() if has_project else {}
+        counts = self._session.counts() if is_open else {}
         if same_rows:  # keeps the current row and an open editor
             self._classes, self._counts = classes, counts
             self._repaint()
@@ -151,7 +151,7 @@ class PaletteModel(QAbstractTableModel):
         self.endResetModel()
 
     def _recount(self) -> None:
-        self._counts = self._session.counts() if self._session.project is not None else {}
+        self._counts = self._session.counts() if self._session.history is not None else {}
         self._repaint()
 
     def _repaint(self) -> None:

@@ -55,10 +55,9 @@ class PaletteView(QWidget):
         self._connect()
         self._subscriptions = Subscriptions(self)
         for signal in (session.events.project, session.events.palette):
-            self._subscriptions.add(signal, self._update_buttons)
+            self._subscriptions.add(signal, self._follow_palette)
         self._subscriptions.add(session.events.active_class, self._follow_active)
-        self._update_buttons()
-        self._follow_active(session.active_class)
+        self._follow_palette()
 
     def _lay_out(self) -> None:
         self.add_button.setToolTip("Add a class (Ins)")
@@ -190,11 +189,13 @@ class PaletteView(QWidget):
 
     # --- updaters ----------------------------------------------------------------------------
 
-    def _update_buttons(self) -> None:
-        has_project = self._session.project is not None
-        self.add_button.setEnabled(has_project)
+    def _follow_palette(self) -> None:
+        if not self.table.currentIndex().isValid():  # the rows were made anew
+            self._follow_active(self._session.active_class)
+        is_open = self._session.history is not None
+        self.add_button.setEnabled(is_open)
         self.delete_button.setEnabled(self.model.rowCount() > 0)
-        self.table.setEnabled(has_project)
+        self.table.setEnabled(is_open)
 
     def _follow_active(self, class_id: str | None) -> None:
         self.table.select_row(self.model.row_of(class_id))
