@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.classify import Head, Support
     from napari_hemacells.core.store import Bundle
     from napari_hemacells.core.types import CellRef, Cells, Embeddings, Prediction
+    from napari_hemacells.session.models import LoadedModel
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +66,7 @@ class LiveClassifier:
 
     def __init__(self) -> None:
         self.params = ClassifyParams()
-        self.bundle: Bundle | None = None
+        self.model: LoadedModel | None = None
         self.embeddings: Embeddings | None = None
         self.latest: ClassifyAnswer | None = None
         self._generation = 0
@@ -75,6 +76,11 @@ class LiveClassifier:
     def prediction(self) -> Prediction | None:
         """Class probabilities of the cells shown."""
         return None if self.latest is None else self.latest.prediction
+
+    @property
+    def bundle(self) -> Bundle | None:
+        """The loaded model as it was saved."""
+        return None if self.model is None else self.model.bundle
 
     def invalidate(self) -> None:
         """Make every answer that is still under way a late one."""
@@ -89,7 +95,7 @@ class LiveClassifier:
         """Other images and classes from now on."""
         self.forget_cells()
         self._others = {}
-        self.bundle = None
+        self.model = None
 
     def put(self, embeddings: Embeddings, cells: Cells, image_key: str) -> bool:
         """Whether these embeddings belong to the cells shown; late ones are dropped."""
@@ -112,16 +118,22 @@ class LiveClassifier:
         """What to compute now; ``None`` while there is nothing to classify with."""
         if self.embeddings is None:
             return None
-        clicked = self.clicked(labels)
-        bundle = self.bundle
-        if bundle is None and clicked is None:
+        support = self.support(labels)
+        if support is None:
             return None
-        head = None if bundle is None else bundle.head
-        known = None if bundle is None else bundle.support
-        support = None if clicked is None else joined(known, clicked)
+        head = None
+        if self.model is not None and self.clicked(labels) is None:
+            head, support = self.model.head, None
         return ClassifyRequest(
             self._generation, self.embeddings, support, class_ids, head, self.params
         )
+
+    def support(self, labels: Mapping[CellRef, str]) -> Support | None:
+        """Every cell that teaches: those of a loaded model, then the user's own."""
+        clicked = self.clicked(labels)
+        if self.model is None:
+            return clicked
+        return self.model.support if clicked is None else joined(self.model.support, clicked)
 
     def clicked(self, labels: Mapping[CellRef, str]) -> Support | None:
         """The annotated cells of this image and of those remembered."""
@@ -166,12 +178,10 @@ def gather_support(
     return Support(np.concatenate(vectors), tuple(classes)) if classes else None
 
 
-def joined(known: Support | None, clicked: Support) -> Support:
+def joined(known: Support, clicked: Support) -> Support:
     """The cells of a loaded model, then the user's own: clicking goes on where it stopped."""
     from napari_hemacells.core.classify import Support
 
-    if known is None:
-        return clicked
     return Support(
         np.concatenate([known.vectors, clicked.vectors]), (*known.labels, *clicked.labels)
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from napari_hemacells.core import annotate
 from napari_hemacells.core.errors import AnnotationError
 from napari_hemacells.core.types import CellRef
+from napari_hemacells.session.models import check_model, make_bundle, merged_palette, ready
 from napari_hemacells.session.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from napari_hemacells.core.annotate import Action
     from napari_hemacells.core.params import ClassifyParams, QueueOrder
+    from napari_hemacells.core.store import Bundle
     from napari_hemacells.session.live import ClassifyAnswer, ClassifyRequest
 
 
@@ -119,7 +121,7 @@ class Session(Workspace):
         """What to compute now; ``None`` while there is nothing to classify with."""
         if self.history is None:
             return None
-        return self.live.request(self._labels(), self.palette.ids)
+        return self.live.request(self.class_of_cell(), self.palette.ids)
 
     def accept(self, found: ClassifyAnswer) -> bool:
         """Whether the answer is still asked for; a late one changes nothing."""
@@ -139,9 +141,30 @@ class Session(Workspace):
         self.live.params = params
         self.live.invalidate()
 
-    def _labels(self) -> dict[CellRef, str]:
-        labels = self._need_history().state.labels
-        return {ref: one.class_id for ref, one in labels.items()}
+    # --- models ------------------------------------------------------------------------------
+
+    def load_model(self, bundle: Bundle) -> None:
+        """Classify with this model; clicks add to it. Its classes join the palette, undoably.
+
+        Raises
+        ------
+        BundleMismatchError
+            Where it does not fit the encoder, the crops or the scale in use here.
+        """
+        model = ready(bundle, self.palette)
+        if self.embeddings is not None:
+            check_model(model, self.embeddings, self)
+        used = {one.class_id for one in self._need_history().state.labels.values()}
+        palette = merged_palette(bundle, self.palette, used)
+        if palette != self.palette:
+            self._do(annotate.SetPalette(palette))
+        self.live.model = model
+        self.live.invalidate()
+        self.events.model.emit()
+
+    def make_bundle(self, name: str) -> Bundle:
+        """The classifier as it stands; raises :class:`AnnotationError` before there is one."""
+        return make_bundle(self, name)
 
     # --- what to show ------------------------------------------------------------------------
 

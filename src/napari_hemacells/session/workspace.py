@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_hemacells.core.annotate import Annotation, History, Palette
+    from napari_hemacells.core.classify import Support
     from napari_hemacells.core.store import Project
-    from napari_hemacells.core.types import Cells, Embeddings, Prediction, SmearImage
+    from napari_hemacells.core.types import CellRef, Cells, Embeddings, Prediction, SmearImage
 
 
 class SessionEvents(SignalGroup):
@@ -28,6 +29,7 @@ class SessionEvents(SignalGroup):
     annotations = Signal(tuple)  # ids of the cells of this image whose annotation changed
     embeddings = Signal()
     prediction = Signal()
+    model = Signal()
     active_class = Signal(object)
 
 
@@ -61,6 +63,8 @@ class Workspace:
         StorageError
             Where its journal cannot be written, or another window has it open.
         """
+        if self.project is not None and self.project.folder == project.folder:
+            return
         history = project.open_history(self._wanted_annotator or annotate.default_annotator())
         self._continue_as_sole_annotator(history)
         self.close()
@@ -100,9 +104,9 @@ class Workspace:
 
     def save_as(self, folder: Path) -> None:
         """Go on in a copy of the project in a folder that the user chose."""
-        image, embeddings, bundle = self.image, self.embeddings, self.live.bundle
+        image, embeddings, model = self.image, self.embeddings, self.live.model
         self.use_project(self._need_project().copy_to(folder))
-        self.live.bundle = bundle
+        self.live.model = model
         if image is not None:
             self.show_image(image)
         if embeddings is not None:
@@ -175,6 +179,14 @@ class Workspace:
             return False
         self.events.embeddings.emit()
         return True
+
+    def support(self) -> Support | None:
+        """Every cell that teaches the classifier, with its class."""
+        return self.live.support(self.class_of_cell())
+
+    def class_of_cell(self) -> dict[CellRef, str]:
+        """Class id of each annotated cell of all images of the project."""
+        return {ref: one.class_id for ref, one in self._need_history().state.labels.items()}
 
     # --- what must be there ------------------------------------------------------------------
 
