@@ -82,11 +82,12 @@ class NetworkEncoder:
 
 
 class StageFeatures(nn.Module):
-    """Mean and deviation over the picture of what several stages of a network see, side by side.
+    """Mean and deviation of what several stages of a network see, around the picture's centre.
 
     Early stages see grain and edges, late ones parts of objects; of stained cells, which ImageNet
     does not know, the middle of the network tells more than its end. The deviation tells flat
-    from granular where the mean is the same.
+    from granular where the mean is the same. Both are weighted by a Gaussian around the centre,
+    where the cell is: its neighbours are other cells, whose class is not asked.
 
     Parameters
     ----------
@@ -94,23 +95,39 @@ class StageFeatures(nn.Module):
         A timm EfficientNet.
     stages
         Indices into its blocks, ascending. What comes after the last one is not computed.
+    sigma
+        Deviation of the Gaussian, as a part of half the picture's side.
     """
 
-    def __init__(self, backbone: Any, stages: Sequence[int]) -> None:
+    def __init__(self, backbone: Any, stages: Sequence[int], sigma: float) -> None:
         super().__init__()
         self.stem = nn.Sequential(backbone.conv_stem, backbone.bn1)
         self.blocks = nn.ModuleList(backbone.blocks[: max(stages) + 1])
         self.stages = frozenset(stages)
+        self.sigma = sigma
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """``(n, dim)`` of ``(n, 3, size, size)``."""
         maps = self.stem(images)
-        pooled = []
+        pooled: list[torch.Tensor] = []
         for place, block in enumerate(self.blocks):
             maps = block(maps)
             if place in self.stages:
-                pooled += [maps.mean((2, 3)), maps.std((2, 3), correction=0)]
+                pooled += self._pool(maps)
         return torch.cat(pooled, dim=1)
+
+    def _pool(self, maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """``(n, channels)`` weighted mean and deviation of ``(n, channels, rows, cols)``."""
+        weights = self._window(maps.shape[-2], maps)[:, None] * self._window(maps.shape[-1], maps)
+        weights = weights / weights.sum()
+        mean = torch.einsum("ncij,ij->nc", maps, weights)
+        second = torch.einsum("ncij,ij->nc", maps.square(), weights)
+        return mean, (second - mean.square()).clamp_min(0).sqrt()
+
+    def _window(self, length: int, like: torch.Tensor) -> torch.Tensor:
+        places = torch.arange(length, device=like.device, dtype=like.dtype)
+        offset = (places + 0.5) / length * 2 - 1
+        return torch.exp(-0.5 * (offset / self.sigma).square())
 
 
 def _of_channels(values: Sequence[float], device: str) -> torch.Tensor:
