@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from napari_hemacells.widgets.share_bar import Part
 
 _KEYS = (
-    (("click",), "active class"),
-    (("1", "–", "9"), "that class"),
-    (("0",), "or right click: remove"),
-    (("N",), "next cell"),
-    (("V",), "image / class / confidence"),
-    (("Ctrl+Z",), "undo"),
+    ("Click", "active class"),
+    ("1–9", "that class"),
+    ("0", "or right click: remove"),
+    ("N", "next cell"),
+    ("V", "image / class / confidence"),
+    ("Ctrl+Z", "undo"),
 )
 _SURE, _GUESSED = 1.0, 0.45  # opacity of the user's own and of predicted cells in the bar
 

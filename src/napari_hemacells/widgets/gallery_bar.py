@@ -12,7 +12,6 @@ from qtpy.QtWidgets import (
     QLabel,
     QPushButton,
     QSlider,
-    QToolButton,
     QWidget,
 )
 from superqt import QFlowLayout
@@ -36,6 +35,7 @@ ORDERS: tuple[tuple[QueueOrder, str, str], ...] = (
     ("slide", "Place", "As the cells lie in the image, row by row"),
 )
 SIDES = (40, 176)
+_LINE = 30
 
 
 class GalleryBar(QWidget):
@@ -61,7 +61,7 @@ class GalleryBar(QWidget):
     def __init__(self, side: int, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.order = QComboBox()
-        self.direction = QToolButton()
+        self.direction = QPushButton("↓")
         self.filter = QComboBox()
         self.size_slider = QSlider(Qt.Orientation.Horizontal)
         self.refresh = QPushButton("Refresh (R)")
@@ -77,9 +77,9 @@ class GalleryBar(QWidget):
         self.order.setToolTip("What comes first")
         self.direction.setCheckable(True)
         self.direction.setToolTip("Run the other way")
-        self.direction.setText("↓")
+        self.direction.setFixedWidth(28)
         self.filter.setToolTip("Which cells are shown, by their class now")
-        self.filter.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
+        self.filter.setFixedWidth(136)  # a long class name does not push the rest away
         self.size_slider.setRange(*SIDES)
         self.size_slider.setValue(side)
         self.size_slider.setFixedWidth(72)
@@ -97,8 +97,8 @@ class GalleryBar(QWidget):
         flow.addWidget(_together(_label("&Order", self.order), self.order, self.direction))
         flow.addWidget(_together(_label("&Show", self.filter), self.filter))
         flow.addWidget(_together(_label("Si&ze", self.size_slider), self.size_slider))
-        flow.addWidget(self.refresh)
-        flow.addWidget(self.count)
+        flow.addWidget(_together(self.refresh))
+        flow.addWidget(_together(self.count))
 
     def _connect(self) -> None:
         self.order.currentIndexChanged.connect(self._tell_order)
@@ -142,6 +142,7 @@ def _together(*widgets: QWidget) -> QWidget:
     row = QHBoxLayout(group)
     row.setContentsMargins(0, 0, 0, 0)
     row.setSpacing(4)
+    group.setFixedHeight(_LINE)  # all alike, so that they stand on one line
     for widget in widgets:
         row.addWidget(widget)
     return group

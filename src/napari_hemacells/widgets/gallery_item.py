@@ -90,9 +90,9 @@ def _elided(option: QStyleOptionViewItem, text: str, width: int) -> str:
 def _paint_selection(painter: QPainter, item: QRect, text: QColor) -> None:
     """Paint a rounded field behind the item and a rim, in the text's colour."""
     field, rim = QColor(text), QColor(text)
-    field.setAlpha(60)
+    field.setAlpha(30)
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    painter.setPen(QPen(rim, 1.5))
+    painter.setPen(QPen(rim, 2))
     painter.setBrush(field)
     painter.drawRoundedRect(QRectF(item).adjusted(1, 1, -1, -1), 4, 4)
     painter.setBrush(Qt.BrushStyle.NoBrush)

@@ -47,25 +47,22 @@ class KeyCap(QLabel):
 class KeyHelp(QWidget):
     """Keys and what they do, as many side by side as there is room for."""
 
-    def __init__(
-        self, entries: Sequence[tuple[Sequence[str], str]], parent: QWidget | None = None
-    ) -> None:
+    def __init__(self, entries: Sequence[tuple[str, str]], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         flow = QFlowLayout(self)
         flow.setContentsMargins(0, 0, 0, 0)
         flow.setHorizontalSpacing(12)
         flow.setVerticalSpacing(4)
-        for keys, meaning in entries:
-            flow.addWidget(_entry(keys, meaning))
+        for key, meaning in entries:
+            flow.addWidget(_entry(key, meaning))
 
 
-def _entry(keys: Sequence[str], meaning: str) -> QWidget:
-    """Return one or more key caps and what they do."""
+def _entry(key: str, meaning: str) -> QWidget:
+    """Return a key cap and what the key does."""
     widget = QWidget()
     layout = QHBoxLayout(widget)
     layout.setContentsMargins(0, 0, 0, 0)
     layout.setSpacing(4)
-    for key in keys:
-        layout.addWidget(KeyCap(key))
+    layout.addWidget(KeyCap(key))
     layout.addWidget(QLabel(meaning))
     return widget

@@ -10,7 +10,9 @@ from qtpy.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
     QSizePolicy,
+    QStyle,
     QStyledItemDelegate,
+    QStyleOptionViewItem,
     QTableView,
 )
 
@@ -28,12 +30,12 @@ from napari_hemacells.widgets.palette_model import (
 if TYPE_CHECKING:
     from qtpy.QtCore import QPoint
     from qtpy.QtGui import QContextMenuEvent, QKeyEvent
-    from qtpy.QtWidgets import QStyleOptionViewItem, QWidget
+    from qtpy.QtWidgets import QWidget
 
     from napari_hemacells.core.annotate import CellClass
 
 ROW_HEIGHT, SHOWN_ROWS = 26, (3, 9)
-_TINT = 90  # of 255: the class's colour behind its row while it is active
+_TINT, _CHOSEN = 110, 20  # of 255: the active class's colour, the text's colour, behind a row
 
 
 class PaletteTable(QTableView):
@@ -184,15 +186,18 @@ class ClassRow(QStyledItemDelegate):
         """Paint one cell of the table."""
         if painter is None:
             return
-        colour = QColor(index.data(COLOUR_ROLE))
+        colour, text = QColor(index.data(COLOUR_ROLE)), option.palette.text().color()
         active = bool(index.data(ACTIVE_ROLE))
-        super().paint(painter, option, index)
+        plain = QStyleOptionViewItem(option)
+        plain.state &= ~QStyle.StateFlag.State_HasFocus  # rows are chosen, not single cells
         if active:
-            tint = QColor(colour)
-            tint.setAlpha(_TINT)
-            painter.fillRect(option.rect, tint)
+            painter.fillRect(option.rect, _faded(colour, _TINT))
+            if plain.state & QStyle.StateFlag.State_Selected:
+                painter.fillRect(option.rect, _faded(text, _CHOSEN))
+            plain.state &= ~QStyle.StateFlag.State_Selected  # would cover the tint
+        super().paint(painter, plain, index)
         if index.column() == COLOUR:
-            _paint_swatch(painter, QRectF(option.rect), colour, option.palette.text().color())
+            _paint_swatch(painter, QRectF(option.rect), colour, text)
             if active:
                 bar = option.rect.adjusted(0, 0, 4 - option.rect.width(), 0)
                 painter.fillRect(bar, colour)
@@ -203,11 +208,15 @@ def _paint_swatch(painter: QPainter, cell: QRectF, colour: QColor, text: QColor)
     side = 14.0
     swatch = QRectF(0, 0, side, side)
     swatch.moveCenter(cell.center())
-    rim = QColor(text)
-    rim.setAlpha(140)
     painter.save()
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    painter.setPen(QPen(rim, 1))
+    painter.setPen(QPen(_faded(text, 140), 1))
     painter.setBrush(colour)
     painter.drawRoundedRect(swatch, 3, 3)
     painter.restore()
+
+
+def _faded(colour: QColor, alpha: int) -> QColor:
+    faded = QColor(colour)
+    faded.setAlpha(alpha)
+    return faded
