@@ -97,6 +97,13 @@ class LiveClassifier:
         self._others = {}
         self.model = None
 
+    def use_model(self, model: LoadedModel) -> None:
+        """Go on from a saved model; embeddings of crops unlike the model's have to be made anew."""
+        self.model = model
+        if self.embeddings is not None and self.embeddings.spec != model.bundle.spec:
+            self.embeddings = self.latest = None
+        self.invalidate()
+
     def put(self, embeddings: Embeddings, cells: Cells, image_key: str) -> bool:
         """Whether these embeddings belong to the cells shown; late ones are dropped."""
         if embeddings.image_key != image_key or not np.array_equal(embeddings.ids, cells.ids):
@@ -137,10 +144,15 @@ class LiveClassifier:
 
     def clicked(self, labels: Mapping[CellRef, str]) -> Support | None:
         """The annotated cells of this image and of those remembered."""
-        images = dict(self._others)
-        if self.embeddings is not None:
-            images[self.embeddings.image_key] = self.embeddings
-        return gather_support(labels, images)
+        here = self.embeddings
+        if here is None:
+            return None
+        images = {
+            key: there
+            for key, there in self._others.items()
+            if (there.encoder, there.spec) == (here.encoder, here.spec)
+        }
+        return gather_support(labels, {**images, here.image_key: here})
 
     def accept(self, found: ClassifyAnswer) -> bool:
         """Whether the answer is still asked for; a late one changes nothing."""

@@ -11,7 +11,6 @@ from napari_hemacells.core.errors import AnnotationError
 if TYPE_CHECKING:
     from napari_hemacells.core.classify import Head, Support
     from napari_hemacells.core.store import Bundle
-    from napari_hemacells.core.types import Embeddings
     from napari_hemacells.session.workspace import Workspace
 
 
@@ -62,8 +61,10 @@ def merged_palette(bundle: Bundle, palette: Palette, used: set[str]) -> Palette:
     return merged
 
 
-def check_model(model: LoadedModel, embeddings: Embeddings, workspace: Workspace) -> None:
-    """Refuse a model that does not fit the encoder, crops or scale in use here.
+def check_model(bundle: Bundle, workspace: Workspace) -> None:
+    """Refuse a model that does not fit the encoder or the scale in use here.
+
+    Its crops need no check: the session makes crops as the model says.
 
     Raises
     ------
@@ -72,11 +73,11 @@ def check_model(model: LoadedModel, embeddings: Embeddings, workspace: Workspace
     """
     from napari_hemacells.core.store import check
 
-    cells, image = workspace.cells, workspace.image
+    cells, image, embeddings = workspace.cells, workspace.image, workspace.embeddings
     check(
-        model.bundle,
-        embeddings.encoder,
-        embeddings.spec,
+        bundle,
+        bundle.encoder if embeddings is None else embeddings.encoder,
+        bundle.spec,
         None if cells is None or cells.source == "whole" else cells.diameter,
         None if image is None else image.pixel_size_um,
     )

@@ -12,6 +12,7 @@ from napari_hemacells.session.workspace import Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
     from napari_hemacells.core.annotate import Action
     from napari_hemacells.core.params import ClassifyParams, QueueOrder
@@ -143,28 +144,32 @@ class Session(Workspace):
 
     # --- models ------------------------------------------------------------------------------
 
-    def load_model(self, bundle: Bundle) -> None:
-        """Classify with this model; clicks add to it. Its classes join the palette, undoably.
+    def load_bundle(self, path: Path) -> None:
+        """Classify with a saved model; clicks add to it. Its classes join the palette, undoably.
 
         Raises
         ------
-        BundleMismatchError
-            Where it does not fit the encoder, the crops or the scale in use here.
+        BundleError
+            Where it is damaged; as BundleMismatchError where it does not fit the encoder or the
+            scale in use here.
         """
+        from napari_hemacells.core.store import load_bundle
+
+        bundle = load_bundle(path)
+        check_model(bundle, self)
         model = ready(bundle, self.palette)
-        if self.embeddings is not None:
-            check_model(model, self.embeddings, self)
         used = {one.class_id for one in self._need_history().state.labels.values()}
         palette = merged_palette(bundle, self.palette, used)
         if palette != self.palette:
             self._do(annotate.SetPalette(palette))
-        self.live.model = model
-        self.live.invalidate()
+        self.live.use_model(model)
         self.events.model.emit()
+        if self.embeddings is None:
+            self.events.embeddings.emit()
 
-    def make_bundle(self, name: str) -> Bundle:
+    def make_bundle(self, name: str | None = None) -> Bundle:
         """The classifier as it stands; raises :class:`AnnotationError` before there is one."""
-        return make_bundle(self, name)
+        return make_bundle(self, name or self._need_project().name)
 
     # --- what to show ------------------------------------------------------------------------
 
