@@ -98,7 +98,7 @@ class LiveClassifier:
         self.model = None
 
     def use_model(self, model: LoadedModel) -> None:
-        """Go on from a saved model; embeddings of crops unlike the model's have to be made anew."""
+        """Go on from a saved model; embeddings of other crops than its own are dropped."""
         self.model = model
         if self.embeddings is not None and self.embeddings.spec != model.bundle.spec:
             self.embeddings = self.latest = None
