@@ -7,6 +7,7 @@ import typer
 from napari_hemacells import __version__
 from napari_hemacells.cli.classify import classify
 from napari_hemacells.cli.command import JsonCommand, ShotsCommand
+from napari_hemacells.cli.demo import demo
 from napari_hemacells.cli.detect import detect
 from napari_hemacells.cli.evaluate import fewshot
 from napari_hemacells.cli.fit import fit
@@ -32,6 +33,7 @@ app.command("fit", cls=JsonCommand)(with_options(fit))
 app.command("classify", cls=JsonCommand)(with_options(classify))
 evaluate.command("fewshot", cls=ShotsCommand)(with_options(fewshot))
 app.add_typer(evaluate)
+app.command("demo", cls=JsonCommand)(with_options(demo))
 
 
 def _print_version(wanted: bool) -> None:

@@ -45,15 +45,16 @@ def fit(
     bundle = _fit_bundle(out.name, names, vectors, info, params)
     from napari_hemacells.core.store import save_bundle
 
+    counts = {name: len(paths) for name, paths in classes.items()}
     record = {
         "bundle": str(save_bundle(out, bundle)),
-        "classes": {name: len(paths) for name, paths in classes.items()},
+        "classes": counts,
         "head": bundle.head_meta,
         "encoder": info.name,
         "crop": bundle.spec.to_dict(),
         "framing": round(framing, 4),
     }
-    reporter.tell(f"{len(names)} crops ({in_words(record['classes'])}) → {record['bundle']}")
+    reporter.tell(f"{len(names)} crops ({in_words(counts)}) → {record['bundle']}")
     reporter.finish(record)
 
 
