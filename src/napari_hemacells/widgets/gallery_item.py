@@ -54,7 +54,7 @@ class CropItem(QStyledItemDelegate):
         device = painter.device()
         ratio = 1.0 if device is None else device.devicePixelRatioF()
         cell = index.data(CELL_ROLE)
-        painter.drawPixmap(picture.topLeft(), self._thumbnails.pixmap(cell, self.side, ratio))
+        painter.drawImage(picture.topLeft(), self._thumbnails.picture(cell, self.side, ratio))
         _paint_frame(painter, picture, index, text)
         self._paint_text(painter, option, index, text)
         painter.restore()

@@ -136,6 +136,8 @@ class GalleryView(QListView):
             self.refresh_requested.emit()
         elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
             self._tell(self.currentIndex())
+        elif text.isalnum():
+            event.ignore()  # for the viewer around us; Qt would search for a crop of that name
         else:
             super().keyPressEvent(event)
 

@@ -9,6 +9,7 @@ from qtpy.QtGui import QColor, QPainter, QPen
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
+    QLineEdit,
     QSizePolicy,
     QStyle,
     QStyledItemDelegate,
@@ -45,8 +46,6 @@ class PaletteTable(QTableView):
     -------
     activate_requested
         Class id: Enter, or a click on its name or counts.
-    key_pressed
-        A digit 1 to 9.
     add_requested, delete_requested
         Ins, Del.
     colour_requested
@@ -56,7 +55,6 @@ class PaletteTable(QTableView):
     """
 
     activate_requested = Signal(str)
-    key_pressed = Signal(int)
     add_requested = Signal()
     delete_requested = Signal()
     colour_requested = Signal()
@@ -135,11 +133,13 @@ class PaletteTable(QTableView):
         return QSize(240, min(hint.height(), most + 2 * self.frameWidth()))
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802
-        """Turn keys into wishes; the arrows are Qt's."""
+        """Turn keys into wishes; arrows are Qt's, letters and digits those of the dock."""
         if event is None:
             return
+        if self.state() == QAbstractItemView.State.EditingState:
+            super().keyPressEvent(event)  # Return ends the editor, then comes here
+            return
         key, one = event.key(), self.current_class()
-        digit = int(event.text()) if event.text() in set("123456789") else 0
         if key in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space) and one is not None:
             self.activate_requested.emit(one.id)
         elif key == Qt.Key.Key_F2:
@@ -148,8 +148,8 @@ class PaletteTable(QTableView):
             self.add_requested.emit()
         elif key in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace):
             self.delete_requested.emit()
-        elif digit:
-            self.key_pressed.emit(digit)
+        elif event.text().isalnum():
+            event.ignore()  # Qt would search for a class of that name
         else:
             super().keyPressEvent(event)
 
@@ -179,6 +179,11 @@ class PaletteTable(QTableView):
 
 class ClassRow(QStyledItemDelegate):
     """Paints a swatch in the first column and tints the row of the active class."""
+
+    def setEditorData(self, editor: QWidget | None, index: QModelIndex) -> None:  # noqa: N802
+        """Fill an editor once: new counts must not wipe out a name that is being typed."""
+        if not (isinstance(editor, QLineEdit) and editor.isModified()):
+            super().setEditorData(editor, index)
 
     def paint(
         self, painter: QPainter | None, option: QStyleOptionViewItem, index: QModelIndex

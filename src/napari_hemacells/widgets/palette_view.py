@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 class PaletteView(QWidget):
     """Classes with colour, name, key and counts; the active one is the tinted row.
 
-    By keyboard: arrows move, Enter or the class's key activates, F2 renames, Ins adds, Del
-    deletes, the menu key opens the rest.
+    By keyboard: arrows move, Enter activates, F2 renames, Ins adds, Del deletes, the menu key
+    opens the rest.
 
     Signals
     -------
@@ -80,7 +80,6 @@ class PaletteView(QWidget):
         self.name_edit.returnPressed.connect(self._add_named)
         self.name_edit.cancelled.connect(self._stop_asking)
         self.table.activate_requested.connect(self._activate)
-        self.table.key_pressed.connect(self._activate_key)
         self.table.add_requested.connect(self.ask_name)
         self.table.delete_requested.connect(self.delete_current)
         self.table.colour_requested.connect(self.ask_colour)
@@ -149,11 +148,6 @@ class PaletteView(QWidget):
 
     def _activate(self, class_id: str) -> None:
         self._session.active_class = class_id
-
-    def _activate_key(self, key: int) -> None:
-        one = self.model.holder_of(key)
-        if one is not None:
-            self._activate(one.id)
 
     def _is_sure(self, one: CellClass) -> bool:
         count = self.model.annotations_of(one.id)

@@ -1,11 +1,11 @@
-"""Crops of cells as pixmaps, made when they are looked at and kept for a while."""
+"""Crops of cells as Qt images, made when they are looked at and kept for a while."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from qtpy.QtGui import QImage, QPixmap
+from qtpy.QtGui import QImage
 
 from napari_hemacells.core import crop
 from napari_hemacells.core.types import CropSpec
@@ -18,7 +18,7 @@ KEPT = 1500
 
 
 class Thumbnails:
-    """Pixmaps of the cells of the session's image, cut when asked for.
+    """Pictures of the cells of the session's image, cut when asked for.
 
     Only the region around a cell is read from the image, so a lazy image stays lazy.
     """
@@ -27,7 +27,7 @@ class Thumbnails:
         self._session = session
         self._cached = lru_cache(maxsize=KEPT)(self._cut)
 
-    def pixmap(self, cell: int, side: int, ratio: float = 1.0) -> QPixmap:
+    def picture(self, cell: int, side: int, ratio: float = 1.0) -> QImage:
         """Return the crop of a cell, `side` logical pixels wide on a screen of that ratio."""
         return self._cached(cell, side, ratio)
 
@@ -35,13 +35,13 @@ class Thumbnails:
         """Forget all: other cells, or another image."""
         self._cached.cache_clear()
 
-    def _cut(self, cell: int, side: int, ratio: float) -> QPixmap:
+    def _cut(self, cell: int, side: int, ratio: float) -> QImage:
         image, cells = self._session.image, self._session.cells
         if image is None or cells is None or cell not in cells.position:
-            return QPixmap()
+            return QImage()
         size = max(round(side * ratio), 1)
         pixels = crop.extract(image, cells, CropSpec(size=size), [cell])[0]
-        shown = QImage(pixels.tobytes(), size, size, 3 * size, QImage.Format.Format_RGB888)
-        pixmap = QPixmap.fromImage(shown)
-        pixmap.setDevicePixelRatio(ratio)
-        return pixmap
+        borrowed = QImage(pixels.tobytes(), size, size, 3 * size, QImage.Format.Format_RGB888)
+        picture = borrowed.convertToFormat(QImage.Format.Format_RGB32)  # owns its pixels
+        picture.setDevicePixelRatio(ratio)
+        return picture
