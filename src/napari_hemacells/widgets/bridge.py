@@ -8,6 +8,7 @@ import numpy as np
 from napari.layers import Labels, Points
 from napari.utils.colormaps import DirectLabelColormap
 from psygnal import Signal, SignalGroup
+from qtpy.QtCore import Qt
 
 from napari_hemacells import layers as ours
 from napari_hemacells.widgets import reading
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
     from napari_hemacells.core.types import Cells, SmearImage
 
 MARKER = "marker"
+_RIM = 0.025  # width of the ring's two lines, in its diameters
 _RING = 1.35  # diameter of the ring around the current cell, in longer sides of its box
+_OPACITY = 0.65  # of the layer, so that the cell is seen below its class
 _CLOSE_ENOUGH = 12.0  # canvas pixels that a cell must span, or the camera moves nearer
 
 
@@ -59,7 +62,6 @@ class ViewerBridge:
         self.events = BridgeEvents()
         self.keys = KeyMap(self._act, self._keys_wanted)
         self.pointer = Pointer(viewer, self.cell_at)
-        self._docks: list[QWidget] = []
         self._quiet = False
         self.keys.bind(viewer, viewer=True)
         listen = viewer.layers.events
@@ -193,7 +195,7 @@ class ViewerBridge:
         layer = Labels(
             cells.labels,
             name="Cells",
-            opacity=1.0,
+            opacity=_OPACITY,
             metadata=ours.role_metadata("cells", image_key),
             **({} if on is None else reading.plane_transform(on)),
         )
@@ -215,6 +217,13 @@ class ViewerBridge:
         colormap.color_dict.update(table)
         layer.colormap = colormap
 
+    def outline(self, width: int) -> None:
+        """Show the cells as outlines of so many pixels; 0 fills them."""
+        layer = self.cells_layer
+        if layer is not None and layer.contour != width:
+            layer.contour = width
+            layer.opacity = 1.0 if width else _OPACITY
+
     def set_features(self, table: pd.DataFrame) -> None:
         """The rows that napari shows for the cell under the pointer; empty words are left out."""
         layer = self.cells_layer
@@ -228,9 +237,11 @@ class ViewerBridge:
         layer = self.find(MARKER) or self._add_marker()
         top, left, bottom, right = box
         self._quiet = True
-        layer.data = np.array([[(top + bottom - 1) / 2, (left + right - 1) / 2]])
-        layer.size = _RING * max(bottom - top, right - left)
-        layer.face_color = [(0, 0, 0, 0) if colour is None else ours.rgba(colour, 0.55)]
+        size = _RING * max(bottom - top, right - left)
+        layer.data = np.array([[(top + bottom - 1) / 2, (left + right - 1) / 2]] * 2)
+        layer.size = [size, size * (1 + 2 * _RIM)]
+        clear = (0, 0, 0, 0)
+        layer.face_color = [clear if colour is None else ours.rgba(colour, 0.55), clear]
         layer.visible = True
         self._quiet = False
 
@@ -245,10 +256,10 @@ class ViewerBridge:
         placed = {} if cells is None else reading.plane_transform(cells)
         metadata = {ours.METADATA_KEY: {"role": MARKER}}
         layer = Points(
-            np.zeros((1, 2)),
+            np.zeros((2, 2)),
             name="Current cell",
-            border_color="#ffffff",
-            border_width=0.06,
+            border_color=["#ffffff", "#000000"],  # seen on glass and on cells alike
+            border_width=_RIM,
             metadata=metadata,
             **placed,
         )
@@ -282,10 +293,15 @@ class ViewerBridge:
     # --- the window --------------------------------------------------------------------------
 
     def add_dock(self, widget: QWidget, name: str) -> None:
-        """Put a widget at the foot of the viewer's window, if it has one."""
+        """Put a widget below the canvas, if the viewer has a window."""
         window = getattr(self.viewer, "window", None)
-        if window is not None:
-            window.add_dock_widget(widget, name=name, area="bottom")
+        if window is None:
+            return
+        dock = window.add_dock_widget(widget, name=name, area="bottom")
+        # Below the canvas only: the docks at the sides keep their height.
+        main = dock.parent()
+        main.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
+        main.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
 
     def _layers_changed(self, event: Any = None) -> None:
         if event is not None and event.type == "inserted":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
@@ -13,10 +13,14 @@ from napari_hemacells.widgets.subscriptions import Subscriptions
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari_hemacells.core.annotate import Palette
+    from napari_hemacells.core.types import Cells
     from napari_hemacells.layers import DisplayMode
     from napari_hemacells.session import Session
     from napari_hemacells.widgets.bridge import ViewerBridge
 
+_OUTLINE = 0.05  # width of the outlines of cells just detected, in cell diameters
+_UNKNOWN = "#ffffff"
 _IDLE_MS = 250  # the table for the status bar may wait until the clicking pauses
 
 
@@ -77,11 +81,17 @@ class Canvas(QObject):
         session = self._session
         if session.cells is None or session.project is None:
             return
-        self._bridge.recolour(
-            ours.colours(
-                session.cells, session.annotated, session.prediction, session.palette, self.mode
+        annotated = session.annotated
+        if self.mode == "class" and session.prediction is None and not annotated:
+            self._bridge.recolour(detected_colours(session.cells, session.palette))
+            self._bridge.outline(max(1, round(session.cells.diameter * _OUTLINE)))
+        else:
+            self._bridge.recolour(
+                ours.colours(
+                    session.cells, annotated, session.prediction, session.palette, self.mode
+                )
             )
-        )
+            self._bridge.outline(0)
         self._mark(filled=False)
         self._idle.start()
 
@@ -256,3 +266,13 @@ class Canvas(QObject):
             change()
         except HemaCellsError as error:
             self.refused.emit(str(error))
+
+
+def detected_colours(cells: Cells, palette: Palette) -> dict[int | None, Any]:
+    """Each cell in the colour of the detector's rough kind, to check the detection by eye."""
+    known = {one.name: ours.rgba(one.colour) for one in palette}
+    other = ours.rgba(_UNKNOWN)
+    kinds = cells.table["class"].tolist()
+    return {
+        cell: known.get(kind, other) for cell, kind in zip(cells.ids.tolist(), kinds, strict=True)
+    }

@@ -168,7 +168,8 @@ def confidence_line(session: Session) -> str:
         return "There are no cells to classify."
     unsure = int((prediction.confidence < UNSURE_BELOW).sum())
     middle = float(sorted(prediction.confidence)[len(prediction.confidence) // 2])
-    return f"Median confidence {middle:.0%}; {unsure:,} cells below {UNSURE_BELOW:.0%}."
+    cells = "cell" if unsure == 1 else "cells"
+    return f"Median confidence {middle:.0%}; {unsure:,} {cells} below {UNSURE_BELOW:.0%}."
 
 
 def model_line(session: Session) -> str:

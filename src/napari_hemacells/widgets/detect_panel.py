@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QButtonGroup,
     QComboBox,
@@ -13,10 +13,10 @@ from qtpy.QtWidgets import (
     QLabel,
     QPushButton,
     QRadioButton,
+    QToolButton,
     QVBoxLayout,
     QWidget,
 )
-from superqt import QCollapsible
 
 from napari_hemacells.core.params import DetectParams
 from napari_hemacells.widgets.forms import ParamsForm, build
@@ -63,6 +63,11 @@ class DetectPanel(QWidget):
             ("cell_diameter_um", "pixel_size_um"),
             empty={"cell_diameter_um": "estimated", "pixel_size_um": "from the image"},
         )
+        self.more_button = QToolButton()
+        self.more_button.setText("&More")
+        self.more_button.setToolTip("The cell diameter in micrometres")
+        self.more_button.setCheckable(True)
+        self.more_button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self.button = QPushButton("Detec&t")
         self.result = QLabel()
         self.result.setWordWrap(True)
@@ -135,6 +140,10 @@ class DetectPanel(QWidget):
         self.button.setText("&Take these cells" if by_layer else "Detec&t cells")
         self.button.setToolTip(reason or "Find the cells of this image; annotated cells stay")
 
+    def _show_more(self, more: bool) -> None:
+        self.more.native.setVisible(more)
+        self.more_button.setText("&Less" if more else "&More")
+
     def _missing(self) -> str:
         if self.chosen_image is None:
             return _NO_IMAGE
@@ -151,13 +160,12 @@ class DetectPanel(QWidget):
         label = QLabel("&Image")
         label.setBuddy(self.image)
         top.addRow(label, self.image)
-        more = QCollapsible("More: micrometres")
-        more.addWidget(self.more.native)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(top)
         for widget in (
-            self.use_detector, self.use_layer, self.source, self.form.native, more,
+            self.use_detector, self.use_layer, self.source, self.form.native, self.more_button,
+            self.more.native,
             self.button, self.result,
         ):  # fmt: skip
             column.addWidget(widget)
@@ -169,6 +177,8 @@ class DetectPanel(QWidget):
         self.use_layer.toggled.connect(self._update)
         self.form.changed.connect(self._update)
         self.more.changed.connect(self._update)
+        self.more_button.toggled.connect(self._show_more)
+        self._show_more(more=False)
         self.button.clicked.connect(self._detect)
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from napari_hemacells.core.annotate import Annotation, Palette
     from napari_hemacells.core.store.bundle import Bundle
+    from napari_hemacells.core.types import Embeddings
     from napari_hemacells.session import Session
     from napari_hemacells.widgets.export_panel import ExportRequest, What
 
@@ -27,8 +28,14 @@ class Snapshot:
     annotations: dict[int, Annotation]
     prediction: Prediction | None
     palette: Palette
-    spec: CropSpec
+    embeddings: Embeddings | None
     bundle: Bundle | None
+    model: str = ""
+
+    @property
+    def spec(self) -> CropSpec:
+        """The crops in use."""
+        return CropSpec() if self.embeddings is None else self.embeddings.spec
 
 
 def snapshot(session: Session) -> Snapshot | None:
@@ -41,8 +48,9 @@ def snapshot(session: Session) -> Snapshot | None:
         session.annotations,
         session.prediction,
         session.palette,
-        CropSpec() if session.embeddings is None else session.embeddings.spec,
+        session.embeddings,
         session.make_bundle(session.image.name) if session.prediction is not None else None,
+        "" if session.live.model is None else session.live.model.bundle.name,
     )
 
 
@@ -88,6 +96,27 @@ def _overlay(now: Snapshot, folder: Path, stem: str) -> Path:
     return path
 
 
+def _report(now: Snapshot, folder: Path, stem: str) -> Path:
+    from napari_hemacells.core.store.report import ReportInput, write_report
+
+    path = folder / f"{stem}.report.html"
+    write_report(
+        path,
+        ReportInput(
+            now.image,
+            now.cells,
+            now.annotations,
+            now.prediction,
+            now.palette,
+            now.spec,
+            encoder=None if now.embeddings is None else now.embeddings.encoder,
+            training_counts=None if now.bundle is None else now.bundle.training_counts,
+            model=now.model,
+        ),
+    )
+    return path
+
+
 def _crops(now: Snapshot, folder: Path, stem: str) -> Path:
     from napari_hemacells.core.store.export import write_crops
 
@@ -120,6 +149,7 @@ def _shown(now: Snapshot) -> dict[int, str]:
 
 _WRITERS: dict[What, Callable[[Snapshot, Path, str], Path]] = {
     "csv": _csv,
+    "report": _report,
     "labels": _labels,
     "overlay": _overlay,
     "crops": _crops,

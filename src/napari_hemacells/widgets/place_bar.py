@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QFontMetrics, QResizeEvent
+from qtpy.QtGui import QAction, QFontMetrics, QResizeEvent
 from qtpy.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
     QLabel,
     QMenu,
+    QPushButton,
     QSizePolicy,
-    QToolButton,
     QWidget,
 )
 
@@ -30,14 +30,12 @@ class PlaceBar(QWidget):
         self._full = ""
         self._label = QLabel()
         self._label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        self.button = QToolButton()
-        self.button.setText("&Project")
+        self.button = QPushButton("&Project")
         self.button.setToolTip("Open another project, or go on in a copy of this one")
-        self.button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        self.button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         menu = QMenu(self.button)
-        self._open = menu.addAction("&Open project…")
-        self._save_as = menu.addAction("&Save project as…")
+        self._open = QAction("&Open project…", menu)
+        self._save_as = QAction("&Save project as…", menu)
+        menu.addActions([self._open, self._save_as])
         self._open.triggered.connect(self._choose_project)
         self._save_as.triggered.connect(self._choose_place)
         self.button.setMenu(menu)

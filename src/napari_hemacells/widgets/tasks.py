@@ -9,6 +9,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_hemacells.core.params import EncodeParams
 from napari_hemacells.core.types import CropSpec, Progress
+from napari_hemacells.widgets.graphics import triton_kept_out
 from napari_hemacells.widgets.subscriptions import Subscriptions
 from napari_hemacells.widgets.workers import Jobs
 
@@ -217,8 +218,9 @@ def _embed(
     yield Progress(0, 0, "Loading the network")
     from napari_hemacells.core import encode
 
-    device = encode.choose_device(params.device)
-    encoder = encode.bundled_encoder(params.device)
+    with triton_kept_out():
+        device = encode.choose_device(params.device)
+        encoder = encode.bundled_encoder(params.device)
     yield Progress(0, 0, "Loading the network")
     embeddings = yield from encode.embed_steps(
         image, cells, spec, encoder, encode.EmbeddingCache(folder), batch_size=params.batch_size

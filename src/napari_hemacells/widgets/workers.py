@@ -6,15 +6,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from napari.qt.threading import create_worker
+from napari.qt.threading import GeneratorWorker
 from qtpy.QtCore import QObject, Signal
 
 from napari_hemacells.core.errors import HemaCellsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
-
-    from napari.qt.threading import GeneratorWorker
 
     from napari_hemacells.core.types import Progress
 
@@ -63,7 +61,7 @@ class Jobs(QObject):
         """Run the steps in a thread, instead of what was running of this kind."""
         self.cancel(kind)
         self._ticket += 1
-        worker = create_worker(guarded, steps, _start_thread=False)
+        worker = GeneratorWorker(guarded, steps)
         # A number, not the worker: a worker that its own signals hold would never be freed.
         for signal, slot in (
             (worker.yielded, self._on_yield),
