@@ -61,11 +61,12 @@ def find_cells(
     HemaCellsError
         If the image cannot be read, or the user's cells do not fit it.
     """
-    from napari_hemacells.core.detect import detect_steps
     from napari_hemacells.core.image import read_image
 
     image = read_image(source.path)
     if own is not None:
         return Found(source, image, read_cells(own, source.name, image))
+    from napari_hemacells.core.detect import detect_steps
+
     cells = reporter.run(detect_steps(image, params), f"Detecting {source.name}")
     return Found(source, image, cells)
