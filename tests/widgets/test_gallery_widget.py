@@ -16,7 +16,12 @@ from napari_hemacells.core.detect import no_cells
 from napari_hemacells.core.types import CropSpec
 from napari_hemacells.widgets import thumbnails
 from napari_hemacells.widgets.gallery import GalleryWidget
-from napari_hemacells.widgets.gallery_model import ANNOTATED_ROLE, COLOUR_ROLE, UNCLASSIFIED
+from napari_hemacells.widgets.gallery_model import (
+    ANNOTATED,
+    ANNOTATED_ROLE,
+    COLOUR_ROLE,
+    UNCLASSIFIED,
+)
 
 Key = Qt.Key
 
@@ -162,6 +167,8 @@ def test_only_cells_of_a_class_are_shown(gallery, session, classify):
     show_only(gallery, "rbc")
     assert queue(gallery) == list(range(1, 31, 3))
     assert gallery.bar.count.text() == "10 of 30 cells"
+    show_only(gallery, ANNOTATED)
+    assert queue(gallery) == [1, 2, 3]
     show_only(gallery, UNCLASSIFIED)
     assert queue(gallery) == []
     assert "Not classified" in gallery.view.empty_text
@@ -184,6 +191,18 @@ def test_first_embeddings_put_different_cells_first(gallery, session):
     session.set_embeddings(make_embeddings(session.image, session.cells))
     assert queue(gallery) == session.queue("uncertain")
     assert {cell % 3 for cell in queue(gallery)[:3]} == {0, 1, 2}
+
+
+def test_a_prediction_before_the_first_click_sorts_the_queue(gallery, session, classify):
+    session.annotate([1], "rbc")
+    session.annotate([2], "wbc")
+    classify()
+    found = session.live.latest
+    session.annotate([1, 2], None)  # as with a loaded model: classes, but no clicks
+    session.live.latest = found
+    session.events.prediction.emit()
+    assert queue(gallery) == session.queue("uncertain")
+    assert not gallery.bar.refresh.isEnabled()
 
 
 def test_no_queue_is_made_for_a_hidden_gallery(qtbot, session, monkeypatch):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QSize, Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_hemacells.core.errors import HemaCellsError
@@ -59,7 +59,8 @@ class GalleryWidget(QWidget):
         events = session.events
         for signal in (events.project, events.image, events.cells):
             self._subscriptions.add(signal, self._start_over)
-        self._subscriptions.add(events.embeddings, self._on_embeddings)
+        for signal in (events.embeddings, events.prediction):
+            self._subscriptions.add(signal, self._on_news)
         self._subscriptions.add(events.palette, self._update_classes)
         self._update_classes()
         self._update_texts()
@@ -145,7 +146,7 @@ class GalleryWidget(QWidget):
         self._thumbnails.clear()
         self._make_queue_when_seen()
 
-    def _on_embeddings(self) -> None:
+    def _on_news(self) -> None:
         if not self._session.annotated:  # nobody's hands are in the queue yet
             self._make_queue_when_seen()
 
@@ -183,8 +184,13 @@ class GalleryWidget(QWidget):
         if total == 0:
             return "There are no cells in this image yet: detect them first."
         if self.model.only != EVERY:
-            return f"No cell is shown as “{self.bar.filter.currentText()}” now: show others."
+            only = self.bar.filter.currentText()
+            return f"Nothing under “{only}” in this order: choose another filter or order."
         return "There is nothing left to review in this order."
+
+    def sizeHint(self) -> QSize:  # noqa: N802
+        """Return a low, wide strip: it leaves the canvas its room."""
+        return QSize(720, 200)
 
     def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802
         """Make the queue when it is first seen."""

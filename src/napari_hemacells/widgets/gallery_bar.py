@@ -16,7 +16,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QFlowLayout
 
-from napari_hemacells.widgets.gallery_model import EVERY, UNCLASSIFIED
+from napari_hemacells.widgets.gallery_model import ANNOTATED, EVERY, UNCLASSIFIED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -115,6 +115,7 @@ class GalleryBar(QWidget):
         self.filter.addItem("All cells", EVERY)
         for one in classes:
             self.filter.addItem(_swatch(one.colour), one.name, one.id)
+        self.filter.addItem("Annotated", ANNOTATED)
         self.filter.addItem("Not classified", UNCLASSIFIED)
         self.filter.setCurrentIndex(max(self.filter.findData(chosen), 0))
         self.filter.blockSignals(False)

@@ -23,8 +23,8 @@ CELL_ROLE = Qt.ItemDataRole.UserRole + 1
 COLOUR_ROLE = Qt.ItemDataRole.UserRole + 2
 ANNOTATED_ROLE = Qt.ItemDataRole.UserRole + 3
 
-EVERY, UNCLASSIFIED = "", "?"
-"""Filters beside the class ids: all cells, and those without a class."""
+EVERY, ANNOTATED, UNCLASSIFIED = "", "!", "?"
+"""Filters beside the class ids: all cells, those with the user's word, those without a class."""
 
 
 class Shown(NamedTuple):
@@ -142,8 +142,10 @@ class GalleryModel(QAbstractListModel):
             self.dataChanged.emit(self.index(0), self.index(len(self._queue) - 1))
 
     def _passes(self, cell: int) -> bool:
-        class_id = self.shown(cell).class_id
-        return self.only in (EVERY, class_id or UNCLASSIFIED)
+        said = self.shown(cell)
+        if self.only == ANNOTATED:
+            return said.annotated
+        return self.only in (EVERY, said.class_id or UNCLASSIFIED)
 
     # --- what an item shows ------------------------------------------------------------------
 

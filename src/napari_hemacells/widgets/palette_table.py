@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.annotate import CellClass
 
 ROW_HEIGHT, SHOWN_ROWS = 26, (3, 9)
-_TINT, _CHOSEN = 110, 20  # of 255: the active class's colour, the text's colour, behind a row
+_TINT, _CHOSEN = 75, 20  # of 255: the active class's colour, the text's colour, behind a row
 
 
 class PaletteTable(QTableView):
@@ -92,7 +92,7 @@ class PaletteTable(QTableView):
         rows.setDefaultSectionSize(ROW_HEIGHT)
         columns.setMinimumSectionSize(24)
         columns.setHighlightSections(False)
-        for column, width in ((COLOUR, 34), (KEY, 38), (ANNOTATED, 72), (PREDICTED, 72)):
+        for column, width in ((COLOUR, 30), (KEY, 34), (ANNOTATED, 69), (PREDICTED, 67)):
             columns.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
             self.setColumnWidth(column, width)
         columns.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
@@ -124,7 +124,7 @@ class PaletteTable(QTableView):
         least, most = SHOWN_ROWS
         rows = min(max(self._classes.rowCount(), least), most)
         header = self._titles.sizeHint().height()
-        return QSize(300, header + rows * ROW_HEIGHT + 2 * self.frameWidth())
+        return QSize(340, header + rows * ROW_HEIGHT + 2 * self.frameWidth())
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802
         """Return room for three classes."""
@@ -196,6 +196,7 @@ class ClassRow(QStyledItemDelegate):
         plain = QStyleOptionViewItem(option)
         plain.state &= ~QStyle.StateFlag.State_HasFocus  # rows are chosen, not single cells
         if active:
+            painter.fillRect(option.rect, option.palette.base())  # over the mark of a chosen row
             painter.fillRect(option.rect, _faded(colour, _TINT))
             if plain.state & QStyle.StateFlag.State_Selected:
                 painter.fillRect(option.rect, _faded(text, _CHOSEN))
