@@ -19,7 +19,7 @@ def _loaded_by(code: str, names: tuple[str, ...]) -> set[str]:
     """Which of the names a fresh interpreter has loaded after the code."""
     asked = f"{code}\nimport sys\nprint('LOADED', *({names!r} & sys.modules.keys()))"
     asked = asked.replace(repr(names), repr(set(names)))
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [sys.executable, "-c", asked], check=False, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr

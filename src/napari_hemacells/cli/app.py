@@ -5,9 +5,12 @@ from typing import Annotated
 import typer
 
 from napari_hemacells import __version__
+from napari_hemacells.cli.classify import classify
 from napari_hemacells.cli.command import JsonCommand, ShotsCommand
+from napari_hemacells.cli.demo import demo
 from napari_hemacells.cli.detect import detect
 from napari_hemacells.cli.evaluate import fewshot
+from napari_hemacells.cli.fit import fit
 from napari_hemacells.cli.options import with_options
 
 EXIT_CODES = (
@@ -26,8 +29,11 @@ evaluate = typer.Typer(
     help="Measure how well the classification works.", no_args_is_help=True, name="evaluate"
 )
 app.command("detect", cls=JsonCommand)(with_options(detect))
+app.command("fit", cls=JsonCommand)(with_options(fit))
+app.command("classify", cls=JsonCommand)(with_options(classify))
 evaluate.command("fewshot", cls=ShotsCommand)(with_options(fewshot))
 app.add_typer(evaluate)
+app.command("demo", cls=JsonCommand)(with_options(demo))
 
 
 def _print_version(wanted: bool) -> None:

@@ -5,6 +5,7 @@ update from that and never write back.
 """
 
 from napari_hemacells.session.live import ClassifyAnswer, ClassifyRequest, answer
-from napari_hemacells.session.session import Session, SessionEvents
+from napari_hemacells.session.session import Session
+from napari_hemacells.session.workspace import SessionEvents
 
 __all__ = ["ClassifyAnswer", "ClassifyRequest", "Session", "SessionEvents", "answer"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from napari_hemacells.core.classify import Head, Support
-    from napari_hemacells.core.types import CellRef, Embeddings, Prediction
+    from napari_hemacells.core.store import Bundle
+    from napari_hemacells.core.types import CellRef, Cells, Embeddings, Prediction
+    from napari_hemacells.session.models import LoadedModel
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,8 +23,8 @@ class ClassifyRequest:
     """Everything one refit needs, frozen when it is asked for.
 
     ``generation`` grows with every change of cells, annotations or classes; an answer to an older
-    one is dropped by :meth:`Session.accept`. With a ``support`` the head is fitted anew; without
-    one, the given ``head`` (of a loaded model) is used as it is.
+    one is dropped by :meth:`LiveClassifier.accept`. With a ``support`` the head is fitted anew;
+    without one, the given ``head`` (of a loaded model) is used as it is.
     """
 
     generation: int
@@ -59,10 +61,111 @@ def answer(request: ClassifyRequest) -> ClassifyAnswer:
     return ClassifyAnswer(request.generation, head.predict(request.embeddings), head)
 
 
+class LiveClassifier:
+    """Embeddings, loaded model and the newest answer; knows which answers are late."""
+
+    def __init__(self) -> None:
+        self.params = ClassifyParams()
+        self.model: LoadedModel | None = None
+        self.embeddings: Embeddings | None = None
+        self.latest: ClassifyAnswer | None = None
+        self._generation = 0
+        self._others: dict[str, Embeddings] = {}
+
+    @property
+    def prediction(self) -> Prediction | None:
+        """Class probabilities of the cells shown."""
+        return None if self.latest is None else self.latest.prediction
+
+    @property
+    def bundle(self) -> Bundle | None:
+        """The loaded model as it was saved."""
+        return None if self.model is None else self.model.bundle
+
+    def invalidate(self) -> None:
+        """Make every answer that is still under way a late one."""
+        self._generation += 1
+
+    def forget_cells(self) -> None:
+        """Other cells are shown from now on."""
+        self.embeddings = self.latest = None
+        self.invalidate()
+
+    def forget_project(self) -> None:
+        """Other images and classes from now on."""
+        self.forget_cells()
+        self._others = {}
+        self.model = None
+
+    def use_model(self, model: LoadedModel) -> None:
+        """Go on from a saved model; embeddings of other crops than its own are dropped."""
+        self.model = model
+        if self.embeddings is not None and self.embeddings.spec != model.bundle.spec:
+            self.embeddings = self.latest = None
+        self.invalidate()
+
+    def put(self, embeddings: Embeddings, cells: Cells, image_key: str) -> bool:
+        """Whether these embeddings belong to the cells shown; late ones are dropped."""
+        if embeddings.image_key != image_key or not np.array_equal(embeddings.ids, cells.ids):
+            return False
+        self.embeddings = embeddings
+        self.invalidate()
+        return True
+
+    def remember(self, embeddings: Embeddings, annotated: Mapping[int, str]) -> None:
+        """Keep the annotated cells of another image: they go on teaching."""
+        kept = np.isin(embeddings.ids, list(annotated))
+        self._others[embeddings.image_key] = replace(
+            embeddings, ids=embeddings.ids[kept], vectors=embeddings.vectors[kept]
+        )
+
+    def request(
+        self, labels: Mapping[CellRef, str], class_ids: tuple[str, ...]
+    ) -> ClassifyRequest | None:
+        """What to compute now; ``None`` while there is nothing to classify with."""
+        if self.embeddings is None:
+            return None
+        support = self.support(labels)
+        if support is None:
+            return None
+        head = None
+        if self.model is not None and self.clicked(labels) is None:
+            head, support = self.model.head, None
+        return ClassifyRequest(
+            self._generation, self.embeddings, support, class_ids, head, self.params
+        )
+
+    def support(self, labels: Mapping[CellRef, str]) -> Support | None:
+        """Every cell that teaches: those of a loaded model, then the user's own."""
+        clicked = self.clicked(labels)
+        if self.model is None:
+            return clicked
+        return self.model.support if clicked is None else joined(self.model.support, clicked)
+
+    def clicked(self, labels: Mapping[CellRef, str]) -> Support | None:
+        """The annotated cells of this image and of those remembered."""
+        here = self.embeddings
+        if here is None:
+            return None
+        images = {
+            key: there
+            for key, there in self._others.items()
+            if (there.encoder, there.spec) == (here.encoder, here.spec)
+        }
+        return gather_support(labels, {**images, here.image_key: here})
+
+    def accept(self, found: ClassifyAnswer) -> bool:
+        """Whether the answer is still asked for; a late one changes nothing."""
+        if found.generation != self._generation:
+            return False
+        self.latest = found
+        return True
+
+
 def gather_support(
-    labels: Mapping[CellRef, str], images: Mapping[str, Embeddings], known: Support | None
+    labels: Mapping[CellRef, str], images: Mapping[str, Embeddings]
 ) -> Support | None:
-    """The annotated cells of all images that have embeddings, after those of a loaded model.
+    """The annotated cells of all images that have embeddings; ``None`` where there are none.
 
     Parameters
     ----------
@@ -70,13 +173,11 @@ def gather_support(
         Class id of each annotated cell.
     images
         Embeddings by image key; annotated cells of other images wait until theirs are there.
-    known
-        The support set of a loaded model, so that clicking goes on where the model stopped.
     """
     from napari_hemacells.core.classify import Support
 
-    vectors: list[np.ndarray] = [] if known is None else [known.vectors]
-    classes: list[str] = [] if known is None else list(known.labels)
+    vectors: list[np.ndarray] = []
+    classes: list[str] = []
     for key, embeddings in images.items():
         rows = {int(cell): row for row, cell in enumerate(embeddings.ids)}
         mine = [
@@ -84,9 +185,15 @@ def gather_support(
             for ref, class_id in labels.items()
             if ref.image_key == key and ref.cell in rows
         ]
-        if mine:
-            vectors.append(embeddings.vectors[[row for row, _ in mine]])
-            classes.extend(class_id for _, class_id in mine)
-    if not classes:
-        return None
-    return Support(np.concatenate(vectors), tuple(classes))
+        vectors.append(embeddings.vectors[[row for row, _ in mine]])
+        classes.extend(class_id for _, class_id in mine)
+    return Support(np.concatenate(vectors), tuple(classes)) if classes else None
+
+
+def joined(known: Support, clicked: Support) -> Support:
+    """The cells of a loaded model, then the user's own: clicking goes on where it stopped."""
+    from napari_hemacells.core.classify import Support
+
+    return Support(
+        np.concatenate([known.vectors, clicked.vectors]), (*known.labels, *clicked.labels)
+    )

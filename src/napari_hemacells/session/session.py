@@ -1,137 +1,33 @@
-"""The state of one working session and the signals that tell of its changes."""
+"""One user at work: clicks in, classes out, everything that is seen already on disk."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-from psygnal import Signal, SignalGroup
-
 from napari_hemacells.core import annotate
-from napari_hemacells.core.errors import AnnotationError, CellsError, ProjectError
-from napari_hemacells.core.params import ClassifyParams
+from napari_hemacells.core.errors import AnnotationError
 from napari_hemacells.core.types import CellRef
-from napari_hemacells.session.live import ClassifyAnswer, ClassifyRequest, gather_support
+from napari_hemacells.session.models import check_model, make_bundle, merged_palette, ready
+from napari_hemacells.session.workspace import Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from napari_hemacells.core.params import QueueOrder
-
-    from napari_hemacells.core.store import Bundle, Project
-    from napari_hemacells.core.types import Cells, Embeddings, Prediction, SmearImage
-
-
-class SessionEvents(SignalGroup):
-    """What a view may listen to; each is emitted after the state has changed."""
-
-    project = Signal()
-    image = Signal()
-    cells = Signal()
-    palette = Signal()
-    annotations = Signal(tuple)  # ids of the cells of this image whose annotation changed
-    embeddings = Signal()
-    prediction = Signal()
-    active_class = Signal(object)
+    from napari_hemacells.core.annotate import Action
+    from napari_hemacells.core.params import ClassifyParams, QueueOrder
+    from napari_hemacells.core.store import Bundle
+    from napari_hemacells.session.live import ClassifyAnswer, ClassifyRequest
 
 
-class Session:
-    """One user at work on one project: images, cells, annotations, live classes.
+class Session(Workspace):
+    """One user at work on one project: annotations, live classes, what to look at next.
 
     Every change of an annotation goes through the project's history, which writes the journal
     first and changes the state after: what is seen is on disk.
-
-    Parameters
-    ----------
-    annotator
-        Whose annotations these are; kept with each click.
     """
 
-    def __init__(self, annotator: str = "") -> None:
-        self.events = SessionEvents()
-        self.annotator = annotator
-        self.project: Project | None = None
-        self.image: SmearImage | None = None
-        self.cells: Cells | None = None
-        self.embeddings: Embeddings | None = None
-        self.prediction: Prediction | None = None
-        self.bundle: Bundle | None = None
-        self.params = ClassifyParams()
-        self._answer: ClassifyAnswer | None = None
-        self._generation = 0
-        self._active: str | None = None
-        self._other_embeddings: dict[str, Embeddings] = {}
-
-    # --- project and image -------------------------------------------------------------------
-
-    def use_project(self, project: Project) -> None:
-        """Work on this project from now on; the one before is closed, all of it on disk."""
-        if self.project is not None and self.project is not project:
-            self.project.close()
-        self.project = project
-        self.image = None
-        self._forget_cells()
-        self._other_embeddings = {}
-        self.events.project.emit()
-        self.events.palette.emit()
-        self.active_class = self.palette.ids[0] if self.palette.ids else None
-
-    def show_image(self, image: SmearImage) -> None:
-        """Show an image of the open project, adding it where it is new, with its saved cells."""
-        project = self._need_project()
-        self._keep_embeddings()
-        project.add_image(image)
-        self.image = image
-        self._forget_cells()
-        self.events.image.emit()
-        saved = project.load_cells(image.key)
-        if saved is not None:
-            self._put_cells(saved)
-
-    def close(self) -> None:
-        """Let go of the project; nothing is left to save."""
-        if self.project is not None:
-            self.project.close()
-        self.project = None
-
-    # --- cells -------------------------------------------------------------------------------
-
-    def set_cells(self, cells: Cells) -> None:
-        """Take these cells for the image; annotated cells of before survive with their ids."""
-        project, image = self._need_project(), self._need_image()
-        if self.cells is not None and self.annotated:
-            from napari_hemacells.core.detect import keep_annotated
-
-            cells = keep_annotated(self.cells, sorted(self.annotated), cells)
-        project.save_cells(image.key, cells)
-        self._forget_cells()
-        self._put_cells(cells)
-
-    def _put_cells(self, cells: Cells) -> None:
-        self.cells = cells
-        self.events.cells.emit()
-
-    def _forget_cells(self) -> None:
-        self.cells = self.embeddings = self.prediction = None
-        self._answer = None
-        self._generation += 1
-
     # --- annotations -------------------------------------------------------------------------
-
-    @property
-    def palette(self) -> annotate.Palette:
-        """The classes, in order."""
-        return self._need_project().history.state.palette
-
-    @property
-    def annotated(self) -> dict[int, str]:
-        """Class id of each annotated cell of this image."""
-        if self.project is None or self.image is None:
-            return {}
-        labels = self.project.history.state.labels
-        key = self.image.key
-        return {ref.cell: one.class_id for ref, one in labels.items() if ref.image_key == key}
 
     @property
     def active_class(self) -> str | None:
@@ -156,7 +52,8 @@ class Session:
             row, col = table.centres[table.position[cell]]
             places.append((CellRef(image.key, int(cell)), float(row), float(col)))
         if places:
-            self._do(annotate.SetLabels(tuple(places), class_id, self.annotator))
+            annotator = self._need_history().state.annotator
+            self._do(annotate.SetLabels(tuple(places), class_id, annotator))
 
     def add_class(self, name: str, colour: str | None = None) -> str:
         """The id of a new class with the next free colour and key; it becomes the active one."""
@@ -181,16 +78,26 @@ class Session:
         """Remove the class and its annotations; undo brings both back."""
         self._do(annotate.DeleteClass(class_id))
 
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is a step to take back."""
+        return self.history is not None and self.history.can_undo
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether there is a step to take again."""
+        return self.history is not None and self.history.can_redo
+
     def undo(self) -> bool:
         """Whether there was a step to take back."""
-        return self._tracked(self._need_project().history.undo)
+        return self._tracked(self._need_history().undo)
 
     def redo(self) -> bool:
         """Whether there was a step to take again."""
-        return self._tracked(self._need_project().history.redo)
+        return self._tracked(self._need_history().redo)
 
-    def _do(self, action: annotate.Action) -> None:
-        history = self._need_project().history
+    def _do(self, action: Action) -> None:
+        history = self._need_history()
         self._tracked(lambda: history.do(action))
 
     def _tracked(self, change: Callable[[], object]) -> bool:
@@ -205,55 +112,64 @@ class Session:
         after = self.annotated
         changed = [cell for cell in before | after if before.get(cell) != after.get(cell)]
         if changed or self.palette.ids != palette.ids:
-            self._generation += 1
+            self.live.invalidate()
             self.events.annotations.emit(tuple(changed))
         return happened
 
     # --- live classification -----------------------------------------------------------------
 
-    def set_embeddings(self, embeddings: Embeddings) -> bool:
-        """Whether the embeddings belong to the cells shown now; late ones are dropped."""
-        if self.image is None or self.cells is None or embeddings.image_key != self.image.key:
-            return False
-        if not np.array_equal(embeddings.ids, self.cells.ids):
-            return False
-        self.embeddings = embeddings
-        self._generation += 1
-        self.events.embeddings.emit()
-        return True
-
     def request(self) -> ClassifyRequest | None:
         """What to compute now; ``None`` while there is nothing to classify with."""
-        if self.embeddings is None or self.project is None:
+        if self.history is None:
             return None
-        labels = {ref: one.class_id for ref, one in self.project.history.state.labels.items()}
-        images = {**self._other_embeddings, self.embeddings.image_key: self.embeddings}
-        clicked = gather_support(labels, images, None)
-        if clicked is None and self.bundle is None:
-            return None
-        head = None if self.bundle is None else self.bundle.head
-        support = None
-        if clicked is not None:
-            known = None if self.bundle is None else self.bundle.support
-            support = gather_support(labels, images, known)
-        return ClassifyRequest(
-            self._generation, self.embeddings, support, self.palette.ids, head, self.params
-        )
+        return self.live.request(self.class_of_cell(), self.palette.ids)
 
     def accept(self, found: ClassifyAnswer) -> bool:
         """Whether the answer is still asked for; a late one changes nothing."""
-        if found.generation != self._generation:
-            return False
-        self._answer = found
-        self.prediction = found.prediction
-        self.events.prediction.emit()
-        return True
+        taken = self.live.accept(found)
+        if taken:
+            self.events.prediction.emit()
+        return taken
 
     def clear_prediction(self) -> None:
         """Show no predicted classes, as when the last click was taken back."""
-        if self.prediction is not None:
-            self.prediction = self._answer = None
+        if self.live.latest is not None:
+            self.live.latest = None
             self.events.prediction.emit()
+
+    def set_params(self, params: ClassifyParams) -> None:
+        """Classify with these parameters from now on."""
+        self.live.params = params
+        self.live.invalidate()
+
+    # --- models ------------------------------------------------------------------------------
+
+    def load_bundle(self, path: Path) -> None:
+        """Classify with a saved model; clicks add to it. Its classes join the palette, undoably.
+
+        Raises
+        ------
+        BundleError
+            Where it is damaged; as BundleMismatchError where it does not fit the encoder or the
+            scale in use here.
+        """
+        from napari_hemacells.core.store import load_bundle
+
+        bundle = load_bundle(path)
+        check_model(bundle, self)
+        model = ready(bundle, self.palette)
+        used = {one.class_id for one in self._need_history().state.labels.values()}
+        palette = merged_palette(bundle, self.palette, used)
+        if palette != self.palette:
+            self._do(annotate.SetPalette(palette))
+        self.live.use_model(model)
+        self.events.model.emit()
+        if self.embeddings is None:
+            self.events.embeddings.emit()
+
+    def make_bundle(self, name: str | None = None) -> Bundle:
+        """The classifier as it stands; raises :class:`AnnotationError` before there is one."""
+        return make_bundle(self, name or self._need_project().name)
 
     # --- what to show ------------------------------------------------------------------------
 

@@ -1,0 +1,22 @@
+"""Crops → embeddings: encoders behind one protocol, device choice, disk cache.
+
+Importing this package does not import torch; making an encoder does.
+"""
+
+from napari_hemacells.core.encode.bundled import bundled_encoder
+from napari_hemacells.core.encode.cache import EmbeddingCache
+from napari_hemacells.core.encode.device import Device, choose_device
+from napari_hemacells.core.encode.embed import embed, embed_pictures_steps, embed_steps
+from napari_hemacells.core.encode.protocol import Encoder, fingerprint
+
+__all__ = [
+    "Device",
+    "EmbeddingCache",
+    "Encoder",
+    "bundled_encoder",
+    "choose_device",
+    "embed",
+    "embed_pictures_steps",
+    "embed_steps",
+    "fingerprint",
+]

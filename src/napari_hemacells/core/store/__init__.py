@@ -1,0 +1,1 @@
+"""Project folder, model bundle, exports, report."""

@@ -1,0 +1,73 @@
+"""A label image → the table of its cells."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from napari_hemacells.core.types import BOX_COLUMNS, CELL_COLUMNS, Cells
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_hemacells.core.types import CellSource
+
+_DTYPES = {
+    **dict.fromkeys(["label", "area", *BOX_COLUMNS], "int64"),
+    **dict.fromkeys(["score", "row", "col"], "float64"),
+    "class": "str",
+}
+
+
+def table_of(rows: Sequence[Sequence[object]]) -> pd.DataFrame:
+    """Return rows in the order of ``CELL_COLUMNS`` as a table with the right dtypes."""
+    frame = pd.DataFrame(list(rows), columns=list(CELL_COLUMNS)).astype(_DTYPES)
+    return frame.sort_values("label", ignore_index=True)
+
+
+def measure(
+    labels: NDArray[np.int32],
+    kinds: Mapping[int, str] | None = None,
+    scores: Mapping[int, float] | None = None,
+) -> pd.DataFrame:
+    """Return a row for each label: centroid, half-open box, area, and what is known of it.
+
+    Parameters
+    ----------
+    labels
+        ``(rows, cols)``, 0 glass.
+    kinds, scores
+        By label; ``""`` and 1 where nothing is given.
+    """
+    from skimage.measure import regionprops
+
+    kinds, scores = kinds or {}, scores or {}
+    return table_of(
+        [
+            (
+                one.label,
+                kinds.get(one.label, ""),
+                scores.get(one.label, 1.0),
+                *one.centroid,
+                *one.bbox,
+                int(one.area),
+            )
+            for one in regionprops(labels)
+        ]
+    )
+
+
+def no_cells(shape: tuple[int, int], diameter: float, source: CellSource = "detector") -> Cells:
+    """Return zero cells, with every column there is."""
+    return Cells(np.zeros(shape, np.int32), table_of([]), diameter, source)
+
+
+def typical_diameter(table: pd.DataFrame, otherwise: float = 0.0) -> float:
+    """Return the median diameter (px) of discs of the cells' areas, `otherwise` without cells."""
+    if table.empty:
+        return otherwise
+    return float(2 * np.sqrt(table["area"].median() / np.pi))

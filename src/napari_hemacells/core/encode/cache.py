@@ -1,0 +1,111 @@
+"""Embeddings on disk, so that no cell is embedded twice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_hemacells.core.encode.protocol import fingerprint
+from napari_hemacells.core.errors import StorageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_hemacells.core.types import CropSpec, EncoderInfo
+
+
+class EmbeddingCache:
+    """A folder with one safetensors file for each image, encoder and crop specification.
+
+    A vector depends on the image, the encoder, the crop and the cell's box, and on nothing else:
+    the file is named by the first three and holds box and vector of each cell. So after a
+    correction of the cells only those with a new box are embedded again.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+
+    def path(self, image_key: str, encoder: EncoderInfo, spec: CropSpec) -> Path:
+        """Where the vectors of that image by that encoder from such crops lie."""
+        identity = json.dumps([fingerprint(encoder), spec.to_dict()], sort_keys=True)
+        digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
+        return self.folder / f"{image_key}-{digest}.safetensors"
+
+    def load(
+        self, image_key: str, encoder: EncoderInfo, spec: CropSpec, boxes: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """``(n, dim)`` vectors of the cells with these boxes, and ``(n,)`` which were known.
+
+        A missing, damaged or foreign file means that none was known.
+        """
+        vectors = np.zeros((len(boxes), encoder.dim), dtype=np.float32)
+        known = np.zeros(len(boxes), dtype=np.bool_)
+        stored = self._read(self.path(image_key, encoder, spec), encoder.dim)
+        if stored is None:
+            return vectors, known
+        place_of = {box: place for place, box in enumerate(map(tuple, stored[0].tolist()))}
+        places = np.array([place_of.get(tuple(box), -1) for box in boxes.tolist()], dtype=np.intp)
+        known = places >= 0
+        vectors[known] = stored[1][places[known]]
+        return vectors, known
+
+    def save(
+        self,
+        image_key: str,
+        encoder: EncoderInfo,
+        spec: CropSpec,
+        boxes: NDArray[np.int64],
+        vectors: NDArray[np.float32],
+    ) -> None:
+        """Replace the file by these cells, at once or not at all.
+
+        Raises
+        ------
+        StorageError
+            The folder cannot be written; what was there before is unharmed.
+        """
+        from safetensors.numpy import save
+
+        tensors: dict[str, NDArray[Any]]
+        tensors = {"boxes": np.ascontiguousarray(boxes), "vectors": np.ascontiguousarray(vectors)}
+        about = {"encoder": encoder.name, "sha256": encoder.sha256, "spec": str(spec.to_dict())}
+        target = self.path(image_key, encoder, spec)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            _write_whole(target, save(tensors, metadata=about))
+        except OSError as error:
+            raise StorageError(
+                f"Embeddings cannot be kept in {self.folder} ({error.strerror}); "
+                "they will be computed again next time."
+            ) from error
+
+    @staticmethod
+    def _read(file: Path, dim: int) -> tuple[NDArray[np.int64], NDArray[np.float32]] | None:
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
+
+        try:
+            tensors = load(file.read_bytes())
+            boxes, vectors = tensors["boxes"], tensors["vectors"]
+        except (OSError, SafetensorError, KeyError):
+            return None
+        fits = boxes.shape == (len(vectors), 4) and vectors.shape == (len(boxes), dim)
+        return (boxes, vectors) if fits and np.isfinite(vectors).all() else None
+
+
+def _write_whole(target: Path, content: bytes) -> None:
+    """Write beside the target, then rename: a reader never sees half a file."""
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem}-", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+        Path(name).replace(target)
+    except OSError:
+        Path(name).unlink(missing_ok=True)
+        raise

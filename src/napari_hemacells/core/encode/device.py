@@ -1,0 +1,58 @@
+"""Where the network runs, and why not on a GPU."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from napari_hemacells.core.errors import EncoderError
+
+if TYPE_CHECKING:
+    from napari_hemacells.core.params import DeviceName
+
+
+class Device(NamedTuple):
+    """A torch device and, in a sentence, why it was taken."""
+
+    name: str
+    reason: str
+
+
+def choose_device(name: DeviceName = "auto") -> Device:
+    """Return the device to use: the one asked for, or a GPU if there is one, otherwise the CPU.
+
+    Raises
+    ------
+    EncoderError
+        A GPU was asked for by name and cannot be used.
+    """
+    if name == "cpu":
+        return Device("cpu", "The CPU was asked for.")
+    obstacles = {"cuda": _cuda_obstacle(), "mps": _mps_obstacle()}
+    if name in obstacles:
+        if obstacles[name]:
+            raise EncoderError(f"The device {name} cannot be used: {obstacles[name]}")
+        return Device(name, f"{name} was asked for.")
+    for gpu, obstacle in obstacles.items():
+        if not obstacle:
+            return Device(gpu, f"A GPU was found ({gpu}).")
+    return Device("cpu", f"No GPU is used: {obstacles['cuda']}")
+
+
+def _cuda_obstacle() -> str:
+    """Why CUDA cannot be used; empty if it can."""
+    import torch
+
+    if torch.cuda.is_available():
+        return ""
+    if torch.version.cuda is None and torch.version.hip is None:
+        return "this build of PyTorch knows no NVIDIA GPU."
+    return "PyTorch finds no NVIDIA GPU with a working driver on this computer."
+
+
+def _mps_obstacle() -> str:
+    """Why Apple's GPU cannot be used; empty if it can."""
+    import torch
+
+    if torch.backends.mps.is_available():
+        return ""
+    return "PyTorch finds no Apple GPU on this computer."

@@ -1,0 +1,108 @@
+"""Image + cells → embeddings, batch by batch, as a generator that can be stopped."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from napari_hemacells.core.crop import extract, from_picture
+from napari_hemacells.core.errors import StorageError
+from napari_hemacells.core.types import Embeddings, Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_hemacells.core.encode.cache import EmbeddingCache
+    from napari_hemacells.core.encode.protocol import Encoder
+    from napari_hemacells.core.types import Cells, CropSpec, SmearImage
+
+
+Result = TypeVar("Result")
+
+
+def embed_steps(
+    image: SmearImage,
+    cells: Cells,
+    spec: CropSpec,
+    encoder: Encoder,
+    cache: EmbeddingCache | None = None,
+    *,
+    batch_size: int = 32,
+) -> Generator[Progress, None, Embeddings]:
+    """Return one vector a cell, in the order of the table; yield after each batch.
+
+    Cells whose vector is in the cache are not embedded again. When the generator is closed
+    early, the vectors made so far are kept in the cache. A cache that cannot be written does not
+    stop the work: the last report says so.
+    """
+    total = len(cells)
+    vectors = np.zeros((total, encoder.info.dim), dtype=np.float32)
+    known = np.zeros(total, dtype=np.bool_)
+    if cache is not None:
+        vectors, known = cache.load(image.key, encoder.info, spec, cells.boxes)
+    pending = np.flatnonzero(~known)
+    yield Progress(total - len(pending), total, "Embedding cells")
+    warning = ""
+    try:
+        for start in range(0, len(pending), batch_size):
+            batch = pending[start : start + batch_size]
+            crops = extract(image, cells, spec, cells.ids[batch].tolist())
+            vectors[batch] = encoder.encode(crops)
+            known[batch] = True
+            yield Progress(int(known.sum()), total, "Embedding cells")
+    finally:
+        if cache is not None and len(pending):
+            try:
+                cache.save(image.key, encoder.info, spec, cells.boxes[known], vectors[known])
+            except StorageError as error:
+                warning = str(error)
+    if warning:
+        yield Progress(total, total, warning)
+    return Embeddings(cells.ids, vectors, encoder.info, spec, image.key)
+
+
+def embed(
+    image: SmearImage,
+    cells: Cells,
+    spec: CropSpec,
+    encoder: Encoder,
+    cache: EmbeddingCache | None = None,
+    *,
+    batch_size: int = 32,
+) -> Embeddings:
+    """Return one vector a cell: :func:`embed_steps` run to its end."""
+    return run_to_end(embed_steps(image, cells, spec, encoder, cache, batch_size=batch_size))
+
+
+def embed_pictures_steps(
+    pictures: Sequence[NDArray[np.uint8]],
+    spec: CropSpec,
+    encoder: Encoder,
+    *,
+    framing: float = 1.0,
+    batch_size: int = 32,
+) -> Generator[Progress, None, NDArray[np.float32]]:
+    """Return ``(n, dim)`` vectors of pictures that show one cell each; yield after each batch.
+
+    `framing` is that of :func:`napari_hemacells.core.crop.from_picture`.
+    """
+    vectors = np.zeros((len(pictures), encoder.info.dim), dtype=np.float32)
+    for start in range(0, len(pictures), batch_size):
+        batch = pictures[start : start + batch_size]
+        crops = np.stack([from_picture(picture, spec, framing=framing) for picture in batch])
+        vectors[start : start + len(batch)] = encoder.encode(crops)
+        yield Progress(start + len(batch), len(pictures), "Embedding pictures")
+    return vectors
+
+
+def run_to_end(steps: Generator[Progress, None, Result]) -> Result:
+    """Return what a generator of steps returns, dropping its reports."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: Result = end.value
+            return result

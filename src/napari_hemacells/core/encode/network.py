@@ -1,0 +1,135 @@
+"""A torch network as an encoder. Imports torch: import this module inside functions only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from napari_hemacells.core.errors import EncoderError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_hemacells.core.types import EncoderInfo
+
+
+class NetworkEncoder:
+    """Any network that maps normalised colour images to vectors, frozen.
+
+    Parameters
+    ----------
+    network
+        ``(n, 3, size, size)`` float images, normalised, to ``(n, dim)``.
+    info
+        Its identity; ``preprocessing["mean"]`` and ``["std"]`` are those of images in 0 to 1.
+    device
+        Name of a torch device.
+    """
+
+    def __init__(self, network: nn.Module, info: EncoderInfo, device: str) -> None:
+        self._info = info
+        self._device = device
+        frozen = network.eval().requires_grad_(requires_grad=False)
+        # one layout on every device: convolutions of this size are faster with channels last
+        self._network: Any = frozen.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._offset = _of_channels(info.preprocessing["mean"], device)
+        self._scale = _of_channels(info.preprocessing["std"], device)
+
+    @property
+    def info(self) -> EncoderInfo:
+        """Name, hash of the weights, dimension, preprocessing, and what the weights have seen."""
+        return self._info
+
+    @property
+    def device(self) -> str:
+        """Where it runs."""
+        return self._device
+
+    def encode(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """``(n, dim)`` float32 vectors of ``(n, size, size, 3)`` uint8 colour crops.
+
+        A batch that does not fit in the GPU's memory is halved until it does.
+
+        Raises
+        ------
+        EncoderError
+            Not even one crop fits.
+        """
+        if len(crops) == 0:
+            return np.empty((0, self._info.dim), dtype=np.float32)
+        try:
+            return self._forward(crops)
+        except torch.OutOfMemoryError as error:
+            if len(crops) == 1:
+                raise EncoderError(
+                    f"The memory of {self._device} is full; close other programs or use the CPU."
+                ) from error
+        half = len(crops) // 2
+        return np.concatenate([self.encode(crops[:half]), self.encode(crops[half:])])
+
+    def _forward(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            # rows of pixels as they lie in memory already are the channels-last layout
+            images = torch.from_numpy(np.ascontiguousarray(crops)).to(self._device)
+            normalised = (images.permute(0, 3, 1, 2).float() - self._offset) / self._scale
+            vectors = self._network(normalised)
+            return np.asarray(vectors.float().cpu().numpy(), dtype=np.float32)
+
+
+class StageFeatures(nn.Module):
+    """Mean and deviation of what several stages of a network see, around the picture's centre.
+
+    Early stages see grain and edges, late ones parts of objects; of stained cells, which ImageNet
+    does not know, the middle of the network tells more than its end. The deviation tells flat
+    from granular where the mean is the same. Both are weighted by a Gaussian around the centre,
+    where the cell is: its neighbours are other cells, whose class is not asked.
+
+    Parameters
+    ----------
+    backbone
+        A timm EfficientNet.
+    stages
+        Indices into its blocks, ascending. What comes after the last one is not computed.
+    sigma
+        Deviation of the Gaussian, as a part of half the picture's side.
+    """
+
+    def __init__(self, backbone: Any, stages: Sequence[int], sigma: float) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(backbone.conv_stem, backbone.bn1)
+        self.blocks = nn.ModuleList(backbone.blocks[: max(stages) + 1])
+        self.stages = frozenset(stages)
+        self.sigma = sigma
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """``(n, dim)`` of ``(n, 3, size, size)``."""
+        maps = self.stem(images)
+        pooled: list[torch.Tensor] = []
+        for place, block in enumerate(self.blocks):
+            maps = block(maps)
+            if place in self.stages:
+                pooled += self._pool(maps)
+        return torch.cat(pooled, dim=1)
+
+    def _pool(self, maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """``(n, channels)`` weighted mean and deviation of ``(n, channels, rows, cols)``."""
+        weights = self._window(maps.shape[-2], maps)[:, None] * self._window(maps.shape[-1], maps)
+        weights = weights / weights.sum()
+        mean = torch.einsum("ncij,ij->nc", maps, weights)
+        second = torch.einsum("ncij,ij->nc", maps.square(), weights)
+        return mean, (second - mean.square()).clamp_min(0).sqrt()
+
+    def _window(self, length: int, like: torch.Tensor) -> torch.Tensor:
+        places = torch.arange(length, device=like.device, dtype=like.dtype)
+        offset = (places + 0.5) / length * 2 - 1
+        return torch.exp(-0.5 * (offset / self.sigma).square())
+
+
+def _of_channels(values: Sequence[float], device: str) -> torch.Tensor:
+    """Return ``(1, 3, 1, 1)``: a value a channel, given for images in 0 to 1, for 0 to 255."""
+    return torch.tensor(values, device=device).mul(255.0).view(1, 3, 1, 1)

@@ -1,0 +1,231 @@
+"""A model bundle: a folder with ``model.safetensors`` and ``bundle.json``, no pickle.
+
+It holds all that is needed to classify another image the same way, or to go on annotating: the
+head, its support set, and what the encoder and the crops were.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from napari_hemacells import __version__
+from napari_hemacells.core.annotate.palette import CellClass, Palette
+from napari_hemacells.core.annotate.state import now
+from napari_hemacells.core.errors import AnnotationError, BundleError, StorageError
+from napari_hemacells.core.store.atomic import read_bytes, writing_folder
+from napari_hemacells.core.types import (  # noqa: TC001 (pydantic reads them)
+    CropSpec,
+    EncoderInfo,
+    Groups,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+JSON_NAME, TENSORS_NAME = "bundle.json", "model.safetensors"
+FORMAT = "napari-hemacells model"
+VERSION = 1
+_JSON_LIMIT, _TENSORS_LIMIT = 16 * 2**20, 2**31
+_VECTORS, _HEAD = "support.vectors", "head."
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """A fitted model with all that identifies it.
+
+    Attributes
+    ----------
+    palette
+        Class names, colours, keys and order.
+    head_tensors, head_meta
+        The head, as its ``to_tensors()`` gave it.
+    vectors
+        ``(m, dim)`` float32 support vectors, as the encoder gave them.
+    labels
+        ``(m,)`` class ids of the support vectors.
+    diameter
+        Typical cell diameter of the training images in pixels, ``None`` where there was no image.
+    pixel_size_um
+        Micrometres a pixel of the training images, ``None`` where unknown.
+    groups
+        Where the training images come from.
+    """
+
+    name: str
+    encoder: EncoderInfo
+    spec: CropSpec
+    palette: Palette
+    head_tensors: dict[str, NDArray[Any]]
+    head_meta: dict[str, Any]
+    vectors: NDArray[np.float32]
+    labels: tuple[str, ...]
+    diameter: float | None = None
+    pixel_size_um: float | None = None
+    groups: tuple[Groups, ...] = ()
+    created: str = field(default_factory=now)
+    app_version: str = __version__
+
+    @property
+    def training_counts(self) -> dict[str, int]:
+        """Annotated cells of each class, by class id in the palette's order."""
+        return {class_id: self.labels.count(class_id) for class_id in self.palette.ids}
+
+
+class _BundleFile(BaseModel):
+    """What ``bundle.json`` holds."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: Literal["napari-hemacells model"] = "napari-hemacells model"
+    version: int = VERSION
+    name: str
+    created: str
+    app_version: str
+    encoder: EncoderInfo
+    crop: CropSpec
+    classes: tuple[CellClass, ...]
+    training_counts: dict[str, int]
+    cell_diameter_px: float | None = Field(default=None, gt=0)
+    pixel_size_um: float | None = Field(default=None, gt=0)
+    groups: tuple[Groups, ...] = ()
+    head: dict[str, Any]
+    support_labels: tuple[str, ...]
+    tensors_sha256: str
+
+
+def save_bundle(path: str | Path, bundle: Bundle) -> Path:
+    """The folder written, whole or not at all; an older bundle in its place is replaced.
+
+    Raises
+    ------
+    StorageError
+        Where it cannot be written, or would replace something that is no bundle.
+    """
+    from safetensors.numpy import save
+
+    folder = Path(path).expanduser().absolute()
+    if folder.exists() and not _replaceable(folder):
+        raise StorageError(f"“{folder}” exists and is no model bundle: choose another name.")
+    tensors = {
+        _HEAD + key: np.ascontiguousarray(value) for key, value in bundle.head_tensors.items()
+    }
+    tensors[_VECTORS] = np.ascontiguousarray(bundle.vectors, dtype=np.float32)
+    data = save(tensors)
+    content = _describe(bundle, hashlib.sha256(data).hexdigest())
+    with writing_folder(folder) as temporary:
+        (temporary / TENSORS_NAME).write_bytes(data)
+        (temporary / JSON_NAME).write_bytes(content.model_dump_json(indent=2).encode() + b"\n")
+    return folder
+
+
+def load_bundle(path: str | Path) -> Bundle:
+    """The bundle of a folder, or of the ``bundle.json`` in it.
+
+    Raises
+    ------
+    BundleError
+        For a bundle that is missing, truncated, damaged, or of a newer version.
+    """
+    folder = Path(path).expanduser().absolute()
+    folder = folder.parent if folder.name in {JSON_NAME, TENSORS_NAME} else folder
+    if not (folder / JSON_NAME).is_file():
+        raise BundleError(f"“{folder}” is no model bundle: it holds no {JSON_NAME}.")
+    content = _read_json(folder / JSON_NAME)
+    tensors = _read_tensors(folder / TENSORS_NAME, content.tensors_sha256)
+    vectors = _check_support(folder, content, tensors.pop(_VECTORS, None))
+    try:
+        palette = Palette(content.classes)
+    except AnnotationError as error:
+        raise BundleError(f"The classes of “{folder}” are damaged: {error}") from error
+    return Bundle(
+        name=content.name,
+        encoder=content.encoder,
+        spec=content.crop,
+        palette=palette,
+        head_tensors={key.removeprefix(_HEAD): value for key, value in tensors.items()},
+        head_meta=content.head,
+        vectors=vectors,
+        labels=content.support_labels,
+        diameter=content.cell_diameter_px,
+        pixel_size_um=content.pixel_size_um,
+        groups=content.groups,
+        created=content.created,
+        app_version=content.app_version,
+    )
+
+
+def _describe(bundle: Bundle, tensors_sha256: str) -> _BundleFile:
+    return _BundleFile(
+        name=bundle.name,
+        created=bundle.created,
+        app_version=bundle.app_version,
+        encoder=bundle.encoder,
+        crop=bundle.spec,
+        classes=bundle.palette.classes,
+        training_counts=bundle.training_counts,
+        cell_diameter_px=bundle.diameter,
+        pixel_size_um=bundle.pixel_size_um,
+        groups=bundle.groups,
+        head=bundle.head_meta,
+        support_labels=bundle.labels,
+        tensors_sha256=tensors_sha256,
+    )
+
+
+def _replaceable(folder: Path) -> bool:
+    return folder.is_dir() and ((folder / JSON_NAME).is_file() or not any(folder.iterdir()))
+
+
+def _read_json(path: Path) -> _BundleFile:
+    try:
+        data = read_bytes(path, _JSON_LIMIT)
+        header = json.loads(data)
+        if header["format"] == FORMAT and int(header["version"]) > VERSION:
+            raise BundleError(
+                f"The model “{path.parent}” was saved by a newer version of HemaCells (format "
+                f"{header['version']}, this version reads {VERSION}): update napari-hemacells."
+            )
+        return _BundleFile.model_validate_json(data)
+    except (ValueError, KeyError, TypeError, AnnotationError, StorageError) as error:
+        raise BundleError(f"“{path}” is damaged or truncated: copy the bundle again.") from error
+
+
+def _read_tensors(path: Path, sha256: str) -> dict[str, NDArray[Any]]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        data = read_bytes(path, _TENSORS_LIMIT)
+    except StorageError as error:
+        raise BundleError(f"The model bundle “{path.parent}” is not whole: {error}") from error
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise BundleError(
+            f"“{path}” is damaged or truncated (its hash is not the one in {JSON_NAME}): "
+            "copy the bundle again."
+        )
+    try:
+        tensors: dict[str, NDArray[Any]] = load(data)
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise BundleError(f"“{path}” is no safetensors file: copy the bundle again.") from error
+    return tensors
+
+
+def _check_support(
+    folder: Path, content: _BundleFile, vectors: NDArray[Any] | None
+) -> NDArray[np.float32]:
+    known = {one.id for one in content.classes}
+    expected = (len(content.support_labels), content.encoder.dim)
+    fits = vectors is not None and vectors.shape == expected and bool(np.isfinite(vectors).all())
+    if vectors is None or not fits or not known.issuperset(content.support_labels):
+        raise BundleError(
+            f"The training cells in “{folder}” do not fit its classes and encoder: "
+            "save the model again."
+        )
+    return vectors.astype(np.float32, copy=False)

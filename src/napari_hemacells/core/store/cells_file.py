@@ -1,0 +1,106 @@
+"""Cells on disk: one TIFF that holds the label image and the table, and a CSV copy to read.
+
+The table lies in the TIFF's description, so that image and table are replaced in one step; the
+CSV beside it is for people and other programs and is never read back.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel
+
+from napari_hemacells.core.errors import ProjectError
+from napari_hemacells.core.store.atomic import write_bytes, writing
+from napari_hemacells.core.types import BOX_COLUMNS, CELL_COLUMNS, Cells, CellSource
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+_DTYPES = {"label": "int64", "class": "str", "score": "float64", "row": "float64",
+           "col": "float64", "area": "int64", **dict.fromkeys(BOX_COLUMNS, "int64")}  # fmt: skip
+
+# ValueError covers pydantic's and tifffile's own errors, RuntimeError those of imagecodecs.
+_DAMAGED = (OSError, ValueError, KeyError, IndexError, RuntimeError, zlib.error)
+
+
+class _Description(BaseModel):
+    diameter: float
+    source: CellSource
+    table: str
+
+
+def write_csv(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as UTF-8 CSV without an index, whole or not at all."""
+    write_bytes(path, table.to_csv(index=False, lineterminator="\n").encode())
+
+
+def write_labels(path: Path, labels: NDArray[np.int32], description: str | None = None) -> None:
+    """Write a label image as a zlib-compressed int32 TIFF, whole or not at all."""
+    import tifffile
+
+    with writing(path) as temporary:
+        tifffile.imwrite(
+            temporary,
+            labels.astype(np.int32, copy=False),
+            compression="zlib",
+            description=description,
+            metadata=None,
+            software="napari-hemacells",
+        )
+
+
+def write_cells(tif: Path, csv: Path, cells: Cells) -> None:
+    """Write cells so that :func:`read_cells` gives them back exactly.
+
+    Raises
+    ------
+    StorageError
+        Where they cannot be written.
+    """
+    table = cells.table.to_csv(index=False, lineterminator="\n")
+    about: dict[str, Any] = {
+        "diameter": cells.diameter, "source": cells.source, "table": table,
+    }  # fmt: skip
+    write_labels(tif, cells.labels, json.dumps(about))
+    write_csv(csv, cells.table)
+
+
+def read_cells(tif: Path) -> Cells:
+    """The cells that :func:`write_cells` wrote.
+
+    Raises
+    ------
+    ProjectError
+        For a file that is missing or damaged.
+    """
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(tif) as file:
+            labels = file.asarray(key=0)
+            description = _Description.model_validate_json(file.pages.first.description)
+        table = _parse(description.table)
+    except _DAMAGED as error:
+        raise ProjectError(
+            f"The cells in “{tif}” cannot be read. Nothing was changed: restore the file from a "
+            "copy, or remove it and detect the cells again."
+        ) from error
+    return Cells(labels.astype(np.int32), table, description.diameter, description.source)
+
+
+def _parse(text: str) -> pd.DataFrame:
+    table = pd.read_csv(
+        io.StringIO(text), dtype=_DTYPES, keep_default_na=False, float_precision="round_trip"
+    )  # fmt: skip
+    missing = [column for column in CELL_COLUMNS if column not in table]
+    if missing:
+        raise ValueError(f"columns {missing} are missing")
+    return table

@@ -1,0 +1,120 @@
+"""An image with its cells in the colours of their classes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_hemacells.core.store.atomic import writing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from napari_hemacells.core.annotate.palette import CellClass, Palette
+    from napari_hemacells.core.types import Cells, SmearImage
+
+NO_CLASS = "#8c8c8c"
+
+
+def class_overlay(
+    image: SmearImage,
+    cells: Cells,
+    shown: Mapping[int, str],
+    palette: Palette,
+    *,
+    fill: float = 0.22,
+    legend: bool = False,
+) -> NDArray[np.uint8]:
+    """``(rows, cols, 3)`` uint8: each cell tinted and outlined in its class's colour.
+
+    Parameters
+    ----------
+    shown
+        Class id by cell id; the other cells have a grey outline.
+    fill
+        Opacity of the tint inside, 0 to 1.
+    legend
+        Whether to add a strip with the classes and their counts below the image.
+    """
+    classes, colours = _lookup(cells, shown, palette)
+    place = np.zeros(int(cells.ids.max(initial=0)) + 1, dtype=np.intp)
+    place[cells.ids] = classes
+    labels = np.where(cells.labels < len(place), cells.labels, 0)
+    of_pixel = place[labels]
+    border = _border(labels, width=max(1, round(cells.diameter / 22)))
+    opacity = np.where(of_pixel > 1, fill, 0.0)
+    opacity[border] = 1.0
+    pixels = np.asarray(image.pixels, dtype=np.float32)
+    mixed = pixels + (colours[of_pixel] - pixels) * opacity[..., None].astype(np.float32)
+    drawn = np.round(mixed).astype(np.uint8)
+    return with_legend(drawn, shown, palette) if legend else drawn
+
+
+def write_overlay(path: Path, overlay: NDArray[np.uint8]) -> None:
+    """Write an overlay as PNG, whole or not at all."""
+    from PIL import Image
+
+    with writing(path) as temporary:
+        Image.fromarray(overlay).save(temporary, format="PNG")
+
+
+def with_legend(
+    overlay: NDArray[np.uint8], shown: Mapping[int, str], palette: Palette
+) -> NDArray[np.uint8]:
+    """The overlay with a white strip below it: a swatch, name and count a class."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    cols = overlay.shape[1]
+    size = max(12, round(cols / 60))
+    font = ImageFont.load_default(size=size)
+    entries = [(one, f"{one.name}  {_count(shown, one)}") for one in palette]
+    lines = _wrap([font.getlength(text) + 3 * size for _, text in entries], cols - size)
+    strip = Image.new("RGB", (cols, round((max(lines, default=0) + 1) * 1.7 * size)), "white")
+    draw, left, line = ImageDraw.Draw(strip), float(size), 0
+    for (one, text), at in zip(entries, lines, strict=True):
+        left, line = (float(size), at) if at != line else (left, line)
+        top = (1.7 * line + 0.35) * size
+        draw.rectangle((left, top, left + size, top + size), fill=one.colour, outline="#404040")
+        draw.text((left + 1.4 * size, top + size / 2), text, "#202020", font, anchor="lm")
+        left += font.getlength(text) + 3 * size
+    return np.concatenate([overlay, np.asarray(strip, dtype=np.uint8)])
+
+
+def _lookup(
+    cells: Cells, shown: Mapping[int, str], palette: Palette
+) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    """Row of the colour table for each cell, and that table: 0 glass, 1 no class, classes."""
+    row = {class_id: number for number, class_id in enumerate(palette.ids, start=2)}
+    classes = [row.get(shown.get(cell, ""), 1) for cell in cells.ids.tolist()]
+    colours = [NO_CLASS, NO_CLASS, *(one.colour for one in palette)]
+    rgb = [list(bytes.fromhex(colour[1:])) for colour in colours]
+    return np.asarray(classes, dtype=np.intp), np.asarray(rgb, dtype=np.float32)
+
+
+def _border(labels: NDArray[np.int32], width: int) -> NDArray[np.bool_]:
+    """The rim of each cell, ``width`` pixels wide and inside it."""
+    from scipy.ndimage import maximum_filter, minimum_filter
+
+    size = 2 * width + 1
+    low, high = minimum_filter(labels, size), maximum_filter(labels, size)
+    rim: NDArray[np.bool_] = (labels > 0) & (low != high)
+    return rim
+
+
+def _wrap(widths: list[float], available: float) -> list[int]:
+    """Line number of each entry, so that no line is wider than there is room."""
+    lines, used, line = [], 0.0, 0
+    for width in widths:
+        if used and used + width > available:
+            used, line = 0.0, line + 1
+        used += width
+        lines.append(line)
+    return lines
+
+
+def _count(shown: Mapping[int, str], one: CellClass) -> int:
+    return sum(class_id == one.id for class_id in shown.values())

@@ -1,0 +1,296 @@
+"""A project folder: what a session keeps, reopened as it was.
+
+::
+
+    project.json                  name, images by path and hash, settings
+    journal.jsonl                 classes and annotations, append-only
+    cells/<image key>.labels.tif  label image and table; .cells.csv beside it is a copy to read
+    embeddings/                   cache; may be deleted at any time
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_hemacells.core.annotate.history import History, open_history
+from napari_hemacells.core.errors import ImageError, ProjectError
+from napari_hemacells.core.store.atomic import writing_folder
+from napari_hemacells.core.store.cells_file import read_cells, write_cells
+from napari_hemacells.core.store.schema import (
+    FILE_NAME,
+    ProjectFile,
+    StoredImage,
+    read_project_file,
+    write_project_file,
+)
+
+if TYPE_CHECKING:
+    from napari_hemacells.core.annotate.palette import Palette
+    from napari_hemacells.core.params import DetectParams
+    from napari_hemacells.core.types import Cells, CropSpec, EncoderInfo, SmearImage
+
+
+class Project:
+    """A project folder; use :meth:`create` or :meth:`open`.
+
+    Attributes
+    ----------
+    folder
+        Where it lies.
+    content
+        What ``project.json`` holds; every change of it is on the disk when a method returns.
+    """
+
+    def __init__(self, folder: Path, content: ProjectFile) -> None:
+        self.folder = folder
+        self.content = content
+
+    @classmethod
+    def create(cls, folder: str | Path, name: str | None = None) -> Project:
+        """A new project in a folder that holds none yet.
+
+        Raises
+        ------
+        ProjectError
+            Where there is a project already.
+        StorageError
+            Where the folder cannot be written.
+        """
+        where = Path(folder).expanduser().absolute()
+        if (where / FILE_NAME).exists():
+            raise ProjectError(
+                f"“{where}” holds a project already: open it, or choose another folder."
+            )
+        content = ProjectFile(name=name or where.name)
+        write_project_file(where, content)
+        return cls(where, content)
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Project:
+        """The project of a folder (or of its ``project.json``).
+
+        Raises
+        ------
+        ProjectError
+            Where there is none, or one that is damaged or of a newer version.
+        """
+        where = Path(folder).expanduser().absolute()
+        where = where.parent if where.name == FILE_NAME else where
+        return cls(where, read_project_file(where))
+
+    @property
+    def name(self) -> str:
+        """What the user calls it."""
+        return self.content.name
+
+    @property
+    def images(self) -> tuple[StoredImage, ...]:
+        """The images in the order they were added."""
+        return self.content.images
+
+    @property
+    def journal_path(self) -> Path:
+        """Where classes and annotations are."""
+        return self.folder / "journal.jsonl"
+
+    @property
+    def embeddings_folder(self) -> Path:
+        """Where the embedding cache may lie."""
+        return self.folder / "embeddings"
+
+    def open_history(self, annotator: str, palette: Palette | None = None) -> History:
+        """The annotations, replayed from the journal; the journal stays locked until closed.
+
+        ``palette`` is what a new project starts with. Raises as
+        :func:`~napari_hemacells.core.annotate.history.open_history` does.
+        """
+        return open_history(self.journal_path, annotator, palette)
+
+    def update(
+        self,
+        *,
+        name: str | None = None,
+        encoder: EncoderInfo | None = None,
+        crop: CropSpec | None = None,
+        detect: DetectParams | None = None,
+    ) -> None:
+        """Keep these settings; what is ``None`` stays."""
+        given = {"name": name, "encoder": encoder, "crop": crop, "detect": detect}
+        self._write({key: value for key, value in given.items() if value is not None})
+
+    def image(self, image_key: str) -> StoredImage:
+        """What the project knows of an image.
+
+        Raises
+        ------
+        ProjectError
+            For an image that does not belong to the project.
+        """
+        for stored in self.images:
+            if stored.key == image_key:
+                return stored
+        raise ProjectError(f"The project “{self.name}” holds no image {image_key}: add it first.")
+
+    def add_image(self, image: SmearImage) -> StoredImage:
+        """Take an image in by path and hash, or bring up to date what is known of it."""
+        stored = StoredImage(
+            key=image.key,
+            name=image.name,
+            shape=image.shape,
+            modality=image.modality,
+            pixel_size_um=image.pixel_size_um,
+            groups=image.groups,
+            **self._reference(image.path),
+        )
+        self._put(stored)
+        return stored
+
+    def locate(self, image_key: str) -> Path:
+        """The file of an image, with the content it had when it was added.
+
+        Raises
+        ------
+        ProjectError
+            Where it was moved or changed: a sentence that asks for it (:meth:`relink`).
+        """
+        stored = self.image(image_key)
+        places = self._places(stored)
+        if not places:
+            raise ProjectError(
+                f"The image “{stored.name}” was a layer without a file: open it in napari, "
+                "and the project finds it by its content."
+            )
+        there = [place for place in places if place.is_file()]
+        for place in there:
+            if _has_content(place, stored):
+                return place
+        if there:
+            raise ProjectError(
+                f"“{there[0]}” has changed since “{stored.name}” was annotated: "
+                "point to the file as it was."
+            )
+        raise ProjectError(
+            f"The image “{stored.name}” is not at “{places[-1]}” any more: point to where it is."
+        )
+
+    def relink(self, image_key: str, path: str | Path) -> Path:
+        """The same path, noted as the image's place after its content was checked.
+
+        Raises
+        ------
+        ProjectError
+            For a file that cannot be read or shows another image.
+        """
+        stored, place = self.image(image_key), Path(path).expanduser().absolute()
+        if not place.is_file():
+            raise ProjectError(f"There is no file “{place}”.")
+        if not _has_content(place, stored):
+            raise ProjectError(
+                f"“{place}” is not the image “{stored.name}” that was annotated: its content is "
+                "another one. Choose the original file."
+            )
+        self._put(stored.model_copy(update=self._reference(place)))
+        return place
+
+    def has_cells(self, image_key: str) -> bool:
+        """Whether cells of this image are kept."""
+        return self._cells_path(image_key).is_file()
+
+    def save_cells(self, image_key: str, cells: Cells) -> None:
+        """Keep the cells of an image; raises :class:`StorageError`."""
+        tif = self._cells_path(self.image(image_key).key)
+        write_cells(tif, tif.with_name(f"{image_key}.cells.csv"), cells)
+
+    def load_cells(self, image_key: str) -> Cells:
+        """The cells of an image as they were saved.
+
+        Raises
+        ------
+        ProjectError
+            Where none were saved, or the file is damaged.
+        """
+        stored = self.image(image_key)
+        if not self.has_cells(image_key):
+            raise ProjectError(f"No cells of “{stored.name}” were saved: detect them.")
+        return read_cells(self._cells_path(image_key))
+
+    def copy_to(self, folder: str | Path) -> Project:
+        """A copy of everything in another folder, to go on with there.
+
+        Raises
+        ------
+        ProjectError
+            For a folder that holds anything.
+        StorageError
+            Where it cannot be written.
+        """
+        where = Path(folder).expanduser().absolute()
+        if where.exists() and (not where.is_dir() or any(where.iterdir())):
+            raise ProjectError(f"“{where}” is not empty: choose a new folder.")
+        if where.is_relative_to(self.folder):
+            raise ProjectError("A project cannot be saved inside itself: choose another folder.")
+        with writing_folder(where) as temporary:
+            ignored = shutil.ignore_patterns("*.lock", ".*.part", ".*.old")
+            shutil.copytree(self.folder, temporary, dirs_exist_ok=True, ignore=ignored)
+        copy = Project(where, self.content)
+        copy._write({"images": tuple(map(copy._moved, self.images))})
+        return copy
+
+    def _cells_path(self, image_key: str) -> Path:
+        return self.folder / "cells" / f"{image_key}.labels.tif"
+
+    def _write(self, changes: dict[str, Any]) -> None:
+        content = self.content.model_copy(update=changes)
+        write_project_file(self.folder, content)
+        self.content = content
+
+    def _put(self, stored: StoredImage) -> None:
+        images = {one.key: one for one in self.images} | {stored.key: stored}
+        if tuple(images.values()) != self.images:
+            self._write({"images": tuple(images.values())})
+
+    def _reference(self, path: Path | None) -> dict[str, str | None]:
+        if path is None or not Path(path).is_file():
+            return {"path": None, "relative": None, "file_sha256": None}
+        place = Path(path).absolute()
+        digest = _file_sha256(place)
+        return {"path": str(place), "relative": self._relative(place), "file_sha256": digest}
+
+    def _relative(self, place: Path) -> str | None:
+        try:
+            return Path(os.path.relpath(place, self.folder)).as_posix()
+        except ValueError:  # another drive
+            return None
+
+    def _moved(self, stored: StoredImage) -> StoredImage:
+        if stored.path is None:
+            return stored
+        return stored.model_copy(update={"relative": self._relative(Path(stored.path))})
+
+    def _places(self, stored: StoredImage) -> list[Path]:
+        places = []
+        if stored.relative is not None:
+            places.append(Path(os.path.normpath(self.folder / stored.relative)))
+        if stored.path is not None:
+            places.append(Path(stored.path))
+        return list(dict.fromkeys(places))
+
+
+def _has_content(path: Path, stored: StoredImage) -> bool:
+    from napari_hemacells.core.image import read_image
+
+    try:
+        if _file_sha256(path) == stored.file_sha256:
+            return True
+        return read_image(path).key == stored.key  # the same pixels in another file
+    except (ImageError, OSError):
+        return False
+
+
+def _file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

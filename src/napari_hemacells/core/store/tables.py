@@ -1,0 +1,116 @@
+"""Results as tables: a row a cell, and counts by class."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from napari_hemacells.core.store.shown import predicted_classes, shown_classes
+from napari_hemacells.core.types import CELL_COLUMNS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from numpy.typing import NDArray
+
+    from napari_hemacells.core.annotate.palette import Palette
+    from napari_hemacells.core.annotate.state import Annotation
+    from napari_hemacells.core.types import Cells, Prediction, SmearImage
+
+UNCLASSIFIED = "(no class)"
+
+
+def detected_table(cells: Cells) -> pd.DataFrame:
+    """A row a cell as detected: exactly ``CELL_COLUMNS``; ``class`` is the detector's kind."""
+    return cells.table[list(CELL_COLUMNS)].copy()
+
+
+def cells_table(
+    image: SmearImage,
+    cells: Cells,
+    annotations: Mapping[int, Annotation],
+    prediction: Prediction | None,
+    palette: Palette,
+    *,
+    with_image: bool = True,
+) -> pd.DataFrame:
+    """A row a cell: where it is, what the user and what the model say.
+
+    Columns: ``image`` (if asked for), ``CELL_COLUMNS``, ``annotated`` and ``predicted`` (class
+    names, ``""`` without one), ``confidence`` (probability of the predicted class), and
+    ``p_<class name>`` for each class of the prediction. ``class`` is what is shown on the screen:
+    the user's word, else the prediction, else the detector's kind. Cells that the prediction does
+    not cover have NaN. Zero cells give zero rows and all columns.
+    """
+    table = detected_table(cells)
+    names = {one.id: one.name for one in palette}
+    shown = shown_classes(cells, annotations, prediction, palette)
+    said = {cell: annotations[cell].class_id for cell in annotations}
+    ids = cells.ids.tolist()
+    kinds = table["class"].tolist()
+    table["class"] = _text(
+        names[shown[cell]] if cell in shown else kind
+        for cell, kind in zip(ids, kinds, strict=True)
+    )
+    table["annotated"] = _text(names.get(said.get(cell, ""), "") for cell in ids)
+    predicted = predicted_classes(prediction)
+    table["predicted"] = _text(names.get(predicted.get(cell, ""), "") for cell in ids)
+    table["confidence"] = _spread(
+        cells, prediction, None if prediction is None else prediction.confidence
+    )
+    for class_id in palette.ids:
+        if prediction is not None and class_id in prediction.class_ids:
+            column = prediction.probabilities[:, prediction.class_ids.index(class_id)]
+            table[f"p_{names[class_id]}"] = _spread(cells, prediction, column)
+    if with_image:
+        table.insert(0, "image", _text([image.name] * len(table)))
+    return table
+
+
+def counts_table(table: pd.DataFrame, palette: Palette) -> pd.DataFrame:
+    """Columns ``class``, ``annotated``, ``predicted``, ``total``; the last row is their sum.
+
+    ``annotated`` counts the user's word, ``predicted`` the model's on the cells that the user said
+    nothing about, so that ``annotated + predicted = total`` and no cell counts twice. Cells with
+    neither have a row of their own if there are any.
+
+    Parameters
+    ----------
+    table
+        From :func:`cells_table`, of one image or of several below one another.
+    """
+    by_user = table["annotated"] != ""
+    by_model = ~by_user & (table["predicted"] != "")
+    annotated = table.loc[by_user, "annotated"].value_counts()
+    predicted = table.loc[by_model, "predicted"].value_counts()
+    rows = [
+        (one.name, int(annotated.get(one.name, 0)), int(predicted.get(one.name, 0)))
+        for one in palette
+    ]
+    rest = int((~by_user & ~by_model).sum())
+    lines = [(name, user, model, user + model) for name, user, model in rows]
+    if rest:
+        lines.append((UNCLASSIFIED, 0, 0, rest))
+    sums = [sum(int(line[column]) for line in lines) for column in (1, 2, 3)]
+    lines.append(("Total", sums[0], sums[1], sums[2]))
+    return pd.DataFrame(lines, columns=["class", "annotated", "predicted", "total"])
+
+
+def _text(values: Iterable[str]) -> pd.Series:
+    return pd.Series(list(values), dtype="str")
+
+
+def _spread(
+    cells: Cells, prediction: Prediction | None, values: NDArray[np.float32] | None
+) -> NDArray[np.float64]:
+    """Values of the prediction's cells in the order of the table, NaN for the others."""
+    spread = np.full(len(cells), np.nan)
+    if prediction is None or values is None:
+        return spread
+    position = cells.position
+    for cell, value in zip(prediction.ids.tolist(), values, strict=True):
+        if cell in position:
+            spread[position[cell]] = value
+    return spread

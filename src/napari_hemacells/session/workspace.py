@@ -1,0 +1,211 @@
+"""What is open: project, history, image, cells; and the signals that tell of changes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from psygnal import Signal, SignalGroup
+
+from napari_hemacells.core import annotate
+from napari_hemacells.core.errors import CellsError, ImageError, ProjectError
+from napari_hemacells.session.live import LiveClassifier
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_hemacells.core.annotate import Annotation, History, Palette
+    from napari_hemacells.core.classify import Support
+    from napari_hemacells.core.store import Project
+    from napari_hemacells.core.types import CellRef, Cells, Embeddings, Prediction, SmearImage
+
+
+class SessionEvents(SignalGroup):
+    """What a view may listen to; each is emitted after the state has changed."""
+
+    project = Signal()
+    image = Signal()
+    cells = Signal()
+    palette = Signal()
+    annotations = Signal(tuple)  # ids of the cells of this image whose annotation changed
+    embeddings = Signal()
+    prediction = Signal()
+    model = Signal()
+    active_class = Signal(object)
+
+
+class Workspace:
+    """What a session has open; :class:`~napari_hemacells.session.Session` works on it.
+
+    Parameters
+    ----------
+    annotator
+        Whose word counts and is kept with each click. Empty: the sole annotator of a project
+        that is reopened, else the name of the account.
+    """
+
+    def __init__(self, annotator: str = "") -> None:
+        self.events = SessionEvents()
+        self.project: Project | None = None
+        self.history: History | None = None
+        self.image: SmearImage | None = None
+        self.cells: Cells | None = None
+        self.live = LiveClassifier()
+        self._wanted_annotator = annotator
+        self._active: str | None = None
+
+    # --- project and image -------------------------------------------------------------------
+
+    def use_project(self, project: Project) -> None:
+        """Work on this project from now on; the one before is closed, all of it on disk.
+
+        Raises
+        ------
+        StorageError
+            Where its journal cannot be written, or another window has it open.
+        """
+        if self.project is not None and self.project.folder == project.folder:
+            return
+        history = project.open_history(self._wanted_annotator or annotate.default_annotator())
+        self._continue_as_sole_annotator(history)
+        self.close()
+        self.project, self.history = project, history
+        self._active = self.palette.ids[0] if self.palette.ids else None
+        self.events.project.emit()
+        self.events.palette.emit()
+        self.events.active_class.emit(self._active)
+
+    def open_image(self, image: SmearImage) -> None:
+        """Show an image in the open project, in the one that knows it, or in a new one.
+
+        Without an open project, the last project that holds this image is reopened, and where
+        there is none, one is made in the user's data folder: a click always has a place.
+        """
+        from napari_hemacells.core.store import Project, default_folder, find_project
+
+        if self.project is None:
+            known = find_project(image.key)
+            if known is None:
+                self.use_project(Project.create(default_folder(image), image.name))
+            else:
+                self.use_project(Project.open(known))
+        self.show_image(image)
+
+    def show_image(self, image: SmearImage) -> None:
+        """Show an image of the open project, adding it where it is new, with its saved cells."""
+        project = self._need_project()
+        if self.live.embeddings is not None:
+            self.live.remember(self.live.embeddings, self.annotated)
+        project.add_image(image)
+        self.image, self.cells = image, None
+        self.live.forget_cells()
+        self.events.image.emit()
+        if project.has_cells(image.key):
+            self._put_cells(project.load_cells(image.key))
+
+    def save_as(self, folder: Path) -> None:
+        """Go on in a copy of the project in a folder that the user chose."""
+        image, embeddings, model = self.image, self.embeddings, self.live.model
+        self.use_project(self._need_project().copy_to(folder))
+        self.live.model = model
+        if image is not None:
+            self.show_image(image)
+        if embeddings is not None:
+            self.set_embeddings(embeddings)
+
+    def close(self) -> None:
+        """Let go of the project; nothing is left to save."""
+        if self.history is not None:
+            self.history.close()
+        self.project = self.history = self.image = self.cells = None
+        self.live.forget_project()
+
+    def _continue_as_sole_annotator(self, history: History) -> None:
+        """Reopen one person's project under that name, whatever this computer's account is."""
+        names = list(history.state.by_annotator)
+        if not self._wanted_annotator and len(names) == 1:
+            history.state.annotator = names[0]
+
+    # --- cells -------------------------------------------------------------------------------
+
+    def set_cells(self, cells: Cells) -> None:
+        """Take these cells for the image; annotated cells of before survive with their ids."""
+        project, image = self._need_project(), self._need_image()
+        if self.cells is not None and self.annotated:
+            from napari_hemacells.core.detect import keep_annotated
+
+            cells = keep_annotated(self.cells, sorted(self.annotated), cells)
+        project.save_cells(image.key, cells)
+        self._put_cells(cells)
+
+    def _put_cells(self, cells: Cells) -> None:
+        self.cells = cells
+        self.live.forget_cells()
+        self.events.cells.emit()
+
+    # --- what is there -----------------------------------------------------------------------
+
+    @property
+    def palette(self) -> Palette:
+        """The classes, in order."""
+        return self._need_history().state.palette
+
+    @property
+    def annotations(self) -> dict[int, Annotation]:
+        """The current annotator's word about cells of this image."""
+        if self.history is None or self.image is None:
+            return {}
+        return self.history.state.of_image(self.image.key)
+
+    @property
+    def annotated(self) -> dict[int, str]:
+        """Class id of each annotated cell of this image."""
+        return {cell: one.class_id for cell, one in self.annotations.items()}
+
+    @property
+    def embeddings(self) -> Embeddings | None:
+        """Vectors of the cells shown, once they are there."""
+        return self.live.embeddings
+
+    @property
+    def prediction(self) -> Prediction | None:
+        """Class probabilities of the cells shown."""
+        return self.live.prediction
+
+    def set_embeddings(self, embeddings: Embeddings) -> bool:
+        """Whether the embeddings belong to the cells shown now; late ones are dropped."""
+        if self.image is None or self.cells is None:
+            return False
+        if not self.live.put(embeddings, self.cells, self.image.key):
+            return False
+        self.events.embeddings.emit()
+        return True
+
+    def support(self) -> Support | None:
+        """Every cell that teaches the classifier, with its class."""
+        return self.live.support(self.class_of_cell())
+
+    def class_of_cell(self) -> dict[CellRef, str]:
+        """Class id of each annotated cell of all images of the project."""
+        return {ref: one.class_id for ref, one in self._need_history().state.labels.items()}
+
+    # --- what must be there ------------------------------------------------------------------
+
+    def _need_project(self) -> Project:
+        if self.project is None:
+            raise ProjectError("No project is open: choose an image first.")
+        return self.project
+
+    def _need_history(self) -> History:
+        if self.history is None:
+            raise ProjectError("No project is open: choose an image first.")
+        return self.history
+
+    def _need_image(self) -> SmearImage:
+        if self.image is None:
+            raise ImageError("No image is chosen: open a smear and choose it under Detect.")
+        return self.image
+
+    def _need_cells(self) -> Cells:
+        if self.cells is None:
+            raise CellsError("No cells yet: press Detect, or choose a layer that holds them.")
+        return self.cells

@@ -1,0 +1,179 @@
+"""The step *Annotate*: class palette, undo and redo, the next cell, how far one has come."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from napari_hemacells.widgets.keycaps import KeyHelp
+from napari_hemacells.widgets.palette_view import PaletteView
+from napari_hemacells.widgets.share_bar import ShareBar
+from napari_hemacells.widgets.subscriptions import Subscriptions
+
+if TYPE_CHECKING:
+    from napari_hemacells.session import Session
+    from napari_hemacells.widgets.share_bar import Part
+
+_KEYS = (
+    ("Click", "active class"),
+    ("1–9", "that class"),
+    ("0", "or right click: remove"),
+    ("N", "next cell"),
+    ("V", "image / class / confidence"),
+    ("Ctrl+Z", "undo"),
+)
+_SURE, _GUESSED = 1.0, 0.45  # opacity of the user's own and of predicted cells in the bar
+
+
+class AnnotatePanel(QWidget):
+    """What one needs at hand while labelling cells on the canvas.
+
+    Signals
+    -------
+    next_requested, previous_requested
+        Go to the next cell worth labelling, or to the one before.
+    undo_requested, redo_requested
+        Take the last step back, or do it again.
+    refused
+        Why a change was not made, as a sentence.
+    """
+
+    next_requested = Signal()
+    previous_requested = Signal()
+    undo_requested = Signal()
+    redo_requested = Signal()
+    refused = Signal(str)
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self.palette_view = PaletteView(session, self)
+        self.hint = QLabel()
+        self.undo_button = QPushButton("&Undo")
+        self.redo_button = QPushButton("&Redo")
+        self.previous_button = QPushButton("◂")
+        self.next_button = QPushButton()
+        self.progress = QLabel()
+        self.share_bar = ShareBar()
+        self._lay_out()
+        self._connect()
+        self._subscriptions = Subscriptions(self)
+        events = session.events
+        for signal in (
+            events.project, events.image, events.cells, events.palette,
+            events.annotations, events.prediction, events.active_class,
+        ):  # fmt: skip
+            self._subscriptions.add(signal, self._update)
+        self._update()
+
+    def _lay_out(self) -> None:
+        self.hint.setWordWrap(True)
+        self.progress.setWordWrap(True)
+        self.undo_button.setToolTip("Take the last step back (Ctrl+Z)")
+        self.redo_button.setToolTip("Do the last undone step again (Ctrl+Shift+Z)")
+        self.previous_button.setToolTip("Back to the cell before (Shift+N)")
+        self.previous_button.setAccessibleName("Previous cell")
+        self.previous_button.setMaximumWidth(32)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(6)
+        layout.addWidget(self.palette_view)
+        layout.addLayout(_row(self.undo_button, self.redo_button))
+        layout.addWidget(self.hint)
+        layout.addWidget(self.share_bar)
+        layout.addWidget(self.progress)
+        layout.addLayout(_row(self.previous_button, self.next_button))
+        layout.addWidget(KeyHelp(_KEYS))
+        layout.addStretch(1)
+
+    def _connect(self) -> None:
+        self.palette_view.refused.connect(self.refused)
+        self.undo_button.clicked.connect(self.undo_requested)
+        self.redo_button.clicked.connect(self.redo_requested)
+        self.next_button.clicked.connect(self.next_requested)
+        self.previous_button.clicked.connect(self.previous_requested)
+
+    # --- updaters ----------------------------------------------------------------------------
+
+    def _update(self, _what: object = None) -> None:
+        self._update_buttons()
+        self._update_progress()
+        text = hint(self._session)
+        self.hint.setText(text)
+        self.hint.setVisible(bool(text))
+
+    def _update_buttons(self) -> None:
+        session = self._session
+        self.undo_button.setEnabled(session.can_undo)
+        self.redo_button.setEnabled(session.can_redo)
+        total = 0 if session.cells is None else len(session.cells)
+        waiting = max(total - len(session.annotated), 0)
+        self.next_button.setText(f"&Next cell worth labelling ({waiting:,})")
+        self.next_button.setEnabled(waiting > 0)
+        self.next_button.setToolTip(
+            "The cell whose class would teach the classifier most (N)"
+            if waiting
+            else "Every cell has your word"
+            if total
+            else "There are no cells yet"
+        )
+        self.previous_button.setEnabled(total > 0)
+
+    def _update_progress(self) -> None:
+        session = self._session
+        counts = {} if session.history is None else session.counts()
+        total = 0 if session.cells is None else len(session.cells)
+        annotated = sum(mine for mine, _ in counts.values())
+        predicted = sum(theirs for _, theirs in counts.values())
+        left = max(total - annotated - predicted, 0)
+        self.progress.setText(
+            f"{annotated:,} annotated, {predicted:,} predicted, {left:,} unclassified"
+        )
+        self.share_bar.show_parts(_parts(session, counts), total)
+        self.progress.setVisible(total > 0)
+        self.share_bar.setVisible(total > 0)
+
+
+def hint(session: Session) -> str:
+    """Return what to do next in the first steps; nothing for a user who is under way."""
+    if session.history is None or session.image is None:
+        return "Open an image and detect its cells first."
+    if not session.cells:
+        return "There are no cells yet: detect them first."
+    if not len(session.palette):
+        return "Add a class: what do you want to tell apart?"
+    counts = session.history.state.counts()
+    used = [class_id for class_id, count in counts.items() if count]
+    if session.active_class is not None and not used:
+        return f"Click a cell: it becomes {session.palette.by_id(session.active_class).name}."
+    others = [one.name for one in session.palette if one.id not in used]
+    told_apart = 0 if session.prediction is None else len(session.prediction.class_ids)
+    if len(used) == 1 and told_apart < 2:  # a loaded model may know more classes
+        return "Give at least two classes a click" + (
+            f": now {_either(others)}." if others else "."
+        )
+    return ""
+
+
+def _either(names: list[str]) -> str:
+    """Return ``"A"``, ``"A or B"``, ``"A, B or C"``; no more than three."""
+    *first, last = names[:3]
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+def _parts(session: Session, counts: dict[str, tuple[int, int]]) -> list[Part]:
+    """Return the annotated, then the predicted cells of each class, in the palette's order."""
+    parts: list[Part] = []
+    for class_id, (mine, theirs) in counts.items():
+        colour = session.palette.by_id(class_id).colour
+        parts += [(mine, colour, _SURE), (theirs, colour, _GUESSED)]
+    return parts
+
+
+def _row(*widgets: QWidget) -> QHBoxLayout:
+    row = QHBoxLayout()
+    for widget in widgets:
+        row.addWidget(widget, 1)
+    return row

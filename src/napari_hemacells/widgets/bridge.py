@@ -1,0 +1,328 @@
+"""The one class that touches the viewer; it shows cells and tells what the user did to them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from napari.layers import Labels, Points
+from napari.utils.colormaps import DirectLabelColormap
+from psygnal import Signal, SignalGroup
+from qtpy.QtCore import Qt
+
+from napari_hemacells import layers as ours
+from napari_hemacells.widgets import reading
+from napari_hemacells.widgets.keys import KeyMap
+from napari_hemacells.widgets.pointer import Pointer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import pandas as pd
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+    from qtpy.QtWidgets import QWidget
+
+    from napari_hemacells.core.types import Cells, SmearImage
+
+MARKER = "marker"
+_RIM = 0.025  # width of the ring's two lines, in its diameters
+_RING = 1.35  # diameter of the ring around the current cell, in longer sides of its box
+_OPACITY = 0.65  # of the layer, so that the cell is seen below its class
+_CLOSE_ENOUGH = 12.0  # canvas pixels that a cell must span, or the camera moves nearer
+
+
+class Choice(NamedTuple):
+    """A layer to choose from: napari's own key, and the name that the user gave it."""
+
+    key: str
+    title: str
+    kind: str = ""
+
+
+class BridgeEvents(SignalGroup):
+    """What the user did in the viewer."""
+
+    layers = Signal()  # added, removed, renamed, moved
+    removed = Signal(str)  # the role of one of our layers that was removed
+    key = Signal(str)  # one of keys.ACTIONS
+
+
+class ViewerBridge:
+    """Our layers in a viewer, found by their metadata.
+
+    Parameters
+    ----------
+    viewer
+        A viewer, or a :class:`napari.components.ViewerModel` where nothing need be seen.
+    """
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self.viewer = viewer
+        self.events = BridgeEvents()
+        self.keys = KeyMap(self._act, self._keys_wanted)
+        self.pointer = Pointer(viewer, self.cell_at)
+        self._quiet = False
+        self.keys.bind(viewer, viewer=True)
+        listen = viewer.layers.events
+        for event in (listen.inserted, listen.removed, listen.reordered):
+            event.connect(self._layers_changed)
+        listen.removed.connect(self._layer_removed)
+        for layer in viewer.layers:
+            layer.events.name.connect(self._layers_changed)
+
+    def close(self) -> None:
+        """Let go of the viewer; layers stay, as the user may still want them."""
+        listen = self.viewer.layers.events
+        for event in (listen.inserted, listen.removed, listen.reordered):
+            event.disconnect(self._layers_changed)
+        listen.removed.disconnect(self._layer_removed)
+        for layer in self.viewer.layers:
+            layer.events.name.disconnect(self._layers_changed)
+        self.pointer.close()
+        self.keys.clear()
+
+    # --- layers to choose from ---------------------------------------------------------------
+
+    def images(self) -> list[Choice]:
+        """Image layers, the uppermost first."""
+        return self._choices("image")
+
+    def cell_sources(self) -> list[Choice]:
+        """Labels, Points and Shapes layers that are not ours."""
+        return self._choices("labels", "points", "shapes")
+
+    def _choices(self, *kinds: str) -> list[Choice]:
+        return [
+            Choice(str(layer.unique_id), layer.name, _kind(layer))
+            for layer in reversed(self.viewer.layers)
+            if _kind(layer) in kinds and ours.role_of(layer.metadata) in {None, "image"}
+        ]
+
+    def layer(self, key: str) -> Layer | None:
+        """The layer of a choice, ``None`` if it was removed meanwhile."""
+        found = (layer for layer in self.viewer.layers if str(layer.unique_id) == key)
+        return next(found, None)
+
+    def active_image(self) -> str | None:
+        """The key of the image layer that is selected, otherwise of the uppermost."""
+        active = self.viewer.layers.selection.active
+        if active is not None and _kind(active) == "image":
+            return str(active.unique_id)
+        images = self.images()
+        return images[0].key if images else None
+
+    def read_image(self, key: str) -> SmearImage | None:
+        """The picture of a choice; raises ``ImageError`` where it is none."""
+        layer = self.layer(key)
+        return None if layer is None else reading.image_of(layer, self.viewer.dims.current_step)
+
+    def read_cells(
+        self, key: str, image: SmearImage, diameter: float | None
+    ) -> Callable[[], Cells] | None:
+        """What makes the cells of a choice, in pixels of the image; for a thread."""
+        layer, on = self.layer(key), self.find("image", image.key)
+        if layer is None or on is None:
+            return None
+        return reading.cells_of(layer, image, on, diameter)
+
+    # --- our layers --------------------------------------------------------------------------
+
+    def find(self, role: str, image_key: str | None = None) -> Layer | None:
+        """Our layer with this role (of this image), whatever it is called now."""
+        for layer in self.viewer.layers:
+            mine = layer.metadata.get(ours.METADATA_KEY)
+            if not isinstance(mine, dict) or mine.get("role") != role:
+                continue
+            if image_key is None or mine.get("image_key") == image_key:
+                return layer
+        return None
+
+    def claim_image(self, key: str, image_key: str) -> None:
+        """Note on an image layer that it is the one being worked on; its keys become ours."""
+        for layer in self.viewer.layers:
+            if ours.role_of(layer.metadata) == "image":
+                layer.metadata = {
+                    name: value
+                    for name, value in layer.metadata.items()
+                    if name != ours.METADATA_KEY
+                }
+                self.keys.unbind(layer)
+        layer = self.layer(key)
+        if layer is not None:
+            layer.metadata = {**layer.metadata, **ours.role_metadata("image", image_key)}
+            self.keys.bind(layer)
+
+    def show_image(self, image: SmearImage) -> str:
+        """The key of the layer that shows the image, added where there is none."""
+        layer = self.find("image", image.key)
+        if layer is None:
+            layer = self.viewer.add_image(image.pixels, name=image.name)
+            self.claim_image(str(layer.unique_id), image.key)
+        return str(layer.unique_id)
+
+    def show_cells(self, cells: Cells, image_key: str) -> None:
+        """One Labels layer with these cells, laid exactly on its image, and selected."""
+        layer = self.cells_layer
+        if layer is not None and layer.metadata[ours.METADATA_KEY]["image_key"] != image_key:
+            self.forget_cells()
+            layer = None
+        if layer is None:
+            layer = self._add_cells(cells, image_key)
+        else:
+            layer.data = cells.labels
+        # Painting would change pixels behind the table: edit a copy, and use it as a source.
+        layer.editable = False
+        self.unmark()
+        self.viewer.layers.selection.active = layer
+
+    def forget_cells(self) -> None:
+        """Remove our cells layer and the ring, without telling that they went."""
+        self._quiet = True
+        for role in ("cells", MARKER):
+            layer = self.find(role)
+            if layer is not None:
+                self.viewer.layers.remove(layer)
+        self._quiet = False
+
+    @property
+    def cells_layer(self) -> Labels | None:
+        """Our Labels layer."""
+        return self.find("cells")
+
+    def _add_cells(self, cells: Cells, image_key: str) -> Labels:
+        on = self.find("image", image_key)
+        layer = Labels(
+            cells.labels,
+            name="Cells",
+            opacity=_OPACITY,
+            metadata=ours.role_metadata("cells", image_key),
+            **({} if on is None else reading.plane_transform(on)),
+        )
+        layer.help = "click: give the active class, right-click: take it away"
+        self.viewer.add_layer(layer)
+        self.keys.bind(layer)
+        return layer
+
+    def recolour(self, table: Mapping[int | None, Any]) -> None:
+        """Set the colour of every cell: ``{label: RGBA float32}`` with ``None`` for the rest."""
+        layer = self.cells_layer
+        if layer is None:
+            return
+        clear = np.zeros(4, dtype=np.float32)
+        # Label 1 too, else napari takes an empty table for a wish for its random colours.
+        colormap = DirectLabelColormap(color_dict={None: clear, 0: clear, 1: clear})
+        # The rest without validation: these are RGBA arrays already, and checking thousands of
+        # them one by one takes longer than drawing them.
+        colormap.color_dict.update(table)
+        layer.colormap = colormap
+
+    def outline(self, width: int) -> None:
+        """Show the cells as outlines of so many pixels; 0 fills them."""
+        layer = self.cells_layer
+        if layer is not None and layer.contour != width:
+            layer.contour = width
+            layer.opacity = 1.0 if width else _OPACITY
+
+    def set_features(self, table: pd.DataFrame) -> None:
+        """The rows that napari shows for the cell under the pointer; empty words are left out."""
+        layer = self.cells_layer
+        if layer is not None:
+            layer.features = table.replace({"": None})
+
+    # --- the current cell --------------------------------------------------------------------
+
+    def mark(self, box: tuple[int, int, int, int], colour: str | None) -> None:
+        """Put the ring around a box, filled with a class colour if there is one."""
+        layer = self.find(MARKER) or self._add_marker()
+        top, left, bottom, right = box
+        self._quiet = True
+        size = _RING * max(bottom - top, right - left)
+        layer.data = np.array([[(top + bottom - 1) / 2, (left + right - 1) / 2]] * 2)
+        layer.size = [size, size * (1 + 2 * _RIM)]
+        clear = (0, 0, 0, 0)
+        layer.face_color = [clear if colour is None else ours.rgba(colour, 0.55), clear]
+        layer.visible = True
+        self._quiet = False
+
+    def unmark(self) -> None:
+        """Show no cell as the current one."""
+        layer = self.find(MARKER)
+        if layer is not None:
+            layer.visible = False
+
+    def _add_marker(self) -> Points:
+        cells, active = self.cells_layer, self.viewer.layers.selection.active
+        placed = {} if cells is None else reading.plane_transform(cells)
+        metadata = {ours.METADATA_KEY: {"role": MARKER}}
+        layer = Points(
+            np.zeros((2, 2)),
+            name="Current cell",
+            border_color=["#ffffff", "#000000"],  # seen on glass and on cells alike
+            border_width=_RIM,
+            metadata=metadata,
+            **placed,
+        )
+        self.viewer.add_layer(layer)
+        layer.editable = False
+        self.viewer.layers.selection.active = active
+        return layer
+
+    def centre_on(self, row: float, col: float, side: float) -> None:
+        """Bring a place to the middle; come nearer only if the cell would be too small to see."""
+        layer = self.cells_layer
+        if layer is None:
+            return
+        centre = layer.data_to_world((row, col))
+        camera = self.viewer.camera
+        camera.center = (0.0, *(float(one) for one in centre[-2:]))
+        on_canvas = camera.zoom * side * float(layer.scale[-1])
+        if on_canvas < _CLOSE_ENOUGH:
+            camera.zoom *= 4 * _CLOSE_ENOUGH / max(on_canvas, 1e-6)
+
+    def cell_at(self, position: tuple[float, ...]) -> int | None:
+        """The cell at a world position, 0 for glass; ``None`` while another layer is worked on."""
+        layer, active = self.cells_layer, self.viewer.layers.selection.active
+        if layer is None or not layer.visible or self.viewer.dims.ndisplay != 2:
+            return None
+        if active is not None and ours.role_of(active.metadata) is None:
+            return None
+        value = layer.get_value(position, world=True)
+        return int(value) if value is not None else 0
+
+    # --- the window --------------------------------------------------------------------------
+
+    def add_dock(self, widget: QWidget, name: str) -> None:
+        """Put a widget below the canvas, if the viewer has a window."""
+        window = getattr(self.viewer, "window", None)
+        if window is None:
+            return
+        dock = window.add_dock_widget(widget, name=name, area="bottom")
+        # Below the canvas only: the docks at the sides keep their height.
+        main = dock.parent()
+        main.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
+        main.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
+
+    def _layers_changed(self, event: Any = None) -> None:
+        if event is not None and event.type == "inserted":
+            event.value.events.name.connect(self._layers_changed)
+        if not self._quiet:
+            self.events.layers.emit()
+
+    def _layer_removed(self, event: Any) -> None:
+        role = ours.role_of(event.value.metadata)
+        self.keys.unbind(event.value)
+        event.value.events.name.disconnect(self._layers_changed)
+        if role is not None and not self._quiet:
+            self.events.removed.emit(role)
+
+    def _keys_wanted(self) -> bool:
+        active = self.viewer.layers.selection.active
+        return active is None or ours.role_of(active.metadata) is not None
+
+    def _act(self, action: str) -> None:
+        self.events.key.emit(action)
+
+
+def _kind(layer: Layer) -> str:
+    return str(getattr(layer, "_type_string", ""))

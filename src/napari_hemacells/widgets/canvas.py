@@ -1,0 +1,278 @@
+"""Session ↔ canvas: colours of the cells, the current cell, and what clicks and keys do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_hemacells import layers as ours
+from napari_hemacells.core.errors import HemaCellsError
+from napari_hemacells.widgets.subscriptions import Subscriptions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_hemacells.core.annotate import Palette
+    from napari_hemacells.core.types import Cells
+    from napari_hemacells.layers import DisplayMode
+    from napari_hemacells.session import Session
+    from napari_hemacells.widgets.bridge import ViewerBridge
+
+_OUTLINE = 0.05  # width of the outlines of cells just detected, in cell diameters
+_UNKNOWN = "#ffffff"
+_IDLE_MS = 250  # the table for the status bar may wait until the clicking pauses
+
+
+class Canvas(QObject):
+    """The cells of the session on the canvas of a viewer.
+
+    Parameters
+    ----------
+    reclassify
+        Asks for new classes after an annotation; whether an answer is on its way, that will
+        recolour all cells anyway.
+    """
+
+    refused = Signal(str)
+    mode_changed = Signal(str)
+    current_changed = Signal(int)
+    pointed_at = Signal(str)
+
+    def __init__(
+        self, session: Session, bridge: ViewerBridge, reclassify: Callable[[], bool]
+    ) -> None:
+        super().__init__()
+        self._session, self._bridge, self._reclassify = session, bridge, reclassify
+        self.mode: DisplayMode = "class"
+        self.labelling = False
+        self.current = 0
+        self._trail: list[int] = []
+        self._idle = QTimer(self)
+        self._idle.setSingleShot(True)
+        self._idle.setInterval(_IDLE_MS)
+        self._idle.timeout.connect(self.update_features)
+        self._subscriptions = Subscriptions(self)
+        events, pointer = session.events, bridge.pointer.events
+        for signal, slot in (
+            (events.project, self._image_changed),
+            (events.image, self._image_changed),
+            (events.cells, self._cells_changed),
+            (events.annotations, self._annotations_changed),
+            (events.palette, self.recolour),
+            (events.prediction, self.recolour),
+            (pointer.clicked, self._clicked),
+            (pointer.picked, self.choose),
+            (pointer.cleared, self._cleared),
+            (pointer.hovered, self._hovered),
+            (bridge.events.key, self.act),
+        ):
+            self._subscriptions.add(signal, slot)
+
+    def close(self) -> None:
+        """Hear nothing more, from the session or the viewer."""
+        self._idle.stop()
+        self._subscriptions.drop()
+
+    # --- what is shown -----------------------------------------------------------------------
+
+    def recolour(self) -> None:
+        """Colour every cell as the session says, in the present display mode."""
+        session = self._session
+        if session.cells is None or session.project is None:
+            return
+        annotated = session.annotated
+        if self.mode == "class" and session.prediction is None and not annotated:
+            self._bridge.recolour(detected_colours(session.cells, session.palette))
+            self._bridge.outline(max(1, round(session.cells.diameter * _OUTLINE)))
+        else:
+            self._bridge.recolour(
+                ours.colours(
+                    session.cells, annotated, session.prediction, session.palette, self.mode
+                )
+            )
+            self._bridge.outline(0)
+        self._mark(filled=False)
+        self._idle.start()
+
+    def update_features(self) -> None:
+        """Bring the table that napari's status bar reads up to date."""
+        session = self._session
+        if session.cells is None or session.project is None:
+            return
+        self._bridge.set_features(
+            ours.features(session.cells, session.annotated, session.prediction, session.palette)
+        )
+
+    def show_mode(self, mode: DisplayMode) -> None:
+        """Show the image, the classes or the confidence."""
+        self.mode = mode
+        self.recolour()
+        self.mode_changed.emit(mode)
+
+    def choose(self, cell: int) -> None:
+        """Make a cell the current one; 0 for none."""
+        cells = self._session.cells
+        self.current = cell if cells is not None and cell in cells.position else 0
+        self._mark(filled=False)
+        self.pointed_at.emit(self.words(self.current))
+        self.current_changed.emit(self.current)
+
+    def go_to(self, cell: int) -> None:
+        """Choose a cell and bring it to the middle of the canvas."""
+        cells = self._session.cells
+        if cells is None or cell not in cells.position:
+            return
+        self.choose(cell)
+        place = cells.position[cell]
+        top, left, bottom, right = cells.boxes[place].tolist()
+        row, col = cells.centres[place].tolist()
+        self._bridge.centre_on(row, col, max(bottom - top, right - left))
+        self._bridge.pointer.rest()
+
+    def words(self, cell: int) -> str:
+        """``cell 12: Lymphocyte 87 %``; empty for no cell."""
+        session = self._session
+        if session.cells is None or session.project is None or cell not in session.cells.position:
+            return ""
+        mine = session.annotated.get(cell)
+        if mine is not None:
+            return f"Cell {cell}: {session.palette.by_id(mine).name} (yours)"
+        prediction = session.prediction
+        if prediction is None:
+            return f"Cell {cell}: not classified yet"
+        at = int(prediction.ids.searchsorted(cell))
+        name = session.palette.by_id(prediction.class_ids[prediction.winner[at]]).name
+        return f"Cell {cell}: {name} {prediction.confidence[at]:.0%}"
+
+    def _mark(self, *, filled: bool) -> None:
+        session = self._session
+        if not self.current or session.cells is None:
+            self._bridge.unmark()
+            return
+        mine = session.annotated.get(self.current) if filled else None
+        colour = None if mine is None else session.palette.by_id(mine).colour
+        box = session.cells.boxes[session.cells.position[self.current]].tolist()
+        self._bridge.mark(tuple(box), colour)
+
+    # --- what the session tells --------------------------------------------------------------
+
+    def _image_changed(self) -> None:
+        self._bridge.forget_cells()
+        self.current, self._trail = 0, []
+
+    def _cells_changed(self) -> None:
+        session = self._session
+        if session.cells is None or session.image is None:
+            return
+        self.current, self._trail = 0, []
+        self._bridge.show_cells(session.cells, session.image.key)
+        self.recolour()
+
+    def _annotations_changed(self, _cells: tuple[int, ...] = ()) -> None:
+        """The current cell takes its colour at once, all of them when the answer is there."""
+        if self._reclassify():
+            self._mark(filled=True)
+        else:
+            self.recolour()
+        self.pointed_at.emit(self.words(self.current))
+
+    # --- what the user does ------------------------------------------------------------------
+
+    def act(self, action: str) -> None:
+        """Do what a key stands for."""
+        if action.startswith("class "):
+            self._class_key(int(action.removeprefix("class ")))
+            return
+        {
+            "remove": self._remove,
+            "undo": self.undo,
+            "redo": self.redo,
+            "next": self.next,
+            "previous": self.previous,
+            "display": self._flip,
+        }[action]()
+
+    def undo(self) -> None:
+        """Take the last step back."""
+        self._try(self._session.undo)
+
+    def redo(self) -> None:
+        """Do the step taken back once more."""
+        self._try(self._session.redo)
+
+    def next(self) -> None:
+        """Go to the cell most worth labelling."""
+        cell = self._session.next_cell(self.current or None)
+        if cell is None:
+            self.refused.emit("Every cell has your word already.")
+            return
+        if self.current:
+            self._trail.append(self.current)
+        self.go_to(cell)
+
+    def previous(self) -> None:
+        """Go back to the cell before."""
+        if self._trail:
+            self.go_to(self._trail.pop())
+
+    def annotate(self, cell: int, class_id: str | None) -> None:
+        """Give a cell a class (``None``: take it away), if this step is for that."""
+        if not self.labelling:
+            self.refused.emit("Open the step Annotate to give cells a class.")
+            return
+        if cell:
+            self._try(lambda: self._session.annotate([cell], class_id))
+
+    def _clicked(self, cell: int) -> None:
+        self.choose(cell)
+        if cell and self.labelling:
+            if self._session.active_class is None:
+                self.refused.emit("Choose a class first, or add one under Annotate.")
+                return
+            self.annotate(cell, self._session.active_class)
+
+    def _cleared(self, cell: int) -> None:
+        self.choose(cell)
+        if cell:
+            self.annotate(cell, None)
+
+    def _hovered(self, cell: int) -> None:
+        if cell:
+            self.choose(cell)
+        else:
+            self.pointed_at.emit("")
+
+    def _class_key(self, key: int) -> None:
+        if self._session.project is None:
+            return
+        chosen = self._session.palette.by_key(key)
+        if chosen is None:
+            self.refused.emit(f"No class has the key {key}: add one under Annotate.")
+            return
+        self._session.active_class = chosen.id
+        if self.current:
+            self.annotate(self.current, chosen.id)
+
+    def _remove(self) -> None:
+        self.annotate(self.current, None)
+
+    def _flip(self) -> None:
+        modes = ours.DISPLAY_MODES
+        self.show_mode(modes[(modes.index(self.mode) + 1) % len(modes)])
+
+    def _try(self, change: Callable[[], object]) -> None:
+        try:
+            change()
+        except HemaCellsError as error:
+            self.refused.emit(str(error))
+
+
+def detected_colours(cells: Cells, palette: Palette) -> dict[int | None, Any]:
+    """Each cell in the colour of the detector's rough kind, to check the detection by eye."""
+    known = {one.name: ours.rgba(one.colour) for one in palette}
+    other = ours.rgba(_UNKNOWN)
+    kinds = cells.table["class"].tolist()
+    return {
+        cell: known.get(kind, other) for cell, kind in zip(cells.ids.tolist(), kinds, strict=True)
+    }

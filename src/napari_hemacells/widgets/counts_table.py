@@ -1,0 +1,76 @@
+"""Cells by class, with the total, as a table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QColor, QPixmap
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from napari_hemacells.core.annotate import Palette
+
+_HEADS = ("Class", "Annotated", "Predicted", "Total")
+
+
+class CountsTable(QTableWidget):
+    """Class, annotated, predicted, total; the last rows are cells without a class and the sum."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(0, len(_HEADS), parent)
+        self.setHorizontalHeaderLabels(_HEADS)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
+        self.setAccessibleName("Cells by class")
+        self.setTabKeyNavigation(False)
+        self.setShowGrid(False)
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        rows, head = self.verticalHeader(), self.horizontalHeader()
+        rows.setVisible(False)
+        head.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        head.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+
+    def show_counts(
+        self, palette: Palette, counts: Mapping[str, tuple[int, int]], cells: int
+    ) -> None:
+        """Show these counts of so many cells."""
+        rows = [(one.name, one.colour, *counts.get(one.id, (0, 0))) for one in palette]
+        annotated, predicted = sum(row[2] for row in rows), sum(row[3] for row in rows)
+        lines = [
+            (name, colour, mine, theirs, mine + theirs) for name, colour, mine, theirs in rows
+        ]
+        if cells > annotated + predicted:
+            lines.append(("no class yet", "", 0, 0, cells - annotated - predicted))
+        lines.append(("Total", "", annotated, predicted, cells))
+        self.setRowCount(len(lines))
+        for row, (name, colour, *numbers) in enumerate(lines):
+            bold = row == len(lines) - 1
+            self.setItem(row, 0, _item(name, colour=colour, bold=bold))
+            for column, number in enumerate(numbers, start=1):
+                self.setItem(row, column, _item(f"{number:,}", right=True, bold=bold))
+        self._fit_height()
+
+    def _fit_height(self) -> None:
+        """As high as its rows: the panel scrolls, not the table."""
+        self.resizeRowsToContents()
+        height = self.horizontalHeader().sizeHint().height() + 2 * self.frameWidth()
+        self.setFixedHeight(height + sum(self.rowHeight(row) for row in range(self.rowCount())))
+
+
+def _item(
+    text: str, *, colour: str = "", right: bool = False, bold: bool = False
+) -> QTableWidgetItem:
+    item = QTableWidgetItem(text)
+    if colour:
+        swatch = QPixmap(12, 12)
+        swatch.fill(QColor(colour))
+        item.setData(Qt.ItemDataRole.DecorationRole, swatch)
+    if right:
+        item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+    font = item.font()
+    font.setBold(bold)
+    item.setFont(font)
+    return item

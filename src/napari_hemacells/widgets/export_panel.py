@@ -1,0 +1,142 @@
+"""The step *Export*: what to write, and where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from qtpy.QtCore import Qt, QUrl, Signal
+from qtpy.QtGui import QDesktopServices
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QFileDialog,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+What: TypeAlias = Literal["csv", "report", "overlay", "labels", "crops", "coco", "bundle"]
+
+_OFFER: dict[What, tuple[str, str]] = {
+    "csv": (
+        "Cell &table (CSV)",
+        "A row a cell: place, area, your class, predicted class, probabilities",
+    ),
+    "report": ("Report (&HTML)", "One page with overlay, counts and how they were made"),
+    "overlay": ("O&verlay picture (PNG)", "The image with every cell in the colour of its class"),
+    "labels": ("Labels (TIF&F)", "Each cell's id as pixel value"),
+    "crops": ("Cro&ps in class folders (PNG)", "A picture a cell, ready for training"),
+    "coco": ("C&OCO boxes (JSON)", "For other tools"),
+    "bundle": ("&Model", "Classifies the next image, here or with hemacells classify"),
+}
+_AT_FIRST: frozenset[What] = frozenset({"csv", "report", "overlay"})
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """What to write into which folder."""
+
+    what: tuple[What, ...]
+    folder: Path
+
+
+class ExportPanel(QWidget):
+    """Tick what is wanted, choose a folder, press Export."""
+
+    export_requested = Signal(object)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.boxes: dict[What, QCheckBox] = {}
+        for what, (title, tip) in _OFFER.items():
+            box = QCheckBox(title)
+            box.setToolTip(tip)
+            box.setChecked(what in _AT_FIRST)
+            box.toggled.connect(self._update)
+            self.boxes[what] = box
+        self.folder = QLineEdit()
+        self.folder.setPlaceholderText("Choose a folder")
+        self.folder.setAccessibleName("Folder to write into")
+        self.folder.textChanged.connect(self._update)
+        self.browse = QPushButton("&Browse…")
+        self.browse.clicked.connect(self._browse)
+        self.button = QPushButton("E&xport")
+        self.button.clicked.connect(self._export)
+        self.result = QLabel()
+        self.result.setWordWrap(True)
+        self.result.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
+        self.result.linkActivated.connect(_open_folder)
+        self._blocked, self._no_model = "", ""
+        self._lay_out()
+        self._update()
+
+    def block(self, reason: str, no_model: str = "") -> None:
+        """Disable Export, and the model alone, with these reasons; empty ones enable."""
+        self._blocked, self._no_model = reason, no_model
+        self._update()
+
+    def suggest_folder(self, folder: Path) -> None:
+        """Fill in a folder unless the user has chosen one."""
+        if not self.folder.isModified():
+            self.folder.setText(str(folder))
+            self.folder.setCursorPosition(0)
+
+    def request(self) -> ExportRequest:
+        """What Export would ask for now."""
+        what = tuple(
+            what for what, box in self.boxes.items() if box.isChecked() and box.isEnabled()
+        )
+        return ExportRequest(what, Path(self.folder.text()).expanduser())
+
+    def show_result(self, folder: Path, written: Sequence[Path]) -> None:
+        """Say what was written, with a link that opens the folder."""
+        names = ", ".join(path.name for path in written)
+        link = QUrl.fromLocalFile(str(folder)).toString()
+        self.result.setText(f'Written: {names}.<br><a href="{link}">Open the folder</a>')
+
+    def _export(self) -> None:
+        self.export_requested.emit(self.request())
+
+    def _browse(self) -> None:
+        chosen = QFileDialog.getExistingDirectory(self, "Export into", self.folder.text())
+        if chosen:
+            self.folder.setText(chosen)
+            self.folder.setModified(True)
+
+    def _update(self, _value: object = None) -> None:
+        model = self.boxes["bundle"]
+        model.setEnabled(not self._no_model)
+        model.setToolTip(self._no_model or _OFFER["bundle"][1])
+        reason = self._blocked or self._missing()
+        self.button.setEnabled(not reason)
+        self.button.setToolTip(reason or "Write what is ticked into the folder")
+
+    def _missing(self) -> str:
+        request = self.request()
+        if not request.what:
+            return "Tick at least one thing to write."
+        return "" if self.folder.text().strip() else "Choose a folder to write into."
+
+    def _lay_out(self) -> None:
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        for box in self.boxes.values():
+            column.addWidget(box)
+        row = QHBoxLayout()
+        row.addWidget(self.folder, 1)
+        row.addWidget(self.browse)
+        column.addLayout(row)
+        column.addWidget(self.button)
+        column.addWidget(self.result)
+        column.addStretch(1)
+
+
+def _open_folder(link: str) -> None:
+    QDesktopServices.openUrl(QUrl(link))

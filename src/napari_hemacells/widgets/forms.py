@@ -1,0 +1,145 @@
+"""A form from a parameter model: title, tooltip, bounds and choices are declared once, there."""
+
+from __future__ import annotations
+
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Union, get_args, get_origin
+
+from magicgui.widgets import CheckBox, ComboBox, Container, FloatSlider, FloatSpinBox, SpinBox
+from pydantic import ValidationError
+from qtpy.QtCore import QObject, Signal
+
+from napari_hemacells.core.params import Params
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from magicgui.widgets.bases import ValueWidget
+    from pydantic.fields import FieldInfo
+    from qtpy.QtWidgets import QWidget
+
+P = TypeVar("P", bound=Params)
+
+
+class ParamsForm(QObject, Generic[P]):
+    """Widgets for some fields of a model; the value is a validated instance of it.
+
+    Parameters
+    ----------
+    model
+        The model.
+    fields
+        Which of its fields, in this order; all of them if ``None``.
+    empty
+        For each field that may be ``None``, the words shown then, such as ``"estimated"``.
+    """
+
+    changed = Signal()
+
+    def __init__(
+        self,
+        model: type[P],
+        fields: Sequence[str] | None = None,
+        *,
+        empty: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.names = tuple(fields or model.model_fields)
+        empty = empty or {}
+        self.container: Container[Any] = Container(layout="vertical", labels=True)
+        self.container.margins = (0, 0, 0, 0)
+        for name in self.names:
+            widget = _widget(name, model.model_fields[name], empty.get(name, "automatic"))
+            widget.changed.connect(self._tell)
+            self.container.append(widget)
+
+    @property
+    def native(self) -> QWidget:
+        """The Qt widget."""
+        return self.container.native
+
+    def values(self) -> dict[str, Any]:
+        """What is in the fields; ``None`` where a field is left empty."""
+        return {
+            name: _read(self.container[name], self.model.model_fields[name]) for name in self.names
+        }
+
+    def set_values(self, values: Mapping[str, Any]) -> None:
+        """Write into the fields."""
+        for name, value in values.items():
+            widget = self.container[name]
+            widget.value = widget.min if value is None else value
+
+    def _tell(self, _value: object = None) -> None:
+        self.changed.emit()
+
+
+def build(model: type[P], *forms: ParamsForm[P]) -> tuple[P | None, str]:
+    """The validated parameters of one or more forms, or ``None`` and the sentence why not."""
+    values = {name: value for form in forms for name, value in form.values().items()}
+    try:
+        return model(**values), ""
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]) if first["loc"] else ""
+        title = model.model_fields[name].title if name else "Parameters"
+        return None, f"{title}: {first['msg'].lower()}."
+
+
+def _widget(name: str, field: FieldInfo, empty: str) -> ValueWidget[Any]:
+    kind, optional = _kind(field)
+    shared = {"name": name, "label": field.title or name, "tooltip": field.description or ""}
+    if get_origin(kind) is Literal:
+        return ComboBox(choices=list(get_args(kind)), value=field.default, **shared)
+    if kind is bool:
+        return CheckBox(value=field.default, **shared)
+    low, high = _bounds(field)
+    if optional:
+        return _optional_number(kind, high, field.default, empty, shared)
+    if kind is int:
+        return SpinBox(value=field.default, min=int(low), max=int(high), **shared)
+    if (low, high) == (0, 1):
+        return FloatSlider(value=field.default, min=0, max=1, step=0.05, **shared)
+    return FloatSpinBox(value=field.default, min=low, max=high, **shared)
+
+
+def _optional_number(
+    kind: type, high: float, default: float | None, empty: str, shared: dict[str, str]
+) -> ValueWidget[Any]:
+    """A number whose lowest step, 0, reads as words: no value given."""
+    if kind is int:
+        widget: Any = SpinBox(value=default or 0, min=0, max=int(high), **shared)
+    else:
+        step = 0.01 if high <= 100 else 1.0
+        widget = FloatSpinBox(value=default or 0.0, min=0.0, max=high, step=step, **shared)
+    widget.native.setSpecialValueText(empty)
+    return widget  # type: ignore[no-any-return]
+
+
+def _read(widget: ValueWidget[Any], field: FieldInfo) -> Any:
+    value = widget.value
+    return None if _kind(field)[1] and value == 0 else value
+
+
+def _kind(field: FieldInfo) -> tuple[Any, bool]:
+    """The type of a field without ``None``, and whether ``None`` was allowed."""
+    kind = field.annotation
+    if get_origin(kind) in {Union, UnionType}:
+        inner = [one for one in get_args(kind) if one is not NoneType]
+        return inner[0], len(inner) < len(get_args(kind))
+    return kind, False
+
+
+def _bounds(field: FieldInfo) -> tuple[float, float]:
+    low, high = 0.0, 1e6
+    for rule in field.metadata:
+        low = next(
+            (v for v in (getattr(rule, "ge", None), getattr(rule, "gt", None)) if v is not None),
+            low,
+        )
+        high = next(
+            (v for v in (getattr(rule, "le", None), getattr(rule, "lt", None)) if v is not None),
+            high,
+        )
+    return low, high

@@ -1,0 +1,198 @@
+"""The review gallery: crops of the image's cells in a queue, labelled by key."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from qtpy.QtCore import QSize, Signal
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from napari_hemacells.core.errors import HemaCellsError
+from napari_hemacells.widgets.gallery_bar import GalleryBar
+from napari_hemacells.widgets.gallery_model import EVERY, GalleryModel
+from napari_hemacells.widgets.gallery_view import GalleryView
+from napari_hemacells.widgets.subscriptions import Subscriptions
+from napari_hemacells.widgets.thumbnails import Thumbnails
+
+if TYPE_CHECKING:
+    from qtpy.QtGui import QShowEvent
+
+    from napari_hemacells.core.params import QueueOrder
+    from napari_hemacells.session import Session
+
+SIDE = 80
+
+
+class GalleryWidget(QWidget):
+    """Crops to review: keys 1 to 9 give a class and move on, 0 takes it back.
+
+    The queue keeps its order until it is refreshed (R), until another order or filter is chosen,
+    or until the user has labelled every crop in sight of the queue of what is worth labelling.
+
+    Signals
+    -------
+    cell_activated
+        Id of the cell whose crop was clicked: the canvas goes there.
+    refused
+        Why a label was not given, as a sentence.
+    """
+
+    cell_activated = Signal(int)
+    refused = Signal(str)
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._waiting = True  # the queue is made when it is first seen
+        self._thumbnails = Thumbnails(session)
+        self.model = GalleryModel(session, self)
+        self.bar = GalleryBar(SIDE)
+        self.view = GalleryView(self.model, self._thumbnails)
+        self.view.set_side(SIDE)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(4, 4, 4, 4)
+        layout.setSpacing(4)
+        layout.addWidget(self.bar)
+        layout.addWidget(self.view, 1)
+        self._connect()
+        self._subscriptions = Subscriptions(self)
+        events = session.events
+        for signal in (events.project, events.image, events.cells):
+            self._subscriptions.add(signal, self._start_over)
+        for signal in (events.embeddings, events.prediction):
+            self._subscriptions.add(signal, self._on_news)
+        self._subscriptions.add(events.palette, self._update_classes)
+        self._update_classes()
+        self._update_texts()
+
+    def _connect(self) -> None:
+        self.bar.order_changed.connect(self._set_order)
+        self.bar.filter_changed.connect(self._set_filter)
+        self.bar.side_changed.connect(self._set_side)
+        self.bar.refresh_requested.connect(self.refresh)
+        self.view.refresh_requested.connect(self.refresh)
+        self.view.key_pressed.connect(self.press)
+        self.view.cell_clicked.connect(self.cell_activated)
+        self.model.outdated_changed.connect(self.bar.refresh.setEnabled)
+        self.model.modelReset.connect(self._update_texts)
+        selection = self.view.selectionModel()
+        if selection is not None:
+            selection.selectionChanged.connect(self._update_texts)
+
+    # --- user input --------------------------------------------------------------------------
+
+    def press(self, digit: int) -> None:
+        """Give the chosen crops the class of this key and go on; 0 takes their class back."""
+        rows = self.view.chosen()
+        class_id = self._class_of(digit)
+        if not rows or (digit and class_id is None):
+            return
+        try:
+            self._session.annotate([self.model.cell_at(row) for row in rows], class_id)
+        except HemaCellsError as error:
+            self.refused.emit(str(error))
+            return
+        if digit:
+            self._move_on(rows[-1])
+
+    def refresh(self) -> None:
+        """Make the queue anew; the chosen cells stay chosen where they are still in it."""
+        chosen = [self.model.cell_at(row) for row in self.view.chosen()]
+        self._make_queue()
+        self.view.choose_rows([row for row in map(self.model.row_of, chosen) if row >= 0])
+
+    def select_cell(self, cell: int) -> None:
+        """Choose the crop of a cell, as the canvas asks; nothing is told back."""
+        self._make_queue_if_waiting()
+        self.view.choose(self.model.row_of(cell))
+
+    def _class_of(self, digit: int) -> str | None:
+        if digit == 0 or self._session.history is None:
+            return None
+        holder = self._session.palette.by_key(digit)
+        if holder is None:
+            self.refused.emit(f"No class has the key {digit}: give it to one in the palette.")
+        return None if holder is None else holder.id
+
+    def _move_on(self, row: int) -> None:
+        """Choose the next crop without the user's word, of a fresh queue after a whole page."""
+        page = self.view.rows_in_sight()
+        done = bool(page) and all(self._is_annotated(one) for one in page)
+        if done and self.model.order == "uncertain" and not self.model.descending:
+            self._make_queue()
+            row = -1
+        rows = range(row + 1, self.model.rowCount())
+        following = next((one for one in rows if not self._is_annotated(one)), row)
+        self.view.choose(following)
+
+    def _is_annotated(self, row: int) -> bool:
+        return self.model.shown(self.model.cell_at(row)).annotated
+
+    def _set_order(self, order: str, descending: bool) -> None:
+        self.model.order, self.model.descending = cast("QueueOrder", order), descending
+        self._make_queue()
+
+    def _set_filter(self, only: str) -> None:
+        self.model.only = only
+        self._make_queue()
+
+    def _set_side(self, side: int) -> None:
+        self._thumbnails.clear()
+        self.view.set_side(side)
+
+    # --- updaters ----------------------------------------------------------------------------
+
+    def _start_over(self) -> None:
+        self._thumbnails.clear()
+        self._make_queue_when_seen()
+
+    def _on_news(self) -> None:
+        if not self._session.annotated:  # nobody's hands are in the queue yet
+            self._make_queue_when_seen()
+
+    def _make_queue_when_seen(self) -> None:
+        self._waiting = True
+        if self.isVisible():
+            self._make_queue()
+        else:
+            self.model.clear()
+
+    def _make_queue_if_waiting(self) -> None:
+        if self._waiting:
+            self._make_queue()
+
+    def _make_queue(self) -> None:
+        self._waiting = False
+        self.model.refresh()
+        self.view.scrollToTop()
+
+    def _update_classes(self) -> None:
+        is_open = self._session.history is not None
+        self.bar.show_classes(self._session.palette.classes if is_open else ())
+
+    def _update_texts(self, *_: object) -> None:
+        total = 0 if self._session.cells is None else len(self._session.cells)
+        shown, chosen = self.model.rowCount(), len(self.view.chosen())
+        text = f"{shown:,} cells" if shown == total else f"{shown:,} of {total:,} cells"
+        self.bar.count.setText(f"{text}, {chosen:,} chosen" if chosen > 1 else text)
+        self.view.empty_text = self._why_empty(total)
+        self.bar.refresh.setEnabled(self.model.outdated)
+
+    def _why_empty(self, total: int) -> str:
+        if self._session.image is None:
+            return "Open an image: its cells are shown here for review."
+        if total == 0:
+            return "There are no cells in this image yet: detect them first."
+        if self.model.only != EVERY:
+            only = self.bar.filter.currentText()
+            return f"Nothing under “{only}” in this order: choose another filter or order."
+        return "There is nothing left to review in this order."
+
+    def sizeHint(self) -> QSize:  # noqa: N802
+        """Return a low, wide strip: it leaves the canvas its room."""
+        return QSize(720, 200)
+
+    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802
+        """Make the queue when it is first seen."""
+        super().showEvent(event)
+        self._make_queue_if_waiting()

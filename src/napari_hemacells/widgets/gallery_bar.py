@@ -1,0 +1,155 @@
+"""The bar above the crops: order, direction, filter, size, refresh."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QColor, QIcon, QPixmap
+from qtpy.QtWidgets import (
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSlider,
+    QWidget,
+)
+from superqt import QFlowLayout
+
+from napari_hemacells.widgets.gallery_model import ANNOTATED, EVERY, UNCLASSIFIED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from napari_hemacells.core.annotate import CellClass
+    from napari_hemacells.core.params import QueueOrder
+
+ORDERS: tuple[tuple[QueueOrder, str, str], ...] = (
+    (
+        "uncertain",
+        "Worth labelling",
+        "Least certain first; crops that look alike are spread apart",
+    ),
+    ("sure", "Confidence", "By the probability of the class"),
+    ("class", "Class", "Class by class, in the order of the palette"),
+    ("slide", "Place", "As the cells lie in the image, row by row"),
+)
+SIDES = (40, 176)
+_LINE = 30
+
+
+class GalleryBar(QWidget):
+    """Controls of the gallery; wraps into more lines where it is narrow.
+
+    Signals
+    -------
+    order_changed
+        Order or direction: the new order, and whether it runs backwards.
+    filter_changed
+        A class id, or one of the two other filters of the model.
+    side_changed
+        Side of the crops in pixels.
+    refresh_requested
+        The button was pressed.
+    """
+
+    order_changed = Signal(str, bool)
+    filter_changed = Signal(str)
+    side_changed = Signal(int)
+    refresh_requested = Signal()
+
+    def __init__(self, side: int, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.order = QComboBox()
+        self.direction = QPushButton("↓")
+        self.filter = QComboBox()
+        self.size_slider = QSlider(Qt.Orientation.Horizontal)
+        self.refresh = QPushButton("Refresh (R)")
+        self.count = QLabel()
+        self._fill(side)
+        self._lay_out()
+        self._connect()
+
+    def _fill(self, side: int) -> None:
+        for order, title, tip in ORDERS:
+            self.order.addItem(title, order)
+            self.order.setItemData(self.order.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
+        self.order.setToolTip("What comes first")
+        self.direction.setCheckable(True)
+        self.direction.setToolTip("Run the other way")
+        self.direction.setFixedWidth(28)
+        self.filter.setToolTip("Which cells are shown, by their class now")
+        self.filter.setFixedWidth(136)  # a long class name does not push the rest away
+        self.size_slider.setRange(*SIDES)
+        self.size_slider.setValue(side)
+        self.size_slider.setFixedWidth(72)
+        self.size_slider.setToolTip("Size of the crops")
+        self.refresh.setToolTip(
+            "Make the queue anew with what is known now (R); until then nothing moves"
+        )
+        self.show_classes(())
+
+    def _lay_out(self) -> None:
+        flow = QFlowLayout(self)
+        flow.setContentsMargins(0, 0, 0, 0)
+        flow.setHorizontalSpacing(10)
+        flow.setVerticalSpacing(4)
+        flow.addWidget(_together(_label("&Order", self.order), self.order, self.direction))
+        flow.addWidget(_together(_label("&Show", self.filter), self.filter))
+        flow.addWidget(_together(_label("Si&ze", self.size_slider), self.size_slider))
+        flow.addWidget(_together(self.refresh))
+        flow.addWidget(_together(self.count))
+
+    def _connect(self) -> None:
+        self.order.currentIndexChanged.connect(self._tell_order)
+        self.direction.toggled.connect(self._tell_order)
+        self.filter.currentIndexChanged.connect(self._tell_filter)
+        self.size_slider.valueChanged.connect(self.side_changed)
+        self.refresh.clicked.connect(self.refresh_requested)
+
+    def show_classes(self, classes: Iterable[CellClass]) -> None:
+        """Offer these classes as filters; the chosen one stays where it still exists."""
+        chosen = self.filter.currentData()
+        self.filter.blockSignals(True)
+        self.filter.clear()
+        self.filter.addItem("All cells", EVERY)
+        for one in classes:
+            self.filter.addItem(_swatch(one.colour), one.name, one.id)
+        self.filter.addItem("Annotated", ANNOTATED)
+        self.filter.addItem("Not classified", UNCLASSIFIED)
+        self.filter.setCurrentIndex(max(self.filter.findData(chosen), 0))
+        self.filter.blockSignals(False)
+        if chosen is not None and self.filter.currentData() != chosen:
+            self._tell_filter()
+
+    def _tell_order(self) -> None:
+        backwards = self.direction.isChecked()
+        self.direction.setText("↑" if backwards else "↓")
+        self.order_changed.emit(self.order.currentData(), backwards)
+
+    def _tell_filter(self) -> None:
+        self.filter_changed.emit(cast("str", self.filter.currentData()))
+
+
+def _label(text: str, buddy: QWidget) -> QLabel:
+    label = QLabel(text)
+    label.setBuddy(buddy)
+    return label
+
+
+def _together(*widgets: QWidget) -> QWidget:
+    """Return one widget with these in a row, so that a line break never parts them."""
+    group = QWidget()
+    row = QHBoxLayout(group)
+    row.setContentsMargins(0, 0, 0, 0)
+    row.setSpacing(4)
+    group.setFixedHeight(_LINE)  # all alike, so that they stand on one line
+    for widget in widgets:
+        row.addWidget(widget)
+    return group
+
+
+def _swatch(colour: str) -> QIcon:
+    pixmap = QPixmap(12, 12)
+    pixmap.fill(QColor(colour))
+    return QIcon(pixmap)

@@ -1,0 +1,189 @@
+"""The review queue as a Qt list: a frozen order of cells, live classes and colours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from qtpy.QtCore import QAbstractListModel, QModelIndex, Qt, Signal
+from qtpy.QtGui import QColor
+
+from napari_hemacells.layers import confidences, shown_classes
+from napari_hemacells.widgets.subscriptions import Subscriptions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from qtpy.QtCore import QObject
+
+    from napari_hemacells.core.params import QueueOrder
+    from napari_hemacells.core.types import Cells
+    from napari_hemacells.session import Session
+
+CELL_ROLE = Qt.ItemDataRole.UserRole + 1
+COLOUR_ROLE = Qt.ItemDataRole.UserRole + 2
+ANNOTATED_ROLE = Qt.ItemDataRole.UserRole + 3
+
+EVERY, ANNOTATED, UNCLASSIFIED = "", "!", "?"
+"""Filters beside the class ids: all cells, those with the user's word, those without a class."""
+
+
+class Shown(NamedTuple):
+    """What the gallery says of a cell."""
+
+    class_id: str | None
+    confidence: float
+    annotated: bool
+
+
+_UNKNOWN = Shown(None, float("nan"), annotated=False)
+
+
+class GalleryModel(QAbstractListModel):
+    """The cells of the image in the order of a queue that only `refresh` changes.
+
+    Classes, confidences and colours follow the session at once; the order does not, so that
+    nothing moves under the user's hands.
+
+    Signals
+    -------
+    outdated_changed
+        Whether something happened since the queue was made.
+    """
+
+    outdated_changed = Signal(bool)
+
+    def __init__(self, session: Session, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._queue: list[int] = []
+        self._rows: dict[int, int] = {}
+        self._shown: dict[int, Shown] = {}
+        self._names: dict[str, tuple[str, QColor]] = {}
+        self.order: QueueOrder = "uncertain"
+        self.descending = False
+        self.only = EVERY
+        self.outdated = False
+        self._getters: dict[int, Callable[[int], Any]] = {
+            Qt.ItemDataRole.DisplayRole: self._text,
+            Qt.ItemDataRole.ToolTipRole: self._tip,
+            CELL_ROLE: int,
+            COLOUR_ROLE: self._colour,
+            ANNOTATED_ROLE: lambda cell: self.shown(cell).annotated,
+        }
+        self._subscriptions = Subscriptions(self)
+        events = session.events
+        self._subscriptions.add(events.palette, self._update_names)
+        self._subscriptions.add(events.annotations, self._update_shown)
+        self._subscriptions.add(events.prediction, self._update_shown)
+        self._update_names()
+
+    # --- what Qt asks ------------------------------------------------------------------------
+
+    def rowCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008, N802
+        """Return the number of cells in the queue."""
+        return 0 if parent.isValid() else len(self._queue)
+
+    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Return what is shown of a cell; its picture comes from the delegate."""
+        getter = self._getters.get(role) if index.isValid() else None
+        return None if getter is None else getter(self._queue[index.row()])
+
+    # --- what the view asks ------------------------------------------------------------------
+
+    def cell_at(self, row: int) -> int:
+        """Return the id of the cell in a row."""
+        return self._queue[row]
+
+    def row_of(self, cell: int) -> int:
+        """Return the row of a cell, -1 where it is not in the queue."""
+        return self._rows.get(cell, -1)
+
+    def shown(self, cell: int) -> Shown:
+        """Return class, confidence and whether they are the user's word."""
+        return self._shown.get(cell, _UNKNOWN)
+
+    def refresh(self) -> None:
+        """Make the queue anew: order and filter by what is known now."""
+        session = self._session
+        self.beginResetModel()
+        self._shown = _all_shown(session)
+        cells = session.queue(self.order, descending=self.descending)
+        self._queue = [cell for cell in cells if self._passes(cell)]
+        self._rows = {cell: row for row, cell in enumerate(self._queue)}
+        self.endResetModel()
+        self._set_outdated(outdated=False)
+
+    def clear(self) -> None:
+        """Show nothing until the next refresh: the cells of before are gone."""
+        self.beginResetModel()
+        self._queue, self._rows, self._shown = [], {}, {}
+        self.endResetModel()
+
+    # --- updaters ----------------------------------------------------------------------------
+
+    def _update_names(self) -> None:
+        is_open = self._session.history is not None
+        classes = self._session.palette.classes if is_open else ()
+        self._names = {one.id: (one.name, QColor(one.colour)) for one in classes}
+        self._repaint()
+
+    def _update_shown(self, _cells: object = None) -> None:
+        self._shown = _all_shown(self._session)
+        self._set_outdated(outdated=True)
+        self._repaint()
+
+    def _set_outdated(self, *, outdated: bool) -> None:
+        if outdated != self.outdated:
+            self.outdated = outdated
+            self.outdated_changed.emit(outdated)
+
+    def _repaint(self) -> None:
+        if self._queue:
+            self.dataChanged.emit(self.index(0), self.index(len(self._queue) - 1))
+
+    def _passes(self, cell: int) -> bool:
+        said = self.shown(cell)
+        if self.only == ANNOTATED:
+            return said.annotated
+        return self.only in (EVERY, said.class_id or UNCLASSIFIED)
+
+    # --- what an item shows ------------------------------------------------------------------
+
+    def _text(self, cell: int) -> str:
+        class_id, confidence, annotated = self.shown(cell)
+        name, _ = self._names.get(class_id or "", ("", None))
+        if not name or annotated:
+            return name
+        return f"{name} {confidence:.0%}"
+
+    def _colour(self, cell: int) -> QColor | None:
+        return self._names.get(self.shown(cell).class_id or "", ("", None))[1]
+
+    def _tip(self, cell: int) -> str:
+        said = self.shown(cell)
+        what = self._text(cell) or "not classified yet"
+        size = _size(self._session.cells, cell)
+        return f"Cell {cell}: {what}{' (yours)' if said.annotated else ''}{size}"
+
+
+def _all_shown(session: Session) -> dict[int, Shown]:
+    """Return what is known of each cell of the image now."""
+    if session.cells is None:
+        return {}
+    annotated, prediction = session.annotated, session.prediction
+    classes = shown_classes(session.cells, annotated, prediction)
+    sure = confidences(session.cells, annotated, prediction)
+    return {
+        cell: Shown(class_id, confidence, cell in annotated)
+        for cell, class_id, confidence in zip(
+            session.cells.ids.tolist(), classes, sure.tolist(), strict=True
+        )
+    }
+
+
+def _size(cells: Cells | None, cell: int) -> str:
+    """Return the height and width of a cell's box in words."""
+    if cells is None or cell not in cells.position:
+        return ""
+    min_row, min_col, max_row, max_col = cells.boxes[cells.position[cell]].tolist()
+    return f", {max_row - min_row} × {max_col - min_col} px"

@@ -1,0 +1,170 @@
+"""The dock *HemaCells*: Detect → Annotate → Classify → Export."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari.settings import get_settings
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QFrame,
+    QLabel,
+    QPushButton,
+    QScrollArea,
+    QStackedWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_hemacells.session import Session
+from napari_hemacells.widgets import theme
+from napari_hemacells.widgets.annotate_panel import AnnotatePanel
+from napari_hemacells.widgets.bridge import ViewerBridge
+from napari_hemacells.widgets.classify_panel import ClassifyPanel
+from napari_hemacells.widgets.controller import Controller
+from napari_hemacells.widgets.detect_panel import DetectPanel
+from napari_hemacells.widgets.export_panel import ExportPanel
+from napari_hemacells.widgets.gallery import GalleryWidget
+from napari_hemacells.widgets.keys import qt_action
+from napari_hemacells.widgets.messages import MessageBar
+from napari_hemacells.widgets.place_bar import PlaceBar
+from napari_hemacells.widgets.stepper import STEPS, Step, StepHeader
+
+if TYPE_CHECKING:
+    import napari
+    from qtpy.QtGui import QKeyEvent
+
+_WIDTH = 350
+
+
+class HemaCellsWidget(QWidget):
+    """The dock: four steps, a message line, and where the work is saved.
+
+    Parameters
+    ----------
+    napari_viewer
+        The viewer that the dock belongs to; napari fills it in by this name.
+    session
+        The session to show; a new one if ``None``.
+    """
+
+    def __init__(
+        self, napari_viewer: napari.viewer.Viewer, *, session: Session | None = None
+    ) -> None:
+        super().__init__()
+        self.session = session or Session()
+        self.header = StepHeader()
+        self.detect = DetectPanel()
+        self.annotate = AnnotatePanel(self.session)
+        self.classify = ClassifyPanel(self.session)
+        self.export = ExportPanel()
+        self.gallery: GalleryWidget | None = None
+        self.pages = QStackedWidget()
+        self.onward = QPushButton()
+        self.pointed_at = QLabel()
+        self.messages = MessageBar()
+        self.place = PlaceBar()
+        self._lay_out()
+        self.controller = Controller(self, self.session, ViewerBridge(napari_viewer))
+        # The controller, not self: Qt calls nothing of an object that it is deleting.
+        self.destroyed.connect(partial(_close, self.controller))
+        get_settings().appearance.events.theme.connect(self.restyle)
+        self.restyle()
+
+    def panel(self, step: Step) -> QWidget:
+        """The panel of a step."""
+        return {
+            "detect": self.detect,
+            "annotate": self.annotate,
+            "classify": self.classify,
+            "export": self.export,
+        }[step]
+
+    @property
+    def step(self) -> Step:
+        """The step shown."""
+        return self.header.step
+
+    def show_step(self, step: Step) -> None:
+        """Show the panel of a step."""
+        self.header.show_step(step)
+        self.pages.setCurrentIndex(STEPS.index(step))
+        following = STEPS[STEPS.index(step) + 1 :]
+        self.onward.setVisible(bool(following))
+        if following:
+            self.onward.setText(f"&Go on: {following[0].capitalize()}  ▸")
+
+    def make_gallery(self) -> GalleryWidget:
+        """The gallery of this session, for a dock of its own."""
+        self.gallery = GalleryWidget(self.session)
+        return self.gallery
+
+    def ask_for_image(self, reason: str) -> Path | None:
+        """The file of an image that is not where the project has it."""
+        chosen, _ = QFileDialog.getOpenFileName(self, reason)
+        return Path(chosen) if chosen else None
+
+    def ask_for_bundle(self) -> Path | None:
+        """The folder of a model to load."""
+        chosen = QFileDialog.getExistingDirectory(self, "Load a model bundle (a folder)")
+        return Path(chosen) if chosen else None
+
+    def ask_where_to_save(self, name: str) -> Path | None:
+        """The folder for a model bundle."""
+        chosen, _ = QFileDialog.getSaveFileName(self, "Save the model as a folder", name)
+        return Path(chosen) if chosen else None
+
+    def restyle(self, _event: object = None) -> None:
+        """Take the colours of the present theme."""
+        for part in (self.header, self.messages, self.classify, self.place):
+            part.restyle()
+        theme.quiet(self.pointed_at)
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802
+        """The canvas keys work in the dock too, unless the widget in focus wants them."""
+        action = None if event is None else qt_action(event)
+        if action is None:
+            super().keyPressEvent(event)
+        else:
+            self.controller.canvas.act(action)
+
+    def _lay_out(self) -> None:
+        for step in STEPS:
+            self.pages.addWidget(_scrolling(self.panel(step)))
+        self.pointed_at.setAccessibleName("Cell under the pointer")
+        column = QVBoxLayout(self)
+        column.setContentsMargins(6, 6, 6, 6)
+        column.setSpacing(6)
+        column.addWidget(self.header)
+        column.addWidget(self.pages, 1)
+        for widget in (self.pointed_at, self.onward, self.messages, self.place):
+            column.addWidget(widget)
+        self.setMinimumWidth(_WIDTH)
+
+
+def _close(controller: Controller, _destroyed: object = None) -> None:
+    controller.close()
+
+
+def _scrolling(panel: QWidget) -> QScrollArea:
+    area = QScrollArea()
+    area.setWidgetResizable(True)
+    area.setFrameShape(QFrame.Shape.NoFrame)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+    area.setWidget(panel)
+    return area
+
+
+def open_result(project_folder: str | Path) -> None:
+    """Open napari with the images of a project and the dock; returns when it is closed."""
+    import napari
+
+    viewer = napari.Viewer(title="HemaCells")
+    widget = HemaCellsWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="HemaCells", area="right")
+    widget.controller.open_project(Path(project_folder))
+    napari.run()

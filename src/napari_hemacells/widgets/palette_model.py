@@ -1,0 +1,191 @@
+"""The classes of the session as a Qt table: a row a class, live counts included."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
+from qtpy.QtGui import QColor, QFont
+
+from napari_hemacells.core.errors import HemaCellsError
+from napari_hemacells.widgets.subscriptions import Subscriptions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from qtpy.QtCore import QObject
+
+    from napari_hemacells.core.annotate import CellClass
+    from napari_hemacells.session import Session
+
+COLOUR, NAME, KEY, ANNOTATED, PREDICTED = range(5)
+COLOUR_ROLE = Qt.ItemDataRole.UserRole + 1
+ACTIVE_ROLE = Qt.ItemDataRole.UserRole + 2
+
+_HEADERS = ("", "Class", "Key", "Annotated", "Predicted")
+_HEADER_TIPS = (
+    "Colour: click to change",
+    "Double click or F2 to rename",
+    "The key that gives this class; click to change",
+    "Cells of this image that you gave this class",
+    "Other cells of this image that are predicted to be of this class",
+)
+
+
+class PaletteModel(QAbstractTableModel):
+    """Shows the session's palette and counts; edits call the session, which answers by events.
+
+    Signals
+    -------
+    refused
+        Why the session did not take a change, as a sentence.
+    """
+
+    refused = Signal(str)
+
+    def __init__(self, session: Session, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._classes: tuple[CellClass, ...] = ()
+        self._counts: dict[str, tuple[int, int]] = {}
+        self._getters: dict[int, Callable[[CellClass, int], Any]] = {
+            Qt.ItemDataRole.DisplayRole: self._text,
+            Qt.ItemDataRole.EditRole: self._text,
+            Qt.ItemDataRole.ToolTipRole: self._tip,
+            Qt.ItemDataRole.FontRole: self._font,
+            Qt.ItemDataRole.TextAlignmentRole: self._alignment,
+            COLOUR_ROLE: self._colour,
+            ACTIVE_ROLE: self._is_active,
+        }
+        self._subscriptions = Subscriptions(self)
+        events = session.events
+        self._subscriptions.add(events.project, self._reload)
+        self._subscriptions.add(events.palette, self._reload)
+        for signal in (events.image, events.cells, events.annotations, events.prediction):
+            self._subscriptions.add(signal, self._recount)
+        self._subscriptions.add(events.active_class, self._repaint)
+        self._reload()
+
+    # --- what Qt asks ------------------------------------------------------------------------
+
+    def rowCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008, N802
+        """Return the number of classes."""
+        return 0 if parent.isValid() else len(self._classes)
+
+    def columnCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008, N802
+        """Return the number of columns: colour, name, key and two counts."""
+        return 0 if parent.isValid() else len(_HEADERS)
+
+    def flags(self, index: QModelIndex) -> Qt.ItemFlag:
+        """Return what can be done with a cell of the table: names are edited in place."""
+        base = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
+        return base | Qt.ItemFlag.ItemIsEditable if index.column() == NAME else base
+
+    def headerData(  # noqa: N802
+        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
+    ) -> Any:
+        """Return a column's title, or what it is about in the tooltip."""
+        if orientation != Qt.Orientation.Horizontal:
+            return None
+        if role == Qt.ItemDataRole.DisplayRole:
+            return _HEADERS[section]
+        return _HEADER_TIPS[section] if role == Qt.ItemDataRole.ToolTipRole else None
+
+    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Return what is shown of a class in one column."""
+        getter = self._getters.get(role) if index.isValid() else None
+        return None if getter is None else getter(self._classes[index.row()], index.column())
+
+    def setData(  # noqa: N802
+        self, index: QModelIndex, value: Any, role: int = Qt.ItemDataRole.EditRole
+    ) -> bool:
+        """Rename the class; whether the session took the name."""
+        if role != Qt.ItemDataRole.EditRole or index.column() != NAME:
+            return False
+        one = self._classes[index.row()]
+        if str(value).strip() == one.name:
+            return True
+        return self.attempt(lambda: self._session.rename_class(one.id, str(value)))
+
+    # --- what the view asks ------------------------------------------------------------------
+
+    def class_at(self, row: int) -> CellClass | None:
+        """Return the class in a row, ``None`` where there is none."""
+        return self._classes[row] if 0 <= row < len(self._classes) else None
+
+    def row_of(self, class_id: str | None) -> int:
+        """Return the row of a class, -1 where it has none."""
+        return next((row for row, one in enumerate(self._classes) if one.id == class_id), -1)
+
+    def holder_of(self, key: int) -> CellClass | None:
+        """Return the class that has this key, ``None`` where it is free."""
+        return next((one for one in self._classes if one.key == key), None)
+
+    def annotations_of(self, class_id: str) -> int:
+        """Return how many annotations the class has in the whole project."""
+        history = self._session.history
+        return 0 if history is None else len(history.state.of_class(class_id))
+
+    def attempt(self, change: Callable[[], object]) -> bool:
+        """Whether the session took a change; if not, `refused` says why."""
+        try:
+            change()
+        except HemaCellsError as error:
+            self.refused.emit(str(error))
+            return False
+        return True
+
+    # --- updaters ----------------------------------------------------------------------------
+
+    def _reload(self) -> None:
+        is_open = self._session.history is not None
+        classes = self._session.palette.classes if is_open else ()
+        same_rows = [one.id for one in classes] == [one.id for one in self._classes]
+        counts = self._session.counts() if is_open else {}
+        if same_rows:  # keeps the current row and an open editor
+            self._classes, self._counts = classes, counts
+            self._repaint()
+            return
+        self.beginResetModel()
+        self._classes, self._counts = classes, counts
+        self.endResetModel()
+
+    def _recount(self) -> None:
+        self._counts = self._session.counts() if self._session.history is not None else {}
+        self._repaint()
+
+    def _repaint(self) -> None:
+        if self._classes:
+            last = self.index(len(self._classes) - 1, len(_HEADERS) - 1)
+            self.dataChanged.emit(self.index(0, 0), last)
+
+    # --- what a cell of the table shows -------------------------------------------------------
+
+    def _text(self, one: CellClass, column: int) -> str:
+        annotated, predicted = self._counts.get(one.id, (0, 0))
+        key = "–" if one.key is None else str(one.key)
+        return ("", one.name, key, f"{annotated:,}", f"{predicted:,}")[column]
+
+    def _tip(self, one: CellClass, column: int) -> str:
+        if column != NAME:
+            return _HEADER_TIPS[column]
+        active = self._is_active(one, column)
+        click = "a click on a cell gives this class" if active else "click to make it active"
+        return f"{one.name}: {click}"
+
+    def _colour(self, one: CellClass, _column: int) -> QColor:
+        return QColor(one.colour)
+
+    def _is_active(self, one: CellClass, _column: int) -> bool:
+        return one.id == self._session.active_class
+
+    def _font(self, one: CellClass, column: int) -> QFont | None:
+        if not self._is_active(one, column):
+            return None
+        font = QFont()
+        font.setBold(True)
+        return font
+
+    def _alignment(self, _one: CellClass, column: int) -> Qt.AlignmentFlag:
+        side = Qt.AlignmentFlag.AlignHCenter if column >= KEY else Qt.AlignmentFlag.AlignLeft
+        return side | Qt.AlignmentFlag.AlignVCenter

@@ -1,0 +1,99 @@
+"""Clicks and hovering on the canvas; a drag stays napari's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from psygnal import Signal, SignalGroup
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from napari.components import ViewerModel
+    from numpy.typing import NDArray
+
+_STILL = 4.0  # canvas pixels that a hand may move between press and release of a click
+_REST = 24.0  # canvas pixels before the pointer takes over from a cell chosen by key
+
+
+class PointerEvents(SignalGroup):
+    """What the pointer did; 0 is glass."""
+
+    clicked = Signal(int)
+    picked = Signal(int)  # with Shift: choose the cell, change nothing
+    cleared = Signal(int)  # the right button
+    hovered = Signal(int)
+
+
+class Pointer:
+    """Mouse callbacks on a viewer.
+
+    Parameters
+    ----------
+    viewer
+        The viewer.
+    cell_at
+        The cell at a world position, 0 for glass, ``None`` where a click is not for us.
+    """
+
+    def __init__(
+        self, viewer: ViewerModel, cell_at: Callable[[tuple[float, ...]], int | None]
+    ) -> None:
+        self.events = PointerEvents()
+        self._viewer, self._cell_at = viewer, cell_at
+        self._over = 0
+        self._last: NDArray[np.float64] = np.zeros(2)
+        self._rested: NDArray[np.float64] | None = None
+        viewer.mouse_drag_callbacks.append(self._press)
+        viewer.mouse_move_callbacks.append(self._move)
+
+    @property
+    def over(self) -> int:
+        """The cell under the pointer, 0 for none."""
+        return self._over
+
+    def rest(self) -> None:
+        """Ignore small movements from now on: a cell was chosen by other means."""
+        self._rested = self._last
+        self._over = 0
+
+    def close(self) -> None:
+        """Take the callbacks off the viewer."""
+        for callbacks, mine in (
+            (self._viewer.mouse_drag_callbacks, self._press),
+            (self._viewer.mouse_move_callbacks, self._move),
+        ):
+            if mine in callbacks:
+                callbacks.remove(mine)
+
+    def _press(self, _viewer: ViewerModel, event: Any) -> Generator[None, None, None]:
+        start = np.asarray(event.pos, dtype=float)
+        cell = self._cell_at(event.position)
+        yield
+        moved = 0.0
+        while event.type == "mouse_move":
+            moved = max(moved, float(np.linalg.norm(np.asarray(event.pos) - start)))
+            yield
+        if cell is None or moved > _STILL:
+            return
+        self._emit_click(cell, event)
+
+    def _emit_click(self, cell: int, event: Any) -> None:
+        if event.button == 2:
+            self.events.cleared.emit(cell)
+        elif event.button == 1 and "Shift" in [str(one) for one in event.modifiers]:
+            self.events.picked.emit(cell)
+        elif event.button == 1:
+            self.events.clicked.emit(cell)
+
+    def _move(self, _viewer: ViewerModel, event: Any) -> None:
+        self._last = np.asarray(event.pos, dtype=float)
+        if self._rested is not None:
+            if np.linalg.norm(self._last - self._rested) < _REST:
+                return
+            self._rested = None
+        cell = self._cell_at(event.position) or 0
+        if cell != self._over:
+            self._over = cell
+            self.events.hovered.emit(cell)

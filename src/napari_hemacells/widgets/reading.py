@@ -1,0 +1,167 @@
+"""What a napari layer holds → the core's image and cells; asks the layer, never the viewer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_hemacells.core.errors import CellsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari.layers import Image, Labels, Layer
+    from numpy.typing import NDArray
+
+    from napari_hemacells.core.types import Cells, SmearImage
+
+
+def image_of(layer: Image, step: tuple[int, ...] = ()) -> SmearImage:
+    """The picture that an image layer shows.
+
+    Parameters
+    ----------
+    layer
+        Colour, grey, RGBA, any number type; of a multiscale layer the finest level; of a stack
+        the plane shown; three or four planes of a small stack are taken as colour channels.
+    step
+        The viewer's present position along each dimension, for stacks.
+    """
+    from napari_hemacells.core.image import from_array
+
+    return from_array(
+        _plane(layer, step), layer.name, path=_path(layer), pixel_size_um=pixel_size_um(layer)
+    )
+
+
+def _plane(layer: Image, step: tuple[int, ...]) -> NDArray[Any]:
+    data = layer.data[0] if layer.multiscale else layer.data
+    flat = 3 if layer.rgb else 2
+    channels_first = not layer.rgb and data.ndim == 3 and data.shape[0] in {3, 4}
+    if data.ndim > flat and not channels_first:
+        extra = data.ndim - flat
+        shown = (*step[:extra], *([0] * extra))[:extra]
+        sizes = data.shape[:extra]
+        data = data[tuple(min(int(at), size - 1) for at, size in zip(shown, sizes, strict=True))]
+    return np.asarray(data)
+
+
+def _path(layer: Layer) -> Path | None:
+    source = layer.source.path
+    if source is None:
+        return None
+    path = Path(source)
+    return path if path.is_file() else None
+
+
+def pixel_size_um(layer: Layer) -> float | None:
+    """Micrometres a pixel, ``None`` where the layer does not say so or rows and columns differ."""
+    unit = layer.units[-1]
+    if dict(unit.dimensionality) != {"[length]": 1}:
+        return None
+    sizes = [(float(scale) * unit).to("micrometer").magnitude for scale in layer.scale[-2:]]
+    return float(sizes[0]) if np.isclose(sizes[0], sizes[1], rtol=0.01) else None
+
+
+def plane_transform(layer: Layer) -> dict[str, Any]:
+    """How to lay a two-dimensional layer exactly on this one."""
+    placed: dict[str, Any] = {
+        "scale": np.asarray(layer.scale[-2:]),
+        "translate": np.asarray(layer.translate[-2:]),
+        "units": tuple(layer.units[-2:]),
+    }
+    if layer.ndim == 2:
+        placed |= {"rotate": layer.rotate, "shear": layer.shear, "affine": layer.affine}
+    return placed
+
+
+def cells_of(
+    layer: Layer, image: SmearImage, on: Layer, diameter: float | None = None
+) -> Callable[[], Cells]:
+    """What makes the cells that an existing layer marks, to be run in a thread.
+
+    The layer is read now; the function returned touches it no more.
+
+    Parameters
+    ----------
+    layer
+        Labels of the image's shape; points as cell centres; shapes around cells.
+    image, on
+        The image and the layer that shows it, for the way from one's coordinates to the other's.
+    diameter
+        Typical cell diameter in pixels; points without it are given the image's own.
+
+    Raises
+    ------
+    CellsError
+        Another kind of layer, or nothing in it.
+    """
+    kind = getattr(layer, "_type_string", "")
+    if kind == "labels":
+        return _from_labels(layer, image, diameter)
+    if kind not in {"points", "shapes"}:
+        raise CellsError(
+            f"“{layer.name}” holds no cells: choose a Labels, Points or Shapes layer."
+        )
+    if not len(layer.data):
+        raise CellsError(f"“{layer.name}” is empty: mark each cell in it first.")
+    if kind == "points":
+        return _from_points(_pixels(layer, on, layer.data), image, diameter)
+    outlines = [_pixels(layer, on, vertices) for vertices in layer.data]
+    return _from_shapes(outlines, set(layer.shape_type), image, diameter)
+
+
+def _from_labels(layer: Labels, image: SmearImage, diameter: float | None) -> Callable[[], Cells]:
+    # A copy: the user may go on painting while the cells are measured.
+    labels = np.array(layer.data[0] if layer.multiscale else layer.data)
+
+    def make() -> Cells:
+        from napari_hemacells.core.detect import cells_from_labels
+
+        return cells_from_labels(labels, image.shape, diameter=diameter)
+
+    return make
+
+
+def _from_points(
+    places: NDArray[np.float64], image: SmearImage, diameter: float | None
+) -> Callable[[], Cells]:
+    def make() -> Cells:
+        from napari_hemacells.core.detect import cells_from_points, estimate_diameter
+
+        return cells_from_points(places, image.shape, diameter or estimate_diameter(image))
+
+    return make
+
+
+def _from_shapes(
+    outlines: list[NDArray[np.float64]],
+    kinds: set[str],
+    image: SmearImage,
+    diameter: float | None,
+) -> Callable[[], Cells]:
+    def make() -> Cells:
+        from napari_hemacells.core.detect import cells_from_boxes, cells_from_polygons
+
+        if kinds <= {"rectangle", "ellipse"}:
+            return cells_from_boxes(_boxes(outlines), image.shape, diameter=diameter)
+        return cells_from_polygons(outlines, image.shape)
+
+    return make
+
+
+def _boxes(outlines: list[NDArray[np.float64]]) -> NDArray[np.int64]:
+    """``(n, 4)`` half-open boxes; napari's pixel centres are at whole numbers."""
+    boxes = []
+    for outline in outlines:
+        low, high = np.floor(outline.min(axis=0) + 0.5), np.floor(outline.max(axis=0) + 0.5)
+        boxes.append([*low, *np.maximum(high, low + 1)])
+    return np.asarray(boxes, dtype=np.int64)
+
+
+def _pixels(layer: Layer, on: Layer, places: NDArray[Any]) -> NDArray[np.float64]:
+    """``(n, 2)`` rows and columns of the image, from coordinates of another layer."""
+    mapped = [on.world_to_data(layer.data_to_world(place)) for place in np.atleast_2d(places)]
+    return np.asarray(mapped, dtype=np.float64)[:, -2:]

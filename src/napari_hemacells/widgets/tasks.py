@@ -1,0 +1,235 @@
+"""Session ↔ threads: what to compute when, and which answers to believe."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject, Signal
+
+from napari_hemacells.core.params import EncodeParams
+from napari_hemacells.core.types import CropSpec, Progress
+from napari_hemacells.widgets.graphics import triton_kept_out
+from napari_hemacells.widgets.subscriptions import Subscriptions
+from napari_hemacells.widgets.workers import Jobs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from napari_hemacells.core.encode import Device
+    from napari_hemacells.core.errors import HemaCellsError
+    from napari_hemacells.core.params import DetectParams
+    from napari_hemacells.core.types import Cells, Embeddings, SmearImage
+    from napari_hemacells.session import ClassifyAnswer, ClassifyRequest, Session
+
+_NAMES = {
+    "detect": "Finding cells",
+    "embed": "Embedding cells",
+    "classify": "Classifying",
+    "export": "Exporting",
+}
+
+
+class Tasks(QObject):
+    """Detection, embedding and classification of one session, in threads.
+
+    Signals
+    -------
+    progressed
+        How far, of how much (0: unknown), and what.
+    idle
+        Nothing that is worth a progress bar runs any more.
+    said, warned
+        A sentence for the user, and whether it is about a failure.
+    device_known
+        The device the network runs on.
+    detected, exported
+        A step ended well.
+    unanswered
+        A classification that was under way will not come; the cells wait for their colours.
+    """
+
+    progressed = Signal(int, int, str)
+    idle = Signal()
+    refused = Signal(str)
+    failed = Signal(str)
+    device_known = Signal(str, str)
+    detected = Signal()
+    exported = Signal(object)
+    unanswered = Signal()
+
+    def __init__(self, session: Session, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self.jobs = Jobs(self)
+        self.live = True
+        self.encode = EncodeParams()
+        self._again = False
+        self._for_image = ""
+        self.jobs.progressed.connect(self._progressed)
+        self.jobs.returned.connect(self._returned)
+        self.jobs.refused.connect(self._refused)
+        self.jobs.failed.connect(self._failed)
+        self.jobs.stopped.connect(self._stopped)
+        self._subscriptions = Subscriptions(self)
+        self._subscriptions.add(session.events.cells, self.embed)
+        self._subscriptions.add(session.events.embeddings, self.classify)
+        self._subscriptions.add(session.events.image, self._image_changed)
+
+    def close(self) -> None:
+        """Stop everything; late answers are not heard."""
+        self._subscriptions.drop()
+        self.jobs.close()
+
+    def cancel(self) -> None:
+        """Stop what the progress bar shows; what was done stays."""
+        for kind in ("detect", "embed", "export"):
+            self.jobs.cancel(kind)
+
+    # --- what is asked for -------------------------------------------------------------------
+
+    def detect(self, image: SmearImage, params: DetectParams) -> None:
+        """Find the cells of the image."""
+        self._for_image = image.key
+        self.jobs.start("detect", partial(_detect, image, params))
+
+    def take(self, image: SmearImage, make: Callable[[], Cells]) -> None:
+        """Make the cells of the image from what a layer held."""
+        self._for_image = image.key
+        self.jobs.start("detect", partial(_make, make))
+
+    def embed(self) -> None:
+        """Embed the cells shown, those not in the project's cache."""
+        session = self._session
+        if session.cells is None or session.image is None or session.project is None:
+            return
+        steps = partial(
+            _embed,
+            session.image,
+            session.cells,
+            self.spec,
+            self.encode,
+            session.project.embeddings_folder,
+        )
+        self.jobs.start("embed", steps)
+
+    @property
+    def spec(self) -> CropSpec:
+        """The crops of a loaded model, otherwise the usual ones."""
+        model = self._session.live.model
+        return CropSpec() if model is None else model.bundle.spec
+
+    def classify(self) -> bool:
+        """Whether an answer to the session's newest request is on its way.
+
+        One fit at a time: clicks that come faster than answers share the next one.
+        """
+        if not self.live:
+            return False
+        request = self._session.request()
+        if request is None:
+            self._session.clear_prediction()
+            return False
+        self._again = self.jobs.running("classify")
+        if not self._again:
+            self.jobs.start("classify", partial(_classify, request))
+        return True
+
+    def export(self, steps: Callable[[], Generator[Progress, None, Any]]) -> None:
+        """Write files."""
+        self.jobs.start("export", steps)
+
+    # --- what came back ----------------------------------------------------------------------
+
+    def _image_changed(self) -> None:
+        for kind in ("detect", "embed", "classify"):
+            self.jobs.cancel(kind)
+        self._again = False
+
+    def _progressed(self, kind: str, progress: Progress) -> None:
+        if kind != "classify":
+            self.progressed.emit(progress.done, progress.total, _in_words(progress, _NAMES[kind]))
+
+    def _returned(self, kind: str, result: Any) -> None:
+        {
+            "detect": self._detected,
+            "embed": self._embedded,
+            "classify": self._classified,
+            "export": self.exported.emit,
+        }[kind](result)
+
+    def _detected(self, cells: Cells) -> None:
+        image = self._session.image
+        if image is not None and image.key == self._for_image:
+            self._session.set_cells(cells)
+            self.detected.emit()
+
+    def _embedded(self, result: tuple[Embeddings, Device]) -> None:
+        embeddings, device = result
+        self.device_known.emit(device.name, device.reason)
+        self._session.set_embeddings(embeddings)
+
+    def _classified(self, answer: ClassifyAnswer) -> None:
+        if self._again:
+            self._again = False
+            if self.classify():
+                return
+        if not self._session.accept(answer):
+            self.unanswered.emit()
+
+    def _refused(self, kind: str, error: HemaCellsError) -> None:
+        self.refused.emit(str(error))
+        if kind == "classify":
+            self.unanswered.emit()
+
+    def _failed(self, kind: str, error: Exception) -> None:
+        self.failed.emit(
+            f"{_NAMES[kind]} failed unexpectedly ({error}). Your annotations are untouched."
+        )
+        if kind == "classify":
+            self.unanswered.emit()
+
+    def _stopped(self, _kind: str) -> None:
+        if set(self.jobs.busy) <= {"classify"}:
+            self.idle.emit()
+
+
+def _in_words(progress: Progress, name: str) -> str:
+    message = progress.message or name
+    return f"{message} {progress.done:,}/{progress.total:,}" if progress.total > 1 else message
+
+
+def _detect(image: SmearImage, params: DetectParams) -> Generator[Progress, None, Cells]:
+    from napari_hemacells.core.detect import detect_steps
+
+    yield Progress(0, 0, "Finding cells")
+    return (yield from detect_steps(image, params))
+
+
+def _make(make: Callable[[], Cells]) -> Generator[Progress, None, Cells]:
+    yield Progress(0, 0, "Measuring cells")
+    return make()
+
+
+def _embed(
+    image: SmearImage, cells: Cells, spec: CropSpec, params: EncodeParams, folder: Any
+) -> Generator[Progress, None, tuple[Embeddings, Device]]:
+    """Embeddings and the device; torch is imported here, in the thread."""
+    yield Progress(0, 0, "Loading the network")
+    from napari_hemacells.core import encode
+
+    with triton_kept_out():
+        device = encode.choose_device(params.device)
+        encoder = encode.bundled_encoder(params.device)
+    yield Progress(0, 0, "Loading the network")
+    embeddings = yield from encode.embed_steps(
+        image, cells, spec, encoder, encode.EmbeddingCache(folder), batch_size=params.batch_size
+    )
+    return embeddings, device
+
+
+def _classify(request: ClassifyRequest) -> Generator[Progress, None, ClassifyAnswer]:
+    from napari_hemacells.session import answer
+
+    yield Progress(0, 0)
+    return answer(request)

@@ -1,0 +1,43 @@
+"""Colours from the palette that napari's theme gives to Qt; none of our own greys."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari.settings import get_settings
+from napari.utils.theme import get_theme
+from qtpy.QtGui import QColor
+
+if TYPE_CHECKING:
+    from qtpy.QtWidgets import QWidget
+
+
+def colour(role: str) -> QColor:
+    """A colour of napari's present theme.
+
+    Parameters
+    ----------
+    role
+        ``"background"``, ``"foreground"``, ``"primary"``, ``"secondary"``, ``"highlight"``,
+        ``"text"``, ``"current"``, ``"warning"`` or ``"error"``.
+    """
+    theme = get_theme(get_settings().appearance.theme)
+    return QColor(getattr(theme, role).as_hex())
+
+
+def css(role: str) -> str:
+    """The same as ``#rrggbb`` for a style sheet."""
+    return colour(role).name()
+
+
+def quiet(widget: QWidget) -> None:
+    """Set a widget's text a little back: the same colour, part way to the background."""
+    text, back = colour("text"), colour("background")
+    mixed = QColor(
+        *(round(0.72 * t + 0.28 * b) for t, b in zip(_rgb(text), _rgb(back), strict=True))
+    )
+    widget.setStyleSheet(f"color: {mixed.name()};")
+
+
+def _rgb(one: QColor) -> tuple[int, int, int]:
+    return one.red(), one.green(), one.blue()

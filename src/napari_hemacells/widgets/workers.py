@@ -1,0 +1,123 @@
+"""Long work in threads: detection, embedding, classification, export; late answers are dropped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from napari.qt.threading import GeneratorWorker
+from qtpy.QtCore import QObject, Signal
+
+from napari_hemacells.core.errors import HemaCellsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from napari_hemacells.core.types import Progress
+
+Kind: TypeAlias = Literal["detect", "embed", "classify", "export"]
+Steps: TypeAlias = "Callable[[], Generator[Progress, None, Any]]"
+
+
+class UnexpectedError(Exception):
+    """Something that no rule of ours foresees; the cause is chained."""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Work that ended with a sentence for the user."""
+
+    error: HemaCellsError
+
+
+def guarded(steps: Steps) -> Generator[Progress, None, Any]:
+    """The steps, with refusals as a result and what superqt would swallow as an error."""
+    try:
+        return (yield from steps())
+    except HemaCellsError as error:
+        return Refused(error)
+    except RuntimeError as error:
+        # superqt takes any RuntimeError for a deleted Qt object and says nothing to anyone.
+        raise UnexpectedError(str(error)) from error
+
+
+class Jobs(QObject):
+    """At most one job of each kind; a new one replaces the old, whose answer is dropped."""
+
+    progressed = Signal(str, object)  # kind, Progress
+    returned = Signal(str, object)  # kind, what the steps returned
+    refused = Signal(str, object)  # kind, HemaCellsError
+    failed = Signal(str, object)  # kind, any other Exception
+    stopped = Signal(str)  # kind; it ended, however it did
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._running: dict[Kind, tuple[int, GeneratorWorker]] = {}
+        self._ticket = 0
+        self._closed = False
+
+    def start(self, kind: Kind, steps: Steps) -> None:
+        """Run the steps in a thread, instead of what was running of this kind."""
+        self.cancel(kind)
+        self._ticket += 1
+        worker = GeneratorWorker(guarded, steps)
+        # A number, not the worker: a worker that its own signals hold would never be freed.
+        for signal, slot in (
+            (worker.yielded, self._on_yield),
+            (worker.returned, self._on_return),
+            (worker.errored, self._on_error),
+        ):
+            signal.connect(partial(slot, kind, self._ticket))
+        self._running[kind] = (self._ticket, worker)
+        worker.start()
+
+    def running(self, kind: Kind) -> bool:
+        """Whether work of this kind is under way."""
+        return kind in self._running
+
+    @property
+    def busy(self) -> tuple[Kind, ...]:
+        """The kinds under way."""
+        return tuple(self._running)
+
+    def cancel(self, kind: Kind) -> bool:
+        """Whether there was something to stop; it stops at its next step, unheard."""
+        _, worker = self._running.pop(kind, (0, None))
+        if worker is None:
+            return False
+        worker.quit()
+        if not self._closed:
+            self.stopped.emit(kind)
+        return True
+
+    def close(self) -> None:
+        """Stop everything and hear nothing more."""
+        self._closed = True
+        for kind in self.busy:
+            self.cancel(kind)
+
+    def _mine(self, kind: Kind, ticket: int) -> bool:
+        return self._running.get(kind, (0, None))[0] == ticket
+
+    def _on_yield(self, kind: Kind, ticket: int, progress: object) -> None:
+        if self._mine(kind, ticket):
+            self.progressed.emit(kind, progress)
+
+    def _on_return(self, kind: Kind, ticket: int, result: object) -> None:
+        if not self._mine(kind, ticket):
+            return
+        self._end(kind)
+        if isinstance(result, Refused):
+            self.refused.emit(kind, result.error)
+        else:
+            self.returned.emit(kind, result)
+
+    def _on_error(self, kind: Kind, ticket: int, error: object) -> None:
+        if self._mine(kind, ticket):
+            self._end(kind)
+            self.failed.emit(kind, error)
+
+    def _end(self, kind: Kind) -> None:
+        del self._running[kind]
+        self.stopped.emit(kind)

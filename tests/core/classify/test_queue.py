@@ -1,0 +1,87 @@
+"""The order of the review queue."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_hemacells.core.classify import review_queue
+from napari_hemacells.core.types import CropSpec, Embeddings, EncoderInfo, Prediction
+
+IDS = [3, 5, 8, 9]
+
+
+def predict(rows, ids=IDS, classes=("a", "b")):
+    return Prediction(np.array(ids), classes, np.array(rows, dtype=np.float32))
+
+
+def embed(vectors, ids=IDS):
+    vectors = np.array(vectors, dtype=np.float32)
+    info = EncoderInfo("fake", "0", vectors.shape[1])
+    return Embeddings(np.array(ids), vectors, info, CropSpec(), "key")
+
+
+@pytest.fixture
+def prediction():
+    return predict([[0.9, 0.1], [0.45, 0.55], [0.2, 0.8], [0.6, 0.4]])
+
+
+@pytest.mark.parametrize(
+    ("order", "expected"),
+    [
+        ("uncertain", [5, 9, 8, 3]),
+        ("sure", [3, 8, 9, 5]),
+        ("class", [3, 9, 8, 5]),
+        ("slide", [3, 5, 8, 9]),
+    ],
+)
+def test_orders_both_ways(prediction, order, expected):
+    assert review_queue(IDS, prediction, None, order, annotated=set()) == expected
+    backwards = review_queue(IDS, prediction, None, order, annotated=set(), descending=True)
+    assert backwards == expected[::-1]
+
+
+def test_annotated_cells_are_not_uncertain(prediction):
+    assert review_queue(IDS, prediction, None, "uncertain", annotated={5, 3}) == [9, 8]
+    assert set(review_queue(IDS, prediction, None, "sure", annotated={5, 3})) == set(IDS)
+
+
+def test_cells_without_a_prediction_come_last(prediction):
+    for order in ("uncertain", "sure", "class"):
+        assert review_queue([*IDS, 20], prediction, None, order, annotated=set())[-1] == 20
+
+
+@pytest.mark.parametrize("order", ["uncertain", "sure", "class", "slide"])
+def test_nothing_to_review(prediction, order):
+    assert review_queue([], prediction, embed(np.zeros((4, 2))), order, annotated=set()) == []
+    assert review_queue(IDS, None, None, order, annotated=set()) == IDS
+
+
+def test_near_duplicates_are_spread_apart():
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(5), 20)
+    vectors = rng.standard_normal((5, 8))[groups] * 10 + rng.standard_normal((100, 8)) * 0.01
+    doubt = np.where(groups == 0, 0.5, 0.6)[:, None]  # one group is the least certain
+    ids = np.arange(1, 101)
+    prediction = predict(np.hstack([doubt, 1 - doubt]), ids)
+    queue = review_queue(ids, prediction, embed(vectors, ids), "uncertain", annotated=set())
+    assert {int(groups[cell - 1]) for cell in queue[:5]} == set(range(5))
+    assert groups[queue[0] - 1] == 0
+    assert sorted(queue) == ids.tolist()
+
+
+def test_before_a_prediction_the_most_different_cells_come_first():
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((3000, 8)) * 0.01
+    odd = [7, 1500, 2900]
+    vectors[odd] += np.eye(8)[:3] * 50
+    ids = np.arange(3000)
+    queue = review_queue(ids, None, embed(vectors, ids), "uncertain", annotated=set())
+    assert len(set(queue[:4]) & set(odd)) == 3
+    assert sorted(queue) == ids.tolist()
+
+
+def test_one_class_only_still_has_an_order():
+    prediction = predict([[1.0]] * 4, classes=("a",))
+    queue = review_queue(IDS, prediction, embed(np.eye(4)), "uncertain", annotated={3})
+    assert sorted(queue) == [5, 8, 9]

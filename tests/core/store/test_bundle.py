@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from napari_hemacells.core.errors import BundleError, BundleMismatchError, StorageError
+from napari_hemacells.core.store.bundle import Bundle, load_bundle, save_bundle
+from napari_hemacells.core.store.match import check
+from napari_hemacells.core.types import CropSpec, Groups
+
+
+@pytest.fixture
+def bundle(encoder, spec, palette):
+    rng = np.random.default_rng(0)
+    return Bundle(
+        name="model",
+        encoder=encoder,
+        spec=spec,
+        palette=palette.recolour("wbc", "#123456").set_key("rbc", 9),
+        head_tensors={"weight": rng.normal(size=(3, 4)).astype(np.float32), "t": np.ones(())},
+        head_meta={"kind": "linear", "temperature": 1.5},
+        vectors=rng.normal(size=(5, 4)).astype(np.float32),
+        labels=("rbc", "wbc", "wbc", "rbc", "rbc"),
+        diameter=60.0,
+        pixel_size_um=0.12,
+        groups=(Groups(patient="p1", slide="s1"), Groups()),
+    )
+
+
+@pytest.fixture
+def saved(tmp_path, bundle):
+    return save_bundle(tmp_path / "models" / "model.hemacells", bundle)
+
+
+def test_a_bundle_comes_back(saved, bundle):
+    for path in (saved, saved / "bundle.json", str(saved)):
+        back = load_bundle(path)
+        for name in ("name", "encoder", "spec", "palette", "head_meta", "labels", "diameter",
+                     "pixel_size_um", "groups", "created", "app_version"):  # fmt: skip
+            assert getattr(back, name) == getattr(bundle, name), name
+        np.testing.assert_array_equal(back.vectors, bundle.vectors)
+        assert back.head_tensors.keys() == bundle.head_tensors.keys()
+        np.testing.assert_array_equal(back.head_tensors["weight"], bundle.head_tensors["weight"])
+        assert back.training_counts == {"rbc": 3, "wbc": 2, "platelets": 0}
+
+
+def test_the_json_can_be_read_by_people(saved):
+    content = json.loads((saved / "bundle.json").read_text())
+    assert content["encoder"]["sha256"] == "ab" * 32
+    assert content["crop"] == {"size": 32, "context": 1.5}
+    assert [one["name"] for one in content["classes"]] == ["RBC", "WBC", "Platelets"]
+    assert content["training_counts"] == {"rbc": 3, "wbc": 2, "platelets": 0}
+
+
+def test_a_bundle_is_replaced_and_nothing_else_is(saved, bundle, tmp_path):
+    save_bundle(saved, replace(bundle, name="second"))
+    assert load_bundle(saved).name == "second"
+    assert [file.name for file in saved.parent.iterdir()] == ["model.hemacells"]
+    other = tmp_path / "letters"
+    other.mkdir()
+    (other / "letter.txt").write_text("dear")
+    with pytest.raises(StorageError, match="no model bundle"):
+        save_bundle(other, bundle)
+    assert (other / "letter.txt").read_text() == "dear"
+
+
+def test_a_failed_save_keeps_the_older_bundle(saved, bundle, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("napari_hemacells.core.store.atomic._sync_file", full)
+    with pytest.raises(StorageError, match="is full"):
+        save_bundle(saved, replace(bundle, name="second"))
+    assert load_bundle(saved).name == "model"
+    assert [file.name for file in saved.parent.iterdir()] == ["model.hemacells"]
+
+
+@pytest.mark.parametrize("keep", [0, 10, 200, -1])
+@pytest.mark.parametrize("name", ["bundle.json", "model.safetensors"])
+def test_a_truncated_file_is_refused(saved, name, keep):
+    path = saved / name
+    path.write_bytes(path.read_bytes()[:keep].rstrip(b"\n}"))
+    with pytest.raises(BundleError, match=name):
+        load_bundle(saved)
+
+
+def test_a_changed_byte_is_noticed(saved):
+    data = bytearray((saved / "model.safetensors").read_bytes())
+    data[-3] ^= 1
+    (saved / "model.safetensors").write_bytes(data)
+    with pytest.raises(BundleError, match="hash"):
+        load_bundle(saved)
+
+
+def change(saved, **values):
+    content = json.loads((saved / "bundle.json").read_text()) | values
+    (saved / "bundle.json").write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"version": 2}, "newer version"),
+        ({"format": "other"}, "damaged"),
+        ({"support_labels": ["rbc"]}, "do not fit"),
+        ({"support_labels": ["x"] * 5}, "do not fit"),
+        ({"cell_diameter_px": -1}, "damaged"),
+        ({"classes": [{"id": "a", "name": "", "colour": "#000000"}]}, "damaged"),
+        ({"classes": [{"id": i, "name": "A", "colour": "#000000"} for i in "ab"]}, "classes"),
+        ({"tensors_file": "../../etc/passwd"}, "damaged"),
+    ],
+)
+def test_content_that_does_not_fit_is_refused(saved, values, words):
+    change(saved, **values)
+    with pytest.raises(BundleError, match=words):
+        load_bundle(saved)
+
+
+def test_a_missing_part_is_named(saved, tmp_path):
+    (saved / "model.safetensors").unlink()
+    with pytest.raises(BundleError, match="not whole"):
+        load_bundle(saved)
+    with pytest.raises(BundleError, match="no model bundle"):
+        load_bundle(tmp_path / "nothing")
+
+
+def test_a_huge_description_is_not_read(saved, monkeypatch):
+    monkeypatch.setattr("napari_hemacells.core.store.bundle._JSON_LIMIT", 100)
+    with pytest.raises(BundleError, match="damaged"):
+        load_bundle(saved)
+
+
+def test_the_same_encoder_crops_and_scale_pass(bundle, encoder, spec):
+    check(bundle, encoder, spec, 60.0, 0.12)
+    check(bundle, replace(encoder, name="renamed", seen="more"), spec, 150.0)
+    check(bundle, encoder, spec)
+
+
+@pytest.mark.parametrize(
+    ("encoder_changes", "other_spec", "scale", "words"),
+    [
+        ({"sha256": "cd" * 32}, None, (60.0, None), "abababababab.*cdcdcdcdcdcd"),
+        ({"dim": 5}, None, (60.0, None), "encoder"),
+        ({"preprocessing": {"mean": 0.4}}, None, (60.0, None), "preprocessing"),
+        ({}, CropSpec(64, 1.5), (60.0, None), "crops of 32 px"),
+        ({}, CropSpec(32, 1.25), (60.0, None), "margin 1.5"),
+        ({}, None, (190.0, None), "60 pixels.*190 pixels.*3.2"),
+        ({}, None, (19.0, None), "19 pixels"),
+        ({}, None, (60.0, 0.5), "µm"),
+    ],
+)
+def test_a_mismatch_is_refused_with_the_reason(
+    bundle, encoder, spec, encoder_changes, other_spec, scale, words
+):
+    with pytest.raises(BundleMismatchError, match=words):
+        check(bundle, replace(encoder, **encoder_changes), other_spec or spec, *scale)
