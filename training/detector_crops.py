@@ -123,7 +123,9 @@ def _corner(field: Field, scale: float, rng: Generator) -> tuple[float, float]:
     return float(first), float(second)
 
 
-def _view(pixels: NDArray[np.uint8], corner: tuple[float, float], scale: float) -> NDArray[np.uint8]:
+def _view(
+    pixels: NDArray[np.uint8], corner: tuple[float, float], scale: float
+) -> NDArray[np.uint8]:
     """Return the part of the field under the crop at the crop's scale, at most SIDE long."""
     rows, cols = pixels.shape[:2]
     top, left = corner
@@ -175,7 +177,10 @@ def _draw(box: NDArray[np.float32], heat: NDArray[np.float32]) -> None:
     """Raise the heat to a blob that is exactly 1 at the map cell of the box's centre."""
     centre = np.minimum((box[:2] + box[2:]) / 2 / STRIDE, GRID - 1e-3).astype(int)
     sigma = np.maximum((box[2:] - box[:2]) / STRIDE * SPREAD, LEAST_SIGMA)
-    profiles = [np.exp(-((np.arange(GRID) - c) ** 2) / (2 * s * s)) for c, s in zip(centre, sigma, strict=True)]
+    profiles = [
+        np.exp(-((np.arange(GRID) - c) ** 2) / (2 * s * s))
+        for c, s in zip(centre, sigma, strict=True)
+    ]
     np.maximum(heat, np.outer(*profiles), out=heat)
 
 

@@ -7,7 +7,6 @@ because neighbouring numbers show the same slide.
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ElementTree  # noqa: S405 - the data set's own files
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from scipy import ndimage as ndi
 
 from napari_hemacells.core.detect.learned.kinds import KINDS
 from napari_hemacells.core.detect.stain import read_stain
+from napari_hemacells.core.evaluate.annotations import read_points, read_voc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,22 +82,12 @@ def read_pixels(file: Path) -> NDArray[np.uint8]:
     return np.asarray(Image.open(file).convert("RGB"))
 
 
-def read_voc(file: Path) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return boxes ``(n, 4)`` (rows first) and kinds of a Pascal VOC file, empty boxes left out."""
-    boxes, kinds = [], []
-    for item in ElementTree.parse(file).getroot().iter("object"):  # noqa: S314
-        name = item.findtext("name", "")
-        box = [float(item.findtext(f"bndbox/{side}", "0")) for side in ("ymin", "xmin", "ymax", "xmax")]
-        if name in KINDS and box[2] - box[0] > 3 and box[3] - box[1] > 3:
-            boxes.append(box)
-            kinds.append(KINDS.index(name))
-    return np.array(boxes, np.float32).reshape(-1, 4), np.array(kinds, np.int64)
-
-
-def read_points(file: Path) -> NDArray[np.float64]:
-    """Return the centres ``(n, 2)`` (row, column) of a Chula file."""
-    rows = [line.split() for line in file.read_text().splitlines() if line.strip()]
-    return np.array([[float(r[1]), float(r[0])] for r in rows]).reshape(-1, 2)
+def annotated_boxes(file: Path) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return boxes ``(n, 4)`` (rows first) and kinds of a VOC file, empty boxes left out."""
+    truth = read_voc(file, least_side=4.0)
+    truth = truth.pick(np.isin(truth.classes, KINDS))
+    kinds = [KINDS.index(str(name)) for name in truth.classes]
+    return truth.boxes.astype(np.float32), np.array(kinds, np.int64)
 
 
 def stained(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
@@ -116,7 +106,7 @@ def stained(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], NDArray[np.fl
 def bccd_field(data: Path, name: str) -> Field:
     """Return a BCCD field; absence of a red box on red stain is believed only in part."""
     pixels = read_pixels(data / "bccd/images" / f"{name}.jpg")
-    boxes, kinds = read_voc(data / "bccd/annotations" / f"{name}.xml")
+    boxes, kinds = annotated_boxes(data / "bccd/annotations" / f"{name}.xml")
     solid, _ = stained(pixels)
     solid |= _ellipses(boxes, solid.shape)
     inside = np.zeros(solid.shape, bool)
@@ -138,14 +128,16 @@ def chula_field(data: Path, number: int) -> Field | None:
     Only some of the red cells are annotated, so red stain without a point says nothing; on blue
     stain nothing is known of white cells and platelets.
     """
-    points = read_points(data / f"chula_rbc12/labels/{number}.txt")
+    points, _ = read_points(data / f"chula_rbc12/labels/{number}.txt")
     if len(points) == 0:
         return None
     pixels = read_pixels(data / f"chula_rbc12/images/{number}.jpg")
     solid, blue = stained(pixels)
     boxes, sized, regions, diameter = _boxes_of_points(points, solid)
     red_blue = np.median(blue[regions > 0]) if (regions > 0).any() else 0.0
-    odd = ndi.binary_dilation(solid & (regions == 0) | solid & (blue > red_blue + 0.1), iterations=3)
+    odd = ndi.binary_dilation(
+        solid & (regions == 0) | solid & (blue > red_blue + 0.1), iterations=3
+    )
     trust = np.full((*solid.shape, len(KINDS)), 255, np.uint8)
     trust[odd, 1:] = 0
     trust[_far_from(points, solid, 0.6 * diameter), 0] = 0

@@ -29,7 +29,7 @@ def loss_of(maps: Maps, batch: list[torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def focal(logits: torch.Tensor, target: torch.Tensor, trust: torch.Tensor) -> torch.Tensor:
-    """Return CenterNet's focal loss (Zhou et al. 2019, eq. 1) a cell, absence weighed by `trust`."""
+    """Return CenterNet's focal loss a cell (Zhou et al. 2019), absence weighed by `trust`."""
     found, missed = functional.logsigmoid(logits), functional.logsigmoid(-logits)
     chance = logits.sigmoid()
     centre = target >= 0.999
@@ -51,8 +51,6 @@ def box_loss(boxes: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) ->
     return ((1 - giou) * share).sum() / share.sum().clamp(min=1)
 
 
-def _foreground(
-    logits: torch.Tensor, target: torch.Tensor, inside: torch.Tensor
-) -> torch.Tensor:
+def _foreground(logits: torch.Tensor, target: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
     each = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
     return (each * inside).sum() / inside.sum().clamp(min=1)

@@ -131,7 +131,10 @@ class Run:
             self._shown[name] = 0.98 * self._shown.get(name, value) + 0.02 * value
         if self.step % 50 == 0:
             shown = "  ".join(f"{name} {value:.3f}" for name, value in self._shown.items())
-            print(f"{self.step}/{self._steps}  {shown}  {time.monotonic() - self._start:.0f} s", flush=True)
+            print(
+                f"{self.step}/{self._steps}  {shown}  {time.monotonic() - self._start:.0f} s",
+                flush=True,
+            )
         if self.step % CHECKPOINT_EVERY == 0:
             self.save()
 
@@ -167,7 +170,7 @@ class Run:
 
 
 def _groups(network: CellNet, rate: float) -> list[dict[str, Any]]:
-    """Return the parameters: what ImageNet has taught moves slower, its edge filters not at all."""
+    """Return the parameters: what ImageNet taught moves slower, its edge filters not at all."""
     network.stem.requires_grad_(requires_grad=False)
     network.blocks[0].requires_grad_(requires_grad=False)
     old = list(network.blocks[1:].parameters())
@@ -183,7 +186,9 @@ def _train_mode(network: CellNet) -> None:
     network.blocks.eval()
 
 
-def _save(average: dict[str, torch.Tensor], options: argparse.Namespace, fields: list[str]) -> None:
+def _save(
+    average: dict[str, torch.Tensor], options: argparse.Namespace, fields: list[str]
+) -> None:
     """Write the weights in half precision, with what they were made of in the header."""
     tensors = {
         name: value.half().contiguous()

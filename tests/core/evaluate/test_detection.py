@@ -47,7 +47,9 @@ def test_a_box_without_enough_overlap_does_not_hit() -> None:
 
 def test_scores_by_hand() -> None:
     true = boxes((0, 0, 10, 10, "RBC", 1), (0, 20, 10, 30, "RBC", 1), (0, 40, 9, 49, "WBC", 1))
-    found = boxes((0, 0, 10, 10, "RBC", 0.9), (50, 50, 60, 60, "RBC", 0.8), (0, 40, 9, 49, "RBC", 0.7))
+    found = boxes(
+        (0, 0, 10, 10, "RBC", 0.9), (50, 50, 60, 60, "RBC", 0.8), (0, 40, 9, 49, "RBC", 0.7)
+    )
     scores = score_boxes([(found, true)], ["RBC", "WBC"])
     red, white, together = scores["RBC"], scores["WBC"], scores["all"]
     assert (red.precision, red.recall, red.f1) == pytest.approx((1 / 3, 1 / 2, 2 / 5))
@@ -59,7 +61,9 @@ def test_scores_by_hand() -> None:
 
 def test_average_precision_by_hand() -> None:
     true = boxes((0, 0, 10, 10, "RBC", 1), (0, 20, 10, 30, "RBC", 1))
-    found = boxes((0, 0, 10, 10, "RBC", 0.9), (50, 50, 60, 60, "RBC", 0.8), (0, 20, 10, 30, "RBC", 0.7))
+    found = boxes(
+        (0, 0, 10, 10, "RBC", 0.9), (50, 50, 60, 60, "RBC", 0.8), (0, 20, 10, 30, "RBC", 0.7)
+    )
     # precision 1 up to recall 0.5 (51 of COCO's 101 recall levels), then 2/3
     expected = (51 + 50 * 2 / 3) / 101
     values = average_precision([(found, true)], ["RBC", "WBC"])

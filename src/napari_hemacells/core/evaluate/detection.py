@@ -48,8 +48,11 @@ class Boxes:
 
     def of_class(self, name: str) -> Boxes:
         """Return those of one class."""
-        own = self.classes == name
-        return Boxes(self.boxes[own], self.classes[own], self.scores[own])
+        return self.pick(self.classes == name)
+
+    def pick(self, which: NDArray[np.bool_]) -> Boxes:
+        """Return some of them."""
+        return Boxes(self.boxes[which], self.classes[which], self.scores[which])
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -60,7 +63,7 @@ class DetectionScore:
     """Counts and rates of one class, or of all classes together.
 
     ``ap50`` is the average precision at IoU 0.5 (None where nothing is annotated);
-    ``count_error`` the mean over images of \\|found − annotated\\|.
+    ``count_error`` the mean over images of found minus annotated, without sign.
     """
 
     annotated: int
@@ -138,7 +141,9 @@ def match_points(cells: Cells, points: NDArray[np.float64]) -> NDArray[np.int64]
         return hit
     place = np.clip(points.astype(int), 0, np.array(cells.labels.shape) - 1)
     in_mask = cells.labels[tuple(place.T)][:, None] == cells.ids[None]
-    inside = (points[:, None] >= cells.boxes[None, :, :2]) & (points[:, None] < cells.boxes[None, :, 2:])
+    inside = (points[:, None] >= cells.boxes[None, :, :2]) & (
+        points[:, None] < cells.boxes[None, :, 2:]
+    )
     apart = np.linalg.norm(points[:, None] - cells.centres[None], axis=2)
     cost = np.where(in_mask, 1.0, 2.0) + apart / (apart.max() + 1)
     cost[~(in_mask | inside.all(axis=2))] = 1e6

@@ -34,17 +34,28 @@ def test_each_kind_has_its_own_limit() -> None:
 
 
 def test_the_weaker_of_two_that_overlap_goes() -> None:
-    kept = suppress(found((0, 0, 10, 10, 0, 0.5), (0, 1, 10, 11, 0, 0.9), (0, 30, 10, 40, 0, 0.3)), 0.5, 0.6)
+    kept = suppress(
+        found((0, 0, 10, 10, 0, 0.5), (0, 1, 10, 11, 0, 0.9), (0, 30, 10, 40, 0, 0.3)), 0.5, 0.6
+    )
     assert kept.scores.tolist() == [0.9, 0.3]
 
 
 def test_a_platelet_on_a_red_cell_stays_and_a_red_cell_in_a_white_ones_place_goes() -> None:
     kept = suppress(
-        found((0, 0, 40, 40, 0, 0.9), (15, 15, 25, 25, 2, 0.5), (50, 0, 90, 40, 1, 0.9), (51, 1, 90, 40, 0, 0.4)),
+        found(
+            (0, 0, 40, 40, 0, 0.9),
+            (15, 15, 25, 25, 2, 0.5),
+            (50, 0, 90, 40, 1, 0.9),
+            (51, 1, 90, 40, 0, 0.4),
+        ),
         0.5,
         0.6,
     )
-    assert sorted(zip(kept.kinds.tolist(), kept.scores.tolist(), strict=True)) == [(0, 0.9), (1, 0.9), (2, 0.5)]
+    assert sorted(zip(kept.kinds.tolist(), kept.scores.tolist(), strict=True)) == [
+        (0, 0.9),
+        (1, 0.9),
+        (2, 0.5),
+    ]
 
 
 def test_suppressing_nothing_is_nothing() -> None:

@@ -49,6 +49,8 @@ def test_a_cell_has_one_piece() -> None:
 
 
 def test_boxes_beyond_the_border_are_cut() -> None:
-    labels = paint(cells((-20, -20, 20, 20), (200, 200, 240, 240), kinds=(0, 0)), EVERYWHERE, 4.0, SHAPE)
+    labels = paint(
+        cells((-20, -20, 20, 20), (200, 200, 240, 240), kinds=(0, 0)), EVERYWHERE, 4.0, SHAPE
+    )
     assert labels[0, 0] == 1
     assert (labels == 2).sum() == 0

@@ -64,9 +64,7 @@ def joined(parts: Sequence[Found]) -> Found:
     )
 
 
-def peaks(
-    heat: NDArray[np.float32], boxes: NDArray[np.float32], limits: Sequence[float]
-) -> Found:
+def peaks(heat: NDArray[np.float32], boxes: NDArray[np.float32], limits: Sequence[float]) -> Found:
     """Return a cell for every local maximum of the heat.
 
     Parameters

@@ -11,7 +11,7 @@ from napari_hemacells.core.detect.learned.decode import Found, joined
 from napari_hemacells.core.detect.learned.kinds import CANONICAL_DIAMETER, KINDS, STRIDE
 from napari_hemacells.core.detect.learned.masks import paint
 from napari_hemacells.core.detect.learned.scale import ScaledImage, measured_diameter
-from napari_hemacells.core.detect.learned.tiles import tiles
+from napari_hemacells.core.detect.learned.tiles import CORE, tiles
 from napari_hemacells.core.params import DetectParams
 from napari_hemacells.core.types import BOX_COLUMNS, CELL_COLUMNS, Cells, Progress
 
@@ -43,7 +43,11 @@ def detect_learned(image: SmearImage, params: DetectParams = DEFAULTS) -> Cells:
 
 
 def detect_learned_steps(
-    image: SmearImage, params: DetectParams = DEFAULTS, *, model: Model | None = None
+    image: SmearImage,
+    params: DetectParams = DEFAULTS,
+    *,
+    model: Model | None = None,
+    tile: int = CORE,
 ) -> Generator[Progress, None, Cells]:
     """Yield the progress tile by tile; return the cells.
 
@@ -51,6 +55,8 @@ def detect_learned_steps(
     ----------
     model
         Another detector than the bundled one, as after fine-tuning.
+    tile
+        Side of a tile in pixels at scale, a multiple of 16; what is found does not depend on it.
 
     Raises
     ------
@@ -63,7 +69,8 @@ def detect_learned_steps(
     yield Progress(0, 1, "Measuring the cells")
     diameter = _diameter(image, params, model)
     view = ScaledImage(image.pixels, CANONICAL_DIAMETER / diameter)
-    found, foreground = yield from _all_tiles(view, model, model.limits.shifted(params.sensitivity))
+    limits = model.limits.shifted(params.sensitivity)
+    found, foreground = yield from _all_tiles(view, model, limits, tile)
     return _cells(found, foreground, image.shape, view, diameter)
 
 
@@ -84,13 +91,13 @@ def _diameter(image: SmearImage, params: DetectParams, model: Model) -> float:
 
 
 def _all_tiles(
-    view: ScaledImage, model: Model, limits: Limits
+    view: ScaledImage, model: Model, limits: Limits, core: int
 ) -> Generator[Progress, None, tuple[Found, NDArray[np.uint8]]]:
     """Yield the progress; return the cells in pixels of the image, and the foreground map."""
     rows, cols = view.shape
     foreground = np.zeros((-(-rows // STRIDE), -(-cols // STRIDE)), np.uint8)
     parts, count = [], 0
-    plan = list(tiles(view.shape))
+    plan = list(tiles(view.shape, core))
     for place, tile in enumerate(plan):
         yield Progress(place, len(plan), f"{count} cells found")
         found, chance = model.find(view.part(tile.rows, tile.cols), limits)

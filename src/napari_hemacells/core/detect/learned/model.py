@@ -55,7 +55,7 @@ class Model:
     """The network with its limits, ready to run."""
 
     def __init__(self, network: CellNet, limits: Limits) -> None:
-        self._network = network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._network = network.eval().to(memory_format=torch.channels_last)
         self.limits = limits
 
     def maps(
@@ -114,7 +114,9 @@ def load_model(file: Path) -> Model:
     counters = {name for name in network.state_dict() if name.endswith("num_batches_tracked")}
     missing, unknown = network.load_state_dict(tensors, strict=False)
     if unknown or set(missing) - counters:
-        raise EncoderError(f"The detector {file} is not one of this version; reinstall the plugin.")
+        raise EncoderError(
+            f"The detector {file} is not one of this version; reinstall the plugin."
+        )
     return Model(network, _limits(header))
 
 

@@ -113,7 +113,7 @@ def grid_centres(rows: int, cols: int, device: torch.device) -> tuple[torch.Tens
 
 def boxes_of(sides: torch.Tensor) -> torch.Tensor:
     """Return the boxes ``(..., 4, rows, cols)`` (rows first) that the side maps stand for."""
-    y, x = grid_centres(*sides.shape[-2:], sides.device)
+    y, x = grid_centres(sides.shape[-2], sides.shape[-1], sides.device)
     top, left, bottom, right = sides.unbind(-3)
     return torch.stack([y - top, x - left, y + bottom, x + right], dim=-3)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -12,6 +12,8 @@ from napari_hemacells.core.detect.learned.kinds import CANONICAL_DIAMETER, KINDS
 from napari_hemacells.core.types import RBC
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from napari_hemacells.core.detect.learned.decode import Found
     from napari_hemacells.core.detect.learned.model import Model
     from napari_hemacells.core.types import Pixels
@@ -44,9 +46,11 @@ class ScaledImage:
         rows, cols = self.pixels.shape[:2]
         return max(1, round(rows * self.scale)), max(1, round(cols * self.scale))
 
-    def part(self, rows: slice, cols: slice) -> np.ndarray:  # type: ignore[type-arg]
+    def part(self, rows: slice, cols: slice) -> NDArray[Any]:
         """Return ``(rows, cols, 3)`` uint8; the same pixels whatever part they are asked in."""
-        bounds = [self._source(part, side) for part, side in zip((rows, cols), (0, 1), strict=True)]
+        bounds = [
+            self._source(part, side) for part, side in zip((rows, cols), (0, 1), strict=True)
+        ]
         source = np.asarray(self.pixels[bounds[0][0], bounds[1][0]])
         (_, top, bottom), (_, left, right) = bounds
         size = (cols.stop - cols.start, rows.stop - rows.start)
@@ -114,7 +118,7 @@ def _cover(found: Found) -> float:
     return float((sides.prod(axis=1) * found.scores**2).sum())
 
 
-def _red_sides(found: Found) -> np.ndarray:  # type: ignore[type-arg]
+def _red_sides(found: Found) -> NDArray[Any]:
     """Return the longer sides of the red cells' boxes."""
     red = found.boxes[found.kinds == KINDS.index(RBC)]
     return np.asarray((red[:, 2:] - red[:, :2]).max(axis=1, initial=0.0))

@@ -40,7 +40,7 @@ def _within(at: NDArray[np.float64], part: slice, core: slice) -> NDArray[np.boo
     """Return which places, counted from the start of `part`, are in `core` along an axis."""
     low = core.start if core.start > part.start else -np.inf
     high = core.stop if core.stop < part.stop else np.inf
-    return (at + part.start >= low) & (at + part.start < high)
+    return np.asarray((at + part.start >= low) & (at + part.start < high))
 
 
 def tiles(shape: tuple[int, int], core: int = CORE, halo: int = HALO) -> Iterator[Tile]:

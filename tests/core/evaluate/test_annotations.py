@@ -1,0 +1,54 @@
+"""Annotation files with known content."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from napari_hemacells.core.errors import CellsError
+from napari_hemacells.core.evaluate.annotations import read_points, read_voc
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+VOC = """<annotation><object><name>RBC</name><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>11</xmax>
+<ymax>22</ymax></bndbox></object><object><name>WBC</name><bndbox><xmin>5</xmin><ymin>5</ymin>
+<xmax>5</xmax><ymax>5</ymax></bndbox></object></annotation>"""
+
+
+def test_voc_boxes_have_rows_first_and_empty_ones_are_left_out(tmp_path: Path) -> None:
+    file = tmp_path / "a.xml"
+    file.write_text(VOC)
+    boxes = read_voc(file)
+    assert boxes.boxes.tolist() == [[2, 1, 22, 11]]
+    assert boxes.classes.tolist() == ["RBC"]
+
+
+def test_points_have_rows_first(tmp_path: Path) -> None:
+    file = tmp_path / "a.txt"
+    file.write_text("10 20 3\n\n30 40 0\n")
+    points, types = read_points(file)
+    assert points.tolist() == [[20, 10], [40, 30]]
+    assert types.tolist() == ["3", "0"]
+
+
+def test_an_empty_file_has_no_points(tmp_path: Path) -> None:
+    file = tmp_path / "a.txt"
+    file.write_text("")
+    assert read_points(file)[0].shape == (0, 2)
+
+
+@pytest.mark.parametrize("text", ["<annotation>", VOC.replace("22", "many")])
+def test_a_broken_voc_file_is_named(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "broken.xml"
+    file.write_text(text)
+    with pytest.raises(CellsError, match=r"broken\.xml"):
+        read_voc(file)
+
+
+def test_a_broken_points_file_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "broken.txt"
+    file.write_text("10\n")
+    with pytest.raises(CellsError, match=r"broken\.txt"):
+        read_points(file)

@@ -1,0 +1,91 @@
+r"""Choose when a peak is a cell, on BCCD's development fields, and put it beside the weights.
+
+::
+
+    python training/choose_limits.py --data ../shared/data \
+        --weights build/detector/detector.safetensors
+
+The development fields are blocks of BCCD's train list that the training does not see; the val
+list is not touched. For each kind the limit with the best F1 at IoU 0.5 is taken, in the middle of
+those that are equally good. The result goes into the header of the shipped file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+from detector_fields import bccd_split, read_pixels
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from napari_hemacells.core.detect.learned.detector import detect_learned_steps
+from napari_hemacells.core.detect.learned.kinds import KINDS
+from napari_hemacells.core.detect.learned.model import Limits, Model, empty_network, load_model
+from napari_hemacells.core.evaluate.annotations import read_voc
+from napari_hemacells.core.evaluate.detection import Boxes, match_boxes
+from napari_hemacells.core.image import from_array
+
+SHIPPED = Path(__file__).parents[1] / "src/napari_hemacells/weights/detector.safetensors"
+LOW = 0.1
+TRIED = np.arange(0.14, 0.8, 0.02)
+AS_GOOD = 0.004  # in F1
+
+
+def main() -> None:
+    """Choose and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=SHIPPED)
+    options = parser.parse_args()
+    with safe_open(options.weights, framework="pt") as stored:
+        tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+        header = stored.metadata()
+    network = empty_network()
+    network.load_state_dict({name: t.float() for name, t in tensors.items()}, strict=False)
+    pairs = _found_and_annotated(options.data, Model(network, Limits((LOW,) * len(KINDS))))
+    scores = [best_limit(pairs, kind) for kind in KINDS]
+    chosen = Limits(tuple(scores))
+    header["limits"] = json.dumps(
+        {"scores": scores, "overlap": chosen.overlap, "overlap_of_kinds": chosen.overlap_of_kinds}
+    )
+    save_file(tensors, options.out, metadata=header)
+    print(load_model(options.out).limits)
+
+
+def _found_and_annotated(data: Path, model: Model) -> list[tuple[Boxes, Boxes]]:
+    """Return what is found with low limits in each development field, and what is annotated."""
+    pairs = []
+    for name in bccd_split(data)[1]:
+        image = from_array(read_pixels(data / f"bccd/images/{name}.jpg"), name)
+        steps = detect_learned_steps(image, model=model)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                found = Boxes.of_cells(end.value)
+                break
+        pairs.append((found, read_voc(data / f"bccd/annotations/{name}.xml", least_side=4.0)))
+    return pairs
+
+
+def best_limit(pairs: list[tuple[Boxes, Boxes]], kind: str) -> float:
+    """Return the score limit of the best F1, the median of those nearly as good."""
+    own = [(found.of_class(kind), true.of_class(kind)) for found, true in pairs]
+    values = np.array([_f1(own, limit) for limit in TRIED])
+    return round(float(np.median(TRIED[values >= values.max() - AS_GOOD])), 3)
+
+
+def _f1(pairs: list[tuple[Boxes, Boxes]], limit: float) -> float:
+    """Return F1 when only cells above the limit count."""
+    kept = [(found.pick(found.scores >= limit), true) for found, true in pairs]
+    hits = sum(int((match_boxes(found, true) >= 0).sum()) for found, true in kept)
+    both = sum(len(found) + len(true) for found, true in kept)
+    return 2 * hits / both if both else 0.0
+
+
+if __name__ == "__main__":
+    main()
