@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
 
     import pandas as pd
     from numpy.typing import NDArray
@@ -96,13 +96,15 @@ def gallery(
     cells: Cells,
     shown: Mapping[int, str],
     *,
+    annotated: Container[int],
     prediction: Prediction | None,
     palette: Palette,
     spec: CropSpec,
 ) -> list[Row]:
     """For each class with cells, six the model is surest and six it is least sure of.
 
-    No cell is shown twice. Without a prediction, the first twelve of the table.
+    Annotated cells are shown only where the model gave the class to no other; no cell is shown
+    twice. Without a prediction, the first twelve of the table.
     """
     confidence: dict[int, float] = {}
     if prediction is not None:
@@ -111,6 +113,7 @@ def gallery(
     rows = []
     for one in palette:
         members = [cell for cell, class_id in shown.items() if class_id == one.id]
+        members = [cell for cell in members if cell not in annotated] or members
         members.sort(key=lambda cell: -confidence.get(cell, 0.0))
         sure = members[:PER_SIDE]
         unsure = members[PER_SIDE:][-PER_SIDE:][::-1]

@@ -97,7 +97,13 @@ def _values(report: ReportInput) -> dict[str, Any]:
         "plot": _plot(report.prediction, palette),
         "median": _median(report.prediction),
         "rows": gallery(
-            image, cells, shown, prediction=report.prediction, palette=palette, spec=report.spec
+            image,
+            cells,
+            shown,
+            annotated=report.annotations,
+            prediction=report.prediction,
+            palette=palette,
+            spec=report.spec,
         ),
     }
 
