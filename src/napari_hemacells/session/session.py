@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from napari_hemacells.core import annotate
 from napari_hemacells.core.errors import AnnotationError
@@ -175,16 +178,14 @@ class Session(Workspace):
 
     def counts(self) -> dict[str, tuple[int, int]]:
         """For each class: cells of this image that the user gave it, and that it is predicted."""
-        annotated = self.annotated
-        tally = {class_id: [0, 0] for class_id in self.palette.ids}
-        for class_id in annotated.values():
-            tally[class_id][0] += 1
-        if self.prediction is not None:
-            for cell, column in zip(self.prediction.ids, self.prediction.winner, strict=True):
-                class_id = self.prediction.class_ids[column]
-                if int(cell) not in annotated and class_id in tally:
-                    tally[class_id][1] += 1
-        return {class_id: (mine, theirs) for class_id, (mine, theirs) in tally.items()}
+        annotated, prediction = self.annotated, self.prediction
+        mine = Counter(annotated.values())
+        theirs: Counter[str] = Counter()
+        if prediction is not None:
+            open_to_it = ~np.isin(prediction.ids, list(annotated))
+            columns = Counter(prediction.winner[open_to_it].tolist())
+            theirs.update({prediction.class_ids[one]: count for one, count in columns.items()})
+        return {class_id: (mine[class_id], theirs[class_id]) for class_id in self.palette.ids}
 
     def queue(self, order: QueueOrder, *, descending: bool = False) -> list[int]:
         """Cell ids of this image in the order asked for."""
