@@ -15,7 +15,6 @@ from napari_hemacells.session.workspace import Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from pathlib import Path
 
     from napari_hemacells.core.annotate import Action
     from napari_hemacells.core.params import ClassifyParams, QueueOrder
@@ -147,18 +146,14 @@ class Session(Workspace):
 
     # --- models ------------------------------------------------------------------------------
 
-    def load_bundle(self, path: Path) -> None:
+    def load_model(self, bundle: Bundle) -> None:
         """Classify with a saved model; clicks add to it. Its classes join the palette, undoably.
 
         Raises
         ------
-        BundleError
-            Where it is damaged; as BundleMismatchError where it does not fit the encoder or the
-            scale in use here.
+        BundleMismatchError
+            Where it does not fit the encoder or the scale in use here; nothing has changed then.
         """
-        from napari_hemacells.core.store import load_bundle
-
-        bundle = load_bundle(path)
         check_model(bundle, self)
         model = ready(bundle, self.palette)
         used = {one.class_id for one in self._need_history().state.labels.values()}
