@@ -38,6 +38,17 @@ def test_the_same_seed_gives_the_same_result(hemacells, crops_folder: Path) -> N
     assert json.loads(first.stdout) == json.loads(second.stdout)
 
 
+def test_a_class_with_too_few_crops_is_left_out_and_named(hemacells, crops_folder: Path) -> None:
+    (crops_folder / "rare").mkdir()
+    one = crops_folder / "red" / "0.png"
+    (crops_folder / "rare" / "only.png").write_bytes(one.read_bytes())
+    given = ["--shots", 3, "--repeats", 2, "--json", "-"]
+    result = hemacells("evaluate", "fewshot", crops_folder, *given)
+    assert result.exit_code == 0, result.output
+    assert set(json.loads(result.stdout)["classes"]) == {"red", "violet"}
+    assert "rare" in result.stderr
+
+
 def test_a_folder_without_classes_is_bad_input(hemacells, tmp_path: Path) -> None:
     result = hemacells("evaluate", "fewshot", tmp_path / "missing", "--shots", 1)
     assert result.exit_code == 3
