@@ -36,9 +36,10 @@ class ColourEncoder:
 
 
 @pytest.fixture
-def colour_encoder(monkeypatch: pytest.MonkeyPatch) -> ColourEncoder:
+def colour_encoder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ColourEncoder:
     """The encoder that the commands get instead of the bundled network."""
     encoder = ColourEncoder()
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda name: str(tmp_path / "cache"))
     monkeypatch.setattr("napari_hemacells.core.encode.bundled_encoder", lambda device: encoder)
     return encoder
 

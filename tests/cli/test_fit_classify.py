@@ -58,6 +58,16 @@ def test_fit_refuses_a_folder_without_crops(hemacells, tmp_path: Path, name: str
     assert not (tmp_path / "model").exists()
 
 
+def test_fit_names_pictures_that_cannot_be_read(
+    hemacells, crops_folder: Path, tmp_path: Path
+) -> None:
+    (crops_folder / "red" / "broken.png").write_bytes(b"no picture")
+    result = hemacells("fit", crops_folder, "--out", tmp_path / "model")
+    assert result.exit_code == 3
+    assert "broken.png" in result.stderr
+    assert sorted(load_bundle(tmp_path / "model").training_counts.values()) == [6, 6]
+
+
 def test_classify_writes_each_cell_with_its_class(
     hemacells, bundle: Path, field: Path, own_cells: list[str], tmp_path: Path
 ) -> None:

@@ -38,7 +38,7 @@ def other(new_session, tmp_path, bundle_path):
 
 def test_a_model_classifies_another_image_as_the_same_head_does(trained, other, bundle_path):
     embeddings = make_embeddings(other.image, other.cells, seed=5)
-    other.load_bundle(bundle_path)
+    other.load_model(load_bundle(bundle_path))
     other.set_embeddings(embeddings)
     assert other.accept(answer(other.request()))
     expected = trained.live.latest.head.predict(embeddings)
@@ -48,7 +48,7 @@ def test_a_model_classifies_another_image_as_the_same_head_does(trained, other, 
 
 def test_clicks_add_to_a_loaded_model(other, bundle_path):
     other.set_embeddings(make_embeddings(other.image, other.cells, seed=5))
-    other.load_bundle(bundle_path)
+    other.load_model(load_bundle(bundle_path))
     fourth = other.add_class("Smudge")
     other.annotate([30], fourth)
     request = other.request()
@@ -64,7 +64,7 @@ def test_classes_of_the_model_replace_unused_ones_and_keep_used_ones(trained, ot
     mine = other.add_class("Lymphocyte")
     other.add_class("never used")
     other.annotate([4], mine)
-    other.load_bundle(path)
+    other.load_model(load_bundle(path))
     assert [one.name for one in other.palette] == ["Erythrocyte", "WBC", "Platelets", "Lymphocyte"]
     assert other.annotated == {4: mine}
     other.undo()
@@ -87,7 +87,7 @@ def test_a_class_of_the_same_name_is_the_same_class(trained, other, tmp_path):
     )
     path = save_bundle(tmp_path / "foreign", foreign)
     other.annotate([2], old)
-    other.load_bundle(path)
+    other.load_model(load_bundle(path))
     assert other.palette.ids == trained.palette.ids
     assert other.live.model.head.class_ids == trained.palette.ids
 
@@ -106,7 +106,7 @@ def test_a_model_that_does_not_fit_is_refused_and_nothing_changes(
     path = save_bundle(tmp_path / "unfit", replace(trained.make_bundle("unfit"), **change))
     palette = other.palette
     with pytest.raises(BundleMismatchError, match=reason):
-        other.load_bundle(path)
+        other.load_model(load_bundle(path))
     assert other.live.model is None
     assert other.palette is palette
 
@@ -128,7 +128,7 @@ def test_a_model_with_other_crops_asks_for_embeddings_of_such_crops(trained, oth
     wider = replace(bundle, spec=bundle.spec.with_context(2.0))
     told = []
     other.events.embeddings.connect(lambda: told.append(other.embeddings))
-    other.load_bundle(save_bundle(tmp_path / "wider", wider))
+    other.load_model(load_bundle(save_bundle(tmp_path / "wider", wider)))
     assert told == [None]
     assert other.request() is None
     again = make_embeddings(other.image, other.cells)

@@ -10,7 +10,7 @@ from napari_hemacells.cli.console import Reporter, explain
 from napari_hemacells.cli.sources import Source, find_images, name_results
 from napari_hemacells.core.errors import HemaCellsError
 
-MIXED_FAILURES = 3
+SOME_FAILED = 3
 
 
 @dataclass
@@ -26,7 +26,7 @@ class Batch:
         codes = {error.exit_code for _, error in self.failed}
         if not codes:
             return 0
-        return codes.pop() if len(codes) == 1 else MIXED_FAILURES
+        return codes.pop() if len(codes) == 1 else SOME_FAILED
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON: ``images`` and ``failed``."""
@@ -82,3 +82,13 @@ def end(batch: Batch) -> None:
     """End the command with the batch's exit code, where it is not 0."""
     if batch.exit_code:
         raise typer.Exit(batch.exit_code)
+
+
+def end_with_unreadable(sentences: Sequence[str], reporter: Reporter) -> None:
+    """Name the pictures that could not be read, and end the command with 3 if there are any."""
+    if not sentences:
+        return
+    reporter.warn(f"{len(sentences)} pictures could not be read and were left out:")
+    for sentence in sentences:
+        reporter.warn(f"  {sentence}")
+    raise typer.Exit(SOME_FAILED)

@@ -90,14 +90,20 @@ class Reporter:
 
     @contextmanager
     def progress(self, title: str) -> Iterator[Callable[[Step], None]]:
-        """Give a function that moves the bar named ``title`` to a step's place."""
+        """Give a function that moves the bar named ``title`` to a step's place.
+
+        In a log, where no bar can move, the title alone is printed.
+        """
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
         )
-        with Progress(*columns, console=self.words, disable=self.quiet, transient=True) as bar:
+        moves = self.words.is_terminal and not self.quiet
+        if not moves:
+            self.say(title)
+        with Progress(*columns, console=self.words, disable=not moves, transient=True) as bar:
             task = bar.add_task(escape(title), total=None)
 
             def advance(step: Step) -> None:

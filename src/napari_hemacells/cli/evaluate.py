@@ -6,9 +6,10 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from napari_hemacells.cli.batch import end_with_unreadable
 from napari_hemacells.cli.console import Reporter
-from napari_hemacells.cli.options import RunOptions
-from napari_hemacells.core.params import EncodeParams
+from napari_hemacells.cli.options import NetworkDevice, RunOptions
+from napari_hemacells.cli.tally import in_words
 
 DEFAULT_SHOTS = ("1", "5", "10")
 ClassFolders = Annotated[
@@ -58,21 +59,26 @@ def fewshot(
     repeats: Repeats = 50,
     seed: Seed = 0,
     json: JsonFile = None,
+    device: NetworkDevice = "auto",
     *,
-    encode: EncodeParams,
     run: RunOptions,
 ) -> None:
     """Learn from a few crops a class, score all others, many times over."""
     from napari_hemacells.core.encode import bundled_encoder
-    from napari_hemacells.core.evaluate import fewshot as experiment
+    from napari_hemacells.core.evaluate import class_folders, fewshot_steps
 
     counts = parse_shots(shots or list(DEFAULT_SHOTS))
+    class_folders(folder)  # a wrong folder is told before the network is loaded
     reporter = Reporter(quiet=run.quiet, json_to=json)
-    encoder = bundled_encoder(encode.device)
-    with reporter.progress("Few-shot experiment") as advance:
-        report = experiment(folder, counts, repeats, seed, encoder, advance).to_dict()
+    encoder = bundled_encoder(device)
+    steps = fewshot_steps(folder, counts, encoder, repeats=repeats, seed=seed)
+    found = reporter.run(steps, "Few-shot experiment")
+    report = found.to_dict()
     reporter.tell(as_table(report))
+    if found.left_out:
+        reporter.warn(f"Left out, too few crops: {in_words(found.left_out)}.")
     reporter.finish(report)
+    end_with_unreadable(found.unreadable, reporter)
 
 
 def as_table(report: dict[str, Any]) -> Table:
@@ -80,7 +86,7 @@ def as_table(report: dict[str, Any]) -> Table:
     table = Table(
         title=f"{report['encoder']}, {len(report['classes'])} classes, n = {report['n']}"
     )
-    for heading in ("shots", "balanced accuracy", "std", "95 % interval", "macro F1"):
+    for heading in ("shots", "balanced accuracy", "std", "95 % of the draws", "macro F1"):
         table.add_column(heading, justify="right")
     for shots, row in report["shots"].items():
         low, high = row["ci95"]

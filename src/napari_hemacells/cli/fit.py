@@ -3,21 +3,18 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
-from numpy.typing import NDArray
 
+from napari_hemacells.cli.batch import end_with_unreadable
 from napari_hemacells.cli.console import Reporter
-from napari_hemacells.cli.crops import Pictures, find_classes
 from napari_hemacells.cli.options import JsonTarget, RunOptions
-from napari_hemacells.cli.tally import in_words
+from napari_hemacells.cli.tally import count, in_words
 from napari_hemacells.core.params import ClassifyParams, EncodeParams
 from napari_hemacells.core.types import CropSpec, EncoderInfo
 
 if TYPE_CHECKING:
+    from napari_hemacells.core.evaluate import ClassFolder
     from napari_hemacells.core.store import Bundle
-
-FRAMING_SAMPLE = 100  # pictures that tell how a folder is framed
 
 CropFolder = Annotated[
     Path, typer.Argument(metavar="FOLDER", help="A folder with a sub-folder of crops a class.")
@@ -37,62 +34,54 @@ def fit(
     run: RunOptions,
 ) -> None:
     """Learn from crops sorted into class folders, and write a model bundle."""
-    reporter = Reporter(quiet=run.quiet, json_to=json)
-    classes = find_classes(folder)
-    pictures = Pictures([path for paths in classes.values() for path in paths])
-    names = [name for name, paths in classes.items() for _ in paths]
-    framing, vectors, info = _embed(pictures, encode, reporter)
-    bundle = _fit_bundle(out.name, names, vectors, info, params)
     from napari_hemacells.core.store import save_bundle
 
-    counts = {name: len(paths) for name, paths in classes.items()}
+    reporter = Reporter(quiet=run.quiet, json_to=json)
+    crops, encoder = _embed(folder, encode, reporter)
+    bundle = _fit_bundle(out.name, crops, encoder, params)
+    counts = count(crops.labels)
     record = {
         "bundle": str(save_bundle(out, bundle)),
         "classes": counts,
-        "head": bundle.head_meta,
-        "encoder": info.name,
+        "head": bundle.head_meta["name"],
+        "encoder": encoder.name,
         "crop": bundle.spec.to_dict(),
-        "framing": round(framing, 4),
+        "framing": round(crops.framing, 4),
+        "unreadable": list(crops.unreadable),
     }
-    reporter.tell(f"{len(names)} crops ({in_words(counts)}) → {record['bundle']}")
+    reporter.tell(f"{len(crops.labels)} crops ({in_words(counts)}) → {record['bundle']}")
     reporter.finish(record)
+    end_with_unreadable(crops.unreadable, reporter)
 
 
 def _embed(
-    pictures: Pictures, encode: EncodeParams, reporter: Reporter
-) -> tuple[float, NDArray[np.float32], EncoderInfo]:
-    """Return the framing of the crops, their vectors, and by which encoder."""
-    from napari_hemacells.core.crop import estimate_context
-    from napari_hemacells.core.encode import bundled_encoder, embed_pictures_steps
+    folder: Path, encode: EncodeParams, reporter: Reporter
+) -> tuple["ClassFolder", EncoderInfo]:
+    """Return the crops with their vectors, framed as a detector's, and by which encoder."""
+    from napari_hemacells.core.encode import bundled_encoder
+    from napari_hemacells.core.evaluate import class_folders, embed_folder_steps
 
-    spec = CropSpec()
-    sample = range(0, len(pictures), -(-len(pictures) // FRAMING_SAMPLE))
-    framing = spec.context / estimate_context(pictures[place] for place in sample)
+    class_folders(folder)  # a wrong folder is told before the network is loaded
     encoder = bundled_encoder(encode.device)
-    steps = embed_pictures_steps(
-        pictures, spec, encoder, framing=framing, batch_size=encode.batch_size
-    )
-    return framing, reporter.run(steps, "Embedding crops"), encoder.info
+    steps = embed_folder_steps(folder, CropSpec(), encoder, batch_size=encode.batch_size)
+    return reporter.run(steps, "Embedding crops"), encoder.info
 
 
 def _fit_bundle(
-    name: str,
-    names: list[str],
-    vectors: NDArray[np.float32],
-    encoder: EncoderInfo,
-    params: ClassifyParams,
+    name: str, crops: "ClassFolder", encoder: EncoderInfo, params: ClassifyParams
 ) -> "Bundle":
+    """Return the model of these crops, its classes named after their folders."""
     from napari_hemacells.core.annotate import Palette
     from napari_hemacells.core.classify import Support
     from napari_hemacells.core.classify import fit as fit_head
     from napari_hemacells.core.store import Bundle
 
     palette = Palette()
-    for one in dict.fromkeys(names):
+    for one in dict.fromkeys(crops.labels):
         palette = palette.add(one)
     ids = {one.name: one.id for one in palette}
-    labels = tuple(ids[one] for one in names)
-    head = fit_head(Support(vectors, labels), palette.ids, context=None, params=params)
+    labels = tuple(ids[one] for one in crops.labels)
+    head = fit_head(Support(crops.vectors, labels), palette.ids, params=params)
     tensors, meta = head.to_tensors()
     return Bundle(
         name=name,
@@ -101,6 +90,6 @@ def _fit_bundle(
         palette=palette,
         head_tensors=tensors,
         head_meta=meta,
-        vectors=vectors,
+        vectors=crops.vectors,
         labels=labels,
     )

@@ -10,7 +10,7 @@ import typer
 from pydantic import Field, ValidationError
 from pydantic.fields import FieldInfo
 
-from napari_hemacells.core.params import DeviceName, Params
+from napari_hemacells.core.params import DeviceName, EncodeParams, Params
 
 Images = Annotated[
     list[str],
@@ -26,6 +26,9 @@ JsonTarget = Annotated[
         metavar="[FILE.json]",
         help="Write the result as JSON: to the file, or without one to standard output.",
     ),
+]
+NetworkDevice = Annotated[
+    DeviceName, typer.Option("--device", help=EncodeParams.model_fields["device"].description)
 ]
 CpuDevice = Annotated[
     DeviceName,

@@ -18,9 +18,9 @@ class Results:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON."""
-        scored = asdict(self.story.score)
+        scored = asdict(self.story.score) | {"accuracy": self.story.score.accuracy}
         if not self.story.score.total:
-            scored |= {"low": None, "high": None}
+            scored |= {"low": None, "high": None, "accuracy": None}
         return {
             "cells": len(self.story.cells),
             "true_cells": self.story.true_cells,

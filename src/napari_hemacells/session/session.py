@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from napari_hemacells.core import annotate
 from napari_hemacells.core.errors import AnnotationError
@@ -12,7 +15,6 @@ from napari_hemacells.session.workspace import Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from pathlib import Path
 
     from napari_hemacells.core.annotate import Action
     from napari_hemacells.core.params import ClassifyParams, QueueOrder
@@ -144,18 +146,14 @@ class Session(Workspace):
 
     # --- models ------------------------------------------------------------------------------
 
-    def load_bundle(self, path: Path) -> None:
+    def load_model(self, bundle: Bundle) -> None:
         """Classify with a saved model; clicks add to it. Its classes join the palette, undoably.
 
         Raises
         ------
-        BundleError
-            Where it is damaged; as BundleMismatchError where it does not fit the encoder or the
-            scale in use here.
+        BundleMismatchError
+            Where it does not fit the encoder or the scale in use here; nothing has changed then.
         """
-        from napari_hemacells.core.store import load_bundle
-
-        bundle = load_bundle(path)
         check_model(bundle, self)
         model = ready(bundle, self.palette)
         used = {one.class_id for one in self._need_history().state.labels.values()}
@@ -175,16 +173,14 @@ class Session(Workspace):
 
     def counts(self) -> dict[str, tuple[int, int]]:
         """For each class: cells of this image that the user gave it, and that it is predicted."""
-        annotated = self.annotated
-        tally = {class_id: [0, 0] for class_id in self.palette.ids}
-        for class_id in annotated.values():
-            tally[class_id][0] += 1
-        if self.prediction is not None:
-            for cell, column in zip(self.prediction.ids, self.prediction.winner, strict=True):
-                class_id = self.prediction.class_ids[column]
-                if int(cell) not in annotated and class_id in tally:
-                    tally[class_id][1] += 1
-        return {class_id: (mine, theirs) for class_id, (mine, theirs) in tally.items()}
+        annotated, prediction = self.annotated, self.prediction
+        mine = Counter(annotated.values())
+        theirs: Counter[str] = Counter()
+        if prediction is not None:
+            open_to_it = ~np.isin(prediction.ids, list(annotated))
+            columns = Counter(prediction.winner[open_to_it].tolist())
+            theirs.update({prediction.class_ids[one]: count for one, count in columns.items()})
+        return {class_id: (mine[class_id], theirs[class_id]) for class_id in self.palette.ids}
 
     def queue(self, order: QueueOrder, *, descending: bool = False) -> list[int]:
         """Cell ids of this image in the order asked for."""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 MARKER = "marker"
 _RIM = 0.025  # width of the ring's two lines, in its diameters
 _RING = 1.35  # diameter of the ring around the current cell, in longer sides of its box
+_DOCK_HEIGHT = 230
 _OPACITY = 0.65  # of the layer, so that the cell is seen below its class
 _CLOSE_ENOUGH = 12.0  # canvas pixels that a cell must span, or the camera moves nearer
 
@@ -241,14 +242,15 @@ class ViewerBridge:
         layer.data = np.array([[(top + bottom - 1) / 2, (left + right - 1) / 2]] * 2)
         layer.size = [size, size * (1 + 2 * _RIM)]
         clear = (0, 0, 0, 0)
-        layer.face_color = [clear if colour is None else ours.rgba(colour, 0.55), clear]
-        layer.visible = True
+        layer.face_color = [clear if colour is None else ours.rgba(colour, 0.4), clear]
+        if not layer.visible:
+            layer.visible = True
         self._quiet = False
 
     def unmark(self) -> None:
         """Show no cell as the current one."""
         layer = self.find(MARKER)
-        if layer is not None:
+        if layer is not None and layer.visible:
             layer.visible = False
 
     def _add_marker(self) -> Points:
@@ -302,6 +304,7 @@ class ViewerBridge:
         main = dock.parent()
         main.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
         main.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
+        main.resizeDocks([dock], [_DOCK_HEIGHT], Qt.Orientation.Vertical)
 
     def _layers_changed(self, event: Any = None) -> None:
         if event is not None and event.type == "inserted":

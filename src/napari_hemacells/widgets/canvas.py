@@ -36,7 +36,6 @@ class Canvas(QObject):
 
     refused = Signal(str)
     mode_changed = Signal(str)
-    current_changed = Signal(int)
     pointed_at = Signal(str)
 
     def __init__(
@@ -61,7 +60,7 @@ class Canvas(QObject):
             (events.annotations, self._annotations_changed),
             (events.palette, self.recolour),
             (events.prediction, self.recolour),
-            (pointer.clicked, self._clicked),
+            (pointer.clicked, self.click),
             (pointer.picked, self.choose),
             (pointer.cleared, self._cleared),
             (pointer.hovered, self._hovered),
@@ -71,7 +70,6 @@ class Canvas(QObject):
 
     def close(self) -> None:
         """Hear nothing more, from the session or the viewer."""
-        self._idle.stop()
         self._subscriptions.drop()
 
     # --- what is shown -----------------------------------------------------------------------
@@ -92,7 +90,6 @@ class Canvas(QObject):
                 )
             )
             self._bridge.outline(0)
-        self._mark(filled=False)
         self._idle.start()
 
     def update_features(self) -> None:
@@ -108,15 +105,17 @@ class Canvas(QObject):
         """Show the image, the classes or the confidence."""
         self.mode = mode
         self.recolour()
+        self._mark()
         self.mode_changed.emit(mode)
 
     def choose(self, cell: int) -> None:
         """Make a cell the current one; 0 for none."""
         cells = self._session.cells
-        self.current = cell if cells is not None and cell in cells.position else 0
-        self._mark(filled=False)
-        self.pointed_at.emit(self.words(self.current))
-        self.current_changed.emit(self.current)
+        chosen = cell if cells is not None and cell in cells.position else 0
+        if chosen != self.current:
+            self.current = chosen
+            self._mark()
+        self.pointed_at.emit(self.words(chosen))
 
     def go_to(self, cell: int) -> None:
         """Choose a cell and bring it to the middle of the canvas."""
@@ -145,12 +144,13 @@ class Canvas(QObject):
         name = session.palette.by_id(prediction.class_ids[prediction.winner[at]]).name
         return f"Cell {cell}: {name} {prediction.confidence[at]:.0%}"
 
-    def _mark(self, *, filled: bool) -> None:
+    def _mark(self) -> None:
+        """The ring; filled where the current cell has the user's word."""
         session = self._session
         if not self.current or session.cells is None:
             self._bridge.unmark()
             return
-        mine = session.annotated.get(self.current) if filled else None
+        mine = session.annotated.get(self.current) if self.mode == "class" else None
         colour = None if mine is None else session.palette.by_id(mine).colour
         box = session.cells.boxes[session.cells.position[self.current]].tolist()
         self._bridge.mark(tuple(box), colour)
@@ -169,11 +169,11 @@ class Canvas(QObject):
         self._bridge.show_cells(session.cells, session.image.key)
         self.recolour()
 
-    def _annotations_changed(self, _cells: tuple[int, ...] = ()) -> None:
+    def _annotations_changed(self, cells: tuple[int, ...] = ()) -> None:
         """The current cell takes its colour at once, all of them when the answer is there."""
-        if self._reclassify():
-            self._mark(filled=True)
-        else:
+        if self.current in cells:
+            self._mark()
+        if not self._reclassify():
             self.recolour()
         self.pointed_at.emit(self.words(self.current))
 
@@ -224,13 +224,19 @@ class Canvas(QObject):
         if cell:
             self._try(lambda: self._session.annotate([cell], class_id))
 
-    def _clicked(self, cell: int) -> None:
+    def click(self, cell: int) -> None:
+        """Choose a cell, and give it the active class if this step is for that."""
+        active = self._session.active_class
+        if cell and self.labelling and active is not None:
+            if self._session.annotated.get(cell) == active:
+                self.choose(cell)
+            else:
+                self.current = cell  # the ring comes with its colour, in one go
+                self.annotate(cell, active)
+            return
         self.choose(cell)
         if cell and self.labelling:
-            if self._session.active_class is None:
-                self.refused.emit("Choose a class first, or add one under Annotate.")
-                return
-            self.annotate(cell, self._session.active_class)
+            self.refused.emit("Choose a class first, or add one under Annotate.")
 
     def _cleared(self, cell: int) -> None:
         self.choose(cell)

@@ -24,6 +24,8 @@ from napari_hemacells.widgets.forms import ParamsForm, build
 from napari_hemacells.widgets.subscriptions import Subscriptions
 
 if TYPE_CHECKING:
+    from qtpy.QtGui import QShowEvent
+
     from napari_hemacells.layers import DisplayMode
     from napari_hemacells.session import Session
 
@@ -88,7 +90,14 @@ class ClassifyPanel(QWidget):
 
     # --- updaters ----------------------------------------------------------------------------
 
+    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802
+        """Catch up with what happened while another step was shown."""
+        super().showEvent(event)
+        self._update()
+
     def _update(self, _what: object = None) -> None:
+        if not self.isVisible():
+            return  # counting thousands of cells for nobody would delay the colours
         session = self._session
         cells = 0 if session.cells is None else len(session.cells)
         if session.project is not None:

@@ -270,7 +270,7 @@ class Controller(QObject):
     def _exported(self, result: tuple[Path, Sequence[Path]]) -> None:
         folder, written = result
         self.view.export.show_result(folder, written)
-        self.say(f"{len(written)} written into {folder.name}.")
+        self.say(f"Written into {folder}.")
 
     def _cancel(self) -> None:
         self.tasks.cancel()

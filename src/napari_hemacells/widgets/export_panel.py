@@ -19,6 +19,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_hemacells.widgets import theme
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -74,6 +76,7 @@ class ExportPanel(QWidget):
         self.result.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
         self.result.linkActivated.connect(_open_folder)
         self._blocked, self._no_model = "", ""
+        self._written: tuple[Path, tuple[Path, ...]] | None = None
         self._lay_out()
         self._update()
 
@@ -97,9 +100,18 @@ class ExportPanel(QWidget):
 
     def show_result(self, folder: Path, written: Sequence[Path]) -> None:
         """Say what was written, with a link that opens the folder."""
+        self._written = (folder, tuple(written))
+        self.restyle()
+
+    def restyle(self) -> None:
+        """Take the colours of the present theme: Qt's own blue cannot be read on dark ground."""
+        if self._written is None:
+            return
+        folder, written = self._written
         names = ", ".join(path.name for path in written)
         link = QUrl.fromLocalFile(str(folder)).toString()
-        self.result.setText(f'Written: {names}.<br><a href="{link}">Open the folder</a>')
+        opener = f'<a style="color: {theme.css("text")}" href="{link}">Open the folder</a>'
+        self.result.setText(f"Written: {names}.<br>{opener}")
 
     def _export(self) -> None:
         self.export_requested.emit(self.request())

@@ -119,7 +119,7 @@ class HemaCellsWidget(QWidget):
 
     def restyle(self, _event: object = None) -> None:
         """Take the colours of the present theme."""
-        for part in (self.header, self.messages, self.classify, self.place):
+        for part in (self.header, self.messages, self.classify, self.export, self.place):
             part.restyle()
         theme.quiet(self.pointed_at)
 

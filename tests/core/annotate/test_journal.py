@@ -119,7 +119,7 @@ def test_another_process_is_refused(path):
     code = "import sys, pathlib; from napari_hemacells.core.annotate import Journal; "
     code += "Journal(pathlib.Path(sys.argv[1]))"
     with Journal(path):
-        other = subprocess.run(  # noqa: S603
+        other = subprocess.run(
             [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False
         )
     assert "StorageError" in other.stderr

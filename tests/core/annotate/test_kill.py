@@ -29,7 +29,7 @@ for number in itertools.count(1):
 @pytest.mark.parametrize("clicks", [1, 37, 200])
 def test_every_acknowledged_click_survives_kill_9(tmp_path, clicks):
     path = tmp_path / "journal.jsonl"
-    child = subprocess.Popen(  # noqa: S603
+    child = subprocess.Popen(
         [sys.executable, "-c", CHILD, str(path)], stdout=subprocess.PIPE, text=True
     )
     acknowledged = 0

@@ -1,10 +1,12 @@
 """Image → cells: from an existing layer, or found in the image.
 
-Importing this package does not import scikit-image; finding cells does.
+Importing this package does not import scikit-image; measuring and finding cells do.
 """
 
 from napari_hemacells.core.detect.keep import keep_annotated
 from napari_hemacells.core.detect.measure import measure, no_cells, typical_diameter
+from napari_hemacells.core.detect.scale import estimate_diameter
+from napari_hemacells.core.detect.smear import detect, detect_steps
 from napari_hemacells.core.detect.sources import (
     cells_from_boxes,
     cells_from_labels,
@@ -17,6 +19,9 @@ __all__ = [
     "cells_from_labels",
     "cells_from_points",
     "cells_from_polygons",
+    "detect",
+    "detect_steps",
+    "estimate_diameter",
     "keep_annotated",
     "measure",
     "no_cells",

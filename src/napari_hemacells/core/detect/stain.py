@@ -72,17 +72,17 @@ def _glass_pixels(terms: NDArray[np.float64], bright: NDArray[np.float64]) -> ND
 
     Asymmetric least squares (Eilers & Boelens 2005), then a narrow band around that fit.
     """
+    fit = bright
     weight = np.ones_like(bright)
     for _ in range(12):
         fit = terms @ _least_squares(terms * weight[:, None], bright * weight)
-        weight = np.where(bright > fit, np.sqrt(ASYMMETRY), np.sqrt(1 - ASYMMETRY))
+        above = bright > fit
+        weight = np.where(above, ASYMMETRY**0.5, (1 - ASYMMETRY) ** 0.5)
     glass = np.abs(bright - fit) < GLASS_BAND
     return glass if glass.sum() >= 12 else np.ones_like(glass)
 
 
-def _least_squares(
-    terms: NDArray[np.float64], values: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _least_squares(terms: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the coefficients of a linear fit; the smallest ones where it is not unique."""
     return np.asarray(np.linalg.lstsq(terms, values, rcond=None)[0])
 

@@ -1,1 +1,44 @@
 """Project folder, model bundle, exports, report."""
+
+from napari_hemacells.core.store.autosave import default_folder, find_project, projects_root
+from napari_hemacells.core.store.bundle import Bundle, load_bundle, save_bundle
+from napari_hemacells.core.store.export import (
+    ClassifiedImage,
+    cells_table,
+    counts_table,
+    detected_table,
+    shown_classes,
+    write_coco,
+    write_crops,
+    write_csv,
+    write_labels_tif,
+)
+from napari_hemacells.core.store.match import check
+from napari_hemacells.core.store.overlay import class_overlay, write_overlay
+from napari_hemacells.core.store.project import Project
+from napari_hemacells.core.store.report import write_report
+from napari_hemacells.core.store.schema import StoredImage
+
+__all__ = [
+    "Bundle",
+    "ClassifiedImage",
+    "Project",
+    "StoredImage",
+    "cells_table",
+    "check",
+    "class_overlay",
+    "counts_table",
+    "default_folder",
+    "detected_table",
+    "find_project",
+    "load_bundle",
+    "projects_root",
+    "save_bundle",
+    "shown_classes",
+    "write_coco",
+    "write_crops",
+    "write_csv",
+    "write_labels_tif",
+    "write_overlay",
+    "write_report",
+]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -28,6 +29,8 @@ from napari_hemacells.core.types import (  # noqa: TC001 (pydantic reads them)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from napari_hemacells.core.classify import Head, Support
 
 JSON_NAME, TENSORS_NAME = "bundle.json", "model.safetensors"
 FORMAT = "napari-hemacells model"
@@ -76,6 +79,20 @@ class Bundle:
     def training_counts(self) -> dict[str, int]:
         """Annotated cells of each class, by class id in the palette's order."""
         return {class_id: self.labels.count(class_id) for class_id in self.palette.ids}
+
+    @cached_property
+    def head(self) -> Head:
+        """The head, ready to predict."""
+        from napari_hemacells.core.classify import Head
+
+        return Head.from_tensors(self.head_tensors, self.head_meta)
+
+    @cached_property
+    def support(self) -> Support:
+        """The annotated cells it was fitted on, to go on from."""
+        from napari_hemacells.core.classify import Support
+
+        return Support(self.vectors, self.labels)
 
 
 class _BundleFile(BaseModel):

@@ -1,0 +1,135 @@
+"""From a click to recoloured cells: real viewer, real classifier, cached embeddings.
+
+A click is timed from the call that the mouse makes until every cell has its new colour in the
+layer and the canvas has been drawn; the journal is on disk by then. Run it on a display or under
+Xvfb::
+
+    xvfb-run -a python benchmarks/click_to_colour.py --cells 5000 --clicks 100
+
+Prints one line of JSON: milliseconds, median and 95th percentile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from napari_hemacells.core.types import Cells, Embeddings, SmearImage
+    from napari_hemacells.widgets import HemaCellsWidget
+
+PITCH, RADIUS, CLASSES = 32, 12, 3
+
+
+def made_up_smear(n: int, rng: np.random.Generator) -> tuple[SmearImage, Cells]:
+    """An image with discs on a grid, about 2300 by 2300 pixels for 5,000 cells."""
+    from napari_hemacells.core.image import from_array
+    from napari_hemacells.core.types import CELL_COLUMNS, Cells
+
+    across = int(np.ceil(np.sqrt(n)))
+    side = across * PITCH
+    pixels = rng.integers(180, 255, (side, side, 3), dtype=np.uint8)
+    labels = np.zeros((side, side), np.int32)
+    rows, cols = np.ogrid[:PITCH, :PITCH]
+    disc = (rows - PITCH / 2) ** 2 + (cols - PITCH / 2) ** 2 < RADIUS**2
+    table = []
+    for cell in range(1, n + 1):
+        row, col = PITCH * ((cell - 1) // across), PITCH * ((cell - 1) % across)
+        labels[row : row + PITCH, col : col + PITCH][disc] = cell
+        box = (row + 4, col + 4, row + PITCH - 3, col + PITCH - 3)
+        table.append((cell, "RBC", 1.0, row + 16.0, col + 16.0, *box, int(disc.sum())))
+    frame = pd.DataFrame(table, columns=list(CELL_COLUMNS))
+    return from_array(pixels, "made up"), Cells(labels, frame, diameter=2.0 * RADIUS)
+
+
+def clustered(image: SmearImage, cells: Cells, dim: int, rng: np.random.Generator) -> Embeddings:
+    """Vectors in as many clusters as there are classes, far enough apart to be learnt."""
+    from napari_hemacells.core.types import CropSpec, Embeddings, EncoderInfo
+
+    centres = rng.normal(size=(CLASSES, dim))
+    vectors = centres[cells.ids % CLASSES] + 1.5 * rng.normal(size=(len(cells), dim))
+    info = EncoderInfo("made up", "0" * 64, dim)
+    return Embeddings(cells.ids, vectors.astype(np.float32), info, CropSpec(), image.key)
+
+
+def dock_with(cells: int, dim: int) -> tuple[HemaCellsWidget, np.random.Generator]:
+    """A viewer with the dock and so many cells, embedded already."""
+    import napari
+
+    from napari_hemacells.core.store import Project
+    from napari_hemacells.widgets import HemaCellsWidget
+
+    rng = np.random.default_rng(0)
+    image, found = made_up_smear(cells, rng)
+    viewer = napari.Viewer()
+    widget = HemaCellsWidget(viewer)
+    widget.controller.tasks.embed = lambda: None  # the vectors below stand for the network's
+    viewer.window.add_dock_widget(widget, name="HemaCells", area="right")
+    widget.session.use_project(Project.create(Path(tempfile.mkdtemp()) / "project"))
+    viewer.add_image(image.pixels, name=image.name)
+    widget.session.set_cells(found)
+    widget.session.set_embeddings(clustered(widget.session.image, found, dim, rng))
+    widget.controller.show_step("annotate")
+    return widget, rng
+
+
+def time_click(widget: HemaCellsWidget, cell: int, class_id: str) -> float:
+    """Milliseconds from a click on a cell to the drawn canvas with new colours everywhere."""
+    from qtpy.QtCore import QEventLoop, QTimer
+    from qtpy.QtWidgets import QApplication
+
+    session, canvas = widget.session, widget.controller.canvas
+    session.active_class = class_id
+    loop = QEventLoop()
+
+    def coloured() -> None:
+        # Behind everything else that listens, and behind the paint event it has asked for.
+        QTimer.singleShot(0, loop.quit)
+
+    session.events.prediction.connect(coloured)
+    start = time.perf_counter()
+    canvas.click(cell)
+    loop.exec()
+    QApplication.processEvents()
+    elapsed = 1000 * (time.perf_counter() - start)
+    session.events.prediction.disconnect(coloured)
+    return elapsed
+
+
+def main() -> None:
+    """Click and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cells", type=int, default=5000)
+    parser.add_argument("--clicks", type=int, default=100)
+    parser.add_argument("--dim", type=int, default=1280)
+    given = parser.parse_args()
+    os.environ.setdefault("XDG_DATA_HOME", tempfile.mkdtemp())
+    widget, rng = dock_with(given.cells, given.dim)
+    ids = widget.session.palette.ids
+    times = []
+    for cell in rng.choice(np.arange(1, given.cells + 1), given.clicks + 5, replace=False):
+        times.append(time_click(widget, int(cell), ids[int(cell) % len(ids)]))
+    measured = times[5:]  # the first ones load libraries
+    print(
+        json.dumps(
+            {
+                "cells": given.cells,
+                "clicks": given.clicks,
+                "dim": given.dim,
+                "median_ms": round(float(np.median(measured)), 1),
+                "p95_ms": round(float(np.percentile(measured, 95)), 1),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

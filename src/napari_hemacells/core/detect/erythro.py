@@ -1,0 +1,110 @@
+"""Red cells: round outlines that voting edges agree on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage as ndi
+
+from napari_hemacells.core.detect.contour import centre_votes, directions, gradient, trace
+from napari_hemacells.core.detect.found import Found
+from napari_hemacells.core.types import RBC
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_hemacells.core.detect.contour import Outlines
+    from napari_hemacells.core.detect.stain import Stain
+
+    Mask = NDArray[np.bool_]
+
+EDGE_SHARE = 70  # percentile of the gradient above which it may vote
+VOTES_FLOOR = 0.25  # of the strongest centres
+APART = 0.25  # of a diameter, between two centres
+SCORE_FLOOR = 0.45
+SMALLEST_AREA = 0.2  # of a typical red cell
+STAINED_SHARE = 0.6  # of a cell's inside is foreground
+HIDDEN_SHARE = 0.45  # of a cell may lie under others that are surer
+
+
+def red_cells(
+    stain: Stain, diameter: float, eagerness: float, stained: Mask, taken: Mask
+) -> list[Found]:
+    """Return the red cells, surest first, none lying mostly under others.
+
+    Parameters
+    ----------
+    diameter
+        Of a red cell, in pixels.
+    eagerness
+        What the score threshold is divided by: 1 usual, more finds fainter outlines.
+    stained
+        The foreground, pale centres filled.
+    taken
+        Where white cells are.
+    """
+    from skimage.feature import peak_local_max
+
+    density = ndi.gaussian_filter(np.where(taken, 0, stain.density), diameter * 0.0175)
+    slope = gradient(density.astype(np.float32), diameter * 0.03)
+    steep = np.hypot(*slope)
+    free = ~ndi.binary_dilation(taken, iterations=2)
+    if not free.any() or not stained.any():
+        return []
+    floor = max(float(np.percentile(steep[free], EDGE_SHARE)), 1e-6)
+    votes = centre_votes(slope, diameter, floor)
+    votes[taken] = 0
+    votes /= max(float(np.percentile(votes[free], 99.5)), 1e-9)
+    peaks = peak_local_max(
+        votes,
+        min_distance=max(1, int(diameter * APART)),
+        threshold_abs=VOTES_FLOOR,
+        exclude_border=False,
+    )
+    if not len(peaks):
+        return []
+    outlines = trace(slope, peaks.astype(np.float64), diameter)
+    return _surest(outlines, diameter, SCORE_FLOOR / eagerness, stained, taken)
+
+
+def _surest(
+    outlines: Outlines, diameter: float, floor: float, stained: Mask, taken: Mask
+) -> list[Found]:
+    """Return the outlines that stand, taking the surest first."""
+    points = outlines.centres[:, None] + directions()[None] * outlines.radii[..., None]
+    scores = _scores(outlines, points, stained.shape)
+    covered = taken.copy()
+    found = []
+    for place in np.argsort(-scores):
+        if scores[place] < floor:
+            break
+        inside = _inside(points[place], stained.shape)
+        area = len(inside[0])
+        if area < SMALLEST_AREA * np.pi * diameter**2 / 4:
+            continue
+        if stained[inside].mean() < STAINED_SHARE or covered[inside].mean() > HIDDEN_SHARE:
+            continue
+        covered[inside] = True
+        found.append(Found(RBC, points[place], float(np.clip(scores[place], 0, 1))))
+    return found
+
+
+def _inside(
+    outline: NDArray[np.float64], shape: tuple[int, ...]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    from skimage.draw import polygon
+
+    rows, cols = polygon(*outline.T, shape=shape)
+    return rows, cols
+
+
+def _scores(
+    outlines: Outlines, points: NDArray[np.float64], shape: tuple[int, ...]
+) -> NDArray[np.float64]:
+    """Return how clear each outline is where it lies in the image, less for cut cells."""
+    usual = max(float(np.percentile(outlines.edge, 75)), 1e-6)
+    clear = np.clip(outlines.edge / usual, -0.5, 1)
+    seen = ((points >= 0) & (points < np.asarray(shape[:2]))).all(axis=2)
+    mean = np.where(seen, clear, 0).sum(axis=1) / np.maximum(seen.sum(axis=1), 1)
+    return np.asarray(mean * np.minimum(1, seen.mean(axis=1) + 0.3))

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import base64
+import io
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+from PIL import Image
+
+from napari_hemacells.core.annotate import Palette
+from napari_hemacells.core.store.figures import gallery, histogram, wilson
+from napari_hemacells.core.store.report import ReportInput, render, write_report
+
+
+class Page(HTMLParser):
+    """The text, the table rows, the pictures and every address of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.rows, self.addresses, self.words, self.open = [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        if tag not in {"meta", "img", "br", "rect", "link"}:
+            self.open.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+        if tag in {"td", "th"}:
+            self.rows[-1].append("")
+        values = dict(attributes)
+        self.addresses += [values[k] for k in ("src", "href") if k in values]
+
+    def handle_endtag(self, tag):
+        if tag != "rect":
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+        if {"td", "th"} & set(self.open):
+            self.rows[-1][-1] += data.strip()
+
+
+@pytest.fixture
+def report(image, cells, annotations, prediction, palette, spec, encoder):
+    return ReportInput(image, cells, annotations, prediction, palette, spec, encoder)
+
+
+def test_the_counts_and_their_intervals(report):
+    page = Page(render(report))
+    assert page.open == []
+    assert [row[:5] for row in page.rows[1:]] == [
+        ["RBC", "0", "1", "1", "25.0"],
+        ["WBC", "0", "1", "1", "25.0"],
+        ["Platelets", "1", "1", "2", "50.0"],
+        ["Total", "1", "3", "4", ""],
+    ]
+    assert page.rows[1][5] == "4.6\u2009–\u200969.9"
+
+
+def test_wilson_against_the_formula():
+    n, p, z = 50, 0.2, 1.959964
+    middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z * (p * (1 - p) / n + z**2 / (4 * n**2)) ** 0.5 / (1 + z**2 / n)
+    assert wilson(10, 50) == pytest.approx((middle - half, middle + half), abs=1e-6)
+    assert wilson(0, 0) == (None, None)
+
+
+def test_the_page_needs_no_other_file(report):
+    text = render(report)
+    addresses = Page(text).addresses
+    assert addresses
+    assert all(one.startswith("data:image/jpeg;base64,") for one in addresses)
+    assert "http" not in text
+    picture = Image.open(io.BytesIO(base64.b64decode(addresses[0].split(",")[1])))
+    assert picture.size == (60, 40)
+
+
+def test_where_the_numbers_come_from_is_said(report):
+    words = re.sub(r"\s+", " ", " ".join(Page(render(report)).words))
+    for said in ("tiny", "ab" * 8, "have seen: ImageNet", "linear head", "0123456789abcdef",
+                 "patient not stated", "RBC 0, WBC 0, Platelets 1", "no diagnosis",
+                 "not compared with anyone", "32 × 32 px"):  # fmt: skip
+        assert said in words, said
+
+
+def test_counts_of_a_model_stand_for_its_training(report):
+    text = render(replace(report, training_counts={"rbc": 12, "wbc": 7}, model="last week"))
+    assert "RBC 12, WBC 7, Platelets 0" in text
+    assert "from the model “last week”" in text
+
+
+def test_the_histogram_counts_every_predicted_cell(prediction, palette):
+    bars = {one.id: found for one, found in histogram(prediction, palette)}
+    assert sum(map(sum, bars.values())) == 4
+    assert bars["wbc"][17] + bars["wbc"][18] == 1  # 0.9 in float32 is just below or above
+
+
+def test_the_gallery_shows_what_the_model_said(image, cells, prediction, palette, spec):
+    shown = {2: "rbc", 3: "rbc", 7: "rbc", 9: "wbc"}
+    rows = gallery(
+        image, cells, shown, annotated={7, 9}, prediction=prediction, palette=palette, spec=spec
+    )
+    assert [(r.cell_class.id, [t.cell for t in r.sure], r.unsure) for r in rows] == [
+        ("rbc", [2, 3], ()),
+        ("wbc", [9], ()),
+    ]
+
+
+def test_names_cannot_break_the_page(report):
+    palette = Palette().add("<script>alert(1)</script>")
+    text = render(replace(report, palette=palette, prediction=None, annotations={}))
+    assert "<script" not in text
+    assert "&lt;script&gt;" in text
+
+
+def test_without_prediction_and_without_cells(tmp_path, report, no_cells, no_prediction):
+    undecided = render(replace(report, prediction=None))
+    assert "No model has classified" in undecided
+    assert [row[3] for row in Page(undecided).rows[1:]] == ["0", "0", "1", "3", "4"]
+    for prediction in (None, no_prediction):
+        nothing = replace(report, cells=no_cells, annotations={}, prediction=prediction)
+        write_report(tmp_path / "report.html", nothing)
+        text = (tmp_path / "report.html").read_text(encoding="utf-8")
+        assert Page(text).open == []
+        assert "No cell was found" in text
