@@ -82,13 +82,13 @@ def collate(crops: list[Crop]) -> list[torch.Tensor]:
 
 def cut(field: Field, rng: Generator) -> Crop:
     """Return a random crop of a field in another laboratory's look, with its targets."""
-    scale = CANONICAL_DIAMETER * _jitter(rng) / field.diameter
+    scale = CANONICAL_DIAMETER / field.diameter * _jitter(rng)
     corner = _corner(field, scale, rng)
     picture = another_look(_view(field.pixels, corner, scale), rng)
     trust = _view(field.trust, corner, scale).astype(np.float32) / 255
     foreground = _view(field.foreground, corner, scale).astype(np.float32) / 255
     rows, cols = picture.shape[:2]
-    boxes = field.boxes * scale - np.tile(np.array(corner, np.float32) * scale, 2)
+    boxes = (field.boxes - np.tile(corner, 2).astype(np.float32)) * np.tile(scale, 2)
     heat, sides, weight = _targets(boxes, field.kinds, field.sized, trust)
     turn = Turn(int(rng.integers(4)), bool(rng.random() < 0.5))
     inside = np.zeros((SIDE, SIDE), np.float32)
@@ -104,12 +104,18 @@ def cut(field: Field, rng: Generator) -> Crop:
     )
 
 
-def _jitter(rng: Generator) -> float:
-    """Return a factor on the scale: mostly near 1, sometimes far off, as a wrong estimate is."""
-    return float(np.exp(rng.uniform(-0.75, 0.75) if rng.random() < 0.25 else rng.normal(0, 0.16)))
+def _jitter(rng: Generator) -> NDArray[np.float32]:
+    """Return factors on the scale along rows and columns.
+
+    Mostly near 1, sometimes far off, as a wrong estimate is; sometimes stretched, because slim
+    cells (elliptocytes, sickle cells) are rare in the annotated fields.
+    """
+    size = rng.uniform(-0.75, 0.75) if rng.random() < 0.25 else rng.normal(0, 0.16)
+    stretch = rng.uniform(-0.4, 0.4) if rng.random() < 0.3 else 0.0
+    return np.exp([size + stretch, size - stretch]).astype(np.float32)
 
 
-def _corner(field: Field, scale: float, rng: Generator) -> tuple[float, float]:
+def _corner(field: Field, scale: NDArray[np.float32], rng: Generator) -> tuple[float, float]:
     """Return the crop's first row and column in the field; rare kinds are sought half the time."""
     span = SIDE / scale
     room = np.maximum(np.array(field.pixels.shape[:2]) - span, 0)
@@ -124,13 +130,14 @@ def _corner(field: Field, scale: float, rng: Generator) -> tuple[float, float]:
 
 
 def _view(
-    pixels: NDArray[np.uint8], corner: tuple[float, float], scale: float
+    pixels: NDArray[np.uint8], corner: tuple[float, float], scale: NDArray[np.float32]
 ) -> NDArray[np.uint8]:
     """Return the part of the field under the crop at the crop's scale, at most SIDE long."""
     rows, cols = pixels.shape[:2]
     top, left = corner
-    bottom, right = min(top + SIDE / scale, rows), min(left + SIDE / scale, cols)
-    size = (round((right - left) * scale), round((bottom - top) * scale))
+    down, along = float(scale[0]), float(scale[1])
+    bottom, right = min(top + SIDE / down, rows), min(left + SIDE / along, cols)
+    size = (round((right - left) * along), round((bottom - top) * down))
     window = (left, top, right, bottom)
     return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR, box=window))
 

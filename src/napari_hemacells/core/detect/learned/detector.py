@@ -12,6 +12,8 @@ from napari_hemacells.core.detect.learned.kinds import CANONICAL_DIAMETER, KINDS
 from napari_hemacells.core.detect.learned.masks import paint
 from napari_hemacells.core.detect.learned.scale import ScaledImage, measured_diameter
 from napari_hemacells.core.detect.learned.tiles import CORE, tiles
+from napari_hemacells.core.detect.scale import cell_diameter
+from napari_hemacells.core.errors import ImageError
 from napari_hemacells.core.params import DetectParams
 from napari_hemacells.core.types import BOX_COLUMNS, CELL_COLUMNS, Cells, Progress
 
@@ -24,11 +26,10 @@ if TYPE_CHECKING:
     from napari_hemacells.core.detect.learned.tiles import Tile
     from napari_hemacells.core.types import SmearImage
 
-DEFAULTS = DetectParams()
 DIAMETER_WITHOUT_CELLS = 40.0
 
 
-def detect_learned(image: SmearImage, params: DetectParams = DEFAULTS) -> Cells:
+def detect_learned(image: SmearImage, params: DetectParams | None = None) -> Cells:
     """Return the red cells, white cells and platelets of a stained smear.
 
     See :func:`detect_learned_steps`, which this runs to its end.
@@ -44,7 +45,7 @@ def detect_learned(image: SmearImage, params: DetectParams = DEFAULTS) -> Cells:
 
 def detect_learned_steps(
     image: SmearImage,
-    params: DetectParams = DEFAULTS,
+    params: DetectParams | None = None,
     *,
     model: Model | None = None,
     tile: int = CORE,
@@ -61,11 +62,13 @@ def detect_learned_steps(
     Raises
     ------
     ImageError
-        A temperature image, or a diameter in µm without a pixel size.
+        A temperature image.
+    CellsError
+        A diameter in µm without a pixel size.
     """
     from napari_hemacells.core.detect.learned.model import bundled_model
 
-    model = model or bundled_model()
+    params, model = params or DetectParams(), model or bundled_model()
     yield Progress(0, 1, "Measuring the cells")
     diameter = _diameter(image, params, model)
     view = ScaledImage(image.pixels, CANONICAL_DIAMETER / diameter)
@@ -76,17 +79,10 @@ def detect_learned_steps(
 
 def _diameter(image: SmearImage, params: DetectParams, model: Model) -> float:
     """Return the diameter in pixels: given, given in µm, or measured."""
-    from napari_hemacells.core.errors import ImageError
-
     if image.modality != "colour":
         raise ImageError(f"{image.name} holds temperatures; this detector is for stained smears.")
-    if params.cell_diameter is not None:
-        return params.cell_diameter
-    if params.cell_diameter_um is not None:
-        pixel = params.pixel_size_um or image.pixel_size_um
-        if pixel is None:
-            raise ImageError(f"Give the pixel size: {image.name} does not say how large one is.")
-        return params.cell_diameter_um / pixel
+    if params.cell_diameter is not None or params.cell_diameter_um is not None:
+        return cell_diameter(image, params)
     return measured_diameter(image.pixels, model) or DIAMETER_WITHOUT_CELLS
 
 
