@@ -276,7 +276,8 @@ class ViewerBridge:
         if layer is None:
             return
         centre = layer.data_to_world((row, col))
-        camera = self.viewer.camera
+        # napari 0.9 moved the camera to the scene
+        camera = getattr(self.viewer, "scene", self.viewer).camera
         camera.center = (0.0, *(float(one) for one in centre[-2:]))
         on_canvas = camera.zoom * side * float(layer.scale[-1])
         if on_canvas < _CLOSE_ENOUGH:
