@@ -114,9 +114,8 @@ def main() -> None:
     os.environ.setdefault("XDG_DATA_HOME", tempfile.mkdtemp())
     widget, rng = dock_with(given.cells, given.dim)
     ids = widget.session.palette.ids
-    times = []
-    for cell in rng.choice(np.arange(1, given.cells + 1), given.clicks + 5, replace=False):
-        times.append(time_click(widget, int(cell), ids[int(cell) % len(ids)]))
+    clicked = rng.choice(np.arange(1, given.cells + 1), given.clicks + 5, replace=False)
+    times = [time_click(widget, cell, ids[cell % len(ids)]) for cell in clicked.tolist()]
     measured = times[5:]  # the first ones load libraries
     print(
         json.dumps(
@@ -129,6 +128,7 @@ def main() -> None:
             }
         )
     )
+    widget.controller.close()
 
 
 if __name__ == "__main__":

@@ -55,12 +55,12 @@ def parse_shots(texts: list[str]) -> list[int]:
 
 def fewshot(
     folder: ClassFolders,
+    *,
     shots: Shots = None,
     repeats: Repeats = 50,
     seed: Seed = 0,
     json: JsonFile = None,
     device: NetworkDevice = "auto",
-    *,
     run: RunOptions,
 ) -> None:
     """Learn from a few crops a class, score all others, many times over."""
@@ -83,8 +83,10 @@ def fewshot(
 
 def as_table(report: dict[str, Any]) -> Table:
     """Return the report as a table, a row a shot count."""
+    classes = in_words(report["classes"])
     table = Table(
-        title=f"{report['encoder']}, {len(report['classes'])} classes, n = {report['n']}"
+        title=f"{report['encoder']}, {report['n']} crops: {classes}",
+        caption=f"Each row: {report['repeats']} draws; {report['split']}.",
     )
     for heading in ("shots", "balanced accuracy", "std", "95 % of the draws", "macro F1"):
         table.add_column(heading, justify="right")

@@ -104,7 +104,7 @@ def _square(
     pixels: NDArray[np.uint8], centre: tuple[float, float], side: float, size: int
 ) -> NDArray[np.uint8]:
     """Return the square with that centre and side, resampled to ``(size, size, 3)``."""
-    from PIL import Image  # noqa: PLC0415
+    from PIL import Image
 
     top, left = centre[0] - side / 2, centre[1] - side / 2
     rows = int(np.floor(top)), int(np.ceil(top + side))
@@ -133,8 +133,8 @@ def _region(
 
 def _central_extent(picture: NDArray[np.uint8]) -> float:
     """Longer side of the box of the stained object nearest the centre, in pixels."""
-    from scipy import ndimage  # noqa: PLC0415
-    from skimage.filters import threshold_otsu  # noqa: PLC0415
+    from scipy import ndimage
+    from skimage.filters import threshold_otsu
 
     glass = np.percentile(picture.reshape(-1, 3), 95, axis=0)
     stain = np.linalg.norm(picture.astype(np.float32) - glass, axis=-1)

@@ -181,7 +181,7 @@ def _opacity(alpha: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _read_picture(file: Path) -> NDArray[Any]:
-    from PIL import Image  # noqa: PLC0415
+    from PIL import Image
 
     try:
         with Image.open(file) as picture:
@@ -196,7 +196,7 @@ def _read_picture(file: Path) -> NDArray[Any]:
 
 
 def _read_tiff(file: Path) -> tuple[NDArray[Any], float | None]:
-    import tifffile  # noqa: PLC0415
+    import tifffile
 
     with tifffile.TiffFile(file) as tiff:
         page: Any = tiff.pages[0]
@@ -209,7 +209,7 @@ def _read_tiff(file: Path) -> tuple[NDArray[Any], float | None]:
 def _ome_pixel_size(description: str | None) -> float | None:
     if not description:
         return None
-    import tifffile  # noqa: PLC0415
+    import tifffile
 
     image = tifffile.xml2dict(description).get("OME", {}).get("Image", {})
     pixels = (image[0] if isinstance(image, list) else image).get("Pixels", {})

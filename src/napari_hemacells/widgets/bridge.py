@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from napari.layers import Labels, Points
 from napari.utils.colormaps import DirectLabelColormap
 from psygnal import Signal, SignalGroup
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QDockWidget, QMainWindow
 
 from napari_hemacells import layers as ours
 from napari_hemacells.widgets import reading
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
 
     from napari_hemacells.core.types import Cells, SmearImage
+
+W = TypeVar("W", bound="QWidget")
 
 MARKER = "marker"
 _RIM = 0.025  # width of the ring's two lines, in its diameters
@@ -276,7 +279,8 @@ class ViewerBridge:
         if layer is None:
             return
         centre = layer.data_to_world((row, col))
-        camera = self.viewer.camera
+        # napari 0.9 moved the camera to the scene
+        camera = getattr(self.viewer, "scene", self.viewer).camera
         camera.center = (0.0, *(float(one) for one in centre[-2:]))
         on_canvas = camera.zoom * side * float(layer.scale[-1])
         if on_canvas < _CLOSE_ENOUGH:
@@ -299,9 +303,12 @@ class ViewerBridge:
         window = getattr(self.viewer, "window", None)
         if window is None:
             return
-        dock = window.add_dock_widget(widget, name=name, area="bottom")
+        window.add_dock_widget(widget, name=name, area="bottom")
+        # From the widget up, as napari may hand out a proxy that Qt does not take.
+        dock, main = _ancestor(widget, QDockWidget), _ancestor(widget, QMainWindow)
+        if dock is None or main is None:
+            return
         # Below the canvas only: the docks at the sides keep their height.
-        main = dock.parent()
         main.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
         main.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
         main.resizeDocks([dock], [_DOCK_HEIGHT], Qt.Orientation.Vertical)
@@ -329,3 +336,11 @@ class ViewerBridge:
 
 def _kind(layer: Layer) -> str:
     return str(getattr(layer, "_type_string", ""))
+
+
+def _ancestor(widget: QWidget, kind: type[W]) -> W | None:
+    """The nearest widget of this kind that holds the widget."""
+    parent = widget.parentWidget()
+    while parent is not None and not isinstance(parent, kind):
+        parent = parent.parentWidget()
+    return parent

@@ -104,9 +104,16 @@ class Canvas(QObject):
     def show_mode(self, mode: DisplayMode) -> None:
         """Show the image, the classes or the confidence."""
         self.mode = mode
+        self._bring_back()
         self.recolour()
         self._mark()
         self.mode_changed.emit(mode)
+
+    def _bring_back(self) -> None:
+        """Show the cells again where the user has removed their layer."""
+        session = self._session
+        if self._bridge.cells_layer is None and session.cells is not None and session.image:
+            self._bridge.show_cells(session.cells, session.image.key)
 
     def choose(self, cell: int) -> None:
         """Make a cell the current one; 0 for none."""

@@ -39,6 +39,14 @@ class Controller(QObject):
         self.tasks = Tasks(session)
         self.canvas = Canvas(session, bridge, self.tasks.classify)
         self._subscriptions = Subscriptions(self)
+        # In this order: stop the threads, leave the viewer alone, close the project.
+        self.closers: tuple[Callable[[], None], ...] = (
+            self._subscriptions.drop,
+            self.tasks.close,
+            self.canvas.close,
+            bridge.close,
+            session.close,
+        )
         self._connect_session()
         self._connect_panels()
         self._connect_work()
@@ -46,12 +54,9 @@ class Controller(QObject):
         self._layers_changed()
 
     def close(self) -> None:
-        """Stop the threads, leave the viewer alone, close the project: all is on disk."""
-        self._subscriptions.drop()
-        self.tasks.close()
-        self.canvas.close()
-        self.bridge.close()
-        self.session.close()
+        """End the work; all of it is on disk."""
+        for close in self.closers:
+            close()
 
     # --- wiring ------------------------------------------------------------------------------
 
@@ -95,7 +100,7 @@ class Controller(QObject):
         tasks.idle.connect(view.messages.finish)
         tasks.idle.connect(self._update)
         tasks.refused.connect(self.warn)
-        tasks.failed.connect(partial(view.messages.say, level="error"))
+        tasks.failed.connect(self._fail)
         tasks.device_known.connect(view.classify.show_device)
         tasks.detected.connect(self._detected)
         tasks.exported.connect(self._exported)
@@ -156,7 +161,8 @@ class Controller(QObject):
     def _welcome(self) -> None:
         annotated = len(self.session.annotated)
         if annotated:
-            self.say(f"Welcome back: {annotated:,} annotated cells.")
+            cells = "cell" if annotated == 1 else "cells"
+            self.say(f"Welcome back: {annotated:,} annotated {cells}.")
             self.show_step("annotate")
         elif self.session.cells is None:
             self.say("Press Detect, or take the cells from a layer.")
@@ -316,6 +322,9 @@ class Controller(QObject):
     def warn(self, message: str) -> None:
         """Tell what did not happen, and what to do."""
         self.view.messages.say(message, "warning")
+
+    def _fail(self, message: str) -> None:
+        self.view.messages.say(message, "error")
 
     def _try(self, change: Callable[[], object]) -> bool:
         """Whether it could be done; if not, the reason is shown."""

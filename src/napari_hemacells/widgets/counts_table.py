@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QPixmap
@@ -28,7 +28,7 @@ class CountsTable(QTableWidget):
         self.setTabKeyNavigation(False)
         self.setShowGrid(False)
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        rows, head = self.verticalHeader(), self.horizontalHeader()
+        rows, head = _header(self.verticalHeader()), _header(self.horizontalHeader())
         rows.setVisible(False)
         head.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         head.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
@@ -56,8 +56,13 @@ class CountsTable(QTableWidget):
     def _fit_height(self) -> None:
         """As high as its rows: the panel scrolls, not the table."""
         self.resizeRowsToContents()
-        height = self.horizontalHeader().sizeHint().height() + 2 * self.frameWidth()
+        height = _header(self.horizontalHeader()).sizeHint().height() + 2 * self.frameWidth()
         self.setFixedHeight(height + sum(self.rowHeight(row) for row in range(self.rowCount())))
+
+
+def _header(header: QHeaderView | None) -> QHeaderView:
+    """The header, which every table has, though Qt's types do not say so."""
+    return cast("QHeaderView", header)
 
 
 def _item(

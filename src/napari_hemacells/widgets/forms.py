@@ -57,7 +57,8 @@ class ParamsForm(QObject, Generic[P]):
     @property
     def native(self) -> QWidget:
         """The Qt widget."""
-        return self.container.native
+        native: QWidget = self.container.native
+        return native
 
     def values(self) -> dict[str, Any]:
         """What is in the fields; ``None`` where a field is left empty."""
@@ -89,7 +90,11 @@ def build(model: type[P], *forms: ParamsForm[P]) -> tuple[P | None, str]:
 
 def _widget(name: str, field: FieldInfo, empty: str) -> ValueWidget[Any]:
     kind, optional = _kind(field)
-    shared = {"name": name, "label": field.title or name, "tooltip": field.description or ""}
+    shared: dict[str, Any] = {
+        "name": name,
+        "label": field.title or name,
+        "tooltip": field.description or "",
+    }
     if get_origin(kind) is Literal:
         return ComboBox(choices=list(get_args(kind)), value=field.default, **shared)
     if kind is bool:
@@ -105,11 +110,11 @@ def _widget(name: str, field: FieldInfo, empty: str) -> ValueWidget[Any]:
 
 
 def _optional_number(
-    kind: type, high: float, default: float | None, empty: str, shared: dict[str, str]
+    kind: type, high: float, default: float | None, empty: str, shared: dict[str, Any]
 ) -> ValueWidget[Any]:
     """A number whose lowest step, 0, reads as words: no value given."""
     if kind is int:
-        widget: Any = SpinBox(value=default or 0, min=0, max=int(high), **shared)
+        widget: Any = SpinBox(value=int(default or 0), min=0, max=int(high), **shared)
     else:
         step = 0.01 if high <= 100 else 1.0
         widget = FloatSpinBox(value=default or 0.0, min=0.0, max=high, step=step, **shared)

@@ -34,6 +34,8 @@ from napari_hemacells.widgets.place_bar import PlaceBar
 from napari_hemacells.widgets.stepper import STEPS, Step, StepHeader
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import napari
     from qtpy.QtGui import QKeyEvent
 
@@ -69,8 +71,9 @@ class HemaCellsWidget(QWidget):
         self.place = PlaceBar()
         self._lay_out()
         self.controller = Controller(self, self.session, ViewerBridge(napari_viewer))
-        # The controller, not self: Qt calls nothing of an object that it is deleting.
-        self.destroyed.connect(partial(_close, self.controller))
+        # Not a method of self: Qt calls nothing of an object that it is deleting. And nothing that
+        # holds self, or it would never go.
+        self.destroyed.connect(partial(_close, self.controller.closers))
         get_settings().appearance.events.theme.connect(self.restyle)
         self.restyle()
 
@@ -145,8 +148,9 @@ class HemaCellsWidget(QWidget):
         self.setMinimumWidth(_WIDTH)
 
 
-def _close(controller: Controller, _destroyed: object = None) -> None:
-    controller.close()
+def _close(closers: tuple[Callable[[], None], ...], _destroyed: object = None) -> None:
+    for close in closers:
+        close()
 
 
 def _scrolling(panel: QWidget) -> QScrollArea:

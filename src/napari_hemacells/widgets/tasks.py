@@ -151,12 +151,13 @@ class Tasks(QObject):
             self.progressed.emit(progress.done, progress.total, _in_words(progress, _NAMES[kind]))
 
     def _returned(self, kind: str, result: Any) -> None:
-        {
+        take: dict[str, Callable[[Any], None]] = {
             "detect": self._detected,
             "embed": self._embedded,
             "classify": self._classified,
             "export": self.exported.emit,
-        }[kind](result)
+        }
+        take[kind](result)
 
     def _detected(self, cells: Cells) -> None:
         image = self._session.image

@@ -97,7 +97,7 @@ def test_the_device_is_chosen_with_a_reason(monkeypatch):
 
 def test_importing_the_package_does_not_import_torch():
     code = "import sys, napari_hemacells.core.encode as e; print('torch' in sys.modules)"
-    result = subprocess.run(  # noqa: S603
+    result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "False"

@@ -9,10 +9,10 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# A prior for the slope by shots a class: the slope with the least log loss on the cells not
-# clicked, over PBC, Jiangxi, BCCD and Chula, 2 to 11 classes, is near 5, 6, 7 and 10 for 1, 2, 5
-# and 20 shots of the linear head, and near 6 for cosines whatever the shots.
-LINEAR_SLOPE, LINEAR_GROWTH, COSINE_SLOPE = 5.0, 0.22, 6.0
+# A prior for the slope by shots a class, near the one with the least log loss on the cells not
+# clicked, over PBC, Jiangxi, BCCD and Chula, 2 to 11 classes: 6.5, 7, 8 and 10 for 1, 2, 5 and 20
+# shots of the linear head; 7 for cosines, whatever the shots.
+LINEAR_SLOPE, LINEAR_GROWTH, COSINE_SLOPE = 6.5, 0.14, 7.0
 STEEPEST = 15.0
 PRIOR_WEIGHT = 8.0  # nats for a factor of e: leave-one-out on few clicks is noisy
 SHOTS_TO_LEAVE_ONE = 3  # a class of two loses half of what is known of it

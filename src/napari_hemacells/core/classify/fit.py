@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 PROTOTYPE_SHOTS = 1  # from two a class on the linear head is better (PBC 0.49 against 0.46)
 CONTEXT_ROWS = 4.0  # what the unlabelled cells count for in the spread, in annotated cells
+CONTEXT_SAMPLE = 500  # unlabelled cells looked at: a click must not wait for thousands
 LEAST_SPREAD = 0.3  # of the typical one: a number that hardly varies must not be blown up
 
 
@@ -93,7 +94,7 @@ def standardisation(
     variance = np.average(np.square(vectors - centre), axis=0, weights=share)
     if context is not None and len(context) > 1:
         rows = len(vectors)
-        around = context.var(axis=0, dtype=np.float64)
+        around = context[:: -(-len(context) // CONTEXT_SAMPLE)].var(axis=0, dtype=np.float64)
         variance = (rows * variance + CONTEXT_ROWS * around) / (rows + CONTEXT_ROWS)
     typical = float(variance.mean()) or 1.0
     return centre, np.sqrt(variance + LEAST_SPREAD**2 * typical)

@@ -25,7 +25,8 @@ class EmbeddingCache:
 
     A vector depends on the image, the encoder, the crop and the cell's box, and on nothing else:
     the file is named by the first three and holds box and vector of each cell. So after a
-    correction of the cells only those with a new box are embedded again.
+    correction of the cells only those with a new box are embedded again. For pictures of single
+    cells, the hash of the file stands where the box does.
     """
 
     def __init__(self, folder: str | Path) -> None:

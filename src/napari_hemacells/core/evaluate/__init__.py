@@ -1,0 +1,31 @@
+"""How good a classifier is, with intervals, and what the figure stands on.
+
+Importing this package does not import scikit-learn or torch.
+"""
+
+from napari_hemacells.core.evaluate.fewshot import FewShotReport, ShotScore, fewshot, fewshot_steps
+from napari_hemacells.core.evaluate.folder import (
+    ClassFolder,
+    class_folders,
+    embed_folder_steps,
+    read_folder,
+)
+from napari_hemacells.core.evaluate.intervals import interval
+from napari_hemacells.core.evaluate.metrics import Scores, score
+from napari_hemacells.core.evaluate.splits import group_key, in_validation
+
+__all__ = [
+    "ClassFolder",
+    "FewShotReport",
+    "Scores",
+    "ShotScore",
+    "class_folders",
+    "embed_folder_steps",
+    "fewshot",
+    "fewshot_steps",
+    "group_key",
+    "in_validation",
+    "interval",
+    "read_folder",
+    "score",
+]

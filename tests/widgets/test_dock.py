@@ -1,0 +1,310 @@
+"""The dock as a whole on a viewer model: no display, a made-up encoder."""
+
+import gc
+import weakref
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtGui import QKeyEvent
+
+from made_up import make_cells, make_embeddings, make_image
+from napari_hemacells.core.store import Project
+from napari_hemacells.core.types import Progress
+from napari_hemacells.widgets import HemaCellsWidget, tasks
+from napari_hemacells.widgets.bridge import MARKER
+
+
+@pytest.fixture(autouse=True)
+def own_places(monkeypatch, tmp_path):
+    """Projects below the test's folder; embeddings without a network."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+
+    def embed(image, cells, *_settings):
+        yield Progress(0, len(cells), "Embedding cells")
+        return make_embeddings(image, cells), tasks_device
+
+    tasks_device = tasks_device_of("cpu", "No GPU is used: this is a test.")
+    monkeypatch.setattr(tasks, "_embed", embed)
+
+
+def tasks_device_of(name, reason):
+    from napari_hemacells.core.encode import Device
+
+    return Device(name, reason)
+
+
+@pytest.fixture
+def viewer():
+    return ViewerModel()
+
+
+@pytest.fixture
+def dock(qtbot, viewer):
+    widget = HemaCellsWidget(viewer)
+    qtbot.addWidget(widget)
+    yield widget
+    widget.controller.close()
+
+
+@pytest.fixture
+def at_work(dock, viewer, qtbot):
+    """The dock with 30 cells, embedded, at the step Annotate."""
+    viewer.add_image(make_image().pixels, name="smear")
+    with qtbot.waitSignal(dock.controller.tasks.device_known):
+        dock.session.set_cells(make_cells(30))
+    dock.controller.show_step("annotate")
+    return dock
+
+
+def label(dock, qtbot, cell, class_id):
+    """Click a cell with a class, and wait for the answer."""
+    dock.session.active_class = class_id
+    with qtbot.waitCallback() as answered:
+        dock.session.events.prediction.connect(answered, unique=False)
+        dock.controller.canvas.click(cell)
+    dock.session.events.prediction.disconnect(answered)
+
+
+def shown(dock, cell):
+    return dock.controller.bridge.cells_layer.get_color(cell)
+
+
+def test_an_image_that_arrives_is_taken(dock, viewer):
+    assert "Open a smear" in dock.detect.button.toolTip()
+    viewer.add_image(make_image().pixels, name="smear")
+    assert dock.session.image.name == "smear"
+    assert dock.detect.button.isEnabled()
+    assert dock.place.text.startswith("Saved in ")
+
+
+def test_an_image_with_nan_is_told_not_taken(dock, viewer):
+    viewer.add_image(np.full((4, 4), np.nan))
+    assert dock.session.image is None
+    assert dock.messages.level == "error"
+    assert not dock.detect.button.isEnabled()
+
+
+def test_later_steps_wait_for_cells_and_say_so(dock, viewer):
+    viewer.add_image(make_image().pixels)
+    for step in ("annotate", "classify", "export"):
+        assert not dock.header.button(step).isEnabled()
+        assert "detect them first" in dock.header.button(step).toolTip()
+
+
+def test_detect_finds_nothing_on_a_blank_image_and_says_what_to_do(dock, viewer, qtbot):
+    viewer.add_image(np.full((120, 120, 3), 240, np.uint8))
+    with qtbot.waitSignal(dock.controller.tasks.detected, timeout=30_000):
+        dock.detect.button.click()
+    assert len(dock.session.cells) == 0
+    assert "raise the sensitivity" in dock.messages.text
+    assert dock.header.button("export").isEnabled()
+
+
+def test_one_click_classifies_every_cell(at_work, qtbot):
+    rbc = at_work.session.palette.ids[0]
+    label(at_work, qtbot, 3, rbc)
+    assert at_work.session.annotated == {3: rbc}
+    assert at_work.session.counts()[rbc] == (1, 29)
+
+
+def test_the_clicked_cell_has_its_colour_before_the_answer(at_work):
+    wbc = at_work.session.palette.ids[1]
+    at_work.session.active_class = wbc
+    at_work.controller.canvas.click(3)
+    ring = at_work.controller.bridge.find(MARKER)
+    assert at_work.session.prediction is None
+    colour = at_work.session.palette.by_id(wbc).colour
+    wanted = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    assert np.allclose(ring.face_color[0][:3], wanted, atol=0.01)
+
+
+def test_three_classes_colour_their_likes(at_work, qtbot):
+    for cell, class_id in zip((1, 2, 3), at_work.session.palette.ids, strict=True):
+        label(at_work, qtbot, cell, class_id)
+    assert np.allclose(shown(at_work, 4)[:3], shown(at_work, 1)[:3])
+    assert not np.allclose(shown(at_work, 4)[:3], shown(at_work, 5)[:3])
+
+
+def test_a_correction_stays_whatever_the_model_says(at_work, qtbot):
+    first, second, _ = at_work.session.palette.ids
+    for cell in (1, 4, 7):
+        label(at_work, qtbot, cell, first)
+    label(at_work, qtbot, 2, second)
+    label(at_work, qtbot, 10, second)  # looks like the first class
+    assert np.allclose(shown(at_work, 10)[:3], shown(at_work, 2)[:3])
+
+
+def test_keys_label_the_current_cell(at_work):
+    canvas, session = at_work.controller.canvas, at_work.session
+    canvas.choose(5)
+    at_work.controller.bridge.events.key.emit("class 2")
+    assert session.annotated == {5: session.palette.ids[1]}
+    canvas.act("remove")
+    assert session.annotated == {}
+    canvas.act("undo")
+    assert session.annotated == {5: session.palette.ids[1]}
+    canvas.act("redo")
+    assert session.annotated == {}
+
+
+def test_a_key_without_a_class_is_told(at_work):
+    at_work.controller.canvas.act("class 9")
+    assert "No class has the key 9" in at_work.messages.text
+
+
+def test_keys_work_in_the_dock_too(at_work):
+    at_work.controller.canvas.choose(5)
+    press = QKeyEvent(QEvent.Type.KeyPress, Qt.Key.Key_1, Qt.KeyboardModifier.NoModifier)
+    at_work.keyPressEvent(press)
+    assert set(at_work.session.annotated) == {5}
+
+
+def test_clicks_label_only_where_the_palette_is_in_sight(at_work):
+    at_work.controller.show_step("detect")
+    at_work.controller.canvas.click(5)
+    assert at_work.session.annotated == {}
+    assert at_work.controller.canvas.current == 5
+
+
+def test_next_goes_to_a_cell_and_previous_back(at_work, qtbot):
+    label(at_work, qtbot, 1, at_work.session.palette.ids[0])
+    canvas = at_work.controller.canvas
+    canvas.act("next")
+    first = canvas.current
+    assert first not in {0, 1}
+    canvas.act("next")
+    assert canvas.current not in {1, first}
+    canvas.act("previous")
+    assert canvas.current == first
+
+
+def test_display_flips_through_its_modes(at_work, qtbot):
+    label(at_work, qtbot, 1, at_work.session.palette.ids[0])
+    modes = []
+    for _ in range(3):
+        at_work.controller.canvas.act("display")
+        modes.append(at_work.controller.canvas.mode)
+    assert modes == ["confidence", "image", "class"]
+    at_work.controller.canvas.show_mode("image")
+    assert shown(at_work, 1)[3] == 0
+    assert at_work.classify.modes["image"].isChecked()
+
+
+def test_features_follow_when_the_clicking_pauses(at_work, qtbot):
+    label(at_work, qtbot, 1, at_work.session.palette.ids[0])
+    layer = at_work.controller.bridge.cells_layer
+    qtbot.waitUntil(lambda: "class" in layer.features)
+    assert layer.features["class"].tolist() == ["RBC"] * 30
+    assert layer.features["annotated"].tolist()[:2] == ["RBC", None]
+
+
+def test_words_for_the_cell_under_the_pointer(at_work, qtbot):
+    label(at_work, qtbot, 1, at_work.session.palette.ids[0])
+    words = at_work.controller.canvas.words
+    assert words(1) == "Cell 1: RBC (yours)"
+    assert words(2) == "Cell 2: RBC 100%"
+    assert words(0) == ""
+
+
+def test_many_clicks_share_an_answer_and_the_newest_wins(at_work, qtbot):
+    first, second, _ = at_work.session.palette.ids
+    for cell in range(1, 11):
+        at_work.session.active_class = (first, second)[cell % 2]
+        at_work.controller.canvas.click(cell)
+    jobs = at_work.controller.tasks.jobs
+    qtbot.waitUntil(lambda: not jobs.running("classify"))
+    assert at_work.session.live.latest.generation == at_work.session.request().generation
+    assert len(at_work.session.annotated) == 10
+
+
+def test_taking_the_last_click_back_clears_the_classes(at_work, qtbot):
+    label(at_work, qtbot, 1, at_work.session.palette.ids[0])
+    at_work.controller.canvas.act("undo")
+    assert at_work.session.prediction is None
+    assert at_work.session.annotated == {}
+
+
+def test_removing_the_cells_layer_keeps_the_annotations(at_work, viewer, qtbot):
+    label(at_work, qtbot, 1, at_work.session.palette.ids[0])
+    viewer.layers.remove(at_work.controller.bridge.cells_layer)
+    assert "annotations are kept" in at_work.messages.text
+    assert set(at_work.session.annotated) == {1}
+    at_work.controller.canvas.act("display")
+    assert at_work.controller.bridge.cells_layer is not None
+
+
+def test_removing_the_image_while_cells_are_embedded(dock, viewer, qtbot):
+    layer = viewer.add_image(make_image().pixels, name="smear")
+    dock.session.set_cells(make_cells(30))
+    viewer.layers.remove(layer)
+    qtbot.waitUntil(lambda: not dock.controller.tasks.jobs.busy)
+    assert dock.session.embeddings is not None
+    assert dock.detect.chosen_image is None
+
+
+def test_an_image_seen_before_is_welcomed_back(at_work, qtbot):
+    label(at_work, qtbot, 1, at_work.session.palette.ids[0])
+    at_work.controller.close()
+    again = ViewerModel()
+    again.add_image(make_image().pixels, name="smear")
+    widget = HemaCellsWidget(again)
+    qtbot.addWidget(widget)
+    assert widget.messages.text == "Welcome back: 1 annotated cell."
+    assert widget.step == "annotate"
+    assert len(widget.session.cells) == 30
+    qtbot.waitUntil(lambda: widget.session.prediction is not None)
+    widget.controller.close()
+
+
+def test_a_folder_that_is_no_project_is_told(dock, tmp_path):
+    dock.controller.open_project(tmp_path / "nothing")
+    assert dock.messages.level == "error"
+
+
+def test_a_model_goes_from_one_image_to_the_next(at_work, viewer, qtbot, tmp_path):
+    for cell, class_id in zip((1, 2, 3), at_work.session.palette.ids, strict=True):
+        label(at_work, qtbot, cell, class_id)
+    at_work.ask_where_to_save = lambda _name: tmp_path / "three"
+    at_work.classify.save_requested.emit()
+    assert "Model saved" in at_work.messages.text
+    at_work.session.use_project(Project.create(tmp_path / "fresh"))
+    viewer.add_image(make_image(seed=5).pixels, name="next")
+    with qtbot.waitSignal(at_work.controller.tasks.device_known):
+        at_work.session.set_cells(make_cells(30))
+    at_work.controller.load_bundle(tmp_path / "three")
+    qtbot.waitUntil(lambda: at_work.session.prediction is not None)
+    assert [mine for mine, _ in at_work.session.counts().values()] == [0, 0, 0]
+    assert at_work.session.live.model.bundle.name == "three"
+
+
+@pytest.mark.parametrize("what", ["csv", "report", "overlay", "labels", "crops", "coco", "bundle"])
+def test_each_export_is_written(at_work, qtbot, tmp_path, what):
+    label(at_work, qtbot, 1, at_work.session.palette.ids[0])
+    at_work.controller.show_step("export")
+    for name, box in at_work.export.boxes.items():
+        box.setChecked(name == what)
+    at_work.export.folder.setText(str(tmp_path / "out"))
+    with qtbot.waitSignal(at_work.controller.tasks.exported, timeout=20_000) as written:
+        at_work.export.button.click()
+    _, paths = written.args[0]
+    assert len(paths) == 1
+    assert paths[0].exists()
+    assert paths[0].name in at_work.export.result.text()
+
+
+def test_a_closed_dock_is_gone_and_hears_nothing(qtbot, viewer):
+    viewer.add_image(make_image().pixels, name="smear")
+    widget = HemaCellsWidget(viewer)
+    session = widget.session
+    session.set_cells(make_cells(30))
+    gone = weakref.ref(widget)
+    with qtbot.waitSignal(widget.destroyed):
+        widget.deleteLater()
+    assert session.project is None
+    del widget
+    gc.collect()
+    assert gone() is None
+    viewer.add_image(make_image(seed=3).pixels)
+    assert session.image is None
