@@ -17,6 +17,7 @@ from scipy import ndimage as ndi
 from napari_hemacells.core.detect.learned.kinds import KINDS
 from napari_hemacells.core.detect.stain import read_stain
 from napari_hemacells.core.evaluate.annotations import read_points, read_voc
+from napari_hemacells.core.types import BOX_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -180,22 +181,21 @@ def _believable(region: object, point: NDArray[np.float64], diameter: float) -> 
 
 def synthetic_fields(seeds: range) -> Iterator[Field]:
     """Yield fields of the package's synthetic smear, with exact boxes."""
-    from skimage.measure import regionprops
-
     from napari_hemacells.samples import synthetic_smear
 
     for seed in seeds:
         smear = synthetic_smear(seed=seed)
-        kind_of = dict(zip(smear.table["label"], smear.table["class"], strict=True))
-        regions = [r for r in regionprops(smear.labels) if kind_of.get(r.label) in KINDS]
-        boxes = np.array([r.bbox for r in regions], np.float32).reshape(-1, 4)
-        kinds = np.array([KINDS.index(kind_of[r.label]) for r in regions], np.int64)
-        trust = np.full((*smear.labels.shape, len(KINDS)), 255, np.uint8)
-        sides = (boxes[kinds == 0, 2:] - boxes[kinds == 0, :2]).mean(axis=1)
+        table = smear.table[smear.table["class"].isin(KINDS)]
         yield Field(
-            f"synthetic/{seed}", smear.image, boxes, kinds, np.ones(len(boxes), bool),
-            _grey(smear.labels > 0), trust, float(np.median(sides)),
-        )  # fmt: skip
+            name=f"synthetic/{seed}",
+            pixels=smear.image,
+            boxes=table[BOX_COLUMNS].to_numpy(np.float32),
+            kinds=np.array([KINDS.index(name) for name in table["class"]], np.int64),
+            sized=np.ones(len(table), bool),
+            foreground=_grey(smear.labels > 0),
+            trust=np.full((*smear.labels.shape, len(KINDS)), 255, np.uint8),
+            diameter=smear.diameter,
+        )
 
 
 def _far_from(
