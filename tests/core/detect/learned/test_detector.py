@@ -7,6 +7,8 @@ import pytest
 from scipy import ndimage as ndi
 
 from napari_hemacells.core.detect.learned import detect_learned, detect_learned_steps
+from napari_hemacells.core.detect.learned.decode import Found
+from napari_hemacells.core.detect.learned.detector import small_white_are_platelets
 from napari_hemacells.core.errors import CellsError, ImageError
 from napari_hemacells.core.image import from_array
 from napari_hemacells.core.params import DetectParams
@@ -71,6 +73,14 @@ def test_platelet_is_told_from_cells() -> None:
     cells = detect_learned(image_of(smear()), DetectParams(cell_diameter=40))
     label = labels_at(cells, [SMALL])[0]
     assert cells.table.set_index("label").loc[label, "class"] == PLATELET
+
+
+def test_a_white_cell_smaller_than_a_red_one_is_a_platelet() -> None:
+    boxes = np.array(
+        [[10, 10, 40, 40], [50, 50, 110, 110], [0, 50, 30, 80], [60, 0, 90, 30]], float
+    )
+    found = Found(boxes, np.array([1, 1, 1, 0]), np.ones(4))
+    assert small_white_are_platelets(found, (200, 200), 40.0).kinds.tolist() == [2, 1, 1, 0]
 
 
 def test_the_table_keeps_its_contract() -> None:

@@ -15,7 +15,14 @@ from napari_hemacells.core.detect.learned.tiles import CORE, tiles
 from napari_hemacells.core.detect.scale import cell_diameter
 from napari_hemacells.core.errors import ImageError
 from napari_hemacells.core.params import DetectParams
-from napari_hemacells.core.types import BOX_COLUMNS, CELL_COLUMNS, Cells, Progress
+from napari_hemacells.core.types import (
+    BOX_COLUMNS,
+    CELL_COLUMNS,
+    PLATELET,
+    WBC,
+    Cells,
+    Progress,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -27,6 +34,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.types import SmearImage
 
 DIAMETER_WITHOUT_CELLS = 40.0
+LEAST_WHITE = 0.9  # diameters of a red cell
 
 
 def detect_learned(image: SmearImage, params: DetectParams | None = None) -> Cells:
@@ -74,6 +82,7 @@ def detect_learned_steps(
     view = ScaledImage(image.pixels, CANONICAL_DIAMETER / diameter)
     limits = model.limits.shifted(params.sensitivity)
     found, foreground = yield from _all_tiles(view, model, limits, tile)
+    found = small_white_are_platelets(found, image.shape, diameter)
     return _cells(found, foreground, image.shape, view, diameter)
 
 
@@ -124,6 +133,19 @@ def _on_image(found: Found, view: ScaledImage) -> Found:
     boxes = np.clip(found.boxes * ratio, 0, np.tile(extent, 2))
     found = Found(boxes, found.kinds, found.scores)
     return found.pick(np.lexsort((found.centres[:, 1], found.centres[:, 0])))
+
+
+def small_white_are_platelets(found: Found, shape: tuple[int, int], diameter: float) -> Found:
+    """Return the cells with white ones that are smaller than a red cell called platelets.
+
+    No leukocyte is smaller than an erythrocyte, but a giant platelet looks like a nucleus. Cells
+    that the image's border cuts keep their kind: their size is not known.
+    """
+    sides = found.boxes[:, 2:] - found.boxes[:, :2]
+    whole = (found.boxes[:, :2] > 0).all(axis=1) & (found.boxes[:, 2:] < shape).all(axis=1)
+    small = whole & (sides.max(axis=1, initial=0) < LEAST_WHITE * diameter)
+    giant = small & (found.kinds == KINDS.index(WBC))
+    return Found(found.boxes, np.where(giant, KINDS.index(PLATELET), found.kinds), found.scores)
 
 
 def _cells(

@@ -22,6 +22,7 @@ PROBE = 256  # side of the windows that the diameter is measured in, pixels at s
 LADDER = 2.0  # between the diameters that are tried
 SMALLEST, LARGEST = 8.0, 640.0
 ROUNDS = 3
+FEW = 2  # boxes that make a scale half believable
 CLOSE = 1.12  # factor between the diameter assumed and the one found that ends the search
 
 
@@ -110,12 +111,14 @@ def _probe(pixels: Pixels, model: Model, diameter: float) -> Found:
 
 
 def _cover(found: Found) -> float:
-    """Return the area of the boxes, weighed by their squared scores, in pixels at scale.
+    """Return how well the scale fits: the area of the boxes at scale, less where it is doubtful.
 
-    Squared, because doubt over a large area (noise, one cell seen as many) must not win.
+    Scores are squared, because many weak boxes are noise; and a box or two count less than many,
+    because at far too large a scale one red cell fills the window and passes for a white one.
     """
     sides = found.boxes[:, 2:] - found.boxes[:, :2]
-    return float((sides.prod(axis=1) * found.scores**2).sum())
+    area = float((sides.prod(axis=1) * found.scores**2).sum())
+    return area * len(found) / (len(found) + FEW)
 
 
 def _red_sides(found: Found) -> NDArray[Any]:
