@@ -7,7 +7,7 @@ SHELL := /bin/bash
 VENV ?= .venv
 OUT ?= hemacells-demo
 DATA ?= ../shared/data
-SCREEN := $(if $(shell command -v xvfb-run),xvfb-run -a -s "-screen 0 1280x800x24")
+SCREEN = $(if $(shell command -v xvfb-run),xvfb-run -a -s "-screen 0 1280x800x24")
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
