@@ -36,6 +36,14 @@ _OPACITY = 0.65  # of the layer, so that the cell is seen below its class
 _CLOSE_ENOUGH = 12.0  # canvas pixels that a cell must span, or the camera moves nearer
 
 
+class ClassColormap(DirectLabelColormap):  # type: ignore[misc]  # napari is not typed for us
+    """A colour for each label, kept as tuples, which napari hashes faster than arrays."""
+
+    def map(self, values: Any) -> Any:
+        """Return colours as arrays: napari's controls compute with the selected label's."""
+        return np.asarray(super().map(values), dtype=np.float32)
+
+
 class Choice(NamedTuple):
     """A layer to choose from: napari's own key, and the name that the user gave it."""
 
@@ -215,7 +223,7 @@ class ViewerBridge:
             return
         clear = np.zeros(4, dtype=np.float32)
         # Label 1 too, else napari takes an empty table for a wish for its random colours.
-        colormap = DirectLabelColormap(color_dict={None: clear, 0: clear, 1: clear})
+        colormap = ClassColormap(color_dict={None: clear, 0: clear, 1: clear})
         # The rest without validation: these are RGBA already, and checking thousands of them one
         # by one takes longer than drawing them.
         colormap.color_dict.update(table)
