@@ -6,6 +6,8 @@ SHELL := /bin/bash
 
 VENV ?= .venv
 OUT ?= hemacells-demo
+DATA ?= ../shared/data
+SCREEN = $(if $(shell command -v xvfb-run),xvfb-run -a -s "-screen 0 1280x800x24")
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
@@ -16,8 +18,10 @@ help:  ## this list
 
 setup: $(STAMP)  ## virtual environment .venv with everything (the first time some minutes)
 
-$(STAMP): pyproject.toml scripts/create_venv.sh scripts/find_python.sh
+$(BIN)/python:
 	scripts/create_venv.sh $(VENV)
+
+$(STAMP): pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --disable-pip-version-check --no-input --progress-bar off \
 		--editable '.[all,test,lint]' </dev/null
 	touch $@
@@ -51,10 +55,13 @@ headless-demo: $(STAMP)
 		env -u DISPLAY -u WAYLAND_DISPLAY $(BIN)/hemacells demo --no-viewer --out "$$folder/demo"
 
 screenshots: system $(STAMP)  ## the pictures of the documentation
-	$(BIN)/python docs/screenshots.py
+	$(SCREEN) $(BIN)/python docs/screenshots.py
 
-bench: $(STAMP)  ## the figures of the README
-	for script in benchmarks/bench_*.py; do $(BIN)/python "$$script"; done
+bench: system $(STAMP)  ## the figures of the README (real data in DATA, ../shared/data)
+	$(BIN)/python benchmarks/embedding_throughput.py
+	$(SCREEN) $(BIN)/python benchmarks/click_to_colour.py
+	$(BIN)/python benchmarks/bccd_five_clicks.py $(DATA)/bccd
+	$(BIN)/python benchmarks/fewshot_folders.py $(DATA)
 
 clean:  ## everything that make has made
 	rm -rf $(VENV) $(OUT) dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -15,5 +15,5 @@ if ! "$python" -c 'import ensurepip, venv' >/dev/null 2>&1; then
     version=$("$python" -c 'import sys; print("python{}.{}".format(*sys.version_info))')
     "$here/apt_install.sh" "$version-venv"
 fi
-"$python" -m venv --clear "$1"
+"$python" -m venv --clear "$1" || { rm -rf "$1"; exit 1; }
 echo "Virtual environment $1 with $("$1/bin/python" --version)"

@@ -67,7 +67,7 @@ def test_image_mode_is_clear_and_confidence_mode_follows_confidence(cells, predi
         for colour in layers.colours(cells, {}, prediction, PALETTE, "image").values()
     )
     table = layers.colours(cells, {}, prediction, PALETTE, "confidence")
-    brightness = {cell: table[cell][:3].sum() for cell in (2, 5, 9)}
+    brightness = {cell: sum(table[cell][:3]) for cell in (2, 5, 9)}
     assert brightness[2] > brightness[5] > brightness[9]
 
 

@@ -22,14 +22,16 @@ if TYPE_CHECKING:
 METADATA_KEY = "napari-hemacells"
 """Everything of ours that a layer carries is under this one metadata key."""
 
-Role: TypeAlias = Literal["image", "cells"]
+Role: TypeAlias = Literal["image", "cells", "marker"]
 DisplayMode: TypeAlias = Literal["image", "class", "confidence"]
 DISPLAY_MODES: tuple[DisplayMode, ...] = ("image", "class", "confidence")
 
-Rgba: TypeAlias = "NDArray[np.float32]"
+# A tuple, not an array: napari hashes the colour of every cell at each change of the colormap,
+# and turning 5,000 small arrays into tuples takes longer than all the rest of a click.
+Rgba: TypeAlias = tuple[float, float, float, float]
 
-_CLEAR = np.zeros(4, dtype=np.float32)
-_UNCLASSIFIED = np.array([1.0, 1.0, 1.0, 0.28], dtype=np.float32)
+_CLEAR: Rgba = (0.0, 0.0, 0.0, 0.0)
+_UNCLASSIFIED: Rgba = (1.0, 1.0, 1.0, 0.28)
 _ANNOTATED_ALPHA, _PREDICTED_ALPHA = 0.95, 0.5
 _CONFIDENCE_STEPS = 64
 
@@ -51,10 +53,10 @@ def shown_classes(
     """The class id shown for each cell, in table order: the user's word, else the prediction."""
     shown: list[str | None] = [None] * len(cells)
     if prediction is not None:
-        for cell, column in zip(prediction.ids.tolist(), prediction.winner.tolist(), strict=True):
-            place = cells.position.get(cell)
-            if place is not None:
-                shown[place] = prediction.class_ids[column]
+        places, known = _places(cells, prediction.ids)
+        columns = prediction.winner[known].tolist()
+        for place, column in zip(places.tolist(), columns, strict=True):
+            shown[place] = prediction.class_ids[column]
     for cell, class_id in annotated.items():
         place = cells.position.get(cell)
         if place is not None:
@@ -68,14 +70,20 @@ def confidences(
     """``(n,)`` confidence of each cell in table order; 1 where the user spoke, NaN unknown."""
     values = np.full(len(cells), np.nan, dtype=np.float32)
     if prediction is not None:
-        places = [cells.position.get(cell, -1) for cell in prediction.ids.tolist()]
-        known = np.asarray(places) >= 0
-        values[np.asarray(places)[known]] = prediction.confidence[known]
-    for cell in annotated:
-        place = cells.position.get(cell)
-        if place is not None:
-            values[place] = 1.0
+        places, known = _places(cells, prediction.ids)
+        values[places] = prediction.confidence[known]
+    places, _ = _places(cells, np.fromiter(annotated, dtype=np.int64, count=len(annotated)))
+    values[places] = 1.0
     return values
+
+
+def _places(cells: Cells, ids: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Places in the table of those ids that are there, and which ones are."""
+    places = np.searchsorted(cells.ids, ids)
+    known = np.zeros(len(ids), dtype=np.bool_)
+    inside = places < len(cells)
+    known[inside] = cells.ids[places[inside]] == ids[inside]
+    return places[known], known
 
 
 def features(
@@ -150,16 +158,16 @@ def _confidence_colours(values: Sequence[float] | NDArray[np.float32]) -> list[R
     """Dark for a guess, bright for a certainty; a few steps so that equal colours are shared."""
     from matplotlib import colormaps
 
-    steps = colormaps["viridis"](np.linspace(0, 1, _CONFIDENCE_STEPS)).astype(np.float32)
-    steps[:, 3] = 0.75
+    table = colormaps["viridis"](np.linspace(0, 1, _CONFIDENCE_STEPS))
+    steps: list[Rgba] = [(red, green, blue, 0.75) for red, green, blue, _ in table.tolist()]
     places = np.nan_to_num(np.asarray(values) * (_CONFIDENCE_STEPS - 1), nan=-1).round()
     return [steps[place] if place >= 0 else _UNCLASSIFIED for place in places.astype(int).tolist()]
 
 
 def rgba(colour: str, alpha: float = 1.0) -> Rgba:
     """``"#rrggbb"`` as four floats from 0 to 1."""
-    channels = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
-    return np.array([*channels, alpha], dtype=np.float32)
+    red, green, blue = (int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5))
+    return red, green, blue, alpha
 
 
 def describe(features_row: pd.Series | None) -> str:

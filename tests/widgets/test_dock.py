@@ -109,10 +109,13 @@ def test_one_click_classifies_every_cell(at_work, qtbot):
     assert at_work.session.counts()[rbc] == (1, 29)
 
 
-def test_the_clicked_cell_has_its_colour_before_the_answer(at_work):
+def test_the_clicked_cell_does_not_wait_for_a_slow_answer(at_work, qtbot, monkeypatch):
+    canvas = at_work.controller.canvas
+    monkeypatch.setattr(canvas, "_reclassify", lambda: True)  # an answer that never comes
     wbc = at_work.session.palette.ids[1]
     at_work.session.active_class = wbc
-    at_work.controller.canvas.click(3)
+    canvas.click(3)
+    qtbot.waitUntil(lambda: at_work.controller.bridge.find(MARKER) is not None)
     ring = at_work.controller.bridge.find(MARKER)
     assert at_work.session.prediction is None
     colour = at_work.session.palette.by_id(wbc).colour

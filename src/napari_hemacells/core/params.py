@@ -73,5 +73,5 @@ class ClassifyParams(Params):
     head: HeadName = Field(
         default="auto",
         title="Head",
-        description="auto: prototypes up to two clicks a class, then a linear classifier.",
+        description="auto: prototypes at one click a class, then a linear classifier.",
     )

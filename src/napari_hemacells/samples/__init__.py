@@ -1,0 +1,63 @@
+"""Sample data: a synthetic smear that is always there, and public ones that need the network.
+
+napari calls these functions for *File ▸ Open Sample*; nothing heavy is imported before.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_hemacells.samples.smear import SyntheticSmear
+
+    LayerData = tuple[Any, dict[str, Any], str]
+
+__all__ = ["bccd_field_1", "bccd_field_3", "public_layers", "smear_layers", "synthetic_smear"]
+
+
+def synthetic_smear(
+    seed: int = 0, shape: tuple[int, int] = (900, 1200), *, diameter: float = 44.0
+) -> SyntheticSmear:
+    """A rendered smear with its truth; more choices in :mod:`napari_hemacells.samples.smear`."""
+    from napari_hemacells.samples import smear
+
+    return smear.synthetic_smear(seed, shape, diameter=diameter)
+
+
+def smear_layers() -> list[LayerData]:
+    """The synthetic smear as napari layer data, its truth in the metadata."""
+    from napari_hemacells.layers import METADATA_KEY
+
+    smear = synthetic_smear()
+    truth = {"labels": smear.labels, "table": smear.table}
+    metadata = {METADATA_KEY: {"role": "image", "truth": truth}}
+    return [(smear.image, {"name": "synthetic smear", "metadata": metadata}, "image")]
+
+
+def public_layers(name: str) -> list[LayerData]:
+    """A public image as napari layer data, with its licence and source in the metadata.
+
+    Raises
+    ------
+    DownloadError
+        Without a network.
+    """
+    from napari_hemacells.core.image import read_image
+    from napari_hemacells.layers import METADATA_KEY
+    from napari_hemacells.samples.public import PUBLIC, fetch
+
+    public = PUBLIC[name]
+    image = read_image(fetch(name))
+    about = {"role": "image", "licence": public.licence, "source": public.source}
+    metadata = {METADATA_KEY: about}
+    return [(image.pixels, {"name": public.title, "metadata": metadata}, "image")]
+
+
+def bccd_field_1() -> list[LayerData]:
+    """A field of the BCCD set; needs the network once."""
+    return public_layers("bccd-1")
+
+
+def bccd_field_3() -> list[LayerData]:
+    """Another field of the BCCD set; needs the network once."""
+    return public_layers("bccd-3")

@@ -36,6 +36,14 @@ _OPACITY = 0.65  # of the layer, so that the cell is seen below its class
 _CLOSE_ENOUGH = 12.0  # canvas pixels that a cell must span, or the camera moves nearer
 
 
+class ClassColormap(DirectLabelColormap):  # type: ignore[misc]  # napari is not typed for us
+    """A colour for each label, kept as tuples, which napari hashes faster than arrays."""
+
+    def map(self, values: Any) -> Any:
+        """Return colours as arrays: napari's controls compute with the selected label's."""
+        return np.asarray(super().map(values), dtype=np.float32)
+
+
 class Choice(NamedTuple):
     """A layer to choose from: napari's own key, and the name that the user gave it."""
 
@@ -215,9 +223,9 @@ class ViewerBridge:
             return
         clear = np.zeros(4, dtype=np.float32)
         # Label 1 too, else napari takes an empty table for a wish for its random colours.
-        colormap = DirectLabelColormap(color_dict={None: clear, 0: clear, 1: clear})
-        # The rest without validation: these are RGBA arrays already, and checking thousands of
-        # them one by one takes longer than drawing them.
+        colormap = ClassColormap(color_dict={None: clear, 0: clear, 1: clear})
+        # The rest without validation: these are RGBA already, and checking thousands of them one
+        # by one takes longer than drawing them.
         colormap.color_dict.update(table)
         layer.colormap = colormap
 
@@ -240,12 +248,17 @@ class ViewerBridge:
         """Put the ring around a box, filled with a class colour if there is one."""
         layer = self.find(MARKER) or self._add_marker()
         top, left, bottom, right = box
-        self._quiet = True
         size = _RING * max(bottom - top, right - left)
+        sizes = np.array([size, size * (1 + 2 * _RIM)])
+        clear = (0.0, 0.0, 0.0, 0.0)
+        colours = np.array([clear if colour is None else ours.rgba(colour, 0.4), clear])
+        self._quiet = True
+        # What has not changed is not set: each of these draws the canvas again.
+        if not np.array_equal(layer.size, sizes):
+            layer.size = sizes
+        if not np.allclose(layer.face_color, colours):
+            layer.face_color = colours
         layer.data = np.array([[(top + bottom - 1) / 2, (left + right - 1) / 2]] * 2)
-        layer.size = [size, size * (1 + 2 * _RIM)]
-        clear = (0, 0, 0, 0)
-        layer.face_color = [clear if colour is None else ours.rgba(colour, 0.4), clear]
         if not layer.visible:
             layer.visible = True
         self._quiet = False

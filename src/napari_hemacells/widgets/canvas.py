@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _OUTLINE = 0.05  # width of the outlines of cells just detected, in cell diameters
 _UNKNOWN = "#ffffff"
 _IDLE_MS = 250  # the table for the status bar may wait until the clicking pauses
+_PATIENCE_MS = 80  # the clicked cell waits that long for all others, so as to draw once
 
 
 class Canvas(QObject):
@@ -51,6 +52,10 @@ class Canvas(QObject):
         self._idle.setSingleShot(True)
         self._idle.setInterval(_IDLE_MS)
         self._idle.timeout.connect(self.update_features)
+        self._unmarked = QTimer(self)
+        self._unmarked.setSingleShot(True)
+        self._unmarked.setInterval(_PATIENCE_MS)
+        self._unmarked.timeout.connect(self._mark)
         self._subscriptions = Subscriptions(self)
         events, pointer = session.events, bridge.pointer.events
         for signal, slot in (
@@ -90,6 +95,8 @@ class Canvas(QObject):
                 )
             )
             self._bridge.outline(0)
+        if self._unmarked.isActive():
+            self._mark()
         self._idle.start()
 
     def update_features(self) -> None:
@@ -153,6 +160,7 @@ class Canvas(QObject):
 
     def _mark(self) -> None:
         """The ring; filled where the current cell has the user's word."""
+        self._unmarked.stop()
         session = self._session
         if not self.current or session.cells is None:
             self._bridge.unmark()
@@ -177,9 +185,9 @@ class Canvas(QObject):
         self.recolour()
 
     def _annotations_changed(self, cells: tuple[int, ...] = ()) -> None:
-        """The current cell takes its colour at once, all of them when the answer is there."""
+        """All cells take their colours when the answer is there, the current one soon anyway."""
         if self.current in cells:
-            self._mark()
+            self._unmarked.start()
         if not self._reclassify():
             self.recolour()
         self.pointed_at.emit(self.words(self.current))

@@ -113,6 +113,8 @@ class Controller(QObject):
 
     def show_step(self, step: Step) -> None:
         """Open a step; clicks label cells where the palette is in sight."""
+        if step != self.view.step and self.view.messages.level == "info":
+            self.say("")  # what was said about the step before
         self.view.show_step(step)
         self.canvas.labelling = step in {"annotate", "classify"}
         if step in {"annotate", "classify"}:
@@ -162,8 +164,8 @@ class Controller(QObject):
         annotated = len(self.session.annotated)
         if annotated:
             cells = "cell" if annotated == 1 else "cells"
-            self.say(f"Welcome back: {annotated:,} annotated {cells}.")
             self.show_step("annotate")
+            self.say(f"Welcome back: {annotated:,} annotated {cells}.")
         elif self.session.cells is None:
             self.say("Press Detect, or take the cells from a layer.")
         self._update()

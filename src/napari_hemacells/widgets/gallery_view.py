@@ -57,6 +57,7 @@ class GalleryView(QListView):
         self.setAccessibleName("Crops to review")
         self._mouse = False
         self.clicked.connect(self._on_click)
+        model.looks_changed.connect(self._paint_again)
         self.set_side(self._item.side)
 
     # --- what the gallery asks ---------------------------------------------------------------
@@ -157,6 +158,9 @@ class GalleryView(QListView):
         where = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
         painter.drawText(viewport.rect().adjusted(12, 8, -12, -8), where, self.empty_text)
         painter.end()
+
+    def _paint_again(self) -> None:
+        cast("QWidget", self.viewport()).update()
 
     def _on_click(self, index: QModelIndex) -> None:
         if self._mouse:

@@ -14,6 +14,7 @@ from qtpy.QtWidgets import (
     QLabel,
     QPushButton,
     QScrollArea,
+    QSizePolicy,
     QStackedWidget,
     QVBoxLayout,
     QWidget,
@@ -89,7 +90,7 @@ class HemaCellsWidget(QWidget):
     @property
     def step(self) -> Step:
         """The step shown."""
-        return self.header.step
+        return STEPS[self.pages.currentIndex()]
 
     def show_step(self, step: Step) -> None:
         """Show the panel of a step."""
@@ -145,6 +146,9 @@ class HemaCellsWidget(QWidget):
         column.addWidget(self.pages, 1)
         for widget in (self.pointed_at, self.onward, self.messages, self.place):
             column.addWidget(widget)
+        # Told to grow, else napari puts a stretch below that takes half of the height.
+        for grows in (self.pages, self):
+            grows.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setMinimumWidth(_WIDTH)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Signal
+from threadpoolctl import ThreadpoolController
 
 from napari_hemacells.core.params import EncodeParams
 from napari_hemacells.core.types import CropSpec, Progress
@@ -233,4 +234,12 @@ def _classify(request: ClassifyRequest) -> Generator[Progress, None, ClassifyAns
     from napari_hemacells.session import answer
 
     yield Progress(0, 0)
-    return answer(request)
+    # A fit takes some hundredths of a second: more threads would spin on the core that draws.
+    with _linear_algebra().limit(limits=1, user_api="blas"):
+        return answer(request)
+
+
+@cache
+def _linear_algebra() -> ThreadpoolController:
+    """The thread pools of the libraries loaded, looked up once."""
+    return ThreadpoolController()

@@ -1,0 +1,87 @@
+"""Where the cells of a synthetic smear lie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_hemacells.core.types import PLATELET, RBC, WBC
+
+if TYPE_CHECKING:
+    from numpy.random import Generator
+    from numpy.typing import NDArray
+
+    from napari_hemacells.samples.paint import Patch
+
+TRIES = 60  # to find a free place for one cell
+TOUCHING, OVERLAPPING, ALONE = 0.78, 0.62, 0.95  # distance over the sum of two patches' reaches
+
+
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """One cell and the pixel its centre is on."""
+
+    kind: str
+    subtype: str
+    row: int
+    col: int
+    patch: Patch
+
+
+class Scene:
+    """Cells put one after the other where they fit."""
+
+    def __init__(self, rng: Generator, shape: tuple[int, int]) -> None:
+        self._rng, self._shape = rng, shape
+        self.placed: list[Placed] = []
+
+    def place(self, kind: str, patch: Patch, subtype: str = "") -> None:
+        """Put a cell where it fits, nowhere if there is no room.
+
+        In a crowd red cells overlap a little, white cells never; red cells may be cut by the
+        image's border.
+        """
+        edge = -(patch.reach // 2) if kind == RBC else patch.reach // 2
+        for attempt in range(TRIES):
+            row, col = (
+                int(self._rng.integers(edge, max(edge + 1, side - edge))) for side in self._shape
+            )
+            crowded = attempt >= TRIES // 2 or self._rng.random() > 0.85
+            one = Placed(kind, subtype, row, col, patch)
+            if all(_fits(one, other, crowded=crowded) for other in self.placed):
+                self.placed.append(one)
+                return
+
+    def density(self) -> NDArray[np.float32]:
+        """``(rows, cols, 3)`` optical density: what lies on top of one another adds up."""
+        density = np.zeros((*self._shape, 3), np.float32)
+        for one in self.placed:
+            target, source = windows(one, self._shape)
+            density[target] += one.patch.density[source]
+        return density
+
+
+def _fits(one: Placed, other: Placed, *, crowded: bool) -> bool:
+    if {one.kind, other.kind} == {PLATELET, RBC}:
+        return True  # platelets do lie on red cells
+    apart = OVERLAPPING if crowded else TOUCHING
+    if WBC in {one.kind, other.kind}:
+        apart = ALONE
+    distance = np.hypot(one.row - other.row, one.col - other.col)
+    return bool(distance > apart * (one.patch.reach + other.patch.reach))
+
+
+def windows(
+    one: Placed, shape: tuple[int, int]
+) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """Return where the patch lies in the image, and which part of it does."""
+    reach = one.patch.reach
+    target, source = [], []
+    for place, side in zip((one.row, one.col), shape, strict=True):
+        low, high = max(place - reach, 0), min(place + reach + 1, side)
+        high = max(high, low)
+        target.append(slice(low, high))
+        source.append(slice(low - place + reach, high - place + reach))
+    return (target[0], target[1]), (source[0], source[1])

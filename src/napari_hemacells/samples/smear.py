@@ -1,0 +1,119 @@
+"""A rendered blood smear with ground truth: every cell's outline and class are known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_hemacells.core.types import PLATELET, RBC, WBC
+from napari_hemacells.samples.paint import platelet, red_cell, white_cell
+from napari_hemacells.samples.photo import photograph
+from napari_hemacells.samples.scene import Scene, windows
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.random import Generator
+    from numpy.typing import NDArray
+
+    from napari_hemacells.samples.scene import Placed
+
+DEPTH = {RBC: 0, WBC: 1, PLATELET: 2}
+SHARES = {"Neutrophil": 0.55, "Lymphocyte": 0.3, "Monocyte": 0.08, "Eosinophil": 0.07}
+PLATELET_RADIUS = 0.3  # in radii of a red cell
+
+
+@dataclass(frozen=True, eq=False)
+class SyntheticSmear:
+    """A smear and its truth.
+
+    Attributes
+    ----------
+    image
+        ``(rows, cols, 3)`` uint8 colour image.
+    labels
+        ``(rows, cols)`` int32; where red cells overlap a pixel belongs to the nearest centre,
+        white cells lie on red ones and platelets on both.
+    table
+        ``CELL_COLUMNS`` with the true class (the box is that of the whole cell inside the
+        image), and ``subtype``: the kind of white cell, ``""`` otherwise.
+    diameter
+        Typical diameter of a red cell in pixels.
+    """
+
+    image: NDArray[np.uint8]
+    labels: NDArray[np.int32]
+    table: pd.DataFrame
+    diameter: float
+
+
+def synthetic_smear(
+    seed: int = 0,
+    shape: tuple[int, int] = (900, 1200),
+    *,
+    diameter: float = 44.0,
+    red_cells: int | None = None,
+    white_cells: int | None = None,
+    platelets: int | None = None,
+) -> SyntheticSmear:
+    """Return a rendered smear, the same for the same arguments.
+
+    Stain, light and crowding vary with `seed`, as they do from one laboratory to the next.
+
+    Parameters
+    ----------
+    shape
+        Rows and columns.
+    diameter
+        Of a red cell, in pixels.
+    red_cells, white_cells, platelets
+        How many; by default as many as such an area of a smear usually shows.
+    """
+    rng = np.random.default_rng(seed)
+    fields = shape[0] * shape[1] / diameter**2
+    radius = diameter / 2
+    scene = Scene(rng, shape)
+    count = max(4, round(fields / 75)) if white_cells is None else white_cells
+    for subtype in _subtypes(rng, count):
+        scene.place(WBC, white_cell(rng, subtype, radius), subtype)
+    for _ in range(round(fields * 0.45) if red_cells is None else red_cells):
+        scene.place(RBC, red_cell(rng, radius * rng.normal(1.0, 0.06)))
+    for _ in range(round(fields / 28) if platelets is None else platelets):
+        scene.place(PLATELET, platelet(rng, radius * PLATELET_RADIUS * rng.uniform(0.7, 1.25)))
+    labels, table = _truth(scene.placed, shape)
+    return SyntheticSmear(photograph(rng, scene.density(), diameter), labels, table, diameter)
+
+
+def _subtypes(rng: Generator, count: int) -> list[str]:
+    """Return one of each kind of white cell, then as often as in blood."""
+    names, shares = list(SHARES), list(SHARES.values())
+    rest = rng.choice(names, size=max(0, count - len(names)), p=shares)
+    return [*names, *map(str, rest)][:count]
+
+
+def _truth(placed: list[Placed], shape: tuple[int, int]) -> tuple[NDArray[np.int32], pd.DataFrame]:
+    from napari_hemacells.core.detect.measure import table_of
+
+    labels = np.zeros(shape, np.int32)
+    order = np.full(shape, np.inf, np.float32)
+    rows: list[tuple[object, ...]] = []
+    subtypes: list[str] = []
+    for one in sorted(placed, key=lambda each: (each.row, each.col)):
+        target, source = windows(one, shape)
+        mask = one.patch.mask[source]
+        if not mask.any():
+            continue
+        number = len(rows) + 1
+        inner = np.argwhere(mask)
+        corner = np.array([part.start for part in target])
+        low, high = inner.min(axis=0) + corner, inner.max(axis=0) + corner + 1
+        away = np.hypot(*(np.indices(mask.shape) + (corner - [one.row, one.col])[:, None, None]))
+        rank = away / (1000.0 * one.patch.reach) - DEPTH[one.kind]
+        mine = mask & (rank < order[target])
+        labels[target][mine], order[target][mine] = number, rank[mine]
+        rows.append(
+            (number, one.kind, 1.0, *(inner.mean(axis=0) + corner), *low, *high, len(inner))
+        )
+        subtypes.append(one.subtype)
+    return labels, table_of(rows).assign(subtype=subtypes)
