@@ -11,11 +11,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pandas as pd
 
 Modality: TypeAlias = Literal["colour", "temperature"]
 CellSource: TypeAlias = Literal["detector", "labels", "points", "shapes", "whole"]

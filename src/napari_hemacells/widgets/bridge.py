@@ -106,9 +106,9 @@ class ViewerBridge:
 
     def _choices(self, *kinds: str) -> list[Choice]:
         return [
-            Choice(str(layer.unique_id), layer.name, _kind(layer))
+            Choice(str(layer.unique_id), layer.name, reading.kind_of(layer))
             for layer in reversed(self.viewer.layers)
-            if _kind(layer) in kinds and ours.role_of(layer.metadata) in {None, "image"}
+            if reading.kind_of(layer) in kinds and ours.role_of(layer.metadata) in {None, "image"}
         ]
 
     def layer(self, key: str) -> Layer | None:
@@ -119,7 +119,7 @@ class ViewerBridge:
     def active_image(self) -> str | None:
         """The key of the image layer that is selected, otherwise of the uppermost."""
         active = self.viewer.layers.selection.active
-        if active is not None and _kind(active) == "image":
+        if active is not None and reading.kind_of(active) == "image":
             return str(active.unique_id)
         images = self.images()
         return images[0].key if images else None
@@ -345,10 +345,6 @@ class ViewerBridge:
 
     def _act(self, action: str) -> None:
         self.events.key.emit(action)
-
-
-def _kind(layer: Layer) -> str:
-    return str(getattr(layer, "_type_string", ""))
 
 
 def _ancestor(widget: QWidget, kind: type[W]) -> W | None:

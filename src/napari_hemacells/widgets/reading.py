@@ -6,16 +6,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.layers import Image, Labels, Points, Shapes
 
 from napari_hemacells.core.errors import CellsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari.layers import Image, Labels, Layer
+    from napari.layers import Layer
     from numpy.typing import NDArray
 
     from napari_hemacells.core.types import Cells, SmearImage
+
+
+KINDS = {"image": Image, "labels": Labels, "points": Points, "shapes": Shapes}
+
+
+def kind_of(layer: Layer) -> str:
+    """``image``, ``labels``, ``points``, ``shapes``, or ``""`` for a layer of no use to us."""
+    # Labels are no Image; a proxy of a layer passes isinstance but hides private names.
+    return next((name for name, kind in KINDS.items() if isinstance(layer, kind)), "")
 
 
 def image_of(layer: Image, step: tuple[int, ...] = ()) -> SmearImage:
@@ -98,7 +108,7 @@ def cells_of(
     CellsError
         Another kind of layer, or nothing in it.
     """
-    kind = getattr(layer, "_type_string", "")
+    kind = kind_of(layer)
     if kind == "labels":
         return _from_labels(layer, image, diameter)
     if kind not in {"points", "shapes"}:

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_DTYPES = {"label": "int64", "class": "str", "score": "float64", "row": "float64",
-           "col": "float64", "area": "int64", **dict.fromkeys(BOX_COLUMNS, "int64")}  # fmt: skip
+_DTYPES = {"class": "str", **dict.fromkeys(["label", "area", *BOX_COLUMNS], "int64")}
+# Python's own reading of a number gives back every digit that was written.
+_EXACTLY = dict.fromkeys(["score", "row", "col"], float)
 
 # ValueError covers pydantic's and tifffile's own errors, RuntimeError those of imagecodecs.
 _DAMAGED = (OSError, ValueError, KeyError, IndexError, RuntimeError, zlib.error)
@@ -98,9 +99,9 @@ def read_cells(tif: Path) -> Cells:
 
 def _parse(text: str) -> pd.DataFrame:
     table = pd.read_csv(
-        io.StringIO(text), dtype=_DTYPES, keep_default_na=False, float_precision="round_trip"
+        io.StringIO(text), dtype=_DTYPES, converters=_EXACTLY, keep_default_na=False
     )  # fmt: skip
     missing = [column for column in CELL_COLUMNS if column not in table]
     if missing:
         raise ValueError(f"columns {missing} are missing")
-    return table
+    return table.astype(dict.fromkeys(_EXACTLY, "float64"))  # no rows: no floats either
