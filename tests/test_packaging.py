@@ -53,6 +53,8 @@ def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_holds_every_file_of_the_package(installed: Path) -> None:
     assert {"napari_hemacells/napari.yaml", "napari_hemacells/py.typed"} <= SHIPPED
+    weights = {f"napari_hemacells/weights/detector.{ending}" for ending in ("safetensors", "md")}
+    assert weights <= SHIPPED
     assert any(name.endswith((".j2", ".html")) for name in SHIPPED)
     assert [name for name in sorted(SHIPPED) if not (installed / name).is_file()] == []
 
@@ -61,6 +63,7 @@ def test_the_sdist_holds_the_manifest_at_both_places(built: Path) -> None:
     with tarfile.open(next(built.glob("*.tar.gz"))) as sdist:
         names = {name.partition("/")[2] for name in sdist.getnames()}
     assert {"napari.yaml", "src/napari_hemacells/napari.yaml", "LICENSE", "README.md"} <= names
+    assert {"training/train_detector.py", "training/choose_limits.py"} <= names
 
 
 def test_the_manifest_is_valid_from_a_wheel(installed: Path) -> None:

@@ -19,10 +19,10 @@ import json
 from pathlib import Path
 
 import numpy as np
-from detector_fields import bccd_split, read_pixels
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from detector_fields import bccd_split, read_pixels
 from napari_hemacells.core.detect.learned.detector import detect_learned_steps
 from napari_hemacells.core.detect.learned.kinds import KINDS
 from napari_hemacells.core.detect.learned.model import Limits, Model, empty_network, load_model

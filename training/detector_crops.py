@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
-from detector_augment import another_look
 from PIL import Image
 from torch.utils.data import Dataset
 
+from detector_augment import another_look
 from napari_hemacells.core.detect.learned.kinds import CANONICAL_DIAMETER, KINDS, STRIDE
 
 if TYPE_CHECKING:
-    from detector_fields import Field
     from numpy.random import Generator
     from numpy.typing import NDArray
+
+    from detector_fields import Field
 
 SIDE = 192
 GRID = SIDE // STRIDE

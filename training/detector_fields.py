@@ -1,4 +1,4 @@
-"""Annotated fields for the detector: BCCD boxes, Chula centres, the synthetic smear's masks.
+"""Annotated fields: BCCD boxes, Chula centres, the synthetic smear, PBC's platelet pictures.
 
 Nothing here is trained on twice under two names: BCCD's official val list is never read by the
 training, and both BCCD train and Chula are held out in blocks of consecutive file numbers,
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 BCCD_BLOCK, BCCD_DEV_EVERY, BCCD_DEV_PLACE = 5, 8, 3
 CHULA_BLOCK, CHULA_TEST_EVERY, CHULA_TEST_PLACE = 20, 5, 2
+PBC_DIAMETER = 59.0  # px of a red cell at 256 px: the detector's own boxes on 42 pictures
+PBC_EVERY = 3  # of PBC's platelet pictures; the others stay unseen
 UNLABELLED_WEIGHT = 0.5  # of a "no red cell here" where colour says that there may be one
 
 
@@ -196,6 +198,49 @@ def synthetic_fields(seeds: range) -> Iterator[Field]:
             trust=np.full((*smear.labels.shape, len(KINDS)), 255, np.uint8),
             diameter=smear.diameter,
         )
+
+
+def platelet_fields(data: Path) -> Iterator[Field]:
+    """Yield PBC's platelet pictures where colour gives the box of the platelet in the middle.
+
+    Of the red cells around nothing is annotated, so their stain says nothing.
+    """
+    for file in sorted((data / "pbc/platelet").glob("*.jpg"))[::PBC_EVERY]:
+        pixels = read_pixels(file)
+        solid, blue = stained(pixels)
+        limit = (np.median(blue[solid]) + np.percentile(blue[_middle(blue.shape, 8)], 75)) / 2
+        violet = solid & (blue > limit)
+        box = _box_in_the_middle(violet)
+        if box is None:
+            continue
+        trust = np.full((*solid.shape, len(KINDS)), 255, np.uint8)
+        trust[ndi.binary_dilation(solid, iterations=3), 0] = 0
+        top, left, bottom, right = box.astype(int)
+        other = violet.copy()
+        other[top:bottom, left:right] = False
+        trust[ndi.binary_dilation(other, iterations=3), 2] = 0
+        yield Field(
+            f"pbc/{file.stem}", pixels, box[None], np.array([2]), np.ones(1, bool), _grey(solid),
+            trust, PBC_DIAMETER,
+        )  # fmt: skip
+
+
+def _middle(shape: tuple[int, ...], reach: int) -> tuple[slice, ...]:
+    return tuple(slice(side // 2 - reach, side // 2 + reach) for side in shape)
+
+
+def _box_in_the_middle(violet: NDArray[np.bool_]) -> NDArray[np.float32] | None:
+    """Return the box of the piece that fills the middle, None where it is no platelet's."""
+    pieces, count = ndi.label(ndi.binary_opening(violet, iterations=2))
+    votes = np.bincount(pieces[_middle(violet.shape, 12)].ravel(), minlength=count + 1)[1:]
+    if not votes.any():
+        return None
+    rows, cols = ndi.find_objects(pieces)[int(votes.argmax())]
+    box = np.array([rows.start - 1, cols.start - 1, rows.stop + 1, cols.stop + 1], np.float32)
+    sides, middle = box[2:] - box[:2], (box[:2] + box[2:]) / 2
+    fits = (sides > 0.12 * PBC_DIAMETER).all() and (sides < 0.9 * PBC_DIAMETER).all()
+    centred = np.abs(middle - np.array(violet.shape) / 2).max() < 0.25 * PBC_DIAMETER
+    return box.astype(np.float32) if fits and centred else None
 
 
 def _far_from(

@@ -18,6 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
+from torch.utils.data import DataLoader, Subset
+
 from detector_crops import CropStream, collate
 from detector_fields import (
     Field,
@@ -25,15 +28,18 @@ from detector_fields import (
     bccd_split,
     chula_field,
     chula_split,
+    platelet_fields,
     synthetic_fields,
 )
 from detector_loss import loss_of
-from safetensors.torch import save_file
-from torch.utils.data import DataLoader, Subset
+from napari_hemacells.core.detect.learned.network import (
+    ARCHITECTURE,
+    CellNet,
+    empty_network,
+    normalise,
+)
 
-from napari_hemacells.core.detect.learned.network import ARCHITECTURE, CellNet, normalise
-
-SHARES = {"bccd": 0.6, "chula": 0.3, "synthetic": 0.1}
+SHARES = {"bccd": 0.55, "chula": 0.25, "synthetic": 0.1, "pbc": 0.1}
 SYNTHETIC_SEEDS = range(1000, 1024)
 SMOOTHING = 0.998  # of the running mean of the weights, which is what is kept
 CHECKPOINT_EVERY = 200
@@ -44,8 +50,8 @@ def main() -> None:
     options = _options()
     torch.manual_seed(options.seed)
     options.out.mkdir(parents=True, exist_ok=True)
-    sources = _sources(options.data, synthetic=options.synthetic)
-    network = imagenet_network()
+    sources = _sources(options.data, small=options.small)
+    network = network_of(options.start) if options.start else imagenet_network()
     run = Run(network, options.steps, options.rate, options.out / "checkpoint.pt")
     run.resume()
     crops = CropStream(sources, options.seed, options.steps * options.batch)
@@ -67,11 +73,17 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=1.5e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--synthetic", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--start", type=Path, help="go on from these weights, not ImageNet's")
+    parser.add_argument(
+        "--small",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="with the synthetic smear and PBC's platelets, whose platelets are small and pale",
+    )
     return parser.parse_args()
 
 
-def _sources(data: Path, *, synthetic: bool) -> list[tuple[float, list[Field]]]:
+def _sources(data: Path, *, small: bool) -> list[tuple[float, list[Field]]]:
     """Return the training fields of each source with its share of the crops."""
     train, _, _ = bccd_split(data)
     numbers, _ = chula_split(data)
@@ -79,7 +91,8 @@ def _sources(data: Path, *, synthetic: bool) -> list[tuple[float, list[Field]]]:
     fields = {
         "bccd": [bccd_field(data, name) for name in train],
         "chula": [field for field in chula if field is not None],
-        "synthetic": list(synthetic_fields(SYNTHETIC_SEEDS)) if synthetic else [],
+        "synthetic": list(synthetic_fields(SYNTHETIC_SEEDS)) if small else [],
+        "pbc": list(platelet_fields(data)) if small else [],
     }
     return [(SHARES[name], found) for name, found in fields.items() if found]
 
@@ -96,6 +109,15 @@ def imagenet_network() -> CellNet:
     # same tensors in the same order under other names
     backbone.load_state_dict(dict(zip(backbone.state_dict(), stored.values(), strict=True)))
     return CellNet(backbone)
+
+
+def network_of(weights: Path) -> CellNet:
+    """Return the network on weights that an earlier run wrote."""
+    network = empty_network()
+    network.load_state_dict(
+        {name: value.float() for name, value in load_file(weights).items()}, strict=False
+    )
+    return network
 
 
 class Run:

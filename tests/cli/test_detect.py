@@ -33,7 +33,7 @@ def smear(tmp_path: Path) -> Path:
 
 def test_detect_writes_table_and_labels_that_agree(hemacells, smear: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    result = hemacells("detect", smear, "--out", out)
+    result = hemacells("detect", smear, "--out", out, "--method", "classical")
     assert result.exit_code == 0, result.output
     table = pd.read_csv(out / "smear.cells.csv", keep_default_na=False)
     labels = tifffile.imread(out / "smear.labels.tif")
@@ -47,6 +47,28 @@ def test_detect_writes_table_and_labels_that_agree(hemacells, smear: Path, tmp_p
         assert (rows.max() + 1, cols.max() + 1) == (cell.max_row, cell.max_col)
         assert len(rows) == cell.area
         assert (rows.mean(), cols.mean()) == pytest.approx((cell.row, cell.col), abs=0.01)
+
+
+@pytest.mark.parametrize("method", ["learned", "classical"])
+def test_either_detector_can_be_chosen_and_is_named(
+    hemacells, smear: Path, tmp_path: Path, method: str
+) -> None:
+    result = hemacells("detect", smear, "--out", tmp_path, "--method", method, "--json")
+    (image,) = json.loads(result.stdout)["images"]
+    assert (image["cells"], image["source"], image["detector"]) == (12, "detector", method)
+    labels = tifffile.imread(image["labels"])
+    table = pd.read_csv(image["csv"], keep_default_na=False).set_index("label")
+    assert sorted(np.unique(labels[labels > 0])) == sorted(table.index)
+    for row in range(40, 240, 80):
+        for col in range(40, 320, 80):
+            cell = table.loc[labels[row, col]]
+            found = cell[["min_row", "min_col", "max_row", "max_col"]].to_numpy(float)
+            assert found == pytest.approx([row - 20, col - 20, row + 20, col + 20], abs=5)
+
+
+def test_an_unknown_detector_is_wrong_usage(hemacells, smear: Path, tmp_path: Path) -> None:
+    result = hemacells("detect", smear, "--out", tmp_path, "--method", "guess")
+    assert result.exit_code == 2
 
 
 def test_json_goes_to_standard_output_alone(hemacells, smear: Path, tmp_path: Path) -> None:
@@ -138,7 +160,16 @@ def test_version(hemacells) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [[], ["detect"], ["fit"], ["classify"], ["evaluate"], ["evaluate", "fewshot"], ["demo"]],
+    [
+        [],
+        ["detect"],
+        ["fit"],
+        ["classify"],
+        ["evaluate"],
+        ["evaluate", "fewshot"],
+        ["evaluate", "detection"],
+        ["demo"],
+    ],
 )
 def test_every_command_has_help(hemacells, command: list[str]) -> None:
     result = hemacells(*command, "--help")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_hemacells import samples
-from napari_hemacells.core.detect import detect
+from napari_hemacells.core.detect.smear import detect
 from napari_hemacells.core.errors import DownloadError
 from napari_hemacells.core.image import from_array
 from napari_hemacells.core.types import CELL_COLUMNS, PLATELET, RBC, WBC
@@ -69,7 +69,7 @@ def test_numbers_may_be_chosen():
     assert not empty.labels.any()
 
 
-def test_the_detector_finds_the_synthetic_cells(smear):
+def test_the_classical_detector_finds_the_synthetic_cells(smear):
     cells = detect(from_array(smear.image, "synthetic"))
     assert cells.diameter == pytest.approx(smear.diameter, rel=0.25)
     for kind, least in ((RBC, 0.9), (WBC, 1.0), (PLATELET, 0.5)):

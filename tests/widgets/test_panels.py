@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,10 +34,10 @@ def test_detect_without_an_image_says_what_to_do(detect):
 def test_detect_asks_with_the_parameters_of_the_form(detect, qtbot):
     detect.set_choices(IMAGES, SOURCES)
     detect.choose_image("i1")
-    detect.form.set_values({"cell_diameter": 40.0})
+    detect.form.set_values({"method": "classical", "cell_diameter": 40.0})
     with qtbot.waitSignal(detect.detect_requested) as asked:
         detect.button.click()
-    assert asked.args == [DetectRequest(None, DetectParams(cell_diameter=40))]
+    assert asked.args == [DetectRequest(None, DetectParams(method="classical", cell_diameter=40))]
 
 
 def test_the_cells_of_a_layer_can_be_asked_for(detect, qtbot):
@@ -69,6 +70,8 @@ def test_a_reason_blocks_the_button(detect):
 
 def test_summary_counts_by_kind():
     assert summary(make_cells(30)) == "30 cells: 30 RBC; cell diameter 6 px"
+    named = replace(make_cells(30), detector="learned")
+    assert summary(named).endswith("cell diameter 6 px; learned detector")
     assert summary(no_cells((4, 4), 5.0)).startswith("No cells found. Raise the sensitivity")
 
 

@@ -6,10 +6,11 @@ import typer
 
 from napari_hemacells import __version__
 from napari_hemacells.cli.classify import classify
-from napari_hemacells.cli.command import JsonCommand, ShotsCommand
+from napari_hemacells.cli.command import Command, JsonCommand, ShotsCommand
 from napari_hemacells.cli.demo import demo
 from napari_hemacells.cli.detect import detect
 from napari_hemacells.cli.evaluate import fewshot
+from napari_hemacells.cli.evaluate_detection import detection
 from napari_hemacells.cli.fit import fit
 from napari_hemacells.cli.options import with_options
 
@@ -26,12 +27,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 evaluate = typer.Typer(
-    help="Measure how well the classification works.", no_args_is_help=True, name="evaluate"
+    help="Measure how well finding and classifying cells works.",
+    no_args_is_help=True,
+    name="evaluate",
 )
 app.command("detect", cls=JsonCommand)(with_options(detect))
 app.command("fit", cls=JsonCommand)(with_options(fit))
 app.command("classify", cls=JsonCommand)(with_options(classify))
 evaluate.command("fewshot", cls=ShotsCommand)(with_options(fewshot))
+evaluate.command("detection", cls=Command)(with_options(detection))
 app.add_typer(evaluate)
 app.command("demo", cls=JsonCommand)(with_options(demo))
 

@@ -32,6 +32,7 @@ class Found:
             "cells": len(self.cells),
             "diameter": round(self.cells.diameter, 3),
             "source": self.cells.source,
+            "detector": self.cells.detector or None,
         }
 
     def write(self, table: "pd.DataFrame", folder: Path) -> dict[str, str]:

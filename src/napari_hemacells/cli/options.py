@@ -32,7 +32,7 @@ NetworkDevice = Annotated[
 ]
 CpuDevice = Annotated[
     DeviceName,
-    typer.Option("--device", help="As for the other commands; the detector itself uses the CPU."),
+    typer.Option("--device", help="As for the other commands; both detectors use the CPU."),
 ]
 OwnCells = Annotated[
     Path | None,

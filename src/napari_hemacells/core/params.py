@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field
 
 DeviceName: TypeAlias = Literal["auto", "cpu", "cuda", "mps"]
+DetectorName: TypeAlias = Literal["learned", "classical"]
 HeadName: TypeAlias = Literal["auto", "prototype", "linear"]
 QueueOrder: TypeAlias = Literal["uncertain", "sure", "class", "slide"]
 
@@ -22,7 +23,17 @@ class Params(BaseModel):
 
 
 class DetectParams(Params):
-    """Parameters of the detector for stained smears."""
+    """Parameters of finding cells in stained smears."""
+
+    method: DetectorName = Field(
+        default="learned",
+        title="Detector",
+        description=(
+            "learned: a small network, knows red cells, white cells and platelets and keeps "
+            "overlapping cells apart. classical: colour and round outlines, nothing learned; for "
+            "stains in which the network misses cells, and to compare."
+        ),
+    )
 
     cell_diameter: float | None = Field(
         default=None,

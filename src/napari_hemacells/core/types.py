@@ -95,12 +95,16 @@ class Cells:
         Typical cell diameter of the image in pixels, as estimated or given.
     source
         Where the cells come from.
+    detector
+        Which detector found them: ``"learned"`` or ``"classical"``; ``""`` where none did, or it
+        was not written down.
     """
 
     labels: NDArray[np.int32]
     table: pd.DataFrame
     diameter: float
     source: CellSource = "detector"
+    detector: str = ""
 
     def __len__(self) -> int:
         return len(self.table)

@@ -56,7 +56,9 @@ class DetectPanel(QWidget):
         )
         self.source = _combo("Layer with cells")
         self.form = ParamsForm(
-            DetectParams, ("cell_diameter", "sensitivity"), empty={"cell_diameter": "estimated"}
+            DetectParams,
+            ("method", "cell_diameter", "sensitivity"),
+            empty={"cell_diameter": "estimated"},
         )
         self.more = ParamsForm(
             DetectParams,
@@ -183,7 +185,7 @@ class DetectPanel(QWidget):
 
 
 def summary(cells: Cells) -> str:
-    """``143 cells: 120 RBC, 5 WBC, 18 Platelets; cell diameter 42 px``."""
+    """``143 cells: 120 RBC, 5 WBC, 18 Platelets; cell diameter 42 px; learned detector``."""
     total = len(cells)
     if not total:
         return (
@@ -192,7 +194,8 @@ def summary(cells: Cells) -> str:
     kinds = cells.table["class"].value_counts()
     parts = ", ".join(f"{count:,} {kind}" for kind, count in kinds.items() if kind)
     counted = f"{total:,} {'cell' if total == 1 else 'cells'}"
-    return f"{counted}{': ' if parts else ''}{parts}; cell diameter {cells.diameter:.0f} px"
+    by = f"; {cells.detector} detector" if cells.detector else ""
+    return f"{counted}{': ' if parts else ''}{parts}; cell diameter {cells.diameter:.0f} px{by}"
 
 
 def _combo(name: str) -> QComboBox:

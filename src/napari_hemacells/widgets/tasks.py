@@ -202,8 +202,12 @@ def _in_words(progress: Progress, name: str) -> str:
 
 
 def _detect(image: SmearImage, params: DetectParams) -> Generator[Progress, None, Cells]:
-    from napari_hemacells.core.detect import detect_steps
+    """Cells of the image; torch is imported here, in the thread."""
+    from napari_hemacells.core.detect import detect_steps, prepare
 
+    yield Progress(0, 0, "Loading the detector")
+    with triton_kept_out():
+        prepare(params.method)
     yield Progress(0, 0, "Finding cells")
     return (yield from detect_steps(image, params))
 

@@ -10,7 +10,8 @@ import pytest
 from skimage.draw import disk
 from skimage.transform import rescale
 
-from napari_hemacells.core.detect import detect, detect_steps, estimate_diameter
+from napari_hemacells.core.detect import estimate_diameter
+from napari_hemacells.core.detect.smear import detect, detect_steps
 from napari_hemacells.core.errors import CellsError
 from napari_hemacells.core.image import from_array, read_image
 from napari_hemacells.core.params import DetectParams

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 
 from napari_hemacells.core.errors import CellsError
-from napari_hemacells.core.evaluate.annotations import read_points, read_voc
+from napari_hemacells.core.evaluate.annotations import read_coco, read_points, read_voc
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,3 +53,34 @@ def test_a_broken_points_file_is_named(tmp_path: Path) -> None:
     file.write_text("10\n")
     with pytest.raises(CellsError, match=r"broken\.txt"):
         read_points(file)
+
+
+COCO = {
+    "categories": [{"id": 3, "name": "RBC"}],
+    "images": [{"id": 7, "file_name": "slides\\a.png"}, {"id": 8, "file_name": "x/b.png"}],
+    "annotations": [
+        {"image_id": 7, "category_id": 3, "bbox": [1, 2, 10, 20]},
+        {"image_id": 7, "category_id": 3, "bbox": [1, 2, 0, 20]},
+        {"image_id": 7, "category_id": 3, "bbox": [5, 5, 5, 5], "iscrowd": 1},
+    ],
+}
+
+
+def test_coco_boxes_have_rows_first_and_an_image_may_be_empty(tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    file.write_text(json.dumps(COCO))
+    found = read_coco(file)
+    assert found["a.png"].boxes.tolist() == [[2, 1, 22, 11]]
+    assert found["a.png"].classes.tolist() == ["RBC"]
+    assert found["b.png"].boxes.shape == (0, 4)
+
+
+TWICE = {**COCO, "images": [{"id": 7, "file_name": "a.png"}, {"id": 8, "file_name": "x/a.png"}]}
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", "{}", json.dumps(TWICE)])
+def test_a_broken_coco_file_is_named(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "broken.json"
+    file.write_text(content)
+    with pytest.raises(CellsError, match=r"broken\.json"):
+        read_coco(file)

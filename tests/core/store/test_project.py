@@ -60,12 +60,14 @@ def test_a_project_reopens_as_it_was(project, picture, cells, encoder, spec):
 
 def test_cells_come_back_exactly(project, picture, cells):
     project.add_image(picture)
+    cells = replace(cells, detector="classical")
     project.save_cells(picture.key, cells)
     back = Project.open(project.folder / "project.json").load_cells(picture.key)
     np.testing.assert_array_equal(back.labels, cells.labels)
     assert back.labels.dtype == np.int32
     pd.testing.assert_frame_equal(back.table, cells.table)
     assert (back.diameter, back.source) == (cells.diameter, cells.source)
+    assert back.detector == cells.detector
     copy = pd.read_csv(project.folder / "cells" / f"{picture.key}.cells.csv")
     assert copy["label"].tolist() == [2, 3, 7, 9]
 

@@ -125,3 +125,9 @@ def test_without_prediction_and_without_cells(tmp_path, report, no_cells, no_pre
         text = (tmp_path / "report.html").read_text(encoding="utf-8")
         assert Page(text).open == []
         assert "No cell was found" in text
+
+
+def test_the_page_names_the_detector(report):
+    found = replace(report, cells=replace(report.cells, detector="classical"))
+    assert "source: classical detector;" in render(found)
+    assert "source: detector;" in render(report)

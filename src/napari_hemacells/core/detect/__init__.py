@@ -1,12 +1,12 @@
 """Image → cells: from an existing layer, or found in the image.
 
-Importing this package does not import scikit-image; measuring and finding cells do.
+Importing this package imports neither scikit-image nor torch; measuring and finding cells do.
 """
 
+from napari_hemacells.core.detect.dispatch import detect, detect_steps, prepare
 from napari_hemacells.core.detect.keep import keep_annotated
 from napari_hemacells.core.detect.measure import measure, no_cells, typical_diameter
 from napari_hemacells.core.detect.scale import estimate_diameter
-from napari_hemacells.core.detect.smear import detect, detect_steps
 from napari_hemacells.core.detect.sources import (
     cells_from_boxes,
     cells_from_labels,
@@ -25,5 +25,6 @@ __all__ = [
     "keep_annotated",
     "measure",
     "no_cells",
+    "prepare",
     "typical_diameter",
 ]

@@ -43,7 +43,7 @@ def keep_annotated(old: Cells, ids: Collection[int], new: Cells) -> Cells:
     parts = [part for part in (rows, table) if len(part)]
     joined = pd.concat(parts, ignore_index=True) if parts else new.table
     labels = np.where(kept > 0, kept, renamed[new.labels]).astype(np.int32)
-    return Cells(labels, joined, new.diameter, new.source)
+    return Cells(labels, joined, new.diameter, new.source, new.detector)
 
 
 def _found_again(new: Cells, annotated: NDArray[np.bool_]) -> NDArray[np.intp]:

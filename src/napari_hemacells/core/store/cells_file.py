@@ -36,6 +36,7 @@ class _Description(BaseModel):
     diameter: float
     source: CellSource
     table: str
+    detector: str = ""
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
@@ -68,7 +69,8 @@ def write_cells(tif: Path, csv: Path, cells: Cells) -> None:
     """
     table = cells.table.to_csv(index=False, lineterminator="\n")
     about: dict[str, Any] = {
-        "diameter": cells.diameter, "source": cells.source, "table": table,
+        "diameter": cells.diameter, "source": cells.source, "detector": cells.detector,
+        "table": table,
     }  # fmt: skip
     write_labels(tif, cells.labels, json.dumps(about))
     write_csv(csv, cells.table)
@@ -94,7 +96,8 @@ def read_cells(tif: Path) -> Cells:
             f"The cells in “{tif}” cannot be read. Nothing was changed: restore the file from a "
             "copy, or remove it and detect the cells again."
         ) from error
-    return Cells(labels.astype(np.int32), table, description.diameter, description.source)
+    about = description
+    return Cells(labels.astype(np.int32), table, about.diameter, about.source, about.detector)
 
 
 def _parse(text: str) -> pd.DataFrame:
