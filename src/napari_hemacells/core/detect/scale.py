@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 LOOK_SIDE = 800  # a thumbnail of this side is enough to measure cells
 SMALLEST = 4.0  # px in the thumbnail: below it a "cell" is noise
 EDGE_SHARE = 1.08  # the largest disc in a cell misses its blurred rim: measured on drawn cells
-CEILING = 3.0  # of the median density of what is stained
+CEILING = 2.0  # of the median density of what is stained
 FOREGROUND_SHARE = 0.7  # of Otsu's threshold: pale cells belong to the foreground
 
 
