@@ -249,17 +249,15 @@ class ViewerBridge:
         layer = self.find(MARKER) or self._add_marker()
         top, left, bottom, right = box
         size = _RING * max(bottom - top, right - left)
-        sizes = np.array([size, size * (1 + 2 * _RIM)])
         clear = (0.0, 0.0, 0.0, 0.0)
-        colours = np.array([clear if colour is None else ours.rgba(colour, 0.4), clear])
         self._quiet = True
-        # What has not changed is not set: each of these draws the canvas again.
-        if not np.array_equal(layer.size, sizes):
-            layer.size = sizes
-        if not np.allclose(layer.face_color, colours):
-            layer.face_color = colours
-        layer.data = np.array([[(top + bottom - 1) / 2, (left + right - 1) / 2]] * 2)
-        if not layer.visible:
+        with layer.events.blocker_all():  # one refresh instead of one for each
+            layer.data = np.array([[(top + bottom - 1) / 2, (left + right - 1) / 2]] * 2)
+            layer.size = np.array([size, size * (1 + 2 * _RIM)])
+            layer.face_color = [clear if colour is None else ours.rgba(colour, 0.4), clear]
+        if layer.visible:
+            layer.refresh(thumbnail=False, extent=False)
+        else:
             layer.visible = True
         self._quiet = False
 

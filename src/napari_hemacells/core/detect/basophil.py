@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     Mask = NDArray[np.bool_]
 
-# Basophilia is in optical density; sizes are in red cell diameters or in areas of a red cell.
-NUCLEUS = 0.12
+# Basophilia and chromatin are in optical density; sizes are in diameters or areas of a red cell.
+NUCLEUS = 0.15
 NUCLEUS_AREA = 0.22  # of a lymphocyte, the smallest of the white cells, and then some
 LOBE_AREA = 0.05
 LOBE_GAP = 0.22
@@ -29,6 +29,7 @@ RIM = 0.1  # cytoplasm is at least that wide even where it is as pale as the gla
 PLATELET_STAIN = 0.05
 PLATELET_OVER_AROUND = 0.03
 PLATELET_AREA = (0.02, 0.35)
+PLATELET_RIM = 2  # px at the working scale: the pale rim around the granules
 PLATELET_SOLIDITY = 0.6
 DENSER_THAN_GLASS = 0.02
 
@@ -48,7 +49,8 @@ def white_cells(stain: Stain, diameter: float, eagerness: float) -> list[Found]:
 
     red_area = np.pi * diameter**2 / 4
     violet = ndi.gaussian_filter(stain.basophilia, diameter * 0.03)
-    nuclei = remove_small_objects(violet > NUCLEUS / eagerness, max_size=int(LOBE_AREA * red_area))
+    dense = ndi.gaussian_filter(stain.chromatin, diameter * 0.03) > NUCLEUS / eagerness
+    nuclei = remove_small_objects(dense, max_size=int(LOBE_AREA * red_area))
     gap = max(1, int(diameter * LOBE_GAP))
     joined = ndi.binary_closing(np.pad(nuclei, 2 * gap), disk(gap))[2 * gap :, 2 * gap :]
     joined = joined[: nuclei.shape[0], : nuclei.shape[1]]
@@ -123,5 +125,6 @@ def platelets(stain: Stain, diameter: float, eagerness: float, taken: Mask) -> l
             mask = np.zeros(taken.shape, np.bool_)
             mask[region.slice] = region.image
             score = min(1.0, float(region.intensity_mean) / (4 * PLATELET_STAIN))
-            found.append(Found(PLATELET, outline_of(ndi.binary_dilation(mask)), score))
+            whole = ndi.binary_dilation(mask, iterations=PLATELET_RIM)
+            found.append(Found(PLATELET, outline_of(whole), score))
     return found

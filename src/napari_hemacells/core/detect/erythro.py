@@ -15,16 +15,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_hemacells.core.detect.contour import Outlines
-    from napari_hemacells.core.detect.stain import Stain
+    from napari_hemacells.core.detect.stain import Plane, Stain
 
     Mask = NDArray[np.bool_]
 
-EDGE_SHARE = 70  # percentile of the gradient above which it may vote
+LEVEL = 0.7  # of the usual density of red cells, where the levelled density flattens
+EDGE_SHARE = 60  # percentile of the gradient above which it may vote
 VOTES_FLOOR = 0.25  # of the strongest centres
 APART = 0.25  # of a diameter, between two centres
-SCORE_FLOOR = 0.45
-SMALLEST_AREA = 0.2  # of a typical red cell
-STAINED_SHARE = 0.6  # of a cell's inside is foreground
+SCORE_FLOOR = 0.47
+SMALLEST_AREA = 0.3  # of a typical red cell
+STAINED_SHARE = 0.25  # of a cell's inside is foreground: little in a pale ring
 HIDDEN_SHARE = 0.45  # of a cell may lie under others that are surer
 
 
@@ -46,12 +47,11 @@ def red_cells(
     """
     from skimage.feature import peak_local_max
 
-    density = ndi.gaussian_filter(np.where(taken, 0, stain.density), diameter * 0.0175)
-    slope = gradient(density.astype(np.float32), diameter * 0.03)
-    steep = np.hypot(*slope)
     free = ~ndi.binary_dilation(taken, iterations=2)
-    if not free.any() or not stained.any():
+    if not free.any() or not (stained & free).any():
         return []
+    slope = gradient(_levelled(stain.density, stained, taken, diameter), diameter * 0.03)
+    steep = np.hypot(*slope)
     floor = max(float(np.percentile(steep[free], EDGE_SHARE)), 1e-6)
     votes = centre_votes(slope, diameter, floor)
     votes[taken] = 0
@@ -66,6 +66,17 @@ def red_cells(
         return []
     outlines = trace(slope, peaks.astype(np.float64), diameter)
     return _surest(outlines, diameter, SCORE_FLOOR / eagerness, stained, taken)
+
+
+def _levelled(density: Plane, stained: Mask, taken: Mask, diameter: float) -> Plane:
+    """Return the density without white cells, levelled off: pale cells weigh nearly as dense ones.
+
+    Beyond the usual density the curve flattens (tanh), so that an overlap of two cells or a speck
+    of dirt outshines no pale ring.
+    """
+    usual = LEVEL * max(float(np.median(density[stained & ~taken])), 1e-3)
+    flat = usual * np.tanh(np.where(taken, 0, density) / usual)
+    return np.asarray(ndi.gaussian_filter(flat, diameter * 0.0175), dtype=np.float32)
 
 
 def _surest(

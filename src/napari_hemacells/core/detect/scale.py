@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 LOOK_SIDE = 800  # a thumbnail of this side is enough to measure cells
 SMALLEST = 4.0  # px in the thumbnail: below it a "cell" is noise
 EDGE_SHARE = 1.08  # the largest disc in a cell misses its blurred rim: measured on drawn cells
+CEILING = 2.0  # of the median density of what is stained
 FOREGROUND_SHARE = 0.7  # of Otsu's threshold: pale cells belong to the foreground
 
 
@@ -66,6 +67,9 @@ def foreground(stain: Stain, sigma: float) -> NDArray[np.bool_]:
     from skimage.filters import threshold_otsu
 
     density = ndi.gaussian_filter(stain.density, sigma)
+    stained = density > 4 * stain.noise
+    if stained.any():  # a pointer or a nucleus must not set the bar for pale red cells
+        density = np.minimum(density, CEILING * float(np.median(density[stained])))
     floor = max(FOREGROUND_SHARE * float(threshold_otsu(density)), 4 * stain.noise, 1e-3)
     return np.asarray(ndi.binary_fill_holes(density > floor), dtype=np.bool_)
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.types import Cells, SmearImage
 
 WORKING_DIAMETER = 40.0  # px of a red cell: its outline is clear, and more only costs time
+MARGIN = 1.11  # the searches' sizes were set with the blurred rim as part of the cell
 PHASES = 5
 CONTRAST_FLOOR = 0.02  # optical density between glass and the densest: below it all is glass
 
@@ -62,7 +63,7 @@ def detect_steps(
     diameter = cell_diameter(image, params)
     if diameter <= 0:
         return no_cells(image.shape, 0.0)
-    factor = WORKING_DIAMETER / diameter
+    factor = WORKING_DIAMETER / (MARGIN * diameter)
     yield Progress(1, PHASES, "Separating the stain")
     stain = read_stain(_resized(np.asarray(image.pixels), factor))
     if float(np.percentile(stain.density, 99.5)) < CONTRAST_FLOOR:
