@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_hemacells.core.detect import detect
+from napari_hemacells.core.detect.smear import detect
 from napari_hemacells.core.image import read_image
 from napari_hemacells.core.params import DetectParams
 from napari_hemacells.core.types import PLATELET, RBC, WBC, Cells

@@ -39,7 +39,7 @@ from napari_hemacells.core.detect.learned.network import (
     normalise,
 )
 
-SHARES = {"bccd": 0.55, "chula": 0.25, "synthetic": 0.1, "pbc": 0.1}
+SHARES = {"bccd": 0.6, "chula": 0.3, "synthetic": 0.1, "pbc": 0.1}
 SYNTHETIC_SEEDS = range(1000, 1024)
 SMOOTHING = 0.998  # of the running mean of the weights, which is what is kept
 CHECKPOINT_EVERY = 200
