@@ -33,7 +33,7 @@ def prediction() -> Prediction:
 
 
 def test_the_users_word_stands_above_the_prediction(cells, prediction):
-    shown = layers.shown_classes(cells, {5: RBC_ID}, prediction)
+    shown = layers.known_classes(cells, {5: RBC_ID}, prediction)
     assert shown == [RBC_ID, RBC_ID, WBC_ID]
     assert layers.confidences(cells, {5: RBC_ID}, prediction).tolist() == pytest.approx(
         [0.7, 1.0, 0.5]
@@ -50,7 +50,7 @@ def test_features_have_a_row_a_cell_joined_by_index(cells, prediction):
 
 def test_a_prediction_of_cells_that_are_gone_is_left_out(cells, prediction):
     stale = Prediction(np.array([2, 77, 9]), prediction.class_ids, prediction.probabilities)
-    assert layers.shown_classes(cells, {77: RBC_ID}, stale) == [RBC_ID, None, WBC_ID]
+    assert layers.known_classes(cells, {77: RBC_ID}, stale) == [RBC_ID, None, WBC_ID]
     assert np.isnan(layers.confidences(cells, {}, stale)[1])
 
 

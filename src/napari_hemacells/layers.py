@@ -47,10 +47,14 @@ def role_of(metadata: Mapping[str, Any]) -> Role | None:
     return ours.get("role") if isinstance(ours, dict) else None
 
 
-def shown_classes(
+def known_classes(
     cells: Cells, annotated: Mapping[int, str], prediction: Prediction | None
 ) -> list[str | None]:
-    """The class id shown for each cell, in table order: the user's word, else the prediction."""
+    """The class id known for each cell, in table order: the user's word, else the prediction.
+
+    What leaves the program falls back on the detector's rough kind beyond that, as the outlines
+    after detection do (:func:`napari_hemacells.core.store.shown.shown_classes`).
+    """
     shown: list[str | None] = [None] * len(cells)
     if prediction is not None:
         places, known = _places(cells, prediction.ids)
@@ -99,8 +103,8 @@ def features(
     ``detected_as`` (the detector's rough kind), ``area`` (px).
     """
     names = {one.id: one.name for one in palette.classes}
-    predicted = shown_classes(cells, {}, prediction)
-    shown = shown_classes(cells, annotated, prediction)
+    predicted = known_classes(cells, {}, prediction)
+    shown = known_classes(cells, annotated, prediction)
     return pd.DataFrame(
         {
             "index": cells.ids,
@@ -149,7 +153,7 @@ def _class_colours(
     return [
         (solid if int(cell) in annotated else faint).get(class_id or "", _UNCLASSIFIED)
         for cell, class_id in zip(
-            cells.ids, shown_classes(cells, annotated, prediction), strict=True
+            cells.ids, known_classes(cells, annotated, prediction), strict=True
         )
     ]
 

@@ -199,6 +199,25 @@ def test_the_queue_leaves_out_what_is_annotated_and_next_moves_on(session):
     assert session.next_cell(after=queue[0]) == queue[1]
 
 
+def test_by_class_the_users_word_counts(session):
+    first, second, third = session.palette.ids
+    click_each_class(session)
+    session.annotate([3], third)  # looks like the first class
+    session.accept(answer(session.request()))
+    names = [
+        session.annotated.get(cell) or predicted(session, cell) for cell in session.queue("class")
+    ]
+    assert names == sorted(names, key=session.palette.ids.index)
+    assert set(names) == {first, second, third}
+    backwards = session.queue("class", descending=True)
+    assert session.annotated.get(backwards[0], third) == third
+
+
+def predicted(session: Session, cell: int) -> str:
+    row = session.prediction.ids.tolist().index(cell)
+    return session.prediction.class_ids[session.prediction.winner[row]]
+
+
 def test_deleting_the_active_class_makes_another_one_active(session):
     active = session.active_class
     session.annotate([1], active)

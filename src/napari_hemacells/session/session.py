@@ -10,6 +10,7 @@ import numpy as np
 from napari_hemacells.core import annotate
 from napari_hemacells.core.errors import AnnotationError
 from napari_hemacells.core.types import CellRef
+from napari_hemacells.layers import known_classes
 from napari_hemacells.session.models import check_model, make_bundle, merged_palette, ready
 from napari_hemacells.session.workspace import Workspace
 
@@ -188,7 +189,7 @@ class Session(Workspace):
             return []
         from napari_hemacells.core.classify import review_queue
 
-        return review_queue(
+        queue = review_queue(
             self.cells.ids,
             self.prediction,
             self.embeddings,
@@ -196,6 +197,13 @@ class Session(Workspace):
             annotated=set(self.annotated),
             descending=descending,
         )
+        if order == "class":  # the user's word counts here, of which the classifier knows nothing
+            known = known_classes(self.cells, self.annotated, self.prediction)
+            place = {class_id: rank for rank, class_id in enumerate(self.palette.ids)}
+            ranks = [place.get(class_id or "", len(place)) for class_id in known]
+            position = self.cells.position
+            queue.sort(key=lambda cell: ranks[position[cell]], reverse=descending)
+        return queue
 
     def next_cell(self, after: int | None = None) -> int | None:
         """The cell most worth labelling now, another one than ``after``; ``None`` if all are."""

@@ -38,6 +38,7 @@ class Canvas(QObject):
     refused = Signal(str)
     mode_changed = Signal(str)
     pointed_at = Signal(str)
+    chosen = Signal(int)  # a cell that was clicked or gone to, not one just hovered over
 
     def __init__(
         self, session: Session, bridge: ViewerBridge, reclassify: Callable[[], bool]
@@ -141,6 +142,7 @@ class Canvas(QObject):
         top, left, bottom, right = cells.boxes[place].tolist()
         row, col = cells.centres[place].tolist()
         self._bridge.centre_on(row, col, max(bottom - top, right - left))
+        self.chosen.emit(cell)
         self._bridge.pointer.rest()
 
     def words(self, cell: int) -> str:
@@ -241,6 +243,8 @@ class Canvas(QObject):
 
     def click(self, cell: int) -> None:
         """Choose a cell, and give it the active class if this step is for that."""
+        if cell:
+            self.chosen.emit(cell)
         active = self._session.active_class
         if cell and self.labelling and active is not None:
             if self._session.annotated.get(cell) == active:

@@ -295,6 +295,7 @@ class Controller(QObject):
     def _add_gallery(self) -> None:
         gallery = self.view.make_gallery()
         gallery.cell_activated.connect(self.canvas.go_to)
+        self.canvas.chosen.connect(gallery.select_cell)
         gallery.refused.connect(self.warn)
         self.bridge.add_dock(gallery, "HemaCells gallery")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from qtpy.QtCore import QAbstractListModel, QModelIndex, Qt, Signal
 from qtpy.QtGui import QColor
 
-from napari_hemacells.layers import confidences, shown_classes
+from napari_hemacells.layers import confidences, known_classes
 from napari_hemacells.widgets.subscriptions import Subscriptions
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ def _all_known(session: Session) -> _Known:
     annotated = session.annotated
     return _Known(
         cells.position,
-        shown_classes(cells, annotated, prediction),
+        known_classes(cells, annotated, prediction),
         confidences(cells, annotated, prediction).tolist(),
         annotated,
     )

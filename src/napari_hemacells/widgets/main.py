@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari.settings import get_settings
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
     QFileDialog,
     QFrame,
@@ -175,4 +175,6 @@ def open_result(project_folder: str | Path) -> None:
     widget = HemaCellsWidget(viewer)
     viewer.window.add_dock_widget(widget, name="HemaCells", area="right")
     widget.controller.open_project(Path(project_folder))
+    # Once the docks have their places: before that the canvas is larger than what will be seen.
+    QTimer.singleShot(0, viewer.reset_view)
     napari.run()
