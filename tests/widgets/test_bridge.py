@@ -13,7 +13,8 @@ from napari.utils.interactions import (
 from made_up import make_cells, make_image
 from napari_hemacells import layers as ours
 from napari_hemacells.core.errors import CellsError
-from napari_hemacells.widgets.bridge import MARKER, ViewerBridge
+from napari_hemacells.widgets.bridge import ViewerBridge
+from napari_hemacells.widgets.ring import MARKER
 
 IMAGE = make_image()
 CELLS = make_cells(30)

@@ -13,7 +13,7 @@ from made_up import make_cells, make_embeddings, make_image
 from napari_hemacells.core.store import Project
 from napari_hemacells.core.types import Progress
 from napari_hemacells.widgets import HemaCellsWidget, tasks
-from napari_hemacells.widgets.bridge import MARKER
+from napari_hemacells.widgets.ring import MARKER
 
 
 @pytest.fixture(autouse=True)

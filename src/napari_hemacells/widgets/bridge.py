@@ -4,44 +4,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-import numpy as np
-from napari.layers import Labels, Points
-from napari.utils.colormaps import DirectLabelColormap
+from napari.layers import Labels
 from psygnal import Signal, SignalGroup
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDockWidget, QMainWindow
 
 from napari_hemacells import layers as ours
 from napari_hemacells.widgets import reading
+from napari_hemacells.widgets.class_colormap import class_colormap
 from napari_hemacells.widgets.keys import KeyMap
 from napari_hemacells.widgets.pointer import Pointer
+from napari_hemacells.widgets.ring import MARKER, put_ring, ring_layer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     import pandas as pd
     from napari.components import ViewerModel
-    from napari.layers import Layer
+    from napari.layers import Layer, Points
     from qtpy.QtWidgets import QWidget
 
     from napari_hemacells.core.types import Cells, SmearImage
+    from napari_hemacells.layers import Rgba
 
 W = TypeVar("W", bound="QWidget")
 
-MARKER = "marker"
-_RIM = 0.025  # width of the ring's two lines, in its diameters
-_RING = 1.35  # diameter of the ring around the current cell, in longer sides of its box
 _DOCK_HEIGHT = 230
 _OPACITY = 0.65  # of the layer, so that the cell is seen below its class
 _CLOSE_ENOUGH = 12.0  # canvas pixels that a cell must span, or the camera moves nearer
-
-
-class ClassColormap(DirectLabelColormap):  # type: ignore[misc]  # napari is not typed for us
-    """A colour for each label, kept as tuples, which napari hashes faster than arrays."""
-
-    def map(self, values: Any) -> Any:
-        """Return colours as arrays: napari's controls compute with the selected label's."""
-        return np.asarray(super().map(values), dtype=np.float32)
 
 
 class Choice(NamedTuple):
@@ -216,18 +206,11 @@ class ViewerBridge:
         self.keys.bind(layer)
         return layer
 
-    def recolour(self, table: Mapping[int | None, Any]) -> None:
-        """Set the colour of every cell: ``{label: RGBA float32}`` with ``None`` for the rest."""
+    def recolour(self, table: Mapping[int | None, Rgba]) -> None:
+        """Set the colour of every cell: ``{label: RGBA}`` with ``None`` for the rest."""
         layer = self.cells_layer
-        if layer is None:
-            return
-        clear = np.zeros(4, dtype=np.float32)
-        # Label 1 too, else napari takes an empty table for a wish for its random colours.
-        colormap = ClassColormap(color_dict={None: clear, 0: clear, 1: clear})
-        # The rest without validation: these are RGBA already, and checking thousands of them one
-        # by one takes longer than drawing them.
-        colormap.color_dict.update(table)
-        layer.colormap = colormap
+        if layer is not None:
+            layer.colormap = class_colormap(table)
 
     def outline(self, width: int) -> None:
         """Show the cells as outlines of so many pixels; 0 fills them."""
@@ -246,19 +229,9 @@ class ViewerBridge:
 
     def mark(self, box: tuple[int, int, int, int], colour: str | None) -> None:
         """Put the ring around a box, filled with a class colour if there is one."""
-        layer = self.find(MARKER) or self._add_marker()
-        top, left, bottom, right = box
-        size = _RING * max(bottom - top, right - left)
-        clear = (0.0, 0.0, 0.0, 0.0)
+        layer = self.find(MARKER) or self._add_ring()
         self._quiet = True
-        with layer.events.blocker_all():  # one refresh instead of one for each
-            layer.data = np.array([[(top + bottom - 1) / 2, (left + right - 1) / 2]] * 2)
-            layer.size = np.array([size, size * (1 + 2 * _RIM)])
-            layer.face_color = [clear if colour is None else ours.rgba(colour, 0.4), clear]
-        if layer.visible:
-            layer.refresh(thumbnail=False, extent=False)
-        else:
-            layer.visible = True
+        put_ring(layer, box, colour)
         self._quiet = False
 
     def unmark(self) -> None:
@@ -267,18 +240,9 @@ class ViewerBridge:
         if layer is not None and layer.visible:
             layer.visible = False
 
-    def _add_marker(self) -> Points:
+    def _add_ring(self) -> Points:
         cells, active = self.cells_layer, self.viewer.layers.selection.active
-        placed = {} if cells is None else reading.plane_transform(cells)
-        metadata = {ours.METADATA_KEY: {"role": MARKER}}
-        layer = Points(
-            np.zeros((2, 2)),
-            name="Current cell",
-            border_color=["#ffffff", "#000000"],  # seen on glass and on cells alike
-            border_width=_RIM,
-            metadata=metadata,
-            **placed,
-        )
+        layer = ring_layer({} if cells is None else reading.plane_transform(cells))
         self.viewer.add_layer(layer)
         layer.editable = False
         self.viewer.layers.selection.active = active
