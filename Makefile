@@ -47,8 +47,9 @@ lint: $(STAMP)  ## ruff, mypy, import-linter, the plugin's manifest
 tests: $(STAMP)
 	$(BIN)/python -m pytest
 
-fast: $(STAMP)  ## core and panels only: no viewer, no real data, nothing slow
-	$(BIN)/python -m pytest -m 'not viewer and not realdata and not slow'
+fast: $(STAMP)  ## core and panels only: no viewer, no real data, no network weights
+	$(BIN)/python -m pytest -m 'not viewer and not realdata and not slow' \
+		tests/core tests/session tests/samples tests/widgets tests/test_layers.py
 
 headless-demo: $(STAMP)
 	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \

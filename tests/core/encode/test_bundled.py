@@ -17,6 +17,8 @@ from napari_hemacells.core.encode.network import NetworkEncoder
 from napari_hemacells.core.errors import EncoderError
 from napari_hemacells.core.types import EncoderInfo
 
+pytestmark = pytest.mark.slow  # the real network; the fast ring has a stand-in
+
 
 @pytest.fixture(scope="module")
 def encoder():
