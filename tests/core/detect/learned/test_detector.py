@@ -14,6 +14,8 @@ from napari_hemacells.core.image import from_array
 from napari_hemacells.core.params import DetectParams
 from napari_hemacells.core.types import CELL_COLUMNS, PLATELET, RBC, WBC, Progress, SmearImage
 
+pytestmark = pytest.mark.slow  # runs the bundled network
+
 RED = [
     (40, 40),
     (40, 130),
