@@ -63,6 +63,7 @@ bench: system $(STAMP)  ## the figures of the README (real data in DATA, ../shar
 	$(SCREEN) $(BIN)/python benchmarks/click_to_colour.py
 	$(BIN)/python benchmarks/bccd_five_clicks.py $(DATA)/bccd
 	$(BIN)/python benchmarks/fewshot_folders.py $(DATA)
+	$(BIN)/python benchmarks/detection_learned.py --data $(DATA)
 
 clean:  ## everything that make has made
 	rm -rf $(VENV) $(OUT) dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -143,3 +143,10 @@ def test_temperatures_are_refused() -> None:
     frame = SmearImage(np.zeros((20, 20), np.float32), "0" * 16, "frame", modality="temperature")
     with pytest.raises(ImageError, match="temperature"):
         detect_learned(frame)
+
+
+def test_the_grain_of_an_empty_field_is_not_taken_for_cells():
+    noise = np.random.default_rng(0).normal(100, 9, (220, 220, 1))
+    field = np.clip(np.repeat(noise, 3, axis=2), 0, 255).astype(np.uint8)
+    cells = detect_learned(from_array(field, "empty"))
+    assert len(cells) < 10

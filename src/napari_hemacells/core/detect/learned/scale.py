@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 PROBE = 256  # side of the windows that the diameter is measured in, pixels at scale
 LADDER = 2.0  # between the diameters that are tried
 SMALLEST, LARGEST = 8.0, 640.0
+GRAIN = 6.0  # what is smaller than that in the end is the camera's noise
 ROUNDS = 3
 FEW = 2  # boxes that make a scale half believable
 CLOSE = 1.12  # factor between the diameter assumed and the one found that ends the search
@@ -84,7 +85,10 @@ def measured_diameter(pixels: Pixels, model: Model) -> float | None:
         if here > cover:
             best, cover = diameter, here
         diameter *= LADDER
-    return None if best is None else _refined(pixels, model, best)
+    if best is None:
+        return None
+    refined = _refined(pixels, model, best)
+    return refined if refined > GRAIN else None
 
 
 def _refined(pixels: Pixels, model: Model, diameter: float) -> float:
