@@ -9,9 +9,9 @@ import pytest
 
 from napari_hemacells.core.crop import extract
 from napari_hemacells.core.encode import EmbeddingCache, embed, embed_pictures_steps, embed_steps
-from napari_hemacells.core.encode.embed import run_to_end
 from napari_hemacells.core.encode.protocol import Encoder, fingerprint
 from napari_hemacells.core.errors import StorageError
+from napari_hemacells.core.steps import run_to_end
 from napari_hemacells.core.types import Cells, CropSpec
 
 SPEC = CropSpec(16)

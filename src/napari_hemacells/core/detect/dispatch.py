@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari_hemacells.core.params import DetectParams
+from napari_hemacells.core.steps import run_to_end
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -25,13 +26,7 @@ def detect(image: SmearImage, params: DetectParams | None = None) -> Cells:
     >>> len(detect(glass, DetectParams(method="classical")))
     0
     """
-    steps = detect_steps(image, params)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            cells: Cells = end.value
-            return cells
+    return run_to_end(detect_steps(image, params))
 
 
 def detect_steps(

@@ -19,6 +19,7 @@ from napari_hemacells.core.detect.measure import no_cells
 from napari_hemacells.core.detect.scale import cell_diameter, foreground
 from napari_hemacells.core.detect.stain import read_stain
 from napari_hemacells.core.params import DetectParams
+from napari_hemacells.core.steps import run_to_end
 from napari_hemacells.core.types import Progress
 
 if TYPE_CHECKING:
@@ -37,13 +38,7 @@ CONTRAST_FLOOR = 0.02  # optical density between glass and the densest: below it
 
 def detect(image: SmearImage, params: DetectParams | None = None) -> Cells:
     """Return the cells of a smear: :func:`detect_steps` run to its end."""
-    steps = detect_steps(image, params)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            cells: Cells = end.value
-            return cells
+    return run_to_end(detect_steps(image, params))
 
 
 def detect_steps(

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_hemacells.core.crop import extract, from_picture
 from napari_hemacells.core.errors import StorageError
+from napari_hemacells.core.steps import run_to_end
 from napari_hemacells.core.types import Embeddings, Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     from numpy.typing import NDArray
 
     from napari_hemacells.core.encode.cache import EmbeddingCache
     from napari_hemacells.core.encode.protocol import Encoder
     from napari_hemacells.core.types import Cells, CropSpec, SmearImage
-
-
-Result = TypeVar("Result")
 
 
 def embed_steps(
@@ -47,9 +48,10 @@ def embed_steps(
     yield Progress(total - len(pending), total, "Embedding cells")
     warning = ""
     try:
-        for start in range(0, len(pending), batch_size):
-            batch = pending[start : start + batch_size]
-            crops = extract(image, cells, spec, cells.ids[batch].tolist())
+        starts = range(batch_size, len(pending), batch_size)
+        batches = np.split(pending, starts) if len(pending) else []
+        cut = partial(_cut, image, cells, spec)
+        for batch, crops in _one_ahead(cut, batches):
             vectors[batch] = encoder.encode(crops)
             known[batch] = True
             yield Progress(int(known.sum()), total, "Embedding cells")
@@ -62,6 +64,23 @@ def embed_steps(
     if warning:
         yield Progress(total, total, warning)
     return Embeddings(cells.ids, vectors, encoder.info, spec, image.key)
+
+
+def _cut(
+    image: SmearImage, cells: Cells, spec: CropSpec, batch: NDArray[np.intp]
+) -> NDArray[np.uint8]:
+    return extract(image, cells, spec, cells.ids[batch].tolist())
+
+
+def _one_ahead(
+    cut: Callable[[NDArray[np.intp]], NDArray[np.uint8]], batches: Sequence[NDArray[np.intp]]
+) -> Generator[tuple[NDArray[np.intp], NDArray[np.uint8]], None, None]:
+    """Yield each batch with its crops; the next ones are cut while the network works on these."""
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="crops") as pool:
+        coming = deque(pool.submit(cut, batch) for batch in batches[:1])
+        for place, batch in enumerate(batches):
+            coming.extend(pool.submit(cut, after) for after in batches[place + 1 : place + 2])
+            yield batch, coming.popleft().result()
 
 
 def embed(
@@ -96,13 +115,3 @@ def embed_pictures_steps(
         vectors[start : start + len(batch)] = encoder.encode(crops)
         yield Progress(start + len(batch), len(pictures), "Embedding pictures")
     return vectors
-
-
-def run_to_end(steps: Generator[Progress, None, Result]) -> Result:
-    """Return what a generator of steps returns, dropping its reports."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            result: Result = end.value
-            return result

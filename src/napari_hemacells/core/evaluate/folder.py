@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from napari_hemacells.core.crop import estimate_context, from_picture
-from napari_hemacells.core.encode.embed import run_to_end
 from napari_hemacells.core.errors import ImageError, StorageError
 from napari_hemacells.core.image import read_image
+from napari_hemacells.core.steps import run_to_end
 from napari_hemacells.core.types import Progress
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ from napari_hemacells.core.detect.learned.tiles import CORE, tiles
 from napari_hemacells.core.detect.scale import cell_diameter
 from napari_hemacells.core.errors import ImageError
 from napari_hemacells.core.params import DetectParams
+from napari_hemacells.core.steps import run_to_end
 from napari_hemacells.core.types import (
     BOX_COLUMNS,
     CELL_COLUMNS,
@@ -42,13 +43,7 @@ def detect_learned(image: SmearImage, params: DetectParams | None = None) -> Cel
 
     See :func:`detect_learned_steps`, which this runs to its end.
     """
-    steps = detect_learned_steps(image, params)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            cells: Cells = end.value
-            return cells
+    return run_to_end(detect_learned_steps(image, params))
 
 
 def detect_learned_steps(

@@ -1,0 +1,22 @@
+"""Long work is a generator that yields reports and returns its result; here it is run whole."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from napari_hemacells.core.types import Progress
+
+Result = TypeVar("Result")
+
+
+def run_to_end(steps: Generator[Progress, None, Result]) -> Result:
+    """What a generator of steps returns, its reports dropped."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
