@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from napari_hemacells.widgets import HemaCellsWidget
 
 IMAGES = Path(__file__).parent / "images"
-SIZE, SEED, SHOTS = (1280, 800), 0, 3
+SIZE, SEED, SHOTS = (1280, 800), 0, 5
 THEMES = ("dark", "light")
 
 
@@ -56,22 +56,12 @@ def take(viewer: napari.Viewer, step: str, theme: str) -> None:
     small.save(IMAGES / f"{step}-{theme}.png", optimize=True)
 
 
-def truth_clicks(dock: HemaCellsWidget, smear: SyntheticSmear) -> list[tuple[int, str]]:
-    """A few detected cells of each class with their true class, one class after the other."""
-    found: dict[str, list[int]] = {}
-    labels = dock.session.cells.labels
-    for row, col, name in zip(
-        smear.table["row"], smear.table["col"], smear.table["class"], strict=True
-    ):
-        cell = int(labels[round(row), round(col)])
-        if cell:
-            found.setdefault(name, []).append(cell)
-    return [
-        (cells[shot], name)
-        for shot in range(SHOTS)
-        for name, cells in sorted(found.items())
-        if shot < len(cells)
-    ]
+def truth_clicks(dock: HemaCellsWidget, smear: SyntheticSmear) -> dict[int, str]:
+    """A few detected cells of each class with their true class."""
+    from napari_hemacells.cli.truth import choose_clicks, match_truth
+
+    classes = dict(zip(smear.table["label"], smear.table["class"], strict=True))
+    return choose_clicks(match_truth(dock.session.cells, smear.labels, classes), SHOTS, seed=0)
 
 
 def label(dock: HemaCellsWidget, cell: int, name: str) -> None:
@@ -90,7 +80,7 @@ def tell(viewer: napari.Viewer, dock: HemaCellsWidget, smear: SyntheticSmear, th
     viewer.reset_view()
     take(viewer, "detect", theme)
     dock.controller.show_step("annotate")
-    for cell, name in truth_clicks(dock, smear):
+    for cell, name in truth_clicks(dock, smear).items():
         label(dock, cell, name)
     dock.controller.canvas.act("next")
     viewer.reset_view()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QObject
+from qtpy.QtCore import QObject, Qt
 
 from napari_hemacells.core.errors import BundleMismatchError, HemaCellsError
 from napari_hemacells.widgets import projects
@@ -295,7 +295,9 @@ class Controller(QObject):
     def _add_gallery(self) -> None:
         gallery = self.view.make_gallery()
         gallery.cell_activated.connect(self.canvas.go_to)
-        self.canvas.chosen.connect(gallery.select_cell)
+        # Queued: the gallery scrolls while the classifier works, not before it is asked.
+        queued = Qt.ConnectionType.QueuedConnection
+        self.canvas.chosen.connect(gallery.select_cell, queued)  # type: ignore[call-arg]  # stub
         gallery.refused.connect(self.warn)
         self.bridge.add_dock(gallery, "HemaCells gallery")
 
