@@ -6,6 +6,7 @@ import hashlib
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from napari_hemacells import samples
 from napari_hemacells.core.detect.smear import detect
@@ -69,6 +70,14 @@ def test_numbers_may_be_chosen():
     assert not empty.labels.any()
 
 
+def test_a_stronger_stain_darkens_the_cells_and_moves_none():
+    pale, deep = (synthetic_smear(2, (200, 260), stain=stain) for stain in (0.7, 1.3))
+    np.testing.assert_array_equal(pale.labels, deep.labels)
+    cell = pale.labels > 0
+    assert pale.image[cell].mean() > deep.image[cell].mean() + 15
+    assert pale.image[~cell].mean() == pytest.approx(deep.image[~cell].mean(), abs=5)
+
+
 def test_the_classical_detector_finds_the_synthetic_cells(smear):
     cells = detect(from_array(smear.image, "synthetic"))
     assert cells.diameter == pytest.approx(smear.diameter, rel=0.25)
@@ -123,8 +132,31 @@ def test_another_file_is_not_kept(cache, monkeypatch):
     assert not list(cache.glob("bccd*"))
 
 
+def test_a_cache_that_cannot_be_written_is_named(cache, monkeypatch):
+    def refuse(*_args, **_kwargs):
+        raise PermissionError("read-only")
+
+    monkeypatch.setattr("pooch.core.stream_download", refuse)
+    with pytest.raises(DownloadError, match="cannot be written") as raised:
+        samples.chula_field_12()
+    assert str(cache) in str(raised.value)
+
+
+def test_a_fetched_field_carries_its_licence_and_source(tmp_path, monkeypatch):
+    file = tmp_path / "field.png"
+    Image.fromarray(np.full((4, 6, 3), 200, np.uint8)).save(file)
+    monkeypatch.setattr("napari_hemacells.samples.public.fetch", lambda _name: file)
+    for opened in (samples.bccd_field_1, samples.bccd_field_3, samples.chula_field_12):
+        ((data, options, kind),) = opened()
+        assert (data.shape, kind) == ((4, 6, 3), "image")
+        ours = options["metadata"]["napari-hemacells"]
+        assert ours["licence"] == "MIT"
+        assert "github.com" in ours["source"]
+
+
 @pytest.mark.realdata
 @pytest.mark.parametrize("name", sorted(PUBLIC))
 def test_the_registered_hashes_are_those_of_the_real_files(name, shared_data):
-    file = shared_data / "bccd/images" / PUBLIC[name].url.rsplit("/", 1)[1]
+    folder = {"bccd": "bccd/images", "chula": "chula_rbc12/images"}[name.split("-")[0]]
+    file = shared_data / folder / PUBLIC[name].url.rsplit("/", 1)[1]
     assert hashlib.sha256(file.read_bytes()).hexdigest() == PUBLIC[name].sha256

@@ -12,7 +12,14 @@ if TYPE_CHECKING:
 
     LayerData = tuple[Any, dict[str, Any], str]
 
-__all__ = ["bccd_field_1", "bccd_field_3", "public_layers", "smear_layers", "synthetic_smear"]
+__all__ = [
+    "bccd_field_1",
+    "bccd_field_3",
+    "chula_field_12",
+    "public_layers",
+    "smear_layers",
+    "synthetic_smear",
+]
 
 
 def synthetic_smear(
@@ -40,7 +47,7 @@ def public_layers(name: str) -> list[LayerData]:
     Raises
     ------
     DownloadError
-        Without a network.
+        Without a network, or when the file cannot be kept or is not the expected one.
     """
     from napari_hemacells.core.image import read_image
     from napari_hemacells.layers import METADATA_KEY
@@ -61,3 +68,8 @@ def bccd_field_1() -> list[LayerData]:
 def bccd_field_3() -> list[LayerData]:
     """Another field of the BCCD set; needs the network once."""
     return public_layers("bccd-3")
+
+
+def chula_field_12() -> list[LayerData]:
+    """A field of the Chula RBC-12 set, red cells of many shapes; needs the network once."""
+    return public_layers("chula-12")

@@ -16,9 +16,12 @@ COLOUR_FRINGE = ((0.4, 0.2), (0.0, 0.0), (-0.3, -0.4))  # px that red and blue a
 GRAIN = 0.011
 
 
-def photograph(rng: Generator, density: NDArray[np.float32], diameter: float) -> NDArray[np.uint8]:
-    """Return what the camera sees: lamp, stain of the day, optics, noise."""
-    strength = rng.uniform(0.85, 1.2)
+def photograph(
+    rng: Generator, density: NDArray[np.float32], diameter: float, stain: float | None = None
+) -> NDArray[np.uint8]:
+    """Return what the camera sees: lamp, stain (1 is usual, by chance if not given), optics."""
+    usual = rng.uniform(0.85, 1.2)  # drawn in any case: a given stain changes nothing else
+    strength = usual if stain is None else stain
     tint = rng.normal(1.0, 0.06, 3)
     dirt = ndi.gaussian_filter(rng.normal(size=density.shape[:2]), diameter * 0.5)
     film = 0.012 * np.clip(dirt / max(float(dirt.std()), 1e-6), -1.5, 1.5)

@@ -11,6 +11,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _BCCD = "https://raw.githubusercontent.com/Shenggan/BCCD_Dataset/master/BCCD/JPEGImages/"
+# A commit, not a branch: the address keeps pointing at the same bytes.
+_CHULA = (
+    "https://raw.githubusercontent.com/Chula-PIC-Lab/Chula-RBC-12-Dataset/"
+    "3d926ecf21d357a8b2b44dfd0b171f57222f06da/Dataset/"
+)
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,7 @@ class PublicImage:
     source: str
 
 
-# The hashes are those of the files in the set's official training list.
+# Hashes of the files in copies of the sets; both BCCD fields are in its official training list.
 PUBLIC: dict[str, PublicImage] = {
     "bccd-1": PublicImage(
         url=_BCCD + "BloodImage_00001.jpg",
@@ -39,6 +44,16 @@ PUBLIC: dict[str, PublicImage] = {
         title="BCCD field 3",
         licence="MIT",
         source="BCCD dataset, Shenggan and others, github.com/Shenggan/BCCD_Dataset",
+    ),
+    "chula-12": PublicImage(
+        url=_CHULA + "12.jpg",
+        sha256="b799d276c2edb2c38959cc31e1ba347c2cb5dbc68ff40b82f3133c7c95801cc7",
+        title="Chula RBC-12 field 12",
+        licence="MIT",
+        source=(
+            "Chula RBC-12, Naruenatthanaset et al. 2021, arXiv 2012.01321, "
+            "github.com/Chula-PIC-Lab/Chula-RBC-12-Dataset"
+        ),
     ),
 }
 
@@ -56,7 +71,8 @@ def fetch(name: str) -> Path:
     Raises
     ------
     DownloadError
-        Without a network, or when what came is not the file that was expected.
+        Without a network, when what came is not the file that was expected, or when the cache
+        cannot be written.
     """
     import pooch
 
@@ -73,6 +89,11 @@ def fetch(name: str) -> Path:
         raise DownloadError(
             f"What came for “{public.title}” is not the file that was expected, so it was not "
             "kept. Try another day, or use the synthetic smear, which is always the same."
+        ) from error
+    except PermissionError as error:
+        raise DownloadError(
+            f"“{public.title}” could not be kept: {folder} cannot be written. Allow writing "
+            "there, or use the synthetic smear, which needs no folder."
         ) from error
     except OSError as error:  # requests' exceptions are OSErrors too
         raise DownloadError(

@@ -56,6 +56,7 @@ def synthetic_smear(
     red_cells: int | None = None,
     white_cells: int | None = None,
     platelets: int | None = None,
+    stain: float | None = None,
 ) -> SyntheticSmear:
     """Return a rendered smear, the same for the same arguments.
 
@@ -68,7 +69,10 @@ def synthetic_smear(
     diameter
         Of a red cell, in pixels.
     red_cells, white_cells, platelets
-        How many; by default as many as such an area of a smear usually shows.
+        How many are tried; by default as many as such an area of a smear usually shows. What
+        finds no room is left out.
+    stain
+        Strength of the stain, 1 for a usual one; by default it varies with `seed`.
     """
     rng = np.random.default_rng(seed)
     fields = shape[0] * shape[1] / diameter**2
@@ -82,7 +86,8 @@ def synthetic_smear(
     for _ in range(round(fields / 28) if platelets is None else platelets):
         scene.place(PLATELET, platelet(rng, radius * PLATELET_RADIUS * rng.uniform(0.7, 1.25)))
     labels, table = _truth(scene.placed, shape)
-    return SyntheticSmear(photograph(rng, scene.density(), diameter), labels, table, diameter)
+    image = photograph(rng, scene.density(), diameter, stain)
+    return SyntheticSmear(image, labels, table, diameter)
 
 
 def _subtypes(rng: Generator, count: int) -> list[str]:
