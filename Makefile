@@ -49,7 +49,7 @@ tests: $(STAMP)
 
 fast: $(STAMP)  ## core and panels only: no viewer, no real data, no network weights
 	$(BIN)/python -m pytest -m 'not viewer and not realdata and not slow' \
-		tests/core tests/session tests/samples tests/widgets tests/test_layers.py
+		tests/core tests/session tests/widgets tests/test_layers.py
 
 headless-demo: $(STAMP)
 	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \

@@ -93,6 +93,7 @@ def test_later_steps_wait_for_cells_and_say_so(dock, viewer):
         assert "detect them first" in dock.header.button(step).toolTip()
 
 
+@pytest.mark.slow
 def test_detect_finds_nothing_on_a_blank_image_and_says_what_to_do(dock, viewer, qtbot):
     viewer.add_image(np.full((120, 120, 3), 240, np.uint8))
     with qtbot.waitSignal(dock.controller.tasks.detected, timeout=30_000):

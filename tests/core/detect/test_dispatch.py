@@ -15,6 +15,8 @@ from napari_hemacells.core.image import from_array
 from napari_hemacells.core.params import DetectParams
 from napari_hemacells.core.types import Progress, SmearImage
 
+pytestmark = pytest.mark.slow  # the real network
+
 
 @pytest.fixture(scope="module")
 def discs() -> SmearImage:
