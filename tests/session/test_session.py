@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from made_up import make_cells, make_embeddings, make_image
+from napari_hemacells.core.encode import EmbeddingCache
 from napari_hemacells.core.errors import AnnotationError, CellsError, ProjectError, StorageError
 from napari_hemacells.core.store import Project
 from napari_hemacells.session import Session, answer
@@ -188,6 +189,23 @@ def test_clicks_in_one_image_teach_the_next(session, cells):
     session.set_embeddings(make_embeddings(second, cells, seed=4))
     assert session.accept(answer(session.request()))
     assert session.counts() == dict.fromkeys(session.palette.ids, (0, 10))
+
+
+def test_clicks_in_one_image_teach_the_next_one_after_reopening(session, new_session, cells):
+    click_each_class(session)
+    first = session.embeddings
+    cache = EmbeddingCache(session.project.embeddings_folder)
+    cache.save(first.image_key, first.encoder, first.spec, cells.boxes, first.vectors)
+    folder = session.project.folder
+    session.close()
+    again = new_session(Project.open(folder))
+    second = make_image(9, "second")
+    again.show_image(second)
+    again.set_cells(cells)
+    again.set_embeddings(make_embeddings(second, cells, seed=4))
+    assert len(again.request().support) == 6
+    assert again.accept(answer(again.request()))
+    assert again.counts() == dict.fromkeys(again.palette.ids, (0, 10))
 
 
 def test_the_queue_leaves_out_what_is_annotated_and_next_moves_on(session):

@@ -119,6 +119,11 @@ class LiveClassifier:
             embeddings, ids=embeddings.ids[kept], vectors=embeddings.vectors[kept]
         )
 
+    def knows(self, image_key: str, like: Embeddings) -> bool:
+        """Whether annotated cells of this other image teach beside embeddings such as these."""
+        there = self._others.get(image_key)
+        return there is not None and (there.encoder, there.spec) == (like.encoder, like.spec)
+
     def request(
         self, labels: Mapping[CellRef, str], class_ids: tuple[str, ...]
     ) -> ClassifyRequest | None:
@@ -147,11 +152,7 @@ class LiveClassifier:
         here = self.embeddings
         if here is None:
             return None
-        images = {
-            key: there
-            for key, there in self._others.items()
-            if (there.encoder, there.spec) == (here.encoder, here.spec)
-        }
+        images = {key: there for key, there in self._others.items() if self.knows(key, here)}
         return gather_support(labels, {**images, here.image_key: here})
 
     def accept(self, found: ClassifyAnswer) -> bool:

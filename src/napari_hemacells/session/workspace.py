@@ -177,8 +177,34 @@ class Workspace:
             return False
         if not self.live.put(embeddings, self.cells, self.image.key):
             return False
+        self._recall(embeddings)
         self.events.embeddings.emit()
         return True
+
+    def _recall(self, here: Embeddings) -> None:
+        """Let the annotated cells of the project's other images teach, as far as they are cached.
+
+        Cells that cannot be read teach nothing; that is told when their image is opened.
+        """
+        from napari_hemacells.core.encode import EmbeddingCache
+        from napari_hemacells.core.types import Embeddings
+
+        project, state = self._need_project(), self._need_history().state
+        cache = EmbeddingCache(project.embeddings_folder)
+        for stored in project.images:
+            annotated = state.of_image(stored.key)
+            elsewhere = stored.key != here.image_key and not self.live.knows(stored.key, here)
+            if not (elsewhere and annotated and project.has_cells(stored.key)):
+                continue
+            try:
+                cells = project.load_cells(stored.key)
+            except ProjectError:
+                continue
+            vectors, known = cache.load(stored.key, here.encoder, here.spec, cells.boxes)
+            found = Embeddings(
+                cells.ids[known], vectors[known], here.encoder, here.spec, stored.key
+            )
+            self.live.remember(found, {cell: said.class_id for cell, said in annotated.items()})
 
     def support(self) -> Support | None:
         """Every cell that teaches the classifier, with its class."""
