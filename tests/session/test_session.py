@@ -180,6 +180,27 @@ def test_the_users_word_survives_another_detection(session):
     assert {29, 30} <= set(session.cells.ids.tolist())
 
 
+def test_another_annotators_cells_survive_another_detection(session, new_session, image):
+    session.annotate([29], session.palette.ids[0])
+    folder = session.project.folder
+    session.close()
+    other = new_session(Project.open(folder), annotator="berta")
+    other.show_image(image)
+    assert other.annotated == {}
+    other.set_cells(make_cells(12))
+    assert 29 in other.cells.ids
+
+
+def test_a_step_done_again_never_lands_on_another_cell(session):
+    session.annotate([5], session.palette.ids[0])
+    session.undo()
+    before = set(session.cells.ids.tolist())
+    session.set_cells(make_cells(12))
+    assert not before & set(session.cells.ids.tolist())
+    session.redo()
+    assert set(session.annotated) == {5}
+
+
 def test_clicks_in_one_image_teach_the_next(session, cells):
     click_each_class(session)
     second = make_image(9, "second")

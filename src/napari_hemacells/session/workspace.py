@@ -128,12 +128,17 @@ class Workspace:
     # --- cells -------------------------------------------------------------------------------
 
     def set_cells(self, cells: Cells) -> None:
-        """Take these cells for the image; annotated cells of before survive with their ids."""
-        project, image = self._need_project(), self._need_image()
-        if self.cells is not None and self.annotated:
+        """Take these cells for the image; annotated cells of before survive with their ids.
+
+        Those of every annotator, and no id goes to another cell as long as a step that can be
+        undone or done again may speak of it.
+        """
+        project, image, history = self._need_project(), self._need_image(), self._need_history()
+        spoken_of = history.state.cells_of(image.key)
+        if self.cells is not None and (spoken_of or history.can_undo or history.can_redo):
             from napari_hemacells.core.detect import keep_annotated
 
-            cells = keep_annotated(self.cells, sorted(self.annotated), cells)
+            cells = keep_annotated(self.cells, spoken_of, cells)
         project.save_cells(image.key, cells)
         self._put_cells(cells)
 

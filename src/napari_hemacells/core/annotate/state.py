@@ -66,6 +66,15 @@ class AnnotationState:
         """Annotations of the current annotator on one image, by cell id."""
         return {ref.cell: said for ref, said in self.labels.items() if ref.image_key == image_key}
 
+    def cells_of(self, image_key: str) -> set[int]:
+        """Cells of one image that anybody has annotated."""
+        return {
+            ref.cell
+            for labels in self.by_annotator.values()
+            for ref in labels
+            if ref.image_key == image_key
+        }
+
     def counts(self, image_key: str | None = None) -> dict[str, int]:
         """Cells the current annotator gave to each class, zeros included."""
         found = Counter(
