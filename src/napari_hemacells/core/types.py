@@ -149,11 +149,6 @@ class CropSpec:
         """As plain JSON."""
         return {"size": self.size, "context": self.context}
 
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> CropSpec:
-        """From :meth:`to_dict`."""
-        return cls(size=int(values["size"]), context=float(values["context"]))
-
     def with_context(self, context: float) -> CropSpec:
         """The same crops with another margin."""
         return replace(self, context=context)

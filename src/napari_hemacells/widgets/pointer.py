@@ -48,11 +48,6 @@ class Pointer:
         viewer.mouse_drag_callbacks.append(self._press)
         viewer.mouse_move_callbacks.append(self._move)
 
-    @property
-    def over(self) -> int:
-        """The cell under the pointer, 0 for none."""
-        return self._over
-
     def rest(self) -> None:
         """Ignore small movements from now on: a cell was chosen by other means."""
         self._rested = self._last
