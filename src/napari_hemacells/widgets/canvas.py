@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari_hemacells.session import Session
     from napari_hemacells.widgets.bridge import ViewerBridge
 
-_OUTLINE = 0.05  # width of the outlines of cells just detected, in cell diameters
+_OUTLINE = 0.07  # width of the outlines of cells just detected, in cell diameters
 _UNKNOWN = "#ffffff"
 _IDLE_MS = 250  # the table for the status bar may wait until the clicking pauses
 _PATIENCE_MS = 80  # the clicked cell waits that long for all others, so as to draw once
