@@ -59,6 +59,9 @@ class SmearImage:
         The file it was read from; ``None`` for a layer without a file.
     pixel_size_um
         Micrometres a pixel, ``None`` where unknown.
+    overview
+        The whole image at a lower resolution, where one can be had cheaply (a pyramid's low
+        level); as `pixels`, may be lazy.
     """
 
     pixels: Pixels
@@ -68,11 +71,17 @@ class SmearImage:
     path: Path | None = None
     pixel_size_um: float | None = None
     groups: Groups = field(default_factory=Groups)
+    overview: Pixels | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
         return int(self.pixels.shape[0]), int(self.pixels.shape[1])
+
+    @property
+    def is_lazy(self) -> bool:
+        """Whether the pixels are read when they are sliced, and not in memory."""
+        return not isinstance(self.pixels, np.ndarray)
 
 
 @dataclass(frozen=True, eq=False)
