@@ -29,6 +29,10 @@ class EncoderError(HemaCellsError):
     """An encoder that is not available or that failed."""
 
 
+class TrainingError(HemaCellsError):
+    """A training that could not start, or that ended before its time."""
+
+
 class StorageError(HemaCellsError):
     """A folder or file that cannot be written or read; nothing that was saved is harmed."""
 

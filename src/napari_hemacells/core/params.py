@@ -6,9 +6,10 @@ The forms in the dock and the options of the command line are both built from th
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_serializer
 
 DeviceName: TypeAlias = Literal["auto", "cpu", "cuda", "mps"]
 DetectorName: TypeAlias = Literal["learned", "classical"]
@@ -63,6 +64,18 @@ class DetectParams(Params):
         title="Sensitivity",
         description="Higher finds paler and smaller cells, lower only clear ones.",
     )
+    weights: Path | None = Field(
+        default=None,
+        title="Weights",
+        description=(
+            "A fine-tuned detector (.safetensors) instead of the bundled one; only for the "
+            "learned detector."
+        ),
+    )
+
+    @field_serializer("weights")
+    def _as_text(self, weights: Path | None) -> str | None:
+        return None if weights is None else str(weights)
 
 
 class EncodeParams(Params):

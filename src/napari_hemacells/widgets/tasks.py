@@ -207,7 +207,7 @@ def _detect(image: SmearImage, params: DetectParams) -> Generator[Progress, None
 
     yield Progress(0, 0, "Loading the detector")
     with triton_kept_out():
-        prepare(params.method)
+        prepare(params.method, params.weights)
     yield Progress(0, 0, "Finding cells")
     return (yield from detect_steps(image, params))
 

@@ -10,6 +10,7 @@ from napari_hemacells.core.steps import run_to_end
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from pathlib import Path
 
     from napari_hemacells.core.params import DetectorName
     from napari_hemacells.core.types import Cells, Progress, SmearImage
@@ -50,7 +51,7 @@ def detect_steps(
     return replace(cells, detector=params.method)
 
 
-def prepare(method: DetectorName) -> None:
+def prepare(method: DetectorName, weights: Path | None = None) -> None:
     """Load what the detector needs, once; a front end may choose when that happens.
 
     Raises
@@ -59,9 +60,9 @@ def prepare(method: DetectorName) -> None:
         The learned detector's weights are missing or damaged.
     """
     if method == "learned":
-        from napari_hemacells.core.detect.learned.model import bundled_model
+        from napari_hemacells.core.detect.learned.model import model_for
 
-        bundled_model()
+        model_for(weights)
 
 
 def _steps(image: SmearImage, params: DetectParams) -> Generator[Progress, None, Cells]:

@@ -69,9 +69,10 @@ def detect_learned_steps(
     CellsError
         A diameter in µm without a pixel size.
     """
-    from napari_hemacells.core.detect.learned.model import bundled_model
+    from napari_hemacells.core.detect.learned.model import model_for
 
-    params, model = params or DetectParams(), model or bundled_model()
+    params = params or DetectParams()
+    model = model or model_for(params.weights)
     yield Progress(0, 1, "Measuring the cells")
     diameter = _diameter(image, params, model)
     view = ScaledImage(image.pixels, CANONICAL_DIAMETER / diameter)

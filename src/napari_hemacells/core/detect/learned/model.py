@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import as_file, files
 from typing import TYPE_CHECKING
 
@@ -108,6 +108,31 @@ def bundled_model() -> Model:
         return load_model(file)
 
 
+def model_for(weights: Path | None) -> Model:
+    """Return the bundled detector for None, else that of a file, loaded once until it changes.
+
+    Raises
+    ------
+    EncoderError
+        The file is missing or not a detector of this version.
+    """
+    if weights is None:
+        return bundled_model()
+    try:
+        about = weights.stat()
+    except OSError as error:
+        raise EncoderError(
+            f"The detector {weights} cannot be read: choose another one, or the bundled one."
+        ) from error
+    return _model_of(weights, about.st_size, about.st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _model_of(file: Path, _size: int, _changed: int) -> Model:
+    """Return the detector of a file in this state."""
+    return load_model(file)
+
+
 def load_model(file: Path) -> Model:
     """Return the detector of a weights file.
 
@@ -124,12 +149,14 @@ def load_model(file: Path) -> Model:
             header = stored.metadata() or {}
             tensors = {name: stored.get_tensor(name).float() for name in stored.keys()}  # noqa: SIM118
     except (FileNotFoundError, SafetensorError) as error:
-        raise EncoderError(f"The detector {file} cannot be read; reinstall the plugin.") from error
+        raise EncoderError(
+            f"The detector {file} cannot be read; reinstall the plugin, or choose another."
+        ) from error
     counters = {name for name in network.state_dict() if name.endswith("num_batches_tracked")}
     missing, unknown = network.load_state_dict(tensors, strict=False)
     if unknown or set(missing) - counters:
         raise EncoderError(
-            f"The detector {file} is not one of this version; reinstall the plugin."
+            f"The detector {file} is not one of this version; reinstall the plugin, or train it anew."
         )
     return Model(network, _limits(header))
 
