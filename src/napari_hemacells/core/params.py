@@ -6,7 +6,7 @@ The forms in the dock and the options of the command line are both built from th
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path  # noqa: TC003  # pydantic reads the hint
 from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, field_serializer

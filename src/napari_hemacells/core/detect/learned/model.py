@@ -156,7 +156,8 @@ def load_model(file: Path) -> Model:
     missing, unknown = network.load_state_dict(tensors, strict=False)
     if unknown or set(missing) - counters:
         raise EncoderError(
-            f"The detector {file} is not one of this version; reinstall the plugin, or train it anew."
+            f"The detector {file} is not one of this version; reinstall the plugin, or train it "
+            "anew."
         )
     return Model(network, _limits(header))
 

@@ -1,0 +1,9 @@
+"""Fine-tuning: in a child process, with live reports, checkpoints, and a report of the outcome.
+
+Importing this package does not import torch; what runs in the child process does.
+"""
+
+from napari_hemacells.core.train.child import ChildRun
+from napari_hemacells.core.train.reports import TrainingReport
+
+__all__ = ["ChildRun", "TrainingReport"]

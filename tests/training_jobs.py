@@ -1,0 +1,59 @@
+"""Jobs that the tests run in a child process."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from napari_hemacells.core.errors import TrainingError
+from napari_hemacells.core.train import TrainingReport
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+
+def count(steps: int) -> Generator[TrainingReport, None, str]:
+    for step in range(steps):
+        print("a library talks to standard output")
+        yield TrainingReport(step, steps, phase="train", losses={"total": 1 / (step + 1)})
+    return f"counted to {steps}"
+
+
+def tell_about_itself(_: None) -> Generator[TrainingReport, None, dict[str, object]]:
+    yield TrainingReport(0, 1)
+    heavy = [name for name in ("torch", "napari", "qtpy", "PyQt6") if name in sys.modules]
+    return {"pid": os.getpid(), "heavy": heavy, "threads": os.environ["OMP_NUM_THREADS"]}
+
+
+def sleep(seconds: float) -> Generator[TrainingReport, None, None]:
+    yield TrainingReport(0, 1, str(os.getpid()), phase="train")
+    time.sleep(seconds)
+
+
+def hold(megabytes: int) -> Generator[TrainingReport, None, None]:
+    kept = bytearray(os.urandom(1) * (megabytes << 20))
+    yield TrainingReport(0, 1, str(os.getpid()), phase="train")
+    time.sleep(60 + len(kept) * 0)
+
+
+def refuse(_: None) -> Generator[TrainingReport, None, None]:
+    yield TrainingReport(0, 1)
+    raise TrainingError("The loss is not a number any more: use a lower rate.")
+
+
+def stumble(_: None) -> Generator[TrainingReport, None, None]:
+    yield TrainingReport(0, 1)
+    raise KeyError("sides")
+
+
+def fill_the_disk(_: None) -> Generator[TrainingReport, None, None]:
+    yield TrainingReport(0, 1)
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def fill_the_memory(_: None) -> Generator[TrainingReport, None, None]:
+    yield TrainingReport(0, 1)
+    raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
