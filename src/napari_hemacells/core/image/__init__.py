@@ -1,0 +1,26 @@
+"""Any array or picture file → :class:`SmearImage`; the content hash that is its identity.
+
+Small images are arrays in memory. Images above :data:`SMALL` pixels are :class:`LazyPixels`: only
+what is sliced is read from the TIFF, the OME-Zarr folder, the dask or zarr array behind them.
+"""
+
+from napari_hemacells.core.image.arrays import from_array
+from napari_hemacells.core.image.colour import to_colour
+from napari_hemacells.core.image.files import PICTURE_SUFFIXES, image_name, is_image, read_image
+from napari_hemacells.core.image.key import SMALL, content_key, image_key
+from napari_hemacells.core.image.lazy import LazyPixels
+from napari_hemacells.core.image.tiff import TIFF_SUFFIXES
+
+__all__ = [
+    "PICTURE_SUFFIXES",
+    "SMALL",
+    "TIFF_SUFFIXES",
+    "LazyPixels",
+    "content_key",
+    "from_array",
+    "image_key",
+    "image_name",
+    "is_image",
+    "read_image",
+    "to_colour",
+]
