@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_hemacells.core.label_image import CellMask, LazyLabels, PackedMasks
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -93,9 +95,10 @@ class Cells:
     Attributes
     ----------
     labels
-        ``(rows, cols)`` int32, 0 glass, otherwise the cell's id. Where cells overlap (boxes
-        brought by the user) a pixel belongs to the cell with the nearest centre; the table keeps
-        every cell whole.
+        ``(rows, cols)`` int32, 0 glass, otherwise the cell's id; of a large image
+        :class:`~.label_image.LazyLabels`, which is painted where it is sliced. Where cells
+        overlap (boxes brought by the user) a pixel belongs to the cell with the nearest centre;
+        the table keeps every cell whole.
     table
         Columns ``CELL_COLUMNS``: ``label`` int (ascending, unique), ``class`` str (the detector's
         rough kind, or ``""``), ``score`` float in 0 to 1, ``row``/``col`` float centroid, the
@@ -109,7 +112,7 @@ class Cells:
         was not written down.
     """
 
-    labels: NDArray[np.int32]
+    labels: NDArray[np.int32] | LazyLabels
     table: pd.DataFrame
     diameter: float
     source: CellSource = "detector"
@@ -137,6 +140,37 @@ class Cells:
     def position(self) -> dict[int, int]:
         """From a cell's id to its place in the table."""
         return {int(cell): place for place, cell in enumerate(self.ids)}
+
+    def mask_of(self, cell: int) -> CellMask:
+        """Return a cell's pixels on the label image; KeyError for an id that is not there."""
+        if isinstance(self.labels, LazyLabels):
+            return self.labels.mask_of(cell)
+        low = np.maximum(self.boxes[self.position[int(cell)]], 0)
+        top, left, bottom, right = np.minimum(low, np.tile(self.labels.shape, 2)).tolist()
+        bits = self.labels[top:bottom, left:right] == cell
+        return CellMask((top, left, bottom, right), bits)
+
+
+@dataclass(frozen=True, eq=False)
+class PartCells:
+    """The cells that one part of an image answers for (:mod:`~.core.detect.parts`).
+
+    Attributes
+    ----------
+    part
+        The part's index in the plan.
+    table
+        ``CELL_COLUMNS`` without ``label``, a row a cell, in pixels of the whole image.
+    masks
+        The pixels of each cell, in the order of the table.
+    """
+
+    part: int
+    table: pd.DataFrame
+    masks: PackedMasks
+
+    def __len__(self) -> int:
+        return len(self.table)
 
 
 @dataclass(frozen=True)
@@ -237,8 +271,15 @@ class CellRef(NamedTuple):
 
 @dataclass(frozen=True)
 class Progress:
-    """What a long step tells while it runs."""
+    """What a long step tells while it runs.
+
+    Attributes
+    ----------
+    found
+        The cells that are new since the last report, while cells are looked for.
+    """
 
     done: int
     total: int
     message: str = ""
+    found: PartCells | None = None
