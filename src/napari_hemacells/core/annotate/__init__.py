@@ -12,6 +12,18 @@ from napari_hemacells.core.annotate.actions import (
     SetLabels,
     SetPalette,
 )
+from napari_hemacells.core.annotate.correct_cells import CorrectCells, words_lost
+from napari_hemacells.core.annotate.corrections import (
+    DETECTED,
+    ORIGIN,
+    CellRecord,
+    Correction,
+    corrected,
+    exchanged,
+    hand_made,
+    record_of,
+    refused,
+)
 from napari_hemacells.core.annotate.history import History, open_history, replay
 from napari_hemacells.core.annotate.journal import Journal, read_journal
 from napari_hemacells.core.annotate.palette import (
@@ -32,11 +44,16 @@ from napari_hemacells.core.annotate.state import (
 
 __all__ = [
     "COLOURS",
+    "DETECTED",
+    "ORIGIN",
     "Action",
     "AddClass",
     "Annotation",
     "AnnotationState",
     "CellClass",
+    "CellRecord",
+    "CorrectCells",
+    "Correction",
     "DeleteClass",
     "History",
     "Journal",
@@ -48,14 +65,20 @@ __all__ = [
     "SetClassKey",
     "SetLabels",
     "SetPalette",
+    "corrected",
     "default_annotator",
     "default_palette",
+    "exchanged",
     "from_record",
+    "hand_made",
     "next_colour",
     "next_key",
     "now",
     "open_history",
     "read_journal",
+    "record_of",
+    "refused",
     "replay",
     "to_record",
+    "words_lost",
 ]

@@ -113,7 +113,7 @@ class RestoreLabels(Action):
 
     def check(self, state: AnnotationState) -> None:
         """Refuse annotations of a class that is gone."""
-        _check_classes(self.words, state.palette)
+        check_classes(self.words, state.palette)
 
     def apply(self, state: AnnotationState) -> None:
         """Note each word, ``None`` included."""
@@ -171,7 +171,7 @@ class RestoreClass(Action):
 
     def check(self, state: AnnotationState) -> None:
         """Refuse a name that another class has taken meanwhile."""
-        _check_classes(self.words, state.palette.insert(self.cell_class, self.place))
+        check_classes(self.words, state.palette.insert(self.cell_class, self.place))
 
     def apply(self, state: AnnotationState) -> None:
         """Bring back the class, then its annotations."""
@@ -286,7 +286,8 @@ class SetPalette(PaletteAction):
                 )
 
 
-def _check_classes(words: tuple[Word, ...], palette: Palette) -> None:
+def check_classes(words: tuple[Word, ...], palette: Palette) -> None:
+    """Refuse annotations of a class that is not in the palette."""
     for _, _, said in words:
         if said is not None:
             palette.by_id(said.class_id)

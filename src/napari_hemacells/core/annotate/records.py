@@ -19,10 +19,12 @@ from napari_hemacells.core.annotate.actions import (
     SetLabels,
     SetPalette,
 )
+from napari_hemacells.core.annotate.correct_cells import CorrectCells
 from napari_hemacells.core.errors import ProjectError
 
 AnyAction: TypeAlias = Annotated[
     AddClass
+    | CorrectCells
     | DeleteClass
     | RecolourClass
     | RenameClass

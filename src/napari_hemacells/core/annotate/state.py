@@ -6,9 +6,13 @@ import getpass
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from napari_hemacells.core.annotate.palette import Palette
 from napari_hemacells.core.types import CellRef
+
+if TYPE_CHECKING:
+    from napari_hemacells.core.annotate.corrections import Corrections
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ Labels = dict[CellRef, Annotation]
 
 @dataclass
 class AnnotationState:
-    """The present palette and annotations; two states are equal if both of these are.
+    """The present palette, annotations and corrections; two states are equal if these are.
 
     Attributes
     ----------
@@ -48,6 +52,8 @@ class AnnotationState:
         The classes in order.
     by_annotator
         Annotations of each annotator apart; nobody is in it without an annotation.
+    corrections
+        What was done to the cells of each image by hand.
     annotator
         Whose word is shown and whose word the next click is. A view, not a fact: it takes no
         part in comparison and is not in the journal.
@@ -55,6 +61,7 @@ class AnnotationState:
 
     palette: Palette = field(default_factory=Palette)
     by_annotator: dict[str, Labels] = field(default_factory=dict)
+    corrections: dict[str, Corrections] = field(default_factory=dict)
     annotator: str = field(default="", compare=False)
 
     @property
@@ -74,6 +81,14 @@ class AnnotationState:
             for ref in labels
             if ref.image_key == image_key
         }
+
+    def corrections_of(self, image_key: str) -> Corrections:
+        """What was done to the cells of one image by hand; read only."""
+        return self.corrections.get(image_key, {})
+
+    def last_id(self, image_key: str) -> int:
+        """The highest cell id of an image that anything here speaks of, 0 for none."""
+        return max(self.cells_of(image_key) | self.corrections_of(image_key).keys(), default=0)
 
     def counts(self, image_key: str | None = None) -> dict[str, int]:
         """Cells the current annotator gave to each class, zeros included."""
