@@ -8,6 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_hemacells.samples.mosaic import SmearMosaic
     from napari_hemacells.samples.smear import SyntheticSmear
 
     LayerData = tuple[Any, dict[str, Any], str]
@@ -18,6 +21,7 @@ __all__ = [
     "chula_field_12",
     "public_layers",
     "smear_layers",
+    "smear_mosaic",
     "synthetic_smear",
 ]
 
@@ -29,6 +33,19 @@ def synthetic_smear(
     from napari_hemacells.samples import smear
 
     return smear.synthetic_smear(seed, shape, diameter=diameter)
+
+
+def smear_mosaic(
+    path: str | Path,
+    shape: tuple[int, int] = (6000, 11000),
+    *,
+    seed: int = 0,
+    diameter: float = 44.0,
+) -> SmearMosaic:
+    """A large smear written to `path`; more in :mod:`napari_hemacells.samples.mosaic`."""
+    from napari_hemacells.samples import mosaic
+
+    return mosaic.smear_mosaic(path, shape, seed=seed, diameter=diameter)
 
 
 def smear_layers() -> list[LayerData]:

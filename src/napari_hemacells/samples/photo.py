@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,68 @@ COLOUR_FRINGE = ((0.4, 0.2), (0.0, 0.0), (-0.3, -0.4))  # px that red and blue a
 GRAIN = 0.011
 
 
+@dataclass(frozen=True, eq=False)
+class Camera:
+    """One stain, one lamp, one optic: what does not change from field to field of a slide.
+
+    Attributes
+    ----------
+    stain
+        ``(3,)`` strength by colour, 1 for a usual one.
+    top, fall
+        Where the lamp is brightest, from -1 to 1 along each axis, and how fast it falls.
+    tone
+        ``(3,)`` colour of the lamp against the usual one.
+    blur
+        Deviation of the optic's spread in pixels.
+    diameter
+        Of a red cell, in pixels.
+    """
+
+    stain: NDArray[np.float64]
+    top: NDArray[np.float64]
+    fall: float
+    tone: NDArray[np.float64]
+    blur: float
+    diameter: float
+
+    @classmethod
+    def drawn(cls, rng: Generator, diameter: float, *, fall: float) -> Camera:
+        """Return one by chance, its lamp falling as told."""
+        stain = rng.uniform(0.85, 1.2) * rng.normal(1.0, 0.06, 3)
+        tone = rng.normal(1.0, 0.012, 3)
+        return cls(stain, np.zeros(2), fall, tone, diameter * rng.uniform(0.018, 0.026), diameter)
+
+    def picture(
+        self, density: NDArray[np.float32], dirt: NDArray[np.float64], rng: Generator
+    ) -> NDArray[np.uint8]:
+        """``(rows, cols, 3)`` uint8 of an optical density; `dirt` is noise of its size."""
+        smooth = ndi.gaussian_filter(dirt, self.diameter * 0.5)
+        film = 0.012 * np.clip(smooth / max(float(smooth.std()), 1e-6), -1.5, 1.5)
+        light = 10.0 ** -(density * self.stain + film[..., None].astype(np.float32))
+        light *= self._illumination(density.shape[:2])[..., None]
+        light *= np.asarray(LAMP) * self.tone
+        planes = [ndi.gaussian_filter(light[..., channel], self.blur) for channel in range(3)]
+        seen = np.stack(
+            [
+                ndi.shift(plane, offset, order=1, mode="nearest")
+                for plane, offset in zip(planes, COLOUR_FRINGE, strict=True)
+            ],
+            axis=-1,
+        )
+        grain = ndi.gaussian_filter(rng.normal(size=seen.shape), (0.6, 0.6, 0))
+        noisy = seen + GRAIN * np.sqrt(seen) * grain
+        return np.asarray(np.clip(np.rint(noisy * 255), 0, 255), dtype=np.uint8)
+
+    def _illumination(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """Return the lamp's field: a flat hill whose top is not in the middle."""
+        rows, cols = np.meshgrid(
+            np.linspace(-1, 1, shape[0]), np.linspace(-1, 1, shape[1]), indexing="ij"
+        )
+        hill = (rows - self.top[0]) ** 2 + (cols - self.top[1]) ** 2
+        return np.asarray(1 - self.fall * hill, dtype=np.float32)
+
+
 def photograph(
     rng: Generator, density: NDArray[np.float32], diameter: float, stain: float | None = None
 ) -> NDArray[np.uint8]:
@@ -23,31 +86,10 @@ def photograph(
     usual = rng.uniform(0.85, 1.2)  # drawn in any case: a given stain changes nothing else
     strength = usual if stain is None else stain
     tint = rng.normal(1.0, 0.06, 3)
-    dirt = ndi.gaussian_filter(rng.normal(size=density.shape[:2]), diameter * 0.5)
-    film = 0.012 * np.clip(dirt / max(float(dirt.std()), 1e-6), -1.5, 1.5)
-    light = 10.0 ** -(density * strength * tint + film[..., None].astype(np.float32))
-    light *= _illumination(rng, density.shape[:2])[..., None]
-    light *= np.asarray(LAMP) * rng.normal(1.0, 0.012, 3)
-    blur = diameter * rng.uniform(0.018, 0.026)
-    planes = [ndi.gaussian_filter(light[..., channel], blur) for channel in range(3)]
-    seen = np.stack(
-        [
-            ndi.shift(plane, offset, order=1, mode="nearest")
-            for plane, offset in zip(planes, COLOUR_FRINGE, strict=True)
-        ],
-        axis=-1,
-    )
-    grain = ndi.gaussian_filter(rng.normal(size=seen.shape), (0.6, 0.6, 0))
-    noisy = seen + GRAIN * np.sqrt(seen) * grain
-    return np.asarray(np.clip(np.rint(noisy * 255), 0, 255), dtype=np.uint8)
-
-
-def _illumination(rng: Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Return the lamp's field: a flat hill whose top is not in the middle."""
-    rows, cols = np.meshgrid(
-        np.linspace(-1, 1, shape[0]), np.linspace(-1, 1, shape[1]), indexing="ij"
-    )
+    dirt = rng.normal(size=density.shape[:2])
     top = rng.uniform(-0.35, 0.35, 2)
     fall = rng.uniform(0.03, 0.075)
-    hill = (rows - top[0]) ** 2 + (cols - top[1]) ** 2
-    return np.asarray(1 - fall * hill, dtype=np.float32)
+    tone = rng.normal(1.0, 0.012, 3)
+    blur = diameter * rng.uniform(0.018, 0.026)
+    camera = Camera(strength * tint, top, fall, tone, blur, diameter)
+    return camera.picture(density, dirt, rng)

@@ -54,6 +54,11 @@ class Scene:
                 self.placed.append(one)
                 return
 
+    def drop(self, kind: str, patch: Patch) -> None:
+        """Put a cell anywhere, on top of others if need be: the smear is thick there."""
+        row, col = (int(self._rng.integers(0, side)) for side in self._shape)
+        self.placed.append(Placed(kind, "", row, col, patch))
+
     def density(self) -> NDArray[np.float32]:
         """``(rows, cols, 3)`` optical density: what lies on top of one another adds up."""
         density = np.zeros((*self._shape, 3), np.float32)

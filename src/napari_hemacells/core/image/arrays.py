@@ -56,15 +56,15 @@ def from_array(
     check_type(given)
     layout = layout or Layout.of_shape(given.shape)
     rows, cols = layout.size(given.shape)
-    below = [one for one in levels if layout.size(one.shape) < (rows, cols)]
+    lower: list[LazyPixels] = []
     if rows * cols <= SMALL:
         values = layout.read(given)
-        scale = ValueScale.of([values])
-        pixels: Any = scale.colour(values)
+        pixels: Any = ValueScale.of([values]).colour(values)
     else:
         scale = _sampled_scale(given, layout)
-        pixels = given if _is_colour(given) else _pyramid([given, *below], layout, scale)
-    lower = [LazyPixels(one, layout, scale) for one in below]
+        below = [one for one in levels if layout.size(one.shape) < (rows, cols)]
+        lower = [LazyPixels(one, layout, scale) for one in below]
+        pixels = given if _is_colour(given) else LazyPixels(given, layout, scale, lower)
     return SmearImage(
         pixels=pixels,
         key=image_key(pixels),
@@ -80,11 +80,6 @@ def _is_colour(array: Any) -> bool:
     """Whether the array is what the steps work on already."""
     in_memory = type(array) is np.ndarray  # a memory map is read where it is sliced
     return in_memory and array.dtype == np.uint8 and array.ndim == 3 and array.shape[-1] == 3
-
-
-def _pyramid(levels: Sequence[Any], layout: Layout, scale: ValueScale) -> LazyPixels:
-    lower = [LazyPixels(one, layout, scale) for one in levels[1:]]
-    return LazyPixels(levels[0], layout, scale, lower)
 
 
 def _sampled_scale(array: Any, layout: Layout) -> ValueScale:

@@ -57,9 +57,11 @@ def _multiscale(group: Any) -> Any | None:
     try:
         return Multiscale.model_validate(found[0])
     except ValidationError as error:
+        wrong = error.errors()[0]
+        place = ".".join(map(str, wrong["loc"]))
         raise ImageError(
-            f"The OME-Zarr metadata is not of version 0.4 or 0.5 ({error.error_count()} fields "
-            "are missing or wrong): convert the image with a current tool."
+            f"The metadata is not that of OME-Zarr 0.4 or 0.5 ({place}: {wrong['msg']}): convert "
+            "the image with a current tool."
         ) from error
 
 
