@@ -4,8 +4,16 @@ User input calls a method of :class:`Session`; the session changes its state and
 update from that and never write back.
 """
 
+from napari_hemacells.session.correcting import CellsChange
 from napari_hemacells.session.live import ClassifyAnswer, ClassifyRequest, answer
 from napari_hemacells.session.session import Session
 from napari_hemacells.session.workspace import SessionEvents
 
-__all__ = ["ClassifyAnswer", "ClassifyRequest", "Session", "SessionEvents", "answer"]
+__all__ = [
+    "CellsChange",
+    "ClassifyAnswer",
+    "ClassifyRequest",
+    "Session",
+    "SessionEvents",
+    "answer",
+]

@@ -10,7 +10,7 @@ import numpy as np
 from napari_hemacells.core.params import ClassifyParams
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from napari_hemacells.core.classify import Head, Support
     from napari_hemacells.core.store import Bundle
@@ -89,6 +89,25 @@ class LiveClassifier:
     def forget_cells(self) -> None:
         """Other cells are shown from now on."""
         self.embeddings = self.latest = None
+        self.invalidate()
+
+    def keep_cells(self, cells: Cells, changed: Collection[int]) -> None:
+        """Go on with what is known of cells that are there still and did not change."""
+        gone = np.asarray(list(changed), dtype=np.int64)
+        if self.embeddings is not None:
+            stays = np.isin(self.embeddings.ids, cells.ids) & ~np.isin(self.embeddings.ids, gone)
+            self.embeddings = replace(
+                self.embeddings,
+                ids=self.embeddings.ids[stays],
+                vectors=self.embeddings.vectors[stays],
+            )
+        if self.latest is not None:
+            before = self.latest.prediction
+            stays = np.isin(before.ids, cells.ids)
+            kept = replace(
+                before, ids=before.ids[stays], probabilities=before.probabilities[stays]
+            )
+            self.latest = replace(self.latest, prediction=kept)
         self.invalidate()
 
     def forget_project(self) -> None:

@@ -8,116 +8,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_hemacells.core import annotate
-from napari_hemacells.core.errors import AnnotationError
-from napari_hemacells.core.types import CellRef
 from napari_hemacells.layers import known_classes
+from napari_hemacells.session.editing import Editing
 from napari_hemacells.session.models import check_model, make_bundle, merged_palette, ready
-from napari_hemacells.session.workspace import Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from napari_hemacells.core.annotate import Action
     from napari_hemacells.core.params import ClassifyParams, QueueOrder
     from napari_hemacells.core.store import Bundle
     from napari_hemacells.session.live import ClassifyAnswer, ClassifyRequest
 
 
-class Session(Workspace):
-    """One user at work on one project: annotations, live classes, what to look at next.
-
-    Every change of an annotation goes through the project's history, which writes the journal
-    first and changes the state after: what is seen is on disk.
-    """
-
-    # --- annotations -------------------------------------------------------------------------
-
-    @property
-    def active_class(self) -> str | None:
-        """The class that a click gives."""
-        return self._active
-
-    @active_class.setter
-    def active_class(self, class_id: str | None) -> None:
-        if class_id is not None:
-            self.palette.by_id(class_id)
-        if class_id != self._active:
-            self._active = class_id
-            self.events.active_class.emit(class_id)
-
-    def annotate(self, cells: Iterable[int], class_id: str | None) -> None:
-        """Give these cells a class; ``None`` takes their annotation away. One undoable step."""
-        image, table = self._need_image(), self._need_cells()
-        places = []
-        for cell in cells:
-            if cell not in table.position:
-                raise AnnotationError(f"There is no cell {cell} in this image any more.")
-            row, col = table.centres[table.position[cell]]
-            places.append((CellRef(image.key, int(cell)), float(row), float(col)))
-        if places:
-            annotator = self._need_history().state.annotator
-            self._do(annotate.SetLabels(tuple(places), class_id, annotator))
-
-    def add_class(self, name: str, colour: str | None = None) -> str:
-        """The id of a new class with the next free colour and key; it becomes the active one."""
-        new = self.palette.new_class(name, colour)
-        self._do(annotate.AddClass(new))
-        self.active_class = new.id
-        return new.id
-
-    def rename_class(self, class_id: str, name: str) -> None:
-        """Another name for the class; annotations hang on its id and stay."""
-        self._do(annotate.RenameClass(class_id, name))
-
-    def recolour_class(self, class_id: str, colour: str) -> None:
-        """Another colour (``#rrggbb``) for the class."""
-        self._do(annotate.RecolourClass(class_id, colour))
-
-    def set_class_key(self, class_id: str, key: int | None) -> None:
-        """Another key (1 to 9) for the class."""
-        self._do(annotate.SetClassKey(class_id, key))
-
-    def delete_class(self, class_id: str) -> None:
-        """Remove the class and its annotations; undo brings both back."""
-        self._do(annotate.DeleteClass(class_id))
-
-    @property
-    def can_undo(self) -> bool:
-        """Whether there is a step to take back."""
-        return self.history is not None and self.history.can_undo
-
-    @property
-    def can_redo(self) -> bool:
-        """Whether there is a step to take again."""
-        return self.history is not None and self.history.can_redo
-
-    def undo(self) -> bool:
-        """Whether there was a step to take back."""
-        return self._tracked(self._need_history().undo)
-
-    def redo(self) -> bool:
-        """Whether there was a step to take again."""
-        return self._tracked(self._need_history().redo)
-
-    def _do(self, action: Action) -> None:
-        history = self._need_history()
-        self._tracked(lambda: history.do(action))
-
-    def _tracked(self, change: Callable[[], object]) -> bool:
-        """Make a change through the history, then tell exactly what it changed."""
-        palette, before = self.palette, self.annotated
-        happened = change() is not None
-        if self.palette is not palette:
-            if self._active not in self.palette:
-                self._active = self.palette.ids[0] if self.palette.ids else None
-                self.events.active_class.emit(self._active)
-            self.events.palette.emit()
-        after = self.annotated
-        changed = [cell for cell in before | after if before.get(cell) != after.get(cell)]
-        if changed or self.palette.ids != palette.ids:
-            self.live.invalidate()
-            self.events.annotations.emit(tuple(changed))
-        return happened
+class Session(Editing):
+    """One user at work on one project: annotations, live classes, what to look at next."""
 
     # --- live classification -----------------------------------------------------------------
 

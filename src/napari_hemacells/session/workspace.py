@@ -11,12 +11,15 @@ from napari_hemacells.core.errors import CellsError, ImageError, ProjectError
 from napari_hemacells.session.live import LiveClassifier
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
-    from napari_hemacells.core.annotate import Annotation, History, Palette
+    from napari_hemacells.core.annotate import Annotation, CellRecord, History, Palette
+    from napari_hemacells.core.annotate.corrections import Corrections
     from napari_hemacells.core.classify import Support
     from napari_hemacells.core.store import Project
     from napari_hemacells.core.types import CellRef, Cells, Embeddings, Prediction, SmearImage
+    from napari_hemacells.session.correcting import CellsChange
 
 
 class SessionEvents(SignalGroup):
@@ -24,7 +27,8 @@ class SessionEvents(SignalGroup):
 
     project = Signal()
     image = Signal()
-    cells = Signal()
+    cells = Signal()  # other cells altogether
+    corrected = Signal(object)  # CellsChange: a few cells were added, deleted, split or merged
     palette = Signal()
     annotations = Signal(tuple)  # ids of the cells of this image whose annotation changed
     embeddings = Signal()
@@ -100,7 +104,8 @@ class Workspace:
         self.live.forget_cells()
         self.events.image.emit()
         if project.has_cells(image.key):
-            self._put_cells(project.load_cells(image.key))
+            cells = project.load_cells(image.key)
+            self._put_cells(annotate.corrected(cells, self._corrections(image.key)))
 
     def save_as(self, folder: Path) -> None:
         """Go on in a copy of the project in a folder that the user chose."""
@@ -128,19 +133,40 @@ class Workspace:
     # --- cells -------------------------------------------------------------------------------
 
     def set_cells(self, cells: Cells) -> None:
-        """Take these cells for the image; annotated cells of before survive with their ids.
+        """Take these cells for the image; annotated and hand-made cells survive with their ids.
 
         Those of every annotator, and no id goes to another cell as long as a step that can be
-        undone or done again may speak of it.
+        undone or done again may speak of it. Where the user has deleted a cell, a detector's
+        finding is not believed.
         """
         project, image, history = self._need_project(), self._need_image(), self._need_history()
-        spoken_of = history.state.cells_of(image.key)
-        if self.cells is not None and (spoken_of or history.can_undo or history.can_redo):
+        spoken_of, corrections = history.state.cells_of(image.key), self._corrections(image.key)
+        steps = history.can_undo or history.can_redo
+        if self.cells is not None and (spoken_of or corrections or steps):
             from napari_hemacells.core.detect import keep_annotated
 
-            cells = keep_annotated(self.cells, spoken_of, cells)
+            by_hand = annotate.hand_made(corrections)
+            cells = keep_annotated(
+                self.cells,
+                spoken_of | by_hand,
+                cells,
+                refused=annotate.refused(corrections) if cells.source == "detector" else (),
+                above=history.state.last_id(image.key),
+            )
+            cells = annotate.with_origin(cells) if by_hand else cells
         project.save_cells(image.key, cells)
-        self._put_cells(cells)
+        self._put_cells(annotate.corrected(cells, corrections))
+
+    def _corrections(self, image_key: str) -> Corrections:
+        return self._need_history().state.corrections_of(image_key)
+
+    def _correct(self, change: CellsChange, records: Collection[CellRecord]) -> None:
+        """Exchange a few cells; what is known of the others stays."""
+        if self.cells is None:
+            return
+        self.cells = annotate.exchanged(self.cells, {*change.removed, *change.added}, records)
+        self.live.keep_cells(self.cells, change.added)
+        self.events.corrected.emit(change)
 
     def _put_cells(self, cells: Cells) -> None:
         self.cells = cells
@@ -202,7 +228,8 @@ class Workspace:
             if not (elsewhere and annotated and project.has_cells(stored.key)):
                 continue
             try:
-                cells = project.load_cells(stored.key)
+                saved = project.load_cells(stored.key)
+                cells = annotate.corrected(saved, self._corrections(stored.key))
             except ProjectError:
                 continue
             vectors, known = cache.load(stored.key, here.encoder, here.spec, cells.boxes)

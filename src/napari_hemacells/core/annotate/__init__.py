@@ -23,6 +23,7 @@ from napari_hemacells.core.annotate.corrections import (
     hand_made,
     record_of,
     refused,
+    with_origin,
 )
 from napari_hemacells.core.annotate.history import History, open_history, replay
 from napari_hemacells.core.annotate.journal import Journal, read_journal
@@ -80,5 +81,6 @@ __all__ = [
     "refused",
     "replay",
     "to_record",
+    "with_origin",
     "words_lost",
 ]

@@ -2,6 +2,7 @@
 
 from napari_hemacells.core.store.autosave import default_folder, find_project, projects_root
 from napari_hemacells.core.store.bundle import Bundle, load_bundle, save_bundle
+from napari_hemacells.core.store.corrected import annotation_state, corrected_cells
 from napari_hemacells.core.store.export import (
     ClassifiedImage,
     cells_table,
@@ -24,9 +25,11 @@ __all__ = [
     "ClassifiedImage",
     "Project",
     "StoredImage",
+    "annotation_state",
     "cells_table",
     "check",
     "class_overlay",
+    "corrected_cells",
     "counts_table",
     "default_folder",
     "detected_table",

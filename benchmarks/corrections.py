@@ -1,0 +1,205 @@
+"""How good a cell proposed at a click is, and a split; BCCD development fields and Chula.
+
+::
+
+    python benchmarks/corrections.py --data ../shared/data [--cells 300] [--json FILE]
+
+*Removed*: a detected cell is taken away at random, a click falls within it (normal noise of 0.2
+diameters about its middle), and the proposal is compared with what was taken away. *Missed*: a
+box that the annotators drew and the detector did not find (no cell with IoU over 0.5) is clicked
+in the same way, and the proposal's box compared with the annotated one. *Split*: two touching
+cells are made one, split again without a line, and both halves compared with the two.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "training"))
+
+from detector_fields import annotated_boxes, bccd_split, chula_split
+from napari_hemacells.core.detect import detect
+from napari_hemacells.core.detect.propose import propose_cell
+from napari_hemacells.core.detect.split import merge_cells, split_cell
+from napari_hemacells.core.errors import CellsError
+from napari_hemacells.core.image import read_image
+from napari_hemacells.core.masks import replaced
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+    from napari_hemacells.core.detect.propose import Proposal
+    from napari_hemacells.core.masks import CellMask
+    from napari_hemacells.core.types import Cells, SmearImage
+
+    Trial = Callable[[SmearImage, Cells, np.random.Generator], Iterator[dict[str, Any]]]
+
+NOISE = 0.2  # of the cell's diameter
+PER_FIELD = 12
+
+
+def main() -> None:
+    """Print a line of JSON for each set and trial."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--cells", type=int, default=300)
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    results = {}
+    for name, fields in fields_of(given.data).items():
+        kept = {"removed": [], "missed": [], "split": []}
+        for image, cells, truth in fields:
+            rng = np.random.default_rng(int(image.key[:8], 16))
+            kept["removed"] += removed(image, cells, rng)
+            kept["missed"] += [] if truth is None else missed(image, cells, truth, rng)
+            kept["split"] += split(image, cells, rng)
+            if min(len(kept["removed"]), len(kept["split"])) >= given.cells:
+                break
+        results[name] = {trial: summary(rows[: given.cells]) for trial, rows in kept.items()}
+        print(name, json.dumps(results[name]), flush=True)
+    if given.json:
+        given.json.write_text(json.dumps(results, indent=1))
+
+
+def fields_of(data: Path) -> dict[str, Iterator[tuple[SmearImage, Cells, Any]]]:
+    """Images with their detected cells, and annotated boxes where there are any."""
+    _, dev, _ = bccd_split(data)
+    train, _ = chula_split(data)
+    boxes = {name: data / "bccd/annotations" / f"{name}.xml" for name in dev}
+    bccd = ((data / "bccd/images" / f"{name}.jpg", boxes[name]) for name in dev)
+    chula = ((data / "chula_rbc12/images" / f"{n}.jpg", None) for n in train[::3])
+    return {"bccd dev": map(_field, bccd), "chula train": map(_field, chula)}
+
+
+def _field(files: tuple[Path, Path | None]) -> tuple[SmearImage, Cells, Any]:
+    image = read_image(files[0])
+    return image, detect(image), None if files[1] is None else annotated_boxes(files[1])[0]
+
+
+def removed(image: SmearImage, cells: Cells, rng: np.random.Generator) -> list[dict[str, Any]]:
+    """Take cells away one at a time and propose them again."""
+    rows = []
+    for cell in rng.permutation(cells.ids)[:PER_FIELD].tolist():
+        mask = cells.mask_of(cell)
+        point = click_within(mask, rng)
+        if point is None:
+            continue
+        made = _proposed(image, replaced(cells, [cell], []), point)
+        kind = cells.table["class"].iloc[cells.position[cell]]
+        rows.append(
+            {"iou": 0.0 if made is None else mask_iou(made.mask, mask),
+             "how": "refused" if made is None else made.how, "kind": kind,
+             "kind_right": made is not None and made.kind == kind}
+        )  # fmt: skip
+    return rows
+
+
+def missed(
+    image: SmearImage, cells: Cells, truth: NDArray[np.float32], rng: np.random.Generator
+) -> list[dict[str, Any]]:
+    """Click annotated cells that were not found."""
+    rows = []
+    for box in truth.astype(np.float64):
+        if box_ious(box, cells.boxes).max(initial=0) > 0.5:
+            continue
+        sides = box[2:] - box[:2]
+        point = (box[:2] + box[2:]) / 2 + rng.normal(0, NOISE, 2) * sides
+        point = np.clip(point, 0, np.array(image.shape) - 1)
+        made = _proposed(image, cells, (float(point[0]), float(point[1])))
+        iou = 0.0 if made is None else float(box_ious(box, np.array([made.box]))[0])
+        rows.append({"iou": iou, "how": "refused" if made is None else made.how})
+    return rows
+
+
+def split(image: SmearImage, cells: Cells, rng: np.random.Generator) -> list[dict[str, Any]]:
+    """Make pairs of touching cells one and split them again."""
+    rows = []
+    for first, second in rng.permutation(touching(cells))[:PER_FIELD].tolist():
+        pair = [cells.mask_of(first), cells.mask_of(second)]
+        one = merge_cells(cells, [first, second])
+        row = {
+            "label": first, "class": one.kind, "score": one.score, "row": one.centre[0],
+            "col": one.centre[1], "area": one.mask.area,
+            **dict(zip(("min_row", "min_col", "max_row", "max_col"), one.box, strict=True)),
+        }  # fmt: skip
+        merged = replaced(cells, [first, second], [(first, row, one.mask)])
+        halves = [half.mask for half in split_cell(image, merged, first)]
+        straight = [mask_iou(half, cell) for half, cell in zip(halves, pair, strict=True)]
+        crossed = [mask_iou(half, cell) for half, cell in zip(halves[::-1], pair, strict=True)]
+        rows.append({"iou": max(min(straight), min(crossed)), "how": "split"})
+    return rows
+
+
+def touching(cells: Cells) -> list[tuple[int, int]]:
+    """Pairs of cells with neighbouring pixels."""
+    labels = np.asarray(cells.labels)
+    pairs = set()
+    for one, other in ((labels[1:], labels[:-1]), (labels[:, 1:], labels[:, :-1])):
+        edge = (one != other) & (one > 0) & (other > 0)
+        pairs |= set(zip(one[edge].tolist(), other[edge].tolist(), strict=True))
+    return sorted({(min(pair), max(pair)) for pair in pairs})
+
+
+def click_within(mask: CellMask, rng: np.random.Generator) -> tuple[float, float] | None:
+    """A click on the cell near its middle; None where the cell has hardly a pixel."""
+    size = np.sqrt(4 * mask.area / np.pi)
+    if size < 4:
+        return None
+    middle = np.argwhere(mask.bits).mean(axis=0)
+    for _ in range(50):
+        place = middle + rng.normal(0, NOISE * size, 2)
+        row, col = np.floor(place).astype(int)
+        inside = 0 <= row < mask.bits.shape[0] and 0 <= col < mask.bits.shape[1]
+        if inside and mask.bits[row, col]:
+            return float(place[0] + mask.box[0]), float(place[1] + mask.box[1])
+    return None
+
+
+def _proposed(image: SmearImage, cells: Cells, point: tuple[float, float]) -> Proposal | None:
+    try:
+        return propose_cell(image, cells, point)
+    except CellsError:
+        return None
+
+
+def mask_iou(one: CellMask, other: CellMask) -> float:
+    """Intersection over union of two masks."""
+    shared = one.area - one.without(other).area
+    return shared / max(one.area + other.area - shared, 1)
+
+
+def box_ious(box: NDArray[np.float64], boxes: NDArray[Any]) -> NDArray[np.float64]:
+    """Intersection over union of a box with others."""
+    low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
+    shared = np.clip(high - low, 0, None).prod(axis=1)
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) + (box[2:] - box[:2]).prod()
+    return np.asarray(shared / np.maximum(areas - shared, 1e-9), dtype=np.float64)
+
+
+def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Median IoU, share over a half, and what the proposals came from."""
+    if not rows:
+        return {"cells": 0}
+    iou = np.array([row["iou"] for row in rows])
+    how = [row["how"] for row in rows]
+    result = {
+        "cells": len(rows),
+        "median_iou": round(float(np.median(iou)), 3),
+        "over_half": round(float((iou > 0.5).mean()), 3),
+        "how": {name: how.count(name) for name in sorted(set(how))},
+    }
+    if "kind_right" in rows[0]:
+        result["kind_right"] = round(float(np.mean([row["kind_right"] for row in rows])), 3)
+    return result
+
+
+if __name__ == "__main__":
+    main()
