@@ -8,7 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from napari_hemacells.core.detect import detect, detect_steps, keep_annotated, prepare, smear
+from napari_hemacells.core.detect import detect, detect_steps, keep_annotated, prepare
+from napari_hemacells.core.detect.classical import detect_classical
 from napari_hemacells.core.detect.learned import detect_learned
 from napari_hemacells.core.errors import ImageError
 from napari_hemacells.core.image import from_array
@@ -30,7 +31,7 @@ def discs() -> SmearImage:
 
 
 @pytest.mark.parametrize(
-    ("method", "alone"), [("learned", detect_learned), ("classical", smear.detect)]
+    ("method", "alone"), [("learned", detect_learned), ("classical", detect_classical)]
 )
 def test_the_chosen_detector_runs(discs, method, alone):
     params = DetectParams(method=method, cell_diameter=40)

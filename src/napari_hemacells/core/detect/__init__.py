@@ -6,6 +6,7 @@ Importing this package imports neither scikit-image nor torch; measuring and fin
 from napari_hemacells.core.detect.dispatch import detect, detect_steps, prepare
 from napari_hemacells.core.detect.keep import keep_annotated
 from napari_hemacells.core.detect.measure import measure, no_cells, typical_diameter
+from napari_hemacells.core.detect.regions import Regions
 from napari_hemacells.core.detect.scale import estimate_diameter
 from napari_hemacells.core.detect.sources import (
     cells_from_boxes,
@@ -15,6 +16,7 @@ from napari_hemacells.core.detect.sources import (
 )
 
 __all__ = [
+    "Regions",
     "cells_from_boxes",
     "cells_from_labels",
     "cells_from_points",

@@ -15,12 +15,12 @@ import numpy as np
 from napari_hemacells.core.detect.basophil import platelets, white_cells
 from napari_hemacells.core.detect.erythro import red_cells
 from napari_hemacells.core.detect.found import to_cells
-from napari_hemacells.core.detect.measure import no_cells
+from napari_hemacells.core.detect.plan import Plan, touching
 from napari_hemacells.core.detect.scale import cell_diameter, foreground
 from napari_hemacells.core.detect.stain import read_stain
-from napari_hemacells.core.params import DetectParams
-from napari_hemacells.core.steps import run_to_end
-from napari_hemacells.core.types import Progress
+from napari_hemacells.core.detect.tiles import tiles
+from napari_hemacells.core.label_image import PackedMasks
+from napari_hemacells.core.types import PartCells, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_hemacells.core.detect.found import Found
+    from napari_hemacells.core.detect.regions import Regions
+    from napari_hemacells.core.detect.stain import Stain
+    from napari_hemacells.core.detect.tiles import Part
+    from napari_hemacells.core.params import DetectParams
     from napari_hemacells.core.types import Cells, SmearImage
 
 WORKING_DIAMETER = 40.0  # px of a red cell: its outline is clear, and more only costs time
@@ -36,44 +40,64 @@ PHASES = 5
 CONTRAST_FLOOR = 0.02  # optical density between glass and the densest: below it all is glass
 
 
-def detect(image: SmearImage, params: DetectParams | None = None) -> Cells:
-    """Return the cells of a smear: :func:`detect_steps` run to its end."""
-    return run_to_end(detect_steps(image, params))
-
-
-def detect_steps(
-    image: SmearImage, params: DetectParams | None = None
-) -> Generator[Progress, None, Cells]:
-    """Return the cells of a smear; yield between the phases, where the work can be stopped.
-
-    Zero cells is a result, not an error.
-
-    Raises
-    ------
-    CellsError
-        A diameter in µm without a pixel size.
-    """
-    params = params or DetectParams()
-    yield Progress(0, PHASES, "Measuring the cells")
+def classical_plan_steps(
+    image: SmearImage,
+    params: DetectParams,
+    *,
+    regions: Regions | None = None,
+    tile: int | None = None,
+) -> Generator[Progress, None, Plan]:
+    """Yield the progress of measuring; return the plan."""
+    yield Progress(0, 1, "Measuring the cells")
     diameter = cell_diameter(image, params)
-    if diameter <= 0:
-        return no_cells(image.shape, 0.0)
-    factor = WORKING_DIAMETER / (MARGIN * diameter)
-    yield Progress(1, PHASES, "Separating the stain")
-    stain = read_stain(_resized(np.asarray(image.pixels), factor))
-    if float(np.percentile(stain.density, 99.5)) < CONTRAST_FLOOR:
-        return no_cells(image.shape, diameter)
-    eagerness = 2.0 ** (2 * params.sensitivity - 1)
-    yield Progress(2, PHASES, "Looking for white cells")
+    factor = WORKING_DIAMETER / (MARGIN * diameter) if diameter > 0 else 1.0
+    grid = max(1, round(image.shape[0] * factor)), max(1, round(image.shape[1] * factor))
+    ratio = image.shape[0] / grid[0], image.shape[1] / grid[1]
+    parts = touching(tiles(grid, max(grid)), regions, ratio) if diameter > 0 else ()
+    return Plan(
+        method="classical",
+        diameter=diameter,
+        params=params,
+        shape=image.shape,
+        parts=parts,
+        scale=factor,
+        image_key=image.key,
+        regions=regions,
+    )
+
+
+def find_in_part_steps(
+    image: SmearImage, plan: Plan, part: Part
+) -> Generator[Progress, None, PartCells]:
+    """Yield the phases, between which the work can be stopped; return the cells of a part."""
+    yield Progress(0, PHASES, "Separating the stain")
+    stain = read_stain(_resized(np.asarray(image.pixels), plan.scale))
+    found: list[Found] = []
+    if float(np.percentile(stain.density, 99.5)) >= CONTRAST_FLOOR:
+        found = yield from _search(stain, 2.0 ** (2 * plan.params.sensitivity - 1))
+    yield Progress(4, PHASES, "Drawing the cells")
+    found = [one.scaled(1 / plan.scale) for one in found]
+    return _own_cells(to_cells(found, plan.shape, plan.diameter), plan, part)
+
+
+def _search(stain: Stain, eagerness: float) -> Generator[Progress, None, list[Found]]:
+    """Return what is found at the working scale."""
+    yield Progress(1, PHASES, "Looking for white cells")
     white = white_cells(stain, WORKING_DIAMETER, eagerness) if stain.coloured else []
     taken = _mask(white, stain.density.shape)
-    yield Progress(3, PHASES, "Looking for platelets")
+    yield Progress(2, PHASES, "Looking for platelets")
     small = platelets(stain, WORKING_DIAMETER, eagerness, taken) if stain.coloured else []
-    yield Progress(4, PHASES, "Looking for red cells")
+    yield Progress(3, PHASES, "Looking for red cells")
     red = red_cells(stain, WORKING_DIAMETER, eagerness, foreground(stain, 0.7), taken)
-    found = [one.scaled(1 / factor) for one in (*white, *small, *red)]
-    yield Progress(PHASES, PHASES, "Drawing the cells")
-    return to_cells(found, image.shape, diameter)
+    return [*white, *small, *red]
+
+
+def _own_cells(cells: Cells, plan: Plan, part: Part) -> PartCells:
+    """Return the cells that the part answers for, with their masks."""
+    own = np.flatnonzero(plan.holds(cells.centres))
+    masks = PackedMasks.of_labels(np.asarray(cells.labels), cells.ids.tolist(), cells.boxes)
+    table = cells.table.iloc[own].drop(columns="label").reset_index(drop=True)
+    return PartCells(part.index, table, masks.pick(own))
 
 
 def _resized(pixels: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:

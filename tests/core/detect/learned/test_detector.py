@@ -8,7 +8,7 @@ from scipy import ndimage as ndi
 
 from napari_hemacells.core.detect.learned import detect_learned, detect_learned_steps
 from napari_hemacells.core.detect.learned.decode import Found
-from napari_hemacells.core.detect.learned.detector import small_white_are_platelets
+from napari_hemacells.core.detect.learned.part import small_white_are_platelets
 from napari_hemacells.core.errors import CellsError, ImageError
 from napari_hemacells.core.image import from_array
 from napari_hemacells.core.params import DetectParams

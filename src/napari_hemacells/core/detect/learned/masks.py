@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,45 +18,110 @@ if TYPE_CHECKING:
 
     from napari_hemacells.core.detect.learned.decode import Found
 
+    Window = tuple[slice, slice]
+
 REACH = 1.12  # from the centre, in half axes: a slanted cell's tips lie outside the ellipse
 SURE = 0.5  # nearer than this a pixel belongs to the cell even where the stain is pale
 ON_TOP = 4.0  # taken off a platelet's distance: it lies on the red cell, not under it
 FAR = 60000.0
 
 
+@dataclass(frozen=True, eq=False)
+class Foreground:
+    """A map of where there is any cell, over a part of an image.
+
+    Attributes
+    ----------
+    chance
+        ``(rows, cols)`` uint8, 0 to 255.
+    step
+        Image pixels to one cell of the map, along rows and along columns.
+    origin
+        Where the map begins, (row, column) in pixels of the image.
+    """
+
+    chance: NDArray[np.uint8]
+    step: tuple[float, float]
+    origin: tuple[float, float] = (0.0, 0.0)
+
+    @cached_property
+    def _picture(self) -> Image.Image:
+        return Image.fromarray(self.chance)
+
+    def at(self, window: Window) -> NDArray[np.uint8]:
+        """Return the map at the pixels of a window of the image, interpolated."""
+        limits = self.chance.shape
+        ends = [
+            [min(max(edge - start, 0.0) / step, limit) for edge in (part.start, part.stop)]
+            for part, start, step, limit in zip(
+                window, self.origin, self.step, limits, strict=True
+            )
+        ]
+        (top, bottom), (left, right) = ends
+        size = (window[1].stop - window[1].start, window[0].stop - window[0].start)
+        box = (left, top, right, bottom)
+        return np.asarray(self._picture.resize(size, Image.Resampling.BILINEAR, box=box))
+
+
 def paint(
-    found: Found, foreground: NDArray[np.uint8], step: float, shape: tuple[int, int]
+    found: Found, foreground: Foreground, canvas: Window, wanted: NDArray[np.int64] | None = None
 ) -> NDArray[np.int32]:
-    """Return ``shape`` int32 labels: cell i of `found` is i + 1.
+    """Return the int32 labels of a window of the image: cell i of `found` is i + 1.
 
     A pixel belongs to the cell whose centre is nearest, measured in that cell's half axes.
 
     Parameters
     ----------
-    foreground
-        Map of the chance of being part of any cell, 0 to 255, over the whole image.
-    step
-        Image pixels to one cell of that map.
+    found
+        Cells in pixels of the image; they may reach beyond the window.
+    canvas
+        The window.
+    wanted
+        Places of the cells to be drawn whole, all by default; the others only hold their ground.
     """
-    labels = np.zeros(shape, np.int32)
-    nearest = np.full(shape, FAR, np.float16)
-    picture = Image.fromarray(foreground)
+    rows, cols = canvas
+    labels = np.zeros((rows.stop - rows.start, cols.stop - cols.start), np.int32)
+    nearest = np.full(labels.shape, FAR, np.float16)
     platelet = KINDS.index(PLATELET)
     for place, (box, kind) in enumerate(zip(found.boxes, found.kinds, strict=True)):
-        window = _window(box, shape)
-        rows, cols = window
-        if rows.start >= rows.stop or cols.start >= cols.stop:
+        window = window_of(box, canvas)
+        if is_empty(window):
             continue
         distance = _distance(box, window)
-        own = _inside(distance, _sample(picture, window, step))
+        own = _inside(distance, foreground.at(window))
         if kind == platelet:
             distance = distance - np.float16(ON_TOP)
-        own &= distance < nearest[window]
-        labels[window][own] = place + 1
-        nearest[window][own] = distance[own]
-    for place, box in enumerate(found.boxes):
-        _keep_one_piece(labels[_window(box, shape)], place + 1)
+        here = within(window, canvas)
+        own &= distance < nearest[here]
+        labels[here][own] = place + 1
+        nearest[here][own] = distance[own]
+    for place in range(len(found)) if wanted is None else wanted.tolist():
+        window = window_of(found.boxes[place], canvas)
+        _keep_one_piece(labels[within(window, canvas)], place + 1)
     return labels
+
+
+def window_of(box: NDArray[np.float64], canvas: Window) -> Window:
+    """Return the pixels that the box touches, within the canvas."""
+    rows, cols = (
+        slice(max(int(np.floor(low)), part.start), min(int(np.ceil(high)), part.stop))
+        for low, high, part in zip(box[:2], box[2:], canvas, strict=True)
+    )
+    return rows, cols
+
+
+def within(window: Window, canvas: Window) -> Window:
+    """Return a window of the image as slices of the canvas."""
+    rows, cols = (
+        slice(part.start - whole.start, max(part.start, part.stop) - whole.start)
+        for part, whole in zip(window, canvas, strict=True)
+    )
+    return rows, cols
+
+
+def is_empty(window: Window) -> bool:
+    """Whether a window has no pixel."""
+    return any(part.start >= part.stop for part in window)
 
 
 def _keep_one_piece(labels: NDArray[np.int32], cell: int) -> None:
@@ -66,14 +133,7 @@ def _keep_one_piece(labels: NDArray[np.int32], cell: int) -> None:
         labels[(pieces > 0) & (pieces != sizes.argmax())] = 0
 
 
-def _window(box: NDArray[np.float64], shape: tuple[int, int]) -> tuple[slice, slice]:
-    """Return the pixels that the box touches, within the image."""
-    low = np.maximum(np.floor(box[:2]), 0).astype(int)
-    high = np.minimum(np.ceil(box[2:]), shape).astype(int)
-    return slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1]))
-
-
-def _distance(box: NDArray[np.float64], window: tuple[slice, slice]) -> NDArray[np.float16]:
+def _distance(box: NDArray[np.float64], window: Window) -> NDArray[np.float16]:
     """Return the distance from the box's middle, 1 on the ellipse in the box."""
     axes = [
         (np.arange(part.start, part.stop) + 0.5 - (box[i] + box[i + 2]) / 2)
@@ -85,15 +145,3 @@ def _distance(box: NDArray[np.float64], window: tuple[slice, slice]) -> NDArray[
 
 def _inside(distance: NDArray[np.float16], chance: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return (distance < REACH) & (chance > 127) | (distance < SURE)
-
-
-def _sample(
-    foreground: Image.Image, window: tuple[slice, slice], step: float
-) -> NDArray[np.uint8]:
-    """Return the foreground at the pixels of the window, interpolated."""
-    rows, cols = window
-    box = [cols.start / step, rows.start / step, cols.stop / step, rows.stop / step]
-    limits = [foreground.width, foreground.height] * 2
-    inside = tuple(min(value, limit) for value, limit in zip(box, limits, strict=True))
-    size = (cols.stop - cols.start, rows.stop - rows.start)
-    return np.asarray(foreground.resize(size, Image.Resampling.BILINEAR, box=inside))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from importlib.resources import as_file, files
 from typing import TYPE_CHECKING
 
@@ -58,8 +59,16 @@ class Model:
     """The network with its limits, ready to run."""
 
     def __init__(self, network: CellNet, limits: Limits) -> None:
-        self._network = network.eval().to(memory_format=torch.channels_last)
+        self.network = network.eval().to(memory_format=torch.channels_last)
         self.limits = limits
+
+    @cached_property
+    def identity(self) -> str:
+        """16 hexadecimal digits that differ between detectors: of the weights and the limits."""
+        digest = hashlib.sha256(repr(self.limits).encode())
+        for name, tensor in sorted(self.network.state_dict().items()):
+            digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
 
     def maps(
         self, picture: NDArray[np.uint8]
@@ -70,7 +79,7 @@ class Model:
             full = torch.zeros(1, 3, rows, cols)
             batch = torch.from_numpy(np.array(picture))[None]  # a copy: torch wants to own it
             full[:, :, : picture.shape[0], : picture.shape[1]] = normalise(batch)
-            maps = self._network(full.to(memory_format=torch.channels_last))
+            maps = self.network(full.to(memory_format=torch.channels_last))
             heat, boxes = maps.heat.sigmoid(), boxes_of(maps.sides)
             foreground = maps.foreground.sigmoid()
             return heat[0].numpy(), boxes[0].numpy(), foreground[0].numpy()

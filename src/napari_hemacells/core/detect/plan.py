@@ -1,0 +1,102 @@
+"""What must be the same for every part of an image, wherever the part is computed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from napari_hemacells.core.detect.regions import Regions
+    from napari_hemacells.core.detect.tiles import Part
+    from napari_hemacells.core.params import DetectorName, DetectParams
+
+FORMAT = 1  # of what detection leaves on disk
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """How an image is taken apart; picklable and small.
+
+    Attributes
+    ----------
+    method
+        The detector.
+    diameter
+        Typical cell diameter in pixels of the image, 0 where there is none.
+    params
+        As the user gave them.
+    shape
+        Rows and columns of the image.
+    parts
+        What is looked at, on the image resampled by `scale`.
+    scale
+        Pixels of the parts' grid to one pixel of the image.
+    image_key
+        The image's identity.
+    weights
+        The learned detector's identity.
+    regions
+        Where cells are looked for; everywhere if there are none.
+    """
+
+    method: DetectorName
+    diameter: float
+    params: DetectParams
+    shape: tuple[int, int]
+    parts: tuple[Part, ...]
+    scale: float = 1.0
+    image_key: str = ""
+    weights: str = ""
+    regions: Regions | None = None
+
+    def holds(self, centres: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Return which ``(n, 2)`` centres, in pixels of the image, lie where cells are wanted."""
+        if self.regions is None:
+            return np.ones(len(centres), bool)
+        return self.regions.hold(centres)
+
+    def digest(self) -> str:
+        """Return 32 hexadecimal digits that change with anything that changes the cells."""
+        about: dict[str, Any] = {
+            "format": FORMAT,
+            "method": self.method,
+            "diameter": self.diameter,
+            "params": self.params.model_dump(mode="json"),
+            "shape": list(self.shape),
+            "parts": [asdict(part) for part in self.parts],
+            "scale": self.scale,
+            "image": self.image_key,
+            "weights": self.weights,
+            "regions": None if self.regions is None else self.regions.to_list(),
+        }
+        return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def touching(
+    parts: Iterable[Part], regions: Regions | None, ratio: tuple[float, float]
+) -> tuple[Part, ...]:
+    """Return the parts whose core shares a point with a region.
+
+    Parameters
+    ----------
+    ratio
+        Pixels of the image to one of the grid, along rows and columns.
+    """
+    if regions is None:
+        return tuple(parts)
+    return tuple(
+        part
+        for part in parts
+        if regions.touch(
+            (part.core_rows[0] * ratio[0], part.core_cols[0] * ratio[1]),
+            (part.core_rows[1] * ratio[0], part.core_cols[1] * ratio[1]),
+        )
+    )

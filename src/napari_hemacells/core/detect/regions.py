@@ -1,0 +1,65 @@
+"""Polygons that detection is restricted to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_hemacells.core.errors import CellsError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Regions:
+    """Where cells are looked for: a cell belongs where its centre is.
+
+    Attributes
+    ----------
+    polygons
+        ``(n, 2)`` float corners each, (row, column) in pixels of the image, as a Shapes layer
+        gives them; what lies in any of them counts.
+
+    Raises
+    ------
+    CellsError
+        No polygon, or one of fewer than three corners.
+    """
+
+    polygons: tuple[NDArray[np.float64], ...]
+
+    def __post_init__(self) -> None:
+        corners = tuple(np.asarray(one, np.float64) for one in self.polygons)
+        if not corners:
+            raise CellsError("Draw the region first: there is none to look for cells in.")
+        for number, one in enumerate(corners, start=1):
+            if one.ndim != 2 or one.shape[1] != 2 or len(one) < 3:
+                raise CellsError(f"Region {number} needs three corners or more: draw it again.")
+        object.__setattr__(self, "polygons", corners)
+
+    def hold(self, points: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Return which ``(n, 2)`` points, (row, column), lie in a region."""
+        from matplotlib.path import Path
+
+        inside = np.zeros(len(points), bool)
+        for polygon in self.polygons:
+            inside |= Path(polygon, closed=False).contains_points(points)
+        return inside
+
+    def touch(self, low: tuple[float, float], high: tuple[float, float]) -> bool:
+        """Whether a rectangle, given by two corners, shares a point with a region."""
+        from matplotlib.path import Path
+        from matplotlib.transforms import Bbox
+
+        box = Bbox([low, high])
+        return any(
+            Path(polygon[[*range(len(polygon)), 0]]).intersects_bbox(box, filled=True)
+            for polygon in self.polygons
+        )
+
+    def to_list(self) -> list[list[list[float]]]:
+        """As plain JSON."""
+        return [polygon.tolist() for polygon in self.polygons]
