@@ -1,23 +1,31 @@
-"""Several images, one after the other: a failure of one does not stop the others."""
+"""Several images: a failure of one stops no other, and the order is that of the input."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
 import typer
 
-from napari_hemacells.cli.console import Reporter, explain
+from napari_hemacells.cli.console import BatchBar, Reporter, explain
+from napari_hemacells.cli.done import DoneImages
+from napari_hemacells.cli.job import Failed, Job, Outcome, Record, attempt
+from napari_hemacells.cli.options import ShareOptions
+from napari_hemacells.cli.sharing import Sharing, decide
 from napari_hemacells.cli.sources import Source, find_images, name_results
+from napari_hemacells.cli.tally import in_words
+from napari_hemacells.cli.threads import one_thread
 from napari_hemacells.core.errors import HemaCellsError
 
 SOME_FAILED = 3
+STOPPED = 130  # what shells give for a program that Ctrl-C ended
 
 
 @dataclass
 class Batch:
     """What came of each image: a record of those that worked, an error of those that did not."""
 
-    done: list[dict[str, Any]] = field(default_factory=list)
+    done: list[Record] = field(default_factory=list)
     failed: list[tuple[Source, HemaCellsError]] = field(default_factory=list)
 
     @property
@@ -51,23 +59,141 @@ def find_sources(given: Sequence[str], reporter: Reporter) -> list[Source]:
 
 
 def run_batch(
-    sources: Sequence[Source],
-    work: Callable[[Source], dict[str, Any]],
-    reporter: Reporter,
-    *,
-    debug: bool,
+    job: Job, sources: Sequence[Source], reporter: Reporter, *, share: ShareOptions, debug: bool
 ) -> Batch:
-    """Return what came of each image; each known failure is printed when it happens."""
-    batch = Batch()
-    for source in sources:
-        try:
-            batch.done.append(work(source))
-        except HemaCellsError as error:
-            batch.failed.append((source, error))
-            if debug:
-                explain(error, debug=True)
+    """Return what came of each image, in the order of the images.
+
+    Raises
+    ------
+    HemaCellsError
+        If something that every image needs is missing, or the workers cannot be had.
+    typer.Exit
+        With 130 after Ctrl-C; finished images are whole.
+    """
+    known = DoneImages(job)
+    results = InOrder(sources, reporter, debug=debug)
+    if share.skip_done:
+        results.start_with({place: known.find(one) for place, one in enumerate(sources)})
+    todo = [(place, sources[place]) for place in results.missing]
+    sharing = decide(share, [job.here / source.path for _, source in todo])
+    try:
+        with reporter.batch(_title(job, results, sharing), len(sources)) as bar:
+            bar.start_at(len(sources) - len(todo), results.cells)
+            with closing(_outcomes(job, todo, sharing, bar)) as outcomes:
+                for place, outcome in outcomes:
+                    results.put(place, known.note(sources[place], outcome))
+                    bar.finish(sources[place].name, results.cells)
+    except KeyboardInterrupt:
+        _say_stopped(results, reporter)
+        raise typer.Exit(STOPPED) from None
+    batch = results.batch()
     _list_failures(batch, reporter)
     return batch
+
+
+class InOrder:
+    """Outcomes as they come, told in the order of the images.
+
+    Parameters
+    ----------
+    sources
+        The images of the batch.
+    debug
+        Whether a failure's origin is shown.
+    """
+
+    def __init__(self, sources: Sequence[Source], reporter: Reporter, *, debug: bool) -> None:
+        self._sources = sources
+        self._reporter = reporter
+        self._debug = debug
+        self._outcomes: dict[int, Outcome] = {}
+        self._old: set[int] = set()
+        self._told = 0
+        self.cells = 0
+
+    def start_with(self, records: Mapping[int, Record | None]) -> None:
+        """Take over what an earlier run has done."""
+        found = {place: record for place, record in records.items() if record is not None}
+        self._old = set(found)
+        for place, record in found.items():
+            self.put(place, record)
+
+    @property
+    def missing(self) -> list[int]:
+        """Places of the images that nothing has come of yet."""
+        return [place for place in range(len(self._sources)) if place not in self._outcomes]
+
+    @property
+    def done(self) -> int:
+        """How many images have their results."""
+        return sum(not isinstance(one, Failed) for one in self._outcomes.values())
+
+    def put(self, place: int, outcome: Outcome) -> None:
+        """Take what came of an image; tell all that is known up to the first one missing."""
+        self._outcomes[place] = outcome
+        self.cells += 0 if isinstance(outcome, Failed) else outcome["cells"]
+        while self._told in self._outcomes:
+            self._tell(self._told, self._outcomes[self._told])
+            self._told += 1
+
+    def batch(self) -> Batch:
+        """Return all of it in the order of the images."""
+        batch = Batch()
+        for place, source in enumerate(self._sources):
+            outcome = self._outcomes[place]
+            if isinstance(outcome, Failed):
+                batch.failed.append((source, outcome.error))
+            else:
+                batch.done.append(outcome)
+        return batch
+
+    def _tell(self, place: int, outcome: Outcome) -> None:
+        if isinstance(outcome, Failed):
+            if self._debug:
+                explain(outcome.error, trace=outcome.trace)
+            return
+        kinds = outcome["predicted"] if "predicted" in outcome else outcome["by_class"]
+        again = ", done before" if place in self._old else ""
+        told = f"{outcome['cells']} cells ({in_words(kinds)}{again})"
+        self._reporter.tell(f"{self._sources[place].path}: {told} → {outcome['csv']}")
+
+
+def _outcomes(
+    job: Job, todo: Sequence[tuple[int, Source]], sharing: Sharing, bar: BatchBar
+) -> Generator[tuple[int, Outcome], None, None]:
+    """Yield place and outcome of each image as it is done, here or on workers."""
+    if not todo:
+        return
+    if sharing.alone:
+        yield from _one_by_one(job, todo, bar)
+        return
+    from napari_hemacells.cli.cluster import on_cluster
+
+    yield from on_cluster(job, todo, sharing, bar)
+
+
+def _one_by_one(
+    job: Job, todo: Sequence[tuple[int, Source]], bar: BatchBar
+) -> Generator[tuple[int, Outcome], None, None]:
+    finish = job.prepare()
+    for place, source in todo:
+        with one_thread():
+            outcome = attempt(bar.follow(source.name, job.steps(source, finish)))
+        yield place, outcome
+
+
+def _title(job: Job, results: InOrder, sharing: Sharing) -> str:
+    if sharing.alone or not results.missing:
+        return job.title
+    return f"{job.title} ({sharing.words})"
+
+
+def _say_stopped(results: InOrder, reporter: Reporter) -> None:
+    left = len(results.missing)
+    reporter.warn(
+        f"Stopped. {results.done} images are done and whole, {left} are not; "
+        "the same command with --skip-done goes on."
+    )
 
 
 def _list_failures(batch: Batch, reporter: Reporter) -> None:

@@ -1,5 +1,7 @@
 """``hemacells classify IMAGE… --model BUNDLE --out DIR``: cells and their classes."""
 
+import hashlib
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,12 +10,20 @@ import typer
 
 from napari_hemacells.cli.batch import end, find_sources, run_batch
 from napari_hemacells.cli.console import Reporter, output_folder
-from napari_hemacells.cli.found import Found, find_cells
-from napari_hemacells.cli.options import Images, JsonTarget, OutFolder, OwnCells, RunOptions
-from napari_hemacells.cli.sources import Source
-from napari_hemacells.cli.tally import count, in_words
+from napari_hemacells.cli.detect import absolute
+from napari_hemacells.cli.found import Found
+from napari_hemacells.cli.job import Finish, Job, Record
+from napari_hemacells.cli.options import (
+    Images,
+    JsonTarget,
+    OutFolder,
+    OwnCells,
+    RunOptions,
+    ShareOptions,
+)
+from napari_hemacells.cli.tally import count
 from napari_hemacells.core.params import DetectParams, EncodeParams
-from napari_hemacells.core.types import Prediction
+from napari_hemacells.core.types import Prediction, Progress
 
 if TYPE_CHECKING:
     from napari_hemacells.core.classify import Head
@@ -34,17 +44,86 @@ AnyScale = Annotated[
 
 
 @dataclass(frozen=True)
-class Classifier:
-    """A loaded model with the encoder it was made with."""
+class ClassifyJob(Job):
+    """Table and label image of the cells with their classes, and an overlay where asked for.
+
+    Attributes
+    ----------
+    bundle
+        The model, read once and sent along: workers need not see its folder.
+    encode
+        Where and how crops are encoded.
+    any_scale
+        Whether cells of another scale than the model's are classified all the same.
+    overlay
+        Whether an overlay is drawn.
+    """
 
     bundle: "Bundle"
+    encode: EncodeParams
+    any_scale: bool = False
+    overlay: bool = False
+
+    @property
+    def title(self) -> str:
+        """What the job does, in words."""
+        return "Classifying cells"
+
+    def prepare(self) -> Finish:
+        """Load detector, encoder and head; return what classifies and writes an image's cells.
+
+        Raises
+        ------
+        BundleError
+            If the bundle was made with an encoder that is not here.
+        """
+        from napari_hemacells.core.classify import Head
+        from napari_hemacells.core.encode import bundled_encoder
+        from napari_hemacells.core.store import check
+
+        encoder = bundled_encoder(self.encode.device)
+        check(self.bundle, encoder.info, self.bundle.spec)
+        head = Head.from_tensors(self.bundle.head_tensors, self.bundle.head_meta)
+        self.prepare_detector()
+        return Classifier(self, head, encoder).finish
+
+    def settings(self) -> dict[str, Any]:
+        """As plain JSON, all that the results depend on beside the image."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.bundle.head_tensors.items()):
+            digest.update(f"{name} {tensor.shape} {tensor.dtype}".encode() + tensor.tobytes())
+        return {
+            **super().settings(),
+            "encode": self.encode.model_dump(mode="json"),
+            "any_scale": self.any_scale,
+            "overlay": self.overlay,
+            "head": [digest.hexdigest(), self.bundle.head_meta],
+            "classes": [[one.id, one.name, one.colour] for one in self.bundle.palette],
+        }
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A job's model, loaded, with the encoder it was made with."""
+
+    job: ClassifyJob
     head: "Head"
     encoder: "Encoder"
-    batch_size: int
-    any_scale: bool
 
-    def predict(self, found: Found, reporter: Reporter) -> Prediction:
-        """Return the classes of the image's cells.
+    def finish(self, found: Found) -> Generator[Progress, None, Record]:
+        """Return what was found and where it was written; yield the progress."""
+        prediction = yield from self.predict(found)
+        job, folder = self.job, self.job.folder
+        predicted = _save(found, prediction, job.bundle, folder)
+        record = {**found.describe(), "predicted": predicted, **found.files(job.out)}
+        if job.overlay:
+            name = found.file("overlay.png")
+            _draw(found, prediction, job.bundle, folder / name)
+            record["overlay"] = str(job.out / name)
+        return record
+
+    def predict(self, found: Found) -> Generator[Progress, None, Prediction]:
+        """Return the classes of the image's cells; yield the progress.
 
         Raises
         ------
@@ -54,11 +133,14 @@ class Classifier:
         from napari_hemacells.core.encode import embed_steps
         from napari_hemacells.core.store import check
 
-        spec, image, cells = self.bundle.spec, found.image, found.cells
-        if not self.any_scale:
-            check(self.bundle, self.encoder.info, spec, cells.diameter, image.pixel_size_um)
-        steps = embed_steps(image, cells, spec, self.encoder, batch_size=self.batch_size)
-        return self.head.predict(reporter.run(steps, f"Embedding {image.name}"))
+        job, image, cells = self.job, found.image, found.cells
+        spec = job.bundle.spec
+        if not job.any_scale:
+            check(job.bundle, self.encoder.info, spec, cells.diameter, image.pixel_size_um)
+        size = job.encode.batch_size
+        return self.head.predict(
+            (yield from embed_steps(image, cells, spec, self.encoder, batch_size=size))
+        )
 
 
 def classify(
@@ -72,64 +154,46 @@ def classify(
     json: JsonTarget = None,
     params: DetectParams,
     encode: EncodeParams,
+    share: ShareOptions,
     run: RunOptions,
 ) -> None:
     """Detect and classify the cells of images: NAME.cells.csv and NAME.labels.tif for each.
 
     Images of the same name are kept apart: the folder's name goes before theirs.
     """
+    from napari_hemacells.core.store import load_bundle
+
     reporter = Reporter(quiet=run.quiet, json_to=json)
-    folder = output_folder(out)
-    classifier = load_classifier(model, encode, any_scale=allow_other_scale)
-
-    def work(source: Source) -> dict[str, Any]:
-        found = find_cells(source, cells, params, reporter)
-        prediction = classifier.predict(found, reporter)
-        written = _save(found, prediction, classifier.bundle, folder)
-        if overlay:
-            written["overlay"] = _draw(found, prediction, classifier.bundle, folder)
-        told = f"{len(found.cells)} cells ({in_words(written['predicted'])})"
-        reporter.tell(f"{source.path}: {told} → {written['csv']}")
-        return {**found.describe(), **written}
-
-    batch = run_batch(find_sources(images, reporter), work, reporter, debug=run.debug)
+    output_folder(out)
+    job = ClassifyJob(
+        Path.cwd(),
+        out,
+        absolute(params),
+        cells,
+        bundle=load_bundle(model),
+        encode=encode,
+        any_scale=allow_other_scale,
+        overlay=overlay,
+    )
+    batch = run_batch(job, find_sources(images, reporter), reporter, share=share, debug=run.debug)
     reporter.finish({"model": str(model), **batch.to_dict()})
     end(batch)
 
 
-def load_classifier(model: Path, encode: EncodeParams, *, any_scale: bool) -> Classifier:
-    """Return the model with its encoder.
-
-    Raises
-    ------
-    BundleError
-        If the bundle is damaged, or was made with an encoder that is not here.
-    """
-    from napari_hemacells.core.classify import Head
-    from napari_hemacells.core.encode import bundled_encoder
-    from napari_hemacells.core.store import check, load_bundle
-
-    bundle = load_bundle(model)
-    encoder = bundled_encoder(encode.device)
-    check(bundle, encoder.info, bundle.spec)
-    head = Head.from_tensors(bundle.head_tensors, bundle.head_meta)
-    return Classifier(bundle, head, encoder, encode.batch_size, any_scale)
-
-
-def _save(found: Found, prediction: Prediction, bundle: "Bundle", folder: Path) -> dict[str, Any]:
-    """Return what was found and where it was written."""
+def _save(found: Found, prediction: Prediction, bundle: "Bundle", folder: Path) -> dict[str, int]:
+    """Return how many cells of each class were found, after writing table and label image."""
     from napari_hemacells.core.store import cells_table
 
     table = cells_table(found.image, found.cells, {}, prediction, bundle.palette, with_image=False)
-    return {"predicted": count(table["predicted"]), **found.write(table, folder)}
+    found.write(table, folder)
+    return count(table["predicted"])
 
 
-def _draw(found: Found, prediction: Prediction, bundle: "Bundle", folder: Path) -> str:
-    """Return where the overlay was written."""
+def _draw(found: Found, prediction: Prediction, bundle: "Bundle", path: Path) -> None:
+    """Draw the cells in their classes' colours."""
     from napari_hemacells.core.store import class_overlay, shown_classes, write_overlay
 
     shown = shown_classes(found.cells, {}, prediction, bundle.palette)
-    path = folder / f"{found.source.name}.overlay.png"
-    overlay = class_overlay(found.image, found.cells, shown, bundle.palette, legend=True)
-    write_overlay(path, overlay)
-    return str(path)
+    write_overlay(
+        path, class_overlay(found.image, found.cells, shown, bundle.palette, legend=True)
+    )

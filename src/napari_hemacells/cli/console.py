@@ -16,6 +16,7 @@ from rich.progress import (
     Progress,
     TextColumn,
     TimeElapsedColumn,
+    TimeRemainingColumn,
 )
 from rich.table import Table
 
@@ -25,10 +26,11 @@ from napari_hemacells.core.types import Progress as Step
 Result = TypeVar("Result")
 
 
-def explain(error: HemaCellsError, *, debug: bool) -> None:
-    """Print an error's sentence on standard error; with ``debug`` its causes before it."""
+def explain(error: HemaCellsError, *, debug: bool = False, trace: str = "") -> None:
+    """Print an error's sentence on standard error; before it its causes, or a trace of them."""
     if debug:
         traceback.print_exception(error)
+    sys.stderr.write(trace)
     Console(stderr=True, soft_wrap=True).print(f"[red]Error:[/red] {escape(str(error))}")
 
 
@@ -89,6 +91,29 @@ class Reporter:
                     return end.value  # type: ignore[no-any-return]  # the generator's own type
 
     @contextmanager
+    def batch(self, title: str, total: int) -> Iterator["BatchBar"]:
+        """Give the one bar of a batch; in a log, where no bar can move, the title is printed."""
+        moves = self.words.is_terminal and not self.quiet
+        if not moves:
+            self.say(title)
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
+        both = sys.stdout.isatty()  # where only words go to a terminal, results stay in their file
+        with Progress(
+            *columns, console=self.words, disable=not moves, transient=True, redirect_stdout=both
+        ) as bar:
+            task = bar.add_task(escape(title), total=total)
+
+            def draw(done: float, text: str) -> None:
+                bar.update(task, completed=done, description=escape(f"{title}: {text}"))
+
+            yield BatchBar(total, draw)
+
+    @contextmanager
     def progress(self, title: str) -> Iterator[Callable[[Step], None]]:
         """Give a function that moves the bar named ``title`` to a step's place.
 
@@ -111,6 +136,60 @@ class Reporter:
                 bar.update(task, completed=step.done, total=step.total, description=escape(text))
 
             yield advance
+
+
+class BatchBar:
+    """How far a batch of images is, in images and cells.
+
+    Parameters
+    ----------
+    total
+        Images in the batch.
+    draw
+        Shows a number of images, with parts of those underway, and the words beside it.
+    """
+
+    def __init__(self, total: int, draw: Callable[[float, str], None]) -> None:
+        self.total = total
+        self._draw = draw
+        self._done = self._cells = 0
+        self._underway: dict[str, tuple[float, int]] = {}
+
+    def move(self, name: str, share: float, cells: int = 0, message: str = "") -> None:
+        """Show that a share of an image, 0 to 1, is done, with so many cells in it so far."""
+        self._underway[name] = (share, cells)
+        self._show(message)
+
+    def start_at(self, done: int, cells: int) -> None:
+        """Show that so many images, with so many cells, were done before."""
+        self._done, self._cells = done, cells
+        self._show()
+
+    def finish(self, name: str, cells: int) -> None:
+        """Show that an image is done or failed, and so many cells are in all finished ones."""
+        self._underway.pop(name, None)
+        self._done += 1
+        self._cells = cells
+        self._show()
+
+    def follow(
+        self, name: str, steps: Generator[Step, None, Result]
+    ) -> Generator[Step, None, Result]:
+        """Return what an image's steps return, showing where they are."""
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]  # the generator's own type
+            self.move(name, step.done / max(step.total, 1), message=step.message)
+            yield step
+
+    def _show(self, message: str = "") -> None:
+        cells = self._cells + sum(number for _, number in self._underway.values())
+        text = f"{self._done} of {self.total} images, {cells:,} cells"
+        if self.total == 1:
+            text = message or text
+        self._draw(self._done + sum(share for share, _ in self._underway.values()), text)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,10 +1,13 @@
 """``hemacells detect IMAGE… --out DIR``: the cells of each image as a table and a label image."""
 
-from typing import Any
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
 
 from napari_hemacells.cli.batch import end, find_sources, run_batch
 from napari_hemacells.cli.console import Reporter, output_folder
-from napari_hemacells.cli.found import find_cells
+from napari_hemacells.cli.found import Found
+from napari_hemacells.cli.job import Finish, Job, Record
 from napari_hemacells.cli.options import (
     CpuDevice,
     Images,
@@ -12,10 +15,34 @@ from napari_hemacells.cli.options import (
     OutFolder,
     OwnCells,
     RunOptions,
+    ShareOptions,
 )
-from napari_hemacells.cli.sources import Source
-from napari_hemacells.cli.tally import count, in_words
+from napari_hemacells.cli.tally import count
 from napari_hemacells.core.params import DetectParams
+from napari_hemacells.core.types import Progress
+
+
+@dataclass(frozen=True)
+class DetectJob(Job):
+    """Table and label image of the detected cells."""
+
+    @property
+    def title(self) -> str:
+        """What the job does, in words."""
+        return "Detecting cells"
+
+    def prepare(self) -> Finish:
+        """Return what writes the cells of an image."""
+        self.prepare_detector()
+        return self._finish
+
+    def _finish(self, found: Found) -> Generator[Progress, None, Record]:
+        from napari_hemacells.core.store import detected_table
+
+        found.write(detected_table(found.cells), self.folder)
+        kinds = count(found.cells.table["class"])
+        yield Progress(1, 1, "Written")
+        return {**found.describe(), "by_class": kinds, **found.files(self.out)}
 
 
 def detect(
@@ -26,25 +53,23 @@ def detect(
     json: JsonTarget = None,
     params: DetectParams,
     device: CpuDevice = "auto",  # noqa: ARG001  # the same options for every command
+    share: ShareOptions,
     run: RunOptions,
 ) -> None:
     """Detect the cells of images: NAME.cells.csv and NAME.labels.tif for each.
 
     Images of the same name are kept apart: the folder's name goes before theirs.
     """
-    from napari_hemacells.core.store import detected_table
-
     reporter = Reporter(quiet=run.quiet, json_to=json)
-    folder = output_folder(out)
-
-    def work(source: Source) -> dict[str, Any]:
-        found = find_cells(source, cells, params, reporter)
-        kinds = count(found.cells.table["class"])
-        written = found.write(detected_table(found.cells), folder)
-        told = f"{len(found.cells)} cells ({in_words(kinds)})"
-        reporter.tell(f"{source.path}: {told} → {written['csv']}")
-        return {**found.describe(), "by_class": kinds, **written}
-
-    batch = run_batch(find_sources(images, reporter), work, reporter, debug=run.debug)
+    output_folder(out)
+    job = DetectJob(Path.cwd(), out, absolute(params), cells)
+    batch = run_batch(job, find_sources(images, reporter), reporter, share=share, debug=run.debug)
     reporter.finish(batch.to_dict())
     end(batch)
+
+
+def absolute(params: DetectParams) -> DetectParams:
+    """Return the parameters with the path of the weights absolute, for processes elsewhere."""
+    if params.weights is None:
+        return params
+    return params.model_copy(update={"weights": params.weights.absolute()})

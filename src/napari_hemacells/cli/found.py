@@ -1,14 +1,14 @@
 """The cells of one image, and the two files that every command writes of them."""
 
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_hemacells.cli.console import Reporter
 from napari_hemacells.cli.own_cells import read_cells
 from napari_hemacells.cli.sources import Source
 from napari_hemacells.core.params import DetectParams
-from napari_hemacells.core.types import Cells, SmearImage
+from napari_hemacells.core.types import Cells, Progress, SmearImage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,8 +35,8 @@ class Found:
             "detector": self.cells.detector or None,
         }
 
-    def write(self, table: "pd.DataFrame", folder: Path) -> dict[str, str]:
-        """Return where the table and the label image were written.
+    def write(self, table: "pd.DataFrame", folder: Path) -> None:
+        """Write the table and the label image.
 
         Raises
         ------
@@ -45,17 +45,23 @@ class Found:
         """
         from napari_hemacells.core.store import write_csv, write_labels_tif
 
-        csv = folder / f"{self.source.name}.cells.csv"
-        labels = folder / f"{self.source.name}.labels.tif"
-        write_csv(csv, table)
-        write_labels_tif(labels, self.cells)
-        return {"csv": str(csv), "labels": str(labels)}
+        write_csv(folder / self.file("cells.csv"), table)
+        write_labels_tif(folder / self.file("labels.tif"), self.cells)
+
+    def file(self, ending: str) -> str:
+        """Return the name of one of the image's results."""
+        return f"{self.source.name}.{ending}"
+
+    def files(self, out: Path) -> dict[str, str]:
+        """Return where table and label image are, under the folder as the user named it."""
+        csv, labels = self.file("cells.csv"), self.file("labels.tif")
+        return {"csv": str(out / csv), "labels": str(out / labels)}
 
 
 def find_cells(
-    source: Source, own: Path | None, params: DetectParams, reporter: Reporter
-) -> Found:
-    """Return an image with its cells, the user's own or the detector's.
+    source: Source, file: Path, own: Path | None, params: DetectParams
+) -> Generator[Progress, None, Found]:
+    """Return an image with its cells, the user's own or the detector's; yield the progress.
 
     Raises
     ------
@@ -64,10 +70,9 @@ def find_cells(
     """
     from napari_hemacells.core.image import read_image
 
-    image = read_image(source.path)
+    image = read_image(file)
     if own is not None:
         return Found(source, image, read_cells(own, source.name, image))
     from napari_hemacells.core.detect import detect_steps
 
-    cells = reporter.run(detect_steps(image, params), f"Detecting {source.name}")
-    return Found(source, image, cells)
+    return Found(source, image, (yield from detect_steps(image, params)))

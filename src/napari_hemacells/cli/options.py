@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
 from napari_hemacells.core.params import DeviceName, EncodeParams, Params
@@ -55,6 +55,42 @@ class RunOptions(Params):
 
     quiet: bool = Field(default=False, description="Say nothing but results and errors.")
     debug: bool = Field(default=False, description="Show where an error comes from.")
+
+
+class ShareOptions(Params):
+    """How the images of a command are shared out."""
+
+    workers: int | None = Field(
+        default=None,
+        ge=0,
+        le=1024,
+        description=(
+            "Processes on this computer that share the images. 0 or 1: this process alone. "
+            "Without it: as many as there are cores and memory for, where there is work for more "
+            "than some seconds, otherwise this process alone. The results are the same bytes."
+        ),
+    )
+    scheduler: str | None = Field(
+        default=None,
+        description=(
+            "Address of a dask scheduler (tcp://HOST:8786) whose workers share the images "
+            "instead. They must see images and results under the same paths, and have the same "
+            "version of napari-hemacells."
+        ),
+    )
+    skip_done: bool = Field(
+        default=False,
+        description=(
+            "Go on where an earlier run with the same settings stopped: images whose results are "
+            "in DIR already are not done again."
+        ),
+    )
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> "ShareOptions":
+        if self.scheduler is not None and self.workers is not None:
+            raise ValueError("--scheduler brings its own workers: leave out --workers")
+        return self
 
 
 def flag(name: str) -> str:

@@ -31,14 +31,21 @@ def read_cells(source: Path, name: str, image: SmearImage) -> Cells:
     """
     from napari_hemacells.core.detect import cells_from_boxes, cells_from_labels
 
-    path = _file_for(source, name)
+    path = cells_file(source, name)
     if path.suffix.lower() != ".csv":
         return cells_from_labels(read_labels(path), image.shape)
     boxes, classes = read_boxes(path)
     return cells_from_boxes(boxes, image.shape, classes=classes)
 
 
-def _file_for(source: Path, name: str) -> Path:
+def cells_file(source: Path, name: str) -> Path:
+    """Return the file with an image's cells: the source, or the one of that name in a folder.
+
+    Raises
+    ------
+    CellsError
+        If the folder holds none for the image.
+    """
     if not source.is_dir():
         return source
     for ending in ENDINGS:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from glob import glob, has_magic
 from pathlib import Path
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
+from napari_hemacells.core.image.files import image_name, is_image
+from napari_hemacells.core.image.ome_zarr import is_zarr
+
 OWN_RESULTS = (".labels.tif", ".overlay.png")
 
 
@@ -21,9 +23,9 @@ class Source:
 def find_images(given: Sequence[str]) -> list[Path]:
     """Return the image files that files, folders and patterns stand for, each once.
 
-    A folder stands for the images directly in it, without results of an earlier run; a pattern
-    for the files it matches, ``**`` for any depth. What does not exist stays in the list: reading
-    it says so.
+    A folder stands for the images directly in it, without results of an earlier run; an OME-Zarr
+    folder is an image itself; a pattern stands for the images it matches, ``**`` for any depth.
+    What does not exist stays in the list: reading it says so.
     """
     found: dict[Path, Path] = {}
     for text in given:
@@ -34,6 +36,8 @@ def find_images(given: Sequence[str]) -> list[Path]:
 
 def _expand(text: str) -> Iterable[Path]:
     path = Path(text)
+    if is_image(path) or is_zarr(path):
+        return [path]
     if path.is_dir():
         return _images_in(path.iterdir()) or [path]
     if has_magic(text) and not path.exists():
@@ -47,21 +51,22 @@ def _images_in(paths: Iterable[Path]) -> list[Path]:
     return sorted(
         path
         for path in paths
-        if path.suffix.lower() in SUFFIXES
+        if is_image(path)
         and not path.name.lower().endswith(OWN_RESULTS)
-        and path.is_file()
+        and not any(parent.suffix.lower() == ".zarr" for parent in path.parents)
     )
 
 
 def name_results(paths: Sequence[Path]) -> list[Source]:
     """Return the images with a name for each one's results, no two alike.
 
-    The name is the file's stem. Images that share a stem get their folder's name before it
+    The name is the file's stem (``slide`` for ``slide.ome.zarr``). Images that share a stem get
+    their folder's name before it
     (``slide2_field1``); those that still share one, such as ``field1.png`` beside
     ``field1.tif``, get a number behind it.
     """
-    names = [path.stem for path in paths]
-    names = _rename_shared(names, lambda place: f"{_folder(paths[place])}{paths[place].stem}")
+    stems = [image_name(path) for path in paths]
+    names = _rename_shared(stems, lambda place: f"{_folder(paths[place])}{stems[place]}")
     taken: Counter[str] = Counter()
     sources = []
     for path, name in zip(paths, names, strict=True):

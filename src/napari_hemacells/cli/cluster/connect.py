@@ -1,0 +1,132 @@
+"""A client of worker processes on this computer, or of a scheduler that others have started."""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from tempfile import TemporaryDirectory
+
+import dask
+import psutil
+from distributed import Client, LocalCluster, Nanny
+
+from napari_hemacells import __version__
+from napari_hemacells.cli.sharing import Sharing
+from napari_hemacells.core.errors import HemaCellsError
+
+CONNECT_S = 15  # seconds to reach a scheduler
+WORKERS_S = 30  # seconds to wait for its first worker
+SILENT = logging.CRITICAL + 1
+
+CONFIG = {
+    # A worker that dies takes with it the image it works on, and no other that waits in its queue;
+    # the image is tried once more, in case its neighbours were to blame.
+    "distributed.scheduler.allowed-failures": 1,
+    "distributed.scheduler.worker-saturation": 1.0,
+    # Our tasks hold the interpreter for seconds inside the network.
+    "distributed.admin.tick.limit": "1h",
+    "distributed.worker.memory.pause": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.target": False,
+}
+
+
+class ClusterError(HemaCellsError):
+    """Workers that cannot be reached or used."""
+
+
+@contextmanager
+def connected(sharing: Sharing) -> Iterator[Client]:
+    """Give a client of the workers that the sharing speaks of.
+
+    Raises
+    ------
+    ClusterError
+        If the scheduler cannot be reached, has no workers, or workers of another version.
+    """
+    with _silent(), dask.config.set(CONFIG):
+        if sharing.scheduler is None:
+            yield from _local(sharing.workers)
+        else:
+            yield from _remote(sharing.scheduler)
+
+
+def _local(workers: int) -> Iterator[Client]:
+    # dask's own folder would keep the leavings of processes that are ended at once
+    with (
+        TemporaryDirectory(prefix="hemacells-", ignore_cleanup_errors=True) as scratch,
+        LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            dashboard_address=None,
+            local_directory=scratch,
+            silence_logs=SILENT,
+        ) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        try:
+            yield client
+        finally:
+            cluster.sync(_end_workers, cluster)
+
+
+async def _end_workers(cluster: LocalCluster) -> None:
+    """End the worker processes at once: either all is written, or the user has stopped it."""
+    nannies = [worker for worker in cluster.workers.values() if isinstance(worker, Nanny)]
+    closing = [asyncio.ensure_future(nanny.close()) for nanny in nannies]
+    await asyncio.sleep(0)  # from here on they take the end of their process as wanted
+    for nanny in nannies:
+        with suppress(psutil.NoSuchProcess):
+            psutil.Process(nanny.pid).kill()
+    await asyncio.gather(*closing)
+
+
+def _remote(address: str) -> Iterator[Client]:
+    try:
+        client = Client(address, timeout=CONNECT_S, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise ClusterError(
+            f"No dask scheduler answers at {address}. Start one with “dask scheduler” and give "
+            "the address that it prints."
+        ) from error
+    try:
+        _check_workers(client, address)
+        yield client
+    finally:
+        with suppress(OSError, TimeoutError):
+            client.close(timeout=1)
+
+
+def _check_workers(client: Client, address: str) -> None:
+    try:
+        client.wait_for_workers(1, timeout=WORKERS_S)
+    except TimeoutError as error:
+        raise ClusterError(
+            f"The scheduler at {address} has no workers. Start some with “dask worker {address}”."
+        ) from error
+    versions = client.run(worker_version)
+    for worker, version in versions.items():
+        if version != __version__:
+            raise ClusterError(
+                f"The worker {worker} has napari-hemacells {version or 'not installed'}, here it "
+                f"is {__version__}: install the same version on all machines."
+            )
+
+
+def worker_version() -> str:
+    """Return the version of this package where it is called."""
+    return __version__
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keep the libraries' own log off the terminal: failures are told by image."""
+    loggers = [logging.getLogger(name) for name in ("distributed", "tornado", "asyncio")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(SILENT)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)

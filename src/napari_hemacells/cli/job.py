@@ -1,0 +1,130 @@
+"""What a command does with each image: the same in this process and on a worker's.
+
+A job is small and can be pickled; what it needs to work (networks, a model) is loaded by
+:meth:`Job.prepare`, once a process.
+"""
+
+import hashlib
+import json
+import traceback
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from napari_hemacells import __version__
+from napari_hemacells.cli.found import Found, find_cells
+from napari_hemacells.cli.sources import Source
+from napari_hemacells.core.errors import HemaCellsError, ImageError
+from napari_hemacells.core.params import DetectParams
+from napari_hemacells.core.steps import run_to_end
+from napari_hemacells.core.types import Progress
+
+Record: TypeAlias = dict[str, Any]
+Finish: TypeAlias = Callable[[Found], Generator[Progress, None, Record]]
+
+
+@dataclass(frozen=True)
+class Failed:
+    """An image that gave no result, and why; ``trace`` says where, for ``--debug``."""
+
+    error: HemaCellsError
+    trace: str = ""
+
+
+Outcome: TypeAlias = Record | Failed
+
+
+@dataclass(frozen=True)
+class Job(ABC):
+    """What is done with every image.
+
+    Attributes
+    ----------
+    here
+        The command's working directory: what every relative path starts from, also in a process
+        that was started elsewhere.
+    out
+        The folder of the results, as the user named it.
+    params
+        How cells are found.
+    own
+        The user's own cells instead; ``None`` to detect.
+    """
+
+    here: Path
+    out: Path
+    params: DetectParams
+    own: Path | None
+
+    @property
+    @abstractmethod
+    def title(self) -> str:
+        """What the job does, in words."""
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the results, absolute."""
+        return self.here / self.out
+
+    @abstractmethod
+    def prepare(self) -> Finish:
+        """Load what the job needs; return what makes an image's results from its cells.
+
+        Raises
+        ------
+        HemaCellsError
+            If something that every image needs is missing or refused.
+        """
+
+    def prepare_detector(self) -> None:
+        """Load the detector, unless the user brings the cells."""
+        if self.own is None:
+            from napari_hemacells.core.detect import prepare
+
+            prepare(self.params.method, self.params.weights)
+
+    def steps(self, source: Source, finish: Finish) -> Generator[Progress, None, Record]:
+        """Return what came of an image, its files written; yield the progress.
+
+        Raises
+        ------
+        HemaCellsError
+            If the image or its cells cannot be used, or the files not be written.
+        """
+        own = None if self.own is None else self.here / self.own
+        found = yield from find_cells(source, self.here / source.path, own, self.params)
+        return (yield from finish(found))
+
+    def settings(self) -> dict[str, Any]:
+        """As plain JSON, all that the results depend on beside the image."""
+        return {
+            "job": type(self).__name__,
+            "version": __version__,
+            "params": self.params.model_dump(mode="json"),
+            "own": None if self.own is None else str(self.here / self.own),
+        }
+
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that differ whenever the settings do."""
+        text = json.dumps(self.settings(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def attempt(steps: Generator[Progress, None, Record]) -> Outcome:
+    """Return what the steps return, or why they failed."""
+    try:
+        return run_to_end(steps)
+    except HemaCellsError as error:
+        return Failed(error, "".join(traceback.format_exception(error)))
+    except MemoryError as error:
+        return Failed(no_memory(), "".join(traceback.format_exception(error)))
+
+
+def no_memory() -> HemaCellsError:
+    """Return the error of an image for which the memory was too small."""
+    return ImageError(
+        "The memory was not enough for this image. Close other programs, or share the memory "
+        "among fewer processes with --workers."
+    )

@@ -1,0 +1,84 @@
+"""Whether the images of a command are shared out, and to how many processes."""
+
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from napari_hemacells.cli.options import ShareOptions
+
+# Starting and ending worker processes costs as long as this many megapixels take one process
+# (benchmarks/cluster.py); below twice that, two workers gain little or nothing.
+WORTH_SHARING = 16.0
+MEMORY_A_WORKER = 1.5 * 2**30  # bytes: the libraries and networks, and a field of some megapixels
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """Who works: this process alone, worker processes, or the workers of a scheduler."""
+
+    workers: int = 0
+    scheduler: str | None = None
+
+    @property
+    def alone(self) -> bool:
+        """Whether this process does all of it."""
+        return self.scheduler is None and self.workers <= 1
+
+    @property
+    def words(self) -> str:
+        """Who works, for people."""
+        if self.scheduler is not None:
+            return f"workers of {self.scheduler}"
+        return f"{self.workers} processes"
+
+
+def decide(share: ShareOptions, files: Sequence[Path]) -> Sharing:
+    """Return who works on these images: as asked for, or as their size is worth it."""
+    if share.scheduler is not None:
+        return Sharing(scheduler=share.scheduler)
+    if share.workers is not None:
+        return Sharing(workers=share.workers)
+    if not is_worth(files):
+        return Sharing()
+    return Sharing(workers=most_workers())
+
+
+def most_workers() -> int:
+    """Return how many processes this computer has cores and memory for, 1 or more."""
+    from dask.system import CPU_COUNT
+    from distributed.system import MEMORY_LIMIT
+
+    return max(1, min(CPU_COUNT, int(MEMORY_LIMIT / MEMORY_A_WORKER)))
+
+
+def is_worth(files: Iterable[Path]) -> bool:
+    """Whether the images are large enough together for more than one process."""
+    total = 0.0
+    for file in files:
+        total += megapixels(file)
+        if total >= WORTH_SHARING:
+            return True
+    return False
+
+
+def megapixels(file: Path) -> float:
+    """Return an image's size as its header tells; 0 where it cannot be read.
+
+    A picture too large for Pillow counts as worth sharing.
+    """
+    import tifffile
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        if file.suffix.lower() in {".tif", ".tiff"}:
+            with tifffile.TiffFile(file) as tiff:
+                shape = tiff.series[0].shape
+            return max(1, *(a * b for a, b in pairwise(shape))) / 1e6
+        with warnings.catch_warnings(action="ignore"), Image.open(file) as picture:
+            return picture.width * picture.height / 1e6
+    except Image.DecompressionBombError:
+        return WORTH_SHARING
+    except (OSError, ValueError, UnidentifiedImageError):
+        return 0.0
