@@ -29,6 +29,19 @@ def test_a_pattern_reaches_sub_folders(tmp_path: Path) -> None:
     assert find_images([str(tmp_path / "**" / "*.tif")]) == [tmp_path / "deep" / "er" / "x.tif"]
 
 
+def test_ome_zarr_folders_are_images(tmp_path: Path) -> None:
+    _touch(tmp_path / "b.ome.zarr" / "0", "c.tif", ".zarray")
+    _touch(tmp_path / "b.ome.zarr", ".zgroup")
+    _touch(tmp_path / "plate", "zarr.json")
+    _touch(tmp_path, "a.tif")
+    found = [tmp_path / "a.tif", tmp_path / "b.ome.zarr"]
+    assert find_images([str(tmp_path)]) == found
+    assert find_images([str(tmp_path / "*.zarr"), str(tmp_path / "b.ome.zarr")]) == found[1:]
+    assert find_images([str(tmp_path / "plate")]) == [tmp_path / "plate"]
+    assert find_images([str(tmp_path / "**" / "*.tif")]) == found[:1]
+    assert [source.name for source in name_results(found)] == ["a", "b"]
+
+
 def test_what_does_not_exist_stays_to_be_told(tmp_path: Path) -> None:
     missing = [str(tmp_path / "none.png"), str(tmp_path / "*.tif")]
     assert find_images(missing) == [Path(text) for text in missing]

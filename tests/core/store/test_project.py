@@ -104,6 +104,42 @@ def test_an_image_is_found_where_it_was(project, picture):
     assert project.locate(picture.key) == picture.path
 
 
+@pytest.fixture
+def all_files_are_large(monkeypatch):
+    monkeypatch.setattr("napari_hemacells.core.store.fingerprint.WHOLE", 0)
+    monkeypatch.setattr("napari_hemacells.core.store.fingerprint.PIECE", 16)
+
+
+def test_a_large_file_is_known_by_samples(project, picture, all_files_are_large):
+    stored = project.add_image(picture)
+    assert stored.file_sha256.startswith("sampled-")
+    assert project.locate(picture.key) == picture.path
+    Image.fromarray(255 - picture.pixels).save(picture.path)
+    with pytest.raises(ProjectError, match="changed"):
+        project.locate(picture.key)
+
+
+def test_a_large_file_of_an_older_project_is_known(project, picture, request):
+    stored = project.add_image(picture)
+    assert len(stored.file_sha256) == 64
+    request.getfixturevalue("all_files_are_large")
+    project._put(stored.model_copy(update={"key": "0123456789abcdef"}))
+    assert project.locate("0123456789abcdef") == picture.path  # by its bytes, not by its key
+
+
+def test_an_ome_zarr_folder_is_known_by_its_pixels(project, picture, tmp_path):
+    from napari_hemacells.samples.pyramid import write_pyramid
+
+    folder = tmp_path / "slide.ome.zarr"
+    write_pyramid(folder, (20, 30), 512, [(0, 0, picture.pixels)], pixel_size_um=0.2)
+    image = read_image(folder)
+    assert project.add_image(image).file_sha256 is None
+    assert project.locate(image.key) == folder
+    write_pyramid(folder, (20, 30), 512, [(0, 0, 255 - picture.pixels)], pixel_size_um=0.2)
+    with pytest.raises(ProjectError, match="changed"):
+        project.locate(image.key)
+
+
 def test_project_and_images_moved_together_are_found(project, picture, tmp_path):
     project.add_image(picture)
     (tmp_path / "elsewhere").mkdir()

@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from pathlib import Path
@@ -20,6 +19,7 @@ from napari_hemacells.core.annotate.history import History, open_history
 from napari_hemacells.core.errors import ImageError, ProjectError
 from napari_hemacells.core.store.atomic import writing_folder
 from napari_hemacells.core.store.cells_file import read_cells, write_cells
+from napari_hemacells.core.store.fingerprint import fingerprint, matches
 from napari_hemacells.core.store.schema import (
     FILE_NAME,
     ProjectFile,
@@ -164,7 +164,7 @@ class Project:
                 f"The image “{stored.name}” was a layer without a file: open it in napari, "
                 "and the project finds it by its content."
             )
-        there = [place for place in places if place.is_file()]
+        there = [place for place in places if place.exists()]
         for place in there:
             if _has_content(place, stored):
                 return place
@@ -186,7 +186,7 @@ class Project:
             For a file that cannot be read or shows another image.
         """
         stored, place = self.image(image_key), Path(path).expanduser().absolute()
-        if not place.is_file():
+        if not place.exists():
             raise ProjectError(f"There is no file “{place}”.")
         if not _has_content(place, stored):
             raise ProjectError(
@@ -254,10 +254,10 @@ class Project:
             self._write({"images": tuple(images.values())})
 
     def _reference(self, path: Path | None) -> dict[str, str | None]:
-        if path is None or not Path(path).is_file():
+        if path is None or not Path(path).exists():
             return {"path": None, "relative": None, "file_sha256": None}
         place = Path(path).absolute()
-        digest = _file_sha256(place)
+        digest = fingerprint(place)
         return {"path": str(place), "relative": self._relative(place), "file_sha256": digest}
 
     def _relative(self, place: Path) -> str | None:
@@ -284,13 +284,8 @@ def _has_content(path: Path, stored: StoredImage) -> bool:
     from napari_hemacells.core.image import read_image
 
     try:
-        if _file_sha256(path) == stored.file_sha256:
+        if matches(path, stored.file_sha256):
             return True
         return read_image(path).key == stored.key  # the same pixels in another file
     except (ImageError, OSError):
         return False
-
-
-def _file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -35,7 +35,8 @@ class StoredImage(BaseModel):
     relative
         The same from the project folder, so that both can be moved together.
     file_sha256
-        Hash of the file's bytes when it was added.
+        Hash of the file's bytes when it was added; of a large file's size and sampled bytes
+        (:mod:`~napari_hemacells.core.store.fingerprint`); ``None`` for a folder.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
