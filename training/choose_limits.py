@@ -27,13 +27,12 @@ from napari_hemacells.core.detect.learned.detector import detect_learned_steps
 from napari_hemacells.core.detect.learned.kinds import KINDS
 from napari_hemacells.core.detect.learned.model import Limits, Model, empty_network, load_model
 from napari_hemacells.core.evaluate.annotations import read_voc
-from napari_hemacells.core.evaluate.detection import Boxes, match_boxes
+from napari_hemacells.core.evaluate.detection import Boxes
 from napari_hemacells.core.image import from_array
+from napari_hemacells.core.train.detector.limits import LOW, TRIED, f1_at
 from napari_hemacells.core.types import RBC
 
 SHIPPED = Path(__file__).parents[1] / "src/napari_hemacells/weights/detector.safetensors"
-LOW = 0.1
-TRIED = np.arange(0.14, 0.8, 0.02)
 AS_GOOD, NEARLY_AS_GOOD = 0.004, 0.01  # in F1
 
 
@@ -77,19 +76,10 @@ def _found_and_annotated(data: Path, model: Model) -> list[tuple[Boxes, Boxes]]:
 
 def best_limit(pairs: list[tuple[Boxes, Boxes]], kind: str) -> float:
     """Return the score limit of the best F1: for red cells the lowest, else the median."""
-    own = [(found.of_class(kind), true.of_class(kind)) for found, true in pairs]
-    values = np.array([_f1(own, limit) for limit in TRIED])
+    values = f1_at(pairs, kind, TRIED)
     if kind == RBC:
         return round(float(TRIED[values >= values.max() - NEARLY_AS_GOOD].min()), 3)
     return round(float(np.median(TRIED[values >= values.max() - AS_GOOD])), 3)
-
-
-def _f1(pairs: list[tuple[Boxes, Boxes]], limit: float) -> float:
-    """Return F1 when only cells above the limit count."""
-    kept = [(found.pick(found.scores >= limit), true) for found, true in pairs]
-    hits = sum(int((match_boxes(found, true) >= 0).sum()) for found, true in kept)
-    both = sum(len(found) + len(true) for found, true in kept)
-    return 2 * hits / both if both else 0.0
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ because neighbouring numbers show the same slide.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,9 +14,8 @@ from PIL import Image
 from scipy import ndimage as ndi
 
 from napari_hemacells.core.detect.learned.kinds import KINDS
-from napari_hemacells.core.detect.stain import read_stain
 from napari_hemacells.core.evaluate.annotations import read_points, read_voc
-from napari_hemacells.core.types import BOX_COLUMNS
+from napari_hemacells.core.train.detector.fields import Field, as_grey, ellipses, stained
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,38 +28,6 @@ CHULA_BLOCK, CHULA_TEST_EVERY, CHULA_TEST_PLACE = 20, 5, 2
 PBC_DIAMETER = 59.0  # px of a red cell at 256 px: the detector's own boxes on 42 pictures
 PBC_EVERY = 3  # of PBC's platelet pictures; the others stay unseen
 UNLABELLED_WEIGHT = 0.5  # of a "no red cell here" where colour says that there may be one
-
-
-@dataclass(frozen=True, eq=False)
-class Field:
-    """One annotated picture.
-
-    Attributes
-    ----------
-    pixels
-        ``(rows, cols, 3)`` uint8.
-    boxes
-        ``(n, 4)`` float32, half-open (min_row, min_col, max_row, max_col).
-    kinds
-        ``(n,)`` index into :data:`KINDS`.
-    sized
-        ``(n,)`` bool: the box is an annotation, or good enough to learn a size from.
-    foreground
-        ``(rows, cols)`` uint8: 255 stained, 0 glass; from colour, holes filled.
-    trust
-        ``(rows, cols, kinds)`` uint8: 255 where "no such cell here" is certain, 0 unknown.
-    diameter
-        Typical red cell, pixels.
-    """
-
-    name: str
-    pixels: NDArray[np.uint8]
-    boxes: NDArray[np.float32]
-    kinds: NDArray[np.int64]
-    sized: NDArray[np.bool_]
-    foreground: NDArray[np.uint8]
-    trust: NDArray[np.uint8]
-    diameter: float
 
 
 def bccd_split(data: Path) -> tuple[list[str], list[str], list[str]]:
@@ -93,25 +59,12 @@ def annotated_boxes(file: Path) -> tuple[NDArray[np.float32], NDArray[np.int64]]
     return truth.boxes.astype(np.float32), np.array(kinds, np.int64)
 
 
-def stained(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
-    """Return what is not glass (holes filled) and how blue-violet each pixel is."""
-    from skimage.filters import threshold_otsu
-    from skimage.morphology import remove_small_objects
-
-    stain = read_stain(pixels)
-    density = ndi.gaussian_filter(stain.density, 1.0)
-    limit = threshold_otsu(np.clip(density, 0, np.percentile(density, 90)))
-    solid = ndi.binary_fill_holes(density > max(0.6 * limit, 0.02))
-    blue = ndi.gaussian_filter(stain.basophilia, 1.0)
-    return remove_small_objects(solid, max_size=30), blue
-
-
 def bccd_field(data: Path, name: str) -> Field:
     """Return a BCCD field; absence of a red box on red stain is believed only in part."""
     pixels = read_pixels(data / "bccd/images" / f"{name}.jpg")
     boxes, kinds = annotated_boxes(data / "bccd/annotations" / f"{name}.xml")
     solid, _ = stained(pixels)
-    solid |= _ellipses(boxes, solid.shape)
+    solid |= ellipses(boxes, solid.shape)
     inside = np.zeros(solid.shape, bool)
     for top, left, bottom, right in boxes.astype(int):
         inside[top:bottom, left:right] = True
@@ -121,7 +74,7 @@ def bccd_field(data: Path, name: str) -> Field:
     sides = (red[:, 2:] - red[:, :2]).max(axis=1) if len(red) else np.array([103.0])
     sized = np.ones(len(boxes), bool)
     return Field(
-        f"bccd/{name}", pixels, boxes, kinds, sized, _grey(solid), trust, float(np.median(sides))
+        f"bccd/{name}", pixels, boxes, kinds, sized, as_grey(solid), trust, float(np.median(sides))
     )
 
 
@@ -145,7 +98,7 @@ def chula_field(data: Path, number: int) -> Field | None:
     trust[odd, 1:] = 0
     trust[_far_from(points, solid, 0.6 * diameter), 0] = 0
     kinds = np.zeros(len(points), np.int64)
-    return Field(f"chula/{number}", pixels, boxes, kinds, sized, _grey(solid), trust, diameter)
+    return Field(f"chula/{number}", pixels, boxes, kinds, sized, as_grey(solid), trust, diameter)
 
 
 def _boxes_of_points(
@@ -181,25 +134,6 @@ def _believable(region: object, point: NDArray[np.float64], diameter: float) -> 
     return fits and off < 0.22 * diameter and region.solidity > 0.88  # type: ignore[attr-defined]
 
 
-def synthetic_fields(seeds: range) -> Iterator[Field]:
-    """Yield fields of the package's synthetic smear, with exact boxes."""
-    from napari_hemacells.samples import synthetic_smear
-
-    for seed in seeds:
-        smear = synthetic_smear(seed=seed)
-        table = smear.table[smear.table["class"].isin(KINDS)]
-        yield Field(
-            name=f"synthetic/{seed}",
-            pixels=smear.image,
-            boxes=table[BOX_COLUMNS].to_numpy(np.float32),
-            kinds=np.array([KINDS.index(name) for name in table["class"]], np.int64),
-            sized=np.ones(len(table), bool),
-            foreground=_grey(smear.labels > 0),
-            trust=np.full((*smear.labels.shape, len(KINDS)), 255, np.uint8),
-            diameter=smear.diameter,
-        )
-
-
 def platelet_fields(data: Path) -> Iterator[Field]:
     """Yield PBC's platelet pictures where colour gives the box of the platelet in the middle.
 
@@ -220,7 +154,7 @@ def platelet_fields(data: Path) -> Iterator[Field]:
         other[top:bottom, left:right] = False
         trust[ndi.binary_dilation(other, iterations=3), 2] = 0
         yield Field(
-            f"pbc/{file.stem}", pixels, box[None], np.array([2]), np.ones(1, bool), _grey(solid),
+            f"pbc/{file.stem}", pixels, box[None], np.array([2]), np.ones(1, bool), as_grey(solid),
             trust, PBC_DIAMETER,
         )  # fmt: skip
 
@@ -252,19 +186,3 @@ def _far_from(
     empty[tuple(place.T)] = False
     far = ndi.distance_transform_edt(empty) > distance
     return np.asarray(ndi.binary_dilation(solid & far, iterations=3) & far)
-
-
-def _ellipses(boxes: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Return the inner part of the ellipses in the boxes: pale cells are foreground too."""
-    inside = np.zeros(shape, bool)
-    for box in boxes:
-        top, left, bottom, right = box.astype(int)
-        y = (np.arange(top, bottom) + 0.5 - (box[0] + box[2]) / 2) / (box[2] - box[0])
-        x = (np.arange(left, right) + 0.5 - (box[1] + box[3]) / 2) / (box[3] - box[1])
-        part = inside[top:bottom, left:right]
-        part |= (y[:, None] ** 2 + x[None] ** 2 < 0.4**2)[: part.shape[0], : part.shape[1]]
-    return inside
-
-
-def _grey(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    return mask.astype(np.uint8) * 255

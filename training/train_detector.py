@@ -15,29 +15,33 @@ import json
 import math
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader, Subset
 
-from detector_crops import CropStream, collate
 from detector_fields import (
-    Field,
     bccd_field,
     bccd_split,
     chula_field,
     chula_split,
     platelet_fields,
-    synthetic_fields,
 )
-from detector_loss import loss_of
 from napari_hemacells.core.detect.learned.network import (
     ARCHITECTURE,
     CellNet,
     empty_network,
     normalise,
 )
+from napari_hemacells.core.train.checkpoint import load_checkpoint, save_checkpoint
+from napari_hemacells.core.train.detector.crops import CropStream, collate
+from napari_hemacells.core.train.detector.learner import groups, train_mode
+from napari_hemacells.core.train.detector.loss import loss_of
+from napari_hemacells.samples.rehearsal import rehearsal_fields
+
+if TYPE_CHECKING:
+    from napari_hemacells.core.train.detector.fields import Field
 
 SHARES = {"bccd": 0.6, "chula": 0.3, "synthetic": 0.1, "pbc": 0.1}
 SYNTHETIC_SEEDS = range(1000, 1024)
@@ -91,7 +95,7 @@ def _sources(data: Path, *, small: bool) -> list[tuple[float, list[Field]]]:
     fields = {
         "bccd": [bccd_field(data, name) for name in train],
         "chula": [field for field in chula if field is not None],
-        "synthetic": list(synthetic_fields(SYNTHETIC_SEEDS)) if small else [],
+        "synthetic": list(rehearsal_fields(SYNTHETIC_SEEDS, (900, 1200))) if small else [],
         "pbc": list(platelet_fields(data)) if small else [],
     }
     return [(SHARES[name], found) for name, found in fields.items() if found]
@@ -127,7 +131,7 @@ class Run:
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = {name: value.clone() for name, value in network.state_dict().items()}
         self.step, self._steps, self._file = 0, steps, file
-        self._optimiser = torch.optim.AdamW(_groups(network, rate), weight_decay=0.02)
+        self._optimiser = torch.optim.AdamW(groups(network, rate, frozen=1), weight_decay=0.02)
         self._schedule = torch.optim.lr_scheduler.LambdaLR(self._optimiser, self._factor)
         self._shown: dict[str, float] = {}
         self._start = time.monotonic()
@@ -138,7 +142,7 @@ class Run:
 
     def advance(self, batch: list[torch.Tensor]) -> None:
         """Do one step; every now and then tell about it and save it."""
-        _train_mode(self.network)
+        train_mode(self.network)
         maps = self.network(normalise(batch[0]))
         parts = loss_of(maps, batch)
         self._optimiser.zero_grad()
@@ -168,7 +172,7 @@ class Run:
                 self.average[name].mul_(keep).add_(value, alpha=1 - keep)
 
     def save(self) -> None:
-        """Write the checkpoint beside the old one, then put it in its place."""
+        """Write the checkpoint in place of the old one."""
         state: dict[str, Any] = {
             "step": self.step,
             "network": self.network.state_dict(),
@@ -176,36 +180,17 @@ class Run:
             "optimiser": self._optimiser.state_dict(),
             "schedule": self._schedule.state_dict(),
         }
-        fresh = self._file.with_suffix(".new")
-        torch.save(state, fresh)
-        fresh.replace(self._file)
+        save_checkpoint(self._file, state)
 
     def resume(self) -> None:
         """Go on from the checkpoint if there is one."""
-        if not self._file.exists():
+        state = load_checkpoint(self._file)
+        if state is None:
             return
-        state = torch.load(self._file, weights_only=True)
         self.step, self.average = state["step"], state["average"]
         self.network.load_state_dict(state["network"])
         self._optimiser.load_state_dict(state["optimiser"])
         self._schedule.load_state_dict(state["schedule"])
-
-
-def _groups(network: CellNet, rate: float) -> list[dict[str, Any]]:
-    """Return the parameters: what ImageNet taught moves slower, its edge filters not at all."""
-    network.stem.requires_grad_(requires_grad=False)
-    network.blocks[0].requires_grad_(requires_grad=False)
-    old = list(network.blocks[1:].parameters())
-    kept = {id(value) for part in (network.stem, network.blocks) for value in part.parameters()}
-    new = [parameter for parameter in network.parameters() if id(parameter) not in kept]
-    return [{"params": old, "lr": 0.4 * rate}, {"params": new, "lr": rate}]
-
-
-def _train_mode(network: CellNet) -> None:
-    """Train, but keep ImageNet's batch statistics: eight crops are too few for new ones."""
-    network.train()
-    network.stem.eval()
-    network.blocks.eval()
 
 
 def _save(

@@ -78,6 +78,44 @@ class DetectParams(Params):
         return None if weights is None else str(weights)
 
 
+class TrainDetectorParams(Params):
+    """Parameters of fine-tuning the learned detector on corrected fields."""
+
+    steps: int | None = Field(
+        default=None,
+        ge=1,
+        le=100_000,
+        title="Steps",
+        description="Batches to learn from. Empty: chosen so that one to three minutes are enough.",
+    )
+    rate: float = Field(
+        default=4e-4,
+        gt=0,
+        le=0.1,
+        title="Learning rate",
+        description="How far a step goes; lower keeps more of what the detector knows.",
+    )
+    batch_size: int = Field(
+        default=8,
+        ge=1,
+        le=256,
+        title="Batch size",
+        description="Crops a step; halved by itself where the memory is too small.",
+    )
+    seed: int = Field(
+        default=0,
+        ge=0,
+        le=2**31 - 1,
+        title="Seed",
+        description="The same seed draws the same crops.",
+    )
+    device: DeviceName = Field(
+        default="auto",
+        title="Device",
+        description="Where the network learns. auto: a GPU if there is one, otherwise the CPU.",
+    )
+
+
 class EncodeParams(Params):
     """Parameters of crops and encoder."""
 

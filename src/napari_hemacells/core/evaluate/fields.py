@@ -42,6 +42,17 @@ class AnnotatedField:
     truth: Boxes | Points
 
 
+def kind_of(name: str) -> str:
+    """Return the detector's name of a class that has other usual names; others as they are.
+
+    Examples
+    --------
+    >>> kind_of("Erythrocyte"), kind_of("neutrophil")
+    ('RBC', 'neutrophil')
+    """
+    return _KIND_OF.get(name.casefold(), name)
+
+
 def read_fields(
     images: Sequence[Path], annotations: Path, *, as_class: str | None = None
 ) -> tuple[list[AnnotatedField], list[Path]]:
@@ -79,7 +90,7 @@ def _named(truth: Boxes | Points, as_class: str | None) -> Boxes | Points:
     """Return the annotation with the detector's names of the classes."""
     import numpy as np
 
-    names = [as_class or _KIND_OF.get(str(name).casefold(), str(name)) for name in truth.classes]
+    names = [as_class or kind_of(str(name)) for name in truth.classes]
     return replace(truth, classes=np.array(names, np.str_))
 
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from PIL import Image
 
 from napari_hemacells.core.detect.learned.decode import Found, nothing, peaks, suppress
 from napari_hemacells.core.detect.learned.kinds import STRIDE
@@ -21,6 +20,7 @@ from napari_hemacells.core.detect.learned.network import (
     empty_network,
     normalise,
 )
+from napari_hemacells.core.detect.look import is_flat
 from napari_hemacells.core.errors import EncoderError
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MULTIPLE = 16  # the network's coarsest stride
-BLOCK, FLAT = 8, 6  # pixels; grey levels
 
 
 @dataclass(frozen=True)
@@ -88,20 +87,13 @@ class Model:
         self, picture: NDArray[np.uint8], limits: Limits
     ) -> tuple[Found, NDArray[np.float32]]:
         """Return the cells of a picture at scale, in its pixels, and the foreground map."""
-        if _is_flat(picture):
+        if is_flat(picture):
             return nothing(), np.zeros(
                 [-(-side // STRIDE) for side in picture.shape[:2]], np.float32
             )
         heat, boxes, foreground = self.maps(picture)
         found = peaks(heat, boxes, limits.scores)
         return suppress(found, limits.overlap, limits.overlap_of_kinds), foreground
-
-
-def _is_flat(picture: NDArray[np.uint8]) -> bool:
-    """Whether there is nothing but glass: the means of small blocks differ by noise only."""
-    rows, cols = (max(1, side // BLOCK) for side in picture.shape[:2])
-    means = Image.fromarray(picture).resize((cols, rows), Image.Resampling.BOX)
-    return bool(np.ptp(np.asarray(means), axis=(0, 1)).max() < FLAT)
 
 
 @cache

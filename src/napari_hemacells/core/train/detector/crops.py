@@ -9,14 +9,14 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
-from detector_augment import another_look
 from napari_hemacells.core.detect.learned.kinds import CANONICAL_DIAMETER, KINDS, STRIDE
+from napari_hemacells.core.train.detector.augment import another_look
 
 if TYPE_CHECKING:
     from numpy.random import Generator
     from numpy.typing import NDArray
 
-    from detector_fields import Field
+    from napari_hemacells.core.train.detector.fields import Field
 
 SIDE = 192
 GRID = SIDE // STRIDE
@@ -86,8 +86,8 @@ def cut(field: Field, rng: Generator) -> Crop:
     scale = CANONICAL_DIAMETER / field.diameter * _jitter(rng)
     corner = _corner(field, scale, rng)
     picture = another_look(_view(field.pixels, corner, scale), rng)
-    trust = _view(field.trust, corner, scale).astype(np.float32) / 255
-    foreground = _view(field.foreground, corner, scale).astype(np.float32) / 255
+    trust = _view(field.trust, corner, scale).astype(np.float32) / np.float32(255)
+    foreground = _view(field.foreground, corner, scale).astype(np.float32) / np.float32(255)
     rows, cols = picture.shape[:2]
     boxes = (field.boxes - np.tile(corner, 2).astype(np.float32)) * np.tile(scale, 2)
     heat, sides, weight = _targets(boxes, field.kinds, field.sized, trust)

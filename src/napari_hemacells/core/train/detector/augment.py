@@ -48,7 +48,8 @@ def _hue_turn(angle: float) -> NDArray[np.float32]:
     """Return the rotation of colour by `angle` radians about the grey axis."""
     cosine, sine = np.cos(angle), np.sin(angle) / np.sqrt(3)
     cross = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]])
-    return (np.eye(3) * cosine + (1 - cosine) / 3 + sine * cross).astype(np.float32)
+    turn = np.eye(3) * cosine + (1 - cosine) / 3 + sine * cross
+    return np.asarray(turn, dtype=np.float32)
 
 
 def _camera(light: NDArray[np.float32], rng: Generator) -> NDArray[np.uint8]:

@@ -1,0 +1,127 @@
+"""What the report of a fine-tuned detector says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari_hemacells.core.detect.learned.kinds import KINDS
+from napari_hemacells.core.train.detector.tally import ALL, FIELDS_FOR_INTERVAL
+from napari_hemacells.core.train.page import Table, TrainingPage
+from napari_hemacells.core.train.plot import as_svg
+from napari_hemacells.core.train.reports import in_words
+
+if TYPE_CHECKING:
+    from napari_hemacells.core.detect.learned.model import Limits
+    from napari_hemacells.core.train.detector.outcome import DetectorOutcome
+    from napari_hemacells.core.train.detector.tally import Tally
+
+CAUTIONS = (
+    (
+        "F1 counts a found cell as right where its box covers an annotated one of its kind with "
+        "an intersection over union of 0.5 or more, at the diameter of the annotated cells."
+    ),
+    (
+        "The held-out part was not learned from, but it decided when to stop and which limits to "
+        "use, so the figure after is somewhat too good; the middle column gives the old detector "
+        "the same freedom with the limits and is the one to compare with."
+    ),
+    (
+        "The fields were taken as completely corrected: a cell that nobody outlined counts as "
+        "absent, in learning and in these figures."
+    ),
+)
+
+
+def page_of(
+    outcome: DetectorOutcome, about: dict[str, Any], limits: Limits, old: Limits
+) -> TrainingPage:
+    """Return the page."""
+    learned = sum(one.learned for one in outcome.images)
+    gain = outcome.after.f1()[ALL] - outcome.before_limits.f1()[ALL]
+    return TrainingPage(
+        title=outcome.weights.stem,
+        kind="fine-tuned detector",
+        created=about["date"],
+        facts=(
+            (f"{learned}", "fields learned from"),
+            (f"{sum(one.cells for one in outcome.images)}", "cells in all fields"),
+            (f"{outcome.after.f1()[ALL]:.3f}", "F1, held-out part"),
+            (f"{gain:+.3f}", "gain over the old detector"),
+            (in_words(outcome.seconds), "of training"),
+        ),
+        curves=as_svg(outcome.curves, outcome.steps),
+        tables=(_figures(outcome), _limits(limits, old), _images(outcome)),
+        provenance=_provenance(outcome, about),
+        command=about["command"],
+        cautions=CAUTIONS,
+        notes=(_kept(outcome), *outcome.notes),
+    )
+
+
+def _kept(outcome: DetectorOutcome) -> str:
+    if outcome.best_step == 0:
+        return "No step did better on the held-out part than the start: only the limits changed."
+    return (
+        f"The weights (their running mean) after step {outcome.best_step} did best and are kept."
+    )
+
+
+def _figures(outcome: DetectorOutcome) -> Table:
+    """Before and after by kind, with intervals where there are images enough."""
+    columns = (outcome.before, outcome.before_limits, outcome.after)
+    gains = outcome.after.gain(outcome.before_limits)
+    names = [name for name in (*KINDS, ALL) if name in outcome.after.f1()]
+    rows = [
+        (
+            name,
+            f"{outcome.after.rows()[name]['annotated']:.0f}",
+            *(_f1(one, name) for one in columns),
+            f"{gains[name][0]:+.3f} to {gains[name][1]:+.3f}" if name in gains else "–",
+        )
+        for name in names
+    ]
+    note = f"Held out: {outcome.split}. " + (
+        "Intervals: 95 %, the held-out images drawn again 1,000 times."
+        if gains
+        else f"No intervals: they need {FIELDS_FOR_INTERVAL} held-out images."
+    )
+    return Table(
+        "Cells found in the held-out part: F1 at IoU 0.5",
+        ("", "annotated", "before", "before, limits chosen here", "after", "gain, 95 %"),
+        tuple(rows),
+        note,
+        sums=True,
+    )
+
+
+def _f1(one: Tally, name: str) -> str:
+    value, known = one.f1()[name], one.intervals().get(name)
+    return f"{value:.3f}" + (f" ({known[0]:.3f}–{known[1]:.3f})" if known else "")
+
+
+def _limits(limits: Limits, old: Limits) -> Table:
+    rows = zip(KINDS, old.scores, limits.scores, strict=True)
+    return Table(
+        "Least score of a cell",
+        ("", "before", "after"),
+        tuple((kind, f"{before:.2f}", f"{after:.2f}") for kind, before, after in rows),
+    )
+
+
+def _images(outcome: DetectorOutcome) -> Table:
+    both = all(one.learned for one in outcome.images)
+    use = {True: "learned from, a strip held out" if both else "learned from", False: "held out"}
+    rows = [(one.name, one.key, f"{one.cells}", use[one.learned]) for one in outcome.images]
+    return Table("Fields", ("image", "identity", "cells", "use"), tuple(rows))
+
+
+def _provenance(outcome: DetectorOutcome, about: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    params = ", ".join(f"{name} {value}" for name, value in about["params"].items())
+    return (
+        ("Began with", f"{about['start']['name']}, SHA-256 {about['start']['sha256'][:16]}"),
+        ("Result", f"{outcome.weights.name}, SHA-256 {about['sha256'][:16]}"),
+        ("Steps", f"{outcome.steps} of {about['planned_steps']} planned"),
+        ("Settings", f"{params} (used: {about['device']})"),
+        ("Split", outcome.split),
+        ("Versions", ", ".join(f"{name} {value}" for name, value in about["versions"].items())),
+    )

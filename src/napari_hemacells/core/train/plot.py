@@ -1,0 +1,75 @@
+"""Curves of a training as a matplotlib figure: the same in the panel and in the report."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from napari_hemacells.core.train.curves import Curves, Points
+
+# Okabe & Ito 2008: told apart with any common colour blindness.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
+
+
+@dataclass(frozen=True)
+class Ink:
+    """Colours of text and lines, and of what is behind them."""
+
+    text: str = "#1d2126"
+    line: str = "#d9dee3"
+    back: str = "#ffffff"
+
+
+def draw(figure: Figure, curves: Curves, steps: int, ink: Ink | None = None) -> None:
+    """Draw the losses above (or left of) the held-out figures, over what was there."""
+    ink = ink or Ink()
+    wide = figure.get_figwidth() > 1.6 * figure.get_figheight()
+    figure.clear()
+    figure.set_facecolor(ink.back)
+    upper, lower = figure.subplots(*((1, 2) if wide else (2, 1)))
+    total = {name: points for name, points in curves.losses.items() if name == "total"}
+    _lines(upper, total or curves.losses, "Loss (training)", ink)
+    _lines(lower, curves.metrics, "Held-out part", ink)
+    for axes in (upper, lower):
+        axes.set_xlim(0, max(steps, 1))
+    lower.set_xlabel("step", color=ink.text, fontsize=8)
+    if wide:
+        upper.set_xlabel("step", color=ink.text, fontsize=8)
+
+
+def _lines(axes: Axes, lines: Mapping[str, Points], title: str, ink: Ink) -> None:
+    axes.set_facecolor(ink.back)
+    axes.set_title(title, color=ink.text, fontsize=9, loc="left")
+    axes.tick_params(colors=ink.text, labelsize=8)
+    axes.grid(color=ink.line, linewidth=0.5)
+    for side in axes.spines.values():
+        side.set_color(ink.line)
+    for colour, (name, points) in zip(COLOURS, lines.items(), strict=False):
+        at, values = zip(*points, strict=True) if points else ((), ())
+        mark = "o" if len(points) <= 20 else None
+        axes.plot(at, values, color=colour, label=name, linewidth=1.5, marker=mark, markersize=3)
+    if len(lines) > 1:
+        axes.legend(
+            fontsize=7, labelcolor=ink.text, facecolor=ink.back, edgecolor=ink.line, loc="best"
+        )
+
+
+def as_svg(curves: Curves, steps: int) -> str:
+    """Return the figure as an ``<svg>`` element for a page of HTML."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8.2, 2.6), layout="constrained")
+    draw(figure, curves, steps)
+    buffer = io.StringIO()
+    with rc_context({"svg.hashsalt": "hemacells"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]

@@ -1,0 +1,19 @@
+"""What a result depends on: versions of the libraries."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+LIBRARIES = ("napari-hemacells", "torch", "torchvision", "timm", "numpy", "scipy", "pillow")
+
+
+def versions() -> dict[str, str]:
+    """Return the version of Python and of the libraries that a training's result depends on."""
+    found = {"python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,118 @@
+"""The real network on small synthetic fields."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from safetensors import safe_open
+
+from napari_hemacells.core.detect.learned.model import bundled_model, model_for
+from napari_hemacells.core.errors import TrainingError
+from napari_hemacells.core.params import TrainDetectorParams
+from napari_hemacells.core.train import ChildRun
+from napari_hemacells.core.train.checkpoint import load_checkpoint
+from napari_hemacells.core.train.detector.folder import prepare_folder, remove_folder
+from napari_hemacells.core.train.detector.job import DetectorJob, fine_tune
+from napari_hemacells.samples.rehearsal import rehearsal_fields
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def fields():
+    return list(rehearsal_fields(range(3), (160, 240)))
+
+
+@pytest.fixture
+def job(tmp_path, fields):
+    folder = tmp_path / "run"
+    prepare_folder(folder, fields, fields[:1])
+    params = TrainDetectorParams(batch_size=2, device="cpu")
+    return DetectorJob(folder, tmp_path / "own.safetensors", 4, params, command="hemacells train")
+
+
+def to_end(steps):
+    reports = []
+    while True:
+        try:
+            reports.append(next(steps))
+        except StopIteration as end:
+            return reports, end.value
+
+
+def tensors(file):
+    with safe_open(file, framework="pt") as stored:
+        return {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+
+
+def test_child_trains_and_leaves_weights_with_a_header_and_a_report(job, fields) -> None:
+    reports, outcome = to_end(ChildRun(fine_tune, job, threads=1).reports())
+    assert {"train", "validate", "end"} <= {report.phase for report in reports}
+    assert any("F1 all" in report.metrics for report in reports)
+    model = model_for(outcome.weights)
+    assert model.limits.overlap == bundled_model().limits.overlap
+    with safe_open(outcome.weights, framework="pt") as stored:
+        about = json.loads(stored.metadata()["trained"])
+    assert {one["key"] for one in about["images"]} == {field.key for field in fields}
+    assert about["start"]["name"] == "bundled detector"
+    assert about["f1_iou50_held_out"]["after"] == outcome.after.f1()
+    page = outcome.report.read_text()
+    assert "hemacells train" in page
+    assert "<svg" in page
+    assert fields[0].name in page
+
+
+def test_gone_on_from_a_checkpoint_gives_what_an_uninterrupted_training_gives(job) -> None:
+    _, whole = to_end(fine_tune(job))
+    file = job.folder / "checkpoint.pt"
+    state = load_checkpoint(file)
+    weights = tensors(whole.weights)
+    file.unlink()
+    steps = fine_tune(job)
+    for report in steps:
+        if report.step == 3 and report.phase == "train":  # two steps are in the checkpoint
+            steps.close()
+    _, resumed = to_end(fine_tune(job))
+    again, state_again = tensors(resumed.weights), load_checkpoint(file)
+    assert all((again[name] == tensor).all() for name, tensor in weights.items())
+    for part in ("network", "average"):
+        ours, theirs = state["learner"][part], state_again["learner"][part]
+        assert all((theirs[name] == tensor).all() for name, tensor in ours.items())
+    assert not all((state["learner"]["network"][n] == t).all() for n, t in weights.items())
+    assert resumed.curves.losses == whole.curves.losses
+
+
+def test_checkpoint_of_another_training_is_refused(job) -> None:
+    to_end(fine_tune(job))
+    with pytest.raises(TrainingError, match="of another training"):
+        to_end(fine_tune(replace(job, steps=5)))
+
+
+def test_too_high_a_rate_is_a_sentence(job) -> None:
+    params = job.params.model_copy(update={"rate": 1e30})
+    with pytest.raises(TrainingError, match="lower learning rate"):
+        to_end(fine_tune(replace(job, params=params, steps=12)))
+
+
+def test_too_little_memory_halves_the_batch_and_says_so(job, monkeypatch) -> None:
+    from napari_hemacells.core.train.detector import learner
+
+    collate = learner.collate
+
+    def small(crops):
+        if len(crops) > 1:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return collate(crops)
+
+    monkeypatch.setattr(learner, "collate", small)
+    reports, outcome = to_end(fine_tune(job))
+    assert any("1 crops a step" in report.message for report in reports)
+    assert any("1 crops a step" in note for note in outcome.notes)
+
+
+def test_nothing_to_learn_from_is_a_sentence(job) -> None:
+    remove_folder(job.folder)
+    with pytest.raises(TrainingError, match="no corrected field"):
+        to_end(fine_tune(job))
