@@ -3,6 +3,7 @@
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import typer
@@ -16,6 +17,7 @@ from napari_hemacells.cli.sources import Source, find_images, name_results
 from napari_hemacells.cli.tally import in_words
 from napari_hemacells.cli.threads import one_thread
 from napari_hemacells.core.errors import HemaCellsError
+from napari_hemacells.core.steps import run_to_end
 
 SOME_FAILED = 3
 STOPPED = 130  # what shells give for a program that Ctrl-C ended
@@ -178,7 +180,8 @@ def _one_by_one(
     finish = job.prepare()
     for place, source in todo:
         with one_thread():
-            outcome = attempt(bar.follow(source.name, job.steps(source, finish)))
+            steps = bar.follow(source.name, job.steps(source, finish))
+            outcome = attempt(partial(run_to_end, steps))
         yield place, outcome
 
 

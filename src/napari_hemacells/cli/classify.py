@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -59,6 +59,7 @@ class ClassifyJob(Job):
         Whether an overlay is drawn.
     """
 
+    _: KW_ONLY
     bundle: "Bundle"
     encode: EncodeParams
     any_scale: bool = False
@@ -170,6 +171,7 @@ def classify(
         out,
         absolute(params),
         cells,
+        share.skip_done,
         bundle=load_bundle(model),
         encode=encode,
         any_scale=allow_other_scale,

@@ -176,12 +176,14 @@ class BatchBar:
         self, name: str, steps: Generator[Step, None, Result]
     ) -> Generator[Step, None, Result]:
         """Return what an image's steps return, showing where they are."""
+        cells = 0
         while True:
             try:
                 step = next(steps)
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return]  # the generator's own type
-            self.move(name, step.done / max(step.total, 1), message=step.message)
+            cells += 0 if step.found is None else len(step.found)
+            self.move(name, step.done / max(step.total, 1), cells, step.message)
             yield step
 
     def _show(self, message: str = "") -> None:

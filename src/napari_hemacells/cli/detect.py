@@ -62,7 +62,7 @@ def detect(
     """
     reporter = Reporter(quiet=run.quiet, json_to=json)
     output_folder(out)
-    job = DetectJob(Path.cwd(), out, absolute(params), cells)
+    job = DetectJob(Path.cwd(), out, absolute(params), cells, share.skip_done)
     batch = run_batch(job, find_sources(images, reporter), reporter, share=share, debug=run.debug)
     reporter.finish(batch.to_dict())
     end(batch)

@@ -4,12 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from napari_hemacells.cli.job import Failed, Job, Outcome, Record
+from napari_hemacells.cli.job import WORK_FOLDER, Failed, Job, Outcome, Record
 from napari_hemacells.cli.own_cells import cells_file
 from napari_hemacells.cli.sources import Source
 from napari_hemacells.core.errors import CellsError, StorageError
 
-FOLDER = ".hemacells"
 FILES = ("csv", "labels", "overlay")
 
 
@@ -22,7 +21,7 @@ class DoneImages:
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._folder = job.folder / FOLDER
+        self._folder = job.folder / WORK_FOLDER
         self._settings = job.fingerprint()
 
     def find(self, source: Source) -> Record | None:

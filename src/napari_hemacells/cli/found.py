@@ -1,14 +1,11 @@
 """The cells of one image, and the two files that every command writes of them."""
 
-from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_hemacells.cli.own_cells import read_cells
 from napari_hemacells.cli.sources import Source
-from napari_hemacells.core.params import DetectParams
-from napari_hemacells.core.types import Cells, Progress, SmearImage
+from napari_hemacells.core.types import Cells, SmearImage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,23 +53,3 @@ class Found:
         """Return where table and label image are, under the folder as the user named it."""
         csv, labels = self.file("cells.csv"), self.file("labels.tif")
         return {"csv": str(out / csv), "labels": str(out / labels)}
-
-
-def find_cells(
-    source: Source, file: Path, own: Path | None, params: DetectParams
-) -> Generator[Progress, None, Found]:
-    """Return an image with its cells, the user's own or the detector's; yield the progress.
-
-    Raises
-    ------
-    HemaCellsError
-        If the image cannot be read, or the user's cells do not fit it.
-    """
-    from napari_hemacells.core.image import read_image
-
-    image = read_image(file)
-    if own is not None:
-        return Found(source, image, read_cells(own, source.name, image))
-    from napari_hemacells.core.detect import detect_steps
-
-    return Found(source, image, (yield from detect_steps(image, params)))

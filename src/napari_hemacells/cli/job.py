@@ -11,16 +11,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from napari_hemacells import __version__
-from napari_hemacells.cli.found import Found, find_cells
+from napari_hemacells.cli.found import Found
+from napari_hemacells.cli.own_cells import read_cells
 from napari_hemacells.cli.sources import Source
 from napari_hemacells.core.errors import HemaCellsError, ImageError
 from napari_hemacells.core.params import DetectParams
-from napari_hemacells.core.steps import run_to_end
-from napari_hemacells.core.types import Progress
+from napari_hemacells.core.types import Cells, Progress, SmearImage
 
+WORK_FOLDER = ".hemacells"  # in the folder of the results: what is done, and parts underway
+LARGE = 8_000_000  # pixels, some seconds of work
+
+Result = TypeVar("Result")
 Record: TypeAlias = dict[str, Any]
 Finish: TypeAlias = Callable[[Found], Generator[Progress, None, Record]]
 
@@ -51,12 +55,15 @@ class Job(ABC):
         How cells are found.
     own
         The user's own cells instead; ``None`` to detect.
+    go_on
+        Whether parts of large images that an earlier run has done are taken over.
     """
 
     here: Path
     out: Path
     params: DetectParams
     own: Path | None
+    go_on: bool = False
 
     @property
     @abstractmethod
@@ -93,9 +100,49 @@ class Job(ABC):
         HemaCellsError
             If the image or its cells cannot be used, or the files not be written.
         """
-        own = None if self.own is None else self.here / self.own
-        found = yield from find_cells(source, self.here / source.path, own, self.params)
-        return (yield from finish(found))
+        return (yield from self.steps_of(source, self.read(source), finish))
+
+    def steps_of(
+        self, source: Source, image: SmearImage, finish: Finish
+    ) -> Generator[Progress, None, Record]:
+        """Return what came of an image that has been read; as :meth:`steps` otherwise."""
+        cells = yield from self.find(source, image)
+        record = yield from finish(Found(source, image, cells))
+        self.forget_parts(source)
+        return record
+
+    def read(self, source: Source) -> SmearImage:
+        """Return the image; a large one stays on the disk.
+
+        Raises
+        ------
+        ImageError
+            If it cannot be read.
+        """
+        from napari_hemacells.core.image import read_image
+
+        return read_image(self.here / source.path)
+
+    def find(self, source: Source, image: SmearImage) -> Generator[Progress, None, Cells]:
+        """Return the user's own cells or the detector's; yield the progress."""
+        if self.own is not None:
+            return read_cells(self.here / self.own, source.name, image)
+        from napari_hemacells.core.detect import detect_steps
+
+        resume = self.parts_folder(source) if is_large(image) else None
+        if not self.go_on:
+            self.forget_parts(source)
+        return (yield from detect_steps(image, self.params, resume=resume))
+
+    def parts_folder(self, source: Source) -> Path:
+        """Return where the parts of a large image are kept until all of it is done."""
+        return self.folder / WORK_FOLDER / f"{source.name}.parts"
+
+    def forget_parts(self, source: Source) -> None:
+        """Remove the parts of an image."""
+        from napari_hemacells.core.detect.resume import forget
+
+        forget(self.parts_folder(source))
 
     def settings(self) -> dict[str, Any]:
         """As plain JSON, all that the results depend on beside the image."""
@@ -112,10 +159,15 @@ class Job(ABC):
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def attempt(steps: Generator[Progress, None, Record]) -> Outcome:
-    """Return what the steps return, or why they failed."""
+def is_large(image: SmearImage) -> bool:
+    """Whether an image is done by parts that are kept, and that several workers may share."""
+    return image.shape[0] * image.shape[1] > LARGE
+
+
+def attempt(work: Callable[[], Result]) -> Result | Failed:
+    """Return what the work returns, or why it failed."""
     try:
-        return run_to_end(steps)
+        return work()
     except HemaCellsError as error:
         return Failed(error, "".join(traceback.format_exception(error)))
     except MemoryError as error:

@@ -8,7 +8,7 @@ from typing import cast
 
 from distributed import Worker, WorkerPlugin, get_worker
 
-from napari_hemacells.cli.job import Failed, Finish, Job, Outcome, attempt
+from napari_hemacells.cli.job import Finish, Job
 from napari_hemacells.cli.sources import Source
 from napari_hemacells.cli.threads import one_thread, one_torch_thread
 from napari_hemacells.core.errors import ImageError, StorageError
@@ -30,8 +30,8 @@ class Equipment(WorkerPlugin):
     def __init__(self, job: Job, name: str, token: Path) -> None:
         self.job = job
         self.name = name
-        self.token = token
         self.finish: Finish
+        self._token = token
         self._limits: ExitStack
 
     async def setup(self, worker: Worker) -> None:  # noqa: ARG002  # dask's signature
@@ -44,43 +44,29 @@ class Equipment(WorkerPlugin):
         """Give the worker back its threads."""
         self._limits.close()
 
+    def check_sight(self, source: Source) -> None:
+        """Check that this worker sees the image and the folder of the results.
 
-def work_on(name: str, source: Source, *, seen: bool) -> Outcome:
-    """Return what came of an image on this worker.
-
-    Parameters
-    ----------
-    name
-        That of the run's equipment.
-    source
-        The image.
-    seen
-        Whether the command sees the image: then the worker must see it too.
-    """
-    equipment = cast("Equipment", get_worker().plugins[name])
-    refused = _out_of_sight(equipment, source) if seen else None
-    if refused:
-        return refused
-    one_torch_thread()
-    return attempt(equipment.job.steps(source, equipment.finish))
-
-
-def _out_of_sight(equipment: Equipment, source: Source) -> Failed | None:
-    """Return why this worker can neither read the image nor write its results, if it cannot."""
-    job, host = equipment.job, socket.gethostname()
-    if not equipment.token.is_file():
-        return Failed(
-            StorageError(
-                f"The folder {job.folder} cannot be seen from the worker on {host}: choose one "
-                "that all machines share under the same path."
+        Raises
+        ------
+        ImageError, StorageError
+            If it does not; the sentence names the machine.
+        """
+        host = socket.gethostname()
+        if not self._token.is_file():
+            raise StorageError(
+                f"The folder {self.job.folder} cannot be seen from the worker on {host}: choose "
+                "one that all machines share under the same path."
             )
-        )
-    file = job.here / source.path
-    if not file.exists():
-        return Failed(
-            ImageError(
+        file = self.job.here / source.path
+        if not file.exists():
+            raise ImageError(
                 f"There is no file {file} on the machine {host}: images must lie where all "
                 "workers see them under the same path."
             )
-        )
-    return None
+
+
+def equipment(name: str) -> Equipment:
+    """Return the run's equipment on this worker, in a thread that is ready to work."""
+    one_torch_thread()
+    return cast("Equipment", get_worker().plugins[name])
