@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_hemacells.core.detect.learned.scale import ScaledImage
+from napari_hemacells.core.detect.scaled import ScaledImage
 from napari_hemacells.core.detect.tiles import tiles
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from napari_hemacells.core.detect.measure import no_cells
+from napari_hemacells.core.image import SMALL
 from napari_hemacells.core.label_image import CellMask, LazyLabels, PackedMasks
 from napari_hemacells.core.types import BOX_COLUMNS, CELL_COLUMNS, PLATELET, WBC, Cells
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.detect.plan import Plan
     from napari_hemacells.core.types import PartCells
 
-LARGE = 32_000_000  # pixels: above it a label image is painted only where it is looked at
+LARGE = SMALL  # pixels: above it a label image is painted only where it is looked at
 SAME_CELL = 0.5  # intersection over union of two boxes of two parts: one cell, seen twice
 IN_FRONT = {PLATELET: 0, WBC: 1}  # who keeps the pixels that two parts give to two cells
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from napari_hemacells.core.detect.learned.kinds import KINDS, STRIDE
 from napari_hemacells.core.detect.learned.masks import Foreground, paint, window_of, within
-from napari_hemacells.core.detect.learned.scale import ScaledImage
+from napari_hemacells.core.detect.scaled import ScaledImage
 from napari_hemacells.core.label_image import CellMask, PackedMasks
 from napari_hemacells.core.types import BOX_COLUMNS, CELL_COLUMNS, PLATELET, WBC, PartCells
 
@@ -69,9 +69,7 @@ def small_white_are_platelets(found: Found, shape: tuple[int, int], diameter: fl
 def _foreground(chance: NDArray[np.float32], view: ScaledImage, part: Part) -> Foreground:
     """Return the network's map laid on the image."""
     rows, cols = (-(-(stop - start) // STRIDE) for start, stop in (part.rows, part.cols))
-    ratio = [
-        whole / scaled for whole, scaled in zip(view.pixels.shape[:2], view.shape, strict=True)
-    ]
+    ratio = view.ratio
     return Foreground(
         np.rint(255 * chance[:rows, :cols]).astype(np.uint8),
         (STRIDE * ratio[0], STRIDE * ratio[1]),

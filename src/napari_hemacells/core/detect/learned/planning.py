@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 from napari_hemacells.core.detect.learned.kinds import CANONICAL_DIAMETER
 from napari_hemacells.core.detect.learned.model import model_for
-from napari_hemacells.core.detect.learned.scale import ScaledImage, measured_diameter
+from napari_hemacells.core.detect.learned.scale import measured_diameter_steps
+from napari_hemacells.core.detect.look import with_cells
 from napari_hemacells.core.detect.plan import Plan, touching
 from napari_hemacells.core.detect.scale import cell_diameter
+from napari_hemacells.core.detect.scaled import ScaledImage
 from napari_hemacells.core.detect.tiles import CORE, tiles
 from napari_hemacells.core.types import Progress
 
@@ -33,16 +35,15 @@ def learned_plan_steps(
 ) -> Generator[Progress, None, Plan]:
     """Yield the progress of measuring; return the plan."""
     model = model or model_for(params.weights)
-    yield Progress(0, 1, "Measuring the cells")
-    diameter = _diameter(image, params, model)
+    diameter = yield from _diameter_steps(image, params, model, regions)
     view = ScaledImage(image.pixels, CANONICAL_DIAMETER / diameter)
-    ratio = image.shape[0] / view.shape[0], image.shape[1] / view.shape[1]
+    parts = touching(tiles(view.shape, tile or CORE), regions, view.ratio)
     return Plan(
         method="learned",
         diameter=diameter,
         params=params,
         shape=image.shape,
-        parts=touching(tiles(view.shape, tile or CORE), regions, ratio),
+        parts=with_cells(image, parts, view.shape, diameter),
         scale=view.scale,
         image_key=image.key,
         weights=model.identity,
@@ -50,8 +51,12 @@ def learned_plan_steps(
     )
 
 
-def _diameter(image: SmearImage, params: DetectParams, model: Model) -> float:
+def _diameter_steps(
+    image: SmearImage, params: DetectParams, model: Model, regions: Regions | None
+) -> Generator[Progress, None, float]:
     """Return the diameter in pixels: given, given in µm, or measured."""
+    yield Progress(0, 1, "Measuring the cells")
     if params.cell_diameter is not None or params.cell_diameter_um is not None:
         return cell_diameter(image, params)
-    return measured_diameter(image.pixels, model) or DIAMETER_WITHOUT_CELLS
+    measured = yield from measured_diameter_steps(image, model, regions)
+    return measured or DIAMETER_WITHOUT_CELLS

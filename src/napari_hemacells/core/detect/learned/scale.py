@@ -1,22 +1,30 @@
-"""Bringing any image to the detector's scale, part by part, and finding out what that is."""
+"""How large red cells are, as the network sees them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
 from napari_hemacells.core.detect.learned.kinds import CANONICAL_DIAMETER, KINDS
-from napari_hemacells.core.types import RBC
+from napari_hemacells.core.detect.look import stained_windows
+from napari_hemacells.core.detect.scaled import ScaledImage
+from napari_hemacells.core.image import SMALL
+from napari_hemacells.core.types import RBC, Progress
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from numpy.typing import NDArray
 
     from napari_hemacells.core.detect.learned.decode import Found
     from napari_hemacells.core.detect.learned.model import Model
-    from napari_hemacells.core.types import Pixels
+    from napari_hemacells.core.detect.regions import Regions
+    from napari_hemacells.core.types import Pixels, SmearImage
+
+    Place = tuple[float, float]
+
+__all__ = ["ScaledImage", "measured_diameter_steps"]
 
 PROBE = 256  # side of the windows that the diameter is measured in, pixels at scale
 LADDER = 2.0  # between the diameters that are tried
@@ -27,52 +35,32 @@ FEW = 2  # boxes that make a scale half believable
 CLOSE = 1.12  # factor between the diameter assumed and the one found that ends the search
 
 
-@dataclass(frozen=True, eq=False)
-class ScaledImage:
-    """An image seen at another scale; only the part asked for is read and resampled.
-
-    Attributes
-    ----------
-    pixels
-        ``(rows, cols, 3)`` uint8, may be lazy.
-    scale
-        Pixels here to one pixel of the image.
-    """
-
-    pixels: Pixels
-    scale: float
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns at this scale."""
-        rows, cols = self.pixels.shape[:2]
-        return max(1, round(rows * self.scale)), max(1, round(cols * self.scale))
-
-    def part(self, rows: slice, cols: slice) -> NDArray[Any]:
-        """Return ``(rows, cols, 3)`` uint8; the same pixels whatever part they are asked in."""
-        bounds = [
-            self._source(part, side) for part, side in zip((rows, cols), (0, 1), strict=True)
-        ]
-        source = np.asarray(self.pixels[bounds[0][0], bounds[1][0]])
-        (_, top, bottom), (_, left, right) = bounds
-        size = (cols.stop - cols.start, rows.stop - rows.start)
-        picture = Image.fromarray(np.ascontiguousarray(source))
-        window = (left, top, min(right, picture.width), min(bottom, picture.height))
-        return np.asarray(picture.resize(size, Image.Resampling.BILINEAR, box=window))
-
-    def _source(self, part: slice, axis: int) -> tuple[slice, float, float]:
-        """Return the image's pixels to read along an axis, and the part's ends within them."""
-        extent = self.pixels.shape[axis]
-        step = extent / self.shape[axis]
-        first, last = part.start * step, part.stop * step
-        margin = int(np.ceil(max(step, 1.0))) + 1  # what the resampling filter reaches
-        start = max(0, int(first) - margin)
-        stop = min(extent, int(np.ceil(last)) + margin)
-        return slice(start, stop), first - start, last - start
+MEASURING = "Measuring the cells"
 
 
-def measured_diameter(pixels: Pixels, model: Model) -> float | None:
+def measured_diameter_steps(
+    image: SmearImage, model: Model, regions: Regions | None = None
+) -> Generator[Progress, None, float | None]:
     """Return the typical red cell's diameter in pixels as the network sees it; None without cells.
+
+    Of a small image the middle is looked at; of a large one, whose middle may be empty, some
+    places with stain, and the median is taken.
+    """
+    rows, cols = image.shape
+    small = rows * cols <= SMALL
+    places = [(rows / 2, cols / 2)] if small else stained_windows(image, regions)
+    found = []
+    for number, place in enumerate(places):
+        yield Progress(number, len(places), MEASURING)
+        found.append((yield from _measured_at(image.pixels, model, place)))
+    known = [diameter for diameter in found if diameter is not None]
+    return float(np.median(known)) if known else None
+
+
+def _measured_at(
+    pixels: Pixels, model: Model, place: Place
+) -> Generator[Progress, None, float | None]:
+    """Return the diameter of the cells around a place, None without cells.
 
     The network is run on a window at a ladder of scales. Where cells have the size that it was
     trained on, confident boxes cover most; from there the median box leads to the diameter.
@@ -80,21 +68,22 @@ def measured_diameter(pixels: Pixels, model: Model) -> float | None:
     best, cover = None, 0.0
     diameter = SMALLEST
     while diameter < min(LARGEST, 1.5 * max(pixels.shape[:2])):
-        found = _probe(pixels, model, diameter)
+        found = _probe(pixels, model, diameter, place)
+        yield Progress(0, 1, MEASURING)
         here = _cover(found)
         if here > cover:
             best, cover = diameter, here
         diameter *= LADDER
     if best is None:
         return None
-    refined = _refined(pixels, model, best)
+    refined = _refined(pixels, model, best, place)
     return refined if refined > GRAIN else None
 
 
-def _refined(pixels: Pixels, model: Model, diameter: float) -> float:
+def _refined(pixels: Pixels, model: Model, diameter: float, place: Place) -> float:
     """Return the diameter at which cells are found to have the diameter assumed."""
     for _ in range(ROUNDS):
-        red = _red_sides(_probe(pixels, model, diameter))
+        red = _red_sides(_probe(pixels, model, diameter, place))
         if len(red) == 0:
             break
         factor = float(np.median(red)) / CANONICAL_DIAMETER
@@ -104,12 +93,12 @@ def _refined(pixels: Pixels, model: Model, diameter: float) -> float:
     return diameter
 
 
-def _probe(pixels: Pixels, model: Model, diameter: float) -> Found:
-    """Return what is found in the middle of the image at the scale for `diameter`."""
+def _probe(pixels: Pixels, model: Model, diameter: float, place: Place) -> Found:
+    """Return what is found around a place of the image at the scale for `diameter`."""
     view = ScaledImage(pixels, CANONICAL_DIAMETER / diameter)
     parts = []
-    for side in view.shape:
-        start = max(0, (side - PROBE) // 2)
+    for side, at, whole in zip(view.shape, place, pixels.shape[:2], strict=True):
+        start = max(0, min(int(side * at / whole - PROBE / 2), side - PROBE))
         parts.append(slice(start, min(side, start + PROBE)))
     return model.find(view.part(*parts), model.limits)[0]
 
