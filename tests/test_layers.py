@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -94,3 +96,26 @@ def test_our_layers_are_known_by_metadata():
     assert layers.role_of(layers.role_metadata("cells", "ab")) == "cells"
     assert layers.role_of({}) is None
     assert layers.role_of({layers.METADATA_KEY: "somebody else's"}) is None
+
+
+@pytest.mark.parametrize("mode", ["image", "class", "confidence"])
+@pytest.mark.parametrize("annotated", [{}, {5: RBC_ID, 9: PLATELET_ID}])
+@pytest.mark.parametrize("predicted", [0, 2, 3])
+def test_shades_say_what_colours_say(cells, prediction, mode, annotated, predicted):
+    some = replace(
+        prediction,
+        ids=prediction.ids[:predicted],
+        probabilities=prediction.probabilities[:predicted],
+    )
+    known = some if predicted else None
+    expected = layers.colours(cells, annotated, known, PALETTE, mode)
+    codes, table = layers.shades(cells, annotated, known, PALETTE, mode)
+    for cell, code in zip(cells.ids.tolist(), codes.tolist(), strict=True):
+        assert table[code] == expected.get(cell, expected[None])
+
+
+def test_detected_shades_are_the_kinds_colours(cells):
+    cells.table["class"] = ["RBC", "Platelets", "something"]
+    codes, table = layers.detected_shades(cells, PALETTE)
+    colour = {one.name: layers.rgba(one.colour) for one in PALETTE}
+    assert [table[code] for code in codes] == [colour["RBC"], colour["Platelets"], (1, 1, 1, 1)]

@@ -1,0 +1,155 @@
+"""Many cells as a pyramid that a Labels layer draws: made where it is looked at.
+
+A level holds no cell ids but codes of their colours, so that a change of colours is a change of a
+small table: napari draws what is on the canvas again, whatever the number of cells. Near, a level
+shows the cells' masks; far away, where a cell is some pixels wide, a dot in each centre.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+BLOCK = 256  # pixels of a level that are painted at once
+KEPT = 256  # blocks
+COARSEST = 512  # longer side of the last level
+NEAR = 9.0  # pixels a cell must span in a level to be shown by its mask
+DOT, LEAST_DOT = 0.36, 1.2  # radius of a dot in cell diameters, and in pixels at least
+
+
+class CellLevels:
+    """Cells of a large image, or very many cells.
+
+    Parameters
+    ----------
+    labels
+        ``(rows, cols)`` label image, lazy or in memory.
+    ids, centres
+        ``(n,)`` ids, ascending, and ``(n, 2)`` centres.
+    diameter
+        Typical diameter of a cell in pixels.
+    """
+
+    def __init__(
+        self, labels: Any, ids: NDArray[np.int64], centres: NDArray[np.float64], diameter: float
+    ) -> None:
+        self.labels, self.ids = labels, ids
+        order = np.argsort(centres[:, 0], kind="stable")
+        self._rows, self._cols = centres[order].T
+        self._sorted_ids = ids[order]
+        self.diameter = diameter
+        self.codes = np.zeros(int(ids.max(initial=0)) + 1, np.uint8)
+        longest = max(labels.shape)
+        count = max(1, int(np.ceil(np.log2(longest / COARSEST))) + 1)
+        self.levels = tuple(Level(self, 2**number) for number in range(count))
+
+    def shade(self, codes: NDArray[np.uint8]) -> None:
+        """Give each cell, in the order of `ids`, the code of its colour; 0 for none."""
+        self.codes[self.ids] = codes
+
+    def cell_at(self, row: float, col: float, reach: float) -> int:
+        """Return the cell there, 0 for none; with a reach of some pixels, the nearest centre."""
+        at = round(row), round(col)
+        inside = all(0 <= place < side for place, side in zip(at, self.labels.shape, strict=True))
+        found = int(self.labels[at]) if inside else 0
+        if found or reach <= 0:
+            return found
+        near = self.near((row - reach, row + reach), (col - reach, col + reach))
+        if len(near) == 0:
+            return 0
+        away = np.hypot(self._rows[near] - row, self._cols[near] - col)
+        nearest = int(away.argmin())
+        return int(self._sorted_ids[near[nearest]]) if away[nearest] <= reach else 0
+
+    def near(self, rows: tuple[float, float], cols: tuple[float, float]) -> NDArray[np.intp]:
+        """Return the places of the centres in a window."""
+        first, last = np.searchsorted(self._rows, rows)
+        inside = (self._cols[first:last] >= cols[0]) & (self._cols[first:last] <= cols[1])
+        return np.asarray(np.flatnonzero(inside) + first)
+
+    def dots(self, rows: range, cols: range) -> NDArray[np.int32]:
+        """Return a block of a far level: each cell's id in a dot around its centre."""
+        step = rows.step
+        radius = max(LEAST_DOT, DOT * self.diameter / step)
+        reach = int(np.ceil(radius))
+        margin = (reach + 1) * step
+        places = self.near(
+            (rows.start - margin, rows.stop + margin), (cols.start - margin, cols.stop + margin)
+        )
+        # On a canvas that is larger by the dots' reach, so that none has to be cut.
+        block = np.zeros((len(rows) + 4 * reach + 4, len(cols) + 4 * reach + 4), np.int32)
+        at_row = np.rint((self._rows[places] - rows.start) / step).astype(int) + 2 * reach + 2
+        at_col = np.rint((self._cols[places] - cols.start) / step).astype(int) + 2 * reach + 2
+        for down in range(-reach, reach + 1):
+            for across in range(-reach, reach + 1):
+                if np.hypot(down, across) <= radius:
+                    block[at_row + down, at_col + across] = self._sorted_ids[places]
+        edge = 2 * reach + 2
+        return block[edge : edge + len(rows), edge : edge + len(cols)]
+
+
+class Level:
+    """One level of the pyramid; reads like a ``(rows, cols)`` uint8 array."""
+
+    dtype = np.dtype(np.uint8)
+    ndim = 2
+
+    def __init__(self, cells: CellLevels, step: int) -> None:
+        self._cells, self.step = cells, step
+        self.shape = tuple(-(-int(side) // step) for side in cells.labels.shape)
+        self.size = int(np.prod(self.shape))
+        self._block = lru_cache(KEPT)(self._painted)
+
+    def __len__(self) -> int:
+        return int(self.shape[0])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self[:, :], dtype=dtype or self.dtype)
+
+    def __getitem__(self, key: Any) -> Any:
+        given = key if isinstance(key, tuple) else (key,)
+        given = (*given, *([slice(None)] * (2 - len(given))))
+        spans, rest = [], []
+        for one, side in zip(given, self.shape, strict=True):
+            whole = isinstance(one, int | np.integer)
+            places = range(side)[one : one + 1 or None] if whole else range(side)[one]
+            spans.append(range(places.start, places.stop))
+            rest.append(0 if whole else slice(None, None, places.step))
+        return self._cells.codes[self._ids(*spans)][tuple(rest)]
+
+    def _ids(self, rows: range, cols: range) -> NDArray[np.int32]:
+        """Return the cells in a window of this level, put together from blocks."""
+        found = np.zeros((len(rows), len(cols)), np.int32)
+        if not found.size:
+            return found
+        for high in range(rows.start // BLOCK, (rows.stop - 1) // BLOCK + 1):
+            for wide in range(cols.start // BLOCK, (cols.stop - 1) // BLOCK + 1):
+                down, from_row = _overlap(high, rows)
+                across, from_col = _overlap(wide, cols)
+                found[down, across] = self._block(high, wide)[from_row, from_col]
+        return found
+
+    def _painted(self, high: int, wide: int) -> NDArray[np.int32]:
+        step = self.step
+        rows, cols = (
+            range(place * BLOCK * step, min((place + 1) * BLOCK * step, side), step)
+            for place, side in zip((high, wide), self._cells.labels.shape, strict=True)
+        )
+        if self._cells.diameter / step < NEAR:
+            return self._cells.dots(rows, cols)
+        window = (slice(rows.start, rows.stop, step), slice(cols.start, cols.stop, step))
+        return np.asarray(self._cells.labels[window])
+
+
+def _overlap(block: int, span: range) -> tuple[slice, slice]:
+    """Where a block and a span meet: counted from the span's start, and from the block's."""
+    start, stop = max(block * BLOCK, span.start), min((block + 1) * BLOCK, span.stop)
+    return (
+        slice(start - span.start, stop - span.start),
+        slice(start - block * BLOCK, stop - block * BLOCK),
+    )
