@@ -22,10 +22,33 @@ if TYPE_CHECKING:
 
 
 class CellsChange(NamedTuple):
-    """Which cells a correction took away and which it brought; a cell in both has a new shape."""
+    """Which cells a correction took away and which it brought; a cell in both has a new shape.
+
+    ``windows`` are the boxes (min_row, min_col, max_row, max_col) within which pixels changed.
+    """
 
     removed: tuple[int, ...]
     added: tuple[int, ...]
+    windows: tuple[tuple[int, int, int, int], ...] = ()
+
+    @classmethod
+    def of(cls, step: CorrectCells) -> CellsChange:
+        """What a step does."""
+        removed, added = (
+            tuple(one.cell for one in records) for records in (step.removed, step.added)
+        )
+        windows = tuple(one.pixels.box for one in (*step.removed, *step.added))
+        return cls(removed, added, windows)
+
+    @property
+    def gone(self) -> tuple[int, ...]:
+        """Cells that are there no more."""
+        return tuple(cell for cell in self.removed if cell not in self.added)
+
+    @property
+    def new(self) -> tuple[int, ...]:
+        """Cells that were not there."""
+        return tuple(cell for cell in self.added if cell not in self.removed)
 
 
 class Desk(NamedTuple):

@@ -196,7 +196,4 @@ class Editing(Workspace):
 
     def _corrected(self, action: CorrectCells) -> None:
         if self.image is not None and action.image_key == self.image.key:
-            removed, added = (
-                tuple(one.cell for one in records) for records in (action.removed, action.added)
-            )
-            self._correct(CellsChange(removed, added), action.added)
+            self._correct(CellsChange.of(action), action.added)

@@ -117,9 +117,13 @@ class LiveClassifier:
         self.model = None
 
     def use_model(self, model: LoadedModel) -> None:
-        """Go on from a saved model; embeddings of other crops than its own are dropped."""
+        """Go on from a saved model; embeddings of another encoder or crop are dropped."""
         self.model = model
-        if self.embeddings is not None and self.embeddings.spec != model.bundle.spec:
+        here, made = self.embeddings, model.bundle
+        if here is not None and (here.encoder.sha256, here.spec) != (
+            made.encoder.sha256,
+            made.spec,
+        ):
             self.embeddings = self.latest = None
         self.invalidate()
 

@@ -64,19 +64,20 @@ def merged_palette(bundle: Bundle, palette: Palette, used: set[str]) -> Palette:
 def check_model(bundle: Bundle, workspace: Workspace) -> None:
     """Refuse a model that does not fit the encoder or the scale in use here.
 
-    Its crops need no check: the session makes crops as the model says.
+    Its crops need no check, nor an encoder that is here: the session embeds as the model says.
 
     Raises
     ------
     BundleMismatchError
         With the reason.
     """
+    from napari_hemacells.core.encode import name_of
     from napari_hemacells.core.store import check
 
     cells, image, embeddings = workspace.cells, workspace.image, workspace.embeddings
     check(
         bundle,
-        bundle.encoder if embeddings is None else embeddings.encoder,
+        bundle.encoder if embeddings is None or name_of(bundle.encoder) else embeddings.encoder,
         bundle.spec,
         None if cells is None or cells.source == "whole" else cells.diameter,
         None if image is None else image.pixel_size_um,

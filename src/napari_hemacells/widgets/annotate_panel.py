@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
+from napari_hemacells.widgets.correct_bar import CorrectBar
 from napari_hemacells.widgets.keycaps import KeyHelp
 from napari_hemacells.widgets.palette_view import PaletteView
 from napari_hemacells.widgets.share_bar import ShareBar
@@ -50,6 +51,7 @@ class AnnotatePanel(QWidget):
         super().__init__(parent)
         self._session = session
         self.palette_view = PaletteView(session, self)
+        self.correct = CorrectBar()
         self.hint = QLabel()
         self.undo_button = QPushButton("&Undo")
         self.redo_button = QPushButton("&Redo")
@@ -62,7 +64,7 @@ class AnnotatePanel(QWidget):
         self._subscriptions = Subscriptions(self)
         events = session.events
         for signal in (
-            events.project, events.image, events.cells, events.palette,
+            events.project, events.image, events.cells, events.corrected, events.palette,
             events.annotations, events.prediction, events.active_class,
         ):  # fmt: skip
             self._subscriptions.add(signal, self._update)
@@ -86,6 +88,8 @@ class AnnotatePanel(QWidget):
         layout.addWidget(self.progress)
         layout.addLayout(_row(self.previous_button, self.next_button))
         layout.addWidget(KeyHelp(_KEYS))
+        layout.addWidget(QLabel("<b>Correct the cells</b>"))
+        layout.addWidget(self.correct)
         layout.addStretch(1)
 
     def _connect(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+import numpy as np
 from napari.layers import Labels
 from psygnal import Signal, SignalGroup
 from qtpy.QtCore import Qt
@@ -14,10 +15,10 @@ from napari_hemacells.widgets import reading
 from napari_hemacells.widgets.class_colormap import class_colormap
 from napari_hemacells.widgets.keys import KeyMap
 from napari_hemacells.widgets.pointer import Pointer
-from napari_hemacells.widgets.ring import MARKER, put_ring, ring_layer
+from napari_hemacells.widgets.ring import MARKER, Marks, put_marks, ring_layer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     import pandas as pd
     from napari.components import ViewerModel
@@ -63,7 +64,8 @@ class ViewerBridge:
         self.viewer = viewer
         self.events = BridgeEvents()
         self.keys = KeyMap(self._act, self._keys_wanted)
-        self.pointer = Pointer(viewer, self.cell_at)
+        self.pointer = Pointer(viewer, self.cell_at, self.place_at)
+        self._marks = Marks()
         self._quiet = False
         self.keys.bind(viewer, viewer=True)
         listen = viewer.layers.events
@@ -172,15 +174,30 @@ class ViewerBridge:
         if layer is None:
             layer = self._add_cells(cells, image_key)
         else:
-            layer.data = cells.labels
+            layer.data = _own(cells.labels)
         # Painting would change pixels behind the table: edit a copy, and use it as a source.
         layer.editable = False
         self.unmark()
         self.viewer.layers.selection.active = layer
 
+    def change_cells(self, cells: Cells, boxes: Sequence[tuple[int, int, int, int]]) -> None:
+        """Show cells that differ within these boxes only: at once, however large the image."""
+        layer = self.cells_layer
+        if layer is None:
+            return
+        if not (isinstance(layer.data, np.ndarray) and isinstance(cells.labels, np.ndarray)):
+            layer.data = cells.labels
+            return
+        for top, left, bottom, right in boxes:
+            part = cells.labels[top:bottom, left:right]
+            rows, cols = np.nonzero(layer.data[top:bottom, left:right] != part)
+            if len(rows):
+                layer.data_setitem((rows + top, cols + left), part[rows, cols])
+
     def forget_cells(self) -> None:
         """Remove our cells layer and the ring, without telling that they went."""
         self._quiet = True
+        self._marks = Marks()
         for role in ("cells", MARKER):
             layer = self.find(role)
             if layer is not None:
@@ -195,13 +212,13 @@ class ViewerBridge:
     def _add_cells(self, cells: Cells, image_key: str) -> Labels:
         on = self.find("image", image_key)
         layer = Labels(
-            cells.labels,
+            _own(cells.labels),
             name="Cells",
             opacity=_OPACITY,
             metadata=ours.role_metadata("cells", image_key),
             **({} if on is None else reading.plane_transform(on)),
         )
-        layer.help = "click: give the active class, right-click: take it away"
+        layer.help = "click: give the active class, right-click: take it away, A: add a cell"
         self.viewer.add_layer(layer)
         self.keys.bind(layer)
         return layer
@@ -229,16 +246,38 @@ class ViewerBridge:
 
     def mark(self, box: tuple[int, int, int, int], colour: str | None) -> None:
         """Put the ring around a box, filled with a class colour if there is one."""
-        layer = self.find(MARKER) or self._add_ring()
-        self._quiet = True
-        put_ring(layer, box, colour)
-        self._quiet = False
+        self._marks.box, self._marks.colour = box, colour
+        self._show_marks()
 
     def unmark(self) -> None:
         """Show no cell as the current one."""
+        self._marks.box = None
+        self._show_marks()
+
+    def choose(self, boxes: Sequence[tuple[int, int, int, int]]) -> None:
+        """Put yellow rings around the boxes of chosen cells."""
+        self._marks.chosen = tuple(boxes)
+        self._show_marks()
+
+    def draw_line(self, line: tuple[tuple[float, float], tuple[float, float]] | None) -> None:
+        """Show a line being drawn, ``None`` for none."""
+        self._marks.line = line
+        self._show_marks()
+
+    def let_draw(self, draws: bool) -> None:
+        """Let a drag draw a line, instead of moving the image."""
+        self.pointer.draws = draws
+        layer = self.cells_layer
+        if layer is not None:
+            layer.mouse_pan = not draws
+
+    def _show_marks(self) -> None:
         layer = self.find(MARKER)
-        if layer is not None and layer.visible:
-            layer.visible = False
+        if layer is None and not self._marks.dots:
+            return
+        self._quiet = True
+        put_marks(layer or self._add_ring(), self._marks)
+        self._quiet = False
 
     def _add_ring(self) -> Points:
         cells, active = self.cells_layer, self.viewer.layers.selection.active
@@ -270,6 +309,14 @@ class ViewerBridge:
             return None
         value = layer.get_value(position, world=True)
         return int(value) if value is not None else 0
+
+    def place_at(self, position: tuple[float, ...]) -> tuple[float, float] | None:
+        """The place in the image (row, column; pixels, whole at their middles) of a position."""
+        layer = self.cells_layer
+        if layer is None:
+            return None
+        row, col = layer.world_to_data(position)[-2:]
+        return float(row), float(col)
 
     # --- the window --------------------------------------------------------------------------
 
@@ -307,6 +354,11 @@ class ViewerBridge:
 
     def _act(self, action: str) -> None:
         self.events.key.emit(action)
+
+
+def _own(labels: Any) -> Any:
+    """A copy of labels in memory, which corrections may write to; lazy ones as they are."""
+    return labels.copy() if isinstance(labels, np.ndarray) else labels
 
 
 def _ancestor(widget: QWidget, kind: type[W]) -> W | None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.annotate import Palette
     from napari_hemacells.core.types import Cells
     from napari_hemacells.layers import DisplayMode
-    from napari_hemacells.session import Session
+    from napari_hemacells.session import CellsChange, Session
     from napari_hemacells.widgets.bridge import ViewerBridge
 
 _OUTLINE = 0.07  # width of the outlines of cells just detected, in cell diameters
@@ -39,6 +39,8 @@ class Canvas(QObject):
     mode_changed = Signal(str)
     pointed_at = Signal(str)
     chosen = Signal(int)  # a cell that was clicked or gone to, not one just hovered over
+    used = Signal(int)  # a click on a cell, or 0 on glass, while a tool is in hand
+    asked = Signal(str)  # a key that corrects cells
 
     def __init__(
         self, session: Session, bridge: ViewerBridge, reclassify: Callable[[], bool]
@@ -47,6 +49,7 @@ class Canvas(QObject):
         self._session, self._bridge, self._reclassify = session, bridge, reclassify
         self.mode: DisplayMode = "class"
         self.labelling = False
+        self.holds_tool = False
         self.current = 0
         self._trail: list[int] = []
         self._idle = QTimer(self)
@@ -63,6 +66,7 @@ class Canvas(QObject):
             (events.project, self._image_changed),
             (events.image, self._image_changed),
             (events.cells, self._cells_changed),
+            (events.corrected, self._cells_corrected),
             (events.annotations, self._annotations_changed),
             (events.palette, self.recolour),
             (events.prediction, self.recolour),
@@ -154,7 +158,7 @@ class Canvas(QObject):
         if mine is not None:
             return f"Cell {cell}: {session.palette.by_id(mine).name} (yours)"
         prediction = session.prediction
-        if prediction is None:
+        if prediction is None or cell not in prediction.ids:
             return f"Cell {cell}: not classified yet"
         at = int(prediction.ids.searchsorted(cell))
         name = session.palette.by_id(prediction.class_ids[prediction.winner[at]]).name
@@ -186,6 +190,22 @@ class Canvas(QObject):
         self._bridge.show_cells(session.cells, session.image.key)
         self.recolour()
 
+    def _cells_corrected(self, change: CellsChange) -> None:
+        """Change what changed; a cell that came is the current one."""
+        session = self._session
+        if session.cells is None:
+            return
+        self._bridge.change_cells(session.cells, change.windows)
+        self._trail = [cell for cell in self._trail if cell not in change.gone]
+        if self.current in change.gone:
+            self.current = 0
+        if change.new:
+            self.current = change.new[0]
+            self.recolour()
+        self._mark()
+        self._idle.start()
+        self.pointed_at.emit(self.words(self.current))
+
     def _annotations_changed(self, cells: tuple[int, ...] = ()) -> None:
         """All cells take their colours when the answer is there, the current one soon anyway."""
         if self.current in cells:
@@ -201,14 +221,18 @@ class Canvas(QObject):
         if action.startswith("class "):
             self._class_key(int(action.removeprefix("class ")))
             return
-        {
+        known = {
             "remove": self._remove,
             "undo": self.undo,
             "redo": self.redo,
             "next": self.next,
             "previous": self.previous,
             "display": self._flip,
-        }[action]()
+        }.get(action)
+        if known is None:
+            self.asked.emit(action)
+        else:
+            known()
 
     def undo(self) -> None:
         """Take the last step back."""
@@ -243,6 +267,9 @@ class Canvas(QObject):
 
     def click(self, cell: int) -> None:
         """Choose a cell, and give it the active class if this step is for that."""
+        if self.holds_tool:
+            self.used.emit(cell)
+            return
         if cell:
             self.chosen.emit(cell)
         active = self._session.active_class

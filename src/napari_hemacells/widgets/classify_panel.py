@@ -68,7 +68,7 @@ class ClassifyPanel(QWidget):
         self._subscriptions = Subscriptions(self)
         events = session.events
         for signal in (
-            events.project, events.image, events.cells, events.palette,
+            events.project, events.image, events.cells, events.corrected, events.palette,
             events.annotations, events.prediction, events.model,
         ):  # fmt: skip
             self._subscriptions.add(signal, self._update)

@@ -10,10 +10,12 @@ from qtpy.QtCore import QObject, Qt
 from napari_hemacells.core.errors import BundleMismatchError, HemaCellsError
 from napari_hemacells.widgets import projects
 from napari_hemacells.widgets.canvas import Canvas
+from napari_hemacells.widgets.correcting import Corrector
 from napari_hemacells.widgets.exporting import export_steps, snapshot
 from napari_hemacells.widgets.stepper import STEPS, Step
 from napari_hemacells.widgets.subscriptions import Subscriptions
 from napari_hemacells.widgets.tasks import Tasks
+from napari_hemacells.widgets.train_run import TrainRun
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,12 +39,16 @@ class Controller(QObject):
         super().__init__()
         self.view, self.session, self.bridge = view, session, bridge
         self.tasks = Tasks(session)
+        self.training = TrainRun(session, view.train)
         self.canvas = Canvas(session, bridge, self.tasks.classify)
+        self.corrector = Corrector(session, bridge, self.canvas)
         self._subscriptions = Subscriptions(self)
         # In this order: stop the threads, leave the viewer alone, close the project.
         self.closers: tuple[Callable[[], None], ...] = (
             self._subscriptions.drop,
             self.tasks.close,
+            self.training.close,
+            self.corrector.close,
             self.canvas.close,
             bridge.close,
             session.close,
@@ -66,6 +72,7 @@ class Controller(QObject):
             (events.project, self._project_changed),
             (events.image, self._update),
             (events.cells, self._cells_changed),
+            (events.corrected, self._cells_corrected),
             (events.annotations, self._update),
             (events.prediction, self._update),
             (viewer.layers, self._layers_changed),
@@ -94,6 +101,14 @@ class Controller(QObject):
         view.place.save_as_requested.connect(self._save_as)
         view.messages.cancel_requested.connect(self._cancel)
 
+        for bar in view.correct_bars:
+            bar.tool_requested.connect(self.corrector.take)
+            bar.action_requested.connect(self.corrector.act)
+            bar.with_class_toggled.connect(self.corrector.label_added)
+        self.corrector.changed.connect(self._show_tools)
+        self.corrector.said.connect(self.say)
+        self.corrector.refused.connect(self.warn)
+
     def _connect_work(self) -> None:
         view, tasks, canvas = self.view, self.tasks, self.canvas
         tasks.progressed.connect(view.messages.progress)
@@ -105,6 +120,8 @@ class Controller(QObject):
         tasks.detected.connect(self._detected)
         tasks.exported.connect(self._exported)
         tasks.unanswered.connect(canvas.recolour)
+        self.training.said.connect(self.say)
+        self.training.warned.connect(self.warn)
         canvas.refused.connect(self.warn)
         canvas.mode_changed.connect(view.classify.show_mode)
         canvas.pointed_at.connect(view.pointed_at.setText)
@@ -117,6 +134,7 @@ class Controller(QObject):
             self.say("")  # what was said about the step before
         self.view.show_step(step)
         self.canvas.labelling = step in {"annotate", "classify"}
+        self.corrector.take("")
         if step in {"annotate", "classify"}:
             self._ensure_embeddings()
         self._update()
@@ -207,7 +225,8 @@ class Controller(QObject):
         if image is None:
             return
         if request.source is None:
-            self.tasks.detect(image, request.params)
+            self.corrector.weights = request.params.weights
+            self.tasks.detect(image, self.training.with_weights(request.params))
         else:
             self._take(request)
         self._update()
@@ -291,6 +310,14 @@ class Controller(QObject):
         if self.view.gallery is None and self.session.cells is not None:
             self._add_gallery()
         self._update()
+
+    def _cells_corrected(self, _change: object) -> None:
+        self.view.detect.show_result(self.session.cells)
+        self._update()
+
+    def _show_tools(self) -> None:
+        for bar in self.view.correct_bars:
+            bar.show_state(self.corrector.state)
 
     def _add_gallery(self) -> None:
         gallery = self.view.make_gallery()

@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_hemacells.core.params import DetectParams
+from napari_hemacells.widgets.correct_bar import CorrectBar
 from napari_hemacells.widgets.forms import ParamsForm, build
 
 if TYPE_CHECKING:
@@ -73,9 +74,12 @@ class DetectPanel(QWidget):
         self.button = QPushButton("Detec&t")
         self.result = QLabel()
         self.result.setWordWrap(True)
+        self.correct = CorrectBar(undo=True)
+        self.correct_title = QLabel("<b>Correct what was found</b>")
         self._blocked = ""
         self._lay_out()
         self._connect()
+        self.show_result(None)
         self._update()
 
     # --- what is shown -----------------------------------------------------------------------
@@ -107,12 +111,20 @@ class DetectPanel(QWidget):
     def show_result(self, cells: Cells | None) -> None:
         """Say what was found."""
         self.result.setText("" if cells is None else summary(cells))
+        for part in (self.correct_title, self.correct):
+            part.setVisible(cells is not None)
 
     @property
     def chosen_image(self) -> str | None:
         """Key of the image layer chosen."""
         key = self.image.currentData()
         return None if key is None else str(key)
+
+    def add_section(self, section: QWidget) -> None:
+        """Put a section of its own behaviour below."""
+        column = self.layout()
+        if isinstance(column, QVBoxLayout):
+            column.insertWidget(column.count() - 1, section)
 
     # --- what is asked for -------------------------------------------------------------------
 
@@ -168,7 +180,7 @@ class DetectPanel(QWidget):
         for widget in (
             self.use_detector, self.use_layer, self.source, self.form.native, self.more_button,
             self.more.native,
-            self.button, self.result,
+            self.button, self.result, self.correct_title, self.correct,
         ):  # fmt: skip
             column.addWidget(widget)
         column.addStretch(1)

@@ -75,6 +75,7 @@ class GalleryWidget(QWidget):
         self.view.cell_clicked.connect(self.cell_activated)
         self.model.outdated_changed.connect(self.bar.refresh.setEnabled)
         self.model.modelReset.connect(self._update_texts)
+        self.model.rowsRemoved.connect(self._update_texts)
         selection = self.view.selectionModel()
         if selection is not None:
             selection.selectionChanged.connect(self._update_texts)

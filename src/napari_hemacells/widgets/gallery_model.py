@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from napari_hemacells.core.params import QueueOrder
     from napari_hemacells.core.types import Cells
-    from napari_hemacells.session import Session
+    from napari_hemacells.session import CellsChange, Session
 
 CELL_ROLE = Qt.ItemDataRole.UserRole + 1
 COLOUR_ROLE = Qt.ItemDataRole.UserRole + 2
@@ -94,6 +94,7 @@ class GalleryModel(QAbstractListModel):
         self._subscriptions.add(events.palette, self._update_names)
         self._subscriptions.add(events.annotations, self._update_shown)
         self._subscriptions.add(events.prediction, self._update_shown)
+        self._subscriptions.add(events.corrected, self._drop)
         self._update_names()
 
     # --- what Qt asks ------------------------------------------------------------------------
@@ -150,6 +151,17 @@ class GalleryModel(QAbstractListModel):
         self._known = _all_known(self._session)
         self._set_outdated(outdated=True)
         self._repaint()
+
+    def _drop(self, change: CellsChange) -> None:
+        """Take cells that are gone out of the queue; new ones come with the next queue."""
+        for cell in change.gone:
+            row = self._rows.get(cell)
+            if row is not None:
+                self.beginRemoveRows(QModelIndex(), row, row)
+                del self._queue[row]
+                self._rows = {one: place for place, one in enumerate(self._queue)}
+                self.endRemoveRows()
+        self._update_shown()
 
     def _set_outdated(self, *, outdated: bool) -> None:
         if outdated != self.outdated:

@@ -48,6 +48,13 @@ ACTIONS = (
     KeyAction("redo", ("Control-Y",), ("Ctrl+Y",), "redo", on_viewer=False),
     KeyAction("next", ("N",), ("N",), "next cell worth labelling"),
     KeyAction("previous", ("B", "Shift-N"), ("B", "Shift+N"), "cell before"),
+    # Correcting the detection: what the selected cells, or the one under the pointer, become.
+    KeyAction("add", ("A",), ("A",), "add a cell at the pointer"),
+    KeyAction("delete", ("Delete", "Backspace"), ("Del", "Backspace"), "delete: no cell is here"),
+    KeyAction("split", ("S",), ("S",), "split in two"),
+    KeyAction("merge", ("M",), ("M",), "merge the chosen cells into one"),
+    # Escape ends drawing in napari's own layers, so it is ours on our own only.
+    KeyAction("let go", ("Escape",), ("Esc",), "put the tool down", on_viewer=False),
     # V hides layers in napari, which is what it still does on anybody else's layer.
     KeyAction("display", ("V",), ("V",), "flip image, class, confidence", on_viewer=False),
 )

@@ -33,6 +33,7 @@ from napari_hemacells.widgets.keys import qt_action
 from napari_hemacells.widgets.messages import MessageBar
 from napari_hemacells.widgets.place_bar import PlaceBar
 from napari_hemacells.widgets.stepper import STEPS, Step, StepHeader
+from napari_hemacells.widgets.train_panel import TrainPanel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,9 +62,12 @@ class HemaCellsWidget(QWidget):
         self.session = session or Session()
         self.header = StepHeader()
         self.detect = DetectPanel()
+        self.train = TrainPanel()
+        self.detect.add_section(self.train)
         self.annotate = AnnotatePanel(self.session)
         self.classify = ClassifyPanel(self.session)
         self.export = ExportPanel()
+        self.correct_bars = (self.detect.correct, self.annotate.correct)
         self.gallery: GalleryWidget | None = None
         self.pages = QStackedWidget()
         self.onward = QPushButton()
@@ -123,7 +127,10 @@ class HemaCellsWidget(QWidget):
 
     def restyle(self, _event: object = None) -> None:
         """Take the colours of the present theme."""
-        for part in (self.header, self.messages, self.classify, self.export, self.place):
+        for part in (
+            self.header, self.messages, self.classify, self.export, self.place, self.train,
+            *self.correct_bars,
+        ):  # fmt: skip
             part.restyle()
         theme.quiet(self.pointed_at)
 

@@ -61,7 +61,9 @@ class PaletteModel(QAbstractTableModel):
         events = session.events
         self._subscriptions.add(events.project, self._reload)
         self._subscriptions.add(events.palette, self._reload)
-        for signal in (events.image, events.cells, events.annotations, events.prediction):
+        for signal in (
+            events.image, events.cells, events.corrected, events.annotations, events.prediction,
+        ):  # fmt: skip
             self._subscriptions.add(signal, self._recount)
         self._subscriptions.add(events.active_class, self._repaint)
         self._reload()

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from numpy.typing import NDArray
 
+    Place = tuple[float, float]
+
 _STILL = 4.0  # canvas pixels that a hand may move between press and release of a click
 _REST = 24.0  # canvas pixels before the pointer takes over from a cell chosen by key
 
@@ -24,6 +26,9 @@ class PointerEvents(SignalGroup):
     picked = Signal(int)  # with Shift: choose the cell, change nothing
     cleared = Signal(int)  # the right button
     hovered = Signal(int)
+    added = Signal()  # with Alt: there is a cell at `Pointer.place`
+    drawing = Signal(object)  # a line so far, from where to where: ((row, col), (row, col))
+    drawn = Signal(object)  # the same line, finished
 
 
 class Pointer:
@@ -35,13 +40,27 @@ class Pointer:
         The viewer.
     cell_at
         The cell at a world position, 0 for glass, ``None`` where a click is not for us.
+    place_at
+        The place in the image (row, column; pixels) of a world position.
+
+    Attributes
+    ----------
+    draws
+        Whether a drag draws a line, and does not move the image.
+    place
+        Where in the image the pointer was last, ``None`` before it was there.
     """
 
     def __init__(
-        self, viewer: ViewerModel, cell_at: Callable[[tuple[float, ...]], int | None]
+        self,
+        viewer: ViewerModel,
+        cell_at: Callable[[tuple[float, ...]], int | None],
+        place_at: Callable[[tuple[float, ...]], Place | None],
     ) -> None:
         self.events = PointerEvents()
-        self._viewer, self._cell_at = viewer, cell_at
+        self.draws = False
+        self.place: Place | None = None
+        self._viewer, self._cell_at, self._place_at = viewer, cell_at, place_at
         self._over = 0
         self._last: NDArray[np.float64] = np.zeros(2)
         self._rested: NDArray[np.float64] | None = None
@@ -65,25 +84,34 @@ class Pointer:
     def _press(self, _viewer: ViewerModel, event: Any) -> Generator[None, None, None]:
         start = np.asarray(event.pos, dtype=float)
         cell = self._cell_at(event.position)
+        self.place = first = self._place_at(event.position)
+        draws = self.draws and event.button == 1 and cell is not None
         yield
         moved = 0.0
         while event.type == "mouse_move":
             moved = max(moved, float(np.linalg.norm(np.asarray(event.pos) - start)))
+            if draws and moved > _STILL:
+                self.events.drawing.emit((first, self._place_at(event.position)))
             yield
-        if cell is None or moved > _STILL:
-            return
-        self._emit_click(cell, event)
+        if draws and moved > _STILL:
+            self.events.drawn.emit((first, self._place_at(event.position)))
+        elif cell is not None and moved <= _STILL:
+            self._emit_click(cell, event)
 
     def _emit_click(self, cell: int, event: Any) -> None:
+        held = {str(one) for one in event.modifiers}
         if event.button == 2:
             self.events.cleared.emit(cell)
-        elif event.button == 1 and "Shift" in [str(one) for one in event.modifiers]:
+        elif event.button == 1 and "Alt" in held:
+            self.events.added.emit()
+        elif event.button == 1 and "Shift" in held:
             self.events.picked.emit(cell)
         elif event.button == 1:
             self.events.clicked.emit(cell)
 
     def _move(self, _viewer: ViewerModel, event: Any) -> None:
         self._last = np.asarray(event.pos, dtype=float)
+        self.place = self._place_at(event.position)
         if self._rested is not None:
             if np.linalg.norm(self._last - self._rested) < _REST:
                 return

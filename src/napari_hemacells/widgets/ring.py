@@ -1,8 +1,9 @@
-"""The ring around the current cell: one Points layer with two circles, light and dark."""
+"""Rings around the current and the chosen cells, and a line being drawn: one Points layer."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from napari.layers import Points
@@ -12,30 +13,96 @@ from napari_hemacells import layers as ours
 MARKER = "marker"
 _RIM = 0.025  # width of the ring's two lines, in its diameters
 _SIZE = 1.35  # diameter of the ring, in longer sides of the cell's box
-_CLEAR = (0.0, 0.0, 0.0, 0.0)
+_CLEAR: ours.Rgba = (0.0, 0.0, 0.0, 0.0)
 _FILL = 0.4
+_LIGHT: ours.Rgba = (1.0, 1.0, 1.0, 1.0)
+_DARK: ours.Rgba = (0.0, 0.0, 0.0, 1.0)
+_CHOSEN: ours.Rgba = (1.0, 0.82, 0.0, 1.0)
+_DOTS = 100  # that a line is made of
+
+Box = tuple[int, int, int, int]
 
 
 def ring_layer(placed: dict[str, Any]) -> Points:
-    """A layer that shows no ring yet; `placed` are the transforms of the cells' layer."""
+    """A layer that shows no mark yet; `placed` are the transforms of the cells' layer."""
     return Points(
         np.zeros((2, 2)),
         name="Current cell",
-        border_color=["#ffffff", "#000000"],  # seen on glass and on cells alike
         border_width=_RIM,
         metadata={ours.METADATA_KEY: {"role": MARKER}},
         **placed,
     )
 
 
-def put_ring(layer: Points, box: tuple[int, int, int, int], colour: str | None) -> None:
-    """Put the ring around a half-open box, filled with a class colour if there is one."""
+@dataclass
+class Marks:
+    """What the layer of marks shows.
+
+    Attributes
+    ----------
+    box, colour
+        Half-open box of the current cell, ``None`` for none, and the class colour it has.
+    chosen
+        Boxes of the cells chosen to be corrected.
+    line
+        A line being drawn: two places (row, column).
+    """
+
+    box: Box | None = None
+    colour: str | None = None
+    chosen: tuple[Box, ...] = ()
+    line: tuple[tuple[float, float], tuple[float, float]] | None = None
+
+    @property
+    def dots(self) -> list[Dot]:
+        """Middle, size, rim and filling of each point of the layer."""
+        dots: list[Dot] = []
+        for box in self.chosen:
+            dots += _two_rings(box, (_CHOSEN, _DARK), _CLEAR)
+        if self.box is not None:
+            fill = _CLEAR if self.colour is None else ours.rgba(self.colour, _FILL)
+            dots += _two_rings(self.box, (_LIGHT, _DARK), fill)
+        if self.line is not None:
+            start, end = np.asarray(self.line[0]), np.asarray(self.line[1])
+            size = max(3 * float(np.linalg.norm(end - start)) / _DOTS, 1.0)
+            places = np.linspace(start, end, _DOTS).tolist()
+            dots += [Dot((row, col), size, _CHOSEN, _CHOSEN) for row, col in places]
+        return dots
+
+
+class Dot(NamedTuple):
+    """One point of the layer of marks."""
+
+    middle: tuple[float, float]
+    size: float
+    rim: ours.Rgba
+    fill: ours.Rgba
+
+
+def _two_rings(box: Box, rims: tuple[ours.Rgba, ours.Rgba], fill: ours.Rgba) -> list[Dot]:
+    """A ring around a box and a darker one around that: seen on glass and on cells alike."""
     top, left, bottom, right = box
+    middle = ((top + bottom - 1) / 2, (left + right - 1) / 2)
     size = _SIZE * max(bottom - top, right - left)
+    return [
+        Dot(middle, size, rims[0], fill),
+        Dot(middle, size * (1 + 2 * _RIM), rims[1], _CLEAR),
+    ]
+
+
+def put_marks(layer: Points, marks: Marks) -> None:
+    """Show these marks."""
+    dots = marks.dots
+    if not dots:
+        layer.visible = False
+        return
     with layer.events.blocker_all():  # one refresh instead of one for each
-        layer.data = np.array([[(top + bottom - 1) / 2, (left + right - 1) / 2]] * 2)
-        layer.size = np.array([size, size * (1 + 2 * _RIM)])
-        layer.face_color = [_CLEAR if colour is None else ours.rgba(colour, _FILL), _CLEAR]
+        layer.data = np.array([dot.middle for dot in dots])
+        layer.size = np.array([dot.size for dot in dots])
+        layer.border_color = np.array([dot.rim for dot in dots])
+        layer.face_color = np.array([dot.fill for dot in dots])
+        layer.border_width = _RIM
+        layer.selected_data = set()
     if layer.visible:
         layer.refresh(thumbnail=False, extent=False)
     else:

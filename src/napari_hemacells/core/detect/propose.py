@@ -70,7 +70,7 @@ def propose_cell(
         Those that are there: the proposal takes no pixels of theirs, unless the point is on one
         and the detector sees another cell on top of it or beside it.
     point
-        (row, column) in pixels.
+        (row, column) in pixels; the middle of the first pixel is (0, 0).
     model
         Another detector than the bundled one.
 
@@ -80,7 +80,7 @@ def propose_cell(
         Outside the image, or where a cell is already and no other is seen.
     """
     rows, cols = image.shape
-    if not (0 <= point[0] < rows and 0 <= point[1] < cols):
+    if not (-0.5 <= point[0] < rows - 0.5 and -0.5 <= point[1] < cols - 0.5):
         raise CellsError("This is outside the image: point at a cell.")
     if image.modality == "colour":
         from napari_hemacells.core.detect.learned.suggest import suggest
@@ -100,7 +100,7 @@ def propose_cell(
 
 def cell_at(cells: Cells, point: Point) -> int:
     """Return the id of the cell at a point, 0 on glass."""
-    row, col = int(point[0]), int(point[1])
+    row, col = int(point[0] + 0.5), int(point[1] + 0.5)
     return int(np.asarray(cells.labels[row : row + 1, col : col + 1])[0, 0])
 
 
