@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_serializer
 
 DeviceName: TypeAlias = Literal["auto", "cpu", "cuda", "mps"]
 DetectorName: TypeAlias = Literal["learned", "classical"]
-HeadName: TypeAlias = Literal["auto", "prototype", "linear"]
-QueueOrder: TypeAlias = Literal["uncertain", "sure", "class", "slide"]
+HeadName: TypeAlias = Literal["auto", "prototype", "linear", "knn"]
+QueueOrder: TypeAlias = Literal["uncertain", "active", "sure", "unknown", "class", "slide"]
 
 
 class Params(BaseModel):
@@ -135,5 +135,13 @@ class ClassifyParams(Params):
     head: HeadName = Field(
         default="auto",
         title="Head",
-        description="auto: prototypes at one click a class, then a linear classifier.",
+        description=(
+            "auto: linear, unless another recognises your own clicks better. linear: a weighted "
+            "sum a class. prototype: the nearest class mean. knn: the nearest clicked cells."
+        ),
+    )
+    unlabelled: bool = Field(
+        default=True,
+        title="Learn from cells without a click",
+        description="What looks like a clicked cell teaches a little too; helps most at few clicks.",
     )

@@ -244,12 +244,19 @@ class Prediction:
         ``(n, k)`` float32, rows sum to 1.
     head
         Which head gave them, in words for the report.
+    unknown
+        ``(n,)`` float32 how far each cell is from everything annotated, higher is farther;
+        ``None`` where the head cannot tell.
+    is_unknown
+        ``(n,)`` whether that is too far for any class; ``None`` where the head cannot tell.
     """
 
     ids: NDArray[np.int64]
     class_ids: tuple[str, ...]
     probabilities: NDArray[np.float32]
     head: str = ""
+    unknown: NDArray[np.float32] | None = None
+    is_unknown: NDArray[np.bool_] | None = None
 
     @cached_property
     def winner(self) -> NDArray[np.int64]:

@@ -7,9 +7,11 @@ import json
 import numpy as np
 import pytest
 from sklearn.linear_model import Ridge as SklearnRidge
+from sklearn.metrics.pairwise import cosine_similarity
 
 from napari_hemacells.core.classify import Head, Support, fit
 from napari_hemacells.core.classify.calibrate import softmax
+from napari_hemacells.core.classify.candidates import by_neighbours, make, unit
 from napari_hemacells.core.classify.ridge import PENALTY, fit_ridge
 from napari_hemacells.core.errors import AnnotationError, BundleError, BundleMismatchError
 from napari_hemacells.core.params import ClassifyParams
@@ -42,22 +44,57 @@ def test_clouds_are_told_apart(shots):
     np.testing.assert_allclose(prediction.probabilities.sum(axis=1), 1, rtol=1e-5)
 
 
-def test_one_shot_makes_prototypes_more_a_linear_head():
-    vectors, _, labels = draw([1] * 3)
-    assert fit(Support(vectors, labels), CLASSES).kind == "prototype"
-    vectors, _, labels = draw([1, 2, 1])
-    head = fit(Support(vectors, labels), CLASSES)
-    assert (head.kind, head.name) == ("linear", "linear, 4 annotated cells")
-    forced = fit(Support(vectors, labels), CLASSES, params=ClassifyParams(head="prototype"))
-    assert forced.kind == "prototype"
+@pytest.mark.parametrize("kind", ["prototype", "linear", "knn"])
+@pytest.mark.parametrize("shots", [1, 5])
+def test_each_head_by_hand_tells_clouds_apart_and_says_its_name(kind, shots):
+    vectors, _, labels = draw([shots] * 3)
+    others, truth, _ = draw([100] * 3, seed=1)
+    head = fit(Support(vectors, labels), CLASSES, params=ClassifyParams(head=kind))
+    assert head.kind == kind
+    assert head.name.endswith(f"{3 * shots} annotated cells")
+    assert (head.predict(embeddings(others)).winner == truth).mean() > 0.9
 
 
 def test_a_prototype_head_is_the_cosine_to_the_mean():
     vectors, _, labels = draw([1] * 3)
-    head = fit(Support(vectors, labels), CLASSES)
+    head = fit(Support(vectors, labels), CLASSES, params=ClassifyParams(head="prototype"))
     rows = (vectors - head.centre) / head.scale
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     np.testing.assert_allclose(head.scores(vectors), rows @ rows.T, atol=1e-4)
+
+
+def test_the_nearest_annotated_cells_of_a_class_speak_for_it():
+    vectors, targets, labels = draw([5, 2, 4])
+    head = fit(Support(vectors, labels), CLASSES, params=ClassifyParams(head="knn"))
+    rows = (vectors - head.centre) / head.scale
+    cosines = cosine_similarity(rows)
+    for one in range(3):
+        three = np.sort(cosines[:, targets == one], axis=1)[:, -3:]
+        np.testing.assert_allclose(head.scores(vectors)[:, one], three.mean(axis=1), atol=1e-4)
+
+
+def test_a_class_in_islands_is_left_to_its_nearest_cells():
+    """No line separates a cross from the four islands around it: neighbours do."""
+    rng = np.random.default_rng(0)
+    corners = np.array([[3, 3], [-3, -3], [3, -3], [-3, 3]])
+    vectors = (np.repeat(corners, 10, axis=0) + 0.3 * rng.standard_normal((40, 2))).astype("f4")
+    labels = tuple(np.repeat(["a", "a", "b", "b"], 10).tolist())
+    head = fit(Support(vectors, labels), CLASSES)
+    assert head.kind == "knn"
+    assert (head.scores(vectors).argmax(axis=1) == np.repeat([0, 0, 1, 1], 10)).all()
+
+
+@pytest.mark.parametrize("kind", ["prototype", "knn"])
+def test_answers_without_a_cell_are_those_of_a_head_fitted_without_it(kind):
+    rows, targets, _ = draw([4, 3, 5])
+    found = make(kind, rows.astype(np.float64), targets, None).left_out
+    for left in (0, 5, 11):
+        kept = np.arange(len(rows)) != left
+        without = make(kind, rows[kept].astype(np.float64), targets[kept], None)
+        cosines = unit(rows[left : left + 1].astype(np.float64)) @ without.weights
+        if kind == "knn":
+            cosines = by_neighbours(cosines, without.owners, 3)
+        np.testing.assert_allclose(found[left], cosines[0], atol=1e-9)
 
 
 def test_one_class_only_takes_every_cell_and_says_so():

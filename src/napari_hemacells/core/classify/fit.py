@@ -6,9 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_hemacells.core.classify.calibrate import COSINE_SLOPE, linear_slope
-from napari_hemacells.core.classify.head import Head, HeadKind
-from napari_hemacells.core.classify.ridge import fit_ridge
+from napari_hemacells.core.classify import candidates, suppose
+from napari_hemacells.core.classify.calibrate import calibrate
+from napari_hemacells.core.classify.head import Head
+from napari_hemacells.core.classify.novelty import novelty_in, novelty_of
+from napari_hemacells.core.classify.pool import pool_of
+from napari_hemacells.core.classify.ridge import Supposed
+from napari_hemacells.core.classify.shift import reference_of
 from napari_hemacells.core.errors import AnnotationError
 from napari_hemacells.core.params import ClassifyParams
 
@@ -17,12 +21,17 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_hemacells.core.classify.candidates import Candidate, HeadKind
+    from napari_hemacells.core.classify.novelty import Novelty
+    from napari_hemacells.core.classify.pool import Pool
     from napari_hemacells.core.classify.support import Support
+    from napari_hemacells.core.classify.suppose import Walks
 
-PROTOTYPE_SHOTS = 1  # from two a class on the linear head is better (PBC 0.49 against 0.46)
 CONTEXT_ROWS = 4.0  # what the unlabelled cells count for in the spread, in annotated cells
 CONTEXT_SAMPLE = 500  # unlabelled cells looked at: a click must not wait for thousands
 LEAST_SPREAD = 0.3  # of the typical one: a number that hardly varies must not be blown up
+TAUGHT = 400  # unlabelled cells that teach: more cost time and change nothing
+MOST_CLICKS = 400  # with more annotated cells the others have nothing to add
 
 
 def fit(
@@ -34,9 +43,10 @@ def fit(
 ) -> Head:
     """Return the head for these annotated cells, the same for the same input.
 
-    One class alone takes every cell and the head says so. One cell a class makes prototypes,
-    compared by cosine; more make a class-balanced ridge regression on standardised vectors, in
-    closed form. Its confidence is calibrated on its leave-one-out answers.
+    One class alone takes every cell and the head says so. More make a class-balanced ridge
+    regression on standardised vectors, in closed form, unless another head recognises the
+    annotated cells better when each is asked without itself. The confidence is calibrated on
+    these answers.
 
     Parameters
     ----------
@@ -45,38 +55,45 @@ def fit(
     class_ids
         The known classes in the palette's order; those without annotation take no part.
     context
-        ``(n, dim)`` vectors of unlabelled cells of the same image; they steady the
-        standardisation while annotations are few.
+        ``(n, dim)`` vectors of all cells of the image. They steady the standardisation, what
+        resembles a click is supposed to be of its class and teaches a little, and what resembles
+        none is unknown.
     params
-        Which head; ``auto`` by the number of annotations.
+        Which head, and whether cells without annotation teach.
 
     Raises
     ------
     AnnotationError
         No annotation, or one of a class that is not among `class_ids`.
     """
+    params = params or ClassifyParams()
     present = _present(support, class_ids)
     vectors = support.vectors.astype(np.float64)
     column = {class_id: place for place, class_id in enumerate(present)}
     targets = np.array([column[label] for label in support.labels], dtype=np.intp)
     counts = np.bincount(targets, minlength=len(present))
     centre, scale = standardisation(vectors, targets, context)
-    rows = (vectors - centre) / scale
-    kind = _choose(counts, params or ClassifyParams())
-    if kind == "linear":
-        ridge = fit_ridge(rows, targets, len(present))
-        weights, bias, slope = ridge.weights, ridge.bias, linear_slope(ridge.left_out, targets)
-    else:
-        weights, bias, slope = _prototypes(rows, targets), np.zeros(len(present)), COSINE_SLOPE
+    pool = pool_of(context)
+    walks = None if pool is None else suppose.Walks(pool.reach(support.vectors), targets)
+    supposed = None
+    if pool is not None and walks is not None and context is not None and params.unlabelled:
+        supposed = _suppose(pool, walks, (context, centre, scale))
+    chosen = _choose((vectors - centre) / scale, targets, supposed, params)
+    slope, calibration = calibrate(chosen, targets)
     return Head(
-        kind=kind,
+        kind=chosen.kind,
         class_ids=present,
         counts=tuple(counts.tolist()),
         centre=centre.astype(np.float32),
         scale=scale.astype(np.float32),
-        weights=weights.astype(np.float32),
-        bias=bias.astype(np.float32),
+        weights=chosen.weights.astype(np.float32),
+        bias=chosen.bias.astype(np.float32),
         slope=slope,
+        owners=chosen.owners,
+        unlabelled=0 if supposed is None or chosen.kind != "linear" else len(supposed.rows),
+        calibration=calibration,
+        novelty=_novelty(pool, walks, support.vectors, counts),
+        reference=None if pool is None else reference_of(pool.map),
     )
 
 
@@ -111,16 +128,50 @@ def _present(support: Support, class_ids: Sequence[str]) -> tuple[str, ...]:
     return tuple(class_id for class_id in dict.fromkeys(class_ids) if class_id in used)
 
 
-def _choose(counts: NDArray[np.intp], params: ClassifyParams) -> HeadKind:
-    if len(counts) == 1:
-        return "one class"
-    if params.head == "auto":
-        return "prototype" if counts.max() <= PROTOTYPE_SHOTS else "linear"
-    return params.head
+def _suppose(
+    pool: Pool,
+    walks: Walks,
+    standard: tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]],
+) -> Supposed | None:
+    """Return what is supposed of cells around; `standard` are their vectors, centre and scale."""
+    if len(walks.targets) > MOST_CLICKS or walks.targets.max() == 0:
+        return None
+    context, centre, scale = standard
+    taught = np.arange(0, len(pool), -(-len(pool) // TAUGHT))
+    by_class = walks.by_class()
+    indicators = suppose.shares(by_class[taught], by_class.sum(axis=0))
+    return Supposed(
+        rows=(context[pool.rows[taught]] - centre) / scale,
+        indicators=indicators,
+        weights=suppose.weights(indicators),
+        without=suppose.shares_without(walks, taught),
+    )
 
 
-def _prototypes(rows: NDArray[np.float64], targets: NDArray[np.intp]) -> NDArray[np.float64]:
-    """``(dim, k)`` mean of each class, of length 1."""
-    means = np.stack([rows[targets == one].mean(axis=0) for one in range(targets.max() + 1)])
-    lengths = np.linalg.norm(means, axis=1, keepdims=True)
-    return np.asarray((means / np.maximum(lengths, 1e-12)).T)
+def _choose(
+    rows: NDArray[np.float64],
+    targets: NDArray[np.intp],
+    supposed: Supposed | None,
+    params: ClassifyParams,
+) -> Candidate:
+    """Return the head asked for, or the one that recognises the annotated cells best."""
+    if targets.max() == 0:
+        return candidates.make("one class", rows, targets, None)
+    if params.head != "auto":
+        return candidates.make(params.head, rows, targets, supposed)
+    kinds: tuple[HeadKind, ...] = ("linear", "knn", "prototype")
+    if np.bincount(targets).min() < candidates.SHOTS_TO_CHOOSE:
+        kinds = kinds[:1]
+    made = [candidates.make(kind, rows, targets, supposed) for kind in kinds]
+    return candidates.choose(made, targets)
+
+
+def _novelty(
+    pool: Pool | None,
+    walks: Walks | None,
+    vectors: NDArray[np.float32],
+    counts: NDArray[np.intp],
+) -> Novelty:
+    if pool is None or walks is None:
+        return novelty_of(vectors, counts)
+    return novelty_in(pool, walks, vectors, counts)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_hemacells.core.classify.spread import cold_start_places, sketched, spread
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from collections.abc import Set as AbstractSet
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
 
 SPREAD = 200  # places at the head of the queue that are spread apart
 POOL, POOL_AT_FIRST = 2000, 10_000  # cells among which they are given away; before a prediction
-SKETCH = 32  # dimensions in which cells are compared there
 
 
 def review_queue(
@@ -40,23 +41,43 @@ def review_queue(
     order
         ``uncertain``: the smallest margin between the two best classes first, without annotated
         cells, near-duplicates spread apart; before any prediction the cells that differ most from
-        one another. ``sure``: the highest confidence first. ``class``: by predicted class, in
-        each the surest first. ``slide``: as given.
+        one another. ``active``: what teaches most, doubtful and unlike everything annotated,
+        without annotated cells. ``sure``: the highest confidence first. ``unknown``: the farthest
+        from everything annotated first, without annotated cells. ``class``: by predicted class,
+        in each the surest first. ``slide``: as given.
     annotated
         Ids of annotated cells.
     descending
         The other way round.
     """
     ids = np.fromiter((int(cell) for cell in cell_ids), dtype=np.int64)
-    if order == "uncertain":
-        ids = ids[~np.isin(ids, list(annotated))]
-        ranked = _by_uncertainty(ids, prediction, embeddings, spread=not descending)
+    if order in {"uncertain", "active", "unknown"}:
+        known = ids[np.isin(ids, list(annotated))]
+        ids = ids[~np.isin(ids, known)]
+        if order == "unknown":
+            ranked = _by_novelty(ids, prediction)
+        elif order == "active":
+            ranked = _by_worth(ids, prediction, embeddings, known)
+        else:
+            ranked = _by_uncertainty(ids, prediction, embeddings, apart=not descending)
     elif order == "slide" or prediction is None:
         ranked = np.arange(len(ids))
     else:
         ranked = _by_prediction(ids, prediction, by_class=order == "class")
     ordered: list[int] = ids[ranked].tolist()
     return ordered[::-1] if descending else ordered
+
+
+def cold_start(embeddings: Embeddings, n: int) -> list[int]:
+    """Ids of the `n` cells that differ most from one another: what to label before any label.
+
+    The first is the one in the middle of all cells, each next one the farthest from those before
+    (k-centre, Gonzalez 1985). Cells that resemble no others at all, such as dust and smudges, are
+    passed over.
+    """
+    places = cold_start_places(embeddings.vectors, n)
+    chosen: list[int] = embeddings.ids[places].tolist()
+    return chosen
 
 
 def _by_prediction(
@@ -69,26 +90,64 @@ def _by_prediction(
     return np.lexsort((-sureness, winner) if by_class else (-sureness,))
 
 
+def _by_novelty(ids: NDArray[np.int64], prediction: Prediction | None) -> NDArray[np.intp]:
+    if prediction is None or prediction.unknown is None or len(prediction.ids) == 0:
+        return np.arange(len(ids))
+    rows = _rows(ids, prediction.ids)
+    return np.argsort(-np.where(rows >= 0, prediction.unknown[rows], -np.inf), kind="stable")
+
+
 def _by_uncertainty(
     ids: NDArray[np.int64],
     prediction: Prediction | None,
     embeddings: Embeddings | None,
     *,
-    spread: bool,
+    apart: bool,
 ) -> NDArray[np.intp]:
-    doubt = np.ones(len(ids), dtype=np.float32)
-    if prediction is not None and len(prediction.ids) and len(prediction.class_ids) > 1:
-        rows = _rows(ids, prediction.ids)
-        doubt = np.where(rows >= 0, 1.0 - _margin(prediction.probabilities)[rows], 0.0)
+    doubt = _doubt(ids, prediction)
     ranked = np.argsort(-doubt, kind="stable")
-    if not spread or embeddings is None:
+    if not apart or embeddings is None:
         return ranked
     rows = _rows(ids, embeddings.ids)
     pool = ranked[rows[ranked] >= 0][: POOL_AT_FIRST if prediction is None else POOL]
     if len(pool) == 0:
         return ranked
-    first = pool[_spread(_sketch(embeddings.vectors[rows[pool]]), doubt[pool], SPREAD)]
+    first = pool[spread(sketched(embeddings.vectors[rows[pool]]), doubt[pool], SPREAD)]
     return np.concatenate([first, ranked[~np.isin(ranked, first)]])
+
+
+def _by_worth(
+    ids: NDArray[np.int64],
+    prediction: Prediction | None,
+    embeddings: Embeddings | None,
+    annotated: NDArray[np.int64],
+) -> NDArray[np.intp]:
+    """Doubt times the distance to everything annotated or queued before."""
+    doubt = _doubt(ids, prediction)
+    ranked = np.argsort(-doubt, kind="stable")
+    if embeddings is None:
+        return ranked
+    rows = _rows(ids, embeddings.ids)
+    pool = ranked[rows[ranked] >= 0][: POOL_AT_FIRST if prediction is None else POOL]
+    if len(pool) == 0:
+        return ranked
+    seen = _rows(annotated, embeddings.ids)
+    seen = seen[seen >= 0]
+    if prediction is None and len(seen) == 0:
+        first = pool[cold_start_places(embeddings.vectors[rows[pool]], SPREAD)]
+    else:
+        points = sketched(embeddings.vectors[np.concatenate([rows[pool], seen])])
+        first = pool[spread(points[: len(pool)], doubt[pool], SPREAD, points[len(pool) :])]
+    return np.concatenate([first, ranked[~np.isin(ranked, first)]])
+
+
+def _doubt(ids: NDArray[np.int64], prediction: Prediction | None) -> NDArray[np.float32]:
+    """``(n,)`` 1 less the margin between the two best classes; 1 before any prediction."""
+    if prediction is None or not len(prediction.ids) or len(prediction.class_ids) < 2:
+        return np.ones(len(ids), dtype=np.float32)
+    rows = _rows(ids, prediction.ids)
+    doubt = np.where(rows >= 0, 1.0 - _margin(prediction.probabilities)[rows], 0.0)
+    return np.asarray(doubt, dtype=np.float32)
 
 
 def _margin(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -104,36 +163,3 @@ def _rows(ids: NDArray[np.int64], known: NDArray[np.int64]) -> NDArray[np.intp]:
     by_id = np.argsort(known)
     places = by_id[np.minimum(np.searchsorted(known, ids, sorter=by_id), len(known) - 1)]
     return np.where(known[places] == ids, places, -1)
-
-
-def _sketch(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Few random projections of the vectors, which keep distances (Johnson and Lindenstrauss)."""
-    projection = np.random.default_rng(0).standard_normal((vectors.shape[1], SKETCH))
-    spread = vectors.std(axis=0) + np.float32(1e-6)
-    sketch = (vectors - vectors.mean(axis=0)) @ (
-        projection.astype(np.float32) / spread[:, np.newaxis]
-    )
-    return np.asarray(sketch, dtype=np.float32)
-
-
-def _spread(
-    points: NDArray[np.float32], worth: NDArray[np.floating], count: int
-) -> NDArray[np.intp]:
-    """Places of up to `count` points, each next one worth much and far from those before.
-
-    Greedy: worth times the distance to the nearest chosen point; the first is the one of most
-    worth, among equals the one farthest from the mean.
-    """
-    lengths = np.einsum("ij,ij->i", points, points)
-    chosen: list[int] = []
-    weight = np.asarray(worth, dtype=np.float64) + 1e-9
-    merit = weight * (1.0 + 1e-6 * np.sqrt(lengths))
-    nearest = np.full(len(points), np.inf)
-    for _ in range(min(count, len(points))):
-        best = int(np.argmax(merit))
-        chosen.append(best)
-        squared = lengths + lengths[best] - 2 * (points @ points[best])
-        np.minimum(nearest, np.sqrt(np.maximum(squared, 0)), out=nearest)
-        merit = weight * nearest
-        merit[chosen] = -1.0
-    return np.array(chosen, dtype=np.intp)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ class Ridge(NamedTuple):
     weights, bias
         ``(dim, k)`` and ``(k,)``: scores are ``vectors @ weights + bias``.
     left_out
-        ``(m, k)`` scores of each row by the ridge fitted without it.
+        ``(m, k)`` scores of each annotated row by the ridge fitted without it.
     """
 
     weights: NDArray[np.float64]
@@ -28,13 +29,41 @@ class Ridge(NamedTuple):
     left_out: NDArray[np.float64]
 
 
-def fit_ridge(rows: NDArray[np.float64], targets: NDArray[np.intp], classes: int) -> Ridge:
+@dataclass(frozen=True, eq=False)
+class Supposed:
+    """Rows that nobody annotated, with what is supposed of them.
+
+    Attributes
+    ----------
+    rows
+        ``(u, dim)`` standardised vectors.
+    indicators
+        ``(u, k)`` supposed share of each class, rows sum to 1.
+    weights
+        ``(u,)`` what each counts for, in annotated cells.
+    without
+        ``(m, u, k)`` the indicators as they would be without each of the m annotated cells.
+    """
+
+    rows: NDArray[np.float64]
+    indicators: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    without: NDArray[np.float64]
+
+
+def fit_ridge(
+    rows: NDArray[np.float64],
+    targets: NDArray[np.intp],
+    classes: int,
+    supposed: Supposed | None = None,
+) -> Ridge:
     r"""Return the ridge of class indicators on `rows`, every class with the same total weight.
 
     Minimises :math:`\sum_i w_i |y_i - x_i W - b|^2 + \lambda |W|^2` in closed form, in the space
     of the rows or of the columns, whichever is smaller. The leave-one-out score of row *i* is
-    :math:`y_i - r_i / (1 - h_i)` with residual *r* and leverage *h* (Hoerl and Kennard 1970;
-    Allen 1974 for the leave-one-out form).
+    :math:`(\hat y_i - h_i y_i) / (1 - h_i)` with fitted score *ŷ* and leverage *h* (Hoerl and
+    Kennard 1970; Allen 1974 for the leave-one-out form); what is supposed of other cells is then
+    what would be supposed without row *i*.
 
     Parameters
     ----------
@@ -42,30 +71,54 @@ def fit_ridge(rows: NDArray[np.float64], targets: NDArray[np.intp], classes: int
         ``(m, dim)`` standardised support vectors.
     targets
         ``(m,)`` class indices 0 to `classes` - 1, each at least once.
+    supposed
+        Cells without annotation to be fitted as well.
     """
+    count = len(rows)
     indicators = np.eye(classes)[targets]
     weights = 1.0 / np.bincount(targets, minlength=classes)[targets]
+    weights *= count / weights.sum()
+    if supposed is not None:
+        rows = np.concatenate([rows, supposed.rows])
+        indicators = np.concatenate([indicators, supposed.indicators])
+        weights = np.concatenate([weights, supposed.weights])
     weights *= len(rows) / weights.sum()
-    centre, mean = (np.average(values, axis=0, weights=weights) for values in (rows, indicators))
-    root = np.sqrt(weights)[:, np.newaxis]
-    design, response = root * (rows - centre), root * (indicators - mean)
-    slopes, leverage = _solve(design, response)
-    leverage = np.minimum(leverage + weights / weights.sum(), 1.0 - 1e-6)
-    residual = response - design @ slopes
-    left_out = indicators - residual / root / (1.0 - leverage[:, np.newaxis])
+    centre = np.average(rows, axis=0, weights=weights)
+    root = np.sqrt(weights)
+    design = root[:, np.newaxis] * (rows - centre)
+    back, hat = _solve(design, count)
+    mean = np.average(indicators, axis=0, weights=weights)
+    slopes = back @ (root[:, np.newaxis] * (indicators - mean))
+    hat += np.outer(root[:count], root) / weights.sum()  # the intercept's part
+    hat *= root / root[:count, np.newaxis]
+    left_out = _left_out(hat, indicators, supposed)
     return Ridge(slopes, mean - centre @ slopes, left_out)
 
 
+def _left_out(
+    hat: NDArray[np.float64], indicators: NDArray[np.float64], supposed: Supposed | None
+) -> NDArray[np.float64]:
+    """``(m, k)`` scores of the first m rows, each without itself; `hat` is ``(m, rows)``."""
+    count = len(hat)
+    leverage = np.minimum(np.diagonal(hat), 1.0 - 1e-6)[:, np.newaxis]
+    fitted = hat[:, :count] @ indicators[:count]
+    if supposed is not None:
+        fitted += np.einsum("mu,muk->mk", hat[:, count:], supposed.without)
+    return np.asarray((fitted - leverage * indicators[:count]) / (1.0 - leverage))
+
+
 def _solve(
-    design: NDArray[np.float64], response: NDArray[np.float64]
+    design: NDArray[np.float64], count: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return ``(dim, k)`` slopes and the ``(m,)`` leverage of each row."""
-    count, dim = design.shape
-    penalty = PENALTY * float(np.square(design).sum()) / count or 1.0
-    if count <= dim:
-        inverse = np.linalg.inv(design @ design.T + penalty * np.eye(count))
-        leverage = 1.0 - penalty * np.diag(inverse)
-        return design.T @ (inverse @ response), leverage
-    inverse = np.linalg.inv(design.T @ design + penalty * np.eye(dim))
-    projected = design @ inverse
-    return inverse @ (design.T @ response), np.einsum("ij,ij->i", projected, design)
+    """Return what makes slopes of responses, ``(dim, n)``, and the first rows of the hat matrix.
+
+    The hat matrix makes fitted values of responses; ``(count, n)`` of it are given.
+    """
+    rows, dim = design.shape
+    penalty = PENALTY * float(np.square(design).sum()) / rows or 1.0
+    if rows <= dim:
+        inverse = np.linalg.inv(design @ design.T + penalty * np.eye(rows))
+        hat = np.eye(count, rows) - penalty * inverse[:count]
+        return design.T @ inverse, hat
+    back = np.linalg.inv(design.T @ design + penalty * np.eye(dim)) @ design.T
+    return back, design[:count] @ back

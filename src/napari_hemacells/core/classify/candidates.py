@@ -1,0 +1,124 @@
+"""The heads that a few annotated cells can make, each with its leave-one-out answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+
+from napari_hemacells.core.classify.ridge import Supposed, fit_ridge
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+HeadKind: TypeAlias = Literal["one class", "prototype", "linear", "knn"]
+NEIGHBOURS = 3  # of each class: a class with more annotated cells has no more votes
+SHOTS_TO_CHOOSE = 3  # cells in every class before another head than the linear one is considered
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A head before its confidence is calibrated.
+
+    Attributes
+    ----------
+    weights, bias
+        ``(dim, k)`` and ``(k,)`` on standardised vectors; of k nearest neighbours ``(dim, m)``
+        annotated cells of length 1, and ``(m,)`` zeros.
+    owners
+        ``(m,)`` class of each annotated cell of k nearest neighbours, otherwise empty.
+    left_out
+        ``(m, k)`` scores of each annotated cell without itself.
+    """
+
+    kind: HeadKind
+    weights: NDArray[np.float64]
+    bias: NDArray[np.float64]
+    owners: NDArray[np.intp]
+    left_out: NDArray[np.float64]
+
+
+def make(
+    kind: HeadKind,
+    rows: NDArray[np.float64],
+    targets: NDArray[np.intp],
+    supposed: Supposed | None,
+) -> Candidate:
+    """Return the head of this kind for ``(m, dim)`` standardised rows and their classes."""
+    if kind == "linear":
+        ridge = fit_ridge(rows, targets, int(targets.max()) + 1, supposed)
+        return Candidate(kind, ridge.weights, ridge.bias, _none(), ridge.left_out)
+    if kind == "knn":
+        return _nearest(rows, targets)
+    return _prototypes(kind, rows, targets)
+
+
+def choose(candidates: list[Candidate], targets: NDArray[np.intp]) -> Candidate:
+    """Return the first candidate, unless another answers better by more than chance.
+
+    What counts is the mean over the classes of the part of annotated cells recognised without
+    themselves; another one has to be better by its standard error.
+    """
+    best, most = candidates[0], recall_left_out(candidates[0], targets)
+    for other in candidates[1:]:
+        found = recall_left_out(other, targets)
+        doubt = np.sqrt(max(found * (1.0 - found), 1.0 / len(targets)) / len(targets))
+        if found > most + doubt:
+            best, most = other, found
+    return best
+
+
+def recall_left_out(candidate: Candidate, targets: NDArray[np.intp]) -> float:
+    """Return the mean over the classes of the part of cells recognised without themselves."""
+    right = candidate.left_out.argmax(axis=1) == targets
+    return float((np.bincount(targets, right) / np.bincount(targets)).mean())
+
+
+def by_neighbours(
+    cosines: NDArray[np.floating], owners: NDArray[np.intp], classes: int
+) -> NDArray[np.float64]:
+    """``(n, k)`` mean cosine to the nearest annotated cells of each class.
+
+    Parameters
+    ----------
+    cosines
+        ``(n, m)`` to all annotated cells; minus infinity where a cell must not be asked.
+    """
+    scores = np.empty((len(cosines), classes))
+    for one in range(classes):
+        mine = np.sort(cosines[:, owners == one], axis=1)[:, -NEIGHBOURS:]
+        asked = np.isfinite(mine)
+        total = np.where(asked, mine, 0.0).sum(axis=1)
+        scores[:, one] = np.where(asked.any(axis=1), total / np.maximum(asked.sum(axis=1), 1), -1)
+    return scores
+
+
+def unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rows of length 1."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.maximum(lengths, 1e-12))
+
+
+def _nearest(rows: NDArray[np.float64], targets: NDArray[np.intp]) -> Candidate:
+    lengthless = unit(rows)
+    cosines = lengthless @ lengthless.T
+    np.fill_diagonal(cosines, -np.inf)
+    left_out = by_neighbours(cosines, targets, int(targets.max()) + 1)
+    return Candidate("knn", lengthless.T.copy(), np.zeros(len(rows)), targets, left_out)
+
+
+def _prototypes(kind: HeadKind, rows: NDArray[np.float64], targets: NDArray[np.intp]) -> Candidate:
+    """Return means of length 1; without a cell, its class's mean is that of the others."""
+    members = np.eye(int(targets.max()) + 1)[targets]
+    counts = members.sum(axis=0)
+    means = (members.T @ rows) / counts[:, np.newaxis]
+    left_out = unit(rows) @ unit(means).T
+    others = counts[targets, np.newaxis] * means[targets] - rows
+    own = np.einsum("ij,ij->i", unit(rows), unit(others))
+    left_out[np.arange(len(rows)), targets] = np.where(counts[targets] > 1, own, -1.0)
+    return Candidate(kind, unit(means).T, np.zeros(len(means)), _none(), left_out)
+
+
+def _none() -> NDArray[np.intp]:
+    return np.zeros(0, dtype=np.intp)

@@ -1,0 +1,96 @@
+"""A map of few dimensions on which cells that look alike lie close together."""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SKETCH, SAMPLE = 64, 500  # principal directions kept, and from how many cells
+LEAST_SPREAD = 0.3  # of the typical one: a number that hardly varies must not be blown up
+NEAREST = 3  # known cells that speak for another one
+SAME = 1e-3  # how much less near than itself a cell may be and still be the same
+
+
+@dataclass(frozen=True, eq=False)
+class CellMap:
+    """Known cells in few dimensions.
+
+    Attributes
+    ----------
+    centre, basis
+        ``(dim,)`` and ``(dim, d)``: a cell's place is ``(vector - centre) @ basis``.
+    points
+        ``(n, d)`` float32 places of the known cells.
+    spacing
+        Median distance from a known cell to its neighbours.
+    """
+
+    centre: NDArray[np.float32]
+    basis: NDArray[np.float32]
+    points: NDArray[np.float32]
+    spacing: float
+    _known: list[Any] = field(default_factory=list, repr=False)
+
+    def places(self, vectors: NDArray[np.floating]) -> NDArray[np.float32]:
+        """``(m, d)`` float32 places of ``(m, dim)`` vectors."""
+        return np.asarray(vectors @ self.basis - self.centre @ self.basis, dtype=np.float32)
+
+    def near(self, vectors: NDArray[np.floating]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+        """``(m, 3)`` nearest known cells of each vector, and what each of them says, 0 to 1.
+
+        A cell that is among the known ones is spoken for by itself alone; the farther a cell is
+        from all of them, the less is said.
+        """
+        near, weight = nearest(self.places(vectors), self.points, NEAREST, self.spacing)
+        weight[weight[:, 0] > 1.0 - SAME, 1:] = 0.0
+        return near, weight / np.maximum(weight.sum(axis=1, keepdims=True), 1.0)
+
+    def near_all(
+        self, vectors: NDArray[np.float32]
+    ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+        """Return :meth:`near`, kept for the array asked for last: clicks on an image share it."""
+        if not self._known or self._known[0]() is not vectors:
+            self._known[:] = [weakref.ref(vectors), self.near(vectors)]
+        found: tuple[NDArray[np.intp], NDArray[np.float64]] = self._known[1]
+        return found
+
+
+def sketch(vectors: NDArray[np.floating]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """``(dim,)`` centre and ``(dim, d)`` principal directions of standardised vectors."""
+    sample = vectors[:: -(-len(vectors) // SAMPLE)].astype(np.float64)
+    centre, variance = sample.mean(axis=0), sample.var(axis=0)
+    scale = np.sqrt(variance + LEAST_SPREAD**2 * (float(variance.mean()) or 1.0))
+    rows = (sample - centre) / scale
+    power, sides = np.linalg.eigh(rows @ rows.T)
+    kept = np.flatnonzero(power > 1e-9 * max(power[-1], 1e-12))[::-1][:SKETCH]
+    directions = rows.T @ (sides[:, kept] / np.sqrt(power[kept]))
+    return centre.astype(np.float32), (directions / scale[:, np.newaxis]).astype(np.float32)
+
+
+def nearest(
+    points: NDArray[np.float32], known: NDArray[np.float32], count: int, spacing: float
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """``(m, count)`` nearest known points, the nearest first, and how near they are, 0 to 1."""
+    count = min(count, len(known))
+    distance = squared_distances(points, known)
+    near = np.argpartition(distance, count - 1, axis=1)[:, :count]
+    found = np.take_along_axis(distance, near, axis=1)
+    order = np.argsort(found, axis=1)
+    found = np.take_along_axis(found, order, axis=1)
+    nearness = np.exp(-np.asarray(found, dtype=np.float64) / spacing**2)
+    return np.take_along_axis(near, order, axis=1), nearness
+
+
+def squared_distances(
+    points: NDArray[np.float32], known: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """``(m, n)`` squared distances."""
+    lengths = np.einsum("ij,ij->i", points, points)[:, np.newaxis]
+    squared = lengths + np.einsum("ij,ij->i", known, known) - 2 * (points @ known.T)
+    return np.asarray(np.maximum(squared, 0, out=squared), dtype=np.float32)

@@ -1,0 +1,119 @@
+"""How far a cell is from everything annotated: what no class should be forced on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_hemacells.core.classify.cellmap import CellMap, sketch, squared_distances
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_hemacells.core.classify.pool import Pool
+    from napari_hemacells.core.classify.suppose import Walks
+
+LEAST = 1e-12  # of a walk: what counts as never passed
+SHARED = 3.0  # clicks: how much the classes' usual reach is drawn towards what all share
+QUANTILE = 0.95  # of the annotated cells, each asked without itself, are no unknowns
+LEAST_CLICKS, LEAST_SHOTS = 8, 2  # before, nothing is called unknown
+FARTHEST = 30.0  # -log(LEAST), about: the score of a cell that nothing speaks for
+
+
+@dataclass(frozen=True, eq=False)
+class Novelty:
+    """A score of every cell on the map, and from where on a cell is unknown.
+
+    Attributes
+    ----------
+    map
+        Where known cells lie.
+    values
+        ``(n,)`` float32 score of each: how much rarer the walks of the class that passes it most
+        pass it than they pass a clicked cell of that class, as a logarithm.
+    threshold
+        Above it a cell is unknown; infinite while there are too few clicks to say.
+    """
+
+    map: CellMap
+    values: NDArray[np.float32]
+    threshold: float
+
+    def score(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """``(n,)`` float32 score of ``(n, dim)`` vectors: about 0 for clicked cells."""
+        near, weight = self.map.near_all(vectors)
+        return _interpolate(self.values, near, weight)
+
+
+def novelty_in(
+    pool: Pool, walks: Walks, vectors: NDArray[np.floating], counts: NDArray[np.intp]
+) -> Novelty:
+    """Return the novelty of an image's cells, by the walks from the annotated ones.
+
+    A cell is as novel as the walks of its likeliest class miss it, against how the other clicks of
+    a class reach a click of it: so a rare class is not novel for being rare.
+
+    Parameters
+    ----------
+    vectors
+        ``(m, dim)`` the annotated cells, in the order of `walks`.
+    counts
+        ``(k,)`` how many there are of each class.
+    """
+    by_class = np.log(walks.by_class() + LEAST)
+    near, weight = pool.map.near(vectors)
+    back = np.take_along_axis(walks.without(), near, axis=1)
+    back = np.log(np.einsum("ij,ij->i", back, weight) + LEAST)
+    asked = counts[walks.targets] >= LEAST_SHOTS
+    usual = _usual(back[asked], walks.targets[asked], np.log(np.exp(by_class).sum(axis=0)))
+    left_out = usual[walks.targets] - back
+    values = (usual - by_class).min(axis=1)
+    return Novelty(pool.map, values.astype(np.float32), _threshold(left_out[asked]))
+
+
+def novelty_of(vectors: NDArray[np.floating], counts: NDArray[np.intp]) -> Novelty:
+    """Return the novelty by distance to the annotated cells alone, where no others are known."""
+    centre, basis = sketch(vectors)
+    points = np.asarray(vectors @ basis - centre @ basis, dtype=np.float32)
+    squared = squared_distances(points, points).astype(np.float64)
+    np.fill_diagonal(squared, np.inf)
+    closest = squared.min(axis=1)
+    few = len(points) < 2
+    spacing = 1.0 if few else float(np.sqrt(np.median(closest))) or 1.0
+    enough = not few and counts.min() >= LEAST_SHOTS
+    threshold = _threshold(closest / spacing**2) if enough else np.inf
+    values = np.zeros(len(points), dtype=np.float32)
+    return Novelty(CellMap(centre, basis, points, spacing), values, threshold)
+
+
+def _usual(
+    back: NDArray[np.float64], targets: NDArray[np.intp], total: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """``(k,)`` logarithm of how often walks of a class pass a clicked cell of it.
+
+    Each class's own mean, drawn towards what follows from all of them.
+    """
+    above = back - total[targets]
+    counts = np.bincount(targets, minlength=len(total))
+    own = np.bincount(targets, above, minlength=len(total))
+    shared = float(above.mean()) if len(above) else 0.0
+    return np.asarray(total + (own + SHARED * shared) / (counts + SHARED))
+
+
+def _threshold(left_out: NDArray[np.float64]) -> float:
+    """Return the score that few annotated cells exceed when asked without themselves."""
+    if len(left_out) < LEAST_CLICKS:
+        return float(np.inf)
+    return float(np.quantile(left_out, QUANTILE))
+
+
+def _interpolate(
+    values: NDArray[np.float32], near: NDArray[np.intp], weight: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """``(m,)`` score between known cells; far from all of them it grows with the distance."""
+    lowest = values[near].min(axis=1)
+    passed = np.exp(lowest[:, np.newaxis] - values[near].astype(np.float64))
+    said = np.einsum("ij,ij->i", passed, weight)
+    return np.asarray(lowest - np.log(said + np.exp(-FARTHEST)), dtype=np.float32)

@@ -1,0 +1,71 @@
+"""What may be supposed of cells that nobody annotated, from their likeness to annotated ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+WORTH = 1.0  # what all unlabelled cells count for in each class, in annotated cells
+
+
+@dataclass(frozen=True, eq=False)
+class Walks:
+    """How the annotated cells reach the others.
+
+    Attributes
+    ----------
+    reached
+        ``(m, n)`` how often a walk from each annotated cell passes each cell of the pool.
+    targets
+        ``(m,)`` class indices of the annotated cells, each class at least once.
+    """
+
+    reached: NDArray[np.float32]
+    targets: NDArray[np.intp]
+
+    def by_class(self) -> NDArray[np.float64]:
+        """``(n, k)`` mean over each class's annotated cells."""
+        members = np.eye(int(self.targets.max()) + 1)[self.targets]
+        return np.asarray(self.reached.T @ (members / members.sum(axis=0)), dtype=np.float64)
+
+    def without(self) -> NDArray[np.float64]:
+        """``(m, n)`` that of each annotated cell's own class, without the cell itself.
+
+        0 where it is the only one of its class.
+        """
+        others = (self.targets[:, np.newaxis] == self.targets).astype(np.float64)
+        np.fill_diagonal(others, 0.0)
+        others /= np.maximum(others.sum(axis=1, keepdims=True), 1.0)
+        return np.asarray(others @ self.reached, dtype=np.float64)
+
+
+def shares(by_class: NDArray[np.float64], total: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``(..., k)`` supposed share of each class in cells, of how often its walks pass them.
+
+    A class's walks count alike in `total`, whether it is frequent or rare; squaring keeps what is
+    nearly certain and levels the rest.
+    """
+    square = np.square(by_class / np.maximum(total, 1e-12)) + 1e-24
+    return np.asarray(square / square.sum(axis=-1, keepdims=True))
+
+
+def shares_without(walks: Walks, taught: NDArray[np.intp]) -> NDArray[np.float64]:
+    """``(m, u, k)`` the shares of the `taught` cells, without one annotated cell at a time."""
+    by_class, without = walks.by_class(), walks.without()
+    each = np.arange(len(walks.targets))
+    passed = np.repeat(by_class[np.newaxis, taught], len(each), axis=0)
+    passed[each, :, walks.targets] = without[:, taught]
+    total = np.repeat(by_class.sum(axis=0)[np.newaxis], len(each), axis=0)
+    total[each, walks.targets] = without.sum(axis=1)
+    return shares(passed, total[:, np.newaxis])
+
+
+def weights(indicators: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``(u,)`` what each cell counts for: every class the same in total."""
+    mass = np.maximum(indicators.sum(axis=0), 1e-9)
+    return np.asarray((indicators * WORTH / mass).sum(axis=1))
