@@ -3,7 +3,7 @@ import pytest
 from napari.layers import Image
 
 from napari_hemacells.core.errors import ImageError
-from napari_hemacells.widgets.reading import image_of, pixel_size_um
+from napari_hemacells.widgets.reading import image_of, is_quick, pixel_size_um, size_of
 
 RNG = np.random.default_rng(0)
 COLOUR = RNG.integers(0, 255, (9, 11, 3), dtype=np.uint8)
@@ -47,3 +47,63 @@ def test_pixel_size_is_read_where_it_is_a_length(scale, units, expected):
     layer = Image(COLOUR, rgb=True, scale=scale, units=units)
     found = pixel_size_um(layer)
     assert found is None if expected is None else found == pytest.approx(expected)
+
+
+class Unread:
+    """An array that must not be read whole."""
+
+    def __init__(self, array, chunks):
+        self.array, self.chunks = array, chunks
+        self.shape, self.dtype, self.ndim, self.size = (
+            array.shape, array.dtype, array.ndim, array.size
+        )  # fmt: skip
+        self.most = 0
+
+    def __array__(self, dtype=None, copy=None):
+        return self[...]
+
+    def __getitem__(self, key):
+        part = self.array[key]
+        self.most = max(self.most, part.size)
+        return part
+
+
+def test_a_large_pyramid_is_opened_without_reading_it(monkeypatch):
+    for module in ("key", "arrays"):
+        monkeypatch.setattr(f"napari_hemacells.core.image.{module}.SMALL", 1000)
+    large = RNG.integers(0, 255, (3000, 4000, 3), dtype=np.uint8)
+    levels = [Unread(large, (256, 256, 3)), Unread(large[::4, ::4], (256, 256, 3))]
+    layer = Image(levels, rgb=True, multiscale=True)
+    levels[0].most = 0
+    image = image_of(layer)
+    assert image.is_lazy
+    assert image.overview.shape == (750, 1000, 3)
+    assert levels[0].most <= 256 * 256 * 3
+    np.testing.assert_array_equal(image.pixels[700:800, 900:950], large[700:800, 900:950])
+    assert image.key == image_of(Image(large, rgb=True)).key
+
+
+def test_a_plane_of_a_dask_stack_is_lazy(monkeypatch):
+    import dask.array as da
+
+    for module in ("key", "arrays"):
+        monkeypatch.setattr(f"napari_hemacells.core.image.{module}.SMALL", 1000)
+    stack = np.stack([np.full((90, 110), value, np.uint8) for value in range(7)])
+    image = image_of(Image(da.from_array(stack, chunks=(1, 50, 50))), (4, 0, 0))
+    assert image.is_lazy
+    assert (image.pixels[3:9, 5:8] == 4).all()
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        Image(COLOUR, rgb=True),
+        Image(COLOUR[..., 0]),
+        Image(np.moveaxis(COLOUR, -1, 0)),
+        Image([COLOUR, COLOUR[::2, ::2]], rgb=True, multiscale=True),
+        Image(np.stack([COLOUR[..., 0]] * 7)),
+    ],
+)
+def test_the_size_is_known_before_it_is_read(layer):
+    assert size_of(layer) == image_of(layer).shape
+    assert is_quick(layer)

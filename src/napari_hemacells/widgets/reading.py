@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,33 +30,69 @@ def kind_of(layer: Layer) -> str:
 
 
 def image_of(layer: Image, step: tuple[int, ...] = ()) -> SmearImage:
-    """The picture that an image layer shows.
+    """The picture that an image layer shows: :func:`image_maker`, called."""
+    return image_maker(layer, step)()
+
+
+def image_maker(layer: Image, step: tuple[int, ...] = ()) -> Callable[[], SmearImage]:
+    """What makes the picture that an image layer shows, to be run in a thread.
+
+    The layer is read now, its pixels are not; the function returned touches it no more.
 
     Parameters
     ----------
     layer
-        Colour, grey, RGBA, any number type; of a multiscale layer the finest level; of a stack
-        the plane shown; three or four planes of a small stack are taken as colour channels.
+        Colour, grey, RGBA, any number type, in memory, dask or zarr; of a multiscale layer all
+        levels; of a stack the plane shown; three or four planes of a small stack are taken as
+        colour channels.
     step
         The viewer's present position along each dimension, for stacks.
     """
     from napari_hemacells.core.image import from_array
 
-    return from_array(
-        _plane(layer, step), layer.name, path=_path(layer), pixel_size_um=pixel_size_um(layer)
+    levels = list(layer.data) if layer.multiscale else [layer.data]
+    planes = [_plane(level, step, rgb=layer.rgb) for level in levels]
+    return partial(
+        from_array,
+        planes[0],
+        layer.name,
+        levels=planes,
+        path=_path(layer),
+        pixel_size_um=pixel_size_um(layer),
     )
 
 
-def _plane(layer: Image, step: tuple[int, ...]) -> NDArray[Any]:
-    data = layer.data[0] if layer.multiscale else layer.data
-    flat = 3 if layer.rgb else 2
-    channels_first = not layer.rgb and data.ndim == 3 and data.shape[0] in {3, 4}
-    if data.ndim > flat and not channels_first:
-        extra = data.ndim - flat
-        shown = (*step[:extra], *([0] * extra))[:extra]
-        sizes = data.shape[:extra]
-        data = data[tuple(min(int(at), size - 1) for at, size in zip(shown, sizes, strict=True))]
-    return np.asarray(data)
+def is_quick(layer: Image) -> bool:
+    """Whether the picture of a layer is in memory and small, so that making it needs no thread."""
+    from napari_hemacells.core.image import SMALL
+
+    finest = layer.data[0] if layer.multiscale else layer.data
+    return isinstance(finest, np.ndarray) and int(np.prod(size_of(layer))) <= SMALL
+
+
+def size_of(layer: Image) -> tuple[int, int]:
+    """Rows and columns of the picture that an image layer shows."""
+    shape = (layer.data[0] if layer.multiscale else layer.data).shape
+    channels_last = layer.rgb or (len(shape) == 3 and shape[-1] <= 4 < shape[0])
+    rows, cols = shape[-3:-1] if channels_last else shape[-2:]
+    return int(rows), int(cols)
+
+
+def _plane(data: Any, step: tuple[int, ...], *, rgb: bool) -> Any:
+    """The plane shown of a level; of one that is not in memory without reading it."""
+    flat = 3 if rgb else 2
+    channels_first = not rgb and data.ndim == 3 and data.shape[0] in {3, 4}
+    if data.ndim <= flat or channels_first:
+        return data
+    extra = data.ndim - flat
+    shown = (*step[:extra], *([0] * extra))[:extra]
+    sizes = data.shape[:extra]
+    place = tuple(min(int(at), size - 1) for at, size in zip(shown, sizes, strict=True))
+    if not isinstance(data, np.ndarray):
+        from dask.array import asarray
+
+        data = asarray(data)  # type: ignore[no-untyped-call]  # a slice of it is lazy too
+    return data[place]
 
 
 def _path(layer: Layer) -> Path | None:
@@ -63,7 +100,7 @@ def _path(layer: Layer) -> Path | None:
     if source is None:
         return None
     path = Path(source)
-    return path if path.is_file() else None
+    return path if path.exists() else None
 
 
 def pixel_size_um(layer: Layer) -> float | None:
