@@ -34,7 +34,9 @@ PLATELET_SOLIDITY = 0.6
 DENSER_THAN_GLASS = 0.02
 
 
-def white_cells(stain: Stain, diameter: float, eagerness: float) -> list[Found]:
+def white_cells(
+    stain: Stain, diameter: float, eagerness: float, plasma_floor: float | None = None
+) -> list[Found]:
     """Return the white cells: lobes of one nucleus joined, with the cytoplasm around.
 
     Parameters
@@ -43,18 +45,21 @@ def white_cells(stain: Stain, diameter: float, eagerness: float) -> list[Found]:
         Of a red cell, in pixels.
     eagerness
         What the thresholds are divided by: 1 usual, more finds paler nuclei.
+    plasma_floor
+        Least basophilia of cytoplasm; measured on the picture itself by default.
     """
     from skimage.measure import label, regionprops
     from skimage.morphology import disk, remove_small_objects
 
     red_area = np.pi * diameter**2 / 4
-    violet = ndi.gaussian_filter(stain.basophilia, diameter * 0.03)
+    violet = _violet(stain, diameter)
     dense = ndi.gaussian_filter(stain.chromatin, diameter * 0.03) > NUCLEUS / eagerness
     nuclei = remove_small_objects(dense, max_size=int(LOBE_AREA * red_area))
     gap = max(1, int(diameter * LOBE_GAP))
     joined = ndi.binary_closing(np.pad(nuclei, 2 * gap), disk(gap))[2 * gap :, 2 * gap :]
     joined = joined[: nuclei.shape[0], : nuclei.shape[1]]
-    plasma = _cytoplasm(stain, violet)
+    floor = cytoplasm_floor(stain, diameter) if plasma_floor is None else plasma_floor
+    plasma = (violet > floor) & (stain.density > DENSER_THAN_GLASS * 0.75)
     found = []
     for region in regionprops(label(joined)):
         area = float(nuclei[region.slice][region.image].sum()) / red_area
@@ -64,13 +69,15 @@ def white_cells(stain: Stain, diameter: float, eagerness: float) -> list[Found]:
     return found
 
 
-def _cytoplasm(stain: Stain, violet: NDArray[np.float32]) -> Mask:
-    """Return where the stain is bluer than the glass and than the red cells of this image."""
+def cytoplasm_floor(stain: Stain, diameter: float) -> float:
+    """Return the basophilia that is bluer than the glass and than the picture's red cells."""
     stained = stain.density > DENSER_THAN_GLASS
-    red = float(np.median(violet[stained])) if stained.any() else 0.0
-    floor = max(CYTOPLASM, red + CYTOPLASM_OVER_RED)
-    denser = stain.density > DENSER_THAN_GLASS * 0.75
-    return np.asarray((violet > floor) & denser, dtype=np.bool_)
+    red = float(np.median(_violet(stain, diameter)[stained])) if stained.any() else 0.0
+    return max(CYTOPLASM, red + CYTOPLASM_OVER_RED)
+
+
+def _violet(stain: Stain, diameter: float) -> NDArray[np.float32]:
+    return np.asarray(ndi.gaussian_filter(stain.basophilia, diameter * 0.03), dtype=np.float32)
 
 
 def _whole_cell(region: object, plasma: Mask, diameter: float) -> Mask:

@@ -81,18 +81,29 @@ def _cast(
     votes += np.bincount(flat, weight[inside], votes.size).reshape(votes.shape)
 
 
-def trace(slope: tuple[Plane, Plane], centres: NDArray[np.float64], diameter: float) -> Outlines:
-    """Return the best closed outline around each centre.
+def trace(
+    slope: tuple[Plane, Plane],
+    centres: NDArray[np.float64],
+    diameter: float,
+    strong: float | None = None,
+) -> tuple[Outlines, float]:
+    """Return the best closed outline around each centre, and what a strong edge is.
 
     Beyond the border the edge strength is 0, so a cut cell's outline follows the prior there.
+
+    Parameters
+    ----------
+    strong
+        The fall of density that counts fully; measured on these centres by default.
     """
     radii = RADII * diameter
     falls = _polar_falls(slope, centres, radii)
-    scale = float(np.percentile(falls, 95)) if falls.size else 1.0
+    if strong is None:
+        strong = float(np.percentile(falls, 95)) if falls.size else 1.0
     prior = ((RADII - 0.5) / 0.5) ** 2
-    chosen = _closed_paths(np.clip(falls / max(scale, 1e-6), -0.5, 1.5) - 0.35 * prior)
+    chosen = _closed_paths(np.clip(falls / max(strong, 1e-6), -0.5, 1.5) - 0.35 * prior)
     edge = np.take_along_axis(falls, chosen[..., None], axis=2)[..., 0]
-    return Outlines(centres, radii[chosen], edge.astype(np.float64))
+    return Outlines(centres, radii[chosen], edge.astype(np.float64)), strong
 
 
 def _polar_falls(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,10 +30,41 @@ STAINED_SHARE = 0.25  # of a cell's inside is foreground: little in a pale ring
 HIDDEN_SHARE = 0.45  # of a cell may lie under others that are surer
 
 
+@dataclass(frozen=True)
+class RedLevels:
+    """What is usual among the red cells of an image; thresholds are relative to it.
+
+    Attributes
+    ----------
+    usual
+        Density where the levelled density flattens.
+    steep
+        Least gradient of an edge that may vote for a centre.
+    votes
+        Votes of the clearest centres.
+    strong
+        Fall of density across a strong edge, a pixel.
+    clear
+        The same across a clear outline.
+    """
+
+    usual: float
+    steep: float
+    votes: float
+    strong: float
+    clear: float
+
+
 def red_cells(
-    stain: Stain, diameter: float, eagerness: float, stained: Mask, taken: Mask
-) -> list[Found]:
-    """Return the red cells, surest first, none lying mostly under others.
+    stain: Stain,
+    diameter: float,
+    eagerness: float,
+    stained: Mask,
+    taken: Mask,
+    *,
+    levels: RedLevels | None = None,
+) -> tuple[list[Found], RedLevels | None]:
+    """Return the red cells, surest first, none lying mostly under others; and the levels used.
 
     Parameters
     ----------
@@ -44,47 +76,64 @@ def red_cells(
         The foreground, pale centres filled.
     taken
         Where white cells are.
+    levels
+        Measured on the picture itself by default; there are none where nothing is stained.
     """
-    from skimage.feature import peak_local_max
-
     free = ~ndi.binary_dilation(taken, iterations=2)
     if not free.any() or not (stained & free).any():
-        return []
-    slope = gradient(_levelled(stain.density, stained, taken, diameter), diameter * 0.03)
-    steep = np.hypot(*slope)
-    floor = max(float(np.percentile(steep[free], EDGE_SHARE)), 1e-6)
-    votes = centre_votes(slope, diameter, floor)
+        return [], None
+    usual = levels.usual if levels else _usual(stain.density[stained & ~taken])
+    slope = gradient(_levelled(stain.density, usual, taken, diameter), diameter * 0.03)
+    edge = levels.steep if levels else _steep(np.hypot(*slope)[free])
+    votes = centre_votes(slope, diameter, edge)
     votes[taken] = 0
-    votes /= max(float(np.percentile(votes[free], 99.5)), 1e-9)
+    top = levels.votes if levels else max(float(np.percentile(votes[free], 99.5)), 1e-9)
+    centres = _peaks(votes / top, diameter)
+    if not len(centres):
+        return [], None
+    outlines, strong = trace(slope, centres, diameter, levels.strong if levels else None)
+    clear = levels.clear if levels else max(float(np.percentile(outlines.edge, 75)), 1e-6)
+    found = _surest(outlines, diameter, SCORE_FLOOR / eagerness, stained, taken, clear=clear)
+    return found, RedLevels(usual, edge, top, strong, clear)
+
+
+def _usual(density: Plane) -> float:
+    return LEVEL * max(float(np.median(density)), 1e-3)
+
+
+def _steep(gradients: Plane) -> float:
+    return max(float(np.percentile(gradients, EDGE_SHARE)), 1e-6)
+
+
+def _peaks(votes: Plane, diameter: float) -> NDArray[np.float64]:
+    """Return the centres that enough edges agree on, ``(n, 2)``."""
+    from skimage.feature import peak_local_max
+
     peaks = peak_local_max(
         votes,
         min_distance=max(1, int(diameter * APART)),
         threshold_abs=VOTES_FLOOR,
         exclude_border=False,
     )
-    if not len(peaks):
-        return []
-    outlines = trace(slope, peaks.astype(np.float64), diameter)
-    return _surest(outlines, diameter, SCORE_FLOOR / eagerness, stained, taken)
+    return np.asarray(peaks, dtype=np.float64)
 
 
-def _levelled(density: Plane, stained: Mask, taken: Mask, diameter: float) -> Plane:
+def _levelled(density: Plane, usual: float, taken: Mask, diameter: float) -> Plane:
     """Return the density without white cells, levelled off: pale cells weigh nearly as dense ones.
 
     Beyond the usual density the curve flattens (tanh), so that an overlap of two cells or a speck
     of dirt outshines no pale ring.
     """
-    usual = LEVEL * max(float(np.median(density[stained & ~taken])), 1e-3)
     flat = usual * np.tanh(np.where(taken, 0, density) / usual)
     return np.asarray(ndi.gaussian_filter(flat, diameter * 0.0175), dtype=np.float32)
 
 
 def _surest(
-    outlines: Outlines, diameter: float, floor: float, stained: Mask, taken: Mask
+    outlines: Outlines, diameter: float, floor: float, stained: Mask, taken: Mask, *, clear: float
 ) -> list[Found]:
     """Return the outlines that stand, taking the surest first."""
     points = outlines.centres[:, None] + directions()[None] * outlines.radii[..., None]
-    scores = _scores(outlines, points, stained.shape)
+    scores = _scores(outlines, points, stained.shape, clear)
     covered = taken.copy()
     found = []
     for place in np.argsort(-scores):
@@ -111,10 +160,9 @@ def _inside(
 
 
 def _scores(
-    outlines: Outlines, points: NDArray[np.float64], shape: tuple[int, ...]
+    outlines: Outlines, points: NDArray[np.float64], shape: tuple[int, ...], usual: float
 ) -> NDArray[np.float64]:
     """Return how clear each outline is where it lies in the image, less for cut cells."""
-    usual = max(float(np.percentile(outlines.edge, 75)), 1e-6)
     clear = np.clip(outlines.edge / usual, -0.5, 1)
     seen = ((points >= 0) & (points < np.asarray(shape[:2]))).all(axis=2)
     mean = np.where(seen, clear, 0).sum(axis=1) / np.maximum(seen.sum(axis=1), 1)

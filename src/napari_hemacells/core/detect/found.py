@@ -45,6 +45,10 @@ class Found:
         """The same cell in an image magnified by `factor` (pixel centres at whole numbers)."""
         return Found(self.kind, (self.outline + 0.5) * factor - 0.5, self.score)
 
+    def moved(self, rows: float, cols: float) -> Found:
+        """The same cell so many pixels further down and right."""
+        return Found(self.kind, self.outline + np.array([rows, cols]), self.score)
+
 
 def outline_of(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return the longest contour of a mask, halfway between its pixels and those outside."""
@@ -52,6 +56,16 @@ def outline_of(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
 
     contours = find_contours(np.pad(mask, 1).astype(np.float32), 0.5)
     return np.asarray(max(contours, key=len) - 1.0)
+
+
+def mask_of(found: Sequence[Found], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return where any of the cells is."""
+    from skimage.draw import polygon
+
+    mask = np.zeros(shape, np.bool_)
+    for one in found:
+        mask[polygon(*one.outline.T, shape=shape)] = True
+    return mask
 
 
 def to_cells(found: Sequence[Found], shape: tuple[int, int], diameter: float) -> Cells:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_hemacells.core.detect.levels import Levels
     from napari_hemacells.core.detect.regions import Regions
     from napari_hemacells.core.detect.tiles import Part
     from napari_hemacells.core.params import DetectorName, DetectParams
@@ -45,6 +46,8 @@ class Plan:
         The learned detector's identity.
     regions
         Where cells are looked for; everywhere if there are none.
+    levels
+        What the classical detector measured beforehand on an image of many parts.
     """
 
     method: DetectorName
@@ -56,6 +59,7 @@ class Plan:
     image_key: str = ""
     weights: str = ""
     regions: Regions | None = None
+    levels: Levels | None = None
 
     def holds(self, centres: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Return which ``(n, 2)`` centres, in pixels of the image, lie where cells are wanted."""
@@ -75,6 +79,7 @@ class Plan:
             "scale": self.scale,
             "image": self.image_key,
             "weights": self.weights,
+            "levels": None if self.levels is None else self.levels.to_dict(),
             "regions": None if self.regions is None else self.regions.to_list(),
         }
         return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]

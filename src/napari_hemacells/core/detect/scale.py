@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage as ndi
 
+from napari_hemacells.core.detect.look import stained_windows
 from napari_hemacells.core.detect.stain import read_stain
 from napari_hemacells.core.errors import CellsError
+from napari_hemacells.core.image import SMALL
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_hemacells.core.detect.stain import Stain
+    from napari_hemacells.core.detect.regions import Regions
+    from napari_hemacells.core.detect.stain import Plane, Stain
     from napari_hemacells.core.params import DetectParams
     from napari_hemacells.core.types import SmearImage
 
@@ -24,7 +27,9 @@ CEILING = 2.0  # of the median density of what is stained
 FOREGROUND_SHARE = 0.7  # of Otsu's threshold: pale cells belong to the foreground
 
 
-def cell_diameter(image: SmearImage, params: DetectParams) -> float:
+def cell_diameter(
+    image: SmearImage, params: DetectParams, regions: Regions | None = None
+) -> float:
     """Return the typical cell diameter in pixels: given in pixels, in µm, or estimated; 0 unknown.
 
     Raises
@@ -35,7 +40,7 @@ def cell_diameter(image: SmearImage, params: DetectParams) -> float:
     if params.cell_diameter is not None:
         return params.cell_diameter
     if params.cell_diameter_um is None:
-        return estimate_diameter(image)
+        return estimate_diameter(image, regions)
     pixel_size = params.pixel_size_um or image.pixel_size_um
     if pixel_size is None:
         raise CellsError(
@@ -44,15 +49,28 @@ def cell_diameter(image: SmearImage, params: DetectParams) -> float:
     return params.cell_diameter_um / pixel_size
 
 
-def estimate_diameter(image: SmearImage) -> float:
+def estimate_diameter(image: SmearImage, regions: Regions | None = None) -> float:
     """Return the typical cell diameter in pixels, 0 where nothing looks like a cell.
 
     The largest discs that fit into the stained foreground (maxima of the distance transform),
-    their median weighted by area, so that platelets and debris hardly count.
+    their median weighted by area, so that platelets and debris hardly count. On a large image the
+    median over some places with stain.
     """
     rows, cols = image.shape
-    step = max(1, round(max(rows, cols) / LOOK_SIDE))
-    pixels = np.asarray(image.pixels[::step, ::step], dtype=np.uint8)
+    if rows * cols <= SMALL:
+        step = max(1, round(max(rows, cols) / LOOK_SIDE))
+        return _diameter_of(np.asarray(image.pixels[::step, ::step], dtype=np.uint8), step)
+    found = []
+    for row, col in stained_windows(image, regions):
+        top, left = (max(0, int(at) - LOOK_SIDE // 2) for at in (row, col))
+        window = image.pixels[top : top + LOOK_SIDE, left : left + LOOK_SIDE]
+        found.append(_diameter_of(np.asarray(window, dtype=np.uint8), 1))
+    known = [diameter for diameter in found if diameter > 0]
+    return float(np.median(known)) if known else 0.0
+
+
+def _diameter_of(pixels: NDArray[np.uint8], step: int) -> float:
+    """Return the diameter in a picture of which only each `step`-th pixel is given."""
     if min(pixels.shape[:2]) < 2 * SMALLEST:
         return 0.0
     stain = read_stain(pixels)
@@ -62,16 +80,27 @@ def estimate_diameter(image: SmearImage) -> float:
     return EDGE_SHARE * 2 * step * _weighted_median(radii, radii**2)
 
 
-def foreground(stain: Stain, sigma: float) -> NDArray[np.bool_]:
-    """Return where there is anything stained, pale centres of red cells filled."""
+def foreground(stain: Stain, sigma: float, floor: float | None = None) -> NDArray[np.bool_]:
+    """Return where there is anything stained, pale centres of red cells filled.
+
+    Parameters
+    ----------
+    floor
+        Least density; measured on the picture itself by default.
+    """
+    density = ndi.gaussian_filter(stain.density, sigma)
+    floor = foreground_floor(stain, density) if floor is None else floor
+    return np.asarray(ndi.binary_fill_holes(density > floor), dtype=np.bool_)
+
+
+def foreground_floor(stain: Stain, density: Plane) -> float:
+    """Return the smoothed density above which there is something stained."""
     from skimage.filters import threshold_otsu
 
-    density = ndi.gaussian_filter(stain.density, sigma)
     stained = density > 4 * stain.noise
     if stained.any():  # a pointer or a nucleus must not set the bar for pale red cells
         density = np.minimum(density, CEILING * float(np.median(density[stained])))
-    floor = max(FOREGROUND_SHARE * float(threshold_otsu(density)), 4 * stain.noise, 1e-3)
-    return np.asarray(ndi.binary_fill_holes(density > floor), dtype=np.bool_)
+    return max(FOREGROUND_SHARE * float(threshold_otsu(density)), 4 * stain.noise, 1e-3)
 
 
 def _inscribed_radii(mask: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -14,13 +14,23 @@ import numpy as np
 
 from napari_hemacells.core.detect.basophil import platelets, white_cells
 from napari_hemacells.core.detect.erythro import red_cells
-from napari_hemacells.core.detect.found import to_cells
+from napari_hemacells.core.detect.found import mask_of, to_cells
+from napari_hemacells.core.detect.levels import (
+    SMOOTH,
+    fitted_glass,
+    measured_levels,
+    place_of,
+    typical_levels,
+    windows_around,
+)
+from napari_hemacells.core.detect.look import is_flat, stained_windows, with_cells
 from napari_hemacells.core.detect.plan import Plan, touching
 from napari_hemacells.core.detect.scale import cell_diameter, foreground
+from napari_hemacells.core.detect.scaled import ScaledImage
 from napari_hemacells.core.detect.stain import read_stain
-from napari_hemacells.core.detect.tiles import tiles
+from napari_hemacells.core.detect.tiles import CORE, tiles
 from napari_hemacells.core.label_image import PackedMasks
-from napari_hemacells.core.types import PartCells, Progress
+from napari_hemacells.core.types import BOX_COLUMNS, PartCells, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -28,16 +38,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_hemacells.core.detect.found import Found
+    from napari_hemacells.core.detect.levels import Levels
     from napari_hemacells.core.detect.regions import Regions
     from napari_hemacells.core.detect.stain import Stain
     from napari_hemacells.core.detect.tiles import Part
     from napari_hemacells.core.params import DetectParams
-    from napari_hemacells.core.types import Cells, SmearImage
+    from napari_hemacells.core.types import SmearImage
 
 WORKING_DIAMETER = 40.0  # px of a red cell: its outline is clear, and more only costs time
 MARGIN = 1.11  # the searches' sizes were set with the blurred rim as part of the cell
-PHASES = 5
+WHOLE = 3_000_000  # pixels at the working scale that are looked at in one piece
+BORDER = 4.0  # pixels: two parts may place a cell on their border a little differently
 CONTRAST_FLOOR = 0.02  # optical density between glass and the densest: below it all is glass
+PHASES = 5
 
 
 def classical_plan_steps(
@@ -47,23 +60,47 @@ def classical_plan_steps(
     regions: Regions | None = None,
     tile: int | None = None,
 ) -> Generator[Progress, None, Plan]:
-    """Yield the progress of measuring; return the plan."""
+    """Yield the progress of measuring; return the plan.
+
+    An image of up to :data:`WHOLE` pixels is one part, and everything is measured on it; of a
+    larger one glass and thresholds are measured beforehand, for all parts alike.
+    """
     yield Progress(0, 1, "Measuring the cells")
-    diameter = cell_diameter(image, params)
-    factor = WORKING_DIAMETER / (MARGIN * diameter) if diameter > 0 else 1.0
-    grid = max(1, round(image.shape[0] * factor)), max(1, round(image.shape[1] * factor))
-    ratio = image.shape[0] / grid[0], image.shape[1] / grid[1]
-    parts = touching(tiles(grid, max(grid)), regions, ratio) if diameter > 0 else ()
+    diameter = cell_diameter(image, params, regions)
+    scale = WORKING_DIAMETER / (MARGIN * diameter) if diameter > 0 else 1.0
+    view = ScaledImage(image.pixels, scale)
+    whole = tile is None and view.shape[0] * view.shape[1] <= WHOLE
+    levels, parts = None, (*tiles(view.shape, max(view.shape) if whole else tile or CORE),)
+    if diameter <= 0:
+        parts = ()
+    elif not whole:
+        levels = yield from _levels_steps(image, view, regions)
+        parts = with_cells(image, parts, view.shape, diameter)
     return Plan(
         method="classical",
         diameter=diameter,
         params=params,
         shape=image.shape,
-        parts=parts,
-        scale=factor,
+        parts=touching(parts, regions, view.ratio),
+        scale=scale,
         image_key=image.key,
         regions=regions,
+        levels=levels,
     )
+
+
+def _levels_steps(
+    image: SmearImage, view: ScaledImage, regions: Regions | None
+) -> Generator[Progress, None, Levels]:
+    """Return the levels that some windows with cells have in common."""
+    glass = fitted_glass(image)
+    places = stained_windows(image, regions) or [(image.shape[0] / 2, image.shape[1] / 2)]
+    seen = []
+    for number, window in enumerate(windows_around(view, places)):
+        yield Progress(number, len(places), "Separating the stain")
+        stain = read_stain(view.part(*window), glass, place_of(view, *window))
+        seen.append(measured_levels(stain, glass, WORKING_DIAMETER))
+    return typical_levels(seen)
 
 
 def find_in_part_steps(
@@ -71,33 +108,68 @@ def find_in_part_steps(
 ) -> Generator[Progress, None, PartCells]:
     """Yield the phases, between which the work can be stopped; return the cells of a part."""
     yield Progress(0, PHASES, "Separating the stain")
-    stain = read_stain(_resized(np.asarray(image.pixels), plan.scale))
     found: list[Found] = []
-    if float(np.percentile(stain.density, 99.5)) >= CONTRAST_FLOOR:
-        found = yield from _search(stain, 2.0 ** (2 * plan.params.sensitivity - 1))
+    stain = _stain_of(image, plan, part)
+    if stain is not None:
+        eagerness = 2.0 ** (2 * plan.params.sensitivity - 1)
+        found = yield from _search(stain, eagerness, plan.levels)
     yield Progress(4, PHASES, "Drawing the cells")
-    found = [one.scaled(1 / plan.scale) for one in found]
-    return _own_cells(to_cells(found, plan.shape, plan.diameter), plan, part)
+    return _own_cells(found, plan, part)
 
 
-def _search(stain: Stain, eagerness: float) -> Generator[Progress, None, list[Found]]:
-    """Return what is found at the working scale."""
+def _stain_of(image: SmearImage, plan: Plan, part: Part) -> Stain | None:
+    """Return the stain of a part; None where there is only glass."""
+    if plan.levels is None:
+        stain = read_stain(_resized(np.asarray(image.pixels), plan.scale))
+        return stain if float(np.percentile(stain.density, 99.5)) >= CONTRAST_FLOOR else None
+    view = ScaledImage(image.pixels, plan.scale)
+    pixels = view.part(*part.window)
+    if is_flat(pixels):
+        return None
+    known = plan.levels
+    place = place_of(view, *part.window)
+    return read_stain(pixels, known.glass, place, noise=known.noise, coloured=known.coloured)
+
+
+def _search(
+    stain: Stain, eagerness: float, levels: Levels | None
+) -> Generator[Progress, None, list[Found]]:
+    """Return what is found, in pixels of the part."""
+    floors = (levels.plasma, levels.stained, levels.red) if levels else (None, None, None)
     yield Progress(1, PHASES, "Looking for white cells")
-    white = white_cells(stain, WORKING_DIAMETER, eagerness) if stain.coloured else []
-    taken = _mask(white, stain.density.shape)
+    coloured = stain.coloured
+    white = white_cells(stain, WORKING_DIAMETER, eagerness, floors[0]) if coloured else []
+    taken = mask_of(white, stain.density.shape)
     yield Progress(2, PHASES, "Looking for platelets")
-    small = platelets(stain, WORKING_DIAMETER, eagerness, taken) if stain.coloured else []
+    small = platelets(stain, WORKING_DIAMETER, eagerness, taken) if coloured else []
     yield Progress(3, PHASES, "Looking for red cells")
-    red = red_cells(stain, WORKING_DIAMETER, eagerness, foreground(stain, 0.7), taken)
+    stained = foreground(stain, SMOOTH, floors[1])
+    red, _ = red_cells(stain, WORKING_DIAMETER, eagerness, stained, taken, levels=floors[2])
     return [*white, *small, *red]
 
 
-def _own_cells(cells: Cells, plan: Plan, part: Part) -> PartCells:
-    """Return the cells that the part answers for, with their masks."""
-    own = np.flatnonzero(plan.holds(cells.centres))
+def _own_cells(found: Sequence[Found], plan: Plan, part: Part) -> PartCells:
+    """Return the cells that the part answers for, in the image, drawn among all that it sees."""
+    (top, bottom), (left, right) = (
+        _in_image(span, side, plan.scale)
+        for span, side in zip((part.rows, part.cols), plan.shape, strict=True)
+    )
+    on_image = [one.moved(*part.origin).scaled(1 / plan.scale).moved(-top, -left) for one in found]
+    cells = to_cells(on_image, (bottom - top, right - left), plan.diameter)
+    centres = cells.centres + np.array([top, left])
+    own = part.own((centres + 0.5) * plan.scale - 0.5, BORDER) & plan.holds(centres)
     masks = PackedMasks.of_labels(np.asarray(cells.labels), cells.ids.tolist(), cells.boxes)
-    table = cells.table.iloc[own].drop(columns="label").reset_index(drop=True)
-    return PartCells(part.index, table, masks.pick(own))
+    places = np.flatnonzero(own)
+    table = cells.table.iloc[places].drop(columns="label").reset_index(drop=True)
+    table[["row", "col"]] += (top, left)
+    table[BOX_COLUMNS] += (top, left, top, left)
+    boxes = masks.boxes + np.array([top, left, top, left], np.int32)
+    return PartCells(part.index, table, PackedMasks(boxes, masks.bits).pick(places))
+
+
+def _in_image(span: tuple[int, int], extent: int, scale: float) -> tuple[int, int]:
+    """Return the pixels of the image that a span of the grid lies on."""
+    return max(0, int(span[0] / scale)), min(extent, int(np.ceil(span[1] / scale)) + 1)
 
 
 def _resized(pixels: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
@@ -106,12 +178,3 @@ def _resized(pixels: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
     rows, cols = (max(1, round(side * factor)) for side in pixels.shape[:2])
     small = resize(pixels, (rows, cols, 3), preserve_range=True, anti_aliasing=factor < 1)
     return np.asarray(np.rint(small), dtype=np.uint8)
-
-
-def _mask(found: Sequence[Found], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    from skimage.draw import polygon
-
-    mask = np.zeros(shape, np.bool_)
-    for one in found:
-        mask[polygon(*one.outline.T, shape=shape)] = True
-    return mask

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Plane = NDArray[np.float32]
+Place = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 COLOUR_FLOOR = 0.02  # spread of density over the channels below which a picture is grey
 GLASS_BAND = 0.012  # in log10 brightness: about 3 %
@@ -44,30 +45,67 @@ class Stain:
     coloured: bool
 
 
-def optical_density(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+@dataclass(frozen=True)
+class Glass:
+    """The brightness of empty glass all over an image: a second-order surface a channel.
+
+    Attributes
+    ----------
+    terms
+        Six coefficients of the log brightness (:func:`polynomial`) for each channel.
+    """
+
+    terms: tuple[tuple[float, ...], ...]
+
+    def surface(self, rows: NDArray[np.float64], cols: NDArray[np.float64]) -> Plane:
+        """Return the log brightness at a grid of places, from 0 to 1 along each axis."""
+        full = polynomial(rows, cols) @ np.ascontiguousarray(np.array(self.terms).T)
+        return np.asarray(full.reshape(len(rows), len(cols), 3), dtype=np.float32)
+
+
+def log_brightness(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return the log of the brightness, ``(rows, cols, 3)`` float32."""
+    offset = 4.0  # a dark pixel's noise stays bounded
+    return np.asarray(np.log10(pixels.astype(np.float32) + offset), dtype=np.float32)
+
+
+def fit_glass(pixels: NDArray[np.uint8]) -> Glass:
+    """Return the glass of a picture: the bright side of a smooth surface."""
+    rows, cols = pixels.shape[:2]
+    step = max(1, max(rows, cols) // FIT_SIDE)
+    small = log_brightness(pixels[::step, ::step])
+    terms = polynomial(np.arange(0, rows, step) / rows, np.arange(0, cols, step) / cols)
+    return fit_glass_to(terms, small.reshape(-1, 3).astype(np.float64))
+
+
+def fit_glass_to(terms: NDArray[np.float64], values: NDArray[np.float64]) -> Glass:
+    """Return the glass of scattered pixels: their polynomial terms and log brightness."""
+    glass = _glass_pixels(terms, values.mean(axis=1))
+    weights = _least_squares(terms[glass], values[glass])
+    return Glass(tuple(tuple(channel) for channel in weights.T.tolist()))
+
+
+def optical_density(
+    pixels: NDArray[np.uint8], glass: Glass | None = None, place: Place | None = None
+) -> NDArray[np.float32]:
     """Return the optical density above the local glass, ``(rows, cols, 3)`` float32.
 
     The glass is a second-order surface for each channel, so uneven illumination and the tint of
     the lamp drop out (Ruifrok & Johnston 2001 for the density).
+
+    Parameters
+    ----------
+    glass
+        Fitted to the picture itself by default.
+    place
+        Where in the image that the glass belongs to the rows and columns lie, from 0 to 1.
     """
-    logs = np.log10(pixels.astype(np.float32) + 4.0)  # + 4: a dark pixel's noise stays bounded
-    return np.asarray(_glass_surface(logs) - logs, dtype=np.float32)
+    rows, cols = pixels.shape[:2]
+    place = place or (np.arange(rows) / rows, np.arange(cols) / cols)
+    return (glass or fit_glass(pixels)).surface(*place) - log_brightness(pixels)
 
 
-def _glass_surface(logs: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the fitted log brightness of empty glass, same shape as `logs`."""
-    rows, cols = logs.shape[:2]
-    step = max(1, max(rows, cols) // FIT_SIDE)
-    small = logs[::step, ::step]
-    terms = _polynomial(np.arange(0, rows, step) / rows, np.arange(0, cols, step) / cols)
-    values = small.reshape(-1, 3).astype(np.float64)
-    glass = _glass_pixels(terms, values.mean(axis=1))
-    weights = _least_squares(terms[glass], values[glass])
-    full = _polynomial(np.arange(rows) / rows, np.arange(cols) / cols)
-    return (full @ weights).reshape(logs.shape).astype(np.float32)
-
-
-def _polynomial(rows: NDArray[np.float64], cols: NDArray[np.float64]) -> NDArray[np.float64]:
+def polynomial(rows: NDArray[np.float64], cols: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the six terms up to second order at each point of a grid, ``(n, 6)``."""
     y, x = (axis.ravel() for axis in np.meshgrid(rows - 0.5, cols - 0.5, indexing="ij"))
     return np.stack([np.ones_like(x), x, y, x * y, x * x, y * y], axis=1)
@@ -93,19 +131,40 @@ def _least_squares(terms: NDArray[np.float64], values: NDArray[np.float64]) -> N
     return np.asarray(np.linalg.lstsq(terms, values, rcond=None)[0])
 
 
-def read_stain(pixels: NDArray[np.uint8]) -> Stain:
-    """Return the planes that the detector works on, from ``(rows, cols, 3)`` uint8."""
-    density = optical_density(pixels)
+def read_stain(
+    pixels: NDArray[np.uint8],
+    glass: Glass | None = None,
+    place: Place | None = None,
+    *,
+    noise: float | None = None,
+    coloured: bool | None = None,
+) -> Stain:
+    """Return the planes that the detector works on, from ``(rows, cols, 3)`` uint8.
+
+    Parameters
+    ----------
+    glass, place
+        See :func:`optical_density`.
+    noise, coloured
+        Measured on the picture itself by default.
+    """
+    density = optical_density(pixels, glass, place)
     together = density.mean(axis=2)
-    glass = np.abs(together) < 2 * GLASS_BAND
-    spread = float(np.median(np.abs(together[glass]))) if glass.any() else 0.0
-    chroma = float(np.percentile(np.ptp(density, axis=2), 99))
     red, green, blue = np.moveaxis(density, -1, 0)
     extra = np.clip(green - HAEMOGLOBIN_GREEN * blue, 0, None)
     return Stain(
         density=together,
         basophilia=red - blue,
         chromatin=red - blue + EXTRA_GREEN * extra,
-        noise=1.4826 * spread,
-        coloured=chroma > COLOUR_FLOOR,
+        noise=_noise(together) if noise is None else noise,
+        coloured=_is_coloured(density) if coloured is None else coloured,
     )
+
+
+def _noise(density: Plane) -> float:
+    glass = np.abs(density) < 2 * GLASS_BAND
+    return 1.4826 * float(np.median(np.abs(density[glass]))) if glass.any() else 0.0
+
+
+def _is_coloured(density: NDArray[np.float32]) -> bool:
+    return float(np.percentile(np.ptp(density, axis=2), 99)) > COLOUR_FLOOR
