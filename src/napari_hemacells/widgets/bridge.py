@@ -14,6 +14,7 @@ from napari_hemacells import layers as ours
 from napari_hemacells.widgets import reading
 from napari_hemacells.widgets.class_colormap import class_colormap
 from napari_hemacells.widgets.keys import KeyMap
+from napari_hemacells.widgets.many_cells import ManyCells, are_many
 from napari_hemacells.widgets.pointer import Pointer
 from napari_hemacells.widgets.ring import MARKER, Marks, put_marks, ring_layer
 
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
     from napari.layers import Layer, Points
     from qtpy.QtWidgets import QWidget
 
+    from napari_hemacells.core.detect import Regions
     from napari_hemacells.core.types import Cells, SmearImage
-    from napari_hemacells.layers import Rgba
+    from napari_hemacells.layers import Rgba, Shades
 
 W = TypeVar("W", bound="QWidget")
 
@@ -66,6 +68,8 @@ class ViewerBridge:
         self.keys = KeyMap(self._act, self._keys_wanted)
         self.pointer = Pointer(viewer, self.cell_at, self.place_at)
         self._marks = Marks()
+        self._many: ManyCells | None = None
+        self._found: ManyCells | None = None
         self._quiet = False
         self.keys.bind(viewer, viewer=True)
         listen = viewer.layers.events
@@ -119,7 +123,37 @@ class ViewerBridge:
     def read_image(self, key: str) -> SmearImage | None:
         """The picture of a choice; raises ``ImageError`` where it is none."""
         layer = self.layer(key)
-        return None if layer is None else reading.image_of(layer, self.viewer.dims.current_step)
+        return None if layer is None else reading.image_of(layer, self._step)
+
+    def image_maker(self, key: str) -> Callable[[], SmearImage] | None:
+        """What makes the picture of a choice, for a thread; ``None`` if the layer is gone."""
+        layer = self.layer(key)
+        return None if layer is None else reading.image_maker(layer, self._step)
+
+    def is_quick(self, key: str) -> bool:
+        """Whether the picture of a choice is small and in memory."""
+        layer = self.layer(key)
+        return layer is None or reading.is_quick(layer)
+
+    def shape_of(self, key: str) -> tuple[int, int] | None:
+        """Rows and columns of the picture of a choice, without reading it."""
+        layer = self.layer(key)
+        return None if layer is None else reading.size_of(layer)
+
+    @property
+    def _step(self) -> tuple[int, ...]:
+        return tuple(self.viewer.dims.current_step)
+
+    def read_regions(self, key: str, image: SmearImage) -> Regions | None:
+        """The regions that the Shapes layer of a choice encloses; ``None`` if it is gone.
+
+        Raises
+        ------
+        CellsError
+            Where it encloses nothing.
+        """
+        layer, on = self.layer(key), self.find("image", image.key)
+        return None if layer is None or on is None else reading.regions_of(layer, on)
 
     def read_cells(
         self, key: str, image: SmearImage, diameter: float | None
@@ -161,18 +195,21 @@ class ViewerBridge:
         """The key of the layer that shows the image, added where there is none."""
         layer = self.find("image", image.key)
         if layer is None:
-            layer = self.viewer.add_image(image.pixels, name=image.name)
+            layer = self.viewer.add_image(**reading.shown(image))
             self.claim_image(str(layer.unique_id), image.key)
         return str(layer.unique_id)
 
     def show_cells(self, cells: Cells, image_key: str) -> None:
         """One Labels layer with these cells, laid exactly on its image, and selected."""
         layer = self.cells_layer
-        if layer is not None and layer.metadata[ours.METADATA_KEY]["image_key"] != image_key:
+        other = layer is not None and layer.metadata[ours.METADATA_KEY]["image_key"] != image_key
+        if other or are_many(cells) != self.many:
             self.forget_cells()
             layer = None
         if layer is None:
             layer = self._add_cells(cells, image_key)
+        elif self._many is not None:
+            self._many.put(cells)
         else:
             layer.data = _own(cells.labels)
         # Painting would change pixels behind the table: edit a copy, and use it as a source.
@@ -185,8 +222,8 @@ class ViewerBridge:
         layer = self.cells_layer
         if layer is None:
             return
-        if not (isinstance(layer.data, np.ndarray) and isinstance(cells.labels, np.ndarray)):
-            layer.data = cells.labels
+        if self._many is not None or not isinstance(cells.labels, np.ndarray):
+            self.show_cells(cells, layer.metadata[ours.METADATA_KEY]["image_key"])
             return
         for top, left, bottom, right in boxes:
             part = cells.labels[top:bottom, left:right]
@@ -197,7 +234,7 @@ class ViewerBridge:
     def forget_cells(self) -> None:
         """Remove our cells layer and the ring, without telling that they went."""
         self._quiet = True
-        self._marks = Marks()
+        self._marks, self._many = Marks(), None
         for role in ("cells", MARKER):
             layer = self.find(role)
             if layer is not None:
@@ -210,18 +247,52 @@ class ViewerBridge:
         return self.find("cells")
 
     def _add_cells(self, cells: Cells, image_key: str) -> Labels:
-        on = self.find("image", image_key)
-        layer = Labels(
-            _own(cells.labels),
-            name="Cells",
-            opacity=_OPACITY,
-            metadata=ours.role_metadata("cells", image_key),
-            **({} if on is None else reading.plane_transform(on)),
-        )
+        about = {"name": "Cells", "opacity": _OPACITY} | self._placed("cells", image_key)
+        self._many = ManyCells(cells, about) if are_many(cells) else None
+        layer = Labels(_own(cells.labels), **about) if self._many is None else self._many.layer
         layer.help = "click: give the active class, right-click: take it away, A: add a cell"
         self.viewer.add_layer(layer)
         self.keys.bind(layer)
         return layer
+
+    def _placed(self, role: ours.Role, image_key: str) -> dict[str, Any]:
+        """Metadata and transforms of a layer that lies on an image."""
+        on = self.find("image", image_key)
+        placed = {} if on is None else reading.plane_transform(on)
+        return {"metadata": ours.role_metadata(role, image_key), **placed}
+
+    def show_found(self, cells: Cells, image_key: str, shades: Shades, outline: int) -> None:
+        """Show what a detection that still runs has found so far, above the cells there were."""
+        if self._found is None:
+            about = {"name": "Found so far"} | self._placed("found", image_key)
+            self._found = ManyCells(cells, about)
+            self._found.layer.editable = False
+            active = self.viewer.layers.selection.active
+            self.viewer.add_layer(self._found.layer)
+            self.viewer.layers.selection.active = active
+        else:
+            self._found.put(cells)
+        self._found.outline(outline)
+        self._found.shade(shades)
+
+    def forget_found(self) -> None:
+        """Remove what a detection had found so far."""
+        layer = self.find("found")
+        self._found = None
+        if layer is not None:
+            self._quiet = True
+            self.viewer.layers.remove(layer)
+            self._quiet = False
+
+    @property
+    def many(self) -> bool:
+        """Whether the cells shown are so many that they are coloured by :meth:`shade`."""
+        return self._many is not None
+
+    def shade(self, shades: Shades) -> None:
+        """Set the colour of every one of many cells."""
+        if self._many is not None and self.cells_layer is not None:
+            self._many.shade(shades)
 
     def recolour(self, table: Mapping[int | None, Rgba]) -> None:
         """Set the colour of every cell: ``{label: RGBA}`` with ``None`` for the rest."""
@@ -232,14 +303,17 @@ class ViewerBridge:
     def outline(self, width: int) -> None:
         """Show the cells as outlines of so many pixels; 0 fills them."""
         layer = self.cells_layer
-        if layer is not None and layer.contour != width:
+        if layer is not None and self._many is not None:
+            self._many.outline(width)
+            layer.opacity = 1.0 if width else _OPACITY
+        elif layer is not None and layer.contour != width:
             layer.contour = width
             layer.opacity = 1.0 if width else _OPACITY
 
     def set_features(self, table: pd.DataFrame) -> None:
         """The rows that napari shows for the cell under the pointer; empty words are left out."""
         layer = self.cells_layer
-        if layer is not None:
+        if layer is not None and self._many is None:
             layer.features = table.replace({"": None})
 
     # --- the current cell --------------------------------------------------------------------
@@ -293,12 +367,16 @@ class ViewerBridge:
         if layer is None:
             return
         centre = layer.data_to_world((row, col))
-        # napari 0.9 moved the camera to the scene
-        camera = getattr(self.viewer, "scene", self.viewer).camera
+        camera = self._camera
         camera.center = (0.0, *(float(one) for one in centre[-2:]))
         on_canvas = camera.zoom * side * float(layer.scale[-1])
         if on_canvas < _CLOSE_ENOUGH:
             camera.zoom *= 4 * _CLOSE_ENOUGH / max(on_canvas, 1e-6)
+
+    @property
+    def _camera(self) -> Any:
+        # napari 0.9 moved the camera to the scene
+        return getattr(self.viewer, "scene", self.viewer).camera
 
     def cell_at(self, position: tuple[float, ...]) -> int | None:
         """The cell at a world position, 0 for glass; ``None`` while another layer is worked on."""
@@ -307,6 +385,8 @@ class ViewerBridge:
             return None
         if active is not None and ours.role_of(active.metadata) is None:
             return None
+        if self._many is not None:
+            return self._many.cell_at(position, self._camera.zoom)
         value = layer.get_value(position, world=True)
         return int(value) if value is not None else 0
 

@@ -89,26 +89,39 @@ class Canvas(QObject):
         session = self._session
         if session.cells is None or session.project is None:
             return
-        annotated = session.annotated
-        if self.mode == "class" and session.prediction is None and not annotated:
-            self._bridge.recolour(detected_colours(session.cells, session.palette))
-            self._bridge.outline(max(1, round(session.cells.diameter * _OUTLINE)))
+        fresh = session.prediction is None and not session.annotated
+        if self.mode == "class" and fresh:
+            self._show_detected(session.cells)
         else:
-            self._bridge.recolour(
-                ours.colours(
-                    session.cells, annotated, session.prediction, session.palette, self.mode
-                )
-            )
-            self._bridge.outline(0)
+            self._show_known(session.cells)
         if self._unmarked.isActive():
             self._mark()
         self._idle.start()
 
+    def _show_detected(self, cells: Cells) -> None:
+        """Outlines in the colours of the detector's kinds."""
+        palette, bridge = self._session.palette, self._bridge
+        if bridge.many:
+            bridge.shade(ours.detected_shades(cells, palette))
+        else:
+            bridge.recolour(detected_colours(cells, palette))
+        bridge.outline(outline_width(cells.diameter))
+
+    def _show_known(self, cells: Cells) -> None:
+        """Cells filled with the colour of what is known of them."""
+        session, bridge = self._session, self._bridge
+        known = (cells, session.annotated, session.prediction, session.palette, self.mode)
+        if bridge.many:
+            bridge.shade(ours.shades(*known))
+        else:
+            bridge.recolour(ours.colours(*known))
+        bridge.outline(0)
+
     def update_features(self) -> None:
         """Bring the table that napari's status bar reads up to date."""
         session = self._session
-        if session.cells is None or session.project is None:
-            return
+        if session.cells is None or session.project is None or self._bridge.many:
+            return  # the status bar knows nothing of many cells; the dock does
         self._bridge.set_features(
             ours.features(session.cells, session.annotated, session.prediction, session.palette)
         )
@@ -201,6 +214,7 @@ class Canvas(QObject):
             self.current = 0
         if change.new:
             self.current = change.new[0]
+        if change.new or self._bridge.many:
             self.recolour()
         self._mark()
         self._idle.start()
@@ -318,6 +332,11 @@ class Canvas(QObject):
             change()
         except HemaCellsError as error:
             self.refused.emit(str(error))
+
+
+def outline_width(diameter: float) -> int:
+    """Width in pixels of the outlines of cells just detected."""
+    return max(1, round(diameter * _OUTLINE))
 
 
 def detected_colours(cells: Cells, palette: Palette) -> dict[int | None, Any]:

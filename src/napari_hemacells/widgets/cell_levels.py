@@ -43,6 +43,7 @@ class CellLevels:
         self._rows, self._cols = centres[order].T
         self._sorted_ids = ids[order]
         self.diameter = diameter
+        self.outline = 0  # width in pixels of the image; 0 fills the cells
         self.codes = np.zeros(int(ids.max(initial=0)) + 1, np.uint8)
         longest = max(labels.shape)
         count = max(1, int(np.ceil(np.log2(longest / COARSEST))) + 1)
@@ -71,6 +72,27 @@ class CellLevels:
         first, last = np.searchsorted(self._rows, rows)
         inside = (self._cols[first:last] >= cols[0]) & (self._cols[first:last] <= cols[1])
         return np.asarray(np.flatnonzero(inside) + first)
+
+    def masks(self, rows: range, cols: range, width: int) -> NDArray[np.int32]:
+        """Return a block of a near level: each cell's id in its mask, or on the rim of it."""
+        rim = max(1, round(width / rows.step)) if width else 0
+        window, pads = [], []
+        for span, side in zip((rows, cols), self.labels.shape, strict=True):
+            before = min(rim, span.start // span.step)
+            places = range(span.start - before * span.step, side, span.step)
+            places = places[: before + len(span) + rim]
+            window.append(slice(places.start, places.stop, span.step))
+            pads.append((rim - before, rim + len(span) + before - len(places)))
+        ids = np.asarray(self.labels[tuple(window)])
+        if not rim:
+            return ids
+        ids = np.pad(ids, pads)
+        inner = ids[rim:-rim, rim:-rim]
+        inside = np.ones(inner.shape, bool)
+        for down, across in ((0, rim), (2 * rim, rim), (rim, 0), (rim, 2 * rim)):
+            shifted = ids[down : down + inner.shape[0], across : across + inner.shape[1]]
+            inside &= shifted == inner
+        return np.where(inside, 0, inner)
 
     def dots(self, rows: range, cols: range) -> NDArray[np.int32]:
         """Return a block of a far level: each cell's id in a dot around its centre."""
@@ -131,10 +153,12 @@ class Level:
             for wide in range(cols.start // BLOCK, (cols.stop - 1) // BLOCK + 1):
                 down, from_row = _overlap(high, rows)
                 across, from_col = _overlap(wide, cols)
-                found[down, across] = self._block(high, wide)[from_row, from_col]
+                found[down, across] = self._block(high, wide, self._cells.outline)[
+                    from_row, from_col
+                ]
         return found
 
-    def _painted(self, high: int, wide: int) -> NDArray[np.int32]:
+    def _painted(self, high: int, wide: int, outline: int) -> NDArray[np.int32]:
         step = self.step
         rows, cols = (
             range(place * BLOCK * step, min((place + 1) * BLOCK * step, side), step)
@@ -142,8 +166,7 @@ class Level:
         )
         if self._cells.diameter / step < NEAR:
             return self._cells.dots(rows, cols)
-        window = (slice(rows.start, rows.stop, step), slice(cols.start, cols.stop, step))
-        return np.asarray(self._cells.labels[window])
+        return self._cells.masks(rows, cols, outline)
 
 
 def _overlap(block: int, span: range) -> tuple[slice, slice]:

@@ -12,6 +12,7 @@ from napari_hemacells.widgets import projects
 from napari_hemacells.widgets.canvas import Canvas
 from napari_hemacells.widgets.correcting import Corrector
 from napari_hemacells.widgets.exporting import export_steps, snapshot
+from napari_hemacells.widgets.finding import Finding
 from napari_hemacells.widgets.stepper import STEPS, Step
 from napari_hemacells.widgets.subscriptions import Subscriptions
 from napari_hemacells.widgets.tasks import Tasks
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_hemacells.core.params import ClassifyParams
+    from napari_hemacells.core.types import SmearImage
     from napari_hemacells.session import Session
     from napari_hemacells.widgets.bridge import ViewerBridge
     from napari_hemacells.widgets.detect_panel import DetectRequest
@@ -41,6 +43,7 @@ class Controller(QObject):
         self.tasks = Tasks(session)
         self.training = TrainRun(session, view.train)
         self.canvas = Canvas(session, bridge, self.tasks.classify)
+        self.finding = Finding(session, bridge)
         self.corrector = Corrector(session, bridge, self.canvas)
         self._subscriptions = Subscriptions(self)
         # In this order: stop the threads, leave the viewer alone, close the project.
@@ -117,6 +120,9 @@ class Controller(QObject):
         tasks.refused.connect(self.warn)
         tasks.failed.connect(self._fail)
         tasks.device_known.connect(view.classify.show_device)
+        tasks.opened.connect(self._opened)
+        tasks.found.connect(self.finding.add)
+        tasks.jobs.stopped.connect(self._stopped)
         tasks.detected.connect(self._detected)
         tasks.exported.connect(self._exported)
         tasks.unanswered.connect(canvas.recolour)
@@ -151,16 +157,41 @@ class Controller(QObject):
     # --- image and project -------------------------------------------------------------------
 
     def choose_image(self, key: str) -> None:
-        """Work on the image of this layer, in its project or a new one."""
+        """Work on the image of this layer, in its project or a new one.
 
-        def choose() -> None:
-            image = self.bridge.read_image(key)
-            if image is None or (self.session.image and image.key == self.session.image.key):
-                return
-            projects.choose(self.session, self.bridge, image, key)
+        A large image is opened in a thread; what was chosen last is used.
+        """
+        self.tasks.jobs.cancel("open")
+        if self.bridge.is_quick(key):
+            self._attempt(lambda: self._use(self.bridge.read_image(key), key))
+        elif not self._shows(key):
+            self._attempt(lambda: self._open(key))
+        self._update()
+
+    def _shows(self, key: str) -> bool:
+        """Whether the layer of this choice is the one being worked on."""
+        image = self.session.image
+        layer = None if image is None else self.bridge.find("image", image.key)
+        return layer is not None and str(layer.unique_id) == key
+
+    def _open(self, key: str) -> None:
+        make = self.bridge.image_maker(key)
+        if make is not None:
             self.view.detect.choose_image(key)
-            self._welcome()
+            self.tasks.open(make, key)
 
+    def _opened(self, image: SmearImage, key: str) -> None:
+        if self.bridge.layer(key) is not None:
+            self._attempt(lambda: self._use(image, key))
+
+    def _use(self, image: SmearImage | None, key: str) -> None:
+        if image is None or (self.session.image and image.key == self.session.image.key):
+            return
+        projects.choose(self.session, self.bridge, image, key)
+        self.view.detect.choose_image(key)
+        self._welcome()
+
+    def _attempt(self, choose: Callable[[], object]) -> None:
         if not self._try(choose):
             self.view.detect.block("Choose another image: this one cannot be used.")
 
@@ -203,7 +234,7 @@ class Controller(QObject):
         self.view.detect.set_choices(self.bridge.images(), self.bridge.cell_sources())
         if self.session.image is None:
             key = self.bridge.active_image()
-            if key is not None:
+            if key is not None and not self.tasks.jobs.running("open"):
                 self.choose_image(key)
         else:
             layer = self.bridge.find("image", self.session.image.key)
@@ -225,11 +256,16 @@ class Controller(QObject):
         if image is None:
             return
         if request.source is None:
-            self.corrector.weights = request.params.weights
             self.tasks.detect(image, self.training.with_weights(request.params))
         else:
             self._take(request)
         self._update()
+
+    def _find(self, image: SmearImage, request: DetectRequest) -> None:
+        regions = None
+        if request.within is not None:
+            regions = self.bridge.read_regions(request.within, image)
+        self.tasks.detect(image, request.params, regions)
 
     def _take(self, request: DetectRequest) -> None:
         image, source = self.session.image, request.source
@@ -244,6 +280,10 @@ class Controller(QObject):
                 self.tasks.take(image, make)
 
         self._try(take)
+
+    def _stopped(self, kind: str) -> None:
+        if kind == "detect":
+            self.finding.forget()
 
     def _detected(self) -> None:
         cells = self.session.cells
@@ -300,8 +340,12 @@ class Controller(QObject):
         self.say(f"Written into {folder}.")
 
     def _cancel(self) -> None:
+        found = self.finding.count
         self.tasks.cancel()
-        self.say("Stopped. What was done before is kept.")
+        if found:
+            self.say(f"Stopped after {found:,} cells. Detect goes on from there.")
+        else:
+            self.say("Stopped. What was done before is kept.")
 
     # --- what is possible now ----------------------------------------------------------------
 
@@ -340,7 +384,8 @@ class Controller(QObject):
         self.view.onward.setEnabled(cells)
         self.view.onward.setToolTip(missing or "Alt+G")
         busy = self.tasks.jobs.running
-        self.view.detect.block("Wait for it, or press Cancel." if busy("detect") else "")
+        waiting = busy("detect") or busy("open")
+        self.view.detect.block("Wait for it, or press Cancel." if waiting else "")
         no_model = "" if session.prediction is not None else _NO_MODEL
         blocked = missing or ("An export is being written." if busy("export") else "")
         self.view.export.block(blocked, no_model)

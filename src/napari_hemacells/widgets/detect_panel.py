@@ -34,10 +34,14 @@ _KINDS = {"labels": "Labels", "points": "Points", "shapes": "Shapes"}
 
 @dataclass(frozen=True)
 class DetectRequest:
-    """What to look for cells with: a layer that holds them, or the detector (``None``)."""
+    """What to look for cells with: a layer that holds them, or the detector (``None``).
+
+    ``within`` is the Shapes layer that detection is restricted to, ``None`` for the whole image.
+    """
 
     source: str | None
     params: DetectParams
+    within: str | None = None
 
 
 class DetectPanel(QWidget):
@@ -56,6 +60,11 @@ class DetectPanel(QWidget):
             "Your own segmentation: Labels, Points in the centres, or Shapes"
         )
         self.source = _combo("Layer with cells")
+        self.within = _combo("Only inside")
+        self.within.setToolTip(
+            "Find cells only inside the shapes of this layer, where the smear is good to read: "
+            "not where it is too thick, torn or empty. Add a Shapes layer and draw around it."
+        )
         self.form = ParamsForm(
             DetectParams,
             ("method", "cell_diameter", "sensitivity"),
@@ -76,6 +85,7 @@ class DetectPanel(QWidget):
         self.result.setWordWrap(True)
         self.correct = CorrectBar(undo=True)
         self.correct_title = QLabel("<b>Correct what was found</b>")
+        self.within_label = QLabel("Onl&y inside")
         self._blocked = ""
         self._lay_out()
         self._connect()
@@ -91,6 +101,8 @@ class DetectPanel(QWidget):
             self.source,
             [(one.key, f"{one.title} ({_KINDS.get(one.kind, one.kind)})") for one in sources],
         )
+        shapes = [(one.key, one.title) for one in sources if one.kind == "shapes"]
+        _fill(self.within, [("", "Whole image"), *shapes])
         self.use_layer.setEnabled(bool(sources))
         if not sources:
             self.use_detector.setChecked(True)
@@ -134,7 +146,8 @@ class DetectPanel(QWidget):
         if params is None:
             return None
         source = self.source.currentData() if self.use_layer.isChecked() else None
-        return DetectRequest(source, params)
+        within = None if source is not None else self.within.currentData()
+        return DetectRequest(source, params, within or None)
 
     def _detect(self) -> None:
         request = self.request()
@@ -149,6 +162,8 @@ class DetectPanel(QWidget):
     def _update(self, _value: object = None) -> None:
         by_layer = self.use_layer.isChecked()
         self.source.setVisible(by_layer)
+        for part in (self.within_label, self.within):
+            part.setVisible(not by_layer)
         reason = self._blocked or self._missing()
         self.button.setEnabled(not reason)
         self.button.setText("&Take these cells" if by_layer else "Detec&t cells")
@@ -174,12 +189,17 @@ class DetectPanel(QWidget):
         label = QLabel("&Image")
         label.setBuddy(self.image)
         top.addRow(label, self.image)
+        self.within_label.setBuddy(self.within)
+        inside = QFormLayout()
+        inside.addRow(self.within_label, self.within)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(top)
+        for choice in (self.use_detector, self.use_layer, self.source):
+            column.addWidget(choice)
+        column.addLayout(inside)
         for widget in (
-            self.use_detector, self.use_layer, self.source, self.form.native, self.more_button,
-            self.more.native,
+            self.form.native, self.more_button, self.more.native,
             self.button, self.result, self.correct_title, self.correct,
         ):  # fmt: skip
             column.addWidget(widget)
@@ -226,4 +246,6 @@ def _fill(combo: QComboBox, choices: list[tuple[str, str]]) -> None:
     for key, title in choices:
         combo.addItem(title, key)
     combo.setCurrentIndex(combo.findData(chosen) if chosen is not None else -1)
+    if combo.currentIndex() < 0 and choices and choices[0][0] == "":
+        combo.setCurrentIndex(0)  # there is always the choice of none
     combo.blockSignals(False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari_hemacells.core.errors import HemaCellsError, ImageError, ProjectError
@@ -66,7 +67,7 @@ def _image(
 ) -> SmearImage:
     from napari_hemacells.core.image import read_image
 
-    shown = _already_shown(bridge, stored.key)
+    shown = _already_shown(bridge, stored)
     if shown is not None:
         return shown
     try:
@@ -76,15 +77,18 @@ def _image(
         if found is None:
             raise
         path = project.relink(stored.key, found)
-    return read_image(path, groups=stored.groups)
+    # The content was checked; under the key it was added with, its annotations are found.
+    return replace(read_image(path, groups=stored.groups), key=stored.key)
 
 
-def _already_shown(bridge: ViewerBridge, image_key: str) -> SmearImage | None:
+def _already_shown(bridge: ViewerBridge, stored: StoredImage) -> SmearImage | None:
     for choice in bridge.images():
+        if bridge.shape_of(choice.key) != stored.shape:
+            continue
         try:
             image = bridge.read_image(choice.key)
         except ImageError:
             continue  # another layer, which is no smear
-        if image is not None and image.key == image_key:
+        if image is not None and image.key == stored.key:
             return image
     return None

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
     from numpy.typing import NDArray
 
+    from napari_hemacells.core.detect import Regions
     from napari_hemacells.core.types import Cells, SmearImage
 
 
@@ -76,6 +77,38 @@ def size_of(layer: Image) -> tuple[int, int]:
     channels_last = layer.rgb or (len(shape) == 3 and shape[-1] <= 4 < shape[0])
     rows, cols = shape[-3:-1] if channels_last else shape[-2:]
     return int(rows), int(cols)
+
+
+def shown(image: SmearImage) -> dict[str, Any]:
+    """How an image that no layer shows yet is added to a viewer; a large one by its levels."""
+    if not image.is_lazy:
+        return {"data": image.pixels, "name": image.name}
+    from napari_hemacells.core.image import display_levels
+
+    scale = image.pixel_size_um
+    placed = {} if scale is None else {"scale": (scale, scale), "units": "um"}
+    levels = display_levels(image)
+    return {"data": levels, "multiscale": True, "rgb": True, "name": image.name, **placed}
+
+
+def regions_of(layer: Shapes, on: Layer) -> Regions:
+    """What the shapes of a layer enclose, in pixels of the image that the layer `on` shows.
+
+    Raises
+    ------
+    CellsError
+        Where there is no closed shape.
+    """
+    from napari_hemacells.core.detect import Regions
+
+    closed = [
+        _pixels(layer, on, outline)
+        for outline, kind in zip(layer.data, layer.shape_type, strict=True)
+        if kind not in {"line", "path"}
+    ]
+    if not closed:
+        raise CellsError(f"“{layer.name}” encloses nothing: draw a rectangle or a polygon in it.")
+    return Regions(tuple(closed))
 
 
 def _plane(data: Any, step: tuple[int, ...], *, rgb: bool) -> Any:

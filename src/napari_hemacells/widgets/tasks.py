@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 from threadpoolctl import ThreadpoolController
 
 from napari_hemacells.core.params import EncodeParams
@@ -16,19 +16,24 @@ from napari_hemacells.widgets.workers import Jobs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
+    from pathlib import Path
 
+    from napari_hemacells.core.detect import Regions
     from napari_hemacells.core.encode import Device
     from napari_hemacells.core.errors import HemaCellsError
     from napari_hemacells.core.params import DetectParams
-    from napari_hemacells.core.types import Cells, Embeddings, SmearImage
+    from napari_hemacells.core.types import Cells, Embeddings, EncoderInfo, SmearImage
     from napari_hemacells.session import ClassifyAnswer, ClassifyRequest, Session
 
 _NAMES = {
+    "open": "Opening the image",
     "detect": "Finding cells",
     "embed": "Embedding cells",
     "classify": "Classifying",
     "export": "Exporting",
 }
+_WORTH_RESUMING = 8_000_000  # pixels; a smaller image is done again in seconds
+_PAUSE_MS = 300  # corrections that come faster than that are embedded together
 
 
 class Tasks(QObject):
@@ -44,6 +49,10 @@ class Tasks(QObject):
         A sentence for the user, and whether it is about a failure.
     device_known
         The device the network runs on.
+    opened
+        An image was opened: what it is, and the key of the layer that shows it.
+    found
+        A part of the image is done: its cells.
     detected, exported
         A step ended well.
     unanswered
@@ -55,6 +64,8 @@ class Tasks(QObject):
     refused = Signal(str)
     failed = Signal(str)
     device_known = Signal(str, str)
+    opened = Signal(object, str)
+    found = Signal(object)
     detected = Signal()
     exported = Signal(object)
     unanswered = Signal()
@@ -67,13 +78,19 @@ class Tasks(QObject):
         self.encode = EncodeParams()
         self._again = False
         self._for_image = ""
+        self._resume: Path | None = None
         self.jobs.progressed.connect(self._progressed)
         self.jobs.returned.connect(self._returned)
         self.jobs.refused.connect(self._refused)
         self.jobs.failed.connect(self._failed)
         self.jobs.stopped.connect(self._stopped)
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(_PAUSE_MS)
+        self._soon.timeout.connect(self.embed)
         self._subscriptions = Subscriptions(self)
         self._subscriptions.add(session.events.cells, self.embed)
+        self._subscriptions.add(session.events.corrected, self._embed_soon)
         self._subscriptions.add(session.events.embeddings, self.classify)
         self._subscriptions.add(session.events.image, self._image_changed)
 
@@ -84,19 +101,33 @@ class Tasks(QObject):
 
     def cancel(self) -> None:
         """Stop what the progress bar shows; what was done stays."""
-        for kind in ("detect", "embed", "export"):
+        for kind in ("open", "detect", "embed", "export"):
             self.jobs.cancel(kind)
 
     # --- what is asked for -------------------------------------------------------------------
 
-    def detect(self, image: SmearImage, params: DetectParams) -> None:
-        """Find the cells of the image."""
+    def open(self, make: Callable[[], SmearImage], key: str) -> None:
+        """Open the image of a layer that is not small and in memory."""
+        self.jobs.start("open", partial(_open, make, key))
+
+    def detect(
+        self, image: SmearImage, params: DetectParams, regions: Regions | None = None
+    ) -> None:
+        """Find the cells of the image; what was interrupted goes on where it stopped."""
         self._for_image = image.key
-        self.jobs.start("detect", partial(_detect, image, params))
+        self._resume = self._resume_folder(image)
+        self.jobs.start("detect", partial(_detect, image, params, regions, self._resume))
+
+    def _resume_folder(self, image: SmearImage) -> Path | None:
+        """Where the parts of a large image that are done are kept."""
+        project = self._session.project
+        if project is None or image.shape[0] * image.shape[1] < _WORTH_RESUMING:
+            return None
+        return project.folder / "detection" / image.key
 
     def take(self, image: SmearImage, make: Callable[[], Cells]) -> None:
         """Make the cells of the image from what a layer held."""
-        self._for_image = image.key
+        self._for_image, self._resume = image.key, None
         self.jobs.start("detect", partial(_make, make))
 
     def embed(self) -> None:
@@ -111,8 +142,13 @@ class Tasks(QObject):
             self.spec,
             self.encode,
             session.project.embeddings_folder,
+            None if session.live.model is None else session.live.model.bundle.encoder,
         )
         self.jobs.start("embed", steps)
+
+    def _embed_soon(self, _change: object) -> None:
+        """Embed new cells when the user's hand rests; all others are in the cache."""
+        self._soon.start()
 
     @property
     def spec(self) -> CropSpec:
@@ -148,11 +184,14 @@ class Tasks(QObject):
         self._again = False
 
     def _progressed(self, kind: str, progress: Progress) -> None:
+        if progress.found is not None and progress.total > 1:
+            self.found.emit(progress.found)
         if kind != "classify":
             self.progressed.emit(progress.done, progress.total, _in_words(progress, _NAMES[kind]))
 
     def _returned(self, kind: str, result: Any) -> None:
         take: dict[str, Callable[[Any], None]] = {
+            "open": lambda result: self.opened.emit(*result),
             "detect": self._detected,
             "embed": self._embedded,
             "classify": self._classified,
@@ -164,7 +203,15 @@ class Tasks(QObject):
         image = self._session.image
         if image is not None and image.key == self._for_image:
             self._session.set_cells(cells)
+            if self._resume is not None:
+                self._forget_parts(self._resume)
             self.detected.emit()
+
+    def _forget_parts(self, folder: Path) -> None:
+        """The cells are safe now; what was kept of them part by part goes."""
+        from napari_hemacells.core.detect.resume import forget
+
+        forget(folder)
 
     def _embedded(self, result: tuple[Embeddings, Device]) -> None:
         embeddings, device = result
@@ -201,7 +248,16 @@ def _in_words(progress: Progress, name: str) -> str:
     return f"{message} {progress.done:,}/{progress.total:,}" if progress.total > 1 else message
 
 
-def _detect(image: SmearImage, params: DetectParams) -> Generator[Progress, None, Cells]:
+def _open(
+    make: Callable[[], SmearImage], key: str
+) -> Generator[Progress, None, tuple[SmearImage, str]]:
+    yield Progress(0, 0, _NAMES["open"])
+    return make(), key
+
+
+def _detect(
+    image: SmearImage, params: DetectParams, regions: Regions | None, resume: Path | None
+) -> Generator[Progress, None, Cells]:
     """Cells of the image; torch is imported here, in the thread."""
     from napari_hemacells.core.detect import detect_steps, prepare
 
@@ -209,7 +265,7 @@ def _detect(image: SmearImage, params: DetectParams) -> Generator[Progress, None
     with triton_kept_out():
         prepare(params.method, params.weights)
     yield Progress(0, 0, "Finding cells")
-    return (yield from detect_steps(image, params))
+    return (yield from detect_steps(image, params, regions=regions, resume=resume))
 
 
 def _make(make: Callable[[], Cells]) -> Generator[Progress, None, Cells]:
@@ -218,15 +274,24 @@ def _make(make: Callable[[], Cells]) -> Generator[Progress, None, Cells]:
 
 
 def _embed(
-    image: SmearImage, cells: Cells, spec: CropSpec, params: EncodeParams, folder: Any
+    image: SmearImage,
+    cells: Cells,
+    spec: CropSpec,
+    params: EncodeParams,
+    folder: Any,
+    made_with: EncoderInfo | None,
 ) -> Generator[Progress, None, tuple[Embeddings, Device]]:
-    """Embeddings and the device; torch is imported here, in the thread."""
+    """Embeddings by the loaded model's encoder, or the bundled one; torch is imported here."""
     yield Progress(0, 0, "Loading the network")
     from napari_hemacells.core import encode
 
     with triton_kept_out():
         device = encode.choose_device(params.device)
-        encoder = encode.bundled_encoder(params.device)
+        encoder = (
+            encode.bundled_encoder(params.device)
+            if made_with is None
+            else encode.encoder_like(made_with, params.device)
+        )
     yield Progress(0, 0, "Loading the network")
     embeddings = yield from encode.embed_steps(
         image, cells, spec, encoder, encode.EmbeddingCache(folder), batch_size=params.batch_size

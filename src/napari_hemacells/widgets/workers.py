@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from napari_hemacells.core.types import Progress
 
-Kind: TypeAlias = Literal["detect", "embed", "classify", "export", "propose", "train"]
+Kind: TypeAlias = Literal["open", "detect", "embed", "classify", "export", "propose", "train"]
 Steps: TypeAlias = "Callable[[], Generator[Progress, None, Any]]"
 
 

@@ -6,6 +6,7 @@ what is sliced is read from the TIFF, the OME-Zarr folder, the dask or zarr arra
 
 from napari_hemacells.core.image.arrays import from_array
 from napari_hemacells.core.image.colour import to_colour
+from napari_hemacells.core.image.display import display_levels
 from napari_hemacells.core.image.files import PICTURE_SUFFIXES, image_name, is_image, read_image
 from napari_hemacells.core.image.key import SMALL, content_key, image_key
 from napari_hemacells.core.image.lazy import LazyPixels
@@ -17,6 +18,7 @@ __all__ = [
     "TIFF_SUFFIXES",
     "LazyPixels",
     "content_key",
+    "display_levels",
     "from_array",
     "image_key",
     "image_name",
