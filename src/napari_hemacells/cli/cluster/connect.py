@@ -2,13 +2,15 @@
 
 import asyncio
 import logging
+import signal
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from tempfile import TemporaryDirectory
 
 import dask
 import psutil
-from distributed import Client, LocalCluster, Nanny
+from distributed import Client, LocalCluster, Nanny, WorkerPlugin
 
 from napari_hemacells import __version__
 from napari_hemacells.cli.sharing import Sharing
@@ -52,22 +54,40 @@ def connected(sharing: Sharing) -> Iterator[Client]:
 
 
 def _local(workers: int) -> Iterator[Client]:
-    # dask's own folder would keep the leavings of processes that are ended at once
-    with (
-        TemporaryDirectory(prefix="hemacells-", ignore_cleanup_errors=True) as scratch,
-        LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            dashboard_address=None,
-            local_directory=scratch,
-            silence_logs=SILENT,
-        ) as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):
+    with ExitStack() as opened:
+        # dask's own folder would keep the leavings of processes that are ended at once
+        scratch = TemporaryDirectory(prefix="hemacells-", ignore_cleanup_errors=True)
+        folder = opened.enter_context(scratch)
+        with _deaf_to_ctrl_c():
+            cluster = LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                dashboard_address=None,
+                local_directory=folder,
+                silence_logs=SILENT,
+            )
+            opened.enter_context(cluster)
+            client = opened.enter_context(Client(cluster, set_as_default=False))
         try:
             yield client
         finally:
             cluster.sync(_end_workers, cluster)
+
+
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Ignore Ctrl-C until the block ends, and for good in the processes that it starts.
+
+    A terminal sends it to all of them, and each would print where it was. Ending them is ours.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 async def _end_workers(cluster: LocalCluster) -> None:
@@ -79,6 +99,29 @@ async def _end_workers(cluster: LocalCluster) -> None:
         with suppress(psutil.NoSuchProcess):
             psutil.Process(nanny.pid).kill()
     await asyncio.gather(*closing)
+
+
+def equip(client: Client, plugin: WorkerPlugin, name: str) -> None:
+    """Give every worker, also those that come later, the plugin.
+
+    Raises
+    ------
+    ClusterError
+        If workers end while they set it up.
+    HemaCellsError
+        What the plugin raises.
+    """
+    for chance in (1, 0):
+        try:
+            client.register_plugin(plugin, name=name)
+        except OSError as error:
+            if chance:
+                continue  # a worker ended meanwhile; the one in its place gets the plugin too
+            raise ClusterError(
+                "Workers ended while they loaded the networks, most likely because the memory "
+                "was full: try fewer --workers."
+            ) from error
+        return
 
 
 def _remote(address: str) -> Iterator[Client]:

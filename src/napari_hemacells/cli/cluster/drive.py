@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from distributed import Client, Future, KilledWorker, as_completed
 
-from napari_hemacells.cli.cluster.connect import ClusterError, connected
+from napari_hemacells.cli.cluster.connect import ClusterError, connected, equip
 from napari_hemacells.cli.cluster.equipment import Equipment
 from napari_hemacells.cli.cluster.tasks import begin, do_parts, end
 from napari_hemacells.cli.console import BatchBar
@@ -38,7 +38,7 @@ def on_cluster(
     """
     name = f"hemacells-{secrets.token_hex(8)}"
     with _token(job.folder, name) as token, connected(sharing) as client:
-        client.register_plugin(Equipment(job, name, token), name=name)
+        equip(client, Equipment(job, name, token), name)
         try:
             yield from Foreman(client, job, name, bar).outcomes(todo)
         finally:
