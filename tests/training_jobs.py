@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from napari_hemacells.core.errors import TrainingError
 from napari_hemacells.core.train import TrainingReport
+from napari_hemacells.samples.rehearsal import rehearsal_fields
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -57,3 +58,7 @@ def fill_the_disk(_: None) -> Generator[TrainingReport, None, None]:
 def fill_the_memory(_: None) -> Generator[TrainingReport, None, None]:
     yield TrainingReport(0, 1)
     raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+
+def small_rehearsal():
+    return rehearsal_fields(range(1), (160, 240))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.train.curves import Curves, Points
 
 # Okabe & Ito 2008: told apart with any common colour blindness.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
+COLOURS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#0072b2", "#d55e00")
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,9 @@ def draw(figure: Figure, curves: Curves, steps: int, ink: Ink | None = None) -> 
     total = {name: points for name, points in curves.losses.items() if name == "total"}
     _lines(upper, total or curves.losses, "Loss (training)", ink)
     _lines(lower, curves.metrics, "Held-out part", ink)
+    values = [value for points in curves.metrics.values() for _, value in points]
+    if values and min(values) >= 0 and max(values) <= 1:
+        lower.set_ylim(max(0.0, min(values) - 0.05), min(1.02, max(values) + 0.05))
     for axes in (upper, lower):
         axes.set_xlim(0, max(steps, 1))
     lower.set_xlabel("step", color=ink.text, fontsize=8)

@@ -16,6 +16,7 @@ from napari_hemacells.core.train.checkpoint import load_checkpoint
 from napari_hemacells.core.train.detector.folder import prepare_folder, remove_folder
 from napari_hemacells.core.train.detector.job import DetectorJob, fine_tune
 from napari_hemacells.samples.rehearsal import rehearsal_fields
+from training_jobs import small_rehearsal
 
 pytestmark = pytest.mark.slow
 
@@ -28,9 +29,12 @@ def fields():
 @pytest.fixture
 def job(tmp_path, fields):
     folder = tmp_path / "run"
-    prepare_folder(folder, fields, fields[:1])
+    prepare_folder(folder, fields)
     params = TrainDetectorParams(batch_size=2, device="cpu")
-    return DetectorJob(folder, tmp_path / "own.safetensors", 4, params, command="hemacells train")
+    out = tmp_path / "own.safetensors"
+    return DetectorJob(
+        folder, out, 4, params, rehearsal=small_rehearsal, command="hemacells train"
+    )
 
 
 def to_end(steps):

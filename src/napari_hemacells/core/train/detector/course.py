@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.train.detector.job import DetectorJob
     from napari_hemacells.core.train.detector.outcome import DetectorOutcome
 
-REHEARSAL = 0.15  # share of crops of the synthetic smear, so that nothing known is forgotten
+REHEARSAL = 0.15  # share of the crops
 LOOKS = 12  # at the held-out part
 PATIENCE, LEAST_GAIN = 6, 0.002  # looks without so much more F1 end it
 SMOOTH = 0.9  # of the losses shown
@@ -95,10 +95,9 @@ class Course:
         return self.seconds_before + time.monotonic() - self.started
 
     def _stream(self) -> CropStream:
-        rehearsal = load_fields(self.job.folder / "rehearsal")
         sources = [(1.0 - REHEARSAL, self.split.fields_of(self.fields))]
-        if rehearsal:
-            sources.append((REHEARSAL, rehearsal))
+        if self.job.rehearsal is not None:
+            sources.append((REHEARSAL, list(self.job.rehearsal())))
         return CropStream(sources, self.job.params.seed, MANY)
 
     def _step(self, crops: Ahead) -> Generator[TrainingReport, None, None]:

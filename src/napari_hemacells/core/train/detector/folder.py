@@ -1,4 +1,4 @@
-"""The folder of one training: its fields, the rehearsal, the checkpoint; gone when it is done."""
+"""The folder of one training: its fields and the checkpoint; gone when it is done."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def training_folder(out: Path) -> Path:
     return out.with_name(out.stem + ENDING)
 
 
-def prepare_folder(folder: Path, fields: Iterable[Field], rehearsal: Iterable[Field]) -> None:
+def prepare_folder(folder: Path, fields: Iterable[Field]) -> None:
     """Write what is learned from, in place of an earlier training's.
 
     It is a copy, so that corrections made meanwhile change nothing, and an interrupted training
@@ -35,7 +35,6 @@ def prepare_folder(folder: Path, fields: Iterable[Field], rehearsal: Iterable[Fi
     """
     remove_folder(folder)
     save_fields(folder / "fields", fields)
-    save_fields(folder / "rehearsal", rehearsal)
 
 
 def check_resumable(folder: Path) -> None:
@@ -54,8 +53,7 @@ def check_resumable(folder: Path) -> None:
 
 def remove_folder(folder: Path) -> None:
     """Remove what a training kept; one that is not there is fine."""
-    for part in ("fields", "rehearsal"):
-        shutil.rmtree(folder / part, ignore_errors=True)
+    shutil.rmtree(folder / "fields", ignore_errors=True)
     (folder / "checkpoint.pt").unlink(missing_ok=True)
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()

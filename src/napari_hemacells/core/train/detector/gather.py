@@ -6,13 +6,19 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from napari_hemacells.core.detect import detect_steps
 from napari_hemacells.core.errors import CellsError, HemaCellsError, TrainingError
 from napari_hemacells.core.evaluate.detection import Boxes
 from napari_hemacells.core.image import read_image
 from napari_hemacells.core.store.corrected import annotation_state, corrected_cells
-from napari_hemacells.core.train.detector.lessons import field_of_boxes, field_of_cells
-from napari_hemacells.core.types import Progress
+from napari_hemacells.core.train.detector.lessons import (
+    RED_CELLS_FOR_DIAMETER,
+    field_of_boxes,
+    field_of_cells,
+)
+from napari_hemacells.core.types import RBC, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
@@ -128,8 +134,8 @@ def gather_annotated_steps(
 ) -> Generator[Progress, None, Gathered]:
     """Yield image by image; return the fields of image files with annotated boxes.
 
-    The diameter of a red cell is that of the annotated ones, where there are some; otherwise the
-    detector measures it.
+    The diameter of a red cell is that of the annotated ones of the field, or of all fields where
+    it has few; where there are hardly any, the bundled detector measures it.
 
     Raises
     ------
@@ -137,6 +143,7 @@ def gather_annotated_steps(
         No field to learn from, or centres without boxes.
     """
     fields, left_out = [], []
+    usual = _usual_diameter(annotated)
     for place, one in enumerate(annotated):
         yield Progress(place, len(annotated), f"Reading {one.path.name}")
         if not isinstance(one.truth, Boxes):
@@ -146,13 +153,22 @@ def gather_annotated_steps(
             )
         try:
             image = read_image(one.path)
-            diameter = yield from _measured(image)
+            diameter = usual or (yield from _measured(image))
             fields.append(field_of_boxes(image, one.truth, diameter))
         except CellsError as error:
             left_out.append(str(error))
     if not fields:
         raise TrainingError("None of the images has boxes to learn from. " + " ".join(left_out))
     return Gathered(tuple(fields), tuple(left_out))
+
+
+def _usual_diameter(annotated: Sequence[AnnotatedField]) -> float | None:
+    """Return the median red cell's longer side over all fields; None with hardly any."""
+    truths = [one.truth.of_class(RBC).boxes for one in annotated if isinstance(one.truth, Boxes)]
+    boxes = np.concatenate([np.empty((0, 4)), *truths])
+    if len(boxes) < RED_CELLS_FOR_DIAMETER:
+        return None
+    return float(np.median((boxes[:, 2:] - boxes[:, :2]).max(axis=1)))
 
 
 def _measured(image: SmearImage) -> Generator[Progress, None, float]:

@@ -5,6 +5,7 @@ Imports torch inside functions only, so that a front end can name the job.
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,10 @@ from napari_hemacells.core.params import TrainDetectorParams
 from napari_hemacells.core.train.reports import TrainingReport
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator, Iterable
     from pathlib import Path
 
+    from napari_hemacells.core.train.detector.fields import Field
     from napari_hemacells.core.train.detector.outcome import DetectorOutcome
 
 STEPS_ON_ONE_CORE, MOST_STEPS = 150, 600
@@ -28,11 +30,14 @@ class DetectorJob:
     Attributes
     ----------
     folder
-        Holds ``fields``, ``rehearsal`` and, while it runs, the checkpoint.
+        Holds ``fields`` and, while it runs, the checkpoint.
     out
         The file for the weights; the report goes beside it.
     start
         The weights to begin with; the bundled ones for ``None``.
+    rehearsal
+        A function of a module, called in the child: fields of which a small share of the crops
+        are, so that what the detector knows is not forgotten.
     command
         What to type to repeat it, for the report.
     """
@@ -42,6 +47,7 @@ class DetectorJob:
     steps: int
     params: TrainDetectorParams = field(default_factory=TrainDetectorParams)
     start: Path | None = None
+    rehearsal: Callable[[], Iterable[Field]] | None = None
     command: str = ""
 
 
@@ -59,6 +65,25 @@ def default_steps(cores: int) -> int:
 def estimated_seconds(steps: int, batch: int, cores: int) -> float:
     """Return about how long a training takes, before its own pace is known."""
     return 10 + steps * batch * SECONDS_A_CROP / cores
+
+
+def command_of(
+    job: DetectorJob, source: Path, annotations: Path | None = None, threads: int | None = None
+) -> str:
+    """Return what to type to repeat a training on a project, or on images with annotations."""
+    given: list[tuple[str, object]] = [
+        ("--annotations", annotations),
+        ("--out", job.out),
+        ("--start", job.start),
+        ("--steps", job.steps),
+        ("--rate", f"{job.params.rate:g}"),
+        ("--batch-size", job.params.batch_size),
+        ("--seed", job.params.seed),
+        ("--device", job.params.device),
+        ("--threads", threads),
+    ]
+    options = [part for name, value in given if value is not None for part in (name, str(value))]
+    return shlex.join(["hemacells", "train", "detector", str(source), *options])
 
 
 def fine_tune(job: DetectorJob) -> Generator[TrainingReport, None, DetectorOutcome]:

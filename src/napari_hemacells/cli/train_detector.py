@@ -1,0 +1,170 @@
+"""``hemacells train detector PROJECT_OR_FOLDER --out FILE``: fine-tune the learned detector."""
+
+import os
+from collections.abc import Generator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from napari_hemacells.cli.console import Reporter
+from napari_hemacells.cli.options import JsonTarget, RunOptions
+from napari_hemacells.cli.sources import find_images
+from napari_hemacells.cli.train_progress import run_training
+from napari_hemacells.core.errors import TrainingError
+from napari_hemacells.core.params import TrainDetectorParams
+from napari_hemacells.core.types import Progress
+
+if TYPE_CHECKING:
+    from napari_hemacells.core.train.detector.gather import Gathered
+    from napari_hemacells.core.train.detector.job import DetectorJob
+    from napari_hemacells.core.train.detector.outcome import DetectorOutcome
+
+Corrected = Annotated[
+    Path,
+    typer.Argument(
+        metavar="PROJECT_OR_FOLDER",
+        help=(
+            "A project folder with corrected cells, or a folder of images with --annotations. "
+            "Each image must be annotated completely: where no cell is, there is none."
+        ),
+    ),
+]
+WeightsOut = Annotated[
+    Path,
+    typer.Option(
+        "--out", "-o", metavar="FILE", help="The new weights (.safetensors); a report beside them."
+    ),
+]
+AnnotationsOf = Annotated[
+    Path | None,
+    typer.Option(
+        "--annotations",
+        metavar="ANNOTATIONS",
+        help="Boxes of a folder of images: Pascal VOC files, or a COCO .json.",
+    ),
+]
+StartWeights = Annotated[
+    Path | None,
+    typer.Option("--start", metavar="FILE", help="Go on from these weights, not the bundled."),
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on with a training that was interrupted.")
+]
+Threads = Annotated[
+    int | None,
+    typer.Option("--threads", min=1, help="Processor cores to learn with; all where not given."),
+]
+
+
+def detector(
+    source: Corrected,
+    *,
+    out: WeightsOut,
+    annotations: AnnotationsOf = None,
+    start: StartWeights = None,
+    resume: Resume = False,
+    threads: Threads = None,
+    json: JsonTarget = None,
+    params: TrainDetectorParams,
+    run: RunOptions,
+) -> None:
+    """Fine-tune the learned detector on corrected fields; `detect --weights FILE` uses it."""
+    from napari_hemacells.core.train import ChildRun
+    from napari_hemacells.core.train.detector.folder import remove_folder
+    from napari_hemacells.core.train.detector.job import command_of, fine_tune
+
+    reporter = Reporter(quiet=run.quiet, json_to=json)
+    job = _job(out, start, params, threads)
+    job = replace(job, command=command_of(job, source, annotations, threads))
+    if resume:
+        _check(job.folder)
+    else:
+        _prepare(job.folder, source, annotations, reporter)
+    training = ChildRun(fine_tune, job, threads=threads)
+    outcome: DetectorOutcome = run_training(training.reports(), reporter, "Learning")
+    remove_folder(job.folder)
+    reporter.tell(as_table(outcome))
+    reporter.tell(f"Weights: {outcome.weights}\nReport: {outcome.report}")
+    if not outcome.better:
+        reporter.warn("It finds cells no better than before: keep the detector you have.")
+    reporter.finish(record(outcome))
+
+
+def _job(
+    out: Path, start: Path | None, params: TrainDetectorParams, threads: int | None
+) -> "DetectorJob":
+    from napari_hemacells.core.train.detector.folder import training_folder
+    from napari_hemacells.core.train.detector.job import DetectorJob, default_steps
+    from napari_hemacells.samples.rehearsal import rehearsal_fields
+
+    if out.suffix != ".safetensors":
+        raise TrainingError(f"Weights are a .safetensors file: give --out a name like {out.stem}"
+                            ".safetensors.")  # fmt: skip
+    steps = params.steps or default_steps(threads or os.cpu_count() or 1)
+    return DetectorJob(training_folder(out), out, steps, params, start, rehearsal_fields)
+
+
+def _check(folder: Path) -> None:
+    from napari_hemacells.core.train.detector.folder import check_resumable
+
+    check_resumable(folder)
+
+
+def _prepare(folder: Path, source: Path, annotations: Path | None, reporter: Reporter) -> None:
+    """Write what is learned from into the folder of the training, and say what that is."""
+    from napari_hemacells.core.train.detector.folder import prepare_folder
+
+    gathered = reporter.run(_gather(source, annotations), "Reading fields")
+    for sentence in gathered.left_out:
+        reporter.warn(f"Left out: {sentence}")
+    cells = sum(len(field.boxes) for field in gathered.fields)
+    reporter.say(f"{len(gathered.fields)} fields, {cells} cells, taken as complete")
+    prepare_folder(folder, gathered.fields)
+
+
+def _gather(source: Path, annotations: Path | None) -> Generator[Progress, None, "Gathered"]:
+    from napari_hemacells.core.evaluate.fields import read_fields
+    from napari_hemacells.core.store import Project
+    from napari_hemacells.core.train.detector.gather import gather_annotated_steps, gather_steps
+
+    if annotations is None:
+        return gather_steps(Project.open(source))
+    fields, _ = read_fields(find_images([str(source)]), annotations)
+    return gather_annotated_steps(fields)
+
+
+def as_table(outcome: "DetectorOutcome") -> Table:
+    """Return the figures of the held-out part, a row a kind of cell."""
+    table = Table(
+        title="Cells found in the held-out part: F1 at IoU 0.5",
+        caption=f"Held out: {outcome.split}.",
+    )
+    table.add_column("")
+    headings = ("annotated", "before", "before, limits chosen here", "after")
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    rows = outcome.after.rows()
+    columns = [one.f1() for one in (outcome.before, outcome.before_limits, outcome.after)]
+    for name, row in rows.items():
+        table.add_row(name, str(row["annotated"]), *(f"{one[name]:.3f}" for one in columns))
+    return table
+
+
+def record(outcome: "DetectorOutcome") -> dict[str, Any]:
+    """Return the machine-readable result."""
+    return {
+        "weights": str(outcome.weights),
+        "report": str(outcome.report),
+        "better": outcome.better,
+        "held_out": outcome.split,
+        "before": outcome.before.rows(),
+        "before_limits_chosen": outcome.before_limits.rows(),
+        "after": outcome.after.rows(),
+        "steps": outcome.steps,
+        "best_step": outcome.best_step,
+        "seconds": round(outcome.seconds, 1),
+        "notes": list(outcome.notes),
+    }

@@ -1,0 +1,239 @@
+"""Session ↔ training of the detector: when it may start, what is shown, what is kept."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject, Signal
+
+from napari_hemacells.core.errors import HemaCellsError
+from napari_hemacells.core.params import TrainDetectorParams
+from napari_hemacells.core.train import ChildRun, TrainingReport
+from napari_hemacells.core.train.detector.folder import training_folder
+from napari_hemacells.core.train.detector.gather import lessons_of
+from napari_hemacells.core.train.detector.job import (
+    DetectorJob,
+    command_of,
+    default_steps,
+    estimated_seconds,
+    fine_tune,
+)
+from napari_hemacells.samples.rehearsal import rehearsal_fields
+from napari_hemacells.widgets.subscriptions import Subscriptions
+from napari_hemacells.widgets.train_panel import Teaching, link_to
+from napari_hemacells.widgets.train_steps import Ground, frozen, training_steps
+from napari_hemacells.widgets.workers import Jobs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_hemacells.core.params import DetectParams
+    from napari_hemacells.core.store import Project
+    from napari_hemacells.core.types import Progress
+    from napari_hemacells.session import Session
+    from napari_hemacells.widgets.train_panel import TrainPanel
+    from napari_hemacells.widgets.train_steps import Ended
+
+MODELS = "models"
+_NOTHING = (
+    "Correct an image first, all of it: add the cells that were missed, delete what is none. Then "
+    "the detector can learn from it."
+)
+_KINDS = {"RBC": "red cells", "WBC": "white cells", "Platelets": "platelets", "all": "all cells"}
+
+
+def chosen_weights(project: Project | None) -> Path | None:
+    """Return the fine-tuned detector that a project uses; ``None`` for the bundled one."""
+    weights = None if project is None else project.content.detect.weights
+    return None if project is None or weights is None else project.folder / weights
+
+
+class TrainRun(QObject):
+    """The behaviour of the fine-tuning section.
+
+    Signals
+    -------
+    said, warned
+        A sentence for the message line.
+    """
+
+    said = Signal(str)
+    warned = Signal(str)
+
+    def __init__(self, session: Session, panel: TrainPanel, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._session, self._panel = session, panel
+        self.jobs = Jobs(self)
+        self._run: ChildRun[DetectorJob, Any] | None = None
+        self._cores = max(1, (os.cpu_count() or 2) - 1)  # one is left to napari
+        self._waiting: tuple[Project, Ended] | None = None
+        self._project: Project | None = None
+        panel.train_requested.connect(self.start)
+        panel.cancel_requested.connect(self.cancel)
+        panel.use_requested.connect(self.use)
+        panel.drop_requested.connect(self.drop)
+        panel.bundled_requested.connect(self.use_bundled)
+        panel.opened.connect(self.refresh)
+        self.jobs.progressed.connect(self._progressed)
+        self.jobs.returned.connect(self._ended)
+        self.jobs.refused.connect(self._refused)
+        self.jobs.failed.connect(self._failed)
+        self._subscriptions = Subscriptions(self)
+        events = session.events
+        for signal in (events.project, events.image, events.cells, events.annotations):
+            self._subscriptions.add(signal, self.refresh)
+        self.refresh()
+
+    def close(self) -> None:
+        """End the training, if one runs; late answers are not heard."""
+        self._subscriptions.drop()
+        self._end_child()
+        self.jobs.close()
+
+    @property
+    def running(self) -> bool:
+        """Whether a detector is being trained."""
+        return self.jobs.running("train")
+
+    def with_weights(self, params: DetectParams) -> DetectParams:
+        """Return the parameters with the detector that the project uses."""
+        return params.model_copy(update={"weights": chosen_weights(self._session.project)})
+
+    # --- what is asked for -------------------------------------------------------------------
+
+    def refresh(self, _what: object = None) -> None:
+        """Say what there is to learn from, where anybody looks."""
+        project, history = self._session.project, self._session.history
+        weights = chosen_weights(project)
+        self._panel.show_in_use(None if weights is None else weights.stem)
+        if not self._panel.title.isChecked() or self.running or self._waiting is not None:
+            return
+        if project is None or history is None:
+            self._panel.show_teaching(Teaching(reason=_NOTHING))
+            return
+        lessons = lessons_of(project, history.state)
+        steps = default_steps(self._cores)
+        batch = TrainDetectorParams().batch_size
+        seconds = estimated_seconds(steps, batch, self._cores)
+        reason = "" if lessons.images else _NOTHING
+        self._panel.show_teaching(
+            Teaching(len(lessons.images), lessons.corrected, seconds, self._cores, reason)
+        )
+
+    def start(self, effort: int) -> None:
+        """Learn from the corrected images of the open project, in a child process."""
+        session = self._session
+        if session.project is None or session.history is None:
+            return
+        project = session.project
+        job = self._job(project, effort * default_steps(self._cores))
+        self._project = project
+        self._run = ChildRun(fine_tune, job, threads=self._cores)
+        ground = Ground(project, frozen(session.history.state), session.image, session.cells)
+        self._panel.show_started()
+        self.jobs.start("train", partial(training_steps, ground, job, self._run))
+
+    def cancel(self) -> None:
+        """Stop the training at once."""
+        self._end_child()
+        self.jobs.cancel("train")
+        self._panel.show_idle("Stopped. The detector is as it was.")
+
+    def use(self) -> None:
+        """Detect with the new detector from now on, in this project."""
+        if self._waiting is None:
+            return
+        project, ended = self._waiting
+        weights = ended.outcome.weights
+        self._remember(project, weights.relative_to(project.folder))
+        self._waiting = None
+        self._panel.show_idle(f"{weights.stem} is in use. Detect again to see its cells.")
+        self.said.emit("The new detector is in use in this project. Press Detect cells.")
+
+    def drop(self) -> None:
+        """Remove the new detector."""
+        if self._waiting is None:
+            return
+        outcome = self._waiting[1].outcome
+        for file in (outcome.weights, outcome.report):
+            file.unlink(missing_ok=True)
+        self._waiting = None
+        self._panel.show_idle("Dropped. The detector is as it was.")
+        self.refresh()
+
+    def use_bundled(self) -> None:
+        """Detect with the bundled detector again; the others are kept."""
+        if self._session.project is not None:
+            self._remember(self._session.project, None)
+
+    # --- what came back ----------------------------------------------------------------------
+
+    def _progressed(self, _kind: str, progress: Progress) -> None:
+        if isinstance(progress, TrainingReport):
+            self._panel.show_report(progress)
+        else:
+            self._panel.show_progress(progress.done, progress.total, progress.message)
+
+    def _ended(self, _kind: str, ended: Ended) -> None:
+        if self._project is not None:
+            self._waiting = (self._project, ended)
+            self._panel.show_outcome(as_html(ended))
+            self.said.emit("The detector has learned. Look at the figures, then use or drop it.")
+
+    def _refused(self, _kind: str, error: HemaCellsError) -> None:
+        self._panel.show_idle()
+        self.warned.emit(str(error))
+        self.refresh()
+
+    def _failed(self, _kind: str, error: Exception) -> None:
+        self._panel.show_idle()
+        self.warned.emit(
+            f"The training failed unexpectedly ({error}). Your annotations are untouched."
+        )
+
+    # --- inside ------------------------------------------------------------------------------
+
+    def _job(self, project: Project, steps: int) -> DetectorJob:
+        params = TrainDetectorParams(steps=steps)
+        name = datetime.now().astimezone().strftime("detector-%Y%m%d-%H%M%S")
+        out = project.folder / MODELS / f"{name}.safetensors"
+        start = chosen_weights(project)
+        job = DetectorJob(training_folder(out), out, steps, params, start, rehearsal_fields)
+        return replace(job, command=command_of(job, project.folder, threads=self._cores))
+
+    def _end_child(self) -> None:
+        if self._run is not None:
+            self._run.cancel()
+            self._run = None
+
+    def _remember(self, project: Project, weights: Path | None) -> None:
+        """Keep the choice in the project; a path inside it is kept as such, so it can be moved."""
+        try:
+            project.update(detect=project.content.detect.model_copy(update={"weights": weights}))
+        except HemaCellsError as error:
+            self.warned.emit(str(error))
+        self.refresh()
+
+
+def as_html(ended: Ended) -> str:
+    """Return the figures before and after as a small table, and what would change."""
+    outcome = ended.outcome
+    before, after = outcome.before_limits.f1(), outcome.after.f1()
+    rows = "".join(
+        f"<tr><td>{_KINDS[name]}</td><td align='right'>{row['annotated']:.0f}</td>"
+        f"<td align='right'>{before[name]:.3f}</td><td align='right'><b>{after[name]:.3f}</b></td>"
+        "</tr>"
+        for name, row in outcome.after.rows().items()
+    )
+    advice = "" if outcome.better else "<p><b>It does no better than before: drop it.</b></p>"
+    changes = f"<p>{ended.changes.words()}</p>" if ended.changes is not None else ""
+    link = link_to(str(outcome.report), "Open the report")
+    return (
+        "<p>F1 at IoU 0.5 in the held-out part:</p><table cellspacing='6'>"
+        "<tr><td></td><td>cells</td><td>before</td><td>after</td></tr>"
+        f"{rows}</table>{advice}{changes}<p>{link}</p>"
+    )
