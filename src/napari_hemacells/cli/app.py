@@ -13,6 +13,7 @@ from napari_hemacells.cli.evaluate import fewshot
 from napari_hemacells.cli.evaluate_detection import detection
 from napari_hemacells.cli.fit import fit
 from napari_hemacells.cli.options import with_options
+from napari_hemacells.cli.train import train
 
 EXIT_CODES = (
     "Exit codes: 0 fine · 1 an error in the program · 2 wrong usage · 3 bad input · "
@@ -37,6 +38,7 @@ app.command("classify", cls=JsonCommand)(with_options(classify))
 evaluate.command("fewshot", cls=ShotsCommand)(with_options(fewshot))
 evaluate.command("detection", cls=Command)(with_options(detection))
 app.add_typer(evaluate)
+app.add_typer(train)
 app.command("demo", cls=JsonCommand)(with_options(demo))
 
 
