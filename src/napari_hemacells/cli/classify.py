@@ -79,10 +79,9 @@ class ClassifyJob(Job):
             If the bundle was made with an encoder that is not here.
         """
         from napari_hemacells.core.classify import Head
-        from napari_hemacells.core.encode import encoder_like
         from napari_hemacells.core.store import check
 
-        encoder = encoder_like(self.bundle.encoder, self.encode.device)
+        encoder = self.bundle.make_encoder(self.encode.device)
         check(self.bundle, encoder.info, self.bundle.spec)
         head = Head.from_tensors(self.bundle.head_tensors, self.bundle.head_meta)
         self.prepare_detector()

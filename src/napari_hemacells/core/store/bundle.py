@@ -1,7 +1,8 @@
 """A model bundle: a folder with ``model.safetensors`` and ``bundle.json``, no pickle.
 
 It holds all that is needed to classify another image the same way, or to go on annotating: the
-head, its support set, and what the encoder and the crops were.
+head, its support set, and what the encoder and the crops were. Of a network that was fine-tuned,
+it holds the encoder's weights too.
 """
 
 from __future__ import annotations
@@ -31,12 +32,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_hemacells.core.classify import Head, Support
+    from napari_hemacells.core.encode import Encoder
+    from napari_hemacells.core.params import DeviceName
 
 JSON_NAME, TENSORS_NAME = "bundle.json", "model.safetensors"
 FORMAT = "napari-hemacells model"
 VERSION = 1
 _JSON_LIMIT, _TENSORS_LIMIT = 16 * 2**20, 2**31
-_VECTORS, _HEAD = "support.vectors", "head."
+_VECTORS, _HEAD, _ENCODER = "support.vectors", "head.", "encoder."
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +62,10 @@ class Bundle:
         Micrometres a pixel of the training images, ``None`` where unknown.
     groups
         Where the training images come from.
+    encoder_tensors
+        Weights of the encoder where it was fine-tuned; empty for one that every installation has.
+    training
+        Of a fine-tuned model: recipe, split, figures, as plain JSON.
     """
 
     name: str
@@ -72,6 +79,8 @@ class Bundle:
     diameter: float | None = None
     pixel_size_um: float | None = None
     groups: tuple[Groups, ...] = ()
+    encoder_tensors: dict[str, NDArray[Any]] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
     created: str = field(default_factory=now)
     app_version: str = __version__
 
@@ -94,6 +103,23 @@ class Bundle:
 
         return Support(self.vectors, self.labels)
 
+    def make_encoder(self, device: DeviceName = "auto") -> Encoder:
+        """Return the encoder: the one inside, or the installed one that is most like it.
+
+        Raises
+        ------
+        BundleError
+            The weights inside do not fit their description.
+        EncoderError
+            The device cannot be used.
+        """
+        from napari_hemacells.core.encode import encoder_like
+        from napari_hemacells.core.encode.finetuned import finetuned_encoder
+
+        if self.encoder_tensors:
+            return finetuned_encoder(self.encoder, self.encoder_tensors, device)
+        return encoder_like(self.encoder, device)
+
 
 class _BundleFile(BaseModel):
     """What ``bundle.json`` holds."""
@@ -114,6 +140,7 @@ class _BundleFile(BaseModel):
     groups: tuple[Groups, ...] = ()
     head: dict[str, Any]
     support_labels: tuple[str, ...]
+    training: dict[str, Any] = Field(default_factory=dict)
     tensors_sha256: str
 
 
@@ -130,8 +157,11 @@ def save_bundle(path: str | Path, bundle: Bundle) -> Path:
     folder = Path(path).expanduser().absolute()
     if folder.exists() and not _replaceable(folder):
         raise StorageError(f"“{folder}” exists and is no model bundle: choose another name.")
+    parts = {_HEAD: bundle.head_tensors, _ENCODER: bundle.encoder_tensors}
     tensors = {
-        _HEAD + key: np.ascontiguousarray(value) for key, value in bundle.head_tensors.items()
+        prefix + key: np.ascontiguousarray(value)
+        for prefix, part in parts.items()
+        for key, value in part.items()
     }
     tensors[_VECTORS] = np.ascontiguousarray(bundle.vectors, dtype=np.float32)
     data = save(tensors)
@@ -166,16 +196,25 @@ def load_bundle(path: str | Path) -> Bundle:
         encoder=content.encoder,
         spec=content.crop,
         palette=palette,
-        head_tensors={key.removeprefix(_HEAD): value for key, value in tensors.items()},
+        head_tensors=_part(tensors, _HEAD),
         head_meta=content.head,
         vectors=vectors,
         labels=content.support_labels,
         diameter=content.cell_diameter_px,
         pixel_size_um=content.pixel_size_um,
         groups=content.groups,
+        encoder_tensors=_part(tensors, _ENCODER),
+        training=content.training,
         created=content.created,
         app_version=content.app_version,
     )
+
+
+def _part(tensors: dict[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    """Return the tensors whose names begin so, without that."""
+    return {
+        key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)
+    }
 
 
 def _describe(bundle: Bundle, tensors_sha256: str) -> _BundleFile:
@@ -192,6 +231,7 @@ def _describe(bundle: Bundle, tensors_sha256: str) -> _BundleFile:
         groups=bundle.groups,
         head=bundle.head_meta,
         support_labels=bundle.labels,
+        training=bundle.training,
         tensors_sha256=tensors_sha256,
     )
 

@@ -1,0 +1,68 @@
+"""What a network is made of, in words that rebuild it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+
+from napari_hemacells.core.errors import BundleError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+HeadKind: TypeAlias = Literal["concat", "linear", "dense"]
+
+
+@dataclass(frozen=True)
+class NetworkPlan:
+    """A network without its weights.
+
+    Attributes
+    ----------
+    arch
+        ``bundled``, ``alexnet``, ``small_vgg``, or the name of a timm model.
+    head
+        ``concat``: average and maximum, batch norm, dropout, 512, ReLU, batch norm, dropout,
+        classes. ``linear``: average, classes. ``dense``: average, 1024, 512, classes, as the small
+        VGG has it.
+    size
+        Side of the pictures in pixels.
+    mean, std
+        Of the three colours, pictures in 0 to 1.
+    """
+
+    arch: str
+    head: HeadKind
+    size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> NetworkPlan:
+        """Return the plan that gave this JSON.
+
+        Raises
+        ------
+        BundleError
+            Something is missing or unknown.
+        """
+        try:
+            mean, std = (_three(content[key]) for key in ("mean", "std"))
+            plan = cls(str(content["arch"]), content["head"], int(content["size"]), mean, std)
+        except (KeyError, TypeError, ValueError) as error:
+            raise BundleError(
+                f"The model's network is not described whole ({error!r})."
+            ) from error
+        if plan.head not in get_args(HeadKind):
+            raise BundleError("The model's network is of a kind that this version does not know.")
+        return plan
+
+
+def _three(values: Sequence[float]) -> tuple[float, float, float]:
+    """Return a number a colour; ValueError for more or fewer."""
+    red, green, blue = (float(one) for one in values)
+    return red, green, blue

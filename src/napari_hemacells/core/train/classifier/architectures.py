@@ -1,0 +1,244 @@
+"""The networks that can be trained: what each is made for, and where its weights come from.
+
+Imports torch inside functions only.
+"""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from napari_hemacells.core.encode.finetuned.plan import NetworkPlan
+from napari_hemacells.core.errors import EncoderError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from napari_hemacells.core.encode.finetuned.network import Classifier
+    from napari_hemacells.core.encode.finetuned.trunks import Trunk
+    from napari_hemacells.core.train.classifier.recipe import Recipe
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+BUNDLED_MEAN = BUNDLED_STD = (0.5, 0.5, 0.5)
+BUNDLED_SIZE, SMALL_SIZE, USUAL_SIZE = 128, 95, 224
+SHORT_NAMES = {
+    "vit_b_32": "vit_base_patch32_224",
+    "vit_b_16": "vit_base_patch16_224",
+    "vit_l_16": "vit_large_patch16_224",
+}
+HUB, HUB_PORT, PATIENCE = "huggingface.co", 443, 3.0
+PREFIXES = ("module.", "model.", "backbone.", "encoder.", "embedder.", "trunk.", "teacher.")
+LEAST_MATCH = 0.9
+
+
+class Weights(NamedTuple):
+    """What a network starts from, in words, and a warning where it is not what was hoped for."""
+
+    source: str
+    warning: str = ""
+
+
+def plan_of(recipe: Recipe) -> NetworkPlan:
+    """Return what the recipe's network is made of.
+
+    Raises
+    ------
+    EncoderError
+        There is no such architecture.
+    """
+    arch = SHORT_NAMES.get(recipe.arch, recipe.arch)
+    if arch == "bundled":
+        size = recipe.size or BUNDLED_SIZE
+        return NetworkPlan(arch, recipe.head, size, BUNDLED_MEAN, BUNDLED_STD)
+    if arch in {"small_vgg", "alexnet"}:
+        usual = SMALL_SIZE if arch == "small_vgg" else USUAL_SIZE
+        return NetworkPlan(arch, recipe.head, recipe.size or usual, IMAGENET_MEAN, IMAGENET_STD)
+    import timm
+
+    config = timm.get_pretrained_cfg(arch) if timm.is_model(arch) else None
+    if config is None:
+        return NetworkPlan(
+            arch, recipe.head, recipe.size or USUAL_SIZE, IMAGENET_MEAN, IMAGENET_STD
+        )
+    size = recipe.size or int(config.input_size[-1])
+    return NetworkPlan(arch, recipe.head, size, tuple(config.mean), tuple(config.std))
+
+
+def build(recipe: Recipe, classes: int) -> tuple[Classifier, NetworkPlan, Weights]:
+    """Return the network with its starting weights, its plan, and where the weights come from.
+
+    Raises
+    ------
+    EncoderError
+        There is no such architecture, or its weights cannot be had.
+    """
+    from napari_hemacells.core.encode.finetuned.network import Classifier
+
+    plan = plan_of(recipe)
+    network = Classifier(plan, classes)
+    return network, plan, fill(network.embedder.trunk, plan, recipe.weights)
+
+
+def fill(trunk: Trunk, plan: NetworkPlan, weights: str) -> Weights:
+    """Give the body its starting weights.
+
+    Raises
+    ------
+    EncoderError
+        They cannot be had, or are another network's.
+    """
+    if weights == "none":
+        return Weights("from nothing")
+    if weights == "bundled" or (weights == "auto" and plan.arch == "bundled"):
+        return _fill_bundled(trunk, plan)
+    if weights not in {"auto", "hub"}:
+        return _fill_from_file(trunk, Path(weights).expanduser())
+    try:
+        return _fill_from_hub(trunk, plan)
+    except EncoderError as error:
+        if weights == "hub":
+            raise
+        return Weights("from nothing", f"{error} So {plan.arch} learns from nothing.")
+
+
+def _fill_bundled(trunk: Trunk, plan: NetworkPlan) -> Weights:
+    from napari_hemacells.core.encode import bundled_encoder
+    from napari_hemacells.core.encode.finetuned.trunks import StageTrunk
+    from napari_hemacells.core.encode.network import NetworkEncoder
+
+    encoder = bundled_encoder("cpu")
+    if not isinstance(trunk, StageTrunk) or not isinstance(encoder, NetworkEncoder):
+        raise EncoderError(
+            f"The bundled weights do not fit {plan.arch}: choose the architecture bundled, or "
+            "other weights (hub, none, or a file)."
+        )
+    trunk.stem.load_state_dict(encoder.network.stem.state_dict())
+    for own, theirs in zip(trunk.stages, encoder.network.blocks, strict=False):
+        own.load_state_dict(theirs.state_dict())
+    return Weights(f"{encoder.info.name}, which has seen: {encoder.info.seen}")
+
+
+def _fill_from_file(trunk: Trunk, file: Path) -> Weights:
+    """Copy what fits from a checkpoint, whatever its names begin with."""
+    import pickle
+
+    from safetensors import SafetensorError
+    from timm.models import load_state_dict
+
+    if not file.is_file():
+        raise EncoderError(f"There is no weights file {file}.")
+    try:
+        stored = load_state_dict(str(file), weights_only=True)
+    except (RuntimeError, ValueError, OSError, KeyError, SafetensorError) as error:
+        raise EncoderError(f"{file} is no weights file that can be read.") from error
+    except pickle.UnpicklingError as error:
+        raise EncoderError(
+            f"{file} holds more than weights and was not opened: save its state_dict alone."
+        ) from error
+    matched = _matching(stored, trunk)
+    wanted = trunk.state_dict()
+    share = len(matched) / max(1, len(wanted))
+    if share < LEAST_MATCH:
+        raise EncoderError(
+            f"{file.name} fits {len(matched)} of {len(wanted)} tensors of the network: it belongs "
+            "to another architecture."
+        )
+    trunk.load_state_dict(matched, strict=False)
+    return Weights(f"{file.name} ({len(matched)} of {len(wanted)} tensors)")
+
+
+def _matching(stored: dict[str, Any], trunk: Trunk) -> dict[str, Tensor]:
+    """Return the stored tensors that the body has too, by the body's names."""
+    wanted = trunk.state_dict()
+    by_tail = {_bare(name): name for name in wanted}
+    found: dict[str, Tensor] = {}
+    for name, tensor in stored.items():
+        own = by_tail.get(_bare(name))
+        if own is not None and getattr(tensor, "shape", None) == wanted[own].shape:
+            found[own] = tensor
+    return found
+
+
+def _bare(name: str) -> str:
+    """Return a tensor's name without what wrappers put before it."""
+    while True:
+        prefix = next((one for one in PREFIXES if name.startswith(one)), None)
+        if prefix is None:
+            return name
+        name = name.removeprefix(prefix)
+
+
+def _fill_from_hub(trunk: Trunk, plan: NetworkPlan) -> Weights:
+    from napari_hemacells.core.encode.finetuned.trunks import TimmTrunk, timm_model
+
+    if not isinstance(trunk, TimmTrunk):
+        return _fill_from_torchvision(trunk, plan)
+    cached = _cached_file(plan.arch)
+    if cached is None:
+        _need_network(plan.arch)
+    options = {"pretrained_cfg_overlay": {"file": cached}} if cached else {}
+    try:
+        model = timm_model(plan.arch, plan.size, pretrained=True, **options)
+    except (OSError, RuntimeError) as error:
+        raise _offline(plan.arch) from error
+    trunk.load_state_dict(TimmTrunk(model).state_dict())
+    return Weights(f"timm {model.pretrained_cfg.get('tag') or plan.arch} from the model hub")
+
+
+def _fill_from_torchvision(trunk: Trunk, plan: NetworkPlan) -> Weights:
+    """AlexNet's ImageNet weights, and VGG16's for the small VGG, of which it is the beginning."""
+    from torchvision import models
+
+    known = {
+        "alexnet": (models.alexnet, models.AlexNet_Weights.IMAGENET1K_V1),
+        "small_vgg": (models.vgg16, models.VGG16_Weights.IMAGENET1K_V1),
+    }
+    if plan.arch not in known:
+        raise EncoderError(f"There are no weights for {plan.arch} on a hub: use bundled or none.")
+    make, weights = known[plan.arch]
+    if not _torchvision_cached(weights.url):
+        _need_network(plan.arch, "download.pytorch.org")
+    try:
+        model = make(weights=weights)
+    except OSError as error:
+        raise _offline(plan.arch) from error
+    stored = {f"features.{name}": one for name, one in model.features.state_dict().items()}
+    trunk.load_state_dict({name: stored[name] for name in trunk.state_dict()})
+    return Weights(f"torchvision {weights}")
+
+
+def _torchvision_cached(url: str) -> bool:
+    import torch
+
+    return (Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]).is_file()
+
+
+def _cached_file(arch: str) -> str | None:
+    """Return the file of the model hub's cache, if it is there."""
+    import timm
+    from huggingface_hub import try_to_load_from_cache
+
+    config = timm.get_pretrained_cfg(arch)
+    if config is None or not config.hf_hub_id:
+        return None
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        found = try_to_load_from_cache(config.hf_hub_id, name)
+        if isinstance(found, str):
+            return found
+    return None
+
+
+def _need_network(arch: str, host: str = HUB) -> None:
+    """Say at once that there is no network, before a library has tried for a minute."""
+    try:
+        socket.create_connection((host, HUB_PORT), timeout=PATIENCE).close()
+    except OSError as error:
+        raise _offline(arch) from error
+
+
+def _offline(arch: str) -> EncoderError:
+    return EncoderError(
+        f"The weights of {arch} are not on this computer and cannot be fetched (no network?): "
+        "give a local file with --weights FILE, or start from nothing with --weights none."
+    )

@@ -1,0 +1,267 @@
+"""The epochs: learn, check, keep the best, go on from where a training was stopped. Imports torch.
+
+Every epoch begins with chance seeded from (seed, stage, epoch), and a checkpoint is written when
+one ends. So a training that is resumed gives, number for number, what it would have given.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch.nn import functional as nnf
+
+from napari_hemacells.core.errors import TrainingError
+from napari_hemacells.core.train.checkpoint import save_checkpoint
+from napari_hemacells.core.train.classifier.feeds import CHECK_BATCH, Vectors
+from napari_hemacells.core.train.classifier.finder import seeded
+from napari_hemacells.core.train.classifier.learner import logits_of
+from napari_hemacells.core.train.classifier.records import Epoch
+from napari_hemacells.core.train.classifier.sampling import epoch_order
+from napari_hemacells.core.train.classifier.stages import (
+    Schedule,
+    Stage,
+    layer_groups,
+    optimiser_for,
+    set_trainable,
+)
+from napari_hemacells.core.train.reports import Pace, TrainingReport
+from napari_hemacells.core.train.stopping import BestSoFar
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from napari_hemacells.core.train.classifier.feeds import Feed
+    from napari_hemacells.core.train.classifier.learner import Learner
+
+NEVER = 2**31
+
+
+@dataclass
+class Course:
+    """How far a training is: all that a checkpoint holds beside the network.
+
+    Attributes
+    ----------
+    stage, epoch
+        The next epoch to be done.
+    """
+
+    stage: int = 0
+    epoch: int = 0
+    rate: float = 0.0
+    done: int = 0
+    history: list[Epoch] = field(default_factory=list)
+    best: dict[str, torch.Tensor] = field(default_factory=dict)
+    watch: BestSoFar = field(default_factory=lambda: BestSoFar(NEVER))
+
+
+class Loop:
+    """The epochs of one training.
+
+    Parameters
+    ----------
+    train, validation
+        Places of the crops to learn from and to check with.
+    targets
+        ``(n,)`` class of every crop.
+    file
+        Where the checkpoint goes.
+    fingerprint
+        What must be the same for a checkpoint to be gone on from.
+    """
+
+    def __init__(
+        self,
+        learner: Learner,
+        *,
+        train: NDArray[np.int64],
+        validation: NDArray[np.int64],
+        targets: NDArray[np.int64],
+        stages: list[Stage],
+        file: Path,
+        fingerprint: str,
+    ) -> None:
+        self.learner, self.stages = learner, stages
+        self.train, self.validation, self.targets = train, validation, targets
+        self.groups = layer_groups(learner.network, learner.recipe)
+        self.course = Course()
+        self.course.watch = BestSoFar(learner.recipe.patience or NEVER)
+        self._file, self._fingerprint = file, fingerprint
+        self._pace = Pace()
+        self._stored: dict[str, Any] | None = None
+
+    @property
+    def steps(self) -> int:
+        """Steps in an epoch."""
+        size = len(self.order(0))
+        batch = self.learner.recipe.batch
+        return max(1, size // batch + (size % batch > 1))
+
+    @property
+    def total(self) -> int:
+        """Steps in all."""
+        return self.steps * sum(stage.epochs for stage in self.stages)
+
+    def order(self, epoch: int) -> NDArray[np.int64]:
+        """Return the places to learn from, in the order of an epoch."""
+        recipe = self.learner.recipe
+        drawn = epoch_order(
+            self.targets[self.train], recipe.sampling, seed=recipe.seed, epoch=epoch
+        )
+        return self.train[drawn]
+
+    def resume(self, state: dict[str, Any] | None) -> bool:
+        """Whether there was a checkpoint of this very training; then the loop goes on from it."""
+        if state is None or state["fingerprint"] != self._fingerprint:
+            return False
+        self.learner.network.load_state_dict(state["network"])
+        self.learner.portion = int(state["portion"])
+        course = self.course
+        course.stage, course.epoch = int(state["stage"]), int(state["epoch"])
+        course.rate, course.done = float(state["rate"]), int(state["done"])
+        course.history = [Epoch(**one) for one in state["history"]]
+        course.best = state["best"]
+        course.watch.restore(state["watch"])
+        self._stored = state
+        return True
+
+    def open(self, stage: Stage) -> None:
+        """Let the layers of a stage learn, and no others."""
+        set_trainable(self.learner.network, self.groups, stage.first_group)
+
+    def run(self, stage: Stage, feed: Feed) -> Generator[TrainingReport, None, None]:
+        """Go through what is left of a stage."""
+        learner, course = self.learner, self.course
+        if not course.epoch:
+            course.watch.since = 0  # layers that just began to learn get all the patience
+        optimiser = optimiser_for(self.groups, stage.first_group, course.rate, learner.recipe)
+        schedule = Schedule(optimiser, learner.recipe, epochs=stage.epochs, steps=self.steps)
+        if self._stored is not None and course.epoch:
+            optimiser.load_state_dict(self._stored["optimiser"])
+            schedule.restore(self._stored["schedule"])
+        self._stored = None
+        while course.epoch < stage.epochs and not course.watch.exhausted:
+            yield from self._epoch(stage, feed, optimiser, schedule)
+            self._save(optimiser, schedule)
+        course.stage, course.epoch = course.stage + 1, 0
+
+    def take_best(self) -> None:
+        """Give the network the weights that are kept."""
+        if self.learner.recipe.keep == "best" and self.course.best:
+            self.learner.network.load_state_dict(self.course.best)
+
+    def _epoch(
+        self, stage: Stage, feed: Feed, optimiser: torch.optim.Optimizer, schedule: Schedule
+    ) -> Generator[TrainingReport, None, None]:
+        course, began = self.course, time.monotonic()
+        seeded(self.learner.recipe.seed, course.stage, course.epoch)
+        order = self.order(len(course.history))
+        rate = float(optimiser.param_groups[-1]["lr"])
+        losses: list[float] = []
+        shared = not isinstance(feed, Vectors)
+        for step in range(self.steps):
+            size = self.learner.recipe.batch
+            portion = self.learner.portion
+            batch = order[step * size : (step + 1) * size]
+            losses.append(self.learner.learn(batch, feed, optimiser, shared=shared))
+            schedule.step()
+            course.done += 1
+            self._pace.step(len(batch))
+            yield self._report(stage, losses, halved=self.learner.portion < portion)
+        logits = yield from self.check(feed, self.validation)
+        loss, accuracy = self._judge(logits)
+        course.epoch += 1
+        schedule.epoch(loss)
+        course.history.append(
+            Epoch(
+                stage=stage.name,
+                epoch=course.epoch,
+                train_loss=float(np.mean(losses)),
+                validation_loss=loss,
+                accuracy=accuracy,
+                rate=rate,
+                portion=self.learner.portion,
+                seconds=round(time.monotonic() - began, 2),
+            )
+        )
+        if course.watch.look(-loss, len(course.history)):
+            course.best = copy.deepcopy(self.learner.network.state_dict())
+        yield self._checked(stage, loss, accuracy, float(np.mean(losses)))
+        self._pace.pause()
+
+    def check(
+        self, feed: Feed, places: NDArray[np.int64]
+    ) -> Generator[TrainingReport, None, torch.Tensor]:
+        """Return the logits of some crops as they are; yield after each batch."""
+        found = [torch.zeros(0, self.learner.network.classes)]
+        for start in range(0, len(places), CHECK_BATCH):
+            batch = places[start : start + CHECK_BATCH]
+            found.append(logits_of(batch, feed, self.learner.network, self.learner.accelerator))
+            yield TrainingReport(self.course.done, self.total, "Checking", phase="validate")
+        return torch.cat(found)
+
+    def _judge(self, logits: torch.Tensor) -> tuple[float, float]:
+        """Return loss and accuracy on validation."""
+        wanted = torch.from_numpy(self.targets[self.validation])
+        loss = float(nnf.cross_entropy(logits, wanted))
+        if not np.isfinite(loss):
+            raise TrainingError(
+                "The network's answers are no numbers any more: start again with a lower --rate."
+            )
+        return loss, float((logits.argmax(1) == wanted).float().mean())
+
+    def _report(self, stage: Stage, losses: list[float], *, halved: bool) -> TrainingReport:
+        said = f"{stage.name}, epoch {self.course.epoch + 1} of {stage.epochs}"
+        if halved:
+            said = f"Out of memory: {self.learner.portion} crops at once from now on"
+        return TrainingReport(
+            self.course.done,
+            self.total,
+            said,
+            phase="train",
+            losses={"loss": float(np.mean(losses[-20:]))},
+            images_per_second=self._pace.images_per_second,
+            eta_s=self._pace.eta(self.total - self.course.done),
+        )
+
+    def _checked(
+        self, stage: Stage, loss: float, accuracy: float, train_loss: float
+    ) -> TrainingReport:
+        return TrainingReport(
+            self.course.done,
+            self.total,
+            f"{stage.name}, epoch {self.course.epoch} of {stage.epochs} checked",
+            phase="validate",
+            losses={"loss": train_loss},
+            metrics={"validation loss": loss, "accuracy": accuracy},
+            images_per_second=self._pace.images_per_second,
+            eta_s=self._pace.eta(self.total - self.course.done),
+        )
+
+    def _save(self, optimiser: torch.optim.Optimizer, schedule: Schedule) -> None:
+        if not self.learner.accelerator.is_main_process:
+            return
+        course = self.course
+        state = {
+            "fingerprint": self._fingerprint,
+            "network": self.learner.network.state_dict(),
+            "optimiser": optimiser.state_dict(),
+            "schedule": schedule.state(),
+            "portion": self.learner.portion,
+            "stage": course.stage,
+            "epoch": course.epoch,
+            "rate": course.rate,
+            "done": course.done,
+            "history": [asdict(one) for one in course.history],
+            "best": course.best,
+            "watch": course.watch.state(),
+        }
+        save_checkpoint(self._file, state)

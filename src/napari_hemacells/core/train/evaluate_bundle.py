@@ -1,0 +1,115 @@
+"""A model bundle's figures on a folder of crops that it has not learned from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_hemacells.core.errors import TrainingError
+from napari_hemacells.core.evaluate.classification import classification_figures
+from napari_hemacells.core.train.classifier.crops import frame_of, load_steps
+from napari_hemacells.core.train.classifier.examples import read_examples
+from napari_hemacells.core.train.reports import TrainingReport
+from napari_hemacells.core.types import Embeddings
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from napari_hemacells.core.encode import Encoder
+    from napari_hemacells.core.store import Bundle
+    from napari_hemacells.core.train.classifier.crops import Loaded
+    from napari_hemacells.core.train.classifier.examples import Examples
+
+BATCH = 64
+MEMORY_MB = 512
+TURNS = 8  # a square turned and mirrored, without resampling
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a bundle says of a folder.
+
+    Attributes
+    ----------
+    probabilities
+        ``(n, k)`` of each picture, columns as ``classes``.
+    left_out
+        Pictures of classes that the model does not know, by class.
+    """
+
+    figures: dict[str, Any]
+    classes: tuple[str, ...]
+    loaded: Loaded
+    probabilities: NDArray[np.float64]
+    left_out: dict[str, int]
+
+
+def evaluate_bundle_steps(
+    bundle: Bundle, source: Path, encoder: Encoder, *, tta: int = 0, memory_mb: int = MEMORY_MB
+) -> Generator[TrainingReport, None, Judged]:
+    """Return the figures of a bundle on a folder or CSV of crops; yield after each batch.
+
+    Class folders are matched with the model's classes by name, in any case of letters. Pictures
+    are framed as those of the training were.
+
+    Parameters
+    ----------
+    tta
+        Turned and mirrored copies, up to 7, whose probabilities are averaged with the crop's own.
+
+    Raises
+    ------
+    TrainingError
+        No picture, or none of a class that the model knows.
+    """
+    head = bundle.head
+    names = {one.id: one.name for one in bundle.palette}
+    classes = tuple(names[one] for one in head.class_ids)
+    examples, left_out = _known(read_examples(source), classes)
+    frame = frame_of(examples, bundle.spec.size, bundle.spec.context)
+    loaded = yield from load_steps(examples, frame, memory_mb)
+    n, k = len(loaded.examples), len(classes)
+    said = np.zeros((n, k))
+    for start in range(0, n, BATCH):
+        places = np.arange(start, min(start + BATCH, n), dtype=np.int64)
+        crops = loaded.crops[places]
+        for turn in range(1 + min(tta, TURNS - 1)):
+            vectors = encoder.encode(np.ascontiguousarray(_turned(crops, turn)))
+            embeddings = Embeddings(places, vectors, encoder.info, bundle.spec, "")
+            said[places] += head.predict(embeddings).probabilities
+        yield TrainingReport(int(places[-1]) + 1, n, "Classifying", phase="validate")
+    said /= said.sum(axis=1, keepdims=True)
+    truth = np.array([classes.index(one.label) for one in loaded.examples.items], dtype=np.int64)
+    groups = [one.group for one in loaded.examples.items] if loaded.examples.grouped else None
+    figures = classification_figures(truth, said, classes, groups=groups)
+    return Judged(figures, classes, loaded, said, left_out)
+
+
+def _known(examples: Examples, classes: tuple[str, ...]) -> tuple[Examples, dict[str, int]]:
+    """Return the pictures of classes that the model knows, under its names, and the others."""
+    by_name = {one.casefold(): one for one in classes}
+    kept = tuple(
+        replace(one, label=by_name[one.label.casefold()])
+        for one in examples.items
+        if one.label.casefold() in by_name
+    )
+    unknown = {
+        name: count for name, count in examples.counts.items() if name.casefold() not in by_name
+    }
+    if not kept:
+        raise TrainingError(
+            f"The model knows {', '.join(classes)}; {examples.source} has none of these classes, "
+            f"but {', '.join(unknown) or 'no picture at all'}."
+        )
+    return replace(examples, items=kept), unknown
+
+
+def _turned(crops: NDArray[np.uint8], turn: int) -> NDArray[np.uint8]:
+    """Return the crops turned by quarters, and mirrored from the fifth on."""
+    mirrored = crops[:, :, ::-1] if turn >= TURNS // 2 else crops
+    return np.rot90(mirrored, turn % 4, axes=(1, 2))
