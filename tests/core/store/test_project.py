@@ -72,6 +72,34 @@ def test_cells_come_back_exactly(project, picture, cells):
     assert copy["label"].tolist() == [2, 3, 7, 9]
 
 
+def test_cells_of_a_large_image_come_back_exactly(project, picture, cells, tmp_path):
+    import tifffile
+
+    from napari_hemacells.core.label_image import LazyLabels, PackedMasks
+    from napari_hemacells.core.store.cells_file import write_labels
+
+    project.add_image(picture)
+    project.save_cells(picture.key, cells)
+    masks = PackedMasks.of_labels(cells.labels, cells.ids.tolist(), cells.boxes)
+    many = replace(cells, labels=LazyLabels(cells.labels.shape, cells.ids, masks))
+    project.save_cells(picture.key, many)
+    back = Project.open(project.folder).load_cells(picture.key)
+    assert isinstance(back.labels, LazyLabels)
+    np.testing.assert_array_equal(np.asarray(back.labels), np.asarray(many.labels))
+    pd.testing.assert_frame_equal(back.table, cells.table)
+    assert (back.diameter, back.source) == (cells.diameter, cells.source)
+    write_labels(tmp_path / "a.tif", back.labels)
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "a.tif"), np.asarray(many.labels))
+    path = project.folder / "cells" / f"{picture.key}.masks.npz"
+    whole = path.read_bytes()
+    for keep in (0, 60, len(whole) // 2, -20):
+        path.write_bytes(whole[:keep])
+        with pytest.raises(ProjectError, match="cannot be read"):
+            project.load_cells(picture.key)
+    project.save_cells(picture.key, cells)
+    assert isinstance(project.load_cells(picture.key).labels, np.ndarray)
+
+
 def test_zero_cells_come_back(project, picture, no_cells):
     project.add_image(picture)
     project.save_cells(picture.key, no_cells)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import zlib
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,13 +17,17 @@ import pandas as pd
 from pydantic import BaseModel
 
 from napari_hemacells.core.errors import ProjectError
+from napari_hemacells.core.label_image import LazyLabels
 from napari_hemacells.core.store.atomic import write_bytes, writing
 from napari_hemacells.core.types import BOX_COLUMNS, CELL_COLUMNS, Cells, CellSource
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+_TILE = 512  # pixels
 
 _DTYPES = {"class": "str", **dict.fromkeys(["label", "area", *BOX_COLUMNS], "int64")}
 # Python's own reading of a number gives back every digit that was written.
@@ -44,19 +49,31 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
     write_bytes(path, table.to_csv(index=False, lineterminator="\n").encode())
 
 
-def write_labels(path: Path, labels: NDArray[np.int32], description: str | None = None) -> None:
-    """Write a label image as a zlib-compressed int32 TIFF, whole or not at all."""
+def write_labels(
+    path: Path, labels: NDArray[np.int32] | LazyLabels, description: str | None = None
+) -> None:
+    """Write a label image as a zlib-compressed int32 TIFF, whole or not at all.
+
+    One that is painted where it is looked at is written tile by tile.
+    """
     import tifffile
 
+    about: dict[str, Any] = {
+        "compression": "zlib", "description": description, "metadata": None,
+        "software": "napari-hemacells",
+    }  # fmt: skip
     with writing(path) as temporary:
-        tifffile.imwrite(
-            temporary,
-            labels.astype(np.int32, copy=False),
-            compression="zlib",
-            description=description,
-            metadata=None,
-            software="napari-hemacells",
-        )
+        if isinstance(labels, LazyLabels):
+            about |= {"shape": labels.shape, "dtype": np.int32, "tile": (_TILE, _TILE)}
+            tifffile.imwrite(temporary, _tiles(labels), **about)
+        else:
+            tifffile.imwrite(temporary, labels.astype(np.int32, copy=False), **about)
+
+
+def _tiles(labels: LazyLabels) -> Iterator[NDArray[np.int32]]:
+    rows, cols = labels.shape
+    for row, col in product(range(0, rows, _TILE), range(0, cols, _TILE)):
+        yield labels[row : row + _TILE, col : col + _TILE]
 
 
 def write_cells(tif: Path, csv: Path, cells: Cells) -> None:

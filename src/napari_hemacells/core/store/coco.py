@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_hemacells.core.annotate.palette import Palette
+    from napari_hemacells.core.label_image import LazyLabels
     from napari_hemacells.core.types import Cells, SmearImage
 
 
@@ -115,7 +116,9 @@ def _annotations(
         }
 
 
-def _segmentation(labels: NDArray[np.int32], cell: int, box: list[int]) -> list[list[float]]:
+def _segmentation(
+    labels: NDArray[np.int32] | LazyLabels, cell: int, box: list[int]
+) -> list[list[float]]:
     top, left = max(box[0], 0), max(box[1], 0)
     mask = labels[top : box[2], left : box[3]] == cell
     outlines = polygons(mask, (top, left)) if mask.any() else []

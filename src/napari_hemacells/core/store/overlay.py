@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from napari_hemacells.core.types import Cells, SmearImage
 
 NO_CLASS = "#8c8c8c"
+_MOST = 100_000_000  # pixels of an overlay
+_BAND = 1024  # rows that are drawn at once: a large image is never in memory as floats
 
 
 def class_overlay(
@@ -39,19 +41,43 @@ def class_overlay(
         Opacity of the tint inside, 0 to 1.
     legend
         Whether to add a strip with the classes and their counts below the image.
+
+    A picture of more than 100 megapixels is shown at a whole fraction of its size.
     """
     classes, colours = _lookup(cells, shown, palette)
     place = np.zeros(int(cells.ids.max(initial=0)) + 1, dtype=np.intp)
     place[cells.ids] = classes
-    labels = np.where(cells.labels < len(place), cells.labels, 0)
-    of_pixel = place[labels]
-    border = _border(labels, width=max(1, round(cells.diameter / 22)))
-    opacity = np.where(of_pixel > 1, fill, 0.0)
-    opacity[border] = 1.0
-    pixels = np.asarray(image.pixels, dtype=np.float32)
-    mixed = pixels + (colours[of_pixel] - pixels) * opacity[..., None].astype(np.float32)
-    drawn = np.round(mixed).astype(np.uint8)
+    rows, cols = image.shape
+    step = max(1, int(np.ceil(np.sqrt(rows * cols / _MOST))))
+    width = max(1, round(cells.diameter / 22 / step))
+    drawn = np.empty((-(-rows // step), -(-cols // step), 3), np.uint8)
+    for start in range(0, len(drawn), _BAND):
+        first, last = max(0, start - width), min(len(drawn), start + _BAND + width)
+        window = (slice(first * step, last * step, step), slice(None, None, step))
+        pixels, labels = image.pixels[window], cells.labels[window]
+        band = _tinted(pixels, labels, place, colours, width=width, fill=fill)
+        kept = slice(start - first, min(start + _BAND, len(drawn)) - first)
+        drawn[start : start + _BAND] = band[kept]
     return with_legend(drawn, shown, palette) if legend else drawn
+
+
+def _tinted(
+    pixels: NDArray[Any],
+    labels: NDArray[np.int32],
+    place: NDArray[np.intp],
+    colours: NDArray[np.float32],
+    *,
+    width: int,
+    fill: float,
+) -> NDArray[np.uint8]:
+    """A part of the overlay: `place` is the row of a cell in the table of colours."""
+    labels = np.where(labels < len(place), labels, 0)
+    of_pixel = place[labels]
+    opacity = np.where(of_pixel > 1, fill, 0.0)
+    opacity[_border(labels, width=width)] = 1.0
+    light = np.asarray(pixels, dtype=np.float32)
+    mixed = light + (colours[of_pixel] - light) * opacity[..., None].astype(np.float32)
+    return np.round(mixed).astype(np.uint8)
 
 
 def write_overlay(path: Path, overlay: NDArray[np.uint8]) -> None:

@@ -4,7 +4,9 @@
 
     project.json                  name, images by path and hash, settings
     journal.jsonl                 classes and annotations, append-only
-    cells/<image key>.labels.tif  label image and table; .cells.csv beside it is a copy to read
+    cells/<image key>.labels.tif  label image and table (.masks.npz of a large image); .cells.csv
+                                beside it is a copy to read
+    detection/<image key>/        parts of a detection that was interrupted
     embeddings/                   cache; may be deleted at any time
 """
 
@@ -17,9 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 from napari_hemacells.core.annotate.history import History, open_history
 from napari_hemacells.core.errors import ImageError, ProjectError
-from napari_hemacells.core.store.atomic import writing_folder
-from napari_hemacells.core.store.cells_file import read_cells, write_cells
+from napari_hemacells.core.label_image import LazyLabels
+from napari_hemacells.core.store.atomic import discard, writing_folder
+from napari_hemacells.core.store.cells_file import read_cells, write_cells, write_csv
 from napari_hemacells.core.store.fingerprint import fingerprint, matches
+from napari_hemacells.core.store.masks_file import read_masks, write_masks
 from napari_hemacells.core.store.schema import (
     FILE_NAME,
     ProjectFile,
@@ -198,12 +202,19 @@ class Project:
 
     def has_cells(self, image_key: str) -> bool:
         """Whether cells of this image are kept."""
-        return self._cells_path(image_key).is_file()
+        return self._cells_path(image_key).is_file() or self._masks_path(image_key).is_file()
 
     def save_cells(self, image_key: str, cells: Cells) -> None:
         """Keep the cells of an image; raises :class:`StorageError`."""
-        tif = self._cells_path(self.image(image_key).key)
-        write_cells(tif, tif.with_name(f"{image_key}.cells.csv"), cells)
+        tif, masks = self._cells_path(self.image(image_key).key), self._masks_path(image_key)
+        csv = tif.with_name(f"{image_key}.cells.csv")
+        if isinstance(cells.labels, LazyLabels):
+            write_masks(masks, cells.labels, cells)
+            write_csv(csv, cells.table)
+            discard(tif)
+        else:
+            write_cells(tif, csv, cells)
+            discard(masks)
 
     def load_cells(self, image_key: str) -> Cells:
         """The cells of an image as they were saved.
@@ -216,7 +227,8 @@ class Project:
         stored = self.image(image_key)
         if not self.has_cells(image_key):
             raise ProjectError(f"No cells of “{stored.name}” were saved: detect them.")
-        return read_cells(self._cells_path(image_key))
+        masks = self._masks_path(image_key)
+        return read_masks(masks) if masks.is_file() else read_cells(self._cells_path(image_key))
 
     def copy_to(self, folder: str | Path) -> Project:
         """A copy of everything in another folder, to go on with there.
@@ -242,6 +254,9 @@ class Project:
 
     def _cells_path(self, image_key: str) -> Path:
         return self.folder / "cells" / f"{image_key}.labels.tif"
+
+    def _masks_path(self, image_key: str) -> Path:
+        return self.folder / "cells" / f"{image_key}.masks.npz"
 
     def _write(self, changes: dict[str, Any]) -> None:
         content = self.content.model_copy(update=changes)
