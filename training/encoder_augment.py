@@ -15,9 +15,9 @@ from torch.nn import functional as nnf
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
-TIGHTEST, WIDEST = 0.9, 2.3  # side of a crop in extents of the cell
+TIGHTEST, WIDEST = 1.0, 2.5  # side of a crop in extents of the cell
 FOLDER_SHARE = 0.4  # of crops framed by the set's usual cell and not by their own
-BLUR_TAPS = 5
+BLUR_TAPS = 6
 
 
 class Draw:
@@ -99,7 +99,7 @@ def like_another(light: Tensor, draw: Draw) -> Tensor:
 def another_stain(light: Tensor, draw: Draw) -> Tensor:
     """Return the pictures after each dye took another strength and another tint."""
     mixing = torch.eye(3, device=light.device) + draw.normal(0.12, 9).view(-1, 3, 3)
-    strength = torch.exp(draw.normal(0.3) + draw.normal(0.2, 3))
+    strength = torch.exp(draw.normal(0.3) + draw.normal(0.25, 3))
     density = torch.einsum("nij,njrc->nirc", mixing, _density(light))
     return _brightness(density * strength[:, :, None, None])
 
@@ -107,7 +107,7 @@ def another_stain(light: Tensor, draw: Draw) -> Tensor:
 def another_lamp(light: Tensor, draw: Draw) -> Tensor:
     """Return the pictures under another lamp: gamma, brightness, tint, colour depth, hue."""
     light = light.clamp(1e-3, 1) ** torch.exp(draw.normal(0.3))[:, :, None, None]
-    light = light * torch.exp(draw.normal(0.12) - 0.05 + draw.normal(0.1, 3))[:, :, None, None]
+    light = light * torch.exp(draw.normal(0.12) - 0.05 + draw.normal(0.17, 3))[:, :, None, None]
     grey = light.mean(1, keepdim=True)
     depth = draw.uniform(0.3, 1.6) * (draw.uniform(0, 1) > 0.05)  # some are grey altogether
     light = grey + (light - grey) * depth[:, :, None, None]
@@ -118,13 +118,13 @@ def another_lamp(light: Tensor, draw: Draw) -> Tensor:
 
 def another_camera(light: Tensor, draw: Draw) -> Tensor:
     """Return the pictures after coarser pixels, blur or sharpening, and noise."""
-    coarse = draw.uniform(0, 1)[:, 0] < 0.3
-    sides = draw.uniform(0.25, 0.8)[:, 0]
+    coarse = draw.uniform(0, 1)[:, 0] < 0.4
+    sides = draw.uniform(0.2, 0.8)[:, 0]
     light = light.clone()
     for place in torch.nonzero(coarse)[:, 0].tolist():
         light[place] = _coarser(light[place], float(sides[place]))
-    blurred = _blur(light, torch.exp(draw.uniform(math.log(0.4), math.log(1.8))))
-    light = torch.where(draw.chance(0.4), blurred, light)
+    blurred = _blur(light, torch.exp(draw.uniform(math.log(0.5), math.log(2.5))))
+    light = torch.where(draw.chance(0.5), blurred, light)
     sharper = light + draw.uniform(0.3, 1.2)[:, :, None, None] * (light - blurred)
     light = torch.where(draw.chance(0.15), sharper, light)
     noise = draw.uniform(0.005, 0.03)[:, :, None, None] * torch.randn_like(light)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import timm
 import torch
 from safetensors.torch import save_file
 
 from encoder_lesson import EMBEDDING, SIGMA
 from napari_hemacells.core.crop import from_picture
-from napari_hemacells.core.encode.blood import Readout
+from napari_hemacells.core.encode.blood import BloodFeatures, Readout
 from napari_hemacells.core.encode.imagenet import ARCHITECTURE
 from napari_hemacells.core.types import CropSpec
 
@@ -61,31 +63,23 @@ def seen(sources: list[str], without: list[str]) -> str:
 @torch.inference_mode()
 def measure(pupil: Pupil, cells: CellSet) -> tuple[Readout, int]:
     """Return the readout that gives every stage the same spread, and the vector's length."""
-    pupil.eval()
-    rows: dict[int, list[tuple[Tensor, Tensor]]] = {stage: [] for stage in STAGES}
-    embeddings = []
-    for images in _plain_crops(pupil, cells):
-        maps = pupil.features.stem(images)
-        for place, block in enumerate(pupil.features.blocks):
-            maps = block(maps)
-            if place in rows:
-                rows[place].append(pupil.features.pool(maps))
-        embeddings.append(pupil(images).embedding)
-    spreads = {
-        stage: [_spread(list(part)) for part in zip(*pooled, strict=True)]
-        for stage, pooled in rows.items()
-    }
-    scales = [[round(1 / spread, 4) for spread in spreads[stage]] for stage in STAGES]
-    weight = round(WEIGHT / _spread(embeddings), 4)
-    dim = EMBEDDING + sum(2 * pooled[0][0].shape[1] for pooled in rows.values())
-    return Readout(STAGES, scales, SIGMA, EMBEDDING, weight), dim
+    plain = Readout(STAGES, [(1.0, 1.0)] * len(STAGES), SIGMA, EMBEDDING, 1.0)
+    network = BloodFeatures(timm.create_model(ARCHITECTURE, pretrained=False), plain).eval()
+    network.load_state_dict({name: value.float() for name, value in _tensors(pupil).items()})
+    rows = torch.cat([network(images) for images in _plain_crops(cells)])
+    widths = [network.blocks[stage][-1].conv_pwl.out_channels for stage in STAGES]
+    sizes = [EMBEDDING, *(width for width in widths for _ in range(2))]
+    spreads = [float(part.var(0).mean().sqrt()) for part in rows.split(sizes, dim=1)]
+    factors = [round(1 / spread, 4) for spread in spreads[1:]]
+    pairs = list(zip(factors[::2], factors[1::2], strict=True))
+    weight = round(WEIGHT / spreads[0], 4)
+    return replace(plain, scales=pairs, weight=weight), rows.shape[1]
 
 
-def _plain_crops(pupil: Pupil, cells: CellSet) -> list[Tensor]:
+def _plain_crops(cells: CellSet) -> list[Tensor]:
     """Return normalised crops of some cells, framed as a detector does."""
     spec, batches = CropSpec(), []
     chosen = np.linspace(0, len(cells) - 1, min(SAMPLE, len(cells))).astype(int)
-    device = next(pupil.parameters()).device
     for part in np.array_split(chosen, max(1, len(chosen) // 50)):
         crops = [
             from_picture(
@@ -93,14 +87,9 @@ def _plain_crops(pupil: Pupil, cells: CellSet) -> list[Tensor]:
             )
             for place in part
         ]
-        images = torch.from_numpy(np.stack(crops)).to(device).permute(0, 3, 1, 2)
+        images = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2)
         batches.append((images.float() - 127.5) / 127.5)
     return batches
-
-
-def _spread(rows: list[Tensor]) -> float:
-    """Return the root of the mean variance of ``(n, numbers)``, given in batches."""
-    return float(torch.cat(rows).var(0).mean().sqrt())
 
 
 def _tensors(pupil: Pupil) -> dict[str, Tensor]:

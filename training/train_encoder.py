@@ -53,16 +53,16 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="folder of the shared sets")
     parser.add_argument("--out", type=Path, required=True, help="checkpoint and weights")
     parser.add_argument("--cells", type=Path, help="where the cut cells are kept between runs")
-    parser.add_argument("--steps", type=int, default=2400)
+    parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--size", type=int, default=128, help="side of a crop")
-    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--size", type=int, default=96, help="side of a crop")
+    parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--contrast", type=float, default=0.5, help="weight of the contrast")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sources", nargs="+", choices=SOURCES, default=list(SOURCES))
     parser.add_argument("--without", nargs="*", default=[], help="PBC classes to leave out")
     parser.add_argument(
-        "--statistics", choices=("frozen", "trained"), default="frozen", help="of batch norm"
+        "--statistics", choices=("frozen", "trained"), default="trained", help="of batch norm"
     )
     return parser.parse_args()
 

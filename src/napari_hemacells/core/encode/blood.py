@@ -33,6 +33,11 @@ class Readout:
         Numbers of the embedding.
     weight
         Factor of the embedding, which has length 1.
+    size
+        Side to which crops are brought first: that of the training.
+    turns
+        Quarter turns of the crop over which the vector is averaged, 1 for none: a cell on a slide
+        has no upright.
     """
 
     stages: Sequence[int]
@@ -40,6 +45,8 @@ class Readout:
     sigma: float
     width: int
     weight: float
+    size: int = 96
+    turns: int = 2
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON."""
@@ -65,19 +72,27 @@ class BloodFeatures(StageFeatures):
         width = 2 * backbone.blocks[LAST][-1].bn3.num_features
         self.norm = nn.BatchNorm1d(width, affine=False)
         self.embed = nn.Linear(width, readout.width, bias=False)
-        self._weight = readout.weight
+        self._readout = readout
         self._scales = dict(zip(readout.stages, readout.scales, strict=True))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """``(n, dim)`` of ``(n, 3, size, size)``."""
-        maps = self.stem(images)
+        if images.shape[-1] != self._readout.size:
+            side = (self._readout.size, self._readout.size)
+            images = nnf.interpolate(images, size=side, mode="bilinear", antialias=True)
+        turned = [torch.rot90(images, turn, (2, 3)) for turn in range(self._readout.turns)]
+        return torch.stack([self._upright(view) for view in turned]).mean(dim=0)
+
+    def _upright(self, images: torch.Tensor) -> torch.Tensor:
+        """``(n, dim)`` of images as they stand."""
+        maps = self.stem(images.contiguous(memory_format=torch.channels_last))
         parts: list[torch.Tensor] = []
         for place, block in enumerate(self.blocks):
             maps = block(maps)
             if place in self._scales:
                 pooled = zip(self._scales[place], self.pool(maps), strict=True)
                 parts += [scale * part for scale, part in pooled]
-        return torch.cat([self._weight * self.embedding(maps), *parts], dim=1)
+        return torch.cat([self._readout.weight * self.embedding(maps), *parts], dim=1)
 
     def embedding(self, maps: torch.Tensor) -> torch.Tensor:
         """``(n, width)`` unit vectors of the last stage's maps."""
