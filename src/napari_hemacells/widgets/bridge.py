@@ -19,7 +19,7 @@ from napari_hemacells.widgets.pointer import Pointer
 from napari_hemacells.widgets.ring import MARKER, Marks, put_marks, ring_layer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     import pandas as pd
     from napari.components import ViewerModel
@@ -299,6 +299,13 @@ class ViewerBridge:
         layer = self.cells_layer
         if layer is not None:
             layer.colormap = class_colormap(table)
+
+    def colours(self, cells: Collection[int]) -> bool:
+        """Whether all these cells have a colour already."""
+        layer = self.cells_layer
+        if layer is None or self._many is not None:
+            return False
+        return all(cell in layer.colormap.color_dict for cell in cells)
 
     def outline(self, width: int) -> None:
         """Show the cells as outlines of so many pixels; 0 fills them."""

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _OUTLINE = 0.07  # width of the outlines of cells just detected, in cell diameters
 _UNKNOWN = "#ffffff"
 _IDLE_MS = 250  # the table for the status bar may wait until the clicking pauses
+_COMING = 0.28  # opacity of such a cell
+_ROOM = 64  # ids that have a colour before there is such a cell
 _PATIENCE_MS = 80  # the clicked cell waits that long for all others, so as to draw once
 
 
@@ -60,6 +62,10 @@ class Canvas(QObject):
         self._unmarked.setSingleShot(True)
         self._unmarked.setInterval(_PATIENCE_MS)
         self._unmarked.timeout.connect(self._mark)
+        self._recolour_soon = QTimer(self)
+        self._recolour_soon.setSingleShot(True)
+        self._recolour_soon.setInterval(_IDLE_MS)
+        self._recolour_soon.timeout.connect(self.recolour)
         self._subscriptions = Subscriptions(self)
         events, pointer = session.events, bridge.pointer.events
         for signal, slot in (
@@ -104,7 +110,7 @@ class Canvas(QObject):
         if bridge.many:
             bridge.shade(ours.detected_shades(cells, palette))
         else:
-            bridge.recolour(detected_colours(cells, palette))
+            bridge.recolour(with_room(detected_colours(cells, palette), ours.rgba(_UNKNOWN)))
         bridge.outline(outline_width(cells.diameter))
 
     def _show_known(self, cells: Cells) -> None:
@@ -114,7 +120,8 @@ class Canvas(QObject):
         if bridge.many:
             bridge.shade(ours.shades(*known))
         else:
-            bridge.recolour(ours.colours(*known))
+            coming = ours.rgba(_UNKNOWN, 0.0 if self.mode == "image" else _COMING)
+            bridge.recolour(with_room(ours.colours(*known), coming))
         bridge.outline(0)
 
     def update_features(self) -> None:
@@ -214,7 +221,9 @@ class Canvas(QObject):
             self.current = 0
         if change.new:
             self.current = change.new[0]
-        if change.new or self._bridge.many:
+        if self._bridge.colours(change.new):
+            self._recolour_soon.start()
+        elif change.new:
             self.recolour()
         self._mark()
         self._idle.start()
@@ -337,6 +346,14 @@ class Canvas(QObject):
 def outline_width(diameter: float) -> int:
     """Width in pixels of the outlines of cells just detected."""
     return max(1, round(diameter * _OUTLINE))
+
+
+def with_room(
+    table: dict[int | None, ours.Rgba], colour: ours.Rgba
+) -> dict[int | None, ours.Rgba]:
+    """Give the next ids a colour too, so that an added cell is seen before all are coloured."""
+    last = max((cell for cell in table if cell is not None), default=0)
+    return {**table, **dict.fromkeys(range(last + 1, last + 1 + _ROOM), colour)}
 
 
 def detected_colours(cells: Cells, palette: Palette) -> dict[int | None, Any]:

@@ -15,6 +15,7 @@ from napari_hemacells.core.types import Progress
 from napari_hemacells.widgets.correct_bar import CorrectState
 from napari_hemacells.widgets.graphics import triton_kept_out
 from napari_hemacells.widgets.subscriptions import Subscriptions
+from napari_hemacells.widgets.train_run import chosen_weights
 from napari_hemacells.widgets.workers import Jobs
 
 if TYPE_CHECKING:
@@ -55,7 +56,6 @@ class Corrector(QObject):
         self.tool: Tool = ""
         self.chosen: list[int] = []
         self.with_class = False
-        self.weights: Path | None = None
         self._waiting: deque[Point] = deque()
         self._asked: tuple[str, Point] | None = None
         self.jobs = Jobs(self)
@@ -222,9 +222,8 @@ class Corrector(QObject):
         self._asked = (session.image.key, point)
         if "torch" not in sys.modules:
             self.said.emit("Loading the detector…")
-        self.jobs.start(
-            "propose", partial(_propose, session.image, session.cells, point, self.weights)
-        )
+        weights = chosen_weights(session.project)
+        self.jobs.start("propose", partial(_propose, session.image, session.cells, point, weights))
 
     def _proposed(self, _kind: str, proposal: Proposal) -> None:
         session = self._session

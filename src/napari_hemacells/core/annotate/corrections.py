@@ -138,6 +138,8 @@ def with_origin(cells: Cells) -> Cells:
         return replace(cells, table=cells.table.assign(**{ORIGIN: DETECTED}))
     said = cells.table[ORIGIN].astype(object)
     known = said.where(said.notna() & (said != ""), DETECTED)
+    if known is said or known.equals(said):
+        return cells
     return replace(cells, table=cells.table.assign(**{ORIGIN: known}))
 
 

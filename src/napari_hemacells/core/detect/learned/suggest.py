@@ -77,9 +77,10 @@ def look(
     faint: float = FAINT,
 ) -> Sight:
     """Return what the network sees around a point at the scale for cells of this diameter."""
-    from napari_hemacells.core.detect.learned.model import bundled_model
+    if model is None:
+        from napari_hemacells.core.detect.learned.model import bundled_model
 
-    model = model or bundled_model()
+        model = bundled_model()
     view = ScaledImage(image.pixels, CANONICAL_DIAMETER / diameter)
     ratio = np.array(image.shape) / view.shape
     at = (np.asarray(point) + 0.5) / ratio

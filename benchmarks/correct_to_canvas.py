@@ -1,0 +1,128 @@
+"""From a correction to the drawn canvas: real viewer, 5,000 cells, embeddings there.
+
+A correction is timed from the call that a key makes until the journal is on disk, the cells, the
+layer and the panels have followed and the canvas has been drawn; for an added cell that includes
+the detector's proposal in its thread (``add``) or leaves it out (``add without proposal``). Run
+it on a display or under Xvfb::
+
+    xvfb-run -a python benchmarks/correct_to_canvas.py --cells 5000 --times 30
+
+Prints one line of JSON: milliseconds, median and 95th percentile of each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from click_to_colour import PITCH, RADIUS, dock_with
+from napari_hemacells.core.detect.propose import Proposal, mask_from
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_hemacells.widgets import HemaCellsWidget
+
+
+def main() -> None:
+    """Correct and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cells", type=int, default=5000)
+    parser.add_argument("--times", type=int, default=30)
+    parser.add_argument("--dim", type=int, default=1280)
+    given = parser.parse_args()
+    os.environ.setdefault("XDG_DATA_HOME", tempfile.mkdtemp())
+    widget, rng = dock_with(given.cells, given.dim)
+    session, corrector = widget.session, widget.controller.corrector
+    kinds: dict[str, Callable[[int], None]] = {
+        "delete": lambda cell: session.delete_cells([cell]),
+        "undo": lambda _cell: session.undo(),
+        "split": lambda cell: session.split_cell(cell, line_through(widget, cell)),
+        "merge": lambda cell: session.merge_cells([cell, neighbour(widget, cell)]),
+        "add without proposal": lambda cell: add_between(widget, cell),
+        "add": lambda cell: add_by_key(widget, cell),
+    }
+    cells = iter(rng.permutation(session.cells.ids).tolist())
+    result: dict[str, object] = {"cells": given.cells, "times": given.times}
+    for name, act in kinds.items():
+        times = [timed(act, next_cell(widget, cells)) for _ in range(given.times + 3)][3:]
+        result[name] = {
+            "median_ms": round(float(np.median(times)), 1),
+            "p95_ms": round(float(np.percentile(times, 95)), 1),
+        }
+    print(json.dumps(result))
+    corrector.close()
+    widget.controller.close()
+
+
+def timed(act: Callable[[int], None], cell: int) -> float:
+    """Milliseconds until the canvas is drawn."""
+    from qtpy.QtWidgets import QApplication
+
+    QApplication.processEvents()
+    start = time.perf_counter()
+    act(cell)
+    QApplication.processEvents()
+    return 1000 * (time.perf_counter() - start)
+
+
+def next_cell(widget: HemaCellsWidget, cells: object) -> int:
+    """A cell that is there still, with a neighbour on its right."""
+    position = widget.session.cells.position
+    return next(cell for cell in cells if cell in position and cell + 1 in position)
+
+
+def neighbour(widget: HemaCellsWidget, cell: int) -> int:
+    """The cell that comes after."""
+    return cell + 1 if cell + 1 in widget.session.cells.position else cell - 1
+
+
+def line_through(
+    widget: HemaCellsWidget, cell: int
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """A line across the middle of a cell."""
+    row, col = widget.session.cells.centres[widget.session.cells.position[cell]].tolist()
+    return (row + 0.5, col - PITCH), (row + 0.5, col + PITCH)
+
+
+def add_between(widget: HemaCellsWidget, cell: int) -> None:
+    """Add a small cell on the glass between four of the grid."""
+    session = widget.session
+    row, col = session.cells.centres[session.cells.position[cell]].astype(int) - PITCH // 2
+    side = max(4, PITCH // 2 - RADIUS + 2)
+    window = slice(max(0, row), max(0, row) + side), slice(max(0, col), max(0, col) + side)
+    mask = mask_from(np.ones((side, side), bool), window)
+    if mask is not None:
+        session.add_cell(float(row), float(col), None, Proposal("", 0.0, mask.box, mask, "disc"))
+
+
+def add_by_key(widget: HemaCellsWidget, cell: int) -> None:
+    """Take a cell away, then press A over its place and wait until it is there again."""
+    from qtpy.QtCore import QEventLoop
+
+    session = widget.session
+    place = session.cells.centres[session.cells.position[cell]].tolist()
+    session.delete_cells([cell])
+    loop, count = QEventLoop(), len(session.cells)
+
+    def there(_change: object = None) -> None:
+        if len(session.cells) > count:
+            loop.quit()
+
+    session.events.corrected.connect(there)
+    widget.controller.corrector.refused.connect(loop.quit)
+    widget.controller.bridge.pointer.place = tuple(place)
+    widget.controller.canvas.act("add")
+    loop.exec()
+    session.events.corrected.disconnect(there)
+    widget.controller.corrector.refused.disconnect(loop.quit)
+
+
+if __name__ == "__main__":
+    main()
