@@ -51,10 +51,11 @@ def match_truth(
     classes
         The class of each true cell by its label.
     """
+    found_labels = np.asarray(cells.labels)
     pairs, shared = np.unique(
-        np.stack([cells.labels.ravel(), labels.ravel()]), axis=1, return_counts=True
+        np.stack([found_labels.ravel(), labels.ravel()]), axis=1, return_counts=True
     )
-    found_areas = np.bincount(cells.labels.ravel())
+    found_areas = np.bincount(found_labels.ravel())
     true_areas = np.bincount(labels.ravel())
     matched: dict[int, str] = {}
     for (found, true), pixels in zip(pairs.T, shared, strict=True):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Added = Sequence[tuple[int, Mapping[str, Any], CellMask]]
 
-__all__ = ["CellMask", "LazyLabels", "PackedMasks", "PartCells", "replaced"]
+__all__ = ["CellMask", "LazyLabels", "PackedMasks", "PartCells", "renamed", "replaced"]
 
 
 def replaced(cells: Cells, removed: Collection[int], added: Added) -> Cells:
@@ -79,12 +79,10 @@ def _painted(cells: Cells, gone: NDArray[np.int64], added: Added) -> NDArray[np.
 
 def _lazy(labels: LazyLabels, gone: NDArray[np.int64], added: Added) -> LazyLabels:
     """Return the masks anew; of those that stay only the ones under an added cell are cut."""
+    masks = _apart([mask for _, _, mask in added], labels.shape)
     cut: dict[int, CellMask] = {}
-    masks: list[CellMask] = []
-    for _, _, mask in added:
-        masks = [*(one.without(mask) for one in masks), mask]
-        top, left, bottom, right = mask.box
-        for place in labels.places_in((top, bottom), (left, right)).tolist():
+    for mask in masks:
+        for place in _near(labels, mask):
             cut[place] = cut.get(place, labels.masks[place]).without(mask)
     stays = ~np.isin(labels.ids, gone)
     whole = np.flatnonzero(stays & ~np.isin(np.arange(len(stays)), list(cut)))
@@ -97,3 +95,42 @@ def _lazy(labels: LazyLabels, gone: NDArray[np.int64], added: Added) -> LazyLabe
     numbers = [number for number, _, _ in added]
     ids = np.concatenate([labels.ids[whole], labels.ids[under], np.array(numbers, np.int32)])
     return LazyLabels(labels.shape, ids, PackedMasks.joined(packed))
+
+
+def _apart(masks: Sequence[CellMask], shape: tuple[int, int]) -> list[CellMask]:
+    """Return the masks less what later ones cover."""
+    index = LazyLabels(shape, np.arange(len(masks)), PackedMasks.of(masks))
+    cut = list(masks)
+    for place, mask in enumerate(masks):
+        for later in _near(index, mask):
+            if later > place:
+                cut[place] = cut[place].without(masks[later])
+    return cut
+
+
+def _near(labels: LazyLabels, mask: CellMask) -> list[int]:
+    """Return the places of the masks whose boxes reach into that of another."""
+    top, left, bottom, right = mask.box
+    return [int(place) for place in labels.places_in((top, bottom), (left, right))]
+
+
+def renamed(cells: Cells, numbers: Mapping[int, int]) -> Cells:
+    """Return only the cells that have a new id, under it.
+
+    Parameters
+    ----------
+    numbers
+        New id by old id; the new ones differ.
+    """
+    kept = np.isin(cells.ids, list(numbers))
+    fresh = np.array([numbers[one] for one in cells.ids[kept].tolist()], np.int64)
+    table = cells.table[kept].assign(label=fresh).sort_values("label", ignore_index=True)
+    if isinstance(cells.labels, LazyLabels):
+        places = np.flatnonzero(np.isin(cells.labels.ids, list(numbers)))
+        ids = np.array([numbers[one] for one in cells.labels.ids[places].tolist()], np.int32)
+        masks = cells.labels.masks.pick(places)
+        return replace(cells, labels=LazyLabels(cells.labels.shape, ids, masks), table=table)
+    lookup = np.zeros(int(cells.labels.max(initial=0)) + 1, np.int32)
+    there = np.array([old for old in numbers if old < len(lookup)], np.intp)
+    lookup[there] = [numbers[old] for old in there.tolist()]
+    return replace(cells, labels=lookup[cells.labels], table=table)

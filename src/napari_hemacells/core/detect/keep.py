@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from napari_hemacells.core.errors import CellsError
-from napari_hemacells.core.types import Cells
+from napari_hemacells.core.masks import renamed, replaced
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from numpy.typing import NDArray
+    from collections.abc import Collection, Sequence
 
     from napari_hemacells.core.masks import CellMask
+    from napari_hemacells.core.types import Cells
 
 SAME_CELL = 0.5  # of a new cell's pixels on one annotated cell: it is that cell, found again
 
@@ -51,26 +50,25 @@ def keep_annotated(
     if old.labels.shape != new.labels.shape:
         raise CellsError("Cells of two images of different size cannot be joined.")
     kept_ids = np.intersect1d(old.ids, np.fromiter(ids, dtype=np.int64, count=len(ids)))
-    kept = np.where(np.isin(old.labels, kept_ids), old.labels, 0)
-    taken = kept > 0
-    for mask in refused:
-        taken[mask.window] |= mask.bits
-    fresh = new.ids[~np.isin(new.ids, _found_again(new, taken))]
+    kept = [old.mask_of(cell) for cell in kept_ids.tolist()]
+    fresh = np.setdiff1d(new.ids, _found_again(new, [*kept, *refused]))
     start = int(max(old.ids.max(initial=0), kept_ids.max(initial=0), above)) + 1
-    renamed = np.zeros(int(new.ids.max(initial=0)) + 1, np.int32)
-    renamed[fresh] = np.arange(start, start + len(fresh), dtype=np.int32)
-    table = new.table[np.isin(new.ids, fresh)].assign(label=renamed[fresh].astype(np.int64))
-    rows = old.table[np.isin(old.ids, kept_ids)]
-    parts = [part for part in (rows, table) if len(part)]
-    joined = pd.concat(parts, ignore_index=True) if parts else new.table
-    labels = np.where(kept > 0, kept, renamed[new.labels]).astype(np.int32)
-    return Cells(labels, joined, new.diameter, new.source, new.detector)
+    others = renamed(new, dict(zip(fresh.tolist(), count(start))))
+    rows = old.table[np.isin(old.ids, kept_ids)].to_dict("records")
+    added = [
+        (cell, {str(name): value for name, value in row.items()}, mask)
+        for cell, row, mask in zip(kept_ids.tolist(), rows, kept, strict=True)
+    ]
+    return replaced(others, (), added)
 
 
-def _found_again(new: Cells, taken: NDArray[np.bool_]) -> NDArray[np.intp]:
+def _found_again(new: Cells, masks: Sequence[CellMask]) -> list[int]:
     """Return the ids of new cells with most of their pixels on these places."""
-    length = int(new.ids.max(initial=0)) + 1
-    pixels = np.bincount(new.labels.ravel(), minlength=length)
-    covered = np.bincount(new.labels[taken], minlength=length)
-    again = np.flatnonzero(covered > SAME_CELL * np.maximum(pixels, 1))
-    return again[again > 0]
+    left: dict[int, CellMask] = {}
+    for mask in masks:
+        for cell in np.unique(new.labels[mask.window][mask.bits]).tolist():
+            if cell:
+                left[cell] = left.get(cell, new.mask_of(cell)).without(mask)
+    return [
+        cell for cell, mask in left.items() if mask.area < (1 - SAME_CELL) * new.mask_of(cell).area
+    ]
