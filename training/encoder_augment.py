@@ -41,6 +41,10 @@ class Draw:
         """``(count, 1, 1, 1)`` bool, true for that share."""
         return (self.uniform(0, 1) < share)[:, :, None, None]
 
+    def noise(self, like: Tensor) -> Tensor:
+        """Return normal numbers of that shape."""
+        return torch.randn(like.shape, generator=self._generator).to(self.device)
+
     def others(self) -> Tensor:
         """``(count,)`` a permutation of the batch."""
         return torch.randperm(self.count, generator=self._generator).to(self.device)
@@ -127,7 +131,7 @@ def another_camera(light: Tensor, draw: Draw) -> Tensor:
     light = torch.where(draw.chance(0.5), blurred, light)
     sharper = light + draw.uniform(0.3, 1.2)[:, :, None, None] * (light - blurred)
     light = torch.where(draw.chance(0.15), sharper, light)
-    noise = draw.uniform(0.005, 0.03)[:, :, None, None] * torch.randn_like(light)
+    noise = draw.uniform(0.005, 0.03)[:, :, None, None] * draw.noise(light)
     return torch.where(draw.chance(0.4), light + noise, light)
 
 
