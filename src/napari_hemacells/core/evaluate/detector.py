@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_hemacells.core.detect import detect_steps
 from napari_hemacells.core.detect.learned.kinds import KINDS, SEEN
+from napari_hemacells.core.detect.learned.seen import seen_by_weights
 from napari_hemacells.core.errors import CellsError, ImageError
 from napari_hemacells.core.evaluate.detection import (
     IOU,
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from napari_hemacells.core.types import Cells
 
 ANY = "any"  # one class for all cells, where the annotation's classes are not the detector's
-SEEN_BY = {"learned": SEEN, "classical": "nothing: it does not learn"}
 
 
 @dataclass(frozen=True)
@@ -86,12 +86,19 @@ class DetectionReport:
             "hit": "cell holds the point" if self.by_points else f"IoU of boxes {IOU:g} or more",
             "found_but_not_annotated": self.not_annotated,
             "detector": self.params.method,
-            "detector_has_seen": SEEN_BY[self.params.method],
+            "detector_has_seen": seen_by(self.params),
             "params": self.params.model_dump(),
             "n_images": len(self.images),
             "images": [one.to_dict() for one in self.images],
             "unreadable": self.unreadable,
         }
+
+
+def seen_by(params: DetectParams) -> str:
+    """Return, in words, what the chosen detector has been trained on."""
+    if params.method == "classical":
+        return "nothing: it does not learn"
+    return SEEN if params.weights is None else seen_by_weights(params.weights)
 
 
 def _recall_only(hits: int, annotated: int) -> dict[str, Any]:

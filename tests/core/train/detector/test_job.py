@@ -10,7 +10,8 @@ from safetensors import safe_open
 
 from napari_hemacells.core.detect.learned.model import bundled_model, model_for
 from napari_hemacells.core.errors import TrainingError
-from napari_hemacells.core.params import TrainDetectorParams
+from napari_hemacells.core.evaluate.detector import seen_by
+from napari_hemacells.core.params import DetectParams, TrainDetectorParams
 from napari_hemacells.core.train import ChildRun
 from napari_hemacells.core.train.checkpoint import load_checkpoint
 from napari_hemacells.core.train.detector.folder import prepare_folder, remove_folder
@@ -61,6 +62,9 @@ def test_child_trains_and_leaves_weights_with_a_header_and_a_report(job, fields)
         about = json.loads(stored.metadata()["trained"])
     assert {one["key"] for one in about["images"]} == {field.key for field in fields}
     assert about["start"]["name"] == "bundled detector"
+    learned = [one["name"] for one in about["images"] if one["learned"]]
+    assert learned
+    assert seen_by(DetectParams(weights=outcome.weights)).startswith(", ".join(learned))
     assert about["f1_iou50_held_out"]["after"] == outcome.after.f1()
     page = outcome.report.read_text()
     assert "hemacells train" in page
