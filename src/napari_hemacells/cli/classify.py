@@ -97,6 +97,7 @@ class ClassifyJob(Job):
             "encode": self.encode.model_dump(mode="json"),
             "any_scale": self.any_scale,
             "overlay": self.overlay,
+            "encoder": [self.bundle.encoder.name, self.bundle.encoder.sha256],
             "head": [digest.hexdigest(), self.bundle.head_meta],
             "classes": [[one.id, one.name, one.colour] for one in self.bundle.palette],
         }

@@ -10,11 +10,14 @@ import typer
 from pydantic import Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
-from napari_hemacells.core.params import DeviceName, EncodeParams, Params
+from napari_hemacells.core.params import DetectParams, DeviceName, EncodeParams, Params
 
 Images = Annotated[
     list[str],
-    typer.Argument(metavar="IMAGE...", help="Image files, folders of images, or patterns."),
+    typer.Argument(
+        metavar="IMAGE",
+        help="Image files, OME-Zarr folders, folders of images, or patterns (in quotes).",
+    ),
 ]
 OutFolder = Annotated[
     Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the results.")
@@ -65,24 +68,25 @@ class ShareOptions(Params):
         ge=0,
         le=1024,
         description=(
-            "Processes on this computer that share the images. 0 or 1: this process alone. "
-            "Without it: as many as there are cores and memory for, where there is work for more "
-            "than some seconds, otherwise this process alone. The results are the same bytes."
+            "Processes on this computer that share the images, and the parts of large ones; the "
+            "results are the same bytes. 0 or 1: this process alone. Empty: one for each core, "
+            "as far as the memory goes; but this process alone where the images have less than "
+            "16 megapixels together (50 fields of 640×480), because starting others takes longer."
         ),
     )
     scheduler: str | None = Field(
         default=None,
         description=(
-            "Address of a dask scheduler (tcp://HOST:8786) whose workers share the images "
-            "instead. They must see images and results under the same paths, and have the same "
-            "version of napari-hemacells."
+            "Address of a dask scheduler, as tcp://HOST:8786, whose workers do the work. They "
+            "must see images and results under the same paths, and have the same version of "
+            "napari-hemacells."
         ),
     )
     skip_done: bool = Field(
         default=False,
         description=(
-            "Go on where an earlier run with the same settings stopped: images whose results are "
-            "in DIR already are not done again."
+            "Go on where the same command stopped: images whose results are in DIR, and finished "
+            "parts of large ones, are not done again."
         ),
     )
 
@@ -91,6 +95,12 @@ class ShareOptions(Params):
         if self.scheduler is not None and self.workers is not None:
             raise ValueError("--scheduler brings its own workers: leave out --workers")
         return self
+
+
+PANELS: dict[type[Params], str] = {
+    DetectParams: "Finding the cells",
+    ShareOptions: "Many images, large images",
+}
 
 
 def flag(name: str) -> str:
@@ -110,9 +120,14 @@ def help_text(field: FieldInfo) -> str:
     return f"{text} ({', '.join(bounds)})" if bounds else text
 
 
-def option(name: str, field: FieldInfo) -> inspect.Parameter:
-    """Return the keyword parameter from which typer makes the field's option."""
-    info = typer.Option(flag(name), help=help_text(field), show_default=field.default is not None)
+def option(name: str, field: FieldInfo, panel: str | None = None) -> inspect.Parameter:
+    """Return the keyword parameter from which typer makes the field's option, under a heading."""
+    info = typer.Option(
+        flag(name),
+        help=help_text(field),
+        show_default=field.default is not None,
+        rich_help_panel=panel,
+    )
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,
@@ -133,10 +148,11 @@ def build(model: type[Params], values: dict[str, Any]) -> Params:
         return model(**values)
     except ValidationError as error:
         first = error.errors()[0]
-        name = str(first["loc"][0]) if first["loc"] else ""
-        raise typer.BadParameter(
-            f"{first['msg']}, got {first['input']!r}.", param_hint=flag(name)
-        ) from error
+        said = first["msg"].removeprefix("Value error, ")
+        if not first["loc"]:  # a rule about several options, which names them
+            raise typer.BadParameter(f"{said}.") from error
+        hint = flag(str(first["loc"][0]))
+        raise typer.BadParameter(f"{said}, got {first['input']!r}.", param_hint=hint) from error
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -152,7 +168,8 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
         hint = hints[name]
         if isinstance(hint, type) and issubclass(hint, Params):
             models[name] = hint
-            parameters += [option(key, field) for key, field in hint.model_fields.items()]
+            panel = PANELS.get(hint)
+            parameters += [option(key, field, panel) for key, field in hint.model_fields.items()]
         else:
             parameters.append(
                 parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hint)

@@ -66,11 +66,14 @@ def is_worth(files: Iterable[Path]) -> bool:
 def megapixels(file: Path) -> float:
     """Return an image's size as its header tells; 0 where it cannot be read.
 
-    A picture too large for Pillow counts as worth sharing.
+    What is too large for Pillow counts as worth sharing, and so does OME-Zarr, which nobody uses
+    for small images.
     """
     import tifffile
     from PIL import Image, UnidentifiedImageError
 
+    if file.is_dir():
+        return WORTH_SHARING
     try:
         if file.suffix.lower() in {".tif", ".tiff"}:
             with tifffile.TiffFile(file) as tiff:
