@@ -66,7 +66,7 @@ def test_an_added_cell_is_shown_told_and_journaled_in_one_line(session):
     assert cell == 31
     assert session.cells.labels[GLASS] == 31
     assert session.cells.table[ORIGIN].tolist() == ["detected"] * 30 + ["added"]
-    assert told == [CellsChange((), (31,))]
+    assert told == [CellsChange((), (31,), ((28, 48, 33, 53),))]
     assert session.project.journal_path.read_text().count("\n") == lines + 1
 
 

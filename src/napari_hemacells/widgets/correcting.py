@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_hemacells.core.annotate import DETECTED, ORIGIN
+from napari_hemacells.core.annotate import by_hand
 from napari_hemacells.core.errors import HemaCellsError
 from napari_hemacells.core.types import Progress
 from napari_hemacells.widgets.correct_bar import CorrectState
@@ -306,11 +306,7 @@ def added_words(cell: int, proposal: Proposal) -> str:
 
 def tally(cells: Cells) -> str:
     """Return ``"By hand: 3 added, 2 split."``; empty without any."""
-    if ORIGIN not in cells.table:
-        return ""
-    counts = Counter(cells.table[ORIGIN].tolist())
-    counts.pop(DETECTED, None)
-    parts = [f"{count:,} {origin}" for origin, count in sorted(counts.items())]
+    parts = [f"{count:,} {origin}" for origin, count in by_hand(cells).items()]
     return f"By hand: {', '.join(parts)}." if parts else ""
 
 

@@ -131,3 +131,20 @@ def test_the_page_names_the_detector(report):
     found = replace(report, cells=replace(report.cells, detector="classical"))
     assert "source: classical detector;" in render(found)
     assert "source: detector;" in render(report)
+
+
+def test_cells_made_by_hand_are_counted_in_table_and_report(tmp_path):
+    from made_up import SPEC, make_cells, make_image
+    from napari_hemacells.core.annotate import ORIGIN, default_palette
+    from napari_hemacells.core.store.report import ReportInput, render
+    from napari_hemacells.core.store.tables import cells_table
+
+    cells, image, palette = make_cells(5), make_image(), default_palette()
+    cells.table[ORIGIN] = ["detected", "added", "merged", "added", ""]
+    table = cells_table(image, cells, {}, None, palette)
+    assert table[ORIGIN].tolist() == ["detected", "added", "merged", "added", "detected"]
+    page = render(ReportInput(image, cells, {}, None, palette, SPEC))
+    assert "corrected by hand: 2 added, 1 merged" in page
+    untouched = make_cells(5)
+    assert ORIGIN not in cells_table(image, untouched, {}, None, palette)
+    assert "by hand" not in render(ReportInput(image, untouched, {}, None, palette, SPEC))

@@ -6,6 +6,7 @@ cells that count are both together (:func:`corrected`).
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -141,6 +142,14 @@ def with_origin(cells: Cells) -> Cells:
     if known is said or known.equals(said):
         return cells
     return replace(cells, table=cells.table.assign(**{ORIGIN: known}))
+
+
+def by_hand(cells: Cells) -> dict[str, int]:
+    """Return how many of the cells were added, split or merged by hand; without zeros."""
+    if ORIGIN not in cells.table:
+        return {}
+    counts = Counter(with_origin(cells).table[ORIGIN].tolist())
+    return {origin: count for origin, count in sorted(counts.items()) if origin != DETECTED}
 
 
 def hand_made(corrections: Mapping[int, Correction]) -> set[int]:

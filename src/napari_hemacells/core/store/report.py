@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hemacells import __version__
+from napari_hemacells.core.annotate.corrections import by_hand
 from napari_hemacells.core.annotate.state import now
 from napari_hemacells.core.store.atomic import write_bytes
 from napari_hemacells.core.store.figures import (
@@ -93,6 +94,7 @@ def _values(report: ReportInput) -> dict[str, Any]:
         "shares": shares,
         "classified": sum(one.total for one in shares),
         "sums": counts.iloc[-1].to_dict(),
+        "by_hand": by_hand(cells),
         "trained": _training(report),
         "plot": _plot(report.prediction, palette),
         "median": _median(report.prediction),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from napari_hemacells.core.annotate.corrections import ORIGIN, with_origin
 from napari_hemacells.core.store.shown import predicted_classes, shown_classes
 from napari_hemacells.core.types import CELL_COLUMNS
 
@@ -42,9 +43,12 @@ def cells_table(
     names, ``""`` without one), ``confidence`` (probability of the predicted class), and
     ``p_<class name>`` for each class of the prediction. ``class`` is what is shown on the screen:
     the user's word, else the prediction, else the detector's kind. Cells that the prediction does
-    not cover have NaN. Zero cells give zero rows and all columns.
+    not cover have NaN. Zero cells give zero rows and all columns. Where cells were corrected by
+    hand, ``origin`` after ``area`` says which: ``detected``, ``added``, ``split`` or ``merged``.
     """
     table = detected_table(cells)
+    if ORIGIN in cells.table:
+        table[ORIGIN] = with_origin(cells).table[ORIGIN].to_numpy()
     names = {one.id: one.name for one in palette}
     shown = shown_classes(cells, annotations, prediction, palette)
     said = {cell: annotations[cell].class_id for cell in annotations}
