@@ -1,14 +1,68 @@
 """``hemacells train …``: the commands that teach."""
 
+from pathlib import Path
+from typing import Any
+
 import typer
+from typer.core import TyperGroup
 
 from napari_hemacells.cli.command import JsonCommand
 from napari_hemacells.cli.options import with_options
+from napari_hemacells.cli.train_classifier import classifier
 from napari_hemacells.cli.train_detector import detector
 
+CLASSIFIER = "classifier"
+
+
+class TrainGroup(TyperGroup):
+    """``train FOLDER`` is ``train classifier FOLDER``; a folder called detector is ./detector."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Return the arguments left after parsing, with the command that was meant."""
+        named = args and (args[0] in self.commands or args[0] in ctx.help_option_names)
+        return super().parse_args(ctx, args if named or not args else [CLASSIFIER, *args])
+
+
+class ClassifierCommand(JsonCommand):
+    """A command whose ``--compare`` takes several names."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Return the arguments left after parsing, with ``--compare a b`` as ``--compare=a,b``."""
+        return super().parse_args(ctx, gather_names(args))
+
+
+def gather_names(arguments: list[str], option: str = "--compare") -> list[str]:
+    """Return the arguments with the names after the option joined by commas.
+
+    They end at the next option, or at a file or folder that exists.
+
+    Examples
+    --------
+    >>> gather_names(["--compare", "resnet18", "alexnet", "--out", "x"])
+    ['--compare=resnet18,alexnet', '--out', 'x']
+    """
+    result: list[str] = []
+    gathers = False
+    for argument in arguments:
+        gathers = gathers and not argument.startswith("-") and not Path(argument).exists()
+        if gathers:
+            result[-1] += ("" if result[-1].endswith("=") else ",") + argument
+        elif argument == option:
+            result.append(f"{option}=")
+            gathers = True
+        else:
+            result.append(argument)
+    return result
+
+
 train = typer.Typer(
-    help="Teach the detector from corrected cells.",
+    help=(
+        "Teach a classifier (train FOLDER --out DIR; its options: train classifier --help), or "
+        "the detector from corrected cells."
+    ),
+    cls=TrainGroup,
     no_args_is_help=True,
     name="train",
 )
+train.command(CLASSIFIER, cls=ClassifierCommand)(with_options(classifier))
 train.command("detector", cls=JsonCommand)(with_options(detector))

@@ -200,7 +200,8 @@ def _f1(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
 def _ratio(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the quotient, NaN where the whole is nothing."""
     nothing = np.full(len(whole), np.nan)
-    return np.divide(part, whole, out=nothing, where=whole > 0)
+    found: NDArray[np.float64] = np.divide(part, whole, out=nothing, where=whole > 0)
+    return found
 
 
 def _figure(value: float, again: Sequence[float] | NDArray[np.floating]) -> Figure:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from napari_hemacells.core.classify.calibrate import Calibration
 from napari_hemacells.core.evaluate.classification import classification_figures
 from napari_hemacells.core.evaluate.reliability import best_temperature
 from napari_hemacells.core.store import save_bundle
@@ -155,12 +156,19 @@ def _bundle(
         classes=training.classes,
         spec=training.prepared.spec,
         temperature=temperature,
+        calibration=_calibration(record["figures"]["validation"]),
         vectors=said.vectors,
         targets=training.targets[said.places],
         seen=f"started from {training.weights.source}; then {told}",
         training=kept,
         palette=training.job.palette,
     )
+
+
+def _calibration(figures: dict[str, Any]) -> Calibration:
+    n, ece = int(figures["n"]), float(figures["ece"])
+    reason = f"One temperature was fitted on the {n} validation crops; error there {ece:.3f}."
+    return Calibration("temperature", n, ece, reason)
 
 
 def _write(

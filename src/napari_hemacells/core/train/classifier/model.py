@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_hemacells.core.classify.calibrate import Calibration
     from napari_hemacells.core.encode.finetuned.network import Classifier
     from napari_hemacells.core.encode.finetuned.plan import NetworkPlan
     from napari_hemacells.core.types import CropSpec
@@ -33,6 +35,7 @@ def make_bundle(
     classes: Sequence[str],
     spec: CropSpec,
     temperature: float,
+    calibration: Calibration,
     vectors: NDArray[np.float32],
     targets: NDArray[np.int64],
     seen: str,
@@ -43,6 +46,8 @@ def make_bundle(
 
     Parameters
     ----------
+    calibration
+        What the confidence stands on.
     vectors, targets
         The embedder's vectors of the crops learned from and their classes; some of each class are
         kept, so that annotating can go on from this model.
@@ -71,7 +76,7 @@ def make_bundle(
         seen=seen,
     )
     counts = tuple(int((targets == place).sum()) for place in range(len(classes)))
-    head = linear_head(network, ids, counts, temperature)
+    head = replace(linear_head(network, ids, counts, temperature), calibration=calibration)
     kept = _some_of_each(targets)
     arrays, meta = head.to_tensors()
     return Bundle(

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.encode.finetuned.network import Classifier
     from napari_hemacells.core.train.classifier.recipe import Recipe
 
-WARM_SHARE = 0.25  # of one cycle goes up
+WARM_SHARE = 0.3  # of one cycle goes up; a quarter would divide by zero in four steps
 PLATEAU_PATIENCE, PLATEAU_FACTOR = 2, 0.3
 Group = list[nn.Parameter]
 

@@ -1,0 +1,227 @@
+"""``hemacells train FOLDER --arch … --recipe … --out DIR``: fine-tune a classifier."""
+
+import os
+import shlex
+import sys
+from collections.abc import Generator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+from pydantic import Field, create_model
+from pydantic.fields import FieldInfo
+from rich.table import Table
+
+from napari_hemacells.cli.batch import end_with_unreadable
+from napari_hemacells.cli.console import Reporter, output_folder
+from napari_hemacells.cli.options import JsonTarget, RunOptions
+from napari_hemacells.cli.train_progress import run_training
+from napari_hemacells.core.params import Params
+from napari_hemacells.core.train.classifier.recipe import Recipe
+
+if TYPE_CHECKING:
+    from napari_hemacells.core.train import TrainingReport
+    from napari_hemacells.core.train.classifier.compare import Compared
+    from napari_hemacells.core.train.classifier.folds import CrossValidated
+    from napari_hemacells.core.train.classifier.outcome import Outcome
+    from napari_hemacells.core.train.classifier.run import TrainJob
+
+Crops = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FOLDER",
+        help=(
+            "A folder with a sub-folder of crops a class, or a CSV with the columns path, label "
+            "and, where known, group (or patient, slide, image)."
+        ),
+    ),
+]
+Out = Annotated[
+    Path,
+    typer.Option(
+        "--out", "-o", metavar="DIR", help="Folder for the model (DIR/model), figures and tables."
+    ),
+]
+RecipeName = Annotated[
+    str,
+    typer.Option(
+        "--recipe",
+        help=(
+            "quick, thorough, from-nothing, thesis-anomalies, thesis-resnet, thesis-vit or "
+            "thesis-thermograms; every other option changes a part of it."
+        ),
+    ),
+]
+CompareNames = Annotated[
+    str | None,
+    typer.Option(
+        "--compare",
+        metavar="ARCH [ARCH ...]",
+        help="Train each of these and write the table compare.csv and compare.md.",
+    ),
+]
+Folds = Annotated[
+    int,
+    typer.Option(
+        min=0, max=100, help="Cross-validate: so many trainings, each picture judged once."
+    ),
+]
+Onnx = Annotated[bool, typer.Option("--onnx", help="Write model.onnx too, checked (extra onnx).")]
+Threads = Annotated[
+    int | None, typer.Option("--threads", min=1, help="Processor cores; all where not given.")
+]
+
+
+def _unset(field: FieldInfo) -> tuple[Any, Any]:
+    """Return the field without its default: what is not given changes nothing."""
+    told: Any = Field(default=None, title=field.title, description=field.description)
+    return Optional[field.annotation], told  # noqa: UP045  # not known until it runs
+
+
+# Every field of the recipe, but not set: what is given changes the named recipe.
+_FIELDS: dict[str, Any] = {name: _unset(one) for name, one in Recipe.model_fields.items()}
+Changes: Any = create_model("Changes", __base__=Params, **_FIELDS)
+
+
+def classifier(
+    folder: Crops,
+    *,
+    out: Out,
+    recipe: RecipeName = "quick",
+    compare: CompareNames = None,
+    folds: Folds = 0,
+    onnx: Onnx = False,
+    threads: Threads = None,
+    json: JsonTarget = None,
+    params: Changes,
+    run: RunOptions,
+) -> None:
+    """Fine-tune a network on crops sorted by class; an interrupted training is gone on with."""
+    from napari_hemacells.core.train.classifier import named_recipe
+    from napari_hemacells.core.train.classifier.run import TrainJob
+
+    reporter = Reporter(quiet=run.quiet, json_to=json)
+    changes = params.model_dump(exclude_none=True)
+    job = TrainJob(
+        source=folder.absolute(),
+        folder=output_folder(out).absolute(),
+        recipe=named_recipe(recipe, changes),
+        name=out.name,
+        command=shlex.join(["hemacells", *sys.argv[1:]]),
+    )
+    if compare:
+        _compare(job, compare.split(","), reporter, threads)
+    elif folds:
+        _cross_validate(job, folds, reporter, threads)
+    else:
+        _train(job, reporter, threads, onnx=onnx)
+
+
+def _train(job: "TrainJob", reporter: Reporter, threads: int | None, *, onnx: bool) -> None:
+    from napari_hemacells.core.train.classifier.run import train_steps
+
+    outcome: Outcome = run_training(in_child(train_steps, job, threads), reporter, "Learning")
+    record = as_record(outcome)
+    if onnx:
+        record["onnx"] = str(job.folder / "model.onnx")
+        record["onnx_difference"] = _export(outcome.model, job.folder / "model.onnx")
+    reporter.tell(as_table(outcome))
+    for note in outcome.notes:
+        reporter.say(f"Note: {note}")
+    reporter.tell(f"Model: {outcome.model}")
+    reporter.finish(record)
+    end_with_unreadable(outcome.unreadable, reporter)
+
+
+def _compare(job: "TrainJob", names: list[str], reporter: Reporter, threads: int | None) -> None:
+    given = (job, tuple(names))
+    compared: Compared = run_training(in_child(compare_job, given, threads), reporter, "Comparing")
+    reporter.tell(compared.as_markdown())
+    for arch, why in compared.failed.items():
+        reporter.warn(f"{arch}: {why}")
+    reporter.tell(f"Table: {compared.folder / 'compare.csv'}")
+    reporter.finish({"folder": str(compared.folder), "rows": compared.rows,
+                     "failed": compared.failed})  # fmt: skip
+
+
+def _cross_validate(job: "TrainJob", folds: int, reporter: Reporter, threads: int | None) -> None:
+    given = (job, folds)
+    found: CrossValidated = run_training(in_child(folds_job, given, threads), reporter, "Folds")
+    pooled = found.figures["pooled"]
+    for name in ("accuracy", "balanced_accuracy", "kappa", "macro_f1"):
+        reporter.tell(f"{name.replace('_', ' ')}: {in_words(pooled[name])}")
+    reporter.tell(f"Each picture's answer: {found.table}")
+    reporter.finish({"folder": str(found.folder), "figures": found.figures})
+
+
+def compare_job(
+    given: tuple["TrainJob", tuple[str, ...]],
+) -> Generator["TrainingReport", None, "Compared"]:
+    """Return the comparison, in whatever process this runs."""
+    from napari_hemacells.core.train.classifier.compare import compare_steps
+
+    return compare_steps(*given)
+
+
+def folds_job(
+    given: tuple["TrainJob", int],
+) -> Generator["TrainingReport", None, "CrossValidated"]:
+    """Return the cross-validation, in whatever process this runs."""
+    from napari_hemacells.core.train.classifier.folds import cross_validate_steps
+
+    return cross_validate_steps(*given)
+
+
+def in_child(job: Any, given: Any, threads: int | None) -> Any:
+    """Return the job's reports from a process of its own, or from this one under a launcher."""
+    from napari_hemacells.core.train import ChildRun
+
+    if "LOCAL_RANK" in os.environ:  # accelerate launch: these are the processes already
+        return job(given)
+    return ChildRun(job, given, threads=threads).reports()
+
+
+def _export(model: Path, file: Path) -> float:
+    from napari_hemacells.core.store import load_bundle
+    from napari_hemacells.core.train.classifier.onnx import export_onnx
+
+    return export_onnx(load_bundle(model), file)
+
+
+def in_words(figure: dict[str, float | None]) -> str:
+    """``0.985 (0.980 to 0.990)``."""
+    numbers = (figure["value"], figure["low"], figure["high"])
+    value, low, high = ("–" if one is None else f"{one:.3f}" for one in numbers)
+    return f"{value} ({low} to {high})"
+
+
+def as_table(outcome: "Outcome") -> Table:
+    """Return the figures, a row a part."""
+    table = Table(title=f"{outcome.weights}; {outcome.parameters:,} parameters",
+                  caption=f"{outcome.split}. Intervals: 95 % of bootstrap draws.")  # fmt: skip
+    table.add_column("")
+    names = ("accuracy", "balanced_accuracy", "kappa", "macro_f1")
+    for name in names:
+        table.add_column(name.replace("_", " "), justify="right")
+    for part, figures in outcome.figures.items():
+        table.add_row(part, *(in_words(figures[name]) for name in names))
+        if "tta" in figures:
+            more = figures["tta"]
+            table.add_row(f"{part}, {more['copies']} copies", *(in_words(more[n]) for n in names))
+    return table
+
+
+def as_record(outcome: "Outcome") -> dict[str, Any]:
+    """Return the machine-readable result."""
+    return {
+        "model": str(outcome.model),
+        "folder": str(outcome.folder),
+        "figures": outcome.figures,
+        "epochs": len(outcome.history),
+        "parameters": outcome.parameters,
+        "seconds": round(outcome.seconds, 1),
+        "weights": outcome.weights,
+        "split": outcome.split,
+        "notes": list(outcome.notes),
+        "unreadable": list(outcome.unreadable),
+    }

@@ -1,0 +1,45 @@
+"""Small coloured discs in class folders, and a recipe that learns them in a moment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from made_up_discs import SIDE, add_discs
+from napari_hemacells.core.train.classifier import Recipe
+from napari_hemacells.core.train.classifier.run import TrainJob
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+SMALL = {
+    "arch": "test_resnet",
+    "weights": "none",
+    "size": SIDE,
+    "frozen_epochs": 1,
+    "epochs": 2,
+    "rate": 1e-2,
+    "lower": 1.0,
+    "batch": 8,
+    "device": "cpu",
+}
+
+
+@pytest.fixture
+def discs(tmp_path: Path) -> Path:
+    """Sixteen discs of two colours each."""
+    for name in ("red", "violet"):
+        add_discs(tmp_path / "discs", name, 16)
+    return tmp_path / "discs"
+
+
+@pytest.fixture
+def job(discs: Path, tmp_path: Path) -> Callable[..., TrainJob]:
+    """A job on the discs, with some of the recipe changed."""
+
+    def make(folder: str = "run", source: Path = discs, **changes: Any) -> TrainJob:
+        return TrainJob(source, tmp_path / folder, Recipe(**{**SMALL, **changes}), "discs")
+
+    return make
