@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 NAME = "hemacells-blood-1"
 STAGES = (2, 3, 4, 5, 6)
-WEIGHT = 5.0  # of the embedding: its share of the spread against that of a stage
+WEIGHT = 10.0  # of the embedding: its share of the spread against that of a stage
 SAMPLE = 300  # cells that tell how much each stage varies
 WORDS = {
     "pbc": "PBC (every picture of the shared part, 13 sub-classes)",
