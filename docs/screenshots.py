@@ -1,9 +1,10 @@
-"""Make ``docs/images/{detect,annotate,classify,export}-{dark,light}.png``.
+"""Make ``docs/images/{detect,overlap,annotate,classify,export}-{dark,light}.png``, and ``large-``.
 
 The whole story in a real viewer of 1280 by 800 pixels, on the synthetic smear, with the bundled
-encoder; the clicks come from the smear's ground truth. Needs a display, or::
+encoder; the clicks come from the smear's ground truth. ``large`` is a detection half-way through
+an image of 34 megapixels, which is made first. Needs a display, or::
 
-    xvfb-run -s "-screen 0 1280x800x24" python docs/screenshots.py
+    xvfb-run -s "-screen 0 1280x800x24" python docs/screenshots.py [--only-large] [dark] [light]
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 IMAGES = Path(__file__).parent / "images"
 SIZE, SEED, SHOTS = (1280, 800), 0, 5
 THEMES = ("dark", "light")
+LARGE = (4800, 7000)  # rows and columns of the large image
+CLOSE = 9.0  # cells that the close-up is wide
 
 
 def wait_until(done: Callable[[], bool], seconds: float = 300) -> None:
@@ -73,12 +76,66 @@ def label(dock: HemaCellsWidget, cell: int, name: str) -> None:
     wait_until(lambda: session.prediction is not before)
 
 
+def go_close(viewer: napari.Viewer, dock: HemaCellsWidget) -> None:
+    """Bring the two cells whose boxes overlap most to the middle, some cells wide."""
+    import numpy as np
+
+    cells = dock.session.cells
+    low, high = cells.boxes[:, None, :2], cells.boxes[:, None, 2:]
+    shared = np.minimum(high, cells.boxes[None, :, 2:]) - np.maximum(low, cells.boxes[None, :, :2])
+    overlap = np.triu(np.clip(shared, 0, None).prod(axis=-1), 1)
+    pair = np.unravel_index(overlap.argmax(), overlap.shape)
+    centre = cells.centres[list(pair)].mean(axis=0)
+    layer = dock.controller.bridge.cells_layer
+    viewer.scene.camera.center = (0, *layer.data_to_world(centre))
+    viewer.scene.camera.zoom = 560 / (CLOSE * cells.diameter * float(layer.scale[-1]))
+
+
+def tell_of_large(path: Path, theme: str) -> None:
+    """Take a picture of a detection half-way through a large image."""
+    from napari_hemacells.core.image import read_image
+    from napari_hemacells.widgets import reading
+
+    viewer, dock = window(theme)
+    viewer.add_image(**reading.shown(read_image(path)))
+    wait_until(lambda: dock.session.image is not None)
+    viewer.reset_view()
+    shares: list[float] = []
+    dock.controller.tasks.jobs.progressed.connect(
+        lambda _kind, report: shares.append(report.done / max(report.total, 1))
+    )
+    dock.detect.button.click()
+    wait_until(lambda: bool(shares) and shares[-1] >= 0.5, seconds=3600)
+    viewer.reset_view()
+    take(viewer, "large", theme)
+    dock.controller.tasks.cancel()
+    viewer.close()
+
+
+def window(theme: str) -> tuple[napari.Viewer, HemaCellsWidget]:
+    """A viewer of this theme with the dock, and a fresh place for projects."""
+    import napari
+    from napari.settings import get_settings
+
+    from napari_hemacells.widgets import HemaCellsWidget
+
+    os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp()
+    get_settings().appearance.theme = theme
+    viewer = napari.Viewer()
+    viewer.window.resize(*SIZE)
+    dock = HemaCellsWidget(viewer)
+    viewer.window.add_dock_widget(dock, name="HemaCells", area="right")
+    return viewer, dock
+
+
 def tell(viewer: napari.Viewer, dock: HemaCellsWidget, smear: SyntheticSmear, theme: str) -> None:
     """Go through the four steps and take a picture of each."""
     dock.detect.button.click()
     wait_until(lambda: dock.session.embeddings is not None)
     viewer.reset_view()
     take(viewer, "detect", theme)
+    go_close(viewer, dock)
+    take(viewer, "overlap", theme)
     dock.controller.show_step("annotate")
     for cell, name in truth_clicks(dock, smear).items():
         label(dock, cell, name)
@@ -97,24 +154,23 @@ def tell(viewer: napari.Viewer, dock: HemaCellsWidget, smear: SyntheticSmear, th
 
 def main() -> None:
     """Both themes, each with a fresh project."""
-    import napari
-    from napari.settings import get_settings
-
+    from napari_hemacells.samples import smear_mosaic
     from napari_hemacells.samples.smear import synthetic_smear
-    from napari_hemacells.widgets import HemaCellsWidget
 
     IMAGES.mkdir(exist_ok=True)
-    smear = synthetic_smear(seed=SEED)
-    for theme in sys.argv[1:] or THEMES:
-        os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp()
-        get_settings().appearance.theme = theme
-        viewer = napari.Viewer()
-        viewer.window.resize(*SIZE)
-        viewer.add_image(smear.image, name="synthetic smear")
-        dock = HemaCellsWidget(viewer)
-        viewer.window.add_dock_widget(dock, name="HemaCells", area="right")
-        tell(viewer, dock, smear, theme)
-        viewer.close()
+    wanted = [one for one in sys.argv[1:] if not one.startswith("-")]
+    themes = wanted or list(THEMES)
+    if "--only-large" not in sys.argv:
+        smear = synthetic_smear(seed=SEED)
+        for theme in themes:
+            viewer, dock = window(theme)
+            viewer.add_image(smear.image, name="synthetic smear")
+            tell(viewer, dock, smear, theme)
+            viewer.close()
+    with tempfile.TemporaryDirectory() as folder:
+        large = smear_mosaic(Path(folder) / "slide.ome.zarr", LARGE, seed=SEED)
+        for theme in themes:
+            tell_of_large(large.path, theme)
 
 
 if __name__ == "__main__":

@@ -46,7 +46,8 @@ class CellLevels:
         self.outline = 0  # width in pixels of the image; 0 fills the cells
         self.codes = np.zeros(int(ids.max(initial=0)) + 1, np.uint8)
         longest = max(labels.shape)
-        count = max(1, int(np.ceil(np.log2(longest / COARSEST))) + 1)
+        # Two at least: a list of one is no pyramid to napari.
+        count = max(2, int(np.ceil(np.log2(longest / COARSEST))) + 1)
         self.levels = tuple(Level(self, 2**number) for number in range(count))
 
     def shade(self, codes: NDArray[np.uint8]) -> None:
@@ -164,7 +165,7 @@ class Level:
             range(place * BLOCK * step, min((place + 1) * BLOCK * step, side), step)
             for place, side in zip((high, wide), self._cells.labels.shape, strict=True)
         )
-        if self._cells.diameter / step < NEAR:
+        if step > 1 and self._cells.diameter / step < NEAR:
             return self._cells.dots(rows, cols)
         return self._cells.masks(rows, cols, outline)
 

@@ -256,7 +256,7 @@ class Controller(QObject):
         if image is None:
             return
         if request.source is None:
-            self.tasks.detect(image, self.training.with_weights(request.params))
+            self._try(lambda: self._find(image, request))
         else:
             self._take(request)
         self._update()
@@ -265,7 +265,7 @@ class Controller(QObject):
         regions = None
         if request.within is not None:
             regions = self.bridge.read_regions(request.within, image)
-        self.tasks.detect(image, request.params, regions)
+        self.tasks.detect(image, self.training.with_weights(request.params), regions)
 
     def _take(self, request: DetectRequest) -> None:
         image, source = self.session.image, request.source

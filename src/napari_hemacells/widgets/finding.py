@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from napari_hemacells.session import Session
     from napari_hemacells.widgets.bridge import ViewerBridge
 
-_SHARE = 0.15  # of the time goes into showing what was found, at most
+_SHARE = 0.25  # of the time goes into showing what was found, at most
+_LONGEST = 3.0  # seconds between two looks, if parts come that fast
 _TYPICAL = 40.0  # diameter in pixels where no cell tells it
 
 
@@ -45,7 +46,7 @@ class Finding(QObject):
         self._parts.append(found)
         image = self._session.image
         waited = time.monotonic() - self._shown
-        if image is None or not self.count or waited * _SHARE < self._cost:
+        if image is None or not self.count or waited < min(self._cost / _SHARE, _LONGEST):
             return
         started = time.monotonic()
         self._show(image)
