@@ -53,3 +53,40 @@ def test_a_folder_without_classes_is_bad_input(hemacells, tmp_path: Path) -> Non
     result = hemacells("evaluate", "fewshot", tmp_path / "missing", "--shots", 1)
     assert result.exit_code == 3
     assert "Traceback" not in result.output
+
+
+def test_encoder_head_and_choice_by_hand(hemacells, crops_folder: Path) -> None:
+    given = ["--encoder", "colour-histogram", "--head", "knn", "--select", "diverse"]
+    more = ["--no-unlabelled", "--shots", 2, "--repeats", 2, "--json", "-"]
+    result = hemacells("evaluate", "fewshot", crops_folder, *given, *more)
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert (report["encoder"], report["select"]) == ("colour-histogram", "diverse")
+    assert report["heads"] == ["2: knn"]
+    assert report["transductive"] is False
+
+
+def test_an_encoder_that_is_none_is_bad_input(hemacells, crops_folder: Path) -> None:
+    result = hemacells("evaluate", "fewshot", crops_folder, "--shots", 1, "--encoder", "nonsense")
+    assert result.exit_code == 3
+    assert "nonsense" in result.output
+
+
+def test_clicks_are_counted_drawn_and_written(hemacells, crops_folder: Path, tmp_path: Path):
+    for folder in ("red", "violet"):
+        first = (crops_folder / folder / "0.png").read_bytes()
+        for number in range(6, 12):
+            (crops_folder / folder / f"{number}.png").write_bytes(first)
+    files = {kind: tmp_path / f"curve.{kind}" for kind in ("json", "csv", "png")}
+    given = ["--clicks", 5, "--repeats", 2, "--json", files["json"], "--csv", files["csv"]]
+    result = hemacells("evaluate", "clicks", crops_folder, *given, "--plot", files["png"])
+    assert result.exit_code == 0, result.output
+    assert set(json.loads(files["json"].read_text())["clicks_to_target"]) == {
+        "random",
+        "uncertain",
+        "active",
+    }
+    lines = files["csv"].read_text().splitlines()
+    assert lines[0] == "order,clicks,balanced_accuracy,low,high"
+    assert len(lines) > 10
+    assert files["png"].read_bytes().startswith(b"\x89PNG")

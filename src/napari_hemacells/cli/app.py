@@ -11,6 +11,7 @@ from napari_hemacells.cli.demo import demo
 from napari_hemacells.cli.detect import detect
 from napari_hemacells.cli.evaluate import fewshot
 from napari_hemacells.cli.evaluate_bundle import evaluate_bundle
+from napari_hemacells.cli.evaluate_clicks import clicks
 from napari_hemacells.cli.evaluate_detection import detection
 from napari_hemacells.cli.fit import fit
 from napari_hemacells.cli.options import with_options
@@ -37,6 +38,7 @@ app.command("detect", cls=JsonCommand)(with_options(detect))
 app.command("fit", cls=JsonCommand)(with_options(fit))
 app.command("classify", cls=JsonCommand)(with_options(classify))
 evaluate.command("fewshot", cls=ShotsCommand)(with_options(fewshot))
+evaluate.command("clicks", cls=JsonCommand)(with_options(clicks))
 evaluate.command("detection", cls=Command)(with_options(detection))
 evaluate.command("bundle", cls=JsonCommand)(with_options(evaluate_bundle))
 app.add_typer(evaluate)

@@ -1,7 +1,7 @@
 """``hemacells evaluate fewshot FOLDER``: what a handful of shots is worth, with intervals."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.table import Table
@@ -10,8 +10,15 @@ from napari_hemacells.cli.batch import end_with_unreadable
 from napari_hemacells.cli.console import Reporter
 from napari_hemacells.cli.options import NetworkDevice, RunOptions
 from napari_hemacells.cli.tally import in_words
+from napari_hemacells.core.params import ClassifyParams, DeviceName
+
+if TYPE_CHECKING:
+    from napari_hemacells.core.encode import Encoder
 
 DEFAULT_SHOTS = ("1", "5", "10")
+HEADINGS = (
+    "shots", "balanced accuracy", "std", "95 % of the draws", "macro F1", "ECE", "unknown AUROC",
+)  # fmt: skip
 ClassFolders = Annotated[
     Path, typer.Argument(metavar="FOLDER", help="A folder with a sub-folder of crops a class.")
 ]
@@ -26,6 +33,20 @@ Shots = Annotated[
 ]
 Repeats = Annotated[int, typer.Option(min=1, help="Draws of the crops, for each shot count.")]
 Seed = Annotated[int, typer.Option(help="Seed of the draws.")]
+EncoderName = Annotated[
+    str,
+    typer.Option(
+        "--encoder", metavar="NAME", help="bundled, colour-histogram (no network), or another."
+    ),
+]
+SelectName = Annotated[
+    Literal["random", "diverse", "active"],
+    typer.Option(
+        "--select",
+        help="Which crops teach: random ones of each class, the most different of each class, or "
+        "as many in all as the queue proposes.",
+    ),
+]
 JsonFile = Annotated[
     str | None,
     typer.Option(
@@ -53,25 +74,45 @@ def parse_shots(texts: list[str]) -> list[int]:
     return sorted(shots)
 
 
+def make_encoder(name: str, device: DeviceName) -> "Encoder":
+    """Return the encoder of that name; colour histograms are the baseline without a network.
+
+    Raises
+    ------
+    EncoderError
+        No such name, or the device cannot be used.
+    """
+    from napari_hemacells.core import encode
+    from napari_hemacells.core.evaluate import colour
+
+    if name == colour.NAME:
+        return colour.ColourHistogram()
+    return encode.bundled_encoder(device) if name == "bundled" else encode.encoder(name, device)
+
+
 def fewshot(
     folder: ClassFolders,
     *,
     shots: Shots = None,
     repeats: Repeats = 50,
     seed: Seed = 0,
+    encoder: EncoderName = "bundled",
+    select: SelectName = "random",
+    params: ClassifyParams,
     json: JsonFile = None,
     device: NetworkDevice = "auto",
     run: RunOptions,
 ) -> None:
     """Learn from a few crops a class, score all others, many times over."""
-    from napari_hemacells.core.encode import bundled_encoder
     from napari_hemacells.core.evaluate import class_folders, fewshot_steps
 
     counts = parse_shots(shots or list(DEFAULT_SHOTS))
     class_folders(folder)  # a wrong folder is told before the network is loaded
     reporter = Reporter(quiet=run.quiet, json_to=json)
-    encoder = bundled_encoder(device)
-    steps = fewshot_steps(folder, counts, encoder, repeats=repeats, seed=seed)
+    network = make_encoder(encoder, device)
+    steps = fewshot_steps(
+        folder, counts, network, repeats=repeats, seed=seed, params=params, how=select
+    )
     found = reporter.run(steps, "Few-shot experiment")
     report = found.to_dict()
     reporter.tell(as_table(report))
@@ -86,9 +127,10 @@ def as_table(report: dict[str, Any]) -> Table:
     classes = in_words(report["classes"])
     table = Table(
         title=f"{report['encoder']}, {report['n']} crops: {classes}",
-        caption=f"Each row: {report['repeats']} draws; {report['split']}.",
+        caption=f"Each row: {report['repeats']} draws; {report['split']}; "
+        f"{report['standardisation']}.",
     )
-    for heading in ("shots", "balanced accuracy", "std", "95 % of the draws", "macro F1"):
+    for heading in HEADINGS:
         table.add_column(heading, justify="right")
     for shots, row in report["shots"].items():
         low, high = row["ci95"]
@@ -98,5 +140,7 @@ def as_table(report: dict[str, Any]) -> Table:
             f"{row['std']:.3f}",
             f"{low:.3f} to {high:.3f}",
             f"{row['macro_f1']:.3f}",
+            f"{row['ece']:.3f}",
+            "" if row["unknown_auroc"] is None else f"{row['unknown_auroc']:.3f}",
         )
     return table

@@ -122,11 +122,13 @@ def help_text(field: FieldInfo) -> str:
 
 def option(name: str, field: FieldInfo, panel: str | None = None) -> inspect.Parameter:
     """Return the keyword parameter from which typer makes the field's option, under a heading."""
+    on = flag(name)
     info = typer.Option(
-        flag(name),
+        f"{on}/--no-{on[2:]}" if field.default is True else on,
         help=help_text(field),
         show_default=field.default is not None,
         rich_help_panel=panel,
+        resolve_path=True,  # of files only: a worker may have another working folder
     )
     return inspect.Parameter(
         name,

@@ -7,12 +7,15 @@ import json
 import numpy as np
 import pytest
 from sklearn.linear_model import Ridge as SklearnRidge
+from sklearn.metrics import roc_auc_score
 from sklearn.metrics.pairwise import cosine_similarity
 
 from napari_hemacells.core.classify import Head, Support, fit
 from napari_hemacells.core.classify.calibrate import softmax
 from napari_hemacells.core.classify.candidates import by_neighbours, make, unit
-from napari_hemacells.core.classify.ridge import PENALTY, fit_ridge
+from napari_hemacells.core.classify.pool import make_pool
+from napari_hemacells.core.classify.ridge import PENALTY, Supposed, fit_ridge
+from napari_hemacells.core.classify.suppose import Walks, shares, shares_without
 from napari_hemacells.core.errors import AnnotationError, BundleError, BundleMismatchError
 from napari_hemacells.core.params import ClassifyParams
 from napari_hemacells.core.types import CropSpec, Embeddings, EncoderInfo
@@ -156,17 +159,31 @@ def test_three_clicks_are_not_certain():
     assert confidence.max() < 0.999
 
 
-def test_a_head_survives_arrays_and_json():
+@pytest.mark.parametrize("kind", ["linear", "knn"])
+def test_a_head_survives_arrays_and_json(kind):
     vectors, _, labels = draw([5, 5, 5])
-    head = fit(Support(vectors, labels), CLASSES, context=vectors)
+    params = ClassifyParams(head=kind)
+    head = fit(Support(vectors, labels), CLASSES, context=vectors, params=params)
     tensors, meta = head.to_tensors()
     again = Head.from_tensors(tensors, json.loads(json.dumps(meta)))
     expected, found = (one.predict(embeddings(vectors)) for one in (head, again))
     np.testing.assert_array_equal(found.probabilities, expected.probabilities)
     assert (found.class_ids, found.head) == (expected.class_ids, expected.head)
+    np.testing.assert_array_equal(found.unknown, expected.unknown)
+    np.testing.assert_array_equal(found.is_unknown, expected.is_unknown)
+    assert again.calibration == head.calibration
+    assert again.reference.nearness == head.reference.nearness
 
 
-@pytest.mark.parametrize("damage", ["weights", "bias", "slope", "class_ids", "kind"])
+def test_a_head_saved_before_there_was_more_is_read():
+    tensors, meta = fit(Support(*draw([5, 5, 5])[::2]), CLASSES).to_tensors()
+    old = {name: tensors[name] for name in ("centre", "scale", "weights", "bias")}
+    known = {key: meta[key] for key in ("kind", "name", "class_ids", "counts", "slope")}
+    prediction = Head.from_tensors(old, known).predict(embeddings(draw([1, 1, 1])[0]))
+    assert prediction.unknown is None
+
+
+@pytest.mark.parametrize("damage", ["weights", "bias", "slope", "class_ids", "kind", "map.points"])
 def test_a_damaged_head_is_refused(damage):
     tensors, meta = fit(Support(*draw([5, 5, 5])[::2]), CLASSES).to_tensors()
     if damage in tensors:
@@ -206,3 +223,119 @@ def test_bad_support():
 
 def test_softmax_of_large_scores():
     np.testing.assert_allclose(softmax(np.array([[1e4, 0.0]]), 10.0), [[1, 0]])
+
+
+def crowd(sizes, seed=0):
+    """Many cells without a click in three clouds that touch, and two clicked ones of each."""
+    vectors, targets, labels = draw(sizes, seed, apart=1.2)
+    clicked = np.concatenate([np.flatnonzero(targets == one)[:2] for one in range(3)])
+    return vectors, targets, clicked, tuple(labels[place] for place in clicked)
+
+
+@pytest.mark.parametrize(("sizes", "gain"), [([150, 150, 150], 0.03), ([400, 40, 25], -0.03)])
+def test_cells_without_a_click_teach_and_the_many_do_not_drown_the_few(sizes, gain):
+    vectors, targets, clicked, labels = crowd(sizes)
+    others = np.setdiff1d(np.arange(len(vectors)), clicked)
+    support, recall = Support(vectors[clicked], labels), {}
+    for unlabelled in (False, True):
+        params = ClassifyParams(unlabelled=unlabelled)
+        head = fit(support, CLASSES, context=vectors, params=params)
+        right = head.scores(vectors[others]).argmax(axis=1) == targets[others]
+        recall[unlabelled] = np.mean([right[targets[others] == one].mean() for one in range(3)])
+        assert (head.unlabelled > 0) == unlabelled
+    assert recall[True] > recall[False] + gain
+
+
+def test_the_order_of_the_cells_without_a_click_hardly_matters():
+    vectors, _, clicked, labels = crowd([100, 100, 100])
+    support = Support(vectors[clicked], labels)
+    turned = np.random.default_rng(0).permutation(len(vectors))
+    one, other = (fit(support, CLASSES, context=rows) for rows in (vectors, vectors[turned]))
+    np.testing.assert_allclose(one.scores(vectors), other.scores(vectors), atol=1e-4)
+
+
+def supposed_by(vectors, walks, taught, weights):
+    by_class = walks.by_class()
+    shared = shares(by_class[taught], by_class.sum(axis=0))
+    rows = vectors[taught].astype(np.float64)
+    return Supposed(rows, shared, weights, shares_without(walks, taught))
+
+
+def test_the_ridge_leaves_out_what_follows_from_a_cell_as_well():
+    vectors, targets, clicked, _ = crowd([30, 30, 30])
+    walks = Walks(make_pool(vectors).reach(vectors[clicked]), targets[clicked])
+    taught = np.arange(0, 90, 3)
+    supposed = supposed_by(vectors, walks, taught, np.full(len(taught), 0.1))
+    rows = vectors[clicked].astype(np.float64)
+    found = fit_ridge(rows, targets[clicked], 3, supposed).left_out
+    everything = np.concatenate([rows, supposed.rows])
+    weights = np.concatenate([np.ones(6), supposed.weights])
+    weights *= len(weights) / weights.sum()
+    centred = everything - np.average(everything, axis=0, weights=weights)
+    penalty = PENALTY * (weights @ np.square(centred)).sum() / len(weights)
+    for left in (0, 3):
+        known = np.concatenate([np.eye(3)[targets[clicked]], supposed.without[left]])
+        kept = np.arange(len(everything)) != left
+        theirs = SklearnRidge(alpha=penalty)
+        theirs.fit(everything[kept], known[kept], sample_weight=weights[kept])
+        expected = theirs.predict(everything[left : left + 1])[0]
+        np.testing.assert_allclose(found[left], expected, atol=1e-8)
+
+
+@pytest.mark.parametrize("left", [0, 3])
+def test_what_is_supposed_without_a_cell_is_what_the_others_suppose(left):
+    vectors, targets, clicked, _ = crowd([30, 30, 30])
+    walks = Walks(make_pool(vectors).reach(vectors[clicked]), targets[clicked])
+    taught, kept = np.arange(0, 90, 3), np.arange(len(clicked)) != left
+    less = Walks(walks.reached[kept], walks.targets[kept]).by_class()
+    expected = shares(less[taught], less.sum(axis=0))
+    np.testing.assert_allclose(shares_without(walks, taught)[left], expected, atol=1e-6)
+
+
+def test_a_cell_on_an_island_is_supposed_to_be_of_its_island():
+    rng = np.random.default_rng(0)
+    vectors = np.repeat([[0.0, 0], [9, 0]], 30, axis=0) + 0.1 * rng.standard_normal((60, 2))
+    walks = Walks(make_pool(vectors.astype("f4")).reach(vectors[[0, 30]]), np.array([0, 1]))
+    supposed = shares(walks.by_class(), walks.by_class().sum(axis=0))
+    assert (supposed[:30, 0] > 0.99).all()
+    assert (supposed[30:, 1] > 0.99).all()
+
+
+def test_calibration_says_when_it_cannot_say():
+    few = fit(Support(*draw([2, 2, 2])[::2]), CLASSES).calibration
+    assert (few.kind, few.n, few.ece) == ("too few to say", 0, None)
+    assert "Too few to say" in few.reason
+    enough = fit(Support(*draw([8, 8, 8])[::2]), CLASSES).calibration
+    assert (enough.kind, enough.n) == ("temperature", 24)
+    assert 0 <= enough.ece < 0.3
+
+
+@pytest.mark.parametrize("context", [True, False])
+def test_a_class_that_nobody_showed_is_unknown(context):
+    vectors, targets, _ = draw([60, 60, 60], apart=2.0)
+    clicked = np.concatenate([np.flatnonzero(targets == one)[:6] for one in (0, 1)])
+    labels = tuple(CLASSES[one] for one in targets[clicked])
+    head = fit(Support(vectors[clicked], labels), CLASSES, context=vectors if context else None)
+    prediction = head.predict(embeddings(vectors))
+    assert prediction.unknown.dtype == np.float32
+    assert roc_auc_score(targets == 2, prediction.unknown) > 0.95
+    assert prediction.is_unknown[targets == 2].mean() > 0.8
+    assert prediction.is_unknown[targets != 2].mean() < 0.25
+
+
+def test_nothing_is_unknown_after_three_clicks():
+    vectors, _, labels = draw([1, 1, 1])
+    head = fit(Support(vectors, labels), CLASSES)
+    far = head.predict(embeddings(vectors + 100))
+    assert not far.is_unknown.any()
+
+
+def test_a_rare_class_is_not_unknown_for_being_rare():
+    vectors, targets, _ = draw([600, 20, 0], apart=2.0)
+    clicked = np.concatenate([np.flatnonzero(targets == one)[:5] for one in (0, 1)])
+    labels = tuple(CLASSES[one] for one in targets[clicked])
+    found = fit(Support(vectors[clicked], labels), CLASSES, context=vectors).predict(
+        embeddings(vectors)
+    )
+    for one in (0, 1):
+        assert found.is_unknown[targets == one].mean() < 0.3

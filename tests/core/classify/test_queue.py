@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from napari_hemacells.core.classify import review_queue
+from napari_hemacells.core.classify import cold_start, review_queue
 from napari_hemacells.core.types import CropSpec, Embeddings, EncoderInfo, Prediction
 
 IDS = [3, 5, 8, 9]
@@ -51,7 +53,7 @@ def test_cells_without_a_prediction_come_last(prediction):
         assert review_queue([*IDS, 20], prediction, None, order, annotated=set())[-1] == 20
 
 
-@pytest.mark.parametrize("order", ["uncertain", "sure", "class", "slide"])
+@pytest.mark.parametrize("order", ["uncertain", "active", "sure", "unknown", "class", "slide"])
 def test_nothing_to_review(prediction, order):
     assert review_queue([], prediction, embed(np.zeros((4, 2))), order, annotated=set()) == []
     assert review_queue(IDS, None, None, order, annotated=set()) == IDS
@@ -85,3 +87,36 @@ def test_one_class_only_still_has_an_order():
     prediction = predict([[1.0]] * 4, classes=("a",))
     queue = review_queue(IDS, prediction, embed(np.eye(4)), "uncertain", annotated={3})
     assert sorted(queue) == [5, 8, 9]
+
+
+def test_unknown_cells_first():
+    prediction = predict([[0.9, 0.1]] * 4)
+    prediction = replace(prediction, unknown=np.array([0.1, 3.0, -1.0, 2.0], np.float32))
+    assert review_queue(IDS, prediction, None, "unknown", annotated={9}) == [5, 3, 8]
+
+
+def test_the_active_queue_keeps_away_from_what_is_annotated():
+    """Two equally doubtful groups, one of which has been clicked: the other comes first."""
+    rng = np.random.default_rng(0)
+    groups = np.repeat([0, 1], 50)
+    vectors = rng.standard_normal((2, 8))[groups] * 10 + rng.standard_normal((100, 8)) * 0.1
+    ids = np.arange(1, 101)
+    prediction = predict([[0.5, 0.5]] * 100, ids)
+    queue = review_queue(ids, prediction, embed(vectors, ids), "active", annotated={1, 2})
+    assert groups[queue[0] - 1] == 1
+    assert sorted(queue) == ids[2:].tolist()
+
+
+def test_a_cold_start_meets_every_group_and_passes_over_dust():
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(5), [400, 60, 30, 12, 1])
+    vectors = rng.standard_normal((5, 16))[groups] * 10 + rng.standard_normal((503, 16)) * 0.5
+    chosen = cold_start(embed(vectors, np.arange(503)), 6)
+    assert {int(groups[cell]) for cell in chosen} == {0, 1, 2, 3}
+    assert groups[chosen[0]] == 0
+    assert len(set(chosen)) == 6
+
+
+def test_a_cold_start_of_few_cells():
+    assert cold_start(embed(np.zeros((0, 4)), []), 5) == []
+    assert sorted(cold_start(embed(np.eye(4)), 9)) == IDS

@@ -9,10 +9,15 @@ import pytest
 from PIL import Image
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
-from napari_hemacells.core.encode import EmbeddingCache
+from napari_hemacells.core.encode import EmbeddingCache, Encoder
 from napari_hemacells.core.errors import AnnotationError, ImageError
 from napari_hemacells.core.evaluate import fewshot, interval, read_folder, score
 from napari_hemacells.core.evaluate import fewshot as experiment
+from napari_hemacells.core.evaluate.calibration import reliability
+from napari_hemacells.core.evaluate.clicks import clicks_steps
+from napari_hemacells.core.evaluate.colour import ColourHistogram
+from napari_hemacells.core.params import ClassifyParams
+from napari_hemacells.core.steps import run_to_end
 from napari_hemacells.core.types import CropSpec, EncoderInfo
 
 COLOURS = {"blue": (60, 60, 200), "red": (220, 80, 90), "violet": (130, 50, 150)}
@@ -141,6 +146,64 @@ def test_scores_are_those_of_scikit_learn():
 def test_the_interval_holds_the_middle_of_the_draws():
     low, high = interval(np.arange(1001) / 1000)
     assert (low, high) == pytest.approx((0.025, 0.975))
+
+
+def test_the_report_says_how_it_chose_and_what_was_there(folder, encoder):
+    for how, unlabelled in (("random", False), ("diverse", True), ("active", True)):
+        params = ClassifyParams(unlabelled=unlabelled)
+        report = fewshot(folder, [2], 2, 0, encoder, params=params, select=how).to_dict()
+        assert (report["select"], report["transductive"]) == (how, unlabelled)
+        assert report["standardisation"].startswith("trans" if unlabelled else "on the annotated")
+        assert report["shots"]["2"]["balanced_accuracy"] == pytest.approx(1.0)
+        assert 0 <= report["shots"]["2"]["ece"] <= 1
+        assert report["shots"]["2"]["unknown_auroc"] is None  # two classes: nothing to leave out
+
+
+def test_a_colour_left_out_is_unknown(folder, encoder):
+    for name in ("violet", "green"):
+        (folder / name).mkdir(exist_ok=True)
+        for number in range(6):
+            colour = COLOURS.get(name, (90, 200, 90))
+            picture = np.full((24, 24, 3), 235.0)
+            picture[6:-6, 6:-6] = colour
+            noise = np.random.default_rng(number).normal(0, 12, picture.shape)
+            pixels = np.clip(picture + noise, 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{number}.png")
+    found = experiment(folder, [3], 2, 0, encoder).to_dict()["shots"]["3"]
+    assert set(found["unknown_by_class"]) == {"blue", "red", "violet", "green"}
+    assert found["unknown_auroc"] > 0.8
+
+
+def test_a_queue_is_measured_against_random_order(folder, encoder):
+    for name in ("blue", "red"):
+        for number in range(6, 12):
+            (folder / name / f"{number}.png").write_bytes((folder / name / "0.png").read_bytes())
+    curve = run_to_end(clicks_steps(folder, encoder, clicks=6, repeats=2))
+    assert curve.classes == {"blue": 12, "red": 12}
+    assert [point.clicks for point in curve.of("random")] == [1, 2, 3, 4, 5, 6]
+    assert curve.target == pytest.approx(1.0)
+    assert curve.needed()["active"] <= curve.needed()["random"]
+    assert json.loads(json.dumps(curve.to_dict()))["clicks_to_target"]["active"] <= 3
+
+
+def test_colour_histograms_are_an_encoder():
+    crops = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
+    encoder = ColourHistogram()
+    vectors = encoder.encode(crops)
+    assert isinstance(encoder, Encoder)
+    assert vectors.shape == (3, encoder.info.dim)
+    np.testing.assert_allclose(np.square(vectors).sum(axis=1), 4, rtol=1e-5)
+    assert encoder.encode(crops[:0]).shape == (0, encoder.info.dim)
+
+
+def test_calibration_error_of_known_answers():
+    sure = np.repeat([0.55, 0.95], 100)
+    right = np.concatenate([np.arange(100) < 55, np.arange(100) < 75])
+    found = reliability(sure, right)
+    assert found.ece_equal_width == pytest.approx(0.1)
+    assert reliability(sure, right, bins=2).ece == pytest.approx(0.1)
+    assert reliability(np.ones(8), np.ones(8, bool)).ece == 0
+    assert json.loads(json.dumps(found.to_dict()))["n"] == 200
 
 
 @pytest.mark.realdata

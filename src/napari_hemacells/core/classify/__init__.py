@@ -3,9 +3,22 @@
 Importing this package does not import scikit-learn or torch: the heads are closed forms.
 """
 
+from napari_hemacells.core.classify.calibrate import Calibration
 from napari_hemacells.core.classify.fit import fit
 from napari_hemacells.core.classify.head import Head
-from napari_hemacells.core.classify.queue import review_queue
+from napari_hemacells.core.classify.queue import cold_start, review_queue
+from napari_hemacells.core.classify.shift import Reference, Shift, restandardise, shift
 from napari_hemacells.core.classify.support import Support
 
-__all__ = ["Head", "Support", "fit", "review_queue"]
+__all__ = [
+    "Calibration",
+    "Head",
+    "Reference",
+    "Shift",
+    "Support",
+    "cold_start",
+    "fit",
+    "restandardise",
+    "review_queue",
+    "shift",
+]

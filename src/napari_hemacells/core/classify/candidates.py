@@ -58,21 +58,21 @@ def choose(candidates: list[Candidate], targets: NDArray[np.intp]) -> Candidate:
     """Return the first candidate, unless another answers better by more than chance.
 
     What counts is the mean over the classes of the part of annotated cells recognised without
-    themselves; another one has to be better by its standard error.
+    themselves; the gain must be two standard errors of the difference, cell by cell. One is too
+    little: on Chula and BCCD it was mostly chance that was chosen.
     """
-    best, most = candidates[0], recall_left_out(candidates[0], targets)
+    best = candidates[0]
+    share = 1.0 / np.bincount(targets)[targets] / (targets.max() + 1)
     for other in candidates[1:]:
-        found = recall_left_out(other, targets)
-        doubt = np.sqrt(max(found * (1.0 - found), 1.0 / len(targets)) / len(targets))
-        if found > most + doubt:
-            best, most = other, found
+        gain = share * (_right(other, targets) - _right(best, targets))
+        if gain.sum() > 2.0 * np.sqrt(np.square(gain).sum()):
+            best = other
     return best
 
 
-def recall_left_out(candidate: Candidate, targets: NDArray[np.intp]) -> float:
-    """Return the mean over the classes of the part of cells recognised without themselves."""
-    right = candidate.left_out.argmax(axis=1) == targets
-    return float((np.bincount(targets, right) / np.bincount(targets)).mean())
+def _right(candidate: Candidate, targets: NDArray[np.intp]) -> NDArray[np.float64]:
+    """``(m,)`` 1 for each annotated cell recognised without itself, else 0."""
+    return np.asarray(candidate.left_out.argmax(axis=1) == targets, dtype=np.float64)
 
 
 def by_neighbours(

@@ -42,14 +42,15 @@ class CellMap:
         return np.asarray(vectors @ self.basis - self.centre @ self.basis, dtype=np.float32)
 
     def near(self, vectors: NDArray[np.floating]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-        """``(m, 3)`` nearest known cells of each vector, and what each of them says, 0 to 1.
+        """``(m, 3)`` nearest known cells of each vector, and how much each of them says of it.
 
-        A cell that is among the known ones is spoken for by itself alone; the farther a cell is
-        from all of them, the less is said.
+        A cell that is among the known ones is spoken for by itself alone. In all as much is said
+        as the nearest is near, 0 to 1.
         """
         near, weight = nearest(self.places(vectors), self.points, NEAREST, self.spacing)
         weight[weight[:, 0] > 1.0 - SAME, 1:] = 0.0
-        return near, weight / np.maximum(weight.sum(axis=1, keepdims=True), 1.0)
+        share = weight[:, :1] / np.maximum(weight.sum(axis=1, keepdims=True), 1e-30)
+        return near, weight * share
 
     def near_all(
         self, vectors: NDArray[np.float32]
@@ -71,6 +72,21 @@ def sketch(vectors: NDArray[np.floating]) -> tuple[NDArray[np.float32], NDArray[
     kept = np.flatnonzero(power > 1e-9 * max(power[-1], 1e-12))[::-1][:SKETCH]
     directions = rows.T @ (sides[:, kept] / np.sqrt(power[kept]))
     return centre.astype(np.float32), (directions / scale[:, np.newaxis]).astype(np.float32)
+
+
+def random_sketch(
+    vectors: NDArray[np.floating],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """``(dim,)`` centre and ``(dim, d)`` random directions of standardised vectors.
+
+    They keep distances in all directions (Johnson and Lindenstrauss), also in those in which few
+    vectors do not differ, of which their principal directions know nothing.
+    """
+    centre, variance = vectors.mean(axis=0), vectors.var(axis=0)
+    scale = np.sqrt(variance + LEAST_SPREAD**2 * (float(variance.mean()) or 1.0))
+    directions = np.random.default_rng(0).standard_normal((vectors.shape[1], SKETCH))
+    basis = directions / np.sqrt(SKETCH) / scale[:, np.newaxis]
+    return centre.astype(np.float32), basis.astype(np.float32)
 
 
 def nearest(

@@ -12,7 +12,6 @@ from napari_hemacells.core.classify.head import Head
 from napari_hemacells.core.classify.novelty import novelty_in, novelty_of
 from napari_hemacells.core.classify.pool import pool_of
 from napari_hemacells.core.classify.ridge import Supposed
-from napari_hemacells.core.classify.shift import reference_of
 from napari_hemacells.core.errors import AnnotationError
 from napari_hemacells.core.params import ClassifyParams
 
@@ -93,7 +92,7 @@ def fit(
         unlabelled=0 if supposed is None or chosen.kind != "linear" else len(supposed.rows),
         calibration=calibration,
         novelty=_novelty(pool, walks, support.vectors, counts),
-        reference=None if pool is None else reference_of(pool.map),
+        reference=None if pool is None else pool.reference,
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_hemacells.core.classify.cellmap import CellMap, sketch, squared_distances
+from napari_hemacells.core.classify.cellmap import CellMap, random_sketch, squared_distances
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -15,11 +15,10 @@ if TYPE_CHECKING:
     from napari_hemacells.core.classify.pool import Pool
     from napari_hemacells.core.classify.suppose import Walks
 
-LEAST = 1e-12  # of a walk: what counts as never passed
+LEAST = 1e-12  # what counts as never passed by a walk, and as nothing said
 SHARED = 3.0  # clicks: how much the classes' usual reach is drawn towards what all share
 QUANTILE = 0.95  # of the annotated cells, each asked without itself, are no unknowns
 LEAST_CLICKS, LEAST_SHOTS = 8, 2  # before, nothing is called unknown
-FARTHEST = 30.0  # -log(LEAST), about: the score of a cell that nothing speaks for
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +74,7 @@ def novelty_in(
 
 def novelty_of(vectors: NDArray[np.floating], counts: NDArray[np.intp]) -> Novelty:
     """Return the novelty by distance to the annotated cells alone, where no others are known."""
-    centre, basis = sketch(vectors)
+    centre, basis = random_sketch(vectors)
     points = np.asarray(vectors @ basis - centre @ basis, dtype=np.float32)
     squared = squared_distances(points, points).astype(np.float64)
     np.fill_diagonal(squared, np.inf)
@@ -116,4 +115,4 @@ def _interpolate(
     lowest = values[near].min(axis=1)
     passed = np.exp(lowest[:, np.newaxis] - values[near].astype(np.float64))
     said = np.einsum("ij,ij->i", passed, weight)
-    return np.asarray(lowest - np.log(said + np.exp(-FARTHEST)), dtype=np.float32)
+    return np.asarray(lowest - np.log(said + LEAST), dtype=np.float32)

@@ -8,15 +8,19 @@ and global consistency). The graph is made once an image; a click costs one walk
 from __future__ import annotations
 
 import weakref
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_hemacells.core.classify.cellmap import CellMap, sketch, squared_distances
+from napari_hemacells.core.classify.shift import reference_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from napari_hemacells.core.classify.shift import Reference
 
 LARGEST = 2000  # cells in the graph; of more, every second, third, ... is taken
 # Tuned on PBC, Chula and BCCD, balanced and not: 4 to 10 neighbours score alike; 10 let a
@@ -33,6 +37,8 @@ class Pool:
     ----------
     map
         Where the cells of the graph lie.
+    reference
+        What they look like, for comparison with other images.
     rows
         ``(n,)`` which of the image's cells are in the graph.
     graph
@@ -40,6 +46,7 @@ class Pool:
     """
 
     map: CellMap
+    reference: Reference
     rows: NDArray[np.intp]
     graph: Any
     _walks: dict[int, NDArray[np.float32]] = field(default_factory=dict, repr=False)
@@ -74,16 +81,19 @@ class Pool:
 def pool_of(vectors: NDArray[np.float32] | None) -> Pool | None:
     """Return the graph of an image's cells, ``None`` where there are too few to learn from.
 
-    The graph of the array asked for last is kept: clicks on one image share it.
+    The graphs of the few arrays asked for last are kept: clicks on one image share one.
     """
     if vectors is None or len(vectors) <= 2 * NEIGHBOURS:
         return None
-    if not _LAST or _LAST[0][0]() is not vectors:
-        _LAST[:] = [(weakref.ref(vectors), make_pool(vectors))]
-    return _LAST[0][1]
+    for known, pool in _LAST:
+        if known() is vectors:
+            return pool
+    pool = make_pool(vectors)
+    _LAST.appendleft((weakref.ref(vectors), pool))
+    return pool
 
 
-_LAST: list[tuple[weakref.ref[NDArray[np.float32]], Pool]] = []
+_LAST: deque[tuple[weakref.ref[NDArray[np.float32]], Pool]] = deque(maxlen=2)
 
 
 def make_pool(vectors: NDArray[np.float32]) -> Pool:
@@ -92,7 +102,8 @@ def make_pool(vectors: NDArray[np.float32]) -> Pool:
     centre, basis = sketch(vectors[rows])
     points = np.asarray(vectors[rows] @ basis - centre @ basis, dtype=np.float32)
     graph, spacing = _graph(points)
-    return Pool(CellMap(centre, basis, points, spacing), rows, graph)
+    known = CellMap(centre, basis, points, spacing)
+    return Pool(known, reference_of(vectors[rows], known), rows, graph)
 
 
 def _graph(points: NDArray[np.float32]) -> tuple[Any, float]:

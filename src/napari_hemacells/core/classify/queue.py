@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.params import QueueOrder
     from napari_hemacells.core.types import Embeddings, Prediction
 
+SHARPEN = 4  # power of the doubt in the active queue
 SPREAD = 200  # places at the head of the queue that are spread apart
 POOL, POOL_AT_FIRST = 2000, 10_000  # cells among which they are given away; before a prediction
 
@@ -122,8 +123,11 @@ def _by_worth(
     embeddings: Embeddings | None,
     annotated: NDArray[np.int64],
 ) -> NDArray[np.intp]:
-    """Doubt times the distance to everything annotated or queued before."""
-    doubt = _doubt(ids, prediction)
+    """Sharpened doubt times the distance to everything annotated or queued before.
+
+    Plain doubt leaves it to the distance, and the queue to odd cells (measured on PBC and BCCD).
+    """
+    doubt = _doubt(ids, prediction) ** SHARPEN
     ranked = np.argsort(-doubt, kind="stable")
     if embeddings is None:
         return ranked

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ARRAYS = ("centre", "scale", "weights", "bias")
+REFERENCE = ("nearness", "spread", "n")
 MAP = ("map.centre", "map.basis", "map.points", "novelty.values")
 
 
@@ -44,8 +45,11 @@ def to_tensors(head: Head) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         meta["map"] = {
             "spacing": known.spacing,
             "threshold": threshold if np.isfinite(threshold) else None,
-            "is_reference": head.reference is not None,
         }
+    if head.reference is not None:
+        tensors["reference.mean"] = head.reference.mean
+        tensors["reference.std"] = head.reference.std
+        meta["reference"] = {key: getattr(head.reference, key) for key in REFERENCE}
     return tensors, meta
 
 
@@ -69,7 +73,6 @@ def from_tensors(tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -
 def _read(tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> Head:
     arrays = {name: np.asarray(tensors[name], dtype=np.float32) for name in ARRAYS}
     novelty = _novelty(tensors, meta["map"]) if "map" in meta else None
-    is_reference = novelty is not None and bool(meta["map"]["is_reference"])
     return Head(
         meta["kind"],
         tuple(str(one) for one in meta["class_ids"]),
@@ -79,9 +82,14 @@ def _read(tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> Head:
         unlabelled=int(meta.get("unlabelled", 0)),
         calibration=Calibration(**meta.get("calibration", {})),
         novelty=novelty,
-        reference=Reference(novelty.map.points) if novelty and is_reference else None,
+        reference=_reference(tensors, meta["reference"]) if "reference" in meta else None,
         **arrays,
     )
+
+
+def _reference(tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> Reference:
+    mean, std = (np.asarray(tensors[f"reference.{name}"], np.float32) for name in ("mean", "std"))
+    return Reference(mean, std, float(meta["nearness"]), float(meta["spread"]), int(meta["n"]))
 
 
 def _novelty(tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> Novelty:
@@ -98,6 +106,8 @@ def _fits(head: Head) -> bool:
     found = [head.scale.shape, head.weights.shape, head.bias.shape]
     whole = len(head.counts) == k and found == wanted
     if len(head.owners) and (head.owners.min() < 0 or head.owners.max() >= k):
+        return False
+    if head.reference is not None and head.reference.mean.shape != head.centre.shape:
         return False
     if head.novelty is None or not whole:
         return whole

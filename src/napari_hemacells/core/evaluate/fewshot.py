@@ -8,37 +8,59 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_hemacells.core.classify import Support, fit
 from napari_hemacells.core.encode import EmbeddingCache
 from napari_hemacells.core.errors import AnnotationError
+from napari_hemacells.core.evaluate.draws import Crops, Draw, drawn, select, unknown_auroc
 from napari_hemacells.core.evaluate.folder import embed_folder_steps
 from napari_hemacells.core.evaluate.intervals import interval
-from napari_hemacells.core.evaluate.metrics import Scores, score
+from napari_hemacells.core.params import ClassifyParams
 from napari_hemacells.core.types import CropSpec, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
-    from numpy.typing import NDArray
-
-    from napari_hemacells.core.classify import Head
     from napari_hemacells.core.encode import Encoder
+    from napari_hemacells.core.evaluate.draws import Select
     from napari_hemacells.core.evaluate.folder import ClassFolder
 
 INTERVAL = "where the middle 95 % of the draws lie (a new draw of clicks), not of their mean"
 SPLIT = "random crops of the same folder; no grouping by patient or slide is known"
 STANDARDISATION = "on the annotated crops only; the scored crops are not looked at"
+TRANSDUCTIVE = (
+    "transductive, as in the app: the scored crops are there as cells without a click, their "
+    "classes unknown; --no-unlabelled keeps them out"
+)
+SELECTED = {
+    "random": "random crops of each class",
+    "diverse": "the most different crops of a random half of each class",
+    "active": "what the queue proposes from a random half, as many clicks in all",
+}
+UNKNOWN_DRAWS = 10  # draws, a class at a time, for the figure of unknown cells
 
 
 @dataclass(frozen=True)
 class ShotScore:
-    """Figures for one number of shots, over the draws, 0 to 1."""
+    """Figures for one number of shots, over the draws, 0 to 1.
+
+    Attributes
+    ----------
+    ece
+        Expected calibration error on the scored crops, ten bins of equal mass, mean over draws.
+    unknown_auroc
+        Mean over the classes, each left out in turn; ``None`` with fewer than three classes.
+    unknown_by_class
+        That of each class.
+    """
 
     balanced_accuracy: float
     std: float
     ci95: tuple[float, float]
     macro_f1: float
     macro_f1_ci95: tuple[float, float]
+    ece: float = 0.0
+    ece_ci95: tuple[float, float] = (0.0, 0.0)
+    unknown_auroc: float | None = None
+    unknown_by_class: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -69,6 +91,8 @@ class FewShotReport:
     seed: int
     heads: tuple[str, ...] = ()
     unreadable: tuple[str, ...] = field(default=())
+    select: Select = "random"
+    unlabelled: bool = True
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON."""
@@ -84,9 +108,12 @@ class FewShotReport:
             "repeats": self.repeats,
             "seed": self.seed,
             "heads": list(self.heads),
+            "select": self.select,
+            "selected": SELECTED[self.select],
+            "transductive": self.unlabelled,
             "interval": INTERVAL,
             "split": SPLIT,
-            "standardisation": STANDARDISATION,
+            "standardisation": TRANSDUCTIVE if self.unlabelled else STANDARDISATION,
             "unreadable": list(self.unreadable),
         }
 
@@ -98,9 +125,14 @@ def fewshot(  # noqa: PLR0917
     seed: int,
     encoder: Encoder,
     progress: Callable[[Progress], None] | None = None,
+    *,
+    params: ClassifyParams | None = None,
+    select: Select = "random",
 ) -> FewShotReport:
     """Return :func:`fewshot_steps` run to its end; `progress` is told of each step."""
-    steps = fewshot_steps(folder, shots, encoder, repeats=repeats, seed=seed)
+    steps = fewshot_steps(
+        folder, shots, encoder, repeats=repeats, seed=seed, params=params, how=select
+    )
     while True:
         try:
             report = next(steps)
@@ -120,13 +152,23 @@ def fewshot_steps(
     seed: int = 0,
     spec: CropSpec | None = None,
     cache_folder: Path | None = None,
+    params: ClassifyParams | None = None,
+    how: Select = "random",
 ) -> Generator[Progress, None, FewShotReport]:
     """Return how well a few crops a class tell all others of a folder; yield while it runs.
 
-    Each draw takes that many crops of each class at random, fits the head that a user would get,
-    and scores it on all other crops. A class takes part if it has more crops than the largest
-    number of shots, so that every row of the table speaks of the same classes; the others are
-    named. Vectors are kept on disk by the content of the files, so a second run is quick.
+    Each draw takes that many crops of each class, fits the head that a user would get, and scores
+    it on all other crops. A class takes part if it has more crops than the largest number of
+    shots, so that every row of the table speaks of the same classes; the others are named.
+    Vectors are kept on disk by the content of the files, so a second run is quick.
+
+    Parameters
+    ----------
+    params
+        Which head. With ``unlabelled`` the scored crops are there as cells without a click, as
+        they are in the app; their classes are not.
+    how
+        Which crops teach; see :func:`napari_hemacells.core.evaluate.draws.select`.
 
     Raises
     ------
@@ -135,37 +177,37 @@ def fewshot_steps(
     AnnotationError
         Fewer than two classes have enough crops.
     """
-    spec = spec or CropSpec()
+    spec, params = spec or CropSpec(), params or ClassifyParams()
     cache = EmbeddingCache(cache_folder or default_cache_folder())
-    crops = yield from embed_folder_steps(Path(folder), spec, encoder, cache)
-    classes, left_out = _enough(crops, max(shots))
-    taking_part = np.isin(crops.labels, list(classes))
-    vectors, labels = crops.vectors[taking_part], np.array(crops.labels)[taking_part]
+    read = yield from embed_folder_steps(Path(folder), spec, encoder, cache)
+    classes, left_out = _enough(read, max(shots))
+    taking_part = np.isin(read.labels, list(classes))
+    crops = Crops(read.vectors[taking_part], np.array(read.labels)[taking_part], params)
     found: dict[int, ShotScore] = {}
     heads: dict[str, None] = {}
     for row, count in enumerate(shots):
-        draws: list[Scores] = []
+        draws: list[Draw] = []
         for draw in range(repeats):
-            head, scores = _draw(
-                vectors, labels, count, np.random.default_rng([seed, count, draw])
-            )
-            draws.append(scores)
-            heads[f"{count}: {head.kind}"] = None
+            random = np.random.default_rng([seed, count, draw])
+            draws.append(drawn(crops, select(crops, crops.names, count, how, random)))
+            heads[f"{count}: {draws[-1].kind}"] = None
             yield Progress(row * repeats + draw + 1, len(shots) * repeats, f"{count} shots")
-        found[count] = _summary(draws)
+        found[count] = _summary(draws, _unknown(crops, count, min(repeats, UNKNOWN_DRAWS), seed))
     return FewShotReport(
         shots=found,
         encoder=encoder.info.name,
         encoder_sha256=encoder.info.sha256,
         seen=encoder.info.seen,
-        crop={**spec.to_dict(), "framing": round(crops.framing, 4)},
+        crop={**spec.to_dict(), "framing": round(read.framing, 4)},
         classes=classes,
         left_out=left_out,
-        n=len(labels),
+        n=len(crops.labels),
         repeats=repeats,
         seed=seed,
         heads=tuple(heads),
-        unreadable=crops.unreadable,
+        unreadable=read.unreadable,
+        select=how,
+        unlabelled=params.unlabelled,
     )
 
 
@@ -190,28 +232,28 @@ def _enough(crops: ClassFolder, most: int) -> tuple[dict[str, int], dict[str, in
     return classes, {name: size for name, size in sizes.items() if name not in classes}
 
 
-def _draw(
-    vectors: NDArray[np.float32],
-    labels: NDArray[np.str_],
-    shots: int,
-    random: np.random.Generator,
-) -> tuple[Head, Scores]:
-    """Return the head fitted on one draw of crops, and its figures on all others."""
-    names = [str(name) for name in np.unique(labels)]
-    members = [np.flatnonzero(labels == name) for name in names]
-    taught = np.concatenate([random.choice(one, shots, replace=False) for one in members])
-    asked = np.setdiff1d(np.arange(len(labels)), taught)
-    head = fit(Support(vectors[taught], tuple(labels[taught].tolist())), names)
-    winner = head.scores(vectors[asked]).argmax(axis=1)
-    return head, score(labels[asked], np.array(head.class_ids)[winner])
+def _unknown(crops: Crops, shots: int, draws: int, seed: int) -> dict[str, float]:
+    """Return for each class the mean figure of finding it when it is left out."""
+    if len(crops.names) < 3:
+        return {}
+    each = [
+        unknown_auroc(crops, shots, np.random.default_rng([seed, shots, draw, 1]))
+        for draw in range(draws)
+    ]
+    return {name: float(np.mean([one[name] for one in each])) for name in crops.names}
 
 
-def _summary(draws: list[Scores]) -> ShotScore:
-    accuracy, macro_f1 = np.array(draws).T
+def _summary(draws: list[Draw], unknown: dict[str, float]) -> ShotScore:
+    accuracy, macro_f1 = np.array([draw.scores for draw in draws]).T
+    errors = np.array([draw.ece for draw in draws])
     return ShotScore(
         balanced_accuracy=float(accuracy.mean()),
         std=float(accuracy.std(ddof=1)) if len(draws) > 1 else 0.0,
         ci95=interval(accuracy),
         macro_f1=float(macro_f1.mean()),
         macro_f1_ci95=interval(macro_f1),
+        ece=float(errors.mean()),
+        ece_ci95=interval(errors),
+        unknown_auroc=float(np.mean(list(unknown.values()))) if unknown else None,
+        unknown_by_class=unknown,
     )

@@ -1,0 +1,73 @@
+"""The shared sets as class folders of crops, for the benchmarks of classification.
+
+``wbc_jiangxi`` as it is; ``pbc`` as it is, or without some classes; Chula's red cells cut around
+their points, those of the held-out blocks of files alone; BCCD's val boxes. All are written once
+under the temporary folder, so that their vectors are found again in the cache.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from convert_sets import convert_jiangxi
+
+ROOT = Path(tempfile.gettempdir()) / "napari-hemacells-sets"
+CHULA_CELL, MARGIN = 70, 1.8  # pixels, of a typical red cell there; side of a crop in cells
+BLOCK, EVERY, PLACE = 20, 5, 2  # files 40-59, 140-159, 240-259: no encoder of ours has seen them
+MOST = 300  # crops of a class
+
+
+def jiangxi(data: Path) -> Path:
+    """Return the folder of the white cells of Jiangxi: never trained on, never tuned on."""
+    convert_jiangxi(data / "wbc_jiangxi", ROOT / "wbc_jiangxi")
+    return ROOT / "wbc_jiangxi"
+
+
+def chula(data: Path) -> Path:
+    """Return the folder of Chula's held-out blocks, uncategorised cells left out."""
+    target = ROOT / "chula_held_out"
+    cells: dict[str, list[tuple[int, int, int]]] = {}
+    for file in sorted((data / "chula_rbc12/labels").glob("*.txt"), key=lambda one: int(one.stem)):
+        if int(file.stem) // BLOCK % EVERY != PLACE:
+            continue
+        for line in file.read_text().splitlines():
+            if line.strip():
+                x, y, kind = (int(number) for number in line.split()[:3])
+                cells.setdefault(f"{kind:02d}", []).append((int(file.stem), y, x))
+    cells.pop("10", None)
+    for kind, places in cells.items():
+        (target / kind).mkdir(parents=True, exist_ok=True)
+        chosen = np.random.default_rng(0).permutation(len(places))[:MOST]
+        for place in sorted(chosen.tolist()):
+            _cut_chula(data, target / kind, *places[place])
+    return target
+
+
+def _cut_chula(data: Path, folder: Path, number: int, row: int, col: int) -> None:
+    file = folder / f"{number:03d}_{row:03d}_{col:03d}.png"
+    if file.exists():
+        return
+    with Image.open(data / f"chula_rbc12/images/{number}.jpg") as field:
+        half = round(CHULA_CELL * MARGIN / 2)
+        padded = np.pad(np.asarray(field.convert("RGB")), [(half, half), (half, half), (0, 0)],
+                        mode="symmetric")  # fmt: skip
+    Image.fromarray(padded[row : row + 2 * half, col : col + 2 * half]).save(file)
+
+
+def pbc(data: Path, part: int = MOST) -> Path:
+    """Return a folder with the first crops of each class of PBC."""
+    target = ROOT / f"pbc_{part}"
+    for folder in sorted(path for path in (data / "pbc").iterdir() if path.is_dir()):
+        (target / folder.name).mkdir(parents=True, exist_ok=True)
+        for file in sorted(folder.glob("*.jpg"))[:: max(1, 600 // part)][:part]:
+            link = target / folder.name / file.name
+            if not link.exists():
+                link.symlink_to(file.resolve())
+    return target
+
+
+SETS = {"wbc_jiangxi": jiangxi, "chula": chula, "pbc": pbc}

@@ -1,0 +1,47 @@
+"""Clicks to accuracy: ``python benchmarks/clicks_curve.py [DATA] [--sets ...]``.
+
+Runs ``hemacells evaluate clicks`` on whole sets and prints how many clicks each order needs to
+reach what the random order reaches with 20 a class, mean of 20 runs; the curves go to ``--out``.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from blood_sets import SETS
+from napari_hemacells.cli.evaluate import make_encoder
+from napari_hemacells.cli.evaluate_clicks import as_csv, draw
+from napari_hemacells.core.evaluate.clicks import clicks_steps
+from napari_hemacells.core.steps import run_to_end
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path, nargs="?", default=Path("../shared/data"))
+    parser.add_argument("--sets", nargs="+", default=["wbc_jiangxi", "chula"], choices=list(SETS))
+    parser.add_argument("--encoder", default="bundled")
+    parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument("--out", type=Path, default=Path("build/clicks"))
+    chosen = parser.parse_args()
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    encoder = make_encoder(chosen.encoder, "auto")
+    print("| set | encoder | random clicks | accuracy then | order | clicks to reach it |")
+    print("|---|---|---|---|---|---|")
+    for name in chosen.sets:
+        steps = clicks_steps(SETS[name](chosen.data), encoder, repeats=chosen.repeats)
+        curve = run_to_end(steps)
+        for order, needed in curve.needed().items():
+            print(
+                f"| {name} | {curve.encoder} | {curve.clicks} | {curve.target:.3f} | {order} "
+                f"| {'not reached' if needed is None else needed} |",
+                flush=True,
+            )
+        (chosen.out / f"{name}.csv").write_text(as_csv(curve))
+        draw(curve, chosen.out / f"{name}.png")
+    print(f"\n{chosen.repeats} runs; half of the crops can be clicked, the other half is scored.")
+    print(f"{encoder.info.name} has seen: {encoder.info.seen}.")
+
+
+if __name__ == "__main__":
+    main()
