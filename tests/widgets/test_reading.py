@@ -3,7 +3,7 @@ import pytest
 from napari.layers import Image
 
 from napari_hemacells.core.errors import ImageError
-from napari_hemacells.widgets.reading import image_of, is_quick, pixel_size_um, size_of
+from napari_hemacells.widgets.reading import image_of, is_quick, pixel_size_um, shown, size_of
 
 RNG = np.random.default_rng(0)
 COLOUR = RNG.integers(0, 255, (9, 11, 3), dtype=np.uint8)
@@ -107,3 +107,17 @@ def test_a_plane_of_a_dask_stack_is_lazy(monkeypatch):
 def test_the_size_is_known_before_it_is_read(layer):
     assert size_of(layer) == image_of(layer).shape
     assert is_quick(layer)
+
+
+def test_a_large_image_shown_again_is_the_same_file(tmp_path, monkeypatch):
+    import tifffile
+
+    from napari_hemacells.core.image import read_image
+
+    for module in ("key", "arrays", "tiff"):
+        monkeypatch.setattr(f"napari_hemacells.core.image.{module}.SMALL", 1000)
+    tifffile.imwrite(tmp_path / "a.tif", np.tile(COLOUR, (9, 9, 1)), tile=(32, 32))
+    image = read_image(tmp_path / "a.tif")
+    layer = Image(**shown(image))
+    again = image_of(layer)
+    assert (again.key, again.path) == (image.key, tmp_path / "a.tif")

@@ -129,7 +129,9 @@ def _plane(data: Any, step: tuple[int, ...], *, rgb: bool) -> Any:
 
 
 def _path(layer: Layer) -> Path | None:
-    source = layer.source.path
+    finest = layer.data[0] if getattr(layer, "multiscale", False) else None
+    # A layer that was made from a file of ours knows it by its pixels.
+    source = layer.source.path or getattr(getattr(finest, "source", None), "path", None)
     if source is None:
         return None
     path = Path(source)
