@@ -122,7 +122,7 @@ def _prepare(folder: Path, source: Path, annotations: Path | None, reporter: Rep
         reporter.warn(f"Left out: {sentence}")
     cells = sum(len(field.boxes) for field in gathered.fields)
     reporter.say(f"{len(gathered.fields)} fields, {cells} cells, taken as complete")
-    prepare_folder(folder, gathered.fields)
+    prepare_folder(folder, gathered.fields, gathered.left_out)
 
 
 def _gather(source: Path, annotations: Path | None) -> Generator[Progress, None, "Gathered"]:

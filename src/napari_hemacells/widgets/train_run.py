@@ -6,6 +6,7 @@ import os
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Signal
@@ -84,7 +85,13 @@ class TrainRun(QObject):
         self.jobs.failed.connect(self._failed)
         self._subscriptions = Subscriptions(self)
         events = session.events
-        for signal in (events.project, events.image, events.cells, events.annotations):
+        for signal in (
+            events.project,
+            events.image,
+            events.cells,
+            events.corrected,
+            events.annotations,
+        ):
             self._subscriptions.add(signal, self.refresh)
         self.refresh()
 
@@ -231,9 +238,10 @@ def as_html(ended: Ended) -> str:
     )
     advice = "" if outcome.better else "<p><b>It does no better than before: drop it.</b></p>"
     changes = f"<p>{ended.changes.words()}</p>" if ended.changes is not None else ""
+    notes = "".join(f"<p>{escape(note)}</p>" for note in outcome.notes)
     link = link_to(str(outcome.report), "Open the report")
     return (
         "<p>F1 at IoU 0.5 in the held-out part:</p><table cellspacing='6'>"
         "<tr><td></td><td>cells</td><td>before</td><td>after</td></tr>"
-        f"{rows}</table>{advice}{changes}<p>{link}</p>"
+        f"{rows}</table>{advice}{changes}{notes}<p>{link}</p>"
     )

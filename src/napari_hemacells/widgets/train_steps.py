@@ -74,7 +74,7 @@ def training_steps(
 
     opened = {} if ground.image is None else {ground.image.key: ground.image}
     gathered = yield from gather_steps(ground.project, ground.state, opened)
-    prepare_folder(job.folder, gathered.fields)
+    prepare_folder(job.folder, gathered.fields, gathered.left_out)
     try:
         outcome = yield from run.reports()
     finally:

@@ -30,7 +30,7 @@ def fields():
 @pytest.fixture
 def job(tmp_path, fields):
     folder = tmp_path / "run"
-    prepare_folder(folder, fields)
+    prepare_folder(folder, fields, ["field 9: nothing was corrected."])
     params = TrainDetectorParams(batch_size=2, device="cpu")
     out = tmp_path / "own.safetensors"
     return DetectorJob(
@@ -70,6 +70,7 @@ def test_child_trains_and_leaves_weights_with_a_header_and_a_report(job, fields)
     assert "hemacells train" in page
     assert "<svg" in page
     assert fields[0].name in page
+    assert "Left out: field 9" in page
 
 
 def test_gone_on_from_a_checkpoint_gives_what_an_uninterrupted_training_gives(job) -> None:

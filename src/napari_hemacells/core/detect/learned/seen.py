@@ -22,7 +22,7 @@ def seen_by_weights(file: Path) -> str:
 
     try:
         with safe_open(file, framework="numpy") as stored:
-            header = stored.metadata() or {}
+            header: dict[str, str] = stored.metadata() or {}
     except (OSError, SafetensorError) as error:
         raise EncoderError(f"The detector {file} cannot be read: choose another one.") from error
     return header.get("seen", f"not stated in {file.name}")

@@ -11,6 +11,7 @@ from napari_hemacells.core.train.checkpoint import load_checkpoint, save_checkpo
 from napari_hemacells.core.train.curves import Curves
 from napari_hemacells.core.train.detector.crops import CropStream
 from napari_hemacells.core.train.detector.examiner import Examiner
+from napari_hemacells.core.train.detector.folder import left_out_of
 from napari_hemacells.core.train.detector.learner import Learner
 from napari_hemacells.core.train.detector.lessons import load_fields
 from napari_hemacells.core.train.detector.split import split_fields
@@ -64,7 +65,7 @@ class Course:
         self.curves, self.pace = Curves(), Pace()
         self.batch, self.crops, self.seconds_before = job.params.batch_size, 0, 0.0
         self.losses: dict[str, float] = {}
-        self.notes: list[str] = []
+        self.notes = [f"Left out: {sentence}" for sentence in left_out_of(job.folder)]
         self.kept: dict[str, Any] = {}
         self._resume()
 
