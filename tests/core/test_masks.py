@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_up import make_cells
 
+from made_up import make_cells
 from napari_hemacells.core.errors import CellsError
 from napari_hemacells.core.masks import CellMask, LazyLabels, PackedMasks, renamed, replaced
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.detect.learned.model import Model
     from napari_hemacells.core.detect.plan import Plan
     from napari_hemacells.core.detect.regions import Regions
+    from napari_hemacells.core.detect.tiles import Part
     from napari_hemacells.core.params import DetectorName
     from napari_hemacells.core.types import Cells, PartCells, SmearImage
 
@@ -95,9 +96,14 @@ def _parts_steps(
             if finished is not None:
                 finished.write(part, found)
         parts.append(found)
-        count += len(found)
+        count += _answered_for(plan, part, found)
         yield Progress(len(parts), total, f"{count} cells found", found)
     return parts
+
+
+def _answered_for(plan: Plan, part: Part, found: PartCells) -> int:
+    """Return how many cells lie in the part: those on its border two parts bring."""
+    return int(part.own(found.table[["row", "col"]].to_numpy() * plan.scale).sum())
 
 
 def _retold(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.detect.tiles import Part
 
 PLAN = "plan.json"
-_DAMAGED = (OSError, ValueError, KeyError, zipfile.BadZipFile)
+_DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 
 
 class Finished:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.types import SmearImage
 
 LEAST_WHITE = 0.9  # diameters of a red cell
-MARGIN = 6.0  # pixels at scale: two parts may place a cell on their border a little differently
+MARGIN = 4.0  # pixels at scale: two parts may place a cell on their border a little differently
 
 
 def find_in_part(image: SmearImage, plan: Plan, part: Part, model: Model) -> PartCells:
