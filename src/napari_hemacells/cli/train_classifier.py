@@ -100,7 +100,8 @@ def classifier(
     from napari_hemacells.core.train.classifier import named_recipe
     from napari_hemacells.core.train.classifier.run import TrainJob
 
-    reporter = Reporter(quiet=run.quiet, json_to=json)
+    first = os.environ.get("RANK", "0") == "0"  # of several processes, one speaks
+    reporter = Reporter(quiet=run.quiet or not first, json_to=json if first else None)
     changes = params.model_dump(exclude_none=True)
     job = TrainJob(
         source=folder.absolute(),

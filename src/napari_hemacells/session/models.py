@@ -64,7 +64,8 @@ def merged_palette(bundle: Bundle, palette: Palette, used: set[str]) -> Palette:
 def check_model(bundle: Bundle, workspace: Workspace) -> None:
     """Refuse a model that does not fit the encoder or the scale in use here.
 
-    Its crops need no check, nor an encoder that is here: the session embeds as the model says.
+    Its crops need no check, nor an encoder that is here or inside it: the session embeds as the
+    model says.
 
     Raises
     ------
@@ -75,9 +76,10 @@ def check_model(bundle: Bundle, workspace: Workspace) -> None:
     from napari_hemacells.core.store import check
 
     cells, image, embeddings = workspace.cells, workspace.image, workspace.embeddings
+    at_hand = bool(bundle.encoder_tensors) or name_of(bundle.encoder) is not None
     check(
         bundle,
-        bundle.encoder if embeddings is None or name_of(bundle.encoder) else embeddings.encoder,
+        bundle.encoder if at_hand or embeddings is None else embeddings.encoder,
         bundle.spec,
         None if cells is None or cells.source == "whole" else cells.diameter,
         None if image is None else image.pixel_size_um,
@@ -100,7 +102,8 @@ def make_bundle(workspace: Workspace, name: str) -> Bundle:
     if latest is None or embeddings is None or support is None:
         raise AnnotationError("There is no model yet: annotate some cells, at least one a class.")
     tensors, meta = latest.head.to_tensors()
-    image, cells = workspace.image, workspace.cells
+    image, cells, loaded = workspace.image, workspace.cells, workspace.live.bundle
+    same = loaded is not None and loaded.encoder.sha256 == embeddings.encoder.sha256
     return Bundle(
         name=name,
         encoder=embeddings.encoder,
@@ -113,4 +116,5 @@ def make_bundle(workspace: Workspace, name: str) -> Bundle:
         diameter=None if cells is None else cells.diameter,
         pixel_size_um=None if image is None else image.pixel_size_um,
         groups=() if image is None else (image.groups,),
+        encoder_tensors=loaded.encoder_tensors if loaded is not None and same else {},
     )

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from napari_hemacells.core.encode import Device
     from napari_hemacells.core.errors import HemaCellsError
     from napari_hemacells.core.params import DetectParams
-    from napari_hemacells.core.types import Cells, Embeddings, EncoderInfo, SmearImage
+    from napari_hemacells.core.store import Bundle
+    from napari_hemacells.core.types import Cells, Embeddings, SmearImage
     from napari_hemacells.session import ClassifyAnswer, ClassifyRequest, Session
 
 _NAMES = {
@@ -87,7 +88,7 @@ class Tasks(QObject):
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.setInterval(_PAUSE_MS)
-        self._soon.timeout.connect(self.embed)
+        self._soon.timeout.connect(self._embed_rested)
         self._subscriptions = Subscriptions(self)
         self._subscriptions.add(session.events.cells, self.embed)
         self._subscriptions.add(session.events.corrected, self._embed_soon)
@@ -142,13 +143,16 @@ class Tasks(QObject):
             self.spec,
             self.encode,
             session.project.embeddings_folder,
-            None if session.live.model is None else session.live.model.bundle.encoder,
+            None if session.live.model is None else session.live.model.bundle,
         )
         self.jobs.start("embed", steps)
 
     def _embed_soon(self, _change: object) -> None:
         """Embed new cells when the user's hand rests; all others are in the cache."""
         self._soon.start()
+
+    def _embed_rested(self) -> None:
+        self.embed()
 
     @property
     def spec(self) -> CropSpec:
@@ -279,7 +283,7 @@ def _embed(
     spec: CropSpec,
     params: EncodeParams,
     folder: Any,
-    made_with: EncoderInfo | None,
+    model: Bundle | None,
 ) -> Generator[Progress, None, tuple[Embeddings, Device]]:
     """Embeddings by the loaded model's encoder, or the bundled one; torch is imported here."""
     yield Progress(0, 0, "Loading the network")
@@ -289,8 +293,8 @@ def _embed(
         device = encode.choose_device(params.device)
         encoder = (
             encode.bundled_encoder(params.device)
-            if made_with is None
-            else encode.encoder_like(made_with, params.device)
+            if model is None
+            else model.make_encoder(params.device)
         )
     yield Progress(0, 0, "Loading the network")
     embeddings = yield from encode.embed_steps(
