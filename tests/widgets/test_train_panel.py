@@ -121,11 +121,12 @@ def test_dropped_detector_leaves_nothing(run, panel, session) -> None:
     assert chosen_weights(session.project) is None
 
 
-def test_cancel_ends_the_child_and_offers_start_again(run, panel, session) -> None:
+def test_cancel_ends_the_child_and_offers_start_again(run, panel, qtbot) -> None:
     run._run = MagicMock(spec=train_run.ChildRun)
     child = run._run
     panel.show_started()
     panel.cancel.click()
+    qtbot.waitUntil(lambda: child.cancel.called)
     child.cancel.assert_called_once_with()
     assert panel.start.isVisibleTo(panel)
     assert not panel.bar.isVisibleTo(panel)

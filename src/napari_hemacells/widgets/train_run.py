@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -145,8 +146,10 @@ class TrainRun(QObject):
         self.jobs.start("train", partial(training_steps, ground, job, self._run))
 
     def cancel(self) -> None:
-        """Stop the training at once."""
-        self._end_child()
+        """Stop the training; the dock does not wait until the process is gone."""
+        run, self._run = self._run, None
+        if run is not None:
+            threading.Thread(target=run.cancel).start()
         self.jobs.cancel("train")
         self._panel.show_idle("Stopped. The detector is as it was.")
 

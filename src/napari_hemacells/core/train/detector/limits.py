@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 LOW = 0.1  # what is found below it is not looked at
 TRIED = np.arange(0.14, 0.8, 0.02)
 FEW = 5  # annotated cells; with fewer the limit stays as it was
-AS_GOOD = 0.005  # in F1
+AS_GOOD = 0.005  # in F1; with few cells, what one cell of them makes
 
 
 def chosen_limits(
@@ -34,11 +34,12 @@ def chosen_limits(
 
 
 def _chosen(pairs: Sequence[tuple[Boxes, Boxes]], kind: str, old: float) -> float:
-    if sum(len(true.of_class(kind)) for _, true in pairs) < FEW:
+    annotated = sum(len(true.of_class(kind)) for _, true in pairs)
+    if annotated < FEW:
         return old
     tried = np.append(TRIED, old)
     values = f1_at(pairs, kind, tried)
-    good = tried[values >= values.max() - AS_GOOD]
+    good = tried[values >= values.max() - max(AS_GOOD, 1 / annotated)]
     return round(float(good[np.abs(good - old).argmin()]), 3)
 
 
