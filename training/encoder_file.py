@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import timm
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from encoder_lesson import EMBEDDING, SIGMA
 from napari_hemacells.core.crop import from_picture
-from napari_hemacells.core.encode.blood import BloodFeatures, Readout
-from napari_hemacells.core.encode.imagenet import ARCHITECTURE
+from napari_hemacells.core.encode.blood import COMMON, BloodFeatures, Readout
+from napari_hemacells.core.encode.imagenet import ARCHITECTURE, imagenet_backbone
 from napari_hemacells.core.types import CropSpec
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 NAME = "hemacells-blood-1"
 STAGES = (2, 3, 4, 5, 6)
+KEPT = (4, 5)  # of ImageNet's own, for classes unlike those that were taught
 WEIGHT = 10.0  # of the embedding: its share of the spread against that of a stage
 SAMPLE = 300  # cells that tell how much each stage varies
 WORDS = {
@@ -63,17 +66,20 @@ def seen(sources: list[str], without: list[str]) -> str:
 @torch.inference_mode()
 def measure(pupil: Pupil, cells: CellSet) -> tuple[Readout, int]:
     """Return the readout that gives every stage the same spread, and the vector's length."""
-    plain = Readout(STAGES, [(1.0, 1.0)] * len(STAGES), SIGMA, EMBEDDING, 1.0)
-    network = BloodFeatures(timm.create_model(ARCHITECTURE, pretrained=False), plain).eval()
+    ones = [(1.0, 1.0)]
+    plain = Readout(STAGES, ones * len(STAGES), SIGMA, EMBEDDING, 1.0, KEPT, ones * len(KEPT))
+    make = partial(timm.create_model, ARCHITECTURE, pretrained=False)
+    network = BloodFeatures(make, plain).eval()
     network.load_state_dict({name: value.float() for name, value in _tensors(pupil).items()})
     rows = torch.cat([network(images) for images in _plain_crops(cells)])
-    widths = [network.blocks[stage][-1].conv_pwl.out_channels for stage in STAGES]
+    widths = [network.blocks[stage][-1].conv_pwl.out_channels for stage in (*STAGES, *KEPT)]
     sizes = [EMBEDDING, *(width for width in widths for _ in range(2))]
     spreads = [float(part.var(0).mean().sqrt()) for part in rows.split(sizes, dim=1)]
     factors = [round(1 / spread, 4) for spread in spreads[1:]]
     pairs = list(zip(factors[::2], factors[1::2], strict=True))
     weight = round(WEIGHT / spreads[0], 4)
-    return replace(plain, scales=pairs, weight=weight), rows.shape[1]
+    taught, kept = pairs[: len(STAGES)], pairs[len(STAGES) :]
+    return replace(plain, scales=taught, kept_scales=kept, weight=weight), rows.shape[1]
 
 
 def _plain_crops(cells: CellSet) -> list[Tensor]:
@@ -95,11 +101,13 @@ def _plain_crops(cells: CellSet) -> list[Tensor]:
 def _tensors(pupil: Pupil) -> dict[str, Tensor]:
     """Return what the encoder needs, named as in its network; the class heads stay behind."""
     parts = ("features.", "norm.", "embed.")
-    return {
+    taught = {
         name.removeprefix("features."): _halved(value)
         for name, value in pupil.state_dict().items()
         if name.startswith(parts)
     }
+    untaught = nn.ModuleList(imagenet_backbone().blocks[COMMON : max(KEPT) + 1]).state_dict()
+    return taught | {f"untaught.{name}": _halved(value) for name, value in untaught.items()}
 
 
 def _halved(value: Tensor) -> Tensor:

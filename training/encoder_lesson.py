@@ -11,6 +11,7 @@ from torch.nn import functional as nnf
 
 from encoder_cells import FINE, GROUPS, PBC_FINE, SOURCES, UNKNOWN
 from napari_hemacells.core.detect.learned.kinds import KINDS
+from napari_hemacells.core.encode.blood import COMMON, LAST
 from napari_hemacells.core.encode.imagenet import imagenet_backbone
 from napari_hemacells.core.encode.network import StageFeatures
 
@@ -19,11 +20,8 @@ if TYPE_CHECKING:
 
     from encoder_cells import CellSet
 
-LAST = 6  # block whose maps are taught
 SIGMA = 0.4  # of the window around the centre, as in the encoder
-FROZEN = (
-    2  # first blocks that keep ImageNet's filters: a third of the time, and all of their edges
-)
+FROZEN = COMMON  # keep ImageNet's filters: half of the time, and all of their edges
 EMBEDDING = 128
 SHARPNESS = 16.0  # of the softmax over cosines
 SMOOTHING = 0.1

@@ -44,6 +44,7 @@ def main() -> None:
     run.resume()
     while run.step < options.steps:
         run.advance()
+    run.save()
     print(write(run.average.module, cells, options))
 
 

@@ -12,9 +12,10 @@ from torch.nn import functional as nnf
 from napari_hemacells.core.encode.network import StageFeatures
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 LAST = 6  # stage that was taught
+COMMON = 2  # first stages, whose filters were not taught: ImageNet's own go on from there
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,10 @@ class Readout:
         Numbers of the embedding.
     weight
         Factor of the embedding, which has length 1.
+    kept
+        Stages of ImageNet's own filters that are given too, ascending; none if empty.
+    kept_scales
+        For each of them the factors of mean and of deviation.
     size
         Side to which crops are brought first: that of the training.
     turns
@@ -45,6 +50,8 @@ class Readout:
     sigma: float
     width: int
     weight: float
+    kept: Sequence[int] = ()
+    kept_scales: Sequence[Sequence[float]] = ()
     size: int = 96
     turns: int = 2
 
@@ -57,23 +64,28 @@ class BloodFeatures(StageFeatures):
     """The embedding in which blood cells were told apart, beside what earlier stages see.
 
     The embedding tells the classes that it was taught from one or two examples; the stages hold
-    what tells apart classes that nobody taught.
+    what tells apart classes that nobody taught. Where teaching made the network blind to
+    differences that it was never asked for, the stages as ImageNet left them still see them.
 
     Parameters
     ----------
-    backbone
-        A timm EfficientNet.
+    make_backbone
+        Gives a timm EfficientNet, a new one each time.
     readout
         What makes the vector.
     """
 
-    def __init__(self, backbone: Any, readout: Readout) -> None:
+    def __init__(self, make_backbone: Callable[[], Any], readout: Readout) -> None:
+        backbone = make_backbone()
         super().__init__(backbone, (*readout.stages, LAST), readout.sigma)
+        last = max(readout.kept, default=COMMON - 1)
+        self.untaught = nn.ModuleList(make_backbone().blocks[COMMON : last + 1])
         width = 2 * backbone.blocks[LAST][-1].bn3.num_features
         self.norm = nn.BatchNorm1d(width, affine=False)
         self.embed = nn.Linear(width, readout.width, bias=False)
         self._readout = readout
         self._scales = dict(zip(readout.stages, readout.scales, strict=True))
+        self._kept_scales = dict(zip(readout.kept, readout.kept_scales, strict=True))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """``(n, dim)`` of ``(n, 3, size, size)``."""
@@ -86,13 +98,23 @@ class BloodFeatures(StageFeatures):
     def _upright(self, images: torch.Tensor) -> torch.Tensor:
         """``(n, dim)`` of images as they stand."""
         maps = self.stem(images.contiguous(memory_format=torch.channels_last))
-        parts: list[torch.Tensor] = []
-        for place, block in enumerate(self.blocks):
+        for block in self.blocks[:COMMON]:
             maps = block(maps)
-            if place in self._scales:
-                pooled = zip(self._scales[place], self.pool(maps), strict=True)
+        taught, parts = self._stages(self.blocks[COMMON:], maps, self._scales)
+        _, kept = self._stages(self.untaught, maps, self._kept_scales)
+        return torch.cat([self._readout.weight * self.embedding(taught), *parts, *kept], dim=1)
+
+    def _stages(
+        self, blocks: Iterable[Any], maps: torch.Tensor, scales: dict[int, Sequence[float]]
+    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Return the last maps, and mean and deviation of the stages with scales, scaled."""
+        parts: list[torch.Tensor] = []
+        for place, block in enumerate(blocks, start=COMMON):
+            maps = block(maps)
+            if place in scales:
+                pooled = zip(scales[place], self.pool(maps), strict=True)
                 parts += [scale * part for scale, part in pooled]
-        return torch.cat([self._readout.weight * self.embedding(maps), *parts], dim=1)
+        return maps, parts
 
     def embedding(self, maps: torch.Tensor) -> torch.Tensor:
         """``(n, width)`` unit vectors of the last stage's maps."""

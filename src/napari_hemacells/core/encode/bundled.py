@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,8 +79,8 @@ def load_blood(file: Path, device: str) -> Encoder:
     from napari_hemacells.core.encode.network import NetworkEncoder
 
     info = read_info(file)
-    backbone = timm.create_model(ARCHITECTURE, pretrained=False)
-    network = BloodFeatures(backbone, Readout(**info.preprocessing["readout"]))
+    make = partial(timm.create_model, ARCHITECTURE, pretrained=False)
+    network = BloodFeatures(make, Readout(**info.preprocessing["readout"]))
     _fill(network, {name: value.float() for name, value in load_file(file).items()})
     return NetworkEncoder(network, info, device)
 
