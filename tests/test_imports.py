@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "torchvision", "timm", "sklearn", "skimage")
+HEAVY = ("torch", "torchvision", "timm", "sklearn", "skimage", "distributed")
 WINDOWS = ("qtpy", "PyQt6", "PySide6", "napari", "magicgui", "superqt", "vispy")
 CORE = (
     "annotate", "classify", "crop", "detect", "encode", "errors", "evaluate", "image", "params",
