@@ -221,13 +221,17 @@ class Canvas(QObject):
             self.current = 0
         if change.new:
             self.current = change.new[0]
-        if self._bridge.colours(change.new):
-            self._recolour_soon.start()
-        elif change.new:
-            self.recolour()
+            self._colour_new(change.new)
         self._mark()
         self._idle.start()
         self.pointed_at.emit(self.words(self.current))
+
+    def _colour_new(self, cells: tuple[int, ...]) -> None:
+        """All colours anew, but not while the hand is busy if these cells can be seen before."""
+        if self._bridge.colours(cells):
+            self._recolour_soon.start()
+        else:
+            self.recolour()
 
     def _annotations_changed(self, cells: tuple[int, ...] = ()) -> None:
         """All cells take their colours when the answer is there, the current one soon anyway."""
