@@ -12,6 +12,17 @@ if TYPE_CHECKING:
 
 SIDE = 32
 COLOURS = {"red": (200, 70, 80), "violet": (90, 40, 160), "green": (60, 160, 90)}
+SMALL = {
+    "arch": "test_resnet",
+    "weights": "none",
+    "size": SIDE,
+    "frozen_epochs": 1,
+    "epochs": 2,
+    "rate": 1e-2,
+    "lower": 1.0,
+    "batch": 8,
+    "device": "cpu",
+}
 
 
 def disc(name: str, seed: int) -> np.ndarray:

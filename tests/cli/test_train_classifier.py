@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import pytest
 
 from made_up_discs import add_discs
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 SMALL = (
     "--arch", "test_resnet", "--weights", "none", "--size", 32, "--frozen-epochs", 0, "--epochs",
-    4, "--frozen-blocks", 0, "--rate", 0.01, "--lower", 1, "--batch", 8, "--device", "cpu",
+    10, "--frozen-blocks", 0, "--rate", 0.01, "--lower", 1, "--batch", 8, "--device", "cpu",
     "--tta", 0, "--context", 1.5,
 )  # fmt: skip
 
@@ -58,8 +59,18 @@ def test_the_record_is_json(discs: Path, tmp_path: Path, hemacells: Callable[...
     assert done.exit_code == 0, done.output
     record = json.loads(told.read_text())
     assert record["onnx_difference"] <= 1e-4
-    assert record["epochs"] == 4
+    assert record["epochs"] == 10
     assert "ungrouped" in record["split"]
+
+
+def test_classify_takes_the_model_with_its_own_encoder(
+    model: Path, field: Path, tmp_path: Path, hemacells: Callable[..., Result]
+) -> None:
+    given = ("--model", model, "--cells", field.with_name("field.labels.tif"), "--out", tmp_path)
+    done = hemacells("classify", field, *given)
+    assert done.exit_code == 0, done.output
+    table = pd.read_csv(tmp_path / "field.cells.csv")
+    assert table["predicted"].tolist() == ["red", "violet", "red"]
 
 
 def test_evaluate_bundle_writes_the_figures(

@@ -6,25 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from made_up_discs import SIDE, add_discs
+from made_up_discs import SMALL, add_discs
 from napari_hemacells.core.train.classifier import Recipe
 from napari_hemacells.core.train.classifier.run import TrainJob
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-SMALL = {
-    "arch": "test_resnet",
-    "weights": "none",
-    "size": SIDE,
-    "frozen_epochs": 1,
-    "epochs": 2,
-    "rate": 1e-2,
-    "lower": 1.0,
-    "batch": 8,
-    "device": "cpu",
-}
 
 
 @pytest.fixture

@@ -5,13 +5,15 @@ from __future__ import annotations
 import csv
 import errno
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from made_up_discs import COLOURS, add_discs, disc
+from made_up_discs import COLOURS, SMALL, add_discs, disc
 from napari_hemacells.core.errors import StorageError, TrainingError
 from napari_hemacells.core.steps import run_to_end
 from napari_hemacells.core.store import load_bundle
@@ -256,3 +258,22 @@ def test_the_fingerprint_follows_what_matters(job):
     assert fingerprint(replace(job(), name="other")) == first
     assert fingerprint(job(memory_mb=64)) == first
     assert fingerprint(job(rate=1e-3)) != first
+
+
+@pytest.mark.slow
+def test_two_processes_learn_together(job, monkeypatch):
+    """Under a launcher the batch is shared out, and one process writes."""
+    given = job()
+    script = "from napari_hemacells.cli import main; main()"
+    (given.folder.parent / "cli.py").write_text(script)
+    arguments = [f"--{name.replace('_', '-')}={value}" for name, value in SMALL.items()]
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2",
+        str(given.folder.parent / "cli.py"), "train", str(given.source), "--out",
+        str(given.folder), "--frozen-blocks=0", "--tta=0", *arguments,
+    ]  # fmt: skip
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    subprocess.run(command, check=True, timeout=240)
+    told = json.loads((given.folder / "run.json").read_text())
+    assert told["processes"] == 2
+    assert load_bundle(given.folder / "model").training["epochs"] == 3

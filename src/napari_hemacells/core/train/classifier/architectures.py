@@ -5,6 +5,7 @@ Imports torch inside functions only.
 
 from __future__ import annotations
 
+import hashlib
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -116,7 +117,8 @@ def _fill_bundled(trunk: Trunk, plan: NetworkPlan) -> Weights:
     trunk.stem.load_state_dict(encoder.network.stem.state_dict())
     for own, theirs in zip(trunk.stages, encoder.network.blocks, strict=False):
         own.load_state_dict(theirs.state_dict())
-    return Weights(f"{encoder.info.name}, which has seen: {encoder.info.seen}")
+    info = encoder.info
+    return Weights(f"{info.name} (sha256 {info.sha256[:16]}), which has seen: {info.seen}")
 
 
 def _fill_from_file(trunk: Trunk, file: Path) -> Weights:
@@ -145,7 +147,9 @@ def _fill_from_file(trunk: Trunk, file: Path) -> Weights:
             "to another architecture."
         )
     trunk.load_state_dict(matched, strict=False)
-    return Weights(f"{file.name} ({len(matched)} of {len(wanted)} tensors)")
+    identity = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+    told = f"{len(matched)} of {len(wanted)} tensors, sha256 {identity}"
+    return Weights(f"{file.name} ({told})")
 
 
 def _matching(stored: dict[str, Any], trunk: Trunk) -> dict[str, Tensor]:

@@ -125,6 +125,7 @@ def _record(
         "recipe": job.recipe.model_dump(mode="json"),
         "command": job.command,
         "source": str(job.source),
+        "data_sha256": training.data_hash(),
         "counts": training.prepared.loaded.examples.counts,
         "split": split.in_words(),
         "split_rule": vars(split.rule),

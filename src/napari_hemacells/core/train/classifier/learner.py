@@ -15,7 +15,6 @@ from torch.nn import functional as nnf
 
 from napari_hemacells.core.encode.device import choose_device
 from napari_hemacells.core.errors import TrainingError
-from napari_hemacells.core.train.classifier.sampling import class_weights
 from napari_hemacells.core.train.classifier.stages import train_mode
 from napari_hemacells.core.train.memory import free_gpu_memory, is_out_of_memory
 
@@ -54,6 +53,13 @@ def make_accelerator(recipe: Recipe) -> Accelerator:
 class Learner:
     """A network that learns from batches; too large a batch is taken in halves.
 
+    Parameters
+    ----------
+    targets
+        ``(n,)`` class of every crop.
+    weights
+        ``(classes,)`` what each class counts for in the loss; ``None`` for all the same.
+
     Attributes
     ----------
     portion
@@ -67,13 +73,14 @@ class Learner:
         accelerator: Accelerator,
         recipe: Recipe,
         targets: NDArray[np.int64],
-        classes: int,
+        weights: NDArray[np.float32] | None = None,
     ) -> None:
         self.network, self.accelerator, self.recipe = network, accelerator, recipe
         self.portion = recipe.batch
         self._targets = torch.from_numpy(targets)
-        weights = torch.from_numpy(class_weights(targets, classes))
-        self._weights = weights.to(accelerator.device) if recipe.sampling == "weights" else None
+        self._weights = None
+        if weights is not None:
+            self._weights = torch.from_numpy(weights).to(accelerator.device)
 
     def learn(
         self, places: NDArray[np.int64], feed: Feed, optimiser: Any, *, shared: bool = True

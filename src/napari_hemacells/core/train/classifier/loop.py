@@ -142,6 +142,7 @@ class Loop:
         learner, course = self.learner, self.course
         if not course.epoch:
             course.watch.since = 0  # layers that just began to learn get all the patience
+        self._pace = Pace()
         optimiser = optimiser_for(self.groups, stage.first_group, course.rate, learner.recipe)
         schedule = Schedule(optimiser, learner.recipe, epochs=stage.epochs, steps=self.steps)
         if self._stored is not None and course.epoch:
@@ -229,8 +230,15 @@ class Loop:
             phase="train",
             losses={"loss": float(np.mean(losses[-20:]))},
             images_per_second=self._pace.images_per_second,
-            eta_s=self._pace.eta(self.total - self.course.done),
+            eta_s=self._eta(stage),
         )
+
+    def _eta(self, stage: Stage) -> float | None:
+        """Return the seconds to go; unknown while the steps to come are of another kind."""
+        others = self.stages[self.course.stage + 1 :]
+        if any(one.vectors != stage.vectors for one in others):
+            return None
+        return self._pace.eta(self.total - self.course.done)
 
     def _checked(
         self, stage: Stage, loss: float, accuracy: float, train_loss: float
@@ -243,7 +251,7 @@ class Loop:
             losses={"loss": train_loss},
             metrics={"validation loss": loss, "accuracy": accuracy},
             images_per_second=self._pace.images_per_second,
-            eta_s=self._pace.eta(self.total - self.course.done),
+            eta_s=self._eta(stage),
         )
 
     def _save(self, optimiser: torch.optim.Optimizer, schedule: Schedule) -> None:

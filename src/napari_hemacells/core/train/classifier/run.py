@@ -21,6 +21,7 @@ from napari_hemacells.core.train.classifier.examples import (
 )
 from napari_hemacells.core.train.classifier.outcome import write_curve, write_json, write_log
 from napari_hemacells.core.train.classifier.recipe import Recipe
+from napari_hemacells.core.train.classifier.sampling import class_weights
 from napari_hemacells.core.train.classifier.split import (
     Split,
     SplitRule,
@@ -160,8 +161,11 @@ class Training:
         self.accelerator = learner.make_accelerator(job.recipe)
         self.network = _on_device(network, self.accelerator.device)
         train = prepared.split.places("train")
+        weights = None
+        if job.recipe.sampling == "weights":
+            weights = class_weights(self.targets[train], len(self.classes))
         self.learner: Learner = learner.Learner(
-            self.network, self.accelerator, job.recipe, self.targets, len(self.classes)
+            self.network, self.accelerator, job.recipe, self.targets, weights
         )
         self.loop: Loop = loop.Loop(
             self.learner,
@@ -181,6 +185,12 @@ class Training:
         split = self.prepared.split
         content = [recipe, self.classes, self.prepared.loaded.digests, split.parts]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+    def data_hash(self) -> str:
+        """Return the identity of all pictures with their classes."""
+        items = self.prepared.loaded.examples.items
+        rows = sorted(zip(self.prepared.loaded.digests, (one.label for one in items), strict=True))
+        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
     def run(self) -> Generator[TrainingReport, None, None]:
         """Go through the stages that are left, and take the best weights."""
