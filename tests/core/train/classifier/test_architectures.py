@@ -23,7 +23,7 @@ def test_the_theses_networks_are_made_for_224_pixels(arch):
 
 
 def test_small_vgg_has_ten_convolutions_two_dense_layers_and_one_sigmoid():
-    plan = plan_of(Recipe(arch="small_vgg", head="dense"))
+    plan = plan_of(Recipe(arch="small_vgg"))
     network = Classifier(plan, 2)
     kinds = [type(one).__name__ for one in network.modules()]
     assert plan.size == 95

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_hemacells.core.encode.finetuned.network import Classifier
+    from napari_hemacells.core.encode.finetuned.plan import HeadKind
     from napari_hemacells.core.encode.finetuned.trunks import Trunk
     from napari_hemacells.core.train.classifier.recipe import Recipe
 
@@ -49,21 +50,21 @@ def plan_of(recipe: Recipe) -> NetworkPlan:
         There is no such architecture.
     """
     arch = SHORT_NAMES.get(recipe.arch, recipe.arch)
+    usual_head: HeadKind = "dense" if arch == "small_vgg" else "concat"
+    head = usual_head if recipe.head == "auto" else recipe.head
     if arch == "bundled":
         size = recipe.size or BUNDLED_SIZE
-        return NetworkPlan(arch, recipe.head, size, BUNDLED_MEAN, BUNDLED_STD)
+        return NetworkPlan(arch, head, size, BUNDLED_MEAN, BUNDLED_STD)
     if arch in {"small_vgg", "alexnet"}:
         usual = SMALL_SIZE if arch == "small_vgg" else USUAL_SIZE
-        return NetworkPlan(arch, recipe.head, recipe.size or usual, IMAGENET_MEAN, IMAGENET_STD)
+        return NetworkPlan(arch, head, recipe.size or usual, IMAGENET_MEAN, IMAGENET_STD)
     import timm
 
     config = timm.get_pretrained_cfg(arch) if timm.is_model(arch) else None
     if config is None:
-        return NetworkPlan(
-            arch, recipe.head, recipe.size or USUAL_SIZE, IMAGENET_MEAN, IMAGENET_STD
-        )
+        return NetworkPlan(arch, head, recipe.size or USUAL_SIZE, IMAGENET_MEAN, IMAGENET_STD)
     size = recipe.size or int(config.input_size[-1])
-    return NetworkPlan(arch, recipe.head, size, tuple(config.mean), tuple(config.std))
+    return NetworkPlan(arch, head, size, tuple(config.mean), tuple(config.std))
 
 
 def build(recipe: Recipe, classes: int) -> tuple[Classifier, NetworkPlan, Weights]:

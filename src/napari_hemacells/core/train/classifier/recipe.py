@@ -8,7 +8,7 @@ from pydantic import Field
 
 from napari_hemacells.core.params import DeviceName, Params
 
-HeadName: TypeAlias = Literal["concat", "linear", "dense"]
+HeadName: TypeAlias = Literal["auto", "concat", "linear", "dense"]
 Schedule: TypeAlias = Literal["one-cycle", "restarts", "plateau", "constant"]
 Grouping: TypeAlias = Literal["three", "layers"]
 Mix: TypeAlias = Literal["none", "mixup", "cutmix"]
@@ -37,10 +37,11 @@ class Recipe(Params):
         ),
     )
     head: HeadName = Field(
-        default="concat",
+        default="auto",
         title="Head",
         description=(
-            "concat: average and maximum, batch norm and dropout, 512, classes. linear: average, "
+            "auto: dense for small_vgg, concat for all others. concat: average and maximum, "
+            "batch norm and dropout, 512, classes. linear: average, "
             "classes. dense: 1024, 512, classes; one sigmoid where there are two."
         ),
     )
