@@ -8,8 +8,9 @@ from pathlib import Path
 
 from napari_hemacells.cli.options import ShareOptions
 
-# Starting and ending worker processes costs as long as this many megapixels take one process
-# (benchmarks/cluster.py); below twice that, two workers gain little or nothing.
+# Two worker processes cost about 2.5 s more to start and end than one process (two cores, nothing
+# else running), a megapixel takes one thread about 0.7 s: two workers are ahead from about 8
+# megapixels on. Twice that, for computers that have other things to do.
 WORTH_SHARING = 16.0
 MEMORY_A_WORKER = 1.5 * 2**30  # bytes: the libraries and networks, and a field of some megapixels
 
