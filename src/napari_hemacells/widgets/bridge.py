@@ -2,47 +2,35 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Labels
 from psygnal import Signal, SignalGroup
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QDockWidget, QMainWindow
 
 from napari_hemacells import layers as ours
 from napari_hemacells.widgets import reading
 from napari_hemacells.widgets.class_colormap import class_colormap
+from napari_hemacells.widgets.docking import dock_below
 from napari_hemacells.widgets.keys import KeyMap
+from napari_hemacells.widgets.layer_choices import LayerChoices
 from napari_hemacells.widgets.many_cells import ManyCells, are_many
 from napari_hemacells.widgets.pointer import Pointer
 from napari_hemacells.widgets.ring import MARKER, Marks, put_marks, ring_layer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     import pandas as pd
     from napari.components import ViewerModel
-    from napari.layers import Layer, Points
+    from napari.layers import Points
     from qtpy.QtWidgets import QWidget
 
-    from napari_hemacells.core.detect import Regions
     from napari_hemacells.core.types import Cells, SmearImage
     from napari_hemacells.layers import Rgba, Shades
 
-W = TypeVar("W", bound="QWidget")
-
-_DOCK_HEIGHT = 230
 _OPACITY = 0.65  # of the layer, so that the cell is seen below its class
 _CLOSE_ENOUGH = 12.0  # canvas pixels that a cell must span, or the camera moves nearer
-
-
-class Choice(NamedTuple):
-    """A layer to choose from: napari's own key, and the name that the user gave it."""
-
-    key: str
-    title: str
-    kind: str = ""
 
 
 class BridgeEvents(SignalGroup):
@@ -53,7 +41,7 @@ class BridgeEvents(SignalGroup):
     key = Signal(str)  # one of keys.ACTIONS
 
 
-class ViewerBridge:
+class ViewerBridge(LayerChoices):
     """Our layers in a viewer, found by their metadata.
 
     Parameters
@@ -63,7 +51,7 @@ class ViewerBridge:
     """
 
     def __init__(self, viewer: ViewerModel) -> None:
-        self.viewer = viewer
+        super().__init__(viewer)
         self.events = BridgeEvents()
         self.keys = KeyMap(self._act, self._keys_wanted)
         self.pointer = Pointer(viewer, self.cell_at, self.place_at)
@@ -90,91 +78,7 @@ class ViewerBridge:
         self.pointer.close()
         self.keys.clear()
 
-    # --- layers to choose from ---------------------------------------------------------------
-
-    def images(self) -> list[Choice]:
-        """Image layers, the uppermost first."""
-        return self._choices("image")
-
-    def cell_sources(self) -> list[Choice]:
-        """Labels, Points and Shapes layers that are not ours."""
-        return self._choices("labels", "points", "shapes")
-
-    def _choices(self, *kinds: str) -> list[Choice]:
-        return [
-            Choice(str(layer.unique_id), layer.name, reading.kind_of(layer))
-            for layer in reversed(self.viewer.layers)
-            if reading.kind_of(layer) in kinds and ours.role_of(layer.metadata) in {None, "image"}
-        ]
-
-    def layer(self, key: str) -> Layer | None:
-        """The layer of a choice, ``None`` if it was removed meanwhile."""
-        found = (layer for layer in self.viewer.layers if str(layer.unique_id) == key)
-        return next(found, None)
-
-    def active_image(self) -> str | None:
-        """The key of the image layer that is selected, otherwise of the uppermost."""
-        active = self.viewer.layers.selection.active
-        if active is not None and reading.kind_of(active) == "image":
-            return str(active.unique_id)
-        images = self.images()
-        return images[0].key if images else None
-
-    def read_image(self, key: str) -> SmearImage | None:
-        """The picture of a choice; raises ``ImageError`` where it is none."""
-        layer = self.layer(key)
-        return None if layer is None else reading.image_of(layer, self._step)
-
-    def image_maker(self, key: str) -> Callable[[], SmearImage] | None:
-        """What makes the picture of a choice, for a thread; ``None`` if the layer is gone."""
-        layer = self.layer(key)
-        return None if layer is None else reading.image_maker(layer, self._step)
-
-    def is_quick(self, key: str) -> bool:
-        """Whether the picture of a choice is small and in memory."""
-        layer = self.layer(key)
-        return layer is None or reading.is_quick(layer)
-
-    def shape_of(self, key: str) -> tuple[int, int] | None:
-        """Rows and columns of the picture of a choice, without reading it."""
-        layer = self.layer(key)
-        return None if layer is None else reading.size_of(layer)
-
-    @property
-    def _step(self) -> tuple[int, ...]:
-        return tuple(self.viewer.dims.current_step)
-
-    def read_regions(self, key: str, image: SmearImage) -> Regions | None:
-        """The regions that the Shapes layer of a choice encloses; ``None`` if it is gone.
-
-        Raises
-        ------
-        CellsError
-            Where it encloses nothing.
-        """
-        layer, on = self.layer(key), self.find("image", image.key)
-        return None if layer is None or on is None else reading.regions_of(layer, on)
-
-    def read_cells(
-        self, key: str, image: SmearImage, diameter: float | None
-    ) -> Callable[[], Cells] | None:
-        """What makes the cells of a choice, in pixels of the image; for a thread."""
-        layer, on = self.layer(key), self.find("image", image.key)
-        if layer is None or on is None:
-            return None
-        return reading.cells_of(layer, image, on, diameter)
-
     # --- our layers --------------------------------------------------------------------------
-
-    def find(self, role: str, image_key: str | None = None) -> Layer | None:
-        """Our layer with this role (of this image), whatever it is called now."""
-        for layer in self.viewer.layers:
-            mine = layer.metadata.get(ours.METADATA_KEY)
-            if not isinstance(mine, dict) or mine.get("role") != role:
-                continue
-            if image_key is None or mine.get("image_key") == image_key:
-                return layer
-        return None
 
     def claim_image(self, key: str, image_key: str) -> None:
         """Note on an image layer that it is the one being worked on; its keys become ours."""
@@ -409,18 +313,7 @@ class ViewerBridge:
 
     def add_dock(self, widget: QWidget, name: str) -> None:
         """Put a widget below the canvas, if the viewer has a window."""
-        window = getattr(self.viewer, "window", None)
-        if window is None:
-            return
-        window.add_dock_widget(widget, name=name, area="bottom")
-        # From the widget up, as napari may hand out a proxy that Qt does not take.
-        dock, main = _ancestor(widget, QDockWidget), _ancestor(widget, QMainWindow)
-        if dock is None or main is None:
-            return
-        # Below the canvas only: the docks at the sides keep their height.
-        main.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
-        main.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
-        main.resizeDocks([dock], [_DOCK_HEIGHT], Qt.Orientation.Vertical)
+        dock_below(self.viewer, widget, name)
 
     def _layers_changed(self, event: Any = None) -> None:
         if event is not None and event.type == "inserted":
@@ -446,11 +339,3 @@ class ViewerBridge:
 def _own(labels: Any) -> Any:
     """A copy of labels in memory, which corrections may write to; lazy ones as they are."""
     return labels.copy() if isinstance(labels, np.ndarray) else labels
-
-
-def _ancestor(widget: QWidget, kind: type[W]) -> W | None:
-    """The nearest widget of this kind that holds the widget."""
-    parent = widget.parentWidget()
-    while parent is not None and not isinstance(parent, kind):
-        parent = parent.parentWidget()
-    return parent

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_hemacells.core.types import Cells
-    from napari_hemacells.widgets.bridge import Choice
+    from napari_hemacells.widgets.layer_choices import Choice
 
 _NO_IMAGE = "Open a smear first: drag a picture into napari, or File ▸ Open Sample ▸ HemaCells."
 _KINDS = {"labels": "Labels", "points": "Points", "shapes": "Shapes"}

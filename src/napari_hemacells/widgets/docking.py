@@ -1,0 +1,40 @@
+"""Putting a widget below the canvas of a napari window."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QDockWidget, QMainWindow
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from qtpy.QtWidgets import QWidget
+
+W = TypeVar("W", bound="QWidget")
+
+_HEIGHT = 230
+
+
+def dock_below(viewer: ViewerModel, widget: QWidget, name: str) -> None:
+    """Put a widget below the canvas, if the viewer has a window."""
+    window = getattr(viewer, "window", None)
+    if window is None:
+        return
+    window.add_dock_widget(widget, name=name, area="bottom")
+    # From the widget up, as napari may hand out a proxy that Qt does not take.
+    dock, main = _ancestor(widget, QDockWidget), _ancestor(widget, QMainWindow)
+    if dock is None or main is None:
+        return
+    # Below the canvas only: the docks at the sides keep their height.
+    main.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
+    main.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
+    main.resizeDocks([dock], [_HEIGHT], Qt.Orientation.Vertical)
+
+
+def _ancestor(widget: QWidget, kind: type[W]) -> W | None:
+    """The nearest widget of this kind that holds the widget."""
+    parent = widget.parentWidget()
+    while parent is not None and not isinstance(parent, kind):
+        parent = parent.parentWidget()
+    return parent
