@@ -31,6 +31,14 @@ def encoder():
 
 
 @pytest.fixture
+def tight_encoder():
+    """One that has room for two crops at once, as a network on a small GPU."""
+    tight = CountingEncoder()
+    tight.largest_batch = 2
+    return tight
+
+
+@pytest.fixture
 def image():
     pixels = np.random.default_rng(2).integers(0, 256, (60, 80, 3), dtype=np.uint8)
     return from_array(pixels, "noise")
@@ -41,4 +49,5 @@ def cells(image):
     corners = np.random.default_rng(3).integers(0, 50, (7, 2))
     table = pd.DataFrame(np.hstack([corners, corners + 9]), columns=BOX_COLUMNS)
     table.insert(0, "label", np.arange(7) * 2 + 1)
+    table["row"], table["col"] = corners[:, 0] + 4.5, corners[:, 1] + 4.5
     return Cells(np.zeros(image.shape, np.int32), table, 9.0)

@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from napari_hemacells.core.crop import extract
 from napari_hemacells.core.encode import EmbeddingCache, embed, embed_pictures_steps, embed_steps
+from napari_hemacells.core.encode.embed import TILE, by_tile
 from napari_hemacells.core.encode.protocol import Encoder, fingerprint
 from napari_hemacells.core.errors import StorageError
 from napari_hemacells.core.steps import run_to_end
-from napari_hemacells.core.types import Cells, CropSpec
+from napari_hemacells.core.types import BOX_COLUMNS, Cells, CropSpec, SmearImage
 
 SPEC = CropSpec(16)
 
@@ -127,3 +129,50 @@ def test_pictures_of_any_size(encoder):
     pictures = [rng.integers(0, 256, (r, c, 3), dtype=np.uint8) for r, c in [(9, 9), (30, 20)]]
     vectors = run_to_end(embed_pictures_steps(pictures, SPEC, encoder, batch_size=1))
     assert vectors.shape == (2, 6)
+
+
+class LazyStripes:
+    """Pixels of a large image, which notes every chunk that a cache of four does not hold."""
+
+    ndim, dtype = 3, np.dtype(np.uint8)
+
+    def __init__(self, shape, chunk):
+        self.shape, self.chunk = (*shape, 3), chunk
+        self.kept, self.reads = [], 0
+
+    def __getitem__(self, key):
+        rows, cols = key[:2]
+        for row in range(rows.start // self.chunk, (rows.stop - 1) // self.chunk + 1):
+            for col in range(cols.start // self.chunk, (cols.stop - 1) // self.chunk + 1):
+                self.reads += (row, col) not in self.kept
+                others = [one for one in self.kept if one != (row, col)]
+                self.kept = [*others, (row, col)][-4:]
+        return np.zeros((rows.stop - rows.start, cols.stop - cols.start, 3), np.uint8)
+
+
+def test_cells_of_a_large_image_are_made_tile_by_tile(encoder):
+    """Each chunk of the file is read once, and the vectors keep the order of the table."""
+    chunk, across = TILE, 6
+    pixels = LazyStripes((2 * chunk, across * chunk), chunk)
+    image = SmearImage(pixels, "key", "large")
+    rows, cols = np.mgrid[100 : 2 * chunk : 512, 100 : across * chunk : 512]
+    corners = np.stack([rows.ravel(), cols.ravel()], axis=1)
+    table = pd.DataFrame(np.hstack([corners, corners + 20]), columns=BOX_COLUMNS)
+    table.insert(0, "label", np.arange(len(table)) + 1)
+    table["row"], table["col"] = corners[:, 0] + 10.0, corners[:, 1] + 10.0
+    cells = Cells(np.zeros((1, 1), np.int32), table, 20.0)
+    embeddings = embed(image, cells, SPEC, encoder)
+    np.testing.assert_array_equal(embeddings.ids, cells.ids)
+    assert pixels.reads == 2 * across
+
+
+def test_a_small_image_is_made_in_the_order_of_the_table():
+    centres = np.random.default_rng(0).uniform(0, 1000, (20, 2))
+    np.testing.assert_array_equal(by_tile(centres, np.arange(20)), np.arange(20))
+
+
+def test_a_batch_too_large_is_told(image, cells, tight_encoder):
+    steps = embed_steps(image, cells, SPEC, tight_encoder)
+    messages = [report.message for report in steps]
+    assert messages[0] == "Embedding cells"
+    assert "more than 2 crops at once" in messages[-1]

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from napari_hemacells.core.encode.protocol import Encoder
     from napari_hemacells.core.types import Cells, CropSpec, SmearImage
 
+TILE = 2048  # pixels; 12 MB of colour, an eighth of what a lazy image keeps decoded
+
 
 def embed_steps(
     image: SmearImage,
@@ -35,16 +37,17 @@ def embed_steps(
 ) -> Generator[Progress, None, Embeddings]:
     """Return one vector a cell, in the order of the table; yield after each batch.
 
-    Cells whose vector is in the cache are not embedded again. When the generator is closed
-    early, the vectors made so far are kept in the cache. A cache that cannot be written does not
-    stop the work: the last report says so.
+    They are made tile by tile of the image, so that each part of a file is read once. Cells whose
+    vector is in the cache are not embedded again. When the generator is closed early, the vectors
+    made so far are kept in the cache. A cache that cannot be written does not stop the work: the
+    last report says so; so do the reports after a batch that was too large for the memory.
     """
     total = len(cells)
     vectors = np.zeros((total, encoder.info.dim), dtype=np.float32)
     known = np.zeros(total, dtype=np.bool_)
     if cache is not None:
         vectors, known = cache.load(image.key, encoder.info, spec, cells.boxes)
-    pending = np.flatnonzero(~known)
+    pending = by_tile(cells.centres, np.flatnonzero(~known))
     yield Progress(total - len(pending), total, "Embedding cells")
     warning = ""
     try:
@@ -54,7 +57,7 @@ def embed_steps(
         for batch, crops in _one_ahead(cut, batches):
             vectors[batch] = encoder.encode(crops)
             known[batch] = True
-            yield Progress(int(known.sum()), total, "Embedding cells")
+            yield Progress(int(known.sum()), total, told(encoder, "Embedding cells"))
     finally:
         if cache is not None and len(pending):
             try:
@@ -64,6 +67,25 @@ def embed_steps(
     if warning:
         yield Progress(total, total, warning)
     return Embeddings(cells.ids, vectors, encoder.info, spec, image.key)
+
+
+def by_tile(centres: NDArray[np.float64], places: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return the places ordered by tile of the image, within a tile as they were.
+
+    In reading order, a row of cells crosses a large image from side to side and takes more chunks
+    of its file than are kept, and the next row reads them all again. A tile's fit.
+    """
+    tiles = (centres[places] // TILE).astype(np.int64)
+    return places[np.lexsort((tiles[:, 1], tiles[:, 0]))]
+
+
+def told(encoder: Encoder, message: str) -> str:
+    """Return the message, with a word on the memory where it was too small for a batch."""
+    largest = getattr(encoder, "largest_batch", None)
+    if largest is None:
+        return message
+    crops = "1 crop" if largest == 1 else f"{largest} crops"
+    return f"{message}; the memory is too small for more than {crops} at once"
 
 
 def _cut(
@@ -113,5 +135,5 @@ def embed_pictures_steps(
         batch = pictures[start : start + batch_size]
         crops = np.stack([from_picture(picture, spec, framing=framing) for picture in batch])
         vectors[start : start + len(batch)] = encoder.encode(crops)
-        yield Progress(start + len(batch), len(pictures), "Embedding pictures")
+        yield Progress(start + len(batch), len(pictures), told(encoder, "Embedding pictures"))
     return vectors

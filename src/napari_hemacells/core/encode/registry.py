@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_hemacells.core.encode import names, shelf
+from napari_hemacells.core.encode.adapted import adapted_encoder, adapted_info, read_header
 from napari_hemacells.core.encode.bundled import bundled_encoder, bundled_info
+from napari_hemacells.core.encode.device import choose_device
+from napari_hemacells.core.encode.foundation import NAMES as FOUNDATION
+from napari_hemacells.core.encode.foundation import foundation_encoder
 from napari_hemacells.core.encode.imagenet import imagenet_encoder, imagenet_info
 from napari_hemacells.core.errors import EncoderError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari_hemacells.core.encode.names import EncoderName
     from napari_hemacells.core.encode.protocol import Encoder
     from napari_hemacells.core.params import DeviceName
     from napari_hemacells.core.types import EncoderInfo
@@ -20,40 +28,110 @@ MAKERS: dict[str, tuple[Callable[[DeviceName], Encoder], Callable[[], EncoderInf
     BUNDLED: (bundled_encoder, bundled_info),
     "imagenet": (imagenet_encoder, imagenet_info),
 }
+KINDS = (names.TIMM, names.UNTRAINED, names.FILE, names.ADAPTED, *FOUNDATION)
+OTHERS = (
+    "timm:NAME (any model of timm, such as timm:resnet18), dinobloom-s, dinobloom-b, "
+    "reddino-small, reddino-base, reddino-large, file:PATH?arch=NAME, adapted:PATH, "
+    "untrained:NAME"
+)
+KEPT = 4  # networks of hundreds of megabytes: few stay loaded
 
 
 def encoder(name: str = BUNDLED, device: DeviceName = "auto") -> Encoder:
-    """Return the encoder of that name: ``bundled`` (trained on blood) or ``imagenet``.
+    """Return the encoder of that name, loaded once a device.
+
+    ``bundled`` (trained on blood), ``imagenet``; ``timm:NAME`` or a name that timm lists, with
+    ``?size=224`` for another size of picture; ``dinobloom-s`` and ``dinobloom-b`` (``:PATH``),
+    ``reddino-small``, ``-base``, ``-large``; ``file:PATH?arch=NAME``, a checkpoint;
+    ``adapted:PATH``, one that went on learning; ``untrained:NAME``, a timm model from nothing.
 
     Raises
     ------
     EncoderError
-        No such name, or the device cannot be used.
+        No such name, its weights are not here, or the device cannot be used.
     """
-    if name not in MAKERS:
-        raise EncoderError(f"There is no encoder “{name}”; there are: {', '.join(MAKERS)}.")
-    return MAKERS[name][0](device)
+    if name in MAKERS:
+        return MAKERS[name][0](device)
+    wanted = names.parse(name, KINDS)
+    if not wanted.kind and not _listed_by_timm(wanted.body):
+        known = ", ".join(MAKERS)
+        raise EncoderError(f"There is no encoder “{name}”; there are: {known}, {OTHERS}.")
+    return _made(name, choose_device(device).name, _version(wanted))
 
 
 def name_of(info: EncoderInfo) -> str | None:
-    """Return the name of the encoder here that gives the same vectors; ``None`` if none does."""
+    """Return the name of the encoder here that gives the same vectors; ``None`` if none does.
+
+    Known without loading one: those of the package, and adapted ones that are on the shelf.
+    """
     for name, (_, known) in MAKERS.items():
-        here = known()
-        same_weights = (here.sha256, here.dim) == (info.sha256, info.dim)
-        if same_weights and here.preprocessing == info.preprocessing:
+        if _same(known(), info):
             return name
-    return None
+    file = shelf.by_hash(info.sha256)
+    if file is None:
+        return None
+    header = read_header(file)
+    base = MAKERS.get(header.base)
+    fits = base is not None and _same(adapted_info(file, header, base[1]()), info)
+    return f"{names.ADAPTED}:{file}" if fits else None
 
 
 def encoder_like(info: EncoderInfo, device: DeviceName = "auto") -> Encoder:
     """Return the encoder that gives the same vectors, the bundled one if none here does.
 
-    Whoever uses it with a stored model lets :func:`napari_hemacells.core.store.check` decide
-    whether the two fit.
+    One of timm or another laboratory is made again by its name. Whoever uses it with a stored
+    model lets :func:`napari_hemacells.core.store.check` decide whether the two fit.
 
     Raises
     ------
     EncoderError
-        The device cannot be used.
+        The device cannot be used, or the weights that the name stands for are not here.
     """
-    return encoder(name_of(info) or BUNDLED, device)
+    name = name_of(info)
+    if name is None and names.parse(info.name, KINDS).kind in REMADE:
+        size = info.preprocessing.get("size")
+        sized = size is not None and info.name.partition(":")[0] in {names.TIMM, names.UNTRAINED}
+        name = f"{info.name}?size={size}" if sized else info.name
+    return encoder(name or BUNDLED, device)
+
+
+REMADE = frozenset({names.TIMM, names.UNTRAINED, *FOUNDATION})
+
+
+def _same(here: EncoderInfo, info: EncoderInfo) -> bool:
+    same_weights = (here.sha256, here.dim) == (info.sha256, info.dim)
+    return same_weights and here.preprocessing == info.preprocessing
+
+
+def _version(wanted: EncoderName) -> tuple[int, int]:
+    """Return what changes when the file that a name points to does."""
+    path = Path(wanted.body).expanduser()
+    if wanted.kind in {names.TIMM, names.UNTRAINED, ""} or not path.is_file():
+        return (0, 0)
+    return path.stat().st_size, path.stat().st_mtime_ns
+
+
+@lru_cache(maxsize=KEPT)
+def _made(name: str, device: DeviceName, _version: tuple[int, int]) -> Encoder:
+    """Return the encoder that a name with a kind, or timm's name, stands for."""
+    from napari_hemacells.core.encode.checkpoint import checkpoint_encoder, spec_of
+    from napari_hemacells.core.encode.pretrained import timm_encoder, untrained_encoder
+
+    wanted = names.parse(name, KINDS)
+    if wanted.kind == names.FILE:
+        return checkpoint_encoder(spec_of(wanted), device)
+    if wanted.kind == names.ADAPTED:
+        file = Path(wanted.body).expanduser()
+        return adapted_encoder(file, encoder(read_header(file).base, device))
+    size = names.side_of(wanted)
+    if wanted.kind == names.UNTRAINED:
+        return untrained_encoder(wanted.body, size, device)
+    if wanted.kind in FOUNDATION:
+        return foundation_encoder(wanted.kind, wanted.body, size, device)
+    return timm_encoder(wanted.body, size, device)
+
+
+def _listed_by_timm(name: str) -> bool:
+    import timm
+
+    return bool(timm.is_model(name))

@@ -1,29 +1,7 @@
-"""Too little memory: recognising it, and going on with half of the batch."""
+"""Too little memory: what encoders know of it, for the trainings."""
 
 from __future__ import annotations
 
-SIGNS = ("out of memory", "can't allocate memory", "cannot allocate memory", "bad allocation")
+from napari_hemacells.core.encode.memory import free_gpu_memory, is_out_of_memory
 
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that the memory, the GPU's or the computer's, is full.
-
-    Examples
-    --------
-    >>> is_out_of_memory(RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"))
-    True
-    """
-    if isinstance(error, MemoryError):
-        return True
-    told = str(error).casefold()
-    return isinstance(error, RuntimeError) and any(sign in told for sign in SIGNS)
-
-
-def free_gpu_memory() -> None:
-    """Give the GPU what is cached and no longer used, so that a smaller batch finds room."""
-    import torch
-
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    elif torch.backends.mps.is_available():
-        torch.mps.empty_cache()
+__all__ = ["free_gpu_memory", "is_out_of_memory"]

@@ -1,0 +1,135 @@
+"""An encoder that went on learning, without labels, on the user's own cells: its file.
+
+The file holds the weights that changed, and in its header which encoder it started from. Training
+is in :mod:`napari_hemacells.core.train.selfsupervised`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from napari_hemacells.core.encode.shelf import file_sha256
+from napari_hemacells.core.errors import EncoderError
+from napari_hemacells.core.types import EncoderInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import torch
+
+    from napari_hemacells.core.encode.protocol import Encoder
+
+FORMAT, VERSION = "napari-hemacells adapted encoder", 1
+
+
+@dataclass(frozen=True)
+class AdaptedHeader:
+    """What an adapted encoder's file says of itself.
+
+    Attributes
+    ----------
+    base
+        Name of the encoder it started from.
+    base_sha256
+        Hash of that encoder's weights.
+    images
+        Keys of the images whose crops it learned from, or hashes of single pictures.
+    crops
+        How many there were.
+    date
+        When it was made, ISO 8601, UTC.
+    training
+        Steps, seed, figures before and after.
+    """
+
+    base: str
+    base_sha256: str
+    images: tuple[str, ...]
+    crops: int
+    date: str
+    training: dict[str, Any]
+
+    def to_metadata(self) -> dict[str, str]:
+        """As the header of a safetensors file."""
+        return {"format": FORMAT, "version": str(VERSION), "about": json.dumps(vars(self))}
+
+
+def read_header(file: Path) -> AdaptedHeader:
+    """Return what an adapted encoder's file says of itself; torch is not needed.
+
+    Raises
+    ------
+    EncoderError
+        The file is missing, damaged, or something else.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not file.is_file():
+        raise EncoderError(f"There is no adapted encoder {file}.")
+    try:
+        with safe_open(file, framework="numpy") as stored:
+            header = stored.metadata() or {}
+        about = json.loads(header["about"])
+        if header["format"] != FORMAT or int(header["version"]) > VERSION:
+            raise EncoderError(f"{file} is no adapted encoder that this version knows.")
+        return AdaptedHeader(**{**about, "images": tuple(about["images"])})
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise EncoderError(f"{file} is no adapted encoder, or is damaged.") from error
+
+
+def adapted_info(file: Path, header: AdaptedHeader, base: EncoderInfo) -> EncoderInfo:
+    """Return the identity of an adapted encoder: its file's hash, and what it has seen in all."""
+    preprocessing = {**base.preprocessing, "adapted_from": header.base_sha256}
+    seen = f"{base.seen}; then, without labels, {header.crops} crops of the user's"
+    name = f"adapted:{base.name}"
+    return EncoderInfo(name, file_sha256(file), base.dim, preprocessing, seen)
+
+
+def adapted_encoder(file: Path, base: Encoder) -> Encoder:
+    """Return the encoder of an adapted file.
+
+    Parameters
+    ----------
+    base
+        The encoder that its header names.
+
+    Raises
+    ------
+    EncoderError
+        The file is damaged, or started from other weights than those of `base`.
+    """
+    from safetensors.torch import load_file
+
+    from napari_hemacells.core.encode.network import NetworkEncoder
+
+    header = read_header(file)
+    if not isinstance(base, NetworkEncoder) or base.info.sha256 != header.base_sha256:
+        raise EncoderError(
+            f"{file.name} started from another version of the encoder {header.base} "
+            f"({header.base_sha256[:12]}) than is here ({base.info.sha256[:12]}): adapt anew."
+        )
+    network = with_tensors(base.network, load_file(file))
+    info = adapted_info(file, header, base.info)
+    return NetworkEncoder(network, info, base.device, base.precision)
+
+
+def with_tensors(network: Any, changed: Mapping[str, torch.Tensor]) -> Any:
+    """Return a copy of the network with these weights in place of its own.
+
+    Raises
+    ------
+    EncoderError
+        They are not weights of this network.
+    """
+    import copy
+
+    own = network.state_dict()
+    wrong = [name for name in changed if name not in own or own[name].shape != changed[name].shape]
+    if wrong or not changed:
+        raise EncoderError("The adapted weights do not fit the encoder: adapt anew.")
+    twin = copy.deepcopy(network)
+    twin.load_state_dict({**own, **changed})
+    return twin

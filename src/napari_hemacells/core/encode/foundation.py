@@ -1,0 +1,91 @@
+"""Encoders that others trained on blood, by their published layout: DinoBloom and RedDino."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from napari_hemacells.core.encode.checkpoint import CheckpointSpec, checkpoint_encoder
+from napari_hemacells.core.encode.pretrained import timm_encoder
+from napari_hemacells.core.encode.shelf import shelf_folder, weights_on_shelf
+from napari_hemacells.core.errors import EncoderError
+
+if TYPE_CHECKING:
+    from napari_hemacells.core.encode.protocol import Encoder
+    from napari_hemacells.core.params import DeviceName
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+ZENODO = "https://zenodo.org/records/10908163"
+DINOBLOOM_SEEN = (
+    "13 public sets of blood and marrow cells (DinoBloom, MICCAI 2024), by its paper PBC, BCCD, "
+    "Chula and Jiangxi among them: figures on these are no test"
+)
+
+
+class Bloom(NamedTuple):
+    """A size of DinoBloom: its file's name, and its network as timm names it."""
+
+    file: str
+    arch: str
+
+
+DINOBLOOM = {
+    "dinobloom-s": Bloom("DinoBloom-S", "vit_small_patch14_dinov2"),
+    "dinobloom-b": Bloom("DinoBloom-B", "vit_base_patch14_dinov2"),
+}
+DINOBLOOM_SIZE = 224  # 16 × 16 patches of 14 pixels and the class token: 257 positions
+REDDINO = {f"reddino-{size}": f"hf_hub:Snarcy/RedDino-{size}" for size in ("small", "base",
+           "large")}  # fmt: skip
+NAMES = (*DINOBLOOM, *REDDINO)
+
+
+def foundation_encoder(
+    name: str, path: str = "", size: int | None = None, device: DeviceName = "auto"
+) -> Encoder:
+    """Return DinoBloom or RedDino.
+
+    Parameters
+    ----------
+    name
+        One of `NAMES`.
+    path
+        Where its checkpoint lies (DinoBloom); where empty, on the shelf.
+    size
+        Side of the pictures in pixels (RedDino), where it shall not be the model's own.
+
+    Raises
+    ------
+    EncoderError
+        The weights are not here: a sentence on where to fetch them and where to put them.
+    """
+    if name in REDDINO:
+        return timm_encoder(REDDINO[name], size, device)
+    return checkpoint_encoder(dinobloom_spec(name, path), device, name=name, seen=DINOBLOOM_SEEN)
+
+
+def dinobloom_spec(name: str, path: str = "") -> CheckpointSpec:
+    """Return how a DinoBloom checkpoint is read: its teacher, without the heads of the training.
+
+    Raises
+    ------
+    EncoderError
+        The file is not on the shelf, and no path was given.
+    """
+    bloom = DINOBLOOM[name]
+    file = Path(path).expanduser() if path else weights_on_shelf(bloom.file)
+    if file is None:
+        raise EncoderError(
+            f"The weights of {bloom.file} are not on this computer. Fetch {bloom.file}.pth from "
+            f"{ZENODO} on a computer with a network and put it here as "
+            f"{shelf_folder() / bloom.file}.pth, or name the encoder as {name}:PATH."
+        )
+    return CheckpointSpec(
+        path=file,
+        arch=bloom.arch,
+        size=DINOBLOOM_SIZE,
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        part="teacher",
+        prefix="backbone.",
+        drop=("dino_head", "ibot_head"),
+    )
