@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from napari_hemacells.core.types import SmearImage
 
 SMOOTH = 0.7  # pixels, of the foreground
-SAMPLE = 512  # side of the windows that levels are measured in, pixels at the working scale
 FIT_SIDE = 96  # pixels along an axis that the glass is fitted to
 FIT_WINDOWS, FIT_PIXELS = 8, 12  # along an axis, where there is no overview
 
@@ -117,20 +116,3 @@ def _typical_red(seen: Sequence[RedLevels]) -> RedLevels:
 
 def _median(values: Sequence[float]) -> float:
     return float(np.median(values))
-
-
-def windows_around(
-    view: ScaledImage, places: Sequence[tuple[float, float]]
-) -> list[tuple[slice, slice]]:
-    """Return a window at the working scale around each place of the image."""
-    windows = []
-    for place in places:
-        rows, cols = (
-            slice(start, min(side, start + SAMPLE))
-            for side, start in (
-                (side, max(0, min(int(at / ratio - SAMPLE / 2), side - SAMPLE)))
-                for at, ratio, side in zip(place, view.ratio, view.shape, strict=True)
-            )
-        )
-        windows.append((rows, cols))
-    return windows

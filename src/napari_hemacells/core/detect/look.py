@@ -9,17 +9,19 @@ import numpy as np
 from PIL import Image
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
     from napari_hemacells.core.detect.regions import Regions
+    from napari_hemacells.core.detect.scaled import ScaledImage
     from napari_hemacells.core.detect.tiles import Part
     from napari_hemacells.core.types import SmearImage
 
 BLOCK, FLAT = 8, 6  # pixels at 40 px a red cell; grey levels
 WINDOWS = 5  # that the cells are measured in
 SIDE = 512  # pixels of the image that are judged together
+SAMPLE = 512  # side of the windows that levels are measured in, pixels at the working scale
 SAMPLED = 8  # along each axis, where there is no overview
 STAINED = 0.3  # of the strongest contrast: a window with less is mostly glass
 GRAIN = 5  # block means to a red cell's diameter in an overview
@@ -132,3 +134,20 @@ def _spread(extent: int) -> list[slice]:
 def _scaled(span: slice, ratio: float) -> slice:
     start = int(span.start * ratio)
     return slice(start, max(start + 1, int(span.stop * ratio)))
+
+
+def windows_around(
+    view: ScaledImage, places: Sequence[tuple[float, float]]
+) -> list[tuple[slice, slice]]:
+    """Return a window at the working scale around each place of the image."""
+    windows = []
+    for place in places:
+        rows, cols = (
+            slice(start, min(side, start + SAMPLE))
+            for side, start in (
+                (side, max(0, min(int(at / ratio - SAMPLE / 2), side - SAMPLE)))
+                for at, ratio, side in zip(place, view.ratio, view.shape, strict=True)
+            )
+        )
+        windows.append((rows, cols))
+    return windows

@@ -48,6 +48,8 @@ class Plan:
         Where cells are looked for; everywhere if there are none.
     levels
         What the classical detector measured beforehand on an image of many parts.
+    norms
+        The same for the learned one.
     """
 
     method: DetectorName
@@ -60,6 +62,7 @@ class Plan:
     weights: str = ""
     regions: Regions | None = None
     levels: Levels | None = None
+    norms: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] | None = None
 
     def holds(self, centres: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Return which ``(n, 2)`` centres, in pixels of the image, lie where cells are wanted."""
@@ -80,6 +83,7 @@ class Plan:
             "image": self.image_key,
             "weights": self.weights,
             "levels": None if self.levels is None else self.levels.to_dict(),
+            "norms": self.norms,
             "regions": None if self.regions is None else self.regions.to_list(),
         }
         return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]

@@ -21,9 +21,8 @@ from napari_hemacells.core.detect.levels import (
     measured_levels,
     place_of,
     typical_levels,
-    windows_around,
 )
-from napari_hemacells.core.detect.look import is_flat, stained_windows, with_cells
+from napari_hemacells.core.detect.look import is_flat, stained_windows, windows_around, with_cells
 from napari_hemacells.core.detect.plan import Plan, touching
 from napari_hemacells.core.detect.scale import cell_diameter, foreground
 from napari_hemacells.core.detect.scaled import ScaledImage

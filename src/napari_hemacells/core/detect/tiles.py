@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 Span = tuple[int, int]
 
-CORE = 512  # pixels of the working grid that a part answers for, along an axis
-HALO = 128  # pixels around that are looked at too: more than the largest white cell
+CORE = 768  # pixels of the working grid that a part answers for, along an axis
+HALO = 96  # pixels around that are looked at too: more than the radius of the largest white cell
 
 
 @dataclass(frozen=True)

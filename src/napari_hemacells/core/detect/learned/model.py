@@ -20,10 +20,12 @@ from napari_hemacells.core.detect.learned.network import (
     empty_network,
     normalise,
 )
+from napari_hemacells.core.detect.learned.norms import Norms, gathering, normalising_by
 from napari_hemacells.core.detect.look import is_flat
 from napari_hemacells.core.errors import EncoderError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -83,15 +85,29 @@ class Model:
             foreground = maps.foreground.sigmoid()
             return heat[0].numpy(), boxes[0].numpy(), foreground[0].numpy()
 
+    def norms_of(self, pictures: Iterable[NDArray[np.uint8]]) -> Norms | None:
+        """Return the statistics that pictures of one image have in common; None without any."""
+        with gathering() as gathered:
+            for picture in pictures:
+                self.maps(picture)
+        return gathered.norms() or None
+
     def find(
-        self, picture: NDArray[np.uint8], limits: Limits
+        self, picture: NDArray[np.uint8], limits: Limits, norms: Norms | None = None
     ) -> tuple[Found, NDArray[np.float32]]:
-        """Return the cells of a picture at scale, in its pixels, and the foreground map."""
+        """Return the cells of a picture at scale, in its pixels, and the foreground map.
+
+        Parameters
+        ----------
+        norms
+            Statistics of the image that the picture is part of (:meth:`norms_of`).
+        """
         if is_flat(picture):
             return nothing(), np.zeros(
                 [-(-side // STRIDE) for side in picture.shape[:2]], np.float32
             )
-        heat, boxes, foreground = self.maps(picture)
+        with normalising_by(norms):
+            heat, boxes, foreground = self.maps(picture)
         found = peaks(heat, boxes, limits.scores)
         return suppress(found, limits.overlap, limits.overlap_of_kinds), foreground
 

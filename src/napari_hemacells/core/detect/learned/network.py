@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from napari_hemacells.core.detect.learned.kinds import KINDS, STRIDE
+from napari_hemacells.core.detect.learned.norms import FieldNorm, name_norms
 
 ARCHITECTURE = "tf_efficientnet_lite0"
 BLOCKS = 5  # of 7: up to stride 16; the rest is three quarters of the weights and sees classes
@@ -58,12 +59,13 @@ class CellNet(nn.Module):
         )
         self.smooth = nn.ModuleDict({str(tap): _separable(WIDTH) for tap in TAPS})
         self.shared = nn.Sequential(
-            nn.Conv2d(WIDTH, WIDTH, 3, padding=1, bias=False), nn.GroupNorm(8, WIDTH), nn.SiLU()
+            nn.Conv2d(WIDTH, WIDTH, 3, padding=1, bias=False), FieldNorm(8, WIDTH), nn.SiLU()
         )
         self.heat = _head(len(KINDS))
         self.sides = _head(4 * len(KINDS))
         self.foreground = nn.Conv2d(WIDTH, 1, 1)
         nn.init.constant_(self.heat[-1].bias, PRIOR)  # type: ignore[arg-type]
+        name_norms(self)
 
     def forward(self, pictures: torch.Tensor) -> Maps:
         """Return the maps of normalised pictures whose sides are multiples of 16."""
@@ -122,7 +124,7 @@ def _separable(width: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(width, width, 5, padding=2, groups=width, bias=False),
         nn.Conv2d(width, width, 1, bias=False),
-        nn.GroupNorm(8, width),
+        FieldNorm(8, width),
         nn.SiLU(),
     )
 

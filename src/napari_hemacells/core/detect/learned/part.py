@@ -34,7 +34,7 @@ def find_in_part(image: SmearImage, plan: Plan, part: Part, model: Model) -> Par
     """
     view = ScaledImage(image.pixels, plan.scale)
     limits = model.limits.shifted(plan.params.sensitivity)
-    found, chance = model.find(view.part(*part.window), limits)
+    found, chance = model.find(view.part(*part.window), limits, plan.norms)
     found = found.moved(part.origin, 1.0)
     own = part.own(found.centres, MARGIN)
     found, order = _on_image(found, view)

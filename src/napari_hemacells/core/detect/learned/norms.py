@@ -1,0 +1,101 @@
+"""Group normalisation by the statistics of a whole image. Imports torch.
+
+A group's mean and spread over one tile depend on where the tile's borders fall: the same cell
+scores a little higher beside crowded glass than in a crowd. In an image of several parts they
+are measured once, where there are cells, and hold for every part.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Norms = dict[str, tuple[tuple[float, ...], tuple[float, ...]]]  # layer: means, variances
+
+
+@dataclass
+class Gathered:
+    """Sums over the pictures seen, by layer: pictures, means and mean squares of the groups."""
+
+    sums: dict[str, tuple[int, torch.Tensor, torch.Tensor]] = field(default_factory=dict)
+
+    def add(self, layer: str, values: torch.Tensor, groups: int) -> None:
+        """Take the values ``(n, channels, rows, cols)`` of a layer into account."""
+        flat = values.detach().float().reshape(len(values), groups, -1)
+        count, mean, square = self.sums.get(layer, (0, torch.zeros(groups), torch.zeros(groups)))
+        self.sums[layer] = (
+            count + len(values),
+            mean + flat.mean(dim=2).sum(dim=0).cpu(),
+            square + flat.square().mean(dim=2).sum(dim=0).cpu(),
+        )
+
+    def norms(self) -> Norms:
+        """Return the statistics of all pictures together."""
+        found: Norms = {}
+        for layer, (count, means, squares) in self.sums.items():
+            mean = means / count
+            variance = (squares / count - mean.square()).clamp(min=0)
+            found[layer] = (tuple(mean.tolist()), tuple(variance.tolist()))
+        return found
+
+
+_GATHERED: ContextVar[Gathered | None] = ContextVar("gathered", default=None)
+_KNOWN: ContextVar[Norms | None] = ContextVar("known", default=None)
+
+
+@contextmanager
+def gathering() -> Iterator[Gathered]:
+    """Gather the statistics of the pictures that networks see within the block."""
+    gathered = Gathered()
+    token = _GATHERED.set(gathered)
+    try:
+        yield gathered
+    finally:
+        _GATHERED.reset(token)
+
+
+@contextmanager
+def normalising_by(norms: Norms | None) -> Iterator[None]:
+    """Let networks normalise by these statistics within the block; by each picture's for None."""
+    token = _KNOWN.set(norms)
+    try:
+        yield
+    finally:
+        _KNOWN.reset(token)
+
+
+class FieldNorm(nn.GroupNorm):
+    """Group normalisation by a picture's own statistics, or those of the image that it is of."""
+
+    layer = ""  # its name in the network, set when that is complete
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """Return the values of ``(n, channels, rows, cols)`` normalised."""
+        gathered, known = _GATHERED.get(), _KNOWN.get()
+        if gathered is not None:
+            gathered.add(self.layer, values, self.num_groups)
+        if known is None:
+            return super().forward(values)
+        channels = self.num_channels // self.num_groups
+        mean, variance = (
+            torch.tensor(one, device=values.device).repeat_interleave(channels)
+            for one in known[self.layer]
+        )
+        slope = self.weight / torch.sqrt(variance + self.eps)
+        offset = self.bias - mean * slope
+        return values * slope[:, None, None] + offset[:, None, None]
+
+
+def name_norms(network: nn.Module) -> None:
+    """Tell each normalisation of a network its name."""
+    for name, module in network.named_modules():
+        if isinstance(module, FieldNorm):
+            module.layer = name
