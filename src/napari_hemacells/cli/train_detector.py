@@ -89,7 +89,10 @@ def detector(
     reporter.tell(as_table(outcome))
     reporter.tell(f"Weights: {outcome.weights}\nReport: {outcome.report}")
     if not outcome.better:
-        reporter.warn("It finds cells no better than before: keep the detector you have.")
+        reporter.warn(
+            "As far as the held-out cells can tell, it does no better than before: keep the "
+            "detector you have."
+        )
     reporter.finish(record(outcome))
 
 

@@ -239,7 +239,9 @@ def as_html(ended: Ended) -> str:
         "</tr>"
         for name, row in outcome.after.rows().items()
     )
-    advice = "" if outcome.better else "<p><b>It does no better than before: drop it.</b></p>"
+    cells = outcome.after.rows()["all"]["annotated"]
+    verdict = f"As far as {cells:.0f} held-out cells tell, it does no better than before: drop it."
+    advice = "" if outcome.better else f"<p><b>{verdict}</b></p>"
     changes = f"<p>{ended.changes.words()}</p>" if ended.changes is not None else ""
     notes = "".join(f"<p>{escape(note)}</p>" for note in outcome.notes)
     link = link_to(str(outcome.report), "Open the report")

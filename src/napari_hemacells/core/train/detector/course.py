@@ -142,6 +142,7 @@ class Course:
         self.scholar.load_state_dict(self.learner.average.tensors)
         marks = self.examiner.marks(self.scholar, self.start.limits)
         f1 = marks.tally.f1()
+        self.best.least = max(LEAST_GAIN, marks.tally.grain)
         if self.best.look(f1[ALL], self.learner.step):
             tensors = {name: value.cpu().clone() for name, value in
                        self.learner.average.tensors.items()}  # fmt: skip

@@ -55,5 +55,9 @@ class DetectorOutcome:
 
     @property
     def better(self) -> bool:
-        """Whether the held-out part is done better than by the start, its limits chosen too."""
-        return self.after.f1()[ALL] > self.before_limits.f1()[ALL]
+        """Whether the held-out part is done better, by more than a cell, than by the start.
+
+        The start has its limits chosen there, too.
+        """
+        gain = self.after.f1()[ALL] - self.before_limits.f1()[ALL]
+        return gain > self.after.grain

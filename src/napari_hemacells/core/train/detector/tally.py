@@ -42,6 +42,11 @@ class Tally:
         rows[ALL] = sums.sum(axis=0)
         return {name: _f1(row) for name, row in rows.items()}
 
+    @property
+    def grain(self) -> float:
+        """F1 that about one cell makes: smaller differences say nothing."""
+        return 1 / max(1, int(self.counts[..., 2].sum()))
+
     def intervals(self) -> dict[str, tuple[float, float]]:
         """95 % interval of each F1 by drawing the images again; empty with few images."""
         draws = self._draws()
