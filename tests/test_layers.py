@@ -10,7 +10,8 @@ import pytest
 
 from napari_hemacells import layers
 from napari_hemacells.core.annotate import default_palette
-from napari_hemacells.core.types import CELL_COLUMNS, Cells, Prediction
+from napari_hemacells.core.annotate.palette import UNKNOWN_COLOUR
+from napari_hemacells.core.types import CELL_COLUMNS, UNKNOWN, Cells, Prediction
 
 PALETTE = default_palette()
 RBC_ID, WBC_ID, PLATELET_ID = PALETTE.ids
@@ -32,6 +33,32 @@ def cells() -> Cells:
 def prediction() -> Prediction:
     table = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6], [0.4, 0.5, 0.1]], np.float32)
     return Prediction(np.array([2, 5, 9]), PALETTE.ids, table)
+
+
+def calling_unknown(prediction: Prediction, *ids: int) -> Prediction:
+    verdict = np.isin(prediction.ids, ids)
+    return replace(prediction, unknown=verdict.astype(np.float32), is_unknown=verdict)
+
+
+@pytest.mark.parametrize("mode", ["class", "confidence"])
+def test_unknown_cells_have_a_colour_of_their_own_unless_the_user_spoke(cells, prediction, mode):
+    found = calling_unknown(prediction, 2, 5)
+    assert layers.known_classes(cells, {5: RBC_ID}, found) == [UNKNOWN, RBC_ID, WBC_ID]
+    table = layers.colours(cells, {5: RBC_ID}, found, PALETTE, mode)
+    assert table[2] == layers.rgba(UNKNOWN_COLOUR, table[2][3])
+    assert len({table[2], table[5], table[9], layers.colours(cells, {}, None, PALETTE)[2]}) == 4
+
+
+def test_unknown_cells_can_be_shown_in_their_nearest_class(cells, prediction):
+    nearest = replace(calling_unknown(prediction, 2, 5), nearest=True)
+    for mode in ("class", "confidence"):
+        table = layers.colours(cells, {}, nearest, PALETTE, mode)
+        assert table == layers.colours(cells, {}, prediction, PALETTE, mode)
+
+
+def test_the_status_line_names_the_nearest_class_of_an_unknown_cell(cells, prediction):
+    table = layers.features(cells, {}, calling_unknown(prediction, 5), PALETTE)
+    assert layers.describe(table.iloc[1]) == "cell 5: unknown, nearest Platelets"
 
 
 def test_the_users_word_stands_above_the_prediction(cells, prediction):
@@ -101,12 +128,9 @@ def test_our_layers_are_known_by_metadata():
 @pytest.mark.parametrize("mode", ["image", "class", "confidence"])
 @pytest.mark.parametrize("annotated", [{}, {5: RBC_ID, 9: PLATELET_ID}])
 @pytest.mark.parametrize("predicted", [0, 2, 3])
-def test_shades_say_what_colours_say(cells, prediction, mode, annotated, predicted):
-    some = replace(
-        prediction,
-        ids=prediction.ids[:predicted],
-        probabilities=prediction.probabilities[:predicted],
-    )
+@pytest.mark.parametrize("unknown", [(), (2,), (2, 9)])
+def test_shades_say_what_colours_say(cells, prediction, mode, annotated, predicted, unknown):
+    some = calling_unknown(prediction, *unknown).of(np.arange(3) < predicted)
     known = some if predicted else None
     expected = layers.colours(cells, annotated, known, PALETTE, mode)
     codes, table = layers.shades(cells, annotated, known, PALETTE, mode)

@@ -6,10 +6,14 @@ hands these to it.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
+
+from napari_hemacells.core.annotate.palette import UNKNOWN_COLOUR
+from napari_hemacells.core.types import UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,7 +36,7 @@ Rgba: TypeAlias = tuple[float, float, float, float]
 
 _CLEAR: Rgba = (0.0, 0.0, 0.0, 0.0)
 _UNCLASSIFIED: Rgba = (1.0, 1.0, 1.0, 0.28)
-_ANNOTATED_ALPHA, _PREDICTED_ALPHA = 0.95, 0.5
+_ANNOTATED_ALPHA, _PREDICTED_ALPHA, _UNKNOWN_ALPHA = 0.95, 0.5, 0.85
 _WHITE: Rgba = (1.0, 1.0, 1.0, 1.0)
 _CONFIDENCE_STEPS = 64
 _MOST_CLASSES = 126  # two codes each, in a byte
@@ -54,15 +58,18 @@ def known_classes(
 ) -> list[str | None]:
     """The class id known for each cell, in table order: the user's word, else the prediction.
 
+    ``UNKNOWN`` where the classifier finds a cell too far from all classes.
     What leaves the program falls back on the detector's rough kind beyond that, as the outlines
     after detection do (:func:`napari_hemacells.core.store.shown.shown_classes`).
     """
     shown: list[str | None] = [None] * len(cells)
     if prediction is not None:
         places, known = _places(cells, prediction.ids)
-        columns = prediction.winner[known].tolist()
+        columns, verdict = prediction.winner[known].tolist(), prediction.verdict[known]
         for place, column in zip(places.tolist(), columns, strict=True):
             shown[place] = prediction.class_ids[column]
+        for place in places[verdict].tolist():
+            shown[place] = UNKNOWN
     for cell, class_id in annotated.items():
         place = cells.position.get(cell)
         if place is not None:
@@ -100,12 +107,14 @@ def features(
 ) -> pd.DataFrame:
     """A row a cell for ``layer.features``: napari joins it to the labels by ``index``.
 
-    Columns: ``index`` (the cell's id), ``class`` (as shown), ``confidence`` (0 to 1, NaN where
-    nothing was predicted), ``annotated`` and ``predicted`` (names, ``""`` for none),
-    ``detected_as`` (the detector's rough kind), ``area`` (px).
+    Columns: ``index`` (the cell's id), ``class`` (as shown, ``(unknown)`` for no known class),
+    ``confidence`` (0 to 1, NaN where nothing was predicted), ``annotated`` and ``predicted``
+    (names, ``""`` for none; the nearest class of an unknown cell), ``detected_as`` (the detector's
+    rough kind), ``area`` (px).
     """
-    names = {one.id: one.name for one in palette.classes}
-    predicted = known_classes(cells, {}, prediction)
+    names = {one.id: one.name for one in palette.classes} | {UNKNOWN: UNKNOWN}
+    nearest = None if prediction is None else replace(prediction, nearest=True)
+    predicted = known_classes(cells, {}, nearest)
     shown = known_classes(cells, annotated, prediction)
     return pd.DataFrame(
         {
@@ -130,7 +139,8 @@ def colours(
     """From a label to its colour (RGBA, 0 to 1), for napari's direct label colormap.
 
     Annotated cells are nearly opaque, predicted ones half: the user's own word stands out.
-    In ``"image"`` mode every cell is clear. ``None`` stands for every label not listed.
+    Unknown cells have a colour of their own. In ``"image"`` mode every cell is clear. ``None``
+    stands for every label not listed.
     """
     table: dict[int | None, Rgba] = {None: _CLEAR, 0: _CLEAR}
     if mode == "image":
@@ -138,7 +148,7 @@ def colours(
     shown = (
         _class_colours(cells, annotated, prediction, palette)
         if mode == "class"
-        else _confidence_colours(confidences(cells, annotated, prediction))
+        else _confidence_colours(_shown_confidences(cells, annotated, prediction))
     )
     table.update(zip(cells.ids.tolist(), shown, strict=True))
     return table
@@ -152,6 +162,7 @@ def _class_colours(
 ) -> list[Rgba]:
     solid = {one.id: rgba(one.colour, _ANNOTATED_ALPHA) for one in palette.classes}
     faint = {one.id: rgba(one.colour, _PREDICTED_ALPHA) for one in palette.classes}
+    faint[UNKNOWN] = _UNKNOWN
     return [
         (solid if int(cell) in annotated else faint).get(class_id or "", _UNCLASSIFIED)
         for cell, class_id in zip(
@@ -189,9 +200,8 @@ def shades(
     if mode == "image":
         return _shades(np.zeros(len(cells), np.int64), [])
     if mode == "confidence":
-        values = confidences(cells, annotated, prediction)
-        steps = np.nan_to_num(values * (_CONFIDENCE_STEPS - 1), nan=-1).round()
-        return _shades(steps.astype(np.int64) + 2, [_UNCLASSIFIED, *_confidence_steps()])
+        values = _shown_confidences(cells, annotated, prediction)
+        return _shades(_steps(values) + 3, [_UNKNOWN, _UNCLASSIFIED, *_confidence_steps()])
     classes = palette.classes[:_MOST_CLASSES]
     order = {one.id: place for place, one in enumerate(classes)}
     codes = np.ones(len(cells), np.int64)
@@ -199,6 +209,7 @@ def shades(
         columns = np.array([2 * order.get(one, -1) + 2 for one in prediction.class_ids])
         places, known = _places(cells, prediction.ids)
         codes[places] = np.maximum(columns[prediction.winner[known]], 1)
+        codes[places[prediction.verdict[known]]] = 2 * len(classes) + 2
     for cell, class_id in annotated.items():
         place = cells.position.get(cell)
         if place is not None and class_id in order:
@@ -208,7 +219,7 @@ def shades(
         for one in classes
         for alpha in (_PREDICTED_ALPHA, _ANNOTATED_ALPHA)
     ]
-    return _shades(codes, [_UNCLASSIFIED, *pairs])
+    return _shades(codes, [_UNCLASSIFIED, *pairs, _UNKNOWN])
 
 
 def detected_shades(cells: Cells, palette: Palette) -> Shades:
@@ -224,11 +235,29 @@ def _shades(codes: NDArray[np.int64], used: Sequence[Rgba]) -> Shades:
     return Shades(codes.astype(np.uint8), table)
 
 
-def _confidence_colours(values: Sequence[float] | NDArray[np.float32]) -> list[Rgba]:
+def _shown_confidences(
+    cells: Cells, annotated: Mapping[int, str], prediction: Prediction | None
+) -> NDArray[np.float32]:
+    """``(n,)`` as :func:`confidences`, and below 0 where a cell is called unknown."""
+    values = confidences(cells, annotated, prediction)
+    if prediction is not None and prediction.verdict.any():
+        places, known = _places(cells, prediction.ids)
+        places = places[prediction.verdict[known]]
+        mine = np.isin(cells.ids[places], np.fromiter(annotated, np.int64, len(annotated)))
+        values[places[~mine]] = -1.0
+    return values
+
+
+def _steps(values: NDArray[np.float32]) -> NDArray[np.int64]:
+    """``(n,)`` step of confidence, 0 to 63; -1 where there is none, -2 where it is unknown."""
+    steps = np.nan_to_num(values * (_CONFIDENCE_STEPS - 1), nan=-1.0).round()
+    return np.where(values < 0, -2, steps).astype(np.int64)
+
+
+def _confidence_colours(values: NDArray[np.float32]) -> list[Rgba]:
     """Dark for a guess, bright for a certainty; a few steps so that equal colours are shared."""
-    steps = _confidence_steps()
-    places = np.nan_to_num(np.asarray(values) * (_CONFIDENCE_STEPS - 1), nan=-1).round()
-    return [steps[place] if place >= 0 else _UNCLASSIFIED for place in places.astype(int).tolist()]
+    steps = [*_confidence_steps(), _UNKNOWN, _UNCLASSIFIED]  # the last two are at -2 and -1
+    return [steps[place] for place in _steps(values).tolist()]
 
 
 def _confidence_steps() -> list[Rgba]:
@@ -244,6 +273,9 @@ def rgba(colour: str, alpha: float = 1.0) -> Rgba:
     return red, green, blue, alpha
 
 
+_UNKNOWN = rgba(UNKNOWN_COLOUR, _UNKNOWN_ALPHA)
+
+
 def describe(features_row: pd.Series | None) -> str:
     """One line for the status bar: ``cell 12: Lymphocyte 87 %``."""
     if features_row is None:
@@ -254,4 +286,6 @@ def describe(features_row: pd.Series | None) -> str:
         return f"cell {cell}: not classified yet"
     if features_row["annotated"]:
         return f"cell {cell}: {name} (yours)"
+    if name == UNKNOWN:
+        return f"cell {cell}: unknown, nearest {features_row['predicted']}"
     return f"cell {cell}: {name} {float(features_row['confidence']):.0%}"

@@ -76,7 +76,8 @@ def test_classify_writes_each_cell_with_its_class(
     assert result.exit_code == 0, result.output
     table = pd.read_csv(out / "field.cells.csv")
     assert list(table) == [
-        *CELL_COLUMNS, "annotated", "predicted", "confidence", "p_red", "p_violet",
+        *CELL_COLUMNS, "annotated", "predicted", "confidence", "unknown", "is_unknown",
+        "p_red", "p_violet",
     ]  # fmt: skip
     assert table["label"].tolist() == [10, 20, 30]
     assert table["predicted"].tolist() == ["red", "violet", "red"]

@@ -43,6 +43,7 @@ def test_a_model_classifies_another_image_as_the_same_head_does(trained, other, 
     assert other.accept(answer(other.request()))
     expected = trained.live.latest.head.predict(embeddings)
     np.testing.assert_allclose(other.prediction.probabilities, expected.probabilities, rtol=1e-6)
+    other.show_nearest(nearest=True)  # of thirty cells that are new to it, it knows little
     assert other.counts() == dict.fromkeys(other.palette.ids, (0, 10))
 
 

@@ -29,6 +29,8 @@ CELL_COLUMNS = (
 )  # fmt: skip
 BOX_COLUMNS = ["min_row", "min_col", "max_row", "max_col"]
 RBC, WBC, PLATELET = "RBC", "WBC", "Platelets"
+UNKNOWN = "(unknown)"
+"""In place of a class: a cell too far from everything annotated to be called any of them."""
 
 
 @dataclass(frozen=True)
@@ -249,6 +251,10 @@ class Prediction:
         ``None`` where the head cannot tell.
     is_unknown
         ``(n,)`` whether that is too far for any class; ``None`` where the head cannot tell.
+    nearest
+        Whether the user wants such cells in their nearest class all the same.
+    restandardised
+        Whether the image's embeddings were moved onto those that the head was fitted beside.
     """
 
     ids: NDArray[np.int64]
@@ -257,6 +263,25 @@ class Prediction:
     head: str = ""
     unknown: NDArray[np.float32] | None = None
     is_unknown: NDArray[np.bool_] | None = None
+    nearest: bool = False
+    restandardised: bool = False
+
+    @cached_property
+    def verdict(self) -> NDArray[np.bool_]:
+        """``(n,)`` which cells are called unknown and shown in no class."""
+        if self.is_unknown is None or self.nearest:
+            return np.zeros(len(self.ids), dtype=np.bool_)
+        return self.is_unknown
+
+    def of(self, rows: NDArray[np.bool_]) -> Prediction:
+        """The same of some cells only, ``(n,)`` True for those."""
+        return replace(
+            self,
+            ids=self.ids[rows],
+            probabilities=self.probabilities[rows],
+            unknown=None if self.unknown is None else self.unknown[rows],
+            is_unknown=None if self.is_unknown is None else self.is_unknown[rows],
+        )
 
     @cached_property
     def winner(self) -> NDArray[np.int64]:

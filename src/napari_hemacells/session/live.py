@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_hemacells.core.params import ClassifyParams
+from napari_hemacells.session.shifting import ShiftRequest, sample
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from napari_hemacells.core.classify import Head, Support
+    from numpy.typing import NDArray
+
+    from napari_hemacells.core.classify import Head, Reference, Support
     from napari_hemacells.core.store import Bundle
     from napari_hemacells.core.types import CellRef, Cells, Embeddings, Prediction
     from napari_hemacells.session.models import LoadedModel
+    from napari_hemacells.session.shifting import Measured
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,8 +73,13 @@ class LiveClassifier:
         self.model: LoadedModel | None = None
         self.embeddings: Embeddings | None = None
         self.latest: ClassifyAnswer | None = None
+        self.nearest = False
+        self.measured: Measured | None = None
+        self._raw: Embeddings | None = None
         self._generation = 0
         self._others: dict[str, Embeddings] = {}
+        self._seen: dict[str, NDArray[np.float32]] = {}
+        self._moved_onto: dict[str, Reference] = {}  # of images that are re-standardised
 
     @property
     def prediction(self) -> Prediction | None:
@@ -88,59 +97,57 @@ class LiveClassifier:
 
     def forget_cells(self) -> None:
         """Other cells are shown from now on."""
-        self.embeddings = self.latest = None
+        self.embeddings = self._raw = self.latest = self.measured = None
         self.invalidate()
 
     def keep_cells(self, cells: Cells, changed: Collection[int]) -> None:
         """Go on with what is known of cells that are there still and did not change."""
         gone = np.asarray(list(changed), dtype=np.int64)
-        if self.embeddings is not None:
-            stays = np.isin(self.embeddings.ids, cells.ids) & ~np.isin(self.embeddings.ids, gone)
-            self.embeddings = replace(
-                self.embeddings,
-                ids=self.embeddings.ids[stays],
-                vectors=self.embeddings.vectors[stays],
-            )
+        if self.embeddings is not None and self._raw is not None:
+            ids = self.embeddings.ids
+            stays = np.isin(ids, cells.ids) & ~np.isin(ids, gone)
+            same = self._raw is self.embeddings
+            self._raw = _rows(self._raw, stays)
+            self.embeddings = self._raw if same else _rows(self.embeddings, stays)
         if self.latest is not None:
             before = self.latest.prediction
-            stays = np.isin(before.ids, cells.ids)
-            kept = replace(
-                before, ids=before.ids[stays], probabilities=before.probabilities[stays]
-            )
+            kept = before.of(np.isin(before.ids, cells.ids))
             self.latest = replace(self.latest, prediction=kept)
         self.invalidate()
 
     def forget_project(self) -> None:
         """Other images and classes from now on."""
         self.forget_cells()
-        self._others = {}
+        self._others, self._seen, self._moved_onto = {}, {}, {}
         self.model = None
 
     def use_model(self, model: LoadedModel) -> None:
         """Go on from a saved model; embeddings of another encoder or crop are dropped."""
-        self.model = model
+        self.model, self.measured, self._moved_onto = model, None, {}
+        self.embeddings = self._raw
         here, made = self.embeddings, model.bundle
         if here is not None and (here.encoder.sha256, here.spec) != (
             made.encoder.sha256,
             made.spec,
         ):
-            self.embeddings = self.latest = None
+            self.embeddings = self._raw = self.latest = None
         self.invalidate()
 
     def put(self, embeddings: Embeddings, cells: Cells, image_key: str) -> bool:
         """Whether these embeddings belong to the cells shown; late ones are dropped."""
         if embeddings.image_key != image_key or not np.array_equal(embeddings.ids, cells.ids):
             return False
-        self.embeddings = embeddings
-        self.invalidate()
+        self._raw, self.measured = embeddings, None
+        self._set_moved()
         return True
 
     def remember(self, embeddings: Embeddings, annotated: Mapping[int, str]) -> None:
         """Keep the annotated cells of another image: they go on teaching."""
-        kept = np.isin(embeddings.ids, list(annotated))
-        self._others[embeddings.image_key] = replace(
-            embeddings, ids=embeddings.ids[kept], vectors=embeddings.vectors[kept]
-        )
+        key, kept = embeddings.image_key, np.isin(embeddings.ids, list(annotated))
+        self._others[key] = _rows(embeddings, kept)
+        self._seen.pop(key, None)
+        if kept.any():
+            self._seen[key] = sample(embeddings.vectors)
 
     def knows(self, image_key: str, like: Embeddings) -> bool:
         """Whether annotated cells of this other image teach beside embeddings such as these."""
@@ -182,8 +189,64 @@ class LiveClassifier:
         """Whether the answer is still asked for; a late one changes nothing."""
         if found.generation != self._generation:
             return False
-        self.latest = found
+        self.latest = replace(found, prediction=self._as_wanted(found.prediction))
         return True
+
+    # --- unknown cells, other slides -----------------------------------------------------------
+
+    def show_nearest(self, *, nearest: bool) -> None:
+        """Show unknown cells in their nearest class, or as unknown."""
+        self.nearest = nearest
+        if self.latest is not None:
+            self.latest = replace(self.latest, prediction=self._as_wanted(self.latest.prediction))
+
+    def _as_wanted(self, prediction: Prediction) -> Prediction:
+        return replace(prediction, nearest=self.nearest, restandardised=self.restandardised)
+
+    def shift_request(self) -> ShiftRequest | None:
+        """What to hold against what; ``None`` where it is known, or nothing to compare with."""
+        here = self._raw
+        if here is None or self.measured is not None:
+            return None
+        if self.model is not None:
+            return ShiftRequest(here, self.model.head)
+        keys = [key for key in self._seen if key != here.image_key and self.knows(key, here)]
+        return ShiftRequest(here, None, tuple(self._seen[key] for key in keys)) if keys else None
+
+    def accept_shift(self, found: Measured | None) -> bool:
+        """Whether it is about the cells shown now."""
+        if found is None or found.embeddings is not self._raw:
+            return False
+        self.measured = found
+        return True
+
+    @property
+    def restandardised(self) -> bool:
+        """Whether the embeddings of the image are moved onto those that the classifier knows."""
+        return self._raw is not None and self._raw.image_key in self._moved_onto
+
+    def restandardise(self, *, moved: bool) -> None:
+        """Move the image's embeddings onto the reference it was measured against, or back."""
+        if self._raw is None or self.measured is None:
+            return
+        self._moved_onto.pop(self._raw.image_key, None)
+        if moved:
+            self._moved_onto[self._raw.image_key] = self.measured.reference
+        self._set_moved()
+
+    def _set_moved(self) -> None:
+        here = self._raw
+        reference = None if here is None else self._moved_onto.get(here.image_key)
+        if here is not None and reference is not None:
+            from napari_hemacells.core.classify import restandardise
+
+            here = restandardise(here, reference)
+        self.embeddings = here
+        self.invalidate()
+
+
+def _rows(embeddings: Embeddings, kept: NDArray[np.bool_]) -> Embeddings:
+    return replace(embeddings, ids=embeddings.ids[kept], vectors=embeddings.vectors[kept])
 
 
 def gather_support(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_hemacells.core import annotate
+from napari_hemacells.core.types import UNKNOWN
 from napari_hemacells.layers import known_classes
 from napari_hemacells.session.editing import Editing
 from napari_hemacells.session.models import check_model, make_bundle, merged_palette, ready
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.params import ClassifyParams, QueueOrder
     from napari_hemacells.core.store import Bundle
     from napari_hemacells.session.live import ClassifyAnswer, ClassifyRequest
+    from napari_hemacells.session.shifting import Measured
 
 
 class Session(Editing):
@@ -47,6 +49,36 @@ class Session(Editing):
         self.live.params = params
         self.live.invalidate()
 
+    def show_nearest(self, *, nearest: bool) -> None:
+        """Show unknown cells in their nearest class all the same, or as unknown."""
+        if nearest != self.live.nearest:
+            self.live.show_nearest(nearest=nearest)
+            self.events.prediction.emit()
+
+    # --- other slides ------------------------------------------------------------------------
+
+    @property
+    def measured(self) -> Measured | None:
+        """How far the image is from what the classifier knows, once that is known."""
+        return self.live.measured
+
+    def accept_shift(self, found: Measured | None) -> None:
+        """Take in how far the image is; an answer about other cells is dropped."""
+        if self.live.accept_shift(found):
+            self.events.shift.emit()
+
+    @property
+    def restandardised(self) -> bool:
+        """Whether the image's embeddings are moved onto those that the classifier knows."""
+        return self.live.restandardised
+
+    def restandardise(self, *, moved: bool) -> None:
+        """Move the image's embeddings onto those that the classifier knows, or back."""
+        if self.measured is not None and moved != self.restandardised:
+            self.live.restandardise(moved=moved)
+            self.events.shift.emit()
+            self.events.embeddings.emit()
+
     # --- models ------------------------------------------------------------------------------
 
     def load_model(self, bundle: Bundle) -> None:
@@ -75,15 +107,20 @@ class Session(Editing):
     # --- what to show ------------------------------------------------------------------------
 
     def counts(self) -> dict[str, tuple[int, int]]:
-        """For each class: cells of this image that the user gave it, and that it is predicted."""
+        """For each class: cells of this image that the user gave it, and that it is predicted.
+
+        Under ``UNKNOWN`` those that are too far from every class, if there are any.
+        """
         annotated, prediction = self.annotated, self.prediction
         mine = Counter(annotated.values())
         theirs: Counter[str] = Counter()
         if prediction is not None:
             open_to_it = ~np.isin(prediction.ids, list(annotated))
-            columns = Counter(prediction.winner[open_to_it].tolist())
+            theirs[UNKNOWN] = int((open_to_it & prediction.verdict).sum())
+            columns = Counter(prediction.winner[open_to_it & ~prediction.verdict].tolist())
             theirs.update({prediction.class_ids[one]: count for one, count in columns.items()})
-        return {class_id: (mine[class_id], theirs[class_id]) for class_id in self.palette.ids}
+        counts = {class_id: (mine[class_id], theirs[class_id]) for class_id in self.palette.ids}
+        return counts | {UNKNOWN: (0, theirs[UNKNOWN])} if theirs[UNKNOWN] else counts
 
     def queue(self, order: QueueOrder, *, descending: bool = False) -> list[int]:
         """Cell ids of this image in the order asked for."""
@@ -101,7 +138,7 @@ class Session(Editing):
         )
         if order == "class":  # the user's word counts here, of which the classifier knows nothing
             known = known_classes(self.cells, self.annotated, self.prediction)
-            place = {class_id: rank for rank, class_id in enumerate(self.palette.ids)}
+            place = {one: rank for rank, one in enumerate((*self.palette.ids, UNKNOWN))}
             ranks = [place.get(class_id or "", len(place)) for class_id in known]
             position = self.cells.position
             queue.sort(key=lambda cell: ranks[position[cell]], reverse=descending)
@@ -109,5 +146,5 @@ class Session(Editing):
 
     def next_cell(self, after: int | None = None) -> int | None:
         """The cell most worth labelling now, another one than ``after``; ``None`` if all are."""
-        waiting = (cell for cell in self.queue("uncertain") if cell != after)
+        waiting = (cell for cell in self.queue("active") if cell != after)
         return next(waiting, None)

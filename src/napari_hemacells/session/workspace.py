@@ -34,6 +34,7 @@ class SessionEvents(SignalGroup):
     embeddings = Signal()
     prediction = Signal()
     model = Signal()
+    shift = Signal()  # how far the image is from what the classifier knows, or what is done of it
     active_class = Signal(object)
 
 

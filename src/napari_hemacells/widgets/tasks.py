@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.store import Bundle
     from napari_hemacells.core.types import Cells, Embeddings, SmearImage
     from napari_hemacells.session import ClassifyAnswer, ClassifyRequest, Session
+    from napari_hemacells.session.shifting import Measured, ShiftRequest
 
 _NAMES = {
     "open": "Opening the image",
@@ -32,7 +33,9 @@ _NAMES = {
     "embed": "Embedding cells",
     "classify": "Classifying",
     "export": "Exporting",
+    "shift": "Comparing this slide",
 }
+_QUIET = {"classify", "shift"}  # not worth a progress bar
 _WORTH_RESUMING = 8_000_000  # pixels; a smaller image is done again in seconds
 _PAUSE_MS = 300  # corrections that come faster than that are embedded together
 
@@ -93,6 +96,8 @@ class Tasks(QObject):
         self._subscriptions.add(session.events.cells, self.embed)
         self._subscriptions.add(session.events.corrected, self._embed_soon)
         self._subscriptions.add(session.events.embeddings, self.classify)
+        self._subscriptions.add(session.events.embeddings, self.measure)
+        self._subscriptions.add(session.events.model, self.measure)
         self._subscriptions.add(session.events.image, self._image_changed)
 
     def close(self) -> None:
@@ -176,6 +181,12 @@ class Tasks(QObject):
             self.jobs.start("classify", partial(_classify, request))
         return True
 
+    def measure(self) -> None:
+        """Ask how far the image is from what the classifier knows, where that is not known."""
+        request = self._session.live.shift_request()
+        if request is not None:
+            self.jobs.start("shift", partial(_measure, request))
+
     def export(self, steps: Callable[[], Generator[Progress, None, Any]]) -> None:
         """Write files."""
         self.jobs.start("export", steps)
@@ -183,14 +194,14 @@ class Tasks(QObject):
     # --- what came back ----------------------------------------------------------------------
 
     def _image_changed(self) -> None:
-        for kind in ("detect", "embed", "classify"):
+        for kind in ("detect", "embed", "classify", "shift"):
             self.jobs.cancel(kind)
         self._again = False
 
     def _progressed(self, kind: str, progress: Progress) -> None:
         if progress.found is not None and progress.total > 1:
             self.found.emit(progress.found)
-        if kind != "classify":
+        if kind not in _QUIET:
             self.progressed.emit(progress.done, progress.total, _in_words(progress, _NAMES[kind]))
 
     def _returned(self, kind: str, result: Any) -> None:
@@ -200,6 +211,7 @@ class Tasks(QObject):
             "embed": self._embedded,
             "classify": self._classified,
             "export": self.exported.emit,
+            "shift": self._session.accept_shift,
         }
         take[kind](result)
 
@@ -243,7 +255,7 @@ class Tasks(QObject):
             self.unanswered.emit()
 
     def _stopped(self, _kind: str) -> None:
-        if set(self.jobs.busy) <= {"classify"}:
+        if set(self.jobs.busy) <= _QUIET:
             self.idle.emit()
 
 
@@ -310,6 +322,14 @@ def _classify(request: ClassifyRequest) -> Generator[Progress, None, ClassifyAns
     # A fit takes some hundredths of a second: more threads would spin on the core that draws.
     with _linear_algebra().limit(limits=1, user_api="blas"):
         return answer(request)
+
+
+def _measure(request: ShiftRequest) -> Generator[Progress, None, Measured | None]:
+    from napari_hemacells.session.shifting import measure
+
+    yield Progress(0, 0)
+    with _linear_algebra().limit(limits=1, user_api="blas"):
+        return measure(request)
 
 
 @cache

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
     from napari_hemacells.core.types import Progress
 
-Kind: TypeAlias = Literal["open", "detect", "embed", "classify", "export", "propose", "train"]
+Kind: TypeAlias = Literal[
+    "open", "detect", "embed", "classify", "export", "propose", "train", "shift", "map"
+]
 Steps: TypeAlias = "Callable[[], Generator[Progress, None, Any]]"
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,7 @@ from napari_hemacells.core.store.export import (
     write_csv,
     write_labels_tif,
 )
-from napari_hemacells.core.types import CELL_COLUMNS
+from napari_hemacells.core.types import CELL_COLUMNS, UNKNOWN
 
 EXTRA = ["annotated", "predicted", "confidence", "p_RBC", "p_WBC", "p_Platelets"]
 
@@ -59,8 +60,6 @@ def test_before_any_prediction_the_detectors_kind_is_shown(image, cells, annotat
 
 
 def test_cells_that_the_prediction_does_not_cover(image, cells, prediction, palette):
-    from dataclasses import replace
-
     part = replace(
         prediction, ids=prediction.ids[[3, 0]], probabilities=prediction.probabilities[[3, 0]]
     )
@@ -198,3 +197,59 @@ def test_everything_works_with_zero_cells(tmp_path, image, no_cells, no_predicti
     assert write_crops(tmp_path / "crops", image, no_cells, {}, palette=palette, spec=spec) == []
     assert sorted(f.name for f in (tmp_path / "crops").iterdir()) == ["Platelets", "RBC", "WBC"]
     assert coco([ClassifiedImage(image, no_cells, {})], palette)["annotations"] == []
+
+
+@pytest.fixture
+def with_unknown(prediction):
+    """Cells 3 and 7 are too far from every class; the user has spoken about cell 3."""
+    return replace(
+        prediction,
+        unknown=np.array([0.1, 2.0, 3.0, 0.2], np.float32),
+        is_unknown=np.array([False, True, True, False]),
+    )
+
+
+def test_unknown_cells_are_in_no_class_but_keep_the_nearest(
+    image, cells, annotations, with_unknown, palette
+):
+    table = cells_table(image, cells, annotations, with_unknown, palette)
+    assert table["class"].tolist() == ["RBC", "Platelets", UNKNOWN, "WBC"]
+    assert table["predicted"].tolist() == ["RBC", "RBC", "Platelets", "WBC"]
+    assert table["is_unknown"].tolist() == [False, True, True, False]
+    np.testing.assert_allclose(table["unknown"], [0.1, 2.0, 3.0, 0.2], rtol=1e-6)
+    assert counts_table(table, palette).to_numpy().tolist() == [
+        ["RBC", 0, 1, 1],
+        ["WBC", 0, 1, 1],
+        ["Platelets", 1, 0, 1],
+        [UNKNOWN, 0, 0, 1],
+        ["Total", 1, 2, 4],
+    ]
+
+
+def test_unknown_cells_can_be_shown_in_their_nearest_class(
+    image, cells, annotations, with_unknown, palette
+):
+    nearest = replace(with_unknown, nearest=True)
+    table = cells_table(image, cells, annotations, nearest, palette)
+    assert table["class"].tolist() == ["RBC", "Platelets", "Platelets", "WBC"]
+    assert table["is_unknown"].tolist() == [False, True, True, False]
+    assert UNKNOWN not in counts_table(table, palette)["class"].tolist()
+
+
+def test_a_restandardised_image_says_so_in_its_table(image, cells, with_unknown, palette):
+    plain = cells_table(image, cells, {}, with_unknown, palette)
+    moved = cells_table(image, cells, {}, replace(with_unknown, restandardised=True), palette)
+    assert "restandardised" not in plain
+    assert moved["restandardised"].all()
+
+
+def test_unknown_cells_have_a_category_and_no_crop(
+    tmp_path, image, cells, annotations, with_unknown, palette, spec
+):
+    shown = shown_classes(cells, annotations, with_unknown, palette)
+    assert shown == {2: "rbc", 3: "platelets", 7: UNKNOWN, 9: "wbc"}
+    found = coco([ClassifiedImage(image, cells, shown)], palette)
+    assert [one["name"] for one in found["categories"]] == ["RBC", "WBC", "Platelets", UNKNOWN]
+    assert [one["category_id"] for one in found["annotations"]] == [1, 3, 4, 2]
+    files = write_crops(tmp_path / "crops", image, cells, shown, palette=palette, spec=spec)
+    assert sorted(file.name[-10:-4] for file in files) == ["000002", "000003", "000009"]

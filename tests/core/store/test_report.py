@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -57,6 +58,24 @@ def test_the_counts_and_their_intervals(report):
         ["Total", "1", "3", "4", ""],
     ]
     assert page.rows[1][5] == "4.6\u2009–\u200969.9"
+
+
+def test_unknown_cells_are_counted_apart_and_forcing_them_is_said(report):
+    verdict = np.isin(report.prediction.ids, [2, 3])
+    found = replace(report.prediction, unknown=verdict.astype(np.float32), is_unknown=verdict)
+    page = Page(render(replace(report, prediction=found)))
+    assert ["unknown, not forced into a class", "", "", "1"] in [row[:4] for row in page.rows]
+    forced = " ".join(Page(render(replace(report, prediction=replace(found, nearest=True)))).words)
+    assert "unknown, not forced" not in forced
+    assert re.search(r"1 of the cells counted are unlike every annotated one", forced)
+
+
+def test_restandardisation_and_calibration_are_said(report):
+    assert "Re-standardised" not in render(report)
+    moved = replace(report.prediction, restandardised=True)
+    text = render(replace(report, prediction=moved, calibration="Off by 4 points."))
+    assert "Re-standardised" in text
+    assert "Off by 4 points." in text
 
 
 def test_wilson_against_the_formula():

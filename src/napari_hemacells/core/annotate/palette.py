@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 COLOURS = (
     "#56b4e9", "#e69f00", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#000000",
 )  # fmt: skip
+UNKNOWN_COLOUR = "#5b6168"
+"""Of cells that are like nothing annotated: a slate that no class has, and no glass."""
 KEYS = range(1, 10)
 
 

@@ -48,12 +48,20 @@ class Calibration:
         too few to tell.
     reason
         One sentence for the user.
+    curve
+        Reliability: mean confidence, part of right answers, and how many, of each bin.
     """
 
     kind: CalibrationKind = "too few to say"
     n: int = 0
     ece: float | None = None
     reason: str = "This model says nothing of how its confidence was calibrated."
+    curve: tuple[tuple[float, float, int], ...] = ()
+
+    @property
+    def missing(self) -> int:
+        """How many more clicks it takes to tell, at least; 0 where it is told."""
+        return 0 if self.ece is not None else max(LEAST_ASKED - self.n, 1)
 
 
 class Bins(NamedTuple):
@@ -159,13 +167,22 @@ def _tell(probabilities: NDArray[np.float32], truth: NDArray[np.intp]) -> Calibr
         )
     right = probabilities.argmax(axis=1) == truth
     bins = int(np.clip(count // BIN, 1, MOST_BINS))
-    error = equal_mass_bins(probabilities.max(axis=1), right, bins).error
+    found = equal_mass_bins(probabilities.max(axis=1), right, bins)
+    error = found.error
     return Calibration(
         "temperature",
         count,
         error,
         f"Calibrated on {count} clicked cells, each asked without itself: the confidence is off "
         f"by {100 * error:.0f} points on average.",
+        tuple(
+            zip(
+                found.confidence.tolist(),
+                found.accuracy.tolist(),
+                found.answers.tolist(),
+                strict=True,
+            )
+        ),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 SKETCH, SAMPLE = 64, 500  # principal directions kept, and from how many cells
 LEAST_SPREAD = 0.3  # of the typical one: a number that hardly varies must not be blown up
 NEAREST = 3  # known cells that speak for another one
+USUAL = 0.25  # quantile of the known cells' distance to the nearest other: what is no gap at all
 SAME = 1e-3  # how much less near than itself a cell may be and still be the same
 
 
@@ -51,6 +53,23 @@ class CellMap:
         weight[weight[:, 0] > 1.0 - SAME, 1:] = 0.0
         share = weight[:, :1] / np.maximum(weight.sum(axis=1, keepdims=True), 1e-30)
         return near, weight * share
+
+    @cached_property
+    def usual_gap(self) -> float:
+        """How far a cell like the known ones is from the nearest of them: squared, in spacings.
+
+        With the median 3 % of another image's cells were falsely unknown and 45 % of those of a
+        class that the reference lacks truly; with the lower quartile 5 % and 58 % (PBC, 5 shots).
+        """
+        points = self.points[:: -(-len(self.points) // SAMPLE)]
+        if len(points) < 2:
+            return 0.0
+        apart = squared_distances(points, self.points)
+        apart[apart <= SAME * self.spacing**2] = np.inf  # a cell itself
+        closest = apart.min(axis=1)
+        closest = closest[np.isfinite(closest)]
+        gap = float(np.quantile(closest, USUAL)) if len(closest) else 0.0
+        return gap / self.spacing**2
 
     def near_all(
         self, vectors: NDArray[np.float32]

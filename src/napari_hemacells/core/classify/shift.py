@@ -91,14 +91,24 @@ def shift(embeddings: Embeddings, head: Head) -> Shift | None:
 
     ``None`` where the head knows no reference, or the image has too few cells to say.
     """
-    if head.reference is None or head.novelty is None or len(embeddings) < LEAST_CELLS:
+    if head.reference is None or head.novelty is None:
+        return None
+    return shift_from(embeddings, head.reference, head.novelty.map)
+
+
+def shift_from(embeddings: Embeddings, reference: Reference, known: CellMap) -> Shift | None:
+    """Return how far an image's cells are from a reference and its map.
+
+    ``None`` where the image has too few cells to say.
+    """
+    if len(embeddings) < LEAST_CELLS:
         return None
     step = -(-len(embeddings) // SAMPLE)
-    known, vectors = head.novelty.map, embeddings.vectors[::step]
+    vectors = embeddings.vectors[::step]
     directions = _directions(known.points).shape[1]
     places = known.places(vectors)[:, :directions]
     found = _log_distance(squared_distances(places, _directions(known.points)))
-    score = float(found.mean() - head.reference.nearness) / head.reference.spread
+    score = float(found.mean() - reference.nearness) / reference.spread
     level = ALIKE + SURE / float(np.sqrt(len(vectors)))
     return Shift(score, level, score > level)
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_hemacells.core.classify.cellmap import squared_distances
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -73,10 +75,10 @@ def _loneliness(points: NDArray[np.float32]) -> NDArray[np.float64]:
     sample = points[:: -(-len(points) // LONERS_SAMPLE)]
     fifth = min(FIFTH, len(sample) - 1)
     found = [
-        np.partition(_distances(sample, np.einsum("ij,ij->i", sample, sample), one), fifth)[fifth]
-        for one in points
+        np.partition(squared_distances(block, sample), fifth, axis=1)[:, fifth]
+        for block in np.array_split(points, -(-len(points) // LONERS_SAMPLE))
     ]
-    return np.array(found, dtype=np.float64)
+    return np.sqrt(np.concatenate(found).astype(np.float64))
 
 
 def _distances(

@@ -80,11 +80,17 @@ def _read(tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> Head:
         slope=float(meta["slope"]),
         owners=np.asarray(tensors.get("owners", ()), dtype=np.intp),
         unlabelled=int(meta.get("unlabelled", 0)),
-        calibration=Calibration(**meta.get("calibration", {})),
+        calibration=_calibration(meta.get("calibration", {})),
         novelty=novelty,
         reference=_reference(tensors, meta["reference"]) if "reference" in meta else None,
         **arrays,
     )
+
+
+def _calibration(meta: Mapping[str, Any]) -> Calibration:
+    """Return it with its curve as tuples, which JSON does not have."""
+    curve = tuple((float(sure), float(right), int(n)) for sure, right, n in meta.get("curve", ()))
+    return Calibration(**{**meta, "curve": curve})
 
 
 def _reference(tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> Reference:

@@ -12,6 +12,7 @@ from napari_hemacells import __version__
 from napari_hemacells.core.annotate.state import now
 from napari_hemacells.core.store.atomic import write_bytes
 from napari_hemacells.core.store.tables import UNCLASSIFIED
+from napari_hemacells.core.types import UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -38,15 +39,18 @@ def write_coco(path: Path, images: Sequence[ClassifiedImage], palette: Palette) 
 
     Boxes are ``[x, y, width, height]`` and polygons ``[x, y, …]`` in pixels, where a pixel's
     square reaches from its index to the next. Areas are the pixels of the label image. Cells
-    without a class are in a category of their own, so that none is missing.
+    without a class are in a category of their own, as unknown ones are, so that none is missing.
     """
     write_bytes(path, json.dumps(coco(images, palette), separators=(",", ":")).encode())
 
 
 def coco(images: Sequence[ClassifiedImage], palette: Palette) -> dict[str, Any]:
     """The content of :func:`write_coco` as plain JSON values."""
-    number_of = {one.id: place for place, one in enumerate(palette, start=1)}
     names = [one.name for one in palette]
+    number_of = {one.id: place for place, one in enumerate(palette, start=1)}
+    if any(UNKNOWN in one.shown.values() for one in images):
+        names.append(UNKNOWN)
+        number_of[UNKNOWN] = len(names)
     annotations = [
         annotation
         for place, one in enumerate(images, start=1)

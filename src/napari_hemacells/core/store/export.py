@@ -48,8 +48,9 @@ def write_crops(
 ) -> list[Path]:
     """The PNG files written: a crop a cell, in a folder a class.
 
-    Every class has its folder, be it empty; cells without a class are left out. A file is named
-    by image, content hash and cell id, so that crops of several images may share the folders.
+    Every class has its folder, be it empty; cells without a class and unknown ones are left
+    out. A file is named by image, content hash and cell id, so that crops of several images may
+    share the folders.
 
     Raises
     ------

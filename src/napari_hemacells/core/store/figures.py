@@ -81,11 +81,15 @@ def wilson(count: int, total: int) -> tuple[float, float] | tuple[None, None]:
 
 
 def histogram(prediction: Prediction, palette: Palette) -> list[tuple[CellClass, list[int]]]:
-    """For each class, the cells predicted as it in each of 20 bins of confidence, 0 to 1."""
+    """For each class, the cells predicted as it in each of 20 bins of confidence, 0 to 1.
+
+    Cells called unknown are in no class and are left out.
+    """
     bars = []
     for one in palette:
         if one.id in prediction.class_ids:
             mine = prediction.winner == prediction.class_ids.index(one.id)
+            mine &= ~prediction.verdict
             found, _ = np.histogram(prediction.confidence[mine], BINS, (0, 1))
             bars.append((one, found.tolist()))
     return bars

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_hemacells.core.annotate.palette import UNKNOWN_COLOUR
 from napari_hemacells.core.store.atomic import writing
+from napari_hemacells.core.types import UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_hemacells.core.annotate.palette import CellClass, Palette
+    from napari_hemacells.core.annotate.palette import Palette
     from napari_hemacells.core.types import Cells, SmearImage
 
 NO_CLASS = "#8c8c8c"
@@ -36,7 +38,7 @@ def class_overlay(
     Parameters
     ----------
     shown
-        Class id by cell id; the other cells have a grey outline.
+        Class id by cell id, or ``UNKNOWN``; the other cells have a grey outline.
     fill
         Opacity of the tint inside, 0 to 1.
     legend
@@ -97,14 +99,16 @@ def with_legend(
     cols = overlay.shape[1]
     size = max(12, round(cols / 60))
     font = ImageFont.load_default(size=size)
-    entries = [(one, f"{one.name}  {_count(shown, one)}") for one in palette]
+    entries = [(one.colour, f"{one.name}  {_count(shown, one.id)}") for one in palette]
+    if unknown := _count(shown, UNKNOWN):
+        entries.append((UNKNOWN_COLOUR, f"unknown  {unknown}"))
     lines = _wrap([font.getlength(text) + 3 * size for _, text in entries], cols - size)
     strip = Image.new("RGB", (cols, round((max(lines, default=0) + 1) * 1.7 * size)), "white")
     draw, left, line = ImageDraw.Draw(strip), float(size), 0
-    for (one, text), at in zip(entries, lines, strict=True):
+    for (colour, text), at in zip(entries, lines, strict=True):
         left, line = (float(size), at) if at != line else (left, line)
         top = (1.7 * line + 0.35) * size
-        draw.rectangle((left, top, left + size, top + size), fill=one.colour, outline="#404040")
+        draw.rectangle((left, top, left + size, top + size), fill=colour, outline="#404040")
         draw.text((left + 1.4 * size, top + size / 2), text, "#202020", font, anchor="lm")
         left += font.getlength(text) + 3 * size
     return np.concatenate([overlay, np.asarray(strip, dtype=np.uint8)])
@@ -113,10 +117,10 @@ def with_legend(
 def _lookup(
     cells: Cells, shown: Mapping[int, str], palette: Palette
 ) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """Row of the colour table for each cell, and that table: 0 glass, 1 no class, classes."""
-    row = {class_id: number for number, class_id in enumerate(palette.ids, start=2)}
+    """Row of the colour table for each cell, and that table: 0 glass, 1 no class, the rest."""
+    row = {class_id: number for number, class_id in enumerate((UNKNOWN, *palette.ids), start=2)}
     classes = [row.get(shown.get(cell, ""), 1) for cell in cells.ids.tolist()]
-    colours = [NO_CLASS, NO_CLASS, *(one.colour for one in palette)]
+    colours = [NO_CLASS, NO_CLASS, UNKNOWN_COLOUR, *(one.colour for one in palette)]
     rgb = [list(bytes.fromhex(colour[1:])) for colour in colours]
     return np.asarray(classes, dtype=np.intp), np.asarray(rgb, dtype=np.float32)
 
@@ -142,5 +146,5 @@ def _wrap(widths: list[float], available: float) -> list[int]:
     return lines
 
 
-def _count(shown: Mapping[int, str], one: CellClass) -> int:
-    return sum(class_id == one.id for class_id in shown.values())
+def _count(shown: Mapping[int, str], wanted: str) -> int:
+    return sum(class_id == wanted for class_id in shown.values())

@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_hemacells import __version__
 from napari_hemacells.core.annotate.corrections import by_hand
+from napari_hemacells.core.annotate.palette import UNKNOWN_COLOUR
 from napari_hemacells.core.annotate.state import now
 from napari_hemacells.core.store.atomic import write_bytes
 from napari_hemacells.core.store.figures import (
@@ -21,6 +22,7 @@ from napari_hemacells.core.store.figures import (
 from napari_hemacells.core.store.overlay import class_overlay
 from napari_hemacells.core.store.shown import shown_classes
 from napari_hemacells.core.store.tables import cells_table, counts_table
+from napari_hemacells.core.types import UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,6 +46,8 @@ class ReportInput:
         ``annotations`` of this image: of a model bundle, say.
     model
         Name of the model bundle in use, ``""`` where the head was fitted on this image's clicks.
+    calibration
+        How far the confidence can be trusted, in a sentence; ``""`` where nobody asked.
     """
 
     image: SmearImage
@@ -55,6 +59,7 @@ class ReportInput:
     encoder: EncoderInfo | None = None
     training_counts: Mapping[str, int] | None = None
     model: str = ""
+    calibration: str = ""
     title: str = ""
     created: str = field(default_factory=now)
 
@@ -94,6 +99,9 @@ def _values(report: ReportInput) -> dict[str, Any]:
         "shares": shares,
         "classified": sum(one.total for one in shares),
         "sums": counts.iloc[-1].to_dict(),
+        "unknown": sum(class_id == UNKNOWN for class_id in shown.values()),
+        "unknown_colour": UNKNOWN_COLOUR,
+        "forced": _forced(report),
         "by_hand": by_hand(cells),
         "trained": _training(report),
         "plot": _plot(report.prediction, palette),
@@ -110,6 +118,14 @@ def _values(report: ReportInput) -> dict[str, Any]:
     }
 
 
+def _forced(report: ReportInput) -> int:
+    """How many cells are too far for any class and are counted in one all the same."""
+    found = report.prediction
+    if found is None or found.is_unknown is None or not found.nearest:
+        return 0
+    return int((found.is_unknown & ~np.isin(found.ids, list(report.annotations))).sum())
+
+
 def _training(report: ReportInput) -> list[tuple[CellClass, int]]:
     """Annotated cells behind the numbers, a class."""
     said = [one.class_id for one in report.annotations.values()]
@@ -121,9 +137,9 @@ def _training(report: ReportInput) -> list[tuple[CellClass, int]]:
 
 
 def _median(prediction: Prediction | None) -> float | None:
-    if prediction is None or len(prediction.ids) == 0:
+    if prediction is None or prediction.verdict.all():
         return None
-    return float(np.median(prediction.confidence))
+    return float(np.median(prediction.confidence[~prediction.verdict]))
 
 
 def _plot(prediction: Prediction | None, palette: Palette) -> dict[str, Any] | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_hemacells.core.types import UNKNOWN
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -30,10 +32,14 @@ def shown_classes(
 ) -> dict[int, str]:
     """Class id of every cell that has one, by cell id, in the order of the table.
 
-    A cell without annotation and prediction is shown as the kind the detector gave it, where the
-    palette has a class of that name.
+    A cell that the classifier calls unknown is :data:`~napari_hemacells.core.types.UNKNOWN`,
+    unless the prediction says that it be shown in its nearest class. A cell without annotation and
+    prediction is shown as the kind the detector gave it, where the palette has a class of that
+    name.
     """
     predicted = predicted_classes(prediction)
+    if prediction is not None:
+        predicted |= dict.fromkeys(prediction.ids[prediction.verdict].tolist(), UNKNOWN)
     kinds = {one.name: one.id for one in palette}
     shown = {}
     for cell, kind in zip(cells.ids.tolist(), cells.table["class"], strict=True):
@@ -41,6 +47,6 @@ def shown_classes(
             found: str | None = annotations[cell].class_id
         else:
             found = predicted.get(cell, kinds.get(kind))
-        if found is not None and found in palette:
+        if found is not None and (found in palette or found == UNKNOWN):
             shown[cell] = found
     return shown

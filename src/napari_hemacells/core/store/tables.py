@@ -9,7 +9,7 @@ import pandas as pd
 
 from napari_hemacells.core.annotate.corrections import ORIGIN, with_origin
 from napari_hemacells.core.store.shown import predicted_classes, shown_classes
-from napari_hemacells.core.types import CELL_COLUMNS
+from napari_hemacells.core.types import CELL_COLUMNS, UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -40,16 +40,18 @@ def cells_table(
     """A row a cell: where it is, what the user and what the model say.
 
     Columns: ``image`` (if asked for), ``CELL_COLUMNS``, ``annotated`` and ``predicted`` (class
-    names, ``""`` without one), ``confidence`` (probability of the predicted class), and
-    ``p_<class name>`` for each class of the prediction. ``class`` is what is shown on the screen:
-    the user's word, else the prediction, else the detector's kind. Cells that the prediction does
-    not cover have NaN. Zero cells give zero rows and all columns. Where cells were corrected by
-    hand, ``origin`` after ``area`` says which: ``detected``, ``added``, ``split`` or ``merged``.
+    names, ``""`` without one), ``confidence`` (probability of the predicted class), where the
+    head can tell ``unknown`` (how far from everything annotated) and ``is_unknown`` (whether too
+    far for any class), and ``p_<class name>`` for each class of the prediction. ``class`` is what is
+    shown on the screen: the user's word, else the prediction or ``(unknown)``, else the detector's kind. Cells that the
+    prediction does not cover have NaN. Zero cells give zero rows and all columns. Where cells were
+    corrected by hand, ``origin`` after ``area`` says which: ``detected``, ``added``, ``split`` or
+    ``merged``. ``restandardised`` is there, and true, where the image's embeddings were.
     """
     table = detected_table(cells)
     if ORIGIN in cells.table:
         table[ORIGIN] = with_origin(cells).table[ORIGIN].to_numpy()
-    names = {one.id: one.name for one in palette}
+    names = {one.id: one.name for one in palette} | {UNKNOWN: UNKNOWN}
     shown = shown_classes(cells, annotations, prediction, palette)
     said = {cell: annotations[cell].class_id for cell in annotations}
     ids = cells.ids.tolist()
@@ -64,10 +66,15 @@ def cells_table(
     table["confidence"] = _spread(
         cells, prediction, None if prediction is None else prediction.confidence
     )
+    if prediction is not None and prediction.unknown is not None:
+        table["unknown"] = _spread(cells, prediction, prediction.unknown)
+        table["is_unknown"] = _flags(cells, prediction)
     for class_id in palette.ids:
         if prediction is not None and class_id in prediction.class_ids:
             column = prediction.probabilities[:, prediction.class_ids.index(class_id)]
             table[f"p_{names[class_id]}"] = _spread(cells, prediction, column)
+    if prediction is not None and prediction.restandardised:
+        table["restandardised"] = True
     if with_image:
         table.insert(0, "image", _text([image.name] * len(table)))
     return table
@@ -77,8 +84,8 @@ def counts_table(table: pd.DataFrame, palette: Palette) -> pd.DataFrame:
     """Columns ``class``, ``annotated``, ``predicted``, ``total``; the last row is their sum.
 
     ``annotated`` counts the user's word, ``predicted`` the model's on the cells that the user said
-    nothing about, so that ``annotated + predicted = total`` and no cell counts twice. Cells with
-    neither have a row of their own if there are any.
+    nothing about, so that ``annotated + predicted = total`` and no cell counts twice. Cells called
+    unknown, and cells with neither, have a row of their own if there are any.
 
     Parameters
     ----------
@@ -86,17 +93,19 @@ def counts_table(table: pd.DataFrame, palette: Palette) -> pd.DataFrame:
         From :func:`cells_table`, of one image or of several below one another.
     """
     by_user = table["annotated"] != ""
-    by_model = ~by_user & (table["predicted"] != "")
+    unknown = ~by_user & (table["class"] == UNKNOWN)
+    by_model = ~by_user & ~unknown & (table["predicted"] != "")
     annotated = table.loc[by_user, "annotated"].value_counts()
     predicted = table.loc[by_model, "predicted"].value_counts()
     rows = [
         (one.name, int(annotated.get(one.name, 0)), int(predicted.get(one.name, 0)))
         for one in palette
     ]
-    rest = int((~by_user & ~by_model).sum())
+    rest = int((~by_user & ~by_model & ~unknown).sum())
     lines = [(name, user, model, user + model) for name, user, model in rows]
-    if rest:
-        lines.append((UNCLASSIFIED, 0, 0, rest))
+    for name, count in ((UNKNOWN, int(unknown.sum())), (UNCLASSIFIED, rest)):
+        if count:
+            lines.append((name, 0, 0, count))
     sums = [sum(int(line[column]) for line in lines) for column in (1, 2, 3)]
     lines.append(("Total", sums[0], sums[1], sums[2]))
     return pd.DataFrame(lines, columns=["class", "annotated", "predicted", "total"])
@@ -104,6 +113,13 @@ def counts_table(table: pd.DataFrame, palette: Palette) -> pd.DataFrame:
 
 def _text(values: Iterable[str]) -> pd.Series:
     return pd.Series(list(values), dtype="str")
+
+
+def _flags(cells: Cells, prediction: Prediction) -> NDArray[np.bool_]:
+    """Which cells of the table are too far for any class, however they are shown."""
+    if prediction.is_unknown is None:
+        return np.zeros(len(cells), dtype=np.bool_)
+    return np.isin(cells.ids, prediction.ids[prediction.is_unknown])
 
 
 def _spread(
