@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.table import Table
 
+from napari_hemacells.cli.adapt import adapted_to_folder
 from napari_hemacells.cli.batch import end_with_unreadable
 from napari_hemacells.cli.console import Reporter
 from napari_hemacells.cli.options import NetworkDevice, RunOptions
 from napari_hemacells.cli.tally import in_words
-from napari_hemacells.core.params import ClassifyParams, DeviceName
+from napari_hemacells.core.params import AdaptParams, ClassifyParams, DeviceName
 
 if TYPE_CHECKING:
     from napari_hemacells.core.encode import Encoder
 
+ADAPTED = "adapted without labels to all these crops, the scored ones too (transductive)"
 DEFAULT_SHOTS = ("1", "5", "10")
 HEADINGS = (
     "shots", "balanced accuracy", "std", "95 % of the draws", "macro F1", "ECE", "unknown AUROC",
@@ -36,7 +38,18 @@ Seed = Annotated[int, typer.Option(help="Seed of the draws.")]
 EncoderName = Annotated[
     str,
     typer.Option(
-        "--encoder", metavar="NAME", help="bundled, colour-histogram (no network), or another."
+        "--encoder",
+        metavar="NAME",
+        help="bundled, imagenet, colour-histogram (no network), timm:NAME, dinobloom-s, "
+        "reddino-small, file:PATH?arch=NAME, adapted:PATH, untrained:NAME.",
+    ),
+]
+Adapted = Annotated[
+    bool,
+    typer.Option(
+        "--adapt",
+        help="Adapt the encoder to these crops first, without their classes (transductive: it "
+        "has seen the scored crops).",
     ),
 ]
 SelectName = Annotated[
@@ -98,6 +111,7 @@ def fewshot(
     seed: Seed = 0,
     encoder: EncoderName = "bundled",
     select: SelectName = "random",
+    adapt: Adapted = False,
     params: ClassifyParams,
     json: JsonFile = None,
     device: NetworkDevice = "auto",
@@ -109,17 +123,24 @@ def fewshot(
     counts = parse_shots(shots or list(DEFAULT_SHOTS))
     class_folders(folder)  # a wrong folder is told before the network is loaded
     reporter = Reporter(quiet=run.quiet, json_to=json)
-    network = make_encoder(encoder, device)
+    if adapt:
+        network = adapted_to_folder(folder, encoder, AdaptParams(device=device), reporter)
+    else:
+        network = make_encoder(encoder, device)
     steps = fewshot_steps(
         folder, counts, network, repeats=repeats, seed=seed, params=params, how=select
     )
     found = reporter.run(steps, "Few-shot experiment")
-    report = found.to_dict()
+    report = found.to_dict() | {"adapted": ADAPTED if adapt else None}
     reporter.tell(as_table(report))
     if found.left_out:
         reporter.warn(f"Left out, too few crops: {in_words(found.left_out)}.")
     reporter.finish(report)
     end_with_unreadable(found.unreadable, reporter)
+
+
+def _and_adapted(report: dict[str, Any]) -> str:
+    return f" Encoder: {report['adapted']}." if report.get("adapted") else ""
 
 
 def as_table(report: dict[str, Any]) -> Table:
@@ -128,7 +149,7 @@ def as_table(report: dict[str, Any]) -> Table:
     table = Table(
         title=f"{report['encoder']}, {report['n']} crops: {classes}",
         caption=f"Each row: {report['repeats']} draws; {report['split']}; "
-        f"{report['standardisation']}.",
+        f"{report['standardisation']}.{_and_adapted(report)}",
     )
     for heading in HEADINGS:
         table.add_column(heading, justify="right")

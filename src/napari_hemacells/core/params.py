@@ -116,6 +116,51 @@ class TrainDetectorParams(Params):
     )
 
 
+class AdaptParams(Params):
+    """Parameters of adapting an encoder to the user's own cells, without labels (SimCLR)."""
+
+    steps: int | None = Field(
+        default=None,
+        ge=1,
+        le=100_000,
+        title="Steps",
+        description="Batches to learn from. Empty: each cell five times, 40 to 200 batches.",
+    )
+    rate: float = Field(
+        default=1e-4,
+        gt=0,
+        le=0.1,
+        title="Learning rate",
+        description="How far a step goes; lower keeps more of what the encoder knows.",
+    )
+    temperature: float = Field(
+        default=0.2,
+        gt=0.01,
+        le=5,
+        title="Temperature",
+        description="How much the most similar other cells count; lower: only those.",
+    )
+    batch_size: int = Field(
+        default=64,
+        ge=8,
+        le=4096,
+        title="Batch size",
+        description="Cells a step, each seen twice; halved by itself where the memory is small.",
+    )
+    seed: int = Field(
+        default=0,
+        ge=0,
+        le=2**31 - 1,
+        title="Seed",
+        description="The same seed draws the same batches and views.",
+    )
+    device: DeviceName = Field(
+        default="auto",
+        title="Device",
+        description="Where the network learns. auto: a GPU if there is one, otherwise the CPU.",
+    )
+
+
 class EncodeParams(Params):
     """Parameters of crops and encoder."""
 

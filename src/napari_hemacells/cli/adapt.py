@@ -1,0 +1,152 @@
+"""``hemacells adapt PROJECT_OR_FOLDER --out FILE``: an encoder learns on, without labels."""
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_hemacells.cli.console import Reporter
+from napari_hemacells.cli.options import JsonTarget, RunOptions
+from napari_hemacells.cli.sources import find_images
+from napari_hemacells.cli.train_progress import run_training
+from napari_hemacells.core.errors import TrainingError
+from napari_hemacells.core.params import AdaptParams
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from napari_hemacells.core.encode import Encoder
+    from napari_hemacells.core.train.selfsupervised.job import AdaptJob
+    from napari_hemacells.core.train.selfsupervised.material import Material
+    from napari_hemacells.core.train.selfsupervised.outcome import AdaptOutcome
+    from napari_hemacells.core.types import Progress
+
+Source = Annotated[
+    Path,
+    typer.Argument(
+        metavar="PROJECT_OR_FOLDER",
+        help=(
+            "A project with detected cells (your clicks judge the result), a folder with a "
+            "sub-folder of crops a class, or a folder of images."
+        ),
+    ),
+]
+EncoderOut = Annotated[
+    Path,
+    typer.Option("--out", "-o", metavar="FILE", help="The adapted encoder (.safetensors)."),
+]
+BaseName = Annotated[
+    str, typer.Option("--encoder", metavar="NAME", help="The encoder to start from.")
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on with an adaptation that was interrupted.")
+]
+Threads = Annotated[
+    int | None,
+    typer.Option("--threads", min=1, help="Processor cores to learn with; all where not given."),
+]
+
+
+def adapt(
+    source: Source,
+    *,
+    out: EncoderOut,
+    encoder: BaseName = "bundled",
+    resume: Resume = False,
+    threads: Threads = None,
+    json: JsonTarget = None,
+    params: AdaptParams,
+    run: RunOptions,
+) -> None:
+    """Adapt an encoder to your slides: it learns from your cells without labels (SimCLR).
+
+    Its last stages learn to recognise each cell in other light, blur and frame. The result is
+    kept only if your clicks, each asked without itself, are recognised at least as well.
+    """
+    from napari_hemacells.core.encode.shelf import put_on_shelf
+    from napari_hemacells.core.train.selfsupervised import material
+    from napari_hemacells.core.train.selfsupervised.job import AdaptJob
+
+    if out.suffix != ".safetensors":
+        raise TrainingError(f"An encoder is a .safetensors file: --out {out.stem}.safetensors.")
+    reporter = Reporter(quiet=run.quiet, json_to=json)
+    job = AdaptJob(material.training_folder(out), out, params, encoder)
+    if resume:
+        material.read_material(job.folder)
+    else:
+        found = reporter.run(gather(source), "Reading cells")
+        reporter.say(f"{len(found.crops)} cells, {len(found.clicks.labels)} with a class")
+        material.write_material(job.folder, found)
+    outcome = run_adaptation(job, reporter, threads)
+    material.remove_folder(job.folder)
+    reporter.tell(outcome.sentence())
+    if outcome.kept:
+        put_on_shelf(out)  # so that a model made with it finds it by its hash
+        reporter.tell(f"Encoder: adapted:{out}")
+    for note in outcome.notes:
+        reporter.warn(note)
+    reporter.finish(outcome.to_dict())
+
+
+def gather(source: Path) -> "Generator[Progress, None, Material]":
+    """Return the steps that read the cells of a project, of class folders, or of images.
+
+    Raises
+    ------
+    TrainingError
+        There is nothing of the kind.
+    """
+    from napari_hemacells.core.store import Project
+    from napari_hemacells.core.train.selfsupervised import gather as gathering
+
+    if (source / "project.json").is_file() or source.name == "project.json":
+        return gathering.gather_project_steps(Project.open(source))
+    images = find_images([str(source)]) if source.exists() else []
+    if images and images != [source]:
+        return gathering.gather_images_steps(images)
+    return gathering.gather_folder_steps(source)
+
+
+def run_adaptation(job: "AdaptJob", reporter: Reporter, threads: int | None) -> "AdaptOutcome":
+    """Return what came of an adaptation in a process of its own."""
+    from napari_hemacells.core.train import ChildRun
+    from napari_hemacells.core.train.selfsupervised.job import adapt as adapting
+    from napari_hemacells.core.train.selfsupervised.job import check_installed
+
+    check_installed()
+    return run_training(
+        ChildRun(adapting, job, threads=threads).reports(), reporter, "Learning without labels"
+    )
+
+
+def adapted_to_folder(
+    folder: Path, name: str, params: AdaptParams, reporter: Reporter
+) -> "Encoder":
+    """Return an encoder adapted to the crops of a folder, whose classes are not looked at.
+
+    It is kept with the caches: the same crops, encoder and parameters give it at once.
+
+    Raises
+    ------
+    TrainingError
+        Too few crops, or lightly is not installed.
+    """
+    import platformdirs
+
+    from napari_hemacells.core.encode import encoder, fingerprint
+    from napari_hemacells.core.train.selfsupervised import material
+    from napari_hemacells.core.train.selfsupervised.gather import gather_folder_steps
+    from napari_hemacells.core.train.selfsupervised.job import AdaptJob
+
+    found = reporter.run(gather_folder_steps(folder, labels=False), "Reading crops")
+    base = fingerprint(encoder(name, params.device).info)
+    identity = [found.digest(), base, params.model_dump_json(exclude={"device"})]
+    stem = hashlib.sha256("".join(identity).encode()).hexdigest()[:16]
+    out = Path(platformdirs.user_cache_dir("napari-hemacells")) / "adapted" / f"{stem}.safetensors"
+    if not out.is_file():
+        job = AdaptJob(material.training_folder(out), out, params, name, judged=False)
+        material.write_material(job.folder, found)
+        run_adaptation(job, reporter, None)
+        material.remove_folder(job.folder)
+    return encoder(f"adapted:{out}", params.device)

@@ -1,0 +1,88 @@
+"""What is learned from and judged on: project, class folders, images; leave one out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from napari_hemacells.core.errors import TrainingError
+from napari_hemacells.core.steps import run_to_end
+from napari_hemacells.core.train.selfsupervised.gather import gather_folder_steps
+from napari_hemacells.core.train.selfsupervised.job import check_installed
+from napari_hemacells.core.train.selfsupervised.judge import clicks_that_judge, leave_one_out
+from napari_hemacells.core.train.selfsupervised.material import (
+    Clicks,
+    Material,
+    read_material,
+    remove_folder,
+    write_material,
+)
+
+
+def test_written_and_read(material, tmp_path):
+    write_material(tmp_path / "work", material)
+    found = read_material(tmp_path / "work")
+    assert found.digest() == material.digest()
+    np.testing.assert_array_equal(found.clicks.crops, material.clicks.crops)
+    assert found.clicks.labels == material.clicks.labels
+    assert found.images == material.images
+    remove_folder(tmp_path / "work")
+    assert not (tmp_path / "work").exists()
+    with pytest.raises(TrainingError, match="no interrupted training"):
+        read_material(tmp_path / "work")
+
+
+def test_too_few_cells_are_told(material, tmp_path):
+    few = Material(material.crops[:9], Clicks(material.clicks.crops[:0], ()), ())
+    with pytest.raises(TrainingError, match="9 cells are too few"):
+        write_material(tmp_path / "work", few)
+
+
+@pytest.fixture
+def folder(material, tmp_path):
+    for number, crop in enumerate(material.crops):
+        place = tmp_path / "crops" / ("red" if number < 20 else "violet")
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(crop).save(place / f"{number:02d}.png")
+    (tmp_path / "crops" / "red" / "broken.png").write_bytes(b"no picture")
+    return tmp_path / "crops"
+
+
+def test_class_folders_teach_without_their_names(folder):
+    found = run_to_end(gather_folder_steps(folder, labels=False))
+    assert found.crops.shape == (40, 128, 128, 3)
+    assert found.clicks.labels == ()
+    assert len(set(found.images)) == 40
+    (sentence,) = found.left_out
+    assert "broken.png" in sentence
+
+
+def test_class_folders_judge_by_their_names(folder):
+    found = run_to_end(gather_folder_steps(folder))
+    assert found.clicks.labels == ("red",) * 20 + ("violet",) * 20
+    np.testing.assert_array_equal(found.clicks.crops, found.crops)
+
+
+def test_leave_one_out_of_separate_and_of_equal_classes():
+    random = np.random.default_rng(0)
+    labels = ["a"] * 10 + ["b"] * 10
+    apart = random.normal(0, 1, (20, 5)).astype(np.float32)
+    apart[10:, 0] += 20
+    assert leave_one_out(apart, labels) == 1.0
+    alike = np.repeat(random.normal(0, 1, (10, 5)), 2, axis=0).astype(np.float32)
+    assert leave_one_out(alike, ["a", "b"] * 10) == 0.0  # each one's twin is of the other class
+
+
+def test_classes_with_one_click_do_not_judge():
+    assert clicks_that_judge(["a", "a", "b", "c", "c"]).tolist() == [0, 1, 3, 4]
+    assert clicks_that_judge(["a", "a", "b"]).tolist() == []
+    assert clicks_that_judge([]).tolist() == []
+
+
+def test_without_lightly_the_command_that_installs_it_is_told(monkeypatch):
+    monkeypatch.setattr(
+        "napari_hemacells.core.train.selfsupervised.job.find_spec", lambda name: None
+    )
+    with pytest.raises(TrainingError, match=r"napari-hemacells\[adapt\]"):
+        check_installed()
