@@ -128,7 +128,7 @@ def test_the_queue_stands_still_until_refreshed(qtbot, gallery, session, classif
     assert queue(gallery) == before
     assert gallery.bar.refresh.isEnabled()
     qtbot.keyClicks(gallery.view, "r")
-    assert queue(gallery) == session.queue("uncertain")
+    assert queue(gallery) == session.queue("active")
     assert set(before[:2]).isdisjoint(queue(gallery))
     assert not gallery.bar.refresh.isEnabled()
 
@@ -141,11 +141,11 @@ def test_a_whole_page_of_labels_brings_a_fresh_queue(qtbot, session):
     gallery.view.choose(0)
     qtbot.keyClicks(gallery.view, "1" * len(page))
     assert set(session.annotated) == {before[row] for row in page}
-    assert queue(gallery) == session.queue("uncertain")
+    assert queue(gallery) == session.queue("active")
     assert chosen(gallery) == queue(gallery)[:1]
 
 
-@pytest.mark.parametrize("order", ["uncertain", "sure", "class", "slide"])
+@pytest.mark.parametrize("order", ["active", "uncertain", "unknown", "sure", "class", "slide"])
 @pytest.mark.parametrize("backwards", [False, True])
 def test_orders_both_ways(gallery, session, classify, order, backwards):
     session.annotate([1], "rbc")
@@ -189,7 +189,7 @@ def test_other_cells_make_another_queue(gallery, session):
 
 def test_first_embeddings_put_different_cells_first(gallery, session):
     session.set_embeddings(make_embeddings(session.image, session.cells))
-    assert queue(gallery) == session.queue("uncertain")
+    assert queue(gallery) == session.queue("active")
     assert {cell % 3 for cell in queue(gallery)[:3]} == {0, 1, 2}
 
 
@@ -201,7 +201,7 @@ def test_a_prediction_before_the_first_click_sorts_the_queue(gallery, session, c
     session.annotate([1, 2], None)  # as with a loaded model: classes, but no clicks
     session.live.latest = found
     session.events.prediction.emit()
-    assert queue(gallery) == session.queue("uncertain")
+    assert queue(gallery) == session.queue("active")
     assert not gallery.bar.refresh.isEnabled()
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
+from napari_hemacells.core.annotate.palette import UNKNOWN_COLOUR
+from napari_hemacells.core.types import UNKNOWN
 from napari_hemacells.widgets.correct_bar import CorrectBar
 from napari_hemacells.widgets.keycaps import KeyHelp
 from napari_hemacells.widgets.palette_view import PaletteView
@@ -130,10 +132,12 @@ class AnnotatePanel(QWidget):
         counts = {} if session.history is None else session.counts()
         total = 0 if session.cells is None else len(session.cells)
         annotated = sum(mine for mine, _ in counts.values())
-        predicted = sum(theirs for _, theirs in counts.values())
-        left = max(total - annotated - predicted, 0)
+        unknown = counts.get(UNKNOWN, (0, 0))[1]
+        predicted = sum(theirs for _, theirs in counts.values()) - unknown
+        left = max(total - annotated - predicted - unknown, 0)
+        beside = f"{unknown:,} unknown, " if unknown else ""
         self.progress.setText(
-            f"{annotated:,} annotated, {predicted:,} predicted, {left:,} unclassified"
+            f"{annotated:,} annotated, {predicted:,} predicted, {beside}{left:,} unclassified"
         )
         self.share_bar.show_parts(_parts(session, counts), total)
         self.progress.setVisible(total > 0)
@@ -168,10 +172,15 @@ def _either(names: list[str]) -> str:
 
 
 def _parts(session: Session, counts: dict[str, tuple[int, int]]) -> list[Part]:
-    """Return the annotated, then the predicted cells of each class, in the palette's order."""
+    """Return the annotated, then the predicted cells of each class, in the palette's order.
+
+    Unknown cells come last.
+    """
     parts: list[Part] = []
     for class_id, (mine, theirs) in counts.items():
-        colour = session.palette.by_id(class_id).colour
+        colour = UNKNOWN_COLOUR
+        if class_id != UNKNOWN:
+            colour = session.palette.by_id(class_id).colour
         parts += [(mine, colour, _SURE), (theirs, colour, _GUESSED)]
     return parts
 

@@ -11,7 +11,7 @@ from psygnal import Signal, SignalGroup
 from napari_hemacells import layers as ours
 from napari_hemacells.widgets import reading
 from napari_hemacells.widgets.class_colormap import class_colormap
-from napari_hemacells.widgets.docking import dock_below
+from napari_hemacells.widgets.docking import dock_below, raise_dock
 from napari_hemacells.widgets.keys import KeyMap
 from napari_hemacells.widgets.layer_choices import LayerChoices
 from napari_hemacells.widgets.many_cells import ManyCells, are_many
@@ -314,6 +314,10 @@ class ViewerBridge(LayerChoices):
     def add_dock(self, widget: QWidget, name: str) -> None:
         """Put a widget below the canvas, if the viewer has a window."""
         dock_below(self.viewer, widget, name)
+
+    def raise_dock(self, widget: QWidget) -> None:
+        """Bring the dock of a widget into sight."""
+        raise_dock(widget)
 
     def _layers_changed(self, event: Any = None) -> None:
         if event is not None and event.type == "inserted":

@@ -182,6 +182,8 @@ class Canvas(QObject):
             return f"Cell {cell}: not classified yet"
         at = int(prediction.ids.searchsorted(cell))
         name = session.palette.by_id(prediction.class_ids[prediction.winner[at]]).name
+        if prediction.verdict[at]:
+            return f"Cell {cell}: unknown, like nothing annotated (nearest: {name})"
         return f"Cell {cell}: {name} {prediction.confidence[at]:.0%}"
 
     def _mark(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QButtonGroup,
@@ -21,7 +22,9 @@ from napari_hemacells.layers import DISPLAY_MODES
 from napari_hemacells.widgets import theme
 from napari_hemacells.widgets.counts_table import CountsTable
 from napari_hemacells.widgets.forms import ParamsForm, build
+from napari_hemacells.widgets.shift_warning import ShiftWarning
 from napari_hemacells.widgets.subscriptions import Subscriptions
+from napari_hemacells.widgets.trust_box import TrustBox
 
 if TYPE_CHECKING:
     from qtpy.QtGui import QShowEvent
@@ -49,6 +52,9 @@ class ClassifyPanel(QWidget):
     display_requested = Signal(str)
     load_requested = Signal()
     save_requested = Signal()
+    nearest_toggled = Signal(bool)
+    restandardise_toggled = Signal(bool)
+    label_requested = Signal()
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -60,6 +66,7 @@ class ClassifyPanel(QWidget):
         self.modes: dict[DisplayMode, QPushButton] = {}
         self.table = CountsTable()
         self.confidence, self.model, self.device = QLabel(), QLabel(), QLabel()
+        self.shift, self.trust = ShiftWarning(), TrustBox()
         self.caveat = QLabel(_CAVEAT)
         self.load = QPushButton("L&oad model…")
         self.save = QPushButton("&Save model…")
@@ -69,7 +76,7 @@ class ClassifyPanel(QWidget):
         events = session.events
         for signal in (
             events.project, events.image, events.cells, events.corrected, events.palette,
-            events.annotations, events.prediction, events.model,
+            events.annotations, events.prediction, events.model, events.shift, events.embeddings,
         ):  # fmt: skip
             self._subscriptions.add(signal, self._update)
         self.show_mode("class")
@@ -81,12 +88,15 @@ class ClassifyPanel(QWidget):
 
     def show_device(self, name: str, reason: str) -> None:
         """Say where the network runs, and why."""
-        self.device.setText(f"Network: EfficientNet-Lite0 on {name}. {reason}")
+        embeddings = self._session.embeddings
+        network = "" if embeddings is None else f"{embeddings.encoder.name} "
+        self.device.setText(f"Network: {network}on {name}. {reason}")
 
     def restyle(self) -> None:
         """Take the colours of the present theme."""
         for label in (self.caveat, self.device):
             theme.quiet(label)
+        self.shift.show_state(self._session)
 
     # --- updaters ----------------------------------------------------------------------------
 
@@ -103,6 +113,8 @@ class ClassifyPanel(QWidget):
         if session.project is not None:
             self.table.show_counts(session.palette, session.counts(), cells)
         self.confidence.setText(confidence_line(session))
+        self.trust.show_state(session)
+        self.shift.show_state(session)
         self.model.setText(model_line(session))
         self.load.setEnabled(session.embeddings is not None)
         self.load.setToolTip(
@@ -125,9 +137,11 @@ class ClassifyPanel(QWidget):
         models.addWidget(self.save)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.shift)
         column.addWidget(self._mode_box())
         column.addWidget(self.table)
         column.addWidget(self.confidence)
+        column.addWidget(self.trust)
         column.addWidget(self.caveat)
         column.addWidget(self.live)
         column.addWidget(self.form.native)
@@ -157,6 +171,9 @@ class ClassifyPanel(QWidget):
         self.form.changed.connect(self._params_changed)
         self.load.clicked.connect(self.load_requested)
         self.save.clicked.connect(self.save_requested)
+        self.trust.nearest_toggled.connect(self.nearest_toggled)
+        self.shift.restandardise_toggled.connect(self.restandardise_toggled)
+        self.shift.label_requested.connect(self.label_requested)
 
     def _mode_clicked(self) -> None:
         chosen = next(mode for mode, button in self.modes.items() if button.isChecked())
@@ -175,17 +192,21 @@ def confidence_line(session: Session) -> str:
         return "Nothing is predicted yet: give at least one cell a class under Annotate."
     if not len(prediction.ids):
         return "There are no cells to classify."
-    unsure = int((prediction.confidence < UNSURE_BELOW).sum())
-    middle = float(sorted(prediction.confidence)[len(prediction.confidence) // 2])
+    known = prediction.confidence[~prediction.verdict]
+    unknown = len(prediction.ids) - len(known)
+    beside = f" {unknown:,} unknown, not forced into a class." if unknown else ""
+    if not len(known):
+        return beside.strip()
+    unsure = int((known < UNSURE_BELOW).sum())
+    middle = float(np.sort(known)[len(known) // 2])
     cells = "cell" if unsure == 1 else "cells"
-    return f"Median confidence {middle:.0%}; {unsure:,} {cells} below {UNSURE_BELOW:.0%}."
+    return f"Median confidence {middle:.0%}; {unsure:,} {cells} below {UNSURE_BELOW:.0%}.{beside}"
 
 
 def model_line(session: Session) -> str:
     """Which model speaks."""
-    model = session.live.model
+    model, found = session.live.model, session.prediction
+    moved = " This slide is re-standardised." if session.restandardised else ""
     if model is not None:
-        return f"Model “{model.bundle.name}”, and your clicks since."
-    if session.prediction is None:
-        return ""
-    return f"Model: {session.prediction.head}." if session.prediction.head else ""
+        return f"Model “{model.bundle.name}”, and your clicks since.{moved}"
+    return f"Model: {found.head}.{moved}" if found is not None and found.head else ""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject, Qt
 
 from napari_hemacells.core.errors import BundleMismatchError, HemaCellsError
+from napari_hemacells.session.shifting import ENOUGH_CLICKS
 from napari_hemacells.widgets import projects
 from napari_hemacells.widgets.canvas import Canvas
 from napari_hemacells.widgets.correcting import Corrector
@@ -78,6 +79,7 @@ class Controller(QObject):
             (events.corrected, self._cells_corrected),
             (events.annotations, self._update),
             (events.prediction, self._update),
+            (events.shift, self._warn_of_shift),
             (viewer.layers, self._layers_changed),
             (viewer.removed, self._layer_removed),
         ):
@@ -99,6 +101,9 @@ class Controller(QObject):
         view.classify.display_requested.connect(canvas.show_mode)
         view.classify.load_requested.connect(self._load_bundle)
         view.classify.save_requested.connect(self._save_bundle)
+        view.classify.nearest_toggled.connect(self._show_nearest)
+        view.classify.restandardise_toggled.connect(self._restandardise)
+        view.classify.label_requested.connect(self._label_more)
         view.export.export_requested.connect(self.export)
         view.place.open_requested.connect(self.open_project)
         view.place.save_as_requested.connect(self._save_as)
@@ -300,6 +305,32 @@ class Controller(QObject):
     def _set_params(self, params: ClassifyParams) -> None:
         self.session.set_params(params)
         self.tasks.classify()
+
+    def _show_nearest(self, nearest: bool) -> None:
+        self.session.show_nearest(nearest=nearest)
+
+    def _warn_of_shift(self) -> None:
+        session = self.session
+        found = session.measured
+        fresh = len(session.annotated) < ENOUGH_CLICKS and not session.restandardised
+        if found is not None and found.shift.is_large and fresh:
+            self.warn("This slide looks unlike those that the classifier knows: see Classify.")
+
+    def _restandardise(self, moved: bool) -> None:
+        self.session.restandardise(moved=moved)
+        self.say(
+            "This slide is re-standardised; press again to go back."
+            if moved
+            else "The slide is taken as it is again."
+        )
+
+    def _label_more(self) -> None:
+        """Show the cells of this slide that teach most in the gallery."""
+        if self.view.gallery is None:
+            return
+        self.bridge.raise_dock(self.view.gallery)
+        self.view.gallery.propose(self.session.queue("active")[:ENOUGH_CLICKS])
+        self.say("Give these five their classes by key; each click teaches the classifier.")
 
     def _load_bundle(self) -> None:
         path = self.view.ask_for_bundle()

@@ -8,16 +8,21 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QPixmap
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
+from napari_hemacells.core.annotate.palette import UNKNOWN_COLOUR
+from napari_hemacells.core.types import UNKNOWN
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from napari_hemacells.core.annotate import Palette
 
 _HEADS = ("Class", "Annotated", "Predicted", "Total")
+_UNKNOWN_LINE = "unknown"
+_UNKNOWN_HELP = "Unlike everything annotated, so not forced into a class"
 
 
 class CountsTable(QTableWidget):
-    """Class, annotated, predicted, total; the last rows are cells without a class and the sum."""
+    """Class, annotated, predicted, total; the last rows are unknown, without a class, the sum."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(0, len(_HEADS), parent)
@@ -39,16 +44,22 @@ class CountsTable(QTableWidget):
         """Show these counts of so many cells."""
         rows = [(one.name, one.colour, *counts.get(one.id, (0, 0))) for one in palette]
         annotated, predicted = sum(row[2] for row in rows), sum(row[3] for row in rows)
+        unknown = counts.get(UNKNOWN, (0, 0))[1]
         lines = [
             (name, colour, mine, theirs, mine + theirs) for name, colour, mine, theirs in rows
         ]
-        if cells > annotated + predicted:
-            lines.append(("no class yet", "", 0, 0, cells - annotated - predicted))
+        if unknown:
+            lines.append((_UNKNOWN_LINE, UNKNOWN_COLOUR, 0, 0, unknown))
+        if cells > annotated + predicted + unknown:
+            lines.append(("no class yet", "", 0, 0, cells - annotated - predicted - unknown))
         lines.append(("Total", "", annotated, predicted, cells))
         self.setRowCount(len(lines))
         for row, (name, colour, *numbers) in enumerate(lines):
             bold = row == len(lines) - 1
-            self.setItem(row, 0, _item(name, colour=colour, bold=bold))
+            head = _item(name, colour=colour, bold=bold)
+            if name == _UNKNOWN_LINE:
+                head.setToolTip(_UNKNOWN_HELP)
+            self.setItem(row, 0, head)
             for column, number in enumerate(numbers, start=1):
                 self.setItem(row, column, _item(f"{number:,}", right=True, bold=bold))
         self._fit_height()

@@ -38,3 +38,11 @@ def _ancestor(widget: QWidget, kind: type[W]) -> W | None:
     while parent is not None and not isinstance(parent, kind):
         parent = parent.parentWidget()
     return parent
+
+
+def raise_dock(widget: QWidget) -> None:
+    """Bring the dock of a widget into sight, before others that share its place."""
+    dock = _ancestor(widget, QDockWidget)
+    if dock is not None:
+        dock.show()
+        dock.raise_()

@@ -31,6 +31,7 @@ class Snapshot:
     embeddings: Embeddings | None
     bundle: Bundle | None
     model: str = ""
+    calibration: str = ""
 
     @property
     def spec(self) -> CropSpec:
@@ -51,6 +52,7 @@ def snapshot(session: Session) -> Snapshot | None:
         session.embeddings,
         session.make_bundle(session.image.name) if session.prediction is not None else None,
         "" if session.live.model is None else session.live.model.bundle.name,
+        "" if session.live.latest is None else session.live.latest.head.calibration.reason,
     )
 
 
@@ -112,6 +114,7 @@ def _report(now: Snapshot, folder: Path, stem: str) -> Path:
             encoder=None if now.embeddings is None else now.embeddings.encoder,
             training_counts=None if now.bundle is None else now.bundle.training_counts,
             model=now.model,
+            calibration=now.calibration,
         ),
     )
     return path

@@ -5,22 +5,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from qtpy.QtCore import QSize, Signal
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_hemacells.core.errors import HemaCellsError
 from napari_hemacells.widgets.gallery_bar import GalleryBar
-from napari_hemacells.widgets.gallery_model import EVERY, GalleryModel
+from napari_hemacells.widgets.gallery_model import EVERY, PROPOSED, GalleryModel
 from napari_hemacells.widgets.gallery_view import GalleryView
 from napari_hemacells.widgets.subscriptions import Subscriptions
 from napari_hemacells.widgets.thumbnails import Thumbnails
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from qtpy.QtGui import QShowEvent
 
     from napari_hemacells.core.params import QueueOrder
     from napari_hemacells.session import Session
 
 SIDE = 80
+_TO_LABEL = {"active", "uncertain"}
+_FIRST_CELLS = (
+    "Nothing is labelled yet. These cells differ most from one another: give them their classes, "
+    "and the classifier has seen the range of this slide."
+)
 
 
 class GalleryWidget(QWidget):
@@ -52,7 +59,10 @@ class GalleryWidget(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 4, 4, 4)
         layout.setSpacing(4)
+        self.hint = QLabel(_FIRST_CELLS)
+        self.hint.setWordWrap(True)
         layout.addWidget(self.bar)
+        layout.addWidget(self.hint)
         layout.addWidget(self.view, 1)
         self._connect()
         self._subscriptions = Subscriptions(self)
@@ -61,6 +71,7 @@ class GalleryWidget(QWidget):
             self._subscriptions.add(signal, self._start_over)
         for signal in (events.embeddings, events.prediction):
             self._subscriptions.add(signal, self._on_news)
+        self._subscriptions.add(events.annotations, self._update_hint)
         self._subscriptions.add(events.palette, self._update_classes)
         self._update_classes()
         self._update_texts()
@@ -102,6 +113,15 @@ class GalleryWidget(QWidget):
         self._make_queue()
         self.view.choose_rows([row for row in map(self.model.row_of, chosen) if row >= 0])
 
+    def propose(self, cells: Sequence[int]) -> None:
+        """Show these cells alone, to be labelled one after another; the first is chosen."""
+        self.model.proposed = tuple(cells)
+        self.bar.offer_proposed(len(cells))
+        self.model.only = PROPOSED
+        self._make_queue()
+        self.view.choose(0 if cells else -1)
+        self.view.setFocus()
+
     def select_cell(self, cell: int) -> None:
         """Choose the crop of a cell, as the canvas asks; nothing is told back."""
         self._make_queue_if_waiting()
@@ -119,7 +139,12 @@ class GalleryWidget(QWidget):
         """Choose the next crop without the user's word, of a fresh queue after a whole page."""
         page = self.view.rows_in_sight()
         done = bool(page) and all(self._is_annotated(one) for one in page)
-        if done and self.model.order == "uncertain" and not self.model.descending:
+        if (
+            done
+            and self.model.order in _TO_LABEL
+            and self.model.only != PROPOSED
+            and not self.model.descending
+        ):
             self._make_queue()
             row = -1
         rows = range(row + 1, self.model.rowCount())
@@ -145,6 +170,8 @@ class GalleryWidget(QWidget):
 
     def _start_over(self) -> None:
         self._thumbnails.clear()
+        self.model.proposed = ()
+        self.bar.offer_proposed(0)
         self._make_queue_when_seen()
 
     def _on_news(self) -> None:
@@ -178,6 +205,15 @@ class GalleryWidget(QWidget):
         self.bar.count.setText(f"{text}, {chosen:,} chosen" if chosen > 1 else text)
         self.view.empty_text = self._why_empty(total)
         self.bar.refresh.setEnabled(self.model.outdated)
+        self._update_hint()
+
+    def _update_hint(self, _cells: object = None) -> None:
+        """Say what the first cells are, as long as nothing has a label."""
+        session = self._session
+        fresh = session.prediction is None and not session.annotated
+        fresh = fresh and session.embeddings is not None
+        self.bar.show_start(nothing_labelled=fresh)
+        self.hint.setVisible(fresh and self.model.order in _TO_LABEL)
 
     def _why_empty(self, total: int) -> str:
         if self._session.image is None:

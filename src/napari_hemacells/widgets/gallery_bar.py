@@ -16,7 +16,9 @@ from qtpy.QtWidgets import (
 )
 from superqt import QFlowLayout
 
-from napari_hemacells.widgets.gallery_model import ANNOTATED, EVERY, UNCLASSIFIED
+from napari_hemacells.core.annotate.palette import UNKNOWN_COLOUR
+from napari_hemacells.core.types import UNKNOWN
+from napari_hemacells.widgets.gallery_model import ANNOTATED, EVERY, PROPOSED, UNCLASSIFIED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,10 +28,12 @@ if TYPE_CHECKING:
 
 ORDERS: tuple[tuple[QueueOrder, str, str], ...] = (
     (
-        "uncertain",
-        "Worth labelling",
-        "Least certain first; crops that look alike are spread apart",
+        "active",
+        "Most useful next",
+        "Doubtful cells, unlike those that have a label; before any label the most different",
     ),
+    ("uncertain", "Least certain", "Doubtful cells first; crops that look alike are spread apart"),
+    ("unknown", "Unknown first", "The farthest from everything annotated first"),
     ("sure", "Confidence", "By the probability of the class"),
     ("class", "Class", "Class by class, in the order of the palette"),
     ("slide", "Place", "As the cells lie in the image, row by row"),
@@ -66,6 +70,8 @@ class GalleryBar(QWidget):
         self.size_slider = QSlider(Qt.Orientation.Horizontal)
         self.refresh = QPushButton("Refresh (R)")
         self.count = QLabel()
+        self._classes: tuple[CellClass, ...] = ()
+        self._proposed = 0
         self._fill(side)
         self._lay_out()
         self._connect()
@@ -109,18 +115,33 @@ class GalleryBar(QWidget):
 
     def show_classes(self, classes: Iterable[CellClass]) -> None:
         """Offer these classes as filters; the chosen one stays where it still exists."""
+        self._classes = tuple(classes)
         chosen = self.filter.currentData()
         self.filter.blockSignals(True)
         self.filter.clear()
         self.filter.addItem("All cells", EVERY)
-        for one in classes:
+        for one in self._classes:
             self.filter.addItem(_swatch(one.colour), one.name, one.id)
         self.filter.addItem("Annotated", ANNOTATED)
+        self.filter.addItem(_swatch(UNKNOWN_COLOUR), "Unknown", UNKNOWN)
         self.filter.addItem("Not classified", UNCLASSIFIED)
+        if self._proposed:
+            self.filter.addItem(f"Proposed ({self._proposed})", PROPOSED)
         self.filter.setCurrentIndex(max(self.filter.findData(chosen), 0))
         self.filter.blockSignals(False)
         if chosen is not None and self.filter.currentData() != chosen:
             self._tell_filter()
+
+    def offer_proposed(self, count: int) -> None:
+        """Offer the cells that were proposed as a filter, and choose it; 0: no longer."""
+        self._proposed = count
+        self.show_classes(self._classes)
+        if count:
+            self.filter.setCurrentIndex(self.filter.findData(PROPOSED))
+
+    def show_start(self, *, nothing_labelled: bool) -> None:
+        """Name the first order as what it is before anything has a label."""
+        self.order.setItemText(0, "Most different first" if nothing_labelled else ORDERS[0][1])
 
     def _tell_order(self) -> None:
         backwards = self.direction.isChecked()

@@ -8,7 +8,12 @@ from qtpy.QtCore import QModelIndex, QPointF, QRect, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QPainter, QPen, QPolygonF
 from qtpy.QtWidgets import QStyle, QStyledItemDelegate
 
-from napari_hemacells.widgets.gallery_model import ANNOTATED_ROLE, CELL_ROLE, COLOUR_ROLE
+from napari_hemacells.widgets.gallery_model import (
+    ANNOTATED_ROLE,
+    CELL_ROLE,
+    COLOUR_ROLE,
+    UNKNOWN_ROLE,
+)
 
 if TYPE_CHECKING:
     from qtpy.QtCore import QObject
@@ -23,7 +28,8 @@ _FAINT = 90  # of 255: the frame of a cell without a class, in the text colour
 class CropItem(QStyledItemDelegate):
     """Paints crops; the pictures are cut when an item is first painted.
 
-    A predicted cell has a thin frame, an annotated one a thick frame and a tick.
+    A predicted cell has a thin frame, an annotated one a thick frame and a tick, an unknown one a
+    dashed frame and a question mark.
     """
 
     def __init__(self, thumbnails: Thumbnails, parent: QObject | None = None) -> None:
@@ -101,6 +107,9 @@ def _paint_selection(painter: QPainter, item: QRect, text: QColor) -> None:
 def _paint_frame(painter: QPainter, picture: QRect, index: QModelIndex, text: QColor) -> None:
     """Paint the frame in the colour of the class, with a tick where it is the user's word."""
     colour, annotated = index.data(COLOUR_ROLE), index.data(ANNOTATED_ROLE)
+    if index.data(UNKNOWN_ROLE):
+        _paint_unknown(painter, picture, colour, text)
+        return
     if colour is None:
         colour = QColor(text)
         colour.setAlpha(_FAINT)
@@ -111,6 +120,18 @@ def _paint_frame(painter: QPainter, picture: QRect, index: QModelIndex, text: QC
     painter.drawRect(QRectF(picture).adjusted(-grow, -grow, grow, grow))
     if annotated:
         _paint_tick(painter, picture, colour)
+
+
+def _paint_unknown(painter: QPainter, picture: QRect, colour: QColor, text: QColor) -> None:
+    """Paint a dashed frame, seen in both themes, and a question mark on a patch."""
+    grow = (FRAME - 1) / 2
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing, on=False)
+    painter.setPen(QPen(text, FRAME - 1, Qt.PenStyle.DashLine))
+    painter.drawRect(QRectF(picture).adjusted(-grow, -grow, grow, grow))
+    patch = QRectF(picture.right() - 13, picture.top() - 1, 15, 15)
+    painter.fillRect(patch, colour)
+    painter.setPen(QColor(Qt.GlobalColor.white))
+    painter.drawText(patch, Qt.AlignmentFlag.AlignCenter, "?")
 
 
 def _paint_tick(painter: QPainter, picture: QRect, colour: QColor) -> None:

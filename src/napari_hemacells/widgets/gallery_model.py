@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from qtpy.QtCore import QAbstractListModel, QModelIndex, Qt, Signal
 from qtpy.QtGui import QColor
 
+from napari_hemacells.core.annotate.palette import UNKNOWN_COLOUR
+from napari_hemacells.core.types import UNKNOWN
 from napari_hemacells.layers import confidences, known_classes
 from napari_hemacells.widgets.subscriptions import Subscriptions
 
@@ -22,9 +24,11 @@ if TYPE_CHECKING:
 CELL_ROLE = Qt.ItemDataRole.UserRole + 1
 COLOUR_ROLE = Qt.ItemDataRole.UserRole + 2
 ANNOTATED_ROLE = Qt.ItemDataRole.UserRole + 3
+UNKNOWN_ROLE = Qt.ItemDataRole.UserRole + 4
 
-EVERY, ANNOTATED, UNCLASSIFIED = "", "!", "?"
-"""Filters beside the class ids: all cells, those with the user's word, those without a class."""
+EVERY, ANNOTATED, UNCLASSIFIED, PROPOSED = "", "!", "?", "*"
+"""Filters beside the class ids and ``UNKNOWN``: all cells, those with the user's word, those
+without a class, those proposed to be labelled."""
 
 
 class Shown(NamedTuple):
@@ -78,7 +82,8 @@ class GalleryModel(QAbstractListModel):
         self._rows: dict[int, int] = {}
         self._known = _Known({}, [], [], {})
         self._names: dict[str, tuple[str, QColor]] = {}
-        self.order: QueueOrder = "uncertain"
+        self.order: QueueOrder = "active"
+        self.proposed: tuple[int, ...] = ()
         self.descending = False
         self.only = EVERY
         self.outdated = False
@@ -88,6 +93,7 @@ class GalleryModel(QAbstractListModel):
             CELL_ROLE: int,
             COLOUR_ROLE: self._colour,
             ANNOTATED_ROLE: lambda cell: self.shown(cell).annotated,
+            UNKNOWN_ROLE: lambda cell: self.shown(cell).class_id == UNKNOWN,
         }
         self._subscriptions = Subscriptions(self)
         events = session.events
@@ -127,8 +133,11 @@ class GalleryModel(QAbstractListModel):
         session = self._session
         self.beginResetModel()
         self._known = _all_known(session)
-        cells = session.queue(self.order, descending=self.descending)
-        self._queue = [cell for cell in cells if self._passes(cell)]
+        if self.only == PROPOSED:
+            self._queue = [cell for cell in self.proposed if cell in self._known.position]
+        else:
+            cells = session.queue(self.order, descending=self.descending)
+            self._queue = [cell for cell in cells if self._passes(cell)]
         self._rows = {cell: row for row, cell in enumerate(self._queue)}
         self.endResetModel()
         self._set_outdated(outdated=False)
@@ -145,6 +154,7 @@ class GalleryModel(QAbstractListModel):
         is_open = self._session.history is not None
         classes = self._session.palette.classes if is_open else ()
         self._names = {one.id: (one.name, QColor(one.colour)) for one in classes}
+        self._names[UNKNOWN] = ("unknown", QColor(UNKNOWN_COLOUR))
         self._repaint()
 
     def _update_shown(self, _cells: object = None) -> None:
@@ -183,7 +193,7 @@ class GalleryModel(QAbstractListModel):
     def _text(self, cell: int) -> str:
         class_id, confidence, annotated = self.shown(cell)
         name, _ = self._names.get(class_id or "", ("", None))
-        if not name or annotated:
+        if not name or annotated or class_id == UNKNOWN:
             return name
         return f"{name} {confidence:.0%}"
 
@@ -193,6 +203,8 @@ class GalleryModel(QAbstractListModel):
     def _tip(self, cell: int) -> str:
         said = self.shown(cell)
         what = self._text(cell) or "not classified yet"
+        if said.class_id == UNKNOWN:
+            what = "unknown, like nothing annotated"
         size = _size(self._session.cells, cell)
         return f"Cell {cell}: {what}{' (yours)' if said.annotated else ''}{size}"
 
