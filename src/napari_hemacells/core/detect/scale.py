@@ -10,7 +10,6 @@ from scipy import ndimage as ndi
 from napari_hemacells.core.detect.look import stained_windows
 from napari_hemacells.core.detect.stain import read_stain
 from napari_hemacells.core.errors import CellsError
-from napari_hemacells.core.image import SMALL
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.types import SmearImage
 
 LOOK_SIDE = 800  # a thumbnail of this side is enough to measure cells
+COARSEST_LOOK = 2  # only each so many-th pixel: beyond it cells melt into one another
 SMALLEST = 4.0  # px in the thumbnail: below it a "cell" is noise
 EDGE_SHARE = 1.08  # the largest disc in a cell misses its blurred rim: measured on drawn cells
 CEILING = 2.0  # of the median density of what is stained
@@ -56,9 +56,8 @@ def estimate_diameter(image: SmearImage, regions: Regions | None = None) -> floa
     their median weighted by area, so that platelets and debris hardly count. On a large image the
     median over some places with stain.
     """
-    rows, cols = image.shape
-    if rows * cols <= SMALL:
-        step = max(1, round(max(rows, cols) / LOOK_SIDE))
+    step = max(1, round(max(image.shape) / LOOK_SIDE))
+    if step <= COARSEST_LOOK:
         return _diameter_of(np.asarray(image.pixels[::step, ::step], dtype=np.uint8), step)
     found = []
     for row, col in stained_windows(image, regions):
