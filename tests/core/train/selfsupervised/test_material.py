@@ -6,9 +6,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from napari_hemacells.core.annotate import SetLabels
+from napari_hemacells.core.crop import extract
+from napari_hemacells.core.detect import cells_from_labels
 from napari_hemacells.core.errors import TrainingError
+from napari_hemacells.core.image import read_image
 from napari_hemacells.core.steps import run_to_end
-from napari_hemacells.core.train.selfsupervised.gather import gather_folder_steps
+from napari_hemacells.core.store import Project
+from napari_hemacells.core.train.selfsupervised.gather import (
+    gather_folder_steps,
+    gather_project_steps,
+)
 from napari_hemacells.core.train.selfsupervised.job import check_installed
 from napari_hemacells.core.train.selfsupervised.judge import clicks_that_judge, leave_one_out
 from napari_hemacells.core.train.selfsupervised.material import (
@@ -18,6 +26,7 @@ from napari_hemacells.core.train.selfsupervised.material import (
     remove_folder,
     write_material,
 )
+from napari_hemacells.core.types import CellRef, CropSpec
 
 
 def test_written_and_read(material, tmp_path):
@@ -62,6 +71,49 @@ def test_class_folders_judge_by_their_names(folder):
     found = run_to_end(gather_folder_steps(folder))
     assert found.clicks.labels == ("red",) * 20 + ("violet",) * 20
     np.testing.assert_array_equal(found.clicks.crops, found.crops)
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A smear of 60 cells, two of which are called by three annotators."""
+    pixels = np.full((160, 240, 3), 230, np.uint8)
+    corners = [(row, col) for row in range(4, 150, 26) for col in range(4, 230, 24)][:60]
+    labels = np.zeros((160, 240), np.int32)
+    for number, (row, col) in enumerate(corners):
+        pixels[row : row + 16, col : col + 16] = (200, 80, 90)
+        labels[row : row + 16, col : col + 16] = number + 1
+    Image.fromarray(pixels).save(tmp_path / "smear.png")
+    image = read_image(tmp_path / "smear.png")
+    made = Project.create(tmp_path / "project")
+    made.add_image(image)
+    made.save_cells(image.key, cells_from_labels(labels, (160, 240)))
+    history = made.open_history("ann")
+    history.do(SetLabels(((CellRef(image.key, 3), 9.5, 34.5),), "wbc", "ann"))
+    history.do(SetLabels(((CellRef(image.key, 7), 9.5, 34.5),), "rbc", "ann"))
+    history.do(SetLabels(((CellRef(image.key, 3), 9.5, 34.5),), "rbc", "bob"))
+    history.do(SetLabels(((CellRef(image.key, 3), 9.5, 34.5),), "rbc", "cat"))
+    history.close()
+    return made
+
+
+def test_a_project_teaches_with_all_cells_and_judges_with_the_clicked(project):
+    found = run_to_end(gather_project_steps(project))
+    cells = project.load_cells(project.images[0].key)
+    image = read_image(project.locate(project.images[0].key))
+    np.testing.assert_array_equal(found.crops, extract(image, cells, CropSpec()))
+    assert found.images == (project.images[0].key,)
+    assert sorted(found.clicks.labels) == ["rbc", "rbc"]  # what most call the third cell
+    assert len(found.clicks.crops) == 2
+
+
+def test_of_many_cells_an_even_part_teaches(project):
+    assert len(run_to_end(gather_project_steps(project, most=20)).crops) == 20
+
+
+def test_an_image_that_is_gone_is_left_out_and_named(project, tmp_path):
+    (tmp_path / "smear.png").unlink()
+    with pytest.raises(TrainingError, match=r"no cells to learn from.*smear"):
+        run_to_end(gather_project_steps(project))
 
 
 def test_leave_one_out_of_separate_and_of_equal_classes():
