@@ -311,9 +311,9 @@ class ViewerBridge(LayerChoices):
 
     # --- the window --------------------------------------------------------------------------
 
-    def add_dock(self, widget: QWidget, name: str) -> None:
-        """Put a widget below the canvas, if the viewer has a window."""
-        dock_below(self.viewer, widget, name)
+    def add_dock(self, widget: QWidget, name: str, *, behind: QWidget | None = None) -> None:
+        """Put a widget below the canvas, if the viewer has a window; as a tab behind another."""
+        dock_below(self.viewer, widget, name, behind=behind)
 
     def raise_dock(self, widget: QWidget) -> None:
         """Bring the dock of a widget into sight."""

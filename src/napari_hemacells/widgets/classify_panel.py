@@ -67,6 +67,7 @@ class ClassifyPanel(QWidget):
         self.table = CountsTable()
         self.confidence, self.model, self.device = QLabel(), QLabel(), QLabel()
         self.shift, self.trust = ShiftWarning(), TrustBox()
+        self._device = ""
         self.caveat = QLabel(_CAVEAT)
         self.load = QPushButton("L&oad model…")
         self.save = QPushButton("&Save model…")
@@ -88,9 +89,8 @@ class ClassifyPanel(QWidget):
 
     def show_device(self, name: str, reason: str) -> None:
         """Say where the network runs, and why."""
-        embeddings = self._session.embeddings
-        network = "" if embeddings is None else f"{embeddings.encoder.name} "
-        self.device.setText(f"Network: {network}on {name}. {reason}")
+        self._device = f"on {name}. {reason}"
+        self._update()
 
     def restyle(self) -> None:
         """Take the colours of the present theme."""
@@ -116,6 +116,7 @@ class ClassifyPanel(QWidget):
         self.trust.show_state(session)
         self.shift.show_state(session)
         self.model.setText(model_line(session))
+        self.device.setText(device_line(session, self._device))
         self.load.setEnabled(session.embeddings is not None)
         self.load.setToolTip(
             "Classify this image with a model saved before"
@@ -210,3 +211,12 @@ def model_line(session: Session) -> str:
     if model is not None:
         return f"Model “{model.bundle.name}”, and your clicks since.{moved}"
     return f"Model: {found.head}.{moved}" if found is not None and found.head else ""
+
+
+def device_line(session: Session, device: str) -> str:
+    """Which network runs where, and why there."""
+    if not device:
+        return ""
+    embeddings = session.embeddings
+    network = "" if embeddings is None else f"{embeddings.encoder.name} "
+    return f"Network: {network}{device}"

@@ -18,6 +18,7 @@ from napari_hemacells.widgets.stepper import STEPS, Step
 from napari_hemacells.widgets.subscriptions import Subscriptions
 from napari_hemacells.widgets.tasks import Tasks
 from napari_hemacells.widgets.train_run import TrainRun
+from napari_hemacells.widgets.workers import Jobs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,6 +43,7 @@ class Controller(QObject):
         super().__init__()
         self.view, self.session, self.bridge = view, session, bridge
         self.tasks = Tasks(session)
+        self.map_jobs = Jobs()
         self.training = TrainRun(session, view.train)
         self.canvas = Canvas(session, bridge, self.tasks.classify)
         self.finding = Finding(session, bridge)
@@ -51,6 +53,7 @@ class Controller(QObject):
         self.closers: tuple[Callable[[], None], ...] = (
             self._subscriptions.drop,
             self.tasks.close,
+            self.map_jobs.close,
             self.training.close,
             self.corrector.close,
             self.canvas.close,
@@ -402,6 +405,10 @@ class Controller(QObject):
         self.canvas.chosen.connect(gallery.select_cell, queued)  # type: ignore[call-arg]  # stub
         gallery.refused.connect(self.warn)
         self.bridge.add_dock(gallery, "HemaCells gallery")
+        cell_map = self.view.make_map(self.map_jobs)
+        cell_map.cell_activated.connect(self.canvas.go_to)
+        cell_map.refused.connect(self.warn)
+        self.bridge.add_dock(cell_map, "HemaCells map", behind=gallery)
 
     def _update(self, _what: object = None) -> None:
         session, header = self.session, self.view.header

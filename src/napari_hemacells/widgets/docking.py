@@ -16,8 +16,13 @@ W = TypeVar("W", bound="QWidget")
 _HEIGHT = 230
 
 
-def dock_below(viewer: ViewerModel, widget: QWidget, name: str) -> None:
-    """Put a widget below the canvas, if the viewer has a window."""
+def dock_below(
+    viewer: ViewerModel, widget: QWidget, name: str, *, behind: QWidget | None = None
+) -> None:
+    """Put a widget below the canvas, if the viewer has a window.
+
+    `behind` is one that is there already: they share its place as tabs, and it stays in front.
+    """
     window = getattr(viewer, "window", None)
     if window is None:
         return
@@ -25,6 +30,11 @@ def dock_below(viewer: ViewerModel, widget: QWidget, name: str) -> None:
     # From the widget up, as napari may hand out a proxy that Qt does not take.
     dock, main = _ancestor(widget, QDockWidget), _ancestor(widget, QMainWindow)
     if dock is None or main is None:
+        return
+    front = None if behind is None else _ancestor(behind, QDockWidget)
+    if front is not None:
+        main.tabifyDockWidget(front, dock)
+        front.raise_()
         return
     # Below the canvas only: the docks at the sides keep their height.
     main.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)

@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 SIDE = 80
 _TO_LABEL = {"active", "uncertain"}
 _FIRST_CELLS = (
-    "Nothing is labelled yet. These cells differ most from one another: give them their classes, "
-    "and the classifier has seen the range of this slide."
+    "Nothing is labelled yet: begin with these cells, which differ most from one another."
 )
 
 

@@ -81,6 +81,7 @@ class GalleryBar(QWidget):
             self.order.addItem(title, order)
             self.order.setItemData(self.order.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
         self.order.setToolTip("What comes first")
+        self.order.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
         self.direction.setCheckable(True)
         self.direction.setToolTip("Run the other way")
         self.direction.setFixedWidth(28)
@@ -121,9 +122,9 @@ class GalleryBar(QWidget):
         self.filter.clear()
         self.filter.addItem("All cells", EVERY)
         for one in self._classes:
-            self.filter.addItem(_swatch(one.colour), one.name, one.id)
+            self.filter.addItem(swatch(one.colour), one.name, one.id)
         self.filter.addItem("Annotated", ANNOTATED)
-        self.filter.addItem(_swatch(UNKNOWN_COLOUR), "Unknown", UNKNOWN)
+        self.filter.addItem(swatch(UNKNOWN_COLOUR), "Unknown", UNKNOWN)
         self.filter.addItem("Not classified", UNCLASSIFIED)
         if self._proposed:
             self.filter.addItem(f"Proposed ({self._proposed})", PROPOSED)
@@ -141,7 +142,7 @@ class GalleryBar(QWidget):
 
     def show_start(self, *, nothing_labelled: bool) -> None:
         """Name the first order as what it is before anything has a label."""
-        self.order.setItemText(0, "Most different first" if nothing_labelled else ORDERS[0][1])
+        self.order.setItemText(0, "Most different" if nothing_labelled else ORDERS[0][1])
 
     def _tell_order(self) -> None:
         backwards = self.direction.isChecked()
@@ -170,7 +171,8 @@ def _together(*widgets: QWidget) -> QWidget:
     return group
 
 
-def _swatch(colour: str) -> QIcon:
+def swatch(colour: str) -> QIcon:
+    """A small square of a colour."""
     pixmap = QPixmap(12, 12)
     pixmap.fill(QColor(colour))
     return QIcon(pixmap)

@@ -30,6 +30,7 @@ from napari_hemacells.widgets.detect_panel import DetectPanel
 from napari_hemacells.widgets.export_panel import ExportPanel
 from napari_hemacells.widgets.gallery import GalleryWidget
 from napari_hemacells.widgets.keys import qt_action
+from napari_hemacells.widgets.map_widget import MapWidget
 from napari_hemacells.widgets.messages import MessageBar
 from napari_hemacells.widgets.place_bar import PlaceBar
 from napari_hemacells.widgets.stepper import STEPS, Step, StepHeader
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 
     import napari
     from qtpy.QtGui import QKeyEvent
+
+    from napari_hemacells.widgets.workers import Jobs
 
 _WIDTH = 350
 
@@ -69,6 +72,7 @@ class HemaCellsWidget(QWidget):
         self.export = ExportPanel()
         self.correct_bars = (self.detect.correct, self.annotate.correct)
         self.gallery: GalleryWidget | None = None
+        self.map: MapWidget | None = None
         self.pages = QStackedWidget()
         self.onward = QPushButton()
         self.pointed_at = QLabel()
@@ -110,6 +114,11 @@ class HemaCellsWidget(QWidget):
         self.gallery = GalleryWidget(self.session)
         return self.gallery
 
+    def make_map(self, jobs: Jobs) -> MapWidget:
+        """The map of this session's cells, for a dock of its own."""
+        self.map = MapWidget(self.session, jobs)
+        return self.map
+
     def ask_for_image(self, reason: str) -> Path | None:
         """The file of an image that is not where the project has it."""
         chosen, _ = QFileDialog.getOpenFileName(self, reason)
@@ -132,6 +141,8 @@ class HemaCellsWidget(QWidget):
             *self.correct_bars,
         ):  # fmt: skip
             part.restyle()
+        if self.map is not None:
+            self.map.restyle()
         theme.quiet(self.pointed_at)
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802

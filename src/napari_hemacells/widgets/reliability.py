@@ -36,6 +36,7 @@ class ReliabilityDialog(QDialog):
         self.canvas.setFixedSize(_SIDE, _SIDE)
         self.caption = QLabel()
         self.caption.setWordWrap(True)
+        self.caption.setFixedWidth(_SIDE)
         column = QVBoxLayout(self)
         column.addWidget(self.canvas)
         column.addWidget(self.caption)
@@ -52,7 +53,7 @@ class ReliabilityDialog(QDialog):
 def _draw(axes: Axes, calibration: Calibration) -> None:
     ink, line = theme.css("text"), theme.css("primary")
     axes.set_facecolor(theme.css("background"))
-    axes.plot([0, 1], [0, 1], color=line, linestyle="--", linewidth=1.5)
+    axes.plot([0, 1], [0, 1], color=ink, alpha=0.5, linestyle="--", linewidth=1.5)
     sure = [one[0] for one in calibration.curve]
     right = [one[1] for one in calibration.curve]
     axes.plot(sure, right, color=ink, marker="o", clip_on=False, zorder=3)
