@@ -146,7 +146,9 @@ class Course:
         if self.best.look(f1[ALL], self.learner.step):
             tensors = {name: value.cpu().clone() for name, value in
                        self.learner.average.tensors.items()}  # fmt: skip
-            self.kept = {"tensors": tensors, "limits": list(marks.limits)}
+            # With the start's weights its limits stay: a few held-out cells must not move them alone.
+            limits = marks.limits if self.learner.step else self.start.limits.scores
+            self.kept = {"tensors": tensors, "limits": list(limits)}
         self.pace.pause()
         return self._tell("Learning", metrics={f"F1 {name}": value for name, value in f1.items()})
 
