@@ -32,8 +32,8 @@ class NetworkEncoder:
     device
         Name of a torch device.
     precision
-        In which it multiplies. Vectors made in bfloat16 differ from the others by rounding, less
-        than a hundredth of their length.
+        In which it multiplies. Vectors made in bfloat16 differ from the others by rounding, by
+        about a hundredth of their length.
     """
 
     def __init__(

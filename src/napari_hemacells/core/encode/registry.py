@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_hemacells.core.encode import names, shelf
-from napari_hemacells.core.encode.adapted import adapted_encoder, adapted_info, read_header
+from napari_hemacells.core.encode.adapted import adapted_encoder, read_header
 from napari_hemacells.core.encode.bundled import bundled_encoder, bundled_info
 from napari_hemacells.core.encode.device import choose_device
 from napari_hemacells.core.encode.foundation import NAMES as FOUNDATION
@@ -34,6 +34,7 @@ OTHERS = (
     "reddino-small, reddino-base, reddino-large, file:PATH?arch=NAME, adapted:PATH, "
     "untrained:NAME"
 )
+REMADE = frozenset({names.TIMM, names.UNTRAINED, *FOUNDATION})  # the name says all
 KEPT = 4  # networks of hundreds of megabytes: few stay loaded
 
 
@@ -72,8 +73,8 @@ def name_of(info: EncoderInfo) -> str | None:
         return None
     header = read_header(file)
     base = MAKERS.get(header.base)
-    fits = base is not None and _same(adapted_info(file, header, base[1]()), info)
-    return f"{names.ADAPTED}:{file}" if fits else None
+    outdated = base is not None and base[1]().sha256 != header.base_sha256
+    return None if outdated else f"{names.ADAPTED}:{file}"
 
 
 def encoder_like(info: EncoderInfo, device: DeviceName = "auto") -> Encoder:
@@ -93,9 +94,6 @@ def encoder_like(info: EncoderInfo, device: DeviceName = "auto") -> Encoder:
         sized = size is not None and info.name.partition(":")[0] in {names.TIMM, names.UNTRAINED}
         name = f"{info.name}?size={size}" if sized else info.name
     return encoder(name or BUNDLED, device)
-
-
-REMADE = frozenset({names.TIMM, names.UNTRAINED, *FOUNDATION})
 
 
 def _same(here: EncoderInfo, info: EncoderInfo) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_hemacells.core.encode import encoder, encoder_like, name_of
+from napari_hemacells.core.encode import encoder, encoder_like, name_of, registry
 from napari_hemacells.core.encode.adapted import read_header
 from napari_hemacells.core.encode.shelf import file_sha256, put_on_shelf
 from napari_hemacells.core.errors import EncoderError, TrainingError
@@ -132,19 +132,23 @@ def test_it_is_kept_only_if_the_clicks_are_told_as_well(job, monkeypatch, after,
     assert (outcome.before, outcome.after) == (0.75, after)
 
 
-def test_a_model_finds_the_adapted_encoder_by_its_hash(job, monkeypatch):
+def test_a_model_finds_the_adapted_encoder_by_its_hash(job):
     run_to_end(adapt(job))
     info = encoder(f"adapted:{job.out}", "cpu").info
-    base = encoder(BASE, "cpu").info
-    monkeypatch.setitem(
-        courses.encoder.__globals__["MAKERS"], BASE, (lambda device: encoder(BASE), lambda: base)
-    )
     assert name_of(info) is None
     copy = put_on_shelf(job.out)
     job.out.unlink()
     assert name_of(info) == f"adapted:{copy}"
-    monkeypatch.undo()
-    assert copy.is_file()
+    assert encoder_like(info, "cpu").info == info
+
+
+def test_an_encoder_adapted_from_an_older_one_is_not_offered(job, monkeypatch):
+    run_to_end(adapt(job))
+    info = encoder(f"adapted:{job.out}", "cpu").info
+    put_on_shelf(job.out)
+    newer = replace(encoder(BASE, "cpu").info, sha256="1" * 64)
+    monkeypatch.setitem(registry.MAKERS, BASE, (lambda device: None, lambda: newer))
+    assert name_of(info) is None
 
 
 def test_damaged_and_foreign_files_are_refused(job, tmp_path):
