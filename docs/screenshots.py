@@ -1,4 +1,7 @@
-"""Make ``docs/images/{detect,overlap,annotate,classify,export}-{dark,light}.png``, and ``large-``.
+"""Make ``docs/images/{detect,overlap,annotate,classify,export}-{dark,light}.png`` and others.
+
+``unknown`` is the panel while one class has no click yet, ``map`` the map of the cells, ``large``
+a large image.
 
 The whole story in a real viewer of 1280 by 800 pixels, on the synthetic smear, with the bundled
 encoder; the clicks come from the smear's ground truth. ``large`` is a detection half-way through
@@ -30,6 +33,7 @@ IMAGES = Path(__file__).parent / "images"
 SIZE, SEED, SHOTS = (1280, 800), 0, 5
 THEMES = ("dark", "light")
 LARGE = (4800, 7000)  # rows and columns of the large image
+UNSEEN = "RBC"  # the class of which ``unknown`` shows what happens while nobody has shown it
 CLOSE = 9.0  # cells that the close-up is wide
 
 
@@ -74,6 +78,17 @@ def label(dock: HemaCellsWidget, cell: int, name: str) -> None:
     before = session.prediction
     dock.controller.canvas.click(cell)
     wait_until(lambda: session.prediction is not before)
+
+
+def draw_around_white_cells(dock: HemaCellsWidget) -> None:
+    """Choose on the map what is called a white cell, as a line around them would."""
+    import numpy as np
+
+    cells, prediction = dock.session.cells, dock.session.prediction
+    white = prediction.class_ids.index(dock.session.palette.by_name("WBC").id)
+    chosen = prediction.ids[(prediction.winner == white) & ~prediction.verdict]
+    settle()
+    dock.map.canvas.chosen.emit(np.flatnonzero(np.isin(cells.ids, chosen)))
 
 
 def go_close(viewer: napari.Viewer, dock: HemaCellsWidget) -> None:
@@ -137,8 +152,16 @@ def tell(viewer: napari.Viewer, dock: HemaCellsWidget, smear: SyntheticSmear, th
     go_close(viewer, dock)
     take(viewer, "overlap", theme)
     dock.controller.show_step("annotate")
-    for cell, name in truth_clicks(dock, smear).items():
-        label(dock, cell, name)
+    clicks = truth_clicks(dock, smear)
+    for cell, name in clicks.items():
+        if name != UNSEEN:
+            label(dock, cell, name)
+    dock.controller.show_step("classify")
+    take(viewer, "unknown", theme)
+    dock.controller.show_step("annotate")
+    for cell, name in clicks.items():
+        if name == UNSEEN:
+            label(dock, cell, name)
     dock.controller.canvas.act("next")
     viewer.reset_view()
     take(viewer, "annotate", theme)
@@ -146,6 +169,10 @@ def tell(viewer: napari.Viewer, dock: HemaCellsWidget, smear: SyntheticSmear, th
     dock.controller.canvas.show_mode("confidence")
     take(viewer, "classify", theme)
     dock.controller.canvas.show_mode("class")
+    dock.controller.bridge.raise_dock(dock.map)
+    draw_around_white_cells(dock)
+    take(viewer, "map", theme)
+    dock.controller.bridge.raise_dock(dock.gallery)
     dock.controller.show_step("export")
     dock.export.button.click()
     wait_until(lambda: bool(dock.export.result.text()))

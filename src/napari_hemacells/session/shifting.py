@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.types import Embeddings
 
 SEEN = 300  # cells of another image that are remembered, to compare with
+LEAST_KNOWN = 30  # of them: held against 15 cells, another laboratory's slide did not stand out
 ENOUGH_CLICKS = 5  # in this image: from then on the classifier knows it as well
 
 
@@ -50,7 +51,7 @@ class Measured:
 
 
 def measure(request: ShiftRequest) -> Measured | None:
-    """How far the image is; ``None`` where nothing is known, or it has too few cells to say."""
+    """How far the image is; ``None`` where too few cells are known or in it to say."""
     from napari_hemacells.core.classify.shift import restandardise, shift_from
 
     known = _known(request)
@@ -80,10 +81,10 @@ def _known(request: ShiftRequest) -> tuple[Reference, CellMap] | None:
 
 def _of_images(images: Sequence[NDArray[np.float32]]) -> tuple[Reference, CellMap] | None:
     from napari_hemacells.core.classify.cellmap import CellMap, sketch
-    from napari_hemacells.core.classify.shift import LEAST_CELLS, reference_of
+    from napari_hemacells.core.classify.shift import reference_of
 
     vectors = np.concatenate(images) if images else np.zeros((0, 1), np.float32)
-    if len(vectors) < LEAST_CELLS:
+    if len(vectors) < LEAST_KNOWN:
         return None
     centre, basis = sketch(vectors)
     points = np.asarray(vectors @ basis - centre @ basis, dtype=np.float32)

@@ -194,7 +194,8 @@ def confidence_line(session: Session) -> str:
     if not len(prediction.ids):
         return "There are no cells to classify."
     known = prediction.confidence[~prediction.verdict]
-    unknown = len(prediction.ids) - len(known)
+    mine = np.isin(prediction.ids, list(session.annotated))
+    unknown = int((prediction.verdict & ~mine).sum())
     beside = f" {unknown:,} unknown, not forced into a class." if unknown else ""
     if not len(known):
         return beside.strip()
