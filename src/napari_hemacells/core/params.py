@@ -86,7 +86,7 @@ class TrainDetectorParams(Params):
         ge=1,
         le=100_000,
         title="Steps",
-        description="Batches to learn from. Empty: chosen so that one to three minutes are enough.",
+        description="Batches to learn from. Empty: as many as one to three minutes allow.",
     )
     rate: float = Field(
         default=4e-4,
@@ -188,5 +188,5 @@ class ClassifyParams(Params):
     unlabelled: bool = Field(
         default=True,
         title="Learn from cells without a click",
-        description="What looks like a clicked cell teaches a little too; helps most at few clicks.",
+        description="What looks like a clicked cell teaches a little; helps most at few clicks.",
     )

@@ -147,8 +147,8 @@ class Tasks(QObject):
             session.cells,
             self.spec,
             self.encode,
-            session.project.embeddings_folder,
-            None if session.live.model is None else session.live.model.bundle,
+            folder=session.project.embeddings_folder,
+            model=None if session.live.model is None else session.live.model.bundle,
         )
         self.jobs.start("embed", steps)
 
@@ -294,6 +294,7 @@ def _embed(
     cells: Cells,
     spec: CropSpec,
     params: EncodeParams,
+    *,
     folder: Any,
     model: Bundle | None,
 ) -> Generator[Progress, None, tuple[Embeddings, Device]]:

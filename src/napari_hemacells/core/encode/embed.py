@@ -47,7 +47,7 @@ def embed_steps(
     known = np.zeros(total, dtype=np.bool_)
     if cache is not None:
         vectors, known = cache.load(image.key, encoder.info, spec, cells.boxes)
-    pending = by_tile(cells.centres, np.flatnonzero(~known))
+    pending = by_tile(cells.boxes[:, :2], np.flatnonzero(~known))
     yield Progress(total - len(pending), total, "Embedding cells")
     warning = ""
     try:
@@ -69,13 +69,13 @@ def embed_steps(
     return Embeddings(cells.ids, vectors, encoder.info, spec, image.key)
 
 
-def by_tile(centres: NDArray[np.float64], places: NDArray[np.intp]) -> NDArray[np.intp]:
+def by_tile(corners: NDArray[np.integer], places: NDArray[np.intp]) -> NDArray[np.intp]:
     """Return the places ordered by tile of the image, within a tile as they were.
 
     In reading order, a row of cells crosses a large image from side to side and takes more chunks
     of its file than are kept, and the next row reads them all again. A tile's fit.
     """
-    tiles = (centres[places] // TILE).astype(np.int64)
+    tiles = (corners[places] // TILE).astype(np.int64)
     return places[np.lexsort((tiles[:, 1], tiles[:, 0]))]
 
 

@@ -44,9 +44,9 @@ def cells_table(
     head can tell ``unknown`` (how far from everything annotated) and ``is_unknown`` (whether too
     far for any class), and ``p_<class name>`` for each class of the prediction. ``class`` is
     what is shown on the screen: the user's word, else the prediction or ``(unknown)``, else the
-    detector's kind. Cells that the prediction does not cover have NaN. Zero cells give zero rows and all columns. Where cells were
-    corrected by hand, ``origin`` after ``area`` says which: ``detected``, ``added``, ``split`` or
-    ``merged``. ``restandardised`` is there, and true, where the image's embeddings were.
+    detector's kind. Cells that the prediction does not cover have NaN. Zero cells give zero rows
+    and all columns. Where cells were corrected by hand, ``origin`` after ``area`` says which:
+    ``detected``, ``added``, ``split`` or ``merged``. ``restandardised`` is there, and true, where the image's embeddings were.
     """
     table = detected_table(cells)
     if ORIGIN in cells.table:

@@ -146,7 +146,7 @@ class Course:
         if self.best.look(f1[ALL], self.learner.step):
             tensors = {name: value.cpu().clone() for name, value in
                        self.learner.average.tensors.items()}  # fmt: skip
-            # With the start's weights its limits stay: a few held-out cells must not move them alone.
+            # The start's weights keep their limits: few held-out cells must not move them.
             limits = marks.limits if self.learner.step else self.start.limits.scores
             self.kept = {"tensors": tensors, "limits": list(limits)}
         self.pace.pause()

@@ -60,7 +60,7 @@ def page_of(
 
 def _kept(outcome: DetectorOutcome) -> str:
     if outcome.best_step == 0:
-        return "No step did better on the held-out part than the start: the detector stays as it was."
+        return "No step did better on the held-out part than the start: the detector is as it was."
     return (
         f"The weights (their running mean) after step {outcome.best_step} did best and are kept."
     )
