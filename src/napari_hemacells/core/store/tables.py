@@ -46,7 +46,8 @@ def cells_table(
     what is shown on the screen: the user's word, else the prediction or ``(unknown)``, else the
     detector's kind. Cells that the prediction does not cover have NaN. Zero cells give zero rows
     and all columns. Where cells were corrected by hand, ``origin`` after ``area`` says which:
-    ``detected``, ``added``, ``split`` or ``merged``. ``restandardised`` is there, and true, where the image's embeddings were.
+    ``detected``, ``added``, ``split`` or ``merged``. ``restandardised`` is there, and true, where
+    the image's embeddings were.
     """
     table = detected_table(cells)
     if ORIGIN in cells.table:
