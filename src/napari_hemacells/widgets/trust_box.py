@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
+from napari_hemacells.session.shifting import ENOUGH_CLICKS
 from napari_hemacells.widgets.reliability import ReliabilityDialog
 
 if TYPE_CHECKING:
@@ -64,6 +65,9 @@ class TrustBox(QWidget):
         latest = session.live.latest
         self._calibration = None if latest is None else latest.head.calibration
         text, tip = calibration_line(self._calibration)
+        found, few = session.measured, len(session.annotated) < ENOUGH_CLICKS
+        if text and few and found is not None and found.shift.is_large:
+            text += " It was measured on slides unlike this one."
         self.line.setText(text)
         self.line.setToolTip(tip)
         drawable = self._calibration is not None and bool(self._calibration.curve)
