@@ -160,8 +160,8 @@ def _own_cells(found: Sequence[Found], plan: Plan, part: Part) -> PartCells:
     masks = PackedMasks.of_labels(np.asarray(cells.labels), cells.ids.tolist(), cells.boxes)
     places = np.flatnonzero(own)
     table = cells.table.iloc[places].drop(columns="label").reset_index(drop=True)
-    table[["row", "col"]] += (top, left)
-    table[BOX_COLUMNS] += (top, left, top, left)
+    table[["row", "col"]] += np.array([top, left])
+    table[BOX_COLUMNS] += np.array([top, left, top, left])
     boxes = masks.boxes + np.array([top, left, top, left], np.int32)
     return PartCells(part.index, table, PackedMasks(boxes, masks.bits).pick(places))
 
