@@ -35,7 +35,7 @@ def by_colour(monkeypatch):
     from napari_hemacells.core.encode import Device
     from napari_hemacells.core.types import CropSpec, Progress
 
-    def embed(image, cells, *_settings):
+    def embed(image, cells, *_settings, **_places):
         yield Progress(0, len(cells), "Embedding cells")
         means = [image.pixels[cells.labels == cell].mean(axis=0) / 255 for cell in cells.ids]
         vectors = np.resize(np.asarray(means, np.float32), (len(cells), 3))

@@ -21,7 +21,7 @@ def own_places(monkeypatch, tmp_path):
     """Projects below the test's folder; embeddings without a network."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
 
-    def embed(image, cells, *_settings):
+    def embed(image, cells, *_settings, **_places):
         yield Progress(0, len(cells), "Embedding cells")
         return make_embeddings(image, cells), tasks_device
 

@@ -23,7 +23,7 @@ from napari_hemacells.widgets.finding import together
 def own_places(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
 
-    def embed(image, cells, *_settings):
+    def embed(image, cells, *_settings, **_places):
         from napari_hemacells.core.encode import Device
 
         yield Progress(0, len(cells), "Embedding cells")
