@@ -157,6 +157,7 @@ def tell(viewer: napari.Viewer, dock: HemaCellsWidget, smear: SyntheticSmear, th
         if name != UNSEEN:
             label(dock, cell, name)
     dock.controller.show_step("classify")
+    viewer.reset_view()
     take(viewer, "unknown", theme)
     dock.controller.show_step("annotate")
     for cell, name in clicks.items():
