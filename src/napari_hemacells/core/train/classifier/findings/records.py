@@ -1,0 +1,255 @@
+"""What a training found, as frozen records of plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_hemacells.core.evaluate.classification import Figure
+
+JudgedPart: TypeAlias = Literal["test", "out-of-fold", "validation"]
+SHOWN = 24
+
+
+@dataclass(frozen=True)
+class Item:
+    """A picture that the network was asked about without having learned from it.
+
+    Attributes
+    ----------
+    name
+        As the training's tables name it, such as ``neutrophil/slide3-17.png``.
+    confidence
+        Of the predicted class.
+    loss
+        Negative logarithm of the given class's probability, in nats.
+    probabilities
+        One a class, in the order of :attr:`Findings.classes`.
+    group
+        Patient, slide or image; empty where unknown.
+    """
+
+    name: str
+    path: Path
+    label: str
+    predicted: str
+    confidence: float
+    loss: float
+    probabilities: tuple[float, ...]
+    group: str = ""
+
+    @property
+    def right(self) -> bool:
+        """Whether the given class was predicted."""
+        return self.label == self.predicted
+
+    @property
+    def key(self) -> str:
+        """The cell's own name, as it was given to ``write_examples``."""
+        return Path(self.name).stem
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A picture whose label may be wrong.
+
+    Attributes
+    ----------
+    label, suggested
+        The given class, and the one that models which had not seen this picture say.
+    score
+        Label quality, 0 (surely wrong) to 1.
+    flagged
+        Whether confident learning counts it among the wrong labels; the others are merely next
+        in the order.
+    """
+
+    name: str
+    path: Path
+    label: str
+    suggested: str
+    score: float
+    confidence: float
+    flagged: bool
+
+    @property
+    def key(self) -> str:
+        """The cell's own name, as it was given to ``write_examples``."""
+        return Path(self.name).stem
+
+
+@dataclass(frozen=True)
+class ClassFigures:
+    """How well one class is told; ``n`` is how many of it were judged."""
+
+    name: str
+    n: int
+    precision: Figure
+    recall: Figure
+    f1: Figure
+
+
+@dataclass(frozen=True)
+class BinaryFigures:
+    """Of two classes, those of the second one."""
+
+    positive: str
+    sensitivity: Figure
+    specificity: Figure
+    auc: Figure
+    roc: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """Cells of similar confidence: how sure, and how many were right."""
+
+    low: float
+    high: float
+    n: int
+    confidence: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Figures with 95 % bootstrap intervals.
+
+    Attributes
+    ----------
+    resampled
+        What was drawn anew for the intervals: ``cells`` or ``groups``.
+    copies
+        Augmented copies averaged with each crop; 0 for none.
+    """
+
+    n: int
+    accuracy: Figure
+    balanced_accuracy: Figure
+    kappa: Figure
+    macro_f1: Figure
+    log_loss: float
+    ece: float
+    resampled: str
+    reliability: tuple[ReliabilityBin, ...]
+    classes: tuple[ClassFigures, ...]
+    binary: BinaryFigures | None
+    copies: int = 0
+
+
+@dataclass(frozen=True)
+class ConfusedPair:
+    """How often cells of one class were taken for another.
+
+    Attributes
+    ----------
+    share
+        Of the cells of the class ``label``.
+    """
+
+    label: str
+    predicted: str
+    count: int
+    share: float
+
+
+@dataclass(frozen=True, eq=False)
+class Confusion:
+    """Which class was taken for which.
+
+    Attributes
+    ----------
+    counts
+        ``(k, k)`` int64; rows are the given classes, columns the predicted ones.
+    """
+
+    classes: tuple[str, ...]
+    counts: NDArray[np.int64]
+
+    @property
+    def normalised(self) -> NDArray[np.float64]:
+        """``(k, k)`` share of each row; NaN where a class did not occur."""
+        sums = self.counts.sum(axis=1, keepdims=True)
+        shares = np.full(self.counts.shape, np.nan)
+        np.divide(self.counts, sums, out=shares, where=sums > 0)
+        return shares
+
+    def pairs(self, n: int = 10) -> tuple[ConfusedPair, ...]:
+        """Return the most confused pairs, the most frequent first."""
+        shares = self.normalised
+        found = [
+            ConfusedPair(own, other, int(self.counts[row, col]), float(shares[row, col]))
+            for row, own in enumerate(self.classes)
+            for col, other in enumerate(self.classes)
+            if row != col and self.counts[row, col]
+        ]
+        return tuple(sorted(found, key=lambda one: (-one.count, -one.share))[:n])
+
+
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """What a training found, of the part that can be trusted most.
+
+    Attributes
+    ----------
+    part
+        ``test`` where there is one; then ``out-of-fold`` (cross-validation), then ``validation``.
+    items
+        The pictures of that part.
+    suspects
+        Labels that may be wrong, the worst first; over all pictures, or empty where nobody looked.
+    run
+        What ``run.json`` holds: recipe, command, split, versions.
+    figures_of
+        Figures by part, for whoever wants to show others too.
+    """
+
+    folder: Path
+    part: JudgedPart
+    classes: tuple[str, ...]
+    items: tuple[Item, ...]
+    figures: Figures
+    confusion: Confusion
+    suspects: tuple[Suspect, ...]
+    run: Mapping[str, Any]
+    figures_of: Mapping[JudgedPart, Figures]
+
+    def cell(self, label: str, predicted: str) -> tuple[Item, ...]:
+        """Return the pictures in a cell of the confusion matrix, the surest first."""
+        own = (one for one in self.items if (one.label, one.predicted) == (label, predicted))
+        return tuple(sorted(own, key=lambda one: -one.confidence))
+
+    def highest_losses(self, n: int = SHOWN) -> tuple[Item, ...]:
+        """Return the pictures whose given class the network believed least."""
+        return tuple(sorted(self.items, key=lambda one: -one.loss)[:n])
+
+    def most_certain(self, *, right: bool, n: int = SHOWN) -> tuple[Item, ...]:
+        """Return the surest of those told rightly, or wrongly."""
+        own = (one for one in self.items if one.right is right)
+        return tuple(sorted(own, key=lambda one: -one.confidence)[:n])
+
+    def most_uncertain(self, n: int = SHOWN) -> tuple[Item, ...]:
+        """Return the pictures whose two likeliest classes are closest to each other."""
+        return tuple(sorted(self.items, key=_margin)[:n])
+
+
+def confusion_of(items: Sequence[Item], classes: tuple[str, ...]) -> Confusion:
+    """Return how often each class was taken for each."""
+    place = {name: number for number, name in enumerate(classes)}
+    counts = np.zeros((len(classes), len(classes)), dtype=np.int64)
+    for one in items:
+        counts[place[one.label], place[one.predicted]] += 1
+    return Confusion(classes, counts)
+
+
+def _margin(item: Item) -> float:
+    second, first = sorted(item.probabilities)[-2:]
+    return first - second
