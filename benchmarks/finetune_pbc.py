@@ -51,6 +51,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--recipe", default="quick")
+    parser.add_argument("--weights", default="auto", help="imagenet: never saw PBC")
     parser.add_argument("--sub-classes", action="store_true")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--test", type=float, default=0.0)
@@ -60,7 +61,7 @@ def main() -> None:
     source = options.folder.resolve()
     if options.sub_classes:
         source = with_sub_classes(source, out / "sub_classes.csv")
-    recipe = named_recipe(options.recipe, {"test": options.test})
+    recipe = named_recipe(options.recipe, {"test": options.test, "weights": options.weights})
     began, before = time.monotonic(), time.process_time()
     steps = train_steps(TrainJob(source, out, recipe))
     while True:

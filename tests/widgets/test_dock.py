@@ -263,7 +263,7 @@ def test_an_image_seen_before_is_welcomed_back(at_work, qtbot):
 
 
 def test_a_folder_that_is_no_project_is_told(dock, tmp_path):
-    dock.controller.open_project(tmp_path / "nothing")
+    dock.controller.opening.open_project(tmp_path / "nothing")
     assert dock.messages.level == "error"
 
 
@@ -277,7 +277,7 @@ def test_a_model_goes_from_one_image_to_the_next(at_work, viewer, qtbot, tmp_pat
     viewer.add_image(make_image(seed=5).pixels, name="next")
     with qtbot.waitSignal(at_work.controller.tasks.device_known):
         at_work.session.set_cells(make_cells(30))
-    at_work.controller.load_bundle(tmp_path / "three")
+    at_work.controller.classifying.load_bundle(tmp_path / "three")
     qtbot.waitUntil(lambda: at_work.session.prediction is not None)
     assert [mine for mine, _ in at_work.session.counts().values()] == [0, 0, 0]
     assert at_work.session.live.model.bundle.name == "three"

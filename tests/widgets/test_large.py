@@ -93,7 +93,7 @@ def test_a_pyramid_is_opened_in_a_thread(dock, viewer, qtbot, smear, all_are_lar
 def test_cells_of_a_large_image_are_clicked_and_kept(dock, viewer, qtbot, smear, all_are_large):
     opened(dock, viewer, qtbot, smear)
     with qtbot.waitSignal(dock.controller.tasks.device_known, timeout=30_000):
-        dock.controller.detect(classical(dock))
+        dock.controller.detecting.detect(classical(dock))
     session, bridge = dock.session, dock.controller.bridge
     assert isinstance(session.cells.labels, LazyLabels)
     assert len(session.cells) == 24
@@ -132,13 +132,13 @@ def test_found_cells_appear_and_an_interrupted_detection_goes_on(
     monkeypatch.setattr(dispatch, "detect_part_steps", slowly)
     opened(dock, viewer, qtbot, smear)
     controller = dock.controller
-    controller.detect(classical(dock))
+    controller.detecting.detect(classical(dock))
     qtbot.waitUntil(lambda: len(done) == 3, timeout=30_000)
     qtbot.waitUntil(lambda: controller.bridge.find("found") is not None, timeout=5000)
-    count = controller.finding.count
+    count = controller.detecting.finding.count
     assert count > 0
     folder = controller.tasks._resume
-    controller._cancel()
+    controller.detecting.cancel()
     assert f"Stopped after {count} cells" in dock.messages.text
     assert controller.bridge.find("found") is None
     assert list(folder.glob("part-*.npz"))
@@ -146,7 +146,7 @@ def test_found_cells_appear_and_an_interrupted_detection_goes_on(
     kept = {int(file.stem.removeprefix("part-")) for file in folder.glob("part-*.npz")}
     done.clear()
     with qtbot.waitSignal(controller.tasks.detected, timeout=30_000):
-        controller.detect(classical(dock))
+        controller.detecting.detect(classical(dock))
     assert len(dock.session.cells) == 24
     assert not kept & set(done)
     assert controller.bridge.find("found") is None
@@ -173,7 +173,7 @@ def test_detection_stays_inside_the_shapes_that_are_chosen(
     dock.detect.within.setCurrentIndex(1)
     assert dock.detect.request().within == str(shapes.unique_id)
     with qtbot.waitSignal(dock.controller.tasks.detected, timeout=30_000):
-        dock.controller.detect(classical(dock))
+        dock.controller.detecting.detect(classical(dock))
     assert len(dock.session.cells) == 6
     assert (dock.session.cells.centres < [110, 160]).all()
     viewer.layers.remove(shapes)
@@ -184,7 +184,7 @@ def test_detection_stays_inside_the_shapes_that_are_chosen(
 def test_lines_enclose_nothing(dock, viewer, qtbot, smear, all_are_large):
     opened(dock, viewer, qtbot, smear)
     shapes = viewer.add_shapes([[[0, 0], [9, 9]]], shape_type="line", name="lines")
-    dock.controller.detect(classical(dock, within=str(shapes.unique_id)))
+    dock.controller.detecting.detect(classical(dock, within=str(shapes.unique_id)))
     assert dock.messages.level == "error"
     assert "encloses nothing" in dock.messages.text
 

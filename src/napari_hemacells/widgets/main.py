@@ -192,7 +192,7 @@ def open_result(project_folder: str | Path) -> None:
     viewer = napari.Viewer(title="HemaCells")
     widget = HemaCellsWidget(viewer)
     viewer.window.add_dock_widget(widget, name="HemaCells", area="right")
-    widget.controller.open_project(Path(project_folder))
+    widget.controller.opening.open_project(Path(project_folder))
     # Once the docks have their places: before that the canvas is larger than what will be seen.
     QTimer.singleShot(0, viewer.reset_view)
     napari.run()

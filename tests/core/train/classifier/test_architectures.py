@@ -98,13 +98,18 @@ def test_a_plan_survives_json_and_a_damaged_one_is_refused():
 
 
 @pytest.mark.slow
-def test_the_bundled_weights_fill_the_bundled_network():
-    from napari_hemacells.core.encode import bundled_encoder
+@pytest.mark.parametrize(
+    ("weights", "encoder", "seen"),
+    [("auto", "bundled_encoder", "PBC"), ("imagenet", "imagenet_encoder", "no blood cells")],
+)
+def test_the_packaged_weights_fill_the_bundled_network(weights, encoder, seen):
+    from napari_hemacells.core import encode
 
-    network, _, told = build(Recipe(), 2)
-    stem = bundled_encoder("cpu").network.stem.state_dict()
+    network, _, told = build(Recipe(weights=weights), 2)
+    stem = getattr(encode, encoder)("cpu").network.stem.state_dict()
     assert all(
         torch.equal(value, stem[name])
         for name, value in network.embedder.trunk.stem.state_dict().items()
     )
     assert "which has seen" in told.source
+    assert seen in told.source

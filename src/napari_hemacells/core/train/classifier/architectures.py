@@ -32,6 +32,7 @@ SHORT_NAMES = {
 HUB, HUB_PORT, PATIENCE = "huggingface.co", 443, 3.0
 PREFIXES = ("module.", "model.", "backbone.", "encoder.", "embedder.", "trunk.", "teacher.")
 LEAST_MATCH = 0.9
+PACKAGED = frozenset({"bundled", "imagenet"})
 
 
 class Weights(NamedTuple):
@@ -92,8 +93,8 @@ def fill(trunk: Trunk, plan: NetworkPlan, weights: str) -> Weights:
     """
     if weights == "none":
         return Weights("from nothing")
-    if weights == "bundled" or (weights == "auto" and plan.arch == "bundled"):
-        return _fill_bundled(trunk, plan)
+    if weights in PACKAGED or (weights == "auto" and plan.arch == "bundled"):
+        return _fill_packaged(trunk, plan, imagenet=weights == "imagenet")
     if weights not in {"auto", "hub"}:
         return _fill_from_file(trunk, Path(weights).expanduser())
     try:
@@ -104,15 +105,16 @@ def fill(trunk: Trunk, plan: NetworkPlan, weights: str) -> Weights:
         return Weights("from nothing", f"{error} So {plan.arch} learns from nothing.")
 
 
-def _fill_bundled(trunk: Trunk, plan: NetworkPlan) -> Weights:
-    from napari_hemacells.core.encode import bundled_encoder
+def _fill_packaged(trunk: Trunk, plan: NetworkPlan, *, imagenet: bool) -> Weights:
+    """Take the weights that come with the package: those taught blood, or ImageNet's."""
+    from napari_hemacells.core.encode import bundled_encoder, imagenet_encoder
     from napari_hemacells.core.encode.finetuned.trunks import StageTrunk
     from napari_hemacells.core.encode.network import NetworkEncoder
 
-    encoder = bundled_encoder("cpu")
+    encoder = imagenet_encoder("cpu") if imagenet else bundled_encoder("cpu")
     if not isinstance(trunk, StageTrunk) or not isinstance(encoder, NetworkEncoder):
         raise EncoderError(
-            f"The bundled weights do not fit {plan.arch}: choose the architecture bundled, or "
+            f"The packaged weights do not fit {plan.arch}: choose the architecture bundled, or "
             "other weights (hub, none, or a file)."
         )
     trunk.stem.load_state_dict(encoder.network.stem.state_dict())
