@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -19,6 +20,16 @@ ROOT = Path(tempfile.gettempdir()) / "napari-hemacells-sets"
 CHULA_CELL, MARGIN = 70, 1.8  # pixels, of a typical red cell there; side of a crop in cells
 BLOCK, EVERY, PLACE = 20, 5, 2  # files 40-59, 140-159, 240-259: no encoder of ours has seen them
 MOST = 300  # crops of a class
+UNCATEGORISED = 10
+
+
+class ChulaPoint(NamedTuple):
+    """An annotated red cell: file, centre in pixels, type."""
+
+    number: int
+    row: int
+    col: int
+    kind: int
 
 
 def jiangxi(data: Path) -> Path:
@@ -30,32 +41,41 @@ def jiangxi(data: Path) -> Path:
 def chula(data: Path) -> Path:
     """Return the folder of Chula's held-out blocks, uncategorised cells left out."""
     target = ROOT / "chula_held_out"
-    cells: dict[str, list[tuple[int, int, int]]] = {}
-    for file in sorted((data / "chula_rbc12/labels").glob("*.txt"), key=lambda one: int(one.stem)):
-        if int(file.stem) // BLOCK % EVERY != PLACE:
-            continue
-        for line in file.read_text().splitlines():
-            if line.strip():
-                x, y, kind = (int(number) for number in line.split()[:3])
-                cells.setdefault(f"{kind:02d}", []).append((int(file.stem), y, x))
-    cells.pop("10", None)
-    for kind, places in cells.items():
-        (target / kind).mkdir(parents=True, exist_ok=True)
-        chosen = np.random.default_rng(0).permutation(len(places))[:MOST]
+    cells: dict[int, list[ChulaPoint]] = {}
+    for point in chula_points(data):
+        if point.number // BLOCK % EVERY == PLACE and point.kind != UNCATEGORISED:
+            cells.setdefault(point.kind, []).append(point)
+    for kind, points in cells.items():
+        chosen = np.random.default_rng(0).permutation(len(points))[:MOST]
         for place in sorted(chosen.tolist()):
-            _cut_chula(data, target / kind, *places[place])
+            cut_chula(data, target / f"{kind:02d}", points[place])
     return target
 
 
-def _cut_chula(data: Path, folder: Path, number: int, row: int, col: int) -> None:
+def chula_points(data: Path) -> list[ChulaPoint]:
+    """Return all annotated red cells, by file number."""
+    found = []
+    for file in sorted((data / "chula_rbc12/labels").glob("*.txt"), key=lambda one: int(one.stem)):
+        for line in file.read_text().splitlines():
+            if line.strip():
+                x, y, kind = (int(number) for number in line.split()[:3])
+                found.append(ChulaPoint(int(file.stem), y, x, kind))
+    return found
+
+
+def cut_chula(data: Path, folder: Path, point: ChulaPoint) -> Path:
+    """Return the file of a red cell's crop, written where it is missing."""
+    number, row, col, _ = point
     file = folder / f"{number:03d}_{row:03d}_{col:03d}.png"
     if file.exists():
-        return
+        return file
+    folder.mkdir(parents=True, exist_ok=True)
     with Image.open(data / f"chula_rbc12/images/{number}.jpg") as field:
         half = round(CHULA_CELL * MARGIN / 2)
         padded = np.pad(np.asarray(field.convert("RGB")), [(half, half), (half, half), (0, 0)],
                         mode="symmetric")  # fmt: skip
     Image.fromarray(padded[row : row + 2 * half, col : col + 2 * half]).save(file)
+    return file
 
 
 def pbc(data: Path, part: int = MOST) -> Path:
