@@ -6,6 +6,7 @@ import typer
 
 from napari_hemacells import __version__
 from napari_hemacells.cli.adapt import adapt
+from napari_hemacells.cli.check_labels import check_labels
 from napari_hemacells.cli.classify import classify
 from napari_hemacells.cli.command import Command, JsonCommand, ShotsCommand
 from napari_hemacells.cli.demo import demo
@@ -43,6 +44,7 @@ evaluate.command("clicks", cls=JsonCommand)(with_options(clicks))
 evaluate.command("detection", cls=Command)(with_options(detection))
 evaluate.command("bundle", cls=JsonCommand)(with_options(evaluate_bundle))
 app.command("adapt", cls=JsonCommand)(with_options(adapt))
+app.command("check-labels", cls=JsonCommand)(with_options(check_labels))
 app.add_typer(evaluate)
 app.add_typer(train)
 app.command("demo", cls=JsonCommand)(with_options(demo))

@@ -100,8 +100,36 @@ def embed_folder_steps(
         No class folders, or not one readable picture.
     """
     listed = [(file, name) for name, files in class_folders(folder).items() for file in files]
+    return (
+        yield from embed_files_steps(listed, folder, spec, encoder, cache, batch_size=batch_size)
+    )
+
+
+def embed_files_steps(
+    listed: list[tuple[Path, str]],
+    source: Path,
+    spec: CropSpec,
+    encoder: Encoder,
+    cache: EmbeddingCache | None = None,
+    *,
+    batch_size: int = 32,
+) -> Generator[Progress, None, ClassFolder]:
+    """Return crops with their classes and vectors; yield while they are made.
+
+    Parameters
+    ----------
+    listed
+        Picture files with their classes.
+    source
+        Folder or table that names them: the cache keeps their vectors under it.
+
+    Raises
+    ------
+    ImageError
+        Not one readable picture.
+    """
     framing = _framing([file for file, _ in listed], spec)
-    key = f"{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]}-{framing:.4f}"
+    key = f"{hashlib.sha256(str(source.resolve()).encode()).hexdigest()[:16]}-{framing:.4f}"
     digests = np.array([_digest(file) for file, _ in listed], dtype=np.int64)
     vectors = np.zeros((len(listed), encoder.info.dim), dtype=np.float32)
     known = np.zeros(len(listed), dtype=np.bool_)
@@ -119,7 +147,7 @@ def embed_folder_steps(
             vectors[whole], known[whole] = encoder.encode(np.stack(crops)), True
         yield Progress(int(known.sum()) + len(unreadable), len(listed), "Embedding crops")
     if not known.any():
-        raise ImageError(f"No picture in {folder} can be read. {unreadable[0]}")
+        raise ImageError(f"No picture in {source} can be read. {unreadable[0]}")
     kept = [listed[place] for place in np.flatnonzero(known)]
     if cache is not None and len(pending):
         try:
@@ -147,5 +175,9 @@ def _picture(file: Path, unreadable: list[str]) -> NDArray[np.uint8] | None:
 
 
 def _digest(file: Path) -> NDArray[np.int64]:
-    """``(4,)`` SHA-256 of the file's bytes."""
-    return np.frombuffer(hashlib.sha256(file.read_bytes()).digest(), dtype="<i8")
+    """``(4,)`` SHA-256 of the file's bytes; zeros of one that cannot be read."""
+    try:
+        content = file.read_bytes()
+    except OSError:
+        return np.zeros(4, dtype=np.int64)
+    return np.frombuffer(hashlib.sha256(content).digest(), dtype="<i8")

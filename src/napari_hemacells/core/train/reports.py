@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
 from napari_hemacells.core.types import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Generator, Mapping
 
+Result = TypeVar("Result")
 Phase: TypeAlias = Literal["start", "train", "validate", "end"]
 
 
@@ -47,6 +48,19 @@ class TrainingReport(Progress):
     def steps(self) -> int:
         """Steps in all."""
         return self.total
+
+
+def as_training_reports(
+    steps: Generator[Progress, None, Result],
+) -> Generator[TrainingReport, None, Result]:
+    """Return what other long work returns, its reports told as those of a training."""
+    while True:
+        try:
+            one = next(steps)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+        yield TrainingReport(one.done, one.total, one.message)
 
 
 class Pace:

@@ -4,6 +4,8 @@
 """
 
 from napari_hemacells.core.train.classifier.findings.read import (
+    CROSS_VALIDATED,
+    SUSPECTS,
     read_findings,
     read_items,
     read_suspects,
@@ -23,6 +25,8 @@ from napari_hemacells.core.train.classifier.findings.records import (
 )
 
 __all__ = [
+    "CROSS_VALIDATED",
+    "SUSPECTS",
     "BinaryFigures",
     "ClassFigures",
     "ConfusedPair",

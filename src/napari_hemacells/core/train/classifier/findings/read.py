@@ -24,9 +24,10 @@ from napari_hemacells.core.train.classifier.findings.records import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+CROSS_VALIDATED = "out_of_fold.csv"
 FILES: dict[JudgedPart, str] = {
     "test": "test.csv",
-    "out-of-fold": "out_of_fold.csv",
+    "out-of-fold": CROSS_VALIDATED,
     "validation": "validation.csv",
 }
 SUSPECTS = "suspects.csv"

@@ -1,0 +1,106 @@
+"""``hemacells check-labels FOLDER``: labels that models which had not seen the picture doubt."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from napari_hemacells.cli.batch import end_with_unreadable
+from napari_hemacells.cli.console import Reporter
+from napari_hemacells.cli.evaluate import EncoderName, make_encoder
+from napari_hemacells.cli.options import JsonTarget, NetworkDevice, RunOptions
+
+if TYPE_CHECKING:
+    from napari_hemacells.core.train.classifier.labels import LabelCheck
+
+SHOWN = 20
+CrossValidated = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FOLDER",
+        help=(
+            "A folder with a sub-folder of crops a class, a CSV with the columns path and label, "
+            "or what train --folds wrote: then the networks of its folds are asked."
+        ),
+    ),
+]
+CsvFile = Annotated[
+    Path | None,
+    typer.Option("--csv", metavar="FILE", help="Write a row a picture, the worst label first."),
+]
+Folds = Annotated[int, typer.Option(min=2, max=100, help="Parts that are held out in turn.")]
+Seed = Annotated[int, typer.Option(help="Seed of the parts.")]
+Shown = Annotated[int, typer.Option("--show", min=0, help="Rows to print.")]
+
+
+def check_labels(
+    folder: CrossValidated,
+    *,
+    encoder: EncoderName = "bundled",
+    folds: Folds = 5,
+    seed: Seed = 0,
+    show: Shown = SHOWN,
+    csv: CsvFile = None,
+    json: JsonTarget = None,
+    device: NetworkDevice = "auto",
+    run: RunOptions,
+) -> None:
+    """List the labels that may be wrong, the worst first; nothing is changed.
+
+    Each picture is judged by models that have not learned from it: linear heads on a frozen
+    encoder, or the networks of a cross-validated training.
+    """
+    from napari_hemacells.core.train.classifier import labels
+    from napari_hemacells.core.train.classifier.findings import CROSS_VALIDATED
+
+    reporter = Reporter(quiet=run.quiet, json_to=json)
+    if (folder / CROSS_VALIDATED).is_file():
+        found = labels.check_out_of_fold(folder)
+    else:
+        steps = labels.check_labels_steps(
+            folder, make_encoder(encoder, device), folds=folds, seed=seed
+        )
+        found = reporter.run(steps, "Checking labels")
+    reporter.tell(as_table(found, show))
+    if csv is not None:
+        labels.write_suspects(csv, found.suspects)
+        reporter.say(f"Table: {csv}")
+    reporter.finish(as_record(found))
+    end_with_unreadable(found.unreadable, reporter)
+
+
+def as_table(found: "LabelCheck", rows: int) -> Table:
+    """Return the worst labels."""
+    table = Table(
+        title=f"{found.flagged} of {len(found.suspects)} labels are probably wrong",
+        caption=f"{found.method}. Score: probability of the given class.",
+    )
+    for heading in ("picture", "given", "suggested", "score"):
+        table.add_column(heading, justify="right" if heading == "score" else "left")
+    for one in found.suspects[:rows]:
+        doubt = "[bold]" if one.flagged else ""
+        table.add_row(one.name, one.label, f"{doubt}{one.suggested}", f"{one.score:.4f}")
+    return table
+
+
+def as_record(found: "LabelCheck") -> dict[str, Any]:
+    """Return the machine-readable result."""
+    return {
+        "n": len(found.suspects),
+        "flagged": found.flagged,
+        "method": found.method,
+        "suspects": [
+            {
+                "name": one.name,
+                "path": str(one.path),
+                "label": one.label,
+                "suggested": one.suggested,
+                "score": round(one.score, 6),
+                "confidence": round(one.confidence, 6),
+                "flagged": one.flagged,
+            }
+            for one in found.suspects
+        ],
+        "unreadable": list(found.unreadable),
+    }

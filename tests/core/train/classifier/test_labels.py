@@ -1,0 +1,141 @@
+"""Labels that models which have not seen the cell doubt."""
+
+from __future__ import annotations
+
+import builtins
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from made_up_discs import add_discs, disc
+from napari_hemacells.core.errors import TrainingError
+from napari_hemacells.core.evaluate.colour import ColourHistogram
+from napari_hemacells.core.steps import run_to_end
+from napari_hemacells.core.train.classifier.examples import Example
+from napari_hemacells.core.train.classifier.findings import read_suspects
+from napari_hemacells.core.train.classifier.labels import (
+    check_labels_steps,
+    check_out_of_fold,
+    check_vectors,
+    suspects_of,
+    write_suspects,
+)
+from napari_hemacells.core.train.classifier.labels.heads import out_of_fold_heads
+
+
+def clouds(n=300, classes=3, flipped=15, seed=0):
+    """Vectors around a centre a class; some labels are moved to the next class."""
+    random = np.random.default_rng(seed)
+    truth = random.integers(0, classes, n)
+    vectors = random.normal(0, 1, (n, 20))
+    vectors[np.arange(n), truth] += 6
+    wrong = random.choice(n, flipped, replace=False)
+    given = truth.copy()
+    given[wrong] = (given[wrong] + 1) % classes
+    return vectors, truth, given, wrong
+
+
+def as_items(given, groups=None):
+    names = ["a", "b", "c"]
+    return [
+        Example(Path(f"/x/{n}.png"), names[one], groups[n] if groups else "", f"{n}.png")
+        for n, one in enumerate(given)
+    ]
+
+
+def test_flipped_labels_come_first_with_the_true_class():
+    vectors, truth, given, wrong = clouds()
+    found = check_vectors(vectors, as_items(given))
+    first = [int(one.key) for one in found.suspects[:15]]
+    assert set(first) == set(wrong.tolist())
+    assert all(one.suggested == "abc"[truth[int(one.key)]] for one in found.suspects[:15])
+    assert len(found.suspects) == 300
+    assert 10 <= found.flagged <= 20
+    assert [one.score for one in found.suspects] == sorted(one.score for one in found.suspects)
+
+
+def test_right_labels_are_not_flagged():
+    vectors, _, given, _ = clouds(flipped=0)
+    assert check_vectors(vectors, as_items(given)).flagged == 0
+
+
+def test_no_head_has_seen_the_cell():
+    """Vectors that say nothing: whoever had learned a cell by heart would know it."""
+    random = np.random.default_rng(0)
+    targets = random.integers(0, 2, 200)
+    said = out_of_fold_heads(random.normal(size=(200, 300)), targets)
+    assert 0.35 < np.mean(said.probabilities.argmax(axis=1) == targets) < 0.65
+
+
+def test_whole_groups_are_held_out():
+    """The group alone gives the class away, but never that of a group not seen."""
+    targets = np.repeat([0, 1], 60)
+    groups = [f"patient{n // 10}" for n in range(120)]
+    vectors = np.zeros((120, 12))
+    vectors[np.arange(120), np.arange(120) // 10] = 1.0
+    alone = out_of_fold_heads(vectors, targets)
+    together = out_of_fold_heads(vectors, targets, groups=groups)
+    assert together.grouped
+    assert not alone.grouped
+    assert np.mean(alone.probabilities.argmax(axis=1) == targets) == 1.0
+    assert np.mean(together.probabilities.argmax(axis=1) == targets) < 0.7
+
+
+def test_a_class_from_one_group_is_judged_cell_by_cell():
+    vectors, _, given, _ = clouds(60, flipped=0)
+    groups = [f"patient{one}" for one in given]
+    found = check_vectors(vectors, as_items(given, groups))
+    assert "cells, whatever their group" in found.method
+
+
+def test_two_cells_a_class_are_enough():
+    vectors = np.array([[0.0], [0.1], [5.0], [5.1]])
+    found = check_vectors(vectors, as_items([0, 0, 1, 1]))
+    assert len(found.suspects) == 4
+
+
+def test_a_table_of_suspects_is_read_back(tmp_path):
+    said = np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.8, 0.2]])
+    suspects = suspects_of(as_items([0, 0, 1, 0]), ["a", "b"], said)
+    write_suspects(tmp_path / "s.csv", suspects)
+    again = read_suspects(tmp_path / "s.csv")
+    assert [one.name for one in again] == ["1.png", "2.png", "3.png", "0.png"]
+    assert again[0].suggested == "b"
+    assert again == suspects
+
+
+def test_a_folder_is_checked_by_any_encoder(tmp_path):
+    for name in ("red", "violet"):
+        add_discs(tmp_path, name, 20)
+    Image.fromarray(disc("violet", 99)).save(tmp_path / "red" / "wrong.png")
+    (tmp_path / "red" / "broken.png").write_bytes(b"no picture")
+    found = run_to_end(check_labels_steps(tmp_path, ColourHistogram()))
+    assert found.suspects[0].name == "red/wrong.png"
+    assert found.suspects[0].suggested == "violet"
+    assert len(found.suspects) == 41
+    assert any("broken.png" in one for one in found.unreadable)
+    assert "colour" in found.method
+
+
+def test_a_training_without_folds_is_refused(tmp_path, job):
+    from napari_hemacells.core.train.classifier.run import train
+
+    done = train(job(epochs=0))
+    with pytest.raises(TrainingError, match="--folds"):
+        check_out_of_fold(done.folder)
+
+
+def test_without_cleanlab_it_says_how_to_get_it(monkeypatch):
+    honest = builtins.__import__
+
+    def without(name, *rest, **more):
+        if name.startswith("cleanlab"):
+            raise ImportError(name)
+        return honest(name, *rest, **more)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    vectors, _, given, _ = clouds(30, flipped=0)
+    with pytest.raises(TrainingError, match=r"pip install 'napari-hemacells\[report\]'"):
+        check_vectors(vectors, as_items(given))
