@@ -17,6 +17,10 @@ class ImageError(HemaCellsError):
     """An image that cannot be read, is empty, holds NaN, or is not the one it should be."""
 
 
+class ThermogramError(ImageError):
+    """A temperature matrix, or a table about some, that cannot be read or makes no sense."""
+
+
 class CellsError(HemaCellsError):
     """A source of cells that does not fit the image, or holds none where some are needed."""
 

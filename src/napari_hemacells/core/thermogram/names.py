@@ -1,0 +1,104 @@
+"""File names of the DMR-IR database → what they say."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+View: TypeAlias = Literal["frontal", "right 45°", "right 90°", "left 45°", "left 90°"]
+Protocol: TypeAlias = Literal["dynamic", "static"]
+
+VIEWS: dict[int, View] = {
+    1: "frontal", 2: "right 45°", 3: "right 90°", 4: "left 45°", 5: "left 90°",
+}  # fmt: skip
+PROTOCOLS: dict[str, Protocol] = {"D": "dynamic", "S": "static"}
+PATTERN = re.compile(
+    r"^T?(?P<patient>\d{1,6})\.(?P<visit>\d{1,3})\.(?P<view>[1-5])\.(?P<protocol>[DS])\."
+    r"(?P<date>\d{4}-\d{2}-\d{2})\.(?P<frame>\d{1,4})(?=\.|$)",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What the name of a DMR-IR file says.
+
+    Attributes
+    ----------
+    patient
+        As it is written, with its leading zeros: ``"0287"``.
+    visit
+        1 for the first.
+    view
+        From where the camera looked; *right* and *left* are the patient's.
+    protocol
+        ``"dynamic"`` (a series while the skin warms up again) or ``"static"``.
+    date
+        Of the examination.
+    frame
+        Number in the series.
+    """
+
+    patient: str
+    visit: int
+    view: View
+    protocol: Protocol
+    date: dt.date
+    frame: int
+
+    @property
+    def is_frontal(self) -> bool:
+        """Whether both breasts are seen from the front."""
+        return self.view == "frontal"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return asdict(self) | {"date": self.date.isoformat()}
+
+
+def parse_name(name: str | Path) -> Frame | None:
+    """Return what a file name says, ``None`` for a name of another kind.
+
+    What follows the frame number (``.txt``, ``.celsius.tif``) does not matter.
+
+    Examples
+    --------
+    >>> frame = parse_name("T0287.1.1.D.2015-07-20.18.txt")
+    >>> frame.patient, frame.view, frame.protocol, frame.frame
+    ('0287', 'frontal', 'dynamic', 18)
+    >>> parse_name("smear 3.txt") is None
+    True
+    """
+    found = PATTERN.match(re.split(r"[\\/]", str(name))[-1])
+    if found is None:
+        return None
+    try:
+        date = dt.date.fromisoformat(found["date"])
+    except ValueError:
+        return None
+    return Frame(
+        patient=found["patient"],
+        visit=int(found["visit"]),
+        view=VIEWS[int(found["view"])],
+        protocol=PROTOCOLS[found["protocol"].upper()],
+        date=date,
+        frame=int(found["frame"]),
+    )
+
+
+def same_patient(one: str) -> str:
+    """Return the form in which patient ids are compared: without ``T`` and leading zeros.
+
+    Examples
+    --------
+    >>> same_patient("T0287") == same_patient("287") == same_patient("287.0")
+    True
+    """
+    text = one.strip()
+    found = re.fullmatch(r"[Tt]?0*(\d+)(?:\.0+)?", text)
+    return found[1] if found else text.casefold()
