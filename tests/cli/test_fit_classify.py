@@ -40,6 +40,22 @@ def test_fit_writes_a_bundle_with_the_folders_as_classes(bundle: Path) -> None:
     assert loaded.encoder.name == "colour"
 
 
+def test_size_and_colour_go_with_the_bundle(
+    hemacells, crops_folder: Path, field: Path, own_cells: list[str], tmp_path: Path
+) -> None:
+    made = hemacells("fit", crops_folder, "--out", tmp_path / "model", "--measured")
+    assert made.exit_code == 0, made.output
+    loaded = load_bundle(tmp_path / "model")
+    assert loaded.encoder.preprocessing["features"]["names"][:2] == ["size", "nucleus"]
+    assert loaded.vectors.shape[1] == loaded.encoder.dim
+    said = hemacells(
+        "classify", field, "--model", tmp_path / "model", "--out", tmp_path / "out", *own_cells
+    )
+    assert said.exit_code == 0, said.output
+    table = pd.read_csv(tmp_path / "out" / "field.cells.csv")
+    assert set(table["predicted"]) == {"red", "violet"}
+
+
 def test_fit_says_the_same_as_json(hemacells, crops_folder: Path, tmp_path: Path) -> None:
     result = hemacells("fit", crops_folder, "--out", tmp_path / "m", "--json")
     told = json.loads(result.stdout)

@@ -98,6 +98,7 @@ class ClassifyJob(Job):
             "any_scale": self.any_scale,
             "overlay": self.overlay,
             "encoder": [self.bundle.encoder.name, self.bundle.encoder.sha256],
+            "features": self.bundle.encoder.preprocessing.get("features"),
             "head": [digest.hexdigest(), self.bundle.head_meta],
             "classes": [[one.id, one.name, one.colour] for one in self.bundle.palette],
         }
@@ -138,9 +139,9 @@ class Classifier:
         spec = job.bundle.spec
         if not job.any_scale:
             check(job.bundle, self.encoder.info, spec, cells.diameter, image.pixel_size_um)
-        size = job.encode.batch_size
+        size, like = job.encode.batch_size, job.bundle.encoder
         return self.head.predict(
-            (yield from embed_steps(image, cells, spec, self.encoder, batch_size=size))
+            (yield from embed_steps(image, cells, spec, self.encoder, batch_size=size, like=like))
         )
 
 

@@ -1,5 +1,6 @@
 """``hemacells fit FOLDER --out BUNDLE``: crops sorted into class folders → a model bundle."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,10 +35,15 @@ def fit(
     run: RunOptions,
 ) -> None:
     """Learn from crops sorted into class folders, and write a model bundle."""
+    from napari_hemacells.core.evaluate.measured import measured_beside
     from napari_hemacells.core.store import save_bundle
 
     reporter = Reporter(quiet=run.quiet, json_to=json)
     crops, encoder = _embed(folder, encode, reporter)
+    if params.measured:
+        reporter.say("Measuring size, nucleus and colour.")
+        vectors, encoder = measured_beside(crops.vectors, crops.files, encoder)
+        crops = replace(crops, vectors=vectors)
     bundle = _fit_bundle(out.name, crops, encoder, params)
     counts = count(crops.labels)
     record = {
@@ -45,6 +51,7 @@ def fit(
         "classes": counts,
         "head": bundle.head_meta["name"],
         "encoder": encoder.name,
+        "size_colour_nucleus": params.measured,
         "crop": bundle.spec.to_dict(),
         "framing": round(crops.framing, 4),
         "unreadable": list(crops.unreadable),

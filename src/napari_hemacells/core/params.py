@@ -190,3 +190,11 @@ class ClassifyParams(Params):
         title="Learn from cells without a click",
         description="What looks like a clicked cell teaches a little; helps most at few clicks.",
     )
+    measured: bool = Field(
+        default=False,
+        title="Also use size, colour, nucleus share",
+        description=(
+            "Measured on each cell and given to the classifier beside what the network sees; of "
+            "a thermogram size and temperature. For classes that differ in these alone."
+        ),
+    )

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from napari_hemacells.core.classify import Support, fit, restandardise, shift
-from napari_hemacells.core.classify.features import CellFeatures, join
+from napari_hemacells.core.classify.fit import standardisation
+from napari_hemacells.core.encode.features import CellFeatures, join
 from napari_hemacells.core.types import CropSpec, Embeddings, EncoderInfo
 
 DIM = 24
@@ -67,6 +68,9 @@ def test_features_stand_beside_the_embedding_and_never_dominate():
     assert both.encoder.dim == both.vectors.shape[1] > DIM
     assert both.encoder.preprocessing["features"]["names"] == ["size", "nucleus"]
     np.testing.assert_array_equal(both.vectors[:, :DIM], here.vectors)
-    assert 0.03 < extra.var(axis=0).sum() / both.vectors.var(axis=0).sum() < 0.25
+    _, scale = standardisation(both.vectors, np.zeros(50, int), both.vectors)
+    share = np.square(both.vectors.std(axis=0) / scale)
+    assert 0.03 < share[DIM:].sum() / share.sum() < 0.25
+    assert np.abs(extra).max() <= 3 * both.encoder.preprocessing["features"]["spread"]
     with pytest.raises(ValueError, match="same cells"):
         join(here, CellFeatures(here.ids[::-1], ("size", "nucleus"), values))

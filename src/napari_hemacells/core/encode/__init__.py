@@ -7,6 +7,7 @@ from napari_hemacells.core.encode.bundled import bundled_encoder
 from napari_hemacells.core.encode.cache import EmbeddingCache
 from napari_hemacells.core.encode.device import Device, choose_device
 from napari_hemacells.core.encode.embed import embed, embed_pictures_steps, embed_steps
+from napari_hemacells.core.encode.features import joined_in, without_features
 from napari_hemacells.core.encode.imagenet import imagenet_encoder
 from napari_hemacells.core.encode.protocol import Encoder, fingerprint
 from napari_hemacells.core.encode.registry import encoder, encoder_like, name_of
@@ -24,5 +25,7 @@ __all__ = [
     "encoder_like",
     "fingerprint",
     "imagenet_encoder",
+    "joined_in",
     "name_of",
+    "without_features",
 ]

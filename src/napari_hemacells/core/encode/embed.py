@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_hemacells.core.crop import extract, from_picture
+from napari_hemacells.core.encode.features import describe, join, joined_in
 from napari_hemacells.core.errors import StorageError
 from napari_hemacells.core.steps import run_to_end
 from napari_hemacells.core.types import Embeddings, Progress
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from napari_hemacells.core.encode.cache import EmbeddingCache
     from napari_hemacells.core.encode.protocol import Encoder
-    from napari_hemacells.core.types import Cells, CropSpec, SmearImage
+    from napari_hemacells.core.types import Cells, CropSpec, EncoderInfo, SmearImage
 
 TILE = 2048  # pixels; 12 MB of colour, an eighth of what a lazy image keeps decoded
 
@@ -34,6 +35,8 @@ def embed_steps(
     cache: EmbeddingCache | None = None,
     *,
     batch_size: int = 32,
+    measured: bool = False,
+    like: EncoderInfo | None = None,
 ) -> Generator[Progress, None, Embeddings]:
     """Return one vector a cell, in the order of the table; yield after each batch.
 
@@ -41,6 +44,13 @@ def embed_steps(
     vector is in the cache are not embedded again. When the generator is closed early, the vectors
     made so far are kept in the cache. A cache that cannot be written does not stop the work: the
     last report says so; so do the reports after a batch that was too large for the memory.
+
+    Parameters
+    ----------
+    measured
+        Whether size, nucleus and colour of the cells stand beside the network's numbers.
+    like
+        A model's encoder: they do where they did there, written as they were there.
     """
     total = len(cells)
     vectors = np.zeros((total, encoder.info.dim), dtype=np.float32)
@@ -66,7 +76,14 @@ def embed_steps(
                 warning = str(error)
     if warning:
         yield Progress(total, total, warning)
-    return Embeddings(cells.ids, vectors, encoder.info, spec, image.key)
+    found = Embeddings(cells.ids, vectors, encoder.info, spec, image.key)
+    if not (measured if like is None else joined_in(like) is not None):
+        return found
+    yield Progress(total, total, "Measuring cells")
+    found = join(found, describe(image, cells), like)
+    if cache is not None and not warning:
+        cache.save(image.key, found.encoder, spec, cells.boxes, found.vectors)
+    return found
 
 
 def by_tile(corners: NDArray[np.integer], places: NDArray[np.intp]) -> NDArray[np.intp]:

@@ -10,6 +10,7 @@ from napari_hemacells.core.encode import names, shelf
 from napari_hemacells.core.encode.adapted import adapted_encoder, read_header
 from napari_hemacells.core.encode.bundled import bundled_encoder, bundled_info
 from napari_hemacells.core.encode.device import choose_device
+from napari_hemacells.core.encode.features import without_features
 from napari_hemacells.core.encode.foundation import NAMES as FOUNDATION
 from napari_hemacells.core.encode.foundation import foundation_encoder
 from napari_hemacells.core.encode.imagenet import imagenet_encoder, imagenet_info
@@ -65,6 +66,7 @@ def name_of(info: EncoderInfo) -> str | None:
 
     Known without loading one: those of the package, and adapted ones that are on the shelf.
     """
+    info = without_features(info)
     for name, (_, known) in MAKERS.items():
         if _same(known(), info):
             return name

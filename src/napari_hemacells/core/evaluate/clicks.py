@@ -13,6 +13,7 @@ from napari_hemacells.core.evaluate.draws import Crops, simulated
 from napari_hemacells.core.evaluate.fewshot import default_cache_folder
 from napari_hemacells.core.evaluate.folder import embed_folder_steps
 from napari_hemacells.core.evaluate.intervals import interval
+from napari_hemacells.core.evaluate.measured import measured_beside
 from napari_hemacells.core.evaluate.metrics import score
 from napari_hemacells.core.params import ClassifyParams
 from napari_hemacells.core.types import CropSpec, Progress
@@ -117,7 +118,7 @@ def clicks_steps(
     AnnotationError
         Fewer than two classes have enough crops.
     """
-    cache = EmbeddingCache(default_cache_folder())
+    cache, params = EmbeddingCache(default_cache_folder()), params or ClassifyParams()
     read = yield from embed_folder_steps(folder, CropSpec(), encoder, cache)
     names, counts = np.unique(read.labels, return_counts=True)
     classes = {
@@ -131,7 +132,10 @@ def clicks_steps(
             f"found {len(classes)}."
         )
     kept = np.isin(read.labels, list(classes))
-    crops = Crops(read.vectors[kept], np.array(read.labels)[kept], params or ClassifyParams())
+    vectors = read.vectors
+    if params.measured:
+        vectors, _ = measured_beside(vectors, read.files, encoder.info)
+    crops = Crops(vectors[kept], np.array(read.labels)[kept], params)
     clicks = clicks or 20 * len(classes)
     found: dict[tuple[Order, int], list[float]] = {}
     for draw in range(repeats):

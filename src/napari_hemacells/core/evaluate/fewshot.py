@@ -13,6 +13,7 @@ from napari_hemacells.core.errors import AnnotationError
 from napari_hemacells.core.evaluate.draws import Crops, Draw, drawn, select, unknown_auroc
 from napari_hemacells.core.evaluate.folder import embed_folder_steps
 from napari_hemacells.core.evaluate.intervals import interval
+from napari_hemacells.core.evaluate.measured import measured_beside
 from napari_hemacells.core.params import ClassifyParams
 from napari_hemacells.core.types import CropSpec, Progress
 
@@ -93,6 +94,7 @@ class FewShotReport:
     unreadable: tuple[str, ...] = field(default=())
     select: Select = "random"
     unlabelled: bool = True
+    measured: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON."""
@@ -111,6 +113,7 @@ class FewShotReport:
             "select": self.select,
             "selected": SELECTED[self.select],
             "transductive": self.unlabelled,
+            "size_colour_nucleus": self.measured,
             "interval": INTERVAL,
             "split": SPLIT,
             "standardisation": TRANSDUCTIVE if self.unlabelled else STANDARDISATION,
@@ -182,7 +185,10 @@ def fewshot_steps(
     read = yield from embed_folder_steps(Path(folder), spec, encoder, cache)
     classes, left_out = _enough(read, max(shots))
     taking_part = np.isin(read.labels, list(classes))
-    crops = Crops(read.vectors[taking_part], np.array(read.labels)[taking_part], params)
+    vectors = read.vectors
+    if params.measured:
+        vectors, _ = measured_beside(vectors, read.files, encoder.info)
+    crops = Crops(vectors[taking_part], np.array(read.labels)[taking_part], params)
     found: dict[int, ShotScore] = {}
     heads: dict[str, None] = {}
     for row, count in enumerate(shots):
@@ -208,6 +214,7 @@ def fewshot_steps(
         unreadable=read.unreadable,
         select=how,
         unlabelled=params.unlabelled,
+        measured=params.measured,
     )
 
 

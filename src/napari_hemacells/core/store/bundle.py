@@ -113,11 +113,12 @@ class Bundle:
         EncoderError
             The device cannot be used.
         """
-        from napari_hemacells.core.encode import encoder_like
+        from napari_hemacells.core.encode import encoder_like, without_features
         from napari_hemacells.core.encode.finetuned import finetuned_encoder
 
         if self.encoder_tensors:
-            return finetuned_encoder(self.encoder, self.encoder_tensors, device)
+            network = without_features(self.encoder)
+            return finetuned_encoder(network, self.encoder_tensors, device)
         return encoder_like(self.encoder, device)
 
 

@@ -26,7 +26,8 @@ def check(
     Parameters
     ----------
     encoder, spec
-        What would make the vectors that the model is asked about.
+        What would make the vectors that the model is asked about; features beside an encoder's
+        numbers are measured wherever the model has them, and are no matter here.
     diameter
         Typical cell diameter of the image in pixels, ``None`` where unknown.
     pixel_size_um
@@ -46,7 +47,9 @@ def check(
 
 
 def _check_encoder(bundle: Bundle, encoder: EncoderInfo) -> None:
-    theirs = bundle.encoder
+    from napari_hemacells.core.encode import without_features
+
+    theirs, encoder = without_features(bundle.encoder), without_features(encoder)
     if (theirs.sha256, theirs.dim) != (encoder.sha256, encoder.dim):
         raise BundleMismatchError(
             f"The model “{bundle.name}” was made with the encoder {theirs.name} "

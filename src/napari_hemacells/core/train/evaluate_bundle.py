@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_hemacells.core.errors import TrainingError
 from napari_hemacells.core.evaluate.classification import classification_figures
+from napari_hemacells.core.evaluate.measured import measured_columns
 from napari_hemacells.core.train.classifier.crops import frame_of, load_steps
 from napari_hemacells.core.train.classifier.examples import read_examples
 from napari_hemacells.core.train.reports import TrainingReport
@@ -73,6 +74,7 @@ def evaluate_bundle_steps(
     examples, left_out = _known(read_examples(source), classes)
     frame = frame_of(examples, bundle.spec.size, bundle.spec.context)
     loaded = yield from load_steps(examples, frame, memory_mb)
+    measured = measured_columns([one.path for one in loaded.examples.items], bundle.encoder)
     n, k = len(loaded.examples), len(classes)
     said = np.zeros((n, k))
     for start in range(0, n, BATCH):
@@ -80,7 +82,8 @@ def evaluate_bundle_steps(
         crops = loaded.crops[places]
         for turn in range(1 + min(tta, TURNS - 1)):
             vectors = encoder.encode(np.ascontiguousarray(_turned(crops, turn)))
-            embeddings = Embeddings(places, vectors, encoder.info, bundle.spec, "")
+            vectors = np.concatenate([vectors, measured[places]], axis=1)
+            embeddings = Embeddings(places, vectors, bundle.encoder, bundle.spec, "")
             said[places] += head.predict(embeddings).probabilities
         yield TrainingReport(int(places[-1]) + 1, n, "Classifying", phase="validate")
     said /= said.sum(axis=1, keepdims=True)
