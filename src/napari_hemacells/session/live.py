@@ -133,6 +133,12 @@ class LiveClassifier:
             self.embeddings = self._raw = self.latest = None
         self.invalidate()
 
+    def drop_model(self) -> None:
+        """Classify from the user's clicks alone; embeddings of the model's encoder are dropped."""
+        self.model, self.latest, self.measured, self._moved_onto = None, None, None, {}
+        self.embeddings = self._raw = None
+        self.invalidate()
+
     def put(self, embeddings: Embeddings, cells: Cells, image_key: str) -> bool:
         """Whether these embeddings belong to the cells shown; late ones are dropped."""
         if embeddings.image_key != image_key or not np.array_equal(embeddings.ids, cells.ids):
@@ -179,11 +185,18 @@ class LiveClassifier:
 
     def clicked(self, labels: Mapping[CellRef, str]) -> Support | None:
         """The annotated cells of this image and of those remembered."""
+        if self.model is not None:
+            labels = self.model.news(labels)
+        images = self.images()
+        return gather_support(labels, images) if images else None
+
+    def images(self) -> dict[str, Embeddings]:
+        """Vectors of the image shown, and of the annotated cells of those remembered."""
         here = self.embeddings
         if here is None:
-            return None
+            return {}
         images = {key: there for key, there in self._others.items() if self.knows(key, here)}
-        return gather_support(labels, {**images, here.image_key: here})
+        return {**images, here.image_key: here}
 
     def accept(self, found: ClassifyAnswer) -> bool:
         """Whether the answer is still asked for; a late one changes nothing."""

@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from napari_hemacells.core.annotate import Palette
 from napari_hemacells.core.errors import AnnotationError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from napari_hemacells.core.classify import Head, Support
     from napari_hemacells.core.store import Bundle
+    from napari_hemacells.core.types import CellRef
     from napari_hemacells.session.workspace import Workspace
 
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
-    """A bundle made ready: its head, and the cells it was fitted on, under the session's ids."""
+    """A bundle made ready: its head, and the cells it was fitted on, under the session's ids.
+
+    Attributes
+    ----------
+    learned
+        Cells of this project that it was fine-tuned on or checked with, and the class they had.
+        Such a cell teaches nothing new as long as it keeps that class.
+    """
 
     bundle: Bundle
     head: Head
     support: Support
+    learned: Mapping[CellRef, str] = field(default_factory=dict)
+
+    def news(self, labels: Mapping[CellRef, str]) -> Mapping[CellRef, str]:
+        """Return what was said since: cells it has not seen, or saw under another class."""
+        if not self.learned:
+            return labels
+        return {ref: said for ref, said in labels.items() if self.learned.get(ref) != said}
 
 
 def ready(bundle: Bundle, palette: Palette) -> LoadedModel:

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_hemacells.core import annotate
+from napari_hemacells.core.errors import BundleMismatchError
 from napari_hemacells.core.types import UNKNOWN
 from napari_hemacells.layers import known_classes
 from napari_hemacells.session.editing import Editing
 from napari_hemacells.session.models import check_model, make_bundle, merged_palette, ready
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from napari_hemacells.core.params import ClassifyParams, QueueOrder
     from napari_hemacells.core.store import Bundle
+    from napari_hemacells.core.types import CellRef
     from napari_hemacells.session.live import ClassifyAnswer, ClassifyRequest
+    from napari_hemacells.session.models import LoadedModel
     from napari_hemacells.session.shifting import Measured
 
 
@@ -95,6 +101,40 @@ class Session(Editing):
         palette = merged_palette(bundle, self.palette, used)
         if palette != self.palette:
             self._do(annotate.SetPalette(palette))
+        self._use(model)
+
+    def adopt_model(self, bundle: Bundle, learned: Mapping[CellRef, str]) -> None:
+        """Classify with a model that was fine-tuned on this project; no annotation changes.
+
+        Parameters
+        ----------
+        learned
+            The cells it was taught or checked with, and the class ids they had then.
+
+        Raises
+        ------
+        BundleMismatchError
+            A class of it was deleted since, or it does not fit here; nothing has changed then.
+        """
+        model = ready(bundle, self.palette)
+        gone = [one.name for one in bundle.palette if one.id in model.head.class_ids
+                and one.id not in self.palette]  # fmt: skip
+        if gone:
+            raise BundleMismatchError(
+                f"The model knows the class “{gone[0]}”, which was deleted since: undo that, or "
+                "fine-tune again."
+            )
+        check_model(bundle, self)
+        self._use(replace(model, learned=dict(learned)))
+
+    def drop_model(self) -> None:
+        """Classify from the user's clicks alone again; no annotation changes."""
+        if self.live.model is not None:
+            self.live.drop_model()
+            self.events.model.emit()
+            self.events.embeddings.emit()
+
+    def _use(self, model: LoadedModel) -> None:
         self.live.use_model(model)
         self.events.model.emit()
         if self.embeddings is None:

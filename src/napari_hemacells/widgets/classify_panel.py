@@ -55,6 +55,7 @@ class ClassifyPanel(QWidget):
     nearest_toggled = Signal(bool)
     restandardise_toggled = Signal(bool)
     label_requested = Signal()
+    finetune_requested = Signal()
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -71,6 +72,8 @@ class ClassifyPanel(QWidget):
         self.caveat = QLabel(_CAVEAT)
         self.load = QPushButton("L&oad model…")
         self.save = QPushButton("&Save model…")
+        self.finetune = QPushButton("&Fine-tune…")
+        self.finetune.setToolTip("Let the network itself learn from all your annotated cells")
         self._lay_out()
         self._connect()
         self._subscriptions = Subscriptions(self)
@@ -136,6 +139,7 @@ class ClassifyPanel(QWidget):
         models = QHBoxLayout()
         models.addWidget(self.load)
         models.addWidget(self.save)
+        models.addWidget(self.finetune)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.shift)
@@ -172,6 +176,7 @@ class ClassifyPanel(QWidget):
         self.form.changed.connect(self._params_changed)
         self.load.clicked.connect(self.load_requested)
         self.save.clicked.connect(self.save_requested)
+        self.finetune.clicked.connect(self.finetune_requested)
         self.trust.nearest_toggled.connect(self.nearest_toggled)
         self.shift.restandardise_toggled.connect(self.restandardise_toggled)
         self.shift.label_requested.connect(self.label_requested)

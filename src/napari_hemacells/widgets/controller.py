@@ -12,6 +12,7 @@ from napari_hemacells.widgets.classifying import Classifying
 from napari_hemacells.widgets.correcting import Corrector
 from napari_hemacells.widgets.detecting import Detecting
 from napari_hemacells.widgets.exporting import export_steps, snapshot
+from napari_hemacells.widgets.finetuning import FineTuning
 from napari_hemacells.widgets.opening import Opening
 from napari_hemacells.widgets.stepper import STEPS, Step
 from napari_hemacells.widgets.subscriptions import Subscriptions
@@ -48,6 +49,9 @@ class Controller(QObject):
         self.opening = Opening(view, session, bridge, self.tasks, self.voice)
         self.detecting = Detecting(session, bridge, self.tasks, self.training, self.voice)
         self.classifying = Classifying(view, session, bridge, self.tasks, self.voice)
+        self.finetuning = FineTuning(
+            view, session, bridge, canvas=self.canvas, tasks=self.tasks, voice=self.voice
+        )
         self._subscriptions = Subscriptions(self)
         # In this order: stop the threads, leave the viewer alone, close the project.
         self.closers: tuple[Callable[[], None], ...] = (
@@ -55,6 +59,8 @@ class Controller(QObject):
             self.tasks.close,
             self.map_jobs.close,
             self.training.close,
+            self.finetuning.run.close,
+            self.finetuning.going.close,
             self.corrector.close,
             self.canvas.close,
             bridge.close,

@@ -28,6 +28,7 @@ from napari_hemacells.widgets.classify_panel import ClassifyPanel
 from napari_hemacells.widgets.controller import Controller
 from napari_hemacells.widgets.detect_panel import DetectPanel
 from napari_hemacells.widgets.export_panel import ExportPanel
+from napari_hemacells.widgets.finetune_panel import FineTunePanel
 from napari_hemacells.widgets.gallery import GalleryWidget
 from napari_hemacells.widgets.keys import qt_action
 from napari_hemacells.widgets.map_widget import MapWidget
@@ -69,6 +70,8 @@ class HemaCellsWidget(QWidget):
         self.detect.add_section(self.train)
         self.annotate = AnnotatePanel(self.session)
         self.classify = ClassifyPanel(self.session)
+        self.finetune = FineTunePanel()
+        self.classify_pages = QStackedWidget()
         self.export = ExportPanel()
         self.correct_bars = (self.detect.correct, self.annotate.correct)
         self.gallery: GalleryWidget | None = None
@@ -109,6 +112,11 @@ class HemaCellsWidget(QWidget):
         if following:
             self.onward.setText(f"&Go on: {following[0].capitalize()}  ▸")
 
+    def show_finetuning(self, *, opened: bool) -> None:
+        """Show the page of fine-tuning in the step *Classify*, or leave it."""
+        self.classify_pages.setCurrentIndex(int(opened))
+        self.finetune.open(opened=opened)
+
     def make_gallery(self) -> GalleryWidget:
         """The gallery of this session, for a dock of its own."""
         self.gallery = GalleryWidget(self.session)
@@ -138,7 +146,7 @@ class HemaCellsWidget(QWidget):
         """Take the colours of the present theme."""
         for part in (
             self.header, self.messages, self.classify, self.export, self.place, self.train,
-            *self.correct_bars,
+            self.finetune, *self.correct_bars,
         ):  # fmt: skip
             part.restyle()
         if self.map is not None:
@@ -154,8 +162,11 @@ class HemaCellsWidget(QWidget):
             self.controller.canvas.act(action)
 
     def _lay_out(self) -> None:
+        for panel in (self.classify, self.finetune):
+            self.classify_pages.addWidget(_scrolling(panel))
         for step in STEPS:
-            self.pages.addWidget(_scrolling(self.panel(step)))
+            page = self.classify_pages if step == "classify" else _scrolling(self.panel(step))
+            self.pages.addWidget(page)
         self.pointed_at.setAccessibleName("Cell under the pointer")
         column = QVBoxLayout(self)
         column.setContentsMargins(6, 6, 6, 6)

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from napari_hemacells.core.types import Progress
 
 Kind: TypeAlias = Literal[
-    "open", "detect", "embed", "classify", "export", "propose", "train", "shift", "map"
-]
+    "open", "detect", "embed", "classify", "export", "propose", "train", "shift", "map", "read",
+    "compare", "pace", "rate", "preview",
+]  # fmt: skip
 Steps: TypeAlias = "Callable[[], Generator[Progress, None, Any]]"
 
 

@@ -126,6 +126,17 @@ class Project:
         given = {"name": name, "encoder": encoder, "crop": crop, "detect": detect}
         self._write({key: value for key, value in given.items() if value is not None})
 
+    @property
+    def classifier(self) -> Path | None:
+        """Folder of the fine-tuned model that the project uses; ``None`` for clicks alone."""
+        chosen = self.content.classifier
+        return None if chosen is None else self.folder / chosen
+
+    def choose_classifier(self, model: Path | None) -> None:
+        """Use this model, a folder inside the project's, from now on; or none."""
+        chosen = None if model is None else model.relative_to(self.folder).as_posix()
+        self._write({"classifier": chosen})
+
     def image(self, image_key: str) -> StoredImage:
         """What the project knows of an image.
 

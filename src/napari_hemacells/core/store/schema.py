@@ -66,6 +66,7 @@ class ProjectFile(BaseModel):
     encoder: EncoderInfo | None = None
     crop: CropSpec = CropSpec()
     detect: DetectParams = DetectParams()
+    classifier: str | None = None  # the fine-tuned model in use, from the project folder
 
 
 def write_project_file(folder: Path, content: ProjectFile) -> None:

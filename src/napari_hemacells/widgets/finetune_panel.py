@@ -1,0 +1,289 @@
+"""*Fine-tune the classifier*: what it would learn from, how it goes, what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import (
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_hemacells.core.train.reports import in_words
+from napari_hemacells.widgets import theme
+from napari_hemacells.widgets.finetune_form import FineTuneForm
+from napari_hemacells.widgets.finetune_words import Teaching
+from napari_hemacells.widgets.result_panel import ResultPanel
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_hemacells.core.train.reports import TrainingReport
+    from napari_hemacells.widgets.augment_view import AugmentView
+    from napari_hemacells.widgets.train_curves import CurvesView
+
+CLICKS = ""
+_MEANWHILE = "You can go on annotating meanwhile; it learns from what is annotated now."
+
+
+class FineTunePanel(QWidget):
+    """A page of its own; it asks, and shows what it is told."""
+
+    back_requested = Signal()
+    start_requested = Signal()
+    resume_requested = Signal()
+    cancel_requested = Signal()
+    take_over_requested = Signal()
+    drop_requested = Signal()
+    changes_requested = Signal()
+    classifier_chosen = Signal(str)  # folder of a model, or CLICKS
+    result_requested = Signal()
+    opened = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.back = QPushButton("◂ &Back to Classify")
+        self.in_use = QComboBox()
+        self.in_use.setAccessibleName("Classifier in use")
+        self.in_use.setToolTip("Classify with the user's clicks alone, or with a fine-tuned model")
+        self.in_use.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self.show_result_of = QPushButton("Resu&lt")
+        self.lessons, self.split, self.status, self.forecast = (_words() for _ in range(4))
+        self.form = FineTuneForm()
+        self.start = QPushButton("&Start fine-tuning")
+        self.resume = QPushButton("&Go on with the interrupted training")
+        self.cancel = QPushButton("Cance&l")
+        self.cancel.setToolTip("Stop the training; what was annotated stays, and the classifier")
+        self.bar = QProgressBar()
+        self.bar.setAccessibleName("Progress of the fine-tuning")
+        self.curves: CurvesView | None = None  # made when they are needed: matplotlib is heavy
+        self.augmented: AugmentView | None = None
+        self.outcome = _words()
+        self.changes = QPushButton("Show the changed c&ells")
+        self.take_over, self.drop = QPushButton("&Take over"), QPushButton("Dro&p")
+        self.take_over.setToolTip(
+            "Classify with the new model from now on; the former one can be chosen again above"
+        )
+        self.drop.setToolTip("Remove the new model; nothing changes")
+        self.result = ResultPanel()
+        self._teaching = Teaching()
+        self._open = self._can_resume = False
+        self._lay_out()
+        self._connect()
+        self.show_idle()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the page has been opened and not left."""
+        return self._open
+
+    def open(self, *, opened: bool) -> None:
+        """Say that the page is in sight now, or is not any more."""
+        self._open = opened
+        if opened:
+            self.opened.emit()
+
+    # --- what is shown -----------------------------------------------------------------------
+
+    def show_models(self, models: Sequence[tuple[str, str]], chosen: str) -> None:
+        """Offer these models (folder and words) beside the clicks; nothing is told back."""
+        self.in_use.blockSignals(True)
+        self.in_use.clear()
+        self.in_use.addItem("Your clicks (few-shot)", CLICKS)
+        for folder, words in models:
+            self.in_use.addItem(words, folder)
+        self.in_use.setCurrentIndex(max(0, self.in_use.findData(chosen)))
+        self.in_use.blockSignals(False)
+        self.show_result_of.setEnabled(bool(self.in_use.currentData()))
+        self.show_result_of.setToolTip(
+            "Figures, confusion matrix and doubtful labels of the model in use"
+            if self.in_use.currentData()
+            else "Only a fine-tuned model has been checked: fine-tune one first"
+        )
+
+    def show_teaching(self, teaching: Teaching) -> None:
+        """Say what it would learn from and how that is split."""
+        self._teaching = teaching
+        self.lessons.setText(teaching.words())
+        self.split.setText(teaching.split)
+        self.split.setVisible(bool(teaching.split))
+        self._update_start()
+
+    def show_reason(self, reason: str) -> None:
+        """Disable Start with this reason, or take it as the annotations have it."""
+        self._update_start(reason)
+
+    def show_forecast(self, words: str) -> None:
+        """Say how long it would take."""
+        self.forecast.setText(words)
+
+    def show_searching(self, done: int, total: int, message: str) -> None:
+        """Say how far the search for a rate is."""
+        self.forecast.setText(f"{message} {done}/{total}" if total > 1 else message)
+
+    def show_resumable(self, *, resumable: bool) -> None:
+        """Offer to go on with an interrupted training."""
+        self._can_resume = resumable
+        self._show("idle" if self.start.isVisibleTo(self) else "")
+
+    def show_started(self) -> None:
+        """Show progress and curves of a training that begins."""
+        if self.curves is None:
+            from napari_hemacells.widgets.train_curves import CurvesView
+
+            self.curves = CurvesView()
+            self._running.addWidget(self.curves)
+        self.curves.clear()
+        self._show("running")
+        self.show_progress(0, 0, "Preparing")
+
+    def show_progress(self, done: int, total: int, message: str) -> None:
+        """Say what is prepared before the learning begins, or compared after it."""
+        self.bar.setRange(0, total)
+        self.bar.setValue(done)
+        self.status.setText(message)
+
+    def show_report(self, report: TrainingReport, eta_s: float | None) -> None:
+        """Show how far the training is and how well it does."""
+        words = [report.message[:1].upper() + report.message[1:]]
+        if report.images_per_second:
+            words.append(f"{report.images_per_second:,.0f} images/s")
+        if eta_s is not None:
+            words.append(f"about {in_words(eta_s)} to go")
+        self.show_progress(report.step, report.steps, " · ".join(words))
+        if self.curves is not None and (report.losses or report.metrics):
+            self.curves.add(_as_curves(report))
+
+    def show_comparing(self) -> None:
+        """The training is over; the new model looks at the open image."""
+        self.cancel.setEnabled(False)
+
+    def show_outcome(self, html: str, *, changed: int) -> None:
+        """Say what came of it, and ask what to do with it."""
+        self.outcome.setText(html)
+        self.changes.setEnabled(changed > 0)
+        self.changes.setToolTip("" if changed else "No cell of this image would change its class")
+        self.status.clear()
+        self._show("ended")
+
+    def show_idle(self, said: str = "") -> None:
+        """Nothing runs, and nothing waits for an answer."""
+        self.status.setText(said)
+        self._show("idle")
+
+    def restyle(self) -> None:
+        """Take the colours of the present theme."""
+        for label in (self.split, self.status, self.forecast):
+            theme.quiet(label)
+        self.form.restyle()
+        self.result.restyle()
+        if self.curves is not None:
+            self.curves.redraw()
+
+    def show_augmented(self, view: AugmentView) -> None:
+        """Show the augmentation below its parameters."""
+        if self.augmented is not None:
+            self.augmented.deleteLater()
+        self.augmented = view
+        self.form.body_column.addWidget(view)
+
+    # --- inside ------------------------------------------------------------------------------
+
+    def _update_start(self, reason: str = "") -> None:
+        reason = self._teaching.reason or reason
+        self.start.setEnabled(not reason)
+        self.start.setToolTip(reason or _MEANWHILE)
+        self.form.search.setEnabled(not reason)
+        self.form.preview.setEnabled(bool(self._teaching.counts))
+
+    def _show(self, state: str) -> None:
+        """Show what belongs to a state: ``idle``, ``running`` or ``ended``."""
+        if not state:
+            return
+        idle, running, ended = (state == one for one in ("idle", "running", "ended"))
+        asked: tuple[QWidget, ...] = (self.outcome, self.changes, self.take_over, self.drop)
+        self.cancel.setEnabled(True)
+        self.form.setVisible(idle)
+        self.start.setVisible(idle)
+        self.forecast.setVisible(idle)
+        self.resume.setVisible(idle and self._can_resume)
+        self.split.setVisible(not ended and bool(self._teaching.split))
+        self.lessons.setVisible(not ended)
+        self.bar.setVisible(running)
+        self.cancel.setVisible(running)
+        if self.curves is not None:
+            self.curves.setVisible(running)
+        for widget in asked:
+            widget.setVisible(ended)
+
+    def _choose(self, _index: int) -> None:
+        self.classifier_chosen.emit(str(self.in_use.currentData()))
+
+    def _lay_out(self) -> None:
+        used = _row((QLabel("In use"), 0), (self.in_use, 1), (self.show_result_of, 0))
+        running = _row((self.bar, 1), (self.cancel, 0))
+        answers = _row((self.take_over, 1), (self.drop, 1))
+        self._running = QVBoxLayout()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        head = _row((QLabel("<b>Fine-tune the classifier</b>"), 1), (self.back, 0))
+        column.addLayout(head)
+        column.addLayout(used)
+        for widget in (self.lessons, self.split, self.form, self.start, self.resume):
+            column.addWidget(widget)
+        column.addWidget(self.forecast)
+        column.addLayout(running)
+        column.addWidget(self.status)
+        column.addLayout(self._running)
+        column.addWidget(self.outcome)
+        column.addWidget(self.changes)
+        column.addLayout(answers)
+        column.addWidget(self.result)
+        column.addStretch(1)
+        self.result.hide()
+
+    def _connect(self) -> None:
+        for button, signal in (
+            (self.back, self.back_requested),
+            (self.start, self.start_requested),
+            (self.resume, self.resume_requested),
+            (self.cancel, self.cancel_requested),
+            (self.take_over, self.take_over_requested),
+            (self.drop, self.drop_requested),
+            (self.changes, self.changes_requested),
+            (self.show_result_of, self.result_requested),
+        ):
+            button.clicked.connect(signal)
+        self.in_use.currentIndexChanged.connect(self._choose)
+
+
+def _as_curves(report: TrainingReport) -> TrainingReport:
+    """Return the report with both losses together, so that they are drawn on one scale."""
+    metrics = dict(report.metrics)
+    losses = dict.fromkeys(("training",) if report.losses else (), *report.losses.values())
+    if "validation loss" in metrics:
+        losses["held out"] = metrics.pop("validation loss")
+    return replace(report, losses=losses, metrics=metrics)
+
+
+def _row(*widgets: tuple[QWidget, int]) -> QHBoxLayout:
+    row = QHBoxLayout()
+    for widget, stretch in widgets:
+        row.addWidget(widget, stretch)
+    return row
+
+
+def _words() -> QLabel:
+    label = QLabel()
+    label.setWordWrap(True)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
+    return label

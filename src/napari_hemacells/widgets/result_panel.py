@@ -1,0 +1,200 @@
+"""What a training found: figures, confusion matrix, the crops worth looking at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_hemacells.widgets import theme
+from napari_hemacells.widgets.confusion_view import ConfusionView
+from napari_hemacells.widgets.crop_list import MOST, CropList
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from napari_hemacells.core.evaluate.classification import Figure
+    from napari_hemacells.core.train.classifier.findings import Findings, Item, Suspect
+
+Row: TypeAlias = "tuple[str, Path, str, str]"
+MATRIX = "matrix"
+LISTS: dict[str, tuple[str, str]] = {
+    MATRIX: ("A cell of the matrix", "Click a number above: its cells are shown here."),
+    "losses": ("Highest losses", "Cells whose class from you the network believes least."),
+    "wrong": ("Sure, but not your class", "The network is sure of another class than yours."),
+    "uncertain": ("Most uncertain", "Two classes are nearly as likely."),
+    "right": ("Sure and right", "What the network takes for typical of a class."),
+    "suspects": (
+        "Suspected wrong labels",
+        "Classes that models which had not seen the cell do not believe: look at them again.",
+    ),
+}
+
+
+class ResultPanel(QWidget):
+    """The findings of one training; it asks to go to cells, and knows no slide."""
+
+    cell_requested = Signal(str)  # a cell's name in the training
+    review_requested = Signal(tuple)  # names of cells, to be gone through by key
+    report_requested = Signal()
+    suspects_requested = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._findings: Findings | None = None
+        self._matrix: tuple[str, str] | None = None
+        self._shown: tuple[str, ...] = ()
+        self.figures, self.legend, self.about = QLabel(), QLabel(), QLabel()
+        self.matrix = ConfusionView()
+        self.normalised = QCheckBox("Per cent of each row")
+        self.list = QComboBox()
+        self.list.setAccessibleName("Which cells to look at")
+        for key, (title, tip) in LISTS.items():
+            self.list.addItem(title, key)
+            self.list.setItemData(self.list.count() - 1, tip, 3)  # Qt.ItemDataRole.ToolTipRole
+        self.crops = CropList()
+        self.review = QPushButton("Re&view them by key")
+        self.look = QPushButton("&Look for wrong labels")
+        self.look.setToolTip("Models that have not seen a cell say what they take it for")
+        self.report = QPushButton("Open the rep&ort")
+        self._lay_out()
+        self._connect()
+
+    # --- what is shown -----------------------------------------------------------------------
+
+    def show_findings(self, findings: Findings, *, report: bool) -> None:
+        """Show what a training found; ``report`` whether there is a page to open."""
+        self._findings = findings
+        self.figures.setText(_figures(findings))
+        self._show_matrix(self.normalised.isChecked())
+        self.report.setEnabled(report)
+        self.report.setToolTip("In the browser" if report else "This training has no report")
+        pairs = findings.confusion.pairs(1)
+        self._matrix = (pairs[0].label, pairs[0].predicted) if pairs else None
+        self._show_list()
+
+    def show_list(self, key: str) -> None:
+        """Show one of the lists."""
+        self.list.setCurrentIndex(self.list.findData(key))
+        self._show_list()
+
+    def restyle(self) -> None:
+        """Take the colours of the present theme."""
+        self.matrix.restyle()
+        for label in (self.legend, self.about):
+            theme.quiet(label)
+
+    def choose(self, given: str, said: str) -> None:
+        """Show the cells of a cell of the matrix, and go to the first."""
+        self._matrix = (given, said)
+        self.show_list(MATRIX)
+        if self._shown:
+            self.crops.setCurrentRow(0)
+            self.review_requested.emit(self._shown)
+
+    # --- inside ------------------------------------------------------------------------------
+
+    def _show_matrix(self, normalised: bool) -> None:
+        if self._findings is not None:
+            self.matrix.show_confusion(self._findings.confusion, normalised=normalised)
+
+    def _show_list(self, _index: int = 0) -> None:
+        found, key = self._findings, str(self.list.currentData())
+        if found is None:
+            return
+        makers: dict[str, Callable[[], Sequence[Item]]] = {
+            MATRIX: lambda: () if self._matrix is None else found.cell(*self._matrix),
+            "losses": found.highest_losses,
+            "wrong": lambda: found.most_certain(right=False),
+            "uncertain": found.most_uncertain,
+            "right": lambda: found.most_certain(right=True),
+        }
+        if key == "suspects":
+            rows = [_suspect(one) for one in found.suspects if one.flagged]
+        else:
+            rows = [_item(one) for one in makers[key]()]
+        self._shown = tuple(row[0] for row in rows)
+        self.crops.show_crops(rows)
+        self.about.setText(self._words(key, len(rows)))
+        self.look.setVisible(key == "suspects")
+        self.review.setEnabled(bool(rows))
+        self.review.setToolTip(
+            "Show them in the gallery: the keys 1 to 9 give a class and go on"
+            if rows
+            else "There is nothing to review here"
+        )
+
+    def _words(self, key: str, count: int) -> str:
+        words = LISTS[key][1]
+        if key == MATRIX and self._matrix is not None:
+            given, said = self._matrix
+            called = "rightly called so" if given == said else f"called {said}"
+            words = f"{count:,} held-out {given}, {called}."
+        elif not count:
+            words = "None found." if key != "suspects" else "None found yet."
+        return f"{words} The first {MOST} are shown." if count > MOST else words
+
+    def _review(self) -> None:
+        self.review_requested.emit(self._shown)
+
+    def _lay_out(self) -> None:
+        for label in (self.figures, self.legend, self.about):
+            label.setWordWrap(True)
+        self.legend.setText("Rows: your class. Columns: the network's. Click a number.")
+        head = QHBoxLayout()
+        head.addWidget(self.legend, 1)
+        head.addWidget(self.normalised)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.review, 1)
+        buttons.addWidget(self.report, 1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.figures)
+        column.addLayout(head)
+        for widget in (self.matrix, self.list, self.about, self.crops, self.look):
+            column.addWidget(widget)
+        column.addLayout(buttons)
+
+    def _connect(self) -> None:
+        self.matrix.cell_chosen.connect(self.choose)
+        self.normalised.toggled.connect(self._show_matrix)
+        self.list.currentIndexChanged.connect(self._show_list)
+        self.crops.chosen.connect(self.cell_requested)
+        self.review.clicked.connect(self._review)
+        self.report.clicked.connect(self.report_requested)
+        self.look.clicked.connect(self.suspects_requested)
+
+
+def _figures(found: Findings) -> str:
+    figures = found.figures
+    parts = {"validation": "held-out", "test": "test", "out-of-fold": "cross-validated"}
+    return (
+        f"<b>{figures.n:,} {parts[found.part]} cells</b>: accuracy {_with(figures.accuracy)},"
+        f" balanced {_with(figures.balanced_accuracy)}, κ {_with(figures.kappa)}."
+    )
+
+
+def _with(figure: Figure) -> str:
+    """``0.98 (0.95–1.00)``: the interval of the bootstrap."""
+    return f"{figure.value:.3f} ({figure.low:.2f}–{figure.high:.2f})"
+
+
+def _item(one: Item) -> Row:
+    tip = f"{one.key}: yours {one.label}, the network's {one.predicted} {one.confidence:.1%}"
+    shown = one.label if one.right else f"{one.label} → {one.predicted}"
+    return one.key, one.path, f"{shown} {one.confidence:.0%}", tip
+
+
+def _suspect(one: Suspect) -> Row:
+    said = f"others say {one.suggested}, label quality {one.score:.2f}"
+    return one.key, one.path, f"{one.label} → {one.suggested}?", f"{one.key}: {said}"
