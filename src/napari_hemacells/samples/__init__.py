@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from napari_hemacells.samples.mosaic import SmearMosaic
     from napari_hemacells.samples.smear import SyntheticSmear
+    from napari_hemacells.samples.thermogram import Side, SyntheticThermogram
 
     LayerData = tuple[Any, dict[str, Any], str]
 
@@ -23,6 +24,8 @@ __all__ = [
     "smear_layers",
     "smear_mosaic",
     "synthetic_smear",
+    "synthetic_thermogram",
+    "thermogram_layers",
 ]
 
 
@@ -56,6 +59,27 @@ def smear_layers() -> list[LayerData]:
     truth = {"labels": smear.labels, "table": smear.table}
     metadata = {METADATA_KEY: {"role": "image", "truth": truth}}
     return [(smear.image, {"name": "synthetic smear", "metadata": metadata}, "image")]
+
+
+def synthetic_thermogram(
+    seed: int = 0, *, hot_spot: bool | Side = False, size: tuple[int, int] = (480, 640)
+) -> SyntheticThermogram:
+    """A thermogram with its truth; more in :mod:`napari_hemacells.samples.thermogram`."""
+    from napari_hemacells.samples import thermogram
+
+    return thermogram.synthetic_thermogram(seed, hot_spot=hot_spot, size=size)
+
+
+def thermogram_layers() -> list[LayerData]:
+    """A synthetic thermogram with a hot spot as napari layer data, its truth in the metadata."""
+    from napari_hemacells.layers import METADATA_KEY
+    from napari_hemacells.thermal import thermal_layer
+
+    exam = synthetic_thermogram(hot_spot="left")
+    data, shown, kind = thermal_layer(exam.celsius, "synthetic thermogram")
+    truth = {"breasts": exam.breasts, "nipples": exam.nipples, "hot_spots": exam.hot_spots}
+    shown["metadata"][METADATA_KEY]["truth"] = truth
+    return [(data, shown, kind)]
 
 
 def public_layers(name: str) -> list[LayerData]:

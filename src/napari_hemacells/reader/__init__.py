@@ -1,0 +1,36 @@
+"""What napari calls to open our files; it asks first, with a path, and may be told *not ours*."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    LayerData = tuple[Any, dict[str, Any], str]
+    Read = Callable[[Any], list[LayerData]]
+
+__all__ = ["get_slide_reader", "get_thermogram_reader", "thermogram_sample"]
+
+
+def get_thermogram_reader(path: str | list[str]) -> Read | None:
+    """Return what reads temperatures from a file, a folder or several files; else ``None``."""
+    from napari_hemacells.reader import thermograms
+
+    return thermograms.reader_of(path)
+
+
+def get_slide_reader(path: str | list[str]) -> Read | None:
+    """Return what opens a large image without reading all of it; else ``None``."""
+    from napari_hemacells.reader import slides
+
+    return slides.reader_of(path)
+
+
+def thermogram_sample() -> list[LayerData]:
+    """The synthetic thermogram with a hot spot, for *File ▸ Open Sample*."""
+    from napari_hemacells.reader.thermograms import watch_viewer
+    from napari_hemacells.samples import thermogram_layers
+
+    watch_viewer()
+    return thermogram_layers()

@@ -1,0 +1,51 @@
+"""Large images → multiscale layers whose pixels are read where they are looked at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_hemacells.core.errors import ImageError
+from napari_hemacells.core.image import TIFF_SUFFIXES, display_levels, is_image, read_image
+from napari_hemacells.layers import METADATA_KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    LayerData = tuple[Any, dict[str, Any], str]
+
+
+def reader_of(path: str | list[str]) -> Callable[[Any], list[LayerData]] | None:
+    """Return :func:`read` for a TIFF or OME-Zarr that is opened without reading all of it.
+
+    Smaller ones, several at once and images of other kinds are left to other readers.
+    """
+    if not isinstance(path, str):
+        return None
+    file = Path(path)
+    if not is_image(file) or (file.is_file() and file.suffix.lower() not in TIFF_SUFFIXES):
+        return None
+    try:
+        return read if read_image(file).is_lazy else None
+    except ImageError:
+        return None
+
+
+def read(path: str) -> list[LayerData]:
+    """Return the levels of a large image as one layer, scaled in µm where the file says so.
+
+    Raises
+    ------
+    ImageError
+        The file cannot be read.
+    """
+    image = read_image(path)
+    shown: dict[str, Any] = {
+        "name": image.name,
+        "rgb": True,
+        "multiscale": True,
+        "metadata": {METADATA_KEY: {"role": "image"}},
+    }
+    if image.pixel_size_um is not None:
+        shown |= {"scale": (image.pixel_size_um, image.pixel_size_um), "units": ("um", "um")}
+    return [(display_levels(image), shown, "image")]

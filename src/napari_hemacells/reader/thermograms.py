@@ -1,0 +1,65 @@
+"""Files and folders with temperatures → layers in °C."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_hemacells.core.errors import ThermogramError
+from napari_hemacells.core.thermogram import SUFFIXES, find_thermograms, is_thermogram
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    LayerData = tuple[Any, dict[str, Any], str]
+
+LOOKED_AT = 30  # files of a folder that are tried before it is somebody else's
+
+
+def reader_of(path: str | list[str]) -> Callable[[Any], list[LayerData]] | None:
+    """Return :func:`read` for temperatures, ``None`` for anything else.
+
+    A folder is ours if a file with temperatures is among its first ones of such a kind.
+    """
+    paths = [Path(one) for one in ([path] if isinstance(path, str) else path)]
+    ours = bool(paths) and all(
+        _holds_thermograms(one) if one.is_dir() else is_thermogram(one) for one in paths
+    )
+    return read if ours else None
+
+
+def read(path: str | list[str]) -> list[LayerData]:
+    """Return layers in °C: of several files or a folder one lazy stack for each size of frame.
+
+    Raises
+    ------
+    ThermogramError
+        The first file is damaged or not in °C; later ones say so when they are looked at.
+    """
+    from napari_hemacells.thermal import stem, thermal_layers
+
+    given = [Path(one) for one in ([path] if isinstance(path, str) else path)]
+    files = [file for one in given for file in (find_thermograms(one) if one.is_dir() else [one])]
+    if not files:
+        raise ThermogramError(f"{given[0].name} holds no file with temperatures.")
+    name = stem(given[0]) if len(given) == 1 else given[0].resolve().parent.name
+    layers = thermal_layers(files, name)
+    watch_viewer()
+    return layers
+
+
+def watch_viewer() -> None:
+    """Let the viewer in front show degrees under the pointer; nothing without a window."""
+    from napari import current_viewer
+
+    viewer = current_viewer()
+    if viewer is not None:
+        from napari_hemacells.widgets.degrees import show_degrees
+
+        show_degrees(viewer)
+
+
+def _holds_thermograms(folder: Path) -> bool:
+    likely = (one for one in sorted(folder.iterdir()) if one.suffix.lower() in SUFFIXES)
+    return any(is_thermogram(one) for one in islice(likely, LOOKED_AT))

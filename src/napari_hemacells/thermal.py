@@ -1,0 +1,126 @@
+"""Thermograms ↔ napari layer data: °C as they are, a thermal colormap, what the names say.
+
+No napari here; :mod:`napari_hemacells.reader` and the samples hand these to it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_hemacells.core.thermogram import FrameFiles, by_size, parse_name, read_celsius
+from napari_hemacells.layers import METADATA_KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    LayerData = tuple[Any, dict[str, Any], str]
+
+COLORMAP = "inferno"
+UNIT = "°C"
+SHOWN = (1.0, 99.9)  # percentiles of the degrees between which the colours run
+LEAST_SPAN = 2.0  # °C that the colours span, however even the frame is
+AXES = {2: ("row", "column"), 3: ("frame", "row", "column")}
+
+
+def thermal_layers(paths: Sequence[Path], name: str) -> list[LayerData]:
+    """Return layer data of files with temperatures: one file as an array, several as a stack.
+
+    Of a stack only the first frame is read now. Files with frames of another width make a layer
+    of their own.
+
+    Raises
+    ------
+    ThermogramError
+        As :func:`read_celsius` does, for each group's first file.
+    """
+    groups = by_size(paths)
+    layers = []
+    for group in groups:
+        told = name if len(groups) == 1 else f"{name} ({group.columns or 'other'} px wide)"
+        if len(group.paths) == 1:
+            celsius = read_celsius(group.paths[0])
+            layers.append(thermal_layer(celsius, stem(group.paths[0]), paths=group.paths))
+        else:
+            frames = FrameFiles(group.paths)
+            layers.append(
+                thermal_layer(frames.lazy(), told, paths=group.paths, sample=frames.read(0))
+            )
+    return layers
+
+
+def thermal_layer(
+    celsius: Any,
+    name: str,
+    *,
+    paths: Sequence[Path] = (),
+    sample: NDArray[np.float32] | None = None,
+) -> LayerData:
+    """Return layer data of degrees, in memory or lazy.
+
+    Parameters
+    ----------
+    celsius
+        ``(rows, cols)`` or ``(frames, rows, cols)`` °C.
+    paths
+        The file of each frame; one for all where a file holds several.
+    sample
+        Degrees from which the limits of the colours come; all of them if not given.
+    """
+    frames = [parse_name(path.name) for path in paths]
+    about = {
+        "role": "image",
+        "modality": "temperature",
+        "unit": UNIT,
+        "files": [str(path) for path in paths],
+        "frames": [None if frame is None else frame.to_dict() for frame in frames],
+    }
+    shown = {
+        "name": name,
+        "colormap": COLORMAP,
+        "contrast_limits": contrast_limits(celsius if sample is None else sample),
+        "interpolation2d": "nearest",
+        "rgb": False,
+        "multiscale": False,
+        "axis_labels": AXES[celsius.ndim],
+        "metadata": {METADATA_KEY: about},
+    }
+    return celsius, shown, "image"
+
+
+def contrast_limits(celsius: NDArray[np.floating]) -> tuple[float, float]:
+    """Degrees between which the colours run: nearly all of the frame, no single hot pixel.
+
+    Examples
+    --------
+    >>> contrast_limits(np.linspace(20, 36, 10_001).reshape(73, 137))
+    (20.1, 36.0)
+    """
+    low, high = (float(edge) for edge in np.percentile(celsius, SHOWN))
+    low, high = np.floor(low * 10) / 10, np.ceil(high * 10) / 10
+    return round(float(low), 1), round(float(max(high, low + LEAST_SPAN)), 1)
+
+
+def is_thermal(metadata: Mapping[str, Any]) -> bool:
+    """Whether a layer with this metadata shows degrees."""
+    mine = metadata.get(METADATA_KEY)
+    return isinstance(mine, dict) and mine.get("modality") == "temperature"
+
+
+def describe(value: float, metadata: Mapping[str, Any], frame: int | None = None) -> str:
+    """One line about the pixel under the pointer: ``31.42 °C · T0287.1.1.D… (frame 18 of 20)``."""
+    text = f"{value:.2f} {UNIT}"
+    files = metadata[METADATA_KEY]["files"]
+    if frame is None or not 0 <= frame < len(files) or len(files) < 2:
+        return text
+    name = files[frame].replace("\\", "/").rsplit("/", 1)[-1].rsplit(".", 1)[0]
+    return f"{text} · {name} ({frame + 1} of {len(files)})"
+
+
+def stem(path: Path) -> str:
+    """What a file is called: its name without the suffix, of which DMR-IR names have many."""
+    return path.name.removesuffix(path.suffix) if path.suffix else path.name
