@@ -81,7 +81,7 @@ class FineTuneRun(QObject):
         self._project: Project | None = None
         self._folder: Path | None = None  # of the training that runs, or waits for an answer
         self._trained: Trained | None = None
-        self._result: Opened | None = None
+        self.result: Opened | None = None  # what the page shows
         self._comparison = Comparison()
         self._remaining = Remaining()
         self._connect()
@@ -193,7 +193,7 @@ class FineTuneRun(QObject):
 
     def _read(self, opened: Opened) -> None:
         """Show what was found; a new model is compared then."""
-        self._result, session = opened, self._session
+        self.result, session = opened, self._session
         self._panel.result.show_findings(opened.findings, report=opened.report is not None)
         self._panel.result.show()
         if self._trained is None or self._project is None:
@@ -205,7 +205,7 @@ class FineTuneRun(QObject):
         )
 
     def _compared(self, looked: Looked) -> None:
-        session, trained, result = self._session, self._trained, self._result
+        session, trained, result = self._session, self._trained, self.result
         if trained is None or result is None:
             return
         here = session.image is not None and session.image.key == looked.image_key
@@ -231,7 +231,7 @@ class FineTuneRun(QObject):
 
     def take_over(self) -> None:
         """Classify with the new model from now on, in this project."""
-        folder, result = self._folder, self._result
+        folder, result = self._folder, self.result
         if folder is None or result is None or self._trained is None:
             return
         if self._project is not self._session.project:
@@ -243,7 +243,7 @@ class FineTuneRun(QObject):
         """Remove the new model."""
         if self._folder is not None and self._trained is not None:
             kept.forget(self._folder)
-        self._result = None
+        self.result = None
         self._panel.result.hide()
         self._idle("Dropped. The classifier is as it was.")
 
@@ -273,8 +273,8 @@ class FineTuneRun(QObject):
         self.review_wanted.emit(tuple(ref for ref in refs if ref is not None))
 
     def _open_report(self) -> None:
-        if self._result is not None and self._result.report is not None:
-            QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._result.report)))
+        if self.result is not None and self.result.report is not None:
+            QDesktopServices.openUrl(QUrl.fromLocalFile(str(self.result.report)))
 
     # --- what went wrong ---------------------------------------------------------------------
 
