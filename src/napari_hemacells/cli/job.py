@@ -17,6 +17,7 @@ from napari_hemacells import __version__
 from napari_hemacells.cli.found import Found
 from napari_hemacells.cli.own_cells import read_cells
 from napari_hemacells.cli.sources import Source
+from napari_hemacells.core.allocator import keep_freed_memory
 from napari_hemacells.core.errors import HemaCellsError, ImageError
 from napari_hemacells.core.params import DetectParams
 from napari_hemacells.core.types import Cells, Progress, SmearImage
@@ -87,6 +88,7 @@ class Job(ABC):
 
     def prepare_detector(self) -> None:
         """Load the detector, unless the user brings the cells."""
+        keep_freed_memory()
         if self.own is None:
             from napari_hemacells.core.detect import prepare
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from napari_hemacells.cli.options import ShareOptions
 
-# Two worker processes cost about 2.5 s more to start and end than one process (two cores, nothing
-# else running), a megapixel takes one thread about 0.7 s: two workers are ahead from about 8
-# megapixels on. Twice that, for computers that have other things to do.
-WORTH_SHARING = 16.0
+# Of 66 megapixels one process was done in 47 s, two workers in 34 s, 8 s of which were their start
+# and end (two cores, busy with other things too): they are ahead from about 16 megapixels on.
+# Twice that, so that nobody waits longer for having more cores.
+WORTH_SHARING = 32.0
 MEMORY_A_WORKER = 1.5 * 2**30  # bytes: the libraries and networks, and a field of some megapixels
 
 

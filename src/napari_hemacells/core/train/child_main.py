@@ -13,6 +13,7 @@ import threading
 import traceback
 from typing import IO, TYPE_CHECKING, Any
 
+from napari_hemacells.core.allocator import keep_freed_memory
 from napari_hemacells.core.annotate.disk import FULL
 from napari_hemacells.core.errors import HemaCellsError, StorageError, TrainingError
 from napari_hemacells.core.train.memory import is_out_of_memory
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 def main() -> None:
     """Do what is ordered, and tell of it."""
     _be_modest()
+    keep_freed_memory()
     orders, answers = sys.stdin.buffer, _private_output()
     order = pickle.load(orders)  # noqa: S301  # from the process that started us
     threading.Thread(target=_end_with_parent, args=(orders.fileno(),), daemon=True).start()
