@@ -15,6 +15,7 @@ from napari_hemacells.cli.evaluate import fewshot
 from napari_hemacells.cli.evaluate_bundle import evaluate_bundle
 from napari_hemacells.cli.evaluate_clicks import clicks
 from napari_hemacells.cli.evaluate_detection import detection
+from napari_hemacells.cli.evaluate_thermograms import thermograms
 from napari_hemacells.cli.fit import fit
 from napari_hemacells.cli.options import with_options
 from napari_hemacells.cli.train import train
@@ -43,6 +44,7 @@ evaluate.command("fewshot", cls=ShotsCommand)(with_options(fewshot))
 evaluate.command("clicks", cls=JsonCommand)(with_options(clicks))
 evaluate.command("detection", cls=Command)(with_options(detection))
 evaluate.command("bundle", cls=JsonCommand)(with_options(evaluate_bundle))
+evaluate.command("thermograms", cls=JsonCommand)(with_options(thermograms))
 app.command("adapt", cls=JsonCommand)(with_options(adapt))
 app.command("check-labels", cls=JsonCommand)(with_options(check_labels))
 app.add_typer(evaluate)

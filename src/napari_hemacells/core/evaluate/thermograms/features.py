@@ -1,0 +1,81 @@
+"""What is known of an exam: one row of numbers, by groups that say what they may betray.
+
+The name of each begins with its group:
+
+``absolute``
+    °C as the camera gave them: of the body and of both breasts.
+``relative``
+    °C from the body's median, left-right differences, hot spots, texture: the same for a camera
+    that shows everything a degree too warm.
+``scene``
+    Of what is no patient: the room's temperature. Never used to classify; shown as a check.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_hemacells.core.detect.thermogram.measure import (
+    PERCENTILES,
+    measure_breast,
+    temperatures,
+)
+from napari_hemacells.core.detect.thermogram.regions import SIDES, find_regions
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_hemacells.core.detect.thermogram.regions import ThermogramRegions
+
+DEGREES = ("min", "mean", "max", *(f"p{one}" for one in PERCENTILES))
+OTHERS = (
+    "std", "hot_spots", "hot_spot_area", "hot_spot_contrast", "glcm_contrast",
+    "glcm_homogeneity", "glcm_energy", "glcm_correlation",
+)  # fmt: skip
+MAX, MEAN = "absolute.frame.max", "absolute.body.mean"
+APART, ROOM = "relative.apart.mean", "scene.room"
+
+
+def features_of(celsius: NDArray[np.float32]) -> dict[str, float]:
+    """Return the numbers of a frontal thermogram, by name."""
+    regions = find_regions(celsius)
+    body = temperatures(regions.celsius, regions.body)
+    breasts = [measure_breast(regions, side) for side in SIDES]
+    return {
+        MAX: float(regions.celsius.max()),
+        ROOM: _room(regions),
+        **{f"absolute.body.{name}": body[name] for name in DEGREES},
+        **_of_breasts(breasts, body["p50"]),
+        **{f"relative.body.{name}": body[name] - body["p50"] for name in DEGREES},
+        "relative.body.std": body["std"],
+    }
+
+
+def _of_breasts(breasts: list[dict[str, float]], middle: float) -> dict[str, float]:
+    """Return the higher and lower value of the two breasts and how far apart they are.
+
+    Which side it is must not matter: a tumour grows on either.
+    """
+    told: dict[str, float] = {}
+    for name in (*DEGREES, *OTHERS):
+        share = name == "hot_spot_area"
+        low, high = sorted(one[name] / (one["area"] if share else 1) for one in breasts)
+        if name in DEGREES:
+            told |= {f"absolute.higher.{name}": high, f"absolute.lower.{name}": low}
+        offset = middle if name in DEGREES else 0.0
+        told[f"relative.higher.{name}"] = high - offset
+        told[f"relative.lower.{name}"] = low - offset
+        told[f"relative.apart.{name}"] = high - low
+    areas = sorted(one["area"] for one in breasts)
+    told["relative.areas"] = areas[0] / areas[1]
+    return told
+
+
+def _room(regions: ThermogramRegions) -> float:
+    """Return the median °C off the body; of the coldest hundredth where all is body."""
+    away = regions.celsius[~regions.body]
+    if len(away) < 0.01 * regions.celsius.size:
+        return float(np.percentile(regions.celsius, 1))
+    return float(np.median(away))
