@@ -8,50 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from napari_hemacells.core.encode.network import NetworkEncoder
 from napari_hemacells.core.errors import BundleError, TrainingError
 from napari_hemacells.core.store.atomic import write_bytes
+from napari_hemacells.core.train.classifier.whole import Whole
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from torch import Tensor
-
-    from napari_hemacells.core.classify import Head
     from napari_hemacells.core.store import Bundle
 
 OPSET = 18
 LARGEST_DIFFERENCE = 1e-4
 TRIED = 3  # pictures that both are asked about
-
-
-class Whole(nn.Module):
-    """Crops as ``(n, 3, size, size)`` floats of 0 to 255 to class probabilities.
-
-    Raises
-    ------
-    BundleError
-        The head is not linear.
-    """
-
-    def __init__(self, encoder: NetworkEncoder, head: Head) -> None:
-        super().__init__()
-        if head.kind != "linear":
-            raise BundleError(f"Only a linear head becomes ONNX, not “{head.kind}”.")
-        self.network = encoder.network
-        how = encoder.info.preprocessing
-        folded = head.weights / head.scale[:, None]
-        self.offset, self.spread = (_of_channels(how[name]) for name in ("mean", "std"))
-        self.weights = torch.from_numpy(folded)
-        self.bias = torch.from_numpy(np.asarray(head.bias - head.centre @ folded, np.float32))
-        self.slope = float(head.slope)
-
-    def forward(self, pictures: Tensor) -> Tensor:
-        """``(n, classes)`` probabilities."""
-        vectors = self.network((pictures - self.offset) / self.spread)
-        return torch.softmax((vectors @ self.weights + self.bias) * self.slope, dim=1)
 
 
 def export_onnx(bundle: Bundle, file: Path) -> float:
@@ -90,10 +60,6 @@ def export_onnx(bundle: Bundle, file: Path) -> float:
     return difference
 
 
-def _of_channels(values: list[float]) -> Tensor:
-    return torch.tensor(values).mul(255.0).view(1, 3, 1, 1)
-
-
 def _libraries() -> tuple[Any, Any]:
     try:
         import onnx
@@ -105,7 +71,7 @@ def _libraries() -> tuple[Any, Any]:
     return onnx, onnxruntime
 
 
-def _exported(whole: Whole, pictures: Tensor) -> bytes:
+def _exported(whole: Whole, pictures: torch.Tensor) -> bytes:
     stream: Any = io.BytesIO()  # the tracing exporter writes to streams; its hints say names
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracing exporter is deprecated, and needs least
