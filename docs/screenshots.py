@@ -117,7 +117,9 @@ def tell_of_large(path: Path, theme: str) -> None:
     viewer.reset_view()
     shares: list[float] = []
     dock.controller.tasks.jobs.progressed.connect(
-        lambda _kind, report: shares.append(report.done / max(report.total, 1))
+        lambda _kind, report: shares.append(
+            report.done / report.total if report.found is not None else 0.0
+        )
     )
     dock.detect.button.click()
     wait_until(lambda: bool(shares) and shares[-1] >= 0.5, seconds=3600)

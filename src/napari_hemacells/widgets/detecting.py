@@ -68,6 +68,7 @@ class Detecting(QObject):
         if request.within is not None:
             regions = self._bridge.read_regions(request.within, image)
         self._tasks.detect(image, self._training.with_weights(request.params), regions)
+        self._voice.say("Cells appear as they are found; you can look around meanwhile.")
 
     def _take(self, image: SmearImage, request: DetectRequest) -> None:
         if request.source is None:

@@ -97,7 +97,7 @@ def _parts_steps(
                 finished.write(part, found)
         parts.append(found)
         count += _answered_for(plan, part, found)
-        yield Progress(len(parts), total, f"{count} cells found", found)
+        yield Progress(len(parts), total, f"{count:,} cells found", found)
     return parts
 
 
@@ -116,7 +116,7 @@ def _retold(
         except StopIteration as end:
             found: PartCells = end.value
             return found
-        yield Progress(done, total, phase if total == 1 else f"{count} cells found")
+        yield Progress(done, total, phase if total == 1 else f"{count:,} cells found")
 
 
 def prepare(method: DetectorName, weights: Path | None = None) -> None:
