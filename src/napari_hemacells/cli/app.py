@@ -18,6 +18,7 @@ from napari_hemacells.cli.evaluate_detection import detection
 from napari_hemacells.cli.evaluate_thermograms import thermograms
 from napari_hemacells.cli.fit import fit
 from napari_hemacells.cli.options import with_options
+from napari_hemacells.cli.thermograms import study
 from napari_hemacells.cli.train import train
 
 EXIT_CODES = (
@@ -49,6 +50,7 @@ app.command("adapt", cls=JsonCommand)(with_options(adapt))
 app.command("check-labels", cls=JsonCommand)(with_options(check_labels))
 app.add_typer(evaluate)
 app.add_typer(train)
+app.add_typer(study)
 app.command("demo", cls=JsonCommand)(with_options(demo))
 
 

@@ -10,7 +10,13 @@ import typer
 from pydantic import Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
-from napari_hemacells.core.params import DetectParams, DeviceName, EncodeParams, Params
+from napari_hemacells.core.params import (
+    DetectParams,
+    DeviceName,
+    EncodeParams,
+    Params,
+    SelectParams,
+)
 
 Images = Annotated[
     list[str],
@@ -99,6 +105,7 @@ class ShareOptions(Params):
 
 PANELS: dict[type[Params], str] = {
     DetectParams: "Finding the cells",
+    SelectParams: "Choosing the frames",
     ShareOptions: "Many images, large images",
 }
 

@@ -15,6 +15,8 @@ DeviceName: TypeAlias = Literal["auto", "cpu", "cuda", "mps"]
 DetectorName: TypeAlias = Literal["learned", "classical"]
 HeadName: TypeAlias = Literal["auto", "prototype", "linear", "knn"]
 QueueOrder: TypeAlias = Literal["uncertain", "active", "sure", "unknown", "class", "slide"]
+ViewName: TypeAlias = Literal["frontal", "right-45", "right-90", "left-45", "left-90", "any"]
+ProtocolName: TypeAlias = Literal["any", "dynamic", "static"]
 
 
 class Params(BaseModel):
@@ -197,4 +199,58 @@ class ClassifyParams(Params):
             "Measured on each cell and given to the classifier beside what the network sees; of "
             "a thermogram size and temperature. For classes that differ in these alone."
         ),
+    )
+
+
+class SelectParams(Params):
+    """Parameters of choosing the thermograms of a study."""
+
+    view: ViewName = Field(
+        default="frontal",
+        title="View",
+        description="From where the camera looked; right and left are the patient's.",
+    )
+    protocol: ProtocolName = Field(
+        default="any",
+        title="Protocol",
+        description="dynamic: a series while the skin warms up again. static: single frames.",
+    )
+    keep_deodorant: bool = Field(
+        default=False,
+        title="With deodorant too",
+        description="Keep patients of whom the table says that they wore deodorant.",
+    )
+    keep_single_breast: bool = Field(
+        default=False,
+        title="With a single breast too",
+        description="Keep patients of whom the table says so, or speaks of a mastectomy.",
+    )
+    sharpness: float = Field(
+        default=1.25,
+        ge=0,
+        le=5,
+        title="Sharpness",
+        description=(
+            "Frames whose edges are less steep are left out as blurred, and listed: 1.6 is "
+            "usual, 1.1 far out of focus. 0 keeps all."
+        ),
+    )
+    balanced: bool = Field(
+        default=True,
+        title="As many of each class",
+        description="Draw the same number of frames of each class at random.",
+    )
+    per_class: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        title="Frames of each class",
+        description="How many are drawn. Empty: as many as the smallest class has.",
+    )
+    seed: int = Field(
+        default=0,
+        ge=0,
+        le=2**31 - 1,
+        title="Seed",
+        description="The same seed draws the same frames.",
     )

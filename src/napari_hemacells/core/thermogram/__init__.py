@@ -10,7 +10,11 @@ from napari_hemacells.core.thermogram.files import (
     is_thermogram,
     read_celsius,
 )
+from napari_hemacells.core.thermogram.focus import focus
 from napari_hemacells.core.thermogram.names import Frame, View, parse_name, same_patient
+from napari_hemacells.core.thermogram.normalise import Normalisation, picture, scaled
+from napari_hemacells.core.thermogram.patients import Patient, Patients, read_patients
+from napari_hemacells.core.thermogram.select import Selection, select, select_steps
 from napari_hemacells.core.thermogram.stack import FrameFiles, Group, by_size
 from napari_hemacells.core.thermogram.text import read_text
 
@@ -19,12 +23,22 @@ __all__ = [
     "Frame",
     "FrameFiles",
     "Group",
+    "Normalisation",
+    "Patient",
+    "Patients",
+    "Selection",
     "View",
     "by_size",
     "find_thermograms",
+    "focus",
     "is_thermogram",
     "parse_name",
+    "picture",
     "read_celsius",
+    "read_patients",
     "read_text",
     "same_patient",
+    "scaled",
+    "select",
+    "select_steps",
 ]

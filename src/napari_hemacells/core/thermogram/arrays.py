@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 ARRAY_SUFFIXES = frozenset({".npy", ".npz"})
 TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
 LEAST_SIDE = 8  # pixels; smaller is no frame of a camera
-DAMAGED = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile)
+DAMAGED = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, struct.error)
 
 
 def read_array(path: Path) -> NDArray[np.float32]:

@@ -1,0 +1,96 @@
+"""°C → what a network sees: floats from 0 to 255, never rounded to bytes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Normalisation: TypeAlias = Literal["fixed", "range", "torso"]
+
+FULL = 40.0  # °C that becomes white when the scale is fixed
+TORSO = (1.0, 99.5)  # percentiles of the body's degrees that become black and white
+LEAST_SPAN = 0.5  # °C
+GREY = "grey"
+
+
+def scaled(
+    celsius: NDArray[np.floating],
+    how: Normalisation = "fixed",
+    *,
+    body: NDArray[np.bool_] | None = None,
+) -> NDArray[np.float32]:
+    """``(rows, cols)`` float32 from 0 to 1 of degrees.
+
+    Parameters
+    ----------
+    celsius
+        ``(rows, cols)`` °C.
+    how
+        ``fixed``: 0 to 40 °C, the same for every patient and room. ``range``: the frame's coldest
+        to its hottest pixel. ``torso``: the 1st to the 99.5th percentile of the patient's body,
+        so that neither the room nor the patient's usual temperature is seen.
+    body
+        ``(rows, cols)`` True on the patient, for ``torso``; where not given, what is warmer than
+        Otsu's threshold.
+
+    Examples
+    --------
+    >>> scaled(np.array([[20.0, 30.0, 41.0]])).tolist()
+    [[0.5, 0.75, 1.0]]
+    """
+    values = np.asarray(celsius, dtype=np.float64)
+    low, high = _limits(values, how, body)
+    span = max(high - low, LEAST_SPAN)
+    return np.clip((values - low) / span, 0.0, 1.0).astype(np.float32)
+
+
+def picture(
+    celsius: NDArray[np.floating],
+    how: Normalisation = "fixed",
+    *,
+    palette: str = GREY,
+    body: NDArray[np.bool_] | None = None,
+) -> NDArray[np.float32]:
+    """``(rows, cols, 3)`` float32 from 0 to 255, as encoders take pictures, of degrees.
+
+    Parameters
+    ----------
+    palette
+        ``grey``, or the name of one of matplotlib's colormaps; between its colours is
+        interpolated, so that no step of temperature is lost.
+
+    Raises
+    ------
+    ValueError
+        No such colormap.
+    """
+    values = scaled(celsius, how, body=body)
+    if palette == GREY:
+        return np.repeat(values[..., np.newaxis] * np.float32(255), 3, axis=-1)
+    from matplotlib import colormaps
+
+    if palette not in colormaps:
+        raise ValueError(f"There is no colormap “{palette}”.")
+    colours = colormaps[palette](np.linspace(0, 1, 256))[:, :3] * 255
+    places = np.linspace(0, 1, 256)
+    planes = [np.interp(values, places, colours[:, channel]) for channel in range(3)]
+    return np.stack(planes, axis=-1).astype(np.float32)
+
+
+def _limits(
+    celsius: NDArray[np.float64], how: Normalisation, body: NDArray[np.bool_] | None
+) -> tuple[float, float]:
+    if how == "fixed":
+        return 0.0, FULL
+    if how == "range":
+        return float(celsius.min()), float(celsius.max())
+    from skimage.filters import threshold_otsu
+
+    if body is None:
+        body = celsius >= (threshold_otsu(celsius) if np.ptp(celsius) > 0 else celsius.min())
+    low, high = np.percentile(celsius[body], TORSO)
+    return float(low), float(high)
