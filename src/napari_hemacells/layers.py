@@ -47,6 +47,21 @@ def role_metadata(role: Role, image_key: str) -> dict[str, Any]:
     return {METADATA_KEY: {"role": role, "image_key": image_key}}
 
 
+def claimed(metadata: Mapping[str, Any], image_key: str) -> dict[str, Any]:
+    """The metadata of an image layer that is worked on; what else we know of it stays."""
+    mine = metadata.get(METADATA_KEY)
+    known = mine if isinstance(mine, dict) else {}
+    return {**metadata, METADATA_KEY: {**known, "role": "image", "image_key": image_key}}
+
+
+def released(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """The metadata of an image layer that is worked on no more; that it shows degrees stays."""
+    mine = metadata[METADATA_KEY]
+    rest = {name: value for name, value in mine.items() if name != "image_key"}
+    others = {name: value for name, value in metadata.items() if name != METADATA_KEY}
+    return {**others, METADATA_KEY: rest} if rest.get("modality") else others
+
+
 def role_of(metadata: Mapping[str, Any]) -> Role | None:
     """What a layer is to us; ``None`` for somebody else's layer."""
     ours = metadata.get(METADATA_KEY)

@@ -17,6 +17,7 @@ from napari_hemacells.widgets.layer_choices import LayerChoices
 from napari_hemacells.widgets.many_cells import ManyCells, are_many
 from napari_hemacells.widgets.pointer import Pointer
 from napari_hemacells.widgets.ring import MARKER, Marks, put_marks, ring_layer
+from napari_hemacells.widgets.thermogram_layers import ThermogramLayers
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -53,6 +54,7 @@ class ViewerBridge(LayerChoices):
     def __init__(self, viewer: ViewerModel) -> None:
         super().__init__(viewer)
         self.events = BridgeEvents()
+        self.thermograms = ThermogramLayers(viewer)
         self.keys = KeyMap(self._act, self._keys_wanted)
         self.pointer = Pointer(viewer, self.cell_at, self.place_at)
         self._marks = Marks()
@@ -84,15 +86,11 @@ class ViewerBridge(LayerChoices):
         """Note on an image layer that it is the one being worked on; its keys become ours."""
         for layer in self.viewer.layers:
             if ours.role_of(layer.metadata) == "image":
-                layer.metadata = {
-                    name: value
-                    for name, value in layer.metadata.items()
-                    if name != ours.METADATA_KEY
-                }
+                layer.metadata = ours.released(layer.metadata)
                 self.keys.unbind(layer)
         layer = self.layer(key)
         if layer is not None:
-            layer.metadata = {**layer.metadata, **ours.role_metadata("image", image_key)}
+            layer.metadata = ours.claimed(layer.metadata, image_key)
             self.keys.bind(layer)
 
     def show_image(self, image: SmearImage) -> str:

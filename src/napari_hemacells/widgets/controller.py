@@ -17,6 +17,7 @@ from napari_hemacells.widgets.opening import Opening
 from napari_hemacells.widgets.stepper import STEPS, Step
 from napari_hemacells.widgets.subscriptions import Subscriptions
 from napari_hemacells.widgets.tasks import Tasks
+from napari_hemacells.widgets.thermogram_work import ThermogramWork
 from napari_hemacells.widgets.train_run import TrainRun
 from napari_hemacells.widgets.voice import Voice
 from napari_hemacells.widgets.workers import Jobs
@@ -52,11 +53,15 @@ class Controller(QObject):
         self.finetuning = FineTuning(
             view, session, bridge, canvas=self.canvas, tasks=self.tasks, voice=self.voice
         )
+        self.thermograms = ThermogramWork(
+            view.thermogram, view.detect, bridge.thermograms, self.voice
+        )
         self._subscriptions = Subscriptions(self)
         # In this order: stop the threads, leave the viewer alone, close the project.
         self.closers: tuple[Callable[[], None], ...] = (
             self._subscriptions.drop,
             self.tasks.close,
+            self.thermograms.jobs.close,
             self.map_jobs.close,
             self.training.close,
             self.finetuning.run.close,
@@ -90,6 +95,7 @@ class Controller(QObject):
             (events.prediction, self._update),
             (events.shift, self.classifying.warn_of_shift),
             (viewer.layers, self.opening.layers_changed),
+            (viewer.layers, self.thermograms.update),
             (viewer.removed, self.opening.layer_removed),
         ):
             self._subscriptions.add(signal, slot)
@@ -209,6 +215,7 @@ class Controller(QObject):
 
     def _update(self, _what: object = None) -> None:
         session, header = self.session, self.view.header
+        self.thermograms.update()
         cells = session.cells is not None
         missing = "" if cells else _NO_CELLS
         header.set_state("detect", done=bool(session.cells))

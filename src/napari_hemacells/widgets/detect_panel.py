@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from napari_hemacells.widgets.layer_choices import Choice
 
 _NO_IMAGE = "Open a smear first: drag a picture into napari, or File ▸ Open Sample ▸ HemaCells."
+_NO_REGIONS = "Find the regions first, or draw shapes on the thermogram."
 _KINDS = {"labels": "Labels", "points": "Points", "shapes": "Shapes"}
 
 
@@ -86,7 +87,7 @@ class DetectPanel(QWidget):
         self.correct = CorrectBar(undo=True)
         self.correct_title = QLabel("<b>Correct what was found</b>")
         self.within_label = QLabel("Onl&y inside")
-        self._blocked = ""
+        self._blocked, self._offered = "", True
         self._lay_out()
         self._connect()
         self.show_result(None)
@@ -104,8 +105,26 @@ class DetectPanel(QWidget):
         shapes = [(one.key, one.title) for one in sources if one.kind == "shapes"]
         _fill(self.within, [("", "Whole image"), *shapes])
         self.use_layer.setEnabled(bool(sources))
-        if not sources:
+        if not sources and self._offered:
             self.use_detector.setChecked(True)
+        self._update()
+
+    def choose_source(self, key: str) -> None:
+        """Propose the cells of this layer."""
+        place = self.source.findData(key)
+        if place >= 0:
+            self.source.setCurrentIndex(place)
+            self.use_layer.setChecked(True)
+
+    def offer_detector(self, *, offered: bool) -> None:
+        """Offer to find cells in the image, or not: in a thermogram there are none."""
+        if offered == self._offered:
+            return
+        self._offered = offered
+        self.use_detector.setVisible(offered)
+        self.use_layer.setVisible(offered)
+        self.use_layer.setChecked(not offered)
+        self.use_detector.setChecked(offered)
         self._update()
 
     def choose_image(self, key: str | None) -> None:
@@ -132,11 +151,11 @@ class DetectPanel(QWidget):
         key = self.image.currentData()
         return None if key is None else str(key)
 
-    def add_section(self, section: QWidget) -> None:
-        """Put a section of its own behaviour below."""
+    def add_section(self, section: QWidget, *, on_top: bool = False) -> None:
+        """Put a section of its own behaviour below, or right under the choice of the image."""
         column = self.layout()
         if isinstance(column, QVBoxLayout):
-            column.insertWidget(column.count() - 1, section)
+            column.insertWidget(1 if on_top else column.count() - 1, section)
 
     # --- what is asked for -------------------------------------------------------------------
 
@@ -164,9 +183,12 @@ class DetectPanel(QWidget):
         self.source.setVisible(by_layer)
         for part in (self.within_label, self.within):
             part.setVisible(not by_layer)
+        self.form.native.setVisible(self._offered)
+        self.more_button.setVisible(self._offered)
         reason = self._blocked or self._missing()
         self.button.setEnabled(not reason)
-        self.button.setText("&Take these cells" if by_layer else "Detec&t cells")
+        taken = "&Take these cells" if self._offered else "&Take these regions"
+        self.button.setText(taken if by_layer else "Detec&t cells")
         self.button.setToolTip(reason or "Find the cells of this image; annotated cells stay")
 
     def _show_more(self, more: bool) -> None:
@@ -177,7 +199,7 @@ class DetectPanel(QWidget):
         if self.chosen_image is None:
             return _NO_IMAGE
         if self.use_layer.isChecked() and self.source.currentData() is None:
-            return "Choose the layer that holds the cells."
+            return "Choose the layer that holds the cells." if self._offered else _NO_REGIONS
         return build(DetectParams, self.form, self.more)[1]
 
     def _lay_out(self) -> None:

@@ -35,6 +35,7 @@ from napari_hemacells.widgets.map_widget import MapWidget
 from napari_hemacells.widgets.messages import MessageBar
 from napari_hemacells.widgets.place_bar import PlaceBar
 from napari_hemacells.widgets.stepper import STEPS, Step, StepHeader
+from napari_hemacells.widgets.thermogram_panel import ThermogramPanel
 from napari_hemacells.widgets.train_panel import TrainPanel
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ class HemaCellsWidget(QWidget):
         self.detect = DetectPanel()
         self.train = TrainPanel()
         self.detect.add_section(self.train)
+        self.thermogram = ThermogramPanel()
+        self.detect.add_section(self.thermogram, on_top=True)
         self.annotate = AnnotatePanel(self.session)
         self.classify = ClassifyPanel(self.session)
         self.finetune = FineTunePanel()

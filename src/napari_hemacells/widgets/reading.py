@@ -101,14 +101,36 @@ def regions_of(layer: Shapes, on: Layer) -> Regions:
     """
     from napari_hemacells.core.detect import Regions
 
-    closed = [
-        _pixels(layer, on, outline)
-        for outline, kind in zip(layer.data, layer.shape_type, strict=True)
-        if kind not in {"line", "path"}
-    ]
+    closed = closed_outlines(layer, on)
     if not closed:
         raise CellsError(f"“{layer.name}” encloses nothing: draw a rectangle or a polygon in it.")
     return Regions(tuple(closed))
+
+
+def closed_outlines(layer: Shapes, on: Layer) -> list[NDArray[np.float64]]:
+    """``(k, 2)`` corners of each closed shape, in pixels of the image that the layer `on` shows.
+
+    An ellipse has as many as make it round; lines and paths enclose nothing and are left out.
+    """
+    return [
+        _pixels(layer, on, _round(outline) if kind == "ellipse" else outline)
+        for outline, kind in zip(layer.data, layer.shape_type, strict=True)
+        if kind not in {"line", "path"}
+    ]
+
+
+def plane_shown(layer: Image, step: tuple[int, ...] = ()) -> Any:
+    """The plane of an image layer that is shown, at full resolution, as it is stored."""
+    finest = layer.data[0] if layer.multiscale else layer.data
+    return _plane(finest, step, rgb=layer.rgb)
+
+
+def _round(box: NDArray[Any]) -> NDArray[np.float64]:
+    """``(48, n)`` corners on the ellipse in a box given by its four corners."""
+    middle = box.mean(axis=0)
+    across, down = (box[1] - box[0]) / 2, (box[3] - box[0]) / 2
+    angle = np.linspace(0, 2 * np.pi, 48, endpoint=False)[:, None]
+    return np.asarray(middle + np.cos(angle) * across + np.sin(angle) * down)
 
 
 def _plane(data: Any, step: tuple[int, ...], *, rgb: bool) -> Any:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ANGLES, RADII = 72, 41
+CORNER = 3  # every third is a corner: few enough to be moved by hand, one by one
 ABOVE = 5  # angles above the middle, on both sides, where the fold may begin
 NEAREST, FARTHEST = 0.5, 1.06  # where the edge is looked for, in radii of the rounded box
 ROUNDNESS = 2.6  # exponent of the superellipse: 2 an ellipse, more a rounded box
@@ -21,7 +22,7 @@ SMOOTH = 1.5  # of the radii, in angles
 def outline(
     celsius: NDArray[np.float32], body: NDArray[np.bool_], box: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """``(72, 2)`` corners (row, column) of the breast in a half-open box.
+    """``(24, 2)`` corners (row, column) of the breast in a half-open box.
 
     A rounded box is the start. Below, the outline follows the rise of temperature towards the
     warm fold under the breast (the cheapest path through what lies around the rounded box); it
@@ -37,7 +38,7 @@ def outline(
     factor = _fold(celsius, middle, half, aside * radius, reach)
     factor = ndimage.gaussian_filter1d(factor, SMOOTH, mode="wrap")
     points = middle[:, None] + half[:, None] * aside * radius * factor
-    return _on_body(points.T, middle, body)
+    return _on_body(points.T, middle, body)[::CORNER]
 
 
 def _fold(
