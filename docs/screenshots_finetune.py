@@ -35,7 +35,7 @@ NAMES = {
     9: "schistocyte",
     11: "hypochromia",
 }
-DIAMETER, SAID = 70.0, 0.8  # pixels; share of the cells that are annotated
+DIAMETER, SAID = 62.0, 0.8  # pixels; share of the cells that are annotated
 SHOTS = 12  # clicks a class on each synthetic smear
 
 

@@ -142,6 +142,18 @@ def test_reports_fill_bar_words_and_curves(panel):
     assert curves.metrics == {"accuracy": [(3, 0.8)]}
 
 
+def test_too_little_memory_is_told_as_long_as_the_training_runs(panel):
+    panel.show_started()
+    assert not panel.note.isVisibleTo(panel)
+    halved = "Out of memory: 16 crops at once from now on"
+    panel.show_report(TrainingReport(3, 9, halved, phase="train", losses={"loss": 1.0}), None)
+    panel.show_report(TrainingReport(4, 9, "all groups", losses={"loss": 1.0}), None)
+    assert panel.note.text() == halved
+    assert panel.note.isVisibleTo(panel)
+    panel.show_started()
+    assert not panel.note.isVisibleTo(panel)
+
+
 def test_preparations_do_not_move_the_curves(panel):
     panel.show_started()
     panel.show_report(TrainingReport(60, 90, "Looking at the crops once", phase="start"), None)
@@ -200,14 +212,12 @@ def test_matrix_shows_counts_or_shares(result):
     assert "κ 0.800 (0.60–1.00)" in result.figures.text()
 
 
-def test_click_on_the_matrix_shows_its_cells_and_goes_to_the_first(result, qtbot):
-    gone_to, reviewed = [], []
-    result.cell_requested.connect(gone_to.append)
+def test_click_on_the_matrix_shows_its_cells_to_be_reviewed(result, qtbot):
+    reviewed = []
     result.review_requested.connect(reviewed.append)
     result.matrix.cellClicked.emit(0, 1)
     assert shown(result) == ["f00-2", "f00-3"]  # the surest first
     assert reviewed == [("f00-2", "f00-3")]
-    assert gone_to[0] == "f00-2"
     result.matrix.cellClicked.emit(1, 0)  # nobody there
     assert len(reviewed) == 1
 
@@ -221,7 +231,13 @@ def test_lists(result):
     assert shown(result)[0] == "f00-5"
     result.show_list("suspects")
     assert shown(result) == ["f00-2"]
-    assert result.look.isVisibleTo(result)
+
+
+def test_click_on_a_crop_goes_to_its_cell(result, qtbot):
+    result.show_list("losses")
+    with qtbot.waitSignal(result.cell_requested) as asked:
+        result.crops.setCurrentRow(1)
+    assert asked.args == ["f00-3"]
 
 
 def test_one_click_reviews_a_list(result, qtbot):
@@ -264,7 +280,7 @@ def test_outcome_names_what_changes_and_who_does_better():
         Change(9, "b", "(unknown)", 0.7),
     )
     words = outcome_html(
-        Comparison(30, changes, (10, 7, 9)), {"a": "normal", "b": "<b>"}, notes=("A note.",)
+        Comparison(30, changes, (10, 7, 9)), {"a": "normal", "b": "<b>"}, left_out=("A note.",)
     )
     assert "<b>3</b> of 30 cells" in words
     assert "2 normal → &lt;b&gt;, 1 &lt;b&gt; → unknown" in words

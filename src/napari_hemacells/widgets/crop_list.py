@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 SIDE = 64
 MOST = 200  # icons; more are not looked through one by one
-_HEIGHT = 196
+_LINES = 2  # of crops in sight
 _KEY = Qt.ItemDataRole.UserRole
 
 
@@ -40,7 +40,6 @@ class CropList(QListWidget):
         self.setGridSize(QSize(SIDE + 44, SIDE + 40))
         self.setWordWrap(True)
         self.setUniformItemSizes(True)
-        self.setMinimumHeight(_HEIGHT)
         self.setAccessibleName("Crops; Enter goes to the cell on the slide")
         self.currentItemChanged.connect(self._tell)
         self.itemClicked.connect(self._tell)
@@ -55,6 +54,20 @@ class CropList(QListWidget):
             item.setToolTip(tip)
             self.addItem(item)
         self.setCurrentRow(-1)
+        self.blockSignals(False)
+        across = max(1, self.viewport_width() // self.gridSize().width())
+        lines = min(_LINES, -(-self.count() // across))
+        self.setFixedHeight(max(1, lines) * self.gridSize().height() + 6)
+
+    def viewport_width(self) -> int:
+        """Pixels that crops can be laid out in."""
+        viewport = self.viewport()
+        return self.width() if viewport is None else viewport.width()
+
+    def mark(self, row: int) -> None:
+        """Choose a crop without going to its cell."""
+        self.blockSignals(True)
+        self.setCurrentRow(row)
         self.blockSignals(False)
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802

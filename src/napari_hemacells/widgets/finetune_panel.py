@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from napari_hemacells.widgets.train_curves import CurvesView
 
 CLICKS = ""
+OUT_OF_MEMORY = "Out of memory"  # how the training's report begins then
+_MARGIN = 5  # pixels beside the scroll bar
+_CURVES = 320  # pixels at most, so that bar and curves are seen together
 _MEANWHILE = "You can go on annotating meanwhile; it learns from what is annotated now."
 
 
@@ -46,6 +49,7 @@ class FineTunePanel(QWidget):
     classifier_chosen = Signal(str)  # folder of a model, or CLICKS
     result_requested = Signal()
     opened = Signal()
+    sight_wanted = Signal(object)  # a part of the page, to be brought to the top
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -57,7 +61,8 @@ class FineTunePanel(QWidget):
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
         self.show_result_of = QPushButton("Resu&lt")
-        self.lessons, self.split, self.status, self.forecast = (_words() for _ in range(4))
+        self.lessons, self.split, self.status = (_words() for _ in range(3))
+        self.forecast, self.note = _words(), _words()
         self.form = FineTuneForm()
         self.start = QPushButton("&Start fine-tuning")
         self.resume = QPushButton("&Go on with the interrupted training")
@@ -140,10 +145,13 @@ class FineTunePanel(QWidget):
         if self.curves is None:
             from napari_hemacells.widgets.train_curves import CurvesView
 
-            self.curves = CurvesView()
+            self.curves = CurvesView(("Loss", "Accuracy on held-out cells"))
+            self.curves.setMaximumHeight(_CURVES)
             self._running.addWidget(self.curves)
         self.curves.clear()
+        self.note.clear()
         self._show("running")
+        self.sight_wanted.emit(self)
         self.show_progress(0, 0, "Preparing")
 
     def show_progress(self, done: int, total: int, message: str) -> None:
@@ -160,6 +168,9 @@ class FineTunePanel(QWidget):
         if eta_s is not None:
             words.append(f"about {in_words(eta_s)} to go")
         self.show_progress(report.step, report.steps, " · ".join(words))
+        if report.message.startswith(OUT_OF_MEMORY):
+            self.note.setText(report.message)
+            self.note.show()
         if self.curves is not None and (report.losses or report.metrics):
             self.curves.add(_as_curves(report))
 
@@ -174,6 +185,7 @@ class FineTunePanel(QWidget):
         self.changes.setToolTip("" if changed else "No cell of this image would change its class")
         self.status.clear()
         self._show("ended")
+        self.sight_wanted.emit(self.outcome)
 
     def show_idle(self, said: str = "") -> None:
         """Nothing runs, and nothing waits for an answer."""
@@ -220,6 +232,7 @@ class FineTunePanel(QWidget):
         self.lessons.setVisible(not ended)
         self.bar.setVisible(running)
         self.cancel.setVisible(running)
+        self.note.setVisible(running and bool(self.note.text()))
         if self.curves is not None:
             self.curves.setVisible(running)
         for widget in asked:
@@ -234,7 +247,7 @@ class FineTunePanel(QWidget):
         answers = _row((self.take_over, 1), (self.drop, 1))
         self._running = QVBoxLayout()
         column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
+        column.setContentsMargins(0, 0, _MARGIN, 0)
         head = _row((QLabel("<b>Fine-tune the classifier</b>"), 1), (self.back, 0))
         column.addLayout(head)
         column.addLayout(used)
@@ -243,6 +256,7 @@ class FineTunePanel(QWidget):
         column.addWidget(self.forecast)
         column.addLayout(running)
         column.addWidget(self.status)
+        column.addWidget(self.note)
         column.addLayout(self._running)
         column.addWidget(self.outcome)
         column.addWidget(self.changes)

@@ -14,7 +14,7 @@ from napari_hemacells.core.train import ChildRun, TrainingReport
 from napari_hemacells.core.train.classifier import kept
 from napari_hemacells.core.train.classifier.gather import cell_of, lessons_of
 from napari_hemacells.core.train.classifier.planned import plan_split
-from napari_hemacells.core.train.classifier.run import train_steps
+from napari_hemacells.core.train.classifier.tune import fine_tune_steps
 from napari_hemacells.core.types import CellRef
 from napari_hemacells.session.finetuning import changes_between, held_out
 from napari_hemacells.widgets.finetune_choice import ClassifierChoice
@@ -157,7 +157,7 @@ class FineTuneRun(QObject):
         self.ready.forecast.stop()
         self.ready.idle = False
         self._project, self._folder = project, job.folder
-        self._run = ChildRun(train_steps, job, threads=cores())
+        self._run = ChildRun(fine_tune_steps, job, threads=cores())
         self._panel.result.hide()
         self._panel.show_started()
         return self._run
@@ -216,9 +216,7 @@ class FineTuneRun(QObject):
             held_out_agreement(result, looked),
         )
         names = {one.id: one.name for one in session.palette}
-        words = outcome_html(
-            self._comparison, names, notes=trained.outcome.notes, left_out=trained.left_out
-        )
+        words = outcome_html(self._comparison, names, left_out=trained.left_out)
         self._panel.show_outcome(words, changed=len(self._comparison.changes))
         self.said.emit("The network has learned. Look at the figures, then take it over or not.")
 

@@ -175,14 +175,17 @@ def held_out_agreement(opened: Opened, looked: Looked) -> tuple[int, int, int] |
 
 
 def seldom(steps: Generator[TrainingReport, None, Any]) -> Generator[TrainingReport, None, Any]:
-    """Yield what a training reports, but not hundreds of times a second; held-out figures all."""
-    told = 0.0
+    """Yield what a training reports, but not hundreds of times a second.
+
+    What is said for the first time is never left out, nor are held-out figures.
+    """
+    told, said = 0.0, ""
     while True:
         try:
             report = next(steps)
         except StopIteration as end:
             return end.value
         now = time.monotonic()
-        if report.metrics or now - told >= EVERY_S:
-            told = now
+        if report.metrics or report.message != said or now - told >= EVERY_S:
+            told, said = now, report.message
             yield report

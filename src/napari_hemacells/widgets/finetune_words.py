@@ -93,13 +93,11 @@ class Remaining:
 def outcome_html(
     comparison: Comparison,
     names: Mapping[str, str],
-    *,
-    notes: Sequence[str] = (),
     left_out: Sequence[str] = (),
 ) -> str:
     """Return what came of a training, and what would change, in a few sentences."""
     parts = [_agreement(comparison), _changes(comparison, names)]
-    parts += [escape(one) for one in (*notes, *left_out)]
+    parts += [escape(one) for one in left_out]
     return "".join(f"<p>{one}</p>" for one in parts if one)
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QObject
+from qtpy.QtCore import QObject, QTimer
 
 from napari_hemacells.core.errors import ImageError
 from napari_hemacells.widgets.finetune_run import FineTuneRun
 from napari_hemacells.widgets.going import Going
 
 if TYPE_CHECKING:
+    from qtpy.QtWidgets import QWidget
+
     from napari_hemacells.core.types import SmearImage
     from napari_hemacells.session import Session
     from napari_hemacells.widgets.bridge import ViewerBridge
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from napari_hemacells.widgets.main import HemaCellsWidget
     from napari_hemacells.widgets.tasks import Tasks
     from napari_hemacells.widgets.voice import Voice
+
+_LAID_OUT_MS = 60
 
 
 class FineTuning(QObject):
@@ -44,6 +48,12 @@ class FineTuning(QObject):
         self.going = Going(session, bridge, canvas)
         view.classify.finetune_requested.connect(self.open)
         view.finetune.back_requested.connect(self.leave)
+        self._part: QWidget | None = None
+        self._soon = QTimer(self)  # when the page has been laid out
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(_LAID_OUT_MS)
+        self._soon.timeout.connect(self._scroll)
+        view.finetune.sight_wanted.connect(self._scroll_soon)
         self.run.cell_wanted.connect(self.going.go_to)
         self.run.review_wanted.connect(self.going.review)
         self.run.choice.changed.connect(self._embed)
@@ -59,6 +69,14 @@ class FineTuning(QObject):
     def leave(self) -> None:
         """Show *Classify* again; a training goes on."""
         self._view.show_finetuning(opened=False)
+
+    def _scroll_soon(self, part: QWidget) -> None:
+        self._part = part
+        self._soon.start()
+
+    def _scroll(self) -> None:
+        if self._part is not None:
+            self._view.scroll_finetuning_to(self._part)
 
     def _propose(self, cells: list[int], elsewhere: int) -> None:
         """Show cells of the open image in the gallery, to be gone through by key."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_hemacells.core.errors import HemaCellsError
 from napari_hemacells.core.types import Progress
@@ -54,8 +54,11 @@ class Going(QObject):
         self.jobs.returned.connect(self._opened)
         self.jobs.refused.connect(self._refused)
         self.jobs.failed.connect(self._refused)
+        self._soon = QTimer(self)  # the gallery too begins anew when other cells are shown
+        self._soon.setSingleShot(True)
+        self._soon.timeout.connect(self._arrived)
         self._subscriptions = Subscriptions(self)
-        self._subscriptions.add(session.events.cells, self._arrived)
+        self._subscriptions.add(session.events.cells, self._wait)
 
     def close(self) -> None:
         """Hear nothing more."""
@@ -95,6 +98,11 @@ class Going(QObject):
             projects.choose(self._session, self._bridge, found.image, found.layer)
         except HemaCellsError as error:
             self.warned.emit(str(error))
+
+    def _wait(self) -> None:
+        """Go on when everybody has heard of the cells."""
+        if self._waiting:
+            self._soon.start(0)
 
     def _arrived(self) -> None:
         image, cells = self._session.image, self._session.cells

@@ -120,6 +120,13 @@ class HemaCellsWidget(QWidget):
         self.classify_pages.setCurrentIndex(int(opened))
         self.finetune.open(opened=opened)
 
+    def scroll_finetuning_to(self, part: QWidget) -> None:
+        """Bring a part of the page of fine-tuning to the top."""
+        area = self.classify_pages.widget(1)
+        bar = area.verticalScrollBar() if isinstance(area, QScrollArea) else None
+        if bar is not None:
+            bar.setValue(0 if part is self.finetune else part.y())
+
     def make_gallery(self) -> GalleryWidget:
         """The gallery of this session, for a dock of its own."""
         self.gallery = GalleryWidget(self.session)

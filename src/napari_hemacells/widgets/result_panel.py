@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
-    QCheckBox,
     QComboBox,
     QHBoxLayout,
     QLabel,
@@ -47,16 +46,17 @@ class ResultPanel(QWidget):
     cell_requested = Signal(str)  # a cell's name in the training
     review_requested = Signal(tuple)  # names of cells, to be gone through by key
     report_requested = Signal()
-    suspects_requested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._findings: Findings | None = None
         self._matrix: tuple[str, str] | None = None
         self._shown: tuple[str, ...] = ()
-        self.figures, self.legend, self.about = QLabel(), QLabel(), QLabel()
+        self.figures, self.legend, self.about, self.notes = (QLabel() for _ in range(4))
         self.matrix = ConfusionView()
-        self.normalised = QCheckBox("Per cent of each row")
+        self.normalised = QPushButton("%")
+        self.normalised.setCheckable(True)
+        self.normalised.setToolTip("Show shares of each row in per cent instead of counts")
         self.list = QComboBox()
         self.list.setAccessibleName("Which cells to look at")
         for key, (title, tip) in LISTS.items():
@@ -64,8 +64,6 @@ class ResultPanel(QWidget):
             self.list.setItemData(self.list.count() - 1, tip, 3)  # Qt.ItemDataRole.ToolTipRole
         self.crops = CropList()
         self.review = QPushButton("Re&view them by key")
-        self.look = QPushButton("&Look for wrong labels")
-        self.look.setToolTip("Models that have not seen a cell say what they take it for")
         self.report = QPushButton("Open the rep&ort")
         self._lay_out()
         self._connect()
@@ -76,6 +74,7 @@ class ResultPanel(QWidget):
         """Show what a training found; ``report`` whether there is a page to open."""
         self._findings = findings
         self.figures.setText(_figures(findings))
+        self.notes.setText(" ".join(findings.run.get("notes", ())))
         self._show_matrix(self.normalised.isChecked())
         self.report.setEnabled(report)
         self.report.setToolTip("In the browser" if report else "This training has no report")
@@ -91,7 +90,7 @@ class ResultPanel(QWidget):
     def restyle(self) -> None:
         """Take the colours of the present theme."""
         self.matrix.restyle()
-        for label in (self.legend, self.about):
+        for label in (self.legend, self.about, self.notes):
             theme.quiet(label)
 
     def choose(self, given: str, said: str) -> None:
@@ -99,7 +98,7 @@ class ResultPanel(QWidget):
         self._matrix = (given, said)
         self.show_list(MATRIX)
         if self._shown:
-            self.crops.setCurrentRow(0)
+            self.crops.mark(0)
             self.review_requested.emit(self._shown)
 
     # --- inside ------------------------------------------------------------------------------
@@ -126,7 +125,6 @@ class ResultPanel(QWidget):
         self._shown = tuple(row[0] for row in rows)
         self.crops.show_crops(rows)
         self.about.setText(self._words(key, len(rows)))
-        self.look.setVisible(key == "suspects")
         self.review.setEnabled(bool(rows))
         self.review.setToolTip(
             "Show them in the gallery: the keys 1 to 9 give a class and go on"
@@ -141,16 +139,16 @@ class ResultPanel(QWidget):
             called = "rightly called so" if given == said else f"called {said}"
             words = f"{count:,} held-out {given}, {called}."
         elif not count:
-            words = "None found." if key != "suspects" else "None found yet."
+            words = "None found."
         return f"{words} The first {MOST} are shown." if count > MOST else words
 
     def _review(self) -> None:
         self.review_requested.emit(self._shown)
 
     def _lay_out(self) -> None:
-        for label in (self.figures, self.legend, self.about):
+        for label in (self.figures, self.legend, self.about, self.notes):
             label.setWordWrap(True)
-        self.legend.setText("Rows: your class. Columns: the network's. Click a number.")
+        self.legend.setText("Rows: your class; columns: the network's. Click a number.")
         head = QHBoxLayout()
         head.addWidget(self.legend, 1)
         head.addWidget(self.normalised)
@@ -161,9 +159,10 @@ class ResultPanel(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.figures)
         column.addLayout(head)
-        for widget in (self.matrix, self.list, self.about, self.crops, self.look):
+        for widget in (self.matrix, self.list, self.about, self.crops):
             column.addWidget(widget)
         column.addLayout(buttons)
+        column.addWidget(self.notes)
 
     def _connect(self) -> None:
         self.matrix.cell_chosen.connect(self.choose)
@@ -172,7 +171,6 @@ class ResultPanel(QWidget):
         self.crops.chosen.connect(self.cell_requested)
         self.review.clicked.connect(self._review)
         self.report.clicked.connect(self.report_requested)
-        self.look.clicked.connect(self.suspects_requested)
 
 
 def _figures(found: Findings) -> str:

@@ -10,7 +10,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_hemacells.core.train.curves import Curves
-from napari_hemacells.core.train.plot import Ink, draw
+from napari_hemacells.core.train.plot import TITLES, Ink, draw
 from napari_hemacells.widgets import theme
 
 if TYPE_CHECKING:
@@ -21,10 +21,17 @@ _HEIGHT = 260
 
 
 class CurvesView(QWidget):
-    """Losses above, held-out figures below; drawn at most twice a second."""
+    """Losses above, held-out figures below; drawn at most twice a second.
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    Parameters
+    ----------
+    titles
+        Of the two.
+    """
+
+    def __init__(self, titles: tuple[str, str] = TITLES, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._titles = titles
         self.curves = Curves()
         self._steps = 1
         self._figure = Figure(layout="constrained")
@@ -53,5 +60,5 @@ class CurvesView(QWidget):
     def redraw(self) -> None:
         """Draw what is known, in the colours of the present theme."""
         ink = Ink(theme.css("text"), theme.css("primary"), theme.css("background"))
-        draw(self._figure, self.curves, self._steps, ink)
+        draw(self._figure, self.curves, self._steps, ink, self._titles)
         self.canvas.draw_idle()  # type: ignore[no-untyped-call]

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 # Okabe & Ito 2008: told apart with any common colour blindness.
 COLOURS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#0072b2", "#d55e00")
 
+TITLES = ("Loss (training)", "Held-out part")
+
 
 @dataclass(frozen=True)
 class Ink:
@@ -27,7 +29,13 @@ class Ink:
     back: str = "#ffffff"
 
 
-def draw(figure: Figure, curves: Curves, steps: int, ink: Ink | None = None) -> None:
+def draw(
+    figure: Figure,
+    curves: Curves,
+    steps: int,
+    ink: Ink | None = None,
+    titles: tuple[str, str] = TITLES,
+) -> None:
     """Draw the losses above (or left of) the held-out figures, over what was there."""
     ink = ink or Ink()
     wide = figure.get_figwidth() > 1.6 * figure.get_figheight()
@@ -35,8 +43,8 @@ def draw(figure: Figure, curves: Curves, steps: int, ink: Ink | None = None) -> 
     figure.set_facecolor(ink.back)
     upper, lower = figure.subplots(*((1, 2) if wide else (2, 1)))
     total = {name: points for name, points in curves.losses.items() if name == "total"}
-    _lines(upper, total or curves.losses, "Loss (training)", ink)
-    _lines(lower, curves.metrics, "Held-out part", ink)
+    _lines(upper, total or curves.losses, titles[0], ink)
+    _lines(lower, curves.metrics, titles[1], ink)
     values = [value for points in curves.metrics.values() for _, value in points]
     if values and min(values) >= 0 and max(values) <= 1:
         lower.set_ylim(max(0.0, min(values) - 0.05), min(1.02, max(values) + 0.05))
@@ -66,13 +74,22 @@ def _lines(axes: Axes, lines: Mapping[str, Points], title: str, ink: Ink) -> Non
 
 def as_svg(curves: Curves, steps: int) -> str:
     """Return the figure as an ``<svg>`` element for a page of HTML."""
-    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8.2, 2.6), layout="constrained")
     draw(figure, curves, steps)
+    return svg_of(figure)
+
+
+def svg_of(figure: Figure) -> str:
+    """Return a figure drawn in the usual ink as an ``<svg>`` that takes the page's colours."""
+    from matplotlib import rc_context
+
     buffer = io.StringIO()
     with rc_context({"svg.hashsalt": "hemacells"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
+    ink = Ink()
+    for colour, name in ((ink.text, "ink"), (ink.line, "line"), (ink.back, "paper")):
+        text = text.replace(f": {colour}", f": var(--{name}, {colour})")
     return text[text.index("<svg") :]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 from napari_hemacells.core.errors import ImageError, TrainingError
 from napari_hemacells.core.evaluate import class_folders
 from napari_hemacells.core.store.atomic import file_name, write_bytes
+from napari_hemacells.core.types import CropSpec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 LABEL_NAMES = ("label", "class")
 GROUP_NAMES = ("group", "patient", "slide", "image")  # the first that is there counts
 PATH_NAMES = ("path", "file")
-TABLE = "examples.csv"
+TABLE, SPEC = "examples.csv", "crops.json"
 
 
 @dataclass(frozen=True)
@@ -188,6 +190,21 @@ def write_examples(
     csv.writer(text).writerows([("path", "label", "group"), *rows])
     write_bytes(folder / TABLE, text.getvalue().encode())
     return folder / TABLE
+
+
+def write_spec(folder: Path, spec: CropSpec) -> None:
+    """Note beside crops how they were cut from detected cells."""
+    write_bytes(folder / SPEC, json.dumps(spec.to_dict()).encode())
+
+
+def spec_beside(source: Path) -> CropSpec | None:
+    """Return how crops were cut, where that is noted beside them; ``None`` for other pictures."""
+    file = (source if source.is_dir() else source.parent) / SPEC
+    try:
+        told = json.loads(file.read_bytes())
+        return CropSpec(int(told["size"]), float(told["context"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def digest(data: bytes) -> str:

@@ -13,7 +13,7 @@ from napari_hemacells.core.errors import HemaCellsError, TrainingError
 from napari_hemacells.core.evaluate.splits import group_key
 from napari_hemacells.core.image import read_image
 from napari_hemacells.core.store.corrected import corrected_cells
-from napari_hemacells.core.train.classifier.examples import write_examples
+from napari_hemacells.core.train.classifier.examples import write_examples, write_spec
 from napari_hemacells.core.types import CellRef, Progress, SmearImage
 
 if TYPE_CHECKING:
@@ -138,6 +138,7 @@ def gather_steps(
         raise TrainingError("No annotated cell can be learned from. " + " ".join(left_out))
     yield Progress(0, 0, f"Writing {len(labels):,} crops")
     table = write_examples(folder, np.concatenate(crops), labels, groups, names)
+    write_spec(folder, spec)
     return Gathered(table, len(labels), tuple(left_out))
 
 

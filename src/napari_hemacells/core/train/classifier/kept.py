@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from napari_hemacells.core.errors import TrainingError
 from napari_hemacells.core.store.atomic import write_bytes
 from napari_hemacells.core.train.classifier.recipe import Recipe
 from napari_hemacells.core.train.classifier.run import CHECKPOINT, SPLIT, TrainJob
+from napari_hemacells.core.train.classifier.tune import command_of
 from napari_hemacells.core.types import CropSpec
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def job_of(folder: Path, palette: Palette) -> TrainJob:
     """
     told = _told(folder / JOB)
     try:
-        return TrainJob(
+        job = TrainJob(
             source=folder / CROPS,
             folder=folder,
             recipe=Recipe(**told["recipe"]),
@@ -90,6 +91,7 @@ def job_of(folder: Path, palette: Palette) -> TrainJob:
             spec=CropSpec(**told["spec"]),
             palette=palette,
         )
+        return replace(job, command=command_of(job, told["name"]))
     except (KeyError, TypeError, ValueError) as error:
         raise TrainingError(f"The training in “{folder}” is damaged: start a new one.") from error
 

@@ -18,6 +18,7 @@ from napari_hemacells.core.train.classifier.examples import (
     check_examples,
     check_groups,
     read_examples,
+    spec_beside,
 )
 from napari_hemacells.core.train.classifier.outcome import write_curve, write_json, write_log
 from napari_hemacells.core.train.classifier.recipe import Recipe
@@ -127,8 +128,9 @@ def prepare_steps(job: TrainJob) -> Generator[TrainingReport, None, Prepared]:
     examples = read_examples(job.source)
     check_examples(examples)
     frame = frame_of(examples, plan.size, recipe.context)
-    if job.spec is not None:
-        frame = frame._replace(spec=replace(job.spec, size=plan.size), framing=1.0)
+    cut = job.spec or spec_beside(job.source)
+    if cut is not None:
+        frame = frame._replace(spec=replace(cut, size=plan.size), framing=1.0)
     loaded = yield from load_steps(examples, frame, recipe.memory_mb)
     check_examples(loaded.examples)
     if not recipe.ungrouped:
