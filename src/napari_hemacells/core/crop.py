@@ -1,8 +1,12 @@
-"""Image + cells → square colour crops, framed alike wherever the cells come from."""
+"""Image + cells → square colour crops, framed alike wherever the cells come from.
+
+Crops of a smear are bytes. Those of a thermogram are float32 from 0 to 255, made of the degrees
+as the :class:`CropSpec` says and never rounded; encoders take both.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,8 +24,8 @@ CONTEXT_BOUNDS = (1.0, 4.0)
 
 def extract(
     image: SmearImage, cells: Cells, spec: CropSpec, ids: Sequence[int] | None = None
-) -> NDArray[np.uint8]:
-    """``(n, size, size, 3)`` uint8 crops, one a cell, in the order of `ids`.
+) -> NDArray[Any]:
+    """``(n, size, size, 3)`` crops, one a cell, in the order of `ids`: uint8, of degrees float32.
 
     Each is the square around the centre of the cell's box whose side is ``spec.context`` times
     the longer side of the box, resampled with an antialiased bilinear filter. What lies beyond
@@ -30,7 +34,7 @@ def extract(
     Parameters
     ----------
     image
-        A colour image; only the regions around the cells are read from it.
+        Of a colour image only the regions around the cells are read.
     cells
         Where the cells are.
     spec
@@ -44,8 +48,8 @@ def extract(
         An id that is not among the cells.
     """
     boxes = cells.boxes if ids is None else cells.boxes[places(cells, ids)]
-    pixels = cast("NDArray[np.uint8]", image.pixels)  # a temperature image has no crops yet
-    crops = np.empty((len(boxes), spec.size, spec.size, 3), dtype=np.uint8)
+    pixels = _seen(image.pixels, spec)
+    crops = np.empty((len(boxes), spec.size, spec.size, 3), dtype=pixels.dtype)
     for crop, box in zip(crops, boxes, strict=True):
         min_row, min_col, max_row, max_col = (float(edge) for edge in box)
         side = spec.context * max(max_row - min_row, max_col - min_col, 1.0)
@@ -54,15 +58,19 @@ def extract(
     return crops
 
 
-def from_picture(
-    pixels: NDArray[np.uint8], spec: CropSpec, *, framing: float = 1.0
-) -> NDArray[np.uint8]:
+def to_bytes(crops: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return crops as bytes, to be looked at: colours are those already, degrees are rounded."""
+    rounded = crops if crops.dtype == np.uint8 else np.rint(np.clip(crops, 0, 255))
+    return rounded.astype(np.uint8, copy=False)
+
+
+def from_picture(pixels: NDArray[Any], spec: CropSpec, *, framing: float = 1.0) -> NDArray[Any]:
     """``(size, size, 3)`` crop of a picture that shows one cell in its centre.
 
     Parameters
     ----------
     pixels
-        ``(rows, cols, 3)`` uint8.
+        ``(rows, cols, 3)`` uint8, or ``(rows, cols)`` float32 °C.
     spec
         Size of the crop; its context is met through `framing`.
     framing
@@ -71,10 +79,11 @@ def from_picture(
         detector would, give ``spec.context / estimate_context(pictures)``.
     """
     rows, cols = pixels.shape[:2]
-    return _square(pixels, (rows / 2, cols / 2), framing * max(rows, cols), spec.size)
+    side = framing * max(rows, cols)
+    return _square(_seen(pixels, spec), (rows / 2, cols / 2), side, spec.size)
 
 
-def estimate_context(pictures: Iterable[NDArray[np.uint8]]) -> float:
+def estimate_context(pictures: Iterable[NDArray[Any]]) -> float:
     """Picture side divided by the extent of the cell in its centre, median over the pictures.
 
     The cell is the stained object nearest the centre: Otsu's threshold on the distance from the
@@ -100,24 +109,38 @@ def places(cells: Cells, ids: Sequence[int]) -> NDArray[np.intp]:
         raise CellsError(f"There is no cell {error.args[0]} in this image.") from error
 
 
+def _seen(pixels: Any, spec: CropSpec) -> Any:
+    """Return what crops are cut from: colours as they are, degrees as floats from 0 to 255."""
+    if pixels.ndim == 3:
+        return pixels
+    from napari_hemacells.core.thermogram.normalise import picture
+
+    return picture(np.asarray(pixels), spec.degrees, palette=spec.palette)
+
+
 def _square(
-    pixels: NDArray[np.uint8], centre: tuple[float, float], side: float, size: int
-) -> NDArray[np.uint8]:
+    pixels: NDArray[Any], centre: tuple[float, float], side: float, size: int
+) -> NDArray[Any]:
     """Return the square with that centre and side, resampled to ``(size, size, 3)``."""
     from PIL import Image
 
     top, left = centre[0] - side / 2, centre[1] - side / 2
     rows = int(np.floor(top)), int(np.ceil(top + side))
     cols = int(np.floor(left)), int(np.ceil(left + side))
-    region = Image.fromarray(_region(pixels, rows, cols))
+    region = _region(pixels, rows, cols)
     box = (left - cols[0], top - rows[0], left - cols[0] + side, top - rows[0] + side)
-    box = (box[0], box[1], min(box[2], region.width), min(box[3], region.height))
-    return np.asarray(region.resize((size, size), Image.Resampling.BILINEAR, box=box))
+    box = (box[0], box[1], min(box[2], region.shape[1]), min(box[3], region.shape[0]))
+
+    def resized(part: NDArray[Any]) -> NDArray[Any]:
+        picture = Image.fromarray(part)
+        return np.asarray(picture.resize((size, size), Image.Resampling.BILINEAR, box=box))
+
+    if region.dtype == np.uint8:
+        return resized(region)
+    return np.stack([resized(region[..., channel]) for channel in range(3)], axis=-1)
 
 
-def _region(
-    pixels: NDArray[np.uint8], rows: tuple[int, int], cols: tuple[int, int]
-) -> NDArray[np.uint8]:
+def _region(pixels: NDArray[Any], rows: tuple[int, int], cols: tuple[int, int]) -> NDArray[Any]:
     """Return the pixels between two rows and two columns, mirrored at the image's border."""
     spans, padding = [], []
     for (start, stop), length in zip((rows, cols), pixels.shape[:2], strict=True):
@@ -131,8 +154,13 @@ def _region(
     return np.pad(inside, [*padding, (0, 0)], mode="symmetric")
 
 
-def _central_extent(picture: NDArray[np.uint8]) -> float:
-    """Longer side of the box of the stained object nearest the centre, in pixels."""
+def _central_extent(picture: NDArray[Any]) -> float:
+    """Longer side of the box of the stained object nearest the centre, in pixels.
+
+    Of a thermogram, which has none, the whole picture's.
+    """
+    if picture.ndim == 2:
+        return float(max(picture.shape))
     from scipy import ndimage
     from skimage.filters import threshold_otsu
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Modality: TypeAlias = Literal["colour", "temperature"]
+Degrees: TypeAlias = Literal["fixed", "range", "torso"]
 CellSource: TypeAlias = Literal["detector", "labels", "points", "shapes", "whole"]
 Pixels: TypeAlias = NDArray[np.uint8] | NDArray[np.float32]
 
@@ -185,14 +186,24 @@ class CropSpec:
         Side of the crop in pixels after resampling.
     context
         Side of the square cut from the image, divided by the longer side of the cell's box.
+    degrees
+        Of a thermogram: which degrees become black and white
+        (:func:`~napari_hemacells.core.thermogram.normalise.scaled`).
+    palette
+        Of a thermogram: ``grey``, or the name of a colormap.
     """
 
     size: int = 128
     context: float = 1.25
+    degrees: Degrees = "fixed"
+    palette: str = "grey"
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain JSON."""
-        return {"size": self.size, "context": self.context}
+        """As plain JSON; what concerns thermograms only where it is not the usual."""
+        told: dict[str, Any] = {"size": self.size, "context": self.context}
+        if self.degrees != "fixed" or self.palette != "grey":
+            told |= {"degrees": self.degrees, "palette": self.palette}
+        return told
 
     def with_context(self, context: float) -> CropSpec:
         """The same crops with another margin."""

@@ -40,7 +40,7 @@ class Thumbnails:
         if image is None or cells is None or cell not in cells.position:
             return QImage()
         size = max(round(side * ratio), 1)
-        pixels = crop.extract(image, cells, CropSpec(size=size), [cell])[0]
+        pixels = crop.to_bytes(crop.extract(image, cells, CropSpec(size=size), [cell]))[0]
         borrowed = QImage(pixels.tobytes(), size, size, 3 * size, QImage.Format.Format_RGB888)
         picture = borrowed.convertToFormat(QImage.Format.Format_RGB32)  # owns its pixels
         picture.setDevicePixelRatio(ratio)

@@ -68,15 +68,21 @@ def describe(image: SmearImage, cells: Cells) -> CellFeatures:
 
 
 def describe_pictures(pictures: Iterable[NDArray[np.uint8]], count: int) -> CellFeatures:
-    """Return the same of `count` pictures that show one cell each, in its centre."""
-    sides, discs = np.zeros(count), list["NDArray[np.float64]"]()
+    """Return the same of `count` pictures that show one cell each, in its centre.
+
+    All of them show colours, or all of them degrees.
+    """
+    sides, discs, degrees = np.zeros(count), list["NDArray[np.float64]"](), False
     for place, pixels in enumerate(pictures):
         rows, cols = pixels.shape[:2]
         sides[place] = max(rows, cols) / estimate_context([pixels])
         corner = np.array([rows, cols]) / 2 - sides[place] / 2
         box = np.rint(np.concatenate([corner, corner + sides[place]])).astype(np.int64)
         discs.append(_disc(pixels, box, (rows, cols)))
+        degrees = pixels.ndim == 2
     size = np.log(np.maximum(sides, 1) / max(float(np.median(sides)), 1.0)) if count else sides
+    if degrees:
+        return _gathered(np.arange(count), WARMTH, size, _warmth(discs))
     return _gathered(np.arange(count), NAMES, size, _stain(discs))
 
 

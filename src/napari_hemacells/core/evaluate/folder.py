@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_hemacells.core.crop import estimate_context, from_picture
 from napari_hemacells.core.errors import ImageError, StorageError
-from napari_hemacells.core.image import read_image
+from napari_hemacells.core.image import is_image, read_image
 from napari_hemacells.core.steps import run_to_end
 from napari_hemacells.core.types import Progress
 
@@ -63,7 +63,7 @@ def class_folders(folder: Path) -> dict[str, list[Path]]:
     if not folder.is_dir():
         raise ImageError(f"There is no folder {folder}.")
     classes = {
-        child.name: sorted(file for file in child.iterdir() if file.suffix.lower() in SUFFIXES)
+        child.name: sorted(file for file in child.iterdir() if _is_picture(file))
         for child in sorted(folder.iterdir())
         if child.is_dir() and not child.name.startswith(".")
     }
@@ -71,6 +71,10 @@ def class_folders(folder: Path) -> dict[str, list[Path]]:
     if not found:
         raise ImageError(f"{folder} holds no class folders: a sub-folder of crops a class.")
     return found
+
+
+def _is_picture(file: Path) -> bool:
+    return file.suffix.lower() in SUFFIXES or is_image(file)  # text is looked into: degrees?
 
 
 def read_folder(
@@ -159,16 +163,22 @@ def embed_files_steps(
 
 
 def _framing(files: list[Path], spec: CropSpec) -> float:
-    """Return the part of a picture's side that shows the cell with the margin of `spec`."""
+    """Return the part of a picture's side that shows the cell with the margin of `spec`.
+
+    Thermograms are taken whole.
+    """
     sample = files[:: -(-len(files) // FRAMING_SAMPLE)]
-    pictures = (_picture(file, []) for file in sample)
-    return spec.context / estimate_context(one for one in pictures if one is not None)
+    opened = (_picture(file, []) for file in sample)
+    pictures = [one for one in opened if one is not None]
+    if pictures and all(one.ndim == 2 for one in pictures):
+        return 1.0
+    return spec.context / estimate_context(pictures)
 
 
-def _picture(file: Path, unreadable: list[str]) -> NDArray[np.uint8] | None:
-    """Return the pixels, or ``None`` with the reason added to `unreadable`."""
+def _picture(file: Path, unreadable: list[str]) -> NDArray[Any] | None:
+    """Return colours or degrees, or ``None`` with the reason added to `unreadable`."""
     try:
-        return cast("NDArray[np.uint8]", read_image(file).pixels)
+        return np.asarray(read_image(file).pixels)
     except ImageError as error:
         unreadable.append(f"{file.parent.name}/{file.name}: {error}")
         return None

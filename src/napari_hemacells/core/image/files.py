@@ -10,7 +10,9 @@ from napari_hemacells.core.image.arrays import from_array
 from napari_hemacells.core.image.ome_zarr import is_zarr, open_zarr
 from napari_hemacells.core.image.opened import Opened
 from napari_hemacells.core.image.picture import read_picture
+from napari_hemacells.core.image.temperature import is_temperature, read_temperature
 from napari_hemacells.core.image.tiff import TIFF_SUFFIXES, open_tiff
+from napari_hemacells.core.thermogram import TEXT_SUFFIXES
 
 if TYPE_CHECKING:
     from napari_hemacells.core.types import Groups, SmearImage
@@ -22,6 +24,8 @@ UNREADABLE = (OSError, ValueError, RuntimeError, SyntaxError, LookupError)
 def read_image(path: str | Path, *, groups: Groups | None = None) -> SmearImage:
     """Return the picture in a file, with its pixel size where the file states a metric one.
 
+    Files with temperatures (text, numpy, float TIFF in °C, radiometric JPEG) give °C
+    (``modality="temperature"``), and their patient where a DMR-IR name says it.
     TIFF and OME-TIFF are read with tifffile (first series), folders as OME-Zarr, everything else
     with Pillow. Large TIFF and OME-Zarr are read where they are sliced. An EXIF orientation is
     ignored: rows and columns are those stored in the file, as napari shows them, so that exported
@@ -35,6 +39,8 @@ def read_image(path: str | Path, *, groups: Groups | None = None) -> SmearImage:
     file = Path(path)
     if not file.exists():
         raise ImageError(f"There is no file {file}.")
+    if is_temperature(file):
+        return read_temperature(file, groups)
     try:
         opened = _open(file)
         return from_array(
@@ -56,9 +62,11 @@ def read_image(path: str | Path, *, groups: Groups | None = None) -> SmearImage:
 
 
 def is_image(path: Path) -> bool:
-    """Whether a path looks like an image, from its name and kind only."""
+    """Whether a path looks like an image, from its name and kind; of text from its beginning."""
     if path.suffix.lower() in PICTURE_SUFFIXES:
         return path.is_file()
+    if path.suffix.lower() in TEXT_SUFFIXES:
+        return is_temperature(path)
     return path.suffix.lower() == ".zarr" and path.is_dir()
 
 

@@ -22,11 +22,8 @@ from napari_hemacells.core.annotate.palette import CellClass, Palette
 from napari_hemacells.core.annotate.state import now
 from napari_hemacells.core.errors import AnnotationError, BundleError, StorageError
 from napari_hemacells.core.store.atomic import read_bytes, writing_folder
-from napari_hemacells.core.types import (  # noqa: TC001 (pydantic reads them)
-    CropSpec,
-    EncoderInfo,
-    Groups,
-)
+from napari_hemacells.core.store.schema import StoredSpec  # noqa: TC001 (pydantic reads it)
+from napari_hemacells.core.types import EncoderInfo, Groups  # noqa: TC001 (so do these)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,6 +31,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.classify import Head, Support
     from napari_hemacells.core.encode import Encoder
     from napari_hemacells.core.params import DeviceName
+    from napari_hemacells.core.types import CropSpec
 
 JSON_NAME, TENSORS_NAME = "bundle.json", "model.safetensors"
 FORMAT = "napari-hemacells model"
@@ -133,7 +131,7 @@ class _BundleFile(BaseModel):
     created: str
     app_version: str
     encoder: EncoderInfo
-    crop: CropSpec
+    crop: StoredSpec
     classes: tuple[CellClass, ...]
     training_counts: dict[str, int]
     cell_diameter_px: float | None = Field(default=None, gt=0)

@@ -59,7 +59,7 @@ def write_crops(
     """
     from PIL import Image
 
-    from napari_hemacells.core.crop import extract
+    from napari_hemacells.core.crop import extract, to_bytes
 
     folders = class_folders(folder, palette)
     ids = [cell for cell in cells.ids.tolist() if shown.get(cell) in folders]
@@ -69,7 +69,7 @@ def write_crops(
         for place in folders.values():
             place.mkdir(parents=True, exist_ok=True)
         for cell, file in zip(ids, files, strict=True):
-            Image.fromarray(extract(image, cells, spec, [cell])[0]).save(file)
+            Image.fromarray(to_bytes(extract(image, cells, spec, [cell]))[0]).save(file)
     except OSError as error:
         raise storage_error(error, folder, "The crops were not all saved") from error
     return files

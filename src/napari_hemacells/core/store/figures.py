@@ -135,13 +135,13 @@ def thumbnails(
     spec: CropSpec,
 ) -> tuple[Thumbnail, ...]:
     """The crops of these cells."""
-    from napari_hemacells.core.crop import extract
+    from napari_hemacells.core.crop import extract, to_bytes
 
     if not ids:
         return ()
     return tuple(
         Thumbnail(data_uri(crop), cell, confidence.get(cell))
-        for cell, crop in zip(ids, extract(image, cells, spec, ids), strict=True)
+        for cell, crop in zip(ids, to_bytes(extract(image, cells, spec, ids)), strict=True)
     )
 
 

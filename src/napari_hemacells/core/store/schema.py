@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, ValidationError
 
 from napari_hemacells import __version__
 from napari_hemacells.core.annotate.state import now
@@ -21,6 +21,14 @@ FILE_NAME = "project.json"
 FORMAT = "napari-hemacells project"
 SCHEMA_VERSION = 1
 _LIMIT = 64 * 2**20
+
+
+def _spec_to_dict(spec: CropSpec) -> dict[str, Any]:
+    return spec.to_dict()
+
+
+StoredSpec: TypeAlias = Annotated[CropSpec, PlainSerializer(_spec_to_dict)]
+"""How crops are cut, written without what is as usual."""
 
 
 class StoredImage(BaseModel):
@@ -64,7 +72,7 @@ class ProjectFile(BaseModel):
     app_version: str = __version__
     images: tuple[StoredImage, ...] = ()
     encoder: EncoderInfo | None = None
-    crop: CropSpec = CropSpec()
+    crop: StoredSpec = CropSpec()
     detect: DetectParams = DetectParams()
     classifier: str | None = None  # the fine-tuned model in use, from the project folder
 

@@ -4,26 +4,28 @@ Everything is float32 °C, ``(rows, cols)``; nothing here rounds or scales a tem
 :mod:`~napari_hemacells.core.thermogram.normalise`, which makes pictures for a network.
 """
 
+from napari_hemacells.core.thermogram.arrays import is_celsius_tiff
 from napari_hemacells.core.thermogram.files import (
     SUFFIXES,
     find_thermograms,
     is_thermogram,
     read_celsius,
 )
+from napari_hemacells.core.thermogram.flir import is_radiometric
 from napari_hemacells.core.thermogram.focus import focus
 from napari_hemacells.core.thermogram.names import Frame, View, parse_name, same_patient
-from napari_hemacells.core.thermogram.normalise import Normalisation, picture, scaled
+from napari_hemacells.core.thermogram.normalise import picture, scaled
 from napari_hemacells.core.thermogram.patients import Patient, Patients, read_patients
 from napari_hemacells.core.thermogram.select import Selection, select, select_steps
 from napari_hemacells.core.thermogram.stack import FrameFiles, Group, by_size
-from napari_hemacells.core.thermogram.text import read_text
+from napari_hemacells.core.thermogram.text import TEXT_SUFFIXES, read_text
 
 __all__ = [
     "SUFFIXES",
+    "TEXT_SUFFIXES",
     "Frame",
     "FrameFiles",
     "Group",
-    "Normalisation",
     "Patient",
     "Patients",
     "Selection",
@@ -31,6 +33,8 @@ __all__ = [
     "by_size",
     "find_thermograms",
     "focus",
+    "is_celsius_tiff",
+    "is_radiometric",
     "is_thermogram",
     "parse_name",
     "picture",

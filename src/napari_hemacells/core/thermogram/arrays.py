@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 ARRAY_SUFFIXES = frozenset({".npy", ".npz"})
 TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
+CELSIUS_NAMES = (".celsius.tif", ".celsius.tiff")
+CELSIUS_NOTE = '"unit": "celsius"'  # in the description of the TIFF that are exported
 LEAST_SIDE = 8  # pixels; smaller is no frame of a camera
 DAMAGED = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, struct.error)
 
@@ -83,6 +85,18 @@ def is_float_tiff(path: Path) -> bool:
             return page.dtype is not None and page.dtype.kind == "f" and page.samplesperpixel == 1
     except (*DAMAGED, tifffile.TiffFileError):
         return False
+
+
+def is_celsius_tiff(path: Path) -> bool:
+    """Whether a TIFF says that it holds °C: by its name, or in its description."""
+    import tifffile
+
+    if not is_float_tiff(path):
+        return False
+    if path.name.lower().endswith(CELSIUS_NAMES):
+        return True
+    with tifffile.TiffFile(path) as tiff:
+        return CELSIUS_NOTE in tiff.pages[0].aspage().description
 
 
 def is_array(path: Path) -> bool:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Normalisation: TypeAlias = Literal["fixed", "range", "torso"]
+    from napari_hemacells.core.types import Degrees
 
 FULL = 40.0  # °C that becomes white when the scale is fixed
 TORSO = (1.0, 99.5)  # percentiles of the body's degrees that become black and white
@@ -19,7 +19,7 @@ GREY = "grey"
 
 def scaled(
     celsius: NDArray[np.floating],
-    how: Normalisation = "fixed",
+    how: Degrees = "fixed",
     *,
     body: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float32]:
@@ -50,7 +50,7 @@ def scaled(
 
 def picture(
     celsius: NDArray[np.floating],
-    how: Normalisation = "fixed",
+    how: Degrees = "fixed",
     *,
     palette: str = GREY,
     body: NDArray[np.bool_] | None = None,
@@ -82,7 +82,7 @@ def picture(
 
 
 def _limits(
-    celsius: NDArray[np.float64], how: Normalisation, body: NDArray[np.bool_] | None
+    celsius: NDArray[np.float64], how: Degrees, body: NDArray[np.bool_] | None
 ) -> tuple[float, float]:
     if how == "fixed":
         return 0.0, FULL

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 MEGABYTE = 2**20
 PORTION = 64  # files read between two reports
+MIXED = "thermograms and colour pictures are not learned together."
 SAMPLE = 100  # pictures that tell how large a cell is in them
 
 
@@ -53,7 +54,7 @@ def frame_of(examples: Examples, size: int, context: float | None) -> Frame:
 
 
 class CropStore:
-    """``(n, size, size, 3)`` uint8 crops of picture files.
+    """``(n, size, size, 3)`` crops of picture files: uint8, of thermograms float32 to 255.
 
     Parameters
     ----------
@@ -65,7 +66,7 @@ class CropStore:
         How a picture becomes a crop.
     """
 
-    def __init__(self, paths: Sequence[Path], cached: NDArray[np.uint8], frame: Frame) -> None:
+    def __init__(self, paths: Sequence[Path], cached: NDArray[Any], frame: Frame) -> None:
         self._paths, self._cached, self.frame = tuple(paths), cached, frame
 
     @property
@@ -76,12 +77,12 @@ class CropStore:
     def __len__(self) -> int:
         return len(self._paths)
 
-    def __getitem__(self, places: NDArray[np.int64]) -> NDArray[np.uint8]:
+    def __getitem__(self, places: NDArray[np.int64]) -> NDArray[Any]:
         """``(m, size, size, 3)`` crops at these places."""
         inside = places < len(self._cached)
         if inside.all():
             return self._cached[places]
-        crops = np.empty((len(places), self.size, self.size, 3), np.uint8)
+        crops = np.empty((len(places), self.size, self.size, 3), self._cached.dtype)
         crops[inside] = self._cached[places[inside]]
         with ThreadPoolExecutor(max_workers=_workers()) as pool:
             read = pool.map(self._read, places[~inside].tolist())
@@ -89,12 +90,12 @@ class CropStore:
                 crops[place] = crop
         return crops
 
-    def batches(self, places: NDArray[np.int64], size: int) -> Iterator[NDArray[np.uint8]]:
+    def batches(self, places: NDArray[np.int64], size: int) -> Iterator[NDArray[Any]]:
         """Yield the crops at these places, so many at a time."""
         for start in range(0, len(places), size):
             yield self[places[start : start + size]]
 
-    def _read(self, place: int) -> NDArray[np.uint8]:
+    def _read(self, place: int) -> NDArray[Any]:
         found = _open(self._paths[place], self.frame)
         if isinstance(found, str):
             raise TrainingError(f"A picture could be read before and cannot any more: {found}")
@@ -104,7 +105,7 @@ class CropStore:
 class Opened(NamedTuple):
     """A decoded picture and the identity of its file."""
 
-    crop: NDArray[np.uint8]
+    crop: NDArray[Any]
     digest: str
 
 
@@ -137,8 +138,9 @@ def load_steps(
         Not one picture can be read.
     """
     size = frame.spec.size
-    room = max(1, memory_mb * MEGABYTE // (size * size * 3))
-    cached = np.empty((min(room, len(examples)), size, size, 3), np.uint8)
+    kind = _kind(examples)
+    room = max(1, memory_mb * MEGABYTE // (size * size * 3 * kind.itemsize))
+    cached = np.empty((min(room, len(examples)), size, size, 3), kind)
     kept: list[Example] = []
     digests: list[str] = []
     unreadable: list[str] = []
@@ -150,6 +152,9 @@ def load_steps(
             for item, found in zip(portion, opened, strict=True):
                 if isinstance(found, str):
                     unreadable.append(f"{item.name}: {found}")
+                    continue
+                if found.crop.dtype != kind:
+                    unreadable.append(f"{item.name}: {MIXED}")
                     continue
                 if len(kept) < len(cached):
                     cached[len(kept)] = found.crop
@@ -164,6 +169,14 @@ def load_steps(
     return Loaded(readable, store, tuple(digests), tuple(unreadable))
 
 
+def _kind(examples: Examples) -> np.dtype[Any]:
+    """What the crops are made of: bytes of colours, or floats of degrees, as the first one is."""
+    opened = (_pixels(one.path) for one in examples.items)
+    first = next((one for one in opened if not isinstance(one, str)), None)
+    degrees = first is not None and first.ndim == 2
+    return np.dtype(np.float32 if degrees else np.uint8)
+
+
 def _open(path: Path, frame: Frame) -> Opened | str:
     """Return the crop, or why there is none."""
     pixels = _pixels(path)
@@ -173,13 +186,12 @@ def _open(path: Path, frame: Frame) -> Opened | str:
     return Opened(crop, digest(path.read_bytes()))
 
 
-def _pixels(path: Path) -> NDArray[np.uint8] | str:
-    """Return the picture, or why there is none."""
+def _pixels(path: Path) -> NDArray[Any] | str:
+    """Return the picture, colours or degrees, or why there is none."""
     try:
-        pixels = cast("NDArray[np.uint8]", np.asarray(read_image(path).pixels))
+        return np.asarray(read_image(path).pixels)
     except (ImageError, OSError) as error:
         return str(error)
-    return pixels if pixels.ndim == 3 else "it holds temperatures, not colours."
 
 
 def _workers() -> int:
