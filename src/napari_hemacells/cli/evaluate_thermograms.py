@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from napari_hemacells.cli.console import Reporter
-from napari_hemacells.cli.options import JsonTarget, RunOptions
+from napari_hemacells.cli.options import JsonTarget, NetworkDevice, RunOptions
 from napari_hemacells.core.evaluate.thermograms import EvaluateThermogramsParams
 
 ExamTable = Annotated[
@@ -36,9 +36,11 @@ def thermograms(
     data: Temperatures,
     params: EvaluateThermogramsParams,
     json: JsonTarget = None,
+    device: NetworkDevice = "auto",
     run: RunOptions,
 ) -> None:
     """Tell sick from healthy patients by cross-validation, beside the simplest baselines."""
+    from napari_hemacells.core.encode import encoder
     from napari_hemacells.core.evaluate.thermograms import (
         ExamData,
         evaluate_thermograms_steps,
@@ -47,7 +49,8 @@ def thermograms(
 
     reporter = Reporter(quiet=run.quiet, json_to=json)
     listed, stored = read_exams(exams), ExamData.of(data)
-    report = reporter.run(evaluate_thermograms_steps(listed, stored, params), "Thermograms")
+    steps = evaluate_thermograms_steps(listed, stored, params, encoder("imagenet", device))
+    report = reporter.run(steps, "Thermograms")
     if report["warning"]:
         reporter.warn(report["warning"])
     if report["left_out"]:

@@ -7,11 +7,8 @@ import pandas as pd
 import pytest
 
 from napari_hemacells.core.detect.thermogram import find_regions, regions_from_outlines
-from napari_hemacells.core.detect.thermogram.measure import (
-    measure_regions,
-    mirrored_crops,
-    write_table,
-)
+from napari_hemacells.core.detect.thermogram.crops import Framing, mirrored_crops
+from napari_hemacells.core.detect.thermogram.measure import measure_regions, write_table
 from napari_hemacells.core.detect.thermogram.texture import texture
 from napari_hemacells.core.errors import StorageError
 from napari_hemacells.samples.thermogram import synthetic_thermogram
@@ -67,9 +64,20 @@ def test_crops_face_one_way():
     frame = (30 + np.abs(cols - 149.5) / 50).astype(np.float32)
     box = [[50, 20], [50, 120], [150, 120], [150, 20]]
     twin = [[row, 299 - col] for row, col in box]
-    crops = mirrored_crops(regions_from_outlines(frame, {"right": box, "left": twin}), 64)
-    np.testing.assert_allclose(crops["right"], crops["left"], atol=1e-4)
-    assert crops["left"][32, 0] < crops["left"][32, -1]
+    both = regions_from_outlines(frame, {"right": box, "left": twin})
+    for framing in (Framing(), Framing(1.2, 0.1, 0.05)):
+        crops = mirrored_crops(both, 64, framing)
+        np.testing.assert_allclose(crops["right"], crops["left"], atol=1e-4)
+        assert crops["left"][32, 0] < crops["left"][32, -1]
+
+
+def test_a_crop_moved_outwards_is_warmer_where_the_sides_are():
+    cols = np.arange(300) + np.zeros((200, 1))
+    frame = (30 + np.abs(cols - 149.5) / 50).astype(np.float32)
+    box = [[50, 40], [50, 100], [110, 100], [110, 40]]
+    only = regions_from_outlines(frame, {"right": box})
+    outer = mirrored_crops(only, 32, Framing(out=0.2))["right"]
+    assert outer.mean() - mirrored_crops(only, 32)["right"].mean() == pytest.approx(0.24, abs=0.01)
 
 
 def test_a_smooth_region_has_less_contrast_than_a_rough_one():

@@ -101,34 +101,6 @@ def write_table(table: pd.DataFrame, file: Path) -> Path:
     return file
 
 
-def mirrored_crops(regions: ThermogramRegions, size: int = 128) -> dict[Side, NDArray[np.float32]]:
-    """``{side: (size, size)}`` float32 °C crops, the right one mirrored: both face one way.
-
-    Each is the square around the middle of the breast's box, as long as its longer side, resampled
-    bilinearly; beyond the frame its border is repeated. For a picture or a network: measure on
-    the frame, not on crops.
-    """
-    crops = {}
-    for side, breast in regions.breasts.items():
-        crop = _square(regions.celsius, breast.box, size)
-        crops[side] = crop[:, ::-1].copy() if side == "right" else crop
-    return crops
-
-
-def _square(
-    celsius: NDArray[np.float32], box: NDArray[np.float64], size: int
-) -> NDArray[np.float32]:
-    from scipy import ndimage
-
-    side = float((box[2:] - box[:2]).max())
-    middle = (box[:2] + box[2:]) / 2 - 0.5
-    steps = (np.arange(size) + 0.5) / size * side - side / 2
-    smooth = ndimage.gaussian_filter(celsius, max(0.0, 0.5 * (side / size - 1)))
-    places = np.stack(np.meshgrid(middle[0] + steps, middle[1] + steps, indexing="ij"))
-    crop = ndimage.map_coordinates(smooth, places, order=1, mode="nearest")
-    return np.asarray(crop, dtype=np.float32)
-
-
 def _hot(spots: tuple[HotSpot, ...]) -> dict[str, float]:
     """Return number, area, highest temperature and strongest contrast of hot spots; 0 for none."""
     return {

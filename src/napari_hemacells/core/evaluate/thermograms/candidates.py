@@ -5,14 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_hemacells.core.evaluate.thermograms.features import APART, MAX, MEAN, ROOM
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import pandas as pd
+    from numpy.typing import NDArray
 
 METHOD, RELATIVE = "method", "method_without_absolute"
+TABLE, HELD, HELD_MORE = 1.0, 0.01, 0.001  # C of the logistic regressions
 
 
 @dataclass(frozen=True)
@@ -26,13 +30,13 @@ class Candidate:
     columns
         Which columns of the table of features it looks at, given all their names.
     model
-        Makes what learns from them; ``None``: the one column is the score itself, higher is
-        sicker, and only the limit between healthy and sick is learned.
+        Makes what learns from them, given their names; ``None``: the one column is the score
+        itself, higher is sicker, and only the limit between healthy and sick is learned.
     """
 
     about: str
     columns: Callable[[Sequence[str]], list[str]]
-    model: Callable[[], Any] | None = None
+    model: Callable[[list[str]], Any] | None = None
 
     def of(self, table: pd.DataFrame) -> pd.DataFrame:
         """Return its columns of the table."""
@@ -43,10 +47,10 @@ def candidates() -> dict[str, Candidate]:
     """Return method, baselines and checks by name; nothing in them was fitted to any exam."""
     return {
         METHOD: Candidate(
-            "many temperatures of body and breasts, held close to one another (logistic "
-            "regression, strong ridge)",
-            _grouped("absolute.body.", "absolute.higher.", "absolute.lower."),
-            lambda: logistic(0.01),
+            "two logistic regressions with a strong ridge, together: temperatures of body and "
+            "breasts, and an ImageNet network's view of the breasts' pattern",
+            _grouped("absolute.body.", "absolute.higher.", "absolute.lower.", "embedding."),
+            together,
         ),
         "max_temperature": Candidate("hottest pixel of the frame", _only(MAX)),
         "mean_temperature": Candidate("mean of the body", _only(MEAN)),
@@ -56,16 +60,55 @@ def candidates() -> dict[str, Candidate]:
         "region_table": Candidate(
             "logistic regression on the whole region table",
             _grouped("absolute.", "relative."),
-            lambda: logistic(1.0),
+            lambda _: logistic(TABLE),
         ),
         RELATIVE: Candidate(
-            "as the method, but blind to the camera's offset: temperatures from the body's "
-            "median, differences, hot spots, texture",
-            _grouped("relative."),
-            lambda: logistic(0.01),
+            "the method without temperatures: the breasts' pattern alone, which the camera's "
+            "offset does not change",
+            _grouped("embedding."),
+            together,
         ),
         "room_temperature": Candidate("what is beside the patient", _only(ROOM)),
     }
+
+
+class Together:
+    """Logistic regressions on groups of columns; the mean of their standardised scores decides.
+
+    Each is strongly held back, as there are far more columns than patients.
+    """
+
+    def __init__(self, parts: Sequence[tuple[list[int], float]]) -> None:
+        self._parts = parts
+        self._fitted: list[tuple[list[int], Any, float]] = []
+
+    def fit(self, values: NDArray[np.float64], sick: NDArray[np.bool_]) -> Together:
+        """Learn from ``(n, columns)`` values."""
+        self._fitted = []
+        for columns, strength in self._parts:
+            model = logistic(strength).fit(values[:, columns], sick)
+            spread = float(model.decision_function(values[:, columns]).std())
+            self._fitted.append((columns, model, max(spread, 1e-9)))
+        return self
+
+    def predict_proba(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """``(n, 2)``; a score for ranking, not a calibrated probability."""
+        scores = [
+            model.decision_function(values[:, columns]) / spread
+            for columns, model, spread in self._fitted
+        ]
+        sick = 1 / (1 + np.exp(-np.mean(scores, axis=0)))
+        return np.stack([1 - sick, sick], axis=1)
+
+
+def together(names: list[str]) -> Together:
+    """Return the method's model for columns of these names."""
+    groups = {"absolute.": HELD, "embedding.": HELD_MORE}
+    parts = [
+        ([place for place, name in enumerate(names) if name.startswith(group)], strength)
+        for group, strength in groups.items()
+    ]
+    return Together([(columns, strength) for columns, strength in parts if columns])
 
 
 def logistic(strength: float) -> Any:
@@ -82,7 +125,7 @@ def logistic(strength: float) -> Any:
     )
 
 
-def nearest() -> Any:
+def nearest(_names: list[str]) -> Any:
     """Return what remembers: the class of the most similar frame that it has seen."""
     from sklearn.impute import SimpleImputer
     from sklearn.neighbors import KNeighborsClassifier

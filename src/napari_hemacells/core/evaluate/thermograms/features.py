@@ -7,6 +7,8 @@ The name of each begins with its group:
 ``relative``
     °C from the body's median, left-right differences, hot spots, texture: the same for a camera
     that shows everything a degree too warm.
+``embedding``
+    What a network makes of crops of both breasts, temperatures from the body's median.
 ``scene``
     Of what is no patient: the room's temperature. Never used to classify; shown as a check.
 """
@@ -23,11 +25,13 @@ from napari_hemacells.core.detect.thermogram.measure import (
     temperatures,
 )
 from napari_hemacells.core.detect.thermogram.regions import SIDES, find_regions
+from napari_hemacells.core.evaluate.thermograms.embedding import embedding_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_hemacells.core.detect.thermogram.regions import ThermogramRegions
+    from napari_hemacells.core.encode import Encoder
 
 DEGREES = ("min", "mean", "max", *(f"p{one}" for one in PERCENTILES))
 OTHERS = (
@@ -38,7 +42,7 @@ MAX, MEAN = "absolute.frame.max", "absolute.body.mean"
 APART, ROOM = "relative.apart.mean", "scene.room"
 
 
-def features_of(celsius: NDArray[np.float32]) -> dict[str, float]:
+def features_of(celsius: NDArray[np.float32], encoder: Encoder) -> dict[str, float]:
     """Return the numbers of a frontal thermogram, by name."""
     regions = find_regions(celsius)
     body = temperatures(regions.celsius, regions.body)
@@ -50,6 +54,10 @@ def features_of(celsius: NDArray[np.float32]) -> dict[str, float]:
         **_of_breasts(breasts, body["p50"]),
         **{f"relative.body.{name}": body[name] - body["p50"] for name in DEGREES},
         "relative.body.std": body["std"],
+        **{
+            f"embedding.{place:04d}": float(value)
+            for place, value in enumerate(embedding_of(regions, encoder))
+        },
     }
 
 

@@ -41,7 +41,8 @@ def answers_of(
     folds_of_repeats: list[list[Fold]],
 ) -> Answers:
     """Return what the candidate says of each row when it was not learned from."""
-    values = candidate.of(table).to_numpy(np.float64)
+    own = candidate.of(table)
+    names, values = list(own.columns), own.to_numpy(np.float64)
     scores = np.full((len(folds_of_repeats), len(sick)), np.nan)
     called = np.zeros(scores.shape, dtype=np.bool_)
     for repeat, folds in enumerate(folds_of_repeats):
@@ -50,7 +51,7 @@ def answers_of(
                 told = values[:, 0]
                 limit = best_limit(told[learn], sick[learn])
             else:
-                model = candidate.model().fit(values[learn], sick[learn])
+                model = candidate.model(names).fit(values[learn], sick[learn])
                 told, limit = model.predict_proba(values)[:, 1], 0.5
             scores[repeat, judge], called[repeat, judge] = told[judge], told[judge] >= limit
     return Answers(scores, called)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_hemacells.core.encode import Encoder
     from napari_hemacells.core.evaluate.thermograms.exams import Exam, ExamData
     from napari_hemacells.core.evaluate.thermograms.figures import Answers
 
@@ -69,16 +70,24 @@ class Rows:
 
 
 def evaluate_thermograms_steps(
-    exams: Sequence[Exam], data: ExamData, params: EvaluateThermogramsParams
+    exams: Sequence[Exam],
+    data: ExamData,
+    params: EvaluateThermogramsParams,
+    encoder: Encoder,
 ) -> Generator[Progress, None, dict[str, Any]]:
     """Return the report as plain JSON; yield a step for every exam and every candidate.
+
+    Parameters
+    ----------
+    encoder
+        Of the breasts' crops; one that has seen no thermogram.
 
     Raises
     ------
     ThermogramError
         Fewer than two healthy or two sick patients have a thermogram.
     """
-    rows = yield from _gather(exams, data, params)
+    rows = yield from _gather(exams, data, params, encoder)
     names, owners = np.unique(np.array(rows.patients), return_inverse=True)
     sick = _of_patients(rows.sick, owners, len(names)) > 0.5
     days = _of_patients(rows.days, owners, len(names))
@@ -97,7 +106,10 @@ def evaluate_thermograms_steps(
 
 
 def _gather(
-    exams: Sequence[Exam], data: ExamData, params: EvaluateThermogramsParams
+    exams: Sequence[Exam],
+    data: ExamData,
+    params: EvaluateThermogramsParams,
+    encoder: Encoder,
 ) -> Generator[Progress, None, Rows]:
     """Return the features of every exam (and its copies); what cannot be used is left out."""
     rng = np.random.default_rng(params.seed)
@@ -112,7 +124,7 @@ def _gather(
                 left_out.append(f"{exam.name}: not found")
                 continue
             count = params.copies if params.split == "image" else 1
-            own = [features_of(one) for one in copies_of(celsius, count, rng)]
+            own = [features_of(one, encoder) for one in copies_of(celsius, count, rng)]
         except ImageError as error:
             left_out.append(f"{exam.name}: {error}")
             continue
