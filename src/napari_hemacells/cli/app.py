@@ -18,6 +18,7 @@ from napari_hemacells.cli.evaluate_detection import detection
 from napari_hemacells.cli.evaluate_thermograms import thermograms
 from napari_hemacells.cli.fit import fit
 from napari_hemacells.cli.options import with_options
+from napari_hemacells.cli.report import report
 from napari_hemacells.cli.thermograms import study
 from napari_hemacells.cli.train import train
 
@@ -47,6 +48,7 @@ evaluate.command("detection", cls=Command)(with_options(detection))
 evaluate.command("bundle", cls=JsonCommand)(with_options(evaluate_bundle))
 evaluate.command("thermograms", cls=JsonCommand)(with_options(thermograms))
 app.command("adapt", cls=JsonCommand)(with_options(adapt))
+app.command("report", cls=Command)(with_options(report))
 app.command("check-labels", cls=JsonCommand)(with_options(check_labels))
 app.add_typer(evaluate)
 app.add_typer(train)

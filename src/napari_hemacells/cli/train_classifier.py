@@ -66,6 +66,13 @@ Folds = Annotated[
         min=0, max=100, help="Cross-validate: so many trainings, each picture judged once."
     ),
 ]
+Report = Annotated[
+    bool,
+    typer.Option(
+        "--report/--no-report",
+        help="Write report.html: figures, confusions, heat maps, labels that may be wrong.",
+    ),
+]
 Onnx = Annotated[bool, typer.Option("--onnx", help="Write model.onnx too, checked (extra onnx).")]
 Threads = Annotated[
     int | None, typer.Option("--threads", min=1, help="Processor cores; all where not given.")
@@ -90,6 +97,7 @@ def classifier(
     recipe: RecipeName = "quick",
     compare: CompareNames = None,
     folds: Folds = 0,
+    report: Report = True,
     onnx: Onnx = False,
     threads: Threads = None,
     json: JsonTarget = None,
@@ -109,6 +117,7 @@ def classifier(
         recipe=named_recipe(recipe, changes),
         name=out.name,
         command=shlex.join(["hemacells", *sys.argv[1:]]),
+        report=report,
     )
     if compare:
         _compare(job, compare.split(","), reporter, threads)
@@ -130,6 +139,8 @@ def _train(job: "TrainJob", reporter: Reporter, threads: int | None, *, onnx: bo
     for note in outcome.notes:
         reporter.say(f"Note: {note}")
     reporter.tell(f"Model: {outcome.model}")
+    if outcome.report:
+        reporter.tell(f"Report: {outcome.report}")
     reporter.finish(record)
     end_with_unreadable(outcome.unreadable, reporter)
 
@@ -152,7 +163,12 @@ def _cross_validate(job: "TrainJob", folds: int, reporter: Reporter, threads: in
     for name in ("accuracy", "balanced_accuracy", "kappa", "macro_f1"):
         reporter.tell(f"{name.replace('_', ' ')}: {in_words(pooled[name])}")
     reporter.tell(f"Each picture's answer: {found.table}")
-    reporter.finish({"folder": str(found.folder), "figures": found.figures})
+    for note in found.notes:
+        reporter.say(f"Note: {note}")
+    if found.report:
+        reporter.tell(f"Report: {found.report}")
+    reporter.finish({"folder": str(found.folder), "figures": found.figures,
+                     "report": str(found.report or "")})  # fmt: skip
 
 
 def compare_job(
@@ -216,6 +232,7 @@ def as_record(outcome: "Outcome") -> dict[str, Any]:
     """Return the machine-readable result."""
     return {
         "model": str(outcome.model),
+        "report": str(outcome.report or ""),
         "folder": str(outcome.folder),
         "figures": outcome.figures,
         "epochs": len(outcome.history),

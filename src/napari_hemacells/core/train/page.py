@@ -63,7 +63,7 @@ def write_page(path: Path, page: TrainingPage) -> None:
     write_bytes(path, render(page).encode())
 
 
-def render(page: TrainingPage) -> str:
+def render(page: object, template: str = "training.html") -> str:
     """Return the page as HTML text."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -74,4 +74,4 @@ def render(page: TrainingPage) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("training.html").render(page=page, version=__version__)
+    return environment.get_template(template).render(page=page, version=__version__)

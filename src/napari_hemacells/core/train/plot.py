@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -88,7 +89,7 @@ def svg_of(figure: Figure) -> str:
     buffer = io.StringIO()
     with rc_context({"svg.hashsalt": "hemacells"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    text = buffer.getvalue()
+    text = re.sub(r"\s*<metadata>.*?</metadata>", "", buffer.getvalue(), flags=re.DOTALL)
     ink = Ink()
     for colour, name in ((ink.text, "ink"), (ink.line, "line"), (ink.back, "paper")):
         text = text.replace(f": {colour}", f": var(--{name}, {colour})")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from napari_hemacells.core.classify.calibrate import Calibration
@@ -130,6 +131,7 @@ def _record(
         "split": split.in_words(),
         "split_rule": vars(split.rule),
         "grouped": split.grouped,
+        "frame": _frame(training),
         "weights": training.weights.source,
         "parameters": sum(one.numel() for one in training.network.parameters()),
         "rate": training.loop.course.rate,
@@ -144,11 +146,17 @@ def _record(
     }
 
 
+def _frame(training: Training) -> dict[str, float]:
+    """Return how a picture became a crop."""
+    spec, framing = training.prepared.loaded.crops.frame
+    return {"size": spec.size, "context": spec.context, "framing": framing}
+
+
 def _bundle(
     training: Training, said: Answers, temperature: float, record: dict[str, Any]
 ) -> Bundle:
-    counts = training.prepared.loaded.examples.counts
-    told = ", ".join(f"{count} {name}" for name, count in counts.items())
+    learned = Counter(training.classes[one] for one in training.targets[said.places])
+    told = ", ".join(f"{learned[name]} {name}" for name in training.classes)
     kept = {key: value for key, value in record.items() if key != "unreadable"}
     return make_bundle(
         training.network,

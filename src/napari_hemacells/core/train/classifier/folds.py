@@ -11,6 +11,7 @@ import numpy as np
 
 from napari_hemacells.core.evaluate.classification import classification_figures
 from napari_hemacells.core.train.classifier.outcome import write_csv, write_json
+from napari_hemacells.core.train.classifier.report import with_report_steps
 from napari_hemacells.core.train.classifier.run import train_steps
 
 if TYPE_CHECKING:
@@ -35,12 +36,16 @@ class CrossValidated:
         ``pooled`` over all pictures, and ``folds``: those of each.
     table
         A row a picture: what the network that had not learned from it says.
+    report
+        The page of HTML; ``None`` where none was asked for, or none could be written.
     """
 
     folder: Path
     figures: dict[str, Any]
     table: Path
     outcomes: tuple[Outcome, ...]
+    notes: tuple[str, ...] = ()
+    report: Path | None = None
 
 
 def cross_validate_steps(
@@ -55,7 +60,8 @@ def cross_validate_steps(
     """
     outcomes = []
     for fold in range(folds):
-        own = replace(job, folds=folds, fold=fold, folder=job.folder / f"fold{fold + 1}")
+        own = replace(job, folds=folds, fold=fold, report=False,
+                      folder=job.folder / f"fold{fold + 1}")  # fmt: skip
         steps = train_steps(own)
         while True:
             try:
@@ -71,7 +77,8 @@ def cross_validate_steps(
         "folds": [_short(one.figures["validation"]) for one in outcomes],
     }
     write_json(job.folder / "figures.json", figures)
-    return CrossValidated(job.folder, figures, table, tuple(outcomes))
+    found = CrossValidated(job.folder, figures, table, tuple(outcomes))
+    return (yield from with_report_steps(found)) if job.report else found
 
 
 def _join(folder: Path, outcomes: list[Outcome]) -> Path:

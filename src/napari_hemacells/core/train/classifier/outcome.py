@@ -48,6 +48,8 @@ class Outcome:
         The epochs.
     notes
         Sentences that whoever reads the figures must know.
+    report
+        The page of HTML; ``None`` where none was asked for, or none could be written.
     """
 
     folder: Path
@@ -60,6 +62,7 @@ class Outcome:
     seconds: float
     weights: str
     split: str
+    report: Path | None = None
 
 
 def write_csv(file: Path, heading: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

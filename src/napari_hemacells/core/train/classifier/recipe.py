@@ -33,7 +33,8 @@ class Recipe(Params):
         title="Starting weights",
         description=(
             "auto: the bundled ones, or those of the model hub where they can be had; bundled; "
-            "imagenet (the same network before it saw blood); hub; none (from nothing); or a local .safetensors or .pth file."
+            "imagenet (the same network before it saw blood); hub; none (from "
+            "nothing); or a local .safetensors or .pth file."
         ),
     )
     head: HeadName = Field(

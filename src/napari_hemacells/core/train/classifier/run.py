@@ -69,6 +69,8 @@ class TrainJob:
         Classes of the project, whose ids and colours the model takes over.
     folds, fold
         With two folds or more, validation is that fold.
+    report
+        Whether the page of HTML is written when all is done.
     """
 
     source: Path
@@ -80,6 +82,7 @@ class TrainJob:
     palette: Palette | None = None
     folds: int = 0
     fold: int = 0
+    report: bool = False
 
 
 @dataclass(frozen=True)
@@ -111,12 +114,17 @@ def train_steps(job: TrainJob) -> Generator[TrainingReport, None, Outcome]:
         The folder cannot be written.
     """
     from napari_hemacells.core.train.classifier.finish import finish_steps
+    from napari_hemacells.core.train.classifier.report import with_report_steps
 
     began = time.monotonic()
     prepared = yield from prepare_steps(job)
     course = Training(job, prepared)
     yield from course.run()
-    return (yield from finish_steps(course, began))
+    outcome = yield from finish_steps(course, began)
+    if not job.report or not course.accelerator.is_main_process:
+        return outcome
+    del course  # the network's memory: heat maps load it again from the bundle
+    return (yield from with_report_steps(outcome))
 
 
 def prepare_steps(job: TrainJob) -> Generator[TrainingReport, None, Prepared]:

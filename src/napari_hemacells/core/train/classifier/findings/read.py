@@ -41,7 +41,7 @@ def read_findings(folder: Path) -> Findings:
     TrainingError
         The folder holds no finished training.
     """
-    figures = figures_from(_json(folder / "figures.json"))
+    figures = figures_from(read_json(folder / "figures.json"))
     part = next((one for one in FILES if one in figures), None)
     if part is None:
         raise _unfinished(folder)
@@ -56,7 +56,7 @@ def read_findings(folder: Path) -> Findings:
         figures=figures[part],
         confusion=confusion_of(items, classes),
         suspects=read_suspects(folder / SUSPECTS),
-        run=_json(run / "run.json"),
+        run=read_json(run / "run.json"),
         figures_of=figures,
     )
 
@@ -81,6 +81,7 @@ def read_items(table: Path, groups: Mapping[str, str] | None = None) -> tuple[It
                 loss=float(row["loss"]),
                 probabilities=tuple(float(row[name]) for name in row if name.startswith("p_")),
                 group=row.get("group") or groups.get(row["name"], ""),
+                fold=int(row.get("fold", 0)),
             )
             for row in _rows(table)
         )
@@ -167,7 +168,8 @@ def _rows(table: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
-def _json(file: Path) -> dict[str, Any]:
+def read_json(file: Path) -> dict[str, Any]:
+    """Return what a JSON file of a training holds; raises :class:`TrainingError`."""
     try:
         content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -35,6 +35,8 @@ class Item:
         One a class, in the order of :attr:`Findings.classes`.
     group
         Patient, slide or image; empty where unknown.
+    fold
+        Which network of a cross-validation was asked, 1 first; 0 where there was one only.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Item:
     loss: float
     probabilities: tuple[float, ...]
     group: str = ""
+    fold: int = 0
 
     @property
     def right(self) -> bool:

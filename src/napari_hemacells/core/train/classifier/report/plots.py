@@ -1,0 +1,116 @@
+"""The report's figures, each an ``<svg>`` in the colours of the page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari_hemacells.core.train.plot import COLOURS, Ink, svg_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from napari_hemacells.core.train.classifier.findings import BinaryFigures, ReliabilityBin
+    from napari_hemacells.core.train.classifier.records import Epoch, RateCurve
+
+INK = Ink()
+WIDE, SQUARE = (8.2, 2.5), (3.6, 3.2)
+
+
+def learning_curves(history: Sequence[Epoch]) -> str:
+    """Return the losses, and the accuracy, by round; a line where the body began to learn."""
+    figure, (left, right) = _figure(WIDE, 2)
+    rounds = range(1, len(history) + 1)
+    both = (("training", "train_loss"), ("validation", "validation_loss"))
+    for colour, (name, field) in zip(COLOURS, both, strict=False):
+        values = [getattr(one, field) for one in history]
+        left.plot(rounds, values, color=colour, label=name, linewidth=1.5, marker=_mark(history))
+    right.plot(
+        rounds, [one.accuracy for one in history], color=COLOURS[2], linewidth=1.5,
+        marker=_mark(history),
+    )  # fmt: skip
+    for axes, title in ((left, "Loss"), (right, "Accuracy, validation part")):
+        _dress(axes, title, "round")
+        for place in range(1, len(history)):
+            if history[place].stage != history[place - 1].stage:
+                axes.axvline(place + 0.5, color=INK.text, linewidth=0.6, linestyle=":")
+    _legend(left)
+    return svg_of(figure)
+
+
+def rate_finder(curve: RateCurve) -> str:
+    """Return the loss at each learning rate, and the one that was taken."""
+    figure, (axes,) = _figure((4.1, 2.3), 1)
+    axes.plot(curve.rates, curve.losses, color=COLOURS[0], linewidth=1.5)
+    axes.set_xscale("log")
+    axes.axvline(
+        curve.suggestion, color=COLOURS[5], linewidth=1, label=f"taken: {curve.suggestion:.1g}"
+    )
+    low, first = min(curve.losses), curve.losses[0]
+    axes.set_ylim(low - 0.1 * (first - low), first + 0.6 * (first - low) + 1e-9)
+    _dress(axes, "Loss at each learning rate", "learning rate")
+    _legend(axes)
+    return svg_of(figure)
+
+
+def reliability_diagram(bins: Sequence[ReliabilityBin]) -> str:
+    """Return how many were right at each confidence; the size of a dot is how many cells."""
+    figure, (axes,) = _figure(SQUARE, 1)
+    axes.plot((0, 1), (0, 1), color=INK.text, linewidth=0.6, linestyle=":")
+    most = max((one.n for one in bins), default=1)
+    axes.plot([one.confidence for one in bins], [one.accuracy for one in bins],
+              color=COLOURS[0], linewidth=1)  # fmt: skip
+    axes.scatter(
+        [one.confidence for one in bins], [one.accuracy for one in bins],
+        s=[12 + 110 * one.n / most for one in bins], color=COLOURS[0], zorder=3,
+    )  # fmt: skip
+    _unit(axes)
+    _dress(axes, "Reliability", "confidence", "part that was right")
+    return svg_of(figure)
+
+
+def roc_curve(binary: BinaryFigures) -> str:
+    """Return the true positive rate by the false positive rate."""
+    figure, (axes,) = _figure(SQUARE, 1)
+    axes.plot((0, 1), (0, 1), color=INK.text, linewidth=0.6, linestyle=":")
+    axes.step(*zip(*binary.roc, strict=True), color=COLOURS[2], linewidth=1.5, where="post")
+    _unit(axes)
+    title = f"ROC, AUC {binary.auc.value:.3f}"
+    _dress(axes, title, "false positive rate", "true positive rate")
+    return svg_of(figure)
+
+
+def _figure(size: tuple[float, float], panels: int) -> tuple[Figure, Sequence[Axes]]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained", facecolor=INK.back)
+    made: Any = figure.subplots(1, panels, squeeze=False)
+    return figure, list(made[0])
+
+
+def _dress(axes: Axes, title: str, across: str, up: str = "") -> None:
+    axes.set_facecolor(INK.back)
+    axes.set_title(title, color=INK.text, fontsize=9, loc="left")
+    axes.set_xlabel(across, color=INK.text, fontsize=8)
+    axes.set_ylabel(up, color=INK.text, fontsize=8)
+    axes.tick_params(which="both", colors=INK.text, labelsize=8)
+    axes.grid(color=INK.line, linewidth=0.5)
+    axes.set_axisbelow(True)
+    for side in axes.spines.values():
+        side.set_color(INK.line)
+
+
+def _unit(axes: Axes) -> None:
+    axes.set_xlim(-0.02, 1.04)
+    axes.set_ylim(-0.02, 1.04)
+    axes.set_aspect("equal")
+
+
+def _legend(axes: Axes) -> None:
+    axes.legend(fontsize=7, labelcolor=INK.text, facecolor=INK.back, edgecolor=INK.line)
+
+
+def _mark(history: Sequence[Epoch]) -> str | None:
+    return "." if len(history) <= 30 else None
