@@ -90,4 +90,9 @@ def pbc(data: Path, part: int = MOST) -> Path:
     return target
 
 
-SETS = {"wbc_jiangxi": jiangxi, "chula": chula, "pbc": pbc}
+def small_pbc(data: Path) -> Path:
+    """Return a folder with 75 crops of each class of PBC, for what takes long."""
+    return pbc(data, 75)
+
+
+SETS = {"wbc_jiangxi": jiangxi, "chula": chula, "pbc": pbc, "pbc_75": small_pbc}

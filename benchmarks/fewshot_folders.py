@@ -37,7 +37,9 @@ def rows(name: str, report: FewShotReport) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path, nargs="?", default=Path("../shared/data"))
-    parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
+    parser.add_argument(
+        "--sets", nargs="+", default=["wbc_jiangxi", "chula", "pbc"], choices=list(SETS)
+    )
     parser.add_argument(
         "--encoders", nargs="+", default=["bundled", "imagenet", "colour-histogram"]
     )

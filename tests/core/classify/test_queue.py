@@ -120,3 +120,46 @@ def test_a_cold_start_meets_every_group_and_passes_over_dust():
 def test_a_cold_start_of_few_cells():
     assert cold_start(embed(np.zeros((0, 4)), []), 5) == []
     assert sorted(cold_start(embed(np.eye(4)), 9)) == IDS
+
+
+def groups_of(sizes, seed=0):
+    """Cells in groups of these sizes, in a random order, and the group of each."""
+    rng = np.random.default_rng(seed)
+    groups = rng.permutation(np.repeat(np.arange(len(sizes)), sizes))
+    centres = rng.standard_normal((len(sizes), 16)) * 10
+    return embed(
+        centres[groups] + rng.standard_normal((len(groups), 16)), np.arange(sum(sizes))
+    ), groups
+
+
+def test_the_first_active_clicks_cover_the_groups():
+    cells, groups = groups_of([300, 80, 40, 20, 10])
+    queue = review_queue(cells.ids, None, cells, "active", annotated=set())
+    assert len(set(groups[queue[:8]])) == 5
+    assert sorted(queue) == cells.ids.tolist()
+
+
+def test_among_doubtful_cells_the_active_queue_prefers_those_that_stand_for_many():
+    cells, groups = groups_of([200, 30])
+    prediction = predict([[0.5, 0.5]] * 230, cells.ids)
+    queue = review_queue(cells.ids, prediction, cells, "active", annotated=set())
+    assert groups[queue[0]] == 0
+
+
+def test_a_class_with_few_clicks_comes_before_one_with_many():
+    cells, groups = groups_of([100, 100, 100])
+    said = np.eye(3)[groups] * 0.4 + 0.2
+    clicked = [*np.flatnonzero(groups == 0)[:9], *np.flatnonzero(groups == 1)[:9],
+               *np.flatnonzero(groups == 2)[:1]]  # fmt: skip
+    prediction = predict(said, cells.ids)
+    queue = review_queue(cells.ids, prediction, cells, "active", annotated=set(clicked))
+    assert np.bincount(groups[queue[:6]], minlength=3).argmax() == 2
+    assert not set(queue) & set(clicked)
+
+
+def test_of_many_cells_some_are_weighed_and_all_are_queued():
+    cells, groups = groups_of([1500, 900, 60], seed=3)
+    annotated = set(range(1200))
+    prediction = predict(np.eye(3)[groups] * 0.4 + 0.2, cells.ids)
+    queue = review_queue(cells.ids, prediction, cells, "active", annotated=annotated)
+    assert sorted(queue) == sorted(set(range(2460)) - annotated)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_hemacells.core.classify.design import most_telling
 from napari_hemacells.core.classify.spread import cold_start_places, sketched, spread
 
 if TYPE_CHECKING:
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     from napari_hemacells.core.params import QueueOrder
     from napari_hemacells.core.types import Embeddings, Prediction
 
-SHARPEN = 4  # power of the doubt in the active queue
 SPREAD = 200  # places at the head of the queue that are spread apart
+HEAD = 32  # places at the head of the active queue: what is worth most after these clicks
 POOL, POOL_AT_FIRST = 2000, 10_000  # cells among which they are given away; before a prediction
 
 
@@ -42,10 +43,10 @@ def review_queue(
     order
         ``uncertain``: the smallest margin between the two best classes first, without annotated
         cells, near-duplicates spread apart; before any prediction the cells that differ most from
-        one another. ``active``: what teaches most, doubtful and unlike everything annotated,
-        without annotated cells. ``sure``: the highest confidence first. ``unknown``: the farthest
-        from everything annotated first, without annotated cells. ``class``: by predicted class,
-        in each the surest first. ``slide``: as given.
+        one another. ``active``: what teaches most, standing for many doubtful cells unlike
+        everything annotated; without annotated cells. ``sure``: the highest confidence first.
+        ``unknown``: the farthest from everything annotated first, without annotated cells.
+        ``class``: by predicted class, in each the surest first. ``slide``: as given.
     annotated
         Ids of annotated cells.
     descending
@@ -123,26 +124,36 @@ def _by_worth(
     embeddings: Embeddings | None,
     annotated: NDArray[np.int64],
 ) -> NDArray[np.intp]:
-    """Sharpened doubt times the distance to everything annotated or queued before.
+    """The cells whose click tells most, then by doubt.
 
-    Plain doubt leaves it to the distance, and the queue to odd cells (measured on PBC and BCCD).
+    To know a cell is worth its doubt times the need of its likely classes: those with few clicks
+    need more, since every class counts alike in the end.
     """
-    doubt = _doubt(ids, prediction) ** SHARPEN
+    doubt = _doubt(ids, prediction)
     ranked = np.argsort(-doubt, kind="stable")
-    if embeddings is None:
+    if embeddings is None or not len(embeddings):
         return ranked
+    worth = np.zeros(len(embeddings))
     rows = _rows(ids, embeddings.ids)
-    pool = ranked[rows[ranked] >= 0][: POOL_AT_FIRST if prediction is None else POOL]
-    if len(pool) == 0:
-        return ranked
-    seen = _rows(annotated, embeddings.ids)
-    seen = seen[seen >= 0]
-    if prediction is None and len(seen) == 0:
-        first = pool[cold_start_places(embeddings.vectors[rows[pool]], SPREAD)]
-    else:
-        points = sketched(embeddings.vectors[np.concatenate([rows[pool], seen])])
-        first = pool[spread(points[: len(pool)], doubt[pool], SPREAD, points[len(pool) :])]
+    worth[rows[rows >= 0]] = (doubt * _need(ids, prediction, annotated))[rows >= 0]
+    taken = _rows(annotated, embeddings.ids)
+    gone = np.flatnonzero(~np.isin(embeddings.ids, ids))
+    closed = np.unique(np.concatenate([taken[taken >= 0], gone]))
+    told = most_telling(embeddings.vectors, worth, closed, HEAD)
+    first = _rows(embeddings.ids[told], ids)
     return np.concatenate([first, ranked[~np.isin(ranked, first)]])
+
+
+def _need(
+    ids: NDArray[np.int64], prediction: Prediction | None, annotated: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """``(n,)`` one over the number of clicks that the likely classes of each cell have."""
+    if prediction is None or not len(prediction.ids):
+        return np.ones(len(ids))
+    rows, mine = _rows(ids, prediction.ids), _rows(annotated, prediction.ids)
+    clicks = np.bincount(prediction.winner[mine[mine >= 0]], minlength=len(prediction.class_ids))
+    need = prediction.probabilities @ (1.0 / (1.0 + clicks))
+    return np.asarray(np.where(rows >= 0, need[rows], 0.0))
 
 
 def _doubt(ids: NDArray[np.int64], prediction: Prediction | None) -> NDArray[np.float32]:

@@ -138,6 +138,9 @@ def simulated(
         more = min(max(1, len(labelled) // BATCH), clicks - len(labelled))
         if order == "random":
             labelled = list(range(len(labelled) + more))
+        elif not labelled and order == "active":
+            queue = review_queue(embeddings.ids, None, embeddings, order, annotated=set())
+            labelled = queue[: min(clicks, len(crops.names))]
         elif not labelled:
             labelled = cold_start(embeddings, min(clicks, len(crops.names)))
         else:
