@@ -77,10 +77,10 @@ def test_a_folder_of_200_opens_by_reading_one_file(tmp_path: Path, reads: list[P
     ((data, shown, _),) = get_thermogram_reader(str(tmp_path / "exam"))(str(tmp_path / "exam"))
     assert data.shape == (200, *SIZE)
     assert data.dtype == np.float32
-    assert reads == files[:1]
+    assert reads == [files[99]]  # the one that napari shows first
     np.testing.assert_array_equal(data[17].compute(), frame(17).astype(np.float32))
     data[17].compute()
-    assert reads == [files[0], files[17]]
+    assert reads == [files[99], files[17]]
     assert shown["name"] == "exam"
     assert shown["axis_labels"] == ("frame", "row", "column")
     assert describe(31.416, shown["metadata"], 21) == (
@@ -164,6 +164,9 @@ def test_only_large_images_are_opened_level_by_level(tmp_path: Path) -> None:
     tifffile.imwrite(small, np.zeros((64, 64, 3), np.uint8))
     assert get_slide_reader(str(small)) is None
     assert get_slide_reader(str(tmp_path / "none.ome.tif")) is None
+    (tmp_path / "cut.ome.tif").write_bytes(b"II*\x00")
+    assert get_slide_reader(str(tmp_path / "cut.ome.tif")) is None
+    assert get_slide_reader(str(tmp_path)) is None
     assert get_slide_reader([str(small)]) is None
     large = tmp_path / "large.ome.tif"
     rows = np.arange(6000, dtype=np.uint32)[:, None, None]
@@ -175,3 +178,25 @@ def test_only_large_images_are_opened_level_by_level(tmp_path: Path) -> None:
     assert [level.shape[0] for level in levels] == [6000, 2000]
     assert not isinstance(levels[0], np.ndarray)
     np.testing.assert_array_equal(levels[0][700:703, 5:7], pixels[700:703, 5:7])
+
+
+def test_a_large_zarr_is_opened_level_by_level(tmp_path: Path) -> None:
+    import zarr
+
+    group = zarr.open_group(tmp_path / "slide.zarr", mode="w", zarr_format=2)
+    levels = [{"path": str(level)} for level in range(2)]
+    for level, dataset in enumerate(levels):
+        shape = (3, 6000 >> 3 * level, 6000 >> 3 * level)
+        plane = group.create_array(dataset["path"], shape=shape, chunks=(3, 750, 750), dtype="u1")
+        plane[:, :10, :10] = 200
+        scale = [1, 0.5 * 8**level, 0.5 * 8**level]
+        dataset["coordinateTransformations"] = [{"type": "scale", "scale": scale}]
+    axes = [{"name": "c", "type": "channel"}] + [
+        {"name": name, "type": "space", "unit": "micrometer"} for name in "yx"
+    ]
+    group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": levels}]
+    path = str(tmp_path / "slide.zarr")
+    ((data, shown, _),) = get_slide_reader(path)(path)
+    assert [level.shape for level in data] == [(6000, 6000, 3), (750, 750, 3)]
+    assert (shown["scale"], shown["units"]) == ((0.5, 0.5), ("um", "um"))
+    assert np.asarray(data[0][:12, 5]).tolist() == [[200] * 3] * 10 + [[0] * 3] * 2

@@ -30,13 +30,13 @@ AXES = {2: ("row", "column"), 3: ("frame", "row", "column")}
 def thermal_layers(paths: Sequence[Path], name: str) -> list[LayerData]:
     """Return layer data of files with temperatures: one file as an array, several as a stack.
 
-    Of a stack only the first frame is read now. Files with frames of another width make a layer
-    of their own.
+    Of a stack only the middle frame, which napari shows first, is read now. Files with frames of
+    another width make a layer of their own.
 
     Raises
     ------
     ThermogramError
-        As :func:`read_celsius` does, for each group's first file.
+        As :func:`read_celsius` does, for the file that is read.
     """
     groups = by_size(paths)
     layers = []
@@ -48,7 +48,9 @@ def thermal_layers(paths: Sequence[Path], name: str) -> list[LayerData]:
         else:
             frames = FrameFiles(group.paths)
             layers.append(
-                thermal_layer(frames.lazy(), told, paths=group.paths, sample=frames.read(0))
+                thermal_layer(
+                    frames.lazy(), told, paths=group.paths, sample=frames.read(frames.middle)
+                )
             )
     return layers
 

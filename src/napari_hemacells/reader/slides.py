@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_hemacells.core.errors import ImageError
-from napari_hemacells.core.image import TIFF_SUFFIXES, display_levels, is_image, read_image
+from napari_hemacells.core.image import display_levels, is_large, read_image
 from napari_hemacells.layers import METADATA_KEY
 
 if TYPE_CHECKING:
@@ -22,13 +21,7 @@ def reader_of(path: str | list[str]) -> Callable[[Any], list[LayerData]] | None:
     """
     if not isinstance(path, str):
         return None
-    file = Path(path)
-    if not is_image(file) or (file.is_file() and file.suffix.lower() not in TIFF_SUFFIXES):
-        return None
-    try:
-        return read if read_image(file).is_lazy else None
-    except ImageError:
-        return None
+    return read if is_large(Path(path)) else None
 
 
 def read(path: str) -> list[LayerData]:

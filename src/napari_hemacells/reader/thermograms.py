@@ -35,7 +35,7 @@ def read(path: str | list[str]) -> list[LayerData]:
     Raises
     ------
     ThermogramError
-        The first file is damaged or not in °C; later ones say so when they are looked at.
+        The file shown first is damaged or not in °C; others say so when they are looked at.
     """
     from napari_hemacells.thermal import stem, thermal_layers
 

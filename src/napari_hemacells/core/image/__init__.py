@@ -9,6 +9,7 @@ from napari_hemacells.core.image.colour import to_colour
 from napari_hemacells.core.image.display import display_levels
 from napari_hemacells.core.image.files import PICTURE_SUFFIXES, image_name, is_image, read_image
 from napari_hemacells.core.image.key import SMALL, content_key, image_key
+from napari_hemacells.core.image.large import is_large
 from napari_hemacells.core.image.lazy import LazyPixels
 from napari_hemacells.core.image.tiff import TIFF_SUFFIXES
 
@@ -23,6 +24,7 @@ __all__ = [
     "image_key",
     "image_name",
     "is_image",
+    "is_large",
     "read_image",
     "to_colour",
 ]

@@ -5,13 +5,15 @@ from __future__ import annotations
 import codecs
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 PEEK_BYTES = 1 << 16
-LOOK_LINES = 5
+LOOK_LINES, LOOK_FIELDS = 5, 24
+REMEMBERED = 4096  # files whose beginning is not looked at again while they are the same
 LEAST_COLUMNS = 8  # narrower is a table, not a camera's frame
 COMMENT = "#"
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf(inity)?)", re.IGNORECASE)
@@ -69,6 +71,12 @@ def peek(path: Path) -> Peek | None:
     OSError
         The file cannot be read.
     """
+    about = path.stat()
+    return _peek(path, about.st_mtime_ns, about.st_size)
+
+
+@lru_cache(REMEMBERED)
+def _peek(path: Path, modified: int, size: int) -> Peek | None:  # noqa: ARG001  # the same file?
     with path.open("rb") as stream:
         start = stream.read(PEEK_BYTES)
     encoding = encoding_of(start)
@@ -80,9 +88,10 @@ def peek(path: Path) -> Peek | None:
         return None
     dialect = dialect_of(lines)
     fields = [dialect.fields(line) for line in lines]
-    numbers = sum(bool(NUMBER.fullmatch(one)) for line in fields for one in line)
+    looked_at = [one for line in fields for one in line[:LOOK_FIELDS]]
+    numbers = sum(bool(NUMBER.fullmatch(one)) for one in looked_at)
     columns = max(map(len, fields))
-    if columns < LEAST_COLUMNS or 2 * numbers < sum(map(len, fields)):
+    if columns < LEAST_COLUMNS or 2 * numbers < len(looked_at):
         return None
     return Peek(encoding, dialect, columns)
 

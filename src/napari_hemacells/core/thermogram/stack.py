@@ -37,9 +37,14 @@ class FrameFiles:
         return len(self.paths)
 
     @property
+    def middle(self) -> int:
+        """The place of the frame that a viewer shows first."""
+        return (len(self) - 1) // 2
+
+    @property
     def shape(self) -> tuple[int, int]:
-        """Rows and columns of the first frame, which the others must have."""
-        rows, cols = self.read(0).shape
+        """Rows and columns of the middle frame, which the others must have."""
+        rows, cols = self.read(self.middle).shape
         return rows, cols
 
     def read(self, place: int) -> NDArray[np.float32]:
@@ -48,7 +53,7 @@ class FrameFiles:
         Raises
         ------
         ThermogramError
-            As :func:`read_celsius`, or a frame of another size than the first.
+            As :func:`read_celsius`, or a file with several frames.
         """
         with self._lock:
             if place not in self._kept:
@@ -61,12 +66,12 @@ class FrameFiles:
     def lazy(self) -> Any:
         """``(frames, rows, cols)`` dask array of float32 °C, a chunk a frame.
 
-        The first frame is read, the others when they are looked at.
+        The middle frame is read, the others when they are looked at.
 
         Raises
         ------
         ThermogramError
-            The first frame cannot be read; the same later on for the others.
+            The middle frame cannot be read; the same later on for the others.
         """
         import dask.array as da
         from dask.delayed import delayed
@@ -120,6 +125,6 @@ def _one_frame(path: Path) -> NDArray[np.float32]:
 
 def _other_size(path: Path, size: tuple[int, ...], wanted: tuple[int, int]) -> str:
     return (
-        f"{path.name} has {size[0]} × {size[1]} pixels, the first frame {wanted[0]} × "
+        f"{path.name} has {size[0]} × {size[1]} pixels, the frame in the middle {wanted[0]} × "
         f"{wanted[1]}: put frames of another size into a folder of their own."
     )
