@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SMALL = (
     "--arch", "test_resnet", "--weights", "none", "--size", 32, "--frozen-epochs", 0, "--epochs",
     10, "--frozen-blocks", 0, "--rate", 0.01, "--lower", 1, "--batch", 8, "--device", "cpu",
-    "--tta", 0, "--context", 1.5,
+    "--tta", 0, "--context", 1.5, "--no-report",
 )  # fmt: skip
 
 
@@ -146,6 +146,37 @@ def test_unreadable_pictures_are_named_and_the_exit_code_says_so(
     assert done.exit_code == 3
     assert "broken.png" in done.stderr
     assert (tmp_path / "run" / "model").is_dir()
+
+
+def test_the_report_is_written_at_the_end_and_again(
+    discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hemacells: Callable[..., Result]
+) -> None:
+    from napari_hemacells.core.evaluate.colour import ColourHistogram
+    from napari_hemacells.core.train.classifier.report import steps
+
+    monkeypatch.setattr(steps, "bundled_encoder", ColourHistogram)
+    monkeypatch.setattr(steps, "EmbeddingCache", lambda folder: None)
+    told = tmp_path / "told.json"
+    given = (*SMALL[:-1], "--epochs", 1, "--json", told)
+    done = hemacells("train", discs, "--out", tmp_path / "run", *given)
+    assert done.exit_code == 0, done.output
+    report = tmp_path / "run" / "report.html"
+    assert json.loads(told.read_text())["report"] == str(report)
+    assert "report.html" in done.stdout
+    report.unlink()
+    again = hemacells("report", tmp_path / "run", "--no-labels")
+    assert again.exit_code == 0, again.output
+    assert "How to repeat it" in report.read_text()
+
+
+def test_no_report_where_none_is_wanted(model: Path) -> None:
+    assert not (model.parent / "report.html").exists()
+
+
+def test_a_report_of_nothing_is_refused(tmp_path: Path, hemacells: Callable[..., Result]) -> None:
+    done = hemacells("report", tmp_path)
+    assert done.exit_code == 3
+    assert "no finished training" in done.stderr
 
 
 def test_the_detector_is_still_taught_by_its_own_command(hemacells: Callable[..., Result]) -> None:
