@@ -122,8 +122,6 @@ def test_start_is_disabled_with_the_reason(panel):
     assert panel.start.isEnabled()
     assert panel.lessons.text() == "4 annotated cells of 2 images: 3 a, 1 b."
     assert panel.split.isVisibleTo(panel)
-    panel.show_reason("The rate is no number.")
-    assert panel.start.toolTip() == "The rate is no number."
 
 
 def test_reports_fill_bar_words_and_curves(panel):
@@ -280,7 +278,9 @@ def test_outcome_names_what_changes_and_who_does_better():
         Change(9, "b", "(unknown)", 0.7),
     )
     words = outcome_html(
-        Comparison(30, changes, (10, 7, 9)), {"a": "normal", "b": "<b>"}, left_out=("A note.",)
+        Comparison("f00", 30, changes, (10, 7, 9)),
+        {"a": "normal", "b": "<b>"},
+        left_out=("A note.",),
     )
     assert "<b>3</b> of 30 cells" in words
     assert "2 normal → &lt;b&gt;, 1 &lt;b&gt; → unknown" in words
@@ -290,8 +290,8 @@ def test_outcome_names_what_changes_and_who_does_better():
 
 
 def test_worse_model_is_called_so():
-    assert "drop it" in outcome_html(Comparison(0, (), (10, 9, 7)), {})
-    assert "None of 5 cells" in outcome_html(Comparison(5), {})
+    assert "drop it" in outcome_html(Comparison(agreement=(10, 9, 7)), {})
+    assert "None of 5 cells" in outcome_html(Comparison("f00", 5), {})
 
 
 def test_time_left_is_the_trainings_own_or_what_is_left_of_the_forecast():

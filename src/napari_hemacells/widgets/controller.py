@@ -138,6 +138,7 @@ class Controller(QObject):
         self.corrector.refused.connect(voice.warn)
         self.training.said.connect(voice.say)
         self.training.warned.connect(voice.warn)
+        self.finetuning.going.arrived.connect(self._show_classes)
 
     # --- steps -------------------------------------------------------------------------------
 
@@ -154,6 +155,9 @@ class Controller(QObject):
 
     def _show_annotations(self) -> None:
         self.show_step("annotate")
+
+    def _show_classes(self) -> None:
+        self.show_step("classify")
 
     def _go_on(self) -> None:
         self.show_step(STEPS[min(STEPS.index(self.view.step) + 1, len(STEPS) - 1)])

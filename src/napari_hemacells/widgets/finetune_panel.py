@@ -121,11 +121,10 @@ class FineTunePanel(QWidget):
         self.lessons.setText(teaching.words())
         self.split.setText(teaching.split)
         self.split.setVisible(bool(teaching.split))
-        self._update_start()
-
-    def show_reason(self, reason: str) -> None:
-        """Disable Start with this reason, or take it as the annotations have it."""
-        self._update_start(reason)
+        self.start.setEnabled(not teaching.reason)
+        self.start.setToolTip(teaching.reason or _MEANWHILE)
+        self.form.search.setEnabled(not teaching.reason)
+        self.form.preview.setEnabled(bool(teaching.counts))
 
     def show_forecast(self, words: str) -> None:
         """Say how long it would take."""
@@ -209,13 +208,6 @@ class FineTunePanel(QWidget):
         self.form.body_column.addWidget(view)
 
     # --- inside ------------------------------------------------------------------------------
-
-    def _update_start(self, reason: str = "") -> None:
-        reason = self._teaching.reason or reason
-        self.start.setEnabled(not reason)
-        self.start.setToolTip(reason or _MEANWHILE)
-        self.form.search.setEnabled(not reason)
-        self.form.preview.setEnabled(bool(self._teaching.counts))
 
     def _show(self, state: str) -> None:
         """Show what belongs to a state: ``idle``, ``running`` or ``ended``."""

@@ -84,8 +84,12 @@ class Readiness(QObject):
             panel.show_teaching(Teaching(reason=_NOTHING))
             return
         panel.show_resumable(resumable=kept.interrupted(project) is not None)
-        lessons, recipe = lessons_of(project, history.state), self.recipe()
-        reason = why_not(lessons)
+        lessons, invalid = lessons_of(project, history.state), ""
+        try:
+            recipe = panel.form.value()
+        except TrainingError as error:
+            recipe, invalid = None, str(error)
+        reason = why_not(lessons) or invalid
         split = "" if reason or recipe is None else plan_split(lessons, recipe).words
         counts = tuple(lessons.counts.items())
         panel.show_teaching(Teaching(len(lessons.cells), counts, split, reason))
@@ -95,14 +99,12 @@ class Readiness(QObject):
             self.forecast.ask(recipe, lessons.total, len(counts))
 
     def recipe(self) -> Recipe | None:
-        """Return what the form says; ``None``, with the reason shown, where it is not valid."""
+        """Return what the form says; ``None``, with the reason told, where it is not valid."""
         try:
-            recipe = self._panel.form.value()
+            return self._panel.form.value()
         except TrainingError as error:
-            self._panel.show_reason(str(error))
+            self.warned.emit(str(error))
             return None
-        self._panel.show_reason("")
-        return recipe
 
     def ground(self) -> Ground | None:
         """Return the session as it is now; clicks may go on."""

@@ -211,6 +211,7 @@ class FineTuneRun(QObject):
         here = session.image is not None and session.image.key == looked.image_key
         after = looked.prediction if here else None
         self._comparison = Comparison(
+            looked.image_key,
             0 if after is None else len(after.ids),
             () if after is None else changes_between(session.prediction, after, session.annotated),
             held_out_agreement(result, looked),
@@ -222,10 +223,8 @@ class FineTuneRun(QObject):
 
     def show_changes(self) -> None:
         """Show the cells that would change in the gallery, the surest first."""
-        image = self._session.image
-        if image is not None:
-            cells = (one.cell for one in self._comparison.changes)
-            self.review_wanted.emit(tuple(CellRef(image.key, cell) for cell in cells))
+        found = self._comparison
+        self.review_wanted.emit(tuple(CellRef(found.image_key, one.cell) for one in found.changes))
 
     def take_over(self) -> None:
         """Classify with the new model from now on, in this project."""

@@ -51,14 +51,17 @@ class Comparison:
 
     Attributes
     ----------
+    image_key
+        The image that was open; empty for none.
     compared
-        Cells of the open image that were looked at; 0 where there is none.
+        Cells of that image that were looked at; 0 where there is none.
     changes
         Those that would change their class.
     agreement
         Held-out cells that both were asked about, and how many each got right.
     """
 
+    image_key: str = ""
     compared: int = 0
     changes: tuple[Change, ...] = ()
     agreement: tuple[int, int, int] | None = None

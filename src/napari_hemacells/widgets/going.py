@@ -38,11 +38,14 @@ class Going(QObject):
     -------
     proposed
         Cells of the open image to be gone through in the gallery, and how many more are elsewhere.
+    arrived
+        Another image was opened for a cell.
     warned
         Why a cell cannot be gone to.
     """
 
     proposed = Signal(object, int)
+    arrived = Signal()
     warned = Signal(str)
 
     def __init__(self, session: Session, bridge: ViewerBridge, canvas: Canvas) -> None:
@@ -56,7 +59,7 @@ class Going(QObject):
         self.jobs.failed.connect(self._refused)
         self._soon = QTimer(self)  # the gallery too begins anew when other cells are shown
         self._soon.setSingleShot(True)
-        self._soon.timeout.connect(self._arrived)
+        self._soon.timeout.connect(self._arrived_elsewhere)
         self._subscriptions = Subscriptions(self)
         self._subscriptions.add(session.events.cells, self._wait)
 
@@ -103,6 +106,10 @@ class Going(QObject):
         """Go on when everybody has heard of the cells."""
         if self._waiting:
             self._soon.start(0)
+
+    def _arrived_elsewhere(self) -> None:
+        self.arrived.emit()
+        self._arrived()
 
     def _arrived(self) -> None:
         image, cells = self._session.image, self._session.cells
