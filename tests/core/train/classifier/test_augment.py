@@ -28,6 +28,14 @@ def test_flips_are_exact_and_of_each_crop_alone(images):
     assert found == {0, 1, 2, 3}
 
 
+def test_upright_pictures_are_mirrored_left_to_right_only(images):
+    flipped = augment(images, Recipe(**{**NOTHING, "flips": True, "upright": True}))
+    found = set()
+    for before, after in zip(images, flipped, strict=True):
+        found.add(next(n for n, one in enumerate((before, before.flip(2))) if one.equal(after)))
+    assert found == {0, 1}
+
+
 def test_a_rotation_keeps_distances_from_the_centre(images):
     rows = torch.arange(24) - 11.5
     disc = ((rows[:, None] ** 2 + rows**2).sqrt() < 6).float().expand(16, 3, -1, -1)

@@ -21,6 +21,19 @@ def test_class_folders_are_classes(discs):
     assert found.items[0].name == "red/000.png"
 
 
+def test_thermograms_belong_to_the_patient_of_their_names(tmp_path):
+    for name in (
+        "healthy/T0001.1.1.D.2013-01-16.00.txt",
+        "healthy/T0001.1.1.D.2013-01-16.01.txt",
+        "sick/T0012.1.1.S.2013-01-16.00.txt",
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        np.savetxt(tmp_path / name, np.full((20, 20), 31.0), fmt="%.2f")
+    found = read_examples(tmp_path)
+    assert [one.group for one in found.items] == ["patient 1", "patient 1", "patient 12"]
+    assert found.grouped
+
+
 @pytest.mark.parametrize("column", ["group", "Patient", "slide"])
 def test_a_table_names_path_label_and_group(discs, column):
     rows = ["red/000.png,red,p1", "violet/001.png,v,p2"]

@@ -24,6 +24,10 @@ def test_the_thermogram_recipe_is_the_thesis():
     lengths = [recipe.cycle_length * recipe.cycle_multiplier**cycle for cycle in range(3)]
     assert sum(lengths) == recipe.epochs
     assert (recipe.size, recipe.zoom, recipe.schedule) == (224, 1.1, "restarts")
+    assert recipe.upright
+    assert recipe.search  # the rate finder is run, its curve kept
+    assert recipe.frozen_epochs > 0
+    assert recipe.tta > 0
 
 
 def test_unknown_names_and_values_are_refused_in_words():

@@ -60,6 +60,8 @@ def _move(images: Tensor, recipe: Recipe) -> Tensor:
     flip = torch.ones(n, 2, device=images.device)
     if recipe.flips:
         flip = torch.randint(0, 2, (n, 2), device=images.device) * 2.0 - 1.0
+    if recipe.upright:
+        flip[:, 1] = 1.0
     if not (recipe.rotation or recipe.zoom > 1):
         return _mirror(images, flip)
     cos, sin = angle.cos() * scale, angle.sin() * scale

@@ -15,6 +15,7 @@ import numpy as np
 from napari_hemacells.core.errors import ImageError, TrainingError
 from napari_hemacells.core.evaluate import class_folders
 from napari_hemacells.core.store.atomic import file_name, write_bytes
+from napari_hemacells.core.thermogram import parse_name, same_patient
 from napari_hemacells.core.types import CropSpec
 
 if TYPE_CHECKING:
@@ -90,7 +91,8 @@ def read_examples(source: str | Path) -> Examples:
     """Return what a folder of class folders, or a CSV of paths and labels, names.
 
     The columns of a CSV: ``path`` (relative to the table), ``label``, and ``group`` or
-    ``patient`` or ``slide`` or ``image``, if known. No picture is opened yet.
+    ``patient`` or ``slide`` or ``image``, if known. Thermograms without such a column belong to
+    the patient that their names tell. No picture is opened yet.
 
     Raises
     ------
@@ -107,7 +109,7 @@ def read_examples(source: str | Path) -> Examples:
     except ImageError as error:
         raise TrainingError(str(error)) from error
     found = [
-        Example(file, label, name=f"{label}/{file.name}")
+        Example(file, label, _patient_of(file.name), name=f"{label}/{file.name}")
         for label, files in folders.items()
         for file in files
     ]
@@ -228,12 +230,18 @@ def _read_table(table: Path) -> list[Example]:
         Example(
             table.parent / row[path],
             (row[label] or "").strip(),
-            _group(row, group),
+            _group(row, group) or _patient_of(row[path]),
             name=row[path],
         )
         for row in rows
         if row[path] and (row[label] or "").strip()
     ]
+
+
+def _patient_of(name: str) -> str:
+    """Return the patient of a thermogram's name, ``""`` for a name of another kind."""
+    frame = parse_name(name)
+    return "" if frame is None else f"patient {same_patient(frame.patient)}"
 
 
 def _group(row: dict[str, str], column: str | None) -> str:

@@ -118,6 +118,11 @@ class Recipe(Params):
         title="Learning rate",
         description="Of the head. Empty: found by a short search.",
     )
+    search: bool = Field(
+        default=False,
+        title="Search all the same",
+        description="Do the short search, and write its curve, even where the rate is given.",
+    )
     schedule: Schedule = Field(
         default="one-cycle",
         title="Schedule",
@@ -144,6 +149,11 @@ class Recipe(Params):
         default=0.01, ge=0, le=1, title="Weight decay", description="Of AdamW."
     )
     flips: bool = Field(default=True, title="Flips", description="Mirror both ways at random.")
+    upright: bool = Field(
+        default=False,
+        title="Upright pictures",
+        description="Mirror left to right only: for bodies, which are never upside down.",
+    )
     rotation: float = Field(
         default=180.0,
         ge=0,

@@ -258,16 +258,17 @@ class Training:
         from napari_hemacells.core.train.classifier.stages import optimiser_for
 
         recipe, loop = self.job.recipe, self.loop
-        if recipe.rate is not None:
+        if recipe.rate is not None and not recipe.search:
             loop.course.rate = recipe.rate
             return
         seeded(recipe.seed, FINDER_SEED, 2)
         optimiser = optimiser_for(loop.groups, first, 1.0, recipe)
         curve = yield from find_rate_steps(self.learner, feed, optimiser, loop.order(0))
-        loop.course.rate = curve.suggestion
+        loop.course.rate = curve.suggestion if recipe.rate is None else recipe.rate
         write_curve(self.job.folder / "rate_finder.csv", curve)
         write_json(self.job.folder / "rate_finder.json", {"suggestion": curve.suggestion})
-        yield TrainingReport(0, loop.total, f"Learning rate {curve.suggestion:.1g}", phase="start")
+        said = f"Learning rate {loop.course.rate:.1g} (search: {curve.suggestion:.1g})"
+        yield TrainingReport(0, loop.total, said, phase="start")
 
 
 def _on_device(network: Classifier, device: Any) -> Classifier:
