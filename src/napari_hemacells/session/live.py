@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_hemacells.core.params import ClassifyParams
+from napari_hemacells.session.gathering import gather_support, joined
 from napari_hemacells.session.shifting import ShiftRequest, sample
 
 if TYPE_CHECKING:
@@ -126,11 +127,21 @@ class LiveClassifier:
         self.model, self.measured, self._moved_onto = model, None, {}
         self.embeddings = self._raw
         here, made = self.embeddings, model.bundle
-        if here is not None and (here.encoder.sha256, here.spec) != (
+        if here is not None and (here.encoder.sha256, here.encoder.dim, here.spec) != (
             made.encoder.sha256,
+            made.encoder.dim,
             made.spec,
         ):
             self.embeddings = self._raw = self.latest = None
+        self.invalidate()
+
+    def set_params(self, params: ClassifyParams) -> None:
+        """Classify with these from now on; other vectors are needed with features or without."""
+        others = params.measured != self.params.measured and self.model is None
+        self.params = params
+        if others:
+            self.measured, self._moved_onto = None, {}
+            self.embeddings = self._raw = None
         self.invalidate()
 
     def drop_model(self) -> None:
@@ -260,40 +271,3 @@ class LiveClassifier:
 
 def _rows(embeddings: Embeddings, kept: NDArray[np.bool_]) -> Embeddings:
     return replace(embeddings, ids=embeddings.ids[kept], vectors=embeddings.vectors[kept])
-
-
-def gather_support(
-    labels: Mapping[CellRef, str], images: Mapping[str, Embeddings]
-) -> Support | None:
-    """The annotated cells of all images that have embeddings; ``None`` where there are none.
-
-    Parameters
-    ----------
-    labels
-        Class id of each annotated cell.
-    images
-        Embeddings by image key; annotated cells of other images wait until theirs are there.
-    """
-    from napari_hemacells.core.classify import Support
-
-    vectors: list[np.ndarray] = []
-    classes: list[str] = []
-    for key, embeddings in images.items():
-        rows = {int(cell): row for row, cell in enumerate(embeddings.ids)}
-        mine = [
-            (rows[ref.cell], class_id)
-            for ref, class_id in labels.items()
-            if ref.image_key == key and ref.cell in rows
-        ]
-        vectors.append(embeddings.vectors[[row for row, _ in mine]])
-        classes.extend(class_id for _, class_id in mine)
-    return Support(np.concatenate(vectors), tuple(classes)) if classes else None
-
-
-def joined(known: Support, clicked: Support) -> Support:
-    """The cells of a loaded model, then the user's own: clicking goes on where it stopped."""
-    from napari_hemacells.core.classify import Support
-
-    return Support(
-        np.concatenate([known.vectors, clicked.vectors]), (*known.labels, *clicked.labels)
-    )

@@ -51,9 +51,11 @@ class Session(Editing):
             self.events.prediction.emit()
 
     def set_params(self, params: ClassifyParams) -> None:
-        """Classify with these parameters from now on."""
-        self.live.params = params
-        self.live.invalidate()
+        """Classify with these parameters from now on; the cells may have to be embedded anew."""
+        known = self.embeddings is not None
+        self.live.set_params(params)
+        if known and self.embeddings is None:
+            self.events.embeddings.emit()
 
     def show_nearest(self, *, nearest: bool) -> None:
         """Show unknown cells in their nearest class all the same, or as unknown."""

@@ -79,7 +79,10 @@ class Classifying(QObject):
 
     def _set_params(self, params: ClassifyParams) -> None:
         self._session.set_params(params)
-        self._tasks.classify()
+        if self._session.embeddings is None:
+            self._tasks.embed()
+        else:
+            self._tasks.classify()
 
     def _show_nearest(self, nearest: bool) -> None:
         self._session.show_nearest(nearest=nearest)

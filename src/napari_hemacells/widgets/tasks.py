@@ -149,6 +149,7 @@ class Tasks(QObject):
             self.encode,
             folder=session.project.embeddings_folder,
             model=None if session.live.model is None else session.live.model.bundle,
+            measured=session.live.params.measured,
         )
         self.jobs.start("embed", steps)
 
@@ -297,6 +298,7 @@ def _embed(
     *,
     folder: Any,
     model: Bundle | None,
+    measured: bool = False,
 ) -> Generator[Progress, None, tuple[Embeddings, Device]]:
     """Embeddings by the loaded model's encoder, or the bundled one; torch is imported here."""
     yield Progress(0, 0, "Loading the network")
@@ -311,7 +313,14 @@ def _embed(
         )
     yield Progress(0, 0, "Loading the network")
     embeddings = yield from encode.embed_steps(
-        image, cells, spec, encoder, encode.EmbeddingCache(folder), batch_size=params.batch_size
+        image,
+        cells,
+        spec,
+        encoder,
+        encode.EmbeddingCache(folder),
+        batch_size=params.batch_size,
+        measured=measured,
+        like=None if model is None else model.encoder,
     )
     return embeddings, device
 
