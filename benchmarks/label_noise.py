@@ -83,11 +83,16 @@ def by_heads(folder: ClassFolder, seeds: int) -> list[dict[str, float]]:
     return rows
 
 
+def some_of_each(pbc: Path, most: int) -> list[Path]:
+    """Return up to so many pictures of each class."""
+    classes = sorted(one for one in pbc.resolve().iterdir() if one.is_dir())
+    return [file for one in classes for file in sorted(one.glob("*.jpg"))[:most]]
+
+
 def by_network(
-    pbc: Path, weights: str, changes: dict[str, object], folds: int, seed: int
+    files: list[Path], weights: str, changes: dict[str, object], folds: int, seed: int
 ) -> dict[str, float]:
     """Return what networks find that were fine-tuned on the wrong labels of the other folds."""
-    files = sorted(pbc.resolve().glob("*/*.jpg"))
     given, wrong = flip([one.parent.name for one in files], seed)
     folder = Path(tempfile.mkdtemp())
     with (folder / "noisy.csv").open("w", newline="", encoding="utf-8") as stream:
@@ -110,6 +115,7 @@ def main() -> None:
     parser.add_argument("--network", choices=("imagenet", "bundled"), help="fine-tune from these")
     parser.add_argument("--folds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--most", type=int, default=600, help="crops a class, for the network")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
     options = parser.parse_args()
     pbc, cache = options.data / "pbc", EmbeddingCache(Path(tempfile.gettempdir()) / "label_noise")
@@ -122,13 +128,15 @@ def main() -> None:
         told(f"heads on {name} (has seen: {judge.info.seen}), {seconds:.1f} s a check", rows)
     if options.network:
         changes = {"epochs": options.epochs, "device": options.device, "tta": 0}
+        files = some_of_each(pbc, options.most)
         rows = [
-            by_network(pbc, options.network, changes, options.folds, seed)
+            by_network(files, options.network, changes, options.folds, seed)
             for seed in range(options.seeds)
         ]
         seen = "ImageNet" if options.network == "imagenet" else "PBC's true labels before"
-        told(f"networks fine-tuned from {options.network} weights (had seen: {seen}), "
-             f"{options.folds} folds, {options.epochs} epochs of the body", rows)  # fmt: skip
+        told(f"networks fine-tuned from {options.network} weights (had seen: {seen}) on "
+             f"{len(files)} crops, {options.folds} folds, {options.epochs} epochs of the body",
+             rows)  # fmt: skip
 
 
 if __name__ == "__main__":
