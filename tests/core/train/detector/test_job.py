@@ -14,6 +14,7 @@ from napari_hemacells.core.evaluate.detector import seen_by
 from napari_hemacells.core.params import DetectParams, TrainDetectorParams
 from napari_hemacells.core.train import ChildRun
 from napari_hemacells.core.train.checkpoint import load_checkpoint
+from napari_hemacells.core.train.detector import examiner
 from napari_hemacells.core.train.detector.folder import prepare_folder, remove_folder
 from napari_hemacells.core.train.detector.job import DetectorJob, fine_tune
 from napari_hemacells.samples.rehearsal import rehearsal_fields
@@ -125,3 +126,14 @@ def test_nothing_to_learn_from_is_a_sentence(job) -> None:
     remove_folder(job.folder)
     with pytest.raises(TrainingError, match="no corrected field"):
         to_end(fine_tune(job))
+
+
+def test_a_training_that_only_harms_gives_the_start_back_with_its_limits(job, monkeypatch) -> None:
+    """The limits chosen on a few held-out cells go with learned weights only."""
+    monkeypatch.setattr(examiner, "chosen_limits", lambda _pairs, before: (0.5,) * len(before))
+    params = job.params.model_copy(update={"rate": 0.3})
+    _, outcome = to_end(fine_tune(replace(job, params=params)))
+    start, kept = bundled_model(), model_for(outcome.weights)
+    assert kept.limits.scores == start.limits.scores
+    ours, theirs = kept.network.state_dict(), start.network.state_dict()
+    assert all((ours[name] == tensor).all() for name, tensor in theirs.items())
