@@ -50,9 +50,10 @@ def messages(steps):
 
 def kill_after(run, checks):
     """End a training's process from outside after so many looks at the validation part."""
-    for report in run.reports():
-        checks -= bool(report.metrics)
-        if checks == 0:
+    seen = set()
+    for report in run.reports():  # one that is silent for a while tells its last report again
+        seen |= {report.done} if report.metrics else set()
+        if len(seen) == checks:
             os.kill(run.pid, signal.SIGKILL)
 
 
