@@ -215,6 +215,26 @@ def test_a_folder_of_text_is_read_by_exam_names(tmp_path, frames):
     assert data.celsius("T9") is None
 
 
+def test_endings_do_not_matter(tmp_path):
+    np.savez(tmp_path / "x.npz", **{"T0001.1.1.S.2013-01-01.00.txt": np.full((20, 20), 31.25)})
+    data = ExamData.of(tmp_path / "x.npz")
+    assert data.celsius("T0001.1.1.S.2013-01-01.00") is not None
+    np.save(tmp_path / "T0002.1.1.S.2013-01-01.00.npy", np.full((20, 20), 30.0))
+    assert ExamData.of(tmp_path).celsius("T0002.1.1.S.2013-01-01.00.txt") is not None
+
+
+def test_side_views_are_left_out(study):
+    exams, data = study
+    turned = [dataclasses.replace(exams[-2], frontal=False), *exams[:-2]]
+    assert "again: not seen from the front" in run(turned, data, folds=2, repeats=1)["left_out"]
+
+
+def test_damaged_data_is_refused(tmp_path):
+    (tmp_path / "x.npz").write_bytes(b"PK nothing")
+    with pytest.raises(ThermogramError, match="cannot be read"):
+        ExamData.of(tmp_path / "x.npz").celsius("a")
+
+
 def test_whole_numbers_are_hundredths_and_floats_degrees(tmp_path):
     np.savez(tmp_path / "x.npz", a=np.full((20, 20), 3125, np.uint16), b=np.full((20, 20), 31.25))
     data = ExamData.of(tmp_path / "x.npz")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import zipfile
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 SICK, HEALTHY = "sick", "healthy"
 CENTI = 100.0
+FRONTAL = {"", "1", "frontal"}
 NEEDED = ("exam", "patient", "label")
 
 
@@ -37,12 +39,15 @@ class Exam:
         What is to be told.
     date
         ``None`` where the table has none; never used to classify.
+    frontal
+        Whether both breasts are seen from the front.
     """
 
     name: str
     patient: str
     sick: bool
     date: dt.date | None = None
+    frontal: bool = True
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ class ExamData:
             found = sorted(one for one in source.rglob("*") if one.suffix.lower() in SUFFIXES)
             if not found:
                 raise ThermogramError(f"The folder {source} holds no file with temperatures.")
-            return cls(source, {_stem(one): one for one in found})
+            return cls(source, {_bare(one.name): one for one in found})
         if source.suffix.lower() != ".npz" or not source.is_file():
             raise ThermogramError(
                 f"{source} is neither an .npz file nor a folder: name where the temperatures are."
@@ -82,8 +87,13 @@ class ExamData:
     def _archive(self) -> Any:
         try:
             return np.load(self.source, allow_pickle=False)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
             raise ThermogramError(f"{self.source} cannot be read as .npz.") from error
+
+    @cached_property
+    def _entries(self) -> dict[str, str]:
+        """Names of the arrays by what an exam is called."""
+        return {_bare(name): name for name in self._archive.files}
 
     def celsius(self, name: str) -> NDArray[np.float32] | None:
         """``(rows, cols)`` float32 °C of an exam, ``None`` where there is none.
@@ -97,11 +107,12 @@ class ExamData:
             What is there cannot be read, or is not one plane.
         """
         if self.files:
-            path = self.files.get(name)
+            path = self.files.get(_bare(name))
             return None if path is None else _plane(read_celsius(path), name)
-        if name not in self._archive.files:
+        entry = self._entries.get(_bare(name))
+        if entry is None:
             return None
-        values = self._archive[name]
+        values = self._archive[entry]
         scale = CENTI if values.dtype.kind in "iu" else 1.0
         return _plane((values / scale).astype(np.float32), name)
 
@@ -141,7 +152,9 @@ def _exam(row: dict[Any, str], line: int) -> Exam:
         date = dt.date.fromisoformat(when) if when else None
     except ValueError:
         date = None
-    return Exam(row["exam"].strip(), same_patient(row["patient"]), label == SICK, date)
+    frontal = row.get("view", "").strip().casefold() in FRONTAL
+    name, patient = row["exam"].strip(), same_patient(row["patient"])
+    return Exam(name, patient, label == SICK, date, frontal)
 
 
 def _check(exams: list[Exam], table: Path) -> None:
@@ -161,6 +174,8 @@ def _plane(values: NDArray[np.float32], name: str) -> NDArray[np.float32]:
     return array
 
 
-def _stem(path: Path) -> str:
-    """Return the name without its ending; those of DMR-IR have dots of their own."""
-    return path.name[: -len(path.suffix)]
+def _bare(name: str) -> str:
+    """Return the name of a file or exam without its ending; DMR-IR has dots elsewhere too."""
+    ending = "." + name.rpartition(".")[2]
+    bare = name[: -len(ending)] if ending.lower() in SUFFIXES else name
+    return bare.removesuffix(".celsius")

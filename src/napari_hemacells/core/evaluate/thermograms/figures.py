@@ -10,8 +10,6 @@ import numpy as np
 from napari_hemacells.core.evaluate.intervals import interval
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
 DRAWS = 1000
@@ -39,26 +37,23 @@ def auc(sick: NDArray[np.bool_], scores: NDArray[np.float64]) -> float:
 
     Ties count half; NaN where there is no such pair. The same as scikit-learn's ``roc_auc_score``.
     """
-    from scipy.stats import rankdata
-
-    positive = int(sick.sum())
-    pairs = positive * (len(sick) - positive)
-    if not pairs:
-        return float("nan")
-    above = rankdata(scores)[sick].sum() - positive * (positive + 1) / 2
-    return float(above / pairs)
+    return _mean(concordance(sick, scores[None]))
 
 
 def auc_near(
     sick: NDArray[np.bool_], scores: NDArray[np.float64], days: NDArray[np.float64]
 ) -> float:
     """Return the AUC over pairs examined within 180 days of one another; NaN days never pair."""
-    near = np.abs(days[:, None] - days[None]) <= NEAR_DAYS
-    pairs = np.logical_and.outer(sick, ~sick) & near
-    if not pairs.any():
-        return float("nan")
-    apart = np.sign(scores[:, None] - scores[None])[pairs]
-    return float((apart.mean() + 1) / 2)
+    near = np.abs(days[sick][:, None] - days[~sick]) <= NEAR_DAYS
+    return _mean(concordance(sick, scores[None])[near])
+
+
+def concordance(sick: NDArray[np.bool_], scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``(sick, healthy)`` how often, over ``(repeats, n)`` scores, the sick one scores higher."""
+    total = np.zeros((int(sick.sum()), int((~sick).sum())))
+    for one in scores:
+        total += (np.sign(one[sick][:, None] - one[~sick]) + 1) / 2
+    return total / len(scores)
 
 
 def figures_of(
@@ -68,51 +63,46 @@ def figures_of(
 
     The intervals come from drawing units with replacement; the folds stay as they were.
     """
-
-    def mean_auc(rows: NDArray[np.int64]) -> float:
-        return float(np.mean([auc(sick[rows], one[rows]) for one in answers.scores]))
-
-    def sensitivity(rows: NDArray[np.int64]) -> float:
-        return float(answers.called[:, rows[sick[rows]]].mean())
-
-    def specificity(rows: NDArray[np.int64]) -> float:
-        return float(1 - answers.called[:, rows[~sick[rows]]].mean())
-
-    names: dict[str, Callable[[NDArray[np.int64]], float]] = {
-        "auc": mean_auc,
-        "sensitivity": sensitivity,
-        "specificity": specificity,
+    of_sick, of_healthy = drawn(sick, seed)
+    pairs, called = concordance(sick, answers.scores), answers.called.mean(axis=0)
+    found = {
+        "auc": (pairs.mean(), _of_draws(pairs, of_sick, of_healthy)),
+        "sensitivity": (called[sick].mean(), of_sick @ called[sick]),
+        "specificity": (1 - called[~sick].mean(), 1 - of_healthy @ called[~sick]),
     }
-    rows, draws = np.arange(len(sick)), drawn(sick, seed)
     told: dict[str, Any] = {}
-    for name, figure in names.items():
-        told[name] = round(figure(rows), 4)
-        low, high = interval([figure(one) for one in draws])
-        told["ci95" if name == "auc" else f"{name}_ci95"] = [round(low, 4), round(high, 4)]
-    near = np.mean([auc_near(sick, one, days) for one in answers.scores])
-    told["auc_within_180_days"] = None if np.isnan(near) else round(float(near), 4)
+    for name, (value, draws) in found.items():
+        told[name] = round(float(value), 4)
+        told["ci95" if name == "auc" else f"{name}_ci95"] = _rounded(interval(draws))
+    near = float(np.mean([auc_near(sick, one, days) for one in answers.scores]))
+    told["auc_within_180_days"] = None if np.isnan(near) else round(near, 4)
     return told
 
 
 def gain(method: Answers, baseline: Answers, sick: NDArray[np.bool_], seed: int) -> dict[str, Any]:
     """Return by how much the method's AUC is above a baseline's, drawn on the same units."""
-
-    def apart(rows: NDArray[np.int64]) -> float:
-        pairs = zip(method.scores, baseline.scores, strict=True)
-        return float(
-            np.mean([auc(sick[rows], a[rows]) - auc(sick[rows], b[rows]) for a, b in pairs])
-        )
-
-    low, high = interval([apart(one) for one in drawn(sick, seed)])
-    whole = apart(np.arange(len(sick)))
-    return {"auc_gain": round(whole, 4), "ci95": [round(low, 4), round(high, 4)]}
+    apart = concordance(sick, method.scores) - concordance(sick, baseline.scores)
+    draws = _of_draws(apart, *drawn(sick, seed))
+    return {"auc_gain": round(float(apart.mean()), 4), "ci95": _rounded(interval(draws))}
 
 
-def drawn(sick: NDArray[np.bool_], seed: int) -> list[NDArray[np.int64]]:
-    """Return 1000 draws of units with replacement, as many healthy and sick ones as there are."""
+def drawn(sick: NDArray[np.bool_], seed: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """``(1000, sick)`` and ``(1000, healthy)`` shares of each unit in draws with replacement."""
     rng = np.random.default_rng(seed)
-    parts = [np.flatnonzero(sick), np.flatnonzero(~sick)]
-    return [
-        np.concatenate([rng.choice(one, len(one)) for one in parts]).astype(np.int64)
-        for _ in range(DRAWS)
-    ]
+    counts = int(sick.sum()), int((~sick).sum())
+    shares = [rng.multinomial(count, np.full(count, 1 / count), DRAWS) / count for count in counts]
+    return shares[0], shares[1]
+
+
+def _of_draws(
+    pairs: NDArray[np.float64], of_sick: NDArray[np.float64], of_healthy: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    return np.asarray(((of_sick @ pairs) * of_healthy).sum(axis=1))
+
+
+def _mean(pairs: NDArray[np.float64]) -> float:
+    return float(pairs.mean()) if pairs.size else float("nan")
+
+
+def _rounded(two: tuple[float, float]) -> list[float]:
+    return [round(one, 4) for one in two]

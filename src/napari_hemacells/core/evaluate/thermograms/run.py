@@ -118,6 +118,9 @@ def _gather(
     left_out: list[str] = []
     for done, exam in enumerate(exams):
         yield Progress(done, len(exams), f"Measuring {exam.name}")
+        if not exam.frontal:
+            left_out.append(f"{exam.name}: not seen from the front")
+            continue
         try:
             celsius = data.celsius(exam.name)
             if celsius is None:
