@@ -73,6 +73,7 @@ def evaluate_bundle_steps(
     classes = tuple(names[one] for one in head.class_ids)
     examples, left_out = _known(read_examples(source), classes)
     frame = frame_of(examples, bundle.spec.size, bundle.spec.context)
+    frame = frame.showing(bundle.spec.degrees, bundle.spec.palette)
     loaded = yield from load_steps(examples, frame, memory_mb)
     measured = measured_columns([one.path for one in loaded.examples.items], bundle.encoder)
     n, k = len(loaded.examples), len(classes)

@@ -12,7 +12,7 @@ import tifffile
 from napari_hemacells.core.steps import run_to_end
 from napari_hemacells.core.train.classifier.crops import frame_of, load_steps
 from napari_hemacells.core.train.classifier.examples import read_examples
-from napari_hemacells.core.train.classifier.run import train
+from napari_hemacells.core.train.classifier.run import prepare_steps, train
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,6 +49,15 @@ def test_crops_of_thermograms_are_never_rounded(frames: Path) -> None:
     first = tifffile.imread(examples.items[0].path) * (255 / 40)
     np.testing.assert_allclose(crops[0, 4:28, :, 0], first, rtol=1e-5)
     assert not loaded.unreadable
+
+
+def test_the_recipe_says_how_degrees_are_seen(frames: Path, job: Callable[..., TrainJob]) -> None:
+    steps = prepare_steps(job(source=frames, degrees="range", palette="inferno"))
+    crops = run_to_end(steps).loaded.crops
+    assert (crops.frame.spec.degrees, crops.frame.spec.palette) == ("range", "inferno")
+    (crop,) = crops[np.array([0])]
+    assert np.ptp(crop[..., 0]) > 200  # a frame's own range
+    assert np.abs(crop[..., 0] - crop[..., 2]).max() > 50  # in colour
 
 
 def test_colour_pictures_among_thermograms_are_left_out(frames: Path) -> None:

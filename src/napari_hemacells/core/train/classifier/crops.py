@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_hemacells.core.types import Degrees
+
 MEGABYTE = 2**20
 PORTION = 64  # files read between two reports
 MIXED = "thermograms and colour pictures are not learned together."
@@ -41,6 +43,10 @@ class Frame(NamedTuple):
 
     spec: CropSpec
     framing: float
+
+    def showing(self, degrees: Degrees, palette: str) -> Frame:
+        """The same, with thermograms shown so."""
+        return self._replace(spec=replace(self.spec, degrees=degrees, palette=palette))
 
 
 def frame_of(examples: Examples, size: int, context: float | None) -> Frame:

@@ -146,10 +146,10 @@ def _record(
     }
 
 
-def _frame(training: Training) -> dict[str, float]:
+def _frame(training: Training) -> dict[str, Any]:
     """Return how a picture became a crop."""
     spec, framing = training.prepared.loaded.crops.frame
-    return {"size": spec.size, "context": spec.context, "framing": framing}
+    return {**spec.to_dict(), "framing": framing}
 
 
 def _bundle(

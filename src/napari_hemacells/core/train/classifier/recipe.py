@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 from pydantic import Field
 
 from napari_hemacells.core.params import DeviceName, Params
+from napari_hemacells.core.types import Degrees  # noqa: TC001  # pydantic reads the hint
 
 HeadName: TypeAlias = Literal["auto", "concat", "linear", "dense"]
 Schedule: TypeAlias = Literal["one-cycle", "restarts", "plateau", "constant"]
@@ -14,6 +15,7 @@ Grouping: TypeAlias = Literal["three", "layers"]
 Mix: TypeAlias = Literal["none", "mixup", "cutmix"]
 Sampling: TypeAlias = Literal["none", "balanced", "oversample", "weights"]
 Precision: TypeAlias = Literal["auto", "fp32", "bf16"]
+Palette: TypeAlias = Literal["grey", "inferno", "magma", "viridis", "turbo", "jet"]
 Keep: TypeAlias = Literal["best", "last"]
 
 
@@ -62,6 +64,19 @@ class Recipe(Params):
             "Side of the square that is learned from, divided by the typical size of a cell: the "
             "middle of the pictures is cut so. Empty: whole pictures."
         ),
+    )
+    degrees: Degrees = Field(
+        default="fixed",
+        title="Degrees",
+        description=(
+            "Of thermograms, what becomes black and white. fixed: 0 and 40 °C. range: the "
+            "frame's coldest and hottest pixel. torso: nearly all of the patient's own body."
+        ),
+    )
+    palette: Palette = Field(
+        default="grey",
+        title="Colours of degrees",
+        description="In which colours the network sees thermograms; floats, never bytes.",
     )
     frozen_epochs: int = Field(
         default=2,

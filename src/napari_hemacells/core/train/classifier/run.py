@@ -139,6 +139,7 @@ def prepare_steps(job: TrainJob) -> Generator[TrainingReport, None, Prepared]:
     cut = job.spec or spec_beside(job.source)
     if cut is not None:
         frame = frame._replace(spec=replace(cut, size=plan.size), framing=1.0)
+    frame = frame.showing(recipe.degrees, recipe.palette)
     loaded = yield from load_steps(examples, frame, recipe.memory_mb)
     check_examples(loaded.examples)
     if not recipe.ungrouped:

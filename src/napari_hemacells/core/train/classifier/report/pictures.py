@@ -31,11 +31,11 @@ class Crops:
     Parameters
     ----------
     frame
-        How they were cut: ``size``, ``context`` and ``framing`` of the training's record.
+        How they were cut: the spec's parts and ``framing`` of the training's record.
     """
 
     def __init__(self, frame: Mapping[str, Any]) -> None:
-        self._spec = CropSpec(int(frame["size"]), float(frame["context"]))
+        self._spec = CropSpec(**{one: frame[one] for one in frame if one != "framing"})
         self._framing = float(frame["framing"])
         self._kept: dict[Path, NDArray[np.uint8] | None] = {}
 
