@@ -35,9 +35,19 @@ def panel(qtbot):
     return panel
 
 
+def embed(_project, image, cells):
+    """A stand-in for the network, in whatever thread."""
+
+    def steps():
+        yield TrainingReport(0, 1)
+        return make_embeddings(image, cells)
+
+    return steps
+
+
 @pytest.fixture
 def run(session, panel):
-    run = FineTuneRun(session, panel, lambda: {session.image.key: session.image})
+    run = FineTuneRun(session, panel, lambda: {session.image.key: session.image}, embed)
     run.ready.forecast.ask = MagicMock()  # no timing of networks here
     panel.open(opened=True)
     yield run

@@ -209,11 +209,11 @@ class Workspace:
             return False
         if not self.live.put(embeddings, self.cells, self.image.key):
             return False
-        self._recall(embeddings)
+        self.recall()
         self.events.embeddings.emit()
         return True
 
-    def _recall(self, here: Embeddings) -> None:
+    def recall(self) -> None:
         """Let the annotated cells of the project's other images teach, as far as they are cached.
 
         Cells that cannot be read teach nothing; that is told when their image is opened.
@@ -221,6 +221,9 @@ class Workspace:
         from napari_hemacells.core.encode import EmbeddingCache
         from napari_hemacells.core.types import Embeddings
 
+        here = self.embeddings
+        if here is None:
+            return
         project, state = self._need_project(), self._need_history().state
         cache = EmbeddingCache(project.embeddings_folder)
         for stored in project.images:

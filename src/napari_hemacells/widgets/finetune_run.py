@@ -24,6 +24,7 @@ from napari_hemacells.widgets.finetune_steps import (
     held_out_agreement,
     looking_steps,
     opening_steps,
+    recalling_steps,
     resuming_steps,
     training_steps,
 )
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.types import Progress, SmearImage
     from napari_hemacells.session import Session
     from napari_hemacells.widgets.finetune_panel import FineTunePanel
-    from napari_hemacells.widgets.finetune_steps import Looked, Opened, Trained
+    from napari_hemacells.widgets.finetune_steps import Embed, Looked, Opened, Trained
 
 
 class FineTuneRun(QObject):
@@ -49,6 +50,8 @@ class FineTuneRun(QObject):
     ----------
     opened
         The images that are in memory, by key.
+    embed
+        Makes what embeds cells as the classifier in use needs them.
 
     Signals
     -------
@@ -70,10 +73,11 @@ class FineTuneRun(QObject):
         session: Session,
         panel: FineTunePanel,
         opened: Callable[[], dict[str, SmearImage]],
+        embed: Embed,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
-        self._session, self._panel = session, panel
+        self._session, self._panel, self._embed = session, panel, embed
         self.jobs = Jobs(self)
         self.ready = Readiness(session, panel, opened, self)
         self.choice = ClassifierChoice(session, panel, self)
@@ -182,6 +186,7 @@ class FineTuneRun(QObject):
         take: dict[str, Callable[[Any], None]] = {
             "train": self._ended,
             "read": self._read,
+            "recall": self._recalled,
             "compare": self._compared,
         }
         take[kind](result)
@@ -196,8 +201,16 @@ class FineTuneRun(QObject):
         self.result, session = opened, self._session
         self._panel.result.show_findings(opened.findings, report=opened.report is not None)
         self._panel.result.show()
-        if self._trained is None or self._project is None:
+        ground = self.ready.ground()
+        if self._trained is not None and ground is not None:
+            known = session.live.images()
+            self.jobs.start("recall", partial(recalling_steps, ground, known, self._embed))
+
+    def _recalled(self, _nothing: None) -> None:
+        session, opened = self._session, self.result
+        if opened is None or self._project is None:
             return
+        session.recall()
         asked = held_out(session, opened.taught)
         place = (session.image, session.cells)
         self.jobs.start(

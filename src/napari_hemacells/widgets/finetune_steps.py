@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from napari_hemacells.core.errors import HemaCellsError
+from napari_hemacells.core.store.corrected import corrected_cells
 from napari_hemacells.core.train.classifier import kept
-from napari_hemacells.core.train.classifier.gather import cell_of, gather_steps
+from napari_hemacells.core.train.classifier.gather import cell_of, gather_steps, read_stored
 from napari_hemacells.core.train.classifier.taught import taught_cells
 from napari_hemacells.core.types import Progress
 from napari_hemacells.widgets.graphics import triton_kept_out
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Callable, Collection, Generator, Mapping
     from pathlib import Path
 
     from napari_hemacells.core.annotate.state import AnnotationState
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     from napari_hemacells.core.types import CellRef, Cells, Prediction, SmearImage
     from napari_hemacells.session.finetuning import HeldOut
 
+Embed: TypeAlias = (
+    "Callable[[Project, SmearImage, Cells], Callable[[], Generator[Any, None, Any]]]"
+)
 COMPARED = 3000  # cells of the open image that the new model looks at before it is taken over
 EVERY_S = 0.05  # the dock is told no more often
 
@@ -131,6 +136,25 @@ def opening_steps(folder: Path) -> Generator[Progress, None, Opened]:
         taught_cells(folder),
         report if report.is_file() else None,
     )
+
+
+def recalling_steps(
+    ground: Ground, known: Collection[str], embed: Embed
+) -> Generator[Progress, None, None]:
+    """Embed the annotated cells of other images, as the classifier in use needs them.
+
+    Images that cannot be read are left out; that was told when the training gathered them.
+    """
+    for key in {ref.image_key for ref in ground.state.labels} - set(known):
+        yield Progress(0, 0, f"Comparing on {ground.project.image(key).name}")
+        try:
+            image = ground.opened.get(key) or read_stored(ground.project, key)
+            cells = corrected_cells(ground.project, key, ground.state)
+        except HemaCellsError:
+            continue
+        mine = cells.table["label"].isin(list(ground.state.of_image(key)))
+        if mine.any():
+            yield from embed(ground.project, image, replace(cells, table=cells.table[mine]))()
 
 
 def looking_steps(

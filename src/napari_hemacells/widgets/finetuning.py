@@ -44,7 +44,8 @@ class FineTuning(QObject):
         super().__init__()
         self._view, self._session, self._tasks, self._voice = view, session, tasks, voice
         self._bridge = bridge
-        self.run = FineTuneRun(session, view.finetune, partial(images, session, bridge))
+        opened = partial(images, session, bridge)
+        self.run = FineTuneRun(session, view.finetune, opened, tasks.embedding)
         self.going = Going(session, bridge, canvas)
         view.classify.finetune_requested.connect(self.open)
         view.finetune.back_requested.connect(self.leave)

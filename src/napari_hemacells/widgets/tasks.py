@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.encode import Device
     from napari_hemacells.core.errors import HemaCellsError
     from napari_hemacells.core.params import DetectParams
-    from napari_hemacells.core.store import Bundle
+    from napari_hemacells.core.store import Bundle, Project
     from napari_hemacells.core.types import Cells, Embeddings, SmearImage
     from napari_hemacells.session import ClassifyAnswer, ClassifyRequest, Session
     from napari_hemacells.session.shifting import Measured, ShiftRequest
@@ -141,17 +141,23 @@ class Tasks(QObject):
         session = self._session
         if session.cells is None or session.image is None or session.project is None:
             return
-        steps = partial(
+        self.jobs.start("embed", self.embedding(session.project, session.image, session.cells))
+
+    def embedding(
+        self, project: Project, image: SmearImage, cells: Cells
+    ) -> Callable[[], Generator[Progress, None, tuple[Embeddings, Device]]]:
+        """What embeds cells as the classifier in use needs them, for a thread."""
+        live = self._session.live
+        return partial(
             _embed,
-            session.image,
-            session.cells,
+            image,
+            cells,
             self.spec,
             self.encode,
-            folder=session.project.embeddings_folder,
-            model=None if session.live.model is None else session.live.model.bundle,
-            measured=session.live.params.measured,
+            folder=project.embeddings_folder,
+            model=None if live.model is None else live.model.bundle,
+            measured=live.params.measured,
         )
-        self.jobs.start("embed", steps)
 
     def _embed_soon(self, _change: object) -> None:
         """Embed new cells when the user's hand rests; all others are in the cache."""

@@ -124,7 +124,7 @@ def gather_steps(
     for place, (key, said) in enumerate(lessons.cells.items()):
         yield Progress(place, len(lessons.cells), f"Reading {project.image(key).name}")
         try:
-            image = opened.get(key) or _read(project, key)
+            image = opened.get(key) or read_stored(project, key)
             cells = corrected_cells(project, key, state)
         except HemaCellsError as error:
             left_out.append(f"{error} Its {len(said)} annotated cells are not learned from.")
@@ -165,6 +165,13 @@ def group_of(stored: StoredImage) -> str:
     return group_key(SmearImage(nothing, stored.key, stored.name, groups=stored.groups))
 
 
-def _read(project: Project, key: str) -> SmearImage:
+def read_stored(project: Project, key: str) -> SmearImage:
+    """Return an image of a project from its file.
+
+    Raises
+    ------
+    HemaCellsError
+        It was moved or changed, or cannot be read.
+    """
     stored = project.image(key)
     return read_image(project.locate(key), groups=stored.groups)
