@@ -19,6 +19,7 @@ from napari_hemacells.cli.evaluate_thermograms import thermograms
 from napari_hemacells.cli.fit import fit
 from napari_hemacells.cli.options import with_options
 from napari_hemacells.cli.report import report
+from napari_hemacells.cli.thermogram_regions import regions
 from napari_hemacells.cli.thermograms import study
 from napari_hemacells.cli.train import train
 
@@ -52,6 +53,7 @@ app.command("report", cls=Command)(with_options(report))
 app.command("check-labels", cls=JsonCommand)(with_options(check_labels))
 app.add_typer(evaluate)
 app.add_typer(train)
+study.command("regions", cls=JsonCommand)(with_options(regions))
 app.add_typer(study)
 app.command("demo", cls=JsonCommand)(with_options(demo))
 
