@@ -91,3 +91,35 @@ def test_mistakes_are_sentences(study: Path) -> None:
     output = run("select", study / "none", "--patients", table, code=3)
     assert "There is no file or folder" in output
     assert "sharpness" in run("select", study, "--patients", table, "--sharpness", -1, code=2)
+
+
+@pytest.mark.usefixtures("colour_encoder")
+@pytest.mark.parametrize("more", [[], ["--measured"]])
+def test_exported_thermograms_teach_and_text_is_classified_whole(
+    tmp_path: Path, more: list[str]
+) -> None:
+    (tmp_path / "frames").mkdir()
+    rows = ["patient,label"]
+    rng = np.random.default_rng(0)
+    for patient in range(1, 13):
+        sick = patient % 2
+        rows.append(f"{patient},{'sick' if sick else 'healthy'}")
+        celsius = synthetic_thermogram(patient, size=(96, 128)).celsius + 2 * sick
+        name = f"T{patient:04d}.1.1.S.2013-01-16.00.txt"
+        np.savetxt(tmp_path / "frames" / name, celsius + rng.normal(0, 0.05), fmt="%.2f")
+    (tmp_path / "p.csv").write_text("\n".join(rows))
+    frames, out = tmp_path / "frames", tmp_path / "set"
+    run("export", frames, "--patients", tmp_path / "p.csv", "--out", out, "--quiet")
+    runner, bundle, results = CliRunner(), tmp_path / "model", tmp_path / "results"
+    made = runner.invoke(app, ["fit", str(out), "--out", str(bundle), *more])
+    assert made.exit_code == 0, made.output
+    files = [str(file) for file in sorted(frames.iterdir())]
+    said = runner.invoke(
+        app, ["classify", *files, "--model", str(bundle), "--out", str(results), "--quiet"]
+    )
+    assert said.exit_code == 0, said.output
+    for patient in (1, 2, 3, 4):
+        with (results / f"T{patient:04d}.1.1.S.2013-01-16.00.cells.csv").open() as stream:
+            (row,) = csv.DictReader(stream)
+        assert (row["min_row"], row["max_col"]) == ("0", "128")
+        assert row["predicted"] in {"sick", "healthy"}

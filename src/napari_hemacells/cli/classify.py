@@ -21,9 +21,10 @@ from napari_hemacells.cli.options import (
     RunOptions,
     ShareOptions,
 )
+from napari_hemacells.cli.sources import Source
 from napari_hemacells.cli.tally import count
 from napari_hemacells.core.params import DetectParams, EncodeParams
-from napari_hemacells.core.types import Prediction, Progress
+from napari_hemacells.core.types import Cells, Prediction, Progress, SmearImage
 
 if TYPE_CHECKING:
     from napari_hemacells.core.classify import Head
@@ -87,6 +88,14 @@ class ClassifyJob(Job):
         self.prepare_detector()
         return Classifier(self, head, encoder).finish
 
+    def find(self, source: Source, image: SmearImage) -> Generator[Progress, None, Cells]:
+        """Return the cells; a thermogram of which the user brings none is one, whole."""
+        if image.modality == "temperature" and self.own is None:
+            from napari_hemacells.core.detect.whole import whole_frame
+
+            return whole_frame(image.shape)
+        return (yield from super().find(source, image))
+
     def settings(self) -> dict[str, Any]:
         """As plain JSON, all that the results depend on beside the image."""
         digest = hashlib.sha256()
@@ -138,7 +147,8 @@ class Classifier:
         job, image, cells = self.job, found.image, found.cells
         spec = job.bundle.spec
         if not job.any_scale:
-            check(job.bundle, self.encoder.info, spec, cells.diameter, image.pixel_size_um)
+            diameter = None if cells.source == "whole" else cells.diameter
+            check(job.bundle, self.encoder.info, spec, diameter, image.pixel_size_um)
         size, like = job.encode.batch_size, job.bundle.encoder
         return self.head.predict(
             (yield from embed_steps(image, cells, spec, self.encoder, batch_size=size, like=like))
@@ -161,7 +171,8 @@ def classify(
 ) -> None:
     """Detect and classify the cells of images: NAME.cells.csv and NAME.labels.tif for each.
 
-    Images of the same name are kept apart: the folder's name goes before theirs.
+    A thermogram (text, numpy, float TIFF in °C) is classified whole. Images of the same name are
+    kept apart: the folder's name goes before theirs.
     """
     from napari_hemacells.core.store import load_bundle
 

@@ -28,8 +28,8 @@ def extract(
     """``(n, size, size, 3)`` crops, one a cell, in the order of `ids`: uint8, of degrees float32.
 
     Each is the square around the centre of the cell's box whose side is ``spec.context`` times
-    the longer side of the box, resampled with an antialiased bilinear filter. What lies beyond
-    the image's border is the image mirrored at it.
+    the longer side of the box (the longer side itself for a whole picture), resampled with an
+    antialiased bilinear filter. What lies beyond the image's border is the image mirrored at it.
 
     Parameters
     ----------
@@ -49,10 +49,11 @@ def extract(
     """
     boxes = cells.boxes if ids is None else cells.boxes[places(cells, ids)]
     pixels = _seen(image.pixels, spec)
+    context = 1.0 if cells.source == "whole" else spec.context
     crops = np.empty((len(boxes), spec.size, spec.size, 3), dtype=pixels.dtype)
     for crop, box in zip(crops, boxes, strict=True):
         min_row, min_col, max_row, max_col = (float(edge) for edge in box)
-        side = spec.context * max(max_row - min_row, max_col - min_col, 1.0)
+        side = context * max(max_row - min_row, max_col - min_col, 1.0)
         centre = (min_row + max_row) / 2, (min_col + max_col) / 2
         crop[...] = _square(pixels, centre, side, spec.size)
     return crops

@@ -9,6 +9,7 @@ import pytest
 import tifffile
 
 from napari_hemacells.core.crop import extract, from_picture, to_bytes
+from napari_hemacells.core.detect.whole import whole_frame
 from napari_hemacells.core.errors import ImageError
 from napari_hemacells.core.evaluate import class_folders
 from napari_hemacells.core.image import content_key, is_image, read_image
@@ -111,3 +112,9 @@ def test_regions_of_a_thermogram_are_cut_like_cells() -> None:
     image = SmearImage(CELSIUS, content_key(CELSIUS), "exam", modality="temperature")
     (crop,) = extract(image, cells, CropSpec(size=20, context=1.0))
     np.testing.assert_allclose(crop[..., 2], CELSIUS[20:40, 30:50] * (255 / 40), rtol=1e-5)
+
+
+def test_a_whole_thermogram_is_cut_as_its_file_is_learned_from() -> None:
+    image = SmearImage(CELSIUS, content_key(CELSIUS), "exam", modality="temperature")
+    (crop,) = extract(image, whole_frame(image.shape), CropSpec(size=80, context=1.6))
+    np.testing.assert_array_equal(crop, from_picture(CELSIUS, CropSpec(size=80)))
