@@ -13,12 +13,12 @@ from napari_hemacells.core.store import Project
 from napari_hemacells.session import Session
 from napari_hemacells.widgets import HemaCellsWidget
 
-pytestmark = [pytest.mark.viewer, pytest.mark.slow]
+pytestmark = [pytest.mark.viewer, pytest.mark.slow, pytest.mark.timeout(900)]
 
 CELL, GLASS = 11, (235, 232, 228)
 COLOURS = {"RBC": (205, 130, 130), "WBC": (110, 60, 150)}
 PLACES = [(25 + 48 * row, 28 + 45 * col) for row in range(4) for col in range(5)]
-WAIT = 240_000
+WAIT = 400_000
 
 
 def kind_of(place: int) -> str:
@@ -96,7 +96,7 @@ def trained(dock, qtbot):
     before = len(session.annotated)
     session.annotate([session.next_cell()], session.palette.by_name("RBC").id)
     assert len(session.annotated) == before + 1
-    assert dock.controller.finetuning.run.running
+    assert dock.controller.finetuning.run.jobs.running("train")
     qtbot.waitUntil(lambda: page.take_over.isVisibleTo(page), timeout=WAIT)
     assert children() == []
     assert page.curves.curves.metrics["accuracy"]

@@ -99,11 +99,6 @@ class FineTuneRun(QObject):
             self._run = None
         self.jobs.close()
 
-    @property
-    def running(self) -> bool:
-        """Whether a classifier is being trained."""
-        return self.jobs.running("train")
-
     def _connect(self) -> None:
         panel = self._panel
         for signal, slot in (
@@ -184,11 +179,9 @@ class FineTuneRun(QObject):
 
     def _returned(self, kind: str, result: Any) -> None:
         take: dict[str, Callable[[Any], None]] = {
-            "train": self._ended,
-            "read": self._read,
-            "recall": self._recalled,
-            "compare": self._compared,
-        }
+            "train": self._ended, "read": self._read,
+            "recall": self._recalled, "compare": self._compared,
+        }  # fmt: skip
         take[kind](result)
 
     def _ended(self, trained: Trained) -> None:
@@ -212,10 +205,8 @@ class FineTuneRun(QObject):
             return
         session.recall()
         asked = held_out(session, opened.taught)
-        place = (session.image, session.cells)
-        self.jobs.start(
-            "compare", partial(looking_steps, opened, self._project, *place, asked=asked)
-        )
+        place = (self._project, session.image, session.cells)
+        self.jobs.start("compare", partial(looking_steps, opened, *place, asked=asked))
 
     def _compared(self, looked: Looked) -> None:
         session, trained, result = self._session, self._trained, self.result
@@ -230,7 +221,7 @@ class FineTuneRun(QObject):
             held_out_agreement(result, looked),
         )
         names = {one.id: one.name for one in session.palette}
-        words = outcome_html(self._comparison, names, left_out=trained.left_out)
+        words = outcome_html(self._comparison, names, trained.left_out)
         self._panel.show_outcome(words, changed=len(self._comparison.changes))
         self.said.emit("The network has learned. Look at the figures, then take it over or not.")
 
@@ -274,13 +265,11 @@ class FineTuneRun(QObject):
             self.jobs.start("read", partial(opening_steps, project.classifier))
 
     def _go_to(self, name: str) -> None:
-        ref = cell_of(name)
-        if ref is not None:
+        for ref in _cells((name,)):
             self.cell_wanted.emit(ref)
 
     def _review(self, names: tuple[str, ...]) -> None:
-        refs = (cell_of(name) for name in names)
-        self.review_wanted.emit(tuple(ref for ref in refs if ref is not None))
+        self.review_wanted.emit(_cells(names))
 
     def _open_report(self) -> None:
         if self.result is not None and self.result.report is not None:
@@ -305,3 +294,7 @@ class FineTuneRun(QObject):
             self.warned.emit(str(error))
             return False
         return True
+
+
+def _cells(names: tuple[str, ...]) -> tuple[CellRef, ...]:
+    return tuple(ref for ref in map(cell_of, names) if ref is not None)
