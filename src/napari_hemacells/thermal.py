@@ -113,6 +113,13 @@ def is_thermal(metadata: Mapping[str, Any]) -> bool:
     return isinstance(mine, dict) and mine.get("modality") == "temperature"
 
 
+def patient_of(metadata: Mapping[str, Any], frame: int = 0) -> str | None:
+    """The patient of a frame of a layer with degrees, ``None`` where its name does not say."""
+    frames = metadata[METADATA_KEY].get("frames") or [None]
+    told = frames[min(frame, len(frames) - 1)]
+    return None if told is None else str(told["patient"])
+
+
 def describe(value: float, metadata: Mapping[str, Any], frame: int | None = None) -> str:
     """One line about the pixel under the pointer: ``31.42 °C · T0287.1.1.D… (frame 18 of 20)``."""
     text = f"{value:.2f} {UNIT}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -79,6 +80,21 @@ def test_it_is_still_one_after_another_image_was_chosen(dock, viewer):
     assert is_thermal(viewer.layers[0].metadata)
 
 
+def test_the_session_works_on_degrees(dock, frame):
+    assert dock.session.image.modality == "temperature"
+    np.testing.assert_array_equal(dock.session.image.pixels, frame)
+    assert [one.name for one in dock.session.palette] == ["healthy", "sick"]
+
+
+def test_the_patient_comes_with_the_name(dock, viewer, frame):
+    files = [Path(f"T00{n}.1.1.D.2015-07-20.0{n}.txt") for n in (11, 12)]
+    celsius, about, _ = thermal_layer(np.stack([frame, frame + 1]), "series", paths=files)
+    layer = viewer.add_image(celsius, **about)
+    viewer.dims.set_point(0, 1)
+    image = dock.controller.bridge.read_image(str(layer.unique_id))
+    assert image.groups.patient == "0012"
+
+
 def test_buttons_say_what_is_missing(dock):
     panel = dock.thermogram
     assert panel.find_button.isEnabled()
@@ -92,6 +108,16 @@ def test_regions_are_drawn_on_the_frame(found, viewer):
     assert breasts.data[0][:, 1].mean() < breasts.data[1][:, 1].mean()
     assert len(shapes(viewer, "Hot spots").data) >= 1
     assert found.thermogram.export_button.isEnabled()
+
+
+def test_the_short_table_has_degrees_and_counts(found):
+    table = found.thermogram.table
+    heads = [table.horizontalHeaderItem(n).text() for n in range(table.columnCount())]
+    body = [table.item(0, n).text() for n in range(table.columnCount())]
+    assert heads[0] == "mean\n°C"
+    assert len(body[0].partition(".")[2]) == 2
+    assert body[heads.index("hot\nspots")] == ""
+    assert table.item(1, heads.index("hot\nspots")).text().isdigit()
 
 
 def test_a_shape_moved_by_hand_is_what_is_measured(found, viewer, frame, qtbot, tmp_path):

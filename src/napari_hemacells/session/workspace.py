@@ -60,8 +60,13 @@ class Workspace:
 
     # --- project and image -------------------------------------------------------------------
 
-    def use_project(self, project: Project) -> None:
+    def use_project(self, project: Project, palette: Palette | None = None) -> None:
         """Work on this project from now on; the one before is closed, all of it on disk.
+
+        Parameters
+        ----------
+        palette
+            The classes that a new project starts with.
 
         Raises
         ------
@@ -70,7 +75,8 @@ class Workspace:
         """
         if self.project is not None and self.project.folder == project.folder:
             return
-        history = project.open_history(self._wanted_annotator or annotate.default_annotator())
+        annotator = self._wanted_annotator or annotate.default_annotator()
+        history = project.open_history(annotator, palette)
         self._continue_as_sole_annotator(history)
         self.close()
         self.project, self.history = project, history
@@ -90,7 +96,8 @@ class Workspace:
         if self.project is None:
             known = find_project(image.key)
             if known is None:
-                self.use_project(Project.create(default_folder(image), image.name))
+                new = Project.create(default_folder(image), image.name)
+                self.use_project(new, annotate.palette_for(image.modality))
             else:
                 self.use_project(Project.open(known))
         self.show_image(image)

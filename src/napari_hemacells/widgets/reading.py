@@ -10,6 +10,7 @@ import numpy as np
 from napari.layers import Image, Labels, Points, Shapes
 
 from napari_hemacells.core.errors import CellsError
+from napari_hemacells.thermal import is_thermal, patient_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,6 +54,9 @@ def image_maker(layer: Image, step: tuple[int, ...] = ()) -> Callable[[], SmearI
 
     levels = list(layer.data) if layer.multiscale else [layer.data]
     planes = [_plane(level, step, rgb=layer.rgb) for level in levels]
+    if is_thermal(layer.metadata):
+        patient = patient_of(layer.metadata, step[0] if layer.ndim > 2 and step else 0)
+        return partial(_thermogram, planes[0], layer.name, _path(layer), patient)
     return partial(
         from_array,
         planes[0],
@@ -60,6 +64,22 @@ def image_maker(layer: Image, step: tuple[int, ...] = ()) -> Callable[[], SmearI
         levels=planes,
         path=_path(layer),
         pixel_size_um=pixel_size_um(layer),
+    )
+
+
+def _thermogram(plane: Any, name: str, path: Path | None, patient: str | None) -> SmearImage:
+    """The frame in °C, nothing rounded."""
+    from napari_hemacells.core.image import content_key
+    from napari_hemacells.core.types import Groups, SmearImage
+
+    celsius = np.asarray(plane, dtype=np.float32)
+    return SmearImage(
+        pixels=celsius,
+        key=content_key(celsius),
+        name=name,
+        modality="temperature",
+        path=path,
+        groups=Groups(patient=patient),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -98,7 +99,7 @@ class ThermogramPanel(QGroupBox):
         for row, (_, line) in enumerate(table.iterrows()):
             self.table.setVerticalHeaderItem(row, QTableWidgetItem(_short(str(line["region"]))))
             for column, name in enumerate(_SHOWN):
-                self.table.setItem(row, column, _number(line.get(name)))
+                self.table.setItem(row, column, _number(line.get(name), degrees="°C" in name))
         self.table.resizeRowsToContents()
         head = cast("QHeaderView", self.table.horizontalHeader()).sizeHint().height()
         rows = sum(self.table.rowHeight(row) for row in range(len(table)))
@@ -161,10 +162,10 @@ def _short(region: str) -> str:
     )
 
 
-def _number(value: object) -> QTableWidgetItem:
+def _number(value: object, *, degrees: bool) -> QTableWidgetItem:
     """Return the cell of a number: degrees with two digits, counts whole, nothing for no value."""
-    number = float(cast("float", value)) if value is not None else float("nan")
-    text = "" if number != number else f"{number:.2f}".removesuffix(".00")  # noqa: PLR0124
+    number = float(cast("float", value)) if value is not None else math.nan
+    text = "" if math.isnan(number) else f"{number:.{2 if degrees else 0}f}"
     item = QTableWidgetItem(text)
     item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
     return item

@@ -35,6 +35,7 @@ from napari_hemacells.core.annotate.palette import (
     default_palette,
     next_colour,
     next_key,
+    palette_for,
 )
 from napari_hemacells.core.annotate.records import from_record, to_record
 from napari_hemacells.core.annotate.state import (
@@ -78,6 +79,7 @@ __all__ = [
     "next_key",
     "now",
     "open_history",
+    "palette_for",
     "read_journal",
     "record_of",
     "refused",

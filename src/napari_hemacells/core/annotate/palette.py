@@ -191,6 +191,22 @@ def default_palette() -> Palette:
     return palette
 
 
+def palette_for(modality: str) -> Palette:
+    """Return the classes that a new project starts with: of cells, of thermograms of patients.
+
+    Examples
+    --------
+    >>> [one.name for one in palette_for("temperature")]
+    ['healthy', 'sick']
+    """
+    if modality != "temperature":
+        return default_palette()
+    palette = Palette()
+    for name in ("healthy", "sick"):
+        palette = palette.insert(palette.new_class(name, class_id=name))
+    return palette
+
+
 def next_colour(palette: Palette) -> str:
     """Return the first colour that no class has; beyond the colour-blind safe ones, new hues."""
     used = {one.colour for one in palette}
