@@ -20,6 +20,10 @@ ROOT = Path(tempfile.gettempdir()) / "napari-hemacells-sets"
 CHULA_CELL, MARGIN = 70, 1.8  # pixels, of a typical red cell there; side of a crop in cells
 BLOCK, EVERY, PLACE = 20, 5, 2  # files 40-59, 140-159, 240-259: no encoder of ours has seen them
 MOST = 300  # crops of a class
+SMEAR = {
+    "neutrophil": 300, "lymphocyte": 150, "platelet": 100, "monocyte": 40, "eosinophil": 20,
+    "basophil": 12, "erythroblast": 12, "ig": 12,
+}  # fmt: skip
 UNCATEGORISED = 10
 
 
@@ -95,4 +99,22 @@ def small_pbc(data: Path) -> Path:
     return pbc(data, 75)
 
 
-SETS = {"wbc_jiangxi": jiangxi, "chula": chula, "pbc": pbc, "pbc_75": small_pbc}
+def smear_pbc(data: Path) -> Path:
+    """Return PBC with classes about as frequent as in a normal smear, at least 12 of each."""
+    target = ROOT / "pbc_smear"
+    for name, count in SMEAR.items():
+        (target / name).mkdir(parents=True, exist_ok=True)
+        for file in sorted((data / "pbc" / name).glob("*.jpg"))[:count]:
+            link = target / name / file.name
+            if not link.exists():
+                link.symlink_to(file.resolve())
+    return target
+
+
+SETS = {
+    "wbc_jiangxi": jiangxi,
+    "chula": chula,
+    "pbc": pbc,
+    "pbc_75": small_pbc,
+    "pbc_smear": smear_pbc,
+}
