@@ -68,6 +68,23 @@ def test_dropped_files_open_in_degrees(
     assert [layer.colorbar.visible for layer in viewer.layers] == [False, True]
 
 
+def test_a_dropped_folder_is_a_stack_once_the_reader_is_chosen(
+    make_napari_viewer: Callable[[], Viewer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """napari reads folders itself and asks which reader it shall be."""
+    from napari._qt.dialogs.qt_reader_dialog import QtReaderDialog
+
+    viewer = make_napari_viewer()
+    folder = tmp_path / "series"
+    folder.mkdir()
+    expected = [write_frame(folder / f"{number}.txt", number) for number in range(3)]
+    monkeypatch.setattr(QtReaderDialog, "get_user_choices", lambda _: ("HemaCells", False))
+    drop(viewer, [folder])
+    (layer,) = viewer.layers
+    assert layer.name == "series"
+    np.testing.assert_array_equal(layer.data.compute(), expected)
+
+
 @pytest.mark.realdata
 def test_the_real_exams_open_when_dropped(
     make_napari_viewer: Callable[[], Viewer], shared_data: Path
