@@ -74,6 +74,16 @@ def test_groups_make_wider_intervals_than_their_cells():
     assert width(groups=groups) > 3 * width()
 
 
+def test_a_single_group_gives_no_interval():
+    truth, said = answers(60, 2)
+    found = classification_figures(truth, said, "ab", groups=["p0"] * 60, draws=20)
+    assert found["groups"] == 1
+    assert found["accuracy"]["value"] > 0.5
+    assert found["accuracy"]["low"] is None
+    assert found["classes"]["a"]["recall"]["high"] is None
+    assert found["binary"]["auc"]["low"] is None
+
+
 def test_a_class_that_does_not_occur_has_no_figures():
     found = classification_figures(np.array([0, 0]), np.array([[0.9, 0.1]] * 2), ["a", "b"])
     assert found["classes"]["b"]["recall"]["value"] is None

@@ -45,7 +45,8 @@ def classification_figures(
     """Return accuracy, balanced accuracy, kappa, F1, log loss, ECE and figures of each class.
 
     Intervals come from drawing the cells anew, with replacement; with `groups`, whole groups are
-    drawn, because the cells of one patient are not so many independent cells. With two classes,
+    drawn, because the cells of one patient are not so many independent cells. Of a single group
+    there is no interval: it says nothing about others. With two classes,
     sensitivity, specificity and ROC-AUC are those of the second one.
 
     Parameters
@@ -58,10 +59,12 @@ def classification_figures(
     k = len(classes)
     predicted = probabilities.argmax(axis=1)
     confusion = confusion_matrix(truth, predicted, k)
-    rows = list(_draw(len(truth), groups, draws, seed)) if len(truth) else []
+    alone = groups is not None and len(set(groups)) == 1
+    rows = _draw(len(truth), groups, draws, seed) if len(truth) and not alone else []
     drawn = np.array([confusion_matrix(truth[one], predicted[one], k) for one in rows])
     result: dict[str, Any] = {"n": len(truth), "draws": draws, "seed": seed}
     result["resampled"] = "cells" if groups is None else "groups"
+    result["groups"] = 0 if groups is None else len(set(groups))
     result |= _overall(confusion, drawn)
     result["log_loss"] = round(log_loss(truth, probabilities), 5)
     result["ece"] = round(calibration_error(truth, probabilities), 5)

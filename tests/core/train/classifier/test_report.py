@@ -12,11 +12,13 @@ from PIL import Image
 
 from made_up_discs import SMALL, add_discs, disc
 from napari_hemacells.core.errors import StorageError, TrainingError
+from napari_hemacells.core.evaluate.classification import classification_figures
 from napari_hemacells.core.steps import run_to_end
 from napari_hemacells.core.train.classifier import Recipe
 from napari_hemacells.core.train.classifier.findings import read_findings
+from napari_hemacells.core.train.classifier.findings.read import figures_from
 from napari_hemacells.core.train.classifier.folds import cross_validate_steps
-from napari_hemacells.core.train.classifier.report import steps, write_report_steps
+from napari_hemacells.core.train.classifier.report import steps, words, write_report_steps
 from napari_hemacells.core.train.classifier.report.pictures import heated
 from napari_hemacells.core.train.classifier.run import TrainJob, train
 
@@ -108,6 +110,16 @@ def test_it_can_be_written_again_when_the_pictures_are_gone(trained, tmp_path):
     assert "labels are doubted" in again.read_text()
 
 
+def test_labels_are_looked_at_again_when_the_pictures_are_others(trained, tmp_path):
+    first = read_findings(trained.folder).suspects
+    add_discs(tmp_path / "discs", "violet", 3, first=60)
+    job = TrainJob(
+        tmp_path / "discs", trained.folder, Recipe(**{**SMALL, "epochs": 0}), report=True
+    )
+    train(job)
+    assert len(read_findings(trained.folder).suspects) == len(first) + 3
+
+
 def test_validation_alone_is_called_a_little_too_good(job, colours_for_encoder):
     done = train(job(epochs=1))
     assert done.report is None
@@ -162,6 +174,21 @@ def test_a_report_that_cannot_be_written_does_not_cost_the_model(
 def test_an_unfinished_training_has_none(tmp_path):
     with pytest.raises(TrainingError, match="no finished training"):
         run_to_end(write_report_steps(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("groups", "said"),
+    [
+        (None, "draws of cells"),
+        (["p0"] * 6, "None: all these cells come from one group"),
+        (["p0", "p1"] * 3, "the 2 groups (patients, slides). So few groups"),
+    ],
+)
+def test_intervals_say_what_they_stand_on(groups, said):
+    truth = np.array([0, 1, 0, 1, 0, 1])
+    found = classification_figures(truth, np.eye(2)[truth], "ab", groups=groups, draws=10)
+    (figures,) = figures_from({"validation": found}).values()
+    assert said in words.intervals(figures)
 
 
 def test_heat_hides_nothing_where_it_is_cold():

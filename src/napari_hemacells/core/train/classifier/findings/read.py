@@ -137,6 +137,7 @@ def _figures(content: Mapping[str, Any]) -> Figures:
         ),
         binary=_binary(content["binary"]) if "binary" in content else None,
         copies=content.get("copies", 0),
+        groups=content.get("groups", 0),
     )
 
 

@@ -132,6 +132,8 @@ class Figures:
         What was drawn anew for the intervals: ``cells`` or ``groups``.
     copies
         Augmented copies averaged with each crop; 0 for none.
+    groups
+        How many groups the cells come from; 0 where they were not looked at.
     """
 
     n: int
@@ -146,6 +148,7 @@ class Figures:
     classes: tuple[ClassFigures, ...]
     binary: BinaryFigures | None
     copies: int = 0
+    groups: int = 0
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.train.classifier.outcome import Outcome
 
 REPORT, ABOUT_SUSPECTS = "report.html", "suspects.json"
+UNLOOKED = "Nobody has looked for wrong labels yet: hemacells report FOLDER does."
 STEPS = 4
 Reported = TypeVar("Reported", "Outcome", "CrossValidated")
 
@@ -64,8 +65,8 @@ def write_report_steps(
         The report cannot be written.
     """
     found = read_findings(folder)
-    note = ""
-    if labels:
+    note = _known_note(found)
+    if labels and not note:
         yield _told(0, "Report: looking for wrong labels")
         note = yield from _label_steps(found)
         found = read_findings(folder)
@@ -73,7 +74,7 @@ def write_report_steps(
     crops = Crops(found.run["frame"])
     heat, why = _heat(found, crops)
     yield _told(2, "Report: choosing pictures")
-    page = _page(found, crops, heat, heat_note=why, label_note=note)
+    page = _page(found, crops, heat, heat_note=why, label_note=note or UNLOOKED)
     yield _told(3, "Report: writing")
     write_bytes(folder / REPORT, render(page, "classifier.html").encode())
     return folder / REPORT
@@ -96,11 +97,16 @@ def _told(done: int, message: str) -> TrainingReport:
     return TrainingReport(done, STEPS, message, phase="end")
 
 
+def _known_note(found: Findings) -> str:
+    """Return how the suspects were found; nothing where that was with other pictures or never."""
+    about = found.folder / ABOUT_SUSPECTS
+    known = read_json(about) if about.is_file() and found.suspects else {}
+    fits = known.get("data_sha256") == found.run["data_sha256"]
+    return str(known["note"]) if fits else ""
+
+
 def _label_steps(found: Findings) -> Generator[TrainingReport, None, str]:
     """Write the suspects' table; return in words how they were found, or why they were not."""
-    about = found.folder / ABOUT_SUSPECTS
-    if about.is_file() and (found.folder / SUSPECTS).is_file():
-        return str(read_json(about)["note"])
     try:
         if found.part == "out-of-fold":
             check = check_out_of_fold(found.folder)
@@ -116,7 +122,8 @@ def _label_steps(found: Findings) -> Generator[TrainingReport, None, str]:
         f"{check.method}."
     )
     write_suspects(found.folder / SUSPECTS, check.suspects)
-    write_json(about, {"note": note, "flagged": check.flagged, "method": check.method})
+    about = found.folder / ABOUT_SUSPECTS
+    write_json(about, {"note": note, "data_sha256": found.run["data_sha256"]})
     return note
 
 
@@ -169,7 +176,7 @@ def _page(
         calibration=words.calibration(found),
         galleries=tuple(galleries(found, crops, heat, heat_note)),
         notes=(words.kept(found, history),),
-        suspects=suspects(found.suspects, crops, label_note),
+        suspects=suspects(found.suspects if _known_note(found) else (), crops, label_note),
         provenance=words.provenance(found, model.encoder),
         command=run["command"],
     )

@@ -20,6 +20,7 @@ PARTS: dict[JudgedPart, str] = {
     "out-of-fold": "the folds that each network had not learned from",
     "validation": "the validation part",
 }
+FEW = 10  # groups, below which a bootstrap of them is too narrow
 STANDS: dict[JudgedPart, str] = {
     "test": "Nothing was learned from these cells, and nothing was chosen by them.",
     "out-of-fold": (
@@ -88,12 +89,10 @@ def facts(figures: Figures) -> tuple[tuple[str, str, str], ...]:
 def stands_on(found: Findings, seen: str) -> tuple[tuple[str, str], ...]:
     """Return what the figures stand on."""
     figures, run = found.figures, found.run
-    grouped = figures.resampled == "groups"
-    unit = "whole groups (patients, slides)" if grouped else "cells"
     told = [
         ("Judged on", f"{figures.n:,} cells of {PARTS[found.part]}. {STANDS[found.part]}"),
         ("Split", f"{_split(found)}."),
-        ("Intervals", f"95 % of 1,000 bootstrap draws of {unit}."),
+        ("Intervals", intervals(figures)),
         ("It had seen", f"{seen[:1].upper()}{seen[1:]}."),
     ]
     if figures.copies:
@@ -106,6 +105,17 @@ def stands_on(found: Findings, seen: str) -> tuple[tuple[str, str], ...]:
     if run.get("unreadable"):
         told.append(("Left out", f"{len(run['unreadable'])} files that could not be read."))
     return tuple(told)
+
+
+def intervals(figures: Figures) -> str:
+    """Return where the intervals come from, and when they are not to be relied on."""
+    if figures.resampled != "groups":
+        return "95 % of 1,000 bootstrap draws of cells."
+    if figures.groups == 1:
+        return "None: all these cells come from one group, which says nothing about others."
+    told = f"95 % of 1,000 bootstrap draws of the {figures.groups} groups (patients, slides)."
+    few = " So few groups make rough intervals, mostly too narrow." if figures.groups < FEW else ""
+    return told + few
 
 
 def _split(found: Findings) -> str:
