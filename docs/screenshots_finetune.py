@@ -1,4 +1,4 @@
-"""Make ``docs/images/finetune-{ready,curves,result,matrix,changes,after}-dark.png``.
+"""Make ``docs/images/finetune-{ready,curves,ended,result,matrix,changes,after}-dark.png``.
 
 Fine-tuning in a real viewer of 1280 by 800 pixels: fields of the Chula RBC-12 data set (MIT,
 Naruenatthanaset et al. 2021) with the classes of their cells as clicks, in a project of several

@@ -154,3 +154,25 @@ def test_cells_of_other_images_are_asked_about_where_their_vectors_are_known(ses
 def test_nothing_is_asked_before_there_are_vectors(session, taught):
     session.live.forget_cells()
     assert held_out(session, taught) is None
+
+
+def test_cells_of_another_image_teach_once_their_vectors_are_cached(session, tmp_path):
+    from napari_hemacells.core.encode import EmbeddingCache
+
+    other = make_image(seed=8, name="other")
+    first = session.image
+    session.show_image(other)
+    session.set_cells(make_cells())
+    annotate(session)
+    session.show_image(first)
+    here = make_embeddings(first, session.cells)
+    session.set_embeddings(here)
+    assert len(session.live.images()[other.key]) == 0
+    cells = session.project.load_cells(other.key)
+    vectors = make_embeddings(other, cells)
+    cache = EmbeddingCache(session.project.embeddings_folder)
+    cache.save(other.key, here.encoder, here.spec, cells.boxes, vectors.vectors)
+    session.recall()
+    assert len(session.live.images()[other.key]) == 0  # was asked for before
+    session.recall(again=True)
+    assert len(session.live.images()[other.key]) == 12

@@ -95,7 +95,8 @@ def test_augmentation_is_shown_on_the_users_own_cells(forecast, qtbot):
     assert not np.array_equal(views[:, 0], views[:, 1])
 
 
-def test_training_stops_what_only_prepares_it(forecast, children):
+def test_training_stops_what_only_prepares_it(forecast, children, qtbot):
     forecast._runs["pace"] = run = MagicMock(spec=ChildRun)
     forecast.stop()
-    run.cancel.assert_called_once_with()
+    qtbot.waitUntil(lambda: run.cancel.called)
+    assert forecast._runs == {}

@@ -220,10 +220,15 @@ class Workspace:
         self.events.embeddings.emit()
         return True
 
-    def recall(self) -> None:
+    def recall(self, *, again: bool = False) -> None:
         """Let the annotated cells of the project's other images teach, as far as they are cached.
 
         Cells that cannot be read teach nothing; that is told when their image is opened.
+
+        Parameters
+        ----------
+        again
+            Also those of images that were recalled before: more of them may be cached now.
         """
         from napari_hemacells.core.encode import EmbeddingCache
         from napari_hemacells.core.types import Embeddings
@@ -235,8 +240,9 @@ class Workspace:
         cache = EmbeddingCache(project.embeddings_folder)
         for stored in project.images:
             annotated = state.of_image(stored.key)
-            elsewhere = stored.key != here.image_key and not self.live.knows(stored.key, here)
-            if not (elsewhere and annotated and project.has_cells(stored.key)):
+            elsewhere = stored.key != here.image_key
+            fresh = again or not self.live.knows(stored.key, here)
+            if not (elsewhere and fresh and annotated and project.has_cells(stored.key)):
                 continue
             try:
                 saved = project.load_cells(stored.key)

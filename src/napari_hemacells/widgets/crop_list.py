@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from qtpy.QtGui import QKeyEvent
+    from qtpy.QtGui import QKeyEvent, QResizeEvent
 
 SIDE = 64
 MOST = 200  # icons; more are not looked through one by one
 _LINES = 2  # of crops in sight
+_BAR = 16  # pixels of the scroll bar
 _KEY = Qt.ItemDataRole.UserRole
 
 
@@ -37,7 +38,7 @@ class CropList(QListWidget):
         self.setMovement(QListView.Movement.Static)
         self.setResizeMode(QListView.ResizeMode.Adjust)
         self.setIconSize(QSize(SIDE, SIDE))
-        self.setGridSize(QSize(SIDE + 44, SIDE + 40))
+        self.setGridSize(QSize(SIDE + 30, SIDE + 40))
         self.setWordWrap(True)
         self.setUniformItemSizes(True)
         self.setAccessibleName("Crops; Enter goes to the cell on the slide")
@@ -55,14 +56,17 @@ class CropList(QListWidget):
             self.addItem(item)
         self.setCurrentRow(-1)
         self.blockSignals(False)
-        across = max(1, self.viewport_width() // self.gridSize().width())
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802
+        """Be as high as the lines of crops are now."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        across = max(1, (self.width() - _BAR) // self.gridSize().width())
         lines = min(_LINES, -(-self.count() // across))
         self.setFixedHeight(max(1, lines) * self.gridSize().height() + 6)
-
-    def viewport_width(self) -> int:
-        """Pixels that crops can be laid out in."""
-        viewport = self.viewport()
-        return self.width() if viewport is None else viewport.width()
 
     def mark(self, row: int) -> None:
         """Choose a crop without going to its cell."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -83,15 +84,16 @@ class Forecast(QObject):
 
     def close(self) -> None:
         """End what runs; late answers are not heard."""
-        self.stop()
+        self._asked = None  # the timer may still come
+        for run in self._runs.values():
+            run.cancel()
         self.jobs.close()
 
     def stop(self) -> None:
         """End what runs: a training needs the cores."""
         self._soon.stop()
-        for run in self._runs.values():
-            run.cancel()
-        self._runs.clear()
+        for one in tuple(self._runs):
+            self._end(one)
         for kind in ("pace", "rate"):
             self.jobs.cancel(kind)
 
@@ -147,12 +149,16 @@ class Forecast(QObject):
         """Make views of some cells of the open image."""
         self.jobs.start("preview", partial(_views, image, cells, ids[:SAMPLES], recipe))
 
+    def _end(self, kind: str) -> None:
+        """End a child; nobody waits until it is gone."""
+        run = self._runs.pop(kind, None)
+        if run is not None:
+            threading.Thread(target=run.cancel).start()
+
     # --- what came back ----------------------------------------------------------------------
 
     def _run(self, kind: str, run: ChildRun[Any, Any]) -> ChildRun[Any, Any]:
-        former = self._runs.pop(kind, None)
-        if former is not None:
-            former.cancel()
+        self._end(kind)
         self._runs[kind] = run
         return run
 

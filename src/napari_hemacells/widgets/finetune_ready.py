@@ -144,7 +144,7 @@ class Readiness(QObject):
         self.said.emit(f"The learning rate {rate:g} was taken over into the form.")
 
     def _augmented(self, views: NDArray[np.uint8]) -> None:
-        self._panel.show_augmented(AugmentView(views, self._panel.width()))
+        self._panel.show_augmented(AugmentView(views, self._panel.form.body.width()))
 
     def _warned(self, words: str) -> None:
         self._panel.form.search.setEnabled(True)

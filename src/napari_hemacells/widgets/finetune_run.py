@@ -196,14 +196,14 @@ class FineTuneRun(QObject):
         self._panel.result.show()
         ground = self.ready.ground()
         if self._trained is not None and ground is not None:
-            known = session.live.images()
-            self.jobs.start("recall", partial(recalling_steps, ground, known, self._embed))
+            here = None if session.image is None else session.image.key
+            self.jobs.start("recall", partial(recalling_steps, ground, here, self._embed))
 
     def _recalled(self, _nothing: None) -> None:
         session, opened = self._session, self.result
         if opened is None or self._project is None:
             return
-        session.recall()
+        session.recall(again=True)
         asked = held_out(session, opened.taught)
         place = (self._project, session.image, session.cells)
         self.jobs.start("compare", partial(looking_steps, opened, *place, asked=asked))

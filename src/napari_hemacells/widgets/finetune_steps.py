@@ -15,7 +15,7 @@ from napari_hemacells.core.types import Progress
 from napari_hemacells.widgets.graphics import triton_kept_out
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Generator, Mapping
+    from collections.abc import Callable, Generator, Mapping
     from pathlib import Path
 
     from napari_hemacells.core.annotate.state import AnnotationState
@@ -139,13 +139,13 @@ def opening_steps(folder: Path) -> Generator[Progress, None, Opened]:
 
 
 def recalling_steps(
-    ground: Ground, known: Collection[str], embed: Embed
+    ground: Ground, here: str | None, embed: Embed
 ) -> Generator[Progress, None, None]:
     """Embed the annotated cells of other images, as the classifier in use needs them.
 
     Images that cannot be read are left out; that was told when the training gathered them.
     """
-    for key in {ref.image_key for ref in ground.state.labels} - set(known):
+    for key in {ref.image_key for ref in ground.state.labels} - {here}:
         yield Progress(0, 0, f"Comparing on {ground.project.image(key).name}")
         try:
             image = ground.opened.get(key) or read_stored(ground.project, key)
