@@ -115,7 +115,10 @@ def main() -> None:
         size=96, frozen_epochs=8, frozen_views=1, epochs=0, rate=None,
         test=0.25, validation=0.25, device="cpu",
     )  # fmt: skip
-    command = "hemacells train cells --recipe quick --test 0.25 --out run"
+    command = (
+        "hemacells train cells --size 96 --frozen-epochs 8 --frozen-views 1 --epochs 0 "
+        "--test 0.25 --validation 0.25 --device cpu --out run"
+    )
     job = TrainJob(
         write_cells(folder / "cells"), folder / "run", recipe, "Synthetic cells", command,
         report=True,
