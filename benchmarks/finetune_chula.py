@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from blood_sets import BLOCK, EVERY, PLACE, UNCATEGORISED, chula_points, cut_chula
+from napari_hemacells.core.allocator import keep_freed_memory
 from napari_hemacells.core.store import load_bundle
 from napari_hemacells.core.train.classifier import named_recipe
 from napari_hemacells.core.train.classifier.compare import compare_steps
@@ -98,6 +99,7 @@ def main() -> None:
     parser.add_argument("--size", type=int)
     parser.add_argument("--epochs", type=int)
     options = parser.parse_args()
+    keep_freed_memory()  # as the command's own process does
     options.out.mkdir(parents=True, exist_ok=True)
     table, test = write_crops(options.data, options.out, options.most)
     changes = {name: getattr(options, name) for name in ("size", "epochs", "weights", "sampling")}

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from napari_hemacells.core.allocator import keep_freed_memory
 from napari_hemacells.core.train.classifier import named_recipe
 from napari_hemacells.core.train.classifier.run import TrainJob, train_steps
 
@@ -56,6 +57,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--test", type=float, default=0.0)
     options = parser.parse_args()
+    keep_freed_memory()  # as the command's own process does
     out = options.out or Path(tempfile.mkdtemp())
     out.mkdir(parents=True, exist_ok=True)
     source = options.folder.resolve()
