@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from napari_hemacells.core.classify.plane import has_umap, pca_plane, umap_plane
+from napari_hemacells.core.classify.plane import pca_plane, umap_plane
 
 
 @pytest.fixture
@@ -54,6 +54,5 @@ def test_umap_is_asked_with_a_seed_and_few_dimensions(groups, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not has_umap(), reason="umap-learn is not installed (extra umap)")
 def test_umap_keeps_groups_apart(groups):
     assert apart(umap_plane(groups)) > 2
