@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from napari_hemacells.core.evaluate.classification import classification_figures
+from napari_hemacells.core.evaluate.classification import by_group, classification_figures
 from napari_hemacells.core.evaluate.reliability import (
     best_temperature,
     calibration_error,
@@ -110,3 +110,18 @@ def test_temperature_sets_a_confidence_right():
 def test_all_right_claims_no_more():
     logits = np.eye(3)[[0, 1, 2]] * 2
     assert best_temperature(logits, np.array([0, 1, 2])) == 1.0
+
+
+def test_a_patient_is_judged_by_the_mean_of_all_frames():
+    truth = np.array([0, 1, 1, 1])
+    sick = np.array([0.2, 0.9, 0.4, 0.8])
+    probabilities = np.stack([1 - sick, sick], axis=1)
+    of_group, means = by_group(truth, probabilities, ["a", "b", "b", "b"])
+    assert of_group.tolist() == [0, 1]
+    assert means[:, 1].tolist() == pytest.approx([0.2, 0.7])
+
+
+def test_cells_of_a_slide_are_not_judged_as_one():
+    both = np.full((3, 2), 0.5)
+    assert by_group(np.array([0, 1, 1]), both, ["slide", "slide", "other"]) is None
+    assert by_group(np.array([0, 1, 1]), both, ["a", "b", "c"]) is None

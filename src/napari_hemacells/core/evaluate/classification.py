@@ -33,6 +33,27 @@ class Figure(NamedTuple):
         }
 
 
+def by_group(
+    truth: NDArray[np.int64], probabilities: NDArray[np.floating], groups: Sequence[str]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]] | None:
+    """Return class and mean probabilities of each group, as a patient is judged by all frames.
+
+    ``None`` where that says nothing: a group holds several classes (the cells of a slide), or
+    every group is a single picture.
+    """
+    names, places = np.unique(np.asarray(groups), return_inverse=True)
+    if len(names) == len(truth) or not len(names):
+        return None
+    counts = np.bincount(places)
+    means = np.zeros((len(names), probabilities.shape[1]))
+    np.add.at(means, places, probabilities)
+    of_group = np.full(len(names), -1, np.int64)
+    of_group[places] = truth
+    if (of_group[places] != truth).any():
+        return None
+    return of_group, means / counts[:, None]
+
+
 def classification_figures(
     truth: NDArray[np.int64],
     probabilities: NDArray[np.floating],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,7 @@ import tifffile
 from napari_hemacells.core.steps import run_to_end
 from napari_hemacells.core.train.classifier.crops import frame_of, load_steps
 from napari_hemacells.core.train.classifier.examples import read_examples
+from napari_hemacells.core.train.classifier.findings import read_findings
 from napari_hemacells.core.train.classifier.run import prepare_steps, train
 
 if TYPE_CHECKING:
@@ -86,3 +88,7 @@ def test_a_training_tells_warm_from_cool_and_splits_by_patient(
         parts.setdefault(row["group"], set()).add(row["part"])
     assert len(parts) == 16
     assert all(len(found) == 1 for found in parts.values())
+    patients = read_findings(outcome.folder).figures.by_group
+    assert patients.n == len({row["group"] for row in rows if row["part"] == "validation"})
+    assert patients.binary.auc.value == 1.0
+    assert json.loads((outcome.folder / "run.json").read_text())["pictures"] == "thermograms"

@@ -80,6 +80,11 @@ class CropStore:
         """Side of the crops."""
         return self.frame.spec.size
 
+    @property
+    def thermal(self) -> bool:
+        """Whether the crops show degrees."""
+        return self._cached.dtype.kind == "f"
+
     def __len__(self) -> int:
         return len(self._paths)
 

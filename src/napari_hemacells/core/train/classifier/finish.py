@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from napari_hemacells.core.classify.calibrate import Calibration
-from napari_hemacells.core.evaluate.classification import classification_figures
+from napari_hemacells.core.evaluate.classification import by_group, classification_figures
 from napari_hemacells.core.evaluate.reliability import best_temperature
 from napari_hemacells.core.store import save_bundle
 from napari_hemacells.core.train.classifier.answers import Answers, answer_steps
@@ -94,7 +94,11 @@ def _figures(training: Training, said: Answers, temperature: float) -> dict[str,
     truth, classes = training.targets[said.places], training.classes
 
     def of(probabilities: NDArray[np.floating]) -> dict[str, Any]:
-        return classification_figures(truth, probabilities, classes, groups=units)
+        figures = classification_figures(truth, probabilities, classes, groups=units)
+        merged = None if units is None else by_group(truth, probabilities, units)
+        if merged is not None:
+            figures["by_group"] = classification_figures(*merged, classes)
+        return figures
 
     found = of(said.probabilities(temperature))
     if len(said.copies):
@@ -128,6 +132,7 @@ def _record(
         "source": str(job.source),
         "data_sha256": training.data_hash(),
         "counts": training.prepared.loaded.examples.counts,
+        "pictures": "thermograms" if training.prepared.loaded.crops.thermal else "cells",
         "split": split.in_words(),
         "split_rule": vars(split.rule),
         "grouped": split.grouped,

@@ -138,6 +138,7 @@ def _figures(content: Mapping[str, Any]) -> Figures:
         binary=_binary(content["binary"]) if "binary" in content else None,
         copies=content.get("copies", 0),
         groups=content.get("groups", 0),
+        by_group=_figures(content["by_group"]) if "by_group" in content else None,
     )
 
 

@@ -134,6 +134,9 @@ class Figures:
         Augmented copies averaged with each crop; 0 for none.
     groups
         How many groups the cells come from; 0 where they were not looked at.
+    by_group
+        The figures of whole groups, each judged by the mean of its pictures, where all pictures
+        of a group are of one class: patients of whom there are several frames.
     """
 
     n: int
@@ -149,6 +152,7 @@ class Figures:
     binary: BinaryFigures | None
     copies: int = 0
     groups: int = 0
+    by_group: Figures | None = None
 
 
 @dataclass(frozen=True)

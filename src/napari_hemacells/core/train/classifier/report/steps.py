@@ -165,7 +165,7 @@ def _page(
         facts=words.facts(figures),
         stands_on=words.stands_on(found, model.seen),
         cautions=tuple(notes),
-        classes=words.class_table(figures),
+        classes=words.class_table(figures, words.noun(found)),
         names=found.classes,
         matrix=_matrix(found),
         pairs=words.pair_table(found),

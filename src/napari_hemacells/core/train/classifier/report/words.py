@@ -22,14 +22,13 @@ PARTS: dict[JudgedPart, str] = {
 }
 FEW = 10  # groups, below which a bootstrap of them is too narrow
 STANDS: dict[JudgedPart, str] = {
-    "test": "Nothing was learned from these cells, and nothing was chosen by them.",
+    "test": "Nothing was learned from these, and nothing was chosen by them.",
     "out-of-fold": (
-        "Each cell was judged by a network that had not learned from it. The best round of each "
-        "network was chosen on the cells it was then judged by, so the figures are a little too "
-        "good."
+        "Each was judged by a network that had not learned from it. The best round of each "
+        "network was chosen on those it was then judged by, so the figures are a little too good."
     ),
     "validation": (
-        "Nothing was learned from these cells, but the best round and the calibration were "
+        "Nothing was learned from these, but the best round and the calibration were "
         "chosen by them, so the figures are a little too good. A test part (--test 0.2) would "
         "not have been used for that."
     ),
@@ -40,9 +39,14 @@ def verdict(found: Findings) -> str:
     """Return the result in one sentence."""
     figures, part = found.figures, PARTS[found.part]
     return (
-        f"Of {figures.n:,} cells of {part}, {percent(figures.accuracy)} were recognised; "
+        f"Of {figures.n:,} {noun(found)} of {part}, {percent(figures.accuracy)} were recognised; "
         f"averaged over the {len(found.classes)} classes, {percent(figures.balanced_accuracy)}."
     )
+
+
+def noun(found: Findings) -> str:
+    """What was judged, in the plural: ``cells`` or ``thermograms``."""
+    return str(found.run.get("pictures", "cells"))
 
 
 def percent(figure: Figure) -> str:
@@ -90,9 +94,9 @@ def stands_on(found: Findings, seen: str) -> tuple[tuple[str, str], ...]:
     """Return what the figures stand on."""
     figures, run = found.figures, found.run
     told = [
-        ("Judged on", f"{figures.n:,} cells of {PARTS[found.part]}. {STANDS[found.part]}"),
+        ("Judged on", f"{figures.n:,} {noun(found)} of {PARTS[found.part]}. {STANDS[found.part]}"),
         ("Split", f"{_split(found)}."),
-        ("Intervals", intervals(figures)),
+        ("Intervals", intervals(figures, noun(found))),
         ("It had seen", f"{seen[:1].upper()}{seen[1:]}."),
     ]
     if figures.copies:
@@ -102,17 +106,29 @@ def stands_on(found: Findings, seen: str) -> tuple[tuple[str, str], ...]:
         told.insert(
             1, ("Averaged", f"Over each crop and {copies} of it (test-time augmentation).")
         )
+    if figures.by_group is not None:
+        told.insert(1, ("By patient", averaged(figures.by_group)))
     if run.get("unreadable"):
         told.append(("Left out", f"{len(run['unreadable'])} files that could not be read."))
     return tuple(told)
 
 
-def intervals(figures: Figures) -> str:
+def averaged(figures: Figures) -> str:
+    """Return how well whole groups are told, each by the mean of its pictures."""
+    told = f"Each of the {figures.n:,} groups by the mean of its pictures: "
+    told += f"{percent(figures.accuracy)} recognised"
+    if figures.binary is None:
+        return f"{told}."
+    area = figures.binary.auc
+    return f"{told}, ROC AUC {number(area)} ({interval(area)})."
+
+
+def intervals(figures: Figures, what: str = "cells") -> str:
     """Return where the intervals come from, and when they are not to be relied on."""
     if figures.resampled != "groups":
-        return "95 % of 1,000 bootstrap draws of cells."
+        return f"95 % of 1,000 bootstrap draws of {what}."
     if figures.groups == 1:
-        return "None: all these cells come from one group, which says nothing about others."
+        return f"None: all these {what} come from one group, which says nothing about others."
     told = f"95 % of 1,000 bootstrap draws of the {figures.groups} groups (patients, slides)."
     few = " So few groups make rough intervals, mostly too narrow." if figures.groups < FEW else ""
     return told + few
@@ -125,7 +141,7 @@ def _split(found: Findings) -> str:
     return f"{folds} folds by turns; the first: {found.run['split']}"
 
 
-def class_table(figures: Figures) -> Table:
+def class_table(figures: Figures, what: str = "cells") -> Table:
     """Return precision, recall and F1 of each class with their intervals."""
     rows = [
         (
@@ -138,7 +154,7 @@ def class_table(figures: Figures) -> Table:
         )
         for one in figures.classes
     ]
-    heading = ("class", "cells", "precision", "recall (sensitivity)", "F1")
+    heading = ("class", what, "precision", "recall (sensitivity)", "F1")
     return Table("Each class", heading, tuple(rows))
 
 
@@ -160,7 +176,7 @@ def pair_table(found: Findings) -> Table:
         for one in found.confusion.pairs(8)
     ]
     rows = rows or [("none", "0", "–")]
-    return Table("Most confused", ("", "cells", "of the given class"), tuple(rows))
+    return Table("Most confused", ("", noun(found), "of the given class"), tuple(rows))
 
 
 def calibration(found: Findings) -> str:
@@ -168,8 +184,8 @@ def calibration(found: Findings) -> str:
     figures = found.figures
     return (
         f"Expected calibration error {figures.ece:.3f}, log loss {figures.log_loss:.3f}. Where a "
-        "dot lies on the line, as many cells were right as the confidence said; the larger a dot, "
-        "the more cells. One temperature, fitted on the validation part, corrects the confidence."
+        "dot lies on the line, as many were right as the confidence said; the larger a dot, the "
+        "more of them. One temperature, fitted on the validation part, corrects the confidence."
     )
 
 
@@ -188,7 +204,7 @@ def provenance(found: Findings, encoder: Mapping[str, str]) -> tuple[tuple[str, 
     rows = [
         ("Pictures", f"{run['source']}: {counts}"),
         ("Their SHA-256", f"{run['data_sha256']} (every file with its class)"),
-        ("Split", f"by a hash of each cell’s or group’s identity; {rules}; parts in split.csv"),
+        ("Split", f"by a hash of each picture’s or group’s identity; {rules}; parts in split.csv"),
         ("Architecture", f"{recipe['arch']}, {run['parameters']:,} parameters"),
         ("Began with", run["weights"]),
         ("Result", ", ".join(f"{name} {value}" for name, value in encoder.items())),
