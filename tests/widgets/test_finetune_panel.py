@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -208,6 +209,14 @@ def test_matrix_shows_counts_or_shares(result):
     result.normalised.setChecked(True)
     assert result.matrix.item(0, 1).text() == "67%"
     assert "κ 0.800 (0.60–1.00)" in result.figures.text()
+
+
+def test_few_images_give_no_interval(panel, findings):
+    few = replace(findings, figures=replace(findings.figures, resampled="groups", groups=2))
+    panel.result.show_findings(few, report=False)
+    text = panel.result.figures.text()
+    assert "κ 0.800." in text
+    assert text.endswith("From only 2 images or patients: too few for an interval.")
 
 
 def test_click_on_the_matrix_shows_its_cells_to_be_reviewed(result, qtbot):

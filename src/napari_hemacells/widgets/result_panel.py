@@ -176,15 +176,28 @@ class ResultPanel(QWidget):
 def _figures(found: Findings) -> str:
     figures = found.figures
     parts = {"validation": "held-out", "test": "test", "out-of-fold": "cross-validated"}
-    return (
-        f"<b>{figures.n:,} {parts[found.part]} cells</b>: accuracy {_with(figures.accuracy)},"
-        f" balanced {_with(figures.balanced_accuracy)}, κ {_with(figures.kappa)}."
+    show = _alone if figures.rough else _with
+    told = (
+        f"<b>{figures.n:,} {parts[found.part]} cells</b>: accuracy {show(figures.accuracy)},"
+        f" balanced {show(figures.balanced_accuracy)}, κ {show(figures.kappa)}."
     )
+    if figures.rough:
+        few = (
+            "one image or patient"
+            if figures.groups == 1
+            else f"{figures.groups} images or patients"
+        )
+        told += f" From only {few}: too few for an interval."
+    return told
 
 
 def _with(figure: Figure) -> str:
     """``0.98 (0.95–1.00)``: the interval of the bootstrap."""
     return f"{figure.value:.3f} ({figure.low:.2f}–{figure.high:.2f})"
+
+
+def _alone(figure: Figure) -> str:
+    return f"{figure.value:.3f}"
 
 
 def _item(one: Item) -> Row:

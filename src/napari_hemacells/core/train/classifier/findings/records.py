@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.evaluate.classification import Figure
 
 JudgedPart: TypeAlias = Literal["test", "out-of-fold", "validation"]
+FEW_GROUPS = 10  # below which a bootstrap of them is too narrow
 SHOWN = 24
 
 
@@ -153,6 +154,11 @@ class Figures:
     copies: int = 0
     groups: int = 0
     by_group: Figures | None = None
+
+    @property
+    def rough(self) -> bool:
+        """Whether so few groups were drawn anew that the intervals say little."""
+        return self.resampled == "groups" and self.groups < FEW_GROUPS
 
 
 @dataclass(frozen=True)

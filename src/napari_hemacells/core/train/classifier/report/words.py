@@ -20,7 +20,6 @@ PARTS: dict[JudgedPart, str] = {
     "out-of-fold": "the folds that each network had not learned from",
     "validation": "the validation part",
 }
-FEW = 10  # groups, below which a bootstrap of them is too narrow
 STANDS: dict[JudgedPart, str] = {
     "test": "Nothing was learned from these, and nothing was chosen by them.",
     "out-of-fold": (
@@ -130,7 +129,7 @@ def intervals(figures: Figures, what: str = "cells") -> str:
     if figures.groups == 1:
         return f"None: all these {what} come from one group, which says nothing about others."
     told = f"95 % of 1,000 bootstrap draws of the {figures.groups} groups (patients, slides)."
-    few = " So few groups make rough intervals, mostly too narrow." if figures.groups < FEW else ""
+    few = " So few groups make rough intervals, mostly too narrow." if figures.rough else ""
     return told + few
 
 
