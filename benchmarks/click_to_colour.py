@@ -110,9 +110,17 @@ def main() -> None:
     parser.add_argument("--cells", type=int, default=5000)
     parser.add_argument("--clicks", type=int, default=100)
     parser.add_argument("--dim", type=int, default=1280)
+    parser.add_argument(
+        "--without-numba", action="store_true", help="as where numba is not installed"
+    )
     given = parser.parse_args()
     os.environ.setdefault("XDG_DATA_HOME", tempfile.mkdtemp())
     widget, rng = dock_with(given.cells, given.dim)
+    if given.without_numba:
+        # Where numba is installed napari maps labels to colours with it, on all cores.
+        from napari.utils.colormaps import _accelerated_cmap as backends
+
+        backends.set_colormap_backend(backends.ColormapBackend.pure_python)
     ids = widget.session.palette.ids
     clicked = rng.choice(np.arange(1, given.cells + 1), given.clicks + 5, replace=False)
     times = [time_click(widget, cell, ids[cell % len(ids)]) for cell in clicked.tolist()]
