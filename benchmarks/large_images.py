@@ -21,6 +21,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +78,9 @@ def _images(folder: Path, sizes: tuple[tuple[int, int], ...]) -> list[Path]:
         file = folder / f"smear-{rows}x{cols}.ome.tif"
         if not file.exists():
             print(f"Painting {file.name} …", flush=True)
-            smear_mosaic(file, (rows, cols))
+            # In a process of its own: a process begins with the peak memory of the one before it.
+            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as painters:
+                painters.submit(smear_mosaic, file, (rows, cols)).result()
         files.append(file)
     return files
 

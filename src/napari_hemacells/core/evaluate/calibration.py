@@ -12,7 +12,6 @@ from napari_hemacells.core.classify.calibrate import Bins, bins_of, equal_mass_b
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_hemacells.core.types import Prediction
 
 BINS = 10
 
@@ -71,12 +70,6 @@ def reliability(
     """
     mass, width = equal_mass_bins(confidence, right, bins), _equal_width(confidence, right, bins)
     return Reliability(mass.error, width.error, mass, len(confidence))
-
-
-def reliability_of(prediction: Prediction, truth: NDArray[np.str_]) -> Reliability:
-    """Return that of a prediction for cells whose ``(n,)`` true class ids are known."""
-    answered = np.array(prediction.class_ids)[prediction.winner]
-    return reliability(prediction.confidence, answered == truth)
 
 
 def _equal_width(confidence: NDArray[np.floating], right: NDArray[np.bool_], bins: int) -> Bins:

@@ -8,7 +8,6 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from napari_hemacells.core.errors import StorageError
-from napari_hemacells.core.steps import run_to_end
 from napari_hemacells.core.store.atomic import file_name, write_bytes
 from napari_hemacells.core.thermogram import read_celsius
 from napari_hemacells.core.types import Progress
@@ -30,11 +29,6 @@ COLUMNS = (
     "path", "label", "patient", "age", "visit", "view", "protocol", "date", "frame", "focus",
     "source",
 )  # fmt: skip
-
-
-def export_thermograms(selection: Selection, folder: Path) -> Path:
-    """Write a selection: :func:`export_thermograms_steps` run to its end."""
-    return run_to_end(export_thermograms_steps(selection, folder))
 
 
 def export_thermograms_steps(
