@@ -97,13 +97,24 @@ def put_marks(layer: Points, marks: Marks) -> None:
         layer.visible = False
         return
     with layer.events.blocker_all():  # one refresh instead of one for each
+        fresh = len(dots) != len(layer.data)
         layer.data = np.array([dot.middle for dot in dots])
-        layer.size = np.array([dot.size for dot in dots])
-        layer.border_color = np.array([dot.rim for dot in dots])
-        layer.face_color = np.array([dot.fill for dot in dots])
-        layer.border_width = _RIM
+        for name, values in _looks(dots).items():
+            # napari draws anew for each of these that is set: only what differs is.
+            if fresh or not np.allclose(getattr(layer, name), values):
+                setattr(layer, name, values)
         layer.selected_data = set()
     if layer.visible:
         layer.refresh(thumbnail=False, extent=False)
     else:
         layer.visible = True
+
+
+def _looks(dots: list[Dot]) -> dict[str, np.ndarray]:
+    """Return what a Points layer is told of the points beside their places."""
+    return {
+        "size": np.array([dot.size for dot in dots]),
+        "border_color": np.array([dot.rim for dot in dots]),
+        "face_color": np.array([dot.fill for dot in dots]),
+        "border_width": np.full(len(dots), _RIM),
+    }

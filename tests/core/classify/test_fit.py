@@ -255,7 +255,7 @@ def test_the_order_of_the_cells_without_a_click_hardly_matters():
 
 
 def supposed_by(vectors, walks, taught, weights):
-    by_class = walks.by_class()
+    by_class = walks.by_class
     shared = shares(by_class[taught], by_class.sum(axis=0))
     rows = vectors[taught].astype(np.float64)
     return Supposed(rows, shared, weights, shares_without(walks, taught))
@@ -287,7 +287,7 @@ def test_what_is_supposed_without_a_cell_is_what_the_others_suppose(left):
     vectors, targets, clicked, _ = crowd([30, 30, 30])
     walks = Walks(make_pool(vectors).reach(vectors[clicked]), targets[clicked])
     taught, kept = np.arange(0, 90, 3), np.arange(len(clicked)) != left
-    less = Walks(walks.reached[kept], walks.targets[kept]).by_class()
+    less = Walks(walks.reached[kept], walks.targets[kept]).by_class
     expected = shares(less[taught], less.sum(axis=0))
     np.testing.assert_allclose(shares_without(walks, taught)[left], expected, atol=1e-6)
 
@@ -296,7 +296,7 @@ def test_a_cell_on_an_island_is_supposed_to_be_of_its_island():
     rng = np.random.default_rng(0)
     vectors = np.repeat([[0.0, 0], [9, 0]], 30, axis=0) + 0.1 * rng.standard_normal((60, 2))
     walks = Walks(make_pool(vectors.astype("f4")).reach(vectors[[0, 30]]), np.array([0, 1]))
-    supposed = shares(walks.by_class(), walks.by_class().sum(axis=0))
+    supposed = shares(walks.by_class, walks.by_class.sum(axis=0))
     assert (supposed[:30, 0] > 0.99).all()
     assert (supposed[30:, 1] > 0.99).all()
 

@@ -61,9 +61,9 @@ def novelty_in(
     counts
         ``(k,)`` how many there are of each class.
     """
-    by_class = np.log(walks.by_class() + LEAST)
+    by_class = np.log(walks.by_class + LEAST)
     near, weight = pool.map.near(vectors)
-    back = np.take_along_axis(walks.without(), near, axis=1)
+    back = np.take_along_axis(walks.without, near, axis=1)
     back = np.log(np.einsum("ij,ij->i", back, weight) + LEAST)
     asked = counts[walks.targets] >= LEAST_SHOTS
     usual = _usual(back[asked], walks.targets[asked], np.log(np.exp(by_class).sum(axis=0)))

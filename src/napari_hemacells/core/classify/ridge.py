@@ -36,7 +36,7 @@ class Supposed:
     Attributes
     ----------
     rows
-        ``(u, dim)`` standardised vectors.
+        ``(u, dim)`` standardised vectors, of the precision in which all is then computed.
     indicators
         ``(u, k)`` supposed share of each class, rows sum to 1.
     weights
@@ -45,14 +45,14 @@ class Supposed:
         ``(m, u, k)`` the indicators as they would be without each of the m annotated cells.
     """
 
-    rows: NDArray[np.float64]
+    rows: NDArray[np.float32]
     indicators: NDArray[np.float64]
     weights: NDArray[np.float64]
     without: NDArray[np.float64]
 
 
 def fit_ridge(
-    rows: NDArray[np.float64],
+    rows: NDArray[np.floating],
     targets: NDArray[np.intp],
     classes: int,
     supposed: Supposed | None = None,
@@ -79,16 +79,15 @@ def fit_ridge(
     weights = 1.0 / np.bincount(targets, minlength=classes)[targets]
     weights *= count / weights.sum()
     if supposed is not None:
-        rows = np.concatenate([rows, supposed.rows])
+        rows = np.concatenate([rows.astype(supposed.rows.dtype), supposed.rows])
         indicators = np.concatenate([indicators, supposed.indicators])
         weights = np.concatenate([weights, supposed.weights])
     weights *= len(rows) / weights.sum()
-    centre = np.average(rows, axis=0, weights=weights)
+    centre = weights.astype(rows.dtype) @ rows / rows.dtype.type(weights.sum())
     root = np.sqrt(weights)
-    design = root[:, np.newaxis] * (rows - centre)
-    back, hat = _solve(design, count)
+    design = root.astype(rows.dtype)[:, np.newaxis] * (rows - centre)
     mean = np.average(indicators, axis=0, weights=weights)
-    slopes = back @ (root[:, np.newaxis] * (indicators - mean))
+    slopes, hat = _solve(design, root[:, np.newaxis] * (indicators - mean), count)
     hat += np.outer(root[:count], root) / weights.sum()  # the intercept's part
     hat *= root / root[:count, np.newaxis]
     left_out = _left_out(hat, indicators, supposed)
@@ -108,17 +107,22 @@ def _left_out(
 
 
 def _solve(
-    design: NDArray[np.float64], count: int
+    design: NDArray[np.floating], responses: NDArray[np.float64], count: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return what makes slopes of responses, ``(dim, n)``, and the first rows of the hat matrix.
+    """Return the slopes ``(dim, k)`` of the responses ``(n, k)``, and rows of the hat matrix.
 
-    The hat matrix makes fitted values of responses; ``(count, n)`` of it are given.
+    The hat matrix makes fitted values of responses; its first `count` rows are given.
     """
     rows, dim = design.shape
-    penalty = PENALTY * float(np.square(design).sum()) / rows or 1.0
+    penalty = PENALTY * float(np.square(design).sum(dtype=np.float64)) / rows or 1.0
+    small = design @ design.T if rows <= dim else design.T @ design
+    small = small.astype(np.float64) + penalty * np.eye(len(small))
     if rows <= dim:
-        inverse = np.linalg.inv(design @ design.T + penalty * np.eye(rows))
-        hat = np.eye(count, rows) - penalty * inverse[:count]
-        return design.T @ inverse, hat
-    back = np.linalg.inv(design.T @ design + penalty * np.eye(dim)) @ design.T
-    return back, design[:count] @ back
+        # Only these columns of the inverse are needed: a click must not wait for all of it.
+        found = np.linalg.solve(small, np.hstack([responses, np.eye(rows, count)]))
+        classes = responses.shape[1]
+        slopes = design.T @ found[:, :classes].astype(design.dtype)
+        return slopes.astype(np.float64), np.eye(count, rows) - penalty * found[:, classes:].T
+    found = np.linalg.solve(small, np.hstack([design.T @ responses, design[:count].T]))
+    classes = responses.shape[1]
+    return found[:, :classes], np.asarray(found[:, classes:].T @ design.T)

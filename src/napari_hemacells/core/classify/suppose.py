@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,11 +29,13 @@ class Walks:
     reached: NDArray[np.float32]
     targets: NDArray[np.intp]
 
+    @cached_property
     def by_class(self) -> NDArray[np.float64]:
         """``(n, k)`` mean over each class's annotated cells."""
         members = np.eye(int(self.targets.max()) + 1)[self.targets]
         return np.asarray(self.reached.T @ (members / members.sum(axis=0)), dtype=np.float64)
 
+    @cached_property
     def without(self) -> NDArray[np.float64]:
         """``(m, n)`` that of each annotated cell's own class, without the cell itself.
 
@@ -56,7 +59,7 @@ def shares(by_class: NDArray[np.float64], total: NDArray[np.float64]) -> NDArray
 
 def shares_without(walks: Walks, taught: NDArray[np.intp]) -> NDArray[np.float64]:
     """``(m, u, k)`` the shares of the `taught` cells, without one annotated cell at a time."""
-    by_class, without = walks.by_class(), walks.without()
+    by_class, without = walks.by_class, walks.without
     each = np.arange(len(walks.targets))
     passed = np.repeat(by_class[np.newaxis, taught], len(each), axis=0)
     passed[each, :, walks.targets] = without[:, taught]
