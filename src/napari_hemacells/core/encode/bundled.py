@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,9 +18,18 @@ if TYPE_CHECKING:
     from napari_hemacells.core.encode.protocol import Encoder
     from napari_hemacells.core.params import DeviceName
 
-__all__ = ["ARCHITECTURE", "bundled_encoder", "bundled_info", "load_blood", "read_info"]
+__all__ = [
+    "ARCHITECTURE",
+    "bundled_encoder",
+    "bundled_info",
+    "load_blood",
+    "patient_encoder",
+    "patient_info",
+    "read_info",
+]
 
 WEIGHTS = Path(__file__).parents[2] / "weights" / "encoder.safetensors"
+ALL_TURNS = 4  # quarter turns: twice as many as usual, for twice the time
 
 
 def bundled_encoder(device: DeviceName = "auto") -> Encoder:
@@ -33,10 +43,35 @@ def bundled_encoder(device: DeviceName = "auto") -> Encoder:
     return _load(choose_device(device).name)
 
 
+def patient_encoder(device: DeviceName = "auto") -> Encoder:
+    """Return the bundled encoder that looks at every cell in all four quarter turns.
+
+    A little surer than :func:`bundled_encoder`, for twice the time.
+
+    Raises
+    ------
+    EncoderError
+        The device cannot be used, or the weights are damaged.
+    """
+    return _load(choose_device(device).name, ALL_TURNS)
+
+
 @cache
 def bundled_info() -> EncoderInfo:
     """Return its identity; torch is not needed for that."""
     return read_info(WEIGHTS)
+
+
+@cache
+def patient_info() -> EncoderInfo:
+    """Return the identity of :func:`patient_encoder`."""
+    return _turned(read_info(WEIGHTS), ALL_TURNS)
+
+
+def _turned(info: EncoderInfo, turns: int) -> EncoderInfo:
+    readout = {**info.preprocessing["readout"], "turns": turns}
+    preprocessing = {**info.preprocessing, "readout": readout}
+    return replace(info, name=f"{info.name}, {turns} turns", preprocessing=preprocessing)
 
 
 def read_info(file: Path) -> EncoderInfo:
@@ -64,8 +99,13 @@ def read_info(file: Path) -> EncoderInfo:
         raise EncoderError(f"{file} holds no encoder; reinstall the package.") from error
 
 
-def load_blood(file: Path, device: str) -> Encoder:
+def load_blood(file: Path, device: str, turns: int | None = None) -> Encoder:
     """Return the encoder in a file that ``training/train_encoder.py`` wrote.
+
+    Parameters
+    ----------
+    turns
+        Quarter turns over which vectors are averaged, if others than the file says.
 
     Raises
     ------
@@ -79,6 +119,8 @@ def load_blood(file: Path, device: str) -> Encoder:
     from napari_hemacells.core.encode.network import NetworkEncoder
 
     info = read_info(file)
+    if turns is not None:
+        info = _turned(info, turns)
     make = partial(timm.create_model, ARCHITECTURE, pretrained=False)
     network = BloodFeatures(make, Readout(**info.preprocessing["readout"]))
     _fill(network, {name: value.float() for name, value in load_file(file).items()})
@@ -95,5 +137,5 @@ def _fill(network: Any, tensors: dict[str, Any]) -> None:
 
 
 @cache
-def _load(device: str) -> Encoder:
-    return load_blood(WEIGHTS, device)
+def _load(device: str, turns: int | None = None) -> Encoder:
+    return load_blood(WEIGHTS, device, turns)
