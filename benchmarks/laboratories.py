@@ -1,97 +1,45 @@
 """Cells of laboratories that an encoder has not seen: ``benchmarks/laboratories.py [DATA]``.
 
-Prints two markdown tables. The first: few-shot balanced accuracy of each encoder on each set, with
-a word where the encoder was trained on that set. The second: from home to away, before and after
-re-standardisation. Further encoders, trained by ``training/train_encoder.py`` without a laboratory
-(``--sources``) or without classes (``--without``), are named by their files::
+Prints markdown tables: few-shot balanced accuracy of each encoder on each set, with a word where
+the encoder was trained on that set; each laboratory held out in turn against an encoder that was
+trained on all, as long; and from home to away, before and after re-standardisation. Encoders are
+trained by ``training/train_encoder.py`` without a laboratory (``--sources``) or without classes
+(``--without``) and named by their files::
 
-    python benchmarks/laboratories.py ../shared/data --file build/no-pbc/encoder.safetensors \
+    python benchmarks/laboratories.py ../shared/data --reference build/all/encoder.safetensors \
+        --held-out pbc=build/no-pbc/encoder.safetensors \
+        --held-out chula=build/no-chula/encoder.safetensors \
+        --held-out bccd=build/no-bccd/encoder.safetensors \
         --file build/no-two/encoder.safetensors --classes monocyte ig
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from convert_sets import convert_jiangxi
+from laboratory_sets import (
+    Vectors,
+    bccd_crops,
+    chula_crops,
+    encode,
+    folder_crops,
+    white_or_platelet,
+)
 from napari_hemacells.core.classify import Support, fit
-from napari_hemacells.core.crop import estimate_context, extract, from_picture
 from napari_hemacells.core.encode import Encoder, choose_device, encoder
 from napari_hemacells.core.encode.bundled import load_blood
-from napari_hemacells.core.evaluate import class_folders, interval, score
-from napari_hemacells.core.evaluate.annotations import read_points
-from napari_hemacells.core.image import from_array, read_image
-from napari_hemacells.core.types import BOX_COLUMNS, Cells, CropSpec
+from napari_hemacells.core.evaluate import interval, score
 
-TRAINING = Path(__file__).parents[1] / "training"
 SHARED = ("eosinophil", "lymphocyte", "monocyte", "neutrophil")
-MARKS = {"pbc": "PBC", "chula": "Chula", "wbc_jiangxi": "Jiangxi"}
+COARSE = ("platelet", "white")
+MARKS = {"pbc": "PBC", "chula": "Chula", "bccd": "BCCD", "wbc_jiangxi": "Jiangxi"}
+WAYS = (("pbc", "wbc_jiangxi"), ("wbc_jiangxi", "pbc"), ("pbc", "bccd"), ("bccd", "pbc"))
 EVERY = 8  # of PBC's pictures: 75 a class
-MOST = 80  # red cells of a type
-
-
-class CropSet(NamedTuple):
-    """Crops of one laboratory with their classes."""
-
-    name: str
-    crops: np.ndarray
-    labels: np.ndarray
-
-
-class Vectors(NamedTuple):
-    """What an encoder makes of a set."""
-
-    rows: np.ndarray
-    labels: np.ndarray
-
-
-def folder_crops(name: str, folder: Path, every: int = 1) -> CropSet:
-    """Return the pictures of class folders, framed as ``evaluate fewshot`` frames them."""
-    files = [
-        (file, label) for label, found in class_folders(folder).items() for file in found[::every]
-    ]
-    pictures = [np.asarray(read_image(file).pixels) for file, _ in files]
-    spec = CropSpec()
-    framing = spec.context / estimate_context(pictures[:: -(-len(pictures) // 100)])
-    crops = np.stack([from_picture(picture, spec, framing=framing) for picture in pictures])
-    return CropSet(name, crops, np.array([label for _, label in files]))
-
-
-def chula_crops(data: Path) -> CropSet:
-    """Return red cells of the held-out blocks, at most `MOST` of a type, drawn with seed 0."""
-    import pandas as pd
-
-    sys.path.insert(0, str(TRAINING))
-    from detector_fields import chula_field, chula_split
-
-    crops, labels = [], []
-    for number in chula_split(data)[1]:
-        field = chula_field(data, number)
-        if field is None:
-            continue
-        _, types = read_points(data / f"chula_rbc12/labels/{number}.txt")
-        table = pd.DataFrame(field.boxes[field.sized].astype(int), columns=BOX_COLUMNS)
-        table.insert(0, "label", np.arange(1, len(table) + 1))
-        cells = Cells(np.zeros(field.pixels.shape[:2], np.int32), table, field.diameter, "points")
-        crops.append(extract(from_array(field.pixels, field.name), cells, CropSpec()))
-        labels.append(types[field.sized])
-    kinds = np.concatenate(labels)
-    random = np.random.default_rng(0)
-    kept = [random.permutation(np.flatnonzero(kinds == one))[:MOST] for one in np.unique(kinds)]
-    chosen = np.concatenate([rows for rows in kept if len(rows) > 15])
-    return CropSet("chula", np.concatenate(crops)[chosen], kinds[chosen])
-
-
-def encode(found: CropSet, by: Encoder) -> Vectors:
-    """Return the vectors of a set."""
-    parts = np.array_split(found.crops, -(-len(found.crops) // 32))
-    return Vectors(np.concatenate([by.encode(part) for part in parts]), found.labels)
 
 
 def draw_scores(
@@ -143,78 +91,117 @@ def main() -> None:
         folder_crops("wbc_jiangxi", converted),
         chula_crops(chosen.data),
         folder_crops("pbc", chosen.data / "pbc", EVERY),
+        bccd_crops(chosen.data),
     ]
-    encoders = [encoder("imagenet"), encoder("bundled")]
-    encoders += [load_blood(file, choose_device("auto").name) for file in chosen.file]
-    vectors = [{found.name: encode(found, by) for found in sets} for by in encoders]
-    print(f"| encoder | set, classes | {' | '.join(f'{n} shots' for n in chosen.shots)} | seen |")
-    print("|---" * (3 + len(chosen.shots)) + "|")
-    for place, (by, of_sets) in enumerate(zip(encoders, vectors, strict=True)):
-        for name, found in of_sets.items():
-            classes = enough(found.labels, chosen.shots)
-            print(row(by, place, (name, found, classes), chosen), flush=True)
-        if chosen.classes:
-            left = ("pbc", of_sets["pbc"], tuple(chosen.classes))
-            print(row(by, place, left, chosen), flush=True)
-    print("\n| encoder | 10 shots from | home | away | drop | away, re-standardised | drop |")
-    print("|---" * 7 + "|")
-    for place, (by, of_sets) in enumerate(zip(encoders, vectors, strict=True)):
-        for home, away in (("pbc", "wbc_jiangxi"), ("wbc_jiangxi", "pbc")):
-            print(journey(by, place, (of_sets, home, away), chosen.repeats), flush=True)
+    held_out = dict(one.split("=", 1) for one in chosen.held_out)
+    files = [*chosen.file, *filter(None, [chosen.reference]), *map(Path, held_out.values())]
+    encoders = {"ImageNet": encoder("imagenet"), "bundled": encoder("bundled")}
+    encoders |= {str(one): load_blood(one, choose_device("auto").name) for one in files}
+    vectors = {
+        name: {found.name: encode(found, by) for found in sets} for name, by in encoders.items()
+    }
+    by_encoder(encoders, vectors, chosen)
+    if chosen.reference:
+        in_turn(vectors, held_out, chosen)
+    journeys(encoders, vectors, chosen.repeats)
     print(f"\nBalanced accuracy, {chosen.repeats} draws of the shots, seed 0; in brackets the")
     print("middle 95 % of the draws. Encoders:")
-    for place, by in enumerate(encoders):
-        print(f"{place}. {by.info.name} ({by.info.sha256[:12]}) has seen: {by.info.seen}.")
+    for name, by in encoders.items():
+        print(f"{name} ({by.info.sha256[:12]}) has seen: {by.info.seen}.")
 
 
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path, nargs="?", default=Path("../shared/data"))
     parser.add_argument("--file", type=Path, action="append", default=[], help="another encoder")
+    parser.add_argument("--reference", type=Path, help="trained on all, as long as those held out")
+    parser.add_argument(
+        "--held-out", action="append", default=[], metavar="SET=FILE", help="trained without it"
+    )
     parser.add_argument("--classes", nargs="*", default=[], help="PBC classes by themselves")
     parser.add_argument("--shots", type=int, nargs="+", default=[1, 5, 10])
     parser.add_argument("--repeats", type=int, default=50)
     return parser.parse_args()
 
 
-def row(
-    by: Encoder,
-    place: int,
-    found: tuple[str, Vectors, tuple[str, ...]],
+def head_of_table(columns: list[str]) -> None:
+    print(f"\n| {' | '.join(columns)} |\n{'|---' * len(columns)}|", flush=True)
+
+
+def by_encoder(
+    encoders: dict[str, Encoder],
+    vectors: dict[str, dict[str, Vectors]],
     chosen: argparse.Namespace,
-) -> str:
-    """Return the line of one encoder on one set."""
-    name, vectors, classes = found
-    figures = [
-        figure(draw_scores(vectors, None, shots, chosen.repeats, classes))
-        for shots in chosen.shots
-    ]
-    told = ", ".join(classes) if len(classes) <= 4 else f"{len(classes)} classes"
-    seen = "" if MARKS[name] not in by.info.seen else "see below"
-    return f"| {place} {by.info.name} | {name}: {told} | {' | '.join(figures)} | {seen} |"
+) -> None:
+    """Print each encoder on each set, and on the classes asked for by themselves."""
+    head_of_table(["encoder", "set, classes", *(f"{n} shots" for n in chosen.shots), "seen"])
+    for name, of_sets in vectors.items():
+        rows = [(one, enough(found.labels, chosen.shots)) for one, found in of_sets.items()]
+        if chosen.classes:
+            rows.append(("pbc", tuple(chosen.classes)))
+        for one, classes in rows:
+            figures = [figure(draws) for draws in own(of_sets[one], classes, chosen)]
+            told = ", ".join(classes) if len(classes) <= 4 else f"{len(classes)} classes"
+            seen = "see below" if MARKS[one] in encoders[name].info.seen else "no"
+            print(f"| {name} | {one}: {told} | {' | '.join(figures)} | {seen} |", flush=True)
 
 
-def journey(
-    by: Encoder, place: int, way: tuple[dict[str, Vectors], str, str], repeats: int
-) -> str:
-    """Return the line of a head taught in one laboratory and used in another."""
-    of_sets, home, away = way
+def own(found: Vectors, classes: tuple[str, ...], chosen: argparse.Namespace) -> list[np.ndarray]:
+    """Return the draws of each number of shots within a set."""
+    return [draw_scores(found, None, shots, chosen.repeats, classes) for shots in chosen.shots]
+
+
+def in_turn(
+    vectors: dict[str, dict[str, Vectors]], held_out: dict[str, str], chosen: argparse.Namespace
+) -> None:
+    """Print what it costs that a laboratory was not trained on."""
+    head_of_table(["held out", "encoder", *(f"{n} shots" for n in chosen.shots)])
+    for one, file in held_out.items():
+        told = {}
+        classes = enough(vectors[file][one].labels, chosen.shots)
+        names = {"ImageNet": "ImageNet", "trained on the others": file,
+                 "trained on all": str(chosen.reference)}  # fmt: skip
+        for words, name in names.items():
+            told[words] = own(vectors[name][one], classes, chosen)
+            print(f"| {one} | {words} | {' | '.join(map(figure, told[words]))} |", flush=True)
+        drops = zip(told["trained on all"], told["trained on the others"], strict=True)
+        words = " | ".join(f"{float((all_ - others).mean()):.3f}" for all_, others in drops)
+        print(f"| {one} | drop | {words} |", flush=True)
+
+
+def journeys(
+    encoders: dict[str, Encoder], vectors: dict[str, dict[str, Vectors]], repeats: int
+) -> None:
+    """Print heads taught in one laboratory and used in another."""
+    head_of_table(["encoder", "10 shots from", "seen home, away", "home", "away", "drop",
+                   "away, re-standardised", "drop"])  # fmt: skip
+    for name, of_sets in vectors.items():
+        for home, away in WAYS:
+            marks = [MARKS[one] in encoders[name].info.seen for one in (home, away)]
+            seen = ", ".join("yes" if one else "no" for one in marks)
+            line = journey(of_sets, home, away, repeats)
+            print(f"| {name} | {home} → {away} | {seen} | {line} |", flush=True)
+
+
+def journey(of_sets: dict[str, Vectors], home: str, away: str, repeats: int) -> str:
+    """Return the figures of a head taught in one laboratory and used in another."""
     taught, asked = of_sets[home], of_sets[away]
-    shared = Vectors(
-        asked.rows[np.isin(asked.labels, SHARED)], asked.labels[np.isin(asked.labels, SHARED)]
-    )
-    of_home = Vectors(
-        taught.rows[np.isin(taught.labels, SHARED)], taught.labels[np.isin(taught.labels, SHARED)]
-    )
+    if "bccd" in (home, away):
+        classes, taught, asked = COARSE, white_or_platelet(taught), white_or_platelet(asked)
+    else:
+        classes, taught, asked = SHARED, only(taught, SHARED), only(asked, SHARED)
     here, there, after = (
-        draw_scores(of_home, one, 10, repeats, SHARED)
-        for one in (None, shared, restandardised(shared, of_home))
+        draw_scores(taught, one, 10, repeats, classes)
+        for one in (None, asked, restandardised(asked, taught))
     )
     drops = [float((here - one).mean()) for one in (there, after)]
-    return (
-        f"| {place} {by.info.name} | {home} | {figure(here)} | {figure(there)} | {drops[0]:.3f} "
-        f"| {figure(after)} | {drops[1]:.3f} |"
-    )
+    return f"{figure(here)} | {figure(there)} | {drops[0]:.3f} | {figure(after)} | {drops[1]:.3f}"
+
+
+def only(found: Vectors, classes: tuple[str, ...]) -> Vectors:
+    """Return the cells of these classes."""
+    kept = np.isin(found.labels, classes)
+    return Vectors(found.rows[kept], found.labels[kept])
 
 
 if __name__ == "__main__":
