@@ -43,7 +43,7 @@ def by_colour(monkeypatch):
         spec = CropSpec()
         return Embeddings(cells.ids, vectors, INFO, spec, image.key), Device("cpu", "A test.")
 
-    monkeypatch.setattr(tasks, "_embed", embed)
+    monkeypatch.setattr(tasks, "embedding_steps", embed)
 
 
 def test_from_a_sample_to_its_export(

@@ -26,7 +26,7 @@ def own_places(monkeypatch, tmp_path):
         return make_embeddings(image, cells), tasks_device
 
     tasks_device = tasks_device_of("cpu", "No GPU is used: this is a test.")
-    monkeypatch.setattr(tasks, "_embed", embed)
+    monkeypatch.setattr(tasks, "embedding_steps", embed)
 
 
 def tasks_device_of(name, reason):

@@ -29,7 +29,7 @@ def own_places(monkeypatch, tmp_path):
         yield Progress(0, len(cells), "Embedding cells")
         return make_embeddings(image, cells), Device("cpu", "A test.")
 
-    monkeypatch.setattr(tasks, "_embed", embed)
+    monkeypatch.setattr(tasks, "embedding_steps", embed)
 
 
 @pytest.fixture

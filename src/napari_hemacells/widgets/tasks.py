@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from functools import cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer, Signal
-from threadpoolctl import ThreadpoolController
 
 from napari_hemacells.core.params import EncodeParams
 from napari_hemacells.core.types import CropSpec, Progress
-from napari_hemacells.widgets.graphics import triton_kept_out
 from napari_hemacells.widgets.subscriptions import Subscriptions
+from napari_hemacells.widgets.task_steps import (
+    classifying_steps,
+    detecting_steps,
+    embedding_steps,
+    making_steps,
+    measuring_steps,
+    opening_steps,
+)
 from napari_hemacells.widgets.workers import Jobs
 
 if TYPE_CHECKING:
@@ -22,10 +28,9 @@ if TYPE_CHECKING:
     from napari_hemacells.core.encode import Device
     from napari_hemacells.core.errors import HemaCellsError
     from napari_hemacells.core.params import DetectParams
-    from napari_hemacells.core.store import Bundle, Project
+    from napari_hemacells.core.store import Project
     from napari_hemacells.core.types import Cells, Embeddings, SmearImage
-    from napari_hemacells.session import ClassifyAnswer, ClassifyRequest, Session
-    from napari_hemacells.session.shifting import Measured, ShiftRequest
+    from napari_hemacells.session import ClassifyAnswer, Session
 
 _NAMES = {
     "open": "Opening the image",
@@ -114,7 +119,7 @@ class Tasks(QObject):
 
     def open(self, make: Callable[[], SmearImage], key: str) -> None:
         """Open the image of a layer that is not small and in memory."""
-        self.jobs.start("open", partial(_open, make, key))
+        self.jobs.start("open", partial(opening_steps, make, key))
 
     def detect(
         self, image: SmearImage, params: DetectParams, regions: Regions | None = None
@@ -122,7 +127,7 @@ class Tasks(QObject):
         """Find the cells of the image; what was interrupted goes on where it stopped."""
         self._for_image = image.key
         self._resume = self._resume_folder(image)
-        self.jobs.start("detect", partial(_detect, image, params, regions, self._resume))
+        self.jobs.start("detect", partial(detecting_steps, image, params, regions, self._resume))
 
     def _resume_folder(self, image: SmearImage) -> Path | None:
         """Where the parts of a large image that are done are kept."""
@@ -134,7 +139,7 @@ class Tasks(QObject):
     def take(self, image: SmearImage, make: Callable[[], Cells]) -> None:
         """Make the cells of the image from what a layer held."""
         self._for_image, self._resume = image.key, None
-        self.jobs.start("detect", partial(_make, make))
+        self.jobs.start("detect", partial(making_steps, make))
 
     def embed(self) -> None:
         """Embed the cells shown, those not in the project's cache."""
@@ -149,7 +154,7 @@ class Tasks(QObject):
         """What embeds cells as the classifier in use needs them, for a thread."""
         live = self._session.live
         return partial(
-            _embed,
+            embedding_steps,
             image,
             cells,
             self.spec,
@@ -185,14 +190,14 @@ class Tasks(QObject):
             return False
         self._again = self.jobs.running("classify")
         if not self._again:
-            self.jobs.start("classify", partial(_classify, request))
+            self.jobs.start("classify", partial(classifying_steps, request))
         return True
 
     def measure(self) -> None:
         """Ask how far the image is from what the classifier knows, where that is not known."""
         request = self._session.live.shift_request()
         if request is not None:
-            self.jobs.start("shift", partial(_measure, request))
+            self.jobs.start("shift", partial(measuring_steps, request))
 
     def export(self, steps: Callable[[], Generator[Progress, None, Any]]) -> None:
         """Write files."""
@@ -269,86 +274,3 @@ class Tasks(QObject):
 def _in_words(progress: Progress, name: str) -> str:
     message = progress.message or name
     return f"{message} {progress.done:,}/{progress.total:,}" if progress.total > 1 else message
-
-
-def _open(
-    make: Callable[[], SmearImage], key: str
-) -> Generator[Progress, None, tuple[SmearImage, str]]:
-    yield Progress(0, 0, _NAMES["open"])
-    return make(), key
-
-
-def _detect(
-    image: SmearImage, params: DetectParams, regions: Regions | None, resume: Path | None
-) -> Generator[Progress, None, Cells]:
-    """Cells of the image; torch is imported here, in the thread."""
-    from napari_hemacells.core.detect import detect_steps, prepare
-
-    yield Progress(0, 0, "Loading the detector")
-    with triton_kept_out():
-        prepare(params.method, params.weights)
-    yield Progress(0, 0, "Finding cells")
-    return (yield from detect_steps(image, params, regions=regions, resume=resume))
-
-
-def _make(make: Callable[[], Cells]) -> Generator[Progress, None, Cells]:
-    yield Progress(0, 0, "Measuring cells")
-    return make()
-
-
-def _embed(
-    image: SmearImage,
-    cells: Cells,
-    spec: CropSpec,
-    params: EncodeParams,
-    *,
-    folder: Any,
-    model: Bundle | None,
-    measured: bool = False,
-) -> Generator[Progress, None, tuple[Embeddings, Device]]:
-    """Embeddings by the loaded model's encoder, or the bundled one; torch is imported here."""
-    yield Progress(0, 0, "Loading the network")
-    from napari_hemacells.core import encode
-
-    with triton_kept_out():
-        device = encode.choose_device(params.device)
-        encoder = (
-            encode.bundled_encoder(params.device)
-            if model is None
-            else model.make_encoder(params.device)
-        )
-    yield Progress(0, 0, "Loading the network")
-    embeddings = yield from encode.embed_steps(
-        image,
-        cells,
-        spec,
-        encoder,
-        encode.EmbeddingCache(folder),
-        batch_size=params.batch_size,
-        measured=measured,
-        like=None if model is None else model.encoder,
-    )
-    return embeddings, device
-
-
-def _classify(request: ClassifyRequest) -> Generator[Progress, None, ClassifyAnswer]:
-    from napari_hemacells.session import answer
-
-    yield Progress(0, 0)
-    # A fit takes some hundredths of a second: more threads would spin on the core that draws.
-    with _linear_algebra().limit(limits=1, user_api="blas"):
-        return answer(request)
-
-
-def _measure(request: ShiftRequest) -> Generator[Progress, None, Measured | None]:
-    from napari_hemacells.session.shifting import measure
-
-    yield Progress(0, 0)
-    with _linear_algebra().limit(limits=1, user_api="blas"):
-        return measure(request)
-
-
-@cache
-def _linear_algebra() -> ThreadpoolController:
-    """The thread pools of the libraries loaded, looked up once."""
-    return ThreadpoolController()

@@ -1,0 +1,110 @@
+"""What runs in threads for the dock: each a generator of reports that returns a typed result."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from threadpoolctl import ThreadpoolController
+
+from napari_hemacells.core.types import Progress
+from napari_hemacells.widgets.graphics import triton_kept_out
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from pathlib import Path
+
+    from napari_hemacells.core.detect import Regions
+    from napari_hemacells.core.encode import Device
+    from napari_hemacells.core.params import DetectParams, EncodeParams
+    from napari_hemacells.core.store import Bundle
+    from napari_hemacells.core.types import Cells, CropSpec, Embeddings, SmearImage
+    from napari_hemacells.session import ClassifyAnswer, ClassifyRequest
+    from napari_hemacells.session.shifting import Measured, ShiftRequest
+
+
+def opening_steps(
+    make: Callable[[], SmearImage], key: str
+) -> Generator[Progress, None, tuple[SmearImage, str]]:
+    """Return the image of a layer, and the layer's key."""
+    yield Progress(0, 0, "Opening the image")
+    return make(), key
+
+
+def detecting_steps(
+    image: SmearImage, params: DetectParams, regions: Regions | None, resume: Path | None
+) -> Generator[Progress, None, Cells]:
+    """Return the cells of the image; torch is imported here, in the thread."""
+    from napari_hemacells.core.detect import detect_steps, prepare
+
+    yield Progress(0, 0, "Loading the detector")
+    with triton_kept_out():
+        prepare(params.method, params.weights)
+    yield Progress(0, 0, "Finding cells")
+    return (yield from detect_steps(image, params, regions=regions, resume=resume))
+
+
+def making_steps(make: Callable[[], Cells]) -> Generator[Progress, None, Cells]:
+    """Return the cells that a layer held, measured."""
+    yield Progress(0, 0, "Measuring cells")
+    return make()
+
+
+def embedding_steps(
+    image: SmearImage,
+    cells: Cells,
+    spec: CropSpec,
+    params: EncodeParams,
+    *,
+    folder: Any,
+    model: Bundle | None,
+    measured: bool = False,
+) -> Generator[Progress, None, tuple[Embeddings, Device]]:
+    """Return embeddings by the loaded model's encoder, or the bundled one; torch is imported here."""
+    yield Progress(0, 0, "Loading the network")
+    from napari_hemacells.core import encode
+
+    with triton_kept_out():
+        device = encode.choose_device(params.device)
+        encoder = (
+            encode.bundled_encoder(params.device)
+            if model is None
+            else model.make_encoder(params.device)
+        )
+    yield Progress(0, 0, "Loading the network")
+    embeddings = yield from encode.embed_steps(
+        image,
+        cells,
+        spec,
+        encoder,
+        encode.EmbeddingCache(folder),
+        batch_size=params.batch_size,
+        measured=measured,
+        like=None if model is None else model.encoder,
+    )
+    return embeddings, device
+
+
+def classifying_steps(request: ClassifyRequest) -> Generator[Progress, None, ClassifyAnswer]:
+    """Return the classes of the cells."""
+    from napari_hemacells.session import answer
+
+    yield Progress(0, 0)
+    # A fit takes some hundredths of a second: more threads would spin on the core that draws.
+    with _linear_algebra().limit(limits=1, user_api="blas"):
+        return answer(request)
+
+
+def measuring_steps(request: ShiftRequest) -> Generator[Progress, None, Measured | None]:
+    """Return how far the image is from what the classifier knows."""
+    from napari_hemacells.session.shifting import measure
+
+    yield Progress(0, 0)
+    with _linear_algebra().limit(limits=1, user_api="blas"):
+        return measure(request)
+
+
+@cache
+def _linear_algebra() -> ThreadpoolController:
+    """The thread pools of the libraries loaded, looked up once."""
+    return ThreadpoolController()
