@@ -73,6 +73,21 @@ def test_classify_takes_the_model_with_its_own_encoder(
     assert table["predicted"].tolist() == ["red", "violet", "red"]
 
 
+def test_the_encoder_of_a_model_serves_few_shots(
+    model: Path, discs: Path, hemacells: Callable[..., Result]
+) -> None:
+    given = ("--encoder", f"model:{model}", "--shots", 2, "--repeats", 2, "--json", "-")
+    done = hemacells("evaluate", "fewshot", discs, *given)
+    assert done.exit_code == 0, done.output
+    report = json.loads(done.stdout)
+    assert report["encoder"] == "finetuned.test_resnet"
+    assert report["encoder_has_seen"].startswith("started from nothing; then ")
+    assert report["shots"]["2"]["balanced_accuracy"] > 0.9
+    missing = hemacells("evaluate", "fewshot", discs, "--encoder", f"model:{discs}")
+    assert missing.exit_code == 4
+    assert "Traceback" not in missing.output
+
+
 def test_evaluate_bundle_writes_the_figures(
     model: Path, tmp_path: Path, hemacells: Callable[..., Result]
 ) -> None:

@@ -94,7 +94,7 @@ def trained(dock, qtbot):
     page.start.click()
     qtbot.waitUntil(lambda: bool(children()), timeout=WAIT)
     before = len(session.annotated)
-    session.annotate([session.next_cell()], session.palette.by_name("RBC").id)
+    session.annotate([session.queue("active")[0]], session.palette.by_name("RBC").id)
     assert len(session.annotated) == before + 1
     assert dock.controller.finetuning.run.jobs.running("train")
     qtbot.waitUntil(lambda: page.take_over.isVisibleTo(page), timeout=WAIT)

@@ -22,6 +22,7 @@ from napari_hemacells.widgets.gallery_model import (
     COLOUR_ROLE,
     UNCLASSIFIED,
 )
+from napari_hemacells.widgets.upcoming import Upcoming
 
 Key = Qt.Key
 
@@ -32,12 +33,18 @@ def gallery(qtbot, session):
 
 
 def shown(qtbot, session, size=(700, 260)) -> GalleryWidget:
-    gallery = GalleryWidget(session)
+    gallery = GalleryWidget(session, Upcoming(session))
     qtbot.addWidget(gallery)
     gallery.resize(*size)
     gallery.show()
+    sorted_out(qtbot, gallery)
     qtbot.wait(1)  # Qt lays out the list when it is back in its loop
     return gallery
+
+
+def sorted_out(qtbot, gallery: GalleryWidget) -> None:
+    """Wait until the queue that was asked for is there."""
+    qtbot.waitUntil(lambda: not gallery.sorting)
 
 
 def queue(gallery: GalleryWidget) -> list[int]:
@@ -128,6 +135,7 @@ def test_the_queue_stands_still_until_refreshed(qtbot, gallery, session, classif
     assert queue(gallery) == before
     assert gallery.bar.refresh.isEnabled()
     qtbot.keyClicks(gallery.view, "r")
+    sorted_out(qtbot, gallery)
     assert queue(gallery) == session.queue("active")
     assert set(before[:2]).isdisjoint(queue(gallery))
     assert not gallery.bar.refresh.isEnabled()
@@ -147,13 +155,14 @@ def test_a_whole_page_of_labels_brings_a_fresh_queue(qtbot, session):
 
 @pytest.mark.parametrize("order", ["active", "uncertain", "unknown", "sure", "class", "slide"])
 @pytest.mark.parametrize("backwards", [False, True])
-def test_orders_both_ways(gallery, session, classify, order, backwards):
+def test_orders_both_ways(qtbot, gallery, session, classify, order, backwards):
     session.annotate([1], "rbc")
     session.annotate([2], "wbc")
     classify()
     gallery.bar.direction.setChecked(backwards)
     order_by(gallery, order)
     gallery.refresh()
+    sorted_out(qtbot, gallery)
     assert queue(gallery) == session.queue(order, descending=backwards)
 
 
@@ -187,13 +196,14 @@ def test_other_cells_make_another_queue(gallery, session):
     assert sorted(queue(gallery)) == [1, 2, 3, 4, 5]
 
 
-def test_first_embeddings_put_different_cells_first(gallery, session):
+def test_first_embeddings_put_different_cells_first(qtbot, gallery, session):
     session.set_embeddings(make_embeddings(session.image, session.cells))
+    sorted_out(qtbot, gallery)
     assert queue(gallery) == session.queue("active")
     assert {cell % 3 for cell in queue(gallery)[:3]} == {0, 1, 2}
 
 
-def test_a_prediction_before_the_first_click_sorts_the_queue(gallery, session, classify):
+def test_a_prediction_before_the_first_click_sorts_the_queue(qtbot, gallery, session, classify):
     session.annotate([1], "rbc")
     session.annotate([2], "wbc")
     classify()
@@ -201,15 +211,17 @@ def test_a_prediction_before_the_first_click_sorts_the_queue(gallery, session, c
     session.annotate([1, 2], None)  # as with a loaded model: classes, but no clicks
     session.live.latest = found
     session.events.prediction.emit()
+    sorted_out(qtbot, gallery)
     assert queue(gallery) == session.queue("active")
     assert not gallery.bar.refresh.isEnabled()
 
 
 def test_no_queue_is_made_for_a_hidden_gallery(qtbot, session, monkeypatch):
     asked = []
-    make = session.queue
-    monkeypatch.setattr(session, "queue", lambda *a, **k: asked.append(1) or make(*a, **k))
-    gallery = GalleryWidget(session)
+    upcoming = Upcoming(session)
+    ask = upcoming.ask
+    monkeypatch.setattr(upcoming, "ask", lambda *a, **k: asked.append(1) or ask(*a, **k))
+    gallery = GalleryWidget(session, upcoming)
     qtbot.addWidget(gallery)
     session.set_cells(make_cells(20))
     assert asked == []
@@ -315,7 +327,7 @@ def test_the_slider_sets_the_size(gallery):
 
 
 def test_nothing_is_left_of_a_closed_gallery(qtbot, session):
-    gallery = GalleryWidget(session)
+    gallery = GalleryWidget(session, Upcoming(session))
     watched = ref(gallery), ref(gallery.model)
     gallery.deleteLater()
     del gallery
@@ -324,7 +336,7 @@ def test_nothing_is_left_of_a_closed_gallery(qtbot, session):
 
 
 def test_a_deleted_gallery_hears_nothing_more(qtbot, session, classify):
-    gallery = GalleryWidget(session)
+    gallery = GalleryWidget(session, Upcoming(session))
     with qtbot.waitSignal(gallery.destroyed):
         gallery.deleteLater()
     session.annotate([1], "rbc")

@@ -15,6 +15,7 @@ from napari_hemacells.widgets.classify_panel import ClassifyPanel
 from napari_hemacells.widgets.gallery import GalleryWidget
 from napari_hemacells.widgets.reliability import ReliabilityDialog
 from napari_hemacells.widgets.trust_box import calibration_line
+from napari_hemacells.widgets.upcoming import Upcoming
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ def test_the_switch_holds_for_the_next_answer(panel, session, classify):
 
 
 def test_unknown_cells_have_a_filter_and_a_name_in_the_gallery(qtbot, with_unknown):
-    gallery = GalleryWidget(with_unknown)
+    gallery = GalleryWidget(with_unknown, Upcoming(with_unknown))
     qtbot.addWidget(gallery)
     gallery.show()
     gallery.bar.filter.setCurrentIndex(gallery.bar.filter.findData(UNKNOWN))
@@ -83,7 +84,7 @@ def test_unknown_cells_have_a_filter_and_a_name_in_the_gallery(qtbot, with_unkno
 
 
 def test_before_any_label_the_gallery_says_what_comes_first(qtbot, session):
-    gallery = GalleryWidget(session)
+    gallery = GalleryWidget(session, Upcoming(session))
     qtbot.addWidget(gallery)
     gallery.show()
     session.set_embeddings(make_embeddings(session.image, session.cells))
@@ -95,7 +96,7 @@ def test_before_any_label_the_gallery_says_what_comes_first(qtbot, session):
 
 
 def test_proposed_cells_are_shown_alone_the_first_chosen(qtbot, session):
-    gallery = GalleryWidget(session)
+    gallery = GalleryWidget(session, Upcoming(session))
     qtbot.addWidget(gallery)
     gallery.show()
     gallery.propose([9, 4, 17])

@@ -23,7 +23,7 @@ from napari_hemacells.cli.options import (
 )
 from napari_hemacells.cli.sources import Source
 from napari_hemacells.cli.tally import count
-from napari_hemacells.core.params import DetectParams, EncodeParams
+from napari_hemacells.core.params import DetectParams, NetworkParams
 from napari_hemacells.core.types import Cells, Prediction, Progress, SmearImage
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class ClassifyJob(Job):
 
     _: KW_ONLY
     bundle: "Bundle"
-    encode: EncodeParams
+    encode: NetworkParams
     any_scale: bool = False
     overlay: bool = False
 
@@ -165,7 +165,7 @@ def classify(
     allow_other_scale: AnyScale = False,
     json: JsonTarget = None,
     params: DetectParams,
-    encode: EncodeParams,
+    encode: NetworkParams,
     share: ShareOptions,
     run: RunOptions,
 ) -> None:

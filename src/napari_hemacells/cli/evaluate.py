@@ -35,13 +35,15 @@ Shots = Annotated[
 ]
 Repeats = Annotated[int, typer.Option(min=1, help="Draws of the crops, for each shot count.")]
 Seed = Annotated[int, typer.Option(help="Seed of the draws.")]
+OF_MODEL = "model:"  # before the place of a bundle whose encoder is meant
 EncoderName = Annotated[
     str,
     typer.Option(
         "--encoder",
         metavar="NAME",
-        help="bundled, imagenet, colour-histogram (no network), timm:NAME, dinobloom-s, "
-        "reddino-small, file:PATH?arch=NAME, adapted:PATH, untrained:NAME.",
+        help="bundled, bundled-4-turns, imagenet, colour-histogram (no network), timm:NAME, "
+        "dinobloom-s, reddino-small, file:PATH?arch=NAME, adapted:PATH, model:BUNDLE (of a "
+        "saved or fine-tuned model), untrained:NAME.",
     ),
 ]
 Adapted = Annotated[
@@ -88,18 +90,26 @@ def parse_shots(texts: list[str]) -> list[int]:
 
 
 def make_encoder(name: str, device: DeviceName) -> "Encoder":
-    """Return the encoder of that name; colour histograms are the baseline without a network.
+    """Return the encoder of that name, or of ``model:BUNDLE``.
+
+    Colour histograms are the baseline without a network.
 
     Raises
     ------
     EncoderError
         No such name, or the device cannot be used.
+    BundleError
+        There is no model bundle at that place.
     """
     from napari_hemacells.core import encode
     from napari_hemacells.core.evaluate import colour
 
     if name == colour.NAME:
         return colour.ColourHistogram()
+    if name.startswith(OF_MODEL):
+        from napari_hemacells.core.store import load_bundle
+
+        return load_bundle(name.removeprefix(OF_MODEL)).make_encoder(device)
     return encode.bundled_encoder(device) if name == "bundled" else encode.encoder(name, device)
 
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 from pathlib import Path  # noqa: TC003  # pydantic reads the hint
 from typing import Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, field_serializer
+from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator
+
+from napari_hemacells.core import encoder_names
 
 DeviceName: TypeAlias = Literal["auto", "cpu", "cuda", "mps"]
 DetectorName: TypeAlias = Literal["learned", "classical"]
@@ -163,8 +165,8 @@ class AdaptParams(Params):
     )
 
 
-class EncodeParams(Params):
-    """Parameters of crops and encoder."""
+class NetworkParams(Params):
+    """Parameters of running a network whose model says which it is."""
 
     device: DeviceName = Field(
         default="auto",
@@ -174,6 +176,28 @@ class EncodeParams(Params):
     batch_size: int = Field(
         default=32, ge=1, le=1024, title="Batch size", description="Crops a network call."
     )
+
+
+class EncodeParams(NetworkParams):
+    """Parameters of looking at cells where no model says with which network."""
+
+    encoder: str = Field(
+        default=encoder_names.DEFAULT,
+        title="Look at cells with",
+        description=(
+            "The network that looks at the cells: bundled (trained on blood), bundled-4-turns "
+            "(the same, surer and half as fast), imagenet, timm:NAME, dinobloom-s, "
+            "reddino-small, file:PATH?arch=NAME, adapted:PATH, untrained:NAME."
+        ),
+    )
+
+    @field_validator("encoder")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        reason = encoder_names.why_not(name)
+        if reason:
+            raise ValueError(reason)
+        return name
 
 
 class ClassifyParams(Params):

@@ -11,9 +11,9 @@ import numpy as np
 from napari_hemacells.core import annotate
 from napari_hemacells.core.errors import BundleMismatchError
 from napari_hemacells.core.types import UNKNOWN
-from napari_hemacells.layers import known_classes
 from napari_hemacells.session.editing import Editing
 from napari_hemacells.session.models import check_model, make_bundle, merged_palette, ready
+from napari_hemacells.session.queueing import QueueRequest, ranked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -164,29 +164,21 @@ class Session(Editing):
         counts = {class_id: (mine[class_id], theirs[class_id]) for class_id in self.palette.ids}
         return counts | {UNKNOWN: (0, theirs[UNKNOWN])} if theirs[UNKNOWN] else counts
 
-    def queue(self, order: QueueOrder, *, descending: bool = False) -> list[int]:
-        """Cell ids of this image in the order asked for."""
+    def queue_request(self, order: QueueOrder, *, descending: bool = False) -> QueueRequest | None:
+        """What to put in order now; ``None`` while there are no cells."""
         if self.cells is None:
-            return []
-        from napari_hemacells.core.classify import review_queue
-
-        queue = review_queue(
-            self.cells.ids,
+            return None
+        return QueueRequest(
+            order,
+            descending,
+            self.cells,
             self.prediction,
             self.embeddings,
-            order,
-            annotated=set(self.annotated),
-            descending=descending,
+            self.annotated,
+            () if self.history is None else self.palette.ids,
         )
-        if order == "class":  # the user's word counts here, of which the classifier knows nothing
-            known = known_classes(self.cells, self.annotated, self.prediction)
-            place = {one: rank for rank, one in enumerate((*self.palette.ids, UNKNOWN))}
-            ranks = [place.get(class_id or "", len(place)) for class_id in known]
-            position = self.cells.position
-            queue.sort(key=lambda cell: ranks[position[cell]], reverse=descending)
-        return queue
 
-    def next_cell(self, after: int | None = None) -> int | None:
-        """The cell most worth labelling now, another one than ``after``; ``None`` if all are."""
-        waiting = (cell for cell in self.queue("active") if cell != after)
-        return next(waiting, None)
+    def queue(self, order: QueueOrder, *, descending: bool = False) -> list[int]:
+        """Cell ids of this image in the order asked for."""
+        request = self.queue_request(order, descending=descending)
+        return [] if request is None else ranked(request)

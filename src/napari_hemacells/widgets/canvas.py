@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from napari_hemacells.layers import DisplayMode
     from napari_hemacells.session import CellsChange, Session
     from napari_hemacells.widgets.bridge import ViewerBridge
+    from napari_hemacells.widgets.upcoming import Upcoming
 
 _OUTLINE = 0.07  # width of the outlines of cells just detected, in cell diameters
 _UNKNOWN = "#ffffff"
@@ -32,6 +33,8 @@ class Canvas(QObject):
 
     Parameters
     ----------
+    upcoming
+        Knows what is worth labelling next.
     reclassify
         Asks for new classes after an annotation; whether an answer is on its way, that will
         recolour all cells anyway.
@@ -45,10 +48,15 @@ class Canvas(QObject):
     asked = Signal(str)  # a key that corrects cells
 
     def __init__(
-        self, session: Session, bridge: ViewerBridge, reclassify: Callable[[], bool]
+        self,
+        session: Session,
+        bridge: ViewerBridge,
+        upcoming: Upcoming,
+        reclassify: Callable[[], bool],
     ) -> None:
         super().__init__()
-        self._session, self._bridge, self._reclassify = session, bridge, reclassify
+        self._session, self._bridge = session, bridge
+        self._upcoming, self._reclassify = upcoming, reclassify
         self.mode: DisplayMode = "class"
         self.labelling = False
         self.holds_tool = False
@@ -273,7 +281,7 @@ class Canvas(QObject):
 
     def next(self) -> None:
         """Go to the cell most worth labelling."""
-        cell = self._session.next_cell(self.current or None)
+        cell = self._upcoming.next_cell(self.current or None)
         if cell is None:
             self.refused.emit("Every cell has your word already.")
             return

@@ -110,5 +110,5 @@ class Classifying(QObject):
         if self._view.gallery is None:
             return
         self._bridge.raise_dock(self._view.gallery)
-        self._view.gallery.propose(self._session.queue("active")[:ENOUGH_CLICKS])
+        self._view.gallery.propose_next(ENOUGH_CLICKS)
         self._voice.say("Give these five their classes by key; each click teaches the classifier.")

@@ -19,6 +19,7 @@ from napari_hemacells.widgets.subscriptions import Subscriptions
 from napari_hemacells.widgets.tasks import Tasks
 from napari_hemacells.widgets.thermogram_work import ThermogramWork
 from napari_hemacells.widgets.train_run import TrainRun
+from napari_hemacells.widgets.upcoming import Upcoming
 from napari_hemacells.widgets.voice import Voice
 from napari_hemacells.widgets.workers import Jobs
 
@@ -45,7 +46,8 @@ class Controller(QObject):
         self.tasks = Tasks(session)
         self.map_jobs = Jobs()
         self.training = TrainRun(session, view.train)
-        self.canvas = Canvas(session, bridge, self.tasks.classify)
+        self.upcoming = Upcoming(session)
+        self.canvas = Canvas(session, bridge, self.upcoming, self.tasks.classify)
         self.corrector = Corrector(session, bridge, self.canvas)
         self.opening = Opening(view, session, bridge, self.tasks, self.voice)
         self.detecting = Detecting(session, bridge, self.tasks, self.training, self.voice)
@@ -61,6 +63,7 @@ class Controller(QObject):
         self.closers: tuple[Callable[[], None], ...] = (
             self._subscriptions.drop,
             self.tasks.close,
+            self.upcoming.close,
             self.thermograms.jobs.close,
             self.map_jobs.close,
             self.training.close,
@@ -205,7 +208,7 @@ class Controller(QObject):
             bar.show_state(self.corrector.state)
 
     def _add_gallery(self) -> None:
-        gallery = self.view.make_gallery()
+        gallery = self.view.make_gallery(self.upcoming)
         gallery.cell_activated.connect(self.canvas.go_to)
         # Queued: the gallery scrolls while the classifier works, not before it is asked.
         queued = Qt.ConnectionType.QueuedConnection

@@ -5,7 +5,15 @@ from __future__ import annotations
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Union, get_args, get_origin
 
-from magicgui.widgets import CheckBox, ComboBox, Container, FloatSlider, FloatSpinBox, SpinBox
+from magicgui.widgets import (
+    CheckBox,
+    ComboBox,
+    Container,
+    FloatSlider,
+    FloatSpinBox,
+    LineEdit,
+    SpinBox,
+)
 from pydantic import ValidationError
 from qtpy.QtCore import QObject, Signal
 
@@ -99,6 +107,8 @@ def _widget(name: str, field: FieldInfo, empty: str) -> ValueWidget[Any]:
         return ComboBox(choices=list(get_args(kind)), value=field.default, **shared)
     if kind is bool:
         return CheckBox(value=field.default, **shared)
+    if kind is str:
+        return LineEdit(value=field.default, **shared)
     low, high = _bounds(field)
     if optional:
         return _optional_number(kind, high, field.default, empty, shared)

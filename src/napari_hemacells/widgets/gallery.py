@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from qtpy.QtCore import QSize, Signal
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
@@ -21,8 +21,19 @@ if TYPE_CHECKING:
 
     from napari_hemacells.core.params import QueueOrder
     from napari_hemacells.session import Session
+    from napari_hemacells.widgets.upcoming import Upcoming
 
 SIDE = 80
+
+
+class _Wish(NamedTuple):
+    """What becomes of a queue that was asked for, once it is there."""
+
+    keeps_chosen: bool = False
+    if_untouched: bool = False  # nothing moves once the user has begun to label
+
+
+_PLAIN = _Wish()
 _TO_LABEL = {"active", "uncertain"}
 _FIRST_CELLS = (
     "Nothing is labelled yet: begin with these cells, which differ most from one another."
@@ -46,10 +57,13 @@ class GalleryWidget(QWidget):
     cell_activated = Signal(int)
     refused = Signal(str)
 
-    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, session: Session, upcoming: Upcoming, parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
-        self._session = session
+        self._session, self._upcoming = session, upcoming
         self._waiting = True  # the queue is made when it is first seen
+        self._wish: _Wish | None = None
         self._thumbnails = Thumbnails(session)
         self.model = GalleryModel(session, self)
         self.bar = GalleryBar(SIDE)
@@ -86,6 +100,8 @@ class GalleryWidget(QWidget):
         self.model.outdated_changed.connect(self.bar.refresh.setEnabled)
         self.model.modelReset.connect(self._update_texts)
         self.model.rowsRemoved.connect(self._update_texts)
+        self._upcoming.ranked.connect(self._ranked)
+        self._upcoming.failed.connect(self._not_ranked)
         selection = self.view.selectionModel()
         if selection is not None:
             selection.selectionChanged.connect(self._update_texts)
@@ -108,9 +124,16 @@ class GalleryWidget(QWidget):
 
     def refresh(self) -> None:
         """Make the queue anew; the chosen cells stay chosen where they are still in it."""
-        chosen = [self.model.cell_at(row) for row in self.view.chosen()]
-        self._make_queue()
-        self.view.choose_rows([row for row in map(self.model.row_of, chosen) if row >= 0])
+        self._make_queue(_Wish(keeps_chosen=True))
+
+    @property
+    def sorting(self) -> bool:
+        """Whether a queue was asked for that is not there yet; the one before is shown."""
+        return self._wish is not None
+
+    def propose_next(self, count: int) -> None:
+        """Propose the cells most worth labelling, as far as that is known at once."""
+        self.propose(self._upcoming.best("active").cells[:count])
 
     def propose(self, cells: Sequence[int]) -> None:
         """Show these cells alone, to be labelled one after another; the first is chosen."""
@@ -135,7 +158,11 @@ class GalleryWidget(QWidget):
         return None if holder is None else holder.id
 
     def _move_on(self, row: int) -> None:
-        """Choose the next crop without the user's word, of a fresh queue after a whole page."""
+        """Choose the next crop without the user's word, of a fresh queue after a whole page.
+
+        Fresh is what is known at once: a queue that came later would put another crop under a key
+        that is on its way down.
+        """
         page = self.view.rows_in_sight()
         done = bool(page) and all(self._is_annotated(one) for one in page)
         if (
@@ -144,7 +171,7 @@ class GalleryWidget(QWidget):
             and self.model.only != PROPOSED
             and not self.model.descending
         ):
-            self._make_queue()
+            self._show_known()
             row = -1
         rows = range(row + 1, self.model.rowCount())
         following = next((one for one in rows if not self._is_annotated(one)), row)
@@ -171,16 +198,17 @@ class GalleryWidget(QWidget):
         self._thumbnails.clear()
         self.model.proposed = ()
         self.bar.offer_proposed(0)
-        self._make_queue_when_seen()
+        self.model.clear()
+        self._make_queue_when_seen(_PLAIN)
 
     def _on_news(self) -> None:
         if not self._session.annotated:  # nobody's hands are in the queue yet
-            self._make_queue_when_seen()
+            self._make_queue_when_seen(_Wish(if_untouched=True))
 
-    def _make_queue_when_seen(self) -> None:
+    def _make_queue_when_seen(self, wish: _Wish) -> None:
         self._waiting = True
         if self.isVisible():
-            self._make_queue()
+            self._make_queue(wish)
         else:
             self.model.clear()
 
@@ -188,9 +216,37 @@ class GalleryWidget(QWidget):
         if self._waiting:
             self._make_queue()
 
-    def _make_queue(self) -> None:
+    def _make_queue(self, wish: _Wish = _PLAIN) -> None:
+        """Show the queue in the order chosen, at once or as soon as it is found."""
         self._waiting = False
-        self.model.refresh()
+        if self.model.only == PROPOSED:
+            self._put(self.model.proposed, current=True)
+            return
+        self._wish = wish
+        self._upcoming.ask(self.model.order, descending=self.model.descending)
+        self._update_texts()
+
+    def _ranked(self, order: str, descending: bool) -> None:
+        wish, self._wish = self._wish, None
+        if wish is None or (order, descending) != (self.model.order, self.model.descending):
+            return
+        if not (wish.if_untouched and self._session.annotated):
+            self._show_known(keeps_chosen=wish.keeps_chosen)
+
+    def _not_ranked(self, why: str) -> None:
+        if self._wish is not None:
+            self._show_known()
+            self.refused.emit(f"{why} They come in the order of their own doubt.")
+
+    def _show_known(self, *, keeps_chosen: bool = False) -> None:
+        """Show the best queue that there is now; whether it is up to date is shown too."""
+        chosen = [self.model.cell_at(row) for row in self.view.chosen()] if keeps_chosen else []
+        self._put(*self._upcoming.best(self.model.order, descending=self.model.descending))
+        self.view.choose_rows([row for row in map(self.model.row_of, chosen) if row >= 0])
+
+    def _put(self, cells: Sequence[int], current: bool) -> None:
+        self._wish = None
+        self.model.show_queue(cells, current=current)
         self.view.scrollToTop()
 
     def _update_classes(self) -> None:
@@ -201,7 +257,8 @@ class GalleryWidget(QWidget):
         total = 0 if self._session.cells is None else len(self._session.cells)
         shown, chosen = self.model.rowCount(), len(self.view.chosen())
         text = f"{shown:,} cells" if shown == total else f"{shown:,} of {total:,} cells"
-        self.bar.count.setText(f"{text}, {chosen:,} chosen" if chosen > 1 else text)
+        text = f"{text}, {chosen:,} chosen" if chosen > 1 else text
+        self.bar.count.setText("Sorting …" if self.sorting else text)
         self.view.empty_text = self._why_empty(total)
         self.bar.refresh.setEnabled(self.model.outdated)
         self._update_hint()
@@ -219,6 +276,8 @@ class GalleryWidget(QWidget):
             return "Open an image: its cells are shown here for review."
         if total == 0:
             return "There are no cells in this image yet: detect them first."
+        if self.sorting:
+            return "The cells are being put in order."
         if self.model.only != EVERY:
             only = self.bar.filter.currentText()
             return f"Nothing under “{only}” in this order: choose another filter or order."

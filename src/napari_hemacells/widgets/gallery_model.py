@@ -58,7 +58,7 @@ class _Known(NamedTuple):
 
 
 class GalleryModel(QAbstractListModel):
-    """The cells of the image in the order of a queue that only `refresh` changes.
+    """The cells of the image in the order of a queue that only `show_queue` changes.
 
     Classes, confidences and colours follow the session at once; the order does not, so that
     nothing moves under the user's hands.
@@ -128,19 +128,23 @@ class GalleryModel(QAbstractListModel):
         """Return class, confidence and whether they are the user's word."""
         return self._known.of(cell)
 
-    def refresh(self) -> None:
-        """Make the queue anew: order and filter by what is known now."""
-        session = self._session
+    def show_queue(self, cells: Sequence[int], *, current: bool = True) -> None:
+        """Show a new queue: those of these cells that pass the filter now.
+
+        Parameters
+        ----------
+        current
+            Whether it would come out the same now; otherwise it can be made anew at once.
+        """
         self.beginResetModel()
-        self._known = _all_known(session)
+        self._known = _all_known(self._session)
         if self.only == PROPOSED:
-            self._queue = [cell for cell in self.proposed if cell in self._known.position]
+            self._queue = [cell for cell in cells if cell in self._known.position]
         else:
-            cells = session.queue(self.order, descending=self.descending)
             self._queue = [cell for cell in cells if self._passes(cell)]
         self._rows = {cell: row for row, cell in enumerate(self._queue)}
         self.endResetModel()
-        self._set_outdated(outdated=False)
+        self._set_outdated(outdated=not current)
 
     def clear(self) -> None:
         """Show nothing until the next refresh: the cells of before are gone."""

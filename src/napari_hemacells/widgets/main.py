@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     import napari
     from qtpy.QtGui import QKeyEvent
 
+    from napari_hemacells.widgets.upcoming import Upcoming
     from napari_hemacells.widgets.workers import Jobs
 
 _WIDTH = 350
@@ -127,9 +128,9 @@ class HemaCellsWidget(QWidget):
         if bar is not None:
             bar.setValue(0 if part is self.finetune else part.y())
 
-    def make_gallery(self) -> GalleryWidget:
+    def make_gallery(self, upcoming: Upcoming) -> GalleryWidget:
         """The gallery of this session, for a dock of its own."""
-        self.gallery = GalleryWidget(self.session)
+        self.gallery = GalleryWidget(self.session, upcoming)
         return self.gallery
 
     def make_map(self, jobs: Jobs) -> MapWidget:

@@ -12,7 +12,7 @@ from PIL import Image
 from napari_hemacells.core.annotate import AddClass, RenameClass, SetClassKey, SetLabels
 from napari_hemacells.core.errors import ProjectError, StorageError
 from napari_hemacells.core.image import read_image
-from napari_hemacells.core.params import DetectParams
+from napari_hemacells.core.params import ClassifyParams, DetectParams
 from napari_hemacells.core.store.autosave import default_folder, find_project
 from napari_hemacells.core.store.project import Project
 from napari_hemacells.core.types import CellRef, Groups
@@ -56,6 +56,29 @@ def test_a_project_reopens_as_it_was(project, picture, cells, encoder, spec):
         ("Smudge", 1), ("RBC", None), ("Leukocyte", 2), ("Platelets", 3),
     ]  # fmt: skip
     reopened.close()
+
+
+def test_how_cells_are_looked_at_and_classified_is_kept(project):
+    assert project.content.encoder_name == "bundled"
+    wanted = ClassifyParams(head="knn", measured=True)
+    project.update(encoder_name="timm:resnet18", classify=wanted)
+    again = Project.open(project.folder).content
+    assert (again.encoder_name, again.classify) == ("timm:resnet18", wanted)
+    project.update(name="Other")
+    assert Project.open(project.folder).content.classify == wanted
+
+
+def test_a_project_of_an_earlier_version_opens_with_what_was_usual_then(project):
+    path = project.folder / "project.json"
+    stored = json.loads(path.read_text())
+    del stored["encoder_name"], stored["classify"]
+    path.write_text(json.dumps(stored))
+    assert Project.open(project.folder).content == project.content
+
+
+def test_an_encoder_that_is_not_known_here_does_not_close_a_project(project):
+    project.update(encoder_name="of a later version")
+    assert Project.open(project.folder).content.encoder_name == "of a later version"
 
 
 def test_cells_come_back_exactly(project, picture, cells):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import weakref
 from collections import deque
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -85,14 +86,16 @@ def pool_of(vectors: NDArray[np.float32] | None) -> Pool | None:
     """
     if vectors is None or len(vectors) <= 2 * NEIGHBOURS:
         return None
-    for known, pool in _LAST:
-        if known() is vectors:
-            return pool
-    pool = make_pool(vectors)
-    _LAST.appendleft((weakref.ref(vectors), pool))
-    return pool
+    with _MAKING:  # two threads that ask for one graph make it once
+        for known, pool in _LAST:
+            if known() is vectors:
+                return pool
+        pool = make_pool(vectors)
+        _LAST.appendleft((weakref.ref(vectors), pool))
+        return pool
 
 
+_MAKING = Lock()
 _LAST: deque[tuple[weakref.ref[NDArray[np.float32]], Pool]] = deque(maxlen=2)
 
 

@@ -12,17 +12,16 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_hemacells.core.annotate.history import History, open_history
-from napari_hemacells.core.errors import ImageError, ProjectError
+from napari_hemacells.core.errors import ProjectError
 from napari_hemacells.core.label_image import LazyLabels
+from napari_hemacells.core.store import references
 from napari_hemacells.core.store.atomic import discard, writing_folder
 from napari_hemacells.core.store.cells_file import read_cells, write_cells, write_csv
-from napari_hemacells.core.store.fingerprint import fingerprint, matches
 from napari_hemacells.core.store.masks_file import read_masks, write_masks
 from napari_hemacells.core.store.schema import (
     FILE_NAME,
@@ -34,7 +33,7 @@ from napari_hemacells.core.store.schema import (
 
 if TYPE_CHECKING:
     from napari_hemacells.core.annotate.palette import Palette
-    from napari_hemacells.core.params import DetectParams
+    from napari_hemacells.core.params import ClassifyParams, DetectParams
     from napari_hemacells.core.types import Cells, CropSpec, EncoderInfo, SmearImage
 
 
@@ -121,9 +120,14 @@ class Project:
         encoder: EncoderInfo | None = None,
         crop: CropSpec | None = None,
         detect: DetectParams | None = None,
+        encoder_name: str | None = None,
+        classify: ClassifyParams | None = None,
     ) -> None:
         """Keep these settings; what is ``None`` stays."""
-        given = {"name": name, "encoder": encoder, "crop": crop, "detect": detect}
+        given = {
+            "name": name, "encoder": encoder, "crop": crop, "detect": detect,
+            "encoder_name": encoder_name, "classify": classify,
+        }  # fmt: skip
         self._write({key: value for key, value in given.items() if value is not None})
 
     @property
@@ -159,7 +163,7 @@ class Project:
             modality=image.modality,
             pixel_size_um=image.pixel_size_um,
             groups=image.groups,
-            **self._reference(image.path),
+            **references.to_file(self.folder, image.path),
         )
         self._put(stored)
         return stored
@@ -173,7 +177,7 @@ class Project:
             Where it was moved or changed: a sentence that asks for it (:meth:`relink`).
         """
         stored = self.image(image_key)
-        places = self._places(stored)
+        places = references.places(self.folder, stored)
         if not places:
             raise ProjectError(
                 f"The image “{stored.name}” was a layer without a file: open it in napari, "
@@ -181,7 +185,7 @@ class Project:
             )
         there = [place for place in places if place.exists()]
         for place in there:
-            if _has_content(place, stored):
+            if references.has_content(place, stored):
                 return place
         if there:
             raise ProjectError(
@@ -203,12 +207,12 @@ class Project:
         stored, place = self.image(image_key), Path(path).expanduser().absolute()
         if not place.exists():
             raise ProjectError(f"There is no file “{place}”.")
-        if not _has_content(place, stored):
+        if not references.has_content(place, stored):
             raise ProjectError(
                 f"“{place}” is not the image “{stored.name}” that was annotated: its content is "
                 "another one. Choose the original file."
             )
-        self._put(stored.model_copy(update=self._reference(place)))
+        self._put(stored.model_copy(update=references.to_file(self.folder, place)))
         return place
 
     def has_cells(self, image_key: str) -> bool:
@@ -260,7 +264,7 @@ class Project:
             ignored = shutil.ignore_patterns("*.lock", ".*.part", ".*.old")
             shutil.copytree(self.folder, temporary, dirs_exist_ok=True, ignore=ignored)
         copy = Project(where, self.content)
-        copy._write({"images": tuple(map(copy._moved, self.images))})
+        copy._write({"images": tuple(references.seen_from(where, one) for one in self.images)})
         return copy
 
     def _cells_path(self, image_key: str) -> Path:
@@ -278,40 +282,3 @@ class Project:
         images = {one.key: one for one in self.images} | {stored.key: stored}
         if tuple(images.values()) != self.images:
             self._write({"images": tuple(images.values())})
-
-    def _reference(self, path: Path | None) -> dict[str, str | None]:
-        if path is None or not Path(path).exists():
-            return {"path": None, "relative": None, "file_sha256": None}
-        place = Path(path).absolute()
-        digest = fingerprint(place)
-        return {"path": str(place), "relative": self._relative(place), "file_sha256": digest}
-
-    def _relative(self, place: Path) -> str | None:
-        try:
-            return Path(os.path.relpath(place, self.folder)).as_posix()
-        except ValueError:  # another drive
-            return None
-
-    def _moved(self, stored: StoredImage) -> StoredImage:
-        if stored.path is None:
-            return stored
-        return stored.model_copy(update={"relative": self._relative(Path(stored.path))})
-
-    def _places(self, stored: StoredImage) -> list[Path]:
-        places = []
-        if stored.relative is not None:
-            places.append(Path(os.path.normpath(self.folder / stored.relative)))
-        if stored.path is not None:
-            places.append(Path(stored.path))
-        return list(dict.fromkeys(places))
-
-
-def _has_content(path: Path, stored: StoredImage) -> bool:
-    from napari_hemacells.core.image import read_image
-
-    try:
-        if matches(path, stored.file_sha256):
-            return True
-        return read_image(path).key == stored.key  # the same pixels in another file
-    except (ImageError, OSError):
-        return False

@@ -9,8 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, ValidationEr
 
 from napari_hemacells import __version__
 from napari_hemacells.core.annotate.state import now
+from napari_hemacells.core.encoder_names import DEFAULT
 from napari_hemacells.core.errors import ProjectError
-from napari_hemacells.core.params import DetectParams
+from napari_hemacells.core.params import ClassifyParams, DetectParams
 from napari_hemacells.core.store.atomic import read_bytes, write_bytes
 from napari_hemacells.core.types import CropSpec, EncoderInfo, Groups, Modality
 
@@ -74,6 +75,9 @@ class ProjectFile(BaseModel):
     encoder: EncoderInfo | None = None
     crop: StoredSpec = CropSpec()
     detect: DetectParams = DetectParams()
+    # As a name, unchecked: one that is not known here is told when cells are embedded.
+    encoder_name: str = DEFAULT
+    classify: ClassifyParams = ClassifyParams()
     classifier: str | None = None  # the fine-tuned model in use, from the project folder
 
 

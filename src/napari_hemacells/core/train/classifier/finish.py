@@ -173,7 +173,7 @@ def _bundle(
         calibration=_calibration(record["figures"]["validation"]),
         vectors=said.vectors,
         targets=training.targets[said.places],
-        seen=f"started from {training.weights.source}; then {told}",
+        seen=f"started from {training.weights.source.removeprefix('from ')}; then {told}",
         training=kept,
         palette=training.job.palette,
     )
