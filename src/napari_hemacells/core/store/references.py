@@ -1,0 +1,59 @@
+"""Where the images of a project are: by path, from the project folder, and by content."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_hemacells.core.errors import ImageError
+from napari_hemacells.core.store.fingerprint import fingerprint, matches
+
+if TYPE_CHECKING:
+    from napari_hemacells.core.store.schema import StoredImage
+
+
+def to_file(folder: Path, path: Path | None) -> dict[str, str | None]:
+    """Return how a project in this folder refers to a file; nothing of one that is not there."""
+    if path is None or not Path(path).exists():
+        return {"path": None, "relative": None, "file_sha256": None}
+    place = Path(path).absolute()
+    digest = fingerprint(place)
+    return {"path": str(place), "relative": relative(folder, place), "file_sha256": digest}
+
+
+def relative(folder: Path, place: Path) -> str | None:
+    """Return the path from the folder; ``None`` on another drive."""
+    try:
+        return Path(os.path.relpath(place, folder)).as_posix()
+    except ValueError:
+        return None
+
+
+def seen_from(folder: Path, stored: StoredImage) -> StoredImage:
+    """Return the image as a project in this folder refers to it."""
+    if stored.path is None:
+        return stored
+    return stored.model_copy(update={"relative": relative(folder, Path(stored.path))})
+
+
+def places(folder: Path, stored: StoredImage) -> list[Path]:
+    """Return where the image may be: first where it lies beside the project."""
+    found = []
+    if stored.relative is not None:
+        found.append(Path(os.path.normpath(folder / stored.relative)))
+    if stored.path is not None:
+        found.append(Path(stored.path))
+    return list(dict.fromkeys(found))
+
+
+def has_content(path: Path, stored: StoredImage) -> bool:
+    """Whether the file shows the image that was added."""
+    from napari_hemacells.core.image import read_image
+
+    try:
+        if matches(path, stored.file_sha256):
+            return True
+        return read_image(path).key == stored.key  # the same pixels in another file
+    except (ImageError, OSError):
+        return False
