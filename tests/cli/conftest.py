@@ -11,6 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from napari_hemacells.cli import app
+from napari_hemacells.core import encode
 from napari_hemacells.core.types import EncoderInfo
 
 if TYPE_CHECKING:
@@ -41,6 +42,11 @@ def colour_encoder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ColourEnc
     encoder = ColourEncoder()
     monkeypatch.setattr("platformdirs.user_cache_dir", lambda name: str(tmp_path / "cache"))
     monkeypatch.setattr("napari_hemacells.core.encode.bundled_encoder", lambda device: encoder)
+    named = encode.encoder
+    monkeypatch.setattr(
+        "napari_hemacells.core.encode.encoder",
+        lambda name, device="auto": encoder if name == "bundled" else named(name, device),
+    )
     monkeypatch.setattr("napari_hemacells.core.encode.encoder_like", lambda info, device: encoder)
     return encoder
 

@@ -23,6 +23,7 @@ from napari_hemacells.cli.options import (
 )
 from napari_hemacells.cli.sources import Source
 from napari_hemacells.cli.tally import count
+from napari_hemacells.core.encoder_names import with_whole_path
 from napari_hemacells.core.params import DetectParams, NetworkParams
 from napari_hemacells.core.types import Cells, Prediction, Progress, SmearImage
 
@@ -34,6 +35,17 @@ if TYPE_CHECKING:
 Model = Annotated[Path, typer.Option("--model", "-m", metavar="BUNDLE", help="A model bundle.")]
 Overlay = Annotated[
     bool, typer.Option("--overlay", help="Write NAME.overlay.png too: the image in class colours.")
+]
+OtherPlace = Annotated[
+    str | None,
+    typer.Option(
+        "--encoder",
+        metavar="NAME",
+        help=(
+            "Where the model's own encoder is, if this computer does not find it by itself, such "
+            "as file:PATH?arch=NAME; another one is refused."
+        ),
+    ),
 ]
 AnyScale = Annotated[
     bool,
@@ -54,6 +66,8 @@ class ClassifyJob(Job):
         The model, read once and sent along: workers need not see its folder.
     encode
         Where and how crops are encoded.
+    encoder
+        Name of the model's encoder, where it is not found without.
     any_scale
         Whether cells of another scale than the model's are classified all the same.
     overlay
@@ -63,6 +77,7 @@ class ClassifyJob(Job):
     _: KW_ONLY
     bundle: "Bundle"
     encode: NetworkParams
+    encoder: str | None = None
     any_scale: bool = False
     overlay: bool = False
 
@@ -82,11 +97,18 @@ class ClassifyJob(Job):
         from napari_hemacells.core.classify import Head
         from napari_hemacells.core.store import check
 
-        encoder = self.bundle.make_encoder(self.encode.device)
+        encoder = self._load_encoder()
         check(self.bundle, encoder.info, self.bundle.spec)
         head = Head.from_tensors(self.bundle.head_tensors, self.bundle.head_meta)
         self.prepare_detector()
         return Classifier(self, head, encoder).finish
+
+    def _load_encoder(self) -> "Encoder":
+        from napari_hemacells.core import encode
+
+        if self.encoder is None:
+            return self.bundle.make_encoder(self.encode.device)
+        return encode.encoder(self.encoder, self.encode.device)
 
     def find(self, source: Source, image: SmearImage) -> Generator[Progress, None, Cells]:
         """Return the cells; a thermogram of which the user brings none is one, whole."""
@@ -163,6 +185,7 @@ def classify(
     cells: OwnCells = None,
     overlay: Overlay = False,
     allow_other_scale: AnyScale = False,
+    encoder: OtherPlace = None,
     json: JsonTarget = None,
     params: DetectParams,
     encode: NetworkParams,
@@ -186,6 +209,7 @@ def classify(
         share.skip_done,
         bundle=load_bundle(model),
         encode=encode,
+        encoder=None if encoder is None else with_whole_path(encoder),
         any_scale=allow_other_scale,
         overlay=overlay,
     )

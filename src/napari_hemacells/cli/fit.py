@@ -35,6 +35,7 @@ def fit(
     run: RunOptions,
 ) -> None:
     """Learn from crops sorted into class folders, and write a model bundle."""
+    from napari_hemacells.core.encode.names import FILE
     from napari_hemacells.core.evaluate.measured import measured_beside
     from napari_hemacells.core.store import save_bundle
 
@@ -57,6 +58,10 @@ def fit(
         "unreadable": list(crops.unreadable),
     }
     reporter.tell(f"{len(crops.labels)} crops ({in_words(counts)}) → {record['bundle']}")
+    if encode.encoder.startswith(f"{FILE}:"):
+        reporter.warn(
+            "The model knows this encoder by its hash alone: give --encoder to classify as well."
+        )
     reporter.finish(record)
     end_with_unreadable(crops.unreadable, reporter)
 
@@ -65,11 +70,13 @@ def _embed(
     folder: Path, encode: EncodeParams, reporter: Reporter
 ) -> tuple["ClassFolder", EncoderInfo]:
     """Return the crops with their vectors, framed as a detector's, and by which encoder."""
-    from napari_hemacells.core.encode import bundled_encoder
+    from napari_hemacells.core.encode import encoder as encoder_named
+    from napari_hemacells.core.encode.choices import settled
     from napari_hemacells.core.evaluate import class_folders, embed_folder_steps
 
     class_folders(folder)  # a wrong folder is told before the network is loaded
-    encoder = bundled_encoder(encode.device)
+    encoder = encoder_named(encode.encoder, encode.device)
+    settled(encode.encoder)  # the model finds it again
     steps = embed_folder_steps(folder, CropSpec(), encoder, batch_size=encode.batch_size)
     return reporter.run(steps, "Embedding crops"), encoder.info
 

@@ -50,6 +50,7 @@ def tell_story(
     CellsError
         If there is nothing to learn from, because no detected cell is a true one.
     """
+    from napari_hemacells.core.encode.choices import settled
     from napari_hemacells.core.image import read_image
     from napari_hemacells.core.store import write_overlay
     from napari_hemacells.samples import synthetic_smear
@@ -69,6 +70,7 @@ def tell_story(
     clicked = choose_clicks(truth, clicks, seed)
     click(session, clicked)
     embeddings = embed_cells(project, image, cells, encode, reporter)
+    session.set_encoder(settled(encode.encoder))
     session.set_embeddings(embeddings)
     prediction = classify(session)
     names = {one.id: one.name for one in session.palette}
@@ -111,13 +113,13 @@ def embed_cells(
     """Return the embeddings of the cells, cached in the project."""
     from napari_hemacells.core.encode import (
         EmbeddingCache,
-        bundled_encoder,
         choose_device,
         embed_steps,
     )
+    from napari_hemacells.core.encode import encoder as encoder_named
 
     reporter.say(choose_device(encode.device).reason)
-    encoder, spec = bundled_encoder(encode.device), CropSpec()
+    encoder, spec = encoder_named(encode.encoder, encode.device), CropSpec()
     project.update(encoder=encoder.info, crop=spec)
     cache = EmbeddingCache(project.embeddings_folder)
     steps = embed_steps(image, cells, spec, encoder, cache, batch_size=encode.batch_size)

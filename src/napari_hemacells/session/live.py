@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_hemacells.core.encoder_names import DEFAULT
 from napari_hemacells.core.params import ClassifyParams
 from napari_hemacells.session.gathering import gather_support, joined
 from napari_hemacells.session.shifting import ShiftRequest, sample
@@ -71,6 +72,7 @@ class LiveClassifier:
 
     def __init__(self) -> None:
         self.params = ClassifyParams()
+        self.encoder = DEFAULT  # by name; a loaded model brings its own
         self.model: LoadedModel | None = None
         self.embeddings: Embeddings | None = None
         self.latest: ClassifyAnswer | None = None
@@ -137,9 +139,19 @@ class LiveClassifier:
 
     def set_params(self, params: ClassifyParams) -> None:
         """Classify with these from now on; other vectors are needed with features or without."""
-        others = params.measured != self.params.measured and self.model is None
+        others = params.measured != self.params.measured
         self.params = params
-        if others:
+        self._change_vectors(others=others)
+
+    def set_encoder(self, name: str) -> None:
+        """Look at cells with this encoder from now on; those of another one are dropped."""
+        others = name != self.encoder
+        self.encoder = name
+        self._change_vectors(others=others)
+
+    def _change_vectors(self, *, others: bool) -> None:
+        """Drop the embeddings where others are needed; those of a loaded model stay."""
+        if others and self.model is None:
             self.measured, self._moved_onto = None, {}
             self.embeddings = self._raw = None
         self.invalidate()

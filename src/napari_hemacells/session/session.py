@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,7 @@ from napari_hemacells.session.models import check_model, make_bundle, merged_pal
 from napari_hemacells.session.queueing import QueueRequest, ranked
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from napari_hemacells.core.params import ClassifyParams, QueueOrder
     from napari_hemacells.core.store import Bundle
@@ -51,9 +52,35 @@ class Session(Editing):
             self.events.prediction.emit()
 
     def set_params(self, params: ClassifyParams) -> None:
-        """Classify with these parameters from now on; the cells may have to be embedded anew."""
+        """Classify with these parameters from now on; the cells may have to be embedded anew.
+
+        Raises
+        ------
+        StorageError
+            They cannot be kept in the project; nothing has changed then.
+        """
+        if self.project is not None and params != self.project.content.classify:
+            self.project.update(classify=params)
+        self._change_settings(partial(self.live.set_params, params))
+
+    def set_encoder(self, name: str) -> None:
+        """Look at cells with this encoder from now on; they have to be embedded anew.
+
+        No annotation changes, and a loaded model keeps its own encoder.
+
+        Raises
+        ------
+        StorageError
+            The choice cannot be kept in the project; nothing has changed then.
+        """
+        if self.project is not None and name != self.project.content.encoder_name:
+            self.project.update(encoder_name=name)
+        self._change_settings(partial(self.live.set_encoder, name))
+
+    def _change_settings(self, change: Callable[[], None]) -> None:
         known = self.embeddings is not None
-        self.live.set_params(params)
+        change()
+        self.events.settings.emit()
         if known and self.embeddings is None:
             self.events.embeddings.emit()
 

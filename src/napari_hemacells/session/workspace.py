@@ -34,6 +34,7 @@ class SessionEvents(SignalGroup):
     embeddings = Signal()
     prediction = Signal()
     model = Signal()
+    settings = Signal()  # with what cells are looked at, or how they are classified
     shift = Signal()  # how far the image is from what the classifier knows, or what is done of it
     active_class = Signal(object)
 
@@ -80,6 +81,8 @@ class Workspace:
         self._continue_as_sole_annotator(history)
         self.close()
         self.project, self.history = project, history
+        self.live.encoder = project.content.encoder_name
+        self.live.params = project.content.classify
         self._active = self.palette.ids[0] if self.palette.ids else None
         self.events.project.emit()
         self.events.palette.emit()
