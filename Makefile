@@ -58,7 +58,7 @@ headless-demo: $(STAMP)
 screenshots: system $(STAMP)  ## the pictures of the documentation
 	$(SCREEN) $(BIN)/python docs/screenshots.py
 
-bench: system $(STAMP)  ## the figures of the README (real data in DATA, ../shared/data)
+bench: system $(STAMP)  ## the figures of docs/figures.md (real data in DATA, ../shared/data)
 	$(BIN)/python benchmarks/embedding_throughput.py
 	$(SCREEN) $(BIN)/python benchmarks/click_to_colour.py
 	$(BIN)/python benchmarks/bccd_five_clicks.py $(DATA)/bccd
