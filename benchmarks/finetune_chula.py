@@ -98,11 +98,13 @@ def main() -> None:
     parser.add_argument("--sampling", default="none")
     parser.add_argument("--size", type=int)
     parser.add_argument("--epochs", type=int)
+    parser.add_argument("--rate", type=float, help="of the head; the recipe's where not given")
     options = parser.parse_args()
     keep_freed_memory()  # as the command's own process does
     options.out.mkdir(parents=True, exist_ok=True)
     table, test = write_crops(options.data, options.out, options.most)
-    changes = {name: getattr(options, name) for name in ("size", "epochs", "weights", "sampling")}
+    given = ("size", "epochs", "rate", "weights", "sampling")
+    changes = {name: getattr(options, name) for name in given}
     recipe = named_recipe(
         options.recipe, {key: value for key, value in changes.items() if value is not None}
     )
