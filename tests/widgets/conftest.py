@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from threading import Event
 from typing import TYPE_CHECKING
 
 import pytest
 
 from made_up import make_cells, make_embeddings, make_image
 from napari_hemacells.core.store import Project
+from napari_hemacells.core.types import Progress
 from napari_hemacells.session import Session, answer
+from napari_hemacells.widgets import upcoming as what_is_next
+from napari_hemacells.widgets.upcoming import Upcoming
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
     from pathlib import Path
+
+    from pytestqt.qtbot import QtBot
+
+    from napari_hemacells.session.queueing import QueueRequest
 
 
 @pytest.fixture
@@ -30,6 +38,29 @@ def session(empty_session: Session, tmp_path: Path) -> Session:
     empty_session.show_image(make_image())
     empty_session.set_cells(make_cells(30))
     return empty_session
+
+
+@pytest.fixture
+def upcoming(qtbot: QtBot, session: Session) -> Iterator[Upcoming]:
+    """What to look at next in that session."""
+    upcoming = Upcoming(session)
+    yield upcoming
+    upcoming.close()
+
+
+@pytest.fixture
+def slowly(monkeypatch: pytest.MonkeyPatch) -> Iterator[Event]:
+    """Rankings in a thread end only when this is set."""
+    go_on, rank = Event(), what_is_next._rank_steps
+
+    def wait(requests: list[QueueRequest]) -> Generator[Progress, None, object]:
+        yield Progress(0, 0)
+        go_on.wait(10)
+        return (yield from rank(requests))
+
+    monkeypatch.setattr(what_is_next, "_rank_steps", wait)
+    yield go_on
+    go_on.set()
 
 
 @pytest.fixture

@@ -22,7 +22,6 @@ from napari_hemacells.widgets.canvas import Canvas
 from napari_hemacells.widgets.correct_bar import CorrectBar, CorrectState
 from napari_hemacells.widgets.correcting import Corrector, crossed_most, tally
 from napari_hemacells.widgets.ring import MARKER
-from napari_hemacells.widgets.upcoming import Upcoming
 
 GLASS = (30, 50)
 
@@ -33,17 +32,15 @@ def viewer():
 
 
 @pytest.fixture
-def canvas(qtbot, session, viewer):
+def canvas(session, viewer, upcoming):
     bridge = ViewerBridge(viewer)
     layer = viewer.add_image(session.image.pixels, name="smear")
     bridge.claim_image(str(layer.unique_id), session.image.key)
-    upcoming = Upcoming(session)
     canvas = Canvas(session, bridge, upcoming, lambda: False)
     bridge.show_cells(session.cells, session.image.key)
     canvas.recolour()
     yield canvas
     canvas.close()
-    upcoming.close()
     bridge.close()
 
 

@@ -28,12 +28,12 @@ Key = Qt.Key
 
 
 @pytest.fixture
-def gallery(qtbot, session):
-    return shown(qtbot, session)
+def gallery(qtbot, session, upcoming):
+    return shown(qtbot, session, upcoming)
 
 
-def shown(qtbot, session, size=(700, 260)) -> GalleryWidget:
-    gallery = GalleryWidget(session, Upcoming(session))
+def shown(qtbot, session, upcoming, size=(700, 260)) -> GalleryWidget:
+    gallery = GalleryWidget(session, upcoming)
     qtbot.addWidget(gallery)
     gallery.resize(*size)
     gallery.show()
@@ -141,8 +141,8 @@ def test_the_queue_stands_still_until_refreshed(qtbot, gallery, session, classif
     assert not gallery.bar.refresh.isEnabled()
 
 
-def test_a_whole_page_of_labels_brings_a_fresh_queue(qtbot, session):
-    gallery = shown(qtbot, session, (420, 200))
+def test_a_whole_page_of_labels_brings_a_fresh_queue(qtbot, session, upcoming):
+    gallery = shown(qtbot, session, upcoming, (420, 200))
     before = queue(gallery)
     page = list(gallery.view.rows_in_sight())
     assert 1 < len(page) < 30
@@ -151,6 +151,53 @@ def test_a_whole_page_of_labels_brings_a_fresh_queue(qtbot, session):
     assert set(session.annotated) == {before[row] for row in page}
     assert queue(gallery) == session.queue("active")
     assert chosen(gallery) == queue(gallery)[:1]
+
+
+def test_while_the_cells_are_sorted_nothing_moves(qtbot, gallery, session, classify, slowly):
+    before = queue(gallery)
+    for cell, class_id in ((1, "rbc"), (2, "wbc")):
+        session.annotate([cell], class_id)
+    classify()
+    gallery.view.choose(4)
+    qtbot.keyClicks(gallery.view, "r")
+    assert gallery.sorting
+    assert queue(gallery) == before
+    assert gallery.bar.count.text() == "Sorting …"
+    qtbot.keyClicks(gallery.view, "1")
+    assert session.annotated[before[4]] == "rbc"
+    kept = chosen(gallery)
+    slowly.set()
+    sorted_out(qtbot, gallery)
+    assert chosen(gallery) == kept
+    assert set(session.annotated).isdisjoint(queue(gallery))
+    assert gallery.bar.count.text() == "27 of 30 cells"
+
+
+def test_first_embeddings_move_nothing_under_a_hand_that_has_begun(
+    qtbot, gallery, session, slowly
+):
+    before = queue(gallery)
+    session.set_embeddings(make_embeddings(session.image, session.cells))
+    gallery.view.choose(0)
+    qtbot.keyClicks(gallery.view, "1")
+    slowly.set()
+    sorted_out(qtbot, gallery)
+    assert queue(gallery) == before
+    assert gallery.bar.refresh.isEnabled()
+
+
+def test_an_order_chosen_instead_of_one_that_is_still_sought(
+    qtbot, gallery, session, classify, slowly, upcoming
+):
+    session.annotate([1], "rbc")
+    session.annotate([2], "wbc")
+    classify()
+    order_by(gallery, "uncertain")
+    order_by(gallery, "slide")
+    assert queue(gallery) == session.queue("slide")
+    slowly.set()
+    qtbot.waitUntil(lambda: not upcoming.jobs.busy)
+    assert queue(gallery) == session.queue("slide")
 
 
 @pytest.mark.parametrize("order", ["active", "uncertain", "unknown", "sure", "class", "slide"])
@@ -216,9 +263,8 @@ def test_a_prediction_before_the_first_click_sorts_the_queue(qtbot, gallery, ses
     assert not gallery.bar.refresh.isEnabled()
 
 
-def test_no_queue_is_made_for_a_hidden_gallery(qtbot, session, monkeypatch):
+def test_no_queue_is_made_for_a_hidden_gallery(qtbot, session, monkeypatch, upcoming):
     asked = []
-    upcoming = Upcoming(session)
     ask = upcoming.ask
     monkeypatch.setattr(upcoming, "ask", lambda *a, **k: asked.append(1) or ask(*a, **k))
     gallery = GalleryWidget(session, upcoming)
@@ -233,11 +279,13 @@ def test_no_queue_is_made_for_a_hidden_gallery(qtbot, session, monkeypatch):
 
 
 def test_it_says_why_it_is_empty(qtbot, empty_session):
-    gallery = shown(qtbot, empty_session)
+    upcoming = Upcoming(empty_session)
+    gallery = shown(qtbot, empty_session, upcoming)
     assert gallery.view.empty_text.startswith("Open an image")
     qtbot.keyClicks(gallery.view, "1r0")
     gallery.select_cell(3)
     assert not gallery.grab().isNull()
+    upcoming.close()
 
 
 def test_no_cells_found(gallery, session):
@@ -273,7 +321,7 @@ def test_following_the_canvas_echoes_nothing(qtbot, gallery):
 # --- pictures ------------------------------------------------------------------------------------
 
 
-def test_only_crops_in_sight_are_cut(qtbot, session, monkeypatch):
+def test_only_crops_in_sight_are_cut(qtbot, session, monkeypatch, upcoming):
     cut: list[int] = []
     extract = crop.extract
 
@@ -282,7 +330,7 @@ def test_only_crops_in_sight_are_cut(qtbot, session, monkeypatch):
         return extract(image, cells, spec, ids)
 
     monkeypatch.setattr(thumbnails.crop, "extract", watched)
-    gallery = shown(qtbot, session, (420, 200))
+    gallery = shown(qtbot, session, upcoming, (420, 200))
     gallery.grab()
     across_and_cut_off = 2 * len(gallery.view.rows_in_sight())
     assert 0 < len(cut) <= across_and_cut_off < 30
@@ -326,8 +374,8 @@ def test_the_slider_sets_the_size(gallery):
 # --- nothing left --------------------------------------------------------------------------------
 
 
-def test_nothing_is_left_of_a_closed_gallery(qtbot, session):
-    gallery = GalleryWidget(session, Upcoming(session))
+def test_nothing_is_left_of_a_closed_gallery(qtbot, session, upcoming):
+    gallery = GalleryWidget(session, upcoming)
     watched = ref(gallery), ref(gallery.model)
     gallery.deleteLater()
     del gallery
@@ -335,8 +383,8 @@ def test_nothing_is_left_of_a_closed_gallery(qtbot, session):
     session.annotate([1], "rbc")
 
 
-def test_a_deleted_gallery_hears_nothing_more(qtbot, session, classify):
-    gallery = GalleryWidget(session, Upcoming(session))
+def test_a_deleted_gallery_hears_nothing_more(qtbot, session, classify, upcoming):
+    gallery = GalleryWidget(session, upcoming)
     with qtbot.waitSignal(gallery.destroyed):
         gallery.deleteLater()
     session.annotate([1], "rbc")

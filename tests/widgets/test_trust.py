@@ -15,7 +15,6 @@ from napari_hemacells.widgets.classify_panel import ClassifyPanel
 from napari_hemacells.widgets.gallery import GalleryWidget
 from napari_hemacells.widgets.reliability import ReliabilityDialog
 from napari_hemacells.widgets.trust_box import calibration_line
-from napari_hemacells.widgets.upcoming import Upcoming
 
 
 @pytest.fixture
@@ -72,19 +71,20 @@ def test_the_switch_holds_for_the_next_answer(panel, session, classify):
     assert session.prediction.nearest
 
 
-def test_unknown_cells_have_a_filter_and_a_name_in_the_gallery(qtbot, with_unknown):
-    gallery = GalleryWidget(with_unknown, Upcoming(with_unknown))
+def test_unknown_cells_have_a_filter_and_a_name_in_the_gallery(qtbot, with_unknown, upcoming):
+    gallery = GalleryWidget(with_unknown, upcoming)
     qtbot.addWidget(gallery)
     gallery.show()
     gallery.bar.filter.setCurrentIndex(gallery.bar.filter.findData(UNKNOWN))
+    qtbot.waitUntil(lambda: not gallery.sorting)
     model = gallery.model
     cells = [model.cell_at(row) for row in range(model.rowCount())]
     assert sorted(cells) == [5, 6, 7, 8, 9]
     assert model.data(model.index(0)) == "unknown"
 
 
-def test_before_any_label_the_gallery_says_what_comes_first(qtbot, session):
-    gallery = GalleryWidget(session, Upcoming(session))
+def test_before_any_label_the_gallery_says_what_comes_first(qtbot, session, upcoming):
+    gallery = GalleryWidget(session, upcoming)
     qtbot.addWidget(gallery)
     gallery.show()
     session.set_embeddings(make_embeddings(session.image, session.cells))
@@ -95,8 +95,8 @@ def test_before_any_label_the_gallery_says_what_comes_first(qtbot, session):
     assert gallery.bar.order.currentText() == "Most useful next"
 
 
-def test_proposed_cells_are_shown_alone_the_first_chosen(qtbot, session):
-    gallery = GalleryWidget(session, Upcoming(session))
+def test_proposed_cells_are_shown_alone_the_first_chosen(qtbot, session, upcoming):
+    gallery = GalleryWidget(session, upcoming)
     qtbot.addWidget(gallery)
     gallery.show()
     gallery.propose([9, 4, 17])

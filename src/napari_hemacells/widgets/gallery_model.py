@@ -140,6 +140,8 @@ class GalleryModel(QAbstractListModel):
         self._known = _all_known(self._session)
         if self.only == PROPOSED:
             self._queue = [cell for cell in cells if cell in self._known.position]
+        elif self.only == EVERY:
+            self._queue = list(cells)
         else:
             self._queue = [cell for cell in cells if self._passes(cell)]
         self._rows = {cell: row for row, cell in enumerate(self._queue)}

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Kind: TypeAlias = Literal[
     "open", "detect", "embed", "classify", "export", "propose", "train", "shift", "map", "read",
-    "recall", "compare", "pace", "rate", "preview", "rank",
+    "recall", "compare", "pace", "rate", "preview", "rank", "encoder",
 ]  # fmt: skip
 Steps: TypeAlias = "Callable[[], Generator[Progress, None, Any]]"
 

@@ -1,0 +1,72 @@
+"""The review queue as request and answer: everything a ranking needs, frozen when asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from napari_hemacells.core.types import UNKNOWN
+from napari_hemacells.layers import known_classes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from napari_hemacells.core.params import QueueOrder
+    from napari_hemacells.core.types import Cells, Embeddings, Prediction
+    from napari_hemacells.session.session import Session
+
+_WEIGHED = {"active", "uncertain"}  # orders for which cells are held against one another
+
+
+@dataclass(frozen=True, eq=False)
+class QueueRequest:
+    """What an order of the cells is made from."""
+
+    order: QueueOrder
+    descending: bool
+    cells: Cells
+    prediction: Prediction | None
+    embeddings: Embeddings | None
+    annotated: Mapping[int, str]
+    class_ids: tuple[str, ...]
+
+    @property
+    def slow(self) -> bool:
+        """Whether it takes longer than a user should have to wait for a key to answer."""
+        known = self.embeddings is not None and len(self.embeddings) > 0
+        return known and self.order in _WEIGHED
+
+    @property
+    def quick(self) -> QueueRequest:
+        """The same order at once, by each cell's own doubt alone."""
+        return replace(self, embeddings=None)
+
+    def holds(self, session: Session) -> bool:
+        """Whether nothing has changed since that an order depends on."""
+        return (
+            self.cells is session.cells
+            and self.prediction is session.prediction
+            and self.embeddings is session.embeddings
+            and self.annotated == session.annotated
+        )
+
+
+def ranked(request: QueueRequest) -> list[int]:
+    """Cell ids in the order asked for; touches no shared state, so it may run in any thread."""
+    from napari_hemacells.core.classify import review_queue
+
+    cells, descending = request.cells, request.descending
+    queue = review_queue(
+        cells.ids,
+        request.prediction,
+        request.embeddings,
+        request.order,
+        annotated=set(request.annotated),
+        descending=descending,
+    )
+    if request.order == "class":  # the user's word counts, of which the classifier knows nothing
+        known = known_classes(cells, request.annotated, request.prediction)
+        place = {one: rank for rank, one in enumerate((*request.class_ids, UNKNOWN))}
+        ranks = [place.get(class_id or "", len(place)) for class_id in known]
+        queue.sort(key=lambda cell: ranks[cells.position[cell]], reverse=descending)
+    return queue
