@@ -34,7 +34,9 @@ def why_not(name: str) -> str:
     """
     kind, colon, rest = name.partition(":")
     if kind in PREFIXES:
-        complete = rest.partition("?")[0] and (kind != "file" or "arch=" in rest)
+        body, _, options = rest.partition("?")
+        named = any(one.startswith("arch=") and one != "arch=" for one in options.split("&"))
+        complete = body and (kind != "file" or named)
         return "" if complete else f"an encoder of this kind is named {PREFIXES[kind]}"
     plain = name.partition("?")[0]
     if plain in (*INSTALLED, *PUBLISHED) or (kind in WITH_FILE and rest):

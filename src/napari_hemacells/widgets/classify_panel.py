@@ -21,6 +21,7 @@ from napari_hemacells.core.params import ClassifyParams
 from napari_hemacells.layers import DISPLAY_MODES
 from napari_hemacells.widgets import theme
 from napari_hemacells.widgets.counts_table import CountsTable
+from napari_hemacells.widgets.encoder_box import EncoderBox
 from napari_hemacells.widgets.forms import ParamsForm, build
 from napari_hemacells.widgets.shift_warning import ShiftWarning
 from napari_hemacells.widgets.subscriptions import Subscriptions
@@ -63,6 +64,7 @@ class ClassifyPanel(QWidget):
         self.live = QCheckBox("Classify after each clic&k")
         self.live.setChecked(True)
         self.live.setToolTip("Fit the classifier anew and colour every cell after each annotation")
+        self.encoder = EncoderBox()
         self.form = ParamsForm(ClassifyParams)
         self.modes: dict[DisplayMode, QPushButton] = {}
         self.table = CountsTable()
@@ -83,6 +85,8 @@ class ClassifyPanel(QWidget):
             events.annotations, events.prediction, events.model, events.shift, events.embeddings,
         ):  # fmt: skip
             self._subscriptions.add(signal, self._update)
+        for signal in (events.project, events.model, events.settings):
+            self._subscriptions.add(signal, self.show_settings)
         self.show_mode("class")
         self._update()
 
@@ -106,7 +110,16 @@ class ClassifyPanel(QWidget):
     def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802
         """Catch up with what happened while another step was shown."""
         super().showEvent(event)
+        self.show_settings()  # an encoder may have been adapted meanwhile
         self._update()
+
+    def show_settings(self) -> None:
+        """Show with what cells are looked at and classified, without asking for it."""
+        live = self._session.live
+        self.encoder.show_encoder(live.encoder, live.bundle)
+        self.form.blockSignals(True)
+        self.form.set_values(live.params.model_dump())
+        self.form.blockSignals(False)
 
     def _update(self, _what: object = None) -> None:
         if not self.isVisible():
@@ -149,6 +162,7 @@ class ClassifyPanel(QWidget):
         column.addWidget(self.trust)
         column.addWidget(self.caveat)
         column.addWidget(self.live)
+        column.addWidget(self.encoder)
         column.addWidget(self.form.native)
         column.addWidget(self.model)
         column.addLayout(models)

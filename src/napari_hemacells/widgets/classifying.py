@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject
 
 from napari_hemacells.session.shifting import ENOUGH_CLICKS
+from napari_hemacells.widgets.looking import Looking
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,6 +44,7 @@ class Classifying(QObject):
         panel.restandardise_toggled.connect(self._restandardise)
         panel.label_requested.connect(self._label_more)
         tasks.device_known.connect(panel.show_device)
+        self.looking = Looking(panel, session, bridge, tasks, voice)
 
     def load_bundle(self, path: Path) -> None:
         """Classify with a saved model; one that does not fit is refused with the reason."""
@@ -78,8 +81,9 @@ class Classifying(QObject):
             self._tasks.classify()
 
     def _set_params(self, params: ClassifyParams) -> None:
-        self._session.set_params(params)
-        if self._session.embeddings is None:
+        if not self._voice.attempt(partial(self._session.set_params, params)):
+            self._view.classify.show_settings()
+        elif self._session.embeddings is None:
             self._tasks.embed()
         else:
             self._tasks.classify()

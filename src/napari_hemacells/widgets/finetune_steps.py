@@ -139,11 +139,16 @@ def opening_steps(folder: Path) -> Generator[Progress, None, Opened]:
 
 
 def recalling_steps(
-    ground: Ground, here: str | None, embed: Embed
+    ground: Ground, here: str | None, embed: Embed, *, whole: bool = False
 ) -> Generator[Progress, None, None]:
     """Embed the annotated cells of other images, as the classifier in use needs them.
 
     Images that cannot be read are left out; that was told when the training gathered them.
+
+    Parameters
+    ----------
+    whole
+        All cells of these images, for vectors that depend on one another.
     """
     for key in {ref.image_key for ref in ground.state.labels} - {here}:
         yield Progress(0, 0, f"Comparing on {ground.project.image(key).name}")
@@ -154,7 +159,8 @@ def recalling_steps(
             continue
         mine = cells.table["label"].isin(list(ground.state.of_image(key)))
         if mine.any():
-            yield from embed(ground.project, image, replace(cells, table=cells.table[mine]))()
+            wanted = cells if whole else replace(cells, table=cells.table[mine])
+            yield from embed(ground.project, image, wanted)()
 
 
 def looking_steps(

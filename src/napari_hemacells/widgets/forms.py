@@ -105,10 +105,8 @@ def _widget(name: str, field: FieldInfo, empty: str) -> ValueWidget[Any]:
     }
     if get_origin(kind) is Literal:
         return ComboBox(choices=list(get_args(kind)), value=field.default, **shared)
-    if kind is bool:
-        return CheckBox(value=field.default, **shared)
-    if kind is str:
-        return LineEdit(value=field.default, **shared)
+    if kind in {bool, str}:
+        return (CheckBox if kind is bool else LineEdit)(value=field.default, **shared)
     low, high = _bounds(field)
     if optional:
         return _optional_number(kind, high, field.default, empty, shared)

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING, Any
-
-from threadpoolctl import ThreadpoolController
 
 from napari_hemacells.core.types import Progress
 from napari_hemacells.widgets.graphics import triton_kept_out
+from napari_hemacells.widgets.linear_algebra import one_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from pathlib import Path
 
     from napari_hemacells.core.detect import Regions
-    from napari_hemacells.core.encode import Device
+    from napari_hemacells.core.encode import Device, Encoder
     from napari_hemacells.core.params import DetectParams, EncodeParams
     from napari_hemacells.core.store import Bundle
     from napari_hemacells.core.types import Cells, CropSpec, Embeddings, SmearImage
     from napari_hemacells.session import ClassifyAnswer, ClassifyRequest
     from napari_hemacells.session.shifting import Measured, ShiftRequest
+
+
+def in_words(progress: Progress, name: str) -> str:
+    """Return what is being done, and how much of it is; `name` where the report does not say."""
+    message = progress.message or name
+    return f"{message} {progress.done:,}/{progress.total:,}" if progress.total > 1 else message
 
 
 def opening_steps(
@@ -50,6 +54,18 @@ def making_steps(make: Callable[[], Cells]) -> Generator[Progress, None, Cells]:
     return make()
 
 
+def loading_steps(params: EncodeParams) -> Generator[Progress, None, str]:
+    """Return the name under which an encoder is found again, once it is loaded."""
+    yield Progress(0, 0, "Loading the network")
+    from napari_hemacells.core import encode
+    from napari_hemacells.core.encode.choices import settled
+
+    with triton_kept_out():
+        encode.encoder(params.encoder, params.device)
+    yield Progress(0, 0, "Loading the network")
+    return settled(params.encoder)
+
+
 def embedding_steps(
     image: SmearImage,
     cells: Cells,
@@ -60,17 +76,16 @@ def embedding_steps(
     model: Bundle | None,
     measured: bool = False,
 ) -> Generator[Progress, None, tuple[Embeddings, Device]]:
-    """Return embeddings by the loaded model's encoder, or the bundled one; torch is imported here."""
+    """Return embeddings by the loaded model's encoder, or the chosen one.
+
+    torch is imported here, in the thread.
+    """
     yield Progress(0, 0, "Loading the network")
     from napari_hemacells.core import encode
 
     with triton_kept_out():
         device = encode.choose_device(params.device)
-        encoder = (
-            encode.bundled_encoder(params.device)
-            if model is None
-            else model.make_encoder(params.device)
-        )
+        encoder = _encoder_for(model, params)
     yield Progress(0, 0, "Loading the network")
     embeddings = yield from encode.embed_steps(
         image,
@@ -85,13 +100,26 @@ def embedding_steps(
     return embeddings, device
 
 
+def _encoder_for(model: Bundle | None, params: EncodeParams) -> Encoder:
+    """Return the model's own encoder, which may be one that only its name here finds."""
+    from napari_hemacells.core import encode
+    from napari_hemacells.core.store import check
+
+    if model is None:
+        return encode.encoder(params.encoder, params.device)
+    found = model.make_encoder(params.device)
+    if found.info.sha256 != model.encoder.sha256:
+        found = encode.encoder(params.encoder, params.device)
+    check(model, found.info, model.spec)
+    return found
+
+
 def classifying_steps(request: ClassifyRequest) -> Generator[Progress, None, ClassifyAnswer]:
     """Return the classes of the cells."""
     from napari_hemacells.session import answer
 
     yield Progress(0, 0)
-    # A fit takes some hundredths of a second: more threads would spin on the core that draws.
-    with _linear_algebra().limit(limits=1, user_api="blas"):
+    with one_thread():
         return answer(request)
 
 
@@ -100,11 +128,5 @@ def measuring_steps(request: ShiftRequest) -> Generator[Progress, None, Measured
     from napari_hemacells.session.shifting import measure
 
     yield Progress(0, 0)
-    with _linear_algebra().limit(limits=1, user_api="blas"):
+    with one_thread():
         return measure(request)
-
-
-@cache
-def _linear_algebra() -> ThreadpoolController:
-    """The thread pools of the libraries loaded, looked up once."""
-    return ThreadpoolController()

@@ -14,6 +14,8 @@ from napari_hemacells.widgets.task_steps import (
     classifying_steps,
     detecting_steps,
     embedding_steps,
+    in_words,
+    loading_steps,
     making_steps,
     measuring_steps,
     opening_steps,
@@ -35,7 +37,9 @@ if TYPE_CHECKING:
 _NAMES = {
     "open": "Opening the image",
     "detect": "Finding cells",
+    "encoder": "Loading the network",
     "embed": "Embedding cells",
+    "recall": "Embedding annotated cells of other images",
     "classify": "Classifying",
     "export": "Exporting",
     "shift": "Comparing this slide",
@@ -64,6 +68,10 @@ class Tasks(QObject):
         A part of the image is done: its cells.
     detected, exported
         A step ended well.
+    encoder_ready
+        An encoder that was asked for is loaded: its name.
+    recalled
+        Annotated cells of other images were embedded.
     unanswered
         A classification that was under way will not come; the cells wait for their colours.
     """
@@ -77,6 +85,8 @@ class Tasks(QObject):
     found = Signal(object)
     detected = Signal()
     exported = Signal(object)
+    encoder_ready = Signal(str)
+    recalled = Signal()
     unanswered = Signal()
 
     def __init__(self, session: Session, parent: QObject | None = None) -> None:
@@ -104,6 +114,7 @@ class Tasks(QObject):
         self._subscriptions.add(session.events.embeddings, self.measure)
         self._subscriptions.add(session.events.model, self.measure)
         self._subscriptions.add(session.events.image, self._image_changed)
+        self._subscriptions.add(session.events.project, self._project_changed)
 
     def close(self) -> None:
         """Stop everything; late answers are not heard."""
@@ -112,7 +123,7 @@ class Tasks(QObject):
 
     def cancel(self) -> None:
         """Stop what the progress bar shows; what was done stays."""
-        for kind in ("open", "detect", "embed", "export"):
+        for kind in ("open", "detect", "encoder", "embed", "recall", "export"):
             self.jobs.cancel(kind)
 
     # --- what is asked for -------------------------------------------------------------------
@@ -148,6 +159,15 @@ class Tasks(QObject):
             return
         self.jobs.start("embed", self.embedding(session.project, session.image, session.cells))
 
+    def load_encoder(self, name: str) -> None:
+        """Load an encoder, to look at cells with it; the one in use goes on meanwhile."""
+        params = self.encode.model_copy(update={"encoder": name})
+        self.jobs.start("encoder", partial(loading_steps, params))
+
+    def recall(self, steps: Callable[[], Generator[Progress, None, None]]) -> None:
+        """Embed annotated cells of other images."""
+        self.jobs.start("recall", steps)
+
     def embedding(
         self, project: Project, image: SmearImage, cells: Cells
     ) -> Callable[[], Generator[Progress, None, tuple[Embeddings, Device]]]:
@@ -158,7 +178,7 @@ class Tasks(QObject):
             image,
             cells,
             self.spec,
-            self.encode,
+            self.encode.model_copy(update={"encoder": live.encoder}),
             folder=project.embeddings_folder,
             model=None if live.model is None else live.model.bundle,
             measured=live.params.measured,
@@ -206,21 +226,26 @@ class Tasks(QObject):
     # --- what came back ----------------------------------------------------------------------
 
     def _image_changed(self) -> None:
-        for kind in ("detect", "embed", "classify", "shift"):
+        for kind in ("detect", "embed", "recall", "classify", "shift"):
             self.jobs.cancel(kind)
         self._again = False
+
+    def _project_changed(self) -> None:
+        self.jobs.cancel("encoder")
 
     def _progressed(self, kind: str, progress: Progress) -> None:
         if progress.found is not None and progress.total > 1:
             self.found.emit(progress.found)
         if kind not in _QUIET:
-            self.progressed.emit(progress.done, progress.total, _in_words(progress, _NAMES[kind]))
+            self.progressed.emit(progress.done, progress.total, in_words(progress, _NAMES[kind]))
 
     def _returned(self, kind: str, result: Any) -> None:
         take: dict[str, Callable[[Any], None]] = {
             "open": lambda result: self.opened.emit(*result),
             "detect": self._detected,
+            "encoder": self.encoder_ready.emit,
             "embed": self._embedded,
+            "recall": lambda _nothing: self.recalled.emit(),
             "classify": self._classified,
             "export": self.exported.emit,
             "shift": self._session.accept_shift,
@@ -255,7 +280,8 @@ class Tasks(QObject):
             self.unanswered.emit()
 
     def _refused(self, kind: str, error: HemaCellsError) -> None:
-        self.refused.emit(str(error))
+        kept = " The encoder in use stays." if kind == "encoder" else ""
+        self.refused.emit(f"{error}{kept}")
         if kind == "classify":
             self.unanswered.emit()
 
@@ -269,8 +295,3 @@ class Tasks(QObject):
     def _stopped(self, _kind: str) -> None:
         if set(self.jobs.busy) <= _QUIET:
             self.idle.emit()
-
-
-def _in_words(progress: Progress, name: str) -> str:
-    message = progress.message or name
-    return f"{message} {progress.done:,}/{progress.total:,}" if progress.total > 1 else message
