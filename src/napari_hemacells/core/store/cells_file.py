@@ -106,15 +106,41 @@ def read_cells(tif: Path) -> Cells:
     try:
         with tifffile.TiffFile(tif) as file:
             labels = file.asarray(key=0)
-            description = _Description.model_validate_json(file.pages.first.description)
-        table = _parse(description.table)
+            about, table = _described(file)
     except _DAMAGED as error:
-        raise ProjectError(
-            f"The cells in “{tif}” cannot be read. Nothing was changed: restore the file from a "
-            "copy, or remove it and detect the cells again."
-        ) from error
-    about = description
+        raise damaged(tif) from error
     return Cells(labels.astype(np.int32), table, about.diameter, about.source, about.detector)
+
+
+def read_ids(tif: Path) -> NDArray[np.int64]:
+    """The ids of the cells that :func:`write_cells` wrote; their pixels are not read.
+
+    Raises
+    ------
+    ProjectError
+        For a file that is missing or damaged.
+    """
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(tif) as file:
+            _, table = _described(file)
+    except _DAMAGED as error:
+        raise damaged(tif) from error
+    return table["label"].to_numpy()
+
+
+def damaged(path: Path) -> ProjectError:
+    """What to say of a file of cells that cannot be read."""
+    return ProjectError(
+        f"The cells in “{path}” cannot be read. Nothing was changed: restore the file from a "
+        "copy, or remove it and detect the cells again."
+    )
+
+
+def _described(file: Any) -> tuple[_Description, pd.DataFrame]:
+    description = _Description.model_validate_json(file.pages.first.description)
+    return description, _parse(description.table)
 
 
 def _parse(text: str) -> pd.DataFrame:

@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from napari_hemacells.core.errors import ProjectError
 from napari_hemacells.core.label_image import LazyLabels, PackedMasks
 from napari_hemacells.core.store.atomic import write_bytes
+from napari_hemacells.core.store.cells_file import damaged
 from napari_hemacells.core.types import CELL_COLUMNS, Cells
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 _DAMAGED = (
     OSError, ValueError, LookupError, TypeError, EOFError, zipfile.BadZipFile, zlib.error,
@@ -73,8 +75,20 @@ def read_masks(path: Path) -> Cells:
         if masks.starts[-1] != len(masks.bits) or not set(CELL_COLUMNS) <= set(table):
             raise ValueError("masks and table do not fit one another")
     except _DAMAGED as error:
-        raise ProjectError(
-            f"The cells in “{path}” cannot be read. Nothing was changed: restore the file from a "
-            "copy, or remove it and detect the cells again."
-        ) from error
+        raise damaged(path) from error
     return Cells(labels, table, about["diameter"], about["source"], about["detector"])
+
+
+def read_mask_ids(path: Path) -> NDArray[np.int64]:
+    """The ids of the cells that :func:`write_masks` wrote; their masks are not read.
+
+    Raises
+    ------
+    ProjectError
+        For a file that is missing or damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return np.asarray(stored["column label"], dtype=np.int64)
+    except _DAMAGED as error:
+        raise damaged(path) from error

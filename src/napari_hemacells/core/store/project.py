@@ -21,6 +21,7 @@ from napari_hemacells.core.errors import ProjectError
 from napari_hemacells.core.label_image import LazyLabels
 from napari_hemacells.core.store import references
 from napari_hemacells.core.store.atomic import discard, writing_folder
+from napari_hemacells.core.store.cell_ids import ids_in
 from napari_hemacells.core.store.cells_file import read_cells, write_cells, write_csv
 from napari_hemacells.core.store.masks_file import read_masks, write_masks
 from napari_hemacells.core.store.schema import (
@@ -244,6 +245,11 @@ class Project:
             raise ProjectError(f"No cells of “{stored.name}” were saved: detect them.")
         masks = self._masks_path(image_key)
         return read_masks(masks) if masks.is_file() else read_cells(self._cells_path(image_key))
+
+    def cell_ids(self, image_key: str) -> frozenset[int]:
+        """The ids of the cells of an image as they were saved; raises :class:`ProjectError`."""
+        masks = self._masks_path(image_key)
+        return ids_in(masks if masks.is_file() else self._cells_path(image_key))
 
     def copy_to(self, folder: str | Path) -> Project:
         """A copy of everything in another folder, to go on with there.

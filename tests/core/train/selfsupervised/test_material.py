@@ -116,6 +116,14 @@ def test_an_image_that_is_gone_is_left_out_and_named(project, tmp_path):
         run_to_end(gather_project_steps(project))
 
 
+def test_an_image_in_memory_needs_no_file(project, tmp_path):
+    image = read_image(tmp_path / "smear.png")
+    (tmp_path / "smear.png").unlink()
+    found = run_to_end(gather_project_steps(project, opened={image.key: image}))
+    assert len(found.crops) == 60
+    assert found.left_out == ()
+
+
 def test_leave_one_out_of_separate_and_of_equal_classes():
     random = np.random.default_rng(0)
     labels = ["a"] * 10 + ["b"] * 10

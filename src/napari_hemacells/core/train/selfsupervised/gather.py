@@ -14,11 +14,12 @@ from napari_hemacells.core.errors import HemaCellsError, ImageError, TrainingErr
 from napari_hemacells.core.evaluate import class_folders
 from napari_hemacells.core.image import read_image
 from napari_hemacells.core.store.corrected import annotation_state, corrected_cells
-from napari_hemacells.core.train.selfsupervised.material import Clicks, Material
+from napari_hemacells.core.train.classifier.gather import read_stored
+from napari_hemacells.core.train.selfsupervised.material import MOST, Clicks, Material
 from napari_hemacells.core.types import CropSpec, Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -27,15 +28,23 @@ if TYPE_CHECKING:
     from napari_hemacells.core.store.project import Project
     from napari_hemacells.core.types import Cells, SmearImage
 
-MOST = 4000  # crops: more cost memory and change little
 CLICKS = 50  # of a class: with more, one wrong answer is no longer seen
 FRAMING_SAMPLE = 100  # pictures that tell how a folder is framed
 
 
 def gather_project_steps(
-    project: Project, state: AnnotationState | None = None, *, most: int = MOST
+    project: Project,
+    state: AnnotationState | None = None,
+    *,
+    opened: Mapping[str, SmearImage] | None = None,
+    most: int = MOST,
 ) -> Generator[Progress, None, Material]:
     """Return crops of all cells of a project, or an even part of them, and of those clicked.
+
+    Parameters
+    ----------
+    opened
+        Images that are in memory, by key; the others are read from their files.
 
     Raises
     ------
@@ -49,7 +58,7 @@ def gather_project_steps(
     for place, key in enumerate(keys):
         yield Progress(place, len(keys), f"Reading {project.image(key).name}")
         try:
-            image = read_image(project.locate(key))
+            image = (opened or {}).get(key) or read_stored(project, key)
             cells = corrected_cells(project, key, state)
         except HemaCellsError as error:
             left_out.append(str(error))

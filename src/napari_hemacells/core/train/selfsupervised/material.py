@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CROPS, CHECKPOINT = "crops.npz", "checkpoint.pt"
+MOST = 4000  # crops: more cost memory and change little
 LEAST = 32  # crops: with fewer there is nothing to tell one from
 
 

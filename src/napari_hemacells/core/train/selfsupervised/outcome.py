@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 
@@ -73,3 +74,26 @@ class AdaptOutcome:
             "losses": [round(one, 4) for one in self.losses],
             "notes": list(self.notes),
         }
+
+    @classmethod
+    def from_dict(cls, told: Mapping[str, Any], file: Path | None) -> AdaptOutcome:
+        """What :meth:`to_dict` told, of an encoder that lies at `file` now.
+
+        Raises
+        ------
+        KeyError, TypeError
+            It is something else.
+        """
+        return cls(
+            file=file if told["kept"] else None,
+            sha256=told["sha256"],
+            base=told["base"],
+            before=told["leave_one_out_before"],
+            after=told["leave_one_out_after"],
+            crops=told["crops"],
+            clicks=told["clicks"],
+            steps=told["steps"],
+            seconds=told["seconds"],
+            losses=tuple(told["losses"]),
+            notes=tuple(told["notes"]),
+        )
