@@ -49,7 +49,7 @@ def wait_for(run, session, *, hits: int):
     """Let a training end without running one."""
     run._project = session.project
     ended = Ended(outcome_of(session.project.folder / "models", hits=hits), Changes(4, 1, 0))
-    run._ended("train", ended)
+    run.ended(ended)
     return ended
 
 

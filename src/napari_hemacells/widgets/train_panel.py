@@ -5,22 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt, QUrl, Signal
-from qtpy.QtWidgets import (
-    QComboBox,
-    QHBoxLayout,
-    QLabel,
-    QProgressBar,
-    QPushButton,
-    QToolButton,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtCore import QUrl, Signal
+from qtpy.QtWidgets import QComboBox, QPushButton
 
 from napari_hemacells.core.train.reports import in_words
 from napari_hemacells.widgets import theme
+from napari_hemacells.widgets.train_section import TrainSection, in_a_row, words
 
 if TYPE_CHECKING:
+    from qtpy.QtWidgets import QWidget
+
     from napari_hemacells.core.train.reports import TrainingReport
     from napari_hemacells.widgets.train_curves import CurvesView
 
@@ -45,46 +39,34 @@ class Teaching:
     reason: str = ""
 
 
-class TrainPanel(QWidget):
-    """A section that opens; it asks, and shows what it is told."""
+class TrainPanel(TrainSection):
+    """The section of the detector."""
 
     train_requested = Signal(int)  # how many times the usual number of steps
-    cancel_requested = Signal()
-    use_requested = Signal()
-    drop_requested = Signal()
     bundled_requested = Signal()
-    opened = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.title = QToolButton()
-        self.title.setText("F&ine-tune the detector")
+        super().__init__("F&ine-tune the detector", parent)
         self.title.setToolTip("Teach the detector what you corrected")
-        self.title.setCheckable(True)
-        self.title.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        self.lessons, self.in_use = _words(), _words()
+        self.in_use = words()
         self.bundled = QPushButton("Use the bundled one")
         self.effort = QComboBox()
         self.effort.setAccessibleName("How long to train")
-        for words, times in _EFFORTS.items():
-            self.effort.addItem(words, times)
-        self.start = QPushButton("&Start")
-        self.cancel = QPushButton("Cance&l")
+        for said, times in _EFFORTS.items():
+            self.effort.addItem(said, times)
         self.cancel.setToolTip("Stop the training; the detector stays as it is")
-        self.bar = QProgressBar()
-        self.bar.setAccessibleName("Progress of the training")
-        self.status = _words()
-        self._teaching = Teaching()
-        self.curves: CurvesView | None = None  # made when a training starts: matplotlib is heavy
-        self.outcome = _words()
-        self.outcome.setOpenExternalLinks(True)
-        self.use, self.drop = QPushButton("&Use it"), QPushButton("D&rop it")
         self.use.setToolTip("Detect uses the new detector in this project from now on")
         self.drop.setToolTip("Remove the new detector; nothing changes")
-        self._lay_out()
-        self._connect()
-        self.show_idle()
-        self._open(False)
+        self._teaching = Teaching()
+        self.curves: CurvesView | None = None  # made when a training starts: matplotlib is heavy
+        self.before.append(self.effort)
+        self.column.addLayout(in_a_row((self.in_use, 1), (self.bundled, 0)))
+        for widget in (self.lessons, self.effort, self.start):
+            self.column.addWidget(widget)
+        self.lay_out()
+        self.effort.currentIndexChanged.connect(self._effort_changed)
+        self.start.clicked.connect(self._train)
+        self.bundled.clicked.connect(self.bundled_requested)
 
     # --- what is shown -----------------------------------------------------------------------
 
@@ -117,62 +99,29 @@ class TrainPanel(QWidget):
             from napari_hemacells.widgets.train_curves import CurvesView
 
             self.curves = CurvesView()
-            self._body_column.addWidget(self.curves)
+            self.column.addWidget(self.curves)
         self.curves.clear()
-        self._show(running=True, ended=False)
         self.curves.show()
-        self.bar.setRange(0, 0)
-        self.status.setText("Preparing")
-
-    def show_progress(self, done: int, total: int, message: str) -> None:
-        """Say what is prepared before the learning begins, or compared after it."""
-        self.bar.setRange(0, total)
-        self.bar.setValue(done)
-        self.status.setText(message)
+        super().show_started()
 
     def show_report(self, report: TrainingReport) -> None:
         """Show how far the training is and how well it does."""
-        self.bar.setRange(0, report.steps)
-        self.bar.setValue(report.step)
-        words = [report.message]
-        if report.images_per_second:
-            words.append(f"{report.images_per_second:.1f} images/s")
-        if report.eta_s is not None and report.phase != "end":
-            words.append(f"{in_words(report.eta_s)} to go")
-        self.status.setText(" · ".join(words))
+        super().show_report(report)
         if self.curves is not None:
             self.curves.add(report)
 
-    def show_outcome(self, html: str) -> None:
-        """Say what came of it, and ask what to do with it."""
-        self.outcome.setText(html)
-        self._show(running=False, ended=True)
-        self.status.clear()
-
     def show_idle(self, said: str = "") -> None:
         """Nothing runs, and nothing waits for an answer."""
-        self._show(running=False, ended=False)
+        super().show_idle(said)
         if self.curves is not None:
             self.curves.hide()
-        self.status.setText(said)
 
     def restyle(self) -> None:
         """Take the colours of the present theme."""
-        for label in (self.lessons, self.in_use, self.status):
-            theme.quiet(label)
+        super().restyle()
+        theme.quiet(self.in_use)
         if self.curves is not None:
             self.curves.redraw()
-
-    # --- inside ------------------------------------------------------------------------------
-
-    def _show(self, *, running: bool, ended: bool) -> None:
-        shown: dict[QWidget, bool] = dict.fromkeys((self.bar, self.cancel), running)
-        shown |= dict.fromkeys((self.outcome, self.use, self.drop), ended)
-        for widget, visible in shown.items():
-            widget.setVisible(visible)
-        idle = not running and not ended
-        self.start.setVisible(idle)
-        self.effort.setVisible(idle)
 
     def _train(self) -> None:
         self.train_requested.emit(self.effort.currentData())
@@ -180,57 +129,8 @@ class TrainPanel(QWidget):
     def _effort_changed(self, _index: int) -> None:
         self.show_teaching(self._teaching)
 
-    def _open(self, opened: bool) -> None:
-        arrow = Qt.ArrowType.DownArrow if opened else Qt.ArrowType.RightArrow
-        self.title.setArrowType(arrow)
-        self.body.setVisible(opened)
-        if opened:
-            self.opened.emit()
-
-    def _lay_out(self) -> None:
-        self.body = QWidget()
-        self._body_column = QVBoxLayout(self.body)
-        self._body_column.setContentsMargins(0, 0, 0, 0)
-        used = QHBoxLayout()
-        used.addWidget(self.in_use, 1)
-        used.addWidget(self.bundled)
-        answers = QHBoxLayout()
-        answers.addWidget(self.use)
-        answers.addWidget(self.drop)
-        running = QHBoxLayout()
-        running.addWidget(self.bar, 1)
-        running.addWidget(self.cancel)
-        self._body_column.addLayout(used)
-        self._body_column.addWidget(self.lessons)
-        self._body_column.addWidget(self.effort)
-        self._body_column.addWidget(self.start)
-        self._body_column.addLayout(running)
-        self._body_column.addWidget(self.status)
-        self._body_column.addWidget(self.outcome)
-        self._body_column.addLayout(answers)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.title)
-        column.addWidget(self.body)
-
-    def _connect(self) -> None:
-        self.title.toggled.connect(self._open)
-        self.effort.currentIndexChanged.connect(self._effort_changed)
-        self.start.clicked.connect(self._train)
-        self.cancel.clicked.connect(self.cancel_requested)
-        self.use.clicked.connect(self.use_requested)
-        self.drop.clicked.connect(self.drop_requested)
-        self.bundled.clicked.connect(self.bundled_requested)
-
 
 def link_to(path: str, words: str) -> str:
     """Return a link that opens a file, in the colour of the theme's text."""
     address = QUrl.fromLocalFile(path).toString()
     return f'<a style="color: {theme.css("text")}" href="{address}">{words}</a>'
-
-
-def _words() -> QLabel:
-    label = QLabel()
-    label.setWordWrap(True)
-    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
-    return label

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-import threading
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from html import escape
-from typing import TYPE_CHECKING, Any
-
-from qtpy.QtCore import QObject, Signal
+from typing import TYPE_CHECKING
 
 from napari_hemacells.core.errors import HemaCellsError
 from napari_hemacells.core.params import TrainDetectorParams
-from napari_hemacells.core.train import ChildRun, TrainingReport
+from napari_hemacells.core.train import ChildRun
 from napari_hemacells.core.train.detector.folder import training_folder
 from napari_hemacells.core.train.detector.gather import lessons_of
 from napari_hemacells.core.train.detector.job import (
@@ -25,17 +22,18 @@ from napari_hemacells.core.train.detector.job import (
     fine_tune,
 )
 from napari_hemacells.samples.rehearsal import rehearsal_fields
+from napari_hemacells.widgets.section_run import SectionRun
 from napari_hemacells.widgets.subscriptions import Subscriptions
 from napari_hemacells.widgets.train_panel import Teaching, link_to
 from napari_hemacells.widgets.train_steps import Ground, frozen, training_steps
-from napari_hemacells.widgets.workers import Jobs
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from qtpy.QtCore import QObject
+
     from napari_hemacells.core.params import DetectParams
     from napari_hemacells.core.store import Project
-    from napari_hemacells.core.types import Progress
     from napari_hemacells.session import Session
     from napari_hemacells.widgets.train_panel import TrainPanel
     from napari_hemacells.widgets.train_steps import Ended
@@ -54,36 +52,22 @@ def chosen_weights(project: Project | None) -> Path | None:
     return None if project is None or weights is None else project.folder / weights
 
 
-class TrainRun(QObject):
-    """The behaviour of the fine-tuning section.
+class TrainRun(SectionRun):
+    """The behaviour of the section *Fine-tune the detector*."""
 
-    Signals
-    -------
-    said, warned
-        A sentence for the message line.
-    """
-
-    said = Signal(str)
-    warned = Signal(str)
+    stopped_words = "Stopped. The detector is as it was."
 
     def __init__(self, session: Session, panel: TrainPanel, parent: QObject | None = None) -> None:
-        super().__init__(parent)
+        super().__init__(panel, parent)
         self._session, self._panel = session, panel
-        self.jobs = Jobs(self)
-        self._run: ChildRun[DetectorJob, Any] | None = None
         self._cores = max(1, (os.cpu_count() or 2) - 1)  # one is left to napari
         self._waiting: tuple[Project, Ended] | None = None
         self._project: Project | None = None
         panel.train_requested.connect(self.start)
-        panel.cancel_requested.connect(self.cancel)
         panel.use_requested.connect(self.use)
         panel.drop_requested.connect(self.drop)
         panel.bundled_requested.connect(self.use_bundled)
         panel.opened.connect(self.refresh)
-        self.jobs.progressed.connect(self._progressed)
-        self.jobs.returned.connect(self._ended)
-        self.jobs.refused.connect(self._refused)
-        self.jobs.failed.connect(self._failed)
         self._subscriptions = Subscriptions(self)
         events = session.events
         for signal in (
@@ -99,13 +83,7 @@ class TrainRun(QObject):
     def close(self) -> None:
         """End the training, if one runs; late answers are not heard."""
         self._subscriptions.drop()
-        self._end_child()
-        self.jobs.close()
-
-    @property
-    def running(self) -> bool:
-        """Whether a detector is being trained."""
-        return self.jobs.running("train")
+        super().close()
 
     def with_weights(self, params: DetectParams) -> DetectParams:
         """Return the parameters with the detector that the project uses."""
@@ -140,18 +118,9 @@ class TrainRun(QObject):
         project = session.project
         job = self._job(project, effort * default_steps(self._cores))
         self._project = project
-        self._run = ChildRun(fine_tune, job, threads=self._cores)
+        run = ChildRun(fine_tune, job, threads=self._cores)
         ground = Ground(project, frozen(session.history.state), session.image, session.cells)
-        self._panel.show_started()
-        self.jobs.start("train", partial(training_steps, ground, job, self._run))
-
-    def cancel(self) -> None:
-        """Stop the training; the dock does not wait until the process is gone."""
-        run, self._run = self._run, None
-        if run is not None:
-            threading.Thread(target=run.cancel).start()
-        self.jobs.cancel("train")
-        self._panel.show_idle("Stopped. The detector is as it was.")
+        self.begin(run, partial(training_steps, ground, job, run))
 
     def use(self) -> None:
         """Detect with the new detector from now on, in this project."""
@@ -180,30 +149,12 @@ class TrainRun(QObject):
         if self._session.project is not None:
             self._remember(self._session.project, None)
 
-    # --- what came back ----------------------------------------------------------------------
-
-    def _progressed(self, _kind: str, progress: Progress) -> None:
-        if isinstance(progress, TrainingReport):
-            self._panel.show_report(progress)
-        else:
-            self._panel.show_progress(progress.done, progress.total, progress.message)
-
-    def _ended(self, _kind: str, ended: Ended) -> None:
+    def ended(self, result: Ended) -> None:
+        """Show the figures, and ask what to do with the new detector."""
         if self._project is not None:
-            self._waiting = (self._project, ended)
-            self._panel.show_outcome(as_html(ended))
+            self._waiting = (self._project, result)
+            self._panel.show_outcome(as_html(result))
             self.said.emit("The detector has learned. Look at the figures, then use or drop it.")
-
-    def _refused(self, _kind: str, error: HemaCellsError) -> None:
-        self._panel.show_idle()
-        self.warned.emit(str(error))
-        self.refresh()
-
-    def _failed(self, _kind: str, error: Exception) -> None:
-        self._panel.show_idle()
-        self.warned.emit(
-            f"The training failed unexpectedly ({error}). Your annotations are untouched."
-        )
 
     # --- inside ------------------------------------------------------------------------------
 
@@ -214,11 +165,6 @@ class TrainRun(QObject):
         start = chosen_weights(project)
         job = DetectorJob(training_folder(out), out, steps, params, start, rehearsal_fields)
         return replace(job, command=command_of(job, project.folder, threads=self._cores))
-
-    def _end_child(self) -> None:
-        if self._run is not None:
-            self._run.cancel()
-            self._run = None
 
     def _remember(self, project: Project, weights: Path | None) -> None:
         """Keep the choice in the project; a path inside it is kept as such, so it can be moved."""
