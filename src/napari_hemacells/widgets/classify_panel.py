@@ -34,10 +34,7 @@ if TYPE_CHECKING:
     from napari_hemacells.session import Session
 
 UNSURE_BELOW = 0.6
-_CAVEAT = (
-    "Predicted classes are what the model takes from your clicks. Nobody has checked them yet: "
-    "review the unsure ones before you report a count."
-)
+_CAVEAT = "Predicted from your clicks, checked by nobody: review the unsure ones before you report counts."
 _MODE_HELP = {
     "image": "The image alone",
     "class": "Every cell in the colour of its class; your own stronger than predicted ones",
@@ -155,6 +152,7 @@ class ClassifyPanel(QWidget):
         models.addWidget(self.finetune)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(3)  # all of it is seen at once in a window of 800 pixels
         column.addWidget(self.shift)
         column.addWidget(self._mode_box())
         column.addWidget(self.table)
@@ -173,7 +171,7 @@ class ClassifyPanel(QWidget):
     def _mode_box(self) -> QGroupBox:
         box = QGroupBox("Show on the image (V flips)")
         row = QHBoxLayout(box)
-        row.setContentsMargins(4, 4, 4, 4)
+        row.setContentsMargins(4, 2, 4, 2)
         group = QButtonGroup(self)
         for mode in DISPLAY_MODES:
             button = QPushButton(mode.capitalize())

@@ -49,7 +49,8 @@ class Looking(QObject):
         """Look at the cells with an encoder that is loaded."""
         if not self._voice.attempt(partial(self._session.set_encoder, name)):
             return
-        self._voice.say(f"Cells are looked at with: {choice_of(name).title}.")
+        title = choice_of(name).title.partition(":")[0]
+        self._voice.say(f"Cells are looked at with: {title}.")
         if self._session.embeddings is None:
             self._tasks.embed()
 
