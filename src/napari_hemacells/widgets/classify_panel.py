@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     from napari_hemacells.session import Session
 
 UNSURE_BELOW = 0.6
-_CAVEAT = "Predicted from your clicks, checked by nobody: review the unsure ones before you report counts."
+_CAVEAT = (
+    "Predicted from your clicks, checked by nobody: review the unsure ones before you report any."
+)
 _MODE_HELP = {
     "image": "The image alone",
     "class": "Every cell in the colour of its class; your own stronger than predicted ones",
