@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from napari_hemacells.widgets.upcoming import Upcoming
     from napari_hemacells.widgets.workers import Jobs
 
-_WIDTH = 350
+WIDTH = 350
 
 
 class HemaCellsWidget(QWidget):
@@ -189,7 +189,7 @@ class HemaCellsWidget(QWidget):
         # Told to grow, else napari puts a stretch below that takes half of the height.
         for grows in (self.pages, self):
             grows.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-        self.setMinimumWidth(_WIDTH)
+        self.setMinimumWidth(WIDTH)
 
 
 def _close(closers: tuple[Callable[[], None], ...], _destroyed: object = None) -> None:

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt import QFlowLayout
 
 from napari_hemacells import layers as ours
 from napari_hemacells.core.annotate.palette import UNKNOWN_COLOUR
@@ -76,7 +77,7 @@ class MapWidget(QWidget):
         self.whole = QPushButton("Show all")
         self.text = QLabel()
         self.text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        self.classes = QHBoxLayout()
+        self.classes = QFlowLayout()  # many classes take more lines, not a wider window
         self.jobs = jobs
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
