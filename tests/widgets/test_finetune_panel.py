@@ -16,6 +16,7 @@ from napari_hemacells.core.train import TrainingReport
 from napari_hemacells.core.train.classifier import RECIPES
 from napari_hemacells.core.train.classifier.findings import Figures, Findings, Item, Suspect
 from napari_hemacells.core.train.classifier.findings import confusion_of as confusion
+from napari_hemacells.core.train.classifier.report.words import intervals
 from napari_hemacells.session.finetuning import Change
 from napari_hemacells.widgets.augment_view import GAP, contact_sheet
 from napari_hemacells.widgets.finetune_form import FineTuneForm
@@ -211,12 +212,26 @@ def test_matrix_shows_counts_or_shares(result):
     assert "κ 0.800 (0.60–1.00)" in result.figures.text()
 
 
-def test_few_images_give_no_interval(panel, findings):
-    few = replace(findings, figures=replace(findings.figures, resampled="groups", groups=2))
-    panel.result.show_findings(few, report=False)
-    text = panel.result.figures.text()
-    assert "κ 0.800." in text
-    assert text.endswith("From only 2 images or patients: too few for an interval.")
+def from_groups(findings, groups):
+    return replace(findings, figures=replace(findings.figures, resampled="groups", groups=groups))
+
+
+@pytest.mark.parametrize(
+    ("groups", "kappa", "where"),
+    [(1, "κ 0.800.", ":"), (2, "κ 0.800.", " (left out here):"), (30, "(0.60–1.00)", ":")],
+)
+def test_intervals_are_spoken_of_as_in_the_report(panel, findings, groups, kappa, where):
+    found = from_groups(findings, groups)
+    panel.result.show_findings(found, report=False)
+    assert kappa in panel.result.figures.text()
+    assert panel.result.intervals.text() == f"Intervals{where} {intervals(found.figures)}"
+
+
+def test_few_groups_are_said_to_make_poor_intervals(panel, findings):
+    panel.result.show_findings(from_groups(findings, 2), report=False)
+    assert "So few groups make rough intervals" in panel.result.intervals.text()
+    panel.result.show_findings(from_groups(findings, 1), report=False)
+    assert "says nothing about others" in panel.result.intervals.text()
 
 
 def test_click_on_the_matrix_shows_its_cells_to_be_reviewed(result, qtbot):

@@ -14,6 +14,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_hemacells.core.train.classifier.report.words import intervals, noun
 from napari_hemacells.widgets import theme
 from napari_hemacells.widgets.confusion_view import ConfusionView
 from napari_hemacells.widgets.crop_list import MOST, CropList
@@ -52,7 +53,8 @@ class ResultPanel(QWidget):
         self._findings: Findings | None = None
         self._matrix: tuple[str, str] | None = None
         self._shown: tuple[str, ...] = ()
-        self.figures, self.legend, self.about, self.notes = (QLabel() for _ in range(4))
+        self.figures, self.intervals, self.legend = (QLabel() for _ in range(3))
+        self.about, self.notes = QLabel(), QLabel()
         self.matrix = ConfusionView()
         self.normalised = QPushButton("%")
         self.normalised.setCheckable(True)
@@ -74,6 +76,7 @@ class ResultPanel(QWidget):
         """Show what a training found; ``report`` whether there is a page to open."""
         self._findings = findings
         self.figures.setText(_figures(findings))
+        self.intervals.setText(_intervals(findings))
         self.notes.setText(" ".join(findings.run.get("notes", ())))
         self._show_matrix(self.normalised.isChecked())
         self.report.setEnabled(report)
@@ -90,7 +93,7 @@ class ResultPanel(QWidget):
     def restyle(self) -> None:
         """Take the colours of the present theme."""
         self.matrix.restyle()
-        for label in (self.legend, self.about, self.notes):
+        for label in (self.intervals, self.legend, self.about, self.notes):
             theme.quiet(label)
 
     def choose(self, given: str, said: str) -> None:
@@ -146,7 +149,7 @@ class ResultPanel(QWidget):
         self.review_requested.emit(self._shown)
 
     def _lay_out(self) -> None:
-        for label in (self.figures, self.legend, self.about, self.notes):
+        for label in (self.figures, self.intervals, self.legend, self.about, self.notes):
             label.setWordWrap(True)
         self.legend.setText("Rows: your class; columns: the network's. Click a number.")
         head = QHBoxLayout()
@@ -158,6 +161,7 @@ class ResultPanel(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.figures)
+        column.addWidget(self.intervals)
         column.addLayout(head)
         for widget in (self.matrix, self.list, self.about, self.crops):
             column.addWidget(widget)
@@ -177,18 +181,18 @@ def _figures(found: Findings) -> str:
     figures = found.figures
     parts = {"validation": "held-out", "test": "test", "out-of-fold": "cross-validated"}
     show = _alone if figures.rough else _with
-    told = (
-        f"<b>{figures.n:,} {parts[found.part]} cells</b>: accuracy {show(figures.accuracy)},"
-        f" balanced {show(figures.balanced_accuracy)}, κ {show(figures.kappa)}."
+    return (
+        f"<b>{figures.n:,} {parts[found.part]} {noun(found)}</b>: accuracy"
+        f" {show(figures.accuracy)}, balanced {show(figures.balanced_accuracy)},"
+        f" κ {show(figures.kappa)}."
     )
-    if figures.rough:
-        few = (
-            "one image or patient"
-            if figures.groups == 1
-            else f"{figures.groups} images or patients"
-        )
-        told += f" From only {few}: too few for an interval."
-    return told
+
+
+def _intervals(found: Findings) -> str:
+    """Return what the intervals stand on, in the words of the report."""
+    hidden = found.figures.rough and found.figures.groups > 1
+    where = " (left out here)" if hidden else ""
+    return f"Intervals{where}: {intervals(found.figures, noun(found))}"
 
 
 def _with(figure: Figure) -> str:

@@ -180,7 +180,7 @@ def test_an_unfinished_training_has_none(tmp_path):
     ("groups", "said"),
     [
         (None, "draws of cells"),
-        (["p0"] * 6, "None: all these cells come from one group"),
+        (["p0"] * 6, "None, as all these cells come from one group"),
         (["p0", "p1"] * 3, "the 2 groups (patients, slides). So few groups"),
     ],
 )

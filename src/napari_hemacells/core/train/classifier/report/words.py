@@ -127,7 +127,7 @@ def intervals(figures: Figures, what: str = "cells") -> str:
     if figures.resampled != "groups":
         return f"95 % of 1,000 bootstrap draws of {what}."
     if figures.groups == 1:
-        return f"None: all these {what} come from one group, which says nothing about others."
+        return f"None, as all these {what} come from one group, which says nothing about others."
     told = f"95 % of 1,000 bootstrap draws of the {figures.groups} groups (patients, slides)."
     few = " So few groups make rough intervals, mostly too narrow." if figures.rough else ""
     return told + few
