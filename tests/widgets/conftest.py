@@ -6,12 +6,15 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 import pytest
+from napari.components import ViewerModel
 
 from made_up import make_cells, make_embeddings, make_image
 from napari_hemacells.core.store import Project
 from napari_hemacells.core.types import Progress
 from napari_hemacells.session import Session, answer
 from napari_hemacells.widgets import upcoming as what_is_next
+from napari_hemacells.widgets.bridge import ViewerBridge
+from napari_hemacells.widgets.canvas import Canvas
 from napari_hemacells.widgets.upcoming import Upcoming
 
 if TYPE_CHECKING:
@@ -73,3 +76,23 @@ def classify(session: Session) -> Callable[[], None]:
         session.accept(answer(session.request()))
 
     return run
+
+
+@pytest.fixture
+def viewer() -> ViewerModel:
+    """A viewer without a window."""
+    return ViewerModel()
+
+
+@pytest.fixture
+def canvas(session: Session, upcoming: Upcoming, viewer: ViewerModel) -> Iterator[Canvas]:
+    """That session on the canvas of a viewer."""
+    bridge = ViewerBridge(viewer)
+    layer = viewer.add_image(session.image.pixels, name="smear")
+    bridge.claim_image(str(layer.unique_id), session.image.key)
+    canvas = Canvas(session, bridge, upcoming, lambda: False)
+    bridge.show_cells(session.cells, session.image.key)
+    canvas.recolour()
+    yield canvas
+    canvas.close()
+    bridge.close()

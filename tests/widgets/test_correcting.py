@@ -6,7 +6,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from napari.components import ViewerModel
 from napari.utils.interactions import (
     mouse_move_callbacks,
     mouse_press_callbacks,
@@ -17,31 +16,11 @@ from napari_hemacells.core.detect import propose
 from napari_hemacells.core.detect.propose import Proposal, mask_from
 from napari_hemacells.core.errors import CellsError
 from napari_hemacells.widgets import correcting
-from napari_hemacells.widgets.bridge import ViewerBridge
-from napari_hemacells.widgets.canvas import Canvas
 from napari_hemacells.widgets.correct_bar import CorrectBar, CorrectState
 from napari_hemacells.widgets.correcting import Corrector, crossed_most, tally
 from napari_hemacells.widgets.ring import MARKER
 
 GLASS = (30, 50)
-
-
-@pytest.fixture
-def viewer():
-    return ViewerModel()
-
-
-@pytest.fixture
-def canvas(session, viewer, upcoming):
-    bridge = ViewerBridge(viewer)
-    layer = viewer.add_image(session.image.pixels, name="smear")
-    bridge.claim_image(str(layer.unique_id), session.image.key)
-    canvas = Canvas(session, bridge, upcoming, lambda: False)
-    bridge.show_cells(session.cells, session.image.key)
-    canvas.recolour()
-    yield canvas
-    canvas.close()
-    bridge.close()
 
 
 @pytest.fixture

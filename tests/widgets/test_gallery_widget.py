@@ -186,6 +186,29 @@ def test_first_embeddings_move_nothing_under_a_hand_that_has_begun(
     assert gallery.bar.refresh.isEnabled()
 
 
+def test_a_project_opened_again_is_sorted_by_what_its_labels_teach(
+    qtbot, session, upcoming, classify
+):
+    session.annotate([1], "rbc")
+    session.annotate([2], "wbc")
+    session.show_image(session.image)
+    session.set_cells(make_cells(30))
+    gallery = shown(qtbot, session, upcoming)
+    in_place = queue(gallery)
+    classify()
+    sorted_out(qtbot, gallery)
+    assert queue(gallery) == session.queue("active") != in_place
+    assert not gallery.bar.refresh.isEnabled()
+
+
+def test_proposed_cells_stay_as_they_are_when_there_is_news(gallery, session, classify):
+    gallery.propose([9, 4, 17])
+    gallery.view.choose(1)
+    session.set_embeddings(make_embeddings(session.image, session.cells))
+    assert queue(gallery) == [9, 4, 17]
+    assert chosen(gallery) == [4]
+
+
 def test_an_order_chosen_instead_of_one_that_is_still_sought(
     qtbot, gallery, session, classify, slowly, upcoming
 ):

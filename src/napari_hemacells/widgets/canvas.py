@@ -61,6 +61,7 @@ class Canvas(QObject):
         self.labelling = False
         self.holds_tool = False
         self.current = 0
+        self._told = 0  # the cell that the words below the panel are about
         self._trail: list[int] = []
         self._idle = QTimer(self)
         self._idle.setSingleShot(True)
@@ -83,7 +84,7 @@ class Canvas(QObject):
             (events.corrected, self._cells_corrected),
             (events.annotations, self._annotations_changed),
             (events.palette, self.recolour),
-            (events.prediction, self.recolour),
+            (events.prediction, self._prediction_changed),
             (pointer.clicked, self.click),
             (pointer.picked, self.choose),
             (pointer.cleared, self._cleared),
@@ -162,7 +163,7 @@ class Canvas(QObject):
         if chosen != self.current:
             self.current = chosen
             self._mark()
-        self.pointed_at.emit(self.words(chosen))
+        self._tell(chosen)
 
     def go_to(self, cell: int) -> None:
         """Choose a cell and bring it to the middle of the canvas."""
@@ -194,6 +195,10 @@ class Canvas(QObject):
             return f"Cell {cell}: unknown, like nothing annotated (nearest: {name})"
         return f"Cell {cell}: {name} {prediction.confidence[at]:.0%}"
 
+    def _tell(self, cell: int) -> None:
+        self._told = cell
+        self.pointed_at.emit(self.words(cell))
+
     def _mark(self) -> None:
         """The ring; filled where the current cell has the user's word."""
         self._unmarked.stop()
@@ -210,13 +215,13 @@ class Canvas(QObject):
 
     def _image_changed(self) -> None:
         self._bridge.forget_cells()
-        self.current, self._trail = 0, []
+        self.current, self._told, self._trail = 0, 0, []
 
     def _cells_changed(self) -> None:
         session = self._session
         if session.cells is None or session.image is None:
             return
-        self.current, self._trail = 0, []
+        self.current, self._told, self._trail = 0, 0, []
         self._bridge.show_cells(session.cells, session.image.key)
         self.recolour()
 
@@ -234,7 +239,7 @@ class Canvas(QObject):
             self._colour_new(change.new)
         self._mark()
         self._idle.start()
-        self.pointed_at.emit(self.words(self.current))
+        self._tell(self.current)
 
     def _colour_new(self, cells: tuple[int, ...]) -> None:
         """All colours anew, but not while the hand is busy if these cells can be seen before."""
@@ -249,7 +254,11 @@ class Canvas(QObject):
             self._unmarked.start()
         if not self._reclassify():
             self.recolour()
-        self.pointed_at.emit(self.words(self.current))
+        self._tell(self.current)
+
+    def _prediction_changed(self) -> None:
+        self.recolour()
+        self._tell(self._told)
 
     # --- what the user does ------------------------------------------------------------------
 
@@ -330,7 +339,7 @@ class Canvas(QObject):
         if cell:
             self.choose(cell)
         else:
-            self.pointed_at.emit("")
+            self._tell(0)
 
     def _class_key(self, key: int) -> None:
         if self._session.project is None:

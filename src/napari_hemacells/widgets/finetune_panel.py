@@ -187,9 +187,11 @@ class FineTunePanel(QWidget):
         self.sight_wanted.emit(self.outcome)
 
     def show_idle(self, said: str = "") -> None:
-        """Nothing runs, and nothing waits for an answer."""
+        """Nothing runs, and nothing waits for an answer; words are brought into sight."""
         self.status.setText(said)
         self._show("idle")
+        if said:
+            self.sight_wanted.emit(self)
 
     def restyle(self) -> None:
         """Take the colours of the present theme."""

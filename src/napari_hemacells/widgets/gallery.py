@@ -30,7 +30,7 @@ class _Wish(NamedTuple):
     """What becomes of a queue that was asked for, once it is there."""
 
     keeps_chosen: bool = False
-    if_untouched: bool = False  # nothing moves once the user has begun to label
+    if_untouched: bool = False  # nothing moves once the user has gone on labelling
 
 
 _PLAIN = _Wish()
@@ -64,6 +64,7 @@ class GalleryWidget(QWidget):
         self._session, self._upcoming = session, upcoming
         self._waiting = True  # the queue is made when it is first seen
         self._wish: _Wish | None = None
+        self._labels_before = session.annotated
         self._thumbnails = Thumbnails(session)
         self.model = GalleryModel(session, self)
         self.bar = GalleryBar(SIDE)
@@ -199,11 +200,17 @@ class GalleryWidget(QWidget):
         self.model.proposed = ()
         self.bar.offer_proposed(0)
         self.model.clear()
+        self._labels_before = self._session.annotated
         self._make_queue_when_seen(_PLAIN)
 
+    @property
+    def _untouched(self) -> bool:
+        """Whether nobody has labelled since these cells came: no hands are in the queue yet."""
+        return self._session.annotated == self._labels_before
+
     def _on_news(self) -> None:
-        if not self._session.annotated:  # nobody's hands are in the queue yet
-            self._make_queue_when_seen(_Wish(if_untouched=True))
+        if self._untouched and self.model.only != PROPOSED:
+            self._make_queue_when_seen(_Wish(keeps_chosen=True, if_untouched=True))
 
     def _make_queue_when_seen(self, wish: _Wish) -> None:
         self._waiting = True
@@ -230,7 +237,7 @@ class GalleryWidget(QWidget):
         wish, self._wish = self._wish, None
         if wish is None or (order, descending) != (self.model.order, self.model.descending):
             return
-        if not (wish.if_untouched and self._session.annotated):
+        if self._untouched or not wish.if_untouched:
             self._show_known(keeps_chosen=wish.keeps_chosen)
 
     def _not_ranked(self, why: str) -> None:

@@ -1,0 +1,47 @@
+"""What the canvas says of the cell that is pointed at."""
+
+import pytest
+
+
+@pytest.fixture
+def told(canvas) -> list[str]:
+    """What was said, the last at the end."""
+    words: list[str] = []
+    canvas.pointed_at.connect(words.append)
+    return words
+
+
+def test_words_about_a_cell_follow_the_prediction(canvas, session, classify, told):
+    session.annotate([1], "rbc")
+    session.annotate([2], "wbc")
+    canvas.choose(4)
+    assert told[-1] == "Cell 4: not classified yet"
+    classify()
+    assert told[-1].startswith("Cell 4: RBC ")
+
+
+def test_glass_stays_glass_when_a_prediction_comes(canvas, session, classify, told):
+    session.annotate([1], "rbc")
+    session.annotate([2], "wbc")
+    canvas.choose(4)
+    canvas._hovered(0)
+    classify()
+    assert told[-1] == ""
+    assert canvas.current == 4
+
+
+def test_next_goes_to_what_is_worth_most_and_back(canvas, session, upcoming):
+    canvas.next()
+    first = canvas.current
+    assert first == upcoming.next_cell()
+    canvas.next()
+    assert canvas.current == upcoming.next_cell(after=first)
+    canvas.previous()
+    assert canvas.current == first
+
+
+def test_with_every_cell_labelled_there_is_no_next(qtbot, canvas, session):
+    session.annotate(session.cells.ids.tolist(), "rbc")
+    with qtbot.waitSignal(canvas.refused, timeout=0) as heard:
+        canvas.next()
+    assert "has your word" in heard.args[0]
