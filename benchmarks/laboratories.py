@@ -32,7 +32,7 @@ from laboratory_sets import (
 )
 from napari_hemacells.core.classify import Support, fit
 from napari_hemacells.core.encode import Encoder, choose_device, encoder
-from napari_hemacells.core.encode.bundled import load_blood
+from napari_hemacells.core.encode.bundled import TURNS, load_blood
 from napari_hemacells.core.evaluate import interval, score
 
 SHARED = ("eosinophil", "lymphocyte", "monocyte", "neutrophil")
@@ -96,7 +96,7 @@ def main() -> None:
     held_out = dict(one.split("=", 1) for one in chosen.held_out)
     files = [*chosen.file, *filter(None, [chosen.reference]), *map(Path, held_out.values())]
     encoders = {"ImageNet": encoder("imagenet"), "bundled": encoder("bundled")}
-    encoders |= {str(one): load_blood(one, choose_device("auto").name) for one in files}
+    encoders |= {str(one): load_blood(one, choose_device("auto").name, TURNS) for one in files}
     vectors = {
         name: {found.name: encode(found, by) for found in sets} for name, by in encoders.items()
     }

@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 DEFAULT = "bundled"
-INSTALLED = (DEFAULT, "bundled-4-turns", "imagenet")
+INSTALLED = (DEFAULT, "bundled-2-turns", "imagenet")
 WITH_FILE = ("dinobloom-s", "dinobloom-b")  # a place may follow
 PUBLISHED = (*WITH_FILE, "reddino-small", "reddino-base", "reddino-large")
 PREFIXES = {

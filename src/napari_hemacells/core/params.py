@@ -185,8 +185,8 @@ class EncodeParams(NetworkParams):
         default=encoder_names.DEFAULT,
         title="Look at cells with",
         description=(
-            "The network that looks at the cells: bundled (trained on blood), bundled-4-turns "
-            "(the same, surer and half as fast), imagenet, timm:NAME, dinobloom-s, "
+            "The network that looks at the cells: bundled (trained on blood), bundled-2-turns "
+            "(the same, twice as fast and a little less sure), imagenet, timm:NAME, dinobloom-s, "
             "reddino-small, file:PATH?arch=NAME, adapted:PATH, untrained:NAME."
         ),
     )

@@ -16,9 +16,9 @@ from napari_hemacells.core.encode import bundled_encoder, choose_device, fingerp
 from napari_hemacells.core.encode.bundled import (
     WEIGHTS,
     bundled_info,
+    faster_encoder,
+    faster_info,
     load_blood,
-    patient_encoder,
-    patient_info,
     read_info,
 )
 from napari_hemacells.core.encode.network import NetworkEncoder
@@ -127,15 +127,15 @@ def test_importing_the_package_does_not_import_torch():
     assert result.stdout.strip() == "False"
 
 
-def test_with_four_turns_it_does_not_matter_how_a_cell_lies(encoder):
+def test_it_does_not_matter_how_a_cell_lies_but_to_the_faster_form(encoder):
     crops = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
     turned = np.rot90(crops, 1, (1, 2)).copy()
-    patient = patient_encoder("cpu")
-    np.testing.assert_allclose(patient.encode(crops), patient.encode(turned), atol=1e-3)
-    assert not np.allclose(encoder.encode(crops), encoder.encode(turned), atol=1e-1)
+    faster = faster_encoder("cpu")
+    np.testing.assert_allclose(encoder.encode(crops), encoder.encode(turned), atol=1e-3)
+    assert not np.allclose(faster.encode(crops), faster.encode(turned), atol=1e-1)
 
 
-def test_vectors_of_four_turns_are_not_mixed_with_the_usual_ones():
-    usual, patient = bundled_info(), patient_info()
-    assert fingerprint(usual) != fingerprint(patient)
-    assert (name_of(usual), name_of(patient)) == ("bundled", "bundled-4-turns")
+def test_vectors_of_two_turns_are_not_mixed_with_those_of_four():
+    usual, faster = bundled_info(), faster_info()
+    assert fingerprint(usual) != fingerprint(faster)
+    assert (name_of(usual), name_of(faster)) == ("bundled", "bundled-2-turns")

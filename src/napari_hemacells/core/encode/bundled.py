@@ -22,55 +22,61 @@ __all__ = [
     "ARCHITECTURE",
     "bundled_encoder",
     "bundled_info",
+    "faster_encoder",
+    "faster_info",
     "load_blood",
-    "patient_encoder",
-    "patient_info",
     "read_info",
 ]
 
 WEIGHTS = Path(__file__).parents[2] / "weights" / "encoder.safetensors"
-ALL_TURNS = 4  # quarter turns: twice as many as usual, for twice the time
+TURNS = 4  # quarter turns in which a cell is looked at: a cell on a slide has no upright
+FEWER = 2  # what the weights were first published with
 
 
 def bundled_encoder(device: DeviceName = "auto") -> Encoder:
     """Return EfficientNet-Lite0 with the package's own weights, loaded once a device.
 
-    Raises
-    ------
-    EncoderError
-        The device cannot be used, or the weights are damaged.
-    """
-    return _load(choose_device(device).name)
-
-
-def patient_encoder(device: DeviceName = "auto") -> Encoder:
-    """Return the bundled encoder that looks at every cell in all four quarter turns.
-
-    A little surer than :func:`bundled_encoder`, for twice the time.
+    It looks at every cell in all four quarter turns.
 
     Raises
     ------
     EncoderError
         The device cannot be used, or the weights are damaged.
     """
-    return _load(choose_device(device).name, ALL_TURNS)
+    return _load(choose_device(device).name, TURNS)
+
+
+def faster_encoder(device: DeviceName = "auto") -> Encoder:
+    """Return the bundled encoder that looks at every cell in two quarter turns only.
+
+    Twice as fast as :func:`bundled_encoder` and a little less sure.
+
+    Raises
+    ------
+    EncoderError
+        The device cannot be used, or the weights are damaged.
+    """
+    return _load(choose_device(device).name, FEWER)
 
 
 @cache
 def bundled_info() -> EncoderInfo:
     """Return its identity; torch is not needed for that."""
-    return read_info(WEIGHTS)
+    return _turned(read_info(WEIGHTS), TURNS)
 
 
 @cache
-def patient_info() -> EncoderInfo:
-    """Return the identity of :func:`patient_encoder`."""
-    return _turned(read_info(WEIGHTS), ALL_TURNS)
+def faster_info() -> EncoderInfo:
+    """Return the identity of :func:`faster_encoder`."""
+    return _turned(read_info(WEIGHTS), FEWER)
 
 
 def _turned(info: EncoderInfo, turns: int) -> EncoderInfo:
-    readout = {**info.preprocessing["readout"], "turns": turns}
-    preprocessing = {**info.preprocessing, "readout": readout}
+    """Return the identity with so many turns; the name says so where the file has others."""
+    readout = info.preprocessing["readout"]
+    if readout["turns"] == turns:
+        return info
+    preprocessing = {**info.preprocessing, "readout": {**readout, "turns": turns}}
     return replace(info, name=f"{info.name}, {turns} turns", preprocessing=preprocessing)
 
 
@@ -137,5 +143,5 @@ def _fill(network: Any, tensors: dict[str, Any]) -> None:
 
 
 @cache
-def _load(device: str, turns: int | None = None) -> Encoder:
+def _load(device: str, turns: int) -> Encoder:
     return load_blood(WEIGHTS, device, turns)
