@@ -64,6 +64,31 @@ def test_time_is_measured_once_for_a_network(forecast, children, qtbot):
     assert len(children.made) == 1
 
 
+def test_nothing_is_begun_after_the_end(forecast, children, qtbot):
+    told = []
+    forecast.known.connect(told.append)
+    forecast.ask(RECIPE, 500, 3)
+    forecast.close()
+    del told[:]
+    with qtbot.waitSignal(forecast.destroyed):
+        forecast.deleteLater()
+    forecast.ask(RECIPE, 500, 3)
+    forecast.stop()
+    forecast._measure()
+    forecast.close()
+    qtbot.wait(finetune_forecast.PAUSE_MS + 50)
+    assert (told, children.made, forecast.jobs.busy) == ([], [], ())
+
+
+def test_qt_may_end_before_the_dock_does(forecast, children, qtbot):
+    forecast.ask(RECIPE, 500, 3)
+    with qtbot.waitSignal(forecast.destroyed):
+        forecast.deleteLater()
+    forecast.stop()
+    forecast.close()
+    assert children.made == []
+
+
 def test_network_that_cannot_be_had_is_told(forecast, children, qtbot):
     children.answers["pace_steps"] = TrainingError("There is no architecture “resnet17”.")
     told = []

@@ -73,7 +73,8 @@ class Forecast(QObject):
         self._paces: dict[tuple[Any, ...], MeasuredPace] = {}
         self._asked: tuple[Recipe, int, int] | None = None
         self._runs: dict[str, ChildRun[Any, Any]] = {}
-        self._soon = QTimer(self)
+        self._closed = False
+        self._soon = QTimer()  # no child: where Qt ends first, it must not take the timer along
         self._soon.setSingleShot(True)
         self._soon.setInterval(PAUSE_MS)
         self._soon.timeout.connect(self._measure)
@@ -83,14 +84,16 @@ class Forecast(QObject):
         self.jobs.failed.connect(self._refused)
 
     def close(self) -> None:
-        """End what runs; late answers are not heard."""
-        self._asked = None  # the timer may still come
+        """End what runs; late answers are not heard, and nothing is begun any more."""
+        self._closed = True
         for run in self._runs.values():
             run.cancel()
         self.jobs.close()
 
     def stop(self) -> None:
         """End what runs: a training needs the cores."""
+        if self._closed:
+            return
         self._soon.stop()
         for one in tuple(self._runs):
             self._end(one)
@@ -101,6 +104,8 @@ class Forecast(QObject):
 
     def ask(self, recipe: Recipe, cells: int, classes: int) -> None:
         """Say how long this takes, soon: from what was timed, or after timing a few steps."""
+        if self._closed:
+            return
         self._asked = (recipe, cells, classes)
         if self._tell():
             self._soon.stop()
@@ -130,7 +135,7 @@ class Forecast(QObject):
         return True
 
     def _measure(self) -> None:
-        if self._asked is None:
+        if self._asked is None or self._closed:  # the timer may still come
             return
         recipe, _, classes = self._asked
         run = self._run("pace", ChildRun(pace_steps, PaceJob(recipe, classes), threads=cores()))
@@ -140,6 +145,8 @@ class Forecast(QObject):
 
     def find_rate(self, ground: Ground, job: TrainJob, *, grouped: bool) -> None:
         """Look for a good rate on the annotated cells, in a child process."""
+        if self._closed:
+            return
         run = self._run("rate", ChildRun(find_rate, job, threads=cores()))
         self.jobs.start("rate", partial(rate_steps, ground, job, run, grouped=grouped))
 
@@ -147,6 +154,8 @@ class Forecast(QObject):
 
     def augment(self, image: SmearImage, cells: Cells, ids: list[int], recipe: Recipe) -> None:
         """Make views of some cells of the open image."""
+        if self._closed:
+            return
         self.jobs.start("preview", partial(_views, image, cells, ids[:SAMPLES], recipe))
 
     def _end(self, kind: str) -> None:
