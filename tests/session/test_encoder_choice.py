@@ -8,7 +8,7 @@ from unittest.mock import MagicMock
 import pytest
 
 from made_up import INFO, make_cells, make_embeddings, make_image
-from napari_hemacells.core.errors import StorageError
+from napari_hemacells.core.errors import AnnotationError, StorageError
 from napari_hemacells.core.params import ClassifyParams
 from napari_hemacells.core.store import Project
 from napari_hemacells.session import answer
@@ -37,6 +37,19 @@ def test_another_encoder_drops_the_vectors_and_no_annotation(session):
     assert session.annotated == before
     assert session.request() is None
     assert told.call_count == settings.call_count == 1
+
+
+def test_no_model_is_saved_of_a_head_on_vectors_of_another_encoder(session):
+    click(session)
+    session.accept(answer(session.request()))
+    told = MagicMock()
+    session.events.prediction.connect(told)
+    session.set_encoder("imagenet")
+    session.set_embeddings(by_other(session))
+    assert session.prediction is None
+    assert told.call_count == 1
+    with pytest.raises(AnnotationError):
+        session.make_bundle()
 
 
 def test_the_same_encoder_keeps_the_vectors(session):

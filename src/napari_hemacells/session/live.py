@@ -150,9 +150,9 @@ class LiveClassifier:
         self._change_vectors(others=others)
 
     def _change_vectors(self, *, others: bool) -> None:
-        """Drop the embeddings where others are needed; those of a loaded model stay."""
+        """Drop embeddings, and a head of such, where others are needed; a loaded model's stay."""
         if others and self.model is None:
-            self.measured, self._moved_onto = None, {}
+            self.latest, self.measured, self._moved_onto = None, None, {}
             self.embeddings = self._raw = None
         self.invalidate()
 

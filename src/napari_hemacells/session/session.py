@@ -78,11 +78,13 @@ class Session(Editing):
         self._change_settings(partial(self.live.set_encoder, name))
 
     def _change_settings(self, change: Callable[[], None]) -> None:
-        known = self.embeddings is not None
+        embedded, classified = self.embeddings is not None, self.prediction is not None
         change()
         self.events.settings.emit()
-        if known and self.embeddings is None:
+        if embedded and self.embeddings is None:
             self.events.embeddings.emit()
+        if classified and self.prediction is None:
+            self.events.prediction.emit()
 
     def show_nearest(self, *, nearest: bool) -> None:
         """Show unknown cells in their nearest class all the same, or as unknown."""
