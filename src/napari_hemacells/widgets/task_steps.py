@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from napari_hemacells.session.shifting import Measured, ShiftRequest
 
 
+_FETCHED = ("timm:", "reddino-")  # from the hub, unless they are on this computer
+
+
 def in_words(progress: Progress, name: str) -> str:
     """Return what is being done, and how much of it is; `name` where the report does not say."""
     message = progress.message or name
@@ -56,7 +59,8 @@ def making_steps(make: Callable[[], Cells]) -> Generator[Progress, None, Cells]:
 
 def loading_steps(params: EncodeParams) -> Generator[Progress, None, str]:
     """Return the name under which an encoder is found again, once it is loaded."""
-    yield Progress(0, 0, "Loading the network")
+    fetched = params.encoder.startswith(_FETCHED)
+    yield Progress(0, 0, "Fetching the network" if fetched else "Loading the network")
     from napari_hemacells.core import encode
     from napari_hemacells.core.encode.choices import settled
 
