@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 
 import numpy as np
@@ -10,30 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_hemacells.core.label_image import CellMask, LazyLabels, PackedMasks
-
-SHAPE = (37, 53)
-
-
-@st.composite
-def masks(draw) -> list[CellMask]:
-    """Masks of any form anywhere, also at the border; they may overlap."""
-    found = []
-    for _ in range(draw(st.integers(0, 7))):
-        top, left = draw(st.integers(0, SHAPE[0] - 1)), draw(st.integers(0, SHAPE[1] - 1))
-        bottom = draw(st.integers(top + 1, min(SHAPE[0], top + 15)))
-        right = draw(st.integers(left + 1, min(SHAPE[1], left + 15)))
-        seed = draw(st.integers(0, 99))
-        bits = np.random.default_rng(seed).random((bottom - top, right - left)) < 0.6
-        found.append(CellMask((top, left, bottom, right), bits))
-    return found
-
-
-def painted(found: list[CellMask]) -> np.ndarray:
-    labels = np.zeros(SHAPE, np.int32)
-    for place, mask in enumerate(found):
-        labels[mask.window][mask.bits] = 10 * place + 3
-    return labels
+from made_up_masks import SHAPE, masks, painted
+from napari_hemacells.core.cell_mask import CellMask, PackedMasks
+from napari_hemacells.core.label_image import LazyLabels
 
 
 def lazy(found: list[CellMask]) -> LazyLabels:
@@ -85,46 +63,3 @@ def test_what_is_no_place_is_an_index_error(index):
 def test_a_cell_that_is_not_there_is_a_key_error():
     with pytest.raises(KeyError):
         lazy([]).mask_of(3)
-
-
-@settings(max_examples=50, deadline=None)
-@given(masks())
-def test_masks_come_back_from_json(found):
-    for mask in found:
-        back = CellMask.from_dict(json.loads(json.dumps(mask.to_dict())))
-        assert back.box == mask.box
-        np.testing.assert_array_equal(back.bits, mask.bits)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"box": [0, 0, 0, 4]},
-        {"box": [0, 0, 40, 40]},
-        {"bits": "AAAA"},
-        {"bits": "not base 64!"},
-    ],
-)
-def test_damaged_masks_are_refused(change):
-    stored = CellMask((0, 0, 4, 4), np.eye(4, dtype=bool)).to_dict()
-    with pytest.raises(ValueError, match=r".+"):
-        CellMask.from_dict({**stored, **change})
-
-
-def test_bits_that_do_not_fit_the_box_are_refused():
-    with pytest.raises(ValueError, match="does not fit"):
-        CellMask((0, 0, 3, 4), np.ones((4, 3), bool))
-
-
-@settings(max_examples=60, deadline=None)
-@given(masks())
-def test_what_one_mask_loses_to_another_is_what_both_share(found):
-    for one in found:
-        for other in found:
-            left = one.without(other)
-            shared = painted([one]).astype(bool) & painted([other]).astype(bool)
-            assert one.touches(other) == shared.any()
-            assert left.area == one.area - shared.sum()
-            np.testing.assert_array_equal(
-                painted([left]) > 0, (painted([one]) > 0) & ~(painted([other]) > 0)
-            )

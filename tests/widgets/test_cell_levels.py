@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from napari.layers import Labels
 
-from napari_hemacells.core.label_image import CellMask, LazyLabels, PackedMasks
+from napari_hemacells.core.cell_mask import CellMask, PackedMasks
+from napari_hemacells.core.label_image import LazyLabels
 from napari_hemacells.widgets.cell_levels import NEAR, CellLevels
 
 SIDE, DIAMETER = 3000, 40

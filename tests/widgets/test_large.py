@@ -11,8 +11,9 @@ from napari.components import ViewerModel
 
 from made_up import make_cells, make_embeddings, make_image
 from napari_hemacells import layers as ours
+from napari_hemacells.core.cell_mask import PackedMasks
 from napari_hemacells.core.detect import dispatch
-from napari_hemacells.core.label_image import LazyLabels, PackedMasks
+from napari_hemacells.core.label_image import LazyLabels
 from napari_hemacells.core.types import Progress
 from napari_hemacells.widgets import HemaCellsWidget, tasks
 from napari_hemacells.widgets.bridge import ViewerBridge

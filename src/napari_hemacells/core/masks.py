@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from napari_hemacells.core.cell_mask import CellMask, PackedMasks
 from napari_hemacells.core.errors import CellsError
-from napari_hemacells.core.label_image import CellMask, LazyLabels, PackedMasks
+from napari_hemacells.core.label_image import LazyLabels
 from napari_hemacells.core.types import Cells, PartCells
 
 if TYPE_CHECKING:

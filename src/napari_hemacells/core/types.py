@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_hemacells.core.label_image import CellMask, LazyLabels, PackedMasks
+from napari_hemacells.core.cell_mask import CellMask, PackedMasks
+from napari_hemacells.core.label_image import LazyLabels
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from napari_hemacells.core.cell_mask import CellMask, PackedMasks
 from napari_hemacells.core.detect import join as joining
 from napari_hemacells.core.detect.join import join
 from napari_hemacells.core.detect.plan import Plan
 from napari_hemacells.core.detect.tiles import tiles
-from napari_hemacells.core.label_image import CellMask, LazyLabels, PackedMasks
+from napari_hemacells.core.label_image import LazyLabels
 from napari_hemacells.core.params import DetectParams
 from napari_hemacells.core.types import CELL_COLUMNS, PLATELET, RBC, PartCells
 

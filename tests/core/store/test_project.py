@@ -98,7 +98,8 @@ def test_cells_come_back_exactly(project, picture, cells):
 def test_cells_of_a_large_image_come_back_exactly(project, picture, cells, tmp_path):
     import tifffile
 
-    from napari_hemacells.core.label_image import LazyLabels, PackedMasks
+    from napari_hemacells.core.cell_mask import PackedMasks
+    from napari_hemacells.core.label_image import LazyLabels
     from napari_hemacells.core.store.cells_file import write_labels
 
     project.add_image(picture)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from napari_hemacells.core.cell_mask import CellMask, PackedMasks
 from napari_hemacells.core.detect.measure import no_cells
 from napari_hemacells.core.image import SMALL
-from napari_hemacells.core.label_image import CellMask, LazyLabels, PackedMasks
+from napari_hemacells.core.label_image import LazyLabels
 from napari_hemacells.core.types import BOX_COLUMNS, CELL_COLUMNS, PLATELET, WBC, Cells
 
 if TYPE_CHECKING:

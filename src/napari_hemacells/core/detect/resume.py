@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from napari_hemacells.core.cell_mask import PackedMasks
 from napari_hemacells.core.errors import StorageError
-from napari_hemacells.core.label_image import PackedMasks
 from napari_hemacells.core.types import CELL_COLUMNS, PartCells
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_hemacells.core.cell_mask import PackedMasks
 from napari_hemacells.core.detect.basophil import platelets, white_cells
 from napari_hemacells.core.detect.erythro import red_cells
 from napari_hemacells.core.detect.found import mask_of, to_cells
@@ -28,7 +29,6 @@ from napari_hemacells.core.detect.scale import cell_diameter, foreground
 from napari_hemacells.core.detect.scaled import ScaledImage
 from napari_hemacells.core.detect.stain import read_stain
 from napari_hemacells.core.detect.tiles import CORE, tiles
-from napari_hemacells.core.label_image import PackedMasks
 from napari_hemacells.core.types import BOX_COLUMNS, PartCells, Progress
 
 if TYPE_CHECKING:

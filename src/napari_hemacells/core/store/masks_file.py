@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from napari_hemacells.core.label_image import LazyLabels, PackedMasks
+from napari_hemacells.core.cell_mask import PackedMasks
+from napari_hemacells.core.label_image import LazyLabels
 from napari_hemacells.core.store.atomic import write_bytes
 from napari_hemacells.core.store.cells_file import damaged
 from napari_hemacells.core.types import CELL_COLUMNS, Cells

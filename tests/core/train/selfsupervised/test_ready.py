@@ -9,8 +9,9 @@ import pytest
 from made_up import make_cells, make_image
 from napari_hemacells.core.annotate import AnnotationState
 from napari_hemacells.core.annotate.corrections import Correction, record_of
+from napari_hemacells.core.cell_mask import PackedMasks
 from napari_hemacells.core.errors import ProjectError
-from napari_hemacells.core.label_image import LazyLabels, PackedMasks
+from napari_hemacells.core.label_image import LazyLabels
 from napari_hemacells.core.params import AdaptParams
 from napari_hemacells.core.store import Project
 from napari_hemacells.core.train.selfsupervised import kept, ready

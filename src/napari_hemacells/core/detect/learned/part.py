@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from napari_hemacells.core.cell_mask import CellMask, PackedMasks
 from napari_hemacells.core.detect.learned.kinds import KINDS, STRIDE
 from napari_hemacells.core.detect.learned.masks import Foreground, paint, window_of, within
 from napari_hemacells.core.detect.scaled import ScaledImage
-from napari_hemacells.core.label_image import CellMask, PackedMasks
 from napari_hemacells.core.types import BOX_COLUMNS, CELL_COLUMNS, PLATELET, WBC, PartCells
 
 if TYPE_CHECKING:
