@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING
 
 from napari_hemacells.core.errors import TrainingError
 from napari_hemacells.core.train import TrainingReport
+from napari_hemacells.core.train.selfsupervised.outcome import AdaptOutcome
 from napari_hemacells.samples.rehearsal import rehearsal_fields
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+
+    from napari_hemacells.core.train.selfsupervised.job import AdaptJob
 
 
 def count(steps: int) -> Generator[TrainingReport, None, str]:
@@ -58,6 +61,23 @@ def fill_the_disk(_: None) -> Generator[TrainingReport, None, None]:
 def fill_the_memory(_: None) -> Generator[TrainingReport, None, None]:
     yield TrainingReport(0, 1)
     raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+
+def adapt_and_wait(job: AdaptJob) -> Generator[TrainingReport, None, None]:
+    assert (job.folder / "crops.npz").is_file()
+    yield TrainingReport(0, 1, f"child {os.getpid()}", phase="train")
+    time.sleep(600)
+
+
+def adapt_on_a_full_disk(job: AdaptJob) -> Generator[TrainingReport, None, None]:
+    yield TrainingReport(0, 1)
+    (job.out.parent / ".encoder.part").write_bytes(b"half of it")
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def adapt_for_the_worse(job: AdaptJob) -> Generator[TrainingReport, None, AdaptOutcome]:
+    yield TrainingReport(0, 1)
+    return AdaptOutcome(None, "", job.base, 0.9, 0.7, 60, 12, 1, 0.1)
 
 
 def small_rehearsal():

@@ -67,6 +67,7 @@ class SectionRun(QObject):
             threading.Thread(target=run.cancel).start()
         self.jobs.cancel("train")
         self._section.show_idle(self.stopped_words)
+        self.refresh()
 
     # --- for those who know what is trained --------------------------------------------------
 

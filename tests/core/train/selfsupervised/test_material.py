@@ -43,8 +43,9 @@ def test_written_and_read(material, tmp_path):
 
 
 def test_too_few_cells_are_told(material, tmp_path):
-    few = Material(material.crops[:9], Clicks(material.clicks.crops[:0], ()), ())
-    with pytest.raises(TrainingError, match="9 cells are too few"):
+    none = Clicks(material.clicks.crops[:0], ())
+    few = Material(material.crops[:9], none, (), ("The other image is gone.",))
+    with pytest.raises(TrainingError, match=r"9 cells are too few.*The other image is gone"):
         write_material(tmp_path / "work", few)
 
 

@@ -79,10 +79,11 @@ def write_material(folder: Path, material: Material) -> None:
         The folder cannot be written.
     """
     if len(material.crops) < LEAST:
-        raise TrainingError(
+        few = (
             f"{len(material.crops)} cells are too few to learn from without labels: at least "
             f"{LEAST}, better a thousand."
         )
+        raise TrainingError(" ".join((few, *material.left_out[:3])))
     remove_folder(folder)
     about = json.dumps({"images": material.images, "left_out": material.left_out})
     with writing(folder / CROPS) as temporary, temporary.open("wb") as stream:
