@@ -1,0 +1,59 @@
+"""What the steps hand to one another: frozen dataclasses with a written array contract.
+
+Everywhere: axes are (row, column); boxes are half-open ``(min_row, min_col, max_row, max_col)`` in
+pixels; a cell's id is its value in the label image, 1 or more; 0 is glass.
+"""
+
+from napari_hemacells.core.types.cells import (
+    BOX_COLUMNS,
+    CELL_COLUMNS,
+    PLATELET,
+    RBC,
+    WBC,
+    CellRef,
+    Cells,
+    CellSource,
+    PartCells,
+)
+from napari_hemacells.core.types.embeddings import (
+    CropSpec,
+    Degrees,
+    Embeddings,
+    EncoderInfo,
+)
+from napari_hemacells.core.types.image import (
+    Groups,
+    Modality,
+    Pixels,
+    SmearImage,
+)
+from napari_hemacells.core.types.prediction import (
+    UNKNOWN,
+    Prediction,
+)
+from napari_hemacells.core.types.progress import (
+    Progress,
+)
+
+__all__ = [
+    "BOX_COLUMNS",
+    "CELL_COLUMNS",
+    "PLATELET",
+    "RBC",
+    "UNKNOWN",
+    "WBC",
+    "CellRef",
+    "CellSource",
+    "Cells",
+    "CropSpec",
+    "Degrees",
+    "Embeddings",
+    "EncoderInfo",
+    "Groups",
+    "Modality",
+    "PartCells",
+    "Pixels",
+    "Prediction",
+    "Progress",
+    "SmearImage",
+]

@@ -1,0 +1,79 @@
+"""Crops of cells as an encoder sees them, and the vectors that it gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Degrees: TypeAlias = Literal["fixed", "range", "torso"]
+
+
+@dataclass(frozen=True)
+class CropSpec:
+    """How a cell becomes a square picture for the encoder; part of a model's identity.
+
+    Attributes
+    ----------
+    size
+        Side of the crop in pixels after resampling.
+    context
+        Side of the square cut from the image, divided by the longer side of the cell's box.
+    degrees
+        Of a thermogram: which degrees become black and white
+        (:func:`~napari_hemacells.core.thermogram.normalise.scaled`).
+    palette
+        Of a thermogram: ``grey``, or the name of a colormap.
+    """
+
+    size: int = 128
+    context: float = 1.25
+    degrees: Degrees = "fixed"
+    palette: str = "grey"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON; what concerns thermograms only where it is not the usual."""
+        told: dict[str, Any] = {"size": self.size, "context": self.context}
+        if self.degrees != "fixed" or self.palette != "grey":
+            told |= {"degrees": self.degrees, "palette": self.palette}
+        return told
+
+    def with_context(self, context: float) -> CropSpec:
+        """The same crops with another margin."""
+        return replace(self, context=context)
+
+
+@dataclass(frozen=True)
+class EncoderInfo:
+    """What makes two encoders the same: the name, the weights' hash, the preprocessing."""
+
+    name: str
+    sha256: str
+    dim: int
+    preprocessing: dict[str, Any] = field(default_factory=dict)
+    seen: str = ""  # what the weights were trained on, in words: no figure may hide it
+
+
+@dataclass(frozen=True, eq=False)
+class Embeddings:
+    """One vector a cell.
+
+    Attributes
+    ----------
+    ids
+        ``(n,)`` int64 cell ids.
+    vectors
+        ``(n, dim)`` float32, as the encoder gave them (not standardised).
+    """
+
+    ids: NDArray[np.int64]
+    vectors: NDArray[np.float32]
+    encoder: EncoderInfo
+    spec: CropSpec
+    image_key: str
+
+    def __len__(self) -> int:
+        return len(self.ids)

@@ -1,0 +1,70 @@
+"""Pictures, and where they come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Modality: TypeAlias = Literal["colour", "temperature"]
+Pixels: TypeAlias = NDArray[np.uint8] | NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Where an image comes from: what a split must never cut through.
+
+    Every field is optional; ``None`` means unknown, which a report has to say.
+    """
+
+    patient: str | None = None
+    slide: str | None = None
+    laboratory: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class SmearImage:
+    """One picture, converted to what the steps work on.
+
+    Attributes
+    ----------
+    pixels
+        ``(rows, cols, 3)`` uint8 for ``modality="colour"`` (sRGB, 0 to 255), ``(rows, cols)``
+        float32 for ``modality="temperature"`` (°C). May be lazy (anything with ``shape``,
+        ``dtype`` and slicing) where an image does not fit in memory.
+    key
+        Hash of the pixel content: 16 hexadecimal digits, the image's identity everywhere.
+    name
+        What the user knows it by: the file's stem or the layer's name.
+    path
+        The file it was read from; ``None`` for a layer without a file.
+    pixel_size_um
+        Micrometres a pixel, ``None`` where unknown.
+    overview
+        The whole image at a lower resolution, where one can be had cheaply (a pyramid's low
+        level); as `pixels`, may be lazy.
+    """
+
+    pixels: Pixels
+    key: str
+    name: str
+    modality: Modality = "colour"
+    path: Path | None = None
+    pixel_size_um: float | None = None
+    groups: Groups = field(default_factory=Groups)
+    overview: Pixels | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return int(self.pixels.shape[0]), int(self.pixels.shape[1])
+
+    @property
+    def is_lazy(self) -> bool:
+        """Whether the pixels are read when they are sliced, and not in memory."""
+        return not isinstance(self.pixels, np.ndarray)

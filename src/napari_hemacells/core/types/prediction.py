@@ -1,0 +1,77 @@
+"""What a classifier says of cells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+UNKNOWN = "(unknown)"
+"""In place of a class: a cell too far from everything annotated to be called any of them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """Class probabilities of cells.
+
+    Attributes
+    ----------
+    ids
+        ``(n,)`` int64 cell ids.
+    class_ids
+        The ``k`` classes, in the order of the columns.
+    probabilities
+        ``(n, k)`` float32, rows sum to 1.
+    head
+        Which head gave them, in words for the report.
+    unknown
+        ``(n,)`` float32 how far each cell is from everything annotated, higher is farther;
+        ``None`` where the head cannot tell.
+    is_unknown
+        ``(n,)`` whether that is too far for any class; ``None`` where the head cannot tell.
+    nearest
+        Whether the user wants such cells in their nearest class all the same.
+    restandardised
+        Whether the image's embeddings were moved onto those that the head was fitted beside.
+    """
+
+    ids: NDArray[np.int64]
+    class_ids: tuple[str, ...]
+    probabilities: NDArray[np.float32]
+    head: str = ""
+    unknown: NDArray[np.float32] | None = None
+    is_unknown: NDArray[np.bool_] | None = None
+    nearest: bool = False
+    restandardised: bool = False
+
+    @cached_property
+    def verdict(self) -> NDArray[np.bool_]:
+        """``(n,)`` which cells are called unknown and shown in no class."""
+        if self.is_unknown is None or self.nearest:
+            return np.zeros(len(self.ids), dtype=np.bool_)
+        return self.is_unknown
+
+    def of(self, rows: NDArray[np.bool_]) -> Prediction:
+        """The same of some cells only, ``(n,)`` True for those."""
+        return replace(
+            self,
+            ids=self.ids[rows],
+            probabilities=self.probabilities[rows],
+            unknown=None if self.unknown is None else self.unknown[rows],
+            is_unknown=None if self.is_unknown is None else self.is_unknown[rows],
+        )
+
+    @cached_property
+    def winner(self) -> NDArray[np.int64]:
+        """``(n,)`` column of the most probable class."""
+        return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
+
+    @cached_property
+    def confidence(self) -> NDArray[np.float32]:
+        """``(n,)`` probability of the most probable class."""
+        return np.asarray(self.probabilities.max(axis=1), dtype=np.float32)
