@@ -40,6 +40,15 @@ def test_next_goes_to_what_is_worth_most_and_back(canvas, session, upcoming):
     assert canvas.current == first
 
 
+def test_the_way_back_leaves_out_cells_that_are_gone(canvas, session):
+    for cell in (4, 7, 9):
+        canvas.go_to(cell)
+        canvas.next()
+    session.delete_cells([9])
+    canvas.previous()
+    assert canvas.current == 7
+
+
 def test_with_every_cell_labelled_there_is_no_next(qtbot, canvas, session):
     session.annotate(session.cells.ids.tolist(), "rbc")
     with qtbot.waitSignal(canvas.refused, timeout=0) as heard:

@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from made_up import make_cells, make_embeddings, make_image
 from napari_hemacells.core.store import Project
 from napari_hemacells.core.types import Progress
 from napari_hemacells.widgets import HemaCellsWidget, tasks
+from napari_hemacells.widgets.cell_words import cell_words
 from napari_hemacells.widgets.ring import MARKER
 
 
@@ -206,7 +208,7 @@ def test_features_follow_when_the_clicking_pauses(at_work, qtbot):
 
 def test_words_for_the_cell_under_the_pointer(at_work, qtbot):
     label(at_work, qtbot, 1, at_work.session.palette.ids[0])
-    words = at_work.controller.canvas.words
+    words = partial(cell_words, at_work.session)
     assert words(1) == "Cell 1: RBC (yours)"
     assert words(2) == "Cell 2: RBC 100%"
     assert words(0) == ""

@@ -1,49 +1,33 @@
-"""Session ↔ canvas: colours of the cells, the current cell, and what clicks and keys do."""
+"""Canvas → session: what clicks and keys on the cells do."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import Signal
 
 from napari_hemacells import layers as ours
 from napari_hemacells.core.errors import HemaCellsError
-from napari_hemacells.widgets.subscriptions import Subscriptions
+from napari_hemacells.widgets.cell_view import CellView
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_hemacells.core.annotate import Palette
-    from napari_hemacells.core.types import Cells
-    from napari_hemacells.layers import DisplayMode
-    from napari_hemacells.session import CellsChange, Session
+    from napari_hemacells.session import Session
     from napari_hemacells.widgets.bridge import ViewerBridge
     from napari_hemacells.widgets.upcoming import Upcoming
 
-_OUTLINE = 0.07  # width of the outlines of cells just detected, in cell diameters
-_UNKNOWN = "#ffffff"
-_IDLE_MS = 250  # the table for the status bar may wait until the clicking pauses
-_COMING = 0.28  # opacity of such a cell
-_ROOM = 64  # ids that have a colour before there is such a cell
-_PATIENCE_MS = 80  # the clicked cell waits that long for all others, so as to draw once
 
-
-class Canvas(QObject):
-    """The cells of the session on the canvas of a viewer.
+class Canvas(CellView):
+    """The cells of a session on the canvas of a viewer, to be clicked.
 
     Parameters
     ----------
     upcoming
         Knows what is worth labelling next.
-    reclassify
-        Asks for new classes after an annotation; whether an answer is on its way, that will
-        recolour all cells anyway.
     """
 
     refused = Signal(str)
-    mode_changed = Signal(str)
-    pointed_at = Signal(str)
-    chosen = Signal(int)  # a cell that was clicked or gone to, not one just hovered over
     used = Signal(int)  # a click on a cell, or 0 on glass, while a tool is in hand
     asked = Signal(str)  # a key that corrects cells
 
@@ -54,37 +38,13 @@ class Canvas(QObject):
         upcoming: Upcoming,
         reclassify: Callable[[], bool],
     ) -> None:
-        super().__init__()
-        self._session, self._bridge = session, bridge
-        self._upcoming, self._reclassify = upcoming, reclassify
-        self.mode: DisplayMode = "class"
+        super().__init__(session, bridge, reclassify)
+        self._upcoming = upcoming
         self.labelling = False
         self.holds_tool = False
-        self.current = 0
-        self._told = 0  # the cell that the words below the panel are about
         self._trail: list[int] = []
-        self._idle = QTimer(self)
-        self._idle.setSingleShot(True)
-        self._idle.setInterval(_IDLE_MS)
-        self._idle.timeout.connect(self.update_features)
-        self._unmarked = QTimer(self)
-        self._unmarked.setSingleShot(True)
-        self._unmarked.setInterval(_PATIENCE_MS)
-        self._unmarked.timeout.connect(self._mark)
-        self._recolour_soon = QTimer(self)
-        self._recolour_soon.setSingleShot(True)
-        self._recolour_soon.setInterval(_IDLE_MS)
-        self._recolour_soon.timeout.connect(self.recolour)
-        self._subscriptions = Subscriptions(self)
-        events, pointer = session.events, bridge.pointer.events
+        pointer = bridge.pointer.events
         for signal, slot in (
-            (events.project, self._image_changed),
-            (events.image, self._image_changed),
-            (events.cells, self._cells_changed),
-            (events.corrected, self._cells_corrected),
-            (events.annotations, self._annotations_changed),
-            (events.palette, self.recolour),
-            (events.prediction, self._prediction_changed),
             (pointer.clicked, self.click),
             (pointer.picked, self.choose),
             (pointer.cleared, self._cleared),
@@ -93,174 +53,9 @@ class Canvas(QObject):
         ):
             self._subscriptions.add(signal, slot)
 
-    def close(self) -> None:
-        """Hear nothing more, from the session or the viewer."""
-        self._subscriptions.drop()
-
-    # --- what is shown -----------------------------------------------------------------------
-
-    def recolour(self) -> None:
-        """Colour every cell as the session says, in the present display mode."""
-        session = self._session
-        if session.cells is None or session.project is None:
-            return
-        fresh = session.prediction is None and not session.annotated
-        if self.mode == "class" and fresh:
-            self._show_detected(session.cells)
-        else:
-            self._show_known(session.cells)
-        if self._unmarked.isActive():
-            self._mark()
-        self._idle.start()
-
-    def _show_detected(self, cells: Cells) -> None:
-        """Outlines in the colours of the detector's kinds."""
-        palette, bridge = self._session.palette, self._bridge
-        if bridge.many:
-            bridge.shade(ours.detected_shades(cells, palette))
-        else:
-            bridge.recolour(with_room(detected_colours(cells, palette), ours.rgba(_UNKNOWN)))
-        bridge.outline(outline_width(cells.diameter))
-
-    def _show_known(self, cells: Cells) -> None:
-        """Cells filled with the colour of what is known of them."""
-        session, bridge = self._session, self._bridge
-        known = (cells, session.annotated, session.prediction, session.palette, self.mode)
-        if bridge.many:
-            bridge.shade(ours.shades(*known))
-        else:
-            coming = ours.rgba(_UNKNOWN, 0.0 if self.mode == "image" else _COMING)
-            bridge.recolour(with_room(ours.colours(*known), coming))
-        bridge.outline(0)
-
-    def update_features(self) -> None:
-        """Bring the table that napari's status bar reads up to date."""
-        session = self._session
-        if session.cells is None or session.project is None or self._bridge.many:
-            return  # the status bar knows nothing of many cells; the dock does
-        self._bridge.set_features(
-            ours.features(session.cells, session.annotated, session.prediction, session.palette)
-        )
-
-    def show_mode(self, mode: DisplayMode) -> None:
-        """Show the image, the classes or the confidence."""
-        self.mode = mode
-        self._bring_back()
-        self.recolour()
-        self._mark()
-        self.mode_changed.emit(mode)
-
-    def _bring_back(self) -> None:
-        """Show the cells again where the user has removed their layer."""
-        session = self._session
-        if self._bridge.cells_layer is None and session.cells is not None and session.image:
-            self._bridge.show_cells(session.cells, session.image.key)
-
-    def choose(self, cell: int) -> None:
-        """Make a cell the current one; 0 for none."""
-        cells = self._session.cells
-        chosen = cell if cells is not None and cell in cells.position else 0
-        if chosen != self.current:
-            self.current = chosen
-            self._mark()
-        self._tell(chosen)
-
-    def go_to(self, cell: int) -> None:
-        """Choose a cell and bring it to the middle of the canvas."""
-        cells = self._session.cells
-        if cells is None or cell not in cells.position:
-            return
-        self.choose(cell)
-        place = cells.position[cell]
-        top, left, bottom, right = cells.boxes[place].tolist()
-        row, col = cells.centres[place].tolist()
-        self._bridge.centre_on(row, col, max(bottom - top, right - left))
-        self.chosen.emit(cell)
-        self._bridge.pointer.rest()
-
-    def words(self, cell: int) -> str:
-        """``cell 12: Lymphocyte 87 %``; empty for no cell."""
-        session = self._session
-        if session.cells is None or session.project is None or cell not in session.cells.position:
-            return ""
-        mine = session.annotated.get(cell)
-        if mine is not None:
-            return f"Cell {cell}: {session.palette.by_id(mine).name} (yours)"
-        prediction = session.prediction
-        if prediction is None or cell not in prediction.ids:
-            return f"Cell {cell}: not classified yet"
-        at = int(prediction.ids.searchsorted(cell))
-        name = session.palette.by_id(prediction.class_ids[prediction.winner[at]]).name
-        if prediction.verdict[at]:
-            return f"Cell {cell}: unknown, like nothing annotated (nearest: {name})"
-        return f"Cell {cell}: {name} {prediction.confidence[at]:.0%}"
-
-    def _tell(self, cell: int) -> None:
-        self._told = cell
-        self.pointed_at.emit(self.words(cell))
-
-    def _mark(self) -> None:
-        """The ring; filled where the current cell has the user's word."""
-        self._unmarked.stop()
-        session = self._session
-        if not self.current or session.cells is None:
-            self._bridge.unmark()
-            return
-        mine = session.annotated.get(self.current) if self.mode == "class" else None
-        colour = None if mine is None else session.palette.by_id(mine).colour
-        box = session.cells.boxes[session.cells.position[self.current]].tolist()
-        self._bridge.mark(tuple(box), colour)
-
-    # --- what the session tells --------------------------------------------------------------
-
-    def _image_changed(self) -> None:
-        self._bridge.forget_cells()
-        self.current, self._told, self._trail = 0, 0, []
-
-    def _cells_changed(self) -> None:
-        session = self._session
-        if session.cells is None or session.image is None:
-            return
-        self.current, self._told, self._trail = 0, 0, []
-        self._bridge.show_cells(session.cells, session.image.key)
-        self.recolour()
-
-    def _cells_corrected(self, change: CellsChange) -> None:
-        """Change what changed; a cell that came is the current one."""
-        session = self._session
-        if session.cells is None:
-            return
-        self._bridge.change_cells(session.cells, change.windows)
-        self._trail = [cell for cell in self._trail if cell not in change.gone]
-        if self.current in change.gone:
-            self.current = 0
-        if change.new:
-            self.current = change.new[0]
-            self._colour_new(change.new)
-        self._mark()
-        self._idle.start()
-        self._tell(self.current)
-
-    def _colour_new(self, cells: tuple[int, ...]) -> None:
-        """All colours anew, but not while the hand is busy if these cells can be seen before."""
-        if self._bridge.colours(cells):
-            self._recolour_soon.start()
-        else:
-            self.recolour()
-
-    def _annotations_changed(self, cells: tuple[int, ...] = ()) -> None:
-        """All cells take their colours when the answer is there, the current one soon anyway."""
-        if self.current in cells:
-            self._unmarked.start()
-        if not self._reclassify():
-            self.recolour()
-        self._tell(self.current)
-
-    def _prediction_changed(self) -> None:
-        self.recolour()
-        self._tell(self._told)
-
-    # --- what the user does ------------------------------------------------------------------
+    def _forget(self) -> None:
+        super()._forget()
+        self._trail = []
 
     def act(self, action: str) -> None:
         """Do what a key stands for."""
@@ -299,7 +94,9 @@ class Canvas(QObject):
         self.go_to(cell)
 
     def previous(self) -> None:
-        """Go back to the cell before."""
+        """Go back to the cell before, of those that are there still."""
+        cells = self._session.cells
+        self._trail = [cell for cell in self._trail if cells and cell in cells.position]
         if self._trail:
             self.go_to(self._trail.pop())
 
@@ -364,26 +161,3 @@ class Canvas(QObject):
             change()
         except HemaCellsError as error:
             self.refused.emit(str(error))
-
-
-def outline_width(diameter: float) -> int:
-    """Width in pixels of the outlines of cells just detected."""
-    return max(1, round(diameter * _OUTLINE))
-
-
-def with_room(
-    table: dict[int | None, ours.Rgba], colour: ours.Rgba
-) -> dict[int | None, ours.Rgba]:
-    """Give the next ids a colour too, so that an added cell is seen before all are coloured."""
-    last = max((cell for cell in table if cell is not None), default=0)
-    return {**table, **dict.fromkeys(range(last + 1, last + 1 + _ROOM), colour)}
-
-
-def detected_colours(cells: Cells, palette: Palette) -> dict[int | None, Any]:
-    """Each cell in the colour of the detector's rough kind, to check the detection by eye."""
-    known = {one.name: ours.rgba(one.colour) for one in palette}
-    other = ours.rgba(_UNKNOWN)
-    kinds = cells.table["class"].tolist()
-    return {
-        cell: known.get(kind, other) for cell, kind in zip(cells.ids.tolist(), kinds, strict=True)
-    }

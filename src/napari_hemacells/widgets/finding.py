@@ -9,7 +9,7 @@ import numpy as np
 from qtpy.QtCore import QObject
 
 from napari_hemacells import layers as ours
-from napari_hemacells.widgets.canvas import outline_width
+from napari_hemacells.widgets.colouring import outline_width
 
 if TYPE_CHECKING:
     from napari_hemacells.core.types import Cells, PartCells, SmearImage

@@ -1,0 +1,102 @@
+"""The colours of a session's cells in a viewer, and the table that its status bar reads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject, QTimer
+
+from napari_hemacells import layers as ours
+
+if TYPE_CHECKING:
+    from napari_hemacells.core.annotate import Palette
+    from napari_hemacells.core.types import Cells
+    from napari_hemacells.layers import DisplayMode
+    from napari_hemacells.session import Session
+    from napari_hemacells.widgets.bridge import ViewerBridge
+
+_OUTLINE = 0.07  # width of the outlines of cells just detected, in cell diameters
+_UNKNOWN = "#ffffff"
+_IDLE_MS = 250  # the table for the status bar may wait until the clicking pauses
+_COMING = 0.28  # opacity of a cell that is not there yet
+_ROOM = 64  # ids that have a colour before there is such a cell
+
+
+class Colouring(QObject):
+    """Colours the cells of a session: as detected, then as they are known."""
+
+    def __init__(self, session: Session, bridge: ViewerBridge, parent: QObject) -> None:
+        super().__init__(parent)
+        self._session, self._bridge = session, bridge
+        self._idle = QTimer(self)
+        self._idle.setSingleShot(True)
+        self._idle.setInterval(_IDLE_MS)
+        self._idle.timeout.connect(self._update_features)
+
+    def recolour(self, mode: DisplayMode) -> None:
+        """Colour every cell as the session says, in a display mode."""
+        session = self._session
+        if session.cells is None or session.project is None:
+            return
+        fresh = session.prediction is None and not session.annotated
+        if mode == "class" and fresh:
+            self._show_detected(session.cells)
+        else:
+            self._show_known(session.cells, mode)
+        self._idle.start()
+
+    def update_features_soon(self) -> None:
+        """Bring the table of the status bar up to date when the clicking pauses."""
+        self._idle.start()
+
+    def _show_detected(self, cells: Cells) -> None:
+        """Outlines in the colours of the detector's kinds."""
+        palette, bridge = self._session.palette, self._bridge
+        if bridge.many:
+            bridge.shade(ours.detected_shades(cells, palette))
+        else:
+            bridge.recolour(with_room(detected_colours(cells, palette), ours.rgba(_UNKNOWN)))
+        bridge.outline(outline_width(cells.diameter))
+
+    def _show_known(self, cells: Cells, mode: DisplayMode) -> None:
+        """Cells filled with the colour of what is known of them."""
+        session, bridge = self._session, self._bridge
+        known = (cells, session.annotated, session.prediction, session.palette, mode)
+        if bridge.many:
+            bridge.shade(ours.shades(*known))
+        else:
+            coming = ours.rgba(_UNKNOWN, 0.0 if mode == "image" else _COMING)
+            bridge.recolour(with_room(ours.colours(*known), coming))
+        bridge.outline(0)
+
+    def _update_features(self) -> None:
+        """Bring the table that napari's status bar reads up to date."""
+        session = self._session
+        if session.cells is None or session.project is None or self._bridge.many:
+            return  # the status bar knows nothing of many cells; the dock does
+        self._bridge.set_features(
+            ours.features(session.cells, session.annotated, session.prediction, session.palette)
+        )
+
+
+def outline_width(diameter: float) -> int:
+    """Width in pixels of the outlines of cells just detected."""
+    return max(1, round(diameter * _OUTLINE))
+
+
+def with_room(
+    table: dict[int | None, ours.Rgba], colour: ours.Rgba
+) -> dict[int | None, ours.Rgba]:
+    """Give the next ids a colour too, so that an added cell is seen before all are coloured."""
+    last = max((cell for cell in table if cell is not None), default=0)
+    return {**table, **dict.fromkeys(range(last + 1, last + 1 + _ROOM), colour)}
+
+
+def detected_colours(cells: Cells, palette: Palette) -> dict[int | None, Any]:
+    """Each cell in the colour of the detector's rough kind, to check the detection by eye."""
+    known = {one.name: ours.rgba(one.colour) for one in palette}
+    other = ours.rgba(_UNKNOWN)
+    kinds = cells.table["class"].tolist()
+    return {
+        cell: known.get(kind, other) for cell, kind in zip(cells.ids.tolist(), kinds, strict=True)
+    }
