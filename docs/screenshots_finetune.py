@@ -112,7 +112,8 @@ def tell(viewer: napari.Viewer, dock: HemaCellsWidget, theme: str) -> None:
     page.form.more.setChecked(True)
     page.form.preview.click()
     wait_until(lambda: page.augmented is not None and "Takes about" in page.forecast.text())
-    scroll_to(dock, "form")
+    settle(0.5)
+    dock.classify_pages.currentWidget().ensureWidgetVisible(page.forecast)
     take(viewer, "finetune-ready", theme)
     page.form.more.setChecked(False)
     page.start.click()
@@ -131,7 +132,7 @@ def tell(viewer: napari.Viewer, dock: HemaCellsWidget, theme: str) -> None:
     looked = session.image.key
     pair = tuning.run.result.findings.confusion.pairs(1)[0]
     page.result.choose(pair.label, pair.predicted)
-    wait_until(lambda: bool(dock.gallery.model.proposed))
+    wait_until(lambda: bool(dock.gallery.model.proposed) and session.prediction is not None)
     take(viewer, "finetune-matrix", theme)
     page.changes.click()
     wait_until(lambda: session.image.key == looked and session.prediction is not None)
