@@ -12,10 +12,10 @@ from napari.utils.interactions import (
     mouse_release_callbacks,
 )
 
-from napari_hemacells.core.detect import propose
 from napari_hemacells.core.detect.propose import Proposal, mask_from
 from napari_hemacells.core.errors import CellsError
-from napari_hemacells.widgets import correcting
+from napari_hemacells.core.types import Progress
+from napari_hemacells.widgets import adding
 from napari_hemacells.widgets.correct_bar import CorrectBar, CorrectState
 from napari_hemacells.widgets.correcting import Corrector, crossed_most, tally
 from napari_hemacells.widgets.ring import MARKER
@@ -36,10 +36,10 @@ def corrector(canvas, session, monkeypatch):
         return Proposal("RBC", 0.5, mask.box, mask, "network")
 
     def without_network(image, cells, point, weights):
-        yield correcting.Progress(0, 0)
+        yield Progress(0, 0)
         return square(image, cells, point)
 
-    monkeypatch.setattr(correcting, "_propose", without_network)
+    monkeypatch.setattr(adding, "proposing_steps", without_network)
     made = Corrector(session, canvas._bridge, canvas)
     made.heard = []
     made.refused.connect(made.heard.append)
@@ -218,16 +218,3 @@ def test_split_acts_on_chosen_cells_and_is_a_tool_without_any(bar, qtbot):
     with qtbot.waitSignal(bar.tool_requested) as taken:
         bar.split_button.click()
     assert taken.args == ["split"]
-
-
-def test_the_real_proposal_is_asked_with_the_projects_detector(session):
-    """The steps that the thread runs, to their end, where no network is needed."""
-    from dataclasses import replace
-
-    warm = replace(session.image, modality="temperature")
-    steps = correcting._propose(warm, session.cells, (40.0, 40.0), None)
-    next(steps)
-    with pytest.raises(StopIteration) as end:
-        next(steps)
-    assert end.value.value.how == "disc"
-    assert propose.cell_at(session.cells, (2.0, 2.0)) == 1

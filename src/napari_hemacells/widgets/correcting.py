@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
-import sys
-from collections import Counter, deque
-from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from collections import Counter
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from qtpy.QtCore import QObject, Signal
 
 from napari_hemacells.core.annotate import by_hand
 from napari_hemacells.core.errors import HemaCellsError
-from napari_hemacells.core.types import Progress
+from napari_hemacells.widgets.adding import Adder
 from napari_hemacells.widgets.correct_bar import CorrectState
-from napari_hemacells.widgets.graphics import triton_kept_out
 from napari_hemacells.widgets.subscriptions import Subscriptions
-from napari_hemacells.widgets.train_run import chosen_weights
-from napari_hemacells.widgets.workers import Jobs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
-    from pathlib import Path
+    from collections.abc import Callable
 
-    from napari_hemacells.core.detect.propose import Point, Proposal
     from napari_hemacells.core.detect.split import Line
-    from napari_hemacells.core.types import Cells, SmearImage
+    from napari_hemacells.core.types import Cells
     from napari_hemacells.session import CellsChange, Session
     from napari_hemacells.widgets.bridge import ViewerBridge
     from napari_hemacells.widgets.canvas import Canvas
 
 Tool: TypeAlias = Literal["", "add", "split"]
 
-_NO_POINT = "Point at the missed cell in the image, then press A."
 _NO_CELL = "Point at a cell, or choose some with Shift-click."
 
 
@@ -55,13 +47,9 @@ class Corrector(QObject):
         self._session, self._bridge, self._canvas = session, bridge, canvas
         self.tool: Tool = ""
         self.chosen: list[int] = []
-        self.with_class = False
-        self._waiting: deque[Point] = deque()
-        self._asked: tuple[str, Point] | None = None
-        self.jobs = Jobs(self)
-        self.jobs.returned.connect(self._proposed)
-        self.jobs.refused.connect(self._not_proposed)
-        self.jobs.failed.connect(self._failed)
+        self.adder = Adder(session, bridge, self)
+        self.adder.said.connect(self.said)
+        self.adder.refused.connect(self.refused)
         canvas.used.connect(self._use_at)
         canvas.asked.connect(self.act)
         self._subscriptions = Subscriptions(self)
@@ -73,7 +61,7 @@ class Corrector(QObject):
             (events.annotations, self._tell),
             (events.active_class, self._tell),
             (events.palette, self._tell),
-            (pointer.added, self.add_at_pointer),
+            (pointer.added, self.adder.add),
             (pointer.picked, self.toggle),
             (pointer.clicked, self._clicked),
             (pointer.drawing, bridge.draw_line),
@@ -84,7 +72,7 @@ class Corrector(QObject):
     def close(self) -> None:
         """Hear nothing more; a proposal under way is dropped."""
         self._subscriptions.drop()
-        self.jobs.close()
+        self.adder.close()
 
     @property
     def state(self) -> CorrectState:
@@ -95,7 +83,7 @@ class Corrector(QObject):
             has_cells=session.cells is not None,
             tool=self.tool,
             chosen=len(self.chosen),
-            with_class=self.with_class,
+            with_class=self.adder.with_class,
             class_name="" if active is None else session.palette.by_id(active).name,
             tally="" if session.cells is None else tally(session.cells),
             can_undo=session.can_undo,
@@ -122,13 +110,13 @@ class Corrector(QObject):
 
     def label_added(self, with_class: bool) -> None:
         """Whether added cells are given the active class."""
-        self.with_class = with_class
+        self.adder.with_class = with_class
         self.changed.emit()
 
     def act(self, action: str) -> None:
         """Do what a key or a button stands for."""
         {
-            "add": self.add_at_pointer,
+            "add": self.adder.add,
             "delete": self.delete,
             "split": self.split,
             "merge": self.merge,
@@ -184,7 +172,7 @@ class Corrector(QObject):
 
     def _use_at(self, cell: int) -> None:
         if self.tool == "add":
-            self.add_at_pointer()
+            self.adder.add()
         elif cell:
             self._try([cell], lambda: self._session.split_cell(cell), "Split.")
 
@@ -200,58 +188,10 @@ class Corrector(QObject):
         self._choose([])
         self.said.emit(f"{done} Ctrl+Z takes it back.")
 
-    # --- adding ------------------------------------------------------------------------------
-
-    def add_at_pointer(self) -> None:
-        """Add the cell that the pointer is on."""
-        if self._session.cells is None or self._bridge.pointer.place is None:
-            self.refused.emit(_NO_POINT)
-            return
-        self._waiting.append(self._bridge.pointer.place)
-        self._next()
-
-    def _next(self) -> None:
-        """One proposal at a time: each has to know the cells added before it."""
-        session = self._session
-        if self.jobs.running("propose") or not self._waiting:
-            return
-        if session.cells is None or session.image is None:
-            self._waiting.clear()
-            return
-        point = self._waiting.popleft()
-        self._asked = (session.image.key, point)
-        if "torch" not in sys.modules:
-            self.said.emit("Loading the detector…")
-        weights = chosen_weights(session.project)
-        self.jobs.start("propose", partial(_propose, session.image, session.cells, point, weights))
-
-    def _proposed(self, _kind: str, proposal: Proposal) -> None:
-        session = self._session
-        if session.image is None or self._asked is None or self._asked[0] != session.image.key:
-            return
-        row, col = self._asked[1]
-        class_id = session.active_class if self.with_class else None
-        try:
-            cell = session.add_cell(row, col, class_id, proposal)
-        except HemaCellsError as error:
-            self.refused.emit(str(error))
-        else:
-            self.said.emit(added_words(cell, proposal))
-        self._next()
-
-    def _not_proposed(self, _kind: str, error: HemaCellsError) -> None:
-        self.refused.emit(str(error))
-        self._next()
-
-    def _failed(self, _kind: str, error: Exception) -> None:
-        self.refused.emit(f"No cell could be proposed here ({error}).")
-        self._next()
-
     # --- what the session tells --------------------------------------------------------------
 
     def _start_over(self) -> None:
-        self._waiting.clear()
-        self.jobs.cancel("propose")
+        self.adder.drop()
         self.take("")
 
     def _cells_corrected(self, change: CellsChange) -> None:
@@ -259,22 +199,6 @@ class Corrector(QObject):
 
     def _tell(self, _what: object = None) -> None:
         self.changed.emit()
-
-
-def _propose(
-    image: SmearImage, cells: Cells, point: Point, weights: Path | None
-) -> Generator[Progress, None, Any]:
-    """Return the proposal; torch is imported here, in the thread."""
-    from napari_hemacells.core.detect.propose import propose_cell
-
-    yield Progress(0, 0)
-    if image.modality != "colour":
-        return propose_cell(image, cells, point)
-    with triton_kept_out():
-        from napari_hemacells.core.detect.learned.model import model_for
-
-        model = model_for(weights)
-    return propose_cell(image, cells, point, model=model)
 
 
 def crossed_most(cells: Cells, line: Line) -> int:
@@ -293,15 +217,6 @@ def crossed_most(cells: Cells, line: Line) -> int:
     under = Counter(window[tuple(at[inside].T)].tolist())
     under.pop(0, None)
     return under.most_common(1)[0][0] if under else 0
-
-
-def added_words(cell: int, proposal: Proposal) -> str:
-    """Return what was added, and how sure one can be of it."""
-    if proposal.how == "network":
-        return f"Cell {cell} added: {proposal.kind}. Ctrl+Z takes it back."
-    if proposal.how == "stain":
-        return f"Cell {cell} added: what is stained here. Ctrl+Z takes it back."
-    return f"Cell {cell} added: nothing is seen here, so it is a disc. Ctrl+Z takes it back."
 
 
 def tally(cells: Cells) -> str:
