@@ -13,10 +13,10 @@ from napari_hemacells.widgets import reading
 from napari_hemacells.widgets.class_colormap import class_colormap
 from napari_hemacells.widgets.docking import dock_below, raise_dock
 from napari_hemacells.widgets.keys import KeyMap
-from napari_hemacells.widgets.layer_choices import LayerChoices
 from napari_hemacells.widgets.many_cells import ManyCells, are_many
+from napari_hemacells.widgets.overlays import Overlays
 from napari_hemacells.widgets.pointer import Pointer
-from napari_hemacells.widgets.ring import MARKER, Marks, put_marks, ring_layer
+from napari_hemacells.widgets.ring import MARKER, Marks
 from napari_hemacells.widgets.thermogram_layers import ThermogramLayers
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     import pandas as pd
     from napari.components import ViewerModel
-    from napari.layers import Points
     from qtpy.QtWidgets import QWidget
 
     from napari_hemacells.core.types import Cells, SmearImage
@@ -42,7 +41,7 @@ class BridgeEvents(SignalGroup):
     key = Signal(str)  # one of keys.ACTIONS
 
 
-class ViewerBridge(LayerChoices):
+class ViewerBridge(Overlays):
     """Our layers in a viewer, found by their metadata.
 
     Parameters
@@ -57,10 +56,7 @@ class ViewerBridge(LayerChoices):
         self.thermograms = ThermogramLayers(viewer)
         self.keys = KeyMap(self._act, self._keys_wanted)
         self.pointer = Pointer(viewer, self.cell_at, self.place_at)
-        self._marks = Marks()
         self._many: ManyCells | None = None
-        self._found: ManyCells | None = None
-        self._quiet = False
         self.keys.bind(viewer, viewer=True)
         listen = viewer.layers.events
         for event in (listen.inserted, listen.removed, listen.reordered):
@@ -143,11 +139,6 @@ class ViewerBridge(LayerChoices):
                 self.viewer.layers.remove(layer)
         self._quiet = False
 
-    @property
-    def cells_layer(self) -> Labels | None:
-        """Our Labels layer."""
-        return self.find("cells")
-
     def _add_cells(self, cells: Cells, image_key: str) -> Labels:
         about = {"name": "Cells", "opacity": _OPACITY} | self._placed("cells", image_key)
         self._many = ManyCells(cells, about) if are_many(cells) else None
@@ -156,35 +147,6 @@ class ViewerBridge(LayerChoices):
         self.viewer.add_layer(layer)
         self.keys.bind(layer)
         return layer
-
-    def _placed(self, role: ours.Role, image_key: str) -> dict[str, Any]:
-        """Metadata and transforms of a layer that lies on an image."""
-        on = self.find("image", image_key)
-        placed = {} if on is None else reading.plane_transform(on)
-        return {"metadata": ours.role_metadata(role, image_key), **placed}
-
-    def show_found(self, cells: Cells, image_key: str, shades: Shades, outline: int) -> None:
-        """Show what a detection that still runs has found so far, above the cells there were."""
-        if self._found is None:
-            about = {"name": "Found so far"} | self._placed("found", image_key)
-            self._found = ManyCells(cells, about)
-            self._found.layer.editable = False
-            active = self.viewer.layers.selection.active
-            self.viewer.add_layer(self._found.layer)
-            self.viewer.layers.selection.active = active
-        else:
-            self._found.put(cells)
-        self._found.outline(outline)
-        self._found.shade(shades)
-
-    def forget_found(self) -> None:
-        """Remove what a detection had found so far."""
-        layer = self.find("found")
-        self._found = None
-        if layer is not None:
-            self._quiet = True
-            self.viewer.layers.remove(layer)
-            self._quiet = False
 
     @property
     def many(self) -> bool:
@@ -225,27 +187,7 @@ class ViewerBridge(LayerChoices):
         if layer is not None and self._many is None:
             layer.features = table.replace({"": None})
 
-    # --- the current cell --------------------------------------------------------------------
-
-    def mark(self, box: tuple[int, int, int, int], colour: str | None) -> None:
-        """Put the ring around a box, filled with a class colour if there is one."""
-        self._marks.box, self._marks.colour = box, colour
-        self._show_marks()
-
-    def unmark(self) -> None:
-        """Show no cell as the current one."""
-        self._marks.box = None
-        self._show_marks()
-
-    def choose(self, boxes: Sequence[tuple[int, int, int, int]]) -> None:
-        """Put yellow rings around the boxes of chosen cells."""
-        self._marks.chosen = tuple(boxes)
-        self._show_marks()
-
-    def draw_line(self, line: tuple[tuple[float, float], tuple[float, float]] | None) -> None:
-        """Show a line being drawn, ``None`` for none."""
-        self._marks.line = line
-        self._show_marks()
+    # --- camera and pointer ------------------------------------------------------------------
 
     def let_draw(self, draws: bool) -> None:
         """Let a drag draw a line, instead of moving the image."""
@@ -253,22 +195,6 @@ class ViewerBridge(LayerChoices):
         layer = self.cells_layer
         if layer is not None:
             layer.mouse_pan = not draws
-
-    def _show_marks(self) -> None:
-        layer = self.find(MARKER)
-        if layer is None and not self._marks.dots:
-            return
-        self._quiet = True
-        put_marks(layer or self._add_ring(), self._marks)
-        self._quiet = False
-
-    def _add_ring(self) -> Points:
-        cells, active = self.cells_layer, self.viewer.layers.selection.active
-        layer = ring_layer({} if cells is None else reading.plane_transform(cells))
-        self.viewer.add_layer(layer)
-        layer.editable = False
-        self.viewer.layers.selection.active = active
-        return layer
 
     def centre_on(self, row: float, col: float, side: float) -> None:
         """Bring a place to the middle; come nearer only if the cell would be too small to see."""
