@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from napari.components import ViewerModel
 
+from gallery_hands import shown
 from made_up import make_cells, make_embeddings, make_image
 from napari_hemacells.core.store import Project
 from napari_hemacells.core.types import Progress
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pytestqt.qtbot import QtBot
 
     from napari_hemacells.session.queueing import QueueRequest
+    from napari_hemacells.widgets.gallery import GalleryWidget
 
 
 @pytest.fixture
@@ -96,3 +98,9 @@ def canvas(session: Session, upcoming: Upcoming, viewer: ViewerModel) -> Iterato
     yield canvas
     canvas.close()
     bridge.close()
+
+
+@pytest.fixture
+def gallery(qtbot: QtBot, session: Session, upcoming: Upcoming) -> GalleryWidget:
+    """The gallery of that session, seen and in order."""
+    return shown(qtbot, session, upcoming)
