@@ -231,7 +231,7 @@ def test_an_encoder_is_adapted_in_a_child_used_and_put_back(ready_run, box, sess
     assert warned == []
     assert trainings() == []
     assert trace(session) == before
-    assert "Of your 12 clicks" in box.outcome.text()
+    assert "of your 12 clicks" in box.outcome.text()
     assert files(session) == {kept.ENCODER, kept.OUTCOME}
 
     box.use.click()

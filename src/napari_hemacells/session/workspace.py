@@ -8,6 +8,7 @@ from psygnal import Signal, SignalGroup
 
 from napari_hemacells.core import annotate
 from napari_hemacells.core.errors import CellsError, ImageError, ProjectError
+from napari_hemacells.session.adapting import encoder_of
 from napari_hemacells.session.live import LiveClassifier
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class Workspace:
         self._continue_as_sole_annotator(history)
         self.close()
         self.project, self.history = project, history
-        self.live.encoder = project.content.encoder_name
+        self.live.encoder = encoder_of(project)
         self.live.params = project.content.classify
         self._active = self.palette.ids[0] if self.palette.ids else None
         self.events.project.emit()

@@ -84,10 +84,11 @@ class AdaptBox(TrainSection):
     seen = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__("A&dapt to my slides…", parent)
+        super().__init__("Adapt to &my slides…", parent)
         self.bar.setAccessibleName("Progress of the adaptation")
         self.cancel.setToolTip("Stop it; the encoder stays as it is")
         self.use.setToolTip("Look at cells with the adapted encoder in this project from now on")
+        self.start.setText("S&tart")  # no other letter of this page
         self.in_use = words()
         self.back = QPushButton("&Back to the former")
         self.before.append(self.lessons)
@@ -121,7 +122,7 @@ class AdaptBox(TrainSection):
         self.title.setEnabled(True)
         self.show_outcome(as_html(outcome))
         self.use.setVisible(outcome.kept)
-        self.drop.setText("D&rop it" if outcome.kept else "&Close")
+        self.drop.setText("Dro&p it" if outcome.kept else "Close")
         self.drop.setToolTip("Remove the adapted encoder; nothing changes" if outcome.kept else "")
 
     def restyle(self) -> None:
@@ -146,8 +147,8 @@ def _figures(outcome: AdaptOutcome) -> str:
         return ""
     rough = f" One click is {100 / outcome.clicks:.0f} points." if outcome.clicks < ROUGH else ""
     return (
-        f"<p>Of your {outcome.clicks:,} clicks, each asked without itself, are recognised (mean "
-        "over the classes):</p><table cellspacing='6'>"
+        f"<p>Recognised of your {outcome.clicks:,} clicks, each asked without itself (mean over "
+        "the classes):</p><table cellspacing='6'>"
         f"<tr><td>before</td><td align='right'>{outcome.before:.1%}</td></tr>"
         f"<tr><td>after</td><td align='right'><b>{outcome.after:.1%}</b></td></tr></table>{rough}"
     )

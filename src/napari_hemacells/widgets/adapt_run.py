@@ -179,7 +179,7 @@ class AdaptRun(SectionRun):
         self._waiting = result
         self._panel.show_adapted(result)
         self.said.emit(
-            "The encoder is adapted. Look at the figures, then use or drop it."
+            "The encoder is adapted: see under Classify what came of it, then use or drop it."
             if result.kept
             else "The encoder was not adapted: it would tell your clicks apart worse."
         )

@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 from napari_hemacells.core.params import ClassifyParams
 from napari_hemacells.layers import DISPLAY_MODES
 from napari_hemacells.widgets import theme
+from napari_hemacells.widgets.adapt_box import AdaptBox
 from napari_hemacells.widgets.counts_table import CountsTable
 from napari_hemacells.widgets.encoder_box import EncoderBox
 from napari_hemacells.widgets.forms import ParamsForm, build
@@ -63,7 +64,7 @@ class ClassifyPanel(QWidget):
         self.live = QCheckBox("Classify after each clic&k")
         self.live.setChecked(True)
         self.live.setToolTip("Fit the classifier anew and colour every cell after each annotation")
-        self.encoder = EncoderBox()
+        self.encoder, self.adapt = EncoderBox(), AdaptBox()
         self.form = ParamsForm(ClassifyParams)
         self.modes: dict[DisplayMode, QPushButton] = {}
         self.table = CountsTable()
@@ -102,6 +103,7 @@ class ClassifyPanel(QWidget):
         """Take the colours of the present theme."""
         for label in (self.caveat, self.device):
             theme.quiet(label)
+        self.adapt.restyle()
         self.shift.show_state(self._session)
 
     # --- updaters ----------------------------------------------------------------------------
@@ -163,6 +165,7 @@ class ClassifyPanel(QWidget):
         column.addWidget(self.caveat)
         column.addWidget(self.live)
         column.addWidget(self.encoder)
+        column.addWidget(self.adapt)
         column.addWidget(self.form.native)
         column.addWidget(self.model)
         column.addLayout(models)

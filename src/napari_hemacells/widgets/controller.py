@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, Qt
 
+from napari_hemacells.widgets.adapting import Adapting
 from napari_hemacells.widgets.canvas import Canvas
 from napari_hemacells.widgets.classifying import Classifying
 from napari_hemacells.widgets.correcting import Corrector
@@ -55,6 +56,10 @@ class Controller(QObject):
         self.finetuning = FineTuning(
             view, session, bridge, canvas=self.canvas, tasks=self.tasks, voice=self.voice
         )
+        self.adapting = Adapting(
+            view.classify.adapt, session, bridge,
+            tasks=self.tasks, trainings=(self.training, self.finetuning.run), voice=self.voice,
+        )  # fmt: skip
         self.thermograms = ThermogramWork(
             view.thermogram, view.detect, bridge.thermograms, self.voice
         )
@@ -68,6 +73,7 @@ class Controller(QObject):
             self.map_jobs.close,
             self.training.close,
             self.finetuning.run.close,
+            self.adapting.run.close,
             self.finetuning.going.close,
             self.corrector.close,
             self.canvas.close,

@@ -55,6 +55,12 @@ def waiting(project: Project) -> AdaptOutcome | None:
     return None
 
 
+def encoders(project: Project) -> tuple[Path, ...]:
+    """Return the files of the adapted encoders that a project holds, the newest first."""
+    files = (folder / ENCODER for folder in _folders(project))
+    return tuple(file for file in files if file.is_file())
+
+
 def answered(outcome: AdaptOutcome) -> None:
     """The encoder is in use: nothing is asked any more."""
     if outcome.file is not None:
