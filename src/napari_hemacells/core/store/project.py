@@ -7,6 +7,8 @@
     cells/<image key>.labels.tif  label image and table (.masks.npz of a large image); .cells.csv
                                 beside it is a copy to read
     detection/<image key>/        parts of a detection that was interrupted
+    models/                       fine-tuned detectors and classifiers
+    adapted/<day and time>/       encoders adapted to the project's cells
     embeddings/                   cache; may be deleted at any time
 """
 
