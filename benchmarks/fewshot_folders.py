@@ -12,7 +12,7 @@ import argparse
 from pathlib import Path
 
 from blood_sets import SETS
-from napari_hemacells.cli.evaluate import make_encoder
+from napari_hemacells.cli.evaluate import crop_of, make_encoder
 from napari_hemacells.core.evaluate import FewShotReport, fewshot
 from napari_hemacells.core.evaluate.fewshot import INTERVAL, SPLIT
 from napari_hemacells.core.params import ClassifyParams
@@ -57,7 +57,13 @@ def main() -> None:
             for unlabelled in (True, False):
                 params = ClassifyParams(unlabelled=unlabelled)
                 report = fewshot(
-                    folder, chosen.shots, chosen.repeats, chosen.seed, encoder, params=params
+                    folder,
+                    chosen.shots,
+                    chosen.repeats,
+                    chosen.seed,
+                    encoder,
+                    params=params,
+                    spec=crop_of(encoder_name),
                 )
                 print("\n".join(rows(name, report)), flush=True)
             notes[f"{name}: n = {report.n}, left out {report.left_out or 'none'}."] = None

@@ -82,6 +82,7 @@ def test_the_encoder_of_a_model_serves_few_shots(
     report = json.loads(done.stdout)
     assert report["encoder"] == "finetuned.test_resnet"
     assert report["encoder_has_seen"].startswith("started from nothing; then ")
+    assert report["crop"]["size"] == 32  # what the model is given, not what others are
     assert report["shots"]["2"]["balanced_accuracy"] > 0.9
     missing = hemacells("evaluate", "fewshot", discs, "--encoder", f"model:{discs}")
     assert missing.exit_code == 4

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from napari_hemacells.cli.batch import end_with_unreadable
 from napari_hemacells.cli.console import Reporter
-from napari_hemacells.cli.evaluate import EncoderName, make_encoder
+from napari_hemacells.cli.evaluate import EncoderName, crop_of, make_encoder
 from napari_hemacells.cli.options import JsonTarget, NetworkDevice, RunOptions
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def check_labels(
         found = labels.check_out_of_fold(folder)
     else:
         steps = labels.check_labels_steps(
-            folder, make_encoder(encoder, device), folds=folds, seed=seed
+            folder, make_encoder(encoder, device), spec=crop_of(encoder), folds=folds, seed=seed
         )
         found = reporter.run(steps, "Checking labels")
     reporter.tell(as_table(found, show))

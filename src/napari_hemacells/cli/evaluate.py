@@ -15,6 +15,7 @@ from napari_hemacells.core.params import AdaptParams, ClassifyParams, DeviceName
 
 if TYPE_CHECKING:
     from napari_hemacells.core.encode import Encoder
+    from napari_hemacells.core.types import CropSpec
 
 ADAPTED = "adapted without labels to all these crops, the scored ones too (transductive)"
 DEFAULT_SHOTS = ("1", "5", "10")
@@ -113,6 +114,21 @@ def make_encoder(name: str, device: DeviceName) -> "Encoder":
     return encode.bundled_encoder(device) if name == "bundled" else encode.encoder(name, device)
 
 
+def crop_of(name: str) -> "CropSpec":
+    """Return what crops the encoder of that name is given: those of its model, or the usual.
+
+    Raises
+    ------
+    BundleError
+        There is no model bundle at that place.
+    """
+    from napari_hemacells.core import store, types
+
+    if not name.startswith(OF_MODEL):
+        return types.CropSpec()
+    return store.load_bundle(name.removeprefix(OF_MODEL)).spec
+
+
 def fewshot(
     folder: ClassFolders,
     *,
@@ -138,7 +154,14 @@ def fewshot(
     else:
         network = make_encoder(encoder, device)
     steps = fewshot_steps(
-        folder, counts, network, repeats=repeats, seed=seed, params=params, how=select
+        folder,
+        counts,
+        network,
+        repeats=repeats,
+        seed=seed,
+        spec=crop_of(encoder),
+        params=params,
+        how=select,
     )
     found = reporter.run(steps, "Few-shot experiment")
     report = found.to_dict() | {"adapted": ADAPTED if adapt else None}

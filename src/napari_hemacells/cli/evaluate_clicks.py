@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from napari_hemacells.cli.console import Reporter, write_text
-from napari_hemacells.cli.evaluate import ClassFolders, EncoderName, Seed, make_encoder
+from napari_hemacells.cli.evaluate import ClassFolders, EncoderName, Seed, crop_of, make_encoder
 from napari_hemacells.cli.options import JsonTarget, NetworkDevice, RunOptions
 from napari_hemacells.core.errors import StorageError
 from napari_hemacells.core.params import ClassifyParams
@@ -51,8 +51,10 @@ def clicks(
 
     class_folders(folder)  # a wrong folder is told before the network is loaded
     reporter = Reporter(quiet=run.quiet, json_to=json)
-    network = make_encoder(encoder, device)
-    steps = clicks_steps(folder, network, clicks=clicks, repeats=repeats, seed=seed, params=params)
+    network, spec = make_encoder(encoder, device), crop_of(encoder)
+    steps = clicks_steps(
+        folder, network, clicks=clicks, repeats=repeats, seed=seed, params=params, spec=spec
+    )
     found = reporter.run(steps, "Simulated clicks")
     reporter.tell(as_table(found))
     if csv is not None:

@@ -100,6 +100,7 @@ def clicks_steps(
     seed: int = 0,
     orders: Sequence[Order] = ORDERS,
     params: ClassifyParams | None = None,
+    spec: CropSpec | None = None,
 ) -> Generator[Progress, None, ClickCurve]:
     """Return the clicks-to-accuracy curves of a folder of class folders; yield while it runs.
 
@@ -110,6 +111,8 @@ def clicks_steps(
     ----------
     clicks
         How many in each order; 20 a class if not said.
+    spec
+        What crops the encoder is given, if others than usual.
 
     Raises
     ------
@@ -119,7 +122,7 @@ def clicks_steps(
         Fewer than two classes have enough crops.
     """
     cache, params = EmbeddingCache(default_cache_folder()), params or ClassifyParams()
-    read = yield from embed_folder_steps(folder, CropSpec(), encoder, cache)
+    read = yield from embed_folder_steps(folder, spec or CropSpec(), encoder, cache)
     names, counts = np.unique(read.labels, return_counts=True)
     classes = {
         str(name): int(count)

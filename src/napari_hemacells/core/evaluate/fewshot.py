@@ -131,10 +131,18 @@ def fewshot(  # noqa: PLR0917
     *,
     params: ClassifyParams | None = None,
     select: Select = "random",
+    spec: CropSpec | None = None,
 ) -> FewShotReport:
     """Return :func:`fewshot_steps` run to its end; `progress` is told of each step."""
     steps = fewshot_steps(
-        folder, shots, encoder, repeats=repeats, seed=seed, params=params, how=select
+        folder,
+        shots,
+        encoder,
+        repeats=repeats,
+        seed=seed,
+        spec=spec,
+        params=params,
+        how=select,
     )
     while True:
         try:

@@ -62,10 +62,16 @@ def check_labels_steps(
     encoder: Encoder,
     *,
     cache: EmbeddingCache | None = None,
+    spec: CropSpec | None = None,
     folds: int = FOLDS,
     seed: int = 0,
 ) -> Generator[TrainingReport, None, LabelCheck]:
     """Return the labels of a folder or CSV, by linear heads on a frozen encoder's vectors.
+
+    Parameters
+    ----------
+    spec
+        What crops the encoder is given, if others than usual.
 
     Raises
     ------
@@ -76,8 +82,7 @@ def check_labels_steps(
     check_examples(examples)
     by_path = {str(one.path): one for one in examples.items}
     listed = [(one.path, one.label) for one in examples.items]
-    spec = CropSpec()
-    steps = embed_files_steps(listed, examples.source, spec, encoder, cache)
+    steps = embed_files_steps(listed, examples.source, spec or CropSpec(), encoder, cache)
     read = yield from as_training_reports(steps)
     readable = replace(examples, items=tuple(by_path[str(file)] for file in read.files))
     check_examples(readable)
