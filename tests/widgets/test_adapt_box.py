@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import psutil
 import pytest
@@ -20,6 +21,8 @@ from napari_hemacells.core.train.selfsupervised.ready import Lessons
 from napari_hemacells.widgets import adapt_run
 from napari_hemacells.widgets.adapt_box import AdaptBox, Ready, as_html
 from napari_hemacells.widgets.adapt_run import AdaptRun
+from napari_hemacells.widgets.adapting import why_not
+from napari_hemacells.widgets.workers import Jobs
 from training_jobs import adapt_and_wait, adapt_for_the_worse, adapt_on_a_full_disk
 
 BASE = "untrained:test_vit?size=32"
@@ -142,6 +145,16 @@ def test_without_a_project_nothing_can_be_adapted(empty_session, box):
     run.refresh()
     assert "Open an image" in box.title.toolTip()
     run.close()
+
+
+def test_whichever_training_runs_is_named():
+    detector, classifier = (MagicMock(jobs=MagicMock(spec=Jobs)) for _ in range(2))
+    detector.jobs.running.return_value = classifier.jobs.running.return_value = False
+    assert why_not(detector, classifier) == ""
+    classifier.jobs.running.return_value = True
+    assert "The classifier is being trained" in why_not(detector, classifier)
+    detector.jobs.running.return_value = True
+    assert "The detector is being trained" in why_not(detector, classifier)
 
 
 # --- words ---------------------------------------------------------------------------------------

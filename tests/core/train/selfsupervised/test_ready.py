@@ -108,7 +108,9 @@ def test_outcome_waits_for_an_answer_across_a_restart(project):
 def test_what_was_interrupted_is_swept_away_and_what_ended_stays(project):
     done = kept.new_job(project, "bundled")
     kept.remember(done, ended(done))
-    broken = replace(done, out=project.folder / "adapted" / "20200101-000000" / kept.ENCODER)
+    broken = replace(
+        done, out=project.folder / "adapted" / "20200101-000000-000000" / kept.ENCODER
+    )
     broken.out.with_name("encoder.adapting").mkdir(parents=True)
     (broken.out.with_name("encoder.adapting") / "crops.npz").write_bytes(b"crops")
     mine = project.folder / "adapted" / "my own notes"
@@ -117,6 +119,10 @@ def test_what_was_interrupted_is_swept_away_and_what_ended_stays(project):
     assert not broken.out.parent.exists()
     assert done.out.is_file()
     assert mine.is_dir()
+
+
+def test_each_adaptation_has_a_folder_of_its_own(project):
+    assert len({kept.new_job(project, "bundled").out for _ in range(9)}) == 9
 
 
 def test_dropped_adaptation_leaves_nothing(project):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.store.project import Project
 
 ADAPTED, ENCODER, OUTCOME = "adapted", "encoder.safetensors", "outcome.json"
-_WHEN = "%Y%m%d-%H%M%S"
+_WHEN = "%Y%m%d-%H%M%S-%f"  # one that is cancelled clears its own folder, not the next one's
 
 
 def new_job(project: Project, base: str, params: AdaptParams | None = None) -> AdaptJob:
