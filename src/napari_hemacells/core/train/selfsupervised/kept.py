@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -76,8 +77,8 @@ def forget(file: Path) -> None:
         The encoder's, whether it is there or not.
     """
     discard(file.parent)
-    if file.parent.parent.is_dir() and not any(file.parent.parent.iterdir()):
-        discard(file.parent.parent)
+    with suppress(OSError):  # others are in it, or it has gone already
+        file.parent.parent.rmdir()
 
 
 def sweep(project: Project) -> None:
