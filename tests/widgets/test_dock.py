@@ -201,8 +201,7 @@ def test_display_flips_through_its_modes(at_work, qtbot):
 def test_features_follow_when_the_clicking_pauses(at_work, qtbot):
     label(at_work, qtbot, 1, at_work.session.palette.ids[0])
     layer = at_work.controller.bridge.cells_layer
-    qtbot.waitUntil(lambda: "class" in layer.features)
-    assert layer.features["class"].tolist() == ["RBC"] * 30
+    qtbot.waitUntil(lambda: list(layer.features.get("class", ())) == ["RBC"] * 30)
     assert layer.features["annotated"].tolist()[:2] == ["RBC", None]
 
 
