@@ -11,7 +11,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from napari_hemacells.core.encode import encoder, encoder_like, foundation, registry
+from napari_hemacells.core.encode import encoder, encoder_like, foundation, hub, registry
 from napari_hemacells.core.encode.checkpoint import CheckpointSpec, checkpoint_encoder
 from napari_hemacells.core.encode.foundation import Bloom, dinobloom_spec
 from napari_hemacells.core.encode.shelf import shelf_folder
@@ -20,11 +20,17 @@ from napari_hemacells.core.errors import EncoderError
 CROPS = np.random.default_rng(0).integers(0, 256, (2, 48, 48, 3), dtype=np.uint8)
 
 
+def unreachable(*address, **options):
+    raise OSError("Name or service not known")
+
+
 @pytest.fixture(autouse=True)
 def shelf(tmp_path, monkeypatch):
     """An empty shelf, no network, and every multiplication in full precision."""
     monkeypatch.setattr("platformdirs.user_data_dir", lambda name: str(tmp_path / "data"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(hub, "getproxies", dict)
+    monkeypatch.setattr(hub.socket, "create_connection", unreachable)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr(
         "napari_hemacells.core.encode.device.precision_on", lambda device: "float32"
@@ -189,6 +195,13 @@ def test_the_real_size_has_257_positions(tmp_path):
 
 
 # --- the hub ---------------------------------------------------------------------------------
+
+
+def test_behind_a_proxy_the_hub_is_asked_through_it(monkeypatch):
+    with pytest.raises(OSError, match="not known"):
+        hub.need("https://huggingface.co/timm")
+    monkeypatch.setattr(hub, "getproxies", lambda: {"https": "http://proxy:3128"})
+    hub.need("https://huggingface.co/timm")
 
 
 def test_offline_a_model_of_timm_says_what_to_fetch_and_where_to_put_it(shelf):

@@ -6,6 +6,7 @@ import logging
 import pickle
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from napari_hemacells.core.encode import hub
 from napari_hemacells.core.encode.device import choose_device
 from napari_hemacells.core.encode.shelf import shelf_folder, weights_on_shelf
 from napari_hemacells.core.errors import EncoderError
@@ -170,13 +171,15 @@ def _published(name: str, size: int | None) -> tuple[Any, _Told]:
         source = f"local-dir:{folder}" if there else f"hf_hub:{identity}"
         files = _Files(f"https://huggingface.co/{identity}/resolve/main",
                        ("config.json", "model.safetensors"), folder)  # fmt: skip
-        model = _fetch(source, size, files)
+        here = there or all(hub.cached(identity, name) for name in files.names)
+        model = _fetch(source, size, files, here=here)
         return model, _Told(f"hf_hub:{identity}", f"what its page says: huggingface.co/{identity}")
     known = _config(name)
     tagged = f"{known.architecture}.{known.tag}" if known.tag else str(known.architecture)
-    file = weights_on_shelf(tagged)
+    files = _files_of(known, tagged)
+    file = weights_on_shelf(tagged) or hub.cached(known.hf_hub_id, *files.names)
     overlay = {"pretrained_cfg_overlay": {"file": str(file)}} if file else {}
-    model = _fetch(tagged, size, _files_of(known, tagged), **overlay)
+    model = _fetch(tagged, size, files, here=bool(file), **overlay)
     page = known.hf_hub_id or known.url
     return model, _Told(tagged, f"what its page says: {page} ({known.tag or 'no tag'})")
 
@@ -218,7 +221,7 @@ def _config(name: str) -> Any:
     return known
 
 
-def _fetch(source: str, size: int | None, files: _Files, **options: Any) -> Any:
+def _fetch(source: str, size: int | None, files: _Files, *, here: bool, **options: Any) -> Any:
     """Return the model with weights; a sentence on what to fetch where that fails."""
     from safetensors import SafetensorError
 
@@ -226,6 +229,8 @@ def _fetch(source: str, size: int | None, files: _Files, **options: Any) -> Any:
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
+        if not here:
+            hub.need(files.address)
         return build(source, size, pretrained=True, **options)
     except (RuntimeError, ValueError, pickle.UnpicklingError, SafetensorError) as error:
         raise EncoderError(

@@ -4,10 +4,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from napari_hemacells.core.encode import hub
 from napari_hemacells.core.encode.finetuned.network import Classifier
 from napari_hemacells.core.encode.finetuned.plan import NetworkPlan
 from napari_hemacells.core.errors import BundleError, EncoderError
-from napari_hemacells.core.train.classifier import Recipe, architectures
+from napari_hemacells.core.train.classifier import Recipe
 from napari_hemacells.core.train.classifier.architectures import build, fill, plan_of
 
 THESES = (
@@ -48,12 +49,19 @@ def test_an_unknown_architecture_is_refused_in_words():
         build(Recipe(arch="resnet-18", weights="none"), 2)
 
 
+@pytest.mark.parametrize(("arch", "size"), [("alexnet", 48), ("vgg16", 24)])
+def test_pictures_too_small_for_an_architecture_are_refused_in_words(arch, size):
+    with pytest.raises(EncoderError, match=f"{arch} cannot take pictures of {size} pixels"):
+        build(Recipe(arch=arch, weights="none", size=size), 2)
+
+
 def test_without_a_network_hub_weights_are_refused_and_auto_starts_from_nothing(monkeypatch):
     def unreachable(*args, **kwargs):
         raise OSError("Name or service not known")
 
-    monkeypatch.setattr(architectures.socket, "create_connection", unreachable)
-    monkeypatch.setattr(architectures, "_cached_file", lambda arch: None)
+    monkeypatch.setattr(hub.socket, "create_connection", unreachable)
+    monkeypatch.setattr(hub, "cached", lambda *names: None)
+    monkeypatch.setattr(hub, "getproxies", dict)
     with pytest.raises(EncoderError, match="--weights none"):
         build(Recipe(**{**SMALL, "weights": "hub"}), 2)
     found = build(Recipe(**{**SMALL, "weights": "auto"}), 2)[2]

@@ -6,10 +6,10 @@ Imports torch inside functions only.
 from __future__ import annotations
 
 import hashlib
-import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from napari_hemacells.core.encode import hub
 from napari_hemacells.core.encode.finetuned.plan import NetworkPlan
 from napari_hemacells.core.errors import EncoderError
 
@@ -29,7 +29,6 @@ SHORT_NAMES = {
     "vit_b_16": "vit_base_patch16_224",
     "vit_l_16": "vit_large_patch16_224",
 }
-HUB, HUB_PORT, PATIENCE = "huggingface.co", 443, 3.0
 PREFIXES = ("module.", "model.", "backbone.", "encoder.", "embedder.", "trunk.", "teacher.")
 LEAST_MATCH = 0.9
 PACKAGED = frozenset({"bundled", "imagenet"})
@@ -74,12 +73,19 @@ def build(recipe: Recipe, classes: int) -> tuple[Classifier, NetworkPlan, Weight
     Raises
     ------
     EncoderError
-        There is no such architecture, or its weights cannot be had.
+        There is no such architecture, it cannot take pictures of that size, or its weights cannot
+        be had.
     """
     from napari_hemacells.core.encode.finetuned.network import Classifier
 
     plan = plan_of(recipe)
-    network = Classifier(plan, classes)
+    try:
+        network = Classifier(plan, classes)
+    except (RuntimeError, AssertionError) as error:  # what layers say of maps that do not fit
+        raise EncoderError(
+            f"{plan.arch} cannot take pictures of {plan.size} pixels: choose another size, such "
+            f"as {USUAL_SIZE}."
+        ) from error
     return network, plan, fill(network.embedder.trunk, plan, recipe.weights)
 
 
@@ -181,9 +187,12 @@ def _fill_from_hub(trunk: Trunk, plan: NetworkPlan) -> Weights:
 
     if not isinstance(trunk, TimmTrunk):
         return _fill_from_torchvision(trunk, plan)
-    cached = _cached_file(plan.arch)
+    import timm
+
+    config = timm.get_pretrained_cfg(plan.arch)
+    cached = None if config is None else hub.cached(config.hf_hub_id)
     if cached is None:
-        _need_network(plan.arch)
+        _need(plan.arch, "https://huggingface.co")
     options = {"pretrained_cfg_overlay": {"file": cached}} if cached else {}
     try:
         model = timm_model(plan.arch, plan.size, pretrained=True, **options)
@@ -205,7 +214,7 @@ def _fill_from_torchvision(trunk: Trunk, plan: NetworkPlan) -> Weights:
         raise EncoderError(f"There are no weights for {plan.arch} on a hub: use bundled or none.")
     make, weights = known[plan.arch]
     if not _torchvision_cached(weights.url):
-        _need_network(plan.arch, "download.pytorch.org")
+        _need(plan.arch, weights.url)
     try:
         model = make(weights=weights)
     except OSError as error:
@@ -221,25 +230,9 @@ def _torchvision_cached(url: str) -> bool:
     return (Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]).is_file()
 
 
-def _cached_file(arch: str) -> str | None:
-    """Return the file of the model hub's cache, if it is there."""
-    import timm
-    from huggingface_hub import try_to_load_from_cache
-
-    config = timm.get_pretrained_cfg(arch)
-    if config is None or not config.hf_hub_id:
-        return None
-    for name in ("model.safetensors", "pytorch_model.bin"):
-        found = try_to_load_from_cache(config.hf_hub_id, name)
-        if isinstance(found, str):
-            return found
-    return None
-
-
-def _need_network(arch: str, host: str = HUB) -> None:
-    """Say at once that there is no network, before a library has tried for a minute."""
+def _need(arch: str, address: str) -> None:
     try:
-        socket.create_connection((host, HUB_PORT), timeout=PATIENCE).close()
+        hub.need(address)
     except OSError as error:
         raise _offline(arch) from error
 
