@@ -223,11 +223,11 @@ class AdaptRun(SectionRun):
         state = session.history.state
         lessons = lessons_of(session.project, state)
         model = _OWN if session.live.model is not None else ""
-        said = [one.class_id for one in state.labels.values()]
+        clicks = len(clicks_that_judge([one.class_id for one in state.labels.values()]))
         return Ready(
             lessons,
-            len(clicks_that_judge(said)),
-            estimated_seconds(lessons, self.params, cores()),
+            clicks,
+            estimated_seconds(lessons, clicks, self.params, cores()),
             cores(),
             self._others() or model or why_not(lessons),
         )

@@ -74,11 +74,12 @@ def test_without_lightly_the_command_that_installs_it_is_the_reason(monkeypatch)
 
 
 def test_time_grows_with_the_cells_up_to_the_most_and_falls_with_the_cores():
-    few, many, most = (Lessons(count, 1) for count in (40, 2000, 4000))
-    seconds = [ready.estimated_seconds(one, AdaptParams(), 1) for one in (few, many, most)]
-    assert seconds == sorted(seconds)
-    assert ready.estimated_seconds(Lessons(90_000, 9), AdaptParams(), 1) == seconds[-1]
-    assert ready.estimated_seconds(most, AdaptParams(), 2) == pytest.approx(seconds[-1] / 2)
+    def seconds(count, clicks=0, cores=1):
+        return ready.estimated_seconds(Lessons(count, 1), clicks, AdaptParams(), cores)
+
+    assert seconds(40) < seconds(2000) < seconds(4000) == seconds(90_000)
+    assert seconds(2000) < seconds(2000, clicks=20) < seconds(2000, clicks=200)
+    assert seconds(4000, cores=2) < 0.6 * seconds(4000)
 
 
 # --- kept ----------------------------------------------------------------------------------------

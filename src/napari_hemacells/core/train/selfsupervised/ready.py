@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_hemacells.core.errors import ProjectError, TrainingError
 from napari_hemacells.core.train.selfsupervised.job import check_installed, default_steps
+from napari_hemacells.core.train.selfsupervised.judge import AROUND
 from napari_hemacells.core.train.selfsupervised.material import LEAST, MOST
 
 if TYPE_CHECKING:
@@ -14,9 +15,10 @@ if TYPE_CHECKING:
     from napari_hemacells.core.params import AdaptParams
     from napari_hemacells.core.store.project import Project
 
-# Of the bundled encoder on one core that nothing else uses, in processor time: 6 batches of 64 and
-# 7 looks at 420 crops took 31 s in all.
-SECONDS_A_CROP, SECONDS_BESIDE = 0.025, 25.0
+# Of the bundled encoder on one core that nothing else uses, in processor time: 3 batches of 64 took
+# 4.5 s, a look at 150 crops 3.2 s, and loading 5.4 s.
+SECONDS_A_CROP, SECONDS_TO_START = 0.023, 6.0
+LOOKS = 5  # at the clicks, and at others that steady the standardisation
 
 
 @dataclass(frozen=True)
@@ -62,11 +64,18 @@ def why_not(lessons: Lessons) -> str:
     )
 
 
-def estimated_seconds(lessons: Lessons, params: AdaptParams, cores: int) -> float:
-    """Return about how long the bundled encoder takes on so many cores."""
+def estimated_seconds(lessons: Lessons, clicks: int, params: AdaptParams, cores: int) -> float:
+    """Return about how long the bundled encoder takes on so many cores.
+
+    Parameters
+    ----------
+    clicks
+        Annotated cells that judge; 0 where there are too few.
+    """
     batch = min(params.batch_size, max(1, lessons.taught // 2))
     steps = params.steps or default_steps(lessons.taught, batch)
-    return (SECONDS_BESIDE + SECONDS_A_CROP * steps * batch) / cores
+    looked_at = LOOKS * (clicks + min(lessons.taught, AROUND)) if clicks else 0
+    return SECONDS_TO_START + SECONDS_A_CROP * (steps * batch + looked_at) / cores
 
 
 def _count(project: Project, key: str, state: AnnotationState) -> int:
