@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.params import AdaptParams
     from napari_hemacells.core.store.project import Project
 
-# Of the bundled encoder on one core that nothing else uses, in processor time: 3 batches of 64 took
+# Of the bundled encoder on one core that nothing else uses (processor time): 3 batches of 64 took
 # 4.5 s, a look at 150 crops 3.2 s, and loading 5.4 s.
 SECONDS_A_CROP, SECONDS_TO_START = 0.023, 6.0
 LOOKS = 5  # at the clicks, and at others that steady the standardisation
