@@ -387,6 +387,16 @@ def test_closed_while_it_runs_the_child_is_gone(ready_run, box, session, qtbot, 
     assert trace(session) == before
 
 
+def test_what_a_killed_napari_left_is_cleared_when_the_project_is_opened(run, session):
+    job = kept.new_job(session.project, BASE)
+    job.folder.mkdir(parents=True)
+    (job.folder / "crops.npz").write_bytes(b"crops")
+    before = trace(session)
+    session.events.project.emit()
+    assert files(session) == set()
+    assert trace(session) == before
+
+
 def test_worse_is_not_kept_and_said(ready_run, box, session, qtbot, monkeypatch):
     before = trace(session)
     monkeypatch.setattr(adapt_run, "adapt", adapt_for_the_worse)
