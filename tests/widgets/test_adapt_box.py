@@ -134,6 +134,20 @@ def test_button_waits_for_another_training(run, box, session, others):
     assert box.title.isEnabled()
 
 
+def test_network_of_a_loaded_model_is_not_adapted(run, box, session, classify):
+    enough(session)
+    session.annotate([1, 4], session.palette.ids[0])
+    session.annotate([2, 5], session.palette.ids[1])
+    classify()
+    session.load_model(session.make_bundle("yesterday's"))
+    run.refresh()
+    assert not box.title.isEnabled()
+    assert "brings its own network" in box.title.toolTip()
+    session.drop_model()
+    run.refresh()
+    assert box.title.isEnabled()
+
+
 def test_clicks_do_not_wait_for_the_count(run, box, session, qtbot):
     enough(session)
     session.annotate([1, 2], session.palette.ids[0])

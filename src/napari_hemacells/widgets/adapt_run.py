@@ -48,8 +48,8 @@ ADAPTED = "adapted:"
 _PAUSE_MS = 300
 _NOTHING = "Open an image and detect its cells first."
 _OWN = (
-    "A loaded or fine-tuned model classifies, and brings its own network: go back to your clicks "
-    "first (Fine-tune…, In use)."
+    "A model classifies, and brings its own network: choose your clicks under Fine-tune…, In use, "
+    "or open the project again without it."
 )
 
 
