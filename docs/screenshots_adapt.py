@@ -50,7 +50,7 @@ def tell(viewer: napari.Viewer, dock: HemaCellsWidget, theme: str, *, every: boo
     if every:
         picture("adapt-ready")
     box.start.click()
-    wait_until(lambda: box.status.text().startswith("Learning"), seconds=1200)
+    wait_until(lambda: "to go" in box.status.text() and box.bar.value() > 1, seconds=1200)
     if every:
         picture("adapt-running")
     wait_until(lambda: not run.running, seconds=3600)

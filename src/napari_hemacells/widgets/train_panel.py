@@ -86,7 +86,7 @@ class TrainPanel(TrainSection):
         takes = f"Takes about {in_words(seconds)} on {cores}; you can go on working"
         self.start.setToolTip(teaching.reason or takes)
         if not teaching.reason and self.start.isVisibleTo(self):
-            self.status.setText(f"{takes}.")
+            self.tell(f"{takes}.")
 
     def show_in_use(self, name: str | None) -> None:
         """Say which detector is in use: a name, or ``None`` for the bundled one."""

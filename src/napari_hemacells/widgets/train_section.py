@@ -76,7 +76,7 @@ class TrainSection(QWidget):
         """Say what is prepared before the learning begins, or compared after it."""
         self.bar.setRange(0, total)
         self.bar.setValue(done)
-        self.status.setText(message)
+        self.tell(message)
 
     def show_report(self, report: TrainingReport) -> None:
         """Show how far the training is."""
@@ -91,12 +91,17 @@ class TrainSection(QWidget):
         """Say what came of it, and ask what to do with it."""
         self.outcome.setText(html)
         self.show_parts(running=False, ended=True)
-        self.status.clear()
+        self.tell("")
 
     def show_idle(self, said: str = "") -> None:
         """Nothing runs, and nothing waits for an answer."""
         self.show_parts(running=False, ended=False)
+        self.tell(said)
+
+    def tell(self, said: str) -> None:
+        """Say how it stands; nothing takes no room."""
         self.status.setText(said)
+        self.status.setVisible(bool(said))
 
     def show_parts(self, *, running: bool, ended: bool) -> None:
         """Show what belongs to this state."""
