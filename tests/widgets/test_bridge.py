@@ -89,6 +89,15 @@ def test_colours_are_those_of_the_table(bridge):
     assert bridge.cells_layer.get_color(4)[3] == 0
 
 
+def test_the_list_of_layers_is_drawn_when_asked_not_at_every_click(bridge):
+    drawn = []
+    bridge.cells_layer.events.thumbnail.connect(drawn.append)
+    bridge.recolour({None: (0, 0, 0, 0), 1: (1, 0, 0, 1)})
+    assert not drawn
+    bridge.show_thumbnail()
+    assert len(drawn) == 1
+
+
 def test_a_table_without_cells_hides_them_all(bridge):
     bridge.recolour({None: np.zeros(4, np.float32), 0: np.zeros(4, np.float32)})
     assert all(bridge.cells_layer.get_color(cell)[3] == 0 for cell in (1, 2, 30))

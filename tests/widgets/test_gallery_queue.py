@@ -25,6 +25,16 @@ def test_the_queue_stands_still_until_refreshed(qtbot, gallery, session, classif
     assert not gallery.bar.refresh.isEnabled()
 
 
+def test_a_label_repaints_its_own_crop_a_prediction_all(gallery, session, classify):
+    repainted = []
+    gallery.model.looks_changed.connect(repainted.append)
+    session.annotate([4, 7], "rbc")
+    session.annotate([9], "wbc")
+    assert repainted == [(4, 7), (9,)]
+    classify()
+    assert repainted[-1] == ()
+
+
 def test_a_whole_page_of_labels_brings_a_fresh_queue(qtbot, session, upcoming):
     gallery = shown(qtbot, session, upcoming, (420, 200))
     before = queue(gallery)

@@ -162,7 +162,15 @@ class ViewerBridge(Overlays):
         """Set the colour of every cell: ``{label: RGBA}`` with ``None`` for the rest."""
         layer = self.cells_layer
         if layer is not None:
-            layer.colormap = class_colormap(table)
+            # The list of layers would be drawn for its own sake: see show_thumbnail.
+            with layer.events.thumbnail.blocker():
+                layer.colormap = class_colormap(table)
+
+    def show_thumbnail(self) -> None:
+        """Bring the cells' little picture in napari's list of layers up to date."""
+        layer = self.cells_layer
+        if layer is not None:
+            layer.events.thumbnail()
 
     def colours(self, cells: Collection[int]) -> bool:
         """Whether all these cells have a colour already."""

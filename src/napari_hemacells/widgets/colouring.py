@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _OUTLINE = 0.07  # width of the outlines of cells just detected, in cell diameters
 _UNKNOWN = "#ffffff"
-_IDLE_MS = 250  # the table for the status bar may wait until the clicking pauses
+_IDLE_MS = 250  # status bar and list of layers may wait until the clicking pauses
 _COMING = 0.28  # opacity of a cell that is not there yet
 _ROOM = 64  # ids that have a colour before there is such a cell
 
@@ -31,7 +31,7 @@ class Colouring(QObject):
         self._idle = QTimer(self)
         self._idle.setSingleShot(True)
         self._idle.setInterval(_IDLE_MS)
-        self._idle.timeout.connect(self._update_features)
+        self._idle.timeout.connect(self._catch_up)
 
     def recolour(self, mode: DisplayMode) -> None:
         """Colour every cell as the session says, in a display mode."""
@@ -69,9 +69,10 @@ class Colouring(QObject):
             bridge.recolour(with_room(ours.colours(*known), coming))
         bridge.outline(0)
 
-    def _update_features(self) -> None:
-        """Bring the table that napari's status bar reads up to date."""
+    def _catch_up(self) -> None:
+        """Bring what napari shows of the cells beside the canvas up to date."""
         session = self._session
+        self._bridge.show_thumbnail()
         if session.cells is None or session.project is None or self._bridge.many:
             return  # the status bar knows nothing of many cells; the dock does
         self._bridge.set_features(

@@ -68,12 +68,13 @@ class GalleryModel(QAbstractListModel):
     outdated_changed
         Whether something happened since the queue was made.
     looks_changed
-        Crops in sight are to be painted again. Not ``dataChanged``: for that a list in icon mode
+        These crops, as far as they are in sight, are to be painted again; all of them if none is
+        named. Not ``dataChanged``: for that a list in icon mode
         lays all items out anew, which with 5,000 cells takes longer than the classifier.
     """
 
     outdated_changed = Signal(bool)
-    looks_changed = Signal()
+    looks_changed = Signal(tuple)
 
     def __init__(self, session: Session, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -98,7 +99,7 @@ class GalleryModel(QAbstractListModel):
         self._subscriptions = Subscriptions(self)
         events = session.events
         self._subscriptions.add(events.palette, self._update_names)
-        self._subscriptions.add(events.annotations, self._update_shown)
+        self._subscriptions.add(events.annotations, self._update_labelled)
         self._subscriptions.add(events.prediction, self._update_shown)
         self._subscriptions.add(events.corrected, self._drop)
         self._update_names()
@@ -163,10 +164,14 @@ class GalleryModel(QAbstractListModel):
         self._names[UNKNOWN] = ("unknown", QColor(UNKNOWN_COLOUR))
         self._repaint()
 
-    def _update_shown(self, _cells: object = None) -> None:
+    def _update_shown(self) -> None:
+        self._update_labelled(())
+
+    def _update_labelled(self, cells: tuple[int, ...]) -> None:
+        """Show what is known now; what is known of other cells than these is as before."""
         self._known = _all_known(self._session)
         self._set_outdated(outdated=True)
-        self._repaint()
+        self._repaint(cells)
 
     def _drop(self, change: CellsChange) -> None:
         """Take cells that are gone out of the queue; new ones come with the next queue."""
@@ -184,9 +189,9 @@ class GalleryModel(QAbstractListModel):
             self.outdated = outdated
             self.outdated_changed.emit(outdated)
 
-    def _repaint(self) -> None:
+    def _repaint(self, cells: tuple[int, ...] = ()) -> None:
         if self._queue:
-            self.looks_changed.emit()
+            self.looks_changed.emit(cells)
 
     def _passes(self, cell: int) -> bool:
         said = self.shown(cell)

@@ -159,8 +159,11 @@ class GalleryView(QListView):
         painter.drawText(viewport.rect().adjusted(12, 8, -12, -8), where, self.empty_text)
         painter.end()
 
-    def _paint_again(self) -> None:
-        cast("QWidget", self.viewport()).update()
+    def _paint_again(self, cells: tuple[int, ...]) -> None:
+        if not cells:
+            cast("QWidget", self.viewport()).update()
+        for row in map(self._queue.row_of, cells):
+            self.update(self._queue.index(row))
 
     def _on_click(self, index: QModelIndex) -> None:
         if self._mouse:
