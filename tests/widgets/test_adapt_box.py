@@ -185,7 +185,7 @@ def test_figures_with_their_clicks_and_the_verdict():
     said = as_html(OUTCOME)
     for part in ("16 clicks", "75.0%", "87.5%", "One click is 6 points", "<b>Kept</b>", "better"):
         assert part in said
-    assert "no worse than" in as_html(replace(OUTCOME, after=0.75))
+    assert "as far as 16 clicks tell, it is no worse" in as_html(replace(OUTCOME, after=0.75))
     worse = as_html(replace(OUTCOME, file=None, after=0.6, notes=("<image> is gone.",)))
     assert "Not kept" in worse
     assert "&lt;image&gt;" in worse

@@ -160,7 +160,8 @@ def _verdict(outcome: AdaptOutcome) -> str:
             "Better or worse: <b>too few clicks to say</b> (two classes with two or more each). "
             "Compare before you rely on it."
         )
+    told = f"as far as {outcome.clicks:,} clicks tell"
     if not outcome.kept:
-        return "<b>Not kept</b>: it tells your clicks apart worse. The encoder you have stays."
-    better = "better than" if outcome.after > outcome.before else "no worse than"
-    return f"<b>Kept</b>: it tells your clicks apart {better} before."
+        return f"<b>Not kept</b>: {told}, it is worse. The encoder you have stays."
+    better = "better" if outcome.after > outcome.before else "no worse"
+    return f"<b>Kept</b>: {told}, it is {better}."
