@@ -59,7 +59,9 @@ def take(viewer: napari.Viewer, step: str, theme: str) -> None:
     """Save a picture of the whole window."""
     settle()
     pixels = viewer.screenshot(canvas_only=False, flash=False)[..., :3]
-    small = Image.fromarray(pixels).quantize(255, dither=Image.Dither.NONE)
+    # Rare colours too, such as those of a few white cells, which the usual method merges.
+    rare = Image.Quantize.MAXCOVERAGE
+    small = Image.fromarray(pixels).quantize(255, rare, kmeans=1, dither=Image.Dither.NONE)
     small.save(IMAGES / f"{step}-{theme}.png", optimize=True)
 
 
