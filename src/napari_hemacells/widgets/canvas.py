@@ -9,6 +9,7 @@ from qtpy.QtCore import Signal
 from napari_hemacells import layers as ours
 from napari_hemacells.core.errors import HemaCellsError
 from napari_hemacells.widgets.cell_view import CellView
+from napari_hemacells.widgets.layouts import settle_layouts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,6 +108,7 @@ class Canvas(CellView):
             return
         if cell:
             self._try(lambda: self._session.annotate([cell], class_id))
+            settle_layouts()
 
     def click(self, cell: int) -> None:
         """Choose a cell, and give it the active class if this step is for that."""

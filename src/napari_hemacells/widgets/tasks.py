@@ -9,6 +9,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_hemacells.core.params import EncodeParams
 from napari_hemacells.core.types import CropSpec, Progress
+from napari_hemacells.widgets.layouts import settle_layouts
 from napari_hemacells.widgets.subscriptions import Subscriptions
 from napari_hemacells.widgets.task_steps import (
     classifying_steps,
@@ -278,6 +279,7 @@ class Tasks(QObject):
                 return
         if not self._session.accept(answer):
             self.unanswered.emit()
+        settle_layouts()
 
     def _refused(self, kind: str, error: HemaCellsError) -> None:
         kept = " The encoder in use stays." if kind == "encoder" else ""
