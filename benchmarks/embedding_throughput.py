@@ -19,7 +19,8 @@ import timm
 import torch
 
 from napari_hemacells.core.allocator import keep_freed_memory
-from napari_hemacells.core.encode import bundled_encoder, embed
+from napari_hemacells.core.encode import embed
+from napari_hemacells.core.encode import encoder as make_encoder
 from napari_hemacells.core.encode.bundled import ARCHITECTURE
 from napari_hemacells.core.encode.fused import fused
 from napari_hemacells.core.image import from_array
@@ -52,13 +53,14 @@ def main() -> None:
     parser.add_argument("--cells", type=int, default=256)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--encoder", default="bundled", help="such as bundled-2-turns")
     parser.add_argument(
         "--keep-freed", action="store_true", help="keep freed memory, as the commands do"
     )
     chosen = parser.parse_args()
     if chosen.keep_freed:
         keep_freed_memory()
-    spec, encoder = CropSpec(), bundled_encoder("cpu")
+    spec, encoder = CropSpec(), make_encoder(chosen.encoder, "cpu")
     pixels, cells = make_field(chosen.cells)
     image = from_array(pixels, "field")
     batch = torch.randn(chosen.batch, 3, spec.size, spec.size)

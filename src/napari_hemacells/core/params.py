@@ -186,7 +186,7 @@ class EncodeParams(NetworkParams):
         title="Look at cells with",
         description=(
             "The network that looks at the cells: bundled (trained on blood), bundled-2-turns "
-            "(the same, twice as fast and a little less sure), imagenet, timm:NAME, dinobloom-s, "
+            "(the same, 1.7 times as fast, a little less sure), imagenet, timm:NAME, dinobloom-s, "
             "reddino-small, file:PATH?arch=NAME, adapted:PATH, untrained:NAME."
         ),
     )

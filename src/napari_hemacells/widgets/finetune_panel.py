@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QComboBox,
-    QHBoxLayout,
     QLabel,
     QProgressBar,
     QPushButton,
@@ -21,6 +20,8 @@ from napari_hemacells.widgets import theme
 from napari_hemacells.widgets.finetune_form import FineTuneForm
 from napari_hemacells.widgets.finetune_words import Teaching
 from napari_hemacells.widgets.result_panel import ResultPanel
+from napari_hemacells.widgets.train_section import in_a_row
+from napari_hemacells.widgets.train_section import words as sentences
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,8 +62,8 @@ class FineTunePanel(QWidget):
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
         self.show_result_of = QPushButton("Resu&lt")
-        self.lessons, self.split, self.status = (_words() for _ in range(3))
-        self.forecast, self.note = _words(), _words()
+        self.lessons, self.split, self.status = (sentences() for _ in range(3))
+        self.forecast, self.note = sentences(), sentences()
         self.form = FineTuneForm()
         self.start = QPushButton("&Start fine-tuning")
         self.resume = QPushButton("&Go on with the interrupted training")
@@ -72,7 +73,7 @@ class FineTunePanel(QWidget):
         self.bar.setAccessibleName("Progress of the fine-tuning")
         self.curves: CurvesView | None = None  # made when they are needed: matplotlib is heavy
         self.augmented: AugmentView | None = None
-        self.outcome = _words()
+        self.outcome = sentences()
         self.changes = QPushButton("Show the changed c&ells")
         self.take_over, self.drop = QPushButton("&Take over"), QPushButton("Dro&p")
         self.take_over.setToolTip(
@@ -236,13 +237,13 @@ class FineTunePanel(QWidget):
         self.classifier_chosen.emit(str(self.in_use.currentData()))
 
     def _lay_out(self) -> None:
-        used = _row((QLabel("In use"), 0), (self.in_use, 1), (self.show_result_of, 0))
-        running = _row((self.bar, 1), (self.cancel, 0))
-        answers = _row((self.take_over, 1), (self.drop, 1))
+        used = in_a_row((QLabel("In use"), 0), (self.in_use, 1), (self.show_result_of, 0))
+        running = in_a_row((self.bar, 1), (self.cancel, 0))
+        answers = in_a_row((self.take_over, 1), (self.drop, 1))
         self._running = QVBoxLayout()
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, _MARGIN, 0)
-        head = _row((QLabel("<b>Fine-tune the classifier</b>"), 1), (self.back, 0))
+        head = in_a_row((QLabel("<b>Fine-tune the classifier</b>"), 1), (self.back, 0))
         column.addLayout(head)
         column.addLayout(used)
         for widget in (self.lessons, self.split, self.form, self.start, self.resume):
@@ -281,17 +282,3 @@ def _as_curves(report: TrainingReport) -> TrainingReport:
     if "validation loss" in metrics:
         losses["held out"] = metrics.pop("validation loss")
     return replace(report, losses=losses, metrics=metrics)
-
-
-def _row(*widgets: tuple[QWidget, int]) -> QHBoxLayout:
-    row = QHBoxLayout()
-    for widget, stretch in widgets:
-        row.addWidget(widget, stretch)
-    return row
-
-
-def _words() -> QLabel:
-    label = QLabel()
-    label.setWordWrap(True)
-    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
-    return label

@@ -49,7 +49,7 @@ def bundled_encoder(device: DeviceName = "auto") -> Encoder:
 def faster_encoder(device: DeviceName = "auto") -> Encoder:
     """Return the bundled encoder that looks at every cell in two quarter turns only.
 
-    Twice as fast as :func:`bundled_encoder` and a little less sure.
+    1.7 times as fast as :func:`bundled_encoder` and a little less sure.
 
     Raises
     ------

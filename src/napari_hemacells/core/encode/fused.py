@@ -17,7 +17,7 @@ def fused(network: nn.Module, images: torch.Tensor) -> nn.Module:
     """Return a copy of a frozen network that computes the same with fewer passes over memory.
 
     On a CPU a batch norm by itself takes a good part of the time of the convolution before it: the
-    bundled encoder gives 1.2 to 1.3 times as many vectors a second without
+    bundled encoder gives up to 1.3 times as many vectors a second without
     (``benchmarks/embedding_throughput.py``). Whether the layers that follow one another in the
     network's definition also do so when it runs is seen on the given images: where a vector
     differs by more than rounding, or nothing can be folded, the network itself is returned.

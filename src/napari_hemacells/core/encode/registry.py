@@ -48,7 +48,7 @@ KEPT = 4  # networks of hundreds of megabytes: few stay loaded
 def encoder(name: str = BUNDLED, device: DeviceName = "auto") -> Encoder:
     """Return the encoder of that name, loaded once a device.
 
-    ``bundled`` (trained on blood), ``bundled-2-turns`` (the same, twice as fast
+    ``bundled`` (trained on blood), ``bundled-2-turns`` (the same, 1.7 times as fast
     and a little less sure), ``imagenet``; ``timm:NAME`` or a name that timm lists, with
     ``?size=224`` for another size of picture; ``dinobloom-s`` and ``dinobloom-b`` (``:PATH``),
     ``reddino-small``, ``-base``, ``-large``; ``file:PATH?arch=NAME``, a checkpoint;
