@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from laboratories import EVERY, draw_scores, enough, figure, head_of_table
 from laboratory_sets import CropSet, bccd_crops, chula_crops, encode, folder_crops
 from napari_hemacells.core.encode import Encoder, choose_device
-from napari_hemacells.core.encode.bundled import TURNS, load_blood
+from napari_hemacells.core.encode.builtin import TURNS, load_blood
 from napari_hemacells.core.encode.network import NetworkEncoder
 
 if TYPE_CHECKING:

@@ -10,10 +10,9 @@ import argparse
 from pathlib import Path
 
 from blood_sets import SETS
-from napari_hemacells.cli.evaluate import make_encoder
-from napari_hemacells.cli.evaluate_clicks import as_csv, draw
-from napari_hemacells.core.evaluate.clicks import clicks_steps
-from napari_hemacells.core.steps import run_to_end
+from napari_hemacells.cli.evaluate import as_csv, draw, make_encoder
+from napari_hemacells.core.evaluate.click_curve import clicks_steps
+from napari_hemacells.core.types.progress import run_to_end
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from click_to_colour import PITCH, RADIUS, dock_with
-from napari_hemacells.core.detect.propose import Proposal, mask_from
+from napari_hemacells.core.detect.proposal import Proposal, mask_from
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -24,20 +24,20 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "training"))
 
 from detector_fields import annotated_boxes, bccd_split, chula_split
+from napari_hemacells.core.cell_ops import replaced
 from napari_hemacells.core.detect import detect
-from napari_hemacells.core.detect.propose import propose_cell
+from napari_hemacells.core.detect.click_proposal import propose_cell
 from napari_hemacells.core.detect.split import merge_cells, split_cell
 from napari_hemacells.core.errors import CellsError
 from napari_hemacells.core.image import read_image
-from napari_hemacells.core.masks import replaced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
-    from napari_hemacells.core.detect.propose import Proposal
-    from napari_hemacells.core.masks import CellMask
+    from napari_hemacells.core.cell_masks import CellMask
+    from napari_hemacells.core.detect.proposal import Proposal
     from napari_hemacells.core.types import Cells, SmearImage
 
     Trial = Callable[[SmearImage, Cells, np.random.Generator], Iterator[dict[str, Any]]]

@@ -22,13 +22,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage as ndi
 
-from napari_hemacells.core.detect.classical import detect_classical
-from napari_hemacells.core.detect.learned import detect_learned
-from napari_hemacells.core.detect.learned.kinds import KINDS
-from napari_hemacells.core.detect.scale import foreground
-from napari_hemacells.core.detect.stain import read_stain
-from napari_hemacells.core.evaluate.annotations import read_points, read_voc
-from napari_hemacells.core.evaluate.detection import Boxes, match_boxes, match_points, score_boxes
+from napari_hemacells.core.detect.classical.stain import read_stain
+from napari_hemacells.core.detect.foreground import foreground
+from napari_hemacells.core.detect.learned.metadata import KINDS
+from napari_hemacells.core.detect.pipeline import detect_classical, detect_learned
+from napari_hemacells.core.evaluate.detection_datasets import read_points, read_voc
+from napari_hemacells.core.evaluate.detection_metrics import (
+    Boxes,
+    match_boxes,
+    match_points,
+    score_boxes,
+)
 from napari_hemacells.core.image import read_image
 
 if TYPE_CHECKING:

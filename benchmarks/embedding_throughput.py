@@ -18,12 +18,12 @@ import pandas as pd
 import timm
 import torch
 
-from napari_hemacells.core.allocator import keep_freed_memory
 from napari_hemacells.core.encode import embed
 from napari_hemacells.core.encode import encoder as make_encoder
-from napari_hemacells.core.encode.bundled import ARCHITECTURE
-from napari_hemacells.core.encode.fused import fused
+from napari_hemacells.core.encode.builtin import ARCHITECTURE
+from napari_hemacells.core.encode.network import fused
 from napari_hemacells.core.image import from_array
+from napari_hemacells.core.malloc import keep_freed_memory
 from napari_hemacells.core.types import BOX_COLUMNS, Cells, CropSpec
 
 END_TO_END = "from a Labels layer, end to end"

@@ -22,11 +22,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from blood_sets import BLOCK, EVERY, PLACE, UNCATEGORISED, chula_points, cut_chula
-from napari_hemacells.core.allocator import keep_freed_memory
+from napari_hemacells.core.malloc import keep_freed_memory
 from napari_hemacells.core.store import load_bundle
 from napari_hemacells.core.train.classifier import named_recipe
-from napari_hemacells.core.train.classifier.compare import compare_steps
-from napari_hemacells.core.train.classifier.run import TrainJob, train_steps
+from napari_hemacells.core.train.classifier.benchmark import compare_steps
+from napari_hemacells.core.train.classifier.pipeline import train_steps
+from napari_hemacells.core.train.classifier.training import TrainJob
 from napari_hemacells.core.train.evaluate_bundle import evaluate_bundle_steps
 
 if TYPE_CHECKING:

@@ -29,20 +29,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_hemacells.core.evaluate.detection import Boxes
-from napari_hemacells.core.evaluate.detector import evaluate_detection_steps
-from napari_hemacells.core.evaluate.fields import read_fields
+from napari_hemacells.core.evaluate.detection_datasets import read_fields
+from napari_hemacells.core.evaluate.detection_metrics import Boxes
+from napari_hemacells.core.evaluate.detection_report import evaluate_detection_steps
 from napari_hemacells.core.params import DetectParams, TrainDetectorParams
-from napari_hemacells.core.steps import run_to_end
 from napari_hemacells.core.train import ChildRun
-from napari_hemacells.core.train.detector.folder import prepare_folder, training_folder
-from napari_hemacells.core.train.detector.gather import gather_annotated_steps
-from napari_hemacells.core.train.detector.job import DetectorJob, default_steps, fine_tune
-from napari_hemacells.samples.rehearsal import rehearsal_fields
+from napari_hemacells.core.train.detector.config import (
+    DetectorJob,
+    default_steps,
+    prepare_folder,
+    training_folder,
+)
+from napari_hemacells.core.train.detector.project_dataset import gather_annotated_steps
+from napari_hemacells.core.train.detector.trainer import fine_tune
+from napari_hemacells.core.types.progress import run_to_end
+from napari_hemacells.samples.smear import rehearsal_fields
 
 if TYPE_CHECKING:
-    from napari_hemacells.core.evaluate.fields import AnnotatedField
-    from napari_hemacells.core.train.detector.outcome import DetectorOutcome
+    from napari_hemacells.core.evaluate.detection_datasets import AnnotatedField
+    from napari_hemacells.core.train.detector.report import DetectorOutcome
 
 
 def main() -> None:

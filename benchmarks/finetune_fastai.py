@@ -20,7 +20,8 @@ import time
 from pathlib import Path
 
 from napari_hemacells.core.train.classifier import Recipe
-from napari_hemacells.core.train.classifier.run import TrainJob, train
+from napari_hemacells.core.train.classifier.pipeline import train
+from napari_hemacells.core.train.classifier.training import TrainJob
 
 RATE, LOWER = 2e-3, 0.1
 

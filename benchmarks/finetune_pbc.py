@@ -14,9 +14,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from napari_hemacells.core.allocator import keep_freed_memory
+from napari_hemacells.core.malloc import keep_freed_memory
 from napari_hemacells.core.train.classifier import named_recipe
-from napari_hemacells.core.train.classifier.run import TrainJob, train_steps
+from napari_hemacells.core.train.classifier.pipeline import train_steps
+from napari_hemacells.core.train.classifier.training import TrainJob
 
 SUB_CLASSES = {"neutrophil": ("BNE", "SNE"), "ig": ("MMY", "PMY", "MY")}
 

@@ -29,18 +29,19 @@ import numpy as np
 from four_conditions_resnet import after_simclr, fine_tuned, start_weights
 from napari_hemacells.cli.evaluate import make_encoder
 from napari_hemacells.core.classify import Support, fit
-from napari_hemacells.core.classify.spread import cold_start_places
+from napari_hemacells.core.classify.active_learning import cold_start_places
 from napari_hemacells.core.crop import estimate_context, extract, from_picture
 from napari_hemacells.core.encode import encoder
+from napari_hemacells.core.encode.colour_histogram import NAME as COLOUR
 from napari_hemacells.core.evaluate import class_folders, interval, score
-from napari_hemacells.core.evaluate.annotations import read_voc
-from napari_hemacells.core.evaluate.colour import NAME as COLOUR
+from napari_hemacells.core.evaluate.detection_datasets import read_voc
 from napari_hemacells.core.image import from_array, read_image
 from napari_hemacells.core.params import AdaptParams
-from napari_hemacells.core.steps import run_to_end
-from napari_hemacells.core.train.selfsupervised.job import AdaptJob, adapt
-from napari_hemacells.core.train.selfsupervised.material import Clicks, Material, write_material
+from napari_hemacells.core.train.selfsupervised.config import AdaptJob
+from napari_hemacells.core.train.selfsupervised.dataset import Clicks, Material, write_material
+from napari_hemacells.core.train.selfsupervised.trainer import adapt
 from napari_hemacells.core.types import BOX_COLUMNS, Cells, CropSpec
+from napari_hemacells.core.types.progress import run_to_end
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

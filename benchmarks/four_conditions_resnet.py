@@ -24,7 +24,7 @@ def start_weights(file: Path | None) -> dict[str, Any]:
     """Return ResNet18's first weights: of a file (ImageNet), or drawn with seed 0."""
     import torch
 
-    from napari_hemacells.core.encode.tensors import read_tensors
+    from napari_hemacells.core.encode.weights_store import read_tensors
 
     torch.manual_seed(0)
     own: dict[str, Any] = network().state_dict()
@@ -36,9 +36,8 @@ def start_weights(file: Path | None) -> dict[str, Any]:
 
 def after_simclr(crops: np.ndarray, start: Any, steps: int, seed: int) -> dict[str, Any]:
     """Return the weights after SimCLR on these crops, the whole network learning."""
-    from napari_hemacells.core.encode.imagenet import MEAN, STD
-    from napari_hemacells.core.train.selfsupervised.learner import Learner
-    from napari_hemacells.core.train.selfsupervised.views import Views, seed_step
+    from napari_hemacells.core.encode.builtin import MEAN, STD
+    from napari_hemacells.core.train.selfsupervised.simclr import Learner, Views, seed_step
 
     model = network()
     model.load_state_dict(start)

@@ -81,10 +81,10 @@ def _start(image: Path, out: Path, method: str) -> subprocess.Popen[bytes]:
 
 def _parts_of(image: Path, method: str) -> int:
     """Return how many parts the plan of this image has."""
-    from napari_hemacells.core.detect.parts import plan_steps
+    from napari_hemacells.core.detect.pipeline import plan_steps
     from napari_hemacells.core.image import read_image
     from napari_hemacells.core.params import DetectParams
-    from napari_hemacells.core.steps import run_to_end
+    from napari_hemacells.core.types.progress import run_to_end
 
     params = DetectParams(method=method)  # type: ignore[arg-type]
     return len(run_to_end(plan_steps(read_image(image), params)).parts)

@@ -19,16 +19,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_hemacells.core.encode import EmbeddingCache, encoder
-from napari_hemacells.core.evaluate.folder import ClassFolder, read_folder
+from napari_hemacells.core.evaluate.class_folders import ClassFolder, read_folder
 from napari_hemacells.core.train.classifier import named_recipe
-from napari_hemacells.core.train.classifier.examples import Example
-from napari_hemacells.core.train.classifier.folds import cross_validate_steps
-from napari_hemacells.core.train.classifier.labels import (
+from napari_hemacells.core.train.classifier.cross_validation import cross_validate_steps
+from napari_hemacells.core.train.classifier.dataset import Example
+from napari_hemacells.core.train.classifier.label_noise import (
     LabelCheck,
     check_out_of_fold,
     check_vectors,
 )
-from napari_hemacells.core.train.classifier.run import TrainJob
+from napari_hemacells.core.train.classifier.training import TrainJob
 from napari_hemacells.core.types import CropSpec
 
 if TYPE_CHECKING:

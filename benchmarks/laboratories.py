@@ -32,7 +32,7 @@ from laboratory_sets import (
 )
 from napari_hemacells.core.classify import Support, fit
 from napari_hemacells.core.encode import Encoder, choose_device, encoder
-from napari_hemacells.core.encode.bundled import TURNS, load_blood
+from napari_hemacells.core.encode.builtin import TURNS, load_blood
 from napari_hemacells.core.evaluate import interval, score
 
 SHARED = ("eosinophil", "lymphocyte", "monocyte", "neutrophil")

@@ -12,7 +12,7 @@ import pandas as pd
 from bccd_five_clicks import read_boxes
 from napari_hemacells.core.crop import estimate_context, extract, from_picture
 from napari_hemacells.core.evaluate import class_folders
-from napari_hemacells.core.evaluate.annotations import read_points
+from napari_hemacells.core.evaluate.detection_datasets import read_points
 from napari_hemacells.core.image import from_array, read_image
 from napari_hemacells.core.types import BOX_COLUMNS, Cells, CropSpec
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import napari
 
-from napari_hemacells.core.thermogram import stack
+from napari_hemacells.core.temperature import stack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

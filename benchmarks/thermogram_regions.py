@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_hemacells.core.detect.thermogram import find_boxes, find_regions
-from napari_hemacells.core.detect.thermogram.body import body_mask, find_torso
-from napari_hemacells.core.detect.thermogram.breasts import bundled_cascade, corners
-from napari_hemacells.core.detect.thermogram.cascade import Cascade, first_guess
-from napari_hemacells.core.detect.thermogram.measure import temperatures
+from napari_hemacells.core.thermography.regions import find_boxes, find_regions
+from napari_hemacells.core.thermography.regions.body import body_mask, find_torso
+from napari_hemacells.core.thermography.regions.breasts import bundled_cascade, corners
+from napari_hemacells.core.thermography.regions.measure import temperatures
+from napari_hemacells.core.thermography.regions.pose_regression import Cascade, first_guess
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 from thermogram_boxes import Exam, best_overlaps, read_exams, summary

@@ -24,12 +24,12 @@ import numpy as np
 import pandas as pd
 import tifffile
 
-from napari_hemacells.core.evaluate.thermograms.copies import copies_of
-from napari_hemacells.core.evaluate.thermograms.figures import auc
-from napari_hemacells.core.steps import run_to_end
+from napari_hemacells.core.thermography.study.cross_validation import copies_of
+from napari_hemacells.core.thermography.study.roc import auc
 from napari_hemacells.core.train.classifier import named_recipe
-from napari_hemacells.core.train.classifier.folds import cross_validate_steps
-from napari_hemacells.core.train.classifier.run import TrainJob
+from napari_hemacells.core.train.classifier.cross_validation import cross_validate_steps
+from napari_hemacells.core.train.classifier.training import TrainJob
+from napari_hemacells.core.types.progress import run_to_end
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

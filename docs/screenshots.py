@@ -67,7 +67,7 @@ def take(viewer: napari.Viewer, step: str, theme: str) -> None:
 
 def truth_clicks(dock: HemaCellsWidget, smear: SyntheticSmear) -> dict[int, str]:
     """A few detected cells of each class with their true class."""
-    from napari_hemacells.cli.truth import choose_clicks, match_truth
+    from napari_hemacells.cli.demo import choose_clicks, match_truth
 
     classes = dict(zip(smear.table["label"], smear.table["class"], strict=True))
     return choose_clicks(match_truth(dock.session.cells, smear.labels, classes), SHOTS, seed=0)
@@ -111,10 +111,10 @@ def go_close(viewer: napari.Viewer, dock: HemaCellsWidget) -> None:
 def tell_of_large(path: Path, theme: str) -> None:
     """Take a picture of a detection half-way through a large image."""
     from napari_hemacells.core.image import read_image
-    from napari_hemacells.widgets import reading
+    from napari_hemacells.widgets.canvas import layer_readers
 
     viewer, dock = window(theme)
-    viewer.add_image(**reading.shown(read_image(path)))
+    viewer.add_image(**layer_readers.shown(read_image(path)))
     wait_until(lambda: dock.session.image is not None)
     viewer.reset_view()
     shares: list[float] = []

@@ -56,7 +56,7 @@ def synthetic(folder: Path) -> list[tuple[SmearImage, Cells, dict[int, str]]]:
     """Synthetic smears, detected, with some true classes."""
     import imageio.v3 as iio
 
-    from napari_hemacells.cli.truth import choose_clicks, match_truth
+    from napari_hemacells.cli.demo import choose_clicks, match_truth
     from napari_hemacells.core.detect import detect
     from napari_hemacells.core.image import read_image
     from napari_hemacells.samples.smear import synthetic_smear

@@ -22,11 +22,12 @@ from PIL import Image
 
 from napari_hemacells.core.store import load_bundle
 from napari_hemacells.core.train.classifier import Recipe
-from napari_hemacells.core.train.classifier.examples import write_examples
-from napari_hemacells.core.train.classifier.findings import read_findings
-from napari_hemacells.core.train.classifier.heat import heat_maps
-from napari_hemacells.core.train.classifier.report.pictures import heated
-from napari_hemacells.core.train.classifier.run import TrainJob, train
+from napari_hemacells.core.train.classifier.dataset import write_examples
+from napari_hemacells.core.train.classifier.gradcam import heat_maps
+from napari_hemacells.core.train.classifier.pipeline import train
+from napari_hemacells.core.train.classifier.report.galleries import heated
+from napari_hemacells.core.train.classifier.results import read_findings
+from napari_hemacells.core.train.classifier.training import TrainJob
 from napari_hemacells.samples.smear import synthetic_smear
 
 if TYPE_CHECKING:

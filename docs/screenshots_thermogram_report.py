@@ -20,7 +20,8 @@ import tifffile
 from screenshots_report import IMAGES, photograph
 
 from napari_hemacells.core.train.classifier import named_recipe
-from napari_hemacells.core.train.classifier.run import TrainJob, train
+from napari_hemacells.core.train.classifier.pipeline import train
+from napari_hemacells.core.train.classifier.training import TrainJob
 from napari_hemacells.samples.thermogram import synthetic_thermogram
 
 PATIENTS, FRAMES, NOISE = 60, 2, 0.05  # °C

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qtpy.QtCore import Qt
 
-from napari_hemacells.widgets.gallery import GalleryWidget
+from napari_hemacells.widgets.gallery.widget import GalleryWidget
 
 
 def shown(qtbot, session, upcoming, size=(700, 260)) -> GalleryWidget:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import strategies as st
 
-from napari_hemacells.core.cell_mask import CellMask
+from napari_hemacells.core.cell_masks import CellMask
 
 SHAPE = (37, 53)
 

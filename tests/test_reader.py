@@ -9,7 +9,7 @@ import pytest
 from npe2 import PluginManager, io_utils
 
 from napari_hemacells.core.errors import ThermogramError
-from napari_hemacells.core.thermogram import stack
+from napari_hemacells.core.temperature import stack
 from napari_hemacells.layers import METADATA_KEY
 from napari_hemacells.reader import get_slide_reader, get_thermogram_reader
 from napari_hemacells.thermal import describe, is_thermal

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from napari_hemacells.core.errors import TrainingError
 from napari_hemacells.core.train import TrainingReport
-from napari_hemacells.core.train.selfsupervised.outcome import AdaptOutcome
-from napari_hemacells.samples.rehearsal import rehearsal_fields
+from napari_hemacells.core.train.selfsupervised.config import AdaptOutcome
+from napari_hemacells.samples.smear import rehearsal_fields
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from napari_hemacells.core.train.selfsupervised.job import AdaptJob
+    from napari_hemacells.core.train.selfsupervised.config import AdaptJob
 
 
 def count(steps: int) -> Generator[TrainingReport, None, str]:

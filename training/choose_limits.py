@@ -23,13 +23,14 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from detector_fields import bccd_split, read_pixels
-from napari_hemacells.core.detect.learned.detector import detect_learned_steps
-from napari_hemacells.core.detect.learned.kinds import KINDS
-from napari_hemacells.core.detect.learned.model import Limits, Model, empty_network, load_model
-from napari_hemacells.core.evaluate.annotations import read_voc
-from napari_hemacells.core.evaluate.detection import Boxes
+from napari_hemacells.core.detect.learned.metadata import KINDS
+from napari_hemacells.core.detect.learned.model import Limits, Model, load_model
+from napari_hemacells.core.detect.learned.network import empty_network
+from napari_hemacells.core.detect.pipeline import detect_learned_steps
+from napari_hemacells.core.evaluate.detection_datasets import read_voc
+from napari_hemacells.core.evaluate.detection_metrics import Boxes
 from napari_hemacells.core.image import from_array
-from napari_hemacells.core.train.detector.limits import LOW, TRIED, f1_at
+from napari_hemacells.core.train.detector.metrics import LOW, TRIED, f1_at
 from napari_hemacells.core.types import RBC
 
 SHIPPED = Path(__file__).parents[1] / "src/napari_hemacells/weights/detector.safetensors"

@@ -13,9 +13,9 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage as ndi
 
-from napari_hemacells.core.detect.learned.kinds import KINDS
-from napari_hemacells.core.evaluate.annotations import read_points, read_voc
-from napari_hemacells.core.train.detector.fields import Field, as_grey, ellipses, stained
+from napari_hemacells.core.detect.learned.metadata import KINDS
+from napari_hemacells.core.evaluate.detection_datasets import read_points, read_voc
+from napari_hemacells.core.train.detector.dataset import Field, as_grey, ellipses, stained
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

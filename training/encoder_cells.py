@@ -15,8 +15,8 @@ import numpy as np
 
 from detector_fields import bccd_field, bccd_split, chula_field, chula_split, read_pixels
 from napari_hemacells.core.crop import estimate_context, from_picture
-from napari_hemacells.core.detect.learned.kinds import KINDS
-from napari_hemacells.core.evaluate.annotations import read_points
+from napari_hemacells.core.detect.learned.metadata import KINDS
+from napari_hemacells.core.evaluate.detection_datasets import read_points
 from napari_hemacells.core.types import CropSpec
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from torch import nn
 
 from encoder_lesson import EMBEDDING, SIGMA
 from napari_hemacells.core.crop import from_picture
-from napari_hemacells.core.encode.blood import COMMON, BloodFeatures, Readout
-from napari_hemacells.core.encode.imagenet import ARCHITECTURE, imagenet_backbone
+from napari_hemacells.core.encode.blood_network import COMMON, BloodFeatures, Readout
+from napari_hemacells.core.encode.builtin import ARCHITECTURE, imagenet_backbone
 from napari_hemacells.core.types import CropSpec
 
 if TYPE_CHECKING:

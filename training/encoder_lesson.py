@@ -10,9 +10,9 @@ from torch import nn
 from torch.nn import functional as nnf
 
 from encoder_cells import FINE, GROUPS, PBC_FINE, SOURCES, UNKNOWN
-from napari_hemacells.core.detect.learned.kinds import KINDS
-from napari_hemacells.core.encode.blood import COMMON, LAST
-from napari_hemacells.core.encode.imagenet import imagenet_backbone
+from napari_hemacells.core.detect.learned.metadata import KINDS
+from napari_hemacells.core.encode.blood_network import COMMON, LAST
+from napari_hemacells.core.encode.builtin import imagenet_backbone
 from napari_hemacells.core.encode.network import StageFeatures
 
 if TYPE_CHECKING:

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from napari_hemacells.core.detect.thermogram.body import Torso, body_mask, find_torso
-from napari_hemacells.core.detect.thermogram.breasts import find_boxes
-from napari_hemacells.core.detect.thermogram.cascade import (
+from napari_hemacells.core.thermography.regions.body import Torso, body_mask, find_torso
+from napari_hemacells.core.thermography.regions.breasts import find_boxes
+from napari_hemacells.core.thermography.regions.pose_regression import (
     Cascade,
     Seen,
     changed,

@@ -34,14 +34,13 @@ from napari_hemacells.core.detect.learned.network import (
     empty_network,
     normalise,
 )
-from napari_hemacells.core.train.checkpoint import load_checkpoint, save_checkpoint
-from napari_hemacells.core.train.detector.crops import CropStream, collate
-from napari_hemacells.core.train.detector.learner import groups, train_mode
-from napari_hemacells.core.train.detector.loss import loss_of
-from napari_hemacells.samples.rehearsal import rehearsal_fields
+from napari_hemacells.core.train.callbacks import load_checkpoint, save_checkpoint
+from napari_hemacells.core.train.detector.dataloader import CropStream, collate
+from napari_hemacells.core.train.detector.optim import groups, loss_of, train_mode
+from napari_hemacells.samples.smear import rehearsal_fields
 
 if TYPE_CHECKING:
-    from napari_hemacells.core.train.detector.fields import Field
+    from napari_hemacells.core.train.detector.dataset import Field
 
 SHARES = {"bccd": 0.6, "chula": 0.3, "synthetic": 0.1, "pbc": 0.1}
 SYNTHETIC_SEEDS = range(1000, 1024)

@@ -1,7 +1,7 @@
 """Core objects ↔ what a napari layer holds: plain arrays, tables, colours and metadata.
 
-No napari here: the one class that touches the viewer (:mod:`napari_hemacells.widgets.bridge`)
-hands these to it.
+No napari here: the one class that touches the viewer
+(:mod:`napari_hemacells.widgets.canvas.viewer_bridge`) hands these to it.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def known_classes(
 
     ``UNKNOWN`` where the classifier finds a cell too far from all classes.
     What leaves the program falls back on the detector's rough kind beyond that, as the outlines
-    after detection do (:func:`napari_hemacells.core.store.shown.shown_classes`).
+    after detection do (:func:`napari_hemacells.core.store.tables.shown_classes`).
     """
     shown: list[str | None] = [None] * len(cells)
     if prediction is not None:

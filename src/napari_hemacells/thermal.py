@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_hemacells.core.thermogram import FrameFiles, by_size, parse_name, read_celsius
+from napari_hemacells.core.temperature import (
+    FrameFiles,
+    by_size,
+    parse_name,
+    read_celsius,
+)
 from napari_hemacells.layers import METADATA_KEY
 
 if TYPE_CHECKING:

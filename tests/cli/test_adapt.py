@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from napari_hemacells.core.encode import encoder
-from napari_hemacells.core.encode.shelf import by_hash
+from napari_hemacells.core.encode.weights_store import by_hash
 from napari_hemacells.core.errors import TrainingError
-from napari_hemacells.core.train.selfsupervised import course
+from napari_hemacells.core.train.selfsupervised import trainer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,7 +75,7 @@ def test_the_adapted_encoder_is_written_and_found_by_its_hash(hemacells, crops, 
 
 def test_one_that_does_worse_is_not_kept(hemacells, crops, tmp_path, monkeypatch):
     answers = iter([0.9, *[0.4] * 9])
-    monkeypatch.setattr(course, "accuracy_on_clicks", lambda *_: next(answers))
+    monkeypatch.setattr(trainer, "accuracy_on_clicks", lambda *_: next(answers))
     out = tmp_path / "mine.safetensors"
     result = hemacells("adapt", crops, *given(out))
     assert result.exit_code == 0, result.output
@@ -88,17 +88,17 @@ def test_one_that_does_worse_is_not_kept(hemacells, crops, tmp_path, monkeypatch
 
 def test_an_interrupted_one_goes_on(hemacells, crops, tmp_path, monkeypatch):
     out = tmp_path / "mine.safetensors"
-    learn = course.Learner.learn
+    learn = trainer.Learner.learn
 
     def interrupted(learner, first, second):
         if learner.step == 2:
             raise TrainingError("The training was cancelled.")
         return learn(learner, first, second)
 
-    monkeypatch.setattr(course.Learner, "learn", interrupted)
+    monkeypatch.setattr(trainer.Learner, "learn", interrupted)
     assert hemacells("adapt", crops, *given(out)).exit_code == 3
     assert (tmp_path / "mine.adapting").is_dir()
-    monkeypatch.setattr(course.Learner, "learn", learn)
+    monkeypatch.setattr(trainer.Learner, "learn", learn)
     result = hemacells("adapt", crops, *given(out), "--resume")
     assert result.exit_code == 0, result.output
     assert "step 3/4" in result.output
@@ -119,9 +119,9 @@ def test_what_cannot_be_adapted_is_told_in_a_sentence(hemacells, crops, tmp_path
 
 def test_fewshot_adapts_without_the_classes_and_says_so(hemacells, crops, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "napari_hemacells.core.train.selfsupervised.job.default_steps", lambda *_: 3
+        "napari_hemacells.core.train.selfsupervised.config.default_steps", lambda *_: 3
     )
-    monkeypatch.setattr(course, "default_steps", lambda *_: 3)
+    monkeypatch.setattr(trainer, "default_steps", lambda *_: 3)
     record = tmp_path / "result.json"
     options = ["--encoder", BASE, "--adapt", "--shots", 2, "--repeats", 2, "--json", record]
     result = hemacells("evaluate", "fewshot", crops, *options, "--device", "cpu")

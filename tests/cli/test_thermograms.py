@@ -13,8 +13,8 @@ from scipy.ndimage import gaussian_filter
 from typer.testing import CliRunner
 
 from napari_hemacells.cli import app
-from napari_hemacells.core.thermogram import read_celsius
-from napari_hemacells.core.train.classifier.examples import read_examples
+from napari_hemacells.core.temperature import read_celsius
+from napari_hemacells.core.train.classifier.dataset import read_examples
 from napari_hemacells.samples import synthetic_thermogram
 
 if TYPE_CHECKING:

@@ -167,11 +167,11 @@ def test_unreadable_pictures_are_named_and_the_exit_code_says_so(
 def test_the_report_is_written_at_the_end_and_again(
     discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hemacells: Callable[..., Result]
 ) -> None:
-    from napari_hemacells.core.evaluate.colour import ColourHistogram
-    from napari_hemacells.core.train.classifier.report import steps
+    from napari_hemacells.core.encode.colour_histogram import ColourHistogram
+    from napari_hemacells.core.train.classifier.report import build
 
-    monkeypatch.setattr(steps, "bundled_encoder", ColourHistogram)
-    monkeypatch.setattr(steps, "EmbeddingCache", lambda folder: None)
+    monkeypatch.setattr(build, "bundled_encoder", ColourHistogram)
+    monkeypatch.setattr(build, "EmbeddingCache", lambda folder: None)
     told = tmp_path / "told.json"
     given = (*SMALL[:-1], "--epochs", 1, "--json", told)
     done = hemacells("train", discs, "--out", tmp_path / "run", *given)

@@ -8,7 +8,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from napari_hemacells.cli.app import app
-from napari_hemacells.cli.train_progress import line
+from napari_hemacells.cli.console import line
 from napari_hemacells.core.store import Project
 from napari_hemacells.core.train import TrainingReport
 from napari_hemacells.samples import synthetic_smear

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from napari_hemacells.core.encode import foundation, names, registry
+from napari_hemacells.core import encoder_names
+from napari_hemacells.core.encode import foundation, registry
 from napari_hemacells.core.encoder_names import (
     INSTALLED,
     PREFIXES,
     PUBLISHED,
     WITH_FILE,
-    why_not,
+    invalid_reason,
     with_whole_path,
 )
 from napari_hemacells.core.params import ClassifyParams, EncodeParams, NetworkParams
@@ -45,7 +46,7 @@ def test_the_names_are_those_of_the_registry():
 )
 def test_a_name_that_can_be_is_taken_and_parsed_alike(name):
     assert EncodeParams(encoder=name).encoder == name
-    assert name in registry.MAKERS or names.parse(name, registry.KINDS).kind
+    assert name in registry.MAKERS or encoder_names.parse(name, registry.KINDS).kind
 
 
 @pytest.mark.parametrize(
@@ -68,8 +69,8 @@ def test_another_name_is_refused_in_a_sentence(name, reason):
 def test_names_are_checked_without_a_network_library():
     code = (
         "import sys\nfrom napari_hemacells.core.params import EncodeParams\n"
-        "from napari_hemacells.core.encoder_names import why_not\n"
-        "EncodeParams(encoder='timm:resnet18'); assert why_not('nonsense')\n"
+        "from napari_hemacells.core.encoder_names import invalid_reason\n"
+        "EncodeParams(encoder='timm:resnet18'); assert invalid_reason('nonsense')\n"
         "print(sorted({'torch', 'timm'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -82,7 +83,7 @@ def test_a_file_is_named_from_the_root(monkeypatch, tmp_path):
     assert with_whole_path("adapted:~/b.safetensors") == f"adapted:{Path.home()}/b.safetensors"
     assert with_whole_path("timm:resnet18") == "timm:resnet18"
     assert with_whole_path("dinobloom-s") == "dinobloom-s"
-    assert why_not(with_whole_path("dinobloom-s:x.pth")) == ""
+    assert invalid_reason(with_whole_path("dinobloom-s:x.pth")) == ""
 
 
 def test_what_a_batch_of_images_depends_on_is_named_as_before():

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from napari_hemacells import samples
-from napari_hemacells.core.detect.classical import detect_classical as detect
+from napari_hemacells.core.detect.pipeline import detect_classical as detect
 from napari_hemacells.core.errors import DownloadError
 from napari_hemacells.core.image import from_array
 from napari_hemacells.core.types import CELL_COLUMNS, PLATELET, RBC, WBC

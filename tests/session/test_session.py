@@ -114,7 +114,7 @@ def test_a_project_of_one_annotator_shows_that_ones_word_on_any_account(
 
 def test_the_autosave_project_of_an_image_is_found_again(tmp_path, monkeypatch, image, cells):
     monkeypatch.setattr(
-        "napari_hemacells.core.store.autosave.projects_root", lambda: tmp_path / "data"
+        "napari_hemacells.core.store.project.projects_root", lambda: tmp_path / "data"
     )
     first = Session("anna")
     first.open_image(image)

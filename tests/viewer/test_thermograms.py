@@ -12,7 +12,7 @@ from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
 from qtpy.QtTest import QTest
 
-from napari_hemacells.widgets.degrees import DegreesOnHover, show_degrees
+from napari_hemacells.widgets.thermography.status_bar import DegreesOnHover, show_degrees
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

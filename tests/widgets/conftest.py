@@ -13,10 +13,10 @@ from made_up import make_cells, make_embeddings, make_image
 from napari_hemacells.core.store import Project
 from napari_hemacells.core.types import Progress
 from napari_hemacells.session import Session, answer
-from napari_hemacells.widgets import upcoming as what_is_next
-from napari_hemacells.widgets.bridge import ViewerBridge
-from napari_hemacells.widgets.canvas import Canvas
-from napari_hemacells.widgets.upcoming import Upcoming
+from napari_hemacells.widgets.canvas.cell_layer_controller import Canvas
+from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
+from napari_hemacells.widgets.gallery import review_queue as what_is_next
+from napari_hemacells.widgets.gallery.review_queue import Upcoming
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from pytestqt.qtbot import QtBot
 
-    from napari_hemacells.session.queueing import QueueRequest
-    from napari_hemacells.widgets.gallery import GalleryWidget
+    from napari_hemacells.session.review_queue import QueueRequest
+    from napari_hemacells.widgets.gallery.widget import GalleryWidget
 
 
 @pytest.fixture

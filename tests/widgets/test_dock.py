@@ -13,9 +13,10 @@ from qtpy.QtGui import QKeyEvent
 from made_up import make_cells, make_embeddings, make_image
 from napari_hemacells.core.store import Project
 from napari_hemacells.core.types import Progress
-from napari_hemacells.widgets import HemaCellsWidget, tasks
-from napari_hemacells.widgets.cell_words import cell_words
-from napari_hemacells.widgets.ring import MARKER
+from napari_hemacells.widgets import HemaCellsWidget
+from napari_hemacells.widgets.background import tasks
+from napari_hemacells.widgets.canvas.cell_layer_controller import cell_words
+from napari_hemacells.widgets.canvas.markers import MARKER
 
 
 @pytest.fixture(autouse=True)

@@ -6,14 +6,13 @@ import pytest
 from made_up import make_cells
 from napari_hemacells.core.detect import no_cells
 from napari_hemacells.core.params import ClassifyParams, DetectParams
-from napari_hemacells.widgets.classify_panel import ClassifyPanel
-from napari_hemacells.widgets.counts_table import CountsTable
-from napari_hemacells.widgets.detect_panel import DetectPanel, DetectRequest, summary
-from napari_hemacells.widgets.export_panel import ExportPanel
-from napari_hemacells.widgets.layer_choices import Choice
-from napari_hemacells.widgets.messages import MessageBar
-from napari_hemacells.widgets.place_bar import PlaceBar
-from napari_hemacells.widgets.stepper import StepHeader
+from napari_hemacells.widgets.canvas.viewer_bridge import Choice
+from napari_hemacells.widgets.classify.panel import ClassifyPanel, CountsTable
+from napari_hemacells.widgets.detect.panel import DetectPanel, DetectRequest, summary
+from napari_hemacells.widgets.export.panel import ExportPanel
+from napari_hemacells.widgets.message_bar import MessageBar
+from napari_hemacells.widgets.project_bar import PlaceBar
+from napari_hemacells.widgets.step_header import StepHeader
 
 IMAGES = [Choice("i1", "smear", "image"), Choice("i2", "other", "image")]
 SOURCES = [Choice("l1", "mine", "labels")]

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_hemacells.cli.console import Reporter
+from napari_hemacells.cli.console import Reporter, run_training
+from napari_hemacells.cli.inputs import find_images
 from napari_hemacells.cli.options import JsonTarget, RunOptions
-from napari_hemacells.cli.sources import find_images
-from napari_hemacells.cli.train_progress import run_training
 from napari_hemacells.core.errors import TrainingError
 from napari_hemacells.core.params import AdaptParams
 
@@ -17,9 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from napari_hemacells.core.encode import Encoder
-    from napari_hemacells.core.train.selfsupervised.job import AdaptJob
-    from napari_hemacells.core.train.selfsupervised.material import Material
-    from napari_hemacells.core.train.selfsupervised.outcome import AdaptOutcome
+    from napari_hemacells.core.train.selfsupervised.config import AdaptJob, AdaptOutcome
+    from napari_hemacells.core.train.selfsupervised.dataset import Material
     from napari_hemacells.core.types import Progress
 
 Source = Annotated[
@@ -64,22 +62,22 @@ def adapt(
     Its last stages learn to recognise each cell in other light, blur and frame. The result is
     kept only if your clicks, each asked without itself, are recognised at least as well.
     """
-    from napari_hemacells.core.encode.shelf import put_on_shelf
-    from napari_hemacells.core.train.selfsupervised import material
-    from napari_hemacells.core.train.selfsupervised.job import AdaptJob
+    from napari_hemacells.core.encode.weights_store import put_on_shelf
+    from napari_hemacells.core.train.selfsupervised import dataset
+    from napari_hemacells.core.train.selfsupervised.config import AdaptJob
 
     if out.suffix != ".safetensors":
         raise TrainingError(f"An encoder is a .safetensors file: --out {out.stem}.safetensors.")
     reporter = Reporter(quiet=run.quiet, json_to=json)
-    job = AdaptJob(material.training_folder(out), out, params, encoder)
+    job = AdaptJob(dataset.training_folder(out), out, params, encoder)
     if resume:
-        material.read_material(job.folder)
+        dataset.read_material(job.folder)
     else:
         found = reporter.run(gather(source), "Reading cells")
         reporter.say(f"{len(found.crops)} cells, {len(found.clicks.labels)} with a class")
-        material.write_material(job.folder, found)
+        dataset.write_material(job.folder, found)
     outcome = run_adaptation(job, reporter, threads)
-    material.remove_folder(job.folder)
+    dataset.remove_folder(job.folder)
     reporter.tell(outcome.sentence())
     if outcome.kept:
         put_on_shelf(out)  # so that a model made with it finds it by its hash
@@ -98,7 +96,7 @@ def gather(source: Path) -> "Generator[Progress, None, Material]":
         There is nothing of the kind.
     """
     from napari_hemacells.core.store import Project
-    from napari_hemacells.core.train.selfsupervised import gather as gathering
+    from napari_hemacells.core.train.selfsupervised import project_dataset as gathering
 
     if (source / "project.json").is_file() or source.name == "project.json":
         return gathering.gather_project_steps(Project.open(source))
@@ -111,8 +109,8 @@ def gather(source: Path) -> "Generator[Progress, None, Material]":
 def run_adaptation(job: "AdaptJob", reporter: Reporter, threads: int | None) -> "AdaptOutcome":
     """Return what came of an adaptation in a process of its own."""
     from napari_hemacells.core.train import ChildRun
-    from napari_hemacells.core.train.selfsupervised.job import adapt as adapting
-    from napari_hemacells.core.train.selfsupervised.job import check_installed
+    from napari_hemacells.core.train.selfsupervised.config import check_installed
+    from napari_hemacells.core.train.selfsupervised.trainer import adapt as adapting
 
     check_installed()
     return run_training(
@@ -135,9 +133,9 @@ def adapted_to_folder(
     import platformdirs
 
     from napari_hemacells.core.encode import encoder, fingerprint
-    from napari_hemacells.core.train.selfsupervised import material
-    from napari_hemacells.core.train.selfsupervised.gather import gather_folder_steps
-    from napari_hemacells.core.train.selfsupervised.job import AdaptJob
+    from napari_hemacells.core.train.selfsupervised import dataset
+    from napari_hemacells.core.train.selfsupervised.config import AdaptJob
+    from napari_hemacells.core.train.selfsupervised.project_dataset import gather_folder_steps
 
     found = reporter.run(gather_folder_steps(folder, labels=False), "Reading crops")
     base = fingerprint(encoder(name, params.device).info)
@@ -145,8 +143,8 @@ def adapted_to_folder(
     stem = hashlib.sha256("".join(identity).encode()).hexdigest()[:16]
     out = Path(platformdirs.user_cache_dir("napari-hemacells")) / "adapted" / f"{stem}.safetensors"
     if not out.is_file():
-        job = AdaptJob(material.training_folder(out), out, params, name, judged=False)
-        material.write_material(job.folder, found)
+        job = AdaptJob(dataset.training_folder(out), out, params, name, judged=False)
+        dataset.write_material(job.folder, found)
         run_adaptation(job, reporter, None)
-        material.remove_folder(job.folder)
+        dataset.remove_folder(job.folder)
     return encoder(f"adapted:{out}", params.device)

@@ -8,20 +8,13 @@ from napari_hemacells import __version__
 from napari_hemacells.cli.adapt import adapt
 from napari_hemacells.cli.check_labels import check_labels
 from napari_hemacells.cli.classify import classify
-from napari_hemacells.cli.command import Command, JsonCommand, ShotsCommand
 from napari_hemacells.cli.demo import demo
 from napari_hemacells.cli.detect import detect
-from napari_hemacells.cli.evaluate import fewshot
-from napari_hemacells.cli.evaluate_bundle import evaluate_bundle
-from napari_hemacells.cli.evaluate_clicks import clicks
-from napari_hemacells.cli.evaluate_detection import detection
-from napari_hemacells.cli.evaluate_thermograms import thermograms
+from napari_hemacells.cli.evaluate import clicks, detection, evaluate_bundle, fewshot
 from napari_hemacells.cli.fit import fit
-from napari_hemacells.cli.options import with_options
-from napari_hemacells.cli.report import report
-from napari_hemacells.cli.thermogram_regions import regions
-from napari_hemacells.cli.thermograms import study
-from napari_hemacells.cli.train import train
+from napari_hemacells.cli.options import Command, JsonCommand, ShotsCommand, with_options
+from napari_hemacells.cli.thermograms import regions, study, thermograms
+from napari_hemacells.cli.train import report, train
 
 EXIT_CODES = (
     "Exit codes: 0 fine · 1 an error in the program · 2 wrong usage · 3 bad input · "

@@ -12,7 +12,7 @@ from napari_hemacells.cli.evaluate import EncoderName, crop_of, make_encoder
 from napari_hemacells.cli.options import JsonTarget, NetworkDevice, RunOptions
 
 if TYPE_CHECKING:
-    from napari_hemacells.core.train.classifier.labels import LabelCheck
+    from napari_hemacells.core.train.classifier.label_noise import LabelCheck
 
 SHOWN = 20
 CrossValidated = Annotated[
@@ -51,20 +51,20 @@ def check_labels(
     Each picture is judged by models that have not learned from it: linear heads on a frozen
     encoder, or the networks of a cross-validated training.
     """
-    from napari_hemacells.core.train.classifier import labels
-    from napari_hemacells.core.train.classifier.findings import CROSS_VALIDATED
+    from napari_hemacells.core.train.classifier import label_noise
+    from napari_hemacells.core.train.classifier.results import CROSS_VALIDATED
 
     reporter = Reporter(quiet=run.quiet, json_to=json)
     if (folder / CROSS_VALIDATED).is_file():
-        found = labels.check_out_of_fold(folder)
+        found = label_noise.check_out_of_fold(folder)
     else:
-        steps = labels.check_labels_steps(
+        steps = label_noise.check_labels_steps(
             folder, make_encoder(encoder, device), spec=crop_of(encoder), folds=folds, seed=seed
         )
         found = reporter.run(steps, "Checking labels")
     reporter.tell(as_table(found, show))
     if csv is not None:
-        labels.write_suspects(csv, found.suspects)
+        label_noise.write_suspects(csv, found.suspects)
         reporter.say(f"Table: {csv}")
     reporter.finish(as_record(found))
     end_with_unreadable(found.unreadable, reporter)

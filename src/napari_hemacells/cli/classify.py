@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_hemacells.cli.batch import end, find_sources, run_batch
-from napari_hemacells.cli.console import Reporter, output_folder
+from napari_hemacells.cli.console import Reporter, count, output_folder
 from napari_hemacells.cli.detect import absolute
-from napari_hemacells.cli.found import Found
-from napari_hemacells.cli.job import Finish, Job, Record
+from napari_hemacells.cli.image_job import Finish, Found, Job, Record
+from napari_hemacells.cli.inputs import Source
 from napari_hemacells.cli.options import (
     Images,
     JsonTarget,
@@ -21,8 +21,6 @@ from napari_hemacells.cli.options import (
     RunOptions,
     ShareOptions,
 )
-from napari_hemacells.cli.sources import Source
-from napari_hemacells.cli.tally import count
 from napari_hemacells.core.encoder_names import with_whole_path
 from napari_hemacells.core.params import DetectParams, NetworkParams
 from napari_hemacells.core.types import Cells, Prediction, Progress, SmearImage
@@ -113,7 +111,7 @@ class ClassifyJob(Job):
     def find(self, source: Source, image: SmearImage) -> Generator[Progress, None, Cells]:
         """Return the cells; a thermogram of which the user brings none is one, whole."""
         if image.modality == "temperature" and self.own is None:
-            from napari_hemacells.core.detect.whole import whole_frame
+            from napari_hemacells.core.detect.sources import whole_frame
 
             return whole_frame(image.shape)
         return (yield from super().find(source, image))

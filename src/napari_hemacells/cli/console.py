@@ -1,9 +1,15 @@
-"""What a command tells: words and progress on standard error, results on standard output."""
+"""What a command tells: words and progress on standard error, results on standard output.
+
+Counts of what was found, as numbers and in words.
+
+A training on the command line: a moving bar on a terminal, a line a look in a log.
+"""
 
 import json
 import sys
 import traceback
-from collections.abc import Callable, Generator, Iterator
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +27,7 @@ from rich.progress import (
 from rich.table import Table
 
 from napari_hemacells.core.errors import HemaCellsError, StorageError
+from napari_hemacells.core.train.progress import TrainingReport, format_duration
 from napari_hemacells.core.types import Progress as Step
 
 Result = TypeVar("Result")
@@ -224,3 +231,56 @@ def output_folder(path: Path) -> Path:
             f"The folder {path} cannot be made: {error.strerror}. Choose another with --out."
         ) from error
     return path
+
+
+def count(values: Iterable[object]) -> dict[str, int]:
+    """Return how often each value occurs, most frequent first."""
+    return dict(Counter(map(str, values)).most_common())
+
+
+def format_counts(counts: dict[str, int]) -> str:
+    """Return the counts as ``RBC 120, WBC 3``; ``none`` where there are none."""
+    return ", ".join(f"{name or 'without class'} {n}" for name, n in counts.items()) or "none"
+
+
+def run_training(
+    steps: Generator[TrainingReport, None, Result], reporter: Reporter, title: str
+) -> Result:
+    """Return what the training returns; held-out figures are printed as they come."""
+    with reporter.progress(title) as advance:
+        last = None
+        while True:
+            try:
+                report = next(steps)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]  # the generator's own type
+            advance(Step(report.done, report.total, _beside(report)))
+            if report.metrics and report is not last:
+                reporter.say(line(report))
+            last = report
+
+
+def line(report: TrainingReport) -> str:
+    """Return one line: step, loss, held-out figures, speed, time to go.
+
+    Examples
+    --------
+    >>> line(TrainingReport(50, 150, losses={"total": 1.25}, metrics={"F1 all": 0.9}))
+    'step 50/150 · loss 1.250 · F1 all 0.900'
+    """
+    parts = [f"step {report.step}/{report.steps}"]
+    if "total" in report.losses:
+        parts.append(f"loss {report.losses['total']:.3f}")
+    parts += [f"{name} {value:.3f}" for name, value in report.metrics.items()]
+    if report.images_per_second:
+        parts.append(f"{report.images_per_second:.1f} images/s")
+    if report.eta_s is not None:
+        parts.append(f"{format_duration(report.eta_s)} to go")
+    return " · ".join(parts)
+
+
+def _beside(report: TrainingReport) -> str:
+    """Return what stands beside the bar."""
+    if report.phase != "train" or report.eta_s is None:
+        return report.message
+    return f"{report.images_per_second:.1f} images/s, {format_duration(report.eta_s)} to go"

@@ -1,19 +1,67 @@
-"""``hemacells demo``: the whole story on a synthetic smear, from pixels to a report."""
+"""``hemacells demo``: the whole story on a synthetic smear, from pixels to a report.
 
+Opening napari with a result, where there is a display.
+
+What the synthetic smear knows about its cells: the clicks and the score of the demo.
+
+The whole story on the synthetic smear, through the same session as in the dock.
+
+The files in which the demo's story ends.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import typer
+from numpy.typing import NDArray
 
-from napari_hemacells.cli.console import Reporter, output_folder
+from napari_hemacells.cli.console import Reporter, count, format_counts, output_folder
 from napari_hemacells.cli.options import JsonTarget, RunOptions
-from napari_hemacells.cli.tally import count, in_words
-from napari_hemacells.cli.viewer import open_viewer, why_no_viewer
+from napari_hemacells.core.errors import CellsError
 from napari_hemacells.core.params import EncodeParams
+from napari_hemacells.core.types import (
+    Cells,
+    CropSpec,
+    Embeddings,
+    Prediction,
+    SmearImage,
+)
+from napari_hemacells.session import Session, answer
 
 if TYPE_CHECKING:
-    from napari_hemacells.cli.results import Results
-    from napari_hemacells.cli.truth import Score
+    from napari_hemacells.core.store import Project
+
+OPEN = "import sys; from napari_hemacells.widgets import open_result; open_result(sys.argv[1])"
+
+
+def why_no_viewer(platform: str = sys.platform, environ: Mapping[str, str] = os.environ) -> str:
+    """Return why no window can be opened here, in words; empty if one can."""
+    if environ.get("CI"):
+        return "this is a run without a user (CI is set)"
+    if platform.startswith("linux") and not (
+        environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY")
+    ):
+        return "there is no display here"
+    if platform == "darwin" and environ.get("SSH_CONNECTION"):
+        return "this is a remote session without a display"
+    return ""
+
+
+def open_viewer(project: Path) -> bool:
+    """Return whether napari showed the project, after its window is closed.
+
+    In a process of its own: where Qt finds a display but cannot use it, it ends the process, and
+    the results of this one must not end with it.
+    """
+    command = [sys.executable, "-c", OPEN, str(project)]
+    return subprocess.run(command, check=False).returncode == 0  # noqa: S603  # our own command
+
 
 DemoOut = Annotated[
     Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the results.")
@@ -39,9 +87,6 @@ def demo(
 
     The clicks come from the synthetic smear's ground truth.
     """
-    from napari_hemacells.cli.results import write_results
-    from napari_hemacells.cli.story import tell_story
-
     reporter = Reporter(quiet=run.quiet, json_to=json)
     folder = output_folder(out)
     story = tell_story(folder, clicks, seed, encode, reporter)
@@ -55,14 +100,14 @@ def demo(
 def _tell(results: "Results", reporter: Reporter) -> None:
     story = results.story
     reporter.tell(
-        f"Detected {len(story.cells)} cells ({in_words(count(story.cells.table['class']))}); "
+        f"Detected {len(story.cells)} cells ({format_counts(count(story.cells.table['class']))}); "
         f"the smear was drawn with {story.true_cells}."
     )
     reporter.tell(
-        f"Clicked {len(story.clicks)} of them ({in_words(count(story.clicks.values()))}). "
+        f"Clicked {len(story.clicks)} of them ({format_counts(count(story.clicks.values()))}). "
         "These clicks are not a person's: they come from the synthetic ground truth."
     )
-    reporter.tell(f"Classified all: {in_words(results.predicted)}.")
+    reporter.tell(f"Classified all: {format_counts(results.predicted)}.")
     reporter.tell(describe_score(story.score))
     for name, path in results.files.items():
         reporter.tell(f"  {name:<8} {path}")
@@ -90,3 +135,297 @@ def _show(project: Path, reporter: Reporter, *, wanted: bool) -> None:
     reporter.say("Opening napari with the result; close its window to end.")
     if not open_viewer(project):
         reporter.warn("napari could not be opened here; the results above are complete.")
+
+
+LEAST_OVERLAP = 0.5  # intersection over union from which a detection is that cell
+
+
+@dataclass(frozen=True)
+class Score:
+    """How many of the cells that nobody clicked got their true class.
+
+    Attributes
+    ----------
+    right, total
+        Cells with the true class, and cells with a known one.
+    low, high
+        95 % Wilson interval of their ratio.
+    by_class
+        The same two numbers for each true class.
+    """
+
+    right: int
+    total: int
+    low: float
+    high: float
+    by_class: dict[str, tuple[int, int]]
+
+    @property
+    def accuracy(self) -> float:
+        """Share of right ones."""
+        return self.right / self.total if self.total else float("nan")
+
+
+def match_truth(
+    cells: Cells, labels: NDArray[np.int32], classes: Mapping[int, str]
+) -> dict[int, str]:
+    """Return the true class of each detected cell that is a true cell (overlap of 0.5 or more).
+
+    Parameters
+    ----------
+    cells
+        The detected cells.
+    labels
+        ``(rows, cols)`` true cells, 0 glass.
+    classes
+        The class of each true cell by its label.
+    """
+    found_labels = np.asarray(cells.labels)
+    pairs, shared = np.unique(
+        np.stack([found_labels.ravel(), labels.ravel()]), axis=1, return_counts=True
+    )
+    found_areas = np.bincount(found_labels.ravel())
+    true_areas = np.bincount(labels.ravel())
+    matched: dict[int, str] = {}
+    for (found, true), pixels in zip(pairs.T, shared, strict=True):
+        union = found_areas[found] + true_areas[true] - pixels
+        if found and true and pixels >= LEAST_OVERLAP * union:
+            matched[int(found)] = classes[int(true)]
+    return matched
+
+
+def choose_clicks(truth: Mapping[int, str], each: int, seed: int) -> dict[int, str]:
+    """Return ``each`` cells of every class, drawn at random, a class with fewer whole but one."""
+    generator = np.random.default_rng(seed)
+    clicks: dict[int, str] = {}
+    for name in sorted(set(truth.values())):
+        members = np.array(sorted(cell for cell, one in truth.items() if one == name))
+        number = min(each, max(1, len(members) - 1))
+        clicks |= {int(cell): name for cell in generator.permutation(members)[:number]}
+    return clicks
+
+
+def score(
+    prediction: Prediction, names: Mapping[str, str], truth: Mapping[int, str], clicked: set[int]
+) -> Score:
+    """Return the score over the cells with a known class that nobody clicked.
+
+    Parameters
+    ----------
+    names
+        Class name of each class id.
+    """
+    from scipy.stats import binomtest
+
+    by_class: dict[str, tuple[int, int]] = dict.fromkeys(sorted(set(truth.values())), (0, 0))
+    for cell, column in zip(prediction.ids.tolist(), prediction.winner, strict=True):
+        if cell in clicked or cell not in truth:
+            continue
+        right, total = by_class[truth[cell]]
+        hit = names[prediction.class_ids[column]] == truth[cell]
+        by_class[truth[cell]] = right + hit, total + 1
+    right, total = (sum(column) for column in zip(*by_class.values(), strict=True))
+    if not total:
+        return Score(0, 0, float("nan"), float("nan"), by_class)
+    interval = binomtest(right, total).proportion_ci(method="wilson")
+    return Score(right, total, float(interval.low), float(interval.high), by_class)
+
+
+ANNOTATOR = "synthetic ground truth"
+
+
+@dataclass(frozen=True)
+class Story:
+    """What the session came to, and what the ground truth says of it.
+
+    Attributes
+    ----------
+    true_cells
+        Cells that the smear was drawn with.
+    clicks
+        Class name of each clicked cell.
+    """
+
+    session: Session
+    project: "Project"
+    image: SmearImage
+    cells: Cells
+    embeddings: Embeddings
+    prediction: Prediction
+    true_cells: int
+    clicks: dict[int, str]
+    score: Score
+
+
+def tell_story(
+    folder: Path, clicks: int, seed: int, encode: EncodeParams, reporter: Reporter
+) -> Story:
+    """Return the story told in a new project under the folder.
+
+    Raises
+    ------
+    CellsError
+        If there is nothing to learn from, because no detected cell is a true one.
+    """
+    from napari_hemacells.core.encode.catalog import settled
+    from napari_hemacells.core.image import read_image
+    from napari_hemacells.core.store import write_overlay
+    from napari_hemacells.samples import synthetic_smear
+
+    reporter.say("Drawing a smear")
+    smear = synthetic_smear(seed=seed)
+    picture = folder / "smear.png"
+    write_overlay(picture, smear.image)
+    image = read_image(picture)
+    session = Session(ANNOTATOR)
+    project = new_project(folder)
+    session.use_project(project)
+    session.show_image(image)
+    cells = detect_cells(session, image, reporter)
+    classes = dict(zip(smear.table["label"], smear.table["class"], strict=True))
+    truth = match_truth(cells, smear.labels, classes)
+    clicked = choose_clicks(truth, clicks, seed)
+    click(session, clicked)
+    embeddings = embed_cells(project, image, cells, encode, reporter)
+    session.set_encoder(settled(encode.encoder))
+    session.set_embeddings(embeddings)
+    prediction = classify(session)
+    names = {one.id: one.name for one in session.palette}
+    scored = score(prediction, names, truth, set(clicked))
+    return Story(
+        session, project, image, cells, embeddings, prediction, len(classes), clicked, scored
+    )
+
+
+def new_project(folder: Path) -> "Project":
+    """Return a new project in the folder, beside those of earlier runs: their clicks stay."""
+    from napari_hemacells.core.store import Project
+
+    place, number = folder / "project", 1
+    while place.exists():
+        number += 1
+        place = folder / f"project-{number}"
+    return Project.create(place, "HemaCells demo")
+
+
+def detect_cells(session: Session, image: SmearImage, reporter: Reporter) -> Cells:
+    """Return the cells, kept in the session's project."""
+    from napari_hemacells.core.detect import detect_steps
+
+    cells = reporter.run(detect_steps(image), "Detecting cells")
+    session.set_cells(cells)
+    return cells
+
+
+def click(session: Session, clicked: dict[int, str]) -> None:
+    """Annotate cells one by one, as a user would: each click is a line of the journal."""
+    for cell, name in clicked.items():
+        known = session.palette.by_name(name)
+        session.annotate([cell], known.id if known else session.add_class(name))
+
+
+def embed_cells(
+    project: "Project", image: SmearImage, cells: Cells, encode: EncodeParams, reporter: Reporter
+) -> Embeddings:
+    """Return the embeddings of the cells, cached in the project."""
+    from napari_hemacells.core.encode import (
+        EmbeddingCache,
+        choose_device,
+        embed_steps,
+    )
+    from napari_hemacells.core.encode import encoder as encoder_named
+
+    reporter.say(choose_device(encode.device).reason)
+    encoder, spec = encoder_named(encode.encoder, encode.device), CropSpec()
+    project.update(encoder=encoder.info, crop=spec)
+    cache = EmbeddingCache(project.embeddings_folder)
+    steps = embed_steps(image, cells, spec, encoder, cache, batch_size=encode.batch_size)
+    return reporter.run(steps, "Embedding cells")
+
+
+def classify(session: Session) -> Prediction:
+    """Return the classes of all cells, as the session shows them after the last click.
+
+    Raises
+    ------
+    CellsError
+        If nothing was clicked.
+    """
+    request = session.request()
+    if request is None:
+        raise CellsError("No detected cell is a cell of the ground truth: nothing to learn.")
+    found = answer(request)
+    session.accept(found)
+    return found.prediction
+
+
+@dataclass(frozen=True)
+class Results:
+    """What was found and where it lies."""
+
+    story: Story
+    predicted: dict[str, int]
+    files: dict[str, Path]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON."""
+        scored = asdict(self.story.score) | {"accuracy": self.story.score.accuracy}
+        if not self.story.score.total:
+            scored |= {"low": None, "high": None, "accuracy": None}
+        return {
+            "cells": len(self.story.cells),
+            "true_cells": self.story.true_cells,
+            "clicks": count(self.story.clicks.values()),
+            "clicks_from": "synthetic ground truth",
+            "predicted": self.predicted,
+            "head": self.story.prediction.head,
+            "score": scored,
+            "files": {name: str(path) for name, path in self.files.items()},
+        }
+
+
+def write_results(story: Story, folder: Path) -> Results:
+    """Return what was found, after writing overlay, table, bundle and report.
+
+    Raises
+    ------
+    StorageError
+        If one of them cannot be written.
+    """
+    from napari_hemacells.core.store import (
+        cells_table,
+        class_overlay,
+        save_bundle,
+        shown_classes,
+        write_csv,
+        write_overlay,
+        write_report,
+    )
+    from napari_hemacells.core.store.report import ReportInput
+
+    session, image, cells = story.session, story.image, story.cells
+    palette, said = session.palette, session.annotations
+    table = cells_table(image, cells, said, story.prediction, palette)
+    shown = shown_classes(cells, said, story.prediction, palette)
+    files = {
+        "overlay": folder / "overlay.png",
+        "cells": folder / "cells.csv",
+        "model": folder / "model",
+        "report": folder / "report.html",
+        "project": story.project.folder,
+    }
+    write_overlay(files["overlay"], class_overlay(image, cells, shown, palette, legend=True))
+    write_csv(files["cells"], table)
+    save_bundle(files["model"], session.make_bundle("HemaCells demo"))
+    page = ReportInput(
+        image=image,
+        cells=cells,
+        annotations=said,
+        prediction=story.prediction,
+        palette=palette,
+        spec=story.embeddings.spec,
+        encoder=story.embeddings.encoder,
+        title="A synthetic smear; the clicks come from its ground truth",
+    )
+    write_report(files["report"], page)
+    return Results(story, count(table["class"]), files)

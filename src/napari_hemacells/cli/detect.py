@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_hemacells.cli.batch import end, find_sources, run_batch
-from napari_hemacells.cli.console import Reporter, output_folder
-from napari_hemacells.cli.found import Found
-from napari_hemacells.cli.job import Finish, Job, Record
+from napari_hemacells.cli.console import Reporter, count, output_folder
+from napari_hemacells.cli.image_job import Finish, Found, Job, Record
 from napari_hemacells.cli.options import (
     CpuDevice,
     Images,
@@ -17,7 +16,6 @@ from napari_hemacells.cli.options import (
     RunOptions,
     ShareOptions,
 )
-from napari_hemacells.cli.tally import count
 from napari_hemacells.core.params import DetectParams
 from napari_hemacells.core.types import Progress
 

@@ -1,5 +1,14 @@
-"""``hemacells evaluate fewshot FOLDER``: what a handful of shots is worth, with intervals."""
+"""``hemacells evaluate fewshot FOLDER``: what a handful of shots is worth, with intervals.
 
+``hemacells evaluate bundle BUNDLE FOLDER --json FILE``: a model's figures on other crops.
+
+``hemacells evaluate clicks FOLDER``: how many clicks an accuracy costs.
+
+``hemacells evaluate detection IMAGES ANNOTATIONS``: how well cells are found.
+"""
+
+import io
+from csv import writer
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -8,13 +17,34 @@ from rich.table import Table
 
 from napari_hemacells.cli.adapt import adapted_to_folder
 from napari_hemacells.cli.batch import end_with_unreadable
-from napari_hemacells.cli.console import Reporter
-from napari_hemacells.cli.options import NetworkDevice, RunOptions
-from napari_hemacells.cli.tally import in_words
-from napari_hemacells.core.params import AdaptParams, ClassifyParams, DeviceName
+from napari_hemacells.cli.console import (
+    Reporter,
+    format_counts,
+    write_text,
+)
+from napari_hemacells.cli.console import (
+    format_counts as counts_in_words,
+)
+from napari_hemacells.cli.inputs import find_images
+from napari_hemacells.cli.options import (
+    CpuDevice,
+    JsonTarget,
+    NetworkDevice,
+    RunOptions,
+)
+from napari_hemacells.cli.train_classifier import Crops, format_interval
+from napari_hemacells.core.errors import CellsError, StorageError
+from napari_hemacells.core.params import (
+    AdaptParams,
+    ClassifyParams,
+    DetectParams,
+    DeviceName,
+)
 
 if TYPE_CHECKING:
     from napari_hemacells.core.encode import Encoder
+    from napari_hemacells.core.evaluate.click_curve import ClickCurve
+    from napari_hemacells.core.evaluate.detection_report import DetectionReport
     from napari_hemacells.core.types import CropSpec
 
 ADAPTED = "adapted without labels to all these crops, the scored ones too (transductive)"
@@ -103,10 +133,10 @@ def make_encoder(name: str, device: DeviceName) -> "Encoder":
         There is no model bundle at that place.
     """
     from napari_hemacells.core import encode
-    from napari_hemacells.core.evaluate import colour
+    from napari_hemacells.core.encode import colour_histogram
 
-    if name == colour.NAME:
-        return colour.ColourHistogram()
+    if name == colour_histogram.NAME:
+        return colour_histogram.ColourHistogram()
     if name.startswith(OF_MODEL):
         from napari_hemacells.core.store import load_bundle
 
@@ -165,9 +195,9 @@ def fewshot(
     )
     found = reporter.run(steps, "Few-shot experiment")
     report = found.to_dict() | {"adapted": ADAPTED if adapt else None}
-    reporter.tell(as_table(report))
+    reporter.tell(fewshot_table(report))
     if found.left_out:
-        reporter.warn(f"Left out, too few crops: {in_words(found.left_out)}.")
+        reporter.warn(f"Left out, too few crops: {format_counts(found.left_out)}.")
     reporter.finish(report)
     end_with_unreadable(found.unreadable, reporter)
 
@@ -176,9 +206,9 @@ def _and_adapted(report: dict[str, Any]) -> str:
     return f" Encoder: {report['adapted']}." if report.get("adapted") else ""
 
 
-def as_table(report: dict[str, Any]) -> Table:
+def fewshot_table(report: dict[str, Any]) -> Table:
     """Return the report as a table, a row a shot count."""
-    classes = in_words(report["classes"])
+    classes = format_counts(report["classes"])
     table = Table(
         title=f"{report['encoder']}, {report['n']} crops: {classes}",
         caption=f"Each row: {report['repeats']} draws; {report['split']}; "
@@ -198,3 +228,259 @@ def as_table(report: dict[str, Any]) -> Table:
             "" if row["unknown_auroc"] is None else f"{row['unknown_auroc']:.3f}",
         )
     return table
+
+
+BundleFolder = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A model bundle.")]
+Copies = Annotated[
+    int, typer.Option("--tta", min=0, max=7, help="Turned and mirrored copies to average over.")
+]
+
+
+def evaluate_bundle(
+    bundle: BundleFolder,
+    folder: Crops,
+    *,
+    json: JsonTarget = None,
+    tta: Copies = 0,
+    device: NetworkDevice = "auto",
+    run: RunOptions,
+) -> None:
+    """Measure a model on crops sorted by class, with bootstrap intervals."""
+    from napari_hemacells.core.store import check, load_bundle
+    from napari_hemacells.core.train.evaluate_bundle import evaluate_bundle_steps
+
+    reporter = Reporter(quiet=run.quiet, json_to=json)
+    model = load_bundle(bundle)
+    encoder = model.make_encoder(device)
+    check(model, encoder.info, model.spec)
+    steps = evaluate_bundle_steps(model, folder, encoder, tta=tta)
+    judged = reporter.run(steps, "Classifying")
+    reporter.tell(model_table(judged.figures))
+    if judged.left_out:
+        left = counts_in_words(judged.left_out)
+        reporter.warn(f"Left out, the model does not know these classes: {left}.")
+    record = {
+        "bundle": str(bundle),
+        "folder": str(folder),
+        "encoder": model.encoder.name,
+        "seen": model.encoder.seen,
+        "tta": tta,
+        "left_out": judged.left_out,
+        "unreadable": list(judged.loaded.unreadable),
+    }
+    reporter.finish(record | judged.figures)
+    end_with_unreadable(judged.loaded.unreadable, reporter)
+
+
+def model_table(figures: dict[str, Any]) -> Table:
+    """Return the figures: overall, then a row a class."""
+    overall = ("accuracy", "balanced_accuracy", "kappa", "macro_f1")
+    said = ", ".join(
+        f"{name.replace('_', ' ')} {format_interval(figures[name])}" for name in overall
+    )
+    table = Table(title=f"{figures['n']} crops", caption=f"{said}; ECE {figures['ece']:.3f}")
+    for heading in ("class", "n", "precision", "recall", "F1"):
+        table.add_column(heading, justify="left" if heading == "class" else "right")
+    for name, row in figures["classes"].items():
+        shown = (format_interval(row[one]) for one in ("precision", "recall", "f1"))
+        table.add_row(name, str(row["n"]), *shown)
+    return table
+
+
+COLUMNS = ("order", "clicks", "balanced_accuracy", "low", "high")
+Clicks = Annotated[
+    int | None,
+    typer.Option(min=2, help="Clicks in all.", show_default="20 a class"),
+]
+ClickRepeats = Annotated[int, typer.Option(min=1, help="Draws of what can be clicked.")]
+CsvFile = Annotated[
+    Path | None, typer.Option("--csv", metavar="FILE", help="Write the curves as a table.")
+]
+PlotFile = Annotated[
+    Path | None, typer.Option("--plot", metavar="FILE.png", help="Draw the curves.")
+]
+
+
+def clicks(
+    folder: ClassFolders,
+    *,
+    clicks: Clicks = None,
+    repeats: ClickRepeats = 20,
+    seed: Seed = 0,
+    encoder: EncoderName = "bundled",
+    params: ClassifyParams,
+    json: JsonTarget = None,
+    csv: CsvFile = None,
+    plot: PlotFile = None,
+    device: NetworkDevice = "auto",
+    run: RunOptions,
+) -> None:
+    """Label what the queue proposes, as a user would, against random order."""
+    from napari_hemacells.core.evaluate import class_folders
+    from napari_hemacells.core.evaluate.click_curve import clicks_steps
+
+    class_folders(folder)  # a wrong folder is told before the network is loaded
+    reporter = Reporter(quiet=run.quiet, json_to=json)
+    network, spec = make_encoder(encoder, device), crop_of(encoder)
+    steps = clicks_steps(
+        folder, network, clicks=clicks, repeats=repeats, seed=seed, params=params, spec=spec
+    )
+    found = reporter.run(steps, "Simulated clicks")
+    reporter.tell(click_table(found))
+    if csv is not None:
+        write_text(csv, as_csv(found))
+    if plot is not None:
+        draw(found, plot)
+    reporter.finish(found.to_dict())
+
+
+def click_table(curve: "ClickCurve") -> Table:
+    """Return the clicks that each order needs."""
+    table = Table(
+        title=f"{curve.encoder}: {curve.target:.3f} is what {curve.clicks} random clicks reach",
+        caption=f"Mean of {curve.repeats} draws; scored on crops that were never seen.",
+    )
+    for heading in ("order", "clicks to reach it", f"accuracy after {curve.clicks}"):
+        table.add_column(heading, justify="right")
+    for order, needed in curve.needed().items():
+        last = curve.of(order)[-1].balanced_accuracy
+        table.add_row(order, "not reached" if needed is None else str(needed), f"{last:.3f}")
+    return table
+
+
+def as_csv(curve: "ClickCurve") -> str:
+    """Return the points of all curves, a line each."""
+    text = io.StringIO()
+    table = writer(text, lineterminator="\n")
+    table.writerow(COLUMNS)
+    table.writerows([getattr(point, name) for name in COLUMNS] for point in curve.points)
+    return text.getvalue()
+
+
+def draw(curve: "ClickCurve", file: Path) -> None:
+    """Write the curves as a picture.
+
+    Raises
+    ------
+    StorageError
+        The file cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    axes = figure.subplots()
+    for order in dict.fromkeys(point.order for point in curve.points):
+        points = curve.of(order)
+        places = [point.clicks for point in points]
+        (line,) = axes.plot(places, [one.balanced_accuracy for one in points], label=order)
+        bounds = [one.low for one in points], [one.high for one in points]
+        axes.fill_between(places, *bounds, color=line.get_color(), alpha=0.12, linewidth=0)
+    axes.axhline(curve.target, color="0.5", linestyle=":", linewidth=1)
+    axes.set(xlabel="clicks", ylabel="balanced accuracy", xlim=(0, curve.clicks))
+    axes.set_title(f"{curve.encoder}, {curve.repeats} draws; band: middle 95 %", fontsize=9)
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False, loc="lower right")
+    try:
+        figure.savefig(file, dpi=150)
+    except (OSError, ValueError) as error:
+        raise StorageError(f"{file} cannot be written: {error}.") from error
+
+
+AnnotatedImages = Annotated[
+    str, typer.Argument(metavar="IMAGES", help="An image, a folder of images, or a pattern.")
+]
+Annotations = Annotated[
+    Path,
+    typer.Argument(
+        metavar="ANNOTATIONS",
+        help=(
+            "A folder with STEM.xml (Pascal VOC boxes) or STEM.txt (centres, lines `x y type`) "
+            "for each image, or a COCO .json."
+        ),
+    ),
+]
+Only = Annotated[
+    Path | None,
+    typer.Option(
+        "--only", metavar="FILE", help="Only the images whose stems this list names, one a line."
+    ),
+]
+AsClass = Annotated[
+    str | None,
+    typer.Option(
+        "--as-class",
+        metavar="CLASS",
+        help="Every annotated cell is of this class (RBC, WBC, Platelets), whatever its name.",
+    ),
+]
+
+
+def detection(
+    images: AnnotatedImages,
+    annotations: Annotations,
+    *,
+    only: Only = None,
+    as_class: AsClass = None,
+    json: JsonFile = None,
+    params: DetectParams,
+    device: CpuDevice = "auto",  # noqa: ARG001  # the same options for every command
+    run: RunOptions,
+) -> None:
+    """Compare found with annotated cells: precision, recall, F1, average precision, counts."""
+    from napari_hemacells.core.evaluate.detection_datasets import read_fields
+    from napari_hemacells.core.evaluate.detection_report import evaluate_detection_steps
+
+    reporter = Reporter(quiet=run.quiet, json_to=json)
+    paths = find_images([images])
+    chosen = paths if only is None else _listed(paths, only)
+    fields, without = read_fields(chosen, annotations, as_class=as_class)
+    report = reporter.run(evaluate_detection_steps(fields, params), "Comparing cells")
+    if without:
+        reporter.warn(f"{len(without)} images without annotation were left out.")
+    reporter.tell(detection_table(report))
+    split = f"the images listed in {only}" if only else "all images given; none was held out here"
+    names = [str(path) for path in without]
+    reporter.finish({**report.to_dict(), "split": split, "without_annotation": names})
+    end_with_unreadable(report.unreadable, reporter)
+
+
+def _listed(paths: list[Path], only: Path) -> list[Path]:
+    """Return the images that the list names.
+
+    Raises
+    ------
+    CellsError
+        The list cannot be read, or names none of the images.
+    """
+    try:
+        names = set(only.read_text(encoding="utf-8").split())
+    except (OSError, UnicodeDecodeError) as error:
+        raise CellsError(f"The list {only} cannot be read: {error}.") from error
+    chosen = [path for path in paths if path.stem in names or path.name in names]
+    if not chosen:
+        raise CellsError(f"The list {only} names none of the {len(paths)} images.")
+    return chosen
+
+
+def detection_table(report: "DetectionReport") -> Table:
+    """Return the report as a table, a row a class."""
+    told = report.to_dict()
+    other = report.not_annotated
+    table = Table(
+        title=f"{report.params.method} detector, {told['n_images']} images; hit: {told['hit']}",
+        caption=f"The detector has seen: {told['detector_has_seen']}."
+        + (f" Found, but annotated nowhere: {format_counts(other)}." if other else ""),
+    )
+    headings = ("precision", "recall", "f1", "ap50", "annotated", "found", "count_error")
+    table.add_column("class")
+    for heading in headings:
+        table.add_column(heading.replace("_", " "), justify="right")
+    for name, row in {**told["classes"], "all": told["all"]}.items():
+        table.add_row(name, *(_shown(row[heading]) for heading in headings))
+    return table
+
+
+def _shown(value: float | int | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.3f}"

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_hemacells.cli.batch import end_with_unreadable
-from napari_hemacells.cli.console import Reporter
+from napari_hemacells.cli.console import Reporter, count, format_counts
 from napari_hemacells.cli.options import JsonTarget, RunOptions
-from napari_hemacells.cli.tally import count, in_words
 from napari_hemacells.core.params import ClassifyParams, EncodeParams
 from napari_hemacells.core.types import CropSpec, EncoderInfo
 
@@ -35,8 +34,8 @@ def fit(
     run: RunOptions,
 ) -> None:
     """Learn from crops sorted into class folders, and write a model bundle."""
-    from napari_hemacells.core.encode.names import FILE
-    from napari_hemacells.core.evaluate.measured import measured_beside
+    from napari_hemacells.core.encoder_names import FILE
+    from napari_hemacells.core.evaluate.class_folders import measured_beside
     from napari_hemacells.core.store import save_bundle
 
     reporter = Reporter(quiet=run.quiet, json_to=json)
@@ -57,7 +56,7 @@ def fit(
         "framing": round(crops.framing, 4),
         "unreadable": list(crops.unreadable),
     }
-    reporter.tell(f"{len(crops.labels)} crops ({in_words(counts)}) → {record['bundle']}")
+    reporter.tell(f"{len(crops.labels)} crops ({format_counts(counts)}) → {record['bundle']}")
     if encode.encoder.startswith(f"{FILE}:"):
         reporter.warn(
             "The model knows this encoder by its hash alone: give --encoder to classify as well."
@@ -71,7 +70,7 @@ def _embed(
 ) -> tuple["ClassFolder", EncoderInfo]:
     """Return the crops with their vectors, framed as a detector's, and by which encoder."""
     from napari_hemacells.core.encode import encoder as encoder_named
-    from napari_hemacells.core.encode.choices import settled
+    from napari_hemacells.core.encode.catalog import settled
     from napari_hemacells.core.evaluate import class_folders, embed_folder_steps
 
     class_folders(folder)  # a wrong folder is told before the network is loaded

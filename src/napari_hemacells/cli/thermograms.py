@@ -1,4 +1,9 @@
-"""``hemacells thermograms …``: choose the frames of a study, and export them."""
+"""``hemacells thermograms …``: choose the frames of a study, and export them.
+
+``hemacells evaluate thermograms EXAMS.csv --data DATA``: sick and healthy patients apart.
+
+``hemacells thermograms regions FOLDER --out DIR``: breasts found, measured, cut out.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,14 +13,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from napari_hemacells.cli.command import JsonCommand
 from napari_hemacells.cli.console import Reporter, output_folder
-from napari_hemacells.cli.options import JsonTarget, OutFolder, RunOptions, with_options
+from napari_hemacells.cli.options import (
+    JsonCommand,
+    JsonTarget,
+    NetworkDevice,
+    OutFolder,
+    RunOptions,
+    with_options,
+)
 from napari_hemacells.core.errors import ThermogramError
 from napari_hemacells.core.params import SelectParams
+from napari_hemacells.core.thermography.export_regions import CROPS, CropKind
+from napari_hemacells.core.thermography.study import EvaluateThermogramsParams
 
 if TYPE_CHECKING:
-    from napari_hemacells.core.thermogram import Selection
+    from napari_hemacells.core.temperature import Selection
 
 Frames = Annotated[
     list[Path],
@@ -62,7 +75,7 @@ def export(
     examples.csv keeps each patient's frames together in every split; left_out.csv says why a
     frame is not used.
     """
-    from napari_hemacells.core.store.thermograms import export_thermograms_steps
+    from napari_hemacells.core.thermography.export import export_thermograms_steps
 
     reporter = Reporter(quiet=run.quiet, json_to=json)
     output_folder(out)
@@ -94,7 +107,7 @@ def find_frames(given: Sequence[Path]) -> list[Path]:
 
 
 def _in(folder: Path) -> list[Path]:
-    from napari_hemacells.core.thermogram import find_thermograms
+    from napari_hemacells.core.temperature import find_thermograms
 
     return find_thermograms(folder)
 
@@ -102,7 +115,7 @@ def _in(folder: Path) -> list[Path]:
 def _select(
     frames: Sequence[Path], patients: Path, params: SelectParams, reporter: Reporter
 ) -> "Selection":
-    from napari_hemacells.core.thermogram import read_patients, select_steps
+    from napari_hemacells.core.temperature import read_patients, select_steps
 
     table = read_patients(patients)
     selection = reporter.run(
@@ -157,3 +170,122 @@ study = typer.Typer(
 )
 study.command("select", cls=JsonCommand)(with_options(select))
 study.command("export", cls=JsonCommand)(with_options(export))
+
+
+ExamTable = Annotated[
+    Path,
+    typer.Argument(
+        metavar="EXAMS",
+        help="CSV with the columns exam, patient, label (healthy or sick), and date if known.",
+    ),
+]
+Temperatures = Annotated[
+    Path,
+    typer.Option(
+        "--data",
+        metavar="PATH",
+        help=(
+            "An .npz with a matrix for each exam (whole numbers are hundredths of °C), or a "
+            "folder of thermograms named by exam."
+        ),
+    ),
+]
+
+
+def thermograms(
+    exams: ExamTable,
+    *,
+    data: Temperatures,
+    params: EvaluateThermogramsParams,
+    json: JsonTarget = None,
+    device: NetworkDevice = "auto",
+    run: RunOptions,
+) -> None:
+    """Tell sick from healthy patients by cross-validation, beside the simplest baselines."""
+    from napari_hemacells.core.encode import encoder
+    from napari_hemacells.core.thermography.study import (
+        ExamData,
+        evaluate_thermograms_steps,
+        read_exams,
+    )
+
+    reporter = Reporter(quiet=run.quiet, json_to=json)
+    listed, stored = read_exams(exams), ExamData.of(data)
+    steps = evaluate_thermograms_steps(listed, stored, params, encoder("imagenet", device))
+    report = reporter.run(steps, "Thermograms")
+    if report["warning"]:
+        reporter.warn(report["warning"])
+    if report["left_out"]:
+        reporter.warn(f"Left out: {'; '.join(report['left_out'])}")
+    reporter.tell(as_table(report))
+    reporter.finish(report)
+
+
+def as_table(report: dict[str, Any]) -> Table:
+    """Return the report as a table, a row each for method, baselines and checks."""
+    table = Table(
+        title=f"{report['n_patients']} patients, {report['n_sick']} of them sick; "
+        f"{report['n_frames']} frames",
+        caption=f"Split: {report['split']}. Intervals: {report['interval']}. "
+        "Near: AUC over pairs examined within 180 days of one another.",
+    )
+    table.add_column("what decides")
+    for heading in ("AUC", "95 %", "near", "sensitivity", "specificity"):
+        table.add_column(heading, justify="right")
+    table.add_row("method", *_row(report["method"]), end_section=True)
+    for group in ("baselines", "checks"):
+        for name, own in report[group].items():
+            table.add_row(name.replace("_", " "), *_row(own))
+        table.add_section()
+    return table
+
+
+def _row(own: dict[str, Any]) -> tuple[str, ...]:
+    interval = own.get("ci95")
+    return (
+        _shown(own["auc"]),
+        "" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}",
+        _shown(own["auc_within_180_days"]),
+        _shown(own.get("sensitivity")),
+        _shown(own.get("specificity")),
+    )
+
+
+def _shown(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+Crops = Annotated[
+    CropKind,
+    typer.Option(
+        "--crops",
+        help="Write crops for `hemacells train DIR/crops` too: each breast, or both side by side.",
+    ),
+]
+Size = Annotated[int, typer.Option(min=16, max=2048, help="Side of the crops in pixels; even.")]
+
+
+def regions(
+    frames: Frames,
+    *,
+    out: OutFolder,
+    crops: Crops = "none",
+    size: Size = 224,
+    json: JsonTarget = None,
+    run: RunOptions,
+) -> None:
+    """Find both breasts of frontal thermograms and write what they measure, in °C."""
+    from napari_hemacells.core.thermography.export_regions import export_regions_steps
+
+    if size % 2:
+        raise typer.BadParameter("an even number is needed.", param_hint="--size")
+    reporter = Reporter(quiet=run.quiet, json_to=json)
+    output_folder(out)
+    steps = export_regions_steps(find_frames(frames), out, crops=crops, size=size)
+    table, left_out = reporter.run(steps, "Measuring")
+    for reason in left_out:
+        reporter.warn(f"Left out: {reason}")
+    reporter.tell(f"Table: {table}")
+    if crops != "none":
+        reporter.tell(f"Crops: {out / CROPS}")
+    reporter.finish({"table": str(table), "left_out": left_out})

@@ -1,13 +1,16 @@
-"""``hemacells train …``: the commands that teach."""
+"""``hemacells train …``: the commands that teach.
+
+``hemacells report FOLDER``: the page of HTML of a finished training, written again.
+"""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from napari_hemacells.cli.command import JsonCommand
-from napari_hemacells.cli.options import with_options
+from napari_hemacells.cli.console import Reporter, run_training
+from napari_hemacells.cli.options import JsonCommand, RunOptions, with_options
 from napari_hemacells.cli.train_classifier import classifier
 from napari_hemacells.cli.train_detector import detector
 
@@ -66,3 +69,21 @@ train = typer.Typer(
 )
 train.command(CLASSIFIER, cls=ClassifierCommand)(with_options(classifier))
 train.command("detector", cls=JsonCommand)(with_options(detector))
+
+
+Trained = Annotated[
+    Path,
+    typer.Argument(metavar="FOLDER", help="What was given with --out to hemacells train."),
+]
+Labels = Annotated[
+    bool, typer.Option("--labels/--no-labels", help="Look for wrong labels where nobody has yet.")
+]
+
+
+def report(folder: Trained, *, labels: Labels = True, run: RunOptions) -> None:
+    """Write the report of a finished training or cross-validation again (FOLDER/report.html)."""
+    from napari_hemacells.core.train.classifier.report import write_report_steps
+
+    reporter = Reporter(quiet=run.quiet, json_to=None)
+    file = run_training(write_report_steps(folder, labels=labels), reporter, "Writing the report")
+    reporter.tell(f"Report: {file}")

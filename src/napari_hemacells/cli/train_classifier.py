@@ -13,18 +13,16 @@ from pydantic.fields import FieldInfo
 from rich.table import Table
 
 from napari_hemacells.cli.batch import end_with_unreadable
-from napari_hemacells.cli.console import Reporter, output_folder
+from napari_hemacells.cli.console import Reporter, output_folder, run_training
 from napari_hemacells.cli.options import JsonTarget, RunOptions
-from napari_hemacells.cli.train_progress import run_training
 from napari_hemacells.core.params import Params
-from napari_hemacells.core.train.classifier.recipe import Recipe
+from napari_hemacells.core.train.classifier.config import Recipe
 
 if TYPE_CHECKING:
     from napari_hemacells.core.train import TrainingReport
-    from napari_hemacells.core.train.classifier.compare import Compared
-    from napari_hemacells.core.train.classifier.folds import CrossValidated
-    from napari_hemacells.core.train.classifier.outcome import Outcome
-    from napari_hemacells.core.train.classifier.run import TrainJob
+    from napari_hemacells.core.train.classifier.artifacts import CrossValidated, Outcome
+    from napari_hemacells.core.train.classifier.benchmark import Compared
+    from napari_hemacells.core.train.classifier.training import TrainJob
 
 Crops = Annotated[
     Path,
@@ -106,7 +104,7 @@ def classifier(
 ) -> None:
     """Fine-tune a network on crops sorted by class; an interrupted training is gone on with."""
     from napari_hemacells.core.train.classifier import named_recipe
-    from napari_hemacells.core.train.classifier.run import TrainJob
+    from napari_hemacells.core.train.classifier.training import TrainJob
 
     first = os.environ.get("RANK", "0") == "0"  # of several processes, one speaks
     reporter = Reporter(quiet=run.quiet or not first, json_to=json if first else None)
@@ -128,7 +126,7 @@ def classifier(
 
 
 def _train(job: "TrainJob", reporter: Reporter, threads: int | None, *, onnx: bool) -> None:
-    from napari_hemacells.core.train.classifier.run import train_steps
+    from napari_hemacells.core.train.classifier.pipeline import train_steps
 
     outcome: Outcome = run_training(in_child(train_steps, job, threads), reporter, "Learning")
     record = as_record(outcome)
@@ -161,7 +159,7 @@ def _cross_validate(job: "TrainJob", folds: int, reporter: Reporter, threads: in
     found: CrossValidated = run_training(in_child(folds_job, given, threads), reporter, "Folds")
     pooled = found.figures["pooled"]
     for name in ("accuracy", "balanced_accuracy", "kappa", "macro_f1"):
-        reporter.tell(f"{name.replace('_', ' ')}: {in_words(pooled[name])}")
+        reporter.tell(f"{name.replace('_', ' ')}: {format_interval(pooled[name])}")
     reporter.tell(f"Each picture's answer: {found.table}")
     for note in found.notes:
         reporter.say(f"Note: {note}")
@@ -175,7 +173,7 @@ def compare_job(
     given: tuple["TrainJob", tuple[str, ...]],
 ) -> Generator["TrainingReport", None, "Compared"]:
     """Return the comparison, in whatever process this runs."""
-    from napari_hemacells.core.train.classifier.compare import compare_steps
+    from napari_hemacells.core.train.classifier.benchmark import compare_steps
 
     return compare_steps(*given)
 
@@ -184,7 +182,7 @@ def folds_job(
     given: tuple["TrainJob", int],
 ) -> Generator["TrainingReport", None, "CrossValidated"]:
     """Return the cross-validation, in whatever process this runs."""
-    from napari_hemacells.core.train.classifier.folds import cross_validate_steps
+    from napari_hemacells.core.train.classifier.cross_validation import cross_validate_steps
 
     return cross_validate_steps(*given)
 
@@ -200,12 +198,12 @@ def in_child(job: Any, given: Any, threads: int | None) -> Any:
 
 def _export(model: Path, file: Path) -> float:
     from napari_hemacells.core.store import load_bundle
-    from napari_hemacells.core.train.classifier.onnx import export_onnx
+    from napari_hemacells.core.train.classifier.onnx_export import export_onnx
 
     return export_onnx(load_bundle(model), file)
 
 
-def in_words(figure: dict[str, float | None]) -> str:
+def format_interval(figure: dict[str, float | None]) -> str:
     """``0.985 (0.980 to 0.990)``."""
     numbers = (figure["value"], figure["low"], figure["high"])
     value, low, high = ("–" if one is None else f"{one:.3f}" for one in numbers)
@@ -221,10 +219,12 @@ def as_table(outcome: "Outcome") -> Table:
     for name in names:
         table.add_column(name.replace("_", " "), justify="right")
     for part, figures in outcome.figures.items():
-        table.add_row(part, *(in_words(figures[name]) for name in names))
+        table.add_row(part, *(format_interval(figures[name]) for name in names))
         if "tta" in figures:
             more = figures["tta"]
-            table.add_row(f"{part}, {more['copies']} copies", *(in_words(more[n]) for n in names))
+            table.add_row(
+                f"{part}, {more['copies']} copies", *(format_interval(more[n]) for n in names)
+            )
     return table
 
 

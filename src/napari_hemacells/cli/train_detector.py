@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from napari_hemacells.cli.console import Reporter
+from napari_hemacells.cli.console import Reporter, run_training
+from napari_hemacells.cli.inputs import find_images
 from napari_hemacells.cli.options import JsonTarget, RunOptions
-from napari_hemacells.cli.sources import find_images
-from napari_hemacells.cli.train_progress import run_training
 from napari_hemacells.core.errors import TrainingError
 from napari_hemacells.core.params import TrainDetectorParams
 from napari_hemacells.core.types import Progress
 
 if TYPE_CHECKING:
-    from napari_hemacells.core.train.detector.gather import Gathered
-    from napari_hemacells.core.train.detector.job import DetectorJob
-    from napari_hemacells.core.train.detector.outcome import DetectorOutcome
+    from napari_hemacells.core.train.detector.config import DetectorJob
+    from napari_hemacells.core.train.detector.project_dataset import Gathered
+    from napari_hemacells.core.train.detector.report import DetectorOutcome
 
 Corrected = Annotated[
     Path,
@@ -73,8 +72,8 @@ def detector(
 ) -> None:
     """Fine-tune the learned detector on corrected fields; `detect --weights FILE` uses it."""
     from napari_hemacells.core.train import ChildRun
-    from napari_hemacells.core.train.detector.folder import remove_folder
-    from napari_hemacells.core.train.detector.job import command_of, fine_tune
+    from napari_hemacells.core.train.detector.config import command_of, remove_folder
+    from napari_hemacells.core.train.detector.trainer import fine_tune
 
     reporter = Reporter(quiet=run.quiet, json_to=json)
     job = _job(out, start, params, threads)
@@ -99,9 +98,12 @@ def detector(
 def _job(
     out: Path, start: Path | None, params: TrainDetectorParams, threads: int | None
 ) -> "DetectorJob":
-    from napari_hemacells.core.train.detector.folder import training_folder
-    from napari_hemacells.core.train.detector.job import DetectorJob, default_steps
-    from napari_hemacells.samples.rehearsal import rehearsal_fields
+    from napari_hemacells.core.train.detector.config import (
+        DetectorJob,
+        default_steps,
+        training_folder,
+    )
+    from napari_hemacells.samples.smear import rehearsal_fields
 
     if out.suffix != ".safetensors":
         raise TrainingError(f"Weights are a .safetensors file: give --out a name like {out.stem}"
@@ -111,14 +113,14 @@ def _job(
 
 
 def _check(folder: Path) -> None:
-    from napari_hemacells.core.train.detector.folder import check_resumable
+    from napari_hemacells.core.train.detector.config import check_resumable
 
     check_resumable(folder)
 
 
 def _prepare(folder: Path, source: Path, annotations: Path | None, reporter: Reporter) -> None:
     """Write what is learned from into the folder of the training, and say what that is."""
-    from napari_hemacells.core.train.detector.folder import prepare_folder
+    from napari_hemacells.core.train.detector.config import prepare_folder
 
     gathered = reporter.run(_gather(source, annotations), "Reading fields")
     for sentence in gathered.left_out:
@@ -129,9 +131,12 @@ def _prepare(folder: Path, source: Path, annotations: Path | None, reporter: Rep
 
 
 def _gather(source: Path, annotations: Path | None) -> Generator[Progress, None, "Gathered"]:
-    from napari_hemacells.core.evaluate.fields import read_fields
+    from napari_hemacells.core.evaluate.detection_datasets import read_fields
     from napari_hemacells.core.store import Project
-    from napari_hemacells.core.train.detector.gather import gather_annotated_steps, gather_steps
+    from napari_hemacells.core.train.detector.project_dataset import (
+        gather_annotated_steps,
+        gather_steps,
+    )
 
     if annotations is None:
         return gather_steps(Project.open(source))

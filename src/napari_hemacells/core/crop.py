@@ -2,6 +2,8 @@
 
 Crops of a smear are bytes. Those of a thermogram are float32 from 0 to 255, made of the degrees
 as the :class:`CropSpec` says and never rounded; encoders take both.
+
+Image + cells → embeddings, batch by batch, as a generator that can be stopped.
 """
 
 from __future__ import annotations
@@ -114,7 +116,7 @@ def _seen(pixels: Any, spec: CropSpec) -> Any:
     """Return what crops are cut from: colours as they are, degrees as floats from 0 to 255."""
     if pixels.ndim == 3:
         return pixels
-    from napari_hemacells.core.thermogram.normalise import picture
+    from napari_hemacells.core.temperature.normalise import picture
 
     return picture(np.asarray(pixels), spec.degrees, palette=spec.palette)
 
@@ -179,3 +181,16 @@ def _central_extent(picture: NDArray[Any]) -> float:
     nearest = inside[np.square(inside - centre).sum(axis=1).argmin()]
     found = ndimage.find_objects(objects)[objects[tuple(nearest)] - 1]
     return float(max(span.stop - span.start for span in found))
+
+
+TILE = 2048  # pixels; 12 MB of colour, an eighth of what a lazy image keeps decoded
+
+
+def by_tile(corners: NDArray[np.integer], places: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return the places ordered by tile of the image, within a tile as they were.
+
+    In reading order, a row of cells crosses a large image from side to side and takes more chunks
+    of its file than are kept, and the next row reads them all again. A tile's fit.
+    """
+    tiles = (corners[places] // TILE).astype(np.int64)
+    return places[np.lexsort((tiles[:, 1], tiles[:, 0]))]

@@ -7,7 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_hemacells.core.errors import ThermogramError
-from napari_hemacells.core.thermogram import SUFFIXES, find_thermograms, is_thermogram
+from napari_hemacells.core.temperature import (
+    SUFFIXES,
+    find_thermograms,
+    is_thermogram,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,7 +59,7 @@ def watch_viewer() -> None:
 
     viewer = current_viewer()
     if viewer is not None:
-        from napari_hemacells.widgets.degrees import show_degrees
+        from napari_hemacells.widgets.thermography.status_bar import show_degrees
 
         show_degrees(viewer)
 

@@ -119,7 +119,7 @@ class _Slide:
 
     def table(self) -> pd.DataFrame:
         """Return the truth of the fields yielded."""
-        from napari_hemacells.core.detect.measure import table_of
+        from napari_hemacells.core.detect.cell_table import table_of
 
         rows = [(number, *row[:-1]) for number, row in enumerate(self._truth, start=1)]
         return table_of(rows).assign(thick=[row[-1] for row in self._truth])

@@ -1,4 +1,7 @@
-"""A rendered blood smear with ground truth: every cell's outline and class are known."""
+"""A rendered blood smear with ground truth: every cell's outline and class are known.
+
+Synthetic smears that a detector rehearses on while it learns something new.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_hemacells.core.types import PLATELET, RBC, WBC
+from napari_hemacells.core.detect.learned.metadata import KINDS
+from napari_hemacells.core.train.detector.dataset import Field, as_grey
+from napari_hemacells.core.types import BOX_COLUMNS, PLATELET, RBC, WBC
 from napari_hemacells.samples.paint import platelet, red_cell, white_cell
 from napari_hemacells.samples.photo import photograph
 from napari_hemacells.samples.scene import Scene, windows
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     import pandas as pd
     from numpy.random import Generator
     from numpy.typing import NDArray
@@ -98,7 +105,7 @@ def _subtypes(rng: Generator, count: int) -> list[str]:
 
 
 def _truth(placed: list[Placed], shape: tuple[int, int]) -> tuple[NDArray[np.int32], pd.DataFrame]:
-    from napari_hemacells.core.detect.measure import table_of
+    from napari_hemacells.core.detect.cell_table import table_of
 
     labels = np.zeros(shape, np.int32)
     order = np.full(shape, np.inf, np.float32)
@@ -122,3 +129,30 @@ def _truth(placed: list[Placed], shape: tuple[int, int]) -> tuple[NDArray[np.int
         )
         subtypes.append(one.subtype)
     return labels, table_of(rows).assign(subtype=subtypes)
+
+
+SEEDS = range(1000, 1004)  # of those that the bundled detector was trained on
+SHAPE = (600, 800)
+
+
+def rehearsal_fields(
+    seeds: Iterable[int] = SEEDS, shape: tuple[int, int] = SHAPE
+) -> Iterator[Field]:
+    """Yield fields of the synthetic smear, with exact boxes."""
+    from napari_hemacells.samples import synthetic_smear
+
+    for seed in seeds:
+        smear = synthetic_smear(seed, shape)
+        table = smear.table[smear.table["class"].isin(KINDS)]
+        yield Field(
+            name=f"synthetic/{seed}",
+            pixels=smear.image,
+            boxes=table[BOX_COLUMNS].to_numpy(np.float32),
+            kinds=np.array([KINDS.index(name) for name in table["class"]], np.int64),
+            sized=np.ones(len(table), bool),
+            foreground=as_grey(smear.labels > 0),
+            trust=np.full((*smear.labels.shape, len(KINDS)), 255, np.uint8),
+            diameter=smear.diameter,
+            key=f"synthetic-{seed}",
+            group=f"synthetic/{seed}",
+        )

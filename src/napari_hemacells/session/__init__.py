@@ -4,10 +4,10 @@ User input calls a method of :class:`Session`; the session changes its state and
 update from that and never write back.
 """
 
-from napari_hemacells.session.correcting import CellsChange
-from napari_hemacells.session.live import ClassifyAnswer, ClassifyRequest, answer
+from napari_hemacells.session.cell_edits import CellsChange
+from napari_hemacells.session.live_classifier import ClassifyAnswer, ClassifyRequest, answer
 from napari_hemacells.session.session import Session
-from napari_hemacells.session.workspace import SessionEvents
+from napari_hemacells.session.state import SessionEvents
 
 __all__ = [
     "CellsChange",

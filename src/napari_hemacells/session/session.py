@@ -12,9 +12,14 @@ import numpy as np
 from napari_hemacells.core import annotate
 from napari_hemacells.core.errors import BundleMismatchError
 from napari_hemacells.core.types import UNKNOWN
-from napari_hemacells.session.editing import Editing
-from napari_hemacells.session.models import check_model, make_bundle, merged_palette, ready
-from napari_hemacells.session.queueing import QueueRequest, ranked
+from napari_hemacells.session.annotating import Editing
+from napari_hemacells.session.bundles import (
+    check_model,
+    make_bundle,
+    merged_palette,
+    ready,
+)
+from napari_hemacells.session.review_queue import QueueRequest, ranked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,9 +27,12 @@ if TYPE_CHECKING:
     from napari_hemacells.core.params import ClassifyParams, QueueOrder
     from napari_hemacells.core.store import Bundle
     from napari_hemacells.core.types import CellRef
-    from napari_hemacells.session.live import ClassifyAnswer, ClassifyRequest
-    from napari_hemacells.session.models import LoadedModel
-    from napari_hemacells.session.shifting import Measured
+    from napari_hemacells.session.domain_shift import Measured
+    from napari_hemacells.session.live_classifier import (
+        ClassifyAnswer,
+        ClassifyRequest,
+        LoadedModel,
+    )
 
 
 class Session(Editing):

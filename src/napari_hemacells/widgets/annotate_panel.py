@@ -1,23 +1,135 @@
-"""The step *Annotate*: class palette, undo and redo, the next cell, how far one has come."""
+"""The step *Annotate*: class palette, undo and redo, the next cell, how far one has come.
+
+Short help on keys: little key caps with what they do.
+
+A thin bar that shows how the cells of an image divide among the classes.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtCore import QRectF, QSize, Qt, Signal
+from qtpy.QtGui import QColor, QPainter, QPainterPath, QPen
+from qtpy.QtWidgets import (
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QFlowLayout
 
 from napari_hemacells.core.annotate.palette import UNKNOWN_COLOUR
 from napari_hemacells.core.types import UNKNOWN
-from napari_hemacells.widgets.correct_bar import CorrectBar
-from napari_hemacells.widgets.keycaps import KeyHelp
-from napari_hemacells.widgets.palette_view import PaletteView
-from napari_hemacells.widgets.share_bar import ShareBar
+from napari_hemacells.widgets.detect.edit_bar import CorrectBar
+from napari_hemacells.widgets.palette.view import PaletteView
 from napari_hemacells.widgets.subscriptions import Subscriptions
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from qtpy.QtGui import QPaintEvent
+
     from napari_hemacells.session import Session
-    from napari_hemacells.widgets.share_bar import Part
+
+
+class KeyCap(QLabel):
+    """The name of a key in a rounded frame of the text's colour."""
+
+    def __init__(self, key: str, parent: QWidget | None = None) -> None:
+        super().__init__(key, parent)
+        self.setAlignment(Qt.AlignmentFlag.AlignCenter)
+
+    def sizeHint(self) -> QSize:  # noqa: N802
+        """Return the text's size and room for the frame."""
+        metrics = self.fontMetrics()
+        width = metrics.horizontalAdvance(self.text()) + 10
+        return QSize(max(width, metrics.height() + 4), metrics.height() + 4)
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802
+        """Return the same: a key is never cut."""
+        return self.sizeHint()
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802
+        """Paint the frame, then the text."""
+        rim = QColor(self.palette().windowText().color())
+        rim.setAlphaF(0.45)
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(QPen(rim, 1))
+        painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 3, 3)
+        painter.end()
+        super().paintEvent(event)
+
+
+class KeyHelp(QWidget):
+    """Keys and what they do, as many side by side as there is room for."""
+
+    def __init__(self, entries: Sequence[tuple[str, str]], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        flow = QFlowLayout(self)
+        flow.setContentsMargins(0, 0, 0, 0)
+        flow.setHorizontalSpacing(12)
+        flow.setVerticalSpacing(4)
+        for key, meaning in entries:
+            flow.addWidget(_entry(key, meaning))
+
+
+def _entry(key: str, meaning: str) -> QWidget:
+    """Return a key cap and what the key does."""
+    widget = QWidget()
+    layout = QHBoxLayout(widget)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(4)
+    layout.addWidget(KeyCap(key))
+    layout.addWidget(QLabel(meaning))
+    return widget
+
+
+Part = tuple[int, str, float]
+"""Cells, colour ``#rrggbb``, opacity 0 to 1."""
+
+
+class ShareBar(QWidget):
+    """Parts of a whole side by side; what no part claims stays empty."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.parts: tuple[Part, ...] = ()
+        self.total = 0
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+
+    def show_parts(self, parts: Sequence[Part], total: int) -> None:
+        """Show these parts of so many cells."""
+        self.parts, self.total = tuple(parts), total
+        self.update()
+
+    def sizeHint(self) -> QSize:  # noqa: N802
+        """Return a thin strip."""
+        return QSize(200, 8)
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: ARG002, N802
+        """Paint the parts inside a rounded frame."""
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        frame = QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5)
+        outline = QPainterPath()
+        outline.addRoundedRect(frame, 3, 3)
+        empty = QColor(self.palette().windowText().color())
+        empty.setAlphaF(0.18)
+        painter.fillPath(outline, empty)
+        painter.setClipPath(outline)
+        left = frame.left()
+        for count, name, opacity in self.parts:
+            width = frame.width() * count / max(self.total, 1)
+            colour = QColor(name)
+            colour.setAlphaF(opacity)
+            painter.fillRect(QRectF(left, frame.top(), width, frame.height()), colour)
+            left += width
+        painter.end()
+
 
 _KEYS = (
     ("Click", "active class"),

@@ -1,4 +1,7 @@
-"""Colours from the palette that napari's theme gives to Qt; none of our own greys."""
+"""Colours from the palette that napari's theme gives to Qt; none of our own greys.
+
+Where words change often: their places found at once, so that the window is drawn once.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from napari.settings import get_settings
 from napari.utils.theme import get_theme
+from qtpy.QtCore import QCoreApplication, QEvent
 from qtpy.QtGui import QColor
 
 if TYPE_CHECKING:
@@ -41,3 +45,17 @@ def quiet(widget: QWidget) -> None:
 
 def _rgb(one: QColor) -> tuple[int, int, int]:
     return one.red(), one.green(), one.blue()
+
+
+_DEPTH = 6  # layouts one inside another, from a panel to the window
+
+
+def settle_layouts() -> None:
+    """Do now what is waiting to be laid out anew, in every window.
+
+    A changed text lays out its panel, then the dock, then the window, each from an event of its
+    own, and the window is drawn in between: where OpenGL is drawn in software each time takes a
+    hundredth of a second in which no other thread of Python runs.
+    """
+    for _ in range(_DEPTH):
+        QCoreApplication.sendPostedEvents(None, QEvent.Type.LayoutRequest.value)

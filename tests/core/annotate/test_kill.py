@@ -58,7 +58,7 @@ CORRECTS = """
 import itertools, pathlib, sys
 import numpy as np
 from made_up import make_cells, make_image
-from napari_hemacells.core.detect.propose import Proposal, mask_from
+from napari_hemacells.core.detect.click_proposal import Proposal, mask_from
 from napari_hemacells.core.store import Project
 from napari_hemacells.session import Session
 

@@ -11,11 +11,11 @@ from sklearn.metrics import roc_auc_score
 from sklearn.metrics.pairwise import cosine_similarity
 
 from napari_hemacells.core.classify import Head, Support, fit
-from napari_hemacells.core.classify.calibrate import softmax
-from napari_hemacells.core.classify.candidates import by_neighbours, make, unit
-from napari_hemacells.core.classify.pool import make_pool
+from napari_hemacells.core.classify.calibration import softmax
+from napari_hemacells.core.classify.head_selection import by_neighbours, make, unit
+from napari_hemacells.core.classify.knn_graph import make_pool
+from napari_hemacells.core.classify.label_propagation import Walks, shares, shares_without
 from napari_hemacells.core.classify.ridge import PENALTY, Supposed, fit_ridge
-from napari_hemacells.core.classify.suppose import Walks, shares, shares_without
 from napari_hemacells.core.errors import AnnotationError, BundleError, BundleMismatchError
 from napari_hemacells.core.params import ClassifyParams
 from napari_hemacells.core.types import CropSpec, Embeddings, EncoderInfo

@@ -8,13 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from napari_hemacells.core.crop import extract
+from napari_hemacells.core.crop import TILE, by_tile, extract
 from napari_hemacells.core.encode import EmbeddingCache, embed, embed_pictures_steps, embed_steps
-from napari_hemacells.core.encode.embed import TILE, by_tile
 from napari_hemacells.core.encode.protocol import Encoder, fingerprint
 from napari_hemacells.core.errors import StorageError
-from napari_hemacells.core.steps import run_to_end
 from napari_hemacells.core.types import BOX_COLUMNS, Cells, CropSpec, SmearImage
+from napari_hemacells.core.types.progress import run_to_end
 
 SPEC = CropSpec(16)
 

@@ -9,8 +9,7 @@ from dataclasses import replace
 import pytest
 
 from napari_hemacells.core.encode import encoder, encoder_like, name_of
-from napari_hemacells.core.encode.bundled import bundled_info
-from napari_hemacells.core.encode.imagenet import imagenet_info
+from napari_hemacells.core.encode.builtin import bundled_info, imagenet_info
 from napari_hemacells.core.errors import EncoderError
 
 
@@ -42,7 +41,7 @@ def test_a_model_of_an_unknown_encoder_gets_the_bundled_one():
 def test_identities_need_no_torch():
     code = (
         "import sys\nfrom napari_hemacells.core.encode import name_of\n"
-        "from napari_hemacells.core.encode.bundled import bundled_info\n"
+        "from napari_hemacells.core.encode.builtin import bundled_info\n"
         "print(name_of(bundled_info()), 'torch' in sys.modules)"
     )
     result = subprocess.run(

@@ -10,15 +10,15 @@ from PIL import Image
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from napari_hemacells.core.encode import EmbeddingCache, Encoder
+from napari_hemacells.core.encode.colour_histogram import ColourHistogram
 from napari_hemacells.core.errors import AnnotationError, ImageError
 from napari_hemacells.core.evaluate import fewshot, interval, read_folder, score
 from napari_hemacells.core.evaluate import fewshot as experiment
 from napari_hemacells.core.evaluate.calibration import reliability
-from napari_hemacells.core.evaluate.clicks import clicks_steps
-from napari_hemacells.core.evaluate.colour import ColourHistogram
+from napari_hemacells.core.evaluate.click_curve import clicks_steps
 from napari_hemacells.core.params import ClassifyParams
-from napari_hemacells.core.steps import run_to_end
 from napari_hemacells.core.types import CropSpec, EncoderInfo
+from napari_hemacells.core.types.progress import run_to_end
 
 COLOURS = {"blue": (60, 60, 200), "red": (220, 80, 90), "violet": (130, 50, 150)}
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from importlib import import_module
+
 import numpy as np
 import pytest
 
@@ -7,8 +9,8 @@ import pytest
 @pytest.fixture
 def small_is_tiny(monkeypatch):
     """Make images of more than 2,000 pixels large ones: tests of lazy reading are quick."""
-    for module in ("key", "arrays", "tiff"):
-        monkeypatch.setattr(f"napari_hemacells.core.image.{module}.SMALL", 2000)
+    for module in ("content_hash", "from_array", "tiff"):
+        monkeypatch.setattr(import_module(f"napari_hemacells.core.image.{module}"), "SMALL", 2000)
 
 
 @pytest.fixture

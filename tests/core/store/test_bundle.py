@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from napari_hemacells.core.errors import BundleError, BundleMismatchError, StorageError
-from napari_hemacells.core.store.bundle import Bundle, load_bundle, save_bundle
-from napari_hemacells.core.store.match import check
+from napari_hemacells.core.store.bundle import Bundle, check, load_bundle, save_bundle
 from napari_hemacells.core.types import CropSpec, Groups
 
 
@@ -71,7 +70,7 @@ def test_a_failed_save_keeps_the_older_bundle(saved, bundle, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("napari_hemacells.core.store.atomic._sync_file", full)
+    monkeypatch.setattr("napari_hemacells.core.fsio._sync_file", full)
     with pytest.raises(StorageError, match="is full"):
         save_bundle(saved, replace(bundle, name="second"))
     assert load_bundle(saved).name == "model"

@@ -11,17 +11,20 @@ from PIL import Image
 
 from napari_hemacells.core.annotate import Palette
 from napari_hemacells.core.errors import StorageError
-from napari_hemacells.core.store.coco import coco, polygons
+from napari_hemacells.core.store.cells_file import write_csv
 from napari_hemacells.core.store.export import (
     ClassifiedImage,
+    coco,
+    polygons,
+    write_coco,
+    write_crops,
+    write_labels_tif,
+)
+from napari_hemacells.core.store.tables import (
     cells_table,
     counts_table,
     detected_table,
     shown_classes,
-    write_coco,
-    write_crops,
-    write_csv,
-    write_labels_tif,
 )
 from napari_hemacells.core.types import CELL_COLUMNS, UNKNOWN
 
@@ -97,7 +100,7 @@ def test_a_failed_write_keeps_the_older_file(tmp_path, table, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("napari_hemacells.core.store.atomic._sync_file", full)
+    monkeypatch.setattr("napari_hemacells.core.fsio._sync_file", full)
     with pytest.raises(
         StorageError, match=r"“field.cells.csv” was not saved: the disk .* is full"
     ):

@@ -13,8 +13,7 @@ from napari_hemacells.core.annotate import AddClass, RenameClass, SetClassKey, S
 from napari_hemacells.core.errors import ProjectError, StorageError
 from napari_hemacells.core.image import read_image
 from napari_hemacells.core.params import ClassifyParams, DetectParams
-from napari_hemacells.core.store.autosave import default_folder, find_project
-from napari_hemacells.core.store.project import Project
+from napari_hemacells.core.store.project import Project, default_folder, find_project
 from napari_hemacells.core.types import CellRef, Groups
 
 
@@ -98,8 +97,7 @@ def test_cells_come_back_exactly(project, picture, cells):
 def test_cells_of_a_large_image_come_back_exactly(project, picture, cells, tmp_path):
     import tifffile
 
-    from napari_hemacells.core.cell_mask import PackedMasks
-    from napari_hemacells.core.label_image import LazyLabels
+    from napari_hemacells.core.cell_masks import LazyLabels, PackedMasks
     from napari_hemacells.core.store.cells_file import write_labels
 
     project.add_image(picture)
@@ -158,8 +156,8 @@ def test_an_image_is_found_where_it_was(project, picture):
 
 @pytest.fixture
 def all_files_are_large(monkeypatch):
-    monkeypatch.setattr("napari_hemacells.core.store.fingerprint.WHOLE", 0)
-    monkeypatch.setattr("napari_hemacells.core.store.fingerprint.PIECE", 16)
+    monkeypatch.setattr("napari_hemacells.core.store.image_paths.WHOLE", 0)
+    monkeypatch.setattr("napari_hemacells.core.store.image_paths.PIECE", 16)
 
 
 def test_a_large_file_is_known_by_samples(project, picture, all_files_are_large):
@@ -310,7 +308,7 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(project, picture, tmp_pat
     def refuse(*_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("napari_hemacells.core.store.atomic._sync_file", refuse)
+    monkeypatch.setattr("napari_hemacells.core.fsio._sync_file", refuse)
     before = project.content
     with pytest.raises(StorageError, match="may not be written to"):
         project.add_image(picture)

@@ -11,8 +11,14 @@ import pytest
 from PIL import Image
 
 from napari_hemacells.core.annotate import Palette
-from napari_hemacells.core.store.figures import gallery, histogram, wilson
-from napari_hemacells.core.store.report import ReportInput, render, write_report
+from napari_hemacells.core.store.report import (
+    ReportInput,
+    gallery,
+    histogram,
+    render,
+    wilson,
+    write_report,
+)
 
 
 class Page(HTMLParser):

@@ -13,7 +13,7 @@ import psutil
 from distributed import Client, LocalCluster, Nanny, WorkerPlugin
 
 from napari_hemacells import __version__
-from napari_hemacells.cli.sharing import Sharing
+from napari_hemacells.cli.parallel import Sharing
 from napari_hemacells.core.errors import HemaCellsError
 
 CONNECT_S = 15  # seconds to reach a scheduler

@@ -3,6 +3,7 @@
 from napari_hemacells.core.annotate.actions import (
     Action,
     AddClass,
+    CorrectCells,
     DeleteClass,
     RecolourClass,
     RenameClass,
@@ -11,9 +12,11 @@ from napari_hemacells.core.annotate.actions import (
     SetClassKey,
     SetLabels,
     SetPalette,
+    from_record,
+    to_record,
+    words_lost,
 )
-from napari_hemacells.core.annotate.correct_cells import CorrectCells, words_lost
-from napari_hemacells.core.annotate.corrections import (
+from napari_hemacells.core.annotate.cell_edits import (
     DETECTED,
     ORIGIN,
     CellRecord,
@@ -37,7 +40,6 @@ from napari_hemacells.core.annotate.palette import (
     next_key,
     palette_for,
 )
-from napari_hemacells.core.annotate.records import from_record, to_record
 from napari_hemacells.core.annotate.state import (
     Annotation,
     AnnotationState,

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari_hemacells.core.annotate.actions import SetPalette
+from napari_hemacells.core.annotate.actions import SetPalette, from_record, to_record
 from napari_hemacells.core.annotate.journal import Journal
 from napari_hemacells.core.annotate.palette import Palette, default_palette
-from napari_hemacells.core.annotate.records import from_record, to_record
 from napari_hemacells.core.annotate.state import AnnotationState
 from napari_hemacells.core.errors import AnnotationError, ProjectError
 

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from filelock import FileLock, Timeout
 
-from napari_hemacells.core.annotate.disk import storage_error, sync_folder, write_all
 from napari_hemacells.core.errors import ProjectError, StorageError
+from napari_hemacells.core.fsio import storage_error, sync_folder, write_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

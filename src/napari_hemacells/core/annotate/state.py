@@ -12,7 +12,7 @@ from napari_hemacells.core.annotate.palette import Palette
 from napari_hemacells.core.types import CellRef
 
 if TYPE_CHECKING:
-    from napari_hemacells.core.annotate.corrections import Corrections
+    from napari_hemacells.core.annotate.cell_edits import Corrections
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,20 @@
-"""A few annotated cells → a head."""
+"""A few annotated cells → a head.
+
+The support set: the annotated cells that a head is fitted on.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_hemacells.core.classify import candidates, suppose
-from napari_hemacells.core.classify.calibrate import calibrate
+from napari_hemacells.core.classify import head_selection, label_propagation
+from napari_hemacells.core.classify.calibration import calibrate
 from napari_hemacells.core.classify.head import Head
+from napari_hemacells.core.classify.knn_graph import pool_of
 from napari_hemacells.core.classify.novelty import novelty_in, novelty_of
-from napari_hemacells.core.classify.pool import pool_of
 from napari_hemacells.core.classify.ridge import Supposed
 from napari_hemacells.core.errors import AnnotationError
 from napari_hemacells.core.params import ClassifyParams
@@ -20,11 +24,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_hemacells.core.classify.candidates import Candidate, HeadKind
+    from napari_hemacells.core.classify.head_selection import Candidate, HeadKind
+    from napari_hemacells.core.classify.knn_graph import Pool
+    from napari_hemacells.core.classify.label_propagation import Walks
     from napari_hemacells.core.classify.novelty import Novelty
-    from napari_hemacells.core.classify.pool import Pool
-    from napari_hemacells.core.classify.support import Support
-    from napari_hemacells.core.classify.suppose import Walks
 
 CONTEXT_ROWS = 4.0  # what the unlabelled cells count for in the spread, in annotated cells
 CONTEXT_SAMPLE = 500  # unlabelled cells looked at: a click must not wait for thousands
@@ -73,7 +76,7 @@ def fit(
     counts = np.bincount(targets, minlength=len(present))
     centre, scale = standardisation(vectors, targets, context)
     pool = pool_of(context)
-    walks = None if pool is None else suppose.Walks(pool.reach(support.vectors), targets)
+    walks = None if pool is None else label_propagation.Walks(pool.reach(support.vectors), targets)
     supposed = None
     if pool is not None and walks is not None and context is not None and params.unlabelled:
         supposed = _suppose(pool, walks, (context, centre, scale))
@@ -145,12 +148,12 @@ def _suppose(
     context, centre, scale = standard
     taught = np.arange(0, len(pool), -(-len(pool) // TAUGHT))
     by_class = walks.by_class
-    indicators = suppose.shares(by_class[taught], by_class.sum(axis=0))
+    indicators = label_propagation.shares(by_class[taught], by_class.sum(axis=0))
     return Supposed(
         rows=_standard(context[pool.rows[taught]], centre, scale),
         indicators=indicators,
-        weights=suppose.weights(indicators),
-        without=suppose.shares_without(walks, taught),
+        weights=label_propagation.weights(indicators),
+        without=label_propagation.shares_without(walks, taught),
     )
 
 
@@ -162,14 +165,14 @@ def _choose(
 ) -> Candidate:
     """Return the head asked for, or the one that recognises the annotated cells best."""
     if targets.max() == 0:
-        return candidates.make("one class", rows, targets, None)
+        return head_selection.make("one class", rows, targets, None)
     if params.head != "auto":
-        return candidates.make(params.head, rows, targets, supposed)
+        return head_selection.make(params.head, rows, targets, supposed)
     kinds: tuple[HeadKind, ...] = ("linear", "knn", "prototype")
-    if np.bincount(targets).min() < candidates.SHOTS_TO_CHOOSE:
+    if np.bincount(targets).min() < head_selection.SHOTS_TO_CHOOSE:
         kinds = kinds[:1]
-    made = [candidates.make(kind, rows, targets, supposed) for kind in kinds]
-    return candidates.choose(made, targets)
+    made = [head_selection.make(kind, rows, targets, supposed) for kind in kinds]
+    return head_selection.choose(made, targets)
 
 
 def _novelty(
@@ -181,3 +184,29 @@ def _novelty(
     if pool is None or walks is None:
         return novelty_of(vectors, counts)
     return novelty_in(pool, walks, vectors, counts)
+
+
+@dataclass(frozen=True, eq=False)
+class Support:
+    """Annotated cells: one row each, of this image, of others, or of a loaded model.
+
+    Attributes
+    ----------
+    vectors
+        ``(m, dim)`` float32, as the encoder gave them.
+    labels
+        ``(m,)`` class ids.
+    """
+
+    vectors: NDArray[np.float32]
+    labels: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if self.vectors.ndim != 2 or len(self.vectors) != len(self.labels):
+            raise AnnotationError(
+                f"One vector for each of the {len(self.labels)} annotations is needed, "
+                f"got an array of shape {self.vectors.shape}."
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)

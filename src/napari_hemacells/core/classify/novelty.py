@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_hemacells.core.classify.cellmap import SAME, CellMap, random_sketch, squared_distances
+from napari_hemacells.core.classify.projection import (
+    SAME,
+    CellMap,
+    random_sketch,
+    squared_distances,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_hemacells.core.classify.pool import Pool
-    from napari_hemacells.core.classify.suppose import Walks
+    from napari_hemacells.core.classify.knn_graph import Pool
+    from napari_hemacells.core.classify.label_propagation import Walks
 
 LEAST = 1e-12  # what counts as never passed by a walk, and as nothing said
 SHARED = 3.0  # clicks: how much the classes' usual reach is drawn towards what all share

@@ -3,11 +3,11 @@
 Importing this package imports neither scikit-image nor torch; measuring and finding cells do.
 """
 
-from napari_hemacells.core.detect.dispatch import detect, detect_steps, prepare
-from napari_hemacells.core.detect.keep import keep_annotated
-from napari_hemacells.core.detect.measure import measure, no_cells, typical_diameter
+from napari_hemacells.core.detect.cell_table import measure, no_cells, typical_diameter
+from napari_hemacells.core.detect.diameter import estimate_diameter
+from napari_hemacells.core.detect.pipeline import detect, detect_steps, prepare
+from napari_hemacells.core.detect.redetect import keep_annotated
 from napari_hemacells.core.detect.regions import Regions
-from napari_hemacells.core.detect.scale import estimate_diameter
 from napari_hemacells.core.detect.sources import (
     cells_from_boxes,
     cells_from_labels,

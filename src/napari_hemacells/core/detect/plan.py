@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_hemacells.core.detect.levels import Levels
+    from napari_hemacells.core.detect.classical.thresholds import Levels
     from napari_hemacells.core.detect.regions import Regions
-    from napari_hemacells.core.detect.tiles import Part
+    from napari_hemacells.core.detect.tiling import Part
     from napari_hemacells.core.params import DetectorName, DetectParams
 
 FORMAT = 1  # of what detection leaves on disk

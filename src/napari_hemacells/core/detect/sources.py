@@ -1,4 +1,7 @@
-"""Cells that the user brings: an existing label image, points, boxes or outlines."""
+"""Cells that the user brings: an existing label image, points, boxes or outlines.
+
+A picture as one cell: whole thermograms are classified as cells of a smear are.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from napari_hemacells.core.detect.measure import measure, no_cells, table_of, typical_diameter
+from napari_hemacells.core.detect.cell_table import (
+    measure,
+    no_cells,
+    table_of,
+    typical_diameter,
+)
 from napari_hemacells.core.errors import CellsError
 from napari_hemacells.core.types import BOX_COLUMNS, Cells
 
@@ -206,3 +214,16 @@ def _box(
 
 def _size(shape: Sequence[int]) -> str:
     return " × ".join(str(side) for side in shape)
+
+
+def whole_frame(shape: tuple[int, int]) -> Cells:
+    """Return the one cell, with the id 1, that is all of a picture; its crop has no margin.
+
+    Examples
+    --------
+    >>> whole_frame((480, 640)).boxes.tolist()
+    [[0, 0, 480, 640]]
+    """
+    rows, cols = shape
+    row = (1, "", 1.0, (rows - 1) / 2, (cols - 1) / 2, 0, 0, rows, cols, rows * cols)
+    return Cells(np.ones(shape, np.int32), table_of([row]), float(max(shape)), source="whole")

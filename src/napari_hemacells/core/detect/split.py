@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from scipy import ndimage as ndi
 
-from napari_hemacells.core.detect.propose import (
+from napari_hemacells.core.detect.proposal import (
     LEAST_PIXELS,
     Point,
     Proposal,
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_hemacells.core.cell_masks import CellMask
     from napari_hemacells.core.detect.learned.model import Model
-    from napari_hemacells.core.masks import CellMask
     from napari_hemacells.core.types import Cells, SmearImage
 
 Line: TypeAlias = tuple[Point, Point]
@@ -121,7 +121,7 @@ def _seen_by_network(
     """Return one of the two halves that the detector sees in a cell; None where it sees one."""
     if image.modality != "colour":
         return None
-    from napari_hemacells.core.detect.learned.suggest import ellipse_distance, pair_within
+    from napari_hemacells.core.detect.learned.point_prompt import ellipse_distance, pair_within
 
     mask = cells.mask_of(cell)
     boxes = pair_within(image, cells, cell, model=model)

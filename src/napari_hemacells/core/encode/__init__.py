@@ -3,12 +3,11 @@
 Importing this package does not import torch; making an encoder does.
 """
 
-from napari_hemacells.core.encode.bundled import bundled_encoder
+from napari_hemacells.core.encode.builtin import bundled_encoder, imagenet_encoder
 from napari_hemacells.core.encode.cache import EmbeddingCache
 from napari_hemacells.core.encode.device import Device, choose_device
 from napari_hemacells.core.encode.embed import embed, embed_pictures_steps, embed_steps
-from napari_hemacells.core.encode.features import joined_in, without_features
-from napari_hemacells.core.encode.imagenet import imagenet_encoder
+from napari_hemacells.core.encode.morphology import joined_in, without_features
 from napari_hemacells.core.encode.protocol import Encoder, fingerprint
 from napari_hemacells.core.encode.registry import encoder, encoder_like, name_of
 

@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from napari_hemacells.core.encode.shelf import file_sha256
+from napari_hemacells.core.encode.weights_store import file_sha256
 from napari_hemacells.core.errors import EncoderError
 from napari_hemacells.core.types import EncoderInfo
 

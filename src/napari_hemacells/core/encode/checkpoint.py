@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, ValidationError
 
 from napari_hemacells.core.encode.device import choose_device
-from napari_hemacells.core.encode.pretrained import Picture, as_encoder, build, picture_of
+from napari_hemacells.core.encode.timm_encoder import Picture, as_encoder, build, picture_of
 from napari_hemacells.core.errors import EncoderError
 from napari_hemacells.core.params import Params
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     import torch
 
-    from napari_hemacells.core.encode.names import EncoderName
     from napari_hemacells.core.encode.protocol import Encoder
+    from napari_hemacells.core.encoder_names import EncoderName
     from napari_hemacells.core.params import DeviceName
 
 Colours = tuple[float, float, float]
@@ -102,7 +102,7 @@ def checkpoint_encoder(
 
 def _fill(model: Any, spec: CheckpointSpec) -> None:
     """Copy the file's weights into the network; what the network has not is left out."""
-    from napari_hemacells.core.encode.tensors import read_tensors
+    from napari_hemacells.core.encode.weights_store import read_tensors
 
     stored = _fitted(model, _chosen(read_tensors(spec.path, spec.part), spec))
     wanted = model.state_dict()

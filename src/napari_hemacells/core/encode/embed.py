@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_hemacells.core.crop import extract, from_picture
-from napari_hemacells.core.encode.features import describe, join, joined_in
+from napari_hemacells.core.crop import by_tile, extract, from_picture
+from napari_hemacells.core.encode.morphology import describe, join, joined_in
 from napari_hemacells.core.errors import StorageError
-from napari_hemacells.core.steps import run_to_end
 from napari_hemacells.core.types import Embeddings, Progress
+from napari_hemacells.core.types.progress import run_to_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from napari_hemacells.core.encode.cache import EmbeddingCache
     from napari_hemacells.core.encode.protocol import Encoder
     from napari_hemacells.core.types import Cells, CropSpec, EncoderInfo, SmearImage
-
-TILE = 2048  # pixels; 12 MB of colour, an eighth of what a lazy image keeps decoded
 
 
 def embed_steps(
@@ -84,16 +82,6 @@ def embed_steps(
     if cache is not None and not warning:
         cache.save(image.key, found.encoder, spec, cells.boxes, found.vectors)
     return found
-
-
-def by_tile(corners: NDArray[np.integer], places: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Return the places ordered by tile of the image, within a tile as they were.
-
-    In reading order, a row of cells crosses a large image from side to side and takes more chunks
-    of its file than are kept, and the next row reads them all again. A tile's fit.
-    """
-    tiles = (corners[places] // TILE).astype(np.int64)
-    return places[np.lexsort((tiles[:, 1], tiles[:, 0]))]
 
 
 def told(encoder: Encoder, message: str) -> str:

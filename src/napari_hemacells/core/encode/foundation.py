@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from napari_hemacells.core.encode.checkpoint import CheckpointSpec, checkpoint_encoder
-from napari_hemacells.core.encode.pretrained import timm_encoder
-from napari_hemacells.core.encode.shelf import shelf_folder, weights_on_shelf
+from napari_hemacells.core.encode.timm_encoder import timm_encoder
+from napari_hemacells.core.encode.weights_store import shelf_folder, weights_on_shelf
 from napari_hemacells.core.errors import EncoderError
 
 if TYPE_CHECKING:

@@ -1,15 +1,23 @@
-"""A torch network as an encoder. Imports torch: import this module inside functions only."""
+"""A torch network as an encoder. Imports torch: import this module inside functions only.
+
+Batch norms folded into convolutions. Imports torch: import it inside functions only.
+
+A network behind a change of size. Imports torch: import this module inside functions only.
+"""
 
 from __future__ import annotations
 
+import copy
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional as nnf
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from napari_hemacells.core.encode.fused import fused
-from napari_hemacells.core.encode.memory import free_gpu_memory, is_out_of_memory
+from napari_hemacells.core.encode.device import free_gpu_memory, is_out_of_memory
 from napari_hemacells.core.errors import EncoderError
 
 if TYPE_CHECKING:
@@ -19,6 +27,62 @@ if TYPE_CHECKING:
 
     from napari_hemacells.core.encode.device import Precision
     from napari_hemacells.core.types import EncoderInfo
+
+CLOSE = 1e-3  # of the largest number: what rounding may change
+
+
+def fused(network: nn.Module, images: torch.Tensor) -> nn.Module:
+    """Return a copy of a frozen network that computes the same with fewer passes over memory.
+
+    On a CPU a batch norm by itself takes a good part of the time of the convolution before it: the
+    bundled encoder gives up to 1.3 times as many vectors a second without
+    (``benchmarks/embedding_throughput.py``). Whether the layers that follow one another in the
+    network's definition also do so when it runs is seen on the given images: where a vector
+    differs by more than rounding, or nothing can be folded, the network itself is returned.
+
+    Parameters
+    ----------
+    network
+        In evaluation mode, without gradients.
+    images
+        ``(n, 3, size, size)``, a few are enough.
+    """
+    if not any(_pairs(one) for one in network.modules()):
+        return network
+    swift = copy.deepcopy(network)
+    for module in list(swift.modules()):
+        _fold(module)
+    swift = swift.to(memory_format=torch.channels_last)
+    with torch.inference_mode(), torch.autocast("cpu", enabled=False):
+        wanted, found = network(images), swift(images)
+    same = bool((wanted - found).abs().max() <= CLOSE * wanted.abs().max())
+    return swift if same else network
+
+
+def _pairs(module: nn.Module) -> list[tuple[str, str]]:
+    """Return the names of convolutions of a module, each with the batch norm defined after it."""
+    children = list(module.named_children())
+    return [
+        (name, following)
+        for (name, conv), (following, norm) in pairwise(children)
+        if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+    ]
+
+
+def _fold(module: nn.Module) -> None:
+    """Fold the batch norms of a module, not of those inside it, into its convolutions."""
+    for conv, norm in _pairs(module):
+        folded: Any = getattr(module, norm)
+        setattr(module, conv, fuse_conv_bn_eval(getattr(module, conv), _plain(folded)))
+        setattr(module, norm, getattr(folded, "act", nn.Identity()))
+
+
+def _plain(norm: nn.BatchNorm2d) -> nn.BatchNorm2d:
+    """Return torch's own batch norm with these numbers: timm's has an activation inside."""
+    options: Any = {"eps": norm.eps, "affine": norm.affine, "track_running_stats": True}
+    plain = nn.BatchNorm2d(norm.num_features, **options)
+    plain.load_state_dict(norm.state_dict())
+    return plain.eval()
 
 
 class NetworkEncoder:
@@ -185,3 +249,39 @@ class StageFeatures(nn.Module):
 def _of_channels(values: Sequence[float], device: str) -> torch.Tensor:
     """Return ``(1, 3, 1, 1)``: a value a channel, given for images in 0 to 1, for 0 to 255."""
     return torch.tensor(values, device=device).mul(255.0).view(1, 3, 1, 1)
+
+
+SMOOTH = {"bilinear": "bilinear"}  # everything finer is bicubic here
+
+
+class Resized(nn.Module):
+    """A timm model without classifier that takes pictures of any size.
+
+    Parameters
+    ----------
+    model
+        Gives pooled vectors.
+    size
+        Side to which pictures are brought.
+    interpolation
+        As timm names it.
+    """
+
+    def __init__(self, model: Any, size: int, interpolation: str) -> None:
+        super().__init__()
+        self.model, self.size = model, size
+        self.mode = SMOOTH.get(interpolation, "bicubic")
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """``(n, dim)`` of ``(n, 3, rows, cols)`` normalised pictures."""
+        if images.shape[-2:] != (self.size, self.size):
+            side = (self.size, self.size)
+            images = nnf.interpolate(images, size=side, mode=self.mode, antialias=True)
+        vectors: torch.Tensor = self.model(images)
+        return vectors
+
+    @torch.inference_mode()
+    def dim(self) -> int:
+        """How many numbers a vector has."""
+        self.eval()
+        return int(self(torch.zeros(1, 3, self.size, self.size)).shape[1])

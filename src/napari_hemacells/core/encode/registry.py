@@ -6,26 +6,28 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_hemacells.core.encode import names, shelf
+from napari_hemacells.core import encoder_names
+from napari_hemacells.core.encode import weights_store
 from napari_hemacells.core.encode.adapted import adapted_encoder, read_header
-from napari_hemacells.core.encode.bundled import (
+from napari_hemacells.core.encode.builtin import (
     bundled_encoder,
     bundled_info,
     faster_encoder,
     faster_info,
+    imagenet_encoder,
+    imagenet_info,
 )
 from napari_hemacells.core.encode.device import choose_device
-from napari_hemacells.core.encode.features import without_features
 from napari_hemacells.core.encode.foundation import NAMES as FOUNDATION
 from napari_hemacells.core.encode.foundation import foundation_encoder
-from napari_hemacells.core.encode.imagenet import imagenet_encoder, imagenet_info
+from napari_hemacells.core.encode.morphology import without_features
 from napari_hemacells.core.errors import EncoderError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_hemacells.core.encode.names import EncoderName
     from napari_hemacells.core.encode.protocol import Encoder
+    from napari_hemacells.core.encoder_names import EncoderName
     from napari_hemacells.core.params import DeviceName
     from napari_hemacells.core.types import EncoderInfo
 
@@ -35,13 +37,19 @@ MAKERS: dict[str, tuple[Callable[[DeviceName], Encoder], Callable[[], EncoderInf
     "bundled-2-turns": (faster_encoder, faster_info),
     "imagenet": (imagenet_encoder, imagenet_info),
 }
-KINDS = (names.TIMM, names.UNTRAINED, names.FILE, names.ADAPTED, *FOUNDATION)
+KINDS = (
+    encoder_names.TIMM,
+    encoder_names.UNTRAINED,
+    encoder_names.FILE,
+    encoder_names.ADAPTED,
+    *FOUNDATION,
+)
 OTHERS = (
     "timm:NAME (any model of timm, such as timm:resnet18), dinobloom-s, dinobloom-b, "
     "reddino-small, reddino-base, reddino-large, file:PATH?arch=NAME, adapted:PATH, "
     "untrained:NAME"
 )
-REMADE = frozenset({names.TIMM, names.UNTRAINED, *FOUNDATION})  # the name says all
+REMADE = frozenset({encoder_names.TIMM, encoder_names.UNTRAINED, *FOUNDATION})  # the name says all
 KEPT = 4  # networks of hundreds of megabytes: few stay loaded
 
 
@@ -61,7 +69,7 @@ def encoder(name: str = BUNDLED, device: DeviceName = "auto") -> Encoder:
     """
     if name in MAKERS:
         return MAKERS[name][0](device)
-    wanted = names.parse(name, KINDS)
+    wanted = encoder_names.parse(name, KINDS)
     if not wanted.kind and not _listed_by_timm(wanted.body):
         known = ", ".join(MAKERS)
         raise EncoderError(f"There is no encoder “{name}”; there are: {known}, {OTHERS}.")
@@ -77,13 +85,13 @@ def name_of(info: EncoderInfo) -> str | None:
     for name, (_, known) in MAKERS.items():
         if _same(known(), info):
             return name
-    file = shelf.by_hash(info.sha256)
+    file = weights_store.by_hash(info.sha256)
     if file is None:
         return None
     header = read_header(file)
     base = MAKERS.get(header.base)
     outdated = base is not None and base[1]().sha256 != header.base_sha256
-    return None if outdated else f"{names.ADAPTED}:{file}"
+    return None if outdated else f"{encoder_names.ADAPTED}:{file}"
 
 
 def encoder_like(info: EncoderInfo, device: DeviceName = "auto") -> Encoder:
@@ -98,9 +106,12 @@ def encoder_like(info: EncoderInfo, device: DeviceName = "auto") -> Encoder:
         The device cannot be used, or the weights that the name stands for are not here.
     """
     name = name_of(info)
-    if name is None and names.parse(info.name, KINDS).kind in REMADE:
+    if name is None and encoder_names.parse(info.name, KINDS).kind in REMADE:
         size = info.preprocessing.get("size")
-        sized = size is not None and info.name.partition(":")[0] in {names.TIMM, names.UNTRAINED}
+        sized = size is not None and info.name.partition(":")[0] in {
+            encoder_names.TIMM,
+            encoder_names.UNTRAINED,
+        }
         name = f"{info.name}?size={size}" if sized else info.name
     return encoder(name or BUNDLED, device)
 
@@ -113,7 +124,7 @@ def _same(here: EncoderInfo, info: EncoderInfo) -> bool:
 def _version(wanted: EncoderName) -> tuple[int, int]:
     """Return what changes when the file that a name points to does."""
     path = Path(wanted.body).expanduser()
-    if wanted.kind in {names.TIMM, names.UNTRAINED, ""} or not path.is_file():
+    if wanted.kind in {encoder_names.TIMM, encoder_names.UNTRAINED, ""} or not path.is_file():
         return (0, 0)
     return path.stat().st_size, path.stat().st_mtime_ns
 
@@ -122,16 +133,16 @@ def _version(wanted: EncoderName) -> tuple[int, int]:
 def _made(name: str, device: DeviceName, _version: tuple[int, int]) -> Encoder:
     """Return the encoder that a name with a kind, or timm's name, stands for."""
     from napari_hemacells.core.encode.checkpoint import checkpoint_encoder, spec_of
-    from napari_hemacells.core.encode.pretrained import timm_encoder, untrained_encoder
+    from napari_hemacells.core.encode.timm_encoder import timm_encoder, untrained_encoder
 
-    wanted = names.parse(name, KINDS)
-    if wanted.kind == names.FILE:
+    wanted = encoder_names.parse(name, KINDS)
+    if wanted.kind == encoder_names.FILE:
         return checkpoint_encoder(spec_of(wanted), device)
-    if wanted.kind == names.ADAPTED:
+    if wanted.kind == encoder_names.ADAPTED:
         file = Path(wanted.body).expanduser()
         return adapted_encoder(file, encoder(read_header(file).base, device))
-    size = names.side_of(wanted)
-    if wanted.kind == names.UNTRAINED:
+    size = encoder_names.side_of(wanted)
+    if wanted.kind == encoder_names.UNTRAINED:
         return untrained_encoder(wanted.body, size, device)
     if wanted.kind in FOUNDATION:
         return foundation_encoder(wanted.kind, wanted.body, size, device)

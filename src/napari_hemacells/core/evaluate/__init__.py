@@ -3,15 +3,14 @@
 Importing this package does not import scikit-learn or torch.
 """
 
-from napari_hemacells.core.evaluate.fewshot import FewShotReport, ShotScore, fewshot, fewshot_steps
-from napari_hemacells.core.evaluate.folder import (
+from napari_hemacells.core.evaluate.class_folders import (
     ClassFolder,
     class_folders,
     embed_folder_steps,
     read_folder,
 )
-from napari_hemacells.core.evaluate.intervals import interval
-from napari_hemacells.core.evaluate.metrics import Scores, score
+from napari_hemacells.core.evaluate.classification_metrics import Scores, interval, score
+from napari_hemacells.core.evaluate.fewshot import FewShotReport, ShotScore, fewshot, fewshot_steps
 from napari_hemacells.core.evaluate.splits import group_key, in_validation
 
 __all__ = [

@@ -4,13 +4,17 @@ Small images are arrays in memory. Images above :data:`SMALL` pixels are :class:
 what is sliced is read from the TIFF, the OME-Zarr folder, the dask or zarr array behind them.
 """
 
-from napari_hemacells.core.image.arrays import from_array
 from napari_hemacells.core.image.colour import to_colour
-from napari_hemacells.core.image.display import display_levels
-from napari_hemacells.core.image.files import PICTURE_SUFFIXES, image_name, is_image, read_image
-from napari_hemacells.core.image.key import SMALL, content_key, image_key
-from napari_hemacells.core.image.large import is_large
-from napari_hemacells.core.image.lazy import LazyPixels
+from napari_hemacells.core.image.content_hash import SMALL, content_key, image_key
+from napari_hemacells.core.image.files import (
+    PICTURE_SUFFIXES,
+    image_name,
+    is_image,
+    is_large,
+    read_image,
+)
+from napari_hemacells.core.image.from_array import from_array
+from napari_hemacells.core.image.lazy import LazyPixels, display_levels
 from napari_hemacells.core.image.tiff import TIFF_SUFFIXES
 
 __all__ = [

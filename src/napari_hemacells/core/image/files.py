@@ -1,21 +1,78 @@
-"""Picture files and OME-Zarr folders → :class:`SmearImage`."""
+"""Picture files and OME-Zarr folders → :class:`SmearImage`.
+
+Files with temperatures → :class:`SmearImage` in °C.
+
+Which files are too large to be read whole.
+"""
 
 from __future__ import annotations
 
+import struct
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from napari_hemacells.core.errors import ImageError
-from napari_hemacells.core.image.arrays import from_array
+from napari_hemacells.core.errors import ImageError, ThermogramError
+from napari_hemacells.core.image.content_hash import SMALL, content_key
+from napari_hemacells.core.image.from_array import from_array
+from napari_hemacells.core.image.layout import Layout
 from napari_hemacells.core.image.ome_zarr import is_zarr, open_zarr
-from napari_hemacells.core.image.opened import Opened
-from napari_hemacells.core.image.picture import read_picture
-from napari_hemacells.core.image.temperature import is_temperature, read_temperature
+from napari_hemacells.core.image.picture import Opened, read_picture
 from napari_hemacells.core.image.tiff import TIFF_SUFFIXES, open_tiff
-from napari_hemacells.core.thermogram import TEXT_SUFFIXES
+from napari_hemacells.core.temperature import (
+    TEXT_SUFFIXES,
+    is_celsius_tiff,
+    is_radiometric,
+    is_thermogram,
+    parse_name,
+    read_celsius,
+)
+from napari_hemacells.core.types import Groups, SmearImage
 
-if TYPE_CHECKING:
-    from napari_hemacells.core.types import Groups, SmearImage
+ARRAYS = frozenset({".npy"})
+TIFF = frozenset({".tif", ".tiff"})
+JPEG = frozenset({".jpg", ".jpeg", ".rjpg"})
+
+
+def is_temperature(file: Path) -> bool:
+    """Whether a file holds one frame of temperatures and is no picture; its beginning is read.
+
+    Text and numpy files that begin like a frame, float TIFF that says it is in °C (as
+    ``hemacells thermograms export`` writes them), radiometric FLIR JPEG.
+    """
+    suffix = file.suffix.lower()
+    if suffix in TEXT_SUFFIXES | ARRAYS:
+        return is_thermogram(file)
+    if suffix in TIFF:
+        return is_celsius_tiff(file)
+    return suffix in JPEG and is_radiometric(file)
+
+
+def read_temperature(file: Path, groups: Groups | None = None) -> SmearImage:
+    """Return the thermogram in a file; its patient is that of the DMR-IR name, if not given.
+
+    Raises
+    ------
+    ThermogramError
+        Damaged, not in °C, or several frames in one file.
+    """
+    celsius = read_celsius(file)
+    if celsius.ndim != 2:
+        raise ThermogramError(
+            f"{file.name} holds {len(celsius)} frames, and one is needed: save each as a file."
+        )
+    groups, frame = groups or Groups(), parse_name(file.name)
+    if groups.patient is None and frame is not None:
+        groups = replace(groups, patient=frame.patient)
+    name = file.name.removesuffix(file.suffix).removesuffix(".celsius")
+    return SmearImage(
+        pixels=celsius,
+        key=content_key(celsius),
+        name=name,
+        modality="temperature",
+        path=file,
+        groups=groups,
+    )
+
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp"}) | TIFF_SUFFIXES
 UNREADABLE = (OSError, ValueError, RuntimeError, SyntaxError, LookupError)
@@ -94,3 +151,35 @@ def _open(file: Path) -> Opened:
     if file.suffix.lower() in TIFF_SUFFIXES:
         return open_tiff(file)
     return Opened((read_picture(file),))
+
+
+LARGE_UNREADABLE = (OSError, ValueError, RuntimeError, LookupError, struct.error, ImageError)
+
+
+def is_large(path: Path) -> bool:
+    """Whether a TIFF or OME-Zarr is one picture of more than `SMALL` pixels; only told by headers.
+
+    Damaged files and those of other kinds are not.
+    """
+    try:
+        rows, cols = _size(path)
+    except LARGE_UNREADABLE:
+        return False
+    return rows * cols > SMALL
+
+
+def _size(path: Path) -> tuple[int, int]:
+    """Rows and columns of the first picture in a file; 0 for a file of another kind."""
+    if path.is_dir():
+        if not is_zarr(path):
+            return 0, 0
+        opened = open_zarr(path)
+        shape = opened.levels[0].shape
+        return (opened.layout or Layout.of_shape(shape)).size(shape)
+    if path.suffix.lower() not in TIFF_SUFFIXES or not path.is_file():
+        return 0, 0
+    import tifffile
+
+    with tifffile.TiffFile(path) as tiff:
+        series = tiff.series[0]
+        return Layout.of_axes(series.shape, series.axes).size(series.shape)

@@ -1,4 +1,7 @@
-"""Pixels of an image that stays where it is: on the disk, or in a dask or zarr array."""
+"""Pixels of an image that stays where it is: on the disk, or in a dask or zarr array.
+
+A large image as the levels that a viewer shows.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 
     from napari_hemacells.core.image.colour import ValueScale
     from napari_hemacells.core.image.layout import Layout
+    from napari_hemacells.core.types import SmearImage
 
 CACHE_BYTES = 96 * 2**20  # of decoded blocks that one image keeps
 LEAST_BLOCK = 128  # pixels; thinner chunks, such as the strips of a TIFF, are read together
@@ -187,3 +191,28 @@ def _overlap(block: int, side: int, span: slice) -> tuple[slice, slice]:
         slice(start - span.start, stop - span.start),
         slice(start - block * side, stop - block * side),
     )
+
+
+COARSEST = 2048  # pixels; a viewer reads the whole of a level up to that size
+BAND = 1024
+
+
+def display_levels(image: SmearImage) -> list[Any]:
+    """Return the levels of a lazy image, the largest first, the last one small.
+
+    Where the file has no small level, one is made in memory: the image is read once, band by band.
+    """
+    pixels: Any = image.pixels
+    levels: list[Any] = list(pixels.levels) if isinstance(pixels, LazyPixels) else [pixels]
+    longest = max(levels[-1].shape[:2])
+    if longest > COARSEST:
+        levels.append(_coarse(levels[-1], -(-longest // COARSEST)))
+    return levels
+
+
+def _coarse(pixels: Any, step: int) -> NDArray[np.uint8]:
+    """Every `step`-th pixel along both axes."""
+    height = BAND // step * step
+    starts = range(0, pixels.shape[0], height)
+    bands = [pixels[start : start + height][::step, ::step] for start in starts]
+    return np.concatenate(bands)

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from napari_hemacells.core.errors import ImageError
 from napari_hemacells.core.image.layout import Layout
-from napari_hemacells.core.image.opened import MICROMETRES, Opened, plausible
+from napari_hemacells.core.image.picture import MICROMETRES, Opened, plausible
 
 if TYPE_CHECKING:
     from pathlib import Path

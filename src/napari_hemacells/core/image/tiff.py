@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_hemacells.core.image.key import SMALL
+from napari_hemacells.core.image.content_hash import SMALL
 from napari_hemacells.core.image.layout import Layout
-from napari_hemacells.core.image.opened import MICROMETRES, Opened, plausible
-from napari_hemacells.core.image.picture import read_picture
+from napari_hemacells.core.image.picture import MICROMETRES, Opened, plausible, read_picture
 
 if TYPE_CHECKING:
     from pathlib import Path

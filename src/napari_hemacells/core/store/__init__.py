@@ -1,24 +1,30 @@
 """Project folder, model bundle, exports, report."""
 
-from napari_hemacells.core.store.autosave import default_folder, find_project, projects_root
-from napari_hemacells.core.store.bundle import Bundle, load_bundle, save_bundle
-from napari_hemacells.core.store.corrected import annotation_state, corrected_cells
+from napari_hemacells.core.store.bundle import Bundle, check, load_bundle, save_bundle
+from napari_hemacells.core.store.cells_file import write_csv
 from napari_hemacells.core.store.export import (
     ClassifiedImage,
+    write_coco,
+    write_crops,
+    write_labels_tif,
+)
+from napari_hemacells.core.store.overlay import class_overlay, write_overlay
+from napari_hemacells.core.store.project import (
+    Project,
+    annotation_state,
+    corrected_cells,
+    default_folder,
+    find_project,
+    projects_root,
+)
+from napari_hemacells.core.store.report import write_report
+from napari_hemacells.core.store.schema import StoredImage
+from napari_hemacells.core.store.tables import (
     cells_table,
     counts_table,
     detected_table,
     shown_classes,
-    write_coco,
-    write_crops,
-    write_csv,
-    write_labels_tif,
 )
-from napari_hemacells.core.store.match import check
-from napari_hemacells.core.store.overlay import class_overlay, write_overlay
-from napari_hemacells.core.store.project import Project
-from napari_hemacells.core.store.report import write_report
-from napari_hemacells.core.store.schema import StoredImage
 
 __all__ = [
     "Bundle",

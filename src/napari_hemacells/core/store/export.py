@@ -1,35 +1,140 @@
-"""What leaves the program: tables, label images, crops, COCO."""
+"""What leaves the program: tables, label images, crops, COCO.
+
+Cells as a COCO detection file (https://cocodataset.org/#format-data).
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from napari_hemacells.core.annotate.disk import storage_error
-from napari_hemacells.core.store.atomic import file_name
-from napari_hemacells.core.store.cells_file import write_csv, write_labels
-from napari_hemacells.core.store.coco import ClassifiedImage, write_coco
-from napari_hemacells.core.store.shown import shown_classes
-from napari_hemacells.core.store.tables import cells_table, counts_table, detected_table
+import numpy as np
+
+from napari_hemacells import __version__
+from napari_hemacells.core.annotate.state import now
+from napari_hemacells.core.fsio import file_name, storage_error, write_bytes
+from napari_hemacells.core.store.cells_file import write_labels
+from napari_hemacells.core.store.tables import (
+    UNCLASSIFIED,
+)
+from napari_hemacells.core.types import UNKNOWN
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from napari_hemacells.core.annotate.palette import Palette
+    from napari_hemacells.core.cell_masks import LazyLabels
     from napari_hemacells.core.types import Cells, CropSpec, SmearImage
 
-__all__ = [
-    "ClassifiedImage",
-    "cells_table",
-    "class_folders",
-    "counts_table",
-    "detected_table",
-    "shown_classes",
-    "write_coco",
-    "write_crops",
-    "write_csv",
-    "write_labels_tif",
-]
+
+@dataclass(frozen=True, eq=False)
+class ClassifiedImage:
+    """An image, its cells and the class shown for each (:func:`.shown.shown_classes`)."""
+
+    image: SmearImage
+    cells: Cells
+    shown: Mapping[int, str]
+
+
+def write_coco(path: Path, images: Sequence[ClassifiedImage], palette: Palette) -> None:
+    """Write images, cells and classes as COCO JSON, whole or not at all.
+
+    Boxes are ``[x, y, width, height]`` and polygons ``[x, y, …]`` in pixels, where a pixel's
+    square reaches from its index to the next. Areas are the pixels of the label image. Cells
+    without a class are in a category of their own, as unknown ones are, so that none is missing.
+    """
+    write_bytes(path, json.dumps(coco(images, palette), separators=(",", ":")).encode())
+
+
+def coco(images: Sequence[ClassifiedImage], palette: Palette) -> dict[str, Any]:
+    """The content of :func:`write_coco` as plain JSON values."""
+    names = [one.name for one in palette]
+    number_of = {one.id: place for place, one in enumerate(palette, start=1)}
+    if any(UNKNOWN in one.shown.values() for one in images):
+        names.append(UNKNOWN)
+        number_of[UNKNOWN] = len(names)
+    annotations = [
+        annotation
+        for place, one in enumerate(images, start=1)
+        for annotation in _annotations(one, place, number_of)
+    ]
+    if any(annotation["category_id"] > len(names) for annotation in annotations):
+        names.append(UNCLASSIFIED)
+    for number, annotation in enumerate(annotations, start=1):
+        annotation["id"] = number
+    return {
+        "info": {"description": "Cells", "date_created": now(),
+                 "contributor": f"napari-hemacells {__version__}"},
+        "licenses": [],
+        "images": [_image(one.image, place) for place, one in enumerate(images, start=1)],
+        "annotations": annotations,
+        "categories": [
+            {"id": number, "name": name, "supercategory": "cell"}
+            for number, name in enumerate(names, start=1)
+        ],
+    }  # fmt: skip
+
+
+def polygons(mask: NDArray[np.bool_], origin: tuple[int, int]) -> list[list[float]]:
+    """Outlines of a mask as ``[x, y, …]``, one for each piece; holes are filled.
+
+    ``origin`` is the (row, column) of the mask's corner in the image. The outline runs half a
+    pixel outside the centres of the border pixels.
+    """
+    from scipy.ndimage import binary_fill_holes
+    from skimage.measure import approximate_polygon, find_contours
+
+    solid = np.pad(binary_fill_holes(mask), 1).astype(np.float64)
+    found = []
+    for contour in find_contours(solid, 0.5):
+        outline = approximate_polygon(contour, tolerance=0.25)[:-1]
+        # One pixel of padding, and a pixel's centre lies half a pixel from its corner.
+        outline = outline + np.asarray(origin) - 0.5
+        found.append(np.round(outline[:, ::-1], 2).ravel().tolist())
+    return [outline for outline in found if len(outline) >= 6]
+
+
+def _image(image: SmearImage, number: int) -> dict[str, Any]:
+    rows, cols = image.shape
+    file = image.name if image.path is None else image.path.name
+    return {"id": number, "file_name": file, "width": cols, "height": rows, "key": image.key}
+
+
+def _annotations(
+    one: ClassifiedImage, number: int, number_of: Mapping[str, int]
+) -> Iterator[dict[str, Any]]:
+    rest = len(number_of) + 1
+    areas, scores = one.cells.table["area"], one.cells.table["score"]
+    for cell, box, area, score in zip(
+        one.cells.ids.tolist(), one.cells.boxes.tolist(), areas, scores, strict=True
+    ):
+        min_row, min_col, max_row, max_col = box
+        yield {
+            "id": 0,
+            "image_id": number,
+            "category_id": number_of.get(one.shown.get(cell, ""), rest),
+            "bbox": [min_col, min_row, max_col - min_col, max_row - min_row],
+            "area": int(area),
+            "segmentation": _segmentation(one.cells.labels, cell, box),
+            "iscrowd": 0,
+            "cell": cell,
+            "score": float(score),
+        }
+
+
+def _segmentation(
+    labels: NDArray[np.int32] | LazyLabels, cell: int, box: list[int]
+) -> list[list[float]]:
+    top, left = max(box[0], 0), max(box[1], 0)
+    mask = labels[top : box[2], left : box[3]] == cell
+    outlines = polygons(mask, (top, left)) if mask.any() else []
+    min_row, min_col, max_row, max_col = box
+    whole = [min_col, min_row, max_col, min_row, max_col, max_row, min_col, max_row]
+    return outlines or [[float(edge) for edge in whole]]  # hidden under its neighbours: its box
 
 
 def write_labels_tif(path: Path, cells: Cells) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hemacells.core.annotate.palette import UNKNOWN_COLOUR
-from napari_hemacells.core.store.atomic import writing
+from napari_hemacells.core.fsio import writing
 from napari_hemacells.core.types import UNKNOWN
 
 if TYPE_CHECKING:

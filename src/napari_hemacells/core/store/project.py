@@ -10,22 +10,38 @@
     models/                       fine-tuned detectors and classifiers
     adapted/<day and time>/       encoders adapted to the project's cells
     embeddings/                   cache; may be deleted at any time
+
+The ids of the cells in a file, read without their pixels and once for each version of it.
+
+Where a session is kept that nobody has named yet.
+
+The cells of a project's images as they count: detected, and corrected by hand.
 """
 
 from __future__ import annotations
 
 import shutil
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_hemacells.core.annotate.history import History, open_history
-from napari_hemacells.core.errors import ProjectError
-from napari_hemacells.core.label_image import LazyLabels
-from napari_hemacells.core.store import references
-from napari_hemacells.core.store.atomic import discard, writing_folder
-from napari_hemacells.core.store.cell_ids import ids_in
-from napari_hemacells.core.store.cells_file import read_cells, write_cells, write_csv
-from napari_hemacells.core.store.masks_file import read_masks, write_masks
+from napari_hemacells.core.annotate.cell_edits import corrected
+from napari_hemacells.core.annotate.history import History, open_history, replay
+from napari_hemacells.core.annotate.journal import read_journal
+from napari_hemacells.core.cell_masks import LazyLabels
+from napari_hemacells.core.errors import ProjectError, StorageError
+from napari_hemacells.core.fsio import discard, file_name, writing_folder
+from napari_hemacells.core.store import image_paths
+from napari_hemacells.core.store.cells_file import (
+    damaged,
+    read_cells,
+    read_ids,
+    read_mask_ids,
+    read_masks,
+    write_cells,
+    write_csv,
+    write_masks,
+)
 from napari_hemacells.core.store.schema import (
     FILE_NAME,
     ProjectFile,
@@ -36,8 +52,30 @@ from napari_hemacells.core.store.schema import (
 
 if TYPE_CHECKING:
     from napari_hemacells.core.annotate.palette import Palette
+    from napari_hemacells.core.annotate.state import AnnotationState
     from napari_hemacells.core.params import ClassifyParams, DetectParams
     from napari_hemacells.core.types import Cells, CropSpec, EncoderInfo, SmearImage
+
+
+def ids_in(file: Path) -> frozenset[int]:
+    """Return the ids of the cells in a file of either kind, a label image or masks.
+
+    Raises
+    ------
+    ProjectError
+        For a file that is missing or damaged.
+    """
+    try:
+        about = file.stat()
+    except OSError as error:
+        raise damaged(file) from error
+    return _read(file, about.st_mtime_ns, about.st_size)
+
+
+@lru_cache(maxsize=256)
+def _read(file: Path, _changed: int, _size: int) -> frozenset[int]:
+    read = read_mask_ids if file.suffix == ".npz" else read_ids
+    return frozenset(read(file).tolist())
 
 
 class Project:
@@ -166,7 +204,7 @@ class Project:
             modality=image.modality,
             pixel_size_um=image.pixel_size_um,
             groups=image.groups,
-            **references.to_file(self.folder, image.path),
+            **image_paths.to_file(self.folder, image.path),
         )
         self._put(stored)
         return stored
@@ -180,7 +218,7 @@ class Project:
             Where it was moved or changed: a sentence that asks for it (:meth:`relink`).
         """
         stored = self.image(image_key)
-        places = references.places(self.folder, stored)
+        places = image_paths.places(self.folder, stored)
         if not places:
             raise ProjectError(
                 f"The image “{stored.name}” was a layer without a file: open it in napari, "
@@ -188,7 +226,7 @@ class Project:
             )
         there = [place for place in places if place.exists()]
         for place in there:
-            if references.has_content(place, stored):
+            if image_paths.has_content(place, stored):
                 return place
         if there:
             raise ProjectError(
@@ -210,12 +248,12 @@ class Project:
         stored, place = self.image(image_key), Path(path).expanduser().absolute()
         if not place.exists():
             raise ProjectError(f"There is no file “{place}”.")
-        if not references.has_content(place, stored):
+        if not image_paths.has_content(place, stored):
             raise ProjectError(
                 f"“{place}” is not the image “{stored.name}” that was annotated: its content is "
                 "another one. Choose the original file."
             )
-        self._put(stored.model_copy(update=references.to_file(self.folder, place)))
+        self._put(stored.model_copy(update=image_paths.to_file(self.folder, place)))
         return place
 
     def has_cells(self, image_key: str) -> bool:
@@ -272,7 +310,7 @@ class Project:
             ignored = shutil.ignore_patterns("*.lock", ".*.part", ".*.old")
             shutil.copytree(self.folder, temporary, dirs_exist_ok=True, ignore=ignored)
         copy = Project(where, self.content)
-        copy._write({"images": tuple(references.seen_from(where, one) for one in self.images)})
+        copy._write({"images": tuple(image_paths.seen_from(where, one) for one in self.images)})
         return copy
 
     def _cells_path(self, image_key: str) -> Path:
@@ -290,3 +328,64 @@ class Project:
         images = {one.key: one for one in self.images} | {stored.key: stored}
         if tuple(images.values()) != self.images:
             self._write({"images": tuple(images.values())})
+
+
+def projects_root() -> Path:
+    """The user's folder for such projects, by the custom of the system; it may not exist yet."""
+    import platformdirs
+
+    return Path(platformdirs.user_data_path("hemacells", appauthor=False)) / "projects"
+
+
+def default_folder(image: SmearImage, root: Path | None = None) -> Path:
+    """The folder for a project that starts with this image, named by it and by its content."""
+    return (root or projects_root()) / f"{file_name(image.name)}-{image.key}"
+
+
+def find_project(image_key: str, root: Path | None = None) -> Path | None:
+    """The folder of the project last changed that holds this image, ``None`` without one."""
+    found = [
+        file
+        for file in (root or projects_root()).glob(f"*/{FILE_NAME}")
+        if _holds(file, image_key)
+    ]
+    newest = max(found, key=lambda file: file.stat().st_mtime, default=None)
+    return None if newest is None else newest.parent
+
+
+def _holds(file: Path, image_key: str) -> bool:
+    try:
+        return any(image.key == image_key for image in read_project_file(file.parent).images)
+    except StorageError:
+        return False  # a damaged project is told when it is opened, not when another is sought
+
+
+def annotation_state(project: Project) -> AnnotationState:
+    """Return what the journal of a project says, whether it is open elsewhere or not.
+
+    Raises
+    ------
+    ProjectError
+        For a damaged journal.
+    """
+    path = project.journal_path
+    return replay(read_journal(path) if path.is_file() else ())
+
+
+def corrected_cells(
+    project: Project, image_key: str, state: AnnotationState | None = None
+) -> Cells:
+    """Return the detected cells of an image with the user's corrections; no session is needed.
+
+    Parameters
+    ----------
+    state
+        From :func:`annotation_state`, where several images are asked for.
+
+    Raises
+    ------
+    ProjectError
+        Where no cells were saved, or they or the journal are damaged.
+    """
+    said = annotation_state(project) if state is None else state
+    return corrected(project.load_cells(image_key), said.corrections_of(image_key))

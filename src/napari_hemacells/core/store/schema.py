@@ -11,8 +11,8 @@ from napari_hemacells import __version__
 from napari_hemacells.core.annotate.state import now
 from napari_hemacells.core.encoder_names import DEFAULT
 from napari_hemacells.core.errors import ProjectError
+from napari_hemacells.core.fsio import read_bytes, write_bytes
 from napari_hemacells.core.params import ClassifyParams, DetectParams
-from napari_hemacells.core.store.atomic import read_bytes, write_bytes
 from napari_hemacells.core.types import CropSpec, EncoderInfo, Groups, Modality
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class StoredImage(BaseModel):
         The same from the project folder, so that both can be moved together.
     file_sha256
         Hash of the file's bytes when it was added; of a large file's size and sampled bytes
-        (:mod:`~napari_hemacells.core.store.fingerprint`); ``None`` for a folder.
+        (:mod:`~napari_hemacells.core.store.image_paths`); ``None`` for a folder.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -3,7 +3,7 @@
 Importing this package does not import torch; what runs in the child process does.
 """
 
-from napari_hemacells.core.train.child import ChildRun
-from napari_hemacells.core.train.reports import TrainingReport
+from napari_hemacells.core.train.progress import TrainingReport
+from napari_hemacells.core.train.subprocess_job import ChildRun
 
 __all__ = ["ChildRun", "TrainingReport"]

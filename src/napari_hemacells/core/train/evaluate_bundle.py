@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hemacells.core.errors import TrainingError
-from napari_hemacells.core.evaluate.classification import classification_figures
-from napari_hemacells.core.evaluate.measured import measured_columns
-from napari_hemacells.core.train.classifier.crops import frame_of, load_steps
-from napari_hemacells.core.train.classifier.examples import read_examples
-from napari_hemacells.core.train.reports import TrainingReport
+from napari_hemacells.core.evaluate.class_folders import measured_columns
+from napari_hemacells.core.evaluate.classification_metrics import classification_figures
+from napari_hemacells.core.train.classifier.crop_store import frame_of, load_steps
+from napari_hemacells.core.train.classifier.dataset import read_examples
+from napari_hemacells.core.train.progress import TrainingReport
 from napari_hemacells.core.types import Embeddings
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from napari_hemacells.core.encode import Encoder
     from napari_hemacells.core.store import Bundle
-    from napari_hemacells.core.train.classifier.crops import Loaded
-    from napari_hemacells.core.train.classifier.examples import Examples
+    from napari_hemacells.core.train.classifier.crop_store import Loaded
+    from napari_hemacells.core.train.classifier.dataset import Examples
 
 BATCH = 64
 MEMORY_MB = 512

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from napari_hemacells.core.cell_mask import CellMask
-from napari_hemacells.core.label_image import LazyLabels
+from napari_hemacells.core.cell_masks import CellMask, LazyLabels
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from napari_hemacells.core.cell_mask import PackedMasks
+    from napari_hemacells.core.cell_masks import PackedMasks
 
 CellSource: TypeAlias = Literal["detector", "labels", "points", "shapes", "whole"]
 

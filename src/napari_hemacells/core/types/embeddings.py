@@ -24,7 +24,7 @@ class CropSpec:
         Side of the square cut from the image, divided by the longer side of the cell's box.
     degrees
         Of a thermogram: which degrees become black and white
-        (:func:`~napari_hemacells.core.thermogram.normalise.scaled`).
+        (:func:`~napari_hemacells.core.temperature.normalise.scaled`).
     palette
         Of a thermogram: ``grey``, or the name of a colormap.
     """

@@ -1,11 +1,16 @@
-"""What long steps tell while they run."""
+"""What long steps tell while they run.
+
+Long work is a generator that yields reports and returns its result; here it is run whole.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from napari_hemacells.core.types.cells import PartCells
 
 
@@ -23,3 +28,16 @@ class Progress:
     total: int
     message: str = ""
     found: PartCells | None = None
+
+
+Result = TypeVar("Result")
+
+
+def run_to_end(steps: Generator[Progress, None, Result]) -> Result:
+    """What a generator of steps returns, its reports dropped."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: Result = end.value
+            return result

@@ -8,7 +8,7 @@ import pytest
 
 from made_up_discs import SMALL, add_discs
 from napari_hemacells.core.train.classifier import Recipe
-from napari_hemacells.core.train.classifier.run import TrainJob
+from napari_hemacells.core.train.classifier.training import TrainJob
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,8 +15,9 @@ import torch
 from made_up_discs import add_discs
 from napari_hemacells.core.errors import StorageError, TrainingError
 from napari_hemacells.core.train import ChildRun
-from napari_hemacells.core.train.classifier.learner import Learner
-from napari_hemacells.core.train.classifier.run import CHECKPOINT, train, train_steps
+from napari_hemacells.core.train.classifier.pipeline import train, train_steps
+from napari_hemacells.core.train.classifier.trainer import Learner
+from napari_hemacells.core.train.classifier.training import CHECKPOINT
 
 
 def contents(folder):

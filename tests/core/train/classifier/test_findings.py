@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from napari_hemacells.core.errors import TrainingError
-from napari_hemacells.core.evaluate.classification import classification_figures
-from napari_hemacells.core.train.classifier.findings import read_findings, read_suspects
-from napari_hemacells.core.train.classifier.outcome import write_csv, write_json
+from napari_hemacells.core.evaluate.classification_metrics import classification_figures
+from napari_hemacells.core.train.classifier.artifacts import write_csv, write_json
+from napari_hemacells.core.train.classifier.results import read_findings, read_suspects
 
 CLASSES = ("a", "b", "c")
 SAID = np.array(

@@ -10,19 +10,19 @@ import pytest
 from PIL import Image
 
 from made_up_discs import add_discs, disc
+from napari_hemacells.core.encode.colour_histogram import ColourHistogram
 from napari_hemacells.core.errors import TrainingError
-from napari_hemacells.core.evaluate.colour import ColourHistogram
-from napari_hemacells.core.steps import run_to_end
-from napari_hemacells.core.train.classifier.examples import Example
-from napari_hemacells.core.train.classifier.findings import read_suspects
-from napari_hemacells.core.train.classifier.labels import (
+from napari_hemacells.core.train.classifier.dataset import Example
+from napari_hemacells.core.train.classifier.label_noise import (
     check_labels_steps,
     check_out_of_fold,
     check_vectors,
+    out_of_fold_heads,
     suspects_of,
     write_suspects,
 )
-from napari_hemacells.core.train.classifier.labels.heads import out_of_fold_heads
+from napari_hemacells.core.train.classifier.results import read_suspects
+from napari_hemacells.core.types.progress import run_to_end
 
 
 def clouds(n=300, classes=3, flipped=15, seed=0):
@@ -120,7 +120,7 @@ def test_a_folder_is_checked_by_any_encoder(tmp_path):
 
 
 def test_a_training_without_folds_is_refused(tmp_path, job):
-    from napari_hemacells.core.train.classifier.run import train
+    from napari_hemacells.core.train.classifier.pipeline import train
 
     done = train(job(epochs=0))
     with pytest.raises(TrainingError, match="--folds"):

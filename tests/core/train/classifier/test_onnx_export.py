@@ -8,8 +8,8 @@ import pytest
 from made_up_discs import disc
 from napari_hemacells.core.errors import TrainingError
 from napari_hemacells.core.store import load_bundle
-from napari_hemacells.core.train.classifier import onnx as export
-from napari_hemacells.core.train.classifier.run import train
+from napari_hemacells.core.train.classifier import onnx_export as export
+from napari_hemacells.core.train.classifier.pipeline import train
 from napari_hemacells.core.types import Embeddings
 
 

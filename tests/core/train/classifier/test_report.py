@@ -12,15 +12,21 @@ from PIL import Image
 
 from made_up_discs import SMALL, add_discs, disc
 from napari_hemacells.core.errors import StorageError, TrainingError
-from napari_hemacells.core.evaluate.classification import classification_figures
-from napari_hemacells.core.steps import run_to_end
+from napari_hemacells.core.evaluate.classification_metrics import classification_figures
 from napari_hemacells.core.train.classifier import Recipe
-from napari_hemacells.core.train.classifier.findings import read_findings
-from napari_hemacells.core.train.classifier.findings.read import figures_from
-from napari_hemacells.core.train.classifier.folds import cross_validate_steps
-from napari_hemacells.core.train.classifier.report import steps, words, write_report_steps
-from napari_hemacells.core.train.classifier.report.pictures import heated
-from napari_hemacells.core.train.classifier.run import TrainJob, train
+from napari_hemacells.core.train.classifier.cross_validation import cross_validate_steps
+from napari_hemacells.core.train.classifier.pipeline import train
+from napari_hemacells.core.train.classifier.report import (
+    build,
+    write_report_steps,
+)
+from napari_hemacells.core.train.classifier.report import (
+    text as words,
+)
+from napari_hemacells.core.train.classifier.report.galleries import heated
+from napari_hemacells.core.train.classifier.results import figures_from, read_findings
+from napari_hemacells.core.train.classifier.training import TrainJob
+from napari_hemacells.core.types.progress import run_to_end
 
 
 class Page(HTMLParser):
@@ -43,10 +49,10 @@ class Page(HTMLParser):
 @pytest.fixture
 def colours_for_encoder(monkeypatch):
     """Look for wrong labels by colour: the packaged network is not the point here."""
-    from napari_hemacells.core.evaluate.colour import ColourHistogram
+    from napari_hemacells.core.encode.colour_histogram import ColourHistogram
 
-    monkeypatch.setattr(steps, "bundled_encoder", ColourHistogram)
-    monkeypatch.setattr(steps, "EmbeddingCache", lambda folder: None)
+    monkeypatch.setattr(build, "bundled_encoder", ColourHistogram)
+    monkeypatch.setattr(build, "EmbeddingCache", lambda folder: None)
 
 
 @pytest.fixture
@@ -141,17 +147,16 @@ def test_a_cross_validation_has_a_report(tmp_path, discs, colours_for_encoder):
 
 
 def test_without_extras_it_says_how_to_get_them(job, monkeypatch, colours_for_encoder):
-    from napari_hemacells.core.train.classifier import heat
-    from napari_hemacells.core.train.classifier.labels import quality
+    from napari_hemacells.core.train.classifier import gradcam, label_noise
 
     def no_heat():
-        raise TrainingError(heat.MISSING)
+        raise TrainingError(gradcam.MISSING)
 
     def no_labels():
-        raise TrainingError(quality.MISSING)
+        raise TrainingError(label_noise.MISSING)
 
-    monkeypatch.setattr(heat, "_library", no_heat)
-    monkeypatch.setattr(quality, "_cleanlab", no_labels)
+    monkeypatch.setattr(gradcam, "_library", no_heat)
+    monkeypatch.setattr(label_noise, "_cleanlab", no_labels)
     done = train(job(epochs=0))
     text = Page(run_to_end(write_report_steps(done.folder)).read_text()).text
     assert text.count("pip install 'napari-hemacells[report]'") == 2
@@ -163,7 +168,7 @@ def test_a_report_that_cannot_be_written_does_not_cost_the_model(
     def full(path, data):
         raise StorageError("“report.html” was not saved: the disk is full.")
 
-    monkeypatch.setattr(steps, "write_bytes", full)
+    monkeypatch.setattr(build, "write_bytes", full)
     job = TrainJob(discs, tmp_path / "run", Recipe(**{**SMALL, "epochs": 0}), report=True)
     done = train(job)
     assert done.report is None

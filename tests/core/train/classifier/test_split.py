@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from napari_hemacells.core.train.classifier.crops import CropStore, Frame, Loaded
-from napari_hemacells.core.train.classifier.examples import Example, Examples
+from napari_hemacells.core.train.classifier.crop_store import CropStore, Frame, Loaded
+from napari_hemacells.core.train.classifier.dataset import Example, Examples
 from napari_hemacells.core.train.classifier.split import (
     SplitRule,
     known_parts,

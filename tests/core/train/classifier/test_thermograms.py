@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_hemacells.core.steps import run_to_end
-from napari_hemacells.core.train.classifier.crops import frame_of, load_steps
-from napari_hemacells.core.train.classifier.examples import read_examples
-from napari_hemacells.core.train.classifier.findings import read_findings
-from napari_hemacells.core.train.classifier.run import prepare_steps, train
+from napari_hemacells.core.train.classifier.crop_store import frame_of, load_steps
+from napari_hemacells.core.train.classifier.dataset import read_examples
+from napari_hemacells.core.train.classifier.pipeline import prepare_steps, train
+from napari_hemacells.core.train.classifier.results import read_findings
+from napari_hemacells.core.types.progress import run_to_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from napari_hemacells.core.train.classifier.run import TrainJob
+    from napari_hemacells.core.train.classifier.training import TrainJob
 
 CLASSES = {"cool": 24.0, "warm": 36.0}
 

@@ -15,13 +15,13 @@ import torch
 
 from made_up_discs import COLOURS, SMALL, add_discs, disc
 from napari_hemacells.core.errors import StorageError, TrainingError
-from napari_hemacells.core.steps import run_to_end
 from napari_hemacells.core.store import load_bundle
-from napari_hemacells.core.train.classifier import learner, run
-from napari_hemacells.core.train.classifier.folds import cross_validate_steps
-from napari_hemacells.core.train.classifier.learner import Learner
-from napari_hemacells.core.train.classifier.run import train, train_steps
+from napari_hemacells.core.train.classifier import pipeline, trainer, training
+from napari_hemacells.core.train.classifier.cross_validation import cross_validate_steps
+from napari_hemacells.core.train.classifier.pipeline import train, train_steps
+from napari_hemacells.core.train.classifier.trainer import Learner
 from napari_hemacells.core.types import Embeddings
+from napari_hemacells.core.types.progress import run_to_end
 
 
 def same(one, other):
@@ -211,7 +211,7 @@ def test_a_test_part_is_judged_too(job, discs):
 
 def test_crops_beyond_the_memory_are_read_anew(job, monkeypatch):
     roomy = train(job("roomy"))
-    monkeypatch.setattr("napari_hemacells.core.train.classifier.crops.MEGABYTE", 32 * 32 * 3)
+    monkeypatch.setattr("napari_hemacells.core.train.classifier.crop_store.MEGABYTE", 32 * 32 * 3)
     tight = train(job("tight", memory_mb=16))
     assert same(load_bundle(roomy.model).encoder_tensors, load_bundle(tight.model).encoder_tensors)
 
@@ -244,15 +244,15 @@ def test_the_device_is_settled_once(job, monkeypatch):
     def settled(**kwargs):
         raise ValueError("AcceleratorState has already been initialized")
 
-    monkeypatch.setattr(learner, "Accelerator", settled)
+    monkeypatch.setattr(trainer, "Accelerator", settled)
     with pytest.raises(TrainingError, match="start it again"):
         train(job())
 
 
 def test_the_fingerprint_follows_what_matters(job):
     def fingerprint(one):
-        prepared = run_to_end(run.prepare_steps(one))
-        return run.Training(one, prepared).fingerprint()
+        prepared = run_to_end(pipeline.prepare_steps(one))
+        return training.Training(one, prepared).fingerprint()
 
     first = fingerprint(job())
     assert fingerprint(replace(job(), name="other")) == first

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from made_up import make_cells, make_image
-from napari_hemacells.core.train.detector.lessons import field_of_cells
+from napari_hemacells.core.train.detector.dataset import field_of_cells
 from napari_hemacells.core.train.detector.split import split_fields
 
 

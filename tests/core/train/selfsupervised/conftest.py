@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_hemacells.core.encode import registry
-from napari_hemacells.core.train.selfsupervised.material import Clicks, Material
+from napari_hemacells.core.train.selfsupervised.dataset import Clicks, Material
 
 BASE = "untrained:test_vit?size=32"
 

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from napari_hemacells.core.detect.learned.decode import Found, nothing, peaks, suppress
-from napari_hemacells.core.detect.learned.kinds import STRIDE
+from napari_hemacells.core.detect.foreground import is_flat
+from napari_hemacells.core.detect.learned.group_norm import Norms, gathering, normalising_by
+from napari_hemacells.core.detect.learned.metadata import STRIDE
 from napari_hemacells.core.detect.learned.network import (
     CellNet,
     boxes_of,
     empty_network,
     normalise,
 )
-from napari_hemacells.core.detect.learned.norms import Norms, gathering, normalising_by
-from napari_hemacells.core.detect.look import is_flat
+from napari_hemacells.core.detect.learned.postprocess import Found, nothing, peaks, suppress
 from napari_hemacells.core.errors import EncoderError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Limits:
     scores
         Least score of each kind.
     overlap, overlap_of_kinds
-        See :func:`~napari_hemacells.core.detect.learned.decode.suppress`.
+        See :func:`~napari_hemacells.core.detect.learned.postprocess.suppress`.
     """
 
     scores: tuple[float, ...] = (0.35, 0.35, 0.35)

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from napari_hemacells.core.detect.learned.kinds import KINDS, STRIDE
-from napari_hemacells.core.detect.learned.norms import FieldNorm, name_norms
+from napari_hemacells.core.detect.learned.group_norm import FieldNorm, name_norms
+from napari_hemacells.core.detect.learned.metadata import KINDS, STRIDE
 
 ARCHITECTURE = "tf_efficientnet_lite0"
 BLOCKS = 5  # of 7: up to stride 16; the rest is three quarters of the weights and sees classes

@@ -3,7 +3,7 @@
 Importing this package does not import torch; :func:`finetuned_encoder` does.
 """
 
-from napari_hemacells.core.encode.finetuned.plan import NetworkPlan
-from napari_hemacells.core.encode.finetuned.rebuild import finetuned_encoder
+from napari_hemacells.core.encode.finetuned.config import NetworkPlan
+from napari_hemacells.core.encode.finetuned.load import finetuned_encoder
 
 __all__ = ["NetworkPlan", "finetuned_encoder"]

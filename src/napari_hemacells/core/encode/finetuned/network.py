@@ -1,18 +1,160 @@
-"""Body, pooling, neck and classifier in one network. Imports torch: use inside functions only."""
+"""Body, pooling, neck and classifier in one network. Imports torch: use inside functions only.
+
+The body of a network: pictures to maps or tokens. Imports torch: use inside functions only.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from napari_hemacells.core.encode.finetuned.trunks import build_trunk
+from napari_hemacells.core.encode.builtin import ARCHITECTURE
+from napari_hemacells.core.errors import EncoderError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from napari_hemacells.core.encode.finetuned.plan import HeadKind, NetworkPlan
+    from napari_hemacells.core.encode.finetuned.config import HeadKind, NetworkPlan
+
+# VGG16's plan (Simonyan & Zisserman 2015) less its last three convolutions; 0 halves the maps
+SMALL_VGG = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0)
+
+
+class TimmTrunk(nn.Module):
+    """A timm model up to its last maps or tokens."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+        if hasattr(model, "pre_logits"):  # VGG's dense layers: heads take their place
+            model.pre_logits = nn.Identity()
+
+    @property
+    def prefix(self) -> int:
+        """How many tokens before those of the picture's patches; 0 for maps."""
+        return int(getattr(self.model, "num_prefix_tokens", 0))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """``(n, channels, rows, cols)`` maps or ``(n, tokens, channels)``."""
+        maps: Tensor = self.model.forward_features(images)
+        rows_last = getattr(self.model, "output_fmt", "NCHW") == "NHWC"
+        return maps.permute(0, 3, 1, 2) if rows_last and maps.ndim == 4 else maps
+
+    def blocks(self) -> list[list[nn.Parameter]]:
+        """Return the parameters, first layers first, as timm groups them."""
+        from timm.models import group_parameters
+
+        named = dict(self.model.named_parameters())
+        groups = group_parameters(self.model, self.model.group_matcher(coarse=False))
+        return [[named[name] for name in groups[key]] for key in sorted(groups)]
+
+
+class StageTrunk(nn.Module):
+    """The bundled encoder's stem and blocks, without its pooling."""
+
+    prefix = 0
+
+    def __init__(self, stem: nn.Module, stages: nn.ModuleList) -> None:
+        super().__init__()
+        self.stem, self.stages = stem, stages
+
+    def forward(self, images: Tensor) -> Tensor:
+        """``(n, channels, rows, cols)`` maps."""
+        maps: Tensor = self.stem(images)
+        for stage in self.stages:
+            maps = stage(maps)
+        return maps
+
+    def blocks(self) -> list[list[nn.Parameter]]:
+        """Return the parameters, first layers first."""
+        return [list(part.parameters()) for part in (self.stem, *self.stages)]
+
+
+class PlainTrunk(nn.Module):
+    """Layers one after the other."""
+
+    prefix = 0
+
+    def __init__(self, features: nn.Sequential) -> None:
+        super().__init__()
+        self.features = features
+
+    def forward(self, images: Tensor) -> Tensor:
+        """``(n, channels, rows, cols)`` maps."""
+        maps: Tensor = self.features(images)
+        return maps
+
+    def blocks(self) -> list[list[nn.Parameter]]:
+        """Return the parameters, first layers first."""
+        found = (list(layer.parameters()) for layer in self.features)
+        return [one for one in found if one]
+
+
+Trunk = TimmTrunk | StageTrunk | PlainTrunk
+
+
+def build_trunk(arch: str, size: int) -> Trunk:
+    """Return the body of that name for pictures of that side, its weights drawn at random.
+
+    Raises
+    ------
+    EncoderError
+        There is no network of that name.
+    """
+    if arch == "bundled":
+        return _bundled()
+    if arch == "alexnet":
+        from torchvision.models import alexnet
+
+        return PlainTrunk(alexnet(weights=None).features)
+    if arch == "small_vgg":
+        return PlainTrunk(_small_vgg())
+    return TimmTrunk(timm_model(arch, size))
+
+
+def timm_model(arch: str, size: int, **options: Any) -> Any:
+    """Return a timm model without its classifier.
+
+    Raises
+    ------
+    EncoderError
+        timm knows no such model, or not at that size.
+    """
+    import timm
+
+    if not timm.is_model(arch):
+        raise EncoderError(
+            f"There is no architecture “{arch}”: name bundled, small_vgg, alexnet, or a model of "
+            "timm, such as resnet18 or vit_base_patch16_224."
+        )
+    config = timm.get_pretrained_cfg(arch)
+    fixed = config is not None and config.fixed_input_size and size != config.input_size[-1]
+    if fixed:
+        options["img_size"] = size
+    try:
+        return timm.create_model(arch, num_classes=0, global_pool="", **options)
+    except (TypeError, AssertionError) as error:
+        raise EncoderError(f"{arch} cannot work on pictures of {size} pixels.") from error
+
+
+def _bundled() -> StageTrunk:
+    model = timm_model(ARCHITECTURE, 128)
+    return StageTrunk(nn.Sequential(model.conv_stem, model.bn1), nn.ModuleList(model.blocks))
+
+
+def _small_vgg() -> nn.Sequential:
+    layers: list[nn.Module] = []
+    channels = 3
+    for width in SMALL_VGG:
+        if width:
+            layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
+            channels = width
+        else:
+            layers.append(nn.MaxPool2d(2))
+    return nn.Sequential(*layers)
+
 
 WIDTH = 512  # of the layer before the classes
 FIRST_DROPOUT, LAST_DROPOUT = 0.25, 0.5

@@ -4,7 +4,6 @@ Importing this package imports the recipes alone; a training is :func:`~.run.tra
 :class:`~.run.TrainJob`.
 """
 
-from napari_hemacells.core.train.classifier.recipe import Recipe
-from napari_hemacells.core.train.classifier.recipes import RECIPES, named_recipe
+from napari_hemacells.core.train.classifier.config import RECIPES, Recipe, named_recipe
 
 __all__ = ["RECIPES", "Recipe", "named_recipe"]

@@ -16,7 +16,7 @@ from torch.nn import functional as nnf
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from napari_hemacells.core.train.classifier.recipe import Recipe
+    from napari_hemacells.core.train.classifier.config import Recipe
 
 # haematoxylin, eosin and what is left, in optical density (Ruifrok & Johnston 2001)
 STAINS = ((0.65, 0.70, 0.29), (0.07, 0.99, 0.11), (0.27, 0.57, 0.78))

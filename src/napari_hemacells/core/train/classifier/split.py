@@ -12,7 +12,7 @@ import numpy as np
 
 from napari_hemacells.core.errors import StorageError
 from napari_hemacells.core.evaluate import in_validation
-from napari_hemacells.core.store.atomic import read_bytes, write_bytes
+from napari_hemacells.core.fsio import read_bytes, write_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_hemacells.core.train.classifier.crops import Loaded
+    from napari_hemacells.core.train.classifier.crop_store import Loaded
 
 Part: TypeAlias = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = ("train", "validation", "test")

@@ -1,19 +1,24 @@
-"""What the report of a fine-tuned detector says."""
+"""What the report of a fine-tuned detector says.
+
+What came of a fine-tuning.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from napari_hemacells.core.detect.learned.kinds import KINDS
-from napari_hemacells.core.train.detector.tally import ALL, FIELDS_FOR_INTERVAL
-from napari_hemacells.core.train.page import Table, TrainingPage
-from napari_hemacells.core.train.plot import as_svg
-from napari_hemacells.core.train.reports import in_words
+from napari_hemacells.core.detect.learned.metadata import KINDS
+from napari_hemacells.core.train.detector.metrics import ALL, FIELDS_FOR_INTERVAL, Tally
+from napari_hemacells.core.train.html_report import Table, TrainingPage
+from napari_hemacells.core.train.learning_curves import as_svg
+from napari_hemacells.core.train.progress import format_duration
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from napari_hemacells.core.detect.learned.model import Limits
-    from napari_hemacells.core.train.detector.outcome import DetectorOutcome
-    from napari_hemacells.core.train.detector.tally import Tally
+    from napari_hemacells.core.train.learning_curves import Curves
 
 CAUTIONS = (
     (
@@ -47,7 +52,7 @@ def page_of(
             (f"{sum(one.cells for one in outcome.images)}", "cells in all fields"),
             (f"{outcome.after.f1()[ALL]:.3f}", "F1, held-out part"),
             (f"{gain:+.3f}", "gain over the old detector"),
-            (in_words(outcome.seconds), "of training"),
+            (format_duration(outcome.seconds), "of training"),
         ),
         curves=as_svg(outcome.curves, outcome.steps),
         tables=(_figures(outcome), _limits(limits, old), _images(outcome)),
@@ -125,3 +130,53 @@ def _provenance(outcome: DetectorOutcome, about: dict[str, Any]) -> tuple[tuple[
         ("Split", outcome.split),
         ("Versions", ", ".join(f"{name} {value}" for name, value in about["versions"].items())),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """A picture of the training, as the report names it: name, key, whether learned from."""
+
+    name: str
+    key: str
+    learned: bool
+    cells: int
+
+
+@dataclass(frozen=True, eq=False)
+class DetectorOutcome:
+    """What came of a fine-tuning.
+
+    Attributes
+    ----------
+    weights, report
+        The files written.
+    before, before_limits, after
+        The held-out part with the start as it was, with the start and limits chosen on the
+        held-out part, and with the fine-tuned weights and limits chosen there.
+    best_step, steps, seconds
+        Which step was kept, of how many done, and how long it took.
+    notes
+        What should be known: the split, a batch that was halved, an early stop.
+    """
+
+    weights: Path
+    report: Path
+    before: Tally
+    before_limits: Tally
+    after: Tally
+    best_step: int
+    steps: int
+    seconds: float
+    split: str
+    curves: Curves
+    notes: tuple[str, ...] = ()
+    images: tuple[Learned, ...] = field(default_factory=tuple)
+
+    @property
+    def better(self) -> bool:
+        """Whether the held-out part is done better, by more than a cell, than by the start.
+
+        The start has its limits chosen there, too.
+        """
+        gain = self.after.f1()[ALL] - self.before_limits.f1()[ALL]
+        return gain > self.after.grain

@@ -11,7 +11,7 @@ from napari_hemacells.core.evaluate.splits import in_validation
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_hemacells.core.train.detector.fields import Box, Field
+    from napari_hemacells.core.train.detector.dataset import Box, Field
 
 FEW = 3  # fields; with fewer, a part of each is held out
 HELD_OUT = 0.25

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from napari_hemacells.core.detect.learned.model import Limits, load_model
 from napari_hemacells.core.detect.learned.network import ARCHITECTURE
-from napari_hemacells.core.store.atomic import writing
+from napari_hemacells.core.fsio import writing
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_hemacells.core.detect.learned.network import CellNet
-    from napari_hemacells.core.train.average import Tensors
+    from napari_hemacells.core.train.ema import Tensors
 
 BUNDLED = "bundled detector"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari_hemacells.core.train.plot import COLOURS, Ink, svg_of
+from napari_hemacells.core.train.learning_curves import COLOURS, Ink, svg_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from napari_hemacells.core.train.classifier.findings import BinaryFigures, ReliabilityBin
-    from napari_hemacells.core.train.classifier.records import Epoch, RateCurve
+    from napari_hemacells.core.train.classifier.artifacts import Epoch, RateCurve
+    from napari_hemacells.core.train.classifier.results import BinaryFigures, ReliabilityBin
 
 INK = Ink()
 WIDE, SQUARE = (8.2, 2.5), (3.6, 3.2)

@@ -1,0 +1,162 @@
+"""Corrections of a detection: which cells the user added or took away, and the cells after that.
+
+The detector's cells are on disk as they were found; what the user changed is in the journal. The
+cells that count are both together (:func:`corrected`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from napari_hemacells.core.types import BOX_COLUMNS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from napari_hemacells.core.cell_masks import CellMask
+    from napari_hemacells.core.types import Cells
+
+Standing: TypeAlias = Literal["there", "gone", "refused"]
+Origin: TypeAlias = Literal["detected", "added", "split", "merged"]
+
+ORIGIN = "origin"
+"""Column of the table of corrected cells: one of :data:`Origin`."""
+DETECTED: Origin = "detected"
+
+
+@dataclass(frozen=True)
+class CellRecord:
+    """A whole cell as plain values: a row of the table and the mask, enough to bring it back.
+
+    Attributes
+    ----------
+    cell
+        Its id, which is never given to another cell.
+    kind, score
+        The detector's rough kind and score.
+    centre, box, area
+        As in the table: (row, column), half-open box, pixels.
+    mask
+        :meth:`napari_hemacells.core.cell_ops.CellMask.to_dict`.
+    origin
+        Who made it: the detector, or the user by adding, splitting or merging.
+    """
+
+    cell: int
+    kind: str
+    score: float
+    centre: tuple[float, float]
+    box: tuple[int, int, int, int]
+    area: int
+    mask: dict[str, Any] = field(hash=False)
+    origin: Origin = DETECTED
+
+    def row(self) -> dict[str, Any]:
+        """Return the row of the table."""
+        return {
+            "label": self.cell,
+            "class": self.kind,
+            "score": self.score,
+            "row": self.centre[0],
+            "col": self.centre[1],
+            **dict(zip(BOX_COLUMNS, self.box, strict=True)),
+            "area": self.area,
+            ORIGIN: self.origin,
+        }
+
+    @property
+    def pixels(self) -> CellMask:
+        """The mask, unpacked."""
+        from napari_hemacells.core.cell_masks import CellMask
+
+        return CellMask.from_dict(self.mask)
+
+
+@dataclass(frozen=True)
+class Correction:
+    """What the user last did to a cell.
+
+    Attributes
+    ----------
+    record
+        The cell as it is, or as it was before it went.
+    standing
+        ``"there"``: it is a cell whatever a detector finds. ``"gone"``: replaced by others, or
+        its making was undone. ``"refused"``: deleted, so that there is no cell at this place.
+    """
+
+    record: CellRecord
+    standing: Standing
+
+
+Corrections: TypeAlias = dict[int, Correction]  # of one image, by cell id
+
+
+def record_of(cells: Cells, cell: int) -> CellRecord:
+    """Return a cell of the table with its mask as plain values."""
+    row = cells.table.iloc[cells.position[cell]]
+    low_row, low_col, high_row, high_col = (int(row[side]) for side in BOX_COLUMNS)
+    origin: Origin = row[ORIGIN] if ORIGIN in cells.table and row[ORIGIN] else DETECTED
+    return CellRecord(
+        cell=int(cell),
+        kind=str(row["class"]),
+        score=float(row["score"]),
+        centre=(float(row["row"]), float(row["col"])),
+        box=(low_row, low_col, high_row, high_col),
+        area=int(row["area"]),
+        mask=cells.mask_of(int(cell)).to_dict(),
+        origin=origin,
+    )
+
+
+def corrected(cells: Cells, corrections: Mapping[int, Correction]) -> Cells:
+    """Return the cells with the corrections made to them.
+
+    Making them once more changes nothing, so it does not matter whether the cells were saved
+    before a correction or after it.
+    """
+    touched = [cell for cell in corrections if cell in cells.position]
+    there = [one.record for one in corrections.values() if one.standing == "there"]
+    return exchanged(cells, touched, sorted(there, key=lambda record: record.cell))
+
+
+def exchanged(cells: Cells, removed: Iterable[int], added: Iterable[CellRecord]) -> Cells:
+    """Return the cells without some and with others; cells that are not there are passed over."""
+    from napari_hemacells.core.cell_ops import replaced
+
+    gone = [cell for cell in removed if cell in cells.position]
+    new = [(record.cell, record.row(), record.pixels) for record in added]
+    if not gone and not new:
+        return cells
+    return replaced(with_origin(cells), gone, new)
+
+
+def with_origin(cells: Cells) -> Cells:
+    """Return the cells with the column :data:`ORIGIN`; the detector's where nothing is said."""
+    if ORIGIN not in cells.table:
+        return replace(cells, table=cells.table.assign(**{ORIGIN: DETECTED}))
+    said = cells.table[ORIGIN].astype(object)
+    known = said.where(said.notna() & (said != ""), DETECTED)
+    if known is said or known.equals(said):
+        return cells
+    return replace(cells, table=cells.table.assign(**{ORIGIN: known}))
+
+
+def by_hand(cells: Cells) -> dict[str, int]:
+    """Return how many of the cells were added, split or merged by hand; without zeros."""
+    if ORIGIN not in cells.table:
+        return {}
+    counts = Counter(with_origin(cells).table[ORIGIN].tolist())
+    return {origin: count for origin, count in sorted(counts.items()) if origin != DETECTED}
+
+
+def hand_made(corrections: Mapping[int, Correction]) -> set[int]:
+    """Return the ids of the cells that are there by the user's word."""
+    return {cell for cell, one in corrections.items() if one.standing == "there"}
+
+
+def refused(corrections: Mapping[int, Correction]) -> list[CellMask]:
+    """Return the masks of deleted cells: no cell is there."""
+    return [one.record.pixels for one in corrections.values() if one.standing == "refused"]

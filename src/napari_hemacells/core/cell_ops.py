@@ -1,0 +1,136 @@
+"""Masks of cells, and cells with some taken out and others put in."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from napari_hemacells.core.cell_masks import CellMask, LazyLabels, PackedMasks
+from napari_hemacells.core.errors import CellsError
+from napari_hemacells.core.types import Cells, PartCells
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    Added = Sequence[tuple[int, Mapping[str, Any], CellMask]]
+
+__all__ = ["CellMask", "LazyLabels", "PackedMasks", "PartCells", "renamed", "replaced"]
+
+
+def replaced(cells: Cells, removed: Collection[int], added: Added) -> Cells:
+    """Return the cells without those removed and with those added, which lie on top.
+
+    The rows of the other cells stay as they are, also where an added cell covers pixels of
+    theirs. The cells given are not changed.
+
+    Parameters
+    ----------
+    removed
+        Ids; those that are not there are passed over.
+    added
+        Id, row of the table (its ``label`` may be left out) and mask of each. An id that is
+        there must be removed in the same step.
+
+    Raises
+    ------
+    CellsError
+        An id given twice, or a mask that reaches beyond the image.
+    """
+    gone = np.intersect1d(cells.ids, np.fromiter(removed, np.int64, len(removed)))
+    stays = ~np.isin(cells.ids, gone)
+    ids = [number for number, _, _ in added]
+    if len(set(ids)) < len(ids) or np.isin(ids, cells.ids[stays]).any():
+        raise CellsError("Two cells cannot have the same id.")
+    for number, _, mask in added:
+        if min(mask.box) < 0 or (np.array(mask.box[2:]) > cells.labels.shape).any():
+            raise CellsError(f"Cell {number} reaches beyond the image.")
+    table = _table(cells.table[stays], added)
+    if isinstance(cells.labels, LazyLabels):
+        return replace(cells, labels=_lazy(cells.labels, gone, added), table=table)
+    return replace(cells, labels=_painted(cells, gone, added), table=table)
+
+
+def _table(kept: pd.DataFrame, added: Added) -> pd.DataFrame:
+    """Return the rows in the order of their labels, with the columns and dtypes of `kept`."""
+    if not added:
+        return kept.reset_index(drop=True)
+    rows = pd.DataFrame([{**row, "label": number} for number, row, _ in added])
+    rows = rows.reindex(columns=kept.columns)
+    known = [str(name) for name in kept if not rows[str(name)].hasnans]
+    typed = rows.astype({name: kept[name].dtype for name in known})
+    table = pd.concat([kept, typed], ignore_index=True) if len(kept) else typed
+    return table.sort_values("label", ignore_index=True)
+
+
+def _painted(cells: Cells, gone: NDArray[np.int64], added: Added) -> NDArray[np.int32]:
+    labels = np.array(cells.labels)
+    for cell in gone.tolist():
+        mask = cells.mask_of(cell)
+        labels[mask.window][mask.bits] = 0
+    for number, _, mask in added:
+        labels[mask.window][mask.bits] = number
+    return labels
+
+
+def _lazy(labels: LazyLabels, gone: NDArray[np.int64], added: Added) -> LazyLabels:
+    """Return the masks anew; of those that stay only the ones under an added cell are cut."""
+    masks = _apart([mask for _, _, mask in added], labels.shape)
+    cut: dict[int, CellMask] = {}
+    for mask in masks:
+        for place in _near(labels, mask):
+            cut[place] = cut.get(place, labels.masks[place]).without(mask)
+    stays = ~np.isin(labels.ids, gone)
+    whole = np.flatnonzero(stays & ~np.isin(np.arange(len(stays)), list(cut)))
+    under = [place for place in cut if stays[place]]
+    packed = [
+        labels.masks.pick(whole),
+        PackedMasks.of([cut[place] for place in under]),
+        PackedMasks.of(masks),
+    ]
+    numbers = [number for number, _, _ in added]
+    ids = np.concatenate([labels.ids[whole], labels.ids[under], np.array(numbers, np.int32)])
+    return LazyLabels(labels.shape, ids, PackedMasks.joined(packed))
+
+
+def _apart(masks: Sequence[CellMask], shape: tuple[int, int]) -> list[CellMask]:
+    """Return the masks less what later ones cover."""
+    index = LazyLabels(shape, np.arange(len(masks)), PackedMasks.of(masks))
+    cut = list(masks)
+    for place, mask in enumerate(masks):
+        for later in _near(index, mask):
+            if later > place:
+                cut[place] = cut[place].without(masks[later])
+    return cut
+
+
+def _near(labels: LazyLabels, mask: CellMask) -> list[int]:
+    """Return the places of the masks whose boxes reach into that of another."""
+    top, left, bottom, right = mask.box
+    return [int(place) for place in labels.places_in((top, bottom), (left, right))]
+
+
+def renamed(cells: Cells, numbers: Mapping[int, int]) -> Cells:
+    """Return only the cells that have a new id, under it.
+
+    Parameters
+    ----------
+    numbers
+        New id by old id; the new ones differ.
+    """
+    kept = np.isin(cells.ids, list(numbers))
+    fresh = np.array([numbers[one] for one in cells.ids[kept].tolist()], np.int64)
+    table = cells.table[kept].assign(label=fresh).sort_values("label", ignore_index=True)
+    if isinstance(cells.labels, LazyLabels):
+        places = np.flatnonzero(np.isin(cells.labels.ids, list(numbers)))
+        ids = np.array([numbers[one] for one in cells.labels.ids[places].tolist()], np.int32)
+        masks = cells.labels.masks.pick(places)
+        return replace(cells, labels=LazyLabels(cells.labels.shape, ids, masks), table=table)
+    lookup = np.zeros(int(cells.labels.max(initial=0)) + 1, np.int32)
+    there = np.array([old for old in numbers if old < len(lookup)], np.intp)
+    lookup[there] = [numbers[old] for old in there.tolist()]
+    return replace(cells, labels=lookup[cells.labels], table=table)

@@ -1,0 +1,70 @@
+"""How far the cells of an image are from those that a head was fitted beside.
+
+Another stain, lamp or scanner moves all cells at once; another mixture of the same kinds of cells
+does not count. So each cell is held against the reference cells nearest to it: in an image like
+the reference they are as near as the reference's own cells are to one another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_hemacells.core.classify.projection import squared_distances
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_hemacells.core.classify.projection import CellMap
+
+NEAREST, CELLS_A_DIRECTION = 3, 8
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """What the cells looked like beside which a head was fitted.
+
+    Attributes
+    ----------
+    mean, std
+        ``(dim,)`` of their vectors.
+    nearness, spread
+        Mean and standard deviation of the logarithm of a cell's distance to those nearest to it.
+    n
+        How many cells there were.
+    """
+
+    mean: NDArray[np.float32]
+    std: NDArray[np.float32]
+    nearness: float
+    spread: float
+    n: int
+
+
+def reference_of(vectors: NDArray[np.float32], known: CellMap) -> Reference:
+    """Return the reference that ``(n, dim)`` vectors on a map are."""
+    points = _directions(known.points)
+    apart = squared_distances(points, points)
+    np.fill_diagonal(apart, np.inf)
+    own = _log_distance(apart)
+    return Reference(
+        mean=vectors.mean(axis=0),
+        std=vectors.std(axis=0),
+        nearness=float(own.mean()),
+        spread=max(float(own.std()), 1e-6),
+        n=len(vectors),
+    )
+
+
+def _directions(points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the leading directions; of few cells only those that are not their own chance."""
+    return points[:, : max(4, len(points) // CELLS_A_DIRECTION)]
+
+
+def _log_distance(squared: NDArray[np.float32]) -> NDArray[np.float64]:
+    """``(n,)`` logarithm of the root mean squared distance to the nearest."""
+    count = min(NEAREST, squared.shape[1] - 1)
+    closest = np.partition(squared, count - 1, axis=1)[:, :count]
+    return np.asarray(0.5 * np.log(closest.mean(axis=1) + 1e-12), dtype=np.float64)

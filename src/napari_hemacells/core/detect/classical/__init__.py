@@ -1,0 +1,1 @@
+"""Detection without a network: stain separation, thresholds, touching cells split."""

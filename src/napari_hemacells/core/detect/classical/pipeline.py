@@ -1,0 +1,184 @@
+"""The classical detector for stained smears: no training, any stain that tells blue from red.
+
+Illumination and stain are separated as optical density over the fitted glass; nuclei, cytoplasm
+and platelets are told by how blue-violet they are and by size, red cells by round outlines that
+voting edges agree on. Everything happens at one working scale, so that magnification does not
+matter.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_hemacells.core.cell_masks import PackedMasks
+from napari_hemacells.core.detect.classical.erythrocytes import red_cells
+from napari_hemacells.core.detect.classical.leukocytes import platelets, white_cells
+from napari_hemacells.core.detect.classical.stain import read_stain
+from napari_hemacells.core.detect.classical.thresholds import (
+    SMOOTH,
+    fitted_glass,
+    measured_levels,
+    place_of,
+    typical_levels,
+)
+from napari_hemacells.core.detect.diameter import cell_diameter
+from napari_hemacells.core.detect.foreground import (
+    foreground,
+    is_flat,
+    stained_windows,
+    windows_around,
+    with_cells,
+)
+from napari_hemacells.core.detect.outlines import mask_of, to_cells
+from napari_hemacells.core.detect.plan import Plan, touching
+from napari_hemacells.core.detect.tiling import CORE, ScaledImage, tiles
+from napari_hemacells.core.types import BOX_COLUMNS, PartCells, Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_hemacells.core.detect.classical.stain import Stain
+    from napari_hemacells.core.detect.classical.thresholds import Levels
+    from napari_hemacells.core.detect.outlines import Found
+    from napari_hemacells.core.detect.regions import Regions
+    from napari_hemacells.core.detect.tiling import Part
+    from napari_hemacells.core.params import DetectParams
+    from napari_hemacells.core.types import SmearImage
+
+WORKING_DIAMETER = 40.0  # px of a red cell: its outline is clear, and more only costs time
+MARGIN = 1.11  # the searches' sizes were set with the blurred rim as part of the cell
+WHOLE = 3_000_000  # pixels at the working scale that are looked at in one piece
+BORDER = 4.0  # pixels: two parts may place a cell on their border a little differently
+CONTRAST_FLOOR = 0.02  # optical density between glass and the densest: below it all is glass
+PHASES = 5
+
+
+def classical_plan_steps(
+    image: SmearImage,
+    params: DetectParams,
+    *,
+    regions: Regions | None = None,
+    tile: int | None = None,
+) -> Generator[Progress, None, Plan]:
+    """Yield the progress of measuring; return the plan.
+
+    An image of up to :data:`WHOLE` pixels is one part, and everything is measured on it; of a
+    larger one glass and thresholds are measured beforehand, for all parts alike.
+    """
+    yield Progress(0, 1, "Measuring the cells")
+    diameter = cell_diameter(image, params, regions)
+    scale = WORKING_DIAMETER / (MARGIN * diameter) if diameter > 0 else 1.0
+    view = ScaledImage(image.pixels, scale)
+    whole = tile is None and view.shape[0] * view.shape[1] <= WHOLE
+    levels, parts = None, (*tiles(view.shape, max(view.shape) if whole else tile or CORE),)
+    if diameter <= 0:
+        parts = ()
+    elif not whole:
+        levels = yield from _levels_steps(image, view, regions)
+        parts = with_cells(image, parts, view.shape, diameter)
+    return Plan(
+        method="classical",
+        diameter=diameter,
+        params=params,
+        shape=image.shape,
+        parts=touching(parts, regions, view.ratio),
+        scale=scale,
+        image_key=image.key,
+        regions=regions,
+        levels=levels,
+    )
+
+
+def _levels_steps(
+    image: SmearImage, view: ScaledImage, regions: Regions | None
+) -> Generator[Progress, None, Levels]:
+    """Return the levels that some windows with cells have in common."""
+    glass = fitted_glass(image)
+    places = stained_windows(image, regions) or [(image.shape[0] / 2, image.shape[1] / 2)]
+    seen = []
+    for number, window in enumerate(windows_around(view, places)):
+        yield Progress(number, len(places), "Separating the stain")
+        stain = read_stain(view.part(*window), glass, place_of(view, *window))
+        seen.append(measured_levels(stain, glass, WORKING_DIAMETER))
+    return typical_levels(seen)
+
+
+def find_in_part_steps(
+    image: SmearImage, plan: Plan, part: Part
+) -> Generator[Progress, None, PartCells]:
+    """Yield the phases, between which the work can be stopped; return the cells of a part."""
+    yield Progress(0, PHASES, "Separating the stain")
+    found: list[Found] = []
+    stain = _stain_of(image, plan, part)
+    if stain is not None:
+        eagerness = 2.0 ** (2 * plan.params.sensitivity - 1)
+        found = yield from _search(stain, eagerness, plan.levels)
+    yield Progress(4, PHASES, "Drawing the cells")
+    return _own_cells(found, plan, part)
+
+
+def _stain_of(image: SmearImage, plan: Plan, part: Part) -> Stain | None:
+    """Return the stain of a part; None where there is only glass."""
+    if plan.levels is None:
+        stain = read_stain(_resized(np.asarray(image.pixels), plan.scale))
+        return stain if float(np.percentile(stain.density, 99.5)) >= CONTRAST_FLOOR else None
+    view = ScaledImage(image.pixels, plan.scale)
+    pixels = view.part(*part.window)
+    if is_flat(pixels):
+        return None
+    known = plan.levels
+    place = place_of(view, *part.window)
+    return read_stain(pixels, known.glass, place, noise=known.noise, coloured=known.coloured)
+
+
+def _search(
+    stain: Stain, eagerness: float, levels: Levels | None
+) -> Generator[Progress, None, list[Found]]:
+    """Return what is found, in pixels of the part."""
+    floors = (levels.plasma, levels.stained, levels.red) if levels else (None, None, None)
+    yield Progress(1, PHASES, "Looking for white cells")
+    coloured = stain.coloured
+    white = white_cells(stain, WORKING_DIAMETER, eagerness, floors[0]) if coloured else []
+    taken = mask_of(white, stain.density.shape)
+    yield Progress(2, PHASES, "Looking for platelets")
+    small = platelets(stain, WORKING_DIAMETER, eagerness, taken) if coloured else []
+    yield Progress(3, PHASES, "Looking for red cells")
+    stained = foreground(stain, SMOOTH, floors[1])
+    red, _ = red_cells(stain, WORKING_DIAMETER, eagerness, stained, taken, levels=floors[2])
+    return [*white, *small, *red]
+
+
+def _own_cells(found: Sequence[Found], plan: Plan, part: Part) -> PartCells:
+    """Return the cells that the part answers for, in the image, drawn among all that it sees."""
+    (top, bottom), (left, right) = (
+        _in_image(span, side, plan.scale)
+        for span, side in zip((part.rows, part.cols), plan.shape, strict=True)
+    )
+    on_image = [one.moved(*part.origin).scaled(1 / plan.scale).moved(-top, -left) for one in found]
+    cells = to_cells(on_image, (bottom - top, right - left), plan.diameter)
+    centres = cells.centres + np.array([top, left])
+    own = part.own((centres + 0.5) * plan.scale - 0.5, BORDER) & plan.holds(centres)
+    masks = PackedMasks.of_labels(np.asarray(cells.labels), cells.ids.tolist(), cells.boxes)
+    places = np.flatnonzero(own)
+    table = cells.table.iloc[places].drop(columns="label").reset_index(drop=True)
+    table[["row", "col"]] += np.array([top, left])
+    table[BOX_COLUMNS] += np.array([top, left, top, left])
+    boxes = masks.boxes + np.array([top, left, top, left], np.int32)
+    return PartCells(part.index, table, PackedMasks(boxes, masks.bits).pick(places))
+
+
+def _in_image(span: tuple[int, int], extent: int, scale: float) -> tuple[int, int]:
+    """Return the pixels of the image that a span of the grid lies on."""
+    return max(0, int(span[0] / scale)), min(extent, int(np.ceil(span[1] / scale)) + 1)
+
+
+def _resized(pixels: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
+    from skimage.transform import resize
+
+    rows, cols = (max(1, round(side * factor)) for side in pixels.shape[:2])
+    small = resize(pixels, (rows, cols, 3), preserve_range=True, anti_aliasing=factor < 1)
+    return np.asarray(np.rint(small), dtype=np.uint8)

@@ -1,0 +1,122 @@
+"""What the classical detector measures once on an image, so that all its parts are alike."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import ndimage as ndi
+
+from napari_hemacells.core.detect.classical.erythrocytes import RedLevels, red_cells
+from napari_hemacells.core.detect.classical.leukocytes import cytoplasm_floor, white_cells
+from napari_hemacells.core.detect.classical.stain import (
+    fit_glass_to,
+    log_brightness,
+    polynomial,
+)
+from napari_hemacells.core.detect.foreground import foreground, foreground_floor
+from napari_hemacells.core.detect.outlines import mask_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_hemacells.core.detect.classical.stain import Glass, Place, Stain
+    from napari_hemacells.core.detect.tiling import ScaledImage
+    from napari_hemacells.core.types import SmearImage
+
+SMOOTH = 0.7  # pixels, of the foreground
+FIT_SIDE = 96  # pixels along an axis that the glass is fitted to
+FIT_WINDOWS, FIT_PIXELS = 8, 12  # along an axis, where there is no overview
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Glass, noise and thresholds of an image.
+
+    Attributes
+    ----------
+    glass, noise, coloured
+        See :class:`~.stain.Stain`.
+    stained
+        Least density of the foreground.
+    plasma
+        Least basophilia of cytoplasm.
+    red
+        What is usual among red cells; None where none were seen.
+    """
+
+    glass: Glass
+    noise: float
+    coloured: bool
+    stained: float
+    plasma: float
+    red: RedLevels | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return asdict(self)
+
+
+def place_of(view: ScaledImage, rows: slice, cols: slice) -> Place:
+    """Return where rows and columns lie in the image, from 0 to 1."""
+    high, wide = view.shape
+    return np.arange(rows.start, rows.stop) / high, np.arange(cols.start, cols.stop) / wide
+
+
+def fitted_glass(image: SmearImage) -> Glass:
+    """Return the glass of a large image, from its overview or from pixels all over it."""
+    if image.overview is not None:
+        whole = image.overview.shape[:2]
+        places = [np.unique(np.linspace(0, side - 1, FIT_SIDE).astype(int)) for side in whole]
+        small = np.asarray(image.overview[:, :], dtype=np.uint8)[np.ix_(*places)]
+        terms = polynomial(places[0] / whole[0], places[1] / whole[1])
+        return fit_glass_to(terms, log_brightness(small).reshape(-1, 3).astype(np.float64))
+    parts, values = [], []
+    for row in _corners(image.shape[0]):
+        for col in _corners(image.shape[1]):
+            pixels = np.asarray(image.pixels[row, col], dtype=np.uint8)[::8, ::8]
+            inside = [np.arange(one.start, one.stop, 8) for one in (row, col)]
+            parts.append(polynomial(inside[0] / image.shape[0], inside[1] / image.shape[1]))
+            values.append(log_brightness(pixels).reshape(-1, 3).astype(np.float64))
+    return fit_glass_to(np.concatenate(parts), np.concatenate(values))
+
+
+def _corners(extent: int) -> list[slice]:
+    """Return small windows spread along an axis."""
+    side = min(extent, 8 * FIT_PIXELS)
+    count = min(FIT_WINDOWS, max(1, extent // side))
+    starts = np.linspace(0, extent - side, 2 * count + 1)[1::2].astype(int).tolist()
+    return [slice(start, start + side) for start in starts]
+
+
+def measured_levels(stain: Stain, glass: Glass, diameter: float) -> Levels:
+    """Return the levels of one window, as the search measures them on a small image."""
+    floor = foreground_floor(stain, ndi.gaussian_filter(stain.density, SMOOTH))
+    plasma = cytoplasm_floor(stain, diameter)
+    white = white_cells(stain, diameter, 1.0, plasma) if stain.coloured else []
+    taken = mask_of(white, stain.density.shape)
+    _, red = red_cells(stain, diameter, 1.0, foreground(stain, SMOOTH, floor), taken)
+    return Levels(glass, stain.noise, stain.coloured, floor, plasma, red)
+
+
+def typical_levels(seen: Sequence[Levels]) -> Levels:
+    """Return the median of the levels of several windows."""
+    red = [one.red for one in seen if one.red is not None]
+    return Levels(
+        glass=seen[0].glass,
+        noise=_median([one.noise for one in seen]),
+        coloured=any(one.coloured for one in seen),
+        stained=_median([one.stained for one in seen]),
+        plasma=_median([one.plasma for one in seen]),
+        red=_typical_red(red) if red else None,
+    )
+
+
+def _typical_red(seen: Sequence[RedLevels]) -> RedLevels:
+    names = [one.name for one in fields(RedLevels)]
+    return RedLevels(**{name: _median([getattr(one, name) for one in seen]) for name in names})
+
+
+def _median(values: Sequence[float]) -> float:
+    return float(np.median(values))

@@ -1,0 +1,40 @@
+"""What the learned detector tells apart, and the scale that it works at.
+
+What a fine-tuned detector says that it was trained on. Does not import torch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_hemacells.core.errors import EncoderError
+from napari_hemacells.core.types import PLATELET, RBC, WBC
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KINDS = (RBC, WBC, PLATELET)
+CANONICAL_DIAMETER = 40.0  # pixels of a typical red cell after the image is brought to scale
+STRIDE = 4  # pixels of that image to one cell of the output maps
+SEEN = (
+    "BCCD's official train list, Chula RBC-12 but for the file numbers 40–59, 140–159 and "
+    "240–259, every third platelet picture of PBC; see weights/detector.md"
+)
+
+
+def seen_by_weights(file: Path) -> str:
+    """Return the words in the header of a weights file.
+
+    Raises
+    ------
+    EncoderError
+        The file is missing or damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, framework="numpy") as stored:
+            header: dict[str, str] = stored.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise EncoderError(f"The detector {file} cannot be read: choose another one.") from error
+    return header.get("seen", f"not stated in {file.name}")

@@ -1,0 +1,107 @@
+"""Maps of the network → cells with box, kind and score."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage as ndi
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Cells found, in no particular order.
+
+    Attributes
+    ----------
+    boxes
+        ``(n, 4)`` float64 (min_row, min_col, max_row, max_col), half-open, in pixels.
+    kinds
+        ``(n,)`` int64 index into :data:`~napari_hemacells.core.detect.learned.metadata.KINDS`.
+    scores
+        ``(n,)`` float64 in 0 to 1.
+    """
+
+    boxes: NDArray[np.float64]
+    kinds: NDArray[np.int64]
+    scores: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    @property
+    def centres(self) -> NDArray[np.float64]:
+        """``(n, 2)`` middles of the boxes."""
+        return (self.boxes[:, :2] + self.boxes[:, 2:]) / 2
+
+    def pick(self, which: NDArray[np.bool_] | NDArray[np.int64]) -> Found:
+        """Return some of them."""
+        return Found(self.boxes[which], self.kinds[which], self.scores[which])
+
+    def moved(self, origin: tuple[float, float], scale: float) -> Found:
+        """Return them with `origin` added to the boxes, then divided by `scale`."""
+        return Found((self.boxes + np.tile(origin, 2)) / scale, self.kinds, self.scores)
+
+
+def nothing() -> Found:
+    """Return no cells."""
+    return Found(np.empty((0, 4)), np.empty(0, np.int64), np.empty(0))
+
+
+def joined(parts: Sequence[Found]) -> Found:
+    """Return all cells of several lists."""
+    parts = [*parts, nothing()]
+    return Found(
+        np.concatenate([part.boxes for part in parts]),
+        np.concatenate([part.kinds for part in parts]),
+        np.concatenate([part.scores for part in parts]),
+    )
+
+
+def peaks(heat: NDArray[np.float32], boxes: NDArray[np.float32], limits: Sequence[float]) -> Found:
+    """Return a cell for every local maximum of the heat.
+
+    Parameters
+    ----------
+    heat
+        ``(kinds, rows, cols)`` chance of a centre, 0 to 1.
+    boxes
+        ``(kinds, 4, rows, cols)`` the box that each place proposes.
+    limits
+        Least heat of each kind.
+    """
+    top = heat == ndi.maximum_filter(heat, size=(1, 3, 3))
+    kinds, rows, cols = np.nonzero(top & (heat > np.asarray(limits)[:, None, None]))
+    return Found(
+        boxes[kinds, :, rows, cols].astype(np.float64),
+        kinds.astype(np.int64),
+        heat[kinds, rows, cols].astype(np.float64),
+    )
+
+
+def suppress(found: Found, overlap: float, overlap_of_kinds: float) -> Found:
+    """Return the cells without duplicates, best first (greedy non-maximum suppression).
+
+    Parameters
+    ----------
+    overlap
+        Intersection over union above which the weaker of two cells of one kind goes.
+    overlap_of_kinds
+        The same for two kinds: one cell is not a red and a white cell at once.
+    """
+    import torch
+    from torchvision.ops import batched_nms, nms
+
+    boxes = torch.from_numpy(found.boxes)
+    kept = batched_nms(
+        boxes, torch.from_numpy(found.scores), torch.from_numpy(found.kinds), overlap
+    )
+    found = found.pick(kept.numpy())
+    kept = nms(torch.from_numpy(found.boxes), torch.from_numpy(found.scores), overlap_of_kinds)
+    return found.pick(kept.numpy())

@@ -1,0 +1,106 @@
+"""What a search finds, and how it becomes a label image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_hemacells.core.detect.cell_table import no_cells, table_of
+from napari_hemacells.core.types import PLATELET, RBC, WBC, Cells
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    Place = tuple[NDArray[np.intp], NDArray[np.intp]]
+
+DEPTH = {RBC: 0, WBC: 1, PLATELET: 2}  # platelets lie on white cells, those on red ones
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """One cell as a closed outline.
+
+    Attributes
+    ----------
+    outline
+        ``(k, 2)`` float vertices, (row, column) in pixels; may reach beyond the image.
+    score
+        0 to 1.
+    """
+
+    kind: str
+    outline: NDArray[np.float64]
+    score: float
+
+    @property
+    def centre(self) -> NDArray[np.float64]:
+        """Mean of the vertices."""
+        return np.asarray(self.outline.mean(axis=0))
+
+    def scaled(self, factor: float) -> Found:
+        """The same cell in an image magnified by `factor` (pixel centres at whole numbers)."""
+        return Found(self.kind, (self.outline + 0.5) * factor - 0.5, self.score)
+
+    def moved(self, rows: float, cols: float) -> Found:
+        """The same cell so many pixels further down and right."""
+        return Found(self.kind, self.outline + np.array([rows, cols]), self.score)
+
+
+def outline_of(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the longest contour of a mask, halfway between its pixels and those outside."""
+    from skimage.measure import find_contours
+
+    contours = find_contours(np.pad(mask, 1).astype(np.float32), 0.5)
+    return np.asarray(max(contours, key=len) - 1.0)
+
+
+def mask_of(found: Sequence[Found], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return where any of the cells is."""
+    from skimage.draw import polygon
+
+    mask = np.zeros(shape, np.bool_)
+    for one in found:
+        mask[polygon(*one.outline.T, shape=shape)] = True
+    return mask
+
+
+def to_cells(found: Sequence[Found], shape: tuple[int, int], diameter: float) -> Cells:
+    """Return the cells drawn from the back to the front, numbered from top to bottom.
+
+    Red cells that overlap share their pixels by the nearest centre. The table keeps every cell
+    whole: its box and area are those of its outline inside the image.
+    """
+    from skimage.draw import polygon
+
+    drawn = [(one, polygon(*one.outline.T, shape=shape)) for one in found]
+    drawn = [(one, place) for one, place in drawn if len(place[0])]
+    if not drawn:
+        return no_cells(shape, diameter)
+    drawn.sort(key=lambda pair: tuple(pair[0].centre))
+    labels = np.zeros(shape, np.int32)
+    depth = np.full(shape, -1, dtype=np.int8)
+    nearest = np.full(shape, np.inf, dtype=np.float32)
+    for number, (one, place) in enumerate(drawn, start=1):
+        labels[_won(one, place, depth, nearest)] = number
+    rows = [_row(number, one, place) for number, (one, place) in enumerate(drawn, start=1)]
+    return Cells(labels, table_of(rows), diameter)
+
+
+def _won(one: Found, place: Place, depth: NDArray[np.int8], nearest: NDArray[np.float32]) -> Place:
+    """Return the pixels that go to this cell, and note its depth and distance there."""
+    away = np.hypot(place[0] - one.centre[0], place[1] - one.centre[1]).astype(np.float32)
+    level = DEPTH[one.kind]
+    mine = (level > depth[place]) | ((level == depth[place]) & (away < nearest[place]))
+    target = (place[0][mine], place[1][mine])
+    depth[target], nearest[target] = level, away[mine]
+    return target
+
+
+def _row(number: int, one: Found, place: Place) -> tuple[object, ...]:
+    rows, cols = place
+    box = (int(rows.min()), int(cols.min()), int(rows.max()) + 1, int(cols.max()) + 1)
+    return number, one.kind, one.score, float(rows.mean()), float(cols.mean()), *box, len(rows)

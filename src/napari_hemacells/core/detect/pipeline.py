@@ -1,0 +1,285 @@
+"""image → `Cells` by the detector that the user chose.
+
+An image taken apart: plan → the cells of each part, anywhere and in any order → the cells.
+
+::
+
+    plan = run_to_end(plan_steps(image, params))
+    cells = join(plan, [detect_part(image, plan, part) for part in plan.parts])
+
+Plans, parts and their cells can be pickled, so that each part may be done in another process.
+
+image → `Cells` by the classical detector.
+
+image → `Cells` by the learned detector, also by another one than the bundled.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_hemacells.core.detect.checkpoint import Finished
+from napari_hemacells.core.detect.stitching import join
+from napari_hemacells.core.errors import ImageError
+from napari_hemacells.core.params import DetectParams
+from napari_hemacells.core.types import PartCells, Progress
+from napari_hemacells.core.types.progress import run_to_end
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+    from napari_hemacells.core.detect.learned.model import Model
+    from napari_hemacells.core.detect.plan import Plan
+    from napari_hemacells.core.detect.regions import Regions
+    from napari_hemacells.core.detect.tiling import Part
+    from napari_hemacells.core.params import DetectorName
+    from napari_hemacells.core.types import Cells, SmearImage
+
+
+def plan_steps(
+    image: SmearImage,
+    params: DetectParams,
+    *,
+    regions: Regions | None = None,
+    tile: int | None = None,
+    model: Model | None = None,
+) -> Generator[Progress, None, Plan]:
+    """Yield the progress of measuring; return how the image is taken apart.
+
+    Parameters
+    ----------
+    regions
+        Where cells are looked for; the parts that touch none are left out.
+    tile
+        Side of a part in pixels of the working grid, a multiple of 16; what is found hardly
+        depends on it.
+    model
+        Another learned detector than the one that `params` name.
+
+    Raises
+    ------
+    CellsError
+        A diameter in µm without a pixel size.
+    EncoderError
+        The learned detector's weights are missing or damaged.
+    ImageError
+        A temperature image.
+    """
+    if image.modality != "colour":
+        raise ImageError(f"{image.name} holds temperatures; cells are found in stained smears.")
+    if params.method == "learned":
+        from napari_hemacells.core.detect.learned.inference import learned_plan_steps
+
+        return learned_plan_steps(image, params, regions=regions, tile=tile, model=model)
+    from napari_hemacells.core.detect.classical.pipeline import classical_plan_steps
+
+    return classical_plan_steps(image, params, regions=regions, tile=tile)
+
+
+def detect_part(
+    image: SmearImage, plan: Plan, part: Part, *, model: Model | None = None
+) -> PartCells:
+    """Return the cells that a part answers for; :func:`detect_part_steps` run to its end."""
+    return run_to_end(detect_part_steps(image, plan, part, model=model))
+
+
+def detect_part_steps(
+    image: SmearImage, plan: Plan, part: Part, *, model: Model | None = None
+) -> Generator[Progress, None, PartCells]:
+    """Yield what is going on where the work can be stopped; return a part's cells.
+
+    Parameters
+    ----------
+    model
+        The learned detector, where it is not the one that the plan's parameters name.
+
+    Raises
+    ------
+    EncoderError
+        The learned detector's weights are missing or damaged.
+    ImageError
+        The pixels of the part cannot be read.
+    """
+    if plan.method == "learned":
+        from napari_hemacells.core.detect.learned.inference import find_in_part
+        from napari_hemacells.core.detect.learned.model import model_for
+
+        return find_in_part(image, plan, part, model or model_for(plan.params.weights))
+    from napari_hemacells.core.detect.classical.pipeline import find_in_part_steps
+
+    return (yield from find_in_part_steps(image, plan, part))
+
+
+def detect(
+    image: SmearImage, params: DetectParams | None = None, *, regions: Regions | None = None
+) -> Cells:
+    """Return the cells of a smear: :func:`detect_steps` run to its end.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_hemacells.core.image import from_array
+    >>> glass = from_array(np.full((60, 80, 3), 230, np.uint8), "glass")
+    >>> len(detect(glass, DetectParams(method="classical")))
+    0
+    """
+    return run_to_end(detect_steps(image, params, regions=regions))
+
+
+def detect_steps(
+    image: SmearImage,
+    params: DetectParams | None = None,
+    *,
+    regions: Regions | None = None,
+    resume: Path | None = None,
+    tile: int | None = None,
+    model: Model | None = None,
+) -> Generator[Progress, None, Cells]:
+    """Return the cells that the chosen detector finds; yield where the work can be stopped.
+
+    The reports count the parts of the image that are done, and bring the cells found since the
+    last report. Zero cells is a result, not an error.
+
+    Parameters
+    ----------
+    regions
+        Where cells are looked for; everywhere if there are none.
+    resume
+        A folder in which every part that is done is kept. Called again with the same folder,
+        image and parameters, only the other parts are computed. Remove it when the cells are
+        safe (:func:`~napari_hemacells.core.detect.checkpoint.forget`).
+    tile, model
+        See :func:`~napari_hemacells.core.detect.pipeline.plan_steps`.
+
+    Raises
+    ------
+    CellsError
+        A diameter in µm without a pixel size.
+    EncoderError
+        The learned detector's weights are missing or damaged.
+    ImageError
+        A temperature image.
+    StorageError
+        The folder to resume from cannot be written.
+    """
+    params = params or DetectParams()
+    plan = yield from plan_steps(image, params, regions=regions, tile=tile, model=model)
+    parts = yield from _parts_steps(image, plan, resume, model)
+    return join(plan, parts)
+
+
+def _parts_steps(
+    image: SmearImage, plan: Plan, resume: Path | None, model: Model | None
+) -> Generator[Progress, None, list[PartCells]]:
+    """Return the cells of every part, computed or read back; yield after each."""
+    finished = None if resume is None else Finished(resume, plan)
+    parts: list[PartCells] = []
+    count, total = 0, len(plan.parts)
+    yield Progress(0, total, "Looking for cells")
+    for part in plan.parts:
+        found = None if finished is None else finished.read(part)
+        if found is None:
+            steps = detect_part_steps(image, plan, part, model=model)
+            found = yield from _retold(steps, len(parts), total, count)
+            if finished is not None:
+                finished.write(part, found)
+        parts.append(found)
+        count += _answered_for(plan, part, found)
+        yield Progress(len(parts), total, f"{count:,} cells found", found)
+    return parts
+
+
+def _answered_for(plan: Plan, part: Part, found: PartCells) -> int:
+    """Return how many cells lie in the part: those on its border two parts bring."""
+    return int(part.own(found.table[["row", "col"]].to_numpy() * plan.scale).sum())
+
+
+def _retold(
+    steps: Generator[Progress, None, PartCells], done: int, total: int, count: int
+) -> Generator[Progress, None, PartCells]:
+    """Return what the steps of a part return; tell what it is about where there is one part."""
+    while True:
+        try:
+            phase = next(steps).message
+        except StopIteration as end:
+            found: PartCells = end.value
+            return found
+        yield Progress(done, total, phase if total == 1 else f"{count:,} cells found")
+
+
+def prepare(method: DetectorName, weights: Path | None = None) -> None:
+    """Load what the detector needs, once; a front end may choose when that happens.
+
+    Raises
+    ------
+    EncoderError
+        The learned detector's weights are missing or damaged.
+    """
+    if method == "learned":
+        from napari_hemacells.core.detect.learned.model import model_for
+
+        model_for(weights)
+
+
+def detect_classical(image: SmearImage, params: DetectParams | None = None) -> Cells:
+    """Return the cells of a smear: :func:`detect_classical_steps` run to its end."""
+    return run_to_end(detect_classical_steps(image, params))
+
+
+def detect_classical_steps(
+    image: SmearImage, params: DetectParams | None = None, *, tile: int | None = None
+) -> Generator[Progress, None, Cells]:
+    """Yield the progress; return the cells.
+
+    Parameters
+    ----------
+    tile
+        See :func:`~napari_hemacells.core.detect.pipeline.plan_steps`.
+
+    Raises
+    ------
+    CellsError
+        A diameter in µm without a pixel size.
+    ImageError
+        A temperature image.
+    """
+    params = (params or DetectParams()).model_copy(update={"method": "classical"})
+    return detect_steps(image, params, tile=tile)
+
+
+def detect_learned(image: SmearImage, params: DetectParams | None = None) -> Cells:
+    """Return the red cells, white cells and platelets of a stained smear.
+
+    See :func:`detect_learned_steps`, which this runs to its end.
+    """
+    return run_to_end(detect_learned_steps(image, params))
+
+
+def detect_learned_steps(
+    image: SmearImage,
+    params: DetectParams | None = None,
+    *,
+    model: Model | None = None,
+    tile: int | None = None,
+) -> Generator[Progress, None, Cells]:
+    """Yield the progress part by part; return the cells.
+
+    Parameters
+    ----------
+    model
+        Another detector than the one that `params` name, as after fine-tuning.
+    tile
+        See :func:`~napari_hemacells.core.detect.pipeline.plan_steps`.
+
+    Raises
+    ------
+    ImageError
+        A temperature image.
+    CellsError
+        A diameter in µm without a pixel size.
+    EncoderError
+        The weights are missing or damaged.
+    """
+    params = (params or DetectParams()).model_copy(update={"method": "learned"})
+    return detect_steps(image, params, model=model, tile=tile)

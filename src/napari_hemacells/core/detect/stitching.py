@@ -1,0 +1,131 @@
+"""The cells of all parts → the cells of the image: each once, in reading order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from napari_hemacells.core.cell_masks import CellMask, LazyLabels, PackedMasks
+from napari_hemacells.core.detect.cell_table import no_cells
+from napari_hemacells.core.image import SMALL
+from napari_hemacells.core.types import BOX_COLUMNS, CELL_COLUMNS, PLATELET, WBC, Cells
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_hemacells.core.detect.plan import Plan
+    from napari_hemacells.core.types import PartCells
+
+LARGE = SMALL  # pixels: above it a label image is painted only where it is looked at
+SAME_CELL = 0.5  # intersection over union of two boxes of two parts: one cell, seen twice
+IN_FRONT = {PLATELET: 0, WBC: 1}  # who keeps the pixels that two parts give to two cells
+
+
+def join(plan: Plan, parts: Sequence[PartCells]) -> Cells:
+    """Return the cells with ids 1 to n in reading order (row, column).
+
+    The result does not depend on the order of the parts, nor on where they were computed. A cell
+    on a border that two parts saw is kept once, with its better score; a pixel that two parts
+    gave to two cells goes to the one in front.
+    """
+    parts = sorted(parts, key=lambda one: one.part)
+    table = pd.concat([one.table for one in parts], ignore_index=True) if parts else None
+    if table is None or table.empty:
+        return _finished(plan, no_cells(plan.shape, plan.diameter))
+    masks = PackedMasks.joined([one.masks for one in parts])
+    owner = np.repeat([one.part for one in parts], [len(one) for one in parts])
+    gone, cut = _settled(table, masks, _pairs(plan, table, masks, owner))
+    lost = {place: masks[place].area - mask.area for place, mask in cut.items()}
+    table.loc[list(lost), "area"] -= list(lost.values())
+    kept = np.setdiff1d(np.arange(len(table)), [*gone, *(p for p, m in cut.items() if not m.area)])
+    order = kept[np.lexsort((table["col"].to_numpy()[kept], table["row"].to_numpy()[kept]))]
+    labelled = table.iloc[order].assign(label=np.arange(1, len(order) + 1, dtype=np.int64))
+    labels = _labels(plan.shape, _with_cut(masks, cut), order)
+    labelled = labelled.reset_index(drop=True)[list(CELL_COLUMNS)]
+    return _finished(plan, Cells(labels, labelled, plan.diameter))
+
+
+def _finished(plan: Plan, cells: Cells) -> Cells:
+    labels = cells.labels
+    if not len(cells):
+        labels = _labels(plan.shape, PackedMasks.of([]), np.empty(0, np.int64))
+    return Cells(labels, cells.table, cells.diameter, cells.source, plan.method)
+
+
+def _pairs(
+    plan: Plan, table: pd.DataFrame, masks: PackedMasks, owner: NDArray[np.int64]
+) -> Iterator[tuple[int, int]]:
+    """Yield the places of cells of two parts whose boxes overlap, the one in front first."""
+    if len(plan.parts) < 2:
+        return
+    boxes = table[BOX_COLUMNS].to_numpy(np.int32)
+    index = LazyLabels(plan.shape, np.arange(len(table)), PackedMasks(boxes, masks.bits[:0]))
+    rank = table["class"].map(IN_FRONT).fillna(2).to_numpy()
+    front = np.lexsort((owner, table["col"], table["row"], rank))
+    standing = np.empty(len(front), np.int64)
+    standing[front] = np.arange(len(front))
+    for place in front[_on_border(plan, boxes, owner)[front]].tolist():
+        top, left, bottom, right = boxes[place].tolist()
+        near = index.places_in((top, bottom), (left, right))
+        behind = near[(owner[near] != owner[place]) & (standing[near] > standing[place])]
+        yield from ((place, other) for other in behind.tolist())
+
+
+def _on_border(
+    plan: Plan, boxes: NDArray[np.int32], owner: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Return which cells reach to the edge of what their part answers for."""
+    ratio = 1 / plan.scale
+    cores = {part.index: (*part.core_rows, *part.core_cols) for part in plan.parts}
+    ends = np.array([cores[int(one)] for one in owner], np.float64) * ratio
+    slack = 8 * max(1.0, ratio)
+    low = boxes[:, :2] <= ends[:, [0, 2]] + slack
+    high = boxes[:, 2:] >= ends[:, [1, 3]] - slack
+    return np.asarray((low | high).any(axis=1))
+
+
+def _settled(
+    table: pd.DataFrame, masks: PackedMasks, pairs: Iterator[tuple[int, int]]
+) -> tuple[set[int], dict[int, CellMask]]:
+    """Return the cells that are another one seen twice, and the masks that lose pixels."""
+    boxes = table[BOX_COLUMNS].to_numpy(np.int64)
+    scores, kinds = table["score"].to_numpy(), table["class"].to_numpy()
+    overlapping = list(pairs)
+    gone: set[int] = set()
+    for one, other in overlapping:
+        if kinds[one] == kinds[other] and _overlap(boxes[one], boxes[other]) > SAME_CELL:
+            gone.add(other if scores[one] >= scores[other] else one)
+    cut: dict[int, CellMask] = {}
+    for one, other in overlapping:
+        if one not in gone and other not in gone:
+            front, behind = cut.get(one, masks[one]), cut.get(other, masks[other])
+            if behind.touches(front):
+                cut[other] = behind.without(front)
+    return gone, cut
+
+
+def _overlap(one: NDArray[np.int64], other: NDArray[np.int64]) -> float:
+    """Return the intersection over union of two boxes."""
+    sides = np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2])
+    shared = float(np.prod(np.maximum(sides, 0)))
+    return shared / float(np.prod(one[2:] - one[:2]) + np.prod(other[2:] - other[:2]) - shared)
+
+
+def _with_cut(masks: PackedMasks, cut: dict[int, CellMask]) -> PackedMasks:
+    """Return the masks with some of them changed; a changed one keeps its box."""
+    bits = masks.bits.copy()
+    for place, mask in cut.items():
+        bits[masks.starts[place] : masks.starts[place + 1]] = np.packbits(mask.bits)
+    return PackedMasks(masks.boxes, bits)
+
+
+def _labels(
+    shape: tuple[int, int], masks: PackedMasks, order: NDArray[np.int64]
+) -> NDArray[np.int32] | LazyLabels:
+    """Return the label image, whole where it is small."""
+    lazy = LazyLabels(shape, np.arange(1, len(order) + 1), masks.pick(order))
+    return lazy if lazy.size > LARGE else np.asarray(lazy)

@@ -1,0 +1,129 @@
+"""The encoders that a user can choose from on this computer, in words.
+
+Nothing is loaded for that: of an adapted encoder, the header of its file is read.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from napari_hemacells.core import encoder_names
+from napari_hemacells.core import encoder_names as names
+from napari_hemacells.core.encode import weights_store
+from napari_hemacells.core.encode.adapted import read_header
+from napari_hemacells.core.encode.foundation import DINOBLOOM, DINOBLOOM_SEEN
+from napari_hemacells.core.errors import EncoderError, StorageError
+
+
+class EncoderChoice(NamedTuple):
+    """An encoder that can be chosen.
+
+    Attributes
+    ----------
+    name
+        As :func:`napari_hemacells.core.encode.encoder` knows it.
+    title
+        A few words.
+    about
+        What it has seen and what it costs, in a sentence.
+    """
+
+    name: str
+    title: str
+    about: str
+
+
+INSTALLED = (
+    EncoderChoice(
+        "bundled",
+        "Bundled, blood (default)",
+        "Trained on blood cells of three public sets (PBC, Chula, BCCD); part of the package.",
+    ),
+    EncoderChoice(
+        "bundled-2-turns",
+        "Bundled, two turns: faster",
+        "The bundled network, which looks at each cell in two quarter turns instead of four: "
+        "1.7 times as fast and a little less sure.",
+    ),
+    EncoderChoice(
+        "imagenet",
+        "ImageNet",
+        "Trained on photographs of all kinds of things, never on blood; part of the package. To "
+        "compare.",
+    ),
+)
+
+
+def choices() -> tuple[EncoderChoice, ...]:
+    """Return those of the package, then those whose files are on the shelf, the newest first."""
+    blooms = (
+        EncoderChoice(name, bloom.file, f"Trained by others on {DINOBLOOM_SEEN}. Slow on a CPU.")
+        for name, bloom in DINOBLOOM.items()
+        if weights_store.weights_on_shelf(bloom.file) is not None
+    )
+    return (*INSTALLED, *adapted_here(), *blooms)
+
+
+def adapted_here() -> tuple[EncoderChoice, ...]:
+    """Return the adapted encoders on the shelf, the newest first; others' files are no matter."""
+    found = []
+    for file in weights_store.shelf_folder().glob("*.safetensors"):
+        try:
+            found.append((read_header(file).date, _adapted(file)))
+        except EncoderError:
+            continue  # weights of another kind
+    return tuple(choice for _, choice in sorted(found, reverse=True))
+
+
+def choice_of(name: str) -> EncoderChoice:
+    """Return any encoder's name in words, whether its weights are here or not."""
+    known = next((one for one in INSTALLED if one.name == name), None)
+    kind, _, rest = name.partition(":")
+    place = Path(rest.partition("?")[0])
+    if known is not None:
+        return known
+    if kind == names.ADAPTED:
+        try:
+            return _adapted(place)
+        except EncoderError:
+            return EncoderChoice(name, f"Adapted: {place.name}", f"Its file is not here: {place}")
+    if kind == names.FILE:
+        return EncoderChoice(name, f"File {place.name}", f"A checkpoint of yours: {rest}")
+    if kind == names.UNTRAINED:
+        return EncoderChoice(name, f"{rest}, untrained", "Random weights, to compare.")
+    return EncoderChoice(name, name, "Published by others; fetched once where there is a network.")
+
+
+def settled(name: str) -> str:
+    """Return the name under which an encoder that was loaded is found again from anywhere.
+
+    An adapted one is put on the shelf, so that models made with it find it by its hash.
+
+    Raises
+    ------
+    StorageError
+        The shelf cannot be written.
+    """
+    name = encoder_names.with_whole_path(name)
+    kind, _, place = name.partition(":")
+    if kind != names.ADAPTED:
+        return name
+    try:
+        return f"{names.ADAPTED}:{weights_store.put_on_shelf(Path(place))}"
+    except OSError as error:
+        raise StorageError(
+            f"The adapted encoder cannot be kept in {weights_store.shelf_folder()} "
+            f"({error.strerror})."
+        ) from error
+
+
+def _adapted(file: Path) -> EncoderChoice:
+    header = read_header(file)
+    day = header.date.partition("T")[0]
+    cells = "1 cell" if header.crops == 1 else f"{header.crops:,} cells"
+    return EncoderChoice(
+        f"{names.ADAPTED}:{file}",
+        f"Adapted to {cells} of yours, {day}",
+        f"The encoder {header.base}, which went on learning from {cells} of yours without labels.",
+    )

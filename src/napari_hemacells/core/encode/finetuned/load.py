@@ -1,0 +1,58 @@
+"""A bundle's network, made ready to encode."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari_hemacells.core.encode.device import choose_device
+from napari_hemacells.core.encode.finetuned.config import NetworkPlan
+from napari_hemacells.core.errors import BundleError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from napari_hemacells.core.encode.protocol import Encoder
+    from napari_hemacells.core.params import DeviceName
+    from napari_hemacells.core.types import EncoderInfo
+
+NETWORK = "network"  # in EncoderInfo.preprocessing: the plan of a network that is not bundled
+
+
+def finetuned_encoder(
+    info: EncoderInfo, tensors: Mapping[str, NDArray[Any]], device: DeviceName = "auto"
+) -> Encoder:
+    """Return the encoder that was fine-tuned, rebuilt from its plan and its weights.
+
+    Parameters
+    ----------
+    info
+        Its identity; ``preprocessing["network"]`` is its plan.
+    tensors
+        The weights by name, as the network's ``state_dict`` has them.
+    device
+        Where it shall run.
+
+    Raises
+    ------
+    BundleError
+        The weights do not fit the plan.
+    """
+    import torch
+
+    from napari_hemacells.core.encode.finetuned.network import Embedder
+    from napari_hemacells.core.encode.network import NetworkEncoder
+
+    plan = NetworkPlan.from_dict(info.preprocessing.get(NETWORK, {}))
+    network = Embedder(plan)
+    try:
+        network.load_state_dict({name: torch.tensor(one) for name, one in tensors.items()})
+    except (RuntimeError, TypeError) as error:
+        raise BundleError(
+            f"The weights of this model do not fit its network ({plan.arch}): it is damaged, or "
+            "made with a library of another version."
+        ) from error
+    if network.dim != info.dim:
+        raise BundleError(f"The network gives {network.dim} numbers a cell, not {info.dim}.")
+    return NetworkEncoder(network, info, choose_device(device).name)

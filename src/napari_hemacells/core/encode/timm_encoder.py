@@ -1,0 +1,257 @@
+"""Any model of timm as an encoder, its weights from the hub, from a file, or from nothing."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from napari_hemacells.core.encode import weights_store
+from napari_hemacells.core.encode.device import choose_device
+from napari_hemacells.core.encode.weights_store import shelf_folder, weights_on_shelf
+from napari_hemacells.core.errors import EncoderError
+from napari_hemacells.core.types import EncoderInfo
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_hemacells.core.encode.protocol import Encoder
+    from napari_hemacells.core.params import DeviceName
+
+HUBS = ("hf_hub:", "hf-hub:")
+SEED = 0  # of networks from nothing
+
+
+class Picture(NamedTuple):
+    """What a network wants to be given.
+
+    Attributes
+    ----------
+    size
+        Side in pixels to which crops are brought.
+    mean, std
+        Of the three colours, pictures in 0 to 1.
+    interpolation
+        How pixels between pixels are made.
+    """
+
+    size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    interpolation: str = "bicubic"
+
+
+def timm_encoder(name: str, size: int | None = None, device: DeviceName = "auto") -> Encoder:
+    """Return a model of timm with its published weights, pooled as its author pools it.
+
+    The weights are those that the user put on the shelf, or come from the hub and are kept in its
+    cache. Preprocessing is the model's own, except that the crop is taken whole.
+
+    Parameters
+    ----------
+    name
+        As timm lists it, with or without a tag (``resnet18.a1_in1k``), or ``hf_hub:OWNER/MODEL``.
+    size
+        Side of the pictures in pixels, where it shall not be the model's own.
+
+    Raises
+    ------
+    EncoderError
+        No such model, no weights for it, no network, or no such size.
+    """
+    at = choose_device(device)
+    model, told = _published(name, size)
+    return as_encoder(model, f"timm:{told.name}", at.name, size=size, seen=told.seen)
+
+
+def untrained_encoder(name: str, size: int | None = None, device: DeviceName = "auto") -> Encoder:
+    """Return a model of timm with weights drawn at random, the same each time: a baseline.
+
+    Raises
+    ------
+    EncoderError
+        No such model, or no such size.
+    """
+    import torch
+
+    at = choose_device(device)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        model = build(name, size)
+    seen = f"nothing: random weights, seed {SEED}"
+    return as_encoder(model, f"untrained:{name}", at.name, size=size, seen=seen)
+
+
+def as_encoder(
+    model: Any,
+    name: str,
+    device: str,
+    *,
+    size: int | None = None,
+    seen: str = "",
+    picture: Picture | None = None,
+) -> Encoder:
+    """Return a timm model without classifier as an encoder, with hash and preprocessing.
+
+    Parameters
+    ----------
+    picture
+        What it wants to be given, where that is not what timm knows of the model.
+    """
+    from napari_hemacells.core.encode.device import precision_on
+    from napari_hemacells.core.encode.network import NetworkEncoder, Resized
+    from napari_hemacells.core.encode.weights_store import hash_of
+
+    wanted = picture or picture_of(model, size)
+    network = Resized(model, wanted.size, wanted.interpolation)
+    try:
+        dim = network.dim()
+    except (AssertionError, RuntimeError) as error:
+        raise EncoderError(f"{name} cannot work on pictures of {wanted.size} pixels.") from error
+    info = EncoderInfo(
+        name=name,
+        sha256=hash_of(model.state_dict()),
+        dim=dim,
+        preprocessing={
+            "mean": list(wanted.mean),
+            "std": list(wanted.std),
+            "size": wanted.size,
+            "interpolation": wanted.interpolation,
+        },
+        seen=seen,
+    )
+    return NetworkEncoder(network, info, device, precision_on(device))
+
+
+def picture_of(model: Any, size: int | None = None) -> Picture:
+    """Return what timm knows that the model wants to be given; `size` overrides its side."""
+    from timm.data import resolve_model_data_config
+
+    known = resolve_model_data_config(model)
+    side = size or int(known["input_size"][-1])
+    return Picture(side, tuple(known["mean"]), tuple(known["std"]), known["interpolation"])
+
+
+def build(name: str, size: int | None, **options: Any) -> Any:
+    """Return a model of timm without classifier, for pictures of that side.
+
+    Raises
+    ------
+    EncoderError
+        timm knows no such model, or not at that size.
+    """
+    import timm
+
+    hub = name.startswith((*HUBS, "local-dir:"))
+    if not hub and not timm.is_model(name):
+        raise EncoderError(_unknown(name))
+    known = None if hub else timm.get_pretrained_cfg(name)
+    if size is not None and (known is None or known.fixed_input_size):
+        options["img_size"] = size
+    try:
+        return timm.create_model(name, num_classes=0, **options)
+    except (TypeError, AssertionError) as error:
+        raise EncoderError(f"{name} cannot work on pictures of {size} pixels.") from error
+
+
+class _Told(NamedTuple):
+    """What a published model is called, and what its weights have seen."""
+
+    name: str
+    seen: str
+
+
+def _published(name: str, size: int | None) -> tuple[Any, _Told]:
+    """Return the model with its weights."""
+    if name.startswith(HUBS):
+        identity = name.partition(":")[2]
+        folder = shelf_folder() / identity.rpartition("/")[2]
+        there = (folder / "config.json").is_file()
+        source = f"local-dir:{folder}" if there else f"hf_hub:{identity}"
+        files = _Files(f"https://huggingface.co/{identity}/resolve/main",
+                       ("config.json", "model.safetensors"), folder)  # fmt: skip
+        here = there or all(weights_store.cached(identity, name) for name in files.names)
+        model = _fetch(source, size, files, here=here)
+        return model, _Told(f"hf_hub:{identity}", f"what its page says: huggingface.co/{identity}")
+    known = _config(name)
+    tagged = f"{known.architecture}.{known.tag}" if known.tag else str(known.architecture)
+    files = _files_of(known, tagged)
+    file = weights_on_shelf(tagged) or weights_store.cached(known.hf_hub_id, *files.names)
+    overlay = {"pretrained_cfg_overlay": {"file": str(file)}} if file else {}
+    model = _fetch(tagged, size, files, here=bool(file), **overlay)
+    page = known.hf_hub_id or known.url
+    return model, _Told(tagged, f"what its page says: {page} ({known.tag or 'no tag'})")
+
+
+class _Files(NamedTuple):
+    """Which files to fetch elsewhere, and where to put them."""
+
+    address: str
+    names: tuple[str, ...]
+    place: Path
+
+
+def _files_of(known: Any, tagged: str) -> _Files:
+    if not known.hf_hub_id:
+        address, _, file = str(known.url).rpartition("/")
+        ending = f".{file.rpartition('.')[2]}"
+        return _Files(address, (file,), shelf_folder() / f"{tagged}{ending}")
+    file = known.hf_hub_filename or "model.safetensors"
+    address = f"https://huggingface.co/{known.hf_hub_id}/resolve/main"
+    return _Files(address, (file,), shelf_folder() / f"{tagged}.{file.rpartition('.')[2]}")
+
+
+def _config(name: str) -> Any:
+    """Return timm's entry of a model that has weights."""
+    import timm
+
+    if not timm.is_model(name):
+        raise EncoderError(_unknown(name))
+    try:
+        known = timm.get_pretrained_cfg(name, allow_unregistered=False)
+    except RuntimeError as error:
+        tags = ", ".join(timm.list_pretrained(f"{name.partition('.')[0]}.*"))
+        raise EncoderError(f"timm knows no weights {name}; it knows: {tags}.") from error
+    if known is None or not (known.hf_hub_id or known.url):
+        raise EncoderError(
+            f"timm knows no published weights of {name}: name one that has some, or "
+            f"untrained:{name} for random ones."
+        )
+    return known
+
+
+def _fetch(source: str, size: int | None, files: _Files, *, here: bool, **options: Any) -> Any:
+    """Return the model with weights; a sentence on what to fetch where that fails."""
+    from safetensors import SafetensorError
+
+    logger = logging.getLogger("timm")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        if not here:
+            weights_store.need(files.address)
+        return build(source, size, pretrained=True, **options)
+    except (RuntimeError, ValueError, pickle.UnpicklingError, SafetensorError) as error:
+        raise EncoderError(
+            f"The weights of {source} are damaged or of another network: remove "
+            f"{files.place} if you put it there, and name the encoder again."
+        ) from error
+    except OSError as error:  # whatever failed on the way to the hub
+        fetched = " and ".join(f"{files.address}/{one}" for one in files.names)
+        raise EncoderError(
+            f"The weights of {source} are not on this computer and could not be fetched. On a "
+            f"computer with a network fetch {fetched}, put it here as {files.place}, and name "
+            "the encoder again."
+        ) from error
+    finally:
+        logger.setLevel(level)
+
+
+def _unknown(name: str) -> str:
+    import difflib
+
+    import timm
+
+    near = difflib.get_close_matches(name, timm.list_models(), n=3, cutoff=0.6)
+    hint = f" Did you mean {', '.join(near)}?" if near else ""
+    return f"timm knows no model “{name}”.{hint}"

@@ -1,0 +1,193 @@
+"""The folder in which encoders that did not come with the package are found again.
+
+The model hub: whether published weights are here already, and whether it is in reach.
+
+Weights of a file, never anything else; and their hash. Imports torch inside functions only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import shutil
+import socket
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from napari_hemacells.core.errors import EncoderError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import torch
+
+WEIGHT_ENDINGS = (".safetensors", ".pth", ".pt", ".bin")
+
+
+def shelf_folder() -> Path:
+    """Return the folder; it need not exist."""
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("napari-hemacells")) / "encoders"
+
+
+def weights_on_shelf(stem: str) -> Path | None:
+    """Return the weights file of that name, whatever its ending; None if there is none."""
+    files = (shelf_folder() / f"{stem}{ending}" for ending in WEIGHT_ENDINGS)
+    return next((file for file in files if file.is_file()), None)
+
+
+def file_sha256(file: Path) -> str:
+    """Return the SHA-256 of a file's bytes, computed once for each version of it.
+
+    Raises
+    ------
+    OSError
+        The file cannot be read.
+    """
+    found = file.stat()
+    return _digest(file, found.st_size, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _digest(file: Path, _size: int, _changed: int) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def put_on_shelf(file: Path) -> Path:
+    """Return the copy of an encoder's file that a model finds by the file's hash.
+
+    Raises
+    ------
+    OSError
+        The folder cannot be written.
+    """
+    folder = shelf_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    copy = folder / f"{file_sha256(file)}.safetensors"
+    if not copy.is_file():
+        part = copy.with_suffix(".part")
+        shutil.copyfile(file, part)
+        part.replace(copy)
+    return copy
+
+
+def by_hash(sha256: str) -> Path | None:
+    """Return the file on the shelf with that hash; None if there is none."""
+    file = shelf_folder() / f"{sha256}.safetensors"
+    return file if file.is_file() and file_sha256(file) == sha256 else None
+
+
+PORT, SECONDS = 443, 3.0
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+
+
+def cached(repository: str | None, *names: str) -> str | None:
+    """Return the first of these files that is in the cache of the model hub; ``None`` if none is.
+
+    Parameters
+    ----------
+    repository
+        ``OWNER/MODEL``; ``None`` for weights that are not on the hub.
+    names
+        Files of it, the usual names of weights if not said.
+    """
+    from huggingface_hub import try_to_load_from_cache
+
+    if not repository:
+        return None
+    for name in names or WEIGHTS:
+        found = try_to_load_from_cache(repository, name)
+        if isinstance(found, str):
+            return found
+    return None
+
+
+def need(address: str) -> None:
+    """Return if the computer at this address answers, or a proxy stands before it.
+
+    A library that fetches tries again and again for a minute before it says that there is no
+    network; a person at a desk without one should not wait for that.
+
+    Raises
+    ------
+    OSError
+        It does not answer.
+    """
+    host = urlsplit(address).hostname or address
+    if "https" in getproxies() and not proxy_bypass(host):
+        return
+    socket.create_connection((host, PORT), timeout=SECONDS).close()
+
+
+WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model")
+PREFIXES = ("module.", "_orig_mod.")  # of data-parallel and of compiled networks
+
+
+def read_tensors(file: Path, part: str = "") -> dict[str, torch.Tensor]:
+    """Return the tensors of a safetensors or PyTorch file by name; no code in it is run.
+
+    Parameters
+    ----------
+    part
+        Under which key of the checkpoint they are; where empty, the usual ones are tried.
+
+    Raises
+    ------
+    EncoderError
+        The file is missing, damaged, holds more than weights, or lacks the part.
+    """
+    stored = _load(file)
+    if part:
+        if part not in stored:
+            raise EncoderError(f"{file.name} holds no “{part}”: it is another kind of checkpoint.")
+        stored = stored[part]
+    else:
+        stored = next((stored[one] for one in WRAPPERS if one in stored), stored)
+    tensors = {_bare(name): value for name, value in stored.items() if hasattr(value, "shape")}
+    if not tensors:
+        raise EncoderError(f"{file.name} holds no weights.")
+    return tensors
+
+
+def hash_of(tensors: Mapping[str, torch.Tensor]) -> str:
+    """Return the SHA-256 of names, shapes and values, whatever file they came from."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        value = tensors[name].detach().cpu().contiguous().float().numpy()
+        digest.update(f"{name}{value.shape}".encode())
+        digest.update(value.tobytes())
+    return digest.hexdigest()
+
+
+def _load(file: Path) -> dict[str, Any]:
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not file.is_file():
+        raise EncoderError(f"There is no weights file {file}.")
+    try:
+        if file.suffix == ".safetensors":
+            return dict(load_file(file))
+        stored = torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise EncoderError(
+            f"{file} is damaged, or holds more than weights, and was not opened: save its "
+            "state_dict alone, or as .safetensors."
+        ) from error
+    except (RuntimeError, ValueError, EOFError, OSError, KeyError, SafetensorError) as error:
+        raise EncoderError(f"{file} is no weights file that can be read.") from error
+    if not isinstance(stored, dict):
+        raise EncoderError(f"{file} holds no named weights: save its state_dict.")
+    return stored
+
+
+def _bare(name: str) -> str:
+    for prefix in PREFIXES:
+        name = name.removeprefix(prefix)
+    return name

@@ -1,0 +1,226 @@
+"""A folder of class folders of crops, read and embedded.
+
+Size, nucleus and colour of the cells on pictures of single cells, beside their vectors.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from napari_hemacells.core.crop import estimate_context, from_picture
+from napari_hemacells.core.encode.morphology import (
+    columns,
+    describe_pictures,
+    how_beside,
+    joined_in,
+    with_features,
+)
+from napari_hemacells.core.errors import ImageError, StorageError
+from napari_hemacells.core.image import is_image, read_image
+from napari_hemacells.core.types import Progress
+from napari_hemacells.core.types.progress import run_to_end
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from napari_hemacells.core.encode import EmbeddingCache, Encoder
+    from napari_hemacells.core.types import CropSpec, EncoderInfo
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp"})
+FRAMING_SAMPLE = 100  # pictures that tell how the folder is framed
+
+
+@dataclass(frozen=True, eq=False)
+class ClassFolder:
+    """Crops sorted into class folders, embedded.
+
+    Attributes
+    ----------
+    vectors
+        ``(n, dim)`` float32.
+    labels
+        ``(n,)`` names of the class folders.
+    files
+        ``(n,)`` where each comes from.
+    unreadable
+        Sentences about the files that are no whole pictures.
+    framing
+        Side of the square taken from a picture, divided by the picture's longer side.
+    """
+
+    vectors: NDArray[np.float32]
+    labels: tuple[str, ...]
+    files: tuple[Path, ...]
+    unreadable: tuple[str, ...]
+    framing: float
+
+
+def class_folders(folder: Path) -> dict[str, list[Path]]:
+    """Return the picture files of each class folder; the folder's name is the class.
+
+    Raises
+    ------
+    ImageError
+        There is no such folder, or no class folder with a picture in it.
+    """
+    if not folder.is_dir():
+        raise ImageError(f"There is no folder {folder}.")
+    classes = {
+        child.name: sorted(file for file in child.iterdir() if _is_picture(file))
+        for child in sorted(folder.iterdir())
+        if child.is_dir() and not child.name.startswith(".")
+    }
+    found = {name: files for name, files in classes.items() if files}
+    if not found:
+        raise ImageError(f"{folder} holds no class folders: a sub-folder of crops a class.")
+    return found
+
+
+def _is_picture(file: Path) -> bool:
+    return file.suffix.lower() in SUFFIXES or is_image(file)  # text is looked into: degrees?
+
+
+def read_folder(
+    folder: Path, spec: CropSpec, encoder: Encoder, cache: EmbeddingCache | None = None
+) -> ClassFolder:
+    """Return the crops of a folder, embedded: :func:`embed_folder_steps` run to its end."""
+    return run_to_end(embed_folder_steps(folder, spec, encoder, cache))
+
+
+def embed_folder_steps(
+    folder: Path,
+    spec: CropSpec,
+    encoder: Encoder,
+    cache: EmbeddingCache | None = None,
+    *,
+    batch_size: int = 32,
+) -> Generator[Progress, None, ClassFolder]:
+    """Return the crops of a folder with their vectors; yield while they are made.
+
+    Pictures may be of any size and format. They are framed as cells of a detector would be, by
+    one factor for the whole folder, so that small cells stay small. Files that cannot be read are
+    left out and named.
+
+    Raises
+    ------
+    ImageError
+        No class folders, or not one readable picture.
+    """
+    listed = [(file, name) for name, files in class_folders(folder).items() for file in files]
+    return (
+        yield from embed_files_steps(listed, folder, spec, encoder, cache, batch_size=batch_size)
+    )
+
+
+def embed_files_steps(
+    listed: list[tuple[Path, str]],
+    source: Path,
+    spec: CropSpec,
+    encoder: Encoder,
+    cache: EmbeddingCache | None = None,
+    *,
+    batch_size: int = 32,
+) -> Generator[Progress, None, ClassFolder]:
+    """Return crops with their classes and vectors; yield while they are made.
+
+    Parameters
+    ----------
+    listed
+        Picture files with their classes.
+    source
+        Folder or table that names them: the cache keeps their vectors under it.
+
+    Raises
+    ------
+    ImageError
+        Not one readable picture.
+    """
+    framing = _framing([file for file, _ in listed], spec)
+    key = f"{hashlib.sha256(str(source.resolve()).encode()).hexdigest()[:16]}-{framing:.4f}"
+    digests = np.array([_digest(file) for file, _ in listed], dtype=np.int64)
+    vectors = np.zeros((len(listed), encoder.info.dim), dtype=np.float32)
+    known = np.zeros(len(listed), dtype=np.bool_)
+    if cache is not None:
+        vectors, known = cache.load(key, encoder.info, spec, digests)
+    pending, unreadable = np.flatnonzero(~known), list[str]()
+    for start in range(0, len(pending), batch_size):
+        batch = pending[start : start + batch_size]
+        pictures = [_picture(listed[place][0], unreadable) for place in batch]
+        whole = [
+            place for place, pixels in zip(batch, pictures, strict=True) if pixels is not None
+        ]
+        crops = [from_picture(one, spec, framing=framing) for one in pictures if one is not None]
+        if crops:
+            vectors[whole], known[whole] = encoder.encode(np.stack(crops)), True
+        yield Progress(int(known.sum()) + len(unreadable), len(listed), "Embedding crops")
+    if not known.any():
+        raise ImageError(f"No picture in {source} can be read. {unreadable[0]}")
+    kept = [listed[place] for place in np.flatnonzero(known)]
+    if cache is not None and len(pending):
+        try:
+            cache.save(key, encoder.info, spec, digests[known], vectors[known])
+        except StorageError as error:
+            yield Progress(len(listed), len(listed), str(error))
+    files, labels = (tuple(part) for part in zip(*kept, strict=True))
+    return ClassFolder(vectors[known], labels, files, tuple(unreadable), framing)
+
+
+def _framing(files: list[Path], spec: CropSpec) -> float:
+    """Return the part of a picture's side that shows the cell with the margin of `spec`.
+
+    Thermograms are taken whole.
+    """
+    sample = files[:: -(-len(files) // FRAMING_SAMPLE)]
+    opened = (_picture(file, []) for file in sample)
+    pictures = [one for one in opened if one is not None]
+    if pictures and all(one.ndim == 2 for one in pictures):
+        return 1.0
+    return spec.context / estimate_context(pictures)
+
+
+def _picture(file: Path, unreadable: list[str]) -> NDArray[Any] | None:
+    """Return colours or degrees, or ``None`` with the reason added to `unreadable`."""
+    try:
+        return np.asarray(read_image(file).pixels)
+    except ImageError as error:
+        unreadable.append(f"{file.parent.name}/{file.name}: {error}")
+        return None
+
+
+def _digest(file: Path) -> NDArray[np.int64]:
+    """``(4,)`` SHA-256 of the file's bytes; zeros of one that cannot be read."""
+    try:
+        content = file.read_bytes()
+    except OSError:
+        return np.zeros(4, dtype=np.int64)
+    return np.frombuffer(hashlib.sha256(content).digest(), dtype="<i8")
+
+
+def measured_beside(
+    vectors: NDArray[np.float32], files: Sequence[Path], encoder: EncoderInfo
+) -> tuple[NDArray[np.float32], EncoderInfo]:
+    """Return the vectors with what is measured on their pictures, and what to call both."""
+    features = describe_pictures(_pictures(files), len(files))
+    how = how_beside(vectors, features.names)
+    joined = np.concatenate([vectors, columns(features, how)], axis=1)
+    return joined, with_features(encoder, how)
+
+
+def measured_columns(files: Sequence[Path], encoder: EncoderInfo) -> NDArray[np.float32]:
+    """``(n, m)`` what a model's encoder wants measured on pictures; m is 0 if it wants nothing."""
+    how = joined_in(encoder)
+    if how is None:
+        return np.zeros((len(files), 0), dtype=np.float32)
+    return columns(describe_pictures(_pictures(files), len(files)), how)
+
+
+def _pictures(files: Sequence[Path]) -> Generator[NDArray[np.uint8], None, None]:
+    for file in files:
+        yield cast("NDArray[np.uint8]", read_image(file).pixels)

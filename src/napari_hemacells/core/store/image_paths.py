@@ -1,0 +1,98 @@
+"""Where the images of a project are: by path, from the project folder, and by content.
+
+Whether a file is still the one it was, told quickly whatever its size.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_hemacells.core.errors import ImageError
+
+if TYPE_CHECKING:
+    from napari_hemacells.core.store.schema import StoredImage
+
+WHOLE = 64 * 2**20  # bytes; larger files are sampled
+SAMPLES, PIECE = 32, 64 * 2**10
+SAMPLED = "sampled-"
+
+
+def fingerprint(path: Path) -> str | None:
+    """SHA-256 of a file's bytes; of a large file, of its size and 32 pieces of 64 KiB.
+
+    ``None`` for a folder (OME-Zarr): whether that is the same image, only its pixels tell.
+    """
+    if path.is_dir():
+        return None
+    size = path.stat().st_size
+    if size <= WHOLE:
+        return _sha256(path)
+    digest = hashlib.sha256(f"{size} ".encode())
+    with path.open("rb") as file:
+        for number in range(SAMPLES):
+            file.seek((size - PIECE) * number // (SAMPLES - 1))
+            digest.update(file.read(PIECE))
+    return SAMPLED + digest.hexdigest()
+
+
+def matches(path: Path, stored: str | None) -> bool:
+    """Whether a file has the fingerprint that was stored, by whichever version did so."""
+    if stored is None or path.is_dir():
+        return False
+    if stored.startswith(SAMPLED) or path.stat().st_size <= WHOLE:
+        return fingerprint(path) == stored
+    return _sha256(path) == stored  # stored before large files were sampled
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def to_file(folder: Path, path: Path | None) -> dict[str, str | None]:
+    """Return how a project in this folder refers to a file; nothing of one that is not there."""
+    if path is None or not Path(path).exists():
+        return {"path": None, "relative": None, "file_sha256": None}
+    place = Path(path).absolute()
+    digest = fingerprint(place)
+    return {"path": str(place), "relative": relative(folder, place), "file_sha256": digest}
+
+
+def relative(folder: Path, place: Path) -> str | None:
+    """Return the path from the folder; ``None`` on another drive."""
+    try:
+        return Path(os.path.relpath(place, folder)).as_posix()
+    except ValueError:
+        return None
+
+
+def seen_from(folder: Path, stored: StoredImage) -> StoredImage:
+    """Return the image as a project in this folder refers to it."""
+    if stored.path is None:
+        return stored
+    return stored.model_copy(update={"relative": relative(folder, Path(stored.path))})
+
+
+def places(folder: Path, stored: StoredImage) -> list[Path]:
+    """Return where the image may be: first where it lies beside the project."""
+    found = []
+    if stored.relative is not None:
+        found.append(Path(os.path.normpath(folder / stored.relative)))
+    if stored.path is not None:
+        found.append(Path(stored.path))
+    return list(dict.fromkeys(found))
+
+
+def has_content(path: Path, stored: StoredImage) -> bool:
+    """Whether the file shows the image that was added."""
+    from napari_hemacells.core.image import read_image
+
+    try:
+        if matches(path, stored.file_sha256):
+            return True
+        return read_image(path).key == stored.key  # the same pixels in another file
+    except (ImageError, OSError):
+        return False

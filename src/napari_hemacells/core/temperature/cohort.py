@@ -1,0 +1,177 @@
+"""Which frames a study uses: the filters of the thesis, then a balanced draw."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_hemacells.core.errors import ThermogramError
+from napari_hemacells.core.temperature.dmr_ir import Frame, parse_name
+from napari_hemacells.core.temperature.files import read_celsius
+from napari_hemacells.core.temperature.quality import focus
+from napari_hemacells.core.types import Progress
+from napari_hemacells.core.types.progress import run_to_end
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+    from pathlib import Path
+
+    from napari_hemacells.core.params import SelectParams
+    from napari_hemacells.core.temperature.patients import Patient, Patients
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A frame that the study uses.
+
+    Attributes
+    ----------
+    focus
+        How sharp it is (:func:`.focus.focus`).
+    """
+
+    path: Path
+    frame: Frame
+    patient: Patient
+    focus: float
+
+    @property
+    def label(self) -> str:
+        """The diagnosis."""
+        return self.patient.label
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A frame that the study does not use, and why; its focus where it was measured."""
+
+    path: Path
+    reason: str
+    focus: float | None = None
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What was chosen and what was not, both by name."""
+
+    chosen: tuple[Chosen, ...]
+    left_out: tuple[LeftOut, ...]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Frames chosen of each class."""
+        return dict(sorted(Counter(one.label for one in self.chosen).items()))
+
+    @property
+    def blurred(self) -> tuple[LeftOut, ...]:
+        """What was left out as blurred, the most blurred first."""
+        found = [one for one in self.left_out if one.reason.startswith("blurred")]
+        return tuple(sorted(found, key=lambda one: (one.focus or 0.0, one.path.name)))
+
+
+def select(paths: Sequence[Path], patients: Patients, params: SelectParams) -> Selection:
+    """Return what a study uses of some files: :func:`select_steps` run to its end."""
+    return run_to_end(select_steps(paths, patients, params))
+
+
+def select_steps(
+    paths: Sequence[Path], patients: Patients, params: SelectParams
+) -> Generator[Progress, None, Selection]:
+    """Return what a study uses of some files; yield after each that is read.
+
+    A file passes if its name says what it shows, view and protocol are the wanted ones, the table
+    knows its patient, nothing speaks against that patient, it can be read, and it is sharp
+    enough. Of those, each class gives the same number, drawn at random with the seed. The result
+    depends on the files' names, not on their order.
+
+    Raises
+    ------
+    ThermogramError
+        Nothing is left, or a class has fewer frames than were asked for.
+    """
+    left_out: list[LeftOut] = []
+    candidates: list[tuple[Path, Frame, Patient]] = []
+    for path in sorted(paths, key=lambda one: (one.name, one)):
+        found = _candidate(path, patients, params)
+        if isinstance(found, str):
+            left_out.append(LeftOut(path, found))
+        else:
+            candidates.append(found)
+    sharp: list[Chosen] = []
+    for done, (path, frame, patient) in enumerate(candidates):
+        yield Progress(done, len(candidates), "Looking at thermograms")
+        seen = _look(path, params)
+        if isinstance(seen, LeftOut):
+            left_out.append(seen)
+        else:
+            sharp.append(Chosen(path, frame, patient, seen))
+    yield Progress(len(candidates), len(candidates), "Looking at thermograms")
+    chosen = _draw(sharp, params) if params.balanced else sharp
+    taken = {one.path for one in chosen}
+    left_out += [
+        LeftOut(one.path, "not drawn", one.focus) for one in sharp if one.path not in taken
+    ]
+    if not chosen:
+        raise ThermogramError(_nothing_left(left_out))
+    return Selection(tuple(chosen), tuple(sorted(left_out, key=lambda one: one.path.name)))
+
+
+def _candidate(
+    path: Path, patients: Patients, params: SelectParams
+) -> tuple[Path, Frame, Patient] | str:
+    """Return what the name and the table say of a file, or why it is left out."""
+    frame = parse_name(path.name)
+    if frame is None:
+        return "its name does not say patient and view"
+    if params.view not in {"any", frame.view.replace(" ", "-").rstrip("°")}:
+        return f"view {frame.view}"
+    if params.protocol not in {"any", frame.protocol}:
+        return f"{frame.protocol} protocol"
+    patient = patients.get(frame.patient)
+    if patient is None:
+        return f"patient {frame.patient} is not in {patients.source}"
+    if not patient.label:
+        return f"patient {frame.patient} has no diagnosis in {patients.source}"
+    spared = {"deodorant": params.keep_deodorant, "single breast": params.keep_single_breast}
+    against = sorted(one for one in patient.reasons if not spared.get(one, False))
+    return ", ".join(against) or (path, frame, patient)
+
+
+def _look(path: Path, params: SelectParams) -> float | LeftOut:
+    """Return how sharp a file's frame is, or why it is left out."""
+    try:
+        celsius = read_celsius(path)
+    except ThermogramError as error:
+        return LeftOut(path, str(error))
+    if celsius.ndim != 2:
+        return LeftOut(path, f"it holds {len(celsius)} frames")
+    value = focus(celsius)
+    return LeftOut(path, f"blurred ({value:.2f})", value) if value < params.sharpness else value
+
+
+def _draw(sharp: Sequence[Chosen], params: SelectParams) -> list[Chosen]:
+    """Return as many of each class, drawn at random."""
+    classes: dict[str, list[Chosen]] = defaultdict(list)
+    for one in sharp:
+        classes[one.label].append(one)
+    count = params.per_class or min(map(len, classes.values()), default=0)
+    rng = np.random.default_rng(params.seed)
+    drawn: list[Chosen] = []
+    for label, members in sorted(classes.items()):
+        if len(members) < count:
+            raise ThermogramError(
+                f"“{label}” has {len(members)} frames that pass, and {count} of each class were "
+                "asked for: ask for fewer, or loosen the filters."
+            )
+        places = np.sort(rng.choice(len(members), count, replace=False))
+        drawn += [members[place] for place in places]
+    return sorted(drawn, key=lambda one: one.path.name)
+
+
+def _nothing_left(left_out: Sequence[LeftOut]) -> str:
+    counts = Counter(one.reason for one in left_out).most_common(3)
+    told = "; ".join(f"{reason} ({count})" for reason, count in counts)
+    return f"No frame is left to use{': ' + told if told else ''}."

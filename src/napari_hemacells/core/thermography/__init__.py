@@ -1,0 +1,1 @@
+"""Breast thermograms: regions and what they measure, studies of patients, exports."""

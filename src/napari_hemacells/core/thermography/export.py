@@ -1,0 +1,109 @@
+"""Chosen thermograms as class folders of float TIFF, with a table that training reads."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import TYPE_CHECKING, Any
+
+from napari_hemacells.core.errors import StorageError
+from napari_hemacells.core.fsio import file_name, write_bytes
+from napari_hemacells.core.temperature import read_celsius
+from napari_hemacells.core.types import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_hemacells.core.temperature import Selection
+    from napari_hemacells.core.temperature.cohort import Chosen
+
+TABLE = "examples.csv"
+LEFT_OUT = "left_out.csv"
+SUFFIX = ".celsius.tif"
+COLUMNS = (
+    "path", "label", "patient", "age", "visit", "view", "protocol", "date", "frame", "focus",
+    "source",
+)  # fmt: skip
+
+
+def export_thermograms_steps(
+    selection: Selection, folder: Path
+) -> Generator[Progress, None, Path]:
+    """Write chosen frames as ``CLASS/NAME.celsius.tif``; yield after each, return the table.
+
+    The files hold float32 °C, unchanged. ``examples.csv`` names each with its class and its
+    patient, which is what ``hemacells train FOLDER`` keeps together in a split; ``left_out.csv``
+    names every other file, with the reason.
+
+    Raises
+    ------
+    StorageError
+        The folder cannot be written, or holds frames of an earlier export.
+    ThermogramError
+        A frame cannot be read any more.
+    """
+    if (folder / TABLE).exists():
+        raise StorageError(
+            f"{folder} holds an export already ({TABLE}): choose another folder, so that no frame "
+            "of an earlier selection stays among the new ones."
+        )
+    rows, total = [], len(selection.chosen)
+    for done, one in enumerate(selection.chosen, start=1):
+        name = _name(one)
+        celsius = read_celsius(one.path)
+        write_bytes(folder / name, _tiff(celsius, one))
+        rows.append(_row(name, one))
+        yield Progress(done, total, "Writing thermograms")
+    write_bytes(folder / LEFT_OUT, _table(("path", "reason", "focus"), _left_out(selection)))
+    write_bytes(folder / TABLE, _table(COLUMNS, rows))
+    return folder / TABLE
+
+
+def _name(one: Chosen) -> str:
+    stem = one.path.name
+    for suffix in (one.path.suffix, ".celsius"):
+        stem = stem.removesuffix(suffix)
+    return f"{file_name(one.label)}/{file_name(stem)}{SUFFIX}"
+
+
+def _tiff(celsius: NDArray[np.float32], one: Chosen) -> bytes:
+    import tifffile
+
+    about = {"unit": "celsius", "patient": one.frame.patient, "source": one.path.name}
+    stream = io.BytesIO()
+    tifffile.imwrite(
+        stream,
+        celsius,
+        photometric="minisblack",
+        compression="zlib",
+        description=json.dumps(about),
+        metadata=None,
+    )
+    return stream.getvalue()
+
+
+def _row(name: str, one: Chosen) -> tuple[Any, ...]:
+    frame, patient = one.frame, one.patient
+    age = "" if patient.age is None else f"{patient.age:g}"
+    return (
+        name, one.label, frame.patient, age, frame.visit, frame.view, frame.protocol,
+        frame.date.isoformat(), frame.frame, f"{one.focus:.3f}", str(one.path),
+    )  # fmt: skip
+
+
+def _left_out(selection: Selection) -> list[tuple[str, str, str]]:
+    return [
+        (str(one.path), one.reason, "" if one.focus is None else f"{one.focus:.3f}")
+        for one in selection.left_out
+    ]
+
+
+def _table(columns: tuple[str, ...], rows: list[Any]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([columns, *rows])
+    return text.getvalue().encode()

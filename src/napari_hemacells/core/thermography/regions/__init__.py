@@ -1,0 +1,29 @@
+"""A thermogram → body, breasts and hot spots, and what can be measured on them.
+
+Importing this package imports neither scikit-image nor torch; finding and measuring do.
+"""
+
+from napari_hemacells.core.thermography.regions.body import body_mask
+from napari_hemacells.core.thermography.regions.breasts import find_boxes
+from napari_hemacells.core.thermography.regions.hotspots import HotSpot, find_hot_spots
+from napari_hemacells.core.thermography.regions.pipeline import (
+    SIDES,
+    BreastRegion,
+    Side,
+    ThermogramRegions,
+    find_regions,
+    regions_from_outlines,
+)
+
+__all__ = [
+    "SIDES",
+    "BreastRegion",
+    "HotSpot",
+    "Side",
+    "ThermogramRegions",
+    "body_mask",
+    "find_boxes",
+    "find_hot_spots",
+    "find_regions",
+    "regions_from_outlines",
+]

@@ -1,0 +1,181 @@
+"""A table of exams, and where their temperatures are."""
+
+from __future__ import annotations
+
+import datetime as dt
+import zipfile
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from napari_hemacells.core.errors import ThermogramError
+from napari_hemacells.core.temperature import SUFFIXES, read_celsius, same_patient
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+SICK, HEALTHY = "sick", "healthy"
+CENTI = 100.0
+FRONTAL = {"", "1", "frontal"}
+NEEDED = ("exam", "patient", "label")
+
+
+@dataclass(frozen=True)
+class Exam:
+    """One thermogram of a patient.
+
+    Attributes
+    ----------
+    name
+        By which its temperatures are found.
+    patient
+        Whose it is, without leading zeros.
+    sick
+        What is to be told.
+    date
+        ``None`` where the table has none; never used to classify.
+    frontal
+        Whether both breasts are seen from the front.
+    """
+
+    name: str
+    patient: str
+    sick: bool
+    date: dt.date | None = None
+    frontal: bool = True
+
+
+@dataclass(frozen=True)
+class ExamData:
+    """Temperatures by the names of exams: an ``.npz``, or a folder of files.
+
+    Attributes
+    ----------
+    source
+        The file or the folder.
+    """
+
+    source: Path
+    files: dict[str, Path] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, source: Path) -> ExamData:
+        """Return the data of a file or folder, not read yet.
+
+        Raises
+        ------
+        ThermogramError
+            It is neither an ``.npz`` file nor a folder with thermograms.
+        """
+        if source.is_dir():
+            found = sorted(one for one in source.rglob("*") if one.suffix.lower() in SUFFIXES)
+            if not found:
+                raise ThermogramError(f"The folder {source} holds no file with temperatures.")
+            return cls(source, {_bare(one.name): one for one in found})
+        if source.suffix.lower() != ".npz" or not source.is_file():
+            raise ThermogramError(
+                f"{source} is neither an .npz file nor a folder: name where the temperatures are."
+            )
+        return cls(source)
+
+    @cached_property
+    def _archive(self) -> Any:
+        try:
+            return np.load(self.source, allow_pickle=False)
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise ThermogramError(f"{self.source} cannot be read as .npz.") from error
+
+    @cached_property
+    def _entries(self) -> dict[str, str]:
+        """Names of the arrays by what an exam is called."""
+        return {_bare(name): name for name in self._archive.files}
+
+    def celsius(self, name: str) -> NDArray[np.float32] | None:
+        """``(rows, cols)`` float32 °C of an exam, ``None`` where there is none.
+
+        Whole numbers in an ``.npz`` are hundredths of °C. Of a file with several frames the first
+        is taken.
+
+        Raises
+        ------
+        ThermogramError
+            What is there cannot be read, or is not one plane.
+        """
+        if self.files:
+            path = self.files.get(_bare(name))
+            return None if path is None else _plane(read_celsius(path), name)
+        entry = self._entries.get(_bare(name))
+        if entry is None:
+            return None
+        values = self._archive[entry]
+        scale = CENTI if values.dtype.kind in "iu" else 1.0
+        return _plane((values / scale).astype(np.float32), name)
+
+
+def read_exams(table: Path) -> list[Exam]:
+    """Return the exams of a CSV with the columns exam, patient, label; date if there is one.
+
+    Raises
+    ------
+    ThermogramError
+        The table cannot be read, lacks a column, holds another label than healthy and sick, or
+        calls one patient both.
+    """
+    try:
+        rows = pd.read_csv(table, dtype=str, encoding="utf-8-sig").fillna("")
+    except (OSError, ValueError) as error:
+        raise ThermogramError(f"The table {table} cannot be read ({error}).") from error
+    rows.columns = [str(one).strip().casefold() for one in rows.columns]
+    missing = [one for one in NEEDED if one not in rows.columns]
+    if missing:
+        raise ThermogramError(f"The table {table.name} needs the columns {', '.join(missing)}.")
+    exams = [_exam(row, line) for line, row in enumerate(rows.to_dict("records"), start=2)]
+    _check(exams, table)
+    return exams
+
+
+def _exam(row: dict[Any, str], line: int) -> Exam:
+    label = row["label"].strip().casefold()
+    if label not in {SICK, HEALTHY}:
+        raise ThermogramError(
+            f"Line {line}: the label is “{row['label']}”, it has to be healthy or sick."
+        )
+    if not row["exam"].strip() or not row["patient"].strip():
+        raise ThermogramError(f"Line {line}: every exam needs a name and a patient.")
+    when = row.get("date", "").strip()
+    try:
+        date = dt.date.fromisoformat(when) if when else None
+    except ValueError:
+        date = None
+    frontal = row.get("view", "").strip().casefold() in FRONTAL
+    name, patient = row["exam"].strip(), same_patient(row["patient"])
+    return Exam(name, patient, label == SICK, date, frontal)
+
+
+def _check(exams: list[Exam], table: Path) -> None:
+    labels: dict[str, bool] = {}
+    for exam in exams:
+        if labels.setdefault(exam.patient, exam.sick) != exam.sick:
+            raise ThermogramError(f"Patient {exam.patient} is both healthy and sick in {table}.")
+    for name, wanted in ((HEALTHY, False), (SICK, True)):
+        if sum(one == wanted for one in labels.values()) < 2:
+            raise ThermogramError(f"Two {name} patients or more are needed in {table.name}.")
+
+
+def _plane(values: NDArray[np.float32], name: str) -> NDArray[np.float32]:
+    array = values[0] if values.ndim == 3 else values
+    if array.ndim != 2:
+        raise ThermogramError(f"{name} is not one plane of temperatures ({array.shape}).")
+    return array
+
+
+def _bare(name: str) -> str:
+    """Return the name of a file or exam without its ending; DMR-IR has dots elsewhere too."""
+    ending = "." + name.rpartition(".")[2]
+    bare = name[: -len(ending)] if ending.lower() in SUFFIXES else name
+    return bare.removesuffix(".celsius")

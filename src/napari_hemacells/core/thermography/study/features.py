@@ -1,0 +1,129 @@
+"""What is known of an exam: one row of numbers, by groups that say what they may betray.
+
+The name of each begins with its group:
+
+``absolute``
+    °C as the camera gave them: of the body and of both breasts.
+``relative``
+    °C from the body's median, left-right differences, hot spots, texture: the same for a camera
+    that shows everything a degree too warm.
+``embedding``
+    What a network makes of crops of both breasts, temperatures from the body's median.
+``scene``
+    Of what is no patient: the room's temperature. Never used to classify; shown as a check.
+
+What a network that has never seen a thermogram makes of the breasts.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_hemacells.core.thermography.regions.crops import Framing, mirrored_crops
+from napari_hemacells.core.thermography.regions.measure import (
+    PERCENTILES,
+    measure_breast,
+    temperatures,
+)
+from napari_hemacells.core.thermography.regions.pipeline import SIDES, find_regions
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_hemacells.core.encode import Encoder
+    from napari_hemacells.core.thermography.regions.pipeline import ThermogramRegions
+
+BELOW, SPAN = 5.0, 9.0  # °C from the body's median that is black, and from there to white
+SIDE = 128
+FRAMINGS = (
+    Framing(),
+    Framing(1.15),
+    Framing(0.9),
+    Framing(1.0, 0.06, 0.04),
+    Framing(1.0, -0.06, -0.04),
+)
+
+
+def embedding_of(regions: ThermogramRegions, encoder: Encoder) -> NDArray[np.float32]:
+    """``(2 · dim,)`` float32, length 1: the mean of both breasts' vectors, and how they differ.
+
+    Crops are mirrored so that both face one way, counted from the body's median temperature (so
+    that the camera's offset does not matter), and averaged over five framings (test-time
+    augmentation). Degrees go to the network as floats.
+
+    A thermogram on which only one breast was outlined has no difference.
+    """
+    middle = float(np.median(regions.celsius[regions.body]))
+    crops = [
+        _picture(crop, middle)
+        for framing in FRAMINGS
+        for crop in mirrored_crops(regions, SIDE, framing).values()
+    ]
+    vectors = encoder.encode(np.stack(crops))  # floats: no degree is rounded
+    breasts = vectors.reshape(len(FRAMINGS), -1, vectors.shape[1]).mean(axis=0)
+    both = np.concatenate([breasts.mean(axis=0), np.abs(breasts[0] - breasts[-1])])
+    return np.asarray(both / max(float(np.linalg.norm(both)), 1e-12), dtype=np.float32)
+
+
+def _picture(celsius: NDArray[np.float32], middle: float) -> NDArray[np.float32]:
+    """``(rows, cols, 3)`` float32 from 0 to 255."""
+    shown = np.clip((celsius - middle + BELOW) / SPAN, 0, 1) * 255
+    return np.repeat(shown[..., None], 3, axis=-1).astype(np.float32)
+
+
+DEGREES = ("min", "mean", "max", *(f"p{one}" for one in PERCENTILES))
+OTHERS = (
+    "std", "hot_spots", "hot_spot_area", "hot_spot_contrast", "glcm_contrast",
+    "glcm_homogeneity", "glcm_energy", "glcm_correlation",
+)  # fmt: skip
+MAX, MEAN = "absolute.frame.max", "absolute.body.mean"
+APART, ROOM = "relative.apart.mean", "scene.room"
+
+
+def features_of(celsius: NDArray[np.float32], encoder: Encoder) -> dict[str, float]:
+    """Return the numbers of a frontal thermogram, by name."""
+    regions = find_regions(celsius)
+    body = temperatures(regions.celsius, regions.body)
+    breasts = [measure_breast(regions, side) for side in SIDES]
+    return {
+        MAX: float(regions.celsius.max()),
+        ROOM: _room(regions),
+        **{f"absolute.body.{name}": body[name] for name in DEGREES},
+        **_of_breasts(breasts, body["p50"]),
+        **{f"relative.body.{name}": body[name] - body["p50"] for name in DEGREES},
+        "relative.body.std": body["std"],
+        **{
+            f"embedding.{place:04d}": float(value)
+            for place, value in enumerate(embedding_of(regions, encoder))
+        },
+    }
+
+
+def _of_breasts(breasts: list[dict[str, float]], middle: float) -> dict[str, float]:
+    """Return the higher and lower value of the two breasts and how far apart they are.
+
+    Which side it is must not matter: a tumour grows on either.
+    """
+    told: dict[str, float] = {}
+    for name in (*DEGREES, *OTHERS):
+        share = name == "hot_spot_area"
+        low, high = sorted(one[name] / (one["area"] if share else 1) for one in breasts)
+        if name in DEGREES:
+            told |= {f"absolute.higher.{name}": high, f"absolute.lower.{name}": low}
+        offset = middle if name in DEGREES else 0.0
+        told[f"relative.higher.{name}"] = high - offset
+        told[f"relative.lower.{name}"] = low - offset
+        told[f"relative.apart.{name}"] = high - low
+    areas = sorted(one["area"] for one in breasts)
+    told["relative.areas"] = areas[0] / areas[1]
+    return told
+
+
+def _room(regions: ThermogramRegions) -> float:
+    """Return the median °C off the body; of the coldest hundredth where all is body."""
+    away = regions.celsius[~regions.body]
+    if len(away) < 0.01 * regions.celsius.size:
+        return float(np.percentile(regions.celsius, 1))
+    return float(np.median(away))

@@ -1,0 +1,92 @@
+"""The state of a training on disk, whole or not at all. Imports torch inside functions only.
+
+Keeping the best state, and stopping when it does not get better.
+"""
+
+from __future__ import annotations
+
+import pickle
+from typing import TYPE_CHECKING, Any
+
+from napari_hemacells.core.errors import TrainingError
+from napari_hemacells.core.fsio import writing
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def save_checkpoint(file: Path, state: dict[str, Any]) -> None:
+    """Write tensors and plain values, in place of the checkpoint before.
+
+    Raises
+    ------
+    StorageError
+        The disk is full, or may not be written to; the checkpoint before stays.
+    """
+    import torch
+
+    with writing(file) as temporary, temporary.open("wb") as stream:
+        try:
+            torch.save(state, stream)
+        except RuntimeError as error:  # torch's zip writer hides the disk's own error
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from error
+            raise
+
+
+def load_checkpoint(file: Path) -> dict[str, Any] | None:
+    """Return what was saved; None where nothing was.
+
+    Raises
+    ------
+    TrainingError
+        The file is damaged.
+    """
+    import torch
+
+    if not file.exists():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+    except (RuntimeError, ValueError, EOFError, OSError, pickle.UnpicklingError) as error:
+        raise TrainingError(
+            f"The checkpoint {file} is damaged: remove it, and the training begins anew."
+        ) from error
+    return state
+
+
+class BestSoFar:
+    """The best value of a figure, and how long ago that was.
+
+    Parameters
+    ----------
+    patience
+        After so many looks without a better value, :attr:`exhausted` is true.
+    least
+        What must be gained for a value to be better.
+    """
+
+    def __init__(self, patience: int, least: float = 0.0) -> None:
+        self.patience, self.least = patience, least
+        self.value, self.step, self.since = float("-inf"), 0, 0
+
+    def look(self, value: float, step: int) -> bool:
+        """Whether this value, of this step, is the best so far."""
+        if value > self.value + self.least:
+            self.value, self.step, self.since = value, step, 0
+            return True
+        self.since += 1
+        return False
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether waiting longer is not worth it."""
+        return self.since >= self.patience
+
+    def state(self) -> dict[str, Any]:
+        """As plain values, for a checkpoint."""
+        return {"value": self.value, "step": self.step, "since": self.since}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.value, self.step, self.since = state["value"], state["step"], state["since"]

@@ -1,0 +1,188 @@
+"""What a training leaves in its folder: tables, figures, and all that is needed to repeat it.
+
+What is written down while a classifier learns.
+
+Every picture judged by a network that has not learned from it: cross-validation.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import platform
+from dataclasses import asdict, dataclass, fields
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_hemacells import __version__
+from napari_hemacells.core.fsio import write_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from napari_hemacells.core.train.classifier.crop_store import Loaded
+    from napari_hemacells.core.train.classifier.split import Split
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What came of one round.
+
+    Attributes
+    ----------
+    portion
+        Crops that went through the network at once; smaller than the batch after the memory was
+        full.
+    """
+
+    stage: str
+    epoch: int
+    train_loss: float
+    validation_loss: float
+    accuracy: float
+    rate: float
+    portion: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class RateCurve:
+    """The smoothed loss at each learning rate, and the rate to take."""
+
+    rates: tuple[float, ...]
+    losses: tuple[float, ...]
+    suggestion: float
+
+
+LIBRARIES = ("torch", "torchvision", "timm", "accelerate", "numpy", "scikit-learn", "pillow")
+SMALLEST = 1e-12
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a training.
+
+    Attributes
+    ----------
+    folder
+        Where everything lies: ``model``, ``figures.json``, ``run.json``, ``log.csv``,
+        ``split.csv``, ``validation.csv``.
+    model
+        The bundle.
+    figures
+        By part (``validation``, ``test``) what
+        :func:`~.evaluate.classification_metrics.classification_figures` gives.
+    history
+        The epochs.
+    notes
+        Sentences that whoever reads the figures must know.
+    report
+        The page of HTML; ``None`` where none was asked for, or none could be written.
+    """
+
+    folder: Path
+    model: Path
+    figures: dict[str, Any]
+    history: tuple[Epoch, ...]
+    notes: tuple[str, ...]
+    unreadable: tuple[str, ...]
+    parameters: int
+    seconds: float
+    weights: str
+    split: str
+    report: Path | None = None
+
+
+def write_csv(file: Path, heading: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write a table, whole or not at all."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([heading, *rows])
+    write_bytes(file, text.getvalue().encode())
+
+
+def write_json(file: Path, content: Any) -> None:
+    """Write plain values, whole or not at all."""
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    write_bytes(file, text.encode() + b"\n")
+
+
+def write_log(file: Path, history: Sequence[Epoch]) -> None:
+    """Write a row an epoch."""
+    names = [one.name for one in fields(Epoch)]
+    write_csv(file, names, ([*asdict(one).values()] for one in history))
+
+
+def write_curve(file: Path, curve: RateCurve) -> None:
+    """Write the learning rate finder's curve."""
+    write_csv(file, ("rate", "loss"), zip(curve.rates, curve.losses, strict=True))
+
+
+def write_split(file: Path, loaded: Loaded, split: Split) -> None:
+    """Write a row a picture: where it is, what it is, which part it is in."""
+    rows = (
+        (item.name, item.label, item.group, digest, part)
+        for item, digest, part in zip(
+            loaded.examples.items, loaded.digests, split.parts, strict=True
+        )
+    )
+    write_csv(file, ("path", "label", "group", "digest", "part"), rows)
+
+
+def write_answers(
+    file: Path,
+    loaded: Loaded,
+    places: NDArray[np.int64],
+    probabilities: NDArray[np.floating],
+) -> None:
+    """Write a row a picture: its class, what was predicted, how sure, and each probability."""
+    classes = loaded.examples.classes
+    targets = loaded.examples.targets()[places]
+    own = probabilities[np.arange(len(places)), targets]
+    losses = -np.log(np.maximum(own, SMALLEST))
+    rows = []
+    for place, row, loss in zip(places, probabilities, losses, strict=True):
+        item = loaded.examples.items[place]
+        winner = int(row.argmax())
+        told = (f"{row[winner]:.6f}", f"{loss:.6f}", *(f"{one:.6f}" for one in row))
+        rows.append((item.name, str(item.path), item.label, classes[winner], *told))
+    heading = ("name", "path", "label", "predicted", "confidence", "loss")
+    write_csv(file, (*heading, *(f"p_{one}" for one in classes)), rows)
+
+
+def surroundings() -> dict[str, Any]:
+    """Return the versions of what took part."""
+    found = {"napari-hemacells": __version__, "python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found | {"system": platform.platform()}
+
+
+@dataclass(frozen=True)
+class CrossValidated:
+    """What came of all folds.
+
+    Attributes
+    ----------
+    figures
+        ``pooled`` over all pictures, and ``folds``: those of each.
+    table
+        A row a picture: what the network that had not learned from it says.
+    report
+        The page of HTML; ``None`` where none was asked for, or none could be written.
+    """
+
+    folder: Path
+    figures: dict[str, Any]
+    table: Path
+    outcomes: tuple[Outcome, ...]
+    notes: tuple[str, ...] = ()
+    report: Path | None = None

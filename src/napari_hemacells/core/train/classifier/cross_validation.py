@@ -1,0 +1,100 @@
+"""Every picture judged by a network that has not learned from it: cross-validation."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_hemacells.core.evaluate.classification_metrics import classification_figures
+from napari_hemacells.core.train.classifier.artifacts import (
+    CrossValidated,
+    write_csv,
+    write_json,
+)
+from napari_hemacells.core.train.classifier.pipeline import train_steps
+from napari_hemacells.core.train.classifier.report import with_report_steps
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+    from napari_hemacells.core.train.classifier.artifacts import Outcome
+    from napari_hemacells.core.train.classifier.training import TrainJob
+    from napari_hemacells.core.train.progress import TrainingReport
+
+OUT_OF_FOLD = "out_of_fold.csv"
+OVERALL = ("accuracy", "balanced_accuracy", "kappa", "macro_f1", "log_loss", "ece")
+
+
+def cross_validate_steps(
+    job: TrainJob, folds: int
+) -> Generator[TrainingReport, None, CrossValidated]:
+    """Return the figures over all folds; yield at every step.
+
+    Raises
+    ------
+    TrainingError
+        As :func:`~.run.train_steps`.
+    """
+    outcomes = []
+    for fold in range(folds):
+        own = replace(job, folds=folds, fold=fold, report=False,
+                      folder=job.folder / f"fold{fold + 1}")  # fmt: skip
+        steps = train_steps(own)
+        while True:
+            try:
+                report = next(steps)
+            except StopIteration as end:
+                outcomes.append(end.value)
+                break
+            said = f"Fold {fold + 1} of {folds}: {report.message}"
+            yield replace(report, message=said)
+    table = _join(job.folder, outcomes)
+    figures = {
+        "pooled": _pooled(table),
+        "folds": [_short(one.figures["validation"]) for one in outcomes],
+    }
+    write_json(job.folder / "figures.json", figures)
+    found = CrossValidated(job.folder, figures, table, tuple(outcomes))
+    return (yield from with_report_steps(found)) if job.report else found
+
+
+def _join(folder: Path, outcomes: list[Outcome]) -> Path:
+    """Write the validation tables of all folds as one, each picture once."""
+    heading: list[str] = []
+    rows: dict[str, list[str]] = {}
+    for number, outcome in enumerate(outcomes, start=1):
+        with (outcome.folder / "validation.csv").open(newline="", encoding="utf-8") as stream:
+            heading, *found = list(csv.reader(stream))
+        groups = _units(outcome.folder)
+        for row in found:  # a class with few pictures may show one in two folds
+            rows.setdefault(row[1], [*row[:2], str(number), groups.get(row[0], ""), *row[2:]])
+    file = folder / OUT_OF_FOLD
+    write_csv(file, (*heading[:2], "fold", "group", *heading[2:]), rows.values())
+    return file
+
+
+def _units(folder: Path) -> dict[str, str]:
+    """Return the group of each picture; none where the split ignored them."""
+    if not json.loads((folder / "run.json").read_text(encoding="utf-8"))["grouped"]:
+        return {}
+    with (folder / "split.csv").open(newline="", encoding="utf-8") as stream:
+        return {row["path"]: row["group"] for row in csv.DictReader(stream)}
+
+
+def _pooled(table: Path) -> dict[str, Any]:
+    with table.open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    classes = [name.removeprefix("p_") for name in rows[0] if name.startswith("p_")]
+    truth = np.array([classes.index(row["label"]) for row in rows], dtype=np.int64)
+    said = np.array([[float(row[f"p_{one}"]) for one in classes] for row in rows])
+    groups = [row["group"] for row in rows]
+    return classification_figures(truth, said, classes, groups=groups if all(groups) else None)
+
+
+def _short(figures: dict[str, Any]) -> dict[str, Any]:
+    return {"n": figures["n"]} | {name: figures[name] for name in OVERALL}

@@ -1,0 +1,298 @@
+"""What is learned from: pictures of single cells with a class and, where known, a group.
+
+The order in which crops are learned from, and what a class counts for in the loss.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_hemacells.core.errors import ImageError, TrainingError
+from napari_hemacells.core.evaluate import class_folders
+from napari_hemacells.core.fsio import file_name, write_bytes
+from napari_hemacells.core.temperature import parse_name, same_patient
+from napari_hemacells.core.types import CropSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_hemacells.core.train.classifier.config import Sampling
+
+LABEL_NAMES = ("label", "class")
+GROUP_NAMES = ("group", "patient", "slide", "image")  # the first that is there counts
+PATH_NAMES = ("path", "file")
+TABLE, SPEC = "examples.csv", "crops.json"
+
+
+@dataclass(frozen=True)
+class Example:
+    """A picture file of one cell.
+
+    Attributes
+    ----------
+    name
+        How reports name it: the file relative to the folder or table it came from.
+    group
+        What a split must keep together; empty where unknown.
+    """
+
+    path: Path
+    label: str
+    group: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """The pictures to learn from.
+
+    Attributes
+    ----------
+    classes
+        Their names, sorted: the order of every probability.
+    source
+        The folder or table they come from.
+    """
+
+    items: tuple[Example, ...]
+    source: Path
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes that occur, sorted by name."""
+        return tuple(sorted({one.label for one in self.items}))
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Pictures of each class."""
+        found = Counter(one.label for one in self.items)
+        return {name: found[name] for name in self.classes}
+
+    @property
+    def grouped(self) -> bool:
+        """Whether every picture's group is known."""
+        return bool(self.items) and all(one.group for one in self.items)
+
+    def targets(self) -> NDArray[np.int64]:
+        """``(n,)`` place of each picture's class in :attr:`classes`."""
+        place = {name: number for number, name in enumerate(self.classes)}
+        return np.array([place[one.label] for one in self.items], dtype=np.int64)
+
+
+def read_examples(source: str | Path) -> Examples:
+    """Return what a folder of class folders, or a CSV of paths and labels, names.
+
+    The columns of a CSV: ``path`` (relative to the table), ``label``, and ``group`` or
+    ``patient`` or ``slide`` or ``image``, if known. Thermograms without such a column belong to
+    the patient that their names tell. No picture is opened yet.
+
+    Raises
+    ------
+    TrainingError
+        The source does not exist or names nothing to learn from.
+    """
+    path = Path(source).expanduser()
+    if path.is_file() and path.suffix.lower() == ".csv":
+        return Examples(tuple(_read_table(path)), path)
+    if (path / TABLE).is_file():
+        return Examples(tuple(_read_table(path / TABLE)), path)
+    try:
+        folders = class_folders(path)
+    except ImageError as error:
+        raise TrainingError(str(error)) from error
+    found = [
+        Example(file, label, _patient_of(file.name), name=f"{label}/{file.name}")
+        for label, files in folders.items()
+        for file in files
+    ]
+    return Examples(tuple(found), path)
+
+
+def check_examples(examples: Examples) -> None:
+    """Refuse what no classifier can be learned from.
+
+    Raises
+    ------
+    TrainingError
+        Fewer than two classes, a class with one picture, or a class whose pictures all come from
+        one group (so that it cannot be both learned and checked).
+    """
+    if len(examples.classes) < 2:
+        named = f" (only “{examples.classes[0]}”)" if examples.classes else ""
+        raise TrainingError(
+            f"Two classes are needed to learn to tell them apart{named}: annotate cells of "
+            "another class, or add a second class folder."
+        )
+    for name, count in examples.counts.items():
+        if count < 2:
+            raise TrainingError(
+                f"The class “{name}” has only one picture: at least two are needed, one to learn "
+                "from and one to check with. Add pictures, or leave the class out."
+            )
+
+
+def check_groups(examples: Examples) -> None:
+    """Refuse groups that make a check impossible.
+
+    Raises
+    ------
+    TrainingError
+        All pictures of a class come from one group.
+    """
+    if not examples.grouped:
+        return
+    for name in examples.classes:
+        groups = {one.group for one in examples.items if one.label == name}
+        if len(groups) == 1:
+            raise TrainingError(
+                f"All pictures of “{name}” come from one group ({groups.pop()}): the class can be "
+                "learned or checked, not both. Add pictures of another patient or slide, or split "
+                "cell by cell with --ungrouped and read the figures with care."
+            )
+
+
+def write_examples(
+    folder: Path,
+    crops: NDArray[np.uint8],
+    labels: Sequence[str],
+    groups: Sequence[str] | None = None,
+    names: Sequence[str] | None = None,
+) -> Path:
+    """Write ``(n, size, size, 3)`` crops as PNG with a table, to be read by `read_examples`.
+
+    `names` say which cell each is, such as ``slide3-17``; files and reports carry them.
+
+    Raises
+    ------
+    StorageError
+        The folder cannot be written.
+    """
+    import io
+
+    from PIL import Image
+
+    rows = []
+    for place, (crop, label) in enumerate(zip(crops, labels, strict=True)):
+        stem = file_name(names[place] if names else f"{place:06d}")
+        name = f"{file_name(label)}/{stem}.png"
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        picture = io.BytesIO()
+        Image.fromarray(crop).save(picture, format="PNG", compress_level=1)
+        write_bytes(folder / name, picture.getvalue())
+        rows.append((name, label, groups[place] if groups else ""))
+    text = io.StringIO()
+    csv.writer(text).writerows([("path", "label", "group"), *rows])
+    write_bytes(folder / TABLE, text.getvalue().encode())
+    return folder / TABLE
+
+
+def write_spec(folder: Path, spec: CropSpec) -> None:
+    """Note beside crops how they were cut from detected cells."""
+    write_bytes(folder / SPEC, json.dumps(spec.to_dict()).encode())
+
+
+def spec_beside(source: Path) -> CropSpec | None:
+    """Return how crops were cut, where that is noted beside them; ``None`` for other pictures."""
+    file = (source if source.is_dir() else source.parent) / SPEC
+    try:
+        told = json.loads(file.read_bytes())
+        return CropSpec(int(told["size"]), float(told["context"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def digest(data: bytes) -> str:
+    """Return 16 hexadecimal digits of a file's content: its identity in a split."""
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def _read_table(table: Path) -> list[Example]:
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream)
+            columns = {str(name).strip().casefold(): name for name in reader.fieldnames or ()}
+            rows = list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise TrainingError(f"The table {table} cannot be read ({error}).") from error
+    path, label = _column(columns, PATH_NAMES), _column(columns, LABEL_NAMES)
+    group = _column(columns, GROUP_NAMES)
+    if path is None or label is None:
+        raise TrainingError(f"The table {table} needs the columns path and label.")
+    return [
+        Example(
+            table.parent / row[path],
+            (row[label] or "").strip(),
+            _group(row, group) or _patient_of(row[path]),
+            name=row[path],
+        )
+        for row in rows
+        if row[path] and (row[label] or "").strip()
+    ]
+
+
+def _patient_of(name: str) -> str:
+    """Return the patient of a thermogram's name, ``""`` for a name of another kind."""
+    frame = parse_name(name)
+    return "" if frame is None else f"patient {same_patient(frame.patient)}"
+
+
+def _group(row: dict[str, str], column: str | None) -> str:
+    return "" if column is None else (row[column] or "").strip()
+
+
+def _column(columns: dict[str, str], names: Sequence[str]) -> str | None:
+    return next((columns[name] for name in names if name in columns), None)
+
+
+def epoch_order(
+    targets: NDArray[np.int64], sampling: Sampling, *, seed: int, epoch: int
+) -> NDArray[np.int64]:
+    """Return the places to go through in an epoch: the same for the same seed and epoch.
+
+    ``balanced`` draws as many as there are, each class as often; ``oversample`` repeats those of
+    the rarer classes until each has as many as the largest.
+    """
+    rng = np.random.default_rng([seed, epoch])
+    if sampling in {"none", "weights"}:
+        return rng.permutation(len(targets)).astype(np.int64)
+    own = [np.flatnonzero(targets == one) for one in np.unique(targets)]
+    if sampling == "balanced":
+        sizes = np.full(len(own), len(targets) // len(own))
+        sizes[rng.permutation(len(own))[: len(targets) % len(own)]] += 1
+    else:
+        sizes = np.full(len(own), max(map(len, own)))
+    drawn = [_repeat(rng, places, int(size)) for places, size in zip(own, sizes, strict=True)]
+    return rng.permutation(np.concatenate(drawn)).astype(np.int64)
+
+
+def epoch_length(targets: NDArray[np.int64], sampling: Sampling) -> int:
+    """Return how many crops an epoch goes through."""
+    if sampling != "oversample":
+        return len(targets)
+    counts = np.unique(targets, return_counts=True)[1]
+    return int(counts.max() * len(counts))
+
+
+def class_weights(targets: NDArray[np.int64], classes: int) -> NDArray[np.float32]:
+    """``(classes,)`` weights in the loss: one over each class's share, 1 in the mean of crops."""
+    counts = np.maximum(np.bincount(targets, minlength=classes), 1)
+    return (len(targets) / (classes * counts)).astype(np.float32)
+
+
+def _repeat(rng: np.random.Generator, places: NDArray[np.intp], size: int) -> NDArray[np.intp]:
+    """Return so many of the places: all of them as often as can be, then some of them."""
+    whole = [rng.permutation(places) for _ in range(-(-size // len(places)))]
+    return np.concatenate(whole)[:size]

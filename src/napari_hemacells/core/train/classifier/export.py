@@ -1,0 +1,416 @@
+"""From a trained network to its bundle, its figures and its files. Imports torch.
+
+What a trained network says of crops: logits, averaged over copies, and vectors. Torch.
+
+A trained network as a model bundle: an encoder and a linear head, as every bundle has them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from napari_hemacells.core.annotate import Palette
+from napari_hemacells.core.classify import Head
+from napari_hemacells.core.classify.calibration import Calibration
+from napari_hemacells.core.encode.finetuned.load import NETWORK
+from napari_hemacells.core.evaluate.calibration import best_temperature
+from napari_hemacells.core.evaluate.classification_metrics import (
+    by_group,
+    classification_figures,
+)
+from napari_hemacells.core.store import Bundle, save_bundle
+from napari_hemacells.core.train.classifier.artifacts import (
+    Outcome,
+    surroundings,
+    write_answers,
+    write_json,
+    write_log,
+    write_split,
+)
+from napari_hemacells.core.train.classifier.dataloader import CHECK_BATCH, Pictures
+from napari_hemacells.core.train.classifier.split import PARTS
+from napari_hemacells.core.train.classifier.trainer import seeded
+from napari_hemacells.core.train.progress import TrainingReport
+from napari_hemacells.core.types import EncoderInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    from accelerate import Accelerator
+    from numpy.typing import NDArray
+
+    from napari_hemacells.core.encode.finetuned.config import NetworkPlan
+    from napari_hemacells.core.encode.finetuned.network import Classifier
+    from napari_hemacells.core.train.classifier.training import Training
+    from napari_hemacells.core.types import CropSpec
+
+COPIES_SEED = 7919
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What the network says of some crops.
+
+    Attributes
+    ----------
+    places
+        ``(m,)`` which crops.
+    logits
+        ``(m, k)`` float32 of the crops as they are.
+    vectors
+        ``(m, dim)`` float32 before the last layer.
+    copies
+        ``(copies, m, k)`` logits of augmented copies.
+    """
+
+    places: NDArray[np.int64]
+    logits: NDArray[np.float32]
+    vectors: NDArray[np.float32]
+    copies: NDArray[np.float32]
+
+    def probabilities(self, temperature: float = 1.0) -> NDArray[np.float64]:
+        """``(m, k)`` probabilities of the crops as they are."""
+        return _softmax(self.logits, temperature)
+
+    def averaged(self, temperature: float = 1.0) -> NDArray[np.float64]:
+        """``(m, k)`` mean probabilities of the crops and their augmented copies."""
+        every = [self.probabilities(temperature)]
+        every += [_softmax(one, temperature) for one in self.copies]
+        return np.asarray(np.mean(every, axis=0))
+
+
+def answer_steps(
+    network: Classifier,
+    pictures: Pictures,
+    places: NDArray[np.int64],
+    accelerator: Accelerator,
+    *,
+    copies: int = 0,
+    seed: int = 0,
+) -> Generator[TrainingReport, None, Answers]:
+    """Return what the network says; yield after each batch."""
+    network.eval()
+    seeded(seed, COPIES_SEED)
+    batches = [places[at : at + CHECK_BATCH] for at in range(0, len(places), CHECK_BATCH)]
+    said: list[list[torch.Tensor]] = [[] for _ in range(1 + copies)]
+    vectors: list[torch.Tensor] = []
+    for done, batch in enumerate(batches):
+        with torch.inference_mode(), accelerator.autocast():
+            for view in range(1 + copies):
+                inputs = pictures.other_view(batch) if view else pictures.check(batch)
+                embedded = network.embedder(inputs)
+                said[view].append(network.decide(embedded).float().cpu())
+                if view == 0:
+                    vectors.append(embedded.float().cpu())
+        yield TrainingReport(done + 1, len(batches), "Looking at the result", phase="end")
+    k, dim = network.classes, network.embedder.dim
+    logits = np.stack([_joined(one, k) for one in said])
+    return Answers(places, logits[0], _joined(vectors, dim), logits[1:])
+
+
+def _joined(parts: list[torch.Tensor], width: int) -> NDArray[np.float32]:
+    whole = torch.cat(parts) if parts else torch.zeros(0, width)
+    return np.asarray(whole.numpy(), dtype=np.float32)
+
+
+def _softmax(logits: NDArray[np.float32], temperature: float) -> NDArray[np.float64]:
+    from scipy.special import softmax
+
+    return np.asarray(softmax(logits.astype(np.float64) / temperature, axis=1))
+
+
+SUPPORT = 200  # cells of a class kept to go on annotating from
+
+
+def make_bundle(
+    network: Classifier,
+    plan: NetworkPlan,
+    *,
+    name: str,
+    classes: Sequence[str],
+    spec: CropSpec,
+    temperature: float,
+    calibration: Calibration,
+    vectors: NDArray[np.float32],
+    targets: NDArray[np.int64],
+    seen: str,
+    training: dict[str, Any],
+    palette: Palette | None = None,
+) -> Bundle:
+    """Return the bundle: the embedder as encoder, norm and last layer as linear head.
+
+    Parameters
+    ----------
+    calibration
+        What the confidence stands on.
+    vectors, targets
+        The embedder's vectors of the crops learned from and their classes; some of each class are
+        kept, so that annotating can go on from this model.
+    training
+        What a reader must know: split, figures, recipe.
+    palette
+        The project's classes; those of the same name keep their id.
+    """
+    palette = palette or Palette()
+    for one in classes:
+        palette = palette if palette.by_name(one) else palette.add(one)
+    ids = tuple(palette.by_name(one).id for one in classes)  # type: ignore[union-attr]  # just made
+    tensors = {
+        key: np.ascontiguousarray(value.detach().cpu().numpy())
+        for key, value in network.embedder.state_dict().items()
+    }
+    info = EncoderInfo(
+        name=f"finetuned.{plan.arch}",
+        sha256=tensors_hash(tensors),
+        dim=network.embedder.dim,
+        preprocessing={
+            "mean": list(plan.mean),
+            "std": list(plan.std),
+            NETWORK: plan.to_dict(),
+        },
+        seen=seen,
+    )
+    counts = tuple(int((targets == place).sum()) for place in range(len(classes)))
+    head = replace(linear_head(network, ids, counts, temperature), calibration=calibration)
+    kept = _some_of_each(targets)
+    arrays, meta = head.to_tensors()
+    return Bundle(
+        name=name,
+        encoder=info,
+        spec=spec,
+        palette=palette,
+        head_tensors=arrays,
+        head_meta=meta,
+        vectors=vectors[kept],
+        labels=tuple(ids[place] for place in targets[kept]),
+        encoder_tensors=tensors,
+        training=training,
+    )
+
+
+def linear_head(
+    network: Classifier, ids: tuple[str, ...], counts: tuple[int, ...], temperature: float
+) -> Head:
+    """Return norm and last layer as a linear head with the same probabilities."""
+    from torch import nn
+
+    dim, norm = network.embedder.dim, network.norm
+    centre, scale = np.zeros(dim), np.ones(dim)
+    gain, offset = np.ones(dim), np.zeros(dim)
+    if isinstance(norm, nn.BatchNorm1d):
+        centre = _array(norm.running_mean)
+        scale = np.sqrt(_array(norm.running_var) + norm.eps)
+        gain, offset = _array(norm.weight), _array(norm.bias)
+    weights, bias = _array(network.last.weight), _array(network.last.bias)
+    if network.single:  # one sigmoid: the first class's logit is 0
+        weights, bias = np.vstack([np.zeros(dim), weights]), np.append(0.0, bias)
+    return Head(
+        kind="linear",
+        class_ids=ids,
+        counts=counts,
+        centre=centre.astype(np.float32),
+        scale=scale.astype(np.float32),
+        weights=(weights * gain).T.astype(np.float32),
+        bias=(weights @ offset + bias).astype(np.float32),
+        slope=1.0 / temperature,
+    )
+
+
+def tensors_hash(tensors: dict[str, NDArray[Any]]) -> str:
+    """Return the SHA-256 of names and contents: the identity of the weights."""
+    whole = hashlib.sha256()
+    for name in sorted(tensors):
+        whole.update(f"{name} {tensors[name].dtype} {tensors[name].shape}".encode())
+        whole.update(np.ascontiguousarray(tensors[name]).tobytes())
+    return whole.hexdigest()
+
+
+def _some_of_each(targets: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Return the places of up to SUPPORT crops of each class, spread over all of them."""
+    kept = []
+    for one in np.unique(targets):
+        own = np.flatnonzero(targets == one)
+        kept.append(own[:: -(-len(own) // SUPPORT)])
+    return np.sort(np.concatenate(kept)) if kept else np.array([], dtype=np.intp)
+
+
+def _array(tensor: Any) -> NDArray[np.float64]:
+    return np.asarray(tensor.detach().cpu().numpy(), dtype=np.float64)
+
+
+MODEL = "model"
+CHOSEN = (
+    "The best round and the calibration were chosen on the validation part, so its figures are a "
+    "little too good; those of a test part would not be."
+)
+
+
+def finish_steps(training: Training, began: float) -> Generator[TrainingReport, None, Outcome]:
+    """Return the outcome, after writing everything into the training's folder."""
+    said: dict[str, Answers] = {}
+    for part in PARTS:
+        said[part] = yield from _answers(training, part)
+    checked = said["validation"]
+    truth = training.targets[checked.places]
+    temperature = best_temperature(checked.logits, truth)
+    figures: dict[str, Any] = {
+        part: _figures(training, said[part], temperature)
+        for part in PARTS[1:]
+        if len(said[part].places)
+    }
+    notes = _notes(training)
+    seconds = time.monotonic() - began
+    run = _record(training, temperature, notes, seconds)
+    bundle = _bundle(training, said["train"], temperature, {**run, "figures": figures})
+    if training.accelerator.is_main_process:
+        _write(training, said, figures, run, temperature)
+        save_bundle(training.job.folder / MODEL, bundle)
+    return Outcome(
+        folder=training.job.folder,
+        model=training.job.folder / MODEL,
+        figures=figures,
+        history=tuple(training.loop.course.history),
+        notes=notes,
+        unreadable=training.prepared.loaded.unreadable,
+        parameters=run["parameters"],
+        seconds=seconds,
+        weights=training.weights.source,
+        split=training.prepared.split.in_words(),
+    )
+
+
+def _answers(training: Training, part: Any) -> Generator[TrainingReport, None, Answers]:
+    recipe = training.job.recipe
+    return (
+        yield from answer_steps(
+            training.network,
+            training.pictures(),
+            training.prepared.split.places(part),
+            training.accelerator,
+            copies=0 if part == "train" else recipe.tta,
+            seed=recipe.seed,
+        )
+    )
+
+
+def _figures(training: Training, said: Answers, temperature: float) -> dict[str, Any]:
+    """Return the figures of a part; with test-time augmentation those beside it."""
+    split = training.prepared.split
+    units = [split.units[place] for place in said.places] if split.grouped else None
+    truth, classes = training.targets[said.places], training.classes
+
+    def of(probabilities: NDArray[np.floating]) -> dict[str, Any]:
+        figures = classification_figures(truth, probabilities, classes, groups=units)
+        merged = None if units is None else by_group(truth, probabilities, units)
+        if merged is not None:
+            figures["by_group"] = classification_figures(*merged, classes)
+        return figures
+
+    found = of(said.probabilities(temperature))
+    if len(said.copies):
+        found["tta"] = {"copies": len(said.copies)} | of(said.averaged(temperature))
+    return found
+
+
+def _notes(training: Training) -> tuple[str, ...]:
+    split, loaded = training.prepared.split, training.prepared.loaded
+    notes = [*split.notes]
+    if "test" not in split.parts:
+        notes.append(CHOSEN)
+    if training.weights.warning:
+        notes.append(training.weights.warning)
+    if loaded.unreadable:
+        notes.append(f"{len(loaded.unreadable)} files could not be read and were left out.")
+    portion = training.learner.portion
+    if portion < training.job.recipe.batch:
+        notes.append(f"The memory was full: {portion} crops went through the network at once.")
+    return tuple(notes)
+
+
+def _record(
+    training: Training, temperature: float, notes: tuple[str, ...], seconds: float
+) -> dict[str, Any]:
+    """Return all that is needed to repeat the training."""
+    job, split = training.job, training.prepared.split
+    return {
+        "recipe": job.recipe.model_dump(mode="json"),
+        "command": job.command,
+        "source": str(job.source),
+        "data_sha256": training.data_hash(),
+        "counts": training.prepared.loaded.examples.counts,
+        "pictures": "thermograms" if training.prepared.loaded.crops.thermal else "cells",
+        "split": split.in_words(),
+        "split_rule": vars(split.rule),
+        "grouped": split.grouped,
+        "frame": _frame(training),
+        "weights": training.weights.source,
+        "parameters": sum(one.numel() for one in training.network.parameters()),
+        "rate": training.loop.course.rate,
+        "temperature": temperature,
+        "device": str(training.accelerator.device),
+        "processes": training.accelerator.num_processes,
+        "epochs": len(training.loop.course.history),
+        "seconds": round(seconds, 1),
+        "notes": list(notes),
+        "unreadable": list(training.prepared.loaded.unreadable),
+        "versions": surroundings(),
+    }
+
+
+def _frame(training: Training) -> dict[str, Any]:
+    """Return how a picture became a crop."""
+    spec, framing = training.prepared.loaded.crops.frame
+    return {**spec.to_dict(), "framing": framing}
+
+
+def _bundle(
+    training: Training, said: Answers, temperature: float, record: dict[str, Any]
+) -> Bundle:
+    learned = Counter(training.classes[one] for one in training.targets[said.places])
+    told = ", ".join(f"{learned[name]} {name}" for name in training.classes)
+    kept = {key: value for key, value in record.items() if key != "unreadable"}
+    return make_bundle(
+        training.network,
+        training.plan,
+        name=training.job.name or training.job.folder.name,
+        classes=training.classes,
+        spec=training.prepared.spec,
+        temperature=temperature,
+        calibration=_calibration(record["figures"]["validation"]),
+        vectors=said.vectors,
+        targets=training.targets[said.places],
+        seen=f"started from {training.weights.source.removeprefix('from ')}; then {told}",
+        training=kept,
+        palette=training.job.palette,
+    )
+
+
+def _calibration(figures: dict[str, Any]) -> Calibration:
+    n, ece = int(figures["n"]), float(figures["ece"])
+    reason = f"One temperature was fitted on the {n} validation crops; error there {ece:.3f}."
+    return Calibration("temperature", n, ece, reason)
+
+
+def _write(
+    training: Training,
+    said: dict[str, Answers],
+    figures: dict[str, Any],
+    run: dict[str, Any],
+    temperature: float,
+) -> None:
+    folder, loaded = training.job.folder, training.prepared.loaded
+    for part, answers in said.items():
+        if len(answers.places):
+            whole = answers.averaged(temperature)
+            write_answers(folder / f"{part}.csv", loaded, answers.places, whole)
+    write_split(folder / "split.csv", loaded, training.prepared.split)
+    write_log(folder / "log.csv", training.loop.course.history)
+    write_json(folder / "figures.json", figures)
+    write_json(folder / "run.json", run)

@@ -1,0 +1,349 @@
+"""Which labels may be wrong: asked of models that have not seen the picture.
+
+What linear heads say of cells that they have not learned from. Imports scikit-learn.
+
+How likely each label is to be wrong, by confident learning (cleanlab).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from napari_hemacells.core.errors import TrainingError
+from napari_hemacells.core.evaluate.class_folders import embed_files_steps
+from napari_hemacells.core.train.classifier.artifacts import write_csv
+from napari_hemacells.core.train.classifier.dataset import (
+    Example,
+    check_examples,
+    read_examples,
+)
+from napari_hemacells.core.train.classifier.results import Suspect, read_findings
+from napari_hemacells.core.train.progress import TrainingReport, as_training_reports
+from napari_hemacells.core.types import CropSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from napari_hemacells.core.encode import EmbeddingCache, Encoder
+
+FOLDS = 5
+FREEDOM = (
+    5.0  # a head's, shared among the cells: little, so that none learns wrong labels by heart
+)
+ROUNDS = 200
+
+
+class OutOfFold(NamedTuple):
+    """Probabilities of cells by heads that had not seen them.
+
+    Attributes
+    ----------
+    probabilities
+        ``(n, k)``, rows sum to 1.
+    grouped
+        Whether whole groups were held out.
+    """
+
+    probabilities: NDArray[np.float64]
+    grouped: bool
+
+
+def out_of_fold_heads(
+    vectors: NDArray[np.floating],
+    targets: NDArray[np.int64],
+    *,
+    groups: Sequence[str] | None = None,
+    folds: int = FOLDS,
+    seed: int = 0,
+) -> OutOfFold:
+    """Return what penalised logistic regressions say, each of the fold it has not seen.
+
+    Whole groups are held out where that leaves every class in every lesson; otherwise cells,
+    dealt out class by class.
+
+    Parameters
+    ----------
+    vectors
+        ``(n, dim)`` of a frozen encoder.
+    targets
+        ``(n,)`` classes, 0 to k - 1, each with two cells or more.
+    """
+    dealt = None if groups is None else _deal_groups(targets, groups, folds, seed)
+    grouped = dealt is not None
+    if dealt is None:
+        dealt = _deal_cells(targets, folds, seed)
+    said = np.zeros((len(targets), int(targets.max()) + 1))
+    for fold in np.unique(dealt):
+        asked = dealt == fold
+        said[asked] = _said(vectors[~asked], targets[~asked], vectors[asked])
+    return OutOfFold(said, grouped)
+
+
+def _said(
+    taught: NDArray[np.floating], targets: NDArray[np.int64], asked: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    head = LogisticRegression(C=FREEDOM / len(targets), max_iter=ROUNDS, tol=1e-3)
+    learned = make_pipeline(StandardScaler(), head).fit(taught, targets)
+    return np.asarray(learned.predict_proba(asked), dtype=np.float64)
+
+
+def _deal_cells(targets: NDArray[np.int64], folds: int, seed: int) -> NDArray[np.int64]:
+    """``(n,)`` fold of each cell; a class with two cells or more is in every lesson."""
+    random = np.random.default_rng(seed)
+    dealt = np.zeros(len(targets), dtype=np.int64)
+    for one in np.unique(targets):
+        own = random.permutation(np.flatnonzero(targets == one))
+        dealt[own] = (np.arange(len(own)) + random.integers(folds)) % folds
+    return dealt
+
+
+def _deal_groups(
+    targets: NDArray[np.int64], groups: Sequence[str], folds: int, seed: int
+) -> NDArray[np.int64] | None:
+    """``(n,)`` fold of each cell's group; None where a class would be missing from a lesson."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    names = np.unique(groups)
+    if len(names) < 2 or not all(groups):
+        return None
+    dealt = np.zeros(len(targets), dtype=np.int64)
+    splitter = StratifiedGroupKFold(min(folds, len(names)), shuffle=True, random_state=seed)
+    least = np.bincount(targets).min()
+    if least < splitter.get_n_splits():
+        return None
+    for fold, (_, asked) in enumerate(splitter.split(targets, targets, groups)):
+        dealt[asked] = fold
+    whole = len(np.unique(targets))
+    lessons = (targets[dealt != fold] for fold in np.unique(dealt))
+    return dealt if all(len(np.unique(one)) == whole for one in lessons) else None
+
+
+MISSING = (
+    "To look for wrong labels one more package is needed: pip install 'napari-hemacells[report]'."
+)
+SMALLEST = 1e-7
+
+
+class Quality(NamedTuple):
+    """What is thought of each label.
+
+    Attributes
+    ----------
+    scores
+        ``(n,)`` 0 (surely wrong) to 1.
+    flagged
+        ``(n,)`` whether it counts as wrong.
+    suggested
+        ``(n,)`` likeliest class other than the given one.
+    """
+
+    scores: NDArray[np.float64]
+    flagged: NDArray[np.bool_]
+    suggested: NDArray[np.int64]
+
+    def order(self) -> NDArray[np.intp]:
+        """Return the places, the worst label first."""
+        return np.argsort(self.scores, kind="stable")
+
+
+def label_quality(targets: NDArray[np.int64], probabilities: NDArray[np.floating]) -> Quality:
+    """Return what is thought of each label.
+
+    The score is the given class's probability; what is flagged follows Northcutt et al. 2021
+    (doi 10.1613/jair.1.12125).
+
+    Parameters
+    ----------
+    targets
+        ``(n,)`` given classes.
+    probabilities
+        ``(n, k)`` by models that have not seen the cell.
+
+    Raises
+    ------
+    TrainingError
+        cleanlab is not installed.
+    """
+    cleanlab = _cleanlab()
+    sure = np.clip(probabilities, SMALLEST, None)
+    sure = sure / sure.sum(axis=1, keepdims=True)
+    scores = cleanlab.rank.get_label_quality_scores(targets, sure, method="self_confidence")
+    flagged = cleanlab.filter.find_label_issues(targets, sure, n_jobs=1)
+    others = sure.copy()
+    others[np.arange(len(targets)), targets] = -1.0
+    return Quality(
+        np.asarray(scores, dtype=np.float64),
+        np.asarray(flagged, dtype=np.bool_),
+        others.argmax(axis=1),
+    )
+
+
+def _cleanlab() -> Any:
+    try:
+        import cleanlab.filter
+        import cleanlab.rank
+    except ImportError as error:
+        raise TrainingError(MISSING) from error
+    return cleanlab
+
+
+COLUMNS = ("name", "path", "label", "suggested", "score", "confidence", "flagged")
+
+
+@dataclass(frozen=True)
+class LabelCheck:
+    """What came of looking for wrong labels.
+
+    Attributes
+    ----------
+    suspects
+        Every picture, the likeliest wrong label first; :attr:`flagged` of them count as wrong.
+    method
+        Who was asked, and what they had seen.
+    """
+
+    suspects: tuple[Suspect, ...]
+    method: str
+    unreadable: tuple[str, ...] = ()
+
+    @property
+    def flagged(self) -> int:
+        """How many labels confident learning counts as wrong."""
+        return sum(one.flagged for one in self.suspects)
+
+    def worst(self, n: int) -> tuple[Suspect, ...]:
+        """Return those to look at: all that are flagged, or at least so many."""
+        return self.suspects[: max(n, self.flagged)]
+
+
+def check_labels_steps(
+    source: Path,
+    encoder: Encoder,
+    *,
+    cache: EmbeddingCache | None = None,
+    spec: CropSpec | None = None,
+    folds: int = FOLDS,
+    seed: int = 0,
+) -> Generator[TrainingReport, None, LabelCheck]:
+    """Return the labels of a folder or CSV, by linear heads on a frozen encoder's vectors.
+
+    Parameters
+    ----------
+    spec
+        What crops the encoder is given, if others than usual.
+
+    Raises
+    ------
+    TrainingError
+        The pictures are not enough to tell classes apart, or cleanlab is not installed.
+    """
+    examples = read_examples(source)
+    check_examples(examples)
+    by_path = {str(one.path): one for one in examples.items}
+    listed = [(one.path, one.label) for one in examples.items]
+    steps = embed_files_steps(listed, examples.source, spec or CropSpec(), encoder, cache)
+    read = yield from as_training_reports(steps)
+    readable = replace(examples, items=tuple(by_path[str(file)] for file in read.files))
+    check_examples(readable)
+    n = len(readable)
+    yield TrainingReport(n, n, "Asking heads that have not seen the cell", phase="validate")
+    found = check_vectors(read.vectors, readable.items, folds=folds, seed=seed)
+    method = f"{found.method}, on {encoder.info.name}, which has seen: {encoder.info.seen}"
+    return LabelCheck(found.suspects, method, read.unreadable)
+
+
+def check_vectors(
+    vectors: NDArray[np.floating],
+    items: Sequence[Example],
+    *,
+    folds: int = FOLDS,
+    seed: int = 0,
+) -> LabelCheck:
+    """Return the labels of cells whose vectors are known: seconds for thousands.
+
+    Parameters
+    ----------
+    vectors
+        ``(n, dim)``.
+    items
+        ``n`` cells with their labels; of two classes or more, each with two cells or more.
+
+    Raises
+    ------
+    TrainingError
+        cleanlab is not installed.
+    """
+    classes, targets = np.unique([one.label for one in items], return_inverse=True)
+    groups = [one.group for one in items]
+    said = out_of_fold_heads(vectors, targets, groups=groups, folds=folds, seed=seed)
+    held = "whole groups" if said.grouped else "cells, whatever their group,"
+    suspects = suspects_of(items, [str(one) for one in classes], said.probabilities)
+    return LabelCheck(suspects, f"Linear heads; {held} held out in {folds} folds")
+
+
+def check_out_of_fold(folder: Path) -> LabelCheck:
+    """Return the labels by the networks of a cross-validated training.
+
+    Raises
+    ------
+    TrainingError
+        The folder holds no cross-validation, or cleanlab is not installed.
+    """
+    found = read_findings(folder)
+    if found.part != "out-of-fold":
+        raise TrainingError(
+            f"“{folder}” holds one training: train with --folds 5 first, so that each picture is "
+            "judged by a network that has not learned from it."
+        )
+    items = [Example(one.path, one.label, one.group, one.name) for one in found.items]
+    said = np.array([one.probabilities for one in found.items])
+    weights = found.run.get("weights", "")
+    method = f"Networks of a cross-validation, started from {weights}"
+    return LabelCheck(suspects_of(items, found.classes, said), method)
+
+
+def suspects_of(
+    items: Sequence[Example], classes: Sequence[str], probabilities: NDArray[np.floating]
+) -> tuple[Suspect, ...]:
+    """Return every picture, the likeliest wrong label first.
+
+    Parameters
+    ----------
+    probabilities
+        ``(n, k)`` by models that have not seen the picture; columns as `classes`.
+    """
+    place = {name: number for number, name in enumerate(classes)}
+    targets = np.array([place[one.label] for one in items], dtype=np.int64)
+    quality = label_quality(targets, probabilities)
+    return tuple(
+        Suspect(
+            name=items[n].name,
+            path=items[n].path,
+            label=items[n].label,
+            suggested=classes[quality.suggested[n]],
+            score=float(quality.scores[n]),
+            confidence=float(probabilities[n, quality.suggested[n]]),
+            flagged=bool(quality.flagged[n]),
+        )
+        for n in quality.order()
+    )
+
+
+def write_suspects(file: Path, suspects: Sequence[Suspect]) -> None:
+    """Write a row a picture, in the order given; ``read_suspects`` reads it back."""
+    rows = (
+        (one.name, str(one.path), one.label, one.suggested, f"{one.score:.6f}",
+         f"{one.confidence:.6f}", int(one.flagged))
+        for one in suspects
+    )  # fmt: skip
+    write_csv(file, COLUMNS, rows)

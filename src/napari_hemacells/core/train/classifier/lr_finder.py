@@ -1,0 +1,82 @@
+"""How high the learning rate may be: a short run with a rising one (Smith 2017). Imports torch."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_hemacells.core.errors import TrainingError
+from napari_hemacells.core.train.classifier.artifacts import RateCurve
+from napari_hemacells.core.train.progress import TrainingReport
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from numpy.typing import NDArray
+    from torch import optim
+
+    from napari_hemacells.core.train.classifier.dataloader import Feed
+    from napari_hemacells.core.train.classifier.trainer import Learner
+
+LOWEST, HIGHEST = 1e-6, 1.0
+STEPS = 60
+MEMORY = 0.8  # share of the old mean that a step leaves
+BLOWN_UP = 3.0  # times the lowest loss
+SAFE = 3.0  # below the rate at which the loss is least
+USUAL = 1e-3  # where the curve tells nothing
+
+
+def find_rate_steps(
+    learner: Learner, feed: Feed, optimiser: optim.Optimizer, order: NDArray[np.int64]
+) -> Generator[TrainingReport, None, RateCurve]:
+    """Return the curve and a suggestion; the network is left as it was.
+
+    `optimiser` is used up: its groups keep their proportions while the rate rises.
+    """
+    before = copy.deepcopy(learner.network.state_dict())
+    top = max(group["lr"] for group in optimiser.param_groups)
+    shares = [group["lr"] / top for group in optimiser.param_groups]
+    rates, losses = list[float](), list[float]()
+    mean = 0.0
+    for step, rate in enumerate(np.geomspace(LOWEST, HIGHEST, STEPS)):
+        for group, share in zip(optimiser.param_groups, shares, strict=True):
+            group["lr"] = float(rate) * share
+        batch = _batch(order, step, learner.recipe.batch)
+        try:
+            loss = learner.learn(batch, feed, optimiser)
+        except TrainingError:
+            break  # no number any more: the end of the curve
+        mean = MEMORY * mean + (1 - MEMORY) * loss
+        rates.append(float(rate))
+        losses.append(mean / (1 - MEMORY ** (step + 1)))
+        yield TrainingReport(step + 1, STEPS, "Looking for a learning rate", phase="start")
+        if losses[-1] > BLOWN_UP * min(losses):
+            break
+    learner.network.load_state_dict(before)
+    return RateCurve(tuple(rates), tuple(losses), suggest(rates, losses))
+
+
+def suggest(rates: list[float], losses: list[float]) -> float:
+    """Return the rate where the loss falls most steeply, kept well below where it is least.
+
+    Examples
+    --------
+    >>> suggest([1e-4, 1e-3, 1e-2, 1e-1], [1.0, 0.9, 0.4, 2.0])
+    0.001
+    """
+    if len(losses) < 4:
+        return USUAL
+    least = int(np.argmin(losses))
+    if least == 0:
+        return rates[0]
+    slopes = np.gradient(np.asarray(losses[: least + 1]), np.log(rates[: least + 1]))
+    steepest = rates[int(np.argmin(slopes))]
+    return float(f"{min(steepest, rates[least] / SAFE):.1g}")
+
+
+def _batch(order: NDArray[np.int64], step: int, size: int) -> NDArray[np.int64]:
+    """Return the batch of that step, beginning again where the order ends."""
+    places = np.arange(step * size, (step + 1) * size) % len(order)
+    return order[np.unique(places)] if len(order) < size else order[places]

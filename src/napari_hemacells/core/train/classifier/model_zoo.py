@@ -1,0 +1,243 @@
+"""The networks that can be trained: what each is made for, and where its weights come from.
+
+Imports torch inside functions only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from napari_hemacells.core.encode import weights_store
+from napari_hemacells.core.encode.finetuned.config import NetworkPlan
+from napari_hemacells.core.errors import EncoderError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from napari_hemacells.core.encode.finetuned.config import HeadKind
+    from napari_hemacells.core.encode.finetuned.network import Classifier, Trunk
+    from napari_hemacells.core.train.classifier.config import Recipe
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+BUNDLED_MEAN = BUNDLED_STD = (0.5, 0.5, 0.5)
+BUNDLED_SIZE, SMALL_SIZE, USUAL_SIZE = 128, 95, 224
+SHORT_NAMES = {
+    "vit_b_32": "vit_base_patch32_224",
+    "vit_b_16": "vit_base_patch16_224",
+    "vit_l_16": "vit_large_patch16_224",
+}
+PREFIXES = ("module.", "model.", "backbone.", "encoder.", "embedder.", "trunk.", "teacher.")
+LEAST_MATCH = 0.9
+PACKAGED = frozenset({"bundled", "imagenet"})
+
+
+class Weights(NamedTuple):
+    """What a network starts from, in words, and a warning where it is not what was hoped for."""
+
+    source: str
+    warning: str = ""
+
+
+def plan_of(recipe: Recipe) -> NetworkPlan:
+    """Return what the recipe's network is made of.
+
+    Raises
+    ------
+    EncoderError
+        There is no such architecture.
+    """
+    arch = SHORT_NAMES.get(recipe.arch, recipe.arch)
+    usual_head: HeadKind = "dense" if arch == "small_vgg" else "concat"
+    head = usual_head if recipe.head == "auto" else recipe.head
+    if arch == "bundled":
+        size = recipe.size or BUNDLED_SIZE
+        return NetworkPlan(arch, head, size, BUNDLED_MEAN, BUNDLED_STD)
+    if arch in {"small_vgg", "alexnet"}:
+        usual = SMALL_SIZE if arch == "small_vgg" else USUAL_SIZE
+        return NetworkPlan(arch, head, recipe.size or usual, IMAGENET_MEAN, IMAGENET_STD)
+    import timm
+
+    config = timm.get_pretrained_cfg(arch) if timm.is_model(arch) else None
+    if config is None:
+        return NetworkPlan(arch, head, recipe.size or USUAL_SIZE, IMAGENET_MEAN, IMAGENET_STD)
+    size = recipe.size or int(config.input_size[-1])
+    return NetworkPlan(arch, head, size, tuple(config.mean), tuple(config.std))
+
+
+def build(recipe: Recipe, classes: int) -> tuple[Classifier, NetworkPlan, Weights]:
+    """Return the network with its starting weights, its plan, and where the weights come from.
+
+    Raises
+    ------
+    EncoderError
+        There is no such architecture, it cannot take pictures of that size, or its weights cannot
+        be had.
+    """
+    from napari_hemacells.core.encode.finetuned.network import Classifier
+
+    plan = plan_of(recipe)
+    try:
+        network = Classifier(plan, classes)
+    except (RuntimeError, AssertionError) as error:  # what layers say of maps that do not fit
+        raise EncoderError(
+            f"{plan.arch} cannot take pictures of {plan.size} pixels: choose another size, such "
+            f"as {USUAL_SIZE}."
+        ) from error
+    return network, plan, fill(network.embedder.trunk, plan, recipe.weights)
+
+
+def fill(trunk: Trunk, plan: NetworkPlan, weights: str) -> Weights:
+    """Give the body its starting weights.
+
+    Raises
+    ------
+    EncoderError
+        They cannot be had, or are another network's.
+    """
+    if weights == "none":
+        return Weights("from nothing")
+    if weights in PACKAGED or (weights == "auto" and plan.arch == "bundled"):
+        return _fill_packaged(trunk, plan, imagenet=weights == "imagenet")
+    if weights not in {"auto", "hub"}:
+        return _fill_from_file(trunk, Path(weights).expanduser())
+    try:
+        return _fill_from_hub(trunk, plan)
+    except EncoderError as error:
+        if weights == "hub":
+            raise
+        return Weights("from nothing", f"{error} So {plan.arch} learns from nothing.")
+
+
+def _fill_packaged(trunk: Trunk, plan: NetworkPlan, *, imagenet: bool) -> Weights:
+    """Take the weights that come with the package: those taught blood, or ImageNet's."""
+    from napari_hemacells.core.encode import bundled_encoder, imagenet_encoder
+    from napari_hemacells.core.encode.finetuned.network import StageTrunk
+    from napari_hemacells.core.encode.network import NetworkEncoder
+
+    encoder = imagenet_encoder("cpu") if imagenet else bundled_encoder("cpu")
+    if not isinstance(trunk, StageTrunk) or not isinstance(encoder, NetworkEncoder):
+        raise EncoderError(
+            f"The packaged weights do not fit {plan.arch}: choose the architecture bundled, or "
+            "other weights (hub, none, or a file)."
+        )
+    trunk.stem.load_state_dict(encoder.network.stem.state_dict())
+    for own, theirs in zip(trunk.stages, encoder.network.blocks, strict=False):
+        own.load_state_dict(theirs.state_dict())
+    info = encoder.info
+    return Weights(f"{info.name} (sha256 {info.sha256[:16]}), which has seen: {info.seen}")
+
+
+def _fill_from_file(trunk: Trunk, file: Path) -> Weights:
+    """Copy what fits from a checkpoint, whatever its names begin with."""
+    import pickle
+
+    from safetensors import SafetensorError
+    from timm.models import load_state_dict
+
+    if not file.is_file():
+        raise EncoderError(f"There is no weights file {file}.")
+    try:
+        stored = load_state_dict(str(file), weights_only=True)
+    except (RuntimeError, ValueError, OSError, KeyError, SafetensorError) as error:
+        raise EncoderError(f"{file} is no weights file that can be read.") from error
+    except pickle.UnpicklingError as error:
+        raise EncoderError(
+            f"{file} holds more than weights and was not opened: save its state_dict alone."
+        ) from error
+    matched = _matching(stored, trunk)
+    wanted = trunk.state_dict()
+    share = len(matched) / max(1, len(wanted))
+    if share < LEAST_MATCH:
+        raise EncoderError(
+            f"{file.name} fits {len(matched)} of {len(wanted)} tensors of the network: it belongs "
+            "to another architecture."
+        )
+    trunk.load_state_dict(matched, strict=False)
+    identity = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+    told = f"{len(matched)} of {len(wanted)} tensors, sha256 {identity}"
+    return Weights(f"{file.name} ({told})")
+
+
+def _matching(stored: dict[str, Any], trunk: Trunk) -> dict[str, Tensor]:
+    """Return the stored tensors that the body has too, by the body's names."""
+    wanted = trunk.state_dict()
+    by_tail = {_bare(name): name for name in wanted}
+    found: dict[str, Tensor] = {}
+    for name, tensor in stored.items():
+        own = by_tail.get(_bare(name))
+        if own is not None and getattr(tensor, "shape", None) == wanted[own].shape:
+            found[own] = tensor
+    return found
+
+
+def _bare(name: str) -> str:
+    """Return a tensor's name without what wrappers put before it."""
+    while True:
+        prefix = next((one for one in PREFIXES if name.startswith(one)), None)
+        if prefix is None:
+            return name
+        name = name.removeprefix(prefix)
+
+
+def _fill_from_hub(trunk: Trunk, plan: NetworkPlan) -> Weights:
+    from napari_hemacells.core.encode.finetuned.network import TimmTrunk, timm_model
+
+    if not isinstance(trunk, TimmTrunk):
+        return _fill_from_torchvision(trunk, plan)
+    import timm
+
+    config = timm.get_pretrained_cfg(plan.arch)
+    cached = None if config is None else weights_store.cached(config.hf_hub_id)
+    if cached is None:
+        _need(plan.arch, "https://huggingface.co")
+    options = {"pretrained_cfg_overlay": {"file": cached}} if cached else {}
+    try:
+        model = timm_model(plan.arch, plan.size, pretrained=True, **options)
+    except (OSError, RuntimeError) as error:
+        raise _offline(plan.arch) from error
+    trunk.load_state_dict(TimmTrunk(model).state_dict())
+    return Weights(f"timm {model.pretrained_cfg.get('tag') or plan.arch} from the model hub")
+
+
+def _fill_from_torchvision(trunk: Trunk, plan: NetworkPlan) -> Weights:
+    """AlexNet's ImageNet weights, and VGG16's for the small VGG, of which it is the beginning."""
+    from torchvision import models
+
+    known = {
+        "alexnet": (models.alexnet, models.AlexNet_Weights.IMAGENET1K_V1),
+        "small_vgg": (models.vgg16, models.VGG16_Weights.IMAGENET1K_V1),
+    }
+    if plan.arch not in known:
+        raise EncoderError(f"There are no weights for {plan.arch} on a hub: use bundled or none.")
+    make, weights = known[plan.arch]
+    if not _torchvision_cached(weights.url):
+        _need(plan.arch, weights.url)
+    try:
+        model = make(weights=weights)
+    except OSError as error:
+        raise _offline(plan.arch) from error
+    stored = {f"features.{name}": one for name, one in model.features.state_dict().items()}
+    trunk.load_state_dict({name: stored[name] for name in trunk.state_dict()})
+    return Weights(f"torchvision {weights}")
+
+
+def _torchvision_cached(url: str) -> bool:
+    import torch
+
+    return (Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]).is_file()
+
+
+def _need(arch: str, address: str) -> None:
+    try:
+        weights_store.need(address)
+    except OSError as error:
+        raise _offline(arch) from error
+
+
+def _offline(arch: str) -> EncoderError:
+    return EncoderError(
+        f"The weights of {arch} are not on this computer and cannot be fetched (no network?): "
+        "give a local file with --weights FILE, or start from nothing with --weights none."
+    )

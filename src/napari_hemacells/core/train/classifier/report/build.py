@@ -1,0 +1,219 @@
+"""A training's folder → its report: one page of HTML that refers to nothing outside it."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+import numpy as np
+
+from napari_hemacells.core.annotate.state import now
+from napari_hemacells.core.encode import EmbeddingCache, bundled_encoder
+from napari_hemacells.core.errors import HemaCellsError, ImageError, TrainingError
+from napari_hemacells.core.evaluate.fewshot import default_cache_folder
+from napari_hemacells.core.fsio import write_bytes
+from napari_hemacells.core.store import load_bundle
+from napari_hemacells.core.train.classifier.artifacts import Epoch, RateCurve, write_json
+from napari_hemacells.core.train.classifier.label_noise import (
+    check_labels_steps,
+    check_out_of_fold,
+    write_suspects,
+)
+from napari_hemacells.core.train.classifier.report import plots, text
+from napari_hemacells.core.train.classifier.report.galleries import Crops, galleries, suspects
+from napari_hemacells.core.train.classifier.report.text import MatrixRow, ReportPage
+from napari_hemacells.core.train.classifier.results import SUSPECTS, read_findings, read_json
+from napari_hemacells.core.train.html_report import render
+from napari_hemacells.core.train.progress import TrainingReport
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from napari_hemacells.core.store import Bundle
+    from napari_hemacells.core.train.classifier.artifacts import CrossValidated, Outcome
+    from napari_hemacells.core.train.classifier.results import Findings
+
+REPORT, ABOUT_SUSPECTS = "report.html", "suspects.json"
+UNLOOKED = "Nobody has looked for wrong labels yet: hemacells report FOLDER does."
+STEPS = 4
+Reported = TypeVar("Reported", "Outcome", "CrossValidated")
+
+
+def write_report_steps(
+    folder: Path, *, labels: bool = True
+) -> Generator[TrainingReport, None, Path]:
+    """Return the report's file, after writing it beside the training's tables.
+
+    Parameters
+    ----------
+    folder
+        Of a finished training or cross-validation.
+    labels
+        Whether to look for wrong labels where nobody has yet.
+
+    Raises
+    ------
+    TrainingError
+        The folder holds no finished training.
+    StorageError
+        The report cannot be written.
+    """
+    found = read_findings(folder)
+    note = _known_note(found)
+    if labels and not note:
+        yield _told(0, "Report: looking for wrong labels")
+        note = yield from _label_steps(found)
+        found = read_findings(folder)
+    yield _told(1, "Report: looking where the network looked")
+    crops = Crops(found.run["frame"])
+    heat, why = _heat(found, crops)
+    yield _told(2, "Report: choosing pictures")
+    page = _page(found, crops, heat, heat_note=why, label_note=note or UNLOOKED)
+    yield _told(3, "Report: writing")
+    write_bytes(folder / REPORT, render(page, "classifier.html").encode())
+    return folder / REPORT
+
+
+def with_report_steps(outcome: Reported) -> Generator[TrainingReport, None, Reported]:
+    """Return what came of a training with its report, or with a note why there is none.
+
+    Whatever keeps a report from being written, the model is there already.
+    """
+    try:
+        file = yield from write_report_steps(outcome.folder)
+    except HemaCellsError as error:
+        told = f"The report was not written: {error}"
+        return replace(outcome, notes=(*outcome.notes, told))
+    return replace(outcome, report=file)
+
+
+def _told(done: int, message: str) -> TrainingReport:
+    return TrainingReport(done, STEPS, message, phase="end")
+
+
+def _known_note(found: Findings) -> str:
+    """Return how the suspects were found; nothing where that was with other pictures or never."""
+    about = found.folder / ABOUT_SUSPECTS
+    known = read_json(about) if about.is_file() and found.suspects else {}
+    fits = known.get("data_sha256") == found.run["data_sha256"]
+    return str(known["note"]) if fits else ""
+
+
+def _label_steps(found: Findings) -> Generator[TrainingReport, None, str]:
+    """Write the suspects' table; return in words how they were found, or why they were not."""
+    try:
+        if found.part == "out-of-fold":
+            check = check_out_of_fold(found.folder)
+        else:
+            cache = EmbeddingCache(default_cache_folder())
+            source = Path(found.run["source"])
+            check = yield from check_labels_steps(source, bundled_encoder(), cache=cache)
+    except (TrainingError, ImageError) as error:
+        return str(error)
+    note = (
+        f"{check.flagged} of {len(check.suspects):,} labels are doubted by models that have not "
+        f"seen the cell (confident learning); the worst first, all of them in {SUSPECTS}. "
+        f"{check.method}."
+    )
+    write_suspects(found.folder / SUSPECTS, check.suspects)
+    about = found.folder / ABOUT_SUSPECTS
+    write_json(about, {"note": note, "data_sha256": found.run["data_sha256"]})
+    return note
+
+
+def _heat(found: Findings, crops: Crops) -> tuple[dict[str, str], str]:
+    """Return heat maps of the highest losses by name, or why there are none."""
+    from napari_hemacells.core.train.classifier.report.heatmaps import heat_of
+
+    try:
+        return heat_of(found, crops), ""
+    except HemaCellsError as error:
+        return {}, str(error)
+
+
+class _Model(NamedTuple):
+    """What a reader must know of the model."""
+
+    seen: str
+    encoder: dict[str, str]
+
+
+def _model(found: Findings) -> _Model:
+    folder = found.folder if found.part != "out-of-fold" else found.folder / "fold1"
+    bundle: Bundle = load_bundle(folder / "model")
+    info = bundle.encoder
+    return _Model(info.seen, {"model": bundle.name, "network’s SHA-256": info.sha256})
+
+
+def _page(
+    found: Findings, crops: Crops, heat: dict[str, str], *, heat_note: str, label_note: str
+) -> ReportPage:
+    figures, run, model = found.figures, found.run, _model(found)
+    notes = [one for one in run["notes"] if not one.startswith("The best round and")]
+    course = found.folder if found.part != "out-of-fold" else found.folder / "fold1"
+    history = _history(course / "log.csv")
+    return ReportPage(
+        title=model.encoder["model"],
+        created=now(),
+        verdict=text.verdict(found),
+        facts=text.facts(figures),
+        stands_on=text.stands_on(found, model.seen),
+        cautions=tuple(notes),
+        classes=text.class_table(figures, text.noun(found)),
+        names=found.classes,
+        matrix=_matrix(found),
+        pairs=text.pair_table(found),
+        curves=plots.learning_curves(history),
+        finder=_finder(course),
+        reliability=plots.reliability_diagram(figures.reliability),
+        roc=plots.roc_curve(figures.binary) if figures.binary and figures.binary.roc else "",
+        calibration=text.calibration(found),
+        galleries=tuple(galleries(found, crops, heat, heat_note)),
+        notes=(text.kept(found, history),),
+        suspects=suspects(found.suspects if _known_note(found) else (), crops, label_note),
+        provenance=text.provenance(found, model.encoder),
+        command=run["command"],
+    )
+
+
+def _matrix(found: Findings) -> tuple[MatrixRow, ...]:
+    rows = zip(found.classes, found.confusion.counts, found.confusion.normalised, strict=True)
+    return tuple(
+        MatrixRow(
+            name,
+            tuple(int(one) for one in counts),
+            tuple(float(one) if np.isfinite(one) else None for one in shares),
+        )
+        for name, counts, shares in rows
+    )
+
+
+def _history(file: Path) -> list[Epoch]:
+    with file.open(newline="", encoding="utf-8") as stream:
+        return [
+            Epoch(
+                stage=row["stage"],
+                epoch=int(row["epoch"]),
+                train_loss=float(row["train_loss"]),
+                validation_loss=float(row["validation_loss"]),
+                accuracy=float(row["accuracy"]),
+                rate=float(row["rate"]),
+                portion=int(row["portion"]),
+                seconds=float(row["seconds"]),
+            )
+            for row in csv.DictReader(stream)
+        ]
+
+
+def _finder(folder: Path) -> str:
+    """Return the learning rate finder's curve; nothing where the rate was given."""
+    file = folder / "rate_finder.csv"
+    if not file.is_file():
+        return ""
+    with file.open(newline="", encoding="utf-8") as stream:
+        rows = [(float(row["rate"]), float(row["loss"])) for row in csv.DictReader(stream)]
+    rates, losses = zip(*rows, strict=True)
+    told = read_json(folder / "rate_finder.json")
+    return plots.rate_finder(RateCurve(rates, losses, told["suggestion"]))

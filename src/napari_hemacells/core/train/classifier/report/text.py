@@ -1,0 +1,302 @@
+"""What the report of a classifier shows, ready for its template.
+
+What the report says in words: the verdict, what it stands on, and how to repeat it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+from napari_hemacells.core.train.html_report import Table
+from napari_hemacells.core.train.progress import format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from napari_hemacells.core.evaluate.classification_metrics import Figure
+    from napari_hemacells.core.train.classifier.artifacts import Epoch
+    from napari_hemacells.core.train.classifier.results import (
+        Figures,
+        Findings,
+        JudgedPart,
+    )
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A crop with what is written under it.
+
+    Attributes
+    ----------
+    uri, heat
+        ``data:`` addresses; ``heat`` is empty where there is no heat map.
+    given, said
+        The given class, and what the network (or the heads) say instead.
+    figure
+        How sure.
+    """
+
+    uri: str
+    name: str
+    given: str
+    said: str
+    figure: str
+    heat: str = ""
+    wrong: bool = False
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Crops under a heading."""
+
+    title: str
+    note: str
+    shots: tuple[Shot, ...]
+
+
+@dataclass(frozen=True)
+class MatrixRow:
+    """A row of the confusion matrix: counts, and shares of the row for shade and second table."""
+
+    name: str
+    counts: tuple[int, ...]
+    shares: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class ReportPage:
+    """The page, from its head to its foot.
+
+    Attributes
+    ----------
+    verdict
+        The result in one sentence, with its interval.
+    stands_on
+        What the figures stand on: a word and a sentence each.
+    plots
+        ``<svg>`` elements: curves, then others by name; empty where there is none.
+    """
+
+    title: str
+    created: str
+    verdict: str
+    facts: tuple[tuple[str, str, str], ...]
+    stands_on: tuple[tuple[str, str], ...]
+    cautions: tuple[str, ...]
+    classes: Table
+    names: tuple[str, ...]
+    matrix: tuple[MatrixRow, ...]
+    pairs: Table
+    curves: str
+    finder: str
+    reliability: str
+    roc: str
+    calibration: str
+    galleries: tuple[Gallery, ...]
+    notes: tuple[str, ...]
+    suspects: Gallery
+    provenance: tuple[tuple[str, str], ...]
+    command: str
+
+
+PARTS: dict[JudgedPart, str] = {
+    "test": "the test part",
+    "out-of-fold": "the folds that each network had not learned from",
+    "validation": "the validation part",
+}
+STANDS: dict[JudgedPart, str] = {
+    "test": "Nothing was learned from these, and nothing was chosen by them.",
+    "out-of-fold": (
+        "Each was judged by a network that had not learned from it. The best round of each "
+        "network was chosen on those it was then judged by, so the figures are a little too good."
+    ),
+    "validation": (
+        "Nothing was learned from these, but the best round and the calibration were "
+        "chosen by them, so the figures are a little too good. A test part (--test 0.2) would "
+        "not have been used for that."
+    ),
+}
+
+
+def verdict(found: Findings) -> str:
+    """Return the result in one sentence."""
+    figures, part = found.figures, PARTS[found.part]
+    return (
+        f"Of {figures.n:,} {noun(found)} of {part}, {percent(figures.accuracy)} were recognised; "
+        f"averaged over the {len(found.classes)} classes, {percent(figures.balanced_accuracy)}."
+    )
+
+
+def noun(found: Findings) -> str:
+    """What was judged, in the plural: ``cells`` or ``thermograms``."""
+    return str(found.run.get("pictures", "cells"))
+
+
+def percent(figure: Figure) -> str:
+    """``98.6 % (95 % interval 97.9 to 99.3 %)``."""
+    if not isfinite(figure.value):
+        return "an unknown part"
+    told = f"{100 * figure.value:.1f} %"
+    if isfinite(figure.low):
+        told += f" (95 % interval {100 * figure.low:.1f} to {100 * figure.high:.1f} %)"
+    return told
+
+
+def interval(figure: Figure) -> str:
+    """``0.979–0.993``; a dash where there is none."""
+    return f"{figure.low:.3f}–{figure.high:.3f}" if isfinite(figure.low) else "–"
+
+
+def number(figure: Figure) -> str:
+    """``0.986``; a dash where there is none."""
+    return f"{figure.value:.3f}" if isfinite(figure.value) else "–"
+
+
+def facts(figures: Figures) -> tuple[tuple[str, str, str], ...]:
+    """Return the large figures for the head of the page: value, word, interval."""
+    told = [
+        ("accuracy", figures.accuracy),
+        ("balanced accuracy", figures.balanced_accuracy),
+        ("Cohen’s κ", figures.kappa),
+        ("macro F1", figures.macro_f1),
+    ]
+    if figures.binary is not None:
+        both = figures.binary
+        told = [
+            told[0],
+            (f"sensitivity ({both.positive})", both.sensitivity),
+            ("specificity", both.specificity),
+            ("ROC AUC", both.auc),
+            told[2],
+        ]
+    shown = [(number(one), word, interval(one)) for word, one in told]
+    return (*shown, (f"{figures.ece:.3f}", "calibration error", "ECE, 15 bins"))
+
+
+def stands_on(found: Findings, seen: str) -> tuple[tuple[str, str], ...]:
+    """Return what the figures stand on."""
+    figures, run = found.figures, found.run
+    told = [
+        ("Judged on", f"{figures.n:,} {noun(found)} of {PARTS[found.part]}. {STANDS[found.part]}"),
+        ("Split", f"{_split(found)}."),
+        ("Intervals", intervals(figures, noun(found))),
+        ("It had seen", f"{seen[:1].upper()}{seen[1:]}."),
+    ]
+    if figures.copies:
+        copies = (
+            "an augmented copy" if figures.copies == 1 else f"{figures.copies} augmented copies"
+        )
+        told.insert(
+            1, ("Averaged", f"Over each crop and {copies} of it (test-time augmentation).")
+        )
+    if figures.by_group is not None:
+        told.insert(1, ("By patient", averaged(figures.by_group)))
+    if run.get("unreadable"):
+        told.append(("Left out", f"{len(run['unreadable'])} files that could not be read."))
+    return tuple(told)
+
+
+def averaged(figures: Figures) -> str:
+    """Return how well whole groups are told, each by the mean of its pictures."""
+    told = f"Each of the {figures.n:,} groups by the mean of its pictures: "
+    told += f"{percent(figures.accuracy)} recognised"
+    if figures.binary is None:
+        return f"{told}."
+    area = figures.binary.auc
+    return f"{told}, ROC AUC {number(area)} ({interval(area)})."
+
+
+def intervals(figures: Figures, what: str = "cells") -> str:
+    """Return where the intervals come from, and when they are not to be relied on."""
+    if figures.resampled != "groups":
+        return f"95 % of 1,000 bootstrap draws of {what}."
+    if figures.groups == 1:
+        return f"None, as all these {what} come from one group, which says nothing about others."
+    told = f"95 % of 1,000 bootstrap draws of the {figures.groups} groups (patients, slides)."
+    few = " So few groups make rough intervals, mostly too narrow." if figures.rough else ""
+    return told + few
+
+
+def _split(found: Findings) -> str:
+    if found.part != "out-of-fold":
+        return str(found.run["split"])
+    folds = len({one.fold for one in found.items})
+    return f"{folds} folds by turns; the first: {found.run['split']}"
+
+
+def class_table(figures: Figures, what: str = "cells") -> Table:
+    """Return precision, recall and F1 of each class with their intervals."""
+    rows = [
+        (
+            one.name,
+            f"{one.n:,}",
+            *(
+                f"{number(each)} ({interval(each)})"
+                for each in (one.precision, one.recall, one.f1)
+            ),
+        )
+        for one in figures.classes
+    ]
+    heading = ("class", what, "precision", "recall (sensitivity)", "F1")
+    return Table("Each class", heading, tuple(rows))
+
+
+def kept(found: Findings, history: Sequence[Epoch]) -> str:
+    """Return which round's weights the model has."""
+    if not history or found.run["recipe"]["keep"] != "best":
+        return "The weights of the last round are kept."
+    best = min(range(len(history)), key=lambda place: history[place].validation_loss)
+    told = f"The weights after round {best + 1}, with the least validation loss, are kept."
+    folds = " These are the curves of the first fold." if found.part == "out-of-fold" else ""
+    stages = {one.stage for one in history}
+    return told + (" Dotted: where the body began to learn." if len(stages) > 1 else "") + folds
+
+
+def pair_table(found: Findings) -> Table:
+    """Return the most confused pairs."""
+    rows = [
+        (f"{one.label} taken for {one.predicted}", f"{one.count}", f"{100 * one.share:.1f} %")
+        for one in found.confusion.pairs(8)
+    ]
+    rows = rows or [("none", "0", "–")]
+    return Table("Most confused", ("", noun(found), "of the given class"), tuple(rows))
+
+
+def calibration(found: Findings) -> str:
+    """Return what the confidence stands on."""
+    figures = found.figures
+    return (
+        f"Expected calibration error {figures.ece:.3f}, log loss {figures.log_loss:.3f}. Where a "
+        "dot lies on the line, as many were right as the confidence said; the larger a dot, the "
+        "more of them. One temperature, fitted on the validation part, corrects the confidence."
+    )
+
+
+def provenance(found: Findings, encoder: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Return what the run depends on."""
+    run: Mapping[str, Any] = found.run
+    rule, recipe = run["split_rule"], run["recipe"]
+    counts = ", ".join(f"{count:,} {name}" for name, count in run["counts"].items())
+    rules = ", ".join(f"{name} {value}" for name, value in rule.items())
+    settings = ", ".join(f"{name} {value}" for name, value in recipe.items())
+    versions = ", ".join(f"{name} {value}" for name, value in run["versions"].items())
+    learned = (
+        f"{run['epochs']} rounds in {format_duration(run['seconds'])} on {run['device']}, "
+        f"{run['processes']} process(es); rate {run['rate']:.2g}"
+    )
+    rows = [
+        ("Pictures", f"{run['source']}: {counts}"),
+        ("Their SHA-256", f"{run['data_sha256']} (every file with its class)"),
+        ("Split", f"by a hash of each picture’s or group’s identity; {rules}; parts in split.csv"),
+        ("Architecture", f"{recipe['arch']}, {run['parameters']:,} parameters"),
+        ("Began with", run["weights"]),
+        ("Result", ", ".join(f"{name} {value}" for name, value in encoder.items())),
+        ("Learned", learned),
+        ("Temperature", f"{run['temperature']:.3f}, fitted on the validation part"),
+        ("Seed", f"{recipe['seed']}"),
+        ("Recipe", settings),
+        ("Versions", versions),
+    ]  # fmt: skip
+    return tuple(rows)

@@ -1,0 +1,439 @@
+"""What a training found, as frozen records of plain values.
+
+A training's folder → its findings. Neither torch nor the pictures are needed.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+
+from napari_hemacells.core.errors import TrainingError
+from napari_hemacells.core.evaluate.classification_metrics import Figure
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+JudgedPart: TypeAlias = Literal["test", "out-of-fold", "validation"]
+FEW_GROUPS = 10  # below which a bootstrap of them is too narrow
+SHOWN = 24
+
+
+@dataclass(frozen=True)
+class Item:
+    """A picture that the network was asked about without having learned from it.
+
+    Attributes
+    ----------
+    name
+        As the training's tables name it, such as ``neutrophil/slide3-17.png``.
+    confidence
+        Of the predicted class.
+    loss
+        Negative logarithm of the given class's probability, in nats.
+    probabilities
+        One a class, in the order of :attr:`Findings.classes`.
+    group
+        Patient, slide or image; empty where unknown.
+    fold
+        Which network of a cross-validation was asked, 1 first; 0 where there was one only.
+    """
+
+    name: str
+    path: Path
+    label: str
+    predicted: str
+    confidence: float
+    loss: float
+    probabilities: tuple[float, ...]
+    group: str = ""
+    fold: int = 0
+
+    @property
+    def right(self) -> bool:
+        """Whether the given class was predicted."""
+        return self.label == self.predicted
+
+    @property
+    def key(self) -> str:
+        """The cell's own name, as it was given to ``write_examples``."""
+        return Path(self.name).stem
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A picture whose label may be wrong.
+
+    Attributes
+    ----------
+    label, suggested
+        The given class, and the one that models which had not seen this picture say.
+    score
+        Label quality, 0 (surely wrong) to 1.
+    flagged
+        Whether confident learning counts it among the wrong labels; the others are merely next
+        in the order.
+    """
+
+    name: str
+    path: Path
+    label: str
+    suggested: str
+    score: float
+    confidence: float
+    flagged: bool
+
+    @property
+    def key(self) -> str:
+        """The cell's own name, as it was given to ``write_examples``."""
+        return Path(self.name).stem
+
+
+@dataclass(frozen=True)
+class ClassFigures:
+    """How well one class is told; ``n`` is how many of it were judged."""
+
+    name: str
+    n: int
+    precision: Figure
+    recall: Figure
+    f1: Figure
+
+
+@dataclass(frozen=True)
+class BinaryFigures:
+    """Of two classes, those of the second one."""
+
+    positive: str
+    sensitivity: Figure
+    specificity: Figure
+    auc: Figure
+    roc: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """Cells of similar confidence: how sure, and how many were right."""
+
+    low: float
+    high: float
+    n: int
+    confidence: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Figures with 95 % bootstrap intervals.
+
+    Attributes
+    ----------
+    resampled
+        What was drawn anew for the intervals: ``cells`` or ``groups``.
+    copies
+        Augmented copies averaged with each crop; 0 for none.
+    groups
+        How many groups the cells come from; 0 where they were not looked at.
+    by_group
+        The figures of whole groups, each judged by the mean of its pictures, where all pictures
+        of a group are of one class: patients of whom there are several frames.
+    """
+
+    n: int
+    accuracy: Figure
+    balanced_accuracy: Figure
+    kappa: Figure
+    macro_f1: Figure
+    log_loss: float
+    ece: float
+    resampled: str
+    reliability: tuple[ReliabilityBin, ...]
+    classes: tuple[ClassFigures, ...]
+    binary: BinaryFigures | None
+    copies: int = 0
+    groups: int = 0
+    by_group: Figures | None = None
+
+    @property
+    def rough(self) -> bool:
+        """Whether so few groups were drawn anew that the intervals say little."""
+        return self.resampled == "groups" and self.groups < FEW_GROUPS
+
+
+@dataclass(frozen=True)
+class ConfusedPair:
+    """How often cells of one class were taken for another.
+
+    Attributes
+    ----------
+    share
+        Of the cells of the class ``label``.
+    """
+
+    label: str
+    predicted: str
+    count: int
+    share: float
+
+
+@dataclass(frozen=True, eq=False)
+class Confusion:
+    """Which class was taken for which.
+
+    Attributes
+    ----------
+    counts
+        ``(k, k)`` int64; rows are the given classes, columns the predicted ones.
+    """
+
+    classes: tuple[str, ...]
+    counts: NDArray[np.int64]
+
+    @property
+    def normalised(self) -> NDArray[np.float64]:
+        """``(k, k)`` share of each row; NaN where a class did not occur."""
+        sums = self.counts.sum(axis=1, keepdims=True)
+        shares = np.full(self.counts.shape, np.nan)
+        np.divide(self.counts, sums, out=shares, where=sums > 0)
+        return shares
+
+    def pairs(self, n: int = 10) -> tuple[ConfusedPair, ...]:
+        """Return the most confused pairs, the most frequent first."""
+        shares = self.normalised
+        found = [
+            ConfusedPair(own, other, int(self.counts[row, col]), float(shares[row, col]))
+            for row, own in enumerate(self.classes)
+            for col, other in enumerate(self.classes)
+            if row != col and self.counts[row, col]
+        ]
+        return tuple(sorted(found, key=lambda one: (-one.count, -one.share))[:n])
+
+
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """What a training found, of the part that can be trusted most.
+
+    Attributes
+    ----------
+    part
+        ``test`` where there is one; then ``out-of-fold`` (cross-validation), then ``validation``.
+    items
+        The pictures of that part.
+    suspects
+        Labels that may be wrong, the worst first; over all pictures, or empty where nobody looked.
+    run
+        What ``run.json`` holds: recipe, command, split, versions.
+    figures_of
+        Figures by part, for whoever wants to show others too.
+    """
+
+    folder: Path
+    part: JudgedPart
+    classes: tuple[str, ...]
+    items: tuple[Item, ...]
+    figures: Figures
+    confusion: Confusion
+    suspects: tuple[Suspect, ...]
+    run: Mapping[str, Any]
+    figures_of: Mapping[JudgedPart, Figures]
+
+    def cell(self, label: str, predicted: str) -> tuple[Item, ...]:
+        """Return the pictures in a cell of the confusion matrix, the surest first."""
+        own = (one for one in self.items if (one.label, one.predicted) == (label, predicted))
+        return tuple(sorted(own, key=lambda one: -one.confidence))
+
+    def highest_losses(self, n: int = SHOWN) -> tuple[Item, ...]:
+        """Return the pictures whose given class the network believed least."""
+        return tuple(sorted(self.items, key=lambda one: -one.loss)[:n])
+
+    def most_certain(self, *, right: bool, n: int = SHOWN) -> tuple[Item, ...]:
+        """Return the surest of those told rightly, or wrongly."""
+        own = (one for one in self.items if one.right is right)
+        return tuple(sorted(own, key=lambda one: -one.confidence)[:n])
+
+    def most_uncertain(self, n: int = SHOWN) -> tuple[Item, ...]:
+        """Return the pictures whose two likeliest classes are closest to each other."""
+        return tuple(sorted(self.items, key=_margin)[:n])
+
+
+def confusion_of(items: Sequence[Item], classes: tuple[str, ...]) -> Confusion:
+    """Return how often each class was taken for each."""
+    place = {name: number for number, name in enumerate(classes)}
+    counts = np.zeros((len(classes), len(classes)), dtype=np.int64)
+    for one in items:
+        counts[place[one.label], place[one.predicted]] += 1
+    return Confusion(classes, counts)
+
+
+def _margin(item: Item) -> float:
+    second, first = sorted(item.probabilities)[-2:]
+    return first - second
+
+
+CROSS_VALIDATED = "out_of_fold.csv"
+FILES: dict[JudgedPart, str] = {
+    "test": "test.csv",
+    "out-of-fold": CROSS_VALIDATED,
+    "validation": "validation.csv",
+}
+SUSPECTS = "suspects.csv"
+
+
+def read_findings(folder: Path) -> Findings:
+    """Return what a training, or a cross-validation, left in its folder.
+
+    Raises
+    ------
+    TrainingError
+        The folder holds no finished training.
+    """
+    figures = figures_from(read_json(folder / "figures.json"))
+    part = next((one for one in FILES if one in figures), None)
+    if part is None:
+        raise _unfinished(folder)
+    items = read_items(folder / FILES[part], _groups(folder))
+    classes = tuple(one.name for one in figures[part].classes)
+    run = folder if (folder / "run.json").is_file() else folder / "fold1"
+    return Findings(
+        folder=folder,
+        part=part,
+        classes=classes,
+        items=items,
+        figures=figures[part],
+        confusion=confusion_of(items, classes),
+        suspects=read_suspects(folder / SUSPECTS),
+        run=read_json(run / "run.json"),
+        figures_of=figures,
+    )
+
+
+def read_items(table: Path, groups: Mapping[str, str] | None = None) -> tuple[Item, ...]:
+    """Return the rows of ``validation.csv`` or another table of answers.
+
+    Raises
+    ------
+    TrainingError
+        The table cannot be read.
+    """
+    groups = groups or {}
+    try:
+        return tuple(
+            Item(
+                name=row["name"],
+                path=Path(row["path"]),
+                label=row["label"],
+                predicted=row["predicted"],
+                confidence=float(row["confidence"]),
+                loss=float(row["loss"]),
+                probabilities=tuple(float(row[name]) for name in row if name.startswith("p_")),
+                group=row.get("group") or groups.get(row["name"], ""),
+                fold=int(row.get("fold", 0)),
+            )
+            for row in _rows(table)
+        )
+    except (OSError, KeyError, ValueError) as error:
+        raise _unfinished(table.parent) from error
+
+
+def read_suspects(table: Path) -> tuple[Suspect, ...]:
+    """Return what ``hemacells check-labels`` wrote, the worst first; nothing without the file."""
+    if not table.is_file():
+        return ()
+    return tuple(
+        Suspect(
+            name=row["name"],
+            path=Path(row["path"]),
+            label=row["label"],
+            suggested=row["suggested"],
+            score=float(row["score"]),
+            confidence=float(row["confidence"]),
+            flagged=row["flagged"] == "1",
+        )
+        for row in _rows(table)
+    )
+
+
+def figures_from(content: Mapping[str, Any]) -> dict[JudgedPart, Figures]:
+    """Return what ``figures.json`` holds, typed; with averaged copies their figures."""
+    named: dict[JudgedPart, Any] = {
+        "test": content.get("test"),
+        "out-of-fold": content.get("pooled"),
+        "validation": content.get("validation"),
+    }
+    return {part: _figures(one.get("tta", one)) for part, one in named.items() if one}
+
+
+def _figures(content: Mapping[str, Any]) -> Figures:
+    overall = ("accuracy", "balanced_accuracy", "kappa", "macro_f1")
+    return Figures(
+        n=content["n"],
+        **{name: _figure(content[name]) for name in overall},
+        log_loss=content["log_loss"],
+        ece=content["ece"],
+        resampled=content["resampled"],
+        reliability=tuple(
+            ReliabilityBin(one["from"], one["to"], one["n"], one["confidence"], one["accuracy"])
+            for one in content["reliability"]
+        ),
+        classes=tuple(
+            ClassFigures(
+                name, row["n"], *(_figure(row[one]) for one in ("precision", "recall", "f1"))
+            )
+            for name, row in content["classes"].items()
+        ),
+        binary=_binary(content["binary"]) if "binary" in content else None,
+        copies=content.get("copies", 0),
+        groups=content.get("groups", 0),
+        by_group=_figures(content["by_group"]) if "by_group" in content else None,
+    )
+
+
+def _binary(content: Mapping[str, Any]) -> BinaryFigures:
+    curve = content.get("roc", {"false_positive_rate": (), "true_positive_rate": ()})
+    rates = (curve["false_positive_rate"], curve["true_positive_rate"])
+    return BinaryFigures(
+        positive=content["positive"],
+        sensitivity=_figure(content["sensitivity"]),
+        specificity=_figure(content["specificity"]),
+        auc=_figure(content["auc"]),
+        roc=tuple(zip(*rates, strict=True)),
+    )
+
+
+def _figure(content: Mapping[str, float | None]) -> Figure:
+    value, low, high = (content[name] for name in ("value", "low", "high"))
+    return Figure(*(float("nan") if one is None else one for one in (value, low, high)))
+
+
+def _groups(folder: Path) -> dict[str, str]:
+    """Return the group of each picture by its name."""
+    file = folder / "split.csv"
+    return {row["path"]: row["group"] for row in _rows(file)} if file.is_file() else {}
+
+
+def _rows(table: Path) -> list[dict[str, str]]:
+    with table.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """Return what a JSON file of a training holds; raises :class:`TrainingError`."""
+    try:
+        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _unfinished(file.parent) from error
+    return content
+
+
+def _unfinished(folder: Path) -> TrainingError:
+    return TrainingError(
+        f"“{folder}” holds no finished training: name the folder that was given with --out, and "
+        "let an interrupted training end first (the same command goes on with it)."
+    )

@@ -1,0 +1,234 @@
+"""A training from its pictures to its bundle, as a generator that any thread or process drives.
+
+Importing this module does not import torch; running a training does.
+
+What the dock's child process does: train, look for wrong labels, write the report.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from napari_hemacells.core.train.callbacks import load_checkpoint
+from napari_hemacells.core.train.classifier.artifacts import (
+    write_curve,
+    write_json,
+    write_log,
+)
+from napari_hemacells.core.train.classifier.config import Recipe, named_recipe
+from napari_hemacells.core.train.classifier.dataset import class_weights
+from napari_hemacells.core.train.progress import TrainingReport
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+    from napari_hemacells.core.annotate import Palette
+    from napari_hemacells.core.encode.finetuned.network import Classifier
+    from napari_hemacells.core.train.classifier.crop_store import Loaded
+    from napari_hemacells.core.train.classifier.dataloader import Pictures
+    from napari_hemacells.core.train.classifier.split import Split
+    from napari_hemacells.core.train.classifier.trainer import Learner, Loop
+    from napari_hemacells.core.types import CropSpec
+
+CHECKPOINT, SPLIT = "checkpoint.pt", "split.json"
+FREE = ("memory_mb", "tta", "device")  # what may change when a training is gone on with
+FINDER_SEED = 104729
+
+
+@dataclass(frozen=True)
+class TrainJob:
+    """What to train, on what, and where the result goes. It can be sent to another process.
+
+    Attributes
+    ----------
+    source
+        A folder of class folders, a CSV, or a folder that ``write_examples`` wrote.
+    folder
+        For the result; a training that was interrupted there is gone on with.
+    name
+        Of the model.
+    command
+        The command that repeats it.
+    spec
+        How the crops were cut, where they come from detected cells; ``None`` for pictures.
+    palette
+        Classes of the project, whose ids and colours the model takes over.
+    folds, fold
+        With two folds or more, validation is that fold.
+    report
+        Whether the page of HTML is written when all is done.
+    """
+
+    source: Path
+    folder: Path
+    recipe: Recipe = Recipe()  # noqa: RUF009  # frozen
+    name: str = ""
+    command: str = ""
+    spec: CropSpec | None = None
+    palette: Palette | None = None
+    folds: int = 0
+    fold: int = 0
+    report: bool = False
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Pictures and their parts."""
+
+    loaded: Loaded
+    split: Split
+    spec: CropSpec
+
+
+class Training:
+    """A network, its pictures and its loop; what :func:`train_steps` drives."""
+
+    def __init__(self, job: TrainJob, prepared: Prepared) -> None:
+        from napari_hemacells.core.train.classifier import model_zoo, schedule, trainer
+        from napari_hemacells.core.train.classifier.trainer import seeded
+
+        self.job, self.prepared = job, prepared
+        examples = prepared.loaded.examples
+        self.targets, self.classes = examples.targets(), examples.classes
+        seeded(job.recipe.seed)
+        network, self.plan, self.weights = model_zoo.build(job.recipe, len(self.classes))
+        self.accelerator = trainer.make_accelerator(job.recipe)
+        self.network = _on_device(network, self.accelerator.device)
+        train = prepared.split.places("train")
+        weights = None
+        if job.recipe.sampling == "weights":
+            weights = class_weights(self.targets[train], len(self.classes))
+        self.learner: Learner = trainer.Learner(
+            self.network, self.accelerator, job.recipe, self.targets, weights
+        )
+        self.loop: Loop = trainer.Loop(
+            self.learner,
+            train=train,
+            validation=prepared.split.places("validation"),
+            targets=self.targets,
+            stages=schedule.stages_of(
+                job.recipe, len(schedule.layer_groups(self.network, job.recipe))
+            ),
+            file=job.folder / CHECKPOINT,
+            fingerprint=self.fingerprint(),
+        )
+
+    def fingerprint(self) -> str:
+        """Return what must be the same for a checkpoint to be gone on from."""
+        recipe = self.job.recipe.model_dump(mode="json", exclude=set(FREE))
+        split = self.prepared.split
+        content = [recipe, self.classes, self.prepared.loaded.digests, split.parts]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+    def data_hash(self) -> str:
+        """Return the identity of all pictures with their classes."""
+        items = self.prepared.loaded.examples.items
+        rows = sorted(zip(self.prepared.loaded.digests, (one.label for one in items), strict=True))
+        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+    def run(self) -> Generator[TrainingReport, None, None]:
+        """Go through the stages that are left, and take the best weights."""
+        loop = self.loop
+        if self.weights.warning:
+            yield TrainingReport(0, loop.total, self.weights.warning)
+        if loop.resume(load_checkpoint(self.job.folder / CHECKPOINT)):
+            done = len(loop.course.history)
+            yield TrainingReport(loop.course.done, loop.total, f"Going on after {done} epochs")
+        while loop.course.stage < len(loop.stages):
+            stage = loop.stages[loop.course.stage]
+            loop.open(stage)
+            feed = self.pictures()
+            if stage.vectors and loop.course.epoch < stage.epochs:
+                feed = yield from self._vectors(feed)
+            if not loop.course.rate:
+                yield from self._find_rate(feed, stage.first_group)
+            yield from loop.run(stage, feed)
+            write_log(self.job.folder / "log.csv", loop.course.history)
+        loop.take_best()
+
+    def pictures(self) -> Pictures:
+        """Return the crops as the network takes them."""
+        from napari_hemacells.core.train.classifier.dataloader import Pictures
+
+        several = self.accelerator.num_processes > 1
+        return Pictures(
+            self.prepared.loaded.crops,
+            self.accelerator.prepare_model(self.network) if several else self.network,
+            plan=self.plan,
+            recipe=self.job.recipe,
+            classes=len(self.classes),
+            device=self.accelerator.device,
+        )
+
+    def _vectors(self, pictures: Pictures) -> Generator[TrainingReport, None, Any]:
+        from napari_hemacells.core.train.classifier.dataloader import embed_views
+        from napari_hemacells.core.train.classifier.trainer import seeded
+
+        recipe = self.job.recipe
+        seeded(recipe.seed, FINDER_SEED, 1)
+        return (
+            yield from embed_views(
+                pictures,
+                self.network,
+                self.loop.train,
+                len(self.targets),
+                views=recipe.frozen_views,
+            )
+        )
+
+    def _find_rate(self, feed: Any, first: int) -> Generator[TrainingReport, None, None]:
+        """Take the recipe's rate, or look for one and write the curve."""
+        from napari_hemacells.core.train.classifier.lr_finder import find_rate_steps
+        from napari_hemacells.core.train.classifier.schedule import optimiser_for
+        from napari_hemacells.core.train.classifier.trainer import seeded
+
+        recipe, loop = self.job.recipe, self.loop
+        if recipe.rate is not None and not recipe.search:
+            loop.course.rate = recipe.rate
+            return
+        seeded(recipe.seed, FINDER_SEED, 2)
+        optimiser = optimiser_for(loop.groups, first, 1.0, recipe)
+        curve = yield from find_rate_steps(self.learner, feed, optimiser, loop.order(0))
+        loop.course.rate = curve.suggestion if recipe.rate is None else recipe.rate
+        write_curve(self.job.folder / "rate_finder.csv", curve)
+        write_json(self.job.folder / "rate_finder.json", {"suggestion": curve.suggestion})
+        said = f"Learning rate {loop.course.rate:.1g} (search: {curve.suggestion:.1g})"
+        yield TrainingReport(0, loop.total, said, phase="start")
+
+
+def _on_device(network: Classifier, device: Any) -> Classifier:
+    """Return the network there, its maps laid out as convolutions like it best."""
+    import torch
+
+    return network.to(device).to(memory_format=torch.channels_last)
+
+
+def command_of(job: TrainJob, recipe_name: str) -> str:
+    """Return what to type to repeat a training on the crops that it learned from.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from napari_hemacells.core.train.classifier.training import TrainJob
+    >>> job = TrainJob(Path("crops"), Path("run"), named_recipe("quick", {"epochs": 3}))
+    >>> command_of(job, "quick")
+    'hemacells train crops --recipe quick --epochs 3 --out run'
+    """
+    usual = named_recipe(recipe_name).model_dump()
+    words = ["hemacells", "train", str(job.source), "--recipe", recipe_name.replace(" ", "-")]
+    for name, value in job.recipe.model_dump().items():
+        if value != usual[name] and name not in FREE:
+            words += _option(name, value)
+    return shlex.join([*words, "--out", str(job.folder)])
+
+
+def _option(name: str, value: Any) -> list[str]:
+    option = name.replace("_", "-")
+    if isinstance(value, bool):
+        return [f"--{option}" if value else f"--no-{option}"]
+    return [] if value is None else [f"--{option}", str(value)]

@@ -1,0 +1,250 @@
+"""Corrected cells, or annotated boxes, of an image → a field to learn from; fields on disk.
+
+A corrected field is taken as complete: where no cell is, there is none.
+
+Annotated fields: what a detector learns from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import ndimage as ndi
+
+from napari_hemacells.core.detect.classical.stain import read_stain
+from napari_hemacells.core.detect.learned.metadata import KINDS
+from napari_hemacells.core.errors import CellsError, TrainingError
+from napari_hemacells.core.evaluate.detection_datasets import kind_of
+from napari_hemacells.core.evaluate.splits import group_key
+from napari_hemacells.core.fsio import writing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from napari_hemacells.core.evaluate.detection_metrics import Boxes
+    from napari_hemacells.core.types import Cells, SmearImage
+
+Box = tuple[int, int, int, int]  # half-open (min_row, min_col, max_row, max_col)
+
+
+@dataclass(frozen=True, eq=False)
+class Field:
+    """One annotated picture.
+
+    Attributes
+    ----------
+    pixels
+        ``(rows, cols, 3)`` uint8.
+    boxes
+        ``(n, 4)`` float32, half-open (min_row, min_col, max_row, max_col).
+    kinds
+        ``(n,)`` index into :data:`KINDS`.
+    sized
+        ``(n,)`` bool: the box is an annotation, or good enough to learn a size from.
+    foreground
+        ``(rows, cols)`` uint8: 255 stained, 0 glass; from colour, holes filled.
+    trust
+        ``(rows, cols, kinds)`` uint8: 255 where "no such cell here" is certain, 0 unknown.
+    diameter
+        Typical red cell, pixels.
+    key, group
+        The image's identity, and what a split must keep together with it.
+    """
+
+    name: str
+    pixels: NDArray[np.uint8]
+    boxes: NDArray[np.float32]
+    kinds: NDArray[np.int64]
+    sized: NDArray[np.bool_]
+    foreground: NDArray[np.uint8]
+    trust: NDArray[np.uint8]
+    diameter: float
+    key: str = ""
+    group: str = ""
+
+    def part(self, box: Box) -> Field:
+        """Return a part of it; cells that its border cuts reach beyond it."""
+        top, left, bottom, right = box
+        area = (slice(top, bottom), slice(left, right))
+        inside = (self.boxes[:, :2] < (bottom, right)) & (self.boxes[:, 2:] > (top, left))
+        there = inside.all(axis=1)
+        return replace(
+            self,
+            pixels=self.pixels[area],
+            boxes=self.boxes[there] - np.array([top, left, top, left], np.float32),
+            kinds=self.kinds[there],
+            sized=self.sized[there],
+            foreground=self.foreground[area],
+            trust=self.trust[area],
+        )
+
+
+def stained(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+    """Return what is not glass (holes filled) and how blue-violet each pixel is."""
+    from skimage.filters import threshold_otsu
+    from skimage.morphology import remove_small_objects
+
+    stain = read_stain(pixels)
+    density = ndi.gaussian_filter(stain.density, 1.0)
+    limit = threshold_otsu(np.clip(density, 0, np.percentile(density, 90)))
+    solid = ndi.binary_fill_holes(density > max(0.6 * limit, 0.02))
+    blue = ndi.gaussian_filter(stain.basophilia, 1.0)
+    return remove_small_objects(solid, max_size=30), blue
+
+
+def ellipses(boxes: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return the inner part of the ellipses in the boxes: pale cells are foreground too."""
+    inside = np.zeros(shape, bool)
+    for box in boxes:
+        top, left, bottom, right = box.astype(int)
+        y = (np.arange(top, bottom) + 0.5 - (box[0] + box[2]) / 2) / (box[2] - box[0])
+        x = (np.arange(left, right) + 0.5 - (box[1] + box[3]) / 2) / (box[3] - box[1])
+        part = inside[top:bottom, left:right]
+        part |= (y[:, None] ** 2 + x[None] ** 2 < 0.4**2)[: part.shape[0], : part.shape[1]]
+    return inside
+
+
+def as_grey(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Return 255 where the mask is true, else 0."""
+    return mask.astype(np.uint8) * 255
+
+
+UNKNOWN = -1  # a cell of no kind that the detector knows: says nothing about what is there
+LARGEST = 60_000_000  # pixels of a field that is learned from as a whole
+RED_CELLS_FOR_DIAMETER = 5
+LEAST_SIDE = 2.0  # pixels
+
+
+def field_of_cells(
+    image: SmearImage, cells: Cells, classes: Mapping[int, str] | None = None
+) -> Field:
+    """Return the field of an image whose cells a person has corrected, all of them.
+
+    Parameters
+    ----------
+    classes
+        What a person called some of the cells, by cell id: goes before the detector's kind where
+        it names one (``"RBC"``, ``"erythrocyte"``, ``"platelet"``).
+
+    Raises
+    ------
+    CellsError
+        No cells, or an image too large to be corrected completely.
+    """
+    said = classes or {}
+    kinds = [
+        _kind(said.get(int(cell), ""), str(kind))
+        for cell, kind in zip(cells.ids, cells.table["class"], strict=True)
+    ]
+    _check(image, len(cells))
+    foreground = np.asarray(cells.labels) > 0
+    boxes = cells.boxes.astype(np.float32)
+    return _field(image, boxes, np.array(kinds, np.int64), foreground, cells.diameter)
+
+
+def field_of_boxes(image: SmearImage, truth: Boxes, diameter: float) -> Field:
+    """Return the field of an image with annotated boxes; colour says what is stained.
+
+    Parameters
+    ----------
+    diameter
+        Of a typical red cell, where too few are annotated to say.
+
+    Raises
+    ------
+    CellsError
+        No boxes, or an image too large.
+    """
+    sides = truth.boxes[:, 2:] - truth.boxes[:, :2]
+    truth = truth.pick(np.asarray((sides >= LEAST_SIDE).all(axis=1)))
+    kinds = [_kind(str(name)) for name in truth.classes]
+    _check(image, len(truth))
+    boxes = truth.boxes.astype(np.float32)
+    solid, _ = stained(np.asarray(image.pixels))
+    foreground = solid | ellipses(boxes, solid.shape)
+    return _field(image, boxes, np.array(kinds, np.int64), foreground, diameter)
+
+
+def _check(image: SmearImage, count: int) -> None:
+    if image.modality != "colour":
+        raise CellsError(f"{image.name} holds temperatures; this detector is for stained smears.")
+    if count == 0:
+        raise CellsError(f"{image.name} has no cells to learn from.")
+    if image.shape[0] * image.shape[1] > LARGEST:
+        raise CellsError(
+            f"{image.name} is too large to be learned from as a whole: save a corrected part of "
+            "it as an image of its own."
+        )
+
+
+def _kind(*names: str) -> int:
+    """Return the kind that the first name stands for, where one does."""
+    known = [kind for name in names if (kind := kind_of(name)) in KINDS]
+    return KINDS.index(known[0]) if known else UNKNOWN
+
+
+def _field(
+    image: SmearImage,
+    boxes: NDArray[np.float32],
+    kinds: NDArray[np.int64],
+    foreground: NDArray[np.bool_],
+    diameter: float,
+) -> Field:
+    """Return the field; where a cell of unknown kind lies, absence teaches nothing."""
+    trust = np.full((*image.shape, len(KINDS)), 255, np.uint8)
+    for top, left, bottom, right in boxes[kinds == UNKNOWN].astype(int):
+        trust[max(top, 0) : bottom, max(left, 0) : right] = 0
+    red = boxes[kinds == 0]
+    if len(red) >= RED_CELLS_FOR_DIAMETER:
+        diameter = float(np.median((red[:, 2:] - red[:, :2]).max(axis=1)))
+    return Field(
+        image.name,
+        np.asarray(image.pixels, dtype=np.uint8),
+        boxes,
+        kinds,
+        np.ones(len(boxes), bool),
+        as_grey(foreground),
+        trust,
+        diameter,
+        image.key,
+        group_key(image),
+    )
+
+
+ARRAYS = ("pixels", "boxes", "kinds", "sized", "foreground", "trust")
+WORDS = ("name", "key", "group")
+
+
+def save_fields(folder: Path, fields: Iterable[Field]) -> None:
+    """Write each field into a file of the folder, in this order; raises :class:`StorageError`."""
+    for number, field in enumerate(fields):
+        arrays: dict[str, Any] = {name: getattr(field, name) for name in (*ARRAYS, *WORDS)}
+        with writing(folder / f"{number:05d}.npz") as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, diameter=field.diameter, **arrays)
+
+
+def load_fields(folder: Path) -> list[Field]:
+    """Return the fields of a folder in the order they were written.
+
+    Raises
+    ------
+    TrainingError
+        A file is damaged.
+    """
+    fields = []
+    for path in sorted(folder.glob("*.npz")):
+        try:
+            with np.load(path) as stored:
+                arrays: dict[str, Any] = {name: stored[name] for name in ARRAYS}
+                arrays |= {name: str(stored[name]) for name in WORDS}
+                fields.append(Field(**arrays, diameter=float(stored["diameter"])))
+        except (OSError, ValueError, KeyError) as error:
+            raise TrainingError(
+                f"The stored field {path} is damaged: start the training anew."
+            ) from error
+    return fields

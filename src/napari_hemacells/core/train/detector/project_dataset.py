@@ -1,0 +1,176 @@
+"""The corrected fields of a project, or of annotated files, ready to be learned from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_hemacells.core.detect import detect_steps
+from napari_hemacells.core.errors import CellsError, HemaCellsError, TrainingError
+from napari_hemacells.core.evaluate.detection_metrics import Boxes
+from napari_hemacells.core.image import read_image
+from napari_hemacells.core.store.project import annotation_state, corrected_cells
+from napari_hemacells.core.train.detector.dataset import (
+    RED_CELLS_FOR_DIAMETER,
+    field_of_boxes,
+    field_of_cells,
+)
+from napari_hemacells.core.types import RBC, Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping, Sequence
+
+    from napari_hemacells.core.annotate.state import AnnotationState
+    from napari_hemacells.core.evaluate.detection_datasets import AnnotatedField
+    from napari_hemacells.core.store.project import Project
+    from napari_hemacells.core.train.detector.dataset import Field
+    from napari_hemacells.core.types import SmearImage
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """What there is to learn from, before anything is read.
+
+    Attributes
+    ----------
+    images
+        Keys of the images with cells that were worked on.
+    untouched
+        Names of the images with cells in which nobody changed or classified any.
+    corrected
+        Cells that were added, removed, redrawn or given a class.
+    """
+
+    images: tuple[str, ...]
+    untouched: tuple[str, ...]
+    corrected: int
+
+
+@dataclass(frozen=True, eq=False)
+class Gathered:
+    """Fields to learn from, and sentences about those that were left out."""
+
+    fields: tuple[Field, ...]
+    left_out: tuple[str, ...] = ()
+
+
+def lessons_of(project: Project, state: AnnotationState) -> Lessons:
+    """Return which images of a project can be learned from; quick, nothing is read."""
+    touched, untouched, corrected = [], [], 0
+    for stored in project.images:
+        if stored.modality != "colour" or not project.has_cells(stored.key):
+            continue
+        cells = set(state.corrections_of(stored.key)) | state.cells_of(stored.key)
+        corrected += len(cells)
+        if cells:
+            touched.append(stored.key)
+        else:
+            untouched.append(stored.name)
+    return Lessons(tuple(touched), tuple(untouched), corrected)
+
+
+def gather_steps(
+    project: Project,
+    state: AnnotationState | None = None,
+    opened: Mapping[str, SmearImage] | None = None,
+) -> Generator[Progress, None, Gathered]:
+    """Yield image by image; return the corrected fields of a project.
+
+    Images in which the user touched nothing are left out: nobody has looked at their cells.
+
+    Parameters
+    ----------
+    opened
+        Images that are in memory anyway, by key; the others are read from their files.
+
+    Raises
+    ------
+    TrainingError
+        No field to learn from.
+    """
+    state = annotation_state(project) if state is None else state
+    lessons = lessons_of(project, state)
+    left_out = [
+        f"{name}: nothing was corrected or classified there." for name in lessons.untouched
+    ]
+    fields = []
+    for place, key in enumerate(lessons.images):
+        yield Progress(place, len(lessons.images), f"Reading {project.image(key).name}")
+        try:
+            image = (opened or {}).get(key) or _read(project, key)
+            cells = corrected_cells(project, key, state)
+            fields.append(field_of_cells(image, cells, _classes(state, key)))
+        except HemaCellsError as error:
+            left_out.append(str(error))
+    if not fields:
+        raise TrainingError(
+            "There is no corrected field to learn from: go through an image, add and remove "
+            "cells until all of it is right, then train. " + " ".join(left_out)
+        )
+    return Gathered(tuple(fields), tuple(left_out))
+
+
+def _read(project: Project, key: str) -> SmearImage:
+    stored = project.image(key)
+    return read_image(project.locate(key), groups=stored.groups)
+
+
+def _classes(state: AnnotationState, key: str) -> dict[int, str]:
+    """Return what the cells are called by most annotators, by cell id."""
+    votes: dict[int, Counter[str]] = {}
+    for labels in state.by_annotator.values():
+        for ref, said in labels.items():
+            if ref.image_key == key and said.class_id in state.palette:
+                name = state.palette.by_id(said.class_id).name
+                votes.setdefault(ref.cell, Counter())[name] += 1
+    return {cell: names.most_common(1)[0][0] for cell, names in votes.items()}
+
+
+def gather_annotated_steps(
+    annotated: Sequence[AnnotatedField],
+) -> Generator[Progress, None, Gathered]:
+    """Yield image by image; return the fields of image files with annotated boxes.
+
+    The diameter of a red cell is that of the annotated ones of the field, or of all fields where
+    it has few; where there are hardly any, the bundled detector measures it.
+
+    Raises
+    ------
+    TrainingError
+        No field to learn from, or centres without boxes.
+    """
+    fields, left_out = [], []
+    usual = _usual_diameter(annotated)
+    for place, one in enumerate(annotated):
+        yield Progress(place, len(annotated), f"Reading {one.path.name}")
+        if not isinstance(one.truth, Boxes):
+            raise TrainingError(
+                f"{one.path.name} is annotated with centres: boxes are needed to learn from "
+                "(Pascal VOC or COCO)."
+            )
+        try:
+            image = read_image(one.path)
+            diameter = usual or (yield from _measured(image))
+            fields.append(field_of_boxes(image, one.truth, diameter))
+        except CellsError as error:
+            left_out.append(str(error))
+    if not fields:
+        raise TrainingError("None of the images has boxes to learn from. " + " ".join(left_out))
+    return Gathered(tuple(fields), tuple(left_out))
+
+
+def _usual_diameter(annotated: Sequence[AnnotatedField]) -> float | None:
+    """Return the median red cell's longer side over all fields; None with hardly any."""
+    truths = [one.truth.of_class(RBC).boxes for one in annotated if isinstance(one.truth, Boxes)]
+    boxes = np.concatenate([np.empty((0, 4)), *truths])
+    if len(boxes) < RED_CELLS_FOR_DIAMETER:
+        return None
+    return float(np.median((boxes[:, 2:] - boxes[:, :2]).max(axis=1)))
+
+
+def _measured(image: SmearImage) -> Generator[Progress, None, float]:
+    """Return the typical diameter as the bundled detector measures it."""
+    return (yield from detect_steps(image)).diameter

@@ -1,0 +1,124 @@
+"""What a self-supervised training learns from and is judged on; its folder on the disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_hemacells.core.errors import TrainingError
+from napari_hemacells.core.fsio import writing
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+CROPS, CHECKPOINT = "crops.npz", "checkpoint.pt"
+MOST = 4000  # crops: more cost memory and change little
+LEAST = 32  # crops: with fewer there is nothing to tell one from
+
+
+@dataclass(frozen=True, eq=False)
+class Clicks:
+    """Crops of annotated cells, which judge and do not teach.
+
+    Attributes
+    ----------
+    crops
+        ``(m, size, size, 3)`` uint8.
+    labels
+        ``(m,)`` their classes.
+    """
+
+    crops: NDArray[np.uint8]
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """Crops without labels, and the clicks.
+
+    Attributes
+    ----------
+    crops
+        ``(n, size, size, 3)`` uint8.
+    images
+        Keys of the images that they come from; of single pictures the hashes of their files.
+    left_out
+        Sentences about what could not be read.
+    """
+
+    crops: NDArray[np.uint8]
+    clicks: Clicks
+    images: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
+
+    def digest(self) -> str:
+        """Return a hash of the crops."""
+        return hashlib.sha256(np.ascontiguousarray(self.crops).tobytes()).hexdigest()
+
+
+def training_folder(out: Path) -> Path:
+    """Return where the training of this file keeps what it needs: beside it."""
+    return out.with_name(f"{out.stem}.adapting")
+
+
+def write_material(folder: Path, material: Material) -> None:
+    """Write what is learned from, in place of an earlier training's, which ends here.
+
+    Raises
+    ------
+    TrainingError
+        There are too few crops.
+    StorageError
+        The folder cannot be written.
+    """
+    if len(material.crops) < LEAST:
+        few = (
+            f"{len(material.crops)} cells are too few to learn from without labels: at least "
+            f"{LEAST}, better a thousand."
+        )
+        raise TrainingError(" ".join((few, *material.left_out[:3])))
+    remove_folder(folder)
+    about = json.dumps({"images": material.images, "left_out": material.left_out})
+    with writing(folder / CROPS) as temporary, temporary.open("wb") as stream:
+        np.savez(
+            stream,
+            crops=material.crops,
+            clicked=material.clicks.crops,
+            labels=np.array(material.clicks.labels, dtype=np.str_),
+            about=np.array(about),
+        )
+
+
+def read_material(folder: Path) -> Material:
+    """Return what is learned from.
+
+    Raises
+    ------
+    TrainingError
+        There is none, or it is damaged.
+    """
+    try:
+        with np.load(folder / CROPS, allow_pickle=False) as stored:
+            about = json.loads(str(stored["about"]))
+            clicks = Clicks(stored["clicked"], tuple(stored["labels"].tolist()))
+            crops = stored["crops"]
+    except (OSError, ValueError, KeyError) as error:
+        raise TrainingError(
+            f"There is no interrupted training in {folder}: start it without --resume."
+        ) from error
+    return Material(crops, clicks, tuple(about["images"]), tuple(about["left_out"]))
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove what a training kept; one that is not there is fine."""
+    for name in (CROPS, CHECKPOINT):
+        (folder / name).unlink(missing_ok=True)
+    if folder.is_dir() and not any(folder.iterdir()):
+        shutil.rmtree(folder)

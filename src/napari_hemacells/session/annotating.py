@@ -1,0 +1,199 @@
+"""Every change that can be undone: annotations, classes, and the cells themselves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_hemacells.core import annotate
+from napari_hemacells.core.errors import AnnotationError
+from napari_hemacells.core.types import CellRef
+from napari_hemacells.session.cell_edits import (
+    CellsChange,
+    Desk,
+    adding,
+    deleting,
+    merging,
+    splitting,
+)
+from napari_hemacells.session.state import Workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from napari_hemacells.core.annotate import Action, CorrectCells
+    from napari_hemacells.core.detect.proposal import Proposal
+    from napari_hemacells.core.detect.split import Line
+
+
+class Editing(Workspace):
+    """A workspace whose annotations, classes and cells can be changed, step by step.
+
+    Every change goes through the project's history, which writes the journal first and changes
+    the state after: what is seen is on disk.
+    """
+
+    # --- annotations -------------------------------------------------------------------------
+
+    @property
+    def active_class(self) -> str | None:
+        """The class that a click gives."""
+        return self._active
+
+    @active_class.setter
+    def active_class(self, class_id: str | None) -> None:
+        if class_id is not None:
+            self.palette.by_id(class_id)
+        if class_id != self._active:
+            self._active = class_id
+            self.events.active_class.emit(class_id)
+
+    def annotate(self, cells: Iterable[int], class_id: str | None) -> None:
+        """Give these cells a class; ``None`` takes their annotation away. One undoable step."""
+        image, table = self._need_image(), self._need_cells()
+        places = []
+        for cell in cells:
+            if cell not in table.position:
+                raise AnnotationError(f"There is no cell {cell} in this image any more.")
+            row, col = table.centres[table.position[cell]]
+            places.append((CellRef(image.key, int(cell)), float(row), float(col)))
+        if places:
+            annotator = self._need_history().state.annotator
+            self._do(annotate.SetLabels(tuple(places), class_id, annotator))
+
+    # --- corrections of the detection --------------------------------------------------------
+
+    def add_cell(
+        self,
+        row: float,
+        col: float,
+        class_id: str | None = None,
+        proposal: Proposal | None = None,
+    ) -> int:
+        """The id of a cell added at a point, with a class if one is given. One undoable step.
+
+        Parameters
+        ----------
+        proposal
+            From :func:`~.core.detect.click_proposal.propose_cell`, where it was made already (in a
+            thread).
+
+        Raises
+        ------
+        CellsError
+            Outside the image, or where a cell is already.
+        """
+        from napari_hemacells.core.detect.click_proposal import propose_cell
+
+        image, cells = self._need_image(), self._need_cells()
+        step = adding(self._desk(), proposal or propose_cell(image, cells, (row, col)), class_id)
+        self._do(step)
+        return step.added[-1].cell
+
+    def delete_cells(self, ids: Iterable[int]) -> None:
+        """Take cells away: they are none. One undoable step, annotations included."""
+        self._do(deleting(self._desk(), list(ids)))
+
+    def split_cell(self, cell: int, line: Line | None = None) -> tuple[int, ...]:
+        """The ids of the two cells that one becomes, along a line or where it looks like two.
+
+        Raises
+        ------
+        CellsError
+            The line does not cross the cell, or it is too small.
+        """
+        from napari_hemacells.core.detect.split import split_cell
+
+        desk = self._desk()
+        desk.record(cell)
+        step = splitting(desk, cell, split_cell(self._need_image(), desk.cells, cell, line))
+        self._do(step)
+        return tuple(one.cell for one in step.added)
+
+    def merge_cells(self, ids: Iterable[int]) -> int:
+        """The id of the cell that several become; a class that all of them had stays.
+
+        Raises
+        ------
+        CellsError
+            Fewer than two cells.
+        """
+        from napari_hemacells.core.detect.split import merge_cells
+
+        desk, chosen = self._desk(), sorted(set(ids))
+        for cell in chosen:
+            desk.record(cell)
+        step = merging(desk, chosen, merge_cells(desk.cells, chosen))
+        self._do(step)
+        return step.added[0].cell
+
+    def _desk(self) -> Desk:
+        return Desk(self._need_image().key, self._need_cells(), self._need_history().state)
+
+    # --- classes -----------------------------------------------------------------------------
+
+    def add_class(self, name: str, colour: str | None = None) -> str:
+        """The id of a new class with the next free colour and key; it becomes the active one."""
+        new = self.palette.new_class(name, colour)
+        self._do(annotate.AddClass(new))
+        self.active_class = new.id
+        return new.id
+
+    def rename_class(self, class_id: str, name: str) -> None:
+        """Another name for the class; annotations hang on its id and stay."""
+        self._do(annotate.RenameClass(class_id, name))
+
+    def recolour_class(self, class_id: str, colour: str) -> None:
+        """Another colour (``#rrggbb``) for the class."""
+        self._do(annotate.RecolourClass(class_id, colour))
+
+    def set_class_key(self, class_id: str, key: int | None) -> None:
+        """Another key (1 to 9) for the class."""
+        self._do(annotate.SetClassKey(class_id, key))
+
+    def delete_class(self, class_id: str) -> None:
+        """Remove the class and its annotations; undo brings both back."""
+        self._do(annotate.DeleteClass(class_id))
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is a step to take back."""
+        return self.history is not None and self.history.can_undo
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether there is a step to take again."""
+        return self.history is not None and self.history.can_redo
+
+    def undo(self) -> bool:
+        """Whether there was a step to take back."""
+        return self._tracked(self._need_history().undo)
+
+    def redo(self) -> bool:
+        """Whether there was a step to take again."""
+        return self._tracked(self._need_history().redo)
+
+    def _do(self, action: Action) -> None:
+        history = self._need_history()
+        self._tracked(lambda: history.do(action))
+
+    def _tracked(self, change: Callable[[], Action | None]) -> bool:
+        """Make a change through the history, then tell exactly what it changed."""
+        palette, before = self.palette, self.annotated
+        action = change()
+        if self.palette is not palette:
+            if self._active not in self.palette:
+                self._active = self.palette.ids[0] if self.palette.ids else None
+                self.events.active_class.emit(self._active)
+            self.events.palette.emit()
+        if isinstance(action, annotate.CorrectCells):
+            self._corrected(action)
+        after = self.annotated
+        changed = [cell for cell in before | after if before.get(cell) != after.get(cell)]
+        if changed or self.palette.ids != palette.ids:
+            self.live.invalidate()
+            self.events.annotations.emit(tuple(changed))
+        return action is not None
+
+    def _corrected(self, action: CorrectCells) -> None:
+        if self.image is not None and action.image_key == self.image.key:
+            self._correct(CellsChange.of(action), action.added)

@@ -1,0 +1,111 @@
+"""A session's classifier as a model bundle, and a bundle as a session's classifier."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from napari_hemacells.core.annotate import Palette
+from napari_hemacells.core.errors import AnnotationError
+from napari_hemacells.session.live_classifier import LoadedModel
+
+if TYPE_CHECKING:
+    from napari_hemacells.core.store import Bundle
+    from napari_hemacells.session.state import Workspace
+
+
+def ready(bundle: Bundle, palette: Palette) -> LoadedModel:
+    """The bundle with its class ids replaced by those of classes of the same name here."""
+    from napari_hemacells.core.classify import Head, Support
+
+    ids = {one.id: here_id(one.id, one.name, palette) for one in bundle.palette}
+    head = Head.from_tensors(bundle.head_tensors, bundle.head_meta)
+    return LoadedModel(
+        bundle,
+        replace(head, class_ids=tuple(ids[one] for one in head.class_ids)),
+        Support(bundle.vectors, tuple(ids[one] for one in bundle.labels)),
+    )
+
+
+def here_id(class_id: str, name: str, palette: Palette) -> str:
+    """The id that a bundle's class has here: that of the class of the same name, if any."""
+    if class_id in palette:
+        return class_id
+    same = palette.by_name(name)
+    return class_id if same is None else same.id
+
+
+def merged_palette(bundle: Bundle, palette: Palette, used: set[str]) -> Palette:
+    """The bundle's classes first, then those of this session that have annotations.
+
+    Parameters
+    ----------
+    used
+        Ids of this session's classes that have annotations; none of them is ever dropped.
+    """
+    merged = Palette()
+    for one in bundle.palette:
+        merged = merged.insert(replace(one, id=here_id(one.id, one.name, palette)))
+    for one in palette:
+        if one.id in used and one.id not in merged:
+            merged = merged.insert(merged.new_class(one.name, one.colour, class_id=one.id))
+    return merged
+
+
+def check_model(bundle: Bundle, workspace: Workspace) -> None:
+    """Refuse a model that does not fit the encoder or the scale in use here.
+
+    Its crops need no check, nor an encoder that is here or inside it: the session embeds as the
+    model says.
+
+    Raises
+    ------
+    BundleMismatchError
+        With the reason.
+    """
+    from napari_hemacells.core.encode import name_of
+    from napari_hemacells.core.store import check
+
+    cells, image, embeddings = workspace.cells, workspace.image, workspace.embeddings
+    at_hand = bool(bundle.encoder_tensors) or name_of(bundle.encoder) is not None
+    check(
+        bundle,
+        bundle.encoder if at_hand or embeddings is None else embeddings.encoder,
+        bundle.spec,
+        None if cells is None or cells.source == "whole" else cells.diameter,
+        None if image is None else image.pixel_size_um,
+    )
+
+
+def make_bundle(workspace: Workspace, name: str) -> Bundle:
+    """The classifier as it stands, to be used on other images.
+
+    Raises
+    ------
+    AnnotationError
+        Before anything was classified.
+    """
+    from napari_hemacells.core.store import Bundle
+
+    latest, embeddings, support = (
+        workspace.live.latest, workspace.embeddings, workspace.support(),
+    )  # fmt: skip
+    if latest is None or embeddings is None or support is None:
+        raise AnnotationError("There is no model yet: annotate some cells, at least one a class.")
+    tensors, meta = latest.head.to_tensors()
+    image, cells, loaded = workspace.image, workspace.cells, workspace.live.bundle
+    same = loaded is not None and loaded.encoder.sha256 == embeddings.encoder.sha256
+    return Bundle(
+        name=name,
+        encoder=embeddings.encoder,
+        spec=embeddings.spec,
+        palette=workspace.palette,
+        head_tensors=tensors,
+        head_meta=meta,
+        vectors=support.vectors,
+        labels=support.labels,
+        diameter=None if cells is None else cells.diameter,
+        pixel_size_um=None if image is None else image.pixel_size_um,
+        groups=() if image is None else (image.groups,),
+        encoder_tensors=loaded.encoder_tensors if loaded is not None and same else {},
+    )

@@ -1,0 +1,181 @@
+"""What the user wants of the cells → one undoable correction."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from napari_hemacells.core import annotate
+from napari_hemacells.core.annotate import Annotation, CellRecord, CorrectCells
+from napari_hemacells.core.errors import AnnotationError, CellsError
+from napari_hemacells.core.types import CellRef
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from napari_hemacells.core.annotate import AnnotationState
+    from napari_hemacells.core.annotate.actions import Word
+    from napari_hemacells.core.annotate.cell_edits import Origin
+    from napari_hemacells.core.cell_masks import CellMask
+    from napari_hemacells.core.detect.proposal import Proposal
+    from napari_hemacells.core.types import Cells
+
+
+class CellsChange(NamedTuple):
+    """Which cells a correction took away and which it brought; a cell in both has a new shape.
+
+    ``windows`` are the boxes (min_row, min_col, max_row, max_col) within which pixels changed.
+    """
+
+    removed: tuple[int, ...]
+    added: tuple[int, ...]
+    windows: tuple[tuple[int, int, int, int], ...] = ()
+
+    @classmethod
+    def of(cls, step: CorrectCells) -> CellsChange:
+        """What a step does."""
+        removed, added = (
+            tuple(one.cell for one in records) for records in (step.removed, step.added)
+        )
+        windows = tuple(one.pixels.box for one in (*step.removed, *step.added))
+        return cls(removed, added, windows)
+
+    @property
+    def gone(self) -> tuple[int, ...]:
+        """Cells that are there no more."""
+        return tuple(cell for cell in self.removed if cell not in self.added)
+
+    @property
+    def new(self) -> tuple[int, ...]:
+        """Cells that were not there."""
+        return tuple(cell for cell in self.added if cell not in self.removed)
+
+
+class Desk(NamedTuple):
+    """What a correction is made from: the image, its cells now, all that is said of them."""
+
+    image_key: str
+    cells: Cells
+    state: AnnotationState
+
+    @property
+    def next_id(self) -> int:
+        """An id that no cell of this image ever had."""
+        return max(int(self.cells.ids.max(initial=0)), self.state.last_id(self.image_key)) + 1
+
+    def record(self, cell: int) -> CellRecord:
+        """A cell as it is; raises :class:`AnnotationError` for one that is gone."""
+        if cell not in self.cells.position:
+            raise AnnotationError(f"There is no cell {cell} in this image any more.")
+        return annotate.record_of(self.cells, cell)
+
+    def step(
+        self,
+        removed: Sequence[CellRecord],
+        added: Sequence[CellRecord] = (),
+        words: tuple[Word, ...] = (),
+        *,
+        refused: bool = False,
+    ) -> CorrectCells:
+        """The action; what is said of cells that go goes with them."""
+        gone = {one.cell for one in removed} - {one.cell for one in added}
+        lost = annotate.words_lost(self.state, self.image_key, gone)
+        return CorrectCells(
+            self.image_key,
+            tuple(removed),
+            tuple(added),
+            (*lost, *words),
+            refused=refused,
+            annotator=self.state.annotator,
+        )
+
+
+def adding(desk: Desk, proposal: Proposal, class_id: str | None = None) -> CorrectCells:
+    """A proposed cell is one; with a class if one is given.
+
+    Raises
+    ------
+    CellsError
+        Another cell has taken the place since the proposal.
+    """
+    mask = _still_free(desk.cells, proposal)
+    below = [desk.record(cell) for cell in proposal.taken if cell in desk.cells.position]
+    cut = [_with_mask(one, one.pixels.without(mask)) for one in below]
+    new = _record(desk.next_id, proposal, mask, "added")
+    words = () if class_id is None else (_word(desk, new, class_id),)
+    return desk.step(below, [*cut, new], words)
+
+
+def deleting(desk: Desk, ids: Collection[int]) -> CorrectCells:
+    """These are no cells, and a later detection is not to find them again."""
+    records = [desk.record(cell) for cell in sorted(set(ids))]
+    if not records:
+        raise AnnotationError("No cell is chosen: point at a cell first.")
+    return desk.step(records, refused=True)
+
+
+def splitting(desk: Desk, cell: int, halves: Sequence[Proposal]) -> CorrectCells:
+    """One cell becomes several; nothing is said of them yet, whatever was said of it."""
+    first = desk.next_id
+    new = [_record(first + place, half, half.mask, "split") for place, half in enumerate(halves)]
+    return desk.step([desk.record(cell)], new)
+
+
+def merging(desk: Desk, ids: Collection[int], whole: Proposal) -> CorrectCells:
+    """Several become one; a class that all of them had stays."""
+    records = [desk.record(cell) for cell in sorted(set(ids))]
+    new = _record(desk.next_id, whole, whole.mask, "merged")
+    words = tuple(
+        (CellRef(desk.image_key, new.cell), annotator, replace(said, row=row, col=col))
+        for annotator, said in _agreed(desk, [one.cell for one in records])
+        for row, col in [new.centre]
+    )
+    return desk.step(records, [new], words)
+
+
+def _agreed(desk: Desk, ids: Sequence[int]) -> list[tuple[str, Annotation]]:
+    """The annotators who gave all these cells the same class, with their last word."""
+    agreed = []
+    for annotator, labels in desk.state.by_annotator.items():
+        said = [labels.get(CellRef(desk.image_key, cell)) for cell in ids]
+        known = [one for one in said if one is not None]
+        if len(known) == len(ids) and len({one.class_id for one in known}) == 1:
+            agreed.append((annotator, max(known, key=lambda one: one.when)))
+    return agreed
+
+
+def _word(desk: Desk, record: CellRecord, class_id: str) -> Word:
+    annotator = desk.state.annotator
+    said = Annotation(class_id, *record.centre, annotator, annotate.now())
+    return CellRef(desk.image_key, record.cell), annotator, said
+
+
+def _still_free(cells: Cells, proposal: Proposal) -> CellMask:
+    """The proposal's pixels that no other cell has taken meanwhile."""
+    import numpy as np
+
+    from napari_hemacells.core.detect.proposal import LEAST_PIXELS
+
+    labels = np.asarray(cells.labels[proposal.mask.window])
+    free = (labels == 0) | np.isin(labels, list(proposal.taken))
+    mask = replace(proposal.mask, bits=proposal.mask.bits & free)
+    if mask.area < LEAST_PIXELS:
+        raise CellsError("There is a cell here already.")
+    return mask
+
+
+def _record(cell: int, proposal: Proposal, mask: CellMask, origin: Origin) -> CellRecord:
+    return CellRecord(
+        cell=cell,
+        kind=proposal.kind,
+        score=proposal.score,
+        centre=proposal.centre,
+        box=proposal.box,
+        area=mask.area,
+        mask=mask.to_dict(),
+        origin=origin,
+    )
+
+
+def _with_mask(record: CellRecord, mask: CellMask) -> CellRecord:
+    return replace(record, mask=mask.to_dict(), area=mask.area)

@@ -1,0 +1,348 @@
+"""Live few-shot classification as request and answer, so that a late answer can be dropped.
+
+The cells that teach: clicked ones of several images, and those of a loaded model.
+
+A session's classifier as a model bundle, and a bundle as a session's classifier.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_hemacells.core.encoder_names import DEFAULT
+from napari_hemacells.core.params import ClassifyParams
+from napari_hemacells.session.domain_shift import ShiftRequest, sample
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from numpy.typing import NDArray
+
+    from napari_hemacells.core.classify import Head, Reference, Support
+    from napari_hemacells.core.store import Bundle
+    from napari_hemacells.core.types import CellRef, Cells, Embeddings, Prediction
+    from napari_hemacells.session.domain_shift import Measured
+
+
+def gather_support(
+    labels: Mapping[CellRef, str], images: Mapping[str, Embeddings]
+) -> Support | None:
+    """The annotated cells of all images that have embeddings; ``None`` where there are none.
+
+    Parameters
+    ----------
+    labels
+        Class id of each annotated cell.
+    images
+        Embeddings by image key; annotated cells of other images wait until theirs are there.
+    """
+    from napari_hemacells.core.classify import Support
+
+    vectors: list[np.ndarray] = []
+    classes: list[str] = []
+    for key, embeddings in images.items():
+        rows = {int(cell): row for row, cell in enumerate(embeddings.ids)}
+        mine = [
+            (rows[ref.cell], class_id)
+            for ref, class_id in labels.items()
+            if ref.image_key == key and ref.cell in rows
+        ]
+        vectors.append(embeddings.vectors[[row for row, _ in mine]])
+        classes.extend(class_id for _, class_id in mine)
+    return Support(np.concatenate(vectors), tuple(classes)) if classes else None
+
+
+def joined(known: Support, clicked: Support) -> Support:
+    """The cells of a loaded model, then the user's own: clicking goes on where it stopped."""
+    from napari_hemacells.core.classify import Support
+
+    return Support(
+        np.concatenate([known.vectors, clicked.vectors]), (*known.labels, *clicked.labels)
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class ClassifyRequest:
+    """Everything one refit needs, frozen when it is asked for.
+
+    ``generation`` grows with every change of cells, annotations or classes; an answer to an older
+    one is dropped by :meth:`LiveClassifier.accept`. With a ``support`` the head is fitted anew;
+    without one, the given ``head`` (of a loaded model) is used as it is.
+    """
+
+    generation: int
+    embeddings: Embeddings
+    support: Support | None
+    class_ids: tuple[str, ...]
+    head: Head | None = None
+    params: ClassifyParams = field(default_factory=ClassifyParams)
+
+
+@dataclass(frozen=True, eq=False)
+class ClassifyAnswer:
+    """The prediction of every cell of the image, and the head that made it."""
+
+    generation: int
+    prediction: Prediction
+    head: Head
+
+
+def answer(request: ClassifyRequest) -> ClassifyAnswer:
+    """The answer to a request; touches no shared state, so it may run in any thread."""
+    from napari_hemacells.core import classify
+
+    head = request.head
+    if request.support is not None:
+        head = classify.fit(
+            request.support,
+            request.class_ids,
+            context=request.embeddings.vectors,
+            params=request.params,
+        )
+    if head is None:
+        raise ValueError("a request needs annotated cells (support) or a fitted head")
+    return ClassifyAnswer(request.generation, head.predict(request.embeddings), head)
+
+
+class LiveClassifier:
+    """Embeddings, loaded model and the newest answer; knows which answers are late."""
+
+    def __init__(self) -> None:
+        self.params = ClassifyParams()
+        self.encoder = DEFAULT  # by name; a loaded model brings its own
+        self.model: LoadedModel | None = None
+        self.embeddings: Embeddings | None = None
+        self.latest: ClassifyAnswer | None = None
+        self.nearest = False
+        self.measured: Measured | None = None
+        self._raw: Embeddings | None = None
+        self._generation = 0
+        self._others: dict[str, Embeddings] = {}
+        self._seen: dict[str, NDArray[np.float32]] = {}
+        self._moved_onto: dict[str, Reference] = {}  # of images that are re-standardised
+
+    @property
+    def prediction(self) -> Prediction | None:
+        """Class probabilities of the cells shown."""
+        return None if self.latest is None else self.latest.prediction
+
+    @property
+    def bundle(self) -> Bundle | None:
+        """The loaded model as it was saved."""
+        return None if self.model is None else self.model.bundle
+
+    def invalidate(self) -> None:
+        """Make every answer that is still under way a late one."""
+        self._generation += 1
+
+    def forget_cells(self) -> None:
+        """Other cells are shown from now on."""
+        self.embeddings = self._raw = self.latest = self.measured = None
+        self.invalidate()
+
+    def keep_cells(self, cells: Cells, changed: Collection[int]) -> None:
+        """Go on with what is known of cells that are there still and did not change."""
+        gone = np.asarray(list(changed), dtype=np.int64)
+        if self.embeddings is not None and self._raw is not None:
+            ids = self.embeddings.ids
+            stays = np.isin(ids, cells.ids) & ~np.isin(ids, gone)
+            same = self._raw is self.embeddings
+            self._raw = _rows(self._raw, stays)
+            self.embeddings = self._raw if same else _rows(self.embeddings, stays)
+        if self.latest is not None:
+            before = self.latest.prediction
+            kept = before.of(np.isin(before.ids, cells.ids))
+            self.latest = replace(self.latest, prediction=kept)
+        self.invalidate()
+
+    def forget_project(self) -> None:
+        """Other images and classes from now on."""
+        self.forget_cells()
+        self._others, self._seen, self._moved_onto = {}, {}, {}
+        self.model = None
+
+    def use_model(self, model: LoadedModel) -> None:
+        """Go on from a saved model; embeddings of another encoder or crop are dropped."""
+        self.model, self.measured, self._moved_onto = model, None, {}
+        self.embeddings = self._raw
+        here, made = self.embeddings, model.bundle
+        if here is not None and (here.encoder.sha256, here.encoder.dim, here.spec) != (
+            made.encoder.sha256,
+            made.encoder.dim,
+            made.spec,
+        ):
+            self.embeddings = self._raw = self.latest = None
+        self.invalidate()
+
+    def set_params(self, params: ClassifyParams) -> None:
+        """Classify with these from now on; other vectors are needed with features or without."""
+        others = params.measured != self.params.measured
+        self.params = params
+        self._change_vectors(others=others)
+
+    def set_encoder(self, name: str) -> None:
+        """Look at cells with this encoder from now on; those of another one are dropped."""
+        others = name != self.encoder
+        self.encoder = name
+        self._change_vectors(others=others)
+
+    def _change_vectors(self, *, others: bool) -> None:
+        """Drop embeddings, and a head of such, where others are needed; a loaded model's stay."""
+        if others and self.model is None:
+            self.latest, self.measured, self._moved_onto = None, None, {}
+            self.embeddings = self._raw = None
+        self.invalidate()
+
+    def drop_model(self) -> None:
+        """Classify from the user's clicks alone; embeddings of the model's encoder are dropped."""
+        self.model, self.latest, self.measured, self._moved_onto = None, None, None, {}
+        self.embeddings = self._raw = None
+        self.invalidate()
+
+    def put(self, embeddings: Embeddings, cells: Cells, image_key: str) -> bool:
+        """Whether these embeddings belong to the cells shown; late ones are dropped."""
+        if embeddings.image_key != image_key or not np.array_equal(embeddings.ids, cells.ids):
+            return False
+        self._raw, self.measured = embeddings, None
+        self._set_moved()
+        return True
+
+    def remember(self, embeddings: Embeddings, annotated: Mapping[int, str]) -> None:
+        """Keep the annotated cells of another image: they go on teaching."""
+        key, kept = embeddings.image_key, np.isin(embeddings.ids, list(annotated))
+        self._others[key] = _rows(embeddings, kept)
+        self._seen.pop(key, None)
+        if kept.any():
+            self._seen[key] = sample(embeddings.vectors)
+
+    def knows(self, image_key: str, like: Embeddings) -> bool:
+        """Whether annotated cells of this other image teach beside embeddings such as these."""
+        there = self._others.get(image_key)
+        return there is not None and (there.encoder, there.spec) == (like.encoder, like.spec)
+
+    def request(
+        self, labels: Mapping[CellRef, str], class_ids: tuple[str, ...]
+    ) -> ClassifyRequest | None:
+        """What to compute now; ``None`` while there is nothing to classify with."""
+        if self.embeddings is None:
+            return None
+        support = self.support(labels)
+        if support is None:
+            return None
+        head = None
+        if self.model is not None and self.clicked(labels) is None:
+            head, support = self.model.head, None
+        return ClassifyRequest(
+            self._generation, self.embeddings, support, class_ids, head, self.params
+        )
+
+    def support(self, labels: Mapping[CellRef, str]) -> Support | None:
+        """Every cell that teaches: those of a loaded model, then the user's own."""
+        clicked = self.clicked(labels)
+        if self.model is None:
+            return clicked
+        return self.model.support if clicked is None else joined(self.model.support, clicked)
+
+    def clicked(self, labels: Mapping[CellRef, str]) -> Support | None:
+        """The annotated cells of this image and of those remembered."""
+        if self.model is not None:
+            labels = self.model.news(labels)
+        images = self.images()
+        return gather_support(labels, images) if images else None
+
+    def images(self) -> dict[str, Embeddings]:
+        """Vectors of the image shown, and of the annotated cells of those remembered."""
+        here = self.embeddings
+        if here is None:
+            return {}
+        images = {key: there for key, there in self._others.items() if self.knows(key, here)}
+        return {**images, here.image_key: here}
+
+    def accept(self, found: ClassifyAnswer) -> bool:
+        """Whether the answer is still asked for; a late one changes nothing."""
+        if found.generation != self._generation:
+            return False
+        self.latest = replace(found, prediction=self._as_wanted(found.prediction))
+        return True
+
+    # --- unknown cells, other slides -----------------------------------------------------------
+
+    def show_nearest(self, *, nearest: bool) -> None:
+        """Show unknown cells in their nearest class, or as unknown."""
+        self.nearest = nearest
+        if self.latest is not None:
+            self.latest = replace(self.latest, prediction=self._as_wanted(self.latest.prediction))
+
+    def _as_wanted(self, prediction: Prediction) -> Prediction:
+        return replace(prediction, nearest=self.nearest, restandardised=self.restandardised)
+
+    def shift_request(self) -> ShiftRequest | None:
+        """What to hold against what; ``None`` where it is known, or nothing to compare with."""
+        here = self._raw
+        if here is None or self.measured is not None:
+            return None
+        if self.model is not None:
+            return ShiftRequest(here, self.model.head)
+        keys = [key for key in self._seen if key != here.image_key and self.knows(key, here)]
+        return ShiftRequest(here, None, tuple(self._seen[key] for key in keys)) if keys else None
+
+    def accept_shift(self, found: Measured | None) -> bool:
+        """Whether it is about the cells shown now."""
+        if found is None or found.embeddings is not self._raw:
+            return False
+        self.measured = found
+        return True
+
+    @property
+    def restandardised(self) -> bool:
+        """Whether the embeddings of the image are moved onto those that the classifier knows."""
+        return self._raw is not None and self._raw.image_key in self._moved_onto
+
+    def restandardise(self, *, moved: bool) -> None:
+        """Move the image's embeddings onto the reference it was measured against, or back."""
+        if self._raw is None or self.measured is None:
+            return
+        self._moved_onto.pop(self._raw.image_key, None)
+        if moved:
+            self._moved_onto[self._raw.image_key] = self.measured.reference
+        self._set_moved()
+
+    def _set_moved(self) -> None:
+        here = self._raw
+        reference = None if here is None else self._moved_onto.get(here.image_key)
+        if here is not None and reference is not None:
+            from napari_hemacells.core.classify import restandardise
+
+            here = restandardise(here, reference)
+        self.embeddings = here
+        self.invalidate()
+
+
+def _rows(embeddings: Embeddings, kept: NDArray[np.bool_]) -> Embeddings:
+    return replace(embeddings, ids=embeddings.ids[kept], vectors=embeddings.vectors[kept])
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """A bundle made ready: its head, and the cells it was fitted on, under the session's ids.
+
+    Attributes
+    ----------
+    learned
+        Cells of this project that it was fine-tuned on or checked with, and the class they had.
+        Such a cell teaches nothing new as long as it keeps that class.
+    """
+
+    bundle: Bundle
+    head: Head
+    support: Support
+    learned: Mapping[CellRef, str] = field(default_factory=dict)
+
+    def news(self, labels: Mapping[CellRef, str]) -> Mapping[CellRef, str]:
+        """Return what was said since: cells it has not seen, or saw under another class."""
+        if not self.learned:
+            return labels
+        return {ref: said for ref, said in labels.items() if self.learned.get(ref) != said}

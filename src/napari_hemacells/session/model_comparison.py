@@ -1,0 +1,114 @@
+"""A fine-tuned model beside the classifier in use: which cells change, which does better."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from napari_hemacells.core.types import UNKNOWN, CellRef
+from napari_hemacells.session.live_classifier import answer
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from napari_hemacells.core.train.classifier.model_store import Taught
+    from napari_hemacells.core.types import Prediction
+    from napari_hemacells.session.live_classifier import ClassifyRequest
+    from napari_hemacells.session.session import Session
+
+
+class Change(NamedTuple):
+    """A cell that would get another class: class ids, and how sure the new model is."""
+
+    cell: int
+    before: str
+    after: str
+    confidence: float
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """What the classifier in use says of held-out cells, had it not been taught with them.
+
+    Attributes
+    ----------
+    request
+        To be answered in a thread; its last cells are the held-out ones.
+    cells
+        Which they are, and their class ids.
+    """
+
+    request: ClassifyRequest
+    cells: Mapping[CellRef, str]
+
+
+def changes_between(
+    before: Prediction | None, after: Prediction, annotated: Collection[int]
+) -> tuple[Change, ...]:
+    """Return the cells that would change, the surest first; annotated ones never do."""
+    if before is None:
+        return ()
+    old, new = _classes(before), _classes(after)
+    sure = dict(zip(after.ids.tolist(), after.confidence.tolist(), strict=True))
+    found = [
+        Change(cell, old[cell], said, float(sure[cell]))
+        for cell, said in new.items()
+        if cell in old and old[cell] != said and cell not in annotated
+    ]
+    return tuple(sorted(found, key=lambda one: -one.confidence))
+
+
+def held_out(session: Session, taught: Mapping[CellRef, Taught]) -> HeldOut | None:
+    """Return how to ask the classifier in use fairly; ``None`` where it cannot be asked.
+
+    It is fitted anew on the cells that the new model learned from, and asked about those that the
+    new model was checked with, as far as their vectors are known and their class is still the
+    same.
+    """
+    live, labels = session.live, session.class_of_cell()
+    ids = {one.name: one.id for one in session.palette}
+    same = {ref: ids[one.name] for ref, one in taught.items()
+            if labels.get(ref) == ids.get(one.name)}  # fmt: skip
+    request = live.request(
+        {ref: said for ref, said in same.items() if taught[ref].part == "train"},
+        session.palette.ids,
+    )
+    vectors, cells = [], dict[CellRef, str]()
+    for key, known in live.images().items():
+        for row, cell in enumerate(known.ids.tolist()):
+            ref = CellRef(key, cell)
+            if ref in same and taught[ref].part != "train":
+                vectors.append(known.vectors[row])
+                cells[ref] = same[ref]
+    if request is None or not cells:
+        return None
+    here = request.embeddings
+    joined = np.concatenate([here.vectors, np.stack(vectors)])
+    asked = replace(here, ids=np.arange(1, len(joined) + 1), vectors=joined)
+    return HeldOut(replace(request, embeddings=asked), cells)
+
+
+def right_before(asked: HeldOut) -> dict[CellRef, bool]:
+    """Return for each held-out cell whether the classifier in use gives it its class."""
+    said = answer(asked.request).prediction
+    winners = said.winner[-len(asked.cells) :].tolist()
+    return {
+        ref: said.class_ids[column] == class_id
+        for (ref, class_id), column in zip(asked.cells.items(), winners, strict=True)
+    }
+
+
+def _classes(prediction: Prediction) -> dict[int, str]:
+    """Return the class id of each cell, ``UNKNOWN`` for those too far from all."""
+    ids = prediction.class_ids
+    return {
+        cell: UNKNOWN if unknown else ids[column]
+        for cell, column, unknown in zip(
+            prediction.ids.tolist(),
+            prediction.winner.tolist(),
+            prediction.verdict.tolist(),
+            strict=True,
+        )
+    }

@@ -1,0 +1,327 @@
+"""What is open: project, history, image, cells; and the signals that tell of changes.
+
+A project's adapted encoder, found again wherever the project was moved to.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from psygnal import Signal, SignalGroup
+
+from napari_hemacells.core import annotate
+from napari_hemacells.core.encode.catalog import settled
+from napari_hemacells.core.encode.weights_store import file_sha256
+from napari_hemacells.core.errors import (
+    CellsError,
+    ImageError,
+    ProjectError,
+    StorageError,
+)
+from napari_hemacells.core.train.selfsupervised.encoder_store import encoders
+from napari_hemacells.session.live_classifier import LiveClassifier
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from napari_hemacells.core.annotate import Annotation, CellRecord, History, Palette
+    from napari_hemacells.core.annotate.cell_edits import Corrections
+    from napari_hemacells.core.classify import Support
+    from napari_hemacells.core.store import Project
+    from napari_hemacells.core.types import (
+        CellRef,
+        Cells,
+        Embeddings,
+        Prediction,
+        SmearImage,
+    )
+    from napari_hemacells.session.cell_edits import CellsChange
+
+ADAPTED = "adapted:"
+
+
+def encoder_of(project: Project) -> str:
+    """Return the name of the encoder that a project looks at cells with, as it is found here.
+
+    An adapted encoder is named by its place on one computer's shelf; where it is not there, the
+    project brings its own copy along, known by the hash that is the file's name.
+    """
+    name = project.content.encoder_name
+    file = Path(name.removeprefix(ADAPTED))
+    if not name.startswith(ADAPTED) or file.is_file():
+        return name
+    for own in encoders(project):
+        if file_sha256(own) == file.stem:
+            try:
+                return settled(f"{ADAPTED}{own}")
+            except StorageError:
+                return f"{ADAPTED}{own}"  # good enough to look at cells with
+    return name
+
+
+class SessionEvents(SignalGroup):
+    """What a view may listen to; each is emitted after the state has changed."""
+
+    project = Signal()
+    image = Signal()
+    cells = Signal()  # other cells altogether
+    corrected = Signal(object)  # CellsChange: a few cells were added, deleted, split or merged
+    palette = Signal()
+    annotations = Signal(tuple)  # ids of the cells of this image whose annotation changed
+    embeddings = Signal()
+    prediction = Signal()
+    model = Signal()
+    settings = Signal()  # with what cells are looked at, or how they are classified
+    shift = Signal()  # how far the image is from what the classifier knows, or what is done of it
+    active_class = Signal(object)
+
+
+class Workspace:
+    """What a session has open; :class:`~napari_hemacells.session.Session` works on it.
+
+    Parameters
+    ----------
+    annotator
+        Whose word counts and is kept with each click. Empty: the sole annotator of a project
+        that is reopened, else the name of the account.
+    """
+
+    def __init__(self, annotator: str = "") -> None:
+        self.events = SessionEvents()
+        self.project: Project | None = None
+        self.history: History | None = None
+        self.image: SmearImage | None = None
+        self.cells: Cells | None = None
+        self.live = LiveClassifier()
+        self._wanted_annotator = annotator
+        self._active: str | None = None
+
+    # --- project and image -------------------------------------------------------------------
+
+    def use_project(self, project: Project, palette: Palette | None = None) -> None:
+        """Work on this project from now on; the one before is closed, all of it on disk.
+
+        Parameters
+        ----------
+        palette
+            The classes that a new project starts with.
+
+        Raises
+        ------
+        StorageError
+            Where its journal cannot be written, or another window has it open.
+        """
+        if self.project is not None and self.project.folder == project.folder:
+            return
+        annotator = self._wanted_annotator or annotate.default_annotator()
+        history = project.open_history(annotator, palette)
+        self._continue_as_sole_annotator(history)
+        self.close()
+        self.project, self.history = project, history
+        self.live.encoder = encoder_of(project)
+        self.live.params = project.content.classify
+        self._active = self.palette.ids[0] if self.palette.ids else None
+        self.events.project.emit()
+        self.events.palette.emit()
+        self.events.active_class.emit(self._active)
+
+    def open_image(self, image: SmearImage) -> None:
+        """Show an image in the open project, in the one that knows it, or in a new one.
+
+        Without an open project, the last project that holds this image is reopened, and where
+        there is none, one is made in the user's data folder: a click always has a place.
+        """
+        from napari_hemacells.core.store import Project, default_folder, find_project
+
+        if self.project is None:
+            known = find_project(image.key)
+            if known is None:
+                new = Project.create(default_folder(image), image.name)
+                self.use_project(new, annotate.palette_for(image.modality))
+            else:
+                self.use_project(Project.open(known))
+        self.show_image(image)
+
+    def show_image(self, image: SmearImage) -> None:
+        """Show an image of the open project, adding it where it is new, with its saved cells."""
+        project = self._need_project()
+        if self.live.embeddings is not None:
+            self.live.remember(self.live.embeddings, self.annotated)
+        project.add_image(image)
+        self.image, self.cells = image, None
+        self.live.forget_cells()
+        self.events.image.emit()
+        if project.has_cells(image.key):
+            cells = project.load_cells(image.key)
+            self._put_cells(annotate.corrected(cells, self._corrections(image.key)))
+
+    def save_as(self, folder: Path) -> None:
+        """Go on in a copy of the project in a folder that the user chose."""
+        image, embeddings, model = self.image, self.embeddings, self.live.model
+        self.use_project(self._need_project().copy_to(folder))
+        self.live.model = model
+        if image is not None:
+            self.show_image(image)
+        if embeddings is not None:
+            self.set_embeddings(embeddings)
+
+    def close(self) -> None:
+        """Let go of the project; nothing is left to save."""
+        if self.history is not None:
+            self.history.close()
+        self.project = self.history = self.image = self.cells = None
+        self.live.forget_project()
+
+    def _continue_as_sole_annotator(self, history: History) -> None:
+        """Reopen one person's project under that name, whatever this computer's account is."""
+        names = list(history.state.by_annotator)
+        if not self._wanted_annotator and len(names) == 1:
+            history.state.annotator = names[0]
+
+    # --- cells -------------------------------------------------------------------------------
+
+    def set_cells(self, cells: Cells) -> None:
+        """Take these cells for the image; annotated and hand-made cells survive with their ids.
+
+        Those of every annotator, and no id goes to another cell as long as a step that can be
+        undone or done again may speak of it. Where the user has deleted a cell, a detector's
+        finding is not believed.
+        """
+        project, image, history = self._need_project(), self._need_image(), self._need_history()
+        spoken_of, corrections = history.state.cells_of(image.key), self._corrections(image.key)
+        steps = history.can_undo or history.can_redo
+        if self.cells is not None and (spoken_of or corrections or steps):
+            from napari_hemacells.core.detect import keep_annotated
+
+            by_hand = annotate.hand_made(corrections)
+            cells = keep_annotated(
+                self.cells,
+                spoken_of | by_hand,
+                cells,
+                refused=annotate.refused(corrections) if cells.source == "detector" else (),
+                above=history.state.last_id(image.key),
+            )
+            cells = annotate.with_origin(cells) if by_hand else cells
+        project.save_cells(image.key, cells)
+        self._put_cells(annotate.corrected(cells, corrections))
+
+    def _corrections(self, image_key: str) -> Corrections:
+        return self._need_history().state.corrections_of(image_key)
+
+    def _correct(self, change: CellsChange, records: Collection[CellRecord]) -> None:
+        """Exchange a few cells; what is known of the others stays."""
+        if self.cells is None:
+            return
+        self.cells = annotate.exchanged(self.cells, {*change.removed, *change.added}, records)
+        self.live.keep_cells(self.cells, change.added)
+        self.events.corrected.emit(change)
+
+    def _put_cells(self, cells: Cells) -> None:
+        self.cells = cells
+        self.live.forget_cells()
+        self.events.cells.emit()
+
+    # --- what is there -----------------------------------------------------------------------
+
+    @property
+    def palette(self) -> Palette:
+        """The classes, in order."""
+        return self._need_history().state.palette
+
+    @property
+    def annotations(self) -> dict[int, Annotation]:
+        """The current annotator's word about cells of this image."""
+        if self.history is None or self.image is None:
+            return {}
+        return self.history.state.of_image(self.image.key)
+
+    @property
+    def annotated(self) -> dict[int, str]:
+        """Class id of each annotated cell of this image."""
+        return {cell: one.class_id for cell, one in self.annotations.items()}
+
+    @property
+    def embeddings(self) -> Embeddings | None:
+        """Vectors of the cells shown, once they are there."""
+        return self.live.embeddings
+
+    @property
+    def prediction(self) -> Prediction | None:
+        """Class probabilities of the cells shown."""
+        return self.live.prediction
+
+    def set_embeddings(self, embeddings: Embeddings) -> bool:
+        """Whether the embeddings belong to the cells shown now; late ones are dropped."""
+        if self.image is None or self.cells is None:
+            return False
+        if not self.live.put(embeddings, self.cells, self.image.key):
+            return False
+        self.recall()
+        self.events.embeddings.emit()
+        return True
+
+    def recall(self, *, again: bool = False) -> None:
+        """Let the annotated cells of the project's other images teach, as far as they are cached.
+
+        Cells that cannot be read teach nothing; that is told when their image is opened.
+
+        Parameters
+        ----------
+        again
+            Also those of images that were recalled before: more of them may be cached now.
+        """
+        from napari_hemacells.core.encode import EmbeddingCache
+        from napari_hemacells.core.types import Embeddings
+
+        here = self.embeddings
+        if here is None:
+            return
+        project, state = self._need_project(), self._need_history().state
+        cache = EmbeddingCache(project.embeddings_folder)
+        for stored in project.images:
+            annotated = state.of_image(stored.key)
+            elsewhere = stored.key != here.image_key
+            fresh = again or not self.live.knows(stored.key, here)
+            if not (elsewhere and fresh and annotated and project.has_cells(stored.key)):
+                continue
+            try:
+                saved = project.load_cells(stored.key)
+                cells = annotate.corrected(saved, self._corrections(stored.key))
+            except ProjectError:
+                continue
+            vectors, known = cache.load(stored.key, here.encoder, here.spec, cells.boxes)
+            found = Embeddings(
+                cells.ids[known], vectors[known], here.encoder, here.spec, stored.key
+            )
+            self.live.remember(found, {cell: said.class_id for cell, said in annotated.items()})
+
+    def support(self) -> Support | None:
+        """Every cell that teaches the classifier, with its class."""
+        return self.live.support(self.class_of_cell())
+
+    def class_of_cell(self) -> dict[CellRef, str]:
+        """Class id of each annotated cell of all images of the project."""
+        return {ref: one.class_id for ref, one in self._need_history().state.labels.items()}
+
+    # --- what must be there ------------------------------------------------------------------
+
+    def _need_project(self) -> Project:
+        if self.project is None:
+            raise ProjectError("No project is open: choose an image first.")
+        return self.project
+
+    def _need_history(self) -> History:
+        if self.history is None:
+            raise ProjectError("No project is open: choose an image first.")
+        return self.history
+
+    def _need_image(self) -> SmearImage:
+        if self.image is None:
+            raise ImageError("No image is chosen: open a smear and choose it under Detect.")
+        return self.image
+
+    def _need_cells(self) -> Cells:
+        if self.cells is None:
+            raise CellsError("No cells yet: press Detect, or choose a layer that holds them.")
+        return self.cells

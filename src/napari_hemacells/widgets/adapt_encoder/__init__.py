@@ -1,0 +1,1 @@
+"""Adapting the encoder to unlabelled cells: the panel and its training run."""

@@ -1,0 +1,332 @@
+"""Session ↔ adaptation of the encoder: when it may start, what came of it, and the way back.
+
+What adapting an encoder does in a thread: gather the cells, let a child process learn.
+
+Adapting the encoder in the dock: its section wired to the rest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_hemacells.core.encode.adapted import read_header
+from napari_hemacells.core.encode.catalog import choice_of
+from napari_hemacells.core.errors import EncoderError
+from napari_hemacells.core.params import AdaptParams
+from napari_hemacells.core.train import ChildRun
+from napari_hemacells.core.train.selfsupervised import encoder_store
+from napari_hemacells.core.train.selfsupervised.estimate import (
+    estimated_seconds,
+    lessons_of,
+    unavailable_reason,
+)
+from napari_hemacells.core.train.selfsupervised.evaluator import clicks_that_judge
+from napari_hemacells.core.train.selfsupervised.trainer import adapt
+from napari_hemacells.core.types import Progress
+from napari_hemacells.widgets.adapt_encoder.panel import Ready
+from napari_hemacells.widgets.canvas.viewer_bridge import images
+from napari_hemacells.widgets.subscriptions import Subscriptions
+from napari_hemacells.widgets.training.runner import SectionRun
+from napari_hemacells.widgets.training.steps import (
+    Ground,
+    Remaining,
+    cores,
+    frozen,
+    seldom,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from napari_hemacells.core.store import Project
+    from napari_hemacells.core.train import TrainingReport
+    from napari_hemacells.core.train.selfsupervised.config import AdaptJob, AdaptOutcome
+    from napari_hemacells.core.types import SmearImage
+    from napari_hemacells.session import Session
+    from napari_hemacells.widgets.adapt_encoder.panel import AdaptBox
+    from napari_hemacells.widgets.background.tasks import Tasks
+    from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
+    from napari_hemacells.widgets.finetune.controller import FineTuneRun
+    from napari_hemacells.widgets.message_bar import Voice
+    from napari_hemacells.widgets.train_detector.controller import TrainRun
+
+
+def adapting_steps(
+    ground: Ground, job: AdaptJob, run: ChildRun[AdaptJob, AdaptOutcome]
+) -> Generator[Progress, None, AdaptOutcome]:
+    """Yield preparations and reports; return what came of it.
+
+    Only an encoder that was kept is left in the project, however this ends.
+    """
+    from napari_hemacells.core.train.selfsupervised.dataset import remove_folder
+
+    keep = False
+    try:
+        yield from _gather(ground, job)
+        outcome: AdaptOutcome = yield from seldom(run.reports())
+        if outcome.kept:
+            encoder_store.remember(job, outcome)
+            remove_folder(job.folder)
+        keep = outcome.kept
+        return outcome
+    finally:
+        if not keep:
+            encoder_store.forget(job.out)
+
+
+def _gather(ground: Ground, job: AdaptJob) -> Generator[Progress, None, None]:
+    """Write the crops where the child finds them; they do not stay in this process."""
+    from napari_hemacells.core.train.selfsupervised.dataset import write_material
+    from napari_hemacells.core.train.selfsupervised.project_dataset import gather_project_steps
+
+    yield Progress(0, 0, "Reading cells")
+    found = yield from gather_project_steps(ground.project, ground.state, opened=ground.opened)
+    yield Progress(0, 0, f"{len(found.crops):,} cells to learn from")
+    write_material(job.folder, found)
+
+
+ADAPTED = "adapted:"
+_PAUSE_MS = 300
+_NOTHING = "Open an image and detect its cells first."
+_OWN = (
+    "A model classifies, and brings its own network: choose your clicks under Fine-tune…, In use, "
+    "or open the project again without it."
+)
+
+
+class AdaptRun(SectionRun):
+    """The behaviour of the section *Adapt to my slides*.
+
+    Parameters
+    ----------
+    opened
+        The images that are in memory, by key.
+    others
+        Says why not now, where another training runs; otherwise nothing.
+
+    Signals
+    -------
+    encoder_wanted
+        The name of the encoder to look at cells with from now on.
+    """
+
+    encoder_wanted = Signal(str)
+    stopped_words = "Stopped. The encoder is as it was."
+
+    def __init__(
+        self,
+        session: Session,
+        panel: AdaptBox,
+        opened: Callable[[], dict[str, SmearImage]],
+        others: Callable[[], str],
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(panel, parent)
+        self._session, self._panel = session, panel
+        self._opened, self._others = opened, others
+        self.params = AdaptParams()
+        self._job: AdaptJob | None = None
+        self._project: Project | None = None
+        self._waiting: AdaptOutcome | None = None
+        self._remaining = Remaining()
+        for signal, slot in (
+            (panel.start_requested, self.start),
+            (panel.use_requested, self.use),
+            (panel.drop_requested, self.drop),
+            (panel.back_requested, self.go_back),
+            (panel.opened, self.refresh),
+            (panel.seen, self.refresh),
+        ):
+            signal.connect(slot)
+        self._subscriptions = Subscriptions(self)
+        events = session.events
+        self._subscriptions.add(events.project, self._project_changed)
+        self._subscriptions.add(events.settings, self._settings_changed)
+        for event in (events.image, events.cells, events.corrected, events.annotations,
+                      events.model):  # fmt: skip
+            self._subscriptions.add(event, self._refresh_soon)
+        self._soon = QTimer(self)  # when the hand rests: a click is coloured first
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(_PAUSE_MS)
+        self._soon.timeout.connect(self.refresh)
+
+    def close(self) -> None:
+        """End the adaptation, if one runs, and leave nothing of it; late answers are not heard."""
+        self._subscriptions.drop()
+        self._soon.stop()
+        running = self.running
+        super().close()
+        if running and self._job is not None:
+            encoder_store.forget(self._job.out)
+
+    # --- what is asked for -------------------------------------------------------------------
+
+    def refresh(self, _what: object = None) -> None:
+        """Say what there is to learn from, where anybody looks."""
+        if not self._panel.isVisible():
+            return
+        self._panel.show_in_use(self._former())
+        if not self.running and self._waiting is None:
+            self._panel.show_ready(self._ready())
+
+    def start(self) -> None:
+        """Let the encoder in use learn from the cells of the open project, in a child process."""
+        session, ready = self._session, self._ready()
+        if session.project is None or session.history is None or ready.reason:
+            self._panel.show_ready(ready)
+            return
+        ground = Ground(session.project, frozen(session.history.state), self._opened())
+        self._job = job = encoder_store.new_job(session.project, session.live.encoder, self.params)
+        self._project = session.project
+        self._remaining = Remaining(ready.seconds)
+        run = ChildRun(adapt, job, threads=cores())
+        self.begin(run, partial(adapting_steps, ground, job, run))
+
+    def use(self) -> None:
+        """Look at cells with the adapted encoder from now on, in this project."""
+        if self._waiting is None:
+            return
+        if self._project is not self._session.project:
+            self._idle("Another project is open now; the encoder waits in its own.")
+        elif self._session.live.model is not None:
+            self.warned.emit(_OWN)
+        else:
+            self.encoder_wanted.emit(f"{ADAPTED}{self._waiting.file}")
+
+    def drop(self) -> None:
+        """Remove the adapted encoder, or what is said of one that was not kept."""
+        outcome, self._waiting = self._waiting, None
+        if outcome is not None and outcome.file is not None:
+            encoder_store.forget(outcome.file)
+            self._idle("Dropped. The encoder is as it was.")
+        else:
+            self._idle("")
+
+    def go_back(self) -> None:
+        """Look at cells with the encoder that the adapted one started from."""
+        try:
+            self.encoder_wanted.emit(read_header(_file(self._session.live.encoder)).base)
+        except EncoderError as error:
+            self.warned.emit(str(error))
+
+    # --- what came back ----------------------------------------------------------------------
+
+    def left(self, report: TrainingReport) -> TrainingReport:
+        """The report with the time left: as it says, or of the time foretold."""
+        return replace(report, eta_s=self._remaining.after(report))
+
+    def ended(self, result: AdaptOutcome) -> None:
+        """Show the figures, and ask what to do with the adapted encoder."""
+        self._waiting = result
+        self._panel.show_adapted(result)
+        self.said.emit(
+            "The encoder is adapted: see under Classify what came of it, then use or drop it."
+            if result.kept
+            else "The encoder was not adapted: it would tell your clicks apart worse."
+        )
+
+    def _project_changed(self) -> None:
+        """Go on with what waits for an answer in the project that is open now."""
+        project = self._session.project
+        if self.running or project is None:
+            return
+        encoder_store.sweep(project)
+        self._project, self._waiting = project, encoder_store.waiting(project)
+        if self._waiting is None:
+            self._idle("")
+        else:
+            self._panel.title.setChecked(True)
+            self._panel.show_adapted(self._waiting)
+
+    def _settings_changed(self) -> None:
+        """The answer is given when the encoder is in use: until then it can fail."""
+        waiting, name = self._waiting, self._session.live.encoder
+        if waiting is not None and waiting.kept and _file(name).stem == waiting.sha256:
+            encoder_store.answered(waiting)
+            self._waiting = None
+            self._idle("The adapted encoder is in use.")
+        self.refresh()
+
+    # --- inside ------------------------------------------------------------------------------
+
+    def _refresh_soon(self, _what: object = None) -> None:
+        self._soon.start()
+
+    def _idle(self, said: str) -> None:
+        self._waiting = None
+        self._panel.show_idle(said)
+        self.refresh()
+
+    def _ready(self) -> Ready:
+        session = self._session
+        if session.project is None or session.history is None:
+            return Ready(reason=_NOTHING)
+        state = session.history.state
+        lessons = lessons_of(session.project, state)
+        model = _OWN if session.live.model is not None else ""
+        clicks = len(clicks_that_judge([one.class_id for one in state.labels.values()]))
+        return Ready(
+            lessons,
+            clicks,
+            estimated_seconds(lessons, clicks, self.params, cores()),
+            cores(),
+            self._others() or model or unavailable_reason(lessons),
+        )
+
+    def _former(self) -> str:
+        """Return the title of the encoder to go back to; empty where none was adapted."""
+        live = self._session.live
+        if live.model is not None or not live.encoder.startswith(ADAPTED):
+            return ""
+        try:
+            return choice_of(read_header(_file(live.encoder)).base).title
+        except EncoderError:
+            return ""  # told when cells are to be looked at with it
+
+
+def _file(name: str) -> Path:
+    """Return the file that the name of an adapted encoder speaks of."""
+    return Path(name.removeprefix(ADAPTED))
+
+
+class Adapting(QObject):
+    """The section *Adapt to my slides* beside the other trainings.
+
+    ``run`` outlives the dock until its ``close`` is called, and holds nothing of it.
+    """
+
+    def __init__(
+        self,
+        box: AdaptBox,
+        session: Session,
+        bridge: ViewerBridge,
+        *,
+        tasks: Tasks,
+        trainings: tuple[TrainRun, FineTuneRun],
+        voice: Voice,
+    ) -> None:
+        super().__init__()
+        self.run = AdaptRun(
+            session,
+            box,
+            partial(images, session, bridge),
+            partial(other_training_reason, *trainings),
+        )
+        self.run.encoder_wanted.connect(tasks.load_encoder)
+        self.run.said.connect(voice.say)
+        self.run.warned.connect(voice.warn)
+        for training in trainings:
+            training.jobs.stopped.connect(self.run.refresh)
+
+
+def other_training_reason(detector: TrainRun, classifier: FineTuneRun) -> str:
+    """Return why the encoder cannot be adapted now; empty while nothing else is taught."""
+    for name, taught in (("detector", detector), ("classifier", classifier)):
+        if taught.jobs.running("train"):
+            return f"The {name} is being trained: wait until that has ended, or cancel it."
+    return ""

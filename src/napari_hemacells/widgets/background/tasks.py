@@ -1,0 +1,409 @@
+"""Session ↔ threads: what to compute when, and which answers to believe.
+
+What runs in threads for the dock: each a generator of reports that returns a typed result.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_hemacells.core.params import EncodeParams
+from napari_hemacells.core.types import CropSpec, Progress
+from napari_hemacells.widgets.background.workers import Jobs
+from napari_hemacells.widgets.native_libraries import one_thread, triton_kept_out
+from napari_hemacells.widgets.subscriptions import Subscriptions
+from napari_hemacells.widgets.theme import settle_layouts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from pathlib import Path
+
+    from napari_hemacells.core.detect import Regions
+    from napari_hemacells.core.encode import Device, Encoder
+    from napari_hemacells.core.errors import HemaCellsError
+    from napari_hemacells.core.params import DetectParams
+    from napari_hemacells.core.store import Bundle, Project
+    from napari_hemacells.core.types import Cells, Embeddings, SmearImage
+    from napari_hemacells.session import ClassifyAnswer, ClassifyRequest, Session
+    from napari_hemacells.session.domain_shift import Measured, ShiftRequest
+
+_FETCHED = ("timm:", "reddino-")  # from the hub, unless they are on this computer
+
+
+def in_words(progress: Progress, name: str) -> str:
+    """Return what is being done, and how much of it is; `name` where the report does not say."""
+    message = progress.message or name
+    return f"{message} {progress.done:,}/{progress.total:,}" if progress.total > 1 else message
+
+
+def opening_steps(
+    make: Callable[[], SmearImage], key: str
+) -> Generator[Progress, None, tuple[SmearImage, str]]:
+    """Return the image of a layer, and the layer's key."""
+    yield Progress(0, 0, "Opening the image")
+    return make(), key
+
+
+def detecting_steps(
+    image: SmearImage, params: DetectParams, regions: Regions | None, resume: Path | None
+) -> Generator[Progress, None, Cells]:
+    """Return the cells of the image; torch is imported here, in the thread."""
+    from napari_hemacells.core.detect import detect_steps, prepare
+
+    yield Progress(0, 0, "Loading the detector")
+    with triton_kept_out():
+        prepare(params.method, params.weights)
+    yield Progress(0, 0, "Finding cells")
+    return (yield from detect_steps(image, params, regions=regions, resume=resume))
+
+
+def making_steps(make: Callable[[], Cells]) -> Generator[Progress, None, Cells]:
+    """Return the cells that a layer held, measured."""
+    yield Progress(0, 0, "Measuring cells")
+    return make()
+
+
+def loading_steps(params: EncodeParams) -> Generator[Progress, None, str]:
+    """Return the name under which an encoder is found again, once it is loaded."""
+    fetched = params.encoder.startswith(_FETCHED)
+    yield Progress(0, 0, "Fetching the network" if fetched else "Loading the network")
+    from napari_hemacells.core import encode
+    from napari_hemacells.core.encode.catalog import settled
+
+    with triton_kept_out():
+        encode.encoder(params.encoder, params.device)
+    yield Progress(0, 0, "Loading the network")
+    return settled(params.encoder)
+
+
+def embedding_steps(
+    image: SmearImage,
+    cells: Cells,
+    spec: CropSpec,
+    params: EncodeParams,
+    *,
+    folder: Any,
+    model: Bundle | None,
+    measured: bool = False,
+) -> Generator[Progress, None, tuple[Embeddings, Device]]:
+    """Return embeddings by the loaded model's encoder, or the chosen one.
+
+    torch is imported here, in the thread.
+    """
+    yield Progress(0, 0, "Loading the network")
+    from napari_hemacells.core import encode
+
+    with triton_kept_out():
+        device = encode.choose_device(params.device)
+        encoder = _encoder_for(model, params)
+    yield Progress(0, 0, "Loading the network")
+    embeddings = yield from encode.embed_steps(
+        image,
+        cells,
+        spec,
+        encoder,
+        encode.EmbeddingCache(folder),
+        batch_size=params.batch_size,
+        measured=measured,
+        like=None if model is None else model.encoder,
+    )
+    return embeddings, device
+
+
+def _encoder_for(model: Bundle | None, params: EncodeParams) -> Encoder:
+    """Return the model's own encoder, which may be one that only its name here finds."""
+    from napari_hemacells.core import encode
+    from napari_hemacells.core.store import check
+
+    if model is None:
+        return encode.encoder(params.encoder, params.device)
+    found = model.make_encoder(params.device)
+    if found.info.sha256 != model.encoder.sha256:
+        found = encode.encoder(params.encoder, params.device)
+    check(model, found.info, model.spec)
+    return found
+
+
+def classifying_steps(request: ClassifyRequest) -> Generator[Progress, None, ClassifyAnswer]:
+    """Return the classes of the cells."""
+    from napari_hemacells.session import answer
+
+    yield Progress(0, 0)
+    with one_thread():
+        return answer(request)
+
+
+def measuring_steps(request: ShiftRequest) -> Generator[Progress, None, Measured | None]:
+    """Return how far the image is from what the classifier knows."""
+    from napari_hemacells.session.domain_shift import measure
+
+    yield Progress(0, 0)
+    with one_thread():
+        return measure(request)
+
+
+_NAMES = {
+    "open": "Opening the image",
+    "detect": "Finding cells",
+    "encoder": "Loading the network",
+    "embed": "Embedding cells",
+    "recall": "Embedding annotated cells of other images",
+    "classify": "Classifying",
+    "export": "Exporting",
+    "shift": "Comparing this slide",
+}
+_QUIET = {"classify", "shift"}  # not worth a progress bar
+_WORTH_RESUMING = 8_000_000  # pixels; a smaller image is done again in seconds
+_PAUSE_MS = 300  # corrections that come faster than that are embedded together
+
+
+class Tasks(QObject):
+    """Detection, embedding and classification of one session, in threads.
+
+    Signals
+    -------
+    progressed
+        How far, of how much (0: unknown), and what.
+    idle
+        Nothing that is worth a progress bar runs any more.
+    said, warned
+        A sentence for the user, and whether it is about a failure.
+    device_known
+        The device the network runs on.
+    opened
+        An image was opened: what it is, and the key of the layer that shows it.
+    found
+        A part of the image is done: its cells.
+    detected, exported
+        A step ended well.
+    encoder_ready
+        An encoder that was asked for is loaded: its name.
+    recalled
+        Annotated cells of other images were embedded.
+    unanswered
+        A classification that was under way will not come; the cells wait for their colours.
+    """
+
+    progressed = Signal(int, int, str)
+    idle = Signal()
+    refused = Signal(str)
+    failed = Signal(str)
+    device_known = Signal(str, str)
+    opened = Signal(object, str)
+    found = Signal(object)
+    detected = Signal()
+    exported = Signal(object)
+    encoder_ready = Signal(str)
+    recalled = Signal()
+    unanswered = Signal()
+
+    def __init__(self, session: Session, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self.jobs = Jobs(self)
+        self.live = True
+        self.encode = EncodeParams()
+        self._again = False
+        self._for_image = ""
+        self._resume: Path | None = None
+        self.jobs.progressed.connect(self._progressed)
+        self.jobs.returned.connect(self._returned)
+        self.jobs.refused.connect(self._refused)
+        self.jobs.failed.connect(self._failed)
+        self.jobs.stopped.connect(self._stopped)
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(_PAUSE_MS)
+        self._soon.timeout.connect(self._embed_rested)
+        self._subscriptions = Subscriptions(self)
+        self._subscriptions.add(session.events.cells, self.embed)
+        self._subscriptions.add(session.events.corrected, self._embed_soon)
+        self._subscriptions.add(session.events.embeddings, self.classify)
+        self._subscriptions.add(session.events.embeddings, self.measure)
+        self._subscriptions.add(session.events.model, self.measure)
+        self._subscriptions.add(session.events.image, self._image_changed)
+        self._subscriptions.add(session.events.project, self._project_changed)
+
+    def close(self) -> None:
+        """Stop everything; late answers are not heard."""
+        self._subscriptions.drop()
+        self.jobs.close()
+
+    def cancel(self) -> None:
+        """Stop what the progress bar shows; what was done stays."""
+        for kind in ("open", "detect", "encoder", "embed", "recall", "export"):
+            self.jobs.cancel(kind)
+
+    # --- what is asked for -------------------------------------------------------------------
+
+    def open(self, make: Callable[[], SmearImage], key: str) -> None:
+        """Open the image of a layer that is not small and in memory."""
+        self.jobs.start("open", partial(opening_steps, make, key))
+
+    def detect(
+        self, image: SmearImage, params: DetectParams, regions: Regions | None = None
+    ) -> None:
+        """Find the cells of the image; what was interrupted goes on where it stopped."""
+        self._for_image = image.key
+        self._resume = self._resume_folder(image)
+        self.jobs.start("detect", partial(detecting_steps, image, params, regions, self._resume))
+
+    def _resume_folder(self, image: SmearImage) -> Path | None:
+        """Where the parts of a large image that are done are kept."""
+        project = self._session.project
+        if project is None or image.shape[0] * image.shape[1] < _WORTH_RESUMING:
+            return None
+        return project.folder / "detection" / image.key
+
+    def take(self, image: SmearImage, make: Callable[[], Cells]) -> None:
+        """Make the cells of the image from what a layer held."""
+        self._for_image, self._resume = image.key, None
+        self.jobs.start("detect", partial(making_steps, make))
+
+    def embed(self) -> None:
+        """Embed the cells shown, those not in the project's cache."""
+        session = self._session
+        if session.cells is None or session.image is None or session.project is None:
+            return
+        self.jobs.start("embed", self.embedding(session.project, session.image, session.cells))
+
+    def load_encoder(self, name: str) -> None:
+        """Load an encoder, to look at cells with it; the one in use goes on meanwhile."""
+        params = self.encode.model_copy(update={"encoder": name})
+        self.jobs.start("encoder", partial(loading_steps, params))
+
+    def recall(self, steps: Callable[[], Generator[Progress, None, None]]) -> None:
+        """Embed annotated cells of other images."""
+        self.jobs.start("recall", steps)
+
+    def embedding(
+        self, project: Project, image: SmearImage, cells: Cells
+    ) -> Callable[[], Generator[Progress, None, tuple[Embeddings, Device]]]:
+        """What embeds cells as the classifier in use needs them, for a thread."""
+        live = self._session.live
+        return partial(
+            embedding_steps,
+            image,
+            cells,
+            self.spec,
+            self.encode.model_copy(update={"encoder": live.encoder}),
+            folder=project.embeddings_folder,
+            model=None if live.model is None else live.model.bundle,
+            measured=live.params.measured,
+        )
+
+    def _embed_soon(self, _change: object) -> None:
+        """Embed new cells when the user's hand rests; all others are in the cache."""
+        self._soon.start()
+
+    def _embed_rested(self) -> None:
+        self.embed()
+
+    @property
+    def spec(self) -> CropSpec:
+        """The crops of a loaded model, otherwise the usual ones."""
+        model = self._session.live.model
+        return CropSpec() if model is None else model.bundle.spec
+
+    def classify(self) -> bool:
+        """Whether an answer to the session's newest request is on its way.
+
+        One fit at a time: clicks that come faster than answers share the next one.
+        """
+        if not self.live:
+            return False
+        request = self._session.request()
+        if request is None:
+            self._session.clear_prediction()
+            return False
+        self._again = self.jobs.running("classify")
+        if not self._again:
+            self.jobs.start("classify", partial(classifying_steps, request))
+        return True
+
+    def measure(self) -> None:
+        """Ask how far the image is from what the classifier knows, where that is not known."""
+        request = self._session.live.shift_request()
+        if request is not None:
+            self.jobs.start("shift", partial(measuring_steps, request))
+
+    def export(self, steps: Callable[[], Generator[Progress, None, Any]]) -> None:
+        """Write files."""
+        self.jobs.start("export", steps)
+
+    # --- what came back ----------------------------------------------------------------------
+
+    def _image_changed(self) -> None:
+        for kind in ("detect", "embed", "recall", "classify", "shift"):
+            self.jobs.cancel(kind)
+        self._again = False
+
+    def _project_changed(self) -> None:
+        self.jobs.cancel("encoder")
+
+    def _progressed(self, kind: str, progress: Progress) -> None:
+        if progress.found is not None and progress.total > 1:
+            self.found.emit(progress.found)
+        if kind not in _QUIET:
+            self.progressed.emit(progress.done, progress.total, in_words(progress, _NAMES[kind]))
+
+    def _returned(self, kind: str, result: Any) -> None:
+        take: dict[str, Callable[[Any], None]] = {
+            "open": lambda result: self.opened.emit(*result),
+            "detect": self._detected,
+            "encoder": self.encoder_ready.emit,
+            "embed": self._embedded,
+            "recall": lambda _nothing: self.recalled.emit(),
+            "classify": self._classified,
+            "export": self.exported.emit,
+            "shift": self._session.accept_shift,
+        }
+        take[kind](result)
+
+    def _detected(self, cells: Cells) -> None:
+        image = self._session.image
+        if image is not None and image.key == self._for_image:
+            self._session.set_cells(cells)
+            if self._resume is not None:
+                self._forget_parts(self._resume)
+            self.detected.emit()
+
+    def _forget_parts(self, folder: Path) -> None:
+        """The cells are safe now; what was kept of them part by part goes."""
+        from napari_hemacells.core.detect.checkpoint import forget
+
+        forget(folder)
+
+    def _embedded(self, result: tuple[Embeddings, Device]) -> None:
+        embeddings, device = result
+        self.device_known.emit(device.name, device.reason)
+        self._session.set_embeddings(embeddings)
+
+    def _classified(self, answer: ClassifyAnswer) -> None:
+        if self._again:
+            self._again = False
+            if self.classify():
+                return
+        if not self._session.accept(answer):
+            self.unanswered.emit()
+        settle_layouts()
+
+    def _refused(self, kind: str, error: HemaCellsError) -> None:
+        kept = " The encoder in use stays." if kind == "encoder" else ""
+        self.refused.emit(f"{error}{kept}")
+        if kind == "classify":
+            self.unanswered.emit()
+
+    def _failed(self, kind: str, error: Exception) -> None:
+        self.failed.emit(
+            f"{_NAMES[kind]} failed unexpectedly ({error}). Your annotations are untouched."
+        )
+        if kind == "classify":
+            self.unanswered.emit()
+
+    def _stopped(self, _kind: str) -> None:
+        if set(self.jobs.busy) <= _QUIET:
+            self.idle.emit()

@@ -1,0 +1,1 @@
+"""The viewer: layers, colours, mouse and keys."""

@@ -1,0 +1,131 @@
+"""The colours of a session's cells in a viewer, and the table that its status bar reads.
+
+A direct label colormap that thousands of cells can be given after every click.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.utils.colormaps import DirectLabelColormap
+from qtpy.QtCore import QObject, QTimer
+
+from napari_hemacells import layers as ours
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from napari_hemacells.core.annotate import Palette
+    from napari_hemacells.core.types import Cells
+    from napari_hemacells.layers import DisplayMode, Rgba
+    from napari_hemacells.session import Session
+    from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
+
+_OUTLINE = 0.07  # width of the outlines of cells just detected, in cell diameters
+_UNKNOWN = "#ffffff"
+_IDLE_MS = 250  # status bar and list of layers may wait until the clicking pauses
+_COMING = 0.28  # opacity of a cell that is not there yet
+_ROOM = 64  # ids that have a colour before there is such a cell
+
+
+class Colouring(QObject):
+    """Colours the cells of a session: as detected, then as they are known."""
+
+    def __init__(self, session: Session, bridge: ViewerBridge, parent: QObject) -> None:
+        super().__init__(parent)
+        self._session, self._bridge = session, bridge
+        self._idle = QTimer(self)
+        self._idle.setSingleShot(True)
+        self._idle.setInterval(_IDLE_MS)
+        self._idle.timeout.connect(self._catch_up)
+
+    def recolour(self, mode: DisplayMode) -> None:
+        """Colour every cell as the session says, in a display mode."""
+        session = self._session
+        if session.cells is None or session.project is None:
+            return
+        fresh = session.prediction is None and not session.annotated
+        if mode == "class" and fresh:
+            self._show_detected(session.cells)
+        else:
+            self._show_known(session.cells, mode)
+        self._idle.start()
+
+    def update_features_soon(self) -> None:
+        """Bring the table of the status bar up to date when the clicking pauses."""
+        self._idle.start()
+
+    def _show_detected(self, cells: Cells) -> None:
+        """Outlines in the colours of the detector's kinds."""
+        palette, bridge = self._session.palette, self._bridge
+        if bridge.many:
+            bridge.shade(ours.detected_shades(cells, palette))
+        else:
+            bridge.recolour(with_room(detected_colours(cells, palette), ours.rgba(_UNKNOWN)))
+        bridge.outline(outline_width(cells.diameter))
+
+    def _show_known(self, cells: Cells, mode: DisplayMode) -> None:
+        """Cells filled with the colour of what is known of them."""
+        session, bridge = self._session, self._bridge
+        known = (cells, session.annotated, session.prediction, session.palette, mode)
+        if bridge.many:
+            bridge.shade(ours.shades(*known))
+        else:
+            coming = ours.rgba(_UNKNOWN, 0.0 if mode == "image" else _COMING)
+            bridge.recolour(with_room(ours.colours(*known), coming))
+        bridge.outline(0)
+
+    def _catch_up(self) -> None:
+        """Bring what napari shows of the cells beside the canvas up to date."""
+        session = self._session
+        self._bridge.show_thumbnail()
+        if session.cells is None or session.project is None or self._bridge.many:
+            return  # the status bar knows nothing of many cells; the dock does
+        self._bridge.set_features(
+            ours.features(session.cells, session.annotated, session.prediction, session.palette)
+        )
+
+
+def outline_width(diameter: float) -> int:
+    """Width in pixels of the outlines of cells just detected."""
+    return max(1, round(diameter * _OUTLINE))
+
+
+def with_room(
+    table: dict[int | None, ours.Rgba], colour: ours.Rgba
+) -> dict[int | None, ours.Rgba]:
+    """Give the next ids a colour too, so that an added cell is seen before all are coloured."""
+    last = max((cell for cell in table if cell is not None), default=0)
+    return {**table, **dict.fromkeys(range(last + 1, last + 1 + _ROOM), colour)}
+
+
+def detected_colours(cells: Cells, palette: Palette) -> dict[int | None, Any]:
+    """Each cell in the colour of the detector's rough kind, to check the detection by eye."""
+    known = {one.name: ours.rgba(one.colour) for one in palette}
+    other = ours.rgba(_UNKNOWN)
+    kinds = cells.table["class"].tolist()
+    return {
+        cell: known.get(kind, other) for cell, kind in zip(cells.ids.tolist(), kinds, strict=True)
+    }
+
+
+_CLEAR = np.zeros(4, dtype=np.float32)
+
+
+class ClassColormap(DirectLabelColormap):  # type: ignore[misc]  # napari is not typed for us
+    """A colour for each label, kept as tuples, which napari hashes faster than arrays."""
+
+    def map(self, values: Any) -> Any:
+        """Return colours as arrays: napari's controls compute with the selected label's."""
+        return np.asarray(super().map(values), dtype=np.float32)
+
+
+def class_colormap(table: Mapping[int | None, Rgba]) -> ClassColormap:
+    """The colormap of ``{label: RGBA}`` with ``None`` for the rest."""
+    # Label 1 too, else napari takes an empty table for a wish for its random colours.
+    colormap = ClassColormap(color_dict={None: _CLEAR, 0: _CLEAR, 1: _CLEAR})
+    # The rest without validation: these are RGBA already, and checking thousands of them one by
+    # one takes longer than drawing them.
+    colormap.color_dict.update(table)
+    return colormap

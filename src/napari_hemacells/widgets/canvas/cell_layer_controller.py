@@ -1,0 +1,354 @@
+"""Canvas → session: what clicks and keys on the cells do.
+
+What is known of one cell, in words.
+
+Session → canvas: the cells in their colours, the current one with its ring and its words.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_hemacells import layers as ours
+from napari_hemacells.core.errors import HemaCellsError
+from napari_hemacells.widgets.canvas.cell_colors import Colouring
+from napari_hemacells.widgets.subscriptions import Subscriptions
+from napari_hemacells.widgets.theme import settle_layouts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_hemacells.layers import DisplayMode
+    from napari_hemacells.session import CellsChange, Session
+    from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
+    from napari_hemacells.widgets.gallery.review_queue import Upcoming
+
+
+def cell_words(session: Session, cell: int) -> str:
+    """Return ``Cell 12: Lymphocyte 87 %``; empty for no cell."""
+    if session.cells is None or session.project is None or cell not in session.cells.position:
+        return ""
+    mine = session.annotated.get(cell)
+    if mine is not None:
+        return f"Cell {cell}: {session.palette.by_id(mine).name} (yours)"
+    prediction = session.prediction
+    if prediction is None or cell not in prediction.ids:
+        return f"Cell {cell}: not classified yet"
+    at = int(prediction.ids.searchsorted(cell))
+    name = session.palette.by_id(prediction.class_ids[prediction.winner[at]]).name
+    if prediction.verdict[at]:
+        return f"Cell {cell}: unknown, like nothing annotated (nearest: {name})"
+    return f"Cell {cell}: {name} {prediction.confidence[at]:.0%}"
+
+
+_IDLE_MS = 250  # colours that hardly differ may wait until the hand rests
+_PATIENCE_MS = 80  # the clicked cell waits that long for all others, so as to draw once
+
+
+class CellView(QObject):
+    """The cells of a session as a viewer shows them.
+
+    Parameters
+    ----------
+    reclassify
+        Asks for new classes after an annotation; whether an answer is on its way, that will
+        recolour all cells anyway.
+    """
+
+    mode_changed = Signal(str)
+    pointed_at = Signal(str)
+    chosen = Signal(int)  # a cell that was clicked or gone to, not one just hovered over
+
+    def __init__(
+        self, session: Session, bridge: ViewerBridge, reclassify: Callable[[], bool]
+    ) -> None:
+        super().__init__()
+        self._session, self._bridge, self._reclassify = session, bridge, reclassify
+        self.mode: DisplayMode = "class"
+        self.current = 0
+        self._told = 0  # the cell that the words below the panel are about
+        self._colouring = Colouring(session, bridge, self)
+        self._unmarked = QTimer(self)
+        self._unmarked.setSingleShot(True)
+        self._unmarked.setInterval(_PATIENCE_MS)
+        self._unmarked.timeout.connect(self._mark)
+        self._recolour_soon = QTimer(self)
+        self._recolour_soon.setSingleShot(True)
+        self._recolour_soon.setInterval(_IDLE_MS)
+        self._recolour_soon.timeout.connect(self.recolour)
+        self._subscriptions = Subscriptions(self)
+        events = session.events
+        for signal, slot in (
+            (events.project, self._image_changed),
+            (events.image, self._image_changed),
+            (events.cells, self._cells_changed),
+            (events.corrected, self._cells_corrected),
+            (events.annotations, self._annotations_changed),
+            (events.palette, self.recolour),
+            (events.prediction, self._prediction_changed),
+        ):
+            self._subscriptions.add(signal, slot)
+
+    def close(self) -> None:
+        """Hear nothing more, from the session or the viewer."""
+        self._subscriptions.drop()
+
+    # --- what is shown -----------------------------------------------------------------------
+
+    def recolour(self) -> None:
+        """Colour every cell as the session says, and with them the ring if it waits."""
+        self._colouring.recolour(self.mode)
+        if self._unmarked.isActive():
+            self._mark()
+
+    def show_mode(self, mode: DisplayMode) -> None:
+        """Show the image, the classes or the confidence."""
+        self.mode = mode
+        self._bring_back()
+        self.recolour()
+        self._mark()
+        self.mode_changed.emit(mode)
+
+    def _bring_back(self) -> None:
+        """Show the cells again where the user has removed their layer."""
+        session = self._session
+        if self._bridge.cells_layer is None and session.cells is not None and session.image:
+            self._bridge.show_cells(session.cells, session.image.key)
+
+    def choose(self, cell: int) -> None:
+        """Make a cell the current one; 0 for none."""
+        cells = self._session.cells
+        chosen = cell if cells is not None and cell in cells.position else 0
+        if chosen != self.current:
+            self.current = chosen
+            self._mark()
+        self._tell(chosen)
+
+    def go_to(self, cell: int) -> None:
+        """Choose a cell and bring it to the middle of the canvas."""
+        cells = self._session.cells
+        if cells is None or cell not in cells.position:
+            return
+        self.choose(cell)
+        place = cells.position[cell]
+        top, left, bottom, right = cells.boxes[place].tolist()
+        row, col = cells.centres[place].tolist()
+        self._bridge.centre_on(row, col, max(bottom - top, right - left))
+        self.chosen.emit(cell)
+        self._bridge.pointer.rest()
+
+    def _tell(self, cell: int) -> None:
+        self._told = cell
+        self.pointed_at.emit(cell_words(self._session, cell))
+
+    def _mark(self) -> None:
+        """The ring; filled where the current cell has the user's word."""
+        self._unmarked.stop()
+        session = self._session
+        if not self.current or session.cells is None:
+            self._bridge.unmark()
+            return
+        mine = session.annotated.get(self.current) if self.mode == "class" else None
+        colour = None if mine is None else session.palette.by_id(mine).colour
+        box = session.cells.boxes[session.cells.position[self.current]].tolist()
+        self._bridge.mark(tuple(box), colour)
+
+    # --- what the session tells --------------------------------------------------------------
+
+    def _image_changed(self) -> None:
+        self._bridge.forget_cells()
+        self._forget()
+
+    def _forget(self) -> None:
+        """Other cells are shown from now on."""
+        self.current = self._told = 0
+
+    def _cells_changed(self) -> None:
+        session = self._session
+        if session.cells is None or session.image is None:
+            return
+        self._forget()
+        self._bridge.show_cells(session.cells, session.image.key)
+        self.recolour()
+
+    def _cells_corrected(self, change: CellsChange) -> None:
+        """Change what changed; a cell that came is the current one."""
+        session = self._session
+        if session.cells is None:
+            return
+        self._bridge.change_cells(session.cells, change.windows)
+        if self.current in change.gone:
+            self.current = 0
+        if change.new:
+            self.current = change.new[0]
+            self._colour_new(change.new)
+        self._mark()
+        self._colouring.update_features_soon()
+        self._tell(self.current)
+
+    def _colour_new(self, cells: tuple[int, ...]) -> None:
+        """All colours anew, but not while the hand is busy if these cells can be seen before."""
+        if self._bridge.colours(cells):
+            self._recolour_soon.start()
+        else:
+            self.recolour()
+
+    def _annotations_changed(self, cells: tuple[int, ...] = ()) -> None:
+        """All cells take their colours when the answer is there, the current one soon anyway."""
+        if self.current in cells:
+            self._unmarked.start()
+        if not self._reclassify():
+            self.recolour()
+        self._tell(self.current)
+
+    def _prediction_changed(self) -> None:
+        self.recolour()
+        self._tell(self._told)
+
+
+class Canvas(CellView):
+    """The cells of a session on the canvas of a viewer, to be clicked.
+
+    Parameters
+    ----------
+    upcoming
+        Knows what is worth labelling next.
+    """
+
+    refused = Signal(str)
+    used = Signal(int)  # a click on a cell, or 0 on glass, while a tool is in hand
+    asked = Signal(str)  # a key that corrects cells
+
+    def __init__(
+        self,
+        session: Session,
+        bridge: ViewerBridge,
+        upcoming: Upcoming,
+        reclassify: Callable[[], bool],
+    ) -> None:
+        super().__init__(session, bridge, reclassify)
+        self._upcoming = upcoming
+        self.labelling = False
+        self.holds_tool = False
+        self._trail: list[int] = []
+        pointer = bridge.pointer.events
+        for signal, slot in (
+            (pointer.clicked, self.click),
+            (pointer.picked, self.choose),
+            (pointer.cleared, self._cleared),
+            (pointer.hovered, self._hovered),
+            (bridge.events.key, self.act),
+        ):
+            self._subscriptions.add(signal, slot)
+
+    def _forget(self) -> None:
+        super()._forget()
+        self._trail = []
+
+    def act(self, action: str) -> None:
+        """Do what a key stands for."""
+        if action.startswith("class "):
+            self._class_key(int(action.removeprefix("class ")))
+            return
+        known = {
+            "remove": self._remove,
+            "undo": self.undo,
+            "redo": self.redo,
+            "next": self.next,
+            "previous": self.previous,
+            "display": self._flip,
+        }.get(action)
+        if known is None:
+            self.asked.emit(action)
+        else:
+            known()
+
+    def undo(self) -> None:
+        """Take the last step back."""
+        self._try(self._session.undo)
+
+    def redo(self) -> None:
+        """Do the step taken back once more."""
+        self._try(self._session.redo)
+
+    def next(self) -> None:
+        """Go to the cell most worth labelling."""
+        cell = self._upcoming.next_cell(self.current or None)
+        if cell is None:
+            self.refused.emit("Every cell has your word already.")
+            return
+        if self.current:
+            self._trail.append(self.current)
+        self.go_to(cell)
+
+    def previous(self) -> None:
+        """Go back to the cell before, of those that are there still."""
+        cells = self._session.cells
+        self._trail = [cell for cell in self._trail if cells and cell in cells.position]
+        if self._trail:
+            self.go_to(self._trail.pop())
+
+    def annotate(self, cell: int, class_id: str | None) -> None:
+        """Give a cell a class (``None``: take it away), if this step is for that."""
+        if not self.labelling:
+            self.refused.emit("Open the step Annotate to give cells a class.")
+            return
+        if cell:
+            self._try(lambda: self._session.annotate([cell], class_id))
+            settle_layouts()
+
+    def click(self, cell: int) -> None:
+        """Choose a cell, and give it the active class if this step is for that."""
+        if self.holds_tool:
+            self.used.emit(cell)
+            return
+        if cell:
+            self.chosen.emit(cell)
+        active = self._session.active_class
+        if cell and self.labelling and active is not None:
+            if self._session.annotated.get(cell) == active:
+                self.choose(cell)
+            else:
+                self.current = cell  # the ring comes with its colour, in one go
+                self.annotate(cell, active)
+            return
+        self.choose(cell)
+        if cell and self.labelling:
+            self.refused.emit("Choose a class first, or add one under Annotate.")
+
+    def _cleared(self, cell: int) -> None:
+        self.choose(cell)
+        if cell:
+            self.annotate(cell, None)
+
+    def _hovered(self, cell: int) -> None:
+        if cell:
+            self.choose(cell)
+        else:
+            self._tell(0)
+
+    def _class_key(self, key: int) -> None:
+        if self._session.project is None:
+            return
+        chosen = self._session.palette.by_key(key)
+        if chosen is None:
+            self.refused.emit(f"No class has the key {key}: add one under Annotate.")
+            return
+        self._session.active_class = chosen.id
+        if self.current:
+            self.annotate(self.current, chosen.id)
+
+    def _remove(self) -> None:
+        self.annotate(self.current, None)
+
+    def _flip(self) -> None:
+        modes = ours.DISPLAY_MODES
+        self.show_mode(modes[(modes.index(self.mode) + 1) % len(modes)])
+
+    def _try(self, change: Callable[[], object]) -> None:
+        try:
+            change()
+        except HemaCellsError as error:
+            self.refused.emit(str(error))

@@ -1,0 +1,257 @@
+"""The Labels layer of very many cells, or of a large image.
+
+Many cells as a pyramid that a Labels layer draws: made where it is looked at.
+
+A level holds no cell ids but codes of their colours, so that a change of colours is a change of a
+small table: napari draws what is on the canvas again, whatever the number of cells. Near, a level
+shows the cells' masks; far away, where a cell is some pixels wide, a dot in each centre.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Labels
+
+from napari_hemacells.widgets.canvas.cell_colors import class_colormap
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_hemacells.core.types import Cells
+    from napari_hemacells.layers import Rgba, Shades
+
+BLOCK = 256  # pixels of a level that are painted at once
+KEPT = 256  # blocks
+COARSEST = 512  # longer side of the last level
+NEAR = 9.0  # pixels a cell must span in a level to be shown by its mask
+DOT, LEAST_DOT = 0.36, 1.2  # radius of a dot in cell diameters, and in pixels at least
+
+
+class CellLevels:
+    """Cells of a large image, or very many cells.
+
+    Parameters
+    ----------
+    labels
+        ``(rows, cols)`` label image, lazy or in memory.
+    ids, centres
+        ``(n,)`` ids, ascending, and ``(n, 2)`` centres.
+    diameter
+        Typical diameter of a cell in pixels.
+    """
+
+    def __init__(
+        self, labels: Any, ids: NDArray[np.int64], centres: NDArray[np.float64], diameter: float
+    ) -> None:
+        self.labels, self.ids = labels, ids
+        order = np.argsort(centres[:, 0], kind="stable")
+        self._rows, self._cols = centres[order].T
+        self._sorted_ids = ids[order]
+        self.diameter = diameter
+        self.outline = 0  # width in pixels of the image; 0 fills the cells
+        self.codes = np.zeros(int(ids.max(initial=0)) + 1, np.uint8)
+        longest = max(labels.shape)
+        # Two at least: a list of one is no pyramid to napari.
+        count = max(2, int(np.ceil(np.log2(longest / COARSEST))) + 1)
+        self.levels = tuple(Level(self, 2**number) for number in range(count))
+
+    def shade(self, codes: NDArray[np.uint8]) -> None:
+        """Give each cell, in the order of `ids`, the code of its colour; 0 for none."""
+        self.codes[self.ids] = codes
+
+    def cell_at(self, row: float, col: float, reach: float) -> int:
+        """Return the cell there, 0 for none; with a reach of some pixels, the nearest centre."""
+        at = round(row), round(col)
+        inside = all(0 <= place < side for place, side in zip(at, self.labels.shape, strict=True))
+        found = int(self.labels[at]) if inside else 0
+        if found or reach <= 0:
+            return found
+        near = self.near((row - reach, row + reach), (col - reach, col + reach))
+        if len(near) == 0:
+            return 0
+        away = np.hypot(self._rows[near] - row, self._cols[near] - col)
+        nearest = int(away.argmin())
+        return int(self._sorted_ids[near[nearest]]) if away[nearest] <= reach else 0
+
+    def near(self, rows: tuple[float, float], cols: tuple[float, float]) -> NDArray[np.intp]:
+        """Return the places of the centres in a window."""
+        first, last = np.searchsorted(self._rows, rows)
+        inside = (self._cols[first:last] >= cols[0]) & (self._cols[first:last] <= cols[1])
+        return np.asarray(np.flatnonzero(inside) + first)
+
+    def masks(self, rows: range, cols: range, width: int) -> NDArray[np.int32]:
+        """Return a block of a near level: each cell's id in its mask, or on the rim of it."""
+        rim = max(1, round(width / rows.step)) if width else 0
+        window, pads = [], []
+        for span, side in zip((rows, cols), self.labels.shape, strict=True):
+            before = min(rim, span.start // span.step)
+            places = range(span.start - before * span.step, side, span.step)
+            places = places[: before + len(span) + rim]
+            window.append(slice(places.start, places.stop, span.step))
+            pads.append((rim - before, rim + len(span) + before - len(places)))
+        ids = np.asarray(self.labels[tuple(window)])
+        if not rim:
+            return ids
+        ids = np.pad(ids, pads)
+        inner = ids[rim:-rim, rim:-rim]
+        inside = np.ones(inner.shape, bool)
+        for down, across in ((0, rim), (2 * rim, rim), (rim, 0), (rim, 2 * rim)):
+            shifted = ids[down : down + inner.shape[0], across : across + inner.shape[1]]
+            inside &= shifted == inner
+        return np.where(inside, 0, inner)
+
+    def dots(self, rows: range, cols: range) -> NDArray[np.int32]:
+        """Return a block of a far level: each cell's id in a dot around its centre."""
+        step = rows.step
+        radius = max(LEAST_DOT, DOT * self.diameter / step)
+        reach = int(np.ceil(radius))
+        margin = (reach + 1) * step
+        places = self.near(
+            (rows.start - margin, rows.stop + margin), (cols.start - margin, cols.stop + margin)
+        )
+        # On a canvas that is larger by the dots' reach, so that none has to be cut.
+        block = np.zeros((len(rows) + 4 * reach + 4, len(cols) + 4 * reach + 4), np.int32)
+        at_row = np.rint((self._rows[places] - rows.start) / step).astype(int) + 2 * reach + 2
+        at_col = np.rint((self._cols[places] - cols.start) / step).astype(int) + 2 * reach + 2
+        for down in range(-reach, reach + 1):
+            for across in range(-reach, reach + 1):
+                if np.hypot(down, across) <= radius:
+                    block[at_row + down, at_col + across] = self._sorted_ids[places]
+        edge = 2 * reach + 2
+        return block[edge : edge + len(rows), edge : edge + len(cols)]
+
+
+class Level:
+    """One level of the pyramid; reads like a ``(rows, cols)`` uint8 array."""
+
+    dtype = np.dtype(np.uint8)
+    ndim = 2
+
+    def __init__(self, cells: CellLevels, step: int) -> None:
+        self._cells, self.step = cells, step
+        self.shape = tuple(-(-int(side) // step) for side in cells.labels.shape)
+        self.size = int(np.prod(self.shape))
+        self._block = lru_cache(KEPT)(self._painted)
+
+    def __len__(self) -> int:
+        return int(self.shape[0])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self[:, :], dtype=dtype or self.dtype)
+
+    def __getitem__(self, key: Any) -> Any:
+        given = key if isinstance(key, tuple) else (key,)
+        given = (*given, *([slice(None)] * (2 - len(given))))
+        spans, rest = [], []
+        for one, side in zip(given, self.shape, strict=True):
+            whole = isinstance(one, int | np.integer)
+            places = range(side)[one : one + 1 or None] if whole else range(side)[one]
+            spans.append(range(places.start, places.stop))
+            rest.append(0 if whole else slice(None, None, places.step))
+        return self._cells.codes[self._ids(*spans)][tuple(rest)]
+
+    def _ids(self, rows: range, cols: range) -> NDArray[np.int32]:
+        """Return the cells in a window of this level, put together from blocks."""
+        found = np.zeros((len(rows), len(cols)), np.int32)
+        if not found.size:
+            return found
+        for high in range(rows.start // BLOCK, (rows.stop - 1) // BLOCK + 1):
+            for wide in range(cols.start // BLOCK, (cols.stop - 1) // BLOCK + 1):
+                down, from_row = _overlap(high, rows)
+                across, from_col = _overlap(wide, cols)
+                found[down, across] = self._block(high, wide, self._cells.outline)[
+                    from_row, from_col
+                ]
+        return found
+
+    def _painted(self, high: int, wide: int, outline: int) -> NDArray[np.int32]:
+        step = self.step
+        rows, cols = (
+            range(place * BLOCK * step, min((place + 1) * BLOCK * step, side), step)
+            for place, side in zip((high, wide), self._cells.labels.shape, strict=True)
+        )
+        if step > 1 and self._cells.diameter / step < NEAR:
+            return self._cells.dots(rows, cols)
+        return self._cells.masks(rows, cols, outline)
+
+
+def _overlap(block: int, span: range) -> tuple[slice, slice]:
+    """Where a block and a span meet: counted from the span's start, and from the block's."""
+    start, stop = max(block * BLOCK, span.start), min((block + 1) * BLOCK, span.stop)
+    return (
+        slice(start - span.start, stop - span.start),
+        slice(start - block * BLOCK, stop - block * BLOCK),
+    )
+
+
+MANY = 5000  # cells; a colour for each of more takes too long to set after every click
+REACH = 6.0  # canvas pixels from a far cell's centre that still hit it
+
+
+def are_many(cells: Cells) -> bool:
+    """Whether cells are shown as a pyramid of colour codes, and not each by its own label."""
+    return not isinstance(cells.labels, np.ndarray) or len(cells) > MANY
+
+
+class ManyCells:
+    """Cells as a pyramid of colour codes, and the layer that shows it.
+
+    Parameters
+    ----------
+    cells
+        What to show.
+    about
+        What the layer is made with beside its data: name, metadata, transforms.
+    """
+
+    def __init__(self, cells: Cells, about: dict[str, Any]) -> None:
+        self.levels = _levels(cells)
+        self._table: dict[int | None, Rgba] = {}
+        self.layer = Labels(list(self.levels.levels), multiscale=True, **about)
+
+    def put(self, cells: Cells) -> None:
+        """Show other cells; their colours are to be set after that."""
+        outline = self.levels.outline
+        self.levels = _levels(cells)
+        self.levels.outline = outline
+        self.layer.data = list(self.levels.levels)
+
+    def shade(self, shades: Shades) -> None:
+        """Set the colour of every cell."""
+        self.levels.shade(shades.codes)
+        if shades.table == self._table:
+            self.refresh()
+        else:
+            self._table = shades.table
+            self.refresh()
+            self.layer.colormap = class_colormap(shades.table)
+
+    def outline(self, width: int) -> None:
+        """Show the cells near as outlines of so many pixels; 0 fills them."""
+        if self.levels.outline != width:
+            self.levels.outline = width
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Draw what is on the canvas again."""
+        self.layer.refresh(thumbnail=False, extent=False)
+
+    def cell_at(self, position: tuple[float, ...], zoom: float) -> int:
+        """The cell at a world position, 0 for glass.
+
+        Parameters
+        ----------
+        zoom
+            Canvas pixels to a unit of the world.
+        """
+        row, col = self.layer.world_to_data(position)[-2:]
+        pixel = zoom * float(self.layer.scale[-1])  # of the image, on the canvas
+        far = self.levels.diameter * pixel < NEAR
+        return self.levels.cell_at(row, col, REACH / pixel if far else 0.0)
+
+
+def _levels(cells: Cells) -> CellLevels:
+    return CellLevels(cells.labels, cells.ids, cells.centres, cells.diameter)

@@ -1,0 +1,490 @@
+"""The one class that touches the viewer; it shows cells and tells what the user did to them.
+
+The layers of a viewer that a user may choose: pictures, and what holds cells.
+
+What lies over the cells for a while: rings, a line being drawn, what is found so far.
+
+Fine-tuning in the dock: its page, its behaviour, and the way to the cells it speaks of.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from napari.layers import Labels
+from psygnal import Signal, SignalGroup
+
+from napari_hemacells import layers as ours
+from napari_hemacells.core.errors import ImageError
+from napari_hemacells.widgets.canvas import layer_readers
+from napari_hemacells.widgets.canvas.cell_colors import class_colormap
+from napari_hemacells.widgets.canvas.keys import KeyMap
+from napari_hemacells.widgets.canvas.markers import MARKER, Marks, put_marks, ring_layer
+from napari_hemacells.widgets.canvas.mouse import Pointer
+from napari_hemacells.widgets.canvas.multiscale_labels import ManyCells, are_many
+from napari_hemacells.widgets.dock_area import dock_below, raise_dock
+from napari_hemacells.widgets.thermography.layers import ThermogramLayers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+    import pandas as pd
+    from napari.components import ViewerModel
+    from napari.layers import Layer, Points
+    from qtpy.QtWidgets import QWidget
+
+    from napari_hemacells.core.detect import Regions
+    from napari_hemacells.core.types import Cells, SmearImage
+    from napari_hemacells.layers import Rgba, Shades
+    from napari_hemacells.session import Session
+
+
+class Choice(NamedTuple):
+    """A layer to choose from: napari's own key, and the name that the user gave it."""
+
+    key: str
+    title: str
+    kind: str = ""
+
+
+class LayerChoices:
+    """The layers of a viewer, read as pictures, regions and cells; nothing is changed.
+
+    Parameters
+    ----------
+    viewer
+        A viewer, or a :class:`napari.components.ViewerModel`.
+    """
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self.viewer = viewer
+
+    def find(self, role: str, image_key: str | None = None) -> Layer | None:
+        """Our layer with this role (of this image), whatever it is called now."""
+        for layer in self.viewer.layers:
+            mine = layer.metadata.get(ours.METADATA_KEY)
+            if not isinstance(mine, dict) or mine.get("role") != role:
+                continue
+            if image_key is None or mine.get("image_key") == image_key:
+                return layer
+        return None
+
+    def images(self) -> list[Choice]:
+        """Image layers, the uppermost first."""
+        return self._choices("image")
+
+    def cell_sources(self) -> list[Choice]:
+        """Labels, Points and Shapes layers that are not ours."""
+        return self._choices("labels", "points", "shapes")
+
+    def _choices(self, *kinds: str) -> list[Choice]:
+        return [
+            Choice(str(layer.unique_id), layer.name, layer_readers.kind_of(layer))
+            for layer in reversed(self.viewer.layers)
+            if layer_readers.kind_of(layer) in kinds
+            and ours.role_of(layer.metadata) in {None, "image"}
+        ]
+
+    def layer(self, key: str) -> Layer | None:
+        """The layer of a choice, ``None`` if it was removed meanwhile."""
+        found = (layer for layer in self.viewer.layers if str(layer.unique_id) == key)
+        return next(found, None)
+
+    def active_image(self) -> str | None:
+        """The key of the image layer that is selected, otherwise of the uppermost."""
+        active = self.viewer.layers.selection.active
+        if active is not None and layer_readers.kind_of(active) == "image":
+            return str(active.unique_id)
+        images = self.images()
+        return images[0].key if images else None
+
+    def read_image(self, key: str) -> SmearImage | None:
+        """The picture of a choice; raises ``ImageError`` where it is none."""
+        layer = self.layer(key)
+        return None if layer is None else layer_readers.image_of(layer, self._step)
+
+    def image_maker(self, key: str) -> Callable[[], SmearImage] | None:
+        """What makes the picture of a choice, for a thread; ``None`` if the layer is gone."""
+        layer = self.layer(key)
+        return None if layer is None else layer_readers.image_maker(layer, self._step)
+
+    def is_quick(self, key: str) -> bool:
+        """Whether the picture of a choice is small and in memory."""
+        layer = self.layer(key)
+        return layer is None or layer_readers.is_quick(layer)
+
+    def shape_of(self, key: str) -> tuple[int, int] | None:
+        """Rows and columns of the picture of a choice, without reading it."""
+        layer = self.layer(key)
+        return None if layer is None else layer_readers.size_of(layer)
+
+    @property
+    def _step(self) -> tuple[int, ...]:
+        return tuple(self.viewer.dims.current_step)
+
+    def read_regions(self, key: str, image: SmearImage) -> Regions | None:
+        """The regions that the Shapes layer of a choice encloses; ``None`` if it is gone.
+
+        Raises
+        ------
+        CellsError
+            Where it encloses nothing.
+        """
+        layer, on = self.layer(key), self.find("image", image.key)
+        return None if layer is None or on is None else layer_readers.regions_of(layer, on)
+
+    def read_cells(
+        self, key: str, image: SmearImage, diameter: float | None
+    ) -> Callable[[], Cells] | None:
+        """What makes the cells of a choice, in pixels of the image; for a thread."""
+        layer, on = self.layer(key), self.find("image", image.key)
+        if layer is None or on is None:
+            return None
+        return layer_readers.cells_of(layer, image, on, diameter)
+
+
+class Overlays(LayerChoices):
+    """Layers of a viewer that come and go above that of the cells."""
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        super().__init__(viewer)
+        self._marks = Marks()
+        self._found: ManyCells | None = None
+        self._quiet = False  # layers come and go without anybody being told
+
+    @property
+    def cells_layer(self) -> Labels | None:
+        """Our Labels layer."""
+        return self.find("cells")
+
+    def _placed(self, role: ours.Role, image_key: str) -> dict[str, Any]:
+        """Metadata and transforms of a layer that lies on an image."""
+        on = self.find("image", image_key)
+        placed = {} if on is None else layer_readers.plane_transform(on)
+        return {"metadata": ours.role_metadata(role, image_key), **placed}
+
+    # --- what a detection has found so far ---------------------------------------------------
+
+    def show_found(self, cells: Cells, image_key: str, shades: Shades, outline: int) -> None:
+        """Show what a detection that still runs has found so far, above the cells there were."""
+        if self._found is None:
+            about = {"name": "Found so far"} | self._placed("found", image_key)
+            self._found = ManyCells(cells, about)
+            self._found.layer.editable = False
+            active = self.viewer.layers.selection.active
+            self.viewer.add_layer(self._found.layer)
+            self.viewer.layers.selection.active = active
+        else:
+            self._found.put(cells)
+        self._found.outline(outline)
+        self._found.shade(shades)
+
+    def forget_found(self) -> None:
+        """Remove what a detection had found so far."""
+        layer = self.find("found")
+        self._found = None
+        if layer is not None:
+            self._quiet = True
+            self.viewer.layers.remove(layer)
+            self._quiet = False
+
+    # --- the current cell, the chosen ones, a line -------------------------------------------
+
+    def mark(self, box: tuple[int, int, int, int], colour: str | None) -> None:
+        """Put the ring around a box, filled with a class colour if there is one."""
+        self._marks.box, self._marks.colour = box, colour
+        self._show_marks()
+
+    def unmark(self) -> None:
+        """Show no cell as the current one."""
+        self._marks.box = None
+        self._show_marks()
+
+    def choose(self, boxes: Sequence[tuple[int, int, int, int]]) -> None:
+        """Put yellow rings around the boxes of chosen cells."""
+        self._marks.chosen = tuple(boxes)
+        self._show_marks()
+
+    def draw_line(self, line: tuple[tuple[float, float], tuple[float, float]] | None) -> None:
+        """Show a line being drawn, ``None`` for none."""
+        self._marks.line = line
+        self._show_marks()
+
+    def _show_marks(self) -> None:
+        layer = self.find(MARKER)
+        if layer is None and not self._marks.dots:
+            return
+        self._quiet = True
+        put_marks(layer or self._add_ring(), self._marks)
+        self._quiet = False
+
+    def _add_ring(self) -> Points:
+        cells, active = self.cells_layer, self.viewer.layers.selection.active
+        layer = ring_layer({} if cells is None else layer_readers.plane_transform(cells))
+        self.viewer.add_layer(layer)
+        layer.editable = False
+        self.viewer.layers.selection.active = active
+        return layer
+
+
+_OPACITY = 0.65  # of the layer, so that the cell is seen below its class
+_CLOSE_ENOUGH = 12.0  # canvas pixels that a cell must span, or the camera moves nearer
+
+
+class BridgeEvents(SignalGroup):
+    """What the user did in the viewer."""
+
+    layers = Signal()  # added, removed, renamed, moved
+    removed = Signal(str)  # the role of one of our layers that was removed
+    key = Signal(str)  # one of keys.ACTIONS
+
+
+class ViewerBridge(Overlays):
+    """Our layers in a viewer, found by their metadata.
+
+    Parameters
+    ----------
+    viewer
+        A viewer, or a :class:`napari.components.ViewerModel` where nothing need be seen.
+    """
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        super().__init__(viewer)
+        self.events = BridgeEvents()
+        self.thermograms = ThermogramLayers(viewer)
+        self.keys = KeyMap(self._act, self._keys_wanted)
+        self.pointer = Pointer(viewer, self.cell_at, self.place_at)
+        self._many: ManyCells | None = None
+        self.keys.bind(viewer, viewer=True)
+        listen = viewer.layers.events
+        for event in (listen.inserted, listen.removed, listen.reordered):
+            event.connect(self._layers_changed)
+        listen.removed.connect(self._layer_removed)
+        for layer in viewer.layers:
+            layer.events.name.connect(self._layers_changed)
+
+    def close(self) -> None:
+        """Let go of the viewer; layers stay, as the user may still want them."""
+        listen = self.viewer.layers.events
+        for event in (listen.inserted, listen.removed, listen.reordered):
+            event.disconnect(self._layers_changed)
+        listen.removed.disconnect(self._layer_removed)
+        for layer in self.viewer.layers:
+            layer.events.name.disconnect(self._layers_changed)
+        self.pointer.close()
+        self.keys.clear()
+
+    # --- our layers --------------------------------------------------------------------------
+
+    def claim_image(self, key: str, image_key: str) -> None:
+        """Note on an image layer that it is the one being worked on; its keys become ours."""
+        for layer in self.viewer.layers:
+            if ours.role_of(layer.metadata) == "image":
+                layer.metadata = ours.released(layer.metadata)
+                self.keys.unbind(layer)
+        layer = self.layer(key)
+        if layer is not None:
+            layer.metadata = ours.claimed(layer.metadata, image_key)
+            self.keys.bind(layer)
+
+    def show_image(self, image: SmearImage) -> str:
+        """The key of the layer that shows the image, added where there is none."""
+        layer = self.find("image", image.key)
+        if layer is None:
+            layer = self.viewer.add_image(**layer_readers.shown(image))
+            self.claim_image(str(layer.unique_id), image.key)
+        return str(layer.unique_id)
+
+    def show_cells(self, cells: Cells, image_key: str) -> None:
+        """One Labels layer with these cells, laid exactly on its image, and selected."""
+        layer = self.cells_layer
+        other = layer is not None and layer.metadata[ours.METADATA_KEY]["image_key"] != image_key
+        if other or are_many(cells) != self.many:
+            self.forget_cells()
+            layer = None
+        if layer is None:
+            layer = self._add_cells(cells, image_key)
+        elif self._many is not None:
+            self._many.put(cells)
+        else:
+            layer.data = _own(cells.labels)
+        # Painting would change pixels behind the table: edit a copy, and use it as a source.
+        layer.editable = False
+        self.unmark()
+        self.viewer.layers.selection.active = layer
+
+    def change_cells(self, cells: Cells, boxes: Sequence[tuple[int, int, int, int]]) -> None:
+        """Show cells that differ within these boxes only: at once, however large the image."""
+        layer = self.cells_layer
+        if layer is None:
+            return
+        if self._many is not None or not isinstance(cells.labels, np.ndarray):
+            self.show_cells(cells, layer.metadata[ours.METADATA_KEY]["image_key"])
+            return
+        for top, left, bottom, right in boxes:
+            part = cells.labels[top:bottom, left:right]
+            rows, cols = np.nonzero(layer.data[top:bottom, left:right] != part)
+            if len(rows):
+                layer.data_setitem((rows + top, cols + left), part[rows, cols])
+
+    def forget_cells(self) -> None:
+        """Remove our cells layer and the ring, without telling that they went."""
+        self._quiet = True
+        self._marks, self._many = Marks(), None
+        for role in ("cells", MARKER):
+            layer = self.find(role)
+            if layer is not None:
+                self.viewer.layers.remove(layer)
+        self._quiet = False
+
+    def _add_cells(self, cells: Cells, image_key: str) -> Labels:
+        about = {"name": "Cells", "opacity": _OPACITY} | self._placed("cells", image_key)
+        self._many = ManyCells(cells, about) if are_many(cells) else None
+        layer = Labels(_own(cells.labels), **about) if self._many is None else self._many.layer
+        layer.help = "click: give the active class, right-click: take it away, A: add a cell"
+        self.viewer.add_layer(layer)
+        self.keys.bind(layer)
+        return layer
+
+    @property
+    def many(self) -> bool:
+        """Whether the cells shown are so many that they are coloured by :meth:`shade`."""
+        return self._many is not None
+
+    def shade(self, shades: Shades) -> None:
+        """Set the colour of every one of many cells."""
+        if self._many is not None and self.cells_layer is not None:
+            self._many.shade(shades)
+
+    def recolour(self, table: Mapping[int | None, Rgba]) -> None:
+        """Set the colour of every cell: ``{label: RGBA}`` with ``None`` for the rest."""
+        layer = self.cells_layer
+        if layer is not None:
+            # The list of layers would be drawn for its own sake: see show_thumbnail.
+            with layer.events.thumbnail.blocker():
+                layer.colormap = class_colormap(table)
+
+    def show_thumbnail(self) -> None:
+        """Bring the cells' little picture in napari's list of layers up to date."""
+        layer = self.cells_layer
+        if layer is not None:
+            layer.events.thumbnail()
+
+    def colours(self, cells: Collection[int]) -> bool:
+        """Whether all these cells have a colour already."""
+        layer = self.cells_layer
+        if layer is None or self._many is not None:
+            return False
+        return all(cell in layer.colormap.color_dict for cell in cells)
+
+    def outline(self, width: int) -> None:
+        """Show the cells as outlines of so many pixels; 0 fills them."""
+        layer = self.cells_layer
+        if layer is not None and self._many is not None:
+            self._many.outline(width)
+            layer.opacity = 1.0 if width else _OPACITY
+        elif layer is not None and layer.contour != width:
+            layer.contour = width
+            layer.opacity = 1.0 if width else _OPACITY
+
+    def set_features(self, table: pd.DataFrame) -> None:
+        """The rows that napari shows for the cell under the pointer; empty words are left out."""
+        layer = self.cells_layer
+        if layer is not None and self._many is None:
+            layer.features = table.replace({"": None})
+
+    # --- camera and pointer ------------------------------------------------------------------
+
+    def let_draw(self, draws: bool) -> None:
+        """Let a drag draw a line, instead of moving the image."""
+        self.pointer.draws = draws
+        layer = self.cells_layer
+        if layer is not None:
+            layer.mouse_pan = not draws
+
+    def centre_on(self, row: float, col: float, side: float) -> None:
+        """Bring a place to the middle; come nearer only if the cell would be too small to see."""
+        layer = self.cells_layer
+        if layer is None:
+            return
+        centre = layer.data_to_world((row, col))
+        camera = self._camera
+        camera.center = (0.0, *(float(one) for one in centre[-2:]))
+        on_canvas = camera.zoom * side * float(layer.scale[-1])
+        if on_canvas < _CLOSE_ENOUGH:
+            camera.zoom *= 4 * _CLOSE_ENOUGH / max(on_canvas, 1e-6)
+
+    @property
+    def _camera(self) -> Any:
+        # napari 0.9 moved the camera to the scene
+        return getattr(self.viewer, "scene", self.viewer).camera
+
+    def cell_at(self, position: tuple[float, ...]) -> int | None:
+        """The cell at a world position, 0 for glass; ``None`` while another layer is worked on."""
+        layer, active = self.cells_layer, self.viewer.layers.selection.active
+        if layer is None or not layer.visible or self.viewer.dims.ndisplay != 2:
+            return None
+        if active is not None and ours.role_of(active.metadata) is None:
+            return None
+        if self._many is not None:
+            return self._many.cell_at(position, self._camera.zoom)
+        value = layer.get_value(position, world=True)
+        return int(value) if value is not None else 0
+
+    def place_at(self, position: tuple[float, ...]) -> tuple[float, float] | None:
+        """The place in the image (row, column; pixels, whole at their middles) of a position."""
+        layer = self.cells_layer
+        if layer is None:
+            return None
+        row, col = layer.world_to_data(position)[-2:]
+        return float(row), float(col)
+
+    # --- the window --------------------------------------------------------------------------
+
+    def add_dock(self, widget: QWidget, name: str, *, behind: QWidget | None = None) -> None:
+        """Put a widget below the canvas, if the viewer has a window; as a tab behind another."""
+        dock_below(self.viewer, widget, name, behind=behind)
+
+    def raise_dock(self, widget: QWidget) -> None:
+        """Bring the dock of a widget into sight."""
+        raise_dock(widget)
+
+    def _layers_changed(self, event: Any = None) -> None:
+        if event is not None and event.type == "inserted":
+            event.value.events.name.connect(self._layers_changed)
+        if not self._quiet:
+            self.events.layers.emit()
+
+    def _layer_removed(self, event: Any) -> None:
+        role = ours.role_of(event.value.metadata)
+        self.keys.unbind(event.value)
+        event.value.events.name.disconnect(self._layers_changed)
+        if role is not None and not self._quiet:
+            self.events.removed.emit(role)
+
+    def _keys_wanted(self) -> bool:
+        active = self.viewer.layers.selection.active
+        return active is None or ours.role_of(active.metadata) is not None
+
+    def _act(self, action: str) -> None:
+        self.events.key.emit(action)
+
+
+def _own(labels: Any) -> Any:
+    """A copy of labels in memory, which corrections may write to; lazy ones as they are."""
+    return labels.copy() if isinstance(labels, np.ndarray) else labels
+
+
+def images(session: Session, bridge: ViewerBridge) -> dict[str, SmearImage]:
+    """Return the image being worked on, and small ones that other layers hold in memory."""
+    found = {}
+    for choice in bridge.images():
+        try:
+            image = bridge.read_image(choice.key) if bridge.is_quick(choice.key) else None
+        except ImageError:
+            continue  # another layer, which is no smear
+        if image is not None:
+            found[image.key] = image
+    open_now = session.image
+    return found if open_now is None else {**found, open_now.key: open_now}

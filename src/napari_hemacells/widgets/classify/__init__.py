@@ -1,0 +1,1 @@
+"""Few-shot classification: panel, controller, calibration, choice of encoder."""

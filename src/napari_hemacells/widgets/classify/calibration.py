@@ -1,0 +1,186 @@
+"""How far the confidence can be trusted, and what becomes of unknown cells.
+
+The reliability diagram: confidence against the part of right answers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
+from matplotlib.figure import Figure
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QDialog,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_hemacells.session.domain_shift import ENOUGH_CLICKS
+from napari_hemacells.widgets import theme
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from napari_hemacells.core.classify import Calibration
+    from napari_hemacells.session import Session
+
+_SIDE = 340
+_CAPTION = (
+    "Each of {n} clicked cells was asked without itself. On the line, a confidence of 80 % is "
+    "right in 80 of 100 cells; below it the classifier is too sure, above it too modest. The "
+    "figures say how many cells a point stands for."
+)
+
+
+class ReliabilityDialog(QDialog):
+    """A small figure in a window of its own; a few points, drawn in some tens of milliseconds."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Reliability of the confidence")
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose, on=False)
+        self.figure = Figure(layout="constrained")
+        self.canvas = FigureCanvasQTAgg(self.figure)  # type: ignore[no-untyped-call]
+        self.canvas.setFixedSize(_SIDE, _SIDE)
+        self.caption = QLabel()
+        self.caption.setWordWrap(True)
+        self.caption.setFixedWidth(_SIDE)
+        column = QVBoxLayout(self)
+        column.addWidget(self.canvas)
+        column.addWidget(self.caption)
+
+    def show_calibration(self, calibration: Calibration) -> None:
+        """Draw the curve of a calibration that has one."""
+        self.figure.clear()
+        self.figure.set_facecolor(theme.css("background"))
+        _draw(self.figure.add_subplot(), calibration)
+        self.canvas.draw_idle()  # type: ignore[no-untyped-call]
+        self.caption.setText(f"{calibration.reason} {_CAPTION.format(n=calibration.n)}")
+
+
+def _draw(axes: Axes, calibration: Calibration) -> None:
+    ink, line = theme.css("text"), theme.css("primary")
+    axes.set_facecolor(theme.css("background"))
+    axes.plot([0, 1], [0, 1], color=ink, alpha=0.5, linestyle="--", linewidth=1.5)
+    sure = [one[0] for one in calibration.curve]
+    right = [one[1] for one in calibration.curve]
+    axes.plot(sure, right, color=ink, marker="o", clip_on=False, zorder=3)
+    for one, other, count in calibration.curve:
+        below = other > 0.5
+        axes.annotate(
+            str(count),
+            (one, other),
+            (0, -12 if below else 8),
+            textcoords="offset points",
+            ha="center",
+            color=ink,
+        )
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="part of right answers")
+    axes.set_aspect("equal")
+    axes.xaxis.label.set_color(ink)
+    axes.yaxis.label.set_color(ink)
+    axes.tick_params(colors=ink)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(line)
+
+
+_ECE_HELP = (
+    "Expected calibration error: how far the confidence is from the part of right answers, "
+    "averaged over your clicks, each asked without itself. 0 points: a confidence of 80 % is "
+    "right in 80 of 100 cells. With few clicks the figure itself is rough."
+)
+_FEW_HELP = (
+    "Before that the confidence is what is usual for so many clicks, and nothing says how well it "
+    "fits this slide. Only classes of three or more clicks can be asked."
+)
+
+
+class TrustBox(QWidget):
+    """One line on the calibration, its diagram, and the switch for unknown cells.
+
+    Signals
+    -------
+    nearest_toggled
+        Whether unknown cells are to be shown in their nearest class.
+    """
+
+    nearest_toggled = Signal(bool)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.line = QLabel()
+        self.line.setWordWrap(True)
+        self.line.setAccessibleName("Calibration")
+        self.plot = QPushButton("Reliabilit&y…")
+        self.plot.setToolTip("Draw confidence against the part of right answers")
+        self.nearest = QCheckBox("Show unknown cells in their n&earest class")
+        self.nearest.setToolTip(
+            "Unknown cells are unlike everything annotated. On: each is counted, coloured and "
+            "exported in the class that it is nearest to; tables keep the flag"
+        )
+        self._calibration: Calibration | None = None
+        self._dialog: ReliabilityDialog | None = None
+        row = QHBoxLayout()
+        row.addWidget(self.line, 1)
+        row.addWidget(self.plot)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addLayout(row)
+        column.addWidget(self.nearest)
+        self.plot.clicked.connect(self.open_plot)
+        self.nearest.toggled.connect(self.nearest_toggled)
+
+    def show_state(self, session: Session) -> None:
+        """Show what the classifier that speaks now says of its confidence."""
+        latest = session.live.latest
+        self._calibration = None if latest is None else latest.head.calibration
+        text, tip = calibration_line(self._calibration)
+        found, few = session.measured, len(session.annotated) < ENOUGH_CLICKS
+        if text and few and found is not None and found.shift.is_large:
+            text += " It was measured on slides unlike this one."
+        self.line.setText(text)
+        self.line.setToolTip(tip)
+        drawable = self._calibration is not None and bool(self._calibration.curve)
+        self.line.setVisible(bool(text))
+        self.plot.setVisible(bool(text))
+        self.plot.setEnabled(drawable)
+        self.plot.setToolTip(
+            "Draw confidence against the part of right answers"
+            if drawable
+            else "There are too few clicks to draw it"
+        )
+        if self._dialog is not None and self._dialog.isVisible():
+            self.open_plot()
+
+    def open_plot(self) -> None:
+        """Show the reliability diagram; it follows the clicks while it is open."""
+        if self._calibration is None or not self._calibration.curve:
+            return
+        if self._dialog is None:
+            self._dialog = ReliabilityDialog(self)
+        self._dialog.show_calibration(self._calibration)
+        self._dialog.show()
+
+
+def calibration_line(calibration: Calibration | None) -> tuple[str, str]:
+    """The state of the calibration in a sentence, and what it means."""
+    if calibration is None:
+        return "", ""
+    if calibration.ece is None:
+        more = f"{calibration.missing} more click{'' if calibration.missing == 1 else 's'}"
+        return (
+            f"Calibration: too few to say; at least {more}, three or more a class.",
+            f"{calibration.reason} {_FEW_HELP}",
+        )
+    line = (
+        f"Calibration: off by {100 * calibration.ece:.0f} points (ECE {calibration.ece:.2f}, out "
+        f"of fold on {calibration.n:,} clicks)."
+    )
+    return line, _ECE_HELP

@@ -1,0 +1,195 @@
+"""The classifier at work in the dock: live or not, models loaded and saved, unfamiliar slides.
+
+With which encoder the cells are looked at: chosen, loaded, kept in the project.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QObject
+
+from napari_hemacells.core.encode.catalog import choice_of
+from napari_hemacells.session.domain_shift import ENOUGH_CLICKS
+from napari_hemacells.widgets.canvas.viewer_bridge import images
+from napari_hemacells.widgets.subscriptions import Subscriptions
+from napari_hemacells.widgets.training.steps import Ground, frozen, recalling_steps
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_hemacells.core.params import ClassifyParams
+    from napari_hemacells.session import Session
+    from napari_hemacells.widgets.background.tasks import Tasks
+    from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
+    from napari_hemacells.widgets.classify.panel import ClassifyPanel
+    from napari_hemacells.widgets.dock import HemaCellsWidget
+    from napari_hemacells.widgets.message_bar import Voice
+
+
+class Looking(QObject):
+    """The choice of the encoder: taken when it is loaded, so that a failure changes nothing."""
+
+    def __init__(
+        self,
+        panel: ClassifyPanel,
+        session: Session,
+        bridge: ViewerBridge,
+        tasks: Tasks,
+        voice: Voice,
+    ) -> None:
+        super().__init__()
+        self._panel, self._session, self._bridge = panel, session, bridge
+        self._tasks, self._voice = tasks, voice
+        self._forgot_others = False
+        panel.encoder.encoder_chosen.connect(tasks.load_encoder)
+        tasks.encoder_ready.connect(self._use)
+        tasks.recalled.connect(self._recalled)
+        tasks.jobs.stopped.connect(self._stopped)
+        self._subscriptions = Subscriptions(self)
+        self._subscriptions.add(session.events.settings, self._settings_changed)
+        self._subscriptions.add(session.events.embeddings, self._recall_others)
+        self._subscriptions.add(session.events.project, self._project_changed)
+
+    def _use(self, name: str) -> None:
+        """Look at the cells with an encoder that is loaded."""
+        if not self._voice.attempt(partial(self._session.set_encoder, name)):
+            return
+        title = choice_of(name).title.partition(":")[0]
+        self._voice.say(f"Cells are looked at with: {title}.")
+        if self._session.embeddings is None:
+            self._tasks.embed()
+
+    def _stopped(self, kind: str) -> None:
+        """Show the encoder in use again, whatever became of the one that was asked for."""
+        if kind == "encoder":
+            self._panel.show_settings()
+
+    # --- cells of other images ---------------------------------------------------------------
+
+    def _project_changed(self) -> None:
+        self._forgot_others = False
+
+    def _settings_changed(self) -> None:
+        if self._session.embeddings is None:
+            self._forgot_others = True
+
+    def _recall_others(self) -> None:
+        """Embed the annotated cells of other images too, so that they go on teaching."""
+        session = self._session
+        here = session.embeddings
+        if here is None or not self._forgot_others:
+            return
+        self._forgot_others = False
+        if session.project is None or session.history is None:
+            return
+        state = session.history.state
+        if {ref.image_key for ref in state.labels} <= {here.image_key}:
+            return
+        ground = Ground(session.project, frozen(state), images(session, self._bridge))
+        whole = session.live.params.measured  # numbers that are relative to the image's cells
+        embed = self._tasks.embedding
+        self._tasks.recall(partial(recalling_steps, ground, here.image_key, embed, whole=whole))
+
+    def _recalled(self) -> None:
+        self._session.recall(again=True)
+        self._tasks.classify()
+        self._tasks.measure()
+
+
+class Classifying(QObject):
+    """What the step *Classify* asks for, done."""
+
+    def __init__(
+        self,
+        view: HemaCellsWidget,
+        session: Session,
+        bridge: ViewerBridge,
+        tasks: Tasks,
+        voice: Voice,
+    ) -> None:
+        super().__init__()
+        self._view, self._session, self._bridge = view, session, bridge
+        self._tasks, self._voice = tasks, voice
+        panel = view.classify
+        panel.live_toggled.connect(self._set_live)
+        panel.params_changed.connect(self._set_params)
+        panel.load_requested.connect(self._ask_for_bundle)
+        panel.save_requested.connect(self._save_bundle)
+        panel.nearest_toggled.connect(self._show_nearest)
+        panel.restandardise_toggled.connect(self._restandardise)
+        panel.label_requested.connect(self._label_more)
+        tasks.device_known.connect(panel.show_device)
+        self.looking = Looking(panel, session, bridge, tasks, voice)
+
+    def load_bundle(self, path: Path) -> None:
+        """Classify with a saved model; one that does not fit is refused with the reason."""
+        from napari_hemacells.core.store.bundle import load_bundle
+
+        def load() -> None:
+            self._session.load_model(load_bundle(path))
+            self._tasks.classify()
+            self._voice.say(
+                f"The model {path.name} classifies this image; your clicks correct it."
+            )
+
+        self._voice.attempt(load)
+
+    def _ask_for_bundle(self) -> None:
+        path = self._view.ask_for_bundle()
+        if path is not None:
+            self.load_bundle(path)
+
+    def _save_bundle(self) -> None:
+        from napari_hemacells.core.store.bundle import save_bundle
+
+        session = self._session
+        name = "" if session.image is None else f"{session.image.name}.model"
+        path = self._view.ask_where_to_save(name)
+        if path is None:
+            return
+        if self._voice.attempt(lambda: save_bundle(path, session.make_bundle(path.stem))):
+            self._voice.say(f"Model saved in {path}.")
+
+    def _set_live(self, live: bool) -> None:
+        self._tasks.live = live
+        if live:
+            self._tasks.classify()
+
+    def _set_params(self, params: ClassifyParams) -> None:
+        if not self._voice.attempt(partial(self._session.set_params, params)):
+            self._view.classify.show_settings()
+        elif self._session.embeddings is None:
+            self._tasks.embed()
+        else:
+            self._tasks.classify()
+
+    def _show_nearest(self, nearest: bool) -> None:
+        self._session.show_nearest(nearest=nearest)
+
+    def warn_of_shift(self) -> None:
+        """Say once that the slide looks unfamiliar, while few clicks have been given on it."""
+        session = self._session
+        found = session.measured
+        fresh = len(session.annotated) < ENOUGH_CLICKS and not session.restandardised
+        if found is not None and found.shift.is_large and fresh:
+            self._voice.warn(
+                "This slide looks unlike those that the classifier knows: see Classify."
+            )
+
+    def _restandardise(self, moved: bool) -> None:
+        self._session.restandardise(moved=moved)
+        self._voice.say(
+            "This slide is re-standardised; press again to go back."
+            if moved
+            else "The slide is taken as it is again."
+        )
+
+    def _label_more(self) -> None:
+        """Show the cells of this slide that teach most in the gallery."""
+        if self._view.gallery is None:
+            return
+        self._bridge.raise_dock(self._view.gallery)
+        self._view.gallery.propose_next(ENOUGH_CLICKS)
+        self._voice.say("Give these five their classes by key; each click teaches the classifier.")

@@ -1,0 +1,426 @@
+"""The step *Classify*: live classes, their counts, models, and what is shown on the image.
+
+Cells by class, with the total, as a table.
+
+A warning that this slide does not look like those that the classifier knows.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QColor, QPixmap
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QButtonGroup,
+    QCheckBox,
+    QFrame,
+    QGroupBox,
+    QHBoxLayout,
+    QHeaderView,
+    QLabel,
+    QPushButton,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_hemacells.core.annotate.palette import UNKNOWN_COLOUR
+from napari_hemacells.core.params import ClassifyParams
+from napari_hemacells.core.types import UNKNOWN
+from napari_hemacells.layers import DISPLAY_MODES
+from napari_hemacells.session.domain_shift import ENOUGH_CLICKS
+from napari_hemacells.widgets import theme
+from napari_hemacells.widgets.adapt_encoder.panel import AdaptBox
+from napari_hemacells.widgets.classify.calibration import TrustBox
+from napari_hemacells.widgets.classify.encoder_picker import EncoderBox
+from napari_hemacells.widgets.forms import ParamsForm, build
+from napari_hemacells.widgets.subscriptions import Subscriptions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from qtpy.QtGui import QShowEvent
+
+    from napari_hemacells.core.annotate import Palette
+    from napari_hemacells.layers import DisplayMode
+    from napari_hemacells.session import Session
+    from napari_hemacells.session.domain_shift import Measured
+
+_HEADS = ("Class", "Annotated", "Predicted", "Total")
+_UNKNOWN_LINE = "unknown"
+_UNKNOWN_HELP = "Unlike everything annotated, so not forced into a class"
+
+
+class CountsTable(QTableWidget):
+    """Class, annotated, predicted, total; the last rows are unknown, without a class, the sum."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(0, len(_HEADS), parent)
+        self.setHorizontalHeaderLabels(_HEADS)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
+        self.setAccessibleName("Cells by class")
+        self.setTabKeyNavigation(False)
+        self.setShowGrid(False)
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        rows, head = _header(self.verticalHeader()), _header(self.horizontalHeader())
+        rows.setVisible(False)
+        head.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        head.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+
+    def show_counts(
+        self, palette: Palette, counts: Mapping[str, tuple[int, int]], cells: int
+    ) -> None:
+        """Show these counts of so many cells."""
+        rows = [(one.name, one.colour, *counts.get(one.id, (0, 0))) for one in palette]
+        annotated, predicted = sum(row[2] for row in rows), sum(row[3] for row in rows)
+        unknown = counts.get(UNKNOWN, (0, 0))[1]
+        lines = [
+            (name, colour, mine, theirs, mine + theirs) for name, colour, mine, theirs in rows
+        ]
+        if unknown:
+            lines.append((_UNKNOWN_LINE, UNKNOWN_COLOUR, 0, 0, unknown))
+        if cells > annotated + predicted + unknown:
+            lines.append(("no class yet", "", 0, 0, cells - annotated - predicted - unknown))
+        lines.append(("Total", "", annotated, predicted, cells))
+        self.setRowCount(len(lines))
+        for row, (name, colour, *numbers) in enumerate(lines):
+            bold = row == len(lines) - 1
+            head = _item(name, colour=colour, bold=bold)
+            if name == _UNKNOWN_LINE:
+                head.setToolTip(_UNKNOWN_HELP)
+            self.setItem(row, 0, head)
+            for column, number in enumerate(numbers, start=1):
+                self.setItem(row, column, _item(f"{number:,}", right=True, bold=bold))
+        self._fit_height()
+
+    def _fit_height(self) -> None:
+        """As high as its rows: the panel scrolls, not the table."""
+        self.resizeRowsToContents()
+        height = _header(self.horizontalHeader()).sizeHint().height() + 2 * self.frameWidth()
+        self.setFixedHeight(height + sum(self.rowHeight(row) for row in range(self.rowCount())))
+
+
+def _header(header: QHeaderView | None) -> QHeaderView:
+    """The header, which every table has, though Qt's types do not say so."""
+    return cast("QHeaderView", header)
+
+
+def _item(
+    text: str, *, colour: str = "", right: bool = False, bold: bool = False
+) -> QTableWidgetItem:
+    item = QTableWidgetItem(text)
+    if colour:
+        swatch = QPixmap(12, 12)
+        swatch.fill(QColor(colour))
+        item.setData(Qt.ItemDataRole.DecorationRole, swatch)
+    if right:
+        item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+    font = item.font()
+    font.setBold(bold)
+    item.setFont(font)
+    return item
+
+
+_HELP = (
+    "How much farther the cells of this slide are from the cells that the classifier knows than "
+    "these are from one another, in their standard deviation. About 0: another image of the same "
+    "slide. Above the level: another stain, lamp, scanner or laboratory, or cells never seen."
+)
+_MOVE_HELP = (
+    "Move and stretch the embeddings of this slide onto those that the classifier knows. Takes "
+    "the common effect of stain and scanner away; not for a slide with other kinds of cells. "
+    "Press again to go back; tables and report say it."
+)
+
+
+class ShiftWarning(QFrame):
+    """Hidden while the slide looks alike; otherwise a sentence and two ways out.
+
+    Signals
+    -------
+    restandardise_toggled
+        Whether the embeddings of the slide are to be moved onto those known.
+    label_requested
+        Some cells of this slide are to be labelled.
+    """
+
+    restandardise_toggled = Signal(bool)
+    label_requested = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.text = QLabel()
+        self.text.setWordWrap(True)
+        self.text.setToolTip(_HELP)
+        self.text.setAccessibleName("How far this slide is from those known")
+        self.move_it = QPushButton("&Re-standardise this slide")
+        self.move_it.setCheckable(True)
+        self.move_it.setToolTip(_MOVE_HELP)
+        self.label_more = QPushButton("Label &five more")
+        self.label_more.setToolTip("Show the five cells of this slide that teach most, to label")
+        row = QHBoxLayout()
+        row.addWidget(self.move_it)
+        row.addWidget(self.label_more)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(8, 6, 8, 6)
+        column.addWidget(self.text)
+        column.addLayout(row)
+        self.move_it.clicked.connect(self.restandardise_toggled)
+        self.label_more.clicked.connect(self.label_requested)
+        self.hide()
+
+    def show_state(self, session: Session) -> None:
+        """Show what is known of this slide, or nothing where it looks alike."""
+        found, moved = session.measured, session.restandardised
+        self.setVisible(found is not None and (found.shift.is_large or moved))
+        if found is None:
+            return
+        clicks = len(session.annotated)
+        self.move_it.setChecked(moved)
+        self.label_more.setVisible(clicks < ENOUGH_CLICKS)
+        self.text.setText(in_words(found, moved=moved, clicks=clicks))
+        self._style(alarmed=not moved and clicks < ENOUGH_CLICKS)
+
+    def _style(self, *, alarmed: bool) -> None:
+        edge = theme.css("warning") if alarmed else theme.css("primary")
+        self.setStyleSheet(
+            f"ShiftWarning {{ border: none; border-left: 4px solid {edge};"
+            f" background: {theme.css('foreground')}; }}"
+        )
+
+
+def in_words(found: Measured, *, moved: bool, clicks: int) -> str:
+    """What the score means and what can be done, in one or two sentences."""
+    score, level, after = found.shift.score, found.shift.level, found.after.score
+    if moved:
+        return (
+            f"This slide is re-standardised: its shift of {score:.1f} (level {level:.1f}) is "
+            f"{after:.1f} now. Tables and report say so."
+        )
+    if clicks >= ENOUGH_CLICKS:
+        return (
+            f"This slide looks unlike those that the classifier knew (shift {score:.1f}, level "
+            f"{level:.1f}); your {clicks:,} clicks here teach it."
+        )
+    return (
+        f"▲ This slide looks unlike those that the classifier knows: shift {score:.1f}, level "
+        f"{level:.1f}. Its classes and confidence may be wrong. Re-standardised it would be "
+        f"{after:.1f}."
+    )
+
+
+UNSURE_BELOW = 0.6
+_CAVEAT = (
+    "Predicted from your clicks, checked by nobody: review the unsure ones before you report any."
+)
+_MODE_HELP = {
+    "image": "The image alone",
+    "class": "Every cell in the colour of its class; your own stronger than predicted ones",
+    "confidence": "Dark cells are guesses, bright ones sure",
+}
+
+
+class ClassifyPanel(QWidget):
+    """What the classifier says about the cells of the image."""
+
+    live_toggled = Signal(bool)
+    params_changed = Signal(object)
+    display_requested = Signal(str)
+    load_requested = Signal()
+    save_requested = Signal()
+    nearest_toggled = Signal(bool)
+    restandardise_toggled = Signal(bool)
+    label_requested = Signal()
+    finetune_requested = Signal()
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self.live = QCheckBox("Classify after each clic&k")
+        self.live.setChecked(True)
+        self.live.setToolTip("Fit the classifier anew and colour every cell after each annotation")
+        self.encoder, self.adapt = EncoderBox(), AdaptBox()
+        self.form = ParamsForm(ClassifyParams)
+        self.modes: dict[DisplayMode, QPushButton] = {}
+        self.table = CountsTable()
+        self.confidence, self.model, self.device = QLabel(), QLabel(), QLabel()
+        self.shift, self.trust = ShiftWarning(), TrustBox()
+        self._device = ""
+        self.caveat = QLabel(_CAVEAT)
+        self.load = QPushButton("L&oad model…")
+        self.save = QPushButton("&Save model…")
+        self.finetune = QPushButton("&Fine-tune…")
+        self.finetune.setToolTip("Let the network itself learn from all your annotated cells")
+        self._lay_out()
+        self._connect()
+        self._subscriptions = Subscriptions(self)
+        events = session.events
+        for signal in (
+            events.project, events.image, events.cells, events.corrected, events.palette,
+            events.annotations, events.prediction, events.model, events.shift, events.embeddings,
+        ):  # fmt: skip
+            self._subscriptions.add(signal, self._update)
+        for signal in (events.project, events.model, events.settings):
+            self._subscriptions.add(signal, self.show_settings)
+        self.show_mode("class")
+        self._update()
+
+    def show_mode(self, mode: DisplayMode) -> None:
+        """Press the button of a display mode without asking for it."""
+        self.modes[mode].setChecked(True)
+
+    def show_device(self, name: str, reason: str) -> None:
+        """Say where the network runs, and why."""
+        self._device = f"on {name}. {reason}"
+        self._update()
+
+    def restyle(self) -> None:
+        """Take the colours of the present theme."""
+        for label in (self.caveat, self.device):
+            theme.quiet(label)
+        self.adapt.restyle()
+        self.shift.show_state(self._session)
+
+    # --- updaters ----------------------------------------------------------------------------
+
+    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802
+        """Catch up with what happened while another step was shown."""
+        super().showEvent(event)
+        self.show_settings()  # an encoder may have been adapted meanwhile
+        self._update()
+
+    def show_settings(self) -> None:
+        """Show with what cells are looked at and classified, without asking for it."""
+        live = self._session.live
+        self.encoder.show_encoder(live.encoder, live.bundle)
+        self.form.blockSignals(True)
+        self.form.set_values(live.params.model_dump())
+        self.form.blockSignals(False)
+
+    def _update(self, _what: object = None) -> None:
+        if not self.isVisible():
+            return  # counting thousands of cells for nobody would delay the colours
+        session = self._session
+        cells = 0 if session.cells is None else len(session.cells)
+        if session.project is not None:
+            self.table.show_counts(session.palette, session.counts(), cells)
+        self.confidence.setText(confidence_line(session))
+        self.trust.show_state(session)
+        self.shift.show_state(session)
+        self.model.setText(model_line(session))
+        self.device.setText(device_line(session, self._device))
+        self.load.setEnabled(session.embeddings is not None)
+        self.load.setToolTip(
+            "Classify this image with a model saved before"
+            if self.load.isEnabled()
+            else "Wait until the cells are embedded: a model classifies embedded cells"
+        )
+        self.save.setEnabled(session.prediction is not None)
+        self.save.setToolTip(
+            "Keep classes, head and training cells for the next image"
+            if self.save.isEnabled()
+            else "There is no model yet: give at least one cell a class"
+        )
+
+    def _lay_out(self) -> None:
+        for label in (self.confidence, self.model, self.device, self.caveat):
+            label.setWordWrap(True)
+        models = QHBoxLayout()
+        models.addWidget(self.load)
+        models.addWidget(self.save)
+        models.addWidget(self.finetune)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(3)  # all of it is seen at once in a window of 800 pixels
+        column.addWidget(self.shift)
+        column.addWidget(self._mode_box())
+        column.addWidget(self.table)
+        column.addWidget(self.confidence)
+        column.addWidget(self.trust)
+        column.addWidget(self.caveat)
+        column.addWidget(self.live)
+        column.addWidget(self.encoder)
+        column.addWidget(self.adapt)
+        column.addWidget(self.form.native)
+        column.addWidget(self.model)
+        column.addLayout(models)
+        column.addWidget(self.device)
+        column.addStretch(1)
+        self.restyle()
+
+    def _mode_box(self) -> QGroupBox:
+        box = QGroupBox("Show on the image (V flips)")
+        row = QHBoxLayout(box)
+        row.setContentsMargins(4, 2, 4, 2)
+        group = QButtonGroup(self)
+        for mode in DISPLAY_MODES:
+            button = QPushButton(mode.capitalize())
+            button.setCheckable(True)
+            button.setToolTip(_MODE_HELP[mode])
+            button.clicked.connect(self._mode_clicked)
+            group.addButton(button)
+            row.addWidget(button)
+            self.modes[mode] = button
+        return box
+
+    def _connect(self) -> None:
+        self.live.toggled.connect(self.live_toggled)
+        self.form.changed.connect(self._params_changed)
+        self.load.clicked.connect(self.load_requested)
+        self.save.clicked.connect(self.save_requested)
+        self.finetune.clicked.connect(self.finetune_requested)
+        self.trust.nearest_toggled.connect(self.nearest_toggled)
+        self.shift.restandardise_toggled.connect(self.restandardise_toggled)
+        self.shift.label_requested.connect(self.label_requested)
+
+    def _mode_clicked(self) -> None:
+        chosen = next(mode for mode, button in self.modes.items() if button.isChecked())
+        self.display_requested.emit(chosen)
+
+    def _params_changed(self) -> None:
+        params, _ = build(ClassifyParams, self.form)
+        if params is not None:
+            self.params_changed.emit(params)
+
+
+def confidence_line(session: Session) -> str:
+    """How sure the prediction is, in a sentence."""
+    prediction = session.prediction
+    if prediction is None:
+        return "Nothing is predicted yet: give at least one cell a class under Annotate."
+    if not len(prediction.ids):
+        return "There are no cells to classify."
+    known = prediction.confidence[~prediction.verdict]
+    mine = np.isin(prediction.ids, list(session.annotated))
+    unknown = int((prediction.verdict & ~mine).sum())
+    beside = f" {unknown:,} unknown, not forced into a class." if unknown else ""
+    if not len(known):
+        return beside.strip()
+    unsure = int((known < UNSURE_BELOW).sum())
+    middle = float(np.sort(known)[len(known) // 2])
+    cells = "cell" if unsure == 1 else "cells"
+    return f"Median confidence {middle:.0%}; {unsure:,} {cells} below {UNSURE_BELOW:.0%}.{beside}"
+
+
+def model_line(session: Session) -> str:
+    """Which model speaks."""
+    model, found = session.live.model, session.prediction
+    moved = " This slide is re-standardised." if session.restandardised else ""
+    if model is not None:
+        return f"Model “{model.bundle.name}”, and your clicks since.{moved}"
+    return f"Model: {found.head}.{moved}" if found is not None and found.head else ""
+
+
+def device_line(session: Session, device: str) -> str:
+    """Which network runs where, and why there."""
+    if not device:
+        return ""
+    embeddings = session.embeddings
+    network = "" if embeddings is None else f"{embeddings.encoder.name} "
+    return f"Network: {network}{device}"

@@ -1,0 +1,1 @@
+"""Detecting cells and correcting them: panel, controller, tools of the canvas."""

@@ -1,0 +1,159 @@
+"""Detection asked for in the dock: by a detector, or from a layer; and what came of it.
+
+What a detection that still runs has found so far, on the canvas.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+from qtpy.QtCore import QObject, Signal
+
+from napari_hemacells import layers as ours
+from napari_hemacells.widgets.canvas.cell_colors import outline_width
+
+if TYPE_CHECKING:
+    from napari_hemacells.core.types import Cells, PartCells, SmearImage
+    from napari_hemacells.session import Session
+    from napari_hemacells.widgets.background.tasks import Tasks
+    from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
+    from napari_hemacells.widgets.detect.panel import DetectRequest
+    from napari_hemacells.widgets.message_bar import Voice
+    from napari_hemacells.widgets.train_detector.controller import TrainRun
+
+_SHARE = 0.25  # of the time goes into showing what was found, at most
+_LONGEST = 3.0  # seconds between two looks, if parts come that fast
+_TYPICAL = 40.0  # diameter in pixels where no cell tells it
+
+
+class Finding(QObject):
+    """Cells appear on the canvas part by part while a detection runs.
+
+    Parameters
+    ----------
+    session, bridge
+        Whose image is looked at, and where the cells are shown.
+    """
+
+    def __init__(self, session: Session, bridge: ViewerBridge) -> None:
+        super().__init__()
+        self._session, self._bridge = session, bridge
+        self._parts: list[PartCells] = []
+        self._cost = self._shown = 0.0
+
+    @property
+    def count(self) -> int:
+        """Cells found so far."""
+        return sum(map(len, self._parts))
+
+    def add(self, found: PartCells) -> None:
+        """Show what one more part of the image holds."""
+        self._parts.append(found)
+        image = self._session.image
+        waited = time.monotonic() - self._shown
+        if image is None or not self.count or waited < min(self._cost / _SHARE, _LONGEST):
+            return
+        started = time.monotonic()
+        self._show(image)
+        self._shown = time.monotonic()
+        self._cost = self._shown - started
+
+    def forget(self) -> None:
+        """Show nothing more: it ended, however it did."""
+        self._parts, self._cost, self._shown = [], 0.0, 0.0
+        self._bridge.forget_found()
+
+    def _show(self, image: SmearImage) -> None:
+        cells = together(self._parts, image.shape)
+        shades = ours.detected_shades(cells, self._session.palette)
+        self._bridge.show_found(cells, image.key, shades, outline_width(cells.diameter))
+
+
+def together(parts: list[PartCells], shape: tuple[int, int]) -> Cells:
+    """Return the cells of some parts as they are, those on borders not yet joined."""
+    import pandas as pd
+
+    from napari_hemacells.core.cell_masks import LazyLabels, PackedMasks
+    from napari_hemacells.core.types import Cells
+
+    table = pd.concat([part.table for part in parts if len(part)], ignore_index=True)
+    ids = np.arange(1, len(table) + 1)
+    masks = PackedMasks.joined([part.masks for part in parts])
+    sides = (table["max_row"] - table["min_row"])[table["class"] == "RBC"]
+    diameter = float(sides.median()) if len(sides) else _TYPICAL
+    return Cells(LazyLabels(shape, ids, masks), table.assign(label=ids), diameter)
+
+
+class Detecting(QObject):
+    """What the step *Detect* asks for, done.
+
+    Signals
+    -------
+    changed
+        A detection was asked for: what is possible has changed.
+    """
+
+    changed = Signal()
+
+    def __init__(
+        self,
+        session: Session,
+        bridge: ViewerBridge,
+        tasks: Tasks,
+        training: TrainRun,
+        voice: Voice,
+    ) -> None:
+        super().__init__()
+        self._session, self._bridge = session, bridge
+        self._tasks, self._training, self._voice = tasks, training, voice
+        self.finding = Finding(session, bridge)
+        tasks.found.connect(self.finding.add)
+        tasks.detected.connect(self._detected)
+        tasks.jobs.stopped.connect(self._stopped)
+
+    def detect(self, request: DetectRequest) -> None:
+        """Find cells, or take those of a layer."""
+        image = self._session.image
+        if image is None:
+            return
+        work = self._find if request.source is None else self._take
+        self._voice.attempt(lambda: work(image, request))
+        self.changed.emit()
+
+    def cancel(self) -> None:
+        """Stop what runs, and say what is kept."""
+        found = self.finding.count
+        self._tasks.cancel()
+        if found:
+            self._voice.say(f"Stopped after {found:,} cells. Detect goes on from there.")
+        else:
+            self._voice.say("Stopped. What was done before is kept.")
+
+    def _find(self, image: SmearImage, request: DetectRequest) -> None:
+        regions = None
+        if request.within is not None:
+            regions = self._bridge.read_regions(request.within, image)
+        self._tasks.detect(image, self._training.with_weights(request.params), regions)
+        self._voice.say("Cells appear as they are found; you can look around meanwhile.")
+
+    def _take(self, image: SmearImage, request: DetectRequest) -> None:
+        if request.source is None:
+            return
+        make = self._bridge.read_cells(request.source, image, request.params.cell_diameter)
+        if make is None:
+            self._voice.warn("That layer is not there any more: choose another one.")
+        else:
+            self._tasks.take(image, make)
+
+    def _stopped(self, kind: str) -> None:
+        if kind == "detect":
+            self.finding.forget()
+
+    def _detected(self) -> None:
+        cells = self._session.cells
+        if cells is not None and not len(cells):
+            self._voice.warn("No cells found: raise the sensitivity, or give the cell diameter.")
+        else:
+            self._voice.say("Check the cells on the image, then go on to Annotate.")

@@ -1,0 +1,177 @@
+"""A row of buttons with which a detection is corrected; the same in two steps.
+
+Correcting a detection on the canvas: which tool, which cells, and what becomes of them.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, TypeAlias
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_hemacells.widgets import theme
+
+_ADD = (
+    "Add a missed cell: press, then click on it in the image. "
+    "Or point at it and press A; or Alt-click it at any time."
+)
+_DELETE = (
+    "Delete the chosen cells: there is no cell, and detecting again will not find one here (Del)"
+)
+_SPLIT = (
+    "Split a cell in two: the chosen one at once; otherwise press, then click a cell, "
+    "or draw a line across it. Or point at it and press S."
+)
+_MERGE = "Make one cell of those chosen (M)"
+_LABEL = (
+    "Off: an added cell has no class until you give it one. On: it is given the class that is "
+    "active under Annotate, in the same step."
+)
+_NO_CELLS = "There are no cells yet: detect them first."
+_CHOOSE_ONE = "Choose cells first: Shift-click them. Or point at one and press Del."
+_CHOOSE_TWO = "Choose two cells or more first: Shift-click each of them."
+_HINTS: dict[str, str] = {
+    "add": "Click on each missed cell. Esc when done.",
+    "split": "Click a cell, or draw a line across it. Esc when done.",
+}
+
+
+class CorrectState(NamedTuple):
+    """What the buttons depend on."""
+
+    has_cells: bool
+    tool: Tool
+    chosen: int
+    with_class: bool
+    class_name: str
+    tally: str
+    can_undo: bool
+
+
+class CorrectBar(QWidget):
+    """Add, delete, split and merge.
+
+    Signals
+    -------
+    tool_requested
+        Take a tool in hand, or put it down: ``"add"``, ``"split"`` or ``""``.
+    action_requested
+        Do it to the chosen cells: ``"delete"``, ``"split"``, ``"merge"`` or ``"undo"``.
+    with_class_toggled
+        Whether added cells are given the active class.
+    """
+
+    tool_requested = Signal(str)
+    action_requested = Signal(str)
+    with_class_toggled = Signal(bool)
+
+    def __init__(self, parent: QWidget | None = None, *, undo: bool = False) -> None:
+        super().__init__(parent)
+        self.add_button = _button("&Add", _ADD, checkable=True)
+        self.delete_button = _button("De&lete", _DELETE)
+        self.split_button = _button("S&plit", _SPLIT, checkable=True)
+        self.merge_button = _button("&Merge", _MERGE)
+        self.undo_button = _button("↶", "Take the last step back (Ctrl+Z)")
+        self.undo_button.setAccessibleName("Undo")
+        self.undo_button.setVisible(undo)
+        self.with_class = QCheckBox()
+        self.with_class.setToolTip(_LABEL)
+        self.hint = QLabel()
+        self.hint.setWordWrap(True)
+        self._chosen = 0
+        self._lay_out()
+        self._connect()
+        self.show_state(CorrectState(False, "", 0, False, "", "", False))
+
+    def _lay_out(self) -> None:
+        row = QHBoxLayout()
+        row.setSpacing(4)
+        buttons = (self.add_button, self.delete_button, self.split_button, self.merge_button)
+        for button in buttons:
+            row.addWidget(button, 1)
+        row.addWidget(self.undo_button)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
+        column.addLayout(row)
+        column.addWidget(self.with_class)
+        column.addWidget(self.hint)
+
+    def _connect(self) -> None:
+        self.add_button.clicked.connect(self._add)
+        self.split_button.clicked.connect(self._split)
+        self.delete_button.clicked.connect(self._delete)
+        self.merge_button.clicked.connect(self._merge)
+        self.undo_button.clicked.connect(self._undo)
+        self.with_class.clicked.connect(self.with_class_toggled)
+
+    def show_state(self, state: CorrectState) -> None:
+        """Press, enable and explain the buttons as things are."""
+        self._chosen = state.chosen
+        self.add_button.setChecked(state.tool == "add")
+        self.split_button.setChecked(state.tool == "split")
+        for button, tip, missing in (
+            (self.add_button, _ADD, ""),
+            (self.split_button, _SPLIT, ""),
+            (self.delete_button, _DELETE, "" if state.chosen else _CHOOSE_ONE),
+            (self.merge_button, _MERGE, "" if state.chosen > 1 else _CHOOSE_TWO),
+        ):
+            reason = missing if state.has_cells else _NO_CELLS
+            button.setEnabled(not reason)
+            button.setToolTip(reason or tip)
+        self.undo_button.setEnabled(state.can_undo)
+        self.with_class.setText(f"Added cells are {state.class_name or '(no class)'}")
+        self.with_class.setEnabled(state.has_cells and bool(state.class_name))
+        self.with_class.setChecked(state.with_class)
+        self.hint.setText(_HINTS.get(state.tool) or _chosen_words(state.chosen) or state.tally)
+        self.hint.setVisible(bool(self.hint.text()))
+
+    def restyle(self) -> None:
+        """Take the colours of the present theme."""
+        theme.quiet(self.hint)
+
+    def _add(self, pressed: bool) -> None:
+        self.tool_requested.emit("add" if pressed else "")
+
+    def _split(self, pressed: bool) -> None:
+        if self._chosen:
+            self.split_button.setChecked(False)
+            self.action_requested.emit("split")
+        else:
+            self.tool_requested.emit("split" if pressed else "")
+
+    def _delete(self) -> None:
+        self.action_requested.emit("delete")
+
+    def _merge(self) -> None:
+        self.action_requested.emit("merge")
+
+    def _undo(self) -> None:
+        self.action_requested.emit("undo")
+
+
+def _chosen_words(chosen: int) -> str:
+    if not chosen:
+        return ""
+    return f"{chosen} cell{'s' if chosen > 1 else ''} chosen. Esc to let go."
+
+
+def _button(text: str, tip: str, *, checkable: bool = False) -> QPushButton:
+    button = QPushButton(text)
+    button.setToolTip(tip)
+    button.setCheckable(checkable)
+    button.setMinimumWidth(24)
+    button.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+    return button
+
+
+Tool: TypeAlias = Literal["", "add", "split"]

@@ -1,0 +1,352 @@
+"""Correcting a detection on the canvas: which tool, which cells, and what becomes of them.
+
+Adding a cell that the detector missed: a proposal from a thread becomes a cell.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter, deque
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject, Signal
+
+from napari_hemacells.core.annotate import by_hand
+from napari_hemacells.core.errors import HemaCellsError
+from napari_hemacells.core.types import Progress
+from napari_hemacells.widgets.background.workers import Jobs
+from napari_hemacells.widgets.detect.edit_bar import CorrectState, Tool
+from napari_hemacells.widgets.native_libraries import triton_kept_out
+from napari_hemacells.widgets.subscriptions import Subscriptions
+from napari_hemacells.widgets.training.steps import chosen_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from pathlib import Path
+
+    from napari_hemacells.core.detect.proposal import Point, Proposal
+    from napari_hemacells.core.detect.split import Line
+    from napari_hemacells.core.types import Cells, SmearImage
+    from napari_hemacells.session import CellsChange, Session
+    from napari_hemacells.widgets.canvas.cell_layer_controller import Canvas
+    from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
+
+_NO_POINT = "Point at the missed cell in the image, then press A."
+
+
+class Adder(QObject):
+    """Adds cells where the user points, one after another.
+
+    Attributes
+    ----------
+    with_class
+        Whether added cells are given the active class.
+
+    Signals
+    -------
+    said, refused
+        What was added, or why nothing was.
+    """
+
+    said = Signal(str)
+    refused = Signal(str)
+
+    def __init__(
+        self, session: Session, bridge: ViewerBridge, parent: QObject | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._session, self._bridge = session, bridge
+        self.with_class = False
+        self._waiting: deque[Point] = deque()
+        self._asked: tuple[str, Point] | None = None
+        self.jobs = Jobs(self)
+        self.jobs.returned.connect(self._proposed)
+        self.jobs.refused.connect(self._not_proposed)
+        self.jobs.failed.connect(self._failed)
+
+    def close(self) -> None:
+        """Hear nothing more; a proposal under way is dropped."""
+        self.jobs.close()
+
+    def drop(self) -> None:
+        """Add nothing of what was pointed at before: other cells are shown now."""
+        self._waiting.clear()
+        self.jobs.cancel("propose")
+
+    def add(self) -> None:
+        """Add the cell that the pointer is on."""
+        if self._session.cells is None or self._bridge.pointer.place is None:
+            self.refused.emit(_NO_POINT)
+            return
+        self._waiting.append(self._bridge.pointer.place)
+        self._next()
+
+    def _next(self) -> None:
+        """One proposal at a time: each has to know the cells added before it."""
+        session = self._session
+        if self.jobs.running("propose") or not self._waiting:
+            return
+        if session.cells is None or session.image is None:
+            self._waiting.clear()
+            return
+        point = self._waiting.popleft()
+        self._asked = (session.image.key, point)
+        if "torch" not in sys.modules:
+            self.said.emit("Loading the detector…")
+        weights = chosen_weights(session.project)
+        self.jobs.start(
+            "propose", partial(proposing_steps, session.image, session.cells, point, weights)
+        )
+
+    def _proposed(self, _kind: str, proposal: Proposal) -> None:
+        session = self._session
+        if session.image is None or self._asked is None or self._asked[0] != session.image.key:
+            return
+        row, col = self._asked[1]
+        class_id = session.active_class if self.with_class else None
+        try:
+            cell = session.add_cell(row, col, class_id, proposal)
+        except HemaCellsError as error:
+            self.refused.emit(str(error))
+        else:
+            self.said.emit(added_words(cell, proposal))
+        self._next()
+
+    def _not_proposed(self, _kind: str, error: HemaCellsError) -> None:
+        self.refused.emit(str(error))
+        self._next()
+
+    def _failed(self, _kind: str, error: Exception) -> None:
+        self.refused.emit(f"No cell could be proposed here ({error}).")
+        self._next()
+
+
+def proposing_steps(
+    image: SmearImage, cells: Cells, point: Point, weights: Path | None
+) -> Generator[Progress, None, Any]:
+    """Return the proposal; torch is imported here, in the thread."""
+    from napari_hemacells.core.detect.click_proposal import propose_cell
+
+    yield Progress(0, 0)
+    if image.modality != "colour":
+        return propose_cell(image, cells, point)
+    with triton_kept_out():
+        from napari_hemacells.core.detect.learned.model import model_for
+
+        model = model_for(weights)
+    return propose_cell(image, cells, point, model=model)
+
+
+def added_words(cell: int, proposal: Proposal) -> str:
+    """Return what was added, and how sure one can be of it."""
+    if proposal.how == "network":
+        return f"Cell {cell} added: {proposal.kind}. Ctrl+Z takes it back."
+    if proposal.how == "stain":
+        return f"Cell {cell} added: what is stained here. Ctrl+Z takes it back."
+    return f"Cell {cell} added: nothing is seen here, so it is a disc. Ctrl+Z takes it back."
+
+
+_NO_CELL = "Point at a cell, or choose some with Shift-click."
+
+
+class Corrector(QObject):
+    """The tools that correct the cells of a session on a canvas.
+
+    Signals
+    -------
+    changed
+        Another tool, other chosen cells: :attr:`state` is to be shown.
+    said, refused
+        What was done, or why it was not.
+    """
+
+    changed = Signal()
+    said = Signal(str)
+    refused = Signal(str)
+
+    def __init__(self, session: Session, bridge: ViewerBridge, canvas: Canvas) -> None:
+        super().__init__()
+        self._session, self._bridge, self._canvas = session, bridge, canvas
+        self.tool: Tool = ""
+        self.chosen: list[int] = []
+        self.adder = Adder(session, bridge, self)
+        self.adder.said.connect(self.said)
+        self.adder.refused.connect(self.refused)
+        canvas.used.connect(self._use_at)
+        canvas.asked.connect(self.act)
+        self._subscriptions = Subscriptions(self)
+        events, pointer = session.events, bridge.pointer.events
+        for signal, slot in (
+            (events.image, self._start_over),
+            (events.cells, self._start_over),
+            (events.corrected, self._cells_corrected),
+            (events.annotations, self._tell),
+            (events.active_class, self._tell),
+            (events.palette, self._tell),
+            (pointer.added, self.adder.add),
+            (pointer.picked, self.toggle),
+            (pointer.clicked, self._clicked),
+            (pointer.drawing, bridge.draw_line),
+            (pointer.drawn, self.cut),
+        ):
+            self._subscriptions.add(signal, slot)
+
+    def close(self) -> None:
+        """Hear nothing more; a proposal under way is dropped."""
+        self._subscriptions.drop()
+        self.adder.close()
+
+    @property
+    def state(self) -> CorrectState:
+        """What the buttons show."""
+        session = self._session
+        active = session.active_class if session.history is not None else None
+        return CorrectState(
+            has_cells=session.cells is not None,
+            tool=self.tool,
+            chosen=len(self.chosen),
+            with_class=self.adder.with_class,
+            class_name="" if active is None else session.palette.by_id(active).name,
+            tally="" if session.cells is None else tally(session.cells),
+            can_undo=session.can_undo,
+        )
+
+    # --- tools and chosen cells --------------------------------------------------------------
+
+    def take(self, tool: Tool) -> None:
+        """Take a tool in hand; ``""`` puts it down."""
+        self.tool = tool
+        self._canvas.holds_tool = bool(tool)
+        self._bridge.let_draw(tool == "split")
+        self._choose([])
+
+    def _put_down(self) -> None:
+        self.take("")
+
+    def toggle(self, cell: int) -> None:
+        """Choose a cell too, or no longer."""
+        if cell and cell in self.chosen:
+            self._choose([one for one in self.chosen if one != cell])
+        elif cell:
+            self._choose([*self.chosen, cell])
+
+    def label_added(self, with_class: bool) -> None:
+        """Whether added cells are given the active class."""
+        self.adder.with_class = with_class
+        self.changed.emit()
+
+    def act(self, action: str) -> None:
+        """Do what a key or a button stands for."""
+        {
+            "add": self.adder.add,
+            "delete": self.delete,
+            "split": self.split,
+            "merge": self.merge,
+            "undo": self._canvas.undo,
+            "let go": self._put_down,
+        }[action]()
+
+    def _choose(self, cells: list[int]) -> None:
+        self.chosen = cells
+        found = self._session.cells
+        if found is not None:
+            boxes = [found.boxes[found.position[cell]].tolist() for cell in cells]
+            self._bridge.choose([tuple(box) for box in boxes])
+        self.changed.emit()
+
+    def _clicked(self, cell: int) -> None:
+        """Without a tool a click chooses one cell, or none, where it does not label."""
+        if not self.tool:
+            self._choose([cell] if cell and not self._canvas.labelling else [])
+
+    def _targets(self) -> list[int]:
+        """The chosen cells, else the one that the pointer is on or was on last."""
+        return list(self.chosen) or [cell for cell in [self._canvas.current] if cell]
+
+    # --- what becomes of cells ---------------------------------------------------------------
+
+    def delete(self) -> None:
+        """There is no cell here."""
+        cells = self._targets()
+        self._try(cells, lambda: self._session.delete_cells(cells), _count(cells, "deleted"))
+
+    def split(self) -> None:
+        """Make two cells of each."""
+        cells = self._targets()
+        self._try(cells, lambda: [self._session.split_cell(cell) for cell in cells], "Split.")
+
+    def merge(self) -> None:
+        """Make the chosen cells one; with one chosen, that and the one under the pointer."""
+        cells = self._targets()
+        if len(cells) == 1 and self._canvas.current not in {0, *cells}:
+            cells.append(self._canvas.current)
+        self._try(cells, lambda: self._session.merge_cells(cells), "Merged.")
+
+    def cut(self, line: Line) -> None:
+        """Split the cell that a line crosses."""
+        self._bridge.draw_line(None)
+        cells = self._session.cells
+        crossed = 0 if cells is None else crossed_most(cells, line)
+        if not crossed:
+            self.refused.emit("The line crosses no cell: draw it right through one.")
+            return
+        self._try([crossed], lambda: self._session.split_cell(crossed, line), "Split.")
+
+    def _use_at(self, cell: int) -> None:
+        if self.tool == "add":
+            self.adder.add()
+        elif cell:
+            self._try([cell], lambda: self._session.split_cell(cell), "Split.")
+
+    def _try(self, cells: list[int], change: Callable[[], object], done: str) -> None:
+        if not cells:
+            self.refused.emit(_NO_CELL)
+            return
+        try:
+            change()
+        except HemaCellsError as error:
+            self.refused.emit(str(error))
+            return
+        self._choose([])
+        self.said.emit(f"{done} Ctrl+Z takes it back.")
+
+    # --- what the session tells --------------------------------------------------------------
+
+    def _start_over(self) -> None:
+        self.adder.drop()
+        self.take("")
+
+    def _cells_corrected(self, change: CellsChange) -> None:
+        self._choose([cell for cell in self.chosen if cell not in change.gone])
+
+    def _tell(self, _what: object = None) -> None:
+        self.changed.emit()
+
+
+def crossed_most(cells: Cells, line: Line) -> int:
+    """Return the cell in which most of a line lies, 0 for none."""
+    import numpy as np
+
+    (row, col), (to_row, to_col) = line
+    count = int(max(abs(to_row - row), abs(to_col - col))) + 2
+    places = np.rint(np.linspace((row, col), (to_row, to_col), count)).astype(int)
+    low = np.maximum(places.min(axis=0), 0)
+    window = np.asarray(
+        cells.labels[low[0] : places[:, 0].max() + 1, low[1] : places[:, 1].max() + 1]
+    )
+    at = places - low
+    inside = ((at >= 0) & (at < window.shape)).all(axis=1)
+    under = Counter(window[tuple(at[inside].T)].tolist())
+    under.pop(0, None)
+    return under.most_common(1)[0][0] if under else 0
+
+
+def tally(cells: Cells) -> str:
+    """Return ``"By hand: 3 added, 2 split."``; empty without any."""
+    parts = [f"{count:,} {origin}" for origin, count in by_hand(cells).items()]
+    return f"By hand: {', '.join(parts)}." if parts else ""
+
+
+def _count(cells: list[int], what: str) -> str:
+    return f"{len(cells):,} cell{'' if len(cells) == 1 else 's'} {what}."

@@ -1,0 +1,273 @@
+"""The step *Detect*: which image, which source of cells, a few parameters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import (
+    QButtonGroup,
+    QComboBox,
+    QFormLayout,
+    QLabel,
+    QPushButton,
+    QRadioButton,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_hemacells.core.params import DetectParams
+from napari_hemacells.widgets.detect.edit_bar import CorrectBar
+from napari_hemacells.widgets.forms import ParamsForm, build
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_hemacells.core.types import Cells
+    from napari_hemacells.widgets.canvas.viewer_bridge import Choice
+
+_NO_IMAGE = "Open a smear first: drag a picture into napari, or File ▸ Open Sample ▸ HemaCells."
+_NO_REGIONS = "Find the regions first, or draw shapes on the thermogram."
+_KINDS = {"labels": "Labels", "points": "Points", "shapes": "Shapes"}
+
+
+@dataclass(frozen=True)
+class DetectRequest:
+    """What to look for cells with: a layer that holds them, or the detector (``None``).
+
+    ``within`` is the Shapes layer that detection is restricted to, ``None`` for the whole image.
+    """
+
+    source: str | None
+    params: DetectParams
+    within: str | None = None
+
+
+class DetectPanel(QWidget):
+    """Choose an image and find its cells."""
+
+    image_chosen = Signal(str)
+    detect_requested = Signal(object)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.image = _combo("Image")
+        self.image.setToolTip("The smear to work on: colour or grey, any bit depth")
+        self.use_detector = QRadioButton("&Find cells in the image")
+        self.use_layer = QRadioButton("&Use the cells of a layer")
+        self.use_layer.setToolTip(
+            "Your own segmentation: Labels, Points in the centres, or Shapes"
+        )
+        self.source = _combo("Layer with cells")
+        self.within = _combo("Only inside")
+        self.within.setToolTip(
+            "Find cells only inside the shapes of this layer, where the smear is good to read: "
+            "not where it is too thick, torn or empty. Add a Shapes layer and draw around it."
+        )
+        self.form = ParamsForm(
+            DetectParams,
+            ("method", "cell_diameter", "sensitivity"),
+            empty={"cell_diameter": "estimated"},
+        )
+        self.more = ParamsForm(
+            DetectParams,
+            ("cell_diameter_um", "pixel_size_um"),
+            empty={"cell_diameter_um": "estimated", "pixel_size_um": "from the image"},
+        )
+        self.more_button = QToolButton()
+        self.more_button.setText("&More")
+        self.more_button.setToolTip("The cell diameter in micrometres")
+        self.more_button.setCheckable(True)
+        self.more_button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.button = QPushButton("Detec&t")
+        self.result = QLabel()
+        self.result.setWordWrap(True)
+        self.correct = CorrectBar(undo=True)
+        self.correct_title = QLabel("<b>Correct what was found</b>")
+        self.within_label = QLabel("Onl&y inside")
+        self._blocked, self._offered = "", True
+        self._lay_out()
+        self._connect()
+        self.show_result(None)
+        self._update()
+
+    # --- what is shown -----------------------------------------------------------------------
+
+    def set_choices(self, images: Sequence[Choice], sources: Sequence[Choice]) -> None:
+        """Offer these layers; what was chosen stays chosen if it is still there."""
+        _fill(self.image, [(one.key, one.title) for one in images])
+        _fill(
+            self.source,
+            [(one.key, f"{one.title} ({_KINDS.get(one.kind, one.kind)})") for one in sources],
+        )
+        shapes = [(one.key, one.title) for one in sources if one.kind == "shapes"]
+        _fill(self.within, [("", "Whole image"), *shapes])
+        self.use_layer.setEnabled(bool(sources))
+        if not sources and self._offered:
+            self.use_detector.setChecked(True)
+        self._update()
+
+    def choose_source(self, key: str) -> None:
+        """Propose the cells of this layer."""
+        place = self.source.findData(key)
+        if place >= 0:
+            self.source.setCurrentIndex(place)
+            self.use_layer.setChecked(True)
+
+    def offer_detector(self, *, offered: bool) -> None:
+        """Offer to find cells in the image, or not: in a thermogram there are none."""
+        if offered == self._offered:
+            return
+        self._offered = offered
+        self.use_detector.setVisible(offered)
+        self.use_layer.setVisible(offered)
+        self.use_layer.setChecked(not offered)
+        self.use_detector.setChecked(offered)
+        self._update()
+
+    def choose_image(self, key: str | None) -> None:
+        """Show this image as the chosen one without asking for it."""
+        self.image.blockSignals(True)
+        self.image.setCurrentIndex(-1 if key is None else self.image.findData(key))
+        self.image.blockSignals(False)
+        self._update()
+
+    def block(self, reason: str) -> None:
+        """Disable Detect with this reason, or enable it with an empty one."""
+        self._blocked = reason
+        self._update()
+
+    def show_result(self, cells: Cells | None) -> None:
+        """Say what was found."""
+        self.result.setText("" if cells is None else summary(cells))
+        for part in (self.correct_title, self.correct):
+            part.setVisible(cells is not None)
+
+    @property
+    def chosen_image(self) -> str | None:
+        """Key of the image layer chosen."""
+        key = self.image.currentData()
+        return None if key is None else str(key)
+
+    def add_section(self, section: QWidget, *, on_top: bool = False) -> None:
+        """Put a section of its own behaviour below, or right under the choice of the image."""
+        column = self.layout()
+        if isinstance(column, QVBoxLayout):
+            column.insertWidget(1 if on_top else column.count() - 1, section)
+
+    # --- what is asked for -------------------------------------------------------------------
+
+    def request(self) -> DetectRequest | None:
+        """What Detect would ask for now; ``None`` where the form is not valid."""
+        params, _ = build(DetectParams, self.form, self.more)
+        if params is None:
+            return None
+        source = self.source.currentData() if self.use_layer.isChecked() else None
+        within = None if source is not None else self.within.currentData()
+        return DetectRequest(source, params, within or None)
+
+    def _detect(self) -> None:
+        request = self.request()
+        if request is not None:
+            self.detect_requested.emit(request)
+
+    def _choose(self, _index: int) -> None:
+        if self.chosen_image is not None:
+            self.image_chosen.emit(self.chosen_image)
+        self._update()
+
+    def _update(self, _value: object = None) -> None:
+        by_layer = self.use_layer.isChecked()
+        self.source.setVisible(by_layer)
+        for part in (self.within_label, self.within):
+            part.setVisible(not by_layer)
+        self.form.native.setVisible(self._offered)
+        self.more_button.setVisible(self._offered)
+        reason = self._blocked or self._missing()
+        self.button.setEnabled(not reason)
+        taken = "&Take these cells" if self._offered else "&Take these regions"
+        self.button.setText(taken if by_layer else "Detec&t cells")
+        self.button.setToolTip(reason or "Find the cells of this image; annotated cells stay")
+
+    def _show_more(self, more: bool) -> None:
+        self.more.native.setVisible(more)
+        self.more_button.setText("&Less" if more else "&More")
+
+    def _missing(self) -> str:
+        if self.chosen_image is None:
+            return _NO_IMAGE
+        if self.use_layer.isChecked() and self.source.currentData() is None:
+            return "Choose the layer that holds the cells." if self._offered else _NO_REGIONS
+        return build(DetectParams, self.form, self.more)[1]
+
+    def _lay_out(self) -> None:
+        group = QButtonGroup(self)
+        for button in (self.use_detector, self.use_layer):
+            group.addButton(button)
+        self.use_detector.setChecked(True)
+        top = QFormLayout()
+        label = QLabel("&Image")
+        label.setBuddy(self.image)
+        top.addRow(label, self.image)
+        self.within_label.setBuddy(self.within)
+        inside = QFormLayout()
+        inside.addRow(self.within_label, self.within)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addLayout(top)
+        for choice in (self.use_detector, self.use_layer, self.source):
+            column.addWidget(choice)
+        column.addLayout(inside)
+        for widget in (
+            self.form.native, self.more_button, self.more.native,
+            self.button, self.result, self.correct_title, self.correct,
+        ):  # fmt: skip
+            column.addWidget(widget)
+        column.addStretch(1)
+
+    def _connect(self) -> None:
+        self.image.currentIndexChanged.connect(self._choose)
+        self.source.currentIndexChanged.connect(self._update)
+        self.use_layer.toggled.connect(self._update)
+        self.form.changed.connect(self._update)
+        self.more.changed.connect(self._update)
+        self.more_button.toggled.connect(self._show_more)
+        self._show_more(more=False)
+        self.button.clicked.connect(self._detect)
+
+
+def summary(cells: Cells) -> str:
+    """``143 cells: 120 RBC, 5 WBC, 18 Platelets; cell diameter 42 px; learned detector``."""
+    total = len(cells)
+    if not total:
+        return (
+            "No cells found. Raise the sensitivity, or give the diameter of a red cell in pixels."
+        )
+    kinds = cells.table["class"].value_counts()
+    parts = ", ".join(f"{count:,} {kind}" for kind, count in kinds.items() if kind)
+    counted = f"{total:,} {'cell' if total == 1 else 'cells'}"
+    by = f"; {cells.detector} detector" if cells.detector else ""
+    return f"{counted}{': ' if parts else ''}{parts}; cell diameter {cells.diameter:.0f} px{by}"
+
+
+def _combo(name: str) -> QComboBox:
+    combo = QComboBox()
+    combo.setAccessibleName(name)
+    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    combo.setMinimumContentsLength(12)
+    return combo
+
+
+def _fill(combo: QComboBox, choices: list[tuple[str, str]]) -> None:
+    """Other entries, the same choice."""
+    chosen = combo.currentData()
+    combo.blockSignals(True)
+    combo.clear()
+    for key, title in choices:
+        combo.addItem(title, key)
+    combo.setCurrentIndex(combo.findData(chosen) if chosen is not None else -1)
+    if combo.currentIndex() < 0 and choices and choices[0][0] == "":
+        combo.setCurrentIndex(0)  # there is always the choice of none
+    combo.blockSignals(False)

@@ -1,0 +1,1 @@
+"""Exports: panel and controller."""

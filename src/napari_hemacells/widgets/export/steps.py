@@ -1,0 +1,162 @@
+"""What Export writes: the core's writers, one after another, on a snapshot of the session."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_hemacells.core.errors import BundleError
+from napari_hemacells.core.types import Cells, CropSpec, Prediction, Progress, SmearImage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from pathlib import Path
+
+    from napari_hemacells.core.annotate import Annotation, Palette
+    from napari_hemacells.core.store.bundle import Bundle
+    from napari_hemacells.core.types import Embeddings
+    from napari_hemacells.session import Session
+    from napari_hemacells.widgets.export.panel import ExportRequest, What
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """The session at the moment that Export was pressed; clicks may go on meanwhile."""
+
+    image: SmearImage
+    cells: Cells
+    annotations: dict[int, Annotation]
+    prediction: Prediction | None
+    palette: Palette
+    embeddings: Embeddings | None
+    bundle: Bundle | None
+    model: str = ""
+    calibration: str = ""
+
+    @property
+    def spec(self) -> CropSpec:
+        """The crops in use."""
+        return CropSpec() if self.embeddings is None else self.embeddings.spec
+
+
+def snapshot(session: Session) -> Snapshot | None:
+    """The session as it is now; ``None`` without an image and its cells."""
+    if session.image is None or session.cells is None:
+        return None
+    return Snapshot(
+        session.image,
+        session.cells,
+        session.annotations,
+        session.prediction,
+        session.palette,
+        session.embeddings,
+        session.make_bundle(session.image.name) if session.prediction is not None else None,
+        "" if session.live.model is None else session.live.model.bundle.name,
+        "" if session.live.latest is None else session.live.latest.head.calibration.reason,
+    )
+
+
+def export_steps(
+    request: ExportRequest, now: Snapshot
+) -> Generator[Progress, None, tuple[Path, list[Path]]]:
+    """The folder, and the files and folders written into it."""
+    from napari_hemacells.core.fsio import file_name
+
+    stem = file_name(now.image.name)
+    request.folder.mkdir(parents=True, exist_ok=True)
+    written: list[Path] = []
+    for number, what in enumerate(request.what):
+        yield Progress(number, len(request.what), "Exporting %v of %m")
+        written.append(_WRITERS[what](now, request.folder, stem))
+    yield Progress(len(request.what), len(request.what), "Exporting %v of %m")
+    return request.folder, written
+
+
+def _csv(now: Snapshot, folder: Path, stem: str) -> Path:
+    from napari_hemacells.core.store.cells_file import write_csv
+    from napari_hemacells.core.store.tables import cells_table
+
+    path = folder / f"{stem}.cells.csv"
+    write_csv(
+        path, cells_table(now.image, now.cells, now.annotations, now.prediction, now.palette)
+    )
+    return path
+
+
+def _labels(now: Snapshot, folder: Path, stem: str) -> Path:
+    from napari_hemacells.core.store.export import write_labels_tif
+
+    path = folder / f"{stem}.labels.tif"
+    write_labels_tif(path, now.cells)
+    return path
+
+
+def _overlay(now: Snapshot, folder: Path, stem: str) -> Path:
+    from napari_hemacells.core.store.overlay import class_overlay, write_overlay
+
+    path = folder / f"{stem}.overlay.png"
+    write_overlay(path, class_overlay(now.image, now.cells, _shown(now), now.palette, legend=True))
+    return path
+
+
+def _report(now: Snapshot, folder: Path, stem: str) -> Path:
+    from napari_hemacells.core.store.report import ReportInput, write_report
+
+    path = folder / f"{stem}.report.html"
+    write_report(
+        path,
+        ReportInput(
+            now.image,
+            now.cells,
+            now.annotations,
+            now.prediction,
+            now.palette,
+            now.spec,
+            encoder=None if now.embeddings is None else now.embeddings.encoder,
+            training_counts=None if now.bundle is None else now.bundle.training_counts,
+            model=now.model,
+            calibration=now.calibration,
+        ),
+    )
+    return path
+
+
+def _crops(now: Snapshot, folder: Path, stem: str) -> Path:
+    from napari_hemacells.core.store.export import write_crops
+
+    target = folder / f"{stem}.crops"
+    write_crops(target, now.image, now.cells, _shown(now), palette=now.palette, spec=now.spec)
+    return target
+
+
+def _coco(now: Snapshot, folder: Path, stem: str) -> Path:
+    from napari_hemacells.core.store.export import ClassifiedImage, write_coco
+
+    path = folder / f"{stem}.coco.json"
+    write_coco(path, [ClassifiedImage(now.image, now.cells, _shown(now))], now.palette)
+    return path
+
+
+def _bundle(now: Snapshot, folder: Path, stem: str) -> Path:
+    from napari_hemacells.core.store.bundle import save_bundle
+
+    if now.bundle is None:
+        raise BundleError("There is no model yet: give at least one cell a class.")
+    return save_bundle(folder / f"{stem}.model", now.bundle)
+
+
+def _shown(now: Snapshot) -> dict[int, str]:
+    from napari_hemacells.core.store.tables import shown_classes
+
+    return shown_classes(now.cells, now.annotations, now.prediction, now.palette)
+
+
+_WRITERS: dict[What, Callable[[Snapshot, Path, str], Path]] = {
+    "csv": _csv,
+    "report": _report,
+    "labels": _labels,
+    "overlay": _overlay,
+    "crops": _crops,
+    "coco": _coco,
+    "bundle": _bundle,
+}

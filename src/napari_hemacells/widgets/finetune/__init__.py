@@ -1,0 +1,1 @@
+"""Fine-tuning a classifier: form, run, results."""

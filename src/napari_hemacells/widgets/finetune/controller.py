@@ -1,0 +1,480 @@
+"""Session ↔ fine-tuning of a classifier: the training, and what is done with what came of it.
+
+Which classifier a project uses: the user's clicks, or a model that was fine-tuned on them.
+
+Fine-tuning in the dock: its page, its behaviour, and the way to the cells it speaks of.
+"""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject, QTimer, QUrl, Signal
+from qtpy.QtGui import QDesktopServices
+
+from napari_hemacells.core.errors import HemaCellsError
+from napari_hemacells.core.train import ChildRun, TrainingReport
+from napari_hemacells.core.train.classifier import model_store
+from napari_hemacells.core.train.classifier.pipeline import fine_tune_steps
+from napari_hemacells.core.train.classifier.project_dataset import (
+    cell_of,
+    lessons_of,
+    plan_split,
+)
+from napari_hemacells.core.types import CellRef
+from napari_hemacells.core.types.progress import run_to_end
+from napari_hemacells.session.model_comparison import changes_between, held_out
+from napari_hemacells.widgets.background.workers import Jobs
+from napari_hemacells.widgets.canvas.viewer_bridge import images
+from napari_hemacells.widgets.finetune.estimate import Readiness, job_for
+from napari_hemacells.widgets.finetune.panel import CLICKS
+from napari_hemacells.widgets.finetune.steps import (
+    Comparison,
+    Opened,
+    held_out_agreement,
+    looking_steps,
+    opening_steps,
+    outcome_html,
+    resuming_steps,
+    training_steps,
+)
+from napari_hemacells.widgets.navigation import Going
+from napari_hemacells.widgets.subscriptions import Subscriptions
+from napari_hemacells.widgets.training.steps import Remaining, cores, recalling_steps
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from qtpy.QtWidgets import QWidget
+
+    from napari_hemacells.core.store import Project
+    from napari_hemacells.core.train.classifier.training import TrainJob
+    from napari_hemacells.core.types import Progress, SmearImage
+    from napari_hemacells.session import Session
+    from napari_hemacells.widgets.background.tasks import Tasks
+    from napari_hemacells.widgets.canvas.cell_layer_controller import Canvas
+    from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
+    from napari_hemacells.widgets.dock import HemaCellsWidget
+    from napari_hemacells.widgets.finetune.panel import FineTunePanel
+    from napari_hemacells.widgets.finetune.steps import Embed, Looked, Trained
+    from napari_hemacells.widgets.message_bar import Voice
+
+
+class ClassifierChoice(QObject):
+    """The list *In use*: what is chosen there classifies at once, and is kept in the project.
+
+    Signals
+    -------
+    changed
+        The cells wait for vectors of another network.
+    """
+
+    said = Signal(str)
+    warned = Signal(str)
+    changed = Signal()
+
+    def __init__(
+        self, session: Session, panel: FineTunePanel, parent: QObject | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._session, self._panel = session, panel
+        panel.classifier_chosen.connect(self.choose)
+        panel.opened.connect(self.refresh)
+        self._subscriptions = Subscriptions(self)
+        self._subscriptions.add(session.events.project, self.refresh)
+        self._subscriptions.add(session.events.model, self.refresh)
+        self._subscriptions.add(session.events.image, self._use_chosen)
+
+    def close(self) -> None:
+        """Hear nothing more."""
+        self._subscriptions.drop()
+
+    def refresh(self) -> None:
+        """Show the models of the project, and which is in use."""
+        project, live = self._session.project, self._session.live
+        models = () if project is None else model_store.kept_models(project)
+        chosen = None if project is None or live.model is None else project.classifier
+        name = CLICKS if chosen is None else chosen.name
+        self._panel.show_models([(one.folder.name, one.words()) for one in models], name)
+
+    def choose(self, name: str) -> None:
+        """Classify with a model that was fine-tuned before, or with the clicks alone."""
+        project = self._session.project
+        if project is None:
+            return
+        if name != CLICKS:
+            self.load(project.folder / model_store.MODELS / name)
+            return
+        try:
+            project.choose_classifier(None)
+        except HemaCellsError as error:
+            self.warned.emit(str(error))
+        self._session.drop_model()
+        self.changed.emit()
+        self.said.emit("Your clicks alone classify again.")
+
+    def load(self, folder: Path) -> None:
+        """Classify with the model of a finished training."""
+        try:
+            self.adopt(run_to_end(opening_steps(folder)), folder)
+        except HemaCellsError as error:
+            self.warned.emit(str(error))
+            self.refresh()
+
+    def adopt(self, opened: Opened, folder: Path) -> None:
+        """Classify with a model from now on, and keep that in the project.
+
+        Raises
+        ------
+        HemaCellsError
+            It does not fit, or cannot be kept; the former classifier stays then.
+        """
+        session = self._session
+        ids = {one.name: one.id for one in opened.bundle.palette}
+        learned = {ref: ids[one.name] for ref, one in opened.taught.items() if one.name in ids}
+        if session.project is not None:
+            session.adopt_model(opened.bundle, learned)
+            session.project.choose_classifier(folder)
+        self.changed.emit()
+        self.said.emit("The fine-tuned model classifies; your clicks correct it.")
+
+    def _use_chosen(self) -> None:
+        """Classify as the project was left."""
+        project, live = self._session.project, self._session.live
+        if project is not None and project.classifier is not None and live.model is None:
+            self.load(project.classifier)
+
+
+class FineTuneRun(QObject):
+    """The behaviour of the fine-tuning page.
+
+    Parameters
+    ----------
+    opened
+        The images that are in memory, by key.
+    embed
+        Makes what embeds cells as the classifier in use needs them.
+
+    Signals
+    -------
+    said, warned
+        A sentence for the message line.
+    cell_wanted
+        A cell of some image of the project, to be gone to.
+    review_wanted
+        Cells to be gone through by key: a tuple of references.
+    """
+
+    said = Signal(str)
+    warned = Signal(str)
+    cell_wanted = Signal(object)
+    review_wanted = Signal(object)
+
+    def __init__(
+        self,
+        session: Session,
+        panel: FineTunePanel,
+        opened: Callable[[], dict[str, SmearImage]],
+        embed: Embed,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._session, self._panel, self._embed = session, panel, embed
+        self.jobs = Jobs(self)
+        self.ready = Readiness(session, panel, opened, self)
+        self.choice = ClassifierChoice(session, panel, self)
+        self._run: ChildRun[TrainJob, Any] | None = None
+        self._project: Project | None = None
+        self._folder: Path | None = None  # of the training that runs, or waits for an answer
+        self._trained: Trained | None = None
+        self.result: Opened | None = None  # what the page shows
+        self._comparison = Comparison()
+        self._remaining = Remaining()
+        self._connect()
+
+    def close(self) -> None:
+        """End the training, if one runs; late answers are not heard."""
+        self.ready.close()
+        self.choice.close()
+        if self._run is not None:
+            self._run.cancel()
+            self._run = None
+        self.jobs.close()
+
+    def _connect(self) -> None:
+        panel = self._panel
+        for signal, slot in (
+            (panel.start_requested, self.start),
+            (panel.resume_requested, self.resume),
+            (panel.cancel_requested, self.cancel),
+            (panel.take_over_requested, self.take_over),
+            (panel.drop_requested, self.drop),
+            (panel.changes_requested, self.show_changes),
+            (panel.result_requested, self.show_result),
+            (panel.result.cell_requested, self._go_to),
+            (panel.result.review_requested, self._review),
+            (panel.result.report_requested, self._open_report),
+            (self.jobs.progressed, self._progressed),
+            (self.jobs.returned, self._returned),
+            (self.jobs.refused, self._refused),
+            (self.jobs.failed, self._failed),
+        ):
+            signal.connect(slot)
+        for part in (self.ready, self.choice):
+            part.said.connect(self.said)
+            part.warned.connect(self.warned)
+
+    # --- the training ------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Learn from the annotated cells of the open project, in a child process."""
+        ground, recipe = self.ready.ground(), self.ready.recipe()
+        if ground is None or recipe is None:
+            return
+        grouped = plan_split(lessons_of(ground.project, ground.state), recipe).grouped
+
+        def begin() -> None:
+            job = job_for(ground, recipe, self._panel.form.name)
+            run = self._child(job, ground.project)
+            self.jobs.start("train", partial(training_steps, ground, job, run, grouped=grouped))
+
+        self._try(begin)
+
+    def resume(self) -> None:
+        """Go on with the training that was interrupted."""
+        project = self._session.project
+        folder = None if project is None else model_store.interrupted(project)
+        if project is None or folder is None:
+            return
+
+        def begin() -> None:
+            job = model_store.job_of(folder, self._session.palette)
+            self.jobs.start("train", partial(resuming_steps, self._child(job, project), job))
+
+        self._try(begin)
+
+    def _child(self, job: TrainJob, project: Project) -> ChildRun[TrainJob, Any]:
+        self._remaining = Remaining(self.ready.forecast.seconds())
+        self.ready.forecast.stop()
+        self.ready.idle = False
+        self._project, self._folder = project, job.folder
+        self._run = ChildRun(fine_tune_steps, job, threads=cores())
+        self._panel.result.hide()
+        self._panel.show_started()
+        return self._run
+
+    def cancel(self) -> None:
+        """Stop the training; the dock does not wait until the process is gone."""
+        run, self._run = self._run, None
+        if run is not None:
+            threading.Thread(target=run.cancel).start()
+        self.jobs.cancel("train")
+        self._idle("Stopped. The classifier is as it was.")
+
+    def _progressed(self, _kind: str, progress: Progress) -> None:
+        if isinstance(progress, TrainingReport):
+            self._panel.show_report(progress, self._remaining.after(progress))
+        else:
+            self._panel.show_progress(progress.done, progress.total, progress.message)
+
+    # --- what came of it ---------------------------------------------------------------------
+
+    def _returned(self, kind: str, result: Any) -> None:
+        take: dict[str, Callable[[Any], None]] = {
+            "train": self._ended, "read": self._read,
+            "recall": self._recalled, "compare": self._compared,
+        }  # fmt: skip
+        take[kind](result)
+
+    def _ended(self, trained: Trained) -> None:
+        self._trained, self._run = trained, None
+        self._panel.show_comparing()
+        self.jobs.start("read", partial(opening_steps, trained.outcome.folder))
+
+    def _read(self, opened: Opened) -> None:
+        """Show what was found; a new model is compared then."""
+        self.result, session = opened, self._session
+        self._panel.result.show_findings(opened.findings, report=opened.report is not None)
+        self._panel.result.show()
+        ground = self.ready.ground()
+        if self._trained is not None and ground is not None:
+            here = None if session.image is None else session.image.key
+            self.jobs.start("recall", partial(recalling_steps, ground, here, self._embed))
+
+    def _recalled(self, _nothing: None) -> None:
+        session, opened = self._session, self.result
+        if opened is None or self._project is None:
+            return
+        session.recall(again=True)
+        asked = held_out(session, opened.taught)
+        place = (self._project, session.image, session.cells)
+        self.jobs.start("compare", partial(looking_steps, opened, *place, asked=asked))
+
+    def _compared(self, looked: Looked) -> None:
+        session, trained, result = self._session, self._trained, self.result
+        if trained is None or result is None:
+            return
+        here = session.image is not None and session.image.key == looked.image_key
+        after = looked.prediction if here else None
+        self._comparison = Comparison(
+            looked.image_key,
+            0 if after is None else len(after.ids),
+            () if after is None else changes_between(session.prediction, after, session.annotated),
+            held_out_agreement(result, looked),
+        )
+        names = {one.id: one.name for one in session.palette}
+        words = outcome_html(self._comparison, names, trained.left_out)
+        self._panel.show_outcome(words, changed=len(self._comparison.changes))
+        self.said.emit("The network has learned. Look at the figures, then take it over or not.")
+
+    def show_changes(self) -> None:
+        """Show the cells that would change in the gallery, the surest first."""
+        found = self._comparison
+        self.review_wanted.emit(tuple(CellRef(found.image_key, one.cell) for one in found.changes))
+
+    def take_over(self) -> None:
+        """Classify with the new model from now on, in this project."""
+        folder, result = self._folder, self.result
+        if folder is None or result is None or self._trained is None:
+            return
+        if self._project is not self._session.project:
+            self._idle("Another project is open now; the model waits in its own.")
+        elif self._try(partial(self.choice.adopt, result, folder)):
+            self._idle("The new model classifies. The former one can be chosen again above.")
+
+    def drop(self) -> None:
+        """Remove the new model."""
+        if self._folder is not None and self._trained is not None:
+            model_store.forget(self._folder)
+        self.result = None
+        self._panel.result.hide()
+        self._idle("Dropped. The classifier is as it was.")
+
+    def _idle(self, words: str) -> None:
+        """Nothing runs and nothing waits for an answer any more."""
+        self._trained, self._folder, self._comparison = None, None, Comparison()
+        self.ready.idle = True
+        self._panel.show_idle(words)
+        self.ready.refresh()
+        self.choice.refresh()
+
+    # --- the result --------------------------------------------------------------------------
+
+    def show_result(self) -> None:
+        """Show what the training of the model in use found."""
+        project = self._session.project
+        if project is not None and project.classifier is not None:
+            self.jobs.start("read", partial(opening_steps, project.classifier))
+
+    def _go_to(self, name: str) -> None:
+        for ref in _cells((name,)):
+            self.cell_wanted.emit(ref)
+
+    def _review(self, names: tuple[str, ...]) -> None:
+        self.review_wanted.emit(_cells(names))
+
+    def _open_report(self) -> None:
+        if self.result is not None and self.result.report is not None:
+            QDesktopServices.openUrl(QUrl.fromLocalFile(str(self.result.report)))
+
+    # --- what went wrong ---------------------------------------------------------------------
+
+    def _refused(self, kind: str, error: HemaCellsError) -> None:
+        self.warned.emit(str(error))
+        if kind != "read" or self._trained is not None:
+            self._idle(str(error))
+
+    def _failed(self, _kind: str, error: Exception) -> None:
+        words = f"It failed unexpectedly ({error}). Your annotations are untouched."
+        self.warned.emit(words)
+        self._idle(words)
+
+    def _try(self, change: Callable[[], object]) -> bool:
+        try:
+            change()
+        except HemaCellsError as error:
+            self.warned.emit(str(error))
+            return False
+        return True
+
+
+def _cells(names: tuple[str, ...]) -> tuple[CellRef, ...]:
+    return tuple(ref for ref in map(cell_of, names) if ref is not None)
+
+
+_LAID_OUT_MS = 60
+
+
+class FineTuning(QObject):
+    """The page *Fine-tune the classifier* wired to the rest of the dock.
+
+    ``run`` and ``going`` outlive the dock until their ``close`` is called, and hold nothing of it.
+    """
+
+    def __init__(
+        self,
+        view: HemaCellsWidget,
+        session: Session,
+        bridge: ViewerBridge,
+        *,
+        canvas: Canvas,
+        tasks: Tasks,
+        voice: Voice,
+    ) -> None:
+        super().__init__()
+        self._view, self._session, self._tasks, self._voice = view, session, tasks, voice
+        self._bridge = bridge
+        opened = partial(images, session, bridge)
+        self.run = FineTuneRun(session, view.finetune, opened, tasks.embedding)
+        self.going = Going(session, bridge, canvas)
+        view.classify.finetune_requested.connect(self.open)
+        view.finetune.back_requested.connect(self.leave)
+        self._part: QWidget | None = None
+        self._soon = QTimer(self)  # when the page has been laid out
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(_LAID_OUT_MS)
+        self._soon.timeout.connect(self._scroll)
+        view.finetune.sight_wanted.connect(self._scroll_soon)
+        self.run.cell_wanted.connect(self.going.go_to)
+        self.run.review_wanted.connect(self.going.review)
+        self.run.choice.changed.connect(self._embed)
+        self.going.proposed.connect(self._propose)
+        self.run.said.connect(voice.say)
+        for part in (self.run, self.going):
+            part.warned.connect(voice.warn)
+
+    def open(self) -> None:
+        """Show the page."""
+        self._view.show_finetuning(opened=True)
+
+    def leave(self) -> None:
+        """Show *Classify* again; a training goes on."""
+        self._view.show_finetuning(opened=False)
+
+    def _scroll_soon(self, part: QWidget) -> None:
+        self._part = part
+        self._soon.start()
+
+    def _scroll(self) -> None:
+        if self._part is not None:
+            self._view.scroll_finetuning_to(self._part)
+
+    def _propose(self, cells: list[int], elsewhere: int) -> None:
+        """Show cells of the open image in the gallery, to be gone through by key."""
+        gallery = self._view.gallery
+        if gallery is None:
+            return
+        self._bridge.raise_dock(gallery)
+        gallery.propose(cells)
+        others = f"; {elsewhere:,} more are on other images" if elsewhere else ""
+        self._voice.say(f"{len(cells):,} in the gallery{others}. Keys 1 to 9 give a class.")
+
+    def _embed(self) -> None:
+        """Ask for the vectors of another network; classes come after them."""
+        if self._session.embeddings is None:
+            self._tasks.embed()
+        else:
+            self._tasks.classify()

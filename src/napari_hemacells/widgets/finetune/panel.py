@@ -1,0 +1,460 @@
+"""*Fine-tune the classifier*: what it would learn from, how it goes, what came of it.
+
+How to fine-tune: a recipe in plain words, and the parameters that may be changed in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QProgressBar,
+    QPushButton,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_hemacells.core.errors import TrainingError
+from napari_hemacells.core.train.classifier import RECIPES, Recipe, named_recipe
+from napari_hemacells.core.train.progress import format_duration
+from napari_hemacells.widgets import theme
+from napari_hemacells.widgets.finetune.results import ResultPanel
+from napari_hemacells.widgets.finetune.steps import Teaching
+from napari_hemacells.widgets.forms import ParamsForm
+from napari_hemacells.widgets.training.section import in_a_row
+from napari_hemacells.widgets.training.section import words as sentences
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_hemacells.core.train.progress import TrainingReport
+    from napari_hemacells.widgets.finetune.augmentation_preview import AugmentView
+    from napari_hemacells.widgets.training.learning_curves import CurvesView
+
+CHOICES = {"quick": "Quick", "thorough": "Thorough", "from nothing": "From nothing"}
+ARCHITECTURES = (
+    "bundled",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "densenet121",
+    "vgg16",
+    "alexnet",
+    "vit_base_patch32_224",
+    "vit_base_patch16_224",
+    "small_vgg",
+)
+TRAINING = ("epochs", "frozen_epochs", "batch", "sampling")
+AUGMENTATION = ("flips", "rotation", "zoom", "brightness", "stain", "mix")
+STEPS = {"zoom": 0.05, "brightness": 0.05, "stain": 0.05, "rotation": 15.0}
+
+
+class FineTuneForm(QWidget):
+    """A recipe and, folded, its parameters; the value is a validated :class:`Recipe`."""
+
+    changed = Signal()
+    rate_requested = Signal()
+    preview_requested = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.recipe = QComboBox()
+        self.recipe.setAccessibleName("Recipe")
+        for name, title in CHOICES.items():
+            self.recipe.addItem(title, name)
+        self.about = QLabel()
+        self.about.setWordWrap(True)
+        self.arch = _choice("arch", ARCHITECTURES)
+        self.arch.setEditable(True)
+        self.rate = QLineEdit()
+        self.rate.setPlaceholderText("found by a short search")
+        self.rate.setToolTip(_field("rate").description or "")
+        self.search = QPushButton("Fin&d")
+        self.search.setToolTip("Look for a good rate on your own cells and write it here")
+        self.training = ParamsForm(Recipe, TRAINING)
+        self.augmentation = ParamsForm(Recipe, AUGMENTATION)
+        for name, step in STEPS.items():
+            widget: Any = self.augmentation.container[name]
+            widget.step = step
+        self.preview = QPushButton("Show it on my &cells")
+        self.preview.setToolTip("What the network would be shown of your own crops")
+        self.more = QToolButton()
+        self.more.setText("&More")
+        self.more.setCheckable(True)
+        self.more.setToolTip("Architecture, epochs, learning rate, augmentation")
+        self.more.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self._lay_out()
+        self._connect()
+        self._take_recipe()
+        self._open(False)
+
+    # --- value -------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The recipe's name."""
+        return str(self.recipe.currentData())
+
+    def value(self) -> Recipe:
+        """The recipe with what was changed in it.
+
+        Raises
+        ------
+        TrainingError
+            A parameter is outside its bounds.
+        """
+        changes = {**self.training.values(), **self.augmentation.values()}
+        changes |= {"arch": self.arch.currentText().strip(), "rate": self._rate()}
+        return named_recipe(self.name, changes)
+
+    def set_rate(self, rate: float) -> None:
+        """Take a rate over, as the finder suggests it."""
+        self.rate.setText(f"{rate:g}")
+
+    def _rate(self) -> float | None:
+        text = self.rate.text().strip().replace(",", ".")
+        if not text:
+            return None
+        try:
+            return float(text)
+        except ValueError as error:
+            raise TrainingError(
+                f"The learning rate “{text}” is no number: write one such as 0.002, or leave it "
+                "empty to have it found."
+            ) from error
+
+    def restyle(self) -> None:
+        """Take the colours of the present theme."""
+        theme.quiet(self.about)
+
+    # --- inside ------------------------------------------------------------------------------
+
+    def _take_recipe(self, _index: int = 0) -> None:
+        """Write the recipe's own values into the fields."""
+        about, recipe = RECIPES[self.name]
+        self.about.setText(about)
+        values = recipe.model_dump()
+        self.blockSignals(True)
+        self.training.set_values({name: values[name] for name in TRAINING})
+        self.augmentation.set_values({name: values[name] for name in AUGMENTATION})
+        self.arch.setCurrentText(recipe.arch)
+        self.rate.setText("" if recipe.rate is None else f"{recipe.rate:g}")
+        self.blockSignals(False)
+        self.changed.emit()
+
+    def _open(self, opened: bool) -> None:
+        arrow = Qt.ArrowType.DownArrow if opened else Qt.ArrowType.RightArrow
+        self.more.setArrowType(arrow)
+        self.body.setVisible(opened)
+
+    def _tell(self, _value: object = None) -> None:
+        self.changed.emit()
+
+    def _lay_out(self) -> None:
+        top = QFormLayout()
+        label = QLabel("&Recipe")
+        label.setBuddy(self.recipe)
+        top.addRow(label, self.recipe)
+        rate = QHBoxLayout()
+        rate.addWidget(self.rate, 1)
+        rate.addWidget(self.search)
+        fields = QFormLayout()
+        fields.addRow(_field("arch").title, self.arch)
+        fields.addRow(_field("rate").title, rate)
+        self.body = QWidget()
+        inside = self.body_column = QVBoxLayout(self.body)
+        inside.setContentsMargins(0, 0, 0, 0)
+        inside.addLayout(fields)
+        for widget in (self.training.native, QLabel("<b>Augmentation</b>"),
+                       self.augmentation.native, self.preview):  # fmt: skip
+            inside.addWidget(widget)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addLayout(top)
+        for widget in (self.about, self.more, self.body):
+            column.addWidget(widget)
+
+    def _connect(self) -> None:
+        self.recipe.currentIndexChanged.connect(self._take_recipe)
+        self.arch.currentTextChanged.connect(self._tell)
+        self.rate.textChanged.connect(self._tell)
+        self.training.changed.connect(self._tell)
+        self.augmentation.changed.connect(self._tell)
+        self.search.clicked.connect(self.rate_requested)
+        self.preview.clicked.connect(self.preview_requested)
+        self.more.toggled.connect(self._open)
+
+
+def _field(name: str) -> Any:
+    return Recipe.model_fields[name]
+
+
+def _choice(name: str, choices: tuple[str, ...]) -> QComboBox:
+    combo = QComboBox()
+    combo.addItems(choices)
+    combo.setAccessibleName(_field(name).title or name)
+    combo.setToolTip(_field(name).description or "")
+    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    return combo
+
+
+CLICKS = ""
+OUT_OF_MEMORY = "Out of memory"  # how the training's report begins then
+_MARGIN = 5  # pixels beside the scroll bar
+_CURVES = 320  # pixels at most, so that bar and curves are seen together
+_MEANWHILE = "You can go on annotating meanwhile; it learns from what is annotated now."
+
+
+class FineTunePanel(QWidget):
+    """A page of its own; it asks, and shows what it is told."""
+
+    back_requested = Signal()
+    start_requested = Signal()
+    resume_requested = Signal()
+    cancel_requested = Signal()
+    take_over_requested = Signal()
+    drop_requested = Signal()
+    changes_requested = Signal()
+    classifier_chosen = Signal(str)  # folder of a model, or CLICKS
+    result_requested = Signal()
+    opened = Signal()
+    sight_wanted = Signal(object)  # a part of the page, to be brought to the top
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.back = QPushButton("◂ &Back to Classify")
+        self.in_use = QComboBox()
+        self.in_use.setAccessibleName("Classifier in use")
+        self.in_use.setToolTip("Classify with the user's clicks alone, or with a fine-tuned model")
+        self.in_use.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self.show_result_of = QPushButton("Resu&lt")
+        self.lessons, self.split, self.status = (sentences() for _ in range(3))
+        self.forecast, self.note = sentences(), sentences()
+        self.form = FineTuneForm()
+        self.start = QPushButton("&Start fine-tuning")
+        self.resume = QPushButton("&Go on with the interrupted training")
+        self.cancel = QPushButton("Cance&l")
+        self.cancel.setToolTip("Stop the training; what was annotated stays, and the classifier")
+        self.bar = QProgressBar()
+        self.bar.setAccessibleName("Progress of the fine-tuning")
+        self.curves: CurvesView | None = None  # made when they are needed: matplotlib is heavy
+        self.augmented: AugmentView | None = None
+        self.outcome = sentences()
+        self.changes = QPushButton("Show the changed c&ells")
+        self.take_over, self.drop = QPushButton("&Take over"), QPushButton("Dro&p")
+        self.take_over.setToolTip(
+            "Classify with the new model from now on; the former one can be chosen again above"
+        )
+        self.drop.setToolTip("Remove the new model; nothing changes")
+        self.result = ResultPanel()
+        self._teaching = Teaching()
+        self._open = self._can_resume = False
+        self._lay_out()
+        self._connect()
+        self.show_idle()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the page has been opened and not left."""
+        return self._open
+
+    def open(self, *, opened: bool) -> None:
+        """Say that the page is in sight now, or is not any more."""
+        self._open = opened
+        if opened:
+            self.opened.emit()
+
+    # --- what is shown -----------------------------------------------------------------------
+
+    def show_models(self, models: Sequence[tuple[str, str]], chosen: str) -> None:
+        """Offer these models (folder and words) beside the clicks; nothing is told back."""
+        self.in_use.blockSignals(True)
+        self.in_use.clear()
+        self.in_use.addItem("Your clicks (few-shot)", CLICKS)
+        for folder, words in models:
+            self.in_use.addItem(words, folder)
+        self.in_use.setCurrentIndex(max(0, self.in_use.findData(chosen)))
+        self.in_use.blockSignals(False)
+        self.show_result_of.setEnabled(bool(self.in_use.currentData()))
+        self.show_result_of.setToolTip(
+            "Figures, confusion matrix and doubtful labels of the model in use"
+            if self.in_use.currentData()
+            else "Only a fine-tuned model has been checked: fine-tune one first"
+        )
+
+    def show_teaching(self, teaching: Teaching) -> None:
+        """Say what it would learn from and how that is split."""
+        self._teaching = teaching
+        self.lessons.setText(teaching.words())
+        self.split.setText(teaching.split)
+        self.split.setVisible(bool(teaching.split))
+        self.start.setEnabled(not teaching.reason)
+        self.start.setToolTip(teaching.reason or _MEANWHILE)
+        self.form.search.setEnabled(not teaching.reason)
+        self.form.preview.setEnabled(bool(teaching.counts))
+
+    def show_forecast(self, words: str) -> None:
+        """Say how long it would take."""
+        self.forecast.setText(words)
+
+    def show_searching(self, done: int, total: int, message: str) -> None:
+        """Say how far the search for a rate is."""
+        self.forecast.setText(f"{message} {done}/{total}" if total > 1 else message)
+
+    def show_resumable(self, *, resumable: bool) -> None:
+        """Offer to go on with an interrupted training."""
+        self._can_resume = resumable
+        self._show("idle" if self.start.isVisibleTo(self) else "")
+
+    def show_started(self) -> None:
+        """Show progress and curves of a training that begins."""
+        if self.curves is None:
+            from napari_hemacells.widgets.training.learning_curves import CurvesView
+
+            self.curves = CurvesView(("Loss", "Accuracy on held-out cells"))
+            self.curves.setMaximumHeight(_CURVES)
+            self._running.addWidget(self.curves)
+        self.curves.clear()
+        self.note.clear()
+        self._show("running")
+        self.sight_wanted.emit(self)
+        self.show_progress(0, 0, "Preparing")
+
+    def show_progress(self, done: int, total: int, message: str) -> None:
+        """Say what is prepared before the learning begins, or compared after it."""
+        self.bar.setRange(0, total)
+        self.bar.setValue(done)
+        self.status.setText(message)
+
+    def show_report(self, report: TrainingReport, eta_s: float | None) -> None:
+        """Show how far the training is and how well it does."""
+        words = [report.message[:1].upper() + report.message[1:]]
+        if report.images_per_second:
+            words.append(f"{report.images_per_second:,.0f} images/s")
+        if eta_s is not None:
+            words.append(f"about {format_duration(eta_s)} to go")
+        self.show_progress(report.step, report.steps, " · ".join(words))
+        if report.message.startswith(OUT_OF_MEMORY):
+            self.note.setText(report.message)
+            self.note.show()
+        if self.curves is not None and (report.losses or report.metrics):
+            self.curves.add(_as_curves(report))
+
+    def show_comparing(self) -> None:
+        """The training is over; the new model looks at the open image."""
+        self.cancel.setEnabled(False)
+
+    def show_outcome(self, html: str, *, changed: int) -> None:
+        """Say what came of it, and ask what to do with it."""
+        self.outcome.setText(html)
+        self.changes.setEnabled(changed > 0)
+        self.changes.setToolTip("" if changed else "No cell of this image would change its class")
+        self.status.clear()
+        self._show("ended")
+        self.sight_wanted.emit(self.outcome)
+
+    def show_idle(self, said: str = "") -> None:
+        """Nothing runs, and nothing waits for an answer; words are brought into sight."""
+        self.status.setText(said)
+        self._show("idle")
+        if said:
+            self.sight_wanted.emit(self)
+
+    def restyle(self) -> None:
+        """Take the colours of the present theme."""
+        for label in (self.split, self.status, self.forecast):
+            theme.quiet(label)
+        self.form.restyle()
+        self.result.restyle()
+        if self.curves is not None:
+            self.curves.redraw()
+
+    def show_augmented(self, view: AugmentView) -> None:
+        """Show the augmentation below its parameters."""
+        if self.augmented is not None:
+            self.augmented.deleteLater()
+        self.augmented = view
+        self.form.body_column.addWidget(view)
+
+    # --- inside ------------------------------------------------------------------------------
+
+    def _show(self, state: str) -> None:
+        """Show what belongs to a state: ``idle``, ``running`` or ``ended``."""
+        if not state:
+            return
+        idle, running, ended = (state == one for one in ("idle", "running", "ended"))
+        asked: tuple[QWidget, ...] = (self.outcome, self.changes, self.take_over, self.drop)
+        self.cancel.setEnabled(True)
+        self.form.setVisible(idle)
+        self.start.setVisible(idle)
+        self.forecast.setVisible(idle)
+        self.resume.setVisible(idle and self._can_resume)
+        self.split.setVisible(not ended and bool(self._teaching.split))
+        self.lessons.setVisible(not ended)
+        self.bar.setVisible(running)
+        self.cancel.setVisible(running)
+        self.note.setVisible(running and bool(self.note.text()))
+        if self.curves is not None:
+            self.curves.setVisible(running)
+        for widget in asked:
+            widget.setVisible(ended)
+
+    def _choose(self, _index: int) -> None:
+        self.classifier_chosen.emit(str(self.in_use.currentData()))
+
+    def _lay_out(self) -> None:
+        used = in_a_row((QLabel("In use"), 0), (self.in_use, 1), (self.show_result_of, 0))
+        running = in_a_row((self.bar, 1), (self.cancel, 0))
+        answers = in_a_row((self.take_over, 1), (self.drop, 1))
+        self._running = QVBoxLayout()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, _MARGIN, 0)
+        head = in_a_row((QLabel("<b>Fine-tune the classifier</b>"), 1), (self.back, 0))
+        column.addLayout(head)
+        column.addLayout(used)
+        for widget in (self.lessons, self.split, self.form, self.start, self.resume):
+            column.addWidget(widget)
+        column.addWidget(self.forecast)
+        column.addLayout(running)
+        column.addWidget(self.status)
+        column.addWidget(self.note)
+        column.addLayout(self._running)
+        column.addWidget(self.outcome)
+        column.addWidget(self.changes)
+        column.addLayout(answers)
+        column.addWidget(self.result)
+        column.addStretch(1)
+        self.result.hide()
+
+    def _connect(self) -> None:
+        for button, signal in (
+            (self.back, self.back_requested),
+            (self.start, self.start_requested),
+            (self.resume, self.resume_requested),
+            (self.cancel, self.cancel_requested),
+            (self.take_over, self.take_over_requested),
+            (self.drop, self.drop_requested),
+            (self.changes, self.changes_requested),
+            (self.show_result_of, self.result_requested),
+        ):
+            button.clicked.connect(signal)
+        self.in_use.currentIndexChanged.connect(self._choose)
+
+
+def _as_curves(report: TrainingReport) -> TrainingReport:
+    """Return the report with both losses together, so that they are drawn on one scale."""
+    metrics = dict(report.metrics)
+    losses = dict.fromkeys(("training",) if report.losses else (), *report.losses.values())
+    if "validation loss" in metrics:
+        losses["held out"] = metrics.pop("validation loss")
+    return replace(report, losses=losses, metrics=metrics)

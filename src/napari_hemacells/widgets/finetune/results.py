@@ -1,0 +1,396 @@
+"""What a training found: figures, confusion matrix, the crops worth looking at.
+
+A confusion matrix whose cells can be clicked.
+
+Crops of a training, from their files: a click goes to the cell on its slide.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from qtpy.QtCore import QSize, Qt, Signal
+from qtpy.QtGui import QBrush, QColor, QIcon
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QComboBox,
+    QHBoxLayout,
+    QHeaderView,
+    QLabel,
+    QListView,
+    QListWidget,
+    QListWidgetItem,
+    QPushButton,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_hemacells.core.train.classifier.report.text import intervals, noun
+from napari_hemacells.widgets import theme
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from qtpy.QtGui import QKeyEvent, QResizeEvent
+
+    from napari_hemacells.core.evaluate.classification_metrics import Figure
+    from napari_hemacells.core.train.classifier.results import (
+        Confusion,
+        Findings,
+        Item,
+        Suspect,
+    )
+
+_NAMES = 118  # pixels of the class names on the left
+_ROW = 24
+
+
+class ConfusionView(QTableWidget):
+    """Rows: the classes that you gave; columns: those that the network says, by number.
+
+    Signals
+    -------
+    cell_chosen
+        The class given and the class predicted.
+    """
+
+    cell_chosen = Signal(str, str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._confusion: Confusion | None = None
+        self._normalised = False
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setAccessibleName("Confusion matrix: rows are your classes, columns the predicted")
+        across, down = self.horizontalHeader(), self.verticalHeader()
+        if across is not None and down is not None:
+            across.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+            across.setMinimumSectionSize(22)
+            down.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+            down.setDefaultSectionSize(_ROW)
+            down.setFixedWidth(_NAMES)
+            down.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+        self.cellClicked.connect(self._tell)
+        self.cellActivated.connect(self._tell)
+
+    def show_confusion(self, confusion: Confusion, *, normalised: bool) -> None:
+        """Show counts, or shares of each row in percent."""
+        self._confusion, self._normalised = confusion, normalised
+        names = confusion.classes
+        self.clear()
+        self.setRowCount(len(names))
+        self.setColumnCount(len(names))
+        self.setHorizontalHeaderLabels([str(n) for n in range(1, len(names) + 1)])
+        self.setVerticalHeaderLabels([f"{n} {name}" for n, name in enumerate(names, start=1)])
+        for place, name in enumerate(names):
+            for header in (self.horizontalHeaderItem(place), self.verticalHeaderItem(place)):
+                if header is not None:
+                    header.setToolTip(name)
+        self._fill(confusion)
+        self.updateGeometry()
+        self.setFixedHeight(self.sizeHint().height())
+
+    def restyle(self) -> None:
+        """Take the colours of the present theme."""
+        if self._confusion is not None:
+            self._fill(self._confusion)
+
+    def sizeHint(self) -> QSize:  # noqa: N802
+        """As high as all rows, however wide."""
+        header = self.horizontalHeader()
+        top = 24 if header is None else header.sizeHint().height()
+        return QSize(300, top + _ROW * max(1, self.rowCount()) + 4)
+
+    def _fill(self, confusion: Confusion) -> None:
+        shares = np.nan_to_num(confusion.normalised)
+        right, wrong, text = (theme.colour(one) for one in ("current", "error", "text"))
+        for row, given in enumerate(confusion.classes):
+            for col, said in enumerate(confusion.classes):
+                count, share = int(confusion.counts[row, col]), float(shares[row, col])
+                shown = f"{share:.0%}" if self._normalised else f"{count:,}"
+                item = QTableWidgetItem(shown if count else "")
+                item.setTextAlignment(Qt.AlignmentFlag.AlignCenter)
+                item.setBackground(QBrush(_shade(right if row == col else wrong, share)))
+                item.setForeground(QBrush(text))
+                cells = f"{count:,} cell{'s' * (count != 1)}"
+                item.setToolTip(f"{cells} of your {given} called {said} ({share:.1%} of {given})")
+                self.setItem(row, col, item)
+
+    def _tell(self, row: int, col: int) -> None:
+        if self._confusion is not None and self._confusion.counts[row, col]:
+            names = self._confusion.classes
+            self.cell_chosen.emit(names[row], names[col])
+
+
+def _shade(colour: QColor, share: float) -> QColor:
+    """Return the colour, the stronger the larger the share; nothing for nothing."""
+    shade = QColor(colour)
+    shade.setAlphaF(0.0 if share == 0 else 0.2 + 0.7 * share)
+    return shade
+
+
+SIDE = 64
+MOST = 200  # icons; more are not looked through one by one
+_LINES = 2  # of crops in sight
+_BAR = 16  # pixels of the scroll bar
+_KEY = Qt.ItemDataRole.UserRole
+
+
+class CropList(QListWidget):
+    """Crops with a line below each.
+
+    Signals
+    -------
+    chosen
+        What the cell is called in the training's tables.
+    """
+
+    chosen = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setViewMode(QListView.ViewMode.IconMode)
+        self.setMovement(QListView.Movement.Static)
+        self.setResizeMode(QListView.ResizeMode.Adjust)
+        self.setIconSize(QSize(SIDE, SIDE))
+        self.setGridSize(QSize(SIDE + 30, SIDE + 40))
+        self.setWordWrap(True)
+        self.setUniformItemSizes(True)
+        self.setAccessibleName("Crops; Enter goes to the cell on the slide")
+        self.currentItemChanged.connect(self._tell)
+        self.itemClicked.connect(self._tell)
+
+    def show_crops(self, crops: Sequence[tuple[str, Path, str, str]]) -> None:
+        """Show crops: name, file, a line below, a tooltip; none is chosen."""
+        self.blockSignals(True)
+        self.clear()
+        for key, path, words, tip in crops[:MOST]:
+            item = QListWidgetItem(QIcon(str(path)), words)
+            item.setData(_KEY, key)
+            item.setToolTip(tip)
+            self.addItem(item)
+        self.setCurrentRow(-1)
+        self.blockSignals(False)
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802
+        """Be as high as the lines of crops are now."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        across = max(1, (self.width() - _BAR) // self.gridSize().width())
+        lines = min(_LINES, -(-self.count() // across))
+        self.setFixedHeight(max(1, lines) * self.gridSize().height() + 6)
+
+    def mark(self, row: int) -> None:
+        """Choose a crop without going to its cell."""
+        self.blockSignals(True)
+        self.setCurrentRow(row)
+        self.blockSignals(False)
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802
+        """Arrows move here; class keys go on to the dock, which gives the cell its class."""
+        if event is not None and event.text().isprintable() and event.text():
+            event.ignore()
+        else:
+            super().keyPressEvent(event)
+
+    def _tell(self, item: QListWidgetItem | None, _before: object = None) -> None:
+        if item is not None:
+            self.chosen.emit(str(item.data(_KEY)))
+
+
+Row: TypeAlias = "tuple[str, Path, str, str]"
+MATRIX = "matrix"
+LISTS: dict[str, tuple[str, str]] = {
+    MATRIX: ("A cell of the matrix", "Click a number above: its cells are shown here."),
+    "losses": ("Highest losses", "Cells whose class from you the network believes least."),
+    "wrong": ("Sure, but not your class", "The network is sure of another class than yours."),
+    "uncertain": ("Most uncertain", "Two classes are nearly as likely."),
+    "right": ("Sure and right", "What the network takes for typical of a class."),
+    "suspects": (
+        "Suspected wrong labels",
+        "Classes that models which had not seen the cell do not believe: look at them again.",
+    ),
+}
+
+
+class ResultPanel(QWidget):
+    """The findings of one training; it asks to go to cells, and knows no slide."""
+
+    cell_requested = Signal(str)  # a cell's name in the training
+    review_requested = Signal(tuple)  # names of cells, to be gone through by key
+    report_requested = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._findings: Findings | None = None
+        self._matrix: tuple[str, str] | None = None
+        self._shown: tuple[str, ...] = ()
+        self.figures, self.intervals, self.legend = (QLabel() for _ in range(3))
+        self.about, self.notes = QLabel(), QLabel()
+        self.matrix = ConfusionView()
+        self.normalised = QPushButton("%")
+        self.normalised.setCheckable(True)
+        self.normalised.setToolTip("Show shares of each row in per cent instead of counts")
+        self.list = QComboBox()
+        self.list.setAccessibleName("Which cells to look at")
+        for key, (title, tip) in LISTS.items():
+            self.list.addItem(title, key)
+            self.list.setItemData(self.list.count() - 1, tip, 3)  # Qt.ItemDataRole.ToolTipRole
+        self.crops = CropList()
+        self.review = QPushButton("Re&view them by key")
+        self.report = QPushButton("Open the rep&ort")
+        self._lay_out()
+        self._connect()
+
+    # --- what is shown -----------------------------------------------------------------------
+
+    def show_findings(self, findings: Findings, *, report: bool) -> None:
+        """Show what a training found; ``report`` whether there is a page to open."""
+        self._findings = findings
+        self.figures.setText(_figures(findings))
+        self.intervals.setText(_intervals(findings))
+        self.notes.setText(" ".join(findings.run.get("notes", ())))
+        self._show_matrix(self.normalised.isChecked())
+        self.report.setEnabled(report)
+        self.report.setToolTip("In the browser" if report else "This training has no report")
+        pairs = findings.confusion.pairs(1)
+        self._matrix = (pairs[0].label, pairs[0].predicted) if pairs else None
+        self._show_list()
+
+    def show_list(self, key: str) -> None:
+        """Show one of the lists."""
+        self.list.setCurrentIndex(self.list.findData(key))
+        self._show_list()
+
+    def restyle(self) -> None:
+        """Take the colours of the present theme."""
+        self.matrix.restyle()
+        for label in (self.intervals, self.legend, self.about, self.notes):
+            theme.quiet(label)
+
+    def choose(self, given: str, said: str) -> None:
+        """Show the cells of a cell of the matrix, and go to the first."""
+        self._matrix = (given, said)
+        self.show_list(MATRIX)
+        if self._shown:
+            self.crops.mark(0)
+            self.review_requested.emit(self._shown)
+
+    # --- inside ------------------------------------------------------------------------------
+
+    def _show_matrix(self, normalised: bool) -> None:
+        if self._findings is not None:
+            self.matrix.show_confusion(self._findings.confusion, normalised=normalised)
+
+    def _show_list(self, _index: int = 0) -> None:
+        found, key = self._findings, str(self.list.currentData())
+        if found is None:
+            return
+        makers: dict[str, Callable[[], Sequence[Item]]] = {
+            MATRIX: lambda: () if self._matrix is None else found.cell(*self._matrix),
+            "losses": found.highest_losses,
+            "wrong": lambda: found.most_certain(right=False),
+            "uncertain": found.most_uncertain,
+            "right": lambda: found.most_certain(right=True),
+        }
+        if key == "suspects":
+            rows = [_suspect(one) for one in found.suspects if one.flagged]
+        else:
+            rows = [_item(one) for one in makers[key]()]
+        self._shown = tuple(row[0] for row in rows)
+        self.crops.show_crops(rows)
+        self.about.setText(self._words(key, len(rows)))
+        self.review.setEnabled(bool(rows))
+        self.review.setToolTip(
+            "Show them in the gallery: the keys 1 to 9 give a class and go on"
+            if rows
+            else "There is nothing to review here"
+        )
+
+    def _words(self, key: str, count: int) -> str:
+        words = LISTS[key][1]
+        if key == MATRIX and self._matrix is not None:
+            given, said = self._matrix
+            called = "rightly called so" if given == said else f"called {said}"
+            words = f"{count:,} held-out {given}, {called}."
+        elif not count:
+            words = "None found."
+        return f"{words} The first {MOST} are shown." if count > MOST else words
+
+    def _review(self) -> None:
+        self.review_requested.emit(self._shown)
+
+    def _lay_out(self) -> None:
+        for label in (self.figures, self.intervals, self.legend, self.about, self.notes):
+            label.setWordWrap(True)
+        self.legend.setText("Rows: your class; columns: the network's. Click a number.")
+        head = QHBoxLayout()
+        head.addWidget(self.legend, 1)
+        head.addWidget(self.normalised)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.review, 1)
+        buttons.addWidget(self.report, 1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.figures)
+        column.addWidget(self.intervals)
+        column.addLayout(head)
+        for widget in (self.matrix, self.list, self.about, self.crops):
+            column.addWidget(widget)
+        column.addLayout(buttons)
+        column.addWidget(self.notes)
+
+    def _connect(self) -> None:
+        self.matrix.cell_chosen.connect(self.choose)
+        self.normalised.toggled.connect(self._show_matrix)
+        self.list.currentIndexChanged.connect(self._show_list)
+        self.crops.chosen.connect(self.cell_requested)
+        self.review.clicked.connect(self._review)
+        self.report.clicked.connect(self.report_requested)
+
+
+def _figures(found: Findings) -> str:
+    figures = found.figures
+    parts = {"validation": "held-out", "test": "test", "out-of-fold": "cross-validated"}
+    show = _alone if figures.rough else _with
+    return (
+        f"<b>{figures.n:,} {parts[found.part]} {noun(found)}</b>: accuracy"
+        f" {show(figures.accuracy)}, balanced {show(figures.balanced_accuracy)},"
+        f" κ {show(figures.kappa)}."
+    )
+
+
+def _intervals(found: Findings) -> str:
+    """Return what the intervals stand on, in the words of the report."""
+    hidden = found.figures.rough and found.figures.groups > 1
+    where = " (left out here)" if hidden else ""
+    return f"Intervals{where}: {intervals(found.figures, noun(found))}"
+
+
+def _with(figure: Figure) -> str:
+    """``0.98 (0.95–1.00)``: the interval of the bootstrap."""
+    return f"{figure.value:.3f} ({figure.low:.2f}–{figure.high:.2f})"
+
+
+def _alone(figure: Figure) -> str:
+    return f"{figure.value:.3f}"
+
+
+def _item(one: Item) -> Row:
+    tip = f"{one.key}: yours {one.label}, the network's {one.predicted} {one.confidence:.1%}"
+    shown = one.label if one.right else f"{one.label} → {one.predicted}"
+    return one.key, one.path, f"{shown} {one.confidence:.0%}", tip
+
+
+def _suspect(one: Suspect) -> Row:
+    said = f"others say {one.suggested}, label quality {one.score:.2f}"
+    return one.key, one.path, f"{one.label} → {one.suggested}?", f"{one.key}: {said}"

@@ -1,0 +1,1 @@
+"""The gallery of crops, the review queue and the map of embeddings."""

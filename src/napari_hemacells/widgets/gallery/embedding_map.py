@@ -1,0 +1,466 @@
+"""The map of a slide's cells: whole groups get a class with one line around them.
+
+Cells as points on a plane: hover, click, wheel and lasso. It changes nothing itself.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.backend_bases import MouseButton
+from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
+from matplotlib.figure import Figure
+from matplotlib.path import Path
+from matplotlib.widgets import LassoSelector
+from qtpy.QtCore import QEvent, QPoint, QSize, Qt, QTimer, Signal
+from qtpy.QtGui import QKeyEvent, QPixmap
+from qtpy.QtWidgets import (
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QFlowLayout
+
+from napari_hemacells import layers as ours
+from napari_hemacells.core.annotate.palette import UNKNOWN_COLOUR
+from napari_hemacells.core.classify.projection import has_umap, pca_plane, umap_plane
+from napari_hemacells.core.errors import HemaCellsError
+from napari_hemacells.core.types import UNKNOWN, Progress
+from napari_hemacells.widgets import theme
+from napari_hemacells.widgets.gallery.view import Thumbnails
+from napari_hemacells.widgets.gallery.widget import swatch
+from napari_hemacells.widgets.subscriptions import Subscriptions
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from numpy.typing import NDArray
+    from qtpy.QtGui import QImage, QShowEvent
+
+    from napari_hemacells.core.types import Embeddings
+    from napari_hemacells.session import Session
+    from napari_hemacells.widgets.background.workers import Jobs
+
+REACH = 10.0  # pixels from a point that still hit it
+_STILL = 4.0  # pixels that the pointer may move in a click
+_ZOOM = 1.25  # a notch of the wheel
+_SIZES = {False: 16.0, True: 46.0}  # of points, in square points; with the user's word larger
+_MARGIN = 0.04
+
+
+class MapCanvas(FigureCanvasQTAgg):
+    """Points that can be chosen.
+
+    Signals
+    -------
+    chosen
+        Rows inside a line drawn around them, ``(m,)``.
+    clicked
+        The row of the point under a click.
+    hovered
+        The row of the point under the pointer, -1 for none.
+    """
+
+    chosen = Signal(object)
+    clicked = Signal(int)
+    hovered = Signal(int)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(Figure())  # type: ignore[no-untyped-call]
+        self.setParent(parent)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setAccessibleName("Map of the cells: those that look alike lie close together")
+        self.axes = self.figure.add_axes((0, 0, 1, 1))
+        self.places: NDArray[np.float32] = np.zeros((0, 2), np.float32)
+        self._points: Any = None
+        self._rings: Any = None
+        self._near = -1
+        self._picture = QLabel(self)
+        self._picture.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self._picture.hide()
+        self._lasso = LassoSelector(
+            self.axes, self._drawn, useblit=True, button=MouseButton.LEFT, props={"linewidth": 1.5}
+        )
+        self.mpl_connect("motion_notify_event", self._moved)
+        self.mpl_connect("figure_leave_event", self._left)
+        self.mpl_connect("scroll_event", self._wheel)
+        self.restyle()
+
+    # --- what is shown -----------------------------------------------------------------------
+
+    def show_places(self, places: NDArray[np.float32]) -> None:
+        """Show these ``(n, 2)`` places, whole; colours are to be set after that."""
+        self.places, self._near = places, -1
+        self.show_picture(None)
+        self.axes.clear()
+        self.axes.set_axis_off()
+        x, y = places[:, 0], places[:, 1]
+        self._points = self.axes.scatter(x, y, s=_SIZES[False], linewidths=0)
+        self._rings = self.axes.scatter([], [], s=70, facecolors="none", linewidths=1.5)
+        self.show_all()
+
+    def show_all(self) -> None:
+        """Show all points again."""
+        if len(self.places):
+            low, high = self.places.min(axis=0), self.places.max(axis=0)
+            room = _MARGIN * np.maximum(high - low, 1e-6)
+            self.axes.set_xlim(low[0] - room[0], high[0] + room[0])
+            self.axes.set_ylim(low[1] - room[1], high[1] + room[1])
+        self._redraw()
+
+    def colour(self, colours: NDArray[np.float32], annotated: NDArray[np.bool_]) -> None:
+        """Give the points ``(n, 4)`` colours; those with the user's word are larger."""
+        if self._points is None:
+            return
+        self._points.set_facecolors(colours)
+        self._points.set_sizes(np.where(annotated, _SIZES[True], _SIZES[False]))
+        self._redraw()
+
+    def ring(self, rows: NDArray[np.intp]) -> None:
+        """Draw rings around the chosen points."""
+        if self._rings is not None:
+            self._rings.set_offsets(self.places[rows].reshape(-1, 2))
+            self._redraw()
+
+    def show_picture(self, picture: QImage | None) -> None:
+        """Show a crop beside the pointer; ``None`` hides it."""
+        if picture is None or picture.isNull():
+            self._picture.hide()
+            return
+        self._picture.setPixmap(QPixmap.fromImage(picture))
+        self._picture.adjustSize()
+        self._picture.show()
+
+    def restyle(self) -> None:
+        """Take the colours of the present theme."""
+        self.figure.set_facecolor(theme.css("background"))
+        self._lasso.set_props(color=theme.css("text"))
+        if self._rings is not None:
+            self._rings.set_edgecolors(theme.css("text"))
+        self._picture.setStyleSheet(f"border: 2px solid {theme.css('primary')};")
+        self._redraw()
+
+    def _redraw(self) -> None:
+        self.draw_idle()  # type: ignore[no-untyped-call]
+
+    # --- what the user does ------------------------------------------------------------------
+
+    def nearest(self, x: float, y: float, reach: float = REACH) -> int:
+        """The row of the point nearest to a place on the canvas, -1 where none is in reach."""
+        if not len(self.places):
+            return -1
+        away = np.hypot(*(self.axes.transData.transform(self.places) - (x, y)).T)
+        row = int(away.argmin())
+        return row if away[row] <= reach else -1
+
+    def _drawn(self, corners: list[tuple[float, float]]) -> None:
+        line = self.axes.transData.transform(corners)
+        if np.ptp(line, axis=0).max(initial=0.0) < _STILL:
+            row = self.nearest(*line[0])
+            if row >= 0:
+                self.clicked.emit(row)
+            else:
+                self.chosen.emit(np.zeros(0, np.intp))
+            return
+        self.chosen.emit(np.flatnonzero(Path(corners).contains_points(self.places)))
+
+    def _moved(self, event: Any) -> None:
+        row = -1 if event.button else self.nearest(event.x, event.y)
+        ratio = self.devicePixelRatioF()
+        at = QPoint(round(event.x / ratio), round(self.height() - event.y / ratio))
+        self._picture.move(_beside(at, self._picture, self))
+        if row != self._near:
+            self._near = row
+            self.hovered.emit(row)
+
+    def _left(self, _event: Any) -> None:
+        self._near = -1
+        self.hovered.emit(-1)
+
+    def _wheel(self, event: Any) -> None:
+        if event.xdata is None or not len(self.places):
+            return
+        factor = _ZOOM ** -np.sign(event.step)
+        for at, limits, put in (
+            (event.xdata, self.axes.get_xlim(), self.axes.set_xlim),
+            (event.ydata, self.axes.get_ylim(), self.axes.set_ylim),
+        ):
+            put(*(at + factor * (edge - at) for edge in limits))
+        self._redraw()
+
+    # --- Qt ----------------------------------------------------------------------------------
+
+    def event(self, event: QEvent | None) -> bool:
+        """Keep digits from the shortcuts of the window around us."""
+        override = event is not None and event.type() == QEvent.Type.ShortcutOverride
+        if override and isinstance(event, QKeyEvent) and event.text().isdigit():
+            event.accept()
+            return True
+        return bool(super().event(event))
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
+        """Leave keys to the widget around us."""
+        event.ignore()
+
+
+def _beside(at: QPoint, label: QLabel, area: QWidget) -> QPoint:
+    """Where a picture stands beside the pointer, inside the area."""
+    gap = 14
+    left = (
+        at.x() + gap
+        if at.x() + gap + label.width() < area.width()
+        else (at.x() - gap - label.width())
+    )
+    top = min(max(at.y() - label.height() // 2, 0), max(area.height() - label.height(), 0))
+    return QPoint(max(left, 0), top)
+
+
+SIDE = 96  # of the crop beside the pointer
+MOST = 20_000  # points; of more cells every second, third, ... is shown
+_IDLE_MS = 250  # new colours wait until the clicking pauses: the canvas comes first
+_HELP = "Draw around cells, then press 1–9 or a class. Point: crop; click: go there; wheel: zoom."
+_NO_UMAP = "UMAP is not installed: pip install 'napari-hemacells[umap]'"
+
+
+class MapWidget(QWidget):
+    """Cells on a plane, coloured by class; those inside a line get a class in one step.
+
+    Parameters
+    ----------
+    jobs
+        Where UMAP runs; whoever made it closes it.
+
+    Signals
+    -------
+    cell_activated
+        Id of a cell that was clicked: the canvas goes there.
+    refused
+        Why a class was not given, as a sentence.
+    """
+
+    cell_activated = Signal(int)
+    refused = Signal(str)
+
+    def __init__(self, session: Session, jobs: Jobs, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._thumbnails = Thumbnails(session)
+        self._ids: NDArray[np.int64] = np.zeros(0, np.int64)
+        self._waiting = True
+        self.chosen: NDArray[np.int64] = np.zeros(0, np.int64)
+        self.canvas = MapCanvas()
+        self.method = QComboBox()
+        self.whole = QPushButton("Show all")
+        self.text = QLabel()
+        self.text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.classes = QFlowLayout()  # many classes take more lines, not a wider window
+        self.jobs = jobs
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(_IDLE_MS)
+        self._soon.timeout.connect(self.recolour)
+        self._lay_out()
+        self._connect()
+
+    def _lay_out(self) -> None:
+        self.method.addItem("PCA")
+        self.method.setToolTip(
+            "PCA: at once. UMAP: groups stand apart more clearly, takes seconds"
+        )
+        if has_umap():
+            self.method.addItem("UMAP")
+        else:
+            self.method.setToolTip(_NO_UMAP)
+        top = QHBoxLayout()
+        for widget in (self.method, self.whole):
+            top.addWidget(widget)
+        top.addWidget(self.text, 1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(4, 4, 4, 4)
+        column.setSpacing(4)
+        column.addLayout(top)
+        column.addWidget(self.canvas, 1)
+        column.addLayout(self.classes)
+
+    def _connect(self) -> None:
+        self.method.currentIndexChanged.connect(self.place)
+        self.whole.clicked.connect(self.canvas.show_all)
+        self.canvas.chosen.connect(self._choose)
+        self.canvas.clicked.connect(self._click)
+        self.canvas.hovered.connect(self._hover)
+        self.jobs.returned.connect(self._placed)
+        self._subscriptions = Subscriptions(self)
+        events = self._session.events
+        for signal in (events.project, events.image, events.cells, events.embeddings):
+            self._subscriptions.add(signal, self._start_over)
+        for signal in (events.annotations, events.prediction):
+            self._subscriptions.add(signal, self._recolour_soon)
+        self._subscriptions.add(events.palette, self._update_classes)
+        self._update_classes()
+        self._say()
+
+    # --- user input --------------------------------------------------------------------------
+
+    def label(self, class_id: str | None) -> None:
+        """Give the chosen cells a class, or take theirs away: one undoable step."""
+        cells = self._session.cells
+        there = (
+            [] if cells is None else [one for one in self.chosen.tolist() if one in cells.position]
+        )
+        if not there:
+            self.refused.emit("Draw a line around cells on the map first.")
+            return
+        try:
+            self._session.annotate(there, class_id)
+        except HemaCellsError as error:
+            self.refused.emit(str(error))
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802
+        """Digits give a class to what is chosen; other keys are the viewer's."""
+        text = "" if event is None else event.text()
+        if event is None or not text.isdigit() or self._session.history is None:
+            super().keyPressEvent(event)
+            return
+        holder = None if text == "0" else self._session.palette.by_key(int(text))
+        if text != "0" and holder is None:
+            self.refused.emit(f"No class has the key {text}: give it to one in the palette.")
+            return
+        self.label(None if holder is None else holder.id)
+
+    def _choose(self, rows: NDArray[np.intp]) -> None:
+        self.chosen = self._ids[rows]
+        self.canvas.ring(rows)
+        self._say()
+
+    def _click(self, row: int) -> None:
+        self._choose(np.array([row]))
+        self.cell_activated.emit(int(self._ids[row]))
+
+    def _hover(self, row: int) -> None:
+        picture = None
+        if row >= 0:
+            cell, ratio = int(self._ids[row]), self.devicePixelRatioF()
+            picture = self._thumbnails.picture(cell, SIDE, ratio)
+        self.canvas.show_picture(picture)
+
+    # --- updaters ----------------------------------------------------------------------------
+
+    def place(self) -> None:
+        """Put the cells on the plane anew: by PCA at once, by UMAP in a thread."""
+        embeddings = self._session.embeddings
+        self._waiting = False
+        self.jobs.cancel("map")
+        if embeddings is None:
+            self._show(np.zeros(0, np.int64), np.zeros((0, 2), np.float32))
+            return
+        some = slice(None, None, max(1, -(-len(embeddings) // MOST)))
+        self._show(embeddings.ids[some], pca_plane(embeddings.vectors[some]))
+        if self.method.currentText() == "UMAP":
+            self.jobs.start("map", partial(_umap, embeddings, some))
+            self._say()
+
+    def _placed(self, _kind: str, result: tuple[NDArray[np.int64], NDArray[np.float32]]) -> None:
+        self._show(*result)
+
+    def _show(self, ids: NDArray[np.int64], places: NDArray[np.float32]) -> None:
+        self._ids = ids
+        self.canvas.show_places(places)
+        self.canvas.restyle()
+        self._choose(np.flatnonzero(np.isin(ids, self.chosen)))
+        self.recolour()
+
+    def recolour(self) -> None:
+        """Colour the points by class, as the canvas is."""
+        session = self._session
+        if not self.isVisible() or session.cells is None or session.history is None:
+            return
+        plain = np.array([*theme.colour("text").getRgbF()[:3], 0.35], np.float32)
+        table = {one.id: ours.rgba(one.colour) for one in session.palette}
+        table[UNKNOWN] = _seen_on_both(ours.rgba(UNKNOWN_COLOUR), plain)
+        known = ours.known_classes(session.cells, session.annotated, session.prediction)
+        position, annotated = session.cells.position, session.annotated
+        colours = np.tile(plain, (len(self._ids), 1))
+        for row, cell in enumerate(self._ids.tolist()):
+            class_id = known[position[cell]] if cell in position else None
+            if class_id in table:
+                colours[row] = table[class_id]
+        self.canvas.colour(colours, np.isin(self._ids, list(annotated)))
+
+    def _recolour_soon(self, _what: object = None) -> None:
+        if self.isVisible():
+            self._soon.start()
+
+    def _start_over(self) -> None:
+        self._thumbnails.clear()
+        self._waiting = True
+        if self.isVisible():
+            self.place()
+
+    def _update_classes(self) -> None:
+        while (item := self.classes.takeAt(0)) is not None:
+            widget = item.widget()
+            if widget is not None:
+                widget.deleteLater()
+        known = () if self._session.history is None else self._session.palette.classes
+        for one in known:
+            key = "" if one.key is None else f" ({one.key})"
+            button = QPushButton(swatch(one.colour), f"{one.name}{key}")
+            button.setToolTip(f"Give the chosen cells the class {one.name}")
+            button.clicked.connect(partial(self._label_clicked, one.id))
+            self.classes.addWidget(button)
+        self._recolour_soon()
+
+    def _label_clicked(self, class_id: str, _checked: bool = False) -> None:
+        self.label(class_id)
+
+    def _say(self) -> None:
+        if self.jobs.running("map"):
+            self.text.setText("UMAP is at work; PCA until then.")
+        elif len(self.chosen):
+            cells = "cell" if len(self.chosen) == 1 else "cells"
+            self.text.setText(
+                f"{len(self.chosen):,} {cells} chosen: press 1–9 or a class; 0 takes it."
+            )
+        elif self._session.embeddings is None:
+            self.text.setText("The map is drawn when the cells are embedded.")
+        else:
+            self.text.setText(_HELP)
+
+    def restyle(self) -> None:
+        """Take the colours of the present theme."""
+        self.canvas.restyle()
+        self.recolour()
+
+    def sizeHint(self) -> QSize:  # noqa: N802
+        """Return the size of the gallery beside it, somewhat higher."""
+        return QSize(720, 320)
+
+    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802
+        """Catch up with what happened while it was not seen."""
+        super().showEvent(event)
+        if self._waiting:
+            self.place()
+        else:
+            self.recolour()
+
+
+def _seen_on_both(colour: ours.Rgba, text: NDArray[np.float32]) -> ours.Rgba:
+    """A colour drawn a little towards the text's, to be seen on dark and on light."""
+    red, green, blue = (
+        0.6 * one + 0.4 * float(other)
+        for one, other in zip(colour[:3], text[:3].tolist(), strict=True)
+    )
+    return red, green, blue, 1.0
+
+
+def _umap(
+    embeddings: Embeddings, some: slice
+) -> Generator[Progress, None, tuple[NDArray[np.int64], NDArray[np.float32]]]:
+    yield Progress(0, 0, "Placing cells")
+    return embeddings.ids[some], umap_plane(embeddings.vectors[some])

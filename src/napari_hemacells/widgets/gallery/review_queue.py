@@ -1,0 +1,167 @@
+"""What to look at next, ranked in a thread: neither the canvas nor the gallery waits for it."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_hemacells.core.types import Progress
+from napari_hemacells.session.review_queue import QueueRequest, ranked
+from napari_hemacells.widgets.background.workers import Jobs
+from napari_hemacells.widgets.native_libraries import one_thread
+from napari_hemacells.widgets.subscriptions import Subscriptions
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from napari_hemacells.core.params import QueueOrder
+    from napari_hemacells.session import Session
+
+Key: TypeAlias = "tuple[QueueOrder, bool]"  # an order, and whether it runs backwards
+
+_REST_MS = 150  # a click is answered by the classifier first; the ranking can wait that long
+_NEXT: Key = ("active", False)
+
+
+class Queue(NamedTuple):
+    """Cells in an order, and whether that is what would come out now."""
+
+    cells: list[int]
+    current: bool
+
+
+class Upcoming(QObject):
+    """The orders that take long to find, kept up to date while the user's hand rests.
+
+    Signals
+    -------
+    ranked
+        An order is there, as it was asked for with :meth:`ask`.
+    failed
+        Why no order could be found, as a sentence.
+    """
+
+    ranked = Signal(str, bool)
+    failed = Signal(str)
+
+    def __init__(self, session: Session, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._known: dict[Key, tuple[QueueRequest, list[int]]] = {}
+        self._shown: Key = _NEXT  # what the gallery shows is kept up to date as well
+        self._asked = self._again = False  # somebody waits for the order shown, even longer
+        self.jobs = Jobs(self)
+        self.jobs.returned.connect(self._returned)
+        self.jobs.refused.connect(self._failed)
+        self.jobs.failed.connect(self._failed)
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(_REST_MS)
+        self._soon.timeout.connect(self._rank)
+        self._subscriptions = Subscriptions(self)
+        events = session.events
+        for signal in (events.project, events.image, events.cells):
+            self._subscriptions.add(signal, self._start_over)
+        for signal in (
+            events.embeddings, events.prediction, events.annotations, events.corrected,
+        ):  # fmt: skip
+            self._subscriptions.add(signal, self._rank_soon)
+
+    def close(self) -> None:
+        """Hear nothing more; a ranking under way is dropped."""
+        self._subscriptions.drop()
+        self.jobs.close()
+
+    # --- what is asked -----------------------------------------------------------------------
+
+    def ask(self, order: QueueOrder, *, descending: bool = False) -> None:
+        """Find an order with what is known now; :attr:`ranked` tells, maybe before this ends.
+
+        An order asked for before that is not there yet is not told of any more.
+        """
+        self._shown = (order, descending)
+        if self._stale(self._shown) is None:
+            self._tell()
+            return
+        self._asked, self._again = True, False
+        self._rank()
+
+    def best(self, order: QueueOrder, *, descending: bool = False) -> Queue:
+        """Return an order as well as it is known at once, without cells that do not belong."""
+        now = self._session.queue_request(order, descending=descending)
+        if now is None:
+            return Queue([], current=True)
+        if not now.slow:
+            return Queue(ranked(now), current=True)
+        known = self._known.get((order, descending))
+        if known is None:
+            return Queue(ranked(now.quick), current=False)
+        request, cells = known
+        there, mine = now.cells.position, now.annotated
+        waiting = [cell for cell in cells if cell in there and cell not in mine]
+        return Queue(waiting, current=request.holds(self._session))
+
+    def next_cell(self, after: int | None = None) -> int | None:
+        """Return the cell most worth labelling, not ``after``; ``None`` if all have a label."""
+        return next((cell for cell in self.best("active").cells if cell != after), None)
+
+    # --- ranking -----------------------------------------------------------------------------
+
+    def _start_over(self) -> None:
+        self._known.clear()
+        self._asked = False
+        self.jobs.cancel("rank")
+        self._soon.start()
+
+    def _rank_soon(self, _what: object = None) -> None:
+        self._soon.start()
+
+    def _rank(self) -> None:
+        """Rank what is out of date; one ranking at a time, after which this looks again."""
+        if self.jobs.running("rank"):
+            return
+        stale = [one for key in {_NEXT, self._shown} if (one := self._stale(key)) is not None]
+        if stale:
+            self.jobs.start("rank", partial(_rank_steps, stale))
+        elif self._asked:
+            self._tell()
+
+    def _stale(self, key: Key) -> QueueRequest | None:
+        """What to rank anew; ``None`` where an order is up to date or found at once."""
+        order, descending = key
+        now = self._session.queue_request(order, descending=descending)
+        known, _ = self._known.get(key, (None, ()))
+        fresh = known is not None and known.holds(self._session)
+        return None if now is None or fresh or not now.slow else now
+
+    def _returned(self, _kind: str, found: list[tuple[QueueRequest, list[int]]]) -> None:
+        for request, cells in found:
+            self._known[(request.order, request.descending)] = (request, cells)
+        if self._asked and not self._again and self._stale(self._shown) is not None:
+            self._again = True  # it was under way before the question; but not for ever
+            self._rank()
+        elif self._asked:
+            self._tell()
+        self._soon.start()  # something may have changed meanwhile
+
+    def _tell(self) -> None:
+        self._asked = False
+        self.ranked.emit(*self._shown)
+
+    def _failed(self, _kind: str, error: Exception) -> None:
+        if self._asked:
+            self._asked = False
+            self.failed.emit(f"The cells could not be held against one another ({error}).")
+
+
+def _rank_steps(
+    requests: list[QueueRequest],
+) -> Generator[Progress, None, list[tuple[QueueRequest, list[int]]]]:
+    found = []
+    for request in requests:
+        yield Progress(0, 0)
+        with one_thread():
+            found.append((request, ranked(request)))
+    return found

@@ -1,0 +1,358 @@
+"""The list of crops: what mouse and keys on it ask for. It changes nothing itself.
+
+How one crop of the gallery looks: picture, frame in the class colour, a line of text.
+
+Crops of cells as Qt images, made when they are looked at and kept for a while.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, cast
+
+from qtpy.QtCore import (
+    QEvent,
+    QItemSelection,
+    QItemSelectionModel,
+    QModelIndex,
+    QPointF,
+    QRect,
+    QRectF,
+    QSize,
+    Qt,
+    Signal,
+)
+from qtpy.QtGui import QColor, QImage, QKeyEvent, QPainter, QPen, QPolygonF
+from qtpy.QtWidgets import QAbstractItemView, QListView, QStyle, QStyledItemDelegate
+
+from napari_hemacells.core import crop
+from napari_hemacells.core.types import CropSpec
+from napari_hemacells.widgets.gallery.model import (
+    ANNOTATED_ROLE,
+    CELL_ROLE,
+    COLOUR_ROLE,
+    UNKNOWN_ROLE,
+)
+
+if TYPE_CHECKING:
+    from qtpy.QtCore import QObject
+    from qtpy.QtGui import QMouseEvent, QPaintEvent
+    from qtpy.QtWidgets import QStyleOptionViewItem, QWidget
+
+    from napari_hemacells.session import Session
+    from napari_hemacells.widgets.gallery.model import GalleryModel
+
+MARGIN, FRAME = 4, 3
+_FAINT = 90  # of 255: the frame of a cell without a class, in the text colour
+
+
+class CropItem(QStyledItemDelegate):
+    """Paints crops; the pictures are cut when an item is first painted.
+
+    A predicted cell has a thin frame, an annotated one a thick frame and a tick, an unknown one a
+    dashed frame and a question mark.
+    """
+
+    def __init__(self, thumbnails: Thumbnails, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._thumbnails = thumbnails
+        self.side = 80
+
+    def item_size(self, line_height: int) -> QSize:
+        """Return the size of an item: crop, frame, margin and one line of text."""
+        width = self.side + 2 * (MARGIN + FRAME)
+        return QSize(width, width + line_height)
+
+    def sizeHint(self, option: QStyleOptionViewItem, _index: QModelIndex) -> QSize:  # noqa: N802
+        """Return the same size for all items."""
+        return self.item_size(option.fontMetrics.height())
+
+    def paint(
+        self, painter: QPainter | None, option: QStyleOptionViewItem, index: QModelIndex
+    ) -> None:
+        """Paint one item."""
+        if painter is None:
+            return
+        painter.save()
+        text = option.palette.text().color()
+        picture = self._picture_rect(option.rect)
+        if option.state & QStyle.StateFlag.State_Selected:
+            _paint_selection(painter, option.rect, text)
+        device = painter.device()
+        ratio = 1.0 if device is None else device.devicePixelRatioF()
+        cell = index.data(CELL_ROLE)
+        painter.drawImage(picture.topLeft(), self._thumbnails.picture(cell, self.side, ratio))
+        _paint_frame(painter, picture, index, text)
+        self._paint_text(painter, option, index, text)
+        painter.restore()
+
+    def _picture_rect(self, item: QRect) -> QRect:
+        corner = item.topLeft()
+        offset = MARGIN + FRAME
+        return QRect(corner.x() + offset, corner.y() + offset, self.side, self.side)
+
+    def _paint_text(
+        self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex, colour: QColor
+    ) -> None:
+        height = option.fontMetrics.height()
+        line = QRect(option.rect)
+        line.setTop(line.bottom() - height - 1)
+        line.adjust(2, 0, -2, 0)
+        text = _elided(option, index.data(Qt.ItemDataRole.DisplayRole), line.width())
+        painter.setPen(colour)
+        painter.setFont(option.font)
+        painter.drawText(line, Qt.AlignmentFlag.AlignCenter, text)
+
+
+def _elided(option: QStyleOptionViewItem, text: str, width: int) -> str:
+    """Return ``"Lympho… 87%"``: the name gives way, the figure stays."""
+    name, space, figure = text.rpartition(" ")
+    if not figure.endswith("%"):
+        name, space, figure = text, "", ""
+    metrics = option.fontMetrics
+    room = width - metrics.horizontalAdvance(space + figure)
+    return metrics.elidedText(name, Qt.TextElideMode.ElideRight, room) + space + figure
+
+
+def _paint_selection(painter: QPainter, item: QRect, text: QColor) -> None:
+    """Paint a rounded field behind the item and a rim, in the text's colour."""
+    field, rim = QColor(text), QColor(text)
+    field.setAlpha(30)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(QPen(rim, 2))
+    painter.setBrush(field)
+    painter.drawRoundedRect(QRectF(item).adjusted(1, 1, -1, -1), 4, 4)
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+
+
+def _paint_frame(painter: QPainter, picture: QRect, index: QModelIndex, text: QColor) -> None:
+    """Paint the frame in the colour of the class, with a tick where it is the user's word."""
+    colour, annotated = index.data(COLOUR_ROLE), index.data(ANNOTATED_ROLE)
+    if index.data(UNKNOWN_ROLE):
+        _paint_unknown(painter, picture, colour, text)
+        return
+    if colour is None:
+        colour = QColor(text)
+        colour.setAlpha(_FAINT)
+    width = FRAME if annotated else FRAME - 1 if index.data(COLOUR_ROLE) else 1
+    grow = width / 2
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing, on=False)
+    painter.setPen(QPen(colour, width, join=Qt.PenJoinStyle.MiterJoin))
+    painter.drawRect(QRectF(picture).adjusted(-grow, -grow, grow, grow))
+    if annotated:
+        _paint_tick(painter, picture, colour)
+
+
+def _paint_unknown(painter: QPainter, picture: QRect, colour: QColor, text: QColor) -> None:
+    """Paint a dashed frame, seen in both themes, and a question mark on a patch."""
+    grow = (FRAME - 1) / 2
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing, on=False)
+    painter.setPen(QPen(text, FRAME - 1, Qt.PenStyle.DashLine))
+    painter.drawRect(QRectF(picture).adjusted(-grow, -grow, grow, grow))
+    patch = QRectF(picture.right() - 13, picture.top() - 1, 15, 15)
+    painter.fillRect(patch, colour)
+    painter.setPen(QColor(Qt.GlobalColor.white))
+    painter.drawText(patch, Qt.AlignmentFlag.AlignCenter, "?")
+
+
+def _paint_tick(painter: QPainter, picture: QRect, colour: QColor) -> None:
+    """Paint a tick on a patch of the class colour in the upper right corner."""
+    patch = QRectF(picture.right() - 13, picture.top() - 1, 15, 15)
+    ink = QColor(Qt.GlobalColor.black if colour.lightnessF() > 0.45 else Qt.GlobalColor.white)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.fillRect(patch, colour)
+    painter.setPen(QPen(ink, 2, cap=Qt.PenCapStyle.RoundCap))
+    left, top = patch.left(), patch.top()
+    points = ((3.5, 7.5), (6.5, 10.5), (11.5, 4.5))
+    painter.drawPolyline(QPolygonF([QPointF(left + x, top + y) for x, y in points]))
+
+
+_OURS = set("0123456789rR")
+
+
+class GalleryView(QListView):
+    """Crops in rows, as many as fit; several are chosen by Shift, Ctrl or a rubber band.
+
+    Signals
+    -------
+    cell_clicked
+        Id of a cell that was clicked without a modifier, or chosen with Enter.
+    key_pressed
+        A digit 0 to 9.
+    refresh_requested
+        R.
+    """
+
+    cell_clicked = Signal(int)
+    key_pressed = Signal(int)
+    refresh_requested = Signal()
+
+    def __init__(
+        self, model: GalleryModel, thumbnails: Thumbnails, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._queue = model
+        self._item = CropItem(thumbnails, self)
+        self.empty_text = ""
+        self.setModel(model)
+        self.setItemDelegate(self._item)
+        self.setViewMode(QListView.ViewMode.IconMode)
+        self.setMovement(QListView.Movement.Static)
+        self.setResizeMode(QListView.ResizeMode.Adjust)
+        self.setUniformItemSizes(True)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        self.setSelectionRectVisible(True)
+        self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.setDragEnabled(False)
+        self.setAccessibleName("Crops to review")
+        self._mouse = False
+        self.clicked.connect(self._on_click)
+        model.looks_changed.connect(self._paint_again)
+        self.set_side(self._item.side)
+
+    # --- what the gallery asks ---------------------------------------------------------------
+
+    def set_side(self, side: int) -> None:
+        """Show crops of this many pixels; the one in sight stays in sight."""
+        self._item.side = side
+        size = self._item.item_size(self.fontMetrics().height())
+        self.setGridSize(size)
+        bar = self.verticalScrollBar()
+        if bar is not None:
+            bar.setSingleStep(max(size.height() // 3, 1))  # a notch of the wheel is one row
+        self.scheduleDelayedItemsLayout()
+        if self.currentIndex().isValid():
+            self.scrollTo(self.currentIndex())
+
+    def chosen(self) -> list[int]:
+        """Return the rows of the chosen crops, ascending."""
+        return sorted(index.row() for index in self.selectedIndexes())
+
+    def choose(self, row: int) -> None:
+        """Choose one crop and bring it into sight; none for -1."""
+        if row < 0:
+            self.clearSelection()
+            return
+        index = self._queue.index(row)
+        self.setCurrentIndex(index)
+        self.scrollTo(index)
+
+    def choose_rows(self, rows: list[int]) -> None:
+        """Choose these crops, the last of them the current one."""
+        selection = QItemSelection()
+        for row in rows:
+            selection.select(self._queue.index(row), self._queue.index(row))
+        flag = QItemSelectionModel.SelectionFlag
+        picked = cast("QItemSelectionModel", self.selectionModel())
+        if rows:
+            picked.setCurrentIndex(self._queue.index(rows[-1]), flag.NoUpdate)
+        picked.select(selection, flag.ClearAndSelect)
+
+    def rows_in_sight(self) -> range:
+        """Return the rows whose crops are wholly in sight."""
+        count = self._queue.rowCount()
+        area = cast("QWidget", self.viewport()).rect()
+        grid = self.gridSize()
+        if not count or not area.isValid():
+            return range(0)
+        across = max(area.width() // grid.width(), 1)
+        bar = self.verticalScrollBar()
+        top = 0 if bar is None else bar.value()
+        first = -(-top // grid.height()) * across
+        last = max((top + area.height()) // grid.height(), 1) * across
+        return range(min(first, count), min(max(last, first + across), count))
+
+    # --- Qt ----------------------------------------------------------------------------------
+
+    def event(self, event: QEvent | None) -> bool:
+        """Keep our keys from the shortcuts of the window around us."""
+        if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.ShortcutOverride:
+            plain = event.modifiers() in (
+                Qt.KeyboardModifier.NoModifier,
+                Qt.KeyboardModifier.KeypadModifier,
+            )
+            if plain and event.text() in _OURS:
+                event.accept()
+                return True
+        return bool(super().event(event))
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802
+        """Turn keys into wishes; moving and choosing are Qt's."""
+        if event is None:
+            return
+        text = event.text()
+        if text in _OURS and text.isdigit():
+            self.key_pressed.emit(int(text))
+        elif text in _OURS and text:
+            self.refresh_requested.emit()
+        elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            self._tell(self.currentIndex())
+        elif text.isalnum():
+            event.ignore()  # for the viewer around us; Qt would search for a crop of that name
+        else:
+            super().keyPressEvent(event)
+
+    def mouseReleaseEvent(self, event: QMouseEvent | None) -> None:  # noqa: N802
+        """Note whether a modifier was held: extending a choice does not move the canvas."""
+        self._mouse = event is not None and not event.modifiers()
+        super().mouseReleaseEvent(event)
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802
+        """Paint the crops, or why there are none."""
+        super().paintEvent(event)
+        if self._queue.rowCount() or not self.empty_text:
+            return
+        viewport = cast("QWidget", self.viewport())
+        painter = QPainter(viewport)
+        painter.setPen(self.palette().text().color())
+        where = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
+        painter.drawText(viewport.rect().adjusted(12, 8, -12, -8), where, self.empty_text)
+        painter.end()
+
+    def _paint_again(self, cells: tuple[int, ...]) -> None:
+        if not cells:
+            cast("QWidget", self.viewport()).update()
+        for row in map(self._queue.row_of, cells):
+            self.update(self._queue.index(row))
+
+    def _on_click(self, index: QModelIndex) -> None:
+        if self._mouse:
+            self._tell(index)
+
+    def _tell(self, index: QModelIndex) -> None:
+        if index.isValid():
+            self.cell_clicked.emit(self._queue.cell_at(index.row()))
+
+
+KEPT = 1500
+"""Thumbnails kept: at 96 px about 55 MB, many screens of scrolling back."""
+
+
+class Thumbnails:
+    """Pictures of the cells of the session's image, cut when asked for.
+
+    Only the region around a cell is read from the image, so a lazy image stays lazy.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._cached = lru_cache(maxsize=KEPT)(self._cut)
+
+    def picture(self, cell: int, side: int, ratio: float = 1.0) -> QImage:
+        """Return the crop of a cell, `side` logical pixels wide on a screen of that ratio."""
+        return self._cached(cell, side, ratio)
+
+    def clear(self) -> None:
+        """Forget all: other cells, or another image."""
+        self._cached.cache_clear()
+
+    def _cut(self, cell: int, side: int, ratio: float) -> QImage:
+        image, cells = self._session.image, self._session.cells
+        if image is None or cells is None or cell not in cells.position:
+            return QImage()
+        size = max(round(side * ratio), 1)
+        pixels = crop.to_bytes(crop.extract(image, cells, CropSpec(size=size), [cell]))[0]
+        borrowed = QImage(pixels.tobytes(), size, size, 3 * size, QImage.Format.Format_RGB888)
+        picture = borrowed.convertToFormat(QImage.Format.Format_RGB32)  # owns its pixels
+        picture.setDevicePixelRatio(ratio)
+        return picture

@@ -1,0 +1,472 @@
+"""The review gallery: crops of the image's cells in a queue, labelled by key.
+
+The bar above the crops: order, direction, filter, size, refresh.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+from qtpy.QtCore import QSize, Qt, Signal
+from qtpy.QtGui import QColor, QIcon, QPixmap
+from qtpy.QtWidgets import (
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSlider,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QFlowLayout
+
+from napari_hemacells.core.annotate.palette import UNKNOWN_COLOUR
+from napari_hemacells.core.errors import HemaCellsError
+from napari_hemacells.core.types import UNKNOWN
+from napari_hemacells.widgets.gallery.model import (
+    ANNOTATED,
+    EVERY,
+    PROPOSED,
+    UNCLASSIFIED,
+    GalleryModel,
+)
+from napari_hemacells.widgets.gallery.view import GalleryView, Thumbnails
+from napari_hemacells.widgets.subscriptions import Subscriptions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from qtpy.QtGui import QShowEvent
+
+    from napari_hemacells.core.annotate import CellClass
+    from napari_hemacells.core.params import QueueOrder
+    from napari_hemacells.session import Session
+    from napari_hemacells.widgets.gallery.review_queue import Upcoming
+
+ORDERS: tuple[tuple[QueueOrder, str, str], ...] = (
+    (
+        "active",
+        "Most useful next",
+        "Doubtful cells, unlike those that have a label; before any label the most different",
+    ),
+    ("uncertain", "Least certain", "Doubtful cells first; crops that look alike are spread apart"),
+    ("unknown", "Unknown first", "The farthest from everything annotated first"),
+    ("sure", "Confidence", "By the probability of the class"),
+    ("class", "Class", "Class by class, in the order of the palette"),
+    ("slide", "Place", "As the cells lie in the image, row by row"),
+)
+SIDES = (40, 176)
+_LINE = 30
+
+
+class GalleryBar(QWidget):
+    """Controls of the gallery; wraps into more lines where it is narrow.
+
+    Signals
+    -------
+    order_changed
+        Order or direction: the new order, and whether it runs backwards.
+    filter_changed
+        A class id, or one of the two other filters of the model.
+    side_changed
+        Side of the crops in pixels.
+    refresh_requested
+        The button was pressed.
+    """
+
+    order_changed = Signal(str, bool)
+    filter_changed = Signal(str)
+    side_changed = Signal(int)
+    refresh_requested = Signal()
+
+    def __init__(self, side: int, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.order = QComboBox()
+        self.direction = QPushButton("↓")
+        self.filter = QComboBox()
+        self.size_slider = QSlider(Qt.Orientation.Horizontal)
+        self.refresh = QPushButton("Refresh (R)")
+        self.count = QLabel()
+        self._classes: tuple[CellClass, ...] = ()
+        self._proposed = 0
+        self._fill(side)
+        self._lay_out()
+        self._connect()
+
+    def _fill(self, side: int) -> None:
+        for order, title, tip in ORDERS:
+            self.order.addItem(title, order)
+            self.order.setItemData(self.order.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
+        self.order.setToolTip("What comes first")
+        self.order.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
+        self.direction.setCheckable(True)
+        self.direction.setToolTip("Run the other way")
+        self.direction.setFixedWidth(28)
+        self.filter.setToolTip("Which cells are shown, by their class now")
+        self.filter.setFixedWidth(136)  # a long class name does not push the rest away
+        self.size_slider.setRange(*SIDES)
+        self.size_slider.setValue(side)
+        self.size_slider.setFixedWidth(72)
+        self.size_slider.setToolTip("Size of the crops")
+        self.refresh.setToolTip(
+            "Make the queue anew with what is known now (R); until then nothing moves"
+        )
+        self.show_classes(())
+
+    def _lay_out(self) -> None:
+        flow = QFlowLayout(self)
+        flow.setContentsMargins(0, 0, 0, 0)
+        flow.setHorizontalSpacing(10)
+        flow.setVerticalSpacing(4)
+        flow.addWidget(_together(_label("&Order", self.order), self.order, self.direction))
+        flow.addWidget(_together(_label("&Show", self.filter), self.filter))
+        flow.addWidget(_together(_label("Si&ze", self.size_slider), self.size_slider))
+        flow.addWidget(_together(self.refresh))
+        flow.addWidget(_together(self.count))
+
+    def _connect(self) -> None:
+        self.order.currentIndexChanged.connect(self._tell_order)
+        self.direction.toggled.connect(self._tell_order)
+        self.filter.currentIndexChanged.connect(self._tell_filter)
+        self.size_slider.valueChanged.connect(self.side_changed)
+        self.refresh.clicked.connect(self.refresh_requested)
+
+    def show_classes(self, classes: Iterable[CellClass]) -> None:
+        """Offer these classes as filters; the chosen one stays where it still exists."""
+        self._classes = tuple(classes)
+        chosen = self.filter.currentData()
+        self.filter.blockSignals(True)
+        self.filter.clear()
+        self.filter.addItem("All cells", EVERY)
+        for one in self._classes:
+            self.filter.addItem(swatch(one.colour), one.name, one.id)
+        self.filter.addItem("Annotated", ANNOTATED)
+        self.filter.addItem(swatch(UNKNOWN_COLOUR), "Unknown", UNKNOWN)
+        self.filter.addItem("Not classified", UNCLASSIFIED)
+        if self._proposed:
+            self.filter.addItem(f"Proposed ({self._proposed})", PROPOSED)
+        self.filter.setCurrentIndex(max(self.filter.findData(chosen), 0))
+        self.filter.blockSignals(False)
+        if chosen is not None and self.filter.currentData() != chosen:
+            self._tell_filter()
+
+    def offer_proposed(self, count: int) -> None:
+        """Offer the cells that were proposed as a filter, and choose it; 0: no longer."""
+        self._proposed = count
+        self.show_classes(self._classes)
+        if count:
+            self.filter.setCurrentIndex(self.filter.findData(PROPOSED))
+
+    def show_start(self, *, nothing_labelled: bool) -> None:
+        """Name the first order as what it is before anything has a label."""
+        self.order.setItemText(0, "Most different" if nothing_labelled else ORDERS[0][1])
+
+    def _tell_order(self) -> None:
+        backwards = self.direction.isChecked()
+        self.direction.setText("↑" if backwards else "↓")
+        self.order_changed.emit(self.order.currentData(), backwards)
+
+    def _tell_filter(self) -> None:
+        self.filter_changed.emit(cast("str", self.filter.currentData()))
+
+
+def _label(text: str, buddy: QWidget) -> QLabel:
+    label = QLabel(text)
+    label.setBuddy(buddy)
+    return label
+
+
+def _together(*widgets: QWidget) -> QWidget:
+    """Return one widget with these in a row, so that a line break never parts them."""
+    group = QWidget()
+    row = QHBoxLayout(group)
+    row.setContentsMargins(0, 0, 0, 0)
+    row.setSpacing(4)
+    group.setFixedHeight(_LINE)  # all alike, so that they stand on one line
+    for widget in widgets:
+        row.addWidget(widget)
+    return group
+
+
+def swatch(colour: str) -> QIcon:
+    """A small square of a colour."""
+    pixmap = QPixmap(12, 12)
+    pixmap.fill(QColor(colour))
+    return QIcon(pixmap)
+
+
+SIDE = 80
+
+
+class _Wish(NamedTuple):
+    """What becomes of a queue that was asked for, once it is there."""
+
+    keeps_chosen: bool = False
+    if_untouched: bool = False  # nothing moves once the user has gone on labelling
+
+
+_PLAIN = _Wish()
+_TO_LABEL = {"active", "uncertain"}
+_FIRST_CELLS = (
+    "Nothing is labelled yet: begin with these cells, which differ most from one another."
+)
+
+
+class GalleryWidget(QWidget):
+    """Crops to review: keys 1 to 9 give a class and move on, 0 takes it back.
+
+    The queue keeps its order until it is refreshed (R), until another order or filter is chosen,
+    or until the user has labelled every crop in sight of the queue of what is worth labelling.
+
+    Signals
+    -------
+    cell_activated
+        Id of the cell whose crop was clicked: the canvas goes there.
+    refused
+        Why a label was not given, as a sentence.
+    """
+
+    cell_activated = Signal(int)
+    refused = Signal(str)
+
+    def __init__(
+        self, session: Session, upcoming: Upcoming, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._session, self._upcoming = session, upcoming
+        self._waiting = True  # the queue is made when it is first seen
+        self._wish: _Wish | None = None
+        self._labels_before = session.annotated
+        self._thumbnails = Thumbnails(session)
+        self.model = GalleryModel(session, self)
+        self.bar = GalleryBar(SIDE)
+        self.view = GalleryView(self.model, self._thumbnails)
+        self.view.set_side(SIDE)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(4, 4, 4, 4)
+        layout.setSpacing(4)
+        self.hint = QLabel(_FIRST_CELLS)
+        self.hint.setWordWrap(True)
+        layout.addWidget(self.bar)
+        layout.addWidget(self.hint)
+        layout.addWidget(self.view, 1)
+        self._connect()
+        self._subscriptions = Subscriptions(self)
+        events = session.events
+        for signal in (events.project, events.image, events.cells):
+            self._subscriptions.add(signal, self._start_over)
+        for signal in (events.embeddings, events.prediction):
+            self._subscriptions.add(signal, self._on_news)
+        self._subscriptions.add(events.annotations, self._update_hint)
+        self._subscriptions.add(events.palette, self._update_classes)
+        self._update_classes()
+        self._update_texts()
+
+    def _connect(self) -> None:
+        self.bar.order_changed.connect(self._set_order)
+        self.bar.filter_changed.connect(self._set_filter)
+        self.bar.side_changed.connect(self._set_side)
+        self.bar.refresh_requested.connect(self.refresh)
+        self.view.refresh_requested.connect(self.refresh)
+        self.view.key_pressed.connect(self.press)
+        self.view.cell_clicked.connect(self.cell_activated)
+        self.model.outdated_changed.connect(self.bar.refresh.setEnabled)
+        self.model.modelReset.connect(self._update_texts)
+        self.model.rowsRemoved.connect(self._update_texts)
+        self._upcoming.ranked.connect(self._ranked)
+        self._upcoming.failed.connect(self._not_ranked)
+        selection = self.view.selectionModel()
+        if selection is not None:
+            selection.selectionChanged.connect(self._update_texts)
+
+    # --- user input --------------------------------------------------------------------------
+
+    def press(self, digit: int) -> None:
+        """Give the chosen crops the class of this key and go on; 0 takes their class back."""
+        rows = self.view.chosen()
+        class_id = self._class_of(digit)
+        if not rows or (digit and class_id is None):
+            return
+        try:
+            self._session.annotate([self.model.cell_at(row) for row in rows], class_id)
+        except HemaCellsError as error:
+            self.refused.emit(str(error))
+            return
+        if digit:
+            self._move_on(rows[-1])
+
+    def refresh(self) -> None:
+        """Make the queue anew; the chosen cells stay chosen where they are still in it."""
+        self._make_queue(_Wish(keeps_chosen=True))
+
+    @property
+    def sorting(self) -> bool:
+        """Whether a queue was asked for that is not there yet; the one before is shown."""
+        return self._wish is not None
+
+    def propose_next(self, count: int) -> None:
+        """Propose the cells most worth labelling, as far as that is known at once."""
+        self.propose(self._upcoming.best("active").cells[:count])
+
+    def propose(self, cells: Sequence[int]) -> None:
+        """Show these cells alone, to be labelled one after another; the first is chosen."""
+        self.model.proposed = tuple(cells)
+        self.bar.offer_proposed(len(cells))
+        self.model.only = PROPOSED
+        self._make_queue()
+        self.view.choose(0 if cells else -1)
+        self.view.setFocus()
+
+    def select_cell(self, cell: int) -> None:
+        """Choose the crop of a cell, as the canvas asks; nothing is told back."""
+        self._make_queue_if_waiting()
+        self.view.choose(self.model.row_of(cell))
+
+    def _class_of(self, digit: int) -> str | None:
+        if digit == 0 or self._session.history is None:
+            return None
+        holder = self._session.palette.by_key(digit)
+        if holder is None:
+            self.refused.emit(f"No class has the key {digit}: give it to one in the palette.")
+        return None if holder is None else holder.id
+
+    def _move_on(self, row: int) -> None:
+        """Choose the next crop without the user's word, of a fresh queue after a whole page.
+
+        Fresh is what is known at once: a queue that came later would put another crop under a key
+        that is on its way down.
+        """
+        page = self.view.rows_in_sight()
+        done = bool(page) and all(self._is_annotated(one) for one in page)
+        if (
+            done
+            and self.model.order in _TO_LABEL
+            and self.model.only != PROPOSED
+            and not self.model.descending
+        ):
+            self._show_known()
+            row = -1
+        rows = range(row + 1, self.model.rowCount())
+        following = next((one for one in rows if not self._is_annotated(one)), row)
+        self.view.choose(following)
+
+    def _is_annotated(self, row: int) -> bool:
+        return self.model.shown(self.model.cell_at(row)).annotated
+
+    def _set_order(self, order: str, descending: bool) -> None:
+        self.model.order, self.model.descending = cast("QueueOrder", order), descending
+        self._make_queue()
+
+    def _set_filter(self, only: str) -> None:
+        self.model.only = only
+        self._make_queue()
+
+    def _set_side(self, side: int) -> None:
+        self._thumbnails.clear()
+        self.view.set_side(side)
+
+    # --- updaters ----------------------------------------------------------------------------
+
+    def _start_over(self) -> None:
+        self._thumbnails.clear()
+        self.model.proposed = ()
+        self.bar.offer_proposed(0)
+        self.model.clear()
+        self._labels_before = self._session.annotated
+        self._make_queue_when_seen(_PLAIN)
+
+    @property
+    def _untouched(self) -> bool:
+        """Whether nobody has labelled since these cells came: no hands are in the queue yet."""
+        return self._session.annotated == self._labels_before
+
+    def _on_news(self) -> None:
+        if self._untouched and self.model.only != PROPOSED:
+            self._make_queue_when_seen(_Wish(keeps_chosen=True, if_untouched=True))
+
+    def _make_queue_when_seen(self, wish: _Wish) -> None:
+        self._waiting = True
+        if self.isVisible():
+            self._make_queue(wish)
+        else:
+            self.model.clear()
+
+    def _make_queue_if_waiting(self) -> None:
+        if self._waiting:
+            self._make_queue()
+
+    def _make_queue(self, wish: _Wish = _PLAIN) -> None:
+        """Show the queue in the order chosen, at once or as soon as it is found."""
+        self._waiting = False
+        if self.model.only == PROPOSED:
+            self._put(self.model.proposed, current=True)
+            return
+        self._wish = wish
+        self._upcoming.ask(self.model.order, descending=self.model.descending)
+        self._update_texts()
+
+    def _ranked(self, order: str, descending: bool) -> None:
+        wish, self._wish = self._wish, None
+        if wish is None or (order, descending) != (self.model.order, self.model.descending):
+            return
+        if self._untouched or not wish.if_untouched:
+            self._show_known(keeps_chosen=wish.keeps_chosen)
+
+    def _not_ranked(self, why: str) -> None:
+        if self._wish is not None:
+            self._show_known()
+            self.refused.emit(f"{why} They come in the order of their own doubt.")
+
+    def _show_known(self, *, keeps_chosen: bool = False) -> None:
+        """Show the best queue that there is now; whether it is up to date is shown too."""
+        chosen = [self.model.cell_at(row) for row in self.view.chosen()] if keeps_chosen else []
+        self._put(*self._upcoming.best(self.model.order, descending=self.model.descending))
+        self.view.choose_rows([row for row in map(self.model.row_of, chosen) if row >= 0])
+
+    def _put(self, cells: Sequence[int], current: bool) -> None:
+        self._wish = None
+        self.model.show_queue(cells, current=current)
+        self.view.scrollToTop()
+
+    def _update_classes(self) -> None:
+        is_open = self._session.history is not None
+        self.bar.show_classes(self._session.palette.classes if is_open else ())
+
+    def _update_texts(self, *_: object) -> None:
+        total = 0 if self._session.cells is None else len(self._session.cells)
+        shown, chosen = self.model.rowCount(), len(self.view.chosen())
+        text = f"{shown:,} cells" if shown == total else f"{shown:,} of {total:,} cells"
+        text = f"{text}, {chosen:,} chosen" if chosen > 1 else text
+        self.bar.count.setText("Sorting …" if self.sorting else text)
+        self.view.empty_text = self._why_empty(total)
+        self.bar.refresh.setEnabled(self.model.outdated)
+        self._update_hint()
+
+    def _update_hint(self, _cells: object = None) -> None:
+        """Say what the first cells are, as long as nothing has a label."""
+        session = self._session
+        fresh = session.prediction is None and not session.annotated
+        fresh = fresh and session.embeddings is not None
+        self.bar.show_start(nothing_labelled=fresh)
+        self.hint.setVisible(fresh and self.model.order in _TO_LABEL)
+
+    def _why_empty(self, total: int) -> str:
+        if self._session.image is None:
+            return "Open an image: its cells are shown here for review."
+        if total == 0:
+            return "There are no cells in this image yet: detect them first."
+        if self.sorting:
+            return "The cells are being put in order."
+        if self.model.only != EVERY:
+            only = self.bar.filter.currentText()
+            return f"Nothing under “{only}” in this order: choose another filter or order."
+        return "There is nothing left to review in this order."
+
+    def sizeHint(self) -> QSize:  # noqa: N802
+        """Return a low, wide strip: it leaves the canvas its room."""
+        return QSize(720, 200)
+
+    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802
+        """Make the queue when it is first seen."""
+        super().showEvent(event)
+        self._make_queue_if_waiting()

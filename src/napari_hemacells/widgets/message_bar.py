@@ -1,0 +1,119 @@
+"""One line at the foot of the dock: what happened, and what to do next.
+
+What the dock says: sentences on its message line, and errors turned into them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import (
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_hemacells.core.errors import BundleMismatchError, HemaCellsError
+from napari_hemacells.widgets import theme
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Level: TypeAlias = Literal["info", "warning", "error"]
+
+_MARKS: dict[Level, str] = {"info": "", "warning": "▲ ", "error": "■ "}
+
+
+class MessageBar(QWidget):
+    """The message line with, above it, progress and Cancel while something runs."""
+
+    cancel_requested = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.level: Level = "info"
+        self._bar = QProgressBar()
+        self._bar.setAccessibleName("Progress")
+        self._cancel = QPushButton("Cance&l")
+        self._cancel.setToolTip("Stop what is running; nothing that was done is lost")
+        self._cancel.clicked.connect(self.cancel_requested)
+        self._text = QLabel()
+        self._text.setWordWrap(True)
+        self._text.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
+        self._text.setOpenExternalLinks(True)
+        self._text.setAccessibleName("Message")
+        self._text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.MinimumExpanding)
+        self._running = QWidget()
+        row = QHBoxLayout(self._running)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self._bar, 1)
+        row.addWidget(self._cancel)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self._running)
+        column.addWidget(self._text)
+        self._running.hide()
+
+    @property
+    def text(self) -> str:
+        """The message shown, without its mark."""
+        return self._text.text().removeprefix(_MARKS[self.level])
+
+    def say(self, message: str, level: Level = "info") -> None:
+        """Show one sentence; a warning or an error is told by a mark as well as by colour."""
+        self.level = level
+        self._text.setText(_MARKS[level] + message)
+        self.restyle()
+
+    def progress(self, done: int, total: int, message: str) -> None:
+        """Show how far the running step is; a total of 0 means that nobody knows."""
+        self._bar.setRange(0, total)
+        self._bar.setValue(done)
+        self._bar.setFormat(message or "%p %")
+        self._running.show()
+
+    def finish(self) -> None:
+        """Nothing runs any more."""
+        self._running.hide()
+
+    def restyle(self) -> None:
+        """Take the colours of the present theme."""
+        shown = {"info": "", "warning": theme.css("warning"), "error": theme.css("error")}
+        colour = shown[self.level]
+        self._text.setStyleSheet(f"color: {colour}; font-weight: 600;" if colour else "")
+
+
+class Voice:
+    """One voice for everything that the dock does."""
+
+    def __init__(self, bar: MessageBar) -> None:
+        self._bar = bar
+
+    def say(self, message: str) -> None:
+        """Tell what happened."""
+        self._bar.say(message)
+
+    def warn(self, message: str) -> None:
+        """Tell what did not happen, and what to do."""
+        self._bar.say(message, "warning")
+
+    def fail(self, message: str) -> None:
+        """Tell what went wrong."""
+        self._bar.say(message, "error")
+
+    def attempt(self, change: Callable[[], object]) -> bool:
+        """Whether it could be done; if not, the reason is shown."""
+        try:
+            change()
+        except BundleMismatchError as error:
+            self.fail(f"This model was not loaded: {error}")
+            return False
+        except HemaCellsError as error:
+            self.fail(str(error))
+            return False
+        return True

@@ -1,0 +1,53 @@
+"""Keeping torch's compiler out of a process that draws with OpenGL.
+
+One core for the small jobs in threads: they take hundredths of a second, another core draws.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from functools import cache
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from threadpoolctl import ThreadpoolController
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
+_NAME = "triton"
+_LOCK = Lock()  # two threads may load a network at once
+
+
+@contextmanager
+def triton_kept_out() -> Iterator[None]:
+    """Let torch and torchvision be imported as if triton were not installed.
+
+    torchvision imports ``torch._dynamo``, which imports triton where it finds it. triton brings
+    an LLVM of its own, and so does Mesa's OpenGL driver, which napari has loaded by then: on
+    Linux the second one to come ends the process with a segmentation fault. Detecting and
+    embedding need no compiler, and torch remembers that it found none.
+    """
+    with _LOCK:
+        if not sys.platform.startswith("linux") or _NAME in sys.modules:
+            yield
+            return
+        sys.modules[_NAME] = None  # type: ignore[assignment]  # an import of it fails cleanly
+        try:
+            yield
+        finally:
+            del sys.modules[_NAME]
+
+
+def one_thread() -> AbstractContextManager[object]:
+    """Let linear algebra use one core within a ``with`` block."""
+    limit: AbstractContextManager[object] = _pools().limit(limits=1, user_api="blas")
+    return limit
+
+
+@cache
+def _pools() -> ThreadpoolController:
+    """The thread pools of the libraries loaded, looked up once."""
+    return ThreadpoolController()

@@ -1,0 +1,159 @@
+"""Going to cells of any image of the project, whether it is open or not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_hemacells.core.errors import HemaCellsError
+from napari_hemacells.core.types import Progress
+from napari_hemacells.widgets import project_images
+from napari_hemacells.widgets.background.workers import Jobs
+from napari_hemacells.widgets.subscriptions import Subscriptions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
+    from napari_hemacells.core.store import Project
+    from napari_hemacells.core.types import CellRef, SmearImage
+    from napari_hemacells.session import Session
+    from napari_hemacells.widgets.canvas.cell_layer_controller import Canvas
+    from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
+
+
+class Found(NamedTuple):
+    """An image, and the layer that shows it (empty where none does)."""
+
+    image: SmearImage
+    layer: str
+
+
+class Going(QObject):
+    """Brings a cell to the middle of the canvas, opening its image first where need be.
+
+    Signals
+    -------
+    proposed
+        Cells of the open image to be gone through in the gallery, and how many more are elsewhere.
+    arrived
+        Another image was opened for a cell.
+    warned
+        Why a cell cannot be gone to.
+    """
+
+    proposed = Signal(object, int)
+    arrived = Signal()
+    warned = Signal(str)
+
+    def __init__(self, session: Session, bridge: ViewerBridge, canvas: Canvas) -> None:
+        super().__init__()
+        self._session, self._bridge, self._canvas = session, bridge, canvas
+        self.jobs = Jobs(self)
+        self._waiting: tuple[CellRef, ...] = ()
+        self._review = False
+        self.jobs.returned.connect(self._opened)
+        self.jobs.refused.connect(self._refused)
+        self.jobs.failed.connect(self._refused)
+        self._soon = QTimer(self)  # the gallery too begins anew when other cells are shown
+        self._soon.setSingleShot(True)
+        self._soon.timeout.connect(self._arrived_elsewhere)
+        self._subscriptions = Subscriptions(self)
+        self._subscriptions.add(session.events.cells, self._wait)
+
+    def close(self) -> None:
+        """Hear nothing more."""
+        self._subscriptions.drop()
+        self.jobs.close()
+
+    def go_to(self, ref: CellRef) -> None:
+        """Go to a cell of any image of the project."""
+        self._go((ref,), review=False)
+
+    def review(self, refs: Sequence[CellRef]) -> None:
+        """Show cells in the gallery, those of the open image first, and go to the first."""
+        here = None if self._session.image is None else self._session.image.key
+        self._go(tuple(sorted(refs, key=lambda one: one.image_key != here)), review=True)
+
+    def _go(self, refs: tuple[CellRef, ...], *, review: bool) -> None:
+        if not refs or self._session.project is None:
+            return
+        self._waiting, self._review = refs, review
+        key = refs[0].image_key
+        if self._session.image is not None and self._session.image.key == key:
+            self._arrived()
+        else:
+            self.jobs.start("open", partial(_look_for, self._session.project, key, self._shown()))
+
+    def _shown(self) -> list[tuple[str, tuple[int, int] | None, Callable[[], SmearImage]]]:
+        """Return the layers that may show the image: key, shape, and what makes the image."""
+        found = []
+        for choice in self._bridge.images():
+            make = self._bridge.image_maker(choice.key)
+            if make is not None:
+                found.append((choice.key, self._bridge.shape_of(choice.key), make))
+        return found
+
+    def _opened(self, _kind: str, found: Found) -> None:
+        try:
+            project_images.choose(self._session, self._bridge, found.image, found.layer)
+        except HemaCellsError as error:
+            self.warned.emit(str(error))
+
+    def _wait(self) -> None:
+        """Go on when everybody has heard of the cells."""
+        if self._waiting:
+            self._soon.start(0)
+
+    def _arrived_elsewhere(self) -> None:
+        self.arrived.emit()
+        self._arrived()
+
+    def _arrived(self) -> None:
+        image, cells = self._session.image, self._session.cells
+        if not self._waiting or image is None or cells is None:
+            return
+        if self._waiting[0].image_key != image.key:
+            return
+        refs, self._waiting = self._waiting, ()
+        here = [one.cell for one in refs if one.image_key == image.key]
+        here = [cell for cell in here if cell in cells.position]
+        if not here:
+            self.warned.emit("That cell is not there any more: it was deleted, split or merged.")
+            return
+        if self._review:
+            self.proposed.emit(here, len(refs) - len(here))
+        self._canvas.go_to(here[0])
+
+    def _refused(self, _kind: str, error: Exception) -> None:
+        self._waiting = ()
+        self.warned.emit(str(error))
+
+
+def _look_for(
+    project: Project,
+    key: str,
+    shown: Sequence[tuple[str, tuple[int, int] | None, Callable[[], SmearImage]]],
+) -> Generator[Progress, None, Found]:
+    """Return an image of a project: as a layer shows it, or from its file."""
+    from napari_hemacells.core.image import read_image
+
+    stored = project.image(key)
+    for layer, shape, make in shown:
+        yield Progress(0, 0, f"Opening {stored.name}")
+        if shape == stored.shape:
+            image = _made(make)
+            if image is not None and image.key == key:
+                return Found(image, layer)
+    image = read_image(project.locate(key), groups=stored.groups)
+    return Found(replace(image, key=stored.key), "")
+
+
+def _made(make: Callable[[], SmearImage]) -> SmearImage | None:
+    """Return the picture of a layer; ``None`` for a layer that is no smear."""
+    try:
+        return make()
+    except HemaCellsError:
+        return None

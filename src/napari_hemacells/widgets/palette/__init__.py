@@ -1,0 +1,1 @@
+"""The classes: names, colours, keys."""

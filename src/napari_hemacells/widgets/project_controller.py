@@ -1,0 +1,142 @@
+"""Images and projects opened in the dock."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QObject, Signal
+
+from napari_hemacells.widgets import project_images
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from napari_hemacells.core.types import SmearImage
+    from napari_hemacells.session import Session
+    from napari_hemacells.widgets.background.tasks import Tasks
+    from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
+    from napari_hemacells.widgets.dock import HemaCellsWidget
+    from napari_hemacells.widgets.message_bar import Voice
+
+
+class Opening(QObject):
+    """Which image is worked on, and in which project.
+
+    Signals
+    -------
+    annotated
+        What was opened holds annotations.
+    changed
+        An image or a project was chosen, or one is being opened.
+    """
+
+    annotated = Signal()
+    changed = Signal()
+
+    def __init__(
+        self,
+        view: HemaCellsWidget,
+        session: Session,
+        bridge: ViewerBridge,
+        tasks: Tasks,
+        voice: Voice,
+    ) -> None:
+        super().__init__()
+        self._view, self._session, self._bridge = view, session, bridge
+        self._tasks, self._voice = tasks, voice
+        view.detect.image_chosen.connect(self.choose_image)
+        view.place.open_requested.connect(self.open_project)
+        view.place.save_as_requested.connect(self._save_as)
+        tasks.opened.connect(self._opened)
+
+    def choose_image(self, key: str) -> None:
+        """Work on the image of this layer, in its project or a new one.
+
+        A large image is opened in a thread; what was chosen last is used.
+        """
+        self._tasks.jobs.cancel("open")
+        if self._bridge.is_quick(key):
+            self._attempt(lambda: self._use(self._bridge.read_image(key), key))
+        elif not self._shows(key):
+            self._attempt(lambda: self._open(key))
+        self.changed.emit()
+
+    def open_project(self, folder: Path) -> None:
+        """Open a project folder with its images."""
+
+        def open_it() -> None:
+            missing = project_images.open_project(
+                self._session, self._bridge, folder, self._view.ask_for_image
+            )
+            self._welcome()
+            for reason in missing:
+                self._voice.warn(reason)
+
+        self._voice.attempt(open_it)
+        self.layers_changed()
+
+    def layers_changed(self) -> None:
+        """Offer the layers that there are now; take the active one where none was chosen."""
+        self._view.detect.set_choices(self._bridge.images(), self._bridge.cell_sources())
+        if self._session.image is None:
+            key = self._bridge.active_image()
+            if key is not None and not self._tasks.jobs.running("open"):
+                self.choose_image(key)
+        else:
+            layer = self._bridge.find("image", self._session.image.key)
+            self._view.detect.choose_image(None if layer is None else str(layer.unique_id))
+
+    def layer_removed(self, role: str) -> None:
+        """Say what a layer that went means."""
+        if role == "cells":
+            self._voice.warn(
+                "The layer of cells was removed; your annotations are kept. V shows it again."
+            )
+        elif role == "image":
+            self._voice.warn(
+                "The image was removed; your annotations are kept. Open it again to go on."
+            )
+
+    def _shows(self, key: str) -> bool:
+        """Whether the layer of this choice is the one being worked on."""
+        image = self._session.image
+        layer = None if image is None else self._bridge.find("image", image.key)
+        return layer is not None and str(layer.unique_id) == key
+
+    def _open(self, key: str) -> None:
+        make = self._bridge.image_maker(key)
+        if make is not None:
+            self._view.detect.choose_image(key)
+            self._tasks.open(make, key)
+
+    def _opened(self, image: SmearImage, key: str) -> None:
+        if self._bridge.layer(key) is not None:
+            self._attempt(lambda: self._use(image, key))
+
+    def _use(self, image: SmearImage | None, key: str) -> None:
+        used = self._session.image
+        if image is None or (used is not None and image.key == used.key):
+            return
+        project_images.choose(self._session, self._bridge, image, key)
+        self._view.detect.choose_image(key)
+        self._welcome()
+
+    def _attempt(self, choose: Callable[[], object]) -> None:
+        if not self._voice.attempt(choose):
+            self._view.detect.block("Choose another image: this one cannot be used.")
+
+    def _welcome(self) -> None:
+        annotated = len(self._session.annotated)
+        if annotated:
+            self.annotated.emit()
+            cells = "cell" if annotated == 1 else "cells"
+            self._voice.say(f"Welcome back: {annotated:,} annotated {cells}.")
+        elif self._session.cells is None:
+            self._voice.say("Press Detect, or take the cells from a layer.")
+        self.changed.emit()
+
+    def _save_as(self, folder: Path) -> None:
+        if self._voice.attempt(partial(self._session.save_as, folder)):
+            self._voice.say(f"You are now working in {folder}.")

@@ -1,0 +1,94 @@
+"""Images ↔ projects: opening them together, and asking for what was moved."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from napari_hemacells.core.errors import HemaCellsError, ImageError, ProjectError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from napari_hemacells.core.store.project import Project
+    from napari_hemacells.core.store.schema import StoredImage
+    from napari_hemacells.core.types import SmearImage
+    from napari_hemacells.session import Session
+    from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
+
+
+def open_project(
+    session: Session, bridge: ViewerBridge, folder: Path, ask: Callable[[str], Path | None]
+) -> list[str]:
+    """Open a project with all its images, and show the first; what could not be opened, and why.
+
+    Parameters
+    ----------
+    ask
+        Asks the user for the file of an image that was moved or changed: given the reason, the
+        file, or ``None`` to go on without it.
+
+    Raises
+    ------
+    HemaCellsError
+        Where the folder is no project, or none of its images is there.
+    """
+    from napari_hemacells.core.store.project import Project
+
+    project = Project.open(folder)
+    images, missing = [], []
+    for stored in project.images:
+        try:
+            images.append(_image(project, stored, bridge, ask))
+        except HemaCellsError as error:
+            missing.append(str(error))
+    if project.images and not images:
+        raise ProjectError(missing[0])
+    session.use_project(project)
+    for image in reversed(images):
+        bridge.show_image(image)
+    if images:
+        choose(session, bridge, images[0])
+    return missing
+
+
+def choose(session: Session, bridge: ViewerBridge, image: SmearImage, key: str = "") -> None:
+    """Work on this image, shown by the layer with this key."""
+    bridge.claim_image(key or bridge.show_image(image), image.key)
+    session.open_image(image)
+
+
+def _image(
+    project: Project,
+    stored: StoredImage,
+    bridge: ViewerBridge,
+    ask: Callable[[str], Path | None],
+) -> SmearImage:
+    from napari_hemacells.core.image import read_image
+
+    shown = _already_shown(bridge, stored)
+    if shown is not None:
+        return shown
+    try:
+        path = project.locate(stored.key)
+    except ProjectError as error:
+        found = ask(str(error))
+        if found is None:
+            raise
+        path = project.relink(stored.key, found)
+    # The content was checked; under the key it was added with, its annotations are found.
+    return replace(read_image(path, groups=stored.groups), key=stored.key)
+
+
+def _already_shown(bridge: ViewerBridge, stored: StoredImage) -> SmearImage | None:
+    for choice in bridge.images():
+        if bridge.shape_of(choice.key) != stored.shape:
+            continue
+        try:
+            image = bridge.read_image(choice.key)
+        except ImageError:
+            continue  # another layer, which is no smear
+        if image is not None and image.key == stored.key:
+            return image
+    return None

@@ -1,0 +1,1 @@
+"""Thermograms in the dock: panel, layers, temperatures in the status bar."""

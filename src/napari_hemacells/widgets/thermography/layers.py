@@ -1,0 +1,200 @@
+"""Regions of a thermogram as Shapes layers, and back from what the user made of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from napari.layers import Shapes
+
+from napari_hemacells import layers as ours
+from napari_hemacells.core.errors import CellsError
+from napari_hemacells.core.thermography.regions import SIDES
+from napari_hemacells.thermal import is_thermal
+from napari_hemacells.widgets.canvas import layer_readers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari.components import ViewerModel
+    from napari.layers import Image, Layer
+    from numpy.typing import NDArray
+
+    from napari_hemacells.core.thermography.regions import Side, ThermogramRegions
+
+CORNERS = 24  # of a hot spot's outline on the canvas
+BREASTS, HOT = "breasts", "hot spots"
+COLOURS: dict[Side, str] = {"right": "#7fd4ff", "left": "#8dff8d"}
+HOT_COLOUR = "white"
+OF, WHAT = "regions_of", "regions"
+
+
+class ThermogramLayers:
+    """The thermograms of a viewer and the regions on them.
+
+    Parameters
+    ----------
+    viewer
+        A viewer, or a :class:`napari.components.ViewerModel`.
+    """
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self._viewer = viewer
+
+    def is_thermogram(self, key: str | None) -> bool:
+        """Whether the layer of this key shows degrees."""
+        layer = self._image(key)
+        return layer is not None and is_thermal(layer.metadata)
+
+    def celsius_maker(self, key: str) -> Callable[[], NDArray[np.float32]] | None:
+        """What reads the frame shown of a thermogram, as stored; for a thread."""
+        layer = self._image(key)
+        if layer is None:
+            return None
+        plane = layer_readers.plane_shown(layer, tuple(self._viewer.dims.current_step))
+        return lambda: np.asarray(plane, dtype=np.float32)
+
+    def has_outlines(self, key: str | None) -> bool:
+        """Whether there is an outline on the thermogram of this key."""
+        layer = None if key is None else self._shapes(BREASTS, key)
+        return layer is not None and bool(len(layer.data))
+
+    def outlines(self, key: str) -> dict[Side, NDArray[np.float64]]:
+        """Outline of each breast in pixels of the thermogram, as the user left them.
+
+        A shape that has lost its name is the right breast where it lies left of the other.
+
+        Raises
+        ------
+        CellsError
+            There are none, or more than one a side.
+        """
+        layer, on = self._shapes(BREASTS, key), self._image(key)
+        if layer is None or on is None or not len(layer.data):
+            raise CellsError("There is no outline of a breast: press Find regions, or draw one.")
+        drawn = layer_readers.closed_outlines(layer, on)
+        if not 1 <= len(drawn) <= len(SIDES):
+            raise CellsError(
+                f"There are {len(drawn)} shapes on “{layer.name}”: keep one for each breast."
+            )
+        return _by_side(drawn, _names(layer))
+
+    def show(self, regions: ThermogramRegions, key: str) -> str:
+        """The key of the outlines' layer; outlines and hot spots that there were are replaced."""
+        on = self._image(key)
+        if on is None:
+            return ""
+        for what in (BREASTS, HOT):
+            layer = self._shapes(what, key)
+            if layer is not None:
+                self._viewer.layers.remove(layer)
+        self._add_hot_spots(regions, on, key)
+        breasts = self._add_breasts(regions, on, key)
+        self._viewer.layers.selection.active = breasts
+        return str(breasts.unique_id)
+
+    def show_hot_spots(self, regions: ThermogramRegions, key: str) -> None:
+        """Show other hot spots; the outlines stay as the user left them."""
+        on, active = self._image(key), self._viewer.layers.selection.active
+        layer = self._shapes(HOT, key)
+        if layer is not None:
+            self._viewer.layers.remove(layer)
+        if on is not None:
+            self._add_hot_spots(regions, on, key)
+        self._viewer.layers.selection.active = active
+
+    def _add_breasts(self, regions: ThermogramRegions, on: Image, key: str) -> Layer:
+        sides = [side for side in SIDES if side in regions.breasts]
+        outlines = [regions.breasts[side].outline for side in sides]
+        features = pd.DataFrame({"region": [f"{side} breast" for side in sides]})
+        layer = Shapes(
+            outlines,
+            shape_type="polygon",
+            name="Breasts",
+            features=features,
+            text={"string": "{region}", "color": "white", "size": 11, "anchor": "upper_left"},
+            edge_color=[COLOURS[side] for side in sides],
+            **_drawn(BREASTS, on, key),
+        )
+        layer.help = "move a corner or an outline by hand, then press Measure"
+        return self._viewer.add_layer(layer)
+
+    def _add_hot_spots(self, regions: ThermogramRegions, on: Image, key: str) -> None:
+        from skimage.measure import find_contours
+
+        spots = regions.hot_spots
+        if not spots:
+            return
+        outlines = []
+        for spot in spots:
+            longest = max(find_contours(np.pad(spot.mask, 1), 0.5), key=len)
+            outlines.append(_thinned(longest[:-1] - 1, CORNERS))
+        layer = Shapes(
+            outlines,
+            shape_type="polygon",
+            name="Hot spots",
+            features=pd.DataFrame(
+                {
+                    "peak (°C)": [round(spot.peak, 2) for spot in spots],
+                    "contrast (°C)": [round(spot.contrast, 2) for spot in spots],
+                    "area (px)": [spot.area_px for spot in spots],
+                    "shown": [f"{spot.peak:.1f} °C" for spot in spots],
+                }
+            ),
+            text={"string": "{shown}", "color": HOT_COLOUR, "size": 9, "anchor": "lower_left"},
+            edge_color=HOT_COLOUR,
+            **_drawn(HOT, on, key),
+        )
+        layer.editable = False
+        self._viewer.add_layer(layer)
+
+    def _image(self, key: str | None) -> Image | None:
+        found = (one for one in self._viewer.layers if str(one.unique_id) == key)
+        return next(found, None)
+
+    def _shapes(self, what: str, key: str) -> Shapes | None:
+        for layer in self._viewer.layers:
+            mine = layer.metadata.get(ours.METADATA_KEY)
+            if isinstance(mine, dict) and (mine.get(WHAT), mine.get(OF)) == (what, key):
+                return layer
+        return None
+
+
+def _drawn(what: str, on: Image, key: str) -> dict[str, Any]:
+    """How shapes lie on an image, and by what they are found again."""
+    width = max(1.0, max(on.data.shape[-2:]) / 320)
+    return {
+        "face_color": "transparent",
+        "edge_width": width if what == BREASTS else width / 2,
+        "opacity": 1.0,
+        "metadata": {ours.METADATA_KEY: {WHAT: what, OF: key}},
+        **layer_readers.plane_transform(on),
+    }
+
+
+def _thinned(outline: NDArray[np.float64], corners: int) -> NDArray[np.float64]:
+    """Return about so many corners of an outline, three at the least."""
+    step = max(1, len(outline) // corners)
+    thin = outline[::step]
+    return thin if len(thin) >= 3 else outline
+
+
+def _names(layer: Shapes) -> list[str]:
+    names = layer.features.get("region")
+    return [""] * len(layer.data) if names is None else [str(one) for one in names]
+
+
+def _by_side(
+    drawn: list[NDArray[np.float64]], names: list[str]
+) -> dict[Side, NDArray[np.float64]]:
+    """Return the outlines by the sides that they are named after, otherwise by where they lie."""
+    named: list[Side | None] = [
+        next((side for side in SIDES if name.startswith(side)), None) for name in names
+    ]
+    if None not in named and len(set(named)) == len(drawn):
+        return {side: one for side, one in zip(named, drawn, strict=True) if side is not None}
+    if len(drawn) == 1:
+        return {named[0] or "right": drawn[0]}
+    first, second = sorted(drawn, key=lambda one: float(one[:, 1].mean()))
+    return {"right": first, "left": second}

@@ -1,0 +1,1 @@
+"""Fine-tuning the detector: panel and controller."""

@@ -1,0 +1,136 @@
+"""*Fine-tune the detector*: what it will learn from, how it goes, what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QUrl, Signal
+from qtpy.QtWidgets import QComboBox, QPushButton
+
+from napari_hemacells.core.train.progress import format_duration
+from napari_hemacells.widgets import theme
+from napari_hemacells.widgets.training.section import TrainSection, in_a_row, words
+
+if TYPE_CHECKING:
+    from qtpy.QtWidgets import QWidget
+
+    from napari_hemacells.core.train.progress import TrainingReport
+    from napari_hemacells.widgets.training.learning_curves import CurvesView
+
+_COMPLETE = "All of each image counts: where no cell is marked, it learns that there is none."
+_EFFORTS = {"Usual": 1, "Thorough: four times as long": 4}
+
+
+@dataclass(frozen=True)
+class Teaching:
+    """What there is to learn from, and how long that takes.
+
+    Attributes
+    ----------
+    reason
+        Why it is not possible now; empty where it is.
+    """
+
+    images: int = 0
+    corrected: int = 0
+    seconds: float = 0.0
+    cores: int = 1
+    reason: str = ""
+
+
+class TrainPanel(TrainSection):
+    """The section of the detector."""
+
+    train_requested = Signal(int)  # how many times the usual number of steps
+    bundled_requested = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__("F&ine-tune the detector", parent)
+        self.title.setToolTip("Teach the detector what you corrected")
+        self.in_use = words()
+        self.bundled = QPushButton("Use the bundled one")
+        self.effort = QComboBox()
+        self.effort.setAccessibleName("How long to train")
+        for said, times in _EFFORTS.items():
+            self.effort.addItem(said, times)
+        self.cancel.setToolTip("Stop the training; the detector stays as it is")
+        self.use.setToolTip("Detect uses the new detector in this project from now on")
+        self.drop.setToolTip("Remove the new detector; nothing changes")
+        self._teaching = Teaching()
+        self.curves: CurvesView | None = None  # made when a training starts: matplotlib is heavy
+        self.before.append(self.effort)
+        self.column.addLayout(in_a_row((self.in_use, 1), (self.bundled, 0)))
+        for widget in (self.lessons, self.effort, self.start):
+            self.column.addWidget(widget)
+        self.lay_out()
+        self.effort.currentIndexChanged.connect(self._effort_changed)
+        self.start.clicked.connect(self._train)
+        self.bundled.clicked.connect(self.bundled_requested)
+
+    # --- what is shown -----------------------------------------------------------------------
+
+    def show_teaching(self, teaching: Teaching) -> None:
+        """Say what it would learn from, and how long it would take."""
+        self._teaching = teaching
+        images = f"{teaching.images} image{'s' * (teaching.images != 1)}"
+        self.lessons.setText(
+            f"Learns from {images} in which you corrected or classified "
+            f"{teaching.corrected:,} cell{'s' * (teaching.corrected != 1)}. {_COMPLETE}"
+            if teaching.images
+            else teaching.reason
+        )
+        self.start.setEnabled(not teaching.reason)
+        cores = f"{teaching.cores} core{'s' * (teaching.cores != 1)}"
+        seconds = teaching.seconds * self.effort.currentData()
+        takes = f"Takes about {format_duration(seconds)} on {cores}; you can go on working"
+        self.start.setToolTip(teaching.reason or takes)
+        if not teaching.reason and self.start.isVisibleTo(self):
+            self.tell(f"{takes}.")
+
+    def show_in_use(self, name: str | None) -> None:
+        """Say which detector is in use: a name, or ``None`` for the bundled one."""
+        self.in_use.setText(f"In use: {name}" if name else "In use: the bundled detector")
+        self.bundled.setVisible(name is not None)
+
+    def show_started(self) -> None:
+        """Show progress and curves of a training that begins."""
+        if self.curves is None:
+            from napari_hemacells.widgets.training.learning_curves import CurvesView
+
+            self.curves = CurvesView()
+            self.column.addWidget(self.curves)
+        self.curves.clear()
+        self.curves.show()
+        super().show_started()
+
+    def show_report(self, report: TrainingReport) -> None:
+        """Show how far the training is and how well it does."""
+        super().show_report(report)
+        if self.curves is not None:
+            self.curves.add(report)
+
+    def show_idle(self, said: str = "") -> None:
+        """Nothing runs, and nothing waits for an answer."""
+        super().show_idle(said)
+        if self.curves is not None:
+            self.curves.hide()
+
+    def restyle(self) -> None:
+        """Take the colours of the present theme."""
+        super().restyle()
+        theme.quiet(self.in_use)
+        if self.curves is not None:
+            self.curves.redraw()
+
+    def _train(self) -> None:
+        self.train_requested.emit(self.effort.currentData())
+
+    def _effort_changed(self, _index: int) -> None:
+        self.show_teaching(self._teaching)
+
+
+def link_to(path: str, words: str) -> str:
+    """Return a link that opens a file, in the colour of the theme's text."""
+    address = QUrl.fromLocalFile(path).toString()
+    return f'<a style="color: {theme.css("text")}" href="{address}">{words}</a>'

@@ -1,0 +1,1 @@
+"""What all trainings in the dock share: runner, curves, section."""

@@ -1,0 +1,154 @@
+"""A section that opens, in which something is taught: start, progress, and what came of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import (
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_hemacells.core.train.progress import format_duration
+from napari_hemacells.widgets import theme
+
+if TYPE_CHECKING:
+    from napari_hemacells.core.train.progress import TrainingReport
+
+
+class TrainSection(QWidget):
+    """Asks, and shows what it is told; a panel adds what it is about.
+
+    Parameters
+    ----------
+    title
+        What is to be done.
+
+    Signals
+    -------
+    opened
+        The section has been opened.
+    """
+
+    cancel_requested = Signal()
+    use_requested = Signal()
+    drop_requested = Signal()
+    opened = Signal()
+
+    def __init__(self, title: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.title = QToolButton()
+        self.title.setText(title)
+        self.title.setCheckable(True)
+        self.title.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.lessons = words()
+        self.start = QPushButton("&Start")
+        self.cancel = QPushButton("Cance&l")
+        self.bar = QProgressBar()
+        self.bar.setAccessibleName("Progress of the training")
+        self.status, self.outcome = words(), words()
+        self.outcome.setOpenExternalLinks(True)
+        self.use, self.drop = QPushButton("&Use it"), QPushButton("D&rop it")
+        self.whole = QVBoxLayout(self)
+        self.body = QWidget()
+        self.column = QVBoxLayout(self.body)
+        self.column.setContentsMargins(0, 0, 0, 0)
+        self.before: list[QWidget] = [self.start]  # seen while nothing runs or waits
+        self.title.toggled.connect(self._open)
+        self.cancel.clicked.connect(self.cancel_requested)
+        self.use.clicked.connect(self.use_requested)
+        self.drop.clicked.connect(self.drop_requested)
+
+    # --- what is shown -----------------------------------------------------------------------
+
+    def show_started(self) -> None:
+        """Show the progress of a training that begins."""
+        self.show_parts(running=True, ended=False)
+        self.show_progress(0, 0, "Preparing")
+
+    def show_progress(self, done: int, total: int, message: str) -> None:
+        """Say what is prepared before the learning begins, or compared after it."""
+        self.bar.setRange(0, total)
+        self.bar.setValue(done)
+        self.tell(message)
+
+    def show_report(self, report: TrainingReport) -> None:
+        """Show how far the training is."""
+        said = [report.message]
+        if report.images_per_second:
+            said.append(f"{report.images_per_second:.1f} images/s")
+        if report.eta_s is not None and report.phase != "end":
+            said.append(f"{format_duration(report.eta_s)} to go")
+        self.show_progress(report.step, report.steps, " · ".join(said))
+
+    def show_outcome(self, html: str) -> None:
+        """Say what came of it, and ask what to do with it."""
+        self.outcome.setText(html)
+        self.show_parts(running=False, ended=True)
+        self.tell("")
+
+    def show_idle(self, said: str = "") -> None:
+        """Nothing runs, and nothing waits for an answer."""
+        self.show_parts(running=False, ended=False)
+        self.tell(said)
+
+    def tell(self, said: str) -> None:
+        """Say how it stands; nothing takes no room."""
+        self.status.setText(said)
+        self.status.setVisible(bool(said))
+
+    def show_parts(self, *, running: bool, ended: bool) -> None:
+        """Show what belongs to this state."""
+        shown: dict[QWidget, bool] = dict.fromkeys((self.bar, self.cancel), running)
+        shown |= dict.fromkeys((self.outcome, self.use, self.drop), ended)
+        shown |= dict.fromkeys(self.before, not running and not ended)
+        for widget, visible in shown.items():
+            widget.setVisible(visible)
+
+    def restyle(self) -> None:
+        """Take the colours of the present theme."""
+        for label in (self.lessons, self.status):
+            theme.quiet(label)
+
+    # --- inside ------------------------------------------------------------------------------
+
+    def lay_out(self) -> None:
+        """Put bar, status and answers below what the column has, and the whole below its title."""
+        self.column.addLayout(in_a_row((self.bar, 1), (self.cancel, 0)))
+        self.column.addWidget(self.status)
+        self.column.addWidget(self.outcome)
+        self.column.addLayout(in_a_row((self.use, 1), (self.drop, 1)))
+        self.whole.setContentsMargins(0, 0, 0, 0)
+        self.whole.addWidget(self.title)
+        self.whole.addWidget(self.body)
+        self.show_idle()
+        self._open(False)
+
+    def _open(self, opened: bool) -> None:
+        arrow = Qt.ArrowType.DownArrow if opened else Qt.ArrowType.RightArrow
+        self.title.setArrowType(arrow)
+        self.body.setVisible(opened)
+        if opened:
+            self.opened.emit()
+
+
+def in_a_row(*widgets: tuple[QWidget, int]) -> QHBoxLayout:
+    """Return widgets beside one another, each with its share of the room."""
+    row = QHBoxLayout()
+    for widget, stretch in widgets:
+        row.addWidget(widget, stretch)
+    return row
+
+
+def words() -> QLabel:
+    """Return a label for sentences, which can be marked and copied."""
+    label = QLabel()
+    label.setWordWrap(True)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
+    return label

@@ -1,0 +1,124 @@
+"""Temperatures in numpy files, float TIFF and radiometric JPEG."""
+
+from __future__ import annotations
+
+import io
+import sys
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from napari_hemacells.core.errors import ThermogramError
+from napari_hemacells.core.temperature import is_thermogram, read_celsius
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CELSIUS = np.random.default_rng(0).uniform(22, 36, (3, 12, 16)).astype(np.float32)
+
+
+def radiometric(path: Path) -> Path:
+    """A JPEG with the segment that a FLIR camera writes, its raw frame left out."""
+    plain = io.BytesIO()
+    Image.fromarray(np.zeros((16, 16), np.uint8)).save(plain, "JPEG")
+    data = plain.getvalue()
+    payload = b"FLIR\x00\x01\x00\x00" + bytes(64)
+    segment = b"\xff\xe1" + (len(payload) + 2).to_bytes(2, "big") + payload
+    exif = b"\xff\xe1" + (10).to_bytes(2, "big") + b"Exif\x00\x00  "
+    path.write_bytes(data[:2] + exif + segment + data[2:])
+    return path
+
+
+def test_numpy_files_keep_every_bit(tmp_path: Path) -> None:
+    np.save(tmp_path / "one.npy", CELSIUS[0])
+    np.save(tmp_path / "series.npy", CELSIUS.astype(np.float64))
+    np.savez_compressed(tmp_path / "exams.npz", b=CELSIUS[1], a=CELSIUS[0])
+    np.testing.assert_array_equal(read_celsius(tmp_path / "one.npy"), CELSIUS[0])
+    np.testing.assert_array_equal(read_celsius(tmp_path / "series.npy"), CELSIUS)
+    np.testing.assert_array_equal(read_celsius(tmp_path / "exams.npz"), CELSIUS[[1, 0]])
+    assert all(is_thermogram(one) for one in tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (CELSIUS[0] + 273.15, "kelvin"),
+        (CELSIUS[0, 0], "has the shape"),
+        (np.full((12, 16), np.nan), "row 1, column 1: nan is no temperature"),
+        (np.array([["a"] * 9] * 9), "not temperatures"),
+        (np.stack([CELSIUS[0], CELSIUS[0] * 100]), "frame 2, row 1, column 1"),
+    ],
+)
+def test_numpy_files_of_something_else_are_refused(
+    tmp_path: Path, values: np.ndarray, said: str
+) -> None:
+    np.save(tmp_path / "values.npy", values)
+    with pytest.raises(ThermogramError, match=said):
+        read_celsius(tmp_path / "values.npy")
+
+
+def test_damaged_and_uneven_archives(tmp_path: Path) -> None:
+    (tmp_path / "cut.npz").write_bytes(b"PK\x03\x04 cut")
+    (tmp_path / "cut.npy").write_bytes(b"\x93NUMPY")
+    np.savez(tmp_path / "uneven.npz", a=CELSIUS[0], b=CELSIUS[0][:10])
+    np.save(tmp_path / "object.npy", np.array([None, {}], dtype=object))
+    for name in ("cut.npz", "cut.npy", "object.npy"):
+        with pytest.raises(ThermogramError, match="cannot be read"):
+            read_celsius(tmp_path / name)
+        assert not is_thermogram(tmp_path / name)
+    with pytest.raises(ThermogramError, match="different sizes"):
+        read_celsius(tmp_path / "uneven.npz")
+
+
+def test_float_tiff_is_degrees_and_a_picture_of_degrees_is_not(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "one.tif", CELSIUS[0])
+    tifffile.imwrite(tmp_path / "grey.tif", CELSIUS[0].astype(np.uint8))
+    tifffile.imwrite(tmp_path / "series.tif", CELSIUS, photometric="minisblack")
+    (tmp_path / "cut.tif").write_bytes(b"II*\x00cut")
+    np.testing.assert_array_equal(read_celsius(tmp_path / "one.tif"), CELSIUS[0])
+    np.testing.assert_array_equal(read_celsius(tmp_path / "series.tif"), CELSIUS)
+    with pytest.raises(ThermogramError, match="uint8, not degrees"):
+        read_celsius(tmp_path / "grey.tif")
+    with pytest.raises(ThermogramError, match="cannot be read as TIFF"):
+        read_celsius(tmp_path / "cut.tif")
+    found = {one.name for one in tmp_path.iterdir() if is_thermogram(one)}
+    assert found == {"one.tif", "series.tif"}
+
+
+def test_a_radiometric_jpeg_is_read_by_flyr(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = radiometric(tmp_path / "FLIR0001.jpg")
+    assert is_thermogram(file)
+    flyr = SimpleNamespace(unpack=lambda path: SimpleNamespace(celsius=CELSIUS[0].astype("f8")))
+    monkeypatch.setitem(sys.modules, "flyr", flyr)
+    read = read_celsius(file)
+    assert read.dtype == np.float32
+    np.testing.assert_array_equal(read, CELSIUS[0])
+
+
+def test_a_damaged_radiometric_jpeg_is_one_sentence(tmp_path: Path) -> None:
+    pytest.importorskip("flyr")
+    with pytest.raises(ThermogramError, match=r"The temperatures in FLIR0001\.jpg cannot be read"):
+        read_celsius(radiometric(tmp_path / "FLIR0001.jpg"))
+
+
+def test_without_flyr_the_sentence_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "flyr", None)
+    with pytest.raises(ThermogramError, match=r"napari-hemacells\[flir\]"):
+        read_celsius(radiometric(tmp_path / "FLIR0001.jpg"))
+
+
+def test_a_plain_jpeg_has_no_temperatures(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save(tmp_path / "smear.jpg")
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    for name in ("smear.jpg", "empty.jpg"):
+        assert not is_thermogram(tmp_path / name)
+        with pytest.raises(ThermogramError, match="plain picture"):
+            read_celsius(tmp_path / name)

@@ -1,0 +1,191 @@
+"""The thermogram part of the dock on a viewer model: found, moved by hand, measured, written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pytest
+from napari.components import ViewerModel
+
+from napari_hemacells.samples.thermogram import synthetic_thermogram
+from napari_hemacells.thermal import is_thermal, thermal_layer
+from napari_hemacells.widgets import HemaCellsWidget
+
+if TYPE_CHECKING:
+    from napari.layers import Shapes
+
+
+@pytest.fixture(autouse=True)
+def own_places(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+
+
+@pytest.fixture(scope="module")
+def frame():
+    return synthetic_thermogram(3, hot_spot="left").celsius
+
+
+@pytest.fixture
+def viewer():
+    return ViewerModel()
+
+
+@pytest.fixture
+def dock(qtbot, viewer, frame):
+    widget = HemaCellsWidget(viewer)
+    qtbot.addWidget(widget)
+    celsius, about, _ = thermal_layer(frame, "one")
+    viewer.add_image(celsius, **about)
+    yield widget
+    widget.controller.close()
+
+
+def shapes(viewer, name) -> Shapes:
+    return next(layer for layer in viewer.layers if layer.name == name)
+
+
+def press(dock, qtbot, button):
+    with qtbot.waitSignal(dock.controller.thermograms.jobs.returned, timeout=30_000):
+        button.click()
+
+
+@pytest.fixture
+def found(dock, qtbot):
+    press(dock, qtbot, dock.thermogram.find_button)
+    return dock
+
+
+def exported(dock, tmp_path) -> pd.DataFrame:
+    dock.thermogram.export_requested.emit(tmp_path / "regions.csv")
+    return pd.read_csv(tmp_path / "regions.csv", encoding="utf-8-sig").set_index("region")
+
+
+def test_a_thermogram_stays_one_while_it_is_worked_on(dock, viewer):
+    layer = viewer.layers[0]
+    assert is_thermal(layer.metadata)
+    assert dock.session.image is not None
+    assert not dock.thermogram.isHidden()
+    assert not dock.detect.use_detector.isVisibleTo(dock.detect)
+
+
+def test_it_is_still_one_after_another_image_was_chosen(dock, viewer):
+    viewer.add_image(np.full((50, 60, 3), 200, np.uint8), name="smear")
+    smear = str(viewer.layers[-1].unique_id)
+    dock.controller.opening.choose_image(smear)
+    assert dock.session.image.name == "smear"
+    assert dock.thermogram.isHidden()
+    assert is_thermal(viewer.layers[0].metadata)
+
+
+def test_the_session_works_on_degrees(dock, frame):
+    assert dock.session.image.modality == "temperature"
+    np.testing.assert_array_equal(dock.session.image.pixels, frame)
+    assert [one.name for one in dock.session.palette] == ["healthy", "sick"]
+
+
+def test_the_patient_comes_with_the_name(dock, viewer, frame):
+    files = [Path(f"T00{n}.1.1.D.2015-07-20.0{n}.txt") for n in (11, 12)]
+    celsius, about, _ = thermal_layer(np.stack([frame, frame + 1]), "series", paths=files)
+    layer = viewer.add_image(celsius, **about)
+    viewer.dims.set_point(0, 1)
+    image = dock.controller.bridge.read_image(str(layer.unique_id))
+    assert image.groups.patient == "0012"
+
+
+def test_buttons_say_what_is_missing(dock):
+    panel = dock.thermogram
+    assert panel.find_button.isEnabled()
+    assert "Find regions" in panel.measure_button.toolTip()
+    assert panel.export_button.toolTip() == "Measure first."
+
+
+def test_regions_are_drawn_on_the_frame(found, viewer):
+    breasts = shapes(viewer, "Breasts")
+    assert breasts.features["region"].tolist() == ["right breast", "left breast"]
+    assert breasts.data[0][:, 1].mean() < breasts.data[1][:, 1].mean()
+    assert len(shapes(viewer, "Hot spots").data) >= 1
+    assert found.thermogram.export_button.isEnabled()
+
+
+def test_the_short_table_has_degrees_and_counts(found):
+    table = found.thermogram.table
+    heads = [table.horizontalHeaderItem(n).text() for n in range(table.columnCount())]
+    body = [table.item(0, n).text() for n in range(table.columnCount())]
+    assert heads[0] == "mean\n°C"
+    assert len(body[0].partition(".")[2]) == 2
+    assert body[heads.index("hot\nspots")] == ""
+    assert table.item(1, heads.index("hot\nspots")).text().isdigit()
+
+
+def test_a_shape_moved_by_hand_is_what_is_measured(found, viewer, frame, qtbot, tmp_path):
+    breasts = shapes(viewer, "Breasts")
+    box = np.array([[200.0, 100.0], [200.0, 180.0], [260.0, 180.0], [260.0, 100.0]])
+    breasts.data = [box, breasts.data[1]]
+    press(found, qtbot, found.thermogram.measure_button)
+    table = exported(found, tmp_path)
+    from skimage.draw import polygon2mask
+
+    inside = frame[polygon2mask(frame.shape, box)].astype(np.float64)
+    assert table.loc["right breast", "mean (°C)"] == inside.mean()
+    assert table.loc["right breast", "max (°C)"] == inside.max()
+    np.testing.assert_array_equal(breasts.data[0], box)
+
+
+def test_measuring_what_was_found_changes_no_digit(found, qtbot, tmp_path):
+    before = exported(found, tmp_path)
+    press(found, qtbot, found.thermogram.measure_button)
+    pd.testing.assert_frame_equal(exported(found, tmp_path), before, check_exact=True)
+
+
+def test_shapes_drawn_beside_the_two_are_refused(found, viewer):
+    shapes(viewer, "Breasts").add_rectangles(np.array([[5, 5], [5, 30], [30, 30], [30, 5]]))
+    found.thermogram.measure_button.click()
+    assert "keep one for each breast" in found.messages.text
+
+
+def test_shapes_without_names_are_told_apart_by_where_they_lie(found, viewer):
+    breasts = shapes(viewer, "Breasts")
+    breasts.features = pd.DataFrame({"region": ["", ""]})
+    key = found.detect.chosen_image
+    by_side = found.controller.bridge.thermograms.outlines(key)
+    assert by_side["right"][:, 1].mean() < by_side["left"][:, 1].mean()
+
+
+def test_an_ellipse_is_measured_as_one(found, viewer):
+    breasts = shapes(viewer, "Breasts")
+    left = breasts.data[1]
+    breasts.data = []
+    breasts.add([[[100, 100], [100, 200], [180, 200], [180, 100]]], shape_type="ellipse")
+    breasts.add([left], shape_type="polygon")
+    outlines = found.controller.bridge.thermograms.outlines(found.detect.chosen_image)
+    corners = next(one for one in outlines.values() if len(one) == 48)
+    np.testing.assert_allclose(corners.min(axis=0), [100, 100], atol=0.2)
+    np.testing.assert_allclose(np.hypot(*((corners - [140, 150]) / [40, 50]).T), 1, atol=1e-6)
+
+
+def test_finding_again_replaces_the_outlines(found, viewer, qtbot):
+    press(found, qtbot, found.thermogram.find_button)
+    assert [layer.name for layer in viewer.layers].count("Breasts") == 1
+
+
+def test_the_frame_shown_of_a_stack_is_read(dock, viewer, frame):
+    stack = np.stack([frame, frame + 1])
+    celsius, about, _ = thermal_layer(stack, "series")
+    layer = viewer.add_image(celsius, **about)
+    viewer.dims.set_point(0, 1)
+    read = dock.controller.bridge.thermograms.celsius_maker(str(layer.unique_id))
+    np.testing.assert_array_equal(read(), frame + 1)
+
+
+def test_breasts_become_cells_with_their_own_crops(found, viewer, qtbot, monkeypatch):
+    from napari_hemacells.widgets.background import tasks
+
+    monkeypatch.setattr(tasks.Tasks, "embed", lambda *_: None)
+    assert found.detect.button.text() == "&Take these regions"
+    with qtbot.waitSignal(found.controller.tasks.detected, timeout=30_000):
+        found.detect.button.click()
+    assert len(found.session.cells) == 2
+    assert found.session.cells.source == "shapes"
