@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from napari_hemacells.core.classify import Support, fit
+from napari_hemacells.core.classify import SupportSet, fit
 from napari_hemacells.core.encode import EmbeddingCache, bundled_encoder, embed
-from napari_hemacells.core.evaluate import interval, score
+from napari_hemacells.core.evaluate import percentile_interval, score_predictions
 from napari_hemacells.core.evaluate.fewshot import default_cache_folder
 from napari_hemacells.core.image import read_image
 from napari_hemacells.core.types import BOX_COLUMNS, Cells, CropSpec
@@ -98,12 +98,12 @@ def row(
                 for name in CLASSES
             ]
         )
-        head = fit(Support(train[taught], tuple(known[taught].tolist())), CLASSES)
+        head = fit(SupportSet(train[taught], tuple(known[taught].tolist())), CLASSES)
         found = np.array(head.class_ids)[head.scores(val).argmax(axis=1)]
-        figures.append(score(truth, found))
+        figures.append(score_predictions(truth, found))
         each.append(f1_score(truth, found, labels=list(CLASSES), average=None))
     accuracy, macro = np.array(figures).T
-    low, high = interval(macro)
+    low, high = percentile_interval(macro)
     by_class = ", ".join(
         f"{name} {value:.3f}" for name, value in zip(CLASSES, np.mean(each, axis=0), strict=True)
     )

@@ -31,7 +31,7 @@ PITCH, RADIUS, CLASSES = 32, 12, 3
 
 def made_up_smear(n: int, rng: np.random.Generator) -> tuple[SmearImage, Cells]:
     """An image with discs on a grid, about 2300 by 2300 pixels for 5,000 cells."""
-    from napari_hemacells.core.image import from_array
+    from napari_hemacells.core.image import image_from_array
     from napari_hemacells.core.types import CELL_COLUMNS, Cells
 
     across = int(np.ceil(np.sqrt(n)))
@@ -47,7 +47,7 @@ def made_up_smear(n: int, rng: np.random.Generator) -> tuple[SmearImage, Cells]:
         box = (row + 4, col + 4, row + PITCH - 3, col + PITCH - 3)
         table.append((cell, "RBC", 1.0, row + 16.0, col + 16.0, *box, int(disc.sum())))
     frame = pd.DataFrame(table, columns=list(CELL_COLUMNS))
-    return from_array(pixels, "made up"), Cells(labels, frame, diameter=2.0 * RADIUS)
+    return image_from_array(pixels, "made up"), Cells(labels, frame, diameter=2.0 * RADIUS)
 
 
 def clustered(image: SmearImage, cells: Cells, dim: int, rng: np.random.Generator) -> Embeddings:

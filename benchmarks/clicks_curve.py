@@ -10,8 +10,8 @@ import argparse
 from pathlib import Path
 
 from blood_sets import SETS
-from napari_hemacells.cli.evaluate import as_csv, draw, make_encoder
-from napari_hemacells.core.evaluate.click_curve import clicks_steps
+from napari_hemacells.cli.evaluate import clicks_csv, make_encoder, plot_click_curve
+from napari_hemacells.core.evaluate.click_curve import click_curve_steps
 from napari_hemacells.core.types.progress import run_to_end
 
 
@@ -28,16 +28,16 @@ def main() -> None:
     print("| set | encoder | random clicks | accuracy then | order | clicks to reach it |")
     print("|---|---|---|---|---|---|")
     for name in chosen.sets:
-        steps = clicks_steps(SETS[name](chosen.data), encoder, repeats=chosen.repeats)
+        steps = click_curve_steps(SETS[name](chosen.data), encoder, repeats=chosen.repeats)
         curve = run_to_end(steps)
-        for order, needed in curve.needed().items():
+        for order, needed in curve.clicks_to_target().items():
             print(
                 f"| {name} | {curve.encoder} | {curve.clicks} | {curve.target:.3f} | {order} "
                 f"| {'not reached' if needed is None else needed} |",
                 flush=True,
             )
-        (chosen.out / f"{name}.csv").write_text(as_csv(curve))
-        draw(curve, chosen.out / f"{name}.png")
+        (chosen.out / f"{name}.csv").write_text(clicks_csv(curve))
+        plot_click_curve(curve, chosen.out / f"{name}.png")
     print(f"\n{chosen.repeats} runs; half of the crops can be clicked, the other half is scored.")
     print(f"{encoder.info.name} has seen: {encoder.info.seen}.")
 

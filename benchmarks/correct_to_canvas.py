@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from click_to_colour import PITCH, RADIUS, dock_with
-from napari_hemacells.core.detect.proposal import Proposal, mask_from
+from napari_hemacells.core.detect.proposal import Proposal, mask_in_window
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +42,7 @@ def main() -> None:
     given = parser.parse_args()
     os.environ.setdefault("XDG_DATA_HOME", tempfile.mkdtemp())
     widget, rng = dock_with(given.cells, given.dim)
-    session, corrector = widget.session, widget.controller.corrector
+    session, corrector = widget.session, widget.controller.cell_editor
     kinds: dict[str, Callable[[int], None]] = {
         "delete": lambda cell: session.delete_cells([cell]),
         "undo": lambda _cell: session.undo(),
@@ -106,7 +106,7 @@ def add_between(widget: HemaCellsWidget, cell: int) -> None:
     row, col = session.cells.centres[session.cells.position[cell]].astype(int) - PITCH // 2
     side = max(4, PITCH // 2 - RADIUS + 2)
     window = slice(max(0, row), max(0, row) + side), slice(max(0, col), max(0, col) + side)
-    mask = mask_from(np.ones((side, side), bool), window)
+    mask = mask_in_window(np.ones((side, side), bool), window)
     if mask is not None:
         session.add_cell(float(row), float(col), None, Proposal("", 0.0, mask.box, mask, "disc"))
 
@@ -125,12 +125,12 @@ def add_by_key(widget: HemaCellsWidget, cell: int) -> None:
             loop.quit()
 
     session.events.corrected.connect(there)
-    widget.controller.corrector.refused.connect(loop.quit)
+    widget.controller.cell_editor.refused.connect(loop.quit)
     widget.controller.bridge.pointer.place = tuple(place)
     widget.controller.canvas.act("add")
     loop.exec()
     session.events.corrected.disconnect(there)
-    widget.controller.corrector.refused.disconnect(loop.quit)
+    widget.controller.cell_editor.refused.disconnect(loop.quit)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "training"))
 
 from detector_fields import annotated_boxes, bccd_split, chula_split
-from napari_hemacells.core.cell_ops import replaced
+from napari_hemacells.core.cell_ops import replace_cells
 from napari_hemacells.core.detect import detect
 from napari_hemacells.core.detect.click_proposal import propose_cell
 from napari_hemacells.core.detect.split import merge_cells, split_cell
@@ -92,11 +92,11 @@ def removed(image: SmearImage, cells: Cells, rng: np.random.Generator) -> list[d
         point = click_within(mask, rng)
         if point is None:
             continue
-        made = _proposed(image, replaced(cells, [cell], []), point)
+        made = _proposed(image, replace_cells(cells, [cell], []), point)
         kind = cells.table["class"].iloc[cells.position[cell]]
         rows.append(
             {"iou": 0.0 if made is None else mask_iou(made.mask, mask),
-             "how": "refused" if made is None else made.how, "kind": kind,
+             "how": "refused" if made is None else made.method, "kind": kind,
              "kind_right": made is not None and made.kind == kind}
         )  # fmt: skip
     return rows
@@ -115,7 +115,7 @@ def missed(
         point = np.clip(point, 0, np.array(image.shape) - 1)
         made = _proposed(image, cells, (float(point[0]), float(point[1])))
         iou = 0.0 if made is None else float(box_ious(box, np.array([made.box]))[0])
-        rows.append({"iou": iou, "how": "refused" if made is None else made.how})
+        rows.append({"iou": iou, "how": "refused" if made is None else made.method})
     return rows
 
 
@@ -130,7 +130,7 @@ def split(image: SmearImage, cells: Cells, rng: np.random.Generator) -> list[dic
             "col": one.centre[1], "area": one.mask.area,
             **dict(zip(("min_row", "min_col", "max_row", "max_col"), one.box, strict=True)),
         }  # fmt: skip
-        merged = replaced(cells, [first, second], [(first, row, one.mask)])
+        merged = replace_cells(cells, [first, second], [(first, row, one.mask)])
         halves = [half.mask for half in split_cell(image, merged, first)]
         straight = [mask_iou(half, cell) for half, cell in zip(halves, pair, strict=True)]
         crossed = [mask_iou(half, cell) for half, cell in zip(halves[::-1], pair, strict=True)]

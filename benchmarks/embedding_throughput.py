@@ -19,10 +19,10 @@ import timm
 import torch
 
 from napari_hemacells.core.encode import embed
-from napari_hemacells.core.encode import encoder as make_encoder
+from napari_hemacells.core.encode import load_encoder as make_encoder
 from napari_hemacells.core.encode.builtin import ARCHITECTURE
-from napari_hemacells.core.encode.network import fused
-from napari_hemacells.core.image import from_array
+from napari_hemacells.core.encode.network import fuse_batch_norm
+from napari_hemacells.core.image import image_from_array
 from napari_hemacells.core.malloc import keep_freed_memory
 from napari_hemacells.core.types import BOX_COLUMNS, Cells, CropSpec
 
@@ -62,14 +62,14 @@ def main() -> None:
         keep_freed_memory()
     spec, encoder = CropSpec(), make_encoder(chosen.encoder, "cpu")
     pixels, cells = make_field(chosen.cells)
-    image = from_array(pixels, "field")
+    image = image_from_array(pixels, "field")
     batch = torch.randn(chosen.batch, 3, spec.size, spec.size)
     batch = batch.contiguous(memory_format=torch.channels_last)
     whole = timm.create_model(ARCHITECTURE, pretrained=False).eval()
     networks = {
         "timm's network": whole.to(memory_format=torch.channels_last),
         "the encoder's network": encoder.network,
-        "the same, batch norms folded": fused(encoder.network, batch[:1]),
+        "the same, batch norms folded": fuse_batch_norm(encoder.network, batch[:1]),
     }
     batches = chosen.cells // chosen.batch
     rates: dict[str, list[float]] = {name: [] for name in [*networks, END_TO_END]}

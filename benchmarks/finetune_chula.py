@@ -24,8 +24,8 @@ import numpy as np
 from blood_sets import BLOCK, EVERY, PLACE, UNCATEGORISED, chula_points, cut_chula
 from napari_hemacells.core.malloc import keep_freed_memory
 from napari_hemacells.core.store import load_bundle
-from napari_hemacells.core.train.classifier import named_recipe
-from napari_hemacells.core.train.classifier.benchmark import compare_steps
+from napari_hemacells.core.train.classifier import preset_config
+from napari_hemacells.core.train.classifier.benchmark import compare_architectures_steps
 from napari_hemacells.core.train.classifier.pipeline import train_steps
 from napari_hemacells.core.train.classifier.training import TrainJob
 from napari_hemacells.core.train.evaluate_bundle import evaluate_bundle_steps
@@ -106,12 +106,12 @@ def main() -> None:
     table, test = write_crops(options.data, options.out, options.most)
     given = ("size", "epochs", "rate", "weights", "sampling")
     changes = {name: getattr(options, name) for name in given}
-    recipe = named_recipe(
+    recipe = preset_config(
         options.recipe, {key: value for key, value in changes.items() if value is not None}
     )
     job = TrainJob(table, options.out, recipe, name=options.out.name)
     if options.compare:
-        print(told(compare_steps(job, options.compare)).as_markdown())
+        print(told(compare_architectures_steps(job, options.compare)).as_markdown())
         return
     outcome = told(train_steps(job))
     bundle = load_bundle(outcome.model)

@@ -33,14 +33,14 @@ from napari_hemacells.core.evaluate.detection_datasets import read_fields
 from napari_hemacells.core.evaluate.detection_metrics import Boxes
 from napari_hemacells.core.evaluate.detection_report import evaluate_detection_steps
 from napari_hemacells.core.params import DetectParams, TrainDetectorParams
-from napari_hemacells.core.train import ChildRun
+from napari_hemacells.core.train import SubprocessJob
 from napari_hemacells.core.train.detector.config import (
     DetectorJob,
     default_steps,
     prepare_folder,
     training_folder,
 )
-from napari_hemacells.core.train.detector.project_dataset import gather_annotated_steps
+from napari_hemacells.core.train.detector.project_dataset import load_annotated_fields_steps
 from napari_hemacells.core.train.detector.trainer import fine_tune
 from napari_hemacells.core.types.progress import run_to_end
 from napari_hemacells.samples.smear import rehearsal_fields
@@ -92,7 +92,7 @@ def measure(
 
 def train(learn: list[AnnotatedField], out: Path, options: argparse.Namespace) -> DetectorOutcome:
     """Return what came of fine-tuning in a child process."""
-    gathered = run_to_end(gather_annotated_steps(learn))
+    gathered = run_to_end(load_annotated_fields_steps(learn))
     prepare_folder(training_folder(out), gathered.fields)
     job = DetectorJob(
         training_folder(out),
@@ -101,14 +101,14 @@ def train(learn: list[AnnotatedField], out: Path, options: argparse.Namespace) -
         TrainDetectorParams(rate=options.rate, seed=options.seed),
         rehearsal=rehearsal_fields,
     )
-    return run_to_end(ChildRun(fine_tune, job, threads=options.threads).reports())
+    return run_to_end(SubprocessJob(fine_tune, job, threads=options.threads).reports())
 
 
 def score(held: list[AnnotatedField], params: DetectParams) -> dict[str, float]:
     """Return F1 at IoU 0.5 of each kind and of all."""
     report = run_to_end(evaluate_detection_steps(held, params))
     kinds = {name: one.f1 for name, one in report.classes.items()}
-    return {name: round(value, 4) for name, value in {**kinds, "all": report.together.f1}.items()}
+    return {name: round(value, 4) for name, value in {**kinds, "all": report.overall.f1}.items()}
 
 
 def typical(fields: list[AnnotatedField]) -> float:

@@ -19,7 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from napari_hemacells.core.train.classifier import Recipe
+from napari_hemacells.core.train.classifier import ClassifierConfig
 from napari_hemacells.core.train.classifier.pipeline import train
 from napari_hemacells.core.train.classifier.training import TrainJob
 
@@ -28,7 +28,7 @@ RATE, LOWER = 2e-3, 0.1
 
 def ours(options: argparse.Namespace) -> dict[str, float]:
     """Train by this package."""
-    recipe = Recipe(
+    recipe = ClassifierConfig(
         arch=options.arch,
         weights=str(options.weights or "none"),
         size=options.size,

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_hemacells.core.malloc import keep_freed_memory
-from napari_hemacells.core.train.classifier import named_recipe
+from napari_hemacells.core.train.classifier import preset_config
 from napari_hemacells.core.train.classifier.pipeline import train_steps
 from napari_hemacells.core.train.classifier.training import TrainJob
 
@@ -64,7 +64,7 @@ def main() -> None:
     source = options.folder.resolve()
     if options.sub_classes:
         source = with_sub_classes(source, out / "sub_classes.csv")
-    recipe = named_recipe(options.recipe, {"test": options.test, "weights": options.weights})
+    recipe = preset_config(options.recipe, {"test": options.test, "weights": options.weights})
     began, before = time.monotonic(), time.process_time()
     steps = train_steps(TrainJob(source, out, recipe))
     while True:

@@ -28,17 +28,25 @@ import numpy as np
 
 from four_conditions_resnet import after_simclr, fine_tuned, start_weights
 from napari_hemacells.cli.evaluate import make_encoder
-from napari_hemacells.core.classify import Support, fit
-from napari_hemacells.core.classify.active_learning import cold_start_places
-from napari_hemacells.core.crop import estimate_context, extract, from_picture
-from napari_hemacells.core.encode import encoder
-from napari_hemacells.core.encode.colour_histogram import NAME as COLOUR
-from napari_hemacells.core.evaluate import class_folders, interval, score
+from napari_hemacells.core.classify import SupportSet, fit
+from napari_hemacells.core.classify.active_learning import select_cold_start
+from napari_hemacells.core.crop import estimate_context, extract_crops, from_picture
+from napari_hemacells.core.encode import load_encoder
+from napari_hemacells.core.encode.colour_histogram import COLOUR_HISTOGRAM as COLOUR
+from napari_hemacells.core.evaluate import (
+    list_class_folders,
+    percentile_interval,
+    score_predictions,
+)
 from napari_hemacells.core.evaluate.detection_datasets import read_voc
-from napari_hemacells.core.image import from_array, read_image
+from napari_hemacells.core.image import image_from_array, read_image
 from napari_hemacells.core.params import AdaptParams
 from napari_hemacells.core.train.selfsupervised.config import AdaptJob
-from napari_hemacells.core.train.selfsupervised.dataset import Clicks, Material, write_material
+from napari_hemacells.core.train.selfsupervised.dataset import (
+    AdaptTrainingSet,
+    LabelledCrops,
+    write_training_set,
+)
 from napari_hemacells.core.train.selfsupervised.trainer import adapt
 from napari_hemacells.core.types import BOX_COLUMNS, Cells, CropSpec
 from napari_hemacells.core.types.progress import run_to_end
@@ -79,7 +87,7 @@ def folder_set(folder: Path, only: tuple[str, ...] = ()) -> Set:
     """Return the pictures of two class folders, framed as ``evaluate fewshot`` does."""
     files = [
         (file, name)
-        for name, found in class_folders(folder).items()
+        for name, found in list_class_folders(folder).items()
         for file in found
         if not only or name in only
     ]
@@ -99,10 +107,10 @@ def live_dead(data: Path) -> Set:
         found = read_voc(file, LEAST_SIDE)
         if not picture.exists() or not len(found.boxes):
             continue
-        image = from_array(np.asarray(read_image(picture).pixels), file.stem)
+        image = image_from_array(np.asarray(read_image(picture).pixels), file.stem)
         table = _table(found.boxes)
         cells = Cells(np.zeros(image.shape, np.int32), table, 20.0, "labels")
-        crops.append(extract(image, cells, CropSpec()))
+        crops.append(extract_crops(image, cells, CropSpec()))
         labels += [str(one) for one in found.classes]
         groups += [place] * len(found.boxes)
     return Set("live_dead", np.concatenate(crops), np.array(labels), np.array(groups))
@@ -136,7 +144,7 @@ def draws(
         for name in np.unique(found.labels):
             members = random.permutation(parts.pool[found.labels[parts.pool] == name])
             half = members[: max(chosen.shots, round(PART * len(members)))]
-            places = cold_start_places(vectors[half], chosen.shots)
+            places = select_cold_start(vectors[half], chosen.shots)
             taught.append(half[places] if different else members[: chosen.shots])
         yield np.concatenate(taught)
 
@@ -169,22 +177,22 @@ def frozen(found: Set, parts: Split, name: str, chosen: argparse.Namespace) -> l
 def head_score(found: Set, parts: Split, rows: np.ndarray, taught: np.ndarray) -> float:
     """Return the balanced accuracy of our head; the pool's other crops are without a click."""
     classes = tuple(str(one) for one in np.unique(found.labels))
-    support = Support(rows[taught], tuple(found.labels[taught].tolist()))
+    support = SupportSet(rows[taught], tuple(found.labels[taught].tolist()))
     head = fit(support, classes, context=rows[parts.pool])
     answers = np.array(head.class_ids)[head.scores(rows[parts.asked]).argmax(axis=1)]
-    return float(score(found.labels[parts.asked], answers)[0])
+    return float(score_predictions(found.labels[parts.asked], answers)[0])
 
 
 def adapted(found: Set, parts: Split, name: str, chosen: argparse.Namespace) -> Encoder:
     """Return the encoder of that name after SimCLR on the pool."""
     params = AdaptParams(steps=chosen.steps, seed=chosen.seed)
-    none = Clicks(found.crops[:0], ())
+    none = LabelledCrops(found.crops[:0], ())
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "adapted.safetensors"
-        job = AdaptJob(Path(folder) / "work", out, params, name, judged=False)
-        write_material(job.folder, Material(found.crops[parts.pool], none, ()))
+        job = AdaptJob(Path(folder) / "work", out, params, name, decided_by_clicks=False)
+        write_training_set(job.folder, AdaptTrainingSet(found.crops[parts.pool], none, ()))
         run_to_end(adapt(job))
-        return encoder(f"adapted:{out}")
+        return load_encoder(f"adapted:{out}")
 
 
 def encode(crops: np.ndarray, by: Encoder) -> np.ndarray:
@@ -197,7 +205,7 @@ def resnet(found: Set, parts: Split, chosen: argparse.Namespace) -> list[np.ndar
 
     Which crops are most different is asked of the ImageNet encoder.
     """
-    by_imagenet = encode(found.crops, encoder("imagenet"))
+    by_imagenet = encode(found.crops, load_encoder("imagenet"))
     starts = [start_weights(chosen.resnet), None]
     starts[1] = after_simclr(found.crops[parts.pool], starts[0], chosen.steps, chosen.seed)
     names, targets = np.unique(found.labels, return_inverse=True)
@@ -208,7 +216,7 @@ def resnet(found: Set, parts: Split, chosen: argparse.Namespace) -> list[np.ndar
             for draw, taught in enumerate(draws(found, parts, by_imagenet, different, chosen)):
                 lesson = found.crops[taught], targets[taught]
                 answers = fine_tuned(start, lesson, found.crops[parts.asked], draw)
-                told.append(float(score(found.labels[parts.asked], names[answers])[0]))
+                told.append(float(score_predictions(found.labels[parts.asked], names[answers])[0]))
             figures.append(np.array(told))
     return figures
 
@@ -220,7 +228,7 @@ def figure(told: np.ndarray) -> str:
     """Return the mean with the middle 95 % of the draws."""
     if not len(told):
         return "–"
-    low, high = interval(told)
+    low, high = percentile_interval(told)
     return f"{told.mean():.3f} ({low:.3f} to {high:.3f})"
 
 

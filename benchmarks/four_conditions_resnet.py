@@ -37,14 +37,18 @@ def start_weights(file: Path | None) -> dict[str, Any]:
 def after_simclr(crops: np.ndarray, start: Any, steps: int, seed: int) -> dict[str, Any]:
     """Return the weights after SimCLR on these crops, the whole network learning."""
     from napari_hemacells.core.encode.builtin import MEAN, STD
-    from napari_hemacells.core.train.selfsupervised.simclr import Learner, Views, seed_step
+    from napari_hemacells.core.train.selfsupervised.simclr import (
+        SimCLRLearner,
+        SimCLRViews,
+        seed_step,
+    )
 
     model = network()
     model.load_state_dict(start)
     names = [name for name, _ in model.named_parameters()]
     options = {"steps": steps, "rate": RATE, "temperature": 0.2}
-    learner = Learner(model, names, model.num_features, own_statistics=True, **options)
-    views, random = Views(SIDE, MEAN, STD), np.random.default_rng(seed)
+    learner = SimCLRLearner(model, names, model.num_features, own_statistics=True, **options)
+    views, random = SimCLRViews(SIDE, MEAN, STD), np.random.default_rng(seed)
     for step in range(steps):
         seed_step(seed, step)
         batch = random.choice(len(crops), min(BATCH, len(crops)), replace=False)

@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_hemacells.core.encode import EmbeddingCache, encoder
+from napari_hemacells.core.encode import EmbeddingCache, load_encoder
 from napari_hemacells.core.evaluate.class_folders import ClassFolder, read_folder
-from napari_hemacells.core.train.classifier import named_recipe
+from napari_hemacells.core.train.classifier import preset_config
 from napari_hemacells.core.train.classifier.cross_validation import cross_validate_steps
 from napari_hemacells.core.train.classifier.dataset import Example
 from napari_hemacells.core.train.classifier.label_noise import (
     LabelCheck,
+    check_embedding_labels,
     check_out_of_fold,
-    check_vectors,
 )
 from napari_hemacells.core.train.classifier.training import TrainJob
 from napari_hemacells.core.types import CropSpec
@@ -78,7 +78,7 @@ def by_heads(folder: ClassFolder, seeds: int) -> list[dict[str, float]]:
             Example(file, label, name=str(file))
             for file, label in zip(folder.files, given, strict=True)
         ]
-        check = check_vectors(folder.vectors, items, seed=seed)
+        check = check_embedding_labels(folder.vectors, items, seed=seed)
         rows.append(found_share(check, {str(folder.files[place]) for place in wrong}))
     return rows
 
@@ -99,7 +99,7 @@ def by_network(
         rows = csv.writer(stream)
         rows.writerow(("path", "label"))
         rows.writerows(zip(files, given, strict=True))
-    recipe = named_recipe("quick", {"weights": weights, "seed": seed, **changes})
+    recipe = preset_config("quick", {"weights": weights, "seed": seed, **changes})
     job = TrainJob(folder / "noisy.csv", folder / "run", recipe)
     for report in cross_validate_steps(job, folds):
         if report.metrics:
@@ -120,7 +120,7 @@ def main() -> None:
     options = parser.parse_args()
     pbc, cache = options.data / "pbc", EmbeddingCache(Path(tempfile.gettempdir()) / "label_noise")
     for name in options.encoders:
-        judge = encoder(name, options.device)
+        judge = load_encoder(name, options.device)
         folder = read_folder(pbc, CropSpec(), judge, cache)
         began = time.monotonic()
         rows = by_heads(folder, options.seeds)

@@ -30,10 +30,10 @@ from laboratory_sets import (
     folder_crops,
     white_or_platelet,
 )
-from napari_hemacells.core.classify import Support, fit
-from napari_hemacells.core.encode import Encoder, choose_device, encoder
-from napari_hemacells.core.encode.builtin import TURNS, load_blood
-from napari_hemacells.core.evaluate import interval, score
+from napari_hemacells.core.classify import SupportSet, fit
+from napari_hemacells.core.encode import Encoder, choose_device, load_encoder
+from napari_hemacells.core.encode.builtin import ROTATIONS, load_blood_encoder
+from napari_hemacells.core.evaluate import percentile_interval, score_predictions
 
 SHARED = ("eosinophil", "lymphocyte", "monocyte", "neutrophil")
 COARSE = ("platelet", "white")
@@ -58,9 +58,9 @@ def draw_scores(
         rest = np.setdiff1d(np.flatnonzero(np.isin(taught.labels, classes)), chosen)
         scored = Vectors(taught.rows[rest], taught.labels[rest]) if asked is None else asked
         kept = np.isin(scored.labels, classes)
-        head = fit(Support(taught.rows[chosen], tuple(taught.labels[chosen].tolist())), classes)
+        head = fit(SupportSet(taught.rows[chosen], tuple(taught.labels[chosen].tolist())), classes)
         found = np.array(head.class_ids)[head.scores(scored.rows[kept]).argmax(axis=1)]
-        figures.append(score(scored.labels[kept], found)[0])
+        figures.append(score_predictions(scored.labels[kept], found)[0])
     return np.array(figures)
 
 
@@ -72,7 +72,7 @@ def enough(labels: np.ndarray, shots: list[int]) -> tuple[str, ...]:
 
 def figure(draws: np.ndarray) -> str:
     """Return the mean with the middle 95 % of the draws."""
-    low, high = interval(draws)
+    low, high = percentile_interval(draws)
     return f"{draws.mean():.3f} ({low:.3f} to {high:.3f})"
 
 
@@ -95,8 +95,10 @@ def main() -> None:
     ]
     held_out = dict(one.split("=", 1) for one in chosen.held_out)
     files = [*chosen.file, *filter(None, [chosen.reference]), *map(Path, held_out.values())]
-    encoders = {"ImageNet": encoder("imagenet"), "bundled": encoder("bundled")}
-    encoders |= {str(one): load_blood(one, choose_device("auto").name, TURNS) for one in files}
+    encoders = {"ImageNet": load_encoder("imagenet"), "bundled": load_encoder("bundled")}
+    encoders |= {
+        str(one): load_blood_encoder(one, choose_device("auto").name, ROTATIONS) for one in files
+    }
     vectors = {
         name: {found.name: encode(found, by) for found in sets} for name, by in encoders.items()
     }

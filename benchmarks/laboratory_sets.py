@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from bccd_five_clicks import read_boxes
-from napari_hemacells.core.crop import estimate_context, extract, from_picture
-from napari_hemacells.core.evaluate import class_folders
+from napari_hemacells.core.crop import estimate_context, extract_crops, from_picture
+from napari_hemacells.core.evaluate import list_class_folders
 from napari_hemacells.core.evaluate.detection_datasets import read_points
-from napari_hemacells.core.image import from_array, read_image
+from napari_hemacells.core.image import image_from_array, read_image
 from napari_hemacells.core.types import BOX_COLUMNS, Cells, CropSpec
 
 if TYPE_CHECKING:
@@ -42,7 +42,9 @@ class Vectors(NamedTuple):
 def folder_crops(name: str, folder: Path, every: int = 1) -> CropSet:
     """Return the pictures of class folders, framed as ``evaluate fewshot`` frames them."""
     files = [
-        (file, label) for label, found in class_folders(folder).items() for file in found[::every]
+        (file, label)
+        for label, found in list_class_folders(folder).items()
+        for file in found[::every]
     ]
     pictures = [np.asarray(read_image(file).pixels) for file, _ in files]
     spec = CropSpec()
@@ -65,7 +67,7 @@ def chula_crops(data: Path) -> CropSet:
         table = pd.DataFrame(field.boxes[field.sized].astype(int), columns=BOX_COLUMNS)
         table.insert(0, "label", np.arange(1, len(table) + 1))
         cells = Cells(np.zeros(field.pixels.shape[:2], np.int32), table, field.diameter, "points")
-        crops.append(extract(from_array(field.pixels, field.name), cells, CropSpec()))
+        crops.append(extract_crops(image_from_array(field.pixels, field.name), cells, CropSpec()))
         labels.append(types[field.sized])
     kinds = np.concatenate(labels)
     random = np.random.default_rng(0)
@@ -83,7 +85,7 @@ def bccd_crops(data: Path) -> CropSet:
         table = pd.DataFrame(boxes, columns=BOX_COLUMNS)
         table.insert(0, "label", np.arange(1, len(boxes) + 1))
         cells = Cells(np.zeros(image.shape, np.int32), table, 100.0, "shapes")
-        crops.append(extract(image, cells, CropSpec()))
+        crops.append(extract_crops(image, cells, CropSpec()))
         labels += kinds
     kinds = np.array(labels)
     random = np.random.default_rng(0)

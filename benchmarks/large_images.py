@@ -109,7 +109,7 @@ def _in_child(method: str, file: Path, tile: int, rounds: int, threads: int) -> 
 
 def _measured(method: str, file: str, tile: str, rounds: str, *, threads: int) -> dict[str, Any]:
     """Return seconds, cells and peak memory of detection in this process."""
-    from napari_hemacells.core.detect import detect_steps, prepare
+    from napari_hemacells.core.detect import detect_steps, preload_detector
     from napari_hemacells.core.image import read_image
     from napari_hemacells.core.params import DetectParams
 
@@ -117,7 +117,7 @@ def _measured(method: str, file: str, tile: str, rounds: str, *, threads: int) -
         import torch
 
         torch.set_num_threads(threads)
-    prepare(method)  # type: ignore[arg-type]
+    preload_detector(method)  # type: ignore[arg-type]
     image = read_image(Path(file))
     params = DetectParams(method=method)  # type: ignore[arg-type]
     walls, cpus, gaps, count = [], [], [], 0

@@ -14,7 +14,7 @@ import numpy as np
 
 from blood_sets import jiangxi
 from napari_hemacells.cli.evaluate import make_encoder
-from napari_hemacells.core.classify import Head, Support, fit, shift
+from napari_hemacells.core.classify import Head, SupportSet, fit, head_shift
 from napari_hemacells.core.crop import estimate_context, from_picture
 from napari_hemacells.core.image import read_image
 from napari_hemacells.core.types import CropSpec, Embeddings
@@ -43,7 +43,7 @@ def line(name: str, crops: np.ndarray, head: Head, encoder: object) -> str:
     """Return the row of one image's worth of crops."""
     vectors = np.concatenate([encoder.encode(crops[i : i + 32]) for i in range(0, len(crops), 32)])
     here = Embeddings(np.arange(len(crops)), vectors, encoder.info, CropSpec(), name)
-    found = shift(here, head)
+    found = head_shift(here, head)
     return f"| {name} | {len(crops)} | {found.score:.2f} | {found.level:.2f} | {found.is_large} |"
 
 
@@ -59,7 +59,7 @@ def main() -> None:
     here = crops_of(files[: chosen.cells])
     vectors = np.concatenate([encoder.encode(here[i : i + 32]) for i in range(0, len(here), 32)])
     labels = tuple(file.parent.name for file in files[:80])
-    head = fit(Support(vectors[:80], labels), sorted(set(labels)), context=vectors)
+    head = fit(SupportSet(vectors[:80], labels), sorted(set(labels)), context=vectors)
     others = crops_of(files[chosen.cells : chosen.cells + 120])
     print("| scored | cells | score | level | large |\n|---|---|---|---|---|")
     for strength in STRENGTHS:

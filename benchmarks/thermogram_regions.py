@@ -25,8 +25,8 @@ import numpy as np
 from napari_hemacells.core.thermography.regions import find_boxes, find_regions
 from napari_hemacells.core.thermography.regions.body import body_mask, find_torso
 from napari_hemacells.core.thermography.regions.breasts import bundled_cascade, corners
-from napari_hemacells.core.thermography.regions.measure import temperatures
-from napari_hemacells.core.thermography.regions.pose_regression import Cascade, first_guess
+from napari_hemacells.core.thermography.regions.measure import temperature_statistics
+from napari_hemacells.core.thermography.regions.pose_regression import Cascade, initial_boxes
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 from thermogram_boxes import Exam, best_overlaps, read_exams, summary
@@ -100,7 +100,7 @@ def same_degrees(exams: Sequence[Exam]) -> bool:
         regions = find_regions(exam.celsius)
         for breast in regions.breasts.values():
             values = exam.celsius[breast.mask].astype(np.float64)
-            told = temperatures(regions.celsius, breast.mask)
+            told = temperature_statistics(regions.celsius, breast.mask)
             if (told["mean"], told["min"], told["max"], told["std"]) != (
                 values.mean(), values.min(), values.max(), values.std(),
             ):  # fmt: skip
@@ -113,7 +113,7 @@ def _boxes(celsius: NDArray[np.float32], cascade: Cascade) -> NDArray[np.float64
 
 
 def _from_torso(celsius: NDArray[np.float32]) -> NDArray[np.float64]:
-    guess = first_guess(find_torso(body_mask(celsius)), bundled_cascade().start)
+    guess = initial_boxes(find_torso(body_mask(celsius)), bundled_cascade().start)
     return corners(guess, celsius.shape)
 
 

@@ -24,9 +24,9 @@ import numpy as np
 import pandas as pd
 import tifffile
 
-from napari_hemacells.core.thermography.study.cross_validation import copies_of
+from napari_hemacells.core.thermography.study.cross_validation import augment_copies
 from napari_hemacells.core.thermography.study.roc import auc
-from napari_hemacells.core.train.classifier import named_recipe
+from napari_hemacells.core.train.classifier import preset_config
 from napari_hemacells.core.train.classifier.cross_validation import cross_validate_steps
 from napari_hemacells.core.train.classifier.training import TrainJob
 from napari_hemacells.core.types.progress import run_to_end
@@ -57,7 +57,7 @@ def main() -> None:
                 "ungrouped": split == "image",
             }
             job = TrainJob(
-                frames, Path(folder) / split, named_recipe("thesis-thermograms", changes), split
+                frames, Path(folder) / split, preset_config("thesis-thermograms", changes), split
             )
             found = run_to_end(cross_validate_steps(job, options.folds))  # type: ignore[arg-type]
             results[f"by {split}"] = judged(pd.read_csv(found.table))
@@ -73,7 +73,7 @@ def write_series(source: Path, folder: Path, copies: int) -> Path:
     for exam in exams.itertuples():
         celsius: NDArray[np.float32] = (stored[exam.exam] / 100).astype(np.float32)
         stem = str(exam.exam).rpartition(".")[0]
-        for number, frame in enumerate(copies_of(celsius, copies, rng)):
+        for number, frame in enumerate(augment_copies(celsius, copies, rng)):
             file = folder / str(exam.label) / f"{stem}.{number:02d}.celsius.tif"
             file.parent.mkdir(parents=True, exist_ok=True)
             small = frame[::2, ::2]

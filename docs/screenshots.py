@@ -88,7 +88,7 @@ def draw_around_white_cells(dock: HemaCellsWidget) -> None:
 
     cells, prediction = dock.session.cells, dock.session.prediction
     white = prediction.class_ids.index(dock.session.palette.by_name("WBC").id)
-    chosen = prediction.ids[(prediction.winner == white) & ~prediction.verdict]
+    chosen = prediction.ids[(prediction.predicted_column == white) & ~prediction.verdict]
     settle()
     dock.map.canvas.chosen.emit(np.flatnonzero(np.isin(cells.ids, chosen)))
 
@@ -114,7 +114,7 @@ def tell_of_large(path: Path, theme: str) -> None:
     from napari_hemacells.widgets.canvas import layer_readers
 
     viewer, dock = window(theme)
-    viewer.add_image(**layer_readers.shown(read_image(path)))
+    viewer.add_image(**layer_readers.image_layer_kwargs(read_image(path)))
     wait_until(lambda: dock.session.image is not None)
     viewer.reset_view()
     shares: list[float] = []

@@ -35,7 +35,7 @@ def scroll(dock: HemaCellsWidget) -> None:
 
 def tell(viewer: napari.Viewer, dock: HemaCellsWidget, theme: str, *, every: bool) -> None:
     """Go through an adaptation, and take pictures of its end or of each state."""
-    session, box, run = dock.session, dock.classify.adapt, dock.controller.adapting.run
+    session, box, run = dock.session, dock.classify.adapt, dock.controller.adapt_controller.run
 
     def picture(name: str) -> None:
         scroll(dock)
@@ -72,8 +72,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         project = make_project(Path(folder), Path(folders[0]) if folders else None)
         viewer, dock = window(theme)
-        dock.controller.opening.open_project(project)
-        run = dock.controller.adapting.run
+        dock.controller.project_controller.open_project(project)
+        run = dock.controller.adapt_controller.run
         run.params = run.params.model_copy(update={"steps": steps})
         viewer.reset_view()
         tell(viewer, dock, theme, every="--all" in sys.argv)

@@ -105,7 +105,7 @@ def scroll_to(dock: HemaCellsWidget, name: str) -> None:
 
 def tell(viewer: napari.Viewer, dock: HemaCellsWidget, theme: str) -> None:
     """Go through a fine-tuning and take a picture of each part."""
-    session, page, tuning = dock.session, dock.finetune, dock.controller.finetuning
+    session, page, tuning = dock.session, dock.finetune, dock.controller.finetune_controller
     wait_until(lambda: session.prediction is not None)
     dock.controller.show_step("classify")
     dock.classify.finetune.click()
@@ -151,7 +151,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         project = make_project(Path(folder), Path(given[0]) if given else None)
         viewer, dock = window(theme)
-        dock.controller.opening.open_project(project)
+        dock.controller.project_controller.open_project(project)
         viewer.reset_view()
         tell(viewer, dock, theme)
         viewer.close()

@@ -21,12 +21,12 @@ import numpy as np
 from PIL import Image
 
 from napari_hemacells.core.store import load_bundle
-from napari_hemacells.core.train.classifier import Recipe
+from napari_hemacells.core.train.classifier import ClassifierConfig
 from napari_hemacells.core.train.classifier.dataset import write_examples
-from napari_hemacells.core.train.classifier.gradcam import heat_maps
+from napari_hemacells.core.train.classifier.gradcam import gradcam_maps
 from napari_hemacells.core.train.classifier.pipeline import train
-from napari_hemacells.core.train.classifier.report.galleries import heated
-from napari_hemacells.core.train.classifier.results import read_findings
+from napari_hemacells.core.train.classifier.report.galleries import overlay_heatmap
+from napari_hemacells.core.train.classifier.results import read_results
 from napari_hemacells.core.train.classifier.training import TrainJob
 from napari_hemacells.samples.smear import synthetic_smear
 
@@ -87,7 +87,7 @@ def photograph(page: Path, file: Path, size: tuple[int, int]) -> None:
 
 def heat_strip(folder: Path, file: Path) -> None:
     """Save crops of all classes with, below them, where the network looked."""
-    found, bundle = read_findings(folder), load_bundle(folder / "model")
+    found, bundle = read_results(folder), load_bundle(folder / "model")
     names = {one.id: one.name for one in bundle.palette}
     classes = [names[one] for one in bundle.head.class_ids]
     right = found.most_certain(right=True, n=len(found.items))
@@ -99,8 +99,8 @@ def heat_strip(folder: Path, file: Path) -> None:
         np.asarray(Image.open(one.path).convert("RGB").resize((size, size))) for one in chosen
     ])  # fmt: skip
     asked = np.array([classes.index(one.predicted) for one in chosen])
-    warm = heat_maps(bundle.make_encoder("cpu"), bundle.head, crops, asked)
-    below = [heated(crop, heat) for crop, heat in zip(crops, warm, strict=True)]
+    warm = gradcam_maps(bundle.make_encoder("cpu"), bundle.head, crops, asked)
+    below = [overlay_heatmap(crop, heat) for crop, heat in zip(crops, warm, strict=True)]
     sheet = np.full((2 * size + GAP, SHOWN * (size + GAP) - GAP, 3), 255, np.uint8)
     for place, (crop, hot) in enumerate(zip(crops, below, strict=True)):
         start = place * (size + GAP)
@@ -112,7 +112,7 @@ def heat_strip(folder: Path, file: Path) -> None:
 def main() -> None:
     """Train, write the report, and take both pictures."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(tempfile.mkdtemp())
-    recipe = Recipe(
+    recipe = ClassifierConfig(
         size=96, frozen_epochs=8, frozen_views=1, epochs=0, rate=None,
         test=0.25, validation=0.25, device="cpu",
     )  # fmt: skip

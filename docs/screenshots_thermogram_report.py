@@ -19,7 +19,7 @@ import numpy as np
 import tifffile
 from screenshots_report import IMAGES, photograph
 
-from napari_hemacells.core.train.classifier import named_recipe
+from napari_hemacells.core.train.classifier import preset_config
 from napari_hemacells.core.train.classifier.pipeline import train
 from napari_hemacells.core.train.classifier.training import TrainJob
 from napari_hemacells.samples.thermogram import synthetic_thermogram
@@ -51,7 +51,7 @@ def main() -> None:
     """Train, write the report, and take the picture."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(tempfile.mkdtemp())
     frames = write_frames(folder / "frames")
-    recipe = named_recipe("thesis-thermograms", CHANGES)
+    recipe = preset_config("thesis-thermograms", CHANGES)
     command = " ".join(
         ["hemacells train frames --recipe thesis-thermograms --out run"]
         + [f"--{name.replace('_', '-')} {value}" for name, value in CHANGES.items()]

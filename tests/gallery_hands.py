@@ -19,7 +19,7 @@ def shown(qtbot, session, upcoming, size=(700, 260)) -> GalleryWidget:
 
 def sorted_out(qtbot, gallery: GalleryWidget) -> None:
     """Wait until the queue that was asked for is there."""
-    qtbot.waitUntil(lambda: not gallery.sorting)
+    qtbot.waitUntil(lambda: not gallery.is_sorting)
 
 
 def queue(gallery: GalleryWidget) -> list[int]:

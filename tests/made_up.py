@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from napari_hemacells.core.image import from_array
+from napari_hemacells.core.image import image_from_array
 from napari_hemacells.core.types import CELL_COLUMNS, Cells, CropSpec, Embeddings, EncoderInfo
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ SIDE = 8
 
 def make_image(seed: int = 0, name: str = "smear") -> SmearImage:
     pixels = np.random.default_rng(seed).integers(0, 255, (64, 64, 3), dtype=np.uint8)
-    return from_array(pixels, name)
+    return image_from_array(pixels, name)
 
 
 def make_cells(n: int = 30) -> Cells:

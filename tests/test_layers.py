@@ -44,21 +44,23 @@ def calling_unknown(prediction: Prediction, *ids: int) -> Prediction:
 def test_unknown_cells_have_a_colour_of_their_own_unless_the_user_spoke(cells, prediction, mode):
     found = calling_unknown(prediction, 2, 5)
     assert layers.known_classes(cells, {5: RBC_ID}, found) == [UNKNOWN, RBC_ID, WBC_ID]
-    table = layers.colours(cells, {5: RBC_ID}, found, PALETTE, mode)
+    table = layers.label_colours(cells, {5: RBC_ID}, found, PALETTE, mode)
     assert table[2] == layers.rgba(UNKNOWN_COLOUR, table[2][3])
-    assert len({table[2], table[5], table[9], layers.colours(cells, {}, None, PALETTE)[2]}) == 4
+    assert (
+        len({table[2], table[5], table[9], layers.label_colours(cells, {}, None, PALETTE)[2]}) == 4
+    )
 
 
 def test_unknown_cells_can_be_shown_in_their_nearest_class(cells, prediction):
     nearest = replace(calling_unknown(prediction, 2, 5), nearest=True)
     for mode in ("class", "confidence"):
-        table = layers.colours(cells, {}, nearest, PALETTE, mode)
-        assert table == layers.colours(cells, {}, prediction, PALETTE, mode)
+        table = layers.label_colours(cells, {}, nearest, PALETTE, mode)
+        assert table == layers.label_colours(cells, {}, prediction, PALETTE, mode)
 
 
 def test_the_status_line_names_the_nearest_class_of_an_unknown_cell(cells, prediction):
-    table = layers.features(cells, {}, calling_unknown(prediction, 5), PALETTE)
-    assert layers.describe(table.iloc[1]) == "cell 5: unknown, nearest Platelets"
+    table = layers.layer_features(cells, {}, calling_unknown(prediction, 5), PALETTE)
+    assert layers.format_cell_status(table.iloc[1]) == "cell 5: unknown, nearest Platelets"
 
 
 def test_the_users_word_stands_above_the_prediction(cells, prediction):
@@ -70,7 +72,7 @@ def test_the_users_word_stands_above_the_prediction(cells, prediction):
 
 
 def test_features_have_a_row_a_cell_joined_by_index(cells, prediction):
-    table = layers.features(cells, {5: RBC_ID}, prediction, PALETTE)
+    table = layers.layer_features(cells, {5: RBC_ID}, prediction, PALETTE)
     assert table["index"].tolist() == [2, 5, 9]
     assert table["class"].tolist() == ["RBC", "RBC", "WBC"]
     assert table["annotated"].tolist() == ["", "RBC", ""]
@@ -84,7 +86,7 @@ def test_a_prediction_of_cells_that_are_gone_is_left_out(cells, prediction):
 
 
 def test_an_annotated_cell_is_more_opaque_than_a_predicted_one(cells, prediction):
-    table = layers.colours(cells, {2: RBC_ID}, prediction, PALETTE)
+    table = layers.label_colours(cells, {2: RBC_ID}, prediction, PALETTE)
     assert table[2][3] > table[9][3] > 0
     np.testing.assert_allclose(table[2][:3], layers.rgba(PALETTE.by_id(RBC_ID).colour)[:3])
     assert table[None][3] == table[0][3] == 0
@@ -93,17 +95,17 @@ def test_an_annotated_cell_is_more_opaque_than_a_predicted_one(cells, prediction
 def test_image_mode_is_clear_and_confidence_mode_follows_confidence(cells, prediction):
     assert all(
         colour[3] == 0
-        for colour in layers.colours(cells, {}, prediction, PALETTE, "image").values()
+        for colour in layers.label_colours(cells, {}, prediction, PALETTE, "image").values()
     )
-    table = layers.colours(cells, {}, prediction, PALETTE, "confidence")
+    table = layers.label_colours(cells, {}, prediction, PALETTE, "confidence")
     brightness = {cell: sum(table[cell][:3]) for cell in (2, 5, 9)}
     assert brightness[2] > brightness[5] > brightness[9]
 
 
 def test_nothing_predicted_is_still_shown(cells):
-    table = layers.colours(cells, {}, None, PALETTE)
+    table = layers.label_colours(cells, {}, None, PALETTE)
     assert table[2][3] > 0
-    assert layers.features(cells, {}, None, PALETTE)["class"].tolist() == ["", "", ""]
+    assert layers.layer_features(cells, {}, None, PALETTE)["class"].tolist() == ["", "", ""]
 
 
 @pytest.mark.parametrize(
@@ -115,8 +117,11 @@ def test_nothing_predicted_is_still_shown(cells):
     ],
 )
 def test_the_status_line_says_class_and_confidence(cells, prediction, annotated, predicted, line):
-    table = layers.features(cells, annotated, prediction if predicted else None, PALETTE)
-    assert layers.describe(table.iloc[0]).replace("\u202f", " ").replace("70%", "70 %") == line
+    table = layers.layer_features(cells, annotated, prediction if predicted else None, PALETTE)
+    assert (
+        layers.format_cell_status(table.iloc[0]).replace("\u202f", " ").replace("70%", "70 %")
+        == line
+    )
 
 
 def test_our_layers_are_known_by_metadata():
@@ -132,14 +137,14 @@ def test_our_layers_are_known_by_metadata():
 def test_shades_say_what_colours_say(cells, prediction, mode, annotated, predicted, unknown):
     some = calling_unknown(prediction, *unknown).of(np.arange(3) < predicted)
     known = some if predicted else None
-    expected = layers.colours(cells, annotated, known, PALETTE, mode)
-    codes, table = layers.shades(cells, annotated, known, PALETTE, mode)
+    expected = layers.label_colours(cells, annotated, known, PALETTE, mode)
+    codes, table = layers.colour_codes(cells, annotated, known, PALETTE, mode)
     for cell, code in zip(cells.ids.tolist(), codes.tolist(), strict=True):
         assert table[code] == expected.get(cell, expected[None])
 
 
 def test_detected_shades_are_the_kinds_colours(cells):
     cells.table["class"] = ["RBC", "Platelets", "something"]
-    codes, table = layers.detected_shades(cells, PALETTE)
+    codes, table = layers.detected_colour_codes(cells, PALETTE)
     colour = {one.name: layers.rgba(one.colour) for one in PALETTE}
     assert [table[code] for code in codes] == [colour["RBC"], colour["Platelets"], (1, 1, 1, 1)]

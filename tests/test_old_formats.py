@@ -18,7 +18,7 @@ from napari_hemacells.core.train.classifier.findings import read_findings
 from napari_hemacells.core.train.classifier.taught import taught_cells
 
 from napari_hemacells.core.annotate import Annotation, from_record, read_journal, to_record
-from napari_hemacells.core.encode import EmbeddingCache, embed_steps, encoder
+from napari_hemacells.core.encode import EmbeddingCache, embed_steps, load_encoder
 from napari_hemacells.core.encode.adapted import read_header
 from napari_hemacells.core.encode.finetuned import NetworkPlan, finetuned_encoder
 from napari_hemacells.core.encode.finetuned.network import Embedder
@@ -28,7 +28,7 @@ from napari_hemacells.core.store import (
     Project,
     annotation_state,
     cells_table,
-    check,
+    check_compatible,
     corrected_cells,
     counts_table,
     load_bundle,
@@ -40,7 +40,7 @@ from napari_hemacells.core.store import (
 )
 from napari_hemacells.core.train.classifier import kept
 from napari_hemacells.core.types import CropSpec, EncoderInfo
-from napari_hemacells.session import Session, answer
+from napari_hemacells.session import Session, run_classification
 
 if TYPE_CHECKING:
     from napari_hemacells.core.store import Bundle
@@ -109,7 +109,7 @@ def test_classes_annotations_and_corrections_are_what_they_were(project: Project
     corrections = state.corrections_of(KEY).items()
     assert palette == expected["palette"]
     assert said == expected["annotations"]
-    assert {str(cell): one.standing for cell, one in corrections} == expected["corrections"]
+    assert {str(cell): one.status for cell, one in corrections} == expected["corrections"]
 
 
 def test_every_record_is_written_as_it_was(project: Project) -> None:
@@ -184,7 +184,7 @@ def assert_said(prediction: Prediction, names: dict[str, str], expected: dict[st
     told = expected["cells"]
     assert prediction.head == expected["head"]
     assert [str(cell) for cell in prediction.ids] == list(told)
-    winners = [names[prediction.class_ids[column]] for column in prediction.winner]
+    winners = [names[prediction.class_ids[column]] for column in prediction.predicted_column]
     assert winners == [row[0] for row in told.values()]
     assert prediction.confidence == pytest.approx([row[1] for row in told.values()], abs=SURE)
     if prediction.unknown is None:
@@ -196,7 +196,7 @@ def assert_said(prediction: Prediction, names: dict[str, str], expected: dict[st
 
 def vectors_of(bundle: Bundle, image: SmearImage, cells: Cells) -> Embeddings:
     by = bundle.make_encoder("cpu")
-    check(bundle, by.info, bundle.spec, cells.diameter)
+    check_compatible(bundle, by.info, bundle.spec, cells.diameter)
     return run_to_end(embed_steps(image, cells, bundle.spec, by, like=bundle.encoder))
 
 
@@ -205,10 +205,10 @@ def test_old_clicks_classify_and_are_exported_as_they_were(
     session: Session, tmp_path: Path
 ) -> None:
     image, cells, palette = session.image, session.cells, session.palette
-    by = encoder("bundled", "cpu")
+    by = load_encoder("bundled", "cpu")
     spec = session.project.content.crop
     session.set_embeddings(run_to_end(embed_steps(image, cells, spec, by)))
-    assert session.accept(answer(session.request()))
+    assert session.accept(run_classification(session.request()))
     prediction = session.prediction
     assert_said(prediction, {one.id: one.name for one in palette}, EXPECTED["clicks"])
     table = cells_table(image, cells, session.annotations, prediction, palette)
@@ -296,7 +296,7 @@ def test_a_session_goes_on_with_the_fine_tuned_model_and_its_cached_vectors(
     again = vectors_of(bundle, image, cells)
     assert again.vectors == pytest.approx(vectors, abs=1e-3)
     session.set_embeddings(replace(again, vectors=vectors))
-    assert session.accept(answer(session.request()))
+    assert session.accept(run_classification(session.request()))
     names = {one.id: one.name for one in session.palette}
     assert_said(session.prediction, names, EXPECTED["fine-tuned"])
 
@@ -316,7 +316,9 @@ def test_cached_vectors_have_the_names_that_they_had(project: Project) -> None:
 @pytest.mark.parametrize("name", ["bundled", "adapted"])
 def test_an_encoder_has_the_identity_and_the_vectors_that_it_had(name: str) -> None:
     expected = EXPECTED[name]
-    by = encoder(f"adapted:{OLD / 'adapted.safetensors'}" if name == "adapted" else name, "cpu")
+    by = load_encoder(
+        f"adapted:{OLD / 'adapted.safetensors'}" if name == "adapted" else name, "cpu"
+    )
     assert (by.info.name, by.info.sha256, by.info.dim) == (
         expected["name"],
         expected["sha256"],

@@ -12,7 +12,7 @@ from napari_hemacells.core.errors import ThermogramError
 from napari_hemacells.core.temperature import stack
 from napari_hemacells.layers import METADATA_KEY
 from napari_hemacells.reader import get_slide_reader, get_thermogram_reader
-from napari_hemacells.thermal import describe, is_thermal
+from napari_hemacells.thermal import format_temperature_status, is_thermal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,7 +83,7 @@ def test_a_folder_of_200_opens_by_reading_one_file(tmp_path: Path, reads: list[P
     assert reads == [files[99], files[17]]
     assert shown["name"] == "exam"
     assert shown["axis_labels"] == ("frame", "row", "column")
-    assert describe(31.416, shown["metadata"], 21) == (
+    assert format_temperature_status(31.416, shown["metadata"], 21) == (
         "31.42 °C · T0002.1.1.D.2013-01-16.01 (22 of 200)"
     )
 

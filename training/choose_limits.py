@@ -24,13 +24,17 @@ from safetensors.torch import save_file
 
 from detector_fields import bccd_split, read_pixels
 from napari_hemacells.core.detect.learned.metadata import KINDS
-from napari_hemacells.core.detect.learned.model import Limits, Model, load_model
+from napari_hemacells.core.detect.learned.model import (
+    DetectionThresholds,
+    DetectorModel,
+    load_model,
+)
 from napari_hemacells.core.detect.learned.network import empty_network
 from napari_hemacells.core.detect.pipeline import detect_learned_steps
 from napari_hemacells.core.evaluate.detection_datasets import read_voc
 from napari_hemacells.core.evaluate.detection_metrics import Boxes
-from napari_hemacells.core.image import from_array
-from napari_hemacells.core.train.detector.metrics import LOW, TRIED, f1_at
+from napari_hemacells.core.image import image_from_array
+from napari_hemacells.core.train.detector.metrics import CANDIDATE_THRESHOLDS, SCORE_FLOOR, f1_at
 from napari_hemacells.core.types import RBC
 
 SHIPPED = Path(__file__).parents[1] / "src/napari_hemacells/weights/detector.safetensors"
@@ -49,9 +53,11 @@ def main() -> None:
         header = stored.metadata()
     network = empty_network()
     network.load_state_dict({name: t.float() for name, t in tensors.items()}, strict=False)
-    pairs = _found_and_annotated(options.data, Model(network, Limits((LOW,) * len(KINDS))))
+    pairs = _found_and_annotated(
+        options.data, DetectorModel(network, DetectionThresholds((SCORE_FLOOR,) * len(KINDS)))
+    )
     scores = [best_limit(pairs, kind) for kind in KINDS]
-    chosen = Limits(tuple(scores))
+    chosen = DetectionThresholds(tuple(scores))
     header["limits"] = json.dumps(
         {"scores": scores, "overlap": chosen.overlap, "overlap_of_kinds": chosen.overlap_of_kinds}
     )
@@ -59,11 +65,11 @@ def main() -> None:
     print(load_model(options.out).limits)
 
 
-def _found_and_annotated(data: Path, model: Model) -> list[tuple[Boxes, Boxes]]:
+def _found_and_annotated(data: Path, model: DetectorModel) -> list[tuple[Boxes, Boxes]]:
     """Return what is found with low limits in each development field, and what is annotated."""
     pairs = []
     for name in bccd_split(data)[1]:
-        image = from_array(read_pixels(data / f"bccd/images/{name}.jpg"), name)
+        image = image_from_array(read_pixels(data / f"bccd/images/{name}.jpg"), name)
         steps = detect_learned_steps(image, model=model)
         while True:
             try:
@@ -77,10 +83,10 @@ def _found_and_annotated(data: Path, model: Model) -> list[tuple[Boxes, Boxes]]:
 
 def best_limit(pairs: list[tuple[Boxes, Boxes]], kind: str) -> float:
     """Return the score limit of the best F1: for red cells the lowest, else the median."""
-    values = f1_at(pairs, kind, TRIED)
+    values = f1_at(pairs, kind, CANDIDATE_THRESHOLDS)
     if kind == RBC:
-        return round(float(TRIED[values >= values.max() - NEARLY_AS_GOOD].min()), 3)
-    return round(float(np.median(TRIED[values >= values.max() - AS_GOOD])), 3)
+        return round(float(CANDIDATE_THRESHOLDS[values >= values.max() - NEARLY_AS_GOOD].min()), 3)
+    return round(float(np.median(CANDIDATE_THRESHOLDS[values >= values.max() - AS_GOOD])), 3)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,12 @@ from scipy import ndimage as ndi
 
 from napari_hemacells.core.detect.learned.metadata import KINDS
 from napari_hemacells.core.evaluate.detection_datasets import read_points, read_voc
-from napari_hemacells.core.train.detector.dataset import Field, as_grey, ellipses, stained
+from napari_hemacells.core.train.detector.dataset import (
+    TrainingField,
+    as_grey,
+    ellipse_mask,
+    segment_stained,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,12 +64,12 @@ def annotated_boxes(file: Path) -> tuple[NDArray[np.float32], NDArray[np.int64]]
     return truth.boxes.astype(np.float32), np.array(kinds, np.int64)
 
 
-def bccd_field(data: Path, name: str) -> Field:
+def bccd_field(data: Path, name: str) -> TrainingField:
     """Return a BCCD field; absence of a red box on red stain is believed only in part."""
     pixels = read_pixels(data / "bccd/images" / f"{name}.jpg")
     boxes, kinds = annotated_boxes(data / "bccd/annotations" / f"{name}.xml")
-    solid, _ = stained(pixels)
-    solid |= ellipses(boxes, solid.shape)
+    solid, _ = segment_stained(pixels)
+    solid |= ellipse_mask(boxes, solid.shape)
     inside = np.zeros(solid.shape, bool)
     for top, left, bottom, right in boxes.astype(int):
         inside[top:bottom, left:right] = True
@@ -73,12 +78,12 @@ def bccd_field(data: Path, name: str) -> Field:
     red = boxes[kinds == 0]
     sides = (red[:, 2:] - red[:, :2]).max(axis=1) if len(red) else np.array([103.0])
     sized = np.ones(len(boxes), bool)
-    return Field(
+    return TrainingField(
         f"bccd/{name}", pixels, boxes, kinds, sized, as_grey(solid), trust, float(np.median(sides))
     )
 
 
-def chula_field(data: Path, number: int) -> Field | None:
+def chula_field(data: Path, number: int) -> TrainingField | None:
     """Return a Chula field with boxes by seeded watershed; None without any point.
 
     Only some of the red cells are annotated, so red stain without a point says nothing; on blue
@@ -88,7 +93,7 @@ def chula_field(data: Path, number: int) -> Field | None:
     if len(points) == 0:
         return None
     pixels = read_pixels(data / f"chula_rbc12/images/{number}.jpg")
-    solid, blue = stained(pixels)
+    solid, blue = segment_stained(pixels)
     boxes, sized, regions, diameter = _boxes_of_points(points, solid)
     red_blue = np.median(blue[regions > 0]) if (regions > 0).any() else 0.0
     odd = ndi.binary_dilation(
@@ -98,7 +103,9 @@ def chula_field(data: Path, number: int) -> Field | None:
     trust[odd, 1:] = 0
     trust[_far_from(points, solid, 0.6 * diameter), 0] = 0
     kinds = np.zeros(len(points), np.int64)
-    return Field(f"chula/{number}", pixels, boxes, kinds, sized, as_grey(solid), trust, diameter)
+    return TrainingField(
+        f"chula/{number}", pixels, boxes, kinds, sized, as_grey(solid), trust, diameter
+    )
 
 
 def _boxes_of_points(
@@ -134,14 +141,14 @@ def _believable(region: object, point: NDArray[np.float64], diameter: float) -> 
     return fits and off < 0.22 * diameter and region.solidity > 0.88  # type: ignore[attr-defined]
 
 
-def platelet_fields(data: Path) -> Iterator[Field]:
+def platelet_fields(data: Path) -> Iterator[TrainingField]:
     """Yield PBC's platelet pictures where colour gives the box of the platelet in the middle.
 
     Of the red cells around nothing is annotated, so their stain says nothing.
     """
     for file in sorted((data / "pbc/platelet").glob("*.jpg"))[::PBC_EVERY]:
         pixels = read_pixels(file)
-        solid, blue = stained(pixels)
+        solid, blue = segment_stained(pixels)
         limit = (np.median(blue[solid]) + np.percentile(blue[_middle(blue.shape, 8)], 75)) / 2
         violet = solid & (blue > limit)
         box = _box_in_the_middle(violet)
@@ -153,7 +160,7 @@ def platelet_fields(data: Path) -> Iterator[Field]:
         other = violet.copy()
         other[top:bottom, left:right] = False
         trust[ndi.binary_dilation(other, iterations=3), 2] = 0
-        yield Field(
+        yield TrainingField(
             f"pbc/{file.stem}", pixels, box[None], np.array([2]), np.ones(1, bool), as_grey(solid),
             trust, PBC_DIAMETER,
         )  # fmt: skip

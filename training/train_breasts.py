@@ -17,17 +17,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from napari_hemacells.core.thermography.regions.body import Torso, body_mask, find_torso
+from napari_hemacells.core.thermography.regions.body import TorsoExtent, body_mask, find_torso
 from napari_hemacells.core.thermography.regions.breasts import find_boxes
 from napari_hemacells.core.thermography.regions.pose_regression import (
     Cascade,
-    Seen,
-    changed,
-    features,
-    first_guess,
-    look,
-    mirrored,
-    relative,
+    CascadeInput,
+    apply_offsets,
+    encode_offsets,
+    extract_features,
+    initial_boxes,
+    mirror_boxes,
+    prepare_input,
 )
 from thermogram_boxes import Exam, best_overlaps, read_exams, summary
 
@@ -43,8 +43,8 @@ MISJUDGED = (0.15, 0.12, 0.06)  # σ of the torso's log width, row and column, i
 class Lesson(NamedTuple):
     """A frame, where its torso seems to be, and where its breasts are, ``(2, 4)``."""
 
-    seen: Seen
-    torso: Torso
+    seen: CascadeInput
+    torso: TorsoExtent
     boxes: NDArray[np.float64]
 
 
@@ -93,11 +93,11 @@ def lessons_of(exams: Sequence[Exam]) -> list[Lesson]:
             body, columns = body_mask(celsius), float(celsius.shape[1])
             torso = find_torso(body)
             turned = torso._replace(col=columns - torso.col)
-            here = look(celsius, body, torso.width)
-            there = look(celsius[:, ::-1], body[:, ::-1], torso.width)
+            here = prepare_input(celsius, body, torso.width)
+            there = prepare_input(celsius[:, ::-1], body[:, ::-1], torso.width)
             lessons += [
                 Lesson(here, torso, boxes),
-                Lesson(there, turned, mirrored(boxes, columns)),
+                Lesson(there, turned, mirror_boxes(boxes, columns)),
             ]
     return lessons
 
@@ -128,18 +128,20 @@ def train(lessons: Sequence[Lesson], seed: int) -> Cascade:
     rng = np.random.default_rng(seed)
     start = np.median([_from_torso(one) for one in lessons], axis=0).astype(np.float32)
     tries = [
-        (one, first_guess(_misjudged(one.torso, rng, n), start))
+        (one, initial_boxes(_misjudged(one.torso, rng, n), start))
         for one in lessons
         for n in range(STARTS)
     ]
     stages = []
     for _ in range(STAGES):
-        views = np.stack([features(one.seen, guess) for one, guess in tries]).astype(np.float64)
-        wanted = np.stack([relative(one.boxes, guess) for one, guess in tries])
+        views = np.stack([extract_features(one.seen, guess) for one, guess in tries]).astype(
+            np.float64
+        )
+        wanted = np.stack([encode_offsets(one.boxes, guess) for one, guess in tries])
         stage = ridge(views, wanted)
         stages.append(stage)
         tries = [
-            (one, changed(guess, view @ stage))
+            (one, apply_offsets(guess, view @ stage))
             for (one, guess), view in zip(tries, views, strict=True)
         ]
     return Cascade(tuple(stages), start)
@@ -159,12 +161,12 @@ def _from_torso(lesson: Lesson) -> NDArray[np.float64]:
     return (boxes / lesson.torso.width).ravel()
 
 
-def _misjudged(torso: Torso, rng: np.random.Generator, attempt: int) -> Torso:
+def _misjudged(torso: TorsoExtent, rng: np.random.Generator, attempt: int) -> TorsoExtent:
     """Return the torso a little off; the first attempt as it is."""
     if attempt == 0:
         return torso
     wider, lower, aside = rng.normal(0, MISJUDGED)
-    return Torso(
+    return TorsoExtent(
         torso.row + lower * torso.width,
         torso.col + aside * torso.width,
         torso.width * np.exp(wider),

@@ -35,12 +35,12 @@ from napari_hemacells.core.detect.learned.network import (
     normalise,
 )
 from napari_hemacells.core.train.callbacks import load_checkpoint, save_checkpoint
-from napari_hemacells.core.train.detector.dataloader import CropStream, collate
-from napari_hemacells.core.train.detector.optim import groups, loss_of, train_mode
+from napari_hemacells.core.train.detector.dataloader import CropDataset, collate
+from napari_hemacells.core.train.detector.optim import detection_loss, groups, train_mode
 from napari_hemacells.samples.smear import rehearsal_fields
 
 if TYPE_CHECKING:
-    from napari_hemacells.core.train.detector.dataset import Field
+    from napari_hemacells.core.train.detector.dataset import TrainingField
 
 SHARES = {"bccd": 0.6, "chula": 0.3, "synthetic": 0.1, "pbc": 0.1}
 SYNTHETIC_SEEDS = range(1000, 1024)
@@ -57,7 +57,7 @@ def main() -> None:
     network = network_of(options.start) if options.start else imagenet_network()
     run = Run(network, options.steps, options.rate, options.out / "checkpoint.pt")
     run.resume()
-    crops = CropStream(sources, options.seed, options.steps * options.batch)
+    crops = CropDataset(sources, options.seed, options.steps * options.batch)
     rest = Subset(crops, range(run.step * options.batch, len(crops)))
     loader = DataLoader(
         rest, options.batch, collate_fn=collate, num_workers=options.workers, drop_last=True
@@ -86,7 +86,7 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _sources(data: Path, *, small: bool) -> list[tuple[float, list[Field]]]:
+def _sources(data: Path, *, small: bool) -> list[tuple[float, list[TrainingField]]]:
     """Return the training fields of each source with its share of the crops."""
     train, _, _ = bccd_split(data)
     numbers, _ = chula_split(data)
@@ -143,7 +143,7 @@ class Run:
         """Do one step; every now and then tell about it and save it."""
         train_mode(self.network)
         maps = self.network(normalise(batch[0]))
-        parts = loss_of(maps, batch)
+        parts = detection_loss(maps, batch)
         self._optimiser.zero_grad()
         parts["total"].backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)

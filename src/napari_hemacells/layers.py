@@ -39,7 +39,7 @@ _UNCLASSIFIED: Rgba = (1.0, 1.0, 1.0, 0.28)
 _ANNOTATED_ALPHA, _PREDICTED_ALPHA, _UNKNOWN_ALPHA = 0.95, 0.5, 0.85
 _WHITE: Rgba = (1.0, 1.0, 1.0, 1.0)
 _CONFIDENCE_STEPS = 64
-_MOST_CLASSES = 126  # two codes each, in a byte
+_MAX_CLASSES = 126  # two codes each, in a byte
 
 
 def role_metadata(role: Role, image_key: str) -> dict[str, Any]:
@@ -47,14 +47,14 @@ def role_metadata(role: Role, image_key: str) -> dict[str, Any]:
     return {METADATA_KEY: {"role": role, "image_key": image_key}}
 
 
-def claimed(metadata: Mapping[str, Any], image_key: str) -> dict[str, Any]:
+def claimed_metadata(metadata: Mapping[str, Any], image_key: str) -> dict[str, Any]:
     """The metadata of an image layer that is worked on; what else we know of it stays."""
     mine = metadata.get(METADATA_KEY)
     known = mine if isinstance(mine, dict) else {}
     return {**metadata, METADATA_KEY: {**known, "role": "image", "image_key": image_key}}
 
 
-def released(metadata: Mapping[str, Any]) -> dict[str, Any]:
+def released_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """The metadata of an image layer that is worked on no more; that it shows degrees stays."""
     mine = metadata[METADATA_KEY]
     rest = {name: value for name, value in mine.items() if name != "image_key"}
@@ -80,7 +80,7 @@ def known_classes(
     shown: list[str | None] = [None] * len(cells)
     if prediction is not None:
         places, known = _places(cells, prediction.ids)
-        columns, verdict = prediction.winner[known].tolist(), prediction.verdict[known]
+        columns, verdict = prediction.predicted_column[known].tolist(), prediction.verdict[known]
         for place, column in zip(places.tolist(), columns, strict=True):
             shown[place] = prediction.class_ids[column]
         for place in places[verdict].tolist():
@@ -114,7 +114,7 @@ def _places(cells: Cells, ids: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDA
     return places[known], known
 
 
-def features(
+def layer_features(
     cells: Cells,
     annotated: Mapping[int, str],
     prediction: Prediction | None,
@@ -144,7 +144,7 @@ def features(
     )
 
 
-def colours(
+def label_colours(
     cells: Cells,
     annotated: Mapping[int, str],
     prediction: Prediction | None,
@@ -186,7 +186,7 @@ def _class_colours(
     ]
 
 
-class Shades(NamedTuple):
+class CellColourCodes(NamedTuple):
     """Colours of very many cells: a code for each cell, and the colour of each code.
 
     Attributes
@@ -201,29 +201,31 @@ class Shades(NamedTuple):
     table: dict[int | None, Rgba]
 
 
-def shades(
+def colour_codes(
     cells: Cells,
     annotated: Mapping[int, str],
     prediction: Prediction | None,
     palette: Palette,
     mode: DisplayMode = "class",
-) -> Shades:
-    """Return what :func:`colours` says, as codes: 100,000 cells take some milliseconds.
+) -> CellColourCodes:
+    """Return what :func:`label_colours` says, as codes: 100,000 cells take some milliseconds.
 
     A palette of more than 126 classes shares colours beyond that.
     """
     if mode == "image":
-        return _shades(np.zeros(len(cells), np.int64), [])
+        return _colour_codes_of(np.zeros(len(cells), np.int64), [])
     if mode == "confidence":
         values = _shown_confidences(cells, annotated, prediction)
-        return _shades(_steps(values) + 3, [_UNKNOWN, _UNCLASSIFIED, *_confidence_steps()])
-    classes = palette.classes[:_MOST_CLASSES]
+        return _colour_codes_of(
+            _steps(values) + 3, [_UNKNOWN, _UNCLASSIFIED, *_confidence_steps()]
+        )
+    classes = palette.classes[:_MAX_CLASSES]
     order = {one.id: place for place, one in enumerate(classes)}
     codes = np.ones(len(cells), np.int64)
     if prediction is not None:
         columns = np.array([2 * order.get(one, -1) + 2 for one in prediction.class_ids])
         places, known = _places(cells, prediction.ids)
-        codes[places] = np.maximum(columns[prediction.winner[known]], 1)
+        codes[places] = np.maximum(columns[prediction.predicted_column[known]], 1)
         codes[places[prediction.verdict[known]]] = 2 * len(classes) + 2
     for cell, class_id in annotated.items():
         place = cells.position.get(cell)
@@ -234,20 +236,20 @@ def shades(
         for one in classes
         for alpha in (_PREDICTED_ALPHA, _ANNOTATED_ALPHA)
     ]
-    return _shades(codes, [_UNCLASSIFIED, *pairs, _UNKNOWN])
+    return _colour_codes_of(codes, [_UNCLASSIFIED, *pairs, _UNKNOWN])
 
 
-def detected_shades(cells: Cells, palette: Palette) -> Shades:
+def detected_colour_codes(cells: Cells, palette: Palette) -> CellColourCodes:
     """Return each cell in the colour of the detector's rough kind, white where it is no class."""
     kinds, codes = np.unique(cells.table["class"].to_numpy(str), return_inverse=True)
     known = {one.name: rgba(one.colour) for one in palette}
-    return _shades(codes + 1, [known.get(kind, _WHITE) for kind in kinds.tolist()])
+    return _colour_codes_of(codes + 1, [known.get(kind, _WHITE) for kind in kinds.tolist()])
 
 
-def _shades(codes: NDArray[np.int64], used: Sequence[Rgba]) -> Shades:
+def _colour_codes_of(codes: NDArray[np.int64], used: Sequence[Rgba]) -> CellColourCodes:
     table: dict[int | None, Rgba] = {None: _CLEAR, 0: _CLEAR}
     table.update(enumerate(used, start=1))
-    return Shades(codes.astype(np.uint8), table)
+    return CellColourCodes(codes.astype(np.uint8), table)
 
 
 def _shown_confidences(
@@ -291,7 +293,7 @@ def rgba(colour: str, alpha: float = 1.0) -> Rgba:
 _UNKNOWN = rgba(UNKNOWN_COLOUR, _UNKNOWN_ALPHA)
 
 
-def describe(features_row: pd.Series | None) -> str:
+def format_cell_status(features_row: pd.Series | None) -> str:
     """One line for the status bar: ``cell 12: Lymphocyte 87 %``."""
     if features_row is None:
         return ""

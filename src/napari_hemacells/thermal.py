@@ -11,8 +11,8 @@ import numpy as np
 
 from napari_hemacells.core.temperature import (
     FrameFiles,
-    by_size,
-    parse_name,
+    group_by_size,
+    parse_dmr_ir_name,
     read_celsius,
 )
 from napari_hemacells.layers import METADATA_KEY
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 COLORMAP = "inferno"
 UNIT = "°C"
-SHOWN = (1.0, 99.9)  # percentiles of the degrees between which the colours run
-LEAST_SPAN = 2.0  # °C that the colours span, however even the frame is
+CONTRAST_PERCENTILES = (1.0, 99.9)  # percentiles of the degrees between which the colours run
+MIN_CONTRAST_SPAN = 2.0  # °C that the colours span, however even the frame is
 AXES = {2: ("row", "column"), 3: ("frame", "row", "column")}
 
 
@@ -43,7 +43,7 @@ def thermal_layers(paths: Sequence[Path], name: str) -> list[LayerData]:
     ThermogramError
         As :func:`read_celsius` does, for the file that is read.
     """
-    groups = by_size(paths)
+    groups = group_by_size(paths)
     layers = []
     for group in groups:
         told = name if len(groups) == 1 else f"{name} ({group.columns or 'other'} px wide)"
@@ -78,7 +78,7 @@ def thermal_layer(
     sample
         Degrees from which the limits of the colours come; all of them if not given.
     """
-    frames = [parse_name(path.name) for path in paths]
+    frames = [parse_dmr_ir_name(path.name) for path in paths]
     about = {
         "role": "image",
         "modality": "temperature",
@@ -107,9 +107,9 @@ def contrast_limits(celsius: NDArray[np.floating]) -> tuple[float, float]:
     >>> contrast_limits(np.linspace(20, 36, 10_001).reshape(73, 137))
     (20.1, 36.0)
     """
-    low, high = (float(edge) for edge in np.percentile(celsius, SHOWN))
+    low, high = (float(edge) for edge in np.percentile(celsius, CONTRAST_PERCENTILES))
     low, high = np.floor(low * 10) / 10, np.ceil(high * 10) / 10
-    return round(float(low), 1), round(float(max(high, low + LEAST_SPAN)), 1)
+    return round(float(low), 1), round(float(max(high, low + MIN_CONTRAST_SPAN)), 1)
 
 
 def is_thermal(metadata: Mapping[str, Any]) -> bool:
@@ -125,7 +125,9 @@ def patient_of(metadata: Mapping[str, Any], frame: int = 0) -> str | None:
     return None if told is None else str(told["patient"])
 
 
-def describe(value: float, metadata: Mapping[str, Any], frame: int | None = None) -> str:
+def format_temperature_status(
+    value: float, metadata: Mapping[str, Any], frame: int | None = None
+) -> str:
     """One line about the pixel under the pointer: ``31.42 °C · T0287.1.1.D… (frame 18 of 20)``."""
     text = f"{value:.2f} {UNIT}"
     files = metadata[METADATA_KEY]["files"]

@@ -42,9 +42,9 @@ def colour_encoder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ColourEnc
     encoder = ColourEncoder()
     monkeypatch.setattr("platformdirs.user_cache_dir", lambda name: str(tmp_path / "cache"))
     monkeypatch.setattr("napari_hemacells.core.encode.bundled_encoder", lambda device: encoder)
-    named = encode.encoder
+    named = encode.load_encoder
     monkeypatch.setattr(
-        "napari_hemacells.core.encode.encoder",
+        "napari_hemacells.core.encode.load_encoder",
         lambda name, device="auto": encoder if name == "bundled" else named(name, device),
     )
     monkeypatch.setattr("napari_hemacells.core.encode.encoder_like", lambda info, device: encoder)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_hemacells.core.encode import encoder
-from napari_hemacells.core.encode.weights_store import by_hash
+from napari_hemacells.core.encode import load_encoder
+from napari_hemacells.core.encode.weights_store import find_weights_by_hash
 from napari_hemacells.core.errors import TrainingError
 from napari_hemacells.core.train.selfsupervised import trainer
 
@@ -37,7 +37,7 @@ def own_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for kind in ("data", "cache"):
         place = str(tmp_path / kind)
         monkeypatch.setattr(f"platformdirs.user_{kind}_dir", lambda name, place=place: place)
-    monkeypatch.setattr("napari_hemacells.core.train.ChildRun", InThisProcess)
+    monkeypatch.setattr("napari_hemacells.core.train.SubprocessJob", InThisProcess)
 
 
 @pytest.fixture
@@ -67,8 +67,8 @@ def test_the_adapted_encoder_is_written_and_found_by_its_hash(hemacells, crops, 
     assert told["kept"] is True
     assert (told["crops"], told["clicks"], told["steps"]) == (40, 40, 4)
     assert told["leave_one_out_after"] >= told["leave_one_out_before"]
-    assert by_hash(told["sha256"]) is not None
-    assert encoder(told["encoder"], "cpu").info.sha256 == told["sha256"]
+    assert find_weights_by_hash(told["sha256"]) is not None
+    assert load_encoder(told["encoder"], "cpu").info.sha256 == told["sha256"]
     assert "recognised before" in " ".join(result.output.split())
     assert not (tmp_path / "mine.adapting").exists()
 
@@ -88,17 +88,17 @@ def test_one_that_does_worse_is_not_kept(hemacells, crops, tmp_path, monkeypatch
 
 def test_an_interrupted_one_goes_on(hemacells, crops, tmp_path, monkeypatch):
     out = tmp_path / "mine.safetensors"
-    learn = trainer.Learner.learn
+    learn = trainer.SimCLRLearner.learn
 
     def interrupted(learner, first, second):
         if learner.step == 2:
             raise TrainingError("The training was cancelled.")
         return learn(learner, first, second)
 
-    monkeypatch.setattr(trainer.Learner, "learn", interrupted)
+    monkeypatch.setattr(trainer.SimCLRLearner, "learn", interrupted)
     assert hemacells("adapt", crops, *given(out)).exit_code == 3
     assert (tmp_path / "mine.adapting").is_dir()
-    monkeypatch.setattr(trainer.Learner, "learn", learn)
+    monkeypatch.setattr(trainer.SimCLRLearner, "learn", learn)
     result = hemacells("adapt", crops, *given(out), "--resume")
     assert result.exit_code == 0, result.output
     assert "step 3/4" in result.output

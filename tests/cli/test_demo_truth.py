@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_hemacells.cli.demo import choose_clicks, match_truth, score
+from napari_hemacells.cli.demo import choose_clicks, match_truth, score_unclicked
 from napari_hemacells.core.types import Cells, Prediction
 
 
@@ -36,7 +36,7 @@ def test_only_cells_that_nobody_clicked_are_scored() -> None:
     probabilities = np.array([[1, 0], [1, 0], [0, 1], [1, 0]], np.float32)
     prediction = Prediction(np.array([1, 2, 3, 4]), ("r", "w"), probabilities)
     truth = {1: "RBC", 2: "WBC", 3: "WBC"}
-    found = score(prediction, {"r": "RBC", "w": "WBC"}, truth, clicked={1})
+    found = score_unclicked(prediction, {"r": "RBC", "w": "WBC"}, truth, clicked={1})
     assert (found.right, found.total) == (1, 2)
     assert found.by_class == {"RBC": (0, 0), "WBC": (1, 2)}
     # Wilson's interval of 1 in 2 by its formula, z = 1.959964

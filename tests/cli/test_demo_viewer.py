@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from napari_hemacells.cli.demo import why_no_viewer
+from napari_hemacells.cli.demo import viewer_unavailable_reason
 
 
 @pytest.mark.parametrize(
@@ -21,4 +21,4 @@ from napari_hemacells.cli.demo import why_no_viewer
     ],
 )
 def test_a_window_needs_a_display(platform: str, environ: dict[str, str], opens: bool) -> None:
-    assert (why_no_viewer(platform, environ) == "") is opens
+    assert (viewer_unavailable_reason(platform, environ) == "") is opens

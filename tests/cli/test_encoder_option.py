@@ -27,9 +27,9 @@ def own_encoder(colour_encoder, monkeypatch: pytest.MonkeyPatch) -> None:
         def encode(self, crops):
             return super().encode(crops)[:, ::-1].copy()
 
-    known = encode.encoder
+    known = encode.load_encoder
     monkeypatch.setattr(
-        "napari_hemacells.core.encode.encoder",
+        "napari_hemacells.core.encode.load_encoder",
         lambda name, device="auto": Own() if name == OWN else known(name, device),
     )
 

@@ -13,7 +13,7 @@ from napari_hemacells.cli.options import (
     RunOptions,
     complete_json,
     flag,
-    gather_numbers,
+    join_numbers,
     with_options,
 )
 from napari_hemacells.core.params import DetectParams
@@ -30,7 +30,7 @@ from napari_hemacells.core.params import DetectParams
     ],
 )
 def test_several_numbers_may_follow_one_flag(typed: list[str], understood: list[str]) -> None:
-    assert gather_numbers(typed) == understood
+    assert join_numbers(typed) == understood
 
 
 def test_shots_are_sorted_and_single() -> None:

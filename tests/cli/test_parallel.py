@@ -11,7 +11,7 @@ from PIL import Image
 
 from napari_hemacells.cli import parallel
 from napari_hemacells.cli.options import ShareOptions
-from napari_hemacells.cli.parallel import Sharing, decide, megapixels
+from napari_hemacells.cli.parallel import WorkerPlan, megapixels, plan_workers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +25,7 @@ def small(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def four_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parallel, "most_workers", lambda: 4)
+    monkeypatch.setattr(parallel, "max_workers", lambda: 4)
 
 
 def test_the_size_is_that_of_the_header(small: Path, tmp_path: Path) -> None:
@@ -37,13 +37,13 @@ def test_the_size_is_that_of_the_header(small: Path, tmp_path: Path) -> None:
 
 
 def test_few_small_images_stay_in_this_process(small: Path, four_cores: None) -> None:
-    assert decide(ShareOptions(), [small] * 20).alone
-    enough = int(parallel.WORTH_SHARING / 0.1) + 1
-    assert decide(ShareOptions(), [small] * enough) == Sharing(workers=4)
+    assert plan_workers(ShareOptions(), [small] * 20).is_serial
+    enough = int(parallel.PARALLEL_MEGAPIXELS / 0.1) + 1
+    assert plan_workers(ShareOptions(), [small] * enough) == WorkerPlan(workers=4)
 
 
 def test_what_is_asked_for_is_done(small: Path, four_cores: None) -> None:
-    assert decide(ShareOptions(workers=3), [small]) == Sharing(workers=3)
-    assert decide(ShareOptions(workers=0), [small] * 1000).alone
-    assert decide(ShareOptions(workers=1), [small] * 1000).alone
-    assert not decide(ShareOptions(scheduler="tcp://a:1"), [small]).alone
+    assert plan_workers(ShareOptions(workers=3), [small]) == WorkerPlan(workers=3)
+    assert plan_workers(ShareOptions(workers=0), [small] * 1000).is_serial
+    assert plan_workers(ShareOptions(workers=1), [small] * 1000).is_serial
+    assert not plan_workers(ShareOptions(scheduler="tcp://a:1"), [small]).is_serial

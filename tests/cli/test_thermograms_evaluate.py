@@ -24,7 +24,7 @@ class TinyEncoder:
 
 @pytest.fixture
 def study(tmp_path, monkeypatch):
-    monkeypatch.setattr("napari_hemacells.core.encode.encoder", lambda *_: TinyEncoder())
+    monkeypatch.setattr("napari_hemacells.core.encode.load_encoder", lambda *_: TinyEncoder())
     stored, rows = {}, ["exam,patient,label,date,view,protocol"]
     for number in range(6):
         stored[f"e{number}"] = synthetic_thermogram(number, size=(96, 128)).celsius

@@ -10,7 +10,7 @@ import pytest
 
 from made_up_discs import add_discs
 from napari_hemacells.cli import train_classifier
-from napari_hemacells.cli.train import gather_names
+from napari_hemacells.cli.train import join_names
 from napari_hemacells.core.store import load_bundle
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ SMALL = (
 @pytest.fixture(autouse=True)
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Train in this process: a child would load torch again for every test."""
-    monkeypatch.setattr(train_classifier, "in_child", lambda job, given, threads: job(given))
+    monkeypatch.setattr(train_classifier, "run_in_child", lambda job, given, threads: job(given))
 
 
 @pytest.fixture
@@ -131,11 +131,11 @@ def test_compare_takes_several_names(
     ],
 )
 def test_names_after_compare_are_gathered(given: list[str], gathered: list[str]) -> None:
-    assert gather_names(given) == gathered
+    assert join_names(given) == gathered
 
 
 def test_a_folder_after_the_names_is_not_one_of_them(discs: Path) -> None:
-    assert gather_names(["--compare", "a", "b", str(discs)]) == ["--compare=a,b", str(discs)]
+    assert join_names(["--compare", "a", "b", str(discs)]) == ["--compare=a,b", str(discs)]
 
 
 def test_one_class_and_wrong_values_are_refused_in_a_sentence(

@@ -8,7 +8,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from napari_hemacells.cli.app import app
-from napari_hemacells.cli.console import line
+from napari_hemacells.cli.console import format_report
 from napari_hemacells.core.store import Project
 from napari_hemacells.core.train import TrainingReport
 from napari_hemacells.samples import synthetic_smear
@@ -97,4 +97,7 @@ def test_a_line_of_progress_says_what_is_known():
         images_per_second=11.04,
         eta_s=72.0,
     )
-    assert line(report) == "step 50/150 · loss 1.250 · F1 all 0.900 · 11.0 images/s · 72 s to go"
+    assert (
+        format_report(report)
+        == "step 50/150 · loss 1.250 · F1 all 0.900 · 11.0 images/s · 72 s to go"
+    )

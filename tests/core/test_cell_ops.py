@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from made_up import make_cells
 from napari_hemacells.core.cell_masks import CellMask, LazyLabels, PackedMasks
-from napari_hemacells.core.cell_ops import renamed, replaced
+from napari_hemacells.core.cell_ops import relabel_cells, replace_cells
 from napari_hemacells.core.errors import CellsError
 
 SIDE = 64
@@ -47,7 +47,7 @@ def changes(draw):
 def test_masks_and_label_image_change_alike(change):
     cells = make_cells(30)
     before = np.array(cells.labels)
-    whole, masks = replaced(cells, *change), replaced(lazily(cells), *change)
+    whole, masks = replace_cells(cells, *change), replace_cells(lazily(cells), *change)
     np.testing.assert_array_equal(whole.labels, np.asarray(masks.labels))
     assert whole.table.equals(masks.table)
     for cell in whole.ids.tolist():
@@ -60,7 +60,7 @@ def test_masks_and_label_image_change_alike(change):
 
 def test_removed_cells_are_gone_and_added_ones_lie_on_top():
     mask = square(0, 0)
-    cells = replaced(make_cells(30), [2], [(50, row_of(mask), mask)])
+    cells = replace_cells(make_cells(30), [2], [(50, row_of(mask), mask)])
     assert 2 not in cells.ids
     assert cells.ids.tolist() == sorted(cells.ids.tolist())
     assert (np.asarray(cells.labels)[:9, :9] == 50).all()
@@ -69,10 +69,10 @@ def test_removed_cells_are_gone_and_added_ones_lie_on_top():
 
 
 def test_the_only_cell_can_be_added():
-    empty = replaced(make_cells(1), [1], [])
+    empty = replace_cells(make_cells(1), [1], [])
     assert len(empty) == 0
     mask = square(5, 5)
-    cells = replaced(empty, [], [(7, row_of(mask), mask)])
+    cells = replace_cells(empty, [], [(7, row_of(mask), mask)])
     assert cells.ids.tolist() == [7]
     assert cells.table["label"].dtype == np.int64
 
@@ -82,18 +82,18 @@ def test_an_id_can_be_there_once_only(number):
     mask = square(5, 5)
     twice = [(number, row_of(mask), mask), (50, row_of(mask), mask)]
     with pytest.raises(CellsError, match="same id"):
-        replaced(make_cells(30), [], twice)
+        replace_cells(make_cells(30), [], twice)
 
 
 def test_a_mask_beyond_the_image_is_refused():
     mask = square(SIDE - 4, 0)
     with pytest.raises(CellsError, match="beyond"):
-        replaced(make_cells(30), [], [(50, row_of(mask), mask)])
+        replace_cells(make_cells(30), [], [(50, row_of(mask), mask)])
 
 
 def test_some_cells_under_new_ids():
     cells = make_cells(30)
-    for one in (renamed(cells, {4: 11, 9: 2}), renamed(lazily(cells), {4: 11, 9: 2})):
+    for one in (relabel_cells(cells, {4: 11, 9: 2}), relabel_cells(lazily(cells), {4: 11, 9: 2})):
         assert one.ids.tolist() == [2, 11]
         labels = np.asarray(one.labels)
         np.testing.assert_array_equal(labels == 11, cells.labels == 4)

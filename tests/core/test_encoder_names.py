@@ -12,21 +12,21 @@ from pydantic import ValidationError
 from napari_hemacells.core import encoder_names
 from napari_hemacells.core.encode import foundation, registry
 from napari_hemacells.core.encoder_names import (
+    DINOBLOOM_NAMES,
     INSTALLED,
-    PREFIXES,
+    NAME_PATTERNS,
     PUBLISHED,
-    WITH_FILE,
-    invalid_reason,
-    with_whole_path,
+    invalid_name_reason,
+    with_absolute_path,
 )
 from napari_hemacells.core.params import ClassifyParams, EncodeParams, NetworkParams
 
 
 def test_the_names_are_those_of_the_registry():
-    assert set(INSTALLED) == set(registry.MAKERS)
-    assert {*PREFIXES, *PUBLISHED} == set(registry.KINDS)
-    assert set(PUBLISHED) == set(foundation.NAMES)
-    assert set(WITH_FILE) == set(foundation.DINOBLOOM)
+    assert set(INSTALLED) == set(registry.ENCODER_FACTORIES)
+    assert {*NAME_PATTERNS, *PUBLISHED} == set(registry.KINDS)
+    assert set(PUBLISHED) == set(foundation.FOUNDATION_NAMES)
+    assert set(DINOBLOOM_NAMES) == set(foundation.DINOBLOOM)
     assert INSTALLED[0] == registry.BUNDLED
 
 
@@ -46,7 +46,10 @@ def test_the_names_are_those_of_the_registry():
 )
 def test_a_name_that_can_be_is_taken_and_parsed_alike(name):
     assert EncodeParams(encoder=name).encoder == name
-    assert name in registry.MAKERS or encoder_names.parse(name, registry.KINDS).kind
+    assert (
+        name in registry.ENCODER_FACTORIES
+        or encoder_names.parse_encoder_name(name, registry.KINDS).kind
+    )
 
 
 @pytest.mark.parametrize(
@@ -69,8 +72,8 @@ def test_another_name_is_refused_in_a_sentence(name, reason):
 def test_names_are_checked_without_a_network_library():
     code = (
         "import sys\nfrom napari_hemacells.core.params import EncodeParams\n"
-        "from napari_hemacells.core.encoder_names import invalid_reason\n"
-        "EncodeParams(encoder='timm:resnet18'); assert invalid_reason('nonsense')\n"
+        "from napari_hemacells.core.encoder_names import invalid_name_reason\n"
+        "EncodeParams(encoder='timm:resnet18'); assert invalid_name_reason('nonsense')\n"
         "print(sorted({'torch', 'timm'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -79,11 +82,11 @@ def test_names_are_checked_without_a_network_library():
 
 def test_a_file_is_named_from_the_root(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    assert with_whole_path("file:a.pth?arch=resnet18") == f"file:{tmp_path}/a.pth?arch=resnet18"
-    assert with_whole_path("adapted:~/b.safetensors") == f"adapted:{Path.home()}/b.safetensors"
-    assert with_whole_path("timm:resnet18") == "timm:resnet18"
-    assert with_whole_path("dinobloom-s") == "dinobloom-s"
-    assert invalid_reason(with_whole_path("dinobloom-s:x.pth")) == ""
+    assert with_absolute_path("file:a.pth?arch=resnet18") == f"file:{tmp_path}/a.pth?arch=resnet18"
+    assert with_absolute_path("adapted:~/b.safetensors") == f"adapted:{Path.home()}/b.safetensors"
+    assert with_absolute_path("timm:resnet18") == "timm:resnet18"
+    assert with_absolute_path("dinobloom-s") == "dinobloom-s"
+    assert invalid_name_reason(with_absolute_path("dinobloom-s:x.pth")) == ""
 
 
 def test_what_a_batch_of_images_depends_on_is_named_as_before():

@@ -32,7 +32,7 @@ def test_cells_are_where_the_truth_says(tmp_path, small_fields):
 def test_cells_crowd_where_it_is_thick(tmp_path, small_fields):
     made = mosaic.smear_mosaic(tmp_path / "m.zarr", (500, 4000), seed=1)
     col, thick = made.table["col"], made.table["thick"]
-    assert made.thick.max(axis=0).tolist() == [500, mosaic.THICK * 4000]
+    assert made.thick.max(axis=0).tolist() == [500, mosaic.THICK_SHARE * 4000]
     assert col[thick].max() < col[~thick].max()
     # The first field is narrower on the ellipse than the second, and has more cells all the same.
     assert (col < 512).sum() > 1.3 * col.between(512, 1024).sum() > 0

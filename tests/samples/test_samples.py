@@ -11,7 +11,7 @@ from PIL import Image
 from napari_hemacells import samples
 from napari_hemacells.core.detect.pipeline import detect_classical as detect
 from napari_hemacells.core.errors import DownloadError
-from napari_hemacells.core.image import from_array
+from napari_hemacells.core.image import image_from_array
 from napari_hemacells.core.types import CELL_COLUMNS, PLATELET, RBC, WBC
 from napari_hemacells.samples.public import PUBLIC, fetch
 from napari_hemacells.samples.smear import synthetic_smear
@@ -79,7 +79,7 @@ def test_a_stronger_stain_darkens_the_cells_and_moves_none():
 
 
 def test_the_classical_detector_finds_the_synthetic_cells(smear):
-    cells = detect(from_array(smear.image, "synthetic"))
+    cells = detect(image_from_array(smear.image, "synthetic"))
     assert cells.diameter == pytest.approx(smear.diameter, rel=0.25)
     for kind, least in ((RBC, 0.9), (WBC, 1.0), (PLATELET, 0.5)):
         truth = smear.table[smear.table["class"] == kind]

@@ -7,11 +7,11 @@ import shutil
 
 import pytest
 
-from napari_hemacells.core.encode.weights_store import put_on_shelf, shelf_folder
+from napari_hemacells.core.encode.weights_store import store_weights, weights_folder
 from napari_hemacells.core.store import Project
 from napari_hemacells.core.train.selfsupervised import encoder_store
 from napari_hemacells.session import Session
-from napari_hemacells.session.state import encoder_of
+from napari_hemacells.session.state import project_encoder_name
 
 WEIGHTS = b"weights that were adapted"
 
@@ -31,12 +31,12 @@ def project(tmp_path):
     job = encoder_store.new_job(made, "bundled")
     job.out.parent.mkdir(parents=True)
     job.out.write_bytes(WEIGHTS)
-    made.update(encoder_name=f"adapted:{put_on_shelf(job.out)}")
+    made.update(encoder_name=f"adapted:{store_weights(job.out)}")
     return made
 
 
 def test_on_the_shelf_it_is_taken_from_there(project):
-    assert encoder_of(project) == project.content.encoder_name
+    assert project_encoder_name(project) == project.content.encoder_name
 
 
 def elsewhere(data, monkeypatch, other):
@@ -51,7 +51,7 @@ def test_another_shelf_is_given_the_projects_copy(project, data, tmp_path, monke
     session = Session("anna")
     session.use_project(project)
     digest = hashlib.sha256(WEIGHTS).hexdigest()
-    assert session.live.encoder == f"adapted:{shelf_folder() / digest}.safetensors"
+    assert session.live.encoder == f"adapted:{weights_folder() / digest}.safetensors"
     assert (other / "encoders" / f"{digest}.safetensors").read_bytes() == WEIGHTS
     session.close()
 
@@ -59,17 +59,17 @@ def test_another_shelf_is_given_the_projects_copy(project, data, tmp_path, monke
 def test_a_shelf_that_cannot_be_written_is_no_hindrance(project, data, tmp_path, monkeypatch):
     (tmp_path / "full").write_bytes(b"no folder")
     elsewhere(data, monkeypatch, tmp_path / "full")
-    name = encoder_of(project)
+    name = project_encoder_name(project)
     assert name.startswith(f"adapted:{project.folder}")
 
 
 def test_weights_that_are_nowhere_keep_their_name_and_are_told_later(project, data):
-    (own,) = encoder_store.encoders(project)
+    (own,) = encoder_store.list_encoders(project)
     own.write_bytes(b"other weights")
-    (shelf_folder() / f"{hashlib.sha256(WEIGHTS).hexdigest()}.safetensors").unlink()
-    assert encoder_of(project) == project.content.encoder_name
+    (weights_folder() / f"{hashlib.sha256(WEIGHTS).hexdigest()}.safetensors").unlink()
+    assert project_encoder_name(project) == project.content.encoder_name
 
 
 def test_other_encoders_are_left_alone(project):
     project.update(encoder_name="imagenet")
-    assert encoder_of(project) == "imagenet"
+    assert project_encoder_name(project) == "imagenet"

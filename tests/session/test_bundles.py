@@ -10,7 +10,7 @@ import pytest
 from made_up import INFO, make_cells, make_embeddings, make_image
 from napari_hemacells.core.errors import AnnotationError, BundleMismatchError
 from napari_hemacells.core.store import Project, load_bundle, save_bundle
-from napari_hemacells.session import answer
+from napari_hemacells.session import run_classification
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def trained(session):
     """A session with three clicks a class and their answer."""
     for column, class_id in enumerate(session.palette.ids):
         session.annotate([c for c in range(1, 10) if c % 3 == column], class_id)
-    assert session.accept(answer(session.request()))
+    assert session.accept(run_classification(session.request()))
     return session
 
 
@@ -40,7 +40,7 @@ def test_a_model_classifies_another_image_as_the_same_head_does(trained, other, 
     embeddings = make_embeddings(other.image, other.cells, seed=5)
     other.load_model(load_bundle(bundle_path))
     other.set_embeddings(embeddings)
-    assert other.accept(answer(other.request()))
+    assert other.accept(run_classification(other.request()))
     expected = trained.live.latest.head.predict(embeddings)
     np.testing.assert_allclose(other.prediction.probabilities, expected.probabilities, rtol=1e-6)
     other.show_nearest(nearest=True)  # of thirty cells that are new to it, it knows little

@@ -12,10 +12,10 @@ import pytest
 
 from made_up import make_cells, make_embeddings, make_image
 from napari_hemacells.core.annotate import ORIGIN
-from napari_hemacells.core.detect.proposal import Proposal, mask_from
+from napari_hemacells.core.detect.proposal import Proposal, mask_in_window
 from napari_hemacells.core.errors import AnnotationError, CellsError
 from napari_hemacells.core.store import Project, corrected_cells
-from napari_hemacells.session import CellsChange, answer
+from napari_hemacells.session import CellsChange, run_classification
 
 if TYPE_CHECKING:
     from napari_hemacells.core.types import Cells
@@ -28,7 +28,7 @@ def proposal(row: int, col: int, side: int = 5) -> Proposal:
     low, right = (max(0, row - 2), max(0, col - 2)), min(64, col - 2 + side)
     window = slice(low[0], min(64, row - 2 + side)), slice(low[1], right)
     shape = tuple(part.stop - part.start for part in window)
-    mask = mask_from(np.ones(shape, bool), window)
+    mask = mask_in_window(np.ones(shape, bool), window)
     return Proposal("RBC", 0.4, mask.box, mask, "network")
 
 
@@ -158,11 +158,15 @@ def test_a_cell_on_top_of_another_takes_its_pixels_and_undo_gives_them_back(sess
 def test_unaffected_cells_keep_their_prediction_at_once(session):
     session.annotate([1, 4], session.palette.ids[0])
     session.annotate([2, 5], session.palette.ids[1])
-    session.accept(answer(session.request()))
-    before = dict(zip(session.prediction.ids.tolist(), session.prediction.winner, strict=True))
+    session.accept(run_classification(session.request()))
+    before = dict(
+        zip(session.prediction.ids.tolist(), session.prediction.predicted_column, strict=True)
+    )
     new = add(session)
     session.delete_cells([9])
-    after = dict(zip(session.prediction.ids.tolist(), session.prediction.winner, strict=True))
+    after = dict(
+        zip(session.prediction.ids.tolist(), session.prediction.predicted_column, strict=True)
+    )
     assert after == {cell: won for cell, won in before.items() if cell != 9}
     assert new not in session.embeddings.ids
     assert new in session.queue("uncertain")
@@ -173,7 +177,7 @@ def test_an_answer_from_before_a_correction_is_late(session):
     session.annotate([2], session.palette.ids[1])
     request = session.request()
     session.delete_cells([9])
-    assert not session.accept(answer(request))
+    assert not session.accept(run_classification(request))
 
 
 def act_at_random(session, dice: random.Random) -> None:

@@ -11,7 +11,7 @@ import pytest
 from made_up import make_cells, make_image
 from napari_hemacells.core.annotate import ORIGIN
 from napari_hemacells.core.cell_masks import LazyLabels, PackedMasks
-from napari_hemacells.core.detect.proposal import Proposal, mask_from
+from napari_hemacells.core.detect.proposal import Proposal, mask_in_window
 from napari_hemacells.core.errors import AnnotationError, CellsError
 from napari_hemacells.core.store import Project
 
@@ -38,7 +38,7 @@ def pair(tmp_path, new_session):
 def squares(row: int, col: int) -> Proposal:
     """A square cell around a point well inside the 64 × 64 image."""
     window = slice(row - 2, row + 3), slice(col - 2, col + 3)
-    mask = mask_from(np.ones((5, 5), bool), window)
+    mask = mask_in_window(np.ones((5, 5), bool), window)
     return Proposal("RBC", 0.4, mask.box, mask, "network")
 
 

@@ -11,7 +11,7 @@ from made_up import INFO, make_cells, make_embeddings, make_image
 from napari_hemacells.core.errors import AnnotationError, StorageError
 from napari_hemacells.core.params import ClassifyParams
 from napari_hemacells.core.store import Project
-from napari_hemacells.session import answer
+from napari_hemacells.session import run_classification
 
 OTHER = replace(INFO, name="other", sha256="1" * 64)
 
@@ -41,7 +41,7 @@ def test_another_encoder_drops_the_vectors_and_no_annotation(session):
 
 def test_no_model_is_saved_of_a_head_on_vectors_of_another_encoder(session):
     click(session)
-    session.accept(answer(session.request()))
+    session.accept(run_classification(session.request()))
     told = MagicMock()
     session.events.prediction.connect(told)
     session.set_encoder("imagenet")
@@ -59,7 +59,7 @@ def test_the_same_encoder_keeps_the_vectors(session):
 
 def test_an_answer_that_was_under_way_is_late(session):
     click(session)
-    late = answer(session.request())
+    late = run_classification(session.request())
     session.set_encoder("imagenet")
     assert not session.accept(late)
 
@@ -98,7 +98,7 @@ def test_a_copy_of_a_project_keeps_its_choice_and_its_vectors(session, tmp_path)
 
 def test_a_loaded_model_keeps_its_own_encoder(session):
     click(session)
-    session.accept(answer(session.request()))
+    session.accept(run_classification(session.request()))
     session.load_model(session.make_bundle("mine"))
     session.set_encoder("imagenet")
     assert session.embeddings.encoder == INFO

@@ -7,18 +7,18 @@ from unittest.mock import MagicMock
 import numpy as np
 
 from made_up import make_cells, make_embeddings, make_image
-from napari_hemacells.core.encode import joined_in
-from napari_hemacells.core.encode.morphology import describe, join
+from napari_hemacells.core.encode import feature_scaling_of
+from napari_hemacells.core.encode.morphology import append_features, measure_cells
 from napari_hemacells.core.params import ClassifyParams
 from napari_hemacells.core.store import Project, load_bundle, save_bundle
-from napari_hemacells.session import answer
+from napari_hemacells.session import run_classification
 
 MEASURED = ClassifyParams(measured=True)
 
 
 def with_features(session, like=None):
     plain = make_embeddings(session.image, session.cells)
-    return join(plain, describe(session.image, session.cells), like)
+    return append_features(plain, measure_cells(session.image, session.cells), like)
 
 
 def taught(session):
@@ -26,7 +26,7 @@ def taught(session):
     session.set_embeddings(with_features(session))
     for column, class_id in enumerate(session.palette.ids):
         session.annotate([c for c in range(1, 10) if c % 3 == column], class_id)
-    assert session.accept(answer(session.request()))
+    assert session.accept(run_classification(session.request()))
     return session
 
 
@@ -48,13 +48,13 @@ def test_a_model_brings_its_features_to_another_session(session, new_session, tm
     other.set_cells(make_cells())
     other.set_embeddings(make_embeddings(other.image, other.cells))
     bundle = load_bundle(path)
-    assert joined_in(bundle.encoder)["names"][0] == "size"
+    assert feature_scaling_of(bundle.encoder)["names"][0] == "size"
     other.load_model(bundle)
     assert other.embeddings is None  # plain vectors are of no use to it
     embeddings = with_features(other, bundle.encoder)
     assert embeddings.encoder == bundle.encoder
     other.set_embeddings(embeddings)
-    assert other.accept(answer(other.request()))
+    assert other.accept(run_classification(other.request()))
     expected = session.live.latest.head.predict(embeddings)
     np.testing.assert_allclose(other.prediction.probabilities, expected.probabilities, rtol=1e-6)
 

@@ -9,10 +9,14 @@ import pytest
 
 from made_up import INFO, make_cells, make_embeddings, make_image
 from napari_hemacells.core.errors import BundleMismatchError
-from napari_hemacells.core.train.classifier.model_store import Taught
+from napari_hemacells.core.train.classifier.model_store import TrainedCell
 from napari_hemacells.core.types import UNKNOWN, CellRef, Prediction
-from napari_hemacells.session import answer
-from napari_hemacells.session.model_comparison import changes_between, held_out, right_before
+from napari_hemacells.session import run_classification
+from napari_hemacells.session.model_comparison import (
+    changes_between,
+    held_out_correct,
+    held_out_request,
+)
 
 OWN = replace(INFO, name="finetuned.tiny", sha256="f" * 64)
 
@@ -26,7 +30,7 @@ def annotate(session, cells=range(1, 13)):
 def finetuned(session):
     """The session's own classifier as if its encoder had been trained: with the cells it saw."""
     annotate(session)
-    assert session.accept(answer(session.request()))
+    assert session.accept(run_classification(session.request()))
     tensors = {"trunk.weight": np.ones(3, np.float32)}
     bundle = replace(session.make_bundle("tiny"), encoder=OWN, encoder_tensors=tensors)
     return bundle, dict(session.class_of_cell())
@@ -72,7 +76,7 @@ def test_former_classifier_comes_back(session, finetuned):
     assert session.live.model is None
     assert session.prediction is None
     session.set_embeddings(make_embeddings(session.image, session.cells))
-    assert session.accept(answer(session.request()))
+    assert session.accept(run_classification(session.request()))
     assert np.allclose(session.prediction.probabilities, clicks)
 
 
@@ -117,29 +121,29 @@ def taught(session):
     annotate(session)
     names = {one.id: one.name for one in session.palette}
     return {
-        ref: Taught(names[said], "train" if ref.cell < 10 else "validation")
+        ref: TrainedCell(names[said], "train" if ref.cell < 10 else "validation")
         for ref, said in session.class_of_cell().items()
     }
 
 
 def test_classifier_in_use_is_asked_about_cells_it_was_not_taught(session, taught):
-    asked = held_out(session, taught)
+    asked = held_out_request(session, taught)
     assert {ref.cell for ref in asked.cells} == {10, 11, 12}
     assert len(asked.request.support.labels) == 9
-    assert right_before(asked) == dict.fromkeys(asked.cells, True)
+    assert held_out_correct(asked) == dict.fromkeys(asked.cells, True)
 
 
 def test_wrong_answers_of_the_classifier_in_use_count_as_such(session, taught):
     key = session.image.key
     session.annotate([10], session.palette.ids[0])  # it is like cells of the second class
-    taught[CellRef(key, 10)] = Taught(session.palette.classes[0].name, "validation")
-    found = right_before(held_out(session, taught))
+    taught[CellRef(key, 10)] = TrainedCell(session.palette.classes[0].name, "validation")
+    found = held_out_correct(held_out_request(session, taught))
     assert found == {CellRef(key, 10): False, CellRef(key, 11): True, CellRef(key, 12): True}
 
 
 def test_cell_whose_class_changed_meanwhile_is_not_asked_about(session, taught):
     session.annotate([10], session.palette.ids[0])
-    assert {ref.cell for ref in held_out(session, taught).cells} == {11, 12}
+    assert {ref.cell for ref in held_out_request(session, taught).cells} == {11, 12}
 
 
 def test_cells_of_other_images_are_asked_about_where_their_vectors_are_known(session, taught):
@@ -148,12 +152,12 @@ def test_cells_of_other_images_are_asked_about_where_their_vectors_are_known(ses
     session.show_image(image)
     session.set_cells(make_cells())
     session.set_embeddings(make_embeddings(image, session.cells))
-    assert {ref.image_key for ref in held_out(session, taught).cells} == {first}
+    assert {ref.image_key for ref in held_out_request(session, taught).cells} == {first}
 
 
 def test_nothing_is_asked_before_there_are_vectors(session, taught):
     session.live.forget_cells()
-    assert held_out(session, taught) is None
+    assert held_out_request(session, taught) is None
 
 
 def test_cells_of_another_image_teach_once_their_vectors_are_cached(session, tmp_path):

@@ -11,7 +11,7 @@ from made_up import make_cells, make_embeddings, make_image
 from napari_hemacells.core.encode import EmbeddingCache
 from napari_hemacells.core.errors import AnnotationError, CellsError, ProjectError, StorageError
 from napari_hemacells.core.store import Project
-from napari_hemacells.session import Session, answer
+from napari_hemacells.session import Session, run_classification
 
 
 def listen(session: Session) -> list[str]:
@@ -140,9 +140,11 @@ def test_save_as_goes_on_in_the_copy(session, tmp_path):
 
 def test_every_cell_is_classified_from_a_few_clicks(session, cells):
     click_each_class(session)
-    assert session.accept(answer(session.request()))
+    assert session.accept(run_classification(session.request()))
     truth = [session.palette.ids[cell % 3] for cell in cells.ids]
-    predicted = [session.prediction.class_ids[place] for place in session.prediction.winner]
+    predicted = [
+        session.prediction.class_ids[place] for place in session.prediction.predicted_column
+    ]
     assert predicted == truth
     np.testing.assert_allclose(session.prediction.probabilities.sum(axis=1), 1, rtol=1e-5)
     assert session.counts() == dict.fromkeys(session.palette.ids, (2, 8))
@@ -150,13 +152,13 @@ def test_every_cell_is_classified_from_a_few_clicks(session, cells):
 
 def test_one_click_is_enough_for_a_first_answer(session):
     session.annotate([1], session.palette.ids[1])
-    assert session.accept(answer(session.request()))
+    assert session.accept(run_classification(session.request()))
     assert session.counts()[session.palette.ids[1]] == (1, 29)
 
 
 def test_a_late_answer_is_dropped(session):
     click_each_class(session)
-    late = answer(session.request())
+    late = run_classification(session.request())
     session.annotate([30], session.palette.ids[1])
     heard = listen(session)
     assert not session.accept(late)
@@ -208,7 +210,7 @@ def test_clicks_in_one_image_teach_the_next(session, cells):
     assert session.annotated == {}
     session.set_cells(cells)
     session.set_embeddings(make_embeddings(second, cells, seed=4))
-    assert session.accept(answer(session.request()))
+    assert session.accept(run_classification(session.request()))
     assert session.counts() == dict.fromkeys(session.palette.ids, (0, 10))
 
 
@@ -225,13 +227,13 @@ def test_clicks_in_one_image_teach_the_next_one_after_reopening(session, new_ses
     again.set_cells(cells)
     again.set_embeddings(make_embeddings(second, cells, seed=4))
     assert len(again.request().support) == 6
-    assert again.accept(answer(again.request()))
+    assert again.accept(run_classification(again.request()))
     assert again.counts() == dict.fromkeys(again.palette.ids, (0, 10))
 
 
 def test_the_queue_leaves_out_what_is_annotated(session):
     click_each_class(session)
-    session.accept(answer(session.request()))
+    session.accept(run_classification(session.request()))
     queue = session.queue("active")
     assert set(queue) == set(session.cells.ids.tolist()) - set(session.annotated)
 
@@ -240,7 +242,7 @@ def test_by_class_the_users_word_counts(session):
     first, second, third = session.palette.ids
     click_each_class(session)
     session.annotate([3], third)  # looks like the first class
-    session.accept(answer(session.request()))
+    session.accept(run_classification(session.request()))
     names = [
         session.annotated.get(cell) or predicted(session, cell) for cell in session.queue("class")
     ]
@@ -252,7 +254,7 @@ def test_by_class_the_users_word_counts(session):
 
 def predicted(session: Session, cell: int) -> str:
     row = session.prediction.ids.tolist().index(cell)
-    return session.prediction.class_ids[session.prediction.winner[row]]
+    return session.prediction.class_ids[session.prediction.predicted_column[row]]
 
 
 def test_deleting_the_active_class_makes_another_one_active(session):

@@ -9,7 +9,7 @@ from napari_hemacells.core.errors import ImageError
 from napari_hemacells.core.thermography.regions import body_mask, find_boxes
 from napari_hemacells.core.thermography.regions.body import find_torso
 from napari_hemacells.core.thermography.regions.breasts import corners, load_cascade
-from napari_hemacells.core.thermography.regions.pose_regression import first_guess
+from napari_hemacells.core.thermography.regions.pose_regression import initial_boxes
 from napari_hemacells.samples.thermogram import synthetic_thermogram
 from thermogram_boxes import Exam, best_overlaps, overlaps
 from train_breasts import framings, lessons_of, sized, train
@@ -28,7 +28,7 @@ def test_a_cascade_learns_what_breasts_look_like():
         new = exam(seed)
         body = body_mask(new.celsius)
         learned += list(best_overlaps(find_boxes(new.celsius, body, cascade), new.boxes))
-        guess = corners(first_guess(find_torso(body), cascade.start), new.celsius.shape)
+        guess = corners(initial_boxes(find_torso(body), cascade.start), new.celsius.shape)
         guessed += list(best_overlaps(guess, new.boxes))
     assert np.mean(learned) > 0.7
     assert np.mean(learned) > np.mean(guessed)

@@ -30,10 +30,10 @@ def dock(make_napari_viewer_proxy, qtbot, monkeypatch, tmp_path, project):
     viewer = make_napari_viewer_proxy(show=True)
     _, dock = viewer.window.add_plugin_dock_widget("napari-hemacells", "HemaCells")
     assert isinstance(dock, HemaCellsWidget)
-    dock.controller.opening.open_project(project)
+    dock.controller.project_controller.open_project(project)
     qtbot.waitUntil(lambda: dock.session.prediction is not None, timeout=WAIT)
     dock.controller.show_step("classify")
-    run = dock.controller.adapting.run
+    run = dock.controller.adapt_controller.run
     changes = {"steps": 2, "batch_size": 8, "rate": 1e-12, "device": "cpu"}
     run.params = run.params.model_copy(update=changes)  # so slow that nothing gets worse
     return dock
@@ -59,7 +59,7 @@ def adapted(dock, qtbot):
     assert len(session.annotated) == before + 1
     dock.controller.show_step("annotate")  # the box goes out of sight, the adaptation goes on
     dock.controller.show_step("classify")
-    assert dock.controller.adapting.run.running
+    assert dock.controller.adapt_controller.run.running
     qtbot.waitUntil(box.use.isVisible, timeout=WAIT)
     assert children() == []
     assert "of your 16 clicks" in box.outcome.text()

@@ -26,7 +26,7 @@ def test_a_classifier_is_fine_tuned_taken_over_and_put_back(
     viewer = make_napari_viewer_proxy(show=True)
     _, dock = viewer.window.add_plugin_dock_widget("napari-hemacells", "HemaCells")
     assert isinstance(dock, HemaCellsWidget)
-    dock.controller.opening.open_project(project)
+    dock.controller.project_controller.open_project(project)
     qtbot.waitUntil(lambda: dock.session.prediction is not None, timeout=WAIT)
 
     trained(dock, qtbot)
@@ -52,7 +52,7 @@ def trained(dock, qtbot):
     before = len(session.annotated)
     session.annotate([session.queue("active")[0]], session.palette.by_name("RBC").id)
     assert len(session.annotated) == before + 1
-    assert dock.controller.finetuning.run.jobs.running("train")
+    assert dock.controller.finetune_controller.run.jobs.running("train")
     qtbot.waitUntil(lambda: page.take_over.isVisibleTo(page), timeout=WAIT)
     assert children() == []
     assert page.curves.curves.metrics["accuracy"]
@@ -61,7 +61,7 @@ def trained(dock, qtbot):
 
 def looked_at(dock, qtbot):
     """A cell of the matrix opens its crops, and the canvas goes to the first on its slide."""
-    run, result = dock.controller.finetuning.run, dock.finetune.result
+    run, result = dock.controller.finetune_controller.run, dock.finetune.result
     first = run.result.findings.items[0]
     result.choose(first.label, first.predicted)
     qtbot.waitUntil(lambda: dock.controller.canvas.current > 0, timeout=WAIT)

@@ -12,7 +12,7 @@ from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
 from qtpy.QtTest import QTest
 
-from napari_hemacells.widgets.thermography.status_bar import DegreesOnHover, show_degrees
+from napari_hemacells.widgets.thermography.status_bar import TemperatureReadout, show_temperature
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -125,7 +125,7 @@ def test_the_pointer_shows_degrees_of_the_frame_under_it(
     viewer.open(list(map(str, files)), plugin=PLUGIN, stack=True)
     (layer,) = viewer.layers
     assert layer.data.shape == (2, 48, 64)
-    hover = show_degrees(viewer)
+    hover = show_temperature(viewer)
     viewer.dims.set_point(0, 1)
     hover._on_move(viewer, point((1.0, 30.0, 40.0)))
     text = overlay_of(viewer)
@@ -154,8 +154,8 @@ def test_somebody_elses_text_and_plain_images_are_left_alone(
     make_napari_viewer: Callable[[], Viewer], tmp_path: Path
 ) -> None:
     viewer = make_napari_viewer()
-    hover = show_degrees(viewer)
-    assert show_degrees(viewer) is hover
+    hover = show_temperature(viewer)
+    assert show_temperature(viewer) is hover
     viewer.add_image(np.zeros((48, 64), np.float32))
     hover._on_move(viewer, point((3.0, 4.0)))
     assert not overlay_of(viewer).text
@@ -183,7 +183,7 @@ def test_the_viewer_is_not_kept_alive() -> None:
     from napari.components import ViewerModel
 
     viewer = ViewerModel()
-    DegreesOnHover(viewer)
+    TemperatureReadout(viewer)
     gone = weakref.ref(viewer)
     del viewer
     gc.collect()

@@ -70,7 +70,7 @@ def detect(dock, qtbot):
         dock.detect.button.click()
     assert abs(len(dock.session.cells) - 20) <= 2
     assert dock.gallery is not None
-    dock.onward.click()
+    dock.next_step_button.click()
     assert dock.step == "annotate"
 
 

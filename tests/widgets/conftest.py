@@ -12,11 +12,11 @@ from gallery_hands import shown
 from made_up import make_cells, make_embeddings, make_image
 from napari_hemacells.core.store import Project
 from napari_hemacells.core.types import Progress
-from napari_hemacells.session import Session, answer
-from napari_hemacells.widgets.canvas.cell_layer_controller import Canvas
+from napari_hemacells.session import Session, run_classification
+from napari_hemacells.widgets.canvas.cell_layer_controller import CellLayerController
 from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
 from napari_hemacells.widgets.gallery import review_queue as what_is_next
-from napari_hemacells.widgets.gallery.review_queue import Upcoming
+from napari_hemacells.widgets.gallery.review_queue import ReviewQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -46,9 +46,9 @@ def session(empty_session: Session, tmp_path: Path) -> Session:
 
 
 @pytest.fixture
-def upcoming(qtbot: QtBot, session: Session) -> Iterator[Upcoming]:
+def upcoming(qtbot: QtBot, session: Session) -> Iterator[ReviewQueue]:
     """What to look at next in that session."""
-    upcoming = Upcoming(session)
+    upcoming = ReviewQueue(session)
     yield upcoming
     upcoming.close()
 
@@ -75,7 +75,7 @@ def classify(session: Session) -> Callable[[], None]:
     def run() -> None:
         if session.embeddings is None:
             session.set_embeddings(make_embeddings(session.image, session.cells))
-        session.accept(answer(session.request()))
+        session.accept(run_classification(session.request()))
 
     return run
 
@@ -87,12 +87,14 @@ def viewer() -> ViewerModel:
 
 
 @pytest.fixture
-def canvas(session: Session, upcoming: Upcoming, viewer: ViewerModel) -> Iterator[Canvas]:
+def canvas(
+    session: Session, upcoming: ReviewQueue, viewer: ViewerModel
+) -> Iterator[CellLayerController]:
     """That session on the canvas of a viewer."""
     bridge = ViewerBridge(viewer)
     layer = viewer.add_image(session.image.pixels, name="smear")
     bridge.claim_image(str(layer.unique_id), session.image.key)
-    canvas = Canvas(session, bridge, upcoming, lambda: False)
+    canvas = CellLayerController(session, bridge, upcoming, lambda: False)
     bridge.show_cells(session.cells, session.image.key)
     canvas.recolour()
     yield canvas
@@ -101,6 +103,6 @@ def canvas(session: Session, upcoming: Upcoming, viewer: ViewerModel) -> Iterato
 
 
 @pytest.fixture
-def gallery(qtbot: QtBot, session: Session, upcoming: Upcoming) -> GalleryWidget:
+def gallery(qtbot: QtBot, session: Session, upcoming: ReviewQueue) -> GalleryWidget:
     """The gallery of that session, seen and in order."""
     return shown(qtbot, session, upcoming)

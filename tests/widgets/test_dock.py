@@ -15,7 +15,7 @@ from napari_hemacells.core.store import Project
 from napari_hemacells.core.types import Progress
 from napari_hemacells.widgets import HemaCellsWidget
 from napari_hemacells.widgets.background import tasks
-from napari_hemacells.widgets.canvas.cell_layer_controller import cell_words
+from napari_hemacells.widgets.canvas.cell_layer_controller import format_cell_status
 from napari_hemacells.widgets.canvas.markers import MARKER
 
 
@@ -208,7 +208,7 @@ def test_features_follow_when_the_clicking_pauses(at_work, qtbot):
 
 def test_words_for_the_cell_under_the_pointer(at_work, qtbot):
     label(at_work, qtbot, 1, at_work.session.palette.ids[0])
-    words = partial(cell_words, at_work.session)
+    words = partial(format_cell_status, at_work.session)
     assert words(1) == "Cell 1: RBC (yours)"
     assert words(2) == "Cell 2: RBC 100%"
     assert words(0) == ""
@@ -265,7 +265,7 @@ def test_an_image_seen_before_is_welcomed_back(at_work, qtbot):
 
 
 def test_a_folder_that_is_no_project_is_told(dock, tmp_path):
-    dock.controller.opening.open_project(tmp_path / "nothing")
+    dock.controller.project_controller.open_project(tmp_path / "nothing")
     assert dock.messages.level == "error"
 
 
@@ -279,7 +279,7 @@ def test_a_model_goes_from_one_image_to_the_next(at_work, viewer, qtbot, tmp_pat
     viewer.add_image(make_image(seed=5).pixels, name="next")
     with qtbot.waitSignal(at_work.controller.tasks.device_known):
         at_work.session.set_cells(make_cells(30))
-    at_work.controller.classifying.load_bundle(tmp_path / "three")
+    at_work.controller.classify_controller.load_bundle(tmp_path / "three")
     qtbot.waitUntil(lambda: at_work.session.prediction is not None)
     assert [mine for mine, _ in at_work.session.counts().values()] == [0, 0, 0]
     assert at_work.session.live.model.bundle.name == "three"

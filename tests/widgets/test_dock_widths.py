@@ -5,7 +5,7 @@ from napari.components import ViewerModel
 from qtpy.QtWidgets import QApplication, QStyle
 
 from napari_hemacells.widgets import HemaCellsWidget
-from napari_hemacells.widgets.dock import WIDTH
+from napari_hemacells.widgets.dock import MIN_WIDTH
 from napari_hemacells.widgets.step_header import STEPS
 
 CONTROLS = 320  # napari's layer controls
@@ -31,7 +31,7 @@ def width(widget) -> int:
 @pytest.mark.parametrize("part", ["gallery", "map"])
 def test_what_stands_below_the_canvas_can_be_narrow(dock, part):
     dock.controller._add_gallery()
-    assert CONTROLS + WIDTH + width(getattr(dock, part)) + HANDLES <= WINDOW
+    assert CONTROLS + MIN_WIDTH + width(getattr(dock, part)) + HANDLES <= WINDOW
 
 
 def test_the_classes_on_the_map_take_more_lines_where_it_is_narrow(qtbot, dock):
@@ -53,7 +53,7 @@ def test_every_page_fits_the_dock_beside_its_scroll_bar(dock):
     wide = {
         name: width(page)
         for name, page in pages.items()
-        if width(page) > WIDTH - bar - 2 * dock.layout().contentsMargins().left()
+        if width(page) > MIN_WIDTH - bar - 2 * dock.layout().contentsMargins().left()
     }
     assert wide == {}
 
@@ -61,7 +61,7 @@ def test_every_page_fits_the_dock_beside_its_scroll_bar(dock):
 def test_the_dock_is_as_wide_as_it_says_on_every_page(dock):
     for step in STEPS:
         dock.show_step(step)
-        assert width(dock) <= WIDTH
+        assert width(dock) <= MIN_WIDTH
     dock.show_step("classify")
     dock.show_finetuning(opened=True)
-    assert width(dock) <= WIDTH
+    assert width(dock) <= MIN_WIDTH

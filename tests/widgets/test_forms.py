@@ -1,7 +1,7 @@
 import pytest
 
 from napari_hemacells.core.params import ClassifyParams, DetectParams, EncodeParams
-from napari_hemacells.widgets.forms import ParamsForm, build
+from napari_hemacells.widgets.forms import ParamsForm, build_params
 
 MODELS = [DetectParams, EncodeParams, ClassifyParams]
 
@@ -10,7 +10,7 @@ MODELS = [DetectParams, EncodeParams, ClassifyParams]
 def test_an_untouched_form_gives_the_defaults(qtbot, model):
     form = ParamsForm(model)
     qtbot.addWidget(form.native)
-    assert build(model, form) == (model(), "")
+    assert build_params(model, form) == (model(), "")
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -36,7 +36,7 @@ def test_a_value_out_of_bounds_is_named(qtbot):
     form = ParamsForm(DetectParams, ["cell_diameter"])
     qtbot.addWidget(form.native)
     form.set_values({"cell_diameter": 1})
-    params, reason = build(DetectParams, form)
+    params, reason = build_params(DetectParams, form)
     assert params is None
     assert reason.startswith("Cell diameter (px): ")
 
@@ -46,4 +46,4 @@ def test_each_change_is_told(qtbot):
     qtbot.addWidget(form.native)
     with qtbot.waitSignal(form.changed):
         form.set_values({"head": "linear"})
-    assert build(ClassifyParams, form)[0] == ClassifyParams(head="linear")
+    assert build_params(ClassifyParams, form)[0] == ClassifyParams(head="linear")

@@ -11,9 +11,9 @@ from PIL import Image
 from made_up import make_cells, make_image
 from napari_hemacells.core.image import read_image
 from napari_hemacells.core.types import CellRef
-from napari_hemacells.widgets.canvas.cell_layer_controller import Canvas
+from napari_hemacells.widgets.canvas.cell_layer_controller import CellLayerController
 from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
-from napari_hemacells.widgets.navigation import Going
+from napari_hemacells.widgets.navigation import Navigator
 
 
 @pytest.fixture
@@ -26,12 +26,12 @@ def bridge(session):
 
 @pytest.fixture
 def canvas():
-    return MagicMock(spec=Canvas)
+    return MagicMock(spec=CellLayerController)
 
 
 @pytest.fixture
 def going(session, bridge, canvas):
-    going = Going(session, bridge, canvas)
+    going = Navigator(session, bridge, canvas)
     yield going
     going.close()
 
@@ -55,7 +55,7 @@ def test_cell_of_the_open_image_is_gone_to_at_once(going, session, canvas):
 
 
 def test_image_of_a_file_is_opened_first(going, session, canvas, bridge, other, qtbot):
-    with qtbot.waitSignal(going.arrived, timeout=10_000):
+    with qtbot.waitSignal(going.image_opened, timeout=10_000):
         going.go_to(CellRef(other.key, 5))
     canvas.go_to.assert_called_once_with(5)
     assert session.image.key == other.key
@@ -71,7 +71,7 @@ def test_image_that_a_layer_shows_is_not_added_again(going, session, canvas, bri
 
 def test_missing_image_is_told(going, session, canvas, other, qtbot, tmp_path):
     (tmp_path / "other.png").unlink()
-    with qtbot.waitSignal(going.warned, timeout=10_000) as told:
+    with qtbot.waitSignal(going.warning_emitted, timeout=10_000) as told:
         going.go_to(CellRef(other.key, 5))
     assert "point to where it is" in told.args[0]
     assert not canvas.go_to.called
@@ -86,6 +86,6 @@ def test_review_proposes_the_cells_here_and_counts_the_others(going, session, ca
 
 
 def test_cell_that_is_gone_is_told(going, session, canvas, qtbot):
-    with qtbot.waitSignal(going.warned) as told:
+    with qtbot.waitSignal(going.warning_emitted) as told:
         going.go_to(CellRef(session.image.key, 999))
     assert "not there any more" in told.args[0]

@@ -4,18 +4,18 @@ from pathlib import Path
 import pytest
 
 from made_up import make_cells
-from napari_hemacells.core.detect import no_cells
+from napari_hemacells.core.detect import empty_cells
 from napari_hemacells.core.params import ClassifyParams, DetectParams
-from napari_hemacells.widgets.canvas.viewer_bridge import Choice
+from napari_hemacells.widgets.canvas.viewer_bridge import LayerChoice
 from napari_hemacells.widgets.classify.panel import ClassifyPanel, CountsTable
-from napari_hemacells.widgets.detect.panel import DetectPanel, DetectRequest, summary
+from napari_hemacells.widgets.detect.panel import DetectPanel, DetectRequest, detection_summary
 from napari_hemacells.widgets.export.panel import ExportPanel
 from napari_hemacells.widgets.message_bar import MessageBar
-from napari_hemacells.widgets.project_bar import PlaceBar
+from napari_hemacells.widgets.project_bar import ProjectBar
 from napari_hemacells.widgets.step_header import StepHeader
 
-IMAGES = [Choice("i1", "smear", "image"), Choice("i2", "other", "image")]
-SOURCES = [Choice("l1", "mine", "labels")]
+IMAGES = [LayerChoice("i1", "smear", "image"), LayerChoice("i2", "other", "image")]
+SOURCES = [LayerChoice("l1", "mine", "labels")]
 
 
 @pytest.fixture
@@ -68,10 +68,12 @@ def test_a_reason_blocks_the_button(detect):
 
 
 def test_summary_counts_by_kind():
-    assert summary(make_cells(30)) == "30 cells: 30 RBC; cell diameter 6 px"
+    assert detection_summary(make_cells(30)) == "30 cells: 30 RBC; cell diameter 6 px"
     named = replace(make_cells(30), detector="learned")
-    assert summary(named).endswith("cell diameter 6 px; learned detector")
-    assert summary(no_cells((4, 4), 5.0)).startswith("No cells found. Raise the sensitivity")
+    assert detection_summary(named).endswith("cell diameter 6 px; learned detector")
+    assert detection_summary(empty_cells((4, 4), 5.0)).startswith(
+        "No cells found. Raise the sensitivity"
+    )
 
 
 def cell_texts(table: CountsTable) -> list[list[str]]:
@@ -207,8 +209,8 @@ def test_progress_can_be_cancelled_and_goes(qtbot):
 
 
 def test_place_says_where_clicks_go(qtbot):
-    bar = PlaceBar()
+    bar = ProjectBar()
     qtbot.addWidget(bar)
     assert bar.text == "Nothing to save yet"
-    bar.show_place(Path("/data/projects/x"))
+    bar.show_project_folder(Path("/data/projects/x"))
     assert bar.text == "Saved in /data/projects/x"

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from napari_hemacells.core.encode import Encoder
     from napari_hemacells.core.train.selfsupervised.config import AdaptJob, AdaptOutcome
-    from napari_hemacells.core.train.selfsupervised.dataset import Material
+    from napari_hemacells.core.train.selfsupervised.dataset import AdaptTrainingSet
     from napari_hemacells.core.types import Progress
 
-Source = Annotated[
+AdaptSource = Annotated[
     Path,
     typer.Argument(
         metavar="PROJECT_OR_FOLDER",
@@ -47,7 +47,7 @@ Threads = Annotated[
 
 
 def adapt(
-    source: Source,
+    source: AdaptSource,
     *,
     out: EncoderOut,
     encoder: BaseName = "bundled",
@@ -62,7 +62,7 @@ def adapt(
     Its last stages learn to recognise each cell in other light, blur and frame. The result is
     kept only if your clicks, each asked without itself, are recognised at least as well.
     """
-    from napari_hemacells.core.encode.weights_store import put_on_shelf
+    from napari_hemacells.core.encode.weights_store import store_weights
     from napari_hemacells.core.train.selfsupervised import dataset
     from napari_hemacells.core.train.selfsupervised.config import AdaptJob
 
@@ -71,23 +71,23 @@ def adapt(
     reporter = Reporter(quiet=run.quiet, json_to=json)
     job = AdaptJob(dataset.training_folder(out), out, params, encoder)
     if resume:
-        dataset.read_material(job.folder)
+        dataset.read_training_set(job.folder)
     else:
-        found = reporter.run(gather(source), "Reading cells")
+        found = reporter.run(gather_source(source), "Reading cells")
         reporter.say(f"{len(found.crops)} cells, {len(found.clicks.labels)} with a class")
-        dataset.write_material(job.folder, found)
+        dataset.write_training_set(job.folder, found)
     outcome = run_adaptation(job, reporter, threads)
     dataset.remove_folder(job.folder)
-    reporter.tell(outcome.sentence())
+    reporter.tell(outcome.format_summary())
     if outcome.kept:
-        put_on_shelf(out)  # so that a model made with it finds it by its hash
+        store_weights(out)  # so that a model made with it finds it by its hash
         reporter.tell(f"Encoder: adapted:{out}")
     for note in outcome.notes:
         reporter.warn(note)
     reporter.finish(outcome.to_dict())
 
 
-def gather(source: Path) -> "Generator[Progress, None, Material]":
+def gather_source(source: Path) -> "Generator[Progress, None, AdaptTrainingSet]":
     """Return the steps that read the cells of a project, of class folders, or of images.
 
     Raises
@@ -99,22 +99,24 @@ def gather(source: Path) -> "Generator[Progress, None, Material]":
     from napari_hemacells.core.train.selfsupervised import project_dataset as gathering
 
     if (source / "project.json").is_file() or source.name == "project.json":
-        return gathering.gather_project_steps(Project.open(source))
+        return gathering.load_project_crops_steps(Project.open(source))
     images = find_images([str(source)]) if source.exists() else []
     if images and images != [source]:
-        return gathering.gather_images_steps(images)
-    return gathering.gather_folder_steps(source)
+        return gathering.load_image_crops_steps(images)
+    return gathering.load_folder_crops_steps(source)
 
 
 def run_adaptation(job: "AdaptJob", reporter: Reporter, threads: int | None) -> "AdaptOutcome":
     """Return what came of an adaptation in a process of its own."""
-    from napari_hemacells.core.train import ChildRun
+    from napari_hemacells.core.train import SubprocessJob
     from napari_hemacells.core.train.selfsupervised.config import check_installed
     from napari_hemacells.core.train.selfsupervised.trainer import adapt as adapting
 
     check_installed()
     return run_training(
-        ChildRun(adapting, job, threads=threads).reports(), reporter, "Learning without labels"
+        SubprocessJob(adapting, job, threads=threads).reports(),
+        reporter,
+        "Learning without labels",
     )
 
 
@@ -132,19 +134,19 @@ def adapted_to_folder(
     """
     import platformdirs
 
-    from napari_hemacells.core.encode import encoder, fingerprint
+    from napari_hemacells.core.encode import fingerprint, load_encoder
     from napari_hemacells.core.train.selfsupervised import dataset
     from napari_hemacells.core.train.selfsupervised.config import AdaptJob
-    from napari_hemacells.core.train.selfsupervised.project_dataset import gather_folder_steps
+    from napari_hemacells.core.train.selfsupervised.project_dataset import load_folder_crops_steps
 
-    found = reporter.run(gather_folder_steps(folder, labels=False), "Reading crops")
-    base = fingerprint(encoder(name, params.device).info)
+    found = reporter.run(load_folder_crops_steps(folder, labels=False), "Reading crops")
+    base = fingerprint(load_encoder(name, params.device).info)
     identity = [found.digest(), base, params.model_dump_json(exclude={"device"})]
     stem = hashlib.sha256("".join(identity).encode()).hexdigest()[:16]
     out = Path(platformdirs.user_cache_dir("napari-hemacells")) / "adapted" / f"{stem}.safetensors"
     if not out.is_file():
-        job = AdaptJob(dataset.training_folder(out), out, params, name, judged=False)
-        dataset.write_material(job.folder, found)
+        job = AdaptJob(dataset.training_folder(out), out, params, name, decided_by_clicks=False)
+        dataset.write_training_set(job.folder, found)
         run_adaptation(job, reporter, None)
         dataset.remove_folder(job.folder)
-    return encoder(f"adapted:{out}", params.device)
+    return load_encoder(f"adapted:{out}", params.device)

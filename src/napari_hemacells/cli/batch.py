@@ -13,54 +13,54 @@ from typing import Any
 
 import typer
 
-from napari_hemacells.cli.console import BatchBar, Reporter, explain, format_counts
+from napari_hemacells.cli.console import BatchBar, Reporter, format_counts, print_error
 from napari_hemacells.cli.image_job import (
     WORK_FOLDER,
-    Failed,
-    Job,
-    Outcome,
+    ImageFailure,
+    ImageJob,
+    ImageOutcome,
     Record,
-    attempt,
+    run_or_fail,
 )
-from napari_hemacells.cli.inputs import Source, find_images, name_results
+from napari_hemacells.cli.inputs import InputImage, find_images, name_results
 from napari_hemacells.cli.options import ShareOptions
-from napari_hemacells.cli.parallel import Sharing, decide, one_thread
+from napari_hemacells.cli.parallel import WorkerPlan, plan_workers, single_threaded
 from napari_hemacells.cli.read_cells import cells_file
 from napari_hemacells.core.errors import CellsError, HemaCellsError, StorageError
 from napari_hemacells.core.types.progress import run_to_end
 
-FILES = ("csv", "labels", "overlay")
+RESULT_KEYS = ("csv", "labels", "overlay")
 
 
-class DoneImages:
+class CompletedImages:
     """A small file for each finished image, written after all of its results.
 
     An image counts as done where its file speaks of the same settings, the same image on disk,
     and results that are still there.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: ImageJob) -> None:
         self._job = job
         self._folder = job.folder / WORK_FOLDER
         self._settings = job.fingerprint()
 
-    def find(self, source: Source) -> Record | None:
+    def find(self, source: InputImage) -> Record | None:
         """Return what came of the image in an earlier run; ``None`` where it must be done."""
         try:
             told = json.loads(self._file(source).read_text(encoding="utf-8"))
             same = told["settings"] == self._settings and told["inputs"] == self._inputs(source)
-            record = self._here_and_now(source, told["record"])
-            written = [self._job.here / record[key] for key in FILES if key in record]
+            record = self._with_current_paths(source, told["record"])
+            written = [self._job.working_dir / record[key] for key in RESULT_KEYS if key in record]
         except (OSError, ValueError, KeyError, TypeError, CellsError):
             return None
         whole = same and all(path.is_file() for path in written)
         return record if whole else None
 
-    def note(self, source: Source, outcome: Outcome) -> Outcome:
+    def note(self, source: InputImage, outcome: ImageOutcome) -> ImageOutcome:
         """Return what came of the image, noted if it is done, or that it could not be noted."""
         from napari_hemacells.core.fsio import write_bytes
 
-        if isinstance(outcome, Failed):
+        if isinstance(outcome, ImageFailure):
             return outcome
         try:
             inputs = self._inputs(source)
@@ -70,29 +70,31 @@ class DoneImages:
         try:
             write_bytes(self._file(source), json.dumps(note, ensure_ascii=False).encode())
         except StorageError as error:
-            return Failed(error)
+            return ImageFailure(error)
         return outcome
 
-    def _here_and_now(self, source: Source, record: Record) -> Record:
+    def _with_current_paths(self, source: InputImage, record: Record) -> Record:
         """Return the record with the paths as this run names them."""
         files = {
-            key: str(self._job.out / Path(record[key]).name) for key in FILES if key in record
+            key: str(self._job.out / Path(record[key]).name)
+            for key in RESULT_KEYS
+            if key in record
         }
         return {**record, "image": str(source.path), **files}
 
-    def _file(self, source: Source) -> Path:
+    def _file(self, source: InputImage) -> Path:
         return self._folder / f"{source.name}.json"
 
-    def _inputs(self, source: Source) -> list[Any]:
+    def _inputs(self, source: InputImage) -> list[Any]:
         """Return size and time of the files that the results were made from."""
-        files = [self._job.here / source.path]
+        files = [self._job.working_dir / source.path]
         if self._job.own is not None:
-            files.append(cells_file(self._job.here / self._job.own, source.name))
+            files.append(cells_file(self._job.working_dir / self._job.own, source.name))
         return [[about.st_size, about.st_mtime_ns] for about in map(Path.stat, files)]
 
 
-SOME_FAILED = 3
-STOPPED = 130  # what shells give for a program that Ctrl-C ended
+EXIT_SOME_FAILED = 3
+EXIT_INTERRUPTED = 130  # what shells give for a program that Ctrl-C ended
 
 
 @dataclass
@@ -100,7 +102,7 @@ class Batch:
     """What came of each image: a record of those that worked, an error of those that did not."""
 
     done: list[Record] = field(default_factory=list)
-    failed: list[tuple[Source, HemaCellsError]] = field(default_factory=list)
+    failed: list[tuple[InputImage, HemaCellsError]] = field(default_factory=list)
 
     @property
     def exit_code(self) -> int:
@@ -108,7 +110,7 @@ class Batch:
         codes = {error.exit_code for _, error in self.failed}
         if not codes:
             return 0
-        return codes.pop() if len(codes) == 1 else SOME_FAILED
+        return codes.pop() if len(codes) == 1 else EXIT_SOME_FAILED
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON: ``images`` and ``failed``."""
@@ -120,7 +122,7 @@ class Batch:
         }
 
 
-def find_sources(given: Sequence[str], reporter: Reporter) -> list[Source]:
+def find_sources(given: Sequence[str], reporter: Reporter) -> list[InputImage]:
     """Return the images with the names of their results, and say which names were changed."""
     sources = name_results(find_images(given))
     for source in sources:
@@ -133,7 +135,12 @@ def find_sources(given: Sequence[str], reporter: Reporter) -> list[Source]:
 
 
 def run_batch(
-    job: Job, sources: Sequence[Source], reporter: Reporter, *, share: ShareOptions, debug: bool
+    job: ImageJob,
+    sources: Sequence[InputImage],
+    reporter: Reporter,
+    *,
+    share: ShareOptions,
+    debug: bool,
 ) -> Batch:
     """Return what came of each image, in the order of the images.
 
@@ -144,12 +151,12 @@ def run_batch(
     typer.Exit
         With 130 after Ctrl-C; finished images are whole.
     """
-    known = DoneImages(job)
-    results = InOrder(sources, reporter, debug=debug)
+    known = CompletedImages(job)
+    results = OrderedResults(sources, reporter, debug=debug)
     if share.skip_done:
-        results.start_with({place: known.find(one) for place, one in enumerate(sources)})
+        results.add_finished({place: known.find(one) for place, one in enumerate(sources)})
     todo = [(place, sources[place]) for place in results.missing]
-    sharing = decide(share, [job.here / source.path for _, source in todo])
+    sharing = plan_workers(share, [job.working_dir / source.path for _, source in todo])
     try:
         with reporter.batch(_title(job, results, sharing), len(sources)) as bar:
             bar.start_at(len(sources) - len(todo), results.cells)
@@ -158,14 +165,14 @@ def run_batch(
                     results.put(place, known.note(sources[place], outcome))
                     bar.finish(sources[place].name, results.cells)
     except KeyboardInterrupt:
-        _say_stopped(results, reporter)
-        raise typer.Exit(STOPPED) from None
+        _warn_interrupted(results, reporter)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
     batch = results.batch()
     _list_failures(batch, reporter)
     return batch
 
 
-class InOrder:
+class OrderedResults:
     """Outcomes as they come, told in the order of the images.
 
     Parameters
@@ -176,19 +183,19 @@ class InOrder:
         Whether a failure's origin is shown.
     """
 
-    def __init__(self, sources: Sequence[Source], reporter: Reporter, *, debug: bool) -> None:
+    def __init__(self, sources: Sequence[InputImage], reporter: Reporter, *, debug: bool) -> None:
         self._sources = sources
         self._reporter = reporter
         self._debug = debug
-        self._outcomes: dict[int, Outcome] = {}
-        self._old: set[int] = set()
+        self._outcomes: dict[int, ImageOutcome] = {}
+        self._finished_before: set[int] = set()
         self._told = 0
         self.cells = 0
 
-    def start_with(self, records: Mapping[int, Record | None]) -> None:
+    def add_finished(self, records: Mapping[int, Record | None]) -> None:
         """Take over what an earlier run has done."""
         found = {place: record for place, record in records.items() if record is not None}
-        self._old = set(found)
+        self._finished_before = set(found)
         for place, record in found.items():
             self.put(place, record)
 
@@ -200,12 +207,12 @@ class InOrder:
     @property
     def done(self) -> int:
         """How many images have their results."""
-        return sum(not isinstance(one, Failed) for one in self._outcomes.values())
+        return sum(not isinstance(one, ImageFailure) for one in self._outcomes.values())
 
-    def put(self, place: int, outcome: Outcome) -> None:
+    def put(self, place: int, outcome: ImageOutcome) -> None:
         """Take what came of an image; tell all that is known up to the first one missing."""
         self._outcomes[place] = outcome
-        self.cells += 0 if isinstance(outcome, Failed) else outcome["cells"]
+        self.cells += 0 if isinstance(outcome, ImageFailure) else outcome["cells"]
         while self._told in self._outcomes:
             self._tell(self._told, self._outcomes[self._told])
             self._told += 1
@@ -215,55 +222,55 @@ class InOrder:
         batch = Batch()
         for place, source in enumerate(self._sources):
             outcome = self._outcomes[place]
-            if isinstance(outcome, Failed):
+            if isinstance(outcome, ImageFailure):
                 batch.failed.append((source, outcome.error))
             else:
                 batch.done.append(outcome)
         return batch
 
-    def _tell(self, place: int, outcome: Outcome) -> None:
-        if isinstance(outcome, Failed):
+    def _tell(self, place: int, outcome: ImageOutcome) -> None:
+        if isinstance(outcome, ImageFailure):
             if self._debug:
-                explain(outcome.error, trace=outcome.trace)
+                print_error(outcome.error, trace=outcome.trace)
             return
         kinds = outcome["predicted"] if "predicted" in outcome else outcome["by_class"]
-        again = ", done before" if place in self._old else ""
+        again = ", done before" if place in self._finished_before else ""
         told = f"{outcome['cells']} cells ({format_counts(kinds)}{again})"
         self._reporter.tell(f"{self._sources[place].path}: {told} → {outcome['csv']}")
 
 
 def _outcomes(
-    job: Job, todo: Sequence[tuple[int, Source]], sharing: Sharing, bar: BatchBar
-) -> Generator[tuple[int, Outcome], None, None]:
+    job: ImageJob, todo: Sequence[tuple[int, InputImage]], sharing: WorkerPlan, bar: BatchBar
+) -> Generator[tuple[int, ImageOutcome], None, None]:
     """Yield place and outcome of each image as it is done, here or on workers."""
     if not todo:
         return
-    if sharing.alone:
-        yield from _one_by_one(job, todo, bar)
+    if sharing.is_serial:
+        yield from _run_serially(job, todo, bar)
         return
-    from napari_hemacells.cli.cluster import on_cluster
+    from napari_hemacells.cli.cluster import run_on_cluster
 
-    yield from on_cluster(job, todo, sharing, bar)
+    yield from run_on_cluster(job, todo, sharing, bar)
 
 
-def _one_by_one(
-    job: Job, todo: Sequence[tuple[int, Source]], bar: BatchBar
-) -> Generator[tuple[int, Outcome], None, None]:
+def _run_serially(
+    job: ImageJob, todo: Sequence[tuple[int, InputImage]], bar: BatchBar
+) -> Generator[tuple[int, ImageOutcome], None, None]:
     finish = job.prepare()
     for place, source in todo:
-        with one_thread():
-            steps = bar.follow(source.name, job.steps(source, finish))
-            outcome = attempt(partial(run_to_end, steps))
+        with single_threaded():
+            steps = bar.track(source.name, job.steps(source, finish))
+            outcome = run_or_fail(partial(run_to_end, steps))
         yield place, outcome
 
 
-def _title(job: Job, results: InOrder, sharing: Sharing) -> str:
-    if sharing.alone or not results.missing:
+def _title(job: ImageJob, results: OrderedResults, sharing: WorkerPlan) -> str:
+    if sharing.is_serial or not results.missing:
         return job.title
     return f"{job.title} ({sharing.words})"
 
 
-def _say_stopped(results: InOrder, reporter: Reporter) -> None:
+def _warn_interrupted(results: OrderedResults, reporter: Reporter) -> None:
     left = len(results.missing)
     reporter.warn(
         f"Stopped. {results.done} images are done and whole, {left} are not; "
@@ -279,17 +286,17 @@ def _list_failures(batch: Batch, reporter: Reporter) -> None:
         reporter.warn(f"  {source.path}: {error}")
 
 
-def end(batch: Batch) -> None:
+def exit_with_status(batch: Batch) -> None:
     """End the command with the batch's exit code, where it is not 0."""
     if batch.exit_code:
         raise typer.Exit(batch.exit_code)
 
 
-def end_with_unreadable(sentences: Sequence[str], reporter: Reporter) -> None:
+def exit_if_unreadable(sentences: Sequence[str], reporter: Reporter) -> None:
     """Name the pictures that could not be read, and end the command with 3 if there are any."""
     if not sentences:
         return
     reporter.warn(f"{len(sentences)} pictures could not be read and were left out:")
     for sentence in sentences:
         reporter.warn(f"  {sentence}")
-    raise typer.Exit(SOME_FAILED)
+    raise typer.Exit(EXIT_SOME_FAILED)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from napari_hemacells.cli.batch import end_with_unreadable
+from napari_hemacells.cli.batch import exit_if_unreadable
 from napari_hemacells.cli.console import Reporter
 from napari_hemacells.cli.evaluate import EncoderName, crop_of, make_encoder
 from napari_hemacells.cli.options import JsonTarget, NetworkDevice, RunOptions
@@ -52,10 +52,10 @@ def check_labels(
     encoder, or the networks of a cross-validated training.
     """
     from napari_hemacells.core.train.classifier import label_noise
-    from napari_hemacells.core.train.classifier.results import CROSS_VALIDATED
+    from napari_hemacells.core.train.classifier.results import OUT_OF_FOLD_FILE
 
     reporter = Reporter(quiet=run.quiet, json_to=json)
-    if (folder / CROSS_VALIDATED).is_file():
+    if (folder / OUT_OF_FOLD_FILE).is_file():
         found = label_noise.check_out_of_fold(folder)
     else:
         steps = label_noise.check_labels_steps(
@@ -67,7 +67,7 @@ def check_labels(
         label_noise.write_suspects(csv, found.suspects)
         reporter.say(f"Table: {csv}")
     reporter.finish(as_record(found))
-    end_with_unreadable(found.unreadable, reporter)
+    exit_if_unreadable(found.unreadable, reporter)
 
 
 def as_table(found: "LabelCheck", rows: int) -> Table:

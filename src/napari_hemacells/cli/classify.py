@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_hemacells.cli.batch import end, find_sources, run_batch
-from napari_hemacells.cli.console import Reporter, count, output_folder
-from napari_hemacells.cli.detect import absolute
-from napari_hemacells.cli.image_job import Finish, Found, Job, Record
-from napari_hemacells.cli.inputs import Source
+from napari_hemacells.cli.batch import exit_with_status, find_sources, run_batch
+from napari_hemacells.cli.console import Reporter, count_values, output_folder
+from napari_hemacells.cli.detect import with_absolute_weights
+from napari_hemacells.cli.image_job import DetectedImage, ImageJob, Record, ResultWriter
+from napari_hemacells.cli.inputs import InputImage
 from napari_hemacells.cli.options import (
+    CellsFile,
     Images,
     JsonTarget,
     OutFolder,
-    OwnCells,
     RunOptions,
     ShareOptions,
 )
-from napari_hemacells.core.encoder_names import with_whole_path
+from napari_hemacells.core.encoder_names import with_absolute_path
 from napari_hemacells.core.params import DetectParams, NetworkParams
 from napari_hemacells.core.types import Cells, Prediction, Progress, SmearImage
 
@@ -34,7 +34,7 @@ Model = Annotated[Path, typer.Option("--model", "-m", metavar="BUNDLE", help="A 
 Overlay = Annotated[
     bool, typer.Option("--overlay", help="Write NAME.overlay.png too: the image in class colours.")
 ]
-OtherPlace = Annotated[
+EncoderOverride = Annotated[
     str | None,
     typer.Option(
         "--encoder",
@@ -45,7 +45,7 @@ OtherPlace = Annotated[
         ),
     ),
 ]
-AnyScale = Annotated[
+AllowOtherScale = Annotated[
     bool,
     typer.Option(
         "--allow-other-scale",
@@ -55,7 +55,7 @@ AnyScale = Annotated[
 
 
 @dataclass(frozen=True)
-class ClassifyJob(Job):
+class ClassifyJob(ImageJob):
     """Table and label image of the cells with their classes, and an overlay where asked for.
 
     Attributes
@@ -84,7 +84,7 @@ class ClassifyJob(Job):
         """What the job does, in words."""
         return "Classifying cells"
 
-    def prepare(self) -> Finish:
+    def prepare(self) -> ResultWriter:
         """Load detector, encoder and head; return what classifies and writes an image's cells.
 
         Raises
@@ -93,22 +93,22 @@ class ClassifyJob(Job):
             If the bundle was made with an encoder that is not here.
         """
         from napari_hemacells.core.classify import Head
-        from napari_hemacells.core.store import check
+        from napari_hemacells.core.store import check_compatible
 
         encoder = self._load_encoder()
-        check(self.bundle, encoder.info, self.bundle.spec)
+        check_compatible(self.bundle, encoder.info, self.bundle.spec)
         head = Head.from_tensors(self.bundle.head_tensors, self.bundle.head_meta)
         self.prepare_detector()
-        return Classifier(self, head, encoder).finish
+        return LoadedClassifier(self, head, encoder).finish
 
     def _load_encoder(self) -> "Encoder":
         from napari_hemacells.core import encode
 
         if self.encoder is None:
             return self.bundle.make_encoder(self.encode.device)
-        return encode.encoder(self.encoder, self.encode.device)
+        return encode.load_encoder(self.encoder, self.encode.device)
 
-    def find(self, source: Source, image: SmearImage) -> Generator[Progress, None, Cells]:
+    def find(self, source: InputImage, image: SmearImage) -> Generator[Progress, None, Cells]:
         """Return the cells; a thermogram of which the user brings none is one, whole."""
         if image.modality == "temperature" and self.own is None:
             from napari_hemacells.core.detect.sources import whole_frame
@@ -134,14 +134,14 @@ class ClassifyJob(Job):
 
 
 @dataclass(frozen=True)
-class Classifier:
+class LoadedClassifier:
     """A job's model, loaded, with the encoder it was made with."""
 
     job: ClassifyJob
     head: "Head"
     encoder: "Encoder"
 
-    def finish(self, found: Found) -> Generator[Progress, None, Record]:
+    def finish(self, found: DetectedImage) -> Generator[Progress, None, Record]:
         """Return what was found and where it was written; yield the progress."""
         prediction = yield from self.predict(found)
         job, folder = self.job, self.job.folder
@@ -153,7 +153,7 @@ class Classifier:
             record["overlay"] = str(job.out / name)
         return record
 
-    def predict(self, found: Found) -> Generator[Progress, None, Prediction]:
+    def predict(self, found: DetectedImage) -> Generator[Progress, None, Prediction]:
         """Return the classes of the image's cells; yield the progress.
 
         Raises
@@ -162,13 +162,13 @@ class Classifier:
             If the cells are of another scale than the model's.
         """
         from napari_hemacells.core.encode import embed_steps
-        from napari_hemacells.core.store import check
+        from napari_hemacells.core.store import check_compatible
 
         job, image, cells = self.job, found.image, found.cells
         spec = job.bundle.spec
         if not job.any_scale:
             diameter = None if cells.source == "whole" else cells.diameter
-            check(job.bundle, self.encoder.info, spec, diameter, image.pixel_size_um)
+            check_compatible(job.bundle, self.encoder.info, spec, diameter, image.pixel_size_um)
         size, like = job.encode.batch_size, job.bundle.encoder
         return self.head.predict(
             (yield from embed_steps(image, cells, spec, self.encoder, batch_size=size, like=like))
@@ -180,10 +180,10 @@ def classify(
     *,
     model: Model,
     out: OutFolder,
-    cells: OwnCells = None,
+    cells: CellsFile = None,
     overlay: Overlay = False,
-    allow_other_scale: AnyScale = False,
-    encoder: OtherPlace = None,
+    allow_other_scale: AllowOtherScale = False,
+    encoder: EncoderOverride = None,
     json: JsonTarget = None,
     params: DetectParams,
     encode: NetworkParams,
@@ -202,30 +202,32 @@ def classify(
     job = ClassifyJob(
         Path.cwd(),
         out,
-        absolute(params),
+        with_absolute_weights(params),
         cells,
         share.skip_done,
         bundle=load_bundle(model),
         encode=encode,
-        encoder=None if encoder is None else with_whole_path(encoder),
+        encoder=None if encoder is None else with_absolute_path(encoder),
         any_scale=allow_other_scale,
         overlay=overlay,
     )
     batch = run_batch(job, find_sources(images, reporter), reporter, share=share, debug=run.debug)
     reporter.finish({"model": str(model), **batch.to_dict()})
-    end(batch)
+    exit_with_status(batch)
 
 
-def _save(found: Found, prediction: Prediction, bundle: "Bundle", folder: Path) -> dict[str, int]:
+def _save(
+    found: DetectedImage, prediction: Prediction, bundle: "Bundle", folder: Path
+) -> dict[str, int]:
     """Return how many cells of each class were found, after writing table and label image."""
     from napari_hemacells.core.store import cells_table
 
     table = cells_table(found.image, found.cells, {}, prediction, bundle.palette, with_image=False)
     found.write(table, folder)
-    return count(table["predicted"])
+    return count_values(table["predicted"])
 
 
-def _draw(found: Found, prediction: Prediction, bundle: "Bundle", path: Path) -> None:
+def _draw(found: DetectedImage, prediction: Prediction, bundle: "Bundle", path: Path) -> None:
     """Draw the cells in their classes' colours."""
     from napari_hemacells.core.store import class_overlay, shown_classes, write_overlay
 

@@ -33,7 +33,7 @@ from napari_hemacells.core.types import Progress as Step
 Result = TypeVar("Result")
 
 
-def explain(error: HemaCellsError, *, debug: bool = False, trace: str = "") -> None:
+def print_error(error: HemaCellsError, *, debug: bool = False, trace: str = "") -> None:
     """Print an error's sentence on standard error; before it its causes, or a trace of them."""
     if debug:
         traceback.print_exception(error)
@@ -179,7 +179,7 @@ class BatchBar:
         self._cells = cells
         self._show()
 
-    def follow(
+    def track(
         self, name: str, steps: Generator[Step, None, Result]
     ) -> Generator[Step, None, Result]:
         """Return what an image's steps return, showing where they are."""
@@ -233,7 +233,7 @@ def output_folder(path: Path) -> Path:
     return path
 
 
-def count(values: Iterable[object]) -> dict[str, int]:
+def count_values(values: Iterable[object]) -> dict[str, int]:
     """Return how often each value occurs, most frequent first."""
     return dict(Counter(map(str, values)).most_common())
 
@@ -254,13 +254,13 @@ def run_training(
                 report = next(steps)
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return]  # the generator's own type
-            advance(Step(report.done, report.total, _beside(report)))
+            advance(Step(report.done, report.total, _format_rate(report)))
             if report.metrics and report is not last:
-                reporter.say(line(report))
+                reporter.say(format_report(report))
             last = report
 
 
-def line(report: TrainingReport) -> str:
+def format_report(report: TrainingReport) -> str:
     """Return one line: step, loss, held-out figures, speed, time to go.
 
     Examples
@@ -279,7 +279,7 @@ def line(report: TrainingReport) -> str:
     return " · ".join(parts)
 
 
-def _beside(report: TrainingReport) -> str:
+def _format_rate(report: TrainingReport) -> str:
     """Return what stands beside the bar."""
     if report.phase != "train" or report.eta_s is None:
         return report.message

@@ -21,7 +21,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from napari_hemacells.cli.console import Reporter, count, format_counts, output_folder
+from napari_hemacells.cli.console import Reporter, count_values, format_counts, output_folder
 from napari_hemacells.cli.options import JsonTarget, RunOptions
 from napari_hemacells.core.errors import CellsError
 from napari_hemacells.core.params import EncodeParams
@@ -32,15 +32,19 @@ from napari_hemacells.core.types import (
     Prediction,
     SmearImage,
 )
-from napari_hemacells.session import Session, answer
+from napari_hemacells.session import Session, run_classification
 
 if TYPE_CHECKING:
     from napari_hemacells.core.store import Project
 
-OPEN = "import sys; from napari_hemacells.widgets import open_result; open_result(sys.argv[1])"
+OPEN_RESULT_CODE = (
+    "import sys; from napari_hemacells.widgets import open_result; open_result(sys.argv[1])"
+)
 
 
-def why_no_viewer(platform: str = sys.platform, environ: Mapping[str, str] = os.environ) -> str:
+def viewer_unavailable_reason(
+    platform: str = sys.platform, environ: Mapping[str, str] = os.environ
+) -> str:
     """Return why no window can be opened here, in words; empty if one can."""
     if environ.get("CI"):
         return "this is a run without a user (CI is set)"
@@ -59,7 +63,7 @@ def open_viewer(project: Path) -> bool:
     In a process of its own: where Qt finds a display but cannot use it, it ends the process, and
     the results of this one must not end with it.
     """
-    command = [sys.executable, "-c", OPEN, str(project)]
+    command = [sys.executable, "-c", OPEN_RESULT_CODE, str(project)]
     return subprocess.run(command, check=False).returncode == 0  # noqa: S603  # our own command
 
 
@@ -89,31 +93,33 @@ def demo(
     """
     reporter = Reporter(quiet=run.quiet, json_to=json)
     folder = output_folder(out)
-    story = tell_story(folder, clicks, seed, encode, reporter)
-    results = write_results(story, folder)
+    story = run_demo(folder, clicks, seed, encode, reporter)
+    results = write_demo_results(story, folder)
     story.session.close()
-    _tell(results, reporter)
+    _print_results(results, reporter)
     reporter.finish(results.to_dict())
-    _show(story.project.folder, reporter, wanted=viewer)
+    _show_in_viewer(story.project.folder, reporter, wanted=viewer)
 
 
-def _tell(results: "Results", reporter: Reporter) -> None:
+def _print_results(results: "DemoResults", reporter: Reporter) -> None:
     story = results.story
     reporter.tell(
-        f"Detected {len(story.cells)} cells ({format_counts(count(story.cells.table['class']))}); "
+        f"Detected {len(story.cells)} cells "
+        f"({format_counts(count_values(story.cells.table['class']))}); "
         f"the smear was drawn with {story.true_cells}."
     )
     reporter.tell(
-        f"Clicked {len(story.clicks)} of them ({format_counts(count(story.clicks.values()))}). "
+        f"Clicked {len(story.clicks)} of them "
+        f"({format_counts(count_values(story.clicks.values()))}). "
         "These clicks are not a person's: they come from the synthetic ground truth."
     )
     reporter.tell(f"Classified all: {format_counts(results.predicted)}.")
-    reporter.tell(describe_score(story.score))
+    reporter.tell(format_score(story.score))
     for name, path in results.files.items():
         reporter.tell(f"  {name:<8} {path}")
 
 
-def describe_score(score: "Score") -> str:
+def format_score(score: "UnclickedScore") -> str:
     """Return the score in a sentence that says what it is of."""
     if not score.total:
         return "No detected cell was left to score."
@@ -125,10 +131,10 @@ def describe_score(score: "Score") -> str:
     )
 
 
-def _show(project: Path, reporter: Reporter, *, wanted: bool) -> None:
+def _show_in_viewer(project: Path, reporter: Reporter, *, wanted: bool) -> None:
     if not wanted:
         return
-    obstacle = why_no_viewer()
+    obstacle = viewer_unavailable_reason()
     if obstacle:
         reporter.say(f"napari is not opened: {obstacle}.")
         return
@@ -137,11 +143,11 @@ def _show(project: Path, reporter: Reporter, *, wanted: bool) -> None:
         reporter.warn("napari could not be opened here; the results above are complete.")
 
 
-LEAST_OVERLAP = 0.5  # intersection over union from which a detection is that cell
+MIN_IOU = 0.5  # intersection over union from which a detection is that cell
 
 
 @dataclass(frozen=True)
-class Score:
+class UnclickedScore:
     """How many of the cells that nobody clicked got their true class.
 
     Attributes
@@ -189,7 +195,7 @@ def match_truth(
     matched: dict[int, str] = {}
     for (found, true), pixels in zip(pairs.T, shared, strict=True):
         union = found_areas[found] + true_areas[true] - pixels
-        if found and true and pixels >= LEAST_OVERLAP * union:
+        if found and true and pixels >= MIN_IOU * union:
             matched[int(found)] = classes[int(true)]
     return matched
 
@@ -205,9 +211,9 @@ def choose_clicks(truth: Mapping[int, str], each: int, seed: int) -> dict[int, s
     return clicks
 
 
-def score(
+def score_unclicked(
     prediction: Prediction, names: Mapping[str, str], truth: Mapping[int, str], clicked: set[int]
-) -> Score:
+) -> UnclickedScore:
     """Return the score over the cells with a known class that nobody clicked.
 
     Parameters
@@ -218,7 +224,7 @@ def score(
     from scipy.stats import binomtest
 
     by_class: dict[str, tuple[int, int]] = dict.fromkeys(sorted(set(truth.values())), (0, 0))
-    for cell, column in zip(prediction.ids.tolist(), prediction.winner, strict=True):
+    for cell, column in zip(prediction.ids.tolist(), prediction.predicted_column, strict=True):
         if cell in clicked or cell not in truth:
             continue
         right, total = by_class[truth[cell]]
@@ -226,16 +232,16 @@ def score(
         by_class[truth[cell]] = right + hit, total + 1
     right, total = (sum(column) for column in zip(*by_class.values(), strict=True))
     if not total:
-        return Score(0, 0, float("nan"), float("nan"), by_class)
+        return UnclickedScore(0, 0, float("nan"), float("nan"), by_class)
     interval = binomtest(right, total).proportion_ci(method="wilson")
-    return Score(right, total, float(interval.low), float(interval.high), by_class)
+    return UnclickedScore(right, total, float(interval.low), float(interval.high), by_class)
 
 
-ANNOTATOR = "synthetic ground truth"
+GROUND_TRUTH_ANNOTATOR = "synthetic ground truth"
 
 
 @dataclass(frozen=True)
-class Story:
+class DemoRun:
     """What the session came to, and what the ground truth says of it.
 
     Attributes
@@ -254,12 +260,12 @@ class Story:
     prediction: Prediction
     true_cells: int
     clicks: dict[int, str]
-    score: Score
+    score: UnclickedScore
 
 
-def tell_story(
+def run_demo(
     folder: Path, clicks: int, seed: int, encode: EncodeParams, reporter: Reporter
-) -> Story:
+) -> DemoRun:
     """Return the story told in a new project under the folder.
 
     Raises
@@ -267,7 +273,7 @@ def tell_story(
     CellsError
         If there is nothing to learn from, because no detected cell is a true one.
     """
-    from napari_hemacells.core.encode.catalog import settled
+    from napari_hemacells.core.encode.catalog import portable_name
     from napari_hemacells.core.image import read_image
     from napari_hemacells.core.store import write_overlay
     from napari_hemacells.samples import synthetic_smear
@@ -277,7 +283,7 @@ def tell_story(
     picture = folder / "smear.png"
     write_overlay(picture, smear.image)
     image = read_image(picture)
-    session = Session(ANNOTATOR)
+    session = Session(GROUND_TRUTH_ANNOTATOR)
     project = new_project(folder)
     session.use_project(project)
     session.show_image(image)
@@ -285,14 +291,14 @@ def tell_story(
     classes = dict(zip(smear.table["label"], smear.table["class"], strict=True))
     truth = match_truth(cells, smear.labels, classes)
     clicked = choose_clicks(truth, clicks, seed)
-    click(session, clicked)
+    annotate_cells(session, clicked)
     embeddings = embed_cells(project, image, cells, encode, reporter)
-    session.set_encoder(settled(encode.encoder))
+    session.set_encoder(portable_name(encode.encoder))
     session.set_embeddings(embeddings)
-    prediction = classify(session)
+    prediction = classify_cells(session)
     names = {one.id: one.name for one in session.palette}
-    scored = score(prediction, names, truth, set(clicked))
-    return Story(
+    scored = score_unclicked(prediction, names, truth, set(clicked))
+    return DemoRun(
         session, project, image, cells, embeddings, prediction, len(classes), clicked, scored
     )
 
@@ -317,7 +323,7 @@ def detect_cells(session: Session, image: SmearImage, reporter: Reporter) -> Cel
     return cells
 
 
-def click(session: Session, clicked: dict[int, str]) -> None:
+def annotate_cells(session: Session, clicked: dict[int, str]) -> None:
     """Annotate cells one by one, as a user would: each click is a line of the journal."""
     for cell, name in clicked.items():
         known = session.palette.by_name(name)
@@ -333,7 +339,7 @@ def embed_cells(
         choose_device,
         embed_steps,
     )
-    from napari_hemacells.core.encode import encoder as encoder_named
+    from napari_hemacells.core.encode import load_encoder as encoder_named
 
     reporter.say(choose_device(encode.device).reason)
     encoder, spec = encoder_named(encode.encoder, encode.device), CropSpec()
@@ -343,7 +349,7 @@ def embed_cells(
     return reporter.run(steps, "Embedding cells")
 
 
-def classify(session: Session) -> Prediction:
+def classify_cells(session: Session) -> Prediction:
     """Return the classes of all cells, as the session shows them after the last click.
 
     Raises
@@ -354,16 +360,16 @@ def classify(session: Session) -> Prediction:
     request = session.request()
     if request is None:
         raise CellsError("No detected cell is a cell of the ground truth: nothing to learn.")
-    found = answer(request)
+    found = run_classification(request)
     session.accept(found)
     return found.prediction
 
 
 @dataclass(frozen=True)
-class Results:
+class DemoResults:
     """What was found and where it lies."""
 
-    story: Story
+    story: DemoRun
     predicted: dict[str, int]
     files: dict[str, Path]
 
@@ -375,7 +381,7 @@ class Results:
         return {
             "cells": len(self.story.cells),
             "true_cells": self.story.true_cells,
-            "clicks": count(self.story.clicks.values()),
+            "clicks": count_values(self.story.clicks.values()),
             "clicks_from": "synthetic ground truth",
             "predicted": self.predicted,
             "head": self.story.prediction.head,
@@ -384,7 +390,7 @@ class Results:
         }
 
 
-def write_results(story: Story, folder: Path) -> Results:
+def write_demo_results(story: DemoRun, folder: Path) -> DemoResults:
     """Return what was found, after writing overlay, table, bundle and report.
 
     Raises
@@ -428,4 +434,4 @@ def write_results(story: Story, folder: Path) -> Results:
         title="A synthetic smear; the clicks come from its ground truth",
     )
     write_report(files["report"], page)
-    return Results(story, count(table["class"]), files)
+    return DemoResults(story, count_values(table["class"]), files)

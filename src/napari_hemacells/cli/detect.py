@@ -4,15 +4,15 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_hemacells.cli.batch import end, find_sources, run_batch
-from napari_hemacells.cli.console import Reporter, count, output_folder
-from napari_hemacells.cli.image_job import Finish, Found, Job, Record
+from napari_hemacells.cli.batch import exit_with_status, find_sources, run_batch
+from napari_hemacells.cli.console import Reporter, count_values, output_folder
+from napari_hemacells.cli.image_job import DetectedImage, ImageJob, Record, ResultWriter
 from napari_hemacells.cli.options import (
+    CellsFile,
     CpuDevice,
     Images,
     JsonTarget,
     OutFolder,
-    OwnCells,
     RunOptions,
     ShareOptions,
 )
@@ -21,7 +21,7 @@ from napari_hemacells.core.types import Progress
 
 
 @dataclass(frozen=True)
-class DetectJob(Job):
+class DetectJob(ImageJob):
     """Table and label image of the detected cells."""
 
     @property
@@ -29,16 +29,16 @@ class DetectJob(Job):
         """What the job does, in words."""
         return "Detecting cells"
 
-    def prepare(self) -> Finish:
+    def prepare(self) -> ResultWriter:
         """Return what writes the cells of an image."""
         self.prepare_detector()
         return self._finish
 
-    def _finish(self, found: Found) -> Generator[Progress, None, Record]:
+    def _finish(self, found: DetectedImage) -> Generator[Progress, None, Record]:
         from napari_hemacells.core.store import detected_table
 
         found.write(detected_table(found.cells), self.folder)
-        kinds = count(found.cells.table["class"])
+        kinds = count_values(found.cells.table["class"])
         yield Progress(1, 1, "Written")
         return {**found.describe(), "by_class": kinds, **found.files(self.out)}
 
@@ -47,7 +47,7 @@ def detect(
     images: Images,
     *,
     out: OutFolder,
-    cells: OwnCells = None,
+    cells: CellsFile = None,
     json: JsonTarget = None,
     params: DetectParams,
     device: CpuDevice = "auto",  # noqa: ARG001  # the same options for every command
@@ -60,13 +60,13 @@ def detect(
     """
     reporter = Reporter(quiet=run.quiet, json_to=json)
     output_folder(out)
-    job = DetectJob(Path.cwd(), out, absolute(params), cells, share.skip_done)
+    job = DetectJob(Path.cwd(), out, with_absolute_weights(params), cells, share.skip_done)
     batch = run_batch(job, find_sources(images, reporter), reporter, share=share, debug=run.debug)
     reporter.finish(batch.to_dict())
-    end(batch)
+    exit_with_status(batch)
 
 
-def absolute(params: DetectParams) -> DetectParams:
+def with_absolute_weights(params: DetectParams) -> DetectParams:
     """Return the parameters with the path of the weights absolute, for processes elsewhere."""
     if params.weights is None:
         return params

@@ -16,7 +16,7 @@ import typer
 from rich.table import Table
 
 from napari_hemacells.cli.adapt import adapted_to_folder
-from napari_hemacells.cli.batch import end_with_unreadable
+from napari_hemacells.cli.batch import exit_if_unreadable
 from napari_hemacells.cli.console import (
     Reporter,
     format_counts,
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.evaluate.detection_report import DetectionReport
     from napari_hemacells.core.types import CropSpec
 
-ADAPTED = "adapted without labels to all these crops, the scored ones too (transductive)"
+ADAPTED_NOTE = "adapted without labels to all these crops, the scored ones too (transductive)"
 DEFAULT_SHOTS = ("1", "5", "10")
 HEADINGS = (
     "shots", "balanced accuracy", "std", "95 % of the draws", "macro F1", "ECE", "unknown AUROC",
@@ -66,7 +66,7 @@ Shots = Annotated[
 ]
 Repeats = Annotated[int, typer.Option(min=1, help="Draws of the crops, for each shot count.")]
 Seed = Annotated[int, typer.Option(help="Seed of the draws.")]
-OF_MODEL = "model:"  # before the place of a bundle whose encoder is meant
+MODEL_PREFIX = "model:"  # before the place of a bundle whose encoder is meant
 EncoderName = Annotated[
     str,
     typer.Option(
@@ -135,13 +135,15 @@ def make_encoder(name: str, device: DeviceName) -> "Encoder":
     from napari_hemacells.core import encode
     from napari_hemacells.core.encode import colour_histogram
 
-    if name == colour_histogram.NAME:
+    if name == colour_histogram.COLOUR_HISTOGRAM:
         return colour_histogram.ColourHistogram()
-    if name.startswith(OF_MODEL):
+    if name.startswith(MODEL_PREFIX):
         from napari_hemacells.core.store import load_bundle
 
-        return load_bundle(name.removeprefix(OF_MODEL)).make_encoder(device)
-    return encode.bundled_encoder(device) if name == "bundled" else encode.encoder(name, device)
+        return load_bundle(name.removeprefix(MODEL_PREFIX)).make_encoder(device)
+    return (
+        encode.bundled_encoder(device) if name == "bundled" else encode.load_encoder(name, device)
+    )
 
 
 def crop_of(name: str) -> "CropSpec":
@@ -154,9 +156,9 @@ def crop_of(name: str) -> "CropSpec":
     """
     from napari_hemacells.core import store, types
 
-    if not name.startswith(OF_MODEL):
+    if not name.startswith(MODEL_PREFIX):
         return types.CropSpec()
-    return store.load_bundle(name.removeprefix(OF_MODEL)).spec
+    return store.load_bundle(name.removeprefix(MODEL_PREFIX)).spec
 
 
 def fewshot(
@@ -174,10 +176,10 @@ def fewshot(
     run: RunOptions,
 ) -> None:
     """Learn from a few crops a class, score all others, many times over."""
-    from napari_hemacells.core.evaluate import class_folders, fewshot_steps
+    from napari_hemacells.core.evaluate import fewshot_steps, list_class_folders
 
     counts = parse_shots(shots or list(DEFAULT_SHOTS))
-    class_folders(folder)  # a wrong folder is told before the network is loaded
+    list_class_folders(folder)  # a wrong folder is told before the network is loaded
     reporter = Reporter(quiet=run.quiet, json_to=json)
     if adapt:
         network = adapted_to_folder(folder, encoder, AdaptParams(device=device), reporter)
@@ -194,15 +196,15 @@ def fewshot(
         how=select,
     )
     found = reporter.run(steps, "Few-shot experiment")
-    report = found.to_dict() | {"adapted": ADAPTED if adapt else None}
+    report = found.to_dict() | {"adapted": ADAPTED_NOTE if adapt else None}
     reporter.tell(fewshot_table(report))
     if found.left_out:
         reporter.warn(f"Left out, too few crops: {format_counts(found.left_out)}.")
     reporter.finish(report)
-    end_with_unreadable(found.unreadable, reporter)
+    exit_if_unreadable(found.unreadable, reporter)
 
 
-def _and_adapted(report: dict[str, Any]) -> str:
+def _with_adapted_note(report: dict[str, Any]) -> str:
     return f" Encoder: {report['adapted']}." if report.get("adapted") else ""
 
 
@@ -212,7 +214,7 @@ def fewshot_table(report: dict[str, Any]) -> Table:
     table = Table(
         title=f"{report['encoder']}, {report['n']} crops: {classes}",
         caption=f"Each row: {report['repeats']} draws; {report['split']}; "
-        f"{report['standardisation']}.{_and_adapted(report)}",
+        f"{report['standardisation']}.{_with_adapted_note(report)}",
     )
     for heading in HEADINGS:
         table.add_column(heading, justify="right")
@@ -246,16 +248,16 @@ def evaluate_bundle(
     run: RunOptions,
 ) -> None:
     """Measure a model on crops sorted by class, with bootstrap intervals."""
-    from napari_hemacells.core.store import check, load_bundle
+    from napari_hemacells.core.store import check_compatible, load_bundle
     from napari_hemacells.core.train.evaluate_bundle import evaluate_bundle_steps
 
     reporter = Reporter(quiet=run.quiet, json_to=json)
     model = load_bundle(bundle)
     encoder = model.make_encoder(device)
-    check(model, encoder.info, model.spec)
+    check_compatible(model, encoder.info, model.spec)
     steps = evaluate_bundle_steps(model, folder, encoder, tta=tta)
     judged = reporter.run(steps, "Classifying")
-    reporter.tell(model_table(judged.figures))
+    reporter.tell(bundle_table(judged.figures))
     if judged.left_out:
         left = counts_in_words(judged.left_out)
         reporter.warn(f"Left out, the model does not know these classes: {left}.")
@@ -269,10 +271,10 @@ def evaluate_bundle(
         "unreadable": list(judged.loaded.unreadable),
     }
     reporter.finish(record | judged.figures)
-    end_with_unreadable(judged.loaded.unreadable, reporter)
+    exit_if_unreadable(judged.loaded.unreadable, reporter)
 
 
-def model_table(figures: dict[str, Any]) -> Table:
+def bundle_table(figures: dict[str, Any]) -> Table:
     """Return the figures: overall, then a row a class."""
     overall = ("accuracy", "balanced_accuracy", "kappa", "macro_f1")
     said = ", ".join(
@@ -316,25 +318,25 @@ def clicks(
     run: RunOptions,
 ) -> None:
     """Label what the queue proposes, as a user would, against random order."""
-    from napari_hemacells.core.evaluate import class_folders
-    from napari_hemacells.core.evaluate.click_curve import clicks_steps
+    from napari_hemacells.core.evaluate import list_class_folders
+    from napari_hemacells.core.evaluate.click_curve import click_curve_steps
 
-    class_folders(folder)  # a wrong folder is told before the network is loaded
+    list_class_folders(folder)  # a wrong folder is told before the network is loaded
     reporter = Reporter(quiet=run.quiet, json_to=json)
     network, spec = make_encoder(encoder, device), crop_of(encoder)
-    steps = clicks_steps(
+    steps = click_curve_steps(
         folder, network, clicks=clicks, repeats=repeats, seed=seed, params=params, spec=spec
     )
     found = reporter.run(steps, "Simulated clicks")
-    reporter.tell(click_table(found))
+    reporter.tell(clicks_table(found))
     if csv is not None:
-        write_text(csv, as_csv(found))
+        write_text(csv, clicks_csv(found))
     if plot is not None:
-        draw(found, plot)
+        plot_click_curve(found, plot)
     reporter.finish(found.to_dict())
 
 
-def click_table(curve: "ClickCurve") -> Table:
+def clicks_table(curve: "ClickCurve") -> Table:
     """Return the clicks that each order needs."""
     table = Table(
         title=f"{curve.encoder}: {curve.target:.3f} is what {curve.clicks} random clicks reach",
@@ -342,13 +344,13 @@ def click_table(curve: "ClickCurve") -> Table:
     )
     for heading in ("order", "clicks to reach it", f"accuracy after {curve.clicks}"):
         table.add_column(heading, justify="right")
-    for order, needed in curve.needed().items():
+    for order, needed in curve.clicks_to_target().items():
         last = curve.of(order)[-1].balanced_accuracy
         table.add_row(order, "not reached" if needed is None else str(needed), f"{last:.3f}")
     return table
 
 
-def as_csv(curve: "ClickCurve") -> str:
+def clicks_csv(curve: "ClickCurve") -> str:
     """Return the points of all curves, a line each."""
     text = io.StringIO()
     table = writer(text, lineterminator="\n")
@@ -357,7 +359,7 @@ def as_csv(curve: "ClickCurve") -> str:
     return text.getvalue()
 
 
-def draw(curve: "ClickCurve", file: Path) -> None:
+def plot_click_curve(curve: "ClickCurve", file: Path) -> None:
     """Write the curves as a picture.
 
     Raises
@@ -441,7 +443,7 @@ def detection(
     split = f"the images listed in {only}" if only else "all images given; none was held out here"
     names = [str(path) for path in without]
     reporter.finish({**report.to_dict(), "split": split, "without_annotation": names})
-    end_with_unreadable(report.unreadable, reporter)
+    exit_if_unreadable(report.unreadable, reporter)
 
 
 def _listed(paths: list[Path], only: Path) -> list[Path]:
@@ -476,11 +478,11 @@ def detection_table(report: "DetectionReport") -> Table:
     for heading in headings:
         table.add_column(heading.replace("_", " "), justify="right")
     for name, row in {**told["classes"], "all": told["all"]}.items():
-        table.add_row(name, *(_shown(row[heading]) for heading in headings))
+        table.add_row(name, *(_format_score(row[heading]) for heading in headings))
     return table
 
 
-def _shown(value: float | int | None) -> str:
+def _format_score(value: float | int | None) -> str:
     if value is None:
         return "–"
     return f"{value:,}" if isinstance(value, int) else f"{value:.3f}"

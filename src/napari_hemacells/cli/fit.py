@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_hemacells.cli.batch import end_with_unreadable
-from napari_hemacells.cli.console import Reporter, count, format_counts
+from napari_hemacells.cli.batch import exit_if_unreadable
+from napari_hemacells.cli.console import Reporter, count_values, format_counts
 from napari_hemacells.cli.options import JsonTarget, RunOptions
 from napari_hemacells.core.params import ClassifyParams, EncodeParams
 from napari_hemacells.core.types import CropSpec, EncoderInfo
@@ -35,17 +35,17 @@ def fit(
 ) -> None:
     """Learn from crops sorted into class folders, and write a model bundle."""
     from napari_hemacells.core.encoder_names import FILE
-    from napari_hemacells.core.evaluate.class_folders import measured_beside
+    from napari_hemacells.core.evaluate.class_folders import append_measured_features
     from napari_hemacells.core.store import save_bundle
 
     reporter = Reporter(quiet=run.quiet, json_to=json)
     crops, encoder = _embed(folder, encode, reporter)
     if params.measured:
         reporter.say("Measuring size, nucleus and colour.")
-        vectors, encoder = measured_beside(crops.vectors, crops.files, encoder)
+        vectors, encoder = append_measured_features(crops.vectors, crops.files, encoder)
         crops = replace(crops, vectors=vectors)
     bundle = _fit_bundle(out.name, crops, encoder, params)
-    counts = count(crops.labels)
+    counts = count_values(crops.labels)
     record = {
         "bundle": str(save_bundle(out, bundle)),
         "classes": counts,
@@ -62,20 +62,20 @@ def fit(
             "The model knows this encoder by its hash alone: give --encoder to classify as well."
         )
     reporter.finish(record)
-    end_with_unreadable(crops.unreadable, reporter)
+    exit_if_unreadable(crops.unreadable, reporter)
 
 
 def _embed(
     folder: Path, encode: EncodeParams, reporter: Reporter
 ) -> tuple["ClassFolder", EncoderInfo]:
     """Return the crops with their vectors, framed as a detector's, and by which encoder."""
-    from napari_hemacells.core.encode import encoder as encoder_named
-    from napari_hemacells.core.encode.catalog import settled
-    from napari_hemacells.core.evaluate import class_folders, embed_folder_steps
+    from napari_hemacells.core.encode import load_encoder as encoder_named
+    from napari_hemacells.core.encode.catalog import portable_name
+    from napari_hemacells.core.evaluate import embed_folder_steps, list_class_folders
 
-    class_folders(folder)  # a wrong folder is told before the network is loaded
+    list_class_folders(folder)  # a wrong folder is told before the network is loaded
     encoder = encoder_named(encode.encoder, encode.device)
-    settled(encode.encoder)  # the model finds it again
+    portable_name(encode.encoder)  # the model finds it again
     steps = embed_folder_steps(folder, CropSpec(), encoder, batch_size=encode.batch_size)
     return reporter.run(steps, "Embedding crops"), encoder.info
 
@@ -85,7 +85,7 @@ def _fit_bundle(
 ) -> "Bundle":
     """Return the model of these crops, its classes named after their folders."""
     from napari_hemacells.core.annotate import Palette
-    from napari_hemacells.core.classify import Support
+    from napari_hemacells.core.classify import SupportSet
     from napari_hemacells.core.classify import fit as fit_head
     from napari_hemacells.core.store import Bundle
 
@@ -94,7 +94,7 @@ def _fit_bundle(
         palette = palette.add(one)
     ids = {one.name: one.id for one in palette}
     labels = tuple(ids[one] for one in crops.labels)
-    head = fit_head(Support(crops.vectors, labels), palette.ids, params=params)
+    head = fit_head(SupportSet(crops.vectors, labels), palette.ids, params=params)
     tensors, meta = head.to_tensors()
     return Bundle(
         name=name,

@@ -1,7 +1,7 @@
 """What a command does with each image: the same in this process and on a worker's.
 
 A job is small and can be pickled; what it needs to work (networks, a model) is loaded by
-:meth:`Job.prepare`, once a process.
+:meth:`Job.preload_detector`, once a process.
 
 The cells of one image, and the two files that every command writes of them.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from napari_hemacells import __version__
-from napari_hemacells.cli.inputs import Source
+from napari_hemacells.cli.inputs import InputImage
 from napari_hemacells.cli.read_cells import read_cells
 from napari_hemacells.core.errors import HemaCellsError, ImageError
 from napari_hemacells.core.malloc import keep_freed_memory
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Found:
+class DetectedImage:
     """An image with its cells, and the name of its results."""
 
-    source: Source
+    source: InputImage
     image: SmearImage
     cells: Cells
 
@@ -72,26 +72,26 @@ class Found:
 
 
 WORK_FOLDER = ".hemacells"  # in the folder of the results: what is done, and parts underway
-LARGE = 8_000_000  # pixels, some seconds of work
+LARGE_IMAGE_PIXELS = 8_000_000  # pixels, some seconds of work
 
 Result = TypeVar("Result")
 Record: TypeAlias = dict[str, Any]
-Finish: TypeAlias = Callable[[Found], Generator[Progress, None, Record]]
+ResultWriter: TypeAlias = Callable[[DetectedImage], Generator[Progress, None, Record]]
 
 
 @dataclass(frozen=True)
-class Failed:
+class ImageFailure:
     """An image that gave no result, and why; ``trace`` says where, for ``--debug``."""
 
     error: HemaCellsError
     trace: str = ""
 
 
-Outcome: TypeAlias = Record | Failed
+ImageOutcome: TypeAlias = Record | ImageFailure
 
 
 @dataclass(frozen=True)
-class Job(ABC):
+class ImageJob(ABC):
     """What is done with every image.
 
     Attributes
@@ -109,11 +109,11 @@ class Job(ABC):
         Whether parts of large images that an earlier run has done are taken over.
     """
 
-    here: Path
+    working_dir: Path
     out: Path
     params: DetectParams
     own: Path | None
-    go_on: bool = False
+    resume_parts: bool = False
 
     @property
     @abstractmethod
@@ -123,10 +123,10 @@ class Job(ABC):
     @property
     def folder(self) -> Path:
         """The folder of the results, absolute."""
-        return self.here / self.out
+        return self.working_dir / self.out
 
     @abstractmethod
-    def prepare(self) -> Finish:
+    def prepare(self) -> ResultWriter:
         """Load what the job needs; return what makes an image's results from its cells.
 
         Raises
@@ -139,11 +139,11 @@ class Job(ABC):
         """Load the detector, unless the user brings the cells."""
         keep_freed_memory()
         if self.own is None:
-            from napari_hemacells.core.detect import prepare
+            from napari_hemacells.core.detect import preload_detector
 
-            prepare(self.params.method, self.params.weights)
+            preload_detector(self.params.method, self.params.weights)
 
-    def steps(self, source: Source, finish: Finish) -> Generator[Progress, None, Record]:
+    def steps(self, source: InputImage, finish: ResultWriter) -> Generator[Progress, None, Record]:
         """Return what came of an image, its files written; yield the progress.
 
         Raises
@@ -151,18 +151,18 @@ class Job(ABC):
         HemaCellsError
             If the image or its cells cannot be used, or the files not be written.
         """
-        return (yield from self.steps_of(source, self.read(source), finish))
+        return (yield from self.steps_for_image(source, self.read(source), finish))
 
-    def steps_of(
-        self, source: Source, image: SmearImage, finish: Finish
+    def steps_for_image(
+        self, source: InputImage, image: SmearImage, finish: ResultWriter
     ) -> Generator[Progress, None, Record]:
         """Return what came of an image that has been read; as :meth:`steps` otherwise."""
         cells = yield from self.find(source, image)
-        record = yield from finish(Found(source, image, cells))
-        self.forget_parts(source)
+        record = yield from finish(DetectedImage(source, image, cells))
+        self.discard_parts(source)
         return record
 
-    def read(self, source: Source) -> SmearImage:
+    def read(self, source: InputImage) -> SmearImage:
         """Return the image; a large one stays on the disk.
 
         Raises
@@ -172,28 +172,28 @@ class Job(ABC):
         """
         from napari_hemacells.core.image import read_image
 
-        return read_image(self.here / source.path)
+        return read_image(self.working_dir / source.path)
 
-    def find(self, source: Source, image: SmearImage) -> Generator[Progress, None, Cells]:
+    def find(self, source: InputImage, image: SmearImage) -> Generator[Progress, None, Cells]:
         """Return the user's own cells or the detector's; yield the progress."""
         if self.own is not None:
-            return read_cells(self.here / self.own, source.name, image)
+            return read_cells(self.working_dir / self.own, source.name, image)
         from napari_hemacells.core.detect import detect_steps
 
         resume = self.parts_folder(source) if is_large(image) else None
-        if not self.go_on:
-            self.forget_parts(source)
+        if not self.resume_parts:
+            self.discard_parts(source)
         return (yield from detect_steps(image, self.params, resume=resume))
 
-    def parts_folder(self, source: Source) -> Path:
+    def parts_folder(self, source: InputImage) -> Path:
         """Return where the parts of a large image are kept until all of it is done."""
         return self.folder / WORK_FOLDER / f"{source.name}.parts"
 
-    def forget_parts(self, source: Source) -> None:
+    def discard_parts(self, source: InputImage) -> None:
         """Remove the parts of an image."""
-        from napari_hemacells.core.detect.checkpoint import forget
+        from napari_hemacells.core.detect.checkpoint import remove_checkpoint
 
-        forget(self.parts_folder(source))
+        remove_checkpoint(self.parts_folder(source))
 
     def settings(self) -> dict[str, Any]:
         """As plain JSON, all that the results depend on beside the image."""
@@ -201,7 +201,7 @@ class Job(ABC):
             "job": type(self).__name__,
             "version": __version__,
             "params": self.params.model_dump(mode="json"),
-            "own": None if self.own is None else str(self.here / self.own),
+            "own": None if self.own is None else str(self.working_dir / self.own),
         }
 
     def fingerprint(self) -> str:
@@ -212,20 +212,20 @@ class Job(ABC):
 
 def is_large(image: SmearImage) -> bool:
     """Whether an image is done by parts that are kept, and that several workers may share."""
-    return image.shape[0] * image.shape[1] > LARGE
+    return image.shape[0] * image.shape[1] > LARGE_IMAGE_PIXELS
 
 
-def attempt(work: Callable[[], Result]) -> Result | Failed:
+def run_or_fail(work: Callable[[], Result]) -> Result | ImageFailure:
     """Return what the work returns, or why it failed."""
     try:
         return work()
     except HemaCellsError as error:
-        return Failed(error, "".join(traceback.format_exception(error)))
+        return ImageFailure(error, "".join(traceback.format_exception(error)))
     except MemoryError as error:
-        return Failed(no_memory(), "".join(traceback.format_exception(error)))
+        return ImageFailure(out_of_memory_error(), "".join(traceback.format_exception(error)))
 
 
-def no_memory() -> HemaCellsError:
+def out_of_memory_error() -> HemaCellsError:
     """Return the error of an image for which the memory was too small."""
     return ImageError(
         "The memory was not enough for this image. Close other programs, or share the memory "

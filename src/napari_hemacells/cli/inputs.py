@@ -13,7 +13,7 @@ OWN_RESULTS = (".labels.tif", ".overlay.png")
 
 
 @dataclass(frozen=True)
-class Source:
+class InputImage:
     """An image to work on, and the name of its results."""
 
     path: Path
@@ -57,7 +57,7 @@ def _images_in(paths: Iterable[Path]) -> list[Path]:
     )
 
 
-def name_results(paths: Sequence[Path]) -> list[Source]:
+def name_results(paths: Sequence[Path]) -> list[InputImage]:
     """Return the images with a name for each one's results, no two alike.
 
     The name is the file's stem (``slide`` for ``slide.ome.zarr``). Images that share a stem get
@@ -70,7 +70,7 @@ def name_results(paths: Sequence[Path]) -> list[Source]:
     taken: Counter[str] = Counter()
     sources = []
     for path, name in zip(paths, names, strict=True):
-        sources.append(Source(path, _free_name(name, taken)))
+        sources.append(InputImage(path, _free_name(name, taken)))
     return sources
 
 

@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from typer.core import TyperCommand
 
-from napari_hemacells.cli.console import explain
+from napari_hemacells.cli.console import print_error
 from napari_hemacells.core.errors import HemaCellsError
 from napari_hemacells.core.params import (
     DetectParams,
@@ -50,7 +50,7 @@ CpuDevice = Annotated[
     DeviceName,
     typer.Option("--device", help="As for the other commands; both detectors use the CPU."),
 ]
-OwnCells = Annotated[
+CellsFile = Annotated[
     Path | None,
     typer.Option(
         "--cells",
@@ -210,7 +210,7 @@ NUMBERS = re.compile(r"\d+(,\d+)*")
 JSON_TARGET = re.compile(r"-|.*\.json", re.IGNORECASE)
 
 
-def gather_numbers(arguments: list[str], option: str = "--shots") -> list[str]:
+def join_numbers(arguments: list[str], option: str = "--shots") -> list[str]:
     """Return the arguments with ``--shots 1 5 10`` written as ``--shots=1,5,10``.
 
     Parsers of options give one flag one value; people write several. Numbers up to the first
@@ -256,7 +256,7 @@ class Command(TyperCommand):
         try:
             return super().invoke(ctx)
         except HemaCellsError as error:
-            explain(error, debug=bool(ctx.params.get("debug")))
+            print_error(error, debug=bool(ctx.params.get("debug")))
             raise typer.Exit(error.exit_code) from error
 
 
@@ -273,4 +273,4 @@ class ShotsCommand(Command):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Return the arguments left after parsing, with the numbers after ``--shots`` joined."""
-        return super().parse_args(ctx, gather_numbers(args))
+        return super().parse_args(ctx, join_numbers(args))

@@ -16,19 +16,21 @@ from napari_hemacells.cli.options import ShareOptions
 # Of 66 megapixels one process was done in 47 s, two workers in 34 s, 8 s of which were their start
 # and end (two cores, busy with other things too): they are ahead from about 16 megapixels on.
 # Twice that, so that nobody waits longer for having more cores.
-WORTH_SHARING = 32.0
-MEMORY_A_WORKER = 1.5 * 2**30  # bytes: the libraries and networks, and a field of some megapixels
+PARALLEL_MEGAPIXELS = 32.0
+MEMORY_PER_WORKER = (
+    1.5 * 2**30
+)  # bytes: the libraries and networks, and a field of some megapixels
 
 
 @dataclass(frozen=True)
-class Sharing:
+class WorkerPlan:
     """Who works: this process alone, worker processes, or the workers of a scheduler."""
 
     workers: int = 0
     scheduler: str | None = None
 
     @property
-    def alone(self) -> bool:
+    def is_serial(self) -> bool:
         """Whether this process does all of it."""
         return self.scheduler is None and self.workers <= 1
 
@@ -40,31 +42,31 @@ class Sharing:
         return f"{self.workers} processes"
 
 
-def decide(share: ShareOptions, files: Sequence[Path]) -> Sharing:
+def plan_workers(share: ShareOptions, files: Sequence[Path]) -> WorkerPlan:
     """Return who works on these images: as asked for, or as their size is worth it."""
     if share.scheduler is not None:
-        return Sharing(scheduler=share.scheduler)
+        return WorkerPlan(scheduler=share.scheduler)
     if share.workers is not None:
-        return Sharing(workers=share.workers)
-    if not is_worth(files):
-        return Sharing()
-    return Sharing(workers=most_workers())
+        return WorkerPlan(workers=share.workers)
+    if not is_worth_parallelising(files):
+        return WorkerPlan()
+    return WorkerPlan(workers=max_workers())
 
 
-def most_workers() -> int:
+def max_workers() -> int:
     """Return how many processes this computer has cores and memory for, 1 or more."""
     from dask.system import CPU_COUNT
     from distributed.system import MEMORY_LIMIT
 
-    return max(1, min(CPU_COUNT, int(MEMORY_LIMIT / MEMORY_A_WORKER)))
+    return max(1, min(CPU_COUNT, int(MEMORY_LIMIT / MEMORY_PER_WORKER)))
 
 
-def is_worth(files: Iterable[Path]) -> bool:
+def is_worth_parallelising(files: Iterable[Path]) -> bool:
     """Whether the images are large enough together for more than one process."""
     total = 0.0
     for file in files:
         total += megapixels(file)
-        if total >= WORTH_SHARING:
+        if total >= PARALLEL_MEGAPIXELS:
             return True
     return False
 
@@ -79,7 +81,7 @@ def megapixels(file: Path) -> float:
     from PIL import Image, UnidentifiedImageError
 
     if file.is_dir():
-        return WORTH_SHARING
+        return PARALLEL_MEGAPIXELS
     try:
         if file.suffix.lower() in {".tif", ".tiff"}:
             with tifffile.TiffFile(file) as tiff:
@@ -88,13 +90,13 @@ def megapixels(file: Path) -> float:
         with warnings.catch_warnings(action="ignore"), Image.open(file) as picture:
             return picture.width * picture.height / 1e6
     except Image.DecompressionBombError:
-        return WORTH_SHARING
+        return PARALLEL_MEGAPIXELS
     except (OSError, ValueError, UnidentifiedImageError):
         return 0.0
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
+def single_threaded() -> Iterator[None]:
     """Run the block with one thread for the network and for linear algebra.
 
     Sums of floats depend on how they are split among threads: the learned detector's scores and
@@ -106,7 +108,7 @@ def one_thread() -> Iterator[None]:
     torch = sys.modules.get("torch")  # a job without a network must not pay for its import
     before = torch.get_num_threads() if torch else 1
     with threadpool_limits(1):
-        one_torch_thread()
+        limit_torch_threads()
         try:
             yield
         finally:
@@ -114,7 +116,7 @@ def one_thread() -> Iterator[None]:
                 torch.set_num_threads(before)
 
 
-def one_torch_thread() -> None:
+def limit_torch_threads() -> None:
     """Let the network use one thread when it is called from this thread."""
     torch = sys.modules.get("torch")
     if torch:

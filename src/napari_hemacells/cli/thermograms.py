@@ -28,7 +28,7 @@ from napari_hemacells.core.thermography.export_regions import CROPS, CropKind
 from napari_hemacells.core.thermography.study import EvaluateThermogramsParams
 
 if TYPE_CHECKING:
-    from napari_hemacells.core.temperature import Selection
+    from napari_hemacells.core.temperature import FrameSelection
 
 Frames = Annotated[
     list[Path],
@@ -114,18 +114,18 @@ def _in(folder: Path) -> list[Path]:
 
 def _select(
     frames: Sequence[Path], patients: Path, params: SelectParams, reporter: Reporter
-) -> "Selection":
-    from napari_hemacells.core.temperature import read_patients, select_steps
+) -> "FrameSelection":
+    from napari_hemacells.core.temperature import read_patients, select_frames_steps
 
     table = read_patients(patients)
     selection = reporter.run(
-        select_steps(find_frames(frames), table, params), "Looking at thermograms"
+        select_frames_steps(find_frames(frames), table, params), "Looking at thermograms"
     )
-    _tell(selection, reporter)
+    _print_selection(selection, reporter)
     return selection
 
 
-def _tell(selection: "Selection", reporter: Reporter) -> None:
+def _print_selection(selection: "FrameSelection", reporter: Reporter) -> None:
     """Print frames and patients of each class, and why the others are left out."""
     table = Table("class", "frames", "patients", box=None)
     for label, count in selection.counts.items():
@@ -142,7 +142,7 @@ def _tell(selection: "Selection", reporter: Reporter) -> None:
         reporter.say(f"  {one.focus:.2f}  {one.path.name}")
 
 
-def _described(selection: "Selection", params: SelectParams) -> dict[str, Any]:
+def _described(selection: "FrameSelection", params: SelectParams) -> dict[str, Any]:
     return {
         "params": params.model_dump(),
         "counts": selection.counts,
@@ -202,7 +202,7 @@ def thermograms(
     run: RunOptions,
 ) -> None:
     """Tell sick from healthy patients by cross-validation, beside the simplest baselines."""
-    from napari_hemacells.core.encode import encoder
+    from napari_hemacells.core.encode import load_encoder
     from napari_hemacells.core.thermography.study import (
         ExamData,
         evaluate_thermograms_steps,
@@ -211,17 +211,17 @@ def thermograms(
 
     reporter = Reporter(quiet=run.quiet, json_to=json)
     listed, stored = read_exams(exams), ExamData.of(data)
-    steps = evaluate_thermograms_steps(listed, stored, params, encoder("imagenet", device))
+    steps = evaluate_thermograms_steps(listed, stored, params, load_encoder("imagenet", device))
     report = reporter.run(steps, "Thermograms")
     if report["warning"]:
         reporter.warn(report["warning"])
     if report["left_out"]:
         reporter.warn(f"Left out: {'; '.join(report['left_out'])}")
-    reporter.tell(as_table(report))
+    reporter.tell(thermograms_table(report))
     reporter.finish(report)
 
 
-def as_table(report: dict[str, Any]) -> Table:
+def thermograms_table(report: dict[str, Any]) -> Table:
     """Return the report as a table, a row each for method, baselines and checks."""
     table = Table(
         title=f"{report['n_patients']} patients, {report['n_sick']} of them sick; "

@@ -31,10 +31,10 @@ class ClassifierCommand(JsonCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Return the arguments left after parsing, with ``--compare a b`` as ``--compare=a,b``."""
-        return super().parse_args(ctx, gather_names(args))
+        return super().parse_args(ctx, join_names(args))
 
 
-def gather_names(arguments: list[str], option: str = "--compare") -> list[str]:
+def join_names(arguments: list[str], option: str = "--compare") -> list[str]:
     """Return the arguments with the names after the option joined by commas.
 
     They end at the next option, or at a file or folder that exists.

@@ -12,16 +12,19 @@ from pydantic import Field, create_model
 from pydantic.fields import FieldInfo
 from rich.table import Table
 
-from napari_hemacells.cli.batch import end_with_unreadable
+from napari_hemacells.cli.batch import exit_if_unreadable
 from napari_hemacells.cli.console import Reporter, output_folder, run_training
 from napari_hemacells.cli.options import JsonTarget, RunOptions
 from napari_hemacells.core.params import Params
-from napari_hemacells.core.train.classifier.config import Recipe
+from napari_hemacells.core.train.classifier.config import ClassifierConfig
 
 if TYPE_CHECKING:
     from napari_hemacells.core.train import TrainingReport
-    from napari_hemacells.core.train.classifier.artifacts import CrossValidated, Outcome
-    from napari_hemacells.core.train.classifier.benchmark import Compared
+    from napari_hemacells.core.train.classifier.artifacts import (
+        ClassifierTrainingOutcome,
+        CrossValidationResult,
+    )
+    from napari_hemacells.core.train.classifier.benchmark import ArchitectureComparison
     from napari_hemacells.core.train.classifier.training import TrainJob
 
 Crops = Annotated[
@@ -84,7 +87,9 @@ def _unset(field: FieldInfo) -> tuple[Any, Any]:
 
 
 # Every field of the recipe, but not set: what is given changes the named recipe.
-_FIELDS: dict[str, Any] = {name: _unset(one) for name, one in Recipe.model_fields.items()}
+_FIELDS: dict[str, Any] = {
+    name: _unset(one) for name, one in ClassifierConfig.model_fields.items()
+}
 Changes: Any = create_model("Changes", __base__=Params, **_FIELDS)
 
 
@@ -103,7 +108,7 @@ def classifier(
     run: RunOptions,
 ) -> None:
     """Fine-tune a network on crops sorted by class; an interrupted training is gone on with."""
-    from napari_hemacells.core.train.classifier import named_recipe
+    from napari_hemacells.core.train.classifier import preset_config
     from napari_hemacells.core.train.classifier.training import TrainJob
 
     first = os.environ.get("RANK", "0") == "0"  # of several processes, one speaks
@@ -112,7 +117,7 @@ def classifier(
     job = TrainJob(
         source=folder.absolute(),
         folder=output_folder(out).absolute(),
-        recipe=named_recipe(recipe, changes),
+        recipe=preset_config(recipe, changes),
         name=out.name,
         command=shlex.join(["hemacells", *sys.argv[1:]]),
         report=report,
@@ -128,7 +133,9 @@ def classifier(
 def _train(job: "TrainJob", reporter: Reporter, threads: int | None, *, onnx: bool) -> None:
     from napari_hemacells.core.train.classifier.pipeline import train_steps
 
-    outcome: Outcome = run_training(in_child(train_steps, job, threads), reporter, "Learning")
+    outcome: ClassifierTrainingOutcome = run_training(
+        run_in_child(train_steps, job, threads), reporter, "Learning"
+    )
     record = as_record(outcome)
     if onnx:
         record["onnx"] = str(job.folder / "model.onnx")
@@ -140,12 +147,14 @@ def _train(job: "TrainJob", reporter: Reporter, threads: int | None, *, onnx: bo
     if outcome.report:
         reporter.tell(f"Report: {outcome.report}")
     reporter.finish(record)
-    end_with_unreadable(outcome.unreadable, reporter)
+    exit_if_unreadable(outcome.unreadable, reporter)
 
 
 def _compare(job: "TrainJob", names: list[str], reporter: Reporter, threads: int | None) -> None:
     given = (job, tuple(names))
-    compared: Compared = run_training(in_child(compare_job, given, threads), reporter, "Comparing")
+    compared: ArchitectureComparison = run_training(
+        run_in_child(compare_job, given, threads), reporter, "Comparing"
+    )
     reporter.tell(compared.as_markdown())
     for arch, why in compared.failed.items():
         reporter.warn(f"{arch}: {why}")
@@ -156,7 +165,9 @@ def _compare(job: "TrainJob", names: list[str], reporter: Reporter, threads: int
 
 def _cross_validate(job: "TrainJob", folds: int, reporter: Reporter, threads: int | None) -> None:
     given = (job, folds)
-    found: CrossValidated = run_training(in_child(folds_job, given, threads), reporter, "Folds")
+    found: CrossValidationResult = run_training(
+        run_in_child(folds_job, given, threads), reporter, "Folds"
+    )
     pooled = found.figures["pooled"]
     for name in ("accuracy", "balanced_accuracy", "kappa", "macro_f1"):
         reporter.tell(f"{name.replace('_', ' ')}: {format_interval(pooled[name])}")
@@ -171,29 +182,29 @@ def _cross_validate(job: "TrainJob", folds: int, reporter: Reporter, threads: in
 
 def compare_job(
     given: tuple["TrainJob", tuple[str, ...]],
-) -> Generator["TrainingReport", None, "Compared"]:
+) -> Generator["TrainingReport", None, "ArchitectureComparison"]:
     """Return the comparison, in whatever process this runs."""
-    from napari_hemacells.core.train.classifier.benchmark import compare_steps
+    from napari_hemacells.core.train.classifier.benchmark import compare_architectures_steps
 
-    return compare_steps(*given)
+    return compare_architectures_steps(*given)
 
 
 def folds_job(
     given: tuple["TrainJob", int],
-) -> Generator["TrainingReport", None, "CrossValidated"]:
+) -> Generator["TrainingReport", None, "CrossValidationResult"]:
     """Return the cross-validation, in whatever process this runs."""
     from napari_hemacells.core.train.classifier.cross_validation import cross_validate_steps
 
     return cross_validate_steps(*given)
 
 
-def in_child(job: Any, given: Any, threads: int | None) -> Any:
+def run_in_child(job: Any, given: Any, threads: int | None) -> Any:
     """Return the job's reports from a process of its own, or from this one under a launcher."""
-    from napari_hemacells.core.train import ChildRun
+    from napari_hemacells.core.train import SubprocessJob
 
     if "LOCAL_RANK" in os.environ:  # accelerate launch: these are the processes already
         return job(given)
-    return ChildRun(job, given, threads=threads).reports()
+    return SubprocessJob(job, given, threads=threads).reports()
 
 
 def _export(model: Path, file: Path) -> float:
@@ -210,7 +221,7 @@ def format_interval(figure: dict[str, float | None]) -> str:
     return f"{value} ({low} to {high})"
 
 
-def as_table(outcome: "Outcome") -> Table:
+def as_table(outcome: "ClassifierTrainingOutcome") -> Table:
     """Return the figures, a row a part."""
     table = Table(title=f"{outcome.weights}; {outcome.parameters:,} parameters",
                   caption=f"{outcome.split}. Intervals: 95 % of bootstrap draws.")  # fmt: skip
@@ -228,7 +239,7 @@ def as_table(outcome: "Outcome") -> Table:
     return table
 
 
-def as_record(outcome: "Outcome") -> dict[str, Any]:
+def as_record(outcome: "ClassifierTrainingOutcome") -> dict[str, Any]:
     """Return the machine-readable result."""
     return {
         "model": str(outcome.model),

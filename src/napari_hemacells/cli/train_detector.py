@@ -18,10 +18,10 @@ from napari_hemacells.core.types import Progress
 
 if TYPE_CHECKING:
     from napari_hemacells.core.train.detector.config import DetectorJob
-    from napari_hemacells.core.train.detector.project_dataset import Gathered
+    from napari_hemacells.core.train.detector.project_dataset import DetectorTrainingSet
     from napari_hemacells.core.train.detector.report import DetectorOutcome
 
-Corrected = Annotated[
+CorrectedSource = Annotated[
     Path,
     typer.Argument(
         metavar="PROJECT_OR_FOLDER",
@@ -59,7 +59,7 @@ Threads = Annotated[
 
 
 def detector(
-    source: Corrected,
+    source: CorrectedSource,
     *,
     out: WeightsOut,
     annotations: AnnotationsOf = None,
@@ -71,28 +71,28 @@ def detector(
     run: RunOptions,
 ) -> None:
     """Fine-tune the learned detector on corrected fields; `detect --weights FILE` uses it."""
-    from napari_hemacells.core.train import ChildRun
-    from napari_hemacells.core.train.detector.config import command_of, remove_folder
+    from napari_hemacells.core.train import SubprocessJob
+    from napari_hemacells.core.train.detector.config import format_command, remove_folder
     from napari_hemacells.core.train.detector.trainer import fine_tune
 
     reporter = Reporter(quiet=run.quiet, json_to=json)
     job = _job(out, start, params, threads)
-    job = replace(job, command=command_of(job, source, annotations, threads))
+    job = replace(job, command=format_command(job, source, annotations, threads))
     if resume:
         _check(job.folder)
     else:
         _prepare(job.folder, source, annotations, reporter)
-    training = ChildRun(fine_tune, job, threads=threads)
+    training = SubprocessJob(fine_tune, job, threads=threads)
     outcome: DetectorOutcome = run_training(training.reports(), reporter, "Learning")
     remove_folder(job.folder)
     reporter.tell(as_table(outcome))
     reporter.tell(f"Weights: {outcome.weights}\nReport: {outcome.report}")
-    if not outcome.better:
+    if not outcome.is_better:
         reporter.warn(
             "As far as the held-out cells can tell, it does no better than before: keep the "
             "detector you have."
         )
-    reporter.finish(record(outcome))
+    reporter.finish(detector_record(outcome))
 
 
 def _job(
@@ -130,18 +130,20 @@ def _prepare(folder: Path, source: Path, annotations: Path | None, reporter: Rep
     prepare_folder(folder, gathered.fields, gathered.left_out)
 
 
-def _gather(source: Path, annotations: Path | None) -> Generator[Progress, None, "Gathered"]:
+def _gather(
+    source: Path, annotations: Path | None
+) -> Generator[Progress, None, "DetectorTrainingSet"]:
     from napari_hemacells.core.evaluate.detection_datasets import read_fields
     from napari_hemacells.core.store import Project
     from napari_hemacells.core.train.detector.project_dataset import (
-        gather_annotated_steps,
-        gather_steps,
+        load_annotated_fields_steps,
+        load_project_fields_steps,
     )
 
     if annotations is None:
-        return gather_steps(Project.open(source))
+        return load_project_fields_steps(Project.open(source))
     fields, _ = read_fields(find_images([str(source)]), annotations)
-    return gather_annotated_steps(fields)
+    return load_annotated_fields_steps(fields)
 
 
 def as_table(outcome: "DetectorOutcome") -> Table:
@@ -161,12 +163,12 @@ def as_table(outcome: "DetectorOutcome") -> Table:
     return table
 
 
-def record(outcome: "DetectorOutcome") -> dict[str, Any]:
+def detector_record(outcome: "DetectorOutcome") -> dict[str, Any]:
     """Return the machine-readable result."""
     return {
         "weights": str(outcome.weights),
         "report": str(outcome.report),
-        "better": outcome.better,
+        "better": outcome.is_better,
         "held_out": outcome.split,
         "before": outcome.before.rows(),
         "before_limits_chosen": outcome.before_limits.rows(),

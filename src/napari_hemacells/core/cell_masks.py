@@ -69,7 +69,7 @@ class LazyLabels:
         return whole if dtype is None else whole.astype(dtype, copy=False)
 
     def __getitem__(self, key: Any) -> Any:
-        rows, cols = _two(key)
+        rows, cols = _split_index(key)
         if isinstance(rows, np.ndarray) or isinstance(cols, np.ndarray):
             return self.at(rows, cols)
         spans = [_span(one, side) for one, side in zip((rows, cols), self.shape, strict=True)]
@@ -86,7 +86,7 @@ class LazyLabels:
         ]
         return np.array(values, np.int32).reshape(rows.shape)
 
-    def places_in(self, rows: tuple[int, int], cols: tuple[int, int]) -> NDArray[np.int64]:
+    def masks_in_window(self, rows: tuple[int, int], cols: tuple[int, int]) -> NDArray[np.int64]:
         """Return which masks have a box that reaches into a window, ascending."""
         first = np.searchsorted(self._tops, rows[0] - self._tallest, side="right")
         last = np.searchsorted(self._tops, rows[1], side="left")
@@ -108,7 +108,9 @@ class LazyLabels:
         labels = np.zeros((len(rows), len(cols)), np.int32)
         if not labels.size:
             return labels
-        for place in self.places_in((rows[0], rows[-1] + 1), (cols[0], cols[-1] + 1)).tolist():
+        for place in self.masks_in_window(
+            (rows[0], rows[-1] + 1), (cols[0], cols[-1] + 1)
+        ).tolist():
             top, left, bottom, right = self.masks.boxes[place].tolist()
             down, from_row = _overlap(rows, top, bottom)
             across, from_col = _overlap(cols, left, right)
@@ -127,7 +129,7 @@ def _overlap(places: range, start: int, stop: int) -> tuple[slice, slice]:
     return slice(first, first + count), slice(offset, offset + count * step, step)
 
 
-def _two(key: Any) -> tuple[Any, Any]:
+def _split_index(key: Any) -> tuple[Any, Any]:
     """Return the index of rows and that of columns."""
     parts = list(key) if isinstance(key, tuple) else [key]
     if any(one is Ellipsis for one in parts):
@@ -190,7 +192,7 @@ class CellMask:
 
     def without(self, other: CellMask) -> CellMask:
         """Return the mask less the pixels of another."""
-        cut = self._shared(other)
+        cut = self._overlap_windows(other)
         if cut is None:
             return self
         mine, theirs = cut
@@ -200,10 +202,12 @@ class CellMask:
 
     def touches(self, other: CellMask) -> bool:
         """Whether the two share a pixel."""
-        cut = self._shared(other)
+        cut = self._overlap_windows(other)
         return cut is not None and bool((self.bits[cut[0]] & other.bits[cut[1]]).any())
 
-    def _shared(self, other: CellMask) -> tuple[tuple[slice, slice], tuple[slice, slice]] | None:
+    def _overlap_windows(
+        self, other: CellMask
+    ) -> tuple[tuple[slice, slice], tuple[slice, slice]] | None:
         """Return the windows of both masks' bits where their boxes overlap."""
         (top, left, bottom, right), (up, near, down, far) = self.box, other.box
         low, high = (max(top, up), max(left, near)), (min(bottom, down), min(right, far))
@@ -306,7 +310,7 @@ class PackedMasks:
         )
 
     @classmethod
-    def joined(cls, parts: Sequence[PackedMasks]) -> PackedMasks:
+    def concatenate(cls, parts: Sequence[PackedMasks]) -> PackedMasks:
         """Return all masks of several lists."""
         boxes = [np.empty((0, 4), np.int32), *(part.boxes for part in parts)]
         return cls(np.concatenate(boxes), _concatenated([part.bits for part in parts]))

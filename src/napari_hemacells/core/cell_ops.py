@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
     Added = Sequence[tuple[int, Mapping[str, Any], CellMask]]
 
-__all__ = ["CellMask", "LazyLabels", "PackedMasks", "PartCells", "renamed", "replaced"]
+__all__ = ["CellMask", "LazyLabels", "PackedMasks", "PartCells", "relabel_cells", "replace_cells"]
 
 
-def replaced(cells: Cells, removed: Collection[int], added: Added) -> Cells:
+def replace_cells(cells: Cells, removed: Collection[int], added: Added) -> Cells:
     """Return the cells without those removed and with those added, which lie on top.
 
     The rows of the other cells stay as they are, also where an added cell covers pixels of
@@ -79,10 +79,10 @@ def _painted(cells: Cells, gone: NDArray[np.int64], added: Added) -> NDArray[np.
 
 def _lazy(labels: LazyLabels, gone: NDArray[np.int64], added: Added) -> LazyLabels:
     """Return the masks anew; of those that stay only the ones under an added cell are cut."""
-    masks = _apart([mask for _, _, mask in added], labels.shape)
+    masks = _remove_overlaps([mask for _, _, mask in added], labels.shape)
     cut: dict[int, CellMask] = {}
     for mask in masks:
-        for place in _near(labels, mask):
+        for place in _masks_near(labels, mask):
             cut[place] = cut.get(place, labels.masks[place]).without(mask)
     stays = ~np.isin(labels.ids, gone)
     whole = np.flatnonzero(stays & ~np.isin(np.arange(len(stays)), list(cut)))
@@ -94,27 +94,27 @@ def _lazy(labels: LazyLabels, gone: NDArray[np.int64], added: Added) -> LazyLabe
     ]
     numbers = [number for number, _, _ in added]
     ids = np.concatenate([labels.ids[whole], labels.ids[under], np.array(numbers, np.int32)])
-    return LazyLabels(labels.shape, ids, PackedMasks.joined(packed))
+    return LazyLabels(labels.shape, ids, PackedMasks.concatenate(packed))
 
 
-def _apart(masks: Sequence[CellMask], shape: tuple[int, int]) -> list[CellMask]:
+def _remove_overlaps(masks: Sequence[CellMask], shape: tuple[int, int]) -> list[CellMask]:
     """Return the masks less what later ones cover."""
     index = LazyLabels(shape, np.arange(len(masks)), PackedMasks.of(masks))
     cut = list(masks)
     for place, mask in enumerate(masks):
-        for later in _near(index, mask):
+        for later in _masks_near(index, mask):
             if later > place:
                 cut[place] = cut[place].without(masks[later])
     return cut
 
 
-def _near(labels: LazyLabels, mask: CellMask) -> list[int]:
+def _masks_near(labels: LazyLabels, mask: CellMask) -> list[int]:
     """Return the places of the masks whose boxes reach into that of another."""
     top, left, bottom, right = mask.box
-    return [int(place) for place in labels.places_in((top, bottom), (left, right))]
+    return [int(place) for place in labels.masks_in_window((top, bottom), (left, right))]
 
 
-def renamed(cells: Cells, numbers: Mapping[int, int]) -> Cells:
+def relabel_cells(cells: Cells, numbers: Mapping[int, int]) -> Cells:
     """Return only the cells that have a new id, under it.
 
     Parameters

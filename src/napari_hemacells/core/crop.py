@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 CONTEXT_BOUNDS = (1.0, 4.0)
 
 
-def extract(
+def extract_crops(
     image: SmearImage, cells: Cells, spec: CropSpec, ids: Sequence[int] | None = None
 ) -> NDArray[Any]:
     """``(n, size, size, 3)`` crops, one a cell, in the order of `ids`: uint8, of degrees float32.
@@ -49,8 +49,8 @@ def extract(
     CellsError
         An id that is not among the cells.
     """
-    boxes = cells.boxes if ids is None else cells.boxes[places(cells, ids)]
-    pixels = _seen(image.pixels, spec)
+    boxes = cells.boxes if ids is None else cells.boxes[row_indices(cells, ids)]
+    pixels = _crop_source(image.pixels, spec)
     context = 1.0 if cells.source == "whole" else spec.context
     crops = np.empty((len(boxes), spec.size, spec.size, 3), dtype=pixels.dtype)
     for crop, box in zip(crops, boxes, strict=True):
@@ -83,7 +83,7 @@ def from_picture(pixels: NDArray[Any], spec: CropSpec, *, framing: float = 1.0) 
     """
     rows, cols = pixels.shape[:2]
     side = framing * max(rows, cols)
-    return _square(_seen(pixels, spec), (rows / 2, cols / 2), side, spec.size)
+    return _square(_crop_source(pixels, spec), (rows / 2, cols / 2), side, spec.size)
 
 
 def estimate_context(pictures: Iterable[NDArray[Any]]) -> float:
@@ -98,7 +98,7 @@ def estimate_context(pictures: Iterable[NDArray[Any]]) -> float:
     return float(np.clip(np.median(ratios), low, high)) if ratios else low
 
 
-def places(cells: Cells, ids: Sequence[int]) -> NDArray[np.intp]:
+def row_indices(cells: Cells, ids: Sequence[int]) -> NDArray[np.intp]:
     """``(n,)`` places in the table of the cells with these ids.
 
     Raises
@@ -112,13 +112,13 @@ def places(cells: Cells, ids: Sequence[int]) -> NDArray[np.intp]:
         raise CellsError(f"There is no cell {error.args[0]} in this image.") from error
 
 
-def _seen(pixels: Any, spec: CropSpec) -> Any:
+def _crop_source(pixels: Any, spec: CropSpec) -> Any:
     """Return what crops are cut from: colours as they are, degrees as floats from 0 to 255."""
     if pixels.ndim == 3:
         return pixels
-    from napari_hemacells.core.temperature.normalise import picture
+    from napari_hemacells.core.temperature.normalise import celsius_to_rgb
 
-    return picture(np.asarray(pixels), spec.degrees, palette=spec.palette)
+    return celsius_to_rgb(np.asarray(pixels), spec.degrees, palette=spec.palette)
 
 
 def _square(
@@ -186,7 +186,7 @@ def _central_extent(picture: NDArray[Any]) -> float:
 TILE = 2048  # pixels; 12 MB of colour, an eighth of what a lazy image keeps decoded
 
 
-def by_tile(corners: NDArray[np.integer], places: NDArray[np.intp]) -> NDArray[np.intp]:
+def sort_by_tile(corners: NDArray[np.integer], places: NDArray[np.intp]) -> NDArray[np.intp]:
     """Return the places ordered by tile of the image, within a tile as they were.
 
     In reading order, a row of cells crosses a large image from side to side and takes more chunks

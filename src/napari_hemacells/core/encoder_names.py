@@ -20,18 +20,22 @@ if TYPE_CHECKING:
 
 DEFAULT = "bundled"
 INSTALLED = (DEFAULT, "bundled-2-turns", "imagenet")
-WITH_FILE = ("dinobloom-s", "dinobloom-b")  # a place may follow
-PUBLISHED = (*WITH_FILE, "reddino-small", "reddino-base", "reddino-large")
-PREFIXES = {
+DINOBLOOM_NAMES = ("dinobloom-s", "dinobloom-b")  # a place may follow
+PUBLISHED = (*DINOBLOOM_NAMES, "reddino-small", "reddino-base", "reddino-large")
+NAME_PATTERNS = {
     "timm": "timm:NAME",
     "file": "file:PATH?arch=NAME",
     "adapted": "adapted:PATH",
     "untrained": "untrained:NAME",
 }
-PATHS = ("file", "adapted", *WITH_FILE)  # what follows these is a place on this computer
+PATH_KINDS = (
+    "file",
+    "adapted",
+    *DINOBLOOM_NAMES,
+)  # what follows these is a place on this computer
 
 
-def invalid_reason(name: str) -> str:
+def invalid_name_reason(name: str) -> str:
     """Return what is wrong with the name of an encoder, a sentence; empty for one that can be.
 
     Examples
@@ -42,23 +46,23 @@ def invalid_reason(name: str) -> str:
     'there is no encoder “bundle”; did you mean bundled?'
     """
     kind, colon, rest = name.partition(":")
-    if kind in PREFIXES:
+    if kind in NAME_PATTERNS:
         body, _, options = rest.partition("?")
         named = any(one.startswith("arch=") and one != "arch=" for one in options.split("&"))
         complete = body and (kind != "file" or named)
-        return "" if complete else f"an encoder of this kind is named {PREFIXES[kind]}"
+        return "" if complete else f"an encoder of this kind is named {NAME_PATTERNS[kind]}"
     plain = name.partition("?")[0]
-    if plain in (*INSTALLED, *PUBLISHED) or (kind in WITH_FILE and rest):
+    if plain in (*INSTALLED, *PUBLISHED) or (kind in DINOBLOOM_NAMES and rest):
         return ""
     near = get_close_matches(plain, (*INSTALLED, *PUBLISHED), n=1)
     if near:
         return f"there is no encoder “{name}”; did you mean {near[0]}?"
-    others = ", ".join((*INSTALLED, *PUBLISHED, *PREFIXES.values()))
+    others = ", ".join((*INSTALLED, *PUBLISHED, *NAME_PATTERNS.values()))
     bare = "" if colon or not name.strip() else f"; a model of timm is named timm:{name}"
     return f"there is no encoder “{name}”{bare}; there are: {others}"
 
 
-def with_whole_path(name: str) -> str:
+def with_absolute_path(name: str) -> str:
     """Return the name with the place of its file from the root: it is read in another folder.
 
     Examples
@@ -67,7 +71,7 @@ def with_whole_path(name: str) -> str:
     'timm:resnet18'
     """
     kind, colon, rest = name.partition(":")
-    if not colon or kind not in PATHS:
+    if not colon or kind not in PATH_KINDS:
         return name
     place, mark, options = rest.partition("?")
     return f"{kind}:{Path(place).expanduser().absolute()}{mark}{options}"
@@ -94,7 +98,7 @@ class EncoderName(NamedTuple):
     options: Mapping[str, str]
 
 
-def parse(name: str, kinds: tuple[str, ...]) -> EncoderName:
+def parse_encoder_name(name: str, kinds: tuple[str, ...]) -> EncoderName:
     """Return the parts of a name; one of these kinds may stand before the first colon.
 
     Examples
@@ -110,7 +114,7 @@ def parse(name: str, kinds: tuple[str, ...]) -> EncoderName:
     return EncoderName(kind, body, dict(parse_qsl(query)))
 
 
-def side_of(name: EncoderName) -> int | None:
+def parse_input_size(name: EncoderName) -> int | None:
     """Return the side in pixels that the option ``size`` asks for; None where it is not given.
 
     Raises

@@ -69,7 +69,7 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary file beside ``path`` to write to; it takes the name when the block ends well.
 
     Raises
@@ -92,13 +92,13 @@ def writing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def writing_folder(folder: Path) -> Iterator[Path]:
+def atomic_folder(folder: Path) -> Iterator[Path]:
     """A temporary folder beside ``folder`` to fill; it takes the place when the block ends well.
 
     Raises
     ------
     StorageError
-        As :func:`writing` does; an older folder stays as it was.
+        As :func:`atomic_path` does; an older folder stays as it was.
     """
     temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.part")
     old = temporary.with_suffix(".old")
@@ -121,8 +121,8 @@ def writing_folder(folder: Path) -> Iterator[Path]:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a whole file; raises as :func:`writing` does."""
-    with writing(path) as temporary:
+    """Write a whole file; raises as :func:`atomic_path` does."""
+    with atomic_path(path) as temporary:
         temporary.write_bytes(data)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ctypes
 import sys
 
-KEPT = 2**30  # bytes; a network's activations for one part of an image are some 100 MB each
+KEPT_BYTES = 2**30  # bytes; a network's activations for one part of an image are some 100 MB each
 # Of mallopt(3). Threads share one arena: those of their own cannot hold blocks that large.
-SETTINGS = {-1: KEPT, -3: KEPT, -8: 1}  # trim threshold, mmap threshold, most arenas
+SETTINGS = {-1: KEPT_BYTES, -3: KEPT_BYTES, -8: 1}  # trim threshold, mmap threshold, most arenas
 
 
 def keep_freed_memory() -> bool:

@@ -194,7 +194,7 @@ class EncodeParams(NetworkParams):
     @field_validator("encoder")
     @classmethod
     def _known(cls, name: str) -> str:
-        reason = encoder_names.invalid_reason(name)
+        reason = encoder_names.invalid_name_reason(name)
         if reason:
             raise ValueError(reason)
         return name

@@ -17,20 +17,20 @@ def get_thermogram_reader(path: str | list[str]) -> Read | None:
     """Return what reads temperatures from a file, a folder or several files; else ``None``."""
     from napari_hemacells.reader import thermograms
 
-    return thermograms.reader_of(path)
+    return thermograms.choose_reader(path)
 
 
 def get_slide_reader(path: str | list[str]) -> Read | None:
     """Return what opens a large image without reading all of it; else ``None``."""
     from napari_hemacells.reader import slides
 
-    return slides.reader_of(path)
+    return slides.choose_reader(path)
 
 
 def thermogram_sample() -> list[LayerData]:
     """The synthetic thermogram with a hot spot, for *File ▸ Open Sample*."""
-    from napari_hemacells.reader.thermograms import watch_viewer
+    from napari_hemacells.reader.thermograms import show_status_temperature
     from napari_hemacells.samples import thermogram_layers
 
-    watch_viewer()
+    show_status_temperature()
     return thermogram_layers()

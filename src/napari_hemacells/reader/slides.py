@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     LayerData = tuple[Any, dict[str, Any], str]
 
 
-def reader_of(path: str | list[str]) -> Callable[[Any], list[LayerData]] | None:
+def choose_reader(path: str | list[str]) -> Callable[[Any], list[LayerData]] | None:
     """Return :func:`read` for a TIFF or OME-Zarr that is opened without reading all of it.
 
     Smaller ones, several at once and images of other kinds are left to other readers.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_hemacells.core.errors import ThermogramError
 from napari_hemacells.core.temperature import (
-    SUFFIXES,
+    THERMOGRAM_SUFFIXES,
     find_thermograms,
     is_thermogram,
 )
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
     LayerData = tuple[Any, dict[str, Any], str]
 
-LOOKED_AT = 30  # files of a folder that are tried before it is somebody else's
+MAX_FILES_TRIED = 30  # files of a folder that are tried before it is somebody else's
 
 
-def reader_of(path: str | list[str]) -> Callable[[Any], list[LayerData]] | None:
+def choose_reader(path: str | list[str]) -> Callable[[Any], list[LayerData]] | None:
     """Return :func:`read` for temperatures, ``None`` for anything else.
 
     A folder is ours if a file with temperatures is among its first ones of such a kind.
@@ -49,21 +49,21 @@ def read(path: str | list[str]) -> list[LayerData]:
         raise ThermogramError(f"{given[0].name} holds no file with temperatures.")
     name = stem(given[0]) if len(given) == 1 else given[0].resolve().parent.name
     layers = thermal_layers(files, name)
-    watch_viewer()
+    show_status_temperature()
     return layers
 
 
-def watch_viewer() -> None:
+def show_status_temperature() -> None:
     """Let the viewer in front show degrees under the pointer; nothing without a window."""
     from napari import current_viewer
 
     viewer = current_viewer()
     if viewer is not None:
-        from napari_hemacells.widgets.thermography.status_bar import show_degrees
+        from napari_hemacells.widgets.thermography.status_bar import show_temperature
 
-        show_degrees(viewer)
+        show_temperature(viewer)
 
 
 def _holds_thermograms(folder: Path) -> bool:
-    likely = (one for one in sorted(folder.iterdir()) if one.suffix.lower() in SUFFIXES)
-    return any(is_thermogram(one) for one in islice(likely, LOOKED_AT))
+    likely = (one for one in sorted(folder.iterdir()) if one.suffix.lower() in THERMOGRAM_SUFFIXES)
+    return any(is_thermogram(one) for one in islice(likely, MAX_FILES_TRIED))

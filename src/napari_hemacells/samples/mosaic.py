@@ -19,21 +19,21 @@ from napari_hemacells.samples.paint import platelet, red_cell, white_cell
 from napari_hemacells.samples.photo import Camera
 from napari_hemacells.samples.pyramid import write_pyramid
 from napari_hemacells.samples.scene import Scene, windows
-from napari_hemacells.samples.smear import PLATELET_RADIUS, SHARES
+from napari_hemacells.samples.smear import LEUKOCYTE_SHARES, PLATELET_RADIUS
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.random import Generator
     from numpy.typing import NDArray
 
-    from napari_hemacells.samples.scene import Placed
+    from napari_hemacells.samples.scene import PlacedCell
 
 FIELD = 1024  # side of a field in pixels
 MARGIN = 12  # pixels around a field that its optics reach
-THICK = 0.14  # share of the width, from the left, where cells lie on top of one another
-PILE = 2.6  # times as many cells as elsewhere
+THICK_SHARE = 0.14  # share of the width, from the left, where cells lie on top of one another
+THICK_CROWDING = 2.6  # times as many cells as elsewhere
 RED_CELL_UM = 7.5
-FALL = 0.012
+LAMP_FALLOFF = 0.012
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +88,7 @@ def smear_mosaic(
     slide = _Slide(shape, seed, diameter, crowding)
     size = RED_CELL_UM / diameter
     write_pyramid(Path(path), shape, FIELD, slide.fields(), pixel_size_um=size)
-    edge = THICK * shape[1]
+    edge = THICK_SHARE * shape[1]
     thick = np.array([[0, 0], [0, edge], [shape[0], edge], [shape[0], 0]], dtype=float)
     return SmearMosaic(Path(path), slide.table(), diameter, thick, shape)
 
@@ -101,8 +101,8 @@ class _Slide:
     ) -> None:
         self._shape, self._seed, self._diameter = shape, seed, diameter
         self._crowding = crowding
-        self._camera = Camera.drawn(np.random.default_rng(seed), diameter, fall=FALL)
-        self._placed: dict[tuple[int, int], list[Placed]] = {}
+        self._camera = Camera.drawn(np.random.default_rng(seed), diameter, fall=LAMP_FALLOFF)
+        self._placed: dict[tuple[int, int], list[PlacedCell]] = {}
         self._truth: list[tuple[Any, ...]] = []
         self._grid = (-(-shape[0] // FIELD), -(-shape[1] // FIELD))
 
@@ -119,10 +119,10 @@ class _Slide:
 
     def table(self) -> pd.DataFrame:
         """Return the truth of the fields yielded."""
-        from napari_hemacells.core.detect.cell_table import table_of
+        from napari_hemacells.core.detect.cell_table import cell_table
 
         rows = [(number, *row[:-1]) for number, row in enumerate(self._truth, start=1)]
-        return table_of(rows).assign(thick=[row[-1] for row in self._truth])
+        return cell_table(rows).assign(thick=[row[-1] for row in self._truth])
 
     def _place_row(self, high: int) -> None:
         for wide in range(self._grid[1]):
@@ -130,32 +130,32 @@ class _Slide:
             self._placed[high, wide] = cells
             self._truth += [row for cell in cells if (row := self._row(cell))]
 
-    def _cells(self, high: int, wide: int) -> list[Placed]:
+    def _cells(self, high: int, wide: int) -> list[PlacedCell]:
         """Return the cells whose field this is, in pixels of the slide."""
         rng = np.random.default_rng([self._seed, high, wide])
         corner = (high * FIELD, wide * FIELD)
-        around = [moved(one, corner, -1) for one in self._near(high, wide)]
+        around = [translate_cell(one, corner, -1) for one in self._neighbour_cells(high, wide)]
         scene = Scene(rng, (FIELD, FIELD))
         scene.placed = list(around)
-        thick = corner[1] + FIELD / 2 < THICK * self._shape[1]
+        thick = corner[1] + FIELD / 2 < THICK_SHARE * self._shape[1]
         fields = FIELD**2 / self._diameter**2 * self._crowding
         self._fill(scene, rng, fields, thick=thick)
-        own = [moved(one, corner, 1) for one in scene.placed[len(around) :]]
-        return [one for one in own if self._on_smear(one)]
+        own = [translate_cell(one, corner, 1) for one in scene.placed[len(around) :]]
+        return [one for one in own if self._is_on_smear(one)]
 
     def _fill(self, scene: Scene, rng: Generator, fields: float, *, thick: bool) -> None:
         radius = self._diameter / 2
-        kinds, shares = list(SHARES), list(SHARES.values())
+        kinds, shares = list(LEUKOCYTE_SHARES), list(LEUKOCYTE_SHARES.values())
         for subtype in rng.choice(kinds, size=round(fields / 75), p=shares):
             scene.place(WBC, white_cell(rng, str(subtype), radius), str(subtype))
         put = partial(scene.drop if thick else scene.place, RBC)
-        for _ in range(round(fields * 0.45 * (PILE if thick else 1))):
+        for _ in range(round(fields * 0.45 * (THICK_CROWDING if thick else 1))):
             put(red_cell(rng, radius * rng.normal(1.0, 0.06)))
         for _ in range(round(fields / 28)):
             small = radius * PLATELET_RADIUS * rng.uniform(0.7, 1.25)
             scene.place(PLATELET, platelet(rng, small))
 
-    def _near(self, high: int, wide: int) -> list[Placed]:
+    def _neighbour_cells(self, high: int, wide: int) -> list[PlacedCell]:
         """Return the cells of this field and of the fields around it."""
         return [
             cell
@@ -164,7 +164,7 @@ class _Slide:
             for cell in self._placed.get((row, col), ())
         ]
 
-    def _on_smear(self, one: Placed) -> bool:
+    def _is_on_smear(self, one: PlacedCell) -> bool:
         """Whether the tongue of cells reaches there: an ellipse, the slide's corners are empty."""
         across, along = (
             2 * place / length - 1
@@ -179,15 +179,15 @@ class _Slide:
         ]
         size = (sides[0] + 2 * MARGIN, sides[1] + 2 * MARGIN)
         density = np.zeros((*size, 3), np.float32)
-        for cell in self._near(high, wide):
-            one = moved(cell, (corner[0] - MARGIN, corner[1] - MARGIN), -1)
+        for cell in self._neighbour_cells(high, wide):
+            one = translate_cell(cell, (corner[0] - MARGIN, corner[1] - MARGIN), -1)
             target, source = windows(one, size)
             density[target] += one.patch.density[source]
         rng = np.random.default_rng([self._seed, high, wide, 1])
         picture = self._camera.picture(density, rng.normal(size=size), rng)
         return picture[MARGIN:-MARGIN, MARGIN:-MARGIN]
 
-    def _row(self, one: Placed) -> tuple[Any, ...] | None:
+    def _row(self, one: PlacedCell) -> tuple[Any, ...] | None:
         """Return class, score, centroid, box, area, and whether it is too thick there."""
         target, source = windows(one, self._shape)
         inner = np.argwhere(one.patch.mask[source])
@@ -195,10 +195,10 @@ class _Slide:
             return None
         corner = np.array([part.start for part in target])
         low, high = inner.min(axis=0) + corner, inner.max(axis=0) + corner + 1
-        thick = one.col < THICK * self._shape[1]
+        thick = one.col < THICK_SHARE * self._shape[1]
         return (one.kind, 1.0, *(inner.mean(axis=0) + corner), *low, *high, len(inner), thick)
 
 
-def moved(one: Placed, by: tuple[int, int], sign: int) -> Placed:
+def translate_cell(one: PlacedCell, by: tuple[int, int], sign: int) -> PlacedCell:
     """Return the cell at coordinates that are moved."""
     return replace(one, row=one.row + sign * by[0], col=one.col + sign * by[1])

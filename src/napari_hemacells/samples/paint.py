@@ -35,7 +35,7 @@ EVANS_FUNG = (0.207, 2.003, -1.123)
 
 
 @dataclass(frozen=True, eq=False)
-class Patch:
+class CellPatch:
     """One cell on a square patch around its centre.
 
     Attributes
@@ -55,7 +55,7 @@ class Patch:
         return int(self.mask.shape[0]) // 2
 
 
-def red_cell(rng: Generator, radius: float) -> Patch:
+def red_cell(rng: Generator, radius: float) -> CellPatch:
     """Return a red cell: biconcave, slightly oval, its pallor wider or narrower by chance."""
     distance = _wobbly_distance(rng, radius, oval=0.12, wobble=0.017)
     inside = np.clip(1 - distance**2, 0, None)
@@ -64,18 +64,18 @@ def red_cell(rng: Generator, radius: float) -> Patch:
     flat = np.clip(distance * rng.uniform(0.85, 1.15), 0, 1)
     thickness = 1.5 * inside**0.3 * (c0 + filled + c2 * 0.8 * flat**2 + c4 * 0.9 * flat**4)
     dark = rng.normal(1.0, 0.08)
-    return Patch(_stained(thickness * dark, HAEMOGLOBIN), distance <= 1)
+    return CellPatch(_stained(thickness * dark, HAEMOGLOBIN), distance <= 1)
 
 
-def platelet(rng: Generator, radius: float) -> Patch:
+def platelet(rng: Generator, radius: float) -> CellPatch:
     """Return a platelet: small, ragged, granular in the middle."""
     distance = _wobbly_distance(rng, radius, oval=0.25, wobble=0.12)
     body = _edge(distance, radius) * 0.55
     grains = _texture(rng, distance.shape, 0.9) * _edge(distance * 1.5, radius)
-    return Patch(_stained(body + 0.9 * np.clip(grains, 0, None), PLATELET_BODY), distance <= 1)
+    return CellPatch(_stained(body + 0.9 * np.clip(grains, 0, None), PLATELET_BODY), distance <= 1)
 
 
-def white_cell(rng: Generator, subtype: str, radius: float) -> Patch:
+def white_cell(rng: Generator, subtype: str, radius: float) -> CellPatch:
     """Return a white cell of one of :data:`SUBTYPES`, `radius` being that of a red cell."""
     build = SUBTYPES[subtype]
     whole = radius * build.size * rng.normal(1.0, 0.05)
@@ -89,11 +89,11 @@ def white_cell(rng: Generator, subtype: str, radius: float) -> Patch:
         grains = np.clip(_texture(rng, distance.shape, radius * build.grain) - 0.25, 0, 1.2)
         free = grains * _edge(distance * 1.08, whole) * (1 - nucleus)
         density = density + _stained(free, build.granules)
-    return Patch(density.astype(np.float32), distance <= 1)
+    return CellPatch(density.astype(np.float32), distance <= 1)
 
 
 @dataclass(frozen=True)
-class _Build:
+class _LeukocyteStyle:
     size: float  # radius, in radii of a red cell
     lobes: tuple[int, int]
     nucleus: float  # radius of one lobe, in radii of the whole cell
@@ -104,16 +104,20 @@ class _Build:
     grain: float = 0.05  # radius of a granule, in radii of a red cell
 
 
-SUBTYPES: dict[str, _Build] = {
-    "Neutrophil": _Build(1.65, (3, 5), 0.36, 0.42, LILAC_PLASMA, 1.0, LILAC_GRANULES, 0.035),
-    "Eosinophil": _Build(1.7, (2, 2), 0.42, 0.36, LILAC_PLASMA, 0.7, EOSIN_GRANULES, 0.06),
-    "Lymphocyte": _Build(1.25, (1, 1), 0.84, 0.06, BASOPHIL_PLASMA, 1.0),
-    "Monocyte": _Build(1.95, (2, 2), 0.55, 0.26, BASOPHIL_PLASMA, 0.75),
+SUBTYPES: dict[str, _LeukocyteStyle] = {
+    "Neutrophil": _LeukocyteStyle(
+        1.65, (3, 5), 0.36, 0.42, LILAC_PLASMA, 1.0, LILAC_GRANULES, 0.035
+    ),
+    "Eosinophil": _LeukocyteStyle(
+        1.7, (2, 2), 0.42, 0.36, LILAC_PLASMA, 0.7, EOSIN_GRANULES, 0.06
+    ),
+    "Lymphocyte": _LeukocyteStyle(1.25, (1, 1), 0.84, 0.06, BASOPHIL_PLASMA, 1.0),
+    "Monocyte": _LeukocyteStyle(1.95, (2, 2), 0.55, 0.26, BASOPHIL_PLASMA, 0.75),
 }
 
 
 def _nucleus(
-    rng: Generator, build: _Build, whole: float, shape: tuple[int, ...]
+    rng: Generator, build: _LeukocyteStyle, whole: float, shape: tuple[int, ...]
 ) -> NDArray[np.float32]:
     """Return 0 to 1: lobes along an arc, joined by thin bridges."""
     count = int(rng.integers(build.lobes[0], build.lobes[1] + 1))

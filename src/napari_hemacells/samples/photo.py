@@ -79,7 +79,7 @@ class Camera:
         return np.asarray(1 - self.fall * hill, dtype=np.float32)
 
 
-def photograph(
+def render_photo(
     rng: Generator, density: NDArray[np.float32], diameter: float, stain: float | None = None
 ) -> NDArray[np.uint8]:
     """Return what the camera sees: lamp, stain (1 is usual, by chance if not given), optics."""

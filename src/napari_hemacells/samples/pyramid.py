@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TILE = 512
-COARSEST = 1024  # longer side below which no further level is made
+MIN_LEVEL_SIZE = 1024  # longer side below which no further level is made
 AXES = [
     {"name": "c", "type": "channel"},  # OME-Zarr wants it before the axes of space
     {"name": "y", "type": "space", "unit": "micrometer"},
@@ -51,7 +51,7 @@ def write_pyramid(
     for row, col, pixels in pieces:
         finest[:, row : row + piece, col : col + piece] = np.moveaxis(pixels, -1, 0)
     levels = [finest]
-    while max(levels[-1].shape[1:]) > COARSEST:
+    while max(levels[-1].shape[1:]) > MIN_LEVEL_SIZE:
         levels.append(_halved(group, len(levels), levels[-1]))
     group.attrs["multiscales"] = [_metadata(levels, pixel_size_um)]
     if not as_zarr:

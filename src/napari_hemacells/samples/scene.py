@@ -13,21 +13,21 @@ if TYPE_CHECKING:
     from numpy.random import Generator
     from numpy.typing import NDArray
 
-    from napari_hemacells.samples.paint import Patch
+    from napari_hemacells.samples.paint import CellPatch
 
 TRIES = 60  # to find a free place for one cell
 TOUCHING, OVERLAPPING, ALONE = 0.78, 0.62, 0.95  # distance over the sum of two patches' reaches
 
 
 @dataclass(frozen=True, eq=False)
-class Placed:
+class PlacedCell:
     """One cell and the pixel its centre is on."""
 
     kind: str
     subtype: str
     row: int
     col: int
-    patch: Patch
+    patch: CellPatch
 
 
 class Scene:
@@ -35,9 +35,9 @@ class Scene:
 
     def __init__(self, rng: Generator, shape: tuple[int, int]) -> None:
         self._rng, self._shape = rng, shape
-        self.placed: list[Placed] = []
+        self.placed: list[PlacedCell] = []
 
-    def place(self, kind: str, patch: Patch, subtype: str = "") -> None:
+    def place(self, kind: str, patch: CellPatch, subtype: str = "") -> None:
         """Put a cell where it fits, nowhere if there is no room.
 
         In a crowd red cells overlap a little, white cells never; red cells may be cut by the
@@ -49,15 +49,15 @@ class Scene:
                 int(self._rng.integers(edge, max(edge + 1, side - edge))) for side in self._shape
             )
             crowded = attempt >= TRIES // 2 or self._rng.random() > 0.85
-            one = Placed(kind, subtype, row, col, patch)
+            one = PlacedCell(kind, subtype, row, col, patch)
             if all(_fits(one, other, crowded=crowded) for other in self.placed):
                 self.placed.append(one)
                 return
 
-    def drop(self, kind: str, patch: Patch) -> None:
+    def drop(self, kind: str, patch: CellPatch) -> None:
         """Put a cell anywhere, on top of others if need be: the smear is thick there."""
         row, col = (int(self._rng.integers(0, side)) for side in self._shape)
-        self.placed.append(Placed(kind, "", row, col, patch))
+        self.placed.append(PlacedCell(kind, "", row, col, patch))
 
     def density(self) -> NDArray[np.float32]:
         """``(rows, cols, 3)`` optical density: what lies on top of one another adds up."""
@@ -68,7 +68,7 @@ class Scene:
         return density
 
 
-def _fits(one: Placed, other: Placed, *, crowded: bool) -> bool:
+def _fits(one: PlacedCell, other: PlacedCell, *, crowded: bool) -> bool:
     if {one.kind, other.kind} == {PLATELET, RBC}:
         return True  # platelets do lie on red cells
     apart = OVERLAPPING if crowded else TOUCHING
@@ -79,7 +79,7 @@ def _fits(one: Placed, other: Placed, *, crowded: bool) -> bool:
 
 
 def windows(
-    one: Placed, shape: tuple[int, int]
+    one: PlacedCell, shape: tuple[int, int]
 ) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
     """Return where the patch lies in the image, and which part of it does."""
     reach = one.patch.reach

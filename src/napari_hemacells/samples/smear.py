@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_hemacells.core.detect.learned.metadata import KINDS
-from napari_hemacells.core.train.detector.dataset import Field, as_grey
+from napari_hemacells.core.train.detector.dataset import TrainingField, as_grey
 from napari_hemacells.core.types import BOX_COLUMNS, PLATELET, RBC, WBC
 from napari_hemacells.samples.paint import platelet, red_cell, white_cell
-from napari_hemacells.samples.photo import photograph
+from napari_hemacells.samples.photo import render_photo
 from napari_hemacells.samples.scene import Scene, windows
 
 if TYPE_CHECKING:
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from numpy.random import Generator
     from numpy.typing import NDArray
 
-    from napari_hemacells.samples.scene import Placed
+    from napari_hemacells.samples.scene import PlacedCell
 
 DEPTH = {RBC: 0, WBC: 1, PLATELET: 2}
-SHARES = {"Neutrophil": 0.55, "Lymphocyte": 0.3, "Monocyte": 0.08, "Eosinophil": 0.07}
+LEUKOCYTE_SHARES = {"Neutrophil": 0.55, "Lymphocyte": 0.3, "Monocyte": 0.08, "Eosinophil": 0.07}
 PLATELET_RADIUS = 0.3  # in radii of a red cell
 
 
@@ -93,19 +93,21 @@ def synthetic_smear(
     for _ in range(round(fields / 28) if platelets is None else platelets):
         scene.place(PLATELET, platelet(rng, radius * PLATELET_RADIUS * rng.uniform(0.7, 1.25)))
     labels, table = _truth(scene.placed, shape)
-    image = photograph(rng, scene.density(), diameter, stain)
+    image = render_photo(rng, scene.density(), diameter, stain)
     return SyntheticSmear(image, labels, table, diameter)
 
 
 def _subtypes(rng: Generator, count: int) -> list[str]:
     """Return one of each kind of white cell, then as often as in blood."""
-    names, shares = list(SHARES), list(SHARES.values())
+    names, shares = list(LEUKOCYTE_SHARES), list(LEUKOCYTE_SHARES.values())
     rest = rng.choice(names, size=max(0, count - len(names)), p=shares)
     return [*names, *map(str, rest)][:count]
 
 
-def _truth(placed: list[Placed], shape: tuple[int, int]) -> tuple[NDArray[np.int32], pd.DataFrame]:
-    from napari_hemacells.core.detect.cell_table import table_of
+def _truth(
+    placed: list[PlacedCell], shape: tuple[int, int]
+) -> tuple[NDArray[np.int32], pd.DataFrame]:
+    from napari_hemacells.core.detect.cell_table import cell_table
 
     labels = np.zeros(shape, np.int32)
     order = np.full(shape, np.inf, np.float32)
@@ -128,7 +130,7 @@ def _truth(placed: list[Placed], shape: tuple[int, int]) -> tuple[NDArray[np.int
             (number, one.kind, 1.0, *(inner.mean(axis=0) + corner), *low, *high, len(inner))
         )
         subtypes.append(one.subtype)
-    return labels, table_of(rows).assign(subtype=subtypes)
+    return labels, cell_table(rows).assign(subtype=subtypes)
 
 
 SEEDS = range(1000, 1004)  # of those that the bundled detector was trained on
@@ -137,14 +139,14 @@ SHAPE = (600, 800)
 
 def rehearsal_fields(
     seeds: Iterable[int] = SEEDS, shape: tuple[int, int] = SHAPE
-) -> Iterator[Field]:
+) -> Iterator[TrainingField]:
     """Yield fields of the synthetic smear, with exact boxes."""
     from napari_hemacells.samples import synthetic_smear
 
     for seed in seeds:
         smear = synthetic_smear(seed, shape)
         table = smear.table[smear.table["class"].isin(KINDS)]
-        yield Field(
+        yield TrainingField(
             name=f"synthetic/{seed}",
             pixels=smear.image,
             boxes=table[BOX_COLUMNS].to_numpy(np.float32),

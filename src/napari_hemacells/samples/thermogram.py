@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import numpy as np
 from scipy import ndimage as ndi
 
-from napari_hemacells.samples.torso import Grid, Torso, rim, smooth, texture, vessels
+from napari_hemacells.samples.torso import Grid, SyntheticTorso, rim, smooth, texture, vessels
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -26,7 +26,7 @@ REFERENCE = 36  # side of the cool square below the sternum that such exams have
 
 
 @dataclass(frozen=True)
-class HotSpot:
+class SyntheticHotSpot:
     """A warm spot: its side of the patient, centre (row, col), radius (px), °C it adds."""
 
     side: Side
@@ -66,7 +66,7 @@ class SyntheticThermogram:
     breasts: dict[Side, Box]
     breast_masks: dict[Side, NDArray[np.bool_]]
     nipples: dict[Side, tuple[float, float]]
-    hot_spots: tuple[HotSpot, ...]
+    hot_spots: tuple[SyntheticHotSpot, ...]
     room: float
 
 
@@ -102,7 +102,7 @@ def synthetic_thermogram(
     ((120, 160), 'left')
     """
     rng = np.random.default_rng(seed)
-    grid, torso = Grid.of(size), Torso.drawn(rng)
+    grid, torso = Grid.of(size), SyntheticTorso.drawn(rng)
     room, skin = rng.normal(22.6, 0.5), rng.normal(30.9, 0.6)
     coolness = rng.uniform(0.9, 1.7)
     body = torso.outline(grid)
@@ -114,7 +114,7 @@ def synthetic_thermogram(
     breasts = dict(zip(SIDES, torso.breasts, strict=True))
     spots = (_hot_spot(rng, side, breasts[side], grid),) if hot_spot else ()
     for spot in spots:
-        warm += spot.warmth * grid.hill(_units(spot, grid), (spot.radius / grid.unit,) * 2)
+        warm += spot.warmth * grid.gaussian(_units(spot, grid), (spot.radius / grid.unit,) * 2)
     seen = _photograph(warm, wall, body, grid.unit) + grain
     seen = _with_reference(seen, torso, grid, room + 1.2 + grain)
     masks = {one: breasts[one].reach(grid) < 1 for one in SIDES}
@@ -129,14 +129,14 @@ def synthetic_thermogram(
     )
 
 
-def _hot_spot(rng: Generator, side: Side, breast: Breast, grid: Grid) -> HotSpot:
+def _hot_spot(rng: Generator, side: Side, breast: Breast, grid: Grid) -> SyntheticHotSpot:
     """Return a warm spot somewhere in the breast, clear of its outline."""
     angle, away = rng.uniform(0, 2 * np.pi), rng.uniform(0.1, 0.55)
     u = breast.centre[0] + away * breast.axes[0] * np.cos(angle)
     v = breast.centre[1] + away * breast.axes[1] * np.sin(angle)
     row, col = _pixel((u, v), grid)
     radius = rng.uniform(*HOT_SPOT_WIDTH) * grid.unit
-    return HotSpot(side, row, col, float(radius), float(rng.uniform(*HOT_SPOT_WARMTH)))
+    return SyntheticHotSpot(side, row, col, float(radius), float(rng.uniform(*HOT_SPOT_WARMTH)))
 
 
 def _pixel(place: tuple[float, float], grid: Grid) -> tuple[float, float]:
@@ -145,7 +145,7 @@ def _pixel(place: tuple[float, float], grid: Grid) -> tuple[float, float]:
     return float(place[1] * grid.unit - 0.5), float(place[0] * grid.unit + cols / 2 - 0.5)
 
 
-def _units(spot: HotSpot, grid: Grid) -> tuple[float, float]:
+def _units(spot: SyntheticHotSpot, grid: Grid) -> tuple[float, float]:
     """(u, v) of a spot."""
     cols = grid.u.shape[1]
     return (spot.col + 0.5 - cols / 2) / grid.unit, (spot.row + 0.5) / grid.unit
@@ -160,7 +160,7 @@ def _photograph(
 
 
 def _with_reference(
-    seen: NDArray[np.float64], torso: Torso, grid: Grid, celsius: NDArray[np.float64]
+    seen: NDArray[np.float64], torso: SyntheticTorso, grid: Grid, celsius: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Return the picture with a square of that temperature below the sternum."""
     inside = np.abs(grid.u - torso.middle) < REFERENCE / 2

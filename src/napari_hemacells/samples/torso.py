@@ -39,7 +39,7 @@ class Grid:
         rows, cols = np.indices(size).astype(np.float64)
         return cls((cols + 0.5 - size[1] / 2) / unit, (rows + 0.5) / unit, unit)
 
-    def hill(self, place: tuple[float, float], width: tuple[float, float]) -> Field:
+    def gaussian(self, place: tuple[float, float], width: tuple[float, float]) -> Field:
         """``(rows, cols)`` Gaussian hill of height 1 at (u, v)."""
         across, along = (self.u - place[0]) / width[0], (self.v - place[1]) / width[1]
         return np.asarray(np.exp(-(across**2 + along**2) / 2))
@@ -67,12 +67,12 @@ class Breast:
         medial = -np.sign(self.centre[0]) * (grid.u - self.centre[0]) / self.axes[0]
         away = np.where(reach >= 1, (reach - 1) / 0.16, (1 - reach) / 0.025)
         fold = np.exp(-away) * down**0.7 * np.clip(0.6 + 0.6 * medial, 0.15, 1)
-        dot = grid.hill(self.nipple, (7.0, 7.0))
+        dot = grid.gaussian(self.nipple, (7.0, 7.0))
         return np.asarray(FOLD_WARMTH * fold - coolness * cool - NIPPLE_COOLNESS * dot)
 
 
 @dataclass(frozen=True)
-class Torso:
+class SyntheticTorso:
     """One body, drawn by chance.
 
     Attributes
@@ -92,7 +92,7 @@ class Torso:
     image_right: Breast
 
     @classmethod
-    def drawn(cls, rng: Generator) -> Torso:
+    def drawn(cls, rng: Generator) -> SyntheticTorso:
         """Return one by chance."""
         middle = rng.normal(0, 8)
         chest, waist = rng.normal(192, 9), rng.normal(172, 10)
@@ -125,11 +125,11 @@ class Torso:
 
     def warmth(self, grid: Grid, coolness: float) -> Field:
         """``(rows, cols)`` °C above the skin's usual temperature."""
-        field = NECK_WARMTH * grid.hill((self.middle, -10), (75, 60))
-        field += STERNUM_WARMTH * grid.hill((self.middle, 250), (22, 130))
+        field = NECK_WARMTH * grid.gaussian((self.middle, -10), (75, 60))
+        field += STERNUM_WARMTH * grid.gaussian((self.middle, 250), (22, 130))
         for breast, sign in zip(self.breasts, (-1, 1), strict=True):
             armpit = self.middle + sign * (self.chest - 8), 120.0
-            field += ARMPIT_WARMTH * grid.hill(armpit, (24, 55))
+            field += ARMPIT_WARMTH * grid.gaussian(armpit, (24, 55))
             field += breast.warmth(grid, coolness)
         return field
 

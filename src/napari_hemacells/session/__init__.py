@@ -5,15 +5,19 @@ update from that and never write back.
 """
 
 from napari_hemacells.session.cell_edits import CellsChange
-from napari_hemacells.session.live_classifier import ClassifyAnswer, ClassifyRequest, answer
+from napari_hemacells.session.live_classifier import (
+    ClassifyRequest,
+    ClassifyResult,
+    run_classification,
+)
 from napari_hemacells.session.session import Session
 from napari_hemacells.session.state import SessionEvents
 
 __all__ = [
     "CellsChange",
-    "ClassifyAnswer",
     "ClassifyRequest",
+    "ClassifyResult",
     "Session",
     "SessionEvents",
-    "answer",
+    "run_classification",
 ]

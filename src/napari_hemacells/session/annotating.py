@@ -9,13 +9,13 @@ from napari_hemacells.core.errors import AnnotationError
 from napari_hemacells.core.types import CellRef
 from napari_hemacells.session.cell_edits import (
     CellsChange,
-    Desk,
-    adding,
-    deleting,
-    merging,
-    splitting,
+    EditContext,
+    add_cell_action,
+    delete_cells_action,
+    merge_cells_action,
+    split_cell_action,
 )
-from napari_hemacells.session.state import Workspace
+from napari_hemacells.session.state import SessionState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.detect.split import Line
 
 
-class Editing(Workspace):
+class SessionEditor(SessionState):
     """A workspace whose annotations, classes and cells can be changed, step by step.
 
     Every change goes through the project's history, which writes the journal first and changes
@@ -58,7 +58,7 @@ class Editing(Workspace):
             places.append((CellRef(image.key, int(cell)), float(row), float(col)))
         if places:
             annotator = self._need_history().state.annotator
-            self._do(annotate.SetLabels(tuple(places), class_id, annotator))
+            self._execute(annotate.SetLabels(tuple(places), class_id, annotator))
 
     # --- corrections of the detection --------------------------------------------------------
 
@@ -85,13 +85,15 @@ class Editing(Workspace):
         from napari_hemacells.core.detect.click_proposal import propose_cell
 
         image, cells = self._need_image(), self._need_cells()
-        step = adding(self._desk(), proposal or propose_cell(image, cells, (row, col)), class_id)
-        self._do(step)
+        step = add_cell_action(
+            self._desk(), proposal or propose_cell(image, cells, (row, col)), class_id
+        )
+        self._execute(step)
         return step.added[-1].cell
 
     def delete_cells(self, ids: Iterable[int]) -> None:
         """Take cells away: they are none. One undoable step, annotations included."""
-        self._do(deleting(self._desk(), list(ids)))
+        self._execute(delete_cells_action(self._desk(), list(ids)))
 
     def split_cell(self, cell: int, line: Line | None = None) -> tuple[int, ...]:
         """The ids of the two cells that one becomes, along a line or where it looks like two.
@@ -105,8 +107,10 @@ class Editing(Workspace):
 
         desk = self._desk()
         desk.record(cell)
-        step = splitting(desk, cell, split_cell(self._need_image(), desk.cells, cell, line))
-        self._do(step)
+        step = split_cell_action(
+            desk, cell, split_cell(self._need_image(), desk.cells, cell, line)
+        )
+        self._execute(step)
         return tuple(one.cell for one in step.added)
 
     def merge_cells(self, ids: Iterable[int]) -> int:
@@ -122,37 +126,37 @@ class Editing(Workspace):
         desk, chosen = self._desk(), sorted(set(ids))
         for cell in chosen:
             desk.record(cell)
-        step = merging(desk, chosen, merge_cells(desk.cells, chosen))
-        self._do(step)
+        step = merge_cells_action(desk, chosen, merge_cells(desk.cells, chosen))
+        self._execute(step)
         return step.added[0].cell
 
-    def _desk(self) -> Desk:
-        return Desk(self._need_image().key, self._need_cells(), self._need_history().state)
+    def _desk(self) -> EditContext:
+        return EditContext(self._need_image().key, self._need_cells(), self._need_history().state)
 
     # --- classes -----------------------------------------------------------------------------
 
     def add_class(self, name: str, colour: str | None = None) -> str:
         """The id of a new class with the next free colour and key; it becomes the active one."""
         new = self.palette.new_class(name, colour)
-        self._do(annotate.AddClass(new))
+        self._execute(annotate.AddClass(new))
         self.active_class = new.id
         return new.id
 
     def rename_class(self, class_id: str, name: str) -> None:
         """Another name for the class; annotations hang on its id and stay."""
-        self._do(annotate.RenameClass(class_id, name))
+        self._execute(annotate.RenameClass(class_id, name))
 
     def recolour_class(self, class_id: str, colour: str) -> None:
         """Another colour (``#rrggbb``) for the class."""
-        self._do(annotate.RecolourClass(class_id, colour))
+        self._execute(annotate.RecolourClass(class_id, colour))
 
     def set_class_key(self, class_id: str, key: int | None) -> None:
         """Another key (1 to 9) for the class."""
-        self._do(annotate.SetClassKey(class_id, key))
+        self._execute(annotate.SetClassKey(class_id, key))
 
     def delete_class(self, class_id: str) -> None:
         """Remove the class and its annotations; undo brings both back."""
-        self._do(annotate.DeleteClass(class_id))
+        self._execute(annotate.DeleteClass(class_id))
 
     @property
     def can_undo(self) -> bool:
@@ -166,17 +170,17 @@ class Editing(Workspace):
 
     def undo(self) -> bool:
         """Whether there was a step to take back."""
-        return self._tracked(self._need_history().undo)
+        return self._emit_changes(self._need_history().undo)
 
     def redo(self) -> bool:
         """Whether there was a step to take again."""
-        return self._tracked(self._need_history().redo)
+        return self._emit_changes(self._need_history().redo)
 
-    def _do(self, action: Action) -> None:
+    def _execute(self, action: Action) -> None:
         history = self._need_history()
-        self._tracked(lambda: history.do(action))
+        self._emit_changes(lambda: history.do(action))
 
-    def _tracked(self, change: Callable[[], Action | None]) -> bool:
+    def _emit_changes(self, change: Callable[[], Action | None]) -> bool:
         """Make a change through the history, then tell exactly what it changed."""
         palette, before = self.palette, self.annotated
         action = change()
@@ -186,7 +190,7 @@ class Editing(Workspace):
                 self.events.active_class.emit(self._active)
             self.events.palette.emit()
         if isinstance(action, annotate.CorrectCells):
-            self._corrected(action)
+            self._apply_correction(action)
         after = self.annotated
         changed = [cell for cell in before | after if before.get(cell) != after.get(cell)]
         if changed or self.palette.ids != palette.ids:
@@ -194,6 +198,6 @@ class Editing(Workspace):
             self.events.annotations.emit(tuple(changed))
         return action is not None
 
-    def _corrected(self, action: CorrectCells) -> None:
+    def _apply_correction(self, action: CorrectCells) -> None:
         if self.image is not None and action.image_key == self.image.key:
-            self._correct(CellsChange.of(action), action.added)
+            self._exchange_cells(CellsChange.of(action), action.added)

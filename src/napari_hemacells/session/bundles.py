@@ -11,23 +11,23 @@ from napari_hemacells.session.live_classifier import LoadedModel
 
 if TYPE_CHECKING:
     from napari_hemacells.core.store import Bundle
-    from napari_hemacells.session.state import Workspace
+    from napari_hemacells.session.state import SessionState
 
 
-def ready(bundle: Bundle, palette: Palette) -> LoadedModel:
+def prepare_bundle(bundle: Bundle, palette: Palette) -> LoadedModel:
     """The bundle with its class ids replaced by those of classes of the same name here."""
-    from napari_hemacells.core.classify import Head, Support
+    from napari_hemacells.core.classify import Head, SupportSet
 
-    ids = {one.id: here_id(one.id, one.name, palette) for one in bundle.palette}
+    ids = {one.id: session_class_id(one.id, one.name, palette) for one in bundle.palette}
     head = Head.from_tensors(bundle.head_tensors, bundle.head_meta)
     return LoadedModel(
         bundle,
         replace(head, class_ids=tuple(ids[one] for one in head.class_ids)),
-        Support(bundle.vectors, tuple(ids[one] for one in bundle.labels)),
+        SupportSet(bundle.vectors, tuple(ids[one] for one in bundle.labels)),
     )
 
 
-def here_id(class_id: str, name: str, palette: Palette) -> str:
+def session_class_id(class_id: str, name: str, palette: Palette) -> str:
     """The id that a bundle's class has here: that of the class of the same name, if any."""
     if class_id in palette:
         return class_id
@@ -45,14 +45,14 @@ def merged_palette(bundle: Bundle, palette: Palette, used: set[str]) -> Palette:
     """
     merged = Palette()
     for one in bundle.palette:
-        merged = merged.insert(replace(one, id=here_id(one.id, one.name, palette)))
+        merged = merged.insert(replace(one, id=session_class_id(one.id, one.name, palette)))
     for one in palette:
         if one.id in used and one.id not in merged:
             merged = merged.insert(merged.new_class(one.name, one.colour, class_id=one.id))
     return merged
 
 
-def check_model(bundle: Bundle, workspace: Workspace) -> None:
+def check_model(bundle: Bundle, workspace: SessionState) -> None:
     """Refuse a model that does not fit the encoder or the scale in use here.
 
     Its crops need no check, nor an encoder that is here or inside it: the session embeds as the
@@ -63,12 +63,12 @@ def check_model(bundle: Bundle, workspace: Workspace) -> None:
     BundleMismatchError
         With the reason.
     """
-    from napari_hemacells.core.encode import name_of
-    from napari_hemacells.core.store import check
+    from napari_hemacells.core.encode import encoder_name_of
+    from napari_hemacells.core.store import check_compatible
 
     cells, image, embeddings = workspace.cells, workspace.image, workspace.embeddings
-    at_hand = bool(bundle.encoder_tensors) or name_of(bundle.encoder) is not None
-    check(
+    at_hand = bool(bundle.encoder_tensors) or encoder_name_of(bundle.encoder) is not None
+    check_compatible(
         bundle,
         bundle.encoder if at_hand or embeddings is None else embeddings.encoder,
         bundle.spec,
@@ -77,7 +77,7 @@ def check_model(bundle: Bundle, workspace: Workspace) -> None:
     )
 
 
-def make_bundle(workspace: Workspace, name: str) -> Bundle:
+def make_bundle(workspace: SessionState, name: str) -> Bundle:
     """The classifier as it stands, to be used on other images.
 
     Raises

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from napari_hemacells.core.annotate import AnnotationState
-    from napari_hemacells.core.annotate.actions import Word
+    from napari_hemacells.core.annotate.actions import AnnotationEntry
     from napari_hemacells.core.annotate.cell_edits import Origin
     from napari_hemacells.core.cell_masks import CellMask
     from napari_hemacells.core.detect.proposal import Proposal
@@ -41,7 +41,7 @@ class CellsChange(NamedTuple):
         return cls(removed, added, windows)
 
     @property
-    def gone(self) -> tuple[int, ...]:
+    def deleted(self) -> tuple[int, ...]:
         """Cells that are there no more."""
         return tuple(cell for cell in self.removed if cell not in self.added)
 
@@ -51,7 +51,7 @@ class CellsChange(NamedTuple):
         return tuple(cell for cell in self.added if cell not in self.removed)
 
 
-class Desk(NamedTuple):
+class EditContext(NamedTuple):
     """What a correction is made from: the image, its cells now, all that is said of them."""
 
     image_key: str
@@ -67,19 +67,19 @@ class Desk(NamedTuple):
         """A cell as it is; raises :class:`AnnotationError` for one that is gone."""
         if cell not in self.cells.position:
             raise AnnotationError(f"There is no cell {cell} in this image any more.")
-        return annotate.record_of(self.cells, cell)
+        return annotate.cell_record(self.cells, cell)
 
     def step(
         self,
         removed: Sequence[CellRecord],
         added: Sequence[CellRecord] = (),
-        words: tuple[Word, ...] = (),
+        words: tuple[AnnotationEntry, ...] = (),
         *,
         refused: bool = False,
     ) -> CorrectCells:
         """The action; what is said of cells that go goes with them."""
         gone = {one.cell for one in removed} - {one.cell for one in added}
-        lost = annotate.words_lost(self.state, self.image_key, gone)
+        lost = annotate.removed_annotations(self.state, self.image_key, gone)
         return CorrectCells(
             self.image_key,
             tuple(removed),
@@ -90,7 +90,9 @@ class Desk(NamedTuple):
         )
 
 
-def adding(desk: Desk, proposal: Proposal, class_id: str | None = None) -> CorrectCells:
+def add_cell_action(
+    desk: EditContext, proposal: Proposal, class_id: str | None = None
+) -> CorrectCells:
     """A proposed cell is one; with a class if one is given.
 
     Raises
@@ -98,15 +100,15 @@ def adding(desk: Desk, proposal: Proposal, class_id: str | None = None) -> Corre
     CellsError
         Another cell has taken the place since the proposal.
     """
-    mask = _still_free(desk.cells, proposal)
+    mask = _free_mask(desk.cells, proposal)
     below = [desk.record(cell) for cell in proposal.taken if cell in desk.cells.position]
     cut = [_with_mask(one, one.pixels.without(mask)) for one in below]
     new = _record(desk.next_id, proposal, mask, "added")
-    words = () if class_id is None else (_word(desk, new, class_id),)
+    words = () if class_id is None else (_new_annotation(desk, new, class_id),)
     return desk.step(below, [*cut, new], words)
 
 
-def deleting(desk: Desk, ids: Collection[int]) -> CorrectCells:
+def delete_cells_action(desk: EditContext, ids: Collection[int]) -> CorrectCells:
     """These are no cells, and a later detection is not to find them again."""
     records = [desk.record(cell) for cell in sorted(set(ids))]
     if not records:
@@ -114,26 +116,26 @@ def deleting(desk: Desk, ids: Collection[int]) -> CorrectCells:
     return desk.step(records, refused=True)
 
 
-def splitting(desk: Desk, cell: int, halves: Sequence[Proposal]) -> CorrectCells:
+def split_cell_action(desk: EditContext, cell: int, halves: Sequence[Proposal]) -> CorrectCells:
     """One cell becomes several; nothing is said of them yet, whatever was said of it."""
     first = desk.next_id
     new = [_record(first + place, half, half.mask, "split") for place, half in enumerate(halves)]
     return desk.step([desk.record(cell)], new)
 
 
-def merging(desk: Desk, ids: Collection[int], whole: Proposal) -> CorrectCells:
+def merge_cells_action(desk: EditContext, ids: Collection[int], whole: Proposal) -> CorrectCells:
     """Several become one; a class that all of them had stays."""
     records = [desk.record(cell) for cell in sorted(set(ids))]
     new = _record(desk.next_id, whole, whole.mask, "merged")
     words = tuple(
         (CellRef(desk.image_key, new.cell), annotator, replace(said, row=row, col=col))
-        for annotator, said in _agreed(desk, [one.cell for one in records])
+        for annotator, said in _shared_annotations(desk, [one.cell for one in records])
         for row, col in [new.centre]
     )
     return desk.step(records, [new], words)
 
 
-def _agreed(desk: Desk, ids: Sequence[int]) -> list[tuple[str, Annotation]]:
+def _shared_annotations(desk: EditContext, ids: Sequence[int]) -> list[tuple[str, Annotation]]:
     """The annotators who gave all these cells the same class, with their last word."""
     agreed = []
     for annotator, labels in desk.state.by_annotator.items():
@@ -144,22 +146,22 @@ def _agreed(desk: Desk, ids: Sequence[int]) -> list[tuple[str, Annotation]]:
     return agreed
 
 
-def _word(desk: Desk, record: CellRecord, class_id: str) -> Word:
+def _new_annotation(desk: EditContext, record: CellRecord, class_id: str) -> AnnotationEntry:
     annotator = desk.state.annotator
-    said = Annotation(class_id, *record.centre, annotator, annotate.now())
+    said = Annotation(class_id, *record.centre, annotator, annotate.utc_now())
     return CellRef(desk.image_key, record.cell), annotator, said
 
 
-def _still_free(cells: Cells, proposal: Proposal) -> CellMask:
+def _free_mask(cells: Cells, proposal: Proposal) -> CellMask:
     """The proposal's pixels that no other cell has taken meanwhile."""
     import numpy as np
 
-    from napari_hemacells.core.detect.proposal import LEAST_PIXELS
+    from napari_hemacells.core.detect.proposal import MIN_PIXELS
 
     labels = np.asarray(cells.labels[proposal.mask.window])
     free = (labels == 0) | np.isin(labels, list(proposal.taken))
     mask = replace(proposal.mask, bits=proposal.mask.bits & free)
-    if mask.area < LEAST_PIXELS:
+    if mask.area < MIN_PIXELS:
         raise CellsError("There is a cell here already.")
     return mask
 

@@ -12,13 +12,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_hemacells.core.classify import Head, Reference, Shift
-    from napari_hemacells.core.classify.projection import CellMap
+    from napari_hemacells.core.classify import DomainShift, Head, Reference
+    from napari_hemacells.core.classify.projection import CellProjection
     from napari_hemacells.core.types import Embeddings
 
-SEEN = 300  # cells of another image that are remembered, to compare with
-LEAST_KNOWN = 30  # of them: held against 15 cells, another laboratory's slide did not stand out
-ENOUGH_CLICKS = 5  # in this image: from then on the classifier knows it as well
+SAMPLE_SIZE = 300  # cells of another image that are remembered, to compare with
+MIN_REFERENCE_CELLS = (
+    30  # of them: held against 15 cells, another laboratory's slide did not stand out
+)
+MIN_CLICKS = 5  # in this image: from then on the classifier knows it as well
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +33,7 @@ class ShiftRequest:
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
+class ShiftMeasurement:
     """How far an image is from what the classifier knows.
 
     Attributes
@@ -45,48 +47,50 @@ class Measured:
     """
 
     embeddings: Embeddings
-    shift: Shift
-    after: Shift
+    shift: DomainShift
+    after: DomainShift
     reference: Reference
 
 
-def measure(request: ShiftRequest) -> Measured | None:
+def measure_shift(request: ShiftRequest) -> ShiftMeasurement | None:
     """How far the image is; ``None`` where too few cells are known or in it to say."""
-    from napari_hemacells.core.classify.domain_shift import restandardise, shift_from
+    from napari_hemacells.core.classify.domain_shift import measure_shift, restandardise
 
-    known = _known(request)
+    known = _reference_of_request(request)
     if known is None:
         return None
     reference, places = known
-    found = shift_from(request.embeddings, reference, places)
-    after = shift_from(restandardise(request.embeddings, reference), reference, places)
+    found = measure_shift(request.embeddings, reference, places)
+    after = measure_shift(restandardise(request.embeddings, reference), reference, places)
     if found is None or after is None:
         return None
-    return Measured(request.embeddings, found, after, reference)
+    return ShiftMeasurement(request.embeddings, found, after, reference)
 
 
-def sample(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+def sample_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Some rows of ``(n, dim)`` vectors, evenly spread, as an array of their own."""
-    return vectors[:: max(1, -(-len(vectors) // SEEN))].copy()
+    return vectors[:: max(1, -(-len(vectors) // SAMPLE_SIZE))].copy()
 
 
-def _known(request: ShiftRequest) -> tuple[Reference, CellMap] | None:
+def _reference_of_request(request: ShiftRequest) -> tuple[Reference, CellProjection] | None:
     head = request.head
     if head is not None:
         if head.reference is None or head.novelty is None:
             return None
         return head.reference, head.novelty.map
-    return _of_images(request.others)
+    return _reference_of_images(request.others)
 
 
-def _of_images(images: Sequence[NDArray[np.float32]]) -> tuple[Reference, CellMap] | None:
-    from napari_hemacells.core.classify.projection import CellMap, sketch
-    from napari_hemacells.core.classify.reference import reference_of
+def _reference_of_images(
+    images: Sequence[NDArray[np.float32]],
+) -> tuple[Reference, CellProjection] | None:
+    from napari_hemacells.core.classify.projection import CellProjection, pca_basis
+    from napari_hemacells.core.classify.reference import fit_reference
 
     vectors = np.concatenate(images) if images else np.zeros((0, 1), np.float32)
-    if len(vectors) < LEAST_KNOWN:
+    if len(vectors) < MIN_REFERENCE_CELLS:
         return None
-    centre, basis = sketch(vectors)
+    centre, basis = pca_basis(vectors)
     points = np.asarray(vectors @ basis - centre @ basis, dtype=np.float32)
-    places = CellMap(centre, basis, points, spacing=1.0)
-    return reference_of(vectors, places), places
+    places = CellProjection(centre, basis, points, spacing=1.0)
+    return fit_reference(vectors, places), places

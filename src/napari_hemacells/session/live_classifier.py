@@ -14,22 +14,22 @@ import numpy as np
 
 from napari_hemacells.core.encoder_names import DEFAULT
 from napari_hemacells.core.params import ClassifyParams
-from napari_hemacells.session.domain_shift import ShiftRequest, sample
+from napari_hemacells.session.domain_shift import ShiftRequest, sample_rows
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from numpy.typing import NDArray
 
-    from napari_hemacells.core.classify import Head, Reference, Support
+    from napari_hemacells.core.classify import Head, Reference, SupportSet
     from napari_hemacells.core.store import Bundle
     from napari_hemacells.core.types import CellRef, Cells, Embeddings, Prediction
-    from napari_hemacells.session.domain_shift import Measured
+    from napari_hemacells.session.domain_shift import ShiftMeasurement
 
 
 def gather_support(
     labels: Mapping[CellRef, str], images: Mapping[str, Embeddings]
-) -> Support | None:
+) -> SupportSet | None:
     """The annotated cells of all images that have embeddings; ``None`` where there are none.
 
     Parameters
@@ -39,7 +39,7 @@ def gather_support(
     images
         Embeddings by image key; annotated cells of other images wait until theirs are there.
     """
-    from napari_hemacells.core.classify import Support
+    from napari_hemacells.core.classify import SupportSet
 
     vectors: list[np.ndarray] = []
     classes: list[str] = []
@@ -52,14 +52,14 @@ def gather_support(
         ]
         vectors.append(embeddings.vectors[[row for row, _ in mine]])
         classes.extend(class_id for _, class_id in mine)
-    return Support(np.concatenate(vectors), tuple(classes)) if classes else None
+    return SupportSet(np.concatenate(vectors), tuple(classes)) if classes else None
 
 
-def joined(known: Support, clicked: Support) -> Support:
+def concatenate_support(known: SupportSet, clicked: SupportSet) -> SupportSet:
     """The cells of a loaded model, then the user's own: clicking goes on where it stopped."""
-    from napari_hemacells.core.classify import Support
+    from napari_hemacells.core.classify import SupportSet
 
-    return Support(
+    return SupportSet(
         np.concatenate([known.vectors, clicked.vectors]), (*known.labels, *clicked.labels)
     )
 
@@ -75,14 +75,14 @@ class ClassifyRequest:
 
     generation: int
     embeddings: Embeddings
-    support: Support | None
+    support: SupportSet | None
     class_ids: tuple[str, ...]
     head: Head | None = None
     params: ClassifyParams = field(default_factory=ClassifyParams)
 
 
 @dataclass(frozen=True, eq=False)
-class ClassifyAnswer:
+class ClassifyResult:
     """The prediction of every cell of the image, and the head that made it."""
 
     generation: int
@@ -90,7 +90,7 @@ class ClassifyAnswer:
     head: Head
 
 
-def answer(request: ClassifyRequest) -> ClassifyAnswer:
+def run_classification(request: ClassifyRequest) -> ClassifyResult:
     """The answer to a request; touches no shared state, so it may run in any thread."""
     from napari_hemacells.core import classify
 
@@ -104,7 +104,7 @@ def answer(request: ClassifyRequest) -> ClassifyAnswer:
         )
     if head is None:
         raise ValueError("a request needs annotated cells (support) or a fitted head")
-    return ClassifyAnswer(request.generation, head.predict(request.embeddings), head)
+    return ClassifyResult(request.generation, head.predict(request.embeddings), head)
 
 
 class LiveClassifier:
@@ -115,14 +115,14 @@ class LiveClassifier:
         self.encoder = DEFAULT  # by name; a loaded model brings its own
         self.model: LoadedModel | None = None
         self.embeddings: Embeddings | None = None
-        self.latest: ClassifyAnswer | None = None
+        self.latest: ClassifyResult | None = None
         self.nearest = False
-        self.measured: Measured | None = None
+        self.measured: ShiftMeasurement | None = None
         self._raw: Embeddings | None = None
         self._generation = 0
         self._others: dict[str, Embeddings] = {}
-        self._seen: dict[str, NDArray[np.float32]] = {}
-        self._moved_onto: dict[str, Reference] = {}  # of images that are re-standardised
+        self._samples: dict[str, NDArray[np.float32]] = {}
+        self._shift_references: dict[str, Reference] = {}  # of images that are re-standardised
 
     @property
     def prediction(self) -> Prediction | None:
@@ -161,12 +161,12 @@ class LiveClassifier:
     def forget_project(self) -> None:
         """Other images and classes from now on."""
         self.forget_cells()
-        self._others, self._seen, self._moved_onto = {}, {}, {}
+        self._others, self._samples, self._shift_references = {}, {}, {}
         self.model = None
 
     def use_model(self, model: LoadedModel) -> None:
         """Go on from a saved model; embeddings of another encoder or crop are dropped."""
-        self.model, self.measured, self._moved_onto = model, None, {}
+        self.model, self.measured, self._shift_references = model, None, {}
         self.embeddings = self._raw
         here, made = self.embeddings, model.bundle
         if here is not None and (here.encoder.sha256, here.encoder.dim, here.spec) != (
@@ -192,13 +192,13 @@ class LiveClassifier:
     def _change_vectors(self, *, others: bool) -> None:
         """Drop embeddings, and a head of such, where others are needed; a loaded model's stay."""
         if others and self.model is None:
-            self.latest, self.measured, self._moved_onto = None, None, {}
+            self.latest, self.measured, self._shift_references = None, None, {}
             self.embeddings = self._raw = None
         self.invalidate()
 
     def drop_model(self) -> None:
         """Classify from the user's clicks alone; embeddings of the model's encoder are dropped."""
-        self.model, self.latest, self.measured, self._moved_onto = None, None, None, {}
+        self.model, self.latest, self.measured, self._shift_references = None, None, None, {}
         self.embeddings = self._raw = None
         self.invalidate()
 
@@ -207,18 +207,18 @@ class LiveClassifier:
         if embeddings.image_key != image_key or not np.array_equal(embeddings.ids, cells.ids):
             return False
         self._raw, self.measured = embeddings, None
-        self._set_moved()
+        self._apply_shift()
         return True
 
     def remember(self, embeddings: Embeddings, annotated: Mapping[int, str]) -> None:
         """Keep the annotated cells of another image: they go on teaching."""
         key, kept = embeddings.image_key, np.isin(embeddings.ids, list(annotated))
         self._others[key] = _rows(embeddings, kept)
-        self._seen.pop(key, None)
+        self._samples.pop(key, None)
         if kept.any():
-            self._seen[key] = sample(embeddings.vectors)
+            self._samples[key] = sample_rows(embeddings.vectors)
 
-    def knows(self, image_key: str, like: Embeddings) -> bool:
+    def has_support_from(self, image_key: str, like: Embeddings) -> bool:
         """Whether annotated cells of this other image teach beside embeddings such as these."""
         there = self._others.get(image_key)
         return there is not None and (there.encoder, there.spec) == (like.encoder, like.spec)
@@ -239,17 +239,21 @@ class LiveClassifier:
             self._generation, self.embeddings, support, class_ids, head, self.params
         )
 
-    def support(self, labels: Mapping[CellRef, str]) -> Support | None:
+    def support(self, labels: Mapping[CellRef, str]) -> SupportSet | None:
         """Every cell that teaches: those of a loaded model, then the user's own."""
         clicked = self.clicked(labels)
         if self.model is None:
             return clicked
-        return self.model.support if clicked is None else joined(self.model.support, clicked)
+        return (
+            self.model.support
+            if clicked is None
+            else concatenate_support(self.model.support, clicked)
+        )
 
-    def clicked(self, labels: Mapping[CellRef, str]) -> Support | None:
+    def clicked(self, labels: Mapping[CellRef, str]) -> SupportSet | None:
         """The annotated cells of this image and of those remembered."""
         if self.model is not None:
-            labels = self.model.news(labels)
+            labels = self.model.new_labels(labels)
         images = self.images()
         return gather_support(labels, images) if images else None
 
@@ -258,14 +262,16 @@ class LiveClassifier:
         here = self.embeddings
         if here is None:
             return {}
-        images = {key: there for key, there in self._others.items() if self.knows(key, here)}
+        images = {
+            key: there for key, there in self._others.items() if self.has_support_from(key, here)
+        }
         return {**images, here.image_key: here}
 
-    def accept(self, found: ClassifyAnswer) -> bool:
+    def accept(self, found: ClassifyResult) -> bool:
         """Whether the answer is still asked for; a late one changes nothing."""
         if found.generation != self._generation:
             return False
-        self.latest = replace(found, prediction=self._as_wanted(found.prediction))
+        self.latest = replace(found, prediction=self._with_display_settings(found.prediction))
         return True
 
     # --- unknown cells, other slides -----------------------------------------------------------
@@ -274,9 +280,11 @@ class LiveClassifier:
         """Show unknown cells in their nearest class, or as unknown."""
         self.nearest = nearest
         if self.latest is not None:
-            self.latest = replace(self.latest, prediction=self._as_wanted(self.latest.prediction))
+            self.latest = replace(
+                self.latest, prediction=self._with_display_settings(self.latest.prediction)
+            )
 
-    def _as_wanted(self, prediction: Prediction) -> Prediction:
+    def _with_display_settings(self, prediction: Prediction) -> Prediction:
         return replace(prediction, nearest=self.nearest, restandardised=self.restandardised)
 
     def shift_request(self) -> ShiftRequest | None:
@@ -286,10 +294,16 @@ class LiveClassifier:
             return None
         if self.model is not None:
             return ShiftRequest(here, self.model.head)
-        keys = [key for key in self._seen if key != here.image_key and self.knows(key, here)]
-        return ShiftRequest(here, None, tuple(self._seen[key] for key in keys)) if keys else None
+        keys = [
+            key
+            for key in self._samples
+            if key != here.image_key and self.has_support_from(key, here)
+        ]
+        return (
+            ShiftRequest(here, None, tuple(self._samples[key] for key in keys)) if keys else None
+        )
 
-    def accept_shift(self, found: Measured | None) -> bool:
+    def accept_shift(self, found: ShiftMeasurement | None) -> bool:
         """Whether it is about the cells shown now."""
         if found is None or found.embeddings is not self._raw:
             return False
@@ -299,20 +313,20 @@ class LiveClassifier:
     @property
     def restandardised(self) -> bool:
         """Whether the embeddings of the image are moved onto those that the classifier knows."""
-        return self._raw is not None and self._raw.image_key in self._moved_onto
+        return self._raw is not None and self._raw.image_key in self._shift_references
 
     def restandardise(self, *, moved: bool) -> None:
         """Move the image's embeddings onto the reference it was measured against, or back."""
         if self._raw is None or self.measured is None:
             return
-        self._moved_onto.pop(self._raw.image_key, None)
+        self._shift_references.pop(self._raw.image_key, None)
         if moved:
-            self._moved_onto[self._raw.image_key] = self.measured.reference
-        self._set_moved()
+            self._shift_references[self._raw.image_key] = self.measured.reference
+        self._apply_shift()
 
-    def _set_moved(self) -> None:
+    def _apply_shift(self) -> None:
         here = self._raw
-        reference = None if here is None else self._moved_onto.get(here.image_key)
+        reference = None if here is None else self._shift_references.get(here.image_key)
         if here is not None and reference is not None:
             from napari_hemacells.core.classify import restandardise
 
@@ -338,10 +352,10 @@ class LoadedModel:
 
     bundle: Bundle
     head: Head
-    support: Support
+    support: SupportSet
     learned: Mapping[CellRef, str] = field(default_factory=dict)
 
-    def news(self, labels: Mapping[CellRef, str]) -> Mapping[CellRef, str]:
+    def new_labels(self, labels: Mapping[CellRef, str]) -> Mapping[CellRef, str]:
         """Return what was said since: cells it has not seen, or saw under another class."""
         if not self.learned:
             return labels

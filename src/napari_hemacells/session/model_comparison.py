@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from napari_hemacells.core.types import UNKNOWN, CellRef
-from napari_hemacells.session.live_classifier import answer
+from napari_hemacells.session.live_classifier import run_classification
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from napari_hemacells.core.train.classifier.model_store import Taught
+    from napari_hemacells.core.train.classifier.model_store import TrainedCell
     from napari_hemacells.core.types import Prediction
     from napari_hemacells.session.live_classifier import ClassifyRequest
     from napari_hemacells.session.session import Session
 
 
-class Change(NamedTuple):
+class ClassChange(NamedTuple):
     """A cell that would get another class: class ids, and how sure the new model is."""
 
     cell: int
@@ -29,7 +29,7 @@ class Change(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class HeldOut:
+class HeldOutRequest:
     """What the classifier in use says of held-out cells, had it not been taught with them.
 
     Attributes
@@ -46,21 +46,23 @@ class HeldOut:
 
 def changes_between(
     before: Prediction | None, after: Prediction, annotated: Collection[int]
-) -> tuple[Change, ...]:
+) -> tuple[ClassChange, ...]:
     """Return the cells that would change, the surest first; annotated ones never do."""
     if before is None:
         return ()
     old, new = _classes(before), _classes(after)
     sure = dict(zip(after.ids.tolist(), after.confidence.tolist(), strict=True))
     found = [
-        Change(cell, old[cell], said, float(sure[cell]))
+        ClassChange(cell, old[cell], said, float(sure[cell]))
         for cell, said in new.items()
         if cell in old and old[cell] != said and cell not in annotated
     ]
     return tuple(sorted(found, key=lambda one: -one.confidence))
 
 
-def held_out(session: Session, taught: Mapping[CellRef, Taught]) -> HeldOut | None:
+def held_out_request(
+    session: Session, taught: Mapping[CellRef, TrainedCell]
+) -> HeldOutRequest | None:
     """Return how to ask the classifier in use fairly; ``None`` where it cannot be asked.
 
     It is fitted anew on the cells that the new model learned from, and asked about those that the
@@ -87,13 +89,13 @@ def held_out(session: Session, taught: Mapping[CellRef, Taught]) -> HeldOut | No
     here = request.embeddings
     joined = np.concatenate([here.vectors, np.stack(vectors)])
     asked = replace(here, ids=np.arange(1, len(joined) + 1), vectors=joined)
-    return HeldOut(replace(request, embeddings=asked), cells)
+    return HeldOutRequest(replace(request, embeddings=asked), cells)
 
 
-def right_before(asked: HeldOut) -> dict[CellRef, bool]:
+def held_out_correct(asked: HeldOutRequest) -> dict[CellRef, bool]:
     """Return for each held-out cell whether the classifier in use gives it its class."""
-    said = answer(asked.request).prediction
-    winners = said.winner[-len(asked.cells) :].tolist()
+    said = run_classification(asked.request).prediction
+    winners = said.predicted_column[-len(asked.cells) :].tolist()
     return {
         ref: said.class_ids[column] == class_id
         for (ref, class_id), column in zip(asked.cells.items(), winners, strict=True)
@@ -107,7 +109,7 @@ def _classes(prediction: Prediction) -> dict[int, str]:
         cell: UNKNOWN if unknown else ids[column]
         for cell, column, unknown in zip(
             prediction.ids.tolist(),
-            prediction.winner.tolist(),
+            prediction.predicted_column.tolist(),
             prediction.verdict.tolist(),
             strict=True,
         )

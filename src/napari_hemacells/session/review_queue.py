@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.types import Cells, Embeddings, Prediction
     from napari_hemacells.session.session import Session
 
-_WEIGHED = {"active", "uncertain"}  # orders for which cells are held against one another
+_EMBEDDING_ORDERS = {"active", "uncertain"}  # orders for which cells are held against one another
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,10 +34,10 @@ class QueueRequest:
     def slow(self) -> bool:
         """Whether it takes longer than a user should have to wait for a key to answer."""
         known = self.embeddings is not None and len(self.embeddings) > 0
-        return known and self.order in _WEIGHED
+        return known and self.order in _EMBEDDING_ORDERS
 
     @property
-    def quick(self) -> QueueRequest:
+    def without_embeddings(self) -> QueueRequest:
         """The same order at once, by each cell's own doubt alone."""
         return replace(self, embeddings=None)
 
@@ -51,7 +51,7 @@ class QueueRequest:
         )
 
 
-def ranked(request: QueueRequest) -> list[int]:
+def rank_cells(request: QueueRequest) -> list[int]:
     """Cell ids in the order asked for; touches no shared state, so it may run in any thread."""
     from napari_hemacells.core.classify import review_queue
 

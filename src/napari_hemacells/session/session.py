@@ -12,14 +12,14 @@ import numpy as np
 from napari_hemacells.core import annotate
 from napari_hemacells.core.errors import BundleMismatchError
 from napari_hemacells.core.types import UNKNOWN
-from napari_hemacells.session.annotating import Editing
+from napari_hemacells.session.annotating import SessionEditor
 from napari_hemacells.session.bundles import (
     check_model,
     make_bundle,
     merged_palette,
-    ready,
+    prepare_bundle,
 )
-from napari_hemacells.session.review_queue import QueueRequest, ranked
+from napari_hemacells.session.review_queue import QueueRequest, rank_cells
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from napari_hemacells.core.params import ClassifyParams, QueueOrder
     from napari_hemacells.core.store import Bundle
     from napari_hemacells.core.types import CellRef
-    from napari_hemacells.session.domain_shift import Measured
+    from napari_hemacells.session.domain_shift import ShiftMeasurement
     from napari_hemacells.session.live_classifier import (
-        ClassifyAnswer,
         ClassifyRequest,
+        ClassifyResult,
         LoadedModel,
     )
 
 
-class Session(Editing):
+class Session(SessionEditor):
     """One user at work on one project: annotations, live classes, what to look at next."""
 
     # --- live classification -----------------------------------------------------------------
@@ -46,7 +46,7 @@ class Session(Editing):
             return None
         return self.live.request(self.class_of_cell(), self.palette.ids)
 
-    def accept(self, found: ClassifyAnswer) -> bool:
+    def accept(self, found: ClassifyResult) -> bool:
         """Whether the answer is still asked for; a late one changes nothing."""
         taken = self.live.accept(found)
         if taken:
@@ -103,11 +103,11 @@ class Session(Editing):
     # --- other slides ------------------------------------------------------------------------
 
     @property
-    def measured(self) -> Measured | None:
+    def measured(self) -> ShiftMeasurement | None:
         """How far the image is from what the classifier knows, once that is known."""
         return self.live.measured
 
-    def accept_shift(self, found: Measured | None) -> None:
+    def accept_shift(self, found: ShiftMeasurement | None) -> None:
         """Take in how far the image is; an answer about other cells is dropped."""
         if self.live.accept_shift(found):
             self.events.shift.emit()
@@ -135,11 +135,11 @@ class Session(Editing):
             Where it does not fit the encoder or the scale in use here; nothing has changed then.
         """
         check_model(bundle, self)
-        model = ready(bundle, self.palette)
+        model = prepare_bundle(bundle, self.palette)
         used = {one.class_id for one in self._need_history().state.labels.values()}
         palette = merged_palette(bundle, self.palette, used)
         if palette != self.palette:
-            self._do(annotate.SetPalette(palette))
+            self._execute(annotate.SetPalette(palette))
         self._use(model)
 
     def adopt_model(self, bundle: Bundle, learned: Mapping[CellRef, str]) -> None:
@@ -155,7 +155,7 @@ class Session(Editing):
         BundleMismatchError
             A class of it was deleted since, or it does not fit here; nothing has changed then.
         """
-        model = ready(bundle, self.palette)
+        model = prepare_bundle(bundle, self.palette)
         gone = [one.name for one in bundle.palette if one.id in model.head.class_ids
                 and one.id not in self.palette]  # fmt: skip
         if gone:
@@ -196,7 +196,9 @@ class Session(Editing):
         if prediction is not None:
             open_to_it = ~np.isin(prediction.ids, list(annotated))
             theirs[UNKNOWN] = int((open_to_it & prediction.verdict).sum())
-            columns = Counter(prediction.winner[open_to_it & ~prediction.verdict].tolist())
+            columns = Counter(
+                prediction.predicted_column[open_to_it & ~prediction.verdict].tolist()
+            )
             theirs.update({prediction.class_ids[one]: count for one, count in columns.items()})
         counts = {class_id: (mine[class_id], theirs[class_id]) for class_id in self.palette.ids}
         return counts | {UNKNOWN: (0, theirs[UNKNOWN])} if theirs[UNKNOWN] else counts
@@ -218,4 +220,4 @@ class Session(Editing):
     def queue(self, order: QueueOrder, *, descending: bool = False) -> list[int]:
         """Cell ids of this image in the order asked for."""
         request = self.queue_request(order, descending=descending)
-        return [] if request is None else ranked(request)
+        return [] if request is None else rank_cells(request)

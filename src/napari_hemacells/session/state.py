@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from psygnal import Signal, SignalGroup
 
 from napari_hemacells.core import annotate
-from napari_hemacells.core.encode.catalog import settled
+from napari_hemacells.core.encode.catalog import portable_name
 from napari_hemacells.core.encode.weights_store import file_sha256
 from napari_hemacells.core.errors import (
     CellsError,
@@ -19,7 +19,7 @@ from napari_hemacells.core.errors import (
     ProjectError,
     StorageError,
 )
-from napari_hemacells.core.train.selfsupervised.encoder_store import encoders
+from napari_hemacells.core.train.selfsupervised.encoder_store import list_encoders
 from napari_hemacells.session.live_classifier import LiveClassifier
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from napari_hemacells.core.annotate import Annotation, CellRecord, History, Palette
     from napari_hemacells.core.annotate.cell_edits import Corrections
-    from napari_hemacells.core.classify import Support
+    from napari_hemacells.core.classify import SupportSet
     from napari_hemacells.core.store import Project
     from napari_hemacells.core.types import (
         CellRef,
@@ -38,25 +38,25 @@ if TYPE_CHECKING:
     )
     from napari_hemacells.session.cell_edits import CellsChange
 
-ADAPTED = "adapted:"
+ADAPTED_PREFIX = "adapted:"
 
 
-def encoder_of(project: Project) -> str:
+def project_encoder_name(project: Project) -> str:
     """Return the name of the encoder that a project looks at cells with, as it is found here.
 
     An adapted encoder is named by its place on one computer's shelf; where it is not there, the
     project brings its own copy along, known by the hash that is the file's name.
     """
     name = project.content.encoder_name
-    file = Path(name.removeprefix(ADAPTED))
-    if not name.startswith(ADAPTED) or file.is_file():
+    file = Path(name.removeprefix(ADAPTED_PREFIX))
+    if not name.startswith(ADAPTED_PREFIX) or file.is_file():
         return name
-    for own in encoders(project):
+    for own in list_encoders(project):
         if file_sha256(own) == file.stem:
             try:
-                return settled(f"{ADAPTED}{own}")
+                return portable_name(f"{ADAPTED_PREFIX}{own}")
             except StorageError:
-                return f"{ADAPTED}{own}"  # good enough to look at cells with
+                return f"{ADAPTED_PREFIX}{own}"  # good enough to look at cells with
     return name
 
 
@@ -77,7 +77,7 @@ class SessionEvents(SignalGroup):
     active_class = Signal(object)
 
 
-class Workspace:
+class SessionState:
     """What a session has open; :class:`~napari_hemacells.session.Session` works on it.
 
     Parameters
@@ -94,7 +94,7 @@ class Workspace:
         self.image: SmearImage | None = None
         self.cells: Cells | None = None
         self.live = LiveClassifier()
-        self._wanted_annotator = annotator
+        self._requested_annotator = annotator
         self._active: str | None = None
 
     # --- project and image -------------------------------------------------------------------
@@ -114,12 +114,12 @@ class Workspace:
         """
         if self.project is not None and self.project.folder == project.folder:
             return
-        annotator = self._wanted_annotator or annotate.default_annotator()
+        annotator = self._requested_annotator or annotate.default_annotator()
         history = project.open_history(annotator, palette)
         self._continue_as_sole_annotator(history)
         self.close()
         self.project, self.history = project, history
-        self.live.encoder = encoder_of(project)
+        self.live.encoder = project_encoder_name(project)
         self.live.params = project.content.classify
         self._active = self.palette.ids[0] if self.palette.ids else None
         self.events.project.emit()
@@ -154,7 +154,7 @@ class Workspace:
         self.events.image.emit()
         if project.has_cells(image.key):
             cells = project.load_cells(image.key)
-            self._put_cells(annotate.corrected(cells, self._corrections(image.key)))
+            self._put_cells(annotate.apply_corrections(cells, self._corrections(image.key)))
 
     def save_as(self, folder: Path) -> None:
         """Go on in a copy of the project in a folder that the user chose."""
@@ -176,7 +176,7 @@ class Workspace:
     def _continue_as_sole_annotator(self, history: History) -> None:
         """Reopen one person's project under that name, whatever this computer's account is."""
         names = list(history.state.by_annotator)
-        if not self._wanted_annotator and len(names) == 1:
+        if not self._requested_annotator and len(names) == 1:
             history.state.annotator = names[0]
 
     # --- cells -------------------------------------------------------------------------------
@@ -194,26 +194,26 @@ class Workspace:
         if self.cells is not None and (spoken_of or corrections or steps):
             from napari_hemacells.core.detect import keep_annotated
 
-            by_hand = annotate.hand_made(corrections)
+            by_hand = annotate.manual_cell_ids(corrections)
             cells = keep_annotated(
                 self.cells,
                 spoken_of | by_hand,
                 cells,
-                refused=annotate.refused(corrections) if cells.source == "detector" else (),
+                refused=annotate.rejected_masks(corrections) if cells.source == "detector" else (),
                 above=history.state.last_id(image.key),
             )
             cells = annotate.with_origin(cells) if by_hand else cells
         project.save_cells(image.key, cells)
-        self._put_cells(annotate.corrected(cells, corrections))
+        self._put_cells(annotate.apply_corrections(cells, corrections))
 
     def _corrections(self, image_key: str) -> Corrections:
         return self._need_history().state.corrections_of(image_key)
 
-    def _correct(self, change: CellsChange, records: Collection[CellRecord]) -> None:
+    def _exchange_cells(self, change: CellsChange, records: Collection[CellRecord]) -> None:
         """Exchange a few cells; what is known of the others stays."""
         if self.cells is None:
             return
-        self.cells = annotate.exchanged(self.cells, {*change.removed, *change.added}, records)
+        self.cells = annotate.exchange_cells(self.cells, {*change.removed, *change.added}, records)
         self.live.keep_cells(self.cells, change.added)
         self.events.corrected.emit(change)
 
@@ -234,7 +234,7 @@ class Workspace:
         """The current annotator's word about cells of this image."""
         if self.history is None or self.image is None:
             return {}
-        return self.history.state.of_image(self.image.key)
+        return self.history.state.annotations_of_image(self.image.key)
 
     @property
     def annotated(self) -> dict[int, str]:
@@ -280,14 +280,14 @@ class Workspace:
         project, state = self._need_project(), self._need_history().state
         cache = EmbeddingCache(project.embeddings_folder)
         for stored in project.images:
-            annotated = state.of_image(stored.key)
+            annotated = state.annotations_of_image(stored.key)
             elsewhere = stored.key != here.image_key
-            fresh = again or not self.live.knows(stored.key, here)
+            fresh = again or not self.live.has_support_from(stored.key, here)
             if not (elsewhere and fresh and annotated and project.has_cells(stored.key)):
                 continue
             try:
                 saved = project.load_cells(stored.key)
-                cells = annotate.corrected(saved, self._corrections(stored.key))
+                cells = annotate.apply_corrections(saved, self._corrections(stored.key))
             except ProjectError:
                 continue
             vectors, known = cache.load(stored.key, here.encoder, here.spec, cells.boxes)
@@ -296,7 +296,7 @@ class Workspace:
             )
             self.live.remember(found, {cell: said.class_id for cell, said in annotated.items()})
 
-    def support(self) -> Support | None:
+    def support(self) -> SupportSet | None:
         """Every cell that teaches the classifier, with its class."""
         return self.live.support(self.class_of_cell())
 

@@ -23,7 +23,7 @@ from superqt import QFlowLayout
 
 from napari_hemacells.core.annotate.palette import UNKNOWN_COLOUR
 from napari_hemacells.core.types import UNKNOWN
-from napari_hemacells.widgets.detect.edit_bar import CorrectBar
+from napari_hemacells.widgets.detect.edit_bar import EditBar
 from napari_hemacells.widgets.palette.view import PaletteView
 from napari_hemacells.widgets.subscriptions import Subscriptions
 
@@ -88,20 +88,20 @@ def _entry(key: str, meaning: str) -> QWidget:
     return widget
 
 
-Part = tuple[int, str, float]
+ClassShare = tuple[int, str, float]
 """Cells, colour ``#rrggbb``, opacity 0 to 1."""
 
 
-class ShareBar(QWidget):
+class ClassShareBar(QWidget):
     """Parts of a whole side by side; what no part claims stays empty."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.parts: tuple[Part, ...] = ()
+        self.parts: tuple[ClassShare, ...] = ()
         self.total = 0
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
-    def show_parts(self, parts: Sequence[Part], total: int) -> None:
+    def show_parts(self, parts: Sequence[ClassShare], total: int) -> None:
         """Show these parts of so many cells."""
         self.parts, self.total = tuple(parts), total
         self.update()
@@ -165,14 +165,14 @@ class AnnotatePanel(QWidget):
         super().__init__(parent)
         self._session = session
         self.palette_view = PaletteView(session, self)
-        self.correct = CorrectBar()
+        self.edit_bar = EditBar()
         self.hint = QLabel()
         self.undo_button = QPushButton("&Undo")
         self.redo_button = QPushButton("&Redo")
         self.previous_button = QPushButton("◂")
         self.next_button = QPushButton()
         self.progress = QLabel()
-        self.share_bar = ShareBar()
+        self.share_bar = ClassShareBar()
         self._lay_out()
         self._connect()
         self._subscriptions = Subscriptions(self)
@@ -203,7 +203,7 @@ class AnnotatePanel(QWidget):
         layout.addLayout(_row(self.previous_button, self.next_button))
         layout.addWidget(KeyHelp(_KEYS))
         layout.addWidget(QLabel("<b>Correct the cells</b>"))
-        layout.addWidget(self.correct)
+        layout.addWidget(self.edit_bar)
         layout.addStretch(1)
 
     def _connect(self) -> None:
@@ -218,7 +218,7 @@ class AnnotatePanel(QWidget):
     def _update(self, _what: object = None) -> None:
         self._update_buttons()
         self._update_progress()
-        text = hint(self._session)
+        text = next_step_hint(self._session)
         self.hint.setText(text)
         self.hint.setVisible(bool(text))
 
@@ -251,12 +251,12 @@ class AnnotatePanel(QWidget):
         self.progress.setText(
             f"{annotated:,} annotated, {predicted:,} predicted, {beside}{left:,} unclassified"
         )
-        self.share_bar.show_parts(_parts(session, counts), total)
+        self.share_bar.show_parts(_class_shares(session, counts), total)
         self.progress.setVisible(total > 0)
         self.share_bar.setVisible(total > 0)
 
 
-def hint(session: Session) -> str:
+def next_step_hint(session: Session) -> str:
     """Return what to do next in the first steps; nothing for a user who is under way."""
     if session.history is None or session.image is None:
         return "Open an image and detect its cells first."
@@ -272,23 +272,23 @@ def hint(session: Session) -> str:
     told_apart = 0 if session.prediction is None else len(session.prediction.class_ids)
     if len(used) == 1 and told_apart < 2:  # a loaded model may know more classes
         return "Give at least two classes a click" + (
-            f": now {_either(others)}." if others else "."
+            f": now {_join_alternatives(others)}." if others else "."
         )
     return ""
 
 
-def _either(names: list[str]) -> str:
+def _join_alternatives(names: list[str]) -> str:
     """Return ``"A"``, ``"A or B"``, ``"A, B or C"``; no more than three."""
     *first, last = names[:3]
     return f"{', '.join(first)} or {last}" if first else last
 
 
-def _parts(session: Session, counts: dict[str, tuple[int, int]]) -> list[Part]:
+def _class_shares(session: Session, counts: dict[str, tuple[int, int]]) -> list[ClassShare]:
     """Return the annotated, then the predicted cells of each class, in the palette's order.
 
     Unknown cells come last.
     """
-    parts: list[Part] = []
+    parts: list[ClassShare] = []
     for class_id, (mine, theirs) in counts.items():
         colour = UNKNOWN_COLOUR
         if class_id != UNKNOWN:

@@ -27,16 +27,16 @@ from napari_hemacells.widgets.canvas.keys import qt_action
 from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
 from napari_hemacells.widgets.classify.panel import ClassifyPanel
 from napari_hemacells.widgets.detect.panel import DetectPanel
-from napari_hemacells.widgets.dock_controller import Controller
+from napari_hemacells.widgets.dock_controller import DockController
 from napari_hemacells.widgets.export.panel import ExportPanel
 from napari_hemacells.widgets.finetune.panel import FineTunePanel
-from napari_hemacells.widgets.gallery.embedding_map import MapWidget
+from napari_hemacells.widgets.gallery.embedding_map import EmbeddingMapWidget
 from napari_hemacells.widgets.gallery.widget import GalleryWidget
 from napari_hemacells.widgets.message_bar import MessageBar
-from napari_hemacells.widgets.project_bar import PlaceBar
+from napari_hemacells.widgets.project_bar import ProjectBar
 from napari_hemacells.widgets.step_header import STEPS, Step, StepHeader
 from napari_hemacells.widgets.thermography.panel import ThermogramPanel
-from napari_hemacells.widgets.train_detector.panel import TrainPanel
+from napari_hemacells.widgets.train_detector.panel import TrainDetectorPanel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,10 +44,10 @@ if TYPE_CHECKING:
     import napari
     from qtpy.QtGui import QKeyEvent
 
-    from napari_hemacells.widgets.background.workers import Jobs
-    from napari_hemacells.widgets.gallery.review_queue import Upcoming
+    from napari_hemacells.widgets.background.workers import JobRunner
+    from napari_hemacells.widgets.gallery.review_queue import ReviewQueue
 
-WIDTH = 350
+MIN_WIDTH = 350
 
 
 class HemaCellsWidget(QWidget):
@@ -68,7 +68,7 @@ class HemaCellsWidget(QWidget):
         self.session = session or Session()
         self.header = StepHeader()
         self.detect = DetectPanel()
-        self.train = TrainPanel()
+        self.train = TrainDetectorPanel()
         self.detect.add_section(self.train)
         self.thermogram = ThermogramPanel()
         self.detect.add_section(self.thermogram, on_top=True)
@@ -77,19 +77,19 @@ class HemaCellsWidget(QWidget):
         self.finetune = FineTunePanel()
         self.classify_pages = QStackedWidget()
         self.export = ExportPanel()
-        self.correct_bars = (self.detect.correct, self.annotate.correct)
+        self.edit_bars = (self.detect.edit_bar, self.annotate.edit_bar)
         self.gallery: GalleryWidget | None = None
-        self.map: MapWidget | None = None
+        self.map: EmbeddingMapWidget | None = None
         self.pages = QStackedWidget()
-        self.onward = QPushButton()
+        self.next_step_button = QPushButton()
         self.pointed_at = QLabel()
         self.messages = MessageBar()
-        self.place = PlaceBar()
+        self.place = ProjectBar()
         self._lay_out()
-        self.controller = Controller(self, self.session, ViewerBridge(napari_viewer))
+        self.controller = DockController(self, self.session, ViewerBridge(napari_viewer))
         # Not a method of self: Qt calls nothing of an object that it is deleting. And nothing that
         # holds self, or it would never go.
-        self.destroyed.connect(partial(_close, self.controller.closers))
+        self.destroyed.connect(partial(_close, self.controller.close_callbacks))
         get_settings().appearance.events.theme.connect(self.restyle)
         self.restyle()
 
@@ -112,9 +112,9 @@ class HemaCellsWidget(QWidget):
         self.header.show_step(step)
         self.pages.setCurrentIndex(STEPS.index(step))
         following = STEPS[STEPS.index(step) + 1 :]
-        self.onward.setVisible(bool(following))
+        self.next_step_button.setVisible(bool(following))
         if following:
-            self.onward.setText(f"&Go on: {following[0].capitalize()}  ▸")
+            self.next_step_button.setText(f"&Go on: {following[0].capitalize()}  ▸")
 
     def show_finetuning(self, *, opened: bool) -> None:
         """Show the page of fine-tuning in the step *Classify*, or leave it."""
@@ -128,14 +128,14 @@ class HemaCellsWidget(QWidget):
         if bar is not None:
             bar.setValue(0 if part is self.finetune else part.y())
 
-    def make_gallery(self, upcoming: Upcoming) -> GalleryWidget:
+    def make_gallery(self, upcoming: ReviewQueue) -> GalleryWidget:
         """The gallery of this session, for a dock of its own."""
         self.gallery = GalleryWidget(self.session, upcoming)
         return self.gallery
 
-    def make_map(self, jobs: Jobs) -> MapWidget:
+    def make_map(self, jobs: JobRunner) -> EmbeddingMapWidget:
         """The map of this session's cells, for a dock of its own."""
-        self.map = MapWidget(self.session, jobs)
+        self.map = EmbeddingMapWidget(self.session, jobs)
         return self.map
 
     def ask_for_image(self, reason: str) -> Path | None:
@@ -157,12 +157,12 @@ class HemaCellsWidget(QWidget):
         """Take the colours of the present theme."""
         for part in (
             self.header, self.messages, self.classify, self.export, self.place, self.train,
-            self.finetune, *self.correct_bars,
+            self.finetune, *self.edit_bars,
         ):  # fmt: skip
             part.restyle()
         if self.map is not None:
             self.map.restyle()
-        theme.quiet(self.pointed_at)
+        theme.mute_text(self.pointed_at)
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802
         """The canvas keys work in the dock too, unless the widget in focus wants them."""
@@ -174,9 +174,9 @@ class HemaCellsWidget(QWidget):
 
     def _lay_out(self) -> None:
         for panel in (self.classify, self.finetune):
-            self.classify_pages.addWidget(_scrolling(panel))
+            self.classify_pages.addWidget(_scroll_area(panel))
         for step in STEPS:
-            page = self.classify_pages if step == "classify" else _scrolling(self.panel(step))
+            page = self.classify_pages if step == "classify" else _scroll_area(self.panel(step))
             self.pages.addWidget(page)
         self.pointed_at.setAccessibleName("Cell under the pointer")
         column = QVBoxLayout(self)
@@ -184,12 +184,12 @@ class HemaCellsWidget(QWidget):
         column.setSpacing(6)
         column.addWidget(self.header)
         column.addWidget(self.pages, 1)
-        for widget in (self.pointed_at, self.onward, self.messages, self.place):
+        for widget in (self.pointed_at, self.next_step_button, self.messages, self.place):
             column.addWidget(widget)
         # Told to grow, else napari puts a stretch below that takes half of the height.
         for grows in (self.pages, self):
             grows.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-        self.setMinimumWidth(WIDTH)
+        self.setMinimumWidth(MIN_WIDTH)
 
 
 def _close(closers: tuple[Callable[[], None], ...], _destroyed: object = None) -> None:
@@ -197,7 +197,7 @@ def _close(closers: tuple[Callable[[], None], ...], _destroyed: object = None) -
         close()
 
 
-def _scrolling(panel: QWidget) -> QScrollArea:
+def _scroll_area(panel: QWidget) -> QScrollArea:
     area = QScrollArea()
     area.setWidgetResizable(True)
     area.setFrameShape(QFrame.Shape.NoFrame)
@@ -214,7 +214,7 @@ def open_result(project_folder: str | Path) -> None:
     viewer = napari.Viewer(title="HemaCells")
     widget = HemaCellsWidget(viewer)
     viewer.window.add_dock_widget(widget, name="HemaCells", area="right")
-    widget.controller.opening.open_project(Path(project_folder))
+    widget.controller.project_controller.open_project(Path(project_folder))
     # Once the docks have their places: before that the canvas is larger than what will be seen.
     QTimer.singleShot(0, viewer.reset_view)
     napari.run()

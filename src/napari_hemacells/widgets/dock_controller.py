@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, Qt
 
-from napari_hemacells.widgets.adapt_encoder.controller import Adapting
-from napari_hemacells.widgets.background.tasks import Tasks
-from napari_hemacells.widgets.background.workers import Jobs
-from napari_hemacells.widgets.canvas.cell_layer_controller import Canvas
-from napari_hemacells.widgets.classify.controller import Classifying
-from napari_hemacells.widgets.detect.controller import Detecting
-from napari_hemacells.widgets.detect.edit_tools import Corrector
-from napari_hemacells.widgets.export.steps import export_steps, snapshot
-from napari_hemacells.widgets.finetune.controller import FineTuning
-from napari_hemacells.widgets.gallery.review_queue import Upcoming
-from napari_hemacells.widgets.message_bar import Voice
-from napari_hemacells.widgets.project_controller import Opening
+from napari_hemacells.widgets.adapt_encoder.controller import AdaptEncoderController
+from napari_hemacells.widgets.background.tasks import BackgroundTasks
+from napari_hemacells.widgets.background.workers import JobRunner
+from napari_hemacells.widgets.canvas.cell_layer_controller import CellLayerController
+from napari_hemacells.widgets.classify.controller import ClassifyController
+from napari_hemacells.widgets.detect.controller import DetectController
+from napari_hemacells.widgets.detect.edit_tools import CellEditor
+from napari_hemacells.widgets.export.steps import export_steps, take_snapshot
+from napari_hemacells.widgets.finetune.controller import FineTuneController
+from napari_hemacells.widgets.gallery.review_queue import ReviewQueue
+from napari_hemacells.widgets.message_bar import Notifier
+from napari_hemacells.widgets.project_controller import ProjectController
 from napari_hemacells.widgets.step_header import STEPS, Step
 from napari_hemacells.widgets.subscriptions import Subscriptions
-from napari_hemacells.widgets.thermography.controller import ThermogramWork
-from napari_hemacells.widgets.train_detector.controller import TrainRun
+from napari_hemacells.widgets.thermography.controller import ThermogramController
+from napari_hemacells.widgets.train_detector.controller import TrainDetectorController
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,45 +37,50 @@ _NO_CELLS = "There are no cells yet: detect them first (Alt+D)."
 _NO_MODEL = "There is no model yet: give at least one cell a class."
 
 
-class Controller(QObject):
+class DockController(QObject):
     """The behaviour of one dock."""
 
     def __init__(self, view: HemaCellsWidget, session: Session, bridge: ViewerBridge) -> None:
         super().__init__()
         self.view, self.session, self.bridge = view, session, bridge
-        self.voice = Voice(view.messages)
-        self.tasks = Tasks(session)
-        self.map_jobs = Jobs()
-        self.training = TrainRun(session, view.train)
-        self.upcoming = Upcoming(session)
-        self.canvas = Canvas(session, bridge, self.upcoming, self.tasks.classify)
-        self.corrector = Corrector(session, bridge, self.canvas)
-        self.opening = Opening(view, session, bridge, self.tasks, self.voice)
-        self.detecting = Detecting(session, bridge, self.tasks, self.training, self.voice)
-        self.classifying = Classifying(view, session, bridge, self.tasks, self.voice)
-        self.finetuning = FineTuning(
+        self.voice = Notifier(view.messages)
+        self.tasks = BackgroundTasks(session)
+        self.map_jobs = JobRunner()
+        self.training = TrainDetectorController(session, view.train)
+        self.review_queue = ReviewQueue(session)
+        self.canvas = CellLayerController(session, bridge, self.review_queue, self.tasks.classify)
+        self.cell_editor = CellEditor(session, bridge, self.canvas)
+        self.project_controller = ProjectController(view, session, bridge, self.tasks, self.voice)
+        self.detect_controller = DetectController(
+            session, bridge, self.tasks, self.training, self.voice
+        )
+        self.classify_controller = ClassifyController(
+            view, session, bridge, self.tasks, self.voice
+        )
+        self.finetune_controller = FineTuneController(
             view, session, bridge, canvas=self.canvas, tasks=self.tasks, voice=self.voice
         )
-        self.adapting = Adapting(
+        self.adapt_controller = AdaptEncoderController(
             view.classify.adapt, session, bridge,
-            tasks=self.tasks, trainings=(self.training, self.finetuning.run), voice=self.voice,
+            tasks=self.tasks, voice=self.voice,
+            trainings=(self.training, self.finetune_controller.run),
         )  # fmt: skip
-        self.thermograms = ThermogramWork(
+        self.thermograms = ThermogramController(
             view.thermogram, view.detect, bridge.thermograms, self.voice
         )
         self._subscriptions = Subscriptions(self)
         # In this order: stop the threads, leave the viewer alone, close the project.
-        self.closers: tuple[Callable[[], None], ...] = (
+        self.close_callbacks: tuple[Callable[[], None], ...] = (
             self._subscriptions.drop,
             self.tasks.close,
-            self.upcoming.close,
+            self.review_queue.close,
             self.thermograms.jobs.close,
             self.map_jobs.close,
             self.training.close,
-            self.finetuning.run.close,
-            self.adapting.run.close,
-            self.finetuning.going.close,
-            self.corrector.close,
+            self.finetune_controller.run.close,
+            self.adapt_controller.run.close,
+            self.finetune_controller.navigator.close,
+            self.cell_editor.close,
             self.canvas.close,
             bridge.close,
             session.close,
@@ -84,11 +89,11 @@ class Controller(QObject):
         self._connect_panels()
         self._connect_work()
         self.show_step("detect")
-        self.opening.layers_changed()
+        self.project_controller.layers_changed()
 
     def close(self) -> None:
         """End the work; all of it is on disk."""
-        for close in self.closers:
+        for close in self.close_callbacks:
             close()
 
     # --- wiring ------------------------------------------------------------------------------
@@ -102,18 +107,18 @@ class Controller(QObject):
             (events.corrected, self._cells_corrected),
             (events.annotations, self._update),
             (events.prediction, self._update),
-            (events.shift, self.classifying.warn_of_shift),
-            (viewer.layers, self.opening.layers_changed),
+            (events.shift, self.classify_controller.warn_of_shift),
+            (viewer.layers, self.project_controller.layers_changed),
             (viewer.layers, self.thermograms.update),
-            (viewer.removed, self.opening.layer_removed),
+            (viewer.removed, self.project_controller.layer_removed),
         ):
             self._subscriptions.add(signal, slot)
 
     def _connect_panels(self) -> None:
         view, canvas = self.view, self.canvas
         view.header.step_requested.connect(self.show_step)
-        view.onward.clicked.connect(self._go_on)
-        view.detect.detect_requested.connect(self.detecting.detect)
+        view.next_step_button.clicked.connect(self._go_on)
+        view.detect.detect_requested.connect(self.detect_controller.detect)
         view.annotate.next_requested.connect(canvas.next)
         view.annotate.previous_requested.connect(canvas.previous)
         view.annotate.undo_requested.connect(canvas.undo)
@@ -121,11 +126,11 @@ class Controller(QObject):
         view.annotate.refused.connect(self.voice.warn)
         view.classify.display_requested.connect(canvas.show_mode)
         view.export.export_requested.connect(self._export)
-        view.messages.cancel_requested.connect(self.detecting.cancel)
-        for bar in view.correct_bars:
-            bar.tool_requested.connect(self.corrector.take)
-            bar.action_requested.connect(self.corrector.act)
-            bar.with_class_toggled.connect(self.corrector.label_added)
+        view.messages.cancel_requested.connect(self.detect_controller.cancel)
+        for bar in view.edit_bars:
+            bar.tool_requested.connect(self.cell_editor.take)
+            bar.action_requested.connect(self.cell_editor.act)
+            bar.with_class_toggled.connect(self.cell_editor.set_label_new_cells)
 
     def _connect_work(self) -> None:
         view, tasks, canvas, voice = self.view, self.tasks, self.canvas, self.voice
@@ -135,19 +140,19 @@ class Controller(QObject):
         tasks.refused.connect(voice.warn)
         tasks.failed.connect(voice.fail)
         tasks.exported.connect(self._exported)
-        tasks.unanswered.connect(canvas.recolour)
-        self.opening.annotated.connect(self._show_annotations)
-        self.opening.changed.connect(self._update)
-        self.detecting.changed.connect(self._update)
+        tasks.classification_dropped.connect(canvas.recolour)
+        self.project_controller.annotated.connect(self._show_annotations)
+        self.project_controller.changed.connect(self._update)
+        self.detect_controller.changed.connect(self._update)
         canvas.refused.connect(voice.warn)
         canvas.mode_changed.connect(view.classify.show_mode)
         canvas.pointed_at.connect(view.pointed_at.setText)
-        self.corrector.changed.connect(self._show_tools)
-        self.corrector.said.connect(voice.say)
-        self.corrector.refused.connect(voice.warn)
+        self.cell_editor.changed.connect(self._show_tools)
+        self.cell_editor.said.connect(voice.say)
+        self.cell_editor.refused.connect(voice.warn)
         self.training.said.connect(voice.say)
-        self.training.warned.connect(voice.warn)
-        self.finetuning.going.arrived.connect(self._show_classes)
+        self.training.warning_emitted.connect(voice.warn)
+        self.finetune_controller.navigator.image_opened.connect(self._show_classes)
 
     # --- steps -------------------------------------------------------------------------------
 
@@ -157,7 +162,7 @@ class Controller(QObject):
             self.voice.say("")  # what was said about the step before
         self.view.show_step(step)
         self.canvas.labelling = step in {"annotate", "classify"}
-        self.corrector.take("")
+        self.cell_editor.take("")
         if step in {"annotate", "classify"}:
             self._ensure_embeddings()
         self._update()
@@ -180,7 +185,7 @@ class Controller(QObject):
     # --- export ------------------------------------------------------------------------------
 
     def _export(self, request: ExportRequest) -> None:
-        now = snapshot(self.session)
+        now = take_snapshot(self.session)
         if now is not None:
             self.tasks.export(partial(export_steps, request, now))
             self._update()
@@ -194,7 +199,7 @@ class Controller(QObject):
 
     def _project_changed(self) -> None:
         project = self.session.project
-        self.view.place.show_place(None if project is None else project.folder)
+        self.view.place.show_project_folder(None if project is None else project.folder)
         if project is not None:
             self.view.export.suggest_folder(project.folder / "export")
         self._update()
@@ -210,11 +215,11 @@ class Controller(QObject):
         self._update()
 
     def _show_tools(self) -> None:
-        for bar in self.view.correct_bars:
-            bar.show_state(self.corrector.state)
+        for bar in self.view.edit_bars:
+            bar.show_state(self.cell_editor.state)
 
     def _add_gallery(self) -> None:
-        gallery = self.view.make_gallery(self.upcoming)
+        gallery = self.view.make_gallery(self.review_queue)
         gallery.cell_activated.connect(self.canvas.go_to)
         # Queued: the gallery scrolls while the classifier works, not before it is asked.
         queued = Qt.ConnectionType.QueuedConnection
@@ -235,8 +240,8 @@ class Controller(QObject):
         header.set_state("annotate", done=bool(session.annotated), missing=missing)
         header.set_state("classify", done=session.prediction is not None, missing=missing)
         header.set_state("export", done=False, missing=missing)
-        self.view.onward.setEnabled(cells)
-        self.view.onward.setToolTip(missing or "Alt+G")
+        self.view.next_step_button.setEnabled(cells)
+        self.view.next_step_button.setToolTip(missing or "Alt+G")
         busy = self.tasks.jobs.running
         waiting = busy("detect") or busy("open")
         self.view.detect.block("Wait for it, or press Cancel." if waiting else "")

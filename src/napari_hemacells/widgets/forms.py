@@ -84,7 +84,7 @@ class ParamsForm(QObject, Generic[P]):
         self.changed.emit()
 
 
-def build(model: type[P], *forms: ParamsForm[P]) -> tuple[P | None, str]:
+def build_params(model: type[P], *forms: ParamsForm[P]) -> tuple[P | None, str]:
     """The validated parameters of one or more forms, or ``None`` and the sentence why not."""
     values = {name: value for form in forms for name, value in form.values().items()}
     try:

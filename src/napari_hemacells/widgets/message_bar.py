@@ -88,7 +88,7 @@ class MessageBar(QWidget):
         self._text.setStyleSheet(f"color: {colour}; font-weight: 600;" if colour else "")
 
 
-class Voice:
+class Notifier:
     """One voice for everything that the dock does."""
 
     def __init__(self, bar: MessageBar) -> None:

@@ -22,7 +22,7 @@ _LOCK = Lock()  # two threads may load a network at once
 
 
 @contextmanager
-def triton_kept_out() -> Iterator[None]:
+def without_triton() -> Iterator[None]:
     """Let torch and torchvision be imported as if triton were not installed.
 
     torchvision imports ``torch._dynamo``, which imports triton where it finds it. triton brings
@@ -41,13 +41,13 @@ def triton_kept_out() -> Iterator[None]:
             del sys.modules[_NAME]
 
 
-def one_thread() -> AbstractContextManager[object]:
+def single_blas_thread() -> AbstractContextManager[object]:
     """Let linear algebra use one core within a ``with`` block."""
-    limit: AbstractContextManager[object] = _pools().limit(limits=1, user_api="blas")
+    limit: AbstractContextManager[object] = _thread_pools().limit(limits=1, user_api="blas")
     return limit
 
 
 @cache
-def _pools() -> ThreadpoolController:
+def _thread_pools() -> ThreadpoolController:
     """The thread pools of the libraries loaded, looked up once."""
     return ThreadpoolController()

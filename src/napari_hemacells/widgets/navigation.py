@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_hemacells.core.errors import HemaCellsError
 from napari_hemacells.core.types import Progress
 from napari_hemacells.widgets import project_images
-from napari_hemacells.widgets.background.workers import Jobs
+from napari_hemacells.widgets.background.workers import JobRunner
 from napari_hemacells.widgets.subscriptions import Subscriptions
 
 if TYPE_CHECKING:
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from napari_hemacells.core.store import Project
     from napari_hemacells.core.types import CellRef, SmearImage
     from napari_hemacells.session import Session
-    from napari_hemacells.widgets.canvas.cell_layer_controller import Canvas
+    from napari_hemacells.widgets.canvas.cell_layer_controller import CellLayerController
     from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
 
 
-class Found(NamedTuple):
+class ImageLayer(NamedTuple):
     """An image, and the layer that shows it (empty where none does)."""
 
     image: SmearImage
     layer: str
 
 
-class Going(QObject):
+class Navigator(QObject):
     """Brings a cell to the middle of the canvas, opening its image first where need be.
 
     Signals
@@ -45,13 +45,15 @@ class Going(QObject):
     """
 
     proposed = Signal(object, int)
-    arrived = Signal()
-    warned = Signal(str)
+    image_opened = Signal()
+    warning_emitted = Signal(str)
 
-    def __init__(self, session: Session, bridge: ViewerBridge, canvas: Canvas) -> None:
+    def __init__(
+        self, session: Session, bridge: ViewerBridge, canvas: CellLayerController
+    ) -> None:
         super().__init__()
         self._session, self._bridge, self._canvas = session, bridge, canvas
-        self.jobs = Jobs(self)
+        self.jobs = JobRunner(self)
         self._waiting: tuple[CellRef, ...] = ()
         self._review = False
         self.jobs.returned.connect(self._opened)
@@ -85,7 +87,9 @@ class Going(QObject):
         if self._session.image is not None and self._session.image.key == key:
             self._arrived()
         else:
-            self.jobs.start("open", partial(_look_for, self._session.project, key, self._shown()))
+            self.jobs.start(
+                "open", partial(_find_image_steps, self._session.project, key, self._shown())
+            )
 
     def _shown(self) -> list[tuple[str, tuple[int, int] | None, Callable[[], SmearImage]]]:
         """Return the layers that may show the image: key, shape, and what makes the image."""
@@ -96,11 +100,11 @@ class Going(QObject):
                 found.append((choice.key, self._bridge.shape_of(choice.key), make))
         return found
 
-    def _opened(self, _kind: str, found: Found) -> None:
+    def _opened(self, _kind: str, found: ImageLayer) -> None:
         try:
-            project_images.choose(self._session, self._bridge, found.image, found.layer)
+            project_images.select_image(self._session, self._bridge, found.image, found.layer)
         except HemaCellsError as error:
-            self.warned.emit(str(error))
+            self.warning_emitted.emit(str(error))
 
     def _wait(self) -> None:
         """Go on when everybody has heard of the cells."""
@@ -108,7 +112,7 @@ class Going(QObject):
             self._soon.start(0)
 
     def _arrived_elsewhere(self) -> None:
-        self.arrived.emit()
+        self.image_opened.emit()
         self._arrived()
 
     def _arrived(self) -> None:
@@ -121,7 +125,9 @@ class Going(QObject):
         here = [one.cell for one in refs if one.image_key == image.key]
         here = [cell for cell in here if cell in cells.position]
         if not here:
-            self.warned.emit("That cell is not there any more: it was deleted, split or merged.")
+            self.warning_emitted.emit(
+                "That cell is not there any more: it was deleted, split or merged."
+            )
             return
         if self._review:
             self.proposed.emit(here, len(refs) - len(here))
@@ -129,14 +135,14 @@ class Going(QObject):
 
     def _refused(self, _kind: str, error: Exception) -> None:
         self._waiting = ()
-        self.warned.emit(str(error))
+        self.warning_emitted.emit(str(error))
 
 
-def _look_for(
+def _find_image_steps(
     project: Project,
     key: str,
     shown: Sequence[tuple[str, tuple[int, int] | None, Callable[[], SmearImage]]],
-) -> Generator[Progress, None, Found]:
+) -> Generator[Progress, None, ImageLayer]:
     """Return an image of a project: as a layer shows it, or from its file."""
     from napari_hemacells.core.image import read_image
 
@@ -144,14 +150,14 @@ def _look_for(
     for layer, shape, make in shown:
         yield Progress(0, 0, f"Opening {stored.name}")
         if shape == stored.shape:
-            image = _made(make)
+            image = _try_make_image(make)
             if image is not None and image.key == key:
-                return Found(image, layer)
+                return ImageLayer(image, layer)
     image = read_image(project.locate(key), groups=stored.groups)
-    return Found(replace(image, key=stored.key), "")
+    return ImageLayer(replace(image, key=stored.key), "")
 
 
-def _made(make: Callable[[], SmearImage]) -> SmearImage | None:
+def _try_make_image(make: Callable[[], SmearImage]) -> SmearImage | None:
     """Return the picture of a layer; ``None`` for a layer that is no smear."""
     try:
         return make()

@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
 from napari_hemacells.widgets import theme
 
 
-class PlaceBar(QWidget):
+class ProjectBar(QWidget):
     """``Saved in …/projects/x · all clicks on disk``, and *Project*."""
 
     open_requested = Signal(object)
@@ -43,9 +43,9 @@ class PlaceBar(QWidget):
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self._label, 1)
         row.addWidget(self.button)
-        self.show_place(None)
+        self.show_project_folder(None)
 
-    def show_place(self, folder: Path | None) -> None:
+    def show_project_folder(self, folder: Path | None) -> None:
         """Say where each click goes."""
         self._save_as.setEnabled(folder is not None)
         self._full = "Nothing to save yet" if folder is None else f"Saved in {folder}"
@@ -63,7 +63,7 @@ class PlaceBar(QWidget):
 
     def restyle(self) -> None:
         """Take the colours of the present theme."""
-        theme.quiet(self._label)
+        theme.mute_text(self._label)
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802
         """Cut the middle of the path to the width there is."""

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
     from napari_hemacells.core.types import SmearImage
     from napari_hemacells.session import Session
-    from napari_hemacells.widgets.background.tasks import Tasks
+    from napari_hemacells.widgets.background.tasks import BackgroundTasks
     from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
     from napari_hemacells.widgets.dock import HemaCellsWidget
-    from napari_hemacells.widgets.message_bar import Voice
+    from napari_hemacells.widgets.message_bar import Notifier
 
 
-class Opening(QObject):
+class ProjectController(QObject):
     """Which image is worked on, and in which project.
 
     Signals
@@ -40,8 +40,8 @@ class Opening(QObject):
         view: HemaCellsWidget,
         session: Session,
         bridge: ViewerBridge,
-        tasks: Tasks,
-        voice: Voice,
+        tasks: BackgroundTasks,
+        voice: Notifier,
     ) -> None:
         super().__init__()
         self._view, self._session, self._bridge = view, session, bridge
@@ -57,7 +57,7 @@ class Opening(QObject):
         A large image is opened in a thread; what was chosen last is used.
         """
         self._tasks.jobs.cancel("open")
-        if self._bridge.is_quick(key):
+        if self._bridge.is_small_in_memory(key):
             self._attempt(lambda: self._use(self._bridge.read_image(key), key))
         elif not self._shows(key):
             self._attempt(lambda: self._open(key))
@@ -67,7 +67,7 @@ class Opening(QObject):
         """Open a project folder with its images."""
 
         def open_it() -> None:
-            missing = project_images.open_project(
+            missing = project_images.open_project_images(
                 self._session, self._bridge, folder, self._view.ask_for_image
             )
             self._welcome()
@@ -119,7 +119,7 @@ class Opening(QObject):
         used = self._session.image
         if image is None or (used is not None and image.key == used.key):
             return
-        project_images.choose(self._session, self._bridge, image, key)
+        project_images.select_image(self._session, self._bridge, image, key)
         self._view.detect.choose_image(key)
         self._welcome()
 

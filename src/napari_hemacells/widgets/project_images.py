@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
 
 
-def open_project(
+def open_project_images(
     session: Session, bridge: ViewerBridge, folder: Path, ask: Callable[[str], Path | None]
 ) -> list[str]:
     """Open a project with all its images, and show the first; what could not be opened, and why.
@@ -40,7 +40,7 @@ def open_project(
     images, missing = [], []
     for stored in project.images:
         try:
-            images.append(_image(project, stored, bridge, ask))
+            images.append(_load_stored_image(project, stored, bridge, ask))
         except HemaCellsError as error:
             missing.append(str(error))
     if project.images and not images:
@@ -49,17 +49,17 @@ def open_project(
     for image in reversed(images):
         bridge.show_image(image)
     if images:
-        choose(session, bridge, images[0])
+        select_image(session, bridge, images[0])
     return missing
 
 
-def choose(session: Session, bridge: ViewerBridge, image: SmearImage, key: str = "") -> None:
+def select_image(session: Session, bridge: ViewerBridge, image: SmearImage, key: str = "") -> None:
     """Work on this image, shown by the layer with this key."""
     bridge.claim_image(key or bridge.show_image(image), image.key)
     session.open_image(image)
 
 
-def _image(
+def _load_stored_image(
     project: Project,
     stored: StoredImage,
     bridge: ViewerBridge,
@@ -67,7 +67,7 @@ def _image(
 ) -> SmearImage:
     from napari_hemacells.core.image import read_image
 
-    shown = _already_shown(bridge, stored)
+    shown = _find_shown_image(bridge, stored)
     if shown is not None:
         return shown
     try:
@@ -81,7 +81,7 @@ def _image(
     return replace(read_image(path, groups=stored.groups), key=stored.key)
 
 
-def _already_shown(bridge: ViewerBridge, stored: StoredImage) -> SmearImage | None:
+def _find_shown_image(bridge: ViewerBridge, stored: StoredImage) -> SmearImage | None:
     for choice in bridge.images():
         if bridge.shape_of(choice.key) != stored.shape:
             continue

@@ -34,7 +34,7 @@ def css(role: str) -> str:
     return colour(role).name()
 
 
-def quiet(widget: QWidget) -> None:
+def mute_text(widget: QWidget) -> None:
     """Set a widget's text a little back: the same colour, part way to the background."""
     text, back = colour("text"), colour("background")
     mixed = QColor(

@@ -16,9 +16,9 @@ from PIL import Image
 
 from napari_hemacells.cli.cluster import connect
 from napari_hemacells.cli.cluster import scheduler as drive
-from napari_hemacells.cli.cluster.scheduler import Equipment
+from napari_hemacells.cli.cluster.scheduler import JobPlugin
 from napari_hemacells.cli.detect import DetectJob
-from napari_hemacells.cli.parallel import Sharing
+from napari_hemacells.cli.parallel import WorkerPlan
 from napari_hemacells.core.params import DetectParams
 from napari_hemacells.samples import synthetic_smear
 
@@ -92,10 +92,10 @@ def test_each_worker_loads_its_networks_once(smears: Path, tmp_path: Path) -> No
 
     job = DetectJob(tmp_path, tmp_path, DetectParams(), None)
     (tmp_path / "token").touch()
-    with connect.connected(Sharing(workers=2)) as client:
-        connect.equip(client, Equipment(job, "run", tmp_path / "token"), "run")
+    with connect.connect_client(WorkerPlan(workers=2)) as client:
+        connect.register_plugin(client, JobPlugin(job, "run", tmp_path / "token"), "run")
         sources = drive_sources(smears)
-        foreman = drive.Foreman(client, job, "run", Bar())
+        foreman = drive.TaskScheduler(client, job, "run", Bar())
         outcomes = dict(foreman.outcomes(list(enumerate(sources))))
         loads_and_threads = client.run(count_loads)
     assert len(outcomes) == 6

@@ -56,9 +56,9 @@ def in_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def by_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """An image of a few tiles is large enough to be shared."""
-    monkeypatch.setattr(image_job, "LARGE", 100_000)
-    monkeypatch.setattr(pipeline, "WHOLE", 0)
-    monkeypatch.setattr(scheduler, "PARTS_A_TASK", 1)
+    monkeypatch.setattr(image_job, "LARGE_IMAGE_PIXELS", 100_000)
+    monkeypatch.setattr(pipeline, "MAX_SINGLE_PART_PIXELS", 0)
+    monkeypatch.setattr(scheduler, "PARTS_PER_TASK", 1)
 
 
 def written(folder: Path) -> dict[str, bytes]:
@@ -155,7 +155,7 @@ def test_skip_done_does_again_what_has_changed(detect, fields, tmp_path, change:
 def test_ctrl_c_leaves_whole_images_and_says_how_to_go_on(
     hemacells, fields, tmp_path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    attempt, calls = batch.attempt, []
+    attempt, calls = batch.run_or_fail, []
 
     def interrupted(work: Any) -> Any:
         calls.append(1)
@@ -165,7 +165,7 @@ def test_ctrl_c_leaves_whole_images_and_says_how_to_go_on(
 
     given = ["detect", fields, "--out", tmp_path / "out", *CLASSICAL]
     with monkeypatch.context() as patched:
-        patched.setattr(batch, "attempt", interrupted)
+        patched.setattr(batch, "run_or_fail", interrupted)
         stopped = hemacells(*given)
     assert stopped.exit_code == 130
     assert "2 images are done" in stopped.stderr
@@ -184,7 +184,7 @@ def test_scheduler_and_workers_together_are_wrong_usage(hemacells, fields, tmp_p
 def test_a_scheduler_that_does_not_answer_is_told(
     hemacells, fields, tmp_path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connect, "CONNECT_S", 0.2)
+    monkeypatch.setattr(connect, "CONNECT_TIMEOUT_S", 0.2)
     given = ["--out", tmp_path, "--scheduler", "tcp://127.0.0.1:1"]
     result = hemacells("detect", fields, *given)
     assert result.exit_code == 3

@@ -60,9 +60,9 @@ def test_bulk_labels_are_one_step_and_undo_restores_a_mixture(history):
 def test_a_label_is_removed_and_comes_back(history):
     history.do(label("wbc", 1, 2))
     history.do(label(None, 1))
-    assert history.state.of_image("img").keys() == {2}
+    assert history.state.annotations_of_image("img").keys() == {2}
     history.undo()
-    assert history.state.of_image("img").keys() == {1, 2}
+    assert history.state.annotations_of_image("img").keys() == {1, 2}
 
 
 def test_deleting_a_class_takes_its_annotations_and_undo_brings_both_back(history):
@@ -136,7 +136,7 @@ def test_a_refused_action_leaves_no_trace(history, action, words):
     with pytest.raises(AnnotationError, match=words):
         history.do(action)
     assert history.state.palette == default_palette()
-    assert history.state.of_image("img").keys() == {7}
+    assert history.state.annotations_of_image("img").keys() == {7}
     history.undo()
     assert not history.can_undo
 

@@ -43,7 +43,7 @@ def test_every_acknowledged_click_survives_kill_9(tmp_path, clicks):
     # A last number without its line end was torn by the kill and acknowledges nothing.
     acknowledged += rest.count("\n")
     history = open_history(path, "ann")
-    found = sorted(history.state.of_image("img"))
+    found = sorted(history.state.annotations_of_image("img"))
     assert found in (list(range(1, acknowledged + 1)), list(range(1, acknowledged + 2)))
     history.do(_another(acknowledged + 5))
     assert len(history.state.labels) == len(found) + 1
@@ -58,7 +58,7 @@ CORRECTS = """
 import itertools, pathlib, sys
 import numpy as np
 from made_up import make_cells, make_image
-from napari_hemacells.core.detect.click_proposal import Proposal, mask_from
+from napari_hemacells.core.detect.proposal import Proposal, mask_in_window
 from napari_hemacells.core.store import Project
 from napari_hemacells.session import Session
 
@@ -69,7 +69,7 @@ session.set_cells(make_cells(30))
 dice = np.random.default_rng(0)
 for number in itertools.count(1):
     row, col = int(dice.integers(49, 60)), int(dice.integers(0, 60))
-    mask = mask_from(np.ones((3, 3), bool), (slice(row, row + 3), slice(col, col + 3)))
+    mask = mask_in_window(np.ones((3, 3), bool), (slice(row, row + 3), slice(col, col + 3)))
     last = session.add_cell(row, col, None, Proposal("RBC", 0.5, mask.box, mask, "disc"))
     print(last, flush=True)
     session.delete_cells([last])

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from napari_hemacells.core.annotate import CellClass, Palette, default_palette, next_colour
-from napari_hemacells.core.annotate.palette import COLOURS
+from napari_hemacells.core.annotate.palette import CLASS_COLOURS
 from napari_hemacells.core.errors import AnnotationError
 
 
@@ -11,14 +11,14 @@ def test_default_palette_names_keys_and_distinct_colours():
     palette = default_palette()
     assert [(c.name, c.key) for c in palette] == [("RBC", 1), ("WBC", 2), ("Platelets", 3)]
     assert len({c.colour for c in palette}) == 3
-    assert all(c.colour in COLOURS for c in palette)
+    assert all(c.colour in CLASS_COLOURS for c in palette)
 
 
 def test_new_classes_take_the_lowest_free_key_and_colour():
     palette = default_palette().remove("rbc").add("Smudge")
     smudge = palette.by_name("smudge")
     assert smudge is not None
-    assert (smudge.key, smudge.colour) == (1, COLOURS[0])
+    assert (smudge.key, smudge.colour) == (1, CLASS_COLOURS[0])
 
 
 def test_twenty_classes_have_twenty_colours_and_nine_keys():

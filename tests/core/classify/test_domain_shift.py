@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_hemacells.core.classify import Support, fit, restandardise, shift
+from napari_hemacells.core.classify import SupportSet, fit, head_shift, restandardise
 from napari_hemacells.core.classify.fit import standardisation
-from napari_hemacells.core.encode.morphology import CellFeatures, join
+from napari_hemacells.core.encode.morphology import CellFeatures, append_features
 from napari_hemacells.core.types import CropSpec, Embeddings, EncoderInfo
 
 DIM = 24
@@ -28,34 +28,34 @@ def cells(count, seed, share=0.5, moved=0.0):
 def head():
     here, kinds = cells(300, 0)
     labels = tuple("ab"[kind] for kind in kinds[:10])
-    return fit(Support(here.vectors[:10], labels), "ab", context=here.vectors)
+    return fit(SupportSet(here.vectors[:10], labels), "ab", context=here.vectors)
 
 
 def test_the_score_rises_with_the_stain(head):
-    scores = [shift(cells(200, 1, moved=moved)[0], head).score for moved in (0, 0.5, 1, 2, 4)]
+    scores = [head_shift(cells(200, 1, moved=moved)[0], head).score for moved in (0, 0.5, 1, 2, 4)]
     assert scores == sorted(scores)
     assert abs(scores[0]) < 0.3
-    assert not shift(cells(200, 1)[0], head).is_large
-    assert shift(cells(200, 1, moved=2)[0], head).is_large
+    assert not head_shift(cells(200, 1)[0], head).is_large
+    assert head_shift(cells(200, 1, moved=2)[0], head).is_large
 
 
 @pytest.mark.parametrize("share", [0.05, 0.95])
 def test_another_mixture_of_the_same_cells_is_no_shift(head, share):
-    assert not shift(cells(200, 2, share)[0], head).is_large
+    assert not head_shift(cells(200, 2, share)[0], head).is_large
 
 
 def test_few_cells_raise_the_level_and_too_few_say_nothing(head):
-    few, many = (shift(cells(count, 3)[0], head) for count in (20, 300))
+    few, many = (head_shift(cells(count, 3)[0], head) for count in (20, 300))
     assert few.level > many.level
-    assert shift(cells(5, 3)[0], head) is None
+    assert head_shift(cells(5, 3)[0], head) is None
     alone, _ = cells(10, 0)
-    assert shift(alone, fit(Support(alone.vectors, ("a",) * 10), "a")) is None
+    assert head_shift(alone, fit(SupportSet(alone.vectors, ("a",) * 10), "a")) is None
 
 
 def test_restandardised_cells_are_no_longer_shifted(head):
     away, _ = cells(200, 4, moved=3)
     back = restandardise(away, head.reference)
-    assert shift(back, head).score < 0.3 * shift(away, head).score
+    assert head_shift(back, head).score < 0.3 * head_shift(away, head).score
     np.testing.assert_allclose(back.vectors.mean(axis=0), head.reference.mean, atol=1e-3)
 
 
@@ -63,7 +63,7 @@ def test_features_stand_beside_the_embedding_and_never_dominate():
     here, _ = cells(50, 0)
     values = np.random.default_rng(0).standard_normal((50, 2)).astype(np.float32)
     values[0] = 1e6  # a smudge
-    both = join(here, CellFeatures(here.ids, ("size", "nucleus"), values))
+    both = append_features(here, CellFeatures(here.ids, ("size", "nucleus"), values))
     extra = both.vectors[:, DIM:]
     assert both.encoder.dim == both.vectors.shape[1] > DIM
     assert both.encoder.preprocessing["features"]["names"] == ["size", "nucleus"]
@@ -73,4 +73,4 @@ def test_features_stand_beside_the_embedding_and_never_dominate():
     assert 0.03 < share[DIM:].sum() / share.sum() < 0.25
     assert np.abs(extra).max() <= 3 * both.encoder.preprocessing["features"]["spread"]
     with pytest.raises(ValueError, match="same cells"):
-        join(here, CellFeatures(here.ids[::-1], ("size", "nucleus"), values))
+        append_features(here, CellFeatures(here.ids[::-1], ("size", "nucleus"), values))

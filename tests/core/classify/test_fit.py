@@ -10,12 +10,16 @@ from sklearn.linear_model import Ridge as SklearnRidge
 from sklearn.metrics import roc_auc_score
 from sklearn.metrics.pairwise import cosine_similarity
 
-from napari_hemacells.core.classify import Head, Support, fit
+from napari_hemacells.core.classify import Head, SupportSet, fit
 from napari_hemacells.core.classify.calibration import softmax
-from napari_hemacells.core.classify.head_selection import by_neighbours, make, unit
-from napari_hemacells.core.classify.knn_graph import make_pool
-from napari_hemacells.core.classify.label_propagation import Walks, shares, shares_without
-from napari_hemacells.core.classify.ridge import PENALTY, Supposed, fit_ridge
+from napari_hemacells.core.classify.head_selection import fit_candidate, knn_scores, unit_rows
+from napari_hemacells.core.classify.knn_graph import build_knn_graph
+from napari_hemacells.core.classify.label_propagation import (
+    RandomWalks,
+    class_shares,
+    leave_one_out_shares,
+)
+from napari_hemacells.core.classify.ridge import PENALTY, PseudoLabels, fit_ridge
 from napari_hemacells.core.errors import AnnotationError, BundleError, BundleMismatchError
 from napari_hemacells.core.params import ClassifyParams
 from napari_hemacells.core.types import CropSpec, Embeddings, EncoderInfo
@@ -42,8 +46,8 @@ def embeddings(vectors):
 def test_clouds_are_told_apart(shots):
     vectors, _, labels = draw([shots] * 3)
     others, truth, _ = draw([200] * 3, seed=1)
-    prediction = fit(Support(vectors, labels), CLASSES).predict(embeddings(others))
-    assert (prediction.winner == truth).mean() > 0.95
+    prediction = fit(SupportSet(vectors, labels), CLASSES).predict(embeddings(others))
+    assert (prediction.predicted_column == truth).mean() > 0.95
     np.testing.assert_allclose(prediction.probabilities.sum(axis=1), 1, rtol=1e-5)
 
 
@@ -52,15 +56,15 @@ def test_clouds_are_told_apart(shots):
 def test_each_head_by_hand_tells_clouds_apart_and_says_its_name(kind, shots):
     vectors, _, labels = draw([shots] * 3)
     others, truth, _ = draw([100] * 3, seed=1)
-    head = fit(Support(vectors, labels), CLASSES, params=ClassifyParams(head=kind))
+    head = fit(SupportSet(vectors, labels), CLASSES, params=ClassifyParams(head=kind))
     assert head.kind == kind
     assert head.name.endswith(f"{3 * shots} annotated cells")
-    assert (head.predict(embeddings(others)).winner == truth).mean() > 0.9
+    assert (head.predict(embeddings(others)).predicted_column == truth).mean() > 0.9
 
 
 def test_a_prototype_head_is_the_cosine_to_the_mean():
     vectors, _, labels = draw([1] * 3)
-    head = fit(Support(vectors, labels), CLASSES, params=ClassifyParams(head="prototype"))
+    head = fit(SupportSet(vectors, labels), CLASSES, params=ClassifyParams(head="prototype"))
     rows = (vectors - head.centre) / head.scale
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     np.testing.assert_allclose(head.scores(vectors), rows @ rows.T, atol=1e-4)
@@ -68,7 +72,7 @@ def test_a_prototype_head_is_the_cosine_to_the_mean():
 
 def test_the_nearest_annotated_cells_of_a_class_speak_for_it():
     vectors, targets, labels = draw([5, 2, 4])
-    head = fit(Support(vectors, labels), CLASSES, params=ClassifyParams(head="knn"))
+    head = fit(SupportSet(vectors, labels), CLASSES, params=ClassifyParams(head="knn"))
     rows = (vectors - head.centre) / head.scale
     cosines = cosine_similarity(rows)
     for one in range(3):
@@ -82,7 +86,7 @@ def test_a_class_in_islands_is_left_to_its_nearest_cells():
     corners = np.array([[3, 3], [-3, -3], [3, -3], [-3, 3]])
     vectors = (np.repeat(corners, 10, axis=0) + 0.3 * rng.standard_normal((40, 2))).astype("f4")
     labels = tuple(np.repeat(["a", "a", "b", "b"], 10).tolist())
-    head = fit(Support(vectors, labels), CLASSES)
+    head = fit(SupportSet(vectors, labels), CLASSES)
     assert head.kind == "knn"
     assert (head.scores(vectors).argmax(axis=1) == np.repeat([0, 0, 1, 1], 10)).all()
 
@@ -90,19 +94,19 @@ def test_a_class_in_islands_is_left_to_its_nearest_cells():
 @pytest.mark.parametrize("kind", ["prototype", "knn"])
 def test_answers_without_a_cell_are_those_of_a_head_fitted_without_it(kind):
     rows, targets, _ = draw([4, 3, 5])
-    found = make(kind, rows.astype(np.float64), targets, None).left_out
+    found = fit_candidate(kind, rows.astype(np.float64), targets, None).left_out
     for left in (0, 5, 11):
         kept = np.arange(len(rows)) != left
-        without = make(kind, rows[kept].astype(np.float64), targets[kept], None)
-        cosines = unit(rows[left : left + 1].astype(np.float64)) @ without.weights
+        without = fit_candidate(kind, rows[kept].astype(np.float64), targets[kept], None)
+        cosines = unit_rows(rows[left : left + 1].astype(np.float64)) @ without.weights
         if kind == "knn":
-            cosines = by_neighbours(cosines, without.owners, 3)
+            cosines = knn_scores(cosines, without.owners, 3)
         np.testing.assert_allclose(found[left], cosines[0], atol=1e-9)
 
 
 def test_one_class_only_takes_every_cell_and_says_so():
     vectors, _, _ = draw([2, 1, 1])
-    head = fit(Support(vectors[:1], ("b",)), CLASSES)
+    head = fit(SupportSet(vectors[:1], ("b",)), CLASSES)
     prediction = head.predict(embeddings(vectors))
     assert prediction.class_ids == ("b",)
     np.testing.assert_array_equal(prediction.probabilities, 1)
@@ -111,7 +115,7 @@ def test_one_class_only_takes_every_cell_and_says_so():
 
 def test_classes_keep_the_order_of_the_palette():
     vectors, _, labels = draw([3, 0, 3])
-    head = fit(Support(vectors[::-1], labels[::-1]), ("d", "c", "b", "a"))
+    head = fit(SupportSet(vectors[::-1], labels[::-1]), ("d", "c", "b", "a"))
     assert head.class_ids == ("c", "a")
     assert head.counts == (3, 3)
 
@@ -119,7 +123,7 @@ def test_classes_keep_the_order_of_the_palette():
 def test_many_of_one_class_do_not_swallow_the_others():
     vectors, _, labels = draw([200, 3, 3])
     others, truth, _ = draw([100] * 3, seed=1)
-    winner = fit(Support(vectors, labels), CLASSES).predict(embeddings(others)).winner
+    winner = fit(SupportSet(vectors, labels), CLASSES).predict(embeddings(others)).predicted_column
     assert all((winner[truth == one] == one).mean() > 0.9 for one in range(3))
 
 
@@ -146,8 +150,8 @@ def test_confidence_follows_accuracy():
     """Overlapping clouds: what is said to be 0.6 sure is right about 6 times in 10."""
     vectors, _, labels = draw([60] * 3, apart=0.45)
     others, truth, _ = draw([2000] * 3, seed=1, apart=0.45)
-    prediction = fit(Support(vectors, labels), CLASSES).predict(embeddings(others))
-    accuracy = (prediction.winner == truth).mean()
+    prediction = fit(SupportSet(vectors, labels), CLASSES).predict(embeddings(others))
+    accuracy = (prediction.predicted_column == truth).mean()
     assert 0.5 < accuracy < 0.95
     assert prediction.confidence.mean() == pytest.approx(accuracy, abs=0.06)
 
@@ -155,7 +159,7 @@ def test_confidence_follows_accuracy():
 def test_three_clicks_are_not_certain():
     vectors, _, labels = draw([1] * 3)
     others, _, _ = draw([50] * 3, seed=1)
-    confidence = fit(Support(vectors, labels), CLASSES).predict(embeddings(others)).confidence
+    confidence = fit(SupportSet(vectors, labels), CLASSES).predict(embeddings(others)).confidence
     assert confidence.max() < 0.999
 
 
@@ -163,7 +167,7 @@ def test_three_clicks_are_not_certain():
 def test_a_head_survives_arrays_and_json(kind):
     vectors, _, labels = draw([5, 5, 5])
     params = ClassifyParams(head=kind)
-    head = fit(Support(vectors, labels), CLASSES, context=vectors, params=params)
+    head = fit(SupportSet(vectors, labels), CLASSES, context=vectors, params=params)
     tensors, meta = head.to_tensors()
     again = Head.from_tensors(tensors, json.loads(json.dumps(meta)))
     expected, found = (one.predict(embeddings(vectors)) for one in (head, again))
@@ -176,7 +180,7 @@ def test_a_head_survives_arrays_and_json(kind):
 
 
 def test_a_head_saved_before_there_was_more_is_read():
-    tensors, meta = fit(Support(*draw([5, 5, 5])[::2]), CLASSES).to_tensors()
+    tensors, meta = fit(SupportSet(*draw([5, 5, 5])[::2]), CLASSES).to_tensors()
     old = {name: tensors[name] for name in ("centre", "scale", "weights", "bias")}
     known = {key: meta[key] for key in ("kind", "name", "class_ids", "counts", "slope")}
     prediction = Head.from_tensors(old, known).predict(embeddings(draw([1, 1, 1])[0]))
@@ -185,7 +189,7 @@ def test_a_head_saved_before_there_was_more_is_read():
 
 @pytest.mark.parametrize("damage", ["weights", "bias", "slope", "class_ids", "kind", "map.points"])
 def test_a_damaged_head_is_refused(damage):
-    tensors, meta = fit(Support(*draw([5, 5, 5])[::2]), CLASSES).to_tensors()
+    tensors, meta = fit(SupportSet(*draw([5, 5, 5])[::2]), CLASSES).to_tensors()
     if damage in tensors:
         tensors[damage] = tensors[damage][:-1]
     elif damage == "kind":
@@ -198,27 +202,27 @@ def test_a_damaged_head_is_refused(damage):
 
 def test_vectors_of_another_encoder_are_refused():
     vectors, _, labels = draw([2, 2, 2])
-    head = fit(Support(vectors, labels), CLASSES)
+    head = fit(SupportSet(vectors, labels), CLASSES)
     with pytest.raises(BundleMismatchError, match="another encoder"):
         head.predict(embeddings(vectors[:, :-1]))
 
 
 def test_no_cells_and_twice_the_same_vector():
     vectors, _, labels = draw([2, 2, 2])
-    head = fit(Support(vectors, labels), CLASSES)
+    head = fit(SupportSet(vectors, labels), CLASSES)
     assert head.predict(embeddings(vectors[:0])).probabilities.shape == (0, 3)
     same = np.ones((2, DIM), np.float32)
-    prediction = fit(Support(same, ("a", "b")), CLASSES).predict(embeddings(same))
+    prediction = fit(SupportSet(same, ("a", "b")), CLASSES).predict(embeddings(same))
     np.testing.assert_allclose(prediction.probabilities, 0.5)
 
 
 def test_bad_support():
     with pytest.raises(AnnotationError, match="No cell"):
-        fit(Support(np.zeros((0, 4), np.float32), ()), CLASSES)
+        fit(SupportSet(np.zeros((0, 4), np.float32), ()), CLASSES)
     with pytest.raises(AnnotationError, match="unknown classes: x"):
-        fit(Support(np.zeros((1, 4), np.float32), ("x",)), CLASSES)
+        fit(SupportSet(np.zeros((1, 4), np.float32), ("x",)), CLASSES)
     with pytest.raises(AnnotationError, match="shape"):
-        Support(np.zeros((1, 4), np.float32), ("a", "b"))
+        SupportSet(np.zeros((1, 4), np.float32), ("a", "b"))
 
 
 def test_softmax_of_large_scores():
@@ -236,7 +240,7 @@ def crowd(sizes, seed=0):
 def test_cells_without_a_click_teach_and_the_many_do_not_drown_the_few(sizes, gain):
     vectors, targets, clicked, labels = crowd(sizes)
     others = np.setdiff1d(np.arange(len(vectors)), clicked)
-    support, recall = Support(vectors[clicked], labels), {}
+    support, recall = SupportSet(vectors[clicked], labels), {}
     for unlabelled in (False, True):
         params = ClassifyParams(unlabelled=unlabelled)
         head = fit(support, CLASSES, context=vectors, params=params)
@@ -248,7 +252,7 @@ def test_cells_without_a_click_teach_and_the_many_do_not_drown_the_few(sizes, ga
 
 def test_the_order_of_the_cells_without_a_click_hardly_matters():
     vectors, _, clicked, labels = crowd([100, 100, 100])
-    support = Support(vectors[clicked], labels)
+    support = SupportSet(vectors[clicked], labels)
     turned = np.random.default_rng(0).permutation(len(vectors))
     one, other = (fit(support, CLASSES, context=rows) for rows in (vectors, vectors[turned]))
     np.testing.assert_allclose(one.scores(vectors), other.scores(vectors), atol=1e-4)
@@ -256,14 +260,14 @@ def test_the_order_of_the_cells_without_a_click_hardly_matters():
 
 def supposed_by(vectors, walks, taught, weights):
     by_class = walks.by_class
-    shared = shares(by_class[taught], by_class.sum(axis=0))
+    shared = class_shares(by_class[taught], by_class.sum(axis=0))
     rows = vectors[taught].astype(np.float64)
-    return Supposed(rows, shared, weights, shares_without(walks, taught))
+    return PseudoLabels(rows, shared, weights, leave_one_out_shares(walks, taught))
 
 
 def test_the_ridge_leaves_out_what_follows_from_a_cell_as_well():
     vectors, targets, clicked, _ = crowd([30, 30, 30])
-    walks = Walks(make_pool(vectors).reach(vectors[clicked]), targets[clicked])
+    walks = RandomWalks(build_knn_graph(vectors).reach(vectors[clicked]), targets[clicked])
     taught = np.arange(0, 90, 3)
     supposed = supposed_by(vectors, walks, taught, np.full(len(taught), 0.1))
     rows = vectors[clicked].astype(np.float64)
@@ -285,27 +289,29 @@ def test_the_ridge_leaves_out_what_follows_from_a_cell_as_well():
 @pytest.mark.parametrize("left", [0, 3])
 def test_what_is_supposed_without_a_cell_is_what_the_others_suppose(left):
     vectors, targets, clicked, _ = crowd([30, 30, 30])
-    walks = Walks(make_pool(vectors).reach(vectors[clicked]), targets[clicked])
+    walks = RandomWalks(build_knn_graph(vectors).reach(vectors[clicked]), targets[clicked])
     taught, kept = np.arange(0, 90, 3), np.arange(len(clicked)) != left
-    less = Walks(walks.reached[kept], walks.targets[kept]).by_class
-    expected = shares(less[taught], less.sum(axis=0))
-    np.testing.assert_allclose(shares_without(walks, taught)[left], expected, atol=1e-6)
+    less = RandomWalks(walks.visit_frequencies[kept], walks.targets[kept]).by_class
+    expected = class_shares(less[taught], less.sum(axis=0))
+    np.testing.assert_allclose(leave_one_out_shares(walks, taught)[left], expected, atol=1e-6)
 
 
 def test_a_cell_on_an_island_is_supposed_to_be_of_its_island():
     rng = np.random.default_rng(0)
     vectors = np.repeat([[0.0, 0], [9, 0]], 30, axis=0) + 0.1 * rng.standard_normal((60, 2))
-    walks = Walks(make_pool(vectors.astype("f4")).reach(vectors[[0, 30]]), np.array([0, 1]))
-    supposed = shares(walks.by_class, walks.by_class.sum(axis=0))
+    walks = RandomWalks(
+        build_knn_graph(vectors.astype("f4")).reach(vectors[[0, 30]]), np.array([0, 1])
+    )
+    supposed = class_shares(walks.by_class, walks.by_class.sum(axis=0))
     assert (supposed[:30, 0] > 0.99).all()
     assert (supposed[30:, 1] > 0.99).all()
 
 
 def test_calibration_says_when_it_cannot_say():
-    few = fit(Support(*draw([2, 2, 2])[::2]), CLASSES).calibration
+    few = fit(SupportSet(*draw([2, 2, 2])[::2]), CLASSES).calibration
     assert (few.kind, few.n, few.ece) == ("too few to say", 0, None)
     assert "Too few to say" in few.reason
-    enough = fit(Support(*draw([8, 8, 8])[::2]), CLASSES).calibration
+    enough = fit(SupportSet(*draw([8, 8, 8])[::2]), CLASSES).calibration
     assert (enough.kind, enough.n) == ("temperature", 24)
     assert 0 <= enough.ece < 0.3
 
@@ -315,7 +321,7 @@ def test_a_class_that_nobody_showed_is_unknown(context):
     vectors, targets, _ = draw([60, 60, 60], apart=2.0)
     clicked = np.concatenate([np.flatnonzero(targets == one)[:6] for one in (0, 1)])
     labels = tuple(CLASSES[one] for one in targets[clicked])
-    head = fit(Support(vectors[clicked], labels), CLASSES, context=vectors if context else None)
+    head = fit(SupportSet(vectors[clicked], labels), CLASSES, context=vectors if context else None)
     prediction = head.predict(embeddings(vectors))
     assert prediction.unknown.dtype == np.float32
     assert roc_auc_score(targets == 2, prediction.unknown) > 0.95
@@ -325,7 +331,7 @@ def test_a_class_that_nobody_showed_is_unknown(context):
 
 def test_nothing_is_unknown_after_three_clicks():
     vectors, _, labels = draw([1, 1, 1])
-    head = fit(Support(vectors, labels), CLASSES)
+    head = fit(SupportSet(vectors, labels), CLASSES)
     far = head.predict(embeddings(vectors + 100))
     assert not far.is_unknown.any()
 
@@ -334,7 +340,7 @@ def test_a_rare_class_is_not_unknown_for_being_rare():
     vectors, targets, _ = draw([600, 20, 0], apart=2.0)
     clicked = np.concatenate([np.flatnonzero(targets == one)[:5] for one in (0, 1)])
     labels = tuple(CLASSES[one] for one in targets[clicked])
-    found = fit(Support(vectors[clicked], labels), CLASSES, context=vectors).predict(
+    found = fit(SupportSet(vectors[clicked], labels), CLASSES, context=vectors).predict(
         embeddings(vectors)
     )
     for one in (0, 1):

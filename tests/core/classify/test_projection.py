@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from napari_hemacells.core.classify.projection import pca_plane, umap_plane
+from napari_hemacells.core.classify.projection import project_pca, project_umap
 
 
 @pytest.fixture
@@ -25,12 +25,12 @@ def apart(places):
 
 
 def test_groups_stay_apart(groups):
-    assert apart(pca_plane(groups)) > 2
+    assert apart(project_pca(groups)) > 2
 
 
 def test_few_or_equal_cells_have_places_too():
     for vectors in (np.zeros((0, 8)), np.zeros((3, 8)), np.ones((20, 8)), np.eye(1, 8)):
-        places = pca_plane(vectors.astype(np.float32))
+        places = project_pca(vectors.astype(np.float32))
         assert places.shape == (len(vectors), 2)
         assert np.isfinite(places).all()
 
@@ -48,11 +48,11 @@ def test_umap_is_asked_with_a_seed_and_few_dimensions(groups, monkeypatch):
 
     monkeypatch.setitem(sys.modules, "umap", type(sys)("umap"))
     sys.modules["umap"].UMAP = Umap
-    assert umap_plane(groups, seed=3).shape == (60, 2)
+    assert project_umap(groups, seed=3).shape == (60, 2)
     assert (asked["random_state"], asked["n_neighbors"]) == (3, 15)
     assert asked["shape"][1] <= 64
 
 
 @pytest.mark.slow
 def test_umap_keeps_groups_apart(groups):
-    assert apart(umap_plane(groups)) > 2
+    assert apart(project_umap(groups)) > 2

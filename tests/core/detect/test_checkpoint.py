@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from napari_hemacells.core.detect import detect_steps, pipeline
-from napari_hemacells.core.detect.checkpoint import PLAN, forget
+from napari_hemacells.core.detect.checkpoint import PLAN_FILE, remove_checkpoint
 from napari_hemacells.core.errors import StorageError
-from napari_hemacells.core.image import from_array
+from napari_hemacells.core.image import image_from_array
 from napari_hemacells.core.params import DetectParams
 from napari_hemacells.core.types.progress import run_to_end
 from napari_hemacells.samples.smear import synthetic_smear
@@ -24,9 +24,9 @@ import sys
 import numpy as np
 from pathlib import Path
 from napari_hemacells.core.detect import detect_steps
-from napari_hemacells.core.image import from_array
+from napari_hemacells.core.image import image_from_array
 from napari_hemacells.core.params import DetectParams
-image = from_array(np.load(sys.argv[1]), "smear")
+image = image_from_array(np.load(sys.argv[1]), "smear")
 params = DetectParams(method="classical", cell_diameter=24)
 for report in detect_steps(image, params, tile=int(sys.argv[3]), resume=Path(sys.argv[2])):
     print("part" if report.found is not None else "step", flush=True)
@@ -35,7 +35,7 @@ for report in detect_steps(image, params, tile=int(sys.argv[3]), resume=Path(sys
 
 @pytest.fixture(scope="module")
 def smear():
-    return from_array(synthetic_smear(4, (260, 340), diameter=24).image, "smear")
+    return image_from_array(synthetic_smear(4, (260, 340), diameter=24).image, "smear")
 
 
 @pytest.fixture(scope="module")
@@ -122,14 +122,14 @@ def test_another_plan_starts_anew(smear, computed, tmp_path):
 def test_forgetting_leaves_other_files_alone(smear, tmp_path):
     folder = tmp_path / "resume"
     stopped_after(smear, 1, folder)
-    assert (folder / PLAN).exists()
-    forget(folder)
+    assert (folder / PLAN_FILE).exists()
+    remove_checkpoint(folder)
     assert not folder.exists()
-    forget(folder)
+    remove_checkpoint(folder)
     folder.mkdir()
     (folder / "notes.txt").write_text("mine")
     stopped_after(smear, 1, folder)
-    forget(folder)
+    remove_checkpoint(folder)
     assert [file.name for file in folder.iterdir()] == ["notes.txt"]
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_hemacells.core.cell_ops import replaced
-from napari_hemacells.core.detect import cells_from_labels, detect, no_cells
+from napari_hemacells.core.cell_ops import replace_cells
+from napari_hemacells.core.detect import cells_from_labels, detect, empty_cells
 from napari_hemacells.core.detect.click_proposal import propose_cell
 from napari_hemacells.core.detect.learned.metadata import CANONICAL_DIAMETER, KINDS, STRIDE
 from napari_hemacells.core.errors import CellsError
-from napari_hemacells.core.image import from_array, read_image
+from napari_hemacells.core.image import image_from_array, read_image
 
 SHAPE, GLASS, RED, BLUE = (240, 320), (236, 232, 229), (205, 130, 130), (110, 60, 150)
 ROWS, COLS = np.mgrid[: SHAPE[0], : SHAPE[1]]
@@ -26,7 +26,7 @@ def smear(*discs):
     for mask, colour in discs:
         pixels[mask] = colour
     noise = np.random.default_rng(0).normal(0, 3, pixels.shape)
-    return from_array(np.clip(pixels + noise, 0, 255).astype(np.uint8), "smear")
+    return image_from_array(np.clip(pixels + noise, 0, 255).astype(np.uint8), "smear")
 
 
 class Sees:
@@ -67,13 +67,13 @@ def iou(one, other):
     return (one & other).sum() / (one | other).sum()
 
 
-NOTHING = no_cells(SHAPE, CANONICAL_DIAMETER)
+NOTHING = empty_cells(SHAPE, CANONICAL_DIAMETER)
 
 
 def test_what_the_network_sees_faintly_is_proposed_with_its_kind():
     image = smear((disc(60, 60), RED))
     made = propose_cell(image, NOTHING, (64.0, 55.0), model=Sees(((40, 40, 80, 80), 0, 0.1)))
-    assert (made.how, made.kind) == ("network", "RBC")
+    assert (made.method, made.kind) == ("network", "RBC")
     assert made.score == pytest.approx(0.1)
     assert iou(whole(made), disc(60, 60)) > 0.85
 
@@ -116,13 +116,13 @@ def test_a_cell_that_is_there_is_not_proposed_again():
 def test_where_the_network_sees_nothing_the_stain_is_taken():
     image = smear((disc(60, 60), RED), (disc(160, 200), RED))
     made = propose_cell(image, NOTHING, (66.0, 56.0), model=Sees())
-    assert (made.how, made.kind) == ("stain", "")
+    assert (made.method, made.kind) == ("stain", "")
     assert iou(whole(made), disc(60, 60)) > 0.8
 
 
 def test_on_glass_it_is_a_disc_of_the_usual_size():
     made = propose_cell(smear((disc(60, 60), RED)), NOTHING, (180.0, 250.0), model=Sees())
-    assert made.how == "disc"
+    assert made.method == "disc"
     assert iou(whole(made), disc(180, 250)) > 0.95
 
 
@@ -139,8 +139,8 @@ def test_outside_the_image_is_refused(point):
 
 
 def test_temperatures_get_a_disc():
-    warm = from_array(np.full(SHAPE, 30.0, np.float32), "warm")
-    assert propose_cell(warm, NOTHING, (60.0, 60.0)).how == "disc"
+    warm = image_from_array(np.full(SHAPE, 30.0, np.float32), "warm")
+    assert propose_cell(warm, NOTHING, (60.0, 60.0)).method == "disc"
 
 
 @pytest.mark.slow
@@ -150,7 +150,7 @@ def test_removed_cells_of_a_real_field_are_proposed_again(shared_data):
     cells = detect(image)
     for cell in cells.ids[::5].tolist():
         place = tuple(cells.centres[cells.position[cell]].tolist())
-        made = propose_cell(image, replaced(cells, [cell], []), place)
+        made = propose_cell(image, replace_cells(cells, [cell], []), place)
         before = np.asarray(cells.labels) == cell
         found = np.zeros(image.shape, bool)
         found[made.mask.window] = made.mask.bits

@@ -10,10 +10,10 @@ from PIL import Image
 from scipy import ndimage as ndi
 from skimage.draw import disk
 
-from napari_hemacells.core.detect.foreground import is_flat, stained_windows, with_cells
+from napari_hemacells.core.detect.foreground import drop_empty_parts, is_flat, stained_windows
 from napari_hemacells.core.detect.regions import Regions
-from napari_hemacells.core.detect.tiling import tiles
-from napari_hemacells.core.image import from_array
+from napari_hemacells.core.detect.tiling import make_tiles
+from napari_hemacells.core.image import image_from_array
 
 GLASS = np.array([232.0, 228.0, 230.0])
 SHAPE = (512, 1024)
@@ -28,12 +28,12 @@ def slide(cells, contrast: float, diameter: float = 40.0):
     pixels += np.random.default_rng(0).normal(0, 2, pixels.shape)
     pixels = np.clip(pixels, 0, 255).astype(np.uint8)
     small = Image.fromarray(pixels).resize((SHAPE[1] // 4, SHAPE[0] // 4), Image.Resampling.BOX)
-    return replace(from_array(pixels, "slide"), overview=np.asarray(small))
+    return replace(image_from_array(pixels, "slide"), overview=np.asarray(small))
 
 
 def parts_with_cells(image, diameter=40.0):
-    parts = tuple(tiles(SHAPE, 256, 32))
-    return [part.index for part in with_cells(image, parts, SHAPE, diameter)]
+    parts = tuple(make_tiles(SHAPE, 256, 32))
+    return [part.index for part in drop_empty_parts(image, parts, SHAPE, diameter)]
 
 
 @pytest.mark.parametrize("contrast", [8, 15, 60])
@@ -85,4 +85,4 @@ def test_regions_decide_where_cells_are_measured():
 
 def test_empty_glass_has_no_place_to_measure_at_all():
     flat = np.full((600, 600, 3), 230, np.uint8)
-    assert stained_windows(from_array(flat, "empty")) == []
+    assert stained_windows(image_from_array(flat, "empty")) == []

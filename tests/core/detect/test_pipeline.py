@@ -8,10 +8,10 @@ import sys
 import numpy as np
 import pytest
 
-from napari_hemacells.core.detect import detect, detect_steps, keep_annotated, prepare
+from napari_hemacells.core.detect import detect, detect_steps, keep_annotated, preload_detector
 from napari_hemacells.core.detect.pipeline import detect_classical, detect_learned
 from napari_hemacells.core.errors import ImageError
-from napari_hemacells.core.image import from_array
+from napari_hemacells.core.image import image_from_array
 from napari_hemacells.core.params import DetectParams
 from napari_hemacells.core.types import Progress, SmearImage
 
@@ -26,7 +26,7 @@ def discs() -> SmearImage:
     for row, col in ((40, 40), (40, 140), (100, 60), (104, 92)):
         pixels[np.hypot(rows - row, cols - col) <= 20] = (205, 110, 115)
     noise = np.random.default_rng(0).normal(0, 3, pixels.shape)
-    return from_array((pixels + noise).clip(0, 255).astype(np.uint8), "discs")
+    return image_from_array((pixels + noise).clip(0, 255).astype(np.uint8), "discs")
 
 
 @pytest.mark.parametrize(
@@ -64,11 +64,11 @@ def test_temperatures_are_refused_by_the_learned_detector():
 def test_the_classical_detector_needs_no_torch():
     code = (
         "import sys, numpy as np\n"
-        "from napari_hemacells.core.detect import detect, prepare\n"
-        "from napari_hemacells.core.image import from_array\n"
+        "from napari_hemacells.core.detect import detect, preload_detector\n"
+        "from napari_hemacells.core.image import image_from_array\n"
         "from napari_hemacells.core.params import DetectParams\n"
-        "prepare('classical')\n"
-        "glass = from_array(np.full((60, 80, 3), 230, np.uint8), 'glass')\n"
+        "preload_detector('classical')\n"
+        "glass = image_from_array(np.full((60, 80, 3), 230, np.uint8), 'glass')\n"
         "detect(glass, DetectParams(method='classical'))\n"
         "assert 'torch' not in sys.modules\n"
     )
@@ -79,5 +79,5 @@ def test_the_classical_detector_needs_no_torch():
 def test_the_weights_are_loaded_once():
     from napari_hemacells.core.detect.learned.model import bundled_model
 
-    prepare("learned")
+    preload_detector("learned")
     assert bundled_model.cache_info().currsize == 1

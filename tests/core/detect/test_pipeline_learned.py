@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from scipy import ndimage as ndi
 
-from napari_hemacells.core.detect.learned.inference import small_white_are_platelets
-from napari_hemacells.core.detect.learned.postprocess import Found
+from napari_hemacells.core.detect.learned.inference import relabel_small_leukocytes
+from napari_hemacells.core.detect.learned.postprocess import Detections
 from napari_hemacells.core.detect.pipeline import detect_learned, detect_learned_steps
 from napari_hemacells.core.errors import CellsError, ImageError
-from napari_hemacells.core.image import from_array
+from napari_hemacells.core.image import image_from_array
 from napari_hemacells.core.params import DetectParams
 from napari_hemacells.core.types import CELL_COLUMNS, PLATELET, RBC, WBC, Progress, SmearImage
 
@@ -52,7 +52,7 @@ def smear(zoom: float = 1.0) -> np.ndarray:
 
 
 def image_of(pixels: np.ndarray) -> SmearImage:
-    return from_array(pixels, "drawn")
+    return image_from_array(pixels, "drawn")
 
 
 def labels_at(cells, places, zoom=1.0) -> list[int]:
@@ -81,8 +81,8 @@ def test_a_white_cell_smaller_than_a_red_one_is_a_platelet() -> None:
     boxes = np.array(
         [[10, 10, 40, 40], [50, 50, 110, 110], [0, 50, 30, 80], [60, 0, 90, 30]], float
     )
-    found = Found(boxes, np.array([1, 1, 1, 0]), np.ones(4))
-    assert small_white_are_platelets(found, (200, 200), 40.0).kinds.tolist() == [2, 1, 1, 0]
+    found = Detections(boxes, np.array([1, 1, 1, 0]), np.ones(4))
+    assert relabel_small_leukocytes(found, (200, 200), 40.0).kinds.tolist() == [2, 1, 1, 0]
 
 
 def test_the_table_keeps_its_contract() -> None:
@@ -148,5 +148,5 @@ def test_temperatures_are_refused() -> None:
 def test_the_grain_of_an_empty_field_is_not_taken_for_cells():
     noise = np.random.default_rng(0).normal(100, 9, (220, 220, 1))
     field = np.clip(np.repeat(noise, 3, axis=2), 0, 255).astype(np.uint8)
-    cells = detect_learned(from_array(field, "empty"))
+    cells = detect_learned(image_from_array(field, "empty"))
     assert len(cells) < 10

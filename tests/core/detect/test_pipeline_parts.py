@@ -17,8 +17,8 @@ from napari_hemacells.core.detect import detect, detect_steps
 from napari_hemacells.core.detect import stitching as joining
 from napari_hemacells.core.detect.pipeline import detect_part, plan_steps
 from napari_hemacells.core.detect.regions import Regions
-from napari_hemacells.core.detect.stitching import join
-from napari_hemacells.core.image import from_array
+from napari_hemacells.core.detect.stitching import stitch
+from napari_hemacells.core.image import image_from_array
 from napari_hemacells.core.params import DetectParams
 from napari_hemacells.core.types import CELL_COLUMNS
 from napari_hemacells.core.types.progress import run_to_end
@@ -50,7 +50,7 @@ def field():
     for centre in centres()[::9]:
         picture[disk(centre, 3, shape=SHAPE)] = VIOLET
     noise = np.random.default_rng(0).normal(0, 2, picture.shape)
-    return from_array(np.clip(picture + noise, 0, 255).astype(np.uint8), "field")
+    return image_from_array(np.clip(picture + noise, 0, 255).astype(np.uint8), "field")
 
 
 def plan_of(image, **options) -> Plan:
@@ -60,7 +60,7 @@ def plan_of(image, **options) -> Plan:
 @pytest.fixture(scope="module")
 def whole(field):
     plan = plan_of(field, tile=128)
-    return join(plan, [detect_part(field, plan, part) for part in plan.parts])
+    return stitch(plan, [detect_part(field, plan, part) for part in plan.parts])
 
 
 def test_a_small_image_is_one_part_and_has_an_array_of_labels(field):
@@ -101,7 +101,7 @@ def test_plan_parts_and_cells_can_go_to_another_process(field, whole):
         assert list(found.table) == list(CELL_COLUMNS[1:])
         assert len(found.masks) == len(found)
         done.append(pickle.loads(pickle.dumps(found)))  # noqa: S301 - our own bytes
-    cells = join(plan, done)
+    cells = stitch(plan, done)
     assert cells.table.equals(whole.table)
     np.testing.assert_array_equal(cells.labels, whole.labels)
 
@@ -111,13 +111,13 @@ def test_only_cells_with_their_centre_in_a_region_are_found(field, whole):
     regions = Regions((triangle,))
     plan = plan_of(field, tile=128, regions=regions)
     assert len(plan.parts) < len(plan_of(field, tile=128).parts)
-    cells = join(plan, [detect_part(field, plan, part) for part in plan.parts])
-    assert regions.hold(cells.centres).all()
-    expected = int(regions.hold(whole.centres).sum())
+    cells = stitch(plan, [detect_part(field, plan, part) for part in plan.parts])
+    assert regions.contains(cells.centres).all()
+    expected = int(regions.contains(whole.centres).sum())
     assert expected > 0
     assert abs(len(cells) - expected) <= 1
     one_part = detect(field, PARAMS, regions=regions)
-    assert regions.hold(one_part.centres).all()
+    assert regions.contains(one_part.centres).all()
 
 
 def test_a_region_beyond_the_image_holds_no_cell(field):
@@ -143,7 +143,7 @@ def test_the_reports_bring_every_cell_and_count_the_parts(field, whole):
 
 
 def test_a_large_image_has_lazy_labels_with_the_same_pixels(field, whole, monkeypatch):
-    monkeypatch.setattr(joining, "LARGE", 1000)
+    monkeypatch.setattr(joining, "MAX_EAGER_PIXELS", 1000)
     cells = run_to_end(detect_steps(field, PARAMS, tile=128))
     assert isinstance(cells.labels, LazyLabels)
     np.testing.assert_array_equal(np.asarray(cells.labels), whole.labels)
@@ -159,7 +159,7 @@ def test_anything_that_changes_the_cells_changes_the_plan(field):
         plan_of(field, tile=160),
         plan_of(field, tile=128, regions=region),
         run_to_end(plan_steps(field, more, tile=128)),
-        plan_of(from_array(np.asarray(field.pixels)[::-1], "other"), tile=128),
+        plan_of(image_from_array(np.asarray(field.pixels)[::-1], "other"), tile=128),
     ]
     assert len({plan.digest(), *(one.digest() for one in others)}) == 5
 
@@ -170,7 +170,7 @@ def test_the_learned_detector_by_parts_in_any_order(field):
     plan = pickle.loads(pickle.dumps(run_to_end(plan_steps(field, params, tile=192))))  # noqa: S301
     assert len(plan.parts) > 2
     done = [detect_part(field, plan, part) for part in reversed(plan.parts)]
-    one, other = join(plan, done), run_to_end(detect_steps(field, params, tile=192))
+    one, other = stitch(plan, done), run_to_end(detect_steps(field, params, tile=192))
     assert one.table.equals(other.table)
     np.testing.assert_array_equal(one.labels, other.labels)
     counts = [len(run_to_end(detect_steps(field, params, tile=tile))) for tile in (160, 256, 320)]

@@ -14,7 +14,7 @@ SQUARE = np.array([[80.0, 80.0], [80.0, 90.0], [90.0, 90.0], [90.0, 80.0]])
 
 def test_a_point_counts_in_any_of_the_polygons():
     points = np.array([[20.0, 20.0], [45.0, 45.0], [85.0, 85.0], [5.0, 5.0]])
-    assert Regions((TRIANGLE, SQUARE)).hold(points).tolist() == [True, False, True, False]
+    assert Regions((TRIANGLE, SQUARE)).contains(points).tolist() == [True, False, True, False]
 
 
 @pytest.mark.parametrize(

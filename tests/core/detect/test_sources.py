@@ -12,8 +12,8 @@ from napari_hemacells.core.detect import (
     cells_from_labels,
     cells_from_points,
     cells_from_polygons,
+    empty_cells,
     keep_annotated,
-    no_cells,
 )
 from napari_hemacells.core.errors import CellsError
 from napari_hemacells.core.types import CELL_COLUMNS, Cells
@@ -90,7 +90,7 @@ def test_outlines_become_cells():
 @pytest.mark.parametrize(
     "cells",
     [
-        no_cells(SHAPE, 10.0),
+        empty_cells(SHAPE, 10.0),
         cells_from_labels(np.zeros(SHAPE, int), SHAPE),
         cells_from_points([], SHAPE, 10),
         cells_from_boxes([], SHAPE),
@@ -140,7 +140,7 @@ def test_without_annotations_ids_are_still_never_used_again():
 
 def test_nothing_new_leaves_the_annotated_cells():
     old = cells_of(square(1, 0, 0), square(2, 20, 20))
-    joined = keep_annotated(old, [1], no_cells(SHAPE, 6.0))
+    joined = keep_annotated(old, [1], empty_cells(SHAPE, 6.0))
     assert joined.ids.tolist() == [1]
 
 

@@ -8,11 +8,11 @@ import pytest
 from napari_hemacells.core.detect import cells_from_labels
 from napari_hemacells.core.detect.split import merge_cells, split_cell
 from napari_hemacells.core.errors import CellsError
-from napari_hemacells.core.image import from_array
+from napari_hemacells.core.image import image_from_array
 
 SHAPE = (60, 90)
 ROWS, COLS = np.mgrid[: SHAPE[0], : SHAPE[1]]
-IMAGE = from_array(np.full(SHAPE, 30.0, np.float32), "warm")
+IMAGE = image_from_array(np.full(SHAPE, 30.0, np.float32), "warm")
 
 
 def disc(row, col, radius=12):

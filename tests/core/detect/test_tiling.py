@@ -5,19 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_hemacells.core.detect.tiling import ScaledImage, tiles
+from napari_hemacells.core.detect.tiling import ScaledImage, make_tiles
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (512, 513), (700, 100), (1300, 1650), (640, 1024)])
 def test_cores_cover_every_pixel_once(shape: tuple[int, int]) -> None:
     count = np.zeros(shape, int)
-    for tile in tiles(shape):
+    for tile in make_tiles(shape):
         count[slice(*tile.core_rows), slice(*tile.core_cols)] += 1
     assert (count == 1).all()
 
 
 def test_tiles_start_on_the_grid_of_the_network() -> None:
-    for tile in tiles((2000, 3000), core=256, halo=64):
+    for tile in make_tiles((2000, 3000), core=256, halo=64):
         assert tile.rows[0] % 16 == 0
         assert tile.cols[0] % 16 == 0
 
@@ -28,7 +28,7 @@ def test_a_cell_belongs_to_one_tile_wherever_it_lies() -> None:
         0, 1, (200, 2)
     ) * np.array(shape)
     owners = np.zeros(200, int)
-    for tile in tiles(shape, core=256, halo=64):
+    for tile in make_tiles(shape, core=256, halo=64):
         owners += tile.own(middles)
     assert (owners == 1).all()
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from napari_hemacells.core.image import from_array
+from napari_hemacells.core.image import image_from_array
 from napari_hemacells.core.types import BOX_COLUMNS, Cells, EncoderInfo
 
 
@@ -41,7 +41,7 @@ def tight_encoder():
 @pytest.fixture
 def image():
     pixels = np.random.default_rng(2).integers(0, 256, (60, 80, 3), dtype=np.uint8)
-    return from_array(pixels, "noise")
+    return image_from_array(pixels, "noise")
 
 
 @pytest.fixture

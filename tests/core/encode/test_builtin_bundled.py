@@ -12,14 +12,19 @@ import torch
 from safetensors import safe_open
 from scipy.ndimage import gaussian_filter
 
-from napari_hemacells.core.encode import bundled_encoder, choose_device, fingerprint, name_of
+from napari_hemacells.core.encode import (
+    bundled_encoder,
+    choose_device,
+    encoder_name_of,
+    fingerprint,
+)
 from napari_hemacells.core.encode.builtin import (
-    WEIGHTS,
+    BUNDLED_WEIGHTS,
     bundled_info,
     faster_encoder,
     faster_info,
-    load_blood,
-    read_info,
+    load_blood_encoder,
+    read_encoder_info,
 )
 from napari_hemacells.core.encode.network import NetworkEncoder
 from napari_hemacells.core.errors import EncoderError
@@ -35,13 +40,13 @@ def encoder():
 
 def test_identity(encoder):
     assert encoder.info == bundled_info()
-    assert encoder.info.sha256 == hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()
+    assert encoder.info.sha256 == hashlib.sha256(BUNDLED_WEIGHTS.read_bytes()).hexdigest()
     assert "PBC" in encoder.info.seen  # a figure on PBC is no test
     assert bundled_encoder("cpu") is encoder
 
 
 def test_size_of_the_weights():
-    assert WEIGHTS.stat().st_size < 15e6
+    assert BUNDLED_WEIGHTS.stat().st_size < 15e6
 
 
 def test_vectors(encoder):
@@ -71,21 +76,21 @@ def test_the_parts_of_a_vector_are_those_of_the_readout(encoder):
 
 def test_damaged_weights_are_refused(tmp_path):
     file = tmp_path / "encoder.safetensors"
-    file.write_bytes(WEIGHTS.read_bytes()[:1000])
+    file.write_bytes(BUNDLED_WEIGHTS.read_bytes()[:1000])
     with pytest.raises(EncoderError, match="reinstall"):
-        read_info(file)
+        read_encoder_info(file)
 
 
 def test_foreign_weights_are_refused(tmp_path):
     from safetensors.torch import load_file, save_file
 
-    with safe_open(WEIGHTS, framework="numpy") as stored:
+    with safe_open(BUNDLED_WEIGHTS, framework="numpy") as stored:
         header = stored.metadata()
-    tensors = load_file(WEIGHTS)
+    tensors = load_file(BUNDLED_WEIGHTS)
     tensors.pop("embed.weight")
     save_file(tensors, tmp_path / "other.safetensors", metadata=header)
     with pytest.raises(EncoderError, match="do not fit"):
-        load_blood(tmp_path / "other.safetensors", "cpu")
+        load_blood_encoder(tmp_path / "other.safetensors", "cpu")
 
 
 class Greedy(torch.nn.Module):
@@ -138,4 +143,4 @@ def test_it_does_not_matter_how_a_cell_lies_but_to_the_faster_form(encoder):
 def test_vectors_of_two_turns_are_not_mixed_with_those_of_four():
     usual, faster = bundled_info(), faster_info()
     assert fingerprint(usual) != fingerprint(faster)
-    assert (name_of(usual), name_of(faster)) == ("bundled", "bundled-2-turns")
+    assert (encoder_name_of(usual), encoder_name_of(faster)) == ("bundled", "bundled-2-turns")

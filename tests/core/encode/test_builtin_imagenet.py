@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from napari_hemacells.core.encode import imagenet_encoder
-from napari_hemacells.core.encode.builtin import fill, imagenet_info
+from napari_hemacells.core.encode.builtin import imagenet_info, load_weights_in_order
 from napari_hemacells.core.errors import EncoderError
 
 pytestmark = pytest.mark.slow  # the real network; the fast ring has a stand-in
@@ -37,7 +37,7 @@ def test_the_network_knows_a_cat():
     from skimage.data import chelsea
 
     network = timm.create_model("tf_efficientnet_lite0", pretrained=False).eval()
-    fill(network, weights_file())
+    load_weights_in_order(network, weights_file())
     picture = np.asarray(Image.fromarray(chelsea()).resize((224, 224)), dtype=np.float32)
     tensor = torch.from_numpy((picture - 127.5) / 127.5).permute(2, 0, 1)[None]
     with torch.inference_mode():
@@ -48,4 +48,4 @@ def test_the_network_knows_a_cat():
 def test_wrong_weights_are_refused(tmp_path):
     torch.save({"a": torch.zeros(3)}, tmp_path / "wrong.pth")
     with pytest.raises(EncoderError, match=r"wrong\.pth"):
-        fill(torch.nn.Linear(2, 2), tmp_path / "wrong.pth")
+        load_weights_in_order(torch.nn.Linear(2, 2), tmp_path / "wrong.pth")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from napari_hemacells.core.encode.registry import KINDS
-from napari_hemacells.core.encoder_names import parse, side_of
+from napari_hemacells.core.encoder_names import parse_encoder_name, parse_input_size
 from napari_hemacells.core.errors import EncoderError
 
 
@@ -21,12 +21,12 @@ from napari_hemacells.core.errors import EncoderError
     ],
 )
 def test_parts_of_a_name(name, parts):
-    assert tuple(parse(name, KINDS)) == parts
+    assert tuple(parse_encoder_name(name, KINDS)) == parts
 
 
 def test_the_size_is_a_whole_number_of_pixels():
-    assert side_of(parse("timm:resnet18?size=96", KINDS)) == 96
-    assert side_of(parse("timm:resnet18", KINDS)) is None
+    assert parse_input_size(parse_encoder_name("timm:resnet18?size=96", KINDS)) == 96
+    assert parse_input_size(parse_encoder_name("timm:resnet18", KINDS)) is None
     for wrong in ("size=big", "size=0", "depth=3"):
         with pytest.raises(EncoderError, match="size in pixels"):
-            side_of(parse(f"timm:resnet18?{wrong}", KINDS))
+            parse_input_size(parse_encoder_name(f"timm:resnet18?{wrong}", KINDS))

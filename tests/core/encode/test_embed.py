@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from napari_hemacells.core.crop import TILE, by_tile, extract
+from napari_hemacells.core.crop import TILE, extract_crops, sort_by_tile
 from napari_hemacells.core.encode import EmbeddingCache, embed, embed_pictures_steps, embed_steps
 from napari_hemacells.core.encode.protocol import Encoder, fingerprint
 from napari_hemacells.core.errors import StorageError
@@ -30,7 +30,9 @@ def test_the_fake_is_an_encoder(encoder):
 def test_one_vector_a_cell_in_the_order_of_the_table(image, cells, encoder):
     embeddings = embed(image, cells, SPEC, encoder, batch_size=3)
     np.testing.assert_array_equal(embeddings.ids, cells.ids)
-    np.testing.assert_array_equal(embeddings.vectors, encoder.encode(extract(image, cells, SPEC)))
+    np.testing.assert_array_equal(
+        embeddings.vectors, encoder.encode(extract_crops(image, cells, SPEC))
+    )
     assert embeddings.image_key == image.key
 
 
@@ -55,7 +57,7 @@ def test_only_changed_cells_are_embedded_again(image, cells, encoder, cache):
     changed = Cells(cells.labels, table, cells.diameter)
     embeddings = embed(image, changed, SPEC, encoder, cache)
     assert encoder.encoded == len(cells) + 1
-    expected = encoder.encode(extract(image, changed, SPEC))
+    expected = encoder.encode(extract_crops(image, changed, SPEC))
     np.testing.assert_array_equal(embeddings.vectors, expected)
 
 
@@ -167,7 +169,7 @@ def test_cells_of_a_large_image_are_made_tile_by_tile(encoder):
 
 def test_a_small_image_is_made_in_the_order_of_the_table():
     centres = np.random.default_rng(0).uniform(0, 1000, (20, 2))
-    np.testing.assert_array_equal(by_tile(centres, np.arange(20)), np.arange(20))
+    np.testing.assert_array_equal(sort_by_tile(centres, np.arange(20)), np.arange(20))
 
 
 def test_a_batch_too_large_is_told(image, cells, tight_encoder):

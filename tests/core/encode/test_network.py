@@ -7,7 +7,7 @@ import timm
 import torch
 from torch import nn
 
-from napari_hemacells.core.encode.network import fused
+from napari_hemacells.core.encode.network import fuse_batch_norm
 
 
 def settled(network: nn.Module) -> nn.Module:
@@ -38,7 +38,7 @@ class Otherwise(nn.Module):
 def test_a_network_gives_the_same_with_fewer_layers(name):
     network = settled(timm.create_model(name, num_classes=0))
     images = torch.rand(2, 3, 32, 32)
-    swift = fused(network, images[:1])
+    swift = fuse_batch_norm(network, images[:1])
     assert norms(swift) < 0.6 * norms(network)
     torch.testing.assert_close(swift(images), network(images), rtol=1e-3, atol=1e-4)
 
@@ -46,16 +46,16 @@ def test_a_network_gives_the_same_with_fewer_layers(name):
 def test_the_network_itself_is_left_as_it_was():
     network = settled(timm.create_model("resnet10t", num_classes=0))
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    fused(network, torch.rand(1, 3, 32, 32))
+    fuse_batch_norm(network, torch.rand(1, 3, 32, 32))
     assert before.keys() == network.state_dict().keys()
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
 
 
 def test_what_would_give_other_numbers_is_not_used():
     network = settled(Otherwise())
-    assert fused(network, torch.rand(1, 3, 32, 32)) is network
+    assert fuse_batch_norm(network, torch.rand(1, 3, 32, 32)) is network
 
 
 def test_without_batch_norms_nothing_is_copied():
     network = settled(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten()))
-    assert fused(network, torch.rand(1, 3, 32, 32)) is network
+    assert fuse_batch_norm(network, torch.rand(1, 3, 32, 32)) is network

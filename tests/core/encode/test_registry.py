@@ -8,24 +8,24 @@ from dataclasses import replace
 
 import pytest
 
-from napari_hemacells.core.encode import encoder, encoder_like, name_of
+from napari_hemacells.core.encode import encoder_like, encoder_name_of, load_encoder
 from napari_hemacells.core.encode.builtin import bundled_info, imagenet_info
 from napari_hemacells.core.errors import EncoderError
 
 
 def test_an_encoder_is_known_by_its_weights():
-    assert name_of(bundled_info()) == "bundled"
-    assert name_of(replace(imagenet_info(), name="its old name")) == "imagenet"
-    assert name_of(replace(imagenet_info(), sha256="0" * 64)) is None
+    assert encoder_name_of(bundled_info()) == "bundled"
+    assert encoder_name_of(replace(imagenet_info(), name="its old name")) == "imagenet"
+    assert encoder_name_of(replace(imagenet_info(), sha256="0" * 64)) is None
 
 
 def test_other_preprocessing_is_another_encoder():
-    assert name_of(replace(imagenet_info(), preprocessing={"mean": [0.0] * 3})) is None
+    assert encoder_name_of(replace(imagenet_info(), preprocessing={"mean": [0.0] * 3})) is None
 
 
 def test_unknown_names_are_refused_with_those_that_are_known():
     with pytest.raises(EncoderError, match=r"resnet99.*bundled, bundled-2-turns, imagenet"):
-        encoder("resnet99")
+        load_encoder("resnet99")
 
 
 @pytest.mark.slow
@@ -40,9 +40,9 @@ def test_a_model_of_an_unknown_encoder_gets_the_bundled_one():
 
 def test_identities_need_no_torch():
     code = (
-        "import sys\nfrom napari_hemacells.core.encode import name_of\n"
+        "import sys\nfrom napari_hemacells.core.encode import encoder_name_of\n"
         "from napari_hemacells.core.encode.builtin import bundled_info\n"
-        "print(name_of(bundled_info()), 'torch' in sys.modules)"
+        "print(encoder_name_of(bundled_info()), 'torch' in sys.modules)"
     )
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True

@@ -12,15 +12,15 @@ import torch
 from safetensors.torch import save_file
 
 from napari_hemacells.core.encode import (
-    encoder,
     encoder_like,
     foundation,
+    load_encoder,
     registry,
     weights_store,
 )
 from napari_hemacells.core.encode.checkpoint import CheckpointSpec, checkpoint_encoder
-from napari_hemacells.core.encode.foundation import Bloom, dinobloom_spec
-from napari_hemacells.core.encode.weights_store import shelf_folder
+from napari_hemacells.core.encode.foundation import DinoBloomModel, dinobloom_spec
+from napari_hemacells.core.encode.weights_store import weights_folder
 from napari_hemacells.core.errors import EncoderError
 
 CROPS = np.random.default_rng(0).integers(0, 256, (2, 48, 48, 3), dtype=np.uint8)
@@ -41,9 +41,9 @@ def shelf(tmp_path, monkeypatch):
     monkeypatch.setattr(
         "napari_hemacells.core.encode.device.precision_on", lambda device: "float32"
     )
-    registry._made.cache_clear()
-    shelf_folder().mkdir(parents=True)
-    return shelf_folder()
+    registry._load_cached.cache_clear()
+    weights_folder().mkdir(parents=True)
+    return weights_folder()
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_a_model_from_nothing_is_the_same_each_time():
     torch.manual_seed(5)
     before = torch.rand(1)
     torch.manual_seed(5)
-    first = encoder("untrained:test_vit", "cpu")
+    first = load_encoder("untrained:test_vit", "cpu")
     assert torch.rand(1) == before  # the caller's own random numbers are not touched
     from napari_hemacells.core.encode.timm_encoder import untrained_encoder
 
@@ -82,7 +82,7 @@ def test_a_model_from_nothing_is_the_same_each_time():
 def test_a_checkpoint_gives_the_vectors_of_its_network(vit, tmp_path):
     file = tmp_path / "own weights.safetensors"
     save_file(vit.state_dict(), file)
-    found = encoder(f"file:{file}?arch=test_vit&mean=0.5,0.5,0.5&std=0.25,0.25,0.25", "cpu")
+    found = load_encoder(f"file:{file}?arch=test_vit&mean=0.5,0.5,0.5&std=0.25,0.25,0.25", "cpu")
     np.testing.assert_allclose(
         found.encode(CROPS), expected(vit, 160, [0.5] * 3, [0.25] * 3), atol=1e-4
     )
@@ -93,11 +93,11 @@ def test_a_checkpoint_gives_the_vectors_of_its_network(vit, tmp_path):
 def test_a_checkpoint_that_changes_is_read_again(vit, tmp_path):
     file = tmp_path / "weights.safetensors"
     save_file(vit.state_dict(), file)
-    first = encoder(f"file:{file}?arch=test_vit", "cpu")
-    assert encoder(f"file:{file}?arch=test_vit", "cpu") is first
+    first = load_encoder(f"file:{file}?arch=test_vit", "cpu")
+    assert load_encoder(f"file:{file}?arch=test_vit", "cpu") is first
     other = {name: value + 1 for name, value in vit.state_dict().items()}
     save_file({**other, "more": torch.zeros(3)}, file)
-    assert encoder(f"file:{file}?arch=test_vit", "cpu").info.sha256 != first.info.sha256
+    assert load_encoder(f"file:{file}?arch=test_vit", "cpu").info.sha256 != first.info.sha256
 
 
 def test_usual_wrappings_are_taken_off(vit, tmp_path):
@@ -118,13 +118,13 @@ def test_what_does_not_fit_is_refused_with_the_reason(vit, tmp_path):
     file = tmp_path / "partial.safetensors"
     save_file({"norm.weight": vit.state_dict()["norm.weight"].clone()}, file)
     with pytest.raises(EncoderError, match=r"missing or of another shape"):
-        encoder(f"file:{file}?arch=test_vit", "cpu")
+        load_encoder(f"file:{file}?arch=test_vit", "cpu")
     with pytest.raises(EncoderError, match="arch is timm's name"):
-        encoder(f"file:{file}", "cpu")
+        load_encoder(f"file:{file}", "cpu")
     with pytest.raises(EncoderError, match="Did you mean"):
-        encoder(f"file:{file}?arch=resnet81", "cpu")
+        load_encoder(f"file:{file}?arch=resnet81", "cpu")
     with pytest.raises(EncoderError, match="There is no weights file"):
-        encoder(f"file:{tmp_path / 'none.pth'}?arch=test_vit", "cpu")
+        load_encoder(f"file:{tmp_path / 'none.pth'}?arch=test_vit", "cpu")
 
 
 class Sly:
@@ -134,7 +134,7 @@ class Sly:
 def test_code_in_a_checkpoint_is_not_run(tmp_path):
     torch.save({"model": Sly()}, tmp_path / "sly.pth")
     with pytest.raises(EncoderError, match="more than weights"):
-        encoder(f"file:{tmp_path / 'sly.pth'}?arch=test_vit", "cpu")
+        load_encoder(f"file:{tmp_path / 'sly.pth'}?arch=test_vit", "cpu")
 
 
 # --- DinoBloom -------------------------------------------------------------------------------
@@ -143,7 +143,9 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path):
 @pytest.fixture
 def small_bloom(monkeypatch):
     """DinoBloom's layout around a tiny network, whose pictures have the same side."""
-    monkeypatch.setitem(foundation.DINOBLOOM, "dinobloom-s", Bloom("DinoBloom-S", "test_vit"))
+    monkeypatch.setitem(
+        foundation.DINOBLOOM, "dinobloom-s", DinoBloomModel("DinoBloom-S", "test_vit")
+    )
     torch.manual_seed(2)
     return timm.create_model("test_vit", num_classes=0, img_size=224).eval()
 
@@ -156,7 +158,7 @@ def bloom_file(model, file):
 
 def test_dinobloom_is_its_teacher_without_heads(small_bloom, shelf):
     bloom_file(small_bloom, shelf / "DinoBloom-S.pth")
-    found = encoder("dinobloom-s", "cpu")
+    found = load_encoder("dinobloom-s", "cpu")
     mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
     np.testing.assert_allclose(
         found.encode(CROPS), expected(small_bloom, 224, mean, std), atol=1e-4
@@ -168,12 +170,12 @@ def test_dinobloom_is_its_teacher_without_heads(small_bloom, shelf):
 
 def test_dinobloom_elsewhere(small_bloom, tmp_path):
     bloom_file(small_bloom, tmp_path / "mine.pth")
-    assert encoder(f"dinobloom-s:{tmp_path / 'mine.pth'}", "cpu").info.name == "dinobloom-s"
+    assert load_encoder(f"dinobloom-s:{tmp_path / 'mine.pth'}", "cpu").info.name == "dinobloom-s"
 
 
 def test_dinobloom_absent_says_what_to_fetch_and_where_to_put_it(shelf):
     with pytest.raises(EncoderError) as told:
-        encoder("dinobloom-b", "cpu")
+        load_encoder("dinobloom-b", "cpu")
     assert "zenodo.org" in str(told.value)
     assert str(shelf / "DinoBloom-B.pth") in str(told.value)
 
@@ -181,7 +183,7 @@ def test_dinobloom_absent_says_what_to_fetch_and_where_to_put_it(shelf):
 def test_another_checkpoint_is_no_dinobloom(tmp_path):
     torch.save({"student": {"a": torch.ones(2)}}, tmp_path / "other.pth")
     with pytest.raises(EncoderError, match="holds no “teacher”"):
-        encoder(f"dinobloom-s:{tmp_path / 'other.pth'}", "cpu")
+        load_encoder(f"dinobloom-s:{tmp_path / 'other.pth'}", "cpu")
 
 
 @pytest.mark.slow
@@ -205,14 +207,14 @@ def test_the_real_size_has_257_positions(tmp_path):
 
 def test_behind_a_proxy_the_hub_is_asked_through_it(monkeypatch):
     with pytest.raises(OSError, match="not known"):
-        weights_store.need("https://huggingface.co/timm")
+        weights_store.check_reachable("https://huggingface.co/timm")
     monkeypatch.setattr(weights_store, "getproxies", lambda: {"https": "http://proxy:3128"})
-    weights_store.need("https://huggingface.co/timm")
+    weights_store.check_reachable("https://huggingface.co/timm")
 
 
 def test_offline_a_model_of_timm_says_what_to_fetch_and_where_to_put_it(shelf):
     with pytest.raises(EncoderError) as told:
-        encoder("timm:resnet18", "cpu")
+        load_encoder("timm:resnet18", "cpu")
     said = str(told.value)
     assert "https://huggingface.co/timm/resnet18.a1_in1k/resolve/main/model.safetensors" in said
     assert str(shelf / "resnet18.a1_in1k.safetensors") in said
@@ -221,11 +223,11 @@ def test_offline_a_model_of_timm_says_what_to_fetch_and_where_to_put_it(shelf):
 
 def test_a_file_on_the_shelf_is_taken(shelf, vit):
     with pytest.raises(EncoderError) as told:
-        encoder("test_vit", "cpu")
+        load_encoder("test_vit", "cpu")
     (name,) = re.findall(r"test_vit\.[a-z0-9_]+\.safetensors", str(told.value))
     whole = timm.create_model("test_vit")
     save_file({**whole.state_dict(), **vit.state_dict()}, shelf / name)
-    found = encoder("test_vit", "cpu")
+    found = load_encoder("test_vit", "cpu")
     config = timm.data.resolve_model_data_config(vit)
     np.testing.assert_allclose(
         found.encode(CROPS), expected(vit, 160, config["mean"], config["std"]), atol=1e-4
@@ -236,7 +238,7 @@ def test_a_file_on_the_shelf_is_taken(shelf, vit):
 def test_a_damaged_file_on_the_shelf_is_named(shelf):
     (shelf / "resnet18.a1_in1k.safetensors").write_bytes(b"rubbish")
     with pytest.raises(EncoderError, match=r"damaged.*remove .*resnet18"):
-        encoder("timm:resnet18", "cpu")
+        load_encoder("timm:resnet18", "cpu")
 
 
 def test_reddino_from_the_shelf_with_its_own_preprocessing(shelf, vit):
@@ -247,7 +249,7 @@ def test_reddino_from_the_shelf_with_its_own_preprocessing(shelf, vit):
     content = {"architecture": "test_vit", "num_classes": 0, "pretrained_cfg": own}
     (folder / "config.json").write_text(json.dumps(content))
     save_file(vit.state_dict(), folder / "model.safetensors")
-    found = encoder("reddino-small", "cpu")
+    found = load_encoder("reddino-small", "cpu")
     np.testing.assert_allclose(
         found.encode(CROPS), expected(vit, 160, own["mean"], own["std"]), atol=1e-4
     )
@@ -256,11 +258,11 @@ def test_reddino_from_the_shelf_with_its_own_preprocessing(shelf, vit):
 
 def test_reddino_absent_says_what_to_fetch(shelf):
     with pytest.raises(EncoderError, match=r"Snarcy/RedDino-small/resolve/main/config\.json"):
-        encoder("reddino-small", "cpu")
+        load_encoder("reddino-small", "cpu")
 
 
 def test_another_size_of_picture(vit, tmp_path):
-    found = encoder("untrained:test_vit?size=64", "cpu")
+    found = load_encoder("untrained:test_vit?size=64", "cpu")
     assert found.info.preprocessing["size"] == 64
     with pytest.raises(EncoderError, match="cannot work on pictures of 65 pixels"):
-        encoder("untrained:test_vit?size=65", "cpu").encode(CROPS)
+        load_encoder("untrained:test_vit?size=65", "cpu").encode(CROPS)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from napari_hemacells.core.errors import CellsError
-from napari_hemacells.core.evaluate.detection_datasets import Points, read_fields
+from napari_hemacells.core.evaluate.detection_datasets import AnnotatedPoints, read_fields
 
 VOC = """<annotation><object><name>{}</name><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>11</xmax>
 <ymax>22</ymax></bndbox></object></annotation>"""
@@ -25,7 +25,7 @@ def test_a_voc_folder_is_looked_up_by_stem_and_names_become_the_detectors(tmp_pa
 def test_points_of_one_image_may_have_another_name(tmp_path: Path) -> None:
     (tmp_path / "points.txt").write_text("10 20 3\n")
     (field,), _ = read_fields([Path("a.png")], tmp_path / "points.txt", as_class="RBC")
-    assert isinstance(field.truth, Points)
+    assert isinstance(field.truth, AnnotatedPoints)
     assert field.truth.centres.tolist() == [[20, 10]]
     assert field.truth.classes.tolist() == ["RBC"]
 

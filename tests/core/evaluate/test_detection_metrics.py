@@ -11,7 +11,7 @@ from napari_hemacells.core.evaluate.detection_metrics import (
     average_precision,
     match_boxes,
     match_points,
-    overlaps,
+    pairwise_iou,
     score_boxes,
 )
 
@@ -29,11 +29,11 @@ ONE = boxes((0, 0, 10, 10, "RBC", 1.0))
 
 def test_overlap_of_half_shifted_boxes_is_a_third() -> None:
     shifted = np.array([[0.0, 5, 10, 15], [20, 20, 30, 30], [0, 0, 10, 10]])
-    assert overlaps(ONE.boxes, shifted)[0] == pytest.approx([1 / 3, 0, 1])
+    assert pairwise_iou(ONE.boxes, shifted)[0] == pytest.approx([1 / 3, 0, 1])
 
 
 def test_empty_boxes_do_not_divide_by_zero() -> None:
-    assert overlaps(np.zeros((1, 4)), np.zeros((1, 4)))[0, 0] == 0
+    assert pairwise_iou(np.zeros((1, 4)), np.zeros((1, 4)))[0, 0] == 0
 
 
 def test_the_best_score_takes_the_annotated_box_and_the_second_is_false() -> None:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from napari_hemacells.core.detect import cells_from_boxes
 from napari_hemacells.core.errors import CellsError
-from napari_hemacells.core.evaluate.detection_datasets import AnnotatedField, Points
+from napari_hemacells.core.evaluate.detection_datasets import AnnotatedField, AnnotatedPoints
 from napari_hemacells.core.evaluate.detection_metrics import Boxes
 from napari_hemacells.core.evaluate.detection_report import evaluate_detection_steps
 from napari_hemacells.core.params import DetectParams
@@ -65,7 +65,7 @@ def test_boxes_are_compared_by_class(picture: Path) -> None:
 def test_points_are_hit_by_cells_of_their_class_once(picture: Path) -> None:
     centres = np.array([[5.0, 5.0], [6.0, 6.0], [5.0, 25.0], [33.0, 33.0]])
     names = np.array(["RBC", "RBC", "Platelets", "Platelets"])
-    report = run(AnnotatedField(picture, Points(centres, names))).to_dict()
+    report = run(AnnotatedField(picture, AnnotatedPoints(centres, names))).to_dict()
     red, small = report["classes"]["RBC"], report["classes"]["Platelets"]
     assert (red["hits"], red["annotated"], red["found"], red["ap50"]) == (1, 2, 2, None)
     assert (small["hits"], small["precision"], small["recall"]) == (1, 1.0, 0.5)
@@ -83,7 +83,7 @@ def test_foreign_names_count_as_one_class_with_recall_for_each(picture: Path) ->
 
 
 def test_foreign_points_count_as_one_class_with_recall_for_each(picture: Path) -> None:
-    truth = Points(np.array([[5.0, 5.0], [20.0, 5.0]]), np.array(["0", "3"]))
+    truth = AnnotatedPoints(np.array([[5.0, 5.0], [20.0, 5.0]]), np.array(["0", "3"]))
     report = run(AnnotatedField(picture, truth)).to_dict()
     assert [report["classes"][name]["recall"] for name in ("0", "3")] == [1.0, 0.0]
     assert report["all"]["precision"] == pytest.approx(1 / 3)
@@ -99,7 +99,7 @@ def test_images_that_cannot_be_read_are_named(picture: Path, tmp_path: Path) -> 
 
 
 def test_boxes_and_points_are_not_mixed(picture: Path) -> None:
-    points = Points(np.array([[5.0, 5.0]]), np.array(["RBC"]))
+    points = AnnotatedPoints(np.array([[5.0, 5.0]]), np.array(["RBC"]))
     with pytest.raises(CellsError, match="one form"):
         run(AnnotatedField(picture, boxes("RBC")), AnnotatedField(picture, points))
 

@@ -12,10 +12,15 @@ from sklearn.metrics import balanced_accuracy_score, f1_score
 from napari_hemacells.core.encode import EmbeddingCache, Encoder
 from napari_hemacells.core.encode.colour_histogram import ColourHistogram
 from napari_hemacells.core.errors import AnnotationError, ImageError
-from napari_hemacells.core.evaluate import fewshot, interval, read_folder, score
+from napari_hemacells.core.evaluate import (
+    fewshot,
+    percentile_interval,
+    read_folder,
+    score_predictions,
+)
 from napari_hemacells.core.evaluate import fewshot as experiment
-from napari_hemacells.core.evaluate.calibration import reliability
-from napari_hemacells.core.evaluate.click_curve import clicks_steps
+from napari_hemacells.core.evaluate.calibration import measure_calibration
+from napari_hemacells.core.evaluate.click_curve import click_curve_steps
 from napari_hemacells.core.params import ClassifyParams
 from napari_hemacells.core.types import CropSpec, EncoderInfo
 from napari_hemacells.core.types.progress import run_to_end
@@ -138,13 +143,13 @@ def test_too_many_shots_are_refused_with_the_counts(folder, encoder):
 def test_scores_are_those_of_scikit_learn():
     random = np.random.default_rng(0)
     truth, predicted = random.integers(0, 4, (2, 200))
-    figures = score(truth, predicted)
+    figures = score_predictions(truth, predicted)
     assert figures.balanced_accuracy == pytest.approx(balanced_accuracy_score(truth, predicted))
     assert figures.macro_f1 == pytest.approx(f1_score(truth, predicted, average="macro"))
 
 
 def test_the_interval_holds_the_middle_of_the_draws():
-    low, high = interval(np.arange(1001) / 1000)
+    low, high = percentile_interval(np.arange(1001) / 1000)
     assert (low, high) == pytest.approx((0.025, 0.975))
 
 
@@ -178,11 +183,11 @@ def test_a_queue_is_measured_against_random_order(folder, encoder):
     for name in ("blue", "red"):
         for number in range(6, 12):
             (folder / name / f"{number}.png").write_bytes((folder / name / "0.png").read_bytes())
-    curve = run_to_end(clicks_steps(folder, encoder, clicks=6, repeats=2))
+    curve = run_to_end(click_curve_steps(folder, encoder, clicks=6, repeats=2))
     assert curve.classes == {"blue": 12, "red": 12}
     assert [point.clicks for point in curve.of("random")] == [1, 2, 3, 4, 5, 6]
     assert curve.target == pytest.approx(1.0)
-    assert curve.needed()["active"] <= curve.needed()["random"]
+    assert curve.clicks_to_target()["active"] <= curve.clicks_to_target()["random"]
     assert json.loads(json.dumps(curve.to_dict()))["clicks_to_target"]["active"] <= 3
 
 
@@ -199,10 +204,10 @@ def test_colour_histograms_are_an_encoder():
 def test_calibration_error_of_known_answers():
     sure = np.repeat([0.55, 0.95], 100)
     right = np.concatenate([np.arange(100) < 55, np.arange(100) < 75])
-    found = reliability(sure, right)
+    found = measure_calibration(sure, right)
     assert found.ece_equal_width == pytest.approx(0.1)
-    assert reliability(sure, right, bins=2).ece == pytest.approx(0.1)
-    assert reliability(np.ones(8), np.ones(8, bool)).ece == 0
+    assert measure_calibration(sure, right, bins=2).ece == pytest.approx(0.1)
+    assert measure_calibration(np.ones(8), np.ones(8, bool)).ece == 0
     assert json.loads(json.dumps(found.to_dict()))["n"] == 200
 
 

@@ -10,7 +10,9 @@ import pytest
 def small_is_tiny(monkeypatch):
     """Make images of more than 2,000 pixels large ones: tests of lazy reading are quick."""
     for module in ("content_hash", "from_array", "tiff"):
-        monkeypatch.setattr(import_module(f"napari_hemacells.core.image.{module}"), "SMALL", 2000)
+        monkeypatch.setattr(
+            import_module(f"napari_hemacells.core.image.{module}"), "MAX_IN_MEMORY_PIXELS", 2000
+        )
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_hemacells.core.crop import extract, from_picture, to_bytes
+from napari_hemacells.core.crop import extract_crops, from_picture, to_bytes
 from napari_hemacells.core.detect.sources import whole_frame
 from napari_hemacells.core.errors import ImageError
-from napari_hemacells.core.evaluate import class_folders
+from napari_hemacells.core.evaluate import list_class_folders
 from napari_hemacells.core.image import content_key, is_image, read_image
 from napari_hemacells.core.types import Cells, CropSpec, Groups, SmearImage
 from napari_hemacells.samples import synthetic_thermogram
@@ -74,7 +74,7 @@ def test_class_folders_hold_text_beside_pictures(tmp_path: Path) -> None:
     (tmp_path / "sick").mkdir()
     np.savetxt(tmp_path / "sick" / "a.txt", CELSIUS, fmt="%.2f")
     (tmp_path / "sick" / "notes.txt").write_text("Late.\n")
-    assert class_folders(tmp_path) == {"sick": [tmp_path / "sick" / "a.txt"]}
+    assert list_class_folders(tmp_path) == {"sick": [tmp_path / "sick" / "a.txt"]}
 
 
 def test_crops_of_degrees_are_floats_that_no_byte_has_rounded() -> None:
@@ -110,11 +110,11 @@ def test_regions_of_a_thermogram_are_cut_like_cells() -> None:
     )
     cells = Cells(np.zeros((60, 80), np.int32), table, 20.0)
     image = SmearImage(CELSIUS, content_key(CELSIUS), "exam", modality="temperature")
-    (crop,) = extract(image, cells, CropSpec(size=20, context=1.0))
+    (crop,) = extract_crops(image, cells, CropSpec(size=20, context=1.0))
     np.testing.assert_allclose(crop[..., 2], CELSIUS[20:40, 30:50] * (255 / 40), rtol=1e-5)
 
 
 def test_a_whole_thermogram_is_cut_as_its_file_is_learned_from() -> None:
     image = SmearImage(CELSIUS, content_key(CELSIUS), "exam", modality="temperature")
-    (crop,) = extract(image, whole_frame(image.shape), CropSpec(size=80, context=1.6))
+    (crop,) = extract_crops(image, whole_frame(image.shape), CropSpec(size=80, context=1.6))
     np.testing.assert_array_equal(crop, from_picture(CELSIUS, CropSpec(size=80)))

@@ -8,7 +8,7 @@ import tifffile
 from PIL import Image
 
 from napari_hemacells.core.errors import ImageError
-from napari_hemacells.core.image import content_key, from_array, read_image, to_colour
+from napari_hemacells.core.image import content_key, image_from_array, read_image, to_colour
 
 COLOUR = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
 
@@ -78,14 +78,14 @@ def test_bad_arrays_get_a_sentence(array, word):
 
 
 def test_one_pixel_is_an_image():
-    assert from_array([[7]], "dot").shape == (1, 1)
+    assert image_from_array([[7]], "dot").shape == (1, 1)
 
 
 def test_the_key_follows_the_content():
-    image = from_array(COLOUR, "a")
+    image = image_from_array(COLOUR, "a")
     other = COLOUR.copy()
     other[0, 0, 0] ^= 1
-    assert image.key == from_array(COLOUR.copy(), "b").key
+    assert image.key == image_from_array(COLOUR.copy(), "b").key
     assert len({image.key, content_key(other), content_key(COLOUR.reshape(7, 5, 3))}) == 3
     assert len(image.key) == 16
 

@@ -11,7 +11,7 @@ import tifffile
 import zarr
 
 from napari_hemacells.core.errors import ImageError
-from napari_hemacells.core.image import LazyPixels, from_array, read_image
+from napari_hemacells.core.image import LazyPixels, image_from_array, read_image
 from napari_hemacells.core.image.colour import ValueScale
 from napari_hemacells.core.image.layout import Layout
 from napari_hemacells.samples.pyramid import write_pyramid
@@ -66,21 +66,21 @@ def test_every_file_gives_the_same_pixels_and_the_same_key(tmp_path, small_is_ti
     assert image.is_lazy == (how != "one strip")
     np.testing.assert_array_equal(np.asarray(image.pixels), picture)
     np.testing.assert_array_equal(image.pixels[17:61, 40:99], picture[17:61, 40:99])
-    assert image.key == from_array(picture, "layer").key
+    assert image.key == image_from_array(picture, "layer").key
 
 
 def test_a_dask_array_is_not_computed_whole(small_is_tiny, picture):
     import dask.array as da
 
-    image = from_array(da.from_array(picture, chunks=((50, 40), (70, 60), (3,))), "d")
+    image = image_from_array(da.from_array(picture, chunks=((50, 40), (70, 60), (3,))), "d")
     assert image.is_lazy
     np.testing.assert_array_equal(image.pixels[45:60, 60:80], picture[45:60, 60:80])
-    assert image.key == from_array(picture, "layer").key
+    assert image.key == image_from_array(picture, "layer").key
 
 
 def test_a_pyramid_keeps_its_levels_and_gives_an_overview(small_is_tiny, picture):
     levels = [picture[:, :, 0], picture[::2, ::2, 0], picture[::4, ::4, 0]]
-    image = from_array(levels[0], "p", levels=levels)
+    image = image_from_array(levels[0], "p", levels=levels)
     assert [one.shape for one in image.pixels.levels] == [(90, 130, 3), (45, 65, 3), (23, 33, 3)]
     np.testing.assert_array_equal(np.asarray(image.overview)[..., 1], levels[1])
 
@@ -173,5 +173,5 @@ def test_a_damaged_tile_is_told_with_its_place(tmp_path, small_is_tiny, picture)
 def test_a_grid_of_windows_decides_the_key_of_a_large_image(small_is_tiny, picture):
     changed = picture.copy()
     changed[4, 6] ^= 255  # the middle of the first window
-    assert from_array(changed, "a").key != from_array(picture, "a").key
-    assert from_array(picture[:, :-1], "a").key != from_array(picture, "a").key
+    assert image_from_array(changed, "a").key != image_from_array(picture, "a").key
+    assert image_from_array(picture[:, :-1], "a").key != image_from_array(picture, "a").key

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from napari_hemacells.core.errors import BundleError, BundleMismatchError, StorageError
-from napari_hemacells.core.store.bundle import Bundle, check, load_bundle, save_bundle
+from napari_hemacells.core.store.bundle import Bundle, check_compatible, load_bundle, save_bundle
 from napari_hemacells.core.types import CropSpec, Groups
 
 
@@ -133,9 +133,9 @@ def test_a_huge_description_is_not_read(saved, monkeypatch):
 
 
 def test_the_same_encoder_crops_and_scale_pass(bundle, encoder, spec):
-    check(bundle, encoder, spec, 60.0, 0.12)
-    check(bundle, replace(encoder, name="renamed", seen="more"), spec, 150.0)
-    check(bundle, encoder, spec)
+    check_compatible(bundle, encoder, spec, 60.0, 0.12)
+    check_compatible(bundle, replace(encoder, name="renamed", seen="more"), spec, 150.0)
+    check_compatible(bundle, encoder, spec)
 
 
 @pytest.mark.parametrize(
@@ -155,4 +155,4 @@ def test_a_mismatch_is_refused_with_the_reason(
     bundle, encoder, spec, encoder_changes, other_spec, scale, words
 ):
     with pytest.raises(BundleMismatchError, match=words):
-        check(bundle, replace(encoder, **encoder_changes), other_spec or spec, *scale)
+        check_compatible(bundle, replace(encoder, **encoder_changes), other_spec or spec, *scale)

@@ -14,8 +14,8 @@ from napari_hemacells.core.errors import StorageError
 from napari_hemacells.core.store.cells_file import write_csv
 from napari_hemacells.core.store.export import (
     ClassifiedImage,
-    coco,
     polygons,
+    to_coco,
     write_coco,
     write_crops,
     write_labels_tif,
@@ -176,14 +176,14 @@ def test_a_polygon_has_the_area_of_its_mask_and_no_hole():
 
 
 def test_cells_without_a_class_have_a_category_of_their_own(image, cells, palette):
-    content = coco([ClassifiedImage(image, cells, {2: "rbc"})], palette)
+    content = to_coco([ClassifiedImage(image, cells, {2: "rbc"})], palette)
     assert content["categories"][-1] == {"id": 4, "name": "(no class)", "supercategory": "cell"}
     assert [a["category_id"] for a in content["annotations"]] == [1, 4, 4, 4]
 
 
 def test_a_cell_hidden_under_its_neighbours_keeps_its_box(image, cells, palette):
     cells.labels[cells.labels == 3] = 0
-    content = coco([ClassifiedImage(image, cells, {})], palette)
+    content = to_coco([ClassifiedImage(image, cells, {})], palette)
     assert content["annotations"][1]["segmentation"] == [[30, 5, 40, 5, 40, 15, 30, 15]]
 
 
@@ -199,7 +199,7 @@ def test_everything_works_with_zero_cells(tmp_path, image, no_cells, no_predicti
     write_labels_tif(tmp_path / "labels.tif", no_cells)
     assert write_crops(tmp_path / "crops", image, no_cells, {}, palette=palette, spec=spec) == []
     assert sorted(f.name for f in (tmp_path / "crops").iterdir()) == ["Platelets", "RBC", "WBC"]
-    assert coco([ClassifiedImage(image, no_cells, {})], palette)["annotations"] == []
+    assert to_coco([ClassifiedImage(image, no_cells, {})], palette)["annotations"] == []
 
 
 @pytest.fixture
@@ -251,7 +251,7 @@ def test_unknown_cells_have_a_category_and_no_crop(
 ):
     shown = shown_classes(cells, annotations, with_unknown, palette)
     assert shown == {2: "rbc", 3: "platelets", 7: UNKNOWN, 9: "wbc"}
-    found = coco([ClassifiedImage(image, cells, shown)], palette)
+    found = to_coco([ClassifiedImage(image, cells, shown)], palette)
     assert [one["name"] for one in found["categories"]] == ["RBC", "WBC", "Platelets", UNKNOWN]
     assert [one["category_id"] for one in found["annotations"]] == [1, 3, 4, 2]
     files = write_crops(tmp_path / "crops", image, cells, shown, palette=palette, spec=spec)

@@ -156,8 +156,8 @@ def test_an_image_is_found_where_it_was(project, picture):
 
 @pytest.fixture
 def all_files_are_large(monkeypatch):
-    monkeypatch.setattr("napari_hemacells.core.store.image_paths.WHOLE", 0)
-    monkeypatch.setattr("napari_hemacells.core.store.image_paths.PIECE", 16)
+    monkeypatch.setattr("napari_hemacells.core.store.image_paths.FULL_HASH_BYTES", 0)
+    monkeypatch.setattr("napari_hemacells.core.store.image_paths.SAMPLE_BYTES", 16)
 
 
 def test_a_large_file_is_known_by_samples(project, picture, all_files_are_large):

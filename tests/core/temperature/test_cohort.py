@@ -12,10 +12,10 @@ from napari_hemacells.core.errors import ThermogramError
 from napari_hemacells.core.params import SelectParams
 from napari_hemacells.core.temperature import (
     Patient,
-    Patients,
-    focus,
+    PatientRecords,
+    focus_measure,
     read_celsius,
-    select,
+    select_frames,
 )
 from napari_hemacells.samples import synthetic_thermogram
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SIZE = (240, 320)
 FRAME = synthetic_thermogram(1, size=SIZE).celsius
-PATIENTS = Patients(
+PATIENTS = PatientRecords(
     "table.csv",
     {
         str(number): Patient(f"{number:04d}", label, None, frozenset(reasons))
@@ -69,7 +69,7 @@ def files(tmp_path: Path) -> list[Path]:
 
 
 def test_everything_left_out_has_its_reason(files: list[Path]) -> None:
-    chosen = select(files, PATIENTS, SelectParams(balanced=False))
+    chosen = select_frames(files, PATIENTS, SelectParams(balanced=False))
     assert [one.path for one in chosen.chosen] == sorted(files[:10])
     assert chosen.counts == {"healthy": 6, "sick": 4}
     reasons = {one.path.stem: one.reason for one in chosen.left_out}
@@ -92,49 +92,50 @@ def test_filters_can_be_loosened(files: list[Path]) -> None:
     params = SelectParams(
         view="any", keep_deodorant=True, keep_single_breast=True, sharpness=0, balanced=False
     )
-    stems = {one.path.stem for one in select(files, PATIENTS, params).chosen}
+    stems = {one.path.stem for one in select_frames(files, PATIENTS, params).chosen}
     assert {frame_name(1, view=2), frame_name(6), frame_name(7), frame_name(3, number=5)} <= stems
-    only = select(files, PATIENTS, SelectParams(view="right-45", balanced=False))
+    only = select_frames(files, PATIENTS, SelectParams(view="right-45", balanced=False))
     assert [one.path.stem for one in only.chosen] == [frame_name(1, view=2)]
     with pytest.raises(ThermogramError, match="No frame is left to use: static protocol"):
-        select(files[:10], PATIENTS, SelectParams(protocol="dynamic"))
+        select_frames(files[:10], PATIENTS, SelectParams(protocol="dynamic"))
 
 
 def test_a_balanced_draw_depends_on_the_seed_and_on_nothing_else(files: list[Path]) -> None:
-    first = select(files, PATIENTS, SelectParams(per_class=2, seed=4))
+    first = select_frames(files, PATIENTS, SelectParams(per_class=2, seed=4))
     assert first.counts == {"healthy": 2, "sick": 2}
-    assert select(files[::-1], PATIENTS, SelectParams(per_class=2, seed=4)) == first
+    assert select_frames(files[::-1], PATIENTS, SelectParams(per_class=2, seed=4)) == first
     drawn = {
         tuple(
-            one.path for one in select(files, PATIENTS, SelectParams(per_class=2, seed=s)).chosen
+            one.path
+            for one in select_frames(files, PATIENTS, SelectParams(per_class=2, seed=s)).chosen
         )
         for s in range(6)
     }
     assert len(drawn) > 1
     assert sum(one.reason == "not drawn" for one in first.left_out) == 6
-    assert select(files, PATIENTS, SelectParams()).counts == {"healthy": 4, "sick": 4}
+    assert select_frames(files, PATIENTS, SelectParams()).counts == {"healthy": 4, "sick": 4}
 
 
 def test_too_few_frames_is_a_sentence(files: list[Path]) -> None:
     with pytest.raises(ThermogramError, match="“sick” has 4 frames that pass, and 5"):
-        select(files, PATIENTS, SelectParams(per_class=5))
+        select_frames(files, PATIENTS, SelectParams(per_class=5))
 
 
 def test_focus_falls_with_blur_and_knows_neither_unit_nor_noise() -> None:
-    plain = focus(FRAME)
-    values = [focus(gaussian_filter(FRAME, width)) for width in (0.5, 1, 2, 4)]
+    plain = focus_measure(FRAME)
+    values = [focus_measure(gaussian_filter(FRAME, width)) for width in (0.5, 1, 2, 4)]
     assert plain > 1.4
     assert values == sorted(values, reverse=True)
     assert values[-1] < 1.25
-    assert focus(FRAME * 3 + 50) == pytest.approx(plain, rel=1e-4)
+    assert focus_measure(FRAME * 3 + 50) == pytest.approx(plain, rel=1e-4)
     noise = np.random.default_rng(0).normal(0, 0.1, SIZE)
-    assert focus(FRAME + noise) == pytest.approx(plain, rel=0.03)
-    assert focus(np.full(SIZE, 30.0)) == 1.0
+    assert focus_measure(FRAME + noise) == pytest.approx(plain, rel=0.03)
+    assert focus_measure(np.full(SIZE, 30.0)) == 1.0
 
 
 @pytest.mark.realdata
 def test_real_exams_are_sharp_and_blurred_ones_are_not(shared_data: Path) -> None:
     for file in sorted((shared_data / "dmr_ir" / "txt").glob("*.txt")):
         celsius = read_celsius(file)
-        assert focus(celsius) > 1.25
-        assert focus(gaussian_filter(celsius, 5)) < 1.25
+        assert focus_measure(celsius) > 1.25
+        assert focus_measure(gaussian_filter(celsius, 5)) < 1.25

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from napari_hemacells.core.temperature import parse_name, same_patient
+from napari_hemacells.core.temperature import normalise_patient_id, parse_dmr_ir_name
 
 
 def test_every_part_of_a_name_is_typed() -> None:
-    frame = parse_name("T0287.2.4.D.2015-07-20.18.txt")
+    frame = parse_dmr_ir_name("T0287.2.4.D.2015-07-20.18.txt")
     assert frame is not None
     assert (frame.patient, frame.visit, frame.view) == ("0287", 2, "left 45°")
     assert (frame.protocol, frame.date, frame.frame) == ("dynamic", dt.date(2015, 7, 20), 18)
@@ -24,7 +24,7 @@ def test_every_part_of_a_name_is_typed() -> None:
     [(1, "frontal"), (2, "right 45°"), (3, "right 90°"), (4, "left 45°"), (5, "left 90°")],
 )
 def test_views_in_words(code: int, view: str) -> None:
-    frame = parse_name(Path(f"some/T0001.1.{code}.S.2013-01-01.00.celsius.tif"))
+    frame = parse_dmr_ir_name(Path(f"some/T0001.1.{code}.S.2013-01-01.00.celsius.tif"))
     assert frame is not None
     assert frame.view == view
     assert frame.protocol == "static"
@@ -42,10 +42,14 @@ def test_views_in_words(code: int, view: str) -> None:
     ],
 )
 def test_other_names_say_nothing(name: str) -> None:
-    assert parse_name(name) is None
+    assert parse_dmr_ir_name(name) is None
 
 
 def test_zeros_before_a_patients_number_do_not_matter() -> None:
-    assert {same_patient(one) for one in ("T0287", "0287", "287", " 287 ", "287.0")} == {"287"}
-    assert same_patient("0000") == "0"
-    assert same_patient("A-17") == same_patient("a-17") != same_patient("17")
+    assert {normalise_patient_id(one) for one in ("T0287", "0287", "287", " 287 ", "287.0")} == {
+        "287"
+    }
+    assert normalise_patient_id("0000") == "0"
+    assert (
+        normalise_patient_id("A-17") == normalise_patient_id("a-17") != normalise_patient_id("17")
+    )

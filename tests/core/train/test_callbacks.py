@@ -10,7 +10,7 @@ from napari_hemacells.core.errors import StorageError, TrainingError
 torch = pytest.importorskip("torch")
 
 from napari_hemacells.core.train.callbacks import load_checkpoint, save_checkpoint  # noqa: E402
-from napari_hemacells.core.train.ema import RunningMean  # noqa: E402
+from napari_hemacells.core.train.ema import ModelEma  # noqa: E402
 
 
 def test_checkpoint_comes_back_as_it_was(tmp_path) -> None:
@@ -46,7 +46,7 @@ def test_running_mean_follows_faster_at_first() -> None:
     network = torch.nn.Linear(1, 1, bias=False)
     with torch.no_grad():
         network.weight.fill_(0.0)
-    mean = RunningMean(network, keep=0.9)
+    mean = ModelEma(network, keep=0.9)
     with torch.no_grad():
         network.weight.fill_(1.0)
     mean.add(network, step=1)

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from html.parser import HTMLParser
 
-from napari_hemacells.core.train.html_report import Table, TrainingPage, render
-from napari_hemacells.core.train.learning_curves import Curves, as_svg
+from napari_hemacells.core.train.html_report import ReportTable, TrainingPage, render
+from napari_hemacells.core.train.learning_curves import Curves, curves_svg
 from napari_hemacells.core.train.progress import TrainingReport
 
 
@@ -27,8 +27,8 @@ def page() -> TrainingPage:
         kind="fine-tuned detector",
         created="2026-01-01",
         facts=(("3", "fields"),),
-        curves=as_svg(curves, 2),
-        tables=(Table("Figures", ("", "before"), (("RBC", "0.900"), ("all", "0.910"))),),
+        curves=curves_svg(curves, 2),
+        tables=(ReportTable("Figures", ("", "before"), (("RBC", "0.900"), ("all", "0.910"))),),
         provenance=(("Split", "whole images"),),
         command="hemacells train detector P --out F",
         cautions=("F1 is not all.",),

@@ -3,36 +3,36 @@ from __future__ import annotations
 import pytest
 
 from napari_hemacells.core.encode.device import is_out_of_memory
-from napari_hemacells.core.train.callbacks import BestSoFar
+from napari_hemacells.core.train.callbacks import EarlyStopping
 from napari_hemacells.core.train.learning_curves import Curves
-from napari_hemacells.core.train.progress import Pace, TrainingReport
+from napari_hemacells.core.train.progress import ThroughputMeter, TrainingReport
 
 
 def test_pace_tells_images_a_second_and_leaves_pauses_out() -> None:
     now = iter([0.0, 2.0, 10.0, 12.0])
-    pace = Pace(clock=lambda: next(now))
+    pace = ThroughputMeter(clock=lambda: next(now))
     assert pace.eta(3) is None
     pace.step(8)  # two seconds
-    pace.pause()  # eight more, which do not count
+    pace.reset_timer()  # eight more, which do not count
     pace.step(8)  # two seconds
     assert pace.images_per_second == pytest.approx(4.0)
     assert pace.eta(3) == pytest.approx(6.0)
 
 
 def test_best_so_far_counts_looks_without_gain() -> None:
-    best = BestSoFar(patience=2, least=0.01)
-    assert [best.look(value, step) for step, value in enumerate([0.5, 0.505, 0.6])] == [
+    best = EarlyStopping(patience=2, least=0.01)
+    assert [best.update(value, step) for step, value in enumerate([0.5, 0.505, 0.6])] == [
         True,
         False,
         True,
     ]
-    assert (best.step, best.exhausted) == (2, False)
-    best.look(0.6, 3)
-    best.look(0.6, 4)
-    assert best.exhausted
-    again = BestSoFar(patience=2, least=0.01)
+    assert (best.step, best.should_stop) == (2, False)
+    best.update(0.6, 3)
+    best.update(0.6, 4)
+    assert best.should_stop
+    again = EarlyStopping(patience=2, least=0.01)
     again.restore(best.state())
-    assert again.exhausted
+    assert again.should_stop
     assert again.step == 2
 
 

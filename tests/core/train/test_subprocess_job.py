@@ -12,11 +12,11 @@ import pytest
 
 import training_jobs as jobs
 from napari_hemacells.core.errors import StorageError, TrainingError
-from napari_hemacells.core.train import ChildRun
-from napari_hemacells.core.train.subprocess_job import ChildError
+from napari_hemacells.core.train import SubprocessJob
+from napari_hemacells.core.train.subprocess_job import SubprocessJobError
 
 
-def drive(run: ChildRun):
+def drive(run: SubprocessJob):
     """All reports and the result."""
     steps, reports = run.reports(), []
     while True:
@@ -26,7 +26,7 @@ def drive(run: ChildRun):
             return reports, end.value
 
 
-def started(run: ChildRun):
+def started(run: SubprocessJob):
     """The generator, once the job has told its first report."""
     steps = run.reports()
     for report in steps:
@@ -50,7 +50,7 @@ def gone(pid: int) -> bool:
 
 
 def test_reports_come_back_in_order_and_then_the_result() -> None:
-    reports, result = drive(ChildRun(jobs.count, 5))
+    reports, result = drive(SubprocessJob(jobs.count, 5))
     told = [report.step for report in reports if report.phase == "train"]
     assert list(dict.fromkeys(told)) == [0, 1, 2, 3, 4]
     assert reports[-1].losses == {"total": 0.2}
@@ -58,7 +58,7 @@ def test_reports_come_back_in_order_and_then_the_result() -> None:
 
 
 def test_child_is_another_process_that_inherited_nothing_heavy() -> None:
-    _, about = drive(ChildRun(jobs.tell_about_itself, None, threads=1))
+    _, about = drive(SubprocessJob(jobs.tell_about_itself, None, threads=1))
     assert about["pid"] != os.getpid()
     assert about["heavy"] == []
     assert about["threads"] == "1"
@@ -75,13 +75,13 @@ def test_child_is_another_process_that_inherited_nothing_heavy() -> None:
 )
 def test_failure_of_the_job_is_a_sentence_with_its_traceback(job, error, words) -> None:
     with pytest.raises(error, match=words) as caught:
-        drive(ChildRun(job, None))
-    assert isinstance(caught.value.__cause__, ChildError)
+        drive(SubprocessJob(job, None))
+    assert isinstance(caught.value.__cause__, SubprocessJobError)
     assert "training_jobs.py" in str(caught.value.__cause__)
 
 
 def test_cancel_from_another_thread_ends_the_process() -> None:
-    run = ChildRun(jobs.sleep, 60.0)
+    run = SubprocessJob(jobs.sleep, 60.0)
     steps, report = started(run)
     begin = time.monotonic()
     threading.Thread(target=run.cancel).start()
@@ -92,15 +92,15 @@ def test_cancel_from_another_thread_ends_the_process() -> None:
 
 
 def test_closing_the_reports_ends_the_process() -> None:
-    run = ChildRun(jobs.sleep, 60.0)
+    run = SubprocessJob(jobs.sleep, 60.0)
     steps, report = started(run)
     steps.close()
-    assert not run.alive
+    assert not run.is_alive
     assert gone(int(report.message))
 
 
 def test_cancel_before_the_start_starts_nothing() -> None:
-    run = ChildRun(jobs.count, 5)
+    run = SubprocessJob(jobs.count, 5)
     run.cancel()
     with pytest.raises(TrainingError, match="before it began"):
         next(run.reports())
@@ -109,7 +109,7 @@ def test_cancel_before_the_start_starts_nothing() -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_killed_child_is_an_error_with_advice() -> None:
-    run = ChildRun(jobs.sleep, 60.0)
+    run = SubprocessJob(jobs.sleep, 60.0)
     steps, report = started(run)
     os.kill(int(report.message), signal.SIGKILL)
     with pytest.raises(TrainingError, match=r"memory was full.*last checkpoint"):
@@ -119,7 +119,7 @@ def test_killed_child_is_an_error_with_advice() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_memory_of_the_child_is_not_the_parents_and_gone_after() -> None:
     before = resident("self")
-    run = ChildRun(jobs.hold, 200)
+    run = SubprocessJob(jobs.contains, 200)
     steps, report = started(run)
     held = resident(report.message)
     steps.close()
@@ -130,8 +130,8 @@ def test_memory_of_the_child_is_not_the_parents_and_gone_after() -> None:
 
 PARENT = """
 import sys, training_jobs
-from napari_hemacells.core.train import ChildRun
-for report in ChildRun(training_jobs.sleep, 60.0).reports():
+from napari_hemacells.core.train import SubprocessJob
+for report in SubprocessJob(training_jobs.sleep, 60.0).reports():
     if report.phase == "train":
         print(report.message, flush=True)
 """
@@ -160,4 +160,4 @@ def test_job_of_the_main_script_is_refused() -> None:
 
     job.__module__ = "__main__"
     with pytest.raises(TypeError, match="importable"):
-        ChildRun(job, None)
+        SubprocessJob(job, None)

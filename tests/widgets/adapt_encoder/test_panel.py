@@ -12,17 +12,24 @@ import pytest
 
 from made_up import make_cells, make_image
 from napari_hemacells.core.encode import registry
-from napari_hemacells.core.encode.catalog import settled
+from napari_hemacells.core.encode.catalog import portable_name
 from napari_hemacells.core.errors import StorageError, TrainingError
 from napari_hemacells.core.store import Project
 from napari_hemacells.core.train import TrainingReport
 from napari_hemacells.core.train.selfsupervised import dataset, encoder_store, estimate
 from napari_hemacells.core.train.selfsupervised.config import AdaptOutcome
-from napari_hemacells.core.train.selfsupervised.estimate import Lessons
+from napari_hemacells.core.train.selfsupervised.estimate import AvailableCells
 from napari_hemacells.widgets.adapt_encoder import controller
-from napari_hemacells.widgets.adapt_encoder.controller import AdaptRun, other_training_reason
-from napari_hemacells.widgets.adapt_encoder.panel import AdaptBox, Ready, as_html
-from napari_hemacells.widgets.background.workers import Jobs
+from napari_hemacells.widgets.adapt_encoder.controller import (
+    AdaptEncoderRunner,
+    other_training_reason,
+)
+from napari_hemacells.widgets.adapt_encoder.panel import (
+    AdaptationSummary,
+    AdaptEncoderPanel,
+    format_adaptation_result,
+)
+from napari_hemacells.widgets.background.workers import JobRunner
 from training_jobs import adapt_and_wait, adapt_for_the_worse, adapt_on_a_full_disk
 
 BASE = "untrained:test_vit?size=32"
@@ -36,7 +43,7 @@ OUTCOME = AdaptOutcome(
 def no_shelf(tmp_path, monkeypatch):
     """Nothing of the user's is read or written."""
     monkeypatch.setattr("platformdirs.user_data_dir", lambda name: str(tmp_path / "data"))
-    registry._made.cache_clear()
+    registry._load_cached.cache_clear()
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +54,7 @@ def installed(monkeypatch):
 
 @pytest.fixture
 def box(qtbot):
-    box = AdaptBox()
+    box = AdaptEncoderPanel()
     qtbot.addWidget(box)
     box.show()
     return box
@@ -64,7 +71,7 @@ def run(session, box, others):
     session.project.update(encoder_name=BASE)
     session.live.encoder = BASE
     opened = {image.key: image for image in (session.image, OTHER)}
-    run = AdaptRun(session, box, lambda: opened, lambda: "".join(others))
+    run = AdaptEncoderRunner(session, box, lambda: opened, lambda: "".join(others))
     run.refresh()
     yield run
     run.close()
@@ -155,14 +162,14 @@ def test_clicks_do_not_wait_for_the_count(run, box, session, qtbot):
 
 
 def test_without_a_project_nothing_can_be_adapted(empty_session, box):
-    run = AdaptRun(empty_session, box, dict, str)
+    run = AdaptEncoderRunner(empty_session, box, dict, str)
     run.refresh()
     assert "Open an image" in box.title.toolTip()
     run.close()
 
 
 def test_whichever_training_runs_is_named():
-    detector, classifier = (MagicMock(jobs=MagicMock(spec=Jobs)) for _ in range(2))
+    detector, classifier = (MagicMock(jobs=MagicMock(spec=JobRunner)) for _ in range(2))
     detector.jobs.running.return_value = classifier.jobs.running.return_value = False
     assert other_training_reason(detector, classifier) == ""
     classifier.jobs.running.return_value = True
@@ -175,24 +182,28 @@ def test_whichever_training_runs_is_named():
 
 
 def test_of_very_many_cells_it_says_how_many_teach():
-    said = Ready(Lessons(12_000, 3), clicks=40, seconds=300.0, cores=1)
+    said = AdaptationSummary(AvailableCells(12_000, 3), clicks=40, seconds=300.0, cores=1)
     assert said.words().startswith("Learns from 4,000 of 12,000 cells of 3 images. 40 of your")
-    assert said.takes() == "Takes about 5 min on 1 core; you can go on working"
+    assert said.format_duration() == "Takes about 5 min on 1 core; you can go on working"
 
 
 def test_figures_with_their_clicks_and_the_verdict():
-    said = as_html(OUTCOME)
+    said = format_adaptation_result(OUTCOME)
     for part in ("16 clicks", "75.0%", "87.5%", "One click is 6 points", "<b>Kept</b>", "better"):
         assert part in said
-    assert "as far as 16 clicks tell, it is no worse" in as_html(replace(OUTCOME, after=0.75))
-    worse = as_html(replace(OUTCOME, file=None, after=0.6, notes=("<image> is gone.",)))
+    assert "as far as 16 clicks tell, it is no worse" in format_adaptation_result(
+        replace(OUTCOME, after=0.75)
+    )
+    worse = format_adaptation_result(
+        replace(OUTCOME, file=None, after=0.6, notes=("<image> is gone.",))
+    )
     assert "Not kept" in worse
     assert "&lt;image&gt;" in worse
-    assert "One click" not in as_html(replace(OUTCOME, clicks=200))
+    assert "One click" not in format_adaptation_result(replace(OUTCOME, clicks=200))
 
 
 def test_too_few_clicks_to_say():
-    said = as_html(replace(OUTCOME, before=None, after=None, clicks=0))
+    said = format_adaptation_result(replace(OUTCOME, before=None, after=None, clicks=0))
     assert "too few clicks to say" in said
     assert "%" not in said
 
@@ -208,7 +219,7 @@ def test_only_what_was_kept_can_be_used(box):
 
 
 def test_time_left_is_told_before_the_first_step_too(run, box):
-    run._remaining = controller.Remaining(200.0, clock=iter([0.0, 20.0]).__next__)
+    run._remaining = controller.RemainingTime(200.0, clock=iter([0.0, 20.0]).__next__)
     run._progressed("train", TrainingReport(0, 40, "Looking at your clicks", phase="validate"))
     assert "3 min to go" in box.status.text()
     run._progressed("train", TrainingReport(30, 40, "Learning", phase="train", eta_s=12.0))
@@ -249,8 +260,8 @@ def test_an_encoder_is_adapted_in_a_child_used_and_put_back(ready_run, box, sess
     pytest.importorskip("lightly", reason="the extra adapt is not installed")
     before = trace(session)
     wanted, warned = [], []
-    ready_run.encoder_wanted.connect(wanted.append)
-    ready_run.warned.connect(warned.append)
+    ready_run.encoder_requested.connect(wanted.append)
+    ready_run.warning_emitted.connect(warned.append)
     box.start.click()
     assert box.cancel.isVisible()
     assert not box.start.isVisible()
@@ -262,7 +273,7 @@ def test_an_encoder_is_adapted_in_a_child_used_and_put_back(ready_run, box, sess
     assert files(session) == {encoder_store.ENCODER, encoder_store.OUTCOME}
 
     box.use.click()
-    session.set_encoder(settled(wanted.pop()))  # as the dock does when it is loaded
+    session.set_encoder(portable_name(wanted.pop()))  # as the dock does when it is loaded
     assert files(session) == {encoder_store.ENCODER}
     assert not box.use.isVisible()
     assert box.back.isVisible()
@@ -282,9 +293,9 @@ def adapted(run, session, **changes) -> AdaptOutcome:
     job.out.parent.mkdir(parents=True)
     job.out.write_bytes(b"weights")
     outcome = replace(OUTCOME, file=job.out, **changes)
-    encoder_store.remember(job, outcome)
+    encoder_store.save_outcome(job, outcome)
     run._project = session.project
-    run.ended(outcome)
+    run.handle_result(outcome)
     return outcome
 
 
@@ -300,9 +311,9 @@ def test_dropped_encoder_leaves_nothing(ready_run, box, session):
 def test_answer_can_be_given_another_day(ready_run, session, qtbot):
     adapted(ready_run, session)
     ready_run.close()
-    again = AdaptBox()
+    again = AdaptEncoderPanel()
     qtbot.addWidget(again)
-    later = AdaptRun(session, again, dict, str)
+    later = AdaptEncoderRunner(session, again, dict, str)
     session.events.project.emit()
     assert again.use.isVisibleTo(again)
     assert "16 clicks" in again.outcome.text()
@@ -312,7 +323,7 @@ def test_answer_can_be_given_another_day(ready_run, session, qtbot):
 def test_of_another_project_it_is_not_used(ready_run, box, session, tmp_path):
     outcome = adapted(ready_run, session)
     wanted = []
-    ready_run.encoder_wanted.connect(wanted.append)
+    ready_run.encoder_requested.connect(wanted.append)
     ready_run._project = Project.create(tmp_path / "other")
     box.use.click()
     assert wanted == []
@@ -363,7 +374,7 @@ def test_cancelled_it_leaves_nothing(ready_run, box, session, qtbot, monkeypatch
 def test_killed_child_is_told_and_leaves_nothing(ready_run, box, session, qtbot, monkeypatch):
     before = trace(session)
     child = started(box, qtbot, monkeypatch, adapt_and_wait)
-    with qtbot.waitSignal(ready_run.warned, timeout=20_000) as told:
+    with qtbot.waitSignal(ready_run.warning_emitted, timeout=20_000) as told:
         child.kill()
     assert "ended by the system" in told.args[0]
     untouched(ready_run, box, session, before, qtbot)
@@ -372,7 +383,7 @@ def test_killed_child_is_told_and_leaves_nothing(ready_run, box, session, qtbot,
 def test_full_disk_is_told_and_leaves_nothing(ready_run, box, session, qtbot, monkeypatch):
     before = trace(session)
     monkeypatch.setattr(controller, "adapt", adapt_on_a_full_disk)
-    with qtbot.waitSignal(ready_run.warned, timeout=60_000) as told:
+    with qtbot.waitSignal(ready_run.warning_emitted, timeout=60_000) as told:
         box.start.click()
     assert "The disk is full" in told.args[0]
     untouched(ready_run, box, session, before, qtbot)
@@ -384,8 +395,8 @@ def test_disk_that_is_full_before_the_child_starts(ready_run, box, session, qtbo
     def full(*_):
         raise StorageError("“crops.npz” was not saved: the disk is full.")
 
-    monkeypatch.setattr(dataset, "write_material", full)
-    with qtbot.waitSignal(ready_run.warned, timeout=60_000) as told:
+    monkeypatch.setattr(dataset, "write_training_set", full)
+    with qtbot.waitSignal(ready_run.warning_emitted, timeout=60_000) as told:
         box.start.click()
     assert "disk is full" in told.args[0]
     untouched(ready_run, box, session, before, qtbot)

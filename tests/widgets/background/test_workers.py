@@ -4,12 +4,12 @@ import pytest
 
 from napari_hemacells.core.errors import ImageError
 from napari_hemacells.core.types import Progress
-from napari_hemacells.widgets.background.workers import Jobs
+from napari_hemacells.widgets.background.workers import JobRunner
 
 
 @pytest.fixture
 def jobs(qtbot):
-    jobs = Jobs()
+    jobs = JobRunner()
     yield jobs
     jobs.close()
 

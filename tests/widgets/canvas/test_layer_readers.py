@@ -6,11 +6,11 @@ from napari.layers import Image
 
 from napari_hemacells.core.errors import ImageError
 from napari_hemacells.widgets.canvas.layer_readers import (
-    image_of,
-    is_quick,
+    image_layer_kwargs,
+    image_size,
+    is_small_in_memory,
     pixel_size_um,
-    shown,
-    size_of,
+    read_layer_image,
 )
 
 RNG = np.random.default_rng(0)
@@ -29,17 +29,17 @@ COLOUR = RNG.integers(0, 255, (9, 11, 3), dtype=np.uint8)
     ids=["rgb", "grey", "channels first", "multiscale", "stack"],
 )
 def test_every_kind_of_picture_becomes_colour(layer, expected):
-    assert np.array_equal(image_of(layer).pixels, expected)
+    assert np.array_equal(read_layer_image(layer).pixels, expected)
 
 
 def test_a_stack_gives_the_plane_shown():
     stack = np.stack([np.full((9, 11), value, np.uint8) for value in range(7)])
-    assert image_of(Image(stack), (3, 0, 0)).pixels.max() == 3
+    assert read_layer_image(Image(stack), (3, 0, 0)).pixels.max() == 3
 
 
 def test_nan_is_refused():
     with pytest.raises(ImageError):
-        image_of(Image(np.full((4, 4), np.nan)))
+        read_layer_image(Image(np.full((4, 4), np.nan)))
 
 
 @pytest.mark.parametrize(
@@ -78,26 +78,30 @@ class Unread:
 
 def test_a_large_pyramid_is_opened_without_reading_it(monkeypatch):
     for module in ("content_hash", "from_array"):
-        monkeypatch.setattr(import_module(f"napari_hemacells.core.image.{module}"), "SMALL", 1000)
+        monkeypatch.setattr(
+            import_module(f"napari_hemacells.core.image.{module}"), "MAX_IN_MEMORY_PIXELS", 1000
+        )
     large = RNG.integers(0, 255, (3000, 4000, 3), dtype=np.uint8)
     levels = [Unread(large, (256, 256, 3)), Unread(large[::4, ::4], (256, 256, 3))]
     layer = Image(levels, rgb=True, multiscale=True)
     levels[0].most = 0
-    image = image_of(layer)
+    image = read_layer_image(layer)
     assert image.is_lazy
     assert image.overview.shape == (750, 1000, 3)
     assert levels[0].most <= 256 * 256 * 3
     np.testing.assert_array_equal(image.pixels[700:800, 900:950], large[700:800, 900:950])
-    assert image.key == image_of(Image(large, rgb=True)).key
+    assert image.key == read_layer_image(Image(large, rgb=True)).key
 
 
 def test_a_plane_of_a_dask_stack_is_lazy(monkeypatch):
     import dask.array as da
 
     for module in ("content_hash", "from_array"):
-        monkeypatch.setattr(import_module(f"napari_hemacells.core.image.{module}"), "SMALL", 1000)
+        monkeypatch.setattr(
+            import_module(f"napari_hemacells.core.image.{module}"), "MAX_IN_MEMORY_PIXELS", 1000
+        )
     stack = np.stack([np.full((90, 110), value, np.uint8) for value in range(7)])
-    image = image_of(Image(da.from_array(stack, chunks=(1, 50, 50))), (4, 0, 0))
+    image = read_layer_image(Image(da.from_array(stack, chunks=(1, 50, 50))), (4, 0, 0))
     assert image.is_lazy
     assert (image.pixels[3:9, 5:8] == 4).all()
 
@@ -113,8 +117,8 @@ def test_a_plane_of_a_dask_stack_is_lazy(monkeypatch):
     ],
 )
 def test_the_size_is_known_before_it_is_read(layer):
-    assert size_of(layer) == image_of(layer).shape
-    assert is_quick(layer)
+    assert image_size(layer) == read_layer_image(layer).shape
+    assert is_small_in_memory(layer)
 
 
 def test_a_large_image_shown_again_is_the_same_file(tmp_path, monkeypatch):
@@ -123,9 +127,11 @@ def test_a_large_image_shown_again_is_the_same_file(tmp_path, monkeypatch):
     from napari_hemacells.core.image import read_image
 
     for module in ("content_hash", "from_array", "tiff"):
-        monkeypatch.setattr(import_module(f"napari_hemacells.core.image.{module}"), "SMALL", 1000)
+        monkeypatch.setattr(
+            import_module(f"napari_hemacells.core.image.{module}"), "MAX_IN_MEMORY_PIXELS", 1000
+        )
     tifffile.imwrite(tmp_path / "a.tif", np.tile(COLOUR, (9, 9, 1)), tile=(32, 32))
     image = read_image(tmp_path / "a.tif")
-    layer = Image(**shown(image))
-    again = image_of(layer)
+    layer = Image(**image_layer_kwargs(image))
+    again = read_layer_image(layer)
     assert (again.key, again.path) == (image.key, tmp_path / "a.tif")

@@ -7,7 +7,7 @@ import pytest
 from napari.layers import Labels
 
 from napari_hemacells.core.cell_masks import CellMask, LazyLabels, PackedMasks
-from napari_hemacells.widgets.canvas.multiscale_labels import NEAR, CellLevels
+from napari_hemacells.widgets.canvas.multiscale_labels import MIN_MASK_PIXELS, CellPyramid
 
 SIDE, DIAMETER = 3000, 40
 
@@ -20,7 +20,7 @@ def levels():
     masks = [CellMask((r - 20, c - 20, r + 21, c + 21), bits) for r, c in centres.tolist()]
     ids = np.arange(3, 3 + len(centres))
     labels = LazyLabels((SIDE, SIDE), ids, PackedMasks.of(masks))
-    return CellLevels(labels, ids, centres.astype(float), DIAMETER)
+    return CellPyramid(labels, ids, centres.astype(float), DIAMETER)
 
 
 def test_levels_halve_until_they_are_small(levels):
@@ -29,10 +29,10 @@ def test_levels_halve_until_they_are_small(levels):
 
 
 def test_near_levels_are_the_masks(levels):
-    levels.shade(np.full(len(levels.ids), 7, np.uint8))
+    levels.set_shades(np.full(len(levels.ids), 7, np.uint8))
     whole = np.asarray(levels.labels)
     for level in levels.levels:
-        if DIAMETER / level.step >= NEAR:
+        if DIAMETER / level.step >= MIN_MASK_PIXELS:
             painted = np.asarray(level)
             np.testing.assert_array_equal(painted, (whole[:: level.step, :: level.step] > 0) * 7)
             np.testing.assert_array_equal(level[100:612, 37:400], painted[100:612, 37:400])
@@ -40,9 +40,9 @@ def test_near_levels_are_the_masks(levels):
 
 def test_far_levels_have_a_dot_in_each_centre(levels):
     codes = np.arange(len(levels.ids)) % 200 + 1
-    levels.shade(codes.astype(np.uint8))
+    levels.set_shades(codes.astype(np.uint8))
     far = levels.levels[-1]
-    assert far.step * NEAR > DIAMETER
+    assert far.step * MIN_MASK_PIXELS > DIAMETER
     painted = np.asarray(far)
     for code, row, col in zip(codes, levels._rows, levels._cols, strict=True):
         assert painted[round(row / 8), round(col / 8)] == code
@@ -51,10 +51,10 @@ def test_far_levels_have_a_dot_in_each_centre(levels):
 
 
 def test_new_shades_paint_no_mask_again(levels):
-    levels.shade(np.ones(len(levels.ids), np.uint8))
+    levels.set_shades(np.ones(len(levels.ids), np.uint8))
     first = np.asarray(levels.levels[0][:600, :600])
     before = levels.levels[0]._block.cache_info().misses
-    levels.shade(np.full(len(levels.ids), 9, np.uint8))
+    levels.set_shades(np.full(len(levels.ids), 9, np.uint8))
     np.testing.assert_array_equal(levels.levels[0][:600, :600], first * 9)
     assert levels.levels[0]._block.cache_info().misses == before
 
@@ -75,7 +75,9 @@ def test_napari_takes_them_for_labels(levels):
 
 
 def test_no_cells_are_a_picture_too():
-    empty = CellLevels(np.zeros((700, 900), np.int32), np.zeros(0, np.int64), np.zeros((0, 2)), 40)
-    empty.shade(np.zeros(0, np.uint8))
+    empty = CellPyramid(
+        np.zeros((700, 900), np.int32), np.zeros(0, np.int64), np.zeros((0, 2)), 40
+    )
+    empty.set_shades(np.zeros(0, np.uint8))
     assert not np.asarray(empty.levels[-1]).any()
     assert empty.cell_at(5, 5, 100) == 0

@@ -18,7 +18,7 @@ from napari_hemacells.core.types import Progress
 from napari_hemacells.widgets import HemaCellsWidget
 from napari_hemacells.widgets.background import tasks
 from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
-from napari_hemacells.widgets.detect.controller import together
+from napari_hemacells.widgets.detect.controller import merge_parts
 
 
 @pytest.fixture(autouse=True)
@@ -37,10 +37,12 @@ def own_places(monkeypatch, tmp_path):
 @pytest.fixture
 def all_are_large(monkeypatch):
     for module in ("content_hash", "from_array", "tiff"):
-        monkeypatch.setattr(import_module(f"napari_hemacells.core.image.{module}"), "SMALL", 1000)
-    monkeypatch.setattr("napari_hemacells.core.image.SMALL", 1000)
-    monkeypatch.setattr("napari_hemacells.core.detect.stitching.LARGE", 1000)
-    monkeypatch.setattr(tasks, "_WORTH_RESUMING", 1000)
+        monkeypatch.setattr(
+            import_module(f"napari_hemacells.core.image.{module}"), "MAX_IN_MEMORY_PIXELS", 1000
+        )
+    monkeypatch.setattr("napari_hemacells.core.image.MAX_IN_MEMORY_PIXELS", 1000)
+    monkeypatch.setattr("napari_hemacells.core.detect.stitching.MAX_EAGER_PIXELS", 1000)
+    monkeypatch.setattr(tasks, "_MIN_RESUMABLE_PIXELS", 1000)
 
 
 @pytest.fixture
@@ -95,11 +97,11 @@ def test_a_pyramid_is_opened_in_a_thread(dock, viewer, qtbot, smear, all_are_lar
 def test_cells_of_a_large_image_are_clicked_and_kept(dock, viewer, qtbot, smear, all_are_large):
     opened(dock, viewer, qtbot, smear)
     with qtbot.waitSignal(dock.controller.tasks.device_known, timeout=30_000):
-        dock.controller.detecting.detect(classical(dock))
+        dock.controller.detect_controller.detect(classical(dock))
     session, bridge = dock.session, dock.controller.bridge
     assert isinstance(session.cells.labels, LazyLabels)
     assert len(session.cells) == 24
-    assert bridge.many
+    assert bridge.is_multiscale
     layer = bridge.cells_layer
     centre = session.cells.centres[4]
     camera = getattr(viewer, "scene", viewer).camera
@@ -109,7 +111,7 @@ def test_cells_of_a_large_image_are_clicked_and_kept(dock, viewer, qtbot, smear,
     dock.controller.show_step("annotate")
     session.active_class = session.palette.ids[1]
     dock.controller.canvas.click(int(session.cells.ids[4]))
-    codes, table = ours.shades(
+    codes, table = ours.colour_codes(
         session.cells, session.annotated, session.prediction, session.palette
     )
     at = tuple(centre.round().astype(int))
@@ -134,13 +136,13 @@ def test_found_cells_appear_and_an_interrupted_detection_goes_on(
     monkeypatch.setattr(pipeline, "detect_part_steps", slowly)
     opened(dock, viewer, qtbot, smear)
     controller = dock.controller
-    controller.detecting.detect(classical(dock))
+    controller.detect_controller.detect(classical(dock))
     qtbot.waitUntil(lambda: len(done) == 3, timeout=30_000)
     qtbot.waitUntil(lambda: controller.bridge.find("found") is not None, timeout=5000)
-    count = controller.detecting.finding.count
+    count = controller.detect_controller.preview_layer.count
     assert count > 0
     folder = controller.tasks._resume
-    controller.detecting.cancel()
+    controller.detect_controller.cancel()
     assert f"Stopped after {count} cells" in dock.messages.text
     assert controller.bridge.find("found") is None
     assert list(folder.glob("part-*.npz"))
@@ -148,7 +150,7 @@ def test_found_cells_appear_and_an_interrupted_detection_goes_on(
     kept = {int(file.stem.removeprefix("part-")) for file in folder.glob("part-*.npz")}
     done.clear()
     with qtbot.waitSignal(controller.tasks.detected, timeout=30_000):
-        controller.detecting.detect(classical(dock))
+        controller.detect_controller.detect(classical(dock))
     assert len(dock.session.cells) == 24
     assert not kept & set(done)
     assert controller.bridge.find("found") is None
@@ -175,7 +177,7 @@ def test_detection_stays_inside_the_shapes_that_are_chosen(
     dock.detect.within.setCurrentIndex(1)
     assert dock.detect.request().within == str(shapes.unique_id)
     with qtbot.waitSignal(dock.controller.tasks.detected, timeout=30_000):
-        dock.controller.detecting.detect(classical(dock))
+        dock.controller.detect_controller.detect(classical(dock))
     assert len(dock.session.cells) == 6
     assert (dock.session.cells.centres < [110, 160]).all()
     viewer.layers.remove(shapes)
@@ -186,7 +188,7 @@ def test_detection_stays_inside_the_shapes_that_are_chosen(
 def test_lines_enclose_nothing(dock, viewer, qtbot, smear, all_are_large):
     opened(dock, viewer, qtbot, smear)
     shapes = viewer.add_shapes([[[0, 0], [9, 9]]], shape_type="line", name="lines")
-    dock.controller.detecting.detect(classical(dock, within=str(shapes.unique_id)))
+    dock.controller.detect_controller.detect(classical(dock, within=str(shapes.unique_id)))
     assert dock.messages.level == "error"
     assert "encloses nothing" in dock.messages.text
 
@@ -197,8 +199,10 @@ def test_many_cells_keep_their_colours_when_they_are_corrected(viewer):
     layer = viewer.add_image(image.pixels, name="smear")
     bridge.claim_image(str(layer.unique_id), image.key)
     bridge.show_cells(cells, image.key)
-    shades = ours.Shades(np.arange(1, 31).astype(np.uint8), {None: (0, 0, 0, 0), 0: (0, 0, 0, 0)})
-    bridge.shade(shades)
+    shades = ours.CellColourCodes(
+        np.arange(1, 31).astype(np.uint8), {None: (0, 0, 0, 0), 0: (0, 0, 0, 0)}
+    )
+    bridge.set_shades(shades)
     painted = np.asarray(bridge.cells_layer.data[0])
     np.testing.assert_array_equal(painted, np.asarray(cells.labels))
     bridge.outline(2)
@@ -206,7 +210,7 @@ def test_many_cells_keep_their_colours_when_they_are_corrected(viewer):
     assert 0 < (rims > 0).sum() < (painted > 0).sum()
     assert (rims[rims > 0] == painted[rims > 0]).all()
     bridge.show_cells(make_cells(30), image.key)
-    assert not bridge.many
+    assert not bridge.is_multiscale
     assert not bridge.cells_layer.multiscale
     bridge.close()
 
@@ -221,6 +225,6 @@ def test_parts_together_are_cells():
         PartCells(number, table[which], cells.labels.masks.pick(np.flatnonzero(which)))
         for number, which in enumerate((half, ~half))
     ]
-    joined = together(parts, cells.labels.shape)
+    joined = merge_parts(parts, cells.labels.shape)
     assert joined.ids.tolist() == list(range(1, 31))
     assert (np.asarray(joined.labels) > 0).sum() == (np.asarray(cells.labels) > 0).sum()

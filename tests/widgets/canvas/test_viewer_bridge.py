@@ -141,7 +141,7 @@ def test_hover_tells_each_cell_once(viewer, bridge):
 def test_after_a_jump_small_movements_do_not_change_the_cell(viewer, bridge):
     heard = []
     bridge.pointer.events.hovered.connect(heard.append)
-    bridge.pointer.rest()
+    bridge.pointer.ignore_small_moves()
     for far in (3, 100):
         for callback in viewer.mouse_move_callbacks:
             callback(viewer, event(viewer, 9, "mouse_move", pos=(far, 0)))
@@ -155,7 +155,7 @@ def test_ring_is_around_the_box_and_keeps_the_cells_active(viewer, bridge):
     assert ring.size[0] > 6
     assert np.allclose(ring.face_color[0][:3], (1, 0, 0))
     assert viewer.layers.selection.active is bridge.cells_layer
-    bridge.unmark()
+    bridge.clear_marker()
     assert not ring.visible
 
 

@@ -10,7 +10,7 @@ import pytest
 from made_up import make_cells, make_embeddings, make_image
 from napari_hemacells.core.classify import Calibration
 from napari_hemacells.core.types import UNKNOWN
-from napari_hemacells.session.domain_shift import measure
+from napari_hemacells.session.domain_shift import measure_shift
 from napari_hemacells.widgets.classify.calibration import ReliabilityDialog, calibration_line
 from napari_hemacells.widgets.classify.panel import ClassifyPanel
 from napari_hemacells.widgets.gallery.widget import GalleryWidget
@@ -75,7 +75,7 @@ def test_unknown_cells_have_a_filter_and_a_name_in_the_gallery(qtbot, with_unkno
     qtbot.addWidget(gallery)
     gallery.show()
     gallery.bar.filter.setCurrentIndex(gallery.bar.filter.findData(UNKNOWN))
-    qtbot.waitUntil(lambda: not gallery.sorting)
+    qtbot.waitUntil(lambda: not gallery.is_sorting)
     model = gallery.model
     cells = [model.cell_at(row) for row in range(model.rowCount())]
     assert sorted(cells) == [5, 6, 7, 8, 9]
@@ -149,7 +149,7 @@ def other_stain(session, classify):
     session.set_cells(make_cells(30))
     like = make_embeddings(session.image, session.cells, seed=2)
     session.set_embeddings(replace(like, vectors=1.5 * like.vectors + 6))
-    session.accept_shift(measure(session.live.shift_request()))
+    session.accept_shift(measure_shift(session.live.shift_request()))
     return session
 
 
@@ -157,12 +157,12 @@ def test_another_stain_is_warned_of_and_can_be_taken_away(panel, other_stain):
     assert panel.shift.isVisible()
     assert "looks unlike" in panel.shift.text.text()
     raw = other_stain.embeddings.vectors
-    panel.shift.move_it.click()
+    panel.shift.restandardise_button.click()
     assert other_stain.restandardised
     assert not np.allclose(other_stain.embeddings.vectors, raw)
     assert "re-standardised" in panel.shift.text.text()
     assert other_stain.measured.after.score < other_stain.measured.shift.level
-    panel.shift.move_it.click()
+    panel.shift.restandardise_button.click()
     assert other_stain.embeddings.vectors is raw
     assert "looks unlike" in panel.shift.text.text()
 
@@ -190,7 +190,7 @@ def test_an_alike_image_is_not_warned_of(panel, session, classify):
     session.show_image(make_image(5, "the next field"))
     session.set_cells(make_cells(30))
     session.set_embeddings(make_embeddings(session.image, session.cells, seed=2))
-    session.accept_shift(measure(session.live.shift_request()))
+    session.accept_shift(measure_shift(session.live.shift_request()))
     assert session.measured is not None
     assert not panel.shift.isVisible()
 

@@ -18,7 +18,7 @@ from napari_hemacells.core.errors import EncoderError
 from napari_hemacells.core.params import ClassifyParams
 from napari_hemacells.core.store import Project
 from napari_hemacells.core.types import Progress
-from napari_hemacells.session import Session, answer
+from napari_hemacells.session import Session, run_classification
 from napari_hemacells.widgets import HemaCellsWidget
 from napari_hemacells.widgets.background import tasks
 from napari_hemacells.widgets.classify import encoder_picker
@@ -35,7 +35,9 @@ def shelf(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     folder = tmp_path / "encoders"
     folder.mkdir()
-    monkeypatch.setattr("napari_hemacells.core.encode.weights_store.shelf_folder", lambda: folder)
+    monkeypatch.setattr(
+        "napari_hemacells.core.encode.weights_store.weights_folder", lambda: folder
+    )
     return folder
 
 
@@ -169,7 +171,7 @@ def made(monkeypatch):
         yield Progress(0, 0, "Loading the network")
         if params.encoder == GONE:
             raise EncoderError("The weights of resnet18 are not on this computer.")
-        return catalog.settled(params.encoder)
+        return catalog.portable_name(params.encoder)
 
     def embed(image, cells, _spec, params, **_places):
         asked.append((params.encoder, image.name, len(cells)))
@@ -177,7 +179,7 @@ def made(monkeypatch):
         info = INFO if params.encoder == "bundled" else OTHER
         return replace(make_embeddings(image, cells), encoder=info), Device("cpu", "A test.")
 
-    monkeypatch.setattr(tasks, "loading_steps", load)
+    monkeypatch.setattr(tasks, "load_encoder_steps", load)
     monkeypatch.setattr(tasks, "embedding_steps", embed)
     return asked
 
@@ -251,7 +253,7 @@ def test_annotated_cells_of_other_images_go_on_teaching(dock, qtbot, made):
     with qtbot.waitSignal(dock.controller.tasks.device_known):
         dock.session.set_cells(make_cells(20))
     assert len(dock.session.support().labels) == 6
-    with qtbot.waitSignal(dock.controller.tasks.recalled):
+    with qtbot.waitSignal(dock.controller.tasks.others_embedded):
         pick(dock.classify, "ImageNet")
     assert ("imagenet", "second", 20) in made
     assert ("imagenet", "smear", 6) in made  # the annotated ones alone
@@ -262,7 +264,7 @@ def test_numbers_relative_to_all_cells_are_measured_on_all_of_them(dock, qtbot, 
     dock.session.open_image(make_image(8, "second"))
     with qtbot.waitSignal(dock.controller.tasks.device_known):
         dock.session.set_cells(make_cells(20))
-    with qtbot.waitSignal(dock.controller.tasks.recalled):
+    with qtbot.waitSignal(dock.controller.tasks.others_embedded):
         dock.classify.form.set_values({"measured": True})
     assert made[-1] == ("bundled", "smear", 30)
 
@@ -288,7 +290,7 @@ def test_a_model_whose_encoder_is_not_found_is_refused(session, classify):
         session.annotate([cell], session.palette.ids[cell % 3])
     if session.embeddings is None:
         session.set_embeddings(make_embeddings(session.image, session.cells))
-    session.accept(answer(session.request()))
+    session.accept(run_classification(session.request()))
     model = session.make_bundle("mine")
     with pytest.raises(BundleMismatchError, match="made with the encoder fake"):
         task_steps._encoder_for(model, EncodeParams(device="cpu"))

@@ -12,13 +12,17 @@ from napari.utils.interactions import (
     mouse_release_callbacks,
 )
 
-from napari_hemacells.core.detect.proposal import Proposal, mask_from
+from napari_hemacells.core.detect.proposal import Proposal, mask_in_window
 from napari_hemacells.core.errors import CellsError
 from napari_hemacells.core.types import Progress
 from napari_hemacells.widgets.canvas.markers import MARKER
 from napari_hemacells.widgets.detect import edit_tools
-from napari_hemacells.widgets.detect.edit_bar import CorrectBar, CorrectState
-from napari_hemacells.widgets.detect.edit_tools import Corrector, crossed_most, tally
+from napari_hemacells.widgets.detect.edit_bar import EditBar, EditState
+from napari_hemacells.widgets.detect.edit_tools import (
+    CellEditor,
+    format_edit_counts,
+    most_crossed_cell,
+)
 
 GLASS = (30, 50)
 
@@ -32,15 +36,15 @@ def corrector(canvas, session, monkeypatch):
         if cells.labels[row, col]:
             raise CellsError("A cell is here already.")
         window = slice(row - 2, row + 3), slice(col - 2, col + 3)
-        mask = mask_from(np.ones((5, 5), bool), window)
+        mask = mask_in_window(np.ones((5, 5), bool), window)
         return Proposal("RBC", 0.5, mask.box, mask, "network")
 
     def without_network(image, cells, point, weights):
         yield Progress(0, 0)
         return square(image, cells, point)
 
-    monkeypatch.setattr(edit_tools, "proposing_steps", without_network)
-    made = Corrector(session, canvas._bridge, canvas)
+    monkeypatch.setattr(edit_tools, "proposal_steps", without_network)
+    made = CellEditor(session, canvas._bridge, canvas)
     made.heard = []
     made.refused.connect(made.heard.append)
     yield made
@@ -107,7 +111,7 @@ def test_an_added_cell_has_the_active_class_where_that_is_wanted(
     corrector, canvas, session, qtbot
 ):
     session.active_class = session.palette.ids[1]
-    corrector.label_added(True)
+    corrector.set_label_new_cells(True)
     canvas._bridge.pointer.place = GLASS
     add(corrector, qtbot, session, lambda: canvas.act("add"))
     assert session.annotated == {31: session.palette.ids[1]}
@@ -138,8 +142,8 @@ def test_merge_wants_two_cells(corrector, canvas, session):
     canvas.choose(4)
     canvas.act("merge")
     assert "two cells" in corrector.heard[0]
-    corrector.toggle(4)
-    corrector.toggle(5)
+    corrector.toggle_selection(4)
+    corrector.toggle_selection(5)
     canvas.act("merge")
     assert session.cells.table["origin"].tolist().count("merged") == 1
 
@@ -160,9 +164,9 @@ def test_a_drag_with_the_split_tool_cuts_and_does_not_move_the_image(
 
 
 def test_a_line_over_glass_is_refused_with_a_reason(corrector, session):
-    corrector.cut(((40.0, 2.0), (40.0, 30.0)))
+    corrector.split_along(((40.0, 2.0), (40.0, 30.0)))
     assert "crosses no cell" in corrector.heard[0]
-    assert crossed_most(session.cells, ((2.0, 2.0), (2.0, 5.0))) == 1
+    assert most_crossed_cell(session.cells, ((2.0, 2.0), (2.0, 5.0))) == 1
 
 
 def test_while_annotating_a_click_labels_and_chooses_nothing(corrector, canvas, session, viewer):
@@ -174,19 +178,19 @@ def test_while_annotating_a_click_labels_and_chooses_nothing(corrector, canvas, 
 
 def test_another_image_puts_the_tool_down(corrector, canvas, session):
     corrector.take("add")
-    corrector.toggle(4)
+    corrector.toggle_selection(4)
     session.set_cells(session.cells)
-    assert (corrector.tool, corrector.chosen, canvas.holds_tool) == ("", [], False)
+    assert (corrector.tool, corrector.chosen, canvas.has_tool) == ("", [], False)
 
 
 def test_the_tally_counts_what_was_made_by_hand(corrector, session):
-    assert tally(session.cells) == ""
+    assert format_edit_counts(session.cells) == ""
     session.merge_cells([1, 2])
     session.merge_cells([3, 4])
-    assert tally(session.cells) == "By hand: 2 merged."
+    assert format_edit_counts(session.cells) == "By hand: 2 merged."
 
 
-STATE = CorrectState(
+STATE = EditState(
     has_cells=True, tool="", chosen=0, with_class=False, class_name="RBC", tally="",
     can_undo=False,
 )  # fmt: skip
@@ -194,7 +198,7 @@ STATE = CorrectState(
 
 @pytest.fixture
 def bar(qtbot):
-    bar = CorrectBar(undo=True)
+    bar = EditBar(undo=True)
     qtbot.addWidget(bar)
     return bar
 

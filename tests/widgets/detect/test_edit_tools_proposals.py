@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 
 from napari_hemacells.core.detect import proposal
-from napari_hemacells.core.detect.proposal import Proposal, mask_from
-from napari_hemacells.widgets.detect.edit_tools import added_words, proposing_steps
+from napari_hemacells.core.detect.proposal import Proposal, mask_in_window
+from napari_hemacells.widgets.detect.edit_tools import format_added_cell, proposal_steps
 
 
 def test_the_real_proposal_is_asked_with_the_projects_detector(session):
     """The steps that the thread runs, to their end, where no network is needed."""
     warm = replace(session.image, modality="temperature")
-    steps = proposing_steps(warm, session.cells, (40.0, 40.0), None)
+    steps = proposal_steps(warm, session.cells, (40.0, 40.0), None)
     next(steps)
     with pytest.raises(StopIteration) as end:
         next(steps)
-    assert end.value.value.how == "disc"
+    assert end.value.value.method == "disc"
     assert proposal.cell_at(session.cells, (2.0, 2.0)) == 1
 
 
@@ -28,8 +28,8 @@ def test_the_real_proposal_is_asked_with_the_projects_detector(session):
     [("network", "added: WBC"), ("stain", "what is stained"), ("disc", "so it is a disc")],
 )
 def test_one_is_told_how_sure_an_added_cell_is(how, said):
-    mask = mask_from(np.ones((5, 5), bool), (slice(0, 5), slice(0, 5)))
-    words = added_words(31, Proposal("WBC", 0.5, mask.box, mask, how))
+    mask = mask_in_window(np.ones((5, 5), bool), (slice(0, 5), slice(0, 5)))
+    words = format_added_cell(31, Proposal("WBC", 0.5, mask.box, mask, how))
     assert words.startswith("Cell 31 added")
     assert said in words
     assert words.endswith("Ctrl+Z takes it back.")

@@ -11,23 +11,32 @@ import pytest
 
 from made_up import INFO, make_cells, make_embeddings, make_image
 from napari_hemacells.core.errors import TrainingError
-from napari_hemacells.core.evaluate.classification_metrics import classification_figures
+from napari_hemacells.core.evaluate.classification_metrics import compute_classification_metrics
 from napari_hemacells.core.store import save_bundle
-from napari_hemacells.core.train import ChildRun, TrainingReport
-from napari_hemacells.core.train.classifier import Recipe, model_store
-from napari_hemacells.core.train.classifier.artifacts import Outcome, write_csv, write_json
+from napari_hemacells.core.train import SubprocessJob, TrainingReport
+from napari_hemacells.core.train.classifier import ClassifierConfig, model_store
+from napari_hemacells.core.train.classifier.artifacts import (
+    ClassifierTrainingOutcome,
+    write_csv,
+    write_json,
+)
 from napari_hemacells.core.train.classifier.estimate import (
-    MeasuredPace,
+    MeasuredThroughput,
     augmented_views,
     estimated_seconds,
 )
 from napari_hemacells.core.types import CellRef, CropSpec
-from napari_hemacells.session import answer
+from napari_hemacells.session import run_classification
 from napari_hemacells.widgets.finetune import controller
-from napari_hemacells.widgets.finetune.controller import FineTuneRun
+from napari_hemacells.widgets.finetune.controller import FineTuneRunner
 from napari_hemacells.widgets.finetune.panel import FineTunePanel
-from napari_hemacells.widgets.finetune.steps import Looked, Trained, opening_steps, some
-from napari_hemacells.widgets.training.steps import seldom
+from napari_hemacells.widgets.finetune.steps import (
+    FineTuneResult,
+    NewModelPrediction,
+    read_training_steps,
+    subsample_cells,
+)
+from napari_hemacells.widgets.training.steps import throttle_reports
 
 OWN = replace(INFO, name="finetuned.tiny", sha256="f" * 64)
 
@@ -51,8 +60,8 @@ def embed(_project, image, cells):
 
 @pytest.fixture
 def run(session, panel):
-    run = FineTuneRun(session, panel, lambda: {session.image.key: session.image}, embed)
-    run.ready.forecast.ask = MagicMock()  # no timing of networks here
+    run = FineTuneRunner(session, panel, lambda: {session.image.key: session.image}, embed)
+    run.preparation.forecast.ask = MagicMock()  # no timing of networks here
     panel.open(opened=True)
     yield run
     run.close()
@@ -90,23 +99,26 @@ def finish(session, *, stem="classifier-20260102-030405"):
     truth = np.array([classes.index(row[2]) for row in rows])
     told = np.array([row[6:] for row in rows], dtype=float)
     write_json(
-        folder / "figures.json", {"validation": classification_figures(truth, told, classes)}
+        folder / "figures.json",
+        {"validation": compute_classification_metrics(truth, told, classes)},
     )
     write_json(folder / "run.json", {"counts": {"a": 12}, "notes": ["A note."]})
-    model_store.begin(folder, Recipe(), "quick", CropSpec(16))
+    model_store.save_job(folder, ClassifierConfig(), "quick", CropSpec(16))
     return folder
 
 
-def outcome_of(folder) -> Outcome:
-    return Outcome(folder, folder / "model", {}, (), (), (), 1, 1.0, "bundled", "split")
+def outcome_of(folder) -> ClassifierTrainingOutcome:
+    return ClassifierTrainingOutcome(
+        folder, folder / "model", {}, (), (), (), 1, 1.0, "bundled", "split"
+    )
 
 
 def end(run, session, qtbot):
     """Let a training end without running one, up to the question what to do with it."""
     folder = finish(session)
-    run._project, run._folder, run.ready.idle = session.project, folder, False
-    run._trained = Trained(outcome_of(folder))
-    run.result = next_of(opening_steps(folder))
+    run._project, run._folder, run.preparation.idle = session.project, folder, False
+    run._trained = FineTuneResult(outcome_of(folder))
+    run.result = next_of(read_training_steps(folder))
     run._panel.result.show_findings(run.result.findings, report=False)
     after = replace(
         session.prediction,
@@ -115,7 +127,7 @@ def end(run, session, qtbot):
     )
     key = session.image.key
     before = {CellRef(key, cell): cell != 9 for cell in (9, 10, 11, 12)}
-    run._compared(Looked(key, after, before))
+    run._compared(NewModelPrediction(key, after, before))
     return folder
 
 
@@ -140,7 +152,7 @@ def test_start_waits_for_two_classes_with_two_cells(run, panel, session):
     assert panel.start.isEnabled()
     assert "4 annotated cells of 1 image" in panel.lessons.text()
     assert "all are of one image" in panel.split.text()
-    _, cells, classes = run.ready.forecast.ask.call_args.args
+    _, cells, classes = run.preparation.forecast.ask.call_args.args
     assert (cells, classes) == (4, 2)
 
 
@@ -156,12 +168,12 @@ def test_page_out_of_sight_asks_for_nothing(run, panel, session):
     panel.open(opened=False)
     session.annotate([1, 2], session.palette.ids[0])
     assert panel.lessons.text() != "2 annotated cells"
-    assert not run.ready.forecast.ask.called
+    assert not run.preparation.forecast.ask.called
 
 
 def test_time_follows_from_pace_and_recipe():
-    pace = MeasuredPace(looked=100.0, learned=10.0, device="cpu")
-    recipe = Recipe(epochs=5, frozen_epochs=0, rate=1e-3, validation=0.2)
+    pace = MeasuredThroughput(evaluated_per_s=100.0, learned=10.0, device="cpu")
+    recipe = ClassifierConfig(epochs=5, frozen_epochs=0, rate=1e-3, validation=0.2)
     # 400 learned from five times at 10 a second; 100 checked five times, all 500 looked at once
     assert estimated_seconds(recipe, 500, pace) == pytest.approx(6 + 200 + 10)
     longer = estimated_seconds(recipe.model_copy(update={"epochs": 10}), 500, pace)
@@ -170,11 +182,11 @@ def test_time_follows_from_pace_and_recipe():
 
 def test_augmented_views_begin_with_the_crop_and_repeat_with_the_seed():
     crops = np.random.default_rng(0).integers(0, 255, (2, 16, 16, 3), np.uint8)
-    views = augmented_views(crops, Recipe(), 3)
+    views = augmented_views(crops, ClassifierConfig(), 3)
     assert views.shape == (2, 4, 16, 16, 3)
     assert np.array_equal(views[:, 0], crops)
-    assert np.array_equal(views, augmented_views(crops, Recipe(), 3))
-    still = Recipe(flips=False, rotation=0, zoom=1, brightness=0, stain=0)
+    assert np.array_equal(views, augmented_views(crops, ClassifierConfig(), 3))
+    still = ClassifierConfig(flips=False, rotation=0, zoom=1, brightness=0, stain=0)
     assert np.array_equal(augmented_views(crops, still, 1)[:, 1], crops)
 
 
@@ -186,7 +198,7 @@ def test_training_takes_the_annotations_of_the_moment(run, panel, annotated, mon
 
     def child(job, params, *, threads):
         made["job"] = params
-        fake = MagicMock(spec=ChildRun)
+        fake = MagicMock(spec=SubprocessJob)
         fake.reports.side_effect = refusing
         return fake
 
@@ -194,8 +206,8 @@ def test_training_takes_the_annotations_of_the_moment(run, panel, annotated, mon
         yield TrainingReport(1, 2, "epoch", phase="train")
         raise TrainingError("Enough of it.")
 
-    monkeypatch.setattr(controller, "ChildRun", child)
-    with qtbot.waitSignal(run.warned, timeout=20_000):
+    monkeypatch.setattr(controller, "SubprocessJob", child)
+    with qtbot.waitSignal(run.warning_emitted, timeout=20_000):
         panel.start.click()
         annotated.annotate([20], annotated.palette.ids[0])
     table = (made["job"].source / "examples.csv").read_text()
@@ -206,7 +218,7 @@ def test_training_takes_the_annotations_of_the_moment(run, panel, annotated, mon
 
 def test_cancel_ends_the_child_and_leaves_all_as_it_was(run, panel, annotated, qtbot):
     before = annotated.class_of_cell()
-    child = run._run = MagicMock(spec=ChildRun)
+    child = run._run = MagicMock(spec=SubprocessJob)
     panel.show_started()
     panel.cancel.click()
     qtbot.waitUntil(lambda: child.cancel.called)
@@ -217,13 +229,13 @@ def test_cancel_ends_the_child_and_leaves_all_as_it_was(run, panel, annotated, q
 
 def test_killed_child_is_told_and_can_be_gone_on_with(run, panel, annotated, qtbot):
     before = annotated.class_of_cell()
-    folder = model_store.new_folder(annotated.project)
-    model_store.begin(folder, Recipe(), "quick", CropSpec(16))
+    folder = model_store.new_training_folder(annotated.project)
+    model_store.save_job(folder, ClassifierConfig(), "quick", CropSpec(16))
     (folder / "checkpoint.pt").write_bytes(b"state")
     panel.show_started()
-    run.ready.idle = False
+    run.preparation.idle = False
     words = "The training process ended unexpectedly (code 1). Your annotations are untouched."
-    with qtbot.waitSignal(run.warned) as told:
+    with qtbot.waitSignal(run.warning_emitted) as told:
         run._refused("train", TrainingError(words))
     assert told.args == [words]
     assert words in panel.status.text()
@@ -239,7 +251,7 @@ def test_reports_that_come_too_fast_are_left_out_but_no_held_out_figure():
         yield TrainingReport(500, 500, "Out of memory: 8 crops at once from now on")
         return "done"
 
-    told = list(seldom(steps()))
+    told = list(throttle_reports(steps()))
     assert sum(bool(one.metrics) for one in told) == 5
     assert told[-1].message.startswith("Out of memory")
     assert len(told) < 500
@@ -247,9 +259,9 @@ def test_reports_that_come_too_fast_are_left_out_but_no_held_out_figure():
 
 def test_very_many_cells_are_compared_in_part():
     cells = make_cells(30)
-    assert some(cells) is cells
+    assert subsample_cells(cells) is cells
     many = replace(cells, table=cells.table.loc[cells.table.index.repeat(300)])
-    assert len(some(many)) == 3000
+    assert len(subsample_cells(many)) == 3000
 
 
 # --- after ---------------------------------------------------------------------------------------
@@ -261,7 +273,7 @@ def test_outcome_says_who_does_better_and_what_changes(run, panel, annotated, qt
     assert "<b>3</b>" in panel.outcome.text()
     assert "<b>18</b> of 30 cells" in panel.outcome.text()  # the 12 annotated ones stay
     assert panel.result.notes.text() == "A note."
-    with qtbot.waitSignal(run.review_wanted) as asked:
+    with qtbot.waitSignal(run.review_requested) as asked:
         panel.changes.click()
     assert {ref.cell for ref in asked.args[0]} == set(range(13, 31))
 
@@ -287,7 +299,7 @@ def test_former_classifier_can_be_chosen_again(run, panel, annotated, qtbot):
     assert annotated.live.model is None
     assert annotated.project.classifier is None
     annotated.set_embeddings(make_embeddings(annotated.image, annotated.cells))
-    assert annotated.accept(answer(annotated.request()))
+    assert annotated.accept(run_classification(annotated.request()))
     panel.in_use.setCurrentIndex(1)
     assert annotated.live.model.bundle.encoder == OWN
 
@@ -314,7 +326,7 @@ def test_damaged_model_is_told_and_the_clicks_classify(run, panel, annotated, qt
     folder = finish(annotated)
     (folder / "model" / "model.safetensors").write_bytes(b"nothing")
     panel.open(opened=True)
-    with qtbot.waitSignal(run.warned) as told:
+    with qtbot.waitSignal(run.warning_emitted) as told:
         run.choice.load(folder)
     assert "damaged" in told.args[0]
     assert annotated.live.model is None
@@ -334,10 +346,10 @@ def test_model_whose_project_was_left_waits_there(run, panel, annotated, qtbot, 
 
 def test_cells_named_by_the_training_are_found(run, panel, annotated, qtbot):
     end(run, annotated, qtbot)
-    with qtbot.waitSignal(run.cell_wanted) as asked:
+    with qtbot.waitSignal(run.cell_requested) as asked:
         panel.result.cell_requested.emit(f"{annotated.image.key}-7")
     assert asked.args == [CellRef(annotated.image.key, 7)]
-    with qtbot.waitSignal(run.review_wanted) as asked:
+    with qtbot.waitSignal(run.review_requested) as asked:
         panel.result.review_requested.emit((f"{annotated.image.key}-7", "no cell"))
     assert asked.args == [(CellRef(annotated.image.key, 7),)]
 
@@ -345,9 +357,12 @@ def test_cells_named_by_the_training_are_found(run, panel, annotated, qtbot):
 def test_other_image_meanwhile_is_not_compared(run, panel, annotated, qtbot):
     folder = finish(annotated)
     run._project, run._folder = annotated.project, folder
-    run._trained, run.result = Trained(outcome_of(folder)), next_of(opening_steps(folder))
+    run._trained, run.result = (
+        FineTuneResult(outcome_of(folder)),
+        next_of(read_training_steps(folder)),
+    )
     prediction = annotated.prediction
     annotated.show_image(make_image(seed=4))
-    run._compared(Looked("other", prediction, {}))
+    run._compared(NewModelPrediction("other", prediction, {}))
     assert "of this image" not in panel.outcome.text()
     assert not panel.changes.isEnabled()

@@ -9,15 +9,15 @@ import pytest
 
 from made_up import make_cells, make_image
 from napari_hemacells.core.errors import TrainingError
-from napari_hemacells.core.train import ChildRun, TrainingReport
-from napari_hemacells.core.train.classifier import Recipe, model_store
-from napari_hemacells.core.train.classifier.artifacts import RateCurve
-from napari_hemacells.core.train.classifier.estimate import MeasuredPace
+from napari_hemacells.core.train import SubprocessJob, TrainingReport
+from napari_hemacells.core.train.classifier import ClassifierConfig, model_store
+from napari_hemacells.core.train.classifier.artifacts import LRCurve
+from napari_hemacells.core.train.classifier.estimate import MeasuredThroughput
 from napari_hemacells.widgets.finetune import estimate
-from napari_hemacells.widgets.finetune.estimate import Forecast, job_for
-from napari_hemacells.widgets.training.steps import Ground, frozen
+from napari_hemacells.widgets.finetune.estimate import TrainingEstimator, make_train_job
+from napari_hemacells.widgets.training.steps import ProjectSnapshot, freeze_state
 
-RECIPE = Recipe(epochs=5, frozen_epochs=0, rate=1e-3)
+RECIPE = ClassifierConfig(epochs=5, frozen_epochs=0, rate=1e-3)
 
 
 @pytest.fixture
@@ -33,27 +33,27 @@ def children(monkeypatch):
                 raise answer
             return answer
 
-        fake = MagicMock(spec=ChildRun)
+        fake = MagicMock(spec=SubprocessJob)
         fake.reports.side_effect = reports
         made.append(fake)
         return fake
 
-    child.answers, child.made = {"pace_steps": MeasuredPace(100.0, 10.0, "cpu")}, made
-    monkeypatch.setattr(estimate, "ChildRun", child)
-    monkeypatch.setattr(estimate, "cores", lambda: 1)
+    child.answers, child.made = {"measure_throughput_steps": MeasuredThroughput(100.0, 10.0, "cpu")}, made
+    monkeypatch.setattr(estimate, "SubprocessJob", child)
+    monkeypatch.setattr(estimate, "available_cores", lambda: 1)
     return child
 
 
 @pytest.fixture
 def forecast(qapp, children):
-    forecast = Forecast()
+    forecast = TrainingEstimator()
     yield forecast
     forecast.close()
 
 
 def test_time_is_measured_once_for_a_network(forecast, children, qtbot):
     told = []
-    forecast.known.connect(told.append)
+    forecast.estimate_ready.connect(told.append)
     forecast.ask(RECIPE, 500, 3)
     assert told[-1].startswith("Timing")
     qtbot.waitUntil(lambda: "Takes about" in told[-1], timeout=10_000)
@@ -65,7 +65,7 @@ def test_time_is_measured_once_for_a_network(forecast, children, qtbot):
 
 def test_nothing_is_begun_after_the_end(forecast, children, qtbot):
     told = []
-    forecast.known.connect(told.append)
+    forecast.estimate_ready.connect(told.append)
     forecast.ask(RECIPE, 500, 3)
     forecast.close()
     del told[:]
@@ -89,26 +89,28 @@ def test_qt_may_end_before_the_dock_does(forecast, children, qtbot):
 
 
 def test_network_that_cannot_be_had_is_told(forecast, children, qtbot):
-    children.answers["pace_steps"] = TrainingError("There is no architecture “resnet17”.")
+    children.answers["measure_throughput_steps"] = TrainingError("There is no architecture “resnet17”.")
     told = []
-    forecast.known.connect(told.append)
+    forecast.estimate_ready.connect(told.append)
     forecast.ask(RECIPE.model_copy(update={"arch": "resnet17"}), 500, 3)
     qtbot.waitUntil(lambda: "resnet17" in told[-1], timeout=10_000)
     assert forecast.seconds() is None
 
 
 def test_rate_is_taken_over_and_nothing_is_left(forecast, children, session, qtbot):
-    children.answers["rate_steps"] = RateCurve((1e-4, 1e-3), (1.0, 0.5), 3e-4)
+    children.answers["suggest_lr_steps"] = LRCurve((1e-4, 1e-3), (1.0, 0.5), 3e-4)
     session.annotate([1, 2], session.palette.ids[0])
     session.annotate([3, 4], session.palette.ids[1])
     image = session.image
-    ground = Ground(session.project, frozen(session.history.state), {image.key: image})
-    job = job_for(ground, RECIPE, "quick")
+    ground = ProjectSnapshot(
+        session.project, freeze_state(session.history.state), {image.key: image}
+    )
+    job = make_train_job(ground, RECIPE, "quick")
     with qtbot.waitSignal(forecast.rate_found, timeout=10_000) as found:
         forecast.find_rate(ground, job, grouped=False)
     assert found.args == [3e-4]
     assert not job.folder.exists()
-    assert model_store.kept_models(session.project) == ()
+    assert model_store.list_models(session.project) == ()
 
 
 def test_augmentation_is_shown_on_the_users_own_cells(forecast, qtbot):
@@ -120,7 +122,7 @@ def test_augmentation_is_shown_on_the_users_own_cells(forecast, qtbot):
 
 
 def test_training_stops_what_only_prepares_it(forecast, children, qtbot):
-    forecast._runs["pace"] = run = MagicMock(spec=ChildRun)
+    forecast._runs["pace"] = run = MagicMock(spec=SubprocessJob)
     forecast.stop()
     qtbot.waitUntil(lambda: run.cancel.called)
     assert forecast._runs == {}

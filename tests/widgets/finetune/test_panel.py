@@ -11,17 +11,22 @@ from PIL import Image
 from qtpy.QtCore import Qt
 
 from napari_hemacells.core.errors import TrainingError
-from napari_hemacells.core.evaluate.classification_metrics import Figure
+from napari_hemacells.core.evaluate.classification_metrics import MetricWithInterval
 from napari_hemacells.core.train import TrainingReport
-from napari_hemacells.core.train.classifier import RECIPES
-from napari_hemacells.core.train.classifier.report.text import intervals
-from napari_hemacells.core.train.classifier.results import Figures, Findings, Item, Suspect
+from napari_hemacells.core.train.classifier import CLASSIFIER_PRESETS
+from napari_hemacells.core.train.classifier.report.text import describe_intervals
+from napari_hemacells.core.train.classifier.results import (
+    ClassificationMetrics,
+    CropPrediction,
+    EvaluationResults,
+    Suspect,
+)
 from napari_hemacells.core.train.classifier.results import confusion_of as confusion
-from napari_hemacells.session.model_comparison import Change
+from napari_hemacells.session.model_comparison import ClassChange
 from napari_hemacells.widgets.finetune.augmentation_preview import GAP, contact_sheet
 from napari_hemacells.widgets.finetune.panel import FineTuneForm, FineTunePanel
-from napari_hemacells.widgets.finetune.steps import Comparison, Teaching, outcome_html
-from napari_hemacells.widgets.training.steps import Remaining
+from napari_hemacells.widgets.finetune.steps import Comparison, FineTuneSummary, outcome_html
+from napari_hemacells.widgets.training.steps import RemainingTime
 
 CLASSES = ("normal", "ovalocyte", "target")
 ROWS = (  # given, predicted, confidence
@@ -33,21 +38,23 @@ ROWS = (  # given, predicted, confidence
 )
 
 
-def item(place: int, given: str, said: str, sure: float) -> Item:
+def item(place: int, given: str, said: str, sure: float) -> CropPrediction:
     rest = (1 - sure) / 2
     told = tuple(sure if name == said else rest for name in CLASSES)
     loss = -float(np.log(told[CLASSES.index(given)]))
-    return Item(f"{given}/f00-{place}.png", Path("none.png"), given, said, sure, loss, told)
+    return CropPrediction(
+        f"{given}/f00-{place}.png", Path("none.png"), given, said, sure, loss, told
+    )
 
 
 @pytest.fixture
-def findings(tmp_path) -> Findings:
+def findings(tmp_path) -> EvaluationResults:
     items = tuple(item(place, *row) for place, row in enumerate(ROWS, start=1))
-    one = Figure(0.8, 0.6, 1.0)
-    figures = Figures(5, one, one, one, one, 0.4, 0.05, "cells", (), (), None)
+    one = MetricWithInterval(0.8, 0.6, 1.0)
+    figures = ClassificationMetrics(5, one, one, one, one, 0.4, 0.05, "cells", (), (), None)
     doubted = Suspect("normal/f00-2.png", Path("none.png"), "normal", "ovalocyte", 0.1, 0.9, True)
     next_one = Suspect("x/f00-9.png", Path("none.png"), "normal", "target", 0.6, 0.5, False)
-    return Findings(
+    return EvaluationResults(
         tmp_path, "validation", CLASSES, items, figures, confusion(items, CLASSES),
         (doubted, next_one), {}, {},
     )  # fmt: skip
@@ -73,8 +80,8 @@ def panel(qtbot):
 @pytest.mark.parametrize("name", ["quick", "thorough", "from nothing"])
 def test_untouched_form_is_the_recipe_itself(form, name):
     form.recipe.setCurrentIndex(form.recipe.findData(name))
-    assert form.value() == RECIPES[name].recipe
-    assert form.about.text() == RECIPES[name].about
+    assert form.value() == CLASSIFIER_PRESETS[name].recipe
+    assert form.about.text() == CLASSIFIER_PRESETS[name].about
 
 
 def test_changes_are_taken_and_another_recipe_starts_over(form):
@@ -85,7 +92,7 @@ def test_changes_are_taken_and_another_recipe_starts_over(form):
     recipe = form.value()
     assert (recipe.epochs, recipe.zoom, recipe.arch, recipe.rate) == (7, 1.5, "resnet18", 0.004)
     form.recipe.setCurrentIndex(1)
-    assert form.value() == RECIPES["thorough"].recipe
+    assert form.value() == CLASSIFIER_PRESETS["thorough"].recipe
 
 
 def test_empty_rate_is_searched_for_and_words_are_refused(form):
@@ -112,10 +119,14 @@ def test_one_change_tells_once_even_of_a_whole_recipe(form, qtbot):
 
 
 def test_start_is_disabled_with_the_reason(panel):
-    panel.show_teaching(Teaching(reason="Give cells of at least two classes under Annotate."))
+    panel.show_training_summary(
+        FineTuneSummary(reason="Give cells of at least two classes under Annotate.")
+    )
     assert not panel.start.isEnabled()
     assert panel.start.toolTip() == "Give cells of at least two classes under Annotate."
-    panel.show_teaching(Teaching(2, (("a", 3), ("b", 1)), "Held out: 1 of 2 images."))
+    panel.show_training_summary(
+        FineTuneSummary(2, (("a", 3), ("b", 1)), "Held out: 1 of 2 images.")
+    )
     assert panel.start.isEnabled()
     assert panel.lessons.text() == "4 annotated cells of 2 images: 3 a, 1 b."
     assert panel.split.isVisibleTo(panel)
@@ -219,7 +230,7 @@ def test_intervals_are_spoken_of_as_in_the_report(panel, findings, groups, kappa
     found = from_groups(findings, groups)
     panel.result.show_findings(found, report=False)
     assert kappa in panel.result.figures.text()
-    assert panel.result.intervals.text() == f"Intervals{where} {intervals(found.figures)}"
+    assert panel.result.intervals.text() == f"Intervals{where} {describe_intervals(found.figures)}"
 
 
 def test_few_groups_are_said_to_make_poor_intervals(panel, findings):
@@ -292,9 +303,9 @@ def test_class_keys_go_past_the_crops_to_the_dock(result, qtbot):
 
 def test_outcome_names_what_changes_and_who_does_better():
     changes = (
-        Change(4, "a", "b", 0.9),
-        Change(7, "a", "b", 0.8),
-        Change(9, "b", "(unknown)", 0.7),
+        ClassChange(4, "a", "b", 0.9),
+        ClassChange(7, "a", "b", 0.8),
+        ClassChange(9, "b", "(unknown)", 0.7),
     )
     words = outcome_html(
         Comparison("f00", 30, changes, (10, 7, 9)),
@@ -315,7 +326,7 @@ def test_worse_model_is_called_so():
 
 def test_time_left_is_the_trainings_own_or_what_is_left_of_the_forecast():
     now = [0.0]
-    remaining = Remaining(100.0, clock=lambda: now[0])
+    remaining = RemainingTime(100.0, clock=lambda: now[0])
     now[0] = 30.0
     assert remaining.after(TrainingReport(1, 2, phase="train", eta_s=12.0)) == 12.0
     assert remaining.after(TrainingReport(1, 2, phase="train")) == 70.0

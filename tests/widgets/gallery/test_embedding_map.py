@@ -7,15 +7,15 @@ import pytest
 from qtpy.QtCore import QPoint, Qt
 
 from made_up import make_embeddings
-from napari_hemacells.widgets.background.workers import Jobs
-from napari_hemacells.widgets.gallery.embedding_map import MapWidget
+from napari_hemacells.widgets.background.workers import JobRunner
+from napari_hemacells.widgets.gallery.embedding_map import EmbeddingMapWidget
 
 
 @pytest.fixture
 def cell_map(session, qtbot):
     session.set_embeddings(make_embeddings(session.image, session.cells))
-    jobs = Jobs()
-    widget = MapWidget(session, jobs)
+    jobs = JobRunner()
+    widget = EmbeddingMapWidget(session, jobs)
     qtbot.addWidget(widget)
     widget.resize(600, 400)
     widget.show()

@@ -12,11 +12,11 @@ from qtpy.QtGui import QColor
 from gallery_hands import chosen, click, order_by, queue, shown
 from made_up import make_cells
 from napari_hemacells.core import crop
-from napari_hemacells.core.detect import no_cells
+from napari_hemacells.core.detect import empty_cells
 from napari_hemacells.core.types import CropSpec
 from napari_hemacells.widgets.gallery import view
 from napari_hemacells.widgets.gallery.model import ANNOTATED_ROLE, COLOUR_ROLE
-from napari_hemacells.widgets.gallery.review_queue import Upcoming
+from napari_hemacells.widgets.gallery.review_queue import ReviewQueue
 from napari_hemacells.widgets.gallery.widget import GalleryWidget
 
 Key = Qt.Key
@@ -81,7 +81,7 @@ def test_a_refused_label_is_told(qtbot, gallery, session, monkeypatch):
 
 
 def test_it_says_why_it_is_empty(qtbot, empty_session):
-    upcoming = Upcoming(empty_session)
+    upcoming = ReviewQueue(empty_session)
     gallery = shown(qtbot, empty_session, upcoming)
     assert gallery.view.empty_text.startswith("Open an image")
     qtbot.keyClicks(gallery.view, "1r0")
@@ -91,7 +91,7 @@ def test_it_says_why_it_is_empty(qtbot, empty_session):
 
 
 def test_no_cells_found(gallery, session):
-    session.set_cells(no_cells(session.image.shape, 6.0))
+    session.set_cells(empty_cells(session.image.shape, 6.0))
     assert queue(gallery) == []
     assert "no cells" in gallery.view.empty_text
 
@@ -125,13 +125,13 @@ def test_following_the_canvas_echoes_nothing(qtbot, gallery):
 
 def test_only_crops_in_sight_are_cut(qtbot, session, monkeypatch, upcoming):
     cut: list[int] = []
-    extract = crop.extract
+    extract = crop.extract_crops
 
     def watched(image, cells, spec, ids):
         cut.extend(ids)
         return extract(image, cells, spec, ids)
 
-    monkeypatch.setattr(view.crop, "extract", watched)
+    monkeypatch.setattr(view.crop, "extract_crops", watched)
     gallery = shown(qtbot, session, upcoming, (420, 200))
     gallery.grab()
     across_and_cut_off = 2 * len(gallery.view.rows_in_sight())
@@ -143,7 +143,7 @@ def test_only_crops_in_sight_are_cut(qtbot, session, monkeypatch, upcoming):
 def test_a_thumbnail_is_the_crop_of_the_cell(qtbot, session):
     pictures = view.Thumbnails(session)
     made = pictures.picture(9, 24)
-    expected = crop.extract(session.image, session.cells, CropSpec(size=24), [9])[0]
+    expected = crop.extract_crops(session.image, session.cells, CropSpec(size=24), [9])[0]
     shown_pixels = [
         made.pixelColor(col, row).getRgb()[:3] for row in range(24) for col in range(24)
     ]

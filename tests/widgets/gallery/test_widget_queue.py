@@ -27,7 +27,7 @@ def test_the_queue_stands_still_until_refreshed(qtbot, gallery, session, classif
 
 def test_a_label_repaints_its_own_crop_a_prediction_all(gallery, session, classify):
     repainted = []
-    gallery.model.looks_changed.connect(repainted.append)
+    gallery.model.appearance_changed.connect(repainted.append)
     session.annotate([4, 7], "rbc")
     session.annotate([9], "wbc")
     assert repainted == [(4, 7), (9,)]
@@ -54,7 +54,7 @@ def test_while_the_cells_are_sorted_nothing_moves(qtbot, gallery, session, class
     classify()
     gallery.view.choose(4)
     qtbot.keyClicks(gallery.view, "r")
-    assert gallery.sorting
+    assert gallery.is_sorting
     assert queue(gallery) == before
     assert gallery.bar.count.text() == "Sorting …"
     qtbot.keyClicks(gallery.view, "1")

@@ -74,7 +74,7 @@ def test_a_thermogram_stays_one_while_it_is_worked_on(dock, viewer):
 def test_it_is_still_one_after_another_image_was_chosen(dock, viewer):
     viewer.add_image(np.full((50, 60, 3), 200, np.uint8), name="smear")
     smear = str(viewer.layers[-1].unique_id)
-    dock.controller.opening.choose_image(smear)
+    dock.controller.project_controller.choose_image(smear)
     assert dock.session.image.name == "smear"
     assert dock.thermogram.isHidden()
     assert is_thermal(viewer.layers[0].metadata)
@@ -183,7 +183,7 @@ def test_the_frame_shown_of_a_stack_is_read(dock, viewer, frame):
 def test_breasts_become_cells_with_their_own_crops(found, viewer, qtbot, monkeypatch):
     from napari_hemacells.widgets.background import tasks
 
-    monkeypatch.setattr(tasks.Tasks, "embed", lambda *_: None)
+    monkeypatch.setattr(tasks.BackgroundTasks, "embed", lambda *_: None)
     assert found.detect.button.text() == "&Take these regions"
     with qtbot.waitSignal(found.controller.tasks.detected, timeout=30_000):
         found.detect.button.click()

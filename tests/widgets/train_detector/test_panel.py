@@ -8,23 +8,26 @@ import pytest
 from made_up import make_cells
 from napari_hemacells.core.errors import TrainingError
 from napari_hemacells.core.train import TrainingReport
-from napari_hemacells.core.train.detector.metrics import Tally
+from napari_hemacells.core.train.detector.metrics import DetectionCounts
 from napari_hemacells.core.train.detector.report import DetectorOutcome
 from napari_hemacells.core.train.learning_curves import Curves
 from napari_hemacells.widgets.train_detector import controller
 from napari_hemacells.widgets.train_detector.controller import (
-    Changes,
-    Ended,
-    TrainRun,
-    differences,
+    DetectionChanges,
+    DetectorTrainingResult,
+    TrainDetectorController,
+    compare_detections,
 )
-from napari_hemacells.widgets.train_detector.panel import Teaching, TrainPanel
-from napari_hemacells.widgets.training.steps import chosen_weights, frozen
+from napari_hemacells.widgets.train_detector.panel import (
+    DetectorTrainingSummary,
+    TrainDetectorPanel,
+)
+from napari_hemacells.widgets.training.steps import chosen_weights, freeze_state
 
 
 @pytest.fixture
 def panel(qtbot):
-    panel = TrainPanel()
+    panel = TrainDetectorPanel()
     qtbot.addWidget(panel)
     panel.title.setChecked(True)
     return panel
@@ -32,7 +35,7 @@ def panel(qtbot):
 
 @pytest.fixture
 def run(session, panel):
-    run = TrainRun(session, panel)
+    run = TrainDetectorController(session, panel)
     yield run
     run.close()
 
@@ -43,7 +46,8 @@ def outcome_of(folder, *, hits: int) -> DetectorOutcome:
     weights.write_bytes(b"weights")
     weights.with_suffix(".html").write_text("report")
     before, after = (
-        Tally(np.array([[[right, 10, 10], [0, 0, 0], [0, 0, 0]]], np.int64)) for right in (5, hits)
+        DetectionCounts(np.array([[[right, 10, 10], [0, 0, 0], [0, 0, 0]]], np.int64))
+        for right in (5, hits)
     )
     return DetectorOutcome(
         weights, weights.with_suffix(".html"), before, before, after, 3, 4, 1.0, "strip", Curves()
@@ -53,8 +57,10 @@ def outcome_of(folder, *, hits: int) -> DetectorOutcome:
 def wait_for(run, session, *, hits: int):
     """Let a training end without running one."""
     run._project = session.project
-    ended = Ended(outcome_of(session.project.folder / "models", hits=hits), Changes(4, 1, 0))
-    run.ended(ended)
+    ended = DetectorTrainingResult(
+        outcome_of(session.project.folder / "models", hits=hits), DetectionChanges(4, 1, 0)
+    )
+    run.handle_result(ended)
     return ended
 
 
@@ -68,7 +74,9 @@ def test_section_says_what_is_missing_until_a_cell_was_worked_on(run, panel, ses
 
 
 def test_thorough_takes_longer(panel) -> None:
-    panel.show_teaching(Teaching(images=2, corrected=9, seconds=100.0, cores=1))
+    panel.show_training_summary(
+        DetectorTrainingSummary(images=2, corrected=9, seconds=100.0, cores=1)
+    )
     assert "2 min" in panel.start.toolTip()
     panel.effort.setCurrentIndex(1)
     assert "7 min" in panel.start.toolTip()
@@ -127,7 +135,7 @@ def test_dropped_detector_leaves_nothing(run, panel, session) -> None:
 
 
 def test_cancel_ends_the_child_and_offers_start_again(run, panel, qtbot) -> None:
-    run._run = MagicMock(spec=controller.ChildRun)
+    run._run = MagicMock(spec=controller.SubprocessJob)
     child = run._run
     panel.show_started()
     panel.cancel.click()
@@ -139,7 +147,7 @@ def test_cancel_ends_the_child_and_offers_start_again(run, panel, qtbot) -> None
 
 def test_refusal_is_told_where_messages_are(run, panel, qtbot) -> None:
     panel.show_started()
-    with qtbot.waitSignal(run.warned) as told:
+    with qtbot.waitSignal(run.warning_emitted) as told:
         run._refused("train", TrainingError("The disk is full."))
     assert told.args == ["The disk is full."]
     assert panel.start.isVisibleTo(panel)
@@ -149,12 +157,12 @@ def test_differences_count_new_gone_and_renamed_cells() -> None:
     shown, found = make_cells(10), make_cells(12)
     kinds = ["WBC", *["RBC"] * 11]
     found.table["class"] = kinds
-    assert differences(shown, found) == Changes(more=2, fewer=0, renamed=1)
-    assert differences(found, shown) == Changes(more=0, fewer=2, renamed=1)
+    assert compare_detections(shown, found) == DetectionChanges(more=2, fewer=0, reclassified=1)
+    assert compare_detections(found, shown) == DetectionChanges(more=0, fewer=2, reclassified=1)
 
 
 def test_state_at_the_start_does_not_follow_later_clicks(session) -> None:
     session.annotate([1], session.palette.ids[0])
-    before = frozen(session.history.state)
+    before = freeze_state(session.history.state)
     session.annotate([2], session.palette.ids[0])
-    assert len(before.of_image(session.image.key)) == 1
+    assert len(before.annotations_of_image(session.image.key)) == 1

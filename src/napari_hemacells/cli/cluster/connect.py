@@ -13,12 +13,12 @@ import psutil
 from distributed import Client, LocalCluster, Nanny, WorkerPlugin
 
 from napari_hemacells import __version__
-from napari_hemacells.cli.parallel import Sharing
+from napari_hemacells.cli.parallel import WorkerPlan
 from napari_hemacells.core.errors import HemaCellsError
 
-CONNECT_S = 15  # seconds to reach a scheduler
-WORKERS_S = 30  # seconds to wait for its first worker
-SILENT = logging.CRITICAL + 1
+CONNECT_TIMEOUT_S = 15  # seconds to reach a scheduler
+WORKERS_TIMEOUT_S = 30  # seconds to wait for its first worker
+LOGGING_OFF = logging.CRITICAL + 1
 
 CONFIG = {
     # A worker that dies takes with it the image it works on, and no other that waits in its queue;
@@ -38,7 +38,7 @@ class ClusterError(HemaCellsError):
 
 
 @contextmanager
-def connected(sharing: Sharing) -> Iterator[Client]:
+def connect_client(sharing: WorkerPlan) -> Iterator[Client]:
     """Give a client of the workers that the sharing speaks of.
 
     Raises
@@ -46,7 +46,7 @@ def connected(sharing: Sharing) -> Iterator[Client]:
     ClusterError
         If the scheduler cannot be reached, has no workers, or workers of another version.
     """
-    with _silent(), dask.config.set(CONFIG):
+    with _logging_silenced(), dask.config.set(CONFIG):
         if sharing.scheduler is None:
             yield from _local(sharing.workers)
         else:
@@ -58,13 +58,13 @@ def _local(workers: int) -> Iterator[Client]:
         # dask's own folder would keep the leavings of processes that are ended at once
         scratch = TemporaryDirectory(prefix="hemacells-", ignore_cleanup_errors=True)
         folder = opened.enter_context(scratch)
-        with _deaf_to_ctrl_c():
+        with _ignore_interrupts():
             cluster = LocalCluster(
                 n_workers=workers,
                 threads_per_worker=1,
                 dashboard_address=None,
                 local_directory=folder,
-                silence_logs=SILENT,
+                silence_logs=LOGGING_OFF,
             )
             opened.enter_context(cluster)
             client = opened.enter_context(Client(cluster, set_as_default=False))
@@ -75,7 +75,7 @@ def _local(workers: int) -> Iterator[Client]:
 
 
 @contextmanager
-def _deaf_to_ctrl_c() -> Iterator[None]:
+def _ignore_interrupts() -> Iterator[None]:
     """Ignore Ctrl-C until the block ends, and for good in the processes that it starts.
 
     A terminal sends it to all of them, and each would print where it was. Ending them is ours.
@@ -101,7 +101,7 @@ async def _end_workers(cluster: LocalCluster) -> None:
     await asyncio.gather(*closing)
 
 
-def equip(client: Client, plugin: WorkerPlugin, name: str) -> None:
+def register_plugin(client: Client, plugin: WorkerPlugin, name: str) -> None:
     """Give every worker, also those that come later, the plugin.
 
     Raises
@@ -126,7 +126,7 @@ def equip(client: Client, plugin: WorkerPlugin, name: str) -> None:
 
 def _remote(address: str) -> Iterator[Client]:
     try:
-        client = Client(address, timeout=CONNECT_S, set_as_default=False)
+        client = Client(address, timeout=CONNECT_TIMEOUT_S, set_as_default=False)
     except (OSError, ValueError) as error:
         raise ClusterError(
             f"No dask scheduler answers at {address}. Start one with “dask scheduler” and give "
@@ -142,7 +142,7 @@ def _remote(address: str) -> Iterator[Client]:
 
 def _check_workers(client: Client, address: str) -> None:
     try:
-        client.wait_for_workers(1, timeout=WORKERS_S)
+        client.wait_for_workers(1, timeout=WORKERS_TIMEOUT_S)
     except TimeoutError as error:
         raise ClusterError(
             f"The scheduler at {address} has no workers. Start some with “dask worker {address}”."
@@ -162,12 +162,12 @@ def worker_version() -> str:
 
 
 @contextmanager
-def _silent() -> Iterator[None]:
+def _logging_silenced() -> Iterator[None]:
     """Keep the libraries' own log off the terminal: failures are told by image."""
     loggers = [logging.getLogger(name) for name in ("distributed", "tornado", "asyncio")]
     before = [logger.level for logger in loggers]
     for logger in loggers:
-        logger.setLevel(SILENT)
+        logger.setLevel(LOGGING_OFF)
     try:
         yield
     finally:

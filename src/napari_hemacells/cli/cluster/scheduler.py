@@ -26,26 +26,26 @@ from distributed import (
     get_worker,
 )
 
-from napari_hemacells.cli.cluster.connect import ClusterError, connected, equip
+from napari_hemacells.cli.cluster.connect import ClusterError, connect_client, register_plugin
 from napari_hemacells.cli.console import BatchBar
 from napari_hemacells.cli.image_job import (
     WORK_FOLDER,
-    Failed,
-    Finish,
-    Found,
-    Job,
-    Outcome,
+    DetectedImage,
+    ImageFailure,
+    ImageJob,
+    ImageOutcome,
     Record,
-    attempt,
+    ResultWriter,
     is_large,
-    no_memory,
+    out_of_memory_error,
+    run_or_fail,
 )
-from napari_hemacells.cli.inputs import Source
-from napari_hemacells.cli.parallel import Sharing, one_thread, one_torch_thread
-from napari_hemacells.core.detect.checkpoint import Finished
+from napari_hemacells.cli.inputs import InputImage
+from napari_hemacells.cli.parallel import WorkerPlan, limit_torch_threads, single_threaded
+from napari_hemacells.core.detect.checkpoint import DetectionCheckpoint
 from napari_hemacells.core.detect.pipeline import detect_part, plan_steps
 from napari_hemacells.core.detect.plan import Plan
-from napari_hemacells.core.detect.stitching import join
+from napari_hemacells.core.detect.stitching import stitch
 from napari_hemacells.core.detect.tiling import Part
 from napari_hemacells.core.errors import ImageError, StorageError
 from napari_hemacells.core.fsio import discard, write_bytes
@@ -54,7 +54,7 @@ from napari_hemacells.core.types.cells import PartCells
 from napari_hemacells.core.types.progress import run_to_end
 
 
-class Equipment(WorkerPlugin):
+class JobPlugin(WorkerPlugin):
     """Loads a job's networks once when a worker starts, or starts again.
 
     Parameters
@@ -67,10 +67,10 @@ class Equipment(WorkerPlugin):
         A file in the folder of the results: a worker that does not see it writes elsewhere.
     """
 
-    def __init__(self, job: Job, name: str, token: Path) -> None:
+    def __init__(self, job: ImageJob, name: str, token: Path) -> None:
         self.job = job
         self.name = name
-        self.finish: Finish
+        self.finish: ResultWriter
         self._token = token
         self._limits: ExitStack
 
@@ -78,13 +78,13 @@ class Equipment(WorkerPlugin):
         """Load everything, in a thread: the worker must go on answering its scheduler."""
         self.finish = await asyncio.to_thread(self.job.prepare)
         self._limits = ExitStack()
-        self._limits.enter_context(one_thread())
+        self._limits.enter_context(single_threaded())
 
     def teardown(self, worker: Worker) -> None:  # noqa: ARG002
         """Give the worker back its threads."""
         self._limits.close()
 
-    def check_sight(self, source: Source) -> None:
+    def check_shared_paths(self, source: InputImage) -> None:
         """Check that this worker sees the image and the folder of the results.
 
         Raises
@@ -98,7 +98,7 @@ class Equipment(WorkerPlugin):
                 f"The folder {self.job.folder} cannot be seen from the worker on {host}: choose "
                 "one that all machines share under the same path."
             )
-        file = self.job.here / source.path
+        file = self.job.working_dir / source.path
         if not file.exists():
             raise ImageError(
                 f"There is no file {file} on the machine {host}: images must lie where all "
@@ -106,13 +106,13 @@ class Equipment(WorkerPlugin):
             )
 
 
-def equipment(name: str) -> Equipment:
+def get_job_plugin(name: str) -> JobPlugin:
     """Return the run's equipment on this worker, in a thread that is ready to work."""
-    one_torch_thread()
-    return cast("Equipment", get_worker().plugins[name])
+    limit_torch_threads()
+    return cast("JobPlugin", get_worker().plugins[name])
 
 
-def begin(name: str, source: Source, seen: bool) -> Outcome | Plan:
+def start_image(name: str, source: InputImage, seen: bool) -> ImageOutcome | Plan:
     """Return what came of an image, or of a large one the plan, its parts not yet done.
 
     Parameters
@@ -124,75 +124,83 @@ def begin(name: str, source: Source, seen: bool) -> Outcome | Plan:
     seen
         Whether the command sees the image: then the worker must see it too.
     """
-    return attempt(partial(_begin, name, source, seen))
+    return run_or_fail(partial(_start_image, name, source, seen))
 
 
-def do_parts(name: str, source: Source, plan: Plan, places: Sequence[int]) -> int | Failed:
+def detect_parts(
+    name: str, source: InputImage, plan: Plan, places: Sequence[int]
+) -> int | ImageFailure:
     """Return how many cells there are in some parts of a large image, kept on the disk."""
-    return attempt(partial(_do_parts, name, source, plan, places))
+    return run_or_fail(partial(_detect_parts, name, source, plan, places))
 
 
-def end(name: str, source: Source, plan: Plan) -> Outcome:
+def finish_image(name: str, source: InputImage, plan: Plan) -> ImageOutcome:
     """Return what came of a large image all of whose parts are on the disk."""
-    return attempt(partial(_end, name, source, plan))
+    return run_or_fail(partial(_finish_image, name, source, plan))
 
 
-def _begin(name: str, source: Source, seen: bool) -> Record | Plan:
-    tools = equipment(name)
+def _start_image(name: str, source: InputImage, seen: bool) -> Record | Plan:
+    tools = get_job_plugin(name)
     job = tools.job
     if seen:
-        tools.check_sight(source)
+        tools.check_shared_paths(source)
     image = job.read(source)
     if job.own is not None or not is_large(image):
-        return run_to_end(job.steps_of(source, image, tools.finish))
-    if not job.go_on:
-        job.forget_parts(source)
+        return run_to_end(job.steps_for_image(source, image, tools.finish))
+    if not job.resume_parts:
+        job.discard_parts(source)
     plan = run_to_end(plan_steps(image, job.params))
-    Finished(job.parts_folder(source), plan)  # made by one worker, before others look into it
+    DetectionCheckpoint(
+        job.parts_folder(source), plan
+    )  # made by one worker, before others look into it
     return plan
 
 
-def _do_parts(name: str, source: Source, plan: Plan, places: Sequence[int]) -> int:
-    tools = equipment(name)
-    tools.check_sight(source)
-    finished = Finished(tools.job.parts_folder(source), plan)
+def _detect_parts(name: str, source: InputImage, plan: Plan, places: Sequence[int]) -> int:
+    tools = get_job_plugin(name)
+    tools.check_shared_paths(source)
+    finished = DetectionCheckpoint(tools.job.parts_folder(source), plan)
     parts = [plan.parts[place] for place in places]
-    return sum(len(_cells_of(tools.job, source, plan, part, finished)) for part in parts)
+    return sum(
+        len(_load_or_detect_part(tools.job, source, plan, part, finished)) for part in parts
+    )
 
 
-def _end(name: str, source: Source, plan: Plan) -> Record:
-    tools = equipment(name)
-    tools.check_sight(source)
-    finished = Finished(tools.job.parts_folder(source), plan)
-    found = [_cells_of(tools.job, source, plan, part, finished) for part in plan.parts]
-    image = _opened(tools.job, source)
-    record = run_to_end(tools.finish(Found(source, image, join(plan, found))))
-    tools.job.forget_parts(source)
+def _finish_image(name: str, source: InputImage, plan: Plan) -> Record:
+    tools = get_job_plugin(name)
+    tools.check_shared_paths(source)
+    finished = DetectionCheckpoint(tools.job.parts_folder(source), plan)
+    found = [_load_or_detect_part(tools.job, source, plan, part, finished) for part in plan.parts]
+    image = _read_image_cached(tools.job, source)
+    record = run_to_end(tools.finish(DetectedImage(source, image, stitch(plan, found))))
+    tools.job.discard_parts(source)
     return record
 
 
-def _cells_of(job: Job, source: Source, plan: Plan, part: Part, finished: Finished) -> PartCells:
+def _load_or_detect_part(
+    job: ImageJob, source: InputImage, plan: Plan, part: Part, finished: DetectionCheckpoint
+) -> PartCells:
     """Return the cells of a part, read back or, where it is missing, computed and kept."""
     found = finished.read(part)
     if found is None:
-        found = detect_part(_opened(job, source), plan, part)
+        found = detect_part(_read_image_cached(job, source), plan, part)
         finished.write(part, found)
     return found
 
 
 @lru_cache(maxsize=1)
-def _opened(job: Job, source: Source) -> SmearImage:
+def _read_image_cached(job: ImageJob, source: InputImage) -> SmearImage:
     """Return the image that this worker's last part was of, opened once."""
     return job.read(source)
 
 
-PARTS_A_TASK = 4  # about a second of work
+PARTS_PER_TASK = 4  # about a second of work
 
-Outcomes: TypeAlias = Generator[tuple[int, Outcome], None, None]
+Outcomes: TypeAlias = Generator[tuple[int, ImageOutcome], None, None]
 
 
-def on_cluster(
-    job: Job, todo: Sequence[tuple[int, Source]], sharing: Sharing, bar: BatchBar
+def run_on_cluster(
+    job: ImageJob, todo: Sequence[tuple[int, InputImage]], sharing: WorkerPlan, bar: BatchBar
 ) -> Outcomes:
     """Yield place and outcome of each image as it is done, in whatever order.
 
@@ -202,17 +210,17 @@ def on_cluster(
         If the workers cannot be had, or lack something that every image needs.
     """
     name = f"hemacells-{secrets.token_hex(8)}"
-    with _token(job.folder, name) as token, connected(sharing) as client:
-        equip(client, Equipment(job, name, token), name)
+    with _token(job.folder, name) as token, connect_client(sharing) as client:
+        register_plugin(client, JobPlugin(job, name, token), name)
         try:
-            yield from Foreman(client, job, name, bar).outcomes(todo)
+            yield from TaskScheduler(client, job, name, bar).outcomes(todo)
         finally:
             if sharing.scheduler is not None:
                 client.unregister_worker_plugin(name)
 
 
 @dataclass
-class Underway:
+class ImageInProgress:
     """An image that workers have begun.
 
     Attributes
@@ -228,7 +236,7 @@ class Underway:
     """
 
     place: int
-    source: Source
+    source: InputImage
     plan: Plan | None = None
     left: int = 0
     cells: int = 0
@@ -236,47 +244,47 @@ class Underway:
 
 
 @dataclass(frozen=True)
-class Task:
+class WorkerTask:
     """Something that one worker does at a time, and the image it belongs to."""
 
-    image: Underway
+    image: ImageInProgress
     call: Callable[..., Any]
     arguments: tuple[Any, ...]
     parts: int = 0
 
 
-class Foreman:
+class TaskScheduler:
     """Keeps each thread of the workers busy with one task, and no more than one.
 
     More would only wait at a worker, and be suspected with the one that it dies of. Parts of
     images that are underway go first, so that few images are: the memory is bounded.
     """
 
-    def __init__(self, client: Client, job: Job, name: str, bar: BatchBar) -> None:
+    def __init__(self, client: Client, job: ImageJob, name: str, bar: BatchBar) -> None:
         self._client = client
         self._job = job
         self._name = name
         self._bar = bar
-        self._ready: deque[Task] = deque()
-        self._handed: dict[Future[Any], Task] = {}
+        self._ready: deque[WorkerTask] = deque()
+        self._submitted: dict[Future[Any], WorkerTask] = {}
         self._running = as_completed(loop=client.loop)
 
-    def outcomes(self, todo: Sequence[tuple[int, Source]]) -> Outcomes:
+    def outcomes(self, todo: Sequence[tuple[int, InputImage]]) -> Outcomes:
         """Yield place and outcome of each image as it is done."""
         waiting = iter(todo)
-        self._hand_out(waiting)
+        self._submit_tasks(waiting)
         try:
             for future in self._running:
-                task = self._handed.pop(future)
+                task = self._submitted.pop(future)
                 yield from self._take(task, _result(future))
-                self._hand_out(waiting)
+                self._submit_tasks(waiting)
         finally:
-            self._client.cancel(list(self._handed), force=True)
+            self._client.cancel(list(self._submitted), force=True)
 
-    def _hand_out(self, waiting: Iterator[tuple[int, Source]]) -> None:
+    def _submit_tasks(self, waiting: Iterator[tuple[int, InputImage]]) -> None:
         threads: dict[str, int] = self._client.nthreads()
-        while len(self._handed) < max(1, sum(threads.values())):
-            task = self._ready.popleft() if self._ready else self._next_image(waiting)
+        while len(self._submitted) < max(1, sum(threads.values())):
+            task = self._ready.popleft() if self._ready else self._next_image_task(waiting)
             if task is None:
                 return
             if task.image.failed:
@@ -284,44 +292,46 @@ class Foreman:
             future = self._client.submit(
                 task.call, *task.arguments, key=f"{self._name}-{secrets.token_hex(8)}", pure=False
             )
-            self._handed[future] = task
+            self._submitted[future] = task
             self._running.add(future)
 
-    def _next_image(self, waiting: Iterator[tuple[int, Source]]) -> Task | None:
+    def _next_image_task(self, waiting: Iterator[tuple[int, InputImage]]) -> WorkerTask | None:
         place, source = next(waiting, (-1, None))
         if source is None:
             return None
-        seen = (self._job.here / source.path).exists()
-        return Task(Underway(place, source), begin, (self._name, source, seen))
+        seen = (self._job.working_dir / source.path).exists()
+        return WorkerTask(ImageInProgress(place, source), start_image, (self._name, source, seen))
 
-    def _take(self, task: Task, result: Any) -> Outcomes:
+    def _take(self, task: WorkerTask, result: Any) -> Outcomes:
         """Yield what came of the task's image, if it is done with it; else ready its next."""
         image = task.image
         if image.failed:
             return
-        if isinstance(result, Failed):
+        if isinstance(result, ImageFailure):
             image.failed = True
             yield image.place, result
         elif isinstance(result, Plan):
             image.plan, image.left = result, len(result.parts)
-            self._ready.extend(self._tasks_of(image, result))
+            self._ready.extend(self._part_tasks(image, result))
         elif task.parts:
             image.left -= task.parts
             image.cells += result
             self._move(image)
         else:
             yield image.place, result
-        if image.plan is not None and not image.left and task.call is not end:
-            self._ready.append(Task(image, end, (self._name, image.source, image.plan)))
-
-    def _tasks_of(self, image: Underway, plan: Plan) -> Iterator[Task]:
-        for start in range(0, len(plan.parts), PARTS_A_TASK):
-            places = range(start, min(start + PARTS_A_TASK, len(plan.parts)))
-            yield Task(
-                image, do_parts, (self._name, image.source, plan, places), parts=len(places)
+        if image.plan is not None and not image.left and task.call is not finish_image:
+            self._ready.append(
+                WorkerTask(image, finish_image, (self._name, image.source, image.plan))
             )
 
-    def _move(self, image: Underway) -> None:
+    def _part_tasks(self, image: ImageInProgress, plan: Plan) -> Iterator[WorkerTask]:
+        for start in range(0, len(plan.parts), PARTS_PER_TASK):
+            places = range(start, min(start + PARTS_PER_TASK, len(plan.parts)))
+            yield WorkerTask(
+                image, detect_parts, (self._name, image.source, plan, places), parts=len(places)
+            )
+
+    def _move(self, image: ImageInProgress) -> None:
         total = len(image.plan.parts) if image.plan else 1
         done = (total - image.left) / total
         self._bar.move(image.source.name, done, image.cells, f"{image.cells:,} cells found")
@@ -344,14 +354,14 @@ def _result(future: Future[Any]) -> Any:
     if error is None:
         return future.result()
     if isinstance(error, KilledWorker):
-        return Failed(
+        return ImageFailure(
             ImageError(
                 "The processes that worked on this image were ended from outside, most likely "
                 "because the memory was full. Try it alone, or with fewer --workers."
             )
         )
     if isinstance(error, MemoryError):
-        return Failed(no_memory())
+        return ImageFailure(out_of_memory_error())
     raise error
 
 

@@ -22,16 +22,18 @@ from napari_hemacells.core.annotate.palette import (  # noqa: TC001 (pydantic re
     CellClass,
     Palette,
 )
-from napari_hemacells.core.annotate.state import Annotation, now
+from napari_hemacells.core.annotate.state import Annotation, utc_now
 from napari_hemacells.core.errors import AnnotationError, ProjectError
 from napari_hemacells.core.types import CellRef
 
 if TYPE_CHECKING:
-    from napari_hemacells.core.annotate.cell_edits import Standing
+    from napari_hemacells.core.annotate.cell_edits import CorrectionStatus
     from napari_hemacells.core.annotate.state import AnnotationState
 
 Target: TypeAlias = tuple[CellRef, float, float]  # a cell and its centroid, (row, column)
-Word: TypeAlias = tuple[CellRef, str, Annotation | None]  # cell, annotator, what is noted
+AnnotationEntry: TypeAlias = tuple[
+    CellRef, str, Annotation | None
+]  # cell, annotator, what is noted
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Action(ABC):
     def inverse(self, state: AnnotationState) -> Action:
         """Return the action that brings this state back after this one was applied to it."""
 
-    def touched(self) -> tuple[CellRef, ...]:
+    def affected_cells(self) -> tuple[CellRef, ...]:
         """Return the cells whose annotation changes; none where only the palette does."""
         return ()
 
@@ -74,7 +76,7 @@ class SetLabels(Action):
     cells: tuple[Target, ...]
     class_id: str | None
     annotator: str
-    when: str = field(default_factory=now)
+    when: str = field(default_factory=utc_now)
     kind: Literal["set_labels"] = "set_labels"
 
     def __post_init__(self) -> None:
@@ -105,10 +107,10 @@ class SetLabels(Action):
     def inverse(self, state: AnnotationState) -> RestoreLabels:
         """Return what the annotator had said of these cells before."""
         before = state.by_annotator.get(self.annotator, {})
-        refs = dict.fromkeys(self.touched())
+        refs = dict.fromkeys(self.affected_cells())
         return RestoreLabels(tuple((ref, self.annotator, before.get(ref)) for ref in refs))
 
-    def touched(self) -> tuple[CellRef, ...]:
+    def affected_cells(self) -> tuple[CellRef, ...]:
         """Return the cells named."""
         return tuple(ref for ref, _, _ in self.cells)
 
@@ -117,7 +119,7 @@ class SetLabels(Action):
 class RestoreLabels(Action):
     """Put annotations back as they were, each with its own class, annotator and moment."""
 
-    words: tuple[Word, ...]
+    words: tuple[AnnotationEntry, ...]
     kind: Literal["restore_labels"] = "restore_labels"
 
     def check(self, state: AnnotationState) -> None:
@@ -139,7 +141,7 @@ class RestoreLabels(Action):
             )
         )
 
-    def touched(self) -> tuple[CellRef, ...]:
+    def affected_cells(self) -> tuple[CellRef, ...]:
         """Return the cells named."""
         return tuple(ref for ref, _, _ in self.words)
 
@@ -175,7 +177,7 @@ class RestoreClass(Action):
 
     cell_class: CellClass
     place: int
-    words: tuple[Word, ...] = ()
+    words: tuple[AnnotationEntry, ...] = ()
     kind: Literal["restore_class"] = "restore_class"
 
     def check(self, state: AnnotationState) -> None:
@@ -194,7 +196,7 @@ class RestoreClass(Action):
         self.check(state)
         return DeleteClass(self.cell_class.id)
 
-    def touched(self) -> tuple[CellRef, ...]:
+    def affected_cells(self) -> tuple[CellRef, ...]:
         """Return the cells that had been annotated with it."""
         return tuple(ref for ref, _, _ in self.words)
 
@@ -295,7 +297,7 @@ class SetPalette(PaletteAction):
                 )
 
 
-def check_classes(words: tuple[Word, ...], palette: Palette) -> None:
+def check_classes(words: tuple[AnnotationEntry, ...], palette: Palette) -> None:
     """Refuse annotations of a class that is not in the palette."""
     for _, _, said in words:
         if said is not None:
@@ -324,10 +326,10 @@ class CorrectCells(Action):
     image_key: str
     removed: tuple[CellRecord, ...] = ()
     added: tuple[CellRecord, ...] = ()
-    words: tuple[Word, ...] = ()
+    words: tuple[AnnotationEntry, ...] = ()
     refused: bool = False
     annotator: str = ""
-    when: str = field(default_factory=now)
+    when: str = field(default_factory=utc_now)
     kind: Literal["correct_cells"] = "correct_cells"
 
     def check(self, state: AnnotationState) -> None:
@@ -337,10 +339,10 @@ class CorrectCells(Action):
         known = state.corrections.get(self.image_key, {})
         going = {record.cell for record in self.removed}
         for record in self.removed:
-            if record.cell in known and known[record.cell].standing != "there":
+            if record.cell in known and known[record.cell].status != "there":
                 raise AnnotationError(f"Cell {record.cell} is not there any more.")
         for record in self.added:
-            there = record.cell in known and known[record.cell].standing == "there"
+            there = record.cell in known and known[record.cell].status == "there"
             if record.cell < 1 or (there and record.cell not in going):
                 raise AnnotationError(f"There is a cell {record.cell} already.")
         check_classes(self.words, state.palette)
@@ -349,7 +351,7 @@ class CorrectCells(Action):
         """Note what became of each cell, then what is said of them."""
         self.check(state)
         entries = state.corrections.setdefault(self.image_key, {})
-        left: Standing = "refused" if self.refused else "gone"
+        left: CorrectionStatus = "refused" if self.refused else "gone"
         for record in self.removed:
             entries[record.cell] = Correction(record, left)
         for record in self.added:
@@ -367,12 +369,14 @@ class CorrectCells(Action):
             self.image_key, self.added, self.removed, words, annotator=self.annotator
         )
 
-    def touched(self) -> tuple[CellRef, ...]:
+    def affected_cells(self) -> tuple[CellRef, ...]:
         """Return the cells whose annotation changes."""
         return tuple(ref for ref, _, _ in self.words)
 
 
-def words_lost(state: AnnotationState, image_key: str, cells: set[int]) -> tuple[Word, ...]:
+def removed_annotations(
+    state: AnnotationState, image_key: str, cells: set[int]
+) -> tuple[AnnotationEntry, ...]:
     """Return what takes every annotator's word about these cells away."""
     return tuple(
         (CellRef(image_key, cell), annotator, None)

@@ -1,7 +1,7 @@
 """Corrections of a detection: which cells the user added or took away, and the cells after that.
 
 The detector's cells are on disk as they were found; what the user changed is in the journal. The
-cells that count are both together (:func:`corrected`).
+cells that count are both together (:func:`apply_corrections`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.cell_masks import CellMask
     from napari_hemacells.core.types import Cells
 
-Standing: TypeAlias = Literal["there", "gone", "refused"]
+CorrectionStatus: TypeAlias = Literal["there", "gone", "refused"]
 Origin: TypeAlias = Literal["detected", "added", "split", "merged"]
 
 ORIGIN = "origin"
@@ -88,13 +88,13 @@ class Correction:
     """
 
     record: CellRecord
-    standing: Standing
+    status: CorrectionStatus
 
 
 Corrections: TypeAlias = dict[int, Correction]  # of one image, by cell id
 
 
-def record_of(cells: Cells, cell: int) -> CellRecord:
+def cell_record(cells: Cells, cell: int) -> CellRecord:
     """Return a cell of the table with its mask as plain values."""
     row = cells.table.iloc[cells.position[cell]]
     low_row, low_col, high_row, high_col = (int(row[side]) for side in BOX_COLUMNS)
@@ -111,26 +111,26 @@ def record_of(cells: Cells, cell: int) -> CellRecord:
     )
 
 
-def corrected(cells: Cells, corrections: Mapping[int, Correction]) -> Cells:
+def apply_corrections(cells: Cells, corrections: Mapping[int, Correction]) -> Cells:
     """Return the cells with the corrections made to them.
 
     Making them once more changes nothing, so it does not matter whether the cells were saved
     before a correction or after it.
     """
     touched = [cell for cell in corrections if cell in cells.position]
-    there = [one.record for one in corrections.values() if one.standing == "there"]
-    return exchanged(cells, touched, sorted(there, key=lambda record: record.cell))
+    there = [one.record for one in corrections.values() if one.status == "there"]
+    return exchange_cells(cells, touched, sorted(there, key=lambda record: record.cell))
 
 
-def exchanged(cells: Cells, removed: Iterable[int], added: Iterable[CellRecord]) -> Cells:
+def exchange_cells(cells: Cells, removed: Iterable[int], added: Iterable[CellRecord]) -> Cells:
     """Return the cells without some and with others; cells that are not there are passed over."""
-    from napari_hemacells.core.cell_ops import replaced
+    from napari_hemacells.core.cell_ops import replace_cells
 
     gone = [cell for cell in removed if cell in cells.position]
     new = [(record.cell, record.row(), record.pixels) for record in added]
     if not gone and not new:
         return cells
-    return replaced(with_origin(cells), gone, new)
+    return replace_cells(with_origin(cells), gone, new)
 
 
 def with_origin(cells: Cells) -> Cells:
@@ -144,7 +144,7 @@ def with_origin(cells: Cells) -> Cells:
     return replace(cells, table=cells.table.assign(**{ORIGIN: known}))
 
 
-def by_hand(cells: Cells) -> dict[str, int]:
+def count_manual_edits(cells: Cells) -> dict[str, int]:
     """Return how many of the cells were added, split or merged by hand; without zeros."""
     if ORIGIN not in cells.table:
         return {}
@@ -152,11 +152,11 @@ def by_hand(cells: Cells) -> dict[str, int]:
     return {origin: count for origin, count in sorted(counts.items()) if origin != DETECTED}
 
 
-def hand_made(corrections: Mapping[int, Correction]) -> set[int]:
+def manual_cell_ids(corrections: Mapping[int, Correction]) -> set[int]:
     """Return the ids of the cells that are there by the user's word."""
-    return {cell for cell, one in corrections.items() if one.standing == "there"}
+    return {cell for cell, one in corrections.items() if one.status == "there"}
 
 
-def refused(corrections: Mapping[int, Correction]) -> list[CellMask]:
+def rejected_masks(corrections: Mapping[int, Correction]) -> list[CellMask]:
     """Return the masks of deleted cells: no cell is there."""
-    return [one.record.pixels for one in corrections.values() if one.standing == "refused"]
+    return [one.record.pixels for one in corrections.values() if one.status == "refused"]

@@ -122,7 +122,7 @@ class Journal:
             raise storage_error(error, self.path, "The annotations cannot be saved") from error
 
     def _open(self) -> None:
-        found = scan(self.path) if self.path.exists() else Scan(0, 0, b"")
+        found = scan_journal(self.path) if self.path.exists() else JournalExtent(0, 0, b"")
         if found.tail:
             _keep(self.path.with_name(self.path.name + ".torn"), found.tail)
             self.torn = len(found.tail)
@@ -152,7 +152,7 @@ class Journal:
 
 
 @dataclass(frozen=True)
-class Scan:
+class JournalExtent:
     """What a look over a journal found: good lines, their bytes, and a torn tail."""
 
     lines: int
@@ -171,12 +171,12 @@ def read_journal(path: Path) -> Iterator[dict[str, Any]]:
     yield from (record for n, record in _lines(path) if n > 0)
 
 
-def scan(path: Path) -> Scan:
+def scan_journal(path: Path) -> JournalExtent:
     """Return the extent of a journal's good lines; raises as :class:`Journal` does."""
     lines = sum(1 for _ in _lines(path))
     with path.open("rb") as file:
         size = sum(len(file.readline()) for _ in range(lines))
-        return Scan(lines, size, file.read())
+        return JournalExtent(lines, size, file.read())
 
 
 def encode(number: int, record: dict[str, Any]) -> bytes:

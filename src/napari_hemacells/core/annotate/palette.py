@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # Okabe & Ito 2008, "Color universal design": told apart with any common colour blindness.
 # The order puts first what stands out on a pink smear with purple nuclei.
-COLOURS = (
+CLASS_COLOURS = (
     "#56b4e9", "#e69f00", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#000000",
 )  # fmt: skip
 UNKNOWN_COLOUR = "#5b6168"
@@ -159,11 +159,11 @@ class Palette:
 
     def rename(self, class_id: str, name: str) -> Palette:
         """With another name for one class."""
-        return self._swap(replace(self.by_id(class_id), name=name))
+        return self._replace_class(replace(self.by_id(class_id), name=name))
 
     def recolour(self, class_id: str, colour: str) -> Palette:
         """With another colour for one class."""
-        return self._swap(replace(self.by_id(class_id), colour=colour))
+        return self._replace_class(replace(self.by_id(class_id), colour=colour))
 
     def set_key(self, class_id: str, key: int | None) -> Palette:
         """With another key for one class; a class that had this key goes without."""
@@ -179,7 +179,7 @@ class Palette:
         gone = self.by_id(class_id)
         return Palette(tuple(one for one in self.classes if one is not gone))
 
-    def _swap(self, changed: CellClass) -> Palette:
+    def _replace_class(self, changed: CellClass) -> Palette:
         return Palette(tuple(changed if one.id == changed.id else one for one in self.classes))
 
 
@@ -210,7 +210,7 @@ def palette_for(modality: str) -> Palette:
 def next_colour(palette: Palette) -> str:
     """Return the first colour that no class has; beyond the colour-blind safe ones, new hues."""
     used = {one.colour for one in palette}
-    for colour in COLOURS:
+    for colour in CLASS_COLOURS:
         if colour not in used:
             return colour
     step = 0

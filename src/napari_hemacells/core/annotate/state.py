@@ -69,7 +69,7 @@ class AnnotationState:
         """Annotations of the current annotator; read only."""
         return self.by_annotator.get(self.annotator, {})
 
-    def of_image(self, image_key: str) -> dict[int, Annotation]:
+    def annotations_of_image(self, image_key: str) -> dict[int, Annotation]:
         """Annotations of the current annotator on one image, by cell id."""
         return {ref.cell: said for ref, said in self.labels.items() if ref.image_key == image_key}
 
@@ -119,7 +119,7 @@ class AnnotationState:
             self.by_annotator.pop(annotator, None)
 
 
-def now() -> str:
+def utc_now() -> str:
     """Return the present moment in UTC, ISO 8601 to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 

@@ -5,20 +5,20 @@ Importing this package does not import scikit-learn or torch: the heads are clos
 
 from napari_hemacells.core.classify.active_learning import cold_start, review_queue
 from napari_hemacells.core.classify.calibration import Calibration
-from napari_hemacells.core.classify.domain_shift import Shift, restandardise, shift
-from napari_hemacells.core.classify.fit import Support, fit
+from napari_hemacells.core.classify.domain_shift import DomainShift, head_shift, restandardise
+from napari_hemacells.core.classify.fit import SupportSet, fit
 from napari_hemacells.core.classify.head import Head
 from napari_hemacells.core.classify.reference import Reference
 
 __all__ = [
     "Calibration",
+    "DomainShift",
     "Head",
     "Reference",
-    "Shift",
-    "Support",
+    "SupportSet",
     "cold_start",
     "fit",
+    "head_shift",
     "restandardise",
     "review_queue",
-    "shift",
 ]

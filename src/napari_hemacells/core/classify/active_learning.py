@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_hemacells.core.classify.knn_graph import pool_of
+from napari_hemacells.core.classify.knn_graph import get_knn_graph
 from napari_hemacells.core.classify.projection import squared_distances
 
 if TYPE_CHECKING:
@@ -30,15 +30,17 @@ if TYPE_CHECKING:
     from napari_hemacells.core.params import QueueOrder
     from napari_hemacells.core.types import Embeddings, Prediction
 
-CELLS = 800  # cells of an image that are weighed against each other
+MAX_DESIGN_CELLS = 800  # cells of an image that are weighed against each other
 # Tuned on the ImageNet encoder's vectors of PBC and the bundled one's of Chula's held-out blocks,
 # three draws each: a width of 1 to 2.5 spacings and a noise of 0.1 to 1 teach alike.
 WIDTH = 1.0  # of the process, in spacings of the map: how far a click makes known
 NOISE = 0.1  # variance of an answer
-CROWDED = 0.5  # power of the number of like cells by which a cell counts less; 1: groups alike
+DENSITY_EXPONENT = (
+    0.5  # power of the number of like cells by which a cell counts less; 1: groups alike
+)
 
 
-def most_telling(
+def transductive_design(
     vectors: NDArray[np.float32],
     worth: NDArray[np.floating],
     taken: NDArray[np.intp],
@@ -55,7 +57,7 @@ def most_telling(
     taken
         Places of the cells that are annotated.
     """
-    pool = pool_of(vectors)
+    pool = get_knn_graph(vectors)
     if pool is None:
         ranked = np.argsort(-worth, kind="stable")
         return ranked[~np.isin(ranked, taken)][:count]
@@ -64,22 +66,24 @@ def most_telling(
     squared = squared_distances(points, points).astype(np.float64)
     np.fill_diagonal(squared, 0.0)
     like = np.exp(-squared / (2 * (WIDTH * pool.map.spacing) ** 2))
-    weight = worth[rows] * like.sum(axis=1) ** -CROWDED
+    weight = worth[rows] * like.sum(axis=1) ** -DENSITY_EXPONENT
     known = np.flatnonzero(np.isin(rows, taken))
-    return rows[_greedy(_left_open(like, known), weight, known, count)]
+    return rows[_greedy(_posterior_covariance(like, known), weight, known, count)]
 
 
 def _weighed(worth: NDArray[np.floating], taken: NDArray[np.intp]) -> NDArray[np.intp]:
     """Return the cells looked at: all; of many those of most worth, and some of everywhere."""
-    if len(worth) <= CELLS:
+    if len(worth) <= MAX_DESIGN_CELLS:
         return np.arange(len(worth))
-    best = np.argsort(-worth, kind="stable")[: CELLS // 2]
-    everywhere = np.arange(0, len(worth), -(-len(worth) // (CELLS // 2)))
-    clicked = taken[:: -(-len(taken) // CELLS) or 1]
+    best = np.argsort(-worth, kind="stable")[: MAX_DESIGN_CELLS // 2]
+    everywhere = np.arange(0, len(worth), -(-len(worth) // (MAX_DESIGN_CELLS // 2)))
+    clicked = taken[:: -(-len(taken) // MAX_DESIGN_CELLS) or 1]
     return np.unique(np.concatenate([best, everywhere, clicked]))
 
 
-def _left_open(like: NDArray[np.float64], known: NDArray[np.intp]) -> NDArray[np.float64]:
+def _posterior_covariance(
+    like: NDArray[np.float64], known: NDArray[np.intp]
+) -> NDArray[np.float64]:
     """``(n, n)`` covariance of the cells once the known ones have answered."""
     if len(known) == 0:
         return like.copy()
@@ -107,14 +111,16 @@ def _greedy(
     return np.array(chosen, dtype=np.intp)
 
 
-SKETCH = 32  # dimensions in which cells are compared
-LONERS = 0.98  # quantile of the distance to the fifth neighbour above which a cell is passed over
-LONERS_SAMPLE, FIFTH = 1000, 5
+SKETCH_DIM = 32  # dimensions in which cells are compared
+OUTLIER_QUANTILE = (
+    0.98  # quantile of the distance to the fifth neighbour above which a cell is passed over
+)
+LONERS_SAMPLE, OUTLIER_NEIGHBOUR = 1000, 5
 
 
-def sketched(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+def random_projection(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Few random projections of the vectors, which keep distances (Johnson and Lindenstrauss)."""
-    projection = np.random.default_rng(0).standard_normal((vectors.shape[1], SKETCH))
+    projection = np.random.default_rng(0).standard_normal((vectors.shape[1], SKETCH_DIM))
     spread_out = vectors.std(axis=0) + np.float32(1e-6)
     sketch = (vectors - vectors.mean(axis=0)) @ (
         projection.astype(np.float32) / spread_out[:, np.newaxis]
@@ -122,7 +128,7 @@ def sketched(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(sketch, dtype=np.float32)
 
 
-def spread(
+def select_diverse(
     points: NDArray[np.float32],
     worth: NDArray[np.floating],
     count: int,
@@ -150,26 +156,26 @@ def spread(
     return np.array(chosen, dtype=np.intp)
 
 
-def cold_start_places(vectors: NDArray[np.float32], count: int) -> NDArray[np.intp]:
+def select_cold_start(vectors: NDArray[np.float32], count: int) -> NDArray[np.intp]:
     """Places of up to `count` vectors that differ most, the one in the middle first.
 
     Those far from their fifth neighbour come only when all others are taken.
     """
     if len(vectors) == 0 or count < 1:
         return np.zeros(0, dtype=np.intp)
-    points = sketched(vectors)
+    points = random_projection(vectors)
     middle = int(np.square(points - np.median(points, axis=0)).sum(axis=1).argmin())
-    alone = _loneliness(points)
-    accepted = (alone <= np.quantile(alone, LONERS)).astype(np.float64)
-    rest = spread(points, accepted, count, points[middle : middle + 1])
+    alone = _outlier_distance(points)
+    accepted = (alone <= np.quantile(alone, OUTLIER_QUANTILE)).astype(np.float64)
+    rest = select_diverse(points, accepted, count, points[middle : middle + 1])
     order = np.concatenate([[middle], rest[rest != middle]])
     return np.asarray(order[:count], dtype=np.intp)
 
 
-def _loneliness(points: NDArray[np.float32]) -> NDArray[np.float64]:
+def _outlier_distance(points: NDArray[np.float32]) -> NDArray[np.float64]:
     """``(n,)`` distance to the fifth nearest of a sample of the points."""
     sample = points[:: -(-len(points) // LONERS_SAMPLE)]
-    fifth = min(FIFTH, len(sample) - 1)
+    fifth = min(OUTLIER_NEIGHBOUR, len(sample) - 1)
     found = [
         np.partition(squared_distances(block, sample), fifth, axis=1)[:, fifth]
         for block in np.array_split(points, -(-len(points) // LONERS_SAMPLE))
@@ -184,9 +190,12 @@ def _distances(
     return np.asarray(np.sqrt(np.maximum(squared, 0)), dtype=np.float64)
 
 
-SPREAD = 200  # places at the head of the queue that are spread apart
-HEAD = 32  # places at the head of the active queue: what is worth most after these clicks
-POOL, POOL_AT_FIRST = 2000, 10_000  # cells among which they are given away; before a prediction
+DIVERSE_COUNT = 200  # places at the head of the queue that are spread apart
+ACTIVE_COUNT = 32  # places at the head of the active queue: what is worth most after these clicks
+DIVERSITY_POOL, COLD_START_POOL = (
+    2000,
+    10_000,
+)  # cells among which they are given away; before a prediction
 
 
 def review_queue(
@@ -225,7 +234,7 @@ def review_queue(
         if order == "unknown":
             ranked = _by_novelty(ids, prediction)
         elif order == "active":
-            ranked = _by_worth(ids, prediction, embeddings, known)
+            ranked = _by_design(ids, prediction, embeddings, known)
         else:
             ranked = _by_uncertainty(ids, prediction, embeddings, apart=not descending)
     elif order == "slide" or prediction is None:
@@ -243,7 +252,7 @@ def cold_start(embeddings: Embeddings, n: int) -> list[int]:
     (k-centre, Gonzalez 1985). Cells that resemble no others at all, such as dust and smudges, are
     passed over.
     """
-    places = cold_start_places(embeddings.vectors, n)
+    places = select_cold_start(embeddings.vectors, n)
     chosen: list[int] = embeddings.ids[places].tolist()
     return chosen
 
@@ -254,7 +263,7 @@ def _by_prediction(
     rows = _rows(ids, prediction.ids)
     known = rows >= 0
     sureness = np.where(known, prediction.confidence[rows], -1.0)
-    winner = np.where(known, prediction.winner[rows], len(prediction.class_ids))
+    winner = np.where(known, prediction.predicted_column[rows], len(prediction.class_ids))
     return np.lexsort((-sureness, winner) if by_class else (-sureness,))
 
 
@@ -277,14 +286,18 @@ def _by_uncertainty(
     if not apart or embeddings is None:
         return ranked
     rows = _rows(ids, embeddings.ids)
-    pool = ranked[rows[ranked] >= 0][: POOL_AT_FIRST if prediction is None else POOL]
+    pool = ranked[rows[ranked] >= 0][: COLD_START_POOL if prediction is None else DIVERSITY_POOL]
     if len(pool) == 0:
         return ranked
-    first = pool[spread(sketched(embeddings.vectors[rows[pool]]), doubt[pool], SPREAD)]
+    first = pool[
+        select_diverse(
+            random_projection(embeddings.vectors[rows[pool]]), doubt[pool], DIVERSE_COUNT
+        )
+    ]
     return np.concatenate([first, ranked[~np.isin(ranked, first)]])
 
 
-def _by_worth(
+def _by_design(
     ids: NDArray[np.int64],
     prediction: Prediction | None,
     embeddings: Embeddings | None,
@@ -305,7 +318,7 @@ def _by_worth(
     taken = _rows(annotated, embeddings.ids)
     gone = np.flatnonzero(~np.isin(embeddings.ids, ids))
     closed = np.unique(np.concatenate([taken[taken >= 0], gone]))
-    told = most_telling(embeddings.vectors, worth, closed, HEAD)
+    told = transductive_design(embeddings.vectors, worth, closed, ACTIVE_COUNT)
     first = _rows(embeddings.ids[told], ids)
     return np.concatenate([first, ranked[~np.isin(ranked, first)]])
 
@@ -317,7 +330,9 @@ def _need(
     if prediction is None or not len(prediction.ids):
         return np.ones(len(ids))
     rows, mine = _rows(ids, prediction.ids), _rows(annotated, prediction.ids)
-    clicks = np.bincount(prediction.winner[mine[mine >= 0]], minlength=len(prediction.class_ids))
+    clicks = np.bincount(
+        prediction.predicted_column[mine[mine >= 0]], minlength=len(prediction.class_ids)
+    )
     need = prediction.probabilities @ (1.0 / (1.0 + clicks))
     return np.asarray(np.where(rows >= 0, need[rows], 0.0))
 

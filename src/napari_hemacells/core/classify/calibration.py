@@ -16,16 +16,16 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_hemacells.core.classify.head_selection import Candidate, HeadKind
+    from napari_hemacells.core.classify.head_selection import HeadCandidate, HeadKind
 
 # A prior for the slope by shots a class, near the one with the least log loss on the cells not
 # clicked, over PBC, Chula and BCCD and two encoders: 4 to 8 for 1, 7 to 11 for 5, 7 to 18 for 10
 # shots of the linear head; 7 for cosines, whatever the shots.
-USUAL_COSINE, USUAL, GROWTH = 7.0, 6.0, 0.2
+DEFAULT_COSINE_SLOPE, DEFAULT_SLOPE, GROWTH = 7.0, 6.0, 0.2
 STEEPEST, TRIED = 30.0, 48
 PRIOR_WEIGHT = 8.0  # nats for a factor of e: leave-one-out on few clicks is noisy
-SHOTS_TO_LEAVE_ONE = 3  # a class of two loses half of what is known of it
-LEAST_ASKED = 15  # answers from which an error of calibration can be told at all
+MIN_SHOTS_LEAVE_ONE_OUT = 3  # a class of two loses half of what is known of it
+MIN_CALIBRATION_CELLS = 15  # answers from which an error of calibration can be told at all
 BIN = 8  # answers in a bin of confidence, at least
 MOST_BINS = 10
 
@@ -61,10 +61,10 @@ class Calibration:
     @property
     def missing(self) -> int:
         """How many more clicks it takes to tell, at least; 0 where it is told."""
-        return 0 if self.ece is not None else max(LEAST_ASKED - self.n, 1)
+        return 0 if self.ece is not None else max(MIN_CALIBRATION_CELLS - self.n, 1)
 
 
-class Bins(NamedTuple):
+class ReliabilityBins(NamedTuple):
     """Answers sorted into bins of confidence.
 
     Attributes
@@ -90,7 +90,7 @@ class Bins(NamedTuple):
 
 def equal_mass_bins(
     confidence: NDArray[np.floating], right: NDArray[np.bool_], bins: int = MOST_BINS
-) -> Bins:
+) -> ReliabilityBins:
     """Return bins that hold equally many answers (Nguyen and O'Connor 2015).
 
     Examples
@@ -100,17 +100,17 @@ def equal_mass_bins(
     0.05
     """
     order = np.argsort(confidence, kind="stable")
-    return bins_of(np.array_split(order, bins), confidence, right)
+    return reliability_bins(np.array_split(order, bins), confidence, right)
 
 
-def bins_of(
+def reliability_bins(
     parts: list[NDArray[np.intp]], confidence: NDArray[np.floating], right: NDArray[np.bool_]
-) -> Bins:
+) -> ReliabilityBins:
     """Return the bins that hold these places of the answers; empty ones are left out."""
     parts = [part for part in parts if len(part)]
     means = [(float(confidence[part].mean()), float(right[part].mean())) for part in parts]
     sure, true = np.array(means, dtype=np.float64).reshape(-1, 2).T.round(12)
-    return Bins(sure, true, np.array([len(part) for part in parts], dtype=np.int64))
+    return ReliabilityBins(sure, true, np.array([len(part) for part in parts], dtype=np.int64))
 
 
 def softmax(scores: NDArray[np.floating], slope: float) -> NDArray[np.float32]:
@@ -121,7 +121,7 @@ def softmax(scores: NDArray[np.floating], slope: float) -> NDArray[np.float32]:
     return np.asarray(steep / steep.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
-def calibrate(candidate: Candidate, targets: NDArray[np.intp]) -> tuple[float, Calibration]:
+def calibrate(candidate: HeadCandidate, targets: NDArray[np.intp]) -> tuple[float, Calibration]:
     """Return the slope for the scores of a head, and what is known of the confidence it gives.
 
     The slope with the least log loss on the leave-one-out scores, drawn towards what is usual for
@@ -135,10 +135,10 @@ def calibrate(candidate: Candidate, targets: NDArray[np.intp]) -> tuple[float, C
         ``(m,)`` class indices of the annotated cells.
     """
     counts = np.bincount(targets, minlength=candidate.left_out.shape[1])
-    usual = usual_slope(candidate.kind, counts)
+    usual = default_slope(candidate.kind, counts)
     if len(counts) < 2:
         return usual, Calibration(n=0, reason="One class only: there is nothing to confuse.")
-    asked = counts[targets] >= SHOTS_TO_LEAVE_ONE
+    asked = counts[targets] >= MIN_SHOTS_LEAVE_ONE_OUT
     scores, truth = candidate.left_out[asked], targets[asked]
     slopes = np.geomspace(1.0, STEEPEST, TRIED)
     losses = [
@@ -146,24 +146,28 @@ def calibrate(candidate: Candidate, targets: NDArray[np.intp]) -> tuple[float, C
         for slope in slopes
     ]
     slope = float(slopes[int(np.argmin(losses))])
-    return slope, _tell(softmax(scores, slope), truth)
+    return slope, _summarise_calibration(softmax(scores, slope), truth)
 
 
-def usual_slope(kind: HeadKind, counts: NDArray[np.intp]) -> float:
+def default_slope(kind: HeadKind, counts: NDArray[np.intp]) -> float:
     """Return the slope that a head has mostly, by the annotated cells of each class."""
     if kind != "linear":
-        return USUAL_COSINE
+        return DEFAULT_COSINE_SLOPE
     median = float(np.median(counts))
-    return min(USUAL * float(median**GROWTH), STEEPEST)
+    return min(DEFAULT_SLOPE * float(median**GROWTH), STEEPEST)
 
 
-def _tell(probabilities: NDArray[np.float32], truth: NDArray[np.intp]) -> Calibration:
+def _summarise_calibration(
+    probabilities: NDArray[np.float32], truth: NDArray[np.intp]
+) -> Calibration:
     count = len(truth)
-    if count < LEAST_ASKED or len(np.unique(truth)) < 2:
+    if count < MIN_CALIBRATION_CELLS or len(np.unique(truth)) < 2:
         return Calibration(
             n=count,
-            reason=f"Too few to say how far the confidence can be trusted: it takes {LEAST_ASKED} "
-            f"clicks in two or more classes of {SHOTS_TO_LEAVE_ONE} or more, here are {count}.",
+            reason="Too few to say how far the confidence can be trusted: it takes "
+            f"{MIN_CALIBRATION_CELLS} clicks in two or more classes of "
+            f"{MIN_SHOTS_LEAVE_ONE_OUT} or more, here are "
+            f"{count}.",
         )
     right = probabilities.argmax(axis=1) == truth
     bins = int(np.clip(count // BIN, 1, MOST_BINS))

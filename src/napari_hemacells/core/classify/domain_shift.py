@@ -15,25 +15,25 @@ import numpy as np
 from napari_hemacells.core.classify.projection import squared_distances
 from napari_hemacells.core.classify.reference import (
     Reference,
-    _directions,
-    _log_distance,
+    leading_directions,
+    log_nearest_distance,
 )
 
 if TYPE_CHECKING:
     from napari_hemacells.core.classify.head import Head
-    from napari_hemacells.core.classify.projection import CellMap
+    from napari_hemacells.core.classify.projection import CellProjection
     from napari_hemacells.core.types import Embeddings
 
 SAMPLE = 800  # cells of an image that are looked at
 # With the ImageNet encoder other smears of a laboratory score up to 0.6, other mixtures of the
 # same kinds below 0, kinds of cells never seen 1.2, other laboratories 1.9 and more.
-ALIKE = 1.0
-SURE = 2.33  # standard errors: one alike image in a hundred is called shifted by chance
+SHIFT_THRESHOLD = 1.0
+SHIFT_Z_SCORE = 2.33  # standard errors: one alike image in a hundred is called shifted by chance
 LEAST_CELLS = 10
 
 
 @dataclass(frozen=True)
-class Shift:
+class DomainShift:
     """How far an image is from the reference.
 
     Attributes
@@ -52,17 +52,19 @@ class Shift:
     is_large: bool
 
 
-def shift(embeddings: Embeddings, head: Head) -> Shift | None:
+def head_shift(embeddings: Embeddings, head: Head) -> DomainShift | None:
     """Return how far an image's cells are from those that the head was fitted beside.
 
     ``None`` where the head knows no reference, or the image has too few cells to say.
     """
     if head.reference is None or head.novelty is None:
         return None
-    return shift_from(embeddings, head.reference, head.novelty.map)
+    return measure_shift(embeddings, head.reference, head.novelty.map)
 
 
-def shift_from(embeddings: Embeddings, reference: Reference, known: CellMap) -> Shift | None:
+def measure_shift(
+    embeddings: Embeddings, reference: Reference, known: CellProjection
+) -> DomainShift | None:
     """Return how far an image's cells are from a reference and its map.
 
     ``None`` where the image has too few cells to say.
@@ -71,12 +73,12 @@ def shift_from(embeddings: Embeddings, reference: Reference, known: CellMap) -> 
         return None
     step = -(-len(embeddings) // SAMPLE)
     vectors = embeddings.vectors[::step]
-    directions = _directions(known.points).shape[1]
+    directions = leading_directions(known.points).shape[1]
     places = known.places(vectors)[:, :directions]
-    found = _log_distance(squared_distances(places, _directions(known.points)))
+    found = log_nearest_distance(squared_distances(places, leading_directions(known.points)))
     score = float(found.mean() - reference.nearness) / reference.spread
-    level = ALIKE + SURE / float(np.sqrt(len(vectors)))
-    return Shift(score, level, score > level)
+    level = SHIFT_THRESHOLD + SHIFT_Z_SCORE / float(np.sqrt(len(vectors)))
+    return DomainShift(score, level, score > level)
 
 
 def restandardise(embeddings: Embeddings, reference: Reference) -> Embeddings:

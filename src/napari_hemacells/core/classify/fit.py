@@ -13,9 +13,9 @@ import numpy as np
 from napari_hemacells.core.classify import head_selection, label_propagation
 from napari_hemacells.core.classify.calibration import calibrate
 from napari_hemacells.core.classify.head import Head
-from napari_hemacells.core.classify.knn_graph import pool_of
-from napari_hemacells.core.classify.novelty import novelty_in, novelty_of
-from napari_hemacells.core.classify.ridge import Supposed
+from napari_hemacells.core.classify.knn_graph import get_knn_graph
+from napari_hemacells.core.classify.novelty import novelty_from_distances, novelty_from_walks
+from napari_hemacells.core.classify.ridge import PseudoLabels
 from napari_hemacells.core.errors import AnnotationError
 from napari_hemacells.core.params import ClassifyParams
 
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_hemacells.core.classify.head_selection import Candidate, HeadKind
-    from napari_hemacells.core.classify.knn_graph import Pool
-    from napari_hemacells.core.classify.label_propagation import Walks
+    from napari_hemacells.core.classify.head_selection import HeadCandidate, HeadKind
+    from napari_hemacells.core.classify.knn_graph import KNNGraph
+    from napari_hemacells.core.classify.label_propagation import RandomWalks
     from napari_hemacells.core.classify.novelty import Novelty
 
 CONTEXT_ROWS = 4.0  # what the unlabelled cells count for in the spread, in annotated cells
 CONTEXT_SAMPLE = 500  # unlabelled cells looked at: a click must not wait for thousands
 LEAST_SPREAD = 0.3  # of the typical one: a number that hardly varies must not be blown up
-TAUGHT = 400  # unlabelled cells that teach: more cost time and change nothing
-MOST_CLICKS = 400  # with more annotated cells the others have nothing to add
+MAX_PSEUDO_LABELLED = 400  # unlabelled cells that teach: more cost time and change nothing
+MAX_ANNOTATED = 400  # with more annotated cells the others have nothing to add
 
 
 def fit(
-    support: Support,
+    support: SupportSet,
     class_ids: Sequence[str],
     *,
     context: NDArray[np.float32] | None = None,
@@ -75,11 +75,15 @@ def fit(
     targets = np.array([column[label] for label in support.labels], dtype=np.intp)
     counts = np.bincount(targets, minlength=len(present))
     centre, scale = standardisation(vectors, targets, context)
-    pool = pool_of(context)
-    walks = None if pool is None else label_propagation.Walks(pool.reach(support.vectors), targets)
+    pool = get_knn_graph(context)
+    walks = (
+        None
+        if pool is None
+        else label_propagation.RandomWalks(pool.reach(support.vectors), targets)
+    )
     supposed = None
     if pool is not None and walks is not None and context is not None and params.unlabelled:
-        supposed = _suppose(pool, walks, (context, centre, scale))
+        supposed = _propagate_labels(pool, walks, (context, centre, scale))
     chosen = _choose((vectors - centre) / scale, targets, supposed, params)
     slope, calibration = calibrate(chosen, targets)
     return Head(
@@ -126,7 +130,7 @@ def _standard(
     return np.asarray((vectors - centre.astype(np.float32)) / scale.astype(np.float32))
 
 
-def _present(support: Support, class_ids: Sequence[str]) -> tuple[str, ...]:
+def _present(support: SupportSet, class_ids: Sequence[str]) -> tuple[str, ...]:
     """Return the classes that have annotations, in the palette's order."""
     if len(support) == 0:
         raise AnnotationError("No cell is annotated yet: click one and give it a class.")
@@ -137,57 +141,57 @@ def _present(support: Support, class_ids: Sequence[str]) -> tuple[str, ...]:
     return tuple(class_id for class_id in dict.fromkeys(class_ids) if class_id in used)
 
 
-def _suppose(
-    pool: Pool,
-    walks: Walks,
+def _propagate_labels(
+    pool: KNNGraph,
+    walks: RandomWalks,
     standard: tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]],
-) -> Supposed | None:
+) -> PseudoLabels | None:
     """Return what is supposed of cells around; `standard` are their vectors, centre and scale."""
-    if len(walks.targets) > MOST_CLICKS or walks.targets.max() == 0:
+    if len(walks.targets) > MAX_ANNOTATED or walks.targets.max() == 0:
         return None
     context, centre, scale = standard
-    taught = np.arange(0, len(pool), -(-len(pool) // TAUGHT))
+    taught = np.arange(0, len(pool), -(-len(pool) // MAX_PSEUDO_LABELLED))
     by_class = walks.by_class
-    indicators = label_propagation.shares(by_class[taught], by_class.sum(axis=0))
-    return Supposed(
+    indicators = label_propagation.class_shares(by_class[taught], by_class.sum(axis=0))
+    return PseudoLabels(
         rows=_standard(context[pool.rows[taught]], centre, scale),
         indicators=indicators,
-        weights=label_propagation.weights(indicators),
-        without=label_propagation.shares_without(walks, taught),
+        weights=label_propagation.class_balanced_weights(indicators),
+        without=label_propagation.leave_one_out_shares(walks, taught),
     )
 
 
 def _choose(
     rows: NDArray[np.float64],
     targets: NDArray[np.intp],
-    supposed: Supposed | None,
+    supposed: PseudoLabels | None,
     params: ClassifyParams,
-) -> Candidate:
+) -> HeadCandidate:
     """Return the head asked for, or the one that recognises the annotated cells best."""
     if targets.max() == 0:
-        return head_selection.make("one class", rows, targets, None)
+        return head_selection.fit_candidate("one class", rows, targets, None)
     if params.head != "auto":
-        return head_selection.make(params.head, rows, targets, supposed)
+        return head_selection.fit_candidate(params.head, rows, targets, supposed)
     kinds: tuple[HeadKind, ...] = ("linear", "knn", "prototype")
-    if np.bincount(targets).min() < head_selection.SHOTS_TO_CHOOSE:
+    if np.bincount(targets).min() < head_selection.MIN_SHOTS_TO_SELECT:
         kinds = kinds[:1]
-    made = [head_selection.make(kind, rows, targets, supposed) for kind in kinds]
-    return head_selection.choose(made, targets)
+    made = [head_selection.fit_candidate(kind, rows, targets, supposed) for kind in kinds]
+    return head_selection.select_candidate(made, targets)
 
 
 def _novelty(
-    pool: Pool | None,
-    walks: Walks | None,
+    pool: KNNGraph | None,
+    walks: RandomWalks | None,
     vectors: NDArray[np.float32],
     counts: NDArray[np.intp],
 ) -> Novelty:
     if pool is None or walks is None:
-        return novelty_of(vectors, counts)
-    return novelty_in(pool, walks, vectors, counts)
+        return novelty_from_distances(vectors, counts)
+    return novelty_from_walks(pool, walks, vectors, counts)
 
 
 @dataclass(frozen=True, eq=False)
-class Support:
+class SupportSet:
     """Annotated cells: one row each, of this image, of others, or of a loaded model.
 
     Attributes

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hemacells.core.classify.calibration import Calibration, softmax
-from napari_hemacells.core.classify.head_selection import by_neighbours
+from napari_hemacells.core.classify.head_selection import knn_scores
 from napari_hemacells.core.classify.novelty import Novelty
-from napari_hemacells.core.classify.projection import CellMap
+from napari_hemacells.core.classify.projection import CellProjection
 from napari_hemacells.core.classify.reference import Reference
 from napari_hemacells.core.errors import BundleError, BundleMismatchError
 from napari_hemacells.core.types import Prediction
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.classify.head_selection import HeadKind
     from napari_hemacells.core.types import Embeddings
 
-NAMES: dict[HeadKind, str] = {
+HEAD_NAMES: dict[HeadKind, str] = {
     "one class": "one class only",
     "prototype": "nearest prototype",
     "linear": "linear",
@@ -84,7 +84,7 @@ class Head:
         """In words, for the report."""
         total = sum(self.counts)
         cells = "1 annotated cell" if total == 1 else f"{total} annotated cells"
-        return f"{NAMES[self.kind]}, {cells}"
+        return f"{HEAD_NAMES[self.kind]}, {cells}"
 
     def predict(self, embeddings: Embeddings) -> Prediction:
         """Class probabilities of every cell, and which cells are unknown.
@@ -124,7 +124,7 @@ class Head:
         if self.kind != "linear":
             products /= _norms((vectors - self.centre) / self.scale)
         if self.kind == "knn":
-            products = by_neighbours(products, self.owners, len(self.class_ids))
+            products = knn_scores(products, self.owners, len(self.class_ids))
         return np.asarray(products, dtype=np.float32)
 
     def _products(self, vectors: NDArray[np.float32]) -> NDArray[np.floating]:
@@ -138,7 +138,7 @@ class Head:
 
     def to_tensors(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return the arrays, and the rest as plain JSON."""
-        return to_tensors(self)
+        return head_to_tensors(self)
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> Head:
@@ -149,7 +149,7 @@ class Head:
         BundleError
             Something is missing or does not fit together.
         """
-        return from_tensors(tensors, meta)
+        return head_from_tensors(tensors, meta)
 
 
 def _norms(rows: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -160,10 +160,10 @@ def _norms(rows: NDArray[np.float32]) -> NDArray[np.float32]:
 
 ARRAYS = ("centre", "scale", "weights", "bias")
 REFERENCE = ("nearness", "spread", "n")
-MAP = ("map.centre", "map.basis", "map.points", "novelty.values")
+NOVELTY_ARRAYS = ("map.centre", "map.basis", "map.points", "novelty.values")
 
 
-def to_tensors(head: Head) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+def head_to_tensors(head: Head) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     """Return the arrays of a head, and the rest as plain JSON."""
     meta: dict[str, Any] = {
         "kind": head.kind,
@@ -180,7 +180,7 @@ def to_tensors(head: Head) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     if head.novelty is not None:
         known, threshold = head.novelty.map, head.novelty.threshold
         parts = (known.centre, known.basis, known.points, head.novelty.values)
-        tensors.update(zip(MAP, parts, strict=True))
+        tensors.update(zip(NOVELTY_ARRAYS, parts, strict=True))
         meta["map"] = {
             "spacing": known.spacing,
             "threshold": threshold if np.isfinite(threshold) else None,
@@ -192,7 +192,7 @@ def to_tensors(head: Head) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     return tensors, meta
 
 
-def from_tensors(tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> Head:
+def head_from_tensors(tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> Head:
     """Return the head that gave these arrays and this JSON; models of before have fewer.
 
     Raises
@@ -201,15 +201,15 @@ def from_tensors(tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -
         Something is missing or does not fit together.
     """
     try:
-        head = _read(tensors, meta)
+        head = _read_head(tensors, meta)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BundleError(f"The model's head is incomplete or damaged ({error!r}).") from error
-    if head.kind not in NAMES or not _fits(head):
+    if head.kind not in HEAD_NAMES or not _has_matching_shapes(head):
         raise BundleError("The model's head is damaged: its arrays do not fit its classes.")
     return head
 
 
-def _read(tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> Head:
+def _read_head(tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> Head:
     arrays = {name: np.asarray(tensors[name], dtype=np.float32) for name in ARRAYS}
     novelty = _novelty(tensors, meta["map"]) if "map" in meta else None
     return Head(
@@ -238,12 +238,16 @@ def _reference(tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> 
 
 
 def _novelty(tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> Novelty:
-    centre, basis, points, values = (np.asarray(tensors[name], np.float32) for name in MAP)
+    centre, basis, points, values = (
+        np.asarray(tensors[name], np.float32) for name in NOVELTY_ARRAYS
+    )
     threshold = np.inf if meta["threshold"] is None else float(meta["threshold"])
-    return Novelty(CellMap(centre, basis, points, float(meta["spacing"])), values, threshold)
+    return Novelty(
+        CellProjection(centre, basis, points, float(meta["spacing"])), values, threshold
+    )
 
 
-def _fits(head: Head) -> bool:
+def _has_matching_shapes(head: Head) -> bool:
     """Whether the shapes of the arrays belong together."""
     dim, k = len(head.centre), len(head.class_ids)
     columns = len(head.owners) if head.kind == "knn" else k

@@ -7,18 +7,20 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
-from napari_hemacells.core.classify.ridge import Supposed, fit_ridge
+from napari_hemacells.core.classify.ridge import PseudoLabels, fit_ridge
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 HeadKind: TypeAlias = Literal["one class", "prototype", "linear", "knn"]
 NEIGHBOURS = 3  # of each class: a class with more annotated cells has no more votes
-SHOTS_TO_CHOOSE = 3  # cells in every class before another head than the linear one is considered
+MIN_SHOTS_TO_SELECT = (
+    3  # cells in every class before another head than the linear one is considered
+)
 
 
 @dataclass(frozen=True, eq=False)
-class Candidate:
+class HeadCandidate:
     """A head before its confidence is calibrated.
 
     Attributes
@@ -39,22 +41,22 @@ class Candidate:
     left_out: NDArray[np.float64]
 
 
-def make(
+def fit_candidate(
     kind: HeadKind,
     rows: NDArray[np.float64],
     targets: NDArray[np.intp],
-    supposed: Supposed | None,
-) -> Candidate:
+    supposed: PseudoLabels | None,
+) -> HeadCandidate:
     """Return the head of this kind for ``(m, dim)`` standardised rows and their classes."""
     if kind == "linear":
         ridge = fit_ridge(rows, targets, int(targets.max()) + 1, supposed)
-        return Candidate(kind, ridge.weights, ridge.bias, _none(), ridge.left_out)
+        return HeadCandidate(kind, ridge.weights, ridge.bias, _none(), ridge.left_out)
     if kind == "knn":
         return _nearest(rows, targets)
     return _prototypes(kind, rows, targets)
 
 
-def choose(candidates: list[Candidate], targets: NDArray[np.intp]) -> Candidate:
+def select_candidate(candidates: list[HeadCandidate], targets: NDArray[np.intp]) -> HeadCandidate:
     """Return the first candidate, unless another answers better by more than chance.
 
     What counts is the mean over the classes of the part of annotated cells recognised without
@@ -64,18 +66,20 @@ def choose(candidates: list[Candidate], targets: NDArray[np.intp]) -> Candidate:
     best = candidates[0]
     share = 1.0 / np.bincount(targets)[targets] / (targets.max() + 1)
     for other in candidates[1:]:
-        gain = share * (_right(other, targets) - _right(best, targets))
+        gain = share * (_leave_one_out_hits(other, targets) - _leave_one_out_hits(best, targets))
         if gain.sum() > 2.0 * np.sqrt(np.square(gain).sum()):
             best = other
     return best
 
 
-def _right(candidate: Candidate, targets: NDArray[np.intp]) -> NDArray[np.float64]:
+def _leave_one_out_hits(
+    candidate: HeadCandidate, targets: NDArray[np.intp]
+) -> NDArray[np.float64]:
     """``(m,)`` 1 for each annotated cell recognised without itself, else 0."""
     return np.asarray(candidate.left_out.argmax(axis=1) == targets, dtype=np.float64)
 
 
-def by_neighbours(
+def knn_scores(
     cosines: NDArray[np.floating], owners: NDArray[np.intp], classes: int
 ) -> NDArray[np.float64]:
     """``(n, k)`` mean cosine to the nearest annotated cells of each class.
@@ -94,30 +98,32 @@ def by_neighbours(
     return scores
 
 
-def unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+def unit_rows(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     """Rows of length 1."""
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.asarray(rows / np.maximum(lengths, 1e-12))
 
 
-def _nearest(rows: NDArray[np.float64], targets: NDArray[np.intp]) -> Candidate:
-    lengthless = unit(rows)
+def _nearest(rows: NDArray[np.float64], targets: NDArray[np.intp]) -> HeadCandidate:
+    lengthless = unit_rows(rows)
     cosines = lengthless @ lengthless.T
     np.fill_diagonal(cosines, -np.inf)
-    left_out = by_neighbours(cosines, targets, int(targets.max()) + 1)
-    return Candidate("knn", lengthless.T.copy(), np.zeros(len(rows)), targets, left_out)
+    left_out = knn_scores(cosines, targets, int(targets.max()) + 1)
+    return HeadCandidate("knn", lengthless.T.copy(), np.zeros(len(rows)), targets, left_out)
 
 
-def _prototypes(kind: HeadKind, rows: NDArray[np.float64], targets: NDArray[np.intp]) -> Candidate:
+def _prototypes(
+    kind: HeadKind, rows: NDArray[np.float64], targets: NDArray[np.intp]
+) -> HeadCandidate:
     """Return means of length 1; without a cell, its class's mean is that of the others."""
     members = np.eye(int(targets.max()) + 1)[targets]
     counts = members.sum(axis=0)
     means = (members.T @ rows) / counts[:, np.newaxis]
-    left_out = unit(rows) @ unit(means).T
+    left_out = unit_rows(rows) @ unit_rows(means).T
     others = counts[targets, np.newaxis] * means[targets] - rows
-    own = np.einsum("ij,ij->i", unit(rows), unit(others))
+    own = np.einsum("ij,ij->i", unit_rows(rows), unit_rows(others))
     left_out[np.arange(len(rows)), targets] = np.where(counts[targets] > 1, own, -1.0)
-    return Candidate(kind, unit(means).T, np.zeros(len(means)), _none(), left_out)
+    return HeadCandidate(kind, unit_rows(means).T, np.zeros(len(means)), _none(), left_out)
 
 
 def _none() -> NDArray[np.intp]:

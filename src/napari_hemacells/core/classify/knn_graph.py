@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_hemacells.core.classify.projection import CellMap, sketch, squared_distances
-from napari_hemacells.core.classify.reference import reference_of
+from napari_hemacells.core.classify.projection import CellProjection, pca_basis, squared_distances
+from napari_hemacells.core.classify.reference import fit_reference
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,7 +31,7 @@ RESTART, STEPS = 0.05, 40
 
 
 @dataclass(frozen=True, eq=False)
-class Pool:
+class KNNGraph:
     """Cells of an image with their nearest neighbours.
 
     Attributes
@@ -46,7 +46,7 @@ class Pool:
         ``(n, n)`` sparse, symmetric, normalised: what a walk multiplies by at each step.
     """
 
-    map: CellMap
+    map: CellProjection
     reference: Reference
     rows: NDArray[np.intp]
     graph: Any
@@ -79,7 +79,7 @@ class Pool:
         self._walks.update(zip(new, passed.T.copy(), strict=True))
 
 
-def pool_of(vectors: NDArray[np.float32] | None) -> Pool | None:
+def get_knn_graph(vectors: NDArray[np.float32] | None) -> KNNGraph | None:
     """Return the graph of an image's cells, ``None`` where there are too few to learn from.
 
     The graphs of the few arrays asked for last are kept: clicks on one image share one.
@@ -90,23 +90,23 @@ def pool_of(vectors: NDArray[np.float32] | None) -> Pool | None:
         for known, pool in _LAST:
             if known() is vectors:
                 return pool
-        pool = make_pool(vectors)
+        pool = build_knn_graph(vectors)
         _LAST.appendleft((weakref.ref(vectors), pool))
         return pool
 
 
 _MAKING = Lock()
-_LAST: deque[tuple[weakref.ref[NDArray[np.float32]], Pool]] = deque(maxlen=2)
+_LAST: deque[tuple[weakref.ref[NDArray[np.float32]], KNNGraph]] = deque(maxlen=2)
 
 
-def make_pool(vectors: NDArray[np.float32]) -> Pool:
+def build_knn_graph(vectors: NDArray[np.float32]) -> KNNGraph:
     """Return the graph of ``(n, dim)`` vectors, n more than twice the number of neighbours."""
     rows = np.arange(0, len(vectors), -(-len(vectors) // LARGEST))
-    centre, basis = sketch(vectors[rows])
+    centre, basis = pca_basis(vectors[rows])
     points = np.asarray(vectors[rows] @ basis - centre @ basis, dtype=np.float32)
     graph, spacing = _graph(points)
-    known = CellMap(centre, basis, points, spacing)
-    return Pool(known, reference_of(vectors[rows], known), rows, graph)
+    known = CellProjection(centre, basis, points, spacing)
+    return KNNGraph(known, fit_reference(vectors[rows], known), rows, graph)
 
 
 def _graph(points: NDArray[np.float32]) -> tuple[Any, float]:

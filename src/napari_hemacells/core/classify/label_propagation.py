@@ -11,11 +11,11 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-WORTH = 1.0  # what all unlabelled cells count for in each class, in annotated cells
+UNLABELLED_WEIGHT = 1.0  # what all unlabelled cells count for in each class, in annotated cells
 
 
 @dataclass(frozen=True, eq=False)
-class Walks:
+class RandomWalks:
     """How the annotated cells reach the others.
 
     Attributes
@@ -26,14 +26,16 @@ class Walks:
         ``(m,)`` class indices of the annotated cells, each class at least once.
     """
 
-    reached: NDArray[np.float32]
+    visit_frequencies: NDArray[np.float32]
     targets: NDArray[np.intp]
 
     @cached_property
     def by_class(self) -> NDArray[np.float64]:
         """``(n, k)`` mean over each class's annotated cells."""
         members = np.eye(int(self.targets.max()) + 1)[self.targets]
-        return np.asarray(self.reached.T @ (members / members.sum(axis=0)), dtype=np.float64)
+        return np.asarray(
+            self.visit_frequencies.T @ (members / members.sum(axis=0)), dtype=np.float64
+        )
 
     @cached_property
     def without(self) -> NDArray[np.float64]:
@@ -44,10 +46,10 @@ class Walks:
         others = (self.targets[:, np.newaxis] == self.targets).astype(np.float64)
         np.fill_diagonal(others, 0.0)
         others /= np.maximum(others.sum(axis=1, keepdims=True), 1.0)
-        return np.asarray(others @ self.reached, dtype=np.float64)
+        return np.asarray(others @ self.visit_frequencies, dtype=np.float64)
 
 
-def shares(by_class: NDArray[np.float64], total: NDArray[np.float64]) -> NDArray[np.float64]:
+def class_shares(by_class: NDArray[np.float64], total: NDArray[np.float64]) -> NDArray[np.float64]:
     """``(..., k)`` supposed share of each class in cells, of how often its walks pass them.
 
     A class's walks count alike in `total`, whether it is frequent or rare; squaring keeps what is
@@ -57,7 +59,7 @@ def shares(by_class: NDArray[np.float64], total: NDArray[np.float64]) -> NDArray
     return np.asarray(square / square.sum(axis=-1, keepdims=True))
 
 
-def shares_without(walks: Walks, taught: NDArray[np.intp]) -> NDArray[np.float64]:
+def leave_one_out_shares(walks: RandomWalks, taught: NDArray[np.intp]) -> NDArray[np.float64]:
     """``(m, u, k)`` the shares of the `taught` cells, without one annotated cell at a time."""
     by_class, without = walks.by_class, walks.without
     each = np.arange(len(walks.targets))
@@ -65,10 +67,10 @@ def shares_without(walks: Walks, taught: NDArray[np.intp]) -> NDArray[np.float64
     passed[each, :, walks.targets] = without[:, taught]
     total = np.repeat(by_class.sum(axis=0)[np.newaxis], len(each), axis=0)
     total[each, walks.targets] = without.sum(axis=1)
-    return shares(passed, total[:, np.newaxis])
+    return class_shares(passed, total[:, np.newaxis])
 
 
-def weights(indicators: NDArray[np.float64]) -> NDArray[np.float64]:
+def class_balanced_weights(indicators: NDArray[np.float64]) -> NDArray[np.float64]:
     """``(u,)`` what each cell counts for: every class the same in total."""
     mass = np.maximum(indicators.sum(axis=0), 1e-9)
-    return np.asarray((indicators * WORTH / mass).sum(axis=1))
+    return np.asarray((indicators * UNLABELLED_WEIGHT / mass).sum(axis=1))

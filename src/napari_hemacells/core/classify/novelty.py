@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_hemacells.core.classify.projection import (
-    SAME,
-    CellMap,
-    random_sketch,
+    SAME_CELL_TOLERANCE,
+    CellProjection,
+    random_basis,
     squared_distances,
 )
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_hemacells.core.classify.knn_graph import Pool
-    from napari_hemacells.core.classify.label_propagation import Walks
+    from napari_hemacells.core.classify.knn_graph import KNNGraph
+    from napari_hemacells.core.classify.label_propagation import RandomWalks
 
 LEAST = 1e-12  # what counts as never passed by a walk, and as nothing said
 SHARED = 3.0  # clicks: how much the classes' usual reach is drawn towards what all share
@@ -41,18 +41,18 @@ class Novelty:
         Above it a cell is unknown; infinite while there are too few clicks to say.
     """
 
-    map: CellMap
+    map: CellProjection
     values: NDArray[np.float32]
     threshold: float
 
     def score(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """``(n,)`` float32 score of ``(n, dim)`` vectors: about 0 for clicked cells."""
-        near, weight = self.map.near_all(vectors)
-        return _interpolate(self.values, near, weight, self.map.usual_gap)
+        near, weight = self.map.cached_neighbours(vectors)
+        return _interpolate(self.values, near, weight, self.map.typical_gap)
 
 
-def novelty_in(
-    pool: Pool, walks: Walks, vectors: NDArray[np.floating], counts: NDArray[np.intp]
+def novelty_from_walks(
+    pool: KNNGraph, walks: RandomWalks, vectors: NDArray[np.floating], counts: NDArray[np.intp]
 ) -> Novelty:
     """Return the novelty of an image's cells, by the walks from the annotated ones.
 
@@ -71,15 +71,17 @@ def novelty_in(
     back = np.take_along_axis(walks.without, near, axis=1)
     back = np.log(np.einsum("ij,ij->i", back, weight) + LEAST)
     asked = counts[walks.targets] >= LEAST_SHOTS
-    usual = _usual(back[asked], walks.targets[asked], np.log(np.exp(by_class).sum(axis=0)))
+    usual = _class_baseline(
+        back[asked], walks.targets[asked], np.log(np.exp(by_class).sum(axis=0))
+    )
     left_out = usual[walks.targets] - back
     values = (usual - by_class).min(axis=1)
     return Novelty(pool.map, values.astype(np.float32), _threshold(left_out[asked]))
 
 
-def novelty_of(vectors: NDArray[np.floating], counts: NDArray[np.intp]) -> Novelty:
+def novelty_from_distances(vectors: NDArray[np.floating], counts: NDArray[np.intp]) -> Novelty:
     """Return the novelty by distance to the annotated cells alone, where no others are known."""
-    centre, basis = random_sketch(vectors)
+    centre, basis = random_basis(vectors)
     points = np.asarray(vectors @ basis - centre @ basis, dtype=np.float32)
     squared = squared_distances(points, points).astype(np.float64)
     np.fill_diagonal(squared, np.inf)
@@ -87,12 +89,12 @@ def novelty_of(vectors: NDArray[np.floating], counts: NDArray[np.intp]) -> Novel
     few = len(points) < 2
     spacing = 1.0 if few else float(np.sqrt(np.median(closest))) or 1.0
     enough = not few and counts.min() >= LEAST_SHOTS
-    known = CellMap(centre, basis, points, spacing)
-    threshold = _threshold(closest / spacing**2 - known.usual_gap) if enough else np.inf
+    known = CellProjection(centre, basis, points, spacing)
+    threshold = _threshold(closest / spacing**2 - known.typical_gap) if enough else np.inf
     return Novelty(known, np.zeros(len(points), dtype=np.float32), threshold)
 
 
-def _usual(
+def _class_baseline(
     back: NDArray[np.float64], targets: NDArray[np.intp], total: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """``(k,)`` logarithm of how often walks of a class pass a clicked cell of it.
@@ -124,6 +126,6 @@ def _interpolate(
     lowest = values[near].min(axis=1)
     passed = np.exp(lowest[:, np.newaxis] - values[near].astype(np.float64))
     said = np.einsum("ij,ij->i", passed, weight)
-    new = weight[:, 0] <= 1.0 - SAME
+    new = weight[:, 0] <= 1.0 - SAME_CELL_TOLERANCE
     said[new] = np.minimum(said[new] * np.exp(gap), 1.0)
     return np.asarray(lowest - np.log(said + LEAST), dtype=np.float32)

@@ -16,15 +16,17 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-SKETCH, SAMPLE = 64, 500  # principal directions kept, and from how many cells
+PROJECTION_DIM, SAMPLE = 64, 500  # principal directions kept, and from how many cells
 LEAST_SPREAD = 0.3  # of the typical one: a number that hardly varies must not be blown up
 NEAREST = 3  # known cells that speak for another one
-USUAL = 0.25  # quantile of the known cells' distance to the nearest other: what is no gap at all
-SAME = 1e-3  # how much less near than itself a cell may be and still be the same
+GAP_QUANTILE = (
+    0.25  # quantile of the known cells' distance to the nearest other: what is no gap at all
+)
+SAME_CELL_TOLERANCE = 1e-3  # how much less near than itself a cell may be and still be the same
 
 
 @dataclass(frozen=True, eq=False)
-class CellMap:
+class CellProjection:
     """Known cells in few dimensions.
 
     Attributes
@@ -53,13 +55,13 @@ class CellMap:
         A cell that is among the known ones is spoken for by itself alone. In all as much is said
         as the nearest is near, 0 to 1.
         """
-        near, weight = nearest(self.places(vectors), self.points, NEAREST, self.spacing)
-        weight[weight[:, 0] > 1.0 - SAME, 1:] = 0.0
+        near, weight = nearest_points(self.places(vectors), self.points, NEAREST, self.spacing)
+        weight[weight[:, 0] > 1.0 - SAME_CELL_TOLERANCE, 1:] = 0.0
         share = weight[:, :1] / np.maximum(weight.sum(axis=1, keepdims=True), 1e-30)
         return near, weight * share
 
     @cached_property
-    def usual_gap(self) -> float:
+    def typical_gap(self) -> float:
         """How far a cell like the known ones is from the nearest of them: squared, in spacings.
 
         With the median 3 % of another image's cells were falsely unknown and 45 % of those of a
@@ -69,13 +71,13 @@ class CellMap:
         if len(points) < 2:
             return 0.0
         apart = squared_distances(points, self.points)
-        apart[apart <= SAME * self.spacing**2] = np.inf  # a cell itself
+        apart[apart <= SAME_CELL_TOLERANCE * self.spacing**2] = np.inf  # a cell itself
         closest = apart.min(axis=1)
         closest = closest[np.isfinite(closest)]
-        gap = float(np.quantile(closest, USUAL)) if len(closest) else 0.0
+        gap = float(np.quantile(closest, GAP_QUANTILE)) if len(closest) else 0.0
         return gap / self.spacing**2
 
-    def near_all(
+    def cached_neighbours(
         self, vectors: NDArray[np.float32]
     ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
         """Return :meth:`near`, kept for the array asked for last: clicks on an image share it."""
@@ -85,19 +87,19 @@ class CellMap:
         return found
 
 
-def sketch(vectors: NDArray[np.floating]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def pca_basis(vectors: NDArray[np.floating]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """``(dim,)`` centre and ``(dim, d)`` principal directions of standardised vectors."""
     sample = vectors[:: -(-len(vectors) // SAMPLE)].astype(np.float64)
     centre, variance = sample.mean(axis=0), sample.var(axis=0)
     scale = np.sqrt(variance + LEAST_SPREAD**2 * (float(variance.mean()) or 1.0))
     rows = (sample - centre) / scale
     power, sides = np.linalg.eigh(rows @ rows.T)
-    kept = np.flatnonzero(power > 1e-9 * max(power[-1], 1e-12))[::-1][:SKETCH]
+    kept = np.flatnonzero(power > 1e-9 * max(power[-1], 1e-12))[::-1][:PROJECTION_DIM]
     directions = rows.T @ (sides[:, kept] / np.sqrt(power[kept]))
     return centre.astype(np.float32), (directions / scale[:, np.newaxis]).astype(np.float32)
 
 
-def random_sketch(
+def random_basis(
     vectors: NDArray[np.floating],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """``(dim,)`` centre and ``(dim, d)`` random directions of standardised vectors.
@@ -107,12 +109,12 @@ def random_sketch(
     """
     centre, variance = vectors.mean(axis=0), vectors.var(axis=0)
     scale = np.sqrt(variance + LEAST_SPREAD**2 * (float(variance.mean()) or 1.0))
-    directions = np.random.default_rng(0).standard_normal((vectors.shape[1], SKETCH))
-    basis = directions / np.sqrt(SKETCH) / scale[:, np.newaxis]
+    directions = np.random.default_rng(0).standard_normal((vectors.shape[1], PROJECTION_DIM))
+    basis = directions / np.sqrt(PROJECTION_DIM) / scale[:, np.newaxis]
     return centre.astype(np.float32), basis.astype(np.float32)
 
 
-def nearest(
+def nearest_points(
     points: NDArray[np.float32], known: NDArray[np.float32], count: int, spacing: float
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """``(m, count)`` nearest known points, the nearest first, and how near they are, 0 to 1."""
@@ -139,7 +141,7 @@ UMAP_NEIGHBOURS = 15
 FEWEST = 5  # cells that a plane is worth while for
 
 
-def pca_plane(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+def project_pca(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """``(n, 2)`` places of ``(n, dim)`` vectors on their two leading principal directions.
 
     Examples
@@ -149,7 +151,7 @@ def pca_plane(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """
     if len(vectors) < FEWEST:
         return np.zeros((len(vectors), 2), dtype=np.float32)
-    centre, basis = sketch(vectors)
+    centre, basis = pca_basis(vectors)
     places = (vectors - centre) @ basis[:, :2]
     missing = 2 - places.shape[1]  # all cells alike, but for one direction
     return np.asarray(np.pad(places, ((0, 0), (0, missing))), dtype=np.float32)
@@ -160,16 +162,16 @@ def has_umap() -> bool:
     return find_spec("umap") is not None
 
 
-def umap_plane(vectors: NDArray[np.float32], seed: int = 0) -> NDArray[np.float32]:
+def project_umap(vectors: NDArray[np.float32], seed: int = 0) -> NDArray[np.float32]:
     """``(n, 2)`` places by UMAP (McInnes et al. 2018), the same for the same seed.
 
     It keeps neighbourhoods, not distances; takes seconds for thousands of cells.
     """
     if len(vectors) <= FEWEST:
-        return pca_plane(vectors)
+        return project_pca(vectors)
     from umap import UMAP
 
-    centre, basis = sketch(vectors)
+    centre, basis = pca_basis(vectors)
     neighbours = min(UMAP_NEIGHBOURS, len(vectors) - 1)
     found = UMAP(n_neighbors=neighbours, random_state=seed, n_jobs=1)
     return np.asarray(found.fit_transform((vectors - centre) @ basis), dtype=np.float32)

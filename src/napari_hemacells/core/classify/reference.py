@@ -17,9 +17,9 @@ from napari_hemacells.core.classify.projection import squared_distances
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_hemacells.core.classify.projection import CellMap
+    from napari_hemacells.core.classify.projection import CellProjection
 
-NEAREST, CELLS_A_DIRECTION = 3, 8
+NEAREST, CELLS_PER_DIRECTION = 3, 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,12 +43,12 @@ class Reference:
     n: int
 
 
-def reference_of(vectors: NDArray[np.float32], known: CellMap) -> Reference:
+def fit_reference(vectors: NDArray[np.float32], known: CellProjection) -> Reference:
     """Return the reference that ``(n, dim)`` vectors on a map are."""
-    points = _directions(known.points)
+    points = leading_directions(known.points)
     apart = squared_distances(points, points)
     np.fill_diagonal(apart, np.inf)
-    own = _log_distance(apart)
+    own = log_nearest_distance(apart)
     return Reference(
         mean=vectors.mean(axis=0),
         std=vectors.std(axis=0),
@@ -58,12 +58,12 @@ def reference_of(vectors: NDArray[np.float32], known: CellMap) -> Reference:
     )
 
 
-def _directions(points: NDArray[np.float32]) -> NDArray[np.float32]:
+def leading_directions(points: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the leading directions; of few cells only those that are not their own chance."""
-    return points[:, : max(4, len(points) // CELLS_A_DIRECTION)]
+    return points[:, : max(4, len(points) // CELLS_PER_DIRECTION)]
 
 
-def _log_distance(squared: NDArray[np.float32]) -> NDArray[np.float64]:
+def log_nearest_distance(squared: NDArray[np.float32]) -> NDArray[np.float64]:
     """``(n,)`` logarithm of the root mean squared distance to the nearest."""
     count = min(NEAREST, squared.shape[1] - 1)
     closest = np.partition(squared, count - 1, axis=1)[:, :count]

@@ -30,7 +30,7 @@ class Ridge(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Supposed:
+class PseudoLabels:
     """Rows that nobody annotated, with what is supposed of them.
 
     Attributes
@@ -55,7 +55,7 @@ def fit_ridge(
     rows: NDArray[np.floating],
     targets: NDArray[np.intp],
     classes: int,
-    supposed: Supposed | None = None,
+    supposed: PseudoLabels | None = None,
 ) -> Ridge:
     r"""Return the ridge of class indicators on `rows`, every class with the same total weight.
 
@@ -90,12 +90,12 @@ def fit_ridge(
     slopes, hat = _solve(design, root[:, np.newaxis] * (indicators - mean), count)
     hat += np.outer(root[:count], root) / weights.sum()  # the intercept's part
     hat *= root / root[:count, np.newaxis]
-    left_out = _left_out(hat, indicators, supposed)
+    left_out = _leave_one_out_scores(hat, indicators, supposed)
     return Ridge(slopes, mean - centre @ slopes, left_out)
 
 
-def _left_out(
-    hat: NDArray[np.float64], indicators: NDArray[np.float64], supposed: Supposed | None
+def _leave_one_out_scores(
+    hat: NDArray[np.float64], indicators: NDArray[np.float64], supposed: PseudoLabels | None
 ) -> NDArray[np.float64]:
     """``(m, k)`` scores of the first m rows, each without itself; `hat` is ``(m, rows)``."""
     count = len(hat)

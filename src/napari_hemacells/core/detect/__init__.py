@@ -3,9 +3,9 @@
 Importing this package imports neither scikit-image nor torch; measuring and finding cells do.
 """
 
-from napari_hemacells.core.detect.cell_table import measure, no_cells, typical_diameter
+from napari_hemacells.core.detect.cell_table import empty_cells, measure_labels, typical_diameter
 from napari_hemacells.core.detect.diameter import estimate_diameter
-from napari_hemacells.core.detect.pipeline import detect, detect_steps, prepare
+from napari_hemacells.core.detect.pipeline import detect, detect_steps, preload_detector
 from napari_hemacells.core.detect.redetect import keep_annotated
 from napari_hemacells.core.detect.regions import Regions
 from napari_hemacells.core.detect.sources import (
@@ -23,10 +23,10 @@ __all__ = [
     "cells_from_polygons",
     "detect",
     "detect_steps",
+    "empty_cells",
     "estimate_diameter",
     "keep_annotated",
-    "measure",
-    "no_cells",
-    "prepare",
+    "measure_labels",
+    "preload_detector",
     "typical_diameter",
 ]

@@ -23,13 +23,13 @@ _DTYPES = {
 }
 
 
-def table_of(rows: Sequence[Sequence[object]]) -> pd.DataFrame:
+def cell_table(rows: Sequence[Sequence[object]]) -> pd.DataFrame:
     """Return rows in the order of ``CELL_COLUMNS`` as a table with the right dtypes."""
     frame = pd.DataFrame(list(rows), columns=list(CELL_COLUMNS)).astype(_DTYPES)
     return frame.sort_values("label", ignore_index=True)
 
 
-def measure(
+def measure_labels(
     labels: NDArray[np.int32],
     kinds: Mapping[int, str] | None = None,
     scores: Mapping[int, float] | None = None,
@@ -46,7 +46,7 @@ def measure(
     from skimage.measure import regionprops
 
     kinds, scores = kinds or {}, scores or {}
-    return table_of(
+    return cell_table(
         [
             (
                 one.label,
@@ -61,9 +61,9 @@ def measure(
     )
 
 
-def no_cells(shape: tuple[int, int], diameter: float, source: CellSource = "detector") -> Cells:
+def empty_cells(shape: tuple[int, int], diameter: float, source: CellSource = "detector") -> Cells:
     """Return zero cells, with every column there is."""
-    return Cells(np.zeros(shape, np.int32), table_of([]), diameter, source)
+    return Cells(np.zeros(shape, np.int32), cell_table([]), diameter, source)
 
 
 def typical_diameter(table: pd.DataFrame, otherwise: float = 0.0) -> float:

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from napari_hemacells.core.detect.plan import Plan
     from napari_hemacells.core.detect.tiling import Part
 
-PLAN = "plan.json"
+PLAN_FILE = "plan.json"
 _DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 
 
-class Finished:
+class DetectionCheckpoint:
     """A folder with the plan's digest and a file for each part that is done.
 
     A file takes its name when it is whole and on the disk, so a part that was being written when
@@ -46,9 +46,9 @@ class Finished:
     def __init__(self, folder: Path, plan: Plan) -> None:
         self.folder = folder
         about = {"plan": plan.digest(), "image": plan.image_key, "parts": len(plan.parts)}
-        if _read_json(folder / PLAN) != about:
-            forget(folder)
-            self._put(folder / PLAN, json.dumps(about).encode())
+        if _read_json(folder / PLAN_FILE) != about:
+            remove_checkpoint(folder)
+            self._put(folder / PLAN_FILE, json.dumps(about).encode())
 
     def read(self, part: Part) -> PartCells | None:
         """Return the cells of a part that is done; None where it is not, or is damaged."""
@@ -99,11 +99,11 @@ class Finished:
             ) from error
 
 
-def forget(folder: Path) -> None:
+def remove_checkpoint(folder: Path) -> None:
     """Remove what a detection left in a folder, and the folder where that empties it."""
     if not folder.is_dir():
         return
-    left_over = (PLAN, "part-*.npz", ".part-*.part", f".{PLAN}.*.part")
+    left_over = (PLAN_FILE, "part-*.npz", ".part-*.part", f".{PLAN_FILE}.*.part")
     for pattern in left_over:
         for file in folder.glob(pattern):
             file.unlink(missing_ok=True)

@@ -11,24 +11,24 @@ from napari_hemacells.core.detect.proposal import (
     Point,
     Proposal,
     cell_at,
-    mask_from,
-    one_piece,
-    typical,
+    cell_diameter_or_default,
+    mask_in_window,
+    select_component,
     window_around,
 )
 from napari_hemacells.core.errors import CellsError
 
 if TYPE_CHECKING:
-    from napari_hemacells.core.detect.learned.model import Model
+    from napari_hemacells.core.detect.learned.model import DetectorModel
     from napari_hemacells.core.types import Cells, SmearImage
 
 STAIN_REACH = 0.75  # diameters from the point that a stained region may extend to
 LEAST_AREA, MOST_AREA = 0.03, 2.2  # of a typical cell's area: a region outside it is no cell
-NEAR = 0.2  # diameters: a click beside a stained region means it
+CLICK_TOLERANCE = 0.2  # diameters: a click beside a stained region means it
 
 
 def propose_cell(
-    image: SmearImage, cells: Cells, point: Point, *, model: Model | None = None
+    image: SmearImage, cells: Cells, point: Point, *, model: DetectorModel | None = None
 ) -> Proposal:
     """Return the cell that the user most likely means at a point of the image.
 
@@ -51,9 +51,9 @@ def propose_cell(
     if not (-0.5 <= point[0] < rows - 0.5 and -0.5 <= point[1] < cols - 0.5):
         raise CellsError("This is outside the image: point at a cell.")
     if image.modality == "colour":
-        from napari_hemacells.core.detect.learned.point_prompt import suggest
+        from napari_hemacells.core.detect.learned.point_prompt import predict_cell_at_point
 
-        seen = suggest(image, cells, point, model=model)
+        seen = predict_cell_at_point(image, cells, point, model=model)
         if seen is not None:
             return seen
     under = cell_at(cells, point)
@@ -71,7 +71,7 @@ def _stained_region(image: SmearImage, cells: Cells, point: Point) -> Proposal |
     from napari_hemacells.core.detect.classical.stain import read_stain
     from napari_hemacells.core.detect.foreground import foreground
 
-    diameter = typical(cells)
+    diameter = cell_diameter_or_default(cells)
     window, at = window_around(point, 3 * diameter, image.shape)
     stain = read_stain(np.asarray(image.pixels[window]))
     free = np.asarray(cells.labels[window]) == 0
@@ -80,22 +80,22 @@ def _stained_region(image: SmearImage, cells: Cells, point: Point) -> Proposal |
     own = foreground(stain, diameter / 40) & free & (away < STAIN_REACH * diameter)
     own = ndi.binary_opening(own, iterations=max(1, round(diameter / 40)))
     place = np.unravel_index(np.where(own, away, np.inf).argmin(), own.shape)
-    if not own[place] or away[place] > NEAR * diameter:
+    if not own[place] or away[place] > CLICK_TOLERANCE * diameter:
         return None
-    own = ndi.binary_fill_holes(one_piece(own, (float(place[0]), float(place[1])))) & free
+    own = ndi.binary_fill_holes(select_component(own, (float(place[0]), float(place[1])))) & free
     share = np.count_nonzero(own) / _disc_area(diameter)
-    mask = mask_from(own, window) if LEAST_AREA < share < MOST_AREA else None
+    mask = mask_in_window(own, window) if LEAST_AREA < share < MOST_AREA else None
     return None if mask is None else Proposal("", 0.0, mask.box, mask, "stain")
 
 
 def _disc(cells: Cells, point: Point) -> Proposal:
     """Return a disc of the typical diameter, less what belongs to other cells."""
-    radius = typical(cells) / 2
+    radius = cell_diameter_or_default(cells) / 2
     window, at = window_around(point, radius, cells.labels.shape)
     free = np.asarray(cells.labels[window]) == 0
     rows, cols = np.ogrid[: free.shape[0], : free.shape[1]]
     own = free & (np.hypot(rows - at[0], cols - at[1]) <= radius)
-    mask = mask_from(one_piece(own, at), window)
+    mask = mask_in_window(select_component(own, at), window)
     if mask is None:
         raise CellsError("There is no room for a cell here: point at its middle.")
     return Proposal("", 0.0, mask.box, mask, "disc")

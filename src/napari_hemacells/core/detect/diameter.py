@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from napari_hemacells.core.params import DetectParams
     from napari_hemacells.core.types import SmearImage
 
-LOOK_SIDE = 800  # a thumbnail of this side is enough to measure cells
-COARSEST_LOOK = 2  # only each so many-th pixel: beyond it cells melt into one another
+THUMBNAIL_SIDE = 800  # a thumbnail of this side is enough to measure cells
+MAX_THUMBNAIL_STEP = 2  # only each so many-th pixel: beyond it cells melt into one another
 SMALLEST = 4.0  # px in the thumbnail: below it a "cell" is noise
 EDGE_SHARE = 1.08  # the largest disc in a cell misses its blurred rim: measured on drawn cells
 
@@ -53,13 +53,13 @@ def estimate_diameter(image: SmearImage, regions: Regions | None = None) -> floa
     their median weighted by area, so that platelets and debris hardly count. On a large image the
     median over some places with stain.
     """
-    step = max(1, round(max(image.shape) / LOOK_SIDE))
-    if step <= COARSEST_LOOK:
+    step = max(1, round(max(image.shape) / THUMBNAIL_SIDE))
+    if step <= MAX_THUMBNAIL_STEP:
         return _diameter_of(np.asarray(image.pixels[::step, ::step], dtype=np.uint8), step)
     found = []
     for row, col in stained_windows(image, regions):
-        top, left = (max(0, int(at) - LOOK_SIDE // 2) for at in (row, col))
-        window = image.pixels[top : top + LOOK_SIDE, left : left + LOOK_SIDE]
+        top, left = (max(0, int(at) - THUMBNAIL_SIDE // 2) for at in (row, col))
+        window = image.pixels[top : top + THUMBNAIL_SIDE, left : left + THUMBNAIL_SIDE]
         found.append(_diameter_of(np.asarray(window, dtype=np.uint8), 1))
     known = [diameter for diameter in found if diameter > 0]
     return float(np.median(known)) if known else 0.0

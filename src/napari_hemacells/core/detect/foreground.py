@@ -22,20 +22,22 @@ if TYPE_CHECKING:
     from napari_hemacells.core.detect.tiling import Part, ScaledImage
     from napari_hemacells.core.types import SmearImage
 
-BLOCK, FLAT = 8, 6  # pixels at 40 px a red cell; grey levels
+BLOCK, FLAT_RANGE = 8, 6  # pixels at 40 px a red cell; grey levels
 WINDOWS = 5  # that the cells are measured in
-SIDE = 512  # pixels of the image that are judged together
-SAMPLE = 512  # side of the windows that levels are measured in, pixels at the working scale
-SAMPLED = 8  # along each axis, where there is no overview
-STAINED = 0.3  # of the strongest contrast: a window with less is mostly glass
-GRAIN = 5  # block means to a red cell's diameter in an overview
-EMPTY = 4  # grey levels: stricter than FLAT, as an overview blurs
-CLEAR = 5.0  # least pixels of an overview to a red cell, for cells to be seen there
+CONTRAST_WINDOW = 512  # pixels of the image that are judged together
+SAMPLE_WINDOW = 512  # side of the windows that levels are measured in, pixels at the working scale
+WINDOWS_PER_AXIS = 8  # along each axis, where there is no overview
+MIN_RELATIVE_CONTRAST = 0.3  # of the strongest contrast: a window with less is mostly glass
+BLOCKS_PER_DIAMETER = 5  # block means to a red cell's diameter in an overview
+EMPTY_RANGE = 4  # grey levels: stricter than FLAT, as an overview blurs
+MIN_OVERVIEW_DIAMETER = (
+    5.0  # least pixels of an overview to a red cell, for cells to be seen there
+)
 
 
 def is_flat(picture: NDArray[np.uint8]) -> bool:
     """Whether there is nothing but glass: the means of small blocks differ by noise only."""
-    return bool(np.ptp(_block_means(picture, BLOCK), axis=(0, 1)).max() < FLAT)
+    return bool(np.ptp(_block_means(picture, BLOCK), axis=(0, 1)).max() < FLAT_RANGE)
 
 
 def _block_means(picture: NDArray[np.uint8], block: int) -> NDArray[np.uint8]:
@@ -43,7 +45,7 @@ def _block_means(picture: NDArray[np.uint8], block: int) -> NDArray[np.uint8]:
     return np.asarray(Image.fromarray(picture).resize((cols, rows), Image.Resampling.BOX))
 
 
-def with_cells(
+def drop_empty_parts(
     image: SmearImage, parts: Iterable[Part], grid: tuple[int, int], diameter: float
 ) -> tuple[Part, ...]:
     """Return the parts that are not surely empty glass, judged on the image's overview.
@@ -61,9 +63,11 @@ def with_cells(
     if image.overview is None:
         return parts
     across = diameter * image.overview.shape[0] / image.shape[0]
-    if across < CLEAR:
+    if across < MIN_OVERVIEW_DIAMETER:
         return parts
-    means = _block_means(np.asarray(image.overview[:, :]), max(1, int(across / GRAIN)))
+    means = _block_means(
+        np.asarray(image.overview[:, :]), max(1, int(across / BLOCKS_PER_DIAMETER))
+    )
     return tuple(part for part in parts if not _is_empty(means, part, grid))
 
 
@@ -74,7 +78,7 @@ def _is_empty(means: NDArray[np.uint8], part: Part, grid: tuple[int, int]) -> bo
         slice(max(0, int(low * small / whole) - 1), int(np.ceil(high * small / whole)) + 1)
         for (low, high), small, whole in spans
     )
-    return bool(np.ptp(means[rows, cols], axis=(0, 1)).max() < EMPTY)
+    return bool(np.ptp(means[rows, cols], axis=(0, 1)).max() < EMPTY_RANGE)
 
 
 def stained_windows(
@@ -87,12 +91,12 @@ def stained_windows(
     """
     middles, contrast = _contrast(image)
     if regions is not None:
-        inside = regions.hold(middles)
+        inside = regions.contains(middles)
         if not inside.any():  # smaller than the windows: their own middles will do
             return [tuple(one.mean(axis=0).tolist()) for one in regions.polygons[:count]]
         middles, contrast = middles[inside], contrast[inside]
     order = np.argsort(-contrast, kind="stable")
-    order = order[contrast[order] > STAINED * contrast.max()]
+    order = order[contrast[order] > MIN_RELATIVE_CONTRAST * contrast.max()]
     chosen = np.unique(np.linspace(0, max(0, len(order) - 1), count).round().astype(int))
     return [tuple(one) for one in middles[order[chosen]].tolist()] if len(order) else []
 
@@ -100,11 +104,11 @@ def stained_windows(
 def _contrast(image: SmearImage) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the middles of windows all over the image, and how much the colours differ there."""
     if image.overview is None:
-        spans = [_spread(side) for side in image.shape]
+        spans = [_spaced_windows(side) for side in image.shape]
         pictures = [np.asarray(image.pixels[row, col]) for row in spans[0] for col in spans[1]]
     else:
         small = np.asarray(image.overview[:, :])
-        spans = [_tiled(side) for side in image.shape]
+        spans = [_adjacent_windows(side) for side in image.shape]
         ratio = [few / side for few, side in zip(small.shape[:2], image.shape, strict=True)]
         pictures = [
             small[_scaled(row, ratio[0]), _scaled(col, ratio[1])]
@@ -120,17 +124,17 @@ def _contrast(image: SmearImage) -> tuple[NDArray[np.float64], NDArray[np.float6
     return np.array(middles), np.array(contrast)
 
 
-def _tiled(extent: int) -> list[slice]:
+def _adjacent_windows(extent: int) -> list[slice]:
     """Return windows side by side along an axis."""
-    count = max(1, extent // SIDE)
+    count = max(1, extent // CONTRAST_WINDOW)
     edges = np.linspace(0, extent, count + 1).astype(int).tolist()
     return [slice(start, stop) for start, stop in pairwise(edges)]
 
 
-def _spread(extent: int) -> list[slice]:
+def _spaced_windows(extent: int) -> list[slice]:
     """Return a few small windows spread along an axis: little is read where nothing is cheap."""
-    side = min(extent, SIDE // 2)
-    count = min(SAMPLED, max(1, extent // side))
+    side = min(extent, CONTRAST_WINDOW // 2)
+    count = min(WINDOWS_PER_AXIS, max(1, extent // side))
     starts = np.linspace(0, extent - side, 2 * count + 1)[1::2].astype(int).tolist()
     return [slice(start, start + side) for start in starts]
 
@@ -147,9 +151,9 @@ def windows_around(
     windows = []
     for place in places:
         rows, cols = (
-            slice(start, min(side, start + SAMPLE))
+            slice(start, min(side, start + SAMPLE_WINDOW))
             for side, start in (
-                (side, max(0, min(int(at / ratio - SAMPLE / 2), side - SAMPLE)))
+                (side, max(0, min(int(at / ratio - SAMPLE_WINDOW / 2), side - SAMPLE_WINDOW)))
                 for at, ratio, side in zip(place, view.ratio, view.shape, strict=True)
             )
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_hemacells.core.detect.cell_table import no_cells, table_of
+from napari_hemacells.core.detect.cell_table import cell_table, empty_cells
 from napari_hemacells.core.types import PLATELET, RBC, WBC, Cells
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ DEPTH = {RBC: 0, WBC: 1, PLATELET: 2}  # platelets lie on white cells, those on 
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class CellOutline:
     """One cell as a closed outline.
 
     Attributes
@@ -41,13 +41,13 @@ class Found:
         """Mean of the vertices."""
         return np.asarray(self.outline.mean(axis=0))
 
-    def scaled(self, factor: float) -> Found:
+    def scaled(self, factor: float) -> CellOutline:
         """The same cell in an image magnified by `factor` (pixel centres at whole numbers)."""
-        return Found(self.kind, (self.outline + 0.5) * factor - 0.5, self.score)
+        return CellOutline(self.kind, (self.outline + 0.5) * factor - 0.5, self.score)
 
-    def moved(self, rows: float, cols: float) -> Found:
+    def moved(self, rows: float, cols: float) -> CellOutline:
         """The same cell so many pixels further down and right."""
-        return Found(self.kind, self.outline + np.array([rows, cols]), self.score)
+        return CellOutline(self.kind, self.outline + np.array([rows, cols]), self.score)
 
 
 def outline_of(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -58,7 +58,7 @@ def outline_of(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     return np.asarray(max(contours, key=len) - 1.0)
 
 
-def mask_of(found: Sequence[Found], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+def union_mask(found: Sequence[CellOutline], shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """Return where any of the cells is."""
     from skimage.draw import polygon
 
@@ -68,7 +68,9 @@ def mask_of(found: Sequence[Found], shape: tuple[int, ...]) -> NDArray[np.bool_]
     return mask
 
 
-def to_cells(found: Sequence[Found], shape: tuple[int, int], diameter: float) -> Cells:
+def outlines_to_cells(
+    found: Sequence[CellOutline], shape: tuple[int, int], diameter: float
+) -> Cells:
     """Return the cells drawn from the back to the front, numbered from top to bottom.
 
     Red cells that overlap share their pixels by the nearest centre. The table keeps every cell
@@ -79,18 +81,20 @@ def to_cells(found: Sequence[Found], shape: tuple[int, int], diameter: float) ->
     drawn = [(one, polygon(*one.outline.T, shape=shape)) for one in found]
     drawn = [(one, place) for one, place in drawn if len(place[0])]
     if not drawn:
-        return no_cells(shape, diameter)
+        return empty_cells(shape, diameter)
     drawn.sort(key=lambda pair: tuple(pair[0].centre))
     labels = np.zeros(shape, np.int32)
     depth = np.full(shape, -1, dtype=np.int8)
     nearest = np.full(shape, np.inf, dtype=np.float32)
     for number, (one, place) in enumerate(drawn, start=1):
-        labels[_won(one, place, depth, nearest)] = number
+        labels[_claim_pixels(one, place, depth, nearest)] = number
     rows = [_row(number, one, place) for number, (one, place) in enumerate(drawn, start=1)]
-    return Cells(labels, table_of(rows), diameter)
+    return Cells(labels, cell_table(rows), diameter)
 
 
-def _won(one: Found, place: Place, depth: NDArray[np.int8], nearest: NDArray[np.float32]) -> Place:
+def _claim_pixels(
+    one: CellOutline, place: Place, depth: NDArray[np.int8], nearest: NDArray[np.float32]
+) -> Place:
     """Return the pixels that go to this cell, and note its depth and distance there."""
     away = np.hypot(place[0] - one.centre[0], place[1] - one.centre[1]).astype(np.float32)
     level = DEPTH[one.kind]
@@ -100,7 +104,7 @@ def _won(one: Found, place: Place, depth: NDArray[np.int8], nearest: NDArray[np.
     return target
 
 
-def _row(number: int, one: Found, place: Place) -> tuple[object, ...]:
+def _row(number: int, one: CellOutline, place: Place) -> tuple[object, ...]:
     rows, cols = place
     box = (int(rows.min()), int(cols.min()), int(rows.max()) + 1, int(cols.max()) + 1)
     return number, one.kind, one.score, float(rows.mean()), float(cols.mean()), *box, len(rows)

@@ -18,8 +18,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_hemacells.core.detect.checkpoint import Finished
-from napari_hemacells.core.detect.stitching import join
+from napari_hemacells.core.detect.checkpoint import DetectionCheckpoint
+from napari_hemacells.core.detect.stitching import stitch
 from napari_hemacells.core.errors import ImageError
 from napari_hemacells.core.params import DetectParams
 from napari_hemacells.core.types import PartCells, Progress
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
-    from napari_hemacells.core.detect.learned.model import Model
+    from napari_hemacells.core.detect.learned.model import DetectorModel
     from napari_hemacells.core.detect.plan import Plan
     from napari_hemacells.core.detect.regions import Regions
     from napari_hemacells.core.detect.tiling import Part
@@ -43,7 +43,7 @@ def plan_steps(
     *,
     regions: Regions | None = None,
     tile: int | None = None,
-    model: Model | None = None,
+    model: DetectorModel | None = None,
 ) -> Generator[Progress, None, Plan]:
     """Yield the progress of measuring; return how the image is taken apart.
 
@@ -78,14 +78,14 @@ def plan_steps(
 
 
 def detect_part(
-    image: SmearImage, plan: Plan, part: Part, *, model: Model | None = None
+    image: SmearImage, plan: Plan, part: Part, *, model: DetectorModel | None = None
 ) -> PartCells:
     """Return the cells that a part answers for; :func:`detect_part_steps` run to its end."""
     return run_to_end(detect_part_steps(image, plan, part, model=model))
 
 
 def detect_part_steps(
-    image: SmearImage, plan: Plan, part: Part, *, model: Model | None = None
+    image: SmearImage, plan: Plan, part: Part, *, model: DetectorModel | None = None
 ) -> Generator[Progress, None, PartCells]:
     """Yield what is going on where the work can be stopped; return a part's cells.
 
@@ -102,13 +102,13 @@ def detect_part_steps(
         The pixels of the part cannot be read.
     """
     if plan.method == "learned":
-        from napari_hemacells.core.detect.learned.inference import find_in_part
+        from napari_hemacells.core.detect.learned.inference import detect_learned_part
         from napari_hemacells.core.detect.learned.model import model_for
 
-        return find_in_part(image, plan, part, model or model_for(plan.params.weights))
-    from napari_hemacells.core.detect.classical.pipeline import find_in_part_steps
+        return detect_learned_part(image, plan, part, model or model_for(plan.params.weights))
+    from napari_hemacells.core.detect.classical.pipeline import detect_classical_part_steps
 
-    return (yield from find_in_part_steps(image, plan, part))
+    return (yield from detect_classical_part_steps(image, plan, part))
 
 
 def detect(
@@ -134,7 +134,7 @@ def detect_steps(
     regions: Regions | None = None,
     resume: Path | None = None,
     tile: int | None = None,
-    model: Model | None = None,
+    model: DetectorModel | None = None,
 ) -> Generator[Progress, None, Cells]:
     """Return the cells that the chosen detector finds; yield where the work can be stopped.
 
@@ -148,7 +148,7 @@ def detect_steps(
     resume
         A folder in which every part that is done is kept. Called again with the same folder,
         image and parameters, only the other parts are computed. Remove it when the cells are
-        safe (:func:`~napari_hemacells.core.detect.checkpoint.forget`).
+        safe (:func:`~napari_hemacells.core.detect.checkpoint.remove_checkpoint`).
     tile, model
         See :func:`~napari_hemacells.core.detect.pipeline.plan_steps`.
 
@@ -166,14 +166,14 @@ def detect_steps(
     params = params or DetectParams()
     plan = yield from plan_steps(image, params, regions=regions, tile=tile, model=model)
     parts = yield from _parts_steps(image, plan, resume, model)
-    return join(plan, parts)
+    return stitch(plan, parts)
 
 
 def _parts_steps(
-    image: SmearImage, plan: Plan, resume: Path | None, model: Model | None
+    image: SmearImage, plan: Plan, resume: Path | None, model: DetectorModel | None
 ) -> Generator[Progress, None, list[PartCells]]:
     """Return the cells of every part, computed or read back; yield after each."""
-    finished = None if resume is None else Finished(resume, plan)
+    finished = None if resume is None else DetectionCheckpoint(resume, plan)
     parts: list[PartCells] = []
     count, total = 0, len(plan.parts)
     yield Progress(0, total, "Looking for cells")
@@ -181,21 +181,21 @@ def _parts_steps(
         found = None if finished is None else finished.read(part)
         if found is None:
             steps = detect_part_steps(image, plan, part, model=model)
-            found = yield from _retold(steps, len(parts), total, count)
+            found = yield from _relay_progress(steps, len(parts), total, count)
             if finished is not None:
                 finished.write(part, found)
         parts.append(found)
-        count += _answered_for(plan, part, found)
+        count += _count_in_core(plan, part, found)
         yield Progress(len(parts), total, f"{count:,} cells found", found)
     return parts
 
 
-def _answered_for(plan: Plan, part: Part, found: PartCells) -> int:
+def _count_in_core(plan: Plan, part: Part, found: PartCells) -> int:
     """Return how many cells lie in the part: those on its border two parts bring."""
     return int(part.own(found.table[["row", "col"]].to_numpy() * plan.scale).sum())
 
 
-def _retold(
+def _relay_progress(
     steps: Generator[Progress, None, PartCells], done: int, total: int, count: int
 ) -> Generator[Progress, None, PartCells]:
     """Return what the steps of a part return; tell what it is about where there is one part."""
@@ -208,7 +208,7 @@ def _retold(
         yield Progress(done, total, phase if total == 1 else f"{count:,} cells found")
 
 
-def prepare(method: DetectorName, weights: Path | None = None) -> None:
+def preload_detector(method: DetectorName, weights: Path | None = None) -> None:
     """Load what the detector needs, once; a front end may choose when that happens.
 
     Raises
@@ -260,7 +260,7 @@ def detect_learned_steps(
     image: SmearImage,
     params: DetectParams | None = None,
     *,
-    model: Model | None = None,
+    model: DetectorModel | None = None,
     tile: int | None = None,
 ) -> Generator[Progress, None, Cells]:
     """Yield the progress part by part; return the cells.

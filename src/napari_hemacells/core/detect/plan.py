@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_hemacells.core.detect.classical.thresholds import Levels
+    from napari_hemacells.core.detect.classical.thresholds import StainThresholds
     from napari_hemacells.core.detect.regions import Regions
     from napari_hemacells.core.detect.tiling import Part
     from napari_hemacells.core.params import DetectorName, DetectParams
@@ -61,14 +61,14 @@ class Plan:
     image_key: str = ""
     weights: str = ""
     regions: Regions | None = None
-    levels: Levels | None = None
+    levels: StainThresholds | None = None
     norms: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] | None = None
 
     def holds(self, centres: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Return which ``(n, 2)`` centres, in pixels of the image, lie where cells are wanted."""
         if self.regions is None:
             return np.ones(len(centres), bool)
-        return self.regions.hold(centres)
+        return self.regions.contains(centres)
 
     def digest(self) -> str:
         """Return 32 hexadecimal digits that change with anything that changes the cells."""
@@ -89,7 +89,7 @@ class Plan:
         return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def touching(
+def parts_in_regions(
     parts: Iterable[Part], regions: Regions | None, ratio: tuple[float, float]
 ) -> tuple[Part, ...]:
     """Return the parts whose core shares a point with a region.

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
     from napari_hemacells.core.types import Cells
 
-How: TypeAlias = Literal["network", "stain", "disc", "outline"]
+ProposalMethod: TypeAlias = Literal["network", "stain", "disc", "outline"]
 Point: TypeAlias = tuple[float, float]
 
-USUAL_DIAMETER = 40.0  # px, where nothing is known of the image's cells
-LEAST_PIXELS = 4  # a mask of fewer is none
+DEFAULT_DIAMETER = 40.0  # px, where nothing is known of the image's cells
+MIN_PIXELS = 4  # a mask of fewer is none
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,7 @@ class Proposal:
     score: float
     box: tuple[int, int, int, int]
     mask: CellMask
-    how: How
+    method: ProposalMethod
     taken: dict[int, CellMask] = field(default_factory=dict)
 
     @property
@@ -60,9 +60,9 @@ def cell_at(cells: Cells, point: Point) -> int:
     return int(np.asarray(cells.labels[row : row + 1, col : col + 1])[0, 0])
 
 
-def typical(cells: Cells) -> float:
+def cell_diameter_or_default(cells: Cells) -> float:
     """Return the typical diameter of the image's cells in pixels."""
-    return cells.diameter if cells.diameter > 0 else USUAL_DIAMETER
+    return cells.diameter if cells.diameter > 0 else DEFAULT_DIAMETER
 
 
 def window_around(
@@ -75,9 +75,9 @@ def window_around(
     return window, (point[0] - low[0], point[1] - low[1])
 
 
-def mask_from(own: NDArray[np.bool_], window: tuple[slice, slice]) -> CellMask | None:
+def mask_in_window(own: NDArray[np.bool_], window: tuple[slice, slice]) -> CellMask | None:
     """Return the mask of the pixels of a window, in the smallest box; None for hardly any."""
-    if np.count_nonzero(own) < LEAST_PIXELS:
+    if np.count_nonzero(own) < MIN_PIXELS:
         return None
     rows, cols = (np.flatnonzero(own.any(axis=axis)) for axis in (1, 0))
     top, bottom, left, right = int(rows[0]), int(rows[-1]) + 1, int(cols[0]), int(cols[-1]) + 1
@@ -86,7 +86,7 @@ def mask_from(own: NDArray[np.bool_], window: tuple[slice, slice]) -> CellMask |
     return CellMask(box, own[top:bottom, left:right].copy())
 
 
-def one_piece(own: NDArray[np.bool_], near: Point) -> NDArray[np.bool_]:
+def select_component(own: NDArray[np.bool_], near: Point) -> NDArray[np.bool_]:
     """Return the connected piece at a point, else the largest."""
     pieces, count = ndi.label(own)
     if count < 2:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_hemacells.core.cell_ops import renamed, replaced
+from napari_hemacells.core.cell_ops import relabel_cells, replace_cells
 from napari_hemacells.core.errors import CellsError
 
 if TYPE_CHECKING:
@@ -51,18 +51,18 @@ def keep_annotated(
         raise CellsError("Cells of two images of different size cannot be joined.")
     kept_ids = np.intersect1d(old.ids, np.fromiter(ids, dtype=np.int64, count=len(ids)))
     kept = [old.mask_of(cell) for cell in kept_ids.tolist()]
-    fresh = np.setdiff1d(new.ids, _found_again(new, [*kept, *refused]))
+    fresh = np.setdiff1d(new.ids, _redetected_ids(new, [*kept, *refused]))
     start = int(max(old.ids.max(initial=0), kept_ids.max(initial=0), above)) + 1
-    others = renamed(new, dict(zip(fresh.tolist(), count(start))))
+    others = relabel_cells(new, dict(zip(fresh.tolist(), count(start))))
     rows = old.table[np.isin(old.ids, kept_ids)].to_dict("records")
     added = [
         (cell, {str(name): value for name, value in row.items()}, mask)
         for cell, row, mask in zip(kept_ids.tolist(), rows, kept, strict=True)
     ]
-    return replaced(others, (), added)
+    return replace_cells(others, (), added)
 
 
-def _found_again(new: Cells, masks: Sequence[CellMask]) -> list[int]:
+def _redetected_ids(new: Cells, masks: Sequence[CellMask]) -> list[int]:
     """Return the ids of new cells with most of their pixels on these places."""
     left: dict[int, CellMask] = {}
     for mask in masks:

@@ -40,7 +40,7 @@ class Regions:
                 raise CellsError(f"Region {number} needs three corners or more: draw it again.")
         object.__setattr__(self, "polygons", corners)
 
-    def hold(self, points: NDArray[np.float64]) -> NDArray[np.bool_]:
+    def contains(self, points: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Return which ``(n, 2)`` points, (row, column), lie in a region."""
         from matplotlib.path import Path
 

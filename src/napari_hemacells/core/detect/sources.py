@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from napari_hemacells.core.detect.cell_table import (
-    measure,
-    no_cells,
-    table_of,
+    cell_table,
+    empty_cells,
+    measure_labels,
     typical_diameter,
 )
 from napari_hemacells.core.errors import CellsError
@@ -58,7 +58,7 @@ def cells_from_labels(
     if array.size and (array.min() < 0 or array.max() > np.iinfo(np.int32).max):
         raise CellsError("Labels run from 0 (glass) upwards; these have negative or huge values.")
     whole = array.astype(np.int32)
-    table = measure(whole)
+    table = measure_labels(whole)
     return Cells(whole, table, diameter or typical_diameter(table), "labels")
 
 
@@ -158,7 +158,7 @@ def cells_from_polygons(
         if corners.ndim != 2 or corners.shape[1] != 2 or len(corners) < 3:
             raise CellsError(f"Outline {number} needs three corners or more: draw it again.")
         labels[polygon2mask(shape, corners)] = number
-    table = measure(labels)
+    table = measure_labels(labels)
     return Cells(labels, table, diameter or typical_diameter(table), "shapes")
 
 
@@ -171,7 +171,7 @@ def _ellipses(
 ) -> Cells:
     """Return axis-parallel ellipses; a shared pixel goes to the relatively nearest centre."""
     if not len(centres):
-        return no_cells(shape, diameter, source)
+        return empty_cells(shape, diameter, source)
     labels = np.zeros(shape, np.int32)
     nearest = np.full(shape, np.inf, dtype=np.float32)
     rows: list[Sequence[object]] = []
@@ -186,7 +186,7 @@ def _ellipses(
         nearest[window][mine] = distance[mine]
         box = _box(low, high, covered)
         rows.append((number, "", 1.0, *centre, *box, max(1, int(covered.sum()))))
-    return Cells(labels, table_of(rows), diameter, source)
+    return Cells(labels, cell_table(rows), diameter, source)
 
 
 def _relative_distance(
@@ -226,4 +226,4 @@ def whole_frame(shape: tuple[int, int]) -> Cells:
     """
     rows, cols = shape
     row = (1, "", 1.0, (rows - 1) / 2, (cols - 1) / 2, 0, 0, rows, cols, rows * cols)
-    return Cells(np.ones(shape, np.int32), table_of([row]), float(max(shape)), source="whole")
+    return Cells(np.ones(shape, np.int32), cell_table([row]), float(max(shape)), source="whole")

@@ -8,11 +8,11 @@ import numpy as np
 from scipy import ndimage as ndi
 
 from napari_hemacells.core.detect.proposal import (
-    LEAST_PIXELS,
+    MIN_PIXELS,
     Point,
     Proposal,
-    mask_from,
-    one_piece,
+    mask_in_window,
+    select_component,
 )
 from napari_hemacells.core.errors import CellsError
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_hemacells.core.cell_masks import CellMask
-    from napari_hemacells.core.detect.learned.model import Model
+    from napari_hemacells.core.detect.learned.model import DetectorModel
     from napari_hemacells.core.types import Cells, SmearImage
 
 Line: TypeAlias = tuple[Point, Point]
@@ -37,7 +37,7 @@ def split_cell(
     cell: int,
     line: Line | None = None,
     *,
-    model: Model | None = None,
+    model: DetectorModel | None = None,
 ) -> tuple[Proposal, Proposal]:
     """Return the two cells that one becomes.
 
@@ -55,15 +55,15 @@ def split_cell(
         The line does not cross the cell, or there is too little to split.
     """
     mask = cells.mask_of(cell)
-    if mask.area < 2 * LEAST_PIXELS:
+    if mask.area < 2 * MIN_PIXELS:
         raise CellsError(f"Cell {cell} is too small to be split.")
     if line is not None:
-        halves = _along(mask, line)
+        halves = _split_along(mask, line)
         if halves is None:
             raise CellsError("The line does not cross the cell: draw it right through.")
     else:
-        seen = _seen_by_network(image, cells, cell, model)
-        halves = _waist(mask.bits) if seen is None else seen
+        seen = _split_by_network(image, cells, cell, model)
+        halves = _split_at_waist(mask.bits) if seen is None else seen
     return _proposals(cells, cell, mask, halves)
 
 
@@ -89,7 +89,7 @@ def merge_cells(cells: Cells, ids: Sequence[int]) -> Proposal:
     own = np.isin(labels, chosen)
     closed = ndi.binary_closing(np.pad(own, margin), iterations=margin)
     own |= closed[margin:-margin, margin:-margin] & (labels == 0)
-    mask = mask_from(own, window)
+    mask = mask_in_window(own, window)
     if mask is None:
         raise CellsError("These cells have no pixels left to merge.")
     rows = cells.table.iloc[[cells.position[cell] for cell in chosen]]
@@ -99,7 +99,7 @@ def merge_cells(cells: Cells, ids: Sequence[int]) -> Proposal:
     return Proposal(kind, float(rows["score"].max()), (top, left, bottom, right), mask, "outline")
 
 
-def _along(mask: CellMask, line: Line) -> NDArray[np.bool_] | None:
+def _split_along(mask: CellMask, line: Line) -> NDArray[np.bool_] | None:
     """Return the pixels on one side of a line, None where it leaves one side (nearly) empty."""
     (row, col), (to_row, to_col) = line
     rows, cols = np.ogrid[mask.box[0] : mask.box[2], mask.box[1] : mask.box[3]]
@@ -110,28 +110,28 @@ def _along(mask: CellMask, line: Line) -> NDArray[np.bool_] | None:
 def _halves(bits: NDArray[np.bool_], first: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
     """Return the first of two halves, None where either is too small to be a cell."""
     count = np.count_nonzero(bits & first)
-    least = max(LEAST_PIXELS, LEAST_SHARE * np.count_nonzero(bits))
+    least = max(MIN_PIXELS, LEAST_SHARE * np.count_nonzero(bits))
     enough = min(count, np.count_nonzero(bits) - count) >= least
     return bits & first if enough else None
 
 
-def _seen_by_network(
-    image: SmearImage, cells: Cells, cell: int, model: Model | None
+def _split_by_network(
+    image: SmearImage, cells: Cells, cell: int, model: DetectorModel | None
 ) -> NDArray[np.bool_] | None:
     """Return one of the two halves that the detector sees in a cell; None where it sees one."""
     if image.modality != "colour":
         return None
-    from napari_hemacells.core.detect.learned.point_prompt import ellipse_distance, pair_within
+    from napari_hemacells.core.detect.learned.point_prompt import ellipse_distance, find_cell_pair
 
     mask = cells.mask_of(cell)
-    boxes = pair_within(image, cells, cell, model=model)
+    boxes = find_cell_pair(image, cells, cell, model=model)
     if boxes is None:
         return None
     first, second = (ellipse_distance(box, mask.window) for box in boxes)
     return _halves(mask.bits, first < second)
 
 
-def _waist(bits: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _split_at_waist(bits: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return one of the two halves around the two deepest places of an outline."""
     from skimage.segmentation import watershed
 
@@ -171,7 +171,7 @@ def _proposals(
     row = cells.table.iloc[cells.position[cell]]
     made = []
     for bits in (first, mask.bits & ~first):
-        part = mask_from(one_piece(bits, (-1.0, -1.0)), mask.window)
+        part = mask_in_window(select_component(bits, (-1.0, -1.0)), mask.window)
         if part is None:
             raise CellsError(f"Cell {cell} is too small to be split.")
         made.append(Proposal(str(row["class"]), float(row["score"]), part.box, part, "outline"))

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from napari_hemacells.core.cell_masks import CellMask, LazyLabels, PackedMasks
-from napari_hemacells.core.detect.cell_table import no_cells
-from napari_hemacells.core.image import SMALL
+from napari_hemacells.core.detect.cell_table import empty_cells
+from napari_hemacells.core.image import MAX_IN_MEMORY_PIXELS
 from napari_hemacells.core.types import BOX_COLUMNS, CELL_COLUMNS, PLATELET, WBC, Cells
 
 if TYPE_CHECKING:
@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from napari_hemacells.core.detect.plan import Plan
     from napari_hemacells.core.types import PartCells
 
-LARGE = SMALL  # pixels: above it a label image is painted only where it is looked at
+MAX_EAGER_PIXELS = (
+    MAX_IN_MEMORY_PIXELS  # pixels: above it a label image is painted only where it is looked at
+)
 SAME_CELL = 0.5  # intersection over union of two boxes of two parts: one cell, seen twice
 IN_FRONT = {PLATELET: 0, WBC: 1}  # who keeps the pixels that two parts give to two cells
 
 
-def join(plan: Plan, parts: Sequence[PartCells]) -> Cells:
+def stitch(plan: Plan, parts: Sequence[PartCells]) -> Cells:
     """Return the cells with ids 1 to n in reading order (row, column).
 
     The result does not depend on the order of the parts, nor on where they were computed. A cell
@@ -35,21 +37,21 @@ def join(plan: Plan, parts: Sequence[PartCells]) -> Cells:
     parts = sorted(parts, key=lambda one: one.part)
     table = pd.concat([one.table for one in parts], ignore_index=True) if parts else None
     if table is None or table.empty:
-        return _finished(plan, no_cells(plan.shape, plan.diameter))
-    masks = PackedMasks.joined([one.masks for one in parts])
+        return _with_method(plan, empty_cells(plan.shape, plan.diameter))
+    masks = PackedMasks.concatenate([one.masks for one in parts])
     owner = np.repeat([one.part for one in parts], [len(one) for one in parts])
-    gone, cut = _settled(table, masks, _pairs(plan, table, masks, owner))
+    gone, cut = _resolve_overlaps(table, masks, _pairs(plan, table, masks, owner))
     lost = {place: masks[place].area - mask.area for place, mask in cut.items()}
     table.loc[list(lost), "area"] -= list(lost.values())
     kept = np.setdiff1d(np.arange(len(table)), [*gone, *(p for p, m in cut.items() if not m.area)])
     order = kept[np.lexsort((table["col"].to_numpy()[kept], table["row"].to_numpy()[kept]))]
     labelled = table.iloc[order].assign(label=np.arange(1, len(order) + 1, dtype=np.int64))
-    labels = _labels(plan.shape, _with_cut(masks, cut), order)
+    labels = _labels(plan.shape, _replace_masks(masks, cut), order)
     labelled = labelled.reset_index(drop=True)[list(CELL_COLUMNS)]
-    return _finished(plan, Cells(labels, labelled, plan.diameter))
+    return _with_method(plan, Cells(labels, labelled, plan.diameter))
 
 
-def _finished(plan: Plan, cells: Cells) -> Cells:
+def _with_method(plan: Plan, cells: Cells) -> Cells:
     labels = cells.labels
     if not len(cells):
         labels = _labels(plan.shape, PackedMasks.of([]), np.empty(0, np.int64))
@@ -68,14 +70,14 @@ def _pairs(
     front = np.lexsort((owner, table["col"], table["row"], rank))
     standing = np.empty(len(front), np.int64)
     standing[front] = np.arange(len(front))
-    for place in front[_on_border(plan, boxes, owner)[front]].tolist():
+    for place in front[_touches_core_border(plan, boxes, owner)[front]].tolist():
         top, left, bottom, right = boxes[place].tolist()
-        near = index.places_in((top, bottom), (left, right))
+        near = index.masks_in_window((top, bottom), (left, right))
         behind = near[(owner[near] != owner[place]) & (standing[near] > standing[place])]
         yield from ((place, other) for other in behind.tolist())
 
 
-def _on_border(
+def _touches_core_border(
     plan: Plan, boxes: NDArray[np.int32], owner: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
     """Return which cells reach to the edge of what their part answers for."""
@@ -88,7 +90,7 @@ def _on_border(
     return np.asarray((low | high).any(axis=1))
 
 
-def _settled(
+def _resolve_overlaps(
     table: pd.DataFrame, masks: PackedMasks, pairs: Iterator[tuple[int, int]]
 ) -> tuple[set[int], dict[int, CellMask]]:
     """Return the cells that are another one seen twice, and the masks that lose pixels."""
@@ -115,7 +117,7 @@ def _overlap(one: NDArray[np.int64], other: NDArray[np.int64]) -> float:
     return shared / float(np.prod(one[2:] - one[:2]) + np.prod(other[2:] - other[:2]) - shared)
 
 
-def _with_cut(masks: PackedMasks, cut: dict[int, CellMask]) -> PackedMasks:
+def _replace_masks(masks: PackedMasks, cut: dict[int, CellMask]) -> PackedMasks:
     """Return the masks with some of them changed; a changed one keeps its box."""
     bits = masks.bits.copy()
     for place, mask in cut.items():
@@ -128,4 +130,4 @@ def _labels(
 ) -> NDArray[np.int32] | LazyLabels:
     """Return the label image, whole where it is small."""
     lazy = LazyLabels(shape, np.arange(1, len(order) + 1), masks.pick(order))
-    return lazy if lazy.size > LARGE else np.asarray(lazy)
+    return lazy if lazy.size > MAX_EAGER_PIXELS else np.asarray(lazy)

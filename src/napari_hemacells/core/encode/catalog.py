@@ -12,7 +12,7 @@ from napari_hemacells.core import encoder_names
 from napari_hemacells.core import encoder_names as names
 from napari_hemacells.core.encode import weights_store
 from napari_hemacells.core.encode.adapted import read_header
-from napari_hemacells.core.encode.foundation import DINOBLOOM, DINOBLOOM_SEEN
+from napari_hemacells.core.encode.foundation import DINOBLOOM, DINOBLOOM_TRAINING_DATA
 from napari_hemacells.core.errors import EncoderError, StorageError
 
 
@@ -22,7 +22,7 @@ class EncoderChoice(NamedTuple):
     Attributes
     ----------
     name
-        As :func:`napari_hemacells.core.encode.encoder` knows it.
+        As :func:`napari_hemacells.core.encode.load_encoder` knows it.
     title
         A few words.
     about
@@ -55,20 +55,22 @@ INSTALLED = (
 )
 
 
-def choices() -> tuple[EncoderChoice, ...]:
+def available_encoders() -> tuple[EncoderChoice, ...]:
     """Return those of the package, then those whose files are on the shelf, the newest first."""
     blooms = (
-        EncoderChoice(name, bloom.file, f"Trained by others on {DINOBLOOM_SEEN}. Slow on a CPU.")
+        EncoderChoice(
+            name, bloom.file, f"Trained by others on {DINOBLOOM_TRAINING_DATA}. Slow on a CPU."
+        )
         for name, bloom in DINOBLOOM.items()
-        if weights_store.weights_on_shelf(bloom.file) is not None
+        if weights_store.find_weights(bloom.file) is not None
     )
-    return (*INSTALLED, *adapted_here(), *blooms)
+    return (*INSTALLED, *stored_adapted_encoders(), *blooms)
 
 
-def adapted_here() -> tuple[EncoderChoice, ...]:
+def stored_adapted_encoders() -> tuple[EncoderChoice, ...]:
     """Return the adapted encoders on the shelf, the newest first; others' files are no matter."""
     found = []
-    for file in weights_store.shelf_folder().glob("*.safetensors"):
+    for file in weights_store.weights_folder().glob("*.safetensors"):
         try:
             found.append((read_header(file).date, _adapted(file)))
         except EncoderError:
@@ -76,7 +78,7 @@ def adapted_here() -> tuple[EncoderChoice, ...]:
     return tuple(choice for _, choice in sorted(found, reverse=True))
 
 
-def choice_of(name: str) -> EncoderChoice:
+def encoder_choice(name: str) -> EncoderChoice:
     """Return any encoder's name in words, whether its weights are here or not."""
     known = next((one for one in INSTALLED if one.name == name), None)
     kind, _, rest = name.partition(":")
@@ -95,7 +97,7 @@ def choice_of(name: str) -> EncoderChoice:
     return EncoderChoice(name, name, "Published by others; fetched once where there is a network.")
 
 
-def settled(name: str) -> str:
+def portable_name(name: str) -> str:
     """Return the name under which an encoder that was loaded is found again from anywhere.
 
     An adapted one is put on the shelf, so that models made with it find it by its hash.
@@ -105,15 +107,15 @@ def settled(name: str) -> str:
     StorageError
         The shelf cannot be written.
     """
-    name = encoder_names.with_whole_path(name)
+    name = encoder_names.with_absolute_path(name)
     kind, _, place = name.partition(":")
     if kind != names.ADAPTED:
         return name
     try:
-        return f"{names.ADAPTED}:{weights_store.put_on_shelf(Path(place))}"
+        return f"{names.ADAPTED}:{weights_store.store_weights(Path(place))}"
     except OSError as error:
         raise StorageError(
-            f"The adapted encoder cannot be kept in {weights_store.shelf_folder()} "
+            f"The adapted encoder cannot be kept in {weights_store.weights_folder()} "
             f"({error.strerror})."
         ) from error
 

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, ValidationError
 
 from napari_hemacells.core.encode.device import choose_device
-from napari_hemacells.core.encode.timm_encoder import Picture, as_encoder, build, picture_of
+from napari_hemacells.core.encode.timm_encoder import (
+    InputSpec,
+    build_timm_model,
+    input_spec_of,
+    wrap_timm_model,
+)
 from napari_hemacells.core.errors import EncoderError
 from napari_hemacells.core.params import Params
 
@@ -53,7 +58,7 @@ class CheckpointSpec(Params):
     drop: tuple[str, ...] = ()
 
 
-def spec_of(name: EncoderName) -> CheckpointSpec:
+def parse_checkpoint_name(name: EncoderName) -> CheckpointSpec:
     """Return the spec of ``file:PATH?arch=resnet18&size=96&mean=0.5,0.5,0.5``.
 
     Raises
@@ -85,13 +90,13 @@ def checkpoint_encoder(
         The file cannot be read, or does not hold the weights of that network.
     """
     at = choose_device(device)
-    model = build(spec.arch, spec.size)
+    model = build_timm_model(spec.arch, spec.size)
     _fill(model, spec)
-    known = picture_of(model, spec.size)
-    picture = Picture(
+    known = input_spec_of(model, spec.size)
+    picture = InputSpec(
         known.size, spec.mean or known.mean, spec.std or known.std, known.interpolation
     )
-    return as_encoder(
+    return wrap_timm_model(
         model,
         name or f"file:{spec.path.name} ({spec.arch})",
         at.name,

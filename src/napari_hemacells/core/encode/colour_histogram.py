@@ -11,18 +11,18 @@ from napari_hemacells.core.types import EncoderInfo
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-NAME = "colour-histogram"
+COLOUR_HISTOGRAM = "colour-histogram"
 JOINT, SINGLE = 4, 16  # bins a channel: of the joint histogram, of each channel's own
-DIM = JOINT**3 + 3 * SINGLE
+COLOUR_HISTOGRAM_DIM = JOINT**3 + 3 * SINGLE
 
 
 class ColourHistogram:
     """Square roots of colour frequencies (Hellinger), joint and a channel at a time."""
 
     info = EncoderInfo(
-        name=NAME,
+        name=COLOUR_HISTOGRAM,
         sha256="0" * 64,
-        dim=DIM,
+        dim=COLOUR_HISTOGRAM_DIM,
         preprocessing={"joint": JOINT, "single": SINGLE},
         seen="nothing: no network",
     )
@@ -31,7 +31,7 @@ class ColourHistogram:
     def encode(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """``(n, dim)`` vectors of ``(n, size, size, 3)`` uint8 crops."""
         return np.array([_histogram(crop.reshape(-1, 3)) for crop in crops], np.float32).reshape(
-            -1, DIM
+            -1, COLOUR_HISTOGRAM_DIM
         )
 
 

@@ -81,7 +81,12 @@ def _mps_obstacle() -> str:
     return "PyTorch finds no Apple GPU on this computer."
 
 
-SIGNS = ("out of memory", "can't allocate memory", "cannot allocate memory", "bad allocation")
+OUT_OF_MEMORY_MESSAGES = (
+    "out of memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "bad allocation",
+)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -95,7 +100,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     told = str(error).casefold()
-    return isinstance(error, RuntimeError) and any(sign in told for sign in SIGNS)
+    return isinstance(error, RuntimeError) and any(sign in told for sign in OUT_OF_MEMORY_MESSAGES)
 
 
 def free_gpu_memory() -> None:

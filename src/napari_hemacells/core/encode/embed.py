@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_hemacells.core.crop import by_tile, extract, from_picture
-from napari_hemacells.core.encode.morphology import describe, join, joined_in
+from napari_hemacells.core.crop import extract_crops, from_picture, sort_by_tile
+from napari_hemacells.core.encode.morphology import (
+    append_features,
+    feature_scaling_of,
+    measure_cells,
+)
 from napari_hemacells.core.errors import StorageError
 from napari_hemacells.core.types import Embeddings, Progress
 from napari_hemacells.core.types.progress import run_to_end
@@ -55,17 +59,17 @@ def embed_steps(
     known = np.zeros(total, dtype=np.bool_)
     if cache is not None:
         vectors, known = cache.load(image.key, encoder.info, spec, cells.boxes)
-    pending = by_tile(cells.boxes[:, :2], np.flatnonzero(~known))
+    pending = sort_by_tile(cells.boxes[:, :2], np.flatnonzero(~known))
     yield Progress(total - len(pending), total, "Embedding cells")
     warning = ""
     try:
         starts = range(batch_size, len(pending), batch_size)
         batches = np.split(pending, starts) if len(pending) else []
         cut = partial(_cut, image, cells, spec)
-        for batch, crops in _one_ahead(cut, batches):
+        for batch, crops in _prefetch_crops(cut, batches):
             vectors[batch] = encoder.encode(crops)
             known[batch] = True
-            yield Progress(int(known.sum()), total, told(encoder, "Embedding cells"))
+            yield Progress(int(known.sum()), total, with_memory_note(encoder, "Embedding cells"))
     finally:
         if cache is not None and len(pending):
             try:
@@ -75,16 +79,16 @@ def embed_steps(
     if warning:
         yield Progress(total, total, warning)
     found = Embeddings(cells.ids, vectors, encoder.info, spec, image.key)
-    if not (measured if like is None else joined_in(like) is not None):
+    if not (measured if like is None else feature_scaling_of(like) is not None):
         return found
     yield Progress(total, total, "Measuring cells")
-    found = join(found, describe(image, cells), like)
+    found = append_features(found, measure_cells(image, cells), like)
     if cache is not None and not warning:
         cache.save(image.key, found.encoder, spec, cells.boxes, found.vectors)
     return found
 
 
-def told(encoder: Encoder, message: str) -> str:
+def with_memory_note(encoder: Encoder, message: str) -> str:
     """Return the message, with a word on the memory where it was too small for a batch."""
     largest = getattr(encoder, "largest_batch", None)
     if largest is None:
@@ -96,10 +100,10 @@ def told(encoder: Encoder, message: str) -> str:
 def _cut(
     image: SmearImage, cells: Cells, spec: CropSpec, batch: NDArray[np.intp]
 ) -> NDArray[np.uint8]:
-    return extract(image, cells, spec, cells.ids[batch].tolist())
+    return extract_crops(image, cells, spec, cells.ids[batch].tolist())
 
 
-def _one_ahead(
+def _prefetch_crops(
     cut: Callable[[NDArray[np.intp]], NDArray[np.uint8]], batches: Sequence[NDArray[np.intp]]
 ) -> Generator[tuple[NDArray[np.intp], NDArray[np.uint8]], None, None]:
     """Yield each batch with its crops; the next ones are cut while the network works on these."""
@@ -140,5 +144,7 @@ def embed_pictures_steps(
         batch = pictures[start : start + batch_size]
         crops = np.stack([from_picture(picture, spec, framing=framing) for picture in batch])
         vectors[start : start + len(batch)] = encoder.encode(crops)
-        yield Progress(start + len(batch), len(pictures), told(encoder, "Embedding pictures"))
+        yield Progress(
+            start + len(batch), len(pictures), with_memory_note(encoder, "Embedding pictures")
+        )
     return vectors

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from napari_hemacells.core.encode.checkpoint import CheckpointSpec, checkpoint_encoder
 from napari_hemacells.core.encode.timm_encoder import timm_encoder
-from napari_hemacells.core.encode.weights_store import shelf_folder, weights_on_shelf
+from napari_hemacells.core.encode.weights_store import find_weights, weights_folder
 from napari_hemacells.core.errors import EncoderError
 
 if TYPE_CHECKING:
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 ZENODO = "https://zenodo.org/records/10908163"
-DINOBLOOM_SEEN = (
+DINOBLOOM_TRAINING_DATA = (
     "13 public sets of blood and marrow cells (DinoBloom, MICCAI 2024), by its paper PBC, BCCD, "
     "Chula and Jiangxi among them: figures on these are no test"
 )
 
 
-class Bloom(NamedTuple):
+class DinoBloomModel(NamedTuple):
     """A size of DinoBloom: its file's name, and its network as timm names it."""
 
     file: str
@@ -30,13 +30,13 @@ class Bloom(NamedTuple):
 
 
 DINOBLOOM = {
-    "dinobloom-s": Bloom("DinoBloom-S", "vit_small_patch14_dinov2"),
-    "dinobloom-b": Bloom("DinoBloom-B", "vit_base_patch14_dinov2"),
+    "dinobloom-s": DinoBloomModel("DinoBloom-S", "vit_small_patch14_dinov2"),
+    "dinobloom-b": DinoBloomModel("DinoBloom-B", "vit_base_patch14_dinov2"),
 }
 DINOBLOOM_SIZE = 224  # 16 × 16 patches of 14 pixels and the class token: 257 positions
 REDDINO = {f"reddino-{size}": f"hf_hub:Snarcy/RedDino-{size}" for size in ("small", "base",
            "large")}  # fmt: skip
-NAMES = (*DINOBLOOM, *REDDINO)
+FOUNDATION_NAMES = (*DINOBLOOM, *REDDINO)
 
 
 def foundation_encoder(
@@ -47,7 +47,7 @@ def foundation_encoder(
     Parameters
     ----------
     name
-        One of `NAMES`.
+        One of `FOUNDATION_NAMES`.
     path
         Where its checkpoint lies (DinoBloom); where empty, on the shelf.
     size
@@ -60,7 +60,9 @@ def foundation_encoder(
     """
     if name in REDDINO:
         return timm_encoder(REDDINO[name], size, device)
-    return checkpoint_encoder(dinobloom_spec(name, path), device, name=name, seen=DINOBLOOM_SEEN)
+    return checkpoint_encoder(
+        dinobloom_spec(name, path), device, name=name, seen=DINOBLOOM_TRAINING_DATA
+    )
 
 
 def dinobloom_spec(name: str, path: str = "") -> CheckpointSpec:
@@ -72,12 +74,12 @@ def dinobloom_spec(name: str, path: str = "") -> CheckpointSpec:
         The file is not on the shelf, and no path was given.
     """
     bloom = DINOBLOOM[name]
-    file = Path(path).expanduser() if path else weights_on_shelf(bloom.file)
+    file = Path(path).expanduser() if path else find_weights(bloom.file)
     if file is None:
         raise EncoderError(
             f"The weights of {bloom.file} are not on this computer. Fetch {bloom.file}.pth from "
             f"{ZENODO} on a computer with a network and put it here as "
-            f"{shelf_folder() / bloom.file}.pth, or name the encoder as {name}:PATH."
+            f"{weights_folder() / bloom.file}.pth, or name the encoder as {name}:PATH."
         )
     return CheckpointSpec(
         path=file,

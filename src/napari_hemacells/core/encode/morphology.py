@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from napari_hemacells.core.types import Cells, Embeddings, EncoderInfo, SmearImage
 
 KEY = "features"  # in an encoder's preprocessing
-NAMES = ("size", "nucleus", "red", "green", "blue")
-WARMTH = ("size", "mean", "warmest", "spread")
+COLOUR_FEATURES = ("size", "nucleus", "red", "green", "blue")
+TEMPERATURE_FEATURES = ("size", "mean", "warmest", "spread")
 WEIGHT = 0.1  # of a vector's squared length that all of them together make up
 LIMIT = 3.0  # robust standard deviations: a smudge of ten times the size counts as very large
 NUCLEUS = 0.55  # of the darkest decile's absorbance of the image's cells: what counts as nucleus
@@ -48,7 +48,7 @@ class CellFeatures:
     numbers: NDArray[np.float32]
 
 
-def describe(image: SmearImage, cells: Cells) -> CellFeatures:
+def measure_cells(image: SmearImage, cells: Cells) -> CellFeatures:
     """Return size, part of the cell that is nucleus, and mean colour of every cell.
 
     ``size`` is the logarithm of the longer side of the box over the image's typical cell
@@ -56,18 +56,20 @@ def describe(image: SmearImage, cells: Cells) -> CellFeatures:
     colours are mean absorbances (Beer and Lambert) of the inner disc. Of a thermogram: size, and
     mean, 95th percentile and standard deviation of the temperature.
     """
-    from napari_hemacells.core.crop import by_tile
+    from napari_hemacells.core.crop import sort_by_tile
 
     size = np.log(np.maximum(_sides(cells.boxes), 1) / max(cells.diameter, 1e-6))
     discs: list[NDArray[np.float64]] = [np.empty(0)] * len(cells)
-    for place in by_tile(cells.boxes[:, :2], np.arange(len(cells))):
+    for place in sort_by_tile(cells.boxes[:, :2], np.arange(len(cells))):
         discs[place] = _disc(image.pixels, cells.boxes[place], image.shape)
     if image.modality == "temperature":
-        return _gathered(cells.ids, WARMTH, size, _warmth(discs))
-    return _gathered(cells.ids, NAMES, size, _stain(discs))
+        return _make_features(
+            cells.ids, TEMPERATURE_FEATURES, size, _temperature_statistics(discs)
+        )
+    return _make_features(cells.ids, COLOUR_FEATURES, size, _stain(discs))
 
 
-def describe_pictures(pictures: Iterable[NDArray[np.uint8]], count: int) -> CellFeatures:
+def measure_pictures(pictures: Iterable[NDArray[np.uint8]], count: int) -> CellFeatures:
     """Return the same of `count` pictures that show one cell each, in its centre.
 
     All of them show colours, or all of them degrees.
@@ -82,11 +84,13 @@ def describe_pictures(pictures: Iterable[NDArray[np.uint8]], count: int) -> Cell
         degrees = pixels.ndim == 2
     size = np.log(np.maximum(sides, 1) / max(float(np.median(sides)), 1.0)) if count else sides
     if degrees:
-        return _gathered(np.arange(count), WARMTH, size, _warmth(discs))
-    return _gathered(np.arange(count), NAMES, size, _stain(discs))
+        return _make_features(
+            np.arange(count), TEMPERATURE_FEATURES, size, _temperature_statistics(discs)
+        )
+    return _make_features(np.arange(count), COLOUR_FEATURES, size, _stain(discs))
 
 
-def join(
+def append_features(
     embeddings: Embeddings, features: CellFeatures, like: EncoderInfo | None = None
 ) -> Embeddings:
     """Return embeddings with the features as further columns, each image standardised by itself.
@@ -107,16 +111,16 @@ def join(
     """
     if not np.array_equal(embeddings.ids, features.ids):
         raise ValueError("features and embeddings must be of the same cells, in the same order")
-    how = None if like is None else joined_in(like)
-    how = how or how_beside(embeddings.vectors, features.names)
+    how = None if like is None else feature_scaling_of(like)
+    how = how or fit_feature_scaling(embeddings.vectors, features.names)
     return replace(
         embeddings,
-        vectors=np.concatenate([embeddings.vectors, columns(features, how)], axis=1),
+        vectors=np.concatenate([embeddings.vectors, feature_columns(features, how)], axis=1),
         encoder=with_features(embeddings.encoder, how),
     )
 
 
-def how_beside(vectors: NDArray[np.float32], names: tuple[str, ...]) -> dict[str, Any]:
+def fit_feature_scaling(vectors: NDArray[np.float32], names: tuple[str, ...]) -> dict[str, Any]:
     """Return how features stand beside ``(n, dim)`` vectors: how often, and how strongly."""
     times = max(1, round(WEIGHT / (1.0 - WEIGHT) * vectors.shape[1] / len(names)))
     spread = float(vectors.std(axis=0).mean()) if len(vectors) > 1 else 1.0
@@ -124,7 +128,7 @@ def how_beside(vectors: NDArray[np.float32], names: tuple[str, ...]) -> dict[str
     return {"names": list(names), "times": times, "spread": level}
 
 
-def columns(features: CellFeatures, how: dict[str, Any]) -> NDArray[np.float32]:
+def feature_columns(features: CellFeatures, how: dict[str, Any]) -> NDArray[np.float32]:
     """``(n, times * f)`` float32 what is written beside the vectors."""
     repeated = np.repeat(_standardised(features.numbers), how["times"], axis=1)
     return np.asarray(repeated * np.float32(how["spread"]), dtype=np.float32)
@@ -139,7 +143,7 @@ def with_features(encoder: EncoderInfo, how: dict[str, Any]) -> EncoderInfo:
     )
 
 
-def joined_in(encoder: EncoderInfo) -> dict[str, Any] | None:
+def feature_scaling_of(encoder: EncoderInfo) -> dict[str, Any] | None:
     """Return how features stand beside an encoder's numbers; ``None`` where there are none."""
     how: dict[str, Any] | None = encoder.preprocessing.get(KEY)
     return how
@@ -147,7 +151,7 @@ def joined_in(encoder: EncoderInfo) -> dict[str, Any] | None:
 
 def without_features(encoder: EncoderInfo) -> EncoderInfo:
     """Return the encoder itself, which knows of no features."""
-    how = joined_in(encoder)
+    how = feature_scaling_of(encoder)
     if how is None:
         return encoder
     own = {name: value for name, value in encoder.preprocessing.items() if name != KEY}
@@ -155,7 +159,7 @@ def without_features(encoder: EncoderInfo) -> EncoderInfo:
     return replace(encoder, dim=dim, preprocessing=own)
 
 
-def _gathered(
+def _make_features(
     ids: NDArray[np.int64],
     names: tuple[str, ...],
     size: NDArray[np.floating],
@@ -184,7 +188,7 @@ def _stain(discs: list[NDArray[np.float64]]) -> NDArray[np.float64]:
     return np.column_stack([nucleus, _each(absorbed, lambda one: one.mean(axis=0), 3)])
 
 
-def _warmth(discs: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+def _temperature_statistics(discs: list[NDArray[np.float64]]) -> NDArray[np.float64]:
     """``(n, 3)`` mean, 95th percentile and standard deviation of the temperature."""
     return _each(discs, lambda one: (one.mean(), np.quantile(one, 0.95), one.std()), 3)
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 CLOSE = 1e-3  # of the largest number: what rounding may change
 
 
-def fused(network: nn.Module, images: torch.Tensor) -> nn.Module:
+def fuse_batch_norm(network: nn.Module, images: torch.Tensor) -> nn.Module:
     """Return a copy of a frozen network that computes the same with fewer passes over memory.
 
     On a CPU a batch norm by itself takes a good part of the time of the convolution before it: the
@@ -111,11 +111,13 @@ class NetworkEncoder:
         self._info = info
         self._device = device
         self._precision = precision
-        self._largest: int | None = None
+        self._largest_batch: int | None = None
         frozen = network.eval().requires_grad_(requires_grad=False)
         # one layout on every device: convolutions of this size are faster with channels last
         self._network: Any = frozen.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._swift: Any = None  # the same without batch norms, made when first used on a CPU
+        self._fused_network: Any = (
+            None  # the same without batch norms, made when first used on a CPU
+        )
         self._offset = _of_channels(info.preprocessing["mean"], device)
         self._scale = _of_channels(info.preprocessing["std"], device)
 
@@ -137,7 +139,7 @@ class NetworkEncoder:
     @property
     def largest_batch(self) -> int | None:
         """How many crops are taken at once since a batch did not fit; None while all did."""
-        return self._largest
+        return self._largest_batch
 
     @property
     def network(self) -> Any:
@@ -158,7 +160,7 @@ class NetworkEncoder:
         parts = [np.empty((0, self._info.dim), dtype=np.float32)]
         start = 0
         while start < len(crops):
-            stop = min(start + (self._largest or len(crops)), len(crops))
+            stop = min(start + (self._largest_batch or len(crops)), len(crops))
             try:
                 parts.append(self._forward(crops[start:stop]))
             except (RuntimeError, MemoryError) as error:
@@ -175,7 +177,7 @@ class NetworkEncoder:
             raise EncoderError(
                 f"The memory of {self._device} is full; close other programs or use the CPU."
             ) from error
-        self._largest = size // 2
+        self._largest_batch = size // 2
         free_gpu_memory()
 
     def _forward(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -185,16 +187,16 @@ class NetworkEncoder:
             normalised = (images.permute(0, 3, 1, 2).float() - self._offset) / self._scale
             half = self._precision == "bfloat16"
             with torch.autocast(self._device, torch.bfloat16, enabled=half):
-                vectors = self._swiftest(normalised)(normalised)
+                vectors = self._fastest_network(normalised)(normalised)
             return np.asarray(vectors.float().cpu().numpy(), dtype=np.float32)
 
-    def _swiftest(self, images: torch.Tensor) -> Any:
+    def _fastest_network(self, images: torch.Tensor) -> Any:
         """Return the network in the form that is quickest on the device."""
         if self._device != "cpu":
             return self._network
-        if self._swift is None:
-            self._swift = fused(self._network, images[:1])
-        return self._swift
+        if self._fused_network is None:
+            self._fused_network = fuse_batch_norm(self._network, images[:1])
+        return self._fused_network
 
 
 class StageFeatures(nn.Module):
@@ -234,13 +236,15 @@ class StageFeatures(nn.Module):
 
     def pool(self, maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """``(n, channels)`` weighted mean and deviation of ``(n, channels, rows, cols)``."""
-        weights = self._window(maps.shape[-2], maps)[:, None] * self._window(maps.shape[-1], maps)
+        weights = self._gaussian_window(maps.shape[-2], maps)[:, None] * self._gaussian_window(
+            maps.shape[-1], maps
+        )
         weights = weights / weights.sum()
         mean = torch.einsum("ncij,ij->nc", maps, weights)
         second = torch.einsum("ncij,ij->nc", maps.square(), weights)
         return mean, (second - mean.square()).clamp_min(0).sqrt()
 
-    def _window(self, length: int, like: torch.Tensor) -> torch.Tensor:
+    def _gaussian_window(self, length: int, like: torch.Tensor) -> torch.Tensor:
         places = torch.arange(length, device=like.device, dtype=like.dtype)
         offset = (places + 0.5) / length * 2 - 1
         return torch.exp(-0.5 * (offset / self.sigma).square())
@@ -254,7 +258,7 @@ def _of_channels(values: Sequence[float], device: str) -> torch.Tensor:
 SMOOTH = {"bilinear": "bilinear"}  # everything finer is bicubic here
 
 
-class Resized(nn.Module):
+class ResizingModel(nn.Module):
     """A timm model without classifier that takes pictures of any size.
 
     Parameters

@@ -18,7 +18,7 @@ from napari_hemacells.core.encode.builtin import (
     imagenet_info,
 )
 from napari_hemacells.core.encode.device import choose_device
-from napari_hemacells.core.encode.foundation import NAMES as FOUNDATION
+from napari_hemacells.core.encode.foundation import FOUNDATION_NAMES as FOUNDATION
 from napari_hemacells.core.encode.foundation import foundation_encoder
 from napari_hemacells.core.encode.morphology import without_features
 from napari_hemacells.core.errors import EncoderError
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.types import EncoderInfo
 
 BUNDLED = "bundled"
-MAKERS: dict[str, tuple[Callable[[DeviceName], Encoder], Callable[[], EncoderInfo]]] = {
+ENCODER_FACTORIES: dict[str, tuple[Callable[[DeviceName], Encoder], Callable[[], EncoderInfo]]] = {
     BUNDLED: (bundled_encoder, bundled_info),
     "bundled-2-turns": (faster_encoder, faster_info),
     "imagenet": (imagenet_encoder, imagenet_info),
@@ -49,11 +49,13 @@ OTHERS = (
     "reddino-small, reddino-base, reddino-large, file:PATH?arch=NAME, adapted:PATH, "
     "untrained:NAME"
 )
-REMADE = frozenset({encoder_names.TIMM, encoder_names.UNTRAINED, *FOUNDATION})  # the name says all
-KEPT = 4  # networks of hundreds of megabytes: few stay loaded
+REBUILDABLE_KINDS = frozenset(
+    {encoder_names.TIMM, encoder_names.UNTRAINED, *FOUNDATION}
+)  # the name says all
+MAX_CACHED_ENCODERS = 4  # networks of hundreds of megabytes: few stay loaded
 
 
-def encoder(name: str = BUNDLED, device: DeviceName = "auto") -> Encoder:
+def load_encoder(name: str = BUNDLED, device: DeviceName = "auto") -> Encoder:
     """Return the encoder of that name, loaded once a device.
 
     ``bundled`` (trained on blood), ``bundled-2-turns`` (the same, 1.7 times as fast
@@ -67,29 +69,29 @@ def encoder(name: str = BUNDLED, device: DeviceName = "auto") -> Encoder:
     EncoderError
         No such name, its weights are not here, or the device cannot be used.
     """
-    if name in MAKERS:
-        return MAKERS[name][0](device)
-    wanted = encoder_names.parse(name, KINDS)
+    if name in ENCODER_FACTORIES:
+        return ENCODER_FACTORIES[name][0](device)
+    wanted = encoder_names.parse_encoder_name(name, KINDS)
     if not wanted.kind and not _listed_by_timm(wanted.body):
-        known = ", ".join(MAKERS)
+        known = ", ".join(ENCODER_FACTORIES)
         raise EncoderError(f"There is no encoder “{name}”; there are: {known}, {OTHERS}.")
-    return _made(name, choose_device(device).name, _version(wanted))
+    return _load_cached(name, choose_device(device).name, _version(wanted))
 
 
-def name_of(info: EncoderInfo) -> str | None:
+def encoder_name_of(info: EncoderInfo) -> str | None:
     """Return the name of the encoder here that gives the same vectors; ``None`` if none does.
 
     Known without loading one: those of the package, and adapted ones that are on the shelf.
     """
     info = without_features(info)
-    for name, (_, known) in MAKERS.items():
+    for name, (_, known) in ENCODER_FACTORIES.items():
         if _same(known(), info):
             return name
-    file = weights_store.by_hash(info.sha256)
+    file = weights_store.find_weights_by_hash(info.sha256)
     if file is None:
         return None
     header = read_header(file)
-    base = MAKERS.get(header.base)
+    base = ENCODER_FACTORIES.get(header.base)
     outdated = base is not None and base[1]().sha256 != header.base_sha256
     return None if outdated else f"{encoder_names.ADAPTED}:{file}"
 
@@ -98,22 +100,25 @@ def encoder_like(info: EncoderInfo, device: DeviceName = "auto") -> Encoder:
     """Return the encoder that gives the same vectors, the bundled one if none here does.
 
     One of timm or another laboratory is made again by its name. Whoever uses it with a stored
-    model lets :func:`napari_hemacells.core.store.check` decide whether the two fit.
+    model lets :func:`napari_hemacells.core.store.check_compatible` decide whether the two fit.
 
     Raises
     ------
     EncoderError
         The device cannot be used, or the weights that the name stands for are not here.
     """
-    name = name_of(info)
-    if name is None and encoder_names.parse(info.name, KINDS).kind in REMADE:
+    name = encoder_name_of(info)
+    if (
+        name is None
+        and encoder_names.parse_encoder_name(info.name, KINDS).kind in REBUILDABLE_KINDS
+    ):
         size = info.preprocessing.get("size")
         sized = size is not None and info.name.partition(":")[0] in {
             encoder_names.TIMM,
             encoder_names.UNTRAINED,
         }
         name = f"{info.name}?size={size}" if sized else info.name
-    return encoder(name or BUNDLED, device)
+    return load_encoder(name or BUNDLED, device)
 
 
 def _same(here: EncoderInfo, info: EncoderInfo) -> bool:
@@ -129,19 +134,19 @@ def _version(wanted: EncoderName) -> tuple[int, int]:
     return path.stat().st_size, path.stat().st_mtime_ns
 
 
-@lru_cache(maxsize=KEPT)
-def _made(name: str, device: DeviceName, _version: tuple[int, int]) -> Encoder:
+@lru_cache(maxsize=MAX_CACHED_ENCODERS)
+def _load_cached(name: str, device: DeviceName, _version: tuple[int, int]) -> Encoder:
     """Return the encoder that a name with a kind, or timm's name, stands for."""
-    from napari_hemacells.core.encode.checkpoint import checkpoint_encoder, spec_of
+    from napari_hemacells.core.encode.checkpoint import checkpoint_encoder, parse_checkpoint_name
     from napari_hemacells.core.encode.timm_encoder import timm_encoder, untrained_encoder
 
-    wanted = encoder_names.parse(name, KINDS)
+    wanted = encoder_names.parse_encoder_name(name, KINDS)
     if wanted.kind == encoder_names.FILE:
-        return checkpoint_encoder(spec_of(wanted), device)
+        return checkpoint_encoder(parse_checkpoint_name(wanted), device)
     if wanted.kind == encoder_names.ADAPTED:
         file = Path(wanted.body).expanduser()
-        return adapted_encoder(file, encoder(read_header(file).base, device))
-    size = encoder_names.side_of(wanted)
+        return adapted_encoder(file, load_encoder(read_header(file).base, device))
+    size = encoder_names.parse_input_size(wanted)
     if wanted.kind == encoder_names.UNTRAINED:
         return untrained_encoder(wanted.body, size, device)
     if wanted.kind in FOUNDATION:

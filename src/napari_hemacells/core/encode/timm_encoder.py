@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from napari_hemacells.core.encode import weights_store
 from napari_hemacells.core.encode.device import choose_device
-from napari_hemacells.core.encode.weights_store import shelf_folder, weights_on_shelf
+from napari_hemacells.core.encode.weights_store import find_weights, weights_folder
 from napari_hemacells.core.errors import EncoderError
 from napari_hemacells.core.types import EncoderInfo
 
@@ -22,7 +22,7 @@ HUBS = ("hf_hub:", "hf-hub:")
 SEED = 0  # of networks from nothing
 
 
-class Picture(NamedTuple):
+class InputSpec(NamedTuple):
     """What a network wants to be given.
 
     Attributes
@@ -60,8 +60,8 @@ def timm_encoder(name: str, size: int | None = None, device: DeviceName = "auto"
         No such model, no weights for it, no network, or no such size.
     """
     at = choose_device(device)
-    model, told = _published(name, size)
-    return as_encoder(model, f"timm:{told.name}", at.name, size=size, seen=told.seen)
+    model, told = _load_published(name, size)
+    return wrap_timm_model(model, f"timm:{told.name}", at.name, size=size, seen=told.seen)
 
 
 def untrained_encoder(name: str, size: int | None = None, device: DeviceName = "auto") -> Encoder:
@@ -77,19 +77,19 @@ def untrained_encoder(name: str, size: int | None = None, device: DeviceName = "
     at = choose_device(device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
-        model = build(name, size)
+        model = build_timm_model(name, size)
     seen = f"nothing: random weights, seed {SEED}"
-    return as_encoder(model, f"untrained:{name}", at.name, size=size, seen=seen)
+    return wrap_timm_model(model, f"untrained:{name}", at.name, size=size, seen=seen)
 
 
-def as_encoder(
+def wrap_timm_model(
     model: Any,
     name: str,
     device: str,
     *,
     size: int | None = None,
     seen: str = "",
-    picture: Picture | None = None,
+    picture: InputSpec | None = None,
 ) -> Encoder:
     """Return a timm model without classifier as an encoder, with hash and preprocessing.
 
@@ -99,18 +99,18 @@ def as_encoder(
         What it wants to be given, where that is not what timm knows of the model.
     """
     from napari_hemacells.core.encode.device import precision_on
-    from napari_hemacells.core.encode.network import NetworkEncoder, Resized
-    from napari_hemacells.core.encode.weights_store import hash_of
+    from napari_hemacells.core.encode.network import NetworkEncoder, ResizingModel
+    from napari_hemacells.core.encode.weights_store import hash_tensors
 
-    wanted = picture or picture_of(model, size)
-    network = Resized(model, wanted.size, wanted.interpolation)
+    wanted = picture or input_spec_of(model, size)
+    network = ResizingModel(model, wanted.size, wanted.interpolation)
     try:
         dim = network.dim()
     except (AssertionError, RuntimeError) as error:
         raise EncoderError(f"{name} cannot work on pictures of {wanted.size} pixels.") from error
     info = EncoderInfo(
         name=name,
-        sha256=hash_of(model.state_dict()),
+        sha256=hash_tensors(model.state_dict()),
         dim=dim,
         preprocessing={
             "mean": list(wanted.mean),
@@ -123,16 +123,16 @@ def as_encoder(
     return NetworkEncoder(network, info, device, precision_on(device))
 
 
-def picture_of(model: Any, size: int | None = None) -> Picture:
+def input_spec_of(model: Any, size: int | None = None) -> InputSpec:
     """Return what timm knows that the model wants to be given; `size` overrides its side."""
     from timm.data import resolve_model_data_config
 
     known = resolve_model_data_config(model)
     side = size or int(known["input_size"][-1])
-    return Picture(side, tuple(known["mean"]), tuple(known["std"]), known["interpolation"])
+    return InputSpec(side, tuple(known["mean"]), tuple(known["std"]), known["interpolation"])
 
 
-def build(name: str, size: int | None, **options: Any) -> Any:
+def build_timm_model(name: str, size: int | None, **options: Any) -> Any:
     """Return a model of timm without classifier, for pictures of that side.
 
     Raises
@@ -154,33 +154,35 @@ def build(name: str, size: int | None, **options: Any) -> Any:
         raise EncoderError(f"{name} cannot work on pictures of {size} pixels.") from error
 
 
-class _Told(NamedTuple):
+class _PublishedInfo(NamedTuple):
     """What a published model is called, and what its weights have seen."""
 
     name: str
     seen: str
 
 
-def _published(name: str, size: int | None) -> tuple[Any, _Told]:
+def _load_published(name: str, size: int | None) -> tuple[Any, _PublishedInfo]:
     """Return the model with its weights."""
     if name.startswith(HUBS):
         identity = name.partition(":")[2]
-        folder = shelf_folder() / identity.rpartition("/")[2]
+        folder = weights_folder() / identity.rpartition("/")[2]
         there = (folder / "config.json").is_file()
         source = f"local-dir:{folder}" if there else f"hf_hub:{identity}"
         files = _Files(f"https://huggingface.co/{identity}/resolve/main",
                        ("config.json", "model.safetensors"), folder)  # fmt: skip
-        here = there or all(weights_store.cached(identity, name) for name in files.names)
+        here = there or all(weights_store.find_cached_file(identity, name) for name in files.names)
         model = _fetch(source, size, files, here=here)
-        return model, _Told(f"hf_hub:{identity}", f"what its page says: huggingface.co/{identity}")
+        return model, _PublishedInfo(
+            f"hf_hub:{identity}", f"what its page says: huggingface.co/{identity}"
+        )
     known = _config(name)
     tagged = f"{known.architecture}.{known.tag}" if known.tag else str(known.architecture)
     files = _files_of(known, tagged)
-    file = weights_on_shelf(tagged) or weights_store.cached(known.hf_hub_id, *files.names)
+    file = find_weights(tagged) or weights_store.find_cached_file(known.hf_hub_id, *files.names)
     overlay = {"pretrained_cfg_overlay": {"file": str(file)}} if file else {}
     model = _fetch(tagged, size, files, here=bool(file), **overlay)
     page = known.hf_hub_id or known.url
-    return model, _Told(tagged, f"what its page says: {page} ({known.tag or 'no tag'})")
+    return model, _PublishedInfo(tagged, f"what its page says: {page} ({known.tag or 'no tag'})")
 
 
 class _Files(NamedTuple):
@@ -195,10 +197,10 @@ def _files_of(known: Any, tagged: str) -> _Files:
     if not known.hf_hub_id:
         address, _, file = str(known.url).rpartition("/")
         ending = f".{file.rpartition('.')[2]}"
-        return _Files(address, (file,), shelf_folder() / f"{tagged}{ending}")
+        return _Files(address, (file,), weights_folder() / f"{tagged}{ending}")
     file = known.hf_hub_filename or "model.safetensors"
     address = f"https://huggingface.co/{known.hf_hub_id}/resolve/main"
-    return _Files(address, (file,), shelf_folder() / f"{tagged}.{file.rpartition('.')[2]}")
+    return _Files(address, (file,), weights_folder() / f"{tagged}.{file.rpartition('.')[2]}")
 
 
 def _config(name: str) -> Any:
@@ -229,8 +231,8 @@ def _fetch(source: str, size: int | None, files: _Files, *, here: bool, **option
     logger.setLevel(logging.ERROR)
     try:
         if not here:
-            weights_store.need(files.address)
-        return build(source, size, pretrained=True, **options)
+            weights_store.check_reachable(files.address)
+        return build_timm_model(source, size, pretrained=True, **options)
     except (RuntimeError, ValueError, pickle.UnpicklingError, SafetensorError) as error:
         raise EncoderError(
             f"The weights of {source} are damaged or of another network: remove "

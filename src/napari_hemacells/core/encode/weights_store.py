@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 WEIGHT_ENDINGS = (".safetensors", ".pth", ".pt", ".bin")
 
 
-def shelf_folder() -> Path:
+def weights_folder() -> Path:
     """Return the folder; it need not exist."""
     import platformdirs
 
     return Path(platformdirs.user_data_dir("napari-hemacells")) / "encoders"
 
 
-def weights_on_shelf(stem: str) -> Path | None:
+def find_weights(stem: str) -> Path | None:
     """Return the weights file of that name, whatever its ending; None if there is none."""
-    files = (shelf_folder() / f"{stem}{ending}" for ending in WEIGHT_ENDINGS)
+    files = (weights_folder() / f"{stem}{ending}" for ending in WEIGHT_ENDINGS)
     return next((file for file in files if file.is_file()), None)
 
 
@@ -58,7 +58,7 @@ def _digest(file: Path, _size: int, _changed: int) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def put_on_shelf(file: Path) -> Path:
+def store_weights(file: Path) -> Path:
     """Return the copy of an encoder's file that a model finds by the file's hash.
 
     Raises
@@ -66,7 +66,7 @@ def put_on_shelf(file: Path) -> Path:
     OSError
         The folder cannot be written.
     """
-    folder = shelf_folder()
+    folder = weights_folder()
     folder.mkdir(parents=True, exist_ok=True)
     copy = folder / f"{file_sha256(file)}.safetensors"
     if not copy.is_file():
@@ -76,17 +76,17 @@ def put_on_shelf(file: Path) -> Path:
     return copy
 
 
-def by_hash(sha256: str) -> Path | None:
+def find_weights_by_hash(sha256: str) -> Path | None:
     """Return the file on the shelf with that hash; None if there is none."""
-    file = shelf_folder() / f"{sha256}.safetensors"
+    file = weights_folder() / f"{sha256}.safetensors"
     return file if file.is_file() and file_sha256(file) == sha256 else None
 
 
 PORT, SECONDS = 443, 3.0
-WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+HUB_WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 
 
-def cached(repository: str | None, *names: str) -> str | None:
+def find_cached_file(repository: str | None, *names: str) -> str | None:
     """Return the first of these files that is in the cache of the model hub; ``None`` if none is.
 
     Parameters
@@ -100,14 +100,14 @@ def cached(repository: str | None, *names: str) -> str | None:
 
     if not repository:
         return None
-    for name in names or WEIGHTS:
+    for name in names or HUB_WEIGHT_FILES:
         found = try_to_load_from_cache(repository, name)
         if isinstance(found, str):
             return found
     return None
 
 
-def need(address: str) -> None:
+def check_reachable(address: str) -> None:
     """Return if the computer at this address answers, or a proxy stands before it.
 
     A library that fetches tries again and again for a minute before it says that there is no
@@ -154,7 +154,7 @@ def read_tensors(file: Path, part: str = "") -> dict[str, torch.Tensor]:
     return tensors
 
 
-def hash_of(tensors: Mapping[str, torch.Tensor]) -> str:
+def hash_tensors(tensors: Mapping[str, torch.Tensor]) -> str:
     """Return the SHA-256 of names, shapes and values, whatever file they came from."""
     digest = hashlib.sha256()
     for name in sorted(tensors):

@@ -5,26 +5,30 @@ Importing this package does not import scikit-learn or torch.
 
 from napari_hemacells.core.evaluate.class_folders import (
     ClassFolder,
-    class_folders,
     embed_folder_steps,
+    list_class_folders,
     read_folder,
 )
-from napari_hemacells.core.evaluate.classification_metrics import Scores, interval, score
+from napari_hemacells.core.evaluate.classification_metrics import (
+    ClassificationScores,
+    percentile_interval,
+    score_predictions,
+)
 from napari_hemacells.core.evaluate.fewshot import FewShotReport, ShotScore, fewshot, fewshot_steps
 from napari_hemacells.core.evaluate.splits import group_key, in_validation
 
 __all__ = [
     "ClassFolder",
+    "ClassificationScores",
     "FewShotReport",
-    "Scores",
     "ShotScore",
-    "class_folders",
     "embed_folder_steps",
     "fewshot",
     "fewshot_steps",
     "group_key",
     "in_validation",
-    "interval",
+    "list_class_folders",
+    "percentile_interval",
     "read_folder",
-    "score",
+    "score_predictions",
 ]

@@ -10,16 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_hemacells.core.classify.calibration import Bins, bins_of, equal_mass_bins
+from napari_hemacells.core.classify.calibration import (
+    ReliabilityBins,
+    equal_mass_bins,
+    reliability_bins,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-BINS = 10
+EQUAL_MASS_BINS = 10
 
 
 @dataclass(frozen=True, eq=False)
-class Reliability:
+class CalibrationResult:
     """Confidence against the part of right answers.
 
     Attributes
@@ -36,7 +40,7 @@ class Reliability:
 
     ece: float
     ece_equal_width: float
-    curve: Bins
+    curve: ReliabilityBins
     n: int
 
     def to_dict(self) -> dict[str, Any]:
@@ -52,9 +56,9 @@ class Reliability:
         }
 
 
-def reliability(
-    confidence: NDArray[np.floating], right: NDArray[np.bool_], bins: int = BINS
-) -> Reliability:
+def measure_calibration(
+    confidence: NDArray[np.floating], right: NDArray[np.bool_], bins: int = EQUAL_MASS_BINS
+) -> CalibrationResult:
     """Return how far confidence and the part of right answers are apart.
 
     Parameters
@@ -71,20 +75,24 @@ def reliability(
     0.2
     """
     mass, width = equal_mass_bins(confidence, right, bins), _equal_width(confidence, right, bins)
-    return Reliability(mass.error, width.error, mass, len(confidence))
+    return CalibrationResult(mass.error, width.error, mass, len(confidence))
 
 
-def _equal_width(confidence: NDArray[np.floating], right: NDArray[np.bool_], bins: int) -> Bins:
+def _equal_width(
+    confidence: NDArray[np.floating], right: NDArray[np.bool_], bins: int
+) -> ReliabilityBins:
     """Return bins of equal width that hold an answer; the upper edge belongs to a bin."""
     place = np.clip(np.ceil(np.asarray(confidence) * bins).astype(int) - 1, 0, bins - 1)
-    return bins_of([np.flatnonzero(place == one) for one in range(bins)], confidence, right)
+    return reliability_bins(
+        [np.flatnonzero(place == one) for one in range(bins)], confidence, right
+    )
 
 
 EQUAL_WIDTH_BINS = 15
-BOUNDS = (-3.0, 3.0)  # of the temperature's logarithm
+LOG_TEMPERATURE_BOUNDS = (-3.0, 3.0)  # of the temperature's logarithm
 
 
-def reliability_bins(
+def reliability_curve(
     truth: NDArray[np.int64], probabilities: NDArray[np.floating], bins: int = EQUAL_WIDTH_BINS
 ) -> list[dict[str, Any]]:
     """Return, for equal steps of confidence, how many cells, how sure, and how many were right.
@@ -105,7 +113,7 @@ def reliability_bins(
     ]
 
 
-def calibration_error(
+def expected_calibration_error(
     truth: NDArray[np.int64], probabilities: NDArray[np.floating], bins: int = EQUAL_WIDTH_BINS
 ) -> float:
     """Return the expected calibration error (Guo et al. 2017): 0 is a confidence to rely on.
@@ -115,12 +123,12 @@ def calibration_error(
     >>> calibration_error(np.array([0, 0]), np.array([[1.0, 0.0], [1.0, 0.0]]))
     0.0
     """
-    found = reliability_bins(truth, probabilities, bins)
+    found = reliability_curve(truth, probabilities, bins)
     gaps = (one["n"] * abs(one["confidence"] - one["accuracy"]) for one in found)
     return float(sum(gaps) / max(1, len(truth)))
 
 
-def best_temperature(logits: NDArray[np.floating], truth: NDArray[np.int64]) -> float:
+def optimal_temperature(logits: NDArray[np.floating], truth: NDArray[np.int64]) -> float:
     """Return what logits are divided by so that the log loss of these cells is least.
 
     Where every cell is right, any sharper would be better: then 1, which claims nothing more.
@@ -136,5 +144,5 @@ def best_temperature(logits: NDArray[np.floating], truth: NDArray[np.int64]) -> 
     def loss(power: float) -> float:
         return float(-log_softmax(rows / np.exp(power), axis=1)[own, truth].mean())
 
-    found = float(np.exp(minimize_scalar(loss, bounds=BOUNDS, method="bounded").x))
+    found = float(np.exp(minimize_scalar(loss, bounds=LOG_TEMPERATURE_BOUNDS, method="bounded").x))
     return max(1.0, found) if bool((rows.argmax(axis=1) == truth).all()) else found

@@ -13,10 +13,10 @@ import numpy as np
 
 from napari_hemacells.core.crop import estimate_context, from_picture
 from napari_hemacells.core.encode.morphology import (
-    columns,
-    describe_pictures,
-    how_beside,
-    joined_in,
+    feature_columns,
+    feature_scaling_of,
+    fit_feature_scaling,
+    measure_pictures,
     with_features,
 )
 from napari_hemacells.core.errors import ImageError, StorageError
@@ -62,7 +62,7 @@ class ClassFolder:
     framing: float
 
 
-def class_folders(folder: Path) -> dict[str, list[Path]]:
+def list_class_folders(folder: Path) -> dict[str, list[Path]]:
     """Return the picture files of each class folder; the folder's name is the class.
 
     Raises
@@ -113,7 +113,7 @@ def embed_folder_steps(
     ImageError
         No class folders, or not one readable picture.
     """
-    listed = [(file, name) for name, files in class_folders(folder).items() for file in files]
+    listed = [(file, name) for name, files in list_class_folders(folder).items() for file in files]
     return (
         yield from embed_files_steps(listed, folder, spec, encoder, cache, batch_size=batch_size)
     )
@@ -203,24 +203,24 @@ def _digest(file: Path) -> NDArray[np.int64]:
     return np.frombuffer(hashlib.sha256(content).digest(), dtype="<i8")
 
 
-def measured_beside(
+def append_measured_features(
     vectors: NDArray[np.float32], files: Sequence[Path], encoder: EncoderInfo
 ) -> tuple[NDArray[np.float32], EncoderInfo]:
     """Return the vectors with what is measured on their pictures, and what to call both."""
-    features = describe_pictures(_pictures(files), len(files))
-    how = how_beside(vectors, features.names)
-    joined = np.concatenate([vectors, columns(features, how)], axis=1)
+    features = measure_pictures(_read_pictures(files), len(files))
+    how = fit_feature_scaling(vectors, features.names)
+    joined = np.concatenate([vectors, feature_columns(features, how)], axis=1)
     return joined, with_features(encoder, how)
 
 
-def measured_columns(files: Sequence[Path], encoder: EncoderInfo) -> NDArray[np.float32]:
+def measure_features(files: Sequence[Path], encoder: EncoderInfo) -> NDArray[np.float32]:
     """``(n, m)`` what a model's encoder wants measured on pictures; m is 0 if it wants nothing."""
-    how = joined_in(encoder)
+    how = feature_scaling_of(encoder)
     if how is None:
         return np.zeros((len(files), 0), dtype=np.float32)
-    return columns(describe_pictures(_pictures(files), len(files)), how)
+    return feature_columns(measure_pictures(_read_pictures(files), len(files)), how)
 
 
-def _pictures(files: Sequence[Path]) -> Generator[NDArray[np.uint8], None, None]:
+def _read_pictures(files: Sequence[Path]) -> Generator[NDArray[np.uint8], None, None]:
     for file in files:
         yield cast("NDArray[np.uint8]", read_image(file).pixels)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from napari_hemacells.core.evaluate.calibration import (
-    calibration_error,
-    reliability_bins,
+    expected_calibration_error,
+    reliability_curve,
 )
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 
-def interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float]:
+def percentile_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float]:
     """Return between which two values the middle `level` of the draws lie.
 
     With a draw of clicks a value, this is where the next user's figure is to be expected. It is
@@ -38,11 +38,11 @@ def interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float]:
     return float(low), float(high)
 
 
-DRAWS = 1000
-SMALLEST = 1e-12
+BOOTSTRAP_DRAWS = 1000
+MIN_PROBABILITY = 1e-12
 
 
-class Figure(NamedTuple):
+class MetricWithInterval(NamedTuple):
     """A figure, and between which values the middle 95 % of the bootstrap draws lie."""
 
     value: float
@@ -57,7 +57,7 @@ class Figure(NamedTuple):
         }
 
 
-def by_group(
+def average_by_group(
     truth: NDArray[np.int64], probabilities: NDArray[np.floating], groups: Sequence[str]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]] | None:
     """Return class and mean probabilities of each group, as a patient is judged by all frames.
@@ -78,13 +78,13 @@ def by_group(
     return of_group, means / counts[:, None]
 
 
-def classification_figures(
+def compute_classification_metrics(
     truth: NDArray[np.int64],
     probabilities: NDArray[np.floating],
     classes: Sequence[str],
     *,
     groups: Sequence[str] | None = None,
-    draws: int = DRAWS,
+    draws: int = BOOTSTRAP_DRAWS,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Return accuracy, balanced accuracy, kappa, F1, log loss, ECE and figures of each class.
@@ -105,19 +105,19 @@ def classification_figures(
     predicted = probabilities.argmax(axis=1)
     confusion = confusion_matrix(truth, predicted, k)
     alone = groups is not None and len(set(groups)) == 1
-    rows = _draw(len(truth), groups, draws, seed) if len(truth) and not alone else []
+    rows = _bootstrap_indices(len(truth), groups, draws, seed) if len(truth) and not alone else []
     drawn = np.array([confusion_matrix(truth[one], predicted[one], k) for one in rows])
     result: dict[str, Any] = {"n": len(truth), "draws": draws, "seed": seed}
     result["resampled"] = "cells" if groups is None else "groups"
     result["groups"] = 0 if groups is None else len(set(groups))
     result |= _overall(confusion, drawn)
     result["log_loss"] = round(log_loss(truth, probabilities), 5)
-    result["ece"] = round(calibration_error(truth, probabilities), 5)
-    result["reliability"] = reliability_bins(truth, probabilities)
-    result["classes"] = _each(confusion, drawn, classes)
+    result["ece"] = round(expected_calibration_error(truth, probabilities), 5)
+    result["reliability"] = reliability_curve(truth, probabilities)
+    result["classes"] = _per_class_metrics(confusion, drawn, classes)
     result["confusion"] = {"classes": list(classes), "matrix": confusion.tolist()}
     if k == 2:
-        result["binary"] = _binary(truth, probabilities, classes, (confusion, drawn), rows)
+        result["binary"] = _binary_metrics(truth, probabilities, classes, (confusion, drawn), rows)
     return result
 
 
@@ -157,7 +157,7 @@ def macro_f1(confusion: NDArray[np.int64]) -> float:
 def log_loss(truth: NDArray[np.int64], probabilities: NDArray[np.floating]) -> float:
     """Return the mean of the negative logarithm of the true class's probability, in nats."""
     own = probabilities[np.arange(len(truth)), truth]
-    return float(-np.log(np.maximum(own, SMALLEST)).mean()) if len(truth) else float("nan")
+    return float(-np.log(np.maximum(own, MIN_PROBABILITY)).mean()) if len(truth) else float("nan")
 
 
 OVERALL = {
@@ -170,12 +170,12 @@ OVERALL = {
 
 def _overall(confusion: NDArray[np.int64], drawn: NDArray[np.int64]) -> dict[str, Any]:
     return {
-        name: _figure(measure(confusion), [measure(one) for one in drawn]).to_dict()
+        name: _with_interval(measure(confusion), [measure(one) for one in drawn]).to_dict()
         for name, measure in OVERALL.items()
     }
 
 
-def _each(
+def _per_class_metrics(
     confusion: NDArray[np.int64], drawn: NDArray[np.int64], classes: Sequence[str]
 ) -> dict[str, Any]:
     """Return precision, recall and F1 of each class."""
@@ -187,12 +187,15 @@ def _each(
     }
     return {
         label: {"n": int(confusion[place].sum())}
-        | {name: _figure(own[name][place], again[name][:, place]).to_dict() for name in measures}
+        | {
+            name: _with_interval(own[name][place], again[name][:, place]).to_dict()
+            for name in measures
+        }
         for place, label in enumerate(classes)
     }
 
 
-def _binary(
+def _binary_metrics(
     truth: NDArray[np.int64],
     probabilities: NDArray[np.floating],
     classes: Sequence[str],
@@ -207,9 +210,9 @@ def _binary(
     result: dict[str, Any] = {"positive": classes[1]}
     for place, name in ((1, "sensitivity"), (0, "specificity")):
         again = [_recall(one)[place] for one in drawn]
-        result[name] = _figure(_recall(confusion)[place], again).to_dict()
+        result[name] = _with_interval(_recall(confusion)[place], again).to_dict()
     again = [_auc(truth[one], scores[one]) for one in rows]
-    result["auc"] = _figure(_auc(truth, scores), again).to_dict()
+    result["auc"] = _with_interval(_auc(truth, scores), again).to_dict()
     if len(np.unique(truth)) == 2:
         false_rate, true_rate, _ = roc_curve(truth, scores)
         result["roc"] = {
@@ -252,14 +255,18 @@ def _ratio(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.floa
     return found
 
 
-def _figure(value: float, again: Sequence[float] | NDArray[np.floating]) -> Figure:
+def _with_interval(
+    value: float, again: Sequence[float] | NDArray[np.floating]
+) -> MetricWithInterval:
     known = np.asarray(again, dtype=np.float64)
     known = known[np.isfinite(known)]
-    low, high = interval(known) if len(known) else (float("nan"), float("nan"))
-    return Figure(float(value), low, high)
+    low, high = percentile_interval(known) if len(known) else (float("nan"), float("nan"))
+    return MetricWithInterval(float(value), low, high)
 
 
-def _draw(n: int, groups: Sequence[str] | None, draws: int, seed: int) -> list[NDArray[np.int64]]:
+def _bootstrap_indices(
+    n: int, groups: Sequence[str] | None, draws: int, seed: int
+) -> list[NDArray[np.int64]]:
     """Return the places of each draw: as many cells, or as many groups, with replacement."""
     rng = np.random.default_rng(seed)
     if groups is None:
@@ -270,7 +277,7 @@ def _draw(n: int, groups: Sequence[str] | None, draws: int, seed: int) -> list[N
     return [np.concatenate([own[one] for one in pick]) for pick in picks]
 
 
-class Scores(NamedTuple):
+class ClassificationScores(NamedTuple):
     """Figures of one draw, 0 to 1.
 
     Attributes
@@ -285,7 +292,7 @@ class Scores(NamedTuple):
     macro_f1: float
 
 
-def score(truth: ArrayLike, predicted: ArrayLike) -> Scores:
+def score_predictions(truth: ArrayLike, predicted: ArrayLike) -> ClassificationScores:
     """Return the figures for true and predicted classes, over the classes that occur in truth."""
     import numpy as np
     from sklearn.metrics import f1_score, recall_score
@@ -293,4 +300,4 @@ def score(truth: ArrayLike, predicted: ArrayLike) -> Scores:
     classes = np.unique(np.asarray(truth))
     how = {"labels": classes, "average": "macro", "zero_division": 0}
     recall = recall_score(truth, predicted, **how)
-    return Scores(float(recall), float(f1_score(truth, predicted, **how)))
+    return ClassificationScores(float(recall), float(f1_score(truth, predicted, **how)))

@@ -9,9 +9,19 @@ import numpy as np
 
 from napari_hemacells.core.encode import EmbeddingCache
 from napari_hemacells.core.errors import AnnotationError
-from napari_hemacells.core.evaluate.class_folders import embed_folder_steps, measured_beside
-from napari_hemacells.core.evaluate.classification_metrics import interval, score
-from napari_hemacells.core.evaluate.fewshot import Crops, default_cache_folder, simulated
+from napari_hemacells.core.evaluate.class_folders import (
+    append_measured_features,
+    embed_folder_steps,
+)
+from napari_hemacells.core.evaluate.classification_metrics import (
+    percentile_interval,
+    score_predictions,
+)
+from napari_hemacells.core.evaluate.fewshot import (
+    EmbeddedCrops,
+    default_cache_folder,
+    simulate_clicks,
+)
 from napari_hemacells.core.params import ClassifyParams
 from napari_hemacells.core.types import CropSpec, Progress
 
@@ -25,11 +35,11 @@ if TYPE_CHECKING:
 
 Order: TypeAlias = Literal["random", "uncertain", "active"]
 ORDERS: tuple[Order, ...] = ("random", "uncertain", "active")
-LEAST_CROPS = 10  # of a class, half of which can be clicked and half scored
+MIN_CROPS = 10  # of a class, half of which can be clicked and half scored
 
 
 @dataclass(frozen=True)
-class Point:
+class ClickCurvePoint:
     """Balanced accuracy after so many clicks in one order, over the draws."""
 
     order: Order
@@ -51,7 +61,7 @@ class ClickCurve:
         What the random order reaches with all its clicks.
     """
 
-    points: tuple[Point, ...]
+    points: tuple[ClickCurvePoint, ...]
     target: float
     encoder: str
     classes: dict[str, int]
@@ -59,7 +69,7 @@ class ClickCurve:
     repeats: int
     seed: int
 
-    def needed(self) -> dict[Order, int | None]:
+    def clicks_to_target(self) -> dict[Order, int | None]:
         """Clicks after which each order has reached the target; ``None`` if it never has."""
         return {
             order: next(
@@ -69,7 +79,7 @@ class ClickCurve:
             for order in dict.fromkeys(one.order for one in self.points)
         }
 
-    def of(self, order: Order) -> list[Point]:
+    def of(self, order: Order) -> list[ClickCurvePoint]:
         """The curve of one order."""
         return [point for point in self.points if point.order == order]
 
@@ -82,13 +92,13 @@ class ClickCurve:
             "repeats": self.repeats,
             "seed": self.seed,
             "target": self.target,
-            "clicks_to_target": self.needed(),
+            "clicks_to_target": self.clicks_to_target(),
             "split": "in each draw a random half of the crops can be clicked, the other is scored",
             "points": [vars(point) for point in self.points],
         }
 
 
-def clicks_steps(
+def click_curve_steps(
     folder: Path,
     encoder: Encoder,
     *,
@@ -124,26 +134,26 @@ def clicks_steps(
     classes = {
         str(name): int(count)
         for name, count in zip(names, counts, strict=True)
-        if count >= LEAST_CROPS
+        if count >= MIN_CROPS
     }
     if len(classes) < 2:
         raise AnnotationError(
-            f"Two classes with {LEAST_CROPS} readable crops or more are needed, "
+            f"Two classes with {MIN_CROPS} readable crops or more are needed, "
             f"found {len(classes)}."
         )
     kept = np.isin(read.labels, list(classes))
     vectors = read.vectors
     if params.measured:
-        vectors, _ = measured_beside(vectors, read.files, encoder.info)
-    crops = Crops(vectors[kept], np.array(read.labels)[kept], params)
+        vectors, _ = append_measured_features(vectors, read.files, encoder.info)
+    crops = EmbeddedCrops(vectors[kept], np.array(read.labels)[kept], params)
     clicks = clicks or 20 * len(classes)
     found: dict[tuple[Order, int], list[float]] = {}
     for draw in range(repeats):
         order_of = np.random.default_rng([seed, draw]).permutation(len(crops.labels))
         seen, scored = np.array_split(order_of, 2)
-        inside = Crops(crops.vectors[seen], crops.labels[seen], crops.params)
+        inside = EmbeddedCrops(crops.vectors[seen], crops.labels[seen], crops.params)
         for place, order in enumerate(orders):
-            for taught in simulated(inside, np.arange(len(seen)), clicks, order):
+            for taught in simulate_clicks(inside, np.arange(len(seen)), clicks, order):
                 reached = _accuracy(inside, taught, crops, scored)
                 found.setdefault((order, len(taught)), []).append(reached)
             done = draw * len(orders) + place + 1
@@ -154,14 +164,16 @@ def clicks_steps(
 
 
 def _accuracy(
-    inside: Crops, taught: NDArray[np.intp], crops: Crops, scored: NDArray[np.intp]
+    inside: EmbeddedCrops, taught: NDArray[np.intp], crops: EmbeddedCrops, scored: NDArray[np.intp]
 ) -> float:
     """Return the balanced accuracy on the scored half of a head fitted on the seen half."""
     head = inside.fit(taught)
     winner = head.scores(crops.vectors[scored]).argmax(axis=1)
-    return score(crops.labels[scored], np.array(head.class_ids)[winner]).balanced_accuracy
+    return score_predictions(
+        crops.labels[scored], np.array(head.class_ids)[winner]
+    ).balanced_accuracy
 
 
-def _point(order: Order, clicks: int, values: list[float]) -> Point:
-    low, high = interval(values)
-    return Point(order, clicks, float(np.mean(values)), low, high)
+def _point(order: Order, clicks: int, values: list[float]) -> ClickCurvePoint:
+    low, high = percentile_interval(values)
+    return ClickCurvePoint(order, clicks, float(np.mean(values)), low, high)

@@ -102,16 +102,16 @@ def read_points(file: Path) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
     return np.array(points, np.float64).reshape(-1, 2), np.array(types, np.str_)
 
 
-OTHER_NAMES = {
+CLASS_SYNONYMS = {
     RBC: ("rbc", "rbcs", "red blood cell", "red cell", "erythrocyte"),
     WBC: ("wbc", "wbcs", "white blood cell", "white cell", "leukocyte", "leucocyte"),
     PLATELET: ("platelets", "platelet", "plt", "thrombocyte"),
 }
-_KIND_OF = {name: kind for kind, names in OTHER_NAMES.items() for name in names}
+_KIND_OF = {name: kind for kind, names in CLASS_SYNONYMS.items() for name in names}
 
 
 @dataclass(frozen=True, eq=False)
-class Points:
+class AnnotatedPoints:
     """Annotated centres of one image: ``(n, 2)`` (row, column) and ``(n,)`` class names."""
 
     centres: NDArray[np.float64]
@@ -123,10 +123,10 @@ class AnnotatedField:
     """An image file with what is annotated in it."""
 
     path: Path
-    truth: Boxes | Points
+    truth: Boxes | AnnotatedPoints
 
 
-def kind_of(name: str) -> str:
+def canonical_class(name: str) -> str:
     """Return the detector's name of a class that has other usual names; others as they are.
 
     Examples
@@ -157,28 +157,32 @@ def read_fields(
     CellsError
         Annotations that are missing or of another form, or that fit no image.
     """
-    find = _finder(annotations, alone=len(images) == 1)
+    find = _annotation_lookup(annotations, alone=len(images) == 1)
     fields, without = [], []
     for path in images:
         truth = find(path)
         if truth is None:
             without.append(path)
         else:
-            fields.append(AnnotatedField(path, _named(truth, as_class)))
+            fields.append(AnnotatedField(path, _with_canonical_classes(truth, as_class)))
     if not fields:
         raise CellsError(f"{annotations} holds annotations of none of the {len(images)} images.")
     return fields, without
 
 
-def _named(truth: Boxes | Points, as_class: str | None) -> Boxes | Points:
+def _with_canonical_classes(
+    truth: Boxes | AnnotatedPoints, as_class: str | None
+) -> Boxes | AnnotatedPoints:
     """Return the annotation with the detector's names of the classes."""
     import numpy as np
 
-    names = [as_class or kind_of(str(name)) for name in truth.classes]
+    names = [as_class or canonical_class(str(name)) for name in truth.classes]
     return replace(truth, classes=np.array(names, np.str_))
 
 
-def _finder(annotations: Path, *, alone: bool) -> Callable[[Path], Boxes | Points | None]:
+def _annotation_lookup(
+    annotations: Path, *, alone: bool
+) -> Callable[[Path], Boxes | AnnotatedPoints | None]:
     """Return what gives an image's annotation, or None where it has none."""
     if not annotations.exists():
         raise CellsError(f"{annotations} does not exist: there are no annotations.")
@@ -191,12 +195,12 @@ def _finder(annotations: Path, *, alone: bool) -> Callable[[Path], Boxes | Point
     raise CellsError(f"{annotations.name} is no annotation: .xml, .txt or .json is needed.")
 
 
-def _in_folder(folder: Path) -> Callable[[Path], Boxes | Points | None]:
+def _in_folder(folder: Path) -> Callable[[Path], Boxes | AnnotatedPoints | None]:
     endings = [ending for ending in READERS if any(folder.glob(f"*{ending}"))]
     if endings:
         ending = endings[0]  # a folder of VOC files may hold lists of names, too
 
-        def find(path: Path) -> Boxes | Points | None:
+        def find(path: Path) -> Boxes | AnnotatedPoints | None:
             file = folder / f"{path.stem}{ending}"
             return _read(file) if file.is_file() else None
 
@@ -209,17 +213,20 @@ def _in_folder(folder: Path) -> Callable[[Path], Boxes | Points | None]:
     )
 
 
-def _in_coco(file: Path) -> Callable[[Path], Boxes | Points | None]:
+def _in_coco(file: Path) -> Callable[[Path], Boxes | AnnotatedPoints | None]:
     known = read_coco(file)
     return lambda path: known.get(path.name)
 
 
-def _read(file: Path) -> Boxes | Points:
+def _read(file: Path) -> Boxes | AnnotatedPoints:
     return READERS[file.suffix.lower()](file)
 
 
-def _points(file: Path) -> Points:
-    return Points(*read_points(file))
+def _read_annotated_points(file: Path) -> AnnotatedPoints:
+    return AnnotatedPoints(*read_points(file))
 
 
-READERS: dict[str, Callable[[Path], Boxes | Points]] = {".xml": read_voc, ".txt": _points}
+READERS: dict[str, Callable[[Path], Boxes | AnnotatedPoints]] = {
+    ".xml": read_voc,
+    ".txt": _read_annotated_points,
+}

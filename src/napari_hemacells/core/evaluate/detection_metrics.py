@@ -94,7 +94,7 @@ class DetectionScore:
         return {**rates, **asdict(self)}
 
 
-def overlaps(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+def pairwise_iou(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the intersection over union of each pair of boxes, ``(n, m)``."""
     low = np.maximum(first[:, None, :2], second[None, :, :2])
     high = np.minimum(first[:, None, 2:], second[None, :, 2:])
@@ -116,7 +116,7 @@ def match_boxes(found: Boxes, annotated: Boxes, iou: float = IOU) -> NDArray[np.
     >>> match_boxes(one, one).tolist()
     [0]
     """
-    pairs = overlaps(found.boxes, annotated.boxes)
+    pairs = pairwise_iou(found.boxes, annotated.boxes)
     hit = np.full(len(found), -1, np.int64)
     for place in np.argsort(-found.scores, kind="stable"):
         if pairs.shape[1] == 0:
@@ -173,10 +173,10 @@ def score_boxes(
             ap50=precision[name],
             count_error=float(np.mean(errors)) if errors else 0.0,
         )
-    return {**scores, "all": _together(list(scores.values()), pairs)}
+    return {**scores, "all": _pooled_score(list(scores.values()), pairs)}
 
 
-def _together(
+def _pooled_score(
     scores: Sequence[DetectionScore], pairs: Sequence[tuple[Boxes, Boxes]]
 ) -> DetectionScore:
     """Return the sums over the classes, and the mean of their average precisions."""

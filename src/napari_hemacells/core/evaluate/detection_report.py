@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hemacells.core.detect import detect_steps
-from napari_hemacells.core.detect.learned.metadata import KINDS, SEEN, seen_by_weights
+from napari_hemacells.core.detect.learned.metadata import (
+    BUNDLED_TRAINING_DATA,
+    KINDS,
+    read_training_data,
+)
 from napari_hemacells.core.errors import CellsError, ImageError
-from napari_hemacells.core.evaluate.detection_datasets import Points
+from napari_hemacells.core.evaluate.detection_datasets import AnnotatedPoints
 from napari_hemacells.core.evaluate.detection_metrics import (
     IOU,
     Boxes,
@@ -31,7 +35,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.evaluate.detection_datasets import AnnotatedField
     from napari_hemacells.core.types import Cells
 
-ANY = "any"  # one class for all cells, where the annotation's classes are not the detector's
+ANY_CLASS = "any"  # one class for all cells, where the annotation's classes are not the detector's
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ class DetectionReport:
     params: DetectParams
     by_points: bool
     classes: dict[str, DetectionScore]
-    together: DetectionScore
+    overall: DetectionScore
     unknown: dict[str, tuple[int, int]]
     not_annotated: dict[str, int]
     images: list[FieldCount]
@@ -81,11 +85,11 @@ class DetectionReport:
         return {
             "classes": {name: score.to_dict() for name, score in self.classes.items()}
             | {name: _recall_only(*counts) for name, counts in self.unknown.items()},
-            "all": self.together.to_dict(),
+            "all": self.overall.to_dict(),
             "hit": "cell holds the point" if self.by_points else f"IoU of boxes {IOU:g} or more",
             "found_but_not_annotated": self.not_annotated,
             "detector": self.params.method,
-            "detector_has_seen": seen_by(self.params),
+            "detector_has_seen": describe_training_data(self.params),
             "params": self.params.model_dump(),
             "n_images": len(self.images),
             "images": [one.to_dict() for one in self.images],
@@ -93,11 +97,11 @@ class DetectionReport:
         }
 
 
-def seen_by(params: DetectParams) -> str:
+def describe_training_data(params: DetectParams) -> str:
     """Return, in words, what the chosen detector has been trained on."""
     if params.method == "classical":
         return "nothing: it does not learn"
-    return SEEN if params.weights is None else seen_by_weights(params.weights)
+    return BUNDLED_TRAINING_DATA if params.weights is None else read_training_data(params.weights)
 
 
 def _recall_only(hits: int, annotated: int) -> dict[str, Any]:
@@ -120,7 +124,7 @@ def evaluate_detection_steps(
         Boxes for some images and points for others, or no image that can be read.
     """
     params = params or DetectParams()
-    by_points = {isinstance(one.truth, Points) for one in fields}
+    by_points = {isinstance(one.truth, AnnotatedPoints) for one in fields}
     if len(by_points) != 1:
         raise CellsError("Annotations of one form are needed: boxes or points, for all images.")
     pairs: list[tuple[AnnotatedField, Cells]] = []
@@ -132,13 +136,15 @@ def evaluate_detection_steps(
         except ImageError as error:
             unreadable.append(str(error))
             continue
-        pairs.append((one, (yield from _quietly(image, params, place, len(fields)))))
+        pairs.append(
+            (one, (yield from _detect_with_image_progress(image, params, place, len(fields))))
+        )
     if not pairs:
         raise CellsError("None of the annotated images can be read.")
     return _report(pairs, params, unreadable, by_points=by_points.pop())
 
 
-def _quietly(
+def _detect_with_image_progress(
     image: Any, params: DetectParams, place: int, total: int
 ) -> Generator[Progress, None, Cells]:
     """Return the cells; the progress stays that of the images."""
@@ -166,25 +172,25 @@ def _report(
         str(kind) for _, cells in pairs for kind in cells.table["class"] if kind not in classes
     )
     score = _score_points if by_points else _score_boxes
-    compared = [_as_one(*pair) for pair in pairs] if not classes else list(pairs)
-    scores = score(compared, classes or [ANY])
+    compared = [_as_single_class(*pair) for pair in pairs] if not classes else list(pairs)
+    scores = score(compared, classes or [ANY_CLASS])
     together = scores.pop("all")
     return DetectionReport(
         params=params,
         by_points=by_points,
         classes=scores if classes else {},
-        together=together,
-        unknown={name: _hits_of(pairs, name) for name in unknown},
+        overall=together,
+        unknown={name: _count_hits(pairs, name) for name in unknown},
         not_annotated=dict(other) if classes else {},
-        images=[_count(*pair, classes or [ANY]) for pair in compared],
+        images=[_count(*pair, classes or [ANY_CLASS]) for pair in compared],
         unreadable=unreadable,
     )
 
 
-def _as_one(one: AnnotatedField, cells: Cells) -> tuple[AnnotatedField, Cells]:
+def _as_single_class(one: AnnotatedField, cells: Cells) -> tuple[AnnotatedField, Cells]:
     """Return both sides with every cell of one class."""
-    names = np.full(len(one.truth.classes), ANY)
-    table = cells.table.assign(**{"class": ANY})
+    names = np.full(len(one.truth.classes), ANY_CLASS)
+    table = cells.table.assign(**{"class": ANY_CLASS})
     return replace(one, truth=replace(one.truth, classes=names)), replace(cells, table=table)
 
 
@@ -237,13 +243,13 @@ def _score_of_points(pairs: Sequence[tuple[AnnotatedField, Cells]], name: str) -
     )
 
 
-def _hits_of(pairs: Sequence[tuple[AnnotatedField, Cells]], name: str) -> tuple[int, int]:
+def _count_hits(pairs: Sequence[tuple[AnnotatedField, Cells]], name: str) -> tuple[int, int]:
     """Return how many cells annotated under a name are found, as whatever kind, of how many."""
     hits = total = 0
     for one, cells in pairs:
         own = one.truth.classes == name
         total += int(own.sum())
-        if isinstance(one.truth, Points):
+        if isinstance(one.truth, AnnotatedPoints):
             hits += int((match_points(cells, one.truth.centres)[own] > 0).sum())
         else:
             hit = match_boxes(Boxes.of_cells(cells), one.truth)
@@ -253,12 +259,12 @@ def _hits_of(pairs: Sequence[tuple[AnnotatedField, Cells]], name: str) -> tuple[
 
 def _centres(one: AnnotatedField, name: str) -> Any:
     truth = one.truth
-    if not isinstance(truth, Points):
+    if not isinstance(truth, AnnotatedPoints):
         raise TypeError("boxes have no annotated centres")
     return truth.centres[truth.classes == name]
 
 
 def _boxes(one: AnnotatedField) -> Boxes:
-    if isinstance(one.truth, Points):
+    if isinstance(one.truth, AnnotatedPoints):
         raise TypeError("points have no boxes")
     return one.truth

@@ -11,23 +11,23 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from napari_hemacells.core.classify import Support, fit
+from napari_hemacells.core.classify import SupportSet, fit
 from napari_hemacells.core.classify.active_learning import (
     cold_start,
-    cold_start_places,
     review_queue,
+    select_cold_start,
 )
 from napari_hemacells.core.encode import EmbeddingCache
 from napari_hemacells.core.errors import AnnotationError
-from napari_hemacells.core.evaluate.calibration import reliability
+from napari_hemacells.core.evaluate.calibration import measure_calibration
 from napari_hemacells.core.evaluate.class_folders import (
+    append_measured_features,
     embed_folder_steps,
-    measured_beside,
 )
 from napari_hemacells.core.evaluate.classification_metrics import (
-    Scores,
-    interval,
-    score,
+    ClassificationScores,
+    percentile_interval,
+    score_predictions,
 )
 from napari_hemacells.core.params import ClassifyParams
 from napari_hemacells.core.types import CropSpec, Embeddings, EncoderInfo, Progress
@@ -42,21 +42,21 @@ if TYPE_CHECKING:
     from napari_hemacells.core.evaluate.class_folders import ClassFolder
     from napari_hemacells.core.params import QueueOrder
 
-Select: TypeAlias = Literal["random", "diverse", "active"]
-PART = 0.5  # of the crops among which a simulated user's draw takes place
-BATCH = 8  # a queue is asked again after an eighth more clicks than there are
+SelectionStrategy: TypeAlias = Literal["random", "diverse", "active"]
+SIMULATED_FRACTION = 0.5  # of the crops among which a simulated user's draw takes place
+RERANK_DIVISOR = 8  # a queue is asked again after an eighth more clicks than there are
 
 
-class Draw(NamedTuple):
+class FewShotDraw(NamedTuple):
     """The figures of one draw, and which head gave them."""
 
-    scores: Scores
+    scores: ClassificationScores
     ece: float
     kind: str
 
 
 @dataclass(frozen=True, eq=False)
-class Crops:
+class EmbeddedCrops:
     """Vectors of crops with their true classes.
 
     Attributes
@@ -80,7 +80,7 @@ class Crops:
 
     def fit(self, taught: NDArray[np.intp]) -> Head:
         """Return the head that a user would get who had clicked these crops."""
-        support = Support(self.vectors[taught], tuple(self.labels[taught].tolist()))
+        support = SupportSet(self.vectors[taught], tuple(self.labels[taught].tolist()))
         context = self.vectors if self.params.unlabelled else None
         return fit(support, self.names, context=context, params=self.params)
 
@@ -90,18 +90,22 @@ class Crops:
         return Embeddings(np.arange(len(self.labels)), self.vectors, info, CropSpec(), "crops")
 
 
-def drawn(crops: Crops, taught: NDArray[np.intp]) -> Draw:
+def score_draw(crops: EmbeddedCrops, taught: NDArray[np.intp]) -> FewShotDraw:
     """Return how well the crops that were not taught are told."""
     head = crops.fit(taught)
     asked = np.setdiff1d(np.arange(len(crops.labels)), taught)
     prediction = head.predict(crops.embeddings())
-    answered = np.array(head.class_ids)[prediction.winner]
+    answered = np.array(head.class_ids)[prediction.predicted_column]
     right = answered == crops.labels
-    figures = score(crops.labels[asked], answered[asked])
-    return Draw(figures, reliability(prediction.confidence[asked], right[asked]).ece, head.kind)
+    figures = score_predictions(crops.labels[asked], answered[asked])
+    return FewShotDraw(
+        figures, measure_calibration(prediction.confidence[asked], right[asked]).ece, head.kind
+    )
 
 
-def unknown_auroc(crops: Crops, shots: int, random: np.random.Generator) -> dict[str, float]:
+def unknown_auroc(
+    crops: EmbeddedCrops, shots: int, random: np.random.Generator
+) -> dict[str, float]:
     """Return for each class how well its crops are found when it is nobody's class.
 
     The area under the ROC curve of the score *unknown*: crops of the class left out against all
@@ -112,7 +116,7 @@ def unknown_auroc(crops: Crops, shots: int, random: np.random.Generator) -> dict
     found = {}
     for left_out in crops.names:
         known = [name for name in crops.names if name != left_out]
-        taught = select(crops, known, shots, "random", random)
+        taught = select_shots(crops, known, shots, "random", random)
         asked = np.setdiff1d(np.arange(len(crops.labels)), taught)
         prediction = crops.fit(taught).predict(crops.embeddings())
         if prediction.unknown is not None:
@@ -121,8 +125,12 @@ def unknown_auroc(crops: Crops, shots: int, random: np.random.Generator) -> dict
     return found
 
 
-def select(
-    crops: Crops, names: list[str], shots: int, how: Select, random: np.random.Generator
+def select_shots(
+    crops: EmbeddedCrops,
+    names: list[str],
+    shots: int,
+    how: SelectionStrategy,
+    random: np.random.Generator,
 ) -> NDArray[np.intp]:
     """Return the crops that teach.
 
@@ -131,31 +139,37 @@ def select(
     every class, among a random half of all crops; a class may get more or fewer.
     """
     if how == "active":
-        part = random.permutation(len(crops.labels))[: round(PART * len(crops.labels))]
-        *_, taught = simulated(crops, part, shots * len(names), "active")
+        part = random.permutation(len(crops.labels))[
+            : round(SIMULATED_FRACTION * len(crops.labels))
+        ]
+        *_, taught = simulate_clicks(crops, part, shots * len(names), "active")
         return taught
     members = [np.flatnonzero(crops.labels == name) for name in names]
     if how == "random":
         return np.concatenate([random.choice(one, shots, replace=False) for one in members])
     halves = [
-        random.choice(one, max(shots, round(PART * len(one))), replace=False) for one in members
+        random.choice(one, max(shots, round(SIMULATED_FRACTION * len(one))), replace=False)
+        for one in members
     ]
-    return np.concatenate([half[cold_start_places(crops.vectors[half], shots)] for half in halves])
+    return np.concatenate([half[select_cold_start(crops.vectors[half], shots)] for half in halves])
 
 
-def simulated(
-    crops: Crops, part: NDArray[np.intp], clicks: int, order: QueueOrder | Literal["random"]
+def simulate_clicks(
+    crops: EmbeddedCrops,
+    part: NDArray[np.intp],
+    clicks: int,
+    order: QueueOrder | Literal["random"],
 ) -> Iterator[NDArray[np.intp]]:
     """Yield what a simulated user has clicked, after each batch that the queue proposed.
 
     The user knows every crop's class; a batch is one click at first, later an eighth of the
     clicks before. ``random`` follows the order of `part`.
     """
-    inside = Crops(crops.vectors[part], crops.labels[part], crops.params)
+    inside = EmbeddedCrops(crops.vectors[part], crops.labels[part], crops.params)
     embeddings, clicks = inside.embeddings(), min(clicks, len(part))
     labelled: list[int] = []
     while len(labelled) < clicks:
-        more = min(max(1, len(labelled) // BATCH), clicks - len(labelled))
+        more = min(max(1, len(labelled) // RERANK_DIVISOR), clicks - len(labelled))
         if order == "random":
             labelled = list(range(len(labelled) + more))
         elif not labelled and order == "active":
@@ -178,7 +192,7 @@ TRANSDUCTIVE = (
     "transductive, as in the app: the scored crops are there as cells without a click, their "
     "classes unknown; --no-unlabelled keeps them out"
 )
-SELECTED = {
+SELECTION_NOTES = {
     "random": "random crops of each class",
     "diverse": "the most different crops of a random half of each class",
     "active": "what the queue proposes from a random half, as many clicks in all",
@@ -239,7 +253,7 @@ class FewShotReport:
     seed: int
     heads: tuple[str, ...] = ()
     unreadable: tuple[str, ...] = field(default=())
-    select: Select = "random"
+    select: SelectionStrategy = "random"
     unlabelled: bool = True
     measured: bool = False
 
@@ -258,7 +272,7 @@ class FewShotReport:
             "seed": self.seed,
             "heads": list(self.heads),
             "select": self.select,
-            "selected": SELECTED[self.select],
+            "selected": SELECTION_NOTES[self.select],
             "transductive": self.unlabelled,
             "size_colour_nucleus": self.measured,
             "interval": INTERVAL,
@@ -277,7 +291,7 @@ def fewshot(  # noqa: PLR0917
     progress: Callable[[Progress], None] | None = None,
     *,
     params: ClassifyParams | None = None,
-    select: Select = "random",
+    select: SelectionStrategy = "random",
     spec: CropSpec | None = None,
 ) -> FewShotReport:
     """Return :func:`fewshot_steps` run to its end; `progress` is told of each step."""
@@ -311,7 +325,7 @@ def fewshot_steps(
     spec: CropSpec | None = None,
     cache_folder: Path | None = None,
     params: ClassifyParams | None = None,
-    how: Select = "random",
+    how: SelectionStrategy = "random",
 ) -> Generator[Progress, None, FewShotReport]:
     """Return how well a few crops a class tell all others of a folder; yield while it runs.
 
@@ -326,7 +340,7 @@ def fewshot_steps(
         Which head. With ``unlabelled`` the scored crops are there as cells without a click, as
         they are in the app; their classes are not.
     how
-        Which crops teach; see :func:`napari_hemacells.core.evaluate.fewshot.select`.
+        Which crops teach; see :func:`napari_hemacells.core.evaluate.fewshot.select_shots`.
 
     Raises
     ------
@@ -338,22 +352,24 @@ def fewshot_steps(
     spec, params = spec or CropSpec(), params or ClassifyParams()
     cache = EmbeddingCache(cache_folder or default_cache_folder())
     read = yield from embed_folder_steps(Path(folder), spec, encoder, cache)
-    classes, left_out = _enough(read, max(shots))
+    classes, left_out = _split_by_size(read, max(shots))
     taking_part = np.isin(read.labels, list(classes))
     vectors = read.vectors
     if params.measured:
-        vectors, _ = measured_beside(vectors, read.files, encoder.info)
-    crops = Crops(vectors[taking_part], np.array(read.labels)[taking_part], params)
+        vectors, _ = append_measured_features(vectors, read.files, encoder.info)
+    crops = EmbeddedCrops(vectors[taking_part], np.array(read.labels)[taking_part], params)
     found: dict[int, ShotScore] = {}
     heads: dict[str, None] = {}
     for row, count in enumerate(shots):
-        draws: list[Draw] = []
+        draws: list[FewShotDraw] = []
         for draw in range(repeats):
             random = np.random.default_rng([seed, count, draw])
-            draws.append(drawn(crops, select(crops, crops.names, count, how, random)))
+            draws.append(score_draw(crops, select_shots(crops, crops.names, count, how, random)))
             heads[f"{count}: {draws[-1].kind}"] = None
             yield Progress(row * repeats + draw + 1, len(shots) * repeats, f"{count} shots")
-        found[count] = _summary(draws, _unknown(crops, count, min(repeats, UNKNOWN_DRAWS), seed))
+        found[count] = _summary(
+            draws, _mean_unknown_auroc(crops, count, min(repeats, UNKNOWN_DRAWS), seed)
+        )
     return FewShotReport(
         shots=found,
         encoder=encoder.info.name,
@@ -380,7 +396,7 @@ def default_cache_folder() -> Path:
     return Path(platformdirs.user_cache_dir("napari-hemacells")) / "embeddings"
 
 
-def _enough(crops: ClassFolder, most: int) -> tuple[dict[str, int], dict[str, int]]:
+def _split_by_size(crops: ClassFolder, most: int) -> tuple[dict[str, int], dict[str, int]]:
     """Return the crops of each class that has more than `most`, and of the others."""
     names, counts = np.unique(crops.labels, return_counts=True)
     sizes = {str(name): int(count) for name, count in zip(names, counts, strict=True)}
@@ -394,7 +410,9 @@ def _enough(crops: ClassFolder, most: int) -> tuple[dict[str, int], dict[str, in
     return classes, {name: size for name, size in sizes.items() if name not in classes}
 
 
-def _unknown(crops: Crops, shots: int, draws: int, seed: int) -> dict[str, float]:
+def _mean_unknown_auroc(
+    crops: EmbeddedCrops, shots: int, draws: int, seed: int
+) -> dict[str, float]:
     """Return for each class the mean figure of finding it when it is left out."""
     if len(crops.names) < 3:
         return {}
@@ -405,17 +423,17 @@ def _unknown(crops: Crops, shots: int, draws: int, seed: int) -> dict[str, float
     return {name: float(np.mean([one[name] for one in each])) for name in crops.names}
 
 
-def _summary(draws: list[Draw], unknown: dict[str, float]) -> ShotScore:
+def _summary(draws: list[FewShotDraw], unknown: dict[str, float]) -> ShotScore:
     accuracy, macro_f1 = np.array([draw.scores for draw in draws]).T
     errors = np.array([draw.ece for draw in draws])
     return ShotScore(
         balanced_accuracy=float(accuracy.mean()),
         std=float(accuracy.std(ddof=1)) if len(draws) > 1 else 0.0,
-        ci95=interval(accuracy),
+        ci95=percentile_interval(accuracy),
         macro_f1=float(macro_f1.mean()),
-        macro_f1_ci95=interval(macro_f1),
+        macro_f1_ci95=percentile_interval(macro_f1),
         ece=float(errors.mean()),
-        ece_ci95=interval(errors),
+        ece_ci95=percentile_interval(errors),
         unknown_auroc=float(np.mean(list(unknown.values()))) if unknown else None,
         unknown_by_class=unknown,
     )

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-SMALL = 32_000_000  # pixels; up to that an image is kept in memory and hashed whole
+MAX_IN_MEMORY_PIXELS = 32_000_000  # pixels; up to that an image is kept in memory and hashed whole
 GRID = 10  # sampled windows along each axis of a large image
 WINDOW = 32  # side of one, in pixels
 
@@ -21,10 +21,10 @@ WINDOW = 32  # side of one, in pixels
 def image_key(pixels: Any) -> str:
     """16 hexadecimal digits: the image's identity, however it was opened.
 
-    Up to :data:`SMALL` pixels that is :func:`content_key` over all of them. A larger image is
-    hashed by its shape, its dtype and :func:`windows`: a fixed grid of small windows, so that the
-    answer takes a second for any size. The price: two large images of one shape that differ only
-    between the windows have the same key.
+    Up to :data:`MAX_IN_MEMORY_PIXELS` pixels that is :func:`content_key` over all of them. A
+    larger image is hashed by its shape, its dtype and :func:`sample_windows`: a fixed grid of
+    small windows, so that the answer takes a second for any size. The price: two large images of
+    one shape that differ only between the windows have the same key.
 
     Parameters
     ----------
@@ -32,10 +32,10 @@ def image_key(pixels: Any) -> str:
         ``(rows, cols, 3)`` uint8, in memory or lazy.
     """
     rows, cols = pixels.shape[:2]
-    if rows * cols <= SMALL:
+    if rows * cols <= MAX_IN_MEMORY_PIXELS:
         return content_key(np.asarray(pixels))
     digest = hashlib.sha256(f"sampled {_described(pixels)} ".encode())
-    for part in windows((rows, cols)):
+    for part in sample_windows((rows, cols)):
         digest.update(np.ascontiguousarray(pixels[part]).data)
     return digest.hexdigest()[:16]
 
@@ -53,7 +53,7 @@ def content_key(pixels: NDArray[Any]) -> str:
     return digest.hexdigest()[:16]
 
 
-def windows(shape: tuple[int, int]) -> Iterator[tuple[slice, slice]]:
+def sample_windows(shape: tuple[int, int]) -> Iterator[tuple[slice, slice]]:
     """Yield the sampled windows of an image: ``GRID`` times ``GRID``, evenly spread."""
     along = []
     for length in shape:

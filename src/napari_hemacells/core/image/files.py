@@ -12,25 +12,25 @@ from dataclasses import replace
 from pathlib import Path
 
 from napari_hemacells.core.errors import ImageError, ThermogramError
-from napari_hemacells.core.image.content_hash import SMALL, content_key
-from napari_hemacells.core.image.from_array import from_array
+from napari_hemacells.core.image.content_hash import MAX_IN_MEMORY_PIXELS, content_key
+from napari_hemacells.core.image.from_array import image_from_array
 from napari_hemacells.core.image.layout import Layout
 from napari_hemacells.core.image.ome_zarr import is_zarr, open_zarr
-from napari_hemacells.core.image.picture import Opened, read_picture
+from napari_hemacells.core.image.picture import OpenedPicture, read_picture
 from napari_hemacells.core.image.tiff import TIFF_SUFFIXES, open_tiff
 from napari_hemacells.core.temperature import (
     TEXT_SUFFIXES,
     is_celsius_tiff,
     is_radiometric,
     is_thermogram,
-    parse_name,
+    parse_dmr_ir_name,
     read_celsius,
 )
 from napari_hemacells.core.types import Groups, SmearImage
 
-ARRAYS = frozenset({".npy"})
-TIFF = frozenset({".tif", ".tiff"})
-JPEG = frozenset({".jpg", ".jpeg", ".rjpg"})
+NUMPY_SUFFIXES = frozenset({".npy"})
+CELSIUS_TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
+RADIOMETRIC_SUFFIXES = frozenset({".jpg", ".jpeg", ".rjpg"})
 
 
 def is_temperature(file: Path) -> bool:
@@ -40,11 +40,11 @@ def is_temperature(file: Path) -> bool:
     ``hemacells thermograms export`` writes them), radiometric FLIR JPEG.
     """
     suffix = file.suffix.lower()
-    if suffix in TEXT_SUFFIXES | ARRAYS:
+    if suffix in TEXT_SUFFIXES | NUMPY_SUFFIXES:
         return is_thermogram(file)
-    if suffix in TIFF:
+    if suffix in CELSIUS_TIFF_SUFFIXES:
         return is_celsius_tiff(file)
-    return suffix in JPEG and is_radiometric(file)
+    return suffix in RADIOMETRIC_SUFFIXES and is_radiometric(file)
 
 
 def read_temperature(file: Path, groups: Groups | None = None) -> SmearImage:
@@ -60,7 +60,7 @@ def read_temperature(file: Path, groups: Groups | None = None) -> SmearImage:
         raise ThermogramError(
             f"{file.name} holds {len(celsius)} frames, and one is needed: save each as a file."
         )
-    groups, frame = groups or Groups(), parse_name(file.name)
+    groups, frame = groups or Groups(), parse_dmr_ir_name(file.name)
     if groups.patient is None and frame is not None:
         groups = replace(groups, patient=frame.patient)
     name = file.name.removesuffix(file.suffix).removesuffix(".celsius")
@@ -75,7 +75,7 @@ def read_temperature(file: Path, groups: Groups | None = None) -> SmearImage:
 
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp"}) | TIFF_SUFFIXES
-UNREADABLE = (OSError, ValueError, RuntimeError, SyntaxError, LookupError)
+READ_ERRORS = (OSError, ValueError, RuntimeError, SyntaxError, LookupError)
 
 
 def read_image(path: str | Path, *, groups: Groups | None = None) -> SmearImage:
@@ -100,7 +100,7 @@ def read_image(path: str | Path, *, groups: Groups | None = None) -> SmearImage:
         return read_temperature(file, groups)
     try:
         opened = _open(file)
-        return from_array(
+        return image_from_array(
             opened.levels[0],
             image_name(file),
             levels=opened.levels,
@@ -112,7 +112,7 @@ def read_image(path: str | Path, *, groups: Groups | None = None) -> SmearImage:
     except ImageError as error:
         told = str(error) if file.name in str(error) else f"{file.name}: {error}"
         raise ImageError(told) from error
-    except UNREADABLE as error:
+    except READ_ERRORS as error:
         raise ImageError(
             f"{file.name} cannot be read as a picture ({error}). Is it complete?"
         ) from error
@@ -140,7 +140,7 @@ def image_name(path: Path) -> str:
     return path.stem
 
 
-def _open(file: Path) -> Opened:
+def _open(file: Path) -> OpenedPicture:
     if file.is_dir():
         if not is_zarr(file):
             raise ImageError(
@@ -150,22 +150,23 @@ def _open(file: Path) -> Opened:
         return open_zarr(file)
     if file.suffix.lower() in TIFF_SUFFIXES:
         return open_tiff(file)
-    return Opened((read_picture(file),))
+    return OpenedPicture((read_picture(file),))
 
 
-LARGE_UNREADABLE = (OSError, ValueError, RuntimeError, LookupError, struct.error, ImageError)
+HEADER_ERRORS = (OSError, ValueError, RuntimeError, LookupError, struct.error, ImageError)
 
 
 def is_large(path: Path) -> bool:
-    """Whether a TIFF or OME-Zarr is one picture of more than `SMALL` pixels; only told by headers.
+    """Whether the headers of a TIFF or OME-Zarr say that it is too large to be read whole.
 
-    Damaged files and those of other kinds are not.
+    That is one picture of more than `MAX_IN_MEMORY_PIXELS` pixels. Damaged files and those of
+    other kinds are not.
     """
     try:
         rows, cols = _size(path)
-    except LARGE_UNREADABLE:
+    except HEADER_ERRORS:
         return False
-    return rows * cols > SMALL
+    return rows * cols > MAX_IN_MEMORY_PIXELS
 
 
 def _size(path: Path) -> tuple[int, int]:

@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from napari_hemacells.core.image.colour import ValueScale, check_type
-from napari_hemacells.core.image.content_hash import SMALL, image_key, windows
+from napari_hemacells.core.image.content_hash import (
+    MAX_IN_MEMORY_PIXELS,
+    image_key,
+    sample_windows,
+)
 from napari_hemacells.core.image.layout import Layout
 from napari_hemacells.core.image.lazy import LazyPixels
 from napari_hemacells.core.types import Groups, SmearImage
@@ -19,10 +23,10 @@ if TYPE_CHECKING:
     from napari_hemacells.core.types import Pixels
 
 OVERVIEW = 4_000_000  # pixels that a look at the whole image should not exceed
-LARGEST_OVERVIEW = SMALL  # beyond that a pyramid has no level to look at quickly
+LARGEST_OVERVIEW = MAX_IN_MEMORY_PIXELS  # beyond that a pyramid has no level to look at quickly
 
 
-def from_array(
+def image_from_array(
     array: Any,
     name: str,
     *,
@@ -34,8 +38,9 @@ def from_array(
 ) -> SmearImage:
     """Return the colour image of an array, converted by :func:`to_colour`, keyed by what it shows.
 
-    Up to :data:`SMALL` pixels it is in memory. A larger one stays where it is and is read where
-    it is sliced (:class:`LazyPixels`); its value scale and its key come from sampled windows.
+    Up to :data:`MAX_IN_MEMORY_PIXELS` pixels it is in memory. A larger one stays where it is and
+    is read where it is sliced (:class:`LazyPixels`); its value scale and its key come from
+    sampled windows.
 
     Parameters
     ----------
@@ -57,7 +62,7 @@ def from_array(
     layout = layout or Layout.of_shape(given.shape)
     rows, cols = layout.size(given.shape)
     lower: list[LazyPixels] = []
-    if rows * cols <= SMALL:
+    if rows * cols <= MAX_IN_MEMORY_PIXELS:
         values = layout.read(given)
         pixels: Any = ValueScale.of([values]).colour(values)
     else:
@@ -86,7 +91,7 @@ def _sampled_scale(array: Any, layout: Layout) -> ValueScale:
     """Return the value scale that the sampled windows have; the same however it was opened."""
     if np.dtype(array.dtype) == np.uint8:
         return ValueScale()
-    parts = windows(layout.size(array.shape))
+    parts = sample_windows(layout.size(array.shape))
     return ValueScale.of([layout.read(array, *part) for part in parts])
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 CHANNEL_COUNTS = (1, 2, 3, 4)  # grey, grey + alpha, colour, colour + alpha
 AXIS_NAMES = {"t": "a time series", "z": "a stack in depth"}
-WHOLE = slice(None)
+FULL_SLICE = slice(None)
 
 
 @dataclass(frozen=True)
@@ -93,13 +93,13 @@ class Layout:
         """Rows and columns of an array of this layout and that shape."""
         return int(shape[self.rows]), int(shape[self.cols])
 
-    def read(self, array: Any, rows: slice = WHOLE, cols: slice = WHOLE) -> NDArray[Any]:
+    def read(self, array: Any, rows: slice = FULL_SLICE, cols: slice = FULL_SLICE) -> NDArray[Any]:
         """``(rows, cols, channels)`` values of a part of the array."""
         where: list[slice | int] = [0] * self.ndim
         where[self.rows], where[self.cols] = rows, cols
         kept = [self.rows, self.cols]
         if self.channels is not None:
-            where[self.channels] = WHOLE
+            where[self.channels] = FULL_SLICE
             kept.append(self.channels)
         part = np.asarray(array[tuple(where)])
         order = sorted(kept)

@@ -98,7 +98,7 @@ class LazyPixels:
         ImageError
             Where that part of the file is damaged.
         """
-        rows, cols, colour = _three(key)
+        rows, cols, colour = _split_index(key)
         row_span, row_rest = _span(rows, self.shape[0])
         col_span, col_rest = _span(cols, self.shape[1])
         part = self._read(row_span, col_span)
@@ -143,7 +143,7 @@ class LazyPixels:
         return self.scale.colour(values)
 
 
-def _three(key: Any) -> tuple[Any, Any, Any]:
+def _split_index(key: Any) -> tuple[Any, Any, Any]:
     """The key for rows, columns and colour."""
     given = list(key) if isinstance(key, tuple) else [key]
     if Ellipsis in given:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from napari_hemacells.core.errors import ImageError
 from napari_hemacells.core.image.layout import Layout
-from napari_hemacells.core.image.picture import MICROMETRES, Opened, plausible
+from napari_hemacells.core.image.picture import MICROMETRES, OpenedPicture, plausible_pixel_size
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +22,7 @@ def is_zarr(folder: Path) -> bool:
     return any((folder / name).is_file() for name in METADATA)
 
 
-def open_zarr(folder: Path) -> Opened:
+def open_zarr(folder: Path) -> OpenedPicture:
     """Return the first image of an OME-Zarr folder with its pyramid, or a zarr array.
 
     Raises
@@ -35,13 +35,15 @@ def open_zarr(folder: Path) -> Opened:
 
     node = zarr.open(folder, mode="r")
     if isinstance(node, zarr.Array):
-        return Opened((node,))
+        return OpenedPicture((node,))
     multiscale = _multiscale(node)
     if multiscale is None:
         return open_zarr(folder / _first_image(node, folder))
     levels: tuple[Any, ...] = tuple(node[dataset.path] for dataset in multiscale.datasets)
     names = [axis.name for axis in multiscale.axes]
-    return Opened(levels, Layout.of_axes(levels[0].shape, names), plausible(_size(multiscale)))
+    return OpenedPicture(
+        levels, Layout.of_axes(levels[0].shape, names), plausible_pixel_size(_size(multiscale))
+    )
 
 
 def _multiscale(group: Any) -> Any | None:

@@ -52,7 +52,7 @@ MICROMETRES = {
 
 
 @dataclass(frozen=True, eq=False)
-class Opened:
+class OpenedPicture:
     """A picture as its file has it.
 
     Attributes
@@ -70,7 +70,7 @@ class Opened:
     pixel_size_um: float | None = None
 
 
-def plausible(pixel_size_um: float | None) -> float | None:
+def plausible_pixel_size(pixel_size_um: float | None) -> float | None:
     """Return the size if a microscope's camera may have it."""
     low, high = PLAUSIBLE_PIXEL_UM
     return pixel_size_um if pixel_size_um is not None and low <= pixel_size_um <= high else None

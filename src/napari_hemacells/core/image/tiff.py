@@ -7,9 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_hemacells.core.image.content_hash import SMALL
+from napari_hemacells.core.image.content_hash import MAX_IN_MEMORY_PIXELS
 from napari_hemacells.core.image.layout import Layout
-from napari_hemacells.core.image.picture import MICROMETRES, Opened, plausible, read_picture
+from napari_hemacells.core.image.picture import (
+    MICROMETRES,
+    OpenedPicture,
+    plausible_pixel_size,
+    read_picture,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +26,7 @@ TIFF_SUFFIXES = frozenset({".tif", ".tiff", ".btf", ".tf8", ".svs", ".ndpi", ".s
 NEEDS_DECODING = frozenset({"PALETTE", "MINISWHITE", "SEPARATED", "CIELAB"})
 
 
-def open_tiff(file: Path) -> Opened:
+def open_tiff(file: Path) -> OpenedPicture:
     """Return the first series of a file with its pyramid; one with few pixels is read.
 
     Raises
@@ -32,19 +37,19 @@ def open_tiff(file: Path) -> Opened:
     import tifffile
 
     with tifffile.TiffFile(file) as tiff:
-        size = plausible(_pixel_size(tiff))
+        size = plausible_pixel_size(_pixel_size(tiff))
         if tiff.pages[0].photometric.name in NEEDS_DECODING:  # type: ignore[union-attr]  # a page
-            return Opened((read_picture(file),), None, size)
+            return OpenedPicture((read_picture(file),), None, size)
         series = tiff.series[0]
-        if np.prod(series.shape) <= SMALL:  # one sample a pixel at least
-            return Opened((series.asarray(),), None, size)
+        if np.prod(series.shape) <= MAX_IN_MEMORY_PIXELS:  # one sample a pixel at least
+            return OpenedPicture((series.asarray(),), None, size)
         layout = Layout.of_axes(series.shape, series.axes)
         in_parts = _in_parts(series.levels[0], layout)
-        small = int(np.prod(layout.size(series.shape))) <= SMALL
+        small = int(np.prod(layout.size(series.shape))) <= MAX_IN_MEMORY_PIXELS
         if small or not in_parts:
-            return Opened((series.asarray(),), layout, size)
+            return OpenedPicture((series.asarray(),), layout, size)
         count = len(series.levels)
-    return Opened(tuple(TiffLevel(file, level) for level in range(count)), layout, size)
+    return OpenedPicture(tuple(TiffLevel(file, level) for level in range(count)), layout, size)
 
 
 class TiffLevel:

@@ -1,6 +1,6 @@
 """Project folder, model bundle, exports, report."""
 
-from napari_hemacells.core.store.bundle import Bundle, check, load_bundle, save_bundle
+from napari_hemacells.core.store.bundle import Bundle, check_compatible, load_bundle, save_bundle
 from napari_hemacells.core.store.cells_file import write_csv
 from napari_hemacells.core.store.export import (
     ClassifiedImage,
@@ -33,7 +33,7 @@ __all__ = [
     "StoredImage",
     "annotation_state",
     "cells_table",
-    "check",
+    "check_compatible",
     "class_overlay",
     "corrected_cells",
     "counts_table",

@@ -22,14 +22,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from napari_hemacells import __version__
 from napari_hemacells.core.annotate.palette import CellClass, Palette
-from napari_hemacells.core.annotate.state import now
+from napari_hemacells.core.annotate.state import utc_now
 from napari_hemacells.core.errors import (
     AnnotationError,
     BundleError,
     BundleMismatchError,
     StorageError,
 )
-from napari_hemacells.core.fsio import read_bytes, writing_folder
+from napari_hemacells.core.fsio import atomic_folder, read_bytes
 from napari_hemacells.core.store.schema import (  # noqa: TC001 (pydantic reads it)
     StoredSpec,
 )
@@ -41,7 +41,7 @@ from napari_hemacells.core.types import (  # noqa: TC001 (so do these)
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_hemacells.core.classify import Head, Support
+    from napari_hemacells.core.classify import Head, SupportSet
     from napari_hemacells.core.encode import Encoder
     from napari_hemacells.core.params import DeviceName
     from napari_hemacells.core.types import CropSpec
@@ -92,7 +92,7 @@ class Bundle:
     groups: tuple[Groups, ...] = ()
     encoder_tensors: dict[str, NDArray[Any]] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
-    created: str = field(default_factory=now)
+    created: str = field(default_factory=utc_now)
     app_version: str = __version__
 
     @property
@@ -108,11 +108,11 @@ class Bundle:
         return Head.from_tensors(self.head_tensors, self.head_meta)
 
     @cached_property
-    def support(self) -> Support:
+    def support(self) -> SupportSet:
         """The annotated cells it was fitted on, to go on from."""
-        from napari_hemacells.core.classify import Support
+        from napari_hemacells.core.classify import SupportSet
 
-        return Support(self.vectors, self.labels)
+        return SupportSet(self.vectors, self.labels)
 
     def make_encoder(self, device: DeviceName = "auto") -> Encoder:
         """Return the encoder: the one inside, or the installed one that is most like it.
@@ -178,7 +178,7 @@ def save_bundle(path: str | Path, bundle: Bundle) -> Path:
     tensors[_VECTORS] = np.ascontiguousarray(bundle.vectors, dtype=np.float32)
     data = save(tensors)
     content = _describe(bundle, hashlib.sha256(data).hexdigest())
-    with writing_folder(folder) as temporary:
+    with atomic_folder(folder) as temporary:
         (temporary / TENSORS_NAME).write_bytes(data)
         (temporary / JSON_NAME).write_bytes(content.model_dump_json(indent=2).encode() + b"\n")
     return folder
@@ -303,7 +303,7 @@ def _check_support(
 MAX_SCALE = 3.0  # cells that many times larger or smaller lose or gain detail the head never saw
 
 
-def check(
+def check_compatible(
     bundle: Bundle,
     encoder: EncoderInfo,
     spec: CropSpec,

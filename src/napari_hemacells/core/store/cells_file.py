@@ -24,7 +24,7 @@ from pydantic import BaseModel
 
 from napari_hemacells.core.cell_masks import LazyLabels, PackedMasks
 from napari_hemacells.core.errors import ProjectError
-from napari_hemacells.core.fsio import write_bytes, writing
+from napari_hemacells.core.fsio import atomic_path, write_bytes
 from napari_hemacells.core.types import BOX_COLUMNS, CELL_COLUMNS, Cells, CellSource
 
 if TYPE_CHECKING:
@@ -37,10 +37,10 @@ _TILE = 512  # pixels
 
 _DTYPES = {"class": "str", **dict.fromkeys(["label", "area", *BOX_COLUMNS], "int64")}
 # Python's own reading of a number gives back every digit that was written.
-_EXACTLY = dict.fromkeys(["score", "row", "col"], float)
+_FLOAT_CONVERTERS = dict.fromkeys(["score", "row", "col"], float)
 
 # ValueError covers pydantic's and tifffile's own errors, RuntimeError those of imagecodecs.
-_DAMAGED = (OSError, ValueError, KeyError, IndexError, RuntimeError, zlib.error)
+_CELLS_READ_ERRORS = (OSError, ValueError, KeyError, IndexError, RuntimeError, zlib.error)
 
 
 class _Description(BaseModel):
@@ -68,7 +68,7 @@ def write_labels(
         "compression": "zlib", "description": description, "metadata": None,
         "software": "napari-hemacells",
     }  # fmt: skip
-    with writing(path) as temporary:
+    with atomic_path(path) as temporary:
         if isinstance(labels, LazyLabels):
             about |= {"shape": labels.shape, "dtype": np.int32, "tile": (_TILE, _TILE)}
             tifffile.imwrite(temporary, _tiles(labels), **about)
@@ -112,9 +112,9 @@ def read_cells(tif: Path) -> Cells:
     try:
         with tifffile.TiffFile(tif) as file:
             labels = file.asarray(key=0)
-            about, table = _described(file)
-    except _DAMAGED as error:
-        raise damaged(tif) from error
+            about, table = _read_description(file)
+    except _CELLS_READ_ERRORS as error:
+        raise damaged_file_error(tif) from error
     return Cells(labels.astype(np.int32), table, about.diameter, about.source, about.detector)
 
 
@@ -130,13 +130,13 @@ def read_ids(tif: Path) -> NDArray[np.int64]:
 
     try:
         with tifffile.TiffFile(tif) as file:
-            _, table = _described(file)
-    except _DAMAGED as error:
-        raise damaged(tif) from error
+            _, table = _read_description(file)
+    except _CELLS_READ_ERRORS as error:
+        raise damaged_file_error(tif) from error
     return table["label"].to_numpy()
 
 
-def damaged(path: Path) -> ProjectError:
+def damaged_file_error(path: Path) -> ProjectError:
     """What to say of a file of cells that cannot be read."""
     return ProjectError(
         f"The cells in “{path}” cannot be read. Nothing was changed: restore the file from a "
@@ -144,22 +144,22 @@ def damaged(path: Path) -> ProjectError:
     )
 
 
-def _described(file: Any) -> tuple[_Description, pd.DataFrame]:
+def _read_description(file: Any) -> tuple[_Description, pd.DataFrame]:
     description = _Description.model_validate_json(file.pages.first.description)
     return description, _parse(description.table)
 
 
 def _parse(text: str) -> pd.DataFrame:
     table = pd.read_csv(
-        io.StringIO(text), dtype=_DTYPES, converters=_EXACTLY, keep_default_na=False
+        io.StringIO(text), dtype=_DTYPES, converters=_FLOAT_CONVERTERS, keep_default_na=False
     )  # fmt: skip
     missing = [column for column in CELL_COLUMNS if column not in table]
     if missing:
         raise ValueError(f"columns {missing} are missing")
-    return table.astype(dict.fromkeys(_EXACTLY, "float64"))  # no rows: no floats either
+    return table.astype(dict.fromkeys(_FLOAT_CONVERTERS, "float64"))  # no rows: no floats either
 
 
-_DAMAGED_MASKS = (
+_MASKS_READ_ERRORS = (
     OSError, ValueError, LookupError, TypeError, EOFError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 
@@ -208,8 +208,8 @@ def read_masks(path: Path) -> Cells:
         table = pd.DataFrame(columns).astype(words)
         if masks.starts[-1] != len(masks.bits) or not set(CELL_COLUMNS) <= set(table):
             raise ValueError("masks and table do not fit one another")
-    except _DAMAGED_MASKS as error:
-        raise damaged(path) from error
+    except _MASKS_READ_ERRORS as error:
+        raise damaged_file_error(path) from error
     return Cells(labels, table, about["diameter"], about["source"], about["detector"])
 
 
@@ -224,5 +224,5 @@ def read_mask_ids(path: Path) -> NDArray[np.int64]:
     try:
         with np.load(path, allow_pickle=False) as stored:
             return np.asarray(stored["column label"], dtype=np.int64)
-    except _DAMAGED_MASKS as error:
-        raise damaged(path) from error
+    except _MASKS_READ_ERRORS as error:
+        raise damaged_file_error(path) from error

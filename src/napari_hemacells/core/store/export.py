@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hemacells import __version__
-from napari_hemacells.core.annotate.state import now
+from napari_hemacells.core.annotate.state import utc_now
 from napari_hemacells.core.fsio import file_name, storage_error, write_bytes
 from napari_hemacells.core.store.cells_file import write_labels
 from napari_hemacells.core.store.tables import (
@@ -47,10 +47,10 @@ def write_coco(path: Path, images: Sequence[ClassifiedImage], palette: Palette) 
     square reaches from its index to the next. Areas are the pixels of the label image. Cells
     without a class are in a category of their own, as unknown ones are, so that none is missing.
     """
-    write_bytes(path, json.dumps(coco(images, palette), separators=(",", ":")).encode())
+    write_bytes(path, json.dumps(to_coco(images, palette), separators=(",", ":")).encode())
 
 
-def coco(images: Sequence[ClassifiedImage], palette: Palette) -> dict[str, Any]:
+def to_coco(images: Sequence[ClassifiedImage], palette: Palette) -> dict[str, Any]:
     """The content of :func:`write_coco` as plain JSON values."""
     names = [one.name for one in palette]
     number_of = {one.id: place for place, one in enumerate(palette, start=1)}
@@ -67,7 +67,7 @@ def coco(images: Sequence[ClassifiedImage], palette: Palette) -> dict[str, Any]:
     for number, annotation in enumerate(annotations, start=1):
         annotation["id"] = number
     return {
-        "info": {"description": "Cells", "date_created": now(),
+        "info": {"description": "Cells", "date_created": utc_now(),
                  "contributor": f"napari-hemacells {__version__}"},
         "licenses": [],
         "images": [_image(one.image, place) for place, one in enumerate(images, start=1)],
@@ -164,9 +164,9 @@ def write_crops(
     """
     from PIL import Image
 
-    from napari_hemacells.core.crop import extract, to_bytes
+    from napari_hemacells.core.crop import extract_crops, to_bytes
 
-    folders = class_folders(folder, palette)
+    folders = class_folder_paths(folder, palette)
     ids = [cell for cell in cells.ids.tolist() if shown.get(cell) in folders]
     stem = f"{file_name(image.name)}-{image.key[:8]}"
     files = [folders[shown[cell]] / f"{stem}-{cell:06d}.png" for cell in ids]
@@ -174,13 +174,13 @@ def write_crops(
         for place in folders.values():
             place.mkdir(parents=True, exist_ok=True)
         for cell, file in zip(ids, files, strict=True):
-            Image.fromarray(to_bytes(extract(image, cells, spec, [cell]))[0]).save(file)
+            Image.fromarray(to_bytes(extract_crops(image, cells, spec, [cell]))[0]).save(file)
     except OSError as error:
         raise storage_error(error, folder, "The crops were not all saved") from error
     return files
 
 
-def class_folders(folder: Path, palette: Palette) -> dict[str, Path]:
+def class_folder_paths(folder: Path, palette: Palette) -> dict[str, Path]:
     """A folder for each class id, named as the class where a file system allows it."""
     used: set[str] = set()
     folders = {}

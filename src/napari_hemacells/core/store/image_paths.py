@@ -15,9 +15,9 @@ from napari_hemacells.core.errors import ImageError
 if TYPE_CHECKING:
     from napari_hemacells.core.store.schema import StoredImage
 
-WHOLE = 64 * 2**20  # bytes; larger files are sampled
-SAMPLES, PIECE = 32, 64 * 2**10
-SAMPLED = "sampled-"
+FULL_HASH_BYTES = 64 * 2**20  # bytes; larger files are sampled
+SAMPLE_COUNT, SAMPLE_BYTES = 32, 64 * 2**10
+SAMPLED_PREFIX = "sampled-"
 
 
 def fingerprint(path: Path) -> str | None:
@@ -28,21 +28,21 @@ def fingerprint(path: Path) -> str | None:
     if path.is_dir():
         return None
     size = path.stat().st_size
-    if size <= WHOLE:
+    if size <= FULL_HASH_BYTES:
         return _sha256(path)
     digest = hashlib.sha256(f"{size} ".encode())
     with path.open("rb") as file:
-        for number in range(SAMPLES):
-            file.seek((size - PIECE) * number // (SAMPLES - 1))
-            digest.update(file.read(PIECE))
-    return SAMPLED + digest.hexdigest()
+        for number in range(SAMPLE_COUNT):
+            file.seek((size - SAMPLE_BYTES) * number // (SAMPLE_COUNT - 1))
+            digest.update(file.read(SAMPLE_BYTES))
+    return SAMPLED_PREFIX + digest.hexdigest()
 
 
-def matches(path: Path, stored: str | None) -> bool:
+def matches_fingerprint(path: Path, stored: str | None) -> bool:
     """Whether a file has the fingerprint that was stored, by whichever version did so."""
     if stored is None or path.is_dir():
         return False
-    if stored.startswith(SAMPLED) or path.stat().st_size <= WHOLE:
+    if stored.startswith(SAMPLED_PREFIX) or path.stat().st_size <= FULL_HASH_BYTES:
         return fingerprint(path) == stored
     return _sha256(path) == stored  # stored before large files were sampled
 
@@ -52,16 +52,16 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def to_file(folder: Path, path: Path | None) -> dict[str, str | None]:
+def image_reference(folder: Path, path: Path | None) -> dict[str, str | None]:
     """Return how a project in this folder refers to a file; nothing of one that is not there."""
     if path is None or not Path(path).exists():
         return {"path": None, "relative": None, "file_sha256": None}
     place = Path(path).absolute()
     digest = fingerprint(place)
-    return {"path": str(place), "relative": relative(folder, place), "file_sha256": digest}
+    return {"path": str(place), "relative": relative_path(folder, place), "file_sha256": digest}
 
 
-def relative(folder: Path, place: Path) -> str | None:
+def relative_path(folder: Path, place: Path) -> str | None:
     """Return the path from the folder; ``None`` on another drive."""
     try:
         return Path(os.path.relpath(place, folder)).as_posix()
@@ -69,14 +69,14 @@ def relative(folder: Path, place: Path) -> str | None:
         return None
 
 
-def seen_from(folder: Path, stored: StoredImage) -> StoredImage:
+def rebase_reference(folder: Path, stored: StoredImage) -> StoredImage:
     """Return the image as a project in this folder refers to it."""
     if stored.path is None:
         return stored
-    return stored.model_copy(update={"relative": relative(folder, Path(stored.path))})
+    return stored.model_copy(update={"relative": relative_path(folder, Path(stored.path))})
 
 
-def places(folder: Path, stored: StoredImage) -> list[Path]:
+def candidate_paths(folder: Path, stored: StoredImage) -> list[Path]:
     """Return where the image may be: first where it lies beside the project."""
     found = []
     if stored.relative is not None:
@@ -91,7 +91,7 @@ def has_content(path: Path, stored: StoredImage) -> bool:
     from napari_hemacells.core.image import read_image
 
     try:
-        if matches(path, stored.file_sha256):
+        if matches_fingerprint(path, stored.file_sha256):
             return True
         return read_image(path).key == stored.key  # the same pixels in another file
     except (ImageError, OSError):

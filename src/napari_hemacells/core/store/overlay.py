@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hemacells.core.annotate.palette import UNKNOWN_COLOUR
-from napari_hemacells.core.fsio import writing
+from napari_hemacells.core.fsio import atomic_path
 from napari_hemacells.core.types import UNKNOWN
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from napari_hemacells.core.annotate.palette import Palette
     from napari_hemacells.core.types import Cells, SmearImage
 
-NO_CLASS = "#8c8c8c"
-_MOST = 100_000_000  # pixels of an overlay
+UNCLASSIFIED_COLOUR = "#8c8c8c"
+_MAX_PIXELS = 100_000_000  # pixels of an overlay
 _BAND = 1024  # rows that are drawn at once: a large image is never in memory as floats
 
 
@@ -50,7 +50,7 @@ def class_overlay(
     place = np.zeros(int(cells.ids.max(initial=0)) + 1, dtype=np.intp)
     place[cells.ids] = classes
     rows, cols = image.shape
-    step = max(1, int(np.ceil(np.sqrt(rows * cols / _MOST))))
+    step = max(1, int(np.ceil(np.sqrt(rows * cols / _MAX_PIXELS))))
     width = max(1, round(cells.diameter / 22 / step))
     drawn = np.empty((-(-rows // step), -(-cols // step), 3), np.uint8)
     for start in range(0, len(drawn), _BAND):
@@ -86,7 +86,7 @@ def write_overlay(path: Path, overlay: NDArray[np.uint8]) -> None:
     """Write an overlay as PNG, whole or not at all."""
     from PIL import Image
 
-    with writing(path) as temporary:
+    with atomic_path(path) as temporary:
         Image.fromarray(overlay).save(temporary, format="PNG")
 
 
@@ -120,7 +120,12 @@ def _lookup(
     """Row of the colour table for each cell, and that table: 0 glass, 1 no class, the rest."""
     row = {class_id: number for number, class_id in enumerate((UNKNOWN, *palette.ids), start=2)}
     classes = [row.get(shown.get(cell, ""), 1) for cell in cells.ids.tolist()]
-    colours = [NO_CLASS, NO_CLASS, UNKNOWN_COLOUR, *(one.colour for one in palette)]
+    colours = [
+        UNCLASSIFIED_COLOUR,
+        UNCLASSIFIED_COLOUR,
+        UNKNOWN_COLOUR,
+        *(one.colour for one in palette),
+    ]
     rgb = [list(bytes.fromhex(colour[1:])) for colour in colours]
     return np.asarray(classes, dtype=np.intp), np.asarray(rgb, dtype=np.float32)
 

@@ -25,15 +25,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_hemacells.core.annotate.cell_edits import corrected
+from napari_hemacells.core.annotate.cell_edits import apply_corrections
 from napari_hemacells.core.annotate.history import History, open_history, replay
 from napari_hemacells.core.annotate.journal import read_journal
 from napari_hemacells.core.cell_masks import LazyLabels
 from napari_hemacells.core.errors import ProjectError, StorageError
-from napari_hemacells.core.fsio import discard, file_name, writing_folder
+from napari_hemacells.core.fsio import atomic_folder, discard, file_name
 from napari_hemacells.core.store import image_paths
 from napari_hemacells.core.store.cells_file import (
-    damaged,
+    damaged_file_error,
     read_cells,
     read_ids,
     read_mask_ids,
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.types import Cells, CropSpec, EncoderInfo, SmearImage
 
 
-def ids_in(file: Path) -> frozenset[int]:
+def read_cell_ids(file: Path) -> frozenset[int]:
     """Return the ids of the cells in a file of either kind, a label image or masks.
 
     Raises
@@ -68,12 +68,12 @@ def ids_in(file: Path) -> frozenset[int]:
     try:
         about = file.stat()
     except OSError as error:
-        raise damaged(file) from error
-    return _read(file, about.st_mtime_ns, about.st_size)
+        raise damaged_file_error(file) from error
+    return _read_ids_cached(file, about.st_mtime_ns, about.st_size)
 
 
 @lru_cache(maxsize=256)
-def _read(file: Path, _changed: int, _size: int) -> frozenset[int]:
+def _read_ids_cached(file: Path, _changed: int, _size: int) -> frozenset[int]:
     read = read_mask_ids if file.suffix == ".npz" else read_ids
     return frozenset(read(file).tolist())
 
@@ -204,7 +204,7 @@ class Project:
             modality=image.modality,
             pixel_size_um=image.pixel_size_um,
             groups=image.groups,
-            **image_paths.to_file(self.folder, image.path),
+            **image_paths.image_reference(self.folder, image.path),
         )
         self._put(stored)
         return stored
@@ -218,7 +218,7 @@ class Project:
             Where it was moved or changed: a sentence that asks for it (:meth:`relink`).
         """
         stored = self.image(image_key)
-        places = image_paths.places(self.folder, stored)
+        places = image_paths.candidate_paths(self.folder, stored)
         if not places:
             raise ProjectError(
                 f"The image “{stored.name}” was a layer without a file: open it in napari, "
@@ -253,7 +253,7 @@ class Project:
                 f"“{place}” is not the image “{stored.name}” that was annotated: its content is "
                 "another one. Choose the original file."
             )
-        self._put(stored.model_copy(update=image_paths.to_file(self.folder, place)))
+        self._put(stored.model_copy(update=image_paths.image_reference(self.folder, place)))
         return place
 
     def has_cells(self, image_key: str) -> bool:
@@ -289,7 +289,7 @@ class Project:
     def cell_ids(self, image_key: str) -> frozenset[int]:
         """The ids of the cells of an image as they were saved; raises :class:`ProjectError`."""
         masks = self._masks_path(image_key)
-        return ids_in(masks if masks.is_file() else self._cells_path(image_key))
+        return read_cell_ids(masks if masks.is_file() else self._cells_path(image_key))
 
     def copy_to(self, folder: str | Path) -> Project:
         """A copy of everything in another folder, to go on with there.
@@ -306,11 +306,13 @@ class Project:
             raise ProjectError(f"“{where}” is not empty: choose a new folder.")
         if where.is_relative_to(self.folder):
             raise ProjectError("A project cannot be saved inside itself: choose another folder.")
-        with writing_folder(where) as temporary:
+        with atomic_folder(where) as temporary:
             ignored = shutil.ignore_patterns("*.lock", ".*.part", ".*.old")
             shutil.copytree(self.folder, temporary, dirs_exist_ok=True, ignore=ignored)
         copy = Project(where, self.content)
-        copy._write({"images": tuple(image_paths.seen_from(where, one) for one in self.images)})
+        copy._write(
+            {"images": tuple(image_paths.rebase_reference(where, one) for one in self.images)}
+        )
         return copy
 
     def _cells_path(self, image_key: str) -> Path:
@@ -388,4 +390,4 @@ def corrected_cells(
         Where no cells were saved, or they or the journal are damaged.
     """
     said = annotation_state(project) if state is None else state
-    return corrected(project.load_cells(image_key), said.corrections_of(image_key))
+    return apply_corrections(project.load_cells(image_key), said.corrections_of(image_key))

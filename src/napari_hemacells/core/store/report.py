@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hemacells import __version__
-from napari_hemacells.core.annotate.cell_edits import by_hand
+from napari_hemacells.core.annotate.cell_edits import count_manual_edits
 from napari_hemacells.core.annotate.palette import UNKNOWN_COLOUR
-from napari_hemacells.core.annotate.state import now
+from napari_hemacells.core.annotate.state import utc_now
 from napari_hemacells.core.fsio import write_bytes
 from napari_hemacells.core.store.overlay import class_overlay
 from napari_hemacells.core.store.tables import cells_table, counts_table, shown_classes
@@ -38,13 +38,13 @@ if TYPE_CHECKING:
         SmearImage,
     )
 
-BINS = 20
-PER_SIDE = 6
+CONFIDENCE_BINS = 20
+GALLERY_CELLS = 6
 _MAX_SIDE = 1400
 
 
 @dataclass(frozen=True)
-class Share:
+class ClassShare:
     """A class's part of all classified cells, with the 95 % interval of counting alone.
 
     The interval is Wilson's score interval for a binomial proportion (Wilson 1927,
@@ -70,7 +70,7 @@ class Thumbnail:
 
 
 @dataclass(frozen=True)
-class Row:
+class GalleryRow:
     """A row of the gallery: the cells of one class the model is surest and least sure of."""
 
     cell_class: CellClass
@@ -78,7 +78,7 @@ class Row:
     unsure: tuple[Thumbnail, ...]
 
 
-def differential(counts: pd.DataFrame, palette: Palette) -> list[Share]:
+def differential(counts: pd.DataFrame, palette: Palette) -> list[ClassShare]:
     """The share of each class among all classified cells; ``counts`` is a counts table."""
     rows = list(counts.itertuples(index=False, name=None))[: len(palette)]
     everything = sum(int(total) for *_, total in rows)
@@ -86,7 +86,9 @@ def differential(counts: pd.DataFrame, palette: Palette) -> list[Share]:
     for one, (_, annotated, predicted, total) in zip(palette, rows, strict=True):
         low, high = wilson(int(total), everything)
         share = int(total) / everything if everything else None
-        shares.append(Share(one, int(annotated), int(predicted), int(total), share, low, high))
+        shares.append(
+            ClassShare(one, int(annotated), int(predicted), int(total), share, low, high)
+        )
     return shares
 
 
@@ -108,9 +110,9 @@ def histogram(prediction: Prediction, palette: Palette) -> list[tuple[CellClass,
     bars = []
     for one in palette:
         if one.id in prediction.class_ids:
-            mine = prediction.winner == prediction.class_ids.index(one.id)
+            mine = prediction.predicted_column == prediction.class_ids.index(one.id)
             mine &= ~prediction.verdict
-            found, _ = np.histogram(prediction.confidence[mine], BINS, (0, 1))
+            found, _ = np.histogram(prediction.confidence[mine], CONFIDENCE_BINS, (0, 1))
             bars.append((one, found.tolist()))
     return bars
 
@@ -124,7 +126,7 @@ def gallery(
     prediction: Prediction | None,
     palette: Palette,
     spec: CropSpec,
-) -> list[Row]:
+) -> list[GalleryRow]:
     """For each class with cells, six the model is surest and six it is least sure of.
 
     Annotated cells are shown only where the model gave the class to no other; no cell is shown
@@ -139,11 +141,11 @@ def gallery(
         members = [cell for cell, class_id in shown.items() if class_id == one.id]
         members = [cell for cell in members if cell not in annotated] or members
         members.sort(key=lambda cell: -confidence.get(cell, 0.0))
-        sure = members[:PER_SIDE]
-        unsure = members[PER_SIDE:][-PER_SIDE:][::-1]
+        sure = members[:GALLERY_CELLS]
+        unsure = members[GALLERY_CELLS:][-GALLERY_CELLS:][::-1]
         chosen = thumbnails(image, cells, sure + unsure, confidence, spec)
         if chosen:
-            rows.append(Row(one, chosen[: len(sure)], chosen[len(sure) :]))
+            rows.append(GalleryRow(one, chosen[: len(sure)], chosen[len(sure) :]))
     return rows
 
 
@@ -155,13 +157,13 @@ def thumbnails(
     spec: CropSpec,
 ) -> tuple[Thumbnail, ...]:
     """The crops of these cells."""
-    from napari_hemacells.core.crop import extract, to_bytes
+    from napari_hemacells.core.crop import extract_crops, to_bytes
 
     if not ids:
         return ()
     return tuple(
         Thumbnail(data_uri(crop), cell, confidence.get(cell))
-        for cell, crop in zip(ids, to_bytes(extract(image, cells, spec, ids)), strict=True)
+        for cell, crop in zip(ids, to_bytes(extract_crops(image, cells, spec, ids)), strict=True)
     )
 
 
@@ -205,7 +207,7 @@ class ReportInput:
     model: str = ""
     calibration: str = ""
     title: str = ""
-    created: str = field(default_factory=now)
+    created: str = field(default_factory=utc_now)
 
 
 def write_report(path: Path, report: ReportInput) -> None:
@@ -246,7 +248,7 @@ def _values(report: ReportInput) -> dict[str, Any]:
         "unknown": sum(class_id == UNKNOWN for class_id in shown.values()),
         "unknown_colour": UNKNOWN_COLOUR,
         "forced": _forced(report),
-        "by_hand": by_hand(cells),
+        "by_hand": count_manual_edits(cells),
         "trained": _training(report),
         "plot": _plot(report.prediction, palette),
         "median": _median(report.prediction),
@@ -291,16 +293,21 @@ def _plot(prediction: Prediction | None, palette: Palette) -> dict[str, Any] | N
     if prediction is None or len(prediction.ids) == 0:
         return None
     bars = histogram(prediction, palette)
-    tallest = max(sum(found[place] for _, found in bars) for place in range(BINS)) or 1
+    tallest = max(sum(found[place] for _, found in bars) for place in range(CONFIDENCE_BINS)) or 1
     rectangles = []
-    for place in range(BINS):
+    for place in range(CONFIDENCE_BINS):
         top = float(_PLOT_HEIGHT)
         for one, found in bars:
             height = _PLOT_HEIGHT * found[place] / tallest
             top -= height
             if found[place]:
                 rectangles.append((one, place, top, height, found[place]))
-    return {"bars": rectangles, "tallest": tallest, "bins": BINS, "height": _PLOT_HEIGHT}
+    return {
+        "bars": rectangles,
+        "tallest": tallest,
+        "bins": CONFIDENCE_BINS,
+        "height": _PLOT_HEIGHT,
+    }
 
 
 def _percent(value: float | None) -> str:

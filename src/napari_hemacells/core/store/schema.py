@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, ValidationError
 
 from napari_hemacells import __version__
-from napari_hemacells.core.annotate.state import now
+from napari_hemacells.core.annotate.state import utc_now
 from napari_hemacells.core.encoder_names import DEFAULT
 from napari_hemacells.core.errors import ProjectError
 from napari_hemacells.core.fsio import read_bytes, write_bytes
@@ -69,7 +69,7 @@ class ProjectFile(BaseModel):
     format: Literal["napari-hemacells project"] = "napari-hemacells project"
     schema_version: int = SCHEMA_VERSION
     name: str
-    created: str = Field(default_factory=now)
+    created: str = Field(default_factory=utc_now)
     app_version: str = __version__
     images: tuple[StoredImage, ...] = ()
     encoder: EncoderInfo | None = None
@@ -104,7 +104,7 @@ def read_project_file(folder: Path) -> ProjectFile:
     try:
         return ProjectFile.model_validate_json(data)
     except ValidationError as error:
-        raise _damaged(path) from error
+        raise _damaged_project_error(path) from error
 
 
 def _check_version(path: Path, data: bytes) -> None:
@@ -112,7 +112,7 @@ def _check_version(path: Path, data: bytes) -> None:
         values = json.loads(data)
         kind, version = values["format"], int(values["schema_version"])
     except (ValueError, KeyError, TypeError) as error:
-        raise _damaged(path) from error
+        raise _damaged_project_error(path) from error
     if kind != FORMAT:
         raise ProjectError(f"“{path}” does not belong to a HemaCells project.")
     if version > SCHEMA_VERSION:
@@ -122,7 +122,7 @@ def _check_version(path: Path, data: bytes) -> None:
         )
 
 
-def _damaged(path: Path) -> ProjectError:
+def _damaged_project_error(path: Path) -> ProjectError:
     return ProjectError(
         f"“{path}” is damaged. Nothing was changed: restore it from a copy. The annotations are "
         "in journal.jsonl beside it."

@@ -29,7 +29,7 @@ def predicted_classes(prediction: Prediction | None) -> dict[int, str]:
         return {}
     return {
         int(cell): prediction.class_ids[column]
-        for cell, column in zip(prediction.ids, prediction.winner, strict=True)
+        for cell, column in zip(prediction.ids, prediction.predicted_column, strict=True)
     }
 
 
@@ -105,16 +105,16 @@ def cells_table(
     table["annotated"] = _text(names.get(said.get(cell, ""), "") for cell in ids)
     predicted = predicted_classes(prediction)
     table["predicted"] = _text(names.get(predicted.get(cell, ""), "") for cell in ids)
-    table["confidence"] = _spread(
+    table["confidence"] = _align_to_table(
         cells, prediction, None if prediction is None else prediction.confidence
     )
     if prediction is not None and prediction.unknown is not None:
-        table["unknown"] = _spread(cells, prediction, prediction.unknown)
-        table["is_unknown"] = _flags(cells, prediction)
+        table["unknown"] = _align_to_table(cells, prediction, prediction.unknown)
+        table["is_unknown"] = _unknown_flags(cells, prediction)
     for class_id in palette.ids:
         if prediction is not None and class_id in prediction.class_ids:
             column = prediction.probabilities[:, prediction.class_ids.index(class_id)]
-            table[f"p_{names[class_id]}"] = _spread(cells, prediction, column)
+            table[f"p_{names[class_id]}"] = _align_to_table(cells, prediction, column)
     if prediction is not None and prediction.restandardised:
         table["restandardised"] = True
     if with_image:
@@ -157,14 +157,14 @@ def _text(values: Iterable[str]) -> pd.Series:
     return pd.Series(list(values), dtype="str")
 
 
-def _flags(cells: Cells, prediction: Prediction) -> NDArray[np.bool_]:
+def _unknown_flags(cells: Cells, prediction: Prediction) -> NDArray[np.bool_]:
     """Which cells of the table are too far for any class, however they are shown."""
     if prediction.is_unknown is None:
         return np.zeros(len(cells), dtype=np.bool_)
     return np.isin(cells.ids, prediction.ids[prediction.is_unknown])
 
 
-def _spread(
+def _align_to_table(
     cells: Cells, prediction: Prediction | None, values: NDArray[np.float32] | None
 ) -> NDArray[np.float64]:
     """Values of the prediction's cells in the order of the table, NaN for the others."""

@@ -5,44 +5,53 @@ Everything is float32 °C, ``(rows, cols)``; nothing here rounds or scales a tem
 """
 
 from napari_hemacells.core.temperature.arrays import is_celsius_tiff
-from napari_hemacells.core.temperature.cohort import Selection, select, select_steps
-from napari_hemacells.core.temperature.dmr_ir import Frame, View, parse_name, same_patient
+from napari_hemacells.core.temperature.cohort import (
+    FrameSelection,
+    select_frames,
+    select_frames_steps,
+)
+from napari_hemacells.core.temperature.dmr_ir import (
+    DmrIrName,
+    View,
+    normalise_patient_id,
+    parse_dmr_ir_name,
+)
 from napari_hemacells.core.temperature.files import (
-    SUFFIXES,
+    THERMOGRAM_SUFFIXES,
     find_thermograms,
     is_thermogram,
     read_celsius,
 )
 from napari_hemacells.core.temperature.flir import is_radiometric
-from napari_hemacells.core.temperature.normalise import picture, scaled
-from napari_hemacells.core.temperature.patients import Patient, Patients, read_patients
-from napari_hemacells.core.temperature.quality import focus
-from napari_hemacells.core.temperature.stack import FrameFiles, Group, by_size
+from napari_hemacells.core.temperature.normalise import celsius_to_rgb, scale_celsius
+from napari_hemacells.core.temperature.patients import Patient, PatientRecords, read_patients
+from napari_hemacells.core.temperature.quality import focus_measure
+from napari_hemacells.core.temperature.stack import FrameFiles, FrameGroup, group_by_size
 from napari_hemacells.core.temperature.text import TEXT_SUFFIXES, read_text
 
 __all__ = [
-    "SUFFIXES",
     "TEXT_SUFFIXES",
-    "Frame",
+    "THERMOGRAM_SUFFIXES",
+    "DmrIrName",
     "FrameFiles",
-    "Group",
+    "FrameGroup",
+    "FrameSelection",
     "Patient",
-    "Patients",
-    "Selection",
+    "PatientRecords",
     "View",
-    "by_size",
+    "celsius_to_rgb",
     "find_thermograms",
-    "focus",
+    "focus_measure",
+    "group_by_size",
     "is_celsius_tiff",
     "is_radiometric",
     "is_thermogram",
-    "parse_name",
-    "picture",
+    "normalise_patient_id",
+    "parse_dmr_ir_name",
     "read_celsius",
     "read_patients",
     "read_text",
-    "same_patient",
-    "scaled",
-    "select",
-    "select_steps",
+    "scale_celsius",
+    "select_frames",
+    "select_frames_steps",
 ]

@@ -99,7 +99,7 @@ def is_celsius_tiff(path: Path) -> bool:
         return CELSIUS_NOTE in tiff.pages[0].aspage().description
 
 
-def is_array(path: Path) -> bool:
+def is_celsius_array(path: Path) -> bool:
     """Whether a numpy file holds frames of numbers in °C; a small part is read."""
     try:
         if path.suffix.lower() == ".npz":

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_hemacells.core.errors import ThermogramError
-from napari_hemacells.core.temperature.dmr_ir import Frame, parse_name
+from napari_hemacells.core.temperature.dmr_ir import DmrIrName, parse_dmr_ir_name
 from napari_hemacells.core.temperature.files import read_celsius
-from napari_hemacells.core.temperature.quality import focus
+from napari_hemacells.core.temperature.quality import focus_measure
 from napari_hemacells.core.types import Progress
 from napari_hemacells.core.types.progress import run_to_end
 
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_hemacells.core.params import SelectParams
-    from napari_hemacells.core.temperature.patients import Patient, Patients
+    from napari_hemacells.core.temperature.patients import Patient, PatientRecords
 
 
 @dataclass(frozen=True)
-class Chosen:
+class SelectedFrame:
     """A frame that the study uses.
 
     Attributes
     ----------
     focus
-        How sharp it is (:func:`.focus.focus`).
+        How sharp it is (:func:`.focus.focus_measure`).
     """
 
     path: Path
-    frame: Frame
+    frame: DmrIrName
     patient: Patient
     focus: float
 
@@ -45,7 +45,7 @@ class Chosen:
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class ExcludedFrame:
     """A frame that the study does not use, and why; its focus where it was measured."""
 
     path: Path
@@ -54,11 +54,11 @@ class LeftOut:
 
 
 @dataclass(frozen=True)
-class Selection:
+class FrameSelection:
     """What was chosen and what was not, both by name."""
 
-    chosen: tuple[Chosen, ...]
-    left_out: tuple[LeftOut, ...]
+    chosen: tuple[SelectedFrame, ...]
+    left_out: tuple[ExcludedFrame, ...]
 
     @property
     def counts(self) -> dict[str, int]:
@@ -66,20 +66,22 @@ class Selection:
         return dict(sorted(Counter(one.label for one in self.chosen).items()))
 
     @property
-    def blurred(self) -> tuple[LeftOut, ...]:
+    def blurred(self) -> tuple[ExcludedFrame, ...]:
         """What was left out as blurred, the most blurred first."""
         found = [one for one in self.left_out if one.reason.startswith("blurred")]
         return tuple(sorted(found, key=lambda one: (one.focus or 0.0, one.path.name)))
 
 
-def select(paths: Sequence[Path], patients: Patients, params: SelectParams) -> Selection:
-    """Return what a study uses of some files: :func:`select_steps` run to its end."""
-    return run_to_end(select_steps(paths, patients, params))
+def select_frames(
+    paths: Sequence[Path], patients: PatientRecords, params: SelectParams
+) -> FrameSelection:
+    """Return what a study uses of some files: :func:`select_frames_steps` run to its end."""
+    return run_to_end(select_frames_steps(paths, patients, params))
 
 
-def select_steps(
-    paths: Sequence[Path], patients: Patients, params: SelectParams
-) -> Generator[Progress, None, Selection]:
+def select_frames_steps(
+    paths: Sequence[Path], patients: PatientRecords, params: SelectParams
+) -> Generator[Progress, None, FrameSelection]:
     """Return what a study uses of some files; yield after each that is read.
 
     A file passes if its name says what it shows, view and protocol are the wanted ones, the table
@@ -92,38 +94,38 @@ def select_steps(
     ThermogramError
         Nothing is left, or a class has fewer frames than were asked for.
     """
-    left_out: list[LeftOut] = []
-    candidates: list[tuple[Path, Frame, Patient]] = []
+    left_out: list[ExcludedFrame] = []
+    candidates: list[tuple[Path, DmrIrName, Patient]] = []
     for path in sorted(paths, key=lambda one: (one.name, one)):
         found = _candidate(path, patients, params)
         if isinstance(found, str):
-            left_out.append(LeftOut(path, found))
+            left_out.append(ExcludedFrame(path, found))
         else:
             candidates.append(found)
-    sharp: list[Chosen] = []
+    sharp: list[SelectedFrame] = []
     for done, (path, frame, patient) in enumerate(candidates):
         yield Progress(done, len(candidates), "Looking at thermograms")
-        seen = _look(path, params)
-        if isinstance(seen, LeftOut):
+        seen = _measure_sharpness(path, params)
+        if isinstance(seen, ExcludedFrame):
             left_out.append(seen)
         else:
-            sharp.append(Chosen(path, frame, patient, seen))
+            sharp.append(SelectedFrame(path, frame, patient, seen))
     yield Progress(len(candidates), len(candidates), "Looking at thermograms")
     chosen = _draw(sharp, params) if params.balanced else sharp
     taken = {one.path for one in chosen}
     left_out += [
-        LeftOut(one.path, "not drawn", one.focus) for one in sharp if one.path not in taken
+        ExcludedFrame(one.path, "not drawn", one.focus) for one in sharp if one.path not in taken
     ]
     if not chosen:
         raise ThermogramError(_nothing_left(left_out))
-    return Selection(tuple(chosen), tuple(sorted(left_out, key=lambda one: one.path.name)))
+    return FrameSelection(tuple(chosen), tuple(sorted(left_out, key=lambda one: one.path.name)))
 
 
 def _candidate(
-    path: Path, patients: Patients, params: SelectParams
-) -> tuple[Path, Frame, Patient] | str:
+    path: Path, patients: PatientRecords, params: SelectParams
+) -> tuple[Path, DmrIrName, Patient] | str:
     """Return what the name and the table say of a file, or why it is left out."""
-    frame = parse_name(path.name)
+    frame = parse_dmr_ir_name(path.name)
     if frame is None:
         return "its name does not say patient and view"
     if params.view not in {"any", frame.view.replace(" ", "-").rstrip("°")}:
@@ -140,26 +142,28 @@ def _candidate(
     return ", ".join(against) or (path, frame, patient)
 
 
-def _look(path: Path, params: SelectParams) -> float | LeftOut:
+def _measure_sharpness(path: Path, params: SelectParams) -> float | ExcludedFrame:
     """Return how sharp a file's frame is, or why it is left out."""
     try:
         celsius = read_celsius(path)
     except ThermogramError as error:
-        return LeftOut(path, str(error))
+        return ExcludedFrame(path, str(error))
     if celsius.ndim != 2:
-        return LeftOut(path, f"it holds {len(celsius)} frames")
-    value = focus(celsius)
-    return LeftOut(path, f"blurred ({value:.2f})", value) if value < params.sharpness else value
+        return ExcludedFrame(path, f"it holds {len(celsius)} frames")
+    value = focus_measure(celsius)
+    return (
+        ExcludedFrame(path, f"blurred ({value:.2f})", value) if value < params.sharpness else value
+    )
 
 
-def _draw(sharp: Sequence[Chosen], params: SelectParams) -> list[Chosen]:
+def _draw(sharp: Sequence[SelectedFrame], params: SelectParams) -> list[SelectedFrame]:
     """Return as many of each class, drawn at random."""
-    classes: dict[str, list[Chosen]] = defaultdict(list)
+    classes: dict[str, list[SelectedFrame]] = defaultdict(list)
     for one in sharp:
         classes[one.label].append(one)
     count = params.per_class or min(map(len, classes.values()), default=0)
     rng = np.random.default_rng(params.seed)
-    drawn: list[Chosen] = []
+    drawn: list[SelectedFrame] = []
     for label, members in sorted(classes.items()):
         if len(members) < count:
             raise ThermogramError(
@@ -171,7 +175,7 @@ def _draw(sharp: Sequence[Chosen], params: SelectParams) -> list[Chosen]:
     return sorted(drawn, key=lambda one: one.path.name)
 
 
-def _nothing_left(left_out: Sequence[LeftOut]) -> str:
+def _nothing_left(left_out: Sequence[ExcludedFrame]) -> str:
     counts = Counter(one.reason for one in left_out).most_common(3)
     told = "; ".join(f"{reason} ({count})" for reason, count in counts)
     return f"No frame is left to use{': ' + told if told else ''}."

@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 View: TypeAlias = Literal["frontal", "right 45°", "right 90°", "left 45°", "left 90°"]
-Protocol: TypeAlias = Literal["dynamic", "static"]
+AcquisitionProtocol: TypeAlias = Literal["dynamic", "static"]
 
 VIEWS: dict[int, View] = {
     1: "frontal", 2: "right 45°", 3: "right 90°", 4: "left 45°", 5: "left 90°",
 }  # fmt: skip
-PROTOCOLS: dict[str, Protocol] = {"D": "dynamic", "S": "static"}
+PROTOCOLS: dict[str, AcquisitionProtocol] = {"D": "dynamic", "S": "static"}
 PATTERN = re.compile(
     r"^T?(?P<patient>\d{1,6})\.(?P<visit>\d{1,3})\.(?P<view>[1-5])\.(?P<protocol>[DS])\."
     r"(?P<date>\d{4}-\d{2}-\d{2})\.(?P<frame>\d{1,4})(?=\.|$)",
@@ -25,7 +25,7 @@ PATTERN = re.compile(
 
 
 @dataclass(frozen=True)
-class Frame:
+class DmrIrName:
     """What the name of a DMR-IR file says.
 
     Attributes
@@ -47,7 +47,7 @@ class Frame:
     patient: str
     visit: int
     view: View
-    protocol: Protocol
+    protocol: AcquisitionProtocol
     date: dt.date
     frame: int
 
@@ -61,7 +61,7 @@ class Frame:
         return asdict(self) | {"date": self.date.isoformat()}
 
 
-def parse_name(name: str | Path) -> Frame | None:
+def parse_dmr_ir_name(name: str | Path) -> DmrIrName | None:
     """Return what a file name says, ``None`` for a name of another kind.
 
     What follows the frame number (``.txt``, ``.celsius.tif``) does not matter.
@@ -81,7 +81,7 @@ def parse_name(name: str | Path) -> Frame | None:
         date = dt.date.fromisoformat(found["date"])
     except ValueError:
         return None
-    return Frame(
+    return DmrIrName(
         patient=found["patient"],
         visit=int(found["visit"]),
         view=VIEWS[int(found["view"])],
@@ -91,7 +91,7 @@ def parse_name(name: str | Path) -> Frame | None:
     )
 
 
-def same_patient(one: str) -> str:
+def normalise_patient_id(one: str) -> str:
     """Return the form in which patient ids are compared: without ``T`` and leading zeros.
 
     Examples

@@ -8,7 +8,7 @@ from napari_hemacells.core.errors import ThermogramError
 from napari_hemacells.core.temperature.arrays import (
     ARRAY_SUFFIXES,
     TIFF_SUFFIXES,
-    is_array,
+    is_celsius_array,
     is_float_tiff,
     read_array,
     read_float_tiff,
@@ -18,7 +18,7 @@ from napari_hemacells.core.temperature.flir import (
     is_radiometric,
     read_flir,
 )
-from napari_hemacells.core.temperature.text import TEXT_SUFFIXES, peek, read_text
+from napari_hemacells.core.temperature.text import TEXT_SUFFIXES, read_text, sniff_matrix
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-SUFFIXES = TEXT_SUFFIXES | ARRAY_SUFFIXES | TIFF_SUFFIXES | FLIR_SUFFIXES
+THERMOGRAM_SUFFIXES = TEXT_SUFFIXES | ARRAY_SUFFIXES | TIFF_SUFFIXES | FLIR_SUFFIXES
 
 
 def read_celsius(path: Path) -> NDArray[np.float32]:
@@ -63,15 +63,15 @@ def is_thermogram(path: Path) -> bool:
     then reading it says so.
     """
     suffix = path.suffix.lower()
-    if suffix not in SUFFIXES or not path.is_file():
+    if suffix not in THERMOGRAM_SUFFIXES or not path.is_file():
         return False
     try:
         if suffix in TEXT_SUFFIXES:
-            return peek(path) is not None
+            return sniff_matrix(path) is not None
     except OSError:
         return False
     if suffix in ARRAY_SUFFIXES:
-        return is_array(path)
+        return is_celsius_array(path)
     if suffix in TIFF_SUFFIXES:
         return is_float_tiff(path)
     return is_radiometric(path)

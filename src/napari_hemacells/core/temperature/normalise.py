@@ -9,17 +9,17 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_hemacells.core.types import Degrees
+    from napari_hemacells.core.types import TemperatureScaling
 
-FULL = 40.0  # °C that becomes white when the scale is fixed
+FIXED_MAX_CELSIUS = 40.0  # °C that becomes white when the scale is fixed
 TORSO = (1.0, 99.5)  # percentiles of the body's degrees that become black and white
 LEAST_SPAN = 0.5  # °C
 GREY = "grey"
 
 
-def scaled(
+def scale_celsius(
     celsius: NDArray[np.floating],
-    how: Degrees = "fixed",
+    how: TemperatureScaling = "fixed",
     *,
     body: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float32]:
@@ -48,9 +48,9 @@ def scaled(
     return np.clip((values - low) / span, 0.0, 1.0).astype(np.float32)
 
 
-def picture(
+def celsius_to_rgb(
     celsius: NDArray[np.floating],
-    how: Degrees = "fixed",
+    how: TemperatureScaling = "fixed",
     *,
     palette: str = GREY,
     body: NDArray[np.bool_] | None = None,
@@ -68,7 +68,7 @@ def picture(
     ValueError
         No such colormap.
     """
-    values = scaled(celsius, how, body=body)
+    values = scale_celsius(celsius, how, body=body)
     if palette == GREY:
         return np.repeat(values[..., np.newaxis] * np.float32(255), 3, axis=-1)
     from matplotlib import colormaps
@@ -82,10 +82,10 @@ def picture(
 
 
 def _limits(
-    celsius: NDArray[np.float64], how: Degrees, body: NDArray[np.bool_] | None
+    celsius: NDArray[np.float64], how: TemperatureScaling, body: NDArray[np.bool_] | None
 ) -> tuple[float, float]:
     if how == "fixed":
-        return 0.0, FULL
+        return 0.0, FIXED_MAX_CELSIUS
     if how == "range":
         return float(celsius.min()), float(celsius.max())
     from skimage.filters import threshold_otsu

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from napari_hemacells.core.errors import ThermogramError
-from napari_hemacells.core.temperature.dmr_ir import same_patient
+from napari_hemacells.core.temperature.dmr_ir import normalise_patient_id
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Mapping
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-Reason: TypeAlias = Literal["deodorant", "single breast", "excluded"]
+ExclusionReason: TypeAlias = Literal["deodorant", "single breast", "excluded"]
 
 EXCEL_SUFFIXES = frozenset({".xlsx", ".xlsm", ".xls"})
 ID_NAMES = ("patient", "patientid", "patientno", "patientnumber", "id", "record", "paciente")
@@ -33,7 +33,7 @@ EXCLUSION_NAMES = (
     "notes",
     "comments",
 )
-REASONS: dict[Reason, tuple[str, ...]] = {
+REASONS: dict[ExclusionReason, tuple[str, ...]] = {
     "deodorant": ("deodor", "desodor", "antiperspirant"),
     "single breast": ("singlebreast", "onebreast", "mastectom"),
 }
@@ -42,7 +42,7 @@ LABELS = {
     "sick": ("sick", "cancer", "malignant", "positive", "abnormal", "doente", "1", "1.0"),
 }
 DENIALS = ("no", "not", "without", "sem")  # before a reason, written together
-NO = frozenset({"", "0", "0.0", "no", "n", "none", "false", "-", "nao", "não", "nan"})
+NO_VALUES = frozenset({"", "0", "0.0", "no", "n", "none", "false", "-", "nao", "não", "nan"})
 UNREADABLE = (OSError, ValueError, KeyError, csv.Error, zipfile.BadZipFile)
 
 
@@ -65,11 +65,11 @@ class Patient:
     id: str
     label: str = ""
     age: float | None = None
-    reasons: frozenset[Reason] = frozenset()
+    reasons: frozenset[ExclusionReason] = frozenset()
 
 
 @dataclass(frozen=True)
-class Patients:
+class PatientRecords:
     """The patients of a table, found by id whatever zeros stand before it."""
 
     source: str
@@ -83,10 +83,10 @@ class Patients:
 
     def get(self, patient: str) -> Patient | None:
         """Return the patient with this id, ``None`` where the table has none."""
-        return self.items.get(same_patient(patient))
+        return self.items.get(normalise_patient_id(patient))
 
 
-def read_patients(path: Path) -> Patients:
+def read_patients(path: Path) -> PatientRecords:
     """Return the patients of a CSV or Excel table.
 
     Names of columns count without case, blanks and punctuation: ``Patient ID``, ``patient_id``,
@@ -114,7 +114,7 @@ def read_patients(path: Path) -> Patients:
         one = _patient(values, columns, of_id, of_label)
         if not one.id:
             raise ThermogramError(f"{path.name}, row {row}: the patient's id is missing.")
-        key = same_patient(one.id)
+        key = normalise_patient_id(one.id)
         before = found.get(key)
         if before is not None and before.label != one.label:
             raise ThermogramError(
@@ -125,7 +125,7 @@ def read_patients(path: Path) -> Patients:
         found[key] = one if before is None else _merged(before, one)
     if not found:
         raise ThermogramError(f"{path.name} holds no patients.")
-    return Patients(path.name, found)
+    return PatientRecords(path.name, found)
 
 
 def _read(path: Path) -> pd.DataFrame:
@@ -170,21 +170,23 @@ def _patient(
     )
 
 
-def _reasons(row: Mapping[Hashable, Any], columns: Mapping[str, str]) -> frozenset[Reason]:
-    found: set[Reason] = set()
+def _reasons(
+    row: Mapping[Hashable, Any], columns: Mapping[str, str]
+) -> frozenset[ExclusionReason]:
+    found: set[ExclusionReason] = set()
     for plain, name in columns.items():
         said = str(row[name]).strip().casefold()
-        if said in NO:
+        if said in NO_VALUES:
             continue
         for reason, words in REASONS.items():
             if any(word in plain for word in words):
                 found.add(reason)
         if plain in EXCLUSION_NAMES:
-            found |= _in_words(said, is_reason=plain.startswith("exclu"))
+            found |= _reasons_in_text(said, is_reason=plain.startswith("exclu"))
     return frozenset(found)
 
 
-def _in_words(said: str, *, is_reason: bool) -> set[Reason]:
+def _reasons_in_text(said: str, *, is_reason: bool) -> set[ExclusionReason]:
     """What a sentence speaks of; a column of exclusions excludes whatever it says."""
     plain = _plain(said)
     for denial in DENIALS:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 TYPICAL = (5.0, 45.0)  # °C: between them is the median of a frame that shows a person in a room
 POSSIBLE = (-40.0, 120.0)  # °C that anything in the room can have, a lamp or a cold pack
-SCALES = (
+UNIT_CONVERSIONS = (
     ("hundredths of a kelvin", 0.01, -273.15, "divide by 100 and subtract 273.15"),
     ("hundredths of a degree", 0.01, 0.0, "divide by 100"),
     ("kelvin", 1.0, -273.15, "subtract 273.15"),
@@ -47,7 +47,8 @@ def check_celsius(celsius: NDArray[np.floating], name: str, *, line: int = 1) ->
     bad = ~np.isfinite(celsius)
     if bad.any():
         raise ThermogramError(
-            f"{name}, {_place(bad, line)}: {celsius[bad][0]} is no temperature; every pixel needs "
+            f"{name}, {_format_position(bad, line)}: {celsius[bad][0]} is no temperature; "
+            f"every pixel needs "
             "one. Export the frame again, or replace it by its neighbours' mean."
         )
     middle = float(np.median(celsius))
@@ -56,7 +57,8 @@ def check_celsius(celsius: NDArray[np.floating], name: str, *, line: int = 1) ->
     bad = (celsius < POSSIBLE[0]) | (celsius > POSSIBLE[1])
     if bad.any():
         raise ThermogramError(
-            f"{name}, {_place(bad, line)}: {celsius[bad][0]:g} °C is impossible beside a median "
+            f"{name}, {_format_position(bad, line)}: {celsius[bad][0]:g} °C is impossible "
+            f"beside a median "
             f"of {middle:.1f} °C: the pixel or the file is damaged. Export the frame again."
         )
 
@@ -65,17 +67,18 @@ def _wrong_unit(celsius: NDArray[np.floating], name: str, middle: float, line: i
     low, high = np.percentile(celsius, [5, 95])
     bad = (celsius < TYPICAL[0]) | (celsius > TYPICAL[1])
     start = (
-        f"{name}, {_place(bad, line)}: {celsius[bad][0]:g} is no skin temperature in °C, and half "
+        f"{name}, {_format_position(bad, line)}: {celsius[bad][0]:g} is no skin temperature in "
+        f"°C, and half "
         f"of the frame lies above {middle:.1f}"
     )
-    for unit, factor, offset, cure in SCALES:
+    for unit, factor, offset, cure in UNIT_CONVERSIONS:
         converted = np.array([low, middle, high]) * factor + offset
         if (converted >= ROOM[0]).all() and (converted <= ROOM[1]).all():
             return f"{start}: it looks like {unit}. Convert it to °C first: {cure}."
     return f"{start}: it is no frame in °C. Export it as temperatures, not as raw counts."
 
 
-def _place(bad: NDArray[np.bool_], line: int) -> str:
+def _format_position(bad: NDArray[np.bool_], line: int) -> str:
     row, col = np.argwhere(bad)[0].tolist()
     return f"line {row + line}, column {col + 1}" if line else f"row {row + 1}, column {col + 1}"
 
@@ -86,7 +89,7 @@ LEAST_UNIT = 0.6  # of a pixel; a gradient at a finer scale than 0.9 px is not t
 BLURRED = 1.25  # below it an edge is no steeper than a lens out of focus makes it
 
 
-def focus(celsius: NDArray[np.floating]) -> float:
+def focus_measure(celsius: NDArray[np.floating]) -> float:
     """How much steeper the steepest edges are at a fine scale than at a coarse one; 1 or more.
 
     A blurred edge has the same slope at both. The measure is the quotient of the fourth-power

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_hemacells.core.errors import ThermogramError
 from napari_hemacells.core.temperature.files import read_celsius
-from napari_hemacells.core.temperature.text import TEXT_SUFFIXES, peek
+from napari_hemacells.core.temperature.text import TEXT_SUFFIXES, sniff_matrix
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,24 +93,24 @@ class FrameFiles:
 
 
 @dataclass(frozen=True)
-class Group:
+class FrameGroup:
     """Files whose frames have, as far as can be told without reading them, one size."""
 
     paths: tuple[Path, ...]
     columns: int
 
 
-def by_size(paths: Sequence[Path]) -> list[Group]:
+def group_by_size(paths: Sequence[Path]) -> list[FrameGroup]:
     """Return the files in groups of one width, in the order in which each is met first.
 
     Only the beginning of text files is looked at; files of other kinds make a group a kind.
     """
     groups: dict[tuple[str, int], list[Path]] = {}
     for path in paths:
-        found = peek(path) if path.suffix.lower() in TEXT_SUFFIXES else None
+        found = sniff_matrix(path) if path.suffix.lower() in TEXT_SUFFIXES else None
         key = ("text", found.columns) if found else (path.suffix.lower(), 0)
         groups.setdefault(key, []).append(path)
-    return [Group(tuple(members), key[1]) for key, members in groups.items()]
+    return [FrameGroup(tuple(members), key[1]) for key, members in groups.items()]
 
 
 def _one_frame(path: Path) -> NDArray[np.float32]:

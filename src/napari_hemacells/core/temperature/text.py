@@ -62,7 +62,7 @@ class Dialect:
 
 
 @dataclass(frozen=True)
-class Peek:
+class MatrixFormat:
     """What the beginning of a file tells."""
 
     encoding: str
@@ -70,7 +70,7 @@ class Peek:
     columns: int
 
 
-def peek(path: Path) -> Peek | None:
+def sniff_matrix(path: Path) -> MatrixFormat | None:
     """Return how a file's matrix is written, ``None`` where it does not begin like a matrix.
 
     Only the first 64 KiB are read. A matrix may be damaged, even at its beginning, as long as
@@ -82,11 +82,11 @@ def peek(path: Path) -> Peek | None:
         The file cannot be read.
     """
     about = path.stat()
-    return _peek(path, about.st_mtime_ns, about.st_size)
+    return _sniff_cached(path, about.st_mtime_ns, about.st_size)
 
 
 @lru_cache(REMEMBERED)
-def _peek(path: Path, modified: int, size: int) -> Peek | None:  # noqa: ARG001  # the same file?
+def _sniff_cached(path: Path, modified: int, size: int) -> MatrixFormat | None:  # noqa: ARG001  # the same file?
     with path.open("rb") as stream:
         start = stream.read(PEEK_BYTES)
     encoding = encoding_of(start)
@@ -103,7 +103,7 @@ def _peek(path: Path, modified: int, size: int) -> Peek | None:  # noqa: ARG001 
     columns = max(map(len, fields))
     if columns < LEAST_COLUMNS or 2 * numbers < len(looked_at):
         return None
-    return Peek(encoding, dialect, columns)
+    return MatrixFormat(encoding, dialect, columns)
 
 
 def encoding_of(start: bytes) -> str:
@@ -160,7 +160,7 @@ def read_text(path: Path) -> NDArray[np.float32]:
         temperatures that are impossible: the sentence names the line.
     """
     try:
-        found = peek(path)
+        found = sniff_matrix(path)
         text = "" if found is None else path.read_bytes().decode(found.encoding)
     except OSError as error:
         raise ThermogramError(f"{path.name} cannot be read ({error.strerror}).") from error
@@ -189,10 +189,10 @@ def _parse(text: str, dialect: Dialect, name: str) -> NDArray[np.float64]:
     try:
         return np.loadtxt(lines, delimiter=separator, comments=COMMENT, ndmin=2)
     except ValueError as error:
-        raise ThermogramError(_what_is_wrong(text, dialect, name)) from error
+        raise ThermogramError(_parse_error_message(text, dialect, name)) from error
 
 
-def _what_is_wrong(text: str, dialect: Dialect, name: str) -> str:
+def _parse_error_message(text: str, dialect: Dialect, name: str) -> str:
     """Return the sentence about the first line that does not fit; slow, and only then needed."""
     width = 0
     for number, line in enumerate(text.splitlines(), start=1):

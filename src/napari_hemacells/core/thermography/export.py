@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from napari_hemacells.core.temperature import Selection
-    from napari_hemacells.core.temperature.cohort import Chosen
+    from napari_hemacells.core.temperature import FrameSelection
+    from napari_hemacells.core.temperature.cohort import SelectedFrame
 
 TABLE = "examples.csv"
 LEFT_OUT = "left_out.csv"
@@ -32,7 +32,7 @@ COLUMNS = (
 
 
 def export_thermograms_steps(
-    selection: Selection, folder: Path
+    selection: FrameSelection, folder: Path
 ) -> Generator[Progress, None, Path]:
     """Write chosen frames as ``CLASS/NAME.celsius.tif``; yield after each, return the table.
 
@@ -64,14 +64,14 @@ def export_thermograms_steps(
     return folder / TABLE
 
 
-def _name(one: Chosen) -> str:
+def _name(one: SelectedFrame) -> str:
     stem = one.path.name
     for suffix in (one.path.suffix, ".celsius"):
         stem = stem.removesuffix(suffix)
     return f"{file_name(one.label)}/{file_name(stem)}{SUFFIX}"
 
 
-def _tiff(celsius: NDArray[np.float32], one: Chosen) -> bytes:
+def _tiff(celsius: NDArray[np.float32], one: SelectedFrame) -> bytes:
     import tifffile
 
     about = {"unit": "celsius", "patient": one.frame.patient, "source": one.path.name}
@@ -87,7 +87,7 @@ def _tiff(celsius: NDArray[np.float32], one: Chosen) -> bytes:
     return stream.getvalue()
 
 
-def _row(name: str, one: Chosen) -> tuple[Any, ...]:
+def _row(name: str, one: SelectedFrame) -> tuple[Any, ...]:
     frame, patient = one.frame, one.patient
     age = "" if patient.age is None else f"{patient.age:g}"
     return (
@@ -96,7 +96,7 @@ def _row(name: str, one: Chosen) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _left_out(selection: Selection) -> list[tuple[str, str, str]]:
+def _left_out(selection: FrameSelection) -> list[tuple[str, str, str]]:
     return [
         (str(one.path), one.reason, "" if one.focus is None else f"{one.focus:.3f}")
         for one in selection.left_out

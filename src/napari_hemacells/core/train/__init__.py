@@ -4,6 +4,6 @@ Importing this package does not import torch; what runs in the child process doe
 """
 
 from napari_hemacells.core.train.progress import TrainingReport
-from napari_hemacells.core.train.subprocess_job import ChildRun
+from napari_hemacells.core.train.subprocess_job import SubprocessJob
 
-__all__ = ["ChildRun", "TrainingReport"]
+__all__ = ["SubprocessJob", "TrainingReport"]

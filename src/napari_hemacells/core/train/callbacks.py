@@ -9,7 +9,7 @@ import pickle
 from typing import TYPE_CHECKING, Any
 
 from napari_hemacells.core.errors import TrainingError
-from napari_hemacells.core.fsio import writing
+from napari_hemacells.core.fsio import atomic_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +25,7 @@ def save_checkpoint(file: Path, state: dict[str, Any]) -> None:
     """
     import torch
 
-    with writing(file) as temporary, temporary.open("wb") as stream:
+    with atomic_path(file) as temporary, temporary.open("wb") as stream:
         try:
             torch.save(state, stream)
         except RuntimeError as error:  # torch's zip writer hides the disk's own error
@@ -55,7 +55,7 @@ def load_checkpoint(file: Path) -> dict[str, Any] | None:
     return state
 
 
-class BestSoFar:
+class EarlyStopping:
     """The best value of a figure, and how long ago that was.
 
     Parameters
@@ -68,25 +68,29 @@ class BestSoFar:
 
     def __init__(self, patience: int, least: float = 0.0) -> None:
         self.patience, self.least = patience, least
-        self.value, self.step, self.since = float("-inf"), 0, 0
+        self.value, self.step, self.checks_since_best = float("-inf"), 0, 0
 
-    def look(self, value: float, step: int) -> bool:
+    def update(self, value: float, step: int) -> bool:
         """Whether this value, of this step, is the best so far."""
         if value > self.value + self.least:
-            self.value, self.step, self.since = value, step, 0
+            self.value, self.step, self.checks_since_best = value, step, 0
             return True
-        self.since += 1
+        self.checks_since_best += 1
         return False
 
     @property
-    def exhausted(self) -> bool:
+    def should_stop(self) -> bool:
         """Whether waiting longer is not worth it."""
-        return self.since >= self.patience
+        return self.checks_since_best >= self.patience
 
     def state(self) -> dict[str, Any]:
         """As plain values, for a checkpoint."""
-        return {"value": self.value, "step": self.step, "since": self.since}
+        return {"value": self.value, "step": self.step, "since": self.checks_since_best}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
-        self.value, self.step, self.since = state["value"], state["step"], state["since"]
+        self.value, self.step, self.checks_since_best = (
+            state["value"],
+            state["step"],
+            state["since"],
+        )

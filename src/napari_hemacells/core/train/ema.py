@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 Tensors = dict[str, torch.Tensor]
 
 
-class RunningMean:
+class ModelEma:
     """The exponential moving average of a network's weights.
 
     Parameters

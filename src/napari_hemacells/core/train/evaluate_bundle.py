@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hemacells.core.errors import TrainingError
-from napari_hemacells.core.evaluate.class_folders import measured_columns
-from napari_hemacells.core.evaluate.classification_metrics import classification_figures
-from napari_hemacells.core.train.classifier.crop_store import frame_of, load_steps
+from napari_hemacells.core.evaluate.class_folders import measure_features
+from napari_hemacells.core.evaluate.classification_metrics import compute_classification_metrics
+from napari_hemacells.core.train.classifier.crop_store import (
+    estimate_crop_geometry,
+    load_examples_steps,
+)
 from napari_hemacells.core.train.classifier.dataset import read_examples
 from napari_hemacells.core.train.progress import TrainingReport
 from napari_hemacells.core.types import Embeddings
@@ -23,16 +26,16 @@ if TYPE_CHECKING:
 
     from napari_hemacells.core.encode import Encoder
     from napari_hemacells.core.store import Bundle
-    from napari_hemacells.core.train.classifier.crop_store import Loaded
+    from napari_hemacells.core.train.classifier.crop_store import LoadedExamples
     from napari_hemacells.core.train.classifier.dataset import Examples
 
 BATCH = 64
 MEMORY_MB = 512
-TURNS = 8  # a square turned and mirrored, without resampling
+N_SYMMETRIES = 8  # a square turned and mirrored, without resampling
 
 
 @dataclass(frozen=True)
-class Judged:
+class BundleEvaluation:
     """What a bundle says of a folder.
 
     Attributes
@@ -45,14 +48,14 @@ class Judged:
 
     figures: dict[str, Any]
     classes: tuple[str, ...]
-    loaded: Loaded
+    loaded: LoadedExamples
     probabilities: NDArray[np.float64]
     left_out: dict[str, int]
 
 
 def evaluate_bundle_steps(
     bundle: Bundle, source: Path, encoder: Encoder, *, tta: int = 0, memory_mb: int = MEMORY_MB
-) -> Generator[TrainingReport, None, Judged]:
+) -> Generator[TrainingReport, None, BundleEvaluation]:
     """Return the figures of a bundle on a folder or CSV of crops; yield after each batch.
 
     Class folders are matched with the model's classes by name, in any case of letters. Pictures
@@ -71,18 +74,18 @@ def evaluate_bundle_steps(
     head = bundle.head
     names = {one.id: one.name for one in bundle.palette}
     classes = tuple(names[one] for one in head.class_ids)
-    examples, left_out = _known(read_examples(source), classes)
-    frame = frame_of(examples, bundle.spec.size, bundle.spec.context)
-    frame = frame.showing(bundle.spec.degrees, bundle.spec.palette)
-    loaded = yield from load_steps(examples, frame, memory_mb)
-    measured = measured_columns([one.path for one in loaded.examples.items], bundle.encoder)
+    examples, left_out = _match_classes(read_examples(source), classes)
+    frame = estimate_crop_geometry(examples, bundle.spec.size, bundle.spec.context)
+    frame = frame.with_thermal_display(bundle.spec.degrees, bundle.spec.palette)
+    loaded = yield from load_examples_steps(examples, frame, memory_mb)
+    measured = measure_features([one.path for one in loaded.examples.items], bundle.encoder)
     n, k = len(loaded.examples), len(classes)
     said = np.zeros((n, k))
     for start in range(0, n, BATCH):
         places = np.arange(start, min(start + BATCH, n), dtype=np.int64)
         crops = loaded.crops[places]
-        for turn in range(1 + min(tta, TURNS - 1)):
-            vectors = encoder.encode(np.ascontiguousarray(_turned(crops, turn)))
+        for turn in range(1 + min(tta, N_SYMMETRIES - 1)):
+            vectors = encoder.encode(np.ascontiguousarray(_symmetry_view(crops, turn)))
             vectors = np.concatenate([vectors, measured[places]], axis=1)
             embeddings = Embeddings(places, vectors, bundle.encoder, bundle.spec, "")
             said[places] += head.predict(embeddings).probabilities
@@ -90,11 +93,13 @@ def evaluate_bundle_steps(
     said /= said.sum(axis=1, keepdims=True)
     truth = np.array([classes.index(one.label) for one in loaded.examples.items], dtype=np.int64)
     groups = [one.group for one in loaded.examples.items] if loaded.examples.grouped else None
-    figures = classification_figures(truth, said, classes, groups=groups)
-    return Judged(figures, classes, loaded, said, left_out)
+    figures = compute_classification_metrics(truth, said, classes, groups=groups)
+    return BundleEvaluation(figures, classes, loaded, said, left_out)
 
 
-def _known(examples: Examples, classes: tuple[str, ...]) -> tuple[Examples, dict[str, int]]:
+def _match_classes(
+    examples: Examples, classes: tuple[str, ...]
+) -> tuple[Examples, dict[str, int]]:
     """Return the pictures of classes that the model knows, under its names, and the others."""
     by_name = {one.casefold(): one for one in classes}
     kept = tuple(
@@ -113,7 +118,7 @@ def _known(examples: Examples, classes: tuple[str, ...]) -> tuple[Examples, dict
     return replace(examples, items=kept), unknown
 
 
-def _turned(crops: NDArray[np.uint8], turn: int) -> NDArray[np.uint8]:
+def _symmetry_view(crops: NDArray[np.uint8], turn: int) -> NDArray[np.uint8]:
     """Return the crops turned by quarters, and mirrored from the fifth on."""
-    mirrored = crops[:, :, ::-1] if turn >= TURNS // 2 else crops
+    mirrored = crops[:, :, ::-1] if turn >= N_SYMMETRIES // 2 else crops
     return np.rot90(mirrored, turn % 4, axes=(1, 2))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Table:
+class ReportTable:
     """Rows of words and numbers under headings; the last row may be a sum."""
 
     title: str
@@ -50,7 +50,7 @@ class TrainingPage:
     created: str
     facts: tuple[tuple[str, str], ...]
     curves: str
-    tables: tuple[Table, ...]
+    tables: tuple[ReportTable, ...]
     provenance: tuple[tuple[str, str], ...]
     command: str
     cautions: tuple[str, ...]

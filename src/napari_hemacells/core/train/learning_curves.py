@@ -72,7 +72,7 @@ TITLES = ("Loss (training)", "Held-out part")
 
 
 @dataclass(frozen=True)
-class Ink:
+class PlotTheme:
     """Colours of text and lines, and of what is behind them."""
 
     text: str = "#1d2126"
@@ -80,15 +80,15 @@ class Ink:
     back: str = "#ffffff"
 
 
-def draw(
+def draw_curves(
     figure: Figure,
     curves: Curves,
     steps: int,
-    ink: Ink | None = None,
+    ink: PlotTheme | None = None,
     titles: tuple[str, str] = TITLES,
 ) -> None:
     """Draw the losses above (or left of) the held-out figures, over what was there."""
-    ink = ink or Ink()
+    ink = ink or PlotTheme()
     wide = figure.get_figwidth() > 1.6 * figure.get_figheight()
     figure.clear()
     figure.set_facecolor(ink.back)
@@ -106,7 +106,7 @@ def draw(
         upper.set_xlabel("step", color=ink.text, fontsize=8)
 
 
-def _lines(axes: Axes, lines: Mapping[str, Points], title: str, ink: Ink) -> None:
+def _lines(axes: Axes, lines: Mapping[str, Points], title: str, ink: PlotTheme) -> None:
     axes.set_facecolor(ink.back)
     axes.set_title(title, color=ink.text, fontsize=9, loc="left")
     axes.tick_params(colors=ink.text, labelsize=8)
@@ -123,16 +123,16 @@ def _lines(axes: Axes, lines: Mapping[str, Points], title: str, ink: Ink) -> Non
         )
 
 
-def as_svg(curves: Curves, steps: int) -> str:
+def curves_svg(curves: Curves, steps: int) -> str:
     """Return the figure as an ``<svg>`` element for a page of HTML."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8.2, 2.6), layout="constrained")
-    draw(figure, curves, steps)
-    return svg_of(figure)
+    draw_curves(figure, curves, steps)
+    return figure_svg(figure)
 
 
-def svg_of(figure: Figure) -> str:
+def figure_svg(figure: Figure) -> str:
     """Return a figure drawn in the usual ink as an ``<svg>`` that takes the page's colours."""
     from matplotlib import rc_context
 
@@ -140,7 +140,7 @@ def svg_of(figure: Figure) -> str:
     with rc_context({"svg.hashsalt": "hemacells"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", buffer.getvalue(), flags=re.DOTALL)
-    ink = Ink()
+    ink = PlotTheme()
     for colour, name in ((ink.text, "ink"), (ink.line, "line"), (ink.back, "paper")):
         text = text.replace(f": {colour}", f": var(--{name}, {colour})")
     return text[text.index("<svg") :]

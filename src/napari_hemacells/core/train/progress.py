@@ -63,7 +63,7 @@ def as_training_reports(
         yield TrainingReport(one.done, one.total, one.message)
 
 
-class Pace:
+class ThroughputMeter:
     """Speed of a training: images a second, and seconds to go.
 
     Parameters
@@ -91,7 +91,7 @@ class Pace:
             self._seconds = keep * self._seconds + (1 - keep) * took
             self._images = keep * self._images + (1 - keep) * images
 
-    def pause(self) -> None:
+    def reset_timer(self) -> None:
         """Leave out the time since the last step, as after a look at the held-out part."""
         self._last = self._clock()
 

@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 LIBRARIES = ("napari-hemacells", "torch", "torchvision", "timm", "numpy", "scipy", "pillow")
 
 
-def versions() -> dict[str, str]:
+def library_versions() -> dict[str, str]:
     """Return the version of Python and of the libraries that a training's result depends on."""
     found = {"python": platform.python_version()}
     for name in LIBRARIES:

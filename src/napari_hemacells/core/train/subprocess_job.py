@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Order:
+class JobRequest:
     """What to do: the first and only thing that the parent says."""
 
     job: Callable[[Any], Generator[TrainingReport, None, Any]]
@@ -38,39 +38,44 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Told:
+class ReportMessage:
     """How far the job is."""
 
     report: TrainingReport
 
 
 @dataclass(frozen=True)
-class Ended:
+class ResultMessage:
     """The job's result; nothing comes after it."""
 
     result: Any
 
 
 @dataclass(frozen=True)
-class Failed:
+class ErrorMessage:
     """A sentence for the user, and where it comes from; nothing comes after it."""
 
     error: HemaCellsError
     traceback: str
 
 
-Given = TypeVar("Given")
+JobParams = TypeVar("JobParams")
 Result = TypeVar("Result")
 
 MODULE = "napari_hemacells.core.train.subprocess_main"
 HEARTBEAT = 0.2  # seconds between two chances to stop the one who listens
-MERCY = 0.4  # seconds to end by oneself before being ended
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+TERMINATE_TIMEOUT_S = 0.4  # seconds to end by oneself before being ended
+THREAD_ENV_VARS = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
 KILLED = -9
 NO_WINDOW = getattr(subprocess, "CREATE_NO_WINDOW", 0)
 
 
-class ChildRun(Generic[Given, Result]):
+class SubprocessJob(Generic[JobParams, Result]):
     """A generator function that runs in a child process.
 
     Parameters
@@ -93,14 +98,14 @@ class ChildRun(Generic[Given, Result]):
 
     def __init__(
         self,
-        job: Callable[[Given], Generator[TrainingReport, None, Result]],
-        params: Given,
+        job: Callable[[JobParams], Generator[TrainingReport, None, Result]],
+        params: JobParams,
         *,
         threads: int | None = None,
     ) -> None:
         if job.__module__ == "__main__":
             raise TypeError(f"{job.__name__} must be importable: the child reads no main script.")
-        self._order = Order(job, params, threads)
+        self._order = JobRequest(job, params, threads)
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._cancelled = False
@@ -111,7 +116,7 @@ class ChildRun(Generic[Given, Result]):
         return None if self._process is None else self._process.pid
 
     @property
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
         """Whether the child runs."""
         return self._process is not None and self._process.poll() is None
 
@@ -133,14 +138,14 @@ class ChildRun(Generic[Given, Result]):
             reader = threading.Thread(target=_read, args=(_pipe(process.stdout), messages))
             reader.start()
             try:
-                last = yield from _listen(messages)
+                last = yield from _iter_reports(messages)
                 cancelled = self._cancelled
                 _wait(process)
             finally:
                 self.cancel()
                 reader.join()
                 _close(process.stdout)
-            if isinstance(last, Ended):
+            if isinstance(last, ResultMessage):
                 result: Result = last.result
                 return result
             raise _error(last, process.returncode, complaints, cancelled=cancelled)
@@ -151,7 +156,7 @@ class ChildRun(Generic[Given, Result]):
             self._cancelled = True
             process = self._process
         if process is not None:
-            _end(process)
+            _terminate(process)
 
     def _start(self, complaints: IO[bytes]) -> subprocess.Popen[bytes]:
         parcel = pickle.dumps(self._order)
@@ -174,7 +179,7 @@ class ChildRun(Generic[Given, Result]):
         return process
 
 
-class ChildError(Exception):
+class SubprocessJobError(Exception):
     """What the child wrote when it failed: a traceback, or its last words."""
 
 
@@ -182,7 +187,7 @@ def _environment(threads: int | None) -> dict[str, str]:
     """Return the child's environment: it finds the same modules, and uses so many cores."""
     path = os.pathsep.join(part for part in sys.path if part)
     here = {**os.environ, "PYTHONPATH": path}
-    return here if threads is None else {**here, **dict.fromkeys(THREADS, str(threads))}
+    return here if threads is None else {**here, **dict.fromkeys(THREAD_ENV_VARS, str(threads))}
 
 
 def _read(stream: IO[bytes], messages: queue.SimpleQueue[Any]) -> None:
@@ -194,9 +199,9 @@ def _read(stream: IO[bytes], messages: queue.SimpleQueue[Any]) -> None:
         messages.put(None)
 
 
-def _listen(
+def _iter_reports(
     messages: queue.SimpleQueue[Any],
-) -> Generator[TrainingReport, None, Ended | Failed | None]:
+) -> Generator[TrainingReport, None, ResultMessage | ErrorMessage | None]:
     """Yield the reports; return the last message, or None where the child fell silent."""
     report = TrainingReport(0, 0, "Starting")
     while True:
@@ -205,7 +210,7 @@ def _listen(
             message = messages.get(timeout=HEARTBEAT)
         except queue.Empty:
             continue
-        if not isinstance(message, Told):
+        if not isinstance(message, ReportMessage):
             return message  # type: ignore[no-any-return]  # Ended, Failed or None
         report = message.report
 
@@ -213,17 +218,17 @@ def _listen(
 def _wait(process: subprocess.Popen[bytes]) -> None:
     """Give the child, which has said its last, the time to leave."""
     try:
-        process.wait(MERCY)
+        process.wait(TERMINATE_TIMEOUT_S)
     except subprocess.TimeoutExpired:
         return  # it will be ended
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _terminate(process: subprocess.Popen[bytes]) -> None:
     """End a process."""
     _close(process.stdin)
     process.terminate()
     try:
-        process.wait(MERCY)
+        process.wait(TERMINATE_TIMEOUT_S)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
@@ -243,22 +248,22 @@ def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
 
 
 def _error(
-    last: Failed | None, code: int | None, complaints: IO[bytes], *, cancelled: bool
+    last: ErrorMessage | None, code: int | None, complaints: IO[bytes], *, cancelled: bool
 ) -> HemaCellsError:
     """Return the sentence, with what the child wrote as its cause."""
-    if isinstance(last, Failed):
-        last.error.__cause__ = ChildError(last.traceback)
+    if isinstance(last, ErrorMessage):
+        last.error.__cause__ = SubprocessJobError(last.traceback)
         return last.error
     if cancelled:
         return TrainingError("The training was cancelled.")
     complaints.seek(0)
     words = complaints.read().decode(errors="replace").strip()[-4000:]
-    error = TrainingError(_why_it_died(code, words))
-    error.__cause__ = ChildError(words)
+    error = TrainingError(_exit_reason(code, words))
+    error.__cause__ = SubprocessJobError(words)
     return error
 
 
-def _why_it_died(code: int | None, words: str) -> str:
+def _exit_reason(code: int | None, words: str) -> str:
     if code == KILLED:
         return (
             "The training was ended by the system, most likely because the memory was full: "

@@ -17,29 +17,29 @@ from napari_hemacells.core.encode.device import is_out_of_memory
 from napari_hemacells.core.errors import HemaCellsError, StorageError, TrainingError
 from napari_hemacells.core.fsio import FULL
 from napari_hemacells.core.malloc import keep_freed_memory
-from napari_hemacells.core.train.subprocess_job import Ended, Failed, Told
+from napari_hemacells.core.train.subprocess_job import ErrorMessage, ReportMessage, ResultMessage
 
 if TYPE_CHECKING:
-    from napari_hemacells.core.train.subprocess_job import Order
+    from napari_hemacells.core.train.subprocess_job import JobRequest
 
 
 def main() -> None:
     """Do what is ordered, and tell of it."""
-    _be_modest()
+    _lower_priority()
     keep_freed_memory()
     orders, answers = sys.stdin.buffer, _private_output()
     order = pickle.load(orders)  # noqa: S301  # from the process that started us
     threading.Thread(target=_end_with_parent, args=(orders.fileno(),), daemon=True).start()
     try:
-        last: Ended | Failed = Ended(_run(order, answers))
+        last: ResultMessage | ErrorMessage = ResultMessage(_run(order, answers))
     except HemaCellsError as error:
-        last = Failed(error, traceback.format_exc())
+        last = ErrorMessage(error, traceback.format_exc())
     except (MemoryError, OSError, RuntimeError) as error:
-        last = Failed(_sentence(error), traceback.format_exc())
-    _say(last, answers)
+        last = ErrorMessage(_user_facing_error(error), traceback.format_exc())
+    _send(last, answers)
 
 
-def _be_modest() -> None:
+def _lower_priority() -> None:
     """Let the program that the user looks at go first."""
     if hasattr(os, "nice"):
         os.nice(5)
@@ -62,7 +62,7 @@ def _end_with_parent(orders: int) -> None:
     os._exit(1)
 
 
-def _run(order: Order, answers: IO[bytes]) -> Any:
+def _run(order: JobRequest, answers: IO[bytes]) -> Any:
     """Return the job's result."""
     steps = order.job(order.params)
     while True:
@@ -70,15 +70,15 @@ def _run(order: Order, answers: IO[bytes]) -> Any:
             report = next(steps)
         except StopIteration as end:
             return end.value
-        _say(Told(report), answers)
+        _send(ReportMessage(report), answers)
 
 
-def _say(message: Told | Ended | Failed, answers: IO[bytes]) -> None:
+def _send(message: ReportMessage | ResultMessage | ErrorMessage, answers: IO[bytes]) -> None:
     answers.write(pickle.dumps(message))
     answers.flush()
 
 
-def _sentence(error: Exception) -> HemaCellsError:
+def _user_facing_error(error: Exception) -> HemaCellsError:
     """Return what the user can do about it.
 
     Raises

@@ -17,9 +17,9 @@ from napari_hemacells.core.types.cells import (
 )
 from napari_hemacells.core.types.embeddings import (
     CropSpec,
-    Degrees,
     Embeddings,
     EncoderInfo,
+    TemperatureScaling,
 )
 from napari_hemacells.core.types.image import (
     Groups,
@@ -46,7 +46,6 @@ __all__ = [
     "CellSource",
     "Cells",
     "CropSpec",
-    "Degrees",
     "Embeddings",
     "EncoderInfo",
     "Groups",
@@ -56,4 +55,5 @@ __all__ = [
     "Prediction",
     "Progress",
     "SmearImage",
+    "TemperatureScaling",
 ]

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Degrees: TypeAlias = Literal["fixed", "range", "torso"]
+TemperatureScaling: TypeAlias = Literal["fixed", "range", "torso"]
 
 
 @dataclass(frozen=True)
@@ -24,14 +24,14 @@ class CropSpec:
         Side of the square cut from the image, divided by the longer side of the cell's box.
     degrees
         Of a thermogram: which degrees become black and white
-        (:func:`~napari_hemacells.core.temperature.normalise.scaled`).
+        (:func:`~napari_hemacells.core.temperature.normalise.scale_celsius`).
     palette
         Of a thermogram: ``grey``, or the name of a colormap.
     """
 
     size: int = 128
     context: float = 1.25
-    degrees: Degrees = "fixed"
+    degrees: TemperatureScaling = "fixed"
     palette: str = "grey"
 
     def to_dict(self) -> dict[str, Any]:

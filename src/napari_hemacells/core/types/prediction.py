@@ -67,7 +67,7 @@ class Prediction:
         )
 
     @cached_property
-    def winner(self) -> NDArray[np.int64]:
+    def predicted_column(self) -> NDArray[np.int64]:
         """``(n,)`` column of the most probable class."""
         return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
 

@@ -15,29 +15,29 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_hemacells.core.encode.adapted import read_header
-from napari_hemacells.core.encode.catalog import choice_of
+from napari_hemacells.core.encode.catalog import encoder_choice
 from napari_hemacells.core.errors import EncoderError
 from napari_hemacells.core.params import AdaptParams
-from napari_hemacells.core.train import ChildRun
+from napari_hemacells.core.train import SubprocessJob
 from napari_hemacells.core.train.selfsupervised import encoder_store
 from napari_hemacells.core.train.selfsupervised.estimate import (
+    adaptation_unavailable_reason,
+    count_available_cells,
     estimated_seconds,
-    lessons_of,
-    unavailable_reason,
 )
-from napari_hemacells.core.train.selfsupervised.evaluator import clicks_that_judge
+from napari_hemacells.core.train.selfsupervised.evaluator import evaluable_clicks
 from napari_hemacells.core.train.selfsupervised.trainer import adapt
 from napari_hemacells.core.types import Progress
-from napari_hemacells.widgets.adapt_encoder.panel import Ready
-from napari_hemacells.widgets.canvas.viewer_bridge import images
+from napari_hemacells.widgets.adapt_encoder.panel import AdaptationSummary
+from napari_hemacells.widgets.canvas.viewer_bridge import images_in_memory
 from napari_hemacells.widgets.subscriptions import Subscriptions
-from napari_hemacells.widgets.training.runner import SectionRun
+from napari_hemacells.widgets.training.runner import TrainingRunner
 from napari_hemacells.widgets.training.steps import (
-    Ground,
-    Remaining,
-    cores,
-    frozen,
-    seldom,
+    ProjectSnapshot,
+    RemainingTime,
+    available_cores,
+    freeze_state,
+    throttle_reports,
 )
 
 if TYPE_CHECKING:
@@ -48,16 +48,16 @@ if TYPE_CHECKING:
     from napari_hemacells.core.train.selfsupervised.config import AdaptJob, AdaptOutcome
     from napari_hemacells.core.types import SmearImage
     from napari_hemacells.session import Session
-    from napari_hemacells.widgets.adapt_encoder.panel import AdaptBox
-    from napari_hemacells.widgets.background.tasks import Tasks
+    from napari_hemacells.widgets.adapt_encoder.panel import AdaptEncoderPanel
+    from napari_hemacells.widgets.background.tasks import BackgroundTasks
     from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
-    from napari_hemacells.widgets.finetune.controller import FineTuneRun
-    from napari_hemacells.widgets.message_bar import Voice
-    from napari_hemacells.widgets.train_detector.controller import TrainRun
+    from napari_hemacells.widgets.finetune.controller import FineTuneRunner
+    from napari_hemacells.widgets.message_bar import Notifier
+    from napari_hemacells.widgets.train_detector.controller import TrainDetectorController
 
 
-def adapting_steps(
-    ground: Ground, job: AdaptJob, run: ChildRun[AdaptJob, AdaptOutcome]
+def adaptation_steps(
+    ground: ProjectSnapshot, job: AdaptJob, run: SubprocessJob[AdaptJob, AdaptOutcome]
 ) -> Generator[Progress, None, AdaptOutcome]:
     """Yield preparations and reports; return what came of it.
 
@@ -67,30 +67,30 @@ def adapting_steps(
 
     keep = False
     try:
-        yield from _gather(ground, job)
-        outcome: AdaptOutcome = yield from seldom(run.reports())
+        yield from _write_crops(ground, job)
+        outcome: AdaptOutcome = yield from throttle_reports(run.reports())
         if outcome.kept:
-            encoder_store.remember(job, outcome)
+            encoder_store.save_outcome(job, outcome)
             remove_folder(job.folder)
         keep = outcome.kept
         return outcome
     finally:
         if not keep:
-            encoder_store.forget(job.out)
+            encoder_store.remove_adaptation(job.out)
 
 
-def _gather(ground: Ground, job: AdaptJob) -> Generator[Progress, None, None]:
+def _write_crops(ground: ProjectSnapshot, job: AdaptJob) -> Generator[Progress, None, None]:
     """Write the crops where the child finds them; they do not stay in this process."""
-    from napari_hemacells.core.train.selfsupervised.dataset import write_material
-    from napari_hemacells.core.train.selfsupervised.project_dataset import gather_project_steps
+    from napari_hemacells.core.train.selfsupervised.dataset import write_training_set
+    from napari_hemacells.core.train.selfsupervised.project_dataset import load_project_crops_steps
 
     yield Progress(0, 0, "Reading cells")
-    found = yield from gather_project_steps(ground.project, ground.state, opened=ground.opened)
+    found = yield from load_project_crops_steps(ground.project, ground.state, opened=ground.opened)
     yield Progress(0, 0, f"{len(found.crops):,} cells to learn from")
-    write_material(job.folder, found)
+    write_training_set(job.folder, found)
 
 
-ADAPTED = "adapted:"
+ADAPTED_PREFIX = "adapted:"
 _PAUSE_MS = 300
 _NOTHING = "Open an image and detect its cells first."
 _OWN = (
@@ -99,7 +99,7 @@ _OWN = (
 )
 
 
-class AdaptRun(SectionRun):
+class AdaptEncoderRunner(TrainingRunner):
     """The behaviour of the section *Adapt to my slides*.
 
     Parameters
@@ -115,13 +115,13 @@ class AdaptRun(SectionRun):
         The name of the encoder to look at cells with from now on.
     """
 
-    encoder_wanted = Signal(str)
-    stopped_words = "Stopped. The encoder is as it was."
+    encoder_requested = Signal(str)
+    stopped_message = "Stopped. The encoder is as it was."
 
     def __init__(
         self,
         session: Session,
-        panel: AdaptBox,
+        panel: AdaptEncoderPanel,
         opened: Callable[[], dict[str, SmearImage]],
         others: Callable[[], str],
         parent: QObject | None = None,
@@ -133,12 +133,12 @@ class AdaptRun(SectionRun):
         self._job: AdaptJob | None = None
         self._project: Project | None = None
         self._waiting: AdaptOutcome | None = None
-        self._remaining = Remaining()
+        self._remaining = RemainingTime()
         for signal, slot in (
             (panel.start_requested, self.start),
             (panel.use_requested, self.use),
             (panel.drop_requested, self.drop),
-            (panel.back_requested, self.go_back),
+            (panel.back_requested, self.use_former_encoder),
             (panel.opened, self.refresh),
             (panel.seen, self.refresh),
         ):
@@ -162,7 +162,7 @@ class AdaptRun(SectionRun):
         running = self.running
         super().close()
         if running and self._job is not None:
-            encoder_store.forget(self._job.out)
+            encoder_store.remove_adaptation(self._job.out)
 
     # --- what is asked for -------------------------------------------------------------------
 
@@ -180,12 +180,14 @@ class AdaptRun(SectionRun):
         if session.project is None or session.history is None or ready.reason:
             self._panel.show_ready(ready)
             return
-        ground = Ground(session.project, frozen(session.history.state), self._opened())
+        ground = ProjectSnapshot(
+            session.project, freeze_state(session.history.state), self._opened()
+        )
         self._job = job = encoder_store.new_job(session.project, session.live.encoder, self.params)
         self._project = session.project
-        self._remaining = Remaining(ready.seconds)
-        run = ChildRun(adapt, job, threads=cores())
-        self.begin(run, partial(adapting_steps, ground, job, run))
+        self._remaining = RemainingTime(ready.seconds)
+        run = SubprocessJob(adapt, job, threads=available_cores())
+        self.begin(run, partial(adaptation_steps, ground, job, run))
 
     def use(self) -> None:
         """Look at cells with the adapted encoder from now on, in this project."""
@@ -194,25 +196,25 @@ class AdaptRun(SectionRun):
         if self._project is not self._session.project:
             self._idle("Another project is open now; the encoder waits in its own.")
         elif self._session.live.model is not None:
-            self.warned.emit(_OWN)
+            self.warning_emitted.emit(_OWN)
         else:
-            self.encoder_wanted.emit(f"{ADAPTED}{self._waiting.file}")
+            self.encoder_requested.emit(f"{ADAPTED_PREFIX}{self._waiting.file}")
 
     def drop(self) -> None:
         """Remove the adapted encoder, or what is said of one that was not kept."""
         outcome, self._waiting = self._waiting, None
         if outcome is not None and outcome.file is not None:
-            encoder_store.forget(outcome.file)
+            encoder_store.remove_adaptation(outcome.file)
             self._idle("Dropped. The encoder is as it was.")
         else:
             self._idle("")
 
-    def go_back(self) -> None:
+    def use_former_encoder(self) -> None:
         """Look at cells with the encoder that the adapted one started from."""
         try:
-            self.encoder_wanted.emit(read_header(_file(self._session.live.encoder)).base)
+            self.encoder_requested.emit(read_header(_file(self._session.live.encoder)).base)
         except EncoderError as error:
-            self.warned.emit(str(error))
+            self.warning_emitted.emit(str(error))
 
     # --- what came back ----------------------------------------------------------------------
 
@@ -220,7 +222,7 @@ class AdaptRun(SectionRun):
         """The report with the time left: as it says, or of the time foretold."""
         return replace(report, eta_s=self._remaining.after(report))
 
-    def ended(self, result: AdaptOutcome) -> None:
+    def handle_result(self, result: AdaptOutcome) -> None:
         """Show the figures, and ask what to do with the adapted encoder."""
         self._waiting = result
         self._panel.show_adapted(result)
@@ -235,8 +237,8 @@ class AdaptRun(SectionRun):
         project = self._session.project
         if self.running or project is None:
             return
-        encoder_store.sweep(project)
-        self._project, self._waiting = project, encoder_store.waiting(project)
+        encoder_store.remove_unfinished(project)
+        self._project, self._waiting = project, encoder_store.load_pending_outcome(project)
         if self._waiting is None:
             self._idle("")
         else:
@@ -247,7 +249,7 @@ class AdaptRun(SectionRun):
         """The answer is given when the encoder is in use: until then it can fail."""
         waiting, name = self._waiting, self._session.live.encoder
         if waiting is not None and waiting.kept and _file(name).stem == waiting.sha256:
-            encoder_store.answered(waiting)
+            encoder_store.clear_pending_outcome(waiting)
             self._waiting = None
             self._idle("The adapted encoder is in use.")
         self.refresh()
@@ -262,39 +264,39 @@ class AdaptRun(SectionRun):
         self._panel.show_idle(said)
         self.refresh()
 
-    def _ready(self) -> Ready:
+    def _ready(self) -> AdaptationSummary:
         session = self._session
         if session.project is None or session.history is None:
-            return Ready(reason=_NOTHING)
+            return AdaptationSummary(reason=_NOTHING)
         state = session.history.state
-        lessons = lessons_of(session.project, state)
+        lessons = count_available_cells(session.project, state)
         model = _OWN if session.live.model is not None else ""
-        clicks = len(clicks_that_judge([one.class_id for one in state.labels.values()]))
-        return Ready(
+        clicks = len(evaluable_clicks([one.class_id for one in state.labels.values()]))
+        return AdaptationSummary(
             lessons,
             clicks,
-            estimated_seconds(lessons, clicks, self.params, cores()),
-            cores(),
-            self._others() or model or unavailable_reason(lessons),
+            estimated_seconds(lessons, clicks, self.params, available_cores()),
+            available_cores(),
+            self._others() or model or adaptation_unavailable_reason(lessons),
         )
 
     def _former(self) -> str:
         """Return the title of the encoder to go back to; empty where none was adapted."""
         live = self._session.live
-        if live.model is not None or not live.encoder.startswith(ADAPTED):
+        if live.model is not None or not live.encoder.startswith(ADAPTED_PREFIX):
             return ""
         try:
-            return choice_of(read_header(_file(live.encoder)).base).title
+            return encoder_choice(read_header(_file(live.encoder)).base).title
         except EncoderError:
             return ""  # told when cells are to be looked at with it
 
 
 def _file(name: str) -> Path:
     """Return the file that the name of an adapted encoder speaks of."""
-    return Path(name.removeprefix(ADAPTED))
+    return Path(name.removeprefix(ADAPTED_PREFIX))
 
 
-class Adapting(QObject):
+class AdaptEncoderController(QObject):
     """The section *Adapt to my slides* beside the other trainings.
 
     ``run`` outlives the dock until its ``close`` is called, and holds nothing of it.
@@ -302,29 +304,29 @@ class Adapting(QObject):
 
     def __init__(
         self,
-        box: AdaptBox,
+        box: AdaptEncoderPanel,
         session: Session,
         bridge: ViewerBridge,
         *,
-        tasks: Tasks,
-        trainings: tuple[TrainRun, FineTuneRun],
-        voice: Voice,
+        tasks: BackgroundTasks,
+        trainings: tuple[TrainDetectorController, FineTuneRunner],
+        voice: Notifier,
     ) -> None:
         super().__init__()
-        self.run = AdaptRun(
+        self.run = AdaptEncoderRunner(
             session,
             box,
-            partial(images, session, bridge),
+            partial(images_in_memory, session, bridge),
             partial(other_training_reason, *trainings),
         )
-        self.run.encoder_wanted.connect(tasks.load_encoder)
+        self.run.encoder_requested.connect(tasks.load_encoder)
         self.run.said.connect(voice.say)
-        self.run.warned.connect(voice.warn)
+        self.run.warning_emitted.connect(voice.warn)
         for training in trainings:
             training.jobs.stopped.connect(self.run.refresh)
 
 
-def other_training_reason(detector: TrainRun, classifier: FineTuneRun) -> str:
+def other_training_reason(detector: TrainDetectorController, classifier: FineTuneRunner) -> str:
     """Return why the encoder cannot be adapted now; empty while nothing else is taught."""
     for name, taught in (("detector", detector), ("classifier", classifier)):
         if taught.jobs.running("train"):

@@ -10,10 +10,10 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QPushButton
 
 from napari_hemacells.core.train.progress import format_duration
-from napari_hemacells.core.train.selfsupervised.estimate import Lessons
+from napari_hemacells.core.train.selfsupervised.estimate import AvailableCells
 from napari_hemacells.widgets import theme
-from napari_hemacells.widgets.training.section import TrainSection, in_a_row, words
-from napari_hemacells.widgets.training.steps import counted
+from napari_hemacells.widgets.training.section import TrainingSection, row_layout, text_label
+from napari_hemacells.widgets.training.steps import format_count
 
 if TYPE_CHECKING:
     from qtpy.QtGui import QShowEvent
@@ -26,11 +26,11 @@ HELP = (
     "in other light, blur and frame. That takes minutes, beside your work. The result is kept "
     "only if it tells your clicks apart no worse than before, and used only if you say so."
 )
-ROUGH = 50  # clicks; with fewer, what a single one makes of the figure is told
+FEW_CLICKS = 50  # clicks; with fewer, what a single one makes of the figure is told
 
 
 @dataclass(frozen=True)
-class Ready:
+class AdaptationSummary:
     """What there is to learn from, and how long that takes.
 
     Attributes
@@ -41,7 +41,7 @@ class Ready:
         Why it is not possible now; empty where it is.
     """
 
-    lessons: Lessons = field(default_factory=Lessons)
+    lessons: AvailableCells = field(default_factory=AvailableCells)
     clicks: int = 0
     seconds: float = 0.0
     cores: int = 1
@@ -51,22 +51,24 @@ class Ready:
         """What it would learn from and be judged by."""
         cells, taught = self.lessons.cells, self.lessons.taught
         some = (
-            f"{taught:,} of {counted(cells, 'cell')}" if taught < cells else counted(cells, "cell")
+            f"{taught:,} of {format_count(cells, 'cell')}"
+            if taught < cells
+            else format_count(cells, "cell")
         )
         judged = (
             f"{self.clicks:,} of your clicks judge the result"
             if self.clicks
             else "You have too few clicks to judge it by (two classes with two or more each)"
         )
-        return f"Learns from {some} of {counted(self.lessons.images, 'image')}. {judged}."
+        return f"Learns from {some} of {format_count(self.lessons.images, 'image')}. {judged}."
 
-    def takes(self) -> str:
+    def format_duration(self) -> str:
         """How long it takes, in words."""
-        cores = counted(self.cores, "core")
+        cores = format_count(self.cores, "core")
         return f"Takes about {format_duration(self.seconds)} on {cores}; you can go on working"
 
 
-class AdaptBox(TrainSection):
+class AdaptEncoderPanel(TrainingSection):
     """The section of the encoder.
 
     Signals
@@ -89,26 +91,28 @@ class AdaptBox(TrainSection):
         self.cancel.setToolTip("Stop it; the encoder stays as it is")
         self.use.setToolTip("Look at cells with the adapted encoder in this project from now on")
         self.start.setText("S&tart")  # no other letter of this page
-        self.in_use = words()
+        self.in_use = text_label()
         self.back = QPushButton("&Back to the former")
         self.before.append(self.lessons)
         self.column.addWidget(self.lessons)
         self.column.addWidget(self.start)
         self.lay_out()
-        self.whole.insertLayout(1, in_a_row((self.in_use, 1), (self.back, 0)))
+        self.whole.insertLayout(1, row_layout((self.in_use, 1), (self.back, 0)))
         self.start.clicked.connect(self.start_requested)
         self.back.clicked.connect(self.back_requested)
         self.show_in_use("")
-        self.show_ready(Ready(reason=HELP))
+        self.show_ready(AdaptationSummary(reason=HELP))
 
-    def show_ready(self, ready: Ready) -> None:
+    def show_ready(self, ready: AdaptationSummary) -> None:
         """Say what it would learn from and how long it would take, or what is missing."""
         possible = not ready.reason
         self.title.setEnabled(possible or self.title.isChecked())
         self.title.setToolTip(f"{HELP}\n\n{ready.reason or ready.words()}")
-        self.lessons.setText(f"{ready.words()} {ready.takes()}." if possible else ready.reason)
+        self.lessons.setText(
+            f"{ready.words()} {ready.format_duration()}." if possible else ready.reason
+        )
         self.start.setEnabled(possible)
-        self.start.setToolTip(ready.reason or ready.takes())
+        self.start.setToolTip(ready.reason or ready.format_duration())
 
     def show_in_use(self, base: str) -> None:
         """Offer the way back to the encoder of this title; empty where none was adapted."""
@@ -120,7 +124,7 @@ class AdaptBox(TrainSection):
     def show_adapted(self, outcome: AdaptOutcome) -> None:
         """Say what came of it; where there is a new encoder, ask what to do with it."""
         self.title.setEnabled(True)
-        self.show_outcome(as_html(outcome))
+        self.show_outcome(format_adaptation_result(outcome))
         self.use.setVisible(outcome.kept)
         self.drop.setText("Dro&p it" if outcome.kept else "Close")
         self.drop.setToolTip("Remove the adapted encoder; nothing changes" if outcome.kept else "")
@@ -128,7 +132,7 @@ class AdaptBox(TrainSection):
     def restyle(self) -> None:
         """Take the colours of the present theme."""
         super().restyle()
-        theme.quiet(self.in_use)
+        theme.mute_text(self.in_use)
 
     def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802
         """Catch up with what happened while something else was shown."""
@@ -136,7 +140,7 @@ class AdaptBox(TrainSection):
         self.seen.emit()
 
 
-def as_html(outcome: AdaptOutcome) -> str:
+def format_adaptation_result(outcome: AdaptOutcome) -> str:
     """Return how well the clicks are told apart before and after, and the verdict."""
     notes = "".join(f"<p>{escape(note)}</p>" for note in outcome.notes)
     return f"{_figures(outcome)}<p>{_verdict(outcome)}</p>{notes}"
@@ -145,7 +149,9 @@ def as_html(outcome: AdaptOutcome) -> str:
 def _figures(outcome: AdaptOutcome) -> str:
     if outcome.before is None or outcome.after is None:
         return ""
-    rough = f" One click is {100 / outcome.clicks:.0f} points." if outcome.clicks < ROUGH else ""
+    rough = (
+        f" One click is {100 / outcome.clicks:.0f} points." if outcome.clicks < FEW_CLICKS else ""
+    )
     return (
         f"<p>Recognised of your {outcome.clicks:,} clicks, each asked without itself (mean over "
         "the classes):</p><table cellspacing='6'>"

@@ -12,8 +12,8 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_hemacells.core.params import EncodeParams
 from napari_hemacells.core.types import CropSpec, Progress
-from napari_hemacells.widgets.background.workers import Jobs
-from napari_hemacells.widgets.native_libraries import one_thread, triton_kept_out
+from napari_hemacells.widgets.background.workers import JobRunner
+from napari_hemacells.widgets.native_libraries import single_blas_thread, without_triton
 from napari_hemacells.widgets.subscriptions import Subscriptions
 from napari_hemacells.widgets.theme import settle_layouts
 
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
     from napari_hemacells.core.params import DetectParams
     from napari_hemacells.core.store import Bundle, Project
     from napari_hemacells.core.types import Cells, Embeddings, SmearImage
-    from napari_hemacells.session import ClassifyAnswer, ClassifyRequest, Session
-    from napari_hemacells.session.domain_shift import Measured, ShiftRequest
+    from napari_hemacells.session import ClassifyRequest, ClassifyResult, Session
+    from napari_hemacells.session.domain_shift import ShiftMeasurement, ShiftRequest
 
-_FETCHED = ("timm:", "reddino-")  # from the hub, unless they are on this computer
+_HUB_PREFIXES = ("timm:", "reddino-")  # from the hub, unless they are on this computer
 
 
-def in_words(progress: Progress, name: str) -> str:
+def format_progress(progress: Progress, name: str) -> str:
     """Return what is being done, and how much of it is; `name` where the report does not say."""
     message = progress.message or name
     return f"{message} {progress.done:,}/{progress.total:,}" if progress.total > 1 else message
 
 
-def opening_steps(
+def open_image_steps(
     make: Callable[[], SmearImage], key: str
 ) -> Generator[Progress, None, tuple[SmearImage, str]]:
     """Return the image of a layer, and the layer's key."""
@@ -47,36 +47,36 @@ def opening_steps(
     return make(), key
 
 
-def detecting_steps(
+def detection_steps(
     image: SmearImage, params: DetectParams, regions: Regions | None, resume: Path | None
 ) -> Generator[Progress, None, Cells]:
     """Return the cells of the image; torch is imported here, in the thread."""
-    from napari_hemacells.core.detect import detect_steps, prepare
+    from napari_hemacells.core.detect import detect_steps, preload_detector
 
     yield Progress(0, 0, "Loading the detector")
-    with triton_kept_out():
-        prepare(params.method, params.weights)
+    with without_triton():
+        preload_detector(params.method, params.weights)
     yield Progress(0, 0, "Finding cells")
     return (yield from detect_steps(image, params, regions=regions, resume=resume))
 
 
-def making_steps(make: Callable[[], Cells]) -> Generator[Progress, None, Cells]:
+def layer_cells_steps(make: Callable[[], Cells]) -> Generator[Progress, None, Cells]:
     """Return the cells that a layer held, measured."""
     yield Progress(0, 0, "Measuring cells")
     return make()
 
 
-def loading_steps(params: EncodeParams) -> Generator[Progress, None, str]:
+def load_encoder_steps(params: EncodeParams) -> Generator[Progress, None, str]:
     """Return the name under which an encoder is found again, once it is loaded."""
-    fetched = params.encoder.startswith(_FETCHED)
+    fetched = params.encoder.startswith(_HUB_PREFIXES)
     yield Progress(0, 0, "Fetching the network" if fetched else "Loading the network")
     from napari_hemacells.core import encode
-    from napari_hemacells.core.encode.catalog import settled
+    from napari_hemacells.core.encode.catalog import portable_name
 
-    with triton_kept_out():
-        encode.encoder(params.encoder, params.device)
+    with without_triton():
+        encode.load_encoder(params.encoder, params.device)
     yield Progress(0, 0, "Loading the network")
-    return settled(params.encoder)
+    return portable_name(params.encoder)
 
 
 def embedding_steps(
@@ -96,7 +96,7 @@ def embedding_steps(
     yield Progress(0, 0, "Loading the network")
     from napari_hemacells.core import encode
 
-    with triton_kept_out():
+    with without_triton():
         device = encode.choose_device(params.device)
         encoder = _encoder_for(model, params)
     yield Progress(0, 0, "Loading the network")
@@ -116,33 +116,35 @@ def embedding_steps(
 def _encoder_for(model: Bundle | None, params: EncodeParams) -> Encoder:
     """Return the model's own encoder, which may be one that only its name here finds."""
     from napari_hemacells.core import encode
-    from napari_hemacells.core.store import check
+    from napari_hemacells.core.store import check_compatible
 
     if model is None:
-        return encode.encoder(params.encoder, params.device)
+        return encode.load_encoder(params.encoder, params.device)
     found = model.make_encoder(params.device)
     if found.info.sha256 != model.encoder.sha256:
-        found = encode.encoder(params.encoder, params.device)
-    check(model, found.info, model.spec)
+        found = encode.load_encoder(params.encoder, params.device)
+    check_compatible(model, found.info, model.spec)
     return found
 
 
-def classifying_steps(request: ClassifyRequest) -> Generator[Progress, None, ClassifyAnswer]:
+def classification_steps(request: ClassifyRequest) -> Generator[Progress, None, ClassifyResult]:
     """Return the classes of the cells."""
-    from napari_hemacells.session import answer
+    from napari_hemacells.session import run_classification
 
     yield Progress(0, 0)
-    with one_thread():
-        return answer(request)
+    with single_blas_thread():
+        return run_classification(request)
 
 
-def measuring_steps(request: ShiftRequest) -> Generator[Progress, None, Measured | None]:
+def domain_shift_steps(
+    request: ShiftRequest,
+) -> Generator[Progress, None, ShiftMeasurement | None]:
     """Return how far the image is from what the classifier knows."""
-    from napari_hemacells.session.domain_shift import measure
+    from napari_hemacells.session.domain_shift import measure_shift
 
     yield Progress(0, 0)
-    with one_thread():
-        return measure(request)
+    with single_blas_thread():
+        return measure_shift(request)
 
 
 _NAMES = {
@@ -155,12 +157,12 @@ _NAMES = {
     "export": "Exporting",
     "shift": "Comparing this slide",
 }
-_QUIET = {"classify", "shift"}  # not worth a progress bar
-_WORTH_RESUMING = 8_000_000  # pixels; a smaller image is done again in seconds
+_SILENT_KINDS = {"classify", "shift"}  # not worth a progress bar
+_MIN_RESUMABLE_PIXELS = 8_000_000  # pixels; a smaller image is done again in seconds
 _PAUSE_MS = 300  # corrections that come faster than that are embedded together
 
 
-class Tasks(QObject):
+class BackgroundTasks(QObject):
     """Detection, embedding and classification of one session, in threads.
 
     Signals
@@ -197,13 +199,13 @@ class Tasks(QObject):
     detected = Signal()
     exported = Signal(object)
     encoder_ready = Signal(str)
-    recalled = Signal()
-    unanswered = Signal()
+    others_embedded = Signal()
+    classification_dropped = Signal()
 
     def __init__(self, session: Session, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._session = session
-        self.jobs = Jobs(self)
+        self.jobs = JobRunner(self)
         self.live = True
         self.encode = EncodeParams()
         self._again = False
@@ -241,7 +243,7 @@ class Tasks(QObject):
 
     def open(self, make: Callable[[], SmearImage], key: str) -> None:
         """Open the image of a layer that is not small and in memory."""
-        self.jobs.start("open", partial(opening_steps, make, key))
+        self.jobs.start("open", partial(open_image_steps, make, key))
 
     def detect(
         self, image: SmearImage, params: DetectParams, regions: Regions | None = None
@@ -249,19 +251,19 @@ class Tasks(QObject):
         """Find the cells of the image; what was interrupted goes on where it stopped."""
         self._for_image = image.key
         self._resume = self._resume_folder(image)
-        self.jobs.start("detect", partial(detecting_steps, image, params, regions, self._resume))
+        self.jobs.start("detect", partial(detection_steps, image, params, regions, self._resume))
 
     def _resume_folder(self, image: SmearImage) -> Path | None:
         """Where the parts of a large image that are done are kept."""
         project = self._session.project
-        if project is None or image.shape[0] * image.shape[1] < _WORTH_RESUMING:
+        if project is None or image.shape[0] * image.shape[1] < _MIN_RESUMABLE_PIXELS:
             return None
         return project.folder / "detection" / image.key
 
     def take(self, image: SmearImage, make: Callable[[], Cells]) -> None:
         """Make the cells of the image from what a layer held."""
         self._for_image, self._resume = image.key, None
-        self.jobs.start("detect", partial(making_steps, make))
+        self.jobs.start("detect", partial(layer_cells_steps, make))
 
     def embed(self) -> None:
         """Embed the cells shown, those not in the project's cache."""
@@ -273,7 +275,7 @@ class Tasks(QObject):
     def load_encoder(self, name: str) -> None:
         """Load an encoder, to look at cells with it; the one in use goes on meanwhile."""
         params = self.encode.model_copy(update={"encoder": name})
-        self.jobs.start("encoder", partial(loading_steps, params))
+        self.jobs.start("encoder", partial(load_encoder_steps, params))
 
     def recall(self, steps: Callable[[], Generator[Progress, None, None]]) -> None:
         """Embed annotated cells of other images."""
@@ -321,14 +323,14 @@ class Tasks(QObject):
             return False
         self._again = self.jobs.running("classify")
         if not self._again:
-            self.jobs.start("classify", partial(classifying_steps, request))
+            self.jobs.start("classify", partial(classification_steps, request))
         return True
 
     def measure(self) -> None:
         """Ask how far the image is from what the classifier knows, where that is not known."""
         request = self._session.live.shift_request()
         if request is not None:
-            self.jobs.start("shift", partial(measuring_steps, request))
+            self.jobs.start("shift", partial(domain_shift_steps, request))
 
     def export(self, steps: Callable[[], Generator[Progress, None, Any]]) -> None:
         """Write files."""
@@ -347,8 +349,10 @@ class Tasks(QObject):
     def _progressed(self, kind: str, progress: Progress) -> None:
         if progress.found is not None and progress.total > 1:
             self.found.emit(progress.found)
-        if kind not in _QUIET:
-            self.progressed.emit(progress.done, progress.total, in_words(progress, _NAMES[kind]))
+        if kind not in _SILENT_KINDS:
+            self.progressed.emit(
+                progress.done, progress.total, format_progress(progress, _NAMES[kind])
+            )
 
     def _returned(self, kind: str, result: Any) -> None:
         take: dict[str, Callable[[Any], None]] = {
@@ -356,7 +360,7 @@ class Tasks(QObject):
             "detect": self._detected,
             "encoder": self.encoder_ready.emit,
             "embed": self._embedded,
-            "recall": lambda _nothing: self.recalled.emit(),
+            "recall": lambda _nothing: self.others_embedded.emit(),
             "classify": self._classified,
             "export": self.exported.emit,
             "shift": self._session.accept_shift,
@@ -373,37 +377,37 @@ class Tasks(QObject):
 
     def _forget_parts(self, folder: Path) -> None:
         """The cells are safe now; what was kept of them part by part goes."""
-        from napari_hemacells.core.detect.checkpoint import forget
+        from napari_hemacells.core.detect.checkpoint import remove_checkpoint
 
-        forget(folder)
+        remove_checkpoint(folder)
 
     def _embedded(self, result: tuple[Embeddings, Device]) -> None:
         embeddings, device = result
         self.device_known.emit(device.name, device.reason)
         self._session.set_embeddings(embeddings)
 
-    def _classified(self, answer: ClassifyAnswer) -> None:
+    def _classified(self, answer: ClassifyResult) -> None:
         if self._again:
             self._again = False
             if self.classify():
                 return
         if not self._session.accept(answer):
-            self.unanswered.emit()
+            self.classification_dropped.emit()
         settle_layouts()
 
     def _refused(self, kind: str, error: HemaCellsError) -> None:
         kept = " The encoder in use stays." if kind == "encoder" else ""
         self.refused.emit(f"{error}{kept}")
         if kind == "classify":
-            self.unanswered.emit()
+            self.classification_dropped.emit()
 
     def _failed(self, kind: str, error: Exception) -> None:
         self.failed.emit(
             f"{_NAMES[kind]} failed unexpectedly ({error}). Your annotations are untouched."
         )
         if kind == "classify":
-            self.unanswered.emit()
+            self.classification_dropped.emit()
 
     def _stopped(self, _kind: str) -> None:
-        if set(self.jobs.busy) <= _QUIET:
+        if set(self.jobs.busy) <= _SILENT_KINDS:
             self.idle.emit()

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
     from napari_hemacells.core.types import Progress
 
-Kind: TypeAlias = Literal[
+JobKind: TypeAlias = Literal[
     "open", "detect", "embed", "classify", "export", "propose", "train", "shift", "map", "read",
     "recall", "compare", "pace", "rate", "preview", "rank", "encoder",
 ]  # fmt: skip
-Steps: TypeAlias = "Callable[[], Generator[Progress, None, Any]]"
+JobSteps: TypeAlias = "Callable[[], Generator[Progress, None, Any]]"
 
 
 class UnexpectedError(Exception):
@@ -28,24 +28,24 @@ class UnexpectedError(Exception):
 
 
 @dataclass(frozen=True)
-class Refused:
+class RefusedResult:
     """Work that ended with a sentence for the user."""
 
     error: HemaCellsError
 
 
-def guarded(steps: Steps) -> Generator[Progress, None, Any]:
+def catch_refusals(steps: JobSteps) -> Generator[Progress, None, Any]:
     """The steps, with refusals as a result and what superqt would swallow as an error."""
     try:
         return (yield from steps())
     except HemaCellsError as error:
-        return Refused(error)
+        return RefusedResult(error)
     except RuntimeError as error:
         # superqt takes any RuntimeError for a deleted Qt object and says nothing to anyone.
         raise UnexpectedError(str(error)) from error
 
 
-class Jobs(QObject):
+class JobRunner(QObject):
     """At most one job of each kind; a new one replaces the old, whose answer is dropped."""
 
     progressed = Signal(str, object)  # kind, Progress
@@ -56,15 +56,15 @@ class Jobs(QObject):
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._running: dict[Kind, tuple[int, GeneratorWorker]] = {}
+        self._running: dict[JobKind, tuple[int, GeneratorWorker]] = {}
         self._ticket = 0
         self._closed = False
 
-    def start(self, kind: Kind, steps: Steps) -> None:
+    def start(self, kind: JobKind, steps: JobSteps) -> None:
         """Run the steps in a thread, instead of what was running of this kind."""
         self.cancel(kind)
         self._ticket += 1
-        worker = GeneratorWorker(guarded, steps)
+        worker = GeneratorWorker(catch_refusals, steps)
         # A number, not the worker: a worker that its own signals hold would never be freed.
         for signal, slot in (
             (worker.yielded, self._on_yield),
@@ -75,16 +75,16 @@ class Jobs(QObject):
         self._running[kind] = (self._ticket, worker)
         worker.start()
 
-    def running(self, kind: Kind) -> bool:
+    def running(self, kind: JobKind) -> bool:
         """Whether work of this kind is under way."""
         return kind in self._running
 
     @property
-    def busy(self) -> tuple[Kind, ...]:
+    def busy(self) -> tuple[JobKind, ...]:
         """The kinds under way."""
         return tuple(self._running)
 
-    def cancel(self, kind: Kind) -> bool:
+    def cancel(self, kind: JobKind) -> bool:
         """Whether there was something to stop; it stops at its next step, unheard."""
         _, worker = self._running.pop(kind, (0, None))
         if worker is None:
@@ -100,27 +100,27 @@ class Jobs(QObject):
         for kind in self.busy:
             self.cancel(kind)
 
-    def _mine(self, kind: Kind, ticket: int) -> bool:
+    def _mine(self, kind: JobKind, ticket: int) -> bool:
         return self._running.get(kind, (0, None))[0] == ticket
 
-    def _on_yield(self, kind: Kind, ticket: int, progress: object) -> None:
+    def _on_yield(self, kind: JobKind, ticket: int, progress: object) -> None:
         if self._mine(kind, ticket):
             self.progressed.emit(kind, progress)
 
-    def _on_return(self, kind: Kind, ticket: int, result: object) -> None:
+    def _on_return(self, kind: JobKind, ticket: int, result: object) -> None:
         if not self._mine(kind, ticket):
             return
         self._end(kind)
-        if isinstance(result, Refused):
+        if isinstance(result, RefusedResult):
             self.refused.emit(kind, result.error)
         else:
             self.returned.emit(kind, result)
 
-    def _on_error(self, kind: Kind, ticket: int, error: object) -> None:
+    def _on_error(self, kind: JobKind, ticket: int, error: object) -> None:
         if self._mine(kind, ticket):
             self._end(kind)
             self.failed.emit(kind, error)
 
-    def _end(self, kind: Kind) -> None:
+    def _end(self, kind: JobKind) -> None:
         del self._running[kind]
         self.stopped.emit(kind)

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 _OUTLINE = 0.07  # width of the outlines of cells just detected, in cell diameters
 _UNKNOWN = "#ffffff"
 _IDLE_MS = 250  # status bar and list of layers may wait until the clicking pauses
-_COMING = 0.28  # opacity of a cell that is not there yet
-_ROOM = 64  # ids that have a colour before there is such a cell
+_PENDING_OPACITY = 0.28  # opacity of a cell that is not there yet
+_SPARE_IDS = 64  # ids that have a colour before there is such a cell
 
 
-class Colouring(QObject):
+class CellColorizer(QObject):
     """Colours the cells of a session: as detected, then as they are known."""
 
     def __init__(self, session: Session, bridge: ViewerBridge, parent: QObject) -> None:
@@ -59,31 +59,35 @@ class Colouring(QObject):
     def _show_detected(self, cells: Cells) -> None:
         """Outlines in the colours of the detector's kinds."""
         palette, bridge = self._session.palette, self._bridge
-        if bridge.many:
-            bridge.shade(ours.detected_shades(cells, palette))
+        if bridge.is_multiscale:
+            bridge.set_shades(ours.detected_colour_codes(cells, palette))
         else:
-            bridge.recolour(with_room(detected_colours(cells, palette), ours.rgba(_UNKNOWN)))
+            bridge.recolour(
+                add_spare_colours(detected_colours(cells, palette), ours.rgba(_UNKNOWN))
+            )
         bridge.outline(outline_width(cells.diameter))
 
     def _show_known(self, cells: Cells, mode: DisplayMode) -> None:
         """Cells filled with the colour of what is known of them."""
         session, bridge = self._session, self._bridge
         known = (cells, session.annotated, session.prediction, session.palette, mode)
-        if bridge.many:
-            bridge.shade(ours.shades(*known))
+        if bridge.is_multiscale:
+            bridge.set_shades(ours.colour_codes(*known))
         else:
-            coming = ours.rgba(_UNKNOWN, 0.0 if mode == "image" else _COMING)
-            bridge.recolour(with_room(ours.colours(*known), coming))
+            coming = ours.rgba(_UNKNOWN, 0.0 if mode == "image" else _PENDING_OPACITY)
+            bridge.recolour(add_spare_colours(ours.label_colours(*known), coming))
         bridge.outline(0)
 
     def _catch_up(self) -> None:
         """Bring what napari shows of the cells beside the canvas up to date."""
         session = self._session
         self._bridge.show_thumbnail()
-        if session.cells is None or session.project is None or self._bridge.many:
+        if session.cells is None or session.project is None or self._bridge.is_multiscale:
             return  # the status bar knows nothing of many cells; the dock does
         self._bridge.set_features(
-            ours.features(session.cells, session.annotated, session.prediction, session.palette)
+            ours.layer_features(
+                session.cells, session.annotated, session.prediction, session.palette
+            )
         )
 
 
@@ -92,12 +96,12 @@ def outline_width(diameter: float) -> int:
     return max(1, round(diameter * _OUTLINE))
 
 
-def with_room(
+def add_spare_colours(
     table: dict[int | None, ours.Rgba], colour: ours.Rgba
 ) -> dict[int | None, ours.Rgba]:
     """Give the next ids a colour too, so that an added cell is seen before all are coloured."""
     last = max((cell for cell in table if cell is not None), default=0)
-    return {**table, **dict.fromkeys(range(last + 1, last + 1 + _ROOM), colour)}
+    return {**table, **dict.fromkeys(range(last + 1, last + 1 + _SPARE_IDS), colour)}
 
 
 def detected_colours(cells: Cells, palette: Palette) -> dict[int | None, Any]:

@@ -13,7 +13,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_hemacells import layers as ours
 from napari_hemacells.core.errors import HemaCellsError
-from napari_hemacells.widgets.canvas.cell_colors import Colouring
+from napari_hemacells.widgets.canvas.cell_colors import CellColorizer
 from napari_hemacells.widgets.subscriptions import Subscriptions
 from napari_hemacells.widgets.theme import settle_layouts
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from napari_hemacells.layers import DisplayMode
     from napari_hemacells.session import CellsChange, Session
     from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
-    from napari_hemacells.widgets.gallery.review_queue import Upcoming
+    from napari_hemacells.widgets.gallery.review_queue import ReviewQueue
 
 
-def cell_words(session: Session, cell: int) -> str:
+def format_cell_status(session: Session, cell: int) -> str:
     """Return ``Cell 12: Lymphocyte 87 %``; empty for no cell."""
     if session.cells is None or session.project is None or cell not in session.cells.position:
         return ""
@@ -37,7 +37,7 @@ def cell_words(session: Session, cell: int) -> str:
     if prediction is None or cell not in prediction.ids:
         return f"Cell {cell}: not classified yet"
     at = int(prediction.ids.searchsorted(cell))
-    name = session.palette.by_id(prediction.class_ids[prediction.winner[at]]).name
+    name = session.palette.by_id(prediction.class_ids[prediction.predicted_column[at]]).name
     if prediction.verdict[at]:
         return f"Cell {cell}: unknown, like nothing annotated (nearest: {name})"
     return f"Cell {cell}: {name} {prediction.confidence[at]:.0%}"
@@ -47,7 +47,7 @@ _IDLE_MS = 250  # colours that hardly differ may wait until the hand rests
 _PATIENCE_MS = 80  # the clicked cell waits that long for all others, so as to draw once
 
 
-class CellView(QObject):
+class CellLayerView(QObject):
     """The cells of a session as a viewer shows them.
 
     Parameters
@@ -69,7 +69,7 @@ class CellView(QObject):
         self.mode: DisplayMode = "class"
         self.current = 0
         self._told = 0  # the cell that the words below the panel are about
-        self._colouring = Colouring(session, bridge, self)
+        self._colouring = CellColorizer(session, bridge, self)
         self._unmarked = QTimer(self)
         self._unmarked.setSingleShot(True)
         self._unmarked.setInterval(_PATIENCE_MS)
@@ -137,18 +137,18 @@ class CellView(QObject):
         row, col = cells.centres[place].tolist()
         self._bridge.centre_on(row, col, max(bottom - top, right - left))
         self.chosen.emit(cell)
-        self._bridge.pointer.rest()
+        self._bridge.pointer.ignore_small_moves()
 
     def _tell(self, cell: int) -> None:
         self._told = cell
-        self.pointed_at.emit(cell_words(self._session, cell))
+        self.pointed_at.emit(format_cell_status(self._session, cell))
 
     def _mark(self) -> None:
         """The ring; filled where the current cell has the user's word."""
         self._unmarked.stop()
         session = self._session
         if not self.current or session.cells is None:
-            self._bridge.unmark()
+            self._bridge.clear_marker()
             return
         mine = session.annotated.get(self.current) if self.mode == "class" else None
         colour = None if mine is None else session.palette.by_id(mine).colour
@@ -179,7 +179,7 @@ class CellView(QObject):
         if session.cells is None:
             return
         self._bridge.change_cells(session.cells, change.windows)
-        if self.current in change.gone:
+        if self.current in change.deleted:
             self.current = 0
         if change.new:
             self.current = change.new[0]
@@ -208,7 +208,7 @@ class CellView(QObject):
         self._tell(self._told)
 
 
-class Canvas(CellView):
+class CellLayerController(CellLayerView):
     """The cells of a session on the canvas of a viewer, to be clicked.
 
     Parameters
@@ -218,20 +218,20 @@ class Canvas(CellView):
     """
 
     refused = Signal(str)
-    used = Signal(int)  # a click on a cell, or 0 on glass, while a tool is in hand
+    tool_applied = Signal(int)  # a click on a cell, or 0 on glass, while a tool is in hand
     asked = Signal(str)  # a key that corrects cells
 
     def __init__(
         self,
         session: Session,
         bridge: ViewerBridge,
-        upcoming: Upcoming,
+        upcoming: ReviewQueue,
         reclassify: Callable[[], bool],
     ) -> None:
         super().__init__(session, bridge, reclassify)
         self._upcoming = upcoming
         self.labelling = False
-        self.holds_tool = False
+        self.has_tool = False
         self._trail: list[int] = []
         pointer = bridge.pointer.events
         for signal, slot in (
@@ -301,8 +301,8 @@ class Canvas(CellView):
 
     def click(self, cell: int) -> None:
         """Choose a cell, and give it the active class if this step is for that."""
-        if self.holds_tool:
-            self.used.emit(cell)
+        if self.has_tool:
+            self.tool_applied.emit(cell)
             return
         if cell:
             self.chosen.emit(cell)

@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from napari_hemacells.core.types import Cells, SmearImage
 
 
-KINDS = {"image": Image, "labels": Labels, "points": Points, "shapes": Shapes}
+LAYER_TYPES = {"image": Image, "labels": Labels, "points": Points, "shapes": Shapes}
 
 
-def kind_of(layer: Layer) -> str:
+def layer_kind(layer: Layer) -> str:
     """``image``, ``labels``, ``points``, ``shapes``, or ``""`` for a layer of no use to us."""
     # Labels are no Image; a proxy of a layer passes isinstance but hides private names.
-    return next((name for name, kind in KINDS.items() if isinstance(layer, kind)), "")
+    return next((name for name, kind in LAYER_TYPES.items() if isinstance(layer, kind)), "")
 
 
-def image_of(layer: Image, step: tuple[int, ...] = ()) -> SmearImage:
+def read_layer_image(layer: Image, step: tuple[int, ...] = ()) -> SmearImage:
     """The picture that an image layer shows: :func:`image_maker`, called."""
     return image_maker(layer, step)()
 
@@ -50,7 +50,7 @@ def image_maker(layer: Image, step: tuple[int, ...] = ()) -> Callable[[], SmearI
     step
         The viewer's present position along each dimension, for stacks.
     """
-    from napari_hemacells.core.image import from_array
+    from napari_hemacells.core.image import image_from_array
 
     levels = list(layer.data) if layer.multiscale else [layer.data]
     planes = [_plane(level, step, rgb=layer.rgb) for level in levels]
@@ -58,7 +58,7 @@ def image_maker(layer: Image, step: tuple[int, ...] = ()) -> Callable[[], SmearI
         patient = patient_of(layer.metadata, step[0] if layer.ndim > 2 and step else 0)
         return partial(_thermogram, planes[0], layer.name, _path(layer), patient)
     return partial(
-        from_array,
+        image_from_array,
         planes[0],
         layer.name,
         levels=planes,
@@ -83,15 +83,17 @@ def _thermogram(plane: Any, name: str, path: Path | None, patient: str | None) -
     )
 
 
-def is_quick(layer: Image) -> bool:
+def is_small_in_memory(layer: Image) -> bool:
     """Whether the picture of a layer is in memory and small, so that making it needs no thread."""
-    from napari_hemacells.core.image import SMALL
+    from napari_hemacells.core.image import MAX_IN_MEMORY_PIXELS
 
     finest = layer.data[0] if layer.multiscale else layer.data
-    return isinstance(finest, np.ndarray) and int(np.prod(size_of(layer))) <= SMALL
+    return (
+        isinstance(finest, np.ndarray) and int(np.prod(image_size(layer))) <= MAX_IN_MEMORY_PIXELS
+    )
 
 
-def size_of(layer: Image) -> tuple[int, int]:
+def image_size(layer: Image) -> tuple[int, int]:
     """Rows and columns of the picture that an image layer shows."""
     shape = (layer.data[0] if layer.multiscale else layer.data).shape
     channels_last = layer.rgb or (len(shape) == 3 and shape[-1] <= 4 < shape[0])
@@ -99,7 +101,7 @@ def size_of(layer: Image) -> tuple[int, int]:
     return int(rows), int(cols)
 
 
-def shown(image: SmearImage) -> dict[str, Any]:
+def image_layer_kwargs(image: SmearImage) -> dict[str, Any]:
     """How an image that no layer shows yet is added to a viewer; a large one by its levels."""
     if not image.is_lazy:
         return {"data": image.pixels, "name": image.name}
@@ -111,7 +113,7 @@ def shown(image: SmearImage) -> dict[str, Any]:
     return {"data": levels, "multiscale": True, "rgb": True, "name": image.name, **placed}
 
 
-def regions_of(layer: Shapes, on: Layer) -> Regions:
+def read_layer_regions(layer: Shapes, on: Layer) -> Regions:
     """What the shapes of a layer enclose, in pixels of the image that the layer `on` shows.
 
     Raises
@@ -133,19 +135,19 @@ def closed_outlines(layer: Shapes, on: Layer) -> list[NDArray[np.float64]]:
     An ellipse has as many as make it round; lines and paths enclose nothing and are left out.
     """
     return [
-        _pixels(layer, on, _round(outline) if kind == "ellipse" else outline)
+        _to_image_pixels(layer, on, _ellipse_corners(outline) if kind == "ellipse" else outline)
         for outline, kind in zip(layer.data, layer.shape_type, strict=True)
         if kind not in {"line", "path"}
     ]
 
 
-def plane_shown(layer: Image, step: tuple[int, ...] = ()) -> Any:
+def displayed_plane(layer: Image, step: tuple[int, ...] = ()) -> Any:
     """The plane of an image layer that is shown, at full resolution, as it is stored."""
     finest = layer.data[0] if layer.multiscale else layer.data
     return _plane(finest, step, rgb=layer.rgb)
 
 
-def _round(box: NDArray[Any]) -> NDArray[np.float64]:
+def _ellipse_corners(box: NDArray[Any]) -> NDArray[np.float64]:
     """``(48, n)`` corners on the ellipse in a box given by its four corners."""
     middle = box.mean(axis=0)
     across, down = (box[1] - box[0]) / 2, (box[3] - box[0]) / 2
@@ -201,7 +203,7 @@ def plane_transform(layer: Layer) -> dict[str, Any]:
     return placed
 
 
-def cells_of(
+def cells_maker(
     layer: Layer, image: SmearImage, on: Layer, diameter: float | None = None
 ) -> Callable[[], Cells]:
     """What makes the cells that an existing layer marks, to be run in a thread.
@@ -222,7 +224,7 @@ def cells_of(
     CellsError
         Another kind of layer, or nothing in it.
     """
-    kind = kind_of(layer)
+    kind = layer_kind(layer)
     if kind == "labels":
         return _from_labels(layer, image, diameter)
     if kind not in {"points", "shapes"}:
@@ -232,8 +234,8 @@ def cells_of(
     if not len(layer.data):
         raise CellsError(f"“{layer.name}” is empty: mark each cell in it first.")
     if kind == "points":
-        return _from_points(_pixels(layer, on, layer.data), image, diameter)
-    outlines = [_pixels(layer, on, vertices) for vertices in layer.data]
+        return _from_points(_to_image_pixels(layer, on, layer.data), image, diameter)
+    outlines = [_to_image_pixels(layer, on, vertices) for vertices in layer.data]
     return _from_shapes(outlines, set(layer.shape_type), image, diameter)
 
 
@@ -285,7 +287,7 @@ def _boxes(outlines: list[NDArray[np.float64]]) -> NDArray[np.int64]:
     return np.asarray(boxes, dtype=np.int64)
 
 
-def _pixels(layer: Layer, on: Layer, places: NDArray[Any]) -> NDArray[np.float64]:
+def _to_image_pixels(layer: Layer, on: Layer, places: NDArray[Any]) -> NDArray[np.float64]:
     """``(n, 2)`` rows and columns of the image, from coordinates of another layer."""
     mapped = [on.world_to_data(layer.data_to_world(place)) for place in np.atleast_2d(places)]
     return np.asarray(mapped, dtype=np.float64)[:, -2:]

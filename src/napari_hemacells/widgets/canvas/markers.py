@@ -23,7 +23,7 @@ _DOTS = 100  # that a line is made of
 Box = tuple[int, int, int, int]
 
 
-def ring_layer(placed: dict[str, Any]) -> Points:
+def marker_layer(placed: dict[str, Any]) -> Points:
     """A layer that shows no mark yet; `placed` are the transforms of the cells' layer."""
     return Points(
         np.zeros((2, 2)),
@@ -35,7 +35,7 @@ def ring_layer(placed: dict[str, Any]) -> Points:
 
 
 @dataclass
-class Marks:
+class MarkerState:
     """What the layer of marks shows.
 
     Attributes
@@ -54,9 +54,9 @@ class Marks:
     line: tuple[tuple[float, float], tuple[float, float]] | None = None
 
     @property
-    def dots(self) -> list[Dot]:
+    def dots(self) -> list[MarkerPoint]:
         """Middle, size, rim and filling of each point of the layer."""
-        dots: list[Dot] = []
+        dots: list[MarkerPoint] = []
         for box in self.chosen:
             dots += _two_rings(box, (_CHOSEN, _DARK), _CLEAR)
         if self.box is not None:
@@ -66,11 +66,11 @@ class Marks:
             start, end = np.asarray(self.line[0]), np.asarray(self.line[1])
             size = max(3 * float(np.linalg.norm(end - start)) / _DOTS, 1.0)
             places = np.linspace(start, end, _DOTS).tolist()
-            dots += [Dot((row, col), size, _CHOSEN, _CHOSEN) for row, col in places]
+            dots += [MarkerPoint((row, col), size, _CHOSEN, _CHOSEN) for row, col in places]
         return dots
 
 
-class Dot(NamedTuple):
+class MarkerPoint(NamedTuple):
     """One point of the layer of marks."""
 
     middle: tuple[float, float]
@@ -79,18 +79,18 @@ class Dot(NamedTuple):
     fill: ours.Rgba
 
 
-def _two_rings(box: Box, rims: tuple[ours.Rgba, ours.Rgba], fill: ours.Rgba) -> list[Dot]:
+def _two_rings(box: Box, rims: tuple[ours.Rgba, ours.Rgba], fill: ours.Rgba) -> list[MarkerPoint]:
     """A ring around a box and a darker one around that: seen on glass and on cells alike."""
     top, left, bottom, right = box
     middle = ((top + bottom - 1) / 2, (left + right - 1) / 2)
     size = _SIZE * max(bottom - top, right - left)
     return [
-        Dot(middle, size, rims[0], fill),
-        Dot(middle, size * (1 + 2 * _RIM), rims[1], _CLEAR),
+        MarkerPoint(middle, size, rims[0], fill),
+        MarkerPoint(middle, size * (1 + 2 * _RIM), rims[1], _CLEAR),
     ]
 
 
-def put_marks(layer: Points, marks: Marks) -> None:
+def update_markers(layer: Points, marks: MarkerState) -> None:
     """Show these marks."""
     dots = marks.dots
     if not dots:
@@ -99,7 +99,7 @@ def put_marks(layer: Points, marks: Marks) -> None:
     with layer.events.blocker_all():  # one refresh instead of one for each
         fresh = len(dots) != len(layer.data)
         layer.data = np.array([dot.middle for dot in dots])
-        for name, values in _looks(dots).items():
+        for name, values in _point_styles(dots).items():
             # napari draws anew for each of these that is set: only what differs is.
             if fresh or not np.allclose(getattr(layer, name), values):
                 setattr(layer, name, values)
@@ -110,7 +110,7 @@ def put_marks(layer: Points, marks: Marks) -> None:
         layer.visible = True
 
 
-def _looks(dots: list[Dot]) -> dict[str, np.ndarray]:
+def _point_styles(dots: list[MarkerPoint]) -> dict[str, np.ndarray]:
     """Return what a Points layer is told of the points beside their places."""
     return {
         "size": np.array([dot.size for dot in dots]),

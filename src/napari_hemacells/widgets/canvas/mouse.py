@@ -67,7 +67,7 @@ class Pointer:
         viewer.mouse_drag_callbacks.append(self._press)
         viewer.mouse_move_callbacks.append(self._move)
 
-    def rest(self) -> None:
+    def ignore_small_moves(self) -> None:
         """Ignore small movements from now on: a cell was chosen by other means."""
         self._rested = self._last
         self._over = 0

@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_hemacells.core.types import Cells
-    from napari_hemacells.layers import Rgba, Shades
+    from napari_hemacells.layers import CellColourCodes, Rgba
 
 BLOCK = 256  # pixels of a level that are painted at once
-KEPT = 256  # blocks
-COARSEST = 512  # longer side of the last level
-NEAR = 9.0  # pixels a cell must span in a level to be shown by its mask
-DOT, LEAST_DOT = 0.36, 1.2  # radius of a dot in cell diameters, and in pixels at least
+CACHED_BLOCKS = 256  # blocks
+COARSEST_LEVEL_PIXELS = 512  # longer side of the last level
+MIN_MASK_PIXELS = 9.0  # pixels a cell must span in a level to be shown by its mask
+DOT_RADIUS, MIN_DOT_RADIUS = 0.36, 1.2  # radius of a dot in cell diameters, and in pixels at least
 
 
-class CellLevels:
+class CellPyramid:
     """Cells of a large image, or very many cells.
 
     Parameters
@@ -55,10 +55,10 @@ class CellLevels:
         self.codes = np.zeros(int(ids.max(initial=0)) + 1, np.uint8)
         longest = max(labels.shape)
         # Two at least: a list of one is no pyramid to napari.
-        count = max(2, int(np.ceil(np.log2(longest / COARSEST))) + 1)
-        self.levels = tuple(Level(self, 2**number) for number in range(count))
+        count = max(2, int(np.ceil(np.log2(longest / COARSEST_LEVEL_PIXELS))) + 1)
+        self.levels = tuple(PyramidLevel(self, 2**number) for number in range(count))
 
-    def shade(self, codes: NDArray[np.uint8]) -> None:
+    def set_shades(self, codes: NDArray[np.uint8]) -> None:
         """Give each cell, in the order of `ids`, the code of its colour; 0 for none."""
         self.codes[self.ids] = codes
 
@@ -106,7 +106,7 @@ class CellLevels:
     def dots(self, rows: range, cols: range) -> NDArray[np.int32]:
         """Return a block of a far level: each cell's id in a dot around its centre."""
         step = rows.step
-        radius = max(LEAST_DOT, DOT * self.diameter / step)
+        radius = max(MIN_DOT_RADIUS, DOT_RADIUS * self.diameter / step)
         reach = int(np.ceil(radius))
         margin = (reach + 1) * step
         places = self.near(
@@ -124,17 +124,17 @@ class CellLevels:
         return block[edge : edge + len(rows), edge : edge + len(cols)]
 
 
-class Level:
+class PyramidLevel:
     """One level of the pyramid; reads like a ``(rows, cols)`` uint8 array."""
 
     dtype = np.dtype(np.uint8)
     ndim = 2
 
-    def __init__(self, cells: CellLevels, step: int) -> None:
+    def __init__(self, cells: CellPyramid, step: int) -> None:
         self._cells, self.step = cells, step
         self.shape = tuple(-(-int(side) // step) for side in cells.labels.shape)
         self.size = int(np.prod(self.shape))
-        self._block = lru_cache(KEPT)(self._painted)
+        self._block = lru_cache(CACHED_BLOCKS)(self._painted)
 
     def __len__(self) -> int:
         return int(self.shape[0])
@@ -173,7 +173,7 @@ class Level:
             range(place * BLOCK * step, min((place + 1) * BLOCK * step, side), step)
             for place, side in zip((high, wide), self._cells.labels.shape, strict=True)
         )
-        if step > 1 and self._cells.diameter / step < NEAR:
+        if step > 1 and self._cells.diameter / step < MIN_MASK_PIXELS:
             return self._cells.dots(rows, cols)
         return self._cells.masks(rows, cols, outline)
 
@@ -187,16 +187,18 @@ def _overlap(block: int, span: range) -> tuple[slice, slice]:
     )
 
 
-MANY = 5000  # cells; a colour for each of more takes too long to set after every click
-REACH = 6.0  # canvas pixels from a far cell's centre that still hit it
+MULTISCALE_THRESHOLD = (
+    5000  # cells; a colour for each of more takes too long to set after every click
+)
+CLICK_RADIUS = 6.0  # canvas pixels from a far cell's centre that still hit it
 
 
-def are_many(cells: Cells) -> bool:
+def needs_multiscale(cells: Cells) -> bool:
     """Whether cells are shown as a pyramid of colour codes, and not each by its own label."""
-    return not isinstance(cells.labels, np.ndarray) or len(cells) > MANY
+    return not isinstance(cells.labels, np.ndarray) or len(cells) > MULTISCALE_THRESHOLD
 
 
-class ManyCells:
+class MultiscaleLabels:
     """Cells as a pyramid of colour codes, and the layer that shows it.
 
     Parameters
@@ -208,20 +210,20 @@ class ManyCells:
     """
 
     def __init__(self, cells: Cells, about: dict[str, Any]) -> None:
-        self.levels = _levels(cells)
+        self.levels = _build_pyramid(cells)
         self._table: dict[int | None, Rgba] = {}
         self.layer = Labels(list(self.levels.levels), multiscale=True, **about)
 
     def put(self, cells: Cells) -> None:
         """Show other cells; their colours are to be set after that."""
         outline = self.levels.outline
-        self.levels = _levels(cells)
+        self.levels = _build_pyramid(cells)
         self.levels.outline = outline
         self.layer.data = list(self.levels.levels)
 
-    def shade(self, shades: Shades) -> None:
+    def set_shades(self, shades: CellColourCodes) -> None:
         """Set the colour of every cell."""
-        self.levels.shade(shades.codes)
+        self.levels.set_shades(shades.codes)
         if shades.table == self._table:
             self.refresh()
         else:
@@ -249,9 +251,9 @@ class ManyCells:
         """
         row, col = self.layer.world_to_data(position)[-2:]
         pixel = zoom * float(self.layer.scale[-1])  # of the image, on the canvas
-        far = self.levels.diameter * pixel < NEAR
-        return self.levels.cell_at(row, col, REACH / pixel if far else 0.0)
+        far = self.levels.diameter * pixel < MIN_MASK_PIXELS
+        return self.levels.cell_at(row, col, CLICK_RADIUS / pixel if far else 0.0)
 
 
-def _levels(cells: Cells) -> CellLevels:
-    return CellLevels(cells.labels, cells.ids, cells.centres, cells.diameter)
+def _build_pyramid(cells: Cells) -> CellPyramid:
+    return CellPyramid(cells.labels, cells.ids, cells.centres, cells.diameter)

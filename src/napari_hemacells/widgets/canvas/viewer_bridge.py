@@ -20,9 +20,14 @@ from napari_hemacells.core.errors import ImageError
 from napari_hemacells.widgets.canvas import layer_readers
 from napari_hemacells.widgets.canvas.cell_colors import class_colormap
 from napari_hemacells.widgets.canvas.keys import KeyMap
-from napari_hemacells.widgets.canvas.markers import MARKER, Marks, put_marks, ring_layer
+from napari_hemacells.widgets.canvas.markers import (
+    MARKER,
+    MarkerState,
+    marker_layer,
+    update_markers,
+)
 from napari_hemacells.widgets.canvas.mouse import Pointer
-from napari_hemacells.widgets.canvas.multiscale_labels import ManyCells, are_many
+from napari_hemacells.widgets.canvas.multiscale_labels import MultiscaleLabels, needs_multiscale
 from napari_hemacells.widgets.dock_area import dock_below, raise_dock
 from napari_hemacells.widgets.thermography.layers import ThermogramLayers
 
@@ -36,11 +41,11 @@ if TYPE_CHECKING:
 
     from napari_hemacells.core.detect import Regions
     from napari_hemacells.core.types import Cells, SmearImage
-    from napari_hemacells.layers import Rgba, Shades
+    from napari_hemacells.layers import CellColourCodes, Rgba
     from napari_hemacells.session import Session
 
 
-class Choice(NamedTuple):
+class LayerChoice(NamedTuple):
     """A layer to choose from: napari's own key, and the name that the user gave it."""
 
     key: str
@@ -48,7 +53,7 @@ class Choice(NamedTuple):
     kind: str = ""
 
 
-class LayerChoices:
+class LayerCatalog:
     """The layers of a viewer, read as pictures, regions and cells; nothing is changed.
 
     Parameters
@@ -70,19 +75,19 @@ class LayerChoices:
                 return layer
         return None
 
-    def images(self) -> list[Choice]:
+    def images(self) -> list[LayerChoice]:
         """Image layers, the uppermost first."""
         return self._choices("image")
 
-    def cell_sources(self) -> list[Choice]:
+    def cell_sources(self) -> list[LayerChoice]:
         """Labels, Points and Shapes layers that are not ours."""
         return self._choices("labels", "points", "shapes")
 
-    def _choices(self, *kinds: str) -> list[Choice]:
+    def _choices(self, *kinds: str) -> list[LayerChoice]:
         return [
-            Choice(str(layer.unique_id), layer.name, layer_readers.kind_of(layer))
+            LayerChoice(str(layer.unique_id), layer.name, layer_readers.layer_kind(layer))
             for layer in reversed(self.viewer.layers)
-            if layer_readers.kind_of(layer) in kinds
+            if layer_readers.layer_kind(layer) in kinds
             and ours.role_of(layer.metadata) in {None, "image"}
         ]
 
@@ -94,7 +99,7 @@ class LayerChoices:
     def active_image(self) -> str | None:
         """The key of the image layer that is selected, otherwise of the uppermost."""
         active = self.viewer.layers.selection.active
-        if active is not None and layer_readers.kind_of(active) == "image":
+        if active is not None and layer_readers.layer_kind(active) == "image":
             return str(active.unique_id)
         images = self.images()
         return images[0].key if images else None
@@ -102,22 +107,22 @@ class LayerChoices:
     def read_image(self, key: str) -> SmearImage | None:
         """The picture of a choice; raises ``ImageError`` where it is none."""
         layer = self.layer(key)
-        return None if layer is None else layer_readers.image_of(layer, self._step)
+        return None if layer is None else layer_readers.read_layer_image(layer, self._step)
 
     def image_maker(self, key: str) -> Callable[[], SmearImage] | None:
         """What makes the picture of a choice, for a thread; ``None`` if the layer is gone."""
         layer = self.layer(key)
         return None if layer is None else layer_readers.image_maker(layer, self._step)
 
-    def is_quick(self, key: str) -> bool:
+    def is_small_in_memory(self, key: str) -> bool:
         """Whether the picture of a choice is small and in memory."""
         layer = self.layer(key)
-        return layer is None or layer_readers.is_quick(layer)
+        return layer is None or layer_readers.is_small_in_memory(layer)
 
     def shape_of(self, key: str) -> tuple[int, int] | None:
         """Rows and columns of the picture of a choice, without reading it."""
         layer = self.layer(key)
-        return None if layer is None else layer_readers.size_of(layer)
+        return None if layer is None else layer_readers.image_size(layer)
 
     @property
     def _step(self) -> tuple[int, ...]:
@@ -132,7 +137,7 @@ class LayerChoices:
             Where it encloses nothing.
         """
         layer, on = self.layer(key), self.find("image", image.key)
-        return None if layer is None or on is None else layer_readers.regions_of(layer, on)
+        return None if layer is None or on is None else layer_readers.read_layer_regions(layer, on)
 
     def read_cells(
         self, key: str, image: SmearImage, diameter: float | None
@@ -141,16 +146,16 @@ class LayerChoices:
         layer, on = self.layer(key), self.find("image", image.key)
         if layer is None or on is None:
             return None
-        return layer_readers.cells_of(layer, image, on, diameter)
+        return layer_readers.cells_maker(layer, image, on, diameter)
 
 
-class Overlays(LayerChoices):
+class Overlays(LayerCatalog):
     """Layers of a viewer that come and go above that of the cells."""
 
     def __init__(self, viewer: ViewerModel) -> None:
         super().__init__(viewer)
-        self._marks = Marks()
-        self._found: ManyCells | None = None
+        self._marks = MarkerState()
+        self._found: MultiscaleLabels | None = None
         self._quiet = False  # layers come and go without anybody being told
 
     @property
@@ -166,11 +171,13 @@ class Overlays(LayerChoices):
 
     # --- what a detection has found so far ---------------------------------------------------
 
-    def show_found(self, cells: Cells, image_key: str, shades: Shades, outline: int) -> None:
+    def show_partial_cells(
+        self, cells: Cells, image_key: str, shades: CellColourCodes, outline: int
+    ) -> None:
         """Show what a detection that still runs has found so far, above the cells there were."""
         if self._found is None:
             about = {"name": "Found so far"} | self._placed("found", image_key)
-            self._found = ManyCells(cells, about)
+            self._found = MultiscaleLabels(cells, about)
             self._found.layer.editable = False
             active = self.viewer.layers.selection.active
             self.viewer.add_layer(self._found.layer)
@@ -178,9 +185,9 @@ class Overlays(LayerChoices):
         else:
             self._found.put(cells)
         self._found.outline(outline)
-        self._found.shade(shades)
+        self._found.set_shades(shades)
 
-    def forget_found(self) -> None:
+    def clear_partial_cells(self) -> None:
         """Remove what a detection had found so far."""
         layer = self.find("found")
         self._found = None
@@ -196,7 +203,7 @@ class Overlays(LayerChoices):
         self._marks.box, self._marks.colour = box, colour
         self._show_marks()
 
-    def unmark(self) -> None:
+    def clear_marker(self) -> None:
         """Show no cell as the current one."""
         self._marks.box = None
         self._show_marks()
@@ -216,12 +223,12 @@ class Overlays(LayerChoices):
         if layer is None and not self._marks.dots:
             return
         self._quiet = True
-        put_marks(layer or self._add_ring(), self._marks)
+        update_markers(layer or self._add_ring(), self._marks)
         self._quiet = False
 
     def _add_ring(self) -> Points:
         cells, active = self.cells_layer, self.viewer.layers.selection.active
-        layer = ring_layer({} if cells is None else layer_readers.plane_transform(cells))
+        layer = marker_layer({} if cells is None else layer_readers.plane_transform(cells))
         self.viewer.add_layer(layer)
         layer.editable = False
         self.viewer.layers.selection.active = active
@@ -255,7 +262,7 @@ class ViewerBridge(Overlays):
         self.thermograms = ThermogramLayers(viewer)
         self.keys = KeyMap(self._act, self._keys_wanted)
         self.pointer = Pointer(viewer, self.cell_at, self.place_at)
-        self._many: ManyCells | None = None
+        self._many: MultiscaleLabels | None = None
         self.keys.bind(viewer, viewer=True)
         listen = viewer.layers.events
         for event in (listen.inserted, listen.removed, listen.reordered):
@@ -281,18 +288,18 @@ class ViewerBridge(Overlays):
         """Note on an image layer that it is the one being worked on; its keys become ours."""
         for layer in self.viewer.layers:
             if ours.role_of(layer.metadata) == "image":
-                layer.metadata = ours.released(layer.metadata)
+                layer.metadata = ours.released_metadata(layer.metadata)
                 self.keys.unbind(layer)
         layer = self.layer(key)
         if layer is not None:
-            layer.metadata = ours.claimed(layer.metadata, image_key)
+            layer.metadata = ours.claimed_metadata(layer.metadata, image_key)
             self.keys.bind(layer)
 
     def show_image(self, image: SmearImage) -> str:
         """The key of the layer that shows the image, added where there is none."""
         layer = self.find("image", image.key)
         if layer is None:
-            layer = self.viewer.add_image(**layer_readers.shown(image))
+            layer = self.viewer.add_image(**layer_readers.image_layer_kwargs(image))
             self.claim_image(str(layer.unique_id), image.key)
         return str(layer.unique_id)
 
@@ -300,7 +307,7 @@ class ViewerBridge(Overlays):
         """One Labels layer with these cells, laid exactly on its image, and selected."""
         layer = self.cells_layer
         other = layer is not None and layer.metadata[ours.METADATA_KEY]["image_key"] != image_key
-        if other or are_many(cells) != self.many:
+        if other or needs_multiscale(cells) != self.is_multiscale:
             self.forget_cells()
             layer = None
         if layer is None:
@@ -308,10 +315,10 @@ class ViewerBridge(Overlays):
         elif self._many is not None:
             self._many.put(cells)
         else:
-            layer.data = _own(cells.labels)
+            layer.data = _editable_copy(cells.labels)
         # Painting would change pixels behind the table: edit a copy, and use it as a source.
         layer.editable = False
-        self.unmark()
+        self.clear_marker()
         self.viewer.layers.selection.active = layer
 
     def change_cells(self, cells: Cells, boxes: Sequence[tuple[int, int, int, int]]) -> None:
@@ -331,7 +338,7 @@ class ViewerBridge(Overlays):
     def forget_cells(self) -> None:
         """Remove our cells layer and the ring, without telling that they went."""
         self._quiet = True
-        self._marks, self._many = Marks(), None
+        self._marks, self._many = MarkerState(), None
         for role in ("cells", MARKER):
             layer = self.find(role)
             if layer is not None:
@@ -340,22 +347,26 @@ class ViewerBridge(Overlays):
 
     def _add_cells(self, cells: Cells, image_key: str) -> Labels:
         about = {"name": "Cells", "opacity": _OPACITY} | self._placed("cells", image_key)
-        self._many = ManyCells(cells, about) if are_many(cells) else None
-        layer = Labels(_own(cells.labels), **about) if self._many is None else self._many.layer
+        self._many = MultiscaleLabels(cells, about) if needs_multiscale(cells) else None
+        layer = (
+            Labels(_editable_copy(cells.labels), **about)
+            if self._many is None
+            else self._many.layer
+        )
         layer.help = "click: give the active class, right-click: take it away, A: add a cell"
         self.viewer.add_layer(layer)
         self.keys.bind(layer)
         return layer
 
     @property
-    def many(self) -> bool:
+    def is_multiscale(self) -> bool:
         """Whether the cells shown are so many that they are coloured by :meth:`shade`."""
         return self._many is not None
 
-    def shade(self, shades: Shades) -> None:
+    def set_shades(self, shades: CellColourCodes) -> None:
         """Set the colour of every one of many cells."""
         if self._many is not None and self.cells_layer is not None:
-            self._many.shade(shades)
+            self._many.set_shades(shades)
 
     def recolour(self, table: Mapping[int | None, Rgba]) -> None:
         """Set the colour of every cell: ``{label: RGBA}`` with ``None`` for the rest."""
@@ -396,7 +407,7 @@ class ViewerBridge(Overlays):
 
     # --- camera and pointer ------------------------------------------------------------------
 
-    def let_draw(self, draws: bool) -> None:
+    def set_line_drawing(self, draws: bool) -> None:
         """Let a drag draw a line, instead of moving the image."""
         self.pointer.draws = draws
         layer = self.cells_layer
@@ -471,17 +482,19 @@ class ViewerBridge(Overlays):
         self.events.key.emit(action)
 
 
-def _own(labels: Any) -> Any:
+def _editable_copy(labels: Any) -> Any:
     """A copy of labels in memory, which corrections may write to; lazy ones as they are."""
     return labels.copy() if isinstance(labels, np.ndarray) else labels
 
 
-def images(session: Session, bridge: ViewerBridge) -> dict[str, SmearImage]:
+def images_in_memory(session: Session, bridge: ViewerBridge) -> dict[str, SmearImage]:
     """Return the image being worked on, and small ones that other layers hold in memory."""
     found = {}
     for choice in bridge.images():
         try:
-            image = bridge.read_image(choice.key) if bridge.is_quick(choice.key) else None
+            image = (
+                bridge.read_image(choice.key) if bridge.is_small_in_memory(choice.key) else None
+            )
         except ImageError:
             continue  # another layer, which is no smear
         if image is not None:

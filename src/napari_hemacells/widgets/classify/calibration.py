@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_hemacells.session.domain_shift import ENOUGH_CLICKS
+from napari_hemacells.session.domain_shift import MIN_CLICKS
 from napari_hemacells.widgets import theme
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ _FEW_HELP = (
 )
 
 
-class TrustBox(QWidget):
+class CalibrationBox(QWidget):
     """One line on the calibration, its diagram, and the switch for unknown cells.
 
     Signals
@@ -142,7 +142,7 @@ class TrustBox(QWidget):
         latest = session.live.latest
         self._calibration = None if latest is None else latest.head.calibration
         text, tip = calibration_line(self._calibration)
-        found, few = session.measured, len(session.annotated) < ENOUGH_CLICKS
+        found, few = session.measured, len(session.annotated) < MIN_CLICKS
         if text and few and found is not None and found.shift.is_large:
             text += " It was measured on slides unlike this one."
         self.line.setText(text)

@@ -10,25 +10,29 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject
 
-from napari_hemacells.core.encode.catalog import choice_of
-from napari_hemacells.session.domain_shift import ENOUGH_CLICKS
-from napari_hemacells.widgets.canvas.viewer_bridge import images
+from napari_hemacells.core.encode.catalog import encoder_choice
+from napari_hemacells.session.domain_shift import MIN_CLICKS
+from napari_hemacells.widgets.canvas.viewer_bridge import images_in_memory
 from napari_hemacells.widgets.subscriptions import Subscriptions
-from napari_hemacells.widgets.training.steps import Ground, frozen, recalling_steps
+from napari_hemacells.widgets.training.steps import (
+    ProjectSnapshot,
+    embed_annotated_steps,
+    freeze_state,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_hemacells.core.params import ClassifyParams
     from napari_hemacells.session import Session
-    from napari_hemacells.widgets.background.tasks import Tasks
+    from napari_hemacells.widgets.background.tasks import BackgroundTasks
     from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
     from napari_hemacells.widgets.classify.panel import ClassifyPanel
     from napari_hemacells.widgets.dock import HemaCellsWidget
-    from napari_hemacells.widgets.message_bar import Voice
+    from napari_hemacells.widgets.message_bar import Notifier
 
 
-class Looking(QObject):
+class EncoderController(QObject):
     """The choice of the encoder: taken when it is loaded, so that a failure changes nothing."""
 
     def __init__(
@@ -36,8 +40,8 @@ class Looking(QObject):
         panel: ClassifyPanel,
         session: Session,
         bridge: ViewerBridge,
-        tasks: Tasks,
-        voice: Voice,
+        tasks: BackgroundTasks,
+        voice: Notifier,
     ) -> None:
         super().__init__()
         self._panel, self._session, self._bridge = panel, session, bridge
@@ -45,7 +49,7 @@ class Looking(QObject):
         self._forgot_others = False
         panel.encoder.encoder_chosen.connect(tasks.load_encoder)
         tasks.encoder_ready.connect(self._use)
-        tasks.recalled.connect(self._recalled)
+        tasks.others_embedded.connect(self._recalled)
         tasks.jobs.stopped.connect(self._stopped)
         self._subscriptions = Subscriptions(self)
         self._subscriptions.add(session.events.settings, self._settings_changed)
@@ -56,7 +60,7 @@ class Looking(QObject):
         """Look at the cells with an encoder that is loaded."""
         if not self._voice.attempt(partial(self._session.set_encoder, name)):
             return
-        title = choice_of(name).title.partition(":")[0]
+        title = encoder_choice(name).title.partition(":")[0]
         self._voice.say(f"Cells are looked at with: {title}.")
         if self._session.embeddings is None:
             self._tasks.embed()
@@ -87,10 +91,14 @@ class Looking(QObject):
         state = session.history.state
         if {ref.image_key for ref in state.labels} <= {here.image_key}:
             return
-        ground = Ground(session.project, frozen(state), images(session, self._bridge))
+        ground = ProjectSnapshot(
+            session.project, freeze_state(state), images_in_memory(session, self._bridge)
+        )
         whole = session.live.params.measured  # numbers that are relative to the image's cells
         embed = self._tasks.embedding
-        self._tasks.recall(partial(recalling_steps, ground, here.image_key, embed, whole=whole))
+        self._tasks.recall(
+            partial(embed_annotated_steps, ground, here.image_key, embed, whole=whole)
+        )
 
     def _recalled(self) -> None:
         self._session.recall(again=True)
@@ -98,7 +106,7 @@ class Looking(QObject):
         self._tasks.measure()
 
 
-class Classifying(QObject):
+class ClassifyController(QObject):
     """What the step *Classify* asks for, done."""
 
     def __init__(
@@ -106,8 +114,8 @@ class Classifying(QObject):
         view: HemaCellsWidget,
         session: Session,
         bridge: ViewerBridge,
-        tasks: Tasks,
-        voice: Voice,
+        tasks: BackgroundTasks,
+        voice: Notifier,
     ) -> None:
         super().__init__()
         self._view, self._session, self._bridge = view, session, bridge
@@ -121,7 +129,7 @@ class Classifying(QObject):
         panel.restandardise_toggled.connect(self._restandardise)
         panel.label_requested.connect(self._label_more)
         tasks.device_known.connect(panel.show_device)
-        self.looking = Looking(panel, session, bridge, tasks, voice)
+        self.encoder_controller = EncoderController(panel, session, bridge, tasks, voice)
 
     def load_bundle(self, path: Path) -> None:
         """Classify with a saved model; one that does not fit is refused with the reason."""
@@ -172,7 +180,7 @@ class Classifying(QObject):
         """Say once that the slide looks unfamiliar, while few clicks have been given on it."""
         session = self._session
         found = session.measured
-        fresh = len(session.annotated) < ENOUGH_CLICKS and not session.restandardised
+        fresh = len(session.annotated) < MIN_CLICKS and not session.restandardised
         if found is not None and found.shift.is_large and fresh:
             self._voice.warn(
                 "This slide looks unlike those that the classifier knows: see Classify."
@@ -191,5 +199,5 @@ class Classifying(QObject):
         if self._view.gallery is None:
             return
         self._bridge.raise_dock(self._view.gallery)
-        self._view.gallery.propose_next(ENOUGH_CLICKS)
+        self._view.gallery.propose_next(MIN_CLICKS)
         self._voice.say("Give these five their classes by key; each click teaches the classifier.")

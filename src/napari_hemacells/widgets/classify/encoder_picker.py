@@ -24,9 +24,9 @@ from qtpy.QtWidgets import (
 )
 
 from napari_hemacells.core.encode.adapted import read_header
-from napari_hemacells.core.encode.catalog import EncoderChoice, choice_of, choices
+from napari_hemacells.core.encode.catalog import EncoderChoice, available_encoders, encoder_choice
 from napari_hemacells.core.encode.weights_store import WEIGHT_ENDINGS
-from napari_hemacells.core.encoder_names import invalid_reason
+from napari_hemacells.core.encoder_names import invalid_name_reason
 from napari_hemacells.core.errors import EncoderError
 from napari_hemacells.core.params import EncodeParams
 
@@ -97,7 +97,7 @@ class EncoderDialog(QDialog):
             self.use_file(Path(chosen))
 
     def _check(self) -> None:
-        reason = invalid_reason(self.encoder) if self.encoder else ""
+        reason = invalid_name_reason(self.encoder) if self.encoder else ""
         self.reason.setText(f"{reason[:1].upper()}{reason[1:]}")
         ok = self.buttons.button(QDialogButtonBox.StandardButton.Ok)
         if ok is not None:
@@ -120,7 +120,7 @@ _HELP = (
 _OTHER_HELP = "Any model of timm, a published encoder, or a file of yours"
 
 
-class EncoderBox(QWidget):
+class EncoderPicker(QWidget):
     """A list of encoders; what is chosen there is asked for, not yet in use.
 
     Signals
@@ -154,9 +154,9 @@ class EncoderBox(QWidget):
         if model is not None:
             self._show_own(model)
             return
-        known = choices()
+        known = available_encoders()
         if name not in {one.name for one in known}:
-            known = (*known, choice_of(name))
+            known = (*known, encoder_choice(name))
         self._fill(known)
         self.combo.insertSeparator(self.combo.count())
         self.combo.addItem(_OTHER)

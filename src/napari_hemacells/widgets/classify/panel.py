@@ -32,12 +32,12 @@ from napari_hemacells.core.annotate.palette import UNKNOWN_COLOUR
 from napari_hemacells.core.params import ClassifyParams
 from napari_hemacells.core.types import UNKNOWN
 from napari_hemacells.layers import DISPLAY_MODES
-from napari_hemacells.session.domain_shift import ENOUGH_CLICKS
+from napari_hemacells.session.domain_shift import MIN_CLICKS
 from napari_hemacells.widgets import theme
-from napari_hemacells.widgets.adapt_encoder.panel import AdaptBox
-from napari_hemacells.widgets.classify.calibration import TrustBox
-from napari_hemacells.widgets.classify.encoder_picker import EncoderBox
-from napari_hemacells.widgets.forms import ParamsForm, build
+from napari_hemacells.widgets.adapt_encoder.panel import AdaptEncoderPanel
+from napari_hemacells.widgets.classify.calibration import CalibrationBox
+from napari_hemacells.widgets.classify.encoder_picker import EncoderPicker
+from napari_hemacells.widgets.forms import ParamsForm, build_params
 from napari_hemacells.widgets.subscriptions import Subscriptions
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.annotate import Palette
     from napari_hemacells.layers import DisplayMode
     from napari_hemacells.session import Session
-    from napari_hemacells.session.domain_shift import Measured
+    from napari_hemacells.session.domain_shift import ShiftMeasurement
 
 _HEADS = ("Class", "Annotated", "Predicted", "Total")
 _UNKNOWN_LINE = "unknown"
@@ -159,20 +159,22 @@ class ShiftWarning(QFrame):
         self.text.setWordWrap(True)
         self.text.setToolTip(_HELP)
         self.text.setAccessibleName("How far this slide is from those known")
-        self.move_it = QPushButton("&Re-standardise this slide")
-        self.move_it.setCheckable(True)
-        self.move_it.setToolTip(_MOVE_HELP)
-        self.label_more = QPushButton("Label &five more")
-        self.label_more.setToolTip("Show the five cells of this slide that teach most, to label")
+        self.restandardise_button = QPushButton("&Re-standardise this slide")
+        self.restandardise_button.setCheckable(True)
+        self.restandardise_button.setToolTip(_MOVE_HELP)
+        self.label_more_button = QPushButton("Label &five more")
+        self.label_more_button.setToolTip(
+            "Show the five cells of this slide that teach most, to label"
+        )
         row = QHBoxLayout()
-        row.addWidget(self.move_it)
-        row.addWidget(self.label_more)
+        row.addWidget(self.restandardise_button)
+        row.addWidget(self.label_more_button)
         column = QVBoxLayout(self)
         column.setContentsMargins(8, 6, 8, 6)
         column.addWidget(self.text)
         column.addLayout(row)
-        self.move_it.clicked.connect(self.restandardise_toggled)
-        self.label_more.clicked.connect(self.label_requested)
+        self.restandardise_button.clicked.connect(self.restandardise_toggled)
+        self.label_more_button.clicked.connect(self.label_requested)
         self.hide()
 
     def show_state(self, session: Session) -> None:
@@ -182,10 +184,10 @@ class ShiftWarning(QFrame):
         if found is None:
             return
         clicks = len(session.annotated)
-        self.move_it.setChecked(moved)
-        self.label_more.setVisible(clicks < ENOUGH_CLICKS)
-        self.text.setText(in_words(found, moved=moved, clicks=clicks))
-        self._style(alarmed=not moved and clicks < ENOUGH_CLICKS)
+        self.restandardise_button.setChecked(moved)
+        self.label_more_button.setVisible(clicks < MIN_CLICKS)
+        self.text.setText(format_shift_warning(found, moved=moved, clicks=clicks))
+        self._style(alarmed=not moved and clicks < MIN_CLICKS)
 
     def _style(self, *, alarmed: bool) -> None:
         edge = theme.css("warning") if alarmed else theme.css("primary")
@@ -195,7 +197,7 @@ class ShiftWarning(QFrame):
         )
 
 
-def in_words(found: Measured, *, moved: bool, clicks: int) -> str:
+def format_shift_warning(found: ShiftMeasurement, *, moved: bool, clicks: int) -> str:
     """What the score means and what can be done, in one or two sentences."""
     score, level, after = found.shift.score, found.shift.level, found.after.score
     if moved:
@@ -203,7 +205,7 @@ def in_words(found: Measured, *, moved: bool, clicks: int) -> str:
             f"This slide is re-standardised: its shift of {score:.1f} (level {level:.1f}) is "
             f"{after:.1f} now. Tables and report say so."
         )
-    if clicks >= ENOUGH_CLICKS:
+    if clicks >= MIN_CLICKS:
         return (
             f"This slide looks unlike those that the classifier knew (shift {score:.1f}, level "
             f"{level:.1f}); your {clicks:,} clicks here teach it."
@@ -245,12 +247,12 @@ class ClassifyPanel(QWidget):
         self.live = QCheckBox("Classify after each clic&k")
         self.live.setChecked(True)
         self.live.setToolTip("Fit the classifier anew and colour every cell after each annotation")
-        self.encoder, self.adapt = EncoderBox(), AdaptBox()
+        self.encoder, self.adapt = EncoderPicker(), AdaptEncoderPanel()
         self.form = ParamsForm(ClassifyParams)
         self.modes: dict[DisplayMode, QPushButton] = {}
         self.table = CountsTable()
         self.confidence, self.model, self.device = QLabel(), QLabel(), QLabel()
-        self.shift, self.trust = ShiftWarning(), TrustBox()
+        self.shift, self.trust = ShiftWarning(), CalibrationBox()
         self._device = ""
         self.caveat = QLabel(_CAVEAT)
         self.load = QPushButton("L&oad model…")
@@ -283,7 +285,7 @@ class ClassifyPanel(QWidget):
     def restyle(self) -> None:
         """Take the colours of the present theme."""
         for label in (self.caveat, self.device):
-            theme.quiet(label)
+            theme.mute_text(label)
         self.adapt.restyle()
         self.shift.show_state(self._session)
 
@@ -384,7 +386,7 @@ class ClassifyPanel(QWidget):
         self.display_requested.emit(chosen)
 
     def _params_changed(self) -> None:
-        params, _ = build(ClassifyParams, self.form)
+        params, _ = build_params(ClassifyParams, self.form)
         if params is not None:
             self.params_changed.emit(params)
 

@@ -17,18 +17,18 @@ from napari_hemacells.widgets.canvas.cell_colors import outline_width
 if TYPE_CHECKING:
     from napari_hemacells.core.types import Cells, PartCells, SmearImage
     from napari_hemacells.session import Session
-    from napari_hemacells.widgets.background.tasks import Tasks
+    from napari_hemacells.widgets.background.tasks import BackgroundTasks
     from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
     from napari_hemacells.widgets.detect.panel import DetectRequest
-    from napari_hemacells.widgets.message_bar import Voice
-    from napari_hemacells.widgets.train_detector.controller import TrainRun
+    from napari_hemacells.widgets.message_bar import Notifier
+    from napari_hemacells.widgets.train_detector.controller import TrainDetectorController
 
 _SHARE = 0.25  # of the time goes into showing what was found, at most
 _LONGEST = 3.0  # seconds between two looks, if parts come that fast
 _TYPICAL = 40.0  # diameter in pixels where no cell tells it
 
 
-class Finding(QObject):
+class DetectionPreview(QObject):
     """Cells appear on the canvas part by part while a detection runs.
 
     Parameters
@@ -63,15 +63,15 @@ class Finding(QObject):
     def forget(self) -> None:
         """Show nothing more: it ended, however it did."""
         self._parts, self._cost, self._shown = [], 0.0, 0.0
-        self._bridge.forget_found()
+        self._bridge.clear_partial_cells()
 
     def _show(self, image: SmearImage) -> None:
-        cells = together(self._parts, image.shape)
-        shades = ours.detected_shades(cells, self._session.palette)
-        self._bridge.show_found(cells, image.key, shades, outline_width(cells.diameter))
+        cells = merge_parts(self._parts, image.shape)
+        shades = ours.detected_colour_codes(cells, self._session.palette)
+        self._bridge.show_partial_cells(cells, image.key, shades, outline_width(cells.diameter))
 
 
-def together(parts: list[PartCells], shape: tuple[int, int]) -> Cells:
+def merge_parts(parts: list[PartCells], shape: tuple[int, int]) -> Cells:
     """Return the cells of some parts as they are, those on borders not yet joined."""
     import pandas as pd
 
@@ -80,13 +80,13 @@ def together(parts: list[PartCells], shape: tuple[int, int]) -> Cells:
 
     table = pd.concat([part.table for part in parts if len(part)], ignore_index=True)
     ids = np.arange(1, len(table) + 1)
-    masks = PackedMasks.joined([part.masks for part in parts])
+    masks = PackedMasks.concatenate([part.masks for part in parts])
     sides = (table["max_row"] - table["min_row"])[table["class"] == "RBC"]
     diameter = float(sides.median()) if len(sides) else _TYPICAL
     return Cells(LazyLabels(shape, ids, masks), table.assign(label=ids), diameter)
 
 
-class Detecting(QObject):
+class DetectController(QObject):
     """What the step *Detect* asks for, done.
 
     Signals
@@ -101,15 +101,15 @@ class Detecting(QObject):
         self,
         session: Session,
         bridge: ViewerBridge,
-        tasks: Tasks,
-        training: TrainRun,
-        voice: Voice,
+        tasks: BackgroundTasks,
+        training: TrainDetectorController,
+        voice: Notifier,
     ) -> None:
         super().__init__()
         self._session, self._bridge = session, bridge
         self._tasks, self._training, self._voice = tasks, training, voice
-        self.finding = Finding(session, bridge)
-        tasks.found.connect(self.finding.add)
+        self.preview_layer = DetectionPreview(session, bridge)
+        tasks.found.connect(self.preview_layer.add)
         tasks.detected.connect(self._detected)
         tasks.jobs.stopped.connect(self._stopped)
 
@@ -124,7 +124,7 @@ class Detecting(QObject):
 
     def cancel(self) -> None:
         """Stop what runs, and say what is kept."""
-        found = self.finding.count
+        found = self.preview_layer.count
         self._tasks.cancel()
         if found:
             self._voice.say(f"Stopped after {found:,} cells. Detect goes on from there.")
@@ -149,7 +149,7 @@ class Detecting(QObject):
 
     def _stopped(self, kind: str) -> None:
         if kind == "detect":
-            self.finding.forget()
+            self.preview_layer.forget()
 
     def _detected(self) -> None:
         cells = self._session.cells

@@ -45,7 +45,7 @@ _HINTS: dict[str, str] = {
 }
 
 
-class CorrectState(NamedTuple):
+class EditState(NamedTuple):
     """What the buttons depend on."""
 
     has_cells: bool
@@ -57,7 +57,7 @@ class CorrectState(NamedTuple):
     can_undo: bool
 
 
-class CorrectBar(QWidget):
+class EditBar(QWidget):
     """Add, delete, split and merge.
 
     Signals
@@ -90,7 +90,7 @@ class CorrectBar(QWidget):
         self._chosen = 0
         self._lay_out()
         self._connect()
-        self.show_state(CorrectState(False, "", 0, False, "", "", False))
+        self.show_state(EditState(False, "", 0, False, "", "", False))
 
     def _lay_out(self) -> None:
         row = QHBoxLayout()
@@ -114,7 +114,7 @@ class CorrectBar(QWidget):
         self.undo_button.clicked.connect(self._undo)
         self.with_class.clicked.connect(self.with_class_toggled)
 
-    def show_state(self, state: CorrectState) -> None:
+    def show_state(self, state: EditState) -> None:
         """Press, enable and explain the buttons as things are."""
         self._chosen = state.chosen
         self.add_button.setChecked(state.tool == "add")
@@ -132,12 +132,12 @@ class CorrectBar(QWidget):
         self.with_class.setText(f"Added cells are {state.class_name or '(no class)'}")
         self.with_class.setEnabled(state.has_cells and bool(state.class_name))
         self.with_class.setChecked(state.with_class)
-        self.hint.setText(_HINTS.get(state.tool) or _chosen_words(state.chosen) or state.tally)
+        self.hint.setText(_HINTS.get(state.tool) or _format_selection(state.chosen) or state.tally)
         self.hint.setVisible(bool(self.hint.text()))
 
     def restyle(self) -> None:
         """Take the colours of the present theme."""
-        theme.quiet(self.hint)
+        theme.mute_text(self.hint)
 
     def _add(self, pressed: bool) -> None:
         self.tool_requested.emit("add" if pressed else "")
@@ -159,7 +159,7 @@ class CorrectBar(QWidget):
         self.action_requested.emit("undo")
 
 
-def _chosen_words(chosen: int) -> str:
+def _format_selection(chosen: int) -> str:
     if not chosen:
         return ""
     return f"{chosen} cell{'s' if chosen > 1 else ''} chosen. Esc to let go."

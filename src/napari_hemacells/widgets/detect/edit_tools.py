@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_hemacells.core.annotate import by_hand
+from napari_hemacells.core.annotate import count_manual_edits
 from napari_hemacells.core.errors import HemaCellsError
 from napari_hemacells.core.types import Progress
-from napari_hemacells.widgets.background.workers import Jobs
-from napari_hemacells.widgets.detect.edit_bar import CorrectState, Tool
-from napari_hemacells.widgets.native_libraries import triton_kept_out
+from napari_hemacells.widgets.background.workers import JobRunner
+from napari_hemacells.widgets.detect.edit_bar import EditState, Tool
+from napari_hemacells.widgets.native_libraries import without_triton
 from napari_hemacells.widgets.subscriptions import Subscriptions
 from napari_hemacells.widgets.training.steps import chosen_weights
 
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from napari_hemacells.core.detect.split import Line
     from napari_hemacells.core.types import Cells, SmearImage
     from napari_hemacells.session import CellsChange, Session
-    from napari_hemacells.widgets.canvas.cell_layer_controller import Canvas
+    from napari_hemacells.widgets.canvas.cell_layer_controller import CellLayerController
     from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
 
 _NO_POINT = "Point at the missed cell in the image, then press A."
 
 
-class Adder(QObject):
+class CellAdder(QObject):
     """Adds cells where the user points, one after another.
 
     Attributes
@@ -60,7 +60,7 @@ class Adder(QObject):
         self.with_class = False
         self._waiting: deque[Point] = deque()
         self._asked: tuple[str, Point] | None = None
-        self.jobs = Jobs(self)
+        self.jobs = JobRunner(self)
         self.jobs.returned.connect(self._proposed)
         self.jobs.refused.connect(self._not_proposed)
         self.jobs.failed.connect(self._failed)
@@ -96,7 +96,7 @@ class Adder(QObject):
             self.said.emit("Loading the detector…")
         weights = chosen_weights(session.project)
         self.jobs.start(
-            "propose", partial(proposing_steps, session.image, session.cells, point, weights)
+            "propose", partial(proposal_steps, session.image, session.cells, point, weights)
         )
 
     def _proposed(self, _kind: str, proposal: Proposal) -> None:
@@ -110,7 +110,7 @@ class Adder(QObject):
         except HemaCellsError as error:
             self.refused.emit(str(error))
         else:
-            self.said.emit(added_words(cell, proposal))
+            self.said.emit(format_added_cell(cell, proposal))
         self._next()
 
     def _not_proposed(self, _kind: str, error: HemaCellsError) -> None:
@@ -122,7 +122,7 @@ class Adder(QObject):
         self._next()
 
 
-def proposing_steps(
+def proposal_steps(
     image: SmearImage, cells: Cells, point: Point, weights: Path | None
 ) -> Generator[Progress, None, Any]:
     """Return the proposal; torch is imported here, in the thread."""
@@ -131,18 +131,18 @@ def proposing_steps(
     yield Progress(0, 0)
     if image.modality != "colour":
         return propose_cell(image, cells, point)
-    with triton_kept_out():
+    with without_triton():
         from napari_hemacells.core.detect.learned.model import model_for
 
         model = model_for(weights)
     return propose_cell(image, cells, point, model=model)
 
 
-def added_words(cell: int, proposal: Proposal) -> str:
+def format_added_cell(cell: int, proposal: Proposal) -> str:
     """Return what was added, and how sure one can be of it."""
-    if proposal.how == "network":
+    if proposal.method == "network":
         return f"Cell {cell} added: {proposal.kind}. Ctrl+Z takes it back."
-    if proposal.how == "stain":
+    if proposal.method == "stain":
         return f"Cell {cell} added: what is stained here. Ctrl+Z takes it back."
     return f"Cell {cell} added: nothing is seen here, so it is a disc. Ctrl+Z takes it back."
 
@@ -150,7 +150,7 @@ def added_words(cell: int, proposal: Proposal) -> str:
 _NO_CELL = "Point at a cell, or choose some with Shift-click."
 
 
-class Corrector(QObject):
+class CellEditor(QObject):
     """The tools that correct the cells of a session on a canvas.
 
     Signals
@@ -165,15 +165,17 @@ class Corrector(QObject):
     said = Signal(str)
     refused = Signal(str)
 
-    def __init__(self, session: Session, bridge: ViewerBridge, canvas: Canvas) -> None:
+    def __init__(
+        self, session: Session, bridge: ViewerBridge, canvas: CellLayerController
+    ) -> None:
         super().__init__()
         self._session, self._bridge, self._canvas = session, bridge, canvas
         self.tool: Tool = ""
         self.chosen: list[int] = []
-        self.adder = Adder(session, bridge, self)
+        self.adder = CellAdder(session, bridge, self)
         self.adder.said.connect(self.said)
         self.adder.refused.connect(self.refused)
-        canvas.used.connect(self._use_at)
+        canvas.tool_applied.connect(self._use_at)
         canvas.asked.connect(self.act)
         self._subscriptions = Subscriptions(self)
         events, pointer = session.events, bridge.pointer.events
@@ -185,10 +187,10 @@ class Corrector(QObject):
             (events.active_class, self._tell),
             (events.palette, self._tell),
             (pointer.added, self.adder.add),
-            (pointer.picked, self.toggle),
+            (pointer.picked, self.toggle_selection),
             (pointer.clicked, self._clicked),
             (pointer.drawing, bridge.draw_line),
-            (pointer.drawn, self.cut),
+            (pointer.drawn, self.split_along),
         ):
             self._subscriptions.add(signal, slot)
 
@@ -198,17 +200,17 @@ class Corrector(QObject):
         self.adder.close()
 
     @property
-    def state(self) -> CorrectState:
+    def state(self) -> EditState:
         """What the buttons show."""
         session = self._session
         active = session.active_class if session.history is not None else None
-        return CorrectState(
+        return EditState(
             has_cells=session.cells is not None,
             tool=self.tool,
             chosen=len(self.chosen),
             with_class=self.adder.with_class,
             class_name="" if active is None else session.palette.by_id(active).name,
-            tally="" if session.cells is None else tally(session.cells),
+            tally="" if session.cells is None else format_edit_counts(session.cells),
             can_undo=session.can_undo,
         )
 
@@ -217,21 +219,21 @@ class Corrector(QObject):
     def take(self, tool: Tool) -> None:
         """Take a tool in hand; ``""`` puts it down."""
         self.tool = tool
-        self._canvas.holds_tool = bool(tool)
-        self._bridge.let_draw(tool == "split")
+        self._canvas.has_tool = bool(tool)
+        self._bridge.set_line_drawing(tool == "split")
         self._choose([])
 
     def _put_down(self) -> None:
         self.take("")
 
-    def toggle(self, cell: int) -> None:
+    def toggle_selection(self, cell: int) -> None:
         """Choose a cell too, or no longer."""
         if cell and cell in self.chosen:
             self._choose([one for one in self.chosen if one != cell])
         elif cell:
             self._choose([*self.chosen, cell])
 
-    def label_added(self, with_class: bool) -> None:
+    def set_label_new_cells(self, with_class: bool) -> None:
         """Whether added cells are given the active class."""
         self.adder.with_class = with_class
         self.changed.emit()
@@ -269,7 +271,9 @@ class Corrector(QObject):
     def delete(self) -> None:
         """There is no cell here."""
         cells = self._targets()
-        self._try(cells, lambda: self._session.delete_cells(cells), _count(cells, "deleted"))
+        self._try(
+            cells, lambda: self._session.delete_cells(cells), _format_count(cells, "deleted")
+        )
 
     def split(self) -> None:
         """Make two cells of each."""
@@ -283,11 +287,11 @@ class Corrector(QObject):
             cells.append(self._canvas.current)
         self._try(cells, lambda: self._session.merge_cells(cells), "Merged.")
 
-    def cut(self, line: Line) -> None:
+    def split_along(self, line: Line) -> None:
         """Split the cell that a line crosses."""
         self._bridge.draw_line(None)
         cells = self._session.cells
-        crossed = 0 if cells is None else crossed_most(cells, line)
+        crossed = 0 if cells is None else most_crossed_cell(cells, line)
         if not crossed:
             self.refused.emit("The line crosses no cell: draw it right through one.")
             return
@@ -318,13 +322,13 @@ class Corrector(QObject):
         self.take("")
 
     def _cells_corrected(self, change: CellsChange) -> None:
-        self._choose([cell for cell in self.chosen if cell not in change.gone])
+        self._choose([cell for cell in self.chosen if cell not in change.deleted])
 
     def _tell(self, _what: object = None) -> None:
         self.changed.emit()
 
 
-def crossed_most(cells: Cells, line: Line) -> int:
+def most_crossed_cell(cells: Cells, line: Line) -> int:
     """Return the cell in which most of a line lies, 0 for none."""
     import numpy as np
 
@@ -342,11 +346,11 @@ def crossed_most(cells: Cells, line: Line) -> int:
     return under.most_common(1)[0][0] if under else 0
 
 
-def tally(cells: Cells) -> str:
+def format_edit_counts(cells: Cells) -> str:
     """Return ``"By hand: 3 added, 2 split."``; empty without any."""
-    parts = [f"{count:,} {origin}" for origin, count in by_hand(cells).items()]
+    parts = [f"{count:,} {origin}" for origin, count in count_manual_edits(cells).items()]
     return f"By hand: {', '.join(parts)}." if parts else ""
 
 
-def _count(cells: list[int], what: str) -> str:
+def _format_count(cells: list[int], what: str) -> str:
     return f"{len(cells):,} cell{'' if len(cells) == 1 else 's'} {what}."

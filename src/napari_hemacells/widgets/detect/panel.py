@@ -19,14 +19,14 @@ from qtpy.QtWidgets import (
 )
 
 from napari_hemacells.core.params import DetectParams
-from napari_hemacells.widgets.detect.edit_bar import CorrectBar
-from napari_hemacells.widgets.forms import ParamsForm, build
+from napari_hemacells.widgets.detect.edit_bar import EditBar
+from napari_hemacells.widgets.forms import ParamsForm, build_params
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_hemacells.core.types import Cells
-    from napari_hemacells.widgets.canvas.viewer_bridge import Choice
+    from napari_hemacells.widgets.canvas.viewer_bridge import LayerChoice
 
 _NO_IMAGE = "Open a smear first: drag a picture into napari, or File ▸ Open Sample ▸ HemaCells."
 _NO_REGIONS = "Find the regions first, or draw shapes on the thermogram."
@@ -84,8 +84,8 @@ class DetectPanel(QWidget):
         self.button = QPushButton("Detec&t")
         self.result = QLabel()
         self.result.setWordWrap(True)
-        self.correct = CorrectBar(undo=True)
-        self.correct_title = QLabel("<b>Correct what was found</b>")
+        self.edit_bar = EditBar(undo=True)
+        self.edit_title = QLabel("<b>Correct what was found</b>")
         self.within_label = QLabel("Onl&y inside")
         self._blocked, self._offered = "", True
         self._lay_out()
@@ -95,7 +95,7 @@ class DetectPanel(QWidget):
 
     # --- what is shown -----------------------------------------------------------------------
 
-    def set_choices(self, images: Sequence[Choice], sources: Sequence[Choice]) -> None:
+    def set_choices(self, images: Sequence[LayerChoice], sources: Sequence[LayerChoice]) -> None:
         """Offer these layers; what was chosen stays chosen if it is still there."""
         _fill(self.image, [(one.key, one.title) for one in images])
         _fill(
@@ -141,8 +141,8 @@ class DetectPanel(QWidget):
 
     def show_result(self, cells: Cells | None) -> None:
         """Say what was found."""
-        self.result.setText("" if cells is None else summary(cells))
-        for part in (self.correct_title, self.correct):
+        self.result.setText("" if cells is None else detection_summary(cells))
+        for part in (self.edit_title, self.edit_bar):
             part.setVisible(cells is not None)
 
     @property
@@ -161,7 +161,7 @@ class DetectPanel(QWidget):
 
     def request(self) -> DetectRequest | None:
         """What Detect would ask for now; ``None`` where the form is not valid."""
-        params, _ = build(DetectParams, self.form, self.more)
+        params, _ = build_params(DetectParams, self.form, self.more)
         if params is None:
             return None
         source = self.source.currentData() if self.use_layer.isChecked() else None
@@ -200,7 +200,7 @@ class DetectPanel(QWidget):
             return _NO_IMAGE
         if self.use_layer.isChecked() and self.source.currentData() is None:
             return "Choose the layer that holds the cells." if self._offered else _NO_REGIONS
-        return build(DetectParams, self.form, self.more)[1]
+        return build_params(DetectParams, self.form, self.more)[1]
 
     def _lay_out(self) -> None:
         group = QButtonGroup(self)
@@ -222,7 +222,7 @@ class DetectPanel(QWidget):
         column.addLayout(inside)
         for widget in (
             self.form.native, self.more_button, self.more.native,
-            self.button, self.result, self.correct_title, self.correct,
+            self.button, self.result, self.edit_title, self.edit_bar,
         ):  # fmt: skip
             column.addWidget(widget)
         column.addStretch(1)
@@ -238,7 +238,7 @@ class DetectPanel(QWidget):
         self.button.clicked.connect(self._detect)
 
 
-def summary(cells: Cells) -> str:
+def detection_summary(cells: Cells) -> str:
     """``143 cells: 120 RBC, 5 WBC, 18 Platelets; cell diameter 42 px; learned detector``."""
     total = len(cells)
     if not total:

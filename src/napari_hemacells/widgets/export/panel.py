@@ -24,9 +24,9 @@ from napari_hemacells.widgets import theme
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-What: TypeAlias = Literal["csv", "report", "overlay", "labels", "crops", "coco", "bundle"]
+ExportFormat: TypeAlias = Literal["csv", "report", "overlay", "labels", "crops", "coco", "bundle"]
 
-_OFFER: dict[What, tuple[str, str]] = {
+_FORMATS: dict[ExportFormat, tuple[str, str]] = {
     "csv": (
         "Cell &table (CSV)",
         "A row a cell: place, area, your class, predicted class, probabilities",
@@ -38,14 +38,14 @@ _OFFER: dict[What, tuple[str, str]] = {
     "coco": ("C&OCO boxes (JSON)", "For other tools"),
     "bundle": ("&Model", "Classifies the next image, here or with hemacells classify"),
 }
-_AT_FIRST: frozenset[What] = frozenset({"csv", "report", "overlay"})
+_DEFAULT_FORMATS: frozenset[ExportFormat] = frozenset({"csv", "report", "overlay"})
 
 
 @dataclass(frozen=True)
 class ExportRequest:
     """What to write into which folder."""
 
-    what: tuple[What, ...]
+    what: tuple[ExportFormat, ...]
     folder: Path
 
 
@@ -56,11 +56,11 @@ class ExportPanel(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.boxes: dict[What, QCheckBox] = {}
-        for what, (title, tip) in _OFFER.items():
+        self.boxes: dict[ExportFormat, QCheckBox] = {}
+        for what, (title, tip) in _FORMATS.items():
             box = QCheckBox(title)
             box.setToolTip(tip)
-            box.setChecked(what in _AT_FIRST)
+            box.setChecked(what in _DEFAULT_FORMATS)
             box.toggled.connect(self._update)
             self.boxes[what] = box
         self.folder = QLineEdit()
@@ -125,7 +125,7 @@ class ExportPanel(QWidget):
     def _update(self, _value: object = None) -> None:
         model = self.boxes["bundle"]
         model.setEnabled(not self._no_model)
-        model.setToolTip(self._no_model or _OFFER["bundle"][1])
+        model.setToolTip(self._no_model or _FORMATS["bundle"][1])
         reason = self._blocked or self._missing()
         self.button.setEnabled(not reason)
         self.button.setToolTip(reason or "Write what is ticked into the folder")

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from napari_hemacells.core.store.bundle import Bundle
     from napari_hemacells.core.types import Embeddings
     from napari_hemacells.session import Session
-    from napari_hemacells.widgets.export.panel import ExportRequest, What
+    from napari_hemacells.widgets.export.panel import ExportFormat, ExportRequest
 
 
 @dataclass(frozen=True, eq=False)
-class Snapshot:
+class ExportSnapshot:
     """The session at the moment that Export was pressed; clicks may go on meanwhile."""
 
     image: SmearImage
@@ -39,11 +39,11 @@ class Snapshot:
         return CropSpec() if self.embeddings is None else self.embeddings.spec
 
 
-def snapshot(session: Session) -> Snapshot | None:
+def take_snapshot(session: Session) -> ExportSnapshot | None:
     """The session as it is now; ``None`` without an image and its cells."""
     if session.image is None or session.cells is None:
         return None
-    return Snapshot(
+    return ExportSnapshot(
         session.image,
         session.cells,
         session.annotations,
@@ -57,7 +57,7 @@ def snapshot(session: Session) -> Snapshot | None:
 
 
 def export_steps(
-    request: ExportRequest, now: Snapshot
+    request: ExportRequest, now: ExportSnapshot
 ) -> Generator[Progress, None, tuple[Path, list[Path]]]:
     """The folder, and the files and folders written into it."""
     from napari_hemacells.core.fsio import file_name
@@ -72,7 +72,7 @@ def export_steps(
     return request.folder, written
 
 
-def _csv(now: Snapshot, folder: Path, stem: str) -> Path:
+def _csv(now: ExportSnapshot, folder: Path, stem: str) -> Path:
     from napari_hemacells.core.store.cells_file import write_csv
     from napari_hemacells.core.store.tables import cells_table
 
@@ -83,7 +83,7 @@ def _csv(now: Snapshot, folder: Path, stem: str) -> Path:
     return path
 
 
-def _labels(now: Snapshot, folder: Path, stem: str) -> Path:
+def _labels(now: ExportSnapshot, folder: Path, stem: str) -> Path:
     from napari_hemacells.core.store.export import write_labels_tif
 
     path = folder / f"{stem}.labels.tif"
@@ -91,15 +91,18 @@ def _labels(now: Snapshot, folder: Path, stem: str) -> Path:
     return path
 
 
-def _overlay(now: Snapshot, folder: Path, stem: str) -> Path:
+def _overlay(now: ExportSnapshot, folder: Path, stem: str) -> Path:
     from napari_hemacells.core.store.overlay import class_overlay, write_overlay
 
     path = folder / f"{stem}.overlay.png"
-    write_overlay(path, class_overlay(now.image, now.cells, _shown(now), now.palette, legend=True))
+    write_overlay(
+        path,
+        class_overlay(now.image, now.cells, _displayed_classes(now), now.palette, legend=True),
+    )
     return path
 
 
-def _report(now: Snapshot, folder: Path, stem: str) -> Path:
+def _report(now: ExportSnapshot, folder: Path, stem: str) -> Path:
     from napari_hemacells.core.store.report import ReportInput, write_report
 
     path = folder / f"{stem}.report.html"
@@ -121,23 +124,25 @@ def _report(now: Snapshot, folder: Path, stem: str) -> Path:
     return path
 
 
-def _crops(now: Snapshot, folder: Path, stem: str) -> Path:
+def _crops(now: ExportSnapshot, folder: Path, stem: str) -> Path:
     from napari_hemacells.core.store.export import write_crops
 
     target = folder / f"{stem}.crops"
-    write_crops(target, now.image, now.cells, _shown(now), palette=now.palette, spec=now.spec)
+    write_crops(
+        target, now.image, now.cells, _displayed_classes(now), palette=now.palette, spec=now.spec
+    )
     return target
 
 
-def _coco(now: Snapshot, folder: Path, stem: str) -> Path:
+def _coco(now: ExportSnapshot, folder: Path, stem: str) -> Path:
     from napari_hemacells.core.store.export import ClassifiedImage, write_coco
 
     path = folder / f"{stem}.coco.json"
-    write_coco(path, [ClassifiedImage(now.image, now.cells, _shown(now))], now.palette)
+    write_coco(path, [ClassifiedImage(now.image, now.cells, _displayed_classes(now))], now.palette)
     return path
 
 
-def _bundle(now: Snapshot, folder: Path, stem: str) -> Path:
+def _bundle(now: ExportSnapshot, folder: Path, stem: str) -> Path:
     from napari_hemacells.core.store.bundle import save_bundle
 
     if now.bundle is None:
@@ -145,13 +150,13 @@ def _bundle(now: Snapshot, folder: Path, stem: str) -> Path:
     return save_bundle(folder / f"{stem}.model", now.bundle)
 
 
-def _shown(now: Snapshot) -> dict[int, str]:
+def _displayed_classes(now: ExportSnapshot) -> dict[int, str]:
     from napari_hemacells.core.store.tables import shown_classes
 
     return shown_classes(now.cells, now.annotations, now.prediction, now.palette)
 
 
-_WRITERS: dict[What, Callable[[Snapshot, Path, str], Path]] = {
+_WRITERS: dict[ExportFormat, Callable[[ExportSnapshot, Path, str], Path]] = {
     "csv": _csv,
     "report": _report,
     "labels": _labels,

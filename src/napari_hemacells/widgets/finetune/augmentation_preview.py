@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 GAP = 3
 
 
-class AugmentView(QLabel):
+class AugmentationPreview(QLabel):
     """A row a cell: first the crop as it is, then views of it.
 
     Parameters

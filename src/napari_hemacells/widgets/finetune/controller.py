@@ -15,34 +15,38 @@ from qtpy.QtCore import QObject, QTimer, QUrl, Signal
 from qtpy.QtGui import QDesktopServices
 
 from napari_hemacells.core.errors import HemaCellsError
-from napari_hemacells.core.train import ChildRun, TrainingReport
+from napari_hemacells.core.train import SubprocessJob, TrainingReport
 from napari_hemacells.core.train.classifier import model_store
 from napari_hemacells.core.train.classifier.pipeline import fine_tune_steps
 from napari_hemacells.core.train.classifier.project_dataset import (
-    cell_of,
-    lessons_of,
+    annotated_cells_of,
+    parse_cell_name,
     plan_split,
 )
 from napari_hemacells.core.types import CellRef
 from napari_hemacells.core.types.progress import run_to_end
-from napari_hemacells.session.model_comparison import changes_between, held_out
-from napari_hemacells.widgets.background.workers import Jobs
-from napari_hemacells.widgets.canvas.viewer_bridge import images
-from napari_hemacells.widgets.finetune.estimate import Readiness, job_for
-from napari_hemacells.widgets.finetune.panel import CLICKS
+from napari_hemacells.session.model_comparison import changes_between, held_out_request
+from napari_hemacells.widgets.background.workers import JobRunner
+from napari_hemacells.widgets.canvas.viewer_bridge import images_in_memory
+from napari_hemacells.widgets.finetune.estimate import FineTunePreparation, make_train_job
+from napari_hemacells.widgets.finetune.panel import CLICKS_CLASSIFIER
 from napari_hemacells.widgets.finetune.steps import (
     Comparison,
-    Opened,
+    FinishedTraining,
+    classifier_training_steps,
+    compare_model_steps,
     held_out_agreement,
-    looking_steps,
-    opening_steps,
     outcome_html,
-    resuming_steps,
-    training_steps,
+    read_training_steps,
+    resumed_training_steps,
 )
-from napari_hemacells.widgets.navigation import Going
+from napari_hemacells.widgets.navigation import Navigator
 from napari_hemacells.widgets.subscriptions import Subscriptions
-from napari_hemacells.widgets.training.steps import Remaining, cores, recalling_steps
+from napari_hemacells.widgets.training.steps import (
+    RemainingTime,
+    available_cores,
+    embed_annotated_steps,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,13 +58,13 @@ if TYPE_CHECKING:
     from napari_hemacells.core.train.classifier.training import TrainJob
     from napari_hemacells.core.types import Progress, SmearImage
     from napari_hemacells.session import Session
-    from napari_hemacells.widgets.background.tasks import Tasks
-    from napari_hemacells.widgets.canvas.cell_layer_controller import Canvas
+    from napari_hemacells.widgets.background.tasks import BackgroundTasks
+    from napari_hemacells.widgets.canvas.cell_layer_controller import CellLayerController
     from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
     from napari_hemacells.widgets.dock import HemaCellsWidget
     from napari_hemacells.widgets.finetune.panel import FineTunePanel
-    from napari_hemacells.widgets.finetune.steps import Embed, Looked, Trained
-    from napari_hemacells.widgets.message_bar import Voice
+    from napari_hemacells.widgets.finetune.steps import Embed, FineTuneResult, NewModelPrediction
+    from napari_hemacells.widgets.message_bar import Notifier
 
 
 class ClassifierChoice(QObject):
@@ -73,7 +77,7 @@ class ClassifierChoice(QObject):
     """
 
     said = Signal(str)
-    warned = Signal(str)
+    warning_emitted = Signal(str)
     changed = Signal()
 
     def __init__(
@@ -95,9 +99,9 @@ class ClassifierChoice(QObject):
     def refresh(self) -> None:
         """Show the models of the project, and which is in use."""
         project, live = self._session.project, self._session.live
-        models = () if project is None else model_store.kept_models(project)
+        models = () if project is None else model_store.list_models(project)
         chosen = None if project is None or live.model is None else project.classifier
-        name = CLICKS if chosen is None else chosen.name
+        name = CLICKS_CLASSIFIER if chosen is None else chosen.name
         self._panel.show_models([(one.folder.name, one.words()) for one in models], name)
 
     def choose(self, name: str) -> None:
@@ -105,13 +109,13 @@ class ClassifierChoice(QObject):
         project = self._session.project
         if project is None:
             return
-        if name != CLICKS:
+        if name != CLICKS_CLASSIFIER:
             self.load(project.folder / model_store.MODELS / name)
             return
         try:
             project.choose_classifier(None)
         except HemaCellsError as error:
-            self.warned.emit(str(error))
+            self.warning_emitted.emit(str(error))
         self._session.drop_model()
         self.changed.emit()
         self.said.emit("Your clicks alone classify again.")
@@ -119,12 +123,12 @@ class ClassifierChoice(QObject):
     def load(self, folder: Path) -> None:
         """Classify with the model of a finished training."""
         try:
-            self.adopt(run_to_end(opening_steps(folder)), folder)
+            self.adopt(run_to_end(read_training_steps(folder)), folder)
         except HemaCellsError as error:
-            self.warned.emit(str(error))
+            self.warning_emitted.emit(str(error))
             self.refresh()
 
-    def adopt(self, opened: Opened, folder: Path) -> None:
+    def adopt(self, opened: FinishedTraining, folder: Path) -> None:
         """Classify with a model from now on, and keep that in the project.
 
         Raises
@@ -148,7 +152,7 @@ class ClassifierChoice(QObject):
             self.load(project.classifier)
 
 
-class FineTuneRun(QObject):
+class FineTuneRunner(QObject):
     """The behaviour of the fine-tuning page.
 
     Parameters
@@ -169,9 +173,9 @@ class FineTuneRun(QObject):
     """
 
     said = Signal(str)
-    warned = Signal(str)
-    cell_wanted = Signal(object)
-    review_wanted = Signal(object)
+    warning_emitted = Signal(str)
+    cell_requested = Signal(object)
+    review_requested = Signal(object)
 
     def __init__(
         self,
@@ -183,21 +187,21 @@ class FineTuneRun(QObject):
     ) -> None:
         super().__init__(parent)
         self._session, self._panel, self._embed = session, panel, embed
-        self.jobs = Jobs(self)
-        self.ready = Readiness(session, panel, opened, self)
+        self.jobs = JobRunner(self)
+        self.preparation = FineTunePreparation(session, panel, opened, self)
         self.choice = ClassifierChoice(session, panel, self)
-        self._run: ChildRun[TrainJob, Any] | None = None
+        self._run: SubprocessJob[TrainJob, Any] | None = None
         self._project: Project | None = None
         self._folder: Path | None = None  # of the training that runs, or waits for an answer
-        self._trained: Trained | None = None
-        self.result: Opened | None = None  # what the page shows
+        self._trained: FineTuneResult | None = None
+        self.result: FinishedTraining | None = None  # what the page shows
         self._comparison = Comparison()
-        self._remaining = Remaining()
+        self._remaining = RemainingTime()
         self._connect()
 
     def close(self) -> None:
         """End the training, if one runs; late answers are not heard."""
-        self.ready.close()
+        self.preparation.close()
         self.choice.close()
         if self._run is not None:
             self._run.cancel()
@@ -223,45 +227,49 @@ class FineTuneRun(QObject):
             (self.jobs.failed, self._failed),
         ):
             signal.connect(slot)
-        for part in (self.ready, self.choice):
+        for part in (self.preparation, self.choice):
             part.said.connect(self.said)
-            part.warned.connect(self.warned)
+            part.warning_emitted.connect(self.warning_emitted)
 
     # --- the training ------------------------------------------------------------------------
 
     def start(self) -> None:
         """Learn from the annotated cells of the open project, in a child process."""
-        ground, recipe = self.ready.ground(), self.ready.recipe()
+        ground, recipe = self.preparation.take_snapshot(), self.preparation.recipe()
         if ground is None or recipe is None:
             return
-        grouped = plan_split(lessons_of(ground.project, ground.state), recipe).grouped
+        grouped = plan_split(annotated_cells_of(ground.project, ground.state), recipe).grouped
 
         def begin() -> None:
-            job = job_for(ground, recipe, self._panel.form.name)
+            job = make_train_job(ground, recipe, self._panel.form.name)
             run = self._child(job, ground.project)
-            self.jobs.start("train", partial(training_steps, ground, job, run, grouped=grouped))
+            self.jobs.start(
+                "train", partial(classifier_training_steps, ground, job, run, grouped=grouped)
+            )
 
         self._try(begin)
 
     def resume(self) -> None:
         """Go on with the training that was interrupted."""
         project = self._session.project
-        folder = None if project is None else model_store.interrupted(project)
+        folder = None if project is None else model_store.interrupted_training(project)
         if project is None or folder is None:
             return
 
         def begin() -> None:
-            job = model_store.job_of(folder, self._session.palette)
-            self.jobs.start("train", partial(resuming_steps, self._child(job, project), job))
+            job = model_store.load_job(folder, self._session.palette)
+            self.jobs.start(
+                "train", partial(resumed_training_steps, self._child(job, project), job)
+            )
 
         self._try(begin)
 
-    def _child(self, job: TrainJob, project: Project) -> ChildRun[TrainJob, Any]:
-        self._remaining = Remaining(self.ready.forecast.seconds())
-        self.ready.forecast.stop()
-        self.ready.idle = False
+    def _child(self, job: TrainJob, project: Project) -> SubprocessJob[TrainJob, Any]:
+        self._remaining = RemainingTime(self.preparation.forecast.seconds())
+        self.preparation.forecast.stop()
+        self.preparation.idle = False
         self._project, self._folder = project, job.folder
-        self._run = ChildRun(fine_tune_steps, job, threads=cores())
+        self._run = SubprocessJob(fine_tune_steps, job, threads=available_cores())
         self._panel.result.hide()
         self._panel.show_started()
         return self._run
@@ -289,31 +297,31 @@ class FineTuneRun(QObject):
         }  # fmt: skip
         take[kind](result)
 
-    def _ended(self, trained: Trained) -> None:
+    def _ended(self, trained: FineTuneResult) -> None:
         self._trained, self._run = trained, None
         self._panel.show_comparing()
-        self.jobs.start("read", partial(opening_steps, trained.outcome.folder))
+        self.jobs.start("read", partial(read_training_steps, trained.outcome.folder))
 
-    def _read(self, opened: Opened) -> None:
+    def _read(self, opened: FinishedTraining) -> None:
         """Show what was found; a new model is compared then."""
         self.result, session = opened, self._session
         self._panel.result.show_findings(opened.findings, report=opened.report is not None)
         self._panel.result.show()
-        ground = self.ready.ground()
+        ground = self.preparation.take_snapshot()
         if self._trained is not None and ground is not None:
             here = None if session.image is None else session.image.key
-            self.jobs.start("recall", partial(recalling_steps, ground, here, self._embed))
+            self.jobs.start("recall", partial(embed_annotated_steps, ground, here, self._embed))
 
     def _recalled(self, _nothing: None) -> None:
         session, opened = self._session, self.result
         if opened is None or self._project is None:
             return
         session.recall(again=True)
-        asked = held_out(session, opened.taught)
+        asked = held_out_request(session, opened.taught)
         place = (self._project, session.image, session.cells)
-        self.jobs.start("compare", partial(looking_steps, opened, *place, asked=asked))
+        self.jobs.start("compare", partial(compare_model_steps, opened, *place, asked=asked))
 
-    def _compared(self, looked: Looked) -> None:
+    def _compared(self, looked: NewModelPrediction) -> None:
         session, trained, result = self._session, self._trained, self.result
         if trained is None or result is None:
             return
@@ -333,7 +341,9 @@ class FineTuneRun(QObject):
     def show_changes(self) -> None:
         """Show the cells that would change in the gallery, the surest first."""
         found = self._comparison
-        self.review_wanted.emit(tuple(CellRef(found.image_key, one.cell) for one in found.changes))
+        self.review_requested.emit(
+            tuple(CellRef(found.image_key, one.cell) for one in found.changes)
+        )
 
     def take_over(self) -> None:
         """Classify with the new model from now on, in this project."""
@@ -348,7 +358,7 @@ class FineTuneRun(QObject):
     def drop(self) -> None:
         """Remove the new model."""
         if self._folder is not None and self._trained is not None:
-            model_store.forget(self._folder)
+            model_store.delete_training(self._folder)
         self.result = None
         self._panel.result.hide()
         self._idle("Dropped. The classifier is as it was.")
@@ -356,9 +366,9 @@ class FineTuneRun(QObject):
     def _idle(self, words: str) -> None:
         """Nothing runs and nothing waits for an answer any more."""
         self._trained, self._folder, self._comparison = None, None, Comparison()
-        self.ready.idle = True
+        self.preparation.idle = True
         self._panel.show_idle(words)
-        self.ready.refresh()
+        self.preparation.refresh()
         self.choice.refresh()
 
     # --- the result --------------------------------------------------------------------------
@@ -367,14 +377,14 @@ class FineTuneRun(QObject):
         """Show what the training of the model in use found."""
         project = self._session.project
         if project is not None and project.classifier is not None:
-            self.jobs.start("read", partial(opening_steps, project.classifier))
+            self.jobs.start("read", partial(read_training_steps, project.classifier))
 
     def _go_to(self, name: str) -> None:
         for ref in _cells((name,)):
-            self.cell_wanted.emit(ref)
+            self.cell_requested.emit(ref)
 
     def _review(self, names: tuple[str, ...]) -> None:
-        self.review_wanted.emit(_cells(names))
+        self.review_requested.emit(_cells(names))
 
     def _open_report(self) -> None:
         if self.result is not None and self.result.report is not None:
@@ -383,32 +393,32 @@ class FineTuneRun(QObject):
     # --- what went wrong ---------------------------------------------------------------------
 
     def _refused(self, kind: str, error: HemaCellsError) -> None:
-        self.warned.emit(str(error))
+        self.warning_emitted.emit(str(error))
         if kind != "read" or self._trained is not None:
             self._idle(str(error))
 
     def _failed(self, _kind: str, error: Exception) -> None:
         words = f"It failed unexpectedly ({error}). Your annotations are untouched."
-        self.warned.emit(words)
+        self.warning_emitted.emit(words)
         self._idle(words)
 
     def _try(self, change: Callable[[], object]) -> bool:
         try:
             change()
         except HemaCellsError as error:
-            self.warned.emit(str(error))
+            self.warning_emitted.emit(str(error))
             return False
         return True
 
 
 def _cells(names: tuple[str, ...]) -> tuple[CellRef, ...]:
-    return tuple(ref for ref in map(cell_of, names) if ref is not None)
+    return tuple(ref for ref in map(parse_cell_name, names) if ref is not None)
 
 
 _LAID_OUT_MS = 60
 
 
-class FineTuning(QObject):
+class FineTuneController(QObject):
     """The page *Fine-tune the classifier* wired to the rest of the dock.
 
     ``run`` and ``going`` outlive the dock until their ``close`` is called, and hold nothing of it.
@@ -420,16 +430,16 @@ class FineTuning(QObject):
         session: Session,
         bridge: ViewerBridge,
         *,
-        canvas: Canvas,
-        tasks: Tasks,
-        voice: Voice,
+        canvas: CellLayerController,
+        tasks: BackgroundTasks,
+        voice: Notifier,
     ) -> None:
         super().__init__()
         self._view, self._session, self._tasks, self._voice = view, session, tasks, voice
         self._bridge = bridge
-        opened = partial(images, session, bridge)
-        self.run = FineTuneRun(session, view.finetune, opened, tasks.embedding)
-        self.going = Going(session, bridge, canvas)
+        opened = partial(images_in_memory, session, bridge)
+        self.run = FineTuneRunner(session, view.finetune, opened, tasks.embedding)
+        self.navigator = Navigator(session, bridge, canvas)
         view.classify.finetune_requested.connect(self.open)
         view.finetune.back_requested.connect(self.leave)
         self._part: QWidget | None = None
@@ -437,14 +447,14 @@ class FineTuning(QObject):
         self._soon.setSingleShot(True)
         self._soon.setInterval(_LAID_OUT_MS)
         self._soon.timeout.connect(self._scroll)
-        view.finetune.sight_wanted.connect(self._scroll_soon)
-        self.run.cell_wanted.connect(self.going.go_to)
-        self.run.review_wanted.connect(self.going.review)
+        view.finetune.scroll_requested.connect(self._scroll_soon)
+        self.run.cell_requested.connect(self.navigator.go_to)
+        self.run.review_requested.connect(self.navigator.review)
         self.run.choice.changed.connect(self._embed)
-        self.going.proposed.connect(self._propose)
+        self.navigator.proposed.connect(self._propose)
         self.run.said.connect(voice.say)
-        for part in (self.run, self.going):
-            part.warned.connect(voice.warn)
+        for part in (self.run, self.navigator):
+            part.warning_emitted.connect(voice.warn)
 
     def open(self) -> None:
         """Show the page."""

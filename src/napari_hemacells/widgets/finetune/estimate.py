@@ -12,31 +12,36 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_hemacells.core.errors import HemaCellsError, TrainingError
-from napari_hemacells.core.train import ChildRun, TrainingReport
+from napari_hemacells.core.train import SubprocessJob, TrainingReport
 from napari_hemacells.core.train.classifier import model_store
 from napari_hemacells.core.train.classifier.estimate import (
-    MeasuredPace,
-    PaceJob,
+    MeasuredThroughput,
+    ThroughputJob,
     augmented_views,
     estimated_seconds,
-    pace_steps,
+    measure_throughput_steps,
 )
 from napari_hemacells.core.train.classifier.estimate import (
-    rate_steps as find_rate,
+    suggest_lr_steps as find_rate,
 )
 from napari_hemacells.core.train.classifier.project_dataset import (
-    lessons_of,
+    annotated_cells_of,
     plan_split,
     unavailable_reason,
 )
 from napari_hemacells.core.train.progress import format_duration
 from napari_hemacells.core.types import CropSpec, Progress
-from napari_hemacells.widgets.background.workers import Jobs
-from napari_hemacells.widgets.finetune.augmentation_preview import AugmentView
-from napari_hemacells.widgets.finetune.steps import Teaching, rate_steps
-from napari_hemacells.widgets.native_libraries import triton_kept_out
+from napari_hemacells.widgets.background.workers import JobRunner
+from napari_hemacells.widgets.finetune.augmentation_preview import AugmentationPreview
+from napari_hemacells.widgets.finetune.steps import FineTuneSummary, rate_finder_steps
+from napari_hemacells.widgets.native_libraries import without_triton
 from napari_hemacells.widgets.subscriptions import Subscriptions
-from napari_hemacells.widgets.training.steps import Ground, cores, frozen, seldom
+from napari_hemacells.widgets.training.steps import (
+    ProjectSnapshot,
+    available_cores,
+    freeze_state,
+    throttle_reports,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -44,18 +49,20 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from napari_hemacells.core.train.classifier import Recipe
+    from napari_hemacells.core.train.classifier import ClassifierConfig
     from napari_hemacells.core.train.classifier.training import TrainJob
     from napari_hemacells.core.types import Cells, SmearImage
     from napari_hemacells.session import Session
     from napari_hemacells.widgets.finetune.panel import FineTunePanel
 
 PAUSE_MS = 400  # changes in the form that come faster than that are timed once
-LARGER = 224  # pixels of the crops for networks of others; a training takes what it needs of them
+PRETRAINED_CROP_SIZE = (
+    224  # pixels of the crops for networks of others; a training takes what it needs of them
+)
 SAMPLES, VIEWS, SIDE = 4, 5, 96  # crops shown, views of each, pixels
 
 
-class Forecast(QObject):
+class TrainingEstimator(QObject):
     """Short jobs that prepare a training.
 
     Signals
@@ -70,18 +77,18 @@ class Forecast(QObject):
         What the rate finder does; why something could not be had.
     """
 
-    known = Signal(str)
+    estimate_ready = Signal(str)
     rate_found = Signal(float)
     augmented = Signal(object)
     progressed = Signal(int, int, str)
-    warned = Signal(str)
+    warning_emitted = Signal(str)
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self.jobs = Jobs(self)
-        self._paces: dict[tuple[Any, ...], MeasuredPace] = {}
-        self._asked: tuple[Recipe, int, int] | None = None
-        self._runs: dict[str, ChildRun[Any, Any]] = {}
+        self.jobs = JobRunner(self)
+        self._paces: dict[tuple[Any, ...], MeasuredThroughput] = {}
+        self._asked: tuple[ClassifierConfig, int, int] | None = None
+        self._runs: dict[str, SubprocessJob[Any, Any]] = {}
         self._closed = False
         self._soon = QTimer()  # no child: where Qt ends first, it must not take the timer along
         self._soon.setSingleShot(True)
@@ -111,7 +118,7 @@ class Forecast(QObject):
 
     # --- how long ----------------------------------------------------------------------------
 
-    def ask(self, recipe: Recipe, cells: int, classes: int) -> None:
+    def ask(self, recipe: ClassifierConfig, cells: int, classes: int) -> None:
         """Say how long this takes, soon: from what was timed, or after timing a few steps."""
         if self._closed:
             return
@@ -119,7 +126,7 @@ class Forecast(QObject):
         if self._tell():
             self._soon.stop()
         else:
-            self.known.emit("Timing a few steps to say how long it takes …")
+            self.estimate_ready.emit("Timing a few steps to say how long it takes …")
             self._soon.start()
 
     def seconds(self) -> float | None:
@@ -127,17 +134,17 @@ class Forecast(QObject):
         if self._asked is None:
             return None
         recipe, cells, _ = self._asked
-        pace = self._paces.get(_key(recipe))
+        pace = self._paces.get(_pace_key(recipe))
         return None if pace is None else estimated_seconds(recipe, cells, pace)
 
     def _tell(self) -> bool:
         seconds = self.seconds()
         if seconds is None or self._asked is None:
             return False
-        pace = self._paces[_key(self._asked[0])]
-        n = cores()
+        pace = self._paces[_pace_key(self._asked[0])]
+        n = available_cores()
         where = f"{n} core{'s' * (n != 1)}" if pace.device == "cpu" else pace.device
-        self.known.emit(
+        self.estimate_ready.emit(
             f"Takes about {format_duration(seconds)} on {where} ({pace.learned:,.0f} images/s, "
             "timed just now); you can go on annotating meanwhile."
         )
@@ -147,25 +154,34 @@ class Forecast(QObject):
         if self._asked is None or self._closed:  # the timer may still come
             return
         recipe, _, classes = self._asked
-        run = self._run("pace", ChildRun(pace_steps, PaceJob(recipe, classes), threads=cores()))
-        self.jobs.start("pace", partial(_timed, recipe, run))
+        run = self._run(
+            "pace",
+            SubprocessJob(
+                measure_throughput_steps, ThroughputJob(recipe, classes), threads=available_cores()
+            ),
+        )
+        self.jobs.start("pace", partial(_measure_pace_steps, recipe, run))
 
     # --- rate --------------------------------------------------------------------------------
 
-    def find_rate(self, ground: Ground, job: TrainJob, *, grouped: bool) -> None:
+    def find_rate(self, ground: ProjectSnapshot, job: TrainJob, *, grouped: bool) -> None:
         """Look for a good rate on the annotated cells, in a child process."""
         if self._closed:
             return
-        run = self._run("rate", ChildRun(find_rate, job, threads=cores()))
-        self.jobs.start("rate", partial(rate_steps, ground, job, run, grouped=grouped))
+        run = self._run("rate", SubprocessJob(find_rate, job, threads=available_cores()))
+        self.jobs.start("rate", partial(rate_finder_steps, ground, job, run, grouped=grouped))
 
     # --- augmentation ------------------------------------------------------------------------
 
-    def augment(self, image: SmearImage, cells: Cells, ids: list[int], recipe: Recipe) -> None:
+    def augment(
+        self, image: SmearImage, cells: Cells, ids: list[int], recipe: ClassifierConfig
+    ) -> None:
         """Make views of some cells of the open image."""
         if self._closed:
             return
-        self.jobs.start("preview", partial(_views, image, cells, ids[:SAMPLES], recipe))
+        self.jobs.start(
+            "preview", partial(_augmentation_steps, image, cells, ids[:SAMPLES], recipe)
+        )
 
     def _end(self, kind: str) -> None:
         """End a child; nobody waits until it is gone."""
@@ -175,7 +191,7 @@ class Forecast(QObject):
 
     # --- what came back ----------------------------------------------------------------------
 
-    def _run(self, kind: str, run: ChildRun[Any, Any]) -> ChildRun[Any, Any]:
+    def _run(self, kind: str, run: SubprocessJob[Any, Any]) -> SubprocessJob[Any, Any]:
         self._end(kind)
         self._runs[kind] = run
         return run
@@ -191,55 +207,55 @@ class Forecast(QObject):
             self.rate_found.emit(result.suggestion)
         else:
             recipe, pace = result
-            self._paces[_key(recipe)] = pace
+            self._paces[_pace_key(recipe)] = pace
             self._tell()
 
     def _refused(self, kind: str, error: Exception) -> None:
         if kind == "pace":
             words = str(error) if isinstance(error, HemaCellsError) else "It could not be timed."
-            self.known.emit(words)
+            self.estimate_ready.emit(words)
         else:
-            self.warned.emit(str(error))
+            self.warning_emitted.emit(str(error))
 
 
-def _key(recipe: Recipe) -> tuple[Any, ...]:
+def _pace_key(recipe: ClassifierConfig) -> tuple[Any, ...]:
     """Return what the pace depends on."""
     return (recipe.arch, recipe.head, recipe.size, recipe.frozen_blocks, recipe.batch,
             recipe.device, recipe.precision, recipe.mix)  # fmt: skip
 
 
-def _timed(
-    recipe: Recipe, run: ChildRun[PaceJob, MeasuredPace]
-) -> Generator[TrainingReport, None, tuple[Recipe, MeasuredPace]]:
-    pace = yield from seldom(run.reports())
+def _measure_pace_steps(
+    recipe: ClassifierConfig, run: SubprocessJob[ThroughputJob, MeasuredThroughput]
+) -> Generator[TrainingReport, None, tuple[ClassifierConfig, MeasuredThroughput]]:
+    pace = yield from throttle_reports(run.reports())
     return recipe, pace
 
 
-def _views(
-    image: SmearImage, cells: Cells, ids: list[int], recipe: Recipe
+def _augmentation_steps(
+    image: SmearImage, cells: Cells, ids: list[int], recipe: ClassifierConfig
 ) -> Generator[Progress, None, NDArray[np.uint8]]:
-    from napari_hemacells.core.crop import extract
+    from napari_hemacells.core.crop import extract_crops
 
     yield Progress(0, 0, "Augmenting")
     spec = CropSpec(SIDE, recipe.context or CropSpec().context)
-    with triton_kept_out():
-        return augmented_views(extract(image, cells, spec, ids), recipe, VIEWS)
+    with without_triton():
+        return augmented_views(extract_crops(image, cells, spec, ids), recipe, VIEWS)
 
 
-def job_for(ground: Ground, recipe: Recipe, name: str) -> TrainJob:
+def make_train_job(ground: ProjectSnapshot, recipe: ClassifierConfig, name: str) -> TrainJob:
     """Return what a recipe would do on a project's annotated cells, in a new folder of it."""
-    folder = model_store.new_folder(ground.project)
-    size = recipe.size or (CropSpec().size if recipe.arch == "bundled" else LARGER)
+    folder = model_store.new_training_folder(ground.project)
+    size = recipe.size or (CropSpec().size if recipe.arch == "bundled" else PRETRAINED_CROP_SIZE)
     spec = CropSpec(size, recipe.context or CropSpec().context)
-    model_store.begin(folder, recipe, name, spec)
-    return model_store.job_of(folder, ground.state.palette)
+    model_store.save_job(folder, recipe, name, spec)
+    return model_store.load_job(folder, ground.state.palette)
 
 
 _NOTHING = "Open an image, detect its cells and give some of them classes first."
 _NONE_HERE = "Give a cell of this image a class first, or open an annotated image."
 
 
-class Readiness(QObject):
+class FineTunePreparation(QObject):
     """What the page says before a training is started.
 
     Parameters
@@ -249,7 +265,7 @@ class Readiness(QObject):
     """
 
     said = Signal(str)
-    warned = Signal(str)
+    warning_emitted = Signal(str)
 
     def __init__(
         self,
@@ -260,17 +276,17 @@ class Readiness(QObject):
     ) -> None:
         super().__init__(parent)
         self._session, self._panel, self._opened = session, panel, opened
-        self.forecast = Forecast(self)
+        self.forecast = TrainingEstimator(self)
         self.idle = True
         panel.form.changed.connect(self.refresh)
         panel.form.preview_requested.connect(self.preview)
         panel.form.rate_requested.connect(self.find_rate)
         panel.opened.connect(self.refresh)
-        self.forecast.known.connect(panel.show_forecast)
+        self.forecast.estimate_ready.connect(panel.show_forecast)
         self.forecast.rate_found.connect(self._rate_found)
         self.forecast.augmented.connect(self._augmented)
         self.forecast.progressed.connect(panel.show_searching)
-        self.forecast.warned.connect(self._warned)
+        self.forecast.warning_emitted.connect(self._warned)
         self._subscriptions = Subscriptions(self)
         events = session.events
         for signal in (events.project, events.image, events.cells, events.annotations,
@@ -288,10 +304,10 @@ class Readiness(QObject):
         if not self.idle or not panel.is_open:
             return
         if project is None or history is None:
-            panel.show_teaching(Teaching(reason=_NOTHING))
+            panel.show_training_summary(FineTuneSummary(reason=_NOTHING))
             return
-        panel.show_resumable(resumable=model_store.interrupted(project) is not None)
-        lessons, invalid = lessons_of(project, history.state), ""
+        panel.show_resumable(resumable=model_store.interrupted_training(project) is not None)
+        lessons, invalid = annotated_cells_of(project, history.state), ""
         try:
             recipe = panel.form.value()
         except TrainingError as error:
@@ -299,26 +315,28 @@ class Readiness(QObject):
         reason = unavailable_reason(lessons) or invalid
         split = "" if reason or recipe is None else plan_split(lessons, recipe).words
         counts = tuple(lessons.counts.items())
-        panel.show_teaching(Teaching(len(lessons.cells), counts, split, reason))
+        panel.show_training_summary(FineTuneSummary(len(lessons.cells), counts, split, reason))
         if reason:
             panel.show_forecast(reason)
         elif recipe is not None:
             self.forecast.ask(recipe, lessons.total, len(counts))
 
-    def recipe(self) -> Recipe | None:
+    def recipe(self) -> ClassifierConfig | None:
         """Return what the form says; ``None``, with the reason told, where it is not valid."""
         try:
             return self._panel.form.value()
         except TrainingError as error:
-            self.warned.emit(str(error))
+            self.warning_emitted.emit(str(error))
             return None
 
-    def ground(self) -> Ground | None:
+    def take_snapshot(self) -> ProjectSnapshot | None:
         """Return the session as it is now; clicks may go on."""
         session = self._session
         if session.project is None or session.history is None:
             return None
-        return Ground(session.project, frozen(session.history.state), self._opened())
+        return ProjectSnapshot(
+            session.project, freeze_state(session.history.state), self._opened()
+        )
 
     def preview(self) -> None:
         """Show what the network would be shown of the user's own cells."""
@@ -329,18 +347,20 @@ class Readiness(QObject):
         if ids:
             self.forecast.augment(session.image, session.cells, ids, recipe)
         else:
-            self.warned.emit(_NONE_HERE)
+            self.warning_emitted.emit(_NONE_HERE)
 
     def find_rate(self) -> None:
         """Look for a good rate on the annotated cells; it is written into the form."""
-        ground, recipe = self.ground(), self.recipe()
+        ground, recipe = self.take_snapshot(), self.recipe()
         if ground is None or recipe is None:
             return
-        plan = plan_split(lessons_of(ground.project, ground.state), recipe)
+        plan = plan_split(annotated_cells_of(ground.project, ground.state), recipe)
         try:
-            job = job_for(ground, recipe.model_copy(update={"rate": None}), self._panel.form.name)
+            job = make_train_job(
+                ground, recipe.model_copy(update={"rate": None}), self._panel.form.name
+            )
         except HemaCellsError as error:
-            self.warned.emit(str(error))
+            self.warning_emitted.emit(str(error))
             return
         self._panel.form.search.setEnabled(False)
         self.forecast.find_rate(ground, job, grouped=plan.grouped)
@@ -351,9 +371,9 @@ class Readiness(QObject):
         self.said.emit(f"The learning rate {rate:g} was taken over into the form.")
 
     def _augmented(self, views: NDArray[np.uint8]) -> None:
-        self._panel.show_augmented(AugmentView(views, self._panel.form.body.width()))
+        self._panel.show_augmented(AugmentationPreview(views, self._panel.form.body.width()))
 
     def _warned(self, words: str) -> None:
         self._panel.form.search.setEnabled(True)
-        self.warned.emit(words)
+        self.warning_emitted.emit(words)
         self.refresh()

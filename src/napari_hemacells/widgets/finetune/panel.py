@@ -23,23 +23,27 @@ from qtpy.QtWidgets import (
 )
 
 from napari_hemacells.core.errors import TrainingError
-from napari_hemacells.core.train.classifier import RECIPES, Recipe, named_recipe
+from napari_hemacells.core.train.classifier import (
+    CLASSIFIER_PRESETS,
+    ClassifierConfig,
+    preset_config,
+)
 from napari_hemacells.core.train.progress import format_duration
 from napari_hemacells.widgets import theme
-from napari_hemacells.widgets.finetune.results import ResultPanel
-from napari_hemacells.widgets.finetune.steps import Teaching
+from napari_hemacells.widgets.finetune.results import FineTuneResultsPanel
+from napari_hemacells.widgets.finetune.steps import FineTuneSummary
 from napari_hemacells.widgets.forms import ParamsForm
-from napari_hemacells.widgets.training.section import in_a_row
-from napari_hemacells.widgets.training.section import words as sentences
+from napari_hemacells.widgets.training.section import row_layout
+from napari_hemacells.widgets.training.section import text_label as sentences
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_hemacells.core.train.progress import TrainingReport
-    from napari_hemacells.widgets.finetune.augmentation_preview import AugmentView
-    from napari_hemacells.widgets.training.learning_curves import CurvesView
+    from napari_hemacells.widgets.finetune.augmentation_preview import AugmentationPreview
+    from napari_hemacells.widgets.training.learning_curves import LearningCurvesView
 
-CHOICES = {"quick": "Quick", "thorough": "Thorough", "from nothing": "From nothing"}
+RECIPE_TITLES = {"quick": "Quick", "thorough": "Thorough", "from nothing": "From nothing"}
 ARCHITECTURES = (
     "bundled",
     "resnet18",
@@ -52,13 +56,13 @@ ARCHITECTURES = (
     "vit_base_patch16_224",
     "small_vgg",
 )
-TRAINING = ("epochs", "frozen_epochs", "batch", "sampling")
-AUGMENTATION = ("flips", "rotation", "zoom", "brightness", "stain", "mix")
-STEPS = {"zoom": 0.05, "brightness": 0.05, "stain": 0.05, "rotation": 15.0}
+TRAINING_FIELDS = ("epochs", "frozen_epochs", "batch", "sampling")
+AUGMENTATION_FIELDS = ("flips", "rotation", "zoom", "brightness", "stain", "mix")
+FIELD_STEPS = {"zoom": 0.05, "brightness": 0.05, "stain": 0.05, "rotation": 15.0}
 
 
 class FineTuneForm(QWidget):
-    """A recipe and, folded, its parameters; the value is a validated :class:`Recipe`."""
+    """A recipe and, folded, its parameters; the value is a validated :class:`ClassifierConfig`."""
 
     changed = Signal()
     rate_requested = Signal()
@@ -68,7 +72,7 @@ class FineTuneForm(QWidget):
         super().__init__(parent)
         self.recipe = QComboBox()
         self.recipe.setAccessibleName("Recipe")
-        for name, title in CHOICES.items():
+        for name, title in RECIPE_TITLES.items():
             self.recipe.addItem(title, name)
         self.about = QLabel()
         self.about.setWordWrap(True)
@@ -79,9 +83,9 @@ class FineTuneForm(QWidget):
         self.rate.setToolTip(_field("rate").description or "")
         self.search = QPushButton("Fin&d")
         self.search.setToolTip("Look for a good rate on your own cells and write it here")
-        self.training = ParamsForm(Recipe, TRAINING)
-        self.augmentation = ParamsForm(Recipe, AUGMENTATION)
-        for name, step in STEPS.items():
+        self.training = ParamsForm(ClassifierConfig, TRAINING_FIELDS)
+        self.augmentation = ParamsForm(ClassifierConfig, AUGMENTATION_FIELDS)
+        for name, step in FIELD_STEPS.items():
             widget: Any = self.augmentation.container[name]
             widget.step = step
         self.preview = QPushButton("Show it on my &cells")
@@ -103,7 +107,7 @@ class FineTuneForm(QWidget):
         """The recipe's name."""
         return str(self.recipe.currentData())
 
-    def value(self) -> Recipe:
+    def value(self) -> ClassifierConfig:
         """The recipe with what was changed in it.
 
         Raises
@@ -113,7 +117,7 @@ class FineTuneForm(QWidget):
         """
         changes = {**self.training.values(), **self.augmentation.values()}
         changes |= {"arch": self.arch.currentText().strip(), "rate": self._rate()}
-        return named_recipe(self.name, changes)
+        return preset_config(self.name, changes)
 
     def set_rate(self, rate: float) -> None:
         """Take a rate over, as the finder suggests it."""
@@ -133,18 +137,18 @@ class FineTuneForm(QWidget):
 
     def restyle(self) -> None:
         """Take the colours of the present theme."""
-        theme.quiet(self.about)
+        theme.mute_text(self.about)
 
     # --- inside ------------------------------------------------------------------------------
 
     def _take_recipe(self, _index: int = 0) -> None:
         """Write the recipe's own values into the fields."""
-        about, recipe = RECIPES[self.name]
+        about, recipe = CLASSIFIER_PRESETS[self.name]
         self.about.setText(about)
         values = recipe.model_dump()
         self.blockSignals(True)
-        self.training.set_values({name: values[name] for name in TRAINING})
-        self.augmentation.set_values({name: values[name] for name in AUGMENTATION})
+        self.training.set_values({name: values[name] for name in TRAINING_FIELDS})
+        self.augmentation.set_values({name: values[name] for name in AUGMENTATION_FIELDS})
         self.arch.setCurrentText(recipe.arch)
         self.rate.setText("" if recipe.rate is None else f"{recipe.rate:g}")
         self.blockSignals(False)
@@ -194,7 +198,7 @@ class FineTuneForm(QWidget):
 
 
 def _field(name: str) -> Any:
-    return Recipe.model_fields[name]
+    return ClassifierConfig.model_fields[name]
 
 
 def _choice(name: str, choices: tuple[str, ...]) -> QComboBox:
@@ -206,7 +210,7 @@ def _choice(name: str, choices: tuple[str, ...]) -> QComboBox:
     return combo
 
 
-CLICKS = ""
+CLICKS_CLASSIFIER = ""
 OUT_OF_MEMORY = "Out of memory"  # how the training's report begins then
 _MARGIN = 5  # pixels beside the scroll bar
 _CURVES = 320  # pixels at most, so that bar and curves are seen together
@@ -226,7 +230,7 @@ class FineTunePanel(QWidget):
     classifier_chosen = Signal(str)  # folder of a model, or CLICKS
     result_requested = Signal()
     opened = Signal()
-    sight_wanted = Signal(object)  # a part of the page, to be brought to the top
+    scroll_requested = Signal(object)  # a part of the page, to be brought to the top
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -237,7 +241,7 @@ class FineTunePanel(QWidget):
         self.in_use.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
-        self.show_result_of = QPushButton("Resu&lt")
+        self.result_button = QPushButton("Resu&lt")
         self.lessons, self.split, self.status = (sentences() for _ in range(3))
         self.forecast, self.note = sentences(), sentences()
         self.form = FineTuneForm()
@@ -247,8 +251,10 @@ class FineTunePanel(QWidget):
         self.cancel.setToolTip("Stop the training; what was annotated stays, and the classifier")
         self.bar = QProgressBar()
         self.bar.setAccessibleName("Progress of the fine-tuning")
-        self.curves: CurvesView | None = None  # made when they are needed: matplotlib is heavy
-        self.augmented: AugmentView | None = None
+        self.curves: LearningCurvesView | None = (
+            None  # made when they are needed: matplotlib is heavy
+        )
+        self.augmented: AugmentationPreview | None = None
         self.outcome = sentences()
         self.changes = QPushButton("Show the changed c&ells")
         self.take_over, self.drop = QPushButton("&Take over"), QPushButton("Dro&p")
@@ -256,8 +262,8 @@ class FineTunePanel(QWidget):
             "Classify with the new model from now on; the former one can be chosen again above"
         )
         self.drop.setToolTip("Remove the new model; nothing changes")
-        self.result = ResultPanel()
-        self._teaching = Teaching()
+        self.result = FineTuneResultsPanel()
+        self._teaching = FineTuneSummary()
         self._open = self._can_resume = False
         self._lay_out()
         self._connect()
@@ -280,19 +286,19 @@ class FineTunePanel(QWidget):
         """Offer these models (folder and words) beside the clicks; nothing is told back."""
         self.in_use.blockSignals(True)
         self.in_use.clear()
-        self.in_use.addItem("Your clicks (few-shot)", CLICKS)
+        self.in_use.addItem("Your clicks (few-shot)", CLICKS_CLASSIFIER)
         for folder, words in models:
             self.in_use.addItem(words, folder)
         self.in_use.setCurrentIndex(max(0, self.in_use.findData(chosen)))
         self.in_use.blockSignals(False)
-        self.show_result_of.setEnabled(bool(self.in_use.currentData()))
-        self.show_result_of.setToolTip(
+        self.result_button.setEnabled(bool(self.in_use.currentData()))
+        self.result_button.setToolTip(
             "Figures, confusion matrix and doubtful labels of the model in use"
             if self.in_use.currentData()
             else "Only a fine-tuned model has been checked: fine-tune one first"
         )
 
-    def show_teaching(self, teaching: Teaching) -> None:
+    def show_training_summary(self, teaching: FineTuneSummary) -> None:
         """Say what it would learn from and how that is split."""
         self._teaching = teaching
         self.lessons.setText(teaching.words())
@@ -319,15 +325,15 @@ class FineTunePanel(QWidget):
     def show_started(self) -> None:
         """Show progress and curves of a training that begins."""
         if self.curves is None:
-            from napari_hemacells.widgets.training.learning_curves import CurvesView
+            from napari_hemacells.widgets.training.learning_curves import LearningCurvesView
 
-            self.curves = CurvesView(("Loss", "Accuracy on held-out cells"))
+            self.curves = LearningCurvesView(("Loss", "Accuracy on held-out cells"))
             self.curves.setMaximumHeight(_CURVES)
             self._running.addWidget(self.curves)
         self.curves.clear()
         self.note.clear()
         self._show("running")
-        self.sight_wanted.emit(self)
+        self.scroll_requested.emit(self)
         self.show_progress(0, 0, "Preparing")
 
     def show_progress(self, done: int, total: int, message: str) -> None:
@@ -361,25 +367,25 @@ class FineTunePanel(QWidget):
         self.changes.setToolTip("" if changed else "No cell of this image would change its class")
         self.status.clear()
         self._show("ended")
-        self.sight_wanted.emit(self.outcome)
+        self.scroll_requested.emit(self.outcome)
 
     def show_idle(self, said: str = "") -> None:
         """Nothing runs, and nothing waits for an answer; words are brought into sight."""
         self.status.setText(said)
         self._show("idle")
         if said:
-            self.sight_wanted.emit(self)
+            self.scroll_requested.emit(self)
 
     def restyle(self) -> None:
         """Take the colours of the present theme."""
         for label in (self.split, self.status, self.forecast):
-            theme.quiet(label)
+            theme.mute_text(label)
         self.form.restyle()
         self.result.restyle()
         if self.curves is not None:
             self.curves.redraw()
 
-    def show_augmented(self, view: AugmentView) -> None:
+    def show_augmented(self, view: AugmentationPreview) -> None:
         """Show the augmentation below its parameters."""
         if self.augmented is not None:
             self.augmented.deleteLater()
@@ -413,13 +419,13 @@ class FineTunePanel(QWidget):
         self.classifier_chosen.emit(str(self.in_use.currentData()))
 
     def _lay_out(self) -> None:
-        used = in_a_row((QLabel("In use"), 0), (self.in_use, 1), (self.show_result_of, 0))
-        running = in_a_row((self.bar, 1), (self.cancel, 0))
-        answers = in_a_row((self.take_over, 1), (self.drop, 1))
+        used = row_layout((QLabel("In use"), 0), (self.in_use, 1), (self.result_button, 0))
+        running = row_layout((self.bar, 1), (self.cancel, 0))
+        answers = row_layout((self.take_over, 1), (self.drop, 1))
         self._running = QVBoxLayout()
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, _MARGIN, 0)
-        head = in_a_row((QLabel("<b>Fine-tune the classifier</b>"), 1), (self.back, 0))
+        head = row_layout((QLabel("<b>Fine-tune the classifier</b>"), 1), (self.back, 0))
         column.addLayout(head)
         column.addLayout(used)
         for widget in (self.lessons, self.split, self.form, self.start, self.resume):
@@ -445,7 +451,7 @@ class FineTunePanel(QWidget):
             (self.take_over, self.take_over_requested),
             (self.drop, self.drop_requested),
             (self.changes, self.changes_requested),
-            (self.show_result_of, self.result_requested),
+            (self.result_button, self.result_requested),
         ):
             button.clicked.connect(signal)
         self.in_use.currentIndexChanged.connect(self._choose)

@@ -28,7 +28,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_hemacells.core.train.classifier.report.text import intervals, noun
+from napari_hemacells.core.train.classifier.report.text import describe_intervals, subject_noun
 from napari_hemacells.widgets import theme
 
 if TYPE_CHECKING:
@@ -37,11 +37,11 @@ if TYPE_CHECKING:
 
     from qtpy.QtGui import QKeyEvent, QResizeEvent
 
-    from napari_hemacells.core.evaluate.classification_metrics import Figure
+    from napari_hemacells.core.evaluate.classification_metrics import MetricWithInterval
     from napari_hemacells.core.train.classifier.results import (
         Confusion,
-        Findings,
-        Item,
+        CropPrediction,
+        EvaluationResults,
         Suspect,
     )
 
@@ -49,7 +49,7 @@ _NAMES = 118  # pixels of the class names on the left
 _ROW = 24
 
 
-class ConfusionView(QTableWidget):
+class ConfusionMatrixView(QTableWidget):
     """Rows: the classes that you gave; columns: those that the network says, by number.
 
     Signals
@@ -136,7 +136,7 @@ def _shade(colour: QColor, share: float) -> QColor:
 
 
 SIDE = 64
-MOST = 200  # icons; more are not looked through one by one
+MAX_CROPS = 200  # icons; more are not looked through one by one
 _LINES = 2  # of crops in sight
 _BAR = 16  # pixels of the scroll bar
 _KEY = Qt.ItemDataRole.UserRole
@@ -170,7 +170,7 @@ class CropList(QListWidget):
         """Show crops: name, file, a line below, a tooltip; none is chosen."""
         self.blockSignals(True)
         self.clear()
-        for key, path, words, tip in crops[:MOST]:
+        for key, path, words, tip in crops[:MAX_CROPS]:
             item = QListWidgetItem(QIcon(str(path)), words)
             item.setData(_KEY, key)
             item.setToolTip(tip)
@@ -207,7 +207,7 @@ class CropList(QListWidget):
             self.chosen.emit(str(item.data(_KEY)))
 
 
-Row: TypeAlias = "tuple[str, Path, str, str]"
+CropRow: TypeAlias = "tuple[str, Path, str, str]"
 MATRIX = "matrix"
 LISTS: dict[str, tuple[str, str]] = {
     MATRIX: ("A cell of the matrix", "Click a number above: its cells are shown here."),
@@ -222,7 +222,7 @@ LISTS: dict[str, tuple[str, str]] = {
 }
 
 
-class ResultPanel(QWidget):
+class FineTuneResultsPanel(QWidget):
     """The findings of one training; it asks to go to cells, and knows no slide."""
 
     cell_requested = Signal(str)  # a cell's name in the training
@@ -231,12 +231,12 @@ class ResultPanel(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._findings: Findings | None = None
+        self._findings: EvaluationResults | None = None
         self._matrix: tuple[str, str] | None = None
         self._shown: tuple[str, ...] = ()
         self.figures, self.intervals, self.legend = (QLabel() for _ in range(3))
         self.about, self.notes = QLabel(), QLabel()
-        self.matrix = ConfusionView()
+        self.matrix = ConfusionMatrixView()
         self.normalised = QPushButton("%")
         self.normalised.setCheckable(True)
         self.normalised.setToolTip("Show shares of each row in per cent instead of counts")
@@ -253,7 +253,7 @@ class ResultPanel(QWidget):
 
     # --- what is shown -----------------------------------------------------------------------
 
-    def show_findings(self, findings: Findings, *, report: bool) -> None:
+    def show_findings(self, findings: EvaluationResults, *, report: bool) -> None:
         """Show what a training found; ``report`` whether there is a page to open."""
         self._findings = findings
         self.figures.setText(_figures(findings))
@@ -275,7 +275,7 @@ class ResultPanel(QWidget):
         """Take the colours of the present theme."""
         self.matrix.restyle()
         for label in (self.intervals, self.legend, self.about, self.notes):
-            theme.quiet(label)
+            theme.mute_text(label)
 
     def choose(self, given: str, said: str) -> None:
         """Show the cells of a cell of the matrix, and go to the first."""
@@ -295,7 +295,7 @@ class ResultPanel(QWidget):
         found, key = self._findings, str(self.list.currentData())
         if found is None:
             return
-        makers: dict[str, Callable[[], Sequence[Item]]] = {
+        makers: dict[str, Callable[[], Sequence[CropPrediction]]] = {
             MATRIX: lambda: () if self._matrix is None else found.cell(*self._matrix),
             "losses": found.highest_losses,
             "wrong": lambda: found.most_certain(right=False),
@@ -303,9 +303,9 @@ class ResultPanel(QWidget):
             "right": lambda: found.most_certain(right=True),
         }
         if key == "suspects":
-            rows = [_suspect(one) for one in found.suspects if one.flagged]
+            rows = [_suspect_row(one) for one in found.suspects if one.flagged]
         else:
-            rows = [_item(one) for one in makers[key]()]
+            rows = [_item_row(one) for one in makers[key]()]
         self._shown = tuple(row[0] for row in rows)
         self.crops.show_crops(rows)
         self.about.setText(self._words(key, len(rows)))
@@ -324,7 +324,7 @@ class ResultPanel(QWidget):
             words = f"{count:,} held-out {given}, {called}."
         elif not count:
             words = "None found."
-        return f"{words} The first {MOST} are shown." if count > MOST else words
+        return f"{words} The first {MAX_CROPS} are shown." if count > MAX_CROPS else words
 
     def _review(self) -> None:
         self.review_requested.emit(self._shown)
@@ -358,39 +358,39 @@ class ResultPanel(QWidget):
         self.report.clicked.connect(self.report_requested)
 
 
-def _figures(found: Findings) -> str:
+def _figures(found: EvaluationResults) -> str:
     figures = found.figures
     parts = {"validation": "held-out", "test": "test", "out-of-fold": "cross-validated"}
-    show = _alone if figures.rough else _with
+    show = _format_figure if figures.has_rough_intervals else _format_with_interval
     return (
-        f"<b>{figures.n:,} {parts[found.part]} {noun(found)}</b>: accuracy"
+        f"<b>{figures.n:,} {parts[found.part]} {subject_noun(found)}</b>: accuracy"
         f" {show(figures.accuracy)}, balanced {show(figures.balanced_accuracy)},"
         f" κ {show(figures.kappa)}."
     )
 
 
-def _intervals(found: Findings) -> str:
+def _intervals(found: EvaluationResults) -> str:
     """Return what the intervals stand on, in the words of the report."""
-    hidden = found.figures.rough and found.figures.groups > 1
+    hidden = found.figures.has_rough_intervals and found.figures.groups > 1
     where = " (left out here)" if hidden else ""
-    return f"Intervals{where}: {intervals(found.figures, noun(found))}"
+    return f"Intervals{where}: {describe_intervals(found.figures, subject_noun(found))}"
 
 
-def _with(figure: Figure) -> str:
+def _format_with_interval(figure: MetricWithInterval) -> str:
     """``0.98 (0.95–1.00)``: the interval of the bootstrap."""
     return f"{figure.value:.3f} ({figure.low:.2f}–{figure.high:.2f})"
 
 
-def _alone(figure: Figure) -> str:
+def _format_figure(figure: MetricWithInterval) -> str:
     return f"{figure.value:.3f}"
 
 
-def _item(one: Item) -> Row:
+def _item_row(one: CropPrediction) -> CropRow:
     tip = f"{one.key}: yours {one.label}, the network's {one.predicted} {one.confidence:.1%}"
     shown = one.label if one.right else f"{one.label} → {one.predicted}"
     return one.key, one.path, f"{shown} {one.confidence:.0%}", tip
 
 
-def _suspect(one: Suspect) -> Row:
+def _suspect_row(one: Suspect) -> CropRow:
     said = f"others say {one.suggested}, label quality {one.score:.2f}"
     return one.key, one.path, f"{one.label} → {one.suggested}?", f"{one.key}: {said}"

@@ -11,41 +11,46 @@ from html import escape
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from napari_hemacells.core.train.classifier import model_store
-from napari_hemacells.core.train.classifier.model_store import taught_cells
-from napari_hemacells.core.train.classifier.project_dataset import cell_of, gather_steps
+from napari_hemacells.core.train.classifier.model_store import trained_cells
+from napari_hemacells.core.train.classifier.project_dataset import (
+    export_crops_steps,
+    parse_cell_name,
+)
 from napari_hemacells.core.types import UNKNOWN, Progress
-from napari_hemacells.widgets.native_libraries import triton_kept_out
-from napari_hemacells.widgets.training.steps import Ground, counted, seldom
+from napari_hemacells.widgets.native_libraries import without_triton
+from napari_hemacells.widgets.training.steps import ProjectSnapshot, format_count, throttle_reports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
     from pathlib import Path
 
     from napari_hemacells.core.store import Bundle, Project
-    from napari_hemacells.core.train import ChildRun
-    from napari_hemacells.core.train.classifier.artifacts import Outcome
-    from napari_hemacells.core.train.classifier.model_store import Taught
-    from napari_hemacells.core.train.classifier.results import Findings
+    from napari_hemacells.core.train import SubprocessJob
+    from napari_hemacells.core.train.classifier.artifacts import ClassifierTrainingOutcome
+    from napari_hemacells.core.train.classifier.model_store import TrainedCell
+    from napari_hemacells.core.train.classifier.results import EvaluationResults
     from napari_hemacells.core.train.classifier.training import TrainJob
     from napari_hemacells.core.types import CellRef, Cells, Prediction, SmearImage
-    from napari_hemacells.session.model_comparison import Change, HeldOut
+    from napari_hemacells.session.model_comparison import ClassChange, HeldOutRequest
 
 Embed: TypeAlias = (
     "Callable[[Project, SmearImage, Cells], Callable[[], Generator[Any, None, Any]]]"
 )
-COMPARED = 3000  # cells of the open image that the new model looks at before it is taken over
+MAX_COMPARED_CELLS = (
+    3000  # cells of the open image that the new model looks at before it is taken over
+)
 
 
 @dataclass(frozen=True, eq=False)
-class Trained:
+class FineTuneResult:
     """A training that came to its end, and images that it could not learn from."""
 
-    outcome: Outcome
+    outcome: ClassifierTrainingOutcome
     left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
-class Looked:
+class NewModelPrediction:
     """What a new model says of the open image, and what the one in use says of held-out cells."""
 
     image_key: str
@@ -54,7 +59,7 @@ class Looked:
 
 
 @dataclass(frozen=True, eq=False)
-class Opened:
+class FinishedTraining:
     """A finished training, read from its folder.
 
     Attributes
@@ -64,47 +69,51 @@ class Opened:
     """
 
     bundle: Bundle
-    findings: Findings
-    taught: Mapping[CellRef, Taught]
+    findings: EvaluationResults
+    taught: Mapping[CellRef, TrainedCell]
     report: Path | None
 
 
-def training_steps(
-    ground: Ground, job: TrainJob, run: ChildRun[TrainJob, Outcome], *, grouped: bool
-) -> Generator[Progress, None, Trained]:
+def classifier_training_steps(
+    ground: ProjectSnapshot,
+    job: TrainJob,
+    run: SubprocessJob[TrainJob, ClassifierTrainingOutcome],
+    *,
+    grouped: bool,
+) -> Generator[Progress, None, FineTuneResult]:
     """Yield preparations and reports of the training; return what came of it."""
-    left_out = yield from _gather(ground, job, grouped=grouped)
-    outcome = yield from seldom(run.reports())
-    model_store.finished(job.folder)
-    return Trained(outcome, left_out)
+    left_out = yield from _gather_crops(ground, job, grouped=grouped)
+    outcome = yield from throttle_reports(run.reports())
+    model_store.delete_checkpoint(job.folder)
+    return FineTuneResult(outcome, left_out)
 
 
-def resuming_steps(
-    run: ChildRun[TrainJob, Outcome], job: TrainJob
-) -> Generator[Any, None, Trained]:
+def resumed_training_steps(
+    run: SubprocessJob[TrainJob, ClassifierTrainingOutcome], job: TrainJob
+) -> Generator[Any, None, FineTuneResult]:
     """Yield the reports of a training that is gone on with; return what came of it."""
-    outcome = yield from seldom(run.reports())
-    model_store.finished(job.folder)
-    return Trained(outcome)
+    outcome = yield from throttle_reports(run.reports())
+    model_store.delete_checkpoint(job.folder)
+    return FineTuneResult(outcome)
 
 
-def rate_steps(
-    ground: Ground, job: TrainJob, run: ChildRun[TrainJob, Any], *, grouped: bool
+def rate_finder_steps(
+    ground: ProjectSnapshot, job: TrainJob, run: SubprocessJob[TrainJob, Any], *, grouped: bool
 ) -> Generator[Progress, None, Any]:
     """Yield preparations and the finder's reports; return its curve. Nothing is left behind."""
     try:
-        yield from _gather(ground, job, grouped=grouped)
-        return (yield from seldom(run.reports()))
+        yield from _gather_crops(ground, job, grouped=grouped)
+        return (yield from throttle_reports(run.reports()))
     finally:
-        model_store.forget(job.folder)
+        model_store.delete_training(job.folder)
 
 
-def _gather(
-    ground: Ground, job: TrainJob, *, grouped: bool
+def _gather_crops(
+    ground: ProjectSnapshot, job: TrainJob, *, grouped: bool
 ) -> Generator[Progress, None, tuple[str, ...]]:
     if job.spec is None:
         raise ValueError("crops of cells need a size and a margin")
-    gathered = yield from gather_steps(
+    gathered = yield from export_crops_steps(
         ground.project,
         ground.state,
         job.folder / model_store.CROPS,
@@ -115,67 +124,73 @@ def _gather(
     return gathered.left_out
 
 
-def opening_steps(folder: Path) -> Generator[Progress, None, Opened]:
+def read_training_steps(folder: Path) -> Generator[Progress, None, FinishedTraining]:
     """Return a finished training with its model."""
     from napari_hemacells.core.store import load_bundle
-    from napari_hemacells.core.train.classifier.results import read_findings
+    from napari_hemacells.core.train.classifier.results import read_results
 
     yield Progress(0, 0, "Reading the result")
     report = folder / "report.html"
-    return Opened(
+    return FinishedTraining(
         load_bundle(folder / model_store.MODEL),
-        read_findings(folder),
-        taught_cells(folder),
+        read_results(folder),
+        trained_cells(folder),
         report if report.is_file() else None,
     )
 
 
-def looking_steps(
-    opened: Opened,
+def compare_model_steps(
+    opened: FinishedTraining,
     project: Project,
     image: SmearImage | None,
     cells: Cells | None,
     *,
-    asked: HeldOut | None,
-) -> Generator[Progress, None, Looked]:
+    asked: HeldOutRequest | None,
+) -> Generator[Progress, None, NewModelPrediction]:
     """Return what a new model says of the open image, without taking it over."""
     from napari_hemacells.core.encode import EmbeddingCache, embed_steps
-    from napari_hemacells.session.model_comparison import right_before
+    from napari_hemacells.session.model_comparison import held_out_correct
 
     yield Progress(0, 0, "Comparing with the classifier in use")
-    before = {} if asked is None else right_before(asked)
+    before = {} if asked is None else held_out_correct(asked)
     if image is None or cells is None or not len(cells):
-        return Looked("" if image is None else image.key, None, before)
+        return NewModelPrediction("" if image is None else image.key, None, before)
     bundle = opened.bundle
-    with triton_kept_out():
+    with without_triton():
         encoder = bundle.make_encoder()
     yield Progress(0, 0, "The new model looks at this image")
     embeddings = yield from embed_steps(
-        image, some(cells), bundle.spec, encoder, EmbeddingCache(project.embeddings_folder)
+        image,
+        subsample_cells(cells),
+        bundle.spec,
+        encoder,
+        EmbeddingCache(project.embeddings_folder),
     )
-    return Looked(image.key, bundle.head.predict(embeddings), before)
+    return NewModelPrediction(image.key, bundle.head.predict(embeddings), before)
 
 
-def some(cells: Cells) -> Cells:
+def subsample_cells(cells: Cells) -> Cells:
     """Return the cells, or an even part of very many."""
-    step = -(-len(cells) // COMPARED)
+    step = -(-len(cells) // MAX_COMPARED_CELLS)
     return cells if step <= 1 else replace(cells, table=cells.table.iloc[::step])
 
 
-def held_out_agreement(opened: Opened, looked: Looked) -> tuple[int, int, int] | None:
+def held_out_agreement(
+    opened: FinishedTraining, looked: NewModelPrediction
+) -> tuple[int, int, int] | None:
     """Return on how many held-out cells both were asked, and how many each got right."""
-    after = {cell_of(one.key): one.right for one in opened.findings.items}
+    after = {parse_cell_name(one.key): one.right for one in opened.findings.items}
     both = [ref for ref in looked.before if ref in after]
     if not both:
         return None
     return len(both), sum(looked.before[ref] for ref in both), sum(after[ref] for ref in both)
 
 
-LISTED = 3  # pairs of classes between which most cells change
+MAX_LISTED_PAIRS = 3  # pairs of classes between which most cells change
 
 
 @dataclass(frozen=True)
-class Teaching:
+class FineTuneSummary:
     """What there is to learn from.
 
     Attributes
@@ -197,7 +212,8 @@ class Teaching:
         if not total:
             return "No cell has your word yet."
         each = ", ".join(f"{count:,} {name}" for name, count in self.counts)
-        return f"{counted(total, 'annotated cell')} of {counted(self.images, 'image')}: {each}."
+        cells, images = format_count(total, "annotated cell"), format_count(self.images, "image")
+        return f"{cells} of {images}: {each}."
 
 
 @dataclass(frozen=True)
@@ -218,7 +234,7 @@ class Comparison:
 
     image_key: str = ""
     compared: int = 0
-    changes: tuple[Change, ...] = ()
+    changes: tuple[ClassChange, ...] = ()
     agreement: tuple[int, int, int] | None = None
 
 
@@ -239,7 +255,8 @@ def _agreement(comparison: Comparison) -> str:
     n, before, after = comparison.agreement
     verdict = "" if after >= before else " <b>It does no better than before: drop it.</b>"
     return (
-        f"Of {counted(n, 'held-out cell')} the new model gives <b>{after:,}</b> your class, the "
+        f"Of {format_count(n, 'held-out cell')} the new model gives <b>{after:,}</b> your "
+        f"class, the "
         f"classifier in use, taught with the same cells, <b>{before:,}</b>.{verdict}"
     )
 
@@ -249,12 +266,15 @@ def _changes(comparison: Comparison, names: Mapping[str, str]) -> str:
         return ""
     changes = comparison.changes
     if not changes:
-        return f"None of {counted(comparison.compared, 'cell')} of this image changes its class."
-    pairs = Counter((one.before, one.after) for one in changes).most_common(LISTED)
+        return (
+            f"None of {format_count(comparison.compared, 'cell')} of this image changes its class."
+        )
+    pairs = Counter((one.before, one.after) for one in changes).most_common(MAX_LISTED_PAIRS)
     told = ", ".join(f"{n} {_name(old, names)} → {_name(new, names)}" for (old, new), n in pairs)
-    more = " …" if len({(one.before, one.after) for one in changes}) > LISTED else ""
+    more = " …" if len({(one.before, one.after) for one in changes}) > MAX_LISTED_PAIRS else ""
     return (
-        f"<b>{len(changes):,}</b> of {counted(comparison.compared, 'cell')} of this image would "
+        f"<b>{len(changes):,}</b> of {format_count(comparison.compared, 'cell')} of this image "
+        f"would "
         f"change their class: {told}{more}. What you annotated stays."
     )
 

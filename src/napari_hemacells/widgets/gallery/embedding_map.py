@@ -29,7 +29,7 @@ from superqt import QFlowLayout
 
 from napari_hemacells import layers as ours
 from napari_hemacells.core.annotate.palette import UNKNOWN_COLOUR
-from napari_hemacells.core.classify.projection import has_umap, pca_plane, umap_plane
+from napari_hemacells.core.classify.projection import has_umap, project_pca, project_umap
 from napari_hemacells.core.errors import HemaCellsError
 from napari_hemacells.core.types import UNKNOWN, Progress
 from napari_hemacells.widgets import theme
@@ -45,16 +45,16 @@ if TYPE_CHECKING:
 
     from napari_hemacells.core.types import Embeddings
     from napari_hemacells.session import Session
-    from napari_hemacells.widgets.background.workers import Jobs
+    from napari_hemacells.widgets.background.workers import JobRunner
 
-REACH = 10.0  # pixels from a point that still hit it
+HOVER_RADIUS = 10.0  # pixels from a point that still hit it
 _STILL = 4.0  # pixels that the pointer may move in a click
 _ZOOM = 1.25  # a notch of the wheel
 _SIZES = {False: 16.0, True: 46.0}  # of points, in square points; with the user's word larger
 _MARGIN = 0.04
 
 
-class MapCanvas(FigureCanvasQTAgg):
+class EmbeddingMapCanvas(FigureCanvasQTAgg):
     """Points that can be chosen.
 
     Signals
@@ -80,7 +80,7 @@ class MapCanvas(FigureCanvasQTAgg):
         self.places: NDArray[np.float32] = np.zeros((0, 2), np.float32)
         self._points: Any = None
         self._rings: Any = None
-        self._near = -1
+        self._neighbour_cells = -1
         self._picture = QLabel(self)
         self._picture.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self._picture.hide()
@@ -96,7 +96,7 @@ class MapCanvas(FigureCanvasQTAgg):
 
     def show_places(self, places: NDArray[np.float32]) -> None:
         """Show these ``(n, 2)`` places, whole; colours are to be set after that."""
-        self.places, self._near = places, -1
+        self.places, self._neighbour_cells = places, -1
         self.show_picture(None)
         self.axes.clear()
         self.axes.set_axis_off()
@@ -151,7 +151,7 @@ class MapCanvas(FigureCanvasQTAgg):
 
     # --- what the user does ------------------------------------------------------------------
 
-    def nearest(self, x: float, y: float, reach: float = REACH) -> int:
+    def nearest(self, x: float, y: float, reach: float = HOVER_RADIUS) -> int:
         """The row of the point nearest to a place on the canvas, -1 where none is in reach."""
         if not len(self.places):
             return -1
@@ -174,13 +174,13 @@ class MapCanvas(FigureCanvasQTAgg):
         row = -1 if event.button else self.nearest(event.x, event.y)
         ratio = self.devicePixelRatioF()
         at = QPoint(round(event.x / ratio), round(self.height() - event.y / ratio))
-        self._picture.move(_beside(at, self._picture, self))
-        if row != self._near:
-            self._near = row
+        self._picture.move(_thumbnail_position(at, self._picture, self))
+        if row != self._neighbour_cells:
+            self._neighbour_cells = row
             self.hovered.emit(row)
 
     def _left(self, _event: Any) -> None:
-        self._near = -1
+        self._neighbour_cells = -1
         self.hovered.emit(-1)
 
     def _wheel(self, event: Any) -> None:
@@ -209,7 +209,7 @@ class MapCanvas(FigureCanvasQTAgg):
         event.ignore()
 
 
-def _beside(at: QPoint, label: QLabel, area: QWidget) -> QPoint:
+def _thumbnail_position(at: QPoint, label: QLabel, area: QWidget) -> QPoint:
     """Where a picture stands beside the pointer, inside the area."""
     gap = 14
     left = (
@@ -222,13 +222,13 @@ def _beside(at: QPoint, label: QLabel, area: QWidget) -> QPoint:
 
 
 SIDE = 96  # of the crop beside the pointer
-MOST = 20_000  # points; of more cells every second, third, ... is shown
+MAX_MAP_POINTS = 20_000  # points; of more cells every second, third, ... is shown
 _IDLE_MS = 250  # new colours wait until the clicking pauses: the canvas comes first
 _HELP = "Draw around cells, then press 1–9 or a class. Point: crop; click: go there; wheel: zoom."
 _NO_UMAP = "UMAP is not installed: pip install 'napari-hemacells[umap]'"
 
 
-class MapWidget(QWidget):
+class EmbeddingMapWidget(QWidget):
     """Cells on a plane, coloured by class; those inside a line get a class in one step.
 
     Parameters
@@ -247,14 +247,14 @@ class MapWidget(QWidget):
     cell_activated = Signal(int)
     refused = Signal(str)
 
-    def __init__(self, session: Session, jobs: Jobs, parent: QWidget | None = None) -> None:
+    def __init__(self, session: Session, jobs: JobRunner, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session = session
         self._thumbnails = Thumbnails(session)
         self._ids: NDArray[np.int64] = np.zeros(0, np.int64)
         self._waiting = True
         self.chosen: NDArray[np.int64] = np.zeros(0, np.int64)
-        self.canvas = MapCanvas()
+        self.canvas = EmbeddingMapCanvas()
         self.method = QComboBox()
         self.whole = QPushButton("Show all")
         self.text = QLabel()
@@ -359,8 +359,8 @@ class MapWidget(QWidget):
         if embeddings is None:
             self._show(np.zeros(0, np.int64), np.zeros((0, 2), np.float32))
             return
-        some = slice(None, None, max(1, -(-len(embeddings) // MOST)))
-        self._show(embeddings.ids[some], pca_plane(embeddings.vectors[some]))
+        some = slice(None, None, max(1, -(-len(embeddings) // MAX_MAP_POINTS)))
+        self._show(embeddings.ids[some], project_pca(embeddings.vectors[some]))
         if self.method.currentText() == "UMAP":
             self.jobs.start("map", partial(_umap, embeddings, some))
             self._say()
@@ -382,7 +382,7 @@ class MapWidget(QWidget):
             return
         plain = np.array([*theme.colour("text").getRgbF()[:3], 0.35], np.float32)
         table = {one.id: ours.rgba(one.colour) for one in session.palette}
-        table[UNKNOWN] = _seen_on_both(ours.rgba(UNKNOWN_COLOUR), plain)
+        table[UNKNOWN] = _contrasting_colour(ours.rgba(UNKNOWN_COLOUR), plain)
         known = ours.known_classes(session.cells, session.annotated, session.prediction)
         position, annotated = session.cells.position, session.annotated
         colours = np.tile(plain, (len(self._ids), 1))
@@ -450,7 +450,7 @@ class MapWidget(QWidget):
             self.recolour()
 
 
-def _seen_on_both(colour: ours.Rgba, text: NDArray[np.float32]) -> ours.Rgba:
+def _contrasting_colour(colour: ours.Rgba, text: NDArray[np.float32]) -> ours.Rgba:
     """A colour drawn a little towards the text's, to be seen on dark and on light."""
     red, green, blue = (
         0.6 * one + 0.4 * float(other)
@@ -463,4 +463,4 @@ def _umap(
     embeddings: Embeddings, some: slice
 ) -> Generator[Progress, None, tuple[NDArray[np.int64], NDArray[np.float32]]]:
     yield Progress(0, 0, "Placing cells")
-    return embeddings.ids[some], umap_plane(embeddings.vectors[some])
+    return embeddings.ids[some], project_umap(embeddings.vectors[some])

@@ -26,12 +26,12 @@ COLOUR_ROLE = Qt.ItemDataRole.UserRole + 2
 ANNOTATED_ROLE = Qt.ItemDataRole.UserRole + 3
 UNKNOWN_ROLE = Qt.ItemDataRole.UserRole + 4
 
-EVERY, ANNOTATED, UNCLASSIFIED, PROPOSED = "", "!", "?", "*"
+ALL_CELLS, ANNOTATED, UNCLASSIFIED, PROPOSED = "", "!", "?", "*"
 """Filters beside the class ids and ``UNKNOWN``: all cells, those with the user's word, those
 without a class, those proposed to be labelled."""
 
 
-class Shown(NamedTuple):
+class DisplayedClass(NamedTuple):
     """What the gallery says of a cell."""
 
     class_id: str | None
@@ -39,10 +39,10 @@ class Shown(NamedTuple):
     annotated: bool
 
 
-_UNKNOWN = Shown(None, float("nan"), annotated=False)
+_UNKNOWN = DisplayedClass(None, float("nan"), annotated=False)
 
 
-class _Known(NamedTuple):
+class _CellClasses(NamedTuple):
     """What is known of all cells; put together for one only when it is asked for."""
 
     position: Mapping[int, int]
@@ -50,11 +50,11 @@ class _Known(NamedTuple):
     sure: Sequence[float]
     annotated: Mapping[int, str]
 
-    def of(self, cell: int) -> Shown:
+    def of(self, cell: int) -> DisplayedClass:
         place = self.position.get(cell)
         if place is None:
             return _UNKNOWN
-        return Shown(self.classes[place], self.sure[place], cell in self.annotated)
+        return DisplayedClass(self.classes[place], self.sure[place], cell in self.annotated)
 
 
 class GalleryModel(QAbstractListModel):
@@ -74,19 +74,19 @@ class GalleryModel(QAbstractListModel):
     """
 
     outdated_changed = Signal(bool)
-    looks_changed = Signal(tuple)
+    appearance_changed = Signal(tuple)
 
     def __init__(self, session: Session, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._session = session
         self._queue: list[int] = []
         self._rows: dict[int, int] = {}
-        self._known = _Known({}, [], [], {})
+        self._known = _CellClasses({}, [], [], {})
         self._names: dict[str, tuple[str, QColor]] = {}
         self.order: QueueOrder = "active"
         self.proposed: tuple[int, ...] = ()
         self.descending = False
-        self.only = EVERY
+        self.only = ALL_CELLS
         self.outdated = False
         self._getters: dict[int, Callable[[int], Any]] = {
             Qt.ItemDataRole.DisplayRole: self._text,
@@ -125,7 +125,7 @@ class GalleryModel(QAbstractListModel):
         """Return the row of a cell, -1 where it is not in the queue."""
         return self._rows.get(cell, -1)
 
-    def shown(self, cell: int) -> Shown:
+    def shown(self, cell: int) -> DisplayedClass:
         """Return class, confidence and whether they are the user's word."""
         return self._known.of(cell)
 
@@ -138,10 +138,10 @@ class GalleryModel(QAbstractListModel):
             Whether it would come out the same now; otherwise it can be made anew at once.
         """
         self.beginResetModel()
-        self._known = _all_known(self._session)
+        self._known = _cell_classes(self._session)
         if self.only == PROPOSED:
             self._queue = [cell for cell in cells if cell in self._known.position]
-        elif self.only == EVERY:
+        elif self.only == ALL_CELLS:
             self._queue = list(cells)
         else:
             self._queue = [cell for cell in cells if self._passes(cell)]
@@ -152,7 +152,7 @@ class GalleryModel(QAbstractListModel):
     def clear(self) -> None:
         """Show nothing until the next refresh: the cells of before are gone."""
         self.beginResetModel()
-        self._queue, self._rows, self._known = [], {}, _Known({}, [], [], {})
+        self._queue, self._rows, self._known = [], {}, _CellClasses({}, [], [], {})
         self.endResetModel()
 
     # --- updaters ----------------------------------------------------------------------------
@@ -169,13 +169,13 @@ class GalleryModel(QAbstractListModel):
 
     def _update_labelled(self, cells: tuple[int, ...]) -> None:
         """Show what is known now; what is known of other cells than these is as before."""
-        self._known = _all_known(self._session)
+        self._known = _cell_classes(self._session)
         self._set_outdated(outdated=True)
         self._repaint(cells)
 
     def _drop(self, change: CellsChange) -> None:
         """Take cells that are gone out of the queue; new ones come with the next queue."""
-        for cell in change.gone:
+        for cell in change.deleted:
             row = self._rows.get(cell)
             if row is not None:
                 self.beginRemoveRows(QModelIndex(), row, row)
@@ -191,13 +191,13 @@ class GalleryModel(QAbstractListModel):
 
     def _repaint(self, cells: tuple[int, ...] = ()) -> None:
         if self._queue:
-            self.looks_changed.emit(cells)
+            self.appearance_changed.emit(cells)
 
     def _passes(self, cell: int) -> bool:
         said = self.shown(cell)
         if self.only == ANNOTATED:
             return said.annotated
-        return self.only in (EVERY, said.class_id or UNCLASSIFIED)
+        return self.only in (ALL_CELLS, said.class_id or UNCLASSIFIED)
 
     # --- what an item shows ------------------------------------------------------------------
 
@@ -216,17 +216,17 @@ class GalleryModel(QAbstractListModel):
         what = self._text(cell) or "not classified yet"
         if said.class_id == UNKNOWN:
             what = "unknown, like nothing annotated"
-        size = _size(self._session.cells, cell)
+        size = _format_size(self._session.cells, cell)
         return f"Cell {cell}: {what}{' (yours)' if said.annotated else ''}{size}"
 
 
-def _all_known(session: Session) -> _Known:
+def _cell_classes(session: Session) -> _CellClasses:
     """Return what is known of each cell of the image now."""
     cells, prediction = session.cells, session.prediction
     if cells is None:
-        return _Known({}, [], [], {})
+        return _CellClasses({}, [], [], {})
     annotated = session.annotated
-    return _Known(
+    return _CellClasses(
         cells.position,
         known_classes(cells, annotated, prediction),
         confidences(cells, annotated, prediction).tolist(),
@@ -234,7 +234,7 @@ def _all_known(session: Session) -> _Known:
     )
 
 
-def _size(cells: Cells | None, cell: int) -> str:
+def _format_size(cells: Cells | None, cell: int) -> str:
     """Return the height and width of a cell's box in words."""
     if cells is None or cell not in cells.position:
         return ""

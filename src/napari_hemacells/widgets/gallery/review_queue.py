@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_hemacells.core.types import Progress
-from napari_hemacells.session.review_queue import QueueRequest, ranked
-from napari_hemacells.widgets.background.workers import Jobs
-from napari_hemacells.widgets.native_libraries import one_thread
+from napari_hemacells.session.review_queue import QueueRequest, rank_cells
+from napari_hemacells.widgets.background.workers import JobRunner
+from napari_hemacells.widgets.native_libraries import single_blas_thread
 from napari_hemacells.widgets.subscriptions import Subscriptions
 
 if TYPE_CHECKING:
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from napari_hemacells.core.params import QueueOrder
     from napari_hemacells.session import Session
 
-Key: TypeAlias = "tuple[QueueOrder, bool]"  # an order, and whether it runs backwards
+QueueKey: TypeAlias = "tuple[QueueOrder, bool]"  # an order, and whether it runs backwards
 
 _REST_MS = 150  # a click is answered by the classifier first; the ranking can wait that long
-_NEXT: Key = ("active", False)
+_NEXT: QueueKey = ("active", False)
 
 
-class Queue(NamedTuple):
+class RankedCells(NamedTuple):
     """Cells in an order, and whether that is what would come out now."""
 
     cells: list[int]
     current: bool
 
 
-class Upcoming(QObject):
+class ReviewQueue(QObject):
     """The orders that take long to find, kept up to date while the user's hand rests.
 
     Signals
@@ -49,10 +49,10 @@ class Upcoming(QObject):
     def __init__(self, session: Session, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._session = session
-        self._known: dict[Key, tuple[QueueRequest, list[int]]] = {}
-        self._shown: Key = _NEXT  # what the gallery shows is kept up to date as well
+        self._known: dict[QueueKey, tuple[QueueRequest, list[int]]] = {}
+        self._shown: QueueKey = _NEXT  # what the gallery shows is kept up to date as well
         self._asked = self._again = False  # somebody waits for the order shown, even longer
-        self.jobs = Jobs(self)
+        self.jobs = JobRunner(self)
         self.jobs.returned.connect(self._returned)
         self.jobs.refused.connect(self._failed)
         self.jobs.failed.connect(self._failed)
@@ -77,7 +77,7 @@ class Upcoming(QObject):
     # --- what is asked -----------------------------------------------------------------------
 
     def ask(self, order: QueueOrder, *, descending: bool = False) -> None:
-        """Find an order with what is known now; :attr:`ranked` tells, maybe before this ends.
+        """Find an order with what is known now; :attr:`rank_cells` tells, maybe before this ends.
 
         An order asked for before that is not there yet is not told of any more.
         """
@@ -88,20 +88,20 @@ class Upcoming(QObject):
         self._asked, self._again = True, False
         self._rank()
 
-    def best(self, order: QueueOrder, *, descending: bool = False) -> Queue:
+    def best(self, order: QueueOrder, *, descending: bool = False) -> RankedCells:
         """Return an order as well as it is known at once, without cells that do not belong."""
         now = self._session.queue_request(order, descending=descending)
         if now is None:
-            return Queue([], current=True)
+            return RankedCells([], current=True)
         if not now.slow:
-            return Queue(ranked(now), current=True)
+            return RankedCells(rank_cells(now), current=True)
         known = self._known.get((order, descending))
         if known is None:
-            return Queue(ranked(now.quick), current=False)
+            return RankedCells(rank_cells(now.without_embeddings), current=False)
         request, cells = known
         there, mine = now.cells.position, now.annotated
         waiting = [cell for cell in cells if cell in there and cell not in mine]
-        return Queue(waiting, current=request.holds(self._session))
+        return RankedCells(waiting, current=request.holds(self._session))
 
     def next_cell(self, after: int | None = None) -> int | None:
         """Return the cell most worth labelling, not ``after``; ``None`` if all have a label."""
@@ -128,7 +128,7 @@ class Upcoming(QObject):
         elif self._asked:
             self._tell()
 
-    def _stale(self, key: Key) -> QueueRequest | None:
+    def _stale(self, key: QueueKey) -> QueueRequest | None:
         """What to rank anew; ``None`` where an order is up to date or found at once."""
         order, descending = key
         now = self._session.queue_request(order, descending=descending)
@@ -162,6 +162,6 @@ def _rank_steps(
     found = []
     for request in requests:
         yield Progress(0, 0)
-        with one_thread():
-            found.append((request, ranked(request)))
+        with single_blas_thread():
+            found.append((request, rank_cells(request)))
     return found

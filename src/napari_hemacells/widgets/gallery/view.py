@@ -46,7 +46,7 @@ MARGIN, FRAME = 4, 3
 _FAINT = 90  # of 255: the frame of a cell without a class, in the text colour
 
 
-class CropItem(QStyledItemDelegate):
+class CropDelegate(QStyledItemDelegate):
     """Paints crops; the pictures are cut when an item is first painted.
 
     A predicted cell has a thin frame, an annotated one a thick frame and a tick, an unknown one a
@@ -167,7 +167,7 @@ def _paint_tick(painter: QPainter, picture: QRect, colour: QColor) -> None:
     painter.drawPolyline(QPolygonF([QPointF(left + x, top + y) for x, y in points]))
 
 
-_OURS = set("0123456789rR")
+_SHORTCUT_KEYS = set("0123456789rR")
 
 
 class GalleryView(QListView):
@@ -192,7 +192,7 @@ class GalleryView(QListView):
     ) -> None:
         super().__init__(parent)
         self._queue = model
-        self._item = CropItem(thumbnails, self)
+        self._item = CropDelegate(thumbnails, self)
         self.empty_text = ""
         self.setModel(model)
         self.setItemDelegate(self._item)
@@ -207,7 +207,7 @@ class GalleryView(QListView):
         self.setAccessibleName("Crops to review")
         self._mouse = False
         self.clicked.connect(self._on_click)
-        model.looks_changed.connect(self._paint_again)
+        model.appearance_changed.connect(self._paint_again)
         self.set_side(self._item.side)
 
     # --- what the gallery asks ---------------------------------------------------------------
@@ -271,7 +271,7 @@ class GalleryView(QListView):
                 Qt.KeyboardModifier.NoModifier,
                 Qt.KeyboardModifier.KeypadModifier,
             )
-            if plain and event.text() in _OURS:
+            if plain and event.text() in _SHORTCUT_KEYS:
                 event.accept()
                 return True
         return bool(super().event(event))
@@ -281,9 +281,9 @@ class GalleryView(QListView):
         if event is None:
             return
         text = event.text()
-        if text in _OURS and text.isdigit():
+        if text in _SHORTCUT_KEYS and text.isdigit():
             self.key_pressed.emit(int(text))
-        elif text in _OURS and text:
+        elif text in _SHORTCUT_KEYS and text:
             self.refresh_requested.emit()
         elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
             self._tell(self.currentIndex())
@@ -324,7 +324,7 @@ class GalleryView(QListView):
             self.cell_clicked.emit(self._queue.cell_at(index.row()))
 
 
-KEPT = 1500
+MAX_CACHED = 1500
 """Thumbnails kept: at 96 px about 55 MB, many screens of scrolling back."""
 
 
@@ -336,7 +336,7 @@ class Thumbnails:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._cached = lru_cache(maxsize=KEPT)(self._cut)
+        self._cached = lru_cache(maxsize=MAX_CACHED)(self._cut)
 
     def picture(self, cell: int, side: int, ratio: float = 1.0) -> QImage:
         """Return the crop of a cell, `side` logical pixels wide on a screen of that ratio."""
@@ -351,7 +351,7 @@ class Thumbnails:
         if image is None or cells is None or cell not in cells.position:
             return QImage()
         size = max(round(side * ratio), 1)
-        pixels = crop.to_bytes(crop.extract(image, cells, CropSpec(size=size), [cell]))[0]
+        pixels = crop.to_bytes(crop.extract_crops(image, cells, CropSpec(size=size), [cell]))[0]
         borrowed = QImage(pixels.tobytes(), size, size, 3 * size, QImage.Format.Format_RGB888)
         picture = borrowed.convertToFormat(QImage.Format.Format_RGB32)  # owns its pixels
         picture.setDevicePixelRatio(ratio)

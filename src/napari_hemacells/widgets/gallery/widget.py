@@ -24,8 +24,8 @@ from napari_hemacells.core.annotate.palette import UNKNOWN_COLOUR
 from napari_hemacells.core.errors import HemaCellsError
 from napari_hemacells.core.types import UNKNOWN
 from napari_hemacells.widgets.gallery.model import (
+    ALL_CELLS,
     ANNOTATED,
-    EVERY,
     PROPOSED,
     UNCLASSIFIED,
     GalleryModel,
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.annotate import CellClass
     from napari_hemacells.core.params import QueueOrder
     from napari_hemacells.session import Session
-    from napari_hemacells.widgets.gallery.review_queue import Upcoming
+    from napari_hemacells.widgets.gallery.review_queue import ReviewQueue
 
 ORDERS: tuple[tuple[QueueOrder, str, str], ...] = (
     (
@@ -118,11 +118,11 @@ class GalleryBar(QWidget):
         flow.setContentsMargins(0, 0, 0, 0)
         flow.setHorizontalSpacing(10)
         flow.setVerticalSpacing(4)
-        flow.addWidget(_together(_label("&Order", self.order), self.order, self.direction))
-        flow.addWidget(_together(_label("&Show", self.filter), self.filter))
-        flow.addWidget(_together(_label("Si&ze", self.size_slider), self.size_slider))
-        flow.addWidget(_together(self.refresh))
-        flow.addWidget(_together(self.count))
+        flow.addWidget(_group(_label("&Order", self.order), self.order, self.direction))
+        flow.addWidget(_group(_label("&Show", self.filter), self.filter))
+        flow.addWidget(_group(_label("Si&ze", self.size_slider), self.size_slider))
+        flow.addWidget(_group(self.refresh))
+        flow.addWidget(_group(self.count))
 
     def _connect(self) -> None:
         self.order.currentIndexChanged.connect(self._tell_order)
@@ -137,7 +137,7 @@ class GalleryBar(QWidget):
         chosen = self.filter.currentData()
         self.filter.blockSignals(True)
         self.filter.clear()
-        self.filter.addItem("All cells", EVERY)
+        self.filter.addItem("All cells", ALL_CELLS)
         for one in self._classes:
             self.filter.addItem(swatch(one.colour), one.name, one.id)
         self.filter.addItem("Annotated", ANNOTATED)
@@ -176,7 +176,7 @@ def _label(text: str, buddy: QWidget) -> QLabel:
     return label
 
 
-def _together(*widgets: QWidget) -> QWidget:
+def _group(*widgets: QWidget) -> QWidget:
     """Return one widget with these in a row, so that a line break never parts them."""
     group = QWidget()
     row = QHBoxLayout(group)
@@ -198,14 +198,14 @@ def swatch(colour: str) -> QIcon:
 SIDE = 80
 
 
-class _Wish(NamedTuple):
+class _QueueRefresh(NamedTuple):
     """What becomes of a queue that was asked for, once it is there."""
 
-    keeps_chosen: bool = False
+    keep_selection: bool = False
     if_untouched: bool = False  # nothing moves once the user has gone on labelling
 
 
-_PLAIN = _Wish()
+_DEFAULT_REFRESH = _QueueRefresh()
 _TO_LABEL = {"active", "uncertain"}
 _FIRST_CELLS = (
     "Nothing is labelled yet: begin with these cells, which differ most from one another."
@@ -230,12 +230,12 @@ class GalleryWidget(QWidget):
     refused = Signal(str)
 
     def __init__(
-        self, session: Session, upcoming: Upcoming, parent: QWidget | None = None
+        self, session: Session, upcoming: ReviewQueue, parent: QWidget | None = None
     ) -> None:
         super().__init__(parent)
         self._session, self._upcoming = session, upcoming
         self._waiting = True  # the queue is made when it is first seen
-        self._wish: _Wish | None = None
+        self._wish: _QueueRefresh | None = None
         self._labels_before = session.annotated
         self._thumbnails = Thumbnails(session)
         self.model = GalleryModel(session, self)
@@ -297,10 +297,10 @@ class GalleryWidget(QWidget):
 
     def refresh(self) -> None:
         """Make the queue anew; the chosen cells stay chosen where they are still in it."""
-        self._make_queue(_Wish(keeps_chosen=True))
+        self._make_queue(_QueueRefresh(keep_selection=True))
 
     @property
-    def sorting(self) -> bool:
+    def is_sorting(self) -> bool:
         """Whether a queue was asked for that is not there yet; the one before is shown."""
         return self._wish is not None
 
@@ -373,7 +373,7 @@ class GalleryWidget(QWidget):
         self.bar.offer_proposed(0)
         self.model.clear()
         self._labels_before = self._session.annotated
-        self._make_queue_when_seen(_PLAIN)
+        self._make_queue_when_seen(_DEFAULT_REFRESH)
 
     @property
     def _untouched(self) -> bool:
@@ -382,9 +382,9 @@ class GalleryWidget(QWidget):
 
     def _on_news(self) -> None:
         if self._untouched and self.model.only != PROPOSED:
-            self._make_queue_when_seen(_Wish(keeps_chosen=True, if_untouched=True))
+            self._make_queue_when_seen(_QueueRefresh(keep_selection=True, if_untouched=True))
 
-    def _make_queue_when_seen(self, wish: _Wish) -> None:
+    def _make_queue_when_seen(self, wish: _QueueRefresh) -> None:
         self._waiting = True
         if self.isVisible():
             self._make_queue(wish)
@@ -395,7 +395,7 @@ class GalleryWidget(QWidget):
         if self._waiting:
             self._make_queue()
 
-    def _make_queue(self, wish: _Wish = _PLAIN) -> None:
+    def _make_queue(self, wish: _QueueRefresh = _DEFAULT_REFRESH) -> None:
         """Show the queue in the order chosen, at once or as soon as it is found."""
         self._waiting = False
         if self.model.only == PROPOSED:
@@ -410,7 +410,7 @@ class GalleryWidget(QWidget):
         if wish is None or (order, descending) != (self.model.order, self.model.descending):
             return
         if self._untouched or not wish.if_untouched:
-            self._show_known(keeps_chosen=wish.keeps_chosen)
+            self._show_known(keeps_chosen=wish.keep_selection)
 
     def _not_ranked(self, why: str) -> None:
         if self._wish is not None:
@@ -437,7 +437,7 @@ class GalleryWidget(QWidget):
         shown, chosen = self.model.rowCount(), len(self.view.chosen())
         text = f"{shown:,} cells" if shown == total else f"{shown:,} of {total:,} cells"
         text = f"{text}, {chosen:,} chosen" if chosen > 1 else text
-        self.bar.count.setText("Sorting …" if self.sorting else text)
+        self.bar.count.setText("Sorting …" if self.is_sorting else text)
         self.view.empty_text = self._why_empty(total)
         self.bar.refresh.setEnabled(self.model.outdated)
         self._update_hint()
@@ -455,9 +455,9 @@ class GalleryWidget(QWidget):
             return "Open an image: its cells are shown here for review."
         if total == 0:
             return "There are no cells in this image yet: detect them first."
-        if self.sorting:
+        if self.is_sorting:
             return "The cells are being put in order."
-        if self.model.only != EVERY:
+        if self.model.only != ALL_CELLS:
             only = self.bar.filter.currentText()
             return f"Nothing under “{only}” in this order: choose another filter or order."
         return "There is nothing left to review in this order."

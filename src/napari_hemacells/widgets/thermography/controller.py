@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject
 
 from napari_hemacells.core.types import Progress
-from napari_hemacells.widgets.background.workers import Jobs
+from napari_hemacells.widgets.background.workers import JobRunner
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
     from napari_hemacells.core.errors import HemaCellsError
     from napari_hemacells.widgets.detect.panel import DetectPanel
-    from napari_hemacells.widgets.message_bar import Voice
+    from napari_hemacells.widgets.message_bar import Notifier
     from napari_hemacells.widgets.thermography.layers import ThermogramLayers
     from napari_hemacells.widgets.thermography.panel import ThermogramPanel
 
 
-class ThermogramWork(QObject):
+class ThermogramController(QObject):
     """Regions found, measured and written for the thermogram chosen.
 
     Parameters
@@ -40,13 +40,13 @@ class ThermogramWork(QObject):
         panel: ThermogramPanel,
         detect: DetectPanel,
         shown: ThermogramLayers,
-        voice: Voice,
+        voice: Notifier,
     ) -> None:
         super().__init__()
         self._panel, self._detect, self._shown, self._voice = panel, detect, shown, voice
         self._table: pd.DataFrame | None = None
         self._measured_key = ""
-        self.jobs = Jobs(self)
+        self.jobs = JobRunner(self)
         panel.find_requested.connect(self.find)
         panel.measure_requested.connect(self.measure)
         panel.export_requested.connect(self.export)

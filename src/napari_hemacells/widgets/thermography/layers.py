@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from napari_hemacells.core.thermography.regions import Side, ThermogramRegions
 
 CORNERS = 24  # of a hot spot's outline on the canvas
-BREASTS, HOT = "breasts", "hot spots"
+BREASTS, HOT_SPOTS = "breasts", "hot spots"
 COLOURS: dict[Side, str] = {"right": "#7fd4ff", "left": "#8dff8d"}
 HOT_COLOUR = "white"
-OF, WHAT = "regions_of", "regions"
+REGIONS_OF_KEY, REGIONS_KEY = "regions_of", "regions"
 
 
 class ThermogramLayers:
@@ -52,7 +52,7 @@ class ThermogramLayers:
         layer = self._image(key)
         if layer is None:
             return None
-        plane = layer_readers.plane_shown(layer, tuple(self._viewer.dims.current_step))
+        plane = layer_readers.displayed_plane(layer, tuple(self._viewer.dims.current_step))
         return lambda: np.asarray(plane, dtype=np.float32)
 
     def has_outlines(self, key: str | None) -> bool:
@@ -85,7 +85,7 @@ class ThermogramLayers:
         on = self._image(key)
         if on is None:
             return ""
-        for what in (BREASTS, HOT):
+        for what in (BREASTS, HOT_SPOTS):
             layer = self._shapes(what, key)
             if layer is not None:
                 self._viewer.layers.remove(layer)
@@ -97,7 +97,7 @@ class ThermogramLayers:
     def show_hot_spots(self, regions: ThermogramRegions, key: str) -> None:
         """Show other hot spots; the outlines stay as the user left them."""
         on, active = self._image(key), self._viewer.layers.selection.active
-        layer = self._shapes(HOT, key)
+        layer = self._shapes(HOT_SPOTS, key)
         if layer is not None:
             self._viewer.layers.remove(layer)
         if on is not None:
@@ -115,7 +115,7 @@ class ThermogramLayers:
             features=features,
             text={"string": "{region}", "color": "white", "size": 11, "anchor": "upper_left"},
             edge_color=[COLOURS[side] for side in sides],
-            **_drawn(BREASTS, on, key),
+            **_shapes_kwargs(BREASTS, on, key),
         )
         layer.help = "move a corner or an outline by hand, then press Measure"
         return self._viewer.add_layer(layer)
@@ -129,7 +129,7 @@ class ThermogramLayers:
         outlines = []
         for spot in spots:
             longest = max(find_contours(np.pad(spot.mask, 1), 0.5), key=len)
-            outlines.append(_thinned(longest[:-1] - 1, CORNERS))
+            outlines.append(_decimate(longest[:-1] - 1, CORNERS))
         layer = Shapes(
             outlines,
             shape_type="polygon",
@@ -144,7 +144,7 @@ class ThermogramLayers:
             ),
             text={"string": "{shown}", "color": HOT_COLOUR, "size": 9, "anchor": "lower_left"},
             edge_color=HOT_COLOUR,
-            **_drawn(HOT, on, key),
+            **_shapes_kwargs(HOT_SPOTS, on, key),
         )
         layer.editable = False
         self._viewer.add_layer(layer)
@@ -156,24 +156,27 @@ class ThermogramLayers:
     def _shapes(self, what: str, key: str) -> Shapes | None:
         for layer in self._viewer.layers:
             mine = layer.metadata.get(ours.METADATA_KEY)
-            if isinstance(mine, dict) and (mine.get(WHAT), mine.get(OF)) == (what, key):
+            if isinstance(mine, dict) and (mine.get(REGIONS_KEY), mine.get(REGIONS_OF_KEY)) == (
+                what,
+                key,
+            ):
                 return layer
         return None
 
 
-def _drawn(what: str, on: Image, key: str) -> dict[str, Any]:
+def _shapes_kwargs(what: str, on: Image, key: str) -> dict[str, Any]:
     """How shapes lie on an image, and by what they are found again."""
     width = max(1.0, max(on.data.shape[-2:]) / 320)
     return {
         "face_color": "transparent",
         "edge_width": width if what == BREASTS else width / 2,
         "opacity": 1.0,
-        "metadata": {ours.METADATA_KEY: {WHAT: what, OF: key}},
+        "metadata": {ours.METADATA_KEY: {REGIONS_KEY: what, REGIONS_OF_KEY: key}},
         **layer_readers.plane_transform(on),
     }
 
 
-def _thinned(outline: NDArray[np.float64], corners: int) -> NDArray[np.float64]:
+def _decimate(outline: NDArray[np.float64], corners: int) -> NDArray[np.float64]:
     """Return about so many corners of an outline, three at the least."""
     step = max(1, len(outline) // corners)
     thin = outline[::step]

@@ -24,7 +24,7 @@ from qtpy.QtWidgets import (
 if TYPE_CHECKING:
     import pandas as pd
 
-_SHOWN = {
+_COLUMN_TITLES = {
     "mean (°C)": "mean\n°C",
     "max (°C)": "max\n°C",
     "p5 (°C)": "5 %\n°C",
@@ -58,7 +58,7 @@ class ThermogramPanel(QGroupBox):
         )
         self.measure_button = QPushButton("&Measure")
         self.export_button = QPushButton("E&xport table…")
-        self.table = QTableWidget(0, len(_SHOWN))
+        self.table = QTableWidget(0, len(_COLUMN_TITLES))
         self.result = QLabel()
         self.result.setWordWrap(True)
         self._blocked, self._outlined, self._measured = "", False, False
@@ -98,7 +98,7 @@ class ThermogramPanel(QGroupBox):
         self.table.setRowCount(len(table))
         for row, (_, line) in enumerate(table.iterrows()):
             self.table.setVerticalHeaderItem(row, QTableWidgetItem(_short(str(line["region"]))))
-            for column, name in enumerate(_SHOWN):
+            for column, name in enumerate(_COLUMN_TITLES):
                 self.table.setItem(row, column, _number(line.get(name), degrees="°C" in name))
         self.table.resizeRowsToContents()
         head = cast("QHeaderView", self.table.horizontalHeader()).sizeHint().height()
@@ -139,7 +139,7 @@ class ThermogramPanel(QGroupBox):
             self.export_requested.emit(file)
 
     def _lay_out(self) -> None:
-        self.table.setHorizontalHeaderLabels(list(_SHOWN.values()))
+        self.table.setHorizontalHeaderLabels(list(_COLUMN_TITLES.values()))
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         self.table.setAccessibleName("Regions and their temperatures")

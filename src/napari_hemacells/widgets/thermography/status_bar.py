@@ -7,23 +7,23 @@ from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 
-from napari_hemacells.thermal import describe, is_thermal
+from napari_hemacells.thermal import format_temperature_status, is_thermal
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
-_SHOWN: WeakKeyDictionary[ViewerModel, DegreesOnHover] = WeakKeyDictionary()
+_READOUTS: WeakKeyDictionary[ViewerModel, TemperatureReadout] = WeakKeyDictionary()
 
 
-def show_degrees(viewer: ViewerModel) -> DegreesOnHover:
+def show_temperature(viewer: ViewerModel) -> TemperatureReadout:
     """Return what shows degrees in a viewer, one and the same for a viewer however often asked."""
-    if viewer not in _SHOWN:
-        _SHOWN[viewer] = DegreesOnHover(viewer)
-    return _SHOWN[viewer]
+    if viewer not in _READOUTS:
+        _READOUTS[viewer] = TemperatureReadout(viewer)
+    return _READOUTS[viewer]
 
 
-class DegreesOnHover:
+class TemperatureReadout:
     """Writes the temperature under the pointer into the canvas, with its unit.
 
     Of the layers with degrees (found by their metadata) the selected one, otherwise the uppermost,
@@ -63,7 +63,7 @@ class DegreesOnHover:
             self._write("")
             return
         frame = _frame(layer, event.position)
-        self._write(describe(value, layer.metadata, frame))
+        self._write(format_temperature_status(value, layer.metadata, frame))
 
     def _write(self, text: str) -> None:
         viewer = self._viewer()

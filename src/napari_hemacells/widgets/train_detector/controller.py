@@ -17,22 +17,22 @@ import numpy as np
 from napari_hemacells.core.errors import HemaCellsError
 from napari_hemacells.core.evaluate.detection_metrics import Boxes, match_boxes
 from napari_hemacells.core.params import TrainDetectorParams
-from napari_hemacells.core.train import ChildRun
+from napari_hemacells.core.train import SubprocessJob
 from napari_hemacells.core.train.detector.config import (
     DetectorJob,
-    command_of,
     default_steps,
     estimated_seconds,
+    format_command,
     training_folder,
 )
-from napari_hemacells.core.train.detector.project_dataset import lessons_of
+from napari_hemacells.core.train.detector.project_dataset import find_corrected_images
 from napari_hemacells.core.train.detector.trainer import fine_tune
 from napari_hemacells.core.types import Progress
 from napari_hemacells.samples.smear import rehearsal_fields
 from napari_hemacells.widgets.subscriptions import Subscriptions
-from napari_hemacells.widgets.train_detector.panel import Teaching, link_to
-from napari_hemacells.widgets.training.runner import SectionRun
-from napari_hemacells.widgets.training.steps import chosen_weights, frozen
+from napari_hemacells.widgets.train_detector.panel import DetectorTrainingSummary, link_to
+from napari_hemacells.widgets.training.runner import TrainingRunner
+from napari_hemacells.widgets.training.steps import chosen_weights, freeze_state
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -46,37 +46,39 @@ if TYPE_CHECKING:
     from napari_hemacells.core.train.detector.report import DetectorOutcome
     from napari_hemacells.core.types import Cells, SmearImage
     from napari_hemacells.session import Session
-    from napari_hemacells.widgets.train_detector.panel import TrainPanel
+    from napari_hemacells.widgets.train_detector.panel import TrainDetectorPanel
 
-LARGEST = 4_000_000  # pixels of an open image that is looked at with the new detector at once
+MAX_COMPARED_PIXELS = (
+    4_000_000  # pixels of an open image that is looked at with the new detector at once
+)
 
 
 @dataclass(frozen=True)
-class Changes:
+class DetectionChanges:
     """How a new detector's cells differ from those shown."""
 
     more: int
     fewer: int
-    renamed: int
+    reclassified: int
 
     def words(self) -> str:
         """As a sentence."""
         return (
             f"On the open image, against the cells shown: {self.more} more, {self.fewer} fewer, "
-            f"{self.renamed} of another kind."
+            f"{self.reclassified} of another kind."
         )
 
 
 @dataclass(frozen=True, eq=False)
-class Ended:
+class DetectorTrainingResult:
     """A training that came to its end, and what it would change on the open image."""
 
     outcome: DetectorOutcome
-    changes: Changes | None
+    changes: DetectionChanges | None
 
 
 @dataclass(frozen=True, eq=False)
-class Ground:
+class DetectorTrainingSnapshot:
     """The session at the moment that Start was pressed; clicks may go on meanwhile."""
 
     project: Project
@@ -85,49 +87,53 @@ class Ground:
     cells: Cells | None
 
 
-def training_steps(
-    ground: Ground, job: DetectorJob, run: ChildRun[DetectorJob, DetectorOutcome]
-) -> Generator[Progress, None, Ended]:
+def detector_training_steps(
+    ground: DetectorTrainingSnapshot,
+    job: DetectorJob,
+    run: SubprocessJob[DetectorJob, DetectorOutcome],
+) -> Generator[Progress, None, DetectorTrainingResult]:
     """Yield preparations, reports of the training and the comparison; return what came of it."""
     from napari_hemacells.core.train.detector.config import prepare_folder, remove_folder
-    from napari_hemacells.core.train.detector.project_dataset import gather_steps
+    from napari_hemacells.core.train.detector.project_dataset import load_project_fields_steps
 
     opened = {} if ground.image is None else {ground.image.key: ground.image}
-    gathered = yield from gather_steps(ground.project, ground.state, opened)
+    gathered = yield from load_project_fields_steps(ground.project, ground.state, opened)
     prepare_folder(job.folder, gathered.fields, gathered.left_out)
     try:
         outcome = yield from run.reports()
     finally:
         remove_folder(job.folder)
     yield Progress(0, 0, "Looking at the open image")
-    return Ended(outcome, (yield from _changes(ground, outcome.weights)))
+    return DetectorTrainingResult(outcome, (yield from _changes(ground, outcome.weights)))
 
 
-def _changes(ground: Ground, weights: Path) -> Generator[Progress, None, Changes | None]:
+def _changes(
+    ground: DetectorTrainingSnapshot, weights: Path
+) -> Generator[Progress, None, DetectionChanges | None]:
     """Return what the new detector does differently on the open image; None for a large one."""
-    from napari_hemacells.core.detect import detect_steps, prepare
+    from napari_hemacells.core.detect import detect_steps, preload_detector
     from napari_hemacells.core.params import DetectParams
-    from napari_hemacells.widgets.native_libraries import triton_kept_out
+    from napari_hemacells.widgets.native_libraries import without_triton
 
     image, cells = ground.image, ground.cells
-    if image is None or cells is None or np.prod(image.shape) > LARGEST:
+    if image is None or cells is None or np.prod(image.shape) > MAX_COMPARED_PIXELS:
         return None
     params = DetectParams(cell_diameter=cells.diameter, weights=weights)
-    with triton_kept_out():
-        prepare(params.method, params.weights)
-    return differences(cells, (yield from detect_steps(image, params)))
+    with without_triton():
+        preload_detector(params.method, params.weights)
+    return compare_detections(cells, (yield from detect_steps(image, params)))
 
 
-def differences(shown: Cells, found: Cells) -> Changes:
+def compare_detections(shown: Cells, found: Cells) -> DetectionChanges:
     """Return how many cells are new, gone, or of another kind (boxes at IoU 0.5 are the same)."""
     old, new = Boxes.of_cells(shown), Boxes.of_cells(found)
     hit = match_boxes(new, old)
     same = hit >= 0
     kinds = np.asarray(new.classes[same] != old.classes[hit[same]])
-    return Changes(int((~same).sum()), len(old) - int(same.sum()), int(kinds.sum()))
+    return DetectionChanges(int((~same).sum()), len(old) - int(same.sum()), int(kinds.sum()))
 
 
-MODELS = "models"
+MODELS_FOLDER = "models"
 _NOTHING = (
     "Correct an image first, all of it: add the cells that were missed, delete what is none. Then "
     "the detector can learn from it."
@@ -135,16 +141,18 @@ _NOTHING = (
 _KINDS = {"RBC": "red cells", "WBC": "white cells", "Platelets": "platelets", "all": "all cells"}
 
 
-class TrainRun(SectionRun):
+class TrainDetectorController(TrainingRunner):
     """The behaviour of the section *Fine-tune the detector*."""
 
-    stopped_words = "Stopped. The detector is as it was."
+    stopped_message = "Stopped. The detector is as it was."
 
-    def __init__(self, session: Session, panel: TrainPanel, parent: QObject | None = None) -> None:
+    def __init__(
+        self, session: Session, panel: TrainDetectorPanel, parent: QObject | None = None
+    ) -> None:
         super().__init__(panel, parent)
         self._session, self._panel = session, panel
         self._cores = max(1, (os.cpu_count() or 2) - 1)  # one is left to napari
-        self._waiting: tuple[Project, Ended] | None = None
+        self._waiting: tuple[Project, DetectorTrainingResult] | None = None
         self._project: Project | None = None
         panel.train_requested.connect(self.start)
         panel.use_requested.connect(self.use)
@@ -182,15 +190,17 @@ class TrainRun(SectionRun):
         if not self._panel.title.isChecked() or self.running or self._waiting is not None:
             return
         if project is None or history is None:
-            self._panel.show_teaching(Teaching(reason=_NOTHING))
+            self._panel.show_training_summary(DetectorTrainingSummary(reason=_NOTHING))
             return
-        lessons = lessons_of(project, history.state)
+        lessons = find_corrected_images(project, history.state)
         steps = default_steps(self._cores)
         batch = TrainDetectorParams().batch_size
         seconds = estimated_seconds(steps, batch, self._cores)
         reason = "" if lessons.images else _NOTHING
-        self._panel.show_teaching(
-            Teaching(len(lessons.images), lessons.corrected, seconds, self._cores, reason)
+        self._panel.show_training_summary(
+            DetectorTrainingSummary(
+                len(lessons.images), lessons.corrected, seconds, self._cores, reason
+            )
         )
 
     def start(self, effort: int) -> None:
@@ -201,9 +211,11 @@ class TrainRun(SectionRun):
         project = session.project
         job = self._job(project, effort * default_steps(self._cores))
         self._project = project
-        run = ChildRun(fine_tune, job, threads=self._cores)
-        ground = Ground(project, frozen(session.history.state), session.image, session.cells)
-        self.begin(run, partial(training_steps, ground, job, run))
+        run = SubprocessJob(fine_tune, job, threads=self._cores)
+        ground = DetectorTrainingSnapshot(
+            project, freeze_state(session.history.state), session.image, session.cells
+        )
+        self.begin(run, partial(detector_training_steps, ground, job, run))
 
     def use(self) -> None:
         """Detect with the new detector from now on, in this project."""
@@ -232,11 +244,11 @@ class TrainRun(SectionRun):
         if self._session.project is not None:
             self._remember(self._session.project, None)
 
-    def ended(self, result: Ended) -> None:
+    def handle_result(self, result: DetectorTrainingResult) -> None:
         """Show the figures, and ask what to do with the new detector."""
         if self._project is not None:
             self._waiting = (self._project, result)
-            self._panel.show_outcome(as_html(result))
+            self._panel.show_outcome(format_detector_result(result))
             self.said.emit("The detector has learned. Look at the figures, then use or drop it.")
 
     # --- inside ------------------------------------------------------------------------------
@@ -244,21 +256,21 @@ class TrainRun(SectionRun):
     def _job(self, project: Project, steps: int) -> DetectorJob:
         params = TrainDetectorParams(steps=steps)
         name = datetime.now().astimezone().strftime("detector-%Y%m%d-%H%M%S")
-        out = project.folder / MODELS / f"{name}.safetensors"
+        out = project.folder / MODELS_FOLDER / f"{name}.safetensors"
         start = chosen_weights(project)
         job = DetectorJob(training_folder(out), out, steps, params, start, rehearsal_fields)
-        return replace(job, command=command_of(job, project.folder, threads=self._cores))
+        return replace(job, command=format_command(job, project.folder, threads=self._cores))
 
     def _remember(self, project: Project, weights: Path | None) -> None:
         """Keep the choice in the project; a path inside it is kept as such, so it can be moved."""
         try:
             project.update(detect=project.content.detect.model_copy(update={"weights": weights}))
         except HemaCellsError as error:
-            self.warned.emit(str(error))
+            self.warning_emitted.emit(str(error))
         self.refresh()
 
 
-def as_html(ended: Ended) -> str:
+def format_detector_result(ended: DetectorTrainingResult) -> str:
     """Return the figures before and after as a small table, and what would change."""
     outcome = ended.outcome
     before, after = outcome.before_limits.f1(), outcome.after.f1()
@@ -270,7 +282,7 @@ def as_html(ended: Ended) -> str:
     )
     cells = outcome.after.rows()["all"]["annotated"]
     verdict = f"As far as {cells:.0f} held-out cells tell, it does no better than before: drop it."
-    advice = "" if outcome.better else f"<p><b>{verdict}</b></p>"
+    advice = "" if outcome.is_better else f"<p><b>{verdict}</b></p>"
     changes = f"<p>{ended.changes.words()}</p>" if ended.changes is not None else ""
     notes = "".join(f"<p>{escape(note)}</p>" for note in outcome.notes)
     link = link_to(str(outcome.report), "Open the report")

@@ -10,20 +10,20 @@ from qtpy.QtWidgets import QComboBox, QPushButton
 
 from napari_hemacells.core.train.progress import format_duration
 from napari_hemacells.widgets import theme
-from napari_hemacells.widgets.training.section import TrainSection, in_a_row, words
+from napari_hemacells.widgets.training.section import TrainingSection, row_layout, text_label
 
 if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
 
     from napari_hemacells.core.train.progress import TrainingReport
-    from napari_hemacells.widgets.training.learning_curves import CurvesView
+    from napari_hemacells.widgets.training.learning_curves import LearningCurvesView
 
 _COMPLETE = "All of each image counts: where no cell is marked, it learns that there is none."
 _EFFORTS = {"Usual": 1, "Thorough: four times as long": 4}
 
 
 @dataclass(frozen=True)
-class Teaching:
+class DetectorTrainingSummary:
     """What there is to learn from, and how long that takes.
 
     Attributes
@@ -39,7 +39,7 @@ class Teaching:
     reason: str = ""
 
 
-class TrainPanel(TrainSection):
+class TrainDetectorPanel(TrainingSection):
     """The section of the detector."""
 
     train_requested = Signal(int)  # how many times the usual number of steps
@@ -48,7 +48,7 @@ class TrainPanel(TrainSection):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("F&ine-tune the detector", parent)
         self.title.setToolTip("Teach the detector what you corrected")
-        self.in_use = words()
+        self.in_use = text_label()
         self.bundled = QPushButton("Use the bundled one")
         self.effort = QComboBox()
         self.effort.setAccessibleName("How long to train")
@@ -57,10 +57,12 @@ class TrainPanel(TrainSection):
         self.cancel.setToolTip("Stop the training; the detector stays as it is")
         self.use.setToolTip("Detect uses the new detector in this project from now on")
         self.drop.setToolTip("Remove the new detector; nothing changes")
-        self._teaching = Teaching()
-        self.curves: CurvesView | None = None  # made when a training starts: matplotlib is heavy
+        self._teaching = DetectorTrainingSummary()
+        self.curves: LearningCurvesView | None = (
+            None  # made when a training starts: matplotlib is heavy
+        )
         self.before.append(self.effort)
-        self.column.addLayout(in_a_row((self.in_use, 1), (self.bundled, 0)))
+        self.column.addLayout(row_layout((self.in_use, 1), (self.bundled, 0)))
         for widget in (self.lessons, self.effort, self.start):
             self.column.addWidget(widget)
         self.lay_out()
@@ -70,7 +72,7 @@ class TrainPanel(TrainSection):
 
     # --- what is shown -----------------------------------------------------------------------
 
-    def show_teaching(self, teaching: Teaching) -> None:
+    def show_training_summary(self, teaching: DetectorTrainingSummary) -> None:
         """Say what it would learn from, and how long it would take."""
         self._teaching = teaching
         images = f"{teaching.images} image{'s' * (teaching.images != 1)}"
@@ -96,9 +98,9 @@ class TrainPanel(TrainSection):
     def show_started(self) -> None:
         """Show progress and curves of a training that begins."""
         if self.curves is None:
-            from napari_hemacells.widgets.training.learning_curves import CurvesView
+            from napari_hemacells.widgets.training.learning_curves import LearningCurvesView
 
-            self.curves = CurvesView()
+            self.curves = LearningCurvesView()
             self.column.addWidget(self.curves)
         self.curves.clear()
         self.curves.show()
@@ -119,7 +121,7 @@ class TrainPanel(TrainSection):
     def restyle(self) -> None:
         """Take the colours of the present theme."""
         super().restyle()
-        theme.quiet(self.in_use)
+        theme.mute_text(self.in_use)
         if self.curves is not None:
             self.curves.redraw()
 
@@ -127,7 +129,7 @@ class TrainPanel(TrainSection):
         self.train_requested.emit(self.effort.currentData())
 
     def _effort_changed(self, _index: int) -> None:
-        self.show_teaching(self._teaching)
+        self.show_training_summary(self._teaching)
 
 
 def link_to(path: str, words: str) -> str:

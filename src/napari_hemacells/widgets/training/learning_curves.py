@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_hemacells.core.train.learning_curves import TITLES, Curves, Ink, draw
+from napari_hemacells.core.train.learning_curves import TITLES, Curves, PlotTheme, draw_curves
 from napari_hemacells.widgets import theme
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ _EVERY = 500  # milliseconds between two drawings, each of some tens
 _HEIGHT = 260
 
 
-class CurvesView(QWidget):
+class LearningCurvesView(QWidget):
     """Losses above, held-out figures below; drawn at most twice a second.
 
     Parameters
@@ -58,6 +58,6 @@ class CurvesView(QWidget):
 
     def redraw(self) -> None:
         """Draw what is known, in the colours of the present theme."""
-        ink = Ink(theme.css("text"), theme.css("primary"), theme.css("background"))
-        draw(self._figure, self.curves, self._steps, ink, self._titles)
+        ink = PlotTheme(theme.css("text"), theme.css("primary"), theme.css("background"))
+        draw_curves(self._figure, self.curves, self._steps, ink, self._titles)
         self.canvas.draw_idle()  # type: ignore[no-untyped-call]

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, Signal
 
 from napari_hemacells.core.train import TrainingReport
-from napari_hemacells.widgets.background.workers import Jobs
+from napari_hemacells.widgets.background.workers import JobRunner
 
 if TYPE_CHECKING:
     from napari_hemacells.core.errors import HemaCellsError
-    from napari_hemacells.core.train import ChildRun
+    from napari_hemacells.core.train import SubprocessJob
     from napari_hemacells.core.types import Progress
-    from napari_hemacells.widgets.background.workers import Steps
-    from napari_hemacells.widgets.training.section import TrainSection
+    from napari_hemacells.widgets.background.workers import JobSteps
+    from napari_hemacells.widgets.training.section import TrainingSection
 
 
-class SectionRun(QObject):
+class TrainingRunner(QObject):
     """Starts, stops and listens to a training; what came of it goes to :meth:`ended`.
 
     Signals
@@ -28,14 +28,14 @@ class SectionRun(QObject):
     """
 
     said = Signal(str)
-    warned = Signal(str)
-    stopped_words = "Stopped. Nothing has changed."
+    warning_emitted = Signal(str)
+    stopped_message = "Stopped. Nothing has changed."
 
-    def __init__(self, panel: TrainSection, parent: QObject | None = None) -> None:
+    def __init__(self, panel: TrainingSection, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._section = panel
-        self.jobs = Jobs(self)
-        self._run: ChildRun[Any, Any] | None = None
+        self.jobs = JobRunner(self)
+        self._run: SubprocessJob[Any, Any] | None = None
         panel.cancel_requested.connect(self.cancel)
         self.jobs.progressed.connect(self._progressed)
         self.jobs.returned.connect(self._returned)
@@ -54,7 +54,7 @@ class SectionRun(QObject):
             self._run = None
         self.jobs.close()
 
-    def begin(self, run: ChildRun[Any, Any], steps: Steps) -> None:
+    def begin(self, run: SubprocessJob[Any, Any], steps: JobSteps) -> None:
         """Run the steps, which listen to this child."""
         self._run = run
         self._section.show_started()
@@ -66,7 +66,7 @@ class SectionRun(QObject):
         if run is not None:
             threading.Thread(target=run.cancel).start()
         self.jobs.cancel("train")
-        self._section.show_idle(self.stopped_words)
+        self._section.show_idle(self.stopped_message)
         self.refresh()
 
     # --- for those who know what is trained --------------------------------------------------
@@ -74,7 +74,7 @@ class SectionRun(QObject):
     def refresh(self, _what: object = None) -> None:
         """Say what there is to learn from."""
 
-    def ended(self, result: Any) -> None:
+    def handle_result(self, result: Any) -> None:
         """Take what came of the training."""
 
     def left(self, report: TrainingReport) -> TrainingReport:
@@ -91,16 +91,16 @@ class SectionRun(QObject):
 
     def _returned(self, _kind: str, result: Any) -> None:
         self._run = None
-        self.ended(result)
+        self.handle_result(result)
 
     def _refused(self, _kind: str, error: HemaCellsError) -> None:
         self._section.show_idle()
-        self.warned.emit(str(error))
+        self.warning_emitted.emit(str(error))
         self.refresh()
 
     def _failed(self, _kind: str, error: Exception) -> None:
         self._section.show_idle()
-        self.warned.emit(
+        self.warning_emitted.emit(
             f"The training failed unexpectedly ({error}). Your annotations are untouched."
         )
         self.refresh()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.train.progress import TrainingReport
 
 
-class TrainSection(QWidget):
+class TrainingSection(QWidget):
     """Asks, and shows what it is told; a panel adds what it is about.
 
     Parameters
@@ -47,12 +47,12 @@ class TrainSection(QWidget):
         self.title.setText(title)
         self.title.setCheckable(True)
         self.title.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        self.lessons = words()
+        self.lessons = text_label()
         self.start = QPushButton("&Start")
         self.cancel = QPushButton("Cance&l")
         self.bar = QProgressBar()
         self.bar.setAccessibleName("Progress of the training")
-        self.status, self.outcome = words(), words()
+        self.status, self.outcome = text_label(), text_label()
         self.outcome.setOpenExternalLinks(True)
         self.use, self.drop = QPushButton("&Use it"), QPushButton("D&rop it")
         self.whole = QVBoxLayout(self)
@@ -114,16 +114,16 @@ class TrainSection(QWidget):
     def restyle(self) -> None:
         """Take the colours of the present theme."""
         for label in (self.lessons, self.status):
-            theme.quiet(label)
+            theme.mute_text(label)
 
     # --- inside ------------------------------------------------------------------------------
 
     def lay_out(self) -> None:
         """Put bar, status and answers below what the column has, and the whole below its title."""
-        self.column.addLayout(in_a_row((self.bar, 1), (self.cancel, 0)))
+        self.column.addLayout(row_layout((self.bar, 1), (self.cancel, 0)))
         self.column.addWidget(self.status)
         self.column.addWidget(self.outcome)
-        self.column.addLayout(in_a_row((self.use, 1), (self.drop, 1)))
+        self.column.addLayout(row_layout((self.use, 1), (self.drop, 1)))
         self.whole.setContentsMargins(0, 0, 0, 0)
         self.whole.addWidget(self.title)
         self.whole.addWidget(self.body)
@@ -138,7 +138,7 @@ class TrainSection(QWidget):
             self.opened.emit()
 
 
-def in_a_row(*widgets: tuple[QWidget, int]) -> QHBoxLayout:
+def row_layout(*widgets: tuple[QWidget, int]) -> QHBoxLayout:
     """Return widgets beside one another, each with its share of the room."""
     row = QHBoxLayout()
     for widget, stretch in widgets:
@@ -146,7 +146,7 @@ def in_a_row(*widgets: tuple[QWidget, int]) -> QHBoxLayout:
     return row
 
 
-def words() -> QLabel:
+def text_label() -> QLabel:
     """Return a label for sentences, which can be marked and copied."""
     label = QLabel()
     label.setWordWrap(True)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_hemacells.core.errors import HemaCellsError
 from napari_hemacells.core.store.project import corrected_cells
-from napari_hemacells.core.train.classifier.project_dataset import read_stored
+from napari_hemacells.core.train.classifier.project_dataset import read_project_image
 from napari_hemacells.core.types import Progress
 
 if TYPE_CHECKING:
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from napari_hemacells.core.types import SmearImage
     from napari_hemacells.widgets.finetune.steps import Embed
 
-EVERY_S = 0.05  # the dock is told no more often
+REPORT_INTERVAL_S = 0.05  # the dock is told no more often
 
 
 @dataclass(frozen=True, eq=False)
-class Ground:
+class ProjectSnapshot:
     """The session at the moment that Start was pressed; clicks may go on meanwhile."""
 
     project: Project
@@ -43,8 +43,8 @@ class Ground:
     opened: Mapping[str, SmearImage] = field(default_factory=dict)
 
 
-def recalling_steps(
-    ground: Ground, here: str | None, embed: Embed, *, whole: bool = False
+def embed_annotated_steps(
+    ground: ProjectSnapshot, here: str | None, embed: Embed, *, whole: bool = False
 ) -> Generator[Progress, None, None]:
     """Embed the annotated cells of other images, as the classifier in use needs them.
 
@@ -58,17 +58,19 @@ def recalling_steps(
     for key in {ref.image_key for ref in ground.state.labels} - {here}:
         yield Progress(0, 0, f"Comparing on {ground.project.image(key).name}")
         try:
-            image = ground.opened.get(key) or read_stored(ground.project, key)
+            image = ground.opened.get(key) or read_project_image(ground.project, key)
             cells = corrected_cells(ground.project, key, ground.state)
         except HemaCellsError:
             continue
-        mine = cells.table["label"].isin(list(ground.state.of_image(key)))
+        mine = cells.table["label"].isin(list(ground.state.annotations_of_image(key)))
         if mine.any():
             wanted = cells if whole else replace(cells, table=cells.table[mine])
             yield from embed(ground.project, image, wanted)()
 
 
-def seldom(steps: Generator[TrainingReport, None, Any]) -> Generator[TrainingReport, None, Any]:
+def throttle_reports(
+    steps: Generator[TrainingReport, None, Any],
+) -> Generator[TrainingReport, None, Any]:
     """Yield what a training reports, but not hundreds of times a second.
 
     What is said for the first time is never left out, nor are held-out figures.
@@ -80,17 +82,17 @@ def seldom(steps: Generator[TrainingReport, None, Any]) -> Generator[TrainingRep
         except StopIteration as end:
             return end.value
         now = time.monotonic()
-        if report.metrics or report.message != said or now - told >= EVERY_S:
+        if report.metrics or report.message != said or now - told >= REPORT_INTERVAL_S:
             told, said = now, report.message
             yield report
 
 
-def cores() -> int:
+def available_cores() -> int:
     """Return how many cores a training may use: one is left to napari."""
     return max(1, (os.cpu_count() or 2) - 1)
 
 
-class Remaining:
+class RemainingTime:
     """Seconds to go: what the training says, or what is left of the time foretold.
 
     Parameters
@@ -116,12 +118,12 @@ class Remaining:
         return left if left > 0 else None
 
 
-def counted(n: int, thing: str) -> str:
+def format_count(n: int, thing: str) -> str:
     """``1 cell``, ``1,200 cells``."""
     return f"{n:,} {thing}{'s' * (n != 1)}"
 
 
-def frozen(state: AnnotationState) -> AnnotationState:
+def freeze_state(state: AnnotationState) -> AnnotationState:
     """Return a copy that later clicks do not change."""
     labels = {annotator: dict(said) for annotator, said in state.by_annotator.items()}
     corrections = {key: dict(done) for key, done in state.corrections.items()}

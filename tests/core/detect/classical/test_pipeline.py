@@ -14,7 +14,7 @@ from napari_hemacells.core.detect import estimate_diameter
 from napari_hemacells.core.detect.pipeline import detect_classical as detect
 from napari_hemacells.core.detect.pipeline import detect_classical_steps as detect_steps
 from napari_hemacells.core.errors import CellsError
-from napari_hemacells.core.image import from_array, read_image
+from napari_hemacells.core.image import image_from_array, read_image
 from napari_hemacells.core.params import DetectParams
 from napari_hemacells.core.types import CELL_COLUMNS, PLATELET, RBC, WBC
 
@@ -47,7 +47,7 @@ def counts(table) -> dict[str, int]:
 
 
 def test_every_kind_is_found_where_it_is():
-    cells = detect(from_array(draw_smear(), "drawn"))
+    cells = detect(image_from_array(draw_smear(), "drawn"))
     assert counts(cells.table) == {RBC: 7, WBC: 1, PLATELET: 2}
     red = cells.table[cells.table["class"] == RBC]
     away = np.linalg.norm(
@@ -61,13 +61,13 @@ def test_every_kind_is_found_where_it_is():
 @pytest.mark.parametrize("factor", [0.5, 1.0, 2.0])
 def test_magnification_does_not_matter(factor):
     picture = np.rint(rescale(draw_smear(), factor, channel_axis=2, preserve_range=True))
-    image = from_array(picture.astype(np.uint8), "scaled")
+    image = image_from_array(picture.astype(np.uint8), "scaled")
     assert estimate_diameter(image) == pytest.approx(40 * factor, rel=0.25)
     assert counts(detect(image).table) == {RBC: 7, WBC: 1, PLATELET: 2}
 
 
 def test_the_table_and_the_labels_say_the_same():
-    cells = detect(from_array(draw_smear(), "drawn"))
+    cells = detect(image_from_array(draw_smear(), "drawn"))
     assert tuple(cells.table.columns) == CELL_COLUMNS
     assert set(np.unique(cells.labels)) - {0} == set(cells.ids.tolist())
     for cell, box in zip(cells.ids, cells.boxes, strict=True):
@@ -85,7 +85,9 @@ def test_overlapping_red_cells_are_two():
     for centre in ((60, 60), (60, 90)):
         rows, cols = disk(centre, 20)
         picture[rows, cols] = picture[rows, cols] * np.divide(RED, GLASS)
-    cells = detect(from_array(picture.astype(np.uint8), "two"), DetectParams(cell_diameter=40))
+    cells = detect(
+        image_from_array(picture.astype(np.uint8), "two"), DetectParams(cell_diameter=40)
+    )
     assert counts(cells.table)[RBC] == 2
     assert cells.table["col"].tolist() == pytest.approx([60, 90], abs=4)
 
@@ -93,7 +95,7 @@ def test_overlapping_red_cells_are_two():
 def test_a_black_pointer_hides_no_pale_red_cell():
     pale = np.rint(draw_smear() * 0.35 + np.array(GLASS) * 0.65)
     pale[:, 236:246] = 15
-    found = detect(from_array(pale.astype(np.uint8), "pointer")).table
+    found = detect(image_from_array(pale.astype(np.uint8), "pointer")).table
     red = found[(found["class"] == RBC) & (found["col"] < 225)]
     away = np.linalg.norm(
         red[["row", "col"]].to_numpy()[:, None] - np.array(RED_CENTRES)[None], axis=2
@@ -106,11 +108,11 @@ def test_a_magenta_nucleus_is_a_nucleus():
     nucleus = disk((120, 122), 20)
     picture[nucleus] = (150, 75, 158)  # red and blue absorbed alike, as in some laboratories
     picture[disk((125, 125), 30)] = np.minimum(picture[disk((125, 125), 30)], (200, 190, 220))
-    assert counts(detect(from_array(picture, "magenta")).table)[WBC] == 1
+    assert counts(detect(image_from_array(picture, "magenta")).table)[WBC] == 1
 
 
 def test_more_sensitivity_never_finds_less():
-    image = from_array(draw_smear(), "drawn")
+    image = image_from_array(draw_smear(), "drawn")
     found = [len(detect(image, DetectParams(sensitivity=level))) for level in (0.0, 0.5, 1.0)]
     assert found == sorted(found)
 
@@ -126,24 +128,24 @@ def test_more_sensitivity_never_finds_less():
     ids=["one pixel", "one row", "grey", "black"],
 )
 def test_an_image_without_cells_gives_zero_cells(pixels):
-    cells = detect(from_array(pixels, "empty"))
+    cells = detect(image_from_array(pixels, "empty"))
     assert len(cells) == 0
     assert tuple(cells.table.columns) == CELL_COLUMNS
     assert cells.labels.shape == pixels.shape[:2]
 
 
 def test_a_given_diameter_on_a_tiny_image_does_not_crash():
-    image = from_array(np.full((3, 3, 3), 90, np.uint8), "tiny")
+    image = image_from_array(np.full((3, 3, 3), 90, np.uint8), "tiny")
     assert len(detect(image, DetectParams(cell_diameter=40))) == 0
 
 
 def test_an_unstained_picture_has_no_white_cells_and_platelets():
     grey = draw_smear().mean(axis=2).astype(np.uint8)
-    assert set(detect(from_array(grey, "grey")).table["class"]) <= {RBC}
+    assert set(detect(image_from_array(grey, "grey")).table["class"]) <= {RBC}
 
 
 def test_micrometres_need_a_pixel_size():
-    image = from_array(draw_smear(), "drawn")
+    image = image_from_array(draw_smear(), "drawn")
     with pytest.raises(CellsError, match="pixel size"):
         detect(image, DetectParams(cell_diameter_um=7.5))
     sized = detect(image, DetectParams(cell_diameter_um=7.5, pixel_size_um=7.5 / 40))
@@ -151,7 +153,7 @@ def test_micrometres_need_a_pixel_size():
 
 
 def test_the_work_can_be_stopped_between_phases():
-    steps = detect_steps(from_array(draw_smear(), "drawn"))
+    steps = detect_steps(image_from_array(draw_smear(), "drawn"))
     messages = [next(steps).message for _ in range(5)]
     assert len(set(messages)) == 5
     steps.close()

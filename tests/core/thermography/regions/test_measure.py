@@ -11,7 +11,7 @@ from napari_hemacells.core.thermography.regions import find_regions, regions_fro
 from napari_hemacells.core.thermography.regions.crops import Framing, mirrored_crops
 from napari_hemacells.core.thermography.regions.measure import (
     measure_regions,
-    texture,
+    texture_features,
     write_table,
 )
 from napari_hemacells.samples.thermogram import synthetic_thermogram
@@ -88,8 +88,8 @@ def test_a_smooth_region_has_less_contrast_than_a_rough_one():
     mask = np.ones((80, 80), bool)
     smooth = np.full((80, 80), 31, np.float32)
     rough = smooth + rng.normal(0, 1, smooth.shape).astype(np.float32)
-    assert texture(smooth, mask)["glcm_contrast"] == 0
-    assert 1.5 < texture(rough, mask)["glcm_contrast"] < 2.5  # twice the variance, in °C²
+    assert texture_features(smooth, mask)["glcm_contrast"] == 0
+    assert 1.5 < texture_features(rough, mask)["glcm_contrast"] < 2.5  # twice the variance, in °C²
 
 
 def test_texture_does_not_see_what_lies_outside():
@@ -98,7 +98,7 @@ def test_texture_does_not_see_what_lies_outside():
     mask = np.zeros((90, 90), bool)
     mask[20:70, 20:70] = True
     other = np.where(mask, frame, 12).astype(np.float32)
-    first, second = texture(frame, mask), texture(other, mask)
+    first, second = texture_features(frame, mask), texture_features(other, mask)
     glcm = [name for name in first if name.startswith("glcm")]
     assert {name: first[name] for name in glcm} == {name: second[name] for name in glcm}
 

@@ -11,23 +11,23 @@ from sklearn.metrics import roc_auc_score
 from napari_hemacells.core.errors import ThermogramError
 from napari_hemacells.core.thermography.study import (
     EvaluateThermogramsParams,
-    Exam,
     ExamData,
+    ThermogramExam,
     evaluate_thermograms_steps,
     read_exams,
 )
 from napari_hemacells.core.thermography.study.cross_validation import (
-    best_limit,
-    by_patient,
-    splits,
+    aggregate_by_patient,
+    stratified_group_splits,
+    youden_threshold,
 )
-from napari_hemacells.core.thermography.study.models import candidates, together
+from napari_hemacells.core.thermography.study.models import candidate_models, make_ensemble
 from napari_hemacells.core.thermography.study.roc import (
-    Answers,
+    CrossValidatedScores,
     auc,
+    auc_gain,
     auc_near,
-    figures_of,
-    gain,
+    roc_metrics,
 )
 from napari_hemacells.core.types import EncoderInfo
 from napari_hemacells.core.types.progress import run_to_end
@@ -108,7 +108,7 @@ def test_figures_are_means_over_repeats():
     sick = np.array([True, True, False, False])
     scores = np.array([[4.0, 3, 2, 1], [1.0, 2, 3, 4]])
     called = np.array([[1, 1, 0, 0], [0, 1, 1, 1]], bool)
-    told = figures_of(Answers(scores, called), sick, np.zeros(4), seed=0)
+    told = roc_metrics(CrossValidatedScores(scores, called), sick, np.zeros(4), seed=0)
     assert told["auc"] == 0.5
     assert told["sensitivity"] == 0.75
     assert told["specificity"] == 0.5
@@ -117,18 +117,18 @@ def test_figures_are_means_over_repeats():
 
 def test_gain_over_oneself_is_none():
     scores = np.random.default_rng(0).normal(size=(2, 20))
-    own = Answers(scores, scores > 0)
-    assert gain(own, own, np.arange(20) < 8, seed=0) == {"auc_gain": 0.0, "ci95": [0.0, 0.0]}
+    own = CrossValidatedScores(scores, scores > 0)
+    assert auc_gain(own, own, np.arange(20) < 8, seed=0) == {"auc_gain": 0.0, "ci95": [0.0, 0.0]}
 
 
 def test_best_limit_is_between_the_classes():
     scores = np.array([1.0, 2, 3, 10, 11])
-    assert best_limit(scores, scores > 5) == 6.5
+    assert youden_threshold(scores, scores > 5) == 6.5
 
 
 def test_a_patient_is_the_mean_of_her_exams():
-    told = by_patient(
-        Answers(np.array([[1.0, 3.0, 5.0]]), np.array([[True, False, True]])),
+    told = aggregate_by_patient(
+        CrossValidatedScores(np.array([[1.0, 3.0, 5.0]]), np.array([[True, False, True]])),
         np.array([0, 0, 1]),
         2,
     )
@@ -141,7 +141,7 @@ def test_no_patient_is_on_both_sides():
     groups = np.repeat(np.arange(15), 3)
     sick = np.repeat(rng.permutation(15) < 6, 3)
     judged = []
-    for folds in splits(sick, groups, folds=5, repeats=3, seed=0):
+    for folds in stratified_group_splits(sick, groups, folds=5, repeats=3, seed=0):
         for learn, judge in folds:
             assert not set(groups[learn]) & set(groups[judge])
             judged += judge.tolist()
@@ -155,8 +155,8 @@ def test_together_ranks_what_either_group_tells():
     values[:, 0] += 2 * sick
     values[:, 4] += 2 * sick
     names = ["absolute.a", "absolute.b", "absolute.c", "embedding.0", "embedding.1", "embedding.2"]
-    both = together(names).fit(values, sick)
-    one = together(names[:3]).fit(values[:, :3], sick)
+    both = make_ensemble(names).fit(values, sick)
+    one = make_ensemble(names[:3]).fit(values[:, :3], sick)
     assert auc(sick, both.predict_proba(values)[:, 1]) > auc(
         sick, one.predict_proba(values[:, :3])[:, 1]
     )
@@ -165,8 +165,8 @@ def test_together_ranks_what_either_group_tells():
 def test_the_room_is_no_column_of_the_method():
     names = ["absolute.body.p50", "embedding.0000", "relative.apart.mean", "scene.room"]
     for name in ("method", "region_table", "method_without_absolute"):
-        assert "scene.room" not in candidates()[name].columns(names)
-    assert candidates()["method_without_absolute"].columns(names) == ["embedding.0000"]
+        assert "scene.room" not in candidate_models()[name].columns(names)
+    assert candidate_models()["method_without_absolute"].columns(names) == ["embedding.0000"]
 
 
 # --- the whole -----------------------------------------------------------------------------------
@@ -277,6 +277,6 @@ def test_data_that_is_nowhere_is_refused(tmp_path):
 
 def test_exams_without_any_temperature_are_refused(tmp_path, study):
     _, data = study
-    others = [Exam(f"x{n}", str(n), n < 2) for n in range(4)]
+    others = [ThermogramExam(f"x{n}", str(n), n < 2) for n in range(4)]
     with pytest.raises(ThermogramError, match="None of the 4 exams"):
         run(others, data)

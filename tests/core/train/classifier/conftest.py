@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from made_up_discs import SMALL, add_discs
-from napari_hemacells.core.train.classifier import Recipe
+from napari_hemacells.core.train.classifier import ClassifierConfig
 from napari_hemacells.core.train.classifier.training import TrainJob
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ def job(discs: Path, tmp_path: Path) -> Callable[..., TrainJob]:
     """A job on the discs, with some of the recipe changed."""
 
     def make(folder: str = "run", source: Path = discs, **changes: Any) -> TrainJob:
-        return TrainJob(source, tmp_path / folder, Recipe(**{**SMALL, **changes}), "discs")
+        return TrainJob(
+            source, tmp_path / folder, ClassifierConfig(**{**SMALL, **changes}), "discs"
+        )
 
     return make

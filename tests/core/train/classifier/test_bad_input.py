@@ -14,9 +14,9 @@ import torch
 
 from made_up_discs import add_discs
 from napari_hemacells.core.errors import StorageError, TrainingError
-from napari_hemacells.core.train import ChildRun
+from napari_hemacells.core.train import SubprocessJob
 from napari_hemacells.core.train.classifier.pipeline import train, train_steps
-from napari_hemacells.core.train.classifier.trainer import Learner
+from napari_hemacells.core.train.classifier.trainer import ClassifierTrainStep
 from napari_hemacells.core.train.classifier.training import CHECKPOINT
 
 
@@ -94,7 +94,7 @@ def test_a_loss_that_is_no_number_leaves_the_pictures_and_no_model(job, discs, m
     def broken(self, places, feed):
         return torch.tensor(float("nan"), requires_grad=True)
 
-    monkeypatch.setattr(Learner, "loss", broken)
+    monkeypatch.setattr(ClassifierTrainStep, "loss", broken)
     given = job()
     with pytest.raises(TrainingError, match=r"not a number any more.*--rate"):
         train(given)
@@ -126,7 +126,7 @@ def test_a_killed_child_is_told_and_gone_on_with(job, discs):
     before = contents(discs)
     given = job(epochs=400, schedule="constant", rate=1e-3)
     with pytest.raises(TrainingError, match=r"memory was full.*last checkpoint"):
-        kill_after(ChildRun(train_steps, given, threads=1), checks=4)
+        kill_after(SubprocessJob(train_steps, given, threads=1), checks=4)
     assert contents(discs) == before
     assert not (given.folder / "model").exists()
     steps = train_steps(given)

@@ -5,12 +5,14 @@ import csv
 import pytest
 
 from napari_hemacells.core.errors import TrainingError
-from napari_hemacells.core.train.classifier.benchmark import HEADING, compare_steps
+from napari_hemacells.core.train.classifier.benchmark import HEADING, compare_architectures_steps
 from napari_hemacells.core.types.progress import run_to_end
 
 
 def test_it_writes_a_row_an_architecture(job):
-    found = run_to_end(compare_steps(job(epochs=1), ["test_resnet", "test_byobnet", "resnet-18"]))
+    found = run_to_end(
+        compare_architectures_steps(job(epochs=1), ["test_resnet", "test_byobnet", "resnet-18"])
+    )
     assert [row[0] for row in found.rows] == ["test_resnet", "test_byobnet"]
     assert list(found.failed) == ["resnet-18"]
     with (found.folder / "compare.csv").open(newline="") as stream:
@@ -26,4 +28,4 @@ def test_it_writes_a_row_an_architecture(job):
 
 def test_no_architecture_at_all_is_an_error(job):
     with pytest.raises(TrainingError, match="None of the architectures"):
-        run_to_end(compare_steps(job(), ["resnet-18"]))
+        run_to_end(compare_architectures_steps(job(), ["resnet-18"]))

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from napari_hemacells.core.errors import TrainingError
-from napari_hemacells.core.evaluate.classification_metrics import classification_figures
+from napari_hemacells.core.evaluate.classification_metrics import compute_classification_metrics
 from napari_hemacells.core.train.classifier.artifacts import write_csv, write_json
-from napari_hemacells.core.train.classifier.results import read_findings, read_suspects
+from napari_hemacells.core.train.classifier.results import read_results, read_suspects
 
 CLASSES = ("a", "b", "c")
 SAID = np.array(
@@ -28,9 +28,9 @@ GIVEN = np.array([0, 0, 1, 1, 2, 1])
 
 def told(parts, folder, copies=0):
     """Write what a training leaves: six pictures in each of the parts."""
-    figures = classification_figures(GIVEN, SAID, CLASSES, draws=50)
+    figures = compute_classification_metrics(GIVEN, SAID, CLASSES, draws=50)
     if copies:
-        wrong = classification_figures(GIVEN, np.roll(SAID, 1, axis=1), CLASSES, draws=50)
+        wrong = compute_classification_metrics(GIVEN, np.roll(SAID, 1, axis=1), CLASSES, draws=50)
         figures = wrong | {"tta": figures | {"copies": copies}}
     write_json(folder / "figures.json", dict.fromkeys(parts, figures))
     write_json(folder / "run.json", {"command": "hemacells train x"})
@@ -50,7 +50,7 @@ def told(parts, folder, copies=0):
 
 @pytest.fixture
 def found(tmp_path):
-    return read_findings(told(["validation"], tmp_path))
+    return read_results(told(["validation"], tmp_path))
 
 
 def names(items):
@@ -98,11 +98,11 @@ def test_pictures_to_look_at_come_in_order(found):
     ],
 )
 def test_the_part_that_can_be_trusted_most_comes_first(parts, best, tmp_path):
-    assert read_findings(told(parts, tmp_path)).part == best
+    assert read_results(told(parts, tmp_path)).part == best
 
 
 def test_averaged_copies_have_their_own_figures(tmp_path):
-    found = read_findings(told(["validation"], tmp_path, copies=3))
+    found = read_results(told(["validation"], tmp_path, copies=3))
     assert found.figures.copies == 3
     assert found.figures.accuracy.value == pytest.approx(4 / 6, abs=1e-5)
 
@@ -117,7 +117,7 @@ def test_suspects_are_read_worst_first(tmp_path):
 
 def test_two_classes_have_a_curve(tmp_path):
     told(["validation"], tmp_path)
-    two = classification_figures(
+    two = compute_classification_metrics(
         np.array([0, 1, 1]), np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]]), "ab", draws=20
     )
     write_json(tmp_path / "figures.json", {"validation": two})
@@ -127,7 +127,7 @@ def test_two_classes_have_a_curve(tmp_path):
         ("name", "path", "label", "predicted", "confidence", "loss", "p_a", "p_b"),
         rows,
     )
-    binary = read_findings(tmp_path).figures.binary
+    binary = read_results(tmp_path).figures.binary
     assert binary.positive == "b"
     assert binary.sensitivity.value == 0.5
     assert binary.specificity.value == 1.0
@@ -137,4 +137,4 @@ def test_two_classes_have_a_curve(tmp_path):
 
 def test_an_unfinished_training_is_told(tmp_path):
     with pytest.raises(TrainingError, match="no finished training"):
-        read_findings(tmp_path)
+        read_results(tmp_path)

@@ -10,8 +10,8 @@ from PIL import Image
 
 from napari_hemacells.core.errors import TrainingError
 from napari_hemacells.core.store import load_bundle
-from napari_hemacells.core.train.classifier import Recipe
-from napari_hemacells.core.train.classifier.gradcam import heat_maps
+from napari_hemacells.core.train.classifier import ClassifierConfig
+from napari_hemacells.core.train.classifier.gradcam import gradcam_maps
 from napari_hemacells.core.train.classifier.pipeline import train
 from napari_hemacells.core.train.classifier.training import TrainJob
 
@@ -38,7 +38,7 @@ def trained(tmp_path):
             for n in range(40):
                 pixels, _ = cell(n + 1000 * (name == "plain"), side, name == "marked")
                 Image.fromarray(pixels).save(tmp_path / "cells" / name / f"{n}.png")
-        recipe = Recipe(**{
+        recipe = ClassifierConfig(**{
             "arch": arch, "weights": "none", "size": side, "frozen_epochs": 0, "epochs": 8,
             "rate": 3e-3, "lower": 1.0, "batch": 16, "device": "cpu", "schedule": "one-cycle",
             "brightness": 0.0, "stain": 0.0, "zoom": 1.0, "rotation": 0.0, **changes,
@@ -54,7 +54,7 @@ def distances(bundle, side, n=12):
     seen = [cell(5000 + seed, side, marked=True) for seed in range(n)]
     crops = np.stack([pixels for pixels, _ in seen])
     marked = [one.name for one in bundle.palette].index("marked")
-    heat = heat_maps(bundle.make_encoder("cpu"), bundle.head, crops, np.full(n, marked))
+    heat = gradcam_maps(bundle.make_encoder("cpu"), bundle.head, crops, np.full(n, marked))
     assert heat.shape == (n, side, side)
     assert heat.min() >= 0
     assert heat.max() <= 1
@@ -88,10 +88,10 @@ def test_the_heat_is_where_the_patch_is(trained, arch, side, changes):
 def test_every_architecture_has_heat(arch):
     from napari_hemacells.core.classify.calibration import Calibration
     from napari_hemacells.core.train.classifier.export import make_bundle
-    from napari_hemacells.core.train.classifier.model_zoo import build
+    from napari_hemacells.core.train.classifier.model_zoo import build_network
     from napari_hemacells.core.types import CropSpec
 
-    network, plan, _ = build(Recipe(arch=arch, weights="none"), 3)
+    network, plan, _ = build_network(ClassifierConfig(arch=arch, weights="none"), 3)
     targets = np.repeat(np.arange(3), 2)
     bundle = make_bundle(
         network.eval(), plan, name="x", classes=["a", "b", "c"], spec=CropSpec(plan.size, 1.0),
@@ -99,7 +99,7 @@ def test_every_architecture_has_heat(arch):
         vectors=np.zeros((6, network.embedder.dim), np.float32),
     )  # fmt: skip
     crops = np.stack([cell(seed, plan.size, marked=True)[0] for seed in range(2)])
-    heat = heat_maps(bundle.make_encoder("cpu"), bundle.head, crops, np.array([0, 2]))
+    heat = gradcam_maps(bundle.make_encoder("cpu"), bundle.head, crops, np.array([0, 2]))
     assert heat.shape == (2, plan.size, plan.size)
     assert np.isfinite(heat).all()
     assert heat.max() > 0
@@ -115,4 +115,4 @@ def test_without_the_library_it_says_how_to_get_it(monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(TrainingError, match=r"pip install 'napari-hemacells\[report\]'"):
-        heat_maps(None, None, np.zeros((0, 8, 8, 3), np.uint8), np.zeros(0, np.int64))
+        gradcam_maps(None, None, np.zeros((0, 8, 8, 3), np.uint8), np.zeros(0, np.int64))

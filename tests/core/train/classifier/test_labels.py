@@ -14,11 +14,11 @@ from napari_hemacells.core.encode.colour_histogram import ColourHistogram
 from napari_hemacells.core.errors import TrainingError
 from napari_hemacells.core.train.classifier.dataset import Example
 from napari_hemacells.core.train.classifier.label_noise import (
+    check_embedding_labels,
     check_labels_steps,
     check_out_of_fold,
-    check_vectors,
-    out_of_fold_heads,
-    suspects_of,
+    out_of_fold_probabilities,
+    rank_suspects,
     write_suspects,
 )
 from napari_hemacells.core.train.classifier.results import read_suspects
@@ -47,7 +47,7 @@ def as_items(given, groups=None):
 
 def test_flipped_labels_come_first_with_the_true_class():
     vectors, truth, given, wrong = clouds()
-    found = check_vectors(vectors, as_items(given))
+    found = check_embedding_labels(vectors, as_items(given))
     first = [int(one.key) for one in found.suspects[:15]]
     assert set(first) == set(wrong.tolist())
     assert all(one.suggested == "abc"[truth[int(one.key)]] for one in found.suspects[:15])
@@ -58,14 +58,14 @@ def test_flipped_labels_come_first_with_the_true_class():
 
 def test_right_labels_are_not_flagged():
     vectors, _, given, _ = clouds(flipped=0)
-    assert check_vectors(vectors, as_items(given)).flagged == 0
+    assert check_embedding_labels(vectors, as_items(given)).flagged == 0
 
 
 def test_no_head_has_seen_the_cell():
     """Vectors that say nothing: whoever had learned a cell by heart would know it."""
     random = np.random.default_rng(0)
     targets = random.integers(0, 2, 200)
-    said = out_of_fold_heads(random.normal(size=(200, 300)), targets)
+    said = out_of_fold_probabilities(random.normal(size=(200, 300)), targets)
     assert 0.35 < np.mean(said.probabilities.argmax(axis=1) == targets) < 0.65
 
 
@@ -75,8 +75,8 @@ def test_whole_groups_are_held_out():
     groups = [f"patient{n // 10}" for n in range(120)]
     vectors = np.zeros((120, 12))
     vectors[np.arange(120), np.arange(120) // 10] = 1.0
-    alone = out_of_fold_heads(vectors, targets)
-    together = out_of_fold_heads(vectors, targets, groups=groups)
+    alone = out_of_fold_probabilities(vectors, targets)
+    together = out_of_fold_probabilities(vectors, targets, groups=groups)
     assert together.grouped
     assert not alone.grouped
     assert np.mean(alone.probabilities.argmax(axis=1) == targets) == 1.0
@@ -86,19 +86,19 @@ def test_whole_groups_are_held_out():
 def test_a_class_from_one_group_is_judged_cell_by_cell():
     vectors, _, given, _ = clouds(60, flipped=0)
     groups = [f"patient{one}" for one in given]
-    found = check_vectors(vectors, as_items(given, groups))
+    found = check_embedding_labels(vectors, as_items(given, groups))
     assert "cells, whatever their group" in found.method
 
 
 def test_two_cells_a_class_are_enough():
     vectors = np.array([[0.0], [0.1], [5.0], [5.1]])
-    found = check_vectors(vectors, as_items([0, 0, 1, 1]))
+    found = check_embedding_labels(vectors, as_items([0, 0, 1, 1]))
     assert len(found.suspects) == 4
 
 
 def test_a_table_of_suspects_is_read_back(tmp_path):
     said = np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.8, 0.2]])
-    suspects = suspects_of(as_items([0, 0, 1, 0]), ["a", "b"], said)
+    suspects = rank_suspects(as_items([0, 0, 1, 0]), ["a", "b"], said)
     write_suspects(tmp_path / "s.csv", suspects)
     again = read_suspects(tmp_path / "s.csv")
     assert [one.name for one in again] == ["1.png", "2.png", "3.png", "0.png"]
@@ -138,7 +138,7 @@ def test_without_cleanlab_it_says_how_to_get_it(monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without)
     vectors, _, given, _ = clouds(30, flipped=0)
     with pytest.raises(TrainingError, match=r"pip install 'napari-hemacells\[report\]'"):
-        check_vectors(vectors, as_items(given))
+        check_embedding_labels(vectors, as_items(given))
 
 
 @pytest.mark.realdata

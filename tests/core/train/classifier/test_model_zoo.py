@@ -8,8 +8,12 @@ from napari_hemacells.core.encode import weights_store
 from napari_hemacells.core.encode.finetuned.config import NetworkPlan
 from napari_hemacells.core.encode.finetuned.network import Classifier
 from napari_hemacells.core.errors import BundleError, EncoderError
-from napari_hemacells.core.train.classifier import Recipe
-from napari_hemacells.core.train.classifier.model_zoo import build, fill, plan_of
+from napari_hemacells.core.train.classifier import ClassifierConfig
+from napari_hemacells.core.train.classifier.model_zoo import (
+    build_network,
+    load_initial_weights,
+    resolve_architecture,
+)
 
 THESES = (
     "resnet18", "resnet34", "resnet50", "resnet152", "vgg16", "vgg19", "densenet121",
@@ -20,11 +24,11 @@ SMALL = {"arch": "test_resnet", "size": 32, "weights": "none"}
 
 @pytest.mark.parametrize("arch", [*THESES, "alexnet"])
 def test_the_theses_networks_are_made_for_224_pixels(arch):
-    assert plan_of(Recipe(arch=arch)).size == 224
+    assert resolve_architecture(ClassifierConfig(arch=arch)).size == 224
 
 
 def test_small_vgg_has_ten_convolutions_two_dense_layers_and_one_sigmoid():
-    plan = plan_of(Recipe(arch="small_vgg"))
+    plan = resolve_architecture(ClassifierConfig(arch="small_vgg"))
     network = Classifier(plan, 2)
     kinds = [type(one).__name__ for one in network.modules()]
     assert plan.size == 95
@@ -39,20 +43,20 @@ def test_small_vgg_has_ten_convolutions_two_dense_layers_and_one_sigmoid():
     [("test_vit", 160, 2 * 64), ("alexnet", 64, 2 * 256), ("bundled", 64, 2 * 320)],
 )
 def test_heads_fit_maps_and_tokens(arch, size, width):
-    network = build(Recipe(arch=arch, size=size, weights="none"), 3)[0]
+    network = build_network(ClassifierConfig(arch=arch, size=size, weights="none"), 3)[0]
     assert network.embedder.neck[0].num_features == width
     assert network(torch.zeros(2, 3, size, size)).shape == (2, 3)
 
 
 def test_an_unknown_architecture_is_refused_in_words():
     with pytest.raises(EncoderError, match="no architecture “resnet-18”"):
-        build(Recipe(arch="resnet-18", weights="none"), 2)
+        build_network(ClassifierConfig(arch="resnet-18", weights="none"), 2)
 
 
 @pytest.mark.parametrize(("arch", "size"), [("alexnet", 48), ("vgg16", 24)])
 def test_pictures_too_small_for_an_architecture_are_refused_in_words(arch, size):
     with pytest.raises(EncoderError, match=f"{arch} cannot take pictures of {size} pixels"):
-        build(Recipe(arch=arch, weights="none", size=size), 2)
+        build_network(ClassifierConfig(arch=arch, weights="none", size=size), 2)
 
 
 def test_without_a_network_hub_weights_are_refused_and_auto_starts_from_nothing(monkeypatch):
@@ -60,26 +64,26 @@ def test_without_a_network_hub_weights_are_refused_and_auto_starts_from_nothing(
         raise OSError("Name or service not known")
 
     monkeypatch.setattr(weights_store.socket, "create_connection", unreachable)
-    monkeypatch.setattr(weights_store, "cached", lambda *names: None)
+    monkeypatch.setattr(weights_store, "find_cached_file", lambda *names: None)
     monkeypatch.setattr(weights_store, "getproxies", dict)
     with pytest.raises(EncoderError, match="--weights none"):
-        build(Recipe(**{**SMALL, "weights": "hub"}), 2)
-    found = build(Recipe(**{**SMALL, "weights": "auto"}), 2)[2]
+        build_network(ClassifierConfig(**{**SMALL, "weights": "hub"}), 2)
+    found = build_network(ClassifierConfig(**{**SMALL, "weights": "auto"}), 2)[2]
     assert found.source == "from nothing"
     assert "learns from nothing" in found.warning
 
 
 @pytest.mark.parametrize("prefix", ["", "module.", "backbone."])
 def test_a_local_file_gives_its_weights_whatever_comes_before_the_names(tmp_path, prefix):
-    one, plan, _ = build(Recipe(**SMALL), 2)
+    one, plan, _ = build_network(ClassifierConfig(**SMALL), 2)
     stored = {
         prefix + name: value for name, value in one.embedder.trunk.model.state_dict().items()
     }
     torch.save(stored, tmp_path / "w.pth")
     save_file(stored, tmp_path / "w.safetensors")
     for name in ("w.pth", "w.safetensors"):
-        other, _, _ = build(Recipe(**SMALL), 2)
-        told = fill(other.embedder.trunk, plan, str(tmp_path / name))
+        other, _, _ = build_network(ClassifierConfig(**SMALL), 2)
+        told = load_initial_weights(other.embedder.trunk, plan, str(tmp_path / name))
         assert name in told.source
         assert all(
             torch.equal(value, other.embedder.trunk.state_dict()[key])
@@ -90,12 +94,12 @@ def test_a_local_file_gives_its_weights_whatever_comes_before_the_names(tmp_path
 def test_a_file_of_another_network_is_refused(tmp_path):
     save_file({"stem.weight": torch.zeros(3)}, tmp_path / "w.safetensors")
     with pytest.raises(EncoderError, match="another architecture"):
-        build(Recipe(**{**SMALL, "weights": str(tmp_path / "w.safetensors")}), 2)
+        build_network(ClassifierConfig(**{**SMALL, "weights": str(tmp_path / "w.safetensors")}), 2)
     (tmp_path / "x.pth").write_bytes(b"nothing")
     with pytest.raises(EncoderError, match=r"no weights file|was not opened"):
-        build(Recipe(**{**SMALL, "weights": str(tmp_path / "x.pth")}), 2)
+        build_network(ClassifierConfig(**{**SMALL, "weights": str(tmp_path / "x.pth")}), 2)
     with pytest.raises(EncoderError, match="no weights file"):
-        build(Recipe(**{**SMALL, "weights": str(tmp_path / "missing.pth")}), 2)
+        build_network(ClassifierConfig(**{**SMALL, "weights": str(tmp_path / "missing.pth")}), 2)
 
 
 def test_a_plan_survives_json_and_a_damaged_one_is_refused():
@@ -113,7 +117,7 @@ def test_a_plan_survives_json_and_a_damaged_one_is_refused():
 def test_the_packaged_weights_fill_the_bundled_network(weights, encoder, seen):
     from napari_hemacells.core import encode
 
-    network, _, told = build(Recipe(weights=weights), 2)
+    network, _, told = build_network(ClassifierConfig(weights=weights), 2)
     stem = getattr(encode, encoder)("cpu").network.stem.state_dict()
     assert all(
         torch.equal(value, stem[name])

@@ -13,15 +13,15 @@ from napari_hemacells.core.annotate import SetLabels
 from napari_hemacells.core.errors import TrainingError
 from napari_hemacells.core.image import read_image
 from napari_hemacells.core.store import Project
-from napari_hemacells.core.train.classifier import Recipe, model_store
+from napari_hemacells.core.train.classifier import ClassifierConfig, model_store
 from napari_hemacells.core.train.classifier.artifacts import write_csv
 from napari_hemacells.core.train.classifier.dataset import read_examples
-from napari_hemacells.core.train.classifier.model_store import Taught, taught_cells
+from napari_hemacells.core.train.classifier.model_store import TrainedCell, trained_cells
 from napari_hemacells.core.train.classifier.project_dataset import (
-    cell_of,
-    gather_steps,
-    lessons_of,
-    name_of,
+    annotated_cells_of,
+    cell_name,
+    export_crops_steps,
+    parse_cell_name,
     plan_split,
     unavailable_reason,
 )
@@ -67,7 +67,7 @@ def said(project, history):
 
 def gathered(project, state, folder, **changes):
     settings = {"grouped": True, "opened": {}} | changes
-    return run_to_end(gather_steps(project, state, folder, SPEC, **settings))
+    return run_to_end(export_crops_steps(project, state, folder, SPEC, **settings))
 
 
 def test_every_annotated_image_is_read_from_its_file(project, said, tmp_path):
@@ -75,18 +75,18 @@ def test_every_annotated_image_is_read_from_its_file(project, said, tmp_path):
     examples = read_examples(tmp_path / "crops")
     assert found.count == len(examples) == 20
     assert {one.group for one in examples.items} == {"patient//p0", "patient//p1"}
-    names = {cell_of(one.path.stem) for one in examples.items}
+    names = {parse_cell_name(one.path.stem) for one in examples.items}
     assert names == set(said.labels)
 
 
 def test_crop_is_that_of_the_cell(project, said, tmp_path):
     gathered(project, said, tmp_path / "crops")
-    from napari_hemacells.core.crop import extract
+    from napari_hemacells.core.crop import extract_crops
 
     key = project.images[0].key
     name = said.palette.classes[0].name
-    file = tmp_path / "crops" / name / f"{name_of(CellRef(key, 3))}.png"
-    wanted = extract(make_image(0), make_cells(), SPEC, [3])[0]
+    file = tmp_path / "crops" / name / f"{cell_name(CellRef(key, 3))}.png"
+    wanted = extract_crops(make_image(0), make_cells(), SPEC, [3])[0]
     assert np.array_equal(np.asarray(Image.open(file)), wanted)
 
 
@@ -115,17 +115,17 @@ def test_nothing_that_can_be_read_is_an_error(project, said, tmp_path):
 def test_reasons_against_training(project, history):
     key = project.images[0].key
     first, second = history.state.palette.ids[:2]
-    assert "two classes" in unavailable_reason(lessons_of(project, history.state))
+    assert "two classes" in unavailable_reason(annotated_cells_of(project, history.state))
     say(history, key, [1, 2], first)
-    assert "only" in unavailable_reason(lessons_of(project, history.state))
+    assert "only" in unavailable_reason(annotated_cells_of(project, history.state))
     say(history, key, [3], second)
-    assert "one annotated cell" in unavailable_reason(lessons_of(project, history.state))
+    assert "one annotated cell" in unavailable_reason(annotated_cells_of(project, history.state))
     say(history, key, [4], second)
-    assert unavailable_reason(lessons_of(project, history.state)) == ""
+    assert unavailable_reason(annotated_cells_of(project, history.state)) == ""
 
 
 def test_patients_are_held_out_as_a_whole_where_each_class_has_two(project, said):
-    plan = plan_split(lessons_of(project, said), Recipe())
+    plan = plan_split(annotated_cells_of(project, said), ClassifierConfig())
     assert plan.grouped
     assert "1 of 2 patients" in plan.words
     assert "10 of 20 cells" in plan.words
@@ -133,40 +133,40 @@ def test_patients_are_held_out_as_a_whole_where_each_class_has_two(project, said
 
 def test_class_of_one_patient_makes_it_cell_by_cell_and_says_so(project, said, history):
     say(history, project.images[0].key, [20, 21], history.state.palette.ids[2])
-    plan = plan_split(lessons_of(project, history.state), Recipe())
+    plan = plan_split(annotated_cells_of(project, history.state), ClassifierConfig())
     assert not plan.grouped
     assert "of one patient" in plan.words
     assert "a little too good" in plan.words
 
 
 def test_interrupted_training_is_found_and_finished_ones_are_listed(project):
-    folder = model_store.new_folder(project)
-    model_store.begin(folder, Recipe(epochs=3), "quick", SPEC)
-    assert model_store.interrupted(project) is None
+    folder = model_store.new_training_folder(project)
+    model_store.save_job(folder, ClassifierConfig(epochs=3), "quick", SPEC)
+    assert model_store.interrupted_training(project) is None
     (folder / "checkpoint.pt").write_bytes(b"state")
-    assert model_store.interrupted(project) == folder
-    job = model_store.job_of(folder, None)
+    assert model_store.interrupted_training(project) == folder
+    job = model_store.load_job(folder, None)
     assert (job.recipe.epochs, job.spec, job.source) == (3, SPEC, folder / "crops")
     (folder / "model").mkdir()
     (folder / "figures.json").write_text('{"validation": {"accuracy": {"value": 0.9}}}')
-    assert model_store.interrupted(project) is None
-    assert "90.0%" in model_store.kept_models(project)[0].words()
-    model_store.forget(folder)
-    assert model_store.kept_models(project) == ()
+    assert model_store.interrupted_training(project) is None
+    assert "90.0%" in model_store.list_models(project)[0].words()
+    model_store.delete_training(folder)
+    assert model_store.list_models(project) == ()
 
 
 def test_later_training_keeps_the_parts_of_the_one_before(project):
     first = project.folder / "models" / "classifier-20260101-000000"
-    model_store.begin(first, Recipe(), "quick", SPEC)
+    model_store.save_job(first, ClassifierConfig(), "quick", SPEC)
     (first / "split.json").write_text("{}")
-    second = model_store.new_folder(project)
-    model_store.begin(second, Recipe(), "quick", SPEC)
+    second = model_store.new_training_folder(project)
+    model_store.save_job(second, ClassifierConfig(), "quick", SPEC)
     assert (second / "split.json").read_text() == "{}"
 
 
 def test_cells_that_were_taught_are_known_by_their_names(tmp_path):
     rows = [("RBC/f00-3.png", "RBC", "g", "d", "train"), ("RBC/other.png", "RBC", "", "d", "x")]
     write_csv(tmp_path / "split.csv", ("path", "label", "group", "digest", "part"), rows)
-    assert taught_cells(tmp_path) == {CellRef("f00", 3): Taught("RBC", "train")}
+    assert trained_cells(tmp_path) == {CellRef("f00", 3): TrainedCell("RBC", "train")}
     with pytest.raises(TrainingError, match="fine-tune again"):
-        taught_cells(tmp_path / "nowhere")
+        trained_cells(tmp_path / "nowhere")

@@ -12,8 +12,8 @@ from PIL import Image
 
 from made_up_discs import SMALL, add_discs, disc
 from napari_hemacells.core.errors import StorageError, TrainingError
-from napari_hemacells.core.evaluate.classification_metrics import classification_figures
-from napari_hemacells.core.train.classifier import Recipe
+from napari_hemacells.core.evaluate.classification_metrics import compute_classification_metrics
+from napari_hemacells.core.train.classifier import ClassifierConfig
 from napari_hemacells.core.train.classifier.cross_validation import cross_validate_steps
 from napari_hemacells.core.train.classifier.pipeline import train
 from napari_hemacells.core.train.classifier.report import (
@@ -23,8 +23,8 @@ from napari_hemacells.core.train.classifier.report import (
 from napari_hemacells.core.train.classifier.report import (
     text as words,
 )
-from napari_hemacells.core.train.classifier.report.galleries import heated
-from napari_hemacells.core.train.classifier.results import figures_from, read_findings
+from napari_hemacells.core.train.classifier.report.galleries import overlay_heatmap
+from napari_hemacells.core.train.classifier.results import parse_metrics, read_results
 from napari_hemacells.core.train.classifier.training import TrainJob
 from napari_hemacells.core.types.progress import run_to_end
 
@@ -64,7 +64,7 @@ def trained(tmp_path, colours_for_encoder):
     job = TrainJob(
         tmp_path / "discs",
         tmp_path / "run",
-        Recipe(**{**SMALL, "test": 0.25, "rate": None, "epochs": 4, "tta": 1}),
+        ClassifierConfig(**{**SMALL, "test": 0.25, "rate": None, "epochs": 4, "tta": 1}),
         "a < b",
         command="hemacells train discs --out run",
         report=True,
@@ -84,7 +84,7 @@ def test_it_is_one_page_that_needs_nothing_else(trained):
 
 def test_it_says_what_was_measured_on_what_and_how_to_repeat_it(trained):
     text = " ".join(Page(trained.report.read_text()).text.split())
-    figures = read_findings(trained.folder).figures
+    figures = read_results(trained.folder).figures
     assert f"Of {figures.n} cells of the test part" in text
     for said in (
         "a < b", "sensitivity (violet)", "specificity", "ROC AUC", "Cohen’s κ", "ungrouped",
@@ -96,7 +96,7 @@ def test_it_says_what_was_measured_on_what_and_how_to_repeat_it(trained):
 
 
 def test_labels_that_may_be_wrong_are_shown(trained):
-    suspects = read_findings(trained.folder).suspects
+    suspects = read_results(trained.folder).suspects
     assert suspects[0].name == "red/wrong.png"
     assert suspects[0].flagged
     text = Page(trained.report.read_text()).text
@@ -106,7 +106,7 @@ def test_labels_that_may_be_wrong_are_shown(trained):
 
 def test_highest_losses_have_heat_maps(trained):
     html = trained.report.read_text()
-    assert html.count("heat map of") == min(12, read_findings(trained.folder).figures.n)
+    assert html.count("heat map of") == min(12, read_results(trained.folder).figures.n)
 
 
 def test_it_can_be_written_again_when_the_pictures_are_gone(trained, tmp_path):
@@ -117,13 +117,13 @@ def test_it_can_be_written_again_when_the_pictures_are_gone(trained, tmp_path):
 
 
 def test_labels_are_looked_at_again_when_the_pictures_are_others(trained, tmp_path):
-    first = read_findings(trained.folder).suspects
+    first = read_results(trained.folder).suspects
     add_discs(tmp_path / "discs", "violet", 3, first=60)
     job = TrainJob(
-        tmp_path / "discs", trained.folder, Recipe(**{**SMALL, "epochs": 0}), report=True
+        tmp_path / "discs", trained.folder, ClassifierConfig(**{**SMALL, "epochs": 0}), report=True
     )
     train(job)
-    assert len(read_findings(trained.folder).suspects) == len(first) + 3
+    assert len(read_results(trained.folder).suspects) == len(first) + 3
 
 
 def test_validation_alone_is_called_a_little_too_good(job, colours_for_encoder):
@@ -136,14 +136,14 @@ def test_validation_alone_is_called_a_little_too_good(job, colours_for_encoder):
 
 
 def test_a_cross_validation_has_a_report(tmp_path, discs, colours_for_encoder):
-    recipe = Recipe(**{**SMALL, "epochs": 1})
+    recipe = ClassifierConfig(**{**SMALL, "epochs": 1})
     job = TrainJob(discs, tmp_path / "cv", recipe, "discs", report=True)
     found = run_to_end(cross_validate_steps(job, 2))
     text = " ".join(Page(found.report.read_text()).text.split())
     assert "2 folds by turns" in text
     assert "Networks of a cross-validation" in text
     assert not list(tmp_path.glob("cv/fold*/report.html"))
-    assert len(read_findings(found.folder).suspects) == 32
+    assert len(read_results(found.folder).suspects) == 32
 
 
 def test_without_extras_it_says_how_to_get_them(job, monkeypatch, colours_for_encoder):
@@ -169,7 +169,9 @@ def test_a_report_that_cannot_be_written_does_not_cost_the_model(
         raise StorageError("“report.html” was not saved: the disk is full.")
 
     monkeypatch.setattr(build, "write_bytes", full)
-    job = TrainJob(discs, tmp_path / "run", Recipe(**{**SMALL, "epochs": 0}), report=True)
+    job = TrainJob(
+        discs, tmp_path / "run", ClassifierConfig(**{**SMALL, "epochs": 0}), report=True
+    )
     done = train(job)
     assert done.report is None
     assert (done.model / "model.json").is_file() or any(done.model.iterdir())
@@ -191,16 +193,16 @@ def test_an_unfinished_training_has_none(tmp_path):
 )
 def test_intervals_say_what_they_stand_on(groups, said):
     truth = np.array([0, 1, 0, 1, 0, 1])
-    found = classification_figures(truth, np.eye(2)[truth], "ab", groups=groups, draws=10)
-    (figures,) = figures_from({"validation": found}).values()
-    assert said in words.intervals(figures)
+    found = compute_classification_metrics(truth, np.eye(2)[truth], "ab", groups=groups, draws=10)
+    (figures,) = parse_metrics({"validation": found}).values()
+    assert said in words.describe_intervals(figures)
 
 
 def test_heat_hides_nothing_where_it_is_cold():
     crop = np.full((4, 4, 3), 90, np.uint8)
     heat = np.zeros((4, 4), np.float32)
     heat[1, 2] = 1.0
-    shown = heated(crop, heat)
+    shown = overlay_heatmap(crop, heat)
     assert np.array_equal(shown[0], crop[0])
     assert shown[1, 2, 0] > 200
     assert shown[1, 2, 2] < 90

@@ -3,11 +3,15 @@
 import numpy as np
 import pytest
 
-from napari_hemacells.core.train.classifier.crop_store import CropStore, Frame, Loaded
+from napari_hemacells.core.train.classifier.crop_store import (
+    CropGeometry,
+    CropStore,
+    LoadedExamples,
+)
 from napari_hemacells.core.train.classifier.dataset import Example, Examples
 from napari_hemacells.core.train.classifier.split import (
     SplitRule,
-    known_parts,
+    load_split,
     save_split,
     split_examples,
 )
@@ -16,8 +20,8 @@ from napari_hemacells.core.types import CropSpec
 
 def loaded(tmp_path, rows):
     items = tuple(Example(tmp_path / name, label, group, name) for name, label, group in rows)
-    store = CropStore([], np.empty((0, 8, 8, 3), np.uint8), Frame(CropSpec(8), 1.0))
-    return Loaded(Examples(items, tmp_path), store, tuple(one.name for one in items), ())
+    store = CropStore([], np.empty((0, 8, 8, 3), np.uint8), CropGeometry(CropSpec(8), 1.0))
+    return LoadedExamples(Examples(items, tmp_path), store, tuple(one.name for one in items), ())
 
 
 def many(tmp_path, n, grouped=False):
@@ -55,7 +59,7 @@ def test_an_ungrouped_split_says_so(tmp_path):
     split = split_examples(many(tmp_path, 400, grouped=True), SplitRule(ungrouped=True))
     assert not split.grouped
     assert "as asked for" in split.notes[0]
-    assert "ungrouped" in split.in_words()
+    assert "ungrouped" in split.describe()
 
 
 def test_copies_of_a_picture_stay_together(tmp_path):
@@ -83,8 +87,8 @@ def test_a_kept_split_outweighs_the_hash_under_the_same_rule(tmp_path):
     rule = SplitRule()
     split = split_examples(many(tmp_path, 50), rule)
     save_split(tmp_path / "split.json", split)
-    known = known_parts(tmp_path / "split.json", rule)
+    known = load_split(tmp_path / "split.json", rule)
     assert known == dict(zip(split.units, split.parts, strict=True))
-    assert known_parts(tmp_path / "split.json", SplitRule(seed=1)) == {}
+    assert load_split(tmp_path / "split.json", SplitRule(seed=1)) == {}
     moved = {split.units[0]: "test"}
     assert split_examples(many(tmp_path, 50), rule, moved).parts[0] == "test"

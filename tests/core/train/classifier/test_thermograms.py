@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_hemacells.core.train.classifier.crop_store import frame_of, load_steps
+from napari_hemacells.core.train.classifier.crop_store import (
+    estimate_crop_geometry,
+    load_examples_steps,
+)
 from napari_hemacells.core.train.classifier.dataset import read_examples
 from napari_hemacells.core.train.classifier.pipeline import prepare_steps, train
-from napari_hemacells.core.train.classifier.results import read_findings
+from napari_hemacells.core.train.classifier.results import read_results
 from napari_hemacells.core.types.progress import run_to_end
 
 if TYPE_CHECKING:
@@ -45,7 +48,9 @@ def frames(tmp_path: Path) -> Path:
 
 def test_crops_of_thermograms_are_never_rounded(frames: Path) -> None:
     examples = read_examples(frames)
-    loaded = run_to_end(load_steps(examples, frame_of(examples, 32, None), memory_mb=1))
+    loaded = run_to_end(
+        load_examples_steps(examples, estimate_crop_geometry(examples, 32, None), memory_mb=1)
+    )
     crops = loaded.crops[np.arange(32)]
     assert (crops.shape, crops.dtype) == ((32, 32, 32, 3), np.float32)
     first = tifffile.imread(examples.items[0].path) * (255 / 40)
@@ -69,7 +74,9 @@ def test_colour_pictures_among_thermograms_are_left_out(frames: Path) -> None:
     with (frames / "examples.csv").open("a") as stream:
         stream.write("warm/smear.png,warm,9\n")
     examples = read_examples(frames)
-    loaded = run_to_end(load_steps(examples, frame_of(examples, 32, None), memory_mb=1))
+    loaded = run_to_end(
+        load_examples_steps(examples, estimate_crop_geometry(examples, 32, None), memory_mb=1)
+    )
     assert len(loaded.examples) == 32
     assert loaded.unreadable == (
         "warm/smear.png: thermograms and colour pictures are not learned together.",
@@ -88,7 +95,7 @@ def test_a_training_tells_warm_from_cool_and_splits_by_patient(
         parts.setdefault(row["group"], set()).add(row["part"])
     assert len(parts) == 16
     assert all(len(found) == 1 for found in parts.values())
-    patients = read_findings(outcome.folder).figures.by_group
+    patients = read_results(outcome.folder).figures.by_group
     assert patients.n == len({row["group"] for row in rows if row["part"] == "validation"})
     assert patients.binary.auc.value == 1.0
     assert json.loads((outcome.folder / "run.json").read_text())["pictures"] == "thermograms"

@@ -19,7 +19,7 @@ from napari_hemacells.core.store import load_bundle
 from napari_hemacells.core.train.classifier import pipeline, trainer, training
 from napari_hemacells.core.train.classifier.cross_validation import cross_validate_steps
 from napari_hemacells.core.train.classifier.pipeline import train, train_steps
-from napari_hemacells.core.train.classifier.trainer import Learner
+from napari_hemacells.core.train.classifier.trainer import ClassifierTrainStep
 from napari_hemacells.core.types import Embeddings
 from napari_hemacells.core.types.progress import run_to_end
 
@@ -156,20 +156,20 @@ def test_a_loss_that_is_no_number_is_told_with_a_lower_rate(job, monkeypatch):
     def broken(self, places, feed):
         return torch.tensor(float("nan"), requires_grad=True)
 
-    monkeypatch.setattr(Learner, "loss", broken)
+    monkeypatch.setattr(ClassifierTrainStep, "loss", broken)
     with pytest.raises(TrainingError, match=r"not a number any more.*--rate"):
         train(job())
 
 
 def test_a_full_memory_halves_the_batch_and_says_so(job, monkeypatch):
-    honest = Learner.loss
+    honest = ClassifierTrainStep.loss
 
     def hungry(self, places, feed):
         if len(places) > 4:
             raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return honest(self, places, feed)
 
-    monkeypatch.setattr(Learner, "loss", hungry)
+    monkeypatch.setattr(ClassifierTrainStep, "loss", hungry)
     steps, said = train_steps(job(batch=16)), []
     while True:
         try:
@@ -186,7 +186,7 @@ def test_no_room_for_two_crops_is_an_error(job, monkeypatch):
     def hungry(self, places, feed):
         raise MemoryError
 
-    monkeypatch.setattr(Learner, "loss", hungry)
+    monkeypatch.setattr(ClassifierTrainStep, "loss", hungry)
     with pytest.raises(TrainingError, match="even for two crops"):
         train(job())
 

@@ -10,9 +10,9 @@ from safetensors import safe_open
 
 from napari_hemacells.core.detect.learned.model import bundled_model, model_for
 from napari_hemacells.core.errors import TrainingError
-from napari_hemacells.core.evaluate.detection_report import seen_by
+from napari_hemacells.core.evaluate.detection_report import describe_training_data
 from napari_hemacells.core.params import DetectParams, TrainDetectorParams
-from napari_hemacells.core.train import ChildRun
+from napari_hemacells.core.train import SubprocessJob
 from napari_hemacells.core.train.callbacks import load_checkpoint
 from napari_hemacells.core.train.detector import evaluator
 from napari_hemacells.core.train.detector.config import DetectorJob, prepare_folder, remove_folder
@@ -54,7 +54,7 @@ def tensors(file):
 
 
 def test_child_trains_and_leaves_weights_with_a_header_and_a_report(job, fields) -> None:
-    reports, outcome = to_end(ChildRun(fine_tune, job, threads=1).reports())
+    reports, outcome = to_end(SubprocessJob(fine_tune, job, threads=1).reports())
     assert {"train", "validate", "end"} <= {report.phase for report in reports}
     assert any("F1 all" in report.metrics for report in reports)
     model = model_for(outcome.weights)
@@ -65,7 +65,9 @@ def test_child_trains_and_leaves_weights_with_a_header_and_a_report(job, fields)
     assert about["start"]["name"] == "bundled detector"
     learned = [one["name"] for one in about["images"] if one["learned"]]
     assert learned
-    assert seen_by(DetectParams(weights=outcome.weights)).startswith(", ".join(learned))
+    assert describe_training_data(DetectParams(weights=outcome.weights)).startswith(
+        ", ".join(learned)
+    )
     assert about["f1_iou50_held_out"]["after"] == outcome.after.f1()
     page = outcome.report.read_text()
     assert "hemacells train" in page
@@ -130,7 +132,9 @@ def test_nothing_to_learn_from_is_a_sentence(job) -> None:
 
 def test_a_training_that_only_harms_gives_the_start_back_with_its_limits(job, monkeypatch) -> None:
     """The limits chosen on a few held-out cells go with learned weights only."""
-    monkeypatch.setattr(evaluator, "chosen_limits", lambda _pairs, before: (0.5,) * len(before))
+    monkeypatch.setattr(
+        evaluator, "choose_thresholds", lambda _pairs, before: (0.5,) * len(before)
+    )
     params = job.params.model_copy(update={"rate": 0.3})
     _, outcome = to_end(fine_tune(replace(job, params=params)))
     start, kept = bundled_model(), model_for(outcome.weights)

@@ -17,7 +17,10 @@ from napari_hemacells.core.train.detector.dataset import (
     load_fields,
     save_fields,
 )
-from napari_hemacells.core.train.detector.project_dataset import gather_steps, lessons_of
+from napari_hemacells.core.train.detector.project_dataset import (
+    find_corrected_images,
+    load_project_fields_steps,
+)
 from napari_hemacells.core.types import CellRef, Groups
 from napari_hemacells.core.types.progress import run_to_end
 
@@ -81,11 +84,11 @@ def test_project_teaches_with_the_images_that_were_worked_on(tmp_path) -> None:
     history = open_history(project.journal_path, "ann")
     place = ((CellRef(images[0].key, 2), 2.5, 10.5),)
     history.do(SetLabels(place, history.state.palette.by_name("Platelets").id, "ann"))
-    lessons = lessons_of(project, history.state)
+    lessons = find_corrected_images(project, history.state)
     assert lessons.images == (images[0].key,)
     assert (lessons.untouched, lessons.corrected) == (("field 1",), 1)
     opened = {image.key: image for image in images}
-    gathered = run_to_end(gather_steps(project, history.state, opened))
+    gathered = run_to_end(load_project_fields_steps(project, history.state, opened))
     history.close()
     assert [field.name for field in gathered.fields] == ["field 0"]
     assert gathered.fields[0].kinds.tolist() == [0, 2, 0, 0, 0, 0, 0, 0]
@@ -95,4 +98,4 @@ def test_project_teaches_with_the_images_that_were_worked_on(tmp_path) -> None:
 def test_project_without_any_work_says_what_to_do(tmp_path) -> None:
     project = Project.create(tmp_path / "project")
     with pytest.raises(TrainingError, match="go through an image"):
-        run_to_end(gather_steps(project))
+        run_to_end(load_project_fields_steps(project))

@@ -17,7 +17,7 @@ def fields(count: int, group=lambda n: f"image/{n}"):
 @pytest.mark.parametrize("count", [3, 4, 12])
 def test_every_field_is_on_one_side_and_both_sides_have_some(count) -> None:
     split = split_fields(fields(count))
-    learn, held = ({part.field for part in side} for side in (split.learn, split.held))
+    learn, held = ({part.field for part in side} for side in (split.learn, split.held_out))
     assert learn
     assert held
     assert not learn & held
@@ -27,8 +27,8 @@ def test_every_field_is_on_one_side_and_both_sides_have_some(count) -> None:
 def test_groups_are_never_cut_and_stay_where_they_are_when_fields_are_added() -> None:
     by_slide = fields(30, lambda n: f"slide//{n // 3}")
     few, many = split_fields(by_slide[:15]), split_fields(by_slide)
-    held_few = {by_slide[part.field].group for part in few.held}
-    held_many = {by_slide[part.field].group for part in many.held}
+    held_few = {by_slide[part.field].group for part in few.held_out}
+    held_many = {by_slide[part.field].group for part in many.held_out}
     assert held_few <= held_many
     assert not held_many & {by_slide[part.field].group for part in many.learn}
 
@@ -42,9 +42,9 @@ def test_unknown_groups_are_told() -> None:
 def test_few_fields_or_one_slide_hold_out_a_strip_that_is_not_learned_from(make) -> None:
     chosen = make()
     split = split_fields(chosen)
-    assert len(split.learn) == len(split.held) == len(chosen)
+    assert len(split.learn) == len(split.held_out) == len(chosen)
     assert "strip" in split.words
-    for learn, held in zip(split.learn, split.held, strict=True):
+    for learn, held in zip(split.learn, split.held_out, strict=True):
         assert learn.field == held.field
         spans = sorted([(learn.box[1], learn.box[3]), (held.box[1], held.box[3])])
         assert spans[0][0] == 0

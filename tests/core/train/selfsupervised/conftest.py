@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_hemacells.core.encode import registry
-from napari_hemacells.core.train.selfsupervised.dataset import Clicks, Material
+from napari_hemacells.core.train.selfsupervised.dataset import AdaptTrainingSet, LabelledCrops
 
 BASE = "untrained:test_vit?size=32"
 
@@ -28,11 +28,13 @@ def material():
     red, violet = np.array([200, 80, 90]), np.array([90, 40, 150])
     crops = np.concatenate([discs(20, red, 0), discs(20, violet, 1)])
     clicked = np.concatenate([discs(4, red, 2), discs(4, violet, 3)])
-    return Material(crops, Clicks(clicked, ("red",) * 4 + ("violet",) * 4), ("one", "two"))
+    return AdaptTrainingSet(
+        crops, LabelledCrops(clicked, ("red",) * 4 + ("violet",) * 4), ("one", "two")
+    )
 
 
 @pytest.fixture(autouse=True)
 def no_shelf(tmp_path, monkeypatch):
     """Nothing of the user's is read or written."""
     monkeypatch.setattr("platformdirs.user_data_dir", lambda name: str(tmp_path / "data"))
-    registry._made.cache_clear()
+    registry._load_cached.cache_clear()

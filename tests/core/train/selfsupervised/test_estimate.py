@@ -8,14 +8,14 @@ import pytest
 
 from made_up import make_cells, make_image
 from napari_hemacells.core.annotate import AnnotationState
-from napari_hemacells.core.annotate.cell_edits import Correction, record_of
+from napari_hemacells.core.annotate.cell_edits import Correction, cell_record
 from napari_hemacells.core.cell_masks import LazyLabels, PackedMasks
 from napari_hemacells.core.errors import ProjectError
 from napari_hemacells.core.params import AdaptParams
 from napari_hemacells.core.store import Project
 from napari_hemacells.core.train.selfsupervised import encoder_store, estimate
 from napari_hemacells.core.train.selfsupervised.config import AdaptOutcome
-from napari_hemacells.core.train.selfsupervised.estimate import Lessons
+from napari_hemacells.core.train.selfsupervised.estimate import AvailableCells
 
 
 @pytest.fixture
@@ -33,15 +33,15 @@ def project(tmp_path):
 def test_cells_of_all_images_are_counted_as_corrected(project):
     first = project.images[0].key
     state = AnnotationState("anna")
-    assert estimate.lessons_of(project, state) == Lessons(42, 2)
-    cell = record_of(make_cells(), 3)
+    assert estimate.count_available_cells(project, state) == AvailableCells(42, 2)
+    cell = cell_record(make_cells(), 3)
     state.corrections[first] = {
         3: Correction(cell, "refused"),
         4: Correction(replace(cell, cell=4), "gone"),
         5: Correction(replace(cell, cell=5), "there"),
         31: Correction(replace(cell, cell=31), "there"),
     }
-    assert estimate.lessons_of(project, state) == Lessons(41, 2)
+    assert estimate.count_available_cells(project, state) == AvailableCells(41, 2)
 
 
 def test_ids_follow_the_file_whatever_its_kind(project):
@@ -56,25 +56,29 @@ def test_ids_follow_the_file_whatever_its_kind(project):
     (project.folder / "cells" / f"{image.key}.labels.tif").write_bytes(b"no cells")
     with pytest.raises(ProjectError, match="cannot be read"):
         project.cell_ids(image.key)
-    assert estimate.lessons_of(project, AnnotationState("anna")) == Lessons(12, 1)
+    assert estimate.count_available_cells(project, AnnotationState("anna")) == AvailableCells(
+        12, 1
+    )
 
 
 def test_what_is_missing_is_told(monkeypatch):
     monkeypatch.setattr(estimate, "check_installed", lambda: None)
-    assert "There are 31 so far" in estimate.unavailable_reason(Lessons(31, 1))
-    assert estimate.unavailable_reason(Lessons(32, 1)) == ""
+    assert "There are 31 so far" in estimate.adaptation_unavailable_reason(AvailableCells(31, 1))
+    assert estimate.adaptation_unavailable_reason(AvailableCells(32, 1)) == ""
 
 
 def test_without_lightly_the_command_that_installs_it_is_the_reason(monkeypatch):
     monkeypatch.setattr(
         "napari_hemacells.core.train.selfsupervised.config.find_spec", lambda name: None
     )
-    assert "napari-hemacells[adapt]" in estimate.unavailable_reason(Lessons(5000, 1))
+    assert "napari-hemacells[adapt]" in estimate.adaptation_unavailable_reason(
+        AvailableCells(5000, 1)
+    )
 
 
 def test_time_grows_with_the_cells_up_to_the_most_and_falls_with_the_cores():
     def seconds(count, clicks=0, cores=1):
-        return estimate.estimated_seconds(Lessons(count, 1), clicks, AdaptParams(), cores)
+        return estimate.estimated_seconds(AvailableCells(count, 1), clicks, AdaptParams(), cores)
 
     assert seconds(40) < seconds(2000) < seconds(4000) == seconds(90_000)
     assert seconds(2000) < seconds(2000, clicks=20) < seconds(2000, clicks=200)
@@ -96,18 +100,18 @@ def ended(job, *, keep=True):
 def test_outcome_waits_for_an_answer_across_a_restart(project):
     job = encoder_store.new_job(project, "bundled")
     assert job.out.is_relative_to(project.folder)
-    assert encoder_store.waiting(project) is None
+    assert encoder_store.load_pending_outcome(project) is None
     outcome = ended(job)
-    encoder_store.remember(job, outcome)
-    assert encoder_store.waiting(Project.open(project.folder)) == outcome
-    encoder_store.answered(outcome)
-    assert encoder_store.waiting(project) is None
+    encoder_store.save_outcome(job, outcome)
+    assert encoder_store.load_pending_outcome(Project.open(project.folder)) == outcome
+    encoder_store.clear_pending_outcome(outcome)
+    assert encoder_store.load_pending_outcome(project) is None
     assert job.out.is_file()
 
 
 def test_what_was_interrupted_is_swept_away_and_what_ended_stays(project):
     done = encoder_store.new_job(project, "bundled")
-    encoder_store.remember(done, ended(done))
+    encoder_store.save_outcome(done, ended(done))
     broken = replace(
         done, out=project.folder / "adapted" / "20200101-000000-000000" / encoder_store.ENCODER
     )
@@ -115,7 +119,7 @@ def test_what_was_interrupted_is_swept_away_and_what_ended_stays(project):
     (broken.out.with_name("encoder.adapting") / "crops.npz").write_bytes(b"crops")
     mine = project.folder / "adapted" / "my own notes"
     mine.mkdir()
-    encoder_store.sweep(project)
+    encoder_store.remove_unfinished(project)
     assert not broken.out.parent.exists()
     assert done.out.is_file()
     assert mine.is_dir()
@@ -127,8 +131,8 @@ def test_each_adaptation_has_a_folder_of_its_own(project):
 
 def test_dropped_adaptation_leaves_nothing(project):
     job = encoder_store.new_job(project, "bundled")
-    encoder_store.remember(job, ended(job))
-    encoder_store.forget(job.out)
+    encoder_store.save_outcome(job, ended(job))
+    encoder_store.remove_adaptation(job.out)
     assert not (project.folder / "adapted").exists()
 
 
@@ -136,4 +140,4 @@ def test_outcome_of_another_program_is_passed_over(project):
     job = encoder_store.new_job(project, "bundled")
     ended(job)
     job.out.with_name(encoder_store.OUTCOME).write_text("[1, 2]")
-    assert encoder_store.waiting(project) is None
+    assert encoder_store.load_pending_outcome(project) is None

@@ -8,17 +8,20 @@ import numpy as np
 import pytest
 import torch
 
-from napari_hemacells.core.encode import encoder, encoder_like, name_of, registry
+from napari_hemacells.core.encode import encoder_like, encoder_name_of, load_encoder, registry
 from napari_hemacells.core.encode.adapted import read_header
-from napari_hemacells.core.encode.weights_store import file_sha256, put_on_shelf
+from napari_hemacells.core.encode.weights_store import file_sha256, store_weights
 from napari_hemacells.core.errors import EncoderError, TrainingError
 from napari_hemacells.core.params import AdaptParams
-from napari_hemacells.core.train import ChildRun
+from napari_hemacells.core.train import SubprocessJob
 from napari_hemacells.core.train.selfsupervised import trainer as courses
 from napari_hemacells.core.train.selfsupervised.config import AdaptJob
-from napari_hemacells.core.train.selfsupervised.dataset import CHECKPOINT, write_material
-from napari_hemacells.core.train.selfsupervised.simclr import pupil_of, taught_names
-from napari_hemacells.core.train.selfsupervised.trainer import Course, adapt
+from napari_hemacells.core.train.selfsupervised.dataset import CHECKPOINT, write_training_set
+from napari_hemacells.core.train.selfsupervised.simclr import (
+    trainable_copy,
+    trainable_parameter_names,
+)
+from napari_hemacells.core.train.selfsupervised.trainer import SimCLRTrainer, adapt
 from napari_hemacells.core.types.progress import run_to_end
 
 BASE = "untrained:test_vit?size=32"
@@ -28,26 +31,28 @@ pytest.importorskip("lightly", reason="the extra adapt is not installed")
 
 @pytest.fixture
 def job(material, tmp_path):
-    write_material(tmp_path / "work", material)
+    write_training_set(tmp_path / "work", material)
     params = AdaptParams(steps=8, batch_size=16, rate=1e-3, device="cpu")
-    return AdaptJob(tmp_path / "work", tmp_path / "mine.safetensors", params, BASE, judged=False)
+    return AdaptJob(
+        tmp_path / "work", tmp_path / "mine.safetensors", params, BASE, decided_by_clicks=False
+    )
 
 
 def test_the_loss_falls_and_only_the_last_layers_change(job):
     longer = replace(job, params=job.params.model_copy(update={"steps": 40}))
     outcome = run_to_end(adapt(longer))
     assert np.mean(outcome.losses[-8:]) < np.mean(outcome.losses[:8])
-    base, adapted = encoder(BASE, "cpu"), encoder(f"adapted:{job.out}", "cpu")
+    base, adapted = load_encoder(BASE, "cpu"), load_encoder(f"adapted:{job.out}", "cpu")
     own, new = base.network.state_dict(), adapted.network.state_dict()
     moved = {name for name in own if not torch.equal(own[name], new[name])}
-    assert moved <= set(taught_names(base.network))
+    assert moved <= set(trainable_parameter_names(base.network))
     assert any(name.startswith("model.blocks.5") for name in moved)
     assert not any("patch_embed" in name or "blocks.0." in name for name in moved)
 
 
 def test_the_encoder_of_the_file(job, material):
     outcome = run_to_end(adapt(job))
-    base, adapted = encoder(BASE, "cpu"), encoder(f"adapted:{job.out}", "cpu")
+    base, adapted = load_encoder(BASE, "cpu"), load_encoder(f"adapted:{job.out}", "cpu")
     assert adapted.info.sha256 == outcome.sha256 == file_sha256(job.out)
     assert adapted.info.dim == base.info.dim
     assert "40 crops" in adapted.info.seen
@@ -65,9 +70,9 @@ def anew(job):
 
 
 def test_the_same_seed_gives_the_same_weights(job):
-    first, weights = anew(job), encoder(f"adapted:{job.out}", "cpu").network.state_dict()
+    first, weights = anew(job), load_encoder(f"adapted:{job.out}", "cpu").network.state_dict()
     again = anew(replace(job, out=job.out.with_name("again.safetensors")))
-    same = encoder(f"adapted:{again.file}", "cpu").network.state_dict()
+    same = load_encoder(f"adapted:{again.file}", "cpu").network.state_dict()
     assert first.losses == again.losses
     assert all(torch.equal(weights[name], same[name]) for name in weights)
     other = replace(job, params=job.params.model_copy(update={"seed": 1}))
@@ -77,10 +82,10 @@ def test_the_same_seed_gives_the_same_weights(job):
 def test_a_training_that_was_stopped_goes_on_to_the_same_end(job):
     whole = anew(job)
     (job.folder / CHECKPOINT).unlink()
-    for report in Course(job).run():
+    for report in SimCLRTrainer(job).run():
         if report.step == 6:
             break
-    resumed = Course(job)
+    resumed = SimCLRTrainer(job)
     assert 0 < resumed.learner.step < 8
     for _ in resumed.run():
         pass
@@ -91,11 +96,11 @@ def test_a_checkpoint_of_another_training_is_refused(job):
     run_to_end(adapt(job))
     other = replace(job, params=job.params.model_copy(update={"rate": 0.5}))
     with pytest.raises(TrainingError, match="another training"):
-        Course(other)
+        SimCLRTrainer(other)
 
 
 def test_too_little_memory_halves_the_batch_and_says_so(job, monkeypatch):
-    course = Course(job)
+    course = SimCLRTrainer(job)
     learn = course.learner.learn
 
     def narrow(first, second):
@@ -111,7 +116,7 @@ def test_too_little_memory_halves_the_batch_and_says_so(job, monkeypatch):
 
 
 def test_other_errors_are_not_taken_for_it(job, monkeypatch):
-    course = Course(job)
+    course = SimCLRTrainer(job)
 
     def broken(*_):
         raise RuntimeError("shapes")
@@ -125,30 +130,30 @@ def test_other_errors_are_not_taken_for_it(job, monkeypatch):
 def test_it_is_kept_only_if_the_clicks_are_told_as_well(job, monkeypatch, after, kept):
     answers = iter([0.75, *[after] * 8])
     monkeypatch.setattr(courses, "accuracy_on_clicks", lambda *_: next(answers))
-    outcome = run_to_end(adapt(replace(job, judged=True)))
+    outcome = run_to_end(adapt(replace(job, decided_by_clicks=True)))
     assert outcome.kept is kept
     assert job.out.exists() is kept
-    assert "75.0% were recognised before" in outcome.sentence()
+    assert "75.0% were recognised before" in outcome.format_summary()
     assert (outcome.before, outcome.after) == (0.75, after)
 
 
 def test_a_model_finds_the_adapted_encoder_by_its_hash(job):
     run_to_end(adapt(job))
-    info = encoder(f"adapted:{job.out}", "cpu").info
-    assert name_of(info) is None
-    copy = put_on_shelf(job.out)
+    info = load_encoder(f"adapted:{job.out}", "cpu").info
+    assert encoder_name_of(info) is None
+    copy = store_weights(job.out)
     job.out.unlink()
-    assert name_of(info) == f"adapted:{copy}"
+    assert encoder_name_of(info) == f"adapted:{copy}"
     assert encoder_like(info, "cpu").info == info
 
 
 def test_an_encoder_adapted_from_an_older_one_is_not_offered(job, monkeypatch):
     run_to_end(adapt(job))
-    info = encoder(f"adapted:{job.out}", "cpu").info
-    put_on_shelf(job.out)
-    newer = replace(encoder(BASE, "cpu").info, sha256="1" * 64)
-    monkeypatch.setitem(registry.MAKERS, BASE, (lambda device: None, lambda: newer))
-    assert name_of(info) is None
+    info = load_encoder(f"adapted:{job.out}", "cpu").info
+    store_weights(job.out)
+    newer = replace(load_encoder(BASE, "cpu").info, sha256="1" * 64)
+    monkeypatch.setitem(registry.ENCODER_FACTORIES, BASE, (lambda device: None, lambda: newer))
+    assert encoder_name_of(info) is None
 
 
 def test_damaged_and_foreign_files_are_refused(job, tmp_path):
@@ -156,26 +161,26 @@ def test_damaged_and_foreign_files_are_refused(job, tmp_path):
     content = job.out.read_bytes()
     (tmp_path / "short.safetensors").write_bytes(content[: len(content) // 2])
     with pytest.raises(EncoderError, match="damaged"):
-        encoder(f"adapted:{tmp_path / 'short.safetensors'}", "cpu")
+        load_encoder(f"adapted:{tmp_path / 'short.safetensors'}", "cpu")
     with pytest.raises(EncoderError, match="no adapted encoder"):
-        encoder(f"adapted:{tmp_path / 'none.safetensors'}", "cpu")
+        load_encoder(f"adapted:{tmp_path / 'none.safetensors'}", "cpu")
     sha256 = read_header(job.out).base_sha256.encode()
     (tmp_path / "old.safetensors").write_bytes(content.replace(sha256, b"0" * 64))
     with pytest.raises(EncoderError, match="another version"):
-        encoder(f"adapted:{tmp_path / 'old.safetensors'}", "cpu")
+        load_encoder(f"adapted:{tmp_path / 'old.safetensors'}", "cpu")
 
 
 def test_an_encoder_without_a_network_cannot_be_taught():
     class Plain:
-        info = encoder(BASE, "cpu").info
+        info = load_encoder(BASE, "cpu").info
 
     with pytest.raises(TrainingError, match="no network"):
-        pupil_of(Plain())
+        trainable_copy(Plain())
 
 
 @pytest.mark.slow
 def test_in_a_process_of_its_own(job):
-    run = ChildRun(adapt, job, threads=1)
+    run = SubprocessJob(adapt, job, threads=1)
     steps = run.reports()
     reports = []
     while True:
@@ -192,11 +197,11 @@ def test_in_a_process_of_its_own(job):
 def test_the_bundled_encoder_keeps_its_first_blocks(job):
     bundled = replace(job, base="bundled", params=AdaptParams(steps=2, batch_size=16))
     run_to_end(adapt(bundled))
-    base, adapted = encoder("bundled"), encoder(f"adapted:{job.out}")
+    base, adapted = load_encoder("bundled"), load_encoder(f"adapted:{job.out}")
     own, new = base.network.state_dict(), adapted.network.state_dict()
     moved = {name for name in own if not torch.equal(own[name], new[name])}
     assert moved
     assert all(name.startswith(("blocks.5.", "blocks.6.", "embed.")) for name in moved)
     assert not any("running" in name for name in moved)  # statistics stay as they are used
-    put_on_shelf(job.out)
+    store_weights(job.out)
     assert encoder_like(adapted.info).info == adapted.info

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage as ndi
 
-from napari_hemacells.core.detect.outlines import Found
+from napari_hemacells.core.detect.outlines import CellOutline
 from napari_hemacells.core.types import RBC
 
 if TYPE_CHECKING:
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 ANGLES = 32
 RADII = np.arange(0.2, 0.95, 0.025)  # in cell diameters
-VOTE_AT = (0.36, 0.42, 0.48, 0.54, 0.60)  # where a cell's edge expects its centre, in diameters
+VOTE_RADII = (0.36, 0.42, 0.48, 0.54, 0.60)  # where a cell's edge expects its centre, in diameters
 
 
 @dataclass(frozen=True, eq=False)
-class Outlines:
+class StarConvexOutlines:
     """Star-convex outlines in pixels.
 
     Attributes
@@ -76,7 +76,7 @@ def centre_votes(slope: tuple[Plane, Plane], diameter: float, floor: float) -> P
     votes = np.zeros(size.shape, dtype=np.float64)
     unit = np.stack([plane[strong] / size[strong] for plane in slope], axis=1)
     weight = np.sqrt(size[strong])
-    for fraction in VOTE_AT:
+    for fraction in VOTE_RADII:
         _cast(votes, np.stack(strong, axis=1) + unit * (fraction * diameter), weight)
     return ndi.gaussian_filter(votes, diameter / 12).astype(np.float32)
 
@@ -91,12 +91,12 @@ def _cast(
     votes += np.bincount(flat, weight[inside], votes.size).reshape(votes.shape)
 
 
-def trace(
+def trace_outlines(
     slope: tuple[Plane, Plane],
     centres: NDArray[np.float64],
     diameter: float,
     strong: float | None = None,
-) -> tuple[Outlines, float]:
+) -> tuple[StarConvexOutlines, float]:
     """Return the best closed outline around each centre, and what a strong edge is.
 
     Beyond the border the edge strength is 0, so a cut cell's outline follows the prior there.
@@ -113,7 +113,7 @@ def trace(
     prior = ((RADII - 0.5) / 0.5) ** 2
     chosen = _closed_paths(np.clip(falls / max(strong, 1e-6), -0.5, 1.5) - 0.35 * prior)
     edge = np.take_along_axis(falls, chosen[..., None], axis=2)[..., 0]
-    return Outlines(centres, radii[chosen], edge.astype(np.float64)), strong
+    return StarConvexOutlines(centres, radii[chosen], edge.astype(np.float64)), strong
 
 
 def _polar_falls(
@@ -144,10 +144,10 @@ def _closed_paths(gain: NDArray[np.floating]) -> NDArray[np.intp]:
         move = options.argmax(axis=0)
         best = np.take_along_axis(options, move[None], axis=0)[0] + gain[:, angle]
         steps.append(move - 1)
-    return _way_back(best.argmax(axis=1), steps, order, turns)
+    return _backtrack(best.argmax(axis=1), steps, order, turns)
 
 
-def _way_back(
+def _backtrack(
     level: NDArray[np.intp], steps: list[NDArray[np.intp]], order: NDArray[np.intp], turns: int
 ) -> NDArray[np.intp]:
     """Return the levels along the best path, for the whole turn before the last quarter."""
@@ -164,7 +164,7 @@ def _way_back(
 LEVEL = 0.7  # of the usual density of red cells, where the levelled density flattens
 EDGE_SHARE = 60  # percentile of the gradient above which it may vote
 VOTES_FLOOR = 0.25  # of the strongest centres
-APART = 0.25  # of a diameter, between two centres
+MIN_CENTRE_DISTANCE = 0.25  # of a diameter, between two centres
 SCORE_FLOOR = 0.47
 SMALLEST_AREA = 0.3  # of a typical red cell
 STAINED_SHARE = 0.25  # of a cell's inside is foreground: little in a pale ring
@@ -172,7 +172,7 @@ HIDDEN_SHARE = 0.45  # of a cell may lie under others that are surer
 
 
 @dataclass(frozen=True)
-class RedLevels:
+class ErythrocyteThresholds:
     """What is usual among the red cells of an image; thresholds are relative to it.
 
     Attributes
@@ -196,15 +196,15 @@ class RedLevels:
     clear: float
 
 
-def red_cells(
+def find_erythrocytes(
     stain: Stain,
     diameter: float,
     eagerness: float,
     stained: Mask,
     taken: Mask,
     *,
-    levels: RedLevels | None = None,
-) -> tuple[list[Found], RedLevels | None]:
+    levels: ErythrocyteThresholds | None = None,
+) -> tuple[list[CellOutline], ErythrocyteThresholds | None]:
     """Return the red cells, surest first, none lying mostly under others; and the levels used.
 
     Parameters
@@ -223,26 +223,28 @@ def red_cells(
     free = ~ndi.binary_dilation(taken, iterations=2)
     if not free.any() or not (stained & free).any():
         return [], None
-    usual = levels.usual if levels else _usual(stain.density[stained & ~taken])
-    slope = gradient(_levelled(stain.density, usual, taken, diameter), diameter * 0.03)
-    edge = levels.steep if levels else _steep(np.hypot(*slope)[free])
+    usual = levels.usual if levels else _reference_density(stain.density[stained & ~taken])
+    slope = gradient(_compress_density(stain.density, usual, taken, diameter), diameter * 0.03)
+    edge = levels.steep if levels else _edge_threshold(np.hypot(*slope)[free])
     votes = centre_votes(slope, diameter, edge)
     votes[taken] = 0
     top = levels.votes if levels else max(float(np.percentile(votes[free], 99.5)), 1e-9)
     centres = _peaks(votes / top, diameter)
     if not len(centres):
         return [], None
-    outlines, strong = trace(slope, centres, diameter, levels.strong if levels else None)
+    outlines, strong = trace_outlines(slope, centres, diameter, levels.strong if levels else None)
     clear = levels.clear if levels else max(float(np.percentile(outlines.edge, 75)), 1e-6)
-    found = _surest(outlines, diameter, SCORE_FLOOR / eagerness, stained, taken, clear=clear)
-    return found, RedLevels(usual, edge, top, strong, clear)
+    found = _select_outlines(
+        outlines, diameter, SCORE_FLOOR / eagerness, stained, taken, clear=clear
+    )
+    return found, ErythrocyteThresholds(usual, edge, top, strong, clear)
 
 
-def _usual(density: Plane) -> float:
+def _reference_density(density: Plane) -> float:
     return LEVEL * max(float(np.median(density)), 1e-3)
 
 
-def _steep(gradients: Plane) -> float:
+def _edge_threshold(gradients: Plane) -> float:
     return max(float(np.percentile(gradients, EDGE_SHARE)), 1e-6)
 
 
@@ -252,14 +254,14 @@ def _peaks(votes: Plane, diameter: float) -> NDArray[np.float64]:
 
     peaks = peak_local_max(
         votes,
-        min_distance=max(1, int(diameter * APART)),
+        min_distance=max(1, int(diameter * MIN_CENTRE_DISTANCE)),
         threshold_abs=VOTES_FLOOR,
         exclude_border=False,
     )
     return np.asarray(peaks, dtype=np.float64)
 
 
-def _levelled(density: Plane, usual: float, taken: Mask, diameter: float) -> Plane:
+def _compress_density(density: Plane, usual: float, taken: Mask, diameter: float) -> Plane:
     """Return the density without white cells, levelled off: pale cells weigh nearly as dense ones.
 
     Beyond the usual density the curve flattens (tanh), so that an overlap of two cells or a speck
@@ -269,9 +271,15 @@ def _levelled(density: Plane, usual: float, taken: Mask, diameter: float) -> Pla
     return np.asarray(ndi.gaussian_filter(flat, diameter * 0.0175), dtype=np.float32)
 
 
-def _surest(
-    outlines: Outlines, diameter: float, floor: float, stained: Mask, taken: Mask, *, clear: float
-) -> list[Found]:
+def _select_outlines(
+    outlines: StarConvexOutlines,
+    diameter: float,
+    floor: float,
+    stained: Mask,
+    taken: Mask,
+    *,
+    clear: float,
+) -> list[CellOutline]:
     """Return the outlines that stand, taking the surest first."""
     points = outlines.centres[:, None] + directions()[None] * outlines.radii[..., None]
     scores = _scores(outlines, points, stained.shape, clear)
@@ -287,7 +295,7 @@ def _surest(
         if stained[inside].mean() < STAINED_SHARE or covered[inside].mean() > HIDDEN_SHARE:
             continue
         covered[inside] = True
-        found.append(Found(RBC, points[place], float(np.clip(scores[place], 0, 1))))
+        found.append(CellOutline(RBC, points[place], float(np.clip(scores[place], 0, 1))))
     return found
 
 
@@ -301,7 +309,7 @@ def _inside(
 
 
 def _scores(
-    outlines: Outlines, points: NDArray[np.float64], shape: tuple[int, ...], usual: float
+    outlines: StarConvexOutlines, points: NDArray[np.float64], shape: tuple[int, ...], usual: float
 ) -> NDArray[np.float64]:
     """Return how clear each outline is where it lies in the image, less for cut cells."""
     clear = np.clip(outlines.edge / usual, -0.5, 1)

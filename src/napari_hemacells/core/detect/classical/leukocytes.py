@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage as ndi
 
-from napari_hemacells.core.detect.outlines import Found, outline_of
+from napari_hemacells.core.detect.outlines import CellOutline, outline_of
 from napari_hemacells.core.types import PLATELET, WBC
 
 if TYPE_CHECKING:
@@ -34,9 +34,9 @@ PLATELET_SOLIDITY = 0.6
 DENSER_THAN_GLASS = 0.02
 
 
-def white_cells(
+def find_leukocytes(
     stain: Stain, diameter: float, eagerness: float, plasma_floor: float | None = None
-) -> list[Found]:
+) -> list[CellOutline]:
     """Return the white cells: lobes of one nucleus joined, with the cytoplasm around.
 
     Parameters
@@ -52,7 +52,7 @@ def white_cells(
     from skimage.morphology import disk, remove_small_objects
 
     red_area = np.pi * diameter**2 / 4
-    violet = _violet(stain, diameter)
+    violet = _smoothed_basophilia(stain, diameter)
     dense = ndi.gaussian_filter(stain.chromatin, diameter * 0.03) > NUCLEUS / eagerness
     nuclei = remove_small_objects(dense, max_size=int(LOBE_AREA * red_area))
     gap = max(1, int(diameter * LOBE_GAP))
@@ -65,18 +65,20 @@ def white_cells(
         area = float(nuclei[region.slice][region.image].sum()) / red_area
         if area >= NUCLEUS_AREA / eagerness:
             mask = _whole_cell(region, plasma, diameter)
-            found.append(Found(WBC, outline_of(mask), float(min(1.0, 0.5 + 0.5 * area))))
+            found.append(CellOutline(WBC, outline_of(mask), float(min(1.0, 0.5 + 0.5 * area))))
     return found
 
 
 def cytoplasm_floor(stain: Stain, diameter: float) -> float:
     """Return the basophilia that is bluer than the glass and than the picture's red cells."""
     stained = stain.density > DENSER_THAN_GLASS
-    red = float(np.median(_violet(stain, diameter)[stained])) if stained.any() else 0.0
+    red = (
+        float(np.median(_smoothed_basophilia(stain, diameter)[stained])) if stained.any() else 0.0
+    )
     return max(CYTOPLASM, red + CYTOPLASM_OVER_RED)
 
 
-def _violet(stain: Stain, diameter: float) -> NDArray[np.float32]:
+def _smoothed_basophilia(stain: Stain, diameter: float) -> NDArray[np.float32]:
     return np.asarray(ndi.gaussian_filter(stain.basophilia, diameter * 0.03), dtype=np.float32)
 
 
@@ -102,13 +104,15 @@ def _whole_cell(region: object, plasma: Mask, diameter: float) -> Mask:
     return whole
 
 
-def platelets(stain: Stain, diameter: float, eagerness: float, taken: Mask) -> list[Found]:
+def find_platelets(
+    stain: Stain, diameter: float, eagerness: float, taken: Mask
+) -> list[CellOutline]:
     """Return the platelets: small, compact, bluer than what is around them.
 
     Parameters
     ----------
     diameter, eagerness
-        As in :func:`white_cells`.
+        As in :func:`find_leukocytes`.
     taken
         Where white cells are: their granules are no platelets.
     """
@@ -133,5 +137,5 @@ def platelets(stain: Stain, diameter: float, eagerness: float, taken: Mask) -> l
             mask[region.slice] = region.image
             score = min(1.0, float(region.intensity_mean) / (4 * PLATELET_STAIN))
             whole = ndi.binary_dilation(mask, iterations=PLATELET_RIM)
-            found.append(Found(PLATELET, outline_of(whole), score))
+            found.append(CellOutline(PLATELET, outline_of(whole), score))
     return found

@@ -13,27 +13,27 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_hemacells.core.cell_masks import PackedMasks
-from napari_hemacells.core.detect.classical.erythrocytes import red_cells
-from napari_hemacells.core.detect.classical.leukocytes import platelets, white_cells
+from napari_hemacells.core.detect.classical.erythrocytes import find_erythrocytes
+from napari_hemacells.core.detect.classical.leukocytes import find_leukocytes, find_platelets
 from napari_hemacells.core.detect.classical.stain import read_stain
 from napari_hemacells.core.detect.classical.thresholds import (
     SMOOTH,
-    fitted_glass,
-    measured_levels,
-    place_of,
-    typical_levels,
+    fit_image_glass,
+    measure_thresholds,
+    median_thresholds,
+    relative_coordinates,
 )
 from napari_hemacells.core.detect.diameter import cell_diameter
 from napari_hemacells.core.detect.foreground import (
+    drop_empty_parts,
     foreground,
     is_flat,
     stained_windows,
     windows_around,
-    with_cells,
 )
-from napari_hemacells.core.detect.outlines import mask_of, to_cells
-from napari_hemacells.core.detect.plan import Plan, touching
-from napari_hemacells.core.detect.tiling import CORE, ScaledImage, tiles
+from napari_hemacells.core.detect.outlines import outlines_to_cells, union_mask
+from napari_hemacells.core.detect.plan import Plan, parts_in_regions
+from napari_hemacells.core.detect.tiling import CORE, ScaledImage, make_tiles
 from napari_hemacells.core.types import BOX_COLUMNS, PartCells, Progress
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_hemacells.core.detect.classical.stain import Stain
-    from napari_hemacells.core.detect.classical.thresholds import Levels
-    from napari_hemacells.core.detect.outlines import Found
+    from napari_hemacells.core.detect.classical.thresholds import StainThresholds
+    from napari_hemacells.core.detect.outlines import CellOutline
     from napari_hemacells.core.detect.regions import Regions
     from napari_hemacells.core.detect.tiling import Part
     from napari_hemacells.core.params import DetectParams
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 WORKING_DIAMETER = 40.0  # px of a red cell: its outline is clear, and more only costs time
 MARGIN = 1.11  # the searches' sizes were set with the blurred rim as part of the cell
-WHOLE = 3_000_000  # pixels at the working scale that are looked at in one piece
+MAX_SINGLE_PART_PIXELS = 3_000_000  # pixels at the working scale that are looked at in one piece
 BORDER = 4.0  # pixels: two parts may place a cell on their border a little differently
 CONTRAST_FLOOR = 0.02  # optical density between glass and the densest: below it all is glass
 PHASES = 5
@@ -66,26 +66,27 @@ def classical_plan_steps(
 ) -> Generator[Progress, None, Plan]:
     """Yield the progress of measuring; return the plan.
 
-    An image of up to :data:`WHOLE` pixels is one part, and everything is measured on it; of a
-    larger one glass and thresholds are measured beforehand, for all parts alike.
+    An image of up to :data:`MAX_SINGLE_PART_PIXELS` pixels is one part, and everything is
+    measured on it; of a larger one glass and thresholds are measured beforehand, for all parts
+    alike.
     """
     yield Progress(0, 1, "Measuring the cells")
     diameter = cell_diameter(image, params, regions)
     scale = WORKING_DIAMETER / (MARGIN * diameter) if diameter > 0 else 1.0
     view = ScaledImage(image.pixels, scale)
-    whole = tile is None and view.shape[0] * view.shape[1] <= WHOLE
-    levels, parts = None, (*tiles(view.shape, max(view.shape) if whole else tile or CORE),)
+    whole = tile is None and view.shape[0] * view.shape[1] <= MAX_SINGLE_PART_PIXELS
+    levels, parts = None, (*make_tiles(view.shape, max(view.shape) if whole else tile or CORE),)
     if diameter <= 0:
         parts = ()
     elif not whole:
         levels = yield from _levels_steps(image, view, regions)
-        parts = with_cells(image, parts, view.shape, diameter)
+        parts = drop_empty_parts(image, parts, view.shape, diameter)
     return Plan(
         method="classical",
         diameter=diameter,
         params=params,
         shape=image.shape,
-        parts=touching(parts, regions, view.ratio),
+        parts=parts_in_regions(parts, regions, view.ratio),
         scale=scale,
         image_key=image.key,
         regions=regions,
@@ -95,28 +96,28 @@ def classical_plan_steps(
 
 def _levels_steps(
     image: SmearImage, view: ScaledImage, regions: Regions | None
-) -> Generator[Progress, None, Levels]:
+) -> Generator[Progress, None, StainThresholds]:
     """Return the levels that some windows with cells have in common."""
-    glass = fitted_glass(image)
+    glass = fit_image_glass(image)
     places = stained_windows(image, regions) or [(image.shape[0] / 2, image.shape[1] / 2)]
     seen = []
     for number, window in enumerate(windows_around(view, places)):
         yield Progress(number, len(places), "Separating the stain")
-        stain = read_stain(view.part(*window), glass, place_of(view, *window))
-        seen.append(measured_levels(stain, glass, WORKING_DIAMETER))
-    return typical_levels(seen)
+        stain = read_stain(view.part(*window), glass, relative_coordinates(view, *window))
+        seen.append(measure_thresholds(stain, glass, WORKING_DIAMETER))
+    return median_thresholds(seen)
 
 
-def find_in_part_steps(
+def detect_classical_part_steps(
     image: SmearImage, plan: Plan, part: Part
 ) -> Generator[Progress, None, PartCells]:
     """Yield the phases, between which the work can be stopped; return the cells of a part."""
     yield Progress(0, PHASES, "Separating the stain")
-    found: list[Found] = []
+    found: list[CellOutline] = []
     stain = _stain_of(image, plan, part)
     if stain is not None:
         eagerness = 2.0 ** (2 * plan.params.sensitivity - 1)
-        found = yield from _search(stain, eagerness, plan.levels)
+        found = yield from _detect_kinds_steps(stain, eagerness, plan.levels)
     yield Progress(4, PHASES, "Drawing the cells")
     return _own_cells(found, plan, part)
 
@@ -131,35 +132,37 @@ def _stain_of(image: SmearImage, plan: Plan, part: Part) -> Stain | None:
     if is_flat(pixels):
         return None
     known = plan.levels
-    place = place_of(view, *part.window)
+    place = relative_coordinates(view, *part.window)
     return read_stain(pixels, known.glass, place, noise=known.noise, coloured=known.coloured)
 
 
-def _search(
-    stain: Stain, eagerness: float, levels: Levels | None
-) -> Generator[Progress, None, list[Found]]:
+def _detect_kinds_steps(
+    stain: Stain, eagerness: float, levels: StainThresholds | None
+) -> Generator[Progress, None, list[CellOutline]]:
     """Return what is found, in pixels of the part."""
     floors = (levels.plasma, levels.stained, levels.red) if levels else (None, None, None)
     yield Progress(1, PHASES, "Looking for white cells")
     coloured = stain.coloured
-    white = white_cells(stain, WORKING_DIAMETER, eagerness, floors[0]) if coloured else []
-    taken = mask_of(white, stain.density.shape)
+    white = find_leukocytes(stain, WORKING_DIAMETER, eagerness, floors[0]) if coloured else []
+    taken = union_mask(white, stain.density.shape)
     yield Progress(2, PHASES, "Looking for platelets")
-    small = platelets(stain, WORKING_DIAMETER, eagerness, taken) if coloured else []
+    small = find_platelets(stain, WORKING_DIAMETER, eagerness, taken) if coloured else []
     yield Progress(3, PHASES, "Looking for red cells")
     stained = foreground(stain, SMOOTH, floors[1])
-    red, _ = red_cells(stain, WORKING_DIAMETER, eagerness, stained, taken, levels=floors[2])
+    red, _ = find_erythrocytes(
+        stain, WORKING_DIAMETER, eagerness, stained, taken, levels=floors[2]
+    )
     return [*white, *small, *red]
 
 
-def _own_cells(found: Sequence[Found], plan: Plan, part: Part) -> PartCells:
+def _own_cells(found: Sequence[CellOutline], plan: Plan, part: Part) -> PartCells:
     """Return the cells that the part answers for, in the image, drawn among all that it sees."""
     (top, bottom), (left, right) = (
         _in_image(span, side, plan.scale)
         for span, side in zip((part.rows, part.cols), plan.shape, strict=True)
     )
     on_image = [one.moved(*part.origin).scaled(1 / plan.scale).moved(-top, -left) for one in found]
-    cells = to_cells(on_image, (bottom - top, right - left), plan.diameter)
+    cells = outlines_to_cells(on_image, (bottom - top, right - left), plan.diameter)
     centres = cells.centres + np.array([top, left])
     own = part.own((centres + 0.5) * plan.scale - 0.5, BORDER) & plan.holds(centres)
     masks = PackedMasks.of_labels(np.asarray(cells.labels), cells.ids.tolist(), cells.boxes)

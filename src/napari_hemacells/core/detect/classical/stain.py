@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Plane = NDArray[np.float32]
-Place = tuple[NDArray[np.float64], NDArray[np.float64]]
+GridCoordinates = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 COLOUR_FLOOR = 0.02  # spread of density over the channels below which a picture is grey
 GLASS_BAND = 0.012  # in log10 brightness: about 3 %
@@ -86,7 +86,7 @@ def fit_glass_to(terms: NDArray[np.float64], values: NDArray[np.float64]) -> Gla
 
 
 def optical_density(
-    pixels: NDArray[np.uint8], glass: Glass | None = None, place: Place | None = None
+    pixels: NDArray[np.uint8], glass: Glass | None = None, place: GridCoordinates | None = None
 ) -> NDArray[np.float32]:
     """Return the optical density above the local glass, ``(rows, cols, 3)`` float32.
 
@@ -134,7 +134,7 @@ def _least_squares(terms: NDArray[np.float64], values: NDArray[np.float64]) -> N
 def read_stain(
     pixels: NDArray[np.uint8],
     glass: Glass | None = None,
-    place: Place | None = None,
+    place: GridCoordinates | None = None,
     *,
     noise: float | None = None,
     coloured: bool | None = None,

@@ -8,20 +8,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage as ndi
 
-from napari_hemacells.core.detect.classical.erythrocytes import RedLevels, red_cells
-from napari_hemacells.core.detect.classical.leukocytes import cytoplasm_floor, white_cells
+from napari_hemacells.core.detect.classical.erythrocytes import (
+    ErythrocyteThresholds,
+    find_erythrocytes,
+)
+from napari_hemacells.core.detect.classical.leukocytes import cytoplasm_floor, find_leukocytes
 from napari_hemacells.core.detect.classical.stain import (
     fit_glass_to,
     log_brightness,
     polynomial,
 )
 from napari_hemacells.core.detect.foreground import foreground, foreground_floor
-from napari_hemacells.core.detect.outlines import mask_of
+from napari_hemacells.core.detect.outlines import union_mask
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_hemacells.core.detect.classical.stain import Glass, Place, Stain
+    from napari_hemacells.core.detect.classical.stain import Glass, GridCoordinates, Stain
     from napari_hemacells.core.detect.tiling import ScaledImage
     from napari_hemacells.core.types import SmearImage
 
@@ -31,7 +34,7 @@ FIT_WINDOWS, FIT_PIXELS = 8, 12  # along an axis, where there is no overview
 
 
 @dataclass(frozen=True)
-class Levels:
+class StainThresholds:
     """Glass, noise and thresholds of an image.
 
     Attributes
@@ -51,20 +54,20 @@ class Levels:
     coloured: bool
     stained: float
     plasma: float
-    red: RedLevels | None
+    red: ErythrocyteThresholds | None
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON."""
         return asdict(self)
 
 
-def place_of(view: ScaledImage, rows: slice, cols: slice) -> Place:
+def relative_coordinates(view: ScaledImage, rows: slice, cols: slice) -> GridCoordinates:
     """Return where rows and columns lie in the image, from 0 to 1."""
     high, wide = view.shape
     return np.arange(rows.start, rows.stop) / high, np.arange(cols.start, cols.stop) / wide
 
 
-def fitted_glass(image: SmearImage) -> Glass:
+def fit_image_glass(image: SmearImage) -> Glass:
     """Return the glass of a large image, from its overview or from pixels all over it."""
     if image.overview is not None:
         whole = image.overview.shape[:2]
@@ -73,8 +76,8 @@ def fitted_glass(image: SmearImage) -> Glass:
         terms = polynomial(places[0] / whole[0], places[1] / whole[1])
         return fit_glass_to(terms, log_brightness(small).reshape(-1, 3).astype(np.float64))
     parts, values = [], []
-    for row in _corners(image.shape[0]):
-        for col in _corners(image.shape[1]):
+    for row in _spaced_windows(image.shape[0]):
+        for col in _spaced_windows(image.shape[1]):
             pixels = np.asarray(image.pixels[row, col], dtype=np.uint8)[::8, ::8]
             inside = [np.arange(one.start, one.stop, 8) for one in (row, col)]
             parts.append(polynomial(inside[0] / image.shape[0], inside[1] / image.shape[1]))
@@ -82,7 +85,7 @@ def fitted_glass(image: SmearImage) -> Glass:
     return fit_glass_to(np.concatenate(parts), np.concatenate(values))
 
 
-def _corners(extent: int) -> list[slice]:
+def _spaced_windows(extent: int) -> list[slice]:
     """Return small windows spread along an axis."""
     side = min(extent, 8 * FIT_PIXELS)
     count = min(FIT_WINDOWS, max(1, extent // side))
@@ -90,32 +93,34 @@ def _corners(extent: int) -> list[slice]:
     return [slice(start, start + side) for start in starts]
 
 
-def measured_levels(stain: Stain, glass: Glass, diameter: float) -> Levels:
+def measure_thresholds(stain: Stain, glass: Glass, diameter: float) -> StainThresholds:
     """Return the levels of one window, as the search measures them on a small image."""
     floor = foreground_floor(stain, ndi.gaussian_filter(stain.density, SMOOTH))
     plasma = cytoplasm_floor(stain, diameter)
-    white = white_cells(stain, diameter, 1.0, plasma) if stain.coloured else []
-    taken = mask_of(white, stain.density.shape)
-    _, red = red_cells(stain, diameter, 1.0, foreground(stain, SMOOTH, floor), taken)
-    return Levels(glass, stain.noise, stain.coloured, floor, plasma, red)
+    white = find_leukocytes(stain, diameter, 1.0, plasma) if stain.coloured else []
+    taken = union_mask(white, stain.density.shape)
+    _, red = find_erythrocytes(stain, diameter, 1.0, foreground(stain, SMOOTH, floor), taken)
+    return StainThresholds(glass, stain.noise, stain.coloured, floor, plasma, red)
 
 
-def typical_levels(seen: Sequence[Levels]) -> Levels:
+def median_thresholds(seen: Sequence[StainThresholds]) -> StainThresholds:
     """Return the median of the levels of several windows."""
     red = [one.red for one in seen if one.red is not None]
-    return Levels(
+    return StainThresholds(
         glass=seen[0].glass,
         noise=_median([one.noise for one in seen]),
         coloured=any(one.coloured for one in seen),
         stained=_median([one.stained for one in seen]),
         plasma=_median([one.plasma for one in seen]),
-        red=_typical_red(red) if red else None,
+        red=_median_erythrocyte_thresholds(red) if red else None,
     )
 
 
-def _typical_red(seen: Sequence[RedLevels]) -> RedLevels:
-    names = [one.name for one in fields(RedLevels)]
-    return RedLevels(**{name: _median([getattr(one, name) for one in seen]) for name in names})
+def _median_erythrocyte_thresholds(seen: Sequence[ErythrocyteThresholds]) -> ErythrocyteThresholds:
+    names = [one.name for one in fields(ErythrocyteThresholds)]
+    return ErythrocyteThresholds(
+        **{name: _median([getattr(one, name) for one in seen]) for name in names}
+    )
 
 
 def _median(values: Sequence[float]) -> float:

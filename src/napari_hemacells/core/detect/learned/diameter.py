@@ -9,7 +9,7 @@ import numpy as np
 from napari_hemacells.core.detect.foreground import stained_windows
 from napari_hemacells.core.detect.learned.metadata import CANONICAL_DIAMETER, KINDS
 from napari_hemacells.core.detect.tiling import ScaledImage
-from napari_hemacells.core.image import SMALL
+from napari_hemacells.core.image import MAX_IN_MEMORY_PIXELS
 from napari_hemacells.core.types import RBC, Progress
 
 if TYPE_CHECKING:
@@ -17,29 +17,31 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_hemacells.core.detect.learned.model import Model
-    from napari_hemacells.core.detect.learned.postprocess import Found
+    from napari_hemacells.core.detect.learned.model import DetectorModel
+    from napari_hemacells.core.detect.learned.postprocess import Detections
     from napari_hemacells.core.detect.regions import Regions
     from napari_hemacells.core.types import Pixels, SmearImage
 
     Place = tuple[float, float]
 
-__all__ = ["ScaledImage", "measured_diameter_steps"]
+__all__ = ["ScaledImage", "measure_diameter_steps"]
 
 PROBE = 256  # side of the windows that the diameter is measured in, pixels at scale
-LADDER = 2.0  # between the diameters that are tried
+SCALE_STEP = 2.0  # between the diameters that are tried
 SMALLEST, LARGEST = 8.0, 640.0
-GRAIN = 6.0  # what is smaller than that in the end is the camera's noise
-ROUNDS = 3
-FEW = 2  # boxes that make a scale half believable
-CLOSE = 1.12  # factor between the diameter assumed and the one found that ends the search
+MIN_PLAUSIBLE_DIAMETER = 6.0  # what is smaller than that in the end is the camera's noise
+MAX_ITERATIONS = 3
+SCORE_PRIOR_COUNT = 2  # boxes that make a scale half believable
+CONVERGENCE_FACTOR = (
+    1.12  # factor between the diameter assumed and the one found that ends the search
+)
 
 
 MEASURING = "Measuring the cells"
 
 
-def measured_diameter_steps(
-    image: SmearImage, model: Model, regions: Regions | None = None
+def measure_diameter_steps(
+    image: SmearImage, model: DetectorModel, regions: Regions | None = None
 ) -> Generator[Progress, None, float | None]:
     """Return the typical red cell's diameter in pixels as the network sees it; None without cells.
 
@@ -47,18 +49,18 @@ def measured_diameter_steps(
     places with stain, and the median is taken.
     """
     rows, cols = image.shape
-    small = rows * cols <= SMALL
+    small = rows * cols <= MAX_IN_MEMORY_PIXELS
     places = [(rows / 2, cols / 2)] if small else stained_windows(image, regions)
     found = []
     for number, place in enumerate(places):
         yield Progress(number, len(places), MEASURING)
-        found.append((yield from _measured_at(image.pixels, model, place)))
+        found.append((yield from _measure_at_steps(image.pixels, model, place)))
     known = [diameter for diameter in found if diameter is not None]
     return float(np.median(known)) if known else None
 
 
-def _measured_at(
-    pixels: Pixels, model: Model, place: Place
+def _measure_at_steps(
+    pixels: Pixels, model: DetectorModel, place: Place
 ) -> Generator[Progress, None, float | None]:
     """Return the diameter of the cells around a place, None without cells.
 
@@ -70,30 +72,30 @@ def _measured_at(
     while diameter < min(LARGEST, 1.5 * max(pixels.shape[:2])):
         found = _probe(pixels, model, diameter, place)
         yield Progress(0, 1, MEASURING)
-        here = _cover(found)
+        here = _scale_score(found)
         if here > cover:
             best, cover = diameter, here
-        diameter *= LADDER
+        diameter *= SCALE_STEP
     if best is None:
         return None
-    refined = _refined(pixels, model, best, place)
-    return refined if refined > GRAIN else None
+    refined = _refine_diameter(pixels, model, best, place)
+    return refined if refined > MIN_PLAUSIBLE_DIAMETER else None
 
 
-def _refined(pixels: Pixels, model: Model, diameter: float, place: Place) -> float:
+def _refine_diameter(pixels: Pixels, model: DetectorModel, diameter: float, place: Place) -> float:
     """Return the diameter at which cells are found to have the diameter assumed."""
-    for _ in range(ROUNDS):
+    for _ in range(MAX_ITERATIONS):
         red = _red_sides(_probe(pixels, model, diameter, place))
         if len(red) == 0:
             break
         factor = float(np.median(red)) / CANONICAL_DIAMETER
         diameter = float(np.clip(diameter * factor, SMALLEST / 2, 2 * LARGEST))
-        if 1 / CLOSE < factor < CLOSE:
+        if 1 / CONVERGENCE_FACTOR < factor < CONVERGENCE_FACTOR:
             break
     return diameter
 
 
-def _probe(pixels: Pixels, model: Model, diameter: float, place: Place) -> Found:
+def _probe(pixels: Pixels, model: DetectorModel, diameter: float, place: Place) -> Detections:
     """Return what is found around a place of the image at the scale for `diameter`."""
     view = ScaledImage(pixels, CANONICAL_DIAMETER / diameter)
     parts = []
@@ -103,7 +105,7 @@ def _probe(pixels: Pixels, model: Model, diameter: float, place: Place) -> Found
     return model.find(view.part(*parts), model.limits)[0]
 
 
-def _cover(found: Found) -> float:
+def _scale_score(found: Detections) -> float:
     """Return how well the scale fits: the area of the boxes at scale, less where it is doubtful.
 
     Scores are squared, because many weak boxes are noise; and a box or two count less than many,
@@ -111,10 +113,10 @@ def _cover(found: Found) -> float:
     """
     sides = found.boxes[:, 2:] - found.boxes[:, :2]
     area = float((sides.prod(axis=1) * found.scores**2).sum())
-    return area * len(found) / (len(found) + FEW)
+    return area * len(found) / (len(found) + SCORE_PRIOR_COUNT)
 
 
-def _red_sides(found: Found) -> NDArray[Any]:
+def _red_sides(found: Detections) -> NDArray[Any]:
     """Return the longer sides of the red cells' boxes."""
     red = found.boxes[found.kinds == KINDS.index(RBC)]
     return np.asarray((red[:, 2:] - red[:, :2]).max(axis=1, initial=0.0))

@@ -18,11 +18,11 @@ from torch import nn
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-Norms = dict[str, tuple[tuple[float, ...], tuple[float, ...]]]  # layer: means, variances
+NormStatistics = dict[str, tuple[tuple[float, ...], tuple[float, ...]]]  # layer: means, variances
 
 
 @dataclass
-class Gathered:
+class NormStatisticsCollector:
     """Sums over the pictures seen, by layer: pictures, means and mean squares of the groups."""
 
     sums: dict[str, tuple[int, torch.Tensor, torch.Tensor]] = field(default_factory=dict)
@@ -37,9 +37,9 @@ class Gathered:
             square + flat.square().mean(dim=2).sum(dim=0).cpu(),
         )
 
-    def norms(self) -> Norms:
+    def norms(self) -> NormStatistics:
         """Return the statistics of all pictures together."""
-        found: Norms = {}
+        found: NormStatistics = {}
         for layer, (count, means, squares) in self.sums.items():
             mean = means / count
             variance = (squares / count - mean.square()).clamp(min=0)
@@ -47,39 +47,39 @@ class Gathered:
         return found
 
 
-_GATHERED: ContextVar[Gathered | None] = ContextVar("gathered", default=None)
-_KNOWN: ContextVar[Norms | None] = ContextVar("known", default=None)
+_COLLECTOR: ContextVar[NormStatisticsCollector | None] = ContextVar("gathered", default=None)
+_STATISTICS: ContextVar[NormStatistics | None] = ContextVar("known", default=None)
 
 
 @contextmanager
-def gathering() -> Iterator[Gathered]:
+def collect_norm_statistics() -> Iterator[NormStatisticsCollector]:
     """Gather the statistics of the pictures that networks see within the block."""
-    gathered = Gathered()
-    token = _GATHERED.set(gathered)
+    gathered = NormStatisticsCollector()
+    token = _COLLECTOR.set(gathered)
     try:
         yield gathered
     finally:
-        _GATHERED.reset(token)
+        _COLLECTOR.reset(token)
 
 
 @contextmanager
-def normalising_by(norms: Norms | None) -> Iterator[None]:
+def use_norm_statistics(norms: NormStatistics | None) -> Iterator[None]:
     """Let networks normalise by these statistics within the block; by each picture's for None."""
-    token = _KNOWN.set(norms)
+    token = _STATISTICS.set(norms)
     try:
         yield
     finally:
-        _KNOWN.reset(token)
+        _STATISTICS.reset(token)
 
 
-class FieldNorm(nn.GroupNorm):
+class ImageGroupNorm(nn.GroupNorm):
     """Group normalisation by a picture's own statistics, or those of the image that it is of."""
 
     layer = ""  # its name in the network, set when that is complete
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """Return the values of ``(n, channels, rows, cols)`` normalised."""
-        gathered, known = _GATHERED.get(), _KNOWN.get()
+        gathered, known = _COLLECTOR.get(), _STATISTICS.get()
         if gathered is not None:
             gathered.add(self.layer, values, self.num_groups)
         if known is None:
@@ -97,5 +97,5 @@ class FieldNorm(nn.GroupNorm):
 def name_norms(network: nn.Module) -> None:
     """Tell each normalisation of a network its name."""
     for name, module in network.named_modules():
-        if isinstance(module, FieldNorm):
+        if isinstance(module, ImageGroupNorm):
             module.layer = name

@@ -13,16 +13,16 @@ import pandas as pd
 from napari_hemacells.core.cell_masks import CellMask, PackedMasks
 from napari_hemacells.core.detect.diameter import cell_diameter
 from napari_hemacells.core.detect.foreground import (
+    drop_empty_parts,
     stained_windows,
     windows_around,
-    with_cells,
 )
-from napari_hemacells.core.detect.learned.diameter import measured_diameter_steps
+from napari_hemacells.core.detect.learned.diameter import measure_diameter_steps
 from napari_hemacells.core.detect.learned.instance_masks import (
-    Foreground,
-    paint,
+    ForegroundMap,
+    paint_labels,
+    window_in_canvas,
     window_of,
-    within,
 )
 from napari_hemacells.core.detect.learned.metadata import (
     CANONICAL_DIAMETER,
@@ -30,8 +30,8 @@ from napari_hemacells.core.detect.learned.metadata import (
     STRIDE,
 )
 from napari_hemacells.core.detect.learned.model import model_for
-from napari_hemacells.core.detect.plan import Plan, touching
-from napari_hemacells.core.detect.tiling import CORE, ScaledImage, tiles
+from napari_hemacells.core.detect.plan import Plan, parts_in_regions
+from napari_hemacells.core.detect.tiling import CORE, ScaledImage, make_tiles
 from napari_hemacells.core.types import (
     BOX_COLUMNS,
     CELL_COLUMNS,
@@ -46,9 +46,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_hemacells.core.detect.learned.group_norm import Norms
-    from napari_hemacells.core.detect.learned.model import Model
-    from napari_hemacells.core.detect.learned.postprocess import Found
+    from napari_hemacells.core.detect.learned.group_norm import NormStatistics
+    from napari_hemacells.core.detect.learned.model import DetectorModel
+    from napari_hemacells.core.detect.learned.postprocess import Detections
     from napari_hemacells.core.detect.regions import Regions
     from napari_hemacells.core.detect.tiling import Part
     from napari_hemacells.core.params import DetectParams
@@ -58,24 +58,26 @@ LEAST_WHITE = 0.9  # diameters of a red cell
 MARGIN = 4.0  # pixels at scale: two parts may place a cell on their border a little differently
 
 
-def find_in_part(image: SmearImage, plan: Plan, part: Part, model: Model) -> PartCells:
+def detect_learned_part(
+    image: SmearImage, plan: Plan, part: Part, model: DetectorModel
+) -> PartCells:
     """Return the cells of a part with their masks.
 
     The masks are painted among all cells that are seen, also those that neighbouring parts answer
     for, so that cells on a border share their pixels as cells inside do.
     """
     view = ScaledImage(image.pixels, plan.scale)
-    limits = model.limits.shifted(plan.params.sensitivity)
+    limits = model.limits.with_sensitivity(plan.params.sensitivity)
     found, chance = model.find(view.part(*part.window), limits, plan.norms)
     found = found.moved(part.origin, 1.0)
     own = part.own(found.centres, MARGIN)
-    found, order = _on_image(found, view)
-    found = small_white_are_platelets(found, plan.shape, plan.diameter)
+    found, order = _clip_and_sort(found, view)
+    found = relabel_small_leukocytes(found, plan.shape, plan.diameter)
     own = own[order] & plan.holds(found.centres)
     return _cells(found, own, _foreground(chance, view, part), plan, part.index)
 
 
-def _on_image(found: Found, view: ScaledImage) -> tuple[Found, NDArray[np.int64]]:
+def _clip_and_sort(found: Detections, view: ScaledImage) -> tuple[Detections, NDArray[np.int64]]:
     """Return the cells in pixels of the image row by row, boxes cut at its border; their order."""
     extent = np.array(view.pixels.shape[:2], np.float64)
     boxes = np.clip(found.boxes * np.tile(extent / view.shape, 2), 0, np.tile(extent, 2))
@@ -84,7 +86,9 @@ def _on_image(found: Found, view: ScaledImage) -> tuple[Found, NDArray[np.int64]
     return found.pick(order), order
 
 
-def small_white_are_platelets(found: Found, shape: tuple[int, int], diameter: float) -> Found:
+def relabel_small_leukocytes(
+    found: Detections, shape: tuple[int, int], diameter: float
+) -> Detections:
     """Return the cells with white ones that are smaller than a red cell called platelets.
 
     No leukocyte is smaller than an erythrocyte, but a giant platelet looks like a nucleus. Cells
@@ -98,11 +102,11 @@ def small_white_are_platelets(found: Found, shape: tuple[int, int], diameter: fl
     return type(found)(found.boxes, kinds, found.scores)
 
 
-def _foreground(chance: NDArray[np.float32], view: ScaledImage, part: Part) -> Foreground:
+def _foreground(chance: NDArray[np.float32], view: ScaledImage, part: Part) -> ForegroundMap:
     """Return the network's map laid on the image."""
     rows, cols = (-(-(stop - start) // STRIDE) for start, stop in (part.rows, part.cols))
     ratio = view.ratio
-    return Foreground(
+    return ForegroundMap(
         np.rint(255 * chance[:rows, :cols]).astype(np.uint8),
         (STRIDE * ratio[0], STRIDE * ratio[1]),
         (part.rows[0] * ratio[0], part.cols[0] * ratio[1]),
@@ -110,18 +114,18 @@ def _foreground(chance: NDArray[np.float32], view: ScaledImage, part: Part) -> F
 
 
 def _cells(
-    found: Found, own: NDArray[np.bool_], foreground: Foreground, plan: Plan, index: int
+    found: Detections, own: NDArray[np.bool_], foreground: ForegroundMap, plan: Plan, index: int
 ) -> PartCells:
     """Return the own cells; one that no pixel is left for is dropped."""
     canvas = _canvas(found.boxes[own], plan.shape)
     starts, stops = ([part.start for part in canvas], [part.stop for part in canvas])
     near = np.all((found.boxes[:, :2] < stops) & (found.boxes[:, 2:] > starts), axis=1)
     found, places = found.pick(near), np.flatnonzero(own[near])
-    labels = paint(found, foreground, canvas, places)
+    labels = paint_labels(found, foreground, canvas, places)
     masks, kept = [], []
     for place in places.tolist():
         window = window_of(found.boxes[place], canvas)
-        bits = labels[within(window, canvas)] == place + 1
+        bits = labels[window_in_canvas(window, canvas)] == place + 1
         if bits.any():
             rows, cols = window
             masks.append(CellMask((rows.start, cols.start, rows.stop, cols.stop), bits))
@@ -140,7 +144,7 @@ def _canvas(boxes: NDArray[np.float64], shape: tuple[int, int]) -> tuple[slice, 
     return slice(max(0, low[0]), high[0]), slice(max(0, low[1]), high[1])
 
 
-def _table(found: Found, areas: list[int], shape: tuple[int, int]) -> pd.DataFrame:
+def _table(found: Detections, areas: list[int], shape: tuple[int, int]) -> pd.DataFrame:
     """Return a row a cell; boxes and centres are those of the whole cell, also under another."""
     low = np.floor(found.boxes[:, :2]).astype(np.int64)
     high = np.minimum(np.maximum(np.ceil(found.boxes[:, 2:]).astype(np.int64), low + 1), shape)
@@ -164,21 +168,21 @@ def learned_plan_steps(
     *,
     regions: Regions | None = None,
     tile: int | None = None,
-    model: Model | None = None,
+    model: DetectorModel | None = None,
 ) -> Generator[Progress, None, Plan]:
     """Yield the progress of measuring; return the plan."""
     model = model or model_for(params.weights)
     diameter = yield from _diameter_steps(image, params, model, regions)
     view = ScaledImage(image.pixels, CANONICAL_DIAMETER / diameter)
-    parts = tuple(tiles(view.shape, tile or CORE))
+    parts = tuple(make_tiles(view.shape, tile or CORE))
     norms = (yield from _norms_steps(image, view, model, regions)) if len(parts) > 1 else None
-    parts = touching(parts, regions, view.ratio)
+    parts = parts_in_regions(parts, regions, view.ratio)
     return Plan(
         method="learned",
         diameter=diameter,
         params=params,
         shape=image.shape,
-        parts=with_cells(image, parts, view.shape, diameter),
+        parts=drop_empty_parts(image, parts, view.shape, diameter),
         scale=view.scale,
         image_key=image.key,
         weights=model.identity,
@@ -188,22 +192,22 @@ def learned_plan_steps(
 
 
 def _norms_steps(
-    image: SmearImage, view: ScaledImage, model: Model, regions: Regions | None
-) -> Generator[Progress, None, Norms | None]:
+    image: SmearImage, view: ScaledImage, model: DetectorModel, regions: Regions | None
+) -> Generator[Progress, None, NormStatistics | None]:
     """Return how the network normalises every part: as in places with cells, all together."""
     seen = []
     for window in windows_around(view, stained_windows(image, regions)):
         yield Progress(0, 1, "Measuring the stain")
         seen.append(view.part(*window))
-    return model.norms_of(seen)
+    return model.measure_norms(seen)
 
 
 def _diameter_steps(
-    image: SmearImage, params: DetectParams, model: Model, regions: Regions | None
+    image: SmearImage, params: DetectParams, model: DetectorModel, regions: Regions | None
 ) -> Generator[Progress, None, float]:
     """Return the diameter in pixels: given, given in µm, or measured."""
     yield Progress(0, 1, "Measuring the cells")
     if params.cell_diameter is not None or params.cell_diameter_um is not None:
         return cell_diameter(image, params)
-    measured = yield from measured_diameter_steps(image, model, regions)
+    measured = yield from measure_diameter_steps(image, model, regions)
     return measured or DIAMETER_WITHOUT_CELLS

@@ -16,18 +16,18 @@ from napari_hemacells.core.types import PLATELET
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_hemacells.core.detect.learned.postprocess import Found
+    from napari_hemacells.core.detect.learned.postprocess import Detections
 
     Window = tuple[slice, slice]
 
 REACH = 1.12  # from the centre, in half axes: a slanted cell's tips lie outside the ellipse
-SURE = 0.5  # nearer than this a pixel belongs to the cell even where the stain is pale
+INNER_RADIUS = 0.5  # nearer than this a pixel belongs to the cell even where the stain is pale
 ON_TOP = 4.0  # taken off a platelet's distance: it lies on the red cell, not under it
-FAR = 60000.0
+MAX_DISTANCE = 60000.0
 
 
 @dataclass(frozen=True, eq=False)
-class Foreground:
+class ForegroundMap:
     """A map of where there is any cell, over a part of an image.
 
     Attributes
@@ -63,8 +63,11 @@ class Foreground:
         return np.asarray(self._picture.resize(size, Image.Resampling.BILINEAR, box=box))
 
 
-def paint(
-    found: Found, foreground: Foreground, canvas: Window, wanted: NDArray[np.int64] | None = None
+def paint_labels(
+    found: Detections,
+    foreground: ForegroundMap,
+    canvas: Window,
+    wanted: NDArray[np.int64] | None = None,
 ) -> NDArray[np.int32]:
     """Return the int32 labels of a window of the image: cell i of `found` is i + 1.
 
@@ -81,7 +84,7 @@ def paint(
     """
     rows, cols = canvas
     labels = np.zeros((rows.stop - rows.start, cols.stop - cols.start), np.int32)
-    nearest = np.full(labels.shape, FAR, np.float16)
+    nearest = np.full(labels.shape, MAX_DISTANCE, np.float16)
     platelet = KINDS.index(PLATELET)
     for place, (box, kind) in enumerate(zip(found.boxes, found.kinds, strict=True)):
         window = window_of(box, canvas)
@@ -91,13 +94,13 @@ def paint(
         own = _inside(distance, foreground.at(window))
         if kind == platelet:
             distance = distance - np.float16(ON_TOP)
-        here = within(window, canvas)
+        here = window_in_canvas(window, canvas)
         own &= distance < nearest[here]
         labels[here][own] = place + 1
         nearest[here][own] = distance[own]
     for place in range(len(found)) if wanted is None else wanted.tolist():
         window = window_of(found.boxes[place], canvas)
-        _keep_one_piece(labels[within(window, canvas)], place + 1)
+        _keep_one_piece(labels[window_in_canvas(window, canvas)], place + 1)
     return labels
 
 
@@ -110,7 +113,7 @@ def window_of(box: NDArray[np.float64], canvas: Window) -> Window:
     return rows, cols
 
 
-def within(window: Window, canvas: Window) -> Window:
+def window_in_canvas(window: Window, canvas: Window) -> Window:
     """Return a window of the image as slices of the canvas."""
     rows, cols = (
         slice(part.start - whole.start, max(part.start, part.stop) - whole.start)
@@ -144,4 +147,4 @@ def _distance(box: NDArray[np.float64], window: Window) -> NDArray[np.float16]:
 
 
 def _inside(distance: NDArray[np.float16], chance: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    return (distance < REACH) & (chance > 127) | (distance < SURE)
+    return (distance < REACH) & (chance > 127) | (distance < INNER_RADIUS)

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 KINDS = (RBC, WBC, PLATELET)
 CANONICAL_DIAMETER = 40.0  # pixels of a typical red cell after the image is brought to scale
 STRIDE = 4  # pixels of that image to one cell of the output maps
-SEEN = (
+BUNDLED_TRAINING_DATA = (
     "BCCD's official train list, Chula RBC-12 but for the file numbers 40–59, 140–159 and "
     "240–259, every third platelet picture of PBC; see weights/detector.md"
 )
 
 
-def seen_by_weights(file: Path) -> str:
+def read_training_data(file: Path) -> str:
     """Return the words in the header of a weights file.
 
     Raises

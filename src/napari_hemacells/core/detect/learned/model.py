@@ -13,7 +13,11 @@ import numpy as np
 import torch
 
 from napari_hemacells.core.detect.foreground import is_flat
-from napari_hemacells.core.detect.learned.group_norm import Norms, gathering, normalising_by
+from napari_hemacells.core.detect.learned.group_norm import (
+    NormStatistics,
+    collect_norm_statistics,
+    use_norm_statistics,
+)
 from napari_hemacells.core.detect.learned.metadata import STRIDE
 from napari_hemacells.core.detect.learned.network import (
     CellNet,
@@ -21,7 +25,12 @@ from napari_hemacells.core.detect.learned.network import (
     empty_network,
     normalise,
 )
-from napari_hemacells.core.detect.learned.postprocess import Found, nothing, peaks, suppress
+from napari_hemacells.core.detect.learned.postprocess import (
+    Detections,
+    empty_detections,
+    find_peaks,
+    non_maximum_suppression,
+)
 from napari_hemacells.core.errors import EncoderError
 
 if TYPE_CHECKING:
@@ -34,7 +43,7 @@ MULTIPLE = 16  # the network's coarsest stride
 
 
 @dataclass(frozen=True)
-class Limits:
+class DetectionThresholds:
     """When a peak is a cell; chosen on development fields, stored with the weights.
 
     Attributes
@@ -42,24 +51,24 @@ class Limits:
     scores
         Least score of each kind.
     overlap, overlap_of_kinds
-        See :func:`~napari_hemacells.core.detect.learned.postprocess.suppress`.
+        See :func:`~napari_hemacells.core.detect.learned.postprocess.non_maximum_suppression`.
     """
 
     scores: tuple[float, ...] = (0.35, 0.35, 0.35)
     overlap: float = 0.5
     overlap_of_kinds: float = 0.6
 
-    def shifted(self, sensitivity: float) -> Limits:
+    def with_sensitivity(self, sensitivity: float) -> DetectionThresholds:
         """Return the limits at another sensitivity; 0.5 leaves them, ±0.5 is ±2 in the logit."""
         logits = np.log(np.divide(self.scores, np.subtract(1, self.scores)))
         scores = 1 / (1 + np.exp(-(logits - 4 * (sensitivity - 0.5))))
-        return Limits(tuple(map(float, scores)), self.overlap, self.overlap_of_kinds)
+        return DetectionThresholds(tuple(map(float, scores)), self.overlap, self.overlap_of_kinds)
 
 
-class Model:
+class DetectorModel:
     """The network with its limits, ready to run."""
 
-    def __init__(self, network: CellNet, limits: Limits) -> None:
+    def __init__(self, network: CellNet, limits: DetectionThresholds) -> None:
         self.network = network.eval().to(memory_format=torch.channels_last)
         self.limits = limits
 
@@ -85,16 +94,19 @@ class Model:
             foreground = maps.foreground.sigmoid()
             return heat[0].numpy(), boxes[0].numpy(), foreground[0].numpy()
 
-    def norms_of(self, pictures: Iterable[NDArray[np.uint8]]) -> Norms | None:
+    def measure_norms(self, pictures: Iterable[NDArray[np.uint8]]) -> NormStatistics | None:
         """Return the statistics that pictures of one image have in common; None without any."""
-        with gathering() as gathered:
+        with collect_norm_statistics() as gathered:
             for picture in pictures:
                 self.maps(picture)
         return gathered.norms() or None
 
     def find(
-        self, picture: NDArray[np.uint8], limits: Limits, norms: Norms | None = None
-    ) -> tuple[Found, NDArray[np.float32]]:
+        self,
+        picture: NDArray[np.uint8],
+        limits: DetectionThresholds,
+        norms: NormStatistics | None = None,
+    ) -> tuple[Detections, NDArray[np.float32]]:
         """Return the cells of a picture at scale, in its pixels, and the foreground map.
 
         Parameters
@@ -103,17 +115,17 @@ class Model:
             Statistics of the image that the picture is part of (:meth:`norms_of`).
         """
         if is_flat(picture):
-            return nothing(), np.zeros(
+            return empty_detections(), np.zeros(
                 [-(-side // STRIDE) for side in picture.shape[:2]], np.float32
             )
-        with normalising_by(norms):
+        with use_norm_statistics(norms):
             heat, boxes, foreground = self.maps(picture)
-        found = peaks(heat, boxes, limits.scores)
-        return suppress(found, limits.overlap, limits.overlap_of_kinds), foreground
+        found = find_peaks(heat, boxes, limits.scores)
+        return non_maximum_suppression(found, limits.overlap, limits.overlap_of_kinds), foreground
 
 
 @cache
-def bundled_model() -> Model:
+def bundled_model() -> DetectorModel:
     """Return the detector that comes with the package, loaded once.
 
     Raises
@@ -125,7 +137,7 @@ def bundled_model() -> Model:
         return load_model(file)
 
 
-def model_for(weights: Path | None) -> Model:
+def model_for(weights: Path | None) -> DetectorModel:
     """Return the bundled detector for None, else that of a file, loaded once until it changes.
 
     Raises
@@ -141,16 +153,16 @@ def model_for(weights: Path | None) -> Model:
         raise EncoderError(
             f"The detector {weights} cannot be read: choose another one, or the bundled one."
         ) from error
-    return _model_of(weights, about.st_size, about.st_mtime_ns)
+    return _load_model_cached(weights, about.st_size, about.st_mtime_ns)
 
 
 @lru_cache(maxsize=4)
-def _model_of(file: Path, _size: int, _changed: int) -> Model:
+def _load_model_cached(file: Path, _size: int, _changed: int) -> DetectorModel:
     """Return the detector of a file in this state."""
     return load_model(file)
 
 
-def load_model(file: Path) -> Model:
+def load_model(file: Path) -> DetectorModel:
     """Return the detector of a weights file.
 
     Raises
@@ -176,9 +188,13 @@ def load_model(file: Path) -> Model:
             f"The detector {file} is not one of this version; reinstall the plugin, or train it "
             "anew."
         )
-    return Model(network, _limits(header))
+    return DetectorModel(network, _limits(header))
 
 
-def _limits(header: dict[str, str]) -> Limits:
+def _limits(header: dict[str, str]) -> DetectionThresholds:
     stored = json.loads(header.get("limits", "{}"))
-    return Limits(**{**stored, "scores": tuple(stored["scores"])}) if stored else Limits()
+    return (
+        DetectionThresholds(**{**stored, "scores": tuple(stored["scores"])})
+        if stored
+        else DetectionThresholds()
+    )

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from napari_hemacells.core.detect.learned.group_norm import FieldNorm, name_norms
+from napari_hemacells.core.detect.learned.group_norm import ImageGroupNorm, name_norms
 from napari_hemacells.core.detect.learned.metadata import KINDS, STRIDE
 
 ARCHITECTURE = "tf_efficientnet_lite0"
@@ -59,7 +59,7 @@ class CellNet(nn.Module):
         )
         self.smooth = nn.ModuleDict({str(tap): _separable(WIDTH) for tap in TAPS})
         self.shared = nn.Sequential(
-            nn.Conv2d(WIDTH, WIDTH, 3, padding=1, bias=False), FieldNorm(8, WIDTH), nn.SiLU()
+            nn.Conv2d(WIDTH, WIDTH, 3, padding=1, bias=False), ImageGroupNorm(8, WIDTH), nn.SiLU()
         )
         self.heat = _head(len(KINDS))
         self.sides = _head(4 * len(KINDS))
@@ -124,7 +124,7 @@ def _separable(width: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(width, width, 5, padding=2, groups=width, bias=False),
         nn.Conv2d(width, width, 1, bias=False),
-        FieldNorm(8, width),
+        ImageGroupNorm(8, width),
         nn.SiLU(),
     )
 

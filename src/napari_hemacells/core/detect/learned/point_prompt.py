@@ -9,14 +9,19 @@ import numpy as np
 from scipy import ndimage as ndi
 
 from napari_hemacells.core.detect.learned.metadata import CANONICAL_DIAMETER, KINDS, STRIDE
-from napari_hemacells.core.detect.learned.postprocess import Found, joined, peaks, suppress
+from napari_hemacells.core.detect.learned.postprocess import (
+    Detections,
+    concatenate_detections,
+    find_peaks,
+    non_maximum_suppression,
+)
 from napari_hemacells.core.detect.proposal import (
     Point,
     Proposal,
     cell_at,
-    mask_from,
-    one_piece,
-    typical,
+    cell_diameter_or_default,
+    mask_in_window,
+    select_component,
 )
 from napari_hemacells.core.detect.tiling import ScaledImage
 from napari_hemacells.core.types import PLATELET, WBC
@@ -24,15 +29,15 @@ from napari_hemacells.core.types import PLATELET, WBC
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_hemacells.core.detect.learned.model import Model
+    from napari_hemacells.core.detect.learned.model import DetectorModel
     from napari_hemacells.core.types import Cells, SmearImage
 
 REACH = 112  # pixels at scale around the point that the network looks at
 ALIGNED = 16  # origins are multiples of it, so that the maps are those of the whole image
-FAINT = 0.02  # least score of a peak that is considered at all
-SURE_ENOUGH = 0.06  # least score, weighted by how near the point is to the middle
+MIN_PEAK_SCORE = 0.02  # least score of a peak that is considered at all
+MIN_WEIGHTED_SCORE = 0.06  # least score, weighted by how near the point is to the middle
 SMALLEST, LARGEST = 0.12, 3.5  # sides of a plausible box, in typical diameters
-SAME = 0.5  # intersection over union with a cell that is there: it is that cell
+DUPLICATE_IOU = 0.5  # intersection over union with a cell that is there: it is that cell
 LEAST_WHITE = 0.9  # diameters: no leukocyte is smaller than an erythrocyte
 EDGE, INNER = 1.12, 0.5  # half axes: beyond it nothing is the cell, within it pale stain is too
 PAIR_SCORE, PAIR_OVERLAP = 0.08, 0.6  # of two cells within one outline
@@ -41,7 +46,7 @@ ON_TOP = 0.5  # of the area of the cell below: what is smaller lies on it
 
 
 @dataclass(frozen=True, eq=False)
-class Sight:
+class PointPrediction:
     """What the network sees in a window; boxes in pixels of the image.
 
     Attributes
@@ -53,7 +58,7 @@ class Sight:
         (top, left, bottom, right; pixels) names.
     """
 
-    found: Found
+    found: Detections
     chance: NDArray[np.uint8]
     extent: tuple[float, float, float, float]
 
@@ -68,14 +73,14 @@ class Sight:
         return np.asarray(chance > 127)
 
 
-def look(
+def predict_around_point(
     image: SmearImage,
     diameter: float,
     point: Point,
     *,
-    model: Model | None = None,
-    faint: float = FAINT,
-) -> Sight:
+    model: DetectorModel | None = None,
+    faint: float = MIN_PEAK_SCORE,
+) -> PointPrediction:
     """Return what the network sees around a point at the scale for cells of this diameter."""
     if model is None:
         from napari_hemacells.core.detect.learned.model import bundled_model
@@ -91,7 +96,9 @@ def look(
     heat, boxes, chance = model.maps(view.part(rows, cols))
     origin = np.array([rows.start, cols.start], np.float64)
     there = (at - origin) / STRIDE
-    found = joined([peaks(heat, boxes, [faint] * len(KINDS)), _at(heat, boxes, there)])
+    found = concatenate_detections(
+        [find_peaks(heat, boxes, [faint] * len(KINDS)), _boxes_at_point(heat, boxes, there)]
+    )
     scale = np.tile(ratio, 2)
     grey = np.rint(255 * chance[: -(-(rows.stop - rows.start) // STRIDE)])
     grey = grey[:, : -(-(cols.stop - cols.start) // STRIDE)].astype(np.uint8)
@@ -99,12 +106,12 @@ def look(
     extent = (np.concatenate([origin, end]) * scale).tolist()
     moved = (found.boxes + np.tile(origin, 2)) * scale
     inside = np.clip(moved, 0, np.tile(image.shape, 2).astype(np.float64))
-    return Sight(Found(inside, found.kinds, found.scores), grey, tuple(extent))
+    return PointPrediction(Detections(inside, found.kinds, found.scores), grey, tuple(extent))
 
 
-def _at(
+def _boxes_at_point(
     heat: NDArray[np.float32], boxes: NDArray[np.float32], there: NDArray[np.float64]
-) -> Found:
+) -> Detections:
     """Return the box that each kind proposes at a place, scored by the heat in its middle."""
     limit = np.array(heat.shape[1:]) - 1
     row, col = np.clip(there.astype(int), 0, limit)
@@ -112,40 +119,40 @@ def _at(
     middles = (proposed[:, :2] + proposed[:, 2:]) / 2 / STRIDE
     rows, cols = np.clip(middles.astype(int), 0, limit).T
     kinds = np.arange(len(KINDS))
-    return Found(proposed, kinds, heat[kinds, rows, cols].astype(np.float64))
+    return Detections(proposed, kinds, heat[kinds, rows, cols].astype(np.float64))
 
 
-def suggest(
-    image: SmearImage, cells: Cells, point: Point, *, model: Model | None = None
+def predict_cell_at_point(
+    image: SmearImage, cells: Cells, point: Point, *, model: DetectorModel | None = None
 ) -> Proposal | None:
     """Return the most likely cell at a point that is not there yet; None where none is seen."""
-    diameter = typical(cells)
-    sight = look(image, diameter, point, model=model)
+    diameter = cell_diameter_or_default(cells)
+    sight = predict_around_point(image, diameter, point, model=model)
     found = sight.found
-    weight = found.scores * _nearness(found, point)
-    weight[~_plausible(found, diameter) | _known(found, cells)] = 0
+    weight = found.scores * _centre_weight(found, point)
+    weight[~_plausible(found, diameter) | _overlaps_known_cell(found, cells)] = 0
     for place in np.argsort(-weight):
-        if weight[place] < SURE_ENOUGH:
+        if weight[place] < MIN_WEIGHTED_SCORE:
             return None
-        proposal = painted(sight, int(place), cells, point)
+        proposal = build_proposal(sight, int(place), cells, point)
         if proposal is not None:
             return proposal
     return None
 
 
-def _nearness(found: Found, point: Point) -> NDArray[np.float64]:
+def _centre_weight(found: Detections, point: Point) -> NDArray[np.float64]:
     """Return 1 where the point is in a box's middle, less further out, 0 outside the ellipse."""
     half = np.maximum(found.boxes[:, 2:] - found.boxes[:, :2], 1) / 2
     away = np.hypot(*((np.asarray(point) + 0.5 - found.centres) / half).T)
     return np.where(away < EDGE, np.exp(-(away**2)), 0.0)
 
 
-def _plausible(found: Found, diameter: float) -> NDArray[np.bool_]:
+def _plausible(found: Detections, diameter: float) -> NDArray[np.bool_]:
     sides = (found.boxes[:, 2:] - found.boxes[:, :2]) / diameter
     return np.asarray((sides > SMALLEST).all(axis=1) & (sides < LARGEST).all(axis=1))
 
 
-def _known(found: Found, cells: Cells) -> NDArray[np.bool_]:
+def _overlaps_known_cell(found: Detections, cells: Cells) -> NDArray[np.bool_]:
     """Return which candidates are cells that are there already."""
     low = np.maximum(found.boxes[:, None, :2], cells.boxes[None, :, :2])
     high = np.minimum(found.boxes[:, None, 2:], cells.boxes[None, :, 2:])
@@ -153,10 +160,12 @@ def _known(found: Found, cells: Cells) -> NDArray[np.bool_]:
     mine = (found.boxes[:, 2:] - found.boxes[:, :2]).prod(axis=1)
     theirs = (cells.boxes[:, 2:] - cells.boxes[:, :2]).prod(axis=1)
     overlap = shared / np.maximum(mine[:, None] + theirs[None] - shared, 1)
-    return np.asarray((overlap > SAME).any(axis=1))
+    return np.asarray((overlap > DUPLICATE_IOU).any(axis=1))
 
 
-def painted(sight: Sight, place: int, cells: Cells, point: Point) -> Proposal | None:
+def build_proposal(
+    sight: PointPrediction, place: int, cells: Cells, point: Point
+) -> Proposal | None:
     """Return a candidate with its pixels beside the cells that are there; None without any."""
     box = sight.found.boxes[place]
     top, left = np.floor(box[:2]).astype(int).tolist()
@@ -166,10 +175,10 @@ def painted(sight: Sight, place: int, cells: Cells, point: Point) -> Proposal | 
     distance = ellipse_distance(box, window)
     own = sight.stained(window) & (distance < EDGE) | (distance < INNER)
     under = cell_at(cells, point)
-    won = _won_from(under, cells, box, window, distance) if under else np.zeros_like(own)
+    won = _pixels_taken_from(under, cells, box, window, distance) if under else np.zeros_like(own)
     taking = own & won & (labels == under)
-    own = one_piece(own & (labels == 0) | taking, (point[0] - top, point[1] - left))
-    mask = mask_from(own, window)
+    own = select_component(own & (labels == 0) | taking, (point[0] - top, point[1] - left))
+    mask = mask_in_window(own, window)
     if mask is None:
         return None
     taken = {}
@@ -179,7 +188,7 @@ def painted(sight: Sight, place: int, cells: Cells, point: Point) -> Proposal | 
         if taken[under].area < LEAST_LEFT * below.area:
             return None
     score = float(np.clip(sight.found.scores[place], 0, 1))
-    kind = kind_of(sight.found, place, cells)
+    kind = resolve_kind(sight.found, place, cells)
     return Proposal(kind, score, (top, left, bottom, right), mask, "network", taken)
 
 
@@ -193,15 +202,15 @@ def ellipse_distance(box: NDArray[np.float64], window: tuple[slice, slice]) -> N
     return np.asarray(np.hypot(axes[0][:, None], axes[1][None]), dtype=np.float64)
 
 
-def kind_of(found: Found, place: int, cells: Cells) -> str:
+def resolve_kind(found: Detections, place: int, cells: Cells) -> str:
     """Return the kind; a white cell smaller than a red one is a platelet."""
     kind = KINDS[int(found.kinds[place])]
     sides = found.boxes[place, 2:] - found.boxes[place, :2]
-    small = float(sides.max()) < LEAST_WHITE * typical(cells)
+    small = float(sides.max()) < LEAST_WHITE * cell_diameter_or_default(cells)
     return PLATELET if kind == WBC and small else kind
 
 
-def _won_from(
+def _pixels_taken_from(
     under: int,
     cells: Cells,
     box: NDArray[np.float64],
@@ -216,16 +225,18 @@ def _won_from(
     return distance < ellipse_distance(other, window)
 
 
-def pair_within(
-    image: SmearImage, cells: Cells, cell: int, *, model: Model | None = None
+def find_cell_pair(
+    image: SmearImage, cells: Cells, cell: int, *, model: DetectorModel | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """Return the boxes of the two cells that the network sees in one; None where it sees one."""
-    diameter = typical(cells)
+    diameter = cell_diameter_or_default(cells)
     mask = cells.mask_of(cell)
     top, left, bottom, right = mask.box
     middle = ((top + bottom - 1) / 2, (left + right - 1) / 2)
-    found = look(image, diameter, middle, model=model).found
-    found = suppress(found.pick(_plausible(found, diameter)), PAIR_OVERLAP, PAIR_OVERLAP)
+    found = predict_around_point(image, diameter, middle, model=model).found
+    found = non_maximum_suppression(
+        found.pick(_plausible(found, diameter)), PAIR_OVERLAP, PAIR_OVERLAP
+    )
     places = np.clip(found.centres.astype(int) - mask.box[:2], 0, np.array(mask.bits.shape) - 1)
     low, high = np.array(mask.box[:2]), np.array(mask.box[2:])
     within = ((found.centres >= low) & (found.centres < high)).all(axis=1)

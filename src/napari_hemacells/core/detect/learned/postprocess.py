@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class Detections:
     """Cells found, in no particular order.
 
     Attributes
@@ -40,31 +40,33 @@ class Found:
         """``(n, 2)`` middles of the boxes."""
         return (self.boxes[:, :2] + self.boxes[:, 2:]) / 2
 
-    def pick(self, which: NDArray[np.bool_] | NDArray[np.int64]) -> Found:
+    def pick(self, which: NDArray[np.bool_] | NDArray[np.int64]) -> Detections:
         """Return some of them."""
-        return Found(self.boxes[which], self.kinds[which], self.scores[which])
+        return Detections(self.boxes[which], self.kinds[which], self.scores[which])
 
-    def moved(self, origin: tuple[float, float], scale: float) -> Found:
+    def moved(self, origin: tuple[float, float], scale: float) -> Detections:
         """Return them with `origin` added to the boxes, then divided by `scale`."""
-        return Found((self.boxes + np.tile(origin, 2)) / scale, self.kinds, self.scores)
+        return Detections((self.boxes + np.tile(origin, 2)) / scale, self.kinds, self.scores)
 
 
-def nothing() -> Found:
+def empty_detections() -> Detections:
     """Return no cells."""
-    return Found(np.empty((0, 4)), np.empty(0, np.int64), np.empty(0))
+    return Detections(np.empty((0, 4)), np.empty(0, np.int64), np.empty(0))
 
 
-def joined(parts: Sequence[Found]) -> Found:
+def concatenate_detections(parts: Sequence[Detections]) -> Detections:
     """Return all cells of several lists."""
-    parts = [*parts, nothing()]
-    return Found(
+    parts = [*parts, empty_detections()]
+    return Detections(
         np.concatenate([part.boxes for part in parts]),
         np.concatenate([part.kinds for part in parts]),
         np.concatenate([part.scores for part in parts]),
     )
 
 
-def peaks(heat: NDArray[np.float32], boxes: NDArray[np.float32], limits: Sequence[float]) -> Found:
+def find_peaks(
+    heat: NDArray[np.float32], boxes: NDArray[np.float32], limits: Sequence[float]
+) -> Detections:
     """Return a cell for every local maximum of the heat.
 
     Parameters
@@ -78,14 +80,16 @@ def peaks(heat: NDArray[np.float32], boxes: NDArray[np.float32], limits: Sequenc
     """
     top = heat == ndi.maximum_filter(heat, size=(1, 3, 3))
     kinds, rows, cols = np.nonzero(top & (heat > np.asarray(limits)[:, None, None]))
-    return Found(
+    return Detections(
         boxes[kinds, :, rows, cols].astype(np.float64),
         kinds.astype(np.int64),
         heat[kinds, rows, cols].astype(np.float64),
     )
 
 
-def suppress(found: Found, overlap: float, overlap_of_kinds: float) -> Found:
+def non_maximum_suppression(
+    found: Detections, overlap: float, overlap_of_kinds: float
+) -> Detections:
     """Return the cells without duplicates, best first (greedy non-maximum suppression).
 
     Parameters

@@ -17,7 +17,7 @@ SMOOTHING = 1 / 320  # of the longer side: below the width of an arm, above the 
 TORSO = (0.3, 0.95)  # part of the body's rows that the torso is measured on
 
 
-class Torso(NamedTuple):
+class TorsoExtent(NamedTuple):
     """Where the torso is: what boxes are first placed by.
 
     Attributes
@@ -33,7 +33,7 @@ class Torso(NamedTuple):
     width: float
 
 
-def checked(celsius: ArrayLike) -> NDArray[np.float32]:
+def validate_celsius(celsius: ArrayLike) -> NDArray[np.float32]:
     """``(rows, cols)`` float32 °C with a value in every pixel (missing ones as their coldest).
 
     Raises
@@ -64,12 +64,12 @@ def body_mask(celsius: ArrayLike) -> NDArray[np.bool_]:
     Raises
     ------
     ImageError
-        As :func:`checked`.
+        As :func:`validate_celsius`.
     """
     from scipy import ndimage
     from skimage.filters import threshold_otsu
 
-    array = checked(celsius)
+    array = validate_celsius(celsius)
     smooth = ndimage.gaussian_filter(array, max(array.shape) * SMOOTHING)
     cold, warm = np.percentile(smooth, (0.5, 99.5))
     if warm - cold < FLAT:
@@ -85,19 +85,19 @@ def body_mask(celsius: ArrayLike) -> NDArray[np.bool_]:
     return _filled(pieces == sizes.argmax())
 
 
-def find_torso(body: NDArray[np.bool_]) -> Torso:
+def find_torso(body: NDArray[np.bool_]) -> TorsoExtent:
     """Return middle and width of the torso: medians over its rows, arms left out where apart."""
     rows = np.flatnonzero(body.any(axis=1))
     if not len(rows):
         height, width = body.shape
-        return Torso(height / 2, width / 2, float(width))
+        return TorsoExtent(height / 2, width / 2, float(width))
     top, bottom = float(rows[0]), float(rows[-1]) + 1
     within = rows[
         (rows >= top + TORSO[0] * (bottom - top)) & (rows <= top + TORSO[1] * (bottom - top))
     ]
     spans = np.array([_longest_run(body[row]) for row in (within if len(within) else rows)])
     left, right = np.median(spans[:, 0]), np.median(spans[:, 1])
-    return Torso((top + bottom) / 2, float(left + right) / 2, float(max(right - left, 1.0)))
+    return TorsoExtent((top + bottom) / 2, float(left + right) / 2, float(max(right - left, 1.0)))
 
 
 def _longest_run(line: NDArray[np.bool_]) -> tuple[int, int]:

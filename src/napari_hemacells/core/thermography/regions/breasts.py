@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_hemacells.core.errors import ImageError
-from napari_hemacells.core.thermography.regions.body import Torso, find_torso
+from napari_hemacells.core.thermography.regions.body import TorsoExtent, find_torso
 from napari_hemacells.core.thermography.regions.pose_regression import (
     Cascade,
-    Seen,
-    descend,
-    first_guess,
-    look,
-    mirrored,
+    CascadeInput,
+    initial_boxes,
+    mirror_boxes,
+    prepare_input,
+    regress_boxes,
 )
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def find_boxes(
     Parameters
     ----------
     celsius
-        ``(rows, cols)`` °C, a value in every pixel (:func:`~.body.checked`).
+        ``(rows, cols)`` °C, a value in every pixel (:func:`~.body.validate_celsius`).
     body
         ``(rows, cols)`` True on the body.
     cascade
@@ -47,10 +47,10 @@ def find_boxes(
     """
     learned = bundled_cascade() if cascade is None else cascade
     torso, columns = find_torso(body), celsius.shape[1]
-    ahead = _boxes(look(celsius, body, torso.width), torso, learned)
+    ahead = _boxes(prepare_input(celsius, body, torso.width), torso, learned)
     turned = torso._replace(col=columns - torso.col)
-    behind = _boxes(look(celsius[:, ::-1], body[:, ::-1], torso.width), turned, learned)
-    return corners((ahead + mirrored(behind, columns)) / 2, celsius.shape)
+    behind = _boxes(prepare_input(celsius[:, ::-1], body[:, ::-1], torso.width), turned, learned)
+    return corners((ahead + mirror_boxes(behind, columns)) / 2, celsius.shape)
 
 
 def corners(boxes: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
@@ -94,5 +94,5 @@ def load_cascade(file: Path) -> Cascade:
         raise ImageError(f"{file.name} cannot be read: reinstall the package.") from error
 
 
-def _boxes(seen: Seen, torso: Torso, learned: Cascade) -> NDArray[np.float64]:
-    return descend(seen, first_guess(torso, learned.start), learned.stages)
+def _boxes(seen: CascadeInput, torso: TorsoExtent, learned: Cascade) -> NDArray[np.float64]:
+    return regress_boxes(seen, initial_boxes(torso, learned.start), learned.stages)

@@ -28,11 +28,11 @@ class Framing(NamedTuple):
     out: float = 0.0
 
 
-WHOLE = Framing()
+DEFAULT_FRAMING = Framing()
 
 
 def mirrored_crops(
-    regions: ThermogramRegions, size: int = 128, framing: Framing = WHOLE
+    regions: ThermogramRegions, size: int = 128, framing: Framing = DEFAULT_FRAMING
 ) -> dict[Side, NDArray[np.float32]]:
     """``{side: (size, size)}`` float32 °C crops, the right one mirrored: both face one way.
 

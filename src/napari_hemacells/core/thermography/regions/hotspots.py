@@ -11,9 +11,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CONTRAST = 1.0  # °C above the skin around it
-AROUND = 0.18  # how far the skin around reaches, in sides of the region (σ of a Gaussian)
+SURROUNDING_SIGMA = (
+    0.18  # how far the skin around reaches, in sides of the region (σ of a Gaussian)
+)
 MARGIN = 0.07  # of the region's side: its rim is left out, where the fold below is warm anyway
-LEAST = 0.002  # of the region's area
+MIN_AREA_SHARE = 0.002  # of the region's area
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,11 +67,11 @@ def find_hot_spots(
     inside, warmth = region[window], celsius[window]
     side = float(np.sqrt(inside.sum()))
     inner = ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1] > MARGIN * side
-    above = warmth - skin_around(warmth, inside, AROUND * side)
+    above = warmth - skin_around(warmth, inside, SURROUNDING_SIGMA * side)
     pieces, count = ndimage.label(inner & (above > contrast))
     sizes = np.bincount(pieces.ravel(), minlength=count + 1)
-    large = [n for n in range(1, count + 1) if sizes[n] >= max(4, LEAST * inside.sum())]
-    spots = [_spot(celsius, above, pieces == number, window) for number in large]
+    large = [n for n in range(1, count + 1) if sizes[n] >= max(4, MIN_AREA_SHARE * inside.sum())]
+    spots = [_measure_spot(celsius, above, pieces == number, window) for number in large]
     return tuple(sorted(spots, key=lambda spot: -spot.contrast))
 
 
@@ -84,7 +86,7 @@ def skin_around(
     return np.asarray(warmth / np.maximum(weight, 1e-6))
 
 
-def _spot(
+def _measure_spot(
     celsius: NDArray[np.float32],
     above: NDArray[np.float32],
     piece: NDArray[np.bool_],

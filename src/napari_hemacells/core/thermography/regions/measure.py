@@ -31,7 +31,7 @@ LBP_STEP = 0.1  # °C: noise below that makes no pattern
 DIAGONAL = 800.0  # pixels of 640 × 480
 
 
-def texture(celsius: NDArray[np.float32], mask: NDArray[np.bool_]) -> dict[str, float]:
+def texture_features(celsius: NDArray[np.float32], mask: NDArray[np.bool_]) -> dict[str, float]:
     """Return the texture of a region by name, all without a unit but contrast (°C²).
 
     Temperatures are counted from the region's median, so that the camera's offset does not matter,
@@ -78,7 +78,7 @@ UNITS = {
 }  # fmt: skip
 
 
-def titled(name: str) -> str:
+def column_title(name: str) -> str:
     """Return a column's name with its unit, as the table and its file have it.
 
     Examples
@@ -89,7 +89,9 @@ def titled(name: str) -> str:
     return f"{name} ({UNITS[name]})" if name in UNITS else name
 
 
-def temperatures(celsius: NDArray[np.float32], mask: NDArray[np.bool_]) -> dict[str, float]:
+def temperature_statistics(
+    celsius: NDArray[np.float32], mask: NDArray[np.bool_]
+) -> dict[str, float]:
     """Return area, minimum, mean, maximum, standard deviation and percentiles of a region.
 
     Computed in double precision on the stored values of the pixels, in the order of rows: the
@@ -111,25 +113,25 @@ def measure_regions(regions: ThermogramRegions) -> pd.DataFrame:
     """Return a row a region: the body, each breast, and left minus right where there are both.
 
     Columns: ``region``, then area, temperatures, hot spots and texture, with their units
-    (:func:`titled`). What the body has no value for is empty.
+    (:func:`column_title`). What the body has no value for is empty.
     """
-    body = {"region": BODY, **temperatures(regions.celsius, regions.body)}
+    body = {"region": BODY, **temperature_statistics(regions.celsius, regions.body)}
     breasts = {side: measure_breast(regions, side) for side in SIDES if side in regions.breasts}
     rows = [body, *({"region": f"{side} breast", **own} for side, own in breasts.items())]
     if len(breasts) == len(SIDES):
         right, left = breasts["right"], breasts["left"]
         rows.append({"region": DIFFERENCE, **{name: left[name] - right[name] for name in left}})
     table = pd.DataFrame(rows)
-    return table.rename(columns={name: titled(name) for name in table.columns})
+    return table.rename(columns={name: column_title(name) for name in table.columns})
 
 
 def measure_breast(regions: ThermogramRegions, side: Side) -> dict[str, float]:
     """Return temperatures, hot spots and texture of a breast, by name."""
     breast = regions.breasts[side]
     return {
-        **temperatures(regions.celsius, breast.mask),
-        **_hot(breast.hot_spots),
-        **texture(regions.celsius, breast.mask),
+        **temperature_statistics(regions.celsius, breast.mask),
+        **_hot_spot_statistics(breast.hot_spots),
+        **texture_features(regions.celsius, breast.mask),
     }
 
 
@@ -151,7 +153,7 @@ def write_table(table: pd.DataFrame, file: Path) -> Path:
     return file
 
 
-def _hot(spots: tuple[HotSpot, ...]) -> dict[str, float]:
+def _hot_spot_statistics(spots: tuple[HotSpot, ...]) -> dict[str, float]:
     """Return number, area, highest temperature and strongest contrast of hot spots; 0 for none."""
     return {
         "hot_spots": float(len(spots)),

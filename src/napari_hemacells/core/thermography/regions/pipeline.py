@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import numpy as np
 
 from napari_hemacells.core.errors import CellsError
-from napari_hemacells.core.thermography.regions.body import body_mask, checked
+from napari_hemacells.core.thermography.regions.body import body_mask, validate_celsius
 from napari_hemacells.core.thermography.regions.breasts import find_boxes
 from napari_hemacells.core.thermography.regions.hotspots import HotSpot, find_hot_spots
 
@@ -30,7 +30,7 @@ EDGE = 2.0  # σ of the rise of temperature outwards, in steps of the radius
 SMOOTH = 1.5  # of the radii, in angles
 
 
-def outline(
+def trace_outline(
     celsius: NDArray[np.float32], body: NDArray[np.bool_], box: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """``(24, 2)`` corners (row, column) of the breast in a half-open box.
@@ -156,11 +156,11 @@ def find_regions(celsius: ArrayLike) -> ThermogramRegions:
     ImageError
         Not one plane of temperatures.
     """
-    array = checked(celsius)
+    array = validate_celsius(celsius)
     body = body_mask(array)
     boxes = find_boxes(array, body)
     breasts = {
-        side: _region(array, side, outline(array, body, box), box)
+        side: _region(array, side, trace_outline(array, body, box), box)
         for side, box in zip(SIDES, boxes, strict=True)
     }
     return ThermogramRegions(array, body, breasts)
@@ -178,7 +178,7 @@ def regions_from_outlines(
     ImageError
         Not one plane of temperatures.
     """
-    array = checked(celsius)
+    array = validate_celsius(celsius)
     breasts = {}
     for side, drawn in outlines.items():
         corners = np.asarray(drawn, dtype=np.float64)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_hemacells.core.thermography.regions.body import Torso
+    from napari_hemacells.core.thermography.regions.body import TorsoExtent
 
 GRID = (16, 24)  # places in a stage's view, down and across
 VIEW = (2.4, 1.6)  # the view's height and width: of the mean height of the boxes, of their span
@@ -28,7 +28,7 @@ OUTSIDE = 0.5  # of the mask, beyond the frame: neither body nor background
 CLIP = 3.0
 
 
-class Seen(NamedTuple):
+class CascadeInput(NamedTuple):
     """A thermogram as the cascade looks at it.
 
     Attributes
@@ -51,7 +51,9 @@ class Cascade(NamedTuple):
     start: NDArray[np.float32]
 
 
-def look(celsius: NDArray[np.float32], body: NDArray[np.bool_], width: float) -> Seen:
+def prepare_input(
+    celsius: NDArray[np.float32], body: NDArray[np.bool_], width: float
+) -> CascadeInput:
     """Return what the stages sample: smoothed to a tenth of the grid, small."""
     from scipy import ndimage
 
@@ -61,17 +63,19 @@ def look(celsius: NDArray[np.float32], body: NDArray[np.bool_], width: float) ->
     skin = smooth[mask > 0.5]
     middle, spread = (np.median(skin), np.std(skin) + 0.1) if len(skin) else (0.0, 1.0)
     levels = np.where(mask > 0.5, np.clip((smooth - middle) / spread, -CLIP, CLIP), 0)
-    return Seen(np.stack([levels, mask]).astype(np.float32), float(step))
+    return CascadeInput(np.stack([levels, mask]).astype(np.float32), float(step))
 
 
-def first_guess(torso: Torso, start: NDArray[np.float32]) -> NDArray[np.float64]:
+def initial_boxes(torso: TorsoExtent, start: NDArray[np.float32]) -> NDArray[np.float64]:
     """``(2, 4)`` centre row, centre column, height, width of both boxes from the torso alone."""
     boxes = np.asarray(start, np.float64).reshape(2, 4) * torso.width
     boxes[:, :2] += (torso.row, torso.col)
     return boxes
 
 
-def relative(boxes: NDArray[np.float64], seen_from: NDArray[np.float64]) -> NDArray[np.float64]:
+def encode_offsets(
+    boxes: NDArray[np.float64], seen_from: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """``(8,)`` how boxes differ from an estimate: moves by its span, sizes as log ratios."""
     span = _span(seen_from)
     moved = (boxes[:, :2] - seen_from[:, :2]) / span
@@ -79,14 +83,14 @@ def relative(boxes: NDArray[np.float64], seen_from: NDArray[np.float64]) -> NDAr
     return np.concatenate([moved, grown], axis=1).ravel()
 
 
-def changed(estimate: NDArray[np.float64], by: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the estimate changed by what :func:`relative` gives."""
+def apply_offsets(estimate: NDArray[np.float64], by: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the estimate changed by what :func:`encode_offsets` gives."""
     moves = np.clip(by.reshape(2, 4), -0.5, 0.5)
     centres = estimate[:, :2] + moves[:, :2] * _span(estimate)
     return np.concatenate([centres, estimate[:, 2:] * np.exp(moves[:, 2:])], axis=1)
 
 
-def features(seen: Seen, estimate: NDArray[np.float64]) -> NDArray[np.float32]:
+def extract_features(seen: CascadeInput, estimate: NDArray[np.float64]) -> NDArray[np.float32]:
     """``(2 · 16 · 24 + 1,)`` float32 what a stage sees from an estimate, and a 1."""
     from scipy import ndimage
 
@@ -100,16 +104,18 @@ def features(seen: Seen, estimate: NDArray[np.float64]) -> NDArray[np.float32]:
     return np.concatenate([level.ravel(), mask.ravel(), [1.0]]).astype(np.float32)
 
 
-def descend(
-    seen: Seen, estimate: NDArray[np.float64], stages: Sequence[NDArray[np.float32]]
+def regress_boxes(
+    seen: CascadeInput, estimate: NDArray[np.float64], stages: Sequence[NDArray[np.float32]]
 ) -> NDArray[np.float64]:
     """Return the boxes after all stages."""
     for stage in stages:
-        estimate = changed(estimate, np.asarray(features(seen, estimate) @ stage, np.float64))
+        estimate = apply_offsets(
+            estimate, np.asarray(extract_features(seen, estimate) @ stage, np.float64)
+        )
     return estimate
 
 
-def mirrored(vector: NDArray[np.float64], columns: float = 0.0) -> NDArray[np.float64]:
+def mirror_boxes(vector: NDArray[np.float64], columns: float = 0.0) -> NDArray[np.float64]:
     """``(2, 4)`` boxes as they lie in the mirrored frame of so many columns."""
     turned = vector.reshape(2, 4)[::-1].copy()
     turned[:, 1] = columns - turned[:, 1]

@@ -7,12 +7,12 @@ from napari_hemacells.core.thermography.study.cross_validation import (
     EvaluateThermogramsParams,
     evaluate_thermograms_steps,
 )
-from napari_hemacells.core.thermography.study.exams import Exam, ExamData, read_exams
+from napari_hemacells.core.thermography.study.exams import ExamData, ThermogramExam, read_exams
 
 __all__ = [
     "EvaluateThermogramsParams",
-    "Exam",
     "ExamData",
+    "ThermogramExam",
     "evaluate_thermograms_steps",
     "read_exams",
 ]

@@ -17,19 +17,19 @@ from pydantic import Field
 
 from napari_hemacells.core.errors import ImageError, ThermogramError
 from napari_hemacells.core.params import Params
-from napari_hemacells.core.thermography.study.features import features_of
+from napari_hemacells.core.thermography.study.features import extract_features
 from napari_hemacells.core.thermography.study.models import (
     METHOD,
-    Candidate,
-    candidates,
-    nearest,
+    ThermogramModel,
+    candidate_models,
+    make_nearest_neighbour,
 )
 from napari_hemacells.core.thermography.study.roc import (
-    Answers,
+    CrossValidatedScores,
     auc,
+    auc_gain,
     auc_near,
-    figures_of,
-    gain,
+    roc_metrics,
 )
 from napari_hemacells.core.types import Progress
 
@@ -37,12 +37,12 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
 
     from napari_hemacells.core.encode import Encoder
-    from napari_hemacells.core.thermography.study.exams import Exam, ExamData
+    from napari_hemacells.core.thermography.study.exams import ExamData, ThermogramExam
 
 NOISE, DRIFT, SHIFT = 0.05, 0.15, 4  # °C a pixel, °C a frame, pixels either way
 
 
-def copies_of(
+def augment_copies(
     celsius: NDArray[np.float32], count: int, rng: np.random.Generator
 ) -> Iterator[NDArray[np.float32]]:
     """Yield the frame, and copies: moved by some pixels, a little warmer or cooler, noisier."""
@@ -57,7 +57,7 @@ def copies_of(
 Fold = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
-def splits(
+def stratified_group_splits(
     sick: NDArray[np.bool_], groups: NDArray[np.int64], *, folds: int, repeats: int, seed: int
 ) -> Iterator[list[Fold]]:
     """Yield for each repeat the folds as (learned from, judged) rows.
@@ -72,12 +72,12 @@ def splits(
         yield [(np.asarray(learn), np.asarray(judge)) for learn, judge in rows]
 
 
-def answers_of(
-    candidate: Candidate,
+def cross_validate_scores(
+    candidate: ThermogramModel,
     table: pd.DataFrame,
     sick: NDArray[np.bool_],
     folds_of_repeats: list[list[Fold]],
-) -> Answers:
+) -> CrossValidatedScores:
     """Return what the candidate says of each row when it was not learned from."""
     own = candidate.of(table)
     names, values = list(own.columns), own.to_numpy(np.float64)
@@ -87,15 +87,15 @@ def answers_of(
         for learn, judge in folds:
             if candidate.model is None:
                 told = values[:, 0]
-                limit = best_limit(told[learn], sick[learn])
+                limit = youden_threshold(told[learn], sick[learn])
             else:
                 model = candidate.model(names).fit(values[learn], sick[learn])
                 told, limit = model.predict_proba(values)[:, 1], 0.5
             scores[repeat, judge], called[repeat, judge] = told[judge], told[judge] >= limit
-    return Answers(scores, called)
+    return CrossValidatedScores(scores, called)
 
 
-def best_limit(scores: NDArray[np.float64], sick: NDArray[np.bool_]) -> float:
+def youden_threshold(scores: NDArray[np.float64], sick: NDArray[np.bool_]) -> float:
     """Return the limit at which sensitivity plus specificity is greatest (Youden's index)."""
     tried = np.unique(scores)
     middles = np.concatenate([tried[:1], (tried[1:] + tried[:-1]) / 2])
@@ -103,9 +103,12 @@ def best_limit(scores: NDArray[np.float64], sick: NDArray[np.bool_]) -> float:
     return float(middles[int(np.argmax(index))])
 
 
-def by_patient(
-    answers: Answers, owners: NDArray[np.int64], patients: int, limit_shares: float = 0.5
-) -> Answers:
+def aggregate_by_patient(
+    answers: CrossValidatedScores,
+    owners: NDArray[np.int64],
+    patients: int,
+    limit_shares: float = 0.5,
+) -> CrossValidatedScores:
     """Return the answers of patients: the mean of their exams' scores; sick where most are."""
     count = np.bincount(owners, minlength=patients)
     scores = np.stack(
@@ -117,11 +120,11 @@ def by_patient(
             for one in answers.called
         ]
     )
-    return Answers(scores, shares >= limit_shares)
+    return CrossValidatedScores(scores, shares >= limit_shares)
 
 
 BASELINES = ("max_temperature", "mean_temperature", "left_right_difference", "region_table")
-FLATTERS = (
+IMAGE_SPLIT_WARNING = (
     "SPLIT BY IMAGE: copies of the same patient's frame are in what was learned from and in what "
     "was judged. These figures are too good and say nothing about a new patient; they are here "
     "to show by how much such a split flatters."
@@ -147,7 +150,7 @@ class EvaluateThermogramsParams(Params):
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class FrameFeatures:
     """Features of every frame, and whose it is."""
 
     table: pd.DataFrame
@@ -158,7 +161,7 @@ class Rows:
 
 
 def evaluate_thermograms_steps(
-    exams: Sequence[Exam],
+    exams: Sequence[ThermogramExam],
     data: ExamData,
     params: EvaluateThermogramsParams,
     encoder: Encoder,
@@ -175,34 +178,38 @@ def evaluate_thermograms_steps(
     ThermogramError
         Fewer than two healthy or two sick patients have a thermogram.
     """
-    rows = yield from _gather(exams, data, params, encoder)
+    rows = yield from _extract_frame_features(exams, data, params, encoder)
     names, owners = np.unique(np.array(rows.patients), return_inverse=True)
-    sick = _of_patients(rows.sick, owners, len(names)) > 0.5
-    days = _of_patients(rows.days, owners, len(names))
+    sick = _mean_by_patient(rows.sick, owners, len(names)) > 0.5
+    days = _mean_by_patient(rows.days, owners, len(names))
     by_image = params.split == "image"
     units = np.arange(len(rows.sick)) if by_image else owners
-    folds = _fitting(params.folds, rows.sick if by_image else sick)
-    parts = list(splits(rows.sick, units, folds=folds, repeats=params.repeats, seed=params.seed))
-    answers: dict[str, Answers] = {}
-    every = _candidates(by_image)
+    folds = _feasible_folds(params.folds, rows.sick if by_image else sick)
+    parts = list(
+        stratified_group_splits(
+            rows.sick, units, folds=folds, repeats=params.repeats, seed=params.seed
+        )
+    )
+    answers: dict[str, CrossValidatedScores] = {}
+    every = _models_to_compare(by_image)
     for done, (name, candidate) in enumerate(every.items()):
         yield Progress(done, len(every), f"Classifying: {name.replace('_', ' ')}")
-        told = answers_of(candidate, rows.table, rows.sick, parts)
-        answers[name] = told if by_image else by_patient(told, owners, len(names))
+        told = cross_validate_scores(candidate, rows.table, rows.sick, parts)
+        answers[name] = told if by_image else aggregate_by_patient(told, owners, len(names))
     truth = (rows.sick, rows.days) if by_image else (sick, days)
     return _report(answers, every, rows, truth=truth, params=params, folds=folds)
 
 
-def _gather(
-    exams: Sequence[Exam],
+def _extract_frame_features(
+    exams: Sequence[ThermogramExam],
     data: ExamData,
     params: EvaluateThermogramsParams,
     encoder: Encoder,
-) -> Generator[Progress, None, Rows]:
+) -> Generator[Progress, None, FrameFeatures]:
     """Return the features of every exam (and its copies); what cannot be used is left out."""
     rng = np.random.default_rng(params.seed)
     told: list[dict[str, float]] = []
-    owner: list[Exam] = []
+    owner: list[ThermogramExam] = []
     left_out: list[str] = []
     for done, exam in enumerate(exams):
         yield Progress(done, len(exams), f"Measuring {exam.name}")
@@ -215,7 +222,7 @@ def _gather(
                 left_out.append(f"{exam.name}: not found")
                 continue
             count = params.copies if params.split == "image" else 1
-            own = [features_of(one, encoder) for one in copies_of(celsius, count, rng)]
+            own = [extract_features(one, encoder) for one in augment_copies(celsius, count, rng)]
         except ImageError as error:
             left_out.append(f"{exam.name}: {error}")
             continue
@@ -224,7 +231,7 @@ def _gather(
     if not told:
         raise ThermogramError(f"None of the {len(exams)} exams has temperatures in {data.source}.")
     days = [np.nan if one.date is None else float(one.date.toordinal()) for one in owner]
-    return Rows(
+    return FrameFeatures(
         pd.DataFrame(told),
         np.array([one.sick for one in owner], dtype=np.bool_),
         np.array(days),
@@ -233,18 +240,20 @@ def _gather(
     )
 
 
-def _candidates(by_image: bool) -> dict[str, Candidate]:
+def _models_to_compare(by_image: bool) -> dict[str, ThermogramModel]:
     """Return what is compared; by image also what only remembers, as large networks can."""
-    every = candidates()
+    every = candidate_models()
     if by_image:
         table = every["region_table"]
-        every["nearest_frame"] = Candidate(
-            "the class of the most similar frame of the region table", table.columns, nearest
+        every["nearest_frame"] = ThermogramModel(
+            "the class of the most similar frame of the region table",
+            table.columns,
+            make_nearest_neighbour,
         )
     return every
 
 
-def _fitting(folds: int, sick: NDArray[np.bool_]) -> int:
+def _feasible_folds(folds: int, sick: NDArray[np.bool_]) -> int:
     """Return as many folds as both classes can fill.
 
     Raises
@@ -260,7 +269,7 @@ def _fitting(folds: int, sick: NDArray[np.bool_]) -> int:
     return min(folds, least)
 
 
-def _of_patients(
+def _mean_by_patient(
     values: NDArray[Any], owners: NDArray[np.int64], patients: int
 ) -> NDArray[np.float64]:
     count = np.bincount(owners, minlength=patients)
@@ -268,9 +277,9 @@ def _of_patients(
 
 
 def _report(
-    answers: dict[str, Answers],
-    every: dict[str, Candidate],
-    rows: Rows,
+    answers: dict[str, CrossValidatedScores],
+    every: dict[str, ThermogramModel],
+    rows: FrameFeatures,
     *,
     truth: tuple[NDArray[np.bool_], NDArray[np.float64]],
     params: EvaluateThermogramsParams,
@@ -279,7 +288,7 @@ def _report(
     """Return the figures as plain JSON."""
     sick, days = truth
     figures = {
-        name: {**figures_of(one, sick, days, params.seed), "about": every[name].about}
+        name: {**roc_metrics(one, sick, days, params.seed), "about": every[name].about}
         for name, one in answers.items()
     }
     by_image = params.split == "image"
@@ -288,13 +297,13 @@ def _report(
     return {
         METHOD: figures[METHOD],
         "baselines": {name: figures[name] for name in BASELINES},
-        "checks": {**checks, "date": _date_alone(sick, days)},
+        "checks": {**checks, "date": _date_baseline(sick, days)},
         "gain": {
-            name: gain(answers[METHOD], answers[name], sick, params.seed) for name in BASELINES
+            name: auc_gain(answers[METHOD], answers[name], sick, params.seed) for name in BASELINES
         },
         "split": f"{unit}, stratified, {folds} folds, {params.repeats} repeats, "
         f"seed {params.seed}",
-        "warning": FLATTERS if by_image else None,
+        "warning": IMAGE_SPLIT_WARNING if by_image else None,
         "n_patients": len(set(rows.patients)),
         "n_sick": len({p for p, one in zip(rows.patients, rows.sick, strict=True) if one}),
         "n_frames": len(rows.sick),
@@ -303,7 +312,7 @@ def _report(
     }
 
 
-def _date_alone(sick: NDArray[np.bool_], days: NDArray[np.float64]) -> dict[str, Any]:
+def _date_baseline(sick: NDArray[np.bool_], days: NDArray[np.float64]) -> dict[str, Any]:
     """Return what the date of the examination alone would give: what no method should owe to."""
     known = np.isfinite(days)
     value, near = auc(sick[known], days[known]), auc_near(sick, days, days)

@@ -12,7 +12,11 @@ import numpy as np
 import pandas as pd
 
 from napari_hemacells.core.errors import ThermogramError
-from napari_hemacells.core.temperature import SUFFIXES, read_celsius, same_patient
+from napari_hemacells.core.temperature import (
+    THERMOGRAM_SUFFIXES,
+    normalise_patient_id,
+    read_celsius,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,11 +26,11 @@ if TYPE_CHECKING:
 SICK, HEALTHY = "sick", "healthy"
 CENTI = 100.0
 FRONTAL = {"", "1", "frontal"}
-NEEDED = ("exam", "patient", "label")
+REQUIRED_COLUMNS = ("exam", "patient", "label")
 
 
 @dataclass(frozen=True)
-class Exam:
+class ThermogramExam:
     """One thermogram of a patient.
 
     Attributes
@@ -73,10 +77,12 @@ class ExamData:
             It is neither an ``.npz`` file nor a folder with thermograms.
         """
         if source.is_dir():
-            found = sorted(one for one in source.rglob("*") if one.suffix.lower() in SUFFIXES)
+            found = sorted(
+                one for one in source.rglob("*") if one.suffix.lower() in THERMOGRAM_SUFFIXES
+            )
             if not found:
                 raise ThermogramError(f"The folder {source} holds no file with temperatures.")
-            return cls(source, {_bare(one.name): one for one in found})
+            return cls(source, {_strip_suffix(one.name): one for one in found})
         if source.suffix.lower() != ".npz" or not source.is_file():
             raise ThermogramError(
                 f"{source} is neither an .npz file nor a folder: name where the temperatures are."
@@ -93,7 +99,7 @@ class ExamData:
     @cached_property
     def _entries(self) -> dict[str, str]:
         """Names of the arrays by what an exam is called."""
-        return {_bare(name): name for name in self._archive.files}
+        return {_strip_suffix(name): name for name in self._archive.files}
 
     def celsius(self, name: str) -> NDArray[np.float32] | None:
         """``(rows, cols)`` float32 °C of an exam, ``None`` where there is none.
@@ -107,9 +113,9 @@ class ExamData:
             What is there cannot be read, or is not one plane.
         """
         if self.files:
-            path = self.files.get(_bare(name))
+            path = self.files.get(_strip_suffix(name))
             return None if path is None else _plane(read_celsius(path), name)
-        entry = self._entries.get(_bare(name))
+        entry = self._entries.get(_strip_suffix(name))
         if entry is None:
             return None
         values = self._archive[entry]
@@ -117,7 +123,7 @@ class ExamData:
         return _plane((values / scale).astype(np.float32), name)
 
 
-def read_exams(table: Path) -> list[Exam]:
+def read_exams(table: Path) -> list[ThermogramExam]:
     """Return the exams of a CSV with the columns exam, patient, label; date if there is one.
 
     Raises
@@ -131,7 +137,7 @@ def read_exams(table: Path) -> list[Exam]:
     except (OSError, ValueError) as error:
         raise ThermogramError(f"The table {table} cannot be read ({error}).") from error
     rows.columns = [str(one).strip().casefold() for one in rows.columns]
-    missing = [one for one in NEEDED if one not in rows.columns]
+    missing = [one for one in REQUIRED_COLUMNS if one not in rows.columns]
     if missing:
         raise ThermogramError(f"The table {table.name} needs the columns {', '.join(missing)}.")
     exams = [_exam(row, line) for line, row in enumerate(rows.to_dict("records"), start=2)]
@@ -139,7 +145,7 @@ def read_exams(table: Path) -> list[Exam]:
     return exams
 
 
-def _exam(row: dict[Any, str], line: int) -> Exam:
+def _exam(row: dict[Any, str], line: int) -> ThermogramExam:
     label = row["label"].strip().casefold()
     if label not in {SICK, HEALTHY}:
         raise ThermogramError(
@@ -153,11 +159,11 @@ def _exam(row: dict[Any, str], line: int) -> Exam:
     except ValueError:
         date = None
     frontal = row.get("view", "").strip().casefold() in FRONTAL
-    name, patient = row["exam"].strip(), same_patient(row["patient"])
-    return Exam(name, patient, label == SICK, date, frontal)
+    name, patient = row["exam"].strip(), normalise_patient_id(row["patient"])
+    return ThermogramExam(name, patient, label == SICK, date, frontal)
 
 
-def _check(exams: list[Exam], table: Path) -> None:
+def _check(exams: list[ThermogramExam], table: Path) -> None:
     labels: dict[str, bool] = {}
     for exam in exams:
         if labels.setdefault(exam.patient, exam.sick) != exam.sick:
@@ -174,8 +180,8 @@ def _plane(values: NDArray[np.float32], name: str) -> NDArray[np.float32]:
     return array
 
 
-def _bare(name: str) -> str:
+def _strip_suffix(name: str) -> str:
     """Return the name of a file or exam without its ending; DMR-IR has dots elsewhere too."""
     ending = "." + name.rpartition(".")[2]
-    bare = name[: -len(ending)] if ending.lower() in SUFFIXES else name
+    bare = name[: -len(ending)] if ending.lower() in THERMOGRAM_SUFFIXES else name
     return bare.removesuffix(".celsius")

@@ -25,7 +25,7 @@ from napari_hemacells.core.thermography.regions.crops import Framing, mirrored_c
 from napari_hemacells.core.thermography.regions.measure import (
     PERCENTILES,
     measure_breast,
-    temperatures,
+    temperature_statistics,
 )
 from napari_hemacells.core.thermography.regions.pipeline import SIDES, find_regions
 
@@ -35,8 +35,11 @@ if TYPE_CHECKING:
     from napari_hemacells.core.encode import Encoder
     from napari_hemacells.core.thermography.regions.pipeline import ThermogramRegions
 
-BELOW, SPAN = 5.0, 9.0  # °C from the body's median that is black, and from there to white
-SIDE = 128
+GREY_OFFSET, GREY_SPAN = (
+    5.0,
+    9.0,
+)  # °C from the body's median that is black, and from there to white
+CROP_SIDE = 128
 FRAMINGS = (
     Framing(),
     Framing(1.15),
@@ -46,7 +49,7 @@ FRAMINGS = (
 )
 
 
-def embedding_of(regions: ThermogramRegions, encoder: Encoder) -> NDArray[np.float32]:
+def embed_breasts(regions: ThermogramRegions, encoder: Encoder) -> NDArray[np.float32]:
     """``(2 · dim,)`` float32, length 1: the mean of both breasts' vectors, and how they differ.
 
     Crops are mirrored so that both face one way, counted from the body's median temperature (so
@@ -59,7 +62,7 @@ def embedding_of(regions: ThermogramRegions, encoder: Encoder) -> NDArray[np.flo
     crops = [
         _picture(crop, middle)
         for framing in FRAMINGS
-        for crop in mirrored_crops(regions, SIDE, framing).values()
+        for crop in mirrored_crops(regions, CROP_SIDE, framing).values()
     ]
     vectors = encoder.encode(np.stack(crops))  # floats: no degree is rounded
     breasts = vectors.reshape(len(FRAMINGS), -1, vectors.shape[1]).mean(axis=0)
@@ -69,50 +72,50 @@ def embedding_of(regions: ThermogramRegions, encoder: Encoder) -> NDArray[np.flo
 
 def _picture(celsius: NDArray[np.float32], middle: float) -> NDArray[np.float32]:
     """``(rows, cols, 3)`` float32 from 0 to 255."""
-    shown = np.clip((celsius - middle + BELOW) / SPAN, 0, 1) * 255
+    shown = np.clip((celsius - middle + GREY_OFFSET) / GREY_SPAN, 0, 1) * 255
     return np.repeat(shown[..., None], 3, axis=-1).astype(np.float32)
 
 
-DEGREES = ("min", "mean", "max", *(f"p{one}" for one in PERCENTILES))
-OTHERS = (
+TEMPERATURE_STATISTICS = ("min", "mean", "max", *(f"p{one}" for one in PERCENTILES))
+OTHER_STATISTICS = (
     "std", "hot_spots", "hot_spot_area", "hot_spot_contrast", "glcm_contrast",
     "glcm_homogeneity", "glcm_energy", "glcm_correlation",
 )  # fmt: skip
-MAX, MEAN = "absolute.frame.max", "absolute.body.mean"
-APART, ROOM = "relative.apart.mean", "scene.room"
+MAX_FEATURE, MEAN_FEATURE = "absolute.frame.max", "absolute.body.mean"
+DIFFERENCE_FEATURE, ROOM_FEATURE = "relative.apart.mean", "scene.room"
 
 
-def features_of(celsius: NDArray[np.float32], encoder: Encoder) -> dict[str, float]:
+def extract_features(celsius: NDArray[np.float32], encoder: Encoder) -> dict[str, float]:
     """Return the numbers of a frontal thermogram, by name."""
     regions = find_regions(celsius)
-    body = temperatures(regions.celsius, regions.body)
+    body = temperature_statistics(regions.celsius, regions.body)
     breasts = [measure_breast(regions, side) for side in SIDES]
     return {
-        MAX: float(regions.celsius.max()),
-        ROOM: _room(regions),
-        **{f"absolute.body.{name}": body[name] for name in DEGREES},
-        **_of_breasts(breasts, body["p50"]),
-        **{f"relative.body.{name}": body[name] - body["p50"] for name in DEGREES},
+        MAX_FEATURE: float(regions.celsius.max()),
+        ROOM_FEATURE: _room(regions),
+        **{f"absolute.body.{name}": body[name] for name in TEMPERATURE_STATISTICS},
+        **_breast_features(breasts, body["p50"]),
+        **{f"relative.body.{name}": body[name] - body["p50"] for name in TEMPERATURE_STATISTICS},
         "relative.body.std": body["std"],
         **{
             f"embedding.{place:04d}": float(value)
-            for place, value in enumerate(embedding_of(regions, encoder))
+            for place, value in enumerate(embed_breasts(regions, encoder))
         },
     }
 
 
-def _of_breasts(breasts: list[dict[str, float]], middle: float) -> dict[str, float]:
+def _breast_features(breasts: list[dict[str, float]], middle: float) -> dict[str, float]:
     """Return the higher and lower value of the two breasts and how far apart they are.
 
     Which side it is must not matter: a tumour grows on either.
     """
     told: dict[str, float] = {}
-    for name in (*DEGREES, *OTHERS):
+    for name in (*TEMPERATURE_STATISTICS, *OTHER_STATISTICS):
         share = name == "hot_spot_area"
         low, high = sorted(one[name] / (one["area"] if share else 1) for one in breasts)
-        if name in DEGREES:
+        if name in TEMPERATURE_STATISTICS:
             told |= {f"absolute.higher.{name}": high, f"absolute.lower.{name}": low}
-        offset = middle if name in DEGREES else 0.0
+        offset = middle if name in TEMPERATURE_STATISTICS else 0.0
         told[f"relative.higher.{name}"] = high - offset
         told[f"relative.lower.{name}"] = low - offset
         told[f"relative.apart.{name}"] = high - low

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_hemacells.core.thermography.study.features import APART, MAX, MEAN, ROOM
+from napari_hemacells.core.thermography.study.features import (
+    DIFFERENCE_FEATURE,
+    MAX_FEATURE,
+    MEAN_FEATURE,
+    ROOM_FEATURE,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -15,12 +20,12 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-METHOD, RELATIVE = "method", "method_without_absolute"
-TABLE, HELD, HELD_MORE = 1.0, 0.01, 0.001  # C of the logistic regressions
+METHOD, METHOD_WITHOUT_ABSOLUTE = "method", "method_without_absolute"
+TABLE_C, ABSOLUTE_C, EMBEDDING_C = 1.0, 0.01, 0.001  # C of the logistic regressions
 
 
 @dataclass(frozen=True)
-class Candidate:
+class ThermogramModel:
     """One way to tell sick from healthy.
 
     Attributes
@@ -43,36 +48,36 @@ class Candidate:
         return table[self.columns(list(table.columns))]
 
 
-def candidates() -> dict[str, Candidate]:
+def candidate_models() -> dict[str, ThermogramModel]:
     """Return method, baselines and checks by name; nothing in them was fitted to any exam."""
     return {
-        METHOD: Candidate(
+        METHOD: ThermogramModel(
             "two logistic regressions with a strong ridge, together: temperatures of body and "
             "breasts, and an ImageNet network's view of the breasts' pattern",
             _grouped("absolute.body.", "absolute.higher.", "absolute.lower.", "embedding."),
-            together,
+            make_ensemble,
         ),
-        "max_temperature": Candidate("hottest pixel of the frame", _only(MAX)),
-        "mean_temperature": Candidate("mean of the body", _only(MEAN)),
-        "left_right_difference": Candidate(
-            "difference between the breasts' means, either way", _only(APART)
+        "max_temperature": ThermogramModel("hottest pixel of the frame", _only(MAX_FEATURE)),
+        "mean_temperature": ThermogramModel("mean of the body", _only(MEAN_FEATURE)),
+        "left_right_difference": ThermogramModel(
+            "difference between the breasts' means, either way", _only(DIFFERENCE_FEATURE)
         ),
-        "region_table": Candidate(
+        "region_table": ThermogramModel(
             "logistic regression on the whole region table",
             _grouped("absolute.", "relative."),
-            lambda _: logistic(TABLE),
+            lambda _: make_logistic_regression(TABLE_C),
         ),
-        RELATIVE: Candidate(
+        METHOD_WITHOUT_ABSOLUTE: ThermogramModel(
             "the method without temperatures: the breasts' pattern alone, which the camera's "
             "offset does not change",
             _grouped("embedding."),
-            together,
+            make_ensemble,
         ),
-        "room_temperature": Candidate("what is beside the patient", _only(ROOM)),
+        "room_temperature": ThermogramModel("what is beside the patient", _only(ROOM_FEATURE)),
     }
 
 
-class Together:
+class ScoreEnsemble:
     """Logistic regressions on groups of columns; the mean of their standardised scores decides.
 
     Each is strongly held back, as there are far more columns than patients.
@@ -82,11 +87,11 @@ class Together:
         self._parts = parts
         self._fitted: list[tuple[list[int], Any, float]] = []
 
-    def fit(self, values: NDArray[np.float64], sick: NDArray[np.bool_]) -> Together:
+    def fit(self, values: NDArray[np.float64], sick: NDArray[np.bool_]) -> ScoreEnsemble:
         """Learn from ``(n, columns)`` values."""
         self._fitted = []
         for columns, strength in self._parts:
-            model = logistic(strength).fit(values[:, columns], sick)
+            model = make_logistic_regression(strength).fit(values[:, columns], sick)
             spread = float(model.decision_function(values[:, columns]).std())
             self._fitted.append((columns, model, max(spread, 1e-9)))
         return self
@@ -101,17 +106,17 @@ class Together:
         return np.stack([1 - sick, sick], axis=1)
 
 
-def together(names: list[str]) -> Together:
+def make_ensemble(names: list[str]) -> ScoreEnsemble:
     """Return the method's model for columns of these names."""
-    groups = {"absolute.": HELD, "embedding.": HELD_MORE}
+    groups = {"absolute.": ABSOLUTE_C, "embedding.": EMBEDDING_C}
     parts = [
         ([place for place, name in enumerate(names) if name.startswith(group)], strength)
         for group, strength in groups.items()
     ]
-    return Together([(columns, strength) for columns, strength in parts if columns])
+    return ScoreEnsemble([(columns, strength) for columns, strength in parts if columns])
 
 
-def logistic(strength: float) -> Any:
+def make_logistic_regression(strength: float) -> Any:
     """Return a logistic regression on standardised columns, both classes weighing the same."""
     from sklearn.impute import SimpleImputer
     from sklearn.linear_model import LogisticRegression
@@ -125,7 +130,7 @@ def logistic(strength: float) -> Any:
     )
 
 
-def nearest(_names: list[str]) -> Any:
+def make_nearest_neighbour(_names: list[str]) -> Any:
     """Return what remembers: the class of the most similar frame that it has seen."""
     from sklearn.impute import SimpleImputer
     from sklearn.neighbors import KNeighborsClassifier

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_hemacells.core.evaluate.classification_metrics import interval
+from napari_hemacells.core.evaluate.classification_metrics import percentile_interval
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-DRAWS = 1000
+BOOTSTRAP_DRAWS = 1000
 NEAR_DAYS = 180
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
+class CrossValidatedScores:
     """What was said of units (patients; frames where the split is by image), never seen before.
 
     Attributes
@@ -56,45 +56,58 @@ def concordance(sick: NDArray[np.bool_], scores: NDArray[np.float64]) -> NDArray
     return total / len(scores)
 
 
-def figures_of(
-    answers: Answers, sick: NDArray[np.bool_], days: NDArray[np.float64], seed: int
+def roc_metrics(
+    answers: CrossValidatedScores, sick: NDArray[np.bool_], days: NDArray[np.float64], seed: int
 ) -> dict[str, Any]:
     """Return AUC, sensitivity, specificity, each the mean of the repeats, with 95 % intervals.
 
     The intervals come from drawing units with replacement; the folds stay as they were.
     """
-    of_sick, of_healthy = drawn(sick, seed)
+    of_sick, of_healthy = bootstrap_weights(sick, seed)
     pairs, called = concordance(sick, answers.scores), answers.called.mean(axis=0)
     found = {
-        "auc": (pairs.mean(), _of_draws(pairs, of_sick, of_healthy)),
+        "auc": (pairs.mean(), _auc_of_draws(pairs, of_sick, of_healthy)),
         "sensitivity": (called[sick].mean(), of_sick @ called[sick]),
         "specificity": (1 - called[~sick].mean(), 1 - of_healthy @ called[~sick]),
     }
     told: dict[str, Any] = {}
     for name, (value, draws) in found.items():
         told[name] = round(float(value), 4)
-        told["ci95" if name == "auc" else f"{name}_ci95"] = _rounded(interval(draws))
+        told["ci95" if name == "auc" else f"{name}_ci95"] = _rounded(percentile_interval(draws))
     near = float(np.mean([auc_near(sick, one, days) for one in answers.scores]))
     told["auc_within_180_days"] = None if np.isnan(near) else round(near, 4)
     return told
 
 
-def gain(method: Answers, baseline: Answers, sick: NDArray[np.bool_], seed: int) -> dict[str, Any]:
+def auc_gain(
+    method: CrossValidatedScores,
+    baseline: CrossValidatedScores,
+    sick: NDArray[np.bool_],
+    seed: int,
+) -> dict[str, Any]:
     """Return by how much the method's AUC is above a baseline's, drawn on the same units."""
     apart = concordance(sick, method.scores) - concordance(sick, baseline.scores)
-    draws = _of_draws(apart, *drawn(sick, seed))
-    return {"auc_gain": round(float(apart.mean()), 4), "ci95": _rounded(interval(draws))}
+    draws = _auc_of_draws(apart, *bootstrap_weights(sick, seed))
+    return {
+        "auc_gain": round(float(apart.mean()), 4),
+        "ci95": _rounded(percentile_interval(draws)),
+    }
 
 
-def drawn(sick: NDArray[np.bool_], seed: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def bootstrap_weights(
+    sick: NDArray[np.bool_], seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """``(1000, sick)`` and ``(1000, healthy)`` shares of each unit in draws with replacement."""
     rng = np.random.default_rng(seed)
     counts = int(sick.sum()), int((~sick).sum())
-    shares = [rng.multinomial(count, np.full(count, 1 / count), DRAWS) / count for count in counts]
+    shares = [
+        rng.multinomial(count, np.full(count, 1 / count), BOOTSTRAP_DRAWS) / count
+        for count in counts
+    ]
     return shares[0], shares[1]
 
 
-def _of_draws(
+def _auc_of_draws(
     pairs: NDArray[np.float64], of_sick: NDArray[np.float64], of_healthy: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     return np.asarray(((of_sick @ pairs) * of_healthy).sum(axis=1))

@@ -4,6 +4,10 @@ Importing this package imports the recipes alone; a training is :func:`~.run.tra
 :class:`~.run.TrainJob`.
 """
 
-from napari_hemacells.core.train.classifier.config import RECIPES, Recipe, named_recipe
+from napari_hemacells.core.train.classifier.config import (
+    CLASSIFIER_PRESETS,
+    ClassifierConfig,
+    preset_config,
+)
 
-__all__ = ["RECIPES", "Recipe", "named_recipe"]
+__all__ = ["CLASSIFIER_PRESETS", "ClassifierConfig", "preset_config"]

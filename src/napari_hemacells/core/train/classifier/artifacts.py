@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_hemacells.core.train.classifier.crop_store import Loaded
-    from napari_hemacells.core.train.classifier.split import Split
+    from napari_hemacells.core.train.classifier.crop_store import LoadedExamples
+    from napari_hemacells.core.train.classifier.split import ClassifierSplit
 
 
 @dataclass(frozen=True)
-class Epoch:
+class EpochRecord:
     """What came of one round.
 
     Attributes
@@ -52,7 +52,7 @@ class Epoch:
 
 
 @dataclass(frozen=True)
-class RateCurve:
+class LRCurve:
     """The smoothed loss at each learning rate, and the rate to take."""
 
     rates: tuple[float, ...]
@@ -65,7 +65,7 @@ SMALLEST = 1e-12
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ClassifierTrainingOutcome:
     """What came of a training.
 
     Attributes
@@ -77,7 +77,7 @@ class Outcome:
         The bundle.
     figures
         By part (``validation``, ``test``) what
-        :func:`~.evaluate.classification_metrics.classification_figures` gives.
+        :func:`~.evaluate.classification_metrics.compute_classification_metrics` gives.
     history
         The epochs.
     notes
@@ -89,7 +89,7 @@ class Outcome:
     folder: Path
     model: Path
     figures: dict[str, Any]
-    history: tuple[Epoch, ...]
+    history: tuple[EpochRecord, ...]
     notes: tuple[str, ...]
     unreadable: tuple[str, ...]
     parameters: int
@@ -112,18 +112,18 @@ def write_json(file: Path, content: Any) -> None:
     write_bytes(file, text.encode() + b"\n")
 
 
-def write_log(file: Path, history: Sequence[Epoch]) -> None:
+def write_log(file: Path, history: Sequence[EpochRecord]) -> None:
     """Write a row an epoch."""
-    names = [one.name for one in fields(Epoch)]
+    names = [one.name for one in fields(EpochRecord)]
     write_csv(file, names, ([*asdict(one).values()] for one in history))
 
 
-def write_curve(file: Path, curve: RateCurve) -> None:
+def write_curve(file: Path, curve: LRCurve) -> None:
     """Write the learning rate finder's curve."""
     write_csv(file, ("rate", "loss"), zip(curve.rates, curve.losses, strict=True))
 
 
-def write_split(file: Path, loaded: Loaded, split: Split) -> None:
+def write_split(file: Path, loaded: LoadedExamples, split: ClassifierSplit) -> None:
     """Write a row a picture: where it is, what it is, which part it is in."""
     rows = (
         (item.name, item.label, item.group, digest, part)
@@ -134,9 +134,9 @@ def write_split(file: Path, loaded: Loaded, split: Split) -> None:
     write_csv(file, ("path", "label", "group", "digest", "part"), rows)
 
 
-def write_answers(
+def write_predictions(
     file: Path,
-    loaded: Loaded,
+    loaded: LoadedExamples,
     places: NDArray[np.int64],
     probabilities: NDArray[np.floating],
 ) -> None:
@@ -155,7 +155,7 @@ def write_answers(
     write_csv(file, (*heading, *(f"p_{one}" for one in classes)), rows)
 
 
-def surroundings() -> dict[str, Any]:
+def environment_versions() -> dict[str, Any]:
     """Return the versions of what took part."""
     found = {"napari-hemacells": __version__, "python": platform.python_version()}
     for name in LIBRARIES:
@@ -167,7 +167,7 @@ def surroundings() -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class CrossValidated:
+class CrossValidationResult:
     """What came of all folds.
 
     Attributes
@@ -183,6 +183,6 @@ class CrossValidated:
     folder: Path
     figures: dict[str, Any]
     table: Path
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[ClassifierTrainingOutcome, ...]
     notes: tuple[str, ...] = ()
     report: Path | None = None

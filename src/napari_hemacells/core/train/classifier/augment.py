@@ -16,16 +16,16 @@ from torch.nn import functional as nnf
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from napari_hemacells.core.train.classifier.config import Recipe
+    from napari_hemacells.core.train.classifier.config import ClassifierConfig
 
 # haematoxylin, eosin and what is left, in optical density (Ruifrok & Johnston 2001)
 STAINS = ((0.65, 0.70, 0.29), (0.07, 0.99, 0.11), (0.27, 0.57, 0.78))
 DARKEST = 1.0 / 255
 
 
-def augment(images: Tensor, recipe: Recipe) -> Tensor:
+def augment(images: Tensor, recipe: ClassifierConfig) -> Tensor:
     """``(n, 3, size, size)`` in 0 to 1, each turned, mirrored, zoomed and recoloured at random."""
-    images = _move(images, recipe)
+    images = _random_affine(images, recipe)
     if recipe.stain:
         images = _stain(images, recipe.stain)
     if recipe.brightness:
@@ -37,7 +37,7 @@ def augment(images: Tensor, recipe: Recipe) -> Tensor:
 class Mixer:
     """MixUp or CutMix of a batch (torchvision), or nothing; labels become shares of classes."""
 
-    def __init__(self, recipe: Recipe, classes: int) -> None:
+    def __init__(self, recipe: ClassifierConfig, classes: int) -> None:
         from torchvision.transforms import v2
 
         kinds = {"mixup": v2.MixUp, "cutmix": v2.CutMix}
@@ -52,7 +52,7 @@ class Mixer:
         return mixed
 
 
-def _move(images: Tensor, recipe: Recipe) -> Tensor:
+def _random_affine(images: Tensor, recipe: ClassifierConfig) -> Tensor:
     n = len(images)
     limit = math.radians(recipe.rotation)
     angle = (torch.rand(n, device=images.device) * 2 - 1) * limit

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
     from pathlib import Path
 
-    from napari_hemacells.core.train.classifier.artifacts import Outcome
+    from napari_hemacells.core.train.classifier.artifacts import ClassifierTrainingOutcome
     from napari_hemacells.core.train.classifier.training import TrainJob
     from napari_hemacells.core.train.progress import TrainingReport
 
@@ -25,7 +25,7 @@ HEADING = (
 
 
 @dataclass(frozen=True)
-class Compared:
+class ArchitectureComparison:
     """What came of each architecture.
 
     Attributes
@@ -46,9 +46,9 @@ class Compared:
         return "".join(f"| {' | '.join(map(_text, line))} |\n" for line in lines)
 
 
-def compare_steps(
+def compare_architectures_steps(
     job: TrainJob, architectures: Sequence[str]
-) -> Generator[TrainingReport, None, Compared]:
+) -> Generator[TrainingReport, None, ArchitectureComparison]:
     """Return the table, written as ``compare.csv`` and ``compare.md``; yield at every step.
 
     Each training has a folder of its own; one that cannot be done does not stop the others.
@@ -74,15 +74,15 @@ def compare_steps(
                 failed[arch] = str(error)
                 break
             yield replace(report, message=f"{arch}: {report.message}")
-        _write(Compared(job.folder, tuple(rows), failed))
+        _write(ArchitectureComparison(job.folder, tuple(rows), failed))
     if not rows:
         raise TrainingError(
             "None of the architectures could be trained. " + next(iter(failed.values()))
         )
-    return Compared(job.folder, tuple(rows), failed)
+    return ArchitectureComparison(job.folder, tuple(rows), failed)
 
 
-def _row(arch: str, outcome: Outcome) -> tuple[Any, ...]:
+def _row(arch: str, outcome: ClassifierTrainingOutcome) -> tuple[Any, ...]:
     """Return the figures of the round whose weights were kept."""
     kept = min(outcome.history, key=lambda one: one.validation_loss)
     figures = outcome.figures["validation"]
@@ -98,7 +98,7 @@ def _row(arch: str, outcome: Outcome) -> tuple[Any, ...]:
     )
 
 
-def _write(compared: Compared) -> None:
+def _write(compared: ArchitectureComparison) -> None:
     write_csv(compared.folder / "compare.csv", HEADING, compared.rows)
     write_bytes(compared.folder / "compare.md", compared.as_markdown().encode())
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.encode.network import NetworkEncoder
 
 
-class Whole(nn.Module):
+class BundleModule(nn.Module):
     """Crops as ``(n, 3, size, size)`` floats of 0 to 255 to class probabilities.
 
     Raises

@@ -12,23 +12,23 @@ from pydantic import Field, ValidationError
 from napari_hemacells.core.errors import TrainingError
 from napari_hemacells.core.params import DeviceName, Params
 from napari_hemacells.core.types import (  # noqa: TC001  # pydantic reads the hint
-    Degrees,
+    TemperatureScaling,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 HeadName: TypeAlias = Literal["auto", "concat", "linear", "dense"]
-Schedule: TypeAlias = Literal["one-cycle", "restarts", "plateau", "constant"]
+ScheduleName: TypeAlias = Literal["one-cycle", "restarts", "plateau", "constant"]
 Grouping: TypeAlias = Literal["three", "layers"]
 Mix: TypeAlias = Literal["none", "mixup", "cutmix"]
 Sampling: TypeAlias = Literal["none", "balanced", "oversample", "weights"]
 Precision: TypeAlias = Literal["auto", "fp32", "bf16"]
-Palette: TypeAlias = Literal["grey", "inferno", "magma", "viridis", "turbo", "jet"]
-Keep: TypeAlias = Literal["best", "last"]
+ColormapName: TypeAlias = Literal["grey", "inferno", "magma", "viridis", "turbo", "jet"]
+CheckpointSelection: TypeAlias = Literal["best", "last"]
 
 
-class Recipe(Params):
+class ClassifierConfig(Params):
     """How a classifier is trained."""
 
     arch: str = Field(
@@ -74,7 +74,7 @@ class Recipe(Params):
             "middle of the pictures is cut so. Empty: whole pictures."
         ),
     )
-    degrees: Degrees = Field(
+    degrees: TemperatureScaling = Field(
         default="fixed",
         title="Degrees",
         description=(
@@ -82,7 +82,7 @@ class Recipe(Params):
             "frame's coldest and hottest pixel. torso: nearly all of the patient's own body."
         ),
     )
-    palette: Palette = Field(
+    palette: ColormapName = Field(
         default="grey",
         title="Colours of degrees",
         description="In which colours the network sees thermograms; floats, never bytes.",
@@ -147,7 +147,7 @@ class Recipe(Params):
         title="Search all the same",
         description="Do the short search, and write its curve, even where the rate is given.",
     )
-    schedule: Schedule = Field(
+    schedule: ScheduleName = Field(
         default="one-cycle",
         title="Schedule",
         description=(
@@ -254,7 +254,7 @@ class Recipe(Params):
         title="Patience",
         description="Stop when so many rounds bring nothing on validation. 0: never.",
     )
-    keep: Keep = Field(
+    keep: CheckpointSelection = Field(
         default="best",
         title="Keep",
         description="best: the weights of the round with the least validation loss. last.",
@@ -280,17 +280,17 @@ class Recipe(Params):
     )
 
 
-class NamedRecipe(NamedTuple):
+class ConfigPreset(NamedTuple):
     """A recipe and, in a sentence, what it is for."""
 
     about: str
-    recipe: Recipe
+    recipe: ClassifierConfig
 
 
-RECIPES: dict[str, NamedRecipe] = {
-    "quick": NamedRecipe(
+CLASSIFIER_PRESETS: dict[str, ConfigPreset] = {
+    "quick": ConfigPreset(
         "Minutes on a laptop: the bundled encoder, small crops, its first blocks kept.",
-        Recipe(
+        ClassifierConfig(
             context=1.6,
             frozen_epochs=8,
             frozen_views=2,
@@ -302,9 +302,9 @@ RECIPES: dict[str, NamedRecipe] = {
             tta=3,
         ),
     ),
-    "thorough": NamedRecipe(
+    "thorough": ConfigPreset(
         "As good as it gets on a laptop in half an hour: the whole encoder learns.",
-        Recipe(
+        ClassifierConfig(
             context=1.6,
             frozen_epochs=8,
             frozen_views=2,
@@ -316,23 +316,27 @@ RECIPES: dict[str, NamedRecipe] = {
             tta=7,
         ),
     ),
-    "from nothing": NamedRecipe(
+    "from nothing": ConfigPreset(
         "No pretrained weights at all: for pictures unlike any others, and for comparison.",
-        Recipe(
+        ClassifierConfig(
             weights="none", frozen_epochs=0, epochs=60, rate=3e-3, lower=1.0, patience=15, tta=3
         ),
     ),
-    "thesis-anomalies": NamedRecipe(
+    "thesis-anomalies": ConfigPreset(
         "Red-cell anomalies: 224 pixels, found rate, frozen then three groups a factor 10 apart.",
-        Recipe(arch="resnet34", size=224, frozen_epochs=4, epochs=10, stain=0.0, batch=64, tta=4),
+        ClassifierConfig(
+            arch="resnet34", size=224, frozen_epochs=4, epochs=10, stain=0.0, batch=64, tta=4
+        ),
     ),
-    "thesis-resnet": NamedRecipe(
+    "thesis-resnet": ConfigPreset(
         "Normal blood cells with a ResNet: one cycle, frozen then unfrozen.",
-        Recipe(arch="resnet34", size=224, frozen_epochs=1, epochs=10, stain=0.0, batch=64, tta=4),
+        ClassifierConfig(
+            arch="resnet34", size=224, frozen_epochs=1, epochs=10, stain=0.0, batch=64, tta=4
+        ),
     ),
-    "thesis-vit": NamedRecipe(
+    "thesis-vit": ConfigPreset(
         "Normal blood cells with a Vision Transformer: MixUp, label smoothing, layer-wise rates.",
-        Recipe(
+        ClassifierConfig(
             arch="vit_large_patch16_224",
             size=224,
             head="linear",
@@ -346,10 +350,10 @@ RECIPES: dict[str, NamedRecipe] = {
             batch=16,
         ),
     ),
-    "thesis-thermograms": NamedRecipe(
+    "thesis-thermograms": ConfigPreset(
         "Thermograms: three cosine cycles, each twice as long; rates 1e-4, 1e-3 and 1e-2; seen "
         "from the front: mirrored left to right, turned by 10° at most, zoomed by 1.1.",
-        Recipe(
+        ClassifierConfig(
             arch="resnet34",
             size=224,
             frozen_epochs=1,
@@ -372,7 +376,7 @@ RECIPES: dict[str, NamedRecipe] = {
 }
 
 
-def named_recipe(name: str, changes: Mapping[str, Any] | None = None) -> Recipe:
+def preset_config(name: str, changes: Mapping[str, Any] | None = None) -> ClassifierConfig:
     """Return the recipe of that name, with some of its parameters changed.
 
     Hyphens, blanks and case make no difference to the name.
@@ -387,12 +391,14 @@ def named_recipe(name: str, changes: Mapping[str, Any] | None = None) -> Recipe:
     >>> named_recipe("from-nothing", {"epochs": 3}).epochs
     3
     """
-    known = {_plain(one): one for one in RECIPES}
+    known = {_plain(one): one for one in CLASSIFIER_PRESETS}
     if _plain(name) not in known:
-        raise TrainingError(f"There is no recipe “{name}”: choose one of {', '.join(RECIPES)}.")
-    base = RECIPES[known[_plain(name)]].recipe
+        raise TrainingError(
+            f"There is no recipe “{name}”: choose one of {', '.join(CLASSIFIER_PRESETS)}."
+        )
+    base = CLASSIFIER_PRESETS[known[_plain(name)]].recipe
     try:
-        return Recipe(**{**base.model_dump(), **(changes or {})})
+        return ClassifierConfig(**{**base.model_dump(), **(changes or {})})
     except ValidationError as error:
         first = error.errors()[0]
         raise TrainingError(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_hemacells.core.types import Degrees
+    from napari_hemacells.core.types import TemperatureScaling
 
 MEGABYTE = 2**20
 PORTION = 64  # files read between two reports
@@ -30,7 +30,7 @@ MIXED = "thermograms and colour pictures are not learned together."
 SAMPLE = 100  # pictures that tell how large a cell is in them
 
 
-class Frame(NamedTuple):
+class CropGeometry(NamedTuple):
     """How a picture becomes a crop.
 
     Attributes
@@ -44,19 +44,19 @@ class Frame(NamedTuple):
     spec: CropSpec
     framing: float
 
-    def showing(self, degrees: Degrees, palette: str) -> Frame:
+    def with_thermal_display(self, degrees: TemperatureScaling, palette: str) -> CropGeometry:
         """The same, with thermograms shown so."""
         return self._replace(spec=replace(self.spec, degrees=degrees, palette=palette))
 
 
-def frame_of(examples: Examples, size: int, context: float | None) -> Frame:
+def estimate_crop_geometry(examples: Examples, size: int, context: float | None) -> CropGeometry:
     """Return the frame: whole pictures, or their middle with that margin around a typical cell."""
     step = -(-len(examples) // SAMPLE)
     opened = (_pixels(one.path) for one in examples.items[::step])
     typical = estimate_context(one for one in opened if not isinstance(one, str))
     if context is None:
-        return Frame(CropSpec(size, round(typical, 3)), 1.0)
-    return Frame(CropSpec(size, context), min(1.0, context / typical))
+        return CropGeometry(CropSpec(size, round(typical, 3)), 1.0)
+    return CropGeometry(CropSpec(size, context), min(1.0, context / typical))
 
 
 class CropStore:
@@ -72,7 +72,7 @@ class CropStore:
         How a picture becomes a crop.
     """
 
-    def __init__(self, paths: Sequence[Path], cached: NDArray[Any], frame: Frame) -> None:
+    def __init__(self, paths: Sequence[Path], cached: NDArray[Any], frame: CropGeometry) -> None:
         self._paths, self._cached, self.frame = tuple(paths), cached, frame
 
     @property
@@ -81,7 +81,7 @@ class CropStore:
         return self.frame.spec.size
 
     @property
-    def thermal(self) -> bool:
+    def is_thermal(self) -> bool:
         """Whether the crops show degrees."""
         return self._cached.dtype.kind == "f"
 
@@ -113,7 +113,7 @@ class CropStore:
         return found.crop
 
 
-class Opened(NamedTuple):
+class DecodedCrop(NamedTuple):
     """A decoded picture and the identity of its file."""
 
     crop: NDArray[Any]
@@ -121,7 +121,7 @@ class Opened(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedExamples:
     """The examples that can be read.
 
     Attributes
@@ -138,9 +138,9 @@ class Loaded:
     unreadable: tuple[str, ...]
 
 
-def load_steps(
-    examples: Examples, frame: Frame, memory_mb: int
-) -> Generator[TrainingReport, None, Loaded]:
+def load_examples_steps(
+    examples: Examples, frame: CropGeometry, memory_mb: int
+) -> Generator[TrainingReport, None, LoadedExamples]:
     """Return the examples decoded; yield while they are read. Unreadable files are left out.
 
     Raises
@@ -149,7 +149,7 @@ def load_steps(
         Not one picture can be read.
     """
     size = frame.spec.size
-    kind = _kind(examples)
+    kind = _crop_dtype(examples)
     room = max(1, memory_mb * MEGABYTE // (size * size * 3 * kind.itemsize))
     cached = np.empty((min(room, len(examples)), size, size, 3), kind)
     kept: list[Example] = []
@@ -177,10 +177,10 @@ def load_steps(
         raise TrainingError(f"No picture in {examples.source} can be read.{why}")
     readable = replace(examples, items=tuple(kept))
     store = CropStore([one.path for one in kept], cached[: len(kept)], frame)
-    return Loaded(readable, store, tuple(digests), tuple(unreadable))
+    return LoadedExamples(readable, store, tuple(digests), tuple(unreadable))
 
 
-def _kind(examples: Examples) -> np.dtype[Any]:
+def _crop_dtype(examples: Examples) -> np.dtype[Any]:
     """What the crops are made of: bytes of colours, or floats of degrees, as the first one is."""
     opened = (_pixels(one.path) for one in examples.items)
     first = next((one for one in opened if not isinstance(one, str)), None)
@@ -188,13 +188,13 @@ def _kind(examples: Examples) -> np.dtype[Any]:
     return np.dtype(np.float32 if degrees else np.uint8)
 
 
-def _open(path: Path, frame: Frame) -> Opened | str:
+def _open(path: Path, frame: CropGeometry) -> DecodedCrop | str:
     """Return the crop, or why there is none."""
     pixels = _pixels(path)
     if isinstance(pixels, str):
         return pixels
     crop = from_picture(pixels, frame.spec, framing=frame.framing)
-    return Opened(crop, digest(path.read_bytes()))
+    return DecodedCrop(crop, digest(path.read_bytes()))
 
 
 def _pixels(path: Path) -> NDArray[Any] | str:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_hemacells.core.evaluate.classification_metrics import classification_figures
+from napari_hemacells.core.evaluate.classification_metrics import compute_classification_metrics
 from napari_hemacells.core.train.classifier.artifacts import (
-    CrossValidated,
+    CrossValidationResult,
     write_csv,
     write_json,
 )
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
-    from napari_hemacells.core.train.classifier.artifacts import Outcome
+    from napari_hemacells.core.train.classifier.artifacts import ClassifierTrainingOutcome
     from napari_hemacells.core.train.classifier.training import TrainJob
     from napari_hemacells.core.train.progress import TrainingReport
 
@@ -32,7 +32,7 @@ OVERALL = ("accuracy", "balanced_accuracy", "kappa", "macro_f1", "log_loss", "ec
 
 def cross_validate_steps(
     job: TrainJob, folds: int
-) -> Generator[TrainingReport, None, CrossValidated]:
+) -> Generator[TrainingReport, None, CrossValidationResult]:
     """Return the figures over all folds; yield at every step.
 
     Raises
@@ -59,11 +59,11 @@ def cross_validate_steps(
         "folds": [_short(one.figures["validation"]) for one in outcomes],
     }
     write_json(job.folder / "figures.json", figures)
-    found = CrossValidated(job.folder, figures, table, tuple(outcomes))
+    found = CrossValidationResult(job.folder, figures, table, tuple(outcomes))
     return (yield from with_report_steps(found)) if job.report else found
 
 
-def _join(folder: Path, outcomes: list[Outcome]) -> Path:
+def _join(folder: Path, outcomes: list[ClassifierTrainingOutcome]) -> Path:
     """Write the validation tables of all folds as one, each picture once."""
     heading: list[str] = []
     rows: dict[str, list[str]] = {}
@@ -93,7 +93,9 @@ def _pooled(table: Path) -> dict[str, Any]:
     truth = np.array([classes.index(row["label"]) for row in rows], dtype=np.int64)
     said = np.array([[float(row[f"p_{one}"]) for one in classes] for row in rows])
     groups = [row["group"] for row in rows]
-    return classification_figures(truth, said, classes, groups=groups if all(groups) else None)
+    return compute_classification_metrics(
+        truth, said, classes, groups=groups if all(groups) else None
+    )
 
 
 def _short(figures: dict[str, Any]) -> dict[str, Any]:

@@ -18,26 +18,26 @@ if TYPE_CHECKING:
 
     from napari_hemacells.core.encode.finetuned.config import NetworkPlan
     from napari_hemacells.core.encode.finetuned.network import Classifier
-    from napari_hemacells.core.train.classifier.config import Recipe
+    from napari_hemacells.core.train.classifier.config import ClassifierConfig
     from napari_hemacells.core.train.classifier.crop_store import CropStore
 
-CHECK_BATCH = 64
+EVAL_BATCH = 64
 
 
-class Feed(Protocol):
+class BatchSource(Protocol):
     """Inputs of the crops at some places, and the network's answer to inputs."""
 
-    def lesson(self, places: NDArray[np.int64], targets: Tensor) -> tuple[Tensor, Tensor]:
+    def training_batch(self, places: NDArray[np.int64], targets: Tensor) -> tuple[Tensor, Tensor]:
         """Inputs to learn from, with their targets."""
 
     def check(self, places: NDArray[np.int64]) -> Tensor:
         """Inputs as they are."""
 
-    def answer(self, inputs: Tensor) -> Tensor:
+    def predict_logits(self, inputs: Tensor) -> Tensor:
         """``(n, classes)`` logits."""
 
 
-class Pictures:
+class CropBatches:
     """Crops on the device, normalised; to learn from, augmented and mixed.
 
     Parameters
@@ -52,7 +52,7 @@ class Pictures:
         network: nn.Module,
         *,
         plan: NetworkPlan,
-        recipe: Recipe,
+        recipe: ClassifierConfig,
         classes: int,
         device: torch.device,
     ) -> None:
@@ -61,7 +61,7 @@ class Pictures:
         self._mean = torch.tensor(plan.mean, device=device).view(1, 3, 1, 1)
         self._std = torch.tensor(plan.std, device=device).view(1, 3, 1, 1)
 
-    def lesson(self, places: NDArray[np.int64], targets: Tensor) -> tuple[Tensor, Tensor]:
+    def training_batch(self, places: NDArray[np.int64], targets: Tensor) -> tuple[Tensor, Tensor]:
         """Inputs to learn from, with their targets."""
         images, targets = self._mix(augment(self._raw(places), self._recipe), targets)
         return self._normal(images), targets
@@ -70,11 +70,11 @@ class Pictures:
         """Inputs as they are."""
         return self._normal(self._raw(places))
 
-    def other_view(self, places: NDArray[np.int64]) -> Tensor:
+    def augmented_batch(self, places: NDArray[np.int64]) -> Tensor:
         """Inputs augmented, not mixed."""
         return self._normal(augment(self._raw(places), self._recipe))
 
-    def answer(self, inputs: Tensor) -> Tensor:
+    def predict_logits(self, inputs: Tensor) -> Tensor:
         """``(n, classes)`` logits."""
         logits: Tensor = self._network(inputs)
         return logits
@@ -88,7 +88,7 @@ class Pictures:
         return normal.contiguous(memory_format=torch.channels_last)
 
 
-class Vectors:
+class CachedFeatures:
     """Pooled answers of a frozen body to several views of each crop.
 
     Parameters
@@ -100,7 +100,7 @@ class Vectors:
     def __init__(self, views: Tensor, network: Classifier) -> None:
         self._views, self._network = views, network
 
-    def lesson(self, places: NDArray[np.int64], targets: Tensor) -> tuple[Tensor, Tensor]:
+    def training_batch(self, places: NDArray[np.int64], targets: Tensor) -> tuple[Tensor, Tensor]:
         """Inputs to learn from: a view of each crop, drawn at random."""
         where = torch.from_numpy(places).to(self._views.device)
         view = torch.randint(len(self._views), (len(places),), device=self._views.device)
@@ -110,14 +110,14 @@ class Vectors:
         """Inputs as they are."""
         return self._views[0, torch.from_numpy(places).to(self._views.device)]
 
-    def answer(self, inputs: Tensor) -> Tensor:
+    def predict_logits(self, inputs: Tensor) -> Tensor:
         """``(n, classes)`` logits."""
         return self._network.decide(self._network.embedder.neck(inputs))
 
 
-def embed_views(
-    pictures: Pictures, network: Classifier, train: NDArray[np.int64], n: int, *, views: int
-) -> Generator[TrainingReport, None, Vectors]:
+def cache_features_steps(
+    pictures: CropBatches, network: Classifier, train: NDArray[np.int64], n: int, *, views: int
+) -> Generator[TrainingReport, None, CachedFeatures]:
     """Return a frozen body's answers to all `n` crops, and to views of those to learn from."""
     network.eval()
     every = np.arange(n, dtype=np.int64)
@@ -125,10 +125,10 @@ def embed_views(
     total, done = sum(map(len, rounds)), 0
     kept: Tensor | None = None
     for view, places in enumerate(rounds):
-        for start in range(0, len(places), CHECK_BATCH):
-            batch = places[start : start + CHECK_BATCH]
+        for start in range(0, len(places), EVAL_BATCH):
+            batch = places[start : start + EVAL_BATCH]
             with torch.inference_mode():
-                inputs = pictures.check(batch) if view == 0 else pictures.other_view(batch)
+                inputs = pictures.check(batch) if view == 0 else pictures.augmented_batch(batch)
                 pooled = network.embedder.pool(network.embedder.trunk(inputs)).float()
             if kept is None:
                 kept = torch.zeros(1 + views, n, pooled.shape[1], device=pooled.device)
@@ -137,4 +137,4 @@ def embed_views(
             yield TrainingReport(done, total, "Looking at the crops once", phase="start")
     if kept is None:
         kept = torch.zeros(1 + views, 0, 1)
-    return Vectors(kept, network)
+    return CachedFeatures(kept, network)

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_hemacells.core.errors import ImageError, TrainingError
-from napari_hemacells.core.evaluate import class_folders
+from napari_hemacells.core.evaluate import list_class_folders
 from napari_hemacells.core.fsio import file_name, write_bytes
-from napari_hemacells.core.temperature import parse_name, same_patient
+from napari_hemacells.core.temperature import normalise_patient_id, parse_dmr_ir_name
 from napari_hemacells.core.types import CropSpec
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def read_examples(source: str | Path) -> Examples:
     if (path / TABLE).is_file():
         return Examples(tuple(_read_table(path / TABLE)), path)
     try:
-        folders = class_folders(path)
+        folders = list_class_folders(path)
     except ImageError as error:
         raise TrainingError(str(error)) from error
     found = [
@@ -204,7 +204,7 @@ def write_spec(folder: Path, spec: CropSpec) -> None:
     write_bytes(folder / SPEC, json.dumps(spec.to_dict()).encode())
 
 
-def spec_beside(source: Path) -> CropSpec | None:
+def read_spec(source: Path) -> CropSpec | None:
     """Return how crops were cut, where that is noted beside them; ``None`` for other pictures."""
     file = (source if source.is_dir() else source.parent) / SPEC
     try:
@@ -245,8 +245,8 @@ def _read_table(table: Path) -> list[Example]:
 
 def _patient_of(name: str) -> str:
     """Return the patient of a thermogram's name, ``""`` for a name of another kind."""
-    frame = parse_name(name)
-    return "" if frame is None else f"patient {same_patient(frame.patient)}"
+    frame = parse_dmr_ir_name(name)
+    return "" if frame is None else f"patient {normalise_patient_id(frame.patient)}"
 
 
 def _group(row: dict[str, str], column: str | None) -> str:

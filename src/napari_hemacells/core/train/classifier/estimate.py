@@ -18,63 +18,65 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_hemacells.core.train.classifier.artifacts import RateCurve
-    from napari_hemacells.core.train.classifier.config import Recipe
+    from napari_hemacells.core.train.classifier.artifacts import LRCurve
+    from napari_hemacells.core.train.classifier.config import ClassifierConfig
     from napari_hemacells.core.train.classifier.training import TrainJob
 
 START_UP = 6.0  # seconds to load the libraries and the network
 FINDER_STEPS = 60
 HEAD_STEP = 0.004  # seconds of a step on kept answers of a frozen body
-MOST, STEPS = 16, 2  # crops a timed step, and timed steps
+MAX_TIMED_CROPS, STEPS = 16, 2  # crops a timed step, and timed steps
 
 
 @dataclass(frozen=True)
-class PaceJob:
+class ThroughputJob:
     """What to time: a recipe with so many classes."""
 
-    recipe: Recipe
+    recipe: ClassifierConfig
     classes: int
 
 
 @dataclass(frozen=True)
-class MeasuredPace:
+class MeasuredThroughput:
     """Crops a second that are looked at, and that are learned from with the body."""
 
-    looked: float
+    evaluated_per_s: float
     learned: float
     device: str
 
 
-def pace_steps(job: PaceJob) -> Generator[TrainingReport, None, MeasuredPace]:
+def measure_throughput_steps(
+    job: ThroughputJob,
+) -> Generator[TrainingReport, None, MeasuredThroughput]:
     """Return the pace of a recipe's network on this device, from a few steps on noise."""
     from napari_hemacells.core.train.classifier import model_zoo, schedule, trainer
-    from napari_hemacells.core.train.classifier.crop_store import CropStore, Frame
-    from napari_hemacells.core.train.classifier.dataloader import Pictures
+    from napari_hemacells.core.train.classifier.crop_store import CropGeometry, CropStore
+    from napari_hemacells.core.train.classifier.dataloader import CropBatches
     from napari_hemacells.core.types import CropSpec
 
     yield TrainingReport(0, 0, "Timing a few steps")
     recipe = job.recipe.model_copy(update={"weights": "none"})
-    network, plan, _ = model_zoo.build(recipe, job.classes)
+    network, plan, _ = model_zoo.build_network(recipe, job.classes)
     accelerator = trainer.make_accelerator(recipe)
     network = network.to(accelerator.device)
-    n = min(MOST, recipe.batch)
+    n = min(MAX_TIMED_CROPS, recipe.batch)
     noise = np.random.default_rng(0).integers(0, 255, (n, plan.size, plan.size, 3), np.uint8)
-    store = CropStore([], noise, Frame(CropSpec(plan.size), 1.0))
-    feed = Pictures(
+    store = CropStore([], noise, CropGeometry(CropSpec(plan.size), 1.0))
+    feed = CropBatches(
         store, network, plan=plan, recipe=recipe, classes=job.classes, device=accelerator.device
     )
     places = np.arange(n)
     groups = schedule.layer_groups(network, recipe)
     schedule.set_trainable(network, groups, 0)
-    optimiser = schedule.optimiser_for(groups, 0, 1e-6, recipe)
-    teacher = trainer.Learner(network, accelerator, recipe, places % job.classes)
-    looked = n / _seconds(lambda: trainer.logits_of(places, feed, network, accelerator))
+    optimiser = schedule.make_optimiser(groups, 0, 1e-6, recipe)
+    teacher = trainer.ClassifierTrainStep(network, accelerator, recipe, places % job.classes)
+    looked = n / _seconds(lambda: trainer.eval_logits(places, feed, network, accelerator))
     yield TrainingReport(1, 2, "Timing a few steps")
     learned = n / _seconds(lambda: teacher.learn(places, feed, optimiser))
-    return MeasuredPace(looked, learned, str(accelerator.device))
+    return MeasuredThroughput(looked, learned, str(accelerator.device))
 
 
-def estimated_seconds(recipe: Recipe, cells: int, pace: MeasuredPace) -> float:
+def estimated_seconds(recipe: ClassifierConfig, cells: int, pace: MeasuredThroughput) -> float:
     """Return how long a training on so many cells takes at most (it may stop early)."""
     held = cells * (recipe.validation + recipe.test)
     taught = cells - held
@@ -89,7 +91,7 @@ def estimated_seconds(recipe: Recipe, cells: int, pace: MeasuredPace) -> float:
         looks += taught * recipe.frozen_epochs
     if recipe.rate is None:
         learned += FINDER_STEPS * recipe.batch * (not recipe.frozen_views)
-    return seconds + looks / pace.looked + learned / pace.learned
+    return seconds + looks / pace.evaluated_per_s + learned / pace.learned
 
 
 def _seconds(step: Callable[[], object]) -> float:
@@ -101,7 +103,7 @@ def _seconds(step: Callable[[], object]) -> float:
     return (time.perf_counter() - began) / STEPS
 
 
-def rate_steps(job: TrainJob) -> Generator[TrainingReport, None, RateCurve]:
+def suggest_lr_steps(job: TrainJob) -> Generator[TrainingReport, None, LRCurve]:
     """Return the finder's curve and suggestion for a job; nothing is trained.
 
     Raises
@@ -109,10 +111,10 @@ def rate_steps(job: TrainJob) -> Generator[TrainingReport, None, RateCurve]:
     TrainingError
         The pictures are not enough to learn from.
     """
-    from napari_hemacells.core.train.classifier.lr_finder import find_rate_steps
+    from napari_hemacells.core.train.classifier.lr_finder import find_lr_steps
     from napari_hemacells.core.train.classifier.pipeline import prepare_steps
-    from napari_hemacells.core.train.classifier.schedule import optimiser_for
-    from napari_hemacells.core.train.classifier.trainer import seeded
+    from napari_hemacells.core.train.classifier.schedule import make_optimiser
+    from napari_hemacells.core.train.classifier.trainer import seed_torch
     from napari_hemacells.core.train.classifier.training import FINDER_SEED, Training
 
     # The stage in which the whole network learns decides: too high a rate breaks it there.
@@ -122,14 +124,14 @@ def rate_steps(job: TrainJob) -> Generator[TrainingReport, None, RateCurve]:
     loop = training.loop
     stage = loop.stages[-1]
     loop.open(stage)
-    seeded(recipe.seed, FINDER_SEED, 2)
+    seed_torch(recipe.seed, FINDER_SEED, 2)
     feed: Any = training.pictures()
-    optimiser = optimiser_for(loop.groups, stage.first_group, 1.0, recipe)
-    return (yield from find_rate_steps(training.learner, feed, optimiser, loop.order(0)))
+    optimiser = make_optimiser(loop.groups, stage.first_group, 1.0, recipe)
+    return (yield from find_lr_steps(training.learner, feed, optimiser, loop.order(0)))
 
 
 def augmented_views(
-    crops: NDArray[np.uint8], recipe: Recipe, views: int, seed: int = 0
+    crops: NDArray[np.uint8], recipe: ClassifierConfig, views: int, seed: int = 0
 ) -> NDArray[np.uint8]:
     """``(n, 1 + views, size, size, 3)`` uint8: each crop as it is, then as it would be learned."""
     import torch

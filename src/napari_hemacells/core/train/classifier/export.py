@@ -20,23 +20,23 @@ from napari_hemacells.core.annotate import Palette
 from napari_hemacells.core.classify import Head
 from napari_hemacells.core.classify.calibration import Calibration
 from napari_hemacells.core.encode.finetuned.load import NETWORK
-from napari_hemacells.core.evaluate.calibration import best_temperature
+from napari_hemacells.core.evaluate.calibration import optimal_temperature
 from napari_hemacells.core.evaluate.classification_metrics import (
-    by_group,
-    classification_figures,
+    average_by_group,
+    compute_classification_metrics,
 )
 from napari_hemacells.core.store import Bundle, save_bundle
 from napari_hemacells.core.train.classifier.artifacts import (
-    Outcome,
-    surroundings,
-    write_answers,
+    ClassifierTrainingOutcome,
+    environment_versions,
     write_json,
     write_log,
+    write_predictions,
     write_split,
 )
-from napari_hemacells.core.train.classifier.dataloader import CHECK_BATCH, Pictures
+from napari_hemacells.core.train.classifier.dataloader import EVAL_BATCH, CropBatches
 from napari_hemacells.core.train.classifier.split import PARTS
-from napari_hemacells.core.train.classifier.trainer import seeded
+from napari_hemacells.core.train.classifier.trainer import seed_torch
 from napari_hemacells.core.train.progress import TrainingReport
 from napari_hemacells.core.types import EncoderInfo
 
@@ -55,7 +55,7 @@ COPIES_SEED = 7919
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
+class ClassifierOutputs:
     """What the network says of some crops.
 
     Attributes
@@ -79,32 +79,32 @@ class Answers:
         """``(m, k)`` probabilities of the crops as they are."""
         return _softmax(self.logits, temperature)
 
-    def averaged(self, temperature: float = 1.0) -> NDArray[np.float64]:
+    def tta_probabilities(self, temperature: float = 1.0) -> NDArray[np.float64]:
         """``(m, k)`` mean probabilities of the crops and their augmented copies."""
         every = [self.probabilities(temperature)]
         every += [_softmax(one, temperature) for one in self.copies]
         return np.asarray(np.mean(every, axis=0))
 
 
-def answer_steps(
+def predict_steps(
     network: Classifier,
-    pictures: Pictures,
+    pictures: CropBatches,
     places: NDArray[np.int64],
     accelerator: Accelerator,
     *,
     copies: int = 0,
     seed: int = 0,
-) -> Generator[TrainingReport, None, Answers]:
+) -> Generator[TrainingReport, None, ClassifierOutputs]:
     """Return what the network says; yield after each batch."""
     network.eval()
-    seeded(seed, COPIES_SEED)
-    batches = [places[at : at + CHECK_BATCH] for at in range(0, len(places), CHECK_BATCH)]
+    seed_torch(seed, COPIES_SEED)
+    batches = [places[at : at + EVAL_BATCH] for at in range(0, len(places), EVAL_BATCH)]
     said: list[list[torch.Tensor]] = [[] for _ in range(1 + copies)]
     vectors: list[torch.Tensor] = []
     for done, batch in enumerate(batches):
         with torch.inference_mode(), accelerator.autocast():
             for view in range(1 + copies):
-                inputs = pictures.other_view(batch) if view else pictures.check(batch)
+                inputs = pictures.augmented_batch(batch) if view else pictures.check(batch)
                 embedded = network.embedder(inputs)
                 said[view].append(network.decide(embedded).float().cpu())
                 if view == 0:
@@ -112,7 +112,7 @@ def answer_steps(
         yield TrainingReport(done + 1, len(batches), "Looking at the result", phase="end")
     k, dim = network.classes, network.embedder.dim
     logits = np.stack([_joined(one, k) for one in said])
-    return Answers(places, logits[0], _joined(vectors, dim), logits[1:])
+    return ClassifierOutputs(places, logits[0], _joined(vectors, dim), logits[1:])
 
 
 def _joined(parts: list[torch.Tensor], width: int) -> NDArray[np.float32]:
@@ -246,20 +246,22 @@ def _array(tensor: Any) -> NDArray[np.float64]:
 
 
 MODEL = "model"
-CHOSEN = (
+VALIDATION_CAVEAT = (
     "The best round and the calibration were chosen on the validation part, so its figures are a "
     "little too good; those of a test part would not be."
 )
 
 
-def finish_steps(training: Training, began: float) -> Generator[TrainingReport, None, Outcome]:
+def evaluate_and_save_steps(
+    training: Training, began: float
+) -> Generator[TrainingReport, None, ClassifierTrainingOutcome]:
     """Return the outcome, after writing everything into the training's folder."""
-    said: dict[str, Answers] = {}
+    said: dict[str, ClassifierOutputs] = {}
     for part in PARTS:
-        said[part] = yield from _answers(training, part)
+        said[part] = yield from _predict_part(training, part)
     checked = said["validation"]
     truth = training.targets[checked.places]
-    temperature = best_temperature(checked.logits, truth)
+    temperature = optimal_temperature(checked.logits, truth)
     figures: dict[str, Any] = {
         part: _figures(training, said[part], temperature)
         for part in PARTS[1:]
@@ -272,24 +274,26 @@ def finish_steps(training: Training, began: float) -> Generator[TrainingReport, 
     if training.accelerator.is_main_process:
         _write(training, said, figures, run, temperature)
         save_bundle(training.job.folder / MODEL, bundle)
-    return Outcome(
+    return ClassifierTrainingOutcome(
         folder=training.job.folder,
         model=training.job.folder / MODEL,
         figures=figures,
-        history=tuple(training.loop.course.history),
+        history=tuple(training.loop.state.history),
         notes=notes,
         unreadable=training.prepared.loaded.unreadable,
         parameters=run["parameters"],
         seconds=seconds,
         weights=training.weights.source,
-        split=training.prepared.split.in_words(),
+        split=training.prepared.split.describe(),
     )
 
 
-def _answers(training: Training, part: Any) -> Generator[TrainingReport, None, Answers]:
+def _predict_part(
+    training: Training, part: Any
+) -> Generator[TrainingReport, None, ClassifierOutputs]:
     recipe = training.job.recipe
     return (
-        yield from answer_steps(
+        yield from predict_steps(
             training.network,
             training.pictures(),
             training.prepared.split.places(part),
@@ -300,22 +304,22 @@ def _answers(training: Training, part: Any) -> Generator[TrainingReport, None, A
     )
 
 
-def _figures(training: Training, said: Answers, temperature: float) -> dict[str, Any]:
+def _figures(training: Training, said: ClassifierOutputs, temperature: float) -> dict[str, Any]:
     """Return the figures of a part; with test-time augmentation those beside it."""
     split = training.prepared.split
     units = [split.units[place] for place in said.places] if split.grouped else None
     truth, classes = training.targets[said.places], training.classes
 
     def of(probabilities: NDArray[np.floating]) -> dict[str, Any]:
-        figures = classification_figures(truth, probabilities, classes, groups=units)
-        merged = None if units is None else by_group(truth, probabilities, units)
+        figures = compute_classification_metrics(truth, probabilities, classes, groups=units)
+        merged = None if units is None else average_by_group(truth, probabilities, units)
         if merged is not None:
-            figures["by_group"] = classification_figures(*merged, classes)
+            figures["by_group"] = compute_classification_metrics(*merged, classes)
         return figures
 
     found = of(said.probabilities(temperature))
     if len(said.copies):
-        found["tta"] = {"copies": len(said.copies)} | of(said.averaged(temperature))
+        found["tta"] = {"copies": len(said.copies)} | of(said.tta_probabilities(temperature))
     return found
 
 
@@ -323,7 +327,7 @@ def _notes(training: Training) -> tuple[str, ...]:
     split, loaded = training.prepared.split, training.prepared.loaded
     notes = [*split.notes]
     if "test" not in split.parts:
-        notes.append(CHOSEN)
+        notes.append(VALIDATION_CAVEAT)
     if training.weights.warning:
         notes.append(training.weights.warning)
     if loaded.unreadable:
@@ -345,22 +349,22 @@ def _record(
         "source": str(job.source),
         "data_sha256": training.data_hash(),
         "counts": training.prepared.loaded.examples.counts,
-        "pictures": "thermograms" if training.prepared.loaded.crops.thermal else "cells",
-        "split": split.in_words(),
+        "pictures": "thermograms" if training.prepared.loaded.crops.is_thermal else "cells",
+        "split": split.describe(),
         "split_rule": vars(split.rule),
         "grouped": split.grouped,
         "frame": _frame(training),
         "weights": training.weights.source,
         "parameters": sum(one.numel() for one in training.network.parameters()),
-        "rate": training.loop.course.rate,
+        "rate": training.loop.state.rate,
         "temperature": temperature,
         "device": str(training.accelerator.device),
         "processes": training.accelerator.num_processes,
-        "epochs": len(training.loop.course.history),
+        "epochs": len(training.loop.state.history),
         "seconds": round(seconds, 1),
         "notes": list(notes),
         "unreadable": list(training.prepared.loaded.unreadable),
-        "versions": surroundings(),
+        "versions": environment_versions(),
     }
 
 
@@ -371,7 +375,7 @@ def _frame(training: Training) -> dict[str, Any]:
 
 
 def _bundle(
-    training: Training, said: Answers, temperature: float, record: dict[str, Any]
+    training: Training, said: ClassifierOutputs, temperature: float, record: dict[str, Any]
 ) -> Bundle:
     learned = Counter(training.classes[one] for one in training.targets[said.places])
     told = ", ".join(f"{learned[name]} {name}" for name in training.classes)
@@ -400,7 +404,7 @@ def _calibration(figures: dict[str, Any]) -> Calibration:
 
 def _write(
     training: Training,
-    said: dict[str, Answers],
+    said: dict[str, ClassifierOutputs],
     figures: dict[str, Any],
     run: dict[str, Any],
     temperature: float,
@@ -408,9 +412,9 @@ def _write(
     folder, loaded = training.job.folder, training.prepared.loaded
     for part, answers in said.items():
         if len(answers.places):
-            whole = answers.averaged(temperature)
-            write_answers(folder / f"{part}.csv", loaded, answers.places, whole)
+            whole = answers.tta_probabilities(temperature)
+            write_predictions(folder / f"{part}.csv", loaded, answers.places, whole)
     write_split(folder / "split.csv", loaded, training.prepared.split)
-    write_log(folder / "log.csv", training.loop.course.history)
+    write_log(folder / "log.csv", training.loop.state.history)
     write_json(folder / "figures.json", figures)
     write_json(folder / "run.json", run)

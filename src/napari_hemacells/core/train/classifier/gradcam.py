@@ -19,7 +19,7 @@ from napari_hemacells.core.encode.finetuned.network import (
 )
 from napari_hemacells.core.encode.network import NetworkEncoder
 from napari_hemacells.core.errors import BundleError, TrainingError
-from napari_hemacells.core.train.classifier.bundle_module import Whole
+from napari_hemacells.core.train.classifier.bundle_module import BundleModule
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,10 +36,12 @@ MISSING = (
     "pip install 'napari-hemacells[report]'."
 )
 BATCH = 8
-FINEST = 5  # rows that a map should have at least; finer ones lie so early that all edges glow
+MIN_MAP_SIDE = (
+    5  # rows that a map should have at least; finer ones lie so early that all edges glow
+)
 
 
-def heat_maps(
+def gradcam_maps(
     encoder: Encoder, head: Head, crops: NDArray[np.uint8], classes: NDArray[np.int64]
 ) -> NDArray[np.float32]:
     """``(n, size, size)`` heat of each crop, 0 to 1: what spoke for a class.
@@ -63,24 +65,24 @@ def heat_maps(
     library = _library()
     if not isinstance(encoder, NetworkEncoder) or not isinstance(encoder.network, Embedder):
         raise BundleError("Heat maps are made of fine-tuned networks only.")
-    scores = _Scores(Whole(encoder, head)).eval()
+    scores = _Scores(BundleModule(encoder, head)).eval()
     trunk = encoder.network.trunk
     heat = np.zeros(crops.shape[:3], dtype=np.float32)
     with library(
-        scores, [_layer(trunk, crops.shape[1])], reshape_transform=_as_maps(trunk.prefix)
+        scores, [_target_layer(trunk, crops.shape[1])], reshape_transform=_as_maps(trunk.prefix)
     ) as cam:
         for start in range(0, len(crops), BATCH):
             part = slice(start, start + BATCH)
             pictures = torch.from_numpy(crops[part]).to(encoder.device).permute(0, 3, 1, 2)
             inputs = pictures.float().requires_grad_()  # the network itself is frozen
-            heat[part] = cam(inputs, [_Margin(int(one)) for one in classes[part]])
+            heat[part] = cam(inputs, [_MarginTarget(int(one)) for one in classes[part]])
     return heat
 
 
 class _Scores(nn.Module):
     """The whole model without its softmax, whose gradient is lost where it is sure."""
 
-    def __init__(self, whole: Whole) -> None:
+    def __init__(self, whole: BundleModule) -> None:
         super().__init__()
         self.whole = whole
 
@@ -88,7 +90,7 @@ class _Scores(nn.Module):
         return self.whole.logits(pictures)
 
 
-class _Margin:
+class _MarginTarget:
     """How far a class is above the mean of the others.
 
     Not its score alone: that of the first class of a single sigmoid is always 0.
@@ -102,7 +104,7 @@ class _Margin:
         return scores[self._place] - others
 
 
-def _layer(trunk: Trunk, size: int) -> nn.Module:
+def _target_layer(trunk: Trunk, size: int) -> nn.Module:
     """Return the layer whose maps are looked at: the last one with enough rows.
 
     Of transformers the last block's first norm: behind it only the class token counts, and no
@@ -117,13 +119,13 @@ def _layer(trunk: Trunk, size: int) -> nn.Module:
     layers = [*_stages(trunk), trunk]
 
     def note(layer: nn.Module, _: object, found: Tensor) -> None:
-        maps[layer] = found.shape[2] if found.ndim == 4 else FINEST
+        maps[layer] = found.shape[2] if found.ndim == 4 else MIN_MAP_SIDE
 
     hooks = [one.register_forward_hook(note) for one in layers]
     trunk(torch.zeros(1, 3, size, size, device=next(trunk.parameters()).device))
     for one in hooks:
         one.remove()
-    return next((one for one in reversed(layers) if maps.get(one, 0) >= FINEST), trunk)
+    return next((one for one in reversed(layers) if maps.get(one, 0) >= MIN_MAP_SIDE), trunk)
 
 
 def _stages(trunk: Trunk) -> list[nn.Module]:

@@ -20,7 +20,7 @@ from napari_hemacells.core.train.classifier.dataset import (
     check_examples,
     read_examples,
 )
-from napari_hemacells.core.train.classifier.results import Suspect, read_findings
+from napari_hemacells.core.train.classifier.results import Suspect, read_results
 from napari_hemacells.core.train.progress import TrainingReport, as_training_reports
 from napari_hemacells.core.types import CropSpec
 
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
     from napari_hemacells.core.encode import EmbeddingCache, Encoder
 
 FOLDS = 5
-FREEDOM = (
+INVERSE_REGULARIZATION = (
     5.0  # a head's, shared among the cells: little, so that none learns wrong labels by heart
 )
 ROUNDS = 200
 
 
-class OutOfFold(NamedTuple):
+class OutOfFoldPredictions(NamedTuple):
     """Probabilities of cells by heads that had not seen them.
 
     Attributes
@@ -54,14 +54,14 @@ class OutOfFold(NamedTuple):
     grouped: bool
 
 
-def out_of_fold_heads(
+def out_of_fold_probabilities(
     vectors: NDArray[np.floating],
     targets: NDArray[np.int64],
     *,
     groups: Sequence[str] | None = None,
     folds: int = FOLDS,
     seed: int = 0,
-) -> OutOfFold:
+) -> OutOfFoldPredictions:
     """Return what penalised logistic regressions say, each of the fold it has not seen.
 
     Whole groups are held out where that leaves every class in every lesson; otherwise cells,
@@ -74,30 +74,30 @@ def out_of_fold_heads(
     targets
         ``(n,)`` classes, 0 to k - 1, each with two cells or more.
     """
-    dealt = None if groups is None else _deal_groups(targets, groups, folds, seed)
+    dealt = None if groups is None else _assign_group_folds(targets, groups, folds, seed)
     grouped = dealt is not None
     if dealt is None:
-        dealt = _deal_cells(targets, folds, seed)
+        dealt = _assign_cell_folds(targets, folds, seed)
     said = np.zeros((len(targets), int(targets.max()) + 1))
     for fold in np.unique(dealt):
         asked = dealt == fold
-        said[asked] = _said(vectors[~asked], targets[~asked], vectors[asked])
-    return OutOfFold(said, grouped)
+        said[asked] = _fit_predict(vectors[~asked], targets[~asked], vectors[asked])
+    return OutOfFoldPredictions(said, grouped)
 
 
-def _said(
+def _fit_predict(
     taught: NDArray[np.floating], targets: NDArray[np.int64], asked: NDArray[np.floating]
 ) -> NDArray[np.float64]:
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    head = LogisticRegression(C=FREEDOM / len(targets), max_iter=ROUNDS, tol=1e-3)
+    head = LogisticRegression(C=INVERSE_REGULARIZATION / len(targets), max_iter=ROUNDS, tol=1e-3)
     learned = make_pipeline(StandardScaler(), head).fit(taught, targets)
     return np.asarray(learned.predict_proba(asked), dtype=np.float64)
 
 
-def _deal_cells(targets: NDArray[np.int64], folds: int, seed: int) -> NDArray[np.int64]:
+def _assign_cell_folds(targets: NDArray[np.int64], folds: int, seed: int) -> NDArray[np.int64]:
     """``(n,)`` fold of each cell; a class with two cells or more is in every lesson."""
     random = np.random.default_rng(seed)
     dealt = np.zeros(len(targets), dtype=np.int64)
@@ -107,7 +107,7 @@ def _deal_cells(targets: NDArray[np.int64], folds: int, seed: int) -> NDArray[np
     return dealt
 
 
-def _deal_groups(
+def _assign_group_folds(
     targets: NDArray[np.int64], groups: Sequence[str], folds: int, seed: int
 ) -> NDArray[np.int64] | None:
     """``(n,)`` fold of each cell's group; None where a class would be missing from a lesson."""
@@ -134,7 +134,7 @@ MISSING = (
 SMALLEST = 1e-7
 
 
-class Quality(NamedTuple):
+class LabelQuality(NamedTuple):
     """What is thought of each label.
 
     Attributes
@@ -156,7 +156,7 @@ class Quality(NamedTuple):
         return np.argsort(self.scores, kind="stable")
 
 
-def label_quality(targets: NDArray[np.int64], probabilities: NDArray[np.floating]) -> Quality:
+def label_quality(targets: NDArray[np.int64], probabilities: NDArray[np.floating]) -> LabelQuality:
     """Return what is thought of each label.
 
     The score is the given class's probability; what is flagged follows Northcutt et al. 2021
@@ -181,7 +181,7 @@ def label_quality(targets: NDArray[np.int64], probabilities: NDArray[np.floating
     flagged = cleanlab.filter.find_label_issues(targets, sure, n_jobs=1)
     others = sure.copy()
     others[np.arange(len(targets)), targets] = -1.0
-    return Quality(
+    return LabelQuality(
         np.asarray(scores, dtype=np.float64),
         np.asarray(flagged, dtype=np.bool_),
         others.argmax(axis=1),
@@ -257,12 +257,12 @@ def check_labels_steps(
     check_examples(readable)
     n = len(readable)
     yield TrainingReport(n, n, "Asking heads that have not seen the cell", phase="validate")
-    found = check_vectors(read.vectors, readable.items, folds=folds, seed=seed)
+    found = check_embedding_labels(read.vectors, readable.items, folds=folds, seed=seed)
     method = f"{found.method}, on {encoder.info.name}, which has seen: {encoder.info.seen}"
     return LabelCheck(found.suspects, method, read.unreadable)
 
 
-def check_vectors(
+def check_embedding_labels(
     vectors: NDArray[np.floating],
     items: Sequence[Example],
     *,
@@ -285,9 +285,9 @@ def check_vectors(
     """
     classes, targets = np.unique([one.label for one in items], return_inverse=True)
     groups = [one.group for one in items]
-    said = out_of_fold_heads(vectors, targets, groups=groups, folds=folds, seed=seed)
+    said = out_of_fold_probabilities(vectors, targets, groups=groups, folds=folds, seed=seed)
     held = "whole groups" if said.grouped else "cells, whatever their group,"
-    suspects = suspects_of(items, [str(one) for one in classes], said.probabilities)
+    suspects = rank_suspects(items, [str(one) for one in classes], said.probabilities)
     return LabelCheck(suspects, f"Linear heads; {held} held out in {folds} folds")
 
 
@@ -299,7 +299,7 @@ def check_out_of_fold(folder: Path) -> LabelCheck:
     TrainingError
         The folder holds no cross-validation, or cleanlab is not installed.
     """
-    found = read_findings(folder)
+    found = read_results(folder)
     if found.part != "out-of-fold":
         raise TrainingError(
             f"“{folder}” holds one training: train with --folds 5 first, so that each picture is "
@@ -309,10 +309,10 @@ def check_out_of_fold(folder: Path) -> LabelCheck:
     said = np.array([one.probabilities for one in found.items])
     weights = found.run.get("weights", "")
     method = f"Networks of a cross-validation, started from {weights}"
-    return LabelCheck(suspects_of(items, found.classes, said), method)
+    return LabelCheck(rank_suspects(items, found.classes, said), method)
 
 
-def suspects_of(
+def rank_suspects(
     items: Sequence[Example], classes: Sequence[str], probabilities: NDArray[np.floating]
 ) -> tuple[Suspect, ...]:
     """Return every picture, the likeliest wrong label first.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_hemacells.core.errors import TrainingError
-from napari_hemacells.core.train.classifier.artifacts import RateCurve
+from napari_hemacells.core.train.classifier.artifacts import LRCurve
 from napari_hemacells.core.train.progress import TrainingReport
 
 if TYPE_CHECKING:
@@ -17,20 +17,23 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import optim
 
-    from napari_hemacells.core.train.classifier.dataloader import Feed
-    from napari_hemacells.core.train.classifier.trainer import Learner
+    from napari_hemacells.core.train.classifier.dataloader import BatchSource
+    from napari_hemacells.core.train.classifier.trainer import ClassifierTrainStep
 
-LOWEST, HIGHEST = 1e-6, 1.0
+MIN_LR, MAX_LR = 1e-6, 1.0
 STEPS = 60
-MEMORY = 0.8  # share of the old mean that a step leaves
-BLOWN_UP = 3.0  # times the lowest loss
-SAFE = 3.0  # below the rate at which the loss is least
-USUAL = 1e-3  # where the curve tells nothing
+LOSS_SMOOTHING = 0.8  # share of the old mean that a step leaves
+DIVERGENCE_FACTOR = 3.0  # times the lowest loss
+SAFETY_FACTOR = 3.0  # below the rate at which the loss is least
+DEFAULT_LR = 1e-3  # where the curve tells nothing
 
 
-def find_rate_steps(
-    learner: Learner, feed: Feed, optimiser: optim.Optimizer, order: NDArray[np.int64]
-) -> Generator[TrainingReport, None, RateCurve]:
+def find_lr_steps(
+    learner: ClassifierTrainStep,
+    feed: BatchSource,
+    optimiser: optim.Optimizer,
+    order: NDArray[np.int64],
+) -> Generator[TrainingReport, None, LRCurve]:
     """Return the curve and a suggestion; the network is left as it was.
 
     `optimiser` is used up: its groups keep their proportions while the rate rises.
@@ -40,7 +43,7 @@ def find_rate_steps(
     shares = [group["lr"] / top for group in optimiser.param_groups]
     rates, losses = list[float](), list[float]()
     mean = 0.0
-    for step, rate in enumerate(np.geomspace(LOWEST, HIGHEST, STEPS)):
+    for step, rate in enumerate(np.geomspace(MIN_LR, MAX_LR, STEPS)):
         for group, share in zip(optimiser.param_groups, shares, strict=True):
             group["lr"] = float(rate) * share
         batch = _batch(order, step, learner.recipe.batch)
@@ -48,17 +51,17 @@ def find_rate_steps(
             loss = learner.learn(batch, feed, optimiser)
         except TrainingError:
             break  # no number any more: the end of the curve
-        mean = MEMORY * mean + (1 - MEMORY) * loss
+        mean = LOSS_SMOOTHING * mean + (1 - LOSS_SMOOTHING) * loss
         rates.append(float(rate))
-        losses.append(mean / (1 - MEMORY ** (step + 1)))
+        losses.append(mean / (1 - LOSS_SMOOTHING ** (step + 1)))
         yield TrainingReport(step + 1, STEPS, "Looking for a learning rate", phase="start")
-        if losses[-1] > BLOWN_UP * min(losses):
+        if losses[-1] > DIVERGENCE_FACTOR * min(losses):
             break
     learner.network.load_state_dict(before)
-    return RateCurve(tuple(rates), tuple(losses), suggest(rates, losses))
+    return LRCurve(tuple(rates), tuple(losses), suggest_lr(rates, losses))
 
 
-def suggest(rates: list[float], losses: list[float]) -> float:
+def suggest_lr(rates: list[float], losses: list[float]) -> float:
     """Return the rate where the loss falls most steeply, kept well below where it is least.
 
     Examples
@@ -67,13 +70,13 @@ def suggest(rates: list[float], losses: list[float]) -> float:
     0.001
     """
     if len(losses) < 4:
-        return USUAL
+        return DEFAULT_LR
     least = int(np.argmin(losses))
     if least == 0:
         return rates[0]
     slopes = np.gradient(np.asarray(losses[: least + 1]), np.log(rates[: least + 1]))
     steepest = rates[int(np.argmin(slopes))]
-    return float(f"{min(steepest, rates[least] / SAFE):.1g}")
+    return float(f"{min(steepest, rates[least] / SAFETY_FACTOR):.1g}")
 
 
 def _batch(order: NDArray[np.int64], step: int, size: int) -> NDArray[np.int64]:

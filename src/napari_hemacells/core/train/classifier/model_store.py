@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from napari_hemacells.core.errors import TrainingError
 from napari_hemacells.core.fsio import write_bytes
-from napari_hemacells.core.train.classifier.config import Recipe
-from napari_hemacells.core.train.classifier.project_dataset import cell_of
+from napari_hemacells.core.train.classifier.config import ClassifierConfig
+from napari_hemacells.core.train.classifier.project_dataset import parse_cell_name
 from napari_hemacells.core.train.classifier.training import (
     CHECKPOINT,
     SPLIT,
     TrainJob,
-    command_of,
+    repeat_command,
 )
 from napari_hemacells.core.types import CellRef, CropSpec
 
@@ -37,7 +37,7 @@ _NAME, _WHEN = "classifier", "%Y%m%d-%H%M%S"
 
 
 @dataclass(frozen=True)
-class KeptModel:
+class StoredModel:
     """A finished training of a project.
 
     Attributes
@@ -63,13 +63,13 @@ class KeptModel:
         return f"Fine-tuned {when} ({self.recipe}, {self.accuracy:.1%})"
 
 
-def new_folder(project: Project) -> Path:
+def new_training_folder(project: Project) -> Path:
     """Return where a training that begins now goes."""
     stem = datetime.now().astimezone().strftime(f"{_NAME}-{_WHEN}")
     return project.folder / MODELS / stem
 
 
-def begin(folder: Path, recipe: Recipe, name: str, spec: CropSpec) -> None:
+def save_job(folder: Path, recipe: ClassifierConfig, name: str, spec: CropSpec) -> None:
     """Note what is to be trained, so that an interrupted training can be gone on with.
 
     Cells that an earlier training of the project learned from stay on that side.
@@ -82,7 +82,7 @@ def begin(folder: Path, recipe: Recipe, name: str, spec: CropSpec) -> None:
         write_bytes(folder / SPLIT, known.read_bytes())
 
 
-def job_of(folder: Path, palette: Palette) -> TrainJob:
+def load_job(folder: Path, palette: Palette) -> TrainJob:
     """Return the job that was noted in a folder.
 
     Raises
@@ -90,34 +90,34 @@ def job_of(folder: Path, palette: Palette) -> TrainJob:
     TrainingError
         It cannot be read.
     """
-    told = _told(folder / JOB)
+    told = _read_json_object(folder / JOB)
     try:
         job = TrainJob(
             source=folder / CROPS,
             folder=folder,
-            recipe=Recipe(**told["recipe"]),
+            recipe=ClassifierConfig(**told["recipe"]),
             name=folder.name,
             spec=CropSpec(**told["spec"]),
             palette=palette,
         )
-        return replace(job, command=command_of(job, told["name"]))
+        return replace(job, command=repeat_command(job, told["name"]))
     except (KeyError, TypeError, ValueError) as error:
         raise TrainingError(f"The training in “{folder}” is damaged: start a new one.") from error
 
 
-def kept_models(project: Project) -> tuple[KeptModel, ...]:
+def list_models(project: Project) -> tuple[StoredModel, ...]:
     """Return the finished trainings of a project, the newest first."""
     found = []
     for folder in _folders(project.folder / MODELS):
         if (folder / MODEL).is_dir() and (folder / "figures.json").is_file():
-            figures = _told(folder / "figures.json").get("validation", {})
+            figures = _read_json_object(folder / "figures.json").get("validation", {})
             figures = figures.get("tta", figures)
             accuracy = figures.get("accuracy", {}).get("value")
-            run = _told(folder / "run.json")
+            run = _read_json_object(folder / "run.json")
             found.append(
-                KeptModel(
+                StoredModel(
                     folder=folder,
-                    recipe=str(_told(folder / JOB).get("name", "")),
+                    recipe=str(_read_json_object(folder / JOB).get("name", "")),
                     when=datetime.strptime(folder.name, f"{_NAME}-{_WHEN}").astimezone(),
                     cells=sum(run.get("counts", {}).values()),
                     accuracy=float("nan") if accuracy is None else float(accuracy),
@@ -126,7 +126,7 @@ def kept_models(project: Project) -> tuple[KeptModel, ...]:
     return tuple(found)
 
 
-def interrupted(project: Project) -> Path | None:
+def interrupted_training(project: Project) -> Path | None:
     """Return the folder of the newest training where it was interrupted after an epoch."""
     newest = next(_folders(project.folder / MODELS), None)
     if newest is None or (newest / MODEL).is_dir():
@@ -134,12 +134,12 @@ def interrupted(project: Project) -> Path | None:
     return newest if (newest / CHECKPOINT).is_file() and (newest / JOB).is_file() else None
 
 
-def forget(folder: Path) -> None:
+def delete_training(folder: Path) -> None:
     """Remove a training and all that came of it."""
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def finished(folder: Path) -> None:
+def delete_checkpoint(folder: Path) -> None:
     """Remove what only going on would need."""
     (folder / CHECKPOINT).unlink(missing_ok=True)
 
@@ -158,7 +158,7 @@ def _dated(folder: Path) -> bool:
     return folder.is_dir()
 
 
-def _told(file: Path) -> dict[str, Any]:
+def _read_json_object(file: Path) -> dict[str, Any]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -166,14 +166,14 @@ def _told(file: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-class Taught(NamedTuple):
+class TrainedCell(NamedTuple):
     """What a training knew of a cell: its class then, and the part it was in."""
 
     name: str
     part: str
 
 
-def taught_cells(folder: Path) -> dict[CellRef, Taught]:
+def trained_cells(folder: Path) -> dict[CellRef, TrainedCell]:
     """Return the cells of a finished training; other pictures are left out.
 
     Raises
@@ -181,13 +181,13 @@ def taught_cells(folder: Path) -> dict[CellRef, Taught]:
     TrainingError
         The folder's ``split.csv`` cannot be read.
     """
-    found = dict[CellRef, Taught]()
+    found = dict[CellRef, TrainedCell]()
     try:
         with (folder / "split.csv").open(newline="", encoding="utf-8") as stream:
             for row in csv.DictReader(stream):
-                ref = cell_of(row["path"].rpartition("/")[2].removesuffix(".png"))
+                ref = parse_cell_name(row["path"].rpartition("/")[2].removesuffix(".png"))
                 if ref is not None:
-                    found[ref] = Taught(row["label"], row["part"])
+                    found[ref] = TrainedCell(row["label"], row["part"])
     except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
         raise TrainingError(
             f"What the model in “{folder}” was trained on cannot be read: fine-tune again."

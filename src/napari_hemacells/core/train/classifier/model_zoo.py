@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
     from napari_hemacells.core.encode.finetuned.config import HeadKind
     from napari_hemacells.core.encode.finetuned.network import Classifier, Trunk
-    from napari_hemacells.core.train.classifier.config import Recipe
+    from napari_hemacells.core.train.classifier.config import ClassifierConfig
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 BUNDLED_MEAN = BUNDLED_STD = (0.5, 0.5, 0.5)
-BUNDLED_SIZE, SMALL_SIZE, USUAL_SIZE = 128, 95, 224
+BUNDLED_SIZE, SMALL_SIZE, DEFAULT_SIZE = 128, 95, 224
 SHORT_NAMES = {
     "vit_b_32": "vit_base_patch32_224",
     "vit_b_16": "vit_base_patch16_224",
@@ -33,14 +33,14 @@ LEAST_MATCH = 0.9
 PACKAGED = frozenset({"bundled", "imagenet"})
 
 
-class Weights(NamedTuple):
+class InitialWeights(NamedTuple):
     """What a network starts from, in words, and a warning where it is not what was hoped for."""
 
     source: str
     warning: str = ""
 
 
-def plan_of(recipe: Recipe) -> NetworkPlan:
+def resolve_architecture(recipe: ClassifierConfig) -> NetworkPlan:
     """Return what the recipe's network is made of.
 
     Raises
@@ -55,18 +55,20 @@ def plan_of(recipe: Recipe) -> NetworkPlan:
         size = recipe.size or BUNDLED_SIZE
         return NetworkPlan(arch, head, size, BUNDLED_MEAN, BUNDLED_STD)
     if arch in {"small_vgg", "alexnet"}:
-        usual = SMALL_SIZE if arch == "small_vgg" else USUAL_SIZE
+        usual = SMALL_SIZE if arch == "small_vgg" else DEFAULT_SIZE
         return NetworkPlan(arch, head, recipe.size or usual, IMAGENET_MEAN, IMAGENET_STD)
     import timm
 
     config = timm.get_pretrained_cfg(arch) if timm.is_model(arch) else None
     if config is None:
-        return NetworkPlan(arch, head, recipe.size or USUAL_SIZE, IMAGENET_MEAN, IMAGENET_STD)
+        return NetworkPlan(arch, head, recipe.size or DEFAULT_SIZE, IMAGENET_MEAN, IMAGENET_STD)
     size = recipe.size or int(config.input_size[-1])
     return NetworkPlan(arch, head, size, tuple(config.mean), tuple(config.std))
 
 
-def build(recipe: Recipe, classes: int) -> tuple[Classifier, NetworkPlan, Weights]:
+def build_network(
+    recipe: ClassifierConfig, classes: int
+) -> tuple[Classifier, NetworkPlan, InitialWeights]:
     """Return the network with its starting weights, its plan, and where the weights come from.
 
     Raises
@@ -77,18 +79,18 @@ def build(recipe: Recipe, classes: int) -> tuple[Classifier, NetworkPlan, Weight
     """
     from napari_hemacells.core.encode.finetuned.network import Classifier
 
-    plan = plan_of(recipe)
+    plan = resolve_architecture(recipe)
     try:
         network = Classifier(plan, classes)
     except (RuntimeError, AssertionError) as error:  # what layers say of maps that do not fit
         raise EncoderError(
             f"{plan.arch} cannot take pictures of {plan.size} pixels: choose another size, such "
-            f"as {USUAL_SIZE}."
+            f"as {DEFAULT_SIZE}."
         ) from error
-    return network, plan, fill(network.embedder.trunk, plan, recipe.weights)
+    return network, plan, load_initial_weights(network.embedder.trunk, plan, recipe.weights)
 
 
-def fill(trunk: Trunk, plan: NetworkPlan, weights: str) -> Weights:
+def load_initial_weights(trunk: Trunk, plan: NetworkPlan, weights: str) -> InitialWeights:
     """Give the body its starting weights.
 
     Raises
@@ -97,7 +99,7 @@ def fill(trunk: Trunk, plan: NetworkPlan, weights: str) -> Weights:
         They cannot be had, or are another network's.
     """
     if weights == "none":
-        return Weights("from nothing")
+        return InitialWeights("from nothing")
     if weights in PACKAGED or (weights == "auto" and plan.arch == "bundled"):
         return _fill_packaged(trunk, plan, imagenet=weights == "imagenet")
     if weights not in {"auto", "hub"}:
@@ -107,10 +109,10 @@ def fill(trunk: Trunk, plan: NetworkPlan, weights: str) -> Weights:
     except EncoderError as error:
         if weights == "hub":
             raise
-        return Weights("from nothing", f"{error} So {plan.arch} learns from nothing.")
+        return InitialWeights("from nothing", f"{error} So {plan.arch} learns from nothing.")
 
 
-def _fill_packaged(trunk: Trunk, plan: NetworkPlan, *, imagenet: bool) -> Weights:
+def _fill_packaged(trunk: Trunk, plan: NetworkPlan, *, imagenet: bool) -> InitialWeights:
     """Take the weights that come with the package: those taught blood, or ImageNet's."""
     from napari_hemacells.core.encode import bundled_encoder, imagenet_encoder
     from napari_hemacells.core.encode.finetuned.network import StageTrunk
@@ -126,10 +128,10 @@ def _fill_packaged(trunk: Trunk, plan: NetworkPlan, *, imagenet: bool) -> Weight
     for own, theirs in zip(trunk.stages, encoder.network.blocks, strict=False):
         own.load_state_dict(theirs.state_dict())
     info = encoder.info
-    return Weights(f"{info.name} (sha256 {info.sha256[:16]}), which has seen: {info.seen}")
+    return InitialWeights(f"{info.name} (sha256 {info.sha256[:16]}), which has seen: {info.seen}")
 
 
-def _fill_from_file(trunk: Trunk, file: Path) -> Weights:
+def _fill_from_file(trunk: Trunk, file: Path) -> InitialWeights:
     """Copy what fits from a checkpoint, whatever its names begin with."""
     import pickle
 
@@ -157,7 +159,7 @@ def _fill_from_file(trunk: Trunk, file: Path) -> Weights:
     trunk.load_state_dict(matched, strict=False)
     identity = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
     told = f"{len(matched)} of {len(wanted)} tensors, sha256 {identity}"
-    return Weights(f"{file.name} ({told})")
+    return InitialWeights(f"{file.name} ({told})")
 
 
 def _matching(stored: dict[str, Any], trunk: Trunk) -> dict[str, Tensor]:
@@ -181,7 +183,7 @@ def _bare(name: str) -> str:
         name = name.removeprefix(prefix)
 
 
-def _fill_from_hub(trunk: Trunk, plan: NetworkPlan) -> Weights:
+def _fill_from_hub(trunk: Trunk, plan: NetworkPlan) -> InitialWeights:
     from napari_hemacells.core.encode.finetuned.network import TimmTrunk, timm_model
 
     if not isinstance(trunk, TimmTrunk):
@@ -189,7 +191,7 @@ def _fill_from_hub(trunk: Trunk, plan: NetworkPlan) -> Weights:
     import timm
 
     config = timm.get_pretrained_cfg(plan.arch)
-    cached = None if config is None else weights_store.cached(config.hf_hub_id)
+    cached = None if config is None else weights_store.find_cached_file(config.hf_hub_id)
     if cached is None:
         _need(plan.arch, "https://huggingface.co")
     options = {"pretrained_cfg_overlay": {"file": cached}} if cached else {}
@@ -198,10 +200,12 @@ def _fill_from_hub(trunk: Trunk, plan: NetworkPlan) -> Weights:
     except (OSError, RuntimeError) as error:
         raise _offline(plan.arch) from error
     trunk.load_state_dict(TimmTrunk(model).state_dict())
-    return Weights(f"timm {model.pretrained_cfg.get('tag') or plan.arch} from the model hub")
+    return InitialWeights(
+        f"timm {model.pretrained_cfg.get('tag') or plan.arch} from the model hub"
+    )
 
 
-def _fill_from_torchvision(trunk: Trunk, plan: NetworkPlan) -> Weights:
+def _fill_from_torchvision(trunk: Trunk, plan: NetworkPlan) -> InitialWeights:
     """AlexNet's ImageNet weights, and VGG16's for the small VGG, of which it is the beginning."""
     from torchvision import models
 
@@ -220,7 +224,7 @@ def _fill_from_torchvision(trunk: Trunk, plan: NetworkPlan) -> Weights:
         raise _offline(plan.arch) from error
     stored = {f"features.{name}": one for name, one in model.features.state_dict().items()}
     trunk.load_state_dict({name: stored[name] for name in trunk.state_dict()})
-    return Weights(f"torchvision {weights}")
+    return InitialWeights(f"torchvision {weights}")
 
 
 def _torchvision_cached(url: str) -> bool:
@@ -231,7 +235,7 @@ def _torchvision_cached(url: str) -> bool:
 
 def _need(arch: str, address: str) -> None:
     try:
-        weights_store.need(address)
+        weights_store.check_reachable(address)
     except OSError as error:
         raise _offline(arch) from error
 

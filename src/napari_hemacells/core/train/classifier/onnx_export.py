@@ -12,7 +12,7 @@ import torch
 from napari_hemacells.core.encode.network import NetworkEncoder
 from napari_hemacells.core.errors import BundleError, TrainingError
 from napari_hemacells.core.fsio import write_bytes
-from napari_hemacells.core.train.classifier.bundle_module import Whole
+from napari_hemacells.core.train.classifier.bundle_module import BundleModule
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 OPSET = 18
 LARGEST_DIFFERENCE = 1e-4
-TRIED = 3  # pictures that both are asked about
+N_TEST_CROPS = 3  # pictures that both are asked about
 
 
 def export_onnx(bundle: Bundle, file: Path) -> float:
@@ -41,10 +41,10 @@ def export_onnx(bundle: Bundle, file: Path) -> float:
     encoder = bundle.make_encoder("cpu")
     if not isinstance(encoder, NetworkEncoder):
         raise BundleError("Only a PyTorch encoder becomes ONNX.")
-    whole = Whole(encoder, bundle.head).eval()
+    whole = BundleModule(encoder, bundle.head).eval()
     generator = torch.Generator().manual_seed(0)
     size = bundle.spec.size
-    pictures = torch.rand(TRIED, 3, size, size, generator=generator) * 255
+    pictures = torch.rand(N_TEST_CROPS, 3, size, size, generator=generator) * 255
     data = _described(onnx, _exported(whole, pictures), bundle)
     session = runtime.InferenceSession(data, providers=["CPUExecutionProvider"])
     there = session.run(None, {"pictures": pictures.numpy()})[0]
@@ -71,7 +71,7 @@ def _libraries() -> tuple[Any, Any]:
     return onnx, onnxruntime
 
 
-def _exported(whole: Whole, pictures: torch.Tensor) -> bytes:
+def _exported(whole: BundleModule, pictures: torch.Tensor) -> bytes:
     stream: Any = io.BytesIO()  # the tracing exporter writes to streams; its hints say names
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracing exporter is deprecated, and needs least

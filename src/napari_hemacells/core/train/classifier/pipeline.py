@@ -12,22 +12,25 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari_hemacells.core.errors import HemaCellsError
-from napari_hemacells.core.train.classifier.crop_store import frame_of, load_steps
+from napari_hemacells.core.train.classifier.crop_store import (
+    estimate_crop_geometry,
+    load_examples_steps,
+)
 from napari_hemacells.core.train.classifier.dataset import (
     check_examples,
     check_groups,
     read_examples,
-    spec_beside,
+    read_spec,
 )
 from napari_hemacells.core.train.classifier.split import (
     SplitRule,
-    known_parts,
+    load_split,
     save_split,
     split_examples,
 )
 from napari_hemacells.core.train.classifier.training import (
     SPLIT,
-    Prepared,
+    PreparedData,
     Training,
     TrainJob,
 )
@@ -36,16 +39,16 @@ from napari_hemacells.core.types.progress import run_to_end
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from napari_hemacells.core.train.classifier.artifacts import Outcome
+    from napari_hemacells.core.train.classifier.artifacts import ClassifierTrainingOutcome
     from napari_hemacells.core.train.progress import TrainingReport
 
 
-def train(job: TrainJob) -> Outcome:
+def train(job: TrainJob) -> ClassifierTrainingOutcome:
     """Return what came of a training: :func:`train_steps` run to its end."""
     return run_to_end(train_steps(job))
 
 
-def train_steps(job: TrainJob) -> Generator[TrainingReport, None, Outcome]:
+def train_steps(job: TrainJob) -> Generator[TrainingReport, None, ClassifierTrainingOutcome]:
     """Return what came of a training; yield at every step, where it can be stopped.
 
     Seeds torch's global chance.
@@ -59,34 +62,34 @@ def train_steps(job: TrainJob) -> Generator[TrainingReport, None, Outcome]:
     StorageError
         The folder cannot be written.
     """
-    from napari_hemacells.core.train.classifier.export import finish_steps
+    from napari_hemacells.core.train.classifier.export import evaluate_and_save_steps
     from napari_hemacells.core.train.classifier.report import with_report_steps
 
     began = time.monotonic()
     prepared = yield from prepare_steps(job)
     course = Training(job, prepared)
     yield from course.run()
-    outcome = yield from finish_steps(course, began)
+    outcome = yield from evaluate_and_save_steps(course, began)
     if not job.report or not course.accelerator.is_main_process:
         return outcome
     del course  # the network's memory: heat maps load it again from the bundle
     return (yield from with_report_steps(outcome))
 
 
-def prepare_steps(job: TrainJob) -> Generator[TrainingReport, None, Prepared]:
+def prepare_steps(job: TrainJob) -> Generator[TrainingReport, None, PreparedData]:
     """Return the pictures, read and split, after refusing what nothing can be learned from."""
-    from napari_hemacells.core.train.classifier.model_zoo import plan_of
+    from napari_hemacells.core.train.classifier.model_zoo import resolve_architecture
 
     recipe = job.recipe
-    plan = plan_of(recipe)
+    plan = resolve_architecture(recipe)
     examples = read_examples(job.source)
     check_examples(examples)
-    frame = frame_of(examples, plan.size, recipe.context)
-    cut = job.spec or spec_beside(job.source)
+    frame = estimate_crop_geometry(examples, plan.size, recipe.context)
+    cut = job.spec or read_spec(job.source)
     if cut is not None:
         frame = frame._replace(spec=replace(cut, size=plan.size), framing=1.0)
-    frame = frame.showing(recipe.degrees, recipe.palette)
-    loaded = yield from load_steps(examples, frame, recipe.memory_mb)
+    frame = frame.with_thermal_display(recipe.degrees, recipe.palette)
+    loaded = yield from load_examples_steps(examples, frame, recipe.memory_mb)
     check_examples(loaded.examples)
     if not recipe.ungrouped:
         check_groups(loaded.examples)
@@ -98,12 +101,12 @@ def prepare_steps(job: TrainJob) -> Generator[TrainingReport, None, Prepared]:
         fold=job.fold,
         ungrouped=recipe.ungrouped,
     )
-    split = split_examples(loaded, rule, known_parts(job.folder / SPLIT, rule))
+    split = split_examples(loaded, rule, load_split(job.folder / SPLIT, rule))
     save_split(job.folder / SPLIT, split)
-    return Prepared(loaded, split, frame.spec)
+    return PreparedData(loaded, split, frame.spec)
 
 
-def fine_tune_steps(job: TrainJob) -> Generator[TrainingReport, None, Outcome]:
+def fine_tune_steps(job: TrainJob) -> Generator[TrainingReport, None, ClassifierTrainingOutcome]:
     """Return what came of a training, with its report beside it; a report that fails is a note.
 
     Raises

@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_hemacells.core.crop import extract
+from napari_hemacells.core.crop import extract_crops
 from napari_hemacells.core.errors import HemaCellsError, TrainingError
 from napari_hemacells.core.evaluate.splits import group_key
 from napari_hemacells.core.image import read_image
 from napari_hemacells.core.store.project import corrected_cells
-from napari_hemacells.core.train.classifier.crop_store import CropStore, Frame, Loaded
+from napari_hemacells.core.train.classifier.crop_store import (
+    CropGeometry,
+    CropStore,
+    LoadedExamples,
+)
 from napari_hemacells.core.train.classifier.dataset import (
     Example,
     Examples,
@@ -35,11 +39,11 @@ if TYPE_CHECKING:
     from napari_hemacells.core.annotate.state import AnnotationState
     from napari_hemacells.core.store.project import Project
     from napari_hemacells.core.store.schema import StoredImage
-    from napari_hemacells.core.train.classifier.config import Recipe
+    from napari_hemacells.core.train.classifier.config import ClassifierConfig
 
 
 @dataclass(frozen=True)
-class Lessons:
+class AnnotatedCells:
     """What there is to learn from, before any image is read.
 
     Attributes
@@ -66,7 +70,7 @@ class Lessons:
 
 
 @dataclass(frozen=True)
-class Gathered:
+class ExportedCrops:
     """What was written to learn from, and sentences about what could not be had."""
 
     table: Path
@@ -74,21 +78,21 @@ class Gathered:
     left_out: tuple[str, ...] = ()
 
 
-def lessons_of(project: Project, state: AnnotationState) -> Lessons:
+def annotated_cells_of(project: Project, state: AnnotationState) -> AnnotatedCells:
     """Return the present annotator's word about the cells of colour images; quick."""
     cells, groups = dict[str, dict[int, str]](), dict[str, str]()
     for stored in project.images:
-        said = state.of_image(stored.key)
+        said = state.annotations_of_image(stored.key)
         if stored.modality != "colour" or not said or not project.has_cells(stored.key):
             continue
         cells[stored.key] = {
             cell: state.palette.by_id(one.class_id).name for cell, one in said.items()
         }
-        groups[stored.key] = group_of(stored)
-    return Lessons(cells, groups)
+        groups[stored.key] = image_group(stored)
+    return AnnotatedCells(cells, groups)
 
 
-def unavailable_reason(lessons: Lessons) -> str:
+def unavailable_reason(lessons: AnnotatedCells) -> str:
     """Return why these annotations are not enough to learn from; empty where they are."""
     counts = lessons.counts
     if len(counts) < 2:
@@ -103,7 +107,7 @@ def unavailable_reason(lessons: Lessons) -> str:
     return ""
 
 
-def gather_steps(
+def export_crops_steps(
     project: Project,
     state: AnnotationState,
     folder: Path,
@@ -111,7 +115,7 @@ def gather_steps(
     *,
     grouped: bool,
     opened: Mapping[str, SmearImage],
-) -> Generator[Progress, None, Gathered]:
+) -> Generator[Progress, None, ExportedCrops]:
     """Return the crops of all annotated cells, written into a folder; yield image by image.
 
     Parameters
@@ -128,36 +132,36 @@ def gather_steps(
     StorageError
         The folder cannot be written.
     """
-    lessons = lessons_of(project, state)
+    lessons = annotated_cells_of(project, state)
     crops: list[NDArray[np.uint8]] = []
     labels, groups, names, left_out = list[str](), list[str](), list[str](), list[str]()
     for place, (key, said) in enumerate(lessons.cells.items()):
         yield Progress(place, len(lessons.cells), f"Reading {project.image(key).name}")
         try:
-            image = opened.get(key) or read_stored(project, key)
+            image = opened.get(key) or read_project_image(project, key)
             cells = corrected_cells(project, key, state)
         except HemaCellsError as error:
             left_out.append(f"{error} Its {len(said)} annotated cells are not learned from.")
             continue
         there = [cell for cell in said if cell in cells.position]
-        crops.append(extract(image, cells, spec, there))
+        crops.append(extract_crops(image, cells, spec, there))
         labels += [said[cell] for cell in there]
         groups += [lessons.groups[key] if grouped else ""] * len(there)
-        names += [name_of(CellRef(key, cell)) for cell in there]
+        names += [cell_name(CellRef(key, cell)) for cell in there]
     if not labels:
         raise TrainingError("No annotated cell can be learned from. " + " ".join(left_out))
     yield Progress(0, 0, f"Writing {len(labels):,} crops")
     table = write_examples(folder, np.concatenate(crops), labels, groups, names)
     write_spec(folder, spec)
-    return Gathered(table, len(labels), tuple(left_out))
+    return ExportedCrops(table, len(labels), tuple(left_out))
 
 
-def name_of(ref: CellRef) -> str:
+def cell_name(ref: CellRef) -> str:
     """Return what a cell is called in tables and reports of a training."""
     return f"{ref.image_key}-{ref.cell}"
 
 
-def cell_of(name: str) -> CellRef | None:
+def parse_cell_name(name: str) -> CellRef | None:
     """Return the cell that has this name; ``None`` for other names.
 
     Examples
@@ -169,13 +173,13 @@ def cell_of(name: str) -> CellRef | None:
     return CellRef(key, int(cell)) if key and cell.isdecimal() else None
 
 
-def group_of(stored: StoredImage) -> str:
+def image_group(stored: StoredImage) -> str:
     """Return what a split must keep together with an image of a project."""
     nothing = np.zeros((0, 0, 3), np.uint8)
     return group_key(SmearImage(nothing, stored.key, stored.name, groups=stored.groups))
 
 
-def read_stored(project: Project, key: str) -> SmearImage:
+def read_project_image(project: Project, key: str) -> SmearImage:
     """Return an image of a project from its file.
 
     Raises
@@ -195,13 +199,13 @@ class SplitPlan:
     words: str
 
 
-def plan_split(lessons: Lessons, recipe: Recipe) -> SplitPlan:
+def plan_split(lessons: AnnotatedCells, recipe: ClassifierConfig) -> SplitPlan:
     """Return how a training would check itself on these annotations.
 
     Groups are kept together wherever each class occurs in two of them; otherwise the class could
     be learned or checked, not both, and cells are drawn one by one.
     """
-    against = why_ungrouped(lessons, recipe)
+    against = ungrouped_reason(lessons, recipe)
     if against:
         share = round(1 / recipe.validation)
         return SplitPlan(
@@ -219,7 +223,7 @@ def plan_split(lessons: Lessons, recipe: Recipe) -> SplitPlan:
     )
 
 
-def why_ungrouped(lessons: Lessons, recipe: Recipe) -> str:
+def ungrouped_reason(lessons: AnnotatedCells, recipe: ClassifierConfig) -> str:
     """Return why groups cannot be kept together; empty where they can."""
     groups = set(lessons.groups.values())
     if recipe.ungrouped:
@@ -233,15 +237,15 @@ def why_ungrouped(lessons: Lessons, recipe: Recipe) -> str:
     return ""
 
 
-def _held_out(lessons: Lessons, recipe: Recipe) -> set[str]:
+def _held_out(lessons: AnnotatedCells, recipe: ClassifierConfig) -> set[str]:
     """Return the groups that would check, by the very rule that the training follows."""
     items = tuple(
         Example(Path(), name, lessons.groups[key])
         for key, said in lessons.cells.items()
         for name in said.values()
     )
-    store = CropStore((), np.empty((0, 1, 1, 3), np.uint8), Frame(CropSpec(1), 1.0))
-    loaded = Loaded(Examples(items, Path()), store, ("",) * len(items), ())
+    store = CropStore((), np.empty((0, 1, 1, 3), np.uint8), CropGeometry(CropSpec(1), 1.0))
+    loaded = LoadedExamples(Examples(items, Path()), store, ("",) * len(items), ())
     rule = SplitRule(validation=recipe.validation, test=recipe.test, seed=recipe.seed)
     split = split_examples(loaded, rule)
     return {

@@ -14,20 +14,20 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from napari_hemacells.core.errors import TrainingError
-from napari_hemacells.core.evaluate.classification_metrics import Figure
+from napari_hemacells.core.evaluate.classification_metrics import MetricWithInterval
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-JudgedPart: TypeAlias = Literal["test", "out-of-fold", "validation"]
+EvaluatedPart: TypeAlias = Literal["test", "out-of-fold", "validation"]
 FEW_GROUPS = 10  # below which a bootstrap of them is too narrow
 SHOWN = 24
 
 
 @dataclass(frozen=True)
-class Item:
+class CropPrediction:
     """A picture that the network was asked about without having learned from it.
 
     Attributes
@@ -97,24 +97,24 @@ class Suspect:
 
 
 @dataclass(frozen=True)
-class ClassFigures:
+class ClassMetrics:
     """How well one class is told; ``n`` is how many of it were judged."""
 
     name: str
     n: int
-    precision: Figure
-    recall: Figure
-    f1: Figure
+    precision: MetricWithInterval
+    recall: MetricWithInterval
+    f1: MetricWithInterval
 
 
 @dataclass(frozen=True)
-class BinaryFigures:
+class BinaryMetrics:
     """Of two classes, those of the second one."""
 
     positive: str
-    sensitivity: Figure
-    specificity: Figure
-    auc: Figure
+    sensitivity: MetricWithInterval
+    specificity: MetricWithInterval
+    auc: MetricWithInterval
     roc: tuple[tuple[float, float], ...]
 
 
@@ -130,7 +130,7 @@ class ReliabilityBin:
 
 
 @dataclass(frozen=True)
-class Figures:
+class ClassificationMetrics:
     """Figures with 95 % bootstrap intervals.
 
     Attributes
@@ -147,22 +147,22 @@ class Figures:
     """
 
     n: int
-    accuracy: Figure
-    balanced_accuracy: Figure
-    kappa: Figure
-    macro_f1: Figure
+    accuracy: MetricWithInterval
+    balanced_accuracy: MetricWithInterval
+    kappa: MetricWithInterval
+    macro_f1: MetricWithInterval
     log_loss: float
     ece: float
     resampled: str
     reliability: tuple[ReliabilityBin, ...]
-    classes: tuple[ClassFigures, ...]
-    binary: BinaryFigures | None
+    classes: tuple[ClassMetrics, ...]
+    binary: BinaryMetrics | None
     copies: int = 0
     groups: int = 0
-    by_group: Figures | None = None
+    by_group: ClassificationMetrics | None = None
 
     @property
-    def rough(self) -> bool:
+    def has_rough_intervals(self) -> bool:
         """Whether so few groups were drawn anew that the intervals say little."""
         return self.resampled == "groups" and self.groups < FEW_GROUPS
 
@@ -217,7 +217,7 @@ class Confusion:
 
 
 @dataclass(frozen=True, eq=False)
-class Findings:
+class EvaluationResults:
     """What a training found, of the part that can be trusted most.
 
     Attributes
@@ -235,35 +235,35 @@ class Findings:
     """
 
     folder: Path
-    part: JudgedPart
+    part: EvaluatedPart
     classes: tuple[str, ...]
-    items: tuple[Item, ...]
-    figures: Figures
+    items: tuple[CropPrediction, ...]
+    figures: ClassificationMetrics
     confusion: Confusion
     suspects: tuple[Suspect, ...]
     run: Mapping[str, Any]
-    figures_of: Mapping[JudgedPart, Figures]
+    metrics_by_part: Mapping[EvaluatedPart, ClassificationMetrics]
 
-    def cell(self, label: str, predicted: str) -> tuple[Item, ...]:
+    def cell(self, label: str, predicted: str) -> tuple[CropPrediction, ...]:
         """Return the pictures in a cell of the confusion matrix, the surest first."""
         own = (one for one in self.items if (one.label, one.predicted) == (label, predicted))
         return tuple(sorted(own, key=lambda one: -one.confidence))
 
-    def highest_losses(self, n: int = SHOWN) -> tuple[Item, ...]:
+    def highest_losses(self, n: int = SHOWN) -> tuple[CropPrediction, ...]:
         """Return the pictures whose given class the network believed least."""
         return tuple(sorted(self.items, key=lambda one: -one.loss)[:n])
 
-    def most_certain(self, *, right: bool, n: int = SHOWN) -> tuple[Item, ...]:
+    def most_certain(self, *, right: bool, n: int = SHOWN) -> tuple[CropPrediction, ...]:
         """Return the surest of those told rightly, or wrongly."""
         own = (one for one in self.items if one.right is right)
         return tuple(sorted(own, key=lambda one: -one.confidence)[:n])
 
-    def most_uncertain(self, n: int = SHOWN) -> tuple[Item, ...]:
+    def most_uncertain(self, n: int = SHOWN) -> tuple[CropPrediction, ...]:
         """Return the pictures whose two likeliest classes are closest to each other."""
         return tuple(sorted(self.items, key=_margin)[:n])
 
 
-def confusion_of(items: Sequence[Item], classes: tuple[str, ...]) -> Confusion:
+def confusion_of(items: Sequence[CropPrediction], classes: tuple[str, ...]) -> Confusion:
     """Return how often each class was taken for each."""
     place = {name: number for number, name in enumerate(classes)}
     counts = np.zeros((len(classes), len(classes)), dtype=np.int64)
@@ -272,21 +272,21 @@ def confusion_of(items: Sequence[Item], classes: tuple[str, ...]) -> Confusion:
     return Confusion(classes, counts)
 
 
-def _margin(item: Item) -> float:
+def _margin(item: CropPrediction) -> float:
     second, first = sorted(item.probabilities)[-2:]
     return first - second
 
 
-CROSS_VALIDATED = "out_of_fold.csv"
-FILES: dict[JudgedPart, str] = {
+OUT_OF_FOLD_FILE = "out_of_fold.csv"
+FILES: dict[EvaluatedPart, str] = {
     "test": "test.csv",
-    "out-of-fold": CROSS_VALIDATED,
+    "out-of-fold": OUT_OF_FOLD_FILE,
     "validation": "validation.csv",
 }
 SUSPECTS = "suspects.csv"
 
 
-def read_findings(folder: Path) -> Findings:
+def read_results(folder: Path) -> EvaluationResults:
     """Return what a training, or a cross-validation, left in its folder.
 
     Raises
@@ -294,14 +294,14 @@ def read_findings(folder: Path) -> Findings:
     TrainingError
         The folder holds no finished training.
     """
-    figures = figures_from(read_json(folder / "figures.json"))
+    figures = parse_metrics(read_json(folder / "figures.json"))
     part = next((one for one in FILES if one in figures), None)
     if part is None:
         raise _unfinished(folder)
-    items = read_items(folder / FILES[part], _groups(folder))
+    items = read_predictions(folder / FILES[part], _groups(folder))
     classes = tuple(one.name for one in figures[part].classes)
     run = folder if (folder / "run.json").is_file() else folder / "fold1"
-    return Findings(
+    return EvaluationResults(
         folder=folder,
         part=part,
         classes=classes,
@@ -310,11 +310,13 @@ def read_findings(folder: Path) -> Findings:
         confusion=confusion_of(items, classes),
         suspects=read_suspects(folder / SUSPECTS),
         run=read_json(run / "run.json"),
-        figures_of=figures,
+        metrics_by_part=figures,
     )
 
 
-def read_items(table: Path, groups: Mapping[str, str] | None = None) -> tuple[Item, ...]:
+def read_predictions(
+    table: Path, groups: Mapping[str, str] | None = None
+) -> tuple[CropPrediction, ...]:
     """Return the rows of ``validation.csv`` or another table of answers.
 
     Raises
@@ -325,7 +327,7 @@ def read_items(table: Path, groups: Mapping[str, str] | None = None) -> tuple[It
     groups = groups or {}
     try:
         return tuple(
-            Item(
+            CropPrediction(
                 name=row["name"],
                 path=Path(row["path"]),
                 label=row["label"],
@@ -360,9 +362,9 @@ def read_suspects(table: Path) -> tuple[Suspect, ...]:
     )
 
 
-def figures_from(content: Mapping[str, Any]) -> dict[JudgedPart, Figures]:
+def parse_metrics(content: Mapping[str, Any]) -> dict[EvaluatedPart, ClassificationMetrics]:
     """Return what ``figures.json`` holds, typed; with averaged copies their figures."""
-    named: dict[JudgedPart, Any] = {
+    named: dict[EvaluatedPart, Any] = {
         "test": content.get("test"),
         "out-of-fold": content.get("pooled"),
         "validation": content.get("validation"),
@@ -370,9 +372,9 @@ def figures_from(content: Mapping[str, Any]) -> dict[JudgedPart, Figures]:
     return {part: _figures(one.get("tta", one)) for part, one in named.items() if one}
 
 
-def _figures(content: Mapping[str, Any]) -> Figures:
+def _figures(content: Mapping[str, Any]) -> ClassificationMetrics:
     overall = ("accuracy", "balanced_accuracy", "kappa", "macro_f1")
-    return Figures(
+    return ClassificationMetrics(
         n=content["n"],
         **{name: _figure(content[name]) for name in overall},
         log_loss=content["log_loss"],
@@ -383,7 +385,7 @@ def _figures(content: Mapping[str, Any]) -> Figures:
             for one in content["reliability"]
         ),
         classes=tuple(
-            ClassFigures(
+            ClassMetrics(
                 name, row["n"], *(_figure(row[one]) for one in ("precision", "recall", "f1"))
             )
             for name, row in content["classes"].items()
@@ -395,10 +397,10 @@ def _figures(content: Mapping[str, Any]) -> Figures:
     )
 
 
-def _binary(content: Mapping[str, Any]) -> BinaryFigures:
+def _binary(content: Mapping[str, Any]) -> BinaryMetrics:
     curve = content.get("roc", {"false_positive_rate": (), "true_positive_rate": ()})
     rates = (curve["false_positive_rate"], curve["true_positive_rate"])
-    return BinaryFigures(
+    return BinaryMetrics(
         positive=content["positive"],
         sensitivity=_figure(content["sensitivity"]),
         specificity=_figure(content["specificity"]),
@@ -407,9 +409,11 @@ def _binary(content: Mapping[str, Any]) -> BinaryFigures:
     )
 
 
-def _figure(content: Mapping[str, float | None]) -> Figure:
+def _figure(content: Mapping[str, float | None]) -> MetricWithInterval:
     value, low, high = (content[name] for name in ("value", "low", "high"))
-    return Figure(*(float("nan") if one is None else one for one in (value, low, high)))
+    return MetricWithInterval(
+        *(float("nan") if one is None else one for one in (value, low, high))
+    )
 
 
 def _groups(folder: Path) -> dict[str, str]:

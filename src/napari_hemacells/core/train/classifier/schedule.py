@@ -9,7 +9,7 @@ from torch import nn, optim
 
 if TYPE_CHECKING:
     from napari_hemacells.core.encode.finetuned.network import Classifier
-    from napari_hemacells.core.train.classifier.config import Recipe
+    from napari_hemacells.core.train.classifier.config import ClassifierConfig
 
 WARM_SHARE = 0.3  # of one cycle goes up; a quarter would divide by zero in four steps
 PLATEAU_PATIENCE, PLATEAU_FACTOR = 2, 0.3
@@ -34,7 +34,7 @@ class Stage:
     vectors: bool = False
 
 
-def stages_of(recipe: Recipe, groups: int) -> list[Stage]:
+def training_stages(recipe: ClassifierConfig, groups: int) -> list[Stage]:
     """Return the stages of a recipe for so many layer groups; none has zero epochs."""
     head = groups - 1
     cached = recipe.frozen_views > 0
@@ -49,7 +49,7 @@ def stages_of(recipe: Recipe, groups: int) -> list[Stage]:
     return [one for one in found if one.epochs]
 
 
-def layer_groups(network: Classifier, recipe: Recipe) -> list[Group]:
+def layer_groups(network: Classifier, recipe: ClassifierConfig) -> list[Group]:
     """Return the parameters that may learn, earliest layers first, the head last."""
     blocks = network.embedder.trunk.blocks()[recipe.frozen_blocks :]
     head = network.head_parameters()
@@ -80,7 +80,9 @@ def train_mode(network: nn.Module) -> None:
                 layer.eval()
 
 
-def optimiser_for(groups: list[Group], first: int, rate: float, recipe: Recipe) -> optim.AdamW:
+def make_optimiser(
+    groups: list[Group], first: int, rate: float, recipe: ClassifierConfig
+) -> optim.AdamW:
     """Return AdamW with a rate a group: the head's, and lower by a factor for each one before."""
     last = len(groups) - 1
     parts = [
@@ -91,11 +93,11 @@ def optimiser_for(groups: list[Group], first: int, rate: float, recipe: Recipe) 
     return optim.AdamW(parts, weight_decay=recipe.weight_decay)
 
 
-class Schedule:
+class LRSchedule:
     """One of torch's schedules, told of each step and each epoch."""
 
     def __init__(
-        self, optimiser: optim.Optimizer, recipe: Recipe, *, epochs: int, steps: int
+        self, optimiser: optim.Optimizer, recipe: ClassifierConfig, *, epochs: int, steps: int
     ) -> None:
         rules = optim.lr_scheduler
         rates = [group["lr"] for group in optimiser.param_groups]

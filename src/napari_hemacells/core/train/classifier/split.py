@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_hemacells.core.train.classifier.crop_store import Loaded
+    from napari_hemacells.core.train.classifier.crop_store import LoadedExamples
 
-Part: TypeAlias = Literal["train", "validation", "test"]
-PARTS: tuple[Part, ...] = ("train", "validation", "test")
+SplitPart: TypeAlias = Literal["train", "validation", "test"]
+PARTS: tuple[SplitPart, ...] = ("train", "validation", "test")
 _LIMIT = 2**28
 
 
@@ -48,7 +48,7 @@ class SplitRule:
     fold: int = 0
     ungrouped: bool = False
 
-    def part(self, unit: str) -> Part:
+    def part(self, unit: str) -> SplitPart:
         """Return the part of a unit (a group, or a picture's content): the same everywhere."""
         if self.folds > 1:
             below = in_validation(unit, self.fold / self.folds, self.seed)
@@ -59,13 +59,13 @@ class SplitRule:
         upto = self.test + self.validation
         return "validation" if in_validation(unit, upto, self.seed) else "train"
 
-    def wanted(self) -> tuple[Part, ...]:
+    def wanted(self) -> tuple[SplitPart, ...]:
         """The parts that must not be empty."""
         return PARTS if self.test and self.folds < 2 else PARTS[:2]
 
 
 @dataclass(frozen=True, eq=False)
-class Split:
+class ClassifierSplit:
     """The parts, and what a reader must know of them.
 
     Attributes
@@ -81,16 +81,16 @@ class Split:
     """
 
     rule: SplitRule
-    parts: tuple[Part, ...]
+    parts: tuple[SplitPart, ...]
     units: tuple[str, ...]
     grouped: bool
     notes: tuple[str, ...]
 
-    def places(self, part: Part) -> NDArray[np.int64]:
+    def places(self, part: SplitPart) -> NDArray[np.int64]:
         """``(m,)`` places of the pictures of a part, ascending."""
         return np.array([n for n, one in enumerate(self.parts) if one == part], dtype=np.int64)
 
-    def in_words(self) -> str:
+    def describe(self) -> str:
         """How the pictures were split, for the report."""
         how = "whole groups" if self.grouped else "ungrouped: cells of one patient may be in both"
         counts = Counter(self.parts)
@@ -99,8 +99,8 @@ class Split:
 
 
 def split_examples(
-    loaded: Loaded, rule: SplitRule, known: Mapping[str, Part] | None = None
-) -> Split:
+    loaded: LoadedExamples, rule: SplitRule, known: Mapping[str, SplitPart] | None = None
+) -> ClassifierSplit:
     """Return the parts of the pictures.
 
     A unit is a group where all groups are known, otherwise a picture's content, so that copies
@@ -114,7 +114,7 @@ def split_examples(
         f"group/{item.group}" if grouped else f"crop/{digest}"
         for item, digest in zip(items, loaded.digests, strict=True)
     )
-    part_of: dict[str, Part] = {unit: rule.part(unit) for unit in units}
+    part_of: dict[str, SplitPart] = {unit: rule.part(unit) for unit in units}
     part_of |= {unit: part for unit, part in (known or {}).items() if unit in part_of}
     notes = _fill_gaps([one.label for one in items], units, part_of, rule)
     if not grouped:
@@ -122,17 +122,19 @@ def split_examples(
         why = "not all pictures have one" if some else "none is known"
         reason = "as asked for" if rule.ungrouped and loaded.examples.grouped else why
         notes.insert(0, f"The split ignores patients and slides ({reason}).")
-    return Split(rule, tuple(part_of[unit] for unit in units), units, grouped, tuple(notes))
+    return ClassifierSplit(
+        rule, tuple(part_of[unit] for unit in units), units, grouped, tuple(notes)
+    )
 
 
-def save_split(file: Path, split: Split) -> None:
+def save_split(file: Path, split: ClassifierSplit) -> None:
     """Keep the part of every unit, for later trainings with more pictures."""
     parts = dict(sorted(zip(split.units, split.parts, strict=True)))
     content = {"rule": vars(split.rule), "parts": parts}
     write_bytes(file, json.dumps(content, indent=1).encode())
 
 
-def known_parts(file: Path, rule: SplitRule) -> dict[str, Part]:
+def load_split(file: Path, rule: SplitRule) -> dict[str, SplitPart]:
     """Return the parts kept by :func:`save_split` under the same rule; none without the file."""
     try:
         content: dict[str, Any] = json.loads(read_bytes(file, _LIMIT))
@@ -144,7 +146,7 @@ def known_parts(file: Path, rule: SplitRule) -> dict[str, Part]:
 
 
 def _fill_gaps(
-    labels: list[str], units: tuple[str, ...], part_of: dict[str, Part], rule: SplitRule
+    labels: list[str], units: tuple[str, ...], part_of: dict[str, SplitPart], rule: SplitRule
 ) -> list[str]:
     """Move the unit with the least hash into a part where a class would be missing."""
     notes = []

@@ -29,19 +29,19 @@ from napari_hemacells.core.encode.device import (
     is_out_of_memory,
 )
 from napari_hemacells.core.errors import TrainingError
-from napari_hemacells.core.train.callbacks import BestSoFar, save_checkpoint
-from napari_hemacells.core.train.classifier.artifacts import Epoch
-from napari_hemacells.core.train.classifier.dataloader import CHECK_BATCH, Vectors
+from napari_hemacells.core.train.callbacks import EarlyStopping, save_checkpoint
+from napari_hemacells.core.train.classifier.artifacts import EpochRecord
+from napari_hemacells.core.train.classifier.dataloader import EVAL_BATCH, CachedFeatures
 from napari_hemacells.core.train.classifier.dataset import epoch_order
 from napari_hemacells.core.train.classifier.schedule import (
-    Schedule,
+    LRSchedule,
     Stage,
     layer_groups,
-    optimiser_for,
+    make_optimiser,
     set_trainable,
     train_mode,
 )
-from napari_hemacells.core.train.progress import Pace, TrainingReport
+from napari_hemacells.core.train.progress import ThroughputMeter, TrainingReport
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -51,19 +51,19 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from napari_hemacells.core.encode.finetuned.network import Classifier
-    from napari_hemacells.core.train.classifier.config import Precision, Recipe
-    from napari_hemacells.core.train.classifier.dataloader import Feed
+    from napari_hemacells.core.train.classifier.config import ClassifierConfig, Precision
+    from napari_hemacells.core.train.classifier.dataloader import BatchSource
 
 
-def seeded(*parts: int) -> None:
+def seed_torch(*parts: int) -> None:
     """Seed torch on every device from these numbers: the same ones give the same chance."""
     torch.manual_seed(int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1))
 
 
-LARGEST_GRADIENT = 5.0
+MAX_GRAD_NORM = 5.0
 
 
-def make_accelerator(recipe: Recipe) -> Accelerator:
+def make_accelerator(recipe: ClassifierConfig) -> Accelerator:
     """Return what moves networks to one device or several, in the recipe's precision.
 
     Raises
@@ -84,7 +84,7 @@ def make_accelerator(recipe: Recipe) -> Accelerator:
         ) from error
 
 
-class Learner:
+class ClassifierTrainStep:
     """A network that learns from batches; too large a batch is taken in halves.
 
     Parameters
@@ -105,7 +105,7 @@ class Learner:
         self,
         network: Classifier,
         accelerator: Accelerator,
-        recipe: Recipe,
+        recipe: ClassifierConfig,
         targets: NDArray[np.int64],
         weights: NDArray[np.float32] | None = None,
     ) -> None:
@@ -117,7 +117,7 @@ class Learner:
             self._weights = torch.from_numpy(weights).to(accelerator.device)
 
     def learn(
-        self, places: NDArray[np.int64], feed: Feed, optimiser: Any, *, shared: bool = True
+        self, places: NDArray[np.int64], feed: BatchSource, optimiser: Any, *, shared: bool = True
     ) -> float:
         """Return the loss of a batch, after learning from it.
 
@@ -142,27 +142,27 @@ class Learner:
             optimiser.zero_grad()
             free_gpu_memory()
 
-    def loss(self, places: NDArray[np.int64], feed: Feed) -> Tensor:
+    def loss(self, places: NDArray[np.int64], feed: BatchSource) -> Tensor:
         """Return the loss of some crops, with its gradient."""
         targets = self._targets[torch.from_numpy(places)].to(self.accelerator.device)
-        inputs, wanted = feed.lesson(places, targets)
+        inputs, wanted = feed.training_batch(places, targets)
         with self.accelerator.autocast():
-            logits = feed.answer(inputs)
+            logits = feed.predict_logits(inputs)
         return nnf.cross_entropy(
             logits.float(), wanted, self._weights, label_smoothing=self.recipe.smoothing
         )
 
-    def _learn(self, places: NDArray[np.int64], feed: Feed, optimiser: Any) -> float:
+    def _learn(self, places: NDArray[np.int64], feed: BatchSource, optimiser: Any) -> float:
         optimiser.zero_grad()
         train_mode(self.network)
         total = 0.0
         for part in np.array_split(places, -(-len(places) // self.portion)):
             loss = self.loss(part, feed) * (len(part) / len(places))
             if not torch.isfinite(loss):
-                raise not_a_number(optimiser)
+                raise nan_loss_error(optimiser)
             self.accelerator.backward(loss)
             total += float(loss.detach())
-        self.accelerator.clip_grad_norm_(self.network.parameters(), LARGEST_GRADIENT)
+        self.accelerator.clip_grad_norm_(self.network.parameters(), MAX_GRAD_NORM)
         optimiser.step()
         return total
 
@@ -182,17 +182,17 @@ class Learner:
 
 
 @torch.inference_mode()
-def logits_of(
-    places: NDArray[np.int64], feed: Feed, network: nn.Module, accelerator: Accelerator
+def eval_logits(
+    places: NDArray[np.int64], feed: BatchSource, network: nn.Module, accelerator: Accelerator
 ) -> Tensor:
     """``(m, classes)`` float32 logits on the CPU of crops as they are."""
     network.eval()
     with accelerator.autocast():
-        logits = feed.answer(feed.check(places))
+        logits = feed.predict_logits(feed.check(places))
     return logits.float().cpu()
 
 
-def not_a_number(optimiser: Any) -> TrainingError:
+def nan_loss_error(optimiser: Any) -> TrainingError:
     """Return the sentence for a loss that is none."""
     rate = max(float(group["lr"]) for group in optimiser.param_groups)
     return TrainingError(
@@ -201,7 +201,7 @@ def not_a_number(optimiser: Any) -> TrainingError:
     )
 
 
-def _precision(recipe: Recipe, device: str) -> Precision:
+def _precision(recipe: ClassifierConfig, device: str) -> Precision:
     if recipe.precision != "auto":
         return recipe.precision
     return "bf16" if device == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
@@ -211,7 +211,7 @@ NEVER = 2**31
 
 
 @dataclass
-class Course:
+class ClassifierTrainingState:
     """How far a training is: all that a checkpoint holds beside the network.
 
     Attributes
@@ -224,12 +224,12 @@ class Course:
     epoch: int = 0
     rate: float = 0.0
     done: int = 0
-    history: list[Epoch] = field(default_factory=list)
+    history: list[EpochRecord] = field(default_factory=list)
     best: dict[str, torch.Tensor] = field(default_factory=dict)
-    watch: BestSoFar = field(default_factory=lambda: BestSoFar(NEVER))
+    early_stopping: EarlyStopping = field(default_factory=lambda: EarlyStopping(NEVER))
 
 
-class Loop:
+class ClassifierTrainer:
     """The epochs of one training.
 
     Parameters
@@ -246,7 +246,7 @@ class Loop:
 
     def __init__(
         self,
-        learner: Learner,
+        learner: ClassifierTrainStep,
         *,
         train: NDArray[np.int64],
         validation: NDArray[np.int64],
@@ -258,10 +258,10 @@ class Loop:
         self.learner, self.stages = learner, stages
         self.train, self.validation, self.targets = train, validation, targets
         self.groups = layer_groups(learner.network, learner.recipe)
-        self.course = Course()
-        self.course.watch = BestSoFar(learner.recipe.patience or NEVER)
+        self.state = ClassifierTrainingState()
+        self.state.early_stopping = EarlyStopping(learner.recipe.patience or NEVER)
         self._file, self._fingerprint = file, fingerprint
-        self._pace = Pace()
+        self._pace = ThroughputMeter()
         self._stored: dict[str, Any] | None = None
 
     @property
@@ -290,12 +290,12 @@ class Loop:
             return False
         self.learner.network.load_state_dict(state["network"])
         self.learner.portion = int(state["portion"])
-        course = self.course
+        course = self.state
         course.stage, course.epoch = int(state["stage"]), int(state["epoch"])
         course.rate, course.done = float(state["rate"]), int(state["done"])
-        course.history = [Epoch(**one) for one in state["history"]]
+        course.history = [EpochRecord(**one) for one in state["history"]]
         course.best = state["best"]
-        course.watch.restore(state["watch"])
+        course.early_stopping.restore(state["watch"])
         self._stored = state
         return True
 
@@ -303,37 +303,43 @@ class Loop:
         """Let the layers of a stage learn, and no others."""
         set_trainable(self.learner.network, self.groups, stage.first_group)
 
-    def run(self, stage: Stage, feed: Feed) -> Generator[TrainingReport, None, None]:
+    def run(self, stage: Stage, feed: BatchSource) -> Generator[TrainingReport, None, None]:
         """Go through what is left of a stage."""
-        learner, course = self.learner, self.course
+        learner, course = self.learner, self.state
         if not course.epoch:
-            course.watch.since = 0  # layers that just began to learn get all the patience
-        self._pace = Pace()
-        optimiser = optimiser_for(self.groups, stage.first_group, course.rate, learner.recipe)
-        schedule = Schedule(optimiser, learner.recipe, epochs=stage.epochs, steps=self.steps)
+            course.early_stopping.checks_since_best = (
+                0  # layers that just began to learn get all the patience
+            )
+        self._pace = ThroughputMeter()
+        optimiser = make_optimiser(self.groups, stage.first_group, course.rate, learner.recipe)
+        schedule = LRSchedule(optimiser, learner.recipe, epochs=stage.epochs, steps=self.steps)
         if self._stored is not None and course.epoch:
             optimiser.load_state_dict(self._stored["optimiser"])
             schedule.restore(self._stored["schedule"])
         self._stored = None
-        while course.epoch < stage.epochs and not course.watch.exhausted:
+        while course.epoch < stage.epochs and not course.early_stopping.should_stop:
             yield from self._epoch(stage, feed, optimiser, schedule)
             self._save(optimiser, schedule)
         course.stage, course.epoch = course.stage + 1, 0
 
-    def take_best(self) -> None:
+    def load_best_weights(self) -> None:
         """Give the network the weights that are kept."""
-        if self.learner.recipe.keep == "best" and self.course.best:
-            self.learner.network.load_state_dict(self.course.best)
+        if self.learner.recipe.keep == "best" and self.state.best:
+            self.learner.network.load_state_dict(self.state.best)
 
     def _epoch(
-        self, stage: Stage, feed: Feed, optimiser: torch.optim.Optimizer, schedule: Schedule
+        self,
+        stage: Stage,
+        feed: BatchSource,
+        optimiser: torch.optim.Optimizer,
+        schedule: LRSchedule,
     ) -> Generator[TrainingReport, None, None]:
-        course, began = self.course, time.monotonic()
-        seeded(self.learner.recipe.seed, course.stage, course.epoch)
+        course, began = self.state, time.monotonic()
+        seed_torch(self.learner.recipe.seed, course.stage, course.epoch)
         order = self.order(len(course.history))
         rate = float(optimiser.param_groups[-1]["lr"])
         losses: list[float] = []
-        shared = not isinstance(feed, Vectors)
+        shared = not isinstance(feed, CachedFeatures)
         for step in range(self.steps):
             size = self.learner.recipe.batch
             portion = self.learner.portion
@@ -344,11 +350,11 @@ class Loop:
             self._pace.step(len(batch))
             yield self._report(stage, losses, halved=self.learner.portion < portion)
         logits = yield from self.check(feed, self.validation)
-        loss, accuracy = self._judge(logits)
+        loss, accuracy = self._validation_metrics(logits)
         course.epoch += 1
         schedule.epoch(loss)
         course.history.append(
-            Epoch(
+            EpochRecord(
                 stage=stage.name,
                 epoch=course.epoch,
                 train_loss=float(np.mean(losses)),
@@ -359,23 +365,23 @@ class Loop:
                 seconds=round(time.monotonic() - began, 2),
             )
         )
-        if course.watch.look(-loss, len(course.history)):
+        if course.early_stopping.update(-loss, len(course.history)):
             course.best = copy.deepcopy(self.learner.network.state_dict())
-        yield self._checked(stage, loss, accuracy, float(np.mean(losses)))
-        self._pace.pause()
+        yield self._validation_report(stage, loss, accuracy, float(np.mean(losses)))
+        self._pace.reset_timer()
 
     def check(
-        self, feed: Feed, places: NDArray[np.int64]
+        self, feed: BatchSource, places: NDArray[np.int64]
     ) -> Generator[TrainingReport, None, torch.Tensor]:
         """Return the logits of some crops as they are; yield after each batch."""
         found = [torch.zeros(0, self.learner.network.classes)]
-        for start in range(0, len(places), CHECK_BATCH):
-            batch = places[start : start + CHECK_BATCH]
-            found.append(logits_of(batch, feed, self.learner.network, self.learner.accelerator))
-            yield TrainingReport(self.course.done, self.total, "Checking", phase="validate")
+        for start in range(0, len(places), EVAL_BATCH):
+            batch = places[start : start + EVAL_BATCH]
+            found.append(eval_logits(batch, feed, self.learner.network, self.learner.accelerator))
+            yield TrainingReport(self.state.done, self.total, "Checking", phase="validate")
         return torch.cat(found)
 
-    def _judge(self, logits: torch.Tensor) -> tuple[float, float]:
+    def _validation_metrics(self, logits: torch.Tensor) -> tuple[float, float]:
         """Return loss and accuracy on validation."""
         wanted = torch.from_numpy(self.targets[self.validation])
         loss = float(nnf.cross_entropy(logits, wanted))
@@ -386,11 +392,11 @@ class Loop:
         return loss, float((logits.argmax(1) == wanted).float().mean())
 
     def _report(self, stage: Stage, losses: list[float], *, halved: bool) -> TrainingReport:
-        said = f"{stage.name}, epoch {self.course.epoch + 1} of {stage.epochs}"
+        said = f"{stage.name}, epoch {self.state.epoch + 1} of {stage.epochs}"
         if halved:
             said = f"Out of memory: {self.learner.portion} crops at once from now on"
         return TrainingReport(
-            self.course.done,
+            self.state.done,
             self.total,
             said,
             phase="train",
@@ -401,18 +407,18 @@ class Loop:
 
     def _eta(self, stage: Stage) -> float | None:
         """Return the seconds to go; unknown while the steps to come are of another kind."""
-        others = self.stages[self.course.stage + 1 :]
+        others = self.stages[self.state.stage + 1 :]
         if any(one.vectors != stage.vectors for one in others):
             return None
-        return self._pace.eta(self.total - self.course.done)
+        return self._pace.eta(self.total - self.state.done)
 
-    def _checked(
+    def _validation_report(
         self, stage: Stage, loss: float, accuracy: float, train_loss: float
     ) -> TrainingReport:
         return TrainingReport(
-            self.course.done,
+            self.state.done,
             self.total,
-            f"{stage.name}, epoch {self.course.epoch} of {stage.epochs} checked",
+            f"{stage.name}, epoch {self.state.epoch} of {stage.epochs} checked",
             phase="validate",
             losses={"loss": train_loss},
             metrics={"validation loss": loss, "accuracy": accuracy},
@@ -420,10 +426,10 @@ class Loop:
             eta_s=self._eta(stage),
         )
 
-    def _save(self, optimiser: torch.optim.Optimizer, schedule: Schedule) -> None:
+    def _save(self, optimiser: torch.optim.Optimizer, schedule: LRSchedule) -> None:
         if not self.learner.accelerator.is_main_process:
             return
-        course = self.course
+        course = self.state
         state = {
             "fingerprint": self._fingerprint,
             "network": self.learner.network.state_dict(),
@@ -436,6 +442,6 @@ class Loop:
             "done": course.done,
             "history": [asdict(one) for one in course.history],
             "best": course.best,
-            "watch": course.watch.state(),
+            "watch": course.early_stopping.state(),
         }
         save_checkpoint(self._file, state)

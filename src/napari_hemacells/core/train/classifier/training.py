@@ -19,7 +19,7 @@ from napari_hemacells.core.train.classifier.artifacts import (
     write_json,
     write_log,
 )
-from napari_hemacells.core.train.classifier.config import Recipe, named_recipe
+from napari_hemacells.core.train.classifier.config import ClassifierConfig, preset_config
 from napari_hemacells.core.train.classifier.dataset import class_weights
 from napari_hemacells.core.train.progress import TrainingReport
 
@@ -29,14 +29,21 @@ if TYPE_CHECKING:
 
     from napari_hemacells.core.annotate import Palette
     from napari_hemacells.core.encode.finetuned.network import Classifier
-    from napari_hemacells.core.train.classifier.crop_store import Loaded
-    from napari_hemacells.core.train.classifier.dataloader import Pictures
-    from napari_hemacells.core.train.classifier.split import Split
-    from napari_hemacells.core.train.classifier.trainer import Learner, Loop
+    from napari_hemacells.core.train.classifier.crop_store import LoadedExamples
+    from napari_hemacells.core.train.classifier.dataloader import CropBatches
+    from napari_hemacells.core.train.classifier.split import ClassifierSplit
+    from napari_hemacells.core.train.classifier.trainer import (
+        ClassifierTrainer,
+        ClassifierTrainStep,
+    )
     from napari_hemacells.core.types import CropSpec
 
 CHECKPOINT, SPLIT = "checkpoint.pt", "split.json"
-FREE = ("memory_mb", "tta", "device")  # what may change when a training is gone on with
+RESUME_INDEPENDENT = (
+    "memory_mb",
+    "tta",
+    "device",
+)  # what may change when a training is gone on with
 FINDER_SEED = 104729
 
 
@@ -66,7 +73,7 @@ class TrainJob:
 
     source: Path
     folder: Path
-    recipe: Recipe = Recipe()  # noqa: RUF009  # frozen
+    recipe: ClassifierConfig = ClassifierConfig()  # noqa: RUF009  # frozen
     name: str = ""
     command: str = ""
     spec: CropSpec | None = None
@@ -77,41 +84,41 @@ class TrainJob:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedData:
     """Pictures and their parts."""
 
-    loaded: Loaded
-    split: Split
+    loaded: LoadedExamples
+    split: ClassifierSplit
     spec: CropSpec
 
 
 class Training:
     """A network, its pictures and its loop; what :func:`train_steps` drives."""
 
-    def __init__(self, job: TrainJob, prepared: Prepared) -> None:
+    def __init__(self, job: TrainJob, prepared: PreparedData) -> None:
         from napari_hemacells.core.train.classifier import model_zoo, schedule, trainer
-        from napari_hemacells.core.train.classifier.trainer import seeded
+        from napari_hemacells.core.train.classifier.trainer import seed_torch
 
         self.job, self.prepared = job, prepared
         examples = prepared.loaded.examples
         self.targets, self.classes = examples.targets(), examples.classes
-        seeded(job.recipe.seed)
-        network, self.plan, self.weights = model_zoo.build(job.recipe, len(self.classes))
+        seed_torch(job.recipe.seed)
+        network, self.plan, self.weights = model_zoo.build_network(job.recipe, len(self.classes))
         self.accelerator = trainer.make_accelerator(job.recipe)
         self.network = _on_device(network, self.accelerator.device)
         train = prepared.split.places("train")
         weights = None
         if job.recipe.sampling == "weights":
             weights = class_weights(self.targets[train], len(self.classes))
-        self.learner: Learner = trainer.Learner(
+        self.learner: ClassifierTrainStep = trainer.ClassifierTrainStep(
             self.network, self.accelerator, job.recipe, self.targets, weights
         )
-        self.loop: Loop = trainer.Loop(
+        self.loop: ClassifierTrainer = trainer.ClassifierTrainer(
             self.learner,
             train=train,
             validation=prepared.split.places("validation"),
             targets=self.targets,
-            stages=schedule.stages_of(
+            stages=schedule.training_stages(
                 job.recipe, len(schedule.layer_groups(self.network, job.recipe))
             ),
             file=job.folder / CHECKPOINT,
@@ -120,7 +127,7 @@ class Training:
 
     def fingerprint(self) -> str:
         """Return what must be the same for a checkpoint to be gone on from."""
-        recipe = self.job.recipe.model_dump(mode="json", exclude=set(FREE))
+        recipe = self.job.recipe.model_dump(mode="json", exclude=set(RESUME_INDEPENDENT))
         split = self.prepared.split
         content = [recipe, self.classes, self.prepared.loaded.digests, split.parts]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
@@ -137,26 +144,26 @@ class Training:
         if self.weights.warning:
             yield TrainingReport(0, loop.total, self.weights.warning)
         if loop.resume(load_checkpoint(self.job.folder / CHECKPOINT)):
-            done = len(loop.course.history)
-            yield TrainingReport(loop.course.done, loop.total, f"Going on after {done} epochs")
-        while loop.course.stage < len(loop.stages):
-            stage = loop.stages[loop.course.stage]
+            done = len(loop.state.history)
+            yield TrainingReport(loop.state.done, loop.total, f"Going on after {done} epochs")
+        while loop.state.stage < len(loop.stages):
+            stage = loop.stages[loop.state.stage]
             loop.open(stage)
             feed = self.pictures()
-            if stage.vectors and loop.course.epoch < stage.epochs:
+            if stage.vectors and loop.state.epoch < stage.epochs:
                 feed = yield from self._vectors(feed)
-            if not loop.course.rate:
+            if not loop.state.rate:
                 yield from self._find_rate(feed, stage.first_group)
             yield from loop.run(stage, feed)
-            write_log(self.job.folder / "log.csv", loop.course.history)
-        loop.take_best()
+            write_log(self.job.folder / "log.csv", loop.state.history)
+        loop.load_best_weights()
 
-    def pictures(self) -> Pictures:
+    def pictures(self) -> CropBatches:
         """Return the crops as the network takes them."""
-        from napari_hemacells.core.train.classifier.dataloader import Pictures
+        from napari_hemacells.core.train.classifier.dataloader import CropBatches
 
         several = self.accelerator.num_processes > 1
-        return Pictures(
+        return CropBatches(
             self.prepared.loaded.crops,
             self.accelerator.prepare_model(self.network) if several else self.network,
             plan=self.plan,
@@ -165,14 +172,14 @@ class Training:
             device=self.accelerator.device,
         )
 
-    def _vectors(self, pictures: Pictures) -> Generator[TrainingReport, None, Any]:
-        from napari_hemacells.core.train.classifier.dataloader import embed_views
-        from napari_hemacells.core.train.classifier.trainer import seeded
+    def _vectors(self, pictures: CropBatches) -> Generator[TrainingReport, None, Any]:
+        from napari_hemacells.core.train.classifier.dataloader import cache_features_steps
+        from napari_hemacells.core.train.classifier.trainer import seed_torch
 
         recipe = self.job.recipe
-        seeded(recipe.seed, FINDER_SEED, 1)
+        seed_torch(recipe.seed, FINDER_SEED, 1)
         return (
-            yield from embed_views(
+            yield from cache_features_steps(
                 pictures,
                 self.network,
                 self.loop.train,
@@ -183,21 +190,21 @@ class Training:
 
     def _find_rate(self, feed: Any, first: int) -> Generator[TrainingReport, None, None]:
         """Take the recipe's rate, or look for one and write the curve."""
-        from napari_hemacells.core.train.classifier.lr_finder import find_rate_steps
-        from napari_hemacells.core.train.classifier.schedule import optimiser_for
-        from napari_hemacells.core.train.classifier.trainer import seeded
+        from napari_hemacells.core.train.classifier.lr_finder import find_lr_steps
+        from napari_hemacells.core.train.classifier.schedule import make_optimiser
+        from napari_hemacells.core.train.classifier.trainer import seed_torch
 
         recipe, loop = self.job.recipe, self.loop
         if recipe.rate is not None and not recipe.search:
-            loop.course.rate = recipe.rate
+            loop.state.rate = recipe.rate
             return
-        seeded(recipe.seed, FINDER_SEED, 2)
-        optimiser = optimiser_for(loop.groups, first, 1.0, recipe)
-        curve = yield from find_rate_steps(self.learner, feed, optimiser, loop.order(0))
-        loop.course.rate = curve.suggestion if recipe.rate is None else recipe.rate
+        seed_torch(recipe.seed, FINDER_SEED, 2)
+        optimiser = make_optimiser(loop.groups, first, 1.0, recipe)
+        curve = yield from find_lr_steps(self.learner, feed, optimiser, loop.order(0))
+        loop.state.rate = curve.suggestion if recipe.rate is None else recipe.rate
         write_curve(self.job.folder / "rate_finder.csv", curve)
         write_json(self.job.folder / "rate_finder.json", {"suggestion": curve.suggestion})
-        said = f"Learning rate {loop.course.rate:.1g} (search: {curve.suggestion:.1g})"
+        said = f"Learning rate {loop.state.rate:.1g} (search: {curve.suggestion:.1g})"
         yield TrainingReport(0, loop.total, said, phase="start")
 
 
@@ -208,7 +215,7 @@ def _on_device(network: Classifier, device: Any) -> Classifier:
     return network.to(device).to(memory_format=torch.channels_last)
 
 
-def command_of(job: TrainJob, recipe_name: str) -> str:
+def repeat_command(job: TrainJob, recipe_name: str) -> str:
     """Return what to type to repeat a training on the crops that it learned from.
 
     Examples
@@ -219,10 +226,10 @@ def command_of(job: TrainJob, recipe_name: str) -> str:
     >>> command_of(job, "quick")
     'hemacells train crops --recipe quick --epochs 3 --out run'
     """
-    usual = named_recipe(recipe_name).model_dump()
+    usual = preset_config(recipe_name).model_dump()
     words = ["hemacells", "train", str(job.source), "--recipe", recipe_name.replace(" ", "-")]
     for name, value in job.recipe.model_dump().items():
-        if value != usual[name] and name not in FREE:
+        if value != usual[name] and name not in RESUME_INDEPENDENT:
             words += _option(name, value)
     return shlex.join([*words, "--out", str(job.folder)])
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-    from napari_hemacells.core.train.detector.dataset import Field
+    from napari_hemacells.core.train.detector.dataset import TrainingField
 
 STEPS_ON_ONE_CORE, MOST_STEPS = 150, 600
 SECONDS_A_CROP = 0.09  # learned from on one core of 2020 or later, looks at the held-out included
@@ -52,7 +52,7 @@ class DetectorJob:
     steps: int
     params: TrainDetectorParams = field(default_factory=TrainDetectorParams)
     start: Path | None = None
-    rehearsal: Callable[[], Iterable[Field]] | None = None
+    rehearsal: Callable[[], Iterable[TrainingField]] | None = None
     command: str = ""
 
 
@@ -72,7 +72,7 @@ def estimated_seconds(steps: int, batch: int, cores: int) -> float:
     return 10 + steps * batch * SECONDS_A_CROP / cores
 
 
-def command_of(
+def format_command(
     job: DetectorJob, source: Path, annotations: Path | None = None, threads: int | None = None
 ) -> str:
     """Return what to type to repeat a training on a project, or on images with annotations."""
@@ -92,7 +92,7 @@ def command_of(
 
 
 ENDING = ".training"
-LEFT_OUT = "left_out.json"
+LEFT_OUT_FILE = "left_out.json"
 
 
 def training_folder(out: Path) -> Path:
@@ -100,7 +100,9 @@ def training_folder(out: Path) -> Path:
     return out.with_name(out.stem + ENDING)
 
 
-def prepare_folder(folder: Path, fields: Iterable[Field], left_out: Sequence[str] = ()) -> None:
+def prepare_folder(
+    folder: Path, fields: Iterable[TrainingField], left_out: Sequence[str] = ()
+) -> None:
     """Write what is learned from, and what is not and why, in place of an earlier training's.
 
     It is a copy, so that corrections made meanwhile change nothing, and an interrupted training
@@ -113,12 +115,12 @@ def prepare_folder(folder: Path, fields: Iterable[Field], left_out: Sequence[str
     """
     remove_folder(folder)
     save_fields(folder / "fields", fields)
-    write_bytes(folder / LEFT_OUT, json.dumps(list(left_out), ensure_ascii=False).encode())
+    write_bytes(folder / LEFT_OUT_FILE, json.dumps(list(left_out), ensure_ascii=False).encode())
 
 
-def left_out_of(folder: Path) -> list[str]:
+def read_left_out(folder: Path) -> list[str]:
     """Return the sentences about images that are not learned from."""
-    file = folder / LEFT_OUT
+    file = folder / LEFT_OUT_FILE
     return list(json.loads(file.read_bytes())) if file.is_file() else []
 
 
@@ -139,7 +141,7 @@ def check_resumable(folder: Path) -> None:
 def remove_folder(folder: Path) -> None:
     """Remove what a training kept; one that is not there is fine."""
     shutil.rmtree(folder / "fields", ignore_errors=True)
-    for file in ("checkpoint.pt", LEFT_OUT):
+    for file in ("checkpoint.pt", LEFT_OUT_FILE):
         (folder / file).unlink(missing_ok=True)
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()

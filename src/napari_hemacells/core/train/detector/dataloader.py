@@ -24,17 +24,17 @@ if TYPE_CHECKING:
     from numpy.random import Generator
     from numpy.typing import NDArray
 
-    from napari_hemacells.core.train.detector.dataset import Field
+    from napari_hemacells.core.train.detector.dataset import TrainingField
 
 
-def another_look(pixels: NDArray[np.uint8], rng: Generator) -> NDArray[np.uint8]:
+def augment_appearance(pixels: NDArray[np.uint8], rng: Generator) -> NDArray[np.uint8]:
     """Return the same cells in other colours, light and sharpness."""
     if rng.random() < 0.1:
-        return _camera(pixels.astype(np.float32), rng)
-    return _camera(_lamp(_stain(pixels, rng), rng), rng)
+        return _vary_camera(pixels.astype(np.float32), rng)
+    return _vary_camera(_vary_illumination(_vary_stain(pixels, rng), rng), rng)
 
 
-def _stain(pixels: NDArray[np.uint8], rng: Generator) -> NDArray[np.float32]:
+def _vary_stain(pixels: NDArray[np.uint8], rng: Generator) -> NDArray[np.float32]:
     """Return brightness 0 to 255 after each dye and each channel took another strength."""
     density = -np.log((pixels.astype(np.float32) + 4) / 259)
     mixing = np.eye(3) + rng.normal(0, 0.08, (3, 3))
@@ -43,7 +43,7 @@ def _stain(pixels: NDArray[np.uint8], rng: Generator) -> NDArray[np.float32]:
     return np.asarray(259 * np.exp(-density) - 4, dtype=np.float32)
 
 
-def _lamp(light: NDArray[np.float32], rng: Generator) -> NDArray[np.float32]:
+def _vary_illumination(light: NDArray[np.float32], rng: Generator) -> NDArray[np.float32]:
     """Return the picture under another lamp: tint, brightness, gamma, colour depth, hue."""
     light = np.clip(light / 255, 0, 1)
     light = light ** np.float32(np.exp(rng.normal(0, 0.25)))
@@ -65,7 +65,7 @@ def _hue_turn(angle: float) -> NDArray[np.float32]:
     return np.asarray(turn, dtype=np.float32)
 
 
-def _camera(light: NDArray[np.float32], rng: Generator) -> NDArray[np.uint8]:
+def _vary_camera(light: NDArray[np.float32], rng: Generator) -> NDArray[np.uint8]:
     """Return uint8 after blur or sharpening, noise and JPEG."""
     if rng.random() < 0.4:
         sigma = rng.uniform(0.3, 1.3)
@@ -117,7 +117,7 @@ class Crop(NamedTuple):
     inside: NDArray[np.float32]
 
 
-class CropStream(Dataset[Crop]):
+class CropDataset(Dataset[Crop]):
     """Crops by number: crop i is the same in every run with the same seed.
 
     Parameters
@@ -126,7 +126,9 @@ class CropStream(Dataset[Crop]):
         Lists of fields with the share of crops that each list provides.
     """
 
-    def __init__(self, sources: list[tuple[float, list[Field]]], seed: int, length: int) -> None:
+    def __init__(
+        self, sources: list[tuple[float, list[TrainingField]]], seed: int, length: int
+    ) -> None:
         self._sources = [fields for _, fields in sources]
         shares = np.array([share for share, _ in sources])
         self._shares = shares / shares.sum()
@@ -139,7 +141,7 @@ class CropStream(Dataset[Crop]):
     def __getitem__(self, number: int) -> Crop:
         rng = np.random.default_rng([self._seed, number])
         source = self._sources[rng.choice(len(self._sources), p=self._shares)]
-        return cut(source[rng.integers(len(source))], rng)
+        return sample_crop(source[rng.integers(len(source))], rng)
 
 
 def collate(crops: list[Crop]) -> list[torch.Tensor]:
@@ -147,17 +149,17 @@ def collate(crops: list[Crop]) -> list[torch.Tensor]:
     return [torch.from_numpy(np.stack(parts)) for parts in zip(*crops, strict=True)]
 
 
-def cut(field: Field, rng: Generator) -> Crop:
+def sample_crop(field: TrainingField, rng: Generator) -> Crop:
     """Return a random crop of a field in another laboratory's look, with its targets."""
     scale = CANONICAL_DIAMETER / field.diameter * _jitter(rng)
     corner = _corner(field, scale, rng)
-    picture = another_look(_view(field.pixels, corner, scale), rng)
+    picture = augment_appearance(_view(field.pixels, corner, scale), rng)
     trust = _view(field.trust, corner, scale).astype(np.float32) / np.float32(255)
     foreground = _view(field.foreground, corner, scale).astype(np.float32) / np.float32(255)
     rows, cols = picture.shape[:2]
     boxes = (field.boxes - np.tile(corner, 2).astype(np.float32)) * np.tile(scale, 2)
     heat, sides, weight = _targets(boxes, field.kinds, field.sized, trust)
-    turn = Turn(int(rng.integers(4)), bool(rng.random() < 0.5))
+    turn = DihedralTransform(int(rng.integers(4)), bool(rng.random() < 0.5))
     inside = np.zeros((SIDE, SIDE), np.float32)
     inside[:rows, :cols] = 1
     return Crop(
@@ -182,7 +184,9 @@ def _jitter(rng: Generator) -> NDArray[np.float32]:
     return np.exp([size + stretch, size - stretch]).astype(np.float32)
 
 
-def _corner(field: Field, scale: NDArray[np.float32], rng: Generator) -> tuple[float, float]:
+def _corner(
+    field: TrainingField, scale: NDArray[np.float32], rng: Generator
+) -> tuple[float, float]:
     """Return the crop's first row and column in the field; rare kinds are sought half the time."""
     span = SIDE / scale
     room = np.maximum(np.array(field.pixels.shape[:2]) - span, 0)
@@ -241,13 +245,13 @@ def _targets(
             top, left, bottom, right = seen.astype(int)
             trust[top:bottom, left:right, kind] = 0
             continue
-        _draw(seen, heat[kind])
+        _draw_gaussian(seen, heat[kind])
         if known or share < 1:
             _assign(seen, sides[kind], weight[kind], nearest[kind], 1.0 if known else 0.3)
     return heat, sides, weight
 
 
-def _draw(box: NDArray[np.float32], heat: NDArray[np.float32]) -> None:
+def _draw_gaussian(box: NDArray[np.float32], heat: NDArray[np.float32]) -> None:
     """Raise the heat to a blob that is exactly 1 at the map cell of the box's centre."""
     centre = np.minimum((box[:2] + box[2:]) / 2 / STRIDE, GRID - 1e-3).astype(int)
     sigma = np.maximum((box[2:] - box[:2]) / STRIDE * SPREAD, LEAST_SIGMA)
@@ -278,7 +282,7 @@ def _assign(
     weight[own] = share / own.sum()
 
 
-class Turn(NamedTuple):
+class DihedralTransform(NamedTuple):
     """One of the eight orientations of a square crop."""
 
     quarter: int

@@ -16,9 +16,9 @@ from scipy import ndimage as ndi
 from napari_hemacells.core.detect.classical.stain import read_stain
 from napari_hemacells.core.detect.learned.metadata import KINDS
 from napari_hemacells.core.errors import CellsError, TrainingError
-from napari_hemacells.core.evaluate.detection_datasets import kind_of
+from napari_hemacells.core.evaluate.detection_datasets import canonical_class
 from napari_hemacells.core.evaluate.splits import group_key
-from napari_hemacells.core.fsio import writing
+from napari_hemacells.core.fsio import atomic_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -33,7 +33,7 @@ Box = tuple[int, int, int, int]  # half-open (min_row, min_col, max_row, max_col
 
 
 @dataclass(frozen=True, eq=False)
-class Field:
+class TrainingField:
     """One annotated picture.
 
     Attributes
@@ -67,7 +67,7 @@ class Field:
     key: str = ""
     group: str = ""
 
-    def part(self, box: Box) -> Field:
+    def part(self, box: Box) -> TrainingField:
         """Return a part of it; cells that its border cuts reach beyond it."""
         top, left, bottom, right = box
         area = (slice(top, bottom), slice(left, right))
@@ -84,7 +84,7 @@ class Field:
         )
 
 
-def stained(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+def segment_stained(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
     """Return what is not glass (holes filled) and how blue-violet each pixel is."""
     from skimage.filters import threshold_otsu
     from skimage.morphology import remove_small_objects
@@ -97,7 +97,7 @@ def stained(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], NDArray[np.fl
     return remove_small_objects(solid, max_size=30), blue
 
 
-def ellipses(boxes: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+def ellipse_mask(boxes: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """Return the inner part of the ellipses in the boxes: pale cells are foreground too."""
     inside = np.zeros(shape, bool)
     for box in boxes:
@@ -115,14 +115,14 @@ def as_grey(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
 
 
 UNKNOWN = -1  # a cell of no kind that the detector knows: says nothing about what is there
-LARGEST = 60_000_000  # pixels of a field that is learned from as a whole
+MAX_FIELD_PIXELS = 60_000_000  # pixels of a field that is learned from as a whole
 RED_CELLS_FOR_DIAMETER = 5
 LEAST_SIDE = 2.0  # pixels
 
 
 def field_of_cells(
     image: SmearImage, cells: Cells, classes: Mapping[int, str] | None = None
-) -> Field:
+) -> TrainingField:
     """Return the field of an image whose cells a person has corrected, all of them.
 
     Parameters
@@ -138,16 +138,16 @@ def field_of_cells(
     """
     said = classes or {}
     kinds = [
-        _kind(said.get(int(cell), ""), str(kind))
+        _kind_index(said.get(int(cell), ""), str(kind))
         for cell, kind in zip(cells.ids, cells.table["class"], strict=True)
     ]
-    _check(image, len(cells))
+    _check_trainable(image, len(cells))
     foreground = np.asarray(cells.labels) > 0
     boxes = cells.boxes.astype(np.float32)
-    return _field(image, boxes, np.array(kinds, np.int64), foreground, cells.diameter)
+    return _build_field(image, boxes, np.array(kinds, np.int64), foreground, cells.diameter)
 
 
-def field_of_boxes(image: SmearImage, truth: Boxes, diameter: float) -> Field:
+def field_of_boxes(image: SmearImage, truth: Boxes, diameter: float) -> TrainingField:
     """Return the field of an image with annotated boxes; colour says what is stained.
 
     Parameters
@@ -162,39 +162,39 @@ def field_of_boxes(image: SmearImage, truth: Boxes, diameter: float) -> Field:
     """
     sides = truth.boxes[:, 2:] - truth.boxes[:, :2]
     truth = truth.pick(np.asarray((sides >= LEAST_SIDE).all(axis=1)))
-    kinds = [_kind(str(name)) for name in truth.classes]
-    _check(image, len(truth))
+    kinds = [_kind_index(str(name)) for name in truth.classes]
+    _check_trainable(image, len(truth))
     boxes = truth.boxes.astype(np.float32)
-    solid, _ = stained(np.asarray(image.pixels))
-    foreground = solid | ellipses(boxes, solid.shape)
-    return _field(image, boxes, np.array(kinds, np.int64), foreground, diameter)
+    solid, _ = segment_stained(np.asarray(image.pixels))
+    foreground = solid | ellipse_mask(boxes, solid.shape)
+    return _build_field(image, boxes, np.array(kinds, np.int64), foreground, diameter)
 
 
-def _check(image: SmearImage, count: int) -> None:
+def _check_trainable(image: SmearImage, count: int) -> None:
     if image.modality != "colour":
         raise CellsError(f"{image.name} holds temperatures; this detector is for stained smears.")
     if count == 0:
         raise CellsError(f"{image.name} has no cells to learn from.")
-    if image.shape[0] * image.shape[1] > LARGEST:
+    if image.shape[0] * image.shape[1] > MAX_FIELD_PIXELS:
         raise CellsError(
             f"{image.name} is too large to be learned from as a whole: save a corrected part of "
             "it as an image of its own."
         )
 
 
-def _kind(*names: str) -> int:
+def _kind_index(*names: str) -> int:
     """Return the kind that the first name stands for, where one does."""
-    known = [kind for name in names if (kind := kind_of(name)) in KINDS]
+    known = [kind for name in names if (kind := canonical_class(name)) in KINDS]
     return KINDS.index(known[0]) if known else UNKNOWN
 
 
-def _field(
+def _build_field(
     image: SmearImage,
     boxes: NDArray[np.float32],
     kinds: NDArray[np.int64],
     foreground: NDArray[np.bool_],
     diameter: float,
-) -> Field:
+) -> TrainingField:
     """Return the field; where a cell of unknown kind lies, absence teaches nothing."""
     trust = np.full((*image.shape, len(KINDS)), 255, np.uint8)
     for top, left, bottom, right in boxes[kinds == UNKNOWN].astype(int):
@@ -202,7 +202,7 @@ def _field(
     red = boxes[kinds == 0]
     if len(red) >= RED_CELLS_FOR_DIAMETER:
         diameter = float(np.median((red[:, 2:] - red[:, :2]).max(axis=1)))
-    return Field(
+    return TrainingField(
         image.name,
         np.asarray(image.pixels, dtype=np.uint8),
         boxes,
@@ -217,18 +217,18 @@ def _field(
 
 
 ARRAYS = ("pixels", "boxes", "kinds", "sized", "foreground", "trust")
-WORDS = ("name", "key", "group")
+TEXT_NAMES = ("name", "key", "group")
 
 
-def save_fields(folder: Path, fields: Iterable[Field]) -> None:
+def save_fields(folder: Path, fields: Iterable[TrainingField]) -> None:
     """Write each field into a file of the folder, in this order; raises :class:`StorageError`."""
     for number, field in enumerate(fields):
-        arrays: dict[str, Any] = {name: getattr(field, name) for name in (*ARRAYS, *WORDS)}
-        with writing(folder / f"{number:05d}.npz") as temporary, temporary.open("wb") as file:
+        arrays: dict[str, Any] = {name: getattr(field, name) for name in (*ARRAYS, *TEXT_NAMES)}
+        with atomic_path(folder / f"{number:05d}.npz") as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, diameter=field.diameter, **arrays)
 
 
-def load_fields(folder: Path) -> list[Field]:
+def load_fields(folder: Path) -> list[TrainingField]:
     """Return the fields of a folder in the order they were written.
 
     Raises
@@ -241,8 +241,8 @@ def load_fields(folder: Path) -> list[Field]:
         try:
             with np.load(path) as stored:
                 arrays: dict[str, Any] = {name: stored[name] for name in ARRAYS}
-                arrays |= {name: str(stored[name]) for name in WORDS}
-                fields.append(Field(**arrays, diameter=float(stored["diameter"])))
+                arrays |= {name: str(stored[name]) for name in TEXT_NAMES}
+                fields.append(TrainingField(**arrays, diameter=float(stored["diameter"])))
         except (OSError, ValueError, KeyError) as error:
             raise TrainingError(
                 f"The stored field {path} is damaged: start the training anew."

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_hemacells.core.detect.learned.metadata import KINDS
-from napari_hemacells.core.evaluate.classification_metrics import interval
+from napari_hemacells.core.evaluate.classification_metrics import percentile_interval
 from napari_hemacells.core.evaluate.detection_metrics import Boxes, match_boxes
 
 if TYPE_CHECKING:
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ALL = "all"
-DRAWS = 1000
+BOOTSTRAP_SAMPLES = 1000
 FIELDS_FOR_INTERVAL = 5
 
 
 @dataclass(frozen=True, eq=False)
-class Tally:
+class DetectionCounts:
     """Counts of the held-out part at IoU 0.5.
 
     Attributes
@@ -51,12 +51,12 @@ class Tally:
     def intervals(self) -> dict[str, tuple[float, float]]:
         """95 % interval of each F1 by drawing the images again; empty with few images."""
         draws = self._draws()
-        return {name: interval(draws[:, place]) for name, place in self._columns(draws)}
+        return {name: percentile_interval(draws[:, place]) for name, place in self._columns(draws)}
 
-    def gain(self, before: Tally) -> dict[str, tuple[float, float]]:
+    def gain(self, before: DetectionCounts) -> dict[str, tuple[float, float]]:
         """95 % interval of the gain over the same images before; empty with few images."""
         draws = self._draws() - before._draws()
-        return {name: interval(draws[:, place]) for name, place in self._columns(draws)}
+        return {name: percentile_interval(draws[:, place]) for name, place in self._columns(draws)}
 
     def _columns(self, draws: NDArray[np.float64]) -> list[tuple[str, int]]:
         names = self.f1()
@@ -71,7 +71,7 @@ class Tally:
         images = len(self.counts)
         if images < FIELDS_FOR_INTERVAL:
             return np.empty((0, len(KINDS) + 1))
-        drawn = np.random.default_rng(0).integers(images, size=(DRAWS, images))
+        drawn = np.random.default_rng(0).integers(images, size=(BOOTSTRAP_SAMPLES, images))
         sums = self.counts[drawn].sum(axis=1)
         sums = np.concatenate([sums, sums.sum(axis=1, keepdims=True)], axis=1)
         hits, both = 2.0 * sums[..., 0], sums[..., 1] + sums[..., 2]
@@ -89,10 +89,10 @@ class Tally:
         }
 
 
-def tally(pairs: Sequence[tuple[Boxes, Boxes]]) -> Tally:
+def count_detections(pairs: Sequence[tuple[Boxes, Boxes]]) -> DetectionCounts:
     """Return the counts of (found, annotated) boxes of each image."""
     counts = [[_counts(found, true, kind) for kind in KINDS] for found, true in pairs]
-    return Tally(np.array(counts, np.int64).reshape(len(pairs), len(KINDS), 3))
+    return DetectionCounts(np.array(counts, np.int64).reshape(len(pairs), len(KINDS), 3))
 
 
 def _counts(found: Boxes, true: Boxes, kind: str) -> tuple[int, int, int]:
@@ -105,13 +105,13 @@ def _f1(row: NDArray[np.int64]) -> float:
     return 2 * hits / (found + annotated) if found + annotated else 0.0
 
 
-LOW = 0.1  # what is found below it is not looked at
-TRIED = np.arange(0.14, 0.8, 0.02)
-FEW = 5  # annotated cells; with fewer the limit stays as it was
-AS_GOOD = 0.005  # in F1; with few cells, what one cell of them makes
+SCORE_FLOOR = 0.1  # what is found below it is not looked at
+CANDIDATE_THRESHOLDS = np.arange(0.14, 0.8, 0.02)
+MIN_ANNOTATED_CELLS = 5  # annotated cells; with fewer the limit stays as it was
+F1_TOLERANCE = 0.005  # in F1; with few cells, what one cell of them makes
 
 
-def chosen_limits(
+def choose_thresholds(
     pairs: Sequence[tuple[Boxes, Boxes]], before: Sequence[float]
 ) -> tuple[float, ...]:
     """Return a limit for each kind: of those that do best, the one nearest to that before.
@@ -119,18 +119,20 @@ def chosen_limits(
     Parameters
     ----------
     pairs
-        What is found above :data:`LOW` and what is annotated, image by image.
+        What is found above :data:`SCORE_FLOOR` and what is annotated, image by image.
     """
-    return tuple(_chosen(pairs, kind, old) for kind, old in zip(KINDS, before, strict=True))
+    return tuple(
+        _choose_threshold(pairs, kind, old) for kind, old in zip(KINDS, before, strict=True)
+    )
 
 
-def _chosen(pairs: Sequence[tuple[Boxes, Boxes]], kind: str, old: float) -> float:
+def _choose_threshold(pairs: Sequence[tuple[Boxes, Boxes]], kind: str, old: float) -> float:
     annotated = sum(len(true.of_class(kind)) for _, true in pairs)
-    if annotated < FEW:
+    if annotated < MIN_ANNOTATED_CELLS:
         return old
-    tried = np.append(TRIED, old)
+    tried = np.append(CANDIDATE_THRESHOLDS, old)
     values = f1_at(pairs, kind, tried)
-    good = tried[values >= values.max() - max(AS_GOOD, 1 / annotated)]
+    good = tried[values >= values.max() - max(F1_TOLERANCE, 1 / annotated)]
     return round(float(good[np.abs(good - old).argmin()]), 3)
 
 

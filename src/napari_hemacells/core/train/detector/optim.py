@@ -16,7 +16,7 @@ from torch.nn import functional
 from napari_hemacells.core.detect.learned.network import boxes_of, normalise
 from napari_hemacells.core.errors import TrainingError
 from napari_hemacells.core.train.detector.dataloader import collate
-from napari_hemacells.core.train.ema import RunningMean
+from napari_hemacells.core.train.ema import ModelEma
 
 if TYPE_CHECKING:
     from napari_hemacells.core.detect.learned.network import CellNet, Maps
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
 BOX_SHARE, FOREGROUND_SHARE = 3.0, 1.0
 
 
-def loss_of(maps: Maps, batch: list[torch.Tensor]) -> dict[str, torch.Tensor]:
+def detection_loss(maps: Maps, batch: list[torch.Tensor]) -> dict[str, torch.Tensor]:
     """Return the parts of the loss and their ``total``."""
     _, heat, trust, boxes, weight, foreground, inside = batch
     parts = {
-        "heat": focal(maps.heat.float(), heat, trust),
+        "heat": focal_loss(maps.heat.float(), heat, trust),
         "box": box_loss(boxes_of(maps.sides.float()), boxes, weight),
-        "foreground": _foreground(maps.foreground.float(), foreground, inside),
+        "foreground": _foreground_loss(maps.foreground.float(), foreground, inside),
     }
     shares = {"heat": 1.0, "box": BOX_SHARE, "foreground": FOREGROUND_SHARE}
     parts["total"] = sum((shares[name] * part for name, part in parts.items()), torch.zeros(()))
     return parts
 
 
-def focal(logits: torch.Tensor, target: torch.Tensor, trust: torch.Tensor) -> torch.Tensor:
+def focal_loss(logits: torch.Tensor, target: torch.Tensor, trust: torch.Tensor) -> torch.Tensor:
     """Return CenterNet's focal loss a cell (Zhou et al. 2019), absence weighed by `trust`."""
     found, missed = functional.logsigmoid(logits), functional.logsigmoid(-logits)
     chance = logits.sigmoid()
@@ -61,19 +61,21 @@ def box_loss(boxes: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) ->
     return ((1 - giou) * share).sum() / share.sum().clamp(min=1)
 
 
-def _foreground(logits: torch.Tensor, target: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
+def _foreground_loss(
+    logits: torch.Tensor, target: torch.Tensor, inside: torch.Tensor
+) -> torch.Tensor:
     each = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
     return (each * inside).sum() / inside.sum().clamp(min=1)
 
 
 FROZEN_BLOCKS = 2  # and the stem: edges and colours, which other stains share
-OLD_SHARE = 0.4  # of the rate, for what ImageNet taught
-KEEP = 0.98  # of the running mean; a few hundred steps are few
+BACKBONE_RATE_FACTOR = 0.4  # of the rate, for what ImageNet taught
+EMA_DECAY = 0.98  # of the running mean; a few hundred steps are few
 WARM_UP, LAST_RATE = 0.1, 0.02
 WEIGHT_DECAY, LARGEST_GRADIENT = 0.02, 5.0
 
 
-class Learner:
+class DetectorLearner:
     """One network on its way.
 
     Parameters
@@ -84,7 +86,7 @@ class Learner:
 
     def __init__(self, network: CellNet, *, steps: int, rate: float, device: str) -> None:
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = RunningMean(network, KEEP)
+        self.average = ModelEma(network, EMA_DECAY)
         self.step, self._steps, self._rate = 0, steps, rate
         self._device = device
         self._optimiser = torch.optim.AdamW(groups(network, rate), weight_decay=WEIGHT_DECAY)
@@ -103,7 +105,7 @@ class Learner:
         train_mode(self.network)
         batch = [part.to(self._device) for part in collate(crops)]
         self._optimiser.zero_grad(set_to_none=True)
-        parts = loss_of(self.network(normalise(batch[0])), batch)
+        parts = detection_loss(self.network(normalise(batch[0])), batch)
         told = {name: float(part.item()) for name, part in parts.items()}
         if not math.isfinite(told["total"]):
             raise TrainingError(
@@ -151,7 +153,7 @@ def groups(network: CellNet, rate: float, frozen: int = FROZEN_BLOCKS) -> list[d
     old = list(network.blocks[frozen:].parameters())
     kept = {id(value) for part in (network.stem, network.blocks) for value in part.parameters()}
     new = [parameter for parameter in network.parameters() if id(parameter) not in kept]
-    return [{"params": old, "lr": OLD_SHARE * rate}, {"params": new, "lr": rate}]
+    return [{"params": old, "lr": BACKBONE_RATE_FACTOR * rate}, {"params": new, "lr": rate}]
 
 
 def train_mode(network: CellNet) -> None:

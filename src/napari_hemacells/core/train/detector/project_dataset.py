@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from napari_hemacells.core.annotate.state import AnnotationState
     from napari_hemacells.core.evaluate.detection_datasets import AnnotatedField
     from napari_hemacells.core.store.project import Project
-    from napari_hemacells.core.train.detector.dataset import Field
+    from napari_hemacells.core.train.detector.dataset import TrainingField
     from napari_hemacells.core.types import SmearImage
 
 
 @dataclass(frozen=True)
-class Lessons:
+class CorrectedImages:
     """What there is to learn from, before anything is read.
 
     Attributes
@@ -50,14 +50,14 @@ class Lessons:
 
 
 @dataclass(frozen=True, eq=False)
-class Gathered:
+class DetectorTrainingSet:
     """Fields to learn from, and sentences about those that were left out."""
 
-    fields: tuple[Field, ...]
+    fields: tuple[TrainingField, ...]
     left_out: tuple[str, ...] = ()
 
 
-def lessons_of(project: Project, state: AnnotationState) -> Lessons:
+def find_corrected_images(project: Project, state: AnnotationState) -> CorrectedImages:
     """Return which images of a project can be learned from; quick, nothing is read."""
     touched, untouched, corrected = [], [], 0
     for stored in project.images:
@@ -69,14 +69,14 @@ def lessons_of(project: Project, state: AnnotationState) -> Lessons:
             touched.append(stored.key)
         else:
             untouched.append(stored.name)
-    return Lessons(tuple(touched), tuple(untouched), corrected)
+    return CorrectedImages(tuple(touched), tuple(untouched), corrected)
 
 
-def gather_steps(
+def load_project_fields_steps(
     project: Project,
     state: AnnotationState | None = None,
     opened: Mapping[str, SmearImage] | None = None,
-) -> Generator[Progress, None, Gathered]:
+) -> Generator[Progress, None, DetectorTrainingSet]:
     """Yield image by image; return the corrected fields of a project.
 
     Images in which the user touched nothing are left out: nobody has looked at their cells.
@@ -92,7 +92,7 @@ def gather_steps(
         No field to learn from.
     """
     state = annotation_state(project) if state is None else state
-    lessons = lessons_of(project, state)
+    lessons = find_corrected_images(project, state)
     left_out = [
         f"{name}: nothing was corrected or classified there." for name in lessons.untouched
     ]
@@ -102,7 +102,7 @@ def gather_steps(
         try:
             image = (opened or {}).get(key) or _read(project, key)
             cells = corrected_cells(project, key, state)
-            fields.append(field_of_cells(image, cells, _classes(state, key)))
+            fields.append(field_of_cells(image, cells, _majority_class_names(state, key)))
         except HemaCellsError as error:
             left_out.append(str(error))
     if not fields:
@@ -110,7 +110,7 @@ def gather_steps(
             "There is no corrected field to learn from: go through an image, add and remove "
             "cells until all of it is right, then train. " + " ".join(left_out)
         )
-    return Gathered(tuple(fields), tuple(left_out))
+    return DetectorTrainingSet(tuple(fields), tuple(left_out))
 
 
 def _read(project: Project, key: str) -> SmearImage:
@@ -118,7 +118,7 @@ def _read(project: Project, key: str) -> SmearImage:
     return read_image(project.locate(key), groups=stored.groups)
 
 
-def _classes(state: AnnotationState, key: str) -> dict[int, str]:
+def _majority_class_names(state: AnnotationState, key: str) -> dict[int, str]:
     """Return what the cells are called by most annotators, by cell id."""
     votes: dict[int, Counter[str]] = {}
     for labels in state.by_annotator.values():
@@ -129,9 +129,9 @@ def _classes(state: AnnotationState, key: str) -> dict[int, str]:
     return {cell: names.most_common(1)[0][0] for cell, names in votes.items()}
 
 
-def gather_annotated_steps(
+def load_annotated_fields_steps(
     annotated: Sequence[AnnotatedField],
-) -> Generator[Progress, None, Gathered]:
+) -> Generator[Progress, None, DetectorTrainingSet]:
     """Yield image by image; return the fields of image files with annotated boxes.
 
     The diameter of a red cell is that of the annotated ones of the field, or of all fields where
@@ -153,13 +153,13 @@ def gather_annotated_steps(
             )
         try:
             image = read_image(one.path)
-            diameter = usual or (yield from _measured(image))
+            diameter = usual or (yield from _measure_diameter_steps(image))
             fields.append(field_of_boxes(image, one.truth, diameter))
         except CellsError as error:
             left_out.append(str(error))
     if not fields:
         raise TrainingError("None of the images has boxes to learn from. " + " ".join(left_out))
-    return Gathered(tuple(fields), tuple(left_out))
+    return DetectorTrainingSet(tuple(fields), tuple(left_out))
 
 
 def _usual_diameter(annotated: Sequence[AnnotatedField]) -> float | None:
@@ -171,6 +171,6 @@ def _usual_diameter(annotated: Sequence[AnnotatedField]) -> float | None:
     return float(np.median((boxes[:, 2:] - boxes[:, :2]).max(axis=1)))
 
 
-def _measured(image: SmearImage) -> Generator[Progress, None, float]:
+def _measure_diameter_steps(image: SmearImage) -> Generator[Progress, None, float]:
     """Return the typical diameter as the bundled detector measures it."""
     return (yield from detect_steps(image)).diameter

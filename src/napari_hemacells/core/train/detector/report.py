@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from napari_hemacells.core.detect.learned.metadata import KINDS
-from napari_hemacells.core.train.detector.metrics import ALL, FIELDS_FOR_INTERVAL, Tally
-from napari_hemacells.core.train.html_report import Table, TrainingPage
-from napari_hemacells.core.train.learning_curves import as_svg
+from napari_hemacells.core.train.detector.metrics import ALL, FIELDS_FOR_INTERVAL, DetectionCounts
+from napari_hemacells.core.train.html_report import ReportTable, TrainingPage
+from napari_hemacells.core.train.learning_curves import curves_svg
 from napari_hemacells.core.train.progress import format_duration
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_hemacells.core.detect.learned.model import Limits
+    from napari_hemacells.core.detect.learned.model import DetectionThresholds
     from napari_hemacells.core.train.learning_curves import Curves
 
 CAUTIONS = (
@@ -37,8 +37,11 @@ CAUTIONS = (
 )
 
 
-def page_of(
-    outcome: DetectorOutcome, about: dict[str, Any], limits: Limits, old: Limits
+def build_page(
+    outcome: DetectorOutcome,
+    about: dict[str, Any],
+    limits: DetectionThresholds,
+    old: DetectionThresholds,
 ) -> TrainingPage:
     """Return the page."""
     learned = sum(one.learned for one in outcome.images)
@@ -54,16 +57,16 @@ def page_of(
             (f"{gain:+.3f}", "gain over the old detector"),
             (format_duration(outcome.seconds), "of training"),
         ),
-        curves=as_svg(outcome.curves, outcome.steps),
-        tables=(_figures(outcome), _limits(limits, old), _images(outcome)),
+        curves=curves_svg(outcome.curves, outcome.steps),
+        tables=(_metrics_table(outcome), _limits(limits, old), _images(outcome)),
         provenance=_provenance(outcome, about),
         command=about["command"],
         cautions=CAUTIONS,
-        notes=(_kept(outcome), *outcome.notes),
+        notes=(_selection_note(outcome), *outcome.notes),
     )
 
 
-def _kept(outcome: DetectorOutcome) -> str:
+def _selection_note(outcome: DetectorOutcome) -> str:
     if outcome.best_step == 0:
         return "No step did better on the held-out part than the start: the detector is as it was."
     return (
@@ -71,7 +74,7 @@ def _kept(outcome: DetectorOutcome) -> str:
     )
 
 
-def _figures(outcome: DetectorOutcome) -> Table:
+def _metrics_table(outcome: DetectorOutcome) -> ReportTable:
     """Before and after by kind, with intervals where there are images enough."""
     columns = (outcome.before, outcome.before_limits, outcome.after)
     gains = outcome.after.gain(outcome.before_limits)
@@ -90,7 +93,7 @@ def _figures(outcome: DetectorOutcome) -> Table:
         if gains
         else f"No intervals: they need {FIELDS_FOR_INTERVAL} held-out images."
     )
-    return Table(
+    return ReportTable(
         "Cells found in the held-out part: F1 at IoU 0.5",
         ("", "annotated", "before", "before, limits chosen here", "after", "gain, 95 %"),
         tuple(rows),
@@ -99,25 +102,25 @@ def _figures(outcome: DetectorOutcome) -> Table:
     )
 
 
-def _f1(one: Tally, name: str) -> str:
+def _f1(one: DetectionCounts, name: str) -> str:
     value, known = one.f1()[name], one.intervals().get(name)
     return f"{value:.3f}" + (f" ({known[0]:.3f}–{known[1]:.3f})" if known else "")
 
 
-def _limits(limits: Limits, old: Limits) -> Table:
+def _limits(limits: DetectionThresholds, old: DetectionThresholds) -> ReportTable:
     rows = zip(KINDS, old.scores, limits.scores, strict=True)
-    return Table(
+    return ReportTable(
         "Least score of a cell",
         ("", "before", "after"),
         tuple((kind, f"{before:.2f}", f"{after:.2f}") for kind, before, after in rows),
     )
 
 
-def _images(outcome: DetectorOutcome) -> Table:
+def _images(outcome: DetectorOutcome) -> ReportTable:
     both = all(one.learned for one in outcome.images)
     use = {True: "learned from, a strip held out" if both else "learned from", False: "held out"}
     rows = [(one.name, one.key, f"{one.cells}", use[one.learned]) for one in outcome.images]
-    return Table("Fields", ("image", "identity", "cells", "use"), tuple(rows))
+    return ReportTable("Fields", ("image", "identity", "cells", "use"), tuple(rows))
 
 
 def _provenance(outcome: DetectorOutcome, about: dict[str, Any]) -> tuple[tuple[str, str], ...]:
@@ -133,7 +136,7 @@ def _provenance(outcome: DetectorOutcome, about: dict[str, Any]) -> tuple[tuple[
 
 
 @dataclass(frozen=True, eq=False)
-class Learned:
+class FieldSummary:
     """A picture of the training, as the report names it: name, key, whether learned from."""
 
     name: str
@@ -161,19 +164,19 @@ class DetectorOutcome:
 
     weights: Path
     report: Path
-    before: Tally
-    before_limits: Tally
-    after: Tally
+    before: DetectionCounts
+    before_limits: DetectionCounts
+    after: DetectionCounts
     best_step: int
     steps: int
     seconds: float
     split: str
     curves: Curves
     notes: tuple[str, ...] = ()
-    images: tuple[Learned, ...] = field(default_factory=tuple)
+    images: tuple[FieldSummary, ...] = field(default_factory=tuple)
 
     @property
-    def better(self) -> bool:
+    def is_better(self) -> bool:
         """Whether the held-out part is done better, by more than a cell, than by the start.
 
         The start has its limits chosen there, too.

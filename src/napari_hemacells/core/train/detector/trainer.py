@@ -16,8 +16,8 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from napari_hemacells.core.annotate.state import now
-from napari_hemacells.core.detect.learned.model import Limits
+from napari_hemacells.core.annotate.state import utc_now
+from napari_hemacells.core.detect.learned.model import DetectionThresholds
 from napari_hemacells.core.encode.device import (
     choose_device,
     free_gpu_memory,
@@ -25,27 +25,27 @@ from napari_hemacells.core.encode.device import (
 )
 from napari_hemacells.core.errors import TrainingError
 from napari_hemacells.core.train.callbacks import (
-    BestSoFar,
+    EarlyStopping,
     load_checkpoint,
     save_checkpoint,
 )
-from napari_hemacells.core.train.detector.config import DetectorJob, left_out_of
-from napari_hemacells.core.train.detector.dataloader import CropStream
+from napari_hemacells.core.train.detector.config import DetectorJob, read_left_out
+from napari_hemacells.core.train.detector.dataloader import CropDataset
 from napari_hemacells.core.train.detector.dataset import load_fields
-from napari_hemacells.core.train.detector.evaluator import Examiner
+from napari_hemacells.core.train.detector.evaluator import DetectorEvaluator
 from napari_hemacells.core.train.detector.metrics import ALL
-from napari_hemacells.core.train.detector.optim import Learner
+from napari_hemacells.core.train.detector.optim import DetectorLearner
 from napari_hemacells.core.train.detector.report import (
     DetectorOutcome,
-    Learned,
-    page_of,
+    FieldSummary,
+    build_page,
 )
 from napari_hemacells.core.train.detector.split import split_fields
-from napari_hemacells.core.train.detector.weights import load_start, save_weights
+from napari_hemacells.core.train.detector.weights import load_initial_detector, save_weights
 from napari_hemacells.core.train.html_report import write_page
 from napari_hemacells.core.train.learning_curves import Curves
-from napari_hemacells.core.train.progress import Pace, TrainingReport
-from napari_hemacells.core.train.provenance import versions
+from napari_hemacells.core.train.progress import ThroughputMeter, TrainingReport
+from napari_hemacells.core.train.provenance import library_versions
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -53,11 +53,11 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from napari_hemacells.core.train.detector.dataloader import Crop
-    from napari_hemacells.core.train.detector.dataset import Field
-    from napari_hemacells.core.train.detector.split import Split
+    from napari_hemacells.core.train.detector.dataset import TrainingField
+    from napari_hemacells.core.train.detector.split import DetectorSplit
 
 
-class Ahead:
+class CropPrefetcher:
     """The crops of a stream from a number on, a few of them cut ahead.
 
     Parameters
@@ -66,12 +66,12 @@ class Ahead:
         How many crops are made before they are asked for.
     """
 
-    def __init__(self, stream: CropStream, start: int, ahead: int) -> None:
+    def __init__(self, stream: CropDataset, start: int, ahead: int) -> None:
         self._stream, self._next, self._ahead = stream, start, ahead
         self._pool = ThreadPoolExecutor(1)
         self._waiting: deque[Future[Crop]] = deque()
 
-    def __enter__(self) -> Ahead:
+    def __enter__(self) -> CropPrefetcher:
         return self
 
     def __exit__(
@@ -90,7 +90,7 @@ class Ahead:
         return [self._waiting.popleft().result() for _ in range(count)]
 
 
-def write_outcome(course: Course) -> DetectorOutcome:
+def write_outcome(course: DetectorTrainer) -> DetectorOutcome:
     """Write the best weights with their header, and the report; return what came of it.
 
     Raises
@@ -98,45 +98,45 @@ def write_outcome(course: Course) -> DetectorOutcome:
     StorageError
         A file cannot be written.
     """
-    job, start, examiner = course.job, course.start, course.examiner
+    job, start, examiner = course.job, course.start, course.evaluator
     old = start.limits
-    limits = Limits(tuple(course.kept["limits"]), old.overlap, old.overlap_of_kinds)
+    limits = DetectionThresholds(tuple(course.kept["limits"]), old.overlap, old.overlap_of_kinds)
     before = examiner.tally(start.network, old)
-    course.scholar.load_state_dict(course.kept["tensors"])
+    course.evaluation_network.load_state_dict(course.kept["tensors"])
     outcome = DetectorOutcome(
         weights=job.out,
         report=job.out.with_suffix(".html"),
         before=before,
-        before_limits=examiner.marks(start.network, old).tally,
-        after=examiner.tally(course.scholar, limits),
+        before_limits=examiner.evaluate_with_best_thresholds(start.network, old).tally,
+        after=examiner.tally(course.evaluation_network, limits),
         best_step=course.best.step,
         steps=course.learner.step,
         seconds=course.seconds(),
         split=course.split.words,
         curves=course.curves,
         notes=tuple(course.notes),
-        images=tuple(learned_images(course.fields, course.split)),
+        images=tuple(training_images(course.fields, course.split)),
     )
     about = _about(course, outcome)
     digest = save_weights(job.out, course.kept["tensors"], limits, about)
-    write_page(outcome.report, page_of(outcome, {**about, "sha256": digest}, limits, old))
+    write_page(outcome.report, build_page(outcome, {**about, "sha256": digest}, limits, old))
     return outcome
 
 
-def learned_images(fields: Sequence[Field], split: Split) -> list[Learned]:
+def training_images(fields: Sequence[TrainingField], split: DetectorSplit) -> list[FieldSummary]:
     """Return each picture with what it was used for; with few, each was for both."""
     learned = {part.field for part in split.learn}
     return [
-        Learned(field.name, field.key, place in learned, len(field.boxes))
+        FieldSummary(field.name, field.key, place in learned, len(field.boxes))
         for place, field in enumerate(fields)
     ]
 
 
-def _about(course: Course, outcome: DetectorOutcome) -> dict[str, Any]:
+def _about(course: DetectorTrainer, outcome: DetectorOutcome) -> dict[str, Any]:
     """Return what the weights' header says of their making; plain JSON."""
     job = course.job
     return {
-        "date": now(),
+        "date": utc_now(),
         "start": {"name": course.start.name, "sha256": course.start.sha256},
         "images": [
             {"name": one.name, "key": one.key, "learned": one.learned} for one in outcome.images
@@ -153,19 +153,19 @@ def _about(course: Course, outcome: DetectorOutcome) -> dict[str, Any]:
             "after": outcome.after.f1(),
         },
         "notes": list(outcome.notes),
-        "versions": versions(),
+        "versions": library_versions(),
         "command": job.command,
     }
 
 
 REHEARSAL = 0.15  # share of the crops
-LOOKS = 12  # at the held-out part
+VALIDATIONS = 12  # at the held-out part
 PATIENCE, LEAST_GAIN = 6, 0.002  # looks without so much more F1 end it
-SMOOTH = 0.9  # of the losses shown
-MANY = 10**9  # crops: as many as are asked for
+LOSS_SMOOTHING = 0.9  # of the losses shown
+UNBOUNDED_LENGTH = 10**9  # crops: as many as are asked for
 
 
-class Course:
+class DetectorTrainer:
     """The state of a fine-tuning, and how it goes on.
 
     Raises
@@ -180,21 +180,23 @@ class Course:
         if not self.fields:
             raise TrainingError("There is no corrected field to learn from.")
         self.split = split_fields(self.fields)
-        self.start = load_start(job.start)
-        self.scholar = load_start(job.start).network  # a second one, that is looked at
+        self.start = load_initial_detector(job.start)
+        self.evaluation_network = load_initial_detector(
+            job.start
+        ).network  # a second one, that is looked at
         self.device = choose_device(job.params.device)
-        self.learner = Learner(
-            load_start(job.start).network,
+        self.learner = DetectorLearner(
+            load_initial_detector(job.start).network,
             steps=job.steps,
             rate=job.params.rate,
             device=self.device.name,
         )
-        self.examiner = Examiner(self.fields, self.split)
-        self.best = BestSoFar(PATIENCE, LEAST_GAIN)
-        self.curves, self.pace = Curves(), Pace()
+        self.evaluator = DetectorEvaluator(self.fields, self.split)
+        self.best = EarlyStopping(PATIENCE, LEAST_GAIN)
+        self.curves, self.pace = Curves(), ThroughputMeter()
         self.batch, self.crops, self.seconds_before = job.params.batch_size, 0, 0.0
         self.losses: dict[str, float] = {}
-        self.notes = [f"Left out: {sentence}" for sentence in left_out_of(job.folder)]
+        self.notes = [f"Left out: {sentence}" for sentence in read_left_out(job.folder)]
         self.kept: dict[str, Any] = {}
         self._resume()
 
@@ -205,9 +207,9 @@ class Course:
         if self.learner.step == 0 and not self.kept:
             yield self._tell("Looking at the held-out part", phase="validate")
             yield self._look()
-        every = max(1, self.job.steps // LOOKS)
-        with Ahead(self._stream(), self.crops, 2 * self.batch) as crops:
-            while self.learner.step < self.job.steps and not self.best.exhausted:
+        every = max(1, self.job.steps // VALIDATIONS)
+        with CropPrefetcher(self._stream(), self.crops, 2 * self.batch) as crops:
+            while self.learner.step < self.job.steps and not self.best.should_stop:
                 yield from self._step(crops)
                 if self.learner.step % every == 0 or self.learner.step == self.job.steps:
                     yield self._tell("Looking at the held-out part", phase="validate")
@@ -224,13 +226,13 @@ class Course:
         """How long it has taken, the time before an interruption included."""
         return self.seconds_before + time.monotonic() - self.started
 
-    def _stream(self) -> CropStream:
+    def _stream(self) -> CropDataset:
         sources = [(1.0 - REHEARSAL, self.split.fields_of(self.fields))]
         if self.job.rehearsal is not None:
             sources.append((REHEARSAL, list(self.job.rehearsal())))
-        return CropStream(sources, self.job.params.seed, MANY)
+        return CropDataset(sources, self.job.params.seed, UNBOUNDED_LENGTH)
 
-    def _step(self, crops: Ahead) -> Generator[TrainingReport, None, None]:
+    def _step(self, crops: CropPrefetcher) -> Generator[TrainingReport, None, None]:
         """Do one step, with a smaller batch where the memory is too small."""
         wanted = crops.take(self.batch)
         while True:
@@ -248,7 +250,9 @@ class Course:
         self.crops += len(wanted)
         self.pace.step(self.batch)
         for name, value in told.items():
-            self.losses[name] = SMOOTH * self.losses.get(name, value) + (1 - SMOOTH) * value
+            self.losses[name] = (
+                LOSS_SMOOTHING * self.losses.get(name, value) + (1 - LOSS_SMOOTHING) * value
+            )
         yield self._tell("Learning")
 
     def _tell(self, message: str, phase: Any = "train", **more: Any) -> TrainingReport:
@@ -268,17 +272,19 @@ class Course:
 
     def _look(self) -> TrainingReport:
         """Look at the held-out part with the mean of the weights; keep them if they are best."""
-        self.scholar.load_state_dict(self.learner.average.tensors)
-        marks = self.examiner.marks(self.scholar, self.start.limits)
+        self.evaluation_network.load_state_dict(self.learner.average.tensors)
+        marks = self.evaluator.evaluate_with_best_thresholds(
+            self.evaluation_network, self.start.limits
+        )
         f1 = marks.tally.f1()
         self.best.least = max(LEAST_GAIN, marks.tally.grain)
-        if self.best.look(f1[ALL], self.learner.step):
+        if self.best.update(f1[ALL], self.learner.step):
             tensors = {name: value.cpu().clone() for name, value in
                        self.learner.average.tensors.items()}  # fmt: skip
             # The start's weights keep their limits: few held-out cells must not move them.
             limits = marks.limits if self.learner.step else self.start.limits.scores
             self.kept = {"tensors": tensors, "limits": list(limits)}
-        self.pace.pause()
+        self.pace.reset_timer()
         return self._tell("Learning", metrics={f"F1 {name}": value for name, value in f1.items()})
 
     # --- the checkpoint ----------------------------------------------------------------------
@@ -338,7 +344,7 @@ def fine_tune(job: DetectorJob) -> Generator[TrainingReport, None, DetectorOutco
     """
     yield TrainingReport(0, job.steps, "Loading the detector")
 
-    course = Course(job)
+    course = DetectorTrainer(job)
     yield from course.run()
     yield TrainingReport(job.steps, job.steps, "Writing the report", phase="end")
     return course.finish()

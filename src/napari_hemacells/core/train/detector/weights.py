@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from importlib.resources import as_file, files
 from typing import TYPE_CHECKING, Any
 
-from napari_hemacells.core.detect.learned.model import Limits, load_model
+from napari_hemacells.core.detect.learned.model import DetectionThresholds, load_model
 from napari_hemacells.core.detect.learned.network import ARCHITECTURE
-from napari_hemacells.core.fsio import writing
+from napari_hemacells.core.fsio import atomic_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,16 +22,16 @@ BUNDLED = "bundled detector"
 
 
 @dataclass(frozen=True, eq=False)
-class Start:
+class InitialDetector:
     """The detector that a training begins with."""
 
     network: CellNet
-    limits: Limits
+    limits: DetectionThresholds
     name: str
     sha256: str
 
 
-def load_start(file: Path | None) -> Start:
+def load_initial_detector(file: Path | None) -> InitialDetector:
     """Return the detector of a file, the bundled one for None.
 
     Raises
@@ -41,17 +41,19 @@ def load_start(file: Path | None) -> Start:
     """
     if file is None:
         with as_file(files("napari_hemacells") / "weights" / "detector.safetensors") as bundled:
-            return _start(bundled, BUNDLED)
-    return _start(file, file.name)
+            return _load_named(bundled, BUNDLED)
+    return _load_named(file, file.name)
 
 
-def _start(file: Path, name: str) -> Start:
+def _load_named(file: Path, name: str) -> InitialDetector:
     model = load_model(file)
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    return Start(model.network, model.limits, name, digest)
+    return InitialDetector(model.network, model.limits, name, digest)
 
 
-def save_weights(file: Path, tensors: Tensors, limits: Limits, about: dict[str, Any]) -> str:
+def save_weights(
+    file: Path, tensors: Tensors, limits: DetectionThresholds, about: dict[str, Any]
+) -> str:
     """Write weights in half precision with their header; return the file's SHA-256.
 
     Raises
@@ -74,16 +76,16 @@ def save_weights(file: Path, tensors: Tensors, limits: Limits, about: dict[str, 
     header = {
         "architecture": ARCHITECTURE,
         "limits": json.dumps(rules),
-        "seen": seen(about),
+        "seen": format_training_data(about),
         "trained": json.dumps(about, ensure_ascii=False),
     }
     content = save(halves, metadata=header)
-    with writing(file) as temporary:
+    with atomic_path(file) as temporary:
         temporary.write_bytes(content)
     return hashlib.sha256(content).hexdigest()
 
 
-def seen(about: dict[str, Any]) -> str:
+def format_training_data(about: dict[str, Any]) -> str:
     """Return, in words, what a fine-tuned detector has been trained on."""
     names = [one["name"] for one in about["images"] if one["learned"]]
     shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-MISSING = (
+LIGHTLY_MISSING = (
     "Adapting needs the library lightly, which is not installed: "
     'pip install "napari-hemacells[adapt]".'
 )
-ROUNDS, LEAST_STEPS, MOST_STEPS = 5, 40, 200
+EPOCHS, LEAST_STEPS, MOST_STEPS = 5, 40, 200
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class AdaptJob:
     out: Path
     params: AdaptParams = field(default_factory=AdaptParams)
     base: str = "bundled"
-    judged: bool = True
+    decided_by_clicks: bool = True
 
 
 def default_steps(crops: int, batch: int) -> int:
@@ -56,7 +56,7 @@ def default_steps(crops: int, batch: int) -> int:
     >>> default_steps(2000, 64), default_steps(100, 64), default_steps(20000, 64)
     (157, 40, 200)
     """
-    return min(MOST_STEPS, max(LEAST_STEPS, -(-ROUNDS * crops // batch)))
+    return min(MOST_STEPS, max(LEAST_STEPS, -(-EPOCHS * crops // batch)))
 
 
 def check_installed() -> None:
@@ -68,7 +68,7 @@ def check_installed() -> None:
         With the command that installs it.
     """
     if find_spec("lightly") is None:
-        raise TrainingError(MISSING)
+        raise TrainingError(LIGHTLY_MISSING)
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class AdaptOutcome:
         """Whether there is a new encoder."""
         return self.file is not None
 
-    def sentence(self) -> str:
+    def format_summary(self) -> str:
         """Return what came of it, in words."""
         if self.before is None or self.after is None:
             return (

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_hemacells.core.errors import TrainingError
-from napari_hemacells.core.fsio import writing
+from napari_hemacells.core.fsio import atomic_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CROPS, CHECKPOINT = "crops.npz", "checkpoint.pt"
-MOST = 4000  # crops: more cost memory and change little
-LEAST = 32  # crops: with fewer there is nothing to tell one from
+MAX_CROPS = 4000  # crops: more cost memory and change little
+MIN_CROPS = 32  # crops: with fewer there is nothing to tell one from
 
 
 @dataclass(frozen=True, eq=False)
-class Clicks:
+class LabelledCrops:
     """Crops of annotated cells, which judge and do not teach.
 
     Attributes
@@ -40,7 +40,7 @@ class Clicks:
 
 
 @dataclass(frozen=True, eq=False)
-class Material:
+class AdaptTrainingSet:
     """Crops without labels, and the clicks.
 
     Attributes
@@ -54,7 +54,7 @@ class Material:
     """
 
     crops: NDArray[np.uint8]
-    clicks: Clicks
+    clicks: LabelledCrops
     images: tuple[str, ...]
     left_out: tuple[str, ...] = ()
 
@@ -68,7 +68,7 @@ def training_folder(out: Path) -> Path:
     return out.with_name(f"{out.stem}.adapting")
 
 
-def write_material(folder: Path, material: Material) -> None:
+def write_training_set(folder: Path, material: AdaptTrainingSet) -> None:
     """Write what is learned from, in place of an earlier training's, which ends here.
 
     Raises
@@ -78,15 +78,15 @@ def write_material(folder: Path, material: Material) -> None:
     StorageError
         The folder cannot be written.
     """
-    if len(material.crops) < LEAST:
+    if len(material.crops) < MIN_CROPS:
         few = (
             f"{len(material.crops)} cells are too few to learn from without labels: at least "
-            f"{LEAST}, better a thousand."
+            f"{MIN_CROPS}, better a thousand."
         )
         raise TrainingError(" ".join((few, *material.left_out[:3])))
     remove_folder(folder)
     about = json.dumps({"images": material.images, "left_out": material.left_out})
-    with writing(folder / CROPS) as temporary, temporary.open("wb") as stream:
+    with atomic_path(folder / CROPS) as temporary, temporary.open("wb") as stream:
         np.savez(
             stream,
             crops=material.crops,
@@ -96,7 +96,7 @@ def write_material(folder: Path, material: Material) -> None:
         )
 
 
-def read_material(folder: Path) -> Material:
+def read_training_set(folder: Path) -> AdaptTrainingSet:
     """Return what is learned from.
 
     Raises
@@ -107,13 +107,13 @@ def read_material(folder: Path) -> Material:
     try:
         with np.load(folder / CROPS, allow_pickle=False) as stored:
             about = json.loads(str(stored["about"]))
-            clicks = Clicks(stored["clicked"], tuple(stored["labels"].tolist()))
+            clicks = LabelledCrops(stored["clicked"], tuple(stored["labels"].tolist()))
             crops = stored["crops"]
     except (OSError, ValueError, KeyError) as error:
         raise TrainingError(
             f"There is no interrupted training in {folder}: start it without --resume."
         ) from error
-    return Material(crops, clicks, tuple(about["images"]), tuple(about["left_out"]))
+    return AdaptTrainingSet(crops, clicks, tuple(about["images"]), tuple(about["left_out"]))
 
 
 def remove_folder(folder: Path) -> None:

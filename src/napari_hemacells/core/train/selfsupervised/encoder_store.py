@@ -26,23 +26,25 @@ if TYPE_CHECKING:
     from napari_hemacells.core.store.project import Project
 
 ADAPTED, ENCODER, OUTCOME = "adapted", "encoder.safetensors", "outcome.json"
-_WHEN = "%Y%m%d-%H%M%S-%f"  # one that is cancelled clears its own folder, not the next one's
+_TIMESTAMP_FORMAT = (
+    "%Y%m%d-%H%M%S-%f"  # one that is cancelled clears its own folder, not the next one's
+)
 
 
 def new_job(project: Project, base: str, params: AdaptParams | None = None) -> AdaptJob:
     """Return the adaptation of an encoder to a project's cells that begins now."""
-    stem = datetime.now().astimezone().strftime(_WHEN)
+    stem = datetime.now().astimezone().strftime(_TIMESTAMP_FORMAT)
     out = project.folder / ADAPTED / stem / ENCODER
     return AdaptJob(training_folder(out), out, params or AdaptParams(), base)
 
 
-def remember(job: AdaptJob, outcome: AdaptOutcome) -> None:
+def save_outcome(job: AdaptJob, outcome: AdaptOutcome) -> None:
     """Keep what came of it until the user has answered; raises :class:`StorageError`."""
     told = json.dumps(outcome.to_dict(), indent=1)
     write_bytes(job.out.with_name(OUTCOME), told.encode())
 
 
-def waiting(project: Project) -> AdaptOutcome | None:
+def load_pending_outcome(project: Project) -> AdaptOutcome | None:
     """Return what came of the newest adaptation that still waits for an answer."""
     for folder in _folders(project):
         try:
@@ -55,19 +57,19 @@ def waiting(project: Project) -> AdaptOutcome | None:
     return None
 
 
-def encoders(project: Project) -> tuple[Path, ...]:
+def list_encoders(project: Project) -> tuple[Path, ...]:
     """Return the files of the adapted encoders that a project holds, the newest first."""
     files = (folder / ENCODER for folder in _folders(project))
     return tuple(file for file in files if file.is_file())
 
 
-def answered(outcome: AdaptOutcome) -> None:
+def clear_pending_outcome(outcome: AdaptOutcome) -> None:
     """The encoder is in use: nothing is asked any more."""
     if outcome.file is not None:
         discard(outcome.file.with_name(OUTCOME))
 
 
-def forget(file: Path) -> None:
+def remove_adaptation(file: Path) -> None:
     """Remove an adaptation and all that came of it.
 
     Parameters
@@ -80,23 +82,25 @@ def forget(file: Path) -> None:
         file.parent.parent.rmdir()
 
 
-def sweep(project: Project) -> None:
+def remove_unfinished(project: Project) -> None:
     """Remove what was left of adaptations that did not come to their end."""
     for folder in _folders(project):
         if not (folder / ENCODER).is_file():
-            forget(folder / ENCODER)
+            remove_adaptation(folder / ENCODER)
 
 
 def _folders(project: Project) -> Iterator[Path]:
     """Yield the folders of adaptations, the newest first."""
     place = project.folder / ADAPTED
     if place.is_dir():
-        yield from sorted((one for one in place.iterdir() if _dated(one)), reverse=True)
+        yield from sorted(
+            (one for one in place.iterdir() if _is_adaptation_folder(one)), reverse=True
+        )
 
 
-def _dated(folder: Path) -> bool:
+def _is_adaptation_folder(folder: Path) -> bool:
     try:
-        datetime.strptime(folder.name, _WHEN).astimezone()
+        datetime.strptime(folder.name, _TIMESTAMP_FORMAT).astimezone()
     except ValueError:
         return False
     return folder.is_dir()

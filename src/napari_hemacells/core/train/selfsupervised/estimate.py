@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from napari_hemacells.core.errors import ProjectError, TrainingError
 from napari_hemacells.core.train.selfsupervised.config import check_installed, default_steps
-from napari_hemacells.core.train.selfsupervised.dataset import LEAST, MOST
-from napari_hemacells.core.train.selfsupervised.evaluator import AROUND
+from napari_hemacells.core.train.selfsupervised.dataset import MAX_CROPS, MIN_CROPS
+from napari_hemacells.core.train.selfsupervised.evaluator import BACKGROUND_CROPS
 
 if TYPE_CHECKING:
     from napari_hemacells.core.annotate.state import AnnotationState
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 # Of the bundled encoder on one core that nothing else uses (processor time): 3 batches of 64 took
 # 4.5 s, a look at 150 crops 3.2 s, and loading 5.4 s.
 SECONDS_A_CROP, SECONDS_TO_START = 0.023, 6.0
-LOOKS = 5  # at the clicks, and at others that steady the standardisation
+EVALUATIONS = 5  # at the clicks, and at others that steady the standardisation
 
 
 @dataclass(frozen=True)
-class Lessons:
+class AvailableCells:
     """What there is to learn from.
 
     Attributes
@@ -37,34 +37,36 @@ class Lessons:
     @property
     def taught(self) -> int:
         """How many of the cells it learns from: all, or an even part of very many."""
-        return min(self.cells, MOST)
+        return min(self.cells, MAX_CROPS)
 
 
-def lessons_of(project: Project, state: AnnotationState) -> Lessons:
+def count_available_cells(project: Project, state: AnnotationState) -> AvailableCells:
     """Return how many cells of a project there are to learn from; no picture is read.
 
     An image whose cells cannot be read counts none; that is told when they are gathered.
     """
     counts = [_count(project, one.key, state) for one in project.images]
-    return Lessons(sum(counts), sum(1 for count in counts if count))
+    return AvailableCells(sum(counts), sum(1 for count in counts if count))
 
 
-def unavailable_reason(lessons: Lessons) -> str:
+def adaptation_unavailable_reason(lessons: AvailableCells) -> str:
     """Return what is missing, a sentence; empty where an adaptation can begin."""
     try:
         check_installed()
     except TrainingError as error:
         return str(error)
-    if lessons.cells >= LEAST:
+    if lessons.cells >= MIN_CROPS:
         return ""
     there = f"There {'is' if lessons.cells == 1 else 'are'} {lessons.cells} so far"
     return (
-        f"At least {LEAST} cells are needed to learn from, better a thousand. {there}: detect "
+        f"At least {MIN_CROPS} cells are needed to learn from, better a thousand. {there}: detect "
         "cells, also on other images of the project."
     )
 
 
-def estimated_seconds(lessons: Lessons, clicks: int, params: AdaptParams, cores: int) -> float:
+def estimated_seconds(
+    lessons: AvailableCells, clicks: int, params: AdaptParams, cores: int
+) -> float:
     """Return about how long the bundled encoder takes on so many cores.
 
     Parameters
@@ -74,7 +76,7 @@ def estimated_seconds(lessons: Lessons, clicks: int, params: AdaptParams, cores:
     """
     batch = min(params.batch_size, max(1, lessons.taught // 2))
     steps = params.steps or default_steps(lessons.taught, batch)
-    looked_at = LOOKS * (clicks + min(lessons.taught, AROUND)) if clicks else 0
+    looked_at = EVALUATIONS * (clicks + min(lessons.taught, BACKGROUND_CROPS)) if clicks else 0
     return SECONDS_TO_START + SECONDS_A_CROP * (steps * batch + looked_at) / cores
 
 
@@ -86,5 +88,5 @@ def _count(project: Project, key: str, state: AnnotationState) -> int:
     except ProjectError:
         return 0
     corrections = state.corrections_of(key)
-    there = sum(one.standing == "there" for one in corrections.values())
+    there = sum(one.status == "there" for one in corrections.values())
     return len(ids) - sum(cell in ids for cell in corrections) + there

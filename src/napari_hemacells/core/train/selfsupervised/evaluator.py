@@ -15,13 +15,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_hemacells.core.encode.protocol import Encoder
-    from napari_hemacells.core.train.selfsupervised.dataset import Material
+    from napari_hemacells.core.train.selfsupervised.dataset import AdaptTrainingSet
 
-AROUND = 500  # crops without a click that steady the standardisation, as they do in the dock
+BACKGROUND_CROPS = (
+    500  # crops without a click that steady the standardisation, as they do in the dock
+)
 BATCH = 64
 
 
-def clicks_that_judge(labels: Sequence[str]) -> NDArray[np.intp]:
+def evaluable_clicks(labels: Sequence[str]) -> NDArray[np.intp]:
     """Return the places of the clicks of classes with two or more; none of fewer than two classes.
 
     A class's only cell cannot be recognised without itself.
@@ -31,7 +33,7 @@ def clicks_that_judge(labels: Sequence[str]) -> NDArray[np.intp]:
     return kept if np.count_nonzero(counts > 1) > 1 else kept[:0]
 
 
-def leave_one_out(
+def leave_one_out_accuracy(
     vectors: NDArray[np.float32],
     labels: Sequence[str],
     around: NDArray[np.float32] | None = None,
@@ -48,20 +50,20 @@ def leave_one_out(
     _, targets = np.unique(labels, return_inverse=True)
     rows = vectors.astype(np.float64)
     centre, scale = standardisation(rows, targets, around)
-    head = head_selection.make("linear", (rows - centre) / scale, targets, None)
+    head = head_selection.fit_candidate("linear", (rows - centre) / scale, targets, None)
     right = head.left_out.argmax(axis=1) == targets
     return float(np.mean([right[targets == one].mean() for one in np.unique(targets)]))
 
 
-def accuracy_on_clicks(encoder: Encoder, material: Material) -> float | None:
+def accuracy_on_clicks(encoder: Encoder, material: AdaptTrainingSet) -> float | None:
     """Return the leave-one-out accuracy on the clicks; None where there are too few."""
-    kept = clicks_that_judge(material.clicks.labels)
+    kept = evaluable_clicks(material.clicks.labels)
     if not len(kept):
         return None
-    around = material.crops[:: -(-len(material.crops) // AROUND)]
+    around = material.crops[:: -(-len(material.crops) // BACKGROUND_CROPS)]
     vectors = _encode(encoder, material.clicks.crops[kept])
     labels = [material.clicks.labels[place] for place in kept]
-    return leave_one_out(vectors, labels, _encode(encoder, around))
+    return leave_one_out_accuracy(vectors, labels, _encode(encoder, around))
 
 
 def _encode(encoder: Encoder, crops: NDArray[np.uint8]) -> NDArray[np.float32]:

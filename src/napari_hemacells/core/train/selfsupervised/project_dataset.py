@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from napari_hemacells.core.crop import estimate_context, extract, from_picture
+from napari_hemacells.core.crop import estimate_context, extract_crops, from_picture
 from napari_hemacells.core.detect import detect_steps
 from napari_hemacells.core.errors import HemaCellsError, ImageError, TrainingError
-from napari_hemacells.core.evaluate import class_folders
+from napari_hemacells.core.evaluate import list_class_folders
 from napari_hemacells.core.image import read_image
 from napari_hemacells.core.store.project import annotation_state, corrected_cells
-from napari_hemacells.core.train.classifier.project_dataset import read_stored
-from napari_hemacells.core.train.selfsupervised.dataset import MOST, Clicks, Material
+from napari_hemacells.core.train.classifier.project_dataset import read_project_image
+from napari_hemacells.core.train.selfsupervised.dataset import (
+    MAX_CROPS,
+    AdaptTrainingSet,
+    LabelledCrops,
+)
 from napari_hemacells.core.types import CropSpec, Progress
 
 if TYPE_CHECKING:
@@ -28,17 +32,17 @@ if TYPE_CHECKING:
     from napari_hemacells.core.store.project import Project
     from napari_hemacells.core.types import Cells, SmearImage
 
-CLICKS = 50  # of a class: with more, one wrong answer is no longer seen
+MAX_CLICKS_PER_CLASS = 50  # of a class: with more, one wrong answer is no longer seen
 FRAMING_SAMPLE = 100  # pictures that tell how a folder is framed
 
 
-def gather_project_steps(
+def load_project_crops_steps(
     project: Project,
     state: AnnotationState | None = None,
     *,
     opened: Mapping[str, SmearImage] | None = None,
-    most: int = MOST,
-) -> Generator[Progress, None, Material]:
+    most: int = MAX_CROPS,
+) -> Generator[Progress, None, AdaptTrainingSet]:
     """Return crops of all cells of a project, or an even part of them, and of those clicked.
 
     Parameters
@@ -58,23 +62,23 @@ def gather_project_steps(
     for place, key in enumerate(keys):
         yield Progress(place, len(keys), f"Reading {project.image(key).name}")
         try:
-            image = (opened or {}).get(key) or read_stored(project, key)
+            image = (opened or {}).get(key) or read_project_image(project, key)
             cells = corrected_cells(project, key, state)
         except HemaCellsError as error:
             left_out.append(str(error))
             continue
-        crops.append(_some(image, cells, -(-most // len(keys))))
-        classes = _classes(state, key, cells)
+        crops.append(_sample_crops(image, cells, -(-most // len(keys))))
+        classes = _majority_classes(state, key, cells)
         if classes:
-            clicked.append(extract(image, cells, CropSpec(), list(classes)))
+            clicked.append(extract_crops(image, cells, CropSpec(), list(classes)))
             labels += classes.values()
         read.append(key)
-    return _material(crops, (clicked, labels), read, left_out)
+    return _build_training_set(crops, (clicked, labels), read, left_out)
 
 
-def gather_images_steps(
-    paths: Sequence[Path], *, most: int = MOST
-) -> Generator[Progress, None, Material]:
+def load_image_crops_steps(
+    paths: Sequence[Path], *, most: int = MAX_CROPS
+) -> Generator[Progress, None, AdaptTrainingSet]:
     """Return crops of the cells that the detector finds in images, or an even part of them.
 
     Raises
@@ -91,61 +95,64 @@ def gather_images_steps(
         except HemaCellsError as error:
             left_out.append(str(error))
             continue
-        crops.append(_some(image, cells, -(-most // len(paths))))
+        crops.append(_sample_crops(image, cells, -(-most // len(paths))))
         read.append(image.key)
-    return _material(crops, ([], []), read, left_out)
+    return _build_training_set(crops, ([], []), read, left_out)
 
 
-def gather_folder_steps(
-    folder: Path, *, labels: bool = True, most: int = MOST, seed: int = 0
-) -> Generator[Progress, None, Material]:
+def load_folder_crops_steps(
+    folder: Path, *, labels: bool = True, most: int = MAX_CROPS, seed: int = 0
+) -> Generator[Progress, None, AdaptTrainingSet]:
     """Return the pictures of class folders as crops, framed as ``evaluate fewshot`` frames them.
 
     Parameters
     ----------
     labels
-        Whether the folders' names count as clicks, up to `CLICKS` a class, drawn with the seed.
+        Whether the folders' names count as clicks, up to `MAX_CLICKS_PER_CLASS` a class, drawn
+        with the seed.
 
     Raises
     ------
     TrainingError
         No picture can be read.
     """
-    listed = [(file, name) for name, files in class_folders(folder).items() for file in files]
+    listed = [(file, name) for name, files in list_class_folders(folder).items() for file in files]
     listed = listed[:: -(-len(listed) // most)]
     spec, left_out = CropSpec(), list[str]()
-    sample = [_picture(file, []) for file, _ in listed[:: -(-len(listed) // FRAMING_SAMPLE)]]
+    sample = [_read_picture(file, []) for file, _ in listed[:: -(-len(listed) // FRAMING_SAMPLE)]]
     framing = spec.context / estimate_context(one for one in sample if one is not None)
     crops, names, read = [], list[str](), []
     for place, (file, name) in enumerate(listed):
         if place % 50 == 0:
             yield Progress(place, len(listed), "Reading pictures")
-        pixels = _picture(file, left_out)
+        pixels = _read_picture(file, left_out)
         if pixels is not None:
             crops.append(from_picture(pixels, spec, framing=framing)[np.newaxis])
             names.append(name)
             read.append(hashlib.sha256(file.read_bytes()).hexdigest()[:16])
-    chosen = _drawn(names, seed) if labels else []
+    chosen = _sample_per_class(names, seed) if labels else []
     clicked = [crops[place] for place in chosen]
-    return _material(crops, (clicked, [names[place] for place in chosen]), read, left_out)
+    return _build_training_set(
+        crops, (clicked, [names[place] for place in chosen]), read, left_out
+    )
 
 
-def _drawn(names: list[str], seed: int) -> list[int]:
-    """Return places of up to `CLICKS` of each class."""
+def _sample_per_class(names: list[str], seed: int) -> list[int]:
+    """Return places of up to `MAX_CLICKS_PER_CLASS` of each class."""
     random, found = np.random.default_rng(seed), list[int]()
     for name in sorted(set(names)):
         members = np.flatnonzero(np.array(names) == name)
-        found += sorted(random.permutation(members)[:CLICKS].tolist())
+        found += sorted(random.permutation(members)[:MAX_CLICKS_PER_CLASS].tolist())
     return found
 
 
-def _some(image: SmearImage, cells: Cells, most: int) -> NDArray[np.uint8]:
+def _sample_crops(image: SmearImage, cells: Cells, most: int) -> NDArray[np.uint8]:
     """Return crops of all cells, or of so many of them, evenly over the table."""
     chosen = cells.ids[:: -(-len(cells) // most)] if len(cells) > most else cells.ids
-    return extract(image, cells, CropSpec(), chosen.tolist())
+    return extract_crops(image, cells, CropSpec(), chosen.tolist())
 
 
-def _classes(state: AnnotationState, key: str, cells: Cells) -> dict[int, str]:
+def _majority_classes(state: AnnotationState, key: str, cells: Cells) -> dict[int, str]:
     """Return what most annotators call each cell that is still there."""
     votes: dict[int, Counter[str]] = {}
     for labels in state.by_annotator.values():
@@ -155,7 +162,7 @@ def _classes(state: AnnotationState, key: str, cells: Cells) -> dict[int, str]:
     return {cell: ids.most_common(1)[0][0] for cell, ids in votes.items()}
 
 
-def _picture(file: Path, unreadable: list[str]) -> NDArray[np.uint8] | None:
+def _read_picture(file: Path, unreadable: list[str]) -> NDArray[np.uint8] | None:
     try:
         return cast("NDArray[np.uint8]", np.asarray(read_image(file).pixels))
     except ImageError as error:
@@ -163,17 +170,17 @@ def _picture(file: Path, unreadable: list[str]) -> NDArray[np.uint8] | None:
         return None
 
 
-def _material(
+def _build_training_set(
     crops: list[NDArray[np.uint8]],
     clicks: tuple[list[NDArray[np.uint8]], list[str]],
     images: list[str],
     left_out: list[str],
-) -> Material:
+) -> AdaptTrainingSet:
     found = [one for one in crops if len(one)]
     if not found:
         raise TrainingError("There are no cells to learn from. " + " ".join(left_out[:3]))
     size = found[0].shape[1]
     pictures, labels = clicks
     clicked = np.concatenate([np.empty((0, size, size, 3), np.uint8), *pictures])
-    told = Clicks(clicked, tuple(labels))
-    return Material(np.concatenate(found), told, tuple(images), tuple(left_out))
+    told = LabelledCrops(clicked, tuple(labels))
+    return AdaptTrainingSet(np.concatenate(found), told, tuple(images), tuple(left_out))

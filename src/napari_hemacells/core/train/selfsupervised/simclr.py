@@ -20,7 +20,7 @@ from torch import nn
 
 from napari_hemacells.core.encode.network import NetworkEncoder, StageFeatures
 from napari_hemacells.core.errors import TrainingError
-from napari_hemacells.core.train.selfsupervised.config import MISSING
+from napari_hemacells.core.train.selfsupervised.config import LIGHTLY_MISSING
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.encode.protocol import Encoder
 
 
-class Views:
+class SimCLRViews:
     """Pairs of views by lightly's SimCLR transform (Chen et al. 2020, arXiv 2002.05709).
 
     Milder than for photographs, where 8 % of a picture still shows what it is: at least 40 % of
@@ -86,15 +86,15 @@ def _lightly(part: str) -> Any:
     try:
         return importlib.import_module(f"lightly.{part}")
     except ImportError as error:
-        raise TrainingError(MISSING) from error
+        raise TrainingError(LIGHTLY_MISSING) from error
 
 
-PROJECTED = 128
-FASTER = 10.0  # the projection, which starts from nothing, learns so much faster
+PROJECTION_DIM = 128
+PROJECTION_RATE_FACTOR = 10.0  # the projection, which starts from nothing, learns so much faster
 DECAY = 1e-4
 
 
-class Learner:
+class SimCLRLearner:
     """A network, a projection after it, and what makes them learn.
 
     Parameters
@@ -130,7 +130,7 @@ class Learner:
         for name, value in self.network.named_parameters():
             value.requires_grad_(name in taught)
         self.projection = nn.Sequential(
-            nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, PROJECTED)
+            nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, PROJECTION_DIM)
         ).to(device)
         own = [one for name, one in self.network.named_parameters() if name in taught]
         groups = [{"params": own}, {"params": list(self.projection.parameters())}]
@@ -141,7 +141,9 @@ class Learner:
     def learn(self, first: torch.Tensor, second: torch.Tensor) -> float:
         """Return the loss of a batch of pairs, after one step down from it."""
         falling = 0.5 * (1 + math.cos(math.pi * self.step / self.steps))
-        for group, factor in zip(self.optimizer.param_groups, (1.0, FASTER), strict=True):
+        for group, factor in zip(
+            self.optimizer.param_groups, (1.0, PROJECTION_RATE_FACTOR), strict=True
+        ):
             group["lr"] = self.rate * factor * falling
         views = torch.cat([first, second]).to(self.device)
         one, other = self.projection(self.network(views)).chunk(2)
@@ -174,11 +176,11 @@ class Learner:
         self.optimizer.load_state_dict(state["optimizer"])
 
 
-LAST = 2  # stages of the network that learn; what is common to all pictures stays
+TRAINABLE_STAGES = 2  # stages of the network that learn; what is common to all pictures stays
 WHOLE_CROP = 128
 
 
-def pupil_of(encoder: Encoder) -> Any:
+def trainable_copy(encoder: Encoder) -> Any:
     """Return a copy of an encoder's network to be taught, in full precision, as it is used.
 
     Raises
@@ -191,18 +193,18 @@ def pupil_of(encoder: Encoder) -> Any:
     if not isinstance(encoder, NetworkEncoder):
         raise TrainingError(f"{encoder.info.name} is no network: there is nothing to teach.")
     if isinstance(encoder.network, BloodFeatures):
-        return _upright(encoder)
+        return _without_rotation_averaging(encoder)
     return copy.deepcopy(encoder.network)
 
 
-def side_for(encoder: Encoder) -> int:
+def input_side(encoder: Encoder) -> int:
     """Return the side in pixels of the pictures that the network works on."""
     known = encoder.info.preprocessing
     side = known.get("size") or known.get("readout", {}).get("size") or WHOLE_CROP
     return int(side)
 
 
-def taught_names(network: Any) -> list[str]:
+def trainable_parameter_names(network: Any) -> list[str]:
     """Return the names of the weights that learn: those of the last stages.
 
     Raises
@@ -213,7 +215,9 @@ def taught_names(network: Any) -> list[str]:
     own = [name for name, _ in network.named_parameters()]
     if isinstance(network, StageFeatures):
         count = len(network.blocks)
-        heads = [f"blocks.{place}." for place in range(count - LAST, count)] + ["embed."]
+        heads = [f"blocks.{place}." for place in range(count - TRAINABLE_STAGES, count)] + [
+            "embed."
+        ]
         return [name for name in own if name.startswith(tuple(heads))]
     model = getattr(network, "model", None)
     if model is None or not hasattr(model, "group_matcher"):
@@ -221,10 +225,10 @@ def taught_names(network: Any) -> list[str]:
     from timm.models import group_parameters
 
     groups = group_parameters(model, model.group_matcher(coarse=True))
-    return [f"model.{name}" for key in sorted(groups)[-LAST:] for name in groups[key]]
+    return [f"model.{name}" for key in sorted(groups)[-TRAINABLE_STAGES:] for name in groups[key]]
 
 
-def _upright(encoder: NetworkEncoder) -> Any:
+def _without_rotation_averaging(encoder: NetworkEncoder) -> Any:
     """Return the bundled network without its mean over turns: views are turned anyway."""
     import timm
 

@@ -16,32 +16,32 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from napari_hemacells.core.annotate.state import now
-from napari_hemacells.core.encode import encoder
+from napari_hemacells.core.annotate.state import utc_now
+from napari_hemacells.core.encode import load_encoder
 from napari_hemacells.core.encode.adapted import AdaptedHeader, with_tensors
 from napari_hemacells.core.encode.device import free_gpu_memory, is_out_of_memory
 from napari_hemacells.core.encode.network import NetworkEncoder
 from napari_hemacells.core.errors import TrainingError
-from napari_hemacells.core.fsio import writing
+from napari_hemacells.core.fsio import atomic_path
 from napari_hemacells.core.train.callbacks import load_checkpoint, save_checkpoint
-from napari_hemacells.core.train.progress import Pace, TrainingReport
+from napari_hemacells.core.train.progress import ThroughputMeter, TrainingReport
 from napari_hemacells.core.train.selfsupervised.config import (
     AdaptJob,
     AdaptOutcome,
     default_steps,
 )
-from napari_hemacells.core.train.selfsupervised.dataset import CHECKPOINT, read_material
+from napari_hemacells.core.train.selfsupervised.dataset import CHECKPOINT, read_training_set
 from napari_hemacells.core.train.selfsupervised.evaluator import (
     accuracy_on_clicks,
-    clicks_that_judge,
+    evaluable_clicks,
 )
 from napari_hemacells.core.train.selfsupervised.simclr import (
-    Learner,
-    Views,
-    pupil_of,
+    SimCLRLearner,
+    SimCLRViews,
+    input_side,
     seed_step,
-    side_for,
-    taught_names,
+    trainable_copy,
+    trainable_parameter_names,
 )
 
 if TYPE_CHECKING:
@@ -64,12 +64,12 @@ def adapt(job: AdaptJob) -> Generator[TrainingReport, None, AdaptOutcome]:
     """
     yield TrainingReport(0, 0, "Loading the encoder")
 
-    course = Course(job)
+    course = SimCLRTrainer(job)
     yield from course.run()
     return course.finish()
 
 
-def write_encoder(course: Course) -> str:
+def write_encoder(course: SimCLRTrainer) -> str:
     """Write the weights that changed with their header; return the file's SHA-256.
 
     Raises
@@ -79,13 +79,13 @@ def write_encoder(course: Course) -> str:
     """
     from safetensors.torch import save
 
-    job, material = course.job, course.material
+    job, material = course.job, course.training_set
     header = AdaptedHeader(
         base=job.base,
         base_sha256=course.base.info.sha256,
         images=material.images,
         crops=len(material.crops),
-        date=now(),
+        date=utc_now(),
         training={
             **job.params.model_dump(mode="json", exclude={"device"}),
             "steps": course.steps,
@@ -94,18 +94,18 @@ def write_encoder(course: Course) -> str:
     )
     changed = {name: value.contiguous() for name, value in course.learner.changed().items()}
     content = save(changed, metadata=header.to_metadata())
-    with writing(job.out) as temporary:
+    with atomic_path(job.out) as temporary:
         temporary.write_bytes(content)
     return hashlib.sha256(content).hexdigest()
 
 
-LOOKS = 4  # at the clicks, after the first
+VALIDATIONS = 4  # at the clicks, after the first
 LEAST_BATCH = 8
-BEFORE_ALL = 2**32 - 1
-ON_CLICKS = "leave-one-out on the clicks"
+INIT_SEED_STEP = 2**32 - 1
+LEAVE_ONE_OUT_METRIC = "leave-one-out on the clicks"
 
 
-class Course:
+class SimCLRTrainer:
     """The state of an adaptation, and how it goes on.
 
     Raises
@@ -116,15 +116,15 @@ class Course:
 
     def __init__(self, job: AdaptJob) -> None:
         self.job, self.started = job, time.monotonic()
-        self.material = read_material(job.folder)
-        self.base = cast("NetworkEncoder", encoder(job.base, job.params.device))
-        self.batch = min(job.params.batch_size, len(self.material.crops) // 2)
-        self.steps = job.params.steps or default_steps(len(self.material.crops), self.batch)
-        pupil = pupil_of(self.base)
-        seed_step(job.params.seed, BEFORE_ALL)  # for the projection's first weights
-        self.learner = Learner(
+        self.training_set = read_training_set(job.folder)
+        self.base = cast("NetworkEncoder", load_encoder(job.base, job.params.device))
+        self.batch = min(job.params.batch_size, len(self.training_set.crops) // 2)
+        self.steps = job.params.steps or default_steps(len(self.training_set.crops), self.batch)
+        pupil = trainable_copy(self.base)
+        seed_step(job.params.seed, INIT_SEED_STEP)  # for the projection's first weights
+        self.learner = SimCLRLearner(
             pupil,
-            taught_names(pupil),
+            trainable_parameter_names(pupil),
             self.base.info.dim,
             steps=self.steps,
             rate=job.params.rate,
@@ -132,8 +132,12 @@ class Course:
             device=self.base.device,
         )
         known = self.base.info.preprocessing
-        self.views = Views(side_for(self.base), known["mean"], known["std"])
-        self.pace, self.losses, self.notes = Pace(), list[float](), list(self.material.left_out)
+        self.views = SimCLRViews(input_side(self.base), known["mean"], known["std"])
+        self.pace, self.losses, self.notes = (
+            ThroughputMeter(),
+            list[float](),
+            list(self.training_set.left_out),
+        )
         self.before: float | None = None
         self.after: float | None = None
         self.seconds_before = 0.0
@@ -145,20 +149,24 @@ class Course:
         """Learn until the last step."""
         if self.learner.step == 0:
             yield self._tell("Looking at your clicks", phase="validate")
-            self.before = self.after = accuracy_on_clicks(self.base, self.material)
+            self.before = self.after = accuracy_on_clicks(self.base, self.training_set)
             yield self._look()
-        every = max(1, self.steps // LOOKS)
+        every = max(1, self.steps // VALIDATIONS)
         while self.learner.step < self.steps:
             yield from self._step()
             if self.learner.step % every == 0 or self.learner.step == self.steps:
                 yield self._tell("Looking at your clicks", phase="validate")
-                self.after = accuracy_on_clicks(self.adapted(), self.material)
+                self.after = accuracy_on_clicks(self.adapted(), self.training_set)
                 yield self._look()
                 self._save()
 
     def finish(self) -> AdaptOutcome:
         """Write the encoder if it is to be kept; return what came of it."""
-        keep = not self.job.judged or self.before is None or (self.after or 0.0) >= self.before
+        keep = (
+            not self.job.decided_by_clicks
+            or self.before is None
+            or (self.after or 0.0) >= self.before
+        )
         sha256 = write_encoder(self) if keep else ""
         return AdaptOutcome(
             file=self.job.out if keep else None,
@@ -166,8 +174,8 @@ class Course:
             base=self.base.info.name,
             before=self.before,
             after=self.after,
-            crops=len(self.material.crops),
-            clicks=len(clicks_that_judge(self.material.clicks.labels)),
+            crops=len(self.training_set.crops),
+            clicks=len(evaluable_clicks(self.training_set.clicks.labels)),
             steps=self.learner.step,
             seconds=self.seconds(),
             losses=tuple(self.losses),
@@ -207,11 +215,11 @@ class Course:
 
     def _batch(self) -> NDArray[np.uint8]:
         """Return the crops of the next step: every one comes once a round, in a new order."""
-        count = len(self.material.crops)
+        count = len(self.training_set.crops)
         a_round = max(1, count // self.batch)
         turn, place = divmod(self.learner.step, a_round)
         order = np.random.default_rng([self.job.params.seed, turn]).permutation(count)
-        return self.material.crops[order[place * self.batch : (place + 1) * self.batch]]
+        return self.training_set.crops[order[place * self.batch : (place + 1) * self.batch]]
 
     def _tell(self, message: str, phase: Any = "train", **more: Any) -> TrainingReport:
         recent = self.losses[-10:]
@@ -227,8 +235,8 @@ class Course:
         )
 
     def _look(self) -> TrainingReport:
-        self.pace.pause()
-        metrics = {} if self.after is None else {ON_CLICKS: self.after}
+        self.pace.reset_timer()
+        metrics = {} if self.after is None else {LEAVE_ONE_OUT_METRIC: self.after}
         return self._tell("Learning", metrics=metrics)
 
     # --- the checkpoint ----------------------------------------------------------------------
@@ -239,7 +247,7 @@ class Course:
             "base": self.base.info.sha256,
             "steps": self.steps,
             "params": self.job.params.model_dump(exclude={"device"}),
-            "crops": self.material.digest(),
+            "crops": self.training_set.digest(),
         }
 
     def _save(self) -> None:

@@ -9,22 +9,26 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
-from napari_hemacells.core.annotate.state import now
+from napari_hemacells.core.annotate.state import utc_now
 from napari_hemacells.core.encode import EmbeddingCache, bundled_encoder
 from napari_hemacells.core.errors import HemaCellsError, ImageError, TrainingError
 from napari_hemacells.core.evaluate.fewshot import default_cache_folder
 from napari_hemacells.core.fsio import write_bytes
 from napari_hemacells.core.store import load_bundle
-from napari_hemacells.core.train.classifier.artifacts import Epoch, RateCurve, write_json
+from napari_hemacells.core.train.classifier.artifacts import EpochRecord, LRCurve, write_json
 from napari_hemacells.core.train.classifier.label_noise import (
     check_labels_steps,
     check_out_of_fold,
     write_suspects,
 )
 from napari_hemacells.core.train.classifier.report import plots, text
-from napari_hemacells.core.train.classifier.report.galleries import Crops, galleries, suspects
-from napari_hemacells.core.train.classifier.report.text import MatrixRow, ReportPage
-from napari_hemacells.core.train.classifier.results import SUSPECTS, read_findings, read_json
+from napari_hemacells.core.train.classifier.report.galleries import (
+    ReportCrops,
+    build_galleries,
+    suspect_gallery,
+)
+from napari_hemacells.core.train.classifier.report.text import ClassifierReportPage, MatrixRow
+from napari_hemacells.core.train.classifier.results import SUSPECTS, read_json, read_results
 from napari_hemacells.core.train.html_report import render
 from napari_hemacells.core.train.progress import TrainingReport
 
@@ -32,13 +36,16 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from napari_hemacells.core.store import Bundle
-    from napari_hemacells.core.train.classifier.artifacts import CrossValidated, Outcome
-    from napari_hemacells.core.train.classifier.results import Findings
+    from napari_hemacells.core.train.classifier.artifacts import (
+        ClassifierTrainingOutcome,
+        CrossValidationResult,
+    )
+    from napari_hemacells.core.train.classifier.results import EvaluationResults
 
 REPORT, ABOUT_SUSPECTS = "report.html", "suspects.json"
-UNLOOKED = "Nobody has looked for wrong labels yet: hemacells report FOLDER does."
+LABELS_NOT_CHECKED = "Nobody has looked for wrong labels yet: hemacells report FOLDER does."
 STEPS = 4
-Reported = TypeVar("Reported", "Outcome", "CrossValidated")
+Reported = TypeVar("Reported", "ClassifierTrainingOutcome", "CrossValidationResult")
 
 
 def write_report_steps(
@@ -60,18 +67,18 @@ def write_report_steps(
     StorageError
         The report cannot be written.
     """
-    found = read_findings(folder)
+    found = read_results(folder)
     note = _known_note(found)
     if labels and not note:
-        yield _told(0, "Report: looking for wrong labels")
+        yield _report_progress(0, "Report: looking for wrong labels")
         note = yield from _label_steps(found)
-        found = read_findings(folder)
-    yield _told(1, "Report: looking where the network looked")
-    crops = Crops(found.run["frame"])
+        found = read_results(folder)
+    yield _report_progress(1, "Report: looking where the network looked")
+    crops = ReportCrops(found.run["frame"])
     heat, why = _heat(found, crops)
-    yield _told(2, "Report: choosing pictures")
-    page = _page(found, crops, heat, heat_note=why, label_note=note or UNLOOKED)
-    yield _told(3, "Report: writing")
+    yield _report_progress(2, "Report: choosing pictures")
+    page = _page(found, crops, heat, heat_note=why, label_note=note or LABELS_NOT_CHECKED)
+    yield _report_progress(3, "Report: writing")
     write_bytes(folder / REPORT, render(page, "classifier.html").encode())
     return folder / REPORT
 
@@ -89,11 +96,11 @@ def with_report_steps(outcome: Reported) -> Generator[TrainingReport, None, Repo
     return replace(outcome, report=file)
 
 
-def _told(done: int, message: str) -> TrainingReport:
+def _report_progress(done: int, message: str) -> TrainingReport:
     return TrainingReport(done, STEPS, message, phase="end")
 
 
-def _known_note(found: Findings) -> str:
+def _known_note(found: EvaluationResults) -> str:
     """Return how the suspects were found; nothing where that was with other pictures or never."""
     about = found.folder / ABOUT_SUSPECTS
     known = read_json(about) if about.is_file() and found.suspects else {}
@@ -101,7 +108,7 @@ def _known_note(found: Findings) -> str:
     return str(known["note"]) if fits else ""
 
 
-def _label_steps(found: Findings) -> Generator[TrainingReport, None, str]:
+def _label_steps(found: EvaluationResults) -> Generator[TrainingReport, None, str]:
     """Write the suspects' table; return in words how they were found, or why they were not."""
     try:
         if found.part == "out-of-fold":
@@ -123,12 +130,12 @@ def _label_steps(found: Findings) -> Generator[TrainingReport, None, str]:
     return note
 
 
-def _heat(found: Findings, crops: Crops) -> tuple[dict[str, str], str]:
+def _heat(found: EvaluationResults, crops: ReportCrops) -> tuple[dict[str, str], str]:
     """Return heat maps of the highest losses by name, or why there are none."""
-    from napari_hemacells.core.train.classifier.report.heatmaps import heat_of
+    from napari_hemacells.core.train.classifier.report.heatmaps import gradcam_uris
 
     try:
-        return heat_of(found, crops), ""
+        return gradcam_uris(found, crops), ""
     except HemaCellsError as error:
         return {}, str(error)
 
@@ -140,7 +147,7 @@ class _Model(NamedTuple):
     encoder: dict[str, str]
 
 
-def _model(found: Findings) -> _Model:
+def _model(found: EvaluationResults) -> _Model:
     folder = found.folder if found.part != "out-of-fold" else found.folder / "fold1"
     bundle: Bundle = load_bundle(folder / "model")
     info = bundle.encoder
@@ -148,20 +155,25 @@ def _model(found: Findings) -> _Model:
 
 
 def _page(
-    found: Findings, crops: Crops, heat: dict[str, str], *, heat_note: str, label_note: str
-) -> ReportPage:
+    found: EvaluationResults,
+    crops: ReportCrops,
+    heat: dict[str, str],
+    *,
+    heat_note: str,
+    label_note: str,
+) -> ClassifierReportPage:
     figures, run, model = found.figures, found.run, _model(found)
     notes = [one for one in run["notes"] if not one.startswith("The best round and")]
     course = found.folder if found.part != "out-of-fold" else found.folder / "fold1"
     history = _history(course / "log.csv")
-    return ReportPage(
+    return ClassifierReportPage(
         title=model.encoder["model"],
-        created=now(),
+        created=utc_now(),
         verdict=text.verdict(found),
-        facts=text.facts(figures),
-        stands_on=text.stands_on(found, model.seen),
+        facts=text.headline_metrics(figures),
+        stands_on=text.describe_basis(found, model.seen),
         cautions=tuple(notes),
-        classes=text.class_table(figures, text.noun(found)),
+        classes=text.class_table(figures, text.subject_noun(found)),
         names=found.classes,
         matrix=_matrix(found),
         pairs=text.pair_table(found),
@@ -169,16 +181,16 @@ def _page(
         finder=_finder(course),
         reliability=plots.reliability_diagram(figures.reliability),
         roc=plots.roc_curve(figures.binary) if figures.binary and figures.binary.roc else "",
-        calibration=text.calibration(found),
-        galleries=tuple(galleries(found, crops, heat, heat_note)),
-        notes=(text.kept(found, history),),
-        suspects=suspects(found.suspects if _known_note(found) else (), crops, label_note),
-        provenance=text.provenance(found, model.encoder),
+        calibration=text.describe_calibration(found),
+        galleries=tuple(build_galleries(found, crops, heat, heat_note)),
+        notes=(text.describe_checkpoint(found, history),),
+        suspects=suspect_gallery(found.suspects if _known_note(found) else (), crops, label_note),
+        provenance=text.provenance_rows(found, model.encoder),
         command=run["command"],
     )
 
 
-def _matrix(found: Findings) -> tuple[MatrixRow, ...]:
+def _matrix(found: EvaluationResults) -> tuple[MatrixRow, ...]:
     rows = zip(found.classes, found.confusion.counts, found.confusion.normalised, strict=True)
     return tuple(
         MatrixRow(
@@ -190,10 +202,10 @@ def _matrix(found: Findings) -> tuple[MatrixRow, ...]:
     )
 
 
-def _history(file: Path) -> list[Epoch]:
+def _history(file: Path) -> list[EpochRecord]:
     with file.open(newline="", encoding="utf-8") as stream:
         return [
-            Epoch(
+            EpochRecord(
                 stage=row["stage"],
                 epoch=int(row["epoch"]),
                 train_loss=float(row["train_loss"]),
@@ -216,4 +228,4 @@ def _finder(folder: Path) -> str:
         rows = [(float(row["rate"]), float(row["loss"])) for row in csv.DictReader(stream)]
     rates, losses = zip(*rows, strict=True)
     told = read_json(folder / "rate_finder.json")
-    return plots.rate_finder(RateCurve(rates, losses, told["suggestion"]))
+    return plots.lr_finder_plot(LRCurve(rates, losses, told["suggestion"]))

@@ -14,7 +14,7 @@ import numpy as np
 from napari_hemacells.core.crop import from_picture, to_bytes
 from napari_hemacells.core.errors import ImageError
 from napari_hemacells.core.image import read_image
-from napari_hemacells.core.train.classifier.report.text import Gallery, Shot
+from napari_hemacells.core.train.classifier.report.text import Gallery, GalleryCrop
 from napari_hemacells.core.types import CropSpec
 
 if TYPE_CHECKING:
@@ -24,14 +24,18 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_hemacells.core.train.classifier.results import Findings, Item, Suspect
+    from napari_hemacells.core.train.classifier.results import (
+        CropPrediction,
+        EvaluationResults,
+        Suspect,
+    )
 
 SIDE = 112  # of a picture on the page; sharp enough on paper
 QUALITY = 85
-STRONGEST, RISE = 0.85, 0.8  # how much of the crop the heat hides at most, and how soon
+MAX_OPACITY, OPACITY_GAMMA = 0.85, 0.8  # how much of the crop the heat hides at most, and how soon
 
 
-class Crops:
+class ReportCrops:
     """The crops of a training, read again from where they lie.
 
     Parameters
@@ -54,7 +58,7 @@ class Crops:
     def uri(self, path: Path) -> str:
         """Return the crop as ``data:`` address; empty where the file has gone since."""
         crop = self[path]
-        return "" if crop is None else small(crop)
+        return "" if crop is None else jpeg_data_uri(crop)
 
     def _read(self, path: Path) -> NDArray[np.uint8] | None:
         try:
@@ -64,7 +68,7 @@ class Crops:
         return to_bytes(from_picture(pixels, self._spec, framing=self._framing))
 
 
-def small(crop: NDArray[np.uint8]) -> str:
+def jpeg_data_uri(crop: NDArray[np.uint8]) -> str:
     """Return a crop as a small JPEG in a ``data:`` address."""
     from PIL import Image
 
@@ -75,7 +79,7 @@ def small(crop: NDArray[np.uint8]) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def heated(crop: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.uint8]:
+def overlay_heatmap(crop: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.uint8]:
     """``(size, size, 3)`` the crop in grey under its heat: nothing where cold, yellow where hot.
 
     In grey, because the heat's violet is the stain's too. The colours get lighter all the way, so
@@ -85,16 +89,18 @@ def heated(crop: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.uin
 
     grey = crop.mean(axis=2, keepdims=True)
     colour = colormaps["plasma"](heat)[..., :3] * 255
-    share = STRONGEST * heat[..., np.newaxis] ** RISE
+    share = MAX_OPACITY * heat[..., np.newaxis] ** OPACITY_GAMMA
     mixed = (1 - share) * grey + share * colour
     return np.asarray(mixed.round(), dtype=np.uint8)
 
 
-SHOWN, HEATED, SUSPECTED = 14, 12, 28
+SHOWN, N_HEATMAPS, SUSPECTED = 14, 12, 28
 NOTHING = "There are none."
 
 
-def galleries(found: Findings, crops: Crops, heat: Mapping[str, str], why: str) -> list[Gallery]:
+def build_galleries(
+    found: EvaluationResults, crops: ReportCrops, heat: Mapping[str, str], why: str
+) -> list[Gallery]:
     """Return the crops that taught most about the network.
 
     Parameters
@@ -108,8 +114,8 @@ def galleries(found: Findings, crops: Crops, heat: Mapping[str, str], why: str) 
         "Beside each, where the network looked for the class it named (Grad-CAM): yellow spoke "
         "most for it."
     )
-    kinds: tuple[tuple[str, str, Sequence[Item], Mapping[str, str]], ...] = (
-        ("Highest losses", looked, found.highest_losses(HEATED), heat),
+    kinds: tuple[tuple[str, str, Sequence[CropPrediction], Mapping[str, str]], ...] = (
+        ("Highest losses", looked, found.highest_losses(N_HEATMAPS), heat),
         ("Most certain and wrong", "", found.most_certain(right=False, n=SHOWN), {}),
         ("Most certain and right", "", found.most_certain(right=True, n=SHOWN), {}),
         (
@@ -125,13 +131,13 @@ def galleries(found: Findings, crops: Crops, heat: Mapping[str, str], why: str) 
     ]
 
 
-def suspects(listed: Sequence[Suspect], crops: Crops, note: str) -> Gallery:
+def suspect_gallery(listed: Sequence[Suspect], crops: ReportCrops, note: str) -> Gallery:
     """Return the labels that may be wrong: those that are flagged, the worst first."""
     flagged = [one for one in listed if one.flagged]
     shots = tuple(
-        Shot(
+        GalleryCrop(
             uri=crops.uri(one.path),
-            name=short(one.name),
+            name=file_basename(one.name),
             given=one.label,
             said=f"{one.suggested}?",
             figure=f"{one.confidence:.2f}",
@@ -142,16 +148,18 @@ def suspects(listed: Sequence[Suspect], crops: Crops, note: str) -> Gallery:
     return Gallery("Labels that may be wrong", note, shots)
 
 
-def short(name: str) -> str:
+def file_basename(name: str) -> str:
     """Return the file without the folders that led to it."""
     return name.replace("\\", "/").rsplit("/", 1)[-1]
 
 
-def _shots(items: Sequence[Item], crops: Crops, heat: Mapping[str, str]) -> tuple[Shot, ...]:
+def _shots(
+    items: Sequence[CropPrediction], crops: ReportCrops, heat: Mapping[str, str]
+) -> tuple[GalleryCrop, ...]:
     return tuple(
-        Shot(
+        GalleryCrop(
             uri=crops.uri(one.path),
-            name=short(one.name),
+            name=file_basename(one.name),
             given=one.label,
             said=one.predicted,
             figure=f"{one.confidence:.2f}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari_hemacells.core.train.learning_curves import COLOURS, Ink, svg_of
+from napari_hemacells.core.train.learning_curves import COLOURS, PlotTheme, figure_svg
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from napari_hemacells.core.train.classifier.artifacts import Epoch, RateCurve
-    from napari_hemacells.core.train.classifier.results import BinaryFigures, ReliabilityBin
+    from napari_hemacells.core.train.classifier.artifacts import EpochRecord, LRCurve
+    from napari_hemacells.core.train.classifier.results import BinaryMetrics, ReliabilityBin
 
-INK = Ink()
+THEME = PlotTheme()
 WIDE, SQUARE = (8.2, 2.5), (3.6, 3.2)
 
 
-def learning_curves(history: Sequence[Epoch]) -> str:
+def learning_curves(history: Sequence[EpochRecord]) -> str:
     """Return the losses, and the accuracy, by round; a line where the body began to learn."""
     figure, (left, right) = _figure(WIDE, 2)
     rounds = range(1, len(history) + 1)
@@ -32,15 +32,15 @@ def learning_curves(history: Sequence[Epoch]) -> str:
         marker=_mark(history),
     )  # fmt: skip
     for axes, title in ((left, "Loss"), (right, "Accuracy, validation part")):
-        _dress(axes, title, "round")
+        _style_axes(axes, title, "round")
         for place in range(1, len(history)):
             if history[place].stage != history[place - 1].stage:
-                axes.axvline(place + 0.5, color=INK.text, linewidth=0.6, linestyle=":")
+                axes.axvline(place + 0.5, color=THEME.text, linewidth=0.6, linestyle=":")
     _legend(left)
-    return svg_of(figure)
+    return figure_svg(figure)
 
 
-def rate_finder(curve: RateCurve) -> str:
+def lr_finder_plot(curve: LRCurve) -> str:
     """Return the loss at each learning rate, and the one that was taken."""
     figure, (axes,) = _figure((4.1, 2.3), 1)
     axes.plot(curve.rates, curve.losses, color=COLOURS[0], linewidth=1.5)
@@ -50,15 +50,15 @@ def rate_finder(curve: RateCurve) -> str:
     )
     low, first = min(curve.losses), curve.losses[0]
     axes.set_ylim(low - 0.1 * (first - low), first + 0.6 * (first - low) + 1e-9)
-    _dress(axes, "Loss at each learning rate", "learning rate")
+    _style_axes(axes, "Loss at each learning rate", "learning rate")
     _legend(axes)
-    return svg_of(figure)
+    return figure_svg(figure)
 
 
 def reliability_diagram(bins: Sequence[ReliabilityBin]) -> str:
     """Return how many were right at each confidence; the size of a dot is how many cells."""
     figure, (axes,) = _figure(SQUARE, 1)
-    axes.plot((0, 1), (0, 1), color=INK.text, linewidth=0.6, linestyle=":")
+    axes.plot((0, 1), (0, 1), color=THEME.text, linewidth=0.6, linestyle=":")
     most = max((one.n for one in bins), default=1)
     axes.plot([one.confidence for one in bins], [one.accuracy for one in bins],
               color=COLOURS[0], linewidth=1)  # fmt: skip
@@ -67,39 +67,39 @@ def reliability_diagram(bins: Sequence[ReliabilityBin]) -> str:
         s=[12 + 110 * one.n / most for one in bins], color=COLOURS[0], zorder=3,
     )  # fmt: skip
     _unit(axes)
-    _dress(axes, "Reliability", "confidence", "part that was right")
-    return svg_of(figure)
+    _style_axes(axes, "Reliability", "confidence", "part that was right")
+    return figure_svg(figure)
 
 
-def roc_curve(binary: BinaryFigures) -> str:
+def roc_curve(binary: BinaryMetrics) -> str:
     """Return the true positive rate by the false positive rate."""
     figure, (axes,) = _figure(SQUARE, 1)
-    axes.plot((0, 1), (0, 1), color=INK.text, linewidth=0.6, linestyle=":")
+    axes.plot((0, 1), (0, 1), color=THEME.text, linewidth=0.6, linestyle=":")
     axes.step(*zip(*binary.roc, strict=True), color=COLOURS[2], linewidth=1.5, where="post")
     _unit(axes)
     title = f"ROC, AUC {binary.auc.value:.3f}"
-    _dress(axes, title, "false positive rate", "true positive rate")
-    return svg_of(figure)
+    _style_axes(axes, title, "false positive rate", "true positive rate")
+    return figure_svg(figure)
 
 
 def _figure(size: tuple[float, float], panels: int) -> tuple[Figure, Sequence[Axes]]:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=size, layout="constrained", facecolor=INK.back)
+    figure = Figure(figsize=size, layout="constrained", facecolor=THEME.back)
     made: Any = figure.subplots(1, panels, squeeze=False)
     return figure, list(made[0])
 
 
-def _dress(axes: Axes, title: str, across: str, up: str = "") -> None:
-    axes.set_facecolor(INK.back)
-    axes.set_title(title, color=INK.text, fontsize=9, loc="left")
-    axes.set_xlabel(across, color=INK.text, fontsize=8)
-    axes.set_ylabel(up, color=INK.text, fontsize=8)
-    axes.tick_params(which="both", colors=INK.text, labelsize=8)
-    axes.grid(color=INK.line, linewidth=0.5)
+def _style_axes(axes: Axes, title: str, across: str, up: str = "") -> None:
+    axes.set_facecolor(THEME.back)
+    axes.set_title(title, color=THEME.text, fontsize=9, loc="left")
+    axes.set_xlabel(across, color=THEME.text, fontsize=8)
+    axes.set_ylabel(up, color=THEME.text, fontsize=8)
+    axes.tick_params(which="both", colors=THEME.text, labelsize=8)
+    axes.grid(color=THEME.line, linewidth=0.5)
     axes.set_axisbelow(True)
     for side in axes.spines.values():
-        side.set_color(INK.line)
+        side.set_color(THEME.line)
 
 
 def _unit(axes: Axes) -> None:
@@ -109,8 +109,8 @@ def _unit(axes: Axes) -> None:
 
 
 def _legend(axes: Axes) -> None:
-    axes.legend(fontsize=7, labelcolor=INK.text, facecolor=INK.back, edgecolor=INK.line)
+    axes.legend(fontsize=7, labelcolor=THEME.text, facecolor=THEME.back, edgecolor=THEME.line)
 
 
-def _mark(history: Sequence[Epoch]) -> str | None:
+def _mark(history: Sequence[EpochRecord]) -> str | None:
     return "." if len(history) <= 30 else None

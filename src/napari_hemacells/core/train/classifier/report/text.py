@@ -9,23 +9,23 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from napari_hemacells.core.train.html_report import Table
+from napari_hemacells.core.train.html_report import ReportTable
 from napari_hemacells.core.train.progress import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from napari_hemacells.core.evaluate.classification_metrics import Figure
-    from napari_hemacells.core.train.classifier.artifacts import Epoch
+    from napari_hemacells.core.evaluate.classification_metrics import MetricWithInterval
+    from napari_hemacells.core.train.classifier.artifacts import EpochRecord
     from napari_hemacells.core.train.classifier.results import (
-        Figures,
-        Findings,
-        JudgedPart,
+        ClassificationMetrics,
+        EvaluatedPart,
+        EvaluationResults,
     )
 
 
 @dataclass(frozen=True)
-class Shot:
+class GalleryCrop:
     """A crop with what is written under it.
 
     Attributes
@@ -53,7 +53,7 @@ class Gallery:
 
     title: str
     note: str
-    shots: tuple[Shot, ...]
+    shots: tuple[GalleryCrop, ...]
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class MatrixRow:
 
 
 @dataclass(frozen=True)
-class ReportPage:
+class ClassifierReportPage:
     """The page, from its head to its foot.
 
     Attributes
@@ -85,10 +85,10 @@ class ReportPage:
     facts: tuple[tuple[str, str, str], ...]
     stands_on: tuple[tuple[str, str], ...]
     cautions: tuple[str, ...]
-    classes: Table
+    classes: ReportTable
     names: tuple[str, ...]
     matrix: tuple[MatrixRow, ...]
-    pairs: Table
+    pairs: ReportTable
     curves: str
     finder: str
     reliability: str
@@ -101,12 +101,12 @@ class ReportPage:
     command: str
 
 
-PARTS: dict[JudgedPart, str] = {
+PARTS: dict[EvaluatedPart, str] = {
     "test": "the test part",
     "out-of-fold": "the folds that each network had not learned from",
     "validation": "the validation part",
 }
-STANDS: dict[JudgedPart, str] = {
+PART_CAVEATS: dict[EvaluatedPart, str] = {
     "test": "Nothing was learned from these, and nothing was chosen by them.",
     "out-of-fold": (
         "Each was judged by a network that had not learned from it. The best round of each "
@@ -120,21 +120,23 @@ STANDS: dict[JudgedPart, str] = {
 }
 
 
-def verdict(found: Findings) -> str:
+def verdict(found: EvaluationResults) -> str:
     """Return the result in one sentence."""
     figures, part = found.figures, PARTS[found.part]
     return (
-        f"Of {figures.n:,} {noun(found)} of {part}, {percent(figures.accuracy)} were recognised; "
-        f"averaged over the {len(found.classes)} classes, {percent(figures.balanced_accuracy)}."
+        f"Of {figures.n:,} {subject_noun(found)} of {part}, {format_percent(figures.accuracy)} "
+        f"were recognised; "
+        f"averaged over the {len(found.classes)} classes, "
+        f"{format_percent(figures.balanced_accuracy)}."
     )
 
 
-def noun(found: Findings) -> str:
+def subject_noun(found: EvaluationResults) -> str:
     """What was judged, in the plural: ``cells`` or ``thermograms``."""
     return str(found.run.get("pictures", "cells"))
 
 
-def percent(figure: Figure) -> str:
+def format_percent(figure: MetricWithInterval) -> str:
     """``98.6 % (95 % interval 97.9 to 99.3 %)``."""
     if not isfinite(figure.value):
         return "an unknown part"
@@ -144,17 +146,17 @@ def percent(figure: Figure) -> str:
     return told
 
 
-def interval(figure: Figure) -> str:
+def format_interval(figure: MetricWithInterval) -> str:
     """``0.979–0.993``; a dash where there is none."""
     return f"{figure.low:.3f}–{figure.high:.3f}" if isfinite(figure.low) else "–"
 
 
-def number(figure: Figure) -> str:
+def format_number(figure: MetricWithInterval) -> str:
     """``0.986``; a dash where there is none."""
     return f"{figure.value:.3f}" if isfinite(figure.value) else "–"
 
 
-def facts(figures: Figures) -> tuple[tuple[str, str, str], ...]:
+def headline_metrics(figures: ClassificationMetrics) -> tuple[tuple[str, str, str], ...]:
     """Return the large figures for the head of the page: value, word, interval."""
     told = [
         ("accuracy", figures.accuracy),
@@ -171,17 +173,23 @@ def facts(figures: Figures) -> tuple[tuple[str, str, str], ...]:
             ("ROC AUC", both.auc),
             told[2],
         ]
-    shown = [(number(one), word, interval(one)) for word, one in told]
+    shown = [(format_number(one), word, format_interval(one)) for word, one in told]
     return (*shown, (f"{figures.ece:.3f}", "calibration error", "ECE, 15 bins"))
 
 
-def stands_on(found: Findings, seen: str) -> tuple[tuple[str, str], ...]:
+def describe_basis(found: EvaluationResults, seen: str) -> tuple[tuple[str, str], ...]:
     """Return what the figures stand on."""
     figures, run = found.figures, found.run
     told = [
-        ("Judged on", f"{figures.n:,} {noun(found)} of {PARTS[found.part]}. {STANDS[found.part]}"),
+        (
+            "Judged on",
+            (
+                f"{figures.n:,} {subject_noun(found)} of {PARTS[found.part]}. "
+                f"{PART_CAVEATS[found.part]}"
+            ),
+        ),
         ("Split", f"{_split(found)}."),
-        ("Intervals", intervals(figures, noun(found))),
+        ("Intervals", describe_intervals(figures, subject_noun(found))),
         ("It had seen", f"{seen[:1].upper()}{seen[1:]}."),
     ]
     if figures.copies:
@@ -192,58 +200,62 @@ def stands_on(found: Findings, seen: str) -> tuple[tuple[str, str], ...]:
             1, ("Averaged", f"Over each crop and {copies} of it (test-time augmentation).")
         )
     if figures.by_group is not None:
-        told.insert(1, ("By patient", averaged(figures.by_group)))
+        told.insert(1, ("By patient", describe_group_metrics(figures.by_group)))
     if run.get("unreadable"):
         told.append(("Left out", f"{len(run['unreadable'])} files that could not be read."))
     return tuple(told)
 
 
-def averaged(figures: Figures) -> str:
+def describe_group_metrics(figures: ClassificationMetrics) -> str:
     """Return how well whole groups are told, each by the mean of its pictures."""
     told = f"Each of the {figures.n:,} groups by the mean of its pictures: "
-    told += f"{percent(figures.accuracy)} recognised"
+    told += f"{format_percent(figures.accuracy)} recognised"
     if figures.binary is None:
         return f"{told}."
     area = figures.binary.auc
-    return f"{told}, ROC AUC {number(area)} ({interval(area)})."
+    return f"{told}, ROC AUC {format_number(area)} ({format_interval(area)})."
 
 
-def intervals(figures: Figures, what: str = "cells") -> str:
+def describe_intervals(figures: ClassificationMetrics, what: str = "cells") -> str:
     """Return where the intervals come from, and when they are not to be relied on."""
     if figures.resampled != "groups":
         return f"95 % of 1,000 bootstrap draws of {what}."
     if figures.groups == 1:
         return f"None, as all these {what} come from one group, which says nothing about others."
     told = f"95 % of 1,000 bootstrap draws of the {figures.groups} groups (patients, slides)."
-    few = " So few groups make rough intervals, mostly too narrow." if figures.rough else ""
+    few = (
+        " So few groups make rough intervals, mostly too narrow."
+        if figures.has_rough_intervals
+        else ""
+    )
     return told + few
 
 
-def _split(found: Findings) -> str:
+def _split(found: EvaluationResults) -> str:
     if found.part != "out-of-fold":
         return str(found.run["split"])
     folds = len({one.fold for one in found.items})
     return f"{folds} folds by turns; the first: {found.run['split']}"
 
 
-def class_table(figures: Figures, what: str = "cells") -> Table:
+def class_table(figures: ClassificationMetrics, what: str = "cells") -> ReportTable:
     """Return precision, recall and F1 of each class with their intervals."""
     rows = [
         (
             one.name,
             f"{one.n:,}",
             *(
-                f"{number(each)} ({interval(each)})"
+                f"{format_number(each)} ({format_interval(each)})"
                 for each in (one.precision, one.recall, one.f1)
             ),
         )
         for one in figures.classes
     ]
     heading = ("class", what, "precision", "recall (sensitivity)", "F1")
-    return Table("Each class", heading, tuple(rows))
+    return ReportTable("Each class", heading, tuple(rows))
 
 
-def kept(found: Findings, history: Sequence[Epoch]) -> str:
+def describe_checkpoint(found: EvaluationResults, history: Sequence[EpochRecord]) -> str:
     """Return which round's weights the model has."""
     if not history or found.run["recipe"]["keep"] != "best":
         return "The weights of the last round are kept."
@@ -254,17 +266,19 @@ def kept(found: Findings, history: Sequence[Epoch]) -> str:
     return told + (" Dotted: where the body began to learn." if len(stages) > 1 else "") + folds
 
 
-def pair_table(found: Findings) -> Table:
+def pair_table(found: EvaluationResults) -> ReportTable:
     """Return the most confused pairs."""
     rows = [
         (f"{one.label} taken for {one.predicted}", f"{one.count}", f"{100 * one.share:.1f} %")
         for one in found.confusion.pairs(8)
     ]
     rows = rows or [("none", "0", "–")]
-    return Table("Most confused", ("", noun(found), "of the given class"), tuple(rows))
+    return ReportTable(
+        "Most confused", ("", subject_noun(found), "of the given class"), tuple(rows)
+    )
 
 
-def calibration(found: Findings) -> str:
+def describe_calibration(found: EvaluationResults) -> str:
     """Return what the confidence stands on."""
     figures = found.figures
     return (
@@ -274,7 +288,9 @@ def calibration(found: Findings) -> str:
     )
 
 
-def provenance(found: Findings, encoder: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+def provenance_rows(
+    found: EvaluationResults, encoder: Mapping[str, str]
+) -> tuple[tuple[str, str], ...]:
     """Return what the run depends on."""
     run: Mapping[str, Any] = found.run
     rule, recipe = run["split_rule"], run["recipe"]
