@@ -13,9 +13,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
-from napari_hemacells.core.steps import run_to_end
-from napari_hemacells.core.train.classifier.findings import read_findings
-from napari_hemacells.core.train.classifier.taught import taught_cells
 
 from napari_hemacells.core.annotate import Annotation, from_record, read_journal, to_record
 from napari_hemacells.core.encode import EmbeddingCache, embed_steps, load_encoder
@@ -38,8 +35,14 @@ from napari_hemacells.core.store import (
     write_csv,
     write_labels_tif,
 )
-from napari_hemacells.core.train.classifier import kept
+from napari_hemacells.core.train.classifier.model_store import (
+    list_models,
+    load_job,
+    trained_cells,
+)
+from napari_hemacells.core.train.classifier.results import read_results
 from napari_hemacells.core.types import CropSpec, EncoderInfo
+from napari_hemacells.core.types.progress import run_to_end
 from napari_hemacells.session import Session, run_classification
 
 if TYPE_CHECKING:
@@ -264,8 +267,8 @@ def test_an_old_model_is_saved_byte_by_byte_as_it_was(name: str, tmp_path: Path)
 
 
 def test_an_old_training_is_found_and_read(project: Project) -> None:
-    (model,) = kept.kept_models(project)
-    findings = read_findings(model.folder)
+    (model,) = list_models(project)
+    findings = read_results(model.folder)
     assert model.folder == project.classifier
     assert (model.recipe, model.cells) == ("quick", len(EXPECTED["taught"]))
     assert model.accuracy == findings.figures.accuracy.value
@@ -276,9 +279,9 @@ def test_an_old_training_is_found_and_read(project: Project) -> None:
     assert {one.name for one in findings.items} == {
         f"{name}/{KEY}-{cell}.png" for name, cell in checked
     }
-    told = {str(ref.cell): list(one) for ref, one in taught_cells(model.folder).items()}
+    told = {str(ref.cell): list(one) for ref, one in trained_cells(model.folder).items()}
     assert told == EXPECTED["taught"]
-    job = kept.job_of(model.folder, annotation_state(project).palette)
+    job = load_job(model.folder, annotation_state(project).palette)
     assert job.recipe.model_dump(mode="json") == findings.run["recipe"]
     assert job.spec.to_dict() == EXPECTED["fine-tuned"]["spec"]
 

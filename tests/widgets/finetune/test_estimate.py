@@ -38,7 +38,10 @@ def children(monkeypatch):
         made.append(fake)
         return fake
 
-    child.answers, child.made = {"measure_throughput_steps": MeasuredThroughput(100.0, 10.0, "cpu")}, made
+    child.answers, child.made = (
+        {"measure_throughput_steps": MeasuredThroughput(100.0, 10.0, "cpu")},
+        made,
+    )
     monkeypatch.setattr(estimate, "SubprocessJob", child)
     monkeypatch.setattr(estimate, "available_cores", lambda: 1)
     return child
@@ -89,7 +92,9 @@ def test_qt_may_end_before_the_dock_does(forecast, children, qtbot):
 
 
 def test_network_that_cannot_be_had_is_told(forecast, children, qtbot):
-    children.answers["measure_throughput_steps"] = TrainingError("There is no architecture “resnet17”.")
+    children.answers["measure_throughput_steps"] = TrainingError(
+        "There is no architecture “resnet17”."
+    )
     told = []
     forecast.estimate_ready.connect(told.append)
     forecast.ask(RECIPE.model_copy(update={"arch": "resnet17"}), 500, 3)
