@@ -35,7 +35,8 @@ SPECIAL = re.compile(r"([\\`*_{}\[\]<>|])")
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Rebuild a page, under `mkdocs serve`, when a file that it includes changes."""
-    config.early_stopping.extend(str(ROOT / name) for name in ("src", "benchmarks/results", "CHANGELOG.md"))
+    watched = ("src", "benchmarks/results", "CHANGELOG.md")
+    config.watch.extend(str(ROOT / name) for name in watched)
     return config
 
 
