@@ -11,7 +11,7 @@ SCREEN = $(if $(shell command -v xvfb-run),xvfb-run -a -s "-screen 0 1280x800x24
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup system demo test lint tests fast headless-demo screenshots bench clean
+.PHONY: help setup system demo test lint tests fast docs headless-demo screenshots bench structure clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -23,7 +23,7 @@ $(BIN)/python:
 
 $(STAMP): pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --disable-pip-version-check --no-input --progress-bar off \
-		--editable '.[all,test,lint]' </dev/null
+		--editable '.[all,test,lint,docs]' </dev/null
 	touch $@
 
 system:
@@ -32,8 +32,9 @@ system:
 demo: $(STAMP)  ## the whole story on a synthetic smear; results in hemacells-demo/
 	$(BIN)/hemacells demo --out $(OUT)
 
-test: system $(STAMP)  ## lint, all tests, and the demo without a display
+test: system $(STAMP)  ## lint, all tests, the documentation, and the demo without a display
 	$(MAKE) --no-print-directory lint
+	$(MAKE) --no-print-directory docs
 	$(MAKE) --no-print-directory tests
 	$(MAKE) --no-print-directory headless-demo
 
@@ -54,6 +55,12 @@ fast: $(STAMP)  ## core and panels only: no viewer, no real data, no network wei
 headless-demo: $(STAMP)
 	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
 		env -u DISPLAY -u WAYLAND_DISPLAY $(BIN)/hemacells demo --no-viewer --out "$$folder/demo"
+
+docs: $(STAMP)  ## the documentation site, in build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+structure: $(STAMP)  ## files, lines, import cycles and vague names of the source
+	$(BIN)/python scripts/measure_structure.py
 
 screenshots: system $(STAMP)  ## the pictures of the documentation
 	$(SCREEN) $(BIN)/python docs/screenshots.py

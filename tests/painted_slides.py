@@ -59,4 +59,4 @@ def painted_project(folder: Path, annotated: int, encoder: str = "bundled") -> P
 def children() -> list[int]:
     """Trainings that run below this process."""
     found = psutil.Process().children(recursive=True)
-    return [one.pid for one in found if "child_main" in " ".join(one.cmdline())]
+    return [one.pid for one in found if "subprocess_main" in " ".join(one.cmdline())]

@@ -119,7 +119,7 @@ def test_killed_child_is_an_error_with_advice() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_memory_of_the_child_is_not_the_parents_and_gone_after() -> None:
     before = resident("self")
-    run = SubprocessJob(jobs.contains, 200)
+    run = SubprocessJob(jobs.hold, 200)
     steps, report = started(run)
     held = resident(report.message)
     steps.close()

@@ -252,7 +252,7 @@ def files(session) -> set[str]:
 def trainings() -> list[int]:
     """Trainings that run below this process."""
     found = psutil.Process().children(recursive=True)
-    return [one.pid for one in found if "child_main" in " ".join(one.cmdline())]
+    return [one.pid for one in found if "subprocess_main" in " ".join(one.cmdline())]
 
 
 @pytest.mark.slow
