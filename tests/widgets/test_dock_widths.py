@@ -5,7 +5,7 @@ from napari.components import ViewerModel
 from qtpy.QtWidgets import QApplication, QStyle
 
 from napari_hemacells.widgets import HemaCellsWidget
-from napari_hemacells.widgets.dock import MIN_WIDTH
+from napari_hemacells.widgets.dock_view import MIN_WIDTH
 from napari_hemacells.widgets.step_header import STEPS
 
 CONTROLS = 320  # napari's layer controls

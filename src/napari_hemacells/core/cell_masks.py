@@ -72,10 +72,10 @@ class LazyLabels:
         rows, cols = _split_index(key)
         if isinstance(rows, np.ndarray) or isinstance(cols, np.ndarray):
             return self.at(rows, cols)
-        spans = [_span(one, side) for one, side in zip((rows, cols), self.shape, strict=True)]
+        spans = [_span(index, side) for index, side in zip((rows, cols), self.shape, strict=True)]
         painted = self._paint(*(span for span, _ in spans))
         backwards = tuple(slice(None, None, step) for _, step in spans)
-        keep = tuple(0 if _is_whole(one) else slice(None) for one in (rows, cols))
+        keep = tuple(0 if _is_whole(index) else slice(None) for index in (rows, cols))
         return painted[backwards][keep]
 
     def at(self, rows: Any, cols: Any) -> NDArray[np.int32]:
@@ -97,7 +97,7 @@ class LazyLabels:
 
     @cached_property
     def _place(self) -> dict[int, int]:
-        return {int(one): place for place, one in enumerate(self.ids)}
+        return {int(cell): position for position, cell in enumerate(self.ids)}
 
     def mask_of(self, cell: int) -> CellMask:
         """Return the pixels of one cell; KeyError for an id that is not there."""
@@ -108,14 +108,14 @@ class LazyLabels:
         labels = np.zeros((len(rows), len(cols)), np.int32)
         if not labels.size:
             return labels
-        for place in self.masks_in_window(
+        for position in self.masks_in_window(
             (rows[0], rows[-1] + 1), (cols[0], cols[-1] + 1)
         ).tolist():
-            top, left, bottom, right = self.masks.boxes[place].tolist()
+            top, left, bottom, right = self.masks.boxes[position].tolist()
             down, from_row = _overlap(rows, top, bottom)
             across, from_col = _overlap(cols, left, right)
-            bits = self.masks.bits_of(place)[from_row, from_col]
-            labels[down, across][bits] = self.ids[place]
+            bits = self.masks.bits_of(position)[from_row, from_col]
+            labels[down, across][bits] = self.ids[position]
         return labels
 
 
@@ -132,8 +132,8 @@ def _overlap(places: range, start: int, stop: int) -> tuple[slice, slice]:
 def _split_index(key: Any) -> tuple[Any, Any]:
     """Return the index of rows and that of columns."""
     parts = list(key) if isinstance(key, tuple) else [key]
-    if any(one is Ellipsis for one in parts):
-        parts = [one for one in parts if one is not Ellipsis] if len(parts) > 1 else []
+    if any(part is Ellipsis for part in parts):
+        parts = [part for part in parts if part is not Ellipsis] if len(parts) > 1 else []
     if len(parts) > 2:
         raise IndexError(f"A label image has two axes, this index has {len(parts)}.")
     parts += [slice(None)] * (2 - len(parts))
@@ -271,23 +271,26 @@ class PackedMasks:
         sides = self.boxes[:, 2:].astype(np.int64) - self.boxes[:, :2]
         return np.concatenate([[0], np.cumsum(-(-sides.prod(axis=1) // 8))])
 
-    def bits_of(self, place: int) -> NDArray[np.bool_]:
+    def bits_of(self, position: int) -> NDArray[np.bool_]:
         """Return the bits of one mask, ``(rows, cols)``."""
-        top, left, bottom, right = self.boxes[place].tolist()
+        top, left, bottom, right = self.boxes[position].tolist()
         rows, cols = bottom - top, right - left
-        packed = self.bits[self.starts[place] : self.starts[place + 1]]
+        packed = self.bits[self.starts[position] : self.starts[position + 1]]
         return np.unpackbits(packed, count=rows * cols).view(bool).reshape(rows, cols)
 
-    def __getitem__(self, place: int) -> CellMask:
-        top, left, bottom, right = self.boxes[place].tolist()
-        return CellMask((top, left, bottom, right), self.bits_of(place))
+    def __getitem__(self, position: int) -> CellMask:
+        top, left, bottom, right = self.boxes[position].tolist()
+        return CellMask((top, left, bottom, right), self.bits_of(position))
 
     def __iter__(self) -> Iterator[CellMask]:
-        return (self[place] for place in range(len(self)))
+        return (self[position] for position in range(len(self)))
 
     def pick(self, which: NDArray[np.int64]) -> PackedMasks:
         """Return the masks at these places, in that order."""
-        pieces = [self.bits[self.starts[one] : self.starts[one + 1]] for one in which.tolist()]
+        pieces = [
+            self.bits[self.starts[position] : self.starts[position + 1]]
+            for position in which.tolist()
+        ]
         return PackedMasks(self.boxes[which], _concatenated(pieces))
 
     @classmethod
@@ -302,8 +305,8 @@ class PackedMasks:
     ) -> PackedMasks:
         """Return the masks of the cells of a label image, cut out by their boxes."""
         windows = [
-            labels[top:bottom, left:right] == one
-            for one, (top, left, bottom, right) in zip(ids, boxes.tolist(), strict=True)
+            labels[top:bottom, left:right] == cell
+            for cell, (top, left, bottom, right) in zip(ids, boxes.tolist(), strict=True)
         ]
         return cls(
             boxes.astype(np.int32).reshape(-1, 4), _concatenated([*map(np.packbits, windows)])

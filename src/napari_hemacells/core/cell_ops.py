@@ -82,14 +82,14 @@ def _lazy(labels: LazyLabels, gone: NDArray[np.int64], added: Added) -> LazyLabe
     masks = _remove_overlaps([mask for _, _, mask in added], labels.shape)
     cut: dict[int, CellMask] = {}
     for mask in masks:
-        for place in _masks_near(labels, mask):
-            cut[place] = cut.get(place, labels.masks[place]).without(mask)
+        for position in _masks_near(labels, mask):
+            cut[position] = cut.get(position, labels.masks[position]).without(mask)
     stays = ~np.isin(labels.ids, gone)
     whole = np.flatnonzero(stays & ~np.isin(np.arange(len(stays)), list(cut)))
-    under = [place for place in cut if stays[place]]
+    under = [position for position in cut if stays[position]]
     packed = [
         labels.masks.pick(whole),
-        PackedMasks.of([cut[place] for place in under]),
+        PackedMasks.of([cut[position] for position in under]),
         PackedMasks.of(masks),
     ]
     numbers = [number for number, _, _ in added]
@@ -101,17 +101,17 @@ def _remove_overlaps(masks: Sequence[CellMask], shape: tuple[int, int]) -> list[
     """Return the masks less what later ones cover."""
     index = LazyLabels(shape, np.arange(len(masks)), PackedMasks.of(masks))
     cut = list(masks)
-    for place, mask in enumerate(masks):
+    for position, mask in enumerate(masks):
         for later in _masks_near(index, mask):
-            if later > place:
-                cut[place] = cut[place].without(masks[later])
+            if later > position:
+                cut[position] = cut[position].without(masks[later])
     return cut
 
 
 def _masks_near(labels: LazyLabels, mask: CellMask) -> list[int]:
     """Return the places of the masks whose boxes reach into that of another."""
     top, left, bottom, right = mask.box
-    return [int(place) for place in labels.masks_in_window((top, bottom), (left, right))]
+    return [int(position) for position in labels.masks_in_window((top, bottom), (left, right))]
 
 
 def relabel_cells(cells: Cells, numbers: Mapping[int, int]) -> Cells:
@@ -123,11 +123,11 @@ def relabel_cells(cells: Cells, numbers: Mapping[int, int]) -> Cells:
         New id by old id; the new ones differ.
     """
     kept = np.isin(cells.ids, list(numbers))
-    fresh = np.array([numbers[one] for one in cells.ids[kept].tolist()], np.int64)
+    fresh = np.array([numbers[cell] for cell in cells.ids[kept].tolist()], np.int64)
     table = cells.table[kept].assign(label=fresh).sort_values("label", ignore_index=True)
     if isinstance(cells.labels, LazyLabels):
         places = np.flatnonzero(np.isin(cells.labels.ids, list(numbers)))
-        ids = np.array([numbers[one] for one in cells.labels.ids[places].tolist()], np.int32)
+        ids = np.array([numbers[cell] for cell in cells.labels.ids[places].tolist()], np.int32)
         masks = cells.labels.masks.pick(places)
         return replace(cells, labels=LazyLabels(cells.labels.shape, ids, masks), table=table)
     lookup = np.zeros(int(cells.labels.max(initial=0)) + 1, np.int32)

@@ -179,8 +179,8 @@ def _central_extent(picture: NDArray[Any]) -> float:
     centre = (np.array(stained.shape) - 1) / 2
     inside = np.argwhere(objects > 0)
     nearest = inside[np.square(inside - centre).sum(axis=1).argmin()]
-    found = ndimage.find_objects(objects)[objects[tuple(nearest)] - 1]
-    return float(max(span.stop - span.start for span in found))
+    spans = ndimage.find_objects(objects)[objects[tuple(nearest)] - 1]
+    return float(max(span.stop - span.start for span in spans))
 
 
 TILE = 2048  # pixels; 12 MB of colour, an eighth of what a lazy image keeps decoded

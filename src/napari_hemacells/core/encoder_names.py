@@ -48,7 +48,9 @@ def invalid_name_reason(name: str) -> str:
     kind, colon, rest = name.partition(":")
     if kind in NAME_PATTERNS:
         body, _, options = rest.partition("?")
-        named = any(one.startswith("arch=") and one != "arch=" for one in options.split("&"))
+        named = any(
+            option.startswith("arch=") and option != "arch=" for option in options.split("&")
+        )
         complete = body and (kind != "file" or named)
         return "" if complete else f"an encoder of this kind is named {NAME_PATTERNS[kind]}"
     plain = name.partition("?")[0]
@@ -73,8 +75,8 @@ def with_absolute_path(name: str) -> str:
     kind, colon, rest = name.partition(":")
     if not colon or kind not in PATH_KINDS:
         return name
-    place, mark, options = rest.partition("?")
-    return f"{kind}:{Path(place).expanduser().absolute()}{mark}{options}"
+    path, mark, options = rest.partition("?")
+    return f"{kind}:{Path(path).expanduser().absolute()}{mark}{options}"
 
 
 TIMM, UNTRAINED, FILE, ADAPTED = "timm", "untrained", "file", "adapted"

@@ -268,7 +268,7 @@ def next_step_hint(session: Session) -> str:
     used = [class_id for class_id, count in counts.items() if count]
     if session.active_class is not None and not used:
         return f"Click a cell: it becomes {session.palette.by_id(session.active_class).name}."
-    others = [one.name for one in session.palette if one.id not in used]
+    others = [cell_class.name for cell_class in session.palette if cell_class.id not in used]
     told_apart = 0 if session.prediction is None else len(session.prediction.class_ids)
     if len(used) == 1 and told_apart < 2:  # a loaded model may know more classes
         return "Give at least two classes a click" + (

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from napari_hemacells.session import Session
     from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
-    from napari_hemacells.widgets.dock import HemaCellsWidget
+    from napari_hemacells.widgets.dock_view import DockView
     from napari_hemacells.widgets.export.panel import ExportRequest
 
 _NO_CELLS = "There are no cells yet: detect them first (Alt+D)."
@@ -40,7 +40,7 @@ _NO_MODEL = "There is no model yet: give at least one cell a class."
 class DockController(QObject):
     """The behaviour of one dock."""
 
-    def __init__(self, view: HemaCellsWidget, session: Session, bridge: ViewerBridge) -> None:
+    def __init__(self, view: DockView, session: Session, bridge: ViewerBridge) -> None:
         super().__init__()
         self.view, self.session, self.bridge = view, session, bridge
         self.voice = Notifier(view.messages)

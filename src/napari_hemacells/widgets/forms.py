@@ -139,7 +139,7 @@ def _kind(field: FieldInfo) -> tuple[Any, bool]:
     """The type of a field without ``None``, and whether ``None`` was allowed."""
     kind = field.annotation
     if get_origin(kind) in {Union, UnionType}:
-        inner = [one for one in get_args(kind) if one is not NoneType]
+        inner = [member for member in get_args(kind) if member is not NoneType]
         return inner[0], len(inner) < len(get_args(kind))
     return kind, False
 

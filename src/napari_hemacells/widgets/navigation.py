@@ -77,7 +77,7 @@ class Navigator(QObject):
     def review(self, refs: Sequence[CellRef]) -> None:
         """Show cells in the gallery, those of the open image first, and go to the first."""
         here = None if self._session.image is None else self._session.image.key
-        self._go(tuple(sorted(refs, key=lambda one: one.image_key != here)), review=True)
+        self._go(tuple(sorted(refs, key=lambda ref: ref.image_key != here)), review=True)
 
     def _go(self, refs: tuple[CellRef, ...], *, review: bool) -> None:
         if not refs or self._session.project is None:
@@ -93,16 +93,18 @@ class Navigator(QObject):
 
     def _shown(self) -> list[tuple[str, tuple[int, int] | None, Callable[[], SmearImage]]]:
         """Return the layers that may show the image: key, shape, and what makes the image."""
-        found = []
+        layers = []
         for choice in self._bridge.images():
             make = self._bridge.image_maker(choice.key)
             if make is not None:
-                found.append((choice.key, self._bridge.shape_of(choice.key), make))
-        return found
+                layers.append((choice.key, self._bridge.shape_of(choice.key), make))
+        return layers
 
-    def _opened(self, _kind: str, found: ImageLayer) -> None:
+    def _opened(self, _kind: str, image_layer: ImageLayer) -> None:
         try:
-            project_images.select_image(self._session, self._bridge, found.image, found.layer)
+            project_images.select_image(
+                self._session, self._bridge, image_layer.image, image_layer.layer
+            )
         except HemaCellsError as error:
             self.warning_emitted.emit(str(error))
 
@@ -122,7 +124,7 @@ class Navigator(QObject):
         if self._waiting[0].image_key != image.key:
             return
         refs, self._waiting = self._waiting, ()
-        here = [one.cell for one in refs if one.image_key == image.key]
+        here = [ref.cell for ref in refs if ref.image_key == image.key]
         here = [cell for cell in here if cell in cells.position]
         if not here:
             self.warning_emitted.emit(

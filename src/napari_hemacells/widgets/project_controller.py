@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari_hemacells.session import Session
     from napari_hemacells.widgets.background.tasks import BackgroundTasks
     from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
-    from napari_hemacells.widgets.dock import HemaCellsWidget
+    from napari_hemacells.widgets.dock_view import DockView
     from napari_hemacells.widgets.message_bar import Notifier
 
 
@@ -37,7 +37,7 @@ class ProjectController(QObject):
 
     def __init__(
         self,
-        view: HemaCellsWidget,
+        view: DockView,
         session: Session,
         bridge: ViewerBridge,
         tasks: BackgroundTasks,

@@ -73,10 +73,10 @@ def _load_stored_image(
     try:
         path = project.locate(stored.key)
     except ProjectError as error:
-        found = ask(str(error))
-        if found is None:
+        new_path = ask(str(error))
+        if new_path is None:
             raise
-        path = project.relink(stored.key, found)
+        path = project.relink(stored.key, new_path)
     # The content was checked; under the key it was added with, its annotations are found.
     return replace(read_image(path, groups=stored.groups), key=stored.key)
 

@@ -43,8 +43,8 @@ def mute_text(widget: QWidget) -> None:
     widget.setStyleSheet(f"color: {mixed.name()};")
 
 
-def _rgb(one: QColor) -> tuple[int, int, int]:
-    return one.red(), one.green(), one.blue()
+def _rgb(qcolor: QColor) -> tuple[int, int, int]:
+    return qcolor.red(), qcolor.green(), qcolor.blue()
 
 
 _DEPTH = 6  # layouts one inside another, from a panel to the window

@@ -106,8 +106,8 @@ def _greedy(
         best = int(np.where(open_to_it, gain, -1.0).argmax())
         chosen.append(best)
         open_to_it[best] = False
-        told = covariance[:, best] / (covariance[best, best] + NOISE)
-        covariance -= np.outer(told, covariance[best])
+        kalman_gain = covariance[:, best] / (covariance[best, best] + NOISE)
+        covariance -= np.outer(kalman_gain, covariance[best])
     return np.array(chosen, dtype=np.intp)
 
 
@@ -176,11 +176,11 @@ def _outlier_distance(points: NDArray[np.float32]) -> NDArray[np.float64]:
     """``(n,)`` distance to the fifth nearest of a sample of the points."""
     sample = points[:: -(-len(points) // LONERS_SAMPLE)]
     fifth = min(OUTLIER_NEIGHBOUR, len(sample) - 1)
-    found = [
+    fifth_distances = [
         np.partition(squared_distances(block, sample), fifth, axis=1)[:, fifth]
         for block in np.array_split(points, -(-len(points) // LONERS_SAMPLE))
     ]
-    return np.sqrt(np.concatenate(found).astype(np.float64))
+    return np.sqrt(np.concatenate(fifth_distances).astype(np.float64))
 
 
 def _distances(
@@ -318,8 +318,8 @@ def _by_design(
     taken = _rows(annotated, embeddings.ids)
     gone = np.flatnonzero(~np.isin(embeddings.ids, ids))
     closed = np.unique(np.concatenate([taken[taken >= 0], gone]))
-    told = transductive_design(embeddings.vectors, worth, closed, ACTIVE_COUNT)
-    first = _rows(embeddings.ids[told], ids)
+    chosen = transductive_design(embeddings.vectors, worth, closed, ACTIVE_COUNT)
+    first = _rows(embeddings.ids[chosen], ids)
     return np.concatenate([first, ranked[~np.isin(ranked, first)]])
 
 

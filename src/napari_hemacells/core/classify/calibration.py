@@ -171,8 +171,8 @@ def _summarise_calibration(
         )
     right = probabilities.argmax(axis=1) == truth
     bins = int(np.clip(count // BIN, 1, MOST_BINS))
-    found = equal_mass_bins(probabilities.max(axis=1), right, bins)
-    error = found.error
+    reliability = equal_mass_bins(probabilities.max(axis=1), right, bins)
+    error = reliability.error
     return Calibration(
         "temperature",
         count,
@@ -181,9 +181,9 @@ def _summarise_calibration(
         f"by {100 * error:.0f} points on average.",
         tuple(
             zip(
-                found.confidence.tolist(),
-                found.accuracy.tolist(),
-                found.answers.tolist(),
+                reliability.confidence.tolist(),
+                reliability.accuracy.tolist(),
+                reliability.answers.tolist(),
                 strict=True,
             )
         ),

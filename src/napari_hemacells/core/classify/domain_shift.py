@@ -75,8 +75,10 @@ def measure_shift(
     vectors = embeddings.vectors[::step]
     directions = leading_directions(known.points).shape[1]
     places = known.places(vectors)[:, :directions]
-    found = log_nearest_distance(squared_distances(places, leading_directions(known.points)))
-    score = float(found.mean() - reference.nearness) / reference.spread
+    log_distances = log_nearest_distance(
+        squared_distances(places, leading_directions(known.points))
+    )
+    score = float(log_distances.mean() - reference.nearness) / reference.spread
     level = SHIFT_THRESHOLD + SHIFT_Z_SCORE / float(np.sqrt(len(vectors)))
     return DomainShift(score, level, score > level)
 

@@ -71,7 +71,7 @@ def fit(
     params = params or ClassifyParams()
     present = _present(support, class_ids)
     vectors = support.vectors.astype(np.float64)
-    column = {class_id: place for place, class_id in enumerate(present)}
+    column = {class_id: index for index, class_id in enumerate(present)}
     targets = np.array([column[label] for label in support.labels], dtype=np.intp)
     counts = np.bincount(targets, minlength=len(present))
     centre, scale = standardisation(vectors, targets, context)

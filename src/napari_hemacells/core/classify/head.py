@@ -214,8 +214,8 @@ def _read_head(tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> 
     novelty = _novelty(tensors, meta["map"]) if "map" in meta else None
     return Head(
         meta["kind"],
-        tuple(str(one) for one in meta["class_ids"]),
-        tuple(int(one) for one in meta["counts"]),
+        tuple(str(class_id) for class_id in meta["class_ids"]),
+        tuple(int(count) for count in meta["counts"]),
         slope=float(meta["slope"]),
         owners=np.asarray(tensors.get("owners", ()), dtype=np.intp),
         unlabelled=int(meta.get("unlabelled", 0)),
@@ -252,8 +252,8 @@ def _has_matching_shapes(head: Head) -> bool:
     dim, k = len(head.centre), len(head.class_ids)
     columns = len(head.owners) if head.kind == "knn" else k
     wanted = [(dim,), (dim, columns), (columns,)]
-    found = [head.scale.shape, head.weights.shape, head.bias.shape]
-    whole = len(head.counts) == k and found == wanted
+    shapes = [head.scale.shape, head.weights.shape, head.bias.shape]
+    whole = len(head.counts) == k and shapes == wanted
     if len(head.owners) and (head.owners.min() < 0 or head.owners.max() >= k):
         return False
     if head.reference is not None and head.reference.mean.shape != head.centre.shape:

@@ -90,11 +90,13 @@ def knn_scores(
         ``(n, m)`` to all annotated cells; minus infinity where a cell must not be asked.
     """
     scores = np.empty((len(cosines), classes))
-    for one in range(classes):
-        mine = np.sort(cosines[:, owners == one], axis=1)[:, -NEIGHBOURS:]
+    for owner in range(classes):
+        mine = np.sort(cosines[:, owners == owner], axis=1)[:, -NEIGHBOURS:]
         asked = np.isfinite(mine)
         total = np.where(asked, mine, 0.0).sum(axis=1)
-        scores[:, one] = np.where(asked.any(axis=1), total / np.maximum(asked.sum(axis=1), 1), -1)
+        scores[:, owner] = np.where(
+            asked.any(axis=1), total / np.maximum(asked.sum(axis=1), 1), -1
+        )
     return scores
 
 

@@ -125,7 +125,7 @@ def _interpolate(
     """
     lowest = values[near].min(axis=1)
     passed = np.exp(lowest[:, np.newaxis] - values[near].astype(np.float64))
-    said = np.einsum("ij,ij->i", passed, weight)
+    mean_passed = np.einsum("ij,ij->i", passed, weight)
     new = weight[:, 0] <= 1.0 - SAME_CELL_TOLERANCE
-    said[new] = np.minimum(said[new] * np.exp(gap), 1.0)
-    return np.asarray(lowest - np.log(said + LEAST), dtype=np.float32)
+    mean_passed[new] = np.minimum(mean_passed[new] * np.exp(gap), 1.0)
+    return np.asarray(lowest - np.log(mean_passed + LEAST), dtype=np.float32)

@@ -83,8 +83,8 @@ class CellProjection:
         """Return :meth:`near`, kept for the array asked for last: clicks on an image share it."""
         if not self._known or self._known[0]() is not vectors:
             self._known[:] = [weakref.ref(vectors), self.near(vectors)]
-        found: tuple[NDArray[np.intp], NDArray[np.float64]] = self._known[1]
-        return found
+        neighbours: tuple[NDArray[np.intp], NDArray[np.float64]] = self._known[1]
+        return neighbours
 
 
 def pca_basis(vectors: NDArray[np.floating]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -121,10 +121,10 @@ def nearest_points(
     count = min(count, len(known))
     distance = squared_distances(points, known)
     near = np.argpartition(distance, count - 1, axis=1)[:, :count]
-    found = np.take_along_axis(distance, near, axis=1)
-    order = np.argsort(found, axis=1)
-    found = np.take_along_axis(found, order, axis=1)
-    nearness = np.exp(-np.asarray(found, dtype=np.float64) / spacing**2)
+    near_distances = np.take_along_axis(distance, near, axis=1)
+    order = np.argsort(near_distances, axis=1)
+    near_distances = np.take_along_axis(near_distances, order, axis=1)
+    nearness = np.exp(-np.asarray(near_distances, dtype=np.float64) / spacing**2)
     return np.take_along_axis(near, order, axis=1), nearness
 
 
@@ -173,5 +173,5 @@ def project_umap(vectors: NDArray[np.float32], seed: int = 0) -> NDArray[np.floa
 
     centre, basis = pca_basis(vectors)
     neighbours = min(UMAP_NEIGHBOURS, len(vectors) - 1)
-    found = UMAP(n_neighbors=neighbours, random_state=seed, n_jobs=1)
-    return np.asarray(found.fit_transform((vectors - centre) @ basis), dtype=np.float32)
+    reducer = UMAP(n_neighbors=neighbours, random_state=seed, n_jobs=1)
+    return np.asarray(reducer.fit_transform((vectors - centre) @ basis), dtype=np.float32)

@@ -119,10 +119,10 @@ def _solve(
     small = small.astype(np.float64) + penalty * np.eye(len(small))
     if rows <= dim:
         # Only these columns of the inverse are needed: a click must not wait for all of it.
-        found = np.linalg.solve(small, np.hstack([responses, np.eye(rows, count)]))
+        solution = np.linalg.solve(small, np.hstack([responses, np.eye(rows, count)]))
         classes = responses.shape[1]
-        slopes = design.T @ found[:, :classes].astype(design.dtype)
-        return slopes.astype(np.float64), np.eye(count, rows) - penalty * found[:, classes:].T
-    found = np.linalg.solve(small, np.hstack([design.T @ responses, design[:count].T]))
+        slopes = design.T @ solution[:, :classes].astype(design.dtype)
+        return slopes.astype(np.float64), np.eye(count, rows) - penalty * solution[:, classes:].T
+    solution = np.linalg.solve(small, np.hstack([design.T @ responses, design[:count].T]))
     classes = responses.shape[1]
-    return found[:, :classes], np.asarray(found[:, classes:].T @ design.T)
+    return solution[:, :classes], np.asarray(solution[:, classes:].T @ design.T)

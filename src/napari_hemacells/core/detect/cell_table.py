@@ -49,14 +49,14 @@ def measure_labels(
     return cell_table(
         [
             (
-                one.label,
-                kinds.get(one.label, ""),
-                scores.get(one.label, 1.0),
-                *one.centroid,
-                *one.bbox,
-                int(one.area),
+                region.label,
+                kinds.get(region.label, ""),
+                scores.get(region.label, 1.0),
+                *region.centroid,
+                *region.bbox,
+                int(region.area),
             )
-            for one in regionprops(labels)
+            for region in regionprops(labels)
         ]
     )
 

@@ -56,12 +56,12 @@ def estimate_diameter(image: SmearImage, regions: Regions | None = None) -> floa
     step = max(1, round(max(image.shape) / THUMBNAIL_SIDE))
     if step <= MAX_THUMBNAIL_STEP:
         return _diameter_of(np.asarray(image.pixels[::step, ::step], dtype=np.uint8), step)
-    found = []
+    diameters = []
     for row, col in stained_windows(image, regions):
         top, left = (max(0, int(at) - THUMBNAIL_SIDE // 2) for at in (row, col))
         window = image.pixels[top : top + THUMBNAIL_SIDE, left : left + THUMBNAIL_SIDE]
-        found.append(_diameter_of(np.asarray(window, dtype=np.uint8), 1))
-    known = [diameter for diameter in found if diameter > 0]
+        diameters.append(_diameter_of(np.asarray(window, dtype=np.uint8), 1))
+    known = [diameter for diameter in diameters if diameter > 0]
     return float(np.median(known)) if known else 0.0
 
 

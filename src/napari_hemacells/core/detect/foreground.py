@@ -93,12 +93,12 @@ def stained_windows(
     if regions is not None:
         inside = regions.contains(middles)
         if not inside.any():  # smaller than the windows: their own middles will do
-            return [tuple(one.mean(axis=0).tolist()) for one in regions.polygons[:count]]
+            return [tuple(polygon.mean(axis=0).tolist()) for polygon in regions.polygons[:count]]
         middles, contrast = middles[inside], contrast[inside]
     order = np.argsort(-contrast, kind="stable")
     order = order[contrast[order] > MIN_RELATIVE_CONTRAST * contrast.max()]
     chosen = np.unique(np.linspace(0, max(0, len(order) - 1), count).round().astype(int))
-    return [tuple(one) for one in middles[order[chosen]].tolist()] if len(order) else []
+    return [tuple(middle) for middle in middles[order[chosen]].tolist()] if len(order) else []
 
 
 def _contrast(image: SmearImage) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -58,18 +58,18 @@ def outline_of(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     return np.asarray(max(contours, key=len) - 1.0)
 
 
-def union_mask(found: Sequence[CellOutline], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+def union_mask(outlines: Sequence[CellOutline], shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """Return where any of the cells is."""
     from skimage.draw import polygon
 
     mask = np.zeros(shape, np.bool_)
-    for one in found:
-        mask[polygon(*one.outline.T, shape=shape)] = True
+    for cell in outlines:
+        mask[polygon(*cell.outline.T, shape=shape)] = True
     return mask
 
 
 def outlines_to_cells(
-    found: Sequence[CellOutline], shape: tuple[int, int], diameter: float
+    outlines: Sequence[CellOutline], shape: tuple[int, int], diameter: float
 ) -> Cells:
     """Return the cells drawn from the back to the front, numbered from top to bottom.
 
@@ -78,33 +78,33 @@ def outlines_to_cells(
     """
     from skimage.draw import polygon
 
-    drawn = [(one, polygon(*one.outline.T, shape=shape)) for one in found]
-    drawn = [(one, place) for one, place in drawn if len(place[0])]
+    drawn = [(cell, polygon(*cell.outline.T, shape=shape)) for cell in outlines]
+    drawn = [(cell, pixels) for cell, pixels in drawn if len(pixels[0])]
     if not drawn:
         return empty_cells(shape, diameter)
     drawn.sort(key=lambda pair: tuple(pair[0].centre))
     labels = np.zeros(shape, np.int32)
     depth = np.full(shape, -1, dtype=np.int8)
     nearest = np.full(shape, np.inf, dtype=np.float32)
-    for number, (one, place) in enumerate(drawn, start=1):
-        labels[_claim_pixels(one, place, depth, nearest)] = number
-    rows = [_row(number, one, place) for number, (one, place) in enumerate(drawn, start=1)]
+    for number, (cell, pixels) in enumerate(drawn, start=1):
+        labels[_claim_pixels(cell, pixels, depth, nearest)] = number
+    rows = [_row(number, cell, pixels) for number, (cell, pixels) in enumerate(drawn, start=1)]
     return Cells(labels, cell_table(rows), diameter)
 
 
 def _claim_pixels(
-    one: CellOutline, place: Place, depth: NDArray[np.int8], nearest: NDArray[np.float32]
+    cell: CellOutline, pixels: Place, depth: NDArray[np.int8], nearest: NDArray[np.float32]
 ) -> Place:
     """Return the pixels that go to this cell, and note its depth and distance there."""
-    away = np.hypot(place[0] - one.centre[0], place[1] - one.centre[1]).astype(np.float32)
-    level = DEPTH[one.kind]
-    mine = (level > depth[place]) | ((level == depth[place]) & (away < nearest[place]))
-    target = (place[0][mine], place[1][mine])
+    away = np.hypot(pixels[0] - cell.centre[0], pixels[1] - cell.centre[1]).astype(np.float32)
+    level = DEPTH[cell.kind]
+    mine = (level > depth[pixels]) | ((level == depth[pixels]) & (away < nearest[pixels]))
+    target = (pixels[0][mine], pixels[1][mine])
     depth[target], nearest[target] = level, away[mine]
     return target
 
 
-def _row(number: int, one: CellOutline, place: Place) -> tuple[object, ...]:
-    rows, cols = place
+def _row(number: int, cell: CellOutline, pixels: Place) -> tuple[object, ...]:
+    rows, cols = pixels
     box = (int(rows.min()), int(cols.min()), int(rows.max()) + 1, int(cols.max()) + 1)
-    return number, one.kind, one.score, float(rows.mean()), float(cols.mean()), *box, len(rows)
+    return number, cell.kind, cell.score, float(rows.mean()), float(cols.mean()), *box, len(rows)

@@ -178,21 +178,21 @@ def _parts_steps(
     count, total = 0, len(plan.parts)
     yield Progress(0, total, "Looking for cells")
     for part in plan.parts:
-        found = None if finished is None else finished.read(part)
-        if found is None:
+        part_cells = None if finished is None else finished.read(part)
+        if part_cells is None:
             steps = detect_part_steps(image, plan, part, model=model)
-            found = yield from _relay_progress(steps, len(parts), total, count)
+            part_cells = yield from _relay_progress(steps, len(parts), total, count)
             if finished is not None:
-                finished.write(part, found)
-        parts.append(found)
-        count += _count_in_core(plan, part, found)
-        yield Progress(len(parts), total, f"{count:,} cells found", found)
+                finished.write(part, part_cells)
+        parts.append(part_cells)
+        count += _count_in_core(plan, part, part_cells)
+        yield Progress(len(parts), total, f"{count:,} cells found", part_cells)
     return parts
 
 
-def _count_in_core(plan: Plan, part: Part, found: PartCells) -> int:
+def _count_in_core(plan: Plan, part: Part, part_cells: PartCells) -> int:
     """Return how many cells lie in the part: those on its border two parts bring."""
-    return int(part.own(found.table[["row", "col"]].to_numpy() * plan.scale).sum())
+    return int(part.own(part_cells.table[["row", "col"]].to_numpy() * plan.scale).sum())
 
 
 def _relay_progress(
@@ -203,8 +203,8 @@ def _relay_progress(
         try:
             phase = next(steps).message
         except StopIteration as end:
-            found: PartCells = end.value
-            return found
+            part_cells: PartCells = end.value
+            return part_cells
         yield Progress(done, total, phase if total == 1 else f"{count:,} cells found")
 
 

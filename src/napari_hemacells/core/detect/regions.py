@@ -32,11 +32,11 @@ class Regions:
     polygons: tuple[NDArray[np.float64], ...]
 
     def __post_init__(self) -> None:
-        corners = tuple(np.asarray(one, np.float64) for one in self.polygons)
+        corners = tuple(np.asarray(polygon, np.float64) for polygon in self.polygons)
         if not corners:
             raise CellsError("Draw the region first: there is none to look for cells in.")
-        for number, one in enumerate(corners, start=1):
-            if one.ndim != 2 or one.shape[1] != 2 or len(one) < 3:
+        for number, polygon in enumerate(corners, start=1):
+            if polygon.ndim != 2 or polygon.shape[1] != 2 or len(polygon) < 3:
                 raise CellsError(f"Region {number} needs three corners or more: draw it again.")
         object.__setattr__(self, "polygons", corners)
 

@@ -34,14 +34,18 @@ def stitch(plan: Plan, parts: Sequence[PartCells]) -> Cells:
     on a border that two parts saw is kept once, with its better score; a pixel that two parts
     gave to two cells goes to the one in front.
     """
-    parts = sorted(parts, key=lambda one: one.part)
-    table = pd.concat([one.table for one in parts], ignore_index=True) if parts else None
+    parts = sorted(parts, key=lambda part_cells: part_cells.part)
+    table = (
+        pd.concat([part_cells.table for part_cells in parts], ignore_index=True) if parts else None
+    )
     if table is None or table.empty:
         return _with_method(plan, empty_cells(plan.shape, plan.diameter))
-    masks = PackedMasks.concatenate([one.masks for one in parts])
-    owner = np.repeat([one.part for one in parts], [len(one) for one in parts])
+    masks = PackedMasks.concatenate([part_cells.masks for part_cells in parts])
+    owner = np.repeat(
+        [part_cells.part for part_cells in parts], [len(part_cells) for part_cells in parts]
+    )
     gone, cut = _resolve_overlaps(table, masks, _pairs(plan, table, masks, owner))
-    lost = {place: masks[place].area - mask.area for place, mask in cut.items()}
+    lost = {index: masks[index].area - mask.area for index, mask in cut.items()}
     table.loc[list(lost), "area"] -= list(lost.values())
     kept = np.setdiff1d(np.arange(len(table)), [*gone, *(p for p, m in cut.items() if not m.area)])
     order = kept[np.lexsort((table["col"].to_numpy()[kept], table["row"].to_numpy()[kept]))]
@@ -70,11 +74,11 @@ def _pairs(
     front = np.lexsort((owner, table["col"], table["row"], rank))
     standing = np.empty(len(front), np.int64)
     standing[front] = np.arange(len(front))
-    for place in front[_touches_core_border(plan, boxes, owner)[front]].tolist():
-        top, left, bottom, right = boxes[place].tolist()
+    for cell in front[_touches_core_border(plan, boxes, owner)[front]].tolist():
+        top, left, bottom, right = boxes[cell].tolist()
         near = index.masks_in_window((top, bottom), (left, right))
-        behind = near[(owner[near] != owner[place]) & (standing[near] > standing[place])]
-        yield from ((place, other) for other in behind.tolist())
+        behind = near[(owner[near] != owner[cell]) & (standing[near] > standing[cell])]
+        yield from ((cell, other) for other in behind.tolist())
 
 
 def _touches_core_border(
@@ -83,7 +87,7 @@ def _touches_core_border(
     """Return which cells reach to the edge of what their part answers for."""
     ratio = 1 / plan.scale
     cores = {part.index: (*part.core_rows, *part.core_cols) for part in plan.parts}
-    ends = np.array([cores[int(one)] for one in owner], np.float64) * ratio
+    ends = np.array([cores[int(part_index)] for part_index in owner], np.float64) * ratio
     slack = 8 * max(1.0, ratio)
     low = boxes[:, :2] <= ends[:, [0, 2]] + slack
     high = boxes[:, 2:] >= ends[:, [1, 3]] - slack
@@ -98,30 +102,30 @@ def _resolve_overlaps(
     scores, kinds = table["score"].to_numpy(), table["class"].to_numpy()
     overlapping = list(pairs)
     gone: set[int] = set()
-    for one, other in overlapping:
-        if kinds[one] == kinds[other] and _overlap(boxes[one], boxes[other]) > SAME_CELL:
-            gone.add(other if scores[one] >= scores[other] else one)
+    for cell, other in overlapping:
+        if kinds[cell] == kinds[other] and _overlap(boxes[cell], boxes[other]) > SAME_CELL:
+            gone.add(other if scores[cell] >= scores[other] else cell)
     cut: dict[int, CellMask] = {}
-    for one, other in overlapping:
-        if one not in gone and other not in gone:
-            front, behind = cut.get(one, masks[one]), cut.get(other, masks[other])
+    for cell, other in overlapping:
+        if cell not in gone and other not in gone:
+            front, behind = cut.get(cell, masks[cell]), cut.get(other, masks[other])
             if behind.touches(front):
                 cut[other] = behind.without(front)
     return gone, cut
 
 
-def _overlap(one: NDArray[np.int64], other: NDArray[np.int64]) -> float:
+def _overlap(box: NDArray[np.int64], other: NDArray[np.int64]) -> float:
     """Return the intersection over union of two boxes."""
-    sides = np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2])
+    sides = np.minimum(box[2:], other[2:]) - np.maximum(box[:2], other[:2])
     shared = float(np.prod(np.maximum(sides, 0)))
-    return shared / float(np.prod(one[2:] - one[:2]) + np.prod(other[2:] - other[:2]) - shared)
+    return shared / float(np.prod(box[2:] - box[:2]) + np.prod(other[2:] - other[:2]) - shared)
 
 
 def _replace_masks(masks: PackedMasks, cut: dict[int, CellMask]) -> PackedMasks:
     """Return the masks with some of them changed; a changed one keeps its box."""
     bits = masks.bits.copy()
-    for place, mask in cut.items():
-        bits[masks.starts[place] : masks.starts[place + 1]] = np.packbits(mask.bits)
+    for index, mask in cut.items():
+        bits[masks.starts[index] : masks.starts[index + 1]] = np.packbits(mask.bits)
     return PackedMasks(masks.boxes, bits)
 
 

@@ -82,9 +82,9 @@ def _equal_width(
     confidence: NDArray[np.floating], right: NDArray[np.bool_], bins: int
 ) -> ReliabilityBins:
     """Return bins of equal width that hold an answer; the upper edge belongs to a bin."""
-    place = np.clip(np.ceil(np.asarray(confidence) * bins).astype(int) - 1, 0, bins - 1)
+    bin_of_cell = np.clip(np.ceil(np.asarray(confidence) * bins).astype(int) - 1, 0, bins - 1)
     return reliability_bins(
-        [np.flatnonzero(place == one) for one in range(bins)], confidence, right
+        [np.flatnonzero(bin_of_cell == bin_index) for bin_index in range(bins)], confidence, right
     )
 
 
@@ -100,16 +100,16 @@ def reliability_curve(
     Steps without cells are left out.
     """
     sure, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
-    place = np.minimum((sure * bins).astype(np.int64), bins - 1)
+    bin_of_cell = np.minimum((sure * bins).astype(np.int64), bins - 1)
     return [
         {
-            "from": round(one / bins, 4),
-            "to": round((one + 1) / bins, 4),
-            "n": int((place == one).sum()),
-            "confidence": round(float(sure[place == one].mean()), 5),
-            "accuracy": round(float(right[place == one].mean()), 5),
+            "from": round(bin_index / bins, 4),
+            "to": round((bin_index + 1) / bins, 4),
+            "n": int((bin_of_cell == bin_index).sum()),
+            "confidence": round(float(sure[bin_of_cell == bin_index].mean()), 5),
+            "accuracy": round(float(right[bin_of_cell == bin_index].mean()), 5),
         }
-        for one in np.unique(place)
+        for bin_index in np.unique(bin_of_cell)
     ]
 
 
@@ -123,8 +123,8 @@ def expected_calibration_error(
     >>> calibration_error(np.array([0, 0]), np.array([[1.0, 0.0], [1.0, 0.0]]))
     0.0
     """
-    found = reliability_curve(truth, probabilities, bins)
-    gaps = (one["n"] * abs(one["confidence"] - one["accuracy"]) for one in found)
+    curve = reliability_curve(truth, probabilities, bins)
+    gaps = (step["n"] * abs(step["confidence"] - step["accuracy"]) for step in curve)
     return float(sum(gaps) / max(1, len(truth)))
 
 
@@ -144,5 +144,7 @@ def optimal_temperature(logits: NDArray[np.floating], truth: NDArray[np.int64]) 
     def loss(power: float) -> float:
         return float(-log_softmax(rows / np.exp(power), axis=1)[own, truth].mean())
 
-    found = float(np.exp(minimize_scalar(loss, bounds=LOG_TEMPERATURE_BOUNDS, method="bounded").x))
-    return max(1.0, found) if bool((rows.argmax(axis=1) == truth).all()) else found
+    temperature = float(
+        np.exp(minimize_scalar(loss, bounds=LOG_TEMPERATURE_BOUNDS, method="bounded").x)
+    )
+    return max(1.0, temperature) if bool((rows.argmax(axis=1) == truth).all()) else temperature

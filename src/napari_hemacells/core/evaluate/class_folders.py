@@ -77,10 +77,10 @@ def list_class_folders(folder: Path) -> dict[str, list[Path]]:
         for child in sorted(folder.iterdir())
         if child.is_dir() and not child.name.startswith(".")
     }
-    found = {name: files for name, files in classes.items() if files}
-    if not found:
+    filled_classes = {name: files for name, files in classes.items() if files}
+    if not filled_classes:
         raise ImageError(f"{folder} holds no class folders: a sub-folder of crops a class.")
-    return found
+    return filled_classes
 
 
 def _is_picture(file: Path) -> bool:
@@ -152,17 +152,23 @@ def embed_files_steps(
     pending, unreadable = np.flatnonzero(~known), list[str]()
     for start in range(0, len(pending), batch_size):
         batch = pending[start : start + batch_size]
-        pictures = [_picture(listed[place][0], unreadable) for place in batch]
+        pictures = [_picture(listed[position][0], unreadable) for position in batch]
         whole = [
-            place for place, pixels in zip(batch, pictures, strict=True) if pixels is not None
+            position
+            for position, pixels in zip(batch, pictures, strict=True)
+            if pixels is not None
         ]
-        crops = [from_picture(one, spec, framing=framing) for one in pictures if one is not None]
+        crops = [
+            from_picture(picture, spec, framing=framing)
+            for picture in pictures
+            if picture is not None
+        ]
         if crops:
             vectors[whole], known[whole] = encoder.encode(np.stack(crops)), True
         yield Progress(int(known.sum()) + len(unreadable), len(listed), "Embedding crops")
     if not known.any():
         raise ImageError(f"No picture in {source} can be read. {unreadable[0]}")
-    kept = [listed[place] for place in np.flatnonzero(known)]
+    kept = [listed[position] for position in np.flatnonzero(known)]
     if cache is not None and len(pending):
         try:
             cache.save(key, encoder.info, spec, digests[known], vectors[known])
@@ -179,8 +185,8 @@ def _framing(files: list[Path], spec: CropSpec) -> float:
     """
     sample = files[:: -(-len(files) // FRAMING_SAMPLE)]
     opened = (_picture(file, []) for file in sample)
-    pictures = [one for one in opened if one is not None]
-    if pictures and all(one.ndim == 2 for one in pictures):
+    pictures = [picture for picture in opened if picture is not None]
+    if pictures and all(picture.ndim == 2 for picture in pictures):
         return 1.0
     return spec.context / estimate_context(pictures)
 

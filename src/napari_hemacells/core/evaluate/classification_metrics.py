@@ -52,8 +52,8 @@ class MetricWithInterval(NamedTuple):
     def to_dict(self) -> dict[str, float | None]:
         """As plain JSON; ``None`` where there is no such figure."""
         return {
-            name: round(one, 5) if np.isfinite(one) else None
-            for name, one in self._asdict().items()
+            name: round(value, 5) if np.isfinite(value) else None
+            for name, value in self._asdict().items()
         }
 
 
@@ -106,7 +106,7 @@ def compute_classification_metrics(
     confusion = confusion_matrix(truth, predicted, k)
     alone = groups is not None and len(set(groups)) == 1
     rows = _bootstrap_indices(len(truth), groups, draws, seed) if len(truth) and not alone else []
-    drawn = np.array([confusion_matrix(truth[one], predicted[one], k) for one in rows])
+    drawn = np.array([confusion_matrix(truth[draw], predicted[draw], k) for draw in rows])
     result: dict[str, Any] = {"n": len(truth), "draws": draws, "seed": seed}
     result["resampled"] = "cells" if groups is None else "groups"
     result["groups"] = 0 if groups is None else len(set(groups))
@@ -150,8 +150,8 @@ def kappa(confusion: NDArray[np.int64]) -> float:
 def macro_f1(confusion: NDArray[np.int64]) -> float:
     """Return the mean F1 of the classes that occur."""
     occurring = confusion.sum(axis=1) > 0
-    found = _f1(confusion)[occurring]
-    return float(found.mean()) if len(found) else float("nan")
+    scores = _f1(confusion)[occurring]
+    return float(scores.mean()) if len(scores) else float("nan")
 
 
 def log_loss(truth: NDArray[np.int64], probabilities: NDArray[np.floating]) -> float:
@@ -170,7 +170,7 @@ OVERALL = {
 
 def _overall(confusion: NDArray[np.int64], drawn: NDArray[np.int64]) -> dict[str, Any]:
     return {
-        name: _with_interval(measure(confusion), [measure(one) for one in drawn]).to_dict()
+        name: _with_interval(measure(confusion), [measure(matrix) for matrix in drawn]).to_dict()
         for name, measure in OVERALL.items()
     }
 
@@ -182,16 +182,16 @@ def _per_class_metrics(
     measures = {"precision": _precision, "recall": _recall, "f1": _f1}
     own = {name: measure(confusion) for name, measure in measures.items()}
     again = {
-        name: np.array([measure(one) for one in drawn]).reshape(-1, len(classes))
+        name: np.array([measure(matrix) for matrix in drawn]).reshape(-1, len(classes))
         for name, measure in measures.items()
     }
     return {
-        label: {"n": int(confusion[place].sum())}
+        label: {"n": int(confusion[index].sum())}
         | {
-            name: _with_interval(own[name][place], again[name][:, place]).to_dict()
+            name: _with_interval(own[name][index], again[name][:, index]).to_dict()
             for name in measures
         }
-        for place, label in enumerate(classes)
+        for index, label in enumerate(classes)
     }
 
 
@@ -208,10 +208,10 @@ def _binary_metrics(
     confusion, drawn = matrices
     scores = probabilities[:, 1]
     result: dict[str, Any] = {"positive": classes[1]}
-    for place, name in ((1, "sensitivity"), (0, "specificity")):
-        again = [_recall(one)[place] for one in drawn]
-        result[name] = _with_interval(_recall(confusion)[place], again).to_dict()
-    again = [_auc(truth[one], scores[one]) for one in rows]
+    for index, name in ((1, "sensitivity"), (0, "specificity")):
+        again = [_recall(matrix)[index] for matrix in drawn]
+        result[name] = _with_interval(_recall(confusion)[index], again).to_dict()
+    again = [_auc(truth[draw], scores[draw]) for draw in rows]
     result["auc"] = _with_interval(_auc(truth, scores), again).to_dict()
     if len(np.unique(truth)) == 2:
         false_rate, true_rate, _ = roc_curve(truth, scores)
@@ -243,16 +243,16 @@ def _precision(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def _f1(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
-    found = 2 * np.diag(confusion)
-    f1 = _ratio(found, confusion.sum(axis=0) + confusion.sum(axis=1))
+    doubled_hits = 2 * np.diag(confusion)
+    f1 = _ratio(doubled_hits, confusion.sum(axis=0) + confusion.sum(axis=1))
     return np.asarray(np.nan_to_num(f1), dtype=np.float64)
 
 
 def _ratio(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the quotient, NaN where the whole is nothing."""
     nothing = np.full(len(whole), np.nan)
-    found: NDArray[np.float64] = np.divide(part, whole, out=nothing, where=whole > 0)
-    return found
+    quotient: NDArray[np.float64] = np.divide(part, whole, out=nothing, where=whole > 0)
+    return quotient
 
 
 def _with_interval(
@@ -272,9 +272,9 @@ def _bootstrap_indices(
     if groups is None:
         return list(rng.integers(0, n, (draws, n)))
     names, member = np.unique(np.asarray(groups), return_inverse=True)
-    own = [np.flatnonzero(member == place) for place in range(len(names))]
+    own = [np.flatnonzero(member == group) for group in range(len(names))]
     picks = rng.integers(0, len(own), (draws, len(own)))
-    return [np.concatenate([own[one] for one in pick]) for pick in picks]
+    return [np.concatenate([own[group] for group in pick]) for pick in picks]
 
 
 class ClassificationScores(NamedTuple):

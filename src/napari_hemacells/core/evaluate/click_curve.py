@@ -73,10 +73,14 @@ class ClickCurve:
         """Clicks after which each order has reached the target; ``None`` if it never has."""
         return {
             order: next(
-                (one.clicks for one in self.of(order) if one.balanced_accuracy >= self.target),
+                (
+                    point.clicks
+                    for point in self.of(order)
+                    if point.balanced_accuracy >= self.target
+                ),
                 None,
             )
-            for order in dict.fromkeys(one.order for one in self.points)
+            for order in dict.fromkeys(point.order for point in self.points)
         }
 
     def of(self, order: Order) -> list[ClickCurvePoint]:
@@ -147,19 +151,23 @@ def click_curve_steps(
         vectors, _ = append_measured_features(vectors, read.files, encoder.info)
     crops = EmbeddedCrops(vectors[kept], np.array(read.labels)[kept], params)
     clicks = clicks or 20 * len(classes)
-    found: dict[tuple[Order, int], list[float]] = {}
+    accuracies: dict[tuple[Order, int], list[float]] = {}
     for draw in range(repeats):
         order_of = np.random.default_rng([seed, draw]).permutation(len(crops.labels))
         seen, scored = np.array_split(order_of, 2)
         inside = EmbeddedCrops(crops.vectors[seen], crops.labels[seen], crops.params)
-        for place, order in enumerate(orders):
+        for position, order in enumerate(orders):
             for taught in simulate_clicks(inside, np.arange(len(seen)), clicks, order):
                 reached = _accuracy(inside, taught, crops, scored)
-                found.setdefault((order, len(taught)), []).append(reached)
-            done = draw * len(orders) + place + 1
+                accuracies.setdefault((order, len(taught)), []).append(reached)
+            done = draw * len(orders) + position + 1
             yield Progress(done, repeats * len(orders), f"draw {draw + 1}, {order}")
-    points = tuple(_point(order, many, values) for (order, many), values in sorted(found.items()))
-    target = max(points, key=lambda one: (one.order == orders[0], one.clicks)).balanced_accuracy
+    points = tuple(
+        _point(order, many, values) for (order, many), values in sorted(accuracies.items())
+    )
+    target = max(
+        points, key=lambda point: (point.order == orders[0], point.clicks)
+    ).balanced_accuracy
     return ClickCurve(points, target, encoder.info.name, classes, clicks, repeats, seed)
 
 

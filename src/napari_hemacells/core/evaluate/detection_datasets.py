@@ -58,19 +58,19 @@ def read_coco(file: Path) -> dict[str, Boxes]:
     """
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-        names = {one["id"]: str(one["name"]) for one in content["categories"]}
-        files = {one["id"]: _file_name(one["file_name"]) for one in content["images"]}
-        found: dict[Any, list[tuple[list[float], str]]] = {number: [] for number in files}
-        for one in content["annotations"]:
-            x, y, width, height = (float(value) for value in one["bbox"])
-            if not one.get("iscrowd") and width > 0 and height > 0:
+        names = {category["id"]: str(category["name"]) for category in content["categories"]}
+        files = {image["id"]: _file_name(image["file_name"]) for image in content["images"]}
+        cells_of: dict[Any, list[tuple[list[float], str]]] = {number: [] for number in files}
+        for annotation in content["annotations"]:
+            x, y, width, height = (float(value) for value in annotation["bbox"])
+            if not annotation.get("iscrowd") and width > 0 and height > 0:
                 box = [y, x, y + height, x + width]
-                found[one["image_id"]].append((box, names[one["category_id"]]))
+                cells_of[annotation["image_id"]].append((box, names[annotation["category_id"]]))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CellsError(f"{file.name} is not a COCO annotation ({error!r}).") from error
     if len(set(files.values())) < len(files):
         raise CellsError(f"{file.name} has two images of the same file name.")
-    return {files[number]: _boxes(cells) for number, cells in found.items()}
+    return {files[number]: _boxes(cells) for number, cells in cells_of.items()}
 
 
 def _file_name(path: str) -> str:

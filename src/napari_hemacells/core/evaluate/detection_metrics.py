@@ -104,7 +104,7 @@ def pairwise_iou(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDA
     return np.asarray(np.divide(both, union, out=np.zeros_like(both), where=union > 0))
 
 
-def match_boxes(found: Boxes, annotated: Boxes, iou: float = IOU) -> NDArray[np.int64]:
+def match_boxes(detected: Boxes, annotated: Boxes, iou: float = IOU) -> NDArray[np.int64]:
     """Return for each found box the annotated one that it hits, or -1; ``(n,)``.
 
     The best scored box chooses first, and each annotated box is hit once (as in Pascal VOC).
@@ -116,14 +116,14 @@ def match_boxes(found: Boxes, annotated: Boxes, iou: float = IOU) -> NDArray[np.
     >>> match_boxes(one, one).tolist()
     [0]
     """
-    pairs = pairwise_iou(found.boxes, annotated.boxes)
-    hit = np.full(len(found), -1, np.int64)
-    for place in np.argsort(-found.scores, kind="stable"):
+    pairs = pairwise_iou(detected.boxes, annotated.boxes)
+    hit = np.full(len(detected), -1, np.int64)
+    for index in np.argsort(-detected.scores, kind="stable"):
         if pairs.shape[1] == 0:
             break
-        best = int(pairs[place].argmax())
-        if pairs[place, best] >= iou:
-            hit[place] = best
+        best = int(pairs[index].argmax())
+        if pairs[index, best] >= iou:
+            hit[index] = best
             pairs[:, best] = 0
     return hit
 
@@ -139,8 +139,8 @@ def match_points(cells: Cells, points: NDArray[np.float64]) -> NDArray[np.int64]
     hit = np.zeros(len(points), np.int64)
     if len(points) == 0 or len(cells) == 0:
         return hit
-    place = np.clip(points.astype(int), 0, np.array(cells.labels.shape) - 1)
-    in_mask = cells.labels[tuple(place.T)][:, None] == cells.ids[None]
+    pixels = np.clip(points.astype(int), 0, np.array(cells.labels.shape) - 1)
+    in_mask = cells.labels[tuple(pixels.T)][:, None] == cells.ids[None]
     inside = (points[:, None] >= cells.boxes[None, :, :2]) & (
         points[:, None] < cells.boxes[None, :, 2:]
     )
@@ -163,12 +163,12 @@ def score_boxes(
     scores = {}
     precision = average_precision(pairs, classes)
     for name in classes:
-        own = [(found.of_class(name), true.of_class(name)) for found, true in pairs]
-        hits = sum(int((match_boxes(found, true, iou) >= 0).sum()) for found, true in own)
-        errors = [abs(len(found) - len(true)) for found, true in own]
+        own = [(detected.of_class(name), true.of_class(name)) for detected, true in pairs]
+        hits = sum(int((match_boxes(detected, true, iou) >= 0).sum()) for detected, true in own)
+        errors = [abs(len(detected) - len(true)) for detected, true in own]
         scores[name] = DetectionScore(
             annotated=sum(len(true) for _, true in own),
-            found=sum(len(found) for found, _ in own),
+            found=sum(len(detected) for detected, _ in own),
             hits=hits,
             ap50=precision[name],
             count_error=float(np.mean(errors)) if errors else 0.0,
@@ -181,7 +181,7 @@ def _pooled_score(
 ) -> DetectionScore:
     """Return the sums over the classes, and the mean of their average precisions."""
     known = [score.ap50 for score in scores if score.ap50 is not None]
-    errors = [abs(len(found) - len(true)) for found, true in pairs]
+    errors = [abs(len(detected) - len(true)) for detected, true in pairs]
     return DetectionScore(
         annotated=sum(score.annotated for score in scores),
         found=sum(score.found for score in scores),
@@ -198,13 +198,13 @@ def average_precision(
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-    if not any(len(found) for found, _ in pairs):
+    if not any(len(detected) for detected, _ in pairs):
         return {name: 0.0 if _any(pairs, name) else None for name in classes}
     with redirect_stdout(StringIO()):  # the library reports to the console
         truth = COCO()
         truth.dataset = _coco_truth([true for _, true in pairs], classes)
         truth.createIndex()
-        answer = truth.loadRes(_coco_boxes([found for found, _ in pairs], classes))
+        answer = truth.loadRes(_coco_boxes([detected for detected, _ in pairs], classes))
         run = COCOeval(truth, answer, "bbox")
         run.params.iouThrs = np.array([IOU])
         run.params.maxDets = [100_000]

@@ -92,7 +92,7 @@ class DetectionReport:
             "detector_has_seen": describe_training_data(self.params),
             "params": self.params.model_dump(),
             "n_images": len(self.images),
-            "images": [one.to_dict() for one in self.images],
+            "images": [count.to_dict() for count in self.images],
             "unreadable": self.unreadable,
         }
 
@@ -124,20 +124,23 @@ def evaluate_detection_steps(
         Boxes for some images and points for others, or no image that can be read.
     """
     params = params or DetectParams()
-    by_points = {isinstance(one.truth, AnnotatedPoints) for one in fields}
+    by_points = {isinstance(annotated_field.truth, AnnotatedPoints) for annotated_field in fields}
     if len(by_points) != 1:
         raise CellsError("Annotations of one form are needed: boxes or points, for all images.")
     pairs: list[tuple[AnnotatedField, Cells]] = []
     unreadable = []
-    for place, one in enumerate(fields):
-        yield Progress(place, len(fields), one.path.name)
+    for index, annotated_field in enumerate(fields):
+        yield Progress(index, len(fields), annotated_field.path.name)
         try:
-            image = read_image(one.path)
+            image = read_image(annotated_field.path)
         except ImageError as error:
             unreadable.append(str(error))
             continue
         pairs.append(
-            (one, (yield from _detect_with_image_progress(image, params, place, len(fields))))
+            (
+                annotated_field,
+                (yield from _detect_with_image_progress(image, params, index, len(fields))),
+            )
         )
     if not pairs:
         raise CellsError("None of the annotated images can be read.")
@@ -145,7 +148,7 @@ def evaluate_detection_steps(
 
 
 def _detect_with_image_progress(
-    image: Any, params: DetectParams, place: int, total: int
+    image: Any, params: DetectParams, index: int, total: int
 ) -> Generator[Progress, None, Cells]:
     """Return the cells; the progress stays that of the images."""
     steps = detect_steps(image, params)
@@ -155,7 +158,7 @@ def _detect_with_image_progress(
         except StopIteration as end:
             cells: Cells = end.value
             return cells
-        yield Progress(place, total, image.name)
+        yield Progress(index, total, image.name)
 
 
 def _report(
@@ -165,7 +168,9 @@ def _report(
     *,
     by_points: bool,
 ) -> DetectionReport:
-    annotated = sorted({str(name) for one, _ in pairs for name in one.truth.classes})
+    annotated = sorted(
+        {str(name) for annotated_field, _ in pairs for name in annotated_field.truth.classes}
+    )
     classes = [kind for kind in KINDS if kind in annotated]
     unknown = [name for name in annotated if name not in KINDS]
     other = Counter(
@@ -187,17 +192,21 @@ def _report(
     )
 
 
-def _as_single_class(one: AnnotatedField, cells: Cells) -> tuple[AnnotatedField, Cells]:
+def _as_single_class(
+    annotated_field: AnnotatedField, cells: Cells
+) -> tuple[AnnotatedField, Cells]:
     """Return both sides with every cell of one class."""
-    names = np.full(len(one.truth.classes), ANY_CLASS)
+    names = np.full(len(annotated_field.truth.classes), ANY_CLASS)
     table = cells.table.assign(**{"class": ANY_CLASS})
-    return replace(one, truth=replace(one.truth, classes=names)), replace(cells, table=table)
+    return replace(annotated_field, truth=replace(annotated_field.truth, classes=names)), replace(
+        cells, table=table
+    )
 
 
-def _count(one: AnnotatedField, cells: Cells, classes: Sequence[str]) -> FieldCount:
+def _count(annotated_field: AnnotatedField, cells: Cells, classes: Sequence[str]) -> FieldCount:
     return FieldCount(
-        one.path,
-        int(np.isin(one.truth.classes, classes).sum()),
+        annotated_field.path,
+        int(np.isin(annotated_field.truth.classes, classes).sum()),
         int(cells.table["class"].isin(classes).sum()),
     )
 
@@ -206,9 +215,11 @@ def _score_boxes(
     pairs: Sequence[tuple[AnnotatedField, Cells]], classes: Sequence[str]
 ) -> dict[str, DetectionScore]:
     known = []
-    for one, cells in pairs:
-        found, true = Boxes.of_cells(cells), _boxes(one)
-        known.append(tuple(boxes.pick(np.isin(boxes.classes, classes)) for boxes in (found, true)))
+    for annotated_field, cells in pairs:
+        detected, true = Boxes.of_cells(cells), _boxes(annotated_field)
+        known.append(
+            tuple(boxes.pick(np.isin(boxes.classes, classes)) for boxes in (detected, true))
+        )
     return score_boxes(known, classes)  # type: ignore[arg-type]  # tuples of two
 
 
@@ -217,54 +228,54 @@ def _score_points(
 ) -> dict[str, DetectionScore]:
     """Return the score of each class and of all; points have no average precision."""
     scores = {name: _score_of_points(pairs, name) for name in classes}
-    counts = [_count(one, cells, classes) for one, cells in pairs]
+    counts = [_count(annotated_field, cells, classes) for annotated_field, cells in pairs]
     together = DetectionScore(
         annotated=sum(score.annotated for score in scores.values()),
         found=sum(score.found for score in scores.values()),
         hits=sum(score.hits for score in scores.values()),
         ap50=None,
-        count_error=float(np.mean([abs(one.found - one.annotated) for one in counts])),
+        count_error=float(np.mean([abs(count.found - count.annotated) for count in counts])),
     )
     return {**scores, "all": together}
 
 
 def _score_of_points(pairs: Sequence[tuple[AnnotatedField, Cells]], name: str) -> DetectionScore:
     hits, counts = 0, []
-    for one, cells in pairs:
+    for annotated_field, cells in pairs:
         own = replace(cells, table=cells.table[cells.table["class"] == name])
-        hits += int((match_points(own, _centres(one, name)) > 0).sum())
-        counts.append(_count(one, cells, [name]))
+        hits += int((match_points(own, _centres(annotated_field, name)) > 0).sum())
+        counts.append(_count(annotated_field, cells, [name]))
     return DetectionScore(
-        annotated=sum(one.annotated for one in counts),
-        found=sum(one.found for one in counts),
+        annotated=sum(count.annotated for count in counts),
+        found=sum(count.found for count in counts),
         hits=hits,
         ap50=None,
-        count_error=float(np.mean([abs(one.found - one.annotated) for one in counts])),
+        count_error=float(np.mean([abs(count.found - count.annotated) for count in counts])),
     )
 
 
 def _count_hits(pairs: Sequence[tuple[AnnotatedField, Cells]], name: str) -> tuple[int, int]:
     """Return how many cells annotated under a name are found, as whatever kind, of how many."""
     hits = total = 0
-    for one, cells in pairs:
-        own = one.truth.classes == name
+    for annotated_field, cells in pairs:
+        own = annotated_field.truth.classes == name
         total += int(own.sum())
-        if isinstance(one.truth, AnnotatedPoints):
-            hits += int((match_points(cells, one.truth.centres)[own] > 0).sum())
+        if isinstance(annotated_field.truth, AnnotatedPoints):
+            hits += int((match_points(cells, annotated_field.truth.centres)[own] > 0).sum())
         else:
-            hit = match_boxes(Boxes.of_cells(cells), one.truth)
+            hit = match_boxes(Boxes.of_cells(cells), annotated_field.truth)
             hits += int(np.isin(np.flatnonzero(own), hit).sum())
     return hits, total
 
 
-def _centres(one: AnnotatedField, name: str) -> Any:
-    truth = one.truth
+def _centres(annotated_field: AnnotatedField, name: str) -> Any:
+    truth = annotated_field.truth
     if not isinstance(truth, AnnotatedPoints):
         raise TypeError("boxes have no annotated centres")
     return truth.centres[truth.classes == name]
 
 
-def _boxes(one: AnnotatedField) -> Boxes:
-    if isinstance(one.truth, AnnotatedPoints):
+def _boxes(annotated_field: AnnotatedField) -> Boxes:
+    if isinstance(annotated_field.truth, AnnotatedPoints):
         raise TypeError("points have no boxes")
-    return one.truth
+    return annotated_field.truth

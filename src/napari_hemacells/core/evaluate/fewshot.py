@@ -113,7 +113,7 @@ def unknown_auroc(
     """
     from sklearn.metrics import roc_auc_score
 
-    found = {}
+    aurocs = {}
     for left_out in crops.names:
         known = [name for name in crops.names if name != left_out]
         taught = select_shots(crops, known, shots, "random", random)
@@ -121,8 +121,8 @@ def unknown_auroc(
         prediction = crops.fit(taught).predict(crops.embeddings())
         if prediction.unknown is not None:
             truth = crops.labels[asked] == left_out
-            found[left_out] = float(roc_auc_score(truth, prediction.unknown[asked]))
-    return found
+            aurocs[left_out] = float(roc_auc_score(truth, prediction.unknown[asked]))
+    return aurocs
 
 
 def select_shots(
@@ -146,10 +146,12 @@ def select_shots(
         return taught
     members = [np.flatnonzero(crops.labels == name) for name in names]
     if how == "random":
-        return np.concatenate([random.choice(one, shots, replace=False) for one in members])
+        return np.concatenate(
+            [random.choice(indices, shots, replace=False) for indices in members]
+        )
     halves = [
-        random.choice(one, max(shots, round(SIMULATED_FRACTION * len(one))), replace=False)
-        for one in members
+        random.choice(indices, max(shots, round(SIMULATED_FRACTION * len(indices))), replace=False)
+        for indices in members
     ]
     return np.concatenate([half[select_cold_start(crops.vectors[half], shots)] for half in halves])
 
@@ -358,7 +360,7 @@ def fewshot_steps(
     if params.measured:
         vectors, _ = append_measured_features(vectors, read.files, encoder.info)
     crops = EmbeddedCrops(vectors[taking_part], np.array(read.labels)[taking_part], params)
-    found: dict[int, ShotScore] = {}
+    scores: dict[int, ShotScore] = {}
     heads: dict[str, None] = {}
     for row, count in enumerate(shots):
         draws: list[FewShotDraw] = []
@@ -367,11 +369,11 @@ def fewshot_steps(
             draws.append(score_draw(crops, select_shots(crops, crops.names, count, how, random)))
             heads[f"{count}: {draws[-1].kind}"] = None
             yield Progress(row * repeats + draw + 1, len(shots) * repeats, f"{count} shots")
-        found[count] = _summary(
+        scores[count] = _summary(
             draws, _mean_unknown_auroc(crops, count, min(repeats, UNKNOWN_DRAWS), seed)
         )
     return FewShotReport(
-        shots=found,
+        shots=scores,
         encoder=encoder.info.name,
         encoder_sha256=encoder.info.sha256,
         seen=encoder.info.seen,
@@ -420,7 +422,7 @@ def _mean_unknown_auroc(
         unknown_auroc(crops, shots, np.random.default_rng([seed, shots, draw, 1]))
         for draw in range(draws)
     ]
-    return {name: float(np.mean([one[name] for one in each])) for name in crops.names}
+    return {name: float(np.mean([aurocs[name] for aurocs in each])) for name in crops.names}
 
 
 def _summary(draws: list[FewShotDraw], unknown: dict[str, float]) -> ShotScore:

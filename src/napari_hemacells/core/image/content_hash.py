@@ -57,7 +57,7 @@ def sample_windows(shape: tuple[int, int]) -> Iterator[tuple[slice, slice]]:
     """Yield the sampled windows of an image: ``GRID`` times ``GRID``, evenly spread."""
     along = []
     for length in shape:
-        centres = ((2 * place + 1) * length // (2 * GRID) for place in range(GRID))
+        centres = ((2 * index + 1) * length // (2 * GRID) for index in range(GRID))
         starts = (max(0, min(centre - WINDOW // 2, length - WINDOW)) for centre in centres)
         along.append([slice(start, min(start + WINDOW, length)) for start in starts])
     yield from product(*along)

@@ -110,8 +110,8 @@ def read_image(path: str | Path, *, groups: Groups | None = None) -> SmearImage:
             groups=groups,
         )
     except ImageError as error:
-        told = str(error) if file.name in str(error) else f"{file.name}: {error}"
-        raise ImageError(told) from error
+        message = str(error) if file.name in str(error) else f"{file.name}: {error}"
+        raise ImageError(message) from error
     except READ_ERRORS as error:
         raise ImageError(
             f"{file.name} cannot be read as a picture ({error}). Is it complete?"

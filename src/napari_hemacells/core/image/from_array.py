@@ -67,8 +67,8 @@ def image_from_array(
         pixels: Any = ValueScale.of([values]).colour(values)
     else:
         scale = _sampled_scale(given, layout)
-        below = [one for one in levels if layout.size(one.shape) < (rows, cols)]
-        lower = [LazyPixels(one, layout, scale) for one in below]
+        below = [level for level in levels if layout.size(level.shape) < (rows, cols)]
+        lower = [LazyPixels(level, layout, scale) for level in below]
         pixels = given if _is_colour(given) else LazyPixels(given, layout, scale, lower)
     return SmearImage(
         pixels=pixels,
@@ -97,7 +97,7 @@ def _sampled_scale(array: Any, layout: Layout) -> ValueScale:
 
 def _overview(lower: Sequence[LazyPixels]) -> Pixels | None:
     """Return the finest level that is quick to look at, otherwise the coarsest."""
-    fitting = [one for one in lower if one.shape[0] * one.shape[1] <= OVERVIEW]
+    fitting = [level for level in lower if level.shape[0] * level.shape[1] <= OVERVIEW]
     if fitting:
         return cast("Pixels", fitting[0])
     if lower and lower[-1].shape[0] * lower[-1].shape[1] <= LARGEST_OVERVIEW:

@@ -78,11 +78,11 @@ class Layout:
         if "y" not in names or "x" not in names:
             raise ImageError(f"The image has no rows and columns: its axes are {''.join(axes)}.")
         colour = None
-        for place, (name, length) in enumerate(zip(names, shape, strict=True)):
+        for axis, (name, length) in enumerate(zip(names, shape, strict=True)):
             if name in {"y", "x"} or (length == 1 and name not in {"c", "s"}):
                 continue
             if name in {"c", "s"} and (length == 1 or colour is None or shape[colour] == 1):
-                colour = place if length > 1 or colour is None else colour
+                colour = axis if length > 1 or colour is None else colour
                 continue
             raise _not_one_picture(name, length)
         layout = cls(len(names), names.index("y"), names.index("x"), colour)

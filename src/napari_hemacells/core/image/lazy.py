@@ -127,8 +127,8 @@ class LazyPixels:
     def _decode(self, row: int, col: int) -> NDArray[np.uint8]:
         """Return one block, the way it is kept."""
         spans = [
-            slice(place * side, min((place + 1) * side, length))
-            for place, side, length in zip((row, col), self.block, self.shape[:2], strict=True)
+            slice(index * side, min((index + 1) * side, length))
+            for index, side, length in zip((row, col), self.block, self.shape[:2], strict=True)
         ]
         return self._convert(*spans)
 
@@ -147,8 +147,8 @@ def _split_index(key: Any) -> tuple[Any, Any, Any]:
     """The key for rows, columns and colour."""
     given = list(key) if isinstance(key, tuple) else [key]
     if Ellipsis in given:
-        place = given.index(Ellipsis)
-        given[place : place + 1] = [slice(None)] * (4 - len(given))
+        position = given.index(Ellipsis)
+        given[position : position + 1] = [slice(None)] * (4 - len(given))
     if len(given) > 3:
         raise IndexError(f"An image has 3 axes; {len(given)} were given.")
     given += [slice(None)] * (3 - len(given))
@@ -162,8 +162,8 @@ def _span(key: Any, length: int) -> tuple[slice, slice | int]:
         if step < 1:
             raise IndexError("An image that is not in memory is read forwards only.")
         return slice(start, max(start, stop)), slice(None, None, step)
-    place = range(length)[int(key)]
-    return slice(place, place + 1), 0
+    index = range(length)[int(key)]
+    return slice(index, index + 1), 0
 
 
 def _block_shape(source: Any, layout: Layout) -> tuple[int, int]:

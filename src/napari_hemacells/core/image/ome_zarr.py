@@ -49,21 +49,21 @@ def open_zarr(folder: Path) -> OpenedPicture:
 def _multiscale(group: Any) -> Any | None:
     """Return the validated metadata of the group's image, ``None`` where it holds none."""
     attributes = dict(group.attrs)
-    found = attributes.get("ome", attributes).get("multiscales")
-    if not found:
+    multiscales = attributes.get("ome", attributes).get("multiscales")
+    if not multiscales:
         return None
     if "ome" in attributes:
         from ome_zarr_models.v05.multiscales import Multiscale
     else:
         from ome_zarr_models.v04.multiscales import Multiscale  # type: ignore[assignment]
     try:
-        return Multiscale.model_validate(found[0])
+        return Multiscale.model_validate(multiscales[0])
     except ValidationError as error:
         wrong = error.errors()[0]
-        place = ".".join(map(str, wrong["loc"]))
+        location = ".".join(map(str, wrong["loc"]))
         raise ImageError(
-            f"The metadata is not that of OME-Zarr 0.4 or 0.5 ({place}: {wrong['msg']}): convert "
-            "the image with a current tool."
+            f"The metadata is not that of OME-Zarr 0.4 or 0.5 ({location}: {wrong['msg']}): "
+            "convert the image with a current tool."
         ) from error
 
 
@@ -94,7 +94,7 @@ def _size(multiscale: Any) -> float | None:
             steps *= transform.scale
     sizes = []
     for name in ("y", "x"):
-        place = names.index(name)
-        unit = getattr(multiscale.axes[place], "unit", None)
-        sizes.append(float(steps[place]) * MICROMETRES.get(str(unit), np.nan))
+        index = names.index(name)
+        unit = getattr(multiscale.axes[index], "unit", None)
+        sizes.append(float(steps[index]) * MICROMETRES.get(str(unit), np.nan))
     return sizes[0] if np.isclose(sizes[0], sizes[1], rtol=0.01) else None

@@ -289,7 +289,7 @@ def _read_tensors(path: Path, sha256: str) -> dict[str, NDArray[Any]]:
 def _check_support(
     folder: Path, content: _BundleFile, vectors: NDArray[Any] | None
 ) -> NDArray[np.float32]:
-    known = {one.id for one in content.classes}
+    known = {cell_class.id for cell_class in content.classes}
     expected = (len(content.support_labels), content.encoder.dim)
     fits = vectors is not None and vectors.shape == expected and bool(np.isfinite(vectors).all())
     if vectors is None or not fits or not known.issuperset(content.support_labels):

@@ -52,15 +52,17 @@ def write_coco(path: Path, images: Sequence[ClassifiedImage], palette: Palette) 
 
 def to_coco(images: Sequence[ClassifiedImage], palette: Palette) -> dict[str, Any]:
     """The content of :func:`write_coco` as plain JSON values."""
-    names = [one.name for one in palette]
-    number_of = {one.id: place for place, one in enumerate(palette, start=1)}
-    if any(UNKNOWN in one.shown.values() for one in images):
+    names = [cell_class.name for cell_class in palette]
+    number_of = {
+        cell_class.id: category_id for category_id, cell_class in enumerate(palette, start=1)
+    }
+    if any(UNKNOWN in smear.shown.values() for smear in images):
         names.append(UNKNOWN)
         number_of[UNKNOWN] = len(names)
     annotations = [
         annotation
-        for place, one in enumerate(images, start=1)
-        for annotation in _annotations(one, place, number_of)
+        for image_id, smear in enumerate(images, start=1)
+        for annotation in _annotations(smear, image_id, number_of)
     ]
     if any(annotation["category_id"] > len(names) for annotation in annotations):
         names.append(UNCLASSIFIED)
@@ -70,7 +72,9 @@ def to_coco(images: Sequence[ClassifiedImage], palette: Palette) -> dict[str, An
         "info": {"description": "Cells", "date_created": utc_now(),
                  "contributor": f"napari-hemacells {__version__}"},
         "licenses": [],
-        "images": [_image(one.image, place) for place, one in enumerate(images, start=1)],
+        "images": [
+            _image(smear.image, image_id) for image_id, smear in enumerate(images, start=1)
+        ],
         "annotations": annotations,
         "categories": [
             {"id": number, "name": name, "supercategory": "cell"}
@@ -89,13 +93,13 @@ def polygons(mask: NDArray[np.bool_], origin: tuple[int, int]) -> list[list[floa
     from skimage.measure import approximate_polygon, find_contours
 
     solid = np.pad(binary_fill_holes(mask), 1).astype(np.float64)
-    found = []
+    outlines = []
     for contour in find_contours(solid, 0.5):
         outline = approximate_polygon(contour, tolerance=0.25)[:-1]
         # One pixel of padding, and a pixel's centre lies half a pixel from its corner.
         outline = outline + np.asarray(origin) - 0.5
-        found.append(np.round(outline[:, ::-1], 2).ravel().tolist())
-    return [outline for outline in found if len(outline) >= 6]
+        outlines.append(np.round(outline[:, ::-1], 2).ravel().tolist())
+    return [outline for outline in outlines if len(outline) >= 6]
 
 
 def _image(image: SmearImage, number: int) -> dict[str, Any]:
@@ -105,21 +109,21 @@ def _image(image: SmearImage, number: int) -> dict[str, Any]:
 
 
 def _annotations(
-    one: ClassifiedImage, number: int, number_of: Mapping[str, int]
+    smear: ClassifiedImage, number: int, number_of: Mapping[str, int]
 ) -> Iterator[dict[str, Any]]:
     rest = len(number_of) + 1
-    areas, scores = one.cells.table["area"], one.cells.table["score"]
+    areas, scores = smear.cells.table["area"], smear.cells.table["score"]
     for cell, box, area, score in zip(
-        one.cells.ids.tolist(), one.cells.boxes.tolist(), areas, scores, strict=True
+        smear.cells.ids.tolist(), smear.cells.boxes.tolist(), areas, scores, strict=True
     ):
         min_row, min_col, max_row, max_col = box
         yield {
             "id": 0,
             "image_id": number,
-            "category_id": number_of.get(one.shown.get(cell, ""), rest),
+            "category_id": number_of.get(smear.shown.get(cell, ""), rest),
             "bbox": [min_col, min_row, max_col - min_col, max_row - min_row],
             "area": int(area),
-            "segmentation": _segmentation(one.cells.labels, cell, box),
+            "segmentation": _segmentation(smear.cells.labels, cell, box),
             "iscrowd": 0,
             "cell": cell,
             "score": float(score),
@@ -171,8 +175,8 @@ def write_crops(
     stem = f"{file_name(image.name)}-{image.key[:8]}"
     files = [folders[shown[cell]] / f"{stem}-{cell:06d}.png" for cell in ids]
     try:
-        for place in folders.values():
-            place.mkdir(parents=True, exist_ok=True)
+        for class_folder in folders.values():
+            class_folder.mkdir(parents=True, exist_ok=True)
         for cell, file in zip(ids, files, strict=True):
             Image.fromarray(to_bytes(extract_crops(image, cells, spec, [cell]))[0]).save(file)
     except OSError as error:
@@ -184,11 +188,11 @@ def class_folder_paths(folder: Path, palette: Palette) -> dict[str, Path]:
     """A folder for each class id, named as the class where a file system allows it."""
     used: set[str] = set()
     folders = {}
-    for one in palette:
-        name = plain = file_name(one.name)
+    for cell_class in palette:
+        name = plain = file_name(cell_class.name)
         number = 2
         while name.casefold() in used:
             name, number = f"{plain}-{number}", number + 1
         used.add(name.casefold())
-        folders[one.id] = folder / name
+        folders[cell_class.id] = folder / name
     return folders

@@ -56,15 +56,15 @@ def image_reference(folder: Path, path: Path | None) -> dict[str, str | None]:
     """Return how a project in this folder refers to a file; nothing of one that is not there."""
     if path is None or not Path(path).exists():
         return {"path": None, "relative": None, "file_sha256": None}
-    place = Path(path).absolute()
-    digest = fingerprint(place)
-    return {"path": str(place), "relative": relative_path(folder, place), "file_sha256": digest}
+    file = Path(path).absolute()
+    digest = fingerprint(file)
+    return {"path": str(file), "relative": relative_path(folder, file), "file_sha256": digest}
 
 
-def relative_path(folder: Path, place: Path) -> str | None:
+def relative_path(folder: Path, path: Path) -> str | None:
     """Return the path from the folder; ``None`` on another drive."""
     try:
-        return Path(os.path.relpath(place, folder)).as_posix()
+        return Path(os.path.relpath(path, folder)).as_posix()
     except ValueError:
         return None
 
@@ -78,12 +78,12 @@ def rebase_reference(folder: Path, stored: StoredImage) -> StoredImage:
 
 def candidate_paths(folder: Path, stored: StoredImage) -> list[Path]:
     """Return where the image may be: first where it lies beside the project."""
-    found = []
+    paths = []
     if stored.relative is not None:
-        found.append(Path(os.path.normpath(folder / stored.relative)))
+        paths.append(Path(os.path.normpath(folder / stored.relative)))
     if stored.path is not None:
-        found.append(Path(stored.path))
-    return list(dict.fromkeys(found))
+        paths.append(Path(stored.path))
+    return list(dict.fromkeys(paths))
 
 
 def has_content(path: Path, stored: StoredImage) -> bool:

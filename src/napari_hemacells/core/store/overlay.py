@@ -47,8 +47,8 @@ def class_overlay(
     A picture of more than 100 megapixels is shown at a whole fraction of its size.
     """
     classes, colours = _lookup(cells, shown, palette)
-    place = np.zeros(int(cells.ids.max(initial=0)) + 1, dtype=np.intp)
-    place[cells.ids] = classes
+    colour_row = np.zeros(int(cells.ids.max(initial=0)) + 1, dtype=np.intp)
+    colour_row[cells.ids] = classes
     rows, cols = image.shape
     step = max(1, int(np.ceil(np.sqrt(rows * cols / _MAX_PIXELS))))
     width = max(1, round(cells.diameter / 22 / step))
@@ -57,7 +57,7 @@ def class_overlay(
         first, last = max(0, start - width), min(len(drawn), start + _BAND + width)
         window = (slice(first * step, last * step, step), slice(None, None, step))
         pixels, labels = image.pixels[window], cells.labels[window]
-        band = _tinted(pixels, labels, place, colours, width=width, fill=fill)
+        band = _tinted(pixels, labels, colour_row, colours, width=width, fill=fill)
         kept = slice(start - first, min(start + _BAND, len(drawn)) - first)
         drawn[start : start + _BAND] = band[kept]
     return with_legend(drawn, shown, palette) if legend else drawn
@@ -66,15 +66,15 @@ def class_overlay(
 def _tinted(
     pixels: NDArray[Any],
     labels: NDArray[np.int32],
-    place: NDArray[np.intp],
+    colour_row: NDArray[np.intp],
     colours: NDArray[np.float32],
     *,
     width: int,
     fill: float,
 ) -> NDArray[np.uint8]:
-    """A part of the overlay: `place` is the row of a cell in the table of colours."""
-    labels = np.where(labels < len(place), labels, 0)
-    of_pixel = place[labels]
+    """A part of the overlay: `colour_row` is the row of a cell in the table of colours."""
+    labels = np.where(labels < len(colour_row), labels, 0)
+    of_pixel = colour_row[labels]
     opacity = np.where(of_pixel > 1, fill, 0.0)
     opacity[_border(labels, width=width)] = 1.0
     light = np.asarray(pixels, dtype=np.float32)
@@ -99,7 +99,10 @@ def with_legend(
     cols = overlay.shape[1]
     size = max(12, round(cols / 60))
     font = ImageFont.load_default(size=size)
-    entries = [(one.colour, f"{one.name}  {_count(shown, one.id)}") for one in palette]
+    entries = [
+        (cell_class.colour, f"{cell_class.name}  {_count(shown, cell_class.id)}")
+        for cell_class in palette
+    ]
     if unknown := _count(shown, UNKNOWN):
         entries.append((UNKNOWN_COLOUR, f"unknown  {unknown}"))
     lines = _wrap([font.getlength(text) + 3 * size for _, text in entries], cols - size)
@@ -124,7 +127,7 @@ def _lookup(
         UNCLASSIFIED_COLOUR,
         UNCLASSIFIED_COLOUR,
         UNKNOWN_COLOUR,
-        *(one.colour for one in palette),
+        *(cell_class.colour for cell_class in palette),
     ]
     rgb = [list(bytes.fromhex(colour[1:])) for colour in colours]
     return np.asarray(classes, dtype=np.intp), np.asarray(rgb, dtype=np.float32)

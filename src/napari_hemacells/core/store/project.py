@@ -224,10 +224,10 @@ class Project:
                 f"The image “{stored.name}” was a layer without a file: open it in napari, "
                 "and the project finds it by its content."
             )
-        there = [place for place in places if place.exists()]
-        for place in there:
-            if image_paths.has_content(place, stored):
-                return place
+        there = [path for path in places if path.exists()]
+        for path in there:
+            if image_paths.has_content(path, stored):
+                return path
         if there:
             raise ProjectError(
                 f"“{there[0]}” has changed since “{stored.name}” was annotated: "
@@ -245,16 +245,16 @@ class Project:
         ProjectError
             For a file that cannot be read or shows another image.
         """
-        stored, place = self.image(image_key), Path(path).expanduser().absolute()
-        if not place.exists():
-            raise ProjectError(f"There is no file “{place}”.")
-        if not image_paths.has_content(place, stored):
+        stored, file = self.image(image_key), Path(path).expanduser().absolute()
+        if not file.exists():
+            raise ProjectError(f"There is no file “{file}”.")
+        if not image_paths.has_content(file, stored):
             raise ProjectError(
-                f"“{place}” is not the image “{stored.name}” that was annotated: its content is "
+                f"“{file}” is not the image “{stored.name}” that was annotated: its content is "
                 "another one. Choose the original file."
             )
-        self._put(stored.model_copy(update=image_paths.image_reference(self.folder, place)))
-        return place
+        self._put(stored.model_copy(update=image_paths.image_reference(self.folder, file)))
+        return file
 
     def has_cells(self, image_key: str) -> bool:
         """Whether cells of this image are kept."""
@@ -311,7 +311,7 @@ class Project:
             shutil.copytree(self.folder, temporary, dirs_exist_ok=True, ignore=ignored)
         copy = Project(where, self.content)
         copy._write(
-            {"images": tuple(image_paths.rebase_reference(where, one) for one in self.images)}
+            {"images": tuple(image_paths.rebase_reference(where, image) for image in self.images)}
         )
         return copy
 
@@ -327,7 +327,7 @@ class Project:
         self.content = content
 
     def _put(self, stored: StoredImage) -> None:
-        images = {one.key: one for one in self.images} | {stored.key: stored}
+        images = {image.key: image for image in self.images} | {stored.key: stored}
         if tuple(images.values()) != self.images:
             self._write({"images": tuple(images.values())})
 
@@ -346,12 +346,12 @@ def default_folder(image: SmearImage, root: Path | None = None) -> Path:
 
 def find_project(image_key: str, root: Path | None = None) -> Path | None:
     """The folder of the project last changed that holds this image, ``None`` without one."""
-    found = [
+    files = [
         file
         for file in (root or projects_root()).glob(f"*/{FILE_NAME}")
         if _holds(file, image_key)
     ]
-    newest = max(found, key=lambda file: file.stat().st_mtime, default=None)
+    newest = max(files, key=lambda file: file.stat().st_mtime, default=None)
     return None if newest is None else newest.parent
 
 
@@ -389,5 +389,7 @@ def corrected_cells(
     ProjectError
         Where no cells were saved, or they or the journal are damaged.
     """
-    said = annotation_state(project) if state is None else state
-    return apply_corrections(project.load_cells(image_key), said.corrections_of(image_key))
+    journal_state = annotation_state(project) if state is None else state
+    return apply_corrections(
+        project.load_cells(image_key), journal_state.corrections_of(image_key)
+    )

@@ -83,11 +83,11 @@ def differential(counts: pd.DataFrame, palette: Palette) -> list[ClassShare]:
     rows = list(counts.itertuples(index=False, name=None))[: len(palette)]
     everything = sum(int(total) for *_, total in rows)
     shares = []
-    for one, (_, annotated, predicted, total) in zip(palette, rows, strict=True):
+    for cell_class, (_, annotated, predicted, total) in zip(palette, rows, strict=True):
         low, high = wilson(int(total), everything)
         share = int(total) / everything if everything else None
         shares.append(
-            ClassShare(one, int(annotated), int(predicted), int(total), share, low, high)
+            ClassShare(cell_class, int(annotated), int(predicted), int(total), share, low, high)
         )
     return shares
 
@@ -108,12 +108,12 @@ def histogram(prediction: Prediction, palette: Palette) -> list[tuple[CellClass,
     Cells called unknown are in no class and are left out.
     """
     bars = []
-    for one in palette:
-        if one.id in prediction.class_ids:
-            mine = prediction.predicted_column == prediction.class_ids.index(one.id)
+    for cell_class in palette:
+        if cell_class.id in prediction.class_ids:
+            mine = prediction.predicted_column == prediction.class_ids.index(cell_class.id)
             mine &= ~prediction.verdict
-            found, _ = np.histogram(prediction.confidence[mine], CONFIDENCE_BINS, (0, 1))
-            bars.append((one, found.tolist()))
+            counts, _ = np.histogram(prediction.confidence[mine], CONFIDENCE_BINS, (0, 1))
+            bars.append((cell_class, counts.tolist()))
     return bars
 
 
@@ -137,15 +137,15 @@ def gallery(
         values = prediction.confidence.tolist()
         confidence = dict(zip(prediction.ids.tolist(), values, strict=True))
     rows = []
-    for one in palette:
-        members = [cell for cell, class_id in shown.items() if class_id == one.id]
+    for cell_class in palette:
+        members = [cell for cell, class_id in shown.items() if class_id == cell_class.id]
         members = [cell for cell in members if cell not in annotated] or members
         members.sort(key=lambda cell: -confidence.get(cell, 0.0))
         sure = members[:GALLERY_CELLS]
         unsure = members[GALLERY_CELLS:][-GALLERY_CELLS:][::-1]
         chosen = thumbnails(image, cells, sure + unsure, confidence, spec)
         if chosen:
-            rows.append(GalleryRow(one, chosen[: len(sure)], chosen[len(sure) :]))
+            rows.append(GalleryRow(cell_class, chosen[: len(sure)], chosen[len(sure) :]))
     return rows
 
 
@@ -243,7 +243,7 @@ def _values(report: ReportInput) -> dict[str, Any]:
         "picture": data_uri(pixels),
         "overlay": data_uri(class_overlay(image, cells, shown, palette)),
         "shares": shares,
-        "classified": sum(one.total for one in shares),
+        "classified": sum(share.total for share in shares),
         "sums": counts.iloc[-1].to_dict(),
         "unknown": sum(class_id == UNKNOWN for class_id in shown.values()),
         "unknown_colour": UNKNOWN_COLOUR,
@@ -266,19 +266,22 @@ def _values(report: ReportInput) -> dict[str, Any]:
 
 def _forced(report: ReportInput) -> int:
     """How many cells are too far for any class and are counted in one all the same."""
-    found = report.prediction
-    if found is None or found.is_unknown is None or not found.nearest:
+    prediction = report.prediction
+    if prediction is None or prediction.is_unknown is None or not prediction.nearest:
         return 0
-    return int((found.is_unknown & ~np.isin(found.ids, list(report.annotations))).sum())
+    return int((prediction.is_unknown & ~np.isin(prediction.ids, list(report.annotations))).sum())
 
 
 def _training(report: ReportInput) -> list[tuple[CellClass, int]]:
     """Annotated cells behind the numbers, a class."""
-    said = [one.class_id for one in report.annotations.values()]
+    class_ids = [annotation.class_id for annotation in report.annotations.values()]
     counts = report.training_counts
     return [
-        (one, said.count(one.id) if counts is None else counts.get(one.id, 0))
-        for one in report.palette
+        (
+            cell_class,
+            class_ids.count(cell_class.id) if counts is None else counts.get(cell_class.id, 0),
+        )
+        for cell_class in report.palette
     ]
 
 
@@ -293,15 +296,18 @@ def _plot(prediction: Prediction | None, palette: Palette) -> dict[str, Any] | N
     if prediction is None or len(prediction.ids) == 0:
         return None
     bars = histogram(prediction, palette)
-    tallest = max(sum(found[place] for _, found in bars) for place in range(CONFIDENCE_BINS)) or 1
+    tallest = (
+        max(sum(counts[bin_index] for _, counts in bars) for bin_index in range(CONFIDENCE_BINS))
+        or 1
+    )
     rectangles = []
-    for place in range(CONFIDENCE_BINS):
+    for bin_index in range(CONFIDENCE_BINS):
         top = float(_PLOT_HEIGHT)
-        for one, found in bars:
-            height = _PLOT_HEIGHT * found[place] / tallest
+        for cell_class, counts in bars:
+            height = _PLOT_HEIGHT * counts[bin_index] / tallest
             top -= height
-            if found[place]:
-                rectangles.append((one, place, top, height, found[place]))
+            if counts[bin_index]:
+                rectangles.append((cell_class, bin_index, top, height, counts[bin_index]))
     return {
         "bars": rectangles,
         "tallest": tallest,

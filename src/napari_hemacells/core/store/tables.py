@@ -49,15 +49,15 @@ def shown_classes(
     predicted = predicted_classes(prediction)
     if prediction is not None:
         predicted |= dict.fromkeys(prediction.ids[prediction.verdict].tolist(), UNKNOWN)
-    kinds = {one.name: one.id for one in palette}
+    kinds = {cell_class.name: cell_class.id for cell_class in palette}
     shown = {}
     for cell, kind in zip(cells.ids.tolist(), cells.table["class"], strict=True):
         if cell in annotations:
-            found: str | None = annotations[cell].class_id
+            class_id: str | None = annotations[cell].class_id
         else:
-            found = predicted.get(cell, kinds.get(kind))
-        if found is not None and (found in palette or found == UNKNOWN):
-            shown[cell] = found
+            class_id = predicted.get(cell, kinds.get(kind))
+        if class_id is not None and (class_id in palette or class_id == UNKNOWN):
+            shown[cell] = class_id
     return shown
 
 
@@ -93,16 +93,16 @@ def cells_table(
     table = detected_table(cells)
     if ORIGIN in cells.table:
         table[ORIGIN] = with_origin(cells).table[ORIGIN].to_numpy()
-    names = {one.id: one.name for one in palette} | {UNKNOWN: UNKNOWN}
+    names = {cell_class.id: cell_class.name for cell_class in palette} | {UNKNOWN: UNKNOWN}
     shown = shown_classes(cells, annotations, prediction, palette)
-    said = {cell: annotations[cell].class_id for cell in annotations}
+    annotated_classes = {cell: annotations[cell].class_id for cell in annotations}
     ids = cells.ids.tolist()
     kinds = table["class"].tolist()
     table["class"] = _text(
         names[shown[cell]] if cell in shown else kind
         for cell, kind in zip(ids, kinds, strict=True)
     )
-    table["annotated"] = _text(names.get(said.get(cell, ""), "") for cell in ids)
+    table["annotated"] = _text(names.get(annotated_classes.get(cell, ""), "") for cell in ids)
     predicted = predicted_classes(prediction)
     table["predicted"] = _text(names.get(predicted.get(cell, ""), "") for cell in ids)
     table["confidence"] = _align_to_table(
@@ -140,8 +140,12 @@ def counts_table(table: pd.DataFrame, palette: Palette) -> pd.DataFrame:
     annotated = table.loc[by_user, "annotated"].value_counts()
     predicted = table.loc[by_model, "predicted"].value_counts()
     rows = [
-        (one.name, int(annotated.get(one.name, 0)), int(predicted.get(one.name, 0)))
-        for one in palette
+        (
+            cell_class.name,
+            int(annotated.get(cell_class.name, 0)),
+            int(predicted.get(cell_class.name, 0)),
+        )
+        for cell_class in palette
     ]
     rest = int((~by_user & ~by_model & ~unknown).sum())
     lines = [(name, user, model, user + model) for name, user, model in rows]

@@ -45,7 +45,7 @@ def read_array(path: Path) -> NDArray[np.float32]:
         raise ThermogramError(
             f"{path.name} cannot be read as numbers ({error}). Save it again with numpy.save."
         ) from error
-    if len({one.shape for one in frames}) != 1:
+    if len({frame.shape for frame in frames}) != 1:
         raise ThermogramError(
             f"{path.name} holds {len(frames)} arrays of different sizes: save frames of one size "
             "in a file."
@@ -147,7 +147,7 @@ def _checked(values: NDArray[Any], name: str) -> NDArray[np.float32]:
         )
     if squeezed.dtype.kind not in "fiu":
         raise ThermogramError(f"{name} holds {squeezed.dtype}, not temperatures.")
-    for place, frame in enumerate(squeezed if squeezed.ndim == 3 else squeezed[np.newaxis]):
-        which = f"{name}, frame {place + 1}" if squeezed.ndim == 3 else name
+    for index, frame in enumerate(squeezed if squeezed.ndim == 3 else squeezed[np.newaxis]):
+        which = f"{name}, frame {index + 1}" if squeezed.ndim == 3 else name
         check_celsius(np.asarray(frame, np.float64), which, line=0)
     return np.asarray(squeezed, dtype=np.float32)

@@ -63,13 +63,13 @@ class FrameSelection:
     @property
     def counts(self) -> dict[str, int]:
         """Frames chosen of each class."""
-        return dict(sorted(Counter(one.label for one in self.chosen).items()))
+        return dict(sorted(Counter(frame.label for frame in self.chosen).items()))
 
     @property
     def blurred(self) -> tuple[ExcludedFrame, ...]:
         """What was left out as blurred, the most blurred first."""
-        found = [one for one in self.left_out if one.reason.startswith("blurred")]
-        return tuple(sorted(found, key=lambda one: (one.focus or 0.0, one.path.name)))
+        frames = [frame for frame in self.left_out if frame.reason.startswith("blurred")]
+        return tuple(sorted(frames, key=lambda frame: (frame.focus or 0.0, frame.path.name)))
 
 
 def select_frames(
@@ -96,12 +96,12 @@ def select_frames_steps(
     """
     left_out: list[ExcludedFrame] = []
     candidates: list[tuple[Path, DmrIrName, Patient]] = []
-    for path in sorted(paths, key=lambda one: (one.name, one)):
-        found = _candidate(path, patients, params)
-        if isinstance(found, str):
-            left_out.append(ExcludedFrame(path, found))
+    for path in sorted(paths, key=lambda file: (file.name, file)):
+        candidate = _candidate(path, patients, params)
+        if isinstance(candidate, str):
+            left_out.append(ExcludedFrame(path, candidate))
         else:
-            candidates.append(found)
+            candidates.append(candidate)
     sharp: list[SelectedFrame] = []
     for done, (path, frame, patient) in enumerate(candidates):
         yield Progress(done, len(candidates), "Looking at thermograms")
@@ -112,13 +112,17 @@ def select_frames_steps(
             sharp.append(SelectedFrame(path, frame, patient, seen))
     yield Progress(len(candidates), len(candidates), "Looking at thermograms")
     chosen = _draw(sharp, params) if params.balanced else sharp
-    taken = {one.path for one in chosen}
+    taken = {selected.path for selected in chosen}
     left_out += [
-        ExcludedFrame(one.path, "not drawn", one.focus) for one in sharp if one.path not in taken
+        ExcludedFrame(selected.path, "not drawn", selected.focus)
+        for selected in sharp
+        if selected.path not in taken
     ]
     if not chosen:
         raise ThermogramError(_nothing_left(left_out))
-    return FrameSelection(tuple(chosen), tuple(sorted(left_out, key=lambda one: one.path.name)))
+    return FrameSelection(
+        tuple(chosen), tuple(sorted(left_out, key=lambda excluded: excluded.path.name))
+    )
 
 
 def _candidate(
@@ -138,7 +142,7 @@ def _candidate(
     if not patient.label:
         return f"patient {frame.patient} has no diagnosis in {patients.source}"
     spared = {"deodorant": params.keep_deodorant, "single breast": params.keep_single_breast}
-    against = sorted(one for one in patient.reasons if not spared.get(one, False))
+    against = sorted(reason for reason in patient.reasons if not spared.get(reason, False))
     return ", ".join(against) or (path, frame, patient)
 
 
@@ -159,8 +163,8 @@ def _measure_sharpness(path: Path, params: SelectParams) -> float | ExcludedFram
 def _draw(sharp: Sequence[SelectedFrame], params: SelectParams) -> list[SelectedFrame]:
     """Return as many of each class, drawn at random."""
     classes: dict[str, list[SelectedFrame]] = defaultdict(list)
-    for one in sharp:
-        classes[one.label].append(one)
+    for selected in sharp:
+        classes[selected.label].append(selected)
     count = params.per_class or min(map(len, classes.values()), default=0)
     rng = np.random.default_rng(params.seed)
     drawn: list[SelectedFrame] = []
@@ -171,11 +175,11 @@ def _draw(sharp: Sequence[SelectedFrame], params: SelectParams) -> list[Selected
                 "asked for: ask for fewer, or loosen the filters."
             )
         places = np.sort(rng.choice(len(members), count, replace=False))
-        drawn += [members[place] for place in places]
-    return sorted(drawn, key=lambda one: one.path.name)
+        drawn += [members[index] for index in places]
+    return sorted(drawn, key=lambda selected: selected.path.name)
 
 
 def _nothing_left(left_out: Sequence[ExcludedFrame]) -> str:
-    counts = Counter(one.reason for one in left_out).most_common(3)
-    told = "; ".join(f"{reason} ({count})" for reason, count in counts)
-    return f"No frame is left to use{': ' + told if told else ''}."
+    counts = Counter(excluded.reason for excluded in left_out).most_common(3)
+    reasons = "; ".join(f"{reason} ({count})" for reason, count in counts)
+    return f"No frame is left to use{': ' + reasons if reasons else ''}."

@@ -74,24 +74,24 @@ def parse_dmr_ir_name(name: str | Path) -> DmrIrName | None:
     >>> parse_name("smear 3.txt") is None
     True
     """
-    found = PATTERN.match(re.split(r"[\\/]", str(name))[-1])
-    if found is None:
+    match = PATTERN.match(re.split(r"[\\/]", str(name))[-1])
+    if match is None:
         return None
     try:
-        date = dt.date.fromisoformat(found["date"])
+        date = dt.date.fromisoformat(match["date"])
     except ValueError:
         return None
     return DmrIrName(
-        patient=found["patient"],
-        visit=int(found["visit"]),
-        view=VIEWS[int(found["view"])],
-        protocol=PROTOCOLS[found["protocol"].upper()],
+        patient=match["patient"],
+        visit=int(match["visit"]),
+        view=VIEWS[int(match["view"])],
+        protocol=PROTOCOLS[match["protocol"].upper()],
         date=date,
-        frame=int(found["frame"]),
+        frame=int(match["frame"]),
     )
 
 
-def normalise_patient_id(one: str) -> str:
+def normalise_patient_id(patient_id: str) -> str:
     """Return the form in which patient ids are compared: without ``T`` and leading zeros.
 
     Examples
@@ -99,6 +99,6 @@ def normalise_patient_id(one: str) -> str:
     >>> same_patient("T0287") == same_patient("287") == same_patient("287.0")
     True
     """
-    text = one.strip()
-    found = re.fullmatch(r"[Tt]?0*(\d+)(?:\.0+)?", text)
-    return found[1] if found else text.casefold()
+    text = patient_id.strip()
+    match = re.fullmatch(r"[Tt]?0*(\d+)(?:\.0+)?", text)
+    return match[1] if match else text.casefold()

@@ -108,24 +108,24 @@ def read_patients(path: Path) -> PatientRecords:
             f"{path.name} has no column with the patients' ids: call one “patient”. Its columns "
             f"are {', '.join(map(str, table.columns[:12]))}."
         )
-    found: dict[str, Patient] = {}
+    patients: dict[str, Patient] = {}
     first_row: dict[str, int] = {}
     for row, values in enumerate(table.to_dict("records"), start=2):
-        one = _patient(values, columns, of_id, of_label)
-        if not one.id:
+        patient = _patient(values, columns, of_id, of_label)
+        if not patient.id:
             raise ThermogramError(f"{path.name}, row {row}: the patient's id is missing.")
-        key = normalise_patient_id(one.id)
-        before = found.get(key)
-        if before is not None and before.label != one.label:
+        key = normalise_patient_id(patient.id)
+        before = patients.get(key)
+        if before is not None and before.label != patient.label:
             raise ThermogramError(
-                f"{path.name}: patient {one.id} is “{before.label}” in row {first_row[key]} and "
-                f"“{one.label}” in row {row}. Correct one of them, or remove it."
+                f"{path.name}: patient {patient.id} is “{before.label}” in row {first_row[key]} "
+                f"and “{patient.label}” in row {row}. Correct one of them, or remove it."
             )
         first_row.setdefault(key, row)
-        found[key] = one if before is None else _merged(before, one)
-    if not found:
+        patients[key] = patient if before is None else _merged(before, patient)
+    if not patients:
         raise ThermogramError(f"{path.name} holds no patients.")
-    return PatientRecords(path.name, found)
+    return PatientRecords(path.name, patients)
 
 
 def _read(path: Path) -> pd.DataFrame:
@@ -173,29 +173,29 @@ def _patient(
 def _reasons(
     row: Mapping[Hashable, Any], columns: Mapping[str, str]
 ) -> frozenset[ExclusionReason]:
-    found: set[ExclusionReason] = set()
+    reasons: set[ExclusionReason] = set()
     for plain, name in columns.items():
-        said = str(row[name]).strip().casefold()
-        if said in NO_VALUES:
+        text = str(row[name]).strip().casefold()
+        if text in NO_VALUES:
             continue
         for reason, words in REASONS.items():
             if any(word in plain for word in words):
-                found.add(reason)
+                reasons.add(reason)
         if plain in EXCLUSION_NAMES:
-            found |= _reasons_in_text(said, is_reason=plain.startswith("exclu"))
-    return frozenset(found)
+            reasons |= _reasons_in_text(text, is_reason=plain.startswith("exclu"))
+    return frozenset(reasons)
 
 
-def _reasons_in_text(said: str, *, is_reason: bool) -> set[ExclusionReason]:
+def _reasons_in_text(text: str, *, is_reason: bool) -> set[ExclusionReason]:
     """What a sentence speaks of; a column of exclusions excludes whatever it says."""
-    plain = _plain(said)
+    plain = _plain(text)
     for denial in DENIALS:
         for word in (word for words in REASONS.values() for word in words):
             plain = plain.replace(denial + word, "")
-    found = {one for one, words in REASONS.items() if any(word in plain for word in words)}
-    if not found and is_reason:
+    reasons = {reason for reason, words in REASONS.items() if any(word in plain for word in words)}
+    if not reasons and is_reason:
         return {"excluded"}
-    return found
+    return reasons
 
 
 def _merged(before: Patient, after: Patient) -> Patient:
@@ -204,14 +204,14 @@ def _merged(before: Patient, after: Patient) -> Patient:
 
 
 def _label(text: str) -> str:
-    said = text.strip()
-    known = (name for name, words in LABELS.items() if said.casefold() in words)
-    return next(known, said)
+    label = text.strip()
+    known = (name for name, words in LABELS.items() if label.casefold() in words)
+    return next(known, label)
 
 
 def _number(text: str) -> float | None:
-    found = re.search(r"\d+([.,]\d+)?", text)
-    return float(found[0].replace(",", ".")) if found else None
+    match = re.search(r"\d+([.,]\d+)?", text)
+    return float(match[0].replace(",", ".")) if match else None
 
 
 def _plain(name: Any) -> str:

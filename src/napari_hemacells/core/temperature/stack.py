@@ -46,7 +46,7 @@ class FrameFiles:
         rows, cols = self.read(self.middle).shape
         return rows, cols
 
-    def read(self, place: int) -> NDArray[np.float32]:
+    def read(self, index: int) -> NDArray[np.float32]:
         """``(rows, cols)`` float32 °C of the frame at a place.
 
         Raises
@@ -55,12 +55,12 @@ class FrameFiles:
             As :func:`read_celsius`, or a file with several frames.
         """
         with self._lock:
-            if place not in self._kept:
-                self._kept[place] = _one_frame(self.paths[place])
+            if index not in self._kept:
+                self._kept[index] = _one_frame(self.paths[index])
                 while len(self._kept) > KEPT_FRAMES:
                     self._kept.popitem(last=False)
-            self._kept.move_to_end(place)
-            return self._kept[place]
+            self._kept.move_to_end(index)
+            return self._kept[index]
 
     def lazy(self) -> Any:
         """``(frames, rows, cols)`` dask array of float32 °C, a chunk a frame.
@@ -77,17 +77,17 @@ class FrameFiles:
 
         shape = self.shape
 
-        def frame(place: int) -> NDArray[np.float32]:
-            found = self.read(place)
-            if found.shape != shape:
-                raise ThermogramError(_other_size(self.paths[place], found.shape, shape))
-            return found
+        def frame(index: int) -> NDArray[np.float32]:
+            celsius = self.read(index)
+            if celsius.shape != shape:
+                raise ThermogramError(_other_size(self.paths[index], celsius.shape, shape))
+            return celsius
 
         later = delayed(frame, pure=True)
         places = range(len(self))
         chunks = [
-            da.from_delayed(later(place), shape, "f4")  # type: ignore[no-untyped-call]
-            for place in places
+            da.from_delayed(later(index), shape, "f4")  # type: ignore[no-untyped-call]
+            for index in places
         ]
         return da.stack(chunks)  # type: ignore[no-untyped-call]
 
@@ -107,8 +107,8 @@ def group_by_size(paths: Sequence[Path]) -> list[FrameGroup]:
     """
     groups: dict[tuple[str, int], list[Path]] = {}
     for path in paths:
-        found = sniff_matrix(path) if path.suffix.lower() in TEXT_SUFFIXES else None
-        key = ("text", found.columns) if found else (path.suffix.lower(), 0)
+        matrix_format = sniff_matrix(path) if path.suffix.lower() in TEXT_SUFFIXES else None
+        key = ("text", matrix_format.columns) if matrix_format else (path.suffix.lower(), 0)
         groups.setdefault(key, []).append(path)
     return [FrameGroup(tuple(members), key[1]) for key, members in groups.items()]
 

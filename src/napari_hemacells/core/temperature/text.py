@@ -58,7 +58,7 @@ class Dialect:
         text = line.strip().replace(self.decimal, ".")
         if self.separator == " ":
             return text.split()
-        return [one.strip() for one in text.removesuffix(self.separator).split(self.separator)]
+        return [field.strip() for field in text.removesuffix(self.separator).split(self.separator)]
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,8 @@ def _sniff_cached(path: Path, modified: int, size: int) -> MatrixFormat | None: 
         return None
     dialect = dialect_of(lines)
     fields = [dialect.fields(line) for line in lines]
-    looked_at = [one for line in fields for one in line[:LOOK_FIELDS]]
-    numbers = sum(bool(NUMBER.fullmatch(one)) for one in looked_at)
+    looked_at = [field for line in fields for field in line[:LOOK_FIELDS]]
+    numbers = sum(bool(NUMBER.fullmatch(field)) for field in looked_at)
     columns = max(map(len, fields))
     if columns < LEAST_COLUMNS or 2 * numbers < len(looked_at):
         return None
@@ -160,20 +160,20 @@ def read_text(path: Path) -> NDArray[np.float32]:
         temperatures that are impossible: the sentence names the line.
     """
     try:
-        found = sniff_matrix(path)
-        text = "" if found is None else path.read_bytes().decode(found.encoding)
+        matrix_format = sniff_matrix(path)
+        text = "" if matrix_format is None else path.read_bytes().decode(matrix_format.encoding)
     except OSError as error:
         raise ThermogramError(f"{path.name} cannot be read ({error.strerror}).") from error
     except UnicodeDecodeError as error:
         raise ThermogramError(
             f"{path.name} is damaged: from byte {error.start} on it is no text. Copy it again."
         ) from error
-    if found is None:
+    if matrix_format is None:
         raise ThermogramError(
             f"{path.name}, line 1: this does not begin like a matrix of temperatures, a row of "
             "numbers on each line. Export the frame as text without headings."
         )
-    values = _parse(text, found.dialect, path.name)
+    values = _parse(text, matrix_format.dialect, path.name)
     _check_rows(values, path.name)
     check_celsius(values, path.name, line=_first_line(text))
     return values.astype(np.float32)
@@ -199,12 +199,12 @@ def _parse_error_message(text: str, dialect: Dialect, name: str) -> str:
         if not data_lines(line):
             continue
         fields = dialect.fields(line)
-        for column, one in enumerate(fields, start=1):
-            if not NUMBER.fullmatch(one):
-                said = f"“{one[:20]}” is no number" if one else "a number is missing"
+        for column, field in enumerate(fields, start=1):
+            if not NUMBER.fullmatch(field):
+                problem = f"“{field[:20]}” is no number" if field else "a number is missing"
                 return (
-                    f"{name}, line {number}, column {column}: {said}. Correct the line, or export "
-                    "the frame again."
+                    f"{name}, line {number}, column {column}: {problem}. Correct the line, or "
+                    "export the frame again."
                 )
         width = width or len(fields)
         if len(fields) != width:

@@ -53,28 +53,28 @@ def export_thermograms_steps(
             "of an earlier selection stays among the new ones."
         )
     rows, total = [], len(selection.chosen)
-    for done, one in enumerate(selection.chosen, start=1):
-        name = _name(one)
-        celsius = read_celsius(one.path)
-        write_bytes(folder / name, _tiff(celsius, one))
-        rows.append(_row(name, one))
+    for done, selected in enumerate(selection.chosen, start=1):
+        name = _name(selected)
+        celsius = read_celsius(selected.path)
+        write_bytes(folder / name, _tiff(celsius, selected))
+        rows.append(_row(name, selected))
         yield Progress(done, total, "Writing thermograms")
     write_bytes(folder / LEFT_OUT, _table(("path", "reason", "focus"), _left_out(selection)))
     write_bytes(folder / TABLE, _table(COLUMNS, rows))
     return folder / TABLE
 
 
-def _name(one: SelectedFrame) -> str:
-    stem = one.path.name
-    for suffix in (one.path.suffix, ".celsius"):
+def _name(selected: SelectedFrame) -> str:
+    stem = selected.path.name
+    for suffix in (selected.path.suffix, ".celsius"):
         stem = stem.removesuffix(suffix)
-    return f"{file_name(one.label)}/{file_name(stem)}{SUFFIX}"
+    return f"{file_name(selected.label)}/{file_name(stem)}{SUFFIX}"
 
 
-def _tiff(celsius: NDArray[np.float32], one: SelectedFrame) -> bytes:
+def _tiff(celsius: NDArray[np.float32], selected: SelectedFrame) -> bytes:
     import tifffile
 
-    about = {"unit": "celsius", "patient": one.frame.patient, "source": one.path.name}
+    about = {"unit": "celsius", "patient": selected.frame.patient, "source": selected.path.name}
     stream = io.BytesIO()
     tifffile.imwrite(
         stream,
@@ -87,19 +87,23 @@ def _tiff(celsius: NDArray[np.float32], one: SelectedFrame) -> bytes:
     return stream.getvalue()
 
 
-def _row(name: str, one: SelectedFrame) -> tuple[Any, ...]:
-    frame, patient = one.frame, one.patient
+def _row(name: str, selected: SelectedFrame) -> tuple[Any, ...]:
+    frame, patient = selected.frame, selected.patient
     age = "" if patient.age is None else f"{patient.age:g}"
     return (
-        name, one.label, frame.patient, age, frame.visit, frame.view, frame.protocol,
-        frame.date.isoformat(), frame.frame, f"{one.focus:.3f}", str(one.path),
+        name, selected.label, frame.patient, age, frame.visit, frame.view, frame.protocol,
+        frame.date.isoformat(), frame.frame, f"{selected.focus:.3f}", str(selected.path),
     )  # fmt: skip
 
 
 def _left_out(selection: FrameSelection) -> list[tuple[str, str, str]]:
     return [
-        (str(one.path), one.reason, "" if one.focus is None else f"{one.focus:.3f}")
-        for one in selection.left_out
+        (
+            str(excluded.path),
+            excluded.reason,
+            "" if excluded.focus is None else f"{excluded.focus:.3f}",
+        )
+        for excluded in selection.left_out
     ]
 
 

@@ -85,7 +85,7 @@ class Cells:
     @cached_property
     def position(self) -> dict[int, int]:
         """From a cell's id to its place in the table."""
-        return {int(cell): place for place, cell in enumerate(self.ids)}
+        return {int(cell): row for row, cell in enumerate(self.ids)}
 
     def mask_of(self, cell: int) -> CellMask:
         """Return a cell's pixels on the label image; KeyError for an id that is not there."""

@@ -36,10 +36,10 @@ class CropSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON; what concerns thermograms only where it is not the usual."""
-        told: dict[str, Any] = {"size": self.size, "context": self.context}
+        settings: dict[str, Any] = {"size": self.size, "context": self.context}
         if self.degrees != "fixed" or self.palette != "grey":
-            told |= {"degrees": self.degrees, "palette": self.palette}
-        return told
+            settings |= {"degrees": self.degrees, "palette": self.palette}
+        return settings
 
     def with_context(self, context: float) -> CropSpec:
         """The same crops with another margin."""

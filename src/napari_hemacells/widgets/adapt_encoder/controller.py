@@ -85,9 +85,9 @@ def _write_crops(ground: ProjectSnapshot, job: AdaptJob) -> Generator[Progress, 
     from napari_hemacells.core.train.selfsupervised.project_dataset import load_project_crops_steps
 
     yield Progress(0, 0, "Reading cells")
-    found = yield from load_project_crops_steps(ground.project, ground.state, opened=ground.opened)
-    yield Progress(0, 0, f"{len(found.crops):,} cells to learn from")
-    write_training_set(job.folder, found)
+    crops = yield from load_project_crops_steps(ground.project, ground.state, opened=ground.opened)
+    yield Progress(0, 0, f"{len(crops.crops):,} cells to learn from")
+    write_training_set(job.folder, crops)
 
 
 ADAPTED_PREFIX = "adapted:"
@@ -259,9 +259,9 @@ class AdaptEncoderRunner(TrainingRunner):
     def _refresh_soon(self, _what: object = None) -> None:
         self._soon.start()
 
-    def _idle(self, said: str) -> None:
+    def _idle(self, message: str) -> None:
         self._waiting = None
-        self._panel.show_idle(said)
+        self._panel.show_idle(message)
         self.refresh()
 
     def _ready(self) -> AdaptationSummary:
@@ -271,7 +271,9 @@ class AdaptEncoderRunner(TrainingRunner):
         state = session.history.state
         lessons = count_available_cells(session.project, state)
         model = _OWN if session.live.model is not None else ""
-        clicks = len(evaluable_clicks([one.class_id for one in state.labels.values()]))
+        clicks = len(
+            evaluable_clicks([annotation.class_id for annotation in state.labels.values()])
+        )
         return AdaptationSummary(
             lessons,
             clicks,

@@ -166,8 +166,8 @@ def _verdict(outcome: AdaptOutcome) -> str:
             "Better or worse: <b>too few clicks to say</b> (two classes with two or more each). "
             "Compare before you rely on it."
         )
-    told = f"as far as {outcome.clicks:,} clicks tell"
+    evidence = f"as far as {outcome.clicks:,} clicks tell"
     if not outcome.kept:
-        return f"<b>Not kept</b>: {told}, it is worse. The encoder you have stays."
+        return f"<b>Not kept</b>: {evidence}, it is worse. The encoder you have stays."
     better = "better" if outcome.after > outcome.before else "no worse"
-    return f"<b>Kept</b>: {told}, it is {better}."
+    return f"<b>Kept</b>: {evidence}, it is {better}."

@@ -120,11 +120,11 @@ def _encoder_for(model: Bundle | None, params: EncodeParams) -> Encoder:
 
     if model is None:
         return encode.load_encoder(params.encoder, params.device)
-    found = model.make_encoder(params.device)
-    if found.info.sha256 != model.encoder.sha256:
-        found = encode.load_encoder(params.encoder, params.device)
-    check_compatible(model, found.info, model.spec)
-    return found
+    encoder = model.make_encoder(params.device)
+    if encoder.info.sha256 != model.encoder.sha256:
+        encoder = encode.load_encoder(params.encoder, params.device)
+    check_compatible(model, encoder.info, model.spec)
+    return encoder
 
 
 def classification_steps(request: ClassifyRequest) -> Generator[Progress, None, ClassifyResult]:

@@ -1,24 +1,17 @@
-"""The colours of a session's cells in a viewer, and the table that its status bar reads.
-
-A direct label colormap that thousands of cells can be given after every click.
-"""
+"""The colours of a session's cells in a viewer, and the table that its status bar reads."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import QObject, QTimer
 
 from napari_hemacells import layers as ours
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from napari_hemacells.core.annotate import Palette
     from napari_hemacells.core.types import Cells
-    from napari_hemacells.layers import DisplayMode, Rgba
+    from napari_hemacells.layers import DisplayMode
     from napari_hemacells.session import Session
     from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
 
@@ -106,30 +99,9 @@ def add_spare_colours(
 
 def detected_colours(cells: Cells, palette: Palette) -> dict[int | None, Any]:
     """Each cell in the colour of the detector's rough kind, to check the detection by eye."""
-    known = {one.name: ours.rgba(one.colour) for one in palette}
+    known = {cell_class.name: ours.rgba(cell_class.colour) for cell_class in palette}
     other = ours.rgba(_UNKNOWN)
     kinds = cells.table["class"].tolist()
     return {
         cell: known.get(kind, other) for cell, kind in zip(cells.ids.tolist(), kinds, strict=True)
     }
-
-
-_CLEAR = np.zeros(4, dtype=np.float32)
-
-
-class ClassColormap(DirectLabelColormap):  # type: ignore[misc]  # napari is not typed for us
-    """A colour for each label, kept as tuples, which napari hashes faster than arrays."""
-
-    def map(self, values: Any) -> Any:
-        """Return colours as arrays: napari's controls compute with the selected label's."""
-        return np.asarray(super().map(values), dtype=np.float32)
-
-
-def class_colormap(table: Mapping[int | None, Rgba]) -> ClassColormap:
-    """The colormap of ``{label: RGBA}`` with ``None`` for the rest."""
-    # Label 1 too, else napari takes an empty table for a wish for its random colours.
-    colormap = ClassColormap(color_dict={None: _CLEAR, 0: _CLEAR, 1: _CLEAR})
-    # The rest without validation: these are RGBA already, and checking thousands of them one by
-    # one takes longer than drawing them.
-    colormap.color_dict.update(table)
-    return colormap

@@ -132,9 +132,9 @@ class CellLayerView(QObject):
         if cells is None or cell not in cells.position:
             return
         self.choose(cell)
-        place = cells.position[cell]
-        top, left, bottom, right = cells.boxes[place].tolist()
-        row, col = cells.centres[place].tolist()
+        index = cells.position[cell]
+        top, left, bottom, right = cells.boxes[index].tolist()
+        row, col = cells.centres[index].tolist()
         self._bridge.centre_on(row, col, max(bottom - top, right - left))
         self.chosen.emit(cell)
         self._bridge.pointer.ignore_small_moves()

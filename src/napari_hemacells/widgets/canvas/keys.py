@@ -61,10 +61,10 @@ ACTIONS = (
 
 
 def _pairs(*, viewer: bool) -> Iterator[tuple[str, str]]:
-    for one in ACTIONS:
-        if one.on_viewer or not viewer:
-            for key in one.napari_keys:
-                yield key, one.action
+    for key_action in ACTIONS:
+        if key_action.on_viewer or not viewer:
+            for key in key_action.napari_keys:
+                yield key, key_action.action
 
 
 class KeyMap:
@@ -115,4 +115,6 @@ class KeyMap:
 def qt_action(event: QKeyEvent) -> str | None:
     """The action of a key pressed in the dock, ``None`` for any other key."""
     pressed = QKeySequence(event.keyCombination()).toString()
-    return next((one.action for one in ACTIONS if pressed in one.qt_keys), None)
+    return next(
+        (key_action.action for key_action in ACTIONS if pressed in key_action.qt_keys), None
+    )

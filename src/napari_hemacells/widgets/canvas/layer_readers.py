@@ -164,12 +164,12 @@ def _plane(data: Any, step: tuple[int, ...], *, rgb: bool) -> Any:
     extra = data.ndim - flat
     shown = (*step[:extra], *([0] * extra))[:extra]
     sizes = data.shape[:extra]
-    place = tuple(min(int(at), size - 1) for at, size in zip(shown, sizes, strict=True))
+    index = tuple(min(int(at), size - 1) for at, size in zip(shown, sizes, strict=True))
     if not isinstance(data, np.ndarray):
         from dask.array import asarray
 
         data = asarray(data)  # type: ignore[no-untyped-call]  # a slice of it is lazy too
-    return data[place]
+    return data[index]
 
 
 def _path(layer: Layer) -> Path | None:

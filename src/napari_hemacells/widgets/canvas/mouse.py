@@ -99,7 +99,7 @@ class Pointer:
             self._emit_click(cell, event)
 
     def _emit_click(self, cell: int, event: Any) -> None:
-        held = {str(one) for one in event.modifiers}
+        held = {str(modifier) for modifier in event.modifiers}
         if event.button == 2:
             self.events.cleared.emit(cell)
         elif event.button == 1 and "Alt" in held:

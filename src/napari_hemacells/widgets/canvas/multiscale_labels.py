@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Labels
 
-from napari_hemacells.widgets.canvas.cell_colors import class_colormap
+from napari_hemacells.widgets.canvas.label_colormap import class_colormap
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,10 +65,12 @@ class CellPyramid:
     def cell_at(self, row: float, col: float, reach: float) -> int:
         """Return the cell there, 0 for none; with a reach of some pixels, the nearest centre."""
         at = round(row), round(col)
-        inside = all(0 <= place < side for place, side in zip(at, self.labels.shape, strict=True))
-        found = int(self.labels[at]) if inside else 0
-        if found or reach <= 0:
-            return found
+        inside = all(
+            0 <= position < side for position, side in zip(at, self.labels.shape, strict=True)
+        )
+        cell = int(self.labels[at]) if inside else 0
+        if cell or reach <= 0:
+            return cell
         near = self.near((row - reach, row + reach), (col - reach, col + reach))
         if len(near) == 0:
             return 0
@@ -146,32 +148,32 @@ class PyramidLevel:
         given = key if isinstance(key, tuple) else (key,)
         given = (*given, *([slice(None)] * (2 - len(given))))
         spans, rest = [], []
-        for one, side in zip(given, self.shape, strict=True):
-            whole = isinstance(one, int | np.integer)
-            places = range(side)[one : one + 1 or None] if whole else range(side)[one]
+        for index, side in zip(given, self.shape, strict=True):
+            whole = isinstance(index, int | np.integer)
+            places = range(side)[index : index + 1 or None] if whole else range(side)[index]
             spans.append(range(places.start, places.stop))
             rest.append(0 if whole else slice(None, None, places.step))
         return self._cells.codes[self._ids(*spans)][tuple(rest)]
 
     def _ids(self, rows: range, cols: range) -> NDArray[np.int32]:
         """Return the cells in a window of this level, put together from blocks."""
-        found = np.zeros((len(rows), len(cols)), np.int32)
-        if not found.size:
-            return found
+        ids = np.zeros((len(rows), len(cols)), np.int32)
+        if not ids.size:
+            return ids
         for high in range(rows.start // BLOCK, (rows.stop - 1) // BLOCK + 1):
             for wide in range(cols.start // BLOCK, (cols.stop - 1) // BLOCK + 1):
                 down, from_row = _overlap(high, rows)
                 across, from_col = _overlap(wide, cols)
-                found[down, across] = self._block(high, wide, self._cells.outline)[
+                ids[down, across] = self._block(high, wide, self._cells.outline)[
                     from_row, from_col
                 ]
-        return found
+        return ids
 
     def _painted(self, high: int, wide: int, outline: int) -> NDArray[np.int32]:
         step = self.step
         rows, cols = (
-            range(place * BLOCK * step, min((place + 1) * BLOCK * step, side), step)
-            for place, side in zip((high, wide), self._cells.labels.shape, strict=True)
+            range(block * BLOCK * step, min((block + 1) * BLOCK * step, side), step)
+            for block, side in zip((high, wide), self._cells.labels.shape, strict=True)
         )
         if step > 1 and self._cells.diameter / step < MIN_MASK_PIXELS:
             return self._cells.dots(rows, cols)

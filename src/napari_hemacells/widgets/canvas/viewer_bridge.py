@@ -18,8 +18,8 @@ from psygnal import Signal, SignalGroup
 from napari_hemacells import layers as ours
 from napari_hemacells.core.errors import ImageError
 from napari_hemacells.widgets.canvas import layer_readers
-from napari_hemacells.widgets.canvas.cell_colors import class_colormap
 from napari_hemacells.widgets.canvas.keys import KeyMap
+from napari_hemacells.widgets.canvas.label_colormap import class_colormap
 from napari_hemacells.widgets.canvas.markers import (
     MARKER,
     MarkerState,
@@ -93,8 +93,8 @@ class LayerCatalog:
 
     def layer(self, key: str) -> Layer | None:
         """The layer of a choice, ``None`` if it was removed meanwhile."""
-        found = (layer for layer in self.viewer.layers if str(layer.unique_id) == key)
-        return next(found, None)
+        layers = (layer for layer in self.viewer.layers if str(layer.unique_id) == key)
+        return next(layers, None)
 
     def active_image(self) -> str | None:
         """The key of the image layer that is selected, otherwise of the uppermost."""
@@ -421,7 +421,7 @@ class ViewerBridge(Overlays):
             return
         centre = layer.data_to_world((row, col))
         camera = self._camera
-        camera.center = (0.0, *(float(one) for one in centre[-2:]))
+        camera.center = (0.0, *(float(coordinate) for coordinate in centre[-2:]))
         on_canvas = camera.zoom * side * float(layer.scale[-1])
         if on_canvas < _CLOSE_ENOUGH:
             camera.zoom *= 4 * _CLOSE_ENOUGH / max(on_canvas, 1e-6)
@@ -489,7 +489,7 @@ def _editable_copy(labels: Any) -> Any:
 
 def images_in_memory(session: Session, bridge: ViewerBridge) -> dict[str, SmearImage]:
     """Return the image being worked on, and small ones that other layers hold in memory."""
-    found = {}
+    images = {}
     for choice in bridge.images():
         try:
             image = (
@@ -498,6 +498,6 @@ def images_in_memory(session: Session, bridge: ViewerBridge) -> dict[str, SmearI
         except ImageError:
             continue  # another layer, which is no smear
         if image is not None:
-            found[image.key] = image
+            images[image.key] = image
     open_now = session.image
-    return found if open_now is None else {**found, open_now.key: open_now}
+    return images if open_now is None else {**images, open_now.key: open_now}

@@ -67,14 +67,14 @@ def _draw(axes: Axes, calibration: Calibration) -> None:
     ink, line = theme.css("text"), theme.css("primary")
     axes.set_facecolor(theme.css("background"))
     axes.plot([0, 1], [0, 1], color=ink, alpha=0.5, linestyle="--", linewidth=1.5)
-    sure = [one[0] for one in calibration.curve]
-    right = [one[1] for one in calibration.curve]
+    sure = [point[0] for point in calibration.curve]
+    right = [point[1] for point in calibration.curve]
     axes.plot(sure, right, color=ink, marker="o", clip_on=False, zorder=3)
-    for one, other, count in calibration.curve:
+    for confidence, other, count in calibration.curve:
         below = other > 0.5
         axes.annotate(
             str(count),
-            (one, other),
+            (confidence, other),
             (0, -12 if below else 8),
             textcoords="offset points",
             ha="center",
@@ -142,8 +142,8 @@ class CalibrationBox(QWidget):
         latest = session.live.latest
         self._calibration = None if latest is None else latest.head.calibration
         text, tip = calibration_line(self._calibration)
-        found, few = session.measured, len(session.annotated) < MIN_CLICKS
-        if text and few and found is not None and found.shift.is_large:
+        measurement, few = session.measured, len(session.annotated) < MIN_CLICKS
+        if text and few and measurement is not None and measurement.shift.is_large:
             text += " It was measured on slides unlike this one."
         self.line.setText(text)
         self.line.setToolTip(tip)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from napari_hemacells.widgets.background.tasks import BackgroundTasks
     from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
     from napari_hemacells.widgets.classify.panel import ClassifyPanel
-    from napari_hemacells.widgets.dock import HemaCellsWidget
+    from napari_hemacells.widgets.dock_view import DockView
     from napari_hemacells.widgets.message_bar import Notifier
 
 
@@ -111,7 +111,7 @@ class ClassifyController(QObject):
 
     def __init__(
         self,
-        view: HemaCellsWidget,
+        view: DockView,
         session: Session,
         bridge: ViewerBridge,
         tasks: BackgroundTasks,
@@ -179,9 +179,9 @@ class ClassifyController(QObject):
     def warn_of_shift(self) -> None:
         """Say once that the slide looks unfamiliar, while few clicks have been given on it."""
         session = self._session
-        found = session.measured
+        measurement = session.measured
         fresh = len(session.annotated) < MIN_CLICKS and not session.restandardised
-        if found is not None and found.shift.is_large and fresh:
+        if measurement is not None and measurement.shift.is_large and fresh:
             self._voice.warn(
                 "This slide looks unlike those that the classifier knows: see Classify."
             )

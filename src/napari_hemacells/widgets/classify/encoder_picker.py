@@ -155,7 +155,7 @@ class EncoderPicker(QWidget):
             self._show_own(model)
             return
         known = available_encoders()
-        if name not in {one.name for one in known}:
+        if name not in {choice.name for choice in known}:
             known = (*known, encoder_choice(name))
         self._fill(known)
         self.combo.insertSeparator(self.combo.count())
@@ -163,7 +163,7 @@ class EncoderPicker(QWidget):
         self.combo.setItemData(self.combo.count() - 1, _OTHER_HELP, Qt.ItemDataRole.ToolTipRole)
         self.combo.setCurrentIndex(self.combo.findData(name))
         self.combo.setEnabled(True)
-        about = next(one.about for one in known if one.name == name)
+        about = next(choice.about for choice in known if choice.name == name)
         self.combo.setToolTip(f"{about}\n\n{_HELP}")
 
     def _show_own(self, model: Bundle) -> None:
@@ -178,16 +178,16 @@ class EncoderPicker(QWidget):
 
     def _fill(self, known: tuple[EncoderChoice, ...]) -> None:
         self.combo.clear()
-        for place, one in enumerate(known):
-            self.combo.addItem(one.title, one.name)
-            self.combo.setItemData(place, one.about, Qt.ItemDataRole.ToolTipRole)
+        for index, choice in enumerate(known):
+            self.combo.addItem(choice.title, choice.name)
+            self.combo.setItemData(index, choice.about, Qt.ItemDataRole.ToolTipRole)
         view = self.combo.view()
         if view is not None:  # whole titles in the list, however narrow the dock
             view.setMinimumWidth(view.sizeHintForColumn(0) + 24)
 
-    def _activated(self, place: int) -> None:
+    def _activated(self, index: int) -> None:
         before = self.combo.findData(self._name)
-        wanted = self.combo.itemData(place)
+        wanted = self.combo.itemData(index)
         if wanted is None:
             self.combo.setCurrentIndex(before)
             wanted = ask_for_encoder(self)

@@ -76,7 +76,10 @@ class CountsTable(QTableWidget):
         self, palette: Palette, counts: Mapping[str, tuple[int, int]], cells: int
     ) -> None:
         """Show these counts of so many cells."""
-        rows = [(one.name, one.colour, *counts.get(one.id, (0, 0))) for one in palette]
+        rows = [
+            (cell_class.name, cell_class.colour, *counts.get(cell_class.id, (0, 0)))
+            for cell_class in palette
+        ]
         annotated, predicted = sum(row[2] for row in rows), sum(row[3] for row in rows)
         unknown = counts.get(UNKNOWN, (0, 0))[1]
         lines = [
@@ -179,14 +182,14 @@ class ShiftWarning(QFrame):
 
     def show_state(self, session: Session) -> None:
         """Show what is known of this slide, or nothing where it looks alike."""
-        found, moved = session.measured, session.restandardised
-        self.setVisible(found is not None and (found.shift.is_large or moved))
-        if found is None:
+        measurement, moved = session.measured, session.restandardised
+        self.setVisible(measurement is not None and (measurement.shift.is_large or moved))
+        if measurement is None:
             return
         clicks = len(session.annotated)
         self.restandardise_button.setChecked(moved)
         self.label_more_button.setVisible(clicks < MIN_CLICKS)
-        self.text.setText(format_shift_warning(found, moved=moved, clicks=clicks))
+        self.text.setText(format_shift_warning(measurement, moved=moved, clicks=clicks))
         self._style(alarmed=not moved and clicks < MIN_CLICKS)
 
     def _style(self, *, alarmed: bool) -> None:
@@ -197,9 +200,9 @@ class ShiftWarning(QFrame):
         )
 
 
-def format_shift_warning(found: ShiftMeasurement, *, moved: bool, clicks: int) -> str:
+def format_shift_warning(measurement: ShiftMeasurement, *, moved: bool, clicks: int) -> str:
     """What the score means and what can be done, in one or two sentences."""
-    score, level, after = found.shift.score, found.shift.level, found.after.score
+    score, level, after = measurement.shift.score, measurement.shift.level, measurement.after.score
     if moved:
         return (
             f"This slide is re-standardised: its shift of {score:.1f} (level {level:.1f}) is "
@@ -412,11 +415,13 @@ def confidence_line(session: Session) -> str:
 
 def model_line(session: Session) -> str:
     """Which model speaks."""
-    model, found = session.live.model, session.prediction
+    model, prediction = session.live.model, session.prediction
     moved = " This slide is re-standardised." if session.restandardised else ""
     if model is not None:
         return f"Model “{model.bundle.name}”, and your clicks since.{moved}"
-    return f"Model: {found.head}.{moved}" if found is not None and found.head else ""
+    return (
+        f"Model: {prediction.head}.{moved}" if prediction is not None and prediction.head else ""
+    )
 
 
 def device_line(session: Session, device: str) -> str:

@@ -48,9 +48,9 @@ class DetectionPreview(QObject):
         """Cells found so far."""
         return sum(map(len, self._parts))
 
-    def add(self, found: PartCells) -> None:
+    def add(self, part: PartCells) -> None:
         """Show what one more part of the image holds."""
-        self._parts.append(found)
+        self._parts.append(part)
         image = self._session.image
         waited = time.monotonic() - self._shown
         if image is None or not self.count or waited < min(self._cost / _SHARE, _LONGEST):
@@ -124,10 +124,10 @@ class DetectController(QObject):
 
     def cancel(self) -> None:
         """Stop what runs, and say what is kept."""
-        found = self.preview_layer.count
+        count = self.preview_layer.count
         self._tasks.cancel()
-        if found:
-            self._voice.say(f"Stopped after {found:,} cells. Detect goes on from there.")
+        if count:
+            self._voice.say(f"Stopped after {count:,} cells. Detect goes on from there.")
         else:
             self._voice.say("Stopped. What was done before is kept.")
 

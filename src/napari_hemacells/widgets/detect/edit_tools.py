@@ -229,7 +229,7 @@ class CellEditor(QObject):
     def toggle_selection(self, cell: int) -> None:
         """Choose a cell too, or no longer."""
         if cell and cell in self.chosen:
-            self._choose([one for one in self.chosen if one != cell])
+            self._choose([chosen_cell for chosen_cell in self.chosen if chosen_cell != cell])
         elif cell:
             self._choose([*self.chosen, cell])
 
@@ -251,9 +251,9 @@ class CellEditor(QObject):
 
     def _choose(self, cells: list[int]) -> None:
         self.chosen = cells
-        found = self._session.cells
-        if found is not None:
-            boxes = [found.boxes[found.position[cell]].tolist() for cell in cells]
+        all_cells = self._session.cells
+        if all_cells is not None:
+            boxes = [all_cells.boxes[all_cells.position[cell]].tolist() for cell in cells]
             self._bridge.choose([tuple(box) for box in boxes])
         self.changed.emit()
 

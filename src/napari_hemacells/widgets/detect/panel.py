@@ -97,12 +97,15 @@ class DetectPanel(QWidget):
 
     def set_choices(self, images: Sequence[LayerChoice], sources: Sequence[LayerChoice]) -> None:
         """Offer these layers; what was chosen stays chosen if it is still there."""
-        _fill(self.image, [(one.key, one.title) for one in images])
+        _fill(self.image, [(choice.key, choice.title) for choice in images])
         _fill(
             self.source,
-            [(one.key, f"{one.title} ({_KINDS.get(one.kind, one.kind)})") for one in sources],
+            [
+                (choice.key, f"{choice.title} ({_KINDS.get(choice.kind, choice.kind)})")
+                for choice in sources
+            ],
         )
-        shapes = [(one.key, one.title) for one in sources if one.kind == "shapes"]
+        shapes = [(choice.key, choice.title) for choice in sources if choice.kind == "shapes"]
         _fill(self.within, [("", "Whole image"), *shapes])
         self.use_layer.setEnabled(bool(sources))
         if not sources and self._offered:
@@ -111,9 +114,9 @@ class DetectPanel(QWidget):
 
     def choose_source(self, key: str) -> None:
         """Propose the cells of this layer."""
-        place = self.source.findData(key)
-        if place >= 0:
-            self.source.setCurrentIndex(place)
+        index = self.source.findData(key)
+        if index >= 0:
+            self.source.setCurrentIndex(index)
             self.use_layer.setChecked(True)
 
     def offer_detector(self, *, offered: bool) -> None:

@@ -61,10 +61,11 @@ if TYPE_CHECKING:
     from napari_hemacells.widgets.background.tasks import BackgroundTasks
     from napari_hemacells.widgets.canvas.cell_layer_controller import CellLayerController
     from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
-    from napari_hemacells.widgets.dock import HemaCellsWidget
+    from napari_hemacells.widgets.dock_view import DockView
     from napari_hemacells.widgets.finetune.panel import FineTunePanel
-    from napari_hemacells.widgets.finetune.steps import Embed, FineTuneResult, NewModelPrediction
+    from napari_hemacells.widgets.finetune.steps import FineTuneResult, NewModelPrediction
     from napari_hemacells.widgets.message_bar import Notifier
+    from napari_hemacells.widgets.training.steps import Embed
 
 
 class ClassifierChoice(QObject):
@@ -102,7 +103,7 @@ class ClassifierChoice(QObject):
         models = () if project is None else model_store.list_models(project)
         chosen = None if project is None or live.model is None else project.classifier
         name = CLICKS_CLASSIFIER if chosen is None else chosen.name
-        self._panel.show_models([(one.folder.name, one.words()) for one in models], name)
+        self._panel.show_models([(model.folder.name, model.words()) for model in models], name)
 
     def choose(self, name: str) -> None:
         """Classify with a model that was fine-tuned before, or with the clicks alone."""
@@ -137,8 +138,12 @@ class ClassifierChoice(QObject):
             It does not fit, or cannot be kept; the former classifier stays then.
         """
         session = self._session
-        ids = {one.name: one.id for one in opened.bundle.palette}
-        learned = {ref: ids[one.name] for ref, one in opened.taught.items() if one.name in ids}
+        ids = {cell_class.name: cell_class.id for cell_class in opened.bundle.palette}
+        learned = {
+            ref: ids[cell_class.name]
+            for ref, cell_class in opened.taught.items()
+            if cell_class.name in ids
+        }
         if session.project is not None:
             session.adopt_model(opened.bundle, learned)
             session.project.choose_classifier(folder)
@@ -318,8 +323,8 @@ class FineTuneRunner(QObject):
             return
         session.recall(again=True)
         asked = held_out_request(session, opened.taught)
-        place = (self._project, session.image, session.cells)
-        self.jobs.start("compare", partial(compare_model_steps, opened, *place, asked=asked))
+        inputs = (self._project, session.image, session.cells)
+        self.jobs.start("compare", partial(compare_model_steps, opened, *inputs, asked=asked))
 
     def _compared(self, looked: NewModelPrediction) -> None:
         session, trained, result = self._session, self._trained, self.result
@@ -333,16 +338,16 @@ class FineTuneRunner(QObject):
             () if after is None else changes_between(session.prediction, after, session.annotated),
             held_out_agreement(result, looked),
         )
-        names = {one.id: one.name for one in session.palette}
+        names = {cell_class.id: cell_class.name for cell_class in session.palette}
         words = outcome_html(self._comparison, names, trained.left_out)
         self._panel.show_outcome(words, changed=len(self._comparison.changes))
         self.said.emit("The network has learned. Look at the figures, then take it over or not.")
 
     def show_changes(self) -> None:
         """Show the cells that would change in the gallery, the surest first."""
-        found = self._comparison
+        comparison = self._comparison
         self.review_requested.emit(
-            tuple(CellRef(found.image_key, one.cell) for one in found.changes)
+            tuple(CellRef(comparison.image_key, change.cell) for change in comparison.changes)
         )
 
     def take_over(self) -> None:
@@ -426,7 +431,7 @@ class FineTuneController(QObject):
 
     def __init__(
         self,
-        view: HemaCellsWidget,
+        view: DockView,
         session: Session,
         bridge: ViewerBridge,
         *,

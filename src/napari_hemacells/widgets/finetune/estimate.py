@@ -111,8 +111,8 @@ class TrainingEstimator(QObject):
         if self._closed:
             return
         self._soon.stop()
-        for one in tuple(self._runs):
-            self._end(one)
+        for run_name in tuple(self._runs):
+            self._end(run_name)
         for kind in ("pace", "rate"):
             self.jobs.cancel(kind)
 

@@ -398,7 +398,7 @@ class FineTunePanel(QWidget):
         """Show what belongs to a state: ``idle``, ``running`` or ``ended``."""
         if not state:
             return
-        idle, running, ended = (state == one for one in ("idle", "running", "ended"))
+        idle, running, ended = (state == name for name in ("idle", "running", "ended"))
         asked: tuple[QWidget, ...] = (self.outcome, self.changes, self.take_over, self.drop)
         self.cancel.setEnabled(True)
         self.form.setVisible(idle)

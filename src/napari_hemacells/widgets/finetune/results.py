@@ -88,8 +88,8 @@ class ConfusionMatrixView(QTableWidget):
         self.setColumnCount(len(names))
         self.setHorizontalHeaderLabels([str(n) for n in range(1, len(names) + 1)])
         self.setVerticalHeaderLabels([f"{n} {name}" for n, name in enumerate(names, start=1)])
-        for place, name in enumerate(names):
-            for header in (self.horizontalHeaderItem(place), self.verticalHeaderItem(place)):
+        for index, name in enumerate(names):
+            for header in (self.horizontalHeaderItem(index), self.verticalHeaderItem(index)):
                 if header is not None:
                     header.setToolTip(name)
         self._fill(confusion)
@@ -109,9 +109,9 @@ class ConfusionMatrixView(QTableWidget):
 
     def _fill(self, confusion: Confusion) -> None:
         shares = np.nan_to_num(confusion.normalised)
-        right, wrong, text = (theme.colour(one) for one in ("current", "error", "text"))
+        right, wrong, text = (theme.colour(role) for role in ("current", "error", "text"))
         for row, given in enumerate(confusion.classes):
-            for col, said in enumerate(confusion.classes):
+            for col, predicted in enumerate(confusion.classes):
                 count, share = int(confusion.counts[row, col]), float(shares[row, col])
                 shown = f"{share:.0%}" if self._normalised else f"{count:,}"
                 item = QTableWidgetItem(shown if count else "")
@@ -119,7 +119,9 @@ class ConfusionMatrixView(QTableWidget):
                 item.setBackground(QBrush(_shade(right if row == col else wrong, share)))
                 item.setForeground(QBrush(text))
                 cells = f"{count:,} cell{'s' * (count != 1)}"
-                item.setToolTip(f"{cells} of your {given} called {said} ({share:.1%} of {given})")
+                item.setToolTip(
+                    f"{cells} of your {given} called {predicted} ({share:.1%} of {given})"
+                )
                 self.setItem(row, col, item)
 
     def _tell(self, row: int, col: int) -> None:
@@ -277,9 +279,9 @@ class FineTuneResultsPanel(QWidget):
         for label in (self.intervals, self.legend, self.about, self.notes):
             theme.mute_text(label)
 
-    def choose(self, given: str, said: str) -> None:
+    def choose(self, given: str, predicted: str) -> None:
         """Show the cells of a cell of the matrix, and go to the first."""
-        self._matrix = (given, said)
+        self._matrix = (given, predicted)
         self.show_list(MATRIX)
         if self._shown:
             self.crops.mark(0)
@@ -292,20 +294,20 @@ class FineTuneResultsPanel(QWidget):
             self.matrix.show_confusion(self._findings.confusion, normalised=normalised)
 
     def _show_list(self, _index: int = 0) -> None:
-        found, key = self._findings, str(self.list.currentData())
-        if found is None:
+        results, key = self._findings, str(self.list.currentData())
+        if results is None:
             return
         makers: dict[str, Callable[[], Sequence[CropPrediction]]] = {
-            MATRIX: lambda: () if self._matrix is None else found.cell(*self._matrix),
-            "losses": found.highest_losses,
-            "wrong": lambda: found.most_certain(right=False),
-            "uncertain": found.most_uncertain,
-            "right": lambda: found.most_certain(right=True),
+            MATRIX: lambda: () if self._matrix is None else results.cell(*self._matrix),
+            "losses": results.highest_losses,
+            "wrong": lambda: results.most_certain(right=False),
+            "uncertain": results.most_uncertain,
+            "right": lambda: results.most_certain(right=True),
         }
         if key == "suspects":
-            rows = [_suspect_row(one) for one in found.suspects if one.flagged]
+            rows = [_suspect_row(suspect) for suspect in results.suspects if suspect.flagged]
         else:
-            rows = [_item_row(one) for one in makers[key]()]
+            rows = [_item_row(prediction) for prediction in makers[key]()]
         self._shown = tuple(row[0] for row in rows)
         self.crops.show_crops(rows)
         self.about.setText(self._words(key, len(rows)))
@@ -319,8 +321,8 @@ class FineTuneResultsPanel(QWidget):
     def _words(self, key: str, count: int) -> str:
         words = LISTS[key][1]
         if key == MATRIX and self._matrix is not None:
-            given, said = self._matrix
-            called = "rightly called so" if given == said else f"called {said}"
+            given, predicted = self._matrix
+            called = "rightly called so" if given == predicted else f"called {predicted}"
             words = f"{count:,} held-out {given}, {called}."
         elif not count:
             words = "None found."
@@ -358,22 +360,22 @@ class FineTuneResultsPanel(QWidget):
         self.report.clicked.connect(self.report_requested)
 
 
-def _figures(found: EvaluationResults) -> str:
-    figures = found.figures
+def _figures(results: EvaluationResults) -> str:
+    figures = results.figures
     parts = {"validation": "held-out", "test": "test", "out-of-fold": "cross-validated"}
     show = _format_figure if figures.has_rough_intervals else _format_with_interval
     return (
-        f"<b>{figures.n:,} {parts[found.part]} {subject_noun(found)}</b>: accuracy"
+        f"<b>{figures.n:,} {parts[results.part]} {subject_noun(results)}</b>: accuracy"
         f" {show(figures.accuracy)}, balanced {show(figures.balanced_accuracy)},"
         f" κ {show(figures.kappa)}."
     )
 
 
-def _intervals(found: EvaluationResults) -> str:
+def _intervals(results: EvaluationResults) -> str:
     """Return what the intervals stand on, in the words of the report."""
-    hidden = found.figures.has_rough_intervals and found.figures.groups > 1
+    hidden = results.figures.has_rough_intervals and results.figures.groups > 1
     where = " (left out here)" if hidden else ""
-    return f"Intervals{where}: {describe_intervals(found.figures, subject_noun(found))}"
+    return f"Intervals{where}: {describe_intervals(results.figures, subject_noun(results))}"
 
 
 def _format_with_interval(figure: MetricWithInterval) -> str:
@@ -385,12 +387,22 @@ def _format_figure(figure: MetricWithInterval) -> str:
     return f"{figure.value:.3f}"
 
 
-def _item_row(one: CropPrediction) -> CropRow:
-    tip = f"{one.key}: yours {one.label}, the network's {one.predicted} {one.confidence:.1%}"
-    shown = one.label if one.right else f"{one.label} → {one.predicted}"
-    return one.key, one.path, f"{shown} {one.confidence:.0%}", tip
+def _item_row(prediction: CropPrediction) -> CropRow:
+    tip = (
+        f"{prediction.key}: yours {prediction.label}, the network's {prediction.predicted} "
+        f"{prediction.confidence:.1%}"
+    )
+    shown = (
+        prediction.label if prediction.right else f"{prediction.label} → {prediction.predicted}"
+    )
+    return prediction.key, prediction.path, f"{shown} {prediction.confidence:.0%}", tip
 
 
-def _suspect_row(one: Suspect) -> CropRow:
-    said = f"others say {one.suggested}, label quality {one.score:.2f}"
-    return one.key, one.path, f"{one.label} → {one.suggested}?", f"{one.key}: {said}"
+def _suspect_row(suspect: Suspect) -> CropRow:
+    tip = f"others say {suspect.suggested}, label quality {suspect.score:.2f}"
+    return (
+        suspect.key,
+        suspect.path,
+        f"{suspect.label} → {suspect.suggested}?",
+        f"{suspect.key}: {tip}",
+    )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 from html import escape
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from napari_hemacells.core.train.classifier import model_store
 from napari_hemacells.core.train.classifier.model_store import trained_cells
@@ -18,10 +18,14 @@ from napari_hemacells.core.train.classifier.project_dataset import (
 )
 from napari_hemacells.core.types import UNKNOWN, Progress
 from napari_hemacells.widgets.native_libraries import without_triton
-from napari_hemacells.widgets.training.steps import ProjectSnapshot, format_count, throttle_reports
+from napari_hemacells.widgets.training.steps import (
+    ProjectSnapshot,
+    format_count,
+    throttle_reports,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping, Sequence
+    from collections.abc import Generator, Mapping, Sequence
     from pathlib import Path
 
     from napari_hemacells.core.store import Bundle, Project
@@ -33,9 +37,6 @@ if TYPE_CHECKING:
     from napari_hemacells.core.types import CellRef, Cells, Prediction, SmearImage
     from napari_hemacells.session.model_comparison import ClassChange, HeldOutRequest
 
-Embed: TypeAlias = (
-    "Callable[[Project, SmearImage, Cells], Callable[[], Generator[Any, None, Any]]]"
-)
 MAX_COMPARED_CELLS = (
     3000  # cells of the open image that the new model looks at before it is taken over
 )
@@ -179,7 +180,9 @@ def held_out_agreement(
     opened: FinishedTraining, looked: NewModelPrediction
 ) -> tuple[int, int, int] | None:
     """Return on how many held-out cells both were asked, and how many each got right."""
-    after = {parse_cell_name(one.key): one.right for one in opened.findings.items}
+    after = {
+        parse_cell_name(prediction.key): prediction.right for prediction in opened.findings.items
+    }
     both = [ref for ref in looked.before if ref in after]
     if not both:
         return None
@@ -245,8 +248,8 @@ def outcome_html(
 ) -> str:
     """Return what came of a training, and what would change, in a few sentences."""
     parts = [_agreement(comparison), _changes(comparison, names)]
-    parts += [escape(one) for one in left_out]
-    return "".join(f"<p>{one}</p>" for one in parts if one)
+    parts += [escape(text) for text in left_out]
+    return "".join(f"<p>{part}</p>" for part in parts if part)
 
 
 def _agreement(comparison: Comparison) -> str:
@@ -269,13 +272,21 @@ def _changes(comparison: Comparison, names: Mapping[str, str]) -> str:
         return (
             f"None of {format_count(comparison.compared, 'cell')} of this image changes its class."
         )
-    pairs = Counter((one.before, one.after) for one in changes).most_common(MAX_LISTED_PAIRS)
-    told = ", ".join(f"{n} {_name(old, names)} → {_name(new, names)}" for (old, new), n in pairs)
-    more = " …" if len({(one.before, one.after) for one in changes}) > MAX_LISTED_PAIRS else ""
+    pairs = Counter((change.before, change.after) for change in changes).most_common(
+        MAX_LISTED_PAIRS
+    )
+    listed_pairs = ", ".join(
+        f"{n} {_name(old, names)} → {_name(new, names)}" for (old, new), n in pairs
+    )
+    more = (
+        " …"
+        if len({(change.before, change.after) for change in changes}) > MAX_LISTED_PAIRS
+        else ""
+    )
     return (
         f"<b>{len(changes):,}</b> of {format_count(comparison.compared, 'cell')} of this image "
         f"would "
-        f"change their class: {told}{more}. What you annotated stays."
+        f"change their class: {listed_pairs}{more}. What you annotated stays."
     )
 
 

@@ -311,7 +311,9 @@ class EmbeddingMapWidget(QWidget):
         """Give the chosen cells a class, or take theirs away: one undoable step."""
         cells = self._session.cells
         there = (
-            [] if cells is None else [one for one in self.chosen.tolist() if one in cells.position]
+            []
+            if cells is None
+            else [cell for cell in self.chosen.tolist() if cell in cells.position]
         )
         if not there:
             self.refused.emit("Draw a line around cells on the map first.")
@@ -381,7 +383,7 @@ class EmbeddingMapWidget(QWidget):
         if not self.isVisible() or session.cells is None or session.history is None:
             return
         plain = np.array([*theme.colour("text").getRgbF()[:3], 0.35], np.float32)
-        table = {one.id: ours.rgba(one.colour) for one in session.palette}
+        table = {cell_class.id: ours.rgba(cell_class.colour) for cell_class in session.palette}
         table[UNKNOWN] = _contrasting_colour(ours.rgba(UNKNOWN_COLOUR), plain)
         known = ours.known_classes(session.cells, session.annotated, session.prediction)
         position, annotated = session.cells.position, session.annotated
@@ -408,11 +410,11 @@ class EmbeddingMapWidget(QWidget):
             if widget is not None:
                 widget.deleteLater()
         known = () if self._session.history is None else self._session.palette.classes
-        for one in known:
-            key = "" if one.key is None else f" ({one.key})"
-            button = QPushButton(swatch(one.colour), f"{one.name}{key}")
-            button.setToolTip(f"Give the chosen cells the class {one.name}")
-            button.clicked.connect(partial(self._label_clicked, one.id))
+        for cell_class in known:
+            key = "" if cell_class.key is None else f" ({cell_class.key})"
+            button = QPushButton(swatch(cell_class.colour), f"{cell_class.name}{key}")
+            button.setToolTip(f"Give the chosen cells the class {cell_class.name}")
+            button.clicked.connect(partial(self._label_clicked, cell_class.id))
             self.classes.addWidget(button)
         self._recolour_soon()
 
@@ -453,8 +455,8 @@ class EmbeddingMapWidget(QWidget):
 def _contrasting_colour(colour: ours.Rgba, text: NDArray[np.float32]) -> ours.Rgba:
     """A colour drawn a little towards the text's, to be seen on dark and on light."""
     red, green, blue = (
-        0.6 * one + 0.4 * float(other)
-        for one, other in zip(colour[:3], text[:3].tolist(), strict=True)
+        0.6 * channel + 0.4 * float(other)
+        for channel, other in zip(colour[:3], text[:3].tolist(), strict=True)
     )
     return red, green, blue, 1.0
 

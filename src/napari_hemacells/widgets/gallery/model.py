@@ -51,10 +51,10 @@ class _CellClasses(NamedTuple):
     annotated: Mapping[int, str]
 
     def of(self, cell: int) -> DisplayedClass:
-        place = self.position.get(cell)
-        if place is None:
+        index = self.position.get(cell)
+        if index is None:
             return _UNKNOWN
-        return DisplayedClass(self.classes[place], self.sure[place], cell in self.annotated)
+        return DisplayedClass(self.classes[index], self.sure[index], cell in self.annotated)
 
 
 class GalleryModel(QAbstractListModel):
@@ -160,7 +160,9 @@ class GalleryModel(QAbstractListModel):
     def _update_names(self) -> None:
         is_open = self._session.history is not None
         classes = self._session.palette.classes if is_open else ()
-        self._names = {one.id: (one.name, QColor(one.colour)) for one in classes}
+        self._names = {
+            cell_class.id: (cell_class.name, QColor(cell_class.colour)) for cell_class in classes
+        }
         self._names[UNKNOWN] = ("unknown", QColor(UNKNOWN_COLOUR))
         self._repaint()
 
@@ -180,7 +182,9 @@ class GalleryModel(QAbstractListModel):
             if row is not None:
                 self.beginRemoveRows(QModelIndex(), row, row)
                 del self._queue[row]
-                self._rows = {one: place for place, one in enumerate(self._queue)}
+                self._rows = {
+                    queued_cell: position for position, queued_cell in enumerate(self._queue)
+                }
                 self.endRemoveRows()
         self._update_shown()
 
@@ -194,10 +198,10 @@ class GalleryModel(QAbstractListModel):
             self.appearance_changed.emit(cells)
 
     def _passes(self, cell: int) -> bool:
-        said = self.shown(cell)
+        displayed = self.shown(cell)
         if self.only == ANNOTATED:
-            return said.annotated
-        return self.only in (ALL_CELLS, said.class_id or UNCLASSIFIED)
+            return displayed.annotated
+        return self.only in (ALL_CELLS, displayed.class_id or UNCLASSIFIED)
 
     # --- what an item shows ------------------------------------------------------------------
 
@@ -212,12 +216,12 @@ class GalleryModel(QAbstractListModel):
         return self._names.get(self.shown(cell).class_id or "", ("", None))[1]
 
     def _tip(self, cell: int) -> str:
-        said = self.shown(cell)
+        displayed = self.shown(cell)
         what = self._text(cell) or "not classified yet"
-        if said.class_id == UNKNOWN:
+        if displayed.class_id == UNKNOWN:
             what = "unknown, like nothing annotated"
         size = _format_size(self._session.cells, cell)
-        return f"Cell {cell}: {what}{' (yours)' if said.annotated else ''}{size}"
+        return f"Cell {cell}: {what}{' (yours)' if displayed.annotated else ''}{size}"
 
 
 def _cell_classes(session: Session) -> _CellClasses:

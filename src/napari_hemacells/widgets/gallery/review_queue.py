@@ -122,7 +122,9 @@ class ReviewQueue(QObject):
         """Rank what is out of date; one ranking at a time, after which this looks again."""
         if self.jobs.running("rank"):
             return
-        stale = [one for key in {_NEXT, self._shown} if (one := self._stale(key)) is not None]
+        stale = [
+            request for key in {_NEXT, self._shown} if (request := self._stale(key)) is not None
+        ]
         if stale:
             self.jobs.start("rank", partial(_rank_steps, stale))
         elif self._asked:
@@ -136,8 +138,8 @@ class ReviewQueue(QObject):
         fresh = known is not None and known.holds(self._session)
         return None if now is None or fresh or not now.slow else now
 
-    def _returned(self, _kind: str, found: list[tuple[QueueRequest, list[int]]]) -> None:
-        for request, cells in found:
+    def _returned(self, _kind: str, rankings: list[tuple[QueueRequest, list[int]]]) -> None:
+        for request, cells in rankings:
             self._known[(request.order, request.descending)] = (request, cells)
         if self._asked and not self._again and self._stale(self._shown) is not None:
             self._again = True  # it was under way before the question; but not for ever
@@ -159,9 +161,9 @@ class ReviewQueue(QObject):
 def _rank_steps(
     requests: list[QueueRequest],
 ) -> Generator[Progress, None, list[tuple[QueueRequest, list[int]]]]:
-    found = []
+    rankings = []
     for request in requests:
         yield Progress(0, 0)
         with single_blas_thread():
-            found.append((request, rank_cells(request)))
-    return found
+            rankings.append((request, rank_cells(request)))
+    return rankings

@@ -138,8 +138,8 @@ class GalleryBar(QWidget):
         self.filter.blockSignals(True)
         self.filter.clear()
         self.filter.addItem("All cells", ALL_CELLS)
-        for one in self._classes:
-            self.filter.addItem(swatch(one.colour), one.name, one.id)
+        for cell_class in self._classes:
+            self.filter.addItem(swatch(cell_class.colour), cell_class.name, cell_class.id)
         self.filter.addItem("Annotated", ANNOTATED)
         self.filter.addItem(swatch(UNKNOWN_COLOUR), "Unknown", UNKNOWN)
         self.filter.addItem("Not classified", UNCLASSIFIED)
@@ -337,7 +337,7 @@ class GalleryWidget(QWidget):
         that is on its way down.
         """
         page = self.view.rows_in_sight()
-        done = bool(page) and all(self._is_annotated(one) for one in page)
+        done = bool(page) and all(self._is_annotated(page_row) for page_row in page)
         if (
             done
             and self.model.order in _TO_LABEL
@@ -347,7 +347,7 @@ class GalleryWidget(QWidget):
             self._show_known()
             row = -1
         rows = range(row + 1, self.model.rowCount())
-        following = next((one for one in rows if not self._is_annotated(one)), row)
+        following = next((next_row for next_row in rows if not self._is_annotated(next_row)), row)
         self.view.choose(following)
 
     def _is_annotated(self, row: int) -> bool:

@@ -104,10 +104,10 @@ class PaletteModel(QAbstractTableModel):
         """Rename the class; whether the session took the name."""
         if role != Qt.ItemDataRole.EditRole or index.column() != NAME:
             return False
-        one = self._classes[index.row()]
-        if str(value).strip() == one.name:
+        cell_class = self._classes[index.row()]
+        if str(value).strip() == cell_class.name:
             return True
-        return self.attempt(lambda: self._session.rename_class(one.id, str(value)))
+        return self.attempt(lambda: self._session.rename_class(cell_class.id, str(value)))
 
     # --- what the view asks ------------------------------------------------------------------
 
@@ -117,11 +117,13 @@ class PaletteModel(QAbstractTableModel):
 
     def row_of(self, class_id: str | None) -> int:
         """Return the row of a class, -1 where it has none."""
-        return next((row for row, one in enumerate(self._classes) if one.id == class_id), -1)
+        return next(
+            (row for row, cell_class in enumerate(self._classes) if cell_class.id == class_id), -1
+        )
 
     def holder_of(self, key: int) -> CellClass | None:
         """Return the class that has this key, ``None`` where it is free."""
-        return next((one for one in self._classes if one.key == key), None)
+        return next((cell_class for cell_class in self._classes if cell_class.key == key), None)
 
     def annotations_of(self, class_id: str) -> int:
         """Return how many annotations the class has in the whole project."""
@@ -142,7 +144,9 @@ class PaletteModel(QAbstractTableModel):
     def _reload(self) -> None:
         is_open = self._session.history is not None
         classes = self._session.palette.classes if is_open else ()
-        same_rows = [one.id for one in classes] == [one.id for one in self._classes]
+        same_rows = [cell_class.id for cell_class in classes] == [
+            cell_class.id for cell_class in self._classes
+        ]
         counts = self._session.counts() if is_open else {}
         if same_rows:  # keeps the current row and an open editor
             self._classes, self._counts = classes, counts
@@ -163,26 +167,26 @@ class PaletteModel(QAbstractTableModel):
 
     # --- what a cell of the table shows -------------------------------------------------------
 
-    def _text(self, one: CellClass, column: int) -> str:
-        annotated, predicted = self._counts.get(one.id, (0, 0))
-        key = "–" if one.key is None else str(one.key)
-        return ("", one.name, key, f"{annotated:,}", f"{predicted:,}")[column]
+    def _text(self, cell_class: CellClass, column: int) -> str:
+        annotated, predicted = self._counts.get(cell_class.id, (0, 0))
+        key = "–" if cell_class.key is None else str(cell_class.key)
+        return ("", cell_class.name, key, f"{annotated:,}", f"{predicted:,}")[column]
 
-    def _tip(self, one: CellClass, column: int) -> str:
+    def _tip(self, cell_class: CellClass, column: int) -> str:
         if column != NAME:
             return _HEADER_TIPS[column]
-        active = self._is_active(one, column)
+        active = self._is_active(cell_class, column)
         click = "a click on a cell gives this class" if active else "click to make it active"
-        return f"{one.name}: {click}"
+        return f"{cell_class.name}: {click}"
 
-    def _colour(self, one: CellClass, _column: int) -> QColor:
-        return QColor(one.colour)
+    def _colour(self, cell_class: CellClass, _column: int) -> QColor:
+        return QColor(cell_class.colour)
 
-    def _is_active(self, one: CellClass, _column: int) -> bool:
-        return one.id == self._session.active_class
+    def _is_active(self, cell_class: CellClass, _column: int) -> bool:
+        return cell_class.id == self._session.active_class
 
-    def _font(self, one: CellClass, column: int) -> QFont | None:
-        if not self._is_active(one, column):
+    def _font(self, cell_class: CellClass, column: int) -> QFont | None:
+        if not self._is_active(cell_class, column):
             return None
         font = QFont()
         font.setBold(True)

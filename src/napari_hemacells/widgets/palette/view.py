@@ -114,9 +114,9 @@ class PaletteTable(QTableView):
         """Return the class of the current row, ``None`` without one."""
         return self._classes.class_at(self.currentIndex().row())
 
-    def colour_of(self, one: CellClass) -> QColor:
+    def colour_of(self, cell_class: CellClass) -> QColor:
         """Return the colour of a class."""
-        return QColor(one.colour)
+        return QColor(cell_class.colour)
 
     def select_row(self, row: int) -> None:
         """Make a row the current one; none for -1."""
@@ -150,9 +150,12 @@ class PaletteTable(QTableView):
         if self.state() == QAbstractItemView.State.EditingState:
             super().keyPressEvent(event)  # Return ends the editor, then comes here
             return
-        key, one = event.key(), self.current_class()
-        if key in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space) and one is not None:
-            self.activate_requested.emit(one.id)
+        key, cell_class = event.key(), self.current_class()
+        if (
+            key in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space)
+            and cell_class is not None
+        ):
+            self.activate_requested.emit(cell_class.id)
         elif key == Qt.Key.Key_F2:
             self.rename_current()
         elif key == Qt.Key.Key_Insert:
@@ -174,15 +177,15 @@ class PaletteTable(QTableView):
         self.menu_requested.emit(where)
 
     def _on_click(self, index: QModelIndex) -> None:
-        one = self._classes.class_at(index.row())
-        if one is None:
+        cell_class = self._classes.class_at(index.row())
+        if cell_class is None:
             return
         if index.column() == COLOUR:
             self.colour_requested.emit()
         elif index.column() == KEY:
             self.key_menu_requested.emit(self._on_screen(self.visualRect(index).bottomLeft()))
         else:
-            self.activate_requested.emit(one.id)
+            self.activate_requested.emit(cell_class.id)
 
     def _on_screen(self, point: QPoint) -> QPoint:
         return cast("QWidget", self.viewport()).mapToGlobal(point)
@@ -306,44 +309,44 @@ class PaletteView(QWidget):
 
     def ask_colour(self) -> None:
         """Let the user choose another colour for the current class."""
-        one = self.table.current_class()
-        if one is None:
+        cell_class = self.table.current_class()
+        if cell_class is None:
             return
-        before = self.table.colour_of(one)
-        colour = QColorDialog.getColor(before, self, f"Colour of {one.name}")
+        before = self.table.colour_of(cell_class)
+        colour = QColorDialog.getColor(before, self, f"Colour of {cell_class.name}")
         if colour.isValid() and colour != before:
             name = colour.name()
-            self.model.attempt(lambda: self._session.recolour_class(one.id, name))
+            self.model.attempt(lambda: self._session.recolour_class(cell_class.id, name))
 
     def delete_current(self) -> None:
         """Delete the current class, after a question where it has annotations."""
-        one = self.table.current_class()
-        if one is not None and self._is_sure(one):
-            self.model.attempt(lambda: self._session.delete_class(one.id))
+        cell_class = self.table.current_class()
+        if cell_class is not None and self._is_sure(cell_class):
+            self.model.attempt(lambda: self._session.delete_class(cell_class.id))
 
     def key_menu(self, title: str = "&Key") -> QMenu:
         """Return a menu of the keys 1 to 9 for the current class; taken ones say by whom."""
         menu = QMenu(title, self)
-        one = self.table.current_class()
-        if one is None:
+        cell_class = self.table.current_class()
+        if cell_class is None:
             return menu
         for key in (*range(1, 10), None):
             holder = None if key is None else self.model.holder_of(key)
-            other = holder is not None and holder.id != one.id
+            other = holder is not None and holder.id != cell_class.id
             text = "No key" if key is None else f"&{key}"
             action = QAction(f"{text}   now {holder.name}" if other and holder else text, menu)
             action.setCheckable(True)
-            action.setChecked(one.key == key)
+            action.setChecked(cell_class.key == key)
             action.setData(key)
             menu.addAction(action)
         menu.triggered.connect(self._set_key)
         return menu
 
     def _set_key(self, action: QAction) -> None:
-        one = self.table.current_class()
+        cell_class = self.table.current_class()
         key = action.data()
-        if one is not None and key != one.key:
-            self.model.attempt(lambda: self._session.set_class_key(one.id, key))
+        if cell_class is not None and key != cell_class.key:
+            self.model.attempt(lambda: self._session.set_class_key(cell_class.id, key))
 
     def _add_named(self) -> None:
         name = self.name_edit.text()
@@ -359,8 +362,8 @@ class PaletteView(QWidget):
     def _activate(self, class_id: str) -> None:
         self._session.active_class = class_id
 
-    def _is_sure(self, one: CellClass) -> bool:
-        count = self.model.annotations_of(one.id)
+    def _is_sure(self, cell_class: CellClass) -> bool:
+        count = self.model.annotations_of(cell_class.id)
         if count == 0:
             return True
         what = "1 annotation goes" if count == 1 else f"{count:,} annotations go"
@@ -368,7 +371,7 @@ class PaletteView(QWidget):
         answer = QMessageBox.question(
             self,
             "Delete a class",
-            f"Delete the class “{one.name}”? {what} with it. Undo brings everything back.",
+            f"Delete the class “{cell_class.name}”? {what} with it. Undo brings everything back.",
             button.Yes | button.Cancel,
             button.Cancel,
         )

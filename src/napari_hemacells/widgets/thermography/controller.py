@@ -115,8 +115,8 @@ class ThermogramController(QObject):
 
         self.jobs.start("detect", steps)
 
-    def _returned(self, _kind: str, found: tuple[Any, ...]) -> None:
-        regions, table, key, outlined = found
+    def _returned(self, _kind: str, result: tuple[Any, ...]) -> None:
+        regions, table, key, outlined = result
         if outlined:
             self._detect.choose_source(self._shown.show(regions, key))
             self._voice.say("Check the outlines; move them by hand where needed, then Measure.")

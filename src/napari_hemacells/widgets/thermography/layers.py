@@ -150,8 +150,8 @@ class ThermogramLayers:
         self._viewer.add_layer(layer)
 
     def _image(self, key: str | None) -> Image | None:
-        found = (one for one in self._viewer.layers if str(one.unique_id) == key)
-        return next(found, None)
+        layers = (layer for layer in self._viewer.layers if str(layer.unique_id) == key)
+        return next(layers, None)
 
     def _shapes(self, what: str, key: str) -> Shapes | None:
         for layer in self._viewer.layers:
@@ -185,7 +185,7 @@ def _decimate(outline: NDArray[np.float64], corners: int) -> NDArray[np.float64]
 
 def _names(layer: Shapes) -> list[str]:
     names = layer.features.get("region")
-    return [""] * len(layer.data) if names is None else [str(one) for one in names]
+    return [""] * len(layer.data) if names is None else [str(name) for name in names]
 
 
 def _by_side(
@@ -196,8 +196,10 @@ def _by_side(
         next((side for side in SIDES if name.startswith(side)), None) for name in names
     ]
     if None not in named and len(set(named)) == len(drawn):
-        return {side: one for side, one in zip(named, drawn, strict=True) if side is not None}
+        return {
+            side: outline for side, outline in zip(named, drawn, strict=True) if side is not None
+        }
     if len(drawn) == 1:
         return {named[0] or "right": drawn[0]}
-    first, second = sorted(drawn, key=lambda one: float(one[:, 1].mean()))
+    first, second = sorted(drawn, key=lambda outline: float(outline[:, 1].mean()))
     return {"right": first, "left": second}

@@ -86,7 +86,14 @@ def _layer_on_top(viewer: ViewerModel) -> Image | None:
     """The selected layer if it shows degrees, otherwise the uppermost one that does."""
     active = viewer.layers.selection.active
     candidates = [layer for layer in [active, *reversed(viewer.layers)] if layer is not None]
-    return next((one for one in candidates if one.visible and is_thermal(one.metadata)), None)
+    return next(
+        (
+            candidate
+            for candidate in candidates
+            if candidate.visible and is_thermal(candidate.metadata)
+        ),
+        None,
+    )
 
 
 def _value(layer: Image, event: Any) -> float | None:

@@ -124,9 +124,9 @@ def _changes(
     return compare_detections(cells, (yield from detect_steps(image, params)))
 
 
-def compare_detections(shown: Cells, found: Cells) -> DetectionChanges:
+def compare_detections(shown: Cells, detected: Cells) -> DetectionChanges:
     """Return how many cells are new, gone, or of another kind (boxes at IoU 0.5 are the same)."""
-    old, new = Boxes.of_cells(shown), Boxes.of_cells(found)
+    old, new = Boxes.of_cells(shown), Boxes.of_cells(detected)
     hit = match_boxes(new, old)
     same = hit >= 0
     kinds = np.asarray(new.classes[same] != old.classes[hit[same]])

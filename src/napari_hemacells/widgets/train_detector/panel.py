@@ -52,8 +52,8 @@ class TrainDetectorPanel(TrainingSection):
         self.bundled = QPushButton("Use the bundled one")
         self.effort = QComboBox()
         self.effort.setAccessibleName("How long to train")
-        for said, times in _EFFORTS.items():
-            self.effort.addItem(said, times)
+        for label, times in _EFFORTS.items():
+            self.effort.addItem(label, times)
         self.cancel.setToolTip("Stop the training; the detector stays as it is")
         self.use.setToolTip("Detect uses the new detector in this project from now on")
         self.drop.setToolTip("Remove the new detector; nothing changes")

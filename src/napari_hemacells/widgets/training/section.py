@@ -80,12 +80,12 @@ class TrainingSection(QWidget):
 
     def show_report(self, report: TrainingReport) -> None:
         """Show how far the training is."""
-        said = [report.message]
+        parts = [report.message]
         if report.images_per_second:
-            said.append(f"{report.images_per_second:.1f} images/s")
+            parts.append(f"{report.images_per_second:.1f} images/s")
         if report.eta_s is not None and report.phase != "end":
-            said.append(f"{format_duration(report.eta_s)} to go")
-        self.show_progress(report.step, report.steps, " · ".join(said))
+            parts.append(f"{format_duration(report.eta_s)} to go")
+        self.show_progress(report.step, report.steps, " · ".join(parts))
 
     def show_outcome(self, html: str) -> None:
         """Say what came of it, and ask what to do with it."""
@@ -98,10 +98,10 @@ class TrainingSection(QWidget):
         self.show_parts(running=False, ended=False)
         self.tell(said)
 
-    def tell(self, said: str) -> None:
+    def tell(self, message: str) -> None:
         """Say how it stands; nothing takes no room."""
-        self.status.setText(said)
-        self.status.setVisible(bool(said))
+        self.status.setText(message)
+        self.status.setVisible(bool(message))
 
     def show_parts(self, *, running: bool, ended: bool) -> None:
         """Show what belongs to this state."""

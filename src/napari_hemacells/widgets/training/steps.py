@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from napari_hemacells.core.errors import HemaCellsError
 from napari_hemacells.core.store.project import corrected_cells
@@ -28,9 +28,11 @@ if TYPE_CHECKING:
     from napari_hemacells.core.annotate.state import AnnotationState
     from napari_hemacells.core.store import Project
     from napari_hemacells.core.train import TrainingReport
-    from napari_hemacells.core.types import SmearImage
-    from napari_hemacells.widgets.finetune.steps import Embed
+    from napari_hemacells.core.types import Cells, SmearImage
 
+Embed: TypeAlias = (
+    "Callable[[Project, SmearImage, Cells], Callable[[], Generator[Any, None, Any]]]"
+)
 REPORT_INTERVAL_S = 0.05  # the dock is told no more often
 
 
@@ -75,15 +77,19 @@ def throttle_reports(
 
     What is said for the first time is never left out, nor are held-out figures.
     """
-    told, said = 0.0, ""
+    reported_at, last_message = 0.0, ""
     while True:
         try:
             report = next(steps)
         except StopIteration as end:
             return end.value
         now = time.monotonic()
-        if report.metrics or report.message != said or now - told >= REPORT_INTERVAL_S:
-            told, said = now, report.message
+        if (
+            report.metrics
+            or report.message != last_message
+            or now - reported_at >= REPORT_INTERVAL_S
+        ):
+            reported_at, last_message = now, report.message
             yield report
 
 
@@ -125,7 +131,9 @@ def format_count(n: int, thing: str) -> str:
 
 def freeze_state(state: AnnotationState) -> AnnotationState:
     """Return a copy that later clicks do not change."""
-    labels = {annotator: dict(said) for annotator, said in state.by_annotator.items()}
+    labels = {
+        annotator: dict(annotations) for annotator, annotations in state.by_annotator.items()
+    }
     corrections = {key: dict(done) for key, done in state.corrections.items()}
     return replace(state, by_annotator=labels, corrections=corrections)
 

@@ -85,9 +85,9 @@ def _cast(
     votes: NDArray[np.float64], points: NDArray[np.float64], weight: NDArray[np.floating]
 ) -> None:
     """Add each point's weight to the pixel it falls on; those outside the image are lost."""
-    place = np.rint(points).astype(np.intp)
-    inside = ((place >= 0) & (place < votes.shape)).all(axis=1)
-    flat = np.ravel_multi_index(tuple(place[inside].T), votes.shape)
+    pixels = np.rint(points).astype(np.intp)
+    inside = ((pixels >= 0) & (pixels < votes.shape)).all(axis=1)
+    flat = np.ravel_multi_index(tuple(pixels[inside].T), votes.shape)
     votes += np.bincount(flat, weight[inside], votes.size).reshape(votes.shape)
 
 
@@ -234,10 +234,10 @@ def find_erythrocytes(
         return [], None
     outlines, strong = trace_outlines(slope, centres, diameter, levels.strong if levels else None)
     clear = levels.clear if levels else max(float(np.percentile(outlines.edge, 75)), 1e-6)
-    found = _select_outlines(
+    selected = _select_outlines(
         outlines, diameter, SCORE_FLOOR / eagerness, stained, taken, clear=clear
     )
-    return found, ErythrocyteThresholds(usual, edge, top, strong, clear)
+    return selected, ErythrocyteThresholds(usual, edge, top, strong, clear)
 
 
 def _reference_density(density: Plane) -> float:
@@ -284,19 +284,19 @@ def _select_outlines(
     points = outlines.centres[:, None] + directions()[None] * outlines.radii[..., None]
     scores = _scores(outlines, points, stained.shape, clear)
     covered = taken.copy()
-    found = []
-    for place in np.argsort(-scores):
-        if scores[place] < floor:
+    kept = []
+    for index in np.argsort(-scores):
+        if scores[index] < floor:
             break
-        inside = _inside(points[place], stained.shape)
+        inside = _inside(points[index], stained.shape)
         area = len(inside[0])
         if area < SMALLEST_AREA * np.pi * diameter**2 / 4:
             continue
         if stained[inside].mean() < STAINED_SHARE or covered[inside].mean() > HIDDEN_SHARE:
             continue
         covered[inside] = True
-        found.append(CellOutline(RBC, points[place], float(np.clip(scores[place], 0, 1))))
-    return found
+        kept.append(CellOutline(RBC, points[index], float(np.clip(scores[index], 0, 1))))
+    return kept
 
 
 def _inside(

@@ -60,13 +60,15 @@ def find_leukocytes(
     joined = joined[: nuclei.shape[0], : nuclei.shape[1]]
     floor = cytoplasm_floor(stain, diameter) if plasma_floor is None else plasma_floor
     plasma = (violet > floor) & (stain.density > DENSER_THAN_GLASS * 0.75)
-    found = []
+    leukocytes = []
     for region in regionprops(label(joined)):
         area = float(nuclei[region.slice][region.image].sum()) / red_area
         if area >= NUCLEUS_AREA / eagerness:
             mask = _whole_cell(region, plasma, diameter)
-            found.append(CellOutline(WBC, outline_of(mask), float(min(1.0, 0.5 + 0.5 * area))))
-    return found
+            leukocytes.append(
+                CellOutline(WBC, outline_of(mask), float(min(1.0, 0.5 + 0.5 * area)))
+            )
+    return leukocytes
 
 
 def cytoplasm_floor(stain: Stain, diameter: float) -> float:
@@ -127,7 +129,7 @@ def find_platelets(
         & (ndi.gaussian_filter(stain.density, diameter * 0.0175) > DENSER_THAN_GLASS)
         & ~taken
     )
-    found = []
+    platelets = []
     for region in regionprops(label(ndi.binary_opening(spots)), intensity_image=violet):
         size = float(region.area) / red_area
         if not PLATELET_AREA[0] <= size <= PLATELET_AREA[1]:
@@ -137,5 +139,5 @@ def find_platelets(
             mask[region.slice] = region.image
             score = min(1.0, float(region.intensity_mean) / (4 * PLATELET_STAIN))
             whole = ndi.binary_dilation(mask, iterations=PLATELET_RIM)
-            found.append(CellOutline(PLATELET, outline_of(whole), score))
-    return found
+            platelets.append(CellOutline(PLATELET, outline_of(whole), score))
+    return platelets

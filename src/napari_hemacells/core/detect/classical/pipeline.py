@@ -113,13 +113,13 @@ def detect_classical_part_steps(
 ) -> Generator[Progress, None, PartCells]:
     """Yield the phases, between which the work can be stopped; return the cells of a part."""
     yield Progress(0, PHASES, "Separating the stain")
-    found: list[CellOutline] = []
+    outlines: list[CellOutline] = []
     stain = _stain_of(image, plan, part)
     if stain is not None:
         eagerness = 2.0 ** (2 * plan.params.sensitivity - 1)
-        found = yield from _detect_kinds_steps(stain, eagerness, plan.levels)
+        outlines = yield from _detect_kinds_steps(stain, eagerness, plan.levels)
     yield Progress(4, PHASES, "Drawing the cells")
-    return _own_cells(found, plan, part)
+    return _own_cells(outlines, plan, part)
 
 
 def _stain_of(image: SmearImage, plan: Plan, part: Part) -> Stain | None:
@@ -132,8 +132,8 @@ def _stain_of(image: SmearImage, plan: Plan, part: Part) -> Stain | None:
     if is_flat(pixels):
         return None
     known = plan.levels
-    place = relative_coordinates(view, *part.window)
-    return read_stain(pixels, known.glass, place, noise=known.noise, coloured=known.coloured)
+    coordinates = relative_coordinates(view, *part.window)
+    return read_stain(pixels, known.glass, coordinates, noise=known.noise, coloured=known.coloured)
 
 
 def _detect_kinds_steps(
@@ -155,13 +155,16 @@ def _detect_kinds_steps(
     return [*white, *small, *red]
 
 
-def _own_cells(found: Sequence[CellOutline], plan: Plan, part: Part) -> PartCells:
+def _own_cells(outlines: Sequence[CellOutline], plan: Plan, part: Part) -> PartCells:
     """Return the cells that the part answers for, in the image, drawn among all that it sees."""
     (top, bottom), (left, right) = (
         _in_image(span, side, plan.scale)
         for span, side in zip((part.rows, part.cols), plan.shape, strict=True)
     )
-    on_image = [one.moved(*part.origin).scaled(1 / plan.scale).moved(-top, -left) for one in found]
+    on_image = [
+        outline.moved(*part.origin).scaled(1 / plan.scale).moved(-top, -left)
+        for outline in outlines
+    ]
     cells = outlines_to_cells(on_image, (bottom - top, right - left), plan.diameter)
     centres = cells.centres + np.array([top, left])
     own = part.own((centres + 0.5) * plan.scale - 0.5, BORDER) & plan.holds(centres)

@@ -79,7 +79,7 @@ def fit_image_glass(image: SmearImage) -> Glass:
     for row in _spaced_windows(image.shape[0]):
         for col in _spaced_windows(image.shape[1]):
             pixels = np.asarray(image.pixels[row, col], dtype=np.uint8)[::8, ::8]
-            inside = [np.arange(one.start, one.stop, 8) for one in (row, col)]
+            inside = [np.arange(span.start, span.stop, 8) for span in (row, col)]
             parts.append(polynomial(inside[0] / image.shape[0], inside[1] / image.shape[1]))
             values.append(log_brightness(pixels).reshape(-1, 3).astype(np.float64))
     return fit_glass_to(np.concatenate(parts), np.concatenate(values))
@@ -105,21 +105,21 @@ def measure_thresholds(stain: Stain, glass: Glass, diameter: float) -> StainThre
 
 def median_thresholds(seen: Sequence[StainThresholds]) -> StainThresholds:
     """Return the median of the levels of several windows."""
-    red = [one.red for one in seen if one.red is not None]
+    red = [thresholds.red for thresholds in seen if thresholds.red is not None]
     return StainThresholds(
         glass=seen[0].glass,
-        noise=_median([one.noise for one in seen]),
-        coloured=any(one.coloured for one in seen),
-        stained=_median([one.stained for one in seen]),
-        plasma=_median([one.plasma for one in seen]),
+        noise=_median([thresholds.noise for thresholds in seen]),
+        coloured=any(thresholds.coloured for thresholds in seen),
+        stained=_median([thresholds.stained for thresholds in seen]),
+        plasma=_median([thresholds.plasma for thresholds in seen]),
         red=_median_erythrocyte_thresholds(red) if red else None,
     )
 
 
 def _median_erythrocyte_thresholds(seen: Sequence[ErythrocyteThresholds]) -> ErythrocyteThresholds:
-    names = [one.name for one in fields(ErythrocyteThresholds)]
+    names = [field.name for field in fields(ErythrocyteThresholds)]
     return ErythrocyteThresholds(
-        **{name: _median([getattr(one, name) for one in seen]) for name in names}
+        **{name: _median([getattr(thresholds, name) for thresholds in seen]) for name in names}
     )
 
 

@@ -51,11 +51,11 @@ def measure_diameter_steps(
     rows, cols = image.shape
     small = rows * cols <= MAX_IN_MEMORY_PIXELS
     places = [(rows / 2, cols / 2)] if small else stained_windows(image, regions)
-    found = []
+    diameters = []
     for number, place in enumerate(places):
         yield Progress(number, len(places), MEASURING)
-        found.append((yield from _measure_at_steps(image.pixels, model, place)))
-    known = [diameter for diameter in found if diameter is not None]
+        diameters.append((yield from _measure_at_steps(image.pixels, model, place)))
+    known = [diameter for diameter in diameters if diameter is not None]
     return float(np.median(known)) if known else None
 
 
@@ -70,9 +70,9 @@ def _measure_at_steps(
     best, cover = None, 0.0
     diameter = SMALLEST
     while diameter < min(LARGEST, 1.5 * max(pixels.shape[:2])):
-        found = _probe(pixels, model, diameter, place)
+        detections = _probe(pixels, model, diameter, place)
         yield Progress(0, 1, MEASURING)
-        here = _scale_score(found)
+        here = _scale_score(detections)
         if here > cover:
             best, cover = diameter, here
         diameter *= SCALE_STEP
@@ -105,18 +105,18 @@ def _probe(pixels: Pixels, model: DetectorModel, diameter: float, place: Place) 
     return model.find(view.part(*parts), model.limits)[0]
 
 
-def _scale_score(found: Detections) -> float:
+def _scale_score(detections: Detections) -> float:
     """Return how well the scale fits: the area of the boxes at scale, less where it is doubtful.
 
     Scores are squared, because many weak boxes are noise; and a box or two count less than many,
     because at far too large a scale one red cell fills the window and passes for a white one.
     """
-    sides = found.boxes[:, 2:] - found.boxes[:, :2]
-    area = float((sides.prod(axis=1) * found.scores**2).sum())
-    return area * len(found) / (len(found) + SCORE_PRIOR_COUNT)
+    sides = detections.boxes[:, 2:] - detections.boxes[:, :2]
+    area = float((sides.prod(axis=1) * detections.scores**2).sum())
+    return area * len(detections) / (len(detections) + SCORE_PRIOR_COUNT)
 
 
-def _red_sides(found: Detections) -> NDArray[Any]:
+def _red_sides(detections: Detections) -> NDArray[Any]:
     """Return the longer sides of the red cells' boxes."""
-    red = found.boxes[found.kinds == KINDS.index(RBC)]
+    red = detections.boxes[detections.kinds == KINDS.index(RBC)]
     return np.asarray((red[:, 2:] - red[:, :2]).max(axis=1, initial=0.0))

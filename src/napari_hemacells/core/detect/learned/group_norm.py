@@ -39,12 +39,12 @@ class NormStatisticsCollector:
 
     def norms(self) -> NormStatistics:
         """Return the statistics of all pictures together."""
-        found: NormStatistics = {}
+        statistics: NormStatistics = {}
         for layer, (count, means, squares) in self.sums.items():
             mean = means / count
             variance = (squares / count - mean.square()).clamp(min=0)
-            found[layer] = (tuple(mean.tolist()), tuple(variance.tolist()))
-        return found
+            statistics[layer] = (tuple(mean.tolist()), tuple(variance.tolist()))
+        return statistics
 
 
 _COLLECTOR: ContextVar[NormStatisticsCollector | None] = ContextVar("gathered", default=None)
@@ -86,8 +86,8 @@ class ImageGroupNorm(nn.GroupNorm):
             return super().forward(values)
         channels = self.num_channels // self.num_groups
         mean, variance = (
-            torch.tensor(one, device=values.device).repeat_interleave(channels)
-            for one in known[self.layer]
+            torch.tensor(group_values, device=values.device).repeat_interleave(channels)
+            for group_values in known[self.layer]
         )
         slope = self.weight / torch.sqrt(variance + self.eps)
         offset = self.bias - mean * slope

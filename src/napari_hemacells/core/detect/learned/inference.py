@@ -68,38 +68,42 @@ def detect_learned_part(
     """
     view = ScaledImage(image.pixels, plan.scale)
     limits = model.limits.with_sensitivity(plan.params.sensitivity)
-    found, chance = model.find(view.part(*part.window), limits, plan.norms)
-    found = found.moved(part.origin, 1.0)
-    own = part.own(found.centres, MARGIN)
-    found, order = _clip_and_sort(found, view)
-    found = relabel_small_leukocytes(found, plan.shape, plan.diameter)
-    own = own[order] & plan.holds(found.centres)
-    return _cells(found, own, _foreground(chance, view, part), plan, part.index)
+    detections, chance = model.find(view.part(*part.window), limits, plan.norms)
+    detections = detections.moved(part.origin, 1.0)
+    own = part.own(detections.centres, MARGIN)
+    detections, order = _clip_and_sort(detections, view)
+    detections = relabel_small_leukocytes(detections, plan.shape, plan.diameter)
+    own = own[order] & plan.holds(detections.centres)
+    return _cells(detections, own, _foreground(chance, view, part), plan, part.index)
 
 
-def _clip_and_sort(found: Detections, view: ScaledImage) -> tuple[Detections, NDArray[np.int64]]:
+def _clip_and_sort(
+    detections: Detections, view: ScaledImage
+) -> tuple[Detections, NDArray[np.int64]]:
     """Return the cells in pixels of the image row by row, boxes cut at its border; their order."""
     extent = np.array(view.pixels.shape[:2], np.float64)
-    boxes = np.clip(found.boxes * np.tile(extent / view.shape, 2), 0, np.tile(extent, 2))
-    found = type(found)(boxes, found.kinds, found.scores)
-    order = np.lexsort((found.centres[:, 1], found.centres[:, 0]))
-    return found.pick(order), order
+    boxes = np.clip(detections.boxes * np.tile(extent / view.shape, 2), 0, np.tile(extent, 2))
+    detections = type(detections)(boxes, detections.kinds, detections.scores)
+    order = np.lexsort((detections.centres[:, 1], detections.centres[:, 0]))
+    return detections.pick(order), order
 
 
 def relabel_small_leukocytes(
-    found: Detections, shape: tuple[int, int], diameter: float
+    detections: Detections, shape: tuple[int, int], diameter: float
 ) -> Detections:
     """Return the cells with white ones that are smaller than a red cell called platelets.
 
     No leukocyte is smaller than an erythrocyte, but a giant platelet looks like a nucleus. Cells
     that the image's border cuts keep their kind: their size is not known.
     """
-    sides = found.boxes[:, 2:] - found.boxes[:, :2]
-    whole = (found.boxes[:, :2] > 0).all(axis=1) & (found.boxes[:, 2:] < shape).all(axis=1)
+    sides = detections.boxes[:, 2:] - detections.boxes[:, :2]
+    whole = (detections.boxes[:, :2] > 0).all(axis=1) & (detections.boxes[:, 2:] < shape).all(
+        axis=1
+    )
     small = whole & (sides.max(axis=1, initial=0) < LEAST_WHITE * diameter)
-    giant = small & (found.kinds == KINDS.index(WBC))
-    kinds = np.where(giant, KINDS.index(PLATELET), found.kinds)
-    return type(found)(found.boxes, kinds, found.scores)
+    giant = small & (detections.kinds == KINDS.index(WBC))
+    kinds = np.where(giant, KINDS.index(PLATELET), detections.kinds)
+    return type(detections)(detections.boxes, kinds, detections.scores)
 
 
 def _foreground(chance: NDArray[np.float32], view: ScaledImage, part: Part) -> ForegroundMap:
@@ -114,24 +118,28 @@ def _foreground(chance: NDArray[np.float32], view: ScaledImage, part: Part) -> F
 
 
 def _cells(
-    found: Detections, own: NDArray[np.bool_], foreground: ForegroundMap, plan: Plan, index: int
+    detections: Detections,
+    own: NDArray[np.bool_],
+    foreground: ForegroundMap,
+    plan: Plan,
+    index: int,
 ) -> PartCells:
     """Return the own cells; one that no pixel is left for is dropped."""
-    canvas = _canvas(found.boxes[own], plan.shape)
+    canvas = _canvas(detections.boxes[own], plan.shape)
     starts, stops = ([part.start for part in canvas], [part.stop for part in canvas])
-    near = np.all((found.boxes[:, :2] < stops) & (found.boxes[:, 2:] > starts), axis=1)
-    found, places = found.pick(near), np.flatnonzero(own[near])
-    labels = paint_labels(found, foreground, canvas, places)
+    near = np.all((detections.boxes[:, :2] < stops) & (detections.boxes[:, 2:] > starts), axis=1)
+    detections, places = detections.pick(near), np.flatnonzero(own[near])
+    labels = paint_labels(detections, foreground, canvas, places)
     masks, kept = [], []
-    for place in places.tolist():
-        window = window_of(found.boxes[place], canvas)
-        bits = labels[window_in_canvas(window, canvas)] == place + 1
+    for position in places.tolist():
+        window = window_of(detections.boxes[position], canvas)
+        bits = labels[window_in_canvas(window, canvas)] == position + 1
         if bits.any():
             rows, cols = window
             masks.append(CellMask((rows.start, cols.start, rows.stop, cols.stop), bits))
-            kept.append(place)
-    found = found.pick(np.array(kept, np.int64))
-    table = _table(found, [mask.area for mask in masks], plan.shape)
+            kept.append(position)
+    detections = detections.pick(np.array(kept, np.int64))
+    table = _table(detections, [mask.area for mask in masks], plan.shape)
     return PartCells(index, table, PackedMasks.of(masks))
 
 
@@ -144,15 +152,17 @@ def _canvas(boxes: NDArray[np.float64], shape: tuple[int, int]) -> tuple[slice, 
     return slice(max(0, low[0]), high[0]), slice(max(0, low[1]), high[1])
 
 
-def _table(found: Detections, areas: list[int], shape: tuple[int, int]) -> pd.DataFrame:
+def _table(detections: Detections, areas: list[int], shape: tuple[int, int]) -> pd.DataFrame:
     """Return a row a cell; boxes and centres are those of the whole cell, also under another."""
-    low = np.floor(found.boxes[:, :2]).astype(np.int64)
-    high = np.minimum(np.maximum(np.ceil(found.boxes[:, 2:]).astype(np.int64), low + 1), shape)
+    low = np.floor(detections.boxes[:, :2]).astype(np.int64)
+    high = np.minimum(
+        np.maximum(np.ceil(detections.boxes[:, 2:]).astype(np.int64), low + 1), shape
+    )
     columns = {
-        "class": pd.Series(np.array(KINDS, dtype=object)[found.kinds], dtype="str"),
-        "score": found.scores,
-        "row": found.centres[:, 0],
-        "col": found.centres[:, 1],
+        "class": pd.Series(np.array(KINDS, dtype=object)[detections.kinds], dtype="str"),
+        "score": detections.scores,
+        "row": detections.centres[:, 0],
+        "col": detections.centres[:, 1],
         **dict(zip(BOX_COLUMNS, np.concatenate([low, high], axis=1).T, strict=True)),
         "area": np.array(areas, np.int64),
     }

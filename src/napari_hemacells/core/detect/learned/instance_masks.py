@@ -86,7 +86,7 @@ def paint_labels(
     labels = np.zeros((rows.stop - rows.start, cols.stop - cols.start), np.int32)
     nearest = np.full(labels.shape, MAX_DISTANCE, np.float16)
     platelet = KINDS.index(PLATELET)
-    for place, (box, kind) in enumerate(zip(found.boxes, found.kinds, strict=True)):
+    for index, (box, kind) in enumerate(zip(found.boxes, found.kinds, strict=True)):
         window = window_of(box, canvas)
         if is_empty(window):
             continue
@@ -96,11 +96,11 @@ def paint_labels(
             distance = distance - np.float16(ON_TOP)
         here = window_in_canvas(window, canvas)
         own &= distance < nearest[here]
-        labels[here][own] = place + 1
+        labels[here][own] = index + 1
         nearest[here][own] = distance[own]
-    for place in range(len(found)) if wanted is None else wanted.tolist():
-        window = window_of(found.boxes[place], canvas)
-        _keep_one_piece(labels[window_in_canvas(window, canvas)], place + 1)
+    for index in range(len(found)) if wanted is None else wanted.tolist():
+        window = window_of(found.boxes[index], canvas)
+        _keep_one_piece(labels[window_in_canvas(window, canvas)], index + 1)
     return labels
 
 

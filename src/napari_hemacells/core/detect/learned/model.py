@@ -120,8 +120,10 @@ class DetectorModel:
             )
         with use_norm_statistics(norms):
             heat, boxes, foreground = self.maps(picture)
-        found = find_peaks(heat, boxes, limits.scores)
-        return non_maximum_suppression(found, limits.overlap, limits.overlap_of_kinds), foreground
+        detections = find_peaks(heat, boxes, limits.scores)
+        return non_maximum_suppression(
+            detections, limits.overlap, limits.overlap_of_kinds
+        ), foreground
 
 
 @cache

@@ -87,10 +87,10 @@ class CellNet(nn.Module):
     def _backbone(self, pictures: torch.Tensor) -> dict[int, torch.Tensor]:
         features = self.stem(pictures)
         taps = {}
-        for place, block in enumerate(self.blocks):
+        for index, block in enumerate(self.blocks):
             features = block(features)
-            if place in TAPS:
-                taps[place] = features
+            if index in TAPS:
+                taps[index] = features
         return taps
 
 

@@ -96,7 +96,7 @@ def predict_around_point(
     heat, boxes, chance = model.maps(view.part(rows, cols))
     origin = np.array([rows.start, cols.start], np.float64)
     there = (at - origin) / STRIDE
-    found = concatenate_detections(
+    detections = concatenate_detections(
         [find_peaks(heat, boxes, [faint] * len(KINDS)), _boxes_at_point(heat, boxes, there)]
     )
     scale = np.tile(ratio, 2)
@@ -104,9 +104,11 @@ def predict_around_point(
     grey = grey[:, : -(-(cols.stop - cols.start) // STRIDE)].astype(np.uint8)
     end = origin + STRIDE * np.array(grey.shape)
     extent = (np.concatenate([origin, end]) * scale).tolist()
-    moved = (found.boxes + np.tile(origin, 2)) * scale
+    moved = (detections.boxes + np.tile(origin, 2)) * scale
     inside = np.clip(moved, 0, np.tile(image.shape, 2).astype(np.float64))
-    return PointPrediction(Detections(inside, found.kinds, found.scores), grey, tuple(extent))
+    return PointPrediction(
+        Detections(inside, detections.kinds, detections.scores), grey, tuple(extent)
+    )
 
 
 def _boxes_at_point(
@@ -128,46 +130,46 @@ def predict_cell_at_point(
     """Return the most likely cell at a point that is not there yet; None where none is seen."""
     diameter = cell_diameter_or_default(cells)
     sight = predict_around_point(image, diameter, point, model=model)
-    found = sight.found
-    weight = found.scores * _centre_weight(found, point)
-    weight[~_plausible(found, diameter) | _overlaps_known_cell(found, cells)] = 0
-    for place in np.argsort(-weight):
-        if weight[place] < MIN_WEIGHTED_SCORE:
+    detections = sight.found
+    weight = detections.scores * _centre_weight(detections, point)
+    weight[~_plausible(detections, diameter) | _overlaps_known_cell(detections, cells)] = 0
+    for index in np.argsort(-weight):
+        if weight[index] < MIN_WEIGHTED_SCORE:
             return None
-        proposal = build_proposal(sight, int(place), cells, point)
+        proposal = build_proposal(sight, int(index), cells, point)
         if proposal is not None:
             return proposal
     return None
 
 
-def _centre_weight(found: Detections, point: Point) -> NDArray[np.float64]:
+def _centre_weight(detections: Detections, point: Point) -> NDArray[np.float64]:
     """Return 1 where the point is in a box's middle, less further out, 0 outside the ellipse."""
-    half = np.maximum(found.boxes[:, 2:] - found.boxes[:, :2], 1) / 2
-    away = np.hypot(*((np.asarray(point) + 0.5 - found.centres) / half).T)
+    half = np.maximum(detections.boxes[:, 2:] - detections.boxes[:, :2], 1) / 2
+    away = np.hypot(*((np.asarray(point) + 0.5 - detections.centres) / half).T)
     return np.where(away < EDGE, np.exp(-(away**2)), 0.0)
 
 
-def _plausible(found: Detections, diameter: float) -> NDArray[np.bool_]:
-    sides = (found.boxes[:, 2:] - found.boxes[:, :2]) / diameter
+def _plausible(detections: Detections, diameter: float) -> NDArray[np.bool_]:
+    sides = (detections.boxes[:, 2:] - detections.boxes[:, :2]) / diameter
     return np.asarray((sides > SMALLEST).all(axis=1) & (sides < LARGEST).all(axis=1))
 
 
-def _overlaps_known_cell(found: Detections, cells: Cells) -> NDArray[np.bool_]:
+def _overlaps_known_cell(detections: Detections, cells: Cells) -> NDArray[np.bool_]:
     """Return which candidates are cells that are there already."""
-    low = np.maximum(found.boxes[:, None, :2], cells.boxes[None, :, :2])
-    high = np.minimum(found.boxes[:, None, 2:], cells.boxes[None, :, 2:])
+    low = np.maximum(detections.boxes[:, None, :2], cells.boxes[None, :, :2])
+    high = np.minimum(detections.boxes[:, None, 2:], cells.boxes[None, :, 2:])
     shared = np.clip(high - low, 0, None).prod(axis=2)
-    mine = (found.boxes[:, 2:] - found.boxes[:, :2]).prod(axis=1)
+    mine = (detections.boxes[:, 2:] - detections.boxes[:, :2]).prod(axis=1)
     theirs = (cells.boxes[:, 2:] - cells.boxes[:, :2]).prod(axis=1)
     overlap = shared / np.maximum(mine[:, None] + theirs[None] - shared, 1)
     return np.asarray((overlap > DUPLICATE_IOU).any(axis=1))
 
 
 def build_proposal(
-    sight: PointPrediction, place: int, cells: Cells, point: Point
+    sight: PointPrediction, index: int, cells: Cells, point: Point
 ) -> Proposal | None:
     """Return a candidate with its pixels beside the cells that are there; None without any."""
-    box = sight.found.boxes[place]
+    box = sight.found.boxes[index]
     top, left = np.floor(box[:2]).astype(int).tolist()
     bottom, right = np.ceil(box[2:]).astype(int).tolist()
     window = slice(top, bottom), slice(left, right)
@@ -187,8 +189,8 @@ def build_proposal(
         taken = {under: below.without(mask)}
         if taken[under].area < LEAST_LEFT * below.area:
             return None
-    score = float(np.clip(sight.found.scores[place], 0, 1))
-    kind = resolve_kind(sight.found, place, cells)
+    score = float(np.clip(sight.found.scores[index], 0, 1))
+    kind = resolve_kind(sight.found, index, cells)
     return Proposal(kind, score, (top, left, bottom, right), mask, "network", taken)
 
 
@@ -202,10 +204,10 @@ def ellipse_distance(box: NDArray[np.float64], window: tuple[slice, slice]) -> N
     return np.asarray(np.hypot(axes[0][:, None], axes[1][None]), dtype=np.float64)
 
 
-def resolve_kind(found: Detections, place: int, cells: Cells) -> str:
+def resolve_kind(detections: Detections, index: int, cells: Cells) -> str:
     """Return the kind; a white cell smaller than a red one is a platelet."""
-    kind = KINDS[int(found.kinds[place])]
-    sides = found.boxes[place, 2:] - found.boxes[place, :2]
+    kind = KINDS[int(detections.kinds[index])]
+    sides = detections.boxes[index, 2:] - detections.boxes[index, :2]
     small = float(sides.max()) < LEAST_WHITE * cell_diameter_or_default(cells)
     return PLATELET if kind == WBC and small else kind
 
@@ -219,7 +221,7 @@ def _pixels_taken_from(
 ) -> NDArray[np.bool_]:
     """Return the pixels that a cell on top of, or beside, the cell `under` takes from it."""
     other = cells.boxes[cells.position[under]].astype(np.float64)
-    mine, theirs = ((one[2:] - one[:2]).prod() for one in (box, other))
+    mine, theirs = ((corners[2:] - corners[:2]).prod() for corners in (box, other))
     if mine < ON_TOP * theirs:
         return np.ones(distance.shape, np.bool_)
     return distance < ellipse_distance(other, window)
@@ -233,15 +235,17 @@ def find_cell_pair(
     mask = cells.mask_of(cell)
     top, left, bottom, right = mask.box
     middle = ((top + bottom - 1) / 2, (left + right - 1) / 2)
-    found = predict_around_point(image, diameter, middle, model=model).found
-    found = non_maximum_suppression(
-        found.pick(_plausible(found, diameter)), PAIR_OVERLAP, PAIR_OVERLAP
+    detections = predict_around_point(image, diameter, middle, model=model).found
+    detections = non_maximum_suppression(
+        detections.pick(_plausible(detections, diameter)), PAIR_OVERLAP, PAIR_OVERLAP
     )
-    places = np.clip(found.centres.astype(int) - mask.box[:2], 0, np.array(mask.bits.shape) - 1)
+    places = np.clip(
+        detections.centres.astype(int) - mask.box[:2], 0, np.array(mask.bits.shape) - 1
+    )
     low, high = np.array(mask.box[:2]), np.array(mask.box[2:])
-    within = ((found.centres >= low) & (found.centres < high)).all(axis=1)
+    within = ((detections.centres >= low) & (detections.centres < high)).all(axis=1)
     inside = within & mask.bits[tuple(places.T)]
-    best = np.argsort(-np.where(inside, found.scores, 0))[:2]
-    if np.count_nonzero(inside) < 2 or found.scores[best].min() < PAIR_SCORE:
+    best = np.argsort(-np.where(inside, detections.scores, 0))[:2]
+    if np.count_nonzero(inside) < 2 or detections.scores[best].min() < PAIR_SCORE:
         return None
-    return found.boxes[best[0]], found.boxes[best[1]]
+    return detections.boxes[best[0]], detections.boxes[best[1]]

@@ -88,7 +88,7 @@ def find_peaks(
 
 
 def non_maximum_suppression(
-    found: Detections, overlap: float, overlap_of_kinds: float
+    detections: Detections, overlap: float, overlap_of_kinds: float
 ) -> Detections:
     """Return the cells without duplicates, best first (greedy non-maximum suppression).
 
@@ -102,10 +102,12 @@ def non_maximum_suppression(
     import torch
     from torchvision.ops import batched_nms, nms
 
-    boxes = torch.from_numpy(found.boxes)
+    boxes = torch.from_numpy(detections.boxes)
     kept = batched_nms(
-        boxes, torch.from_numpy(found.scores), torch.from_numpy(found.kinds), overlap
+        boxes, torch.from_numpy(detections.scores), torch.from_numpy(detections.kinds), overlap
     )
-    found = found.pick(kept.numpy())
-    kept = nms(torch.from_numpy(found.boxes), torch.from_numpy(found.scores), overlap_of_kinds)
-    return found.pick(kept.numpy())
+    detections = detections.pick(kept.numpy())
+    kept = nms(
+        torch.from_numpy(detections.boxes), torch.from_numpy(detections.scores), overlap_of_kinds
+    )
+    return detections.pick(kept.numpy())

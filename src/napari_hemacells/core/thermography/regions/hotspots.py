@@ -60,10 +60,10 @@ def find_hot_spots(
     """
     from scipy import ndimage
 
-    found = ndimage.find_objects(region.astype(np.uint8))
-    if not found:
+    windows = ndimage.find_objects(region.astype(np.uint8))
+    if not windows:
         return ()
-    window = found[0]
+    window = windows[0]
     inside, warmth = region[window], celsius[window]
     side = float(np.sqrt(inside.sum()))
     inner = ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1] > MARGIN * side

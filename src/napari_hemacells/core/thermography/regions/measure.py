@@ -74,7 +74,7 @@ DIFFERENCE = "left minus right"
 UNITS = {
     "area": "px", "hot_spot_area": "px", "glcm_contrast": "°C²",
     "min": "°C", "mean": "°C", "max": "°C", "std": "°C", "hot_spot_peak": "°C",
-    "hot_spot_contrast": "°C", **{f"p{one}": "°C" for one in PERCENTILES},
+    "hot_spot_contrast": "°C", **{f"p{percentile}": "°C" for percentile in PERCENTILES},
 }  # fmt: skip
 
 
@@ -105,7 +105,10 @@ def temperature_statistics(
         "mean": float(values.mean()),
         "max": float(values.max()),
         "std": float(values.std()),
-        **{f"p{one}": float(value) for one, value in zip(PERCENTILES, percentiles, strict=True)},
+        **{
+            f"p{percentile}": float(value)
+            for percentile, value in zip(PERCENTILES, percentiles, strict=True)
+        },
     }
 
 

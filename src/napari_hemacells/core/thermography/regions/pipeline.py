@@ -74,8 +74,8 @@ def _fold(
     path, _ = route_through_array(cost, (0, on_rim), (len(lower) - 1, on_rim))
     steps = np.array(path)
     factor = np.ones(rim.shape[1])
-    for place, index in enumerate(lower):
-        factor[index] = reach[steps[steps[:, 0] == place, 1]].mean()
+    for position, index in enumerate(lower):
+        factor[index] = reach[steps[steps[:, 0] == position, 1]].mean()
     return factor
 
 
@@ -144,7 +144,7 @@ class ThermogramRegions:
     @property
     def hot_spots(self) -> tuple[HotSpot, ...]:
         """Those of both breasts, the strongest contrast first."""
-        all_spots = [spot for one in self.breasts.values() for spot in one.hot_spots]
+        all_spots = [spot for breast in self.breasts.values() for spot in breast.hot_spots]
         return tuple(sorted(all_spots, key=lambda spot: -spot.contrast))
 
 

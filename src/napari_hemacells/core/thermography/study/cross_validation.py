@@ -86,12 +86,15 @@ def cross_validate_scores(
     for repeat, folds in enumerate(folds_of_repeats):
         for learn, judge in folds:
             if candidate.model is None:
-                told = values[:, 0]
-                limit = youden_threshold(told[learn], sick[learn])
+                predicted = values[:, 0]
+                limit = youden_threshold(predicted[learn], sick[learn])
             else:
                 model = candidate.model(names).fit(values[learn], sick[learn])
-                told, limit = model.predict_proba(values)[:, 1], 0.5
-            scores[repeat, judge], called[repeat, judge] = told[judge], told[judge] >= limit
+                predicted, limit = model.predict_proba(values)[:, 1], 0.5
+            scores[repeat, judge], called[repeat, judge] = (
+                predicted[judge],
+                predicted[judge] >= limit,
+            )
     return CrossValidatedScores(scores, called)
 
 
@@ -99,7 +102,7 @@ def youden_threshold(scores: NDArray[np.float64], sick: NDArray[np.bool_]) -> fl
     """Return the limit at which sensitivity plus specificity is greatest (Youden's index)."""
     tried = np.unique(scores)
     middles = np.concatenate([tried[:1], (tried[1:] + tried[:-1]) / 2])
-    index = [(scores[sick] >= one).mean() + (scores[~sick] < one).mean() for one in middles]
+    index = [(scores[sick] >= limit).mean() + (scores[~sick] < limit).mean() for limit in middles]
     return float(middles[int(np.argmax(index))])
 
 
@@ -112,12 +115,15 @@ def aggregate_by_patient(
     """Return the answers of patients: the mean of their exams' scores; sick where most are."""
     count = np.bincount(owners, minlength=patients)
     scores = np.stack(
-        [np.bincount(owners, one, minlength=patients) / count for one in answers.scores]
+        [
+            np.bincount(owners, repeat_scores, minlength=patients) / count
+            for repeat_scores in answers.scores
+        ]
     )
     shares = np.stack(
         [
-            np.bincount(owners, one.astype(np.float64), minlength=patients) / count
-            for one in answers.called
+            np.bincount(owners, repeat_called.astype(np.float64), minlength=patients) / count
+            for repeat_called in answers.called
         ]
     )
     return CrossValidatedScores(scores, shares >= limit_shares)
@@ -194,8 +200,8 @@ def evaluate_thermograms_steps(
     every = _models_to_compare(by_image)
     for done, (name, candidate) in enumerate(every.items()):
         yield Progress(done, len(every), f"Classifying: {name.replace('_', ' ')}")
-        told = cross_validate_scores(candidate, rows.table, rows.sick, parts)
-        answers[name] = told if by_image else aggregate_by_patient(told, owners, len(names))
+        answer = cross_validate_scores(candidate, rows.table, rows.sick, parts)
+        answers[name] = answer if by_image else aggregate_by_patient(answer, owners, len(names))
     truth = (rows.sick, rows.days) if by_image else (sick, days)
     return _report(answers, every, rows, truth=truth, params=params, folds=folds)
 
@@ -208,7 +214,7 @@ def _extract_frame_features(
 ) -> Generator[Progress, None, FrameFeatures]:
     """Return the features of every exam (and its copies); what cannot be used is left out."""
     rng = np.random.default_rng(params.seed)
-    told: list[dict[str, float]] = []
+    features: list[dict[str, float]] = []
     owner: list[ThermogramExam] = []
     left_out: list[str] = []
     for done, exam in enumerate(exams):
@@ -222,20 +228,26 @@ def _extract_frame_features(
                 left_out.append(f"{exam.name}: not found")
                 continue
             count = params.copies if params.split == "image" else 1
-            own = [extract_features(one, encoder) for one in augment_copies(celsius, count, rng)]
+            own = [
+                extract_features(augmented, encoder)
+                for augmented in augment_copies(celsius, count, rng)
+            ]
         except ImageError as error:
             left_out.append(f"{exam.name}: {error}")
             continue
-        told += own
+        features += own
         owner += [exam] * len(own)
-    if not told:
+    if not features:
         raise ThermogramError(f"None of the {len(exams)} exams has temperatures in {data.source}.")
-    days = [np.nan if one.date is None else float(one.date.toordinal()) for one in owner]
+    days = [
+        np.nan if owner_exam.date is None else float(owner_exam.date.toordinal())
+        for owner_exam in owner
+    ]
     return FrameFeatures(
-        pd.DataFrame(told),
-        np.array([one.sick for one in owner], dtype=np.bool_),
+        pd.DataFrame(features),
+        np.array([owner_exam.sick for owner_exam in owner], dtype=np.bool_),
         np.array(days),
-        tuple(one.patient for one in owner),
+        tuple(owner_exam.patient for owner_exam in owner),
         tuple(left_out),
     )
 
@@ -288,8 +300,8 @@ def _report(
     """Return the figures as plain JSON."""
     sick, days = truth
     figures = {
-        name: {**roc_metrics(one, sick, days, params.seed), "about": every[name].about}
-        for name, one in answers.items()
+        name: {**roc_metrics(answer, sick, days, params.seed), "about": every[name].about}
+        for name, answer in answers.items()
     }
     by_image = params.split == "image"
     unit = "frames (LEAKS: see warning)" if by_image else "whole patients"
@@ -305,7 +317,7 @@ def _report(
         f"seed {params.seed}",
         "warning": IMAGE_SPLIT_WARNING if by_image else None,
         "n_patients": len(set(rows.patients)),
-        "n_sick": len({p for p, one in zip(rows.patients, rows.sick, strict=True) if one}),
+        "n_sick": len({p for p, is_sick in zip(rows.patients, rows.sick, strict=True) if is_sick}),
         "n_frames": len(rows.sick),
         "interval": "95 %, 1000 bootstrap draws of " + ("frames" if by_image else "patients"),
         "left_out": list(rows.left_out),

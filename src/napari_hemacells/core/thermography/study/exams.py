@@ -77,12 +77,12 @@ class ExamData:
             It is neither an ``.npz`` file nor a folder with thermograms.
         """
         if source.is_dir():
-            found = sorted(
-                one for one in source.rglob("*") if one.suffix.lower() in THERMOGRAM_SUFFIXES
+            paths = sorted(
+                path for path in source.rglob("*") if path.suffix.lower() in THERMOGRAM_SUFFIXES
             )
-            if not found:
+            if not paths:
                 raise ThermogramError(f"The folder {source} holds no file with temperatures.")
-            return cls(source, {_strip_suffix(one.name): one for one in found})
+            return cls(source, {_strip_suffix(path.name): path for path in paths})
         if source.suffix.lower() != ".npz" or not source.is_file():
             raise ThermogramError(
                 f"{source} is neither an .npz file nor a folder: name where the temperatures are."
@@ -136,8 +136,8 @@ def read_exams(table: Path) -> list[ThermogramExam]:
         rows = pd.read_csv(table, dtype=str, encoding="utf-8-sig").fillna("")
     except (OSError, ValueError) as error:
         raise ThermogramError(f"The table {table} cannot be read ({error}).") from error
-    rows.columns = [str(one).strip().casefold() for one in rows.columns]
-    missing = [one for one in REQUIRED_COLUMNS if one not in rows.columns]
+    rows.columns = [str(column).strip().casefold() for column in rows.columns]
+    missing = [column for column in REQUIRED_COLUMNS if column not in rows.columns]
     if missing:
         raise ThermogramError(f"The table {table.name} needs the columns {', '.join(missing)}.")
     exams = [_exam(row, line) for line, row in enumerate(rows.to_dict("records"), start=2)]
@@ -169,7 +169,7 @@ def _check(exams: list[ThermogramExam], table: Path) -> None:
         if labels.setdefault(exam.patient, exam.sick) != exam.sick:
             raise ThermogramError(f"Patient {exam.patient} is both healthy and sick in {table}.")
     for name, wanted in ((HEALTHY, False), (SICK, True)):
-        if sum(one == wanted for one in labels.values()) < 2:
+        if sum(is_sick == wanted for is_sick in labels.values()) < 2:
             raise ThermogramError(f"Two {name} patients or more are needed in {table.name}.")
 
 

@@ -76,7 +76,7 @@ def _picture(celsius: NDArray[np.float32], middle: float) -> NDArray[np.float32]
     return np.repeat(shown[..., None], 3, axis=-1).astype(np.float32)
 
 
-TEMPERATURE_STATISTICS = ("min", "mean", "max", *(f"p{one}" for one in PERCENTILES))
+TEMPERATURE_STATISTICS = ("min", "mean", "max", *(f"p{percentile}" for percentile in PERCENTILES))
 OTHER_STATISTICS = (
     "std", "hot_spots", "hot_spot_area", "hot_spot_contrast", "glcm_contrast",
     "glcm_homogeneity", "glcm_energy", "glcm_correlation",
@@ -98,8 +98,8 @@ def extract_features(celsius: NDArray[np.float32], encoder: Encoder) -> dict[str
         **{f"relative.body.{name}": body[name] - body["p50"] for name in TEMPERATURE_STATISTICS},
         "relative.body.std": body["std"],
         **{
-            f"embedding.{place:04d}": float(value)
-            for place, value in enumerate(embed_breasts(regions, encoder))
+            f"embedding.{index:04d}": float(value)
+            for index, value in enumerate(embed_breasts(regions, encoder))
         },
     }
 
@@ -109,19 +109,19 @@ def _breast_features(breasts: list[dict[str, float]], middle: float) -> dict[str
 
     Which side it is must not matter: a tumour grows on either.
     """
-    told: dict[str, float] = {}
+    features: dict[str, float] = {}
     for name in (*TEMPERATURE_STATISTICS, *OTHER_STATISTICS):
         share = name == "hot_spot_area"
-        low, high = sorted(one[name] / (one["area"] if share else 1) for one in breasts)
+        low, high = sorted(breast[name] / (breast["area"] if share else 1) for breast in breasts)
         if name in TEMPERATURE_STATISTICS:
-            told |= {f"absolute.higher.{name}": high, f"absolute.lower.{name}": low}
+            features |= {f"absolute.higher.{name}": high, f"absolute.lower.{name}": low}
         offset = middle if name in TEMPERATURE_STATISTICS else 0.0
-        told[f"relative.higher.{name}"] = high - offset
-        told[f"relative.lower.{name}"] = low - offset
-        told[f"relative.apart.{name}"] = high - low
-    areas = sorted(one["area"] for one in breasts)
-    told["relative.areas"] = areas[0] / areas[1]
-    return told
+        features[f"relative.higher.{name}"] = high - offset
+        features[f"relative.lower.{name}"] = low - offset
+        features[f"relative.apart.{name}"] = high - low
+    areas = sorted(breast["area"] for breast in breasts)
+    features["relative.areas"] = areas[0] / areas[1]
+    return features
 
 
 def _room(regions: ThermogramRegions) -> float:

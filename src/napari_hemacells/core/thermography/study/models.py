@@ -110,7 +110,7 @@ def make_ensemble(names: list[str]) -> ScoreEnsemble:
     """Return the method's model for columns of these names."""
     groups = {"absolute.": ABSOLUTE_C, "embedding.": EMBEDDING_C}
     parts = [
-        ([place for place, name in enumerate(names) if name.startswith(group)], strength)
+        ([column for column, name in enumerate(names) if name.startswith(group)], strength)
         for group, strength in groups.items()
     ]
     return ScoreEnsemble([(columns, strength) for columns, strength in parts if columns])
@@ -143,8 +143,8 @@ def make_nearest_neighbour(_names: list[str]) -> Any:
 
 
 def _only(name: str) -> Callable[[Sequence[str]], list[str]]:
-    return lambda names: [one for one in names if one == name]
+    return lambda names: [column for column in names if column == name]
 
 
 def _grouped(*groups: str) -> Callable[[Sequence[str]], list[str]]:
-    return lambda names: [one for one in names if one.startswith(groups)]
+    return lambda names: [column for column in names if column.startswith(groups)]

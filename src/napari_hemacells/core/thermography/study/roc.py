@@ -51,8 +51,8 @@ def auc_near(
 def concordance(sick: NDArray[np.bool_], scores: NDArray[np.float64]) -> NDArray[np.float64]:
     """``(sick, healthy)`` how often, over ``(repeats, n)`` scores, the sick one scores higher."""
     total = np.zeros((int(sick.sum()), int((~sick).sum())))
-    for one in scores:
-        total += (np.sign(one[sick][:, None] - one[~sick]) + 1) / 2
+    for repeat_scores in scores:
+        total += (np.sign(repeat_scores[sick][:, None] - repeat_scores[~sick]) + 1) / 2
     return total / len(scores)
 
 
@@ -65,18 +65,20 @@ def roc_metrics(
     """
     of_sick, of_healthy = bootstrap_weights(sick, seed)
     pairs, called = concordance(sick, answers.scores), answers.called.mean(axis=0)
-    found = {
+    figures = {
         "auc": (pairs.mean(), _auc_of_draws(pairs, of_sick, of_healthy)),
         "sensitivity": (called[sick].mean(), of_sick @ called[sick]),
         "specificity": (1 - called[~sick].mean(), 1 - of_healthy @ called[~sick]),
     }
-    told: dict[str, Any] = {}
-    for name, (value, draws) in found.items():
-        told[name] = round(float(value), 4)
-        told["ci95" if name == "auc" else f"{name}_ci95"] = _rounded(percentile_interval(draws))
-    near = float(np.mean([auc_near(sick, one, days) for one in answers.scores]))
-    told["auc_within_180_days"] = None if np.isnan(near) else round(near, 4)
-    return told
+    metrics: dict[str, Any] = {}
+    for name, (value, draws) in figures.items():
+        metrics[name] = round(float(value), 4)
+        metrics["ci95" if name == "auc" else f"{name}_ci95"] = _rounded(percentile_interval(draws))
+    near = float(
+        np.mean([auc_near(sick, repeat_scores, days) for repeat_scores in answers.scores])
+    )
+    metrics["auc_within_180_days"] = None if np.isnan(near) else round(near, 4)
+    return metrics
 
 
 def auc_gain(
@@ -118,4 +120,4 @@ def _mean(pairs: NDArray[np.float64]) -> float:
 
 
 def _rounded(two: tuple[float, float]) -> list[float]:
-    return [round(one, 4) for one in two]
+    return [round(value, 4) for value in two]
