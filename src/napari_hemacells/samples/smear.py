@@ -141,8 +141,6 @@ def rehearsal_fields(
     seeds: Iterable[int] = SEEDS, shape: tuple[int, int] = SHAPE
 ) -> Iterator[TrainingField]:
     """Yield fields of the synthetic smear, with exact boxes."""
-    from napari_hemacells.samples import synthetic_smear
-
     for seed in seeds:
         smear = synthetic_smear(seed, shape)
         table = smear.table[smear.table["class"].isin(KINDS)]

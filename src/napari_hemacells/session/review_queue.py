@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from napari_hemacells.core.params import QueueOrder
     from napari_hemacells.core.types import Cells, Embeddings, Prediction
-    from napari_hemacells.session.session import Session
 
 _EMBEDDING_ORDERS = {"active", "uncertain"}  # orders for which cells are held against one another
 
@@ -41,13 +40,13 @@ class QueueRequest:
         """The same order at once, by each cell's own doubt alone."""
         return replace(self, embeddings=None)
 
-    def holds(self, session: Session) -> bool:
-        """Whether nothing has changed since that an order depends on."""
+    def has_inputs_of(self, other: QueueRequest) -> bool:
+        """Whether nothing that an order depends on differs between two requests."""
         return (
-            self.cells is session.cells
-            and self.prediction is session.prediction
-            and self.embeddings is session.embeddings
-            and self.annotated == session.annotated
+            self.cells is other.cells
+            and self.prediction is other.prediction
+            and self.embeddings is other.embeddings
+            and self.annotated == other.annotated
         )
 
 

@@ -99,10 +99,10 @@ class SetLabels(Action):
         """Note the class for each cell, centroid and moment included."""
         self.check(state)
         for ref, row, col in self.cells:
-            said = None
+            annotation = None
             if self.class_id is not None:
-                said = Annotation(self.class_id, row, col, self.annotator, self.when)
-            state.put(ref, self.annotator, said)
+                annotation = Annotation(self.class_id, row, col, self.annotator, self.when)
+            state.put(ref, self.annotator, annotation)
 
     def inverse(self, state: AnnotationState) -> RestoreLabels:
         """Return what the annotator had said of these cells before."""
@@ -129,8 +129,8 @@ class RestoreLabels(Action):
     def apply(self, state: AnnotationState) -> None:
         """Note each word, ``None`` included."""
         self.check(state)
-        for ref, annotator, said in self.words:
-            state.put(ref, annotator, said)
+        for ref, annotator, annotation in self.words:
+            state.put(ref, annotator, annotation)
 
     def inverse(self, state: AnnotationState) -> RestoreLabels:
         """Return what is noted at present in the same places."""
@@ -160,13 +160,16 @@ class DeleteClass(Action):
     def apply(self, state: AnnotationState) -> None:
         """Take annotations and class away."""
         self.check(state)
-        for ref, said in state.of_class(self.class_id):
-            state.put(ref, said.annotator, None)
+        for ref, annotation in state.of_class(self.class_id):
+            state.put(ref, annotation.annotator, None)
         state.palette = state.palette.remove(self.class_id)
 
     def inverse(self, state: AnnotationState) -> RestoreClass:
         """Return the class at its place in the order, with its annotations."""
-        words = tuple((ref, said.annotator, said) for ref, said in state.of_class(self.class_id))
+        words = tuple(
+            (ref, annotation.annotator, annotation)
+            for ref, annotation in state.of_class(self.class_id)
+        )
         palette = state.palette
         return RestoreClass(palette.by_id(self.class_id), palette.place(self.class_id), words)
 
@@ -188,8 +191,8 @@ class RestoreClass(Action):
         """Bring back the class, then its annotations."""
         self.check(state)
         state.palette = state.palette.insert(self.cell_class, self.place)
-        for ref, annotator, said in self.words:
-            state.put(ref, annotator, said)
+        for ref, annotator, annotation in self.words:
+            state.put(ref, annotator, annotation)
 
     def inverse(self, state: AnnotationState) -> DeleteClass:
         """Delete it again."""
@@ -299,9 +302,9 @@ class SetPalette(PaletteAction):
 
 def check_classes(words: tuple[AnnotationEntry, ...], palette: Palette) -> None:
     """Refuse annotations of a class that is not in the palette."""
-    for _, _, said in words:
-        if said is not None:
-            palette.by_id(said.class_id)
+    for _, _, annotation in words:
+        if annotation is not None:
+            palette.by_id(annotation.class_id)
 
 
 @dataclass(frozen=True)
@@ -356,8 +359,8 @@ class CorrectCells(Action):
             entries[record.cell] = Correction(record, left)
         for record in self.added:
             entries[record.cell] = Correction(record, "there")
-        for ref, annotator, said in self.words:
-            state.put(ref, annotator, said)
+        for ref, annotator, annotation in self.words:
+            state.put(ref, annotator, annotation)
 
     def inverse(self, state: AnnotationState) -> CorrectCells:
         """Return the step back: cells that it brings back stay whatever a detector says."""

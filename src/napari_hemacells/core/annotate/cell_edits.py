@@ -118,7 +118,9 @@ def apply_corrections(cells: Cells, corrections: Mapping[int, Correction]) -> Ce
     before a correction or after it.
     """
     touched = [cell for cell in corrections if cell in cells.position]
-    there = [one.record for one in corrections.values() if one.status == "there"]
+    there = [
+        correction.record for correction in corrections.values() if correction.status == "there"
+    ]
     return exchange_cells(cells, touched, sorted(there, key=lambda record: record.cell))
 
 
@@ -137,9 +139,9 @@ def with_origin(cells: Cells) -> Cells:
     """Return the cells with the column :data:`ORIGIN`; the detector's where nothing is said."""
     if ORIGIN not in cells.table:
         return replace(cells, table=cells.table.assign(**{ORIGIN: DETECTED}))
-    said = cells.table[ORIGIN].astype(object)
-    known = said.where(said.notna() & (said != ""), DETECTED)
-    if known is said or known.equals(said):
+    origins = cells.table[ORIGIN].astype(object)
+    known = origins.where(origins.notna() & (origins != ""), DETECTED)
+    if known is origins or known.equals(origins):
         return cells
     return replace(cells, table=cells.table.assign(**{ORIGIN: known}))
 
@@ -154,9 +156,13 @@ def count_manual_edits(cells: Cells) -> dict[str, int]:
 
 def manual_cell_ids(corrections: Mapping[int, Correction]) -> set[int]:
     """Return the ids of the cells that are there by the user's word."""
-    return {cell for cell, one in corrections.items() if one.status == "there"}
+    return {cell for cell, correction in corrections.items() if correction.status == "there"}
 
 
 def rejected_masks(corrections: Mapping[int, Correction]) -> list[CellMask]:
     """Return the masks of deleted cells: no cell is there."""
-    return [one.record.pixels for one in corrections.values() if one.status == "refused"]
+    return [
+        correction.record.pixels
+        for correction in corrections.values()
+        if correction.status == "refused"
+    ]

@@ -122,17 +122,17 @@ class Journal:
             raise storage_error(error, self.path, "The annotations cannot be saved") from error
 
     def _open(self) -> None:
-        found = scan_journal(self.path) if self.path.exists() else JournalExtent(0, 0, b"")
-        if found.tail:
-            _keep(self.path.with_name(self.path.name + ".torn"), found.tail)
-            self.torn = len(found.tail)
+        extent = scan_journal(self.path) if self.path.exists() else JournalExtent(0, 0, b"")
+        if extent.tail:
+            _keep(self.path.with_name(self.path.name + ".torn"), extent.tail)
+            self.torn = len(extent.tail)
         self._descriptor = os.open(
             self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | _BINARY, 0o644
         )
-        self._size, self._count = found.size, found.lines - 1
-        self._dirty = bool(found.tail)
+        self._size, self._count = extent.size, extent.lines - 1
+        self._dirty = bool(extent.tail)
         self._cut_back()
-        if found.lines == 0:
+        if extent.lines == 0:
             self.append({"format": FORMAT, "version": VERSION})
             sync_folder(self.path.parent)
 
@@ -197,17 +197,17 @@ def decode(line: bytes) -> tuple[int, dict[str, Any]] | None:
 def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     with path.open("rb") as file:
         for number, line in enumerate(file):
-            found = decode(line)
-            if found is None and not file.read(1):
+            entry = decode(line)
+            if entry is None and not file.read(1):
                 return
-            if found is None or found[0] != number:
+            if entry is None or entry[0] != number:
                 raise ProjectError(
                     f"Line {number + 1} of “{path}” is damaged. Nothing was changed: restore the "
                     "file from a copy, or delete what follows the line before it."
                 )
             if number == 0:
-                _check_format(path, found[1])
-            yield found
+                _check_format(path, entry[1])
+            yield entry
 
 
 def _check_format(path: Path, header: dict[str, Any]) -> None:

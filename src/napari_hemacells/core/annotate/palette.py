@@ -77,15 +77,17 @@ class Palette:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(self.classes))
-        ids = [one.id for one in self.classes]
+        ids = [cell_class.id for cell_class in self.classes]
         if len(set(ids)) < len(ids):
             raise AnnotationError("Two classes of a palette have the same id.")
         names: set[str] = set()
-        for one in self.classes:
-            if one.name.casefold() in names:
-                raise AnnotationError(f"There is already a class “{one.name}”: choose another.")
-            names.add(one.name.casefold())
-        keys = [one.key for one in self.classes if one.key is not None]
+        for cell_class in self.classes:
+            if cell_class.name.casefold() in names:
+                raise AnnotationError(
+                    f"There is already a class “{cell_class.name}”: choose another."
+                )
+            names.add(cell_class.name.casefold())
+        keys = [cell_class.key for cell_class in self.classes if cell_class.key is not None]
         if len(set(keys)) < len(keys):
             raise AnnotationError("Two classes of a palette have the same key.")
 
@@ -96,12 +98,12 @@ class Palette:
         return iter(self.classes)
 
     def __contains__(self, class_id: object) -> bool:
-        return any(one.id == class_id for one in self.classes)
+        return any(cell_class.id == class_id for cell_class in self.classes)
 
     @property
     def ids(self) -> tuple[str, ...]:
         """Class ids in the user's order."""
-        return tuple(one.id for one in self.classes)
+        return tuple(cell_class.id for cell_class in self.classes)
 
     def by_id(self, class_id: str) -> CellClass:
         """Return the class with this id.
@@ -111,9 +113,9 @@ class Palette:
         AnnotationError
             Where there is none.
         """
-        for one in self.classes:
-            if one.id == class_id:
-                return one
+        for cell_class in self.classes:
+            if cell_class.id == class_id:
+                return cell_class
         raise AnnotationError(
             f"There is no class with the id “{class_id}” any more: choose one of the palette."
         )
@@ -121,11 +123,14 @@ class Palette:
     def by_name(self, name: str) -> CellClass | None:
         """Return the class with this name in any case, ``None`` where there is none."""
         wanted = name.strip().casefold()
-        return next((one for one in self.classes if one.name.casefold() == wanted), None)
+        return next(
+            (cell_class for cell_class in self.classes if cell_class.name.casefold() == wanted),
+            None,
+        )
 
     def by_key(self, key: int) -> CellClass | None:
         """Return the class with this key, ``None`` where there is none."""
-        return next((one for one in self.classes if one.key == key), None)
+        return next((cell_class for cell_class in self.classes if cell_class.key == key), None)
 
     def place(self, class_id: str) -> int:
         """Position of a class in the order; raises as :meth:`by_id` does."""
@@ -153,7 +158,7 @@ class Palette:
 
     def insert(self, cell_class: CellClass, place: int | None = None) -> Palette:
         """With this class at ``place`` (the end if ``None``); it takes its key from a holder."""
-        others = [_without_key(one, cell_class.key) for one in self.classes]
+        others = [_without_key(other, cell_class.key) for other in self.classes]
         others.insert(len(others) if place is None else place, cell_class)
         return Palette(tuple(others))
 
@@ -170,17 +175,23 @@ class Palette:
         changed = replace(self.by_id(class_id), key=key)
         return Palette(
             tuple(
-                changed if one.id == class_id else _without_key(one, key) for one in self.classes
+                changed if cell_class.id == class_id else _without_key(cell_class, key)
+                for cell_class in self.classes
             )
         )
 
     def remove(self, class_id: str) -> Palette:
         """Without one class."""
         gone = self.by_id(class_id)
-        return Palette(tuple(one for one in self.classes if one is not gone))
+        return Palette(tuple(cell_class for cell_class in self.classes if cell_class is not gone))
 
     def _replace_class(self, changed: CellClass) -> Palette:
-        return Palette(tuple(changed if one.id == changed.id else one for one in self.classes))
+        return Palette(
+            tuple(
+                changed if cell_class.id == changed.id else cell_class
+                for cell_class in self.classes
+            )
+        )
 
 
 def default_palette() -> Palette:
@@ -209,7 +220,7 @@ def palette_for(modality: str) -> Palette:
 
 def next_colour(palette: Palette) -> str:
     """Return the first colour that no class has; beyond the colour-blind safe ones, new hues."""
-    used = {one.colour for one in palette}
+    used = {cell_class.colour for cell_class in palette}
     for colour in CLASS_COLOURS:
         if colour not in used:
             return colour
@@ -221,7 +232,7 @@ def next_colour(palette: Palette) -> str:
 
 def next_key(palette: Palette) -> int | None:
     """Return the lowest key that no class has, ``None`` where all nine are taken."""
-    used = {one.key for one in palette}
+    used = {cell_class.key for cell_class in palette}
     return next((key for key in KEYS if key not in used), None)
 
 

@@ -71,7 +71,11 @@ class AnnotationState:
 
     def annotations_of_image(self, image_key: str) -> dict[int, Annotation]:
         """Annotations of the current annotator on one image, by cell id."""
-        return {ref.cell: said for ref, said in self.labels.items() if ref.image_key == image_key}
+        return {
+            ref.cell: annotation
+            for ref, annotation in self.labels.items()
+            if ref.image_key == image_key
+        }
 
     def cells_of(self, image_key: str) -> set[int]:
         """Cells of one image that anybody has annotated."""
@@ -92,20 +96,20 @@ class AnnotationState:
 
     def counts(self, image_key: str | None = None) -> dict[str, int]:
         """Cells the current annotator gave to each class, zeros included."""
-        found = Counter(
-            said.class_id
-            for ref, said in self.labels.items()
+        counts = Counter(
+            annotation.class_id
+            for ref, annotation in self.labels.items()
             if image_key is None or ref.image_key == image_key
         )
-        return {class_id: found[class_id] for class_id in self.palette.ids}
+        return {class_id: counts[class_id] for class_id in self.palette.ids}
 
     def of_class(self, class_id: str) -> tuple[tuple[CellRef, Annotation], ...]:
         """Return what all annotators gave to one class."""
         return tuple(
-            (ref, said)
+            (ref, annotation)
             for labels in self.by_annotator.values()
-            for ref, said in labels.items()
-            if said.class_id == class_id
+            for ref, annotation in labels.items()
+            if annotation.class_id == class_id
         )
 
     def put(self, ref: CellRef, annotator: str, annotation: Annotation | None) -> None:

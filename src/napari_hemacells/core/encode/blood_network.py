@@ -109,10 +109,10 @@ class BloodFeatures(StageFeatures):
     ) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Return the last maps, and mean and deviation of the stages with scales, scaled."""
         parts: list[torch.Tensor] = []
-        for place, block in enumerate(blocks, start=COMMON):
+        for index, block in enumerate(blocks, start=COMMON):
             maps = block(maps)
-            if place in scales:
-                pooled = zip(scales[place], self.pool(maps), strict=True)
+            if index in scales:
+                pooled = zip(scales[index], self.pool(maps), strict=True)
                 parts += [scale * part for scale, part in pooled]
         return maps, parts
 

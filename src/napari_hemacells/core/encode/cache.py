@@ -50,7 +50,7 @@ class EmbeddingCache:
         stored = self._read(self.path(image_key, encoder, spec), encoder.dim)
         if stored is None:
             return vectors, known
-        place_of = {box: place for place, box in enumerate(map(tuple, stored[0].tolist()))}
+        place_of = {box: index for index, box in enumerate(map(tuple, stored[0].tolist()))}
         places = np.array([place_of.get(tuple(box), -1) for box in boxes.tolist()], dtype=np.intp)
         known = places >= 0
         vectors[known] = stored[1][places[known]]

@@ -69,29 +69,29 @@ def available_encoders() -> tuple[EncoderChoice, ...]:
 
 def stored_adapted_encoders() -> tuple[EncoderChoice, ...]:
     """Return the adapted encoders on the shelf, the newest first; others' files are no matter."""
-    found = []
+    dated_choices = []
     for file in weights_store.weights_folder().glob("*.safetensors"):
         try:
-            found.append((read_header(file).date, _adapted(file)))
+            dated_choices.append((read_header(file).date, _adapted(file)))
         except EncoderError:
             continue  # weights of another kind
-    return tuple(choice for _, choice in sorted(found, reverse=True))
+    return tuple(choice for _, choice in sorted(dated_choices, reverse=True))
 
 
 def encoder_choice(name: str) -> EncoderChoice:
     """Return any encoder's name in words, whether its weights are here or not."""
-    known = next((one for one in INSTALLED if one.name == name), None)
+    known = next((choice for choice in INSTALLED if choice.name == name), None)
     kind, _, rest = name.partition(":")
-    place = Path(rest.partition("?")[0])
+    path = Path(rest.partition("?")[0])
     if known is not None:
         return known
     if kind == names.ADAPTED:
         try:
-            return _adapted(place)
+            return _adapted(path)
         except EncoderError:
-            return EncoderChoice(name, f"Adapted: {place.name}", f"Its file is not here: {place}")
+            return EncoderChoice(name, f"Adapted: {path.name}", f"Its file is not here: {path}")
     if kind == names.FILE:
-        return EncoderChoice(name, f"File {place.name}", f"A checkpoint of yours: {rest}")
+        return EncoderChoice(name, f"File {path.name}", f"A checkpoint of yours: {rest}")
     if kind == names.UNTRAINED:
         return EncoderChoice(name, f"{rest}, untrained", "Random weights, to compare.")
     return EncoderChoice(name, name, "Published by others; fetched once where there is a network.")
@@ -108,11 +108,11 @@ def portable_name(name: str) -> str:
         The shelf cannot be written.
     """
     name = encoder_names.with_absolute_path(name)
-    kind, _, place = name.partition(":")
+    kind, _, path = name.partition(":")
     if kind != names.ADAPTED:
         return name
     try:
-        return f"{names.ADAPTED}:{weights_store.store_weights(Path(place))}"
+        return f"{names.ADAPTED}:{weights_store.store_weights(Path(path))}"
     except OSError as error:
         raise StorageError(
             f"The adapted encoder cannot be kept in {weights_store.weights_folder()} "

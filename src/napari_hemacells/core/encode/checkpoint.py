@@ -124,7 +124,9 @@ def _fill(model: Any, spec: CheckpointSpec) -> None:
 def _chosen(stored: Mapping[str, torch.Tensor], spec: CheckpointSpec) -> dict[str, torch.Tensor]:
     """Return the weights that count, by their bare names."""
     kept = {
-        name: value for name, value in stored.items() if not any(one in name for one in spec.drop)
+        name: value
+        for name, value in stored.items()
+        if not any(fragment in name for fragment in spec.drop)
     }
     return {name.removeprefix(spec.prefix): value for name, value in kept.items()}
 

@@ -99,8 +99,10 @@ def is_out_of_memory(error: BaseException) -> bool:
     """
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
-    told = str(error).casefold()
-    return isinstance(error, RuntimeError) and any(sign in told for sign in OUT_OF_MEMORY_MESSAGES)
+    message = str(error).casefold()
+    return isinstance(error, RuntimeError) and any(
+        sign in message for sign in OUT_OF_MEMORY_MESSAGES
+    )
 
 
 def free_gpu_memory() -> None:

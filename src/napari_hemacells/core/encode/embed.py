@@ -78,14 +78,14 @@ def embed_steps(
                 warning = str(error)
     if warning:
         yield Progress(total, total, warning)
-    found = Embeddings(cells.ids, vectors, encoder.info, spec, image.key)
+    embeddings = Embeddings(cells.ids, vectors, encoder.info, spec, image.key)
     if not (measured if like is None else feature_scaling_of(like) is not None):
-        return found
+        return embeddings
     yield Progress(total, total, "Measuring cells")
-    found = append_features(found, measure_cells(image, cells), like)
+    embeddings = append_features(embeddings, measure_cells(image, cells), like)
     if cache is not None and not warning:
-        cache.save(image.key, found.encoder, spec, cells.boxes, found.vectors)
-    return found
+        cache.save(image.key, embeddings.encoder, spec, cells.boxes, embeddings.vectors)
+    return embeddings
 
 
 def with_memory_note(encoder: Encoder, message: str) -> str:
@@ -109,8 +109,8 @@ def _prefetch_crops(
     """Yield each batch with its crops; the next ones are cut while the network works on these."""
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="crops") as pool:
         coming = deque(pool.submit(cut, batch) for batch in batches[:1])
-        for place, batch in enumerate(batches):
-            coming.extend(pool.submit(cut, after) for after in batches[place + 1 : place + 2])
+        for index, batch in enumerate(batches):
+            coming.extend(pool.submit(cut, after) for after in batches[index + 1 : index + 2])
             yield batch, coming.popleft().result()
 
 

@@ -60,8 +60,8 @@ def measure_cells(image: SmearImage, cells: Cells) -> CellFeatures:
 
     size = np.log(np.maximum(_sides(cells.boxes), 1) / max(cells.diameter, 1e-6))
     discs: list[NDArray[np.float64]] = [np.empty(0)] * len(cells)
-    for place in sort_by_tile(cells.boxes[:, :2], np.arange(len(cells))):
-        discs[place] = _disc(image.pixels, cells.boxes[place], image.shape)
+    for index in sort_by_tile(cells.boxes[:, :2], np.arange(len(cells))):
+        discs[index] = _disc(image.pixels, cells.boxes[index], image.shape)
     if image.modality == "temperature":
         return _make_features(
             cells.ids, TEMPERATURE_FEATURES, size, _temperature_statistics(discs)
@@ -75,11 +75,11 @@ def measure_pictures(pictures: Iterable[NDArray[np.uint8]], count: int) -> CellF
     All of them show colours, or all of them degrees.
     """
     sides, discs, degrees = np.zeros(count), list["NDArray[np.float64]"](), False
-    for place, pixels in enumerate(pictures):
+    for index, pixels in enumerate(pictures):
         rows, cols = pixels.shape[:2]
-        sides[place] = max(rows, cols) / estimate_context([pixels])
-        corner = np.array([rows, cols]) / 2 - sides[place] / 2
-        box = np.rint(np.concatenate([corner, corner + sides[place]])).astype(np.int64)
+        sides[index] = max(rows, cols) / estimate_context([pixels])
+        corner = np.array([rows, cols]) / 2 - sides[index] / 2
+        box = np.rint(np.concatenate([corner, corner + sides[index]])).astype(np.int64)
         discs.append(_disc(pixels, box, (rows, cols)))
         degrees = pixels.ndim == 2
     size = np.log(np.maximum(sides, 1) / max(float(np.median(sides)), 1.0)) if count else sides
@@ -182,15 +182,21 @@ def _standardised(values: NDArray[np.float32]) -> NDArray[np.float32]:
 def _stain(discs: list[NDArray[np.float64]]) -> NDArray[np.float64]:
     """``(n, 4)`` part that is nucleus, and mean absorbance in red, green and blue."""
     absorbed = [-np.log10((disc + 1.0) / 256.0) for disc in discs]
-    darkest = _each(absorbed, lambda one: np.quantile(one.sum(axis=1), 0.9), 1)[:, 0]
+    darkest = _each(
+        absorbed, lambda disc_absorbance: np.quantile(disc_absorbance.sum(axis=1), 0.9), 1
+    )[:, 0]
     dark = NUCLEUS * float(np.quantile(darkest, 0.95)) if len(darkest) else 0.0
-    nucleus = _each(absorbed, lambda one: (one.sum(axis=1) > dark).mean(), 1)
-    return np.column_stack([nucleus, _each(absorbed, lambda one: one.mean(axis=0), 3)])
+    nucleus = _each(
+        absorbed, lambda disc_absorbance: (disc_absorbance.sum(axis=1) > dark).mean(), 1
+    )
+    return np.column_stack(
+        [nucleus, _each(absorbed, lambda disc_absorbance: disc_absorbance.mean(axis=0), 3)]
+    )
 
 
 def _temperature_statistics(discs: list[NDArray[np.float64]]) -> NDArray[np.float64]:
     """``(n, 3)`` mean, 95th percentile and standard deviation of the temperature."""
-    return _each(discs, lambda one: (one.mean(), np.quantile(one, 0.95), one.std()), 3)
+    return _each(discs, lambda disc: (disc.mean(), np.quantile(disc, 0.95), disc.std()), 3)
 
 
 def _each(

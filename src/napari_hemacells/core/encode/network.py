@@ -47,15 +47,15 @@ def fuse_batch_norm(network: nn.Module, images: torch.Tensor) -> nn.Module:
     images
         ``(n, 3, size, size)``, a few are enough.
     """
-    if not any(_pairs(one) for one in network.modules()):
+    if not any(_pairs(module) for module in network.modules()):
         return network
     swift = copy.deepcopy(network)
     for module in list(swift.modules()):
         _fold(module)
     swift = swift.to(memory_format=torch.channels_last)
     with torch.inference_mode(), torch.autocast("cpu", enabled=False):
-        wanted, found = network(images), swift(images)
-    same = bool((wanted - found).abs().max() <= CLOSE * wanted.abs().max())
+        wanted, fused = network(images), swift(images)
+    same = bool((wanted - fused).abs().max() <= CLOSE * wanted.abs().max())
     return swift if same else network
 
 
@@ -228,9 +228,9 @@ class StageFeatures(nn.Module):
         """``(n, dim)`` of ``(n, 3, size, size)``."""
         maps = self.stem(images)
         pooled: list[torch.Tensor] = []
-        for place, block in enumerate(self.blocks):
+        for index, block in enumerate(self.blocks):
             maps = block(maps)
-            if place in self.stages:
+            if index in self.stages:
                 pooled += self.pool(maps)
         return torch.cat(pooled, dim=1)
 

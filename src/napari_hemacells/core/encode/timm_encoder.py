@@ -60,8 +60,10 @@ def timm_encoder(name: str, size: int | None = None, device: DeviceName = "auto"
         No such model, no weights for it, no network, or no such size.
     """
     at = choose_device(device)
-    model, told = _load_published(name, size)
-    return wrap_timm_model(model, f"timm:{told.name}", at.name, size=size, seen=told.seen)
+    model, published = _load_published(name, size)
+    return wrap_timm_model(
+        model, f"timm:{published.name}", at.name, size=size, seen=published.seen
+    )
 
 
 def untrained_encoder(name: str, size: int | None = None, device: DeviceName = "auto") -> Encoder:
@@ -239,7 +241,7 @@ def _fetch(source: str, size: int | None, files: _Files, *, here: bool, **option
             f"{files.place} if you put it there, and name the encoder again."
         ) from error
     except OSError as error:  # whatever failed on the way to the hub
-        fetched = " and ".join(f"{files.address}/{one}" for one in files.names)
+        fetched = " and ".join(f"{files.address}/{name}" for name in files.names)
         raise EncoderError(
             f"The weights of {source} are not on this computer and could not be fetched. On a "
             f"computer with a network fetch {fetched}, put it here as {files.place}, and name "

@@ -48,8 +48,8 @@ def file_sha256(file: Path) -> str:
     OSError
         The file cannot be read.
     """
-    found = file.stat()
-    return _digest(file, found.st_size, found.st_mtime_ns)
+    status = file.stat()
+    return _digest(file, status.st_size, status.st_mtime_ns)
 
 
 @lru_cache(maxsize=64)
@@ -101,9 +101,9 @@ def find_cached_file(repository: str | None, *names: str) -> str | None:
     if not repository:
         return None
     for name in names or HUB_WEIGHT_FILES:
-        found = try_to_load_from_cache(repository, name)
-        if isinstance(found, str):
-            return found
+        path = try_to_load_from_cache(repository, name)
+        if isinstance(path, str):
+            return path
     return None
 
 
@@ -147,7 +147,7 @@ def read_tensors(file: Path, part: str = "") -> dict[str, torch.Tensor]:
             raise EncoderError(f"{file.name} holds no “{part}”: it is another kind of checkpoint.")
         stored = stored[part]
     else:
-        stored = next((stored[one] for one in WRAPPERS if one in stored), stored)
+        stored = next((stored[key] for key in WRAPPERS if key in stored), stored)
     tensors = {_bare(name): value for name, value in stored.items() if hasattr(value, "shape")}
     if not tensors:
         raise EncoderError(f"{file.name} holds no weights.")

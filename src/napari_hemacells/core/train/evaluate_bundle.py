@@ -72,15 +72,17 @@ def evaluate_bundle_steps(
         No picture, or none of a class that the model knows.
     """
     head = bundle.head
-    names = {one.id: one.name for one in bundle.palette}
-    classes = tuple(names[one] for one in head.class_ids)
+    names = {cell_class.id: cell_class.name for cell_class in bundle.palette}
+    classes = tuple(names[class_id] for class_id in head.class_ids)
     examples, left_out = _match_classes(read_examples(source), classes)
     frame = estimate_crop_geometry(examples, bundle.spec.size, bundle.spec.context)
     frame = frame.with_thermal_display(bundle.spec.degrees, bundle.spec.palette)
     loaded = yield from load_examples_steps(examples, frame, memory_mb)
-    measured = measure_features([one.path for one in loaded.examples.items], bundle.encoder)
+    measured = measure_features(
+        [example.path for example in loaded.examples.items], bundle.encoder
+    )
     n, k = len(loaded.examples), len(classes)
-    said = np.zeros((n, k))
+    probabilities = np.zeros((n, k))
     for start in range(0, n, BATCH):
         places = np.arange(start, min(start + BATCH, n), dtype=np.int64)
         crops = loaded.crops[places]
@@ -88,24 +90,28 @@ def evaluate_bundle_steps(
             vectors = encoder.encode(np.ascontiguousarray(_symmetry_view(crops, turn)))
             vectors = np.concatenate([vectors, measured[places]], axis=1)
             embeddings = Embeddings(places, vectors, bundle.encoder, bundle.spec, "")
-            said[places] += head.predict(embeddings).probabilities
+            probabilities[places] += head.predict(embeddings).probabilities
         yield TrainingReport(int(places[-1]) + 1, n, "Classifying", phase="validate")
-    said /= said.sum(axis=1, keepdims=True)
-    truth = np.array([classes.index(one.label) for one in loaded.examples.items], dtype=np.int64)
-    groups = [one.group for one in loaded.examples.items] if loaded.examples.grouped else None
-    figures = compute_classification_metrics(truth, said, classes, groups=groups)
-    return BundleEvaluation(figures, classes, loaded, said, left_out)
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    truth = np.array(
+        [classes.index(example.label) for example in loaded.examples.items], dtype=np.int64
+    )
+    groups = (
+        [example.group for example in loaded.examples.items] if loaded.examples.grouped else None
+    )
+    figures = compute_classification_metrics(truth, probabilities, classes, groups=groups)
+    return BundleEvaluation(figures, classes, loaded, probabilities, left_out)
 
 
 def _match_classes(
     examples: Examples, classes: tuple[str, ...]
 ) -> tuple[Examples, dict[str, int]]:
     """Return the pictures of classes that the model knows, under its names, and the others."""
-    by_name = {one.casefold(): one for one in classes}
+    by_name = {name.casefold(): name for name in classes}
     kept = tuple(
-        replace(one, label=by_name[one.label.casefold()])
-        for one in examples.items
-        if one.label.casefold() in by_name
+        replace(example, label=by_name[example.label.casefold()])
+        for example in examples.items
+        if example.label.casefold() in by_name
     )
     unknown = {
         name: count for name, count in examples.counts.items() if name.casefold() not in by_name

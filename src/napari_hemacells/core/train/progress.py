@@ -56,11 +56,11 @@ def as_training_reports(
     """Return what other long work returns, its reports told as those of a training."""
     while True:
         try:
-            one = next(steps)
+            progress = next(steps)
         except StopIteration as end:
             result: Result = end.value
             return result
-        yield TrainingReport(one.done, one.total, one.message)
+        yield TrainingReport(progress.done, progress.total, progress.message)
 
 
 class ThroughputMeter:

@@ -10,10 +10,10 @@ LIBRARIES = ("napari-hemacells", "torch", "torchvision", "timm", "numpy", "scipy
 
 def library_versions() -> dict[str, str]:
     """Return the version of Python and of the libraries that a training's result depends on."""
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for name in LIBRARIES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions

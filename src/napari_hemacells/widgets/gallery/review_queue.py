@@ -101,7 +101,7 @@ class ReviewQueue(QObject):
         request, cells = known
         there, mine = now.cells.position, now.annotated
         waiting = [cell for cell in cells if cell in there and cell not in mine]
-        return RankedCells(waiting, current=request.holds(self._session))
+        return RankedCells(waiting, current=request.has_inputs_of(now))
 
     def next_cell(self, after: int | None = None) -> int | None:
         """Return the cell most worth labelling, not ``after``; ``None`` if all have a label."""
@@ -135,8 +135,9 @@ class ReviewQueue(QObject):
         order, descending = key
         now = self._session.queue_request(order, descending=descending)
         known, _ = self._known.get(key, (None, ()))
-        fresh = known is not None and known.holds(self._session)
-        return None if now is None or fresh or not now.slow else now
+        if now is None or not now.slow:
+            return None
+        return None if known is not None and known.has_inputs_of(now) else now
 
     def _returned(self, _kind: str, rankings: list[tuple[QueueRequest, list[int]]]) -> None:
         for request, cells in rankings:

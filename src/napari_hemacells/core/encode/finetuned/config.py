@@ -64,5 +64,5 @@ class NetworkPlan:
 
 def _three(values: Sequence[float]) -> tuple[float, float, float]:
     """Return a number a colour; ValueError for more or fewer."""
-    red, green, blue = (float(one) for one in values)
+    red, green, blue = (float(value) for value in values)
     return red, green, blue

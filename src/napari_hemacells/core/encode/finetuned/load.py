@@ -47,7 +47,7 @@ def finetuned_encoder(
     plan = NetworkPlan.from_dict(info.preprocessing.get(NETWORK, {}))
     network = Embedder(plan)
     try:
-        network.load_state_dict({name: torch.tensor(one) for name, one in tensors.items()})
+        network.load_state_dict({name: torch.tensor(values) for name, values in tensors.items()})
     except (RuntimeError, TypeError) as error:
         raise BundleError(
             f"The weights of this model do not fit its network ({plan.arch}): it is damaged, or "

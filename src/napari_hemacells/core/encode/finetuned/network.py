@@ -88,8 +88,8 @@ class PlainTrunk(nn.Module):
 
     def blocks(self) -> list[list[nn.Parameter]]:
         """Return the parameters, first layers first."""
-        found = (list(layer.parameters()) for layer in self.features)
-        return [one for one in found if one]
+        by_layer = (list(layer.parameters()) for layer in self.features)
+        return [parameters for parameters in by_layer if parameters]
 
 
 Trunk = TimmTrunk | StageTrunk | PlainTrunk
@@ -235,7 +235,7 @@ class Classifier(nn.Module):
     def head_parameters(self) -> list[nn.Parameter]:
         """Return what no pretrained weights exist for."""
         parts = (self.embedder.neck, self.norm, self.last)
-        return [one for part in parts for one in part.parameters()]
+        return [parameter for part in parts for parameter in part.parameters()]
 
 
 def _neck(head: HeadKind, channels: int) -> tuple[nn.Module, int]:

@@ -136,9 +136,9 @@ def field_of_cells(
     CellsError
         No cells, or an image too large to be corrected completely.
     """
-    said = classes or {}
+    class_names = classes or {}
     kinds = [
-        _kind_index(said.get(int(cell), ""), str(kind))
+        _kind_index(class_names.get(int(cell), ""), str(kind))
         for cell, kind in zip(cells.ids, cells.table["class"], strict=True)
     ]
     _check_trainable(image, len(cells))

@@ -72,10 +72,10 @@ class DetectorEvaluator:
 
 
 def _pair(field: TrainingField, box: Box, model: DetectorModel) -> tuple[Boxes, Boxes]:
-    found = relabel_small_leukocytes(
+    detections = relabel_small_leukocytes(
         _detect_in_field(field, model), field.pixels.shape[:2], field.diameter
     )
-    answer = Boxes(found.boxes, np.array(KINDS, np.str_)[found.kinds], found.scores)
+    answer = Boxes(detections.boxes, np.array(KINDS, np.str_)[detections.kinds], detections.scores)
     boxes = field.boxes.astype(np.float64)
     names = np.array([*KINDS, ""], np.str_)[field.kinds]
     truth = Boxes(boxes, names, np.ones(len(boxes)))
@@ -91,12 +91,12 @@ def _detect_in_field(field: TrainingField, model: DetectorModel) -> Detections:
     view = ScaledImage(field.pixels, CANONICAL_DIAMETER / field.diameter)
     parts = []
     for tile in make_tiles(view.shape, CORE):
-        found = model.find(view.part(*tile.window), model.limits)[0].moved(tile.origin, 1.0)
-        parts.append(found.pick(tile.own(found.centres)))
-    found = concatenate_detections(parts)
+        detections = model.find(view.part(*tile.window), model.limits)[0].moved(tile.origin, 1.0)
+        parts.append(detections.pick(tile.own(detections.centres)))
+    detections = concatenate_detections(parts)
     extent = np.array(field.pixels.shape[:2], np.float64)
-    boxes = np.clip(found.boxes * np.tile(extent / view.shape, 2), 0, np.tile(extent, 2))
-    return Detections(boxes, found.kinds, found.scores)
+    boxes = np.clip(detections.boxes * np.tile(extent / view.shape, 2), 0, np.tile(extent, 2))
+    return Detections(boxes, detections.kinds, detections.scores)
 
 
 def _centred(boxes: NDArray[np.float64], box: Box) -> NDArray[np.bool_]:
@@ -110,6 +110,6 @@ def _centred_in(boxes: Boxes, box: Box) -> Boxes:
 
 def _above_thresholds(pair: tuple[Boxes, Boxes], limits: Sequence[float]) -> tuple[Boxes, Boxes]:
     """Return the pair with what is found above the limit of its kind."""
-    found, true = pair
+    detected, true = pair
     least = dict(zip(KINDS, limits, strict=True))
-    return found.pick(found.scores >= [least[str(name)] for name in found.classes]), true
+    return detected.pick(detected.scores >= [least[str(name)] for name in detected.classes]), true

@@ -51,18 +51,22 @@ class DetectionCounts:
     def intervals(self) -> dict[str, tuple[float, float]]:
         """95 % interval of each F1 by drawing the images again; empty with few images."""
         draws = self._draws()
-        return {name: percentile_interval(draws[:, place]) for name, place in self._columns(draws)}
+        return {
+            name: percentile_interval(draws[:, column]) for name, column in self._columns(draws)
+        }
 
     def gain(self, before: DetectionCounts) -> dict[str, tuple[float, float]]:
         """95 % interval of the gain over the same images before; empty with few images."""
         draws = self._draws() - before._draws()
-        return {name: percentile_interval(draws[:, place]) for name, place in self._columns(draws)}
+        return {
+            name: percentile_interval(draws[:, column]) for name, column in self._columns(draws)
+        }
 
     def _columns(self, draws: NDArray[np.float64]) -> list[tuple[str, int]]:
         names = self.f1()
         return [
-            (name, place)
-            for place, name in enumerate((*KINDS, ALL))
+            (name, column)
+            for column, name in enumerate((*KINDS, ALL))
             if name in names and len(draws)
         ]
 
@@ -91,18 +95,18 @@ class DetectionCounts:
 
 def count_detections(pairs: Sequence[tuple[Boxes, Boxes]]) -> DetectionCounts:
     """Return the counts of (found, annotated) boxes of each image."""
-    counts = [[_counts(found, true, kind) for kind in KINDS] for found, true in pairs]
+    counts = [[_counts(detected, true, kind) for kind in KINDS] for detected, true in pairs]
     return DetectionCounts(np.array(counts, np.int64).reshape(len(pairs), len(KINDS), 3))
 
 
-def _counts(found: Boxes, true: Boxes, kind: str) -> tuple[int, int, int]:
-    own, theirs = found.of_class(kind), true.of_class(kind)
+def _counts(detected: Boxes, true: Boxes, kind: str) -> tuple[int, int, int]:
+    own, theirs = detected.of_class(kind), true.of_class(kind)
     return int((match_boxes(own, theirs) >= 0).sum()), len(own), len(theirs)
 
 
 def _f1(row: NDArray[np.int64]) -> float:
-    hits, found, annotated = (int(value) for value in row)
-    return 2 * hits / (found + annotated) if found + annotated else 0.0
+    hits, detected, annotated = (int(value) for value in row)
+    return 2 * hits / (detected + annotated) if detected + annotated else 0.0
 
 
 SCORE_FLOOR = 0.1  # what is found below it is not looked at
@@ -147,8 +151,8 @@ def f1_at(
     scores: list[NDArray[np.float64]] = []
     hits: list[NDArray[np.bool_]] = []
     annotated = 0
-    for found, true in pairs:
-        own, theirs = found.of_class(kind), true.of_class(kind)
+    for detected, true in pairs:
+        own, theirs = detected.of_class(kind), true.of_class(kind)
         scores.append(own.scores)
         hits.append(match_boxes(own, theirs) >= 0)
         annotated += len(theirs)

@@ -40,10 +40,10 @@ def detection_loss(maps: Maps, batch: list[torch.Tensor]) -> dict[str, torch.Ten
 
 def focal_loss(logits: torch.Tensor, target: torch.Tensor, trust: torch.Tensor) -> torch.Tensor:
     """Return CenterNet's focal loss a cell (Zhou et al. 2019), absence weighed by `trust`."""
-    found, missed = functional.logsigmoid(logits), functional.logsigmoid(-logits)
+    log_present, missed = functional.logsigmoid(logits), functional.logsigmoid(-logits)
     chance = logits.sigmoid()
     centre = target >= 0.999
-    positive = -found * (1 - chance) ** 2 * centre
+    positive = -log_present * (1 - chance) ** 2 * centre
     negative = -missed * chance**2 * (1 - target) ** 4 * ~centre * trust
     return (positive.sum() + negative.sum()) / centre.sum().clamp(min=1)
 
@@ -106,8 +106,8 @@ class DetectorLearner:
         batch = [part.to(self._device) for part in collate(crops)]
         self._optimiser.zero_grad(set_to_none=True)
         parts = detection_loss(self.network(normalise(batch[0])), batch)
-        told = {name: float(part.item()) for name, part in parts.items()}
-        if not math.isfinite(told["total"]):
+        losses = {name: float(part.item()) for name, part in parts.items()}
+        if not math.isfinite(losses["total"]):
             raise TrainingError(
                 f"At step {self.step + 1} the loss was not a number any more: use a lower "
                 f"learning rate than {self._rate:g}."
@@ -118,7 +118,7 @@ class DetectorLearner:
         self._schedule.step()
         self.step += 1
         self.average.add(self.network, self.step)
-        return told
+        return losses
 
     def state(self) -> dict[str, Any]:
         """Tensors and plain values, for a checkpoint."""

@@ -97,8 +97,8 @@ def load_project_fields_steps(
         f"{name}: nothing was corrected or classified there." for name in lessons.untouched
     ]
     fields = []
-    for place, key in enumerate(lessons.images):
-        yield Progress(place, len(lessons.images), f"Reading {project.image(key).name}")
+    for index, key in enumerate(lessons.images):
+        yield Progress(index, len(lessons.images), f"Reading {project.image(key).name}")
         try:
             image = (opened or {}).get(key) or _read(project, key)
             cells = corrected_cells(project, key, state)
@@ -122,9 +122,9 @@ def _majority_class_names(state: AnnotationState, key: str) -> dict[int, str]:
     """Return what the cells are called by most annotators, by cell id."""
     votes: dict[int, Counter[str]] = {}
     for labels in state.by_annotator.values():
-        for ref, said in labels.items():
-            if ref.image_key == key and said.class_id in state.palette:
-                name = state.palette.by_id(said.class_id).name
+        for ref, annotation in labels.items():
+            if ref.image_key == key and annotation.class_id in state.palette:
+                name = state.palette.by_id(annotation.class_id).name
                 votes.setdefault(ref.cell, Counter())[name] += 1
     return {cell: names.most_common(1)[0][0] for cell, names in votes.items()}
 
@@ -144,17 +144,17 @@ def load_annotated_fields_steps(
     """
     fields, left_out = [], []
     usual = _usual_diameter(annotated)
-    for place, one in enumerate(annotated):
-        yield Progress(place, len(annotated), f"Reading {one.path.name}")
-        if not isinstance(one.truth, Boxes):
+    for index, field in enumerate(annotated):
+        yield Progress(index, len(annotated), f"Reading {field.path.name}")
+        if not isinstance(field.truth, Boxes):
             raise TrainingError(
-                f"{one.path.name} is annotated with centres: boxes are needed to learn from "
+                f"{field.path.name} is annotated with centres: boxes are needed to learn from "
                 "(Pascal VOC or COCO)."
             )
         try:
-            image = read_image(one.path)
+            image = read_image(field.path)
             diameter = usual or (yield from _measure_diameter_steps(image))
-            fields.append(field_of_boxes(image, one.truth, diameter))
+            fields.append(field_of_boxes(image, field.truth, diameter))
         except CellsError as error:
             left_out.append(str(error))
     if not fields:
@@ -164,7 +164,9 @@ def load_annotated_fields_steps(
 
 def _usual_diameter(annotated: Sequence[AnnotatedField]) -> float | None:
     """Return the median red cell's longer side over all fields; None with hardly any."""
-    truths = [one.truth.of_class(RBC).boxes for one in annotated if isinstance(one.truth, Boxes)]
+    truths = [
+        field.truth.of_class(RBC).boxes for field in annotated if isinstance(field.truth, Boxes)
+    ]
     boxes = np.concatenate([np.empty((0, 4)), *truths])
     if len(boxes) < RED_CELLS_FOR_DIAMETER:
         return None

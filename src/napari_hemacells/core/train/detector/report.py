@@ -44,7 +44,7 @@ def build_page(
     old: DetectionThresholds,
 ) -> TrainingPage:
     """Return the page."""
-    learned = sum(one.learned for one in outcome.images)
+    learned = sum(image.learned for image in outcome.images)
     gain = outcome.after.f1()[ALL] - outcome.before_limits.f1()[ALL]
     return TrainingPage(
         title=outcome.weights.stem,
@@ -52,7 +52,7 @@ def build_page(
         created=about["date"],
         facts=(
             (f"{learned}", "fields learned from"),
-            (f"{sum(one.cells for one in outcome.images)}", "cells in all fields"),
+            (f"{sum(image.cells for image in outcome.images)}", "cells in all fields"),
             (f"{outcome.after.f1()[ALL]:.3f}", "F1, held-out part"),
             (f"{gain:+.3f}", "gain over the old detector"),
             (format_duration(outcome.seconds), "of training"),
@@ -83,7 +83,7 @@ def _metrics_table(outcome: DetectorOutcome) -> ReportTable:
         (
             name,
             f"{outcome.after.rows()[name]['annotated']:.0f}",
-            *(_f1(one, name) for one in columns),
+            *(_f1(counts, name) for counts in columns),
             f"{gains[name][0]:+.3f} to {gains[name][1]:+.3f}" if name in gains else "–",
         )
         for name in names
@@ -102,8 +102,8 @@ def _metrics_table(outcome: DetectorOutcome) -> ReportTable:
     )
 
 
-def _f1(one: DetectionCounts, name: str) -> str:
-    value, known = one.f1()[name], one.intervals().get(name)
+def _f1(counts: DetectionCounts, name: str) -> str:
+    value, known = counts.f1()[name], counts.intervals().get(name)
     return f"{value:.3f}" + (f" ({known[0]:.3f}–{known[1]:.3f})" if known else "")
 
 
@@ -117,9 +117,11 @@ def _limits(limits: DetectionThresholds, old: DetectionThresholds) -> ReportTabl
 
 
 def _images(outcome: DetectorOutcome) -> ReportTable:
-    both = all(one.learned for one in outcome.images)
+    both = all(image.learned for image in outcome.images)
     use = {True: "learned from, a strip held out" if both else "learned from", False: "held out"}
-    rows = [(one.name, one.key, f"{one.cells}", use[one.learned]) for one in outcome.images]
+    rows = [
+        (image.name, image.key, f"{image.cells}", use[image.learned]) for image in outcome.images
+    ]
     return ReportTable("Fields", ("image", "identity", "cells", "use"), tuple(rows))
 
 

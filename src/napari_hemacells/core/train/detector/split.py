@@ -61,8 +61,8 @@ def split_fields(fields: Sequence[TrainingField]) -> DetectorSplit:
     held = [group for group in groups if in_validation(group, HELD_OUT)]
     held = held[: len(groups) - 1] or groups[:1]  # one at least on each side
     parts = [
-        (field.group in held, FieldPart(place, _whole(field)))
-        for place, field in enumerate(fields)
+        (field.group in held, FieldPart(index, _whole(field)))
+        for index, field in enumerate(fields)
     ]
     named = all(field.group.startswith("image/") for field in fields)
     what = "whole images" if named else "whole patients, slides or images"
@@ -77,10 +77,10 @@ def split_fields(fields: Sequence[TrainingField]) -> DetectorSplit:
 def _split_into_strips(fields: Sequence[TrainingField], why: str) -> DetectorSplit:
     """Return a split that holds out a strip at one end of each field."""
     learn, held = [], []
-    for place, field in enumerate(fields):
+    for index, field in enumerate(fields):
         kept, out = _strip_boxes(field)
-        learn.append(FieldPart(place, kept))
-        held.append(FieldPart(place, out))
+        learn.append(FieldPart(index, kept))
+        held.append(FieldPart(index, out))
     return DetectorSplit(
         tuple(learn),
         tuple(held),

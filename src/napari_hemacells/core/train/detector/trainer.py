@@ -127,8 +127,8 @@ def training_images(fields: Sequence[TrainingField], split: DetectorSplit) -> li
     """Return each picture with what it was used for; with few, each was for both."""
     learned = {part.field for part in split.learn}
     return [
-        FieldSummary(field.name, field.key, place in learned, len(field.boxes))
-        for place, field in enumerate(fields)
+        FieldSummary(field.name, field.key, index in learned, len(field.boxes))
+        for index, field in enumerate(fields)
     ]
 
 
@@ -139,7 +139,8 @@ def _about(course: DetectorTrainer, outcome: DetectorOutcome) -> dict[str, Any]:
         "date": utc_now(),
         "start": {"name": course.start.name, "sha256": course.start.sha256},
         "images": [
-            {"name": one.name, "key": one.key, "learned": one.learned} for one in outcome.images
+            {"name": image.name, "key": image.key, "learned": image.learned}
+            for image in outcome.images
         ],
         "split": outcome.split,
         "steps": outcome.steps,
@@ -237,19 +238,19 @@ class DetectorTrainer:
         wanted = crops.take(self.batch)
         while True:
             try:
-                told = self.learner.learn(wanted[: self.batch])
+                losses = self.learner.learn(wanted[: self.batch])
                 break
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error) or self.batch == 1:
                     raise
             self.batch //= 2
             free_gpu_memory()
-            said = f"The memory is too small: {self.batch} crops a step from now on."
-            self.notes.append(said)
-            yield self._tell(said)
+            message = f"The memory is too small: {self.batch} crops a step from now on."
+            self.notes.append(message)
+            yield self._tell(message)
         self.crops += len(wanted)
         self.pace.step(self.batch)
-        for name, value in told.items():
+        for name, value in losses.items():
             self.losses[name] = (
                 LOSS_SMOOTHING * self.losses.get(name, value) + (1 - LOSS_SMOOTHING) * value
             )

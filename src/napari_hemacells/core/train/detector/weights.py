@@ -87,6 +87,6 @@ def save_weights(
 
 def format_training_data(about: dict[str, Any]) -> str:
     """Return, in words, what a fine-tuned detector has been trained on."""
-    names = [one["name"] for one in about["images"] if one["learned"]]
+    names = [image["name"] for image in about["images"] if image["learned"]]
     shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
     return f"{shown}; before that, what the {about['start']['name']} has seen"

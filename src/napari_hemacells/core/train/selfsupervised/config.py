@@ -132,12 +132,12 @@ class AdaptOutcome:
             "clicks": self.clicks,
             "steps": self.steps,
             "seconds": round(self.seconds, 1),
-            "losses": [round(one, 4) for one in self.losses],
+            "losses": [round(loss, 4) for loss in self.losses],
             "notes": list(self.notes),
         }
 
     @classmethod
-    def from_dict(cls, told: Mapping[str, Any], file: Path | None) -> AdaptOutcome:
+    def from_dict(cls, values: Mapping[str, Any], file: Path | None) -> AdaptOutcome:
         """What :meth:`to_dict` told, of an encoder that lies at `file` now.
 
         Raises
@@ -146,15 +146,15 @@ class AdaptOutcome:
             It is something else.
         """
         return cls(
-            file=file if told["kept"] else None,
-            sha256=told["sha256"],
-            base=told["base"],
-            before=told["leave_one_out_before"],
-            after=told["leave_one_out_after"],
-            crops=told["crops"],
-            clicks=told["clicks"],
-            steps=told["steps"],
-            seconds=told["seconds"],
-            losses=tuple(told["losses"]),
-            notes=tuple(told["notes"]),
+            file=file if values["kept"] else None,
+            sha256=values["sha256"],
+            base=values["base"],
+            before=values["leave_one_out_before"],
+            after=values["leave_one_out_after"],
+            crops=values["crops"],
+            clicks=values["clicks"],
+            steps=values["steps"],
+            seconds=values["seconds"],
+            losses=tuple(values["losses"]),
+            notes=tuple(values["notes"]),
         )

@@ -40,16 +40,16 @@ def new_job(project: Project, base: str, params: AdaptParams | None = None) -> A
 
 def save_outcome(job: AdaptJob, outcome: AdaptOutcome) -> None:
     """Keep what came of it until the user has answered; raises :class:`StorageError`."""
-    told = json.dumps(outcome.to_dict(), indent=1)
-    write_bytes(job.out.with_name(OUTCOME), told.encode())
+    text = json.dumps(outcome.to_dict(), indent=1)
+    write_bytes(job.out.with_name(OUTCOME), text.encode())
 
 
 def load_pending_outcome(project: Project) -> AdaptOutcome | None:
     """Return what came of the newest adaptation that still waits for an answer."""
     for folder in _folders(project):
         try:
-            told = json.loads((folder / OUTCOME).read_text(encoding="utf-8"))
-            outcome = AdaptOutcome.from_dict(told, folder / ENCODER)
+            values = json.loads((folder / OUTCOME).read_text(encoding="utf-8"))
+            outcome = AdaptOutcome.from_dict(values, folder / ENCODER)
         except (OSError, ValueError, KeyError, TypeError):
             continue
         if outcome.file is not None and outcome.file.is_file():
@@ -91,10 +91,10 @@ def remove_unfinished(project: Project) -> None:
 
 def _folders(project: Project) -> Iterator[Path]:
     """Yield the folders of adaptations, the newest first."""
-    place = project.folder / ADAPTED
-    if place.is_dir():
+    parent = project.folder / ADAPTED
+    if parent.is_dir():
         yield from sorted(
-            (one for one in place.iterdir() if _is_adaptation_folder(one)), reverse=True
+            (folder for folder in parent.iterdir() if _is_adaptation_folder(folder)), reverse=True
         )
 
 

@@ -45,7 +45,7 @@ def count_available_cells(project: Project, state: AnnotationState) -> Available
 
     An image whose cells cannot be read counts none; that is told when they are gathered.
     """
-    counts = [_count(project, one.key, state) for one in project.images]
+    counts = [_count(project, image.key, state) for image in project.images]
     return AvailableCells(sum(counts), sum(1 for count in counts if count))
 
 
@@ -88,5 +88,5 @@ def _count(project: Project, key: str, state: AnnotationState) -> int:
     except ProjectError:
         return 0
     corrections = state.corrections_of(key)
-    there = sum(one.status == "there" for one in corrections.values())
+    there = sum(correction.status == "there" for correction in corrections.values())
     return len(ids) - sum(cell in ids for cell in corrections) + there

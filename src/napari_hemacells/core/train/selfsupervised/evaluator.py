@@ -52,7 +52,7 @@ def leave_one_out_accuracy(
     centre, scale = standardisation(rows, targets, around)
     head = head_selection.fit_candidate("linear", (rows - centre) / scale, targets, None)
     right = head.left_out.argmax(axis=1) == targets
-    return float(np.mean([right[targets == one].mean() for one in np.unique(targets)]))
+    return float(np.mean([right[targets == target].mean() for target in np.unique(targets)]))
 
 
 def accuracy_on_clicks(encoder: Encoder, material: AdaptTrainingSet) -> float | None:
@@ -62,7 +62,7 @@ def accuracy_on_clicks(encoder: Encoder, material: AdaptTrainingSet) -> float | 
         return None
     around = material.crops[:: -(-len(material.crops) // BACKGROUND_CROPS)]
     vectors = _encode(encoder, material.clicks.crops[kept])
-    labels = [material.clicks.labels[place] for place in kept]
+    labels = [material.clicks.labels[index] for index in kept]
     return leave_one_out_accuracy(vectors, labels, _encode(encoder, around))
 
 

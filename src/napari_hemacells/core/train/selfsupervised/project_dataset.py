@@ -56,11 +56,13 @@ def load_project_crops_steps(
         No image with cells can be read.
     """
     state = annotation_state(project) if state is None else state
-    keys = [one.key for one in project.images if project.has_cells(one.key)]
+    keys = [
+        image_entry.key for image_entry in project.images if project.has_cells(image_entry.key)
+    ]
     crops, clicked, labels, left_out = [], [], list[str](), list[str]()
     read = []
-    for place, key in enumerate(keys):
-        yield Progress(place, len(keys), f"Reading {project.image(key).name}")
+    for index, key in enumerate(keys):
+        yield Progress(index, len(keys), f"Reading {project.image(key).name}")
         try:
             image = (opened or {}).get(key) or read_project_image(project, key)
             cells = corrected_cells(project, key, state)
@@ -87,8 +89,8 @@ def load_image_crops_steps(
         No image can be read, or none shows a cell.
     """
     crops, left_out, read = [], list[str](), []
-    for place, path in enumerate(paths):
-        yield Progress(place, len(paths), f"Finding cells in {path.name}")
+    for index, path in enumerate(paths):
+        yield Progress(index, len(paths), f"Finding cells in {path.name}")
         try:
             image = read_image(path)
             cells = yield from detect_steps(image)
@@ -120,30 +122,30 @@ def load_folder_crops_steps(
     listed = listed[:: -(-len(listed) // most)]
     spec, left_out = CropSpec(), list[str]()
     sample = [_read_picture(file, []) for file, _ in listed[:: -(-len(listed) // FRAMING_SAMPLE)]]
-    framing = spec.context / estimate_context(one for one in sample if one is not None)
+    framing = spec.context / estimate_context(picture for picture in sample if picture is not None)
     crops, names, read = [], list[str](), []
-    for place, (file, name) in enumerate(listed):
-        if place % 50 == 0:
-            yield Progress(place, len(listed), "Reading pictures")
+    for index, (file, name) in enumerate(listed):
+        if index % 50 == 0:
+            yield Progress(index, len(listed), "Reading pictures")
         pixels = _read_picture(file, left_out)
         if pixels is not None:
             crops.append(from_picture(pixels, spec, framing=framing)[np.newaxis])
             names.append(name)
             read.append(hashlib.sha256(file.read_bytes()).hexdigest()[:16])
     chosen = _sample_per_class(names, seed) if labels else []
-    clicked = [crops[place] for place in chosen]
+    clicked = [crops[index] for index in chosen]
     return _build_training_set(
-        crops, (clicked, [names[place] for place in chosen]), read, left_out
+        crops, (clicked, [names[index] for index in chosen]), read, left_out
     )
 
 
 def _sample_per_class(names: list[str], seed: int) -> list[int]:
     """Return places of up to `MAX_CLICKS_PER_CLASS` of each class."""
-    random, found = np.random.default_rng(seed), list[int]()
+    random, indices = np.random.default_rng(seed), list[int]()
     for name in sorted(set(names)):
         members = np.flatnonzero(np.array(names) == name)
-        found += sorted(random.permutation(members)[:MAX_CLICKS_PER_CLASS].tolist())
-    return found
+        indices += sorted(random.permutation(members)[:MAX_CLICKS_PER_CLASS].tolist())
+    return indices
 
 
 def _sample_crops(image: SmearImage, cells: Cells, most: int) -> NDArray[np.uint8]:
@@ -156,9 +158,9 @@ def _majority_classes(state: AnnotationState, key: str, cells: Cells) -> dict[in
     """Return what most annotators call each cell that is still there."""
     votes: dict[int, Counter[str]] = {}
     for labels in state.by_annotator.values():
-        for ref, said in labels.items():
+        for ref, annotation in labels.items():
             if ref.image_key == key and ref.cell in cells.position:
-                votes.setdefault(ref.cell, Counter())[said.class_id] += 1
+                votes.setdefault(ref.cell, Counter())[annotation.class_id] += 1
     return {cell: ids.most_common(1)[0][0] for cell, ids in votes.items()}
 
 
@@ -176,11 +178,11 @@ def _build_training_set(
     images: list[str],
     left_out: list[str],
 ) -> AdaptTrainingSet:
-    found = [one for one in crops if len(one)]
-    if not found:
+    filled = [batch for batch in crops if len(batch)]
+    if not filled:
         raise TrainingError("There are no cells to learn from. " + " ".join(left_out[:3]))
-    size = found[0].shape[1]
+    size = filled[0].shape[1]
     pictures, labels = clicks
     clicked = np.concatenate([np.empty((0, size, size, 3), np.uint8), *pictures])
-    told = LabelledCrops(clicked, tuple(labels))
-    return AdaptTrainingSet(np.concatenate(found), told, tuple(images), tuple(left_out))
+    labelled = LabelledCrops(clicked, tuple(labels))
+    return AdaptTrainingSet(np.concatenate(filled), labelled, tuple(images), tuple(left_out))

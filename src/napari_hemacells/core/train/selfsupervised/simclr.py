@@ -132,7 +132,7 @@ class SimCLRLearner:
         self.projection = nn.Sequential(
             nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, PROJECTION_DIM)
         ).to(device)
-        own = [one for name, one in self.network.named_parameters() if name in taught]
+        own = [parameter for name, parameter in self.network.named_parameters() if name in taught]
         groups = [{"params": own}, {"params": list(self.projection.parameters())}]
         self.optimizer = torch.optim.AdamW(groups, lr=rate, weight_decay=DECAY)
         self.loss = ntxent(temperature).to(device)
@@ -146,8 +146,8 @@ class SimCLRLearner:
         ):
             group["lr"] = self.rate * factor * falling
         views = torch.cat([first, second]).to(self.device)
-        one, other = self.projection(self.network(views)).chunk(2)
-        loss = self.loss(one, other)
+        projected, other = self.projection(self.network(views)).chunk(2)
+        loss = self.loss(projected, other)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
@@ -215,7 +215,7 @@ def trainable_parameter_names(network: Any) -> list[str]:
     own = [name for name, _ in network.named_parameters()]
     if isinstance(network, StageFeatures):
         count = len(network.blocks)
-        heads = [f"blocks.{place}." for place in range(count - TRAINABLE_STAGES, count)] + [
+        heads = [f"blocks.{index}." for index in range(count - TRAINABLE_STAGES, count)] + [
             "embed."
         ]
         return [name for name in own if name.startswith(tuple(heads))]

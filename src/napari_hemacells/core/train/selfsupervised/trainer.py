@@ -217,9 +217,9 @@ class SimCLRTrainer:
         """Return the crops of the next step: every one comes once a round, in a new order."""
         count = len(self.training_set.crops)
         a_round = max(1, count // self.batch)
-        turn, place = divmod(self.learner.step, a_round)
+        turn, index = divmod(self.learner.step, a_round)
         order = np.random.default_rng([self.job.params.seed, turn]).permutation(count)
-        return self.training_set.crops[order[place * self.batch : (place + 1) * self.batch]]
+        return self.training_set.crops[order[index * self.batch : (index + 1) * self.batch]]
 
     def _tell(self, message: str, phase: Any = "train", **more: Any) -> TrainingReport:
         recent = self.losses[-10:]
