@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage as ndi
 
-from napari_hemacells.core.detect.classical.stain import read_stain
 from napari_hemacells.core.detect.foreground import foreground
 from napari_hemacells.core.detect.learned.metadata import KINDS
 from napari_hemacells.core.detect.pipeline import detect_classical, detect_learned
+from napari_hemacells.core.detect.stain import read_stain
 from napari_hemacells.core.evaluate.detection_datasets import read_points, read_voc
 from napari_hemacells.core.evaluate.detection_metrics import (
     Boxes,

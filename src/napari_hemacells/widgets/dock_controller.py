@@ -118,6 +118,7 @@ class DockController(QObject):
         view, canvas = self.view, self.canvas
         view.header.step_requested.connect(self.show_step)
         view.next_step_button.clicked.connect(self._go_on)
+        view.classify.finetune_requested.connect(self.finetune_controller.open)
         view.detect.detect_requested.connect(self.detect_controller.detect)
         view.annotate.next_requested.connect(canvas.next)
         view.annotate.previous_requested.connect(canvas.previous)

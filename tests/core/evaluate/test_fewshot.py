@@ -19,7 +19,10 @@ from napari_hemacells.core.evaluate import (
     score_predictions,
 )
 from napari_hemacells.core.evaluate import fewshot as experiment
-from napari_hemacells.core.evaluate.calibration import measure_calibration
+from napari_hemacells.core.evaluate.calibration import (
+    expected_calibration_error,
+    measure_calibration,
+)
 from napari_hemacells.core.evaluate.click_curve import click_curve_steps
 from napari_hemacells.core.params import ClassifyParams
 from napari_hemacells.core.types import CropSpec, EncoderInfo
@@ -205,9 +208,11 @@ def test_calibration_error_of_known_answers():
     sure = np.repeat([0.55, 0.95], 100)
     right = np.concatenate([np.arange(100) < 55, np.arange(100) < 75])
     found = measure_calibration(sure, right)
-    assert found.ece_equal_width == pytest.approx(0.1)
     assert measure_calibration(sure, right, bins=2).ece == pytest.approx(0.1)
     assert measure_calibration(np.ones(8), np.ones(8, bool)).ece == 0
+    probabilities = np.stack([sure, 1 - sure], axis=1)
+    truth = np.where(right, 0, 1)
+    assert expected_calibration_error(truth, probabilities) == pytest.approx(found.ece)
     assert json.loads(json.dumps(found.to_dict()))["n"] == 200
 
 

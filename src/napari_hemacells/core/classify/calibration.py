@@ -89,9 +89,18 @@ class ReliabilityBins(NamedTuple):
 
 
 def equal_mass_bins(
-    confidence: NDArray[np.floating], right: NDArray[np.bool_], bins: int = MOST_BINS
+    confidence: NDArray[np.floating], right: NDArray[np.bool_], bins: int | None = None
 ) -> ReliabilityBins:
     """Return bins that hold equally many answers (Nguyen and O'Connor 2015).
+
+    Parameters
+    ----------
+    confidence
+        ``(n,)`` probability of the class that was answered.
+    right
+        ``(n,)`` whether it was the true one.
+    bins
+        How many; by default ten, fewer where a bin would hold fewer than eight answers.
 
     Examples
     --------
@@ -99,6 +108,7 @@ def equal_mass_bins(
     >>> equal_mass_bins(sure, np.array([True, False, True, True]), 2).error
     0.05
     """
+    bins = bins or int(np.clip(len(confidence) // BIN, 1, MOST_BINS))
     order = np.argsort(confidence, kind="stable")
     return reliability_bins(np.array_split(order, bins), confidence, right)
 
@@ -170,8 +180,7 @@ def _summarise_calibration(
             f"{count}.",
         )
     right = probabilities.argmax(axis=1) == truth
-    bins = int(np.clip(count // BIN, 1, MOST_BINS))
-    reliability = equal_mass_bins(probabilities.max(axis=1), right, bins)
+    reliability = equal_mass_bins(probabilities.max(axis=1), right)
     error = reliability.error
     return Calibration(
         "temperature",

@@ -68,8 +68,8 @@ def propose_cell(
 
 def _stained_region(image: SmearImage, cells: Cells, point: Point) -> Proposal | None:
     """Return the stained region at a point that is no cell yet; None where it is not plausible."""
-    from napari_hemacells.core.detect.classical.stain import read_stain
     from napari_hemacells.core.detect.foreground import foreground
+    from napari_hemacells.core.detect.stain import read_stain
 
     diameter = cell_diameter_or_default(cells)
     window, at = window_around(point, 3 * diameter, image.shape)

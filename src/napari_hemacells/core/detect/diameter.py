@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage as ndi
 
-from napari_hemacells.core.detect.classical.stain import read_stain
 from napari_hemacells.core.detect.foreground import foreground, stained_windows
+from napari_hemacells.core.detect.stain import read_stain
 from napari_hemacells.core.errors import CellsError
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_hemacells.core.detect.classical.stain import Plane, Stain
     from napari_hemacells.core.detect.regions import Regions
+    from napari_hemacells.core.detect.stain import Plane, Stain
     from napari_hemacells.core.detect.tiling import Part, ScaledImage
     from napari_hemacells.core.types import SmearImage
 

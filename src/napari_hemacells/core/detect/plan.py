@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_hemacells.core.detect.classical.thresholds import StainThresholds
     from napari_hemacells.core.detect.regions import Regions
+    from napari_hemacells.core.detect.stain_thresholds import StainThresholds
     from napari_hemacells.core.detect.tiling import Part
     from napari_hemacells.core.params import DetectorName, DetectParams
 

@@ -1,6 +1,7 @@
-"""Whether a confidence is what it says: calibration error and reliability curve.
+"""Whether a confidence is a probability: expected calibration error, reliability, temperature.
 
-Whether a confidence is a probability: reliability, ECE, and one number to set it right.
+There is one expected calibration error (ECE): over bins of equal mass (Nguyen and O'Connor
+2015), ten of them, fewer where a bin would hold fewer than eight answers.
 """
 
 from __future__ import annotations
@@ -10,16 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_hemacells.core.classify.calibration import (
-    ReliabilityBins,
-    equal_mass_bins,
-    reliability_bins,
-)
+from napari_hemacells.core.classify.calibration import ReliabilityBins, equal_mass_bins
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-EQUAL_MASS_BINS = 10
+CURVE_STEPS = 15  # of the reliability diagram, of equal width
+LOG_TEMPERATURE_BOUNDS = (-3.0, 3.0)  # of the temperature's logarithm
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +28,6 @@ class CalibrationResult:
     ----------
     ece
         Expected calibration error over bins of equal mass: each holds a tenth of the answers.
-    ece_equal_width
-        The same over ten bins of equal width, from 0 to 1 (Guo et al. 2017).
     curve
         The bins of equal mass.
     n
@@ -39,7 +35,6 @@ class CalibrationResult:
     """
 
     ece: float
-    ece_equal_width: float
     curve: ReliabilityBins
     n: int
 
@@ -47,8 +42,7 @@ class CalibrationResult:
         """As plain JSON."""
         return {
             "ece": self.ece,
-            "ece_equal_width": self.ece_equal_width,
-            "bins": "ece: equal mass; ece_equal_width: equal width",
+            "bins": "equal mass",
             "confidence": self.curve.confidence.tolist(),
             "accuracy": self.curve.accuracy.tolist(),
             "answers": self.curve.answers.tolist(),
@@ -57,7 +51,7 @@ class CalibrationResult:
 
 
 def measure_calibration(
-    confidence: NDArray[np.floating], right: NDArray[np.bool_], bins: int = EQUAL_MASS_BINS
+    confidence: NDArray[np.floating], right: NDArray[np.bool_], bins: int | None = None
 ) -> CalibrationResult:
     """Return how far confidence and the part of right answers are apart.
 
@@ -71,29 +65,15 @@ def measure_calibration(
     Examples
     --------
     >>> sure = np.array([0.8] * 10)
-    >>> round(reliability(sure, np.arange(10) < 6).ece_equal_width, 3)
+    >>> round(measure_calibration(sure, np.arange(10) < 6, bins=1).ece, 3)
     0.2
     """
-    mass, width = equal_mass_bins(confidence, right, bins), _equal_width(confidence, right, bins)
-    return CalibrationResult(mass.error, width.error, mass, len(confidence))
-
-
-def _equal_width(
-    confidence: NDArray[np.floating], right: NDArray[np.bool_], bins: int
-) -> ReliabilityBins:
-    """Return bins of equal width that hold an answer; the upper edge belongs to a bin."""
-    bin_of_cell = np.clip(np.ceil(np.asarray(confidence) * bins).astype(int) - 1, 0, bins - 1)
-    return reliability_bins(
-        [np.flatnonzero(bin_of_cell == bin_index) for bin_index in range(bins)], confidence, right
-    )
-
-
-EQUAL_WIDTH_BINS = 15
-LOG_TEMPERATURE_BOUNDS = (-3.0, 3.0)  # of the temperature's logarithm
+    mass = equal_mass_bins(confidence, right, bins)
+    return CalibrationResult(mass.error, mass, len(confidence))
 
 
 def reliability_curve(
-    truth: NDArray[np.int64], probabilities: NDArray[np.floating], bins: int = EQUAL_WIDTH_BINS
+    truth: NDArray[np.int64], probabilities: NDArray[np.floating], bins: int = CURVE_STEPS
 ) -> list[dict[str, Any]]:
     """Return, for equal steps of confidence, how many cells, how sure, and how many were right.
 
@@ -114,18 +94,24 @@ def reliability_curve(
 
 
 def expected_calibration_error(
-    truth: NDArray[np.int64], probabilities: NDArray[np.floating], bins: int = EQUAL_WIDTH_BINS
+    truth: NDArray[np.int64], probabilities: NDArray[np.floating]
 ) -> float:
-    """Return the expected calibration error (Guo et al. 2017): 0 is a confidence to rely on.
+    """Return the expected calibration error: 0 is a confidence to rely on.
+
+    Parameters
+    ----------
+    truth
+        ``(n,)`` index of each cell's class.
+    probabilities
+        ``(n, k)``, rows sum to 1.
 
     Examples
     --------
-    >>> calibration_error(np.array([0, 0]), np.array([[1.0, 0.0], [1.0, 0.0]]))
+    >>> expected_calibration_error(np.array([0, 0]), np.array([[1.0, 0.0], [1.0, 0.0]]))
     0.0
     """
-    curve = reliability_curve(truth, probabilities, bins)
-    gaps = (step["n"] * abs(step["confidence"] - step["accuracy"]) for step in curve)
-    return float(sum(gaps) / max(1, len(truth)))
+    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
+    return equal_mass_bins(confidence, right).error
 
 
 def optimal_temperature(logits: NDArray[np.floating], truth: NDArray[np.int64]) -> float:

@@ -28,8 +28,8 @@ from napari_hemacells.widgets.canvas.markers import (
 )
 from napari_hemacells.widgets.canvas.mouse import Pointer
 from napari_hemacells.widgets.canvas.multiscale_labels import MultiscaleLabels, needs_multiscale
+from napari_hemacells.widgets.canvas.thermogram_layers import ThermogramLayers
 from napari_hemacells.widgets.dock_area import dock_below, raise_dock
-from napari_hemacells.widgets.thermography.layers import ThermogramLayers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence

@@ -6,7 +6,7 @@ With which encoder the cells are looked at: chosen, loaded, kept in the project.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from qtpy.QtCore import QObject
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from napari_hemacells.widgets.background.tasks import BackgroundTasks
     from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
     from napari_hemacells.widgets.classify.panel import ClassifyPanel
-    from napari_hemacells.widgets.dock_view import DockView
+    from napari_hemacells.widgets.gallery.widget import GalleryWidget
     from napari_hemacells.widgets.message_bar import Notifier
 
 
@@ -106,12 +106,25 @@ class EncoderController(QObject):
         self._tasks.measure()
 
 
+class ClassifyView(Protocol):
+    """What the controller needs of the dock: the panel, the gallery, two questions."""
+
+    classify: ClassifyPanel
+    gallery: GalleryWidget | None
+
+    def ask_for_bundle(self) -> Path | None:
+        """Return the folder of a model to load."""
+
+    def ask_where_to_save(self, name: str) -> Path | None:
+        """Return the folder for a model."""
+
+
 class ClassifyController(QObject):
     """What the step *Classify* asks for, done."""
 
     def __init__(
         self,
-        view: DockView,
+        view: ClassifyView,
         session: Session,
         bridge: ViewerBridge,
         tasks: BackgroundTasks,

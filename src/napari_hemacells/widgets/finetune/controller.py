@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from qtpy.QtCore import QObject, QTimer, QUrl, Signal
 from qtpy.QtGui import QDesktopServices
@@ -61,9 +61,9 @@ if TYPE_CHECKING:
     from napari_hemacells.widgets.background.tasks import BackgroundTasks
     from napari_hemacells.widgets.canvas.cell_layer_controller import CellLayerController
     from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
-    from napari_hemacells.widgets.dock_view import DockView
     from napari_hemacells.widgets.finetune.panel import FineTunePanel
     from napari_hemacells.widgets.finetune.steps import FineTuneResult, NewModelPrediction
+    from napari_hemacells.widgets.gallery.widget import GalleryWidget
     from napari_hemacells.widgets.message_bar import Notifier
     from napari_hemacells.widgets.training.steps import Embed
 
@@ -423,6 +423,19 @@ def _cells(names: tuple[str, ...]) -> tuple[CellRef, ...]:
 _LAID_OUT_MS = 60
 
 
+class FineTuneView(Protocol):
+    """What the controller needs of the dock: its panel, the gallery, and the way to the page."""
+
+    finetune: FineTunePanel
+    gallery: GalleryWidget | None
+
+    def show_finetuning(self, *, opened: bool) -> None:
+        """Show the page, or leave it."""
+
+    def scroll_finetuning_to(self, part: QWidget) -> None:
+        """Bring a part of the page to the top."""
+
+
 class FineTuneController(QObject):
     """The page *Fine-tune the classifier* wired to the rest of the dock.
 
@@ -431,7 +444,7 @@ class FineTuneController(QObject):
 
     def __init__(
         self,
-        view: DockView,
+        view: FineTuneView,
         session: Session,
         bridge: ViewerBridge,
         *,
@@ -445,7 +458,6 @@ class FineTuneController(QObject):
         opened = partial(images_in_memory, session, bridge)
         self.run = FineTuneRunner(session, view.finetune, opened, tasks.embedding)
         self.navigator = Navigator(session, bridge, canvas)
-        view.classify.finetune_requested.connect(self.open)
         view.finetune.back_requested.connect(self.leave)
         self._part: QWidget | None = None
         self._soon = QTimer(self)  # when the page has been laid out

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from napari_hemacells.core.errors import HemaCellsError
+    from napari_hemacells.widgets.canvas.thermogram_layers import ThermogramLayers
     from napari_hemacells.widgets.detect.panel import DetectPanel
     from napari_hemacells.widgets.message_bar import Notifier
-    from napari_hemacells.widgets.thermography.layers import ThermogramLayers
     from napari_hemacells.widgets.thermography.panel import ThermogramPanel
 
 

@@ -15,12 +15,13 @@ import numpy as np
 from scipy import ndimage as ndi
 
 from napari_hemacells.core.detect.outlines import CellOutline
+from napari_hemacells.core.detect.stain_thresholds import ErythrocyteThresholds
 from napari_hemacells.core.types import RBC
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_hemacells.core.detect.classical.stain import Plane, Stain
+    from napari_hemacells.core.detect.stain import Plane, Stain
 
     Mask = NDArray[np.bool_]
 
@@ -169,31 +170,6 @@ SCORE_FLOOR = 0.47
 SMALLEST_AREA = 0.3  # of a typical red cell
 STAINED_SHARE = 0.25  # of a cell's inside is foreground: little in a pale ring
 HIDDEN_SHARE = 0.45  # of a cell may lie under others that are surer
-
-
-@dataclass(frozen=True)
-class ErythrocyteThresholds:
-    """What is usual among the red cells of an image; thresholds are relative to it.
-
-    Attributes
-    ----------
-    usual
-        Density where the levelled density flattens.
-    steep
-        Least gradient of an edge that may vote for a centre.
-    votes
-        Votes of the clearest centres.
-    strong
-        Fall of density across a strong edge, a pixel.
-    clear
-        The same across a clear outline.
-    """
-
-    usual: float
-    steep: float
-    votes: float
-    strong: float
-    clear: float
 
 
 def find_erythrocytes(

@@ -13,7 +13,7 @@ from napari_hemacells.core.types import PLATELET, WBC
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_hemacells.core.detect.classical.stain import Stain
+    from napari_hemacells.core.detect.stain import Stain
 
     Mask = NDArray[np.bool_]
 

@@ -15,7 +15,6 @@ import numpy as np
 from napari_hemacells.core.cell_masks import PackedMasks
 from napari_hemacells.core.detect.classical.erythrocytes import find_erythrocytes
 from napari_hemacells.core.detect.classical.leukocytes import find_leukocytes, find_platelets
-from napari_hemacells.core.detect.classical.stain import read_stain
 from napari_hemacells.core.detect.classical.thresholds import (
     SMOOTH,
     fit_image_glass,
@@ -33,6 +32,7 @@ from napari_hemacells.core.detect.foreground import (
 )
 from napari_hemacells.core.detect.outlines import outlines_to_cells, union_mask
 from napari_hemacells.core.detect.plan import Plan, parts_in_regions
+from napari_hemacells.core.detect.stain import read_stain
 from napari_hemacells.core.detect.tiling import CORE, ScaledImage, make_tiles
 from napari_hemacells.core.types import BOX_COLUMNS, PartCells, Progress
 
@@ -41,10 +41,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_hemacells.core.detect.classical.stain import Stain
-    from napari_hemacells.core.detect.classical.thresholds import StainThresholds
     from napari_hemacells.core.detect.outlines import CellOutline
     from napari_hemacells.core.detect.regions import Regions
+    from napari_hemacells.core.detect.stain import Stain
+    from napari_hemacells.core.detect.stain_thresholds import StainThresholds
     from napari_hemacells.core.detect.tiling import Part
     from napari_hemacells.core.params import DetectParams
     from napari_hemacells.core.types import SmearImage

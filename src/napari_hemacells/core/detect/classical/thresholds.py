@@ -2,63 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any
+from dataclasses import fields
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import ndimage as ndi
 
-from napari_hemacells.core.detect.classical.erythrocytes import (
-    ErythrocyteThresholds,
-    find_erythrocytes,
-)
+from napari_hemacells.core.detect.classical.erythrocytes import find_erythrocytes
 from napari_hemacells.core.detect.classical.leukocytes import cytoplasm_floor, find_leukocytes
-from napari_hemacells.core.detect.classical.stain import (
+from napari_hemacells.core.detect.foreground import foreground, foreground_floor
+from napari_hemacells.core.detect.outlines import union_mask
+from napari_hemacells.core.detect.stain import (
     fit_glass_to,
     log_brightness,
     polynomial,
 )
-from napari_hemacells.core.detect.foreground import foreground, foreground_floor
-from napari_hemacells.core.detect.outlines import union_mask
+from napari_hemacells.core.detect.stain_thresholds import ErythrocyteThresholds, StainThresholds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_hemacells.core.detect.classical.stain import Glass, GridCoordinates, Stain
+    from napari_hemacells.core.detect.stain import Glass, GridCoordinates, Stain
     from napari_hemacells.core.detect.tiling import ScaledImage
     from napari_hemacells.core.types import SmearImage
 
 SMOOTH = 0.7  # pixels, of the foreground
 FIT_SIDE = 96  # pixels along an axis that the glass is fitted to
 FIT_WINDOWS, FIT_PIXELS = 8, 12  # along an axis, where there is no overview
-
-
-@dataclass(frozen=True)
-class StainThresholds:
-    """Glass, noise and thresholds of an image.
-
-    Attributes
-    ----------
-    glass, noise, coloured
-        See :class:`~.stain.Stain`.
-    stained
-        Least density of the foreground.
-    plasma
-        Least basophilia of cytoplasm.
-    red
-        What is usual among red cells; None where none were seen.
-    """
-
-    glass: Glass
-    noise: float
-    coloured: bool
-    stained: float
-    plasma: float
-    red: ErythrocyteThresholds | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain JSON."""
-        return asdict(self)
 
 
 def relative_coordinates(view: ScaledImage, rows: slice, cols: slice) -> GridCoordinates:

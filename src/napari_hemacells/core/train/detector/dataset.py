@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage as ndi
 
-from napari_hemacells.core.detect.classical.stain import read_stain
 from napari_hemacells.core.detect.learned.metadata import KINDS
+from napari_hemacells.core.detect.stain import read_stain
 from napari_hemacells.core.errors import CellsError, TrainingError
 from napari_hemacells.core.evaluate.detection_datasets import canonical_class
 from napari_hemacells.core.evaluate.splits import group_key

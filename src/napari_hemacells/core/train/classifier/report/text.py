@@ -174,7 +174,7 @@ def headline_metrics(figures: ClassificationMetrics) -> tuple[tuple[str, str, st
             told[2],
         ]
     shown = [(format_number(one), word, format_interval(one)) for word, one in told]
-    return (*shown, (f"{figures.ece:.3f}", "calibration error", "ECE, 15 bins"))
+    return (*shown, (f"{figures.ece:.3f}", "calibration error", "ECE, bins of equal mass"))
 
 
 def describe_basis(found: EvaluationResults, seen: str) -> tuple[tuple[str, str], ...]:
