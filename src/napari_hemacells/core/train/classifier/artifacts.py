@@ -114,8 +114,8 @@ def write_json(file: Path, content: Any) -> None:
 
 def write_log(file: Path, history: Sequence[EpochRecord]) -> None:
     """Write a row an epoch."""
-    names = [one.name for one in fields(EpochRecord)]
-    write_csv(file, names, ([*asdict(one).values()] for one in history))
+    names = [field.name for field in fields(EpochRecord)]
+    write_csv(file, names, ([*asdict(record).values()] for record in history))
 
 
 def write_curve(file: Path, curve: LRCurve) -> None:
@@ -146,24 +146,28 @@ def write_predictions(
     own = probabilities[np.arange(len(places)), targets]
     losses = -np.log(np.maximum(own, SMALLEST))
     rows = []
-    for place, row, loss in zip(places, probabilities, losses, strict=True):
-        item = loaded.examples.items[place]
+    for index, row, loss in zip(places, probabilities, losses, strict=True):
+        item = loaded.examples.items[index]
         winner = int(row.argmax())
-        told = (f"{row[winner]:.6f}", f"{loss:.6f}", *(f"{one:.6f}" for one in row))
-        rows.append((item.name, str(item.path), item.label, classes[winner], *told))
+        numbers = (
+            f"{row[winner]:.6f}",
+            f"{loss:.6f}",
+            *(f"{probability:.6f}" for probability in row),
+        )
+        rows.append((item.name, str(item.path), item.label, classes[winner], *numbers))
     heading = ("name", "path", "label", "predicted", "confidence", "loss")
-    write_csv(file, (*heading, *(f"p_{one}" for one in classes)), rows)
+    write_csv(file, (*heading, *(f"p_{name}" for name in classes)), rows)
 
 
 def environment_versions() -> dict[str, Any]:
     """Return the versions of what took part."""
-    found = {"napari-hemacells": __version__, "python": platform.python_version()}
+    versions = {"napari-hemacells": __version__, "python": platform.python_version()}
     for name in LIBRARIES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found | {"system": platform.platform()}
+    return versions | {"system": platform.platform()}
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ def compare_architectures_steps(
 
 def _row(arch: str, outcome: ClassifierTrainingOutcome) -> tuple[Any, ...]:
     """Return the figures of the round whose weights were kept."""
-    kept = min(outcome.history, key=lambda one: one.validation_loss)
+    kept = min(outcome.history, key=lambda record: record.validation_loss)
     figures = outcome.figures["validation"]
     names = ("accuracy", "balanced_accuracy", "kappa", "macro_f1")
     return (

@@ -391,7 +391,7 @@ def preset_config(name: str, changes: Mapping[str, Any] | None = None) -> Classi
     >>> named_recipe("from-nothing", {"epochs": 3}).epochs
     3
     """
-    known = {_plain(one): one for one in CLASSIFIER_PRESETS}
+    known = {_plain(preset): preset for preset in CLASSIFIER_PRESETS}
     if _plain(name) not in known:
         raise TrainingError(
             f"There is no recipe “{name}”: choose one of {', '.join(CLASSIFIER_PRESETS)}."

@@ -52,8 +52,8 @@ class CropGeometry(NamedTuple):
 def estimate_crop_geometry(examples: Examples, size: int, context: float | None) -> CropGeometry:
     """Return the frame: whole pictures, or their middle with that margin around a typical cell."""
     step = -(-len(examples) // SAMPLE)
-    opened = (_pixels(one.path) for one in examples.items[::step])
-    typical = estimate_context(one for one in opened if not isinstance(one, str))
+    opened = (_pixels(example.path) for example in examples.items[::step])
+    typical = estimate_context(pixels for pixels in opened if not isinstance(pixels, str))
     if context is None:
         return CropGeometry(CropSpec(size, round(typical, 3)), 1.0)
     return CropGeometry(CropSpec(size, context), min(1.0, context / typical))
@@ -97,8 +97,8 @@ class CropStore:
         crops[inside] = self._cached[places[inside]]
         with ThreadPoolExecutor(max_workers=_workers()) as pool:
             read = pool.map(self._read, places[~inside].tolist())
-            for place, crop in zip(np.flatnonzero(~inside), read, strict=True):
-                crops[place] = crop
+            for index, crop in zip(np.flatnonzero(~inside), read, strict=True):
+                crops[index] = crop
         return crops
 
     def batches(self, places: NDArray[np.int64], size: int) -> Iterator[NDArray[Any]]:
@@ -106,11 +106,11 @@ class CropStore:
         for start in range(0, len(places), size):
             yield self[places[start : start + size]]
 
-    def _read(self, place: int) -> NDArray[Any]:
-        found = _open(self._paths[place], self.frame)
-        if isinstance(found, str):
-            raise TrainingError(f"A picture could be read before and cannot any more: {found}")
-        return found.crop
+    def _read(self, index: int) -> NDArray[Any]:
+        decoded = _open(self._paths[index], self.frame)
+        if isinstance(decoded, str):
+            raise TrainingError(f"A picture could be read before and cannot any more: {decoded}")
+        return decoded.crop
 
 
 class DecodedCrop(NamedTuple):
@@ -159,31 +159,31 @@ def load_examples_steps(
     with ThreadPoolExecutor(max_workers=_workers()) as pool:
         for start in range(0, len(items), PORTION):
             portion = items[start : start + PORTION]
-            opened = pool.map(_open, (one.path for one in portion), [frame] * len(portion))
-            for item, found in zip(portion, opened, strict=True):
-                if isinstance(found, str):
-                    unreadable.append(f"{item.name}: {found}")
+            opened = pool.map(_open, (example.path for example in portion), [frame] * len(portion))
+            for item, decoded in zip(portion, opened, strict=True):
+                if isinstance(decoded, str):
+                    unreadable.append(f"{item.name}: {decoded}")
                     continue
-                if found.crop.dtype != kind:
+                if decoded.crop.dtype != kind:
                     unreadable.append(f"{item.name}: {MIXED}")
                     continue
                 if len(kept) < len(cached):
-                    cached[len(kept)] = found.crop
+                    cached[len(kept)] = decoded.crop
                 kept.append(item)
-                digests.append(found.digest)
+                digests.append(decoded.digest)
             yield TrainingReport(start + len(portion), len(items), "Reading pictures")
     if not kept:
         why = f" {unreadable[0]}" if unreadable else ""
         raise TrainingError(f"No picture in {examples.source} can be read.{why}")
     readable = replace(examples, items=tuple(kept))
-    store = CropStore([one.path for one in kept], cached[: len(kept)], frame)
+    store = CropStore([example.path for example in kept], cached[: len(kept)], frame)
     return LoadedExamples(readable, store, tuple(digests), tuple(unreadable))
 
 
 def _crop_dtype(examples: Examples) -> np.dtype[Any]:
     """What the crops are made of: bytes of colours, or floats of degrees, as the first one is."""
-    opened = (_pixels(one.path) for one in examples.items)
-    first = next((one for one in opened if not isinstance(one, str)), None)
+    opened = (_pixels(example.path) for example in examples.items)
+    first = next((pixels for pixels in opened if not isinstance(pixels, str)), None)
     degrees = first is not None and first.ndim == 2
     return np.dtype(np.float32 if degrees else np.uint8)
 

@@ -51,16 +51,16 @@ def cross_validate_steps(
             except StopIteration as end:
                 outcomes.append(end.value)
                 break
-            said = f"Fold {fold + 1} of {folds}: {report.message}"
-            yield replace(report, message=said)
+            message = f"Fold {fold + 1} of {folds}: {report.message}"
+            yield replace(report, message=message)
     table = _join(job.folder, outcomes)
     figures = {
         "pooled": _pooled(table),
-        "folds": [_short(one.figures["validation"]) for one in outcomes],
+        "folds": [_short(outcome.figures["validation"]) for outcome in outcomes],
     }
     write_json(job.folder / "figures.json", figures)
-    found = CrossValidationResult(job.folder, figures, table, tuple(outcomes))
-    return (yield from with_report_steps(found)) if job.report else found
+    result = CrossValidationResult(job.folder, figures, table, tuple(outcomes))
+    return (yield from with_report_steps(result)) if job.report else result
 
 
 def _join(folder: Path, outcomes: list[ClassifierTrainingOutcome]) -> Path:
@@ -69,9 +69,9 @@ def _join(folder: Path, outcomes: list[ClassifierTrainingOutcome]) -> Path:
     rows: dict[str, list[str]] = {}
     for number, outcome in enumerate(outcomes, start=1):
         with (outcome.folder / "validation.csv").open(newline="", encoding="utf-8") as stream:
-            heading, *found = list(csv.reader(stream))
+            heading, *fold_rows = list(csv.reader(stream))
         groups = _units(outcome.folder)
-        for row in found:  # a class with few pictures may show one in two folds
+        for row in fold_rows:  # a class with few pictures may show one in two folds
             rows.setdefault(row[1], [*row[:2], str(number), groups.get(row[0], ""), *row[2:]])
     file = folder / OUT_OF_FOLD
     write_csv(file, (*heading[:2], "fold", "group", *heading[2:]), rows.values())
@@ -91,10 +91,10 @@ def _pooled(table: Path) -> dict[str, Any]:
         rows = list(csv.DictReader(stream))
     classes = [name.removeprefix("p_") for name in rows[0] if name.startswith("p_")]
     truth = np.array([classes.index(row["label"]) for row in rows], dtype=np.int64)
-    said = np.array([[float(row[f"p_{one}"]) for one in classes] for row in rows])
+    probabilities = np.array([[float(row[f"p_{name}"]) for name in classes] for row in rows])
     groups = [row["group"] for row in rows]
     return compute_classification_metrics(
-        truth, said, classes, groups=groups if all(groups) else None
+        truth, probabilities, classes, groups=groups if all(groups) else None
     )
 
 

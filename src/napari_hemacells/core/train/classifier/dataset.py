@@ -73,23 +73,23 @@ class Examples:
     @property
     def classes(self) -> tuple[str, ...]:
         """The classes that occur, sorted by name."""
-        return tuple(sorted({one.label for one in self.items}))
+        return tuple(sorted({example.label for example in self.items}))
 
     @property
     def counts(self) -> dict[str, int]:
         """Pictures of each class."""
-        found = Counter(one.label for one in self.items)
-        return {name: found[name] for name in self.classes}
+        counts = Counter(example.label for example in self.items)
+        return {name: counts[name] for name in self.classes}
 
     @property
     def grouped(self) -> bool:
         """Whether every picture's group is known."""
-        return bool(self.items) and all(one.group for one in self.items)
+        return bool(self.items) and all(example.group for example in self.items)
 
     def targets(self) -> NDArray[np.int64]:
         """``(n,)`` place of each picture's class in :attr:`classes`."""
-        place = {name: number for number, name in enumerate(self.classes)}
-        return np.array([place[one.label] for one in self.items], dtype=np.int64)
+        index_of_class = {name: number for number, name in enumerate(self.classes)}
+        return np.array([index_of_class[example.label] for example in self.items], dtype=np.int64)
 
 
 def read_examples(source: str | Path) -> Examples:
@@ -113,12 +113,12 @@ def read_examples(source: str | Path) -> Examples:
         folders = list_class_folders(path)
     except ImageError as error:
         raise TrainingError(str(error)) from error
-    found = [
+    examples = [
         Example(file, label, _patient_of(file.name), name=f"{label}/{file.name}")
         for label, files in folders.items()
         for file in files
     ]
-    return Examples(tuple(found), path)
+    return Examples(tuple(examples), path)
 
 
 def check_examples(examples: Examples) -> None:
@@ -155,7 +155,7 @@ def check_groups(examples: Examples) -> None:
     if not examples.grouped:
         return
     for name in examples.classes:
-        groups = {one.group for one in examples.items if one.label == name}
+        groups = {example.group for example in examples.items if example.label == name}
         if len(groups) == 1:
             raise TrainingError(
                 f"All pictures of “{name}” come from one group ({groups.pop()}): the class can be "
@@ -185,14 +185,14 @@ def write_examples(
     from PIL import Image
 
     rows = []
-    for place, (crop, label) in enumerate(zip(crops, labels, strict=True)):
-        stem = file_name(names[place] if names else f"{place:06d}")
+    for index, (crop, label) in enumerate(zip(crops, labels, strict=True)):
+        stem = file_name(names[index] if names else f"{index:06d}")
         name = f"{file_name(label)}/{stem}.png"
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         picture = io.BytesIO()
         Image.fromarray(crop).save(picture, format="PNG", compress_level=1)
         write_bytes(folder / name, picture.getvalue())
-        rows.append((name, label, groups[place] if groups else ""))
+        rows.append((name, label, groups[index] if groups else ""))
     text = io.StringIO()
     csv.writer(text).writerows([("path", "label", "group"), *rows])
     write_bytes(folder / TABLE, text.getvalue().encode())
@@ -208,8 +208,8 @@ def read_spec(source: Path) -> CropSpec | None:
     """Return how crops were cut, where that is noted beside them; ``None`` for other pictures."""
     file = (source if source.is_dir() else source.parent) / SPEC
     try:
-        told = json.loads(file.read_bytes())
-        return CropSpec(int(told["size"]), float(told["context"]))
+        fields = json.loads(file.read_bytes())
+        return CropSpec(int(fields["size"]), float(fields["context"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -268,7 +268,7 @@ def epoch_order(
     rng = np.random.default_rng([seed, epoch])
     if sampling in {"none", "weights"}:
         return rng.permutation(len(targets)).astype(np.int64)
-    own = [np.flatnonzero(targets == one) for one in np.unique(targets)]
+    own = [np.flatnonzero(targets == target) for target in np.unique(targets)]
     if sampling == "balanced":
         sizes = np.full(len(own), len(targets) // len(own))
         sizes[rng.permutation(len(own))[: len(targets) % len(own)]] += 1

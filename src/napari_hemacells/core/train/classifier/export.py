@@ -82,7 +82,7 @@ class ClassifierOutputs:
     def tta_probabilities(self, temperature: float = 1.0) -> NDArray[np.float64]:
         """``(m, k)`` mean probabilities of the crops and their augmented copies."""
         every = [self.probabilities(temperature)]
-        every += [_softmax(one, temperature) for one in self.copies]
+        every += [_softmax(copy_logits, temperature) for copy_logits in self.copies]
         return np.asarray(np.mean(every, axis=0))
 
 
@@ -99,19 +99,19 @@ def predict_steps(
     network.eval()
     seed_torch(seed, COPIES_SEED)
     batches = [places[at : at + EVAL_BATCH] for at in range(0, len(places), EVAL_BATCH)]
-    said: list[list[torch.Tensor]] = [[] for _ in range(1 + copies)]
+    logits_by_view: list[list[torch.Tensor]] = [[] for _ in range(1 + copies)]
     vectors: list[torch.Tensor] = []
     for done, batch in enumerate(batches):
         with torch.inference_mode(), accelerator.autocast():
             for view in range(1 + copies):
                 inputs = pictures.augmented_batch(batch) if view else pictures.check(batch)
                 embedded = network.embedder(inputs)
-                said[view].append(network.decide(embedded).float().cpu())
+                logits_by_view[view].append(network.decide(embedded).float().cpu())
                 if view == 0:
                     vectors.append(embedded.float().cpu())
         yield TrainingReport(done + 1, len(batches), "Looking at the result", phase="end")
     k, dim = network.classes, network.embedder.dim
-    logits = np.stack([_joined(one, k) for one in said])
+    logits = np.stack([_joined(view_logits, k) for view_logits in logits_by_view])
     return ClassifierOutputs(places, logits[0], _joined(vectors, dim), logits[1:])
 
 
@@ -159,9 +159,9 @@ def make_bundle(
         The project's classes; those of the same name keep their id.
     """
     palette = palette or Palette()
-    for one in classes:
-        palette = palette if palette.by_name(one) else palette.add(one)
-    ids = tuple(palette.by_name(one).id for one in classes)  # type: ignore[union-attr]  # just made
+    for class_name in classes:
+        palette = palette if palette.by_name(class_name) else palette.add(class_name)
+    ids = tuple(palette.by_name(class_name).id for class_name in classes)  # type: ignore[union-attr]  # just made
     tensors = {
         key: np.ascontiguousarray(value.detach().cpu().numpy())
         for key, value in network.embedder.state_dict().items()
@@ -177,7 +177,7 @@ def make_bundle(
         },
         seen=seen,
     )
-    counts = tuple(int((targets == place).sum()) for place in range(len(classes)))
+    counts = tuple(int((targets == index).sum()) for index in range(len(classes)))
     head = replace(linear_head(network, ids, counts, temperature), calibration=calibration)
     kept = _some_of_each(targets)
     arrays, meta = head.to_tensors()
@@ -189,7 +189,7 @@ def make_bundle(
         head_tensors=arrays,
         head_meta=meta,
         vectors=vectors[kept],
-        labels=tuple(ids[place] for place in targets[kept]),
+        labels=tuple(ids[target] for target in targets[kept]),
         encoder_tensors=tensors,
         training=training,
     )
@@ -235,8 +235,8 @@ def tensors_hash(tensors: dict[str, NDArray[Any]]) -> str:
 def _some_of_each(targets: NDArray[np.int64]) -> NDArray[np.intp]:
     """Return the places of up to SUPPORT crops of each class, spread over all of them."""
     kept = []
-    for one in np.unique(targets):
-        own = np.flatnonzero(targets == one)
+    for target in np.unique(targets):
+        own = np.flatnonzero(targets == target)
         kept.append(own[:: -(-len(own) // SUPPORT)])
     return np.sort(np.concatenate(kept)) if kept else np.array([], dtype=np.intp)
 
@@ -256,23 +256,23 @@ def evaluate_and_save_steps(
     training: Training, began: float
 ) -> Generator[TrainingReport, None, ClassifierTrainingOutcome]:
     """Return the outcome, after writing everything into the training's folder."""
-    said: dict[str, ClassifierOutputs] = {}
+    outputs_by_part: dict[str, ClassifierOutputs] = {}
     for part in PARTS:
-        said[part] = yield from _predict_part(training, part)
-    checked = said["validation"]
+        outputs_by_part[part] = yield from _predict_part(training, part)
+    checked = outputs_by_part["validation"]
     truth = training.targets[checked.places]
     temperature = optimal_temperature(checked.logits, truth)
     figures: dict[str, Any] = {
-        part: _figures(training, said[part], temperature)
+        part: _figures(training, outputs_by_part[part], temperature)
         for part in PARTS[1:]
-        if len(said[part].places)
+        if len(outputs_by_part[part].places)
     }
     notes = _notes(training)
     seconds = time.monotonic() - began
     run = _record(training, temperature, notes, seconds)
-    bundle = _bundle(training, said["train"], temperature, {**run, "figures": figures})
+    bundle = _bundle(training, outputs_by_part["train"], temperature, {**run, "figures": figures})
     if training.accelerator.is_main_process:
-        _write(training, said, figures, run, temperature)
+        _write(training, outputs_by_part, figures, run, temperature)
         save_bundle(training.job.folder / MODEL, bundle)
     return ClassifierTrainingOutcome(
         folder=training.job.folder,
@@ -304,11 +304,11 @@ def _predict_part(
     )
 
 
-def _figures(training: Training, said: ClassifierOutputs, temperature: float) -> dict[str, Any]:
+def _figures(training: Training, outputs: ClassifierOutputs, temperature: float) -> dict[str, Any]:
     """Return the figures of a part; with test-time augmentation those beside it."""
     split = training.prepared.split
-    units = [split.units[place] for place in said.places] if split.grouped else None
-    truth, classes = training.targets[said.places], training.classes
+    units = [split.units[index] for index in outputs.places] if split.grouped else None
+    truth, classes = training.targets[outputs.places], training.classes
 
     def of(probabilities: NDArray[np.floating]) -> dict[str, Any]:
         figures = compute_classification_metrics(truth, probabilities, classes, groups=units)
@@ -317,10 +317,12 @@ def _figures(training: Training, said: ClassifierOutputs, temperature: float) ->
             figures["by_group"] = compute_classification_metrics(*merged, classes)
         return figures
 
-    found = of(said.probabilities(temperature))
-    if len(said.copies):
-        found["tta"] = {"copies": len(said.copies)} | of(said.tta_probabilities(temperature))
-    return found
+    metrics = of(outputs.probabilities(temperature))
+    if len(outputs.copies):
+        metrics["tta"] = {"copies": len(outputs.copies)} | of(
+            outputs.tta_probabilities(temperature)
+        )
+    return metrics
 
 
 def _notes(training: Training) -> tuple[str, ...]:
@@ -355,7 +357,7 @@ def _record(
         "grouped": split.grouped,
         "frame": _frame(training),
         "weights": training.weights.source,
-        "parameters": sum(one.numel() for one in training.network.parameters()),
+        "parameters": sum(parameter.numel() for parameter in training.network.parameters()),
         "rate": training.loop.state.rate,
         "temperature": temperature,
         "device": str(training.accelerator.device),
@@ -375,10 +377,10 @@ def _frame(training: Training) -> dict[str, Any]:
 
 
 def _bundle(
-    training: Training, said: ClassifierOutputs, temperature: float, record: dict[str, Any]
+    training: Training, outputs: ClassifierOutputs, temperature: float, record: dict[str, Any]
 ) -> Bundle:
-    learned = Counter(training.classes[one] for one in training.targets[said.places])
-    told = ", ".join(f"{learned[name]} {name}" for name in training.classes)
+    learned = Counter(training.classes[target] for target in training.targets[outputs.places])
+    counts_text = ", ".join(f"{learned[name]} {name}" for name in training.classes)
     kept = {key: value for key, value in record.items() if key != "unreadable"}
     return make_bundle(
         training.network,
@@ -388,9 +390,9 @@ def _bundle(
         spec=training.prepared.spec,
         temperature=temperature,
         calibration=_calibration(record["figures"]["validation"]),
-        vectors=said.vectors,
-        targets=training.targets[said.places],
-        seen=f"started from {training.weights.source.removeprefix('from ')}; then {told}",
+        vectors=outputs.vectors,
+        targets=training.targets[outputs.places],
+        seen=f"started from {training.weights.source.removeprefix('from ')}; then {counts_text}",
         training=kept,
         palette=training.job.palette,
     )
@@ -404,13 +406,13 @@ def _calibration(figures: dict[str, Any]) -> Calibration:
 
 def _write(
     training: Training,
-    said: dict[str, ClassifierOutputs],
+    outputs_by_part: dict[str, ClassifierOutputs],
     figures: dict[str, Any],
     run: dict[str, Any],
     temperature: float,
 ) -> None:
     folder, loaded = training.job.folder, training.prepared.loaded
-    for part, answers in said.items():
+    for part, answers in outputs_by_part.items():
         if len(answers.places):
             whole = answers.tta_probabilities(temperature)
             write_predictions(folder / f"{part}.csv", loaded, answers.places, whole)

@@ -75,7 +75,9 @@ def gradcam_maps(
             part = slice(start, start + BATCH)
             pictures = torch.from_numpy(crops[part]).to(encoder.device).permute(0, 3, 1, 2)
             inputs = pictures.float().requires_grad_()  # the network itself is frozen
-            heat[part] = cam(inputs, [_MarginTarget(int(one)) for one in classes[part]])
+            heat[part] = cam(
+                inputs, [_MarginTarget(int(class_index)) for class_index in classes[part]]
+            )
     return heat
 
 
@@ -96,8 +98,8 @@ class _MarginTarget:
     Not its score alone: that of the first class of a single sigmoid is always 0.
     """
 
-    def __init__(self, place: int) -> None:
-        self._place = place
+    def __init__(self, class_index: int) -> None:
+        self._place = class_index
 
     def __call__(self, scores: Tensor) -> Tensor:
         others = (scores.sum() - scores[self._place]) / (len(scores) - 1)
@@ -118,14 +120,14 @@ def _target_layer(trunk: Trunk, size: int) -> nn.Module:
     maps: dict[nn.Module, int] = {}
     layers = [*_stages(trunk), trunk]
 
-    def note(layer: nn.Module, _: object, found: Tensor) -> None:
-        maps[layer] = found.shape[2] if found.ndim == 4 else MIN_MAP_SIDE
+    def note(layer: nn.Module, _: object, output: Tensor) -> None:
+        maps[layer] = output.shape[2] if output.ndim == 4 else MIN_MAP_SIDE
 
-    hooks = [one.register_forward_hook(note) for one in layers]
+    hooks = [layer.register_forward_hook(note) for layer in layers]
     trunk(torch.zeros(1, 3, size, size, device=next(trunk.parameters()).device))
-    for one in hooks:
-        one.remove()
-    return next((one for one in reversed(layers) if maps.get(one, 0) >= MIN_MAP_SIDE), trunk)
+    for hook in hooks:
+        hook.remove()
+    return next((layer for layer in reversed(layers) if maps.get(layer, 0) >= MIN_MAP_SIDE), trunk)
 
 
 def _stages(trunk: Trunk) -> list[nn.Module]:
@@ -137,17 +139,17 @@ def _stages(trunk: Trunk) -> list[nn.Module]:
     if getattr(trunk.model, "output_fmt", "NCHW") != "NCHW":
         return []  # their rows come last but one: only the body as a whole turns them
     known = dict(trunk.model.named_modules())
-    named = (one.get("module") for one in getattr(trunk.model, "feature_info", ()))
+    named = (info.get("module") for info in getattr(trunk.model, "feature_info", ()))
     return [known[name] for name in named if name in known]
 
 
 def _as_maps(prefix: int) -> Callable[[Tensor], Tensor]:
     """Return what makes ``(n, channels, rows, cols)`` of ``(n, tokens, channels)``."""
 
-    def reshape(found: Tensor) -> Tensor:
-        if found.ndim == 4:
-            return found
-        patches = found[:, prefix:]
+    def reshape(output: Tensor) -> Tensor:
+        if output.ndim == 4:
+            return output
+        patches = output[:, prefix:]
         side = round(patches.shape[1] ** 0.5)
         maps = patches.reshape(len(patches), side, side, -1)
         return maps.permute(0, 3, 1, 2)

@@ -78,11 +78,11 @@ def out_of_fold_probabilities(
     grouped = dealt is not None
     if dealt is None:
         dealt = _assign_cell_folds(targets, folds, seed)
-    said = np.zeros((len(targets), int(targets.max()) + 1))
+    probabilities = np.zeros((len(targets), int(targets.max()) + 1))
     for fold in np.unique(dealt):
         asked = dealt == fold
-        said[asked] = _fit_predict(vectors[~asked], targets[~asked], vectors[asked])
-    return OutOfFoldPredictions(said, grouped)
+        probabilities[asked] = _fit_predict(vectors[~asked], targets[~asked], vectors[asked])
+    return OutOfFoldPredictions(probabilities, grouped)
 
 
 def _fit_predict(
@@ -101,8 +101,8 @@ def _assign_cell_folds(targets: NDArray[np.int64], folds: int, seed: int) -> NDA
     """``(n,)`` fold of each cell; a class with two cells or more is in every lesson."""
     random = np.random.default_rng(seed)
     dealt = np.zeros(len(targets), dtype=np.int64)
-    for one in np.unique(targets):
-        own = random.permutation(np.flatnonzero(targets == one))
+    for target in np.unique(targets):
+        own = random.permutation(np.flatnonzero(targets == target))
         dealt[own] = (np.arange(len(own)) + random.integers(folds)) % folds
     return dealt
 
@@ -125,7 +125,7 @@ def _assign_group_folds(
         dealt[asked] = fold
     whole = len(np.unique(targets))
     lessons = (targets[dealt != fold] for fold in np.unique(dealt))
-    return dealt if all(len(np.unique(one)) == whole for one in lessons) else None
+    return dealt if all(len(np.unique(lesson)) == whole for lesson in lessons) else None
 
 
 MISSING = (
@@ -219,7 +219,7 @@ class LabelCheck:
     @property
     def flagged(self) -> int:
         """How many labels confident learning counts as wrong."""
-        return sum(one.flagged for one in self.suspects)
+        return sum(suspect.flagged for suspect in self.suspects)
 
     def worst(self, n: int) -> tuple[Suspect, ...]:
         """Return those to look at: all that are flagged, or at least so many."""
@@ -249,17 +249,17 @@ def check_labels_steps(
     """
     examples = read_examples(source)
     check_examples(examples)
-    by_path = {str(one.path): one for one in examples.items}
-    listed = [(one.path, one.label) for one in examples.items]
+    by_path = {str(example.path): example for example in examples.items}
+    listed = [(example.path, example.label) for example in examples.items]
     steps = embed_files_steps(listed, examples.source, spec or CropSpec(), encoder, cache)
     read = yield from as_training_reports(steps)
     readable = replace(examples, items=tuple(by_path[str(file)] for file in read.files))
     check_examples(readable)
     n = len(readable)
     yield TrainingReport(n, n, "Asking heads that have not seen the cell", phase="validate")
-    found = check_embedding_labels(read.vectors, readable.items, folds=folds, seed=seed)
-    method = f"{found.method}, on {encoder.info.name}, which has seen: {encoder.info.seen}"
-    return LabelCheck(found.suspects, method, read.unreadable)
+    check = check_embedding_labels(read.vectors, readable.items, folds=folds, seed=seed)
+    method = f"{check.method}, on {encoder.info.name}, which has seen: {encoder.info.seen}"
+    return LabelCheck(check.suspects, method, read.unreadable)
 
 
 def check_embedding_labels(
@@ -283,11 +283,13 @@ def check_embedding_labels(
     TrainingError
         cleanlab is not installed.
     """
-    classes, targets = np.unique([one.label for one in items], return_inverse=True)
-    groups = [one.group for one in items]
-    said = out_of_fold_probabilities(vectors, targets, groups=groups, folds=folds, seed=seed)
-    held = "whole groups" if said.grouped else "cells, whatever their group,"
-    suspects = rank_suspects(items, [str(one) for one in classes], said.probabilities)
+    classes, targets = np.unique([example.label for example in items], return_inverse=True)
+    groups = [example.group for example in items]
+    predictions = out_of_fold_probabilities(
+        vectors, targets, groups=groups, folds=folds, seed=seed
+    )
+    held = "whole groups" if predictions.grouped else "cells, whatever their group,"
+    suspects = rank_suspects(items, [str(name) for name in classes], predictions.probabilities)
     return LabelCheck(suspects, f"Linear heads; {held} held out in {folds} folds")
 
 
@@ -299,17 +301,20 @@ def check_out_of_fold(folder: Path) -> LabelCheck:
     TrainingError
         The folder holds no cross-validation, or cleanlab is not installed.
     """
-    found = read_results(folder)
-    if found.part != "out-of-fold":
+    results = read_results(folder)
+    if results.part != "out-of-fold":
         raise TrainingError(
             f"“{folder}” holds one training: train with --folds 5 first, so that each picture is "
             "judged by a network that has not learned from it."
         )
-    items = [Example(one.path, one.label, one.group, one.name) for one in found.items]
-    said = np.array([one.probabilities for one in found.items])
-    weights = found.run.get("weights", "")
+    items = [
+        Example(prediction.path, prediction.label, prediction.group, prediction.name)
+        for prediction in results.items
+    ]
+    probabilities = np.array([prediction.probabilities for prediction in results.items])
+    weights = results.run.get("weights", "")
     method = f"Networks of a cross-validation, started from {weights}"
-    return LabelCheck(rank_suspects(items, found.classes, said), method)
+    return LabelCheck(rank_suspects(items, results.classes, probabilities), method)
 
 
 def rank_suspects(
@@ -322,8 +327,8 @@ def rank_suspects(
     probabilities
         ``(n, k)`` by models that have not seen the picture; columns as `classes`.
     """
-    place = {name: number for number, name in enumerate(classes)}
-    targets = np.array([place[one.label] for one in items], dtype=np.int64)
+    index_of_class = {name: number for number, name in enumerate(classes)}
+    targets = np.array([index_of_class[example.label] for example in items], dtype=np.int64)
     quality = label_quality(targets, probabilities)
     return tuple(
         Suspect(
@@ -342,8 +347,8 @@ def rank_suspects(
 def write_suspects(file: Path, suspects: Sequence[Suspect]) -> None:
     """Write a row a picture, in the order given; ``read_suspects`` reads it back."""
     rows = (
-        (one.name, str(one.path), one.label, one.suggested, f"{one.score:.6f}",
-         f"{one.confidence:.6f}", int(one.flagged))
-        for one in suspects
+        (suspect.name, str(suspect.path), suspect.label, suspect.suggested, f"{suspect.score:.6f}",
+         f"{suspect.confidence:.6f}", int(suspect.flagged))
+        for suspect in suspects
     )  # fmt: skip
     write_csv(file, COLUMNS, rows)

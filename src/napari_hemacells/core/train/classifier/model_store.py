@@ -74,10 +74,10 @@ def save_job(folder: Path, recipe: ClassifierConfig, name: str, spec: CropSpec) 
 
     Cells that an earlier training of the project learned from stay on that side.
     """
-    told = {"recipe": recipe.model_dump(mode="json"), "name": name, "spec": spec.to_dict()}
-    write_bytes(folder / JOB, json.dumps(told, indent=1).encode())
-    before = [one / SPLIT for one in _folders(folder.parent) if one != folder]
-    known = next((one for one in before if one.is_file()), None)
+    record = {"recipe": recipe.model_dump(mode="json"), "name": name, "spec": spec.to_dict()}
+    write_bytes(folder / JOB, json.dumps(record, indent=1).encode())
+    before = [other / SPLIT for other in _folders(folder.parent) if other != folder]
+    known = next((file for file in before if file.is_file()), None)
     if known is not None:
         write_bytes(folder / SPLIT, known.read_bytes())
 
@@ -90,31 +90,31 @@ def load_job(folder: Path, palette: Palette) -> TrainJob:
     TrainingError
         It cannot be read.
     """
-    told = _read_json_object(folder / JOB)
+    record = _read_json_object(folder / JOB)
     try:
         job = TrainJob(
             source=folder / CROPS,
             folder=folder,
-            recipe=ClassifierConfig(**told["recipe"]),
+            recipe=ClassifierConfig(**record["recipe"]),
             name=folder.name,
-            spec=CropSpec(**told["spec"]),
+            spec=CropSpec(**record["spec"]),
             palette=palette,
         )
-        return replace(job, command=repeat_command(job, told["name"]))
+        return replace(job, command=repeat_command(job, record["name"]))
     except (KeyError, TypeError, ValueError) as error:
         raise TrainingError(f"The training in “{folder}” is damaged: start a new one.") from error
 
 
 def list_models(project: Project) -> tuple[StoredModel, ...]:
     """Return the finished trainings of a project, the newest first."""
-    found = []
+    stored_models = []
     for folder in _folders(project.folder / MODELS):
         if (folder / MODEL).is_dir() and (folder / "figures.json").is_file():
             figures = _read_json_object(folder / "figures.json").get("validation", {})
             figures = figures.get("tta", figures)
             accuracy = figures.get("accuracy", {}).get("value")
             run = _read_json_object(folder / "run.json")
-            found.append(
+            stored_models.append(
                 StoredModel(
                     folder=folder,
                     recipe=str(_read_json_object(folder / JOB).get("name", "")),
@@ -123,7 +123,7 @@ def list_models(project: Project) -> tuple[StoredModel, ...]:
                     accuracy=float("nan") if accuracy is None else float(accuracy),
                 )
             )
-    return tuple(found)
+    return tuple(stored_models)
 
 
 def interrupted_training(project: Project) -> Path | None:
@@ -147,7 +147,9 @@ def delete_checkpoint(folder: Path) -> None:
 def _folders(models: Path) -> Iterator[Path]:
     """Yield the folders of trainings, the newest first."""
     if models.is_dir():
-        yield from sorted((one for one in models.glob(f"{_NAME}-*") if _dated(one)), reverse=True)
+        yield from sorted(
+            (folder for folder in models.glob(f"{_NAME}-*") if _dated(folder)), reverse=True
+        )
 
 
 def _dated(folder: Path) -> bool:
@@ -181,15 +183,15 @@ def trained_cells(folder: Path) -> dict[CellRef, TrainedCell]:
     TrainingError
         The folder's ``split.csv`` cannot be read.
     """
-    found = dict[CellRef, TrainedCell]()
+    cells = dict[CellRef, TrainedCell]()
     try:
         with (folder / "split.csv").open(newline="", encoding="utf-8") as stream:
             for row in csv.DictReader(stream):
                 ref = parse_cell_name(row["path"].rpartition("/")[2].removesuffix(".png"))
                 if ref is not None:
-                    found[ref] = TrainedCell(row["label"], row["part"])
+                    cells[ref] = TrainedCell(row["label"], row["part"])
     except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
         raise TrainingError(
             f"What the model in “{folder}” was trained on cannot be read: fine-tune again."
         ) from error
-    return found
+    return cells

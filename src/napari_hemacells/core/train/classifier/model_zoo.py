@@ -158,26 +158,26 @@ def _fill_from_file(trunk: Trunk, file: Path) -> InitialWeights:
         )
     trunk.load_state_dict(matched, strict=False)
     identity = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
-    told = f"{len(matched)} of {len(wanted)} tensors, sha256 {identity}"
-    return InitialWeights(f"{file.name} ({told})")
+    details = f"{len(matched)} of {len(wanted)} tensors, sha256 {identity}"
+    return InitialWeights(f"{file.name} ({details})")
 
 
 def _matching(stored: dict[str, Any], trunk: Trunk) -> dict[str, Tensor]:
     """Return the stored tensors that the body has too, by the body's names."""
     wanted = trunk.state_dict()
     by_tail = {_bare(name): name for name in wanted}
-    found: dict[str, Tensor] = {}
+    matched: dict[str, Tensor] = {}
     for name, tensor in stored.items():
         own = by_tail.get(_bare(name))
         if own is not None and getattr(tensor, "shape", None) == wanted[own].shape:
-            found[own] = tensor
-    return found
+            matched[own] = tensor
+    return matched
 
 
 def _bare(name: str) -> str:
     """Return a tensor's name without what wrappers put before it."""
     while True:
-        prefix = next((one for one in PREFIXES if name.startswith(one)), None)
+        prefix = next((candidate for candidate in PREFIXES if name.startswith(candidate)), None)
         if prefix is None:
             return name
         name = name.removeprefix(prefix)
@@ -222,7 +222,7 @@ def _fill_from_torchvision(trunk: Trunk, plan: NetworkPlan) -> InitialWeights:
         model = make(weights=weights)
     except OSError as error:
         raise _offline(plan.arch) from error
-    stored = {f"features.{name}": one for name, one in model.features.state_dict().items()}
+    stored = {f"features.{name}": tensor for name, tensor in model.features.state_dict().items()}
     trunk.load_state_dict({name: stored[name] for name in trunk.state_dict()})
     return InitialWeights(f"torchvision {weights}")
 

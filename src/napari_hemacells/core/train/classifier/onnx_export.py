@@ -91,13 +91,13 @@ def _exported(whole: BundleModule, pictures: torch.Tensor) -> bytes:
 def _described(onnx: Any, data: bytes, bundle: Bundle) -> bytes:
     """Return the file with the classes, the size and the margin of the crops in it."""
     model = onnx.load_from_string(data)
-    names = {one.id: one.name for one in bundle.palette}
-    told = {
-        "classes": "\n".join(names[one] for one in bundle.head.class_ids),
+    names = {cell_class.id: cell_class.name for cell_class in bundle.palette}
+    metadata = {
+        "classes": "\n".join(names[class_id] for class_id in bundle.head.class_ids),
         "size": str(bundle.spec.size),
         "context": str(bundle.spec.context),
         "encoder": f"{bundle.encoder.name} {bundle.encoder.sha256}",
     }
-    onnx.helper.set_model_props(model, told)
+    onnx.helper.set_model_props(model, metadata)
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString())

@@ -60,8 +60,8 @@ class AnnotatedCells:
     @property
     def counts(self) -> dict[str, int]:
         """Annotated cells of each class, by its name."""
-        said = Counter(name for cells in self.cells.values() for name in cells.values())
-        return dict(sorted(said.items()))
+        counts = Counter(name for cells in self.cells.values() for name in cells.values())
+        return dict(sorted(counts.items()))
 
     @property
     def total(self) -> int:
@@ -82,11 +82,12 @@ def annotated_cells_of(project: Project, state: AnnotationState) -> AnnotatedCel
     """Return the present annotator's word about the cells of colour images; quick."""
     cells, groups = dict[str, dict[int, str]](), dict[str, str]()
     for stored in project.images:
-        said = state.annotations_of_image(stored.key)
-        if stored.modality != "colour" or not said or not project.has_cells(stored.key):
+        annotations = state.annotations_of_image(stored.key)
+        if stored.modality != "colour" or not annotations or not project.has_cells(stored.key):
             continue
         cells[stored.key] = {
-            cell: state.palette.by_id(one.class_id).name for cell, one in said.items()
+            cell: state.palette.by_id(annotation.class_id).name
+            for cell, annotation in annotations.items()
         }
         groups[stored.key] = image_group(stored)
     return AnnotatedCells(cells, groups)
@@ -135,17 +136,19 @@ def export_crops_steps(
     lessons = annotated_cells_of(project, state)
     crops: list[NDArray[np.uint8]] = []
     labels, groups, names, left_out = list[str](), list[str](), list[str](), list[str]()
-    for place, (key, said) in enumerate(lessons.cells.items()):
-        yield Progress(place, len(lessons.cells), f"Reading {project.image(key).name}")
+    for index, (key, class_of_cell) in enumerate(lessons.cells.items()):
+        yield Progress(index, len(lessons.cells), f"Reading {project.image(key).name}")
         try:
             image = opened.get(key) or read_project_image(project, key)
             cells = corrected_cells(project, key, state)
         except HemaCellsError as error:
-            left_out.append(f"{error} Its {len(said)} annotated cells are not learned from.")
+            left_out.append(
+                f"{error} Its {len(class_of_cell)} annotated cells are not learned from."
+            )
             continue
-        there = [cell for cell in said if cell in cells.position]
+        there = [cell for cell in class_of_cell if cell in cells.position]
         crops.append(extract_crops(image, cells, spec, there))
-        labels += [said[cell] for cell in there]
+        labels += [class_of_cell[cell] for cell in there]
         groups += [lessons.groups[key] if grouped else ""] * len(there)
         names += [cell_name(CellRef(key, cell)) for cell in there]
     if not labels:
@@ -216,7 +219,11 @@ def plan_split(lessons: AnnotatedCells, recipe: ClassifierConfig) -> SplitPlan:
     kind = next(iter(lessons.groups.values())).split("/", 1)[0]
     held = _held_out(lessons, recipe)
     groups = set(lessons.groups.values())
-    cells = sum(len(said) for key, said in lessons.cells.items() if lessons.groups[key] in held)
+    cells = sum(
+        len(class_of_cell)
+        for key, class_of_cell in lessons.cells.items()
+        if lessons.groups[key] in held
+    )
     whole = f"{len(held)} of {len(groups)} {kind}s"
     return SplitPlan(
         True, f"Held out as a whole: {whole}, {cells:,} of {lessons.total:,} cells; they check."
@@ -231,7 +238,11 @@ def ungrouped_reason(lessons: AnnotatedCells, recipe: ClassifierConfig) -> str:
     if len(groups) < 2:
         return "all are of one image" if len(lessons.groups) < 2 else "all are of one group"
     for name in lessons.counts:
-        own = {lessons.groups[key] for key, said in lessons.cells.items() if name in said.values()}
+        own = {
+            lessons.groups[key]
+            for key, class_of_cell in lessons.cells.items()
+            if name in class_of_cell.values()
+        }
         if len(own) < 2:
             return f"all “{name}” are of one {own.pop().split('/', 1)[0]}"
     return ""
@@ -241,8 +252,8 @@ def _held_out(lessons: AnnotatedCells, recipe: ClassifierConfig) -> set[str]:
     """Return the groups that would check, by the very rule that the training follows."""
     items = tuple(
         Example(Path(), name, lessons.groups[key])
-        for key, said in lessons.cells.items()
-        for name in said.values()
+        for key, class_of_cell in lessons.cells.items()
+        for name in class_of_cell.values()
     )
     store = CropStore((), np.empty((0, 1, 1, 3), np.uint8), CropGeometry(CropSpec(1), 1.0))
     loaded = LoadedExamples(Examples(items, Path()), store, ("",) * len(items), ())

@@ -207,13 +207,13 @@ class Confusion:
     def pairs(self, n: int = 10) -> tuple[ConfusedPair, ...]:
         """Return the most confused pairs, the most frequent first."""
         shares = self.normalised
-        found = [
+        pairs = [
             ConfusedPair(own, other, int(self.counts[row, col]), float(shares[row, col]))
             for row, own in enumerate(self.classes)
             for col, other in enumerate(self.classes)
             if row != col and self.counts[row, col]
         ]
-        return tuple(sorted(found, key=lambda one: (-one.count, -one.share))[:n])
+        return tuple(sorted(pairs, key=lambda pair: (-pair.count, -pair.share))[:n])
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,17 +246,17 @@ class EvaluationResults:
 
     def cell(self, label: str, predicted: str) -> tuple[CropPrediction, ...]:
         """Return the pictures in a cell of the confusion matrix, the surest first."""
-        own = (one for one in self.items if (one.label, one.predicted) == (label, predicted))
-        return tuple(sorted(own, key=lambda one: -one.confidence))
+        own = (item for item in self.items if (item.label, item.predicted) == (label, predicted))
+        return tuple(sorted(own, key=lambda item: -item.confidence))
 
     def highest_losses(self, n: int = SHOWN) -> tuple[CropPrediction, ...]:
         """Return the pictures whose given class the network believed least."""
-        return tuple(sorted(self.items, key=lambda one: -one.loss)[:n])
+        return tuple(sorted(self.items, key=lambda item: -item.loss)[:n])
 
     def most_certain(self, *, right: bool, n: int = SHOWN) -> tuple[CropPrediction, ...]:
         """Return the surest of those told rightly, or wrongly."""
-        own = (one for one in self.items if one.right is right)
-        return tuple(sorted(own, key=lambda one: -one.confidence)[:n])
+        own = (item for item in self.items if item.right is right)
+        return tuple(sorted(own, key=lambda item: -item.confidence)[:n])
 
     def most_uncertain(self, n: int = SHOWN) -> tuple[CropPrediction, ...]:
         """Return the pictures whose two likeliest classes are closest to each other."""
@@ -265,10 +265,10 @@ class EvaluationResults:
 
 def confusion_of(items: Sequence[CropPrediction], classes: tuple[str, ...]) -> Confusion:
     """Return how often each class was taken for each."""
-    place = {name: number for number, name in enumerate(classes)}
+    index_of_class = {name: number for number, name in enumerate(classes)}
     counts = np.zeros((len(classes), len(classes)), dtype=np.int64)
-    for one in items:
-        counts[place[one.label], place[one.predicted]] += 1
+    for item in items:
+        counts[index_of_class[item.label], index_of_class[item.predicted]] += 1
     return Confusion(classes, counts)
 
 
@@ -295,11 +295,11 @@ def read_results(folder: Path) -> EvaluationResults:
         The folder holds no finished training.
     """
     figures = parse_metrics(read_json(folder / "figures.json"))
-    part = next((one for one in FILES if one in figures), None)
+    part = next((candidate for candidate in FILES if candidate in figures), None)
     if part is None:
         raise _unfinished(folder)
     items = read_predictions(folder / FILES[part], _groups(folder))
-    classes = tuple(one.name for one in figures[part].classes)
+    classes = tuple(class_metrics.name for class_metrics in figures[part].classes)
     run = folder if (folder / "run.json").is_file() else folder / "fold1"
     return EvaluationResults(
         folder=folder,
@@ -369,7 +369,9 @@ def parse_metrics(content: Mapping[str, Any]) -> dict[EvaluatedPart, Classificat
         "out-of-fold": content.get("pooled"),
         "validation": content.get("validation"),
     }
-    return {part: _figures(one.get("tta", one)) for part, one in named.items() if one}
+    return {
+        part: _figures(figures.get("tta", figures)) for part, figures in named.items() if figures
+    }
 
 
 def _figures(content: Mapping[str, Any]) -> ClassificationMetrics:
@@ -381,12 +383,12 @@ def _figures(content: Mapping[str, Any]) -> ClassificationMetrics:
         ece=content["ece"],
         resampled=content["resampled"],
         reliability=tuple(
-            ReliabilityBin(one["from"], one["to"], one["n"], one["confidence"], one["accuracy"])
-            for one in content["reliability"]
+            ReliabilityBin(row["from"], row["to"], row["n"], row["confidence"], row["accuracy"])
+            for row in content["reliability"]
         ),
         classes=tuple(
             ClassMetrics(
-                name, row["n"], *(_figure(row[one]) for one in ("precision", "recall", "f1"))
+                name, row["n"], *(_figure(row[metric]) for metric in ("precision", "recall", "f1"))
             )
             for name, row in content["classes"].items()
         ),
@@ -412,7 +414,7 @@ def _binary(content: Mapping[str, Any]) -> BinaryMetrics:
 def _figure(content: Mapping[str, float | None]) -> MetricWithInterval:
     value, low, high = (content[name] for name in ("value", "low", "high"))
     return MetricWithInterval(
-        *(float("nan") if one is None else one for one in (value, low, high))
+        *(float("nan") if number is None else number for number in (value, low, high))
     )
 
 

@@ -38,15 +38,15 @@ def training_stages(recipe: ClassifierConfig, groups: int) -> list[Stage]:
     """Return the stages of a recipe for so many layer groups; none has zero epochs."""
     head = groups - 1
     cached = recipe.frozen_views > 0
-    found = [Stage("head", recipe.frozen_epochs, head, cached)]
+    stages = [Stage("head", recipe.frozen_epochs, head, cached)]
     left = recipe.epochs
     if recipe.gradual:
         for first in range(head - 1, 0, -1):
             if left > 1:
-                found.append(Stage(f"last {groups - first} groups", 1, first))
+                stages.append(Stage(f"last {groups - first} groups", 1, first))
                 left -= 1
-    found.append(Stage("all groups", left, 0))
-    return [one for one in found if one.epochs]
+    stages.append(Stage("all groups", left, 0))
+    return [stage for stage in stages if stage.epochs]
 
 
 def layer_groups(network: Classifier, recipe: ClassifierConfig) -> list[Group]:
@@ -57,7 +57,7 @@ def layer_groups(network: Classifier, recipe: ClassifierConfig) -> list[Group]:
         return [*blocks, head]
     half = len(blocks) // 2
     parts = (blocks[:half], blocks[half:])
-    early, late = ([one for block in part for one in block] for part in parts)
+    early, late = ([parameter for block in part for parameter in block] for part in parts)
     return [part for part in (early, late) if part] + [head]
 
 
@@ -76,7 +76,7 @@ def train_mode(network: nn.Module) -> None:
     for layer in network.modules():
         if isinstance(layer, nn.modules.batchnorm._BatchNorm):  # noqa: SLF001  # has no other name
             own = list(layer.parameters(recurse=False))
-            if own and not any(one.requires_grad for one in own):
+            if own and not any(parameter.requires_grad for parameter in own):
                 layer.eval()
 
 
@@ -86,9 +86,9 @@ def make_optimiser(
     """Return AdamW with a rate a group: the head's, and lower by a factor for each one before."""
     last = len(groups) - 1
     parts = [
-        {"params": group, "lr": rate * recipe.lower ** (last - place)}
-        for place, group in enumerate(groups)
-        if place >= first
+        {"params": group, "lr": rate * recipe.lower ** (last - index)}
+        for index, group in enumerate(groups)
+        if index >= first
     ]
     return optim.AdamW(parts, weight_decay=recipe.weight_decay)
 

@@ -88,14 +88,16 @@ class ClassifierSplit:
 
     def places(self, part: SplitPart) -> NDArray[np.int64]:
         """``(m,)`` places of the pictures of a part, ascending."""
-        return np.array([n for n, one in enumerate(self.parts) if one == part], dtype=np.int64)
+        return np.array(
+            [n for n, item_part in enumerate(self.parts) if item_part == part], dtype=np.int64
+        )
 
     def describe(self) -> str:
         """How the pictures were split, for the report."""
         how = "whole groups" if self.grouped else "ungrouped: cells of one patient may be in both"
         counts = Counter(self.parts)
-        told = ", ".join(f"{counts[part]} {part}" for part in PARTS if counts[part])
-        return f"{told}; by a hash of their content, seed {self.rule.seed}; {how}"
+        summary = ", ".join(f"{counts[part]} {part}" for part in PARTS if counts[part])
+        return f"{summary}; by a hash of their content, seed {self.rule.seed}; {how}"
 
 
 def split_examples(
@@ -116,9 +118,9 @@ def split_examples(
     )
     part_of: dict[str, SplitPart] = {unit: rule.part(unit) for unit in units}
     part_of |= {unit: part for unit, part in (known or {}).items() if unit in part_of}
-    notes = _fill_gaps([one.label for one in items], units, part_of, rule)
+    notes = _fill_gaps([item.label for item in items], units, part_of, rule)
     if not grouped:
-        some = any(one.group for one in items)
+        some = any(item.group for item in items)
         why = "not all pictures have one" if some else "none is known"
         reason = "as asked for" if rule.ungrouped and loaded.examples.grouped else why
         notes.insert(0, f"The split ignores patients and slides ({reason}).")
@@ -151,7 +153,7 @@ def _fill_gaps(
     """Move the unit with the least hash into a part where a class would be missing."""
     notes = []
     for label in sorted(set(labels)):
-        own = sorted({unit for unit, one in zip(units, labels, strict=True) if one == label})
+        own = sorted({unit for unit, given in zip(units, labels, strict=True) if given == label})
         own.sort(key=lambda unit: hashlib.sha256(f"{rule.seed}/gap/{unit}".encode()).digest())
         for part in rule.wanted():
             there = Counter(part_of[unit] for unit in own)

@@ -293,7 +293,7 @@ class ClassifierTrainer:
         course = self.state
         course.stage, course.epoch = int(state["stage"]), int(state["epoch"])
         course.rate, course.done = float(state["rate"]), int(state["done"])
-        course.history = [EpochRecord(**one) for one in state["history"]]
+        course.history = [EpochRecord(**record) for record in state["history"]]
         course.best = state["best"]
         course.early_stopping.restore(state["watch"])
         self._stored = state
@@ -374,12 +374,12 @@ class ClassifierTrainer:
         self, feed: BatchSource, places: NDArray[np.int64]
     ) -> Generator[TrainingReport, None, torch.Tensor]:
         """Return the logits of some crops as they are; yield after each batch."""
-        found = [torch.zeros(0, self.learner.network.classes)]
+        logits = [torch.zeros(0, self.learner.network.classes)]
         for start in range(0, len(places), EVAL_BATCH):
             batch = places[start : start + EVAL_BATCH]
-            found.append(eval_logits(batch, feed, self.learner.network, self.learner.accelerator))
+            logits.append(eval_logits(batch, feed, self.learner.network, self.learner.accelerator))
             yield TrainingReport(self.state.done, self.total, "Checking", phase="validate")
-        return torch.cat(found)
+        return torch.cat(logits)
 
     def _validation_metrics(self, logits: torch.Tensor) -> tuple[float, float]:
         """Return loss and accuracy on validation."""
@@ -392,13 +392,13 @@ class ClassifierTrainer:
         return loss, float((logits.argmax(1) == wanted).float().mean())
 
     def _report(self, stage: Stage, losses: list[float], *, halved: bool) -> TrainingReport:
-        said = f"{stage.name}, epoch {self.state.epoch + 1} of {stage.epochs}"
+        message = f"{stage.name}, epoch {self.state.epoch + 1} of {stage.epochs}"
         if halved:
-            said = f"Out of memory: {self.learner.portion} crops at once from now on"
+            message = f"Out of memory: {self.learner.portion} crops at once from now on"
         return TrainingReport(
             self.state.done,
             self.total,
-            said,
+            message,
             phase="train",
             losses={"loss": float(np.mean(losses[-20:]))},
             images_per_second=self._pace.images_per_second,
@@ -408,7 +408,7 @@ class ClassifierTrainer:
     def _eta(self, stage: Stage) -> float | None:
         """Return the seconds to go; unknown while the steps to come are of another kind."""
         others = self.stages[self.state.stage + 1 :]
-        if any(one.vectors != stage.vectors for one in others):
+        if any(other.vectors != stage.vectors for other in others):
             return None
         return self._pace.eta(self.total - self.state.done)
 
@@ -440,7 +440,7 @@ class ClassifierTrainer:
             "epoch": course.epoch,
             "rate": course.rate,
             "done": course.done,
-            "history": [asdict(one) for one in course.history],
+            "history": [asdict(record) for record in course.history],
             "best": course.best,
             "watch": course.early_stopping.state(),
         }

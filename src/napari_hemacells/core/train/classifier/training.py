@@ -135,7 +135,9 @@ class Training:
     def data_hash(self) -> str:
         """Return the identity of all pictures with their classes."""
         items = self.prepared.loaded.examples.items
-        rows = sorted(zip(self.prepared.loaded.digests, (one.label for one in items), strict=True))
+        rows = sorted(
+            zip(self.prepared.loaded.digests, (item.label for item in items), strict=True)
+        )
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
     def run(self) -> Generator[TrainingReport, None, None]:
@@ -204,8 +206,8 @@ class Training:
         loop.state.rate = curve.suggestion if recipe.rate is None else recipe.rate
         write_curve(self.job.folder / "rate_finder.csv", curve)
         write_json(self.job.folder / "rate_finder.json", {"suggestion": curve.suggestion})
-        said = f"Learning rate {loop.state.rate:.1g} (search: {curve.suggestion:.1g})"
-        yield TrainingReport(0, loop.total, said, phase="start")
+        message = f"Learning rate {loop.state.rate:.1g} (search: {curve.suggestion:.1g})"
+        yield TrainingReport(0, loop.total, message, phase="start")
 
 
 def _on_device(network: Classifier, device: Any) -> Classifier:

@@ -67,17 +67,17 @@ def write_report_steps(
     StorageError
         The report cannot be written.
     """
-    found = read_results(folder)
-    note = _known_note(found)
+    results = read_results(folder)
+    note = _known_note(results)
     if labels and not note:
         yield _report_progress(0, "Report: looking for wrong labels")
-        note = yield from _label_steps(found)
-        found = read_results(folder)
+        note = yield from _label_steps(results)
+        results = read_results(folder)
     yield _report_progress(1, "Report: looking where the network looked")
-    crops = ReportCrops(found.run["frame"])
-    heat, why = _heat(found, crops)
+    crops = ReportCrops(results.run["frame"])
+    heat, why = _heat(results, crops)
     yield _report_progress(2, "Report: choosing pictures")
-    page = _page(found, crops, heat, heat_note=why, label_note=note or LABELS_NOT_CHECKED)
+    page = _page(results, crops, heat, heat_note=why, label_note=note or LABELS_NOT_CHECKED)
     yield _report_progress(3, "Report: writing")
     write_bytes(folder / REPORT, render(page, "classifier.html").encode())
     return folder / REPORT
@@ -91,8 +91,8 @@ def with_report_steps(outcome: Reported) -> Generator[TrainingReport, None, Repo
     try:
         file = yield from write_report_steps(outcome.folder)
     except HemaCellsError as error:
-        told = f"The report was not written: {error}"
-        return replace(outcome, notes=(*outcome.notes, told))
+        note = f"The report was not written: {error}"
+        return replace(outcome, notes=(*outcome.notes, note))
     return replace(outcome, report=file)
 
 
@@ -100,22 +100,22 @@ def _report_progress(done: int, message: str) -> TrainingReport:
     return TrainingReport(done, STEPS, message, phase="end")
 
 
-def _known_note(found: EvaluationResults) -> str:
+def _known_note(results: EvaluationResults) -> str:
     """Return how the suspects were found; nothing where that was with other pictures or never."""
-    about = found.folder / ABOUT_SUSPECTS
-    known = read_json(about) if about.is_file() and found.suspects else {}
-    fits = known.get("data_sha256") == found.run["data_sha256"]
+    about = results.folder / ABOUT_SUSPECTS
+    known = read_json(about) if about.is_file() and results.suspects else {}
+    fits = known.get("data_sha256") == results.run["data_sha256"]
     return str(known["note"]) if fits else ""
 
 
-def _label_steps(found: EvaluationResults) -> Generator[TrainingReport, None, str]:
+def _label_steps(results: EvaluationResults) -> Generator[TrainingReport, None, str]:
     """Write the suspects' table; return in words how they were found, or why they were not."""
     try:
-        if found.part == "out-of-fold":
-            check = check_out_of_fold(found.folder)
+        if results.part == "out-of-fold":
+            check = check_out_of_fold(results.folder)
         else:
             cache = EmbeddingCache(default_cache_folder())
-            source = Path(found.run["source"])
+            source = Path(results.run["source"])
             check = yield from check_labels_steps(source, bundled_encoder(), cache=cache)
     except (TrainingError, ImageError) as error:
         return str(error)
@@ -124,18 +124,18 @@ def _label_steps(found: EvaluationResults) -> Generator[TrainingReport, None, st
         f"seen the cell (confident learning); the worst first, all of them in {SUSPECTS}. "
         f"{check.method}."
     )
-    write_suspects(found.folder / SUSPECTS, check.suspects)
-    about = found.folder / ABOUT_SUSPECTS
-    write_json(about, {"note": note, "data_sha256": found.run["data_sha256"]})
+    write_suspects(results.folder / SUSPECTS, check.suspects)
+    about = results.folder / ABOUT_SUSPECTS
+    write_json(about, {"note": note, "data_sha256": results.run["data_sha256"]})
     return note
 
 
-def _heat(found: EvaluationResults, crops: ReportCrops) -> tuple[dict[str, str], str]:
+def _heat(results: EvaluationResults, crops: ReportCrops) -> tuple[dict[str, str], str]:
     """Return heat maps of the highest losses by name, or why there are none."""
     from napari_hemacells.core.train.classifier.report.heatmaps import gradcam_uris
 
     try:
-        return gradcam_uris(found, crops), ""
+        return gradcam_uris(results, crops), ""
     except HemaCellsError as error:
         return {}, str(error)
 
@@ -147,56 +147,60 @@ class _Model(NamedTuple):
     encoder: dict[str, str]
 
 
-def _model(found: EvaluationResults) -> _Model:
-    folder = found.folder if found.part != "out-of-fold" else found.folder / "fold1"
+def _model(results: EvaluationResults) -> _Model:
+    folder = results.folder if results.part != "out-of-fold" else results.folder / "fold1"
     bundle: Bundle = load_bundle(folder / "model")
     info = bundle.encoder
     return _Model(info.seen, {"model": bundle.name, "network’s SHA-256": info.sha256})
 
 
 def _page(
-    found: EvaluationResults,
+    results: EvaluationResults,
     crops: ReportCrops,
     heat: dict[str, str],
     *,
     heat_note: str,
     label_note: str,
 ) -> ClassifierReportPage:
-    figures, run, model = found.figures, found.run, _model(found)
-    notes = [one for one in run["notes"] if not one.startswith("The best round and")]
-    course = found.folder if found.part != "out-of-fold" else found.folder / "fold1"
+    figures, run, model = results.figures, results.run, _model(results)
+    notes = [note for note in run["notes"] if not note.startswith("The best round and")]
+    course = results.folder if results.part != "out-of-fold" else results.folder / "fold1"
     history = _history(course / "log.csv")
     return ClassifierReportPage(
         title=model.encoder["model"],
         created=utc_now(),
-        verdict=text.verdict(found),
+        verdict=text.verdict(results),
         facts=text.headline_metrics(figures),
-        stands_on=text.describe_basis(found, model.seen),
+        stands_on=text.describe_basis(results, model.seen),
         cautions=tuple(notes),
-        classes=text.class_table(figures, text.subject_noun(found)),
-        names=found.classes,
-        matrix=_matrix(found),
-        pairs=text.pair_table(found),
+        classes=text.class_table(figures, text.subject_noun(results)),
+        names=results.classes,
+        matrix=_matrix(results),
+        pairs=text.pair_table(results),
         curves=plots.learning_curves(history),
         finder=_finder(course),
         reliability=plots.reliability_diagram(figures.reliability),
         roc=plots.roc_curve(figures.binary) if figures.binary and figures.binary.roc else "",
-        calibration=text.describe_calibration(found),
-        galleries=tuple(build_galleries(found, crops, heat, heat_note)),
-        notes=(text.describe_checkpoint(found, history),),
-        suspects=suspect_gallery(found.suspects if _known_note(found) else (), crops, label_note),
-        provenance=text.provenance_rows(found, model.encoder),
+        calibration=text.describe_calibration(results),
+        galleries=tuple(build_galleries(results, crops, heat, heat_note)),
+        notes=(text.describe_checkpoint(results, history),),
+        suspects=suspect_gallery(
+            results.suspects if _known_note(results) else (), crops, label_note
+        ),
+        provenance=text.provenance_rows(results, model.encoder),
         command=run["command"],
     )
 
 
-def _matrix(found: EvaluationResults) -> tuple[MatrixRow, ...]:
-    rows = zip(found.classes, found.confusion.counts, found.confusion.normalised, strict=True)
+def _matrix(results: EvaluationResults) -> tuple[MatrixRow, ...]:
+    rows = zip(
+        results.classes, results.confusion.counts, results.confusion.normalised, strict=True
+    )
     return tuple(
         MatrixRow(
             name,
-            tuple(int(one) for one in counts),
-            tuple(float(one) if np.isfinite(one) else None for one in shares),
+            tuple(int(count) for count in counts),
+            tuple(float(share) if np.isfinite(share) else None for share in shares),
         )
         for name, counts, shares in rows
     )
@@ -227,5 +231,5 @@ def _finder(folder: Path) -> str:
     with file.open(newline="", encoding="utf-8") as stream:
         rows = [(float(row["rate"]), float(row["loss"])) for row in csv.DictReader(stream)]
     rates, losses = zip(*rows, strict=True)
-    told = read_json(folder / "rate_finder.json")
-    return plots.lr_finder_plot(LRCurve(rates, losses, told["suggestion"]))
+    record = read_json(folder / "rate_finder.json")
+    return plots.lr_finder_plot(LRCurve(rates, losses, record["suggestion"]))

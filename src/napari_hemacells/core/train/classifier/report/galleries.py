@@ -45,7 +45,7 @@ class ReportCrops:
     """
 
     def __init__(self, frame: Mapping[str, Any]) -> None:
-        self._spec = CropSpec(**{one: frame[one] for one in frame if one != "framing"})
+        self._spec = CropSpec(**{key: frame[key] for key in frame if key != "framing"})
         self._framing = float(frame["framing"])
         self._kept: dict[Path, NDArray[np.uint8] | None] = {}
 
@@ -99,7 +99,7 @@ NOTHING = "There are none."
 
 
 def build_galleries(
-    found: EvaluationResults, crops: ReportCrops, heat: Mapping[str, str], why: str
+    results: EvaluationResults, crops: ReportCrops, heat: Mapping[str, str], why: str
 ) -> list[Gallery]:
     """Return the crops that taught most about the network.
 
@@ -115,13 +115,13 @@ def build_galleries(
         "most for it."
     )
     kinds: tuple[tuple[str, str, Sequence[CropPrediction], Mapping[str, str]], ...] = (
-        ("Highest losses", looked, found.highest_losses(N_HEATMAPS), heat),
-        ("Most certain and wrong", "", found.most_certain(right=False, n=SHOWN), {}),
-        ("Most certain and right", "", found.most_certain(right=True, n=SHOWN), {}),
+        ("Highest losses", looked, results.highest_losses(N_HEATMAPS), heat),
+        ("Most certain and wrong", "", results.most_certain(right=False, n=SHOWN), {}),
+        ("Most certain and right", "", results.most_certain(right=True, n=SHOWN), {}),
         (
             "Most uncertain",
             "The two likeliest classes are closest to each other.",
-            found.most_uncertain(SHOWN),
+            results.most_uncertain(SHOWN),
             {},
         ),
     )
@@ -133,17 +133,17 @@ def build_galleries(
 
 def suspect_gallery(listed: Sequence[Suspect], crops: ReportCrops, note: str) -> Gallery:
     """Return the labels that may be wrong: those that are flagged, the worst first."""
-    flagged = [one for one in listed if one.flagged]
+    flagged = [suspect for suspect in listed if suspect.flagged]
     shots = tuple(
         GalleryCrop(
-            uri=crops.uri(one.path),
-            name=file_basename(one.name),
-            given=one.label,
-            said=f"{one.suggested}?",
-            figure=f"{one.confidence:.2f}",
+            uri=crops.uri(suspect.path),
+            name=file_basename(suspect.name),
+            given=suspect.label,
+            said=f"{suspect.suggested}?",
+            figure=f"{suspect.confidence:.2f}",
             wrong=True,
         )
-        for one in flagged[:SUSPECTED]
+        for suspect in flagged[:SUSPECTED]
     )
     return Gallery("Labels that may be wrong", note, shots)
 
@@ -158,13 +158,13 @@ def _shots(
 ) -> tuple[GalleryCrop, ...]:
     return tuple(
         GalleryCrop(
-            uri=crops.uri(one.path),
-            name=file_basename(one.name),
-            given=one.label,
-            said=one.predicted,
-            figure=f"{one.confidence:.2f}",
-            heat=heat.get(one.name, ""),
-            wrong=not one.right,
+            uri=crops.uri(item.path),
+            name=file_basename(item.name),
+            given=item.label,
+            said=item.predicted,
+            figure=f"{item.confidence:.2f}",
+            heat=heat.get(item.name, ""),
+            wrong=not item.right,
         )
-        for one in items
+        for item in items
     )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.train.classifier.results import CropPrediction, EvaluationResults
 
 
-def gradcam_uris(found: EvaluationResults, crops: ReportCrops) -> dict[str, str]:
+def gradcam_uris(results: EvaluationResults, crops: ReportCrops) -> dict[str, str]:
     """Return ``data:`` addresses of heat maps, for the predicted class, by name of the picture.
 
     Raises
@@ -32,12 +32,12 @@ def gradcam_uris(found: EvaluationResults, crops: ReportCrops) -> dict[str, str]
         The model cannot be read, or is none that has maps.
     """
     asked: dict[int, list[CropPrediction]] = {}
-    for one in found.highest_losses(N_HEATMAPS):
-        if crops[one.path] is not None:
-            asked.setdefault(one.fold, []).append(one)
+    for item in results.highest_losses(N_HEATMAPS):
+        if crops[item.path] is not None:
+            asked.setdefault(item.fold, []).append(item)
     pictures: dict[str, str] = {}
     for fold, items in asked.items():
-        folder = found.folder / f"fold{fold}" if fold else found.folder
+        folder = results.folder / f"fold{fold}" if fold else results.folder
         pictures |= _gradcam_uris_of_model(folder / "model", items, crops)
     return pictures
 
@@ -47,14 +47,14 @@ def _gradcam_uris_of_model(
 ) -> dict[str, str]:
     """Return the heat maps of the pictures that one network was asked about."""
     bundle = load_bundle(model)
-    names = {one.id: one.name for one in bundle.palette}
-    classes = [names[one] for one in bundle.head.class_ids]
-    seen = [(one, crop) for one in items if (crop := crops[one.path]) is not None]
+    names = {cell_class.id: cell_class.name for cell_class in bundle.palette}
+    classes = [names[class_id] for class_id in bundle.head.class_ids]
+    seen = [(item, crop) for item in items if (crop := crops[item.path]) is not None]
     heat = gradcam_maps(
         bundle.make_encoder("cpu"),
         bundle.head,
         np.stack([crop for _, crop in seen]),
-        np.array([classes.index(one.predicted) for one, _ in seen], dtype=np.int64),
+        np.array([classes.index(item.predicted) for item, _ in seen], dtype=np.int64),
     )
     pairs = zip(seen, heat, strict=True)
-    return {one.name: jpeg_data_uri(overlay_heatmap(crop, warm)) for (one, crop), warm in pairs}
+    return {item.name: jpeg_data_uri(overlay_heatmap(crop, warm)) for (item, crop), warm in pairs}

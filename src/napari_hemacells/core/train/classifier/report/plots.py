@@ -25,17 +25,17 @@ def learning_curves(history: Sequence[EpochRecord]) -> str:
     rounds = range(1, len(history) + 1)
     both = (("training", "train_loss"), ("validation", "validation_loss"))
     for colour, (name, field) in zip(COLOURS, both, strict=False):
-        values = [getattr(one, field) for one in history]
+        values = [getattr(record, field) for record in history]
         left.plot(rounds, values, color=colour, label=name, linewidth=1.5, marker=_mark(history))
     right.plot(
-        rounds, [one.accuracy for one in history], color=COLOURS[2], linewidth=1.5,
+        rounds, [record.accuracy for record in history], color=COLOURS[2], linewidth=1.5,
         marker=_mark(history),
     )  # fmt: skip
     for axes, title in ((left, "Loss"), (right, "Accuracy, validation part")):
         _style_axes(axes, title, "round")
-        for place in range(1, len(history)):
-            if history[place].stage != history[place - 1].stage:
-                axes.axvline(place + 0.5, color=THEME.text, linewidth=0.6, linestyle=":")
+        for index in range(1, len(history)):
+            if history[index].stage != history[index - 1].stage:
+                axes.axvline(index + 0.5, color=THEME.text, linewidth=0.6, linestyle=":")
     _legend(left)
     return figure_svg(figure)
 
@@ -59,12 +59,12 @@ def reliability_diagram(bins: Sequence[ReliabilityBin]) -> str:
     """Return how many were right at each confidence; the size of a dot is how many cells."""
     figure, (axes,) = _figure(SQUARE, 1)
     axes.plot((0, 1), (0, 1), color=THEME.text, linewidth=0.6, linestyle=":")
-    most = max((one.n for one in bins), default=1)
-    axes.plot([one.confidence for one in bins], [one.accuracy for one in bins],
+    most = max((dot.n for dot in bins), default=1)
+    axes.plot([dot.confidence for dot in bins], [dot.accuracy for dot in bins],
               color=COLOURS[0], linewidth=1)  # fmt: skip
     axes.scatter(
-        [one.confidence for one in bins], [one.accuracy for one in bins],
-        s=[12 + 110 * one.n / most for one in bins], color=COLOURS[0], zorder=3,
+        [dot.confidence for dot in bins], [dot.accuracy for dot in bins],
+        s=[12 + 110 * dot.n / most for dot in bins], color=COLOURS[0], zorder=3,
     )  # fmt: skip
     _unit(axes)
     _style_axes(axes, "Reliability", "confidence", "part that was right")

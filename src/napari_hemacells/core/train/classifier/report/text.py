@@ -120,30 +120,30 @@ PART_CAVEATS: dict[EvaluatedPart, str] = {
 }
 
 
-def verdict(found: EvaluationResults) -> str:
+def verdict(results: EvaluationResults) -> str:
     """Return the result in one sentence."""
-    figures, part = found.figures, PARTS[found.part]
+    figures, part = results.figures, PARTS[results.part]
     return (
-        f"Of {figures.n:,} {subject_noun(found)} of {part}, {format_percent(figures.accuracy)} "
+        f"Of {figures.n:,} {subject_noun(results)} of {part}, {format_percent(figures.accuracy)} "
         f"were recognised; "
-        f"averaged over the {len(found.classes)} classes, "
+        f"averaged over the {len(results.classes)} classes, "
         f"{format_percent(figures.balanced_accuracy)}."
     )
 
 
-def subject_noun(found: EvaluationResults) -> str:
+def subject_noun(results: EvaluationResults) -> str:
     """What was judged, in the plural: ``cells`` or ``thermograms``."""
-    return str(found.run.get("pictures", "cells"))
+    return str(results.run.get("pictures", "cells"))
 
 
 def format_percent(figure: MetricWithInterval) -> str:
     """``98.6 % (95 % interval 97.9 to 99.3 %)``."""
     if not isfinite(figure.value):
         return "an unknown part"
-    told = f"{100 * figure.value:.1f} %"
+    text = f"{100 * figure.value:.1f} %"
     if isfinite(figure.low):
-        told += f" (95 % interval {100 * figure.low:.1f} to {100 * figure.high:.1f} %)"
-    return told
+        text += f" (95 % interval {100 * figure.low:.1f} to {100 * figure.high:.1f} %)"
+    return text
 
 
 def format_interval(figure: MetricWithInterval) -> str:
@@ -158,7 +158,7 @@ def format_number(figure: MetricWithInterval) -> str:
 
 def headline_metrics(figures: ClassificationMetrics) -> tuple[tuple[str, str, str], ...]:
     """Return the large figures for the head of the page: value, word, interval."""
-    told = [
+    metrics = [
         ("accuracy", figures.accuracy),
         ("balanced accuracy", figures.balanced_accuracy),
         ("Cohen’s κ", figures.kappa),
@@ -166,54 +166,54 @@ def headline_metrics(figures: ClassificationMetrics) -> tuple[tuple[str, str, st
     ]
     if figures.binary is not None:
         both = figures.binary
-        told = [
-            told[0],
+        metrics = [
+            metrics[0],
             (f"sensitivity ({both.positive})", both.sensitivity),
             ("specificity", both.specificity),
             ("ROC AUC", both.auc),
-            told[2],
+            metrics[2],
         ]
-    shown = [(format_number(one), word, format_interval(one)) for word, one in told]
+    shown = [(format_number(metric), label, format_interval(metric)) for label, metric in metrics]
     return (*shown, (f"{figures.ece:.3f}", "calibration error", "ECE, bins of equal mass"))
 
 
-def describe_basis(found: EvaluationResults, seen: str) -> tuple[tuple[str, str], ...]:
+def describe_basis(results: EvaluationResults, seen: str) -> tuple[tuple[str, str], ...]:
     """Return what the figures stand on."""
-    figures, run = found.figures, found.run
-    told = [
+    figures, run = results.figures, results.run
+    rows = [
         (
             "Judged on",
             (
-                f"{figures.n:,} {subject_noun(found)} of {PARTS[found.part]}. "
-                f"{PART_CAVEATS[found.part]}"
+                f"{figures.n:,} {subject_noun(results)} of {PARTS[results.part]}. "
+                f"{PART_CAVEATS[results.part]}"
             ),
         ),
-        ("Split", f"{_split(found)}."),
-        ("Intervals", describe_intervals(figures, subject_noun(found))),
+        ("Split", f"{_split(results)}."),
+        ("Intervals", describe_intervals(figures, subject_noun(results))),
         ("It had seen", f"{seen[:1].upper()}{seen[1:]}."),
     ]
     if figures.copies:
         copies = (
             "an augmented copy" if figures.copies == 1 else f"{figures.copies} augmented copies"
         )
-        told.insert(
+        rows.insert(
             1, ("Averaged", f"Over each crop and {copies} of it (test-time augmentation).")
         )
     if figures.by_group is not None:
-        told.insert(1, ("By patient", describe_group_metrics(figures.by_group)))
+        rows.insert(1, ("By patient", describe_group_metrics(figures.by_group)))
     if run.get("unreadable"):
-        told.append(("Left out", f"{len(run['unreadable'])} files that could not be read."))
-    return tuple(told)
+        rows.append(("Left out", f"{len(run['unreadable'])} files that could not be read."))
+    return tuple(rows)
 
 
 def describe_group_metrics(figures: ClassificationMetrics) -> str:
     """Return how well whole groups are told, each by the mean of its pictures."""
-    told = f"Each of the {figures.n:,} groups by the mean of its pictures: "
-    told += f"{format_percent(figures.accuracy)} recognised"
+    text = f"Each of the {figures.n:,} groups by the mean of its pictures: "
+    text += f"{format_percent(figures.accuracy)} recognised"
     if figures.binary is None:
-        return f"{told}."
+        return f"{text}."
     area = figures.binary.auc
-    return f"{told}, ROC AUC {format_number(area)} ({format_interval(area)})."
+    return f"{text}, ROC AUC {format_number(area)} ({format_interval(area)})."
 
 
 def describe_intervals(figures: ClassificationMetrics, what: str = "cells") -> str:
@@ -222,65 +222,65 @@ def describe_intervals(figures: ClassificationMetrics, what: str = "cells") -> s
         return f"95 % of 1,000 bootstrap draws of {what}."
     if figures.groups == 1:
         return f"None, as all these {what} come from one group, which says nothing about others."
-    told = f"95 % of 1,000 bootstrap draws of the {figures.groups} groups (patients, slides)."
+    text = f"95 % of 1,000 bootstrap draws of the {figures.groups} groups (patients, slides)."
     few = (
         " So few groups make rough intervals, mostly too narrow."
         if figures.has_rough_intervals
         else ""
     )
-    return told + few
+    return text + few
 
 
-def _split(found: EvaluationResults) -> str:
-    if found.part != "out-of-fold":
-        return str(found.run["split"])
-    folds = len({one.fold for one in found.items})
-    return f"{folds} folds by turns; the first: {found.run['split']}"
+def _split(results: EvaluationResults) -> str:
+    if results.part != "out-of-fold":
+        return str(results.run["split"])
+    folds = len({item.fold for item in results.items})
+    return f"{folds} folds by turns; the first: {results.run['split']}"
 
 
 def class_table(figures: ClassificationMetrics, what: str = "cells") -> ReportTable:
     """Return precision, recall and F1 of each class with their intervals."""
     rows = [
         (
-            one.name,
-            f"{one.n:,}",
+            class_metrics.name,
+            f"{class_metrics.n:,}",
             *(
                 f"{format_number(each)} ({format_interval(each)})"
-                for each in (one.precision, one.recall, one.f1)
+                for each in (class_metrics.precision, class_metrics.recall, class_metrics.f1)
             ),
         )
-        for one in figures.classes
+        for class_metrics in figures.classes
     ]
     heading = ("class", what, "precision", "recall (sensitivity)", "F1")
     return ReportTable("Each class", heading, tuple(rows))
 
 
-def describe_checkpoint(found: EvaluationResults, history: Sequence[EpochRecord]) -> str:
+def describe_checkpoint(results: EvaluationResults, history: Sequence[EpochRecord]) -> str:
     """Return which round's weights the model has."""
-    if not history or found.run["recipe"]["keep"] != "best":
+    if not history or results.run["recipe"]["keep"] != "best":
         return "The weights of the last round are kept."
-    best = min(range(len(history)), key=lambda place: history[place].validation_loss)
-    told = f"The weights after round {best + 1}, with the least validation loss, are kept."
-    folds = " These are the curves of the first fold." if found.part == "out-of-fold" else ""
-    stages = {one.stage for one in history}
-    return told + (" Dotted: where the body began to learn." if len(stages) > 1 else "") + folds
+    best = min(range(len(history)), key=lambda index: history[index].validation_loss)
+    text = f"The weights after round {best + 1}, with the least validation loss, are kept."
+    folds = " These are the curves of the first fold." if results.part == "out-of-fold" else ""
+    stages = {record.stage for record in history}
+    return text + (" Dotted: where the body began to learn." if len(stages) > 1 else "") + folds
 
 
-def pair_table(found: EvaluationResults) -> ReportTable:
+def pair_table(results: EvaluationResults) -> ReportTable:
     """Return the most confused pairs."""
     rows = [
-        (f"{one.label} taken for {one.predicted}", f"{one.count}", f"{100 * one.share:.1f} %")
-        for one in found.confusion.pairs(8)
+        (f"{pair.label} taken for {pair.predicted}", f"{pair.count}", f"{100 * pair.share:.1f} %")
+        for pair in results.confusion.pairs(8)
     ]
     rows = rows or [("none", "0", "–")]
     return ReportTable(
-        "Most confused", ("", subject_noun(found), "of the given class"), tuple(rows)
+        "Most confused", ("", subject_noun(results), "of the given class"), tuple(rows)
     )
 
 
-def describe_calibration(found: EvaluationResults) -> str:
+def describe_calibration(results: EvaluationResults) -> str:
     """Return what the confidence stands on."""
-    figures = found.figures
+    figures = results.figures
     return (
         f"Expected calibration error {figures.ece:.3f}, log loss {figures.log_loss:.3f}. Where a "
         "dot lies on the line, as many were right as the confidence said; the larger a dot, the "
@@ -289,10 +289,10 @@ def describe_calibration(found: EvaluationResults) -> str:
 
 
 def provenance_rows(
-    found: EvaluationResults, encoder: Mapping[str, str]
+    results: EvaluationResults, encoder: Mapping[str, str]
 ) -> tuple[tuple[str, str], ...]:
     """Return what the run depends on."""
-    run: Mapping[str, Any] = found.run
+    run: Mapping[str, Any] = results.run
     rule, recipe = run["split_rule"], run["recipe"]
     counts = ", ".join(f"{count:,} {name}" for name, count in run["counts"].items())
     rules = ", ".join(f"{name} {value}" for name, value in rule.items())
