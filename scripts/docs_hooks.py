@@ -30,6 +30,7 @@ LINK = re.compile(r"\]\((?P<target>[^)\s#:]+\.md)(?P<anchor>#[^)\s]*)?\)")
 EXTRA = re.compile(r"\s\s\[(?P<told>[^\[\]]*)\]$")  # what typer appends to a help text
 ARGUMENT = re.compile(r"^([A-Z_]+)\s<.*>$")  # the name of an argument and its Python type
 BRACES = str.maketrans("", "", "{}")
+ROLE = re.compile(r":(?:class|func|meth|attr|data|mod):<code>~?(?:[\w.]*\.)?(\w+)</code>")
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>|])")
 
 
@@ -51,6 +52,11 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
             lambda found: include(found["path"], page.file.src_uri, pages), markdown
         )
     return markdown
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Return the page with the cross-references of docstrings shown as plain code."""
+    return ROLE.sub(r"<code>\1</code>", html)
 
 
 def included_by(files: Files) -> dict[str, str]:
