@@ -81,14 +81,14 @@ def known_classes(
     if prediction is not None:
         places, known = _places(cells, prediction.ids)
         columns, verdict = prediction.predicted_column[known].tolist(), prediction.verdict[known]
-        for place, column in zip(places.tolist(), columns, strict=True):
-            shown[place] = prediction.class_ids[column]
-        for place in places[verdict].tolist():
-            shown[place] = UNKNOWN
+        for position, column in zip(places.tolist(), columns, strict=True):
+            shown[position] = prediction.class_ids[column]
+        for position in places[verdict].tolist():
+            shown[position] = UNKNOWN
     for cell, class_id in annotated.items():
-        place = cells.position.get(cell)
-        if place is not None:
-            shown[place] = class_id
+        position = cells.position.get(cell)
+        if position is not None:
+            shown[position] = class_id
     return shown
 
 
@@ -127,17 +127,17 @@ def layer_features(
     (names, ``""`` for none; the nearest class of an unknown cell), ``detected_as`` (the detector's
     rough kind), ``area`` (px).
     """
-    names = {one.id: one.name for one in palette.classes} | {UNKNOWN: UNKNOWN}
+    names = {cell_class.id: cell_class.name for cell_class in palette.classes} | {UNKNOWN: UNKNOWN}
     nearest = None if prediction is None else replace(prediction, nearest=True)
     predicted = known_classes(cells, {}, nearest)
     shown = known_classes(cells, annotated, prediction)
     return pd.DataFrame(
         {
             "index": cells.ids,
-            "class": [names.get(one or "", "") for one in shown],
+            "class": [names.get(class_id or "", "") for class_id in shown],
             "confidence": confidences(cells, annotated, prediction),
             "annotated": [names.get(annotated.get(int(cell), ""), "") for cell in cells.ids],
-            "predicted": [names.get(one or "", "") for one in predicted],
+            "predicted": [names.get(class_id or "", "") for class_id in predicted],
             "detected_as": cells.table["class"].to_numpy(),
             "area": cells.table["area"].to_numpy(),
         }
@@ -175,8 +175,12 @@ def _class_colours(
     prediction: Prediction | None,
     palette: Palette,
 ) -> list[Rgba]:
-    solid = {one.id: rgba(one.colour, _ANNOTATED_ALPHA) for one in palette.classes}
-    faint = {one.id: rgba(one.colour, _PREDICTED_ALPHA) for one in palette.classes}
+    solid = {
+        cell_class.id: rgba(cell_class.colour, _ANNOTATED_ALPHA) for cell_class in palette.classes
+    }
+    faint = {
+        cell_class.id: rgba(cell_class.colour, _PREDICTED_ALPHA) for cell_class in palette.classes
+    }
     faint[UNKNOWN] = _UNKNOWN
     return [
         (solid if int(cell) in annotated else faint).get(class_id or "", _UNCLASSIFIED)
@@ -220,20 +224,22 @@ def colour_codes(
             _steps(values) + 3, [_UNKNOWN, _UNCLASSIFIED, *_confidence_steps()]
         )
     classes = palette.classes[:_MAX_CLASSES]
-    order = {one.id: place for place, one in enumerate(classes)}
+    order = {cell_class.id: index for index, cell_class in enumerate(classes)}
     codes = np.ones(len(cells), np.int64)
     if prediction is not None:
-        columns = np.array([2 * order.get(one, -1) + 2 for one in prediction.class_ids])
+        columns = np.array(
+            [2 * order.get(predicted_id, -1) + 2 for predicted_id in prediction.class_ids]
+        )
         places, known = _places(cells, prediction.ids)
         codes[places] = np.maximum(columns[prediction.predicted_column[known]], 1)
         codes[places[prediction.verdict[known]]] = 2 * len(classes) + 2
     for cell, class_id in annotated.items():
-        place = cells.position.get(cell)
-        if place is not None and class_id in order:
-            codes[place] = 2 * order[class_id] + 3
+        position = cells.position.get(cell)
+        if position is not None and class_id in order:
+            codes[position] = 2 * order[class_id] + 3
     pairs = [
-        rgba(one.colour, alpha)
-        for one in classes
+        rgba(cell_class.colour, alpha)
+        for cell_class in classes
         for alpha in (_PREDICTED_ALPHA, _ANNOTATED_ALPHA)
     ]
     return _colour_codes_of(codes, [_UNCLASSIFIED, *pairs, _UNKNOWN])
@@ -242,7 +248,7 @@ def colour_codes(
 def detected_colour_codes(cells: Cells, palette: Palette) -> CellColourCodes:
     """Return each cell in the colour of the detector's rough kind, white where it is no class."""
     kinds, codes = np.unique(cells.table["class"].to_numpy(str), return_inverse=True)
-    known = {one.name: rgba(one.colour) for one in palette}
+    known = {cell_class.name: rgba(cell_class.colour) for cell_class in palette}
     return _colour_codes_of(codes + 1, [known.get(kind, _WHITE) for kind in kinds.tolist()])
 
 
@@ -274,7 +280,7 @@ def _steps(values: NDArray[np.float32]) -> NDArray[np.int64]:
 def _confidence_colours(values: NDArray[np.float32]) -> list[Rgba]:
     """Dark for a guess, bright for a certainty; a few steps so that equal colours are shared."""
     steps = [*_confidence_steps(), _UNKNOWN, _UNCLASSIFIED]  # the last two are at -2 and -1
-    return [steps[place] for place in _steps(values).tolist()]
+    return [steps[step] for step in _steps(values).tolist()]
 
 
 def _confidence_steps() -> list[Rgba]:

@@ -46,7 +46,7 @@ def thermal_layers(paths: Sequence[Path], name: str) -> list[LayerData]:
     groups = group_by_size(paths)
     layers = []
     for group in groups:
-        told = name if len(groups) == 1 else f"{name} ({group.columns or 'other'} px wide)"
+        layer_name = name if len(groups) == 1 else f"{name} ({group.columns or 'other'} px wide)"
         if len(group.paths) == 1:
             celsius = read_celsius(group.paths[0])
             layers.append(thermal_layer(celsius, stem(group.paths[0]), paths=group.paths))
@@ -54,7 +54,7 @@ def thermal_layers(paths: Sequence[Path], name: str) -> list[LayerData]:
             frames = FrameFiles(group.paths)
             layers.append(
                 thermal_layer(
-                    frames.lazy(), told, paths=group.paths, sample=frames.read(frames.middle)
+                    frames.lazy(), layer_name, paths=group.paths, sample=frames.read(frames.middle)
                 )
             )
     return layers
@@ -121,8 +121,8 @@ def is_thermal(metadata: Mapping[str, Any]) -> bool:
 def patient_of(metadata: Mapping[str, Any], frame: int = 0) -> str | None:
     """The patient of a frame of a layer with degrees, ``None`` where its name does not say."""
     frames = metadata[METADATA_KEY].get("frames") or [None]
-    told = frames[min(frame, len(frames) - 1)]
-    return None if told is None else str(told["patient"])
+    name_fields = frames[min(frame, len(frames) - 1)]
+    return None if name_fields is None else str(name_fields["patient"])
 
 
 def format_temperature_status(

@@ -73,9 +73,11 @@ def adapt(
     if resume:
         dataset.read_training_set(job.folder)
     else:
-        found = reporter.run(gather_source(source), "Reading cells")
-        reporter.say(f"{len(found.crops)} cells, {len(found.clicks.labels)} with a class")
-        dataset.write_training_set(job.folder, found)
+        training_set = reporter.run(gather_source(source), "Reading cells")
+        reporter.say(
+            f"{len(training_set.crops)} cells, {len(training_set.clicks.labels)} with a class"
+        )
+        dataset.write_training_set(job.folder, training_set)
     outcome = run_adaptation(job, reporter, threads)
     dataset.remove_folder(job.folder)
     reporter.tell(outcome.format_summary())
@@ -139,14 +141,14 @@ def adapted_to_folder(
     from napari_hemacells.core.train.selfsupervised.config import AdaptJob
     from napari_hemacells.core.train.selfsupervised.project_dataset import load_folder_crops_steps
 
-    found = reporter.run(load_folder_crops_steps(folder, labels=False), "Reading crops")
+    training_set = reporter.run(load_folder_crops_steps(folder, labels=False), "Reading crops")
     base = fingerprint(load_encoder(name, params.device).info)
-    identity = [found.digest(), base, params.model_dump_json(exclude={"device"})]
+    identity = [training_set.digest(), base, params.model_dump_json(exclude={"device"})]
     stem = hashlib.sha256("".join(identity).encode()).hexdigest()[:16]
     out = Path(platformdirs.user_cache_dir("napari-hemacells")) / "adapted" / f"{stem}.safetensors"
     if not out.is_file():
         job = AdaptJob(dataset.training_folder(out), out, params, name, decided_by_clicks=False)
-        dataset.write_training_set(job.folder, found)
+        dataset.write_training_set(job.folder, training_set)
         run_adaptation(job, reporter, None)
         dataset.remove_folder(job.folder)
     return load_encoder(f"adapted:{out}", params.device)

@@ -47,9 +47,11 @@ class CompletedImages:
     def find(self, source: InputImage) -> Record | None:
         """Return what came of the image in an earlier run; ``None`` where it must be done."""
         try:
-            told = json.loads(self._file(source).read_text(encoding="utf-8"))
-            same = told["settings"] == self._settings and told["inputs"] == self._inputs(source)
-            record = self._with_current_paths(source, told["record"])
+            stored = json.loads(self._file(source).read_text(encoding="utf-8"))
+            same = stored["settings"] == self._settings and stored["inputs"] == self._inputs(
+                source
+            )
+            record = self._with_current_paths(source, stored["record"])
             written = [self._job.working_dir / record[key] for key in RESULT_KEYS if key in record]
         except (OSError, ValueError, KeyError, TypeError, CellsError):
             return None
@@ -154,16 +156,16 @@ def run_batch(
     known = CompletedImages(job)
     results = OrderedResults(sources, reporter, debug=debug)
     if share.skip_done:
-        results.add_finished({place: known.find(one) for place, one in enumerate(sources)})
-    todo = [(place, sources[place]) for place in results.missing]
+        results.add_finished({index: known.find(source) for index, source in enumerate(sources)})
+    todo = [(index, sources[index]) for index in results.missing]
     sharing = plan_workers(share, [job.working_dir / source.path for _, source in todo])
     try:
         with reporter.batch(_title(job, results, sharing), len(sources)) as bar:
             bar.start_at(len(sources) - len(todo), results.cells)
             with closing(_outcomes(job, todo, sharing, bar)) as outcomes:
-                for place, outcome in outcomes:
-                    results.put(place, known.note(sources[place], outcome))
-                    bar.finish(sources[place].name, results.cells)
+                for index, outcome in outcomes:
+                    results.put(index, known.note(sources[index], outcome))
+                    bar.finish(sources[index].name, results.cells)
     except KeyboardInterrupt:
         _warn_interrupted(results, reporter)
         raise typer.Exit(EXIT_INTERRUPTED) from None
@@ -194,24 +196,24 @@ class OrderedResults:
 
     def add_finished(self, records: Mapping[int, Record | None]) -> None:
         """Take over what an earlier run has done."""
-        found = {place: record for place, record in records.items() if record is not None}
-        self._finished_before = set(found)
-        for place, record in found.items():
-            self.put(place, record)
+        finished = {index: record for index, record in records.items() if record is not None}
+        self._finished_before = set(finished)
+        for index, record in finished.items():
+            self.put(index, record)
 
     @property
     def missing(self) -> list[int]:
         """Places of the images that nothing has come of yet."""
-        return [place for place in range(len(self._sources)) if place not in self._outcomes]
+        return [index for index in range(len(self._sources)) if index not in self._outcomes]
 
     @property
     def done(self) -> int:
         """How many images have their results."""
-        return sum(not isinstance(one, ImageFailure) for one in self._outcomes.values())
+        return sum(not isinstance(outcome, ImageFailure) for outcome in self._outcomes.values())
 
-    def put(self, place: int, outcome: ImageOutcome) -> None:
+    def put(self, index: int, outcome: ImageOutcome) -> None:
         """Take what came of an image; tell all that is known up to the first one missing."""
-        self._outcomes[place] = outcome
+        self._outcomes[index] = outcome
         self.cells += 0 if isinstance(outcome, ImageFailure) else outcome["cells"]
         while self._told in self._outcomes:
             self._tell(self._told, self._outcomes[self._told])
@@ -220,23 +222,23 @@ class OrderedResults:
     def batch(self) -> Batch:
         """Return all of it in the order of the images."""
         batch = Batch()
-        for place, source in enumerate(self._sources):
-            outcome = self._outcomes[place]
+        for index, source in enumerate(self._sources):
+            outcome = self._outcomes[index]
             if isinstance(outcome, ImageFailure):
                 batch.failed.append((source, outcome.error))
             else:
                 batch.done.append(outcome)
         return batch
 
-    def _tell(self, place: int, outcome: ImageOutcome) -> None:
+    def _tell(self, index: int, outcome: ImageOutcome) -> None:
         if isinstance(outcome, ImageFailure):
             if self._debug:
                 print_error(outcome.error, trace=outcome.trace)
             return
         kinds = outcome["predicted"] if "predicted" in outcome else outcome["by_class"]
-        again = ", done before" if place in self._finished_before else ""
-        told = f"{outcome['cells']} cells ({format_counts(kinds)}{again})"
-        self._reporter.tell(f"{self._sources[place].path}: {told} → {outcome['csv']}")
+        again = ", done before" if index in self._finished_before else ""
+        summary = f"{outcome['cells']} cells ({format_counts(kinds)}{again})"
+        self._reporter.tell(f"{self._sources[index].path}: {summary} → {outcome['csv']}")
 
 
 def _outcomes(
@@ -257,11 +259,11 @@ def _run_serially(
     job: ImageJob, todo: Sequence[tuple[int, InputImage]], bar: BatchBar
 ) -> Generator[tuple[int, ImageOutcome], None, None]:
     finish = job.prepare()
-    for place, source in todo:
+    for index, source in todo:
         with single_threaded():
             steps = bar.track(source.name, job.steps(source, finish))
             outcome = run_or_fail(partial(run_to_end, steps))
-        yield place, outcome
+        yield index, outcome
 
 
 def _title(job: ImageJob, results: OrderedResults, sharing: WorkerPlan) -> str:

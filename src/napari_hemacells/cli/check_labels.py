@@ -56,51 +56,53 @@ def check_labels(
 
     reporter = Reporter(quiet=run.quiet, json_to=json)
     if (folder / OUT_OF_FOLD_FILE).is_file():
-        found = label_noise.check_out_of_fold(folder)
+        label_check = label_noise.check_out_of_fold(folder)
     else:
         steps = label_noise.check_labels_steps(
             folder, make_encoder(encoder, device), spec=crop_of(encoder), folds=folds, seed=seed
         )
-        found = reporter.run(steps, "Checking labels")
-    reporter.tell(as_table(found, show))
+        label_check = reporter.run(steps, "Checking labels")
+    reporter.tell(as_table(label_check, show))
     if csv is not None:
-        label_noise.write_suspects(csv, found.suspects)
+        label_noise.write_suspects(csv, label_check.suspects)
         reporter.say(f"Table: {csv}")
-    reporter.finish(as_record(found))
-    exit_if_unreadable(found.unreadable, reporter)
+    reporter.finish(as_record(label_check))
+    exit_if_unreadable(label_check.unreadable, reporter)
 
 
-def as_table(found: "LabelCheck", rows: int) -> Table:
+def as_table(label_check: "LabelCheck", rows: int) -> Table:
     """Return the worst labels."""
     table = Table(
-        title=f"{found.flagged} of {len(found.suspects)} labels are probably wrong",
-        caption=f"{found.method}. Score: probability of the given class.",
+        title=f"{label_check.flagged} of {len(label_check.suspects)} labels are probably wrong",
+        caption=f"{label_check.method}. Score: probability of the given class.",
     )
     for heading in ("picture", "given", "suggested", "score"):
         table.add_column(heading, justify="right" if heading == "score" else "left")
-    for one in found.suspects[:rows]:
-        doubt = "[bold]" if one.flagged else ""
-        table.add_row(one.name, one.label, f"{doubt}{one.suggested}", f"{one.score:.4f}")
+    for suspect in label_check.suspects[:rows]:
+        doubt = "[bold]" if suspect.flagged else ""
+        table.add_row(
+            suspect.name, suspect.label, f"{doubt}{suspect.suggested}", f"{suspect.score:.4f}"
+        )
     return table
 
 
-def as_record(found: "LabelCheck") -> dict[str, Any]:
+def as_record(label_check: "LabelCheck") -> dict[str, Any]:
     """Return the machine-readable result."""
     return {
-        "n": len(found.suspects),
-        "flagged": found.flagged,
-        "method": found.method,
+        "n": len(label_check.suspects),
+        "flagged": label_check.flagged,
+        "method": label_check.method,
         "suspects": [
             {
-                "name": one.name,
-                "path": str(one.path),
-                "label": one.label,
-                "suggested": one.suggested,
-                "score": round(one.score, 6),
-                "confidence": round(one.confidence, 6),
-                "flagged": one.flagged,
+                "name": suspect.name,
+                "path": str(suspect.path),
+                "label": suspect.label,
+                "suggested": suspect.suggested,
+                "score": round(suspect.score, 6),
+                "confidence": round(suspect.confidence, 6),
+                "flagged": suspect.flagged,
             }
-            for one in found.suspects
+            for suspect in label_check.suspects
         ],
-        "unreadable": list(found.unreadable),
+        "unreadable": list(label_check.unreadable),
     }

@@ -129,7 +129,10 @@ class ClassifyJob(ImageJob):
             "encoder": [self.bundle.encoder.name, self.bundle.encoder.sha256],
             "features": self.bundle.encoder.preprocessing.get("features"),
             "head": [digest.hexdigest(), self.bundle.head_meta],
-            "classes": [[one.id, one.name, one.colour] for one in self.bundle.palette],
+            "classes": [
+                [cell_class.id, cell_class.name, cell_class.colour]
+                for cell_class in self.bundle.palette
+            ],
         }
 
 
@@ -141,19 +144,19 @@ class LoadedClassifier:
     head: "Head"
     encoder: "Encoder"
 
-    def finish(self, found: DetectedImage) -> Generator[Progress, None, Record]:
+    def finish(self, detected: DetectedImage) -> Generator[Progress, None, Record]:
         """Return what was found and where it was written; yield the progress."""
-        prediction = yield from self.predict(found)
+        prediction = yield from self.predict(detected)
         job, folder = self.job, self.job.folder
-        predicted = _save(found, prediction, job.bundle, folder)
-        record = {**found.describe(), "predicted": predicted, **found.files(job.out)}
+        predicted = _save(detected, prediction, job.bundle, folder)
+        record = {**detected.describe(), "predicted": predicted, **detected.files(job.out)}
         if job.overlay:
-            name = found.file("overlay.png")
-            _draw(found, prediction, job.bundle, folder / name)
+            name = detected.file("overlay.png")
+            _draw(detected, prediction, job.bundle, folder / name)
             record["overlay"] = str(job.out / name)
         return record
 
-    def predict(self, found: DetectedImage) -> Generator[Progress, None, Prediction]:
+    def predict(self, detected: DetectedImage) -> Generator[Progress, None, Prediction]:
         """Return the classes of the image's cells; yield the progress.
 
         Raises
@@ -164,7 +167,7 @@ class LoadedClassifier:
         from napari_hemacells.core.encode import embed_steps
         from napari_hemacells.core.store import check_compatible
 
-        job, image, cells = self.job, found.image, found.cells
+        job, image, cells = self.job, detected.image, detected.cells
         spec = job.bundle.spec
         if not job.any_scale:
             diameter = None if cells.source == "whole" else cells.diameter
@@ -217,21 +220,23 @@ def classify(
 
 
 def _save(
-    found: DetectedImage, prediction: Prediction, bundle: "Bundle", folder: Path
+    detected: DetectedImage, prediction: Prediction, bundle: "Bundle", folder: Path
 ) -> dict[str, int]:
     """Return how many cells of each class were found, after writing table and label image."""
     from napari_hemacells.core.store import cells_table
 
-    table = cells_table(found.image, found.cells, {}, prediction, bundle.palette, with_image=False)
-    found.write(table, folder)
+    table = cells_table(
+        detected.image, detected.cells, {}, prediction, bundle.palette, with_image=False
+    )
+    detected.write(table, folder)
     return count_values(table["predicted"])
 
 
-def _draw(found: DetectedImage, prediction: Prediction, bundle: "Bundle", path: Path) -> None:
+def _draw(detected: DetectedImage, prediction: Prediction, bundle: "Bundle", path: Path) -> None:
     """Draw the cells in their classes' colours."""
     from napari_hemacells.core.store import class_overlay, shown_classes, write_overlay
 
-    shown = shown_classes(found.cells, {}, prediction, bundle.palette)
+    shown = shown_classes(detected.cells, {}, prediction, bundle.palette)
     write_overlay(
-        path, class_overlay(found.image, found.cells, shown, bundle.palette, legend=True)
+        path, class_overlay(detected.image, detected.cells, shown, bundle.palette, legend=True)
     )

@@ -193,10 +193,10 @@ def match_truth(
     found_areas = np.bincount(found_labels.ravel())
     true_areas = np.bincount(labels.ravel())
     matched: dict[int, str] = {}
-    for (found, true), pixels in zip(pairs.T, shared, strict=True):
-        union = found_areas[found] + true_areas[true] - pixels
-        if found and true and pixels >= MIN_IOU * union:
-            matched[int(found)] = classes[int(true)]
+    for (detected, true), pixels in zip(pairs.T, shared, strict=True):
+        union = found_areas[detected] + true_areas[true] - pixels
+        if detected and true and pixels >= MIN_IOU * union:
+            matched[int(detected)] = classes[int(true)]
     return matched
 
 
@@ -205,7 +205,9 @@ def choose_clicks(truth: Mapping[int, str], each: int, seed: int) -> dict[int, s
     generator = np.random.default_rng(seed)
     clicks: dict[int, str] = {}
     for name in sorted(set(truth.values())):
-        members = np.array(sorted(cell for cell, one in truth.items() if one == name))
+        members = np.array(
+            sorted(cell for cell, class_name in truth.items() if class_name == name)
+        )
         number = min(each, max(1, len(members) - 1))
         clicks |= {int(cell): name for cell in generator.permutation(members)[:number]}
     return clicks
@@ -296,7 +298,7 @@ def run_demo(
     session.set_encoder(portable_name(encode.encoder))
     session.set_embeddings(embeddings)
     prediction = classify_cells(session)
-    names = {one.id: one.name for one in session.palette}
+    names = {cell_class.id: cell_class.name for cell_class in session.palette}
     scored = score_unclicked(prediction, names, truth, set(clicked))
     return DemoRun(
         session, project, image, cells, embeddings, prediction, len(classes), clicked, scored
@@ -307,11 +309,11 @@ def new_project(folder: Path) -> "Project":
     """Return a new project in the folder, beside those of earlier runs: their clicks stay."""
     from napari_hemacells.core.store import Project
 
-    place, number = folder / "project", 1
-    while place.exists():
+    project_folder, number = folder / "project", 1
+    while project_folder.exists():
         number += 1
-        place = folder / f"project-{number}"
-    return Project.create(place, "HemaCells demo")
+        project_folder = folder / f"project-{number}"
+    return Project.create(project_folder, "HemaCells demo")
 
 
 def detect_cells(session: Session, image: SmearImage, reporter: Reporter) -> Cells:
@@ -360,9 +362,9 @@ def classify_cells(session: Session) -> Prediction:
     request = session.request()
     if request is None:
         raise CellsError("No detected cell is a cell of the ground truth: nothing to learn.")
-    found = run_classification(request)
-    session.accept(found)
-    return found.prediction
+    result = run_classification(request)
+    session.accept(result)
+    return result.prediction
 
 
 @dataclass(frozen=True)
@@ -410,9 +412,9 @@ def write_demo_results(story: DemoRun, folder: Path) -> DemoResults:
     from napari_hemacells.core.store.report import ReportInput
 
     session, image, cells = story.session, story.image, story.cells
-    palette, said = session.palette, session.annotations
-    table = cells_table(image, cells, said, story.prediction, palette)
-    shown = shown_classes(cells, said, story.prediction, palette)
+    palette, annotations = session.palette, session.annotations
+    table = cells_table(image, cells, annotations, story.prediction, palette)
+    shown = shown_classes(cells, annotations, story.prediction, palette)
     files = {
         "overlay": folder / "overlay.png",
         "cells": folder / "cells.csv",
@@ -426,7 +428,7 @@ def write_demo_results(story: DemoRun, folder: Path) -> DemoResults:
     page = ReportInput(
         image=image,
         cells=cells,
-        annotations=said,
+        annotations=annotations,
         prediction=story.prediction,
         palette=palette,
         spec=story.embeddings.spec,

@@ -34,13 +34,13 @@ class DetectJob(ImageJob):
         self.prepare_detector()
         return self._finish
 
-    def _finish(self, found: DetectedImage) -> Generator[Progress, None, Record]:
+    def _finish(self, detected: DetectedImage) -> Generator[Progress, None, Record]:
         from napari_hemacells.core.store import detected_table
 
-        found.write(detected_table(found.cells), self.folder)
-        kinds = count_values(found.cells.table["class"])
+        detected.write(detected_table(detected.cells), self.folder)
+        kinds = count_values(detected.cells.table["class"])
         yield Progress(1, 1, "Written")
-        return {**found.describe(), "by_class": kinds, **found.files(self.out)}
+        return {**detected.describe(), "by_class": kinds, **detected.files(self.out)}
 
 
 def detect(

@@ -195,13 +195,13 @@ def fewshot(
         params=params,
         how=select,
     )
-    found = reporter.run(steps, "Few-shot experiment")
-    report = found.to_dict() | {"adapted": ADAPTED_NOTE if adapt else None}
+    result = reporter.run(steps, "Few-shot experiment")
+    report = result.to_dict() | {"adapted": ADAPTED_NOTE if adapt else None}
     reporter.tell(fewshot_table(report))
-    if found.left_out:
-        reporter.warn(f"Left out, too few crops: {format_counts(found.left_out)}.")
+    if result.left_out:
+        reporter.warn(f"Left out, too few crops: {format_counts(result.left_out)}.")
     reporter.finish(report)
-    exit_if_unreadable(found.unreadable, reporter)
+    exit_if_unreadable(result.unreadable, reporter)
 
 
 def _with_adapted_note(report: dict[str, Any]) -> str:
@@ -277,14 +277,16 @@ def evaluate_bundle(
 def bundle_table(figures: dict[str, Any]) -> Table:
     """Return the figures: overall, then a row a class."""
     overall = ("accuracy", "balanced_accuracy", "kappa", "macro_f1")
-    said = ", ".join(
+    overall_text = ", ".join(
         f"{name.replace('_', ' ')} {format_interval(figures[name])}" for name in overall
     )
-    table = Table(title=f"{figures['n']} crops", caption=f"{said}; ECE {figures['ece']:.3f}")
+    table = Table(
+        title=f"{figures['n']} crops", caption=f"{overall_text}; ECE {figures['ece']:.3f}"
+    )
     for heading in ("class", "n", "precision", "recall", "F1"):
         table.add_column(heading, justify="left" if heading == "class" else "right")
     for name, row in figures["classes"].items():
-        shown = (format_interval(row[one]) for one in ("precision", "recall", "f1"))
+        shown = (format_interval(row[metric]) for metric in ("precision", "recall", "f1"))
         table.add_row(name, str(row["n"]), *shown)
     return table
 
@@ -327,13 +329,13 @@ def clicks(
     steps = click_curve_steps(
         folder, network, clicks=clicks, repeats=repeats, seed=seed, params=params, spec=spec
     )
-    found = reporter.run(steps, "Simulated clicks")
-    reporter.tell(clicks_table(found))
+    curve = reporter.run(steps, "Simulated clicks")
+    reporter.tell(clicks_table(curve))
     if csv is not None:
-        write_text(csv, clicks_csv(found))
+        write_text(csv, clicks_csv(curve))
     if plot is not None:
-        plot_click_curve(found, plot)
-    reporter.finish(found.to_dict())
+        plot_click_curve(curve, plot)
+    reporter.finish(curve.to_dict())
 
 
 def clicks_table(curve: "ClickCurve") -> Table:
@@ -374,8 +376,8 @@ def plot_click_curve(curve: "ClickCurve", file: Path) -> None:
     for order in dict.fromkeys(point.order for point in curve.points):
         points = curve.of(order)
         places = [point.clicks for point in points]
-        (line,) = axes.plot(places, [one.balanced_accuracy for one in points], label=order)
-        bounds = [one.low for one in points], [one.high for one in points]
+        (line,) = axes.plot(places, [point.balanced_accuracy for point in points], label=order)
+        bounds = [point.low for point in points], [point.high for point in points]
         axes.fill_between(places, *bounds, color=line.get_color(), alpha=0.12, linewidth=0)
     axes.axhline(curve.target, color="0.5", linestyle=":", linewidth=1)
     axes.set(xlabel="clicks", ylabel="balanced accuracy", xlim=(0, curve.clicks))
@@ -466,18 +468,18 @@ def _listed(paths: list[Path], only: Path) -> list[Path]:
 
 def detection_table(report: "DetectionReport") -> Table:
     """Return the report as a table, a row a class."""
-    told = report.to_dict()
+    data = report.to_dict()
     other = report.not_annotated
     table = Table(
-        title=f"{report.params.method} detector, {told['n_images']} images; hit: {told['hit']}",
-        caption=f"The detector has seen: {told['detector_has_seen']}."
+        title=f"{report.params.method} detector, {data['n_images']} images; hit: {data['hit']}",
+        caption=f"The detector has seen: {data['detector_has_seen']}."
         + (f" Found, but annotated nowhere: {format_counts(other)}." if other else ""),
     )
     headings = ("precision", "recall", "f1", "ap50", "annotated", "found", "count_error")
     table.add_column("class")
     for heading in headings:
         table.add_column(heading.replace("_", " "), justify="right")
-    for name, row in {**told["classes"], "all": told["all"]}.items():
+    for name, row in {**data["classes"], "all": data["all"]}.items():
         table.add_row(name, *(_format_score(row[heading]) for heading in headings))
     return table
 

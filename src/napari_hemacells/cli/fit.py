@@ -90,10 +90,10 @@ def _fit_bundle(
     from napari_hemacells.core.store import Bundle
 
     palette = Palette()
-    for one in dict.fromkeys(crops.labels):
-        palette = palette.add(one)
-    ids = {one.name: one.id for one in palette}
-    labels = tuple(ids[one] for one in crops.labels)
+    for class_name in dict.fromkeys(crops.labels):
+        palette = palette.add(class_name)
+    ids = {cell_class.name: cell_class.id for cell_class in palette}
+    labels = tuple(ids[label] for label in crops.labels)
     head = fit_head(SupportSet(crops.vectors, labels), palette.ids, params=params)
     tensors, meta = head.to_tensors()
     return Bundle(

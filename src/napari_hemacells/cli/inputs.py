@@ -27,11 +27,11 @@ def find_images(given: Sequence[str]) -> list[Path]:
     folder is an image itself; a pattern stands for the images it matches, ``**`` for any depth.
     What does not exist stays in the list: reading it says so.
     """
-    found: dict[Path, Path] = {}
+    images: dict[Path, Path] = {}
     for text in given:
         for path in _expand(text):
-            found.setdefault(path.resolve(), path)
-    return list(found.values())
+            images.setdefault(path.resolve(), path)
+    return list(images.values())
 
 
 def _expand(text: str) -> Iterable[Path]:
@@ -66,7 +66,7 @@ def name_results(paths: Sequence[Path]) -> list[InputImage]:
     ``field1.tif``, get a number behind it.
     """
     stems = [image_name(path) for path in paths]
-    names = _rename_shared(stems, lambda place: f"{_folder(paths[place])}{stems[place]}")
+    names = _rename_shared(stems, lambda index: f"{_folder(paths[index])}{stems[index]}")
     taken: Counter[str] = Counter()
     sources = []
     for path, name in zip(paths, names, strict=True):
@@ -82,7 +82,7 @@ def _folder(path: Path) -> str:
 def _rename_shared(names: list[str], rename: Callable[[int], str]) -> list[str]:
     counts = Counter(name.casefold() for name in names)
     return [
-        rename(place) if counts[name.casefold()] > 1 else name for place, name in enumerate(names)
+        rename(index) if counts[name.casefold()] > 1 else name for index, name in enumerate(names)
     ]
 
 

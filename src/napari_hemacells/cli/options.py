@@ -164,11 +164,11 @@ def build(model: type[Params], values: dict[str, Any]) -> Params:
         return model(**values)
     except ValidationError as error:
         first = error.errors()[0]
-        said = first["msg"].removeprefix("Value error, ")
+        message = first["msg"].removeprefix("Value error, ")
         if not first["loc"]:  # a rule about several options, which names them
-            raise typer.BadParameter(f"{said}.") from error
+            raise typer.BadParameter(f"{message}.") from error
         hint = flag(str(first["loc"][0]))
-        raise typer.BadParameter(f"{said}, got {first['input']!r}.", param_hint=hint) from error
+        raise typer.BadParameter(f"{message}, got {first['input']!r}.", param_hint=hint) from error
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:

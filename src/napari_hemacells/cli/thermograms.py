@@ -93,17 +93,17 @@ def find_frames(given: Sequence[Path]) -> list[Path]:
     ThermogramError
         A file or folder does not exist, or there are no temperatures in any.
     """
-    found: dict[Path, Path] = {}
-    for one in given:
-        if not one.exists():
-            raise ThermogramError(f"There is no file or folder {one}.")
-        folders = [one, *(inner for inner in sorted(one.rglob("*")) if inner.is_dir())]
-        files = [one] if one.is_file() else [file for each in folders for file in _in(each)]
-        found |= {file.resolve(): file for file in files}
-    if not found:
+    frames: dict[Path, Path] = {}
+    for path in given:
+        if not path.exists():
+            raise ThermogramError(f"There is no file or folder {path}.")
+        folders = [path, *(inner for inner in sorted(path.rglob("*")) if inner.is_dir())]
+        files = [path] if path.is_file() else [file for each in folders for file in _in(each)]
+        frames |= {file.resolve(): file for file in files}
+    if not frames:
         named = ", ".join(map(str, given))
         raise ThermogramError(f"There are no files with temperatures in {named}.")
-    return list(found.values())
+    return list(frames.values())
 
 
 def _in(folder: Path) -> list[Path]:
@@ -129,17 +129,17 @@ def _print_selection(selection: "FrameSelection", reporter: Reporter) -> None:
     """Print frames and patients of each class, and why the others are left out."""
     table = Table("class", "frames", "patients", box=None)
     for label, count in selection.counts.items():
-        patients = {one.frame.patient for one in selection.chosen if one.label == label}
+        patients = {chosen.frame.patient for chosen in selection.chosen if chosen.label == label}
         table.add_row(label, str(count), str(len(patients)))
     reporter.tell(table)
     blurred = selection.blurred
-    others = Counter(one.reason for one in selection.left_out if one not in blurred)
+    others = Counter(excluded.reason for excluded in selection.left_out if excluded not in blurred)
     for reason, count in others.most_common():
         reporter.say(f"left out: {count} × {reason}")
     if blurred:
         reporter.say(f"left out: {len(blurred)} × blurred (sharpness):")
-    for one in blurred[:SHOWN]:
-        reporter.say(f"  {one.focus:.2f}  {one.path.name}")
+    for blurred_frame in blurred[:SHOWN]:
+        reporter.say(f"  {blurred_frame.focus:.2f}  {blurred_frame.path.name}")
 
 
 def _described(selection: "FrameSelection", params: SelectParams) -> dict[str, Any]:
@@ -148,17 +148,17 @@ def _described(selection: "FrameSelection", params: SelectParams) -> dict[str, A
         "counts": selection.counts,
         "chosen": [
             {
-                "path": str(one.path), "label": one.label, "patient": one.frame.patient,
-                "focus": round(one.focus, 3),
+                "path": str(chosen.path), "label": chosen.label, "patient": chosen.frame.patient,
+                "focus": round(chosen.focus, 3),
             }
-            for one in selection.chosen
+            for chosen in selection.chosen
         ],
         "left_out": [
             {
-                "path": str(one.path), "reason": one.reason,
-                "focus": None if one.focus is None else round(one.focus, 3),
+                "path": str(excluded.path), "reason": excluded.reason,
+                "focus": None if excluded.focus is None else round(excluded.focus, 3),
             }
-            for one in selection.left_out
+            for excluded in selection.left_out
         ],
     }  # fmt: skip
 

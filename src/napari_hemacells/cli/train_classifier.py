@@ -82,13 +82,13 @@ Threads = Annotated[
 
 def _unset(field: FieldInfo) -> tuple[Any, Any]:
     """Return the field without its default: what is not given changes nothing."""
-    told: Any = Field(default=None, title=field.title, description=field.description)
-    return Optional[field.annotation], told  # noqa: UP045  # not known until it runs
+    optional_field: Any = Field(default=None, title=field.title, description=field.description)
+    return Optional[field.annotation], optional_field  # noqa: UP045  # not known until it runs
 
 
 # Every field of the recipe, but not set: what is given changes the named recipe.
 _FIELDS: dict[str, Any] = {
-    name: _unset(one) for name, one in ClassifierConfig.model_fields.items()
+    name: _unset(field) for name, field in ClassifierConfig.model_fields.items()
 }
 Changes: Any = create_model("Changes", __base__=Params, **_FIELDS)
 
@@ -165,19 +165,19 @@ def _compare(job: "TrainJob", names: list[str], reporter: Reporter, threads: int
 
 def _cross_validate(job: "TrainJob", folds: int, reporter: Reporter, threads: int | None) -> None:
     given = (job, folds)
-    found: CrossValidationResult = run_training(
+    result: CrossValidationResult = run_training(
         run_in_child(folds_job, given, threads), reporter, "Folds"
     )
-    pooled = found.figures["pooled"]
+    pooled = result.figures["pooled"]
     for name in ("accuracy", "balanced_accuracy", "kappa", "macro_f1"):
         reporter.tell(f"{name.replace('_', ' ')}: {format_interval(pooled[name])}")
-    reporter.tell(f"Each picture's answer: {found.table}")
-    for note in found.notes:
+    reporter.tell(f"Each picture's answer: {result.table}")
+    for note in result.notes:
         reporter.say(f"Note: {note}")
-    if found.report:
-        reporter.tell(f"Report: {found.report}")
-    reporter.finish({"folder": str(found.folder), "figures": found.figures,
-                     "report": str(found.report or "")})  # fmt: skip
+    if result.report:
+        reporter.tell(f"Report: {result.report}")
+    reporter.finish({"folder": str(result.folder), "figures": result.figures,
+                     "report": str(result.report or "")})  # fmt: skip
 
 
 def compare_job(
@@ -217,7 +217,7 @@ def _export(model: Path, file: Path) -> float:
 def format_interval(figure: dict[str, float | None]) -> str:
     """``0.985 (0.980 to 0.990)``."""
     numbers = (figure["value"], figure["low"], figure["high"])
-    value, low, high = ("–" if one is None else f"{one:.3f}" for one in numbers)
+    value, low, high = ("–" if number is None else f"{number:.3f}" for number in numbers)
     return f"{value} ({low} to {high})"
 
 

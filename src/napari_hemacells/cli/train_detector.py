@@ -157,9 +157,9 @@ def as_table(outcome: "DetectorOutcome") -> Table:
     for heading in headings:
         table.add_column(heading, justify="right")
     rows = outcome.after.rows()
-    columns = [one.f1() for one in (outcome.before, outcome.before_limits, outcome.after)]
+    columns = [metrics.f1() for metrics in (outcome.before, outcome.before_limits, outcome.after)]
     for name, row in rows.items():
-        table.add_row(name, str(row["annotated"]), *(f"{one[name]:.3f}" for one in columns))
+        table.add_row(name, str(row["annotated"]), *(f"{column[name]:.3f}" for column in columns))
     return table
 
 

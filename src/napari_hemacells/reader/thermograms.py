@@ -26,9 +26,10 @@ def choose_reader(path: str | list[str]) -> Callable[[Any], list[LayerData]] | N
 
     A folder is ours if a file with temperatures is among its first ones of such a kind.
     """
-    paths = [Path(one) for one in ([path] if isinstance(path, str) else path)]
+    paths = [Path(given_path) for given_path in ([path] if isinstance(path, str) else path)]
     ours = bool(paths) and all(
-        _holds_thermograms(one) if one.is_dir() else is_thermogram(one) for one in paths
+        _holds_thermograms(given_path) if given_path.is_dir() else is_thermogram(given_path)
+        for given_path in paths
     )
     return read if ours else None
 
@@ -43,8 +44,12 @@ def read(path: str | list[str]) -> list[LayerData]:
     """
     from napari_hemacells.thermal import stem, thermal_layers
 
-    given = [Path(one) for one in ([path] if isinstance(path, str) else path)]
-    files = [file for one in given for file in (find_thermograms(one) if one.is_dir() else [one])]
+    given = [Path(given_path) for given_path in ([path] if isinstance(path, str) else path)]
+    files = [
+        file
+        for given_path in given
+        for file in (find_thermograms(given_path) if given_path.is_dir() else [given_path])
+    ]
     if not files:
         raise ThermogramError(f"{given[0].name} holds no file with temperatures.")
     name = stem(given[0]) if len(given) == 1 else given[0].resolve().parent.name
@@ -65,5 +70,7 @@ def show_status_temperature() -> None:
 
 
 def _holds_thermograms(folder: Path) -> bool:
-    likely = (one for one in sorted(folder.iterdir()) if one.suffix.lower() in THERMOGRAM_SUFFIXES)
-    return any(is_thermogram(one) for one in islice(likely, MAX_FILES_TRIED))
+    likely = (
+        file for file in sorted(folder.iterdir()) if file.suffix.lower() in THERMOGRAM_SUFFIXES
+    )
+    return any(is_thermogram(file) for file in islice(likely, MAX_FILES_TRIED))

@@ -134,14 +134,14 @@ class _Slide:
         """Return the cells whose field this is, in pixels of the slide."""
         rng = np.random.default_rng([self._seed, high, wide])
         corner = (high * FIELD, wide * FIELD)
-        around = [translate_cell(one, corner, -1) for one in self._neighbour_cells(high, wide)]
+        around = [translate_cell(cell, corner, -1) for cell in self._neighbour_cells(high, wide)]
         scene = Scene(rng, (FIELD, FIELD))
         scene.placed = list(around)
         thick = corner[1] + FIELD / 2 < THICK_SHARE * self._shape[1]
         fields = FIELD**2 / self._diameter**2 * self._crowding
         self._fill(scene, rng, fields, thick=thick)
-        own = [translate_cell(one, corner, 1) for one in scene.placed[len(around) :]]
-        return [one for one in own if self._is_on_smear(one)]
+        own = [translate_cell(cell, corner, 1) for cell in scene.placed[len(around) :]]
+        return [cell for cell in own if self._is_on_smear(cell)]
 
     def _fill(self, scene: Scene, rng: Generator, fields: float, *, thick: bool) -> None:
         radius = self._diameter / 2
@@ -164,11 +164,11 @@ class _Slide:
             for cell in self._placed.get((row, col), ())
         ]
 
-    def _is_on_smear(self, one: PlacedCell) -> bool:
+    def _is_on_smear(self, cell: PlacedCell) -> bool:
         """Whether the tongue of cells reaches there: an ellipse, the slide's corners are empty."""
         across, along = (
-            2 * place / length - 1
-            for place, length in zip((one.row, one.col), self._shape, strict=True)
+            2 * coordinate / length - 1
+            for coordinate, length in zip((cell.row, cell.col), self._shape, strict=True)
         )
         return bool(across**2 + along**2 < 1)
 
@@ -180,25 +180,25 @@ class _Slide:
         size = (sides[0] + 2 * MARGIN, sides[1] + 2 * MARGIN)
         density = np.zeros((*size, 3), np.float32)
         for cell in self._neighbour_cells(high, wide):
-            one = translate_cell(cell, (corner[0] - MARGIN, corner[1] - MARGIN), -1)
-            target, source = windows(one, size)
-            density[target] += one.patch.density[source]
+            moved_cell = translate_cell(cell, (corner[0] - MARGIN, corner[1] - MARGIN), -1)
+            target, source = windows(moved_cell, size)
+            density[target] += moved_cell.patch.density[source]
         rng = np.random.default_rng([self._seed, high, wide, 1])
         picture = self._camera.picture(density, rng.normal(size=size), rng)
         return picture[MARGIN:-MARGIN, MARGIN:-MARGIN]
 
-    def _row(self, one: PlacedCell) -> tuple[Any, ...] | None:
+    def _row(self, cell: PlacedCell) -> tuple[Any, ...] | None:
         """Return class, score, centroid, box, area, and whether it is too thick there."""
-        target, source = windows(one, self._shape)
-        inner = np.argwhere(one.patch.mask[source])
+        target, source = windows(cell, self._shape)
+        inner = np.argwhere(cell.patch.mask[source])
         if len(inner) == 0:
             return None
         corner = np.array([part.start for part in target])
         low, high = inner.min(axis=0) + corner, inner.max(axis=0) + corner + 1
-        thick = one.col < THICK_SHARE * self._shape[1]
-        return (one.kind, 1.0, *(inner.mean(axis=0) + corner), *low, *high, len(inner), thick)
+        thick = cell.col < THICK_SHARE * self._shape[1]
+        return (cell.kind, 1.0, *(inner.mean(axis=0) + corner), *low, *high, len(inner), thick)
 
 
-def translate_cell(one: PlacedCell, by: tuple[int, int], sign: int) -> PlacedCell:
+def translate_cell(cell: PlacedCell, by: tuple[int, int], sign: int) -> PlacedCell:
     """Return the cell at coordinates that are moved."""
-    return replace(one, row=one.row + sign * by[0], col=one.col + sign * by[1])
+    return replace(cell, row=cell.row + sign * by[0], col=cell.col + sign * by[1])

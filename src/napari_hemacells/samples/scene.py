@@ -49,9 +49,9 @@ class Scene:
                 int(self._rng.integers(edge, max(edge + 1, side - edge))) for side in self._shape
             )
             crowded = attempt >= TRIES // 2 or self._rng.random() > 0.85
-            one = PlacedCell(kind, subtype, row, col, patch)
-            if all(_fits(one, other, crowded=crowded) for other in self.placed):
-                self.placed.append(one)
+            cell = PlacedCell(kind, subtype, row, col, patch)
+            if all(_fits(cell, other, crowded=crowded) for other in self.placed):
+                self.placed.append(cell)
                 return
 
     def drop(self, kind: str, patch: CellPatch) -> None:
@@ -62,31 +62,31 @@ class Scene:
     def density(self) -> NDArray[np.float32]:
         """``(rows, cols, 3)`` optical density: what lies on top of one another adds up."""
         density = np.zeros((*self._shape, 3), np.float32)
-        for one in self.placed:
-            target, source = windows(one, self._shape)
-            density[target] += one.patch.density[source]
+        for cell in self.placed:
+            target, source = windows(cell, self._shape)
+            density[target] += cell.patch.density[source]
         return density
 
 
-def _fits(one: PlacedCell, other: PlacedCell, *, crowded: bool) -> bool:
-    if {one.kind, other.kind} == {PLATELET, RBC}:
+def _fits(cell: PlacedCell, other: PlacedCell, *, crowded: bool) -> bool:
+    if {cell.kind, other.kind} == {PLATELET, RBC}:
         return True  # platelets do lie on red cells
     apart = OVERLAPPING if crowded else TOUCHING
-    if WBC in {one.kind, other.kind}:
+    if WBC in {cell.kind, other.kind}:
         apart = ALONE
-    distance = np.hypot(one.row - other.row, one.col - other.col)
-    return bool(distance > apart * (one.patch.reach + other.patch.reach))
+    distance = np.hypot(cell.row - other.row, cell.col - other.col)
+    return bool(distance > apart * (cell.patch.reach + other.patch.reach))
 
 
 def windows(
-    one: PlacedCell, shape: tuple[int, int]
+    cell: PlacedCell, shape: tuple[int, int]
 ) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
     """Return where the patch lies in the image, and which part of it does."""
-    reach = one.patch.reach
+    reach = cell.patch.reach
     target, source = [], []
-    for place, side in zip((one.row, one.col), shape, strict=True):
-        low, high = max(place - reach, 0), min(place + reach + 1, side)
+    for coordinate, side in zip((cell.row, cell.col), shape, strict=True):
+        low, high = max(coordinate - reach, 0), min(coordinate + reach + 1, side)
         high = max(high, low)
         target.append(slice(low, high))
-        source.append(slice(low - place + reach, high - place + reach))
+        source.append(slice(low - coordinate + reach, high - coordinate + reach))
     return (target[0], target[1]), (source[0], source[1])

@@ -113,23 +113,23 @@ def _truth(
     order = np.full(shape, np.inf, np.float32)
     rows: list[tuple[object, ...]] = []
     subtypes: list[str] = []
-    for one in sorted(placed, key=lambda each: (each.row, each.col)):
-        target, source = windows(one, shape)
-        mask = one.patch.mask[source]
+    for cell in sorted(placed, key=lambda each: (each.row, each.col)):
+        target, source = windows(cell, shape)
+        mask = cell.patch.mask[source]
         if not mask.any():
             continue
         number = len(rows) + 1
         inner = np.argwhere(mask)
         corner = np.array([part.start for part in target])
         low, high = inner.min(axis=0) + corner, inner.max(axis=0) + corner + 1
-        away = np.hypot(*(np.indices(mask.shape) + (corner - [one.row, one.col])[:, None, None]))
-        rank = away / (1000.0 * one.patch.reach) - DEPTH[one.kind]
+        away = np.hypot(*(np.indices(mask.shape) + (corner - [cell.row, cell.col])[:, None, None]))
+        rank = away / (1000.0 * cell.patch.reach) - DEPTH[cell.kind]
         mine = mask & (rank < order[target])
         labels[target][mine], order[target][mine] = number, rank[mine]
         rows.append(
-            (number, one.kind, 1.0, *(inner.mean(axis=0) + corner), *low, *high, len(inner))
+            (number, cell.kind, 1.0, *(inner.mean(axis=0) + corner), *low, *high, len(inner))
         )
-        subtypes.append(one.subtype)
+        subtypes.append(cell.subtype)
     return labels, cell_table(rows).assign(subtype=subtypes)
 
 

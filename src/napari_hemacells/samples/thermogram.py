@@ -117,13 +117,13 @@ def synthetic_thermogram(
         warm += spot.warmth * grid.gaussian(_units(spot, grid), (spot.radius / grid.unit,) * 2)
     seen = _photograph(warm, wall, body, grid.unit) + grain
     seen = _with_reference(seen, torso, grid, room + 1.2 + grain)
-    masks = {one: breasts[one].reach(grid) < 1 for one in SIDES}
+    masks = {breast_side: breasts[breast_side].reach(grid) < 1 for breast_side in SIDES}
     return SyntheticThermogram(
         celsius=np.round(seen, 2).astype(np.float32),
         body=body,
-        breasts={one: _box(mask) for one, mask in masks.items()},
+        breasts={breast_side: _box(mask) for breast_side, mask in masks.items()},
         breast_masks=masks,
-        nipples={one: _pixel(breasts[one].nipple, grid) for one in SIDES},
+        nipples={breast_side: _pixel(breasts[breast_side].nipple, grid) for breast_side in SIDES},
         hot_spots=spots,
         room=float(room),
     )

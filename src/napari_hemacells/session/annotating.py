@@ -111,7 +111,7 @@ class SessionEditor(SessionState):
             desk, cell, split_cell(self._need_image(), desk.cells, cell, line)
         )
         self._execute(step)
-        return tuple(one.cell for one in step.added)
+        return tuple(record.cell for record in step.added)
 
     def merge_cells(self, ids: Iterable[int]) -> int:
         """The id of the cell that several become; a class that all of them had stays.

@@ -18,12 +18,15 @@ def prepare_bundle(bundle: Bundle, palette: Palette) -> LoadedModel:
     """The bundle with its class ids replaced by those of classes of the same name here."""
     from napari_hemacells.core.classify import Head, SupportSet
 
-    ids = {one.id: session_class_id(one.id, one.name, palette) for one in bundle.palette}
+    ids = {
+        cell_class.id: session_class_id(cell_class.id, cell_class.name, palette)
+        for cell_class in bundle.palette
+    }
     head = Head.from_tensors(bundle.head_tensors, bundle.head_meta)
     return LoadedModel(
         bundle,
-        replace(head, class_ids=tuple(ids[one] for one in head.class_ids)),
-        SupportSet(bundle.vectors, tuple(ids[one] for one in bundle.labels)),
+        replace(head, class_ids=tuple(ids[class_id] for class_id in head.class_ids)),
+        SupportSet(bundle.vectors, tuple(ids[class_id] for class_id in bundle.labels)),
     )
 
 
@@ -44,11 +47,15 @@ def merged_palette(bundle: Bundle, palette: Palette, used: set[str]) -> Palette:
         Ids of this session's classes that have annotations; none of them is ever dropped.
     """
     merged = Palette()
-    for one in bundle.palette:
-        merged = merged.insert(replace(one, id=session_class_id(one.id, one.name, palette)))
-    for one in palette:
-        if one.id in used and one.id not in merged:
-            merged = merged.insert(merged.new_class(one.name, one.colour, class_id=one.id))
+    for cell_class in bundle.palette:
+        merged = merged.insert(
+            replace(cell_class, id=session_class_id(cell_class.id, cell_class.name, palette))
+        )
+    for cell_class in palette:
+        if cell_class.id in used and cell_class.id not in merged:
+            merged = merged.insert(
+                merged.new_class(cell_class.name, cell_class.colour, class_id=cell_class.id)
+            )
     return merged
 
 

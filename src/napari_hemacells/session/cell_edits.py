@@ -35,9 +35,9 @@ class CellsChange(NamedTuple):
     def of(cls, step: CorrectCells) -> CellsChange:
         """What a step does."""
         removed, added = (
-            tuple(one.cell for one in records) for records in (step.removed, step.added)
+            tuple(record.cell for record in records) for records in (step.removed, step.added)
         )
-        windows = tuple(one.pixels.box for one in (*step.removed, *step.added))
+        windows = tuple(record.pixels.box for record in (*step.removed, *step.added))
         return cls(removed, added, windows)
 
     @property
@@ -73,18 +73,18 @@ class EditContext(NamedTuple):
         self,
         removed: Sequence[CellRecord],
         added: Sequence[CellRecord] = (),
-        words: tuple[AnnotationEntry, ...] = (),
+        entries: tuple[AnnotationEntry, ...] = (),
         *,
         refused: bool = False,
     ) -> CorrectCells:
         """The action; what is said of cells that go goes with them."""
-        gone = {one.cell for one in removed} - {one.cell for one in added}
+        gone = {record.cell for record in removed} - {record.cell for record in added}
         lost = annotate.removed_annotations(self.state, self.image_key, gone)
         return CorrectCells(
             self.image_key,
             tuple(removed),
             tuple(added),
-            (*lost, *words),
+            (*lost, *entries),
             refused=refused,
             annotator=self.state.annotator,
         )
@@ -102,10 +102,10 @@ def add_cell_action(
     """
     mask = _free_mask(desk.cells, proposal)
     below = [desk.record(cell) for cell in proposal.taken if cell in desk.cells.position]
-    cut = [_with_mask(one, one.pixels.without(mask)) for one in below]
+    cut = [_with_mask(record, record.pixels.without(mask)) for record in below]
     new = _record(desk.next_id, proposal, mask, "added")
-    words = () if class_id is None else (_new_annotation(desk, new, class_id),)
-    return desk.step(below, [*cut, new], words)
+    entries = () if class_id is None else (_new_annotation(desk, new, class_id),)
+    return desk.step(below, [*cut, new], entries)
 
 
 def delete_cells_action(desk: EditContext, ids: Collection[int]) -> CorrectCells:
@@ -119,7 +119,7 @@ def delete_cells_action(desk: EditContext, ids: Collection[int]) -> CorrectCells
 def split_cell_action(desk: EditContext, cell: int, halves: Sequence[Proposal]) -> CorrectCells:
     """One cell becomes several; nothing is said of them yet, whatever was said of it."""
     first = desk.next_id
-    new = [_record(first + place, half, half.mask, "split") for place, half in enumerate(halves)]
+    new = [_record(first + index, half, half.mask, "split") for index, half in enumerate(halves)]
     return desk.step([desk.record(cell)], new)
 
 
@@ -127,29 +127,29 @@ def merge_cells_action(desk: EditContext, ids: Collection[int], whole: Proposal)
     """Several become one; a class that all of them had stays."""
     records = [desk.record(cell) for cell in sorted(set(ids))]
     new = _record(desk.next_id, whole, whole.mask, "merged")
-    words = tuple(
-        (CellRef(desk.image_key, new.cell), annotator, replace(said, row=row, col=col))
-        for annotator, said in _shared_annotations(desk, [one.cell for one in records])
+    entries = tuple(
+        (CellRef(desk.image_key, new.cell), annotator, replace(annotation, row=row, col=col))
+        for annotator, annotation in _shared_annotations(desk, [record.cell for record in records])
         for row, col in [new.centre]
     )
-    return desk.step(records, [new], words)
+    return desk.step(records, [new], entries)
 
 
 def _shared_annotations(desk: EditContext, ids: Sequence[int]) -> list[tuple[str, Annotation]]:
     """The annotators who gave all these cells the same class, with their last word."""
     agreed = []
     for annotator, labels in desk.state.by_annotator.items():
-        said = [labels.get(CellRef(desk.image_key, cell)) for cell in ids]
-        known = [one for one in said if one is not None]
-        if len(known) == len(ids) and len({one.class_id for one in known}) == 1:
-            agreed.append((annotator, max(known, key=lambda one: one.when)))
+        annotations = [labels.get(CellRef(desk.image_key, cell)) for cell in ids]
+        known = [annotation for annotation in annotations if annotation is not None]
+        if len(known) == len(ids) and len({annotation.class_id for annotation in known}) == 1:
+            agreed.append((annotator, max(known, key=lambda annotation: annotation.when)))
     return agreed
 
 
 def _new_annotation(desk: EditContext, record: CellRecord, class_id: str) -> AnnotationEntry:
     annotator = desk.state.annotator
-    said = Annotation(class_id, *record.centre, annotator, annotate.utc_now())
-    return CellRef(desk.image_key, record.cell), annotator, said
+    annotation = Annotation(class_id, *record.centre, annotator, annotate.utc_now())
+    return CellRef(desk.image_key, record.cell), annotator, annotation
 
 
 def _free_mask(cells: Cells, proposal: Proposal) -> CellMask:

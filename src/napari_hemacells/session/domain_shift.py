@@ -60,11 +60,11 @@ def measure_shift(request: ShiftRequest) -> ShiftMeasurement | None:
     if known is None:
         return None
     reference, places = known
-    found = measure_shift(request.embeddings, reference, places)
+    shift = measure_shift(request.embeddings, reference, places)
     after = measure_shift(restandardise(request.embeddings, reference), reference, places)
-    if found is None or after is None:
+    if shift is None or after is None:
         return None
-    return ShiftMeasurement(request.embeddings, found, after, reference)
+    return ShiftMeasurement(request.embeddings, shift, after, reference)
 
 
 def sample_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

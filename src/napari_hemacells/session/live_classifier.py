@@ -267,11 +267,11 @@ class LiveClassifier:
         }
         return {**images, here.image_key: here}
 
-    def accept(self, found: ClassifyResult) -> bool:
+    def accept(self, result: ClassifyResult) -> bool:
         """Whether the answer is still asked for; a late one changes nothing."""
-        if found.generation != self._generation:
+        if result.generation != self._generation:
             return False
-        self.latest = replace(found, prediction=self._with_display_settings(found.prediction))
+        self.latest = replace(result, prediction=self._with_display_settings(result.prediction))
         return True
 
     # --- unknown cells, other slides -----------------------------------------------------------
@@ -303,11 +303,11 @@ class LiveClassifier:
             ShiftRequest(here, None, tuple(self._samples[key] for key in keys)) if keys else None
         )
 
-    def accept_shift(self, found: ShiftMeasurement | None) -> bool:
+    def accept_shift(self, measurement: ShiftMeasurement | None) -> bool:
         """Whether it is about the cells shown now."""
-        if found is None or found.embeddings is not self._raw:
+        if measurement is None or measurement.embeddings is not self._raw:
             return False
-        self.measured = found
+        self.measured = measurement
         return True
 
     @property
@@ -359,4 +359,6 @@ class LoadedModel:
         """Return what was said since: cells it has not seen, or saw under another class."""
         if not self.learned:
             return labels
-        return {ref: said for ref, said in labels.items() if self.learned.get(ref) != said}
+        return {
+            ref: class_id for ref, class_id in labels.items() if self.learned.get(ref) != class_id
+        }

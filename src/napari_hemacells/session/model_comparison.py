@@ -52,12 +52,12 @@ def changes_between(
         return ()
     old, new = _classes(before), _classes(after)
     sure = dict(zip(after.ids.tolist(), after.confidence.tolist(), strict=True))
-    found = [
-        ClassChange(cell, old[cell], said, float(sure[cell]))
-        for cell, said in new.items()
-        if cell in old and old[cell] != said and cell not in annotated
+    changes = [
+        ClassChange(cell, old[cell], class_id, float(sure[cell]))
+        for cell, class_id in new.items()
+        if cell in old and old[cell] != class_id and cell not in annotated
     ]
-    return tuple(sorted(found, key=lambda one: -one.confidence))
+    return tuple(sorted(changes, key=lambda change: -change.confidence))
 
 
 def held_out_request(
@@ -70,11 +70,11 @@ def held_out_request(
     same.
     """
     live, labels = session.live, session.class_of_cell()
-    ids = {one.name: one.id for one in session.palette}
-    same = {ref: ids[one.name] for ref, one in taught.items()
-            if labels.get(ref) == ids.get(one.name)}  # fmt: skip
+    ids = {cell_class.name: cell_class.id for cell_class in session.palette}
+    same = {ref: ids[trained_cell.name] for ref, trained_cell in taught.items()
+            if labels.get(ref) == ids.get(trained_cell.name)}  # fmt: skip
     request = live.request(
-        {ref: said for ref, said in same.items() if taught[ref].part == "train"},
+        {ref: class_id for ref, class_id in same.items() if taught[ref].part == "train"},
         session.palette.ids,
     )
     vectors, cells = [], dict[CellRef, str]()
@@ -94,10 +94,10 @@ def held_out_request(
 
 def held_out_correct(asked: HeldOutRequest) -> dict[CellRef, bool]:
     """Return for each held-out cell whether the classifier in use gives it its class."""
-    said = run_classification(asked.request).prediction
-    winners = said.predicted_column[-len(asked.cells) :].tolist()
+    prediction = run_classification(asked.request).prediction
+    winners = prediction.predicted_column[-len(asked.cells) :].tolist()
     return {
-        ref: said.class_ids[column] == class_id
+        ref: prediction.class_ids[column] == class_id
         for (ref, class_id), column in zip(asked.cells.items(), winners, strict=True)
     }
 

@@ -65,7 +65,9 @@ def rank_cells(request: QueueRequest) -> list[int]:
     )
     if request.order == "class":  # the user's word counts, of which the classifier knows nothing
         known = known_classes(cells, request.annotated, request.prediction)
-        place = {one: rank for rank, one in enumerate((*request.class_ids, UNKNOWN))}
-        ranks = [place.get(class_id or "", len(place)) for class_id in known]
+        rank_of_class = {
+            class_id: rank for rank, class_id in enumerate((*request.class_ids, UNKNOWN))
+        }
+        ranks = [rank_of_class.get(class_id or "", len(rank_of_class)) for class_id in known]
         queue.sort(key=lambda cell: ranks[cells.position[cell]], reverse=descending)
     return queue

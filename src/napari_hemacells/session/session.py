@@ -46,9 +46,9 @@ class Session(SessionEditor):
             return None
         return self.live.request(self.class_of_cell(), self.palette.ids)
 
-    def accept(self, found: ClassifyResult) -> bool:
+    def accept(self, result: ClassifyResult) -> bool:
         """Whether the answer is still asked for; a late one changes nothing."""
-        taken = self.live.accept(found)
+        taken = self.live.accept(result)
         if taken:
             self.events.prediction.emit()
         return taken
@@ -107,9 +107,9 @@ class Session(SessionEditor):
         """How far the image is from what the classifier knows, once that is known."""
         return self.live.measured
 
-    def accept_shift(self, found: ShiftMeasurement | None) -> None:
+    def accept_shift(self, measurement: ShiftMeasurement | None) -> None:
         """Take in how far the image is; an answer about other cells is dropped."""
-        if self.live.accept_shift(found):
+        if self.live.accept_shift(measurement):
             self.events.shift.emit()
 
     @property
@@ -136,7 +136,7 @@ class Session(SessionEditor):
         """
         check_model(bundle, self)
         model = prepare_bundle(bundle, self.palette)
-        used = {one.class_id for one in self._need_history().state.labels.values()}
+        used = {annotation.class_id for annotation in self._need_history().state.labels.values()}
         palette = merged_palette(bundle, self.palette, used)
         if palette != self.palette:
             self._execute(annotate.SetPalette(palette))
@@ -156,8 +156,8 @@ class Session(SessionEditor):
             A class of it was deleted since, or it does not fit here; nothing has changed then.
         """
         model = prepare_bundle(bundle, self.palette)
-        gone = [one.name for one in bundle.palette if one.id in model.head.class_ids
-                and one.id not in self.palette]  # fmt: skip
+        gone = [category.name for category in bundle.palette if category.id in model.head.class_ids
+                and category.id not in self.palette]  # fmt: skip
         if gone:
             raise BundleMismatchError(
                 f"The model knows the class “{gone[0]}”, which was deleted since: undo that, or "
@@ -199,7 +199,9 @@ class Session(SessionEditor):
             columns = Counter(
                 prediction.predicted_column[open_to_it & ~prediction.verdict].tolist()
             )
-            theirs.update({prediction.class_ids[one]: count for one, count in columns.items()})
+            theirs.update(
+                {prediction.class_ids[column]: count for column, count in columns.items()}
+            )
         counts = {class_id: (mine[class_id], theirs[class_id]) for class_id in self.palette.ids}
         return counts | {UNKNOWN: (0, theirs[UNKNOWN])} if theirs[UNKNOWN] else counts
 

@@ -239,7 +239,7 @@ class SessionState:
     @property
     def annotated(self) -> dict[int, str]:
         """Class id of each annotated cell of this image."""
-        return {cell: one.class_id for cell, one in self.annotations.items()}
+        return {cell: annotation.class_id for cell, annotation in self.annotations.items()}
 
     @property
     def embeddings(self) -> Embeddings | None:
@@ -291,10 +291,12 @@ class SessionState:
             except ProjectError:
                 continue
             vectors, known = cache.load(stored.key, here.encoder, here.spec, cells.boxes)
-            found = Embeddings(
+            embeddings = Embeddings(
                 cells.ids[known], vectors[known], here.encoder, here.spec, stored.key
             )
-            self.live.remember(found, {cell: said.class_id for cell, said in annotated.items()})
+            self.live.remember(
+                embeddings, {cell: annotation.class_id for cell, annotation in annotated.items()}
+            )
 
     def support(self) -> SupportSet | None:
         """Every cell that teaches the classifier, with its class."""
@@ -302,7 +304,10 @@ class SessionState:
 
     def class_of_cell(self) -> dict[CellRef, str]:
         """Class id of each annotated cell of all images of the project."""
-        return {ref: one.class_id for ref, one in self._need_history().state.labels.items()}
+        return {
+            ref: annotation.class_id
+            for ref, annotation in self._need_history().state.labels.items()
+        }
 
     # --- what must be there ------------------------------------------------------------------
 

@@ -160,7 +160,7 @@ def _detect_parts(name: str, source: InputImage, plan: Plan, places: Sequence[in
     tools = get_job_plugin(name)
     tools.check_shared_paths(source)
     finished = DetectionCheckpoint(tools.job.parts_folder(source), plan)
-    parts = [plan.parts[place] for place in places]
+    parts = [plan.parts[index] for index in places]
     return sum(
         len(_load_or_detect_part(tools.job, source, plan, part, finished)) for part in parts
     )
@@ -170,9 +170,11 @@ def _finish_image(name: str, source: InputImage, plan: Plan) -> Record:
     tools = get_job_plugin(name)
     tools.check_shared_paths(source)
     finished = DetectionCheckpoint(tools.job.parts_folder(source), plan)
-    found = [_load_or_detect_part(tools.job, source, plan, part, finished) for part in plan.parts]
+    part_cells = [
+        _load_or_detect_part(tools.job, source, plan, part, finished) for part in plan.parts
+    ]
     image = _read_image_cached(tools.job, source)
-    record = run_to_end(tools.finish(DetectedImage(source, image, stitch(plan, found))))
+    record = run_to_end(tools.finish(DetectedImage(source, image, stitch(plan, part_cells))))
     tools.job.discard_parts(source)
     return record
 
@@ -181,11 +183,11 @@ def _load_or_detect_part(
     job: ImageJob, source: InputImage, plan: Plan, part: Part, finished: DetectionCheckpoint
 ) -> PartCells:
     """Return the cells of a part, read back or, where it is missing, computed and kept."""
-    found = finished.read(part)
-    if found is None:
-        found = detect_part(_read_image_cached(job, source), plan, part)
-        finished.write(part, found)
-    return found
+    part_cells = finished.read(part)
+    if part_cells is None:
+        part_cells = detect_part(_read_image_cached(job, source), plan, part)
+        finished.write(part, part_cells)
+    return part_cells
 
 
 @lru_cache(maxsize=1)
@@ -296,11 +298,11 @@ class TaskScheduler:
             self._running.add(future)
 
     def _next_image_task(self, waiting: Iterator[tuple[int, InputImage]]) -> WorkerTask | None:
-        place, source = next(waiting, (-1, None))
+        index, source = next(waiting, (-1, None))
         if source is None:
             return None
         seen = (self._job.working_dir / source.path).exists()
-        return WorkerTask(ImageInProgress(place, source), start_image, (self._name, source, seen))
+        return WorkerTask(ImageInProgress(index, source), start_image, (self._name, source, seen))
 
     def _take(self, task: WorkerTask, result: Any) -> Outcomes:
         """Yield what came of the task's image, if it is done with it; else ready its next."""
