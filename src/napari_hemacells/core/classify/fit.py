@@ -76,10 +76,11 @@ def fit(
     counts = np.bincount(targets, minlength=len(present))
     centre, scale = standardisation(vectors, targets, context)
     pool = get_knn_graph(context)
+    asked = head_selection.representative_rows(targets)
     walks = (
         None
         if pool is None
-        else label_propagation.RandomWalks(pool.reach(support.vectors), targets)
+        else label_propagation.RandomWalks(pool.reach(support.vectors[asked]), targets[asked])
     )
     supposed = None
     if pool is not None and walks is not None and context is not None and params.unlabelled:
@@ -98,7 +99,12 @@ def fit(
         owners=chosen.owners,
         unlabelled=0 if supposed is None or chosen.kind != "linear" else len(supposed.rows),
         calibration=calibration,
-        novelty=_novelty(pool, walks, support.vectors, counts),
+        novelty=_novelty(
+            pool,
+            walks,
+            support.vectors[asked],
+            np.bincount(targets[asked], minlength=len(present)),
+        ),
         reference=None if pool is None else pool.reference,
     )
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 HeadKind: TypeAlias = Literal["one class", "prototype", "linear", "knn"]
+MAX_REPRESENTATIVES = 1000  # annotated cells of which every two are compared
 NEIGHBOURS = 3  # of each class: a class with more annotated cells has no more votes
 MIN_SHOTS_TO_SELECT = (
     3  # cells in every class before another head than the linear one is considered
@@ -100,6 +101,30 @@ def knn_scores(
     return scores
 
 
+def representative_rows(targets: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return rows that stand for all where comparing every two would take too long.
+
+    All of them up to :data:`MAX_REPRESENTATIVES`. Of more, each class keeps the same number at
+    regular intervals, rare classes all they have: time and memory then grow with the clicks and
+    not with their square.
+    """
+    if len(targets) <= MAX_REPRESENTATIVES:
+        return np.arange(len(targets))
+    counts = np.bincount(targets)
+    used = np.sort(counts[counts > 0])
+    room, share = MAX_REPRESENTATIVES, 0
+    for taken, count in enumerate(used):
+        share = room // (len(used) - taken)
+        if count >= share:
+            break
+        room -= int(count)
+    kept = []
+    for index in np.flatnonzero(counts):
+        mine = np.flatnonzero(targets == index)
+        kept.append(mine[np.linspace(0, len(mine) - 1, min(len(mine), share)).astype(np.intp)])
+    return np.sort(np.concatenate(kept))
+
+
 def unit_rows(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     """Rows of length 1."""
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
@@ -108,10 +133,19 @@ def unit_rows(rows: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _nearest(rows: NDArray[np.float64], targets: NDArray[np.intp]) -> HeadCandidate:
     lengthless = unit_rows(rows)
-    cosines = lengthless @ lengthless.T
-    np.fill_diagonal(cosines, -np.inf)
-    left_out = knn_scores(cosines, targets, int(targets.max()) + 1)
-    return HeadCandidate("knn", lengthless.T.copy(), np.zeros(len(rows)), targets, left_out)
+    kept = representative_rows(targets)
+    known, owners = lengthless[kept], targets[kept]
+    own = np.full(len(rows), -1)
+    own[kept] = np.arange(len(kept))
+    left_out = []
+    for block in np.array_split(np.arange(len(rows)), -(-len(rows) // MAX_REPRESENTATIVES)):
+        cosines = lengthless[block] @ known.T
+        asked = np.flatnonzero(own[block] >= 0)
+        cosines[asked, own[block][asked]] = -np.inf
+        left_out.append(knn_scores(cosines, owners, int(targets.max()) + 1))
+    return HeadCandidate(
+        "knn", known.T.copy(), np.zeros(len(known)), owners, np.concatenate(left_out)
+    )
 
 
 def _prototypes(
