@@ -131,7 +131,7 @@ def _solve_many(
     """
     penalty = _penalty(design)
     square = (design.T @ design).astype(np.float64) + penalty * np.eye(design.shape[1])
-    slopes = np.linalg.solve(square, design.T @ responses)
+    slopes = np.asarray(np.linalg.solve(square, design.T @ responses), dtype=np.float64)
     inverse = np.linalg.inv(square)
     blocks = np.array_split(design, -(-len(design) // ROWS_AT_ONCE))
     leverage = [np.einsum("ij,ij->i", block @ inverse, block) for block in blocks]
@@ -162,4 +162,5 @@ def _solve(
         return slopes.astype(np.float64), np.eye(count, rows) - penalty * solution[:, classes:].T
     solution = np.linalg.solve(small, np.hstack([design.T @ responses, design[:count].T]))
     classes = responses.shape[1]
-    return solution[:, :classes], np.asarray(solution[:, classes:].T @ design.T)
+    slopes = np.asarray(solution[:, :classes], dtype=np.float64)
+    return slopes, np.asarray(solution[:, classes:].T @ design.T)
