@@ -92,12 +92,11 @@ class ClassifyJob(ImageJob):
         BundleError
             If the bundle was made with an encoder that is not here.
         """
-        from napari_hemacells.core.classify import Head
         from napari_hemacells.core.store import check_compatible
 
         encoder = self._load_encoder()
         check_compatible(self.bundle, encoder.info, self.bundle.spec)
-        head = Head.from_tensors(self.bundle.head_tensors, self.bundle.head_meta)
+        head = self.bundle.head
         self.prepare_detector()
         return LoadedClassifier(self, head, encoder).finish
 

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 def prepare_bundle(bundle: Bundle, palette: Palette) -> LoadedModel:
     """The bundle with its class ids replaced by those of classes of the same name here."""
-    from napari_hemacells.core.classify import Head, SupportSet
+    from napari_hemacells.core.classify import SupportSet
 
     ids = {
         cell_class.id: session_class_id(cell_class.id, cell_class.name, palette)
         for cell_class in bundle.palette
     }
-    head = Head.from_tensors(bundle.head_tensors, bundle.head_meta)
+    head = bundle.head
     return LoadedModel(
         bundle,
         replace(head, class_ids=tuple(ids[class_id] for class_id in head.class_ids)),

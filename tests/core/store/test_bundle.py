@@ -95,14 +95,15 @@ def test_a_changed_byte_is_noticed(saved):
 
 
 def change(saved, **values):
-    content = json.loads((saved / "bundle.json").read_text()) | values
+    """A file of version 1, which had no hash of its own, says other things."""
+    content = json.loads((saved / "bundle.json").read_text()) | {"version": 1} | values
     (saved / "bundle.json").write_text(json.dumps(content))
 
 
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"version": 2}, "newer version"),
+        ({"version": 3}, "newer version"),
         ({"format": "other"}, "damaged"),
         ({"support_labels": ["rbc"]}, "do not fit"),
         ({"support_labels": ["x"] * 5}, "do not fit"),
@@ -156,3 +157,116 @@ def test_a_mismatch_is_refused_with_the_reason(
 ):
     with pytest.raises(BundleMismatchError, match=words):
         check_compatible(bundle, replace(encoder, **encoder_changes), other_spec or spec, *scale)
+
+
+# --- tampered and damaged ones -------------------------------------------------------------------
+
+
+@pytest.fixture
+def fitted(encoder, spec, palette):
+    """A model of three clear classes, each with another number of cells."""
+    from napari_hemacells.core.classify import SupportSet, fit
+
+    rng = np.random.default_rng(3)
+    labels = ["rbc"] * 8 + ["wbc"] * 8 + ["platelets"] * 8
+    means = np.repeat(np.eye(4)[:3] * 5, 8, axis=0)
+    vectors = (means + rng.normal(size=(24, 4))).astype(np.float32)
+    context = rng.normal(size=(60, 4)).astype(np.float32)
+    head = fit(SupportSet(vectors, tuple(labels)), palette.ids, context=context)
+    tensors, meta = head.to_tensors()
+    return Bundle("m", encoder, spec, palette, tensors, meta, vectors, tuple(labels))
+
+
+def test_every_changed_value_of_the_json_is_noticed(tmp_path, fitted):
+    folder = save_bundle(tmp_path / "m", fitted)
+    file = folder / "bundle.json"
+    whole = json.loads(file.read_text())
+    changed = {
+        "name": "n", "created": "2020", "support_labels": whole["support_labels"][::-1],
+        "head": {**whole["head"], "class_ids": whole["head"]["class_ids"][::-1]},
+        "content_sha256": "", "cell_diameter_px": 7.5, "classes": whole["classes"][::-1],
+    }  # fmt: skip
+    for key, value in changed.items():
+        file.write_text(json.dumps(whole | {key: value}))
+        with pytest.raises(BundleError, match="hash"):
+            load_bundle(folder)
+    file.write_text(json.dumps(whole, indent=7))  # another layout says the same
+    assert load_bundle(folder).name == "m"
+
+
+def test_no_flipped_bit_of_the_json_gives_another_model(tmp_path, fitted):
+    folder = save_bundle(tmp_path / "m", fitted)
+    file = folder / "bundle.json"
+    data = file.read_bytes()
+    rng = np.random.default_rng(0)
+    for place in rng.integers(0, len(data), 150):
+        damaged = bytearray(data)
+        damaged[place] ^= 1 << int(rng.integers(0, 8))
+        file.write_bytes(damaged)
+        try:
+            back = load_bundle(folder)
+        except BundleError:
+            continue
+        assert (back.name, back.labels, back.head_meta) == (
+            fitted.name, fitted.labels, json.loads(data)["head"],
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("classes", ["reversed", "one twice", "one less"])
+def test_a_head_of_other_classes_than_its_cells_is_refused(tmp_path, fitted, classes):
+    folder = save_bundle(tmp_path / "m", fitted)
+    ids = list(fitted.head_meta["class_ids"])
+    other = {
+        "reversed": ids[::-1], "one twice": [ids[0], ids[0], ids[2]], "one less": ids[:2],
+    }[classes]  # fmt: skip
+    change(folder, head=fitted.head_meta | {"class_ids": other})
+    with pytest.raises(BundleError, match=r"copy the bundle again|Copy the bundle again|damaged"):
+        _ = load_bundle(folder).head
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("scale", 0.0), ("scale", -1.0), ("weights", np.nan), ("bias", np.inf), ("centre", np.nan),
+     ("map.points", np.nan), ("novelty.values", np.nan), ("reference.std", np.inf)],
+)  # fmt: skip
+def test_numbers_that_cannot_be_are_refused(tmp_path, fitted, name, value):
+    tensors = {**fitted.head_tensors, name: np.full_like(fitted.head_tensors[name], value)}
+    folder = save_bundle(tmp_path / "m", replace(fitted, head_tensors=tensors))
+    with pytest.raises(BundleError, match=r"Save the model anew"):
+        _ = load_bundle(folder).head
+
+
+@pytest.mark.parametrize("slope", [float("nan"), float("inf"), 0.0, -3.0, 1e9])
+def test_a_slope_that_cannot_be_is_refused(tmp_path, fitted, slope):
+    folder = save_bundle(tmp_path / "m", fitted)
+    change(folder, head=fitted.head_meta | {"slope": slope})
+    with pytest.raises(BundleError, match="damaged"):
+        _ = load_bundle(folder).head
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"crop": {"size": -1, "context": 1.5}},
+        {"crop": {"size": 10**9, "context": 1.5}},
+        {"crop": {"size": 32, "context": float("nan")}},
+        {"crop": {"size": 32, "context": 1e9}},
+        {"cell_diameter_px": float("inf")},
+        {"encoder": {"name": "e", "sha256": "ab" * 32, "dim": 4,
+                     "preprocessing": {"size": 60000}}},
+        {"encoder": {"name": "e", "sha256": "ab" * 32, "dim": 4,
+                     "preprocessing": {"network": {"size": 60000}}}},
+        {"encoder": {"name": "e", "sha256": "ab" * 32, "dim": 4, "preprocessing": {"size": "x"}}},
+    ],
+)  # fmt: skip
+def test_sizes_that_cannot_be_are_refused(saved, values):
+    change(saved, **values)
+    with pytest.raises(BundleError, match="damaged"):
+        load_bundle(saved)
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, '{"format":' * 50_000, "[]", "1", '""', "null"])
+def test_json_of_another_shape_is_refused(saved, text):
+    (saved / "bundle.json").write_text(text)
+    with pytest.raises(BundleError, match="damaged"):
+        load_bundle(saved)

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 import dask
 import psutil
-from distributed import Client, LocalCluster, Nanny, WorkerPlugin
+from distributed import Client, LocalCluster, Nanny, Security, WorkerPlugin
 
 from napari_hemacells import __version__
 from napari_hemacells.cli.parallel import WorkerPlan
@@ -59,15 +59,20 @@ def _local(workers: int) -> Iterator[Client]:
         scratch = TemporaryDirectory(prefix="hemacells-", ignore_cleanup_errors=True)
         folder = opened.enter_context(scratch)
         with _ignore_interrupts():
+            # Whoever reaches the scheduler can run code in its workers: nobody on this computer
+            # may without the keys, which are made for this run and kept in memory alone.
+            security = Security.temporary()
             cluster = LocalCluster(
                 n_workers=workers,
                 threads_per_worker=1,
                 dashboard_address=None,
                 local_directory=folder,
                 silence_logs=LOGGING_OFF,
+                protocol="tls://",
+                security=security,
             )
             opened.enter_context(cluster)
-            client = opened.enter_context(Client(cluster, set_as_default=False))
+            client = opened.enter_context(Client(cluster, set_as_default=False, security=security))
         try:
             yield client
         finally:

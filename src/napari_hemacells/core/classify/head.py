@@ -158,6 +158,7 @@ def _norms(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(np.maximum(lengths, 1e-12)[:, np.newaxis], dtype=np.float32)
 
 
+MAX_SLOPE = 1e4  # of a softmax: beyond, every confidence is 0 or 1
 ARRAYS = ("centre", "scale", "weights", "bias")
 REFERENCE = ("nearness", "spread", "n")
 NOVELTY_ARRAYS = ("map.centre", "map.basis", "map.points", "novelty.values")
@@ -206,7 +207,40 @@ def head_from_tensors(tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, An
         raise BundleError(f"The model's head is incomplete or damaged ({error!r}).") from error
     if head.kind not in HEAD_NAMES or not _has_matching_shapes(head):
         raise BundleError("The model's head is damaged: its arrays do not fit its classes.")
+    wrong = _wrong_number(head)
+    if wrong:
+        raise BundleError(f"The model's head is damaged: {wrong}. Save the model anew.")
     return head
+
+
+def _wrong_number(head: Head) -> str:
+    """Return which number of a head cannot be, in words; empty where all can."""
+    arrays = {name: getattr(head, name) for name in ARRAYS}
+    conditions = {
+        "“scale” holds numbers that are not above 0": not (head.scale > 0).all(),
+        f"its slope is {head.slope:g}": not 0 < head.slope <= MAX_SLOPE,
+        "it counts fewer than no cells": min((*head.counts, head.unlabelled)) < 0,
+    }
+    if head.novelty is not None:
+        known = head.novelty.map
+        arrays |= zip(
+            NOVELTY_ARRAYS,
+            (known.centre, known.basis, known.points, head.novelty.values),
+            strict=True,
+        )
+        conditions["its map of known cells has no scale"] = not (
+            0 < known.spacing < np.inf and head.novelty.threshold > -np.inf
+        )
+    if head.reference is not None:
+        reference = head.reference
+        arrays |= {"reference.mean": reference.mean, "reference.std": reference.std}
+        conditions["its reference cells have no spread"] = not (
+            np.isfinite(reference.nearness) and 0 < reference.spread < np.inf and reference.n >= 0
+        )
+    for name, values in arrays.items():
+        if not np.isfinite(values).all():
+            return f"“{name}” holds numbers that are none"
+    return next((words for words, wrong in conditions.items() if wrong), "")
 
 
 def _read_head(tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> Head:

@@ -162,5 +162,5 @@ def _solve(
         return slopes.astype(np.float64), np.eye(count, rows) - penalty * solution[:, classes:].T
     solution = np.linalg.solve(small, np.hstack([design.T @ responses, design[:count].T]))
     classes = responses.shape[1]
-    slopes = np.asarray(solution[:, :classes], dtype=np.float64)
-    return slopes, np.asarray(solution[:, classes:].T @ design.T)
+    coefficients = np.asarray(solution[:, :classes], dtype=np.float64)
+    return coefficients, np.asarray(solution[:, classes:].T @ design.T, dtype=np.float64)

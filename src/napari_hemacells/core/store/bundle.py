@@ -15,10 +15,10 @@ import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from napari_hemacells import __version__
 from napari_hemacells.core.annotate.palette import CellClass, Palette
@@ -41,14 +41,16 @@ from napari_hemacells.core.types import (  # noqa: TC001 (so do these)
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_hemacells.core.classify import Head, SupportSet
-    from napari_hemacells.core.encode import Encoder
-    from napari_hemacells.core.params import DeviceName
+    from napari_hemacells.core.classify import Head
     from napari_hemacells.core.types import CropSpec
 
 JSON_NAME, TENSORS_NAME = "bundle.json", "model.safetensors"
 FORMAT = "napari-hemacells model"
-VERSION = 1
+VERSION = 2  # 2: the JSON has a hash of its own; 1 is read as well
+MIN_SIDE, MAX_SIDE = 8, 4096  # pixels of a crop, and of what a network is given
+MIN_CONTEXT, MAX_CONTEXT = 0.1, 100.0
+MAX_DIM = 65_536
+MAX_SWAP_GAIN = 0.25  # mean recall; a head that learned little can gain some by chance
 _JSON_LIMIT, _TENSORS_LIMIT = 16 * 2**20, 2**31
 _VECTORS, _HEAD, _ENCODER = "support.vectors", "head.", "encoder."
 
@@ -105,14 +107,28 @@ class Bundle:
         """The head, ready to predict."""
         from napari_hemacells.core.classify import Head
 
-        return Head.from_tensors(self.head_tensors, self.head_meta)
+        head = Head.from_tensors(self.head_tensors, self.head_meta)
+        self._check_head(head)
+        return head
 
-    @cached_property
-    def support(self) -> SupportSet:
-        """The annotated cells it was fitted on, to go on from."""
-        from napari_hemacells.core.classify import SupportSet
-
-        return SupportSet(self.vectors, self.labels)
+    def _check_head(self, head: Head) -> None:
+        """Refuse a head that cannot have been fitted on the training cells stored with it."""
+        counts = {class_id: count for class_id, count in self.training_counts.items() if count}
+        if dict(zip(head.class_ids, head.counts, strict=True)) != counts or len(
+            set(head.class_ids)
+        ) != len(head.class_ids):
+            raise BundleError(
+                f"The head of the model “{self.name}” and its training cells do not belong "
+                "together (other classes or other numbers of cells): copy the bundle again."
+            )
+        if len(head.class_ids) < 2:
+            return
+        if _recall_gained_by_swapping(head, self.vectors, self.labels) > MAX_SWAP_GAIN:
+            raise BundleError(
+                f"The classes of the model “{self.name}” were mixed up: it recognises its own "
+                "training cells far better when they are swapped. Copy the bundle again, or save "
+                "the model anew."
+            )
 
     def make_encoder(self, device: DeviceName = "auto") -> Encoder:
         """Return the encoder: the one inside, or the installed one that is most like it.
@@ -133,6 +149,24 @@ class Bundle:
         return encoder_like(self.encoder, device)
 
 
+def _recall_gained_by_swapping(
+    head: Head, vectors: NDArray[np.float32], labels: tuple[str, ...]
+) -> float:
+    """Return by how much the mean recall of the training cells rises with other class names.
+
+    0 for a head whose classes are its own, however little it learned.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    truth = np.array([head.class_ids.index(label) for label in labels])
+    answers = head.scores(vectors).argmax(axis=1)
+    recalls = np.zeros((len(head.class_ids),) * 2)
+    np.add.at(recalls, (truth, answers), 1.0)
+    recalls /= recalls.sum(axis=1, keepdims=True)
+    best = recalls[linear_sum_assignment(recalls, maximize=True)].mean()
+    return float(best - np.diagonal(recalls).mean())
+
+
 class _BundleFile(BaseModel):
     """What ``bundle.json`` holds."""
 
@@ -147,13 +181,32 @@ class _BundleFile(BaseModel):
     crop: StoredSpec
     classes: tuple[CellClass, ...]
     training_counts: dict[str, int]
-    cell_diameter_px: float | None = Field(default=None, gt=0)
-    pixel_size_um: float | None = Field(default=None, gt=0)
+    cell_diameter_px: float | None = Field(default=None, gt=0, lt=1e6)
+    pixel_size_um: float | None = Field(default=None, gt=0, lt=1e6)
     groups: tuple[Groups, ...] = ()
     head: dict[str, Any]
     support_labels: tuple[str, ...]
     training: dict[str, Any] = Field(default_factory=dict)
     tensors_sha256: str
+    content_sha256: str = ""  # of everything else in this file; none in version 1
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        """Refuse sizes that no encoder has, before anything of that size is made."""
+        spec, encoder = self.crop, self.encoder
+        if not MIN_SIDE <= spec.size <= MAX_SIDE:
+            raise ValueError(f"crops of {spec.size} px, {MIN_SIDE} to {MAX_SIDE} are possible")
+        if not MIN_CONTEXT <= spec.context <= MAX_CONTEXT:
+            raise ValueError(f"a margin of {spec.context}")
+        if not 1 <= encoder.dim <= MAX_DIM:
+            raise ValueError(f"{encoder.dim} numbers a cell")
+        for settings in (encoder.preprocessing, encoder.preprocessing.get("network", {})):
+            side = settings.get("size", MIN_SIDE) if isinstance(settings, dict) else None
+            if type(side) is not int or not MIN_SIDE <= side <= MAX_SIDE:
+                raise ValueError(f"pictures of {side} px for the network")
+        if not all_finite(self.model_dump(mode="python", exclude={"training"})):
+            raise ValueError("a number that is none")
+        return self
 
 
 def save_bundle(path: str | Path, bundle: Bundle) -> Path:
@@ -178,6 +231,7 @@ def save_bundle(path: str | Path, bundle: Bundle) -> Path:
     tensors[_VECTORS] = np.ascontiguousarray(bundle.vectors, dtype=np.float32)
     data = save(tensors)
     content = _describe(bundle, hashlib.sha256(data).hexdigest())
+    content = content.model_copy(update={"content_sha256": _content_hash(content)})
     with atomic_folder(folder) as temporary:
         (temporary / TENSORS_NAME).write_bytes(data)
         (temporary / JSON_NAME).write_bytes(content.model_dump_json(indent=2).encode() + b"\n")
@@ -261,9 +315,43 @@ def _read_json(path: Path) -> _BundleFile:
                 f"The model “{path.parent}” was saved by a newer version of HemaCells (format "
                 f"{header['version']}, this version reads {VERSION}): update napari-hemacells."
             )
-        return _BundleFile.model_validate_json(data)
-    except (ValueError, KeyError, TypeError, AnnotationError, StorageError) as error:
-        raise BundleError(f"“{path}” is damaged or truncated: copy the bundle again.") from error
+        content = _BundleFile.model_validate_json(data)
+    except (ValueError, KeyError, TypeError, RecursionError, AnnotationError) as error:
+        raise BundleError(
+            f"“{path}” is damaged or truncated ({_reason(error)}): copy the bundle again."
+        ) from error
+    except StorageError as error:
+        raise BundleError(f"“{path}” is damaged or truncated: {error}") from error
+    if content.version > 1 and content.content_sha256 != _content_hash(content):
+        raise BundleError(
+            f"“{path}” was changed or damaged since the model was saved (its hash is another "
+            "one): copy the bundle again."
+        )
+    return content
+
+
+def _content_hash(content: _BundleFile) -> str:
+    """Return the SHA-256 of all that the JSON says, whatever its layout."""
+    values = content.model_dump(mode="json", exclude={"content_sha256"})
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _reason(error: Exception) -> str:
+    """Return the first thing that is wrong, in a few words."""
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return f"{where}: {first['msg']}".removeprefix(": ")
+    return "it is nested too deeply" if isinstance(error, RecursionError) else "no JSON"
+
+
+def all_finite(values: Any) -> bool:
+    """Whether no number in plain lists, tuples and dictionaries is infinite or none at all."""
+    if isinstance(values, dict):
+        return all(all_finite(value) for value in values.values())
+    if isinstance(values, list | tuple):
+        return all(all_finite(value) for value in values)
+    return not isinstance(values, float) or math.isfinite(values)
 
 
 def _read_tensors(path: Path, sha256: str) -> dict[str, NDArray[Any]]:
@@ -283,6 +371,11 @@ def _read_tensors(path: Path, sha256: str) -> dict[str, NDArray[Any]]:
         tensors: dict[str, NDArray[Any]] = load(data)
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise BundleError(f"“{path}” is no safetensors file: copy the bundle again.") from error
+    for name, values in tensors.items():
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise BundleError(
+                f"“{path}” is damaged: “{name}” holds numbers that are none. Save the model anew."
+            )
     return tensors
 
 

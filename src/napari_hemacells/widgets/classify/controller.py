@@ -150,7 +150,11 @@ class ClassifyController(QObject):
 
         def load() -> None:
             self._session.load_model(load_bundle(path))
-            self._tasks.classify()
+            # A model with another encoder needs other numbers of the cells first.
+            if self._session.embeddings is None:
+                self._tasks.embed()
+            else:
+                self._tasks.classify()
             self._voice.say(
                 f"The model {path.name} classifies this image; your clicks correct it."
             )
