@@ -33,6 +33,10 @@ class EncoderError(HemaCellsError):
     """An encoder that is not available or that failed."""
 
 
+class EncoderNotAllowedError(EncoderError):
+    """An encoder that a received file names, and that nobody on this computer chose."""
+
+
 class TrainingError(HemaCellsError):
     """A training that could not start, or that ended before its time."""
 

@@ -3,6 +3,7 @@
 Importing this package does not import torch; making an encoder does.
 """
 
+from napari_hemacells.core.encode.allowed import allow, check_allowed
 from napari_hemacells.core.encode.builtin import bundled_encoder, imagenet_encoder
 from napari_hemacells.core.encode.cache import EmbeddingCache
 from napari_hemacells.core.encode.device import Device, choose_device
@@ -15,7 +16,9 @@ __all__ = [
     "Device",
     "EmbeddingCache",
     "Encoder",
+    "allow",
     "bundled_encoder",
+    "check_allowed",
     "choose_device",
     "embed",
     "embed_pictures_steps",

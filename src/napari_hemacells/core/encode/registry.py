@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from napari_hemacells.core import encoder_names
 from napari_hemacells.core.encode import weights_store
 from napari_hemacells.core.encode.adapted import adapted_encoder, read_header
+from napari_hemacells.core.encode.allowed import check_allowed
 from napari_hemacells.core.encode.builtin import (
     bundled_encoder,
     bundled_info,
@@ -106,6 +107,8 @@ def encoder_like(info: EncoderInfo, device: DeviceName = "auto") -> Encoder:
     ------
     EncoderError
         The device cannot be used, or the weights that the name stands for are not here.
+    EncoderNotAllowedError
+        The name is one of a hub or a file, and the user never chose it here.
     """
     name = encoder_name_of(info)
     if (
@@ -117,6 +120,7 @@ def encoder_like(info: EncoderInfo, device: DeviceName = "auto") -> Encoder:
             encoder_names.TIMM,
             encoder_names.UNTRAINED,
         }
+        check_allowed(info.name)
         name = f"{info.name}?size={size}" if sized else info.name
     return load_encoder(name or BUNDLED, device)
 
@@ -145,7 +149,9 @@ def _load_cached(name: str, device: DeviceName, _version: tuple[int, int]) -> En
         return checkpoint_encoder(parse_checkpoint_name(wanted), device)
     if wanted.kind == encoder_names.ADAPTED:
         file = Path(wanted.body).expanduser()
-        return adapted_encoder(file, load_encoder(read_header(file).base, device))
+        base = read_header(file).base
+        check_allowed(base)  # the file may be a received one
+        return adapted_encoder(file, load_encoder(base, device))
     size = encoder_names.parse_input_size(wanted)
     if wanted.kind == encoder_names.UNTRAINED:
         return untrained_encoder(wanted.body, size, device)

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_hemacells.core.classify import Head
+    from napari_hemacells.core.encode import Encoder
+    from napari_hemacells.core.params import DeviceName
     from napari_hemacells.core.types import CropSpec
 
 JSON_NAME, TENSORS_NAME = "bundle.json", "model.safetensors"
@@ -138,7 +140,9 @@ class Bundle:
         BundleError
             The weights inside do not fit their description.
         EncoderError
-            The device cannot be used.
+            The device cannot be used; or the encoder is one of others that would be fetched or
+            read from a file, and nobody allowed that
+            (:class:`~napari_hemacells.core.errors.EncoderNotAllowedError`).
         """
         from napari_hemacells.core.encode import encoder_like, without_features
         from napari_hemacells.core.encode.finetuned import finetuned_encoder

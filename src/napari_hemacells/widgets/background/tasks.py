@@ -76,7 +76,9 @@ def load_encoder_steps(params: EncodeParams) -> Generator[Progress, None, str]:
     with without_triton():
         encode.load_encoder(params.encoder, params.device)
     yield Progress(0, 0, "Loading the network")
-    return portable_name(params.encoder)
+    name = portable_name(params.encoder)
+    encode.allow(name)  # the user chose it
+    return name
 
 
 def embedding_steps(
@@ -119,9 +121,11 @@ def _encoder_for(model: Bundle | None, params: EncodeParams) -> Encoder:
     from napari_hemacells.core.store import check_compatible
 
     if model is None:
+        encode.check_allowed(params.encoder)
         return encode.load_encoder(params.encoder, params.device)
     encoder = model.make_encoder(params.device)
     if encoder.info.sha256 != model.encoder.sha256:
+        encode.check_allowed(params.encoder)
         encoder = encode.load_encoder(params.encoder, params.device)
     check_compatible(model, encoder.info, model.spec)
     return encoder
