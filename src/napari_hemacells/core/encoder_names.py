@@ -126,7 +126,9 @@ def parse_input_size(name: EncoderName) -> int | None:
     """
     given = dict(name.options)
     text = given.pop("size", None)
-    if given or (text is not None and not (text.isdigit() and 0 < int(text) <= 2048)):
+    if given or (
+        text is not None and not (text.isdecimal() and text.isascii() and 0 < int(text) <= 2048)
+    ):
         raise EncoderError(
             f"“{name.body}” takes one option, size in pixels, such as {name.body}?size=224."
         )

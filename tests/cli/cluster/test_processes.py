@@ -164,3 +164,31 @@ def test_a_killed_worker_costs_no_image(smears: Path, tmp_path: Path) -> None:
     assert [one["image"] for one in told["failed"]] == [str(smears / "4.png")]
     assert "Traceback" not in said
     assert "distributed" not in said
+
+
+def test_nobody_without_the_keys_of_the_run_reaches_its_workers() -> None:
+    from distributed import Client
+    from distributed.comm import parse_address
+
+    with connect.connect_client(WorkerPlan(workers=1)) as client:
+        client.wait_for_workers(1, timeout=PATIENCE_S)
+        address = client.scheduler.address
+        addresses = [address, *client.scheduler_info()["workers"]]
+        for target in addresses:
+            protocol, place = parse_address(target)
+            assert protocol == "tls"
+            for tried in (target, f"tcp://{place}"):
+                program = (
+                    "from distributed import Client\n"
+                    f"client = Client({tried!r}, timeout=4, set_as_default=False)\n"
+                    "print(client.submit(int, 7).result(timeout=4))"
+                )
+                stranger = subprocess.run(
+                    [sys.executable, "-c", program],
+                    capture_output=True, text=True, timeout=PATIENCE_S, check=False,
+                )  # fmt: skip
+                assert stranger.returncode != 0
+                assert "7" not in stranger.stdout
+        own = Client(address, security=client.security, timeout=10, set_as_default=False)
+        with own:
+            assert own.submit(int, 7).result(timeout=30) == 7

@@ -266,3 +266,30 @@ def test_another_size_of_picture(vit, tmp_path):
     assert found.info.preprocessing["size"] == 64
     with pytest.raises(EncoderError, match="cannot work on pictures of 65 pixels"):
         load_encoder("untrained:test_vit?size=65", "cpu").encode(CROPS)
+
+
+@pytest.mark.parametrize(
+    "identity", ["", "x", "a b/c", "../../etc/passwd", "a/b/c", "a/", "/b", "a/..", "é/ü", "a\n/b"]
+)
+def test_a_strange_name_of_a_hub_is_refused_before_anything_is_asked(identity: str) -> None:
+    with pytest.raises(EncoderError, match="names no model of a hub"):
+        load_encoder(f"timm:hf_hub:{identity}", "cpu")
+
+
+@pytest.mark.parametrize("size", ["²", "1e9", "-1", "0", "3000", "٣"])
+def test_a_strange_size_is_refused(size: str) -> None:
+    with pytest.raises(EncoderError, match="size in pixels"):
+        load_encoder(f"timm:resnet18?size={size}", "cpu")
+
+
+@pytest.mark.parametrize("kind", ["file:{}?arch=resnet18", "adapted:{}", "dinobloom-s:{}"])
+@pytest.mark.parametrize(
+    "content", [None, b"", b"root:x:0:0\n", b"\x80\x04.", b"PK\x03\x04", b"\0" * 99]
+)
+@pytest.mark.parametrize("ending", [".pth", ".safetensors", "x" * 300])
+def test_a_file_that_holds_no_weights_is_named(tmp_path, kind, content, ending) -> None:
+    file = tmp_path / f"a{ending}"
+    if content is not None and len(ending) < 200:
+        file.write_bytes(content)
+    with pytest.raises(EncoderError, match=r"weights|adapted encoder"):
+        load_encoder(kind.format(file), "cpu")

@@ -7,6 +7,7 @@ is in :mod:`napari_hemacells.core.train.selfsupervised`.
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +68,7 @@ def read_header(file: Path) -> AdaptedHeader:
     """
     from safetensors import SafetensorError, safe_open
 
-    if not file.is_file():
+    if not os.path.isfile(file):  # noqa: PTH113 (False too for a name that no system can have)
         raise EncoderError(f"There is no adapted encoder {file}.")
     try:
         with safe_open(file, framework="numpy") as stored:
@@ -76,7 +77,15 @@ def read_header(file: Path) -> AdaptedHeader:
         if header["format"] != FORMAT or int(header["version"]) > VERSION:
             raise EncoderError(f"{file} is no adapted encoder that this version knows.")
         return AdaptedHeader(**{**about, "images": tuple(about["images"])})
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (
+        OSError,
+        SafetensorError,
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         raise EncoderError(f"{file} is no adapted encoder, or is damaged.") from error
 
 

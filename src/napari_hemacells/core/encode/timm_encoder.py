@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from napari_hemacells.core.encode import weights_store
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.params import DeviceName
 
 HUBS = ("hf_hub:", "hf-hub:")
+HUB_IDENTITY = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 SEED = 0  # of networks from nothing
 
 
@@ -167,6 +169,11 @@ def _load_published(name: str, size: int | None) -> tuple[Any, _PublishedInfo]:
     """Return the model with its weights."""
     if name.startswith(HUBS):
         identity = name.partition(":")[2]
+        if not HUB_IDENTITY.fullmatch(identity):
+            raise EncoderError(
+                f"“{identity}” names no model of a hub: write hf_hub:OWNER/MODEL, with letters, "
+                "digits, “-”, “_” and “.” alone."
+            )
         folder = weights_folder() / identity.rpartition("/")[2]
         there = (folder / "config.json").is_file()
         source = f"local-dir:{folder}" if there else f"hf_hub:{identity}"
