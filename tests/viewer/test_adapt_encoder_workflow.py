@@ -51,7 +51,7 @@ def adapted(dock, qtbot):
     box, session = dock.classify.adapt, dock.session
     box.title.click()
     assert "40 cells of 2 images" in box.lessons.text()
-    assert "16 of your clicks judge" in box.lessons.text()
+    assert "16 of your annotations evaluate" in box.lessons.text()
     box.start.click()
     qtbot.waitUntil(lambda: bool(children()), timeout=WAIT)
     before = len(session.annotated)
