@@ -62,7 +62,7 @@ def adapted(dock, qtbot):
     assert dock.controller.adapt_controller.run.running
     qtbot.waitUntil(box.use.isVisible, timeout=WAIT)
     assert children() == []
-    assert "of your 16 clicks" in box.outcome.text()
+    assert "on your 16 annotations" in box.outcome.text()
     assert "Kept" in box.outcome.text()
 
 

@@ -148,7 +148,7 @@ class Session(SessionEditor):
         Parameters
         ----------
         learned
-            The cells it was taught or checked with, and the class ids they had then.
+            The cells it was trained or validated on, and the class ids they had then.
 
         Raises
         ------

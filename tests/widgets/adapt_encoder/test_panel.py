@@ -198,7 +198,7 @@ def test_figures_with_their_clicks_and_the_verdict():
         "better",
     ):
         assert part in said
-    assert "as far as 16 annotations tell, it is no worse" in format_adaptation_result(
+    assert "by leave-one-out on 16 annotations, it is no worse" in format_adaptation_result(
         replace(OUTCOME, after=0.75)
     )
     worse = format_adaptation_result(

@@ -99,7 +99,7 @@ def test_buttons_say_what_is_missing(dock):
     panel = dock.thermogram
     assert panel.find_button.isEnabled()
     assert "Find regions" in panel.measure_button.toolTip()
-    assert panel.export_button.toolTip() == "Measure first."
+    assert panel.export_button.toolTip() == "Press Measure first."
 
 
 def test_regions_are_drawn_on_the_frame(found, viewer):

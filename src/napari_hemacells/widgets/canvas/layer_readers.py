@@ -37,9 +37,9 @@ def read_layer_image(layer: Image, step: tuple[int, ...] = ()) -> SmearImage:
 
 
 def image_maker(layer: Image, step: tuple[int, ...] = ()) -> Callable[[], SmearImage]:
-    """What makes the picture that an image layer shows, to be run in a thread.
+    """Return a function that makes the image of a layer, to be run in a thread.
 
-    The layer is read now, its pixels are not; the function returned touches it no more.
+    The layer is read now, its pixels are not; the returned function does not access the layer.
 
     Parameters
     ----------
@@ -208,9 +208,9 @@ def plane_transform(layer: Layer) -> dict[str, Any]:
 def cells_maker(
     layer: Layer, image: SmearImage, on: Layer, diameter: float | None = None
 ) -> Callable[[], Cells]:
-    """What makes the cells that an existing layer marks, to be run in a thread.
+    """Return a function that makes the cells of a layer, to be run in a thread.
 
-    The layer is read now; the function returned touches it no more.
+    The layer is read now; the returned function does not access the layer.
 
     Parameters
     ----------
