@@ -113,7 +113,7 @@ def test_a_model_that_does_not_fit_is_refused_and_nothing_changes(
 
 
 def test_there_is_no_model_before_there_is_a_click(session):
-    with pytest.raises(AnnotationError, match="annotate some cells"):
+    with pytest.raises(AnnotationError, match="annotate at least one cell"):
         session.make_bundle()
 
 

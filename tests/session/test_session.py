@@ -273,7 +273,7 @@ def test_what_is_missing_is_said_in_a_sentence(new_session, image):
         empty.add_class("x")
     session = new_session()
     session.show_image(image)
-    with pytest.raises(CellsError, match="press Detect"):
+    with pytest.raises(CellsError, match="press Detect cells"):
         session.annotate([1], session.palette.ids[0])
 
 

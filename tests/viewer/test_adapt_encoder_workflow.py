@@ -51,7 +51,7 @@ def adapted(dock, qtbot):
     box, session = dock.classify.adapt, dock.session
     box.title.click()
     assert "40 cells of 2 images" in box.lessons.text()
-    assert "16 of your clicks judge" in box.lessons.text()
+    assert "16 of your annotations evaluate" in box.lessons.text()
     box.start.click()
     qtbot.waitUntil(lambda: bool(children()), timeout=WAIT)
     before = len(session.annotated)
@@ -62,7 +62,7 @@ def adapted(dock, qtbot):
     assert dock.controller.adapt_controller.run.running
     qtbot.waitUntil(box.use.isVisible, timeout=WAIT)
     assert children() == []
-    assert "of your 16 clicks" in box.outcome.text()
+    assert "on your 16 annotations" in box.outcome.text()
     assert "Kept" in box.outcome.text()
 
 

@@ -18,9 +18,9 @@ def panel(qtbot, session):
 
 
 def test_hints_lead_through_the_first_clicks(panel, session, classify):
-    assert panel.hint.text() == "Click a cell: it becomes RBC."
+    assert panel.hint.text() == "Click a cell to give it the class RBC."
     session.active_class = "wbc"
-    assert panel.hint.text() == "Click a cell: it becomes WBC."
+    assert panel.hint.text() == "Click a cell to give it the class WBC."
     session.annotate([1], "wbc")
     assert "two classes" in panel.hint.text()
     assert "RBC or Platelets" in panel.hint.text()

@@ -257,7 +257,7 @@ def test_an_image_seen_before_is_welcomed_back(at_work, qtbot):
     again.add_image(make_image().pixels, name="smear")
     widget = HemaCellsWidget(again)
     qtbot.addWidget(widget)
-    assert widget.messages.text == "Welcome back: 1 annotated cell."
+    assert widget.messages.text == "Project reopened: 1 annotated cell."
     assert widget.step == "annotate"
     assert len(widget.session.cells) == 30
     qtbot.waitUntil(lambda: widget.session.prediction is not None)

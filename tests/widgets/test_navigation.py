@@ -88,4 +88,4 @@ def test_review_proposes_the_cells_here_and_counts_the_others(going, session, ca
 def test_cell_that_is_gone_is_told(going, session, canvas, qtbot):
     with qtbot.waitSignal(going.warning_emitted) as told:
         going.go_to(CellRef(session.image.key, 999))
-    assert "not there any more" in told.args[0]
+    assert "does not exist any more" in told.args[0]

@@ -145,7 +145,7 @@ def test_export_needs_a_folder_and_something_to_write(export, tmp_path):
     assert export.button.isEnabled()
     for box in export.boxes.values():
         box.setChecked(False)
-    assert export.button.toolTip() == "Tick at least one thing to write."
+    assert export.button.toolTip() == "Tick at least one file to write."
 
 
 def test_export_asks_for_what_is_ticked(export, tmp_path, qtbot):

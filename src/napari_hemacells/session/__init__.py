@@ -1,7 +1,7 @@
-"""Evented state of one working session: no Qt, no viewer.
+"""Evented state of one working session, free of Qt and napari.
 
-User input calls a method of :class:`Session`; the session changes its state and emits; views
-update from that and never write back.
+User input calls a method of :class:`Session`; the session changes its state and emits an event.
+Views update from events and never write back.
 """
 
 from napari_hemacells.session.cell_edits import CellsChange

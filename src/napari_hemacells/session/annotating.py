@@ -1,4 +1,4 @@
-"""Every change that can be undone: annotations, classes, and the cells themselves."""
+"""Undoable changes of the session: annotations, classes and corrections of cells."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 
 
 class SessionEditor(SessionState):
-    """A workspace whose annotations, classes and cells can be changed, step by step.
+    """Changes of annotations, classes and cells, each one undoable step.
 
-    Every change goes through the project's history, which writes the journal first and changes
-    the state after: what is seen is on disk.
+    Every change goes through the project's history, which writes the journal first and then
+    changes the state: what is shown is already on disk.
     """
 
     # --- annotations -------------------------------------------------------------------------
 
     @property
     def active_class(self) -> str | None:
-        """The class that a click gives."""
+        """The active class: the one that a click assigns."""
         return self._active
 
     @active_class.setter
@@ -48,12 +48,14 @@ class SessionEditor(SessionState):
             self.events.active_class.emit(class_id)
 
     def annotate(self, cells: Iterable[int], class_id: str | None) -> None:
-        """Give these cells a class; ``None`` takes their annotation away. One undoable step."""
+        """Assign a class to these cells; ``None`` removes their annotation. One undoable step."""
         image, table = self._need_image(), self._need_cells()
         places = []
         for cell in cells:
             if cell not in table.position:
-                raise AnnotationError(f"There is no cell {cell} in this image any more.")
+                raise AnnotationError(
+                    f"There is no cell {cell} in this image any more. Choose another cell."
+                )
             row, col = table.centres[table.position[cell]]
             places.append((CellRef(image.key, int(cell)), float(row), float(col)))
         if places:
@@ -69,7 +71,7 @@ class SessionEditor(SessionState):
         class_id: str | None = None,
         proposal: Proposal | None = None,
     ) -> int:
-        """The id of a cell added at a point, with a class if one is given. One undoable step.
+        """Add a cell at a point, optionally with a class, and return its id. One undoable step.
 
         Parameters
         ----------
@@ -92,11 +94,11 @@ class SessionEditor(SessionState):
         return step.added[-1].cell
 
     def delete_cells(self, ids: Iterable[int]) -> None:
-        """Take cells away: they are none. One undoable step, annotations included."""
+        """Delete cells and their annotations. One undoable step."""
         self._execute(delete_cells_action(self._desk(), list(ids)))
 
     def split_cell(self, cell: int, line: Line | None = None) -> tuple[int, ...]:
-        """The ids of the two cells that one becomes, along a line or where it looks like two.
+        """Split a cell in two, along a line or where two cells touch; return the new ids.
 
         Raises
         ------
@@ -114,7 +116,7 @@ class SessionEditor(SessionState):
         return tuple(record.cell for record in step.added)
 
     def merge_cells(self, ids: Iterable[int]) -> int:
-        """The id of the cell that several become; a class that all of them had stays.
+        """Merge cells into one and return its id; a class that all of them share is kept.
 
         Raises
         ------
@@ -136,44 +138,44 @@ class SessionEditor(SessionState):
     # --- classes -----------------------------------------------------------------------------
 
     def add_class(self, name: str, colour: str | None = None) -> str:
-        """The id of a new class with the next free colour and key; it becomes the active one."""
+        """Add a class with the next free colour and key, make it active and return its id."""
         new = self.palette.new_class(name, colour)
         self._execute(annotate.AddClass(new))
         self.active_class = new.id
         return new.id
 
     def rename_class(self, class_id: str, name: str) -> None:
-        """Another name for the class; annotations hang on its id and stay."""
+        """Rename the class; its annotations belong to its id and stay."""
         self._execute(annotate.RenameClass(class_id, name))
 
     def recolour_class(self, class_id: str, colour: str) -> None:
-        """Another colour (``#rrggbb``) for the class."""
+        """Set the colour (``#rrggbb``) of the class."""
         self._execute(annotate.RecolourClass(class_id, colour))
 
     def set_class_key(self, class_id: str, key: int | None) -> None:
-        """Another key (1 to 9) for the class."""
+        """Set the key (1 to 9) of the class."""
         self._execute(annotate.SetClassKey(class_id, key))
 
     def delete_class(self, class_id: str) -> None:
-        """Remove the class and its annotations; undo brings both back."""
+        """Remove the class and its annotations; undo restores both."""
         self._execute(annotate.DeleteClass(class_id))
 
     @property
     def can_undo(self) -> bool:
-        """Whether there is a step to take back."""
+        """Whether there is a step to undo."""
         return self.history is not None and self.history.can_undo
 
     @property
     def can_redo(self) -> bool:
-        """Whether there is a step to take again."""
+        """Whether there is a step to redo."""
         return self.history is not None and self.history.can_redo
 
     def undo(self) -> bool:
-        """Whether there was a step to take back."""
+        """Undo the last step; return whether there was one."""
         return self._emit_changes(self._need_history().undo)
 
     def redo(self) -> bool:
-        """Whether there was a step to take again."""
+        """Redo the step last undone; return whether there was one."""
         return self._emit_changes(self._need_history().redo)
 
     def _execute(self, action: Action) -> None:
@@ -181,7 +183,7 @@ class SessionEditor(SessionState):
         self._emit_changes(lambda: history.do(action))
 
     def _emit_changes(self, change: Callable[[], Action | None]) -> bool:
-        """Make a change through the history, then tell exactly what it changed."""
+        """Make a change through the history, then emit exactly what it changed."""
         palette, before = self.palette, self.annotated
         action = change()
         if self.palette is not palette:

@@ -1,4 +1,4 @@
-"""A session's classifier as a model bundle, and a bundle as a session's classifier."""
+"""Conversion between a session's classifier and a model bundle."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def prepare_bundle(bundle: Bundle, palette: Palette) -> LoadedModel:
-    """The bundle with its class ids replaced by those of classes of the same name here."""
+    """The bundle, with class ids of this project where its classes have the same names."""
     from napari_hemacells.core.classify import SupportSet
 
     ids = {
@@ -31,7 +31,7 @@ def prepare_bundle(bundle: Bundle, palette: Palette) -> LoadedModel:
 
 
 def session_class_id(class_id: str, name: str, palette: Palette) -> str:
-    """The id that a bundle's class has here: that of the class of the same name, if any."""
+    """The project's id of a bundle's class; a class of the same name keeps its id."""
     if class_id in palette:
         return class_id
     same = palette.by_name(name)
@@ -60,10 +60,9 @@ def merged_palette(bundle: Bundle, palette: Palette, used: set[str]) -> Palette:
 
 
 def check_model(bundle: Bundle, workspace: SessionState) -> None:
-    """Refuse a model that does not fit the encoder or the scale in use here.
+    """Refuse a model that does not fit the encoder or the scale of this session.
 
-    Its crops need no check, nor an encoder that is here or inside it: the session embeds as the
-    model says.
+    Crops and bundled encoders need no check: the session embeds cells as the model requires.
 
     Raises
     ------
@@ -85,7 +84,7 @@ def check_model(bundle: Bundle, workspace: SessionState) -> None:
 
 
 def make_bundle(workspace: SessionState, name: str) -> Bundle:
-    """The classifier as it stands, to be used on other images.
+    """The current classifier as a model bundle for other images.
 
     Raises
     ------
@@ -98,7 +97,7 @@ def make_bundle(workspace: SessionState, name: str) -> Bundle:
         workspace.live.latest, workspace.embeddings, workspace.support(),
     )  # fmt: skip
     if latest is None or embeddings is None or support is None:
-        raise AnnotationError("There is no model yet: annotate some cells, at least one a class.")
+        raise AnnotationError("There is no model yet: annotate at least one cell of each class.")
     tensors, meta = latest.head.to_tensors()
     image, cells, loaded = workspace.image, workspace.cells, workspace.live.bundle
     same = loaded is not None and loaded.encoder.sha256 == embeddings.encoder.sha256

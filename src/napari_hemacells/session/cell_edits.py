@@ -1,4 +1,4 @@
-"""What the user wants of the cells → one undoable correction."""
+"""Corrections of the segmentation as undoable steps: add, delete, split, merge."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class CellsChange(NamedTuple):
-    """Which cells a correction took away and which it brought; a cell in both has a new shape.
+    """The cells that a correction removed and added; a cell in both sets has a new shape.
 
     ``windows`` are the boxes (min_row, min_col, max_row, max_col) within which pixels changed.
     """
@@ -33,7 +33,7 @@ class CellsChange(NamedTuple):
 
     @classmethod
     def of(cls, step: CorrectCells) -> CellsChange:
-        """What a step does."""
+        """The effect of an undoable step on the cells."""
         removed, added = (
             tuple(record.cell for record in records) for records in (step.removed, step.added)
         )
@@ -42,17 +42,17 @@ class CellsChange(NamedTuple):
 
     @property
     def deleted(self) -> tuple[int, ...]:
-        """Cells that are there no more."""
+        """Ids of cells that were removed."""
         return tuple(cell for cell in self.removed if cell not in self.added)
 
     @property
     def new(self) -> tuple[int, ...]:
-        """Cells that were not there."""
+        """Ids of cells that were added."""
         return tuple(cell for cell in self.added if cell not in self.removed)
 
 
 class EditContext(NamedTuple):
-    """What a correction is made from: the image, its cells now, all that is said of them."""
+    """The input of a correction: the image, its cells, and their annotations."""
 
     image_key: str
     cells: Cells
@@ -64,9 +64,11 @@ class EditContext(NamedTuple):
         return max(int(self.cells.ids.max(initial=0)), self.state.last_id(self.image_key)) + 1
 
     def record(self, cell: int) -> CellRecord:
-        """A cell as it is; raises :class:`AnnotationError` for one that is gone."""
+        """A cell of the image; raises :class:`AnnotationError` if it was removed."""
         if cell not in self.cells.position:
-            raise AnnotationError(f"There is no cell {cell} in this image any more.")
+            raise AnnotationError(
+                f"There is no cell {cell} in this image any more. Choose another cell."
+            )
         return annotate.cell_record(self.cells, cell)
 
     def step(
@@ -77,7 +79,7 @@ class EditContext(NamedTuple):
         *,
         refused: bool = False,
     ) -> CorrectCells:
-        """The action; what is said of cells that go goes with them."""
+        """The undoable action; it also removes the annotations of removed cells."""
         gone = {record.cell for record in removed} - {record.cell for record in added}
         lost = annotate.removed_annotations(self.state, self.image_key, gone)
         return CorrectCells(
@@ -93,7 +95,7 @@ class EditContext(NamedTuple):
 def add_cell_action(
     desk: EditContext, proposal: Proposal, class_id: str | None = None
 ) -> CorrectCells:
-    """A proposed cell is one; with a class if one is given.
+    """Add a proposed cell, with a class if one is given.
 
     Raises
     ------
@@ -109,7 +111,7 @@ def add_cell_action(
 
 
 def delete_cells_action(desk: EditContext, ids: Collection[int]) -> CorrectCells:
-    """These are no cells, and a later detection is not to find them again."""
+    """Delete cells, and keep later detections from finding them again."""
     records = [desk.record(cell) for cell in sorted(set(ids))]
     if not records:
         raise AnnotationError("No cell is chosen: point at a cell first.")
@@ -117,14 +119,14 @@ def delete_cells_action(desk: EditContext, ids: Collection[int]) -> CorrectCells
 
 
 def split_cell_action(desk: EditContext, cell: int, halves: Sequence[Proposal]) -> CorrectCells:
-    """One cell becomes several; nothing is said of them yet, whatever was said of it."""
+    """Split a cell; its annotations are removed, and the parts have none."""
     first = desk.next_id
     new = [_record(first + index, half, half.mask, "split") for index, half in enumerate(halves)]
     return desk.step([desk.record(cell)], new)
 
 
 def merge_cells_action(desk: EditContext, ids: Collection[int], whole: Proposal) -> CorrectCells:
-    """Several become one; a class that all of them had stays."""
+    """Merge cells into one; a class that all of them share is kept."""
     records = [desk.record(cell) for cell in sorted(set(ids))]
     new = _record(desk.next_id, whole, whole.mask, "merged")
     entries = tuple(
@@ -136,7 +138,7 @@ def merge_cells_action(desk: EditContext, ids: Collection[int], whole: Proposal)
 
 
 def _shared_annotations(desk: EditContext, ids: Sequence[int]) -> list[tuple[str, Annotation]]:
-    """The annotators who gave all these cells the same class, with their last word."""
+    """The annotators who gave all these cells the same class, with their latest annotation."""
     agreed = []
     for annotator, labels in desk.state.by_annotator.items():
         annotations = [labels.get(CellRef(desk.image_key, cell)) for cell in ids]
@@ -153,7 +155,7 @@ def _new_annotation(desk: EditContext, record: CellRecord, class_id: str) -> Ann
 
 
 def _free_mask(cells: Cells, proposal: Proposal) -> CellMask:
-    """The proposal's pixels that no other cell has taken meanwhile."""
+    """The proposal's pixels that no other cell has covered since."""
     import numpy as np
 
     from napari_hemacells.core.detect.proposal import MIN_PIXELS

@@ -1,4 +1,4 @@
-"""Whether this image looks like those that the classifier knows: asked once, in a thread."""
+"""Domain shift: how far the image lies from the data that the classifier was fitted on."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MIN_CLICKS = 5  # in this image: from then on the classifier knows it as well
 
 @dataclass(frozen=True, eq=False)
 class ShiftRequest:
-    """An image, and what the classifier knows: a loaded model's head, or cells of other images."""
+    """An image, and its reference: a loaded model's head, or annotated cells of other images."""
 
     embeddings: Embeddings
     head: Head | None
@@ -34,16 +34,16 @@ class ShiftRequest:
 
 @dataclass(frozen=True, eq=False)
 class ShiftMeasurement:
-    """How far an image is from what the classifier knows.
+    """The measured domain shift of an image.
 
     Attributes
     ----------
     embeddings
-        The image's cells, as the encoder gave them.
+        Embeddings of the image's cells, as the encoder gave them.
     shift, after
-        As it is, and as it would be re-standardised.
+        The shift as it is, and as it would be after re-standardisation.
     reference
-        What it is held against.
+        The data that the image is compared with.
     """
 
     embeddings: Embeddings
@@ -53,7 +53,7 @@ class ShiftMeasurement:
 
 
 def measure_shift(request: ShiftRequest) -> ShiftMeasurement | None:
-    """How far the image is; ``None`` where too few cells are known or in it to say."""
+    """The domain shift; ``None`` where the image or the reference has too few cells."""
     from napari_hemacells.core.classify.domain_shift import measure_shift, restandardise
 
     known = _reference_of_request(request)
@@ -68,7 +68,7 @@ def measure_shift(request: ShiftRequest) -> ShiftMeasurement | None:
 
 
 def sample_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Some rows of ``(n, dim)`` vectors, evenly spread, as an array of their own."""
+    """Evenly spaced rows of ``(n, dim)`` vectors, as a copy."""
     return vectors[:: max(1, -(-len(vectors) // SAMPLE_SIZE))].copy()
 
 

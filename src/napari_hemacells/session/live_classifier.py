@@ -1,8 +1,6 @@
-"""Live few-shot classification as request and answer, so that a late answer can be dropped.
+"""Live few-shot classification as requests and answers, so that late answers can be dropped.
 
-The cells that teach: clicked ones of several images, and those of a loaded model.
-
-A session's classifier as a model bundle, and a bundle as a session's classifier.
+The support set joins the annotated cells of all images with those of a loaded model.
 """
 
 from __future__ import annotations
@@ -56,7 +54,7 @@ def gather_support(
 
 
 def concatenate_support(known: SupportSet, clicked: SupportSet) -> SupportSet:
-    """The cells of a loaded model, then the user's own: clicking goes on where it stopped."""
+    """The support set of a loaded model, followed by the user's own annotated cells."""
     from napari_hemacells.core.classify import SupportSet
 
     return SupportSet(
@@ -66,11 +64,11 @@ def concatenate_support(known: SupportSet, clicked: SupportSet) -> SupportSet:
 
 @dataclass(frozen=True, eq=False)
 class ClassifyRequest:
-    """Everything one refit needs, frozen when it is asked for.
+    """Everything that one fit needs, frozen when it is requested.
 
     ``generation`` grows with every change of cells, annotations or classes; an answer to an older
-    one is dropped by :meth:`LiveClassifier.accept`. With a ``support`` the head is fitted anew;
-    without one, the given ``head`` (of a loaded model) is used as it is.
+    one is dropped by :meth:`LiveClassifier.accept`. With a ``support`` set the head is fitted
+    anew; without one, the given ``head`` (of a loaded model) is used as it is.
     """
 
     generation: int
@@ -83,7 +81,7 @@ class ClassifyRequest:
 
 @dataclass(frozen=True, eq=False)
 class ClassifyResult:
-    """The prediction of every cell of the image, and the head that made it."""
+    """The prediction for every cell of the image, and the head that made it."""
 
     generation: int
     prediction: Prediction
@@ -91,7 +89,7 @@ class ClassifyResult:
 
 
 def run_classification(request: ClassifyRequest) -> ClassifyResult:
-    """The answer to a request; touches no shared state, so it may run in any thread."""
+    """Answer a request; this touches no shared state, so it may run in any thread."""
     from napari_hemacells.core import classify
 
     head = request.head
@@ -108,7 +106,7 @@ def run_classification(request: ClassifyRequest) -> ClassifyResult:
 
 
 class LiveClassifier:
-    """Embeddings, loaded model and the newest answer; knows which answers are late."""
+    """Embeddings, loaded model and latest answer; recognises late answers."""
 
     def __init__(self) -> None:
         self.params = ClassifyParams()
@@ -135,16 +133,16 @@ class LiveClassifier:
         return None if self.model is None else self.model.bundle
 
     def invalidate(self) -> None:
-        """Make every answer that is still under way a late one."""
+        """Invalidate every answer that is still under way."""
         self._generation += 1
 
     def forget_cells(self) -> None:
-        """Other cells are shown from now on."""
+        """Start anew with other cells."""
         self.embeddings = self._raw = self.latest = self.measured = None
         self.invalidate()
 
     def keep_cells(self, cells: Cells, changed: Collection[int]) -> None:
-        """Go on with what is known of cells that are there still and did not change."""
+        """Keep what is known of cells that are still there and did not change."""
         gone = np.asarray(list(changed), dtype=np.int64)
         if self.embeddings is not None and self._raw is not None:
             ids = self.embeddings.ids
@@ -159,13 +157,13 @@ class LiveClassifier:
         self.invalidate()
 
     def forget_project(self) -> None:
-        """Other images and classes from now on."""
+        """Start anew with another set of images and classes."""
         self.forget_cells()
         self._others, self._samples, self._shift_references = {}, {}, {}
         self.model = None
 
     def use_model(self, model: LoadedModel) -> None:
-        """Go on from a saved model; embeddings of another encoder or crop are dropped."""
+        """Continue from a saved model; embeddings of another encoder or crop are dropped."""
         self.model, self.measured, self._shift_references = model, None, {}
         self.embeddings = self._raw
         here, made = self.embeddings, model.bundle
@@ -178,32 +176,32 @@ class LiveClassifier:
         self.invalidate()
 
     def set_params(self, params: ClassifyParams) -> None:
-        """Classify with these from now on; other vectors are needed with features or without."""
+        """Set the parameters; embeddings are dropped if features are switched on or off."""
         others = params.measured != self.params.measured
         self.params = params
         self._change_vectors(others=others)
 
     def set_encoder(self, name: str) -> None:
-        """Look at cells with this encoder from now on; those of another one are dropped."""
+        """Set the encoder; embeddings of another one are dropped."""
         others = name != self.encoder
         self.encoder = name
         self._change_vectors(others=others)
 
     def _change_vectors(self, *, others: bool) -> None:
-        """Drop embeddings, and a head of such, where others are needed; a loaded model's stay."""
+        """Drop outdated embeddings, and a head fitted on them; a loaded model's stay."""
         if others and self.model is None:
             self.latest, self.measured, self._shift_references = None, None, {}
             self.embeddings = self._raw = None
         self.invalidate()
 
     def drop_model(self) -> None:
-        """Classify from the user's clicks alone; embeddings of the model's encoder are dropped."""
+        """Use the annotations alone; embeddings of the model's encoder are dropped."""
         self.model, self.latest, self.measured, self._shift_references = None, None, None, {}
         self.embeddings = self._raw = None
         self.invalidate()
 
     def put(self, embeddings: Embeddings, cells: Cells, image_key: str) -> bool:
-        """Whether these embeddings belong to the cells shown; late ones are dropped."""
+        """Set the embeddings, unless they are late; return whether they belong to these cells."""
         if embeddings.image_key != image_key or not np.array_equal(embeddings.ids, cells.ids):
             return False
         self._raw, self.measured = embeddings, None
@@ -211,7 +209,7 @@ class LiveClassifier:
         return True
 
     def remember(self, embeddings: Embeddings, annotated: Mapping[int, str]) -> None:
-        """Keep the annotated cells of another image: they go on teaching."""
+        """Keep the annotated cells of another image in the support set."""
         key, kept = embeddings.image_key, np.isin(embeddings.ids, list(annotated))
         self._others[key] = _rows(embeddings, kept)
         self._samples.pop(key, None)
@@ -219,7 +217,7 @@ class LiveClassifier:
             self._samples[key] = sample_rows(embeddings.vectors)
 
     def has_support_from(self, image_key: str, like: Embeddings) -> bool:
-        """Whether annotated cells of this other image teach beside embeddings such as these."""
+        """Whether this image has support cells embedded in the same way as these."""
         there = self._others.get(image_key)
         return there is not None and (there.encoder, there.spec) == (like.encoder, like.spec)
 
@@ -240,7 +238,7 @@ class LiveClassifier:
         )
 
     def support(self, labels: Mapping[CellRef, str]) -> SupportSet | None:
-        """Every cell that teaches: those of a loaded model, then the user's own."""
+        """The support set: the cells of a loaded model, then the user's own."""
         clicked = self.clicked(labels)
         if self.model is None:
             return clicked
@@ -251,14 +249,14 @@ class LiveClassifier:
         )
 
     def clicked(self, labels: Mapping[CellRef, str]) -> SupportSet | None:
-        """The annotated cells of this image and of those remembered."""
+        """The annotated cells of this image and of the remembered ones."""
         if self.model is not None:
             labels = self.model.new_labels(labels)
         images = self.images()
         return gather_support(labels, images) if images else None
 
     def images(self) -> dict[str, Embeddings]:
-        """Vectors of the image shown, and of the annotated cells of those remembered."""
+        """Embeddings of the image shown, and of the annotated cells of the remembered images."""
         here = self.embeddings
         if here is None:
             return {}
@@ -268,7 +266,7 @@ class LiveClassifier:
         return {**images, here.image_key: here}
 
     def accept(self, result: ClassifyResult) -> bool:
-        """Whether the answer is still asked for; a late one changes nothing."""
+        """Accept an answer and return whether it is current; a late one changes nothing."""
         if result.generation != self._generation:
             return False
         self.latest = replace(result, prediction=self._with_display_settings(result.prediction))
@@ -288,7 +286,7 @@ class LiveClassifier:
         return replace(prediction, nearest=self.nearest, restandardised=self.restandardised)
 
     def shift_request(self) -> ShiftRequest | None:
-        """What to hold against what; ``None`` where it is known, or nothing to compare with."""
+        """The comparison to make; ``None`` where its result is known or there is no reference."""
         here = self._raw
         if here is None or self.measured is not None:
             return None
@@ -304,7 +302,7 @@ class LiveClassifier:
         )
 
     def accept_shift(self, measurement: ShiftMeasurement | None) -> bool:
-        """Whether it is about the cells shown now."""
+        """Accept a domain shift and return whether it concerns the cells shown now."""
         if measurement is None or measurement.embeddings is not self._raw:
             return False
         self.measured = measurement
@@ -312,11 +310,11 @@ class LiveClassifier:
 
     @property
     def restandardised(self) -> bool:
-        """Whether the embeddings of the image are moved onto those that the classifier knows."""
+        """Whether the image's embeddings are re-standardised onto the classifier's reference."""
         return self._raw is not None and self._raw.image_key in self._shift_references
 
     def restandardise(self, *, moved: bool) -> None:
-        """Move the image's embeddings onto the reference it was measured against, or back."""
+        """Re-standardise the image's embeddings onto the measured reference, or undo that."""
         if self._raw is None or self.measured is None:
             return
         self._shift_references.pop(self._raw.image_key, None)
@@ -341,13 +339,13 @@ def _rows(embeddings: Embeddings, kept: NDArray[np.bool_]) -> Embeddings:
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
-    """A bundle made ready: its head, and the cells it was fitted on, under the session's ids.
+    """A bundle ready for use: its head and its support set, under the session's class ids.
 
     Attributes
     ----------
     learned
-        Cells of this project that it was fine-tuned on or checked with, and the class they had.
-        Such a cell teaches nothing new as long as it keeps that class.
+        Cells of this project that it was fine-tuned or validated on, and their class then. Such
+        a cell adds nothing to the support set as long as it keeps that class.
     """
 
     bundle: Bundle
@@ -356,7 +354,7 @@ class LoadedModel:
     learned: Mapping[CellRef, str] = field(default_factory=dict)
 
     def new_labels(self, labels: Mapping[CellRef, str]) -> Mapping[CellRef, str]:
-        """Return what was said since: cells it has not seen, or saw under another class."""
+        """Return the annotations that the model has not learned: of new cells or classes."""
         if not self.learned:
             return labels
         return {

@@ -1,4 +1,4 @@
-"""A fine-tuned model beside the classifier in use: which cells change, which does better."""
+"""Comparison of a fine-tuned model with the classifier in use."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class ClassChange(NamedTuple):
-    """A cell that would get another class: class ids, and how sure the new model is."""
+    """A cell that would change its class: class ids, and the new model's confidence."""
 
     cell: int
     before: str
@@ -30,14 +30,14 @@ class ClassChange(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class HeldOutRequest:
-    """What the classifier in use says of held-out cells, had it not been taught with them.
+    """A fair request to the classifier in use, fitted without the held-out cells.
 
     Attributes
     ----------
     request
         To be answered in a thread; its last cells are the held-out ones.
     cells
-        Which they are, and their class ids.
+        The held-out cells and their class ids.
     """
 
     request: ClassifyRequest
@@ -47,7 +47,7 @@ class HeldOutRequest:
 def changes_between(
     before: Prediction | None, after: Prediction, annotated: Collection[int]
 ) -> tuple[ClassChange, ...]:
-    """Return the cells that would change, the surest first; annotated ones never do."""
+    """Return the cells that would change, highest confidence first; annotated ones never do."""
     if before is None:
         return ()
     old, new = _classes(before), _classes(after)
@@ -63,11 +63,10 @@ def changes_between(
 def held_out_request(
     session: Session, taught: Mapping[CellRef, TrainedCell]
 ) -> HeldOutRequest | None:
-    """Return how to ask the classifier in use fairly; ``None`` where it cannot be asked.
+    """Return a fair comparison for the classifier in use; ``None`` where that is impossible.
 
-    It is fitted anew on the cells that the new model learned from, and asked about those that the
-    new model was checked with, as far as their vectors are known and their class is still the
-    same.
+    It is fitted anew on the new model's training cells and predicts the new model's held-out
+    cells, as far as their embeddings are known and their class is unchanged.
     """
     live, labels = session.live, session.class_of_cell()
     ids = {cell_class.name: cell_class.id for cell_class in session.palette}
@@ -93,7 +92,7 @@ def held_out_request(
 
 
 def held_out_correct(asked: HeldOutRequest) -> dict[CellRef, bool]:
-    """Return for each held-out cell whether the classifier in use gives it its class."""
+    """Return, for each held-out cell, whether the classifier in use predicts its class."""
     prediction = run_classification(asked.request).prediction
     winners = prediction.predicted_column[-len(asked.cells) :].tolist()
     return {

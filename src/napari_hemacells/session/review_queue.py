@@ -1,4 +1,4 @@
-"""The review queue as request and answer: everything a ranking needs, frozen when asked for."""
+"""The review queue as request and answer: all inputs of a ranking are frozen in the request."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _EMBEDDING_ORDERS = {"active", "uncertain"}  # orders for which cells are held a
 
 @dataclass(frozen=True, eq=False)
 class QueueRequest:
-    """What an order of the cells is made from."""
+    """The input of a ranking."""
 
     order: QueueOrder
     descending: bool
@@ -31,17 +31,17 @@ class QueueRequest:
 
     @property
     def slow(self) -> bool:
-        """Whether it takes longer than a user should have to wait for a key to answer."""
+        """Whether the ranking takes longer than a user should wait after a key."""
         known = self.embeddings is not None and len(self.embeddings) > 0
         return known and self.order in _EMBEDDING_ORDERS
 
     @property
     def without_embeddings(self) -> QueueRequest:
-        """The same order at once, by each cell's own doubt alone."""
+        """The same ranking at once, by each cell's own uncertainty alone."""
         return replace(self, embeddings=None)
 
     def has_inputs_of(self, other: QueueRequest) -> bool:
-        """Whether nothing that an order depends on differs between two requests."""
+        """Whether two requests have the same ranking."""
         return (
             self.cells is other.cells
             and self.prediction is other.prediction
@@ -51,7 +51,7 @@ class QueueRequest:
 
 
 def rank_cells(request: QueueRequest) -> list[int]:
-    """Cell ids in the order asked for; touches no shared state, so it may run in any thread."""
+    """Return the ranked cell ids; this touches no shared state, so it may run in any thread."""
     from napari_hemacells.core.classify import review_queue
 
     cells, descending = request.cells, request.descending

@@ -1,4 +1,4 @@
-"""One user at work: clicks in, classes out, everything that is seen already on disk."""
+"""The working session: annotations go in, predicted classes come out, and all is saved on disk."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 class Session(SessionEditor):
-    """One user at work on one project: annotations, live classes, what to look at next."""
+    """The session of one user on one project: annotations, live classes and review queue."""
 
     # --- live classification -----------------------------------------------------------------
 
@@ -47,39 +47,39 @@ class Session(SessionEditor):
         return self.live.request(self.class_of_cell(), self.palette.ids)
 
     def accept(self, result: ClassifyResult) -> bool:
-        """Whether the answer is still asked for; a late one changes nothing."""
+        """Accept an answer and return whether it is current; a late one changes nothing."""
         taken = self.live.accept(result)
         if taken:
             self.events.prediction.emit()
         return taken
 
     def clear_prediction(self) -> None:
-        """Show no predicted classes, as when the last click was taken back."""
+        """Clear the predicted classes, as after the last annotation was removed."""
         if self.live.latest is not None:
             self.live.latest = None
             self.events.prediction.emit()
 
     def set_params(self, params: ClassifyParams) -> None:
-        """Classify with these parameters from now on; the cells may have to be embedded anew.
+        """Set the parameters of the classifier; the cells may have to be embedded anew.
 
         Raises
         ------
         StorageError
-            They cannot be kept in the project; nothing has changed then.
+            They cannot be saved in the project; nothing has changed then.
         """
         if self.project is not None and params != self.project.content.classify:
             self.project.update(classify=params)
         self._change_settings(partial(self.live.set_params, params))
 
     def set_encoder(self, name: str) -> None:
-        """Look at cells with this encoder from now on; they have to be embedded anew.
+        """Set the encoder; the cells have to be embedded anew.
 
-        No annotation changes, and a loaded model keeps its own encoder.
+        Annotations do not change, and a loaded model keeps its own encoder.
 
         Raises
         ------
         StorageError
-            The choice cannot be kept in the project; nothing has changed then.
+            The choice cannot be saved in the project; nothing has changed then.
         """
         if self.project is not None and name != self.project.content.encoder_name:
             self.project.update(encoder_name=name)
@@ -95,7 +95,7 @@ class Session(SessionEditor):
             self.events.prediction.emit()
 
     def show_nearest(self, *, nearest: bool) -> None:
-        """Show unknown cells in their nearest class all the same, or as unknown."""
+        """Show unknown cells in their nearest class, or as unknown."""
         if nearest != self.live.nearest:
             self.live.show_nearest(nearest=nearest)
             self.events.prediction.emit()
@@ -104,21 +104,21 @@ class Session(SessionEditor):
 
     @property
     def measured(self) -> ShiftMeasurement | None:
-        """How far the image is from what the classifier knows, once that is known."""
+        """The domain shift of the image; ``None`` until it is known."""
         return self.live.measured
 
     def accept_shift(self, measurement: ShiftMeasurement | None) -> None:
-        """Take in how far the image is; an answer about other cells is dropped."""
+        """Accept the measured domain shift; one of other cells is dropped."""
         if self.live.accept_shift(measurement):
             self.events.shift.emit()
 
     @property
     def restandardised(self) -> bool:
-        """Whether the image's embeddings are moved onto those that the classifier knows."""
+        """Whether the image's embeddings are re-standardised onto the classifier's reference."""
         return self.live.restandardised
 
     def restandardise(self, *, moved: bool) -> None:
-        """Move the image's embeddings onto those that the classifier knows, or back."""
+        """Re-standardise the image's embeddings onto the classifier's reference, or undo that."""
         if self.measured is not None and moved != self.restandardised:
             self.live.restandardise(moved=moved)
             self.events.shift.emit()
@@ -127,7 +127,7 @@ class Session(SessionEditor):
     # --- models ------------------------------------------------------------------------------
 
     def load_model(self, bundle: Bundle) -> None:
-        """Classify with a saved model; clicks add to it. Its classes join the palette, undoably.
+        """Classify with a saved model; adding its classes to the palette can be undone.
 
         Raises
         ------
@@ -143,12 +143,12 @@ class Session(SessionEditor):
         self._use(model)
 
     def adopt_model(self, bundle: Bundle, learned: Mapping[CellRef, str]) -> None:
-        """Classify with a model that was fine-tuned on this project; no annotation changes.
+        """Classify with a model that was fine-tuned on this project; annotations do not change.
 
         Parameters
         ----------
         learned
-            The cells it was taught or checked with, and the class ids they had then.
+            The cells it was trained or validated on, and the class ids they had then.
 
         Raises
         ------
@@ -160,14 +160,14 @@ class Session(SessionEditor):
                 and category.id not in self.palette]  # fmt: skip
         if gone:
             raise BundleMismatchError(
-                f"The model knows the class “{gone[0]}”, which was deleted since: undo that, or "
-                "fine-tune again."
+                f"The model knows the class “{gone[0]}”, which has been deleted. Undo the "
+                "deletion, or fine-tune again."
             )
         check_model(bundle, self)
         self._use(replace(model, learned=dict(learned)))
 
     def drop_model(self) -> None:
-        """Classify from the user's clicks alone again; no annotation changes."""
+        """Classify from the user's annotations alone again; annotations do not change."""
         if self.live.model is not None:
             self.live.drop_model()
             self.events.model.emit()
@@ -180,15 +180,15 @@ class Session(SessionEditor):
             self.events.embeddings.emit()
 
     def make_bundle(self, name: str | None = None) -> Bundle:
-        """The classifier as it stands; raises :class:`AnnotationError` before there is one."""
+        """The current classifier; raises :class:`AnnotationError` before there is one."""
         return make_bundle(self, name or self._need_project().name)
 
     # --- what to show ------------------------------------------------------------------------
 
     def counts(self) -> dict[str, tuple[int, int]]:
-        """For each class: cells of this image that the user gave it, and that it is predicted.
+        """For each class: the numbers of annotated and of predicted cells of this image.
 
-        Under ``UNKNOWN`` those that are too far from every class, if there are any.
+        ``UNKNOWN`` counts the cells that are too far from every class, if there are any.
         """
         annotated, prediction = self.annotated, self.prediction
         mine = Counter(annotated.values())
@@ -206,7 +206,7 @@ class Session(SessionEditor):
         return counts | {UNKNOWN: (0, theirs[UNKNOWN])} if theirs[UNKNOWN] else counts
 
     def queue_request(self, order: QueueOrder, *, descending: bool = False) -> QueueRequest | None:
-        """What to put in order now; ``None`` while there are no cells."""
+        """The ranking to make now; ``None`` while there are no cells."""
         if self.cells is None:
             return None
         return QueueRequest(
@@ -220,6 +220,6 @@ class Session(SessionEditor):
         )
 
     def queue(self, order: QueueOrder, *, descending: bool = False) -> list[int]:
-        """Cell ids of this image in the order asked for."""
+        """Ids of this image's cells in the order asked for."""
         request = self.queue_request(order, descending=descending)
         return [] if request is None else rank_cells(request)

@@ -1,7 +1,4 @@
-"""What is open: project, history, image, cells; and the signals that tell of changes.
-
-A project's adapted encoder, found again wherever the project was moved to.
-"""
+"""The open project, history, image and cells, and the events that report their changes."""
 
 from __future__ import annotations
 
@@ -42,10 +39,10 @@ ADAPTED_PREFIX = "adapted:"
 
 
 def project_encoder_name(project: Project) -> str:
-    """Return the name of the encoder that a project looks at cells with, as it is found here.
+    """Return the name of the project's encoder, as it can be loaded on this computer.
 
-    An adapted encoder is named by its place on one computer's shelf; where it is not there, the
-    project brings its own copy along, known by the hash that is the file's name.
+    An adapted encoder is named by its file in this computer's weights store. Where that file is
+    missing, the project's own copy is used, recognised by the hash that is its file name.
     """
     name = project.content.encoder_name
     file = Path(name.removeprefix(ADAPTED_PREFIX))
@@ -61,7 +58,7 @@ def project_encoder_name(project: Project) -> str:
 
 
 class SessionEvents(SignalGroup):
-    """What a view may listen to; each is emitted after the state has changed."""
+    """Events of a session; each is emitted after the state has changed."""
 
     project = Signal()
     image = Signal()
@@ -78,13 +75,13 @@ class SessionEvents(SignalGroup):
 
 
 class SessionState:
-    """What a session has open; :class:`~napari_hemacells.session.Session` works on it.
+    """The open project with its images, cells and annotations.
 
     Parameters
     ----------
     annotator
-        Whose word counts and is kept with each click. Empty: the sole annotator of a project
-        that is reopened, else the name of the account.
+        The name that is saved with each annotation; only this annotator's annotations count.
+        Empty: the sole annotator of a project that is reopened, else the name of the account.
     """
 
     def __init__(self, annotator: str = "") -> None:
@@ -100,7 +97,7 @@ class SessionState:
     # --- project and image -------------------------------------------------------------------
 
     def use_project(self, project: Project, palette: Palette | None = None) -> None:
-        """Work on this project from now on; the one before is closed, all of it on disk.
+        """Open this project; the one before is closed, with everything saved.
 
         Parameters
         ----------
@@ -127,10 +124,10 @@ class SessionState:
         self.events.active_class.emit(self._active)
 
     def open_image(self, image: SmearImage) -> None:
-        """Show an image in the open project, in the one that knows it, or in a new one.
+        """Show an image in the open project, in the project that knows it, or in a new one.
 
-        Without an open project, the last project that holds this image is reopened, and where
-        there is none, one is made in the user's data folder: a click always has a place.
+        Without an open project, the last project that holds this image is reopened; if there is
+        none, one is made in the user's data folder, so that annotations are always saved.
         """
         from napari_hemacells.core.store import Project, default_folder, find_project
 
@@ -144,7 +141,7 @@ class SessionState:
         self.show_image(image)
 
     def show_image(self, image: SmearImage) -> None:
-        """Show an image of the open project, adding it where it is new, with its saved cells."""
+        """Show an image of the open project with its saved cells; a new image is added."""
         project = self._need_project()
         if self.live.embeddings is not None:
             self.live.remember(self.live.embeddings, self.annotated)
@@ -157,7 +154,7 @@ class SessionState:
             self._put_cells(annotate.apply_corrections(cells, self._corrections(image.key)))
 
     def save_as(self, folder: Path) -> None:
-        """Go on in a copy of the project in a folder that the user chose."""
+        """Save a copy of the project in a folder that the user chose, and continue there."""
         image, embeddings, model = self.image, self.embeddings, self.live.model
         self.use_project(self._need_project().copy_to(folder))
         self.live.model = model
@@ -167,14 +164,14 @@ class SessionState:
             self.set_embeddings(embeddings)
 
     def close(self) -> None:
-        """Let go of the project; nothing is left to save."""
+        """Close the project; everything is saved already."""
         if self.history is not None:
             self.history.close()
         self.project = self.history = self.image = self.cells = None
         self.live.forget_project()
 
     def _continue_as_sole_annotator(self, history: History) -> None:
-        """Reopen one person's project under that name, whatever this computer's account is."""
+        """Use the name of the project's only annotator, whatever this account is called."""
         names = list(history.state.by_annotator)
         if not self._requested_annotator and len(names) == 1:
             history.state.annotator = names[0]
@@ -182,11 +179,10 @@ class SessionState:
     # --- cells -------------------------------------------------------------------------------
 
     def set_cells(self, cells: Cells) -> None:
-        """Take these cells for the image; annotated and hand-made cells survive with their ids.
+        """Set the cells of the image; annotated and hand-made cells survive with their ids.
 
-        Those of every annotator, and no id goes to another cell as long as a step that can be
-        undone or done again may speak of it. Where the user has deleted a cell, a detector's
-        finding is not believed.
+        This holds for every annotator, and an id is not reused as long as an undoable step may
+        refer to it. Cells that the user has deleted are not added again.
         """
         project, image, history = self._need_project(), self._need_image(), self._need_history()
         spoken_of, corrections = history.state.cells_of(image.key), self._corrections(image.key)
@@ -210,7 +206,7 @@ class SessionState:
         return self._need_history().state.corrections_of(image_key)
 
     def _exchange_cells(self, change: CellsChange, records: Collection[CellRecord]) -> None:
-        """Exchange a few cells; what is known of the others stays."""
+        """Replace a few cells; what is known of the others stays."""
         if self.cells is None:
             return
         self.cells = annotate.exchange_cells(self.cells, {*change.removed, *change.added}, records)
@@ -231,7 +227,7 @@ class SessionState:
 
     @property
     def annotations(self) -> dict[int, Annotation]:
-        """The current annotator's word about cells of this image."""
+        """The current annotator's annotations of this image's cells."""
         if self.history is None or self.image is None:
             return {}
         return self.history.state.annotations_of_image(self.image.key)
@@ -243,7 +239,7 @@ class SessionState:
 
     @property
     def embeddings(self) -> Embeddings | None:
-        """Vectors of the cells shown, once they are there."""
+        """Embeddings of the cells shown, once they are known."""
         return self.live.embeddings
 
     @property
@@ -252,7 +248,7 @@ class SessionState:
         return self.live.prediction
 
     def set_embeddings(self, embeddings: Embeddings) -> bool:
-        """Whether the embeddings belong to the cells shown now; late ones are dropped."""
+        """Set the embeddings, unless they are late; return whether they belong to these cells."""
         if self.image is None or self.cells is None:
             return False
         if not self.live.put(embeddings, self.cells, self.image.key):
@@ -262,14 +258,14 @@ class SessionState:
         return True
 
     def recall(self, *, again: bool = False) -> None:
-        """Let the annotated cells of the project's other images teach, as far as they are cached.
+        """Add annotated cells of the project's other images to the support set, if cached.
 
-        Cells that cannot be read teach nothing; that is told when their image is opened.
+        Cells that cannot be read are left out; the user is told when their image is opened.
 
         Parameters
         ----------
         again
-            Also those of images that were recalled before: more of them may be cached now.
+            Also read images that were read before: more of their cells may be cached now.
         """
         from napari_hemacells.core.encode import EmbeddingCache
         from napari_hemacells.core.types import Embeddings
@@ -299,7 +295,7 @@ class SessionState:
             )
 
     def support(self) -> SupportSet | None:
-        """Every cell that teaches the classifier, with its class."""
+        """The support set of the classifier: every annotated cell with its class."""
         return self.live.support(self.class_of_cell())
 
     def class_of_cell(self) -> dict[CellRef, str]:
@@ -323,10 +319,12 @@ class SessionState:
 
     def _need_image(self) -> SmearImage:
         if self.image is None:
-            raise ImageError("No image is chosen: open a smear and choose it under Detect.")
+            raise ImageError("No image is chosen: open a smear, then choose it under Detect.")
         return self.image
 
     def _need_cells(self) -> Cells:
         if self.cells is None:
-            raise CellsError("No cells yet: press Detect, or choose a layer that holds them.")
+            raise CellsError(
+                "No cells yet: press Detect cells, or choose a layer that holds cells."
+            )
         return self.cells

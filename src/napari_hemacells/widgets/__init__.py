@@ -1,4 +1,4 @@
-"""The dock: Qt only. Nothing here is imported before the dock is opened."""
+"""The dock's widgets (Qt); they are imported when the dock is opened."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["HemaCellsWidget", "open_result"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the dock when it is asked for, so that the manifest costs napari nothing."""
+    """Import the dock on request, so that reading the manifest does not slow napari down."""
     if name in __all__:
         from napari_hemacells.widgets import dock
 

@@ -1,9 +1,4 @@
-"""The step *Annotate*: class palette, undo and redo, the next cell, how far one has come.
-
-Short help on keys: little key caps with what they do.
-
-A thin bar that shows how the cells of an image divide among the classes.
-"""
+"""The step *Annotate*: class palette, undo and redo, next cell, and progress by class."""
 
 from __future__ import annotations
 
@@ -36,20 +31,20 @@ if TYPE_CHECKING:
 
 
 class KeyCap(QLabel):
-    """The name of a key in a rounded frame of the text's colour."""
+    """A label that shows the name of a key in a rounded frame."""
 
     def __init__(self, key: str, parent: QWidget | None = None) -> None:
         super().__init__(key, parent)
         self.setAlignment(Qt.AlignmentFlag.AlignCenter)
 
     def sizeHint(self) -> QSize:  # noqa: N802
-        """Return the text's size and room for the frame."""
+        """Return the size of the text and its frame."""
         metrics = self.fontMetrics()
         width = metrics.horizontalAdvance(self.text()) + 10
         return QSize(max(width, metrics.height() + 4), metrics.height() + 4)
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802
-        """Return the same: a key is never cut."""
+        """Return the same size: a key is never cut off."""
         return self.sizeHint()
 
     def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802
@@ -65,7 +60,7 @@ class KeyCap(QLabel):
 
 
 class KeyHelp(QWidget):
-    """Keys and what they do, as many side by side as there is room for."""
+    """A list of keys and their actions, in as many columns as fit."""
 
     def __init__(self, entries: Sequence[tuple[str, str]], parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -78,7 +73,7 @@ class KeyHelp(QWidget):
 
 
 def _entry(key: str, meaning: str) -> QWidget:
-    """Return a key cap and what the key does."""
+    """Return a key cap and a label of its action."""
     widget = QWidget()
     layout = QHBoxLayout(widget)
     layout.setContentsMargins(0, 0, 0, 0)
@@ -89,11 +84,11 @@ def _entry(key: str, meaning: str) -> QWidget:
 
 
 ClassShare = tuple[int, str, float]
-"""Cells, colour ``#rrggbb``, opacity 0 to 1."""
+"""A class's part of the bar: number of cells, colour ``#rrggbb``, opacity 0 to 1."""
 
 
 class ClassShareBar(QWidget):
-    """Parts of a whole side by side; what no part claims stays empty."""
+    """A thin stacked bar of the cells by class; unclassified cells stay empty."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -102,7 +97,7 @@ class ClassShareBar(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
     def show_parts(self, parts: Sequence[ClassShare], total: int) -> None:
-        """Show these parts of so many cells."""
+        """Show these parts of a total number of cells."""
         self.parts, self.total = tuple(parts), total
         self.update()
 
@@ -132,9 +127,9 @@ class ClassShareBar(QWidget):
 
 
 _KEYS = (
-    ("Click", "active class"),
-    ("1–9", "that class"),
-    ("0", "or right click: remove"),
+    ("Click", "assign the active class"),
+    ("1–9", "assign that class"),
+    ("0", "or right-click: remove the class"),
     ("N", "next cell"),
     ("V", "image / class / confidence"),
     ("Ctrl+Z", "undo"),
@@ -143,14 +138,14 @@ _SURE, _GUESSED = 1.0, 0.45  # opacity of the user's own and of predicted cells 
 
 
 class AnnotatePanel(QWidget):
-    """What one needs at hand while labelling cells on the canvas.
+    """The controls for annotating cells on the canvas.
 
     Signals
     -------
     next_requested, previous_requested
-        Go to the next cell worth labelling, or to the one before.
+        Go to the next cell to annotate, or to the previous one.
     undo_requested, redo_requested
-        Take the last step back, or do it again.
+        Undo the last step, or redo it.
     refused
         Why a change was not made, as a sentence.
     """
@@ -187,9 +182,9 @@ class AnnotatePanel(QWidget):
     def _lay_out(self) -> None:
         self.hint.setWordWrap(True)
         self.progress.setWordWrap(True)
-        self.undo_button.setToolTip("Take the last step back (Ctrl+Z)")
-        self.redo_button.setToolTip("Do the last undone step again (Ctrl+Shift+Z)")
-        self.previous_button.setToolTip("Back to the cell before (Shift+N)")
+        self.undo_button.setToolTip("Undo the last step (Ctrl+Z)")
+        self.redo_button.setToolTip("Redo the last undone step (Ctrl+Shift+Z)")
+        self.previous_button.setToolTip("Go back to the previous cell (Shift+N)")
         self.previous_button.setAccessibleName("Previous cell")
         self.previous_button.setMaximumWidth(32)
         layout = QVBoxLayout(self)
@@ -228,14 +223,14 @@ class AnnotatePanel(QWidget):
         self.redo_button.setEnabled(session.can_redo)
         total = 0 if session.cells is None else len(session.cells)
         waiting = max(total - len(session.annotated), 0)
-        self.next_button.setText(f"&Next cell worth labelling ({waiting:,})")
+        self.next_button.setText(f"&Next cell to annotate ({waiting:,})")
         self.next_button.setEnabled(waiting > 0)
         self.next_button.setToolTip(
-            "The cell whose class would teach the classifier most (N)"
+            "Go to the cell whose class helps the classifier most (N)"
             if waiting
-            else "Every cell has your word"
+            else "Every cell is annotated"
             if total
-            else "There are no cells yet"
+            else "There are no cells yet: detect them first"
         )
         self.previous_button.setEnabled(total > 0)
 
@@ -257,28 +252,31 @@ class AnnotatePanel(QWidget):
 
 
 def next_step_hint(session: Session) -> str:
-    """Return what to do next in the first steps; nothing for a user who is under way."""
+    """Return the next thing to do for a new user; an empty string later on."""
     if session.history is None or session.image is None:
         return "Open an image and detect its cells first."
     if not session.cells:
         return "There are no cells yet: detect them first."
     if not len(session.palette):
-        return "Add a class: what do you want to tell apart?"
+        return "Add a class for each kind of cell that you want to tell apart."
     counts = session.history.state.counts()
     used = [class_id for class_id, count in counts.items() if count]
     if session.active_class is not None and not used:
-        return f"Click a cell: it becomes {session.palette.by_id(session.active_class).name}."
+        return (
+            "Click a cell to give it the class "
+            f"{session.palette.by_id(session.active_class).name}."
+        )
     others = [cell_class.name for cell_class in session.palette if cell_class.id not in used]
     told_apart = 0 if session.prediction is None else len(session.prediction.class_ids)
     if len(used) == 1 and told_apart < 2:  # a loaded model may know more classes
-        return "Give at least two classes a click" + (
+        return "Annotate at least one cell of each of two classes" + (
             f": now {_join_alternatives(others)}." if others else "."
         )
     return ""
 
 
 def _join_alternatives(names: list[str]) -> str:
-    """Return ``"A"``, ``"A or B"``, ``"A, B or C"``; no more than three."""
+    """Return ``"A"``, ``"A or B"`` or ``"A, B or C"``; three names at most."""
     *first, last = names[:3]
     return f"{', '.join(first)} or {last}" if first else last
 

@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 
 class HemaCellsWidget(DockView):
-    """The dock that napari opens: the view, and the controller that makes it work.
+    """The dock widget that napari opens; it joins the view and its controller.
 
     Parameters
     ----------
     napari_viewer
-        The viewer that the dock belongs to; napari fills it in by this name.
+        The viewer of the dock; napari passes it by this name.
     session
         The session to show; a new one if ``None``.
     """
@@ -45,7 +45,7 @@ class HemaCellsWidget(DockView):
         self.restyle()
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802
-        """The canvas keys work in the dock too, unless the widget in focus wants them."""
+        """Handle the canvas keys in the dock too, unless the focused widget uses them."""
         action = None if event is None else qt_action(event)
         if action is None:
             super().keyPressEvent(event)
@@ -59,7 +59,7 @@ def _close(closers: tuple[Callable[[], None], ...], _destroyed: object = None) -
 
 
 def open_result(project_folder: str | Path) -> None:
-    """Open napari with the images of a project and the dock; returns when it is closed."""
+    """Open napari with the images of a project and the dock; return when it is closed."""
     import napari
 
     viewer = napari.Viewer(title="HemaCells")

@@ -1,4 +1,4 @@
-"""Putting a widget below the canvas of a napari window."""
+"""Docking of widgets below the canvas of a napari window."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _HEIGHT = 230
 def dock_below(
     viewer: ViewerModel, widget: QWidget, name: str, *, behind: QWidget | None = None
 ) -> None:
-    """Put a widget below the canvas, if the viewer has a window.
+    """Dock a widget below the canvas, if the viewer has a window.
 
-    `behind` is one that is there already: they share its place as tabs, and it stays in front.
+    `behind` is a docked widget: the two share its place as tabs, and it stays in front.
     """
     window = getattr(viewer, "window", None)
     if window is None:
@@ -43,7 +43,7 @@ def dock_below(
 
 
 def _ancestor(widget: QWidget, kind: type[W]) -> W | None:
-    """The nearest widget of this kind that holds the widget."""
+    """The nearest parent of this class."""
     parent = widget.parentWidget()
     while parent is not None and not isinstance(parent, kind):
         parent = parent.parentWidget()
@@ -51,7 +51,7 @@ def _ancestor(widget: QWidget, kind: type[W]) -> W | None:
 
 
 def raise_dock(widget: QWidget) -> None:
-    """Bring the dock of a widget into sight, before others that share its place."""
+    """Raise the dock of a widget above others that share its place."""
     dock = _ancestor(widget, QDockWidget)
     if dock is not None:
         dock.show()

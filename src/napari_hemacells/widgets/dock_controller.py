@@ -1,4 +1,4 @@
-"""What the dock does: panels, session, threads and canvas wired to one another."""
+"""The behaviour of the dock: connects panels, session, background tasks and canvas."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from napari_hemacells.widgets.export.panel import ExportRequest
 
 _NO_CELLS = "There are no cells yet: detect them first (Alt+D)."
-_NO_MODEL = "There is no model yet: give at least one cell a class."
+_NO_MODEL = "There is no model yet: give at least one cell a class under Annotate."
 
 
 class DockController(QObject):
@@ -92,7 +92,7 @@ class DockController(QObject):
         self.project_controller.layers_changed()
 
     def close(self) -> None:
-        """End the work; all of it is on disk."""
+        """Stop all tasks and disconnect; everything is saved."""
         for close in self.close_callbacks:
             close()
 
@@ -158,7 +158,7 @@ class DockController(QObject):
     # --- steps -------------------------------------------------------------------------------
 
     def show_step(self, step: Step) -> None:
-        """Open a step; clicks label cells where the palette is in sight."""
+        """Open a step; clicks annotate cells in the steps that show the class palette."""
         if step != self.view.step and self.view.messages.level == "info":
             self.voice.say("")  # what was said about the step before
         self.view.show_step(step)
@@ -245,9 +245,11 @@ class DockController(QObject):
         self.view.next_step_button.setToolTip(missing or "Alt+G")
         busy = self.tasks.jobs.running
         waiting = busy("detect") or busy("open")
-        self.view.detect.block("Wait for it, or press Cancel." if waiting else "")
+        self.view.detect.block("Wait until it has finished, or press Cancel." if waiting else "")
         no_model = "" if session.prediction is not None else _NO_MODEL
-        blocked = missing or ("An export is being written." if busy("export") else "")
+        blocked = missing or (
+            "An export is being written. Wait until it has finished." if busy("export") else ""
+        )
         self.view.export.block(blocked, no_model)
         if not cells and self.view.step != "detect":
             self.show_step("detect")

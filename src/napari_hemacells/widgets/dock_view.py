@@ -1,4 +1,4 @@
-"""What is seen of the dock *HemaCells*: its steps, its message line, where the work is saved."""
+"""The view of the dock: steps, message bar and project bar."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ MIN_WIDTH = 350
 
 
 class DockView(QWidget):
-    """The four steps, the message line and the project bar; they do nothing of themselves.
+    """The four steps, the message bar and the project bar, without behaviour.
 
     Parameters
     ----------
     session
-        What the panels show.
+        The session that the panels show.
     """
 
     def __init__(self, session: Session) -> None:
@@ -97,44 +97,44 @@ class DockView(QWidget):
             self.next_step_button.setText(f"&Go on: {following[0].capitalize()}  ▸")
 
     def show_finetuning(self, *, opened: bool) -> None:
-        """Show the page of fine-tuning in the step *Classify*, or leave it."""
+        """Open or leave the fine-tuning page in the step *Classify*."""
         self.classify_pages.setCurrentIndex(int(opened))
         self.finetune.open(opened=opened)
 
     def scroll_finetuning_to(self, part: QWidget) -> None:
-        """Bring a part of the page of fine-tuning to the top."""
+        """Scroll a part of the fine-tuning page to the top."""
         area = self.classify_pages.widget(1)
         bar = area.verticalScrollBar() if isinstance(area, QScrollArea) else None
         if bar is not None:
             bar.setValue(0 if part is self.finetune else part.y())
 
     def make_gallery(self, upcoming: ReviewQueue) -> GalleryWidget:
-        """The gallery of this session, for a dock of its own."""
+        """The gallery of this session, in a dock of its own."""
         self.gallery = GalleryWidget(self.session, upcoming)
         return self.gallery
 
     def make_map(self, jobs: JobRunner) -> EmbeddingMapWidget:
-        """The map of this session's cells, for a dock of its own."""
+        """The embedding map of this session, in a dock of its own."""
         self.map = EmbeddingMapWidget(self.session, jobs)
         return self.map
 
     def ask_for_image(self, reason: str) -> Path | None:
-        """The file of an image that is not where the project has it."""
+        """Ask for the file of an image that was moved."""
         chosen, _ = QFileDialog.getOpenFileName(self, reason)
         return Path(chosen) if chosen else None
 
     def ask_for_bundle(self) -> Path | None:
-        """The folder of a model to load."""
+        """Ask for the folder of a model to load."""
         chosen = QFileDialog.getExistingDirectory(self, "Load a model bundle (a folder)")
         return Path(chosen) if chosen else None
 
     def ask_where_to_save(self, name: str) -> Path | None:
-        """The folder for a model bundle."""
+        """Ask for the folder to save a model bundle in."""
         chosen, _ = QFileDialog.getSaveFileName(self, "Save the model as a folder", name)
         return Path(chosen) if chosen else None
 
     def restyle(self, _event: object = None) -> None:
-        """Take the colours of the present theme."""
+        """Apply the colours of the present theme."""
         for part in (
             self.header, self.messages, self.classify, self.export, self.place, self.train,
             self.finetune, *self.edit_bars,

@@ -1,4 +1,4 @@
-"""A form from a parameter model: title, tooltip, bounds and choices are declared once, there."""
+"""Forms from parameter models, which declare title, tooltip, bounds and choices."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ P = TypeVar("P", bound=Params)
 
 
 class ParamsForm(QObject, Generic[P]):
-    """Widgets for some fields of a model; the value is a validated instance of it.
+    """Widgets for the fields of a model; the value is a validated instance.
 
     Parameters
     ----------
     model
         The model.
     fields
-        Which of its fields, in this order; all of them if ``None``.
+        The fields to show, in this order; all of them if ``None``.
     empty
-        For each field that may be ``None``, the words shown then, such as ``"estimated"``.
+        For each field that may be ``None``, the text shown then, such as ``"estimated"``.
     """
 
     changed = Signal()
@@ -69,7 +69,7 @@ class ParamsForm(QObject, Generic[P]):
         return native
 
     def values(self) -> dict[str, Any]:
-        """What is in the fields; ``None`` where a field is left empty."""
+        """The contents of the fields; ``None`` where a field is empty."""
         return {
             name: _read(self.container[name], self.model.model_fields[name]) for name in self.names
         }
@@ -85,7 +85,7 @@ class ParamsForm(QObject, Generic[P]):
 
 
 def build_params(model: type[P], *forms: ParamsForm[P]) -> tuple[P | None, str]:
-    """The validated parameters of one or more forms, or ``None`` and the sentence why not."""
+    """The validated parameters of one or more forms, or ``None`` and an error message."""
     values = {name: value for form in forms for name, value in form.values().items()}
     try:
         return model(**values), ""
@@ -120,7 +120,7 @@ def _widget(name: str, field: FieldInfo, empty: str) -> ValueWidget[Any]:
 def _optional_number(
     kind: type, high: float, default: float | None, empty: str, shared: dict[str, Any]
 ) -> ValueWidget[Any]:
-    """A number whose lowest step, 0, reads as words: no value given."""
+    """A number field whose lowest value, 0, is shown as text: no value given."""
     if kind is int:
         widget: Any = SpinBox(value=int(default or 0), min=0, max=int(high), **shared)
     else:
@@ -136,7 +136,7 @@ def _read(widget: ValueWidget[Any], field: FieldInfo) -> Any:
 
 
 def _kind(field: FieldInfo) -> tuple[Any, bool]:
-    """The type of a field without ``None``, and whether ``None`` was allowed."""
+    """The type of a field without ``None``, and whether it allows ``None``."""
     kind = field.annotation
     if get_origin(kind) in {Union, UnionType}:
         inner = [member for member in get_args(kind) if member is not NoneType]

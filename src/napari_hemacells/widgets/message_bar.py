@@ -1,7 +1,4 @@
-"""One line at the foot of the dock: what happened, and what to do next.
-
-What the dock says: sentences on its message line, and errors turned into them.
-"""
+"""The message bar at the foot of the dock: messages, errors, progress and *Cancel*."""
 
 from __future__ import annotations
 
@@ -30,7 +27,7 @@ _MARKS: dict[Level, str] = {"info": "", "warning": "▲ ", "error": "■ "}
 
 
 class MessageBar(QWidget):
-    """The message line with, above it, progress and Cancel while something runs."""
+    """The message bar with, above it, progress and Cancel while a task runs."""
 
     cancel_requested = Signal()
 
@@ -40,7 +37,7 @@ class MessageBar(QWidget):
         self._bar = QProgressBar()
         self._bar.setAccessibleName("Progress")
         self._cancel = QPushButton("Cance&l")
-        self._cancel.setToolTip("Stop what is running; nothing that was done is lost")
+        self._cancel.setToolTip("Stop the running task; finished parts are kept")
         self._cancel.clicked.connect(self.cancel_requested)
         self._text = QLabel()
         self._text.setWordWrap(True)
@@ -65,49 +62,49 @@ class MessageBar(QWidget):
         return self._text.text().removeprefix(_MARKS[self.level])
 
     def say(self, message: str, level: Level = "info") -> None:
-        """Show one sentence; a warning or an error is told by a mark as well as by colour."""
+        """Show a sentence; a warning or an error has a mark as well as a colour."""
         self.level = level
         self._text.setText(_MARKS[level] + message)
         self.restyle()
 
     def progress(self, done: int, total: int, message: str) -> None:
-        """Show how far the running step is; a total of 0 means that nobody knows."""
+        """Show the progress of the running task; a total of 0 means unknown."""
         self._bar.setRange(0, total)
         self._bar.setValue(done)
         self._bar.setFormat(message or "%p %")
         self._running.show()
 
     def finish(self) -> None:
-        """Nothing runs any more."""
+        """Hide the progress: no task runs."""
         self._running.hide()
 
     def restyle(self) -> None:
-        """Take the colours of the present theme."""
+        """Apply the colours of the present theme."""
         shown = {"info": "", "warning": theme.css("warning"), "error": theme.css("error")}
         colour = shown[self.level]
         self._text.setStyleSheet(f"color: {colour}; font-weight: 600;" if colour else "")
 
 
 class Notifier:
-    """One voice for everything that the dock does."""
+    """Shows messages, warnings and errors of the dock."""
 
     def __init__(self, bar: MessageBar) -> None:
         self._bar = bar
 
     def say(self, message: str) -> None:
-        """Tell what happened."""
+        """Show a message."""
         self._bar.say(message)
 
     def warn(self, message: str) -> None:
-        """Tell what did not happen, and what to do."""
+        """Show a warning: what was not done, and what to do."""
         self._bar.say(message, "warning")
 
     def fail(self, message: str) -> None:
-        """Tell what went wrong."""
+        """Show an error."""
         self._bar.say(message, "error")
 
     def attempt(self, change: Callable[[], object]) -> bool:
-        """Whether it could be done; if not, the reason is shown."""
+        """Run an action and return whether it succeeded; on failure, show the reason."""
         try:
             change()
         except BundleMismatchError as error:

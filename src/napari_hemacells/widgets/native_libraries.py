@@ -1,7 +1,4 @@
-"""Keeping torch's compiler out of a process that draws with OpenGL.
-
-One core for the small jobs in threads: they take hundredths of a second, another core draws.
-"""
+"""Keeps triton out of a process that draws with OpenGL, and limits small jobs to one core."""
 
 from __future__ import annotations
 
@@ -23,12 +20,12 @@ _LOCK = Lock()  # two threads may load a network at once
 
 @contextmanager
 def without_triton() -> Iterator[None]:
-    """Let torch and torchvision be imported as if triton were not installed.
+    """Make torch and torchvision import as if triton were not installed.
 
-    torchvision imports ``torch._dynamo``, which imports triton where it finds it. triton brings
-    an LLVM of its own, and so does Mesa's OpenGL driver, which napari has loaded by then: on
-    Linux the second one to come ends the process with a segmentation fault. Detecting and
-    embedding need no compiler, and torch remembers that it found none.
+    torchvision imports ``torch._dynamo``, which imports triton if it is installed. triton has an
+    LLVM of its own, and so does Mesa's OpenGL driver, which napari has loaded by then: on Linux
+    the second one ends the process with a segmentation fault. Detecting and embedding need no
+    compiler, and torch remembers that it found none.
     """
     with _LOCK:
         if not sys.platform.startswith("linux") or _NAME in sys.modules:
@@ -42,12 +39,12 @@ def without_triton() -> Iterator[None]:
 
 
 def single_blas_thread() -> AbstractContextManager[object]:
-    """Let linear algebra use one core within a ``with`` block."""
+    """Limit linear algebra to one core within a ``with`` block."""
     limit: AbstractContextManager[object] = _thread_pools().limit(limits=1, user_api="blas")
     return limit
 
 
 @cache
 def _thread_pools() -> ThreadpoolController:
-    """The thread pools of the libraries loaded, looked up once."""
+    """The thread pools of the loaded libraries, looked up once."""
     return ThreadpoolController()

@@ -1,4 +1,4 @@
-"""Going to cells of any image of the project, whether it is open or not."""
+"""Navigation to cells of any image of the project, open or not."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ if TYPE_CHECKING:
 
 
 class ImageLayer(NamedTuple):
-    """An image, and the layer that shows it (empty where none does)."""
+    """An image, and the layer that shows it (empty if none does)."""
 
     image: SmearImage
     layer: str
 
 
 class Navigator(QObject):
-    """Brings a cell to the middle of the canvas, opening its image first where need be.
+    """Shows a cell in the middle of the canvas, opening its image first if necessary.
 
     Signals
     -------
     proposed
-        Cells of the open image to be gone through in the gallery, and how many more are elsewhere.
-    arrived
+        Cells of the open image to review in the gallery, and how many more are elsewhere.
+    image_opened
         Another image was opened for a cell.
-    warned
-        Why a cell cannot be gone to.
+    warning_emitted
+        Why a cell cannot be shown.
     """
 
     proposed = Signal(object, int)
@@ -66,16 +66,16 @@ class Navigator(QObject):
         self._subscriptions.add(session.events.cells, self._wait)
 
     def close(self) -> None:
-        """Hear nothing more."""
+        """Disconnect from the session."""
         self._subscriptions.drop()
         self.jobs.close()
 
     def go_to(self, ref: CellRef) -> None:
-        """Go to a cell of any image of the project."""
+        """Show a cell of any image of the project."""
         self._go((ref,), review=False)
 
     def review(self, refs: Sequence[CellRef]) -> None:
-        """Show cells in the gallery, those of the open image first, and go to the first."""
+        """Propose cells in the gallery, those of the open image first, and show the first."""
         here = None if self._session.image is None else self._session.image.key
         self._go(tuple(sorted(refs, key=lambda ref: ref.image_key != here)), review=True)
 
@@ -109,7 +109,7 @@ class Navigator(QObject):
             self.warning_emitted.emit(str(error))
 
     def _wait(self) -> None:
-        """Go on when everybody has heard of the cells."""
+        """Continue after all subscribers have handled the new cells."""
         if self._waiting:
             self._soon.start(0)
 
@@ -128,7 +128,7 @@ class Navigator(QObject):
         here = [cell for cell in here if cell in cells.position]
         if not here:
             self.warning_emitted.emit(
-                "That cell is not there any more: it was deleted, split or merged."
+                "That cell does not exist any more: it was deleted, split or merged."
             )
             return
         if self._review:
@@ -145,7 +145,7 @@ def _find_image_steps(
     key: str,
     shown: Sequence[tuple[str, tuple[int, int] | None, Callable[[], SmearImage]]],
 ) -> Generator[Progress, None, ImageLayer]:
-    """Return an image of a project: as a layer shows it, or from its file."""
+    """Return an image of a project: from a layer that shows it, or from its file."""
     from napari_hemacells.core.image import read_image
 
     stored = project.image(key)
@@ -160,7 +160,7 @@ def _find_image_steps(
 
 
 def _try_make_image(make: Callable[[], SmearImage]) -> SmearImage | None:
-    """Return the picture of a layer; ``None`` for a layer that is no smear."""
+    """Return the image of a layer; ``None`` if the layer shows no smear."""
     try:
         return make()
     except HemaCellsError:

@@ -1,4 +1,4 @@
-"""Where the work is saved, and the menu to open another project or to save a copy."""
+"""The project bar: where annotations are saved, and a menu to open or copy a project."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from napari_hemacells.widgets import theme
 
 
 class ProjectBar(QWidget):
-    """``Saved in …/projects/x · all clicks on disk``, and *Project*."""
+    """``Saved in …/projects/x``, and the menu *Project*."""
 
     open_requested = Signal(object)
     save_as_requested = Signal(object)
@@ -31,7 +31,7 @@ class ProjectBar(QWidget):
         self._label = QLabel()
         self._label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.button = QPushButton("&Project")
-        self.button.setToolTip("Open another project, or go on in a copy of this one")
+        self.button.setToolTip("Open another project, or continue in a copy of this one")
         menu = QMenu(self.button)
         self._open = QAction("&Open project…", menu)
         self._save_as = QAction("&Save project as…", menu)
@@ -46,27 +46,25 @@ class ProjectBar(QWidget):
         self.show_project_folder(None)
 
     def show_project_folder(self, folder: Path | None) -> None:
-        """Say where each click goes."""
+        """Show where annotations are saved."""
         self._save_as.setEnabled(folder is not None)
         self._full = "Nothing to save yet" if folder is None else f"Saved in {folder}"
         self._label.setToolTip(
-            ""
-            if folder is None
-            else f"{folder}\nEvery click is on disk before a cell is coloured."
+            "" if folder is None else f"{folder}\nEvery annotation is saved on disk at once."
         )
         self._elide()
 
     @property
     def text(self) -> str:
-        """What it says, in full."""
+        """The full text."""
         return self._full
 
     def restyle(self) -> None:
-        """Take the colours of the present theme."""
+        """Apply the colours of the present theme."""
         theme.mute_text(self._label)
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802
-        """Cut the middle of the path to the width there is."""
+        """Shorten the path in the middle to the available width."""
         super().resizeEvent(event)
         self._elide()
 

@@ -1,4 +1,4 @@
-"""Images and projects opened in the dock."""
+"""Opening of images and projects in the dock."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 
 class ProjectController(QObject):
-    """Which image is worked on, and in which project.
+    """Opens the chosen image in its project.
 
     Signals
     -------
     annotated
-        What was opened holds annotations.
+        The opened image has annotations.
     changed
         An image or a project was chosen, or one is being opened.
     """
@@ -52,9 +52,9 @@ class ProjectController(QObject):
         tasks.opened.connect(self._opened)
 
     def choose_image(self, key: str) -> None:
-        """Work on the image of this layer, in its project or a new one.
+        """Open the image of this layer, in its project or in a new one.
 
-        A large image is opened in a thread; what was chosen last is used.
+        A large image is opened in a thread; the latest choice counts.
         """
         self._tasks.jobs.cancel("open")
         if self._bridge.is_small_in_memory(key):
@@ -78,7 +78,7 @@ class ProjectController(QObject):
         self.layers_changed()
 
     def layers_changed(self) -> None:
-        """Offer the layers that there are now; take the active one where none was chosen."""
+        """Offer the present layers; choose the active one if none was chosen."""
         self._view.detect.set_choices(self._bridge.images(), self._bridge.cell_sources())
         if self._session.image is None:
             key = self._bridge.active_image()
@@ -89,18 +89,19 @@ class ProjectController(QObject):
             self._view.detect.choose_image(None if layer is None else str(layer.unique_id))
 
     def layer_removed(self, role: str) -> None:
-        """Say what a layer that went means."""
+        """Show a message on a removed layer."""
         if role == "cells":
             self._voice.warn(
-                "The layer of cells was removed; your annotations are kept. V shows it again."
+                "The layer of cells was removed; your annotations are kept. Press V to show "
+                "the cells again."
             )
         elif role == "image":
             self._voice.warn(
-                "The image was removed; your annotations are kept. Open it again to go on."
+                "The image was removed; your annotations are kept. Open it again to continue."
             )
 
     def _shows(self, key: str) -> bool:
-        """Whether the layer of this choice is the one being worked on."""
+        """Whether the layer of this choice shows the image in use."""
         image = self._session.image
         layer = None if image is None else self._bridge.find("image", image.key)
         return layer is not None and str(layer.unique_id) == key
@@ -125,18 +126,18 @@ class ProjectController(QObject):
 
     def _attempt(self, choose: Callable[[], object]) -> None:
         if not self._voice.attempt(choose):
-            self._view.detect.block("Choose another image: this one cannot be used.")
+            self._view.detect.block("This image cannot be used: choose another one.")
 
     def _welcome(self) -> None:
         annotated = len(self._session.annotated)
         if annotated:
             self.annotated.emit()
             cells = "cell" if annotated == 1 else "cells"
-            self._voice.say(f"Welcome back: {annotated:,} annotated {cells}.")
+            self._voice.say(f"Project reopened: {annotated:,} annotated {cells}.")
         elif self._session.cells is None:
-            self._voice.say("Press Detect, or take the cells from a layer.")
+            self._voice.say("Press Detect cells, or use the cells of a layer.")
         self.changed.emit()
 
     def _save_as(self, folder: Path) -> None:
         if self._voice.attempt(partial(self._session.save_as, folder)):
-            self._voice.say(f"You are now working in {folder}.")
+            self._voice.say(f"The project is now in {folder}.")

@@ -1,4 +1,4 @@
-"""Images ↔ projects: opening them together, and asking for what was moved."""
+"""Opening of projects with their images; asks for files that were moved."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 def open_project_images(
     session: Session, bridge: ViewerBridge, folder: Path, ask: Callable[[str], Path | None]
 ) -> list[str]:
-    """Open a project with all its images, and show the first; what could not be opened, and why.
+    """Open a project with all its images, show the first, and return the images that failed.
 
     Parameters
     ----------
     ask
-        Asks the user for the file of an image that was moved or changed: given the reason, the
-        file, or ``None`` to go on without it.
+        Asks the user for the file of an image that was moved or changed: given the reason, it
+        returns the file, or ``None`` to continue without the image.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def open_project_images(
 
 
 def select_image(session: Session, bridge: ViewerBridge, image: SmearImage, key: str = "") -> None:
-    """Work on this image, shown by the layer with this key."""
+    """Use this image, which is shown by the layer with this key."""
     bridge.claim_image(key or bridge.show_image(image), image.key)
     session.open_image(image)
 

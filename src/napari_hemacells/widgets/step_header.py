@@ -1,4 +1,4 @@
-"""The four steps at the head of the dock: where one is, what is done, what is not yet possible."""
+"""The buttons of the four steps: current, done, and not yet possible."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TITLES = {
 
 
 class StepHeader(QWidget):
-    """Four numbered buttons, one of them down; Alt and the underlined letter press them."""
+    """Four numbered buttons, one of them pressed; Alt and the underlined letter press them."""
 
     step_requested = Signal(str)
 
@@ -53,7 +53,7 @@ class StepHeader(QWidget):
         return next(step for step, button in self._buttons.items() if button.isChecked())
 
     def show_step(self, step: Step) -> None:
-        """Press the button of a step without asking for it."""
+        """Set the pressed button without a request."""
         self._buttons[step].setChecked(True)
         self.restyle()
 
@@ -67,7 +67,7 @@ class StepHeader(QWidget):
         self._write()
 
     def restyle(self) -> None:
-        """Take the colours of the present theme: the step shown is underlined."""
+        """Apply the colours of the present theme; the current step is underlined."""
         down, text = theme.css("current"), theme.css("text")
         self.setStyleSheet(
             "QPushButton { padding: 5px 2px; border-radius: 3px; }"

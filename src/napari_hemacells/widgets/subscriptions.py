@@ -1,4 +1,4 @@
-"""Connections of a Qt object to the session that end with the object."""
+"""Subscriptions of Qt objects to session events, which end with the object."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class Subscriptions:
-    """Slots of one Qt object on session signals, dropped when Qt destroys the object.
+    """Slots of one Qt object on session signals, disconnected when Qt destroys the object.
 
-    The owner keeps this in an attribute. Slots are held weakly, so neither the session nor this
-    keeps a closed widget alive; and a session that lives on calls nothing that Qt has deleted.
+    The owner keeps this in an attribute. Slots are held weakly, so a closed widget is not kept
+    alive, and the session never calls an object that Qt has deleted.
     """
 
     def __init__(self, owner: QObject) -> None:

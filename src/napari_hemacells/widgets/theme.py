@@ -1,7 +1,4 @@
-"""Colours from the palette that napari's theme gives to Qt; none of our own greys.
-
-Where words change often: their places found at once, so that the window is drawn once.
-"""
+"""Colours of napari's theme for widgets, and layout updates that avoid repeated redraws."""
 
 from __future__ import annotations
 
@@ -30,12 +27,12 @@ def colour(role: str) -> QColor:
 
 
 def css(role: str) -> str:
-    """The same as ``#rrggbb`` for a style sheet."""
+    """The colour as ``#rrggbb`` for a style sheet."""
     return colour(role).name()
 
 
 def mute_text(widget: QWidget) -> None:
-    """Set a widget's text a little back: the same colour, part way to the background."""
+    """Mute a widget's text: its colour is mixed with the background."""
     text, back = colour("text"), colour("background")
     mixed = QColor(
         *(round(0.72 * t + 0.28 * b) for t, b in zip(_rgb(text), _rgb(back), strict=True))
@@ -51,11 +48,11 @@ _DEPTH = 6  # layouts one inside another, from a panel to the window
 
 
 def settle_layouts() -> None:
-    """Do now what is waiting to be laid out anew, in every window.
+    """Process all pending layout requests now, in every window.
 
-    A changed text lays out its panel, then the dock, then the window, each from an event of its
-    own, and the window is drawn in between: where OpenGL is drawn in software each time takes a
-    hundredth of a second in which no other thread of Python runs.
+    A changed text lays out its panel, then the dock, then the window, each in an event of its own,
+    and the window is redrawn in between. With OpenGL in software each redraw takes a hundredth of
+    a second in which no other Python thread runs.
     """
     for _ in range(_DEPTH):
         QCoreApplication.sendPostedEvents(None, QEvent.Type.LayoutRequest.value)

@@ -108,12 +108,12 @@ def test_button_says_that_there_are_too_few_cells_and_then_what_it_learns_from(r
     assert box.start.isEnabled()
     box.title.setChecked(True)
     assert "60 cells of 2 images" in box.lessons.text()
-    assert "too few clicks to judge" in box.lessons.text()
+    assert "too few annotations to evaluate" in box.lessons.text()
     assert "without their classes" in box.title.toolTip()
     session.annotate([1, 2], session.palette.ids[0])
     session.annotate([3, 4, 5], session.palette.ids[1])
     run.refresh()
-    assert "5 of your clicks judge" in box.lessons.text()
+    assert "5 of your annotations evaluate" in box.lessons.text()
     assert "you can go on working" in box.start.toolTip()
 
 
@@ -148,7 +148,7 @@ def test_network_of_a_loaded_model_is_not_adapted(run, box, session, classify):
     session.load_model(session.make_bundle("yesterday's"))
     run.refresh()
     assert not box.title.isEnabled()
-    assert "brings its own network" in box.title.toolTip()
+    assert "brings its own encoder" in box.title.toolTip()
     session.drop_model()
     run.refresh()
     assert box.title.isEnabled()
@@ -183,15 +183,22 @@ def test_whichever_training_runs_is_named():
 
 def test_of_very_many_cells_it_says_how_many_teach():
     said = AdaptationSummary(AvailableCells(12_000, 3), clicks=40, seconds=300.0, cores=1)
-    assert said.words().startswith("Learns from 4,000 of 12,000 cells of 3 images. 40 of your")
+    assert said.words().startswith("Trains on 4,000 of 12,000 cells of 3 images. 40 of your")
     assert said.format_duration() == "Takes about 5 min on 1 core; you can go on working"
 
 
 def test_figures_with_their_clicks_and_the_verdict():
     said = format_adaptation_result(OUTCOME)
-    for part in ("16 clicks", "75.0%", "87.5%", "One click is 6 points", "<b>Kept</b>", "better"):
+    for part in (
+        "16 annotations",
+        "75.0%",
+        "87.5%",
+        "One annotation is 6 points",
+        "<b>Kept</b>",
+        "better",
+    ):
         assert part in said
-    assert "as far as 16 clicks tell, it is no worse" in format_adaptation_result(
+    assert "by leave-one-out on 16 annotations, it is no worse" in format_adaptation_result(
         replace(OUTCOME, after=0.75)
     )
     worse = format_adaptation_result(
@@ -204,7 +211,7 @@ def test_figures_with_their_clicks_and_the_verdict():
 
 def test_too_few_clicks_to_say():
     said = format_adaptation_result(replace(OUTCOME, before=None, after=None, clicks=0))
-    assert "too few clicks to say" in said
+    assert "too few annotations to say" in said
     assert "%" not in said
 
 
@@ -212,7 +219,7 @@ def test_only_what_was_kept_can_be_used(box):
     box.title.setChecked(True)
     box.show_adapted(OUTCOME)
     assert box.use.isVisible()
-    assert "Drop" in box.drop.text().replace("&", "")
+    assert "Discard" in box.drop.text().replace("&", "")
     box.show_adapted(replace(OUTCOME, file=None))
     assert not box.use.isVisible()
     assert "Close" in box.drop.text().replace("&", "")
@@ -316,7 +323,7 @@ def test_answer_can_be_given_another_day(ready_run, session, qtbot):
     later = AdaptEncoderRunner(session, again, dict, str)
     session.events.project.emit()
     assert again.use.isVisibleTo(again)
-    assert "16 clicks" in again.outcome.text()
+    assert "16 annotations" in again.outcome.text()
     later.close()
 
 

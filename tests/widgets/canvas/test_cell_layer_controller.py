@@ -53,4 +53,4 @@ def test_with_every_cell_labelled_there_is_no_next(qtbot, canvas, session):
     session.annotate(session.cells.ids.tolist(), "rbc")
     with qtbot.waitSignal(canvas.refused, timeout=0) as heard:
         canvas.next()
-    assert "has your word" in heard.args[0]
+    assert "is annotated already" in heard.args[0]

@@ -190,7 +190,7 @@ def test_lines_enclose_nothing(dock, viewer, qtbot, smear, all_are_large):
     shapes = viewer.add_shapes([[[0, 0], [9, 9]]], shape_type="line", name="lines")
     dock.controller.detect_controller.detect(classical(dock, within=str(shapes.unique_id)))
     assert dock.messages.level == "error"
-    assert "encloses nothing" in dock.messages.text
+    assert "has no closed shape" in dock.messages.text
 
 
 def test_many_cells_keep_their_colours_when_they_are_corrected(viewer):

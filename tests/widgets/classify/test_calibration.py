@@ -51,7 +51,7 @@ def total(table, name):
 def test_unknown_cells_are_counted_apart(panel, with_unknown):
     assert total(panel.table, "unknown") == "5"
     assert total(panel.table, "Total") == "30"
-    assert "5 unknown, not forced into a class" in panel.confidence.text()
+    assert "5 unknown, not assigned to a class" in panel.confidence.text()
     assert with_unknown.counts()[UNKNOWN] == (0, 5)
 
 
@@ -112,8 +112,8 @@ def test_proposed_cells_are_shown_alone_the_first_chosen(qtbot, session, upcomin
 @pytest.mark.parametrize(
     ("calibration", "words"),
     [
-        (Calibration(n=9), "too few to say; at least 6 more clicks"),
-        (Calibration(n=14), "at least 1 more click,"),
+        (Calibration(n=9), "too few annotations to say. Annotate at least 6 more"),
+        (Calibration(n=14), "at least 1 more cell,"),
         (Calibration("temperature", 20, 0.04, "", ((0.9, 0.86, 20),)), "off by 4 points"),
     ],
 )
@@ -125,12 +125,12 @@ def test_few_clicks_have_no_diagram_and_enough_have_one(panel, session, classify
     for cell in range(1, 7):
         session.annotate([cell], session.palette.ids[cell % 3])
     classify()
-    assert "too few to say" in panel.trust.line.text()
+    assert "too few annotations to say" in panel.trust.line.text()
     assert not panel.trust.plot.isEnabled()
     for cell in range(7, 19):
         session.annotate([cell], session.palette.ids[cell % 3])
     classify()
-    assert "out of fold on 18 clicks" in panel.trust.line.text()
+    assert "out of fold on 18 annotations" in panel.trust.line.text()
     panel.trust.plot.click()
     dialog = panel.trust.findChild(ReliabilityDialog)
     line = dialog.figure.axes[0].lines[1]

@@ -228,7 +228,7 @@ def test_weights_that_are_not_here_leave_all_as_it_was(dock, qtbot, made, monkey
     with qtbot.waitSignal(dock.controller.tasks.refused):
         pick(dock.classify, "Other…")
     assert dock.messages.level == "warning"
-    assert "not on this computer. The encoder in use stays." in dock.messages.text
+    assert "not on this computer. The encoder in use has not changed." in dock.messages.text
     assert dock.session.prediction is prediction
     assert dock.session.embeddings is embeddings
     assert dock.session.project.content.encoder_name == "bundled"

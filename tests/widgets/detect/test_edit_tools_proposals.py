@@ -25,11 +25,15 @@ def test_the_real_proposal_is_asked_with_the_projects_detector(session):
 
 @pytest.mark.parametrize(
     ("how", "said"),
-    [("network", "added: WBC"), ("stain", "what is stained"), ("disc", "so it is a disc")],
+    [
+        ("network", "added: WBC"),
+        ("stain", "the outline of the stained area"),
+        ("disc", "added as a disc"),
+    ],
 )
 def test_one_is_told_how_sure_an_added_cell_is(how, said):
     mask = mask_in_window(np.ones((5, 5), bool), (slice(0, 5), slice(0, 5)))
     words = format_added_cell(31, Proposal("WBC", 0.5, mask.box, mask, how))
     assert words.startswith("Cell 31 added")
     assert said in words
-    assert words.endswith("Ctrl+Z takes it back.")
+    assert words.endswith("Ctrl+Z to undo.")

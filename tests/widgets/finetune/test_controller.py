@@ -159,7 +159,7 @@ def test_start_waits_for_two_classes_with_two_cells(run, panel, session):
 def test_invalid_form_disables_start_with_the_reason(run, panel, annotated):
     panel.form.rate.setText("fast")
     assert not panel.start.isEnabled()
-    assert "no number" in panel.start.toolTip()
+    assert "not a number" in panel.start.toolTip()
     panel.form.rate.setText("")
     assert panel.start.isEnabled()
 
@@ -269,7 +269,7 @@ def test_very_many_cells_are_compared_in_part():
 
 def test_outcome_says_who_does_better_and_what_changes(run, panel, annotated, qtbot):
     end(run, annotated, qtbot)
-    assert "Of 4 held-out cells the new model gives <b>4</b>" in panel.outcome.text()
+    assert "On 4 held-out cells the new model agrees with you on <b>4</b>" in panel.outcome.text()
     assert "<b>3</b>" in panel.outcome.text()
     assert "<b>18</b> of 30 cells" in panel.outcome.text()  # the 12 annotated ones stay
     assert panel.result.notes.text() == "A note."

@@ -60,7 +60,7 @@ def test_time_is_measured_once_for_a_network(forecast, children, qtbot):
     forecast.ask(RECIPE, 500, 3)
     assert told[-1].startswith("Timing")
     qtbot.waitUntil(lambda: "Takes about" in told[-1], timeout=10_000)
-    assert "4 min on 1 core (10 images/s, timed just now)" in told[-1]
+    assert "4 min on 1 core (10 images/s, just measured)" in told[-1]
     forecast.ask(RECIPE.model_copy(update={"epochs": 10}), 500, 3)
     assert "7 min on 1 core" in told[-1]
     assert len(children.made) == 1

@@ -99,7 +99,7 @@ def test_empty_rate_is_searched_for_and_words_are_refused(form):
     form.rate.setText("")
     assert form.value().rate is None
     form.rate.setText("fast")
-    with pytest.raises(TrainingError, match="no number"):
+    with pytest.raises(TrainingError, match="not a number"):
         form.value()
     form.rate.setText("0,002")
     assert form.value().rate == 0.002
@@ -314,13 +314,13 @@ def test_outcome_names_what_changes_and_who_does_better():
     )
     assert "<b>3</b> of 30 cells" in words
     assert "2 normal → &lt;b&gt;, 1 &lt;b&gt; → unknown" in words
-    assert "Of 10 held-out cells the new model gives <b>9</b> your class" in words
+    assert "On 10 held-out cells the new model agrees with you on <b>9</b>" in words
     assert "A note." in words
-    assert "drop it" not in words
+    assert "discard it" not in words
 
 
 def test_worse_model_is_called_so():
-    assert "drop it" in outcome_html(Comparison(agreement=(10, 9, 7)), {})
+    assert "discard it" in outcome_html(Comparison(agreement=(10, 9, 7)), {})
     assert "None of 5 cells" in outcome_html(Comparison("f00", 5), {})
 
 

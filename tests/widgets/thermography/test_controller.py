@@ -99,7 +99,7 @@ def test_buttons_say_what_is_missing(dock):
     panel = dock.thermogram
     assert panel.find_button.isEnabled()
     assert "Find regions" in panel.measure_button.toolTip()
-    assert panel.export_button.toolTip() == "Measure first."
+    assert panel.export_button.toolTip() == "Press Measure first."
 
 
 def test_regions_are_drawn_on_the_frame(found, viewer):
@@ -143,7 +143,7 @@ def test_measuring_what_was_found_changes_no_digit(found, qtbot, tmp_path):
 def test_shapes_drawn_beside_the_two_are_refused(found, viewer):
     shapes(viewer, "Breasts").add_rectangles(np.array([[5, 5], [5, 30], [30, 30], [30, 5]]))
     found.thermogram.measure_button.click()
-    assert "keep one for each breast" in found.messages.text
+    assert "keep one shape for each breast" in found.messages.text
 
 
 def test_shapes_without_names_are_told_apart_by_where_they_lie(found, viewer):
@@ -184,7 +184,7 @@ def test_breasts_become_cells_with_their_own_crops(found, viewer, qtbot, monkeyp
     from napari_hemacells.widgets.background import tasks
 
     monkeypatch.setattr(tasks.BackgroundTasks, "embed", lambda *_: None)
-    assert found.detect.button.text() == "&Take these regions"
+    assert found.detect.button.text() == "Use &these regions"
     with qtbot.waitSignal(found.controller.tasks.detected, timeout=30_000):
         found.detect.button.click()
     assert len(found.session.cells) == 2

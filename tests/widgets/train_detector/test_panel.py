@@ -66,11 +66,11 @@ def wait_for(run, session, *, hits: int):
 
 def test_section_says_what_is_missing_until_a_cell_was_worked_on(run, panel, session) -> None:
     assert not panel.start.isEnabled()
-    assert "Correct an image first" in panel.lessons.text()
+    assert "Correct a whole image first" in panel.lessons.text()
     session.annotate([1, 2], session.palette.ids[0])
     assert panel.start.isEnabled()
     assert "1 image in which you corrected or classified 2 cells" in panel.lessons.text()
-    assert "learns that there is none" in panel.lessons.text()
+    assert "unmarked cells are learned as background" in panel.lessons.text()
 
 
 def test_thorough_takes_longer(panel) -> None:
@@ -113,7 +113,7 @@ def test_new_detector_is_used_when_the_user_says_so_and_the_project_keeps_it(
     ended = wait_for(run, session, hits=9)
     assert "0.900" in panel.outcome.text()
     assert "4 more, 1 fewer" in panel.outcome.text()
-    assert "drop it" not in panel.outcome.text()
+    assert "discard it" not in panel.outcome.text()
     assert chosen_weights(session.project) is None
     panel.use.click()
     assert chosen_weights(session.project) == ended.outcome.weights
@@ -127,7 +127,7 @@ def test_new_detector_is_used_when_the_user_says_so_and_the_project_keeps_it(
 
 def test_dropped_detector_leaves_nothing(run, panel, session) -> None:
     ended = wait_for(run, session, hits=5)
-    assert "does no better than before" in panel.outcome.text()
+    assert "is no better than before" in panel.outcome.text()
     panel.drop.click()
     assert not ended.outcome.weights.exists()
     assert not ended.outcome.report.exists()

@@ -1,1 +1,1 @@
-"""Adapting the encoder to unlabelled cells: the panel and its training run."""
+"""Adaptation of the encoder to unlabelled cells: panel and controller."""

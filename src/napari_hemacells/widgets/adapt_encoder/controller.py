@@ -1,9 +1,4 @@
-"""Session ↔ adaptation of the encoder: when it may start, what came of it, and the way back.
-
-What adapting an encoder does in a thread: gather the cells, let a child process learn.
-
-Adapting the encoder in the dock: its section wired to the rest.
-"""
+"""Adaptation of the encoder in the dock: preconditions, training run, result and undo."""
 
 from __future__ import annotations
 
@@ -59,9 +54,9 @@ if TYPE_CHECKING:
 def adaptation_steps(
     ground: ProjectSnapshot, job: AdaptJob, run: SubprocessJob[AdaptJob, AdaptOutcome]
 ) -> Generator[Progress, None, AdaptOutcome]:
-    """Yield preparations and reports; return what came of it.
+    """Yield preparations and reports; return the result.
 
-    Only an encoder that was kept is left in the project, however this ends.
+    Only an encoder that is better or equal is kept in the project, even after an error.
     """
     from napari_hemacells.core.train.selfsupervised.dataset import remove_folder
 
@@ -80,13 +75,13 @@ def adaptation_steps(
 
 
 def _write_crops(ground: ProjectSnapshot, job: AdaptJob) -> Generator[Progress, None, None]:
-    """Write the crops where the child finds them; they do not stay in this process."""
+    """Write the crops where the child process reads them; this process does not keep them."""
     from napari_hemacells.core.train.selfsupervised.dataset import write_training_set
     from napari_hemacells.core.train.selfsupervised.project_dataset import load_project_crops_steps
 
     yield Progress(0, 0, "Reading cells")
     crops = yield from load_project_crops_steps(ground.project, ground.state, opened=ground.opened)
-    yield Progress(0, 0, f"{len(crops.crops):,} cells to learn from")
+    yield Progress(0, 0, f"{len(crops.crops):,} training cells")
     write_training_set(job.folder, crops)
 
 
@@ -94,8 +89,8 @@ ADAPTED_PREFIX = "adapted:"
 _PAUSE_MS = 300
 _NOTHING = "Open an image and detect its cells first."
 _OWN = (
-    "A model classifies, and brings its own network: choose your clicks under Fine-tune…, In use, "
-    "or open the project again without it."
+    "A loaded model brings its own encoder. Choose your annotations under Fine-tune…, In "
+    "use, or open the project again without the model."
 )
 
 
@@ -107,16 +102,16 @@ class AdaptEncoderRunner(TrainingRunner):
     opened
         The images that are in memory, by key.
     others
-        Says why not now, where another training runs; otherwise nothing.
+        Returns why adaptation must wait while another training runs; otherwise an empty string.
 
     Signals
     -------
-    encoder_wanted
-        The name of the encoder to look at cells with from now on.
+    encoder_requested
+        The name of the encoder to use from now on.
     """
 
     encoder_requested = Signal(str)
-    stopped_message = "Stopped. The encoder is as it was."
+    stopped_message = "Stopped. The encoder has not changed."
 
     def __init__(
         self,
@@ -156,7 +151,7 @@ class AdaptEncoderRunner(TrainingRunner):
         self._soon.timeout.connect(self.refresh)
 
     def close(self) -> None:
-        """End the adaptation, if one runs, and leave nothing of it; late answers are not heard."""
+        """End a running adaptation and discard it; late answers are ignored."""
         self._subscriptions.drop()
         self._soon.stop()
         running = self.running
@@ -167,7 +162,7 @@ class AdaptEncoderRunner(TrainingRunner):
     # --- what is asked for -------------------------------------------------------------------
 
     def refresh(self, _what: object = None) -> None:
-        """Say what there is to learn from, where anybody looks."""
+        """Show what the training set would be, if the section is visible."""
         if not self._panel.isVisible():
             return
         self._panel.show_in_use(self._former())
@@ -175,7 +170,7 @@ class AdaptEncoderRunner(TrainingRunner):
             self._panel.show_ready(self._ready())
 
     def start(self) -> None:
-        """Let the encoder in use learn from the cells of the open project, in a child process."""
+        """Adapt the encoder in use to the cells of the open project, in a child process."""
         session, ready = self._session, self._ready()
         if session.project is None or session.history is None or ready.reason:
             self._panel.show_ready(ready)
@@ -190,27 +185,29 @@ class AdaptEncoderRunner(TrainingRunner):
         self.begin(run, partial(adaptation_steps, ground, job, run))
 
     def use(self) -> None:
-        """Look at cells with the adapted encoder from now on, in this project."""
+        """Use the adapted encoder in this project from now on."""
         if self._waiting is None:
             return
         if self._project is not self._session.project:
-            self._idle("Another project is open now; the encoder waits in its own.")
+            self._idle(
+                "Another project is open now. Open the project of the adapted encoder to use it."
+            )
         elif self._session.live.model is not None:
             self.warning_emitted.emit(_OWN)
         else:
             self.encoder_requested.emit(f"{ADAPTED_PREFIX}{self._waiting.file}")
 
     def drop(self) -> None:
-        """Remove the adapted encoder, or what is said of one that was not kept."""
+        """Remove the adapted encoder, or the message on one that was not kept."""
         outcome, self._waiting = self._waiting, None
         if outcome is not None and outcome.file is not None:
             encoder_store.remove_adaptation(outcome.file)
-            self._idle("Dropped. The encoder is as it was.")
+            self._idle("Discarded. The encoder has not changed.")
         else:
             self._idle("")
 
     def use_former_encoder(self) -> None:
-        """Look at cells with the encoder that the adapted one started from."""
+        """Go back to the encoder that the adapted one started from."""
         try:
             self.encoder_requested.emit(read_header(_file(self._session.live.encoder)).base)
         except EncoderError as error:
@@ -219,21 +216,24 @@ class AdaptEncoderRunner(TrainingRunner):
     # --- what came back ----------------------------------------------------------------------
 
     def left(self, report: TrainingReport) -> TrainingReport:
-        """The report with the time left: as it says, or of the time foretold."""
+        """The report with the time left: the reported one, or else the estimate."""
         return replace(report, eta_s=self._remaining.after(report))
 
     def handle_result(self, result: AdaptOutcome) -> None:
-        """Show the figures, and ask what to do with the adapted encoder."""
+        """Show the result and ask what to do with the adapted encoder."""
         self._waiting = result
         self._panel.show_adapted(result)
         self.said.emit(
-            "The encoder is adapted: see under Classify what came of it, then use or drop it."
+            (
+                "The encoder is adapted. Check the result under Classify, then use or discard "
+                "the encoder."
+            )
             if result.kept
-            else "The encoder was not adapted: it would tell your clicks apart worse."
+            else "The adapted encoder was not kept: it separates your classes worse."
         )
 
     def _project_changed(self) -> None:
-        """Go on with what waits for an answer in the project that is open now."""
+        """Show the pending result of the project that is open now."""
         project = self._session.project
         if self.running or project is None:
             return
@@ -246,7 +246,7 @@ class AdaptEncoderRunner(TrainingRunner):
             self._panel.show_adapted(self._waiting)
 
     def _settings_changed(self) -> None:
-        """The answer is given when the encoder is in use: until then it can fail."""
+        """Close the question once the encoder is in use: until then it can fail."""
         waiting, name = self._waiting, self._session.live.encoder
         if waiting is not None and waiting.kept and _file(name).stem == waiting.sha256:
             encoder_store.clear_pending_outcome(waiting)
@@ -283,7 +283,7 @@ class AdaptEncoderRunner(TrainingRunner):
         )
 
     def _former(self) -> str:
-        """Return the title of the encoder to go back to; empty where none was adapted."""
+        """Return the title of the encoder to go back to; empty if none was adapted."""
         live = self._session.live
         if live.model is not None or not live.encoder.startswith(ADAPTED_PREFIX):
             return ""
@@ -294,14 +294,14 @@ class AdaptEncoderRunner(TrainingRunner):
 
 
 def _file(name: str) -> Path:
-    """Return the file that the name of an adapted encoder speaks of."""
+    """Return the file that the name of an adapted encoder refers to."""
     return Path(name.removeprefix(ADAPTED_PREFIX))
 
 
 class AdaptEncoderController(QObject):
     """The section *Adapt to my slides* beside the other trainings.
 
-    ``run`` outlives the dock until its ``close`` is called, and holds nothing of it.
+    ``run`` outlives the dock until its ``close`` is called, and holds no reference to the dock.
     """
 
     def __init__(
@@ -329,8 +329,8 @@ class AdaptEncoderController(QObject):
 
 
 def other_training_reason(detector: TrainDetectorController, classifier: FineTuneRunner) -> str:
-    """Return why the encoder cannot be adapted now; empty while nothing else is taught."""
+    """Return why the encoder cannot be adapted now; empty while no other training runs."""
     for name, taught in (("detector", detector), ("classifier", classifier)):
         if taught.jobs.running("train"):
-            return f"The {name} is being trained: wait until that has ended, or cancel it."
+            return f"The {name} is being trained: wait until it has finished, or cancel it."
     return ""

@@ -1,4 +1,4 @@
-"""*Adapt to my slides*: what the network would learn from, how it goes, what came of it."""
+"""The section *Adapt to my slides*: training set, progress and result."""
 
 from __future__ import annotations
 
@@ -22,21 +22,22 @@ if TYPE_CHECKING:
     from napari_hemacells.core.train.selfsupervised.config import AdaptOutcome
 
 HELP = (
-    "The network looks at your cells, without their classes, and learns to recognise each of them "
-    "in other light, blur and frame. That takes minutes, beside your work. The result is kept "
-    "only if it tells your clicks apart no worse than before, and used only if you say so."
+    "The encoder trains on your cells without their classes. It learns to recognise each "
+    "cell in other light, blur and framing. This takes some minutes; you can go on working. "
+    "The result is kept only if it separates your classes at least as well as before, and "
+    "used only if you choose it."
 )
 FEW_CLICKS = 50  # clicks; with fewer, what a single one makes of the figure is told
 
 
 @dataclass(frozen=True)
 class AdaptationSummary:
-    """What there is to learn from, and how long that takes.
+    """The training set of an adaptation, and the time it takes.
 
     Attributes
     ----------
     clicks
-        Annotated cells that would judge the result; 0 where there are too few.
+        Annotated cells that evaluate the result; 0 where there are too few.
     reason
         Why it is not possible now; empty where it is.
     """
@@ -48,7 +49,7 @@ class AdaptationSummary:
     reason: str = ""
 
     def words(self) -> str:
-        """What it would learn from and be judged by."""
+        """The training set and the annotations for the evaluation, in a sentence."""
         cells, taught = self.lessons.cells, self.lessons.taught
         some = (
             f"{taught:,} of {format_count(cells, 'cell')}"
@@ -56,29 +57,29 @@ class AdaptationSummary:
             else format_count(cells, "cell")
         )
         judged = (
-            f"{self.clicks:,} of your clicks judge the result"
+            f"{self.clicks:,} of your annotations evaluate the result"
             if self.clicks
-            else "You have too few clicks to judge it by (two classes with two or more each)"
+            else "You have too few annotations to evaluate it (two classes with two or more each)"
         )
-        return f"Learns from {some} of {format_count(self.lessons.images, 'image')}. {judged}."
+        return f"Trains on {some} of {format_count(self.lessons.images, 'image')}. {judged}."
 
     def format_duration(self) -> str:
-        """How long it takes, in words."""
+        """The time it takes, in a sentence."""
         cores = format_count(self.cores, "core")
         return f"Takes about {format_duration(self.seconds)} on {cores}; you can go on working"
 
 
 class AdaptEncoderPanel(TrainingSection):
-    """The section of the encoder.
+    """The section for adapting the encoder.
 
     Signals
     -------
     start_requested
-        The encoder is to be adapted.
+        Start was pressed.
     back_requested
-        The encoder that the adapted one started from is wanted again.
+        The previous encoder is to be used again.
     seen
-        The section came into sight.
+        The section became visible.
     """
 
     start_requested = Signal()
@@ -88,11 +89,11 @@ class AdaptEncoderPanel(TrainingSection):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Adapt to &my slides…", parent)
         self.bar.setAccessibleName("Progress of the adaptation")
-        self.cancel.setToolTip("Stop it; the encoder stays as it is")
-        self.use.setToolTip("Look at cells with the adapted encoder in this project from now on")
+        self.cancel.setToolTip("Stop the adaptation; the encoder does not change")
+        self.use.setToolTip("Use the adapted encoder in this project from now on")
         self.start.setText("S&tart")  # no other letter of this page
         self.in_use = text_label()
-        self.back = QPushButton("&Back to the former")
+        self.back = QPushButton("&Back to the previous one")
         self.before.append(self.lessons)
         self.column.addWidget(self.lessons)
         self.column.addWidget(self.start)
@@ -104,7 +105,7 @@ class AdaptEncoderPanel(TrainingSection):
         self.show_ready(AdaptationSummary(reason=HELP))
 
     def show_ready(self, ready: AdaptationSummary) -> None:
-        """Say what it would learn from and how long it would take, or what is missing."""
+        """Show the training set and the time it takes, or what is missing."""
         possible = not ready.reason
         self.title.setEnabled(possible or self.title.isChecked())
         self.title.setToolTip(f"{HELP}\n\n{ready.reason or ready.words()}")
@@ -115,33 +116,35 @@ class AdaptEncoderPanel(TrainingSection):
         self.start.setToolTip(ready.reason or ready.format_duration())
 
     def show_in_use(self, base: str) -> None:
-        """Offer the way back to the encoder of this title; empty where none was adapted."""
+        """Offer to go back to the encoder of this title; empty if none was adapted."""
         for widget in (self.in_use, self.back):
             widget.setVisible(bool(base))
-        self.in_use.setText("Cells are looked at with an adapted encoder." if base else "")
-        self.back.setToolTip(f"{base}. Your annotations stay, and the adapted one too")
+        self.in_use.setText("An adapted encoder is in use." if base else "")
+        self.back.setToolTip(f"{base}. Your annotations and the adapted encoder are kept")
 
     def show_adapted(self, outcome: AdaptOutcome) -> None:
-        """Say what came of it; where there is a new encoder, ask what to do with it."""
+        """Show the result; if the encoder was kept, ask what to do with it."""
         self.title.setEnabled(True)
         self.show_outcome(format_adaptation_result(outcome))
         self.use.setVisible(outcome.kept)
-        self.drop.setText("Dro&p it" if outcome.kept else "Close")
-        self.drop.setToolTip("Remove the adapted encoder; nothing changes" if outcome.kept else "")
+        self.drop.setText("D&iscard" if outcome.kept else "Close")
+        self.drop.setToolTip(
+            "Remove the adapted encoder; nothing else changes" if outcome.kept else ""
+        )
 
     def restyle(self) -> None:
-        """Take the colours of the present theme."""
+        """Apply the colours of the present theme."""
         super().restyle()
         theme.mute_text(self.in_use)
 
     def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802
-        """Catch up with what happened while something else was shown."""
+        """Update what changed while the section was hidden."""
         super().showEvent(event)
         self.seen.emit()
 
 
 def format_adaptation_result(outcome: AdaptOutcome) -> str:
-    """Return how well the clicks are told apart before and after, and the verdict."""
+    """Return the leave-one-out accuracy before and after, and the verdict."""
     notes = "".join(f"<p>{escape(note)}</p>" for note in outcome.notes)
     return f"{_figures(outcome)}<p>{_verdict(outcome)}</p>{notes}"
 
@@ -150,24 +153,26 @@ def _figures(outcome: AdaptOutcome) -> str:
     if outcome.before is None or outcome.after is None:
         return ""
     rough = (
-        f" One click is {100 / outcome.clicks:.0f} points." if outcome.clicks < FEW_CLICKS else ""
+        f" One annotation is {100 / outcome.clicks:.0f} points."
+        if outcome.clicks < FEW_CLICKS
+        else ""
     )
     return (
-        f"<p>Recognised of your {outcome.clicks:,} clicks, each asked without itself (mean over "
-        "the classes):</p><table cellspacing='6'>"
-        f"<tr><td>before</td><td align='right'>{outcome.before:.1%}</td></tr>"
-        f"<tr><td>after</td><td align='right'><b>{outcome.after:.1%}</b></td></tr></table>{rough}"
+        f"<p>Correct by leave-one-out on your {outcome.clicks:,} annotations (mean over the "
+        "classes):</p><table cellspacing='6'><tr><td>before</td><td "
+        f"align='right'>{outcome.before:.1%}</td></tr><tr><td>after</td><td "
+        f"align='right'><b>{outcome.after:.1%}</b></td></tr></table>{rough}"
     )
 
 
 def _verdict(outcome: AdaptOutcome) -> str:
     if outcome.before is None or outcome.after is None:
         return (
-            "Better or worse: <b>too few clicks to say</b> (two classes with two or more each). "
-            "Compare before you rely on it."
+            "Better or worse: <b>too few annotations to say</b> (two classes with two or "
+            "more each). Compare before you rely on it."
         )
-    evidence = f"as far as {outcome.clicks:,} clicks tell"
+    evidence = f"by leave-one-out on {outcome.clicks:,} annotations"
     if not outcome.kept:
-        return f"<b>Not kept</b>: {evidence}, it is worse. The encoder you have stays."
+        return f"<b>Not kept</b>: {evidence}, it is worse. The encoder has not changed."
     better = "better" if outcome.after > outcome.before else "no worse"
     return f"<b>Kept</b>: {evidence}, it is {better}."

@@ -1,1 +1,1 @@
-"""Long work beside the window: tasks and workers."""
+"""Background tasks of the dock and the workers that run them."""

@@ -1,6 +1,6 @@
-"""Session ↔ threads: what to compute when, and which answers to believe.
+"""Background tasks of the dock: when they start, and which of their answers are still valid.
 
-What runs in threads for the dock: each a generator of reports that returns a typed result.
+Each runs in a thread as a generator of progress reports that returns a typed result.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _HUB_PREFIXES = ("timm:", "reddino-")  # from the hub, unless they are on this c
 
 
 def format_progress(progress: Progress, name: str) -> str:
-    """Return what is being done, and how much of it is; `name` where the report does not say."""
+    """Return the task and its progress in words; `name` where the report has no message."""
     message = progress.message or name
     return f"{message} {progress.done:,}/{progress.total:,}" if progress.total > 1 else message
 
@@ -50,7 +50,7 @@ def open_image_steps(
 def detection_steps(
     image: SmearImage, params: DetectParams, regions: Regions | None, resume: Path | None
 ) -> Generator[Progress, None, Cells]:
-    """Return the cells of the image; torch is imported here, in the thread."""
+    """Return the detected cells of the image; torch is imported here, in the thread."""
     from napari_hemacells.core.detect import detect_steps, preload_detector
 
     yield Progress(0, 0, "Loading the detector")
@@ -61,15 +61,15 @@ def detection_steps(
 
 
 def layer_cells_steps(make: Callable[[], Cells]) -> Generator[Progress, None, Cells]:
-    """Return the cells that a layer held, measured."""
+    """Return the cells that a layer marks, with their measurements."""
     yield Progress(0, 0, "Measuring cells")
     return make()
 
 
 def load_encoder_steps(params: EncodeParams) -> Generator[Progress, None, str]:
-    """Return the name under which an encoder is found again, once it is loaded."""
+    """Return the name of an encoder once it is loaded; later loads are then fast."""
     fetched = params.encoder.startswith(_HUB_PREFIXES)
-    yield Progress(0, 0, "Fetching the network" if fetched else "Loading the network")
+    yield Progress(0, 0, "Downloading the network" if fetched else "Loading the network")
     from napari_hemacells.core import encode
     from napari_hemacells.core.encode.catalog import portable_name
 
@@ -91,7 +91,7 @@ def embedding_steps(
     model: Bundle | None,
     measured: bool = False,
 ) -> Generator[Progress, None, tuple[Embeddings, Device]]:
-    """Return embeddings by the loaded model's encoder, or the chosen one.
+    """Return embeddings by the loaded model's encoder, or by the chosen one.
 
     torch is imported here, in the thread.
     """
@@ -116,7 +116,7 @@ def embedding_steps(
 
 
 def _encoder_for(model: Bundle | None, params: EncodeParams) -> Encoder:
-    """Return the model's own encoder, which may be one that only its name here finds."""
+    """Return the model's own encoder, also where only its bundle has the weights."""
     from napari_hemacells.core import encode
     from napari_hemacells.core.store import check_compatible
 
@@ -132,7 +132,7 @@ def _encoder_for(model: Bundle | None, params: EncodeParams) -> Encoder:
 
 
 def classification_steps(request: ClassifyRequest) -> Generator[Progress, None, ClassifyResult]:
-    """Return the classes of the cells."""
+    """Return the predicted classes of the cells."""
     from napari_hemacells.session import run_classification
 
     yield Progress(0, 0)
@@ -143,7 +143,7 @@ def classification_steps(request: ClassifyRequest) -> Generator[Progress, None, 
 def domain_shift_steps(
     request: ShiftRequest,
 ) -> Generator[Progress, None, ShiftMeasurement | None]:
-    """Return how far the image is from what the classifier knows."""
+    """Return the domain shift of the image."""
     from napari_hemacells.session.domain_shift import measure_shift
 
     yield Progress(0, 0)
@@ -159,7 +159,7 @@ _NAMES = {
     "recall": "Embedding annotated cells of other images",
     "classify": "Classifying",
     "export": "Exporting",
-    "shift": "Comparing this slide",
+    "shift": "Measuring the domain shift",
 }
 _SILENT_KINDS = {"classify", "shift"}  # not worth a progress bar
 _MIN_RESUMABLE_PIXELS = 8_000_000  # pixels; a smaller image is done again in seconds
@@ -167,30 +167,30 @@ _PAUSE_MS = 300  # corrections that come faster than that are embedded together
 
 
 class BackgroundTasks(QObject):
-    """Detection, embedding and classification of one session, in threads.
+    """Detection, embedding, classification and export of one session, in threads.
 
     Signals
     -------
     progressed
-        How far, of how much (0: unknown), and what.
+        Steps done, steps in all (0: unknown), and the task in words.
     idle
-        Nothing that is worth a progress bar runs any more.
-    said, warned
-        A sentence for the user, and whether it is about a failure.
+        No task with a progress bar runs any more.
+    refused, failed
+        A sentence for the user: why a task was not done, or an unexpected failure.
     device_known
-        The device the network runs on.
+        The device that the network runs on.
     opened
-        An image was opened: what it is, and the key of the layer that shows it.
+        An image was opened: the image, and the key of the layer that shows it.
     found
         A part of the image is done: its cells.
     detected, exported
-        A step ended well.
+        A task ended well.
     encoder_ready
-        An encoder that was asked for is loaded: its name.
-    recalled
+        A requested encoder is loaded: its name.
+    others_embedded
         Annotated cells of other images were embedded.
-    unanswered
-        A classification that was under way will not come; the cells wait for their colours.
+    classification_dropped
+        A pending classification was abandoned.
     """
 
     progressed = Signal(int, int, str)
@@ -234,50 +234,50 @@ class BackgroundTasks(QObject):
         self._subscriptions.add(session.events.project, self._project_changed)
 
     def close(self) -> None:
-        """Stop everything; late answers are not heard."""
+        """Stop everything; late answers are ignored."""
         self._subscriptions.drop()
         self.jobs.close()
 
     def cancel(self) -> None:
-        """Stop what the progress bar shows; what was done stays."""
+        """Stop the task with the progress bar; finished parts are kept."""
         for kind in ("open", "detect", "encoder", "embed", "recall", "export"):
             self.jobs.cancel(kind)
 
     # --- what is asked for -------------------------------------------------------------------
 
     def open(self, make: Callable[[], SmearImage], key: str) -> None:
-        """Open the image of a layer that is not small and in memory."""
+        """Open the image of a layer that is large or not in memory."""
         self.jobs.start("open", partial(open_image_steps, make, key))
 
     def detect(
         self, image: SmearImage, params: DetectParams, regions: Regions | None = None
     ) -> None:
-        """Find the cells of the image; what was interrupted goes on where it stopped."""
+        """Detect the cells of the image; an interrupted detection continues."""
         self._for_image = image.key
         self._resume = self._resume_folder(image)
         self.jobs.start("detect", partial(detection_steps, image, params, regions, self._resume))
 
     def _resume_folder(self, image: SmearImage) -> Path | None:
-        """Where the parts of a large image that are done are kept."""
+        """The file with the finished parts of a large image."""
         project = self._session.project
         if project is None or image.shape[0] * image.shape[1] < _MIN_RESUMABLE_PIXELS:
             return None
         return project.folder / "detection" / image.key
 
     def take(self, image: SmearImage, make: Callable[[], Cells]) -> None:
-        """Make the cells of the image from what a layer held."""
+        """Make the image's cells from a layer."""
         self._for_image, self._resume = image.key, None
         self.jobs.start("detect", partial(layer_cells_steps, make))
 
     def embed(self) -> None:
-        """Embed the cells shown, those not in the project's cache."""
+        """Embed the cells shown that are not in the project's cache."""
         session = self._session
         if session.cells is None or session.image is None or session.project is None:
             return
         self.jobs.start("embed", self.embedding(session.project, session.image, session.cells))
 
     def load_encoder(self, name: str) -> None:
-        """Load an encoder, to look at cells with it; the one in use goes on meanwhile."""
+        """Load an encoder; the one in use stays in use meanwhile."""
         params = self.encode.model_copy(update={"encoder": name})
         self.jobs.start("encoder", partial(load_encoder_steps, params))
 
@@ -288,7 +288,7 @@ class BackgroundTasks(QObject):
     def embedding(
         self, project: Project, image: SmearImage, cells: Cells
     ) -> Callable[[], Generator[Progress, None, tuple[Embeddings, Device]]]:
-        """What embeds cells as the classifier in use needs them, for a thread."""
+        """Return the steps that embed cells for the classifier in use, for a thread."""
         live = self._session.live
         return partial(
             embedding_steps,
@@ -302,7 +302,7 @@ class BackgroundTasks(QObject):
         )
 
     def _embed_soon(self, _change: object) -> None:
-        """Embed new cells when the user's hand rests; all others are in the cache."""
+        """Embed new cells once the user pauses; all others are in the cache."""
         self._soon.start()
 
     def _embed_rested(self) -> None:
@@ -310,14 +310,14 @@ class BackgroundTasks(QObject):
 
     @property
     def spec(self) -> CropSpec:
-        """The crops of a loaded model, otherwise the usual ones."""
+        """The crops of a loaded model, otherwise the default ones."""
         model = self._session.live.model
         return CropSpec() if model is None else model.bundle.spec
 
     def classify(self) -> bool:
-        """Whether an answer to the session's newest request is on its way.
+        """Request a classification and return whether its answer is pending.
 
-        One fit at a time: clicks that come faster than answers share the next one.
+        One fit runs at a time: clicks that come faster than answers share the next one.
         """
         if not self.live:
             return False
@@ -331,7 +331,7 @@ class BackgroundTasks(QObject):
         return True
 
     def measure(self) -> None:
-        """Ask how far the image is from what the classifier knows, where that is not known."""
+        """Measure the domain shift of the image, if it is not known."""
         request = self._session.live.shift_request()
         if request is not None:
             self.jobs.start("shift", partial(domain_shift_steps, request))
@@ -380,7 +380,7 @@ class BackgroundTasks(QObject):
             self.detected.emit()
 
     def _forget_parts(self, folder: Path) -> None:
-        """The cells are safe now; what was kept of them part by part goes."""
+        """The cells are saved: remove the finished parts that were kept meanwhile."""
         from napari_hemacells.core.detect.checkpoint import remove_checkpoint
 
         remove_checkpoint(folder)
@@ -400,14 +400,14 @@ class BackgroundTasks(QObject):
         settle_layouts()
 
     def _refused(self, kind: str, error: HemaCellsError) -> None:
-        kept = " The encoder in use stays." if kind == "encoder" else ""
+        kept = " The encoder in use has not changed." if kind == "encoder" else ""
         self.refused.emit(f"{error}{kept}")
         if kind == "classify":
             self.classification_dropped.emit()
 
     def _failed(self, kind: str, error: Exception) -> None:
         self.failed.emit(
-            f"{_NAMES[kind]} failed unexpectedly ({error}). Your annotations are untouched."
+            f"{_NAMES[kind]} failed unexpectedly ({error}). Your annotations are safe."
         )
         if kind == "classify":
             self.classification_dropped.emit()

@@ -1,4 +1,4 @@
-"""Long work in threads: detection, embedding, classification, export; late answers are dropped."""
+"""Background jobs in threads: one of each kind; answers of replaced jobs are dropped."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ JobSteps: TypeAlias = "Callable[[], Generator[Progress, None, Any]]"
 
 
 class UnexpectedError(Exception):
-    """Something that no rule of ours foresees; the cause is chained."""
+    """An unexpected error; its cause is chained."""
 
 
 @dataclass(frozen=True)
 class RefusedResult:
-    """Work that ended with a sentence for the user."""
+    """A job that ended with an error message for the user."""
 
     error: HemaCellsError
 
 
 def catch_refusals(steps: JobSteps) -> Generator[Progress, None, Any]:
-    """The steps, with refusals as a result and what superqt would swallow as an error."""
+    """Run the steps; return known errors as results and chain those that superqt would hide."""
     try:
         return (yield from steps())
     except HemaCellsError as error:
@@ -46,7 +46,7 @@ def catch_refusals(steps: JobSteps) -> Generator[Progress, None, Any]:
 
 
 class JobRunner(QObject):
-    """At most one job of each kind; a new one replaces the old, whose answer is dropped."""
+    """At most one job of each kind; a new one replaces the old one, whose answer is dropped."""
 
     progressed = Signal(str, object)  # kind, Progress
     returned = Signal(str, object)  # kind, what the steps returned
@@ -61,7 +61,7 @@ class JobRunner(QObject):
         self._closed = False
 
     def start(self, kind: JobKind, steps: JobSteps) -> None:
-        """Run the steps in a thread, instead of what was running of this kind."""
+        """Run the steps in a thread, replacing a running job of this kind."""
         self.cancel(kind)
         self._ticket += 1
         worker = GeneratorWorker(catch_refusals, steps)
@@ -76,16 +76,16 @@ class JobRunner(QObject):
         worker.start()
 
     def running(self, kind: JobKind) -> bool:
-        """Whether work of this kind is under way."""
+        """Whether a job of this kind is running."""
         return kind in self._running
 
     @property
     def busy(self) -> tuple[JobKind, ...]:
-        """The kinds under way."""
+        """The kinds of the running jobs."""
         return tuple(self._running)
 
     def cancel(self, kind: JobKind) -> bool:
-        """Whether there was something to stop; it stops at its next step, unheard."""
+        """Stop a job at its next step, drop its answer, and return whether there was one."""
         _, worker = self._running.pop(kind, (0, None))
         if worker is None:
             return False
@@ -95,7 +95,7 @@ class JobRunner(QObject):
         return True
 
     def close(self) -> None:
-        """Stop everything and hear nothing more."""
+        """Stop everything; later answers are ignored."""
         self._closed = True
         for kind in self.busy:
             self.cancel(kind)

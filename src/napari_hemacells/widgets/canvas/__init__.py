@@ -1,1 +1,1 @@
-"""The viewer: layers, colours, mouse and keys."""
+"""The canvas: layers, colours, mouse and keys in the viewer."""

@@ -1,4 +1,4 @@
-"""The colours of a session's cells in a viewer, and the table that its status bar reads."""
+"""The colours of the cells in the viewer, and the feature table for the status bar."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SPARE_IDS = 64  # ids that have a colour before there is such a cell
 
 
 class CellColorizer(QObject):
-    """Colours the cells of a session: as detected, then as they are known."""
+    """Colours the cells of a session by detected kind, class or confidence."""
 
     def __init__(self, session: Session, bridge: ViewerBridge, parent: QObject) -> None:
         super().__init__(parent)
@@ -34,7 +34,7 @@ class CellColorizer(QObject):
         self._idle.timeout.connect(self._catch_up)
 
     def recolour(self, mode: DisplayMode) -> None:
-        """Colour every cell as the session says, in a display mode."""
+        """Colour every cell in a display mode."""
         session = self._session
         if session.cells is None or session.project is None:
             return
@@ -46,11 +46,11 @@ class CellColorizer(QObject):
         self._idle.start()
 
     def update_features_soon(self) -> None:
-        """Bring the table of the status bar up to date when the clicking pauses."""
+        """Update the feature table for the status bar once the user pauses."""
         self._idle.start()
 
     def _show_detected(self, cells: Cells) -> None:
-        """Outlines in the colours of the detector's kinds."""
+        """Outline the cells in the colours of the detector's kinds."""
         palette, bridge = self._session.palette, self._bridge
         if bridge.is_multiscale:
             bridge.set_shades(ours.detected_colour_codes(cells, palette))
@@ -61,7 +61,7 @@ class CellColorizer(QObject):
         bridge.outline(outline_width(cells.diameter))
 
     def _show_known(self, cells: Cells, mode: DisplayMode) -> None:
-        """Cells filled with the colour of what is known of them."""
+        """Fill the cells with the colours of their classes."""
         session, bridge = self._session, self._bridge
         known = (cells, session.annotated, session.prediction, session.palette, mode)
         if bridge.is_multiscale:
@@ -72,7 +72,7 @@ class CellColorizer(QObject):
         bridge.outline(0)
 
     def _catch_up(self) -> None:
-        """Bring what napari shows of the cells beside the canvas up to date."""
+        """Update the feature table that napari shows for the cell under the pointer."""
         session = self._session
         self._bridge.show_thumbnail()
         if session.cells is None or session.project is None or self._bridge.is_multiscale:
@@ -85,20 +85,20 @@ class CellColorizer(QObject):
 
 
 def outline_width(diameter: float) -> int:
-    """Width in pixels of the outlines of cells just detected."""
+    """Width in pixels of the outlines of newly detected cells."""
     return max(1, round(diameter * _OUTLINE))
 
 
 def add_spare_colours(
     table: dict[int | None, ours.Rgba], colour: ours.Rgba
 ) -> dict[int | None, ours.Rgba]:
-    """Give the next ids a colour too, so that an added cell is seen before all are coloured."""
+    """Give the next ids a colour too, so that an added cell is visible at once."""
     last = max((cell for cell in table if cell is not None), default=0)
     return {**table, **dict.fromkeys(range(last + 1, last + 1 + _SPARE_IDS), colour)}
 
 
 def detected_colours(cells: Cells, palette: Palette) -> dict[int | None, Any]:
-    """Each cell in the colour of the detector's rough kind, to check the detection by eye."""
+    """The colour of each cell's detected kind, to check the detection by eye."""
     known = {cell_class.name: ours.rgba(cell_class.colour) for cell_class in palette}
     other = ours.rgba(_UNKNOWN)
     kinds = cells.table["class"].tolist()

@@ -1,9 +1,4 @@
-"""Canvas → session: what clicks and keys on the cells do.
-
-What is known of one cell, in words.
-
-Session → canvas: the cells in their colours, the current one with its ring and its words.
-"""
+"""The cells layer: shows the cells of the session and handles clicks and keys on them."""
 
 from __future__ import annotations
 
@@ -27,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def format_cell_status(session: Session, cell: int) -> str:
-    """Return ``Cell 12: Lymphocyte 87 %``; empty for no cell."""
+    """Return a description such as ``Cell 12: Lymphocyte 87 %``; empty for no cell."""
     if session.cells is None or session.project is None or cell not in session.cells.position:
         return ""
     mine = session.annotated.get(cell)
@@ -39,7 +34,7 @@ def format_cell_status(session: Session, cell: int) -> str:
     at = int(prediction.ids.searchsorted(cell))
     name = session.palette.by_id(prediction.class_ids[prediction.predicted_column[at]]).name
     if prediction.verdict[at]:
-        return f"Cell {cell}: unknown, like nothing annotated (nearest: {name})"
+        return f"Cell {cell}: unknown, unlike all annotated cells (nearest: {name})"
     return f"Cell {cell}: {name} {prediction.confidence[at]:.0%}"
 
 
@@ -48,13 +43,13 @@ _PATIENCE_MS = 80  # the clicked cell waits that long for all others, so as to d
 
 
 class CellLayerView(QObject):
-    """The cells of a session as a viewer shows them.
+    """The cells of a session in the viewer.
 
     Parameters
     ----------
     reclassify
-        Asks for new classes after an annotation; whether an answer is on its way, that will
-        recolour all cells anyway.
+        Requests new classes after an annotation; returns whether an answer is pending that
+        will recolour all cells.
     """
 
     mode_changed = Signal(str)
@@ -92,13 +87,13 @@ class CellLayerView(QObject):
             self._subscriptions.add(signal, slot)
 
     def close(self) -> None:
-        """Hear nothing more, from the session or the viewer."""
+        """Disconnect from the session and the viewer."""
         self._subscriptions.drop()
 
     # --- what is shown -----------------------------------------------------------------------
 
     def recolour(self) -> None:
-        """Colour every cell as the session says, and with them the ring if it waits."""
+        """Colour every cell, and draw a pending ring."""
         self._colouring.recolour(self.mode)
         if self._unmarked.isActive():
             self._mark()
@@ -112,13 +107,13 @@ class CellLayerView(QObject):
         self.mode_changed.emit(mode)
 
     def _bring_back(self) -> None:
-        """Show the cells again where the user has removed their layer."""
+        """Show the cells again after the user has removed their layer."""
         session = self._session
         if self._bridge.cells_layer is None and session.cells is not None and session.image:
             self._bridge.show_cells(session.cells, session.image.key)
 
     def choose(self, cell: int) -> None:
-        """Make a cell the current one; 0 for none."""
+        """Set the current cell; 0 for none."""
         cells = self._session.cells
         chosen = cell if cells is not None and cell in cells.position else 0
         if chosen != self.current:
@@ -127,7 +122,7 @@ class CellLayerView(QObject):
         self._tell(chosen)
 
     def go_to(self, cell: int) -> None:
-        """Choose a cell and bring it to the middle of the canvas."""
+        """Set the current cell and move it to the middle of the canvas."""
         cells = self._session.cells
         if cells is None or cell not in cells.position:
             return
@@ -144,7 +139,7 @@ class CellLayerView(QObject):
         self.pointed_at.emit(format_cell_status(self._session, cell))
 
     def _mark(self) -> None:
-        """The ring; filled where the current cell has the user's word."""
+        """Draw the ring; it is filled if the user has annotated the current cell."""
         self._unmarked.stop()
         session = self._session
         if not self.current or session.cells is None:
@@ -162,7 +157,7 @@ class CellLayerView(QObject):
         self._forget()
 
     def _forget(self) -> None:
-        """Other cells are shown from now on."""
+        """Show the cells of another image or detection."""
         self.current = self._told = 0
 
     def _cells_changed(self) -> None:
@@ -174,7 +169,7 @@ class CellLayerView(QObject):
         self.recolour()
 
     def _cells_corrected(self, change: CellsChange) -> None:
-        """Change what changed; a cell that came is the current one."""
+        """Update the cells that changed; an added cell becomes the current one."""
         session = self._session
         if session.cells is None:
             return
@@ -189,14 +184,14 @@ class CellLayerView(QObject):
         self._tell(self.current)
 
     def _colour_new(self, cells: tuple[int, ...]) -> None:
-        """All colours anew, but not while the hand is busy if these cells can be seen before."""
+        """Recolour all cells, once the user pauses unless the cells are not yet visible."""
         if self._bridge.colours(cells):
             self._recolour_soon.start()
         else:
             self.recolour()
 
     def _annotations_changed(self, cells: tuple[int, ...] = ()) -> None:
-        """All cells take their colours when the answer is there, the current one soon anyway."""
+        """Recolour the current cell soon, and all others with the next answer."""
         if self.current in cells:
             self._unmarked.start()
         if not self._reclassify():
@@ -209,12 +204,12 @@ class CellLayerView(QObject):
 
 
 class CellLayerController(CellLayerView):
-    """The cells of a session on the canvas of a viewer, to be clicked.
+    """Handles clicks and keys on the cells of a session.
 
     Parameters
     ----------
     upcoming
-        Knows what is worth labelling next.
+        The review queue, which proposes the next cell to annotate.
     """
 
     refused = Signal(str)
@@ -248,7 +243,7 @@ class CellLayerController(CellLayerView):
         self._trail = []
 
     def act(self, action: str) -> None:
-        """Do what a key stands for."""
+        """Perform the action of a key."""
         if action.startswith("class "):
             self._class_key(int(action.removeprefix("class ")))
             return
@@ -266,32 +261,32 @@ class CellLayerController(CellLayerView):
             known()
 
     def undo(self) -> None:
-        """Take the last step back."""
+        """Undo the last step."""
         self._try(self._session.undo)
 
     def redo(self) -> None:
-        """Do the step taken back once more."""
+        """Redo the last undone step."""
         self._try(self._session.redo)
 
     def next(self) -> None:
-        """Go to the cell most worth labelling."""
+        """Go to the next cell of the review queue."""
         cell = self._upcoming.next_cell(self.current or None)
         if cell is None:
-            self.refused.emit("Every cell has your word already.")
+            self.refused.emit("Every cell is annotated already.")
             return
         if self.current:
             self._trail.append(self.current)
         self.go_to(cell)
 
     def previous(self) -> None:
-        """Go back to the cell before, of those that are there still."""
+        """Go back to the previous cell that still exists."""
         cells = self._session.cells
         self._trail = [cell for cell in self._trail if cells and cell in cells.position]
         if self._trail:
             self.go_to(self._trail.pop())
 
     def annotate(self, cell: int, class_id: str | None) -> None:
-        """Give a cell a class (``None``: take it away), if this step is for that."""
+        """Annotate a cell (``None`` removes its class), if the open step allows that."""
         if not self.labelling:
             self.refused.emit("Open the step Annotate to give cells a class.")
             return
@@ -300,7 +295,7 @@ class CellLayerController(CellLayerView):
             settle_layouts()
 
     def click(self, cell: int) -> None:
-        """Choose a cell, and give it the active class if this step is for that."""
+        """Choose a cell, and give it the active class if the open step is Annotate."""
         if self.has_tool:
             self.tool_applied.emit(cell)
             return

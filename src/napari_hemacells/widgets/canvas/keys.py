@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from qtpy.QtGui import QKeyEvent
 
     class HasKeys(Protocol):
-        """A napari layer or viewer."""
+        """The keymap interface of a napari layer or viewer."""
 
         keymap: dict[object, object]
 
         def bind_key(self, key: str, func: object = ..., *, overwrite: bool = ...) -> object:
-            """Bind a function to a key; ``None`` unbinds."""
+            """Bind a function to a key; ``None`` unbinds it."""
 
 
 class KeyAction(NamedTuple):
-    """What a key does, its spelling for napari and for Qt, and whether the viewer has it too."""
+    """An action with its keys as napari and Qt spell them, and whether the viewer binds them."""
 
     action: str
     napari_keys: tuple[str, ...]
@@ -41,22 +41,26 @@ ACTIONS = (
         KeyAction(f"class {key}", (str(key),), (str(key),), "give the class with this key")
         for key in range(1, 10)
     ),
-    KeyAction("remove", ("0",), ("0",), "take the class away"),
+    KeyAction("remove", ("0",), ("0",), "remove the class"),
     KeyAction("undo", ("U", "Control-Z"), ("U", "Ctrl+Z"), "undo"),
     # Control-Y flips napari to 3D, so it is ours on our own layers only.
     KeyAction("redo", ("Control-Shift-Z",), ("Ctrl+Shift+Z",), "redo"),
     KeyAction("redo", ("Control-Y",), ("Ctrl+Y",), "redo", on_viewer=False),
-    KeyAction("next", ("N",), ("N",), "next cell worth labelling"),
-    KeyAction("previous", ("B", "Shift-N"), ("B", "Shift+N"), "cell before"),
+    KeyAction("next", ("N",), ("N",), "next cell to annotate"),
+    KeyAction("previous", ("B", "Shift-N"), ("B", "Shift+N"), "previous cell"),
     # Correcting the detection: what the selected cells, or the one under the pointer, become.
     KeyAction("add", ("A",), ("A",), "add a cell at the pointer"),
-    KeyAction("delete", ("Delete", "Backspace"), ("Del", "Backspace"), "delete: no cell is here"),
+    KeyAction(
+        "delete", ("Delete", "Backspace"), ("Del", "Backspace"), ("delete: this is not a cell")
+    ),
     KeyAction("split", ("S",), ("S",), "split in two"),
-    KeyAction("merge", ("M",), ("M",), "merge the chosen cells into one"),
+    KeyAction("merge", ("M",), ("M",), "merge the chosen cells"),
     # Escape ends drawing in napari's own layers, so it is ours on our own only.
-    KeyAction("let go", ("Escape",), ("Esc",), "put the tool down", on_viewer=False),
+    KeyAction("let go", ("Escape",), ("Esc",), "stop the tool", on_viewer=False),
     # V hides layers in napari, which is what it still does on anybody else's layer.
-    KeyAction("display", ("V",), ("V",), "flip image, class, confidence", on_viewer=False),
+    KeyAction(
+        "display", ("V",), ("V",), "switch between image, class and confidence", on_viewer=False
+    ),
 )
 
 
@@ -68,14 +72,15 @@ def _pairs(*, viewer: bool) -> Iterator[tuple[str, str]]:
 
 
 class KeyMap:
-    """Our keys on napari layers and the viewer, and off again.
+    """Binds the plugin's keys to napari layers and the viewer, and removes them again.
 
     Parameters
     ----------
     act
-        Called with the action's name.
+        Called with the name of the action.
     wanted
-        Whether keys that reach the viewer are for us; on our own layers they always are.
+        Whether keys pressed on the viewer are meant for the plugin; on its own layers they
+        always are.
     """
 
     def __init__(self, act: Callable[[str], None], wanted: Callable[[], bool]) -> None:
@@ -92,7 +97,7 @@ class KeyMap:
         self._bound.append((target, dict(keys)))
 
     def unbind(self, target: HasKeys) -> None:
-        """Give one layer or the viewer its own keys back."""
+        """Restore the keys of one layer or the viewer."""
         for known, keys in self._bound:
             if known is target:
                 for key in keys:
@@ -100,7 +105,7 @@ class KeyMap:
         self._bound = [pair for pair in self._bound if pair[0] is not target]
 
     def clear(self) -> None:
-        """Give everything its own keys back."""
+        """Restore all keys."""
         for target, _ in list(self._bound):
             self.unbind(target)
 

@@ -1,4 +1,4 @@
-"""A direct label colormap that thousands of cells can be given after every click."""
+"""A direct label colormap that stays fast for thousands of cells."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _CLEAR = np.zeros(4, dtype=np.float32)
 
 
 class ClassColormap(DirectLabelColormap):  # type: ignore[misc]  # napari is not typed for us
-    """A colour for each label, kept as tuples, which napari hashes faster than arrays."""
+    """A colour for each label, stored as tuples, which napari hashes faster than arrays."""
 
     def map(self, values: Any) -> Any:
-        """Return colours as arrays: napari's controls compute with the selected label's."""
+        """Return colours as arrays, as napari's controls need them."""
         return np.asarray(super().map(values), dtype=np.float32)
 
 
 def class_colormap(table: Mapping[int | None, Rgba]) -> ClassColormap:
-    """The colormap of ``{label: RGBA}`` with ``None`` for the rest."""
+    """The colormap of ``{label: RGBA}``, with the default colour under ``None``."""
     # Label 1 too, else napari takes an empty table for a wish for its random colours.
     colormap = ClassColormap(color_dict={None: _CLEAR, 0: _CLEAR, 1: _CLEAR})
     # The rest without validation: these are RGBA already, and checking thousands of them one by

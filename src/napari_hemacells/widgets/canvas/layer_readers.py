@@ -1,4 +1,4 @@
-"""What a napari layer holds → the core's image and cells; asks the layer, never the viewer."""
+"""Conversion of napari layers to images, regions and cells of the core."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ LAYER_TYPES = {"image": Image, "labels": Labels, "points": Points, "shapes": Sha
 
 
 def layer_kind(layer: Layer) -> str:
-    """``image``, ``labels``, ``points``, ``shapes``, or ``""`` for a layer of no use to us."""
+    """``image``, ``labels``, ``points``, ``shapes``, or ``""`` for any other layer."""
     # Labels are no Image; a proxy of a layer passes isinstance but hides private names.
     return next((name for name, kind in LAYER_TYPES.items() if isinstance(layer, kind)), "")
 
 
 def read_layer_image(layer: Image, step: tuple[int, ...] = ()) -> SmearImage:
-    """The picture that an image layer shows: :func:`image_maker`, called."""
+    """The image that a layer shows: the result of :func:`image_maker`."""
     return image_maker(layer, step)()
 
 
 def image_maker(layer: Image, step: tuple[int, ...] = ()) -> Callable[[], SmearImage]:
-    """What makes the picture that an image layer shows, to be run in a thread.
+    """Return a function that makes the image of a layer, to be run in a thread.
 
-    The layer is read now, its pixels are not; the function returned touches it no more.
+    The layer is read now, its pixels are not; the returned function does not access the layer.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def image_maker(layer: Image, step: tuple[int, ...] = ()) -> Callable[[], SmearI
 
 
 def _thermogram(plane: Any, name: str, path: Path | None, patient: str | None) -> SmearImage:
-    """The frame in °C, nothing rounded."""
+    """The frame in °C, not rounded."""
     from napari_hemacells.core.image import content_key
     from napari_hemacells.core.types import Groups, SmearImage
 
@@ -84,7 +84,7 @@ def _thermogram(plane: Any, name: str, path: Path | None, patient: str | None) -
 
 
 def is_small_in_memory(layer: Image) -> bool:
-    """Whether the picture of a layer is in memory and small, so that making it needs no thread."""
+    """Whether the image of a layer is small and in memory, so that no thread is needed."""
     from napari_hemacells.core.image import MAX_IN_MEMORY_PIXELS
 
     finest = layer.data[0] if layer.multiscale else layer.data
@@ -94,7 +94,7 @@ def is_small_in_memory(layer: Image) -> bool:
 
 
 def image_size(layer: Image) -> tuple[int, int]:
-    """Rows and columns of the picture that an image layer shows."""
+    """Rows and columns of the image that a layer shows."""
     shape = (layer.data[0] if layer.multiscale else layer.data).shape
     channels_last = layer.rgb or (len(shape) == 3 and shape[-1] <= 4 < shape[0])
     rows, cols = shape[-3:-1] if channels_last else shape[-2:]
@@ -102,7 +102,7 @@ def image_size(layer: Image) -> tuple[int, int]:
 
 
 def image_layer_kwargs(image: SmearImage) -> dict[str, Any]:
-    """How an image that no layer shows yet is added to a viewer; a large one by its levels."""
+    """The layer arguments of an image that no layer shows yet; a large one by its levels."""
     if not image.is_lazy:
         return {"data": image.pixels, "name": image.name}
     from napari_hemacells.core.image import display_levels
@@ -125,7 +125,9 @@ def read_layer_regions(layer: Shapes, on: Layer) -> Regions:
 
     closed = closed_outlines(layer, on)
     if not closed:
-        raise CellsError(f"“{layer.name}” encloses nothing: draw a rectangle or a polygon in it.")
+        raise CellsError(
+            f"“{layer.name}” has no closed shape: draw a rectangle or a polygon in it."
+        )
     return Regions(tuple(closed))
 
 
@@ -142,7 +144,7 @@ def closed_outlines(layer: Shapes, on: Layer) -> list[NDArray[np.float64]]:
 
 
 def displayed_plane(layer: Image, step: tuple[int, ...] = ()) -> Any:
-    """The plane of an image layer that is shown, at full resolution, as it is stored."""
+    """The displayed plane of an image layer, at full resolution and in its stored type."""
     finest = layer.data[0] if layer.multiscale else layer.data
     return _plane(finest, step, rgb=layer.rgb)
 
@@ -156,7 +158,7 @@ def _ellipse_corners(box: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _plane(data: Any, step: tuple[int, ...], *, rgb: bool) -> Any:
-    """The plane shown of a level; of one that is not in memory without reading it."""
+    """The displayed plane of a level; lazy levels are not read."""
     flat = 3 if rgb else 2
     channels_first = not rgb and data.ndim == 3 and data.shape[0] in {3, 4}
     if data.ndim <= flat or channels_first:
@@ -183,7 +185,7 @@ def _path(layer: Layer) -> Path | None:
 
 
 def pixel_size_um(layer: Layer) -> float | None:
-    """Micrometres a pixel, ``None`` where the layer does not say so or rows and columns differ."""
+    """Micrometres per pixel; ``None`` if unknown or if rows and columns differ."""
     unit = layer.units[-1]
     if dict(unit.dimensionality) != {"[length]": 1}:
         return None
@@ -192,7 +194,7 @@ def pixel_size_um(layer: Layer) -> float | None:
 
 
 def plane_transform(layer: Layer) -> dict[str, Any]:
-    """How to lay a two-dimensional layer exactly on this one."""
+    """The transforms that align a two-dimensional layer with this one."""
     placed: dict[str, Any] = {
         "scale": np.asarray(layer.scale[-2:]),
         "translate": np.asarray(layer.translate[-2:]),
@@ -206,9 +208,9 @@ def plane_transform(layer: Layer) -> dict[str, Any]:
 def cells_maker(
     layer: Layer, image: SmearImage, on: Layer, diameter: float | None = None
 ) -> Callable[[], Cells]:
-    """What makes the cells that an existing layer marks, to be run in a thread.
+    """Return a function that makes the cells of a layer, to be run in a thread.
 
-    The layer is read now; the function returned touches it no more.
+    The layer is read now; the returned function does not access the layer.
 
     Parameters
     ----------
@@ -279,7 +281,7 @@ def _from_shapes(
 
 
 def _boxes(outlines: list[NDArray[np.float64]]) -> NDArray[np.int64]:
-    """``(n, 4)`` half-open boxes; napari's pixel centres are at whole numbers."""
+    """``(n, 4)`` half-open boxes; napari's pixel centres are whole numbers."""
     boxes = []
     for outline in outlines:
         low, high = np.floor(outline.min(axis=0) + 0.5), np.floor(outline.max(axis=0) + 0.5)

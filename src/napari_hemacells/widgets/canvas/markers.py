@@ -1,4 +1,4 @@
-"""Rings around the current and the chosen cells, and a line being drawn: one Points layer."""
+"""Markers in one Points layer: rings around the current and chosen cells, and a drawn line."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Box = tuple[int, int, int, int]
 
 
 def marker_layer(placed: dict[str, Any]) -> Points:
-    """A layer that shows no mark yet; `placed` are the transforms of the cells' layer."""
+    """An empty layer of markers; `placed` are the transforms of the cells layer."""
     return Points(
         np.zeros((2, 2)),
         name="Current cell",
@@ -36,16 +36,16 @@ def marker_layer(placed: dict[str, Any]) -> Points:
 
 @dataclass
 class MarkerState:
-    """What the layer of marks shows.
+    """The markers to show.
 
     Attributes
     ----------
     box, colour
-        Half-open box of the current cell, ``None`` for none, and the class colour it has.
+        Half-open box of the current cell (``None`` for none) and its class colour.
     chosen
-        Boxes of the cells chosen to be corrected.
+        Boxes of the cells chosen for correction.
     line
-        A line being drawn: two places (row, column).
+        A line being drawn: two points (row, column).
     """
 
     box: Box | None = None
@@ -55,7 +55,7 @@ class MarkerState:
 
     @property
     def dots(self) -> list[MarkerPoint]:
-        """Middle, size, rim and filling of each point of the layer."""
+        """Centre, size, border and fill of each point of the layer."""
         dots: list[MarkerPoint] = []
         for box in self.chosen:
             dots += _two_rings(box, (_CHOSEN, _DARK), _CLEAR)
@@ -71,7 +71,7 @@ class MarkerState:
 
 
 class MarkerPoint(NamedTuple):
-    """One point of the layer of marks."""
+    """One point of the layer of markers."""
 
     middle: tuple[float, float]
     size: float
@@ -80,7 +80,7 @@ class MarkerPoint(NamedTuple):
 
 
 def _two_rings(box: Box, rims: tuple[ours.Rgba, ours.Rgba], fill: ours.Rgba) -> list[MarkerPoint]:
-    """A ring around a box and a darker one around that: seen on glass and on cells alike."""
+    """A bright ring around a box in a darker ring: visible on background and on cells."""
     top, left, bottom, right = box
     middle = ((top + bottom - 1) / 2, (left + right - 1) / 2)
     size = _SIZE * max(bottom - top, right - left)
@@ -91,7 +91,7 @@ def _two_rings(box: Box, rims: tuple[ours.Rgba, ours.Rgba], fill: ours.Rgba) -> 
 
 
 def update_markers(layer: Points, marks: MarkerState) -> None:
-    """Show these marks."""
+    """Show these markers."""
     dots = marks.dots
     if not dots:
         layer.visible = False
@@ -111,7 +111,7 @@ def update_markers(layer: Points, marks: MarkerState) -> None:
 
 
 def _point_styles(dots: list[MarkerPoint]) -> dict[str, np.ndarray]:
-    """Return what a Points layer is told of the points beside their places."""
+    """Return the attributes of the Points layer, without the positions."""
     return {
         "size": np.array([dot.size for dot in dots]),
         "border_color": np.array([dot.rim for dot in dots]),

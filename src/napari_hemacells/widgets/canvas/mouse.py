@@ -1,4 +1,4 @@
-"""Clicks and hovering on the canvas; a drag stays napari's."""
+"""Mouse events on the canvas: clicks, hovering and drawn lines; other drags are napari's."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _REST = 24.0  # canvas pixels before the pointer takes over from a cell chosen b
 
 
 class PointerEvents(SignalGroup):
-    """What the pointer did; 0 is glass."""
+    """A mouse event on the canvas; cell 0 is background."""
 
     clicked = Signal(int)
     picked = Signal(int)  # with Shift: choose the cell, change nothing
@@ -39,16 +39,16 @@ class Pointer:
     viewer
         The viewer.
     cell_at
-        The cell at a world position, 0 for glass, ``None`` where a click is not for us.
+        The cell at a world position: 0 for background, ``None`` where the click is napari's.
     place_at
-        The place in the image (row, column; pixels) of a world position.
+        The position in the image (row, column; pixels) of a world position.
 
     Attributes
     ----------
     draws
-        Whether a drag draws a line, and does not move the image.
+        Whether a drag draws a line instead of moving the image.
     place
-        Where in the image the pointer was last, ``None`` before it was there.
+        Last position of the pointer in the image, ``None`` before the first.
     """
 
     def __init__(
@@ -68,12 +68,12 @@ class Pointer:
         viewer.mouse_move_callbacks.append(self._move)
 
     def ignore_small_moves(self) -> None:
-        """Ignore small movements from now on: a cell was chosen by other means."""
+        """Ignore small movements: a cell was chosen by other means."""
         self._rested = self._last
         self._over = 0
 
     def close(self) -> None:
-        """Take the callbacks off the viewer."""
+        """Remove the callbacks from the viewer."""
         for callbacks, mine in (
             (self._viewer.mouse_drag_callbacks, self._press),
             (self._viewer.mouse_move_callbacks, self._move),

@@ -1,10 +1,8 @@
-"""The Labels layer of very many cells, or of a large image.
+"""The multiscale Labels layer of very many cells or of a large image, computed on demand.
 
-Many cells as a pyramid that a Labels layer draws: made where it is looked at.
-
-A level holds no cell ids but codes of their colours, so that a change of colours is a change of a
-small table: napari draws what is on the canvas again, whatever the number of cells. Near, a level
-shows the cells' masks; far away, where a cell is some pixels wide, a dot in each centre.
+A level holds colour codes instead of cell ids, so that a change of colours only changes a small
+table and napari redraws what is visible, whatever the number of cells. The fine levels show the
+cells' masks; the coarse ones, where a cell is some pixels wide, a dot at each centre.
 """
 
 from __future__ import annotations
@@ -59,11 +57,11 @@ class CellPyramid:
         self.levels = tuple(PyramidLevel(self, 2**number) for number in range(count))
 
     def set_shades(self, codes: NDArray[np.uint8]) -> None:
-        """Give each cell, in the order of `ids`, the code of its colour; 0 for none."""
+        """Set the colour code of each cell, in the order of `ids`; 0 for none."""
         self.codes[self.ids] = codes
 
     def cell_at(self, row: float, col: float, reach: float) -> int:
-        """Return the cell there, 0 for none; with a reach of some pixels, the nearest centre."""
+        """Return the cell at a position, 0 for none; within some pixels, the nearest centre."""
         at = round(row), round(col)
         inside = all(
             0 <= position < side for position, side in zip(at, self.labels.shape, strict=True)
@@ -79,13 +77,13 @@ class CellPyramid:
         return int(self._sorted_ids[near[nearest]]) if away[nearest] <= reach else 0
 
     def near(self, rows: tuple[float, float], cols: tuple[float, float]) -> NDArray[np.intp]:
-        """Return the places of the centres in a window."""
+        """Return the indices of the centres in a window."""
         first, last = np.searchsorted(self._rows, rows)
         inside = (self._cols[first:last] >= cols[0]) & (self._cols[first:last] <= cols[1])
         return np.asarray(np.flatnonzero(inside) + first)
 
     def masks(self, rows: range, cols: range, width: int) -> NDArray[np.int32]:
-        """Return a block of a near level: each cell's id in its mask, or on the rim of it."""
+        """Return a block of a fine level: each cell's code in its mask or on its outline."""
         rim = max(1, round(width / rows.step)) if width else 0
         window, pads = [], []
         for span, side in zip((rows, cols), self.labels.shape, strict=True):
@@ -106,7 +104,7 @@ class CellPyramid:
         return np.where(inside, 0, inner)
 
     def dots(self, rows: range, cols: range) -> NDArray[np.int32]:
-        """Return a block of a far level: each cell's id in a dot around its centre."""
+        """Return a block of a coarse level: each cell's code in a dot at its centre."""
         step = rows.step
         radius = max(MIN_DOT_RADIUS, DOT_RADIUS * self.diameter / step)
         reach = int(np.ceil(radius))
@@ -156,7 +154,7 @@ class PyramidLevel:
         return self._cells.codes[self._ids(*spans)][tuple(rest)]
 
     def _ids(self, rows: range, cols: range) -> NDArray[np.int32]:
-        """Return the cells in a window of this level, put together from blocks."""
+        """Return a window of this level, assembled from blocks."""
         ids = np.zeros((len(rows), len(cols)), np.int32)
         if not ids.size:
             return ids
@@ -181,7 +179,7 @@ class PyramidLevel:
 
 
 def _overlap(block: int, span: range) -> tuple[slice, slice]:
-    """Where a block and a span meet: counted from the span's start, and from the block's."""
+    """The overlap of a block and a span: as a slice of the span, and of the block."""
     start, stop = max(block * BLOCK, span.start), min((block + 1) * BLOCK, span.stop)
     return (
         slice(start - span.start, stop - span.start),
@@ -196,19 +194,19 @@ CLICK_RADIUS = 6.0  # canvas pixels from a far cell's centre that still hit it
 
 
 def needs_multiscale(cells: Cells) -> bool:
-    """Whether cells are shown as a pyramid of colour codes, and not each by its own label."""
+    """Whether the cells need a multiscale layer of colour codes instead of their label image."""
     return not isinstance(cells.labels, np.ndarray) or len(cells) > MULTISCALE_THRESHOLD
 
 
 class MultiscaleLabels:
-    """Cells as a pyramid of colour codes, and the layer that shows it.
+    """The multiscale layer of colour codes for the cells of an image.
 
     Parameters
     ----------
     cells
-        What to show.
+        The cells to show.
     about
-        What the layer is made with beside its data: name, metadata, transforms.
+        Further arguments of the layer: name, metadata, transforms.
     """
 
     def __init__(self, cells: Cells, about: dict[str, Any]) -> None:
@@ -217,7 +215,7 @@ class MultiscaleLabels:
         self.layer = Labels(list(self.levels.levels), multiscale=True, **about)
 
     def put(self, cells: Cells) -> None:
-        """Show other cells; their colours are to be set after that."""
+        """Show other cells; set their colours afterwards."""
         outline = self.levels.outline
         self.levels = _build_pyramid(cells)
         self.levels.outline = outline
@@ -234,22 +232,22 @@ class MultiscaleLabels:
             self.layer.colormap = class_colormap(shades.table)
 
     def outline(self, width: int) -> None:
-        """Show the cells near as outlines of so many pixels; 0 fills them."""
+        """Show nearby cells as outlines of this width in pixels; 0 fills them."""
         if self.levels.outline != width:
             self.levels.outline = width
             self.refresh()
 
     def refresh(self) -> None:
-        """Draw what is on the canvas again."""
+        """Redraw the visible part of the layer."""
         self.layer.refresh(thumbnail=False, extent=False)
 
     def cell_at(self, position: tuple[float, ...], zoom: float) -> int:
-        """The cell at a world position, 0 for glass.
+        """The cell at a world position, 0 for background.
 
         Parameters
         ----------
         zoom
-            Canvas pixels to a unit of the world.
+            Canvas pixels per world unit.
         """
         row, col = self.layer.world_to_data(position)[-2:]
         pixel = zoom * float(self.layer.scale[-1])  # of the image, on the canvas

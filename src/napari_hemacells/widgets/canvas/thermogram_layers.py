@@ -1,4 +1,4 @@
-"""Regions of a thermogram as Shapes layers, and back from what the user made of them."""
+"""Regions of a thermogram as Shapes layers, and the user's outlines read back."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ REGIONS_OF_KEY, REGIONS_KEY = "regions_of", "regions"
 
 
 class ThermogramLayers:
-    """The thermograms of a viewer and the regions on them.
+    """The thermograms of a viewer and their regions.
 
     Parameters
     ----------
@@ -43,12 +43,12 @@ class ThermogramLayers:
         self._viewer = viewer
 
     def is_thermogram(self, key: str | None) -> bool:
-        """Whether the layer of this key shows degrees."""
+        """Whether the layer of this key shows temperatures."""
         layer = self._image(key)
         return layer is not None and is_thermal(layer.metadata)
 
     def celsius_maker(self, key: str) -> Callable[[], NDArray[np.float32]] | None:
-        """What reads the frame shown of a thermogram, as stored; for a thread."""
+        """Return a function that reads the displayed frame of a thermogram, for a thread."""
         layer = self._image(key)
         if layer is None:
             return None
@@ -56,19 +56,19 @@ class ThermogramLayers:
         return lambda: np.asarray(plane, dtype=np.float32)
 
     def has_outlines(self, key: str | None) -> bool:
-        """Whether there is an outline on the thermogram of this key."""
+        """Whether the thermogram of this key has an outline."""
         layer = None if key is None else self._shapes(BREASTS, key)
         return layer is not None and bool(len(layer.data))
 
     def outlines(self, key: str) -> dict[Side, NDArray[np.float64]]:
-        """Outline of each breast in pixels of the thermogram, as the user left them.
+        """Outline of each breast in pixels of the thermogram, as edited by the user.
 
-        A shape that has lost its name is the right breast where it lies left of the other.
+        A shape without a name is taken as the right breast if it lies left of the other.
 
         Raises
         ------
         CellsError
-            There are none, or more than one a side.
+            There is no outline, or more than one for a side.
         """
         layer, on = self._shapes(BREASTS, key), self._image(key)
         if layer is None or on is None or not len(layer.data):
@@ -76,12 +76,12 @@ class ThermogramLayers:
         drawn = layer_readers.closed_outlines(layer, on)
         if not 1 <= len(drawn) <= len(SIDES):
             raise CellsError(
-                f"There are {len(drawn)} shapes on “{layer.name}”: keep one for each breast."
+                f"There are {len(drawn)} shapes on “{layer.name}”: keep one shape for each breast."
             )
         return _by_side(drawn, _names(layer))
 
     def show(self, regions: ThermogramRegions, key: str) -> str:
-        """The key of the outlines' layer; outlines and hot spots that there were are replaced."""
+        """Show regions and return the key of the outlines' layer; earlier regions are replaced."""
         on = self._image(key)
         if on is None:
             return ""
@@ -95,7 +95,7 @@ class ThermogramLayers:
         return str(breasts.unique_id)
 
     def show_hot_spots(self, regions: ThermogramRegions, key: str) -> None:
-        """Show other hot spots; the outlines stay as the user left them."""
+        """Show other hot spots; the outlines do not change."""
         on, active = self._image(key), self._viewer.layers.selection.active
         layer = self._shapes(HOT_SPOTS, key)
         if layer is not None:
@@ -165,7 +165,7 @@ class ThermogramLayers:
 
 
 def _shapes_kwargs(what: str, on: Image, key: str) -> dict[str, Any]:
-    """How shapes lie on an image, and by what they are found again."""
+    """How shapes are placed on an image, and the metadata that identifies them."""
     width = max(1.0, max(on.data.shape[-2:]) / 320)
     return {
         "face_color": "transparent",
@@ -177,7 +177,7 @@ def _shapes_kwargs(what: str, on: Image, key: str) -> dict[str, Any]:
 
 
 def _decimate(outline: NDArray[np.float64], corners: int) -> NDArray[np.float64]:
-    """Return about so many corners of an outline, three at the least."""
+    """Simplify an outline to about this number of corners, at least three."""
     step = max(1, len(outline) // corners)
     thin = outline[::step]
     return thin if len(thin) >= 3 else outline
@@ -191,7 +191,7 @@ def _names(layer: Shapes) -> list[str]:
 def _by_side(
     drawn: list[NDArray[np.float64]], names: list[str]
 ) -> dict[Side, NDArray[np.float64]]:
-    """Return the outlines by the sides that they are named after, otherwise by where they lie."""
+    """Return the outlines by side: by their names, otherwise by their positions."""
     named: list[Side | None] = [
         next((side for side in SIDES if name.startswith(side)), None) for name in names
     ]

@@ -1,11 +1,4 @@
-"""The one class that touches the viewer; it shows cells and tells what the user did to them.
-
-The layers of a viewer that a user may choose: pictures, and what holds cells.
-
-What lies over the cells for a while: rings, a line being drawn, what is found so far.
-
-Fine-tuning in the dock: its page, its behaviour, and the way to the cells it speaks of.
-"""
+"""Access to the viewer: its layers, the cells layer and its overlays, and the user's actions."""
 
 from __future__ import annotations
 
@@ -46,7 +39,7 @@ if TYPE_CHECKING:
 
 
 class LayerChoice(NamedTuple):
-    """A layer to choose from: napari's own key, and the name that the user gave it."""
+    """A layer to choose from: napari's key and the layer's name."""
 
     key: str
     title: str
@@ -54,7 +47,7 @@ class LayerChoice(NamedTuple):
 
 
 class LayerCatalog:
-    """The layers of a viewer, read as pictures, regions and cells; nothing is changed.
+    """The layers of a viewer, read as images, regions and cells; nothing is changed.
 
     Parameters
     ----------
@@ -66,7 +59,7 @@ class LayerCatalog:
         self.viewer = viewer
 
     def find(self, role: str, image_key: str | None = None) -> Layer | None:
-        """Our layer with this role (of this image), whatever it is called now."""
+        """The plugin's layer with this role (of this image), whatever its name is now."""
         for layer in self.viewer.layers:
             mine = layer.metadata.get(ours.METADATA_KEY)
             if not isinstance(mine, dict) or mine.get("role") != role:
@@ -80,7 +73,7 @@ class LayerCatalog:
         return self._choices("image")
 
     def cell_sources(self) -> list[LayerChoice]:
-        """Labels, Points and Shapes layers that are not ours."""
+        """Labels, Points and Shapes layers that the plugin did not add."""
         return self._choices("labels", "points", "shapes")
 
     def _choices(self, *kinds: str) -> list[LayerChoice]:
@@ -92,12 +85,12 @@ class LayerCatalog:
         ]
 
     def layer(self, key: str) -> Layer | None:
-        """The layer of a choice, ``None`` if it was removed meanwhile."""
+        """The chosen layer, ``None`` if it has been removed."""
         layers = (layer for layer in self.viewer.layers if str(layer.unique_id) == key)
         return next(layers, None)
 
     def active_image(self) -> str | None:
-        """The key of the image layer that is selected, otherwise of the uppermost."""
+        """The key of the selected image layer, otherwise of the uppermost one."""
         active = self.viewer.layers.selection.active
         if active is not None and layer_readers.layer_kind(active) == "image":
             return str(active.unique_id)
@@ -105,22 +98,22 @@ class LayerCatalog:
         return images[0].key if images else None
 
     def read_image(self, key: str) -> SmearImage | None:
-        """The picture of a choice; raises ``ImageError`` where it is none."""
+        """The image of the chosen layer; raises ``ImageError`` if it has none."""
         layer = self.layer(key)
         return None if layer is None else layer_readers.read_layer_image(layer, self._step)
 
     def image_maker(self, key: str) -> Callable[[], SmearImage] | None:
-        """What makes the picture of a choice, for a thread; ``None`` if the layer is gone."""
+        """Return a function that makes the image, for a thread; ``None`` if the layer is gone."""
         layer = self.layer(key)
         return None if layer is None else layer_readers.image_maker(layer, self._step)
 
     def is_small_in_memory(self, key: str) -> bool:
-        """Whether the picture of a choice is small and in memory."""
+        """Whether the image of the chosen layer is small and in memory."""
         layer = self.layer(key)
         return layer is None or layer_readers.is_small_in_memory(layer)
 
     def shape_of(self, key: str) -> tuple[int, int] | None:
-        """Rows and columns of the picture of a choice, without reading it."""
+        """Rows and columns of the chosen layer's image, without reading it."""
         layer = self.layer(key)
         return None if layer is None else layer_readers.image_size(layer)
 
@@ -142,7 +135,7 @@ class LayerCatalog:
     def read_cells(
         self, key: str, image: SmearImage, diameter: float | None
     ) -> Callable[[], Cells] | None:
-        """What makes the cells of a choice, in pixels of the image; for a thread."""
+        """Return a function that makes the cells in pixels of the image, for a thread."""
         layer, on = self.layer(key), self.find("image", image.key)
         if layer is None or on is None:
             return None
@@ -150,7 +143,7 @@ class LayerCatalog:
 
 
 class Overlays(LayerCatalog):
-    """Layers of a viewer that come and go above that of the cells."""
+    """Temporary layers above the cells layer."""
 
     def __init__(self, viewer: ViewerModel) -> None:
         super().__init__(viewer)
@@ -160,11 +153,11 @@ class Overlays(LayerCatalog):
 
     @property
     def cells_layer(self) -> Labels | None:
-        """Our Labels layer."""
+        """The plugin's Labels layer."""
         return self.find("cells")
 
     def _placed(self, role: ours.Role, image_key: str) -> dict[str, Any]:
-        """Metadata and transforms of a layer that lies on an image."""
+        """Metadata and transforms of a layer on top of an image."""
         on = self.find("image", image_key)
         placed = {} if on is None else layer_readers.plane_transform(on)
         return {"metadata": ours.role_metadata(role, image_key), **placed}
@@ -174,7 +167,7 @@ class Overlays(LayerCatalog):
     def show_partial_cells(
         self, cells: Cells, image_key: str, shades: CellColourCodes, outline: int
     ) -> None:
-        """Show what a detection that still runs has found so far, above the cells there were."""
+        """Show the cells that a running detection has found so far, above the earlier cells."""
         if self._found is None:
             about = {"name": "Found so far"} | self._placed("found", image_key)
             self._found = MultiscaleLabels(cells, about)
@@ -188,7 +181,7 @@ class Overlays(LayerCatalog):
         self._found.set_shades(shades)
 
     def clear_partial_cells(self) -> None:
-        """Remove what a detection had found so far."""
+        """Remove the cells found so far."""
         layer = self.find("found")
         self._found = None
         if layer is not None:
@@ -204,7 +197,7 @@ class Overlays(LayerCatalog):
         self._show_marks()
 
     def clear_marker(self) -> None:
-        """Show no cell as the current one."""
+        """Clear the current cell."""
         self._marks.box = None
         self._show_marks()
 
@@ -240,7 +233,7 @@ _CLOSE_ENOUGH = 12.0  # canvas pixels that a cell must span, or the camera moves
 
 
 class BridgeEvents(SignalGroup):
-    """What the user did in the viewer."""
+    """The user's actions in the viewer."""
 
     layers = Signal()  # added, removed, renamed, moved
     removed = Signal(str)  # the role of one of our layers that was removed
@@ -248,12 +241,12 @@ class BridgeEvents(SignalGroup):
 
 
 class ViewerBridge(Overlays):
-    """Our layers in a viewer, found by their metadata.
+    """The plugin's layers in a viewer, identified by their metadata.
 
     Parameters
     ----------
     viewer
-        A viewer, or a :class:`napari.components.ViewerModel` where nothing need be seen.
+        A viewer, or a :class:`napari.components.ViewerModel` without a window.
     """
 
     def __init__(self, viewer: ViewerModel) -> None:
@@ -272,7 +265,7 @@ class ViewerBridge(Overlays):
             layer.events.name.connect(self._layers_changed)
 
     def close(self) -> None:
-        """Let go of the viewer; layers stay, as the user may still want them."""
+        """Disconnect from the viewer; the layers stay, as the user may still want them."""
         listen = self.viewer.layers.events
         for event in (listen.inserted, listen.removed, listen.reordered):
             event.disconnect(self._layers_changed)
@@ -285,7 +278,7 @@ class ViewerBridge(Overlays):
     # --- our layers --------------------------------------------------------------------------
 
     def claim_image(self, key: str, image_key: str) -> None:
-        """Note on an image layer that it is the one being worked on; its keys become ours."""
+        """Mark an image layer as the current one, and bind the plugin's keys to it."""
         for layer in self.viewer.layers:
             if ours.role_of(layer.metadata) == "image":
                 layer.metadata = ours.released_metadata(layer.metadata)
@@ -296,7 +289,7 @@ class ViewerBridge(Overlays):
             self.keys.bind(layer)
 
     def show_image(self, image: SmearImage) -> str:
-        """The key of the layer that shows the image, added where there is none."""
+        """The key of the layer that shows the image; it is added if there is none."""
         layer = self.find("image", image.key)
         if layer is None:
             layer = self.viewer.add_image(**layer_readers.image_layer_kwargs(image))
@@ -304,7 +297,7 @@ class ViewerBridge(Overlays):
         return str(layer.unique_id)
 
     def show_cells(self, cells: Cells, image_key: str) -> None:
-        """One Labels layer with these cells, laid exactly on its image, and selected."""
+        """Show these cells in one selected Labels layer, aligned with its image."""
         layer = self.cells_layer
         other = layer is not None and layer.metadata[ours.METADATA_KEY]["image_key"] != image_key
         if other or needs_multiscale(cells) != self.is_multiscale:
@@ -322,7 +315,7 @@ class ViewerBridge(Overlays):
         self.viewer.layers.selection.active = layer
 
     def change_cells(self, cells: Cells, boxes: Sequence[tuple[int, int, int, int]]) -> None:
-        """Show cells that differ within these boxes only: at once, however large the image."""
+        """Update the cells within these boxes only: fast, however large the image."""
         layer = self.cells_layer
         if layer is None:
             return
@@ -336,7 +329,7 @@ class ViewerBridge(Overlays):
                 layer.data_setitem((rows + top, cols + left), part[rows, cols])
 
     def forget_cells(self) -> None:
-        """Remove our cells layer and the ring, without telling that they went."""
+        """Remove the cells layer and the ring, without an event."""
         self._quiet = True
         self._marks, self._many = MarkerState(), None
         for role in ("cells", MARKER):
@@ -353,18 +346,18 @@ class ViewerBridge(Overlays):
             if self._many is None
             else self._many.layer
         )
-        layer.help = "click: give the active class, right-click: take it away, A: add a cell"
+        layer.help = "click: assign the active class, right-click: remove the class, A: add a cell"
         self.viewer.add_layer(layer)
         self.keys.bind(layer)
         return layer
 
     @property
     def is_multiscale(self) -> bool:
-        """Whether the cells shown are so many that they are coloured by :meth:`shade`."""
+        """Whether there are so many cells that :meth:`shade` colours them."""
         return self._many is not None
 
     def set_shades(self, shades: CellColourCodes) -> None:
-        """Set the colour of every one of many cells."""
+        """Set the colour of every cell of a multiscale layer."""
         if self._many is not None and self.cells_layer is not None:
             self._many.set_shades(shades)
 
@@ -377,7 +370,7 @@ class ViewerBridge(Overlays):
                 layer.colormap = class_colormap(table)
 
     def show_thumbnail(self) -> None:
-        """Bring the cells' little picture in napari's list of layers up to date."""
+        """Update the thumbnail of the cells in napari's layer list."""
         layer = self.cells_layer
         if layer is not None:
             layer.events.thumbnail()
@@ -390,7 +383,7 @@ class ViewerBridge(Overlays):
         return all(cell in layer.colormap.color_dict for cell in cells)
 
     def outline(self, width: int) -> None:
-        """Show the cells as outlines of so many pixels; 0 fills them."""
+        """Show the cells as outlines of this width in pixels; 0 fills them."""
         layer = self.cells_layer
         if layer is not None and self._many is not None:
             self._many.outline(width)
@@ -400,7 +393,7 @@ class ViewerBridge(Overlays):
             layer.opacity = 1.0 if width else _OPACITY
 
     def set_features(self, table: pd.DataFrame) -> None:
-        """The rows that napari shows for the cell under the pointer; empty words are left out."""
+        """Set the table of the cell under the pointer; empty values are left out."""
         layer = self.cells_layer
         if layer is not None and self._many is None:
             layer.features = table.replace({"": None})
@@ -408,14 +401,14 @@ class ViewerBridge(Overlays):
     # --- camera and pointer ------------------------------------------------------------------
 
     def set_line_drawing(self, draws: bool) -> None:
-        """Let a drag draw a line, instead of moving the image."""
+        """Let a drag draw a line instead of moving the image."""
         self.pointer.draws = draws
         layer = self.cells_layer
         if layer is not None:
             layer.mouse_pan = not draws
 
     def centre_on(self, row: float, col: float, side: float) -> None:
-        """Bring a place to the middle; come nearer only if the cell would be too small to see."""
+        """Centre a position; zoom in only if the cell would be too small to see."""
         layer = self.cells_layer
         if layer is None:
             return
@@ -432,7 +425,7 @@ class ViewerBridge(Overlays):
         return getattr(self.viewer, "scene", self.viewer).camera
 
     def cell_at(self, position: tuple[float, ...]) -> int | None:
-        """The cell at a world position, 0 for glass; ``None`` while another layer is worked on."""
+        """The cell at a position: 0 for background, ``None`` while another layer is selected."""
         layer, active = self.cells_layer, self.viewer.layers.selection.active
         if layer is None or not layer.visible or self.viewer.dims.ndisplay != 2:
             return None
@@ -444,7 +437,7 @@ class ViewerBridge(Overlays):
         return int(value) if value is not None else 0
 
     def place_at(self, position: tuple[float, ...]) -> tuple[float, float] | None:
-        """The place in the image (row, column; pixels, whole at their middles) of a position."""
+        """The image position (row, column; pixel centres are whole) of a world position."""
         layer = self.cells_layer
         if layer is None:
             return None
@@ -454,11 +447,11 @@ class ViewerBridge(Overlays):
     # --- the window --------------------------------------------------------------------------
 
     def add_dock(self, widget: QWidget, name: str, *, behind: QWidget | None = None) -> None:
-        """Put a widget below the canvas, if the viewer has a window; as a tab behind another."""
+        """Dock a widget below the canvas, if the viewer has a window; as a tab behind another."""
         dock_below(self.viewer, widget, name, behind=behind)
 
     def raise_dock(self, widget: QWidget) -> None:
-        """Bring the dock of a widget into sight."""
+        """Raise the dock of a widget."""
         raise_dock(widget)
 
     def _layers_changed(self, event: Any = None) -> None:
@@ -483,12 +476,12 @@ class ViewerBridge(Overlays):
 
 
 def _editable_copy(labels: Any) -> Any:
-    """A copy of labels in memory, which corrections may write to; lazy ones as they are."""
+    """A copy of labels in memory, which corrections may change; lazy ones as they are."""
     return labels.copy() if isinstance(labels, np.ndarray) else labels
 
 
 def images_in_memory(session: Session, bridge: ViewerBridge) -> dict[str, SmearImage]:
-    """Return the image being worked on, and small ones that other layers hold in memory."""
+    """Return the current image, and the small ones that other layers hold in memory."""
     images = {}
     for choice in bridge.images():
         try:

@@ -1,7 +1,4 @@
-"""How far the confidence can be trusted, and what becomes of unknown cells.
-
-The reliability diagram: confidence against the part of right answers.
-"""
+"""Calibration in the dock: expected calibration error, reliability diagram, unknown cells."""
 
 from __future__ import annotations
 
@@ -31,14 +28,14 @@ if TYPE_CHECKING:
 
 _SIDE = 340
 _CAPTION = (
-    "Each of {n} clicked cells was asked without itself. On the line, a confidence of 80 % is "
-    "right in 80 of 100 cells; below it the classifier is too sure, above it too modest. The "
-    "figures say how many cells a point stands for."
+    "Leave-one-out on {n} annotated cells. On the line, a confidence of 80 % means that 80 "
+    "of 100 cells are classified correctly. Below the line the classifier is too confident, "
+    "above it not confident enough. The number at each point is its number of cells."
 )
 
 
 class ReliabilityDialog(QDialog):
-    """A small figure in a window of its own; a few points, drawn in some tens of milliseconds."""
+    """The reliability diagram in a window of its own."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -55,7 +52,7 @@ class ReliabilityDialog(QDialog):
         column.addWidget(self.caption)
 
     def show_calibration(self, calibration: Calibration) -> None:
-        """Draw the curve of a calibration that has one."""
+        """Draw the reliability curve of a calibration that has one."""
         self.figure.clear()
         self.figure.set_facecolor(theme.css("background"))
         _draw(self.figure.add_subplot(), calibration)
@@ -80,7 +77,7 @@ def _draw(axes: Axes, calibration: Calibration) -> None:
             ha="center",
             color=ink,
         )
-    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="part of right answers")
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="fraction correct")
     axes.set_aspect("equal")
     axes.xaxis.label.set_color(ink)
     axes.yaxis.label.set_color(ink)
@@ -92,18 +89,19 @@ def _draw(axes: Axes, calibration: Calibration) -> None:
 
 
 _ECE_HELP = (
-    "Expected calibration error: how far the confidence is from the part of right answers, "
-    "averaged over your clicks, each asked without itself. 0 points: a confidence of 80 % is "
-    "right in 80 of 100 cells. With few clicks the figure itself is rough."
+    "Expected calibration error: the mean difference between confidence and fraction "
+    "correct, by leave-one-out on your annotations. At 0 points, a confidence of 80 % means "
+    "that 80 of 100 cells are correct. With few annotations the error itself is uncertain."
 )
 _FEW_HELP = (
-    "Before that the confidence is what is usual for so many clicks, and nothing says how well it "
-    "fits this slide. Only classes of three or more clicks can be asked."
+    "Until then the temperature usual for so many annotations is used, and how well the "
+    "confidence fits this slide is not known. Only classes with three or more annotations can be "
+    "measured."
 )
 
 
 class CalibrationBox(QWidget):
-    """One line on the calibration, its diagram, and the switch for unknown cells.
+    """The calibration in one line, its reliability diagram, and the switch for unknown cells.
 
     Signals
     -------
@@ -119,11 +117,11 @@ class CalibrationBox(QWidget):
         self.line.setWordWrap(True)
         self.line.setAccessibleName("Calibration")
         self.plot = QPushButton("Reliabilit&y…")
-        self.plot.setToolTip("Draw confidence against the part of right answers")
+        self.plot.setToolTip("Plot confidence against the fraction classified correctly")
         self.nearest = QCheckBox("Show unknown cells in their n&earest class")
         self.nearest.setToolTip(
-            "Unknown cells are unlike everything annotated. On: each is counted, coloured and "
-            "exported in the class that it is nearest to; tables keep the flag"
+            "Unknown cells are unlike all annotated cells. If checked, each is counted, "
+            "coloured and exported in its nearest class; tables keep the flag"
         )
         self._calibration: Calibration | None = None
         self._dialog: ReliabilityDialog | None = None
@@ -138,7 +136,7 @@ class CalibrationBox(QWidget):
         self.nearest.toggled.connect(self.nearest_toggled)
 
     def show_state(self, session: Session) -> None:
-        """Show what the classifier that speaks now says of its confidence."""
+        """Show the calibration of the classifier in use."""
         latest = session.live.latest
         self._calibration = None if latest is None else latest.head.calibration
         text, tip = calibration_line(self._calibration)
@@ -152,15 +150,15 @@ class CalibrationBox(QWidget):
         self.plot.setVisible(bool(text))
         self.plot.setEnabled(drawable)
         self.plot.setToolTip(
-            "Draw confidence against the part of right answers"
+            "Plot confidence against the fraction classified correctly"
             if drawable
-            else "There are too few clicks to draw it"
+            else "There are too few annotations to draw it"
         )
         if self._dialog is not None and self._dialog.isVisible():
             self.open_plot()
 
     def open_plot(self) -> None:
-        """Show the reliability diagram; it follows the clicks while it is open."""
+        """Show the reliability diagram; it is updated while it is open."""
         if self._calibration is None or not self._calibration.curve:
             return
         if self._dialog is None:
@@ -170,17 +168,20 @@ class CalibrationBox(QWidget):
 
 
 def calibration_line(calibration: Calibration | None) -> tuple[str, str]:
-    """The state of the calibration in a sentence, and what it means."""
+    """The calibration in a sentence, and its explanation."""
     if calibration is None:
         return "", ""
     if calibration.ece is None:
-        more = f"{calibration.missing} more click{'' if calibration.missing == 1 else 's'}"
+        more = f"{calibration.missing} more cell{'' if calibration.missing == 1 else 's'}"
         return (
-            f"Calibration: too few to say; at least {more}, three or more a class.",
+            (
+                f"Calibration: too few annotations to say. Annotate at least {more}, three or "
+                "more per class."
+            ),
             f"{calibration.reason} {_FEW_HELP}",
         )
     line = (
-        f"Calibration: off by {100 * calibration.ece:.0f} points (ECE {calibration.ece:.2f}, out "
-        f"of fold on {calibration.n:,} clicks)."
+        f"Calibration: off by {100 * calibration.ece:.0f} points (ECE {calibration.ece:.2f}, "
+        f"out of fold on {calibration.n:,} annotations)."
     )
     return line, _ECE_HELP

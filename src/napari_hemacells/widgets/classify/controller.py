@@ -1,7 +1,4 @@
-"""The classifier at work in the dock: live or not, models loaded and saved, unfamiliar slides.
-
-With which encoder the cells are looked at: chosen, loaded, kept in the project.
-"""
+"""The classifier in the dock: live classification, models, encoder choice and domain shift."""
 
 from __future__ import annotations
 
@@ -33,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class EncoderController(QObject):
-    """The choice of the encoder: taken when it is loaded, so that a failure changes nothing."""
+    """The choice of the encoder: it is used once loaded, so that a failure changes nothing."""
 
     def __init__(
         self,
@@ -57,16 +54,16 @@ class EncoderController(QObject):
         self._subscriptions.add(session.events.project, self._project_changed)
 
     def _use(self, name: str) -> None:
-        """Look at the cells with an encoder that is loaded."""
+        """Use an encoder that is loaded."""
         if not self._voice.attempt(partial(self._session.set_encoder, name)):
             return
         title = encoder_choice(name).title.partition(":")[0]
-        self._voice.say(f"Cells are looked at with: {title}.")
+        self._voice.say(f"Encoder in use: {title}.")
         if self._session.embeddings is None:
             self._tasks.embed()
 
     def _stopped(self, kind: str) -> None:
-        """Show the encoder in use again, whatever became of the one that was asked for."""
+        """Show the encoder in use again, whatever was requested."""
         if kind == "encoder":
             self._panel.show_settings()
 
@@ -80,7 +77,7 @@ class EncoderController(QObject):
             self._forgot_others = True
 
     def _recall_others(self) -> None:
-        """Embed the annotated cells of other images too, so that they go on teaching."""
+        """Embed the annotated cells of other images too, to keep them in the support set."""
         session = self._session
         here = session.embeddings
         if here is None or not self._forgot_others:
@@ -107,20 +104,20 @@ class EncoderController(QObject):
 
 
 class ClassifyView(Protocol):
-    """What the controller needs of the dock: the panel, the gallery, two questions."""
+    """The controller's interface to the dock: panel, gallery and two file dialogs."""
 
     classify: ClassifyPanel
     gallery: GalleryWidget | None
 
     def ask_for_bundle(self) -> Path | None:
-        """Return the folder of a model to load."""
+        """Ask for the folder of a model to load."""
 
     def ask_where_to_save(self, name: str) -> Path | None:
-        """Return the folder for a model."""
+        """Ask for the folder to save a model in."""
 
 
 class ClassifyController(QObject):
-    """What the step *Classify* asks for, done."""
+    """The behaviour of the step *Classify*."""
 
     def __init__(
         self,
@@ -156,7 +153,7 @@ class ClassifyController(QObject):
             else:
                 self._tasks.classify()
             self._voice.say(
-                f"The model {path.name} classifies this image; your clicks correct it."
+                f"The model {path.name} classifies this image; your annotations correct it."
             )
 
         self._voice.attempt(load)
@@ -194,27 +191,30 @@ class ClassifyController(QObject):
         self._session.show_nearest(nearest=nearest)
 
     def warn_of_shift(self) -> None:
-        """Say once that the slide looks unfamiliar, while few clicks have been given on it."""
+        """Warn once that the slide looks unfamiliar, while it has few annotations."""
         session = self._session
         measurement = session.measured
         fresh = len(session.annotated) < MIN_CLICKS and not session.restandardised
         if measurement is not None and measurement.shift.is_large and fresh:
             self._voice.warn(
-                "This slide looks unlike those that the classifier knows: see Classify."
+                "This slide looks unlike the slides that the classifier knows. See Classify "
+                "for what to do."
             )
 
     def _restandardise(self, moved: bool) -> None:
         self._session.restandardise(moved=moved)
         self._voice.say(
-            "This slide is re-standardised; press again to go back."
+            "This slide is re-standardised. Press the button again to undo that."
             if moved
-            else "The slide is taken as it is again."
+            else "This slide is no longer re-standardised."
         )
 
     def _label_more(self) -> None:
-        """Show the cells of this slide that teach most in the gallery."""
+        """Propose the most informative cells of this slide in the gallery."""
         if self._view.gallery is None:
             return
         self._bridge.raise_dock(self._view.gallery)
         self._view.gallery.propose_next(MIN_CLICKS)
-        self._voice.say("Give these five their classes by key; each click teaches the classifier.")
+        self._voice.say(
+            "Give these five cells their classes by key; each annotation improves the classifier."
+        )

@@ -1,7 +1,4 @@
-"""The control *Look at cells with*: which encoder, in words, and any other by name or file.
-
-Naming an encoder that is not in the list: by its name, or by a file.
-"""
+"""The choice of the encoder from a list, by name or from a file."""
 
 from __future__ import annotations
 
@@ -43,11 +40,11 @@ _WORDS = (
 
 
 class EncoderDialog(QDialog):
-    """One line for the name, which is checked while it is typed, and a file dialog."""
+    """A dialog for the name of an encoder, checked while it is typed, or for its file."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setWindowTitle("Look at cells with another encoder")
+        self.setWindowTitle("Use another encoder")
         self.name = QLineEdit()
         self.name.setPlaceholderText("timm:resnet18")
         self.name.setAccessibleName("Name of the encoder")
@@ -75,11 +72,11 @@ class EncoderDialog(QDialog):
 
     @property
     def encoder(self) -> str:
-        """The name as it stands."""
+        """The name as typed."""
         return self.name.text().strip()
 
     def use_file(self, file: Path) -> None:
-        """Write the name of a file's encoder; of a checkpoint, its network has to be added."""
+        """Fill in the name of an encoder's file; a checkpoint needs its architecture too."""
         try:
             read_header(file)
         except EncoderError:
@@ -105,7 +102,7 @@ class EncoderDialog(QDialog):
 
 
 def ask_for_encoder(parent: QWidget) -> str:
-    """Return the name that the user gave; empty if none."""
+    """Return the name of the encoder; empty if none was chosen."""
     dialog = EncoderDialog(parent)
     accepted = dialog.exec() == QDialog.DialogCode.Accepted
     return dialog.encoder if accepted else ""
@@ -114,19 +111,20 @@ def ask_for_encoder(parent: QWidget) -> str:
 _FIELD = EncodeParams.model_fields["encoder"]
 _OTHER = "Other…"
 _HELP = (
-    "The network that turns each cell into numbers. Another one embeds the cells anew; your "
-    "annotations stay, and vectors of different networks are never mixed."
+    "The network that turns each cell into a vector of features. If you change it, the "
+    "cells are embedded again. Your annotations stay, and embeddings of different networks "
+    "are never mixed."
 )
-_OTHER_HELP = "Any model of timm, a published encoder, or a file of yours"
+_OTHER_HELP = "Any timm model, a published encoder, or your own file"
 
 
 class EncoderPicker(QWidget):
-    """A list of encoders; what is chosen there is asked for, not yet in use.
+    """A list of encoders; a choice is requested, and used once it is loaded.
 
     Signals
     -------
     encoder_chosen
-        The name of the encoder wanted.
+        The name of the requested encoder.
     """
 
     encoder_chosen = Signal(str)
@@ -149,7 +147,7 @@ class EncoderPicker(QWidget):
         self._name = ""
 
     def show_encoder(self, name: str, model: Bundle | None) -> None:
-        """Show the encoder in use, without asking for it; a loaded model brings its own."""
+        """Show the encoder in use without a request; a loaded model brings its own."""
         self._name = name
         if model is not None:
             self._show_own(model)
@@ -168,11 +166,11 @@ class EncoderPicker(QWidget):
 
     def _show_own(self, model: Bundle) -> None:
         title = f"The model's own: {model.encoder.name}"
-        seen = f" It has seen {model.encoder.seen}." if model.encoder.seen else ""
+        seen = f" Training data: {model.encoder.seen}." if model.encoder.seen else ""
         self._fill((EncoderChoice(self._name, title, ""),))
         self.combo.setEnabled(False)
         self.combo.setToolTip(
-            f"The model “{model.name}” looks at cells with the encoder that it was made with, "
+            f"The model “{model.name}” uses the encoder that it was made with, "
             f"{model.encoder.name}.{seen}"
         )
 

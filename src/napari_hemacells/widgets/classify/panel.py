@@ -1,9 +1,4 @@
-"""The step *Classify*: live classes, their counts, models, and what is shown on the image.
-
-Cells by class, with the total, as a table.
-
-A warning that this slide does not look like those that the classifier knows.
-"""
+"""The step *Classify*: live classes and counts, models, display modes and domain-shift warning."""
 
 from __future__ import annotations
 
@@ -52,11 +47,11 @@ if TYPE_CHECKING:
 
 _HEADS = ("Class", "Annotated", "Predicted", "Total")
 _UNKNOWN_LINE = "unknown"
-_UNKNOWN_HELP = "Unlike everything annotated, so not forced into a class"
+_UNKNOWN_HELP = "Unlike all annotated cells, so not assigned to a class"
 
 
 class CountsTable(QTableWidget):
-    """Class, annotated, predicted, total; the last rows are unknown, without a class, the sum."""
+    """Class, annotated, predicted, total; the last rows are unknown, unclassified, and the sum."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(0, len(_HEADS), parent)
@@ -75,7 +70,7 @@ class CountsTable(QTableWidget):
     def show_counts(
         self, palette: Palette, counts: Mapping[str, tuple[int, int]], cells: int
     ) -> None:
-        """Show these counts of so many cells."""
+        """Show these counts and the total number of cells."""
         rows = [
             (cell_class.name, cell_class.colour, *counts.get(cell_class.id, (0, 0)))
             for cell_class in palette
@@ -102,14 +97,14 @@ class CountsTable(QTableWidget):
         self._fit_height()
 
     def _fit_height(self) -> None:
-        """As high as its rows: the panel scrolls, not the table."""
+        """Set the height to that of all rows: the panel scrolls, not the table."""
         self.resizeRowsToContents()
         height = _header(self.horizontalHeader()).sizeHint().height() + 2 * self.frameWidth()
         self.setFixedHeight(height + sum(self.rowHeight(row) for row in range(self.rowCount())))
 
 
 def _header(header: QHeaderView | None) -> QHeaderView:
-    """The header, which every table has, though Qt's types do not say so."""
+    """The header; Qt's types allow ``None``, but every table has one."""
     return cast("QHeaderView", header)
 
 
@@ -130,26 +125,26 @@ def _item(
 
 
 _HELP = (
-    "How much farther the cells of this slide are from the cells that the classifier knows than "
-    "these are from one another, in their standard deviation. About 0: another image of the same "
-    "slide. Above the level: another stain, lamp, scanner or laboratory, or cells never seen."
+    "How much farther this slide's cells are from the cells that the classifier knows than "
+    "those are from one another, in standard deviations. Near 0: like another image of the same "
+    "slide. Above the level: another stain, lamp, scanner or laboratory, or new kinds of cells."
 )
 _MOVE_HELP = (
-    "Move and stretch the embeddings of this slide onto those that the classifier knows. Takes "
-    "the common effect of stain and scanner away; not for a slide with other kinds of cells. "
-    "Press again to go back; tables and report say it."
+    "Shift and scale the embeddings of this slide to match the cells that the classifier "
+    "knows. This removes the common effect of stain and scanner. Do not use it for a slide "
+    "with other kinds of cells. Press again to undo it; tables and report state it."
 )
 
 
 class ShiftWarning(QFrame):
-    """Hidden while the slide looks alike; otherwise a sentence and two ways out.
+    """The domain-shift warning with two remedies; hidden while there is no shift.
 
     Signals
     -------
     restandardise_toggled
-        Whether the embeddings of the slide are to be moved onto those known.
+        Whether to re-standardise the embeddings of the slide.
     label_requested
-        Some cells of this slide are to be labelled.
+        Propose some cells of this slide for annotation.
     """
 
     restandardise_toggled = Signal(bool)
@@ -161,13 +156,13 @@ class ShiftWarning(QFrame):
         self.text = QLabel()
         self.text.setWordWrap(True)
         self.text.setToolTip(_HELP)
-        self.text.setAccessibleName("How far this slide is from those known")
+        self.text.setAccessibleName("Domain shift of this slide")
         self.restandardise_button = QPushButton("&Re-standardise this slide")
         self.restandardise_button.setCheckable(True)
         self.restandardise_button.setToolTip(_MOVE_HELP)
-        self.label_more_button = QPushButton("Label &five more")
+        self.label_more_button = QPushButton("Annotate &five more")
         self.label_more_button.setToolTip(
-            "Show the five cells of this slide that teach most, to label"
+            "Show the five most informative cells of this slide, to annotate them"
         )
         row = QHBoxLayout()
         row.addWidget(self.restandardise_button)
@@ -181,7 +176,7 @@ class ShiftWarning(QFrame):
         self.hide()
 
     def show_state(self, session: Session) -> None:
-        """Show what is known of this slide, or nothing where it looks alike."""
+        """Show the domain shift, or nothing if there is none."""
         measurement, moved = session.measured, session.restandardised
         self.setVisible(measurement is not None and (measurement.shift.is_large or moved))
         if measurement is None:
@@ -201,38 +196,39 @@ class ShiftWarning(QFrame):
 
 
 def format_shift_warning(measurement: ShiftMeasurement, *, moved: bool, clicks: int) -> str:
-    """What the score means and what can be done, in one or two sentences."""
+    """The score's meaning and what can be done, in a few sentences."""
     score, level, after = measurement.shift.score, measurement.shift.level, measurement.after.score
     if moved:
         return (
-            f"This slide is re-standardised: its shift of {score:.1f} (level {level:.1f}) is "
-            f"{after:.1f} now. Tables and report say so."
+            f"This slide is re-standardised: its domain shift of {score:.1f} (level "
+            f"{level:.1f}) is now {after:.1f}. Tables and report state this."
         )
     if clicks >= MIN_CLICKS:
         return (
-            f"This slide looks unlike those that the classifier knew (shift {score:.1f}, level "
-            f"{level:.1f}); your {clicks:,} clicks here teach it."
+            f"This slide looks unlike those that the classifier knew (shift {score:.1f}, "
+            f"level {level:.1f}). Your {clicks:,} annotations here adapt it."
         )
     return (
-        f"▲ This slide looks unlike those that the classifier knows: shift {score:.1f}, level "
-        f"{level:.1f}. Its classes and confidence may be wrong. Re-standardised it would be "
-        f"{after:.1f}."
+        f"▲ This slide looks unlike those that the classifier knows: shift {score:.1f}, "
+        f"level {level:.1f}. Classes and confidence may be wrong. Re-standardised, the shift "
+        f"would be {after:.1f}."
     )
 
 
 UNSURE_BELOW = 0.6
 _CAVEAT = (
-    "Predicted from your clicks, checked by nobody: review the unsure ones before you report any."
+    "These classes are predicted and not checked by a person. Review the uncertain cells "
+    "before you report them."
 )
 _MODE_HELP = {
     "image": "The image alone",
-    "class": "Every cell in the colour of its class; your own stronger than predicted ones",
-    "confidence": "Dark cells are guesses, bright ones sure",
+    "class": "Every cell in the colour of its class; annotated cells stronger than predicted ones",
+    "confidence": "Dark cells have a low confidence, bright ones a high one",
 }
 
 
 class ClassifyPanel(QWidget):
-    """What the classifier says about the cells of the image."""
+    """The panel of the classifier and its predictions."""
 
     live_toggled = Signal(bool)
     params_changed = Signal(object)
@@ -249,7 +245,7 @@ class ClassifyPanel(QWidget):
         self._session = session
         self.live = QCheckBox("Classify after each clic&k")
         self.live.setChecked(True)
-        self.live.setToolTip("Fit the classifier anew and colour every cell after each annotation")
+        self.live.setToolTip("Fit the classifier and colour every cell after each annotation")
         self.encoder, self.adapt = EncoderPicker(), AdaptEncoderPanel()
         self.form = ParamsForm(ClassifyParams)
         self.modes: dict[DisplayMode, QPushButton] = {}
@@ -261,7 +257,7 @@ class ClassifyPanel(QWidget):
         self.load = QPushButton("L&oad model…")
         self.save = QPushButton("&Save model…")
         self.finetune = QPushButton("&Fine-tune…")
-        self.finetune.setToolTip("Let the network itself learn from all your annotated cells")
+        self.finetune.setToolTip("Train the network itself on all your annotated cells")
         self._lay_out()
         self._connect()
         self._subscriptions = Subscriptions(self)
@@ -277,16 +273,16 @@ class ClassifyPanel(QWidget):
         self._update()
 
     def show_mode(self, mode: DisplayMode) -> None:
-        """Press the button of a display mode without asking for it."""
+        """Set the button of a display mode without a request."""
         self.modes[mode].setChecked(True)
 
     def show_device(self, name: str, reason: str) -> None:
-        """Say where the network runs, and why."""
+        """Show the device of the network, and why it is used."""
         self._device = f"on {name}. {reason}"
         self._update()
 
     def restyle(self) -> None:
-        """Take the colours of the present theme."""
+        """Apply the colours of the present theme."""
         for label in (self.caveat, self.device):
             theme.mute_text(label)
         self.adapt.restyle()
@@ -295,13 +291,13 @@ class ClassifyPanel(QWidget):
     # --- updaters ----------------------------------------------------------------------------
 
     def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802
-        """Catch up with what happened while another step was shown."""
+        """Update what changed while another step was shown."""
         super().showEvent(event)
         self.show_settings()  # an encoder may have been adapted meanwhile
         self._update()
 
     def show_settings(self) -> None:
-        """Show with what cells are looked at and classified, without asking for it."""
+        """Show the encoder and the parameters in use without a request."""
         live = self._session.live
         self.encoder.show_encoder(live.encoder, live.bundle)
         self.form.blockSignals(True)
@@ -322,13 +318,13 @@ class ClassifyPanel(QWidget):
         self.device.setText(device_line(session, self._device))
         self.load.setEnabled(session.embeddings is not None)
         self.load.setToolTip(
-            "Classify this image with a model saved before"
+            "Classify this image with a saved model"
             if self.load.isEnabled()
             else "Wait until the cells are embedded: a model classifies embedded cells"
         )
         self.save.setEnabled(session.prediction is not None)
         self.save.setToolTip(
-            "Keep classes, head and training cells for the next image"
+            "Save classes, classifier head and support set for other images"
             if self.save.isEnabled()
             else "There is no model yet: give at least one cell a class"
         )
@@ -360,7 +356,7 @@ class ClassifyPanel(QWidget):
         self.restyle()
 
     def _mode_box(self) -> QGroupBox:
-        box = QGroupBox("Show on the image (V flips)")
+        box = QGroupBox("Show on the image (V switches)")
         row = QHBoxLayout(box)
         row.setContentsMargins(4, 2, 4, 2)
         group = QButtonGroup(self)
@@ -395,7 +391,7 @@ class ClassifyPanel(QWidget):
 
 
 def confidence_line(session: Session) -> str:
-    """How sure the prediction is, in a sentence."""
+    """The confidence of the prediction in a sentence."""
     prediction = session.prediction
     if prediction is None:
         return "Nothing is predicted yet: give at least one cell a class under Annotate."
@@ -404,7 +400,7 @@ def confidence_line(session: Session) -> str:
     known = prediction.confidence[~prediction.verdict]
     mine = np.isin(prediction.ids, list(session.annotated))
     unknown = int((prediction.verdict & ~mine).sum())
-    beside = f" {unknown:,} unknown, not forced into a class." if unknown else ""
+    beside = f" {unknown:,} unknown, not assigned to a class." if unknown else ""
     if not len(known):
         return beside.strip()
     unsure = int((known < UNSURE_BELOW).sum())
@@ -414,18 +410,18 @@ def confidence_line(session: Session) -> str:
 
 
 def model_line(session: Session) -> str:
-    """Which model speaks."""
+    """The model in use, in a sentence."""
     model, prediction = session.live.model, session.prediction
     moved = " This slide is re-standardised." if session.restandardised else ""
     if model is not None:
-        return f"Model “{model.bundle.name}”, and your clicks since.{moved}"
+        return f"Model “{model.bundle.name}” and your annotations since.{moved}"
     return (
         f"Model: {prediction.head}.{moved}" if prediction is not None and prediction.head else ""
     )
 
 
 def device_line(session: Session, device: str) -> str:
-    """Which network runs where, and why there."""
+    """The encoder and its device, in a sentence."""
     if not device:
         return ""
     embeddings = session.embeddings

@@ -1,1 +1,1 @@
-"""Detecting cells and correcting them: panel, controller, tools of the canvas."""
+"""Detection and correction of cells: panel, controller and canvas tools."""

@@ -1,7 +1,4 @@
-"""Detection asked for in the dock: by a detector, or from a layer; and what came of it.
-
-What a detection that still runs has found so far, on the canvas.
-"""
+"""Detection in the dock: by a detector or from a layer, with the cells found so far shown."""
 
 from __future__ import annotations
 
@@ -29,12 +26,12 @@ _TYPICAL = 40.0  # diameter in pixels where no cell tells it
 
 
 class DetectionPreview(QObject):
-    """Cells appear on the canvas part by part while a detection runs.
+    """Shows the cells on the canvas part by part while a detection runs.
 
     Parameters
     ----------
     session, bridge
-        Whose image is looked at, and where the cells are shown.
+        The session of the image, and the viewer to show the cells in.
     """
 
     def __init__(self, session: Session, bridge: ViewerBridge) -> None:
@@ -49,7 +46,7 @@ class DetectionPreview(QObject):
         return sum(map(len, self._parts))
 
     def add(self, part: PartCells) -> None:
-        """Show what one more part of the image holds."""
+        """Show the cells of one more part of the image."""
         self._parts.append(part)
         image = self._session.image
         waited = time.monotonic() - self._shown
@@ -61,7 +58,7 @@ class DetectionPreview(QObject):
         self._cost = self._shown - started
 
     def forget(self) -> None:
-        """Show nothing more: it ended, however it did."""
+        """Remove the preview: the detection has ended."""
         self._parts, self._cost, self._shown = [], 0.0, 0.0
         self._bridge.clear_partial_cells()
 
@@ -72,7 +69,7 @@ class DetectionPreview(QObject):
 
 
 def merge_parts(parts: list[PartCells], shape: tuple[int, int]) -> Cells:
-    """Return the cells of some parts as they are, those on borders not yet joined."""
+    """Return the cells of some parts, with those on borders not yet joined."""
     import pandas as pd
 
     from napari_hemacells.core.cell_masks import LazyLabels, PackedMasks
@@ -87,12 +84,12 @@ def merge_parts(parts: list[PartCells], shape: tuple[int, int]) -> Cells:
 
 
 class DetectController(QObject):
-    """What the step *Detect* asks for, done.
+    """The behaviour of the step *Detect*.
 
     Signals
     -------
     changed
-        A detection was asked for: what is possible has changed.
+        A detection was requested: the buttons need an update.
     """
 
     changed = Signal()
@@ -114,7 +111,7 @@ class DetectController(QObject):
         tasks.jobs.stopped.connect(self._stopped)
 
     def detect(self, request: DetectRequest) -> None:
-        """Find cells, or take those of a layer."""
+        """Detect cells, or read those of a layer."""
         image = self._session.image
         if image is None:
             return
@@ -123,27 +120,27 @@ class DetectController(QObject):
         self.changed.emit()
 
     def cancel(self) -> None:
-        """Stop what runs, and say what is kept."""
+        """Stop the running task, and say what is kept."""
         count = self.preview_layer.count
         self._tasks.cancel()
         if count:
-            self._voice.say(f"Stopped after {count:,} cells. Detect goes on from there.")
+            self._voice.say(f"Stopped after {count:,} cells. Press Detect cells to continue.")
         else:
-            self._voice.say("Stopped. What was done before is kept.")
+            self._voice.say("Stopped. Finished parts are kept.")
 
     def _find(self, image: SmearImage, request: DetectRequest) -> None:
         regions = None
         if request.within is not None:
             regions = self._bridge.read_regions(request.within, image)
         self._tasks.detect(image, self._training.with_weights(request.params), regions)
-        self._voice.say("Cells appear as they are found; you can look around meanwhile.")
+        self._voice.say("Cells appear as they are found; you can move around the image meanwhile.")
 
     def _take(self, image: SmearImage, request: DetectRequest) -> None:
         if request.source is None:
             return
         make = self._bridge.read_cells(request.source, image, request.params.cell_diameter)
         if make is None:
-            self._voice.warn("That layer is not there any more: choose another one.")
+            self._voice.warn("That layer has been removed: choose another one.")
         else:
             self._tasks.take(image, make)
 
@@ -154,6 +151,6 @@ class DetectController(QObject):
     def _detected(self) -> None:
         cells = self._session.cells
         if cells is not None and not len(cells):
-            self._voice.warn("No cells found: raise the sensitivity, or give the cell diameter.")
+            self._voice.warn("No cells found: raise the sensitivity, or set the cell diameter.")
         else:
             self._voice.say("Check the cells on the image, then go on to Annotate.")

@@ -1,7 +1,4 @@
-"""A row of buttons with which a detection is corrected; the same in two steps.
-
-Correcting a detection on the canvas: which tool, which cells, and what becomes of them.
-"""
+"""The buttons that correct a detection, used in two steps of the dock."""
 
 from __future__ import annotations
 
@@ -21,32 +18,30 @@ from qtpy.QtWidgets import (
 from napari_hemacells.widgets import theme
 
 _ADD = (
-    "Add a missed cell: press, then click on it in the image. "
-    "Or point at it and press A; or Alt-click it at any time."
+    "Add a missed cell: press, then click the cell in the image. Or point at it and press "
+    "A, or Alt-click it at any time."
 )
-_DELETE = (
-    "Delete the chosen cells: there is no cell, and detecting again will not find one here (Del)"
-)
+_DELETE = "Delete the chosen cells. Detecting again will not find a cell here (Del)"
 _SPLIT = (
-    "Split a cell in two: the chosen one at once; otherwise press, then click a cell, "
-    "or draw a line across it. Or point at it and press S."
+    "Split a cell in two. Chosen cells are split at once; otherwise press, then click a "
+    "cell or draw a line across it. Or point at it and press S."
 )
-_MERGE = "Make one cell of those chosen (M)"
+_MERGE = "Merge the chosen cells into one (M)"
 _LABEL = (
-    "Off: an added cell has no class until you give it one. On: it is given the class that is "
-    "active under Annotate, in the same step."
+    "Off: an added cell has no class. On: it is given the active class of Annotate, in the "
+    "same undoable step."
 )
 _NO_CELLS = "There are no cells yet: detect them first."
 _CHOOSE_ONE = "Choose cells first: Shift-click them. Or point at one and press Del."
 _CHOOSE_TWO = "Choose two cells or more first: Shift-click each of them."
 _HINTS: dict[str, str] = {
-    "add": "Click on each missed cell. Esc when done.",
+    "add": "Click each missed cell. Esc when done.",
     "split": "Click a cell, or draw a line across it. Esc when done.",
 }
 
 
 class EditState(NamedTuple):
-    """What the buttons depend on."""
+    """The state that the buttons depend on."""
 
     has_cells: bool
     tool: Tool
@@ -58,14 +53,14 @@ class EditState(NamedTuple):
 
 
 class EditBar(QWidget):
-    """Add, delete, split and merge.
+    """Buttons to add, delete, split and merge cells.
 
     Signals
     -------
     tool_requested
-        Take a tool in hand, or put it down: ``"add"``, ``"split"`` or ``""``.
+        Select a tool: ``"add"`` or ``"split"``; ``""`` for none.
     action_requested
-        Do it to the chosen cells: ``"delete"``, ``"split"``, ``"merge"`` or ``"undo"``.
+        Do this to the chosen cells: ``"delete"``, ``"split"``, ``"merge"`` or ``"undo"``.
     with_class_toggled
         Whether added cells are given the active class.
     """
@@ -80,7 +75,7 @@ class EditBar(QWidget):
         self.delete_button = _button("De&lete", _DELETE)
         self.split_button = _button("S&plit", _SPLIT, checkable=True)
         self.merge_button = _button("&Merge", _MERGE)
-        self.undo_button = _button("↶", "Take the last step back (Ctrl+Z)")
+        self.undo_button = _button("↶", "Undo the last step (Ctrl+Z)")
         self.undo_button.setAccessibleName("Undo")
         self.undo_button.setVisible(undo)
         self.with_class = QCheckBox()
@@ -115,7 +110,7 @@ class EditBar(QWidget):
         self.with_class.clicked.connect(self.with_class_toggled)
 
     def show_state(self, state: EditState) -> None:
-        """Press, enable and explain the buttons as things are."""
+        """Update the buttons and their tooltips."""
         self._chosen = state.chosen
         self.add_button.setChecked(state.tool == "add")
         self.split_button.setChecked(state.tool == "split")
@@ -129,14 +124,16 @@ class EditBar(QWidget):
             button.setEnabled(not reason)
             button.setToolTip(reason or tip)
         self.undo_button.setEnabled(state.can_undo)
-        self.with_class.setText(f"Added cells are {state.class_name or '(no class)'}")
+        self.with_class.setText(
+            f"Give added cells the class {state.class_name or '(none active)'}"
+        )
         self.with_class.setEnabled(state.has_cells and bool(state.class_name))
         self.with_class.setChecked(state.with_class)
         self.hint.setText(_HINTS.get(state.tool) or _format_selection(state.chosen) or state.tally)
         self.hint.setVisible(bool(self.hint.text()))
 
     def restyle(self) -> None:
-        """Take the colours of the present theme."""
+        """Apply the colours of the present theme."""
         theme.mute_text(self.hint)
 
     def _add(self, pressed: bool) -> None:
@@ -162,7 +159,7 @@ class EditBar(QWidget):
 def _format_selection(chosen: int) -> str:
     if not chosen:
         return ""
-    return f"{chosen} cell{'s' if chosen > 1 else ''} chosen. Esc to let go."
+    return f"{chosen} cell{'s' if chosen > 1 else ''} chosen. Esc to clear."
 
 
 def _button(text: str, tip: str, *, checkable: bool = False) -> QPushButton:

@@ -1,7 +1,4 @@
-"""Correcting a detection on the canvas: which tool, which cells, and what becomes of them.
-
-Adding a cell that the detector missed: a proposal from a thread becomes a cell.
-"""
+"""Tools that correct a detection on the canvas: add, delete, split and merge cells."""
 
 from __future__ import annotations
 
@@ -66,16 +63,16 @@ class CellAdder(QObject):
         self.jobs.failed.connect(self._failed)
 
     def close(self) -> None:
-        """Hear nothing more; a proposal under way is dropped."""
+        """Disconnect; a pending proposal is dropped."""
         self.jobs.close()
 
     def drop(self) -> None:
-        """Add nothing of what was pointed at before: other cells are shown now."""
+        """Drop pending positions: other cells are shown now."""
         self._waiting.clear()
         self.jobs.cancel("propose")
 
     def add(self) -> None:
-        """Add the cell that the pointer is on."""
+        """Add the cell under the pointer."""
         if self._session.cells is None or self._bridge.pointer.place is None:
             self.refused.emit(_NO_POINT)
             return
@@ -83,7 +80,7 @@ class CellAdder(QObject):
         self._next()
 
     def _next(self) -> None:
-        """One proposal at a time: each has to know the cells added before it."""
+        """Start the next proposal: each must know the cells added before it."""
         session = self._session
         if self.jobs.running("propose") or not self._waiting:
             return
@@ -139,12 +136,12 @@ def proposal_steps(
 
 
 def format_added_cell(cell: int, proposal: Proposal) -> str:
-    """Return what was added, and how sure one can be of it."""
+    """Return a message on the added cell and how its outline was found."""
     if proposal.method == "network":
-        return f"Cell {cell} added: {proposal.kind}. Ctrl+Z takes it back."
+        return f"Cell {cell} added: {proposal.kind}. Ctrl+Z to undo."
     if proposal.method == "stain":
-        return f"Cell {cell} added: what is stained here. Ctrl+Z takes it back."
-    return f"Cell {cell} added: nothing is seen here, so it is a disc. Ctrl+Z takes it back."
+        return f"Cell {cell} added with the outline of the stained area. Ctrl+Z to undo."
+    return f"Cell {cell} added as a disc: no outline was found here. Ctrl+Z to undo."
 
 
 _NO_CELL = "Point at a cell, or choose some with Shift-click."
@@ -156,7 +153,7 @@ class CellEditor(QObject):
     Signals
     -------
     changed
-        Another tool, other chosen cells: :attr:`state` is to be shown.
+        The tool or the chosen cells changed: show :attr:`state`.
     said, refused
         What was done, or why it was not.
     """
@@ -195,13 +192,13 @@ class CellEditor(QObject):
             self._subscriptions.add(signal, slot)
 
     def close(self) -> None:
-        """Hear nothing more; a proposal under way is dropped."""
+        """Disconnect; a pending proposal is dropped."""
         self._subscriptions.drop()
         self.adder.close()
 
     @property
     def state(self) -> EditState:
-        """What the buttons show."""
+        """The state to show on the buttons."""
         session = self._session
         active = session.active_class if session.history is not None else None
         return EditState(
@@ -217,7 +214,7 @@ class CellEditor(QObject):
     # --- tools and chosen cells --------------------------------------------------------------
 
     def take(self, tool: Tool) -> None:
-        """Take a tool in hand; ``""`` puts it down."""
+        """Select a tool; ``""`` for none."""
         self.tool = tool
         self._canvas.has_tool = bool(tool)
         self._bridge.set_line_drawing(tool == "split")
@@ -227,19 +224,19 @@ class CellEditor(QObject):
         self.take("")
 
     def toggle_selection(self, cell: int) -> None:
-        """Choose a cell too, or no longer."""
+        """Add a cell to the chosen ones, or remove it from them."""
         if cell and cell in self.chosen:
             self._choose([chosen_cell for chosen_cell in self.chosen if chosen_cell != cell])
         elif cell:
             self._choose([*self.chosen, cell])
 
     def set_label_new_cells(self, with_class: bool) -> None:
-        """Whether added cells are given the active class."""
+        """Set whether added cells are given the active class."""
         self.adder.with_class = with_class
         self.changed.emit()
 
     def act(self, action: str) -> None:
-        """Do what a key or a button stands for."""
+        """Perform the action of a key or a button."""
         {
             "add": self.adder.add,
             "delete": self.delete,
@@ -258,30 +255,30 @@ class CellEditor(QObject):
         self.changed.emit()
 
     def _clicked(self, cell: int) -> None:
-        """Without a tool a click chooses one cell, or none, where it does not label."""
+        """Handle a click without a tool: choose one cell or none, where clicks do not annotate."""
         if not self.tool:
             self._choose([cell] if cell and not self._canvas.labelling else [])
 
     def _targets(self) -> list[int]:
-        """The chosen cells, else the one that the pointer is on or was on last."""
+        """The chosen cells, else the cell under the pointer or last under it."""
         return list(self.chosen) or [cell for cell in [self._canvas.current] if cell]
 
     # --- what becomes of cells ---------------------------------------------------------------
 
     def delete(self) -> None:
-        """There is no cell here."""
+        """There is no cell here: point at a cell."""
         cells = self._targets()
         self._try(
             cells, lambda: self._session.delete_cells(cells), _format_count(cells, "deleted")
         )
 
     def split(self) -> None:
-        """Make two cells of each."""
+        """Split each of these cells in two."""
         cells = self._targets()
         self._try(cells, lambda: [self._session.split_cell(cell) for cell in cells], "Split.")
 
     def merge(self) -> None:
-        """Make the chosen cells one; with one chosen, that and the one under the pointer."""
+        """Merge the chosen cells; with one chosen, that and the cell under the pointer."""
         cells = self._targets()
         if len(cells) == 1 and self._canvas.current not in {0, *cells}:
             cells.append(self._canvas.current)
@@ -293,7 +290,7 @@ class CellEditor(QObject):
         cells = self._session.cells
         crossed = 0 if cells is None else most_crossed_cell(cells, line)
         if not crossed:
-            self.refused.emit("The line crosses no cell: draw it right through one.")
+            self.refused.emit("The line crosses no cell: draw it right across a cell.")
             return
         self._try([crossed], lambda: self._session.split_cell(crossed, line), "Split.")
 
@@ -313,7 +310,7 @@ class CellEditor(QObject):
             self.refused.emit(str(error))
             return
         self._choose([])
-        self.said.emit(f"{done} Ctrl+Z takes it back.")
+        self.said.emit(f"{done} Ctrl+Z to undo.")
 
     # --- what the session tells --------------------------------------------------------------
 
@@ -329,7 +326,7 @@ class CellEditor(QObject):
 
 
 def most_crossed_cell(cells: Cells, line: Line) -> int:
-    """Return the cell in which most of a line lies, 0 for none."""
+    """Return the cell that contains most of a line, 0 for none."""
     import numpy as np
 
     (row, col), (to_row, to_col) = line
@@ -347,7 +344,7 @@ def most_crossed_cell(cells: Cells, line: Line) -> int:
 
 
 def format_edit_counts(cells: Cells) -> str:
-    """Return ``"By hand: 3 added, 2 split."``; empty without any."""
+    """Return ``"By hand: 3 added, 2 split."``; empty if nothing was edited."""
     parts = [f"{count:,} {origin}" for origin, count in count_manual_edits(cells).items()]
     return f"By hand: {', '.join(parts)}." if parts else ""
 

@@ -1,4 +1,4 @@
-"""The step *Detect*: which image, which source of cells, a few parameters."""
+"""The step *Detect*: choice of the image, source of the cells, and detection parameters."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _KINDS = {"labels": "Labels", "points": "Points", "shapes": "Shapes"}
 
 @dataclass(frozen=True)
 class DetectRequest:
-    """What to look for cells with: a layer that holds them, or the detector (``None``).
+    """The source of the cells: a layer that holds them, or the detector (``None``).
 
     ``within`` is the Shapes layer that detection is restricted to, ``None`` for the whole image.
     """
@@ -46,7 +46,7 @@ class DetectRequest:
 
 
 class DetectPanel(QWidget):
-    """Choose an image and find its cells."""
+    """The panel to choose an image and detect its cells."""
 
     image_chosen = Signal(str)
     detect_requested = Signal(object)
@@ -58,13 +58,14 @@ class DetectPanel(QWidget):
         self.use_detector = QRadioButton("&Find cells in the image")
         self.use_layer = QRadioButton("&Use the cells of a layer")
         self.use_layer.setToolTip(
-            "Your own segmentation: Labels, Points in the centres, or Shapes"
+            "Your own segmentation: Labels, Points at the centres, or Shapes"
         )
         self.source = _combo("Layer with cells")
         self.within = _combo("Only inside")
         self.within.setToolTip(
-            "Find cells only inside the shapes of this layer, where the smear is good to read: "
-            "not where it is too thick, torn or empty. Add a Shapes layer and draw around it."
+            "Find cells only inside the shapes of this layer. Leave out areas that are too "
+            "thick, torn or empty. To start, add a Shapes layer and draw around the "
+            "readable area."
         )
         self.form = ParamsForm(
             DetectParams,
@@ -85,7 +86,7 @@ class DetectPanel(QWidget):
         self.result = QLabel()
         self.result.setWordWrap(True)
         self.edit_bar = EditBar(undo=True)
-        self.edit_title = QLabel("<b>Correct what was found</b>")
+        self.edit_title = QLabel("<b>Correct the cells</b>")
         self.within_label = QLabel("Onl&y inside")
         self._blocked, self._offered = "", True
         self._lay_out()
@@ -96,7 +97,7 @@ class DetectPanel(QWidget):
     # --- what is shown -----------------------------------------------------------------------
 
     def set_choices(self, images: Sequence[LayerChoice], sources: Sequence[LayerChoice]) -> None:
-        """Offer these layers; what was chosen stays chosen if it is still there."""
+        """Offer these layers; the chosen one stays chosen if it still exists."""
         _fill(self.image, [(choice.key, choice.title) for choice in images])
         _fill(
             self.source,
@@ -113,14 +114,14 @@ class DetectPanel(QWidget):
         self._update()
 
     def choose_source(self, key: str) -> None:
-        """Propose the cells of this layer."""
+        """Select the cells of this layer as the source."""
         index = self.source.findData(key)
         if index >= 0:
             self.source.setCurrentIndex(index)
             self.use_layer.setChecked(True)
 
     def offer_detector(self, *, offered: bool) -> None:
-        """Offer to find cells in the image, or not: in a thermogram there are none."""
+        """Offer detection or not: a thermogram has no cells."""
         if offered == self._offered:
             return
         self._offered = offered
@@ -131,7 +132,7 @@ class DetectPanel(QWidget):
         self._update()
 
     def choose_image(self, key: str | None) -> None:
-        """Show this image as the chosen one without asking for it."""
+        """Show this image as the chosen one without a request."""
         self.image.blockSignals(True)
         self.image.setCurrentIndex(-1 if key is None else self.image.findData(key))
         self.image.blockSignals(False)
@@ -143,19 +144,19 @@ class DetectPanel(QWidget):
         self._update()
 
     def show_result(self, cells: Cells | None) -> None:
-        """Say what was found."""
+        """Show the result of the detection."""
         self.result.setText("" if cells is None else detection_summary(cells))
         for part in (self.edit_title, self.edit_bar):
             part.setVisible(cells is not None)
 
     @property
     def chosen_image(self) -> str | None:
-        """Key of the image layer chosen."""
+        """Key of the chosen image layer."""
         key = self.image.currentData()
         return None if key is None else str(key)
 
     def add_section(self, section: QWidget, *, on_top: bool = False) -> None:
-        """Put a section of its own behaviour below, or right under the choice of the image."""
+        """Insert another section at the end, or right under the choice of the image."""
         column = self.layout()
         if isinstance(column, QVBoxLayout):
             column.insertWidget(1 if on_top else column.count() - 1, section)
@@ -163,7 +164,7 @@ class DetectPanel(QWidget):
     # --- what is asked for -------------------------------------------------------------------
 
     def request(self) -> DetectRequest | None:
-        """What Detect would ask for now; ``None`` where the form is not valid."""
+        """The parameters of the form; ``None`` if the form is not valid."""
         params, _ = build_params(DetectParams, self.form, self.more)
         if params is None:
             return None
@@ -190,7 +191,7 @@ class DetectPanel(QWidget):
         self.more_button.setVisible(self._offered)
         reason = self._blocked or self._missing()
         self.button.setEnabled(not reason)
-        taken = "&Take these cells" if self._offered else "&Take these regions"
+        taken = "Use &these cells" if self._offered else "Use &these regions"
         self.button.setText(taken if by_layer else "Detec&t cells")
         self.button.setToolTip(reason or "Find the cells of this image; annotated cells stay")
 
@@ -246,7 +247,7 @@ def detection_summary(cells: Cells) -> str:
     total = len(cells)
     if not total:
         return (
-            "No cells found. Raise the sensitivity, or give the diameter of a red cell in pixels."
+            "No cells found. Raise the sensitivity, or set the diameter of a red cell in pixels."
         )
     kinds = cells.table["class"].value_counts()
     parts = ", ".join(f"{count:,} {kind}" for kind, count in kinds.items() if kind)
@@ -264,7 +265,7 @@ def _combo(name: str) -> QComboBox:
 
 
 def _fill(combo: QComboBox, choices: list[tuple[str, str]]) -> None:
-    """Other entries, the same choice."""
+    """Replace the entries and keep the choice."""
     chosen = combo.currentData()
     combo.blockSignals(True)
     combo.clear()

@@ -1,1 +1,1 @@
-"""Exports: panel and controller."""
+"""Export of results: panel and steps."""

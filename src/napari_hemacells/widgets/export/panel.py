@@ -1,4 +1,4 @@
-"""The step *Export*: what to write, and where."""
+"""The step *Export*: choice of the formats and the folder."""
 
 from __future__ import annotations
 
@@ -29,28 +29,28 @@ ExportFormat: TypeAlias = Literal["csv", "report", "overlay", "labels", "crops",
 _FORMATS: dict[ExportFormat, tuple[str, str]] = {
     "csv": (
         "Cell &table (CSV)",
-        "A row a cell: place, area, your class, predicted class, probabilities",
+        "One row per cell: position, area, your class, predicted class, probabilities",
     ),
-    "report": ("Report (&HTML)", "One page with overlay, counts and how they were made"),
-    "overlay": ("O&verlay picture (PNG)", "The image with every cell in the colour of its class"),
-    "labels": ("Labels (TIF&F)", "Each cell's id as pixel value"),
-    "crops": ("Cro&ps in class folders (PNG)", "A picture a cell, ready for training"),
-    "coco": ("C&OCO boxes (JSON)", "For other tools"),
-    "bundle": ("&Model", "Classifies the next image, here or with hemacells classify"),
+    "report": ("Report (&HTML)", "One page with the overlay, the counts and the methods"),
+    "overlay": ("O&verlay image (PNG)", "The image with every cell in the colour of its class"),
+    "labels": ("Labels (TIF&F)", "The label image: each pixel has the id of its cell"),
+    "crops": ("Cro&ps in class folders (PNG)", "One image per cell, ready for training"),
+    "coco": ("C&OCO boxes (JSON)", "Bounding boxes for training and annotation tools"),
+    "bundle": ("&Model", "Classifies other images, here or with hemacells classify"),
 }
 _DEFAULT_FORMATS: frozenset[ExportFormat] = frozenset({"csv", "report", "overlay"})
 
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """What to write into which folder."""
+    """The formats and the folder of an export."""
 
     what: tuple[ExportFormat, ...]
     folder: Path
 
 
 class ExportPanel(QWidget):
-    """Tick what is wanted, choose a folder, press Export."""
+    """The panel to choose formats and a folder, and to export."""
 
     export_requested = Signal(object)
 
@@ -81,30 +81,30 @@ class ExportPanel(QWidget):
         self._update()
 
     def block(self, reason: str, no_model: str = "") -> None:
-        """Disable Export, and the model alone, with these reasons; empty ones enable."""
+        """Disable Export, or the model alone, with these reasons; empty ones enable."""
         self._blocked, self._no_model = reason, no_model
         self._update()
 
     def suggest_folder(self, folder: Path) -> None:
-        """Fill in a folder unless the user has chosen one."""
+        """Suggest a folder unless the user has chosen one."""
         if not self.folder.isModified():
             self.folder.setText(str(folder))
             self.folder.setCursorPosition(0)
 
     def request(self) -> ExportRequest:
-        """What Export would ask for now."""
+        """The formats and the folder chosen now."""
         what = tuple(
             what for what, box in self.boxes.items() if box.isChecked() and box.isEnabled()
         )
         return ExportRequest(what, Path(self.folder.text()).expanduser())
 
     def show_result(self, folder: Path, written: Sequence[Path]) -> None:
-        """Say what was written, with a link that opens the folder."""
+        """Show which files were written, with a link to their folder."""
         self._written = (folder, tuple(written))
         self.restyle()
 
     def restyle(self) -> None:
-        """Take the colours of the present theme: Qt's own blue cannot be read on dark ground."""
+        """Apply the theme's colours; Qt's default link colour is unreadable on dark."""
         if self._written is None:
             return
         folder, written = self._written
@@ -128,12 +128,12 @@ class ExportPanel(QWidget):
         model.setToolTip(self._no_model or _FORMATS["bundle"][1])
         reason = self._blocked or self._missing()
         self.button.setEnabled(not reason)
-        self.button.setToolTip(reason or "Write what is ticked into the folder")
+        self.button.setToolTip(reason or "Write the ticked files into the folder")
 
     def _missing(self) -> str:
         request = self.request()
         if not request.what:
-            return "Tick at least one thing to write."
+            return "Tick at least one file to write."
         return "" if self.folder.text().strip() else "Choose a folder to write into."
 
     def _lay_out(self) -> None:

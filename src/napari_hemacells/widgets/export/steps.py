@@ -1,4 +1,4 @@
-"""What Export writes: the core's writers, one after another, on a snapshot of the session."""
+"""The steps of an export: each format is written from a snapshot of the session."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class ExportSnapshot:
-    """The session at the moment that Export was pressed; clicks may go on meanwhile."""
+    """A snapshot of the session, so that annotation can continue during the export."""
 
     image: SmearImage
     cells: Cells
@@ -40,7 +40,7 @@ class ExportSnapshot:
 
 
 def take_snapshot(session: Session) -> ExportSnapshot | None:
-    """The session as it is now; ``None`` without an image and its cells."""
+    """A snapshot of the session; ``None`` without an image and its cells."""
     if session.image is None or session.cells is None:
         return None
     return ExportSnapshot(
@@ -146,7 +146,7 @@ def _bundle(now: ExportSnapshot, folder: Path, stem: str) -> Path:
     from napari_hemacells.core.store.bundle import save_bundle
 
     if now.bundle is None:
-        raise BundleError("There is no model yet: give at least one cell a class.")
+        raise BundleError("There is no model yet: give at least one cell a class under Annotate.")
     return save_bundle(folder / f"{stem}.model", now.bundle)
 
 

@@ -1,1 +1,1 @@
-"""Fine-tuning a classifier: form, run, results."""
+"""Fine-tuning of the classifier: form, training run and results."""

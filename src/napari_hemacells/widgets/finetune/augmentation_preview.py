@@ -1,4 +1,4 @@
-"""What the network would be shown of a few of the user's crops."""
+"""A preview of the augmented training crops."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GAP = 3
 
 
 class AugmentationPreview(QLabel):
-    """A row a cell: first the crop as it is, then views of it.
+    """One row per cell: the original crop, then its augmented views.
 
     Parameters
     ----------
@@ -36,11 +36,11 @@ class AugmentationPreview(QLabel):
         picture = QPixmap.fromImage(borrowed.copy())
         self.setPixmap(picture.scaledToWidth(min(width, cols), mode))
         self.setAccessibleName("Augmented views of your cells; the first of each row is the cell")
-        self.setToolTip("Left: your cell. Beside it: what the network would be shown of it")
+        self.setToolTip("Left: your cell. To its right: augmented views for training")
 
 
 def contact_sheet(views: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """``(rows, cols, 4)`` uint8: a row a crop, transparent gaps, a wider one after the first."""
+    """``(rows, cols, 4)`` uint8: one row per crop; gaps are transparent, the first one wider."""
     n, m, size = views.shape[:3]
     step = size + GAP
     sheet = np.zeros((n * step - GAP, m * step, 4), np.uint8)

@@ -1,9 +1,4 @@
-"""Session ↔ fine-tuning of a classifier: the training, and what is done with what came of it.
-
-Which classifier a project uses: the user's clicks, or a model that was fine-tuned on them.
-
-Fine-tuning in the dock: its page, its behaviour, and the way to the cells it speaks of.
-"""
+"""Fine-tuning of the classifier in the dock: training run, result, and the model in use."""
 
 from __future__ import annotations
 
@@ -69,12 +64,12 @@ if TYPE_CHECKING:
 
 
 class ClassifierChoice(QObject):
-    """The list *In use*: what is chosen there classifies at once, and is kept in the project.
+    """The list *In use*: a chosen model classifies at once, and is saved in the project.
 
     Signals
     -------
     changed
-        The cells wait for vectors of another network.
+        The cells need embeddings of another network.
     """
 
     said = Signal(str)
@@ -94,11 +89,11 @@ class ClassifierChoice(QObject):
         self._subscriptions.add(session.events.image, self._use_chosen)
 
     def close(self) -> None:
-        """Hear nothing more."""
+        """Disconnect from the session."""
         self._subscriptions.drop()
 
     def refresh(self) -> None:
-        """Show the models of the project, and which is in use."""
+        """Show the models of the project and the one in use."""
         project, live = self._session.project, self._session.live
         models = () if project is None else model_store.list_models(project)
         chosen = None if project is None or live.model is None else project.classifier
@@ -106,7 +101,7 @@ class ClassifierChoice(QObject):
         self._panel.show_models([(model.folder.name, model.words()) for model in models], name)
 
     def choose(self, name: str) -> None:
-        """Classify with a model that was fine-tuned before, or with the clicks alone."""
+        """Classify with an earlier fine-tuned model, or with the annotations alone."""
         project = self._session.project
         if project is None:
             return
@@ -119,7 +114,7 @@ class ClassifierChoice(QObject):
             self.warning_emitted.emit(str(error))
         self._session.drop_model()
         self.changed.emit()
-        self.said.emit("Your clicks alone classify again.")
+        self.said.emit("The few-shot classifier of your annotations is in use again.")
 
     def load(self, folder: Path) -> None:
         """Classify with the model of a finished training."""
@@ -130,12 +125,12 @@ class ClassifierChoice(QObject):
             self.refresh()
 
     def adopt(self, opened: FinishedTraining, folder: Path) -> None:
-        """Classify with a model from now on, and keep that in the project.
+        """Use a model from now on, and save that choice in the project.
 
         Raises
         ------
         HemaCellsError
-            It does not fit, or cannot be kept; the former classifier stays then.
+            It does not fit or cannot be saved; the previous classifier stays in use then.
         """
         session = self._session
         ids = {cell_class.name: cell_class.id for cell_class in opened.bundle.palette}
@@ -148,10 +143,10 @@ class ClassifierChoice(QObject):
             session.adopt_model(opened.bundle, learned)
             session.project.choose_classifier(folder)
         self.changed.emit()
-        self.said.emit("The fine-tuned model classifies; your clicks correct it.")
+        self.said.emit("The fine-tuned model classifies; your annotations correct it.")
 
     def _use_chosen(self) -> None:
-        """Classify as the project was left."""
+        """Restore the classifier that the project used last."""
         project, live = self._session.project, self._session.live
         if project is not None and project.classifier is not None and live.model is None:
             self.load(project.classifier)
@@ -165,16 +160,16 @@ class FineTuneRunner(QObject):
     opened
         The images that are in memory, by key.
     embed
-        Makes what embeds cells as the classifier in use needs them.
+        Returns steps that embed cells for the classifier in use.
 
     Signals
     -------
-    said, warned
-        A sentence for the message line.
-    cell_wanted
-        A cell of some image of the project, to be gone to.
-    review_wanted
-        Cells to be gone through by key: a tuple of references.
+    said, warning_emitted
+        A sentence for the message bar.
+    cell_requested
+        A cell of any image of the project, to be shown.
+    review_requested
+        Cells to review by key: a tuple of references.
     """
 
     said = Signal(str)
@@ -205,7 +200,7 @@ class FineTuneRunner(QObject):
         self._connect()
 
     def close(self) -> None:
-        """End the training, if one runs; late answers are not heard."""
+        """Stop a running training; late answers are ignored."""
         self.preparation.close()
         self.choice.close()
         if self._run is not None:
@@ -239,7 +234,7 @@ class FineTuneRunner(QObject):
     # --- the training ------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Learn from the annotated cells of the open project, in a child process."""
+        """Train on the annotated cells of the open project, in a child process."""
         ground, recipe = self.preparation.take_snapshot(), self.preparation.recipe()
         if ground is None or recipe is None:
             return
@@ -255,7 +250,7 @@ class FineTuneRunner(QObject):
         self._try(begin)
 
     def resume(self) -> None:
-        """Go on with the training that was interrupted."""
+        """Resume the interrupted training."""
         project = self._session.project
         folder = None if project is None else model_store.interrupted_training(project)
         if project is None or folder is None:
@@ -280,12 +275,12 @@ class FineTuneRunner(QObject):
         return self._run
 
     def cancel(self) -> None:
-        """Stop the training; the dock does not wait until the process is gone."""
+        """Stop the training, without waiting for the end of the process."""
         run, self._run = self._run, None
         if run is not None:
             threading.Thread(target=run.cancel).start()
         self.jobs.cancel("train")
-        self._idle("Stopped. The classifier is as it was.")
+        self._idle("Stopped. The classifier has not changed.")
 
     def _progressed(self, _kind: str, progress: Progress) -> None:
         if isinstance(progress, TrainingReport):
@@ -308,7 +303,7 @@ class FineTuneRunner(QObject):
         self.jobs.start("read", partial(read_training_steps, trained.outcome.folder))
 
     def _read(self, opened: FinishedTraining) -> None:
-        """Show what was found; a new model is compared then."""
+        """Show the results; a new model is then compared with the one in use."""
         self.result, session = opened, self._session
         self._panel.result.show_findings(opened.findings, report=opened.report is not None)
         self._panel.result.show()
@@ -341,24 +336,29 @@ class FineTuneRunner(QObject):
         names = {cell_class.id: cell_class.name for cell_class in session.palette}
         words = outcome_html(self._comparison, names, trained.left_out)
         self._panel.show_outcome(words, changed=len(self._comparison.changes))
-        self.said.emit("The network has learned. Look at the figures, then take it over or not.")
+        self.said.emit(
+            "The training has finished. Check the results, then use or discard the new model."
+        )
 
     def show_changes(self) -> None:
-        """Show the cells that would change in the gallery, the surest first."""
+        """Show the cells that would change in the gallery, highest confidence first."""
         comparison = self._comparison
         self.review_requested.emit(
             tuple(CellRef(comparison.image_key, change.cell) for change in comparison.changes)
         )
 
     def take_over(self) -> None:
-        """Classify with the new model from now on, in this project."""
+        """Use the new model in this project from now on."""
         folder, result = self._folder, self.result
         if folder is None or result is None or self._trained is None:
             return
         if self._project is not self._session.project:
-            self._idle("Another project is open now; the model waits in its own.")
+            self._idle("Another project is open now. Open the project of the new model to use it.")
         elif self._try(partial(self.choice.adopt, result, folder)):
-            self._idle("The new model classifies. The former one can be chosen again above.")
+            self._idle(
+                "The new model is in use. You can choose the previous one again in "
+                "the list In use."
+            )
 
     def drop(self) -> None:
         """Remove the new model."""
@@ -366,10 +366,10 @@ class FineTuneRunner(QObject):
             model_store.delete_training(self._folder)
         self.result = None
         self._panel.result.hide()
-        self._idle("Dropped. The classifier is as it was.")
+        self._idle("Discarded. The classifier has not changed.")
 
     def _idle(self, words: str) -> None:
-        """Nothing runs and nothing waits for an answer any more."""
+        """Clear the state: nothing runs, and no result is pending."""
         self._trained, self._folder, self._comparison = None, None, Comparison()
         self.preparation.idle = True
         self._panel.show_idle(words)
@@ -379,7 +379,7 @@ class FineTuneRunner(QObject):
     # --- the result --------------------------------------------------------------------------
 
     def show_result(self) -> None:
-        """Show what the training of the model in use found."""
+        """Show the training results of the model in use."""
         project = self._session.project
         if project is not None and project.classifier is not None:
             self.jobs.start("read", partial(read_training_steps, project.classifier))
@@ -403,7 +403,7 @@ class FineTuneRunner(QObject):
             self._idle(str(error))
 
     def _failed(self, _kind: str, error: Exception) -> None:
-        words = f"It failed unexpectedly ({error}). Your annotations are untouched."
+        words = f"The fine-tuning failed unexpectedly ({error}). Your annotations are safe."
         self.warning_emitted.emit(words)
         self._idle(words)
 
@@ -424,22 +424,23 @@ _LAID_OUT_MS = 60
 
 
 class FineTuneView(Protocol):
-    """What the controller needs of the dock: its panel, the gallery, and the way to the page."""
+    """The controller's interface to the dock: its panel, the gallery, and the page."""
 
     finetune: FineTunePanel
     gallery: GalleryWidget | None
 
     def show_finetuning(self, *, opened: bool) -> None:
-        """Show the page, or leave it."""
+        """Open or leave the page."""
 
     def scroll_finetuning_to(self, part: QWidget) -> None:
-        """Bring a part of the page to the top."""
+        """Scroll a part of the page to the top."""
 
 
 class FineTuneController(QObject):
-    """The page *Fine-tune the classifier* wired to the rest of the dock.
+    """Connects the page *Fine-tune the classifier* to the rest of the dock.
 
-    ``run`` and ``going`` outlive the dock until their ``close`` is called, and hold nothing of it.
+    ``run`` and ``going`` outlive the dock until their ``close`` is called, and hold no reference
+    to it.
     """
 
     def __init__(
@@ -478,7 +479,7 @@ class FineTuneController(QObject):
         self._view.show_finetuning(opened=True)
 
     def leave(self) -> None:
-        """Show *Classify* again; a training goes on."""
+        """Show *Classify* again; a running training continues."""
         self._view.show_finetuning(opened=False)
 
     def _scroll_soon(self, part: QWidget) -> None:
@@ -490,17 +491,17 @@ class FineTuneController(QObject):
             self._view.scroll_finetuning_to(self._part)
 
     def _propose(self, cells: list[int], elsewhere: int) -> None:
-        """Show cells of the open image in the gallery, to be gone through by key."""
+        """Show cells of the open image in the gallery, to be reviewed by key."""
         gallery = self._view.gallery
         if gallery is None:
             return
         self._bridge.raise_dock(gallery)
         gallery.propose(cells)
-        others = f"; {elsewhere:,} more are on other images" if elsewhere else ""
-        self._voice.say(f"{len(cells):,} in the gallery{others}. Keys 1 to 9 give a class.")
+        others = f"; {elsewhere:,} more are in other images" if elsewhere else ""
+        self._voice.say(f"{len(cells):,} in the gallery{others}. Press 1 to 9 to give a class.")
 
     def _embed(self) -> None:
-        """Ask for the vectors of another network; classes come after them."""
+        """Request embeddings of another network; classes follow."""
         if self._session.embeddings is None:
             self._tasks.embed()
         else:

@@ -1,7 +1,4 @@
-"""Before a training: how long it would take, a good rate, and what augmentation does.
-
-Before fine-tuning: what there is to learn from, how long it takes, a rate, augmentation.
-"""
+"""Preparation of a fine-tuning: training set, time estimate, learning rate and augmentation."""
 
 from __future__ import annotations
 
@@ -67,14 +64,14 @@ class TrainingEstimator(QObject):
 
     Signals
     -------
-    known
-        How long the training would take, in words.
+    estimate_ready
+        The time that the training takes, in words.
     rate_found
         A good learning rate.
     augmented
-        Views of some crops, ``(n, m, size, size, 3)``.
-    progressed, warned
-        What the rate finder does; why something could not be had.
+        Augmented views of some crops, ``(n, m, size, size, 3)``.
+    progressed, warning_emitted
+        The progress of the rate finder; why a job failed.
     """
 
     estimate_ready = Signal(str)
@@ -100,14 +97,14 @@ class TrainingEstimator(QObject):
         self.jobs.failed.connect(self._refused)
 
     def close(self) -> None:
-        """End what runs; late answers are not heard, and nothing is begun any more."""
+        """Stop all jobs and start no more; late answers are ignored."""
         self._closed = True
         for run in self._runs.values():
             run.cancel()
         self.jobs.close()
 
     def stop(self) -> None:
-        """End what runs: a training needs the cores."""
+        """Stop all jobs: a training needs the cores."""
         if self._closed:
             return
         self._soon.stop()
@@ -119,7 +116,7 @@ class TrainingEstimator(QObject):
     # --- how long ----------------------------------------------------------------------------
 
     def ask(self, recipe: ClassifierConfig, cells: int, classes: int) -> None:
-        """Say how long this takes, soon: from what was timed, or after timing a few steps."""
+        """Estimate the time of a training: from an earlier timing, or by timing a few steps."""
         if self._closed:
             return
         self._asked = (recipe, cells, classes)
@@ -130,7 +127,7 @@ class TrainingEstimator(QObject):
             self._soon.start()
 
     def seconds(self) -> float | None:
-        """Return how long what was asked about takes; ``None`` before that is known."""
+        """Return the estimated seconds; ``None`` before they are known."""
         if self._asked is None:
             return None
         recipe, cells, _ = self._asked
@@ -145,8 +142,8 @@ class TrainingEstimator(QObject):
         n = available_cores()
         where = f"{n} core{'s' * (n != 1)}" if pace.device == "cpu" else pace.device
         self.estimate_ready.emit(
-            f"Takes about {format_duration(seconds)} on {where} ({pace.learned:,.0f} images/s, "
-            "timed just now); you can go on annotating meanwhile."
+            f"Takes about {format_duration(seconds)} on {where} ({pace.learned:,.0f} "
+            "images/s, just measured). You can go on annotating."
         )
         return True
 
@@ -165,7 +162,7 @@ class TrainingEstimator(QObject):
     # --- rate --------------------------------------------------------------------------------
 
     def find_rate(self, ground: ProjectSnapshot, job: TrainJob, *, grouped: bool) -> None:
-        """Look for a good rate on the annotated cells, in a child process."""
+        """Find a good learning rate on the annotated cells, in a child process."""
         if self._closed:
             return
         run = self._run("rate", SubprocessJob(find_rate, job, threads=available_cores()))
@@ -176,7 +173,7 @@ class TrainingEstimator(QObject):
     def augment(
         self, image: SmearImage, cells: Cells, ids: list[int], recipe: ClassifierConfig
     ) -> None:
-        """Make views of some cells of the open image."""
+        """Augment some cells of the open image."""
         if self._closed:
             return
         self.jobs.start(
@@ -184,7 +181,7 @@ class TrainingEstimator(QObject):
         )
 
     def _end(self, kind: str) -> None:
-        """End a child; nobody waits until it is gone."""
+        """Stop a child process without waiting for its end."""
         run = self._runs.pop(kind, None)
         if run is not None:
             threading.Thread(target=run.cancel).start()
@@ -212,14 +209,18 @@ class TrainingEstimator(QObject):
 
     def _refused(self, kind: str, error: Exception) -> None:
         if kind == "pace":
-            words = str(error) if isinstance(error, HemaCellsError) else "It could not be timed."
+            words = (
+                str(error)
+                if isinstance(error, HemaCellsError)
+                else ("The time could not be estimated.")
+            )
             self.estimate_ready.emit(words)
         else:
             self.warning_emitted.emit(str(error))
 
 
 def _pace_key(recipe: ClassifierConfig) -> tuple[Any, ...]:
-    """Return what the pace depends on."""
+    """Return the settings that the speed depends on."""
     return (recipe.arch, recipe.head, recipe.size, recipe.frozen_blocks, recipe.batch,
             recipe.device, recipe.precision, recipe.mix)  # fmt: skip
 
@@ -243,7 +244,7 @@ def _augmentation_steps(
 
 
 def make_train_job(ground: ProjectSnapshot, recipe: ClassifierConfig, name: str) -> TrainJob:
-    """Return what a recipe would do on a project's annotated cells, in a new folder of it."""
+    """Return the training of a config on a project's annotated cells, in a new folder of it."""
     folder = model_store.new_training_folder(ground.project)
     size = recipe.size or (CropSpec().size if recipe.arch == "bundled" else PRETRAINED_CROP_SIZE)
     spec = CropSpec(size, recipe.context or CropSpec().context)
@@ -256,7 +257,7 @@ _NONE_HERE = "Give a cell of this image a class first, or open an annotated imag
 
 
 class FineTunePreparation(QObject):
-    """What the page says before a training is started.
+    """Prepares a fine-tuning on the page.
 
     Parameters
     ----------
@@ -294,12 +295,12 @@ class FineTunePreparation(QObject):
             self._subscriptions.add(signal, self.refresh)
 
     def close(self) -> None:
-        """End what runs; late answers are not heard."""
+        """Stop all jobs; late answers are ignored."""
         self._subscriptions.drop()
         self.forecast.close()
 
     def refresh(self, _what: object = None) -> None:
-        """Say what there is to learn from, where anybody looks."""
+        """Show the training set, if the page is visible."""
         panel, project, history = self._panel, self._session.project, self._session.history
         if not self.idle or not panel.is_open:
             return
@@ -322,7 +323,7 @@ class FineTunePreparation(QObject):
             self.forecast.ask(recipe, lessons.total, len(counts))
 
     def recipe(self) -> ClassifierConfig | None:
-        """Return what the form says; ``None``, with the reason told, where it is not valid."""
+        """Return the form's config; ``None``, with a message, if it is not valid."""
         try:
             return self._panel.form.value()
         except TrainingError as error:
@@ -330,7 +331,7 @@ class FineTunePreparation(QObject):
             return None
 
     def take_snapshot(self) -> ProjectSnapshot | None:
-        """Return the session as it is now; clicks may go on."""
+        """Return a snapshot of the session; annotation can continue."""
         session = self._session
         if session.project is None or session.history is None:
             return None
@@ -339,7 +340,7 @@ class FineTunePreparation(QObject):
         )
 
     def preview(self) -> None:
-        """Show what the network would be shown of the user's own cells."""
+        """Show augmented views of the user's own cells."""
         session, recipe = self._session, self.recipe()
         if session.image is None or session.cells is None or recipe is None:
             return
@@ -350,7 +351,7 @@ class FineTunePreparation(QObject):
             self.warning_emitted.emit(_NONE_HERE)
 
     def find_rate(self) -> None:
-        """Look for a good rate on the annotated cells; it is written into the form."""
+        """Find a good learning rate on the annotated cells and write it into the form."""
         ground, recipe = self.take_snapshot(), self.recipe()
         if ground is None or recipe is None:
             return
@@ -368,7 +369,7 @@ class FineTunePreparation(QObject):
     def _rate_found(self, rate: float) -> None:
         self._panel.form.search.setEnabled(True)
         self._panel.form.set_rate(rate)
-        self.said.emit(f"The learning rate {rate:g} was taken over into the form.")
+        self.said.emit(f"The learning rate {rate:g} is now set in the form.")
 
     def _augmented(self, views: NDArray[np.uint8]) -> None:
         self._panel.show_augmented(AugmentationPreview(views, self._panel.form.body.width()))

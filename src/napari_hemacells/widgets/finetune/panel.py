@@ -1,7 +1,4 @@
-"""*Fine-tune the classifier*: what it would learn from, how it goes, what came of it.
-
-How to fine-tune: a recipe in plain words, and the parameters that may be changed in it.
-"""
+"""The page *Fine-tune the classifier*: training config, progress and results."""
 
 from __future__ import annotations
 
@@ -43,7 +40,7 @@ if TYPE_CHECKING:
     from napari_hemacells.widgets.finetune.augmentation_preview import AugmentationPreview
     from napari_hemacells.widgets.training.learning_curves import LearningCurvesView
 
-RECIPE_TITLES = {"quick": "Quick", "thorough": "Thorough", "from nothing": "From nothing"}
+RECIPE_TITLES = {"quick": "Quick", "thorough": "Thorough", "from nothing": "From scratch"}
 ARCHITECTURES = (
     "bundled",
     "resnet18",
@@ -62,7 +59,7 @@ FIELD_STEPS = {"zoom": 0.05, "brightness": 0.05, "stain": 0.05, "rotation": 15.0
 
 
 class FineTuneForm(QWidget):
-    """A recipe and, folded, its parameters; the value is a validated :class:`ClassifierConfig`."""
+    """A preset and its editable parameters; the value is a validated :class:`ClassifierConfig`."""
 
     changed = Signal()
     rate_requested = Signal()
@@ -82,14 +79,14 @@ class FineTuneForm(QWidget):
         self.rate.setPlaceholderText("found by a short search")
         self.rate.setToolTip(_field("rate").description or "")
         self.search = QPushButton("Fin&d")
-        self.search.setToolTip("Look for a good rate on your own cells and write it here")
+        self.search.setToolTip("Find a good learning rate on your own cells and enter it here")
         self.training = ParamsForm(ClassifierConfig, TRAINING_FIELDS)
         self.augmentation = ParamsForm(ClassifierConfig, AUGMENTATION_FIELDS)
         for name, step in FIELD_STEPS.items():
             widget: Any = self.augmentation.container[name]
             widget.step = step
         self.preview = QPushButton("Show it on my &cells")
-        self.preview.setToolTip("What the network would be shown of your own crops")
+        self.preview.setToolTip("Show augmented views of your own cells")
         self.more = QToolButton()
         self.more.setText("&More")
         self.more.setCheckable(True)
@@ -104,11 +101,11 @@ class FineTuneForm(QWidget):
 
     @property
     def name(self) -> str:
-        """The recipe's name."""
+        """The preset's name."""
         return str(self.recipe.currentData())
 
     def value(self) -> ClassifierConfig:
-        """The recipe with what was changed in it.
+        """The preset with the user's changes.
 
         Raises
         ------
@@ -120,7 +117,7 @@ class FineTuneForm(QWidget):
         return preset_config(self.name, changes)
 
     def set_rate(self, rate: float) -> None:
-        """Take a rate over, as the finder suggests it."""
+        """Enter a learning rate, as the rate finder proposes it."""
         self.rate.setText(f"{rate:g}")
 
     def _rate(self) -> float | None:
@@ -131,18 +128,18 @@ class FineTuneForm(QWidget):
             return float(text)
         except ValueError as error:
             raise TrainingError(
-                f"The learning rate “{text}” is no number: write one such as 0.002, or leave it "
-                "empty to have it found."
+                f"The learning rate “{text}” is not a number. Enter one such as 0.002, or "
+                "leave the field empty to have it found."
             ) from error
 
     def restyle(self) -> None:
-        """Take the colours of the present theme."""
+        """Apply the colours of the present theme."""
         theme.mute_text(self.about)
 
     # --- inside ------------------------------------------------------------------------------
 
     def _take_recipe(self, _index: int = 0) -> None:
-        """Write the recipe's own values into the fields."""
+        """Write the preset's own values into the fields."""
         about, recipe = CLASSIFIER_PRESETS[self.name]
         self.about.setText(about)
         values = recipe.model_dump()
@@ -214,11 +211,11 @@ CLICKS_CLASSIFIER = ""
 OUT_OF_MEMORY = "Out of memory"  # how the training's report begins then
 _MARGIN = 5  # pixels beside the scroll bar
 _CURVES = 320  # pixels at most, so that bar and curves are seen together
-_MEANWHILE = "You can go on annotating meanwhile; it learns from what is annotated now."
+_MEANWHILE = "You can go on annotating; only the annotations made so far are used."
 
 
 class FineTunePanel(QWidget):
-    """A page of its own; it asks, and shows what it is told."""
+    """The fine-tuning page; it emits requests and shows their results."""
 
     back_requested = Signal()
     start_requested = Signal()
@@ -237,7 +234,9 @@ class FineTunePanel(QWidget):
         self.back = QPushButton("◂ &Back to Classify")
         self.in_use = QComboBox()
         self.in_use.setAccessibleName("Classifier in use")
-        self.in_use.setToolTip("Classify with the user's clicks alone, or with a fine-tuned model")
+        self.in_use.setToolTip(
+            "Classify with your annotations alone (few-shot), or with a fine-tuned model"
+        )
         self.in_use.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
@@ -246,9 +245,9 @@ class FineTunePanel(QWidget):
         self.forecast, self.note = sentences(), sentences()
         self.form = FineTuneForm()
         self.start = QPushButton("&Start fine-tuning")
-        self.resume = QPushButton("&Go on with the interrupted training")
+        self.resume = QPushButton("Continue the interrupted trainin&g")
         self.cancel = QPushButton("Cance&l")
-        self.cancel.setToolTip("Stop the training; what was annotated stays, and the classifier")
+        self.cancel.setToolTip("Stop the training; annotations and classifier do not change")
         self.bar = QProgressBar()
         self.bar.setAccessibleName("Progress of the fine-tuning")
         self.curves: LearningCurvesView | None = (
@@ -257,11 +256,11 @@ class FineTunePanel(QWidget):
         self.augmented: AugmentationPreview | None = None
         self.outcome = sentences()
         self.changes = QPushButton("Show the changed c&ells")
-        self.take_over, self.drop = QPushButton("&Take over"), QPushButton("Dro&p")
+        self.take_over, self.drop = QPushButton("&Use it"), QPushButton("D&iscard")
         self.take_over.setToolTip(
-            "Classify with the new model from now on; the former one can be chosen again above"
+            "Classify with the new model from now on; you can choose the previous one again above"
         )
-        self.drop.setToolTip("Remove the new model; nothing changes")
+        self.drop.setToolTip("Remove the new model; nothing else changes")
         self.result = FineTuneResultsPanel()
         self._teaching = FineTuneSummary()
         self._open = self._can_resume = False
@@ -271,11 +270,11 @@ class FineTunePanel(QWidget):
 
     @property
     def is_open(self) -> bool:
-        """Whether the page has been opened and not left."""
+        """Whether the page is open."""
         return self._open
 
     def open(self, *, opened: bool) -> None:
-        """Say that the page is in sight now, or is not any more."""
+        """Set whether the page is visible."""
         self._open = opened
         if opened:
             self.opened.emit()
@@ -283,23 +282,23 @@ class FineTunePanel(QWidget):
     # --- what is shown -----------------------------------------------------------------------
 
     def show_models(self, models: Sequence[tuple[str, str]], chosen: str) -> None:
-        """Offer these models (folder and words) beside the clicks; nothing is told back."""
+        """Offer these models (folder and title) beside the few-shot classifier."""
         self.in_use.blockSignals(True)
         self.in_use.clear()
-        self.in_use.addItem("Your clicks (few-shot)", CLICKS_CLASSIFIER)
+        self.in_use.addItem("Your annotations (few-shot)", CLICKS_CLASSIFIER)
         for folder, words in models:
             self.in_use.addItem(words, folder)
         self.in_use.setCurrentIndex(max(0, self.in_use.findData(chosen)))
         self.in_use.blockSignals(False)
         self.result_button.setEnabled(bool(self.in_use.currentData()))
         self.result_button.setToolTip(
-            "Figures, confusion matrix and doubtful labels of the model in use"
+            "Accuracy, confusion matrix and suspected label errors of the model in use"
             if self.in_use.currentData()
-            else "Only a fine-tuned model has been checked: fine-tune one first"
+            else "Only a fine-tuned model has results: fine-tune one first"
         )
 
     def show_training_summary(self, teaching: FineTuneSummary) -> None:
-        """Say what it would learn from and how that is split."""
+        """Show the training set and its split."""
         self._teaching = teaching
         self.lessons.setText(teaching.words())
         self.split.setText(teaching.split)
@@ -310,20 +309,20 @@ class FineTunePanel(QWidget):
         self.form.preview.setEnabled(bool(teaching.counts))
 
     def show_forecast(self, words: str) -> None:
-        """Say how long it would take."""
+        """Show the time estimate."""
         self.forecast.setText(words)
 
     def show_searching(self, done: int, total: int, message: str) -> None:
-        """Say how far the search for a rate is."""
+        """Show the progress of the rate finder."""
         self.forecast.setText(f"{message} {done}/{total}" if total > 1 else message)
 
     def show_resumable(self, *, resumable: bool) -> None:
-        """Offer to go on with an interrupted training."""
+        """Offer to resume an interrupted training."""
         self._can_resume = resumable
         self._show("idle" if self.start.isVisibleTo(self) else "")
 
     def show_started(self) -> None:
-        """Show progress and curves of a training that begins."""
+        """Show progress and learning curves of a new training."""
         if self.curves is None:
             from napari_hemacells.widgets.training.learning_curves import LearningCurvesView
 
@@ -337,13 +336,13 @@ class FineTunePanel(QWidget):
         self.show_progress(0, 0, "Preparing")
 
     def show_progress(self, done: int, total: int, message: str) -> None:
-        """Say what is prepared before the learning begins, or compared after it."""
+        """Show the step before the training, or the comparison after it."""
         self.bar.setRange(0, total)
         self.bar.setValue(done)
         self.status.setText(message)
 
     def show_report(self, report: TrainingReport, eta_s: float | None) -> None:
-        """Show how far the training is and how well it does."""
+        """Show the progress and the latest metrics."""
         words = [report.message[:1].upper() + report.message[1:]]
         if report.images_per_second:
             words.append(f"{report.images_per_second:,.0f} images/s")
@@ -357,11 +356,11 @@ class FineTunePanel(QWidget):
             self.curves.add(_as_curves(report))
 
     def show_comparing(self) -> None:
-        """The training is over; the new model looks at the open image."""
+        """Show that the training is over and the new model is applied to the open image."""
         self.cancel.setEnabled(False)
 
     def show_outcome(self, html: str, *, changed: int) -> None:
-        """Say what came of it, and ask what to do with it."""
+        """Show the result, and ask what to do with the new model."""
         self.outcome.setText(html)
         self.changes.setEnabled(changed > 0)
         self.changes.setToolTip("" if changed else "No cell of this image would change its class")
@@ -370,14 +369,14 @@ class FineTunePanel(QWidget):
         self.scroll_requested.emit(self.outcome)
 
     def show_idle(self, said: str = "") -> None:
-        """Nothing runs, and nothing waits for an answer; words are brought into sight."""
+        """Show that nothing runs and no result is pending; scroll a message into view."""
         self.status.setText(said)
         self._show("idle")
         if said:
             self.scroll_requested.emit(self)
 
     def restyle(self) -> None:
-        """Take the colours of the present theme."""
+        """Apply the colours of the present theme."""
         for label in (self.split, self.status, self.forecast):
             theme.mute_text(label)
         self.form.restyle()
@@ -386,7 +385,7 @@ class FineTunePanel(QWidget):
             self.curves.redraw()
 
     def show_augmented(self, view: AugmentationPreview) -> None:
-        """Show the augmentation below its parameters."""
+        """Show the augmented views below the augmentation parameters."""
         if self.augmented is not None:
             self.augmented.deleteLater()
         self.augmented = view
@@ -395,7 +394,7 @@ class FineTunePanel(QWidget):
     # --- inside ------------------------------------------------------------------------------
 
     def _show(self, state: str) -> None:
-        """Show what belongs to a state: ``idle``, ``running`` or ``ended``."""
+        """Show the widgets of a state: ``idle``, ``running`` or ``ended``."""
         if not state:
             return
         idle, running, ended = (state == name for name in ("idle", "running", "ended"))
@@ -458,7 +457,7 @@ class FineTunePanel(QWidget):
 
 
 def _as_curves(report: TrainingReport) -> TrainingReport:
-    """Return the report with both losses together, so that they are drawn on one scale."""
+    """Return the report with both losses in one plot, so that they share a scale."""
     metrics = dict(report.metrics)
     losses = dict.fromkeys(("training",) if report.losses else (), *report.losses.values())
     if "validation loss" in metrics:

@@ -1,9 +1,4 @@
-"""What a training found: figures, confusion matrix, the crops worth looking at.
-
-A confusion matrix whose cells can be clicked.
-
-Crops of a training, from their files: a click goes to the cell on its slide.
-"""
+"""The results of a training: metrics, confusion matrix, and crops worth a look."""
 
 from __future__ import annotations
 
@@ -50,12 +45,12 @@ _ROW = 24
 
 
 class ConfusionMatrixView(QTableWidget):
-    """Rows: the classes that you gave; columns: those that the network says, by number.
+    """The confusion matrix; rows are the annotated classes, columns the predicted ones, by number.
 
     Signals
     -------
     cell_chosen
-        The class given and the class predicted.
+        The annotated and the predicted class.
     """
 
     cell_chosen = Signal(str, str)
@@ -67,7 +62,9 @@ class ConfusionMatrixView(QTableWidget):
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setAccessibleName("Confusion matrix: rows are your classes, columns the predicted")
+        self.setAccessibleName(
+            "Confusion matrix: rows are your classes, columns the predicted classes"
+        )
         across, down = self.horizontalHeader(), self.verticalHeader()
         if across is not None and down is not None:
             across.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
@@ -80,7 +77,7 @@ class ConfusionMatrixView(QTableWidget):
         self.cellActivated.connect(self._tell)
 
     def show_confusion(self, confusion: Confusion, *, normalised: bool) -> None:
-        """Show counts, or shares of each row in percent."""
+        """Show counts, or percentages of each row."""
         self._confusion, self._normalised = confusion, normalised
         names = confusion.classes
         self.clear()
@@ -97,12 +94,12 @@ class ConfusionMatrixView(QTableWidget):
         self.setFixedHeight(self.sizeHint().height())
 
     def restyle(self) -> None:
-        """Take the colours of the present theme."""
+        """Apply the colours of the present theme."""
         if self._confusion is not None:
             self._fill(self._confusion)
 
     def sizeHint(self) -> QSize:  # noqa: N802
-        """As high as all rows, however wide."""
+        """Set the height to that of all rows; the width is free."""
         header = self.horizontalHeader()
         top = 24 if header is None else header.sizeHint().height()
         return QSize(300, top + _ROW * max(1, self.rowCount()) + 4)
@@ -120,7 +117,8 @@ class ConfusionMatrixView(QTableWidget):
                 item.setForeground(QBrush(text))
                 cells = f"{count:,} cell{'s' * (count != 1)}"
                 item.setToolTip(
-                    f"{cells} of your {given} called {predicted} ({share:.1%} of {given})"
+                    f"{cells} of your class {given} predicted as {predicted} ({share:.1%} of "
+                    f"{given})"
                 )
                 self.setItem(row, col, item)
 
@@ -131,7 +129,7 @@ class ConfusionMatrixView(QTableWidget):
 
 
 def _shade(colour: QColor, share: float) -> QColor:
-    """Return the colour, the stronger the larger the share; nothing for nothing."""
+    """Return the colour, stronger for a larger share; no colour for 0."""
     shade = QColor(colour)
     shade.setAlphaF(0.0 if share == 0 else 0.2 + 0.7 * share)
     return shade
@@ -145,12 +143,12 @@ _KEY = Qt.ItemDataRole.UserRole
 
 
 class CropList(QListWidget):
-    """Crops with a line below each.
+    """Crops with a caption.
 
     Signals
     -------
     chosen
-        What the cell is called in the training's tables.
+        The name of the cell in the tables of the training.
     """
 
     chosen = Signal(str)
@@ -169,7 +167,7 @@ class CropList(QListWidget):
         self.itemClicked.connect(self._tell)
 
     def show_crops(self, crops: Sequence[tuple[str, Path, str, str]]) -> None:
-        """Show crops: name, file, a line below, a tooltip; none is chosen."""
+        """Show crops: name, file, caption, tooltip; none is chosen."""
         self.blockSignals(True)
         self.clear()
         for key, path, words, tip in crops[:MAX_CROPS]:
@@ -182,7 +180,7 @@ class CropList(QListWidget):
         self._fit()
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802
-        """Be as high as the lines of crops are now."""
+        """Set the height to that of the crops."""
         super().resizeEvent(event)
         self._fit()
 
@@ -198,7 +196,7 @@ class CropList(QListWidget):
         self.blockSignals(False)
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802
-        """Arrows move here; class keys go on to the dock, which gives the cell its class."""
+        """Use arrow keys here; leave class keys to the dock, which annotates the cell."""
         if event is not None and event.text().isprintable() and event.text():
             event.ignore()
         else:
@@ -213,19 +211,25 @@ CropRow: TypeAlias = "tuple[str, Path, str, str]"
 MATRIX = "matrix"
 LISTS: dict[str, tuple[str, str]] = {
     MATRIX: ("A cell of the matrix", "Click a number above: its cells are shown here."),
-    "losses": ("Highest losses", "Cells whose class from you the network believes least."),
-    "wrong": ("Sure, but not your class", "The network is sure of another class than yours."),
-    "uncertain": ("Most uncertain", "Two classes are nearly as likely."),
-    "right": ("Sure and right", "What the network takes for typical of a class."),
+    "losses": ("Highest losses", "Cells with a low predicted probability of your class."),
+    "wrong": (
+        "Confident, but not your class",
+        ("The network predicts another class with a high confidence."),
+    ),
+    "uncertain": ("Most uncertain", "Two classes are almost equally likely."),
+    "right": ("Confident and correct", "Typical cells of a class, according to the network."),
     "suspects": (
         "Suspected wrong labels",
-        "Classes that models which had not seen the cell do not believe: look at them again.",
+        (
+            "Networks that were not trained on the cell predict another class: check these "
+            "annotations."
+        ),
     ),
 }
 
 
 class FineTuneResultsPanel(QWidget):
-    """The findings of one training; it asks to go to cells, and knows no slide."""
+    """The results of one training; it emits requests to show cells."""
 
     cell_requested = Signal(str)  # a cell's name in the training
     review_requested = Signal(tuple)  # names of cells, to be gone through by key
@@ -241,14 +245,14 @@ class FineTuneResultsPanel(QWidget):
         self.matrix = ConfusionMatrixView()
         self.normalised = QPushButton("%")
         self.normalised.setCheckable(True)
-        self.normalised.setToolTip("Show shares of each row in per cent instead of counts")
+        self.normalised.setToolTip("Show percentages of each row instead of counts")
         self.list = QComboBox()
-        self.list.setAccessibleName("Which cells to look at")
+        self.list.setAccessibleName("Cells to show")
         for key, (title, tip) in LISTS.items():
             self.list.addItem(title, key)
             self.list.setItemData(self.list.count() - 1, tip, 3)  # Qt.ItemDataRole.ToolTipRole
         self.crops = CropList()
-        self.review = QPushButton("Re&view them by key")
+        self.review = QPushButton("Re&view in the gallery")
         self.report = QPushButton("Open the rep&ort")
         self._lay_out()
         self._connect()
@@ -256,14 +260,14 @@ class FineTuneResultsPanel(QWidget):
     # --- what is shown -----------------------------------------------------------------------
 
     def show_findings(self, findings: EvaluationResults, *, report: bool) -> None:
-        """Show what a training found; ``report`` whether there is a page to open."""
+        """Show the results of a training; ``report`` whether there is a report to open."""
         self._findings = findings
         self.figures.setText(_figures(findings))
         self.intervals.setText(_intervals(findings))
         self.notes.setText(" ".join(findings.run.get("notes", ())))
         self._show_matrix(self.normalised.isChecked())
         self.report.setEnabled(report)
-        self.report.setToolTip("In the browser" if report else "This training has no report")
+        self.report.setToolTip("Open in the browser" if report else "This training has no report")
         pairs = findings.confusion.pairs(1)
         self._matrix = (pairs[0].label, pairs[0].predicted) if pairs else None
         self._show_list()
@@ -274,13 +278,13 @@ class FineTuneResultsPanel(QWidget):
         self._show_list()
 
     def restyle(self) -> None:
-        """Take the colours of the present theme."""
+        """Apply the colours of the present theme."""
         self.matrix.restyle()
         for label in (self.intervals, self.legend, self.about, self.notes):
             theme.mute_text(label)
 
     def choose(self, given: str, predicted: str) -> None:
-        """Show the cells of a cell of the matrix, and go to the first."""
+        """Show the crops of a cell of the matrix, and go to the first."""
         self._matrix = (given, predicted)
         self.show_list(MATRIX)
         if self._shown:
@@ -313,17 +317,17 @@ class FineTuneResultsPanel(QWidget):
         self.about.setText(self._words(key, len(rows)))
         self.review.setEnabled(bool(rows))
         self.review.setToolTip(
-            "Show them in the gallery: the keys 1 to 9 give a class and go on"
+            "Show these cells in the gallery; the keys 1 to 9 give a class and go on"
             if rows
-            else "There is nothing to review here"
+            else "There is no cell to review in this list"
         )
 
     def _words(self, key: str, count: int) -> str:
         words = LISTS[key][1]
         if key == MATRIX and self._matrix is not None:
             given, predicted = self._matrix
-            called = "rightly called so" if given == predicted else f"called {predicted}"
-            words = f"{count:,} held-out {given}, {called}."
+            called = "correctly predicted" if given == predicted else f"predicted as {predicted}"
+            words = f"{count:,} held-out cells of class {given}, {called}."
         elif not count:
             words = "None found."
         return f"{words} The first {MAX_CROPS} are shown." if count > MAX_CROPS else words
@@ -334,7 +338,9 @@ class FineTuneResultsPanel(QWidget):
     def _lay_out(self) -> None:
         for label in (self.figures, self.intervals, self.legend, self.about, self.notes):
             label.setWordWrap(True)
-        self.legend.setText("Rows: your class; columns: the network's. Click a number.")
+        self.legend.setText(
+            "Rows: your class; columns: the predicted class. Click a number to see its cells."
+        )
         head = QHBoxLayout()
         head.addWidget(self.legend, 1)
         head.addWidget(self.normalised)
@@ -372,7 +378,7 @@ def _figures(results: EvaluationResults) -> str:
 
 
 def _intervals(results: EvaluationResults) -> str:
-    """Return what the intervals stand on, in the words of the report."""
+    """Return how the intervals were computed, in the words of the report."""
     hidden = results.figures.has_rough_intervals and results.figures.groups > 1
     where = " (left out here)" if hidden else ""
     return f"Intervals{where}: {describe_intervals(results.figures, subject_noun(results))}"
@@ -389,7 +395,7 @@ def _format_figure(figure: MetricWithInterval) -> str:
 
 def _item_row(prediction: CropPrediction) -> CropRow:
     tip = (
-        f"{prediction.key}: yours {prediction.label}, the network's {prediction.predicted} "
+        f"{prediction.key}: yours {prediction.label}, predicted {prediction.predicted} "
         f"{prediction.confidence:.1%}"
     )
     shown = (
@@ -399,7 +405,7 @@ def _item_row(prediction: CropPrediction) -> CropRow:
 
 
 def _suspect_row(suspect: Suspect) -> CropRow:
-    tip = f"others say {suspect.suggested}, label quality {suspect.score:.2f}"
+    tip = f"other networks predict {suspect.suggested}, label quality {suspect.score:.2f}"
     return (
         suspect.key,
         suspect.path,

@@ -1,7 +1,4 @@
-"""What fine-tuning a classifier does in threads: gather, let a child learn, compare.
-
-What the fine-tuning page says, and how long is left.
-"""
+"""Steps of a fine-tuning in a thread: training set, child process, comparison."""
 
 from __future__ import annotations
 
@@ -44,7 +41,7 @@ MAX_COMPARED_CELLS = (
 
 @dataclass(frozen=True, eq=False)
 class FineTuneResult:
-    """A training that came to its end, and images that it could not learn from."""
+    """A finished training, and the images that could not be read."""
 
     outcome: ClassifierTrainingOutcome
     left_out: tuple[str, ...] = ()
@@ -52,7 +49,7 @@ class FineTuneResult:
 
 @dataclass(frozen=True, eq=False)
 class NewModelPrediction:
-    """What a new model says of the open image, and what the one in use says of held-out cells."""
+    """The new model's prediction for the open image, and a comparison on held-out cells."""
 
     image_key: str
     prediction: Prediction | None
@@ -82,7 +79,7 @@ def classifier_training_steps(
     *,
     grouped: bool,
 ) -> Generator[Progress, None, FineTuneResult]:
-    """Yield preparations and reports of the training; return what came of it."""
+    """Yield preparations and reports of the training; return the result."""
     left_out = yield from _gather_crops(ground, job, grouped=grouped)
     outcome = yield from throttle_reports(run.reports())
     model_store.delete_checkpoint(job.folder)
@@ -92,7 +89,7 @@ def classifier_training_steps(
 def resumed_training_steps(
     run: SubprocessJob[TrainJob, ClassifierTrainingOutcome], job: TrainJob
 ) -> Generator[Any, None, FineTuneResult]:
-    """Yield the reports of a training that is gone on with; return what came of it."""
+    """Yield the reports of a resumed training; return the result."""
     outcome = yield from throttle_reports(run.reports())
     model_store.delete_checkpoint(job.folder)
     return FineTuneResult(outcome)
@@ -101,7 +98,7 @@ def resumed_training_steps(
 def rate_finder_steps(
     ground: ProjectSnapshot, job: TrainJob, run: SubprocessJob[TrainJob, Any], *, grouped: bool
 ) -> Generator[Progress, None, Any]:
-    """Yield preparations and the finder's reports; return its curve. Nothing is left behind."""
+    """Yield preparations and the rate finder's reports; return its curve and clean up."""
     try:
         yield from _gather_crops(ground, job, grouped=grouped)
         return (yield from throttle_reports(run.reports()))
@@ -113,7 +110,7 @@ def _gather_crops(
     ground: ProjectSnapshot, job: TrainJob, *, grouped: bool
 ) -> Generator[Progress, None, tuple[str, ...]]:
     if job.spec is None:
-        raise ValueError("crops of cells need a size and a margin")
+        raise ValueError("Crops of cells need a size and a margin. Detect the cells again.")
     gathered = yield from export_crops_steps(
         ground.project,
         ground.state,
@@ -148,7 +145,7 @@ def compare_model_steps(
     *,
     asked: HeldOutRequest | None,
 ) -> Generator[Progress, None, NewModelPrediction]:
-    """Return what a new model says of the open image, without taking it over."""
+    """Return the new model's prediction for the open image, without using the model."""
     from napari_hemacells.core.encode import EmbeddingCache, embed_steps
     from napari_hemacells.session.model_comparison import held_out_correct
 
@@ -159,7 +156,7 @@ def compare_model_steps(
     bundle = opened.bundle
     with without_triton():
         encoder = bundle.make_encoder()
-    yield Progress(0, 0, "The new model looks at this image")
+    yield Progress(0, 0, "Applying the new model to this image")
     embeddings = yield from embed_steps(
         image,
         subsample_cells(cells),
@@ -171,7 +168,7 @@ def compare_model_steps(
 
 
 def subsample_cells(cells: Cells) -> Cells:
-    """Return the cells, or an even part of very many."""
+    """Return the cells, or an evenly spaced part of very many."""
     step = -(-len(cells) // MAX_COMPARED_CELLS)
     return cells if step <= 1 else replace(cells, table=cells.table.iloc[::step])
 
@@ -179,7 +176,7 @@ def subsample_cells(cells: Cells) -> Cells:
 def held_out_agreement(
     opened: FinishedTraining, looked: NewModelPrediction
 ) -> tuple[int, int, int] | None:
-    """Return on how many held-out cells both were asked, and how many each got right."""
+    """Return the number of held-out cells, and how many of them each classifier got right."""
     after = {
         parse_cell_name(prediction.key): prediction.right for prediction in opened.findings.items
     }
@@ -194,14 +191,14 @@ MAX_LISTED_PAIRS = 3  # pairs of classes between which most cells change
 
 @dataclass(frozen=True)
 class FineTuneSummary:
-    """What there is to learn from.
+    """The training set of a fine-tuning.
 
     Attributes
     ----------
     reason
         Why it is not possible now; empty where it is.
     split
-        How the training would check itself, in a sentence.
+        The validation split, in a sentence.
     """
 
     images: int = 0
@@ -210,10 +207,10 @@ class FineTuneSummary:
     reason: str = ""
 
     def words(self) -> str:
-        """What it would learn from."""
+        """The training set in a sentence."""
         total = sum(count for _, count in self.counts)
         if not total:
-            return "No cell has your word yet."
+            return "No cell is annotated yet."
         each = ", ".join(f"{count:,} {name}" for name, count in self.counts)
         cells, images = format_count(total, "annotated cell"), format_count(self.images, "image")
         return f"{cells} of {images}: {each}."
@@ -221,18 +218,18 @@ class FineTuneSummary:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A new model beside the classifier in use.
+    """A comparison of the new model with the classifier in use.
 
     Attributes
     ----------
     image_key
         The image that was open; empty for none.
     compared
-        Cells of that image that were looked at; 0 where there is none.
+        Number of cells of that image that were compared; 0 without an image.
     changes
-        Those that would change their class.
+        The cells that would change their class.
     agreement
-        Held-out cells that both were asked about, and how many each got right.
+        Number of held-out cells that both classified, and how many each got right.
     """
 
     image_key: str = ""
@@ -246,7 +243,7 @@ def outcome_html(
     names: Mapping[str, str],
     left_out: Sequence[str] = (),
 ) -> str:
-    """Return what came of a training, and what would change, in a few sentences."""
+    """Return the result of a training and the changes it would make, in a few sentences."""
     parts = [_agreement(comparison), _changes(comparison, names)]
     parts += [escape(text) for text in left_out]
     return "".join(f"<p>{part}</p>" for part in parts if part)
@@ -256,11 +253,11 @@ def _agreement(comparison: Comparison) -> str:
     if comparison.agreement is None:
         return ""
     n, before, after = comparison.agreement
-    verdict = "" if after >= before else " <b>It does no better than before: drop it.</b>"
+    verdict = "" if after >= before else " <b>The new model does worse: discard it.</b>"
     return (
-        f"Of {format_count(n, 'held-out cell')} the new model gives <b>{after:,}</b> your "
-        f"class, the "
-        f"classifier in use, taught with the same cells, <b>{before:,}</b>.{verdict}"
+        f"On {format_count(n, 'held-out cell')} the new model agrees with you on "
+        f"<b>{after:,}</b>, the classifier in use, fitted on the same training cells, on "
+        f"<b>{before:,}</b>.{verdict}"
     )
 
 
@@ -270,7 +267,8 @@ def _changes(comparison: Comparison, names: Mapping[str, str]) -> str:
     changes = comparison.changes
     if not changes:
         return (
-            f"None of {format_count(comparison.compared, 'cell')} of this image changes its class."
+            f"None of {format_count(comparison.compared, 'cell')} of this image would change "
+            "its class."
         )
     pairs = Counter((change.before, change.after) for change in changes).most_common(
         MAX_LISTED_PAIRS
@@ -284,9 +282,9 @@ def _changes(comparison: Comparison, names: Mapping[str, str]) -> str:
         else ""
     )
     return (
-        f"<b>{len(changes):,}</b> of {format_count(comparison.compared, 'cell')} of this image "
-        f"would "
-        f"change their class: {listed_pairs}{more}. What you annotated stays."
+        f"<b>{len(changes):,}</b> of {format_count(comparison.compared, 'cell')} of this "
+        f"image would change their class: {listed_pairs}{more}. Your annotations do not "
+        "change."
     )
 
 

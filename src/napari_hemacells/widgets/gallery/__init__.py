@@ -1,1 +1,1 @@
-"""The gallery of crops, the review queue and the map of embeddings."""
+"""The gallery of crops, its review queue, and the embedding map."""

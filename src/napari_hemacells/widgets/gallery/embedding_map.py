@@ -1,7 +1,4 @@
-"""The map of a slide's cells: whole groups get a class with one line around them.
-
-Cells as points on a plane: hover, click, wheel and lasso. It changes nothing itself.
-"""
+"""The embedding map: a 2-D projection of the image's cells, annotated in groups by lasso."""
 
 from __future__ import annotations
 
@@ -55,14 +52,14 @@ _MARGIN = 0.04
 
 
 class EmbeddingMapCanvas(FigureCanvasQTAgg):
-    """Points that can be chosen.
+    """A scatter plot whose points can be chosen with a lasso; it changes nothing itself.
 
     Signals
     -------
     chosen
-        Rows inside a line drawn around them, ``(m,)``.
+        Rows inside the lasso, ``(m,)``.
     clicked
-        The row of the point under a click.
+        The row of the clicked point.
     hovered
         The row of the point under the pointer, -1 for none.
     """
@@ -95,7 +92,7 @@ class EmbeddingMapCanvas(FigureCanvasQTAgg):
     # --- what is shown -----------------------------------------------------------------------
 
     def show_places(self, places: NDArray[np.float32]) -> None:
-        """Show these ``(n, 2)`` places, whole; colours are to be set after that."""
+        """Show ``(n, 2)`` points in full view; set their colours afterwards."""
         self.places, self._neighbour_cells = places, -1
         self.show_picture(None)
         self.axes.clear()
@@ -106,7 +103,7 @@ class EmbeddingMapCanvas(FigureCanvasQTAgg):
         self.show_all()
 
     def show_all(self) -> None:
-        """Show all points again."""
+        """Reset the view to all points."""
         if len(self.places):
             low, high = self.places.min(axis=0), self.places.max(axis=0)
             room = _MARGIN * np.maximum(high - low, 1e-6)
@@ -115,7 +112,7 @@ class EmbeddingMapCanvas(FigureCanvasQTAgg):
         self._redraw()
 
     def colour(self, colours: NDArray[np.float32], annotated: NDArray[np.bool_]) -> None:
-        """Give the points ``(n, 4)`` colours; those with the user's word are larger."""
+        """Set the ``(n, 4)`` colours of the points; annotated cells are larger."""
         if self._points is None:
             return
         self._points.set_facecolors(colours)
@@ -138,7 +135,7 @@ class EmbeddingMapCanvas(FigureCanvasQTAgg):
         self._picture.show()
 
     def restyle(self) -> None:
-        """Take the colours of the present theme."""
+        """Apply the colours of the present theme."""
         self.figure.set_facecolor(theme.css("background"))
         self._lasso.set_props(color=theme.css("text"))
         if self._rings is not None:
@@ -152,7 +149,7 @@ class EmbeddingMapCanvas(FigureCanvasQTAgg):
     # --- what the user does ------------------------------------------------------------------
 
     def nearest(self, x: float, y: float, reach: float = HOVER_RADIUS) -> int:
-        """The row of the point nearest to a place on the canvas, -1 where none is in reach."""
+        """The row of the nearest point on the canvas, -1 if none is near enough."""
         if not len(self.places):
             return -1
         away = np.hypot(*(self.axes.transData.transform(self.places) - (x, y)).T)
@@ -197,7 +194,7 @@ class EmbeddingMapCanvas(FigureCanvasQTAgg):
     # --- Qt ----------------------------------------------------------------------------------
 
     def event(self, event: QEvent | None) -> bool:
-        """Keep digits from the shortcuts of the window around us."""
+        """Keep digits from the window's shortcuts."""
         override = event is not None and event.type() == QEvent.Type.ShortcutOverride
         if override and isinstance(event, QKeyEvent) and event.text().isdigit():
             event.accept()
@@ -205,12 +202,12 @@ class EmbeddingMapCanvas(FigureCanvasQTAgg):
         return bool(super().event(event))
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
-        """Leave keys to the widget around us."""
+        """Pass keys on to the parent widget."""
         event.ignore()
 
 
 def _thumbnail_position(at: QPoint, label: QLabel, area: QWidget) -> QPoint:
-    """Where a picture stands beside the pointer, inside the area."""
+    """The position of a picture beside the pointer, inside the area."""
     gap = 14
     left = (
         at.x() + gap
@@ -224,22 +221,25 @@ def _thumbnail_position(at: QPoint, label: QLabel, area: QWidget) -> QPoint:
 SIDE = 96  # of the crop beside the pointer
 MAX_MAP_POINTS = 20_000  # points; of more cells every second, third, ... is shown
 _IDLE_MS = 250  # new colours wait until the clicking pauses: the canvas comes first
-_HELP = "Draw around cells, then press 1–9 or a class. Point: crop; click: go there; wheel: zoom."
+_HELP = (
+    "Draw around cells, then press 1–9 or a class. Hover: crop; click: go to the cell; "
+    "wheel: zoom."
+)
 _NO_UMAP = "UMAP is not installed: pip install 'napari-hemacells[umap]'"
 
 
 class EmbeddingMapWidget(QWidget):
-    """Cells on a plane, coloured by class; those inside a line get a class in one step.
+    """The cells in a 2-D projection, coloured by class; those in a lasso get a class in one step.
 
     Parameters
     ----------
     jobs
-        Where UMAP runs; whoever made it closes it.
+        Runs UMAP; its owner closes it.
 
     Signals
     -------
     cell_activated
-        Id of a cell that was clicked: the canvas goes there.
+        Id of a clicked cell, to be shown on the canvas.
     refused
         Why a class was not given, as a sentence.
     """
@@ -271,7 +271,7 @@ class EmbeddingMapWidget(QWidget):
     def _lay_out(self) -> None:
         self.method.addItem("PCA")
         self.method.setToolTip(
-            "PCA: at once. UMAP: groups stand apart more clearly, takes seconds"
+            "PCA: immediate. UMAP: separates groups more clearly, takes some seconds"
         )
         if has_umap():
             self.method.addItem("UMAP")
@@ -308,7 +308,7 @@ class EmbeddingMapWidget(QWidget):
     # --- user input --------------------------------------------------------------------------
 
     def label(self, class_id: str | None) -> None:
-        """Give the chosen cells a class, or take theirs away: one undoable step."""
+        """Annotate the chosen cells, or remove their class: one undoable step."""
         cells = self._session.cells
         there = (
             []
@@ -324,14 +324,16 @@ class EmbeddingMapWidget(QWidget):
             self.refused.emit(str(error))
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802
-        """Digits give a class to what is chosen; other keys are the viewer's."""
+        """Digits annotate the chosen cells; other keys go to the viewer."""
         text = "" if event is None else event.text()
         if event is None or not text.isdigit() or self._session.history is None:
             super().keyPressEvent(event)
             return
         holder = None if text == "0" else self._session.palette.by_key(int(text))
         if text != "0" and holder is None:
-            self.refused.emit(f"No class has the key {text}: give it to one in the palette.")
+            self.refused.emit(
+                f"No class has the key {text}. Give the key to a class in the palette."
+            )
             return
         self.label(None if holder is None else holder.id)
 
@@ -354,7 +356,7 @@ class EmbeddingMapWidget(QWidget):
     # --- updaters ----------------------------------------------------------------------------
 
     def place(self) -> None:
-        """Put the cells on the plane anew: by PCA at once, by UMAP in a thread."""
+        """Project the cells again: by PCA at once, by UMAP in a thread."""
         embeddings = self._session.embeddings
         self._waiting = False
         self.jobs.cancel("map")
@@ -378,7 +380,7 @@ class EmbeddingMapWidget(QWidget):
         self.recolour()
 
     def recolour(self) -> None:
-        """Colour the points by class, as the canvas is."""
+        """Colour the points by class, as on the canvas."""
         session = self._session
         if not self.isVisible() or session.cells is None or session.history is None:
             return
@@ -423,28 +425,28 @@ class EmbeddingMapWidget(QWidget):
 
     def _say(self) -> None:
         if self.jobs.running("map"):
-            self.text.setText("UMAP is at work; PCA until then.")
+            self.text.setText("UMAP is running; PCA is shown until then.")
         elif len(self.chosen):
             cells = "cell" if len(self.chosen) == 1 else "cells"
             self.text.setText(
-                f"{len(self.chosen):,} {cells} chosen: press 1–9 or a class; 0 takes it."
+                f"{len(self.chosen):,} {cells} chosen: press 1–9 or a class; 0 removes the class."
             )
         elif self._session.embeddings is None:
-            self.text.setText("The map is drawn when the cells are embedded.")
+            self.text.setText("The map is drawn once the cells are embedded.")
         else:
             self.text.setText(_HELP)
 
     def restyle(self) -> None:
-        """Take the colours of the present theme."""
+        """Apply the colours of the present theme."""
         self.canvas.restyle()
         self.recolour()
 
     def sizeHint(self) -> QSize:  # noqa: N802
-        """Return the size of the gallery beside it, somewhat higher."""
+        """Return a size like that of the gallery, but higher."""
         return QSize(720, 320)
 
     def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802
-        """Catch up with what happened while it was not seen."""
+        """Update what changed while the map was hidden."""
         super().showEvent(event)
         if self._waiting:
             self.place()
@@ -453,7 +455,7 @@ class EmbeddingMapWidget(QWidget):
 
 
 def _contrasting_colour(colour: ours.Rgba, text: NDArray[np.float32]) -> ours.Rgba:
-    """A colour drawn a little towards the text's, to be seen on dark and on light."""
+    """Mix a colour with some of the text colour, to be visible in dark and light themes."""
     red, green, blue = (
         0.6 * channel + 0.4 * float(other)
         for channel, other in zip(colour[:3], text[:3].tolist(), strict=True)
@@ -464,5 +466,5 @@ def _contrasting_colour(colour: ours.Rgba, text: NDArray[np.float32]) -> ours.Rg
 def _umap(
     embeddings: Embeddings, some: slice
 ) -> Generator[Progress, None, tuple[NDArray[np.int64], NDArray[np.float32]]]:
-    yield Progress(0, 0, "Placing cells")
+    yield Progress(0, 0, "Computing UMAP")
     return embeddings.ids[some], project_umap(embeddings.vectors[some])

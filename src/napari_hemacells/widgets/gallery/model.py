@@ -1,4 +1,4 @@
-"""The review queue as a Qt list: a frozen order of cells, live classes and colours."""
+"""The review queue as a Qt list model: a fixed order of cells with live classes and colours."""
 
 from __future__ import annotations
 
@@ -27,12 +27,11 @@ ANNOTATED_ROLE = Qt.ItemDataRole.UserRole + 3
 UNKNOWN_ROLE = Qt.ItemDataRole.UserRole + 4
 
 ALL_CELLS, ANNOTATED, UNCLASSIFIED, PROPOSED = "", "!", "?", "*"
-"""Filters beside the class ids and ``UNKNOWN``: all cells, those with the user's word, those
-without a class, those proposed to be labelled."""
+"""Filters beside the class ids and ``UNKNOWN``: all, annotated, unclassified, proposed cells."""
 
 
 class DisplayedClass(NamedTuple):
-    """What the gallery says of a cell."""
+    """The displayed class of a cell."""
 
     class_id: str | None
     confidence: float
@@ -43,7 +42,7 @@ _UNKNOWN = DisplayedClass(None, float("nan"), annotated=False)
 
 
 class _CellClasses(NamedTuple):
-    """What is known of all cells; put together for one only when it is asked for."""
+    """The displayed classes of all cells; a single one is assembled on request."""
 
     position: Mapping[int, int]
     classes: Sequence[str | None]
@@ -61,16 +60,16 @@ class GalleryModel(QAbstractListModel):
     """The cells of the image in the order of a queue that only `show_queue` changes.
 
     Classes, confidences and colours follow the session at once; the order does not, so that
-    nothing moves under the user's hands.
+    nothing moves while the user works.
 
     Signals
     -------
     outdated_changed
         Whether something happened since the queue was made.
-    looks_changed
-        These crops, as far as they are in sight, are to be painted again; all of them if none is
-        named. Not ``dataChanged``: for that a list in icon mode
-        lays all items out anew, which with 5,000 cells takes longer than the classifier.
+    appearance_changed
+        Visible crops of these cells need repainting; of all cells if none is named. This is not
+        ``dataChanged``: for that a list in icon mode lays all items out again, which with 5,000
+        cells takes longer than the classifier.
     """
 
     outdated_changed = Signal(bool)
@@ -111,7 +110,7 @@ class GalleryModel(QAbstractListModel):
         return 0 if parent.isValid() else len(self._queue)
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Return what is shown of a cell; its picture comes from the delegate."""
+        """Return the data shown for a cell; its picture comes from the delegate."""
         getter = self._getters.get(role) if index.isValid() else None
         return None if getter is None else getter(self._queue[index.row()])
 
@@ -122,20 +121,20 @@ class GalleryModel(QAbstractListModel):
         return self._queue[row]
 
     def row_of(self, cell: int) -> int:
-        """Return the row of a cell, -1 where it is not in the queue."""
+        """Return the row of a cell, -1 if it is not in the queue."""
         return self._rows.get(cell, -1)
 
     def shown(self, cell: int) -> DisplayedClass:
-        """Return class, confidence and whether they are the user's word."""
+        """Return the class, its confidence, and whether it was annotated."""
         return self._known.of(cell)
 
     def show_queue(self, cells: Sequence[int], *, current: bool = True) -> None:
-        """Show a new queue: those of these cells that pass the filter now.
+        """Show a new queue: the cells that pass the filter now.
 
         Parameters
         ----------
         current
-            Whether it would come out the same now; otherwise it can be made anew at once.
+            Whether the queue is up to date; otherwise it can be refreshed at once.
         """
         self.beginResetModel()
         self._known = _cell_classes(self._session)
@@ -150,7 +149,7 @@ class GalleryModel(QAbstractListModel):
         self._set_outdated(outdated=not current)
 
     def clear(self) -> None:
-        """Show nothing until the next refresh: the cells of before are gone."""
+        """Show nothing until the next refresh: the earlier cells were replaced."""
         self.beginResetModel()
         self._queue, self._rows, self._known = [], {}, _CellClasses({}, [], [], {})
         self.endResetModel()
@@ -170,13 +169,13 @@ class GalleryModel(QAbstractListModel):
         self._update_labelled(())
 
     def _update_labelled(self, cells: tuple[int, ...]) -> None:
-        """Show what is known now; what is known of other cells than these is as before."""
+        """Update the displayed classes of these cells."""
         self._known = _cell_classes(self._session)
         self._set_outdated(outdated=True)
         self._repaint(cells)
 
     def _drop(self, change: CellsChange) -> None:
-        """Take cells that are gone out of the queue; new ones come with the next queue."""
+        """Remove deleted cells from the queue; new cells come with the next refresh."""
         for cell in change.deleted:
             row = self._rows.get(cell)
             if row is not None:
@@ -219,13 +218,13 @@ class GalleryModel(QAbstractListModel):
         displayed = self.shown(cell)
         what = self._text(cell) or "not classified yet"
         if displayed.class_id == UNKNOWN:
-            what = "unknown, like nothing annotated"
+            what = "unknown, unlike all annotated cells"
         size = _format_size(self._session.cells, cell)
         return f"Cell {cell}: {what}{' (yours)' if displayed.annotated else ''}{size}"
 
 
 def _cell_classes(session: Session) -> _CellClasses:
-    """Return what is known of each cell of the image now."""
+    """Return the displayed class of each cell of the image."""
     cells, prediction = session.cells, session.prediction
     if cells is None:
         return _CellClasses({}, [], [], {})
@@ -239,7 +238,7 @@ def _cell_classes(session: Session) -> _CellClasses:
 
 
 def _format_size(cells: Cells | None, cell: int) -> str:
-    """Return the height and width of a cell's box in words."""
+    """Return the height and width of a cell's box as text."""
     if cells is None or cell not in cells.position:
         return ""
     min_row, min_col, max_row, max_col = cells.boxes[cells.position[cell]].tolist()

@@ -1,4 +1,4 @@
-"""What to look at next, ranked in a thread: neither the canvas nor the gallery waits for it."""
+"""The review queue: rankings of the cells, computed in a thread."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ _NEXT: QueueKey = ("active", False)
 
 
 class RankedCells(NamedTuple):
-    """Cells in an order, and whether that is what would come out now."""
+    """Ranked cells, and whether the ranking is up to date."""
 
     cells: list[int]
     current: bool
 
 
 class ReviewQueue(QObject):
-    """The orders that take long to find, kept up to date while the user's hand rests.
+    """Slow rankings, kept up to date while the user pauses.
 
     Signals
     -------
     ranked
-        An order is there, as it was asked for with :meth:`ask`.
+        A ranking requested with :meth:`ask` is ready.
     failed
-        Why no order could be found, as a sentence.
+        Why the ranking failed, as a sentence.
     """
 
     ranked = Signal(str, bool)
@@ -70,16 +70,16 @@ class ReviewQueue(QObject):
             self._subscriptions.add(signal, self._rank_soon)
 
     def close(self) -> None:
-        """Hear nothing more; a ranking under way is dropped."""
+        """Disconnect; a pending ranking is dropped."""
         self._subscriptions.drop()
         self.jobs.close()
 
     # --- what is asked -----------------------------------------------------------------------
 
     def ask(self, order: QueueOrder, *, descending: bool = False) -> None:
-        """Find an order with what is known now; :attr:`rank_cells` tells, maybe before this ends.
+        """Request an up-to-date ranking; :attr:`rank_cells` reports it, maybe before this returns.
 
-        An order asked for before that is not there yet is not told of any more.
+        An earlier request that is still pending is dropped.
         """
         self._shown = (order, descending)
         if self._stale(self._shown) is None:
@@ -89,7 +89,7 @@ class ReviewQueue(QObject):
         self._rank()
 
     def best(self, order: QueueOrder, *, descending: bool = False) -> RankedCells:
-        """Return an order as well as it is known at once, without cells that do not belong."""
+        """Return the best ranking known now, without cells that were removed."""
         now = self._session.queue_request(order, descending=descending)
         if now is None:
             return RankedCells([], current=True)
@@ -104,7 +104,7 @@ class ReviewQueue(QObject):
         return RankedCells(waiting, current=request.has_inputs_of(now))
 
     def next_cell(self, after: int | None = None) -> int | None:
-        """Return the cell most worth labelling, not ``after``; ``None`` if all have a label."""
+        """Return the most informative cell except ``after``; ``None`` if all are annotated."""
         return next((cell for cell in self.best("active").cells if cell != after), None)
 
     # --- ranking -----------------------------------------------------------------------------
@@ -119,7 +119,7 @@ class ReviewQueue(QObject):
         self._soon.start()
 
     def _rank(self) -> None:
-        """Rank what is out of date; one ranking at a time, after which this looks again."""
+        """Start the next outdated ranking; one runs at a time."""
         if self.jobs.running("rank"):
             return
         stale = [
@@ -131,7 +131,7 @@ class ReviewQueue(QObject):
             self._tell()
 
     def _stale(self, key: QueueKey) -> QueueRequest | None:
-        """What to rank anew; ``None`` where an order is up to date or found at once."""
+        """The next ranking to compute; ``None`` if all are up to date or immediate."""
         order, descending = key
         now = self._session.queue_request(order, descending=descending)
         known, _ = self._known.get(key, (None, ()))
@@ -156,7 +156,7 @@ class ReviewQueue(QObject):
     def _failed(self, _kind: str, error: Exception) -> None:
         if self._asked:
             self._asked = False
-            self.failed.emit(f"The cells could not be held against one another ({error}).")
+            self.failed.emit(f"The cells could not be compared with one another ({error}).")
 
 
 def _rank_steps(

@@ -1,9 +1,4 @@
-"""The list of crops: what mouse and keys on it ask for. It changes nothing itself.
-
-How one crop of the gallery looks: picture, frame in the class colour, a line of text.
-
-Crops of cells as Qt images, made when they are looked at and kept for a while.
-"""
+"""The list of crops: its keys and mouse, the painting of crops, and the cache of thumbnails."""
 
 from __future__ import annotations
 
@@ -47,7 +42,7 @@ _FAINT = 90  # of 255: the frame of a cell without a class, in the text colour
 
 
 class CropDelegate(QStyledItemDelegate):
-    """Paints crops; the pictures are cut when an item is first painted.
+    """Paints crops; thumbnails are made when an item is first painted.
 
     A predicted cell has a thin frame, an annotated one a thick frame and a tick, an unknown one a
     dashed frame and a question mark.
@@ -105,7 +100,7 @@ class CropDelegate(QStyledItemDelegate):
 
 
 def _elided(option: QStyleOptionViewItem, text: str, width: int) -> str:
-    """Return ``"Lympho… 87%"``: the name gives way, the figure stays."""
+    """Return ``"Lympho… 87%"``: the name is shortened, the confidence is not."""
     name, space, figure = text.rpartition(" ")
     if not figure.endswith("%"):
         name, space, figure = text, "", ""
@@ -115,7 +110,7 @@ def _elided(option: QStyleOptionViewItem, text: str, width: int) -> str:
 
 
 def _paint_selection(painter: QPainter, item: QRect, text: QColor) -> None:
-    """Paint a rounded field behind the item and a rim, in the text's colour."""
+    """Paint a rounded background for the item and a border in the text colour."""
     field, rim = QColor(text), QColor(text)
     field.setAlpha(30)
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
@@ -126,7 +121,7 @@ def _paint_selection(painter: QPainter, item: QRect, text: QColor) -> None:
 
 
 def _paint_frame(painter: QPainter, picture: QRect, index: QModelIndex, text: QColor) -> None:
-    """Paint the frame in the colour of the class, with a tick where it is the user's word."""
+    """Paint the frame in the class colour, with a tick if the cell is annotated."""
     colour, annotated = index.data(COLOUR_ROLE), index.data(ANNOTATED_ROLE)
     if index.data(UNKNOWN_ROLE):
         _paint_unknown(painter, picture, colour, text)
@@ -144,7 +139,7 @@ def _paint_frame(painter: QPainter, picture: QRect, index: QModelIndex, text: QC
 
 
 def _paint_unknown(painter: QPainter, picture: QRect, colour: QColor, text: QColor) -> None:
-    """Paint a dashed frame, seen in both themes, and a question mark on a patch."""
+    """Paint a dashed frame, visible in both themes, and a question mark."""
     grow = (FRAME - 1) / 2
     painter.setRenderHint(QPainter.RenderHint.Antialiasing, on=False)
     painter.setPen(QPen(text, FRAME - 1, Qt.PenStyle.DashLine))
@@ -171,7 +166,7 @@ _SHORTCUT_KEYS = set("0123456789rR")
 
 
 class GalleryView(QListView):
-    """Crops in rows, as many as fit; several are chosen by Shift, Ctrl or a rubber band.
+    """Crops in rows; several are chosen by Shift, Ctrl or a rubber band.
 
     Signals
     -------
@@ -180,7 +175,7 @@ class GalleryView(QListView):
     key_pressed
         A digit 0 to 9.
     refresh_requested
-        R.
+        R was pressed.
     """
 
     cell_clicked = Signal(int)
@@ -213,7 +208,7 @@ class GalleryView(QListView):
     # --- what the gallery asks ---------------------------------------------------------------
 
     def set_side(self, side: int) -> None:
-        """Show crops of this many pixels; the one in sight stays in sight."""
+        """Set the side of the crops in pixels; the visible crop stays visible."""
         self._item.side = side
         size = self._item.item_size(self.fontMetrics().height())
         self.setGridSize(size)
@@ -229,7 +224,7 @@ class GalleryView(QListView):
         return sorted(index.row() for index in self.selectedIndexes())
 
     def choose(self, row: int) -> None:
-        """Choose one crop and bring it into sight; none for -1."""
+        """Choose one crop and scroll to it; none for -1."""
         if row < 0:
             self.clearSelection()
             return
@@ -238,7 +233,7 @@ class GalleryView(QListView):
         self.scrollTo(index)
 
     def choose_rows(self, rows: list[int]) -> None:
-        """Choose these crops, the last of them the current one."""
+        """Choose these crops; the last becomes the current one."""
         selection = QItemSelection()
         for row in rows:
             selection.select(self._queue.index(row), self._queue.index(row))
@@ -249,7 +244,7 @@ class GalleryView(QListView):
         picked.select(selection, flag.ClearAndSelect)
 
     def rows_in_sight(self) -> range:
-        """Return the rows whose crops are wholly in sight."""
+        """Return the rows whose crops are fully visible."""
         count = self._queue.rowCount()
         area = cast("QWidget", self.viewport()).rect()
         grid = self.gridSize()
@@ -265,7 +260,7 @@ class GalleryView(QListView):
     # --- Qt ----------------------------------------------------------------------------------
 
     def event(self, event: QEvent | None) -> bool:
-        """Keep our keys from the shortcuts of the window around us."""
+        """Keep this list's keys from the window's shortcuts."""
         if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.ShortcutOverride:
             plain = event.modifiers() in (
                 Qt.KeyboardModifier.NoModifier,
@@ -277,7 +272,7 @@ class GalleryView(QListView):
         return bool(super().event(event))
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802
-        """Turn keys into wishes; moving and choosing are Qt's."""
+        """Emit requests for keys; Qt handles moving and choosing."""
         if event is None:
             return
         text = event.text()
@@ -293,12 +288,12 @@ class GalleryView(QListView):
             super().keyPressEvent(event)
 
     def mouseReleaseEvent(self, event: QMouseEvent | None) -> None:  # noqa: N802
-        """Note whether a modifier was held: extending a choice does not move the canvas."""
+        """Note modifiers: extending the selection does not move the canvas."""
         self._mouse = event is not None and not event.modifiers()
         super().mouseReleaseEvent(event)
 
     def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802
-        """Paint the crops, or why there are none."""
+        """Paint the crops, or the reason why there are none."""
         super().paintEvent(event)
         if self._queue.rowCount() or not self.empty_text:
             return
@@ -325,13 +320,13 @@ class GalleryView(QListView):
 
 
 MAX_CACHED = 1500
-"""Thumbnails kept: at 96 px about 55 MB, many screens of scrolling back."""
+"""Number of thumbnails kept: about 55 MB at 96 px."""
 
 
 class Thumbnails:
-    """Pictures of the cells of the session's image, cut when asked for.
+    """Thumbnails of the image's cells, made on request.
 
-    Only the region around a cell is read from the image, so a lazy image stays lazy.
+    Only the region around a cell is read, so a lazy image stays lazy.
     """
 
     def __init__(self, session: Session) -> None:
@@ -339,11 +334,11 @@ class Thumbnails:
         self._cached = lru_cache(maxsize=MAX_CACHED)(self._cut)
 
     def picture(self, cell: int, side: int, ratio: float = 1.0) -> QImage:
-        """Return the crop of a cell, `side` logical pixels wide on a screen of that ratio."""
+        """Return the crop of a cell, `side` logical pixels wide at this device pixel ratio."""
         return self._cached(cell, side, ratio)
 
     def clear(self) -> None:
-        """Forget all: other cells, or another image."""
+        """Forget all thumbnails, for other cells or another image."""
         self._cached.cache_clear()
 
     def _cut(self, cell: int, side: int, ratio: float) -> QImage:

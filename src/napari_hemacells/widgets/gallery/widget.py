@@ -1,7 +1,4 @@
-"""The review gallery: crops of the image's cells in a queue, labelled by key.
-
-The bar above the crops: order, direction, filter, size, refresh.
-"""
+"""The review gallery: crops of the image's cells in a queue, annotated by key."""
 
 from __future__ import annotations
 
@@ -47,20 +44,27 @@ ORDERS: tuple[tuple[QueueOrder, str, str], ...] = (
     (
         "active",
         "Most useful next",
-        "Doubtful cells, unlike those that have a label; before any label the most different",
+        (
+            "Uncertain cells unlike the annotated ones; before any annotation the most "
+            "different cells"
+        ),
     ),
-    ("uncertain", "Least certain", "Doubtful cells first; crops that look alike are spread apart"),
-    ("unknown", "Unknown first", "The farthest from everything annotated first"),
+    (
+        "uncertain",
+        "Least certain",
+        ("Uncertain cells first; crops that look alike are spread apart"),
+    ),
+    ("unknown", "Unknown first", "The cells farthest from all annotated ones first"),
     ("sure", "Confidence", "By the probability of the class"),
     ("class", "Class", "Class by class, in the order of the palette"),
-    ("slide", "Place", "As the cells lie in the image, row by row"),
+    ("slide", "Place", "By position in the image, row by row"),
 )
 SIDES = (40, 176)
 _LINE = 30
 
 
 class GalleryBar(QWidget):
-    """Controls of the gallery; wraps into more lines where it is narrow.
+    """Controls of the gallery: order, direction, filter, size and refresh.
 
     Signals
     -------
@@ -97,19 +101,19 @@ class GalleryBar(QWidget):
         for order, title, tip in ORDERS:
             self.order.addItem(title, order)
             self.order.setItemData(self.order.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
-        self.order.setToolTip("What comes first")
+        self.order.setToolTip("Order of the cells")
         self.order.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
         self.direction.setCheckable(True)
-        self.direction.setToolTip("Run the other way")
+        self.direction.setToolTip("Reverse the order")
         self.direction.setFixedWidth(28)
-        self.filter.setToolTip("Which cells are shown, by their class now")
+        self.filter.setToolTip("Show only cells of this class")
         self.filter.setFixedWidth(136)  # a long class name does not push the rest away
         self.size_slider.setRange(*SIDES)
         self.size_slider.setValue(side)
         self.size_slider.setFixedWidth(72)
         self.size_slider.setToolTip("Size of the crops")
         self.refresh.setToolTip(
-            "Make the queue anew with what is known now (R); until then nothing moves"
+            "Refresh the queue with the latest predictions (R); until then the order stays"
         )
         self.show_classes(())
 
@@ -132,7 +136,7 @@ class GalleryBar(QWidget):
         self.refresh.clicked.connect(self.refresh_requested)
 
     def show_classes(self, classes: Iterable[CellClass]) -> None:
-        """Offer these classes as filters; the chosen one stays where it still exists."""
+        """Offer these classes as filters; the chosen filter is kept if it still exists."""
         self._classes = tuple(classes)
         chosen = self.filter.currentData()
         self.filter.blockSignals(True)
@@ -151,14 +155,14 @@ class GalleryBar(QWidget):
             self._tell_filter()
 
     def offer_proposed(self, count: int) -> None:
-        """Offer the cells that were proposed as a filter, and choose it; 0: no longer."""
+        """Offer the proposed cells as a filter, and choose it; 0 removes it."""
         self._proposed = count
         self.show_classes(self._classes)
         if count:
             self.filter.setCurrentIndex(self.filter.findData(PROPOSED))
 
     def show_start(self, *, nothing_labelled: bool) -> None:
-        """Name the first order as what it is before anything has a label."""
+        """Name the first order by what it is before any annotation."""
         self.order.setItemText(0, "Most different" if nothing_labelled else ORDERS[0][1])
 
     def _tell_order(self) -> None:
@@ -177,7 +181,7 @@ def _label(text: str, buddy: QWidget) -> QLabel:
 
 
 def _group(*widgets: QWidget) -> QWidget:
-    """Return one widget with these in a row, so that a line break never parts them."""
+    """Return one widget with these in a row, so that a line break never separates them."""
     group = QWidget()
     row = QHBoxLayout(group)
     row.setContentsMargins(0, 0, 0, 0)
@@ -199,7 +203,7 @@ SIDE = 80
 
 
 class _QueueRefresh(NamedTuple):
-    """What becomes of a queue that was asked for, once it is there."""
+    """What to do with a requested queue once it is ready."""
 
     keep_selection: bool = False
     if_untouched: bool = False  # nothing moves once the user has gone on labelling
@@ -208,22 +212,22 @@ class _QueueRefresh(NamedTuple):
 _DEFAULT_REFRESH = _QueueRefresh()
 _TO_LABEL = {"active", "uncertain"}
 _FIRST_CELLS = (
-    "Nothing is labelled yet: begin with these cells, which differ most from one another."
+    "No cell is annotated yet. Begin with these cells, which differ most from one another."
 )
 
 
 class GalleryWidget(QWidget):
-    """Crops to review: keys 1 to 9 give a class and move on, 0 takes it back.
+    """Crops to review: keys 1 to 9 give a class and move on, 0 removes the class.
 
     The queue keeps its order until it is refreshed (R), until another order or filter is chosen,
-    or until the user has labelled every crop in sight of the queue of what is worth labelling.
+    or, in the order *Most useful next*, until every visible crop is annotated.
 
     Signals
     -------
     cell_activated
-        Id of the cell whose crop was clicked: the canvas goes there.
+        Id of the cell whose crop was clicked, to be shown on the canvas.
     refused
-        Why a label was not given, as a sentence.
+        Why an annotation was not made, as a sentence.
     """
 
     cell_activated = Signal(int)
@@ -282,7 +286,7 @@ class GalleryWidget(QWidget):
     # --- user input --------------------------------------------------------------------------
 
     def press(self, digit: int) -> None:
-        """Give the chosen crops the class of this key and go on; 0 takes their class back."""
+        """Give the chosen crops the class of this key and move on; 0 removes their class."""
         rows = self.view.chosen()
         class_id = self._class_of(digit)
         if not rows or (digit and class_id is None):
@@ -296,20 +300,20 @@ class GalleryWidget(QWidget):
             self._move_on(rows[-1])
 
     def refresh(self) -> None:
-        """Make the queue anew; the chosen cells stay chosen where they are still in it."""
+        """Refresh the queue; the chosen cells stay chosen if they are still in it."""
         self._make_queue(_QueueRefresh(keep_selection=True))
 
     @property
     def is_sorting(self) -> bool:
-        """Whether a queue was asked for that is not there yet; the one before is shown."""
+        """Whether a requested queue is pending; the previous one is shown until then."""
         return self._wish is not None
 
     def propose_next(self, count: int) -> None:
-        """Propose the cells most worth labelling, as far as that is known at once."""
+        """Propose the most informative cells that are known at once."""
         self.propose(self._upcoming.best("active").cells[:count])
 
     def propose(self, cells: Sequence[int]) -> None:
-        """Show these cells alone, to be labelled one after another; the first is chosen."""
+        """Show only these cells for annotation; the first is chosen."""
         self.model.proposed = tuple(cells)
         self.bar.offer_proposed(len(cells))
         self.model.only = PROPOSED
@@ -318,7 +322,7 @@ class GalleryWidget(QWidget):
         self.view.setFocus()
 
     def select_cell(self, cell: int) -> None:
-        """Choose the crop of a cell, as the canvas asks; nothing is told back."""
+        """Choose the crop of a cell on request of the canvas, without an event."""
         self._make_queue_if_waiting()
         self.view.choose(self.model.row_of(cell))
 
@@ -327,14 +331,16 @@ class GalleryWidget(QWidget):
             return None
         holder = self._session.palette.by_key(digit)
         if holder is None:
-            self.refused.emit(f"No class has the key {digit}: give it to one in the palette.")
+            self.refused.emit(
+                f"No class has the key {digit}. Give the key to a class in the palette."
+            )
         return None if holder is None else holder.id
 
     def _move_on(self, row: int) -> None:
-        """Choose the next crop without the user's word, of a fresh queue after a whole page.
+        """Choose the next crop that is not annotated; after a whole page, of a fresh queue.
 
-        Fresh is what is known at once: a queue that came later would put another crop under a key
-        that is on its way down.
+        Only a queue that is ready at once is used: a later one would put another crop under a key
+        that is just being pressed.
         """
         page = self.view.rows_in_sight()
         done = bool(page) and all(self._is_annotated(page_row) for page_row in page)
@@ -377,7 +383,7 @@ class GalleryWidget(QWidget):
 
     @property
     def _untouched(self) -> bool:
-        """Whether nobody has labelled since these cells came: no hands are in the queue yet."""
+        """Whether nothing was annotated since these cells came, so that the order may change."""
         return self._session.annotated == self._labels_before
 
     def _on_news(self) -> None:
@@ -396,7 +402,7 @@ class GalleryWidget(QWidget):
             self._make_queue()
 
     def _make_queue(self, wish: _QueueRefresh = _DEFAULT_REFRESH) -> None:
-        """Show the queue in the order chosen, at once or as soon as it is found."""
+        """Show the queue in the chosen order, at once or when it is ready."""
         self._waiting = False
         if self.model.only == PROPOSED:
             self._put(self.model.proposed, current=True)
@@ -415,10 +421,10 @@ class GalleryWidget(QWidget):
     def _not_ranked(self, why: str) -> None:
         if self._wish is not None:
             self._show_known()
-            self.refused.emit(f"{why} They come in the order of their own doubt.")
+            self.refused.emit(f"{why} They are ordered by their own uncertainty.")
 
     def _show_known(self, *, keeps_chosen: bool = False) -> None:
-        """Show the best queue that there is now; whether it is up to date is shown too."""
+        """Show the best queue known now, and whether it is up to date."""
         chosen = [self.model.cell_at(row) for row in self.view.chosen()] if keeps_chosen else []
         self._put(*self._upcoming.best(self.model.order, descending=self.model.descending))
         self.view.choose_rows([row for row in map(self.model.row_of, chosen) if row >= 0])
@@ -443,7 +449,7 @@ class GalleryWidget(QWidget):
         self._update_hint()
 
     def _update_hint(self, _cells: object = None) -> None:
-        """Say what the first cells are, as long as nothing has a label."""
+        """Explain the first cells as long as nothing is annotated."""
         session = self._session
         fresh = session.prediction is None and not session.annotated
         fresh = fresh and session.embeddings is not None
@@ -456,17 +462,17 @@ class GalleryWidget(QWidget):
         if total == 0:
             return "There are no cells in this image yet: detect them first."
         if self.is_sorting:
-            return "The cells are being put in order."
+            return "The cells are being sorted."
         if self.model.only != ALL_CELLS:
             only = self.bar.filter.currentText()
-            return f"Nothing under “{only}” in this order: choose another filter or order."
-        return "There is nothing left to review in this order."
+            return f"No cell under “{only}” in this order: choose another filter or order."
+        return "No cell is left to review in this order: choose another order or filter."
 
     def sizeHint(self) -> QSize:  # noqa: N802
-        """Return a low, wide strip: it leaves the canvas its room."""
+        """Return a low, wide size that leaves room for the canvas."""
         return QSize(720, 200)
 
     def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802
-        """Make the queue when it is first seen."""
+        """Make the queue when the gallery is first shown."""
         super().showEvent(event)
         self._make_queue_if_waiting()

@@ -1,1 +1,1 @@
-"""The classes: names, colours, keys."""
+"""The class palette: names, colours and keys of the classes."""

@@ -1,4 +1,4 @@
-"""The classes of the session as a Qt table: a row a class, live counts included."""
+"""The session's classes as a Qt table: one row per class, with live counts."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ ACTIVE_ROLE = Qt.ItemDataRole.UserRole + 2
 _HEADERS = ("", "Class", "Key", "Annotated", "Predicted")
 _HEADER_TIPS = (
     "Colour: click to change",
-    "Double click or F2 to rename",
+    "Double-click or F2 to rename",
     "The key that gives this class; click to change",
     "Cells of this image that you gave this class",
-    "Other cells of this image that are predicted to be of this class",
+    "Other cells of this image with this predicted class",
 )
 
 
 class PaletteModel(QAbstractTableModel):
-    """Shows the session's palette and counts; edits call the session, which answers by events.
+    """The session's palette and counts; edits call the session, whose events update the table.
 
     Signals
     -------
     refused
-        Why the session did not take a change, as a sentence.
+        Why the session refused a change, as a sentence.
     """
 
     refused = Signal(str)
@@ -79,14 +79,14 @@ class PaletteModel(QAbstractTableModel):
         return 0 if parent.isValid() else len(_HEADERS)
 
     def flags(self, index: QModelIndex) -> Qt.ItemFlag:
-        """Return what can be done with a cell of the table: names are edited in place."""
+        """Return the item flags: names are edited in place."""
         base = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
         return base | Qt.ItemFlag.ItemIsEditable if index.column() == NAME else base
 
     def headerData(  # noqa: N802
         self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
     ) -> Any:
-        """Return a column's title, or what it is about in the tooltip."""
+        """Return a column's title, or its tooltip."""
         if orientation != Qt.Orientation.Horizontal:
             return None
         if role == Qt.ItemDataRole.DisplayRole:
@@ -94,14 +94,14 @@ class PaletteModel(QAbstractTableModel):
         return _HEADER_TIPS[section] if role == Qt.ItemDataRole.ToolTipRole else None
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Return what is shown of a class in one column."""
+        """Return the data of a class in one column."""
         getter = self._getters.get(role) if index.isValid() else None
         return None if getter is None else getter(self._classes[index.row()], index.column())
 
     def setData(  # noqa: N802
         self, index: QModelIndex, value: Any, role: int = Qt.ItemDataRole.EditRole
     ) -> bool:
-        """Rename the class; whether the session took the name."""
+        """Rename the class and return whether the session accepted the name."""
         if role != Qt.ItemDataRole.EditRole or index.column() != NAME:
             return False
         cell_class = self._classes[index.row()]
@@ -112,26 +112,26 @@ class PaletteModel(QAbstractTableModel):
     # --- what the view asks ------------------------------------------------------------------
 
     def class_at(self, row: int) -> CellClass | None:
-        """Return the class in a row, ``None`` where there is none."""
+        """Return the class in a row, ``None`` if there is none."""
         return self._classes[row] if 0 <= row < len(self._classes) else None
 
     def row_of(self, class_id: str | None) -> int:
-        """Return the row of a class, -1 where it has none."""
+        """Return the row of a class, -1 if it has none."""
         return next(
             (row for row, cell_class in enumerate(self._classes) if cell_class.id == class_id), -1
         )
 
     def holder_of(self, key: int) -> CellClass | None:
-        """Return the class that has this key, ``None`` where it is free."""
+        """Return the class that has this key, ``None`` if it is free."""
         return next((cell_class for cell_class in self._classes if cell_class.key == key), None)
 
     def annotations_of(self, class_id: str) -> int:
-        """Return how many annotations the class has in the whole project."""
+        """Return the number of the class's annotations in the whole project."""
         history = self._session.history
         return 0 if history is None else len(history.state.of_class(class_id))
 
     def attempt(self, change: Callable[[], object]) -> bool:
-        """Whether the session took a change; if not, `refused` says why."""
+        """Return whether the session accepted a change; if not, `refused` says why."""
         try:
             change()
         except HemaCellsError as error:

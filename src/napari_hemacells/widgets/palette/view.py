@@ -1,7 +1,4 @@
-"""The class palette: one table row a class, and a small bar to add and delete.
-
-The table of the class palette: how rows look, and what mouse and keys ask for.
-"""
+"""The class palette: a table of the classes, and buttons to add and delete them."""
 
 from __future__ import annotations
 
@@ -51,7 +48,7 @@ _TINT, _CHOSEN = 75, 20  # of 255: the active class's colour, the text's colour,
 
 
 class PaletteTable(QTableView):
-    """Rows of classes. Changes nothing itself: every wish is a signal.
+    """The table of classes. It changes nothing itself; every request is a signal.
 
     Signals
     -------
@@ -119,11 +116,11 @@ class PaletteTable(QTableView):
         return QColor(cell_class.colour)
 
     def select_row(self, row: int) -> None:
-        """Make a row the current one; none for -1."""
+        """Select the row; none for -1."""
         self.setCurrentIndex(self._classes.index(row, NAME) if row >= 0 else QModelIndex())
 
     def rename_current(self) -> None:
-        """Open the editor on the name of the current class."""
+        """Edit the name of the current class."""
         index = self.currentIndex().siblingAtColumn(NAME)
         if index.isValid():
             self.edit(index)
@@ -138,13 +135,13 @@ class PaletteTable(QTableView):
         return QSize(340, header + rows * ROW_HEIGHT + 2 * self.frameWidth())
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802
-        """Return room for three classes."""
+        """Return a size with room for three classes."""
         hint = self.sizeHint()
         most = self._titles.sizeHint().height() + SHOWN_ROWS[0] * ROW_HEIGHT
         return QSize(240, min(hint.height(), most + 2 * self.frameWidth()))
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802
-        """Turn keys into wishes; arrows are Qt's, letters and digits those of the dock."""
+        """Emit requests for keys; Qt handles the arrows, the dock letters and digits."""
         if event is None:
             return
         if self.state() == QAbstractItemView.State.EditingState:
@@ -168,7 +165,7 @@ class PaletteTable(QTableView):
             super().keyPressEvent(event)
 
     def contextMenuEvent(self, event: QContextMenuEvent | None) -> None:  # noqa: N802
-        """Ask for the menu of the row under the mouse, or of the current row by keyboard."""
+        """Request the menu of the row under the mouse, or by keyboard of the current row."""
         if event is None or self.current_class() is None:
             return
         row = self.visualRect(self.currentIndex())
@@ -192,10 +189,10 @@ class PaletteTable(QTableView):
 
 
 class ClassRow(QStyledItemDelegate):
-    """Paints a swatch in the first column and tints the row of the active class."""
+    """Paints the colour swatches and tints the row of the active class."""
 
     def setEditorData(self, editor: QWidget | None, index: QModelIndex) -> None:  # noqa: N802
-        """Fill an editor once: new counts must not wipe out a name that is being typed."""
+        """Fill an editor once: new counts must not overwrite a name that is being typed."""
         if not (isinstance(editor, QLineEdit) and editor.isModified()):
             super().setEditorData(editor, index)
 
@@ -224,7 +221,7 @@ class ClassRow(QStyledItemDelegate):
 
 
 def _paint_swatch(painter: QPainter, cell: QRectF, colour: QColor, text: QColor) -> None:
-    """Paint a rounded square; its thin rim in the text colour keeps black visible on dark."""
+    """Paint a rounded square; its thin border keeps black visible on dark."""
     side = 14.0
     swatch = QRectF(0, 0, side, side)
     swatch.moveCenter(cell.center())
@@ -302,13 +299,13 @@ class PaletteView(QWidget):
     # --- user input --------------------------------------------------------------------------
 
     def ask_name(self) -> None:
-        """Open the line for the name of a new class."""
+        """Show the name field for a new class."""
         self.name_edit.clear()
         self.name_edit.show()
         self.name_edit.setFocus()
 
     def ask_colour(self) -> None:
-        """Let the user choose another colour for the current class."""
+        """Open a dialog for the colour of the current class."""
         cell_class = self.table.current_class()
         if cell_class is None:
             return
@@ -319,13 +316,13 @@ class PaletteView(QWidget):
             self.model.attempt(lambda: self._session.recolour_class(cell_class.id, name))
 
     def delete_current(self) -> None:
-        """Delete the current class, after a question where it has annotations."""
+        """Delete the current class, after a question if it has annotations."""
         cell_class = self.table.current_class()
         if cell_class is not None and self._is_sure(cell_class):
             self.model.attempt(lambda: self._session.delete_class(cell_class.id))
 
     def key_menu(self, title: str = "&Key") -> QMenu:
-        """Return a menu of the keys 1 to 9 for the current class; taken ones say by whom."""
+        """Return a menu of the keys 1 to 9, with the classes that use them."""
         menu = QMenu(title, self)
         cell_class = self.table.current_class()
         if cell_class is None:
@@ -366,12 +363,12 @@ class PaletteView(QWidget):
         count = self.model.annotations_of(cell_class.id)
         if count == 0:
             return True
-        what = "1 annotation goes" if count == 1 else f"{count:,} annotations go"
+        what = "1 annotation" if count == 1 else f"{count:,} annotations"
         button = QMessageBox.StandardButton
         answer = QMessageBox.question(
             self,
             "Delete a class",
-            f"Delete the class “{cell_class.name}”? {what} with it. Undo brings everything back.",
+            f"Delete the class “{cell_class.name}” and {what}? Undo restores both.",
             button.Yes | button.Cancel,
             button.Cancel,
         )
@@ -409,7 +406,7 @@ class PaletteView(QWidget):
 
 
 class NameEdit(QLineEdit):
-    """A line for a name that Escape closes.
+    """A name field that Escape closes.
 
     Signals
     -------
@@ -421,10 +418,10 @@ class NameEdit(QLineEdit):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setPlaceholderText("Name of the new class, then Enter")
+        self.setPlaceholderText("Type the name of the new class, then press Enter")
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802
-        """Cancel at Escape; everything else is typing."""
+        """Cancel at Escape; all other keys are text."""
         if event is not None and event.key() == Qt.Key.Key_Escape:
             self.cancelled.emit()
             return

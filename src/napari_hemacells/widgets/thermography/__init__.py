@@ -1,1 +1,1 @@
-"""Thermograms in the dock: panel, layers, temperatures in the status bar."""
+"""Thermograms in the dock: panel, controller and status bar."""

@@ -1,4 +1,4 @@
-"""What the thermogram part of the dock asks for, done: in threads, shown in the viewer."""
+"""The behaviour of the thermogram panel: finds, measures and exports regions."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 
 class ThermogramController(QObject):
-    """Regions found, measured and written for the thermogram chosen.
+    """Finds, measures and exports the regions of the chosen thermogram.
 
     Parameters
     ----------
     panel
         The buttons and the table.
     detect
-        Where the image is chosen.
+        The panel in which the image is chosen.
     shown
         The viewer's thermograms and regions.
     """
@@ -56,7 +56,7 @@ class ThermogramController(QObject):
         self.jobs.stopped.connect(self._stopped)
 
     def update(self) -> None:
-        """Show the buttons where a thermogram is chosen, and what they can do now."""
+        """Show the panel for a thermogram, and enable its buttons."""
         key = self._detect.chosen_image
         thermal = self._shown.is_thermogram(key)
         self._panel.setVisible(thermal)
@@ -64,11 +64,13 @@ class ThermogramController(QObject):
         if key != self._measured_key and self._table is not None:
             self._table = None
             self._panel.show_table(None)
-        blocked = "Wait for it." if self.jobs.running("detect") else ""
+        blocked = (
+            "Wait until the running task has finished." if self.jobs.running("detect") else ""
+        )
         self._panel.set_state(blocked=blocked, outlined=self._shown.has_outlines(key))
 
     def find(self) -> None:
-        """Find body, breasts and hot spots of the frame shown."""
+        """Find body, breasts and hot spots of the displayed frame."""
         key = self._detect.chosen_image
         read = None if key is None else self._shown.celsius_maker(key)
         if key is None or read is None:
@@ -86,12 +88,12 @@ class ThermogramController(QObject):
         self.update()
 
     def measure(self) -> None:
-        """Measure the outlines as the user left them."""
+        """Measure the outlines as edited by the user."""
         self._voice.attempt(self._measure)
         self.update()
 
     def export(self, file: Path) -> None:
-        """Write the table."""
+        """Write the region table."""
         from napari_hemacells.core.thermography.regions.measure import write_table
 
         table = self._table
@@ -119,7 +121,7 @@ class ThermogramController(QObject):
         regions, table, key, outlined = result
         if outlined:
             self._detect.choose_source(self._shown.show(regions, key))
-            self._voice.say("Check the outlines; move them by hand where needed, then Measure.")
+            self._voice.say("Check the outlines and correct them by hand, then press Measure.")
         else:
             self._shown.show_hot_spots(regions, key)
         self._table, self._measured_key = table, key

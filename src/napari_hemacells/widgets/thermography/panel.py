@@ -1,4 +1,4 @@
-"""The part of *Detect* for thermograms: find the breasts, measure, write the table."""
+"""The thermogram section of *Detect*: find the breasts, measure, export the table."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ _COLUMN_TITLES = {
     "hot_spot_contrast (°C)": "hot by\n°C",
 }
 _NO_OUTLINE = "There is no outline of a breast yet: press Find regions, or draw one."
-_NO_TABLE = "Measure first."
+_NO_TABLE = "Press Measure first."
 
 
 class ThermogramPanel(QGroupBox):
-    """Buttons for the regions of the thermogram chosen, and the short form of their table.
+    """Buttons for the regions of the chosen thermogram, and a short table.
 
     Signals
     -------
     find_requested, measure_requested
-        Their buttons.
+        The button was pressed.
     export_requested
-        A file to write the whole table to.
+        The file to write the whole table to.
     """
 
     find_requested = Signal()
@@ -54,7 +54,7 @@ class ThermogramPanel(QGroupBox):
         super().__init__("Thermogram", parent)
         self.find_button = QPushButton("Find &regions")
         self.find_button.setToolTip(
-            "Outline both breasts and mark what is warmer than the skin around"
+            "Outline both breasts and mark spots warmer than the skin around them"
         )
         self.measure_button = QPushButton("&Measure")
         self.export_button = QPushButton("E&xport table…")
@@ -69,7 +69,7 @@ class ThermogramPanel(QGroupBox):
         self.show_table(None)
 
     def set_state(self, *, blocked: str, outlined: bool) -> None:
-        """Say why nothing can be asked for (empty: it can), and whether there are outlines."""
+        """Set why nothing can be done (empty: it can), and whether there are outlines."""
         self._blocked, self._outlined = blocked, outlined
         self._update()
 
@@ -83,12 +83,12 @@ class ThermogramPanel(QGroupBox):
         self._update()
 
     def say(self, text: str) -> None:
-        """A sentence below the table."""
+        """Show a sentence below the table."""
         self.result.setText(text)
         self.result.setVisible(bool(text))
 
     def ask_for_file(self) -> Path | None:
-        """Where the table is to be written."""
+        """Ask for the file of the table."""
         chosen, _ = QFileDialog.getSaveFileName(
             self, "Write the region table", "regions.csv", "Table (*.csv)"
         )
@@ -111,17 +111,17 @@ class ThermogramPanel(QGroupBox):
             (
                 self.find_button,
                 self._blocked,
-                "Outline both breasts and mark what is warm around them",
+                "Outline both breasts and mark spots warmer than the skin around them",
             ),
             (
                 self.measure_button,
                 self._blocked or no_outline,
-                "Degrees of the outlines as they are now",
+                "Measure the temperatures in the outlines",
             ),
             (
                 self.export_button,
                 "" if self._measured else _NO_TABLE,
-                "Every measure, with all digits",
+                "Export all measurements with all digits",
             ),
         ):
             button.setEnabled(not reason)
@@ -163,7 +163,7 @@ def _short(region: str) -> str:
 
 
 def _number(value: object, *, degrees: bool) -> QTableWidgetItem:
-    """Return the cell of a number: degrees with two digits, counts whole, nothing for no value."""
+    """Return the text of a number: temperatures with two digits, counts whole, empty for none."""
     number = float(cast("float", value)) if value is not None else math.nan
     text = "" if math.isnan(number) else f"{number:.{2 if degrees else 0}f}"
     item = QTableWidgetItem(text)

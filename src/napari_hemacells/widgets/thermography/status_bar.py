@@ -1,4 +1,4 @@
-"""The degrees under the pointer, and the colour bar: what napari's status line has no unit for."""
+"""The temperature under the pointer and the colour bar, with their unit."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _READOUTS: WeakKeyDictionary[ViewerModel, TemperatureReadout] = WeakKeyDictionar
 
 
 def show_temperature(viewer: ViewerModel) -> TemperatureReadout:
-    """Return what shows degrees in a viewer, one and the same for a viewer however often asked."""
+    """Return the viewer's temperature display; one per viewer."""
     if viewer not in _READOUTS:
         _READOUTS[viewer] = TemperatureReadout(viewer)
     return _READOUTS[viewer]
 
 
 class TemperatureReadout:
-    """Writes the temperature under the pointer into the canvas, with its unit.
+    """Writes the temperature under the pointer, with its unit, into the canvas.
 
-    Of the layers with degrees (found by their metadata) the selected one, otherwise the uppermost,
-    has a colour bar. Nothing is written while none of them is visible; a text that somebody else
-    put into the canvas is left alone.
+    The colour bar belongs to the selected layer with temperatures (found by its metadata), else to
+    the uppermost one. Nothing is written while none of them is visible, and other text on the
+    canvas is not changed.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def _text_overlay(viewer: ViewerModel) -> Any:
 
 
 def _layer_on_top(viewer: ViewerModel) -> Image | None:
-    """The selected layer if it shows degrees, otherwise the uppermost one that does."""
+    """The selected layer if it shows temperatures, otherwise the uppermost one that does."""
     active = viewer.layers.selection.active
     candidates = [layer for layer in [active, *reversed(viewer.layers)] if layer is not None]
     return next(
@@ -107,5 +107,5 @@ def _value(layer: Image, event: Any) -> float | None:
 
 
 def _frame(layer: Image, position: Any) -> int | None:
-    """The frame of a stack that is shown; ``None`` for a single one."""
+    """The displayed frame of a stack; ``None`` for a single frame."""
     return None if layer.ndim < 3 else round(layer.world_to_data(position)[-3])

@@ -1,1 +1,1 @@
-"""Fine-tuning the detector: panel and controller."""
+"""Fine-tuning of the detector: panel and controller."""

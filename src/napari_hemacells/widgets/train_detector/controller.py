@@ -1,7 +1,4 @@
-"""Session ↔ training of the detector: when it may start, what is shown, what is kept.
-
-What fine-tuning does in a thread: gather, let a child process learn, compare on the image.
-"""
+"""Fine-tuning of the detector in the dock: training run, comparison, and the detector in use."""
 
 from __future__ import annotations
 
@@ -55,23 +52,23 @@ MAX_COMPARED_PIXELS = (
 
 @dataclass(frozen=True)
 class DetectionChanges:
-    """How a new detector's cells differ from those shown."""
+    """The difference between a new detector's cells and those shown."""
 
     more: int
     fewer: int
     reclassified: int
 
     def words(self) -> str:
-        """As a sentence."""
+        """The difference in a sentence."""
         return (
-            f"On the open image, against the cells shown: {self.more} more, {self.fewer} fewer, "
-            f"{self.reclassified} of another kind."
+            f"On the open image, compared with the cells shown: {self.more} more, "
+            f"{self.fewer} fewer, {self.reclassified} of another class."
         )
 
 
 @dataclass(frozen=True, eq=False)
 class DetectorTrainingResult:
-    """A training that came to its end, and what it would change on the open image."""
+    """A finished training, and its changes on the open image."""
 
     outcome: DetectorOutcome
     changes: DetectionChanges | None
@@ -79,7 +76,7 @@ class DetectorTrainingResult:
 
 @dataclass(frozen=True, eq=False)
 class DetectorTrainingSnapshot:
-    """The session at the moment that Start was pressed; clicks may go on meanwhile."""
+    """A snapshot of the session; annotation can continue during the training."""
 
     project: Project
     state: AnnotationState
@@ -92,7 +89,7 @@ def detector_training_steps(
     job: DetectorJob,
     run: SubprocessJob[DetectorJob, DetectorOutcome],
 ) -> Generator[Progress, None, DetectorTrainingResult]:
-    """Yield preparations, reports of the training and the comparison; return what came of it."""
+    """Yield preparations, reports of the training and the comparison; return the result."""
     from napari_hemacells.core.train.detector.config import prepare_folder, remove_folder
     from napari_hemacells.core.train.detector.project_dataset import load_project_fields_steps
 
@@ -103,14 +100,14 @@ def detector_training_steps(
         outcome = yield from run.reports()
     finally:
         remove_folder(job.folder)
-    yield Progress(0, 0, "Looking at the open image")
+    yield Progress(0, 0, "Detecting on the open image")
     return DetectorTrainingResult(outcome, (yield from _changes(ground, outcome.weights)))
 
 
 def _changes(
     ground: DetectorTrainingSnapshot, weights: Path
 ) -> Generator[Progress, None, DetectionChanges | None]:
-    """Return what the new detector does differently on the open image; None for a large one."""
+    """Return the new detector's changes on the open image; ``None`` for a large one."""
     from napari_hemacells.core.detect import detect_steps, preload_detector
     from napari_hemacells.core.params import DetectParams
     from napari_hemacells.widgets.native_libraries import without_triton
@@ -125,7 +122,7 @@ def _changes(
 
 
 def compare_detections(shown: Cells, detected: Cells) -> DetectionChanges:
-    """Return how many cells are new, gone, or of another kind (boxes at IoU 0.5 are the same)."""
+    """Return how many cells are new, missing, or of another class (matched at box IoU 0.5)."""
     old, new = Boxes.of_cells(shown), Boxes.of_cells(detected)
     hit = match_boxes(new, old)
     same = hit >= 0
@@ -135,8 +132,8 @@ def compare_detections(shown: Cells, detected: Cells) -> DetectionChanges:
 
 MODELS_FOLDER = "models"
 _NOTHING = (
-    "Correct an image first, all of it: add the cells that were missed, delete what is none. Then "
-    "the detector can learn from it."
+    "Correct a whole image first: add missed cells and delete false ones. Then the detector "
+    "can be trained on it."
 )
 _KINDS = {"RBC": "red cells", "WBC": "white cells", "Platelets": "platelets", "all": "all cells"}
 
@@ -144,7 +141,7 @@ _KINDS = {"RBC": "red cells", "WBC": "white cells", "Platelets": "platelets", "a
 class TrainDetectorController(TrainingRunner):
     """The behaviour of the section *Fine-tune the detector*."""
 
-    stopped_message = "Stopped. The detector is as it was."
+    stopped_message = "Stopped. The detector has not changed."
 
     def __init__(
         self, session: Session, panel: TrainDetectorPanel, parent: QObject | None = None
@@ -172,7 +169,7 @@ class TrainDetectorController(TrainingRunner):
         self.refresh()
 
     def close(self) -> None:
-        """End the training, if one runs; late answers are not heard."""
+        """Stop a running training; late answers are ignored."""
         self._subscriptions.drop()
         super().close()
 
@@ -183,7 +180,7 @@ class TrainDetectorController(TrainingRunner):
     # --- what is asked for -------------------------------------------------------------------
 
     def refresh(self, _what: object = None) -> None:
-        """Say what there is to learn from, where anybody looks."""
+        """Show the training set, if the section is visible."""
         project, history = self._session.project, self._session.history
         weights = chosen_weights(project)
         self._panel.show_in_use(None if weights is None else weights.stem)
@@ -204,7 +201,7 @@ class TrainDetectorController(TrainingRunner):
         )
 
     def start(self, effort: int) -> None:
-        """Learn from the corrected images of the open project, in a child process."""
+        """Train on the corrected images of the open project, in a child process."""
         session = self._session
         if session.project is None or session.history is None:
             return
@@ -218,14 +215,14 @@ class TrainDetectorController(TrainingRunner):
         self.begin(run, partial(detector_training_steps, ground, job, run))
 
     def use(self) -> None:
-        """Detect with the new detector from now on, in this project."""
+        """Use the new detector in this project from now on."""
         if self._waiting is None:
             return
         project, ended = self._waiting
         weights = ended.outcome.weights
         self._remember(project, weights.relative_to(project.folder))
         self._waiting = None
-        self._panel.show_idle(f"{weights.stem} is in use. Detect again to see its cells.")
+        self._panel.show_idle(f"{weights.stem} is in use. Press Detect cells to see its cells.")
         self.said.emit("The new detector is in use in this project. Press Detect cells.")
 
     def drop(self) -> None:
@@ -236,20 +233,23 @@ class TrainDetectorController(TrainingRunner):
         for file in (outcome.weights, outcome.report):
             file.unlink(missing_ok=True)
         self._waiting = None
-        self._panel.show_idle("Dropped. The detector is as it was.")
+        self._panel.show_idle("Discarded. The detector has not changed.")
         self.refresh()
 
     def use_bundled(self) -> None:
-        """Detect with the bundled detector again; the others are kept."""
+        """Use the bundled detector again; the others are kept."""
         if self._session.project is not None:
             self._remember(self._session.project, None)
 
     def handle_result(self, result: DetectorTrainingResult) -> None:
-        """Show the figures, and ask what to do with the new detector."""
+        """Show the results and ask what to do with the new detector."""
         if self._project is not None:
             self._waiting = (self._project, result)
             self._panel.show_outcome(format_detector_result(result))
-            self.said.emit("The detector has learned. Look at the figures, then use or drop it.")
+            self.said.emit(
+                "The training has finished. Check the results, then use or "
+                "discard the new detector."
+            )
 
     # --- inside ------------------------------------------------------------------------------
 
@@ -262,7 +262,7 @@ class TrainDetectorController(TrainingRunner):
         return replace(job, command=format_command(job, project.folder, threads=self._cores))
 
     def _remember(self, project: Project, weights: Path | None) -> None:
-        """Keep the choice in the project; a path inside it is kept as such, so it can be moved."""
+        """Save the choice in the project; a path inside it is saved as a relative one."""
         try:
             project.update(detect=project.content.detect.model_copy(update={"weights": weights}))
         except HemaCellsError as error:
@@ -271,7 +271,7 @@ class TrainDetectorController(TrainingRunner):
 
 
 def format_detector_result(ended: DetectorTrainingResult) -> str:
-    """Return the figures before and after as a small table, and what would change."""
+    """Return the scores before and after as a table, and the changes."""
     outcome = ended.outcome
     before, after = outcome.before_limits.f1(), outcome.after.f1()
     rows = "".join(
@@ -281,13 +281,14 @@ def format_detector_result(ended: DetectorTrainingResult) -> str:
         for name, row in outcome.after.rows().items()
     )
     cells = outcome.after.rows()["all"]["annotated"]
-    verdict = f"As far as {cells:.0f} held-out cells tell, it does no better than before: drop it."
+    verdict = (
+        f"On {cells:.0f} held-out cells the new detector is no better than before: discard it."
+    )
     advice = "" if outcome.is_better else f"<p><b>{verdict}</b></p>"
     changes = f"<p>{ended.changes.words()}</p>" if ended.changes is not None else ""
     notes = "".join(f"<p>{escape(note)}</p>" for note in outcome.notes)
     link = link_to(str(outcome.report), "Open the report")
     return (
-        "<p>F1 at IoU 0.5 in the held-out part:</p><table cellspacing='6'>"
-        "<tr><td></td><td>cells</td><td>before</td><td>after</td></tr>"
-        f"{rows}</table>{advice}{changes}{notes}<p>{link}</p>"
+        "<p>F1 at IoU 0.5 in the held-out part:</p><table "
+        f"cellspacing='6'><tr><td></td><td>cells</td><td>before</td><td>after</td></tr>{rows}</table>{advice}{changes}{notes}<p>{link}</p>"
     )

@@ -1,4 +1,4 @@
-"""*Fine-tune the detector*: what it will learn from, how it goes, what came of it."""
+"""The section *Fine-tune the detector*: training set, progress and results."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from napari_hemacells.core.train.progress import TrainingReport
     from napari_hemacells.widgets.training.learning_curves import LearningCurvesView
 
-_COMPLETE = "All of each image counts: where no cell is marked, it learns that there is none."
+_COMPLETE = "All of each image counts: unmarked cells are learned as background."
 _EFFORTS = {"Usual": 1, "Thorough: four times as long": 4}
 
 
 @dataclass(frozen=True)
 class DetectorTrainingSummary:
-    """What there is to learn from, and how long that takes.
+    """The training set of the detector, and the time it takes.
 
     Attributes
     ----------
@@ -40,23 +40,23 @@ class DetectorTrainingSummary:
 
 
 class TrainDetectorPanel(TrainingSection):
-    """The section of the detector."""
+    """The section for fine-tuning the detector."""
 
     train_requested = Signal(int)  # how many times the usual number of steps
     bundled_requested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("F&ine-tune the detector", parent)
-        self.title.setToolTip("Teach the detector what you corrected")
+        self.title.setToolTip("Train the detector on the images that you corrected")
         self.in_use = text_label()
         self.bundled = QPushButton("Use the bundled one")
         self.effort = QComboBox()
-        self.effort.setAccessibleName("How long to train")
+        self.effort.setAccessibleName("Length of the training")
         for label, times in _EFFORTS.items():
             self.effort.addItem(label, times)
-        self.cancel.setToolTip("Stop the training; the detector stays as it is")
-        self.use.setToolTip("Detect uses the new detector in this project from now on")
-        self.drop.setToolTip("Remove the new detector; nothing changes")
+        self.cancel.setToolTip("Stop the training; the detector does not change")
+        self.use.setToolTip("Use the new detector in this project from now on")
+        self.drop.setToolTip("Remove the new detector; nothing else changes")
         self._teaching = DetectorTrainingSummary()
         self.curves: LearningCurvesView | None = (
             None  # made when a training starts: matplotlib is heavy
@@ -73,12 +73,12 @@ class TrainDetectorPanel(TrainingSection):
     # --- what is shown -----------------------------------------------------------------------
 
     def show_training_summary(self, teaching: DetectorTrainingSummary) -> None:
-        """Say what it would learn from, and how long it would take."""
+        """Show the training set and the time it takes, or what is missing."""
         self._teaching = teaching
         images = f"{teaching.images} image{'s' * (teaching.images != 1)}"
         self.lessons.setText(
-            f"Learns from {images} in which you corrected or classified "
-            f"{teaching.corrected:,} cell{'s' * (teaching.corrected != 1)}. {_COMPLETE}"
+            f"Trains on {images} in which you corrected or classified {teaching.corrected:,} "
+            f"cell{'s' * (teaching.corrected != 1)}. {_COMPLETE}"
             if teaching.images
             else teaching.reason
         )
@@ -91,12 +91,12 @@ class TrainDetectorPanel(TrainingSection):
             self.tell(f"{takes}.")
 
     def show_in_use(self, name: str | None) -> None:
-        """Say which detector is in use: a name, or ``None`` for the bundled one."""
+        """Show the detector in use: a name, or ``None`` for the bundled one."""
         self.in_use.setText(f"In use: {name}" if name else "In use: the bundled detector")
         self.bundled.setVisible(name is not None)
 
     def show_started(self) -> None:
-        """Show progress and curves of a training that begins."""
+        """Show progress and learning curves of a new training."""
         if self.curves is None:
             from napari_hemacells.widgets.training.learning_curves import LearningCurvesView
 
@@ -107,19 +107,19 @@ class TrainDetectorPanel(TrainingSection):
         super().show_started()
 
     def show_report(self, report: TrainingReport) -> None:
-        """Show how far the training is and how well it does."""
+        """Show the progress and the latest metrics."""
         super().show_report(report)
         if self.curves is not None:
             self.curves.add(report)
 
     def show_idle(self, said: str = "") -> None:
-        """Nothing runs, and nothing waits for an answer."""
+        """Show that nothing runs and no result is pending."""
         super().show_idle(said)
         if self.curves is not None:
             self.curves.hide()
 
     def restyle(self) -> None:
-        """Take the colours of the present theme."""
+        """Apply the colours of the present theme."""
         super().restyle()
         theme.mute_text(self.in_use)
         if self.curves is not None:

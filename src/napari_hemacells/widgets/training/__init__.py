@@ -1,1 +1,1 @@
-"""What all trainings in the dock share: runner, curves, section."""
+"""Shared by all trainings in the dock: runner, learning curves, section and steps."""

@@ -1,4 +1,4 @@
-"""The curves of a training, drawn while it runs."""
+"""Learning curves, drawn while a training runs."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _HEIGHT = 260
 
 
 class LearningCurvesView(QWidget):
-    """Losses above, held-out figures below; drawn at most twice a second.
+    """Losses above, held-out metrics below; drawn at most twice a second.
 
     Parameters
     ----------
     titles
-        Of the two.
+        Titles of the two plots.
     """
 
     def __init__(self, titles: tuple[str, str] = TITLES, parent: QWidget | None = None) -> None:
@@ -36,7 +36,7 @@ class LearningCurvesView(QWidget):
         self._figure = Figure(layout="constrained")
         self.canvas = FigureCanvasQTAgg(self._figure)  # type: ignore[no-untyped-call]
         self.canvas.setMinimumHeight(_HEIGHT)
-        self.setAccessibleName("Loss and held-out figures by step")
+        self.setAccessibleName("Loss and held-out metrics by step")
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(_EVERY)
@@ -51,13 +51,13 @@ class LearningCurvesView(QWidget):
         self.redraw()
 
     def add(self, report: TrainingReport) -> None:
-        """Take a report in; it is drawn soon."""
+        """Add a report; it is drawn soon."""
         self._steps = max(report.steps, 1)
         if self.curves.add(report) and not self._timer.isActive():
             self._timer.start()
 
     def redraw(self) -> None:
-        """Draw what is known, in the colours of the present theme."""
+        """Draw all reports, in the colours of the present theme."""
         ink = PlotTheme(theme.css("text"), theme.css("primary"), theme.css("background"))
         draw_curves(self._figure, self.curves, self._steps, ink, self._titles)
         self.canvas.draw_idle()  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""A training in a child process, and the section of the dock that shows it."""
+"""A training run in a child process and its section of the dock."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 class TrainingRunner(QObject):
-    """Starts, stops and listens to a training; what came of it goes to :meth:`ended`.
+    """Starts, stops and listens to a training; :meth:`ended` handles its result.
 
     Signals
     -------
-    said, warned
-        A sentence for the message line.
+    said, warning_emitted
+        A sentence for the message bar.
     """
 
     said = Signal(str)
@@ -44,24 +44,24 @@ class TrainingRunner(QObject):
 
     @property
     def running(self) -> bool:
-        """Whether it is being trained."""
+        """Whether a training is running."""
         return self.jobs.running("train")
 
     def close(self) -> None:
-        """End the training, if one runs; late answers are not heard."""
+        """Stop a running training; late answers are ignored."""
         if self._run is not None:
             self._run.cancel()
             self._run = None
         self.jobs.close()
 
     def begin(self, run: SubprocessJob[Any, Any], steps: JobSteps) -> None:
-        """Run the steps, which listen to this child."""
+        """Run the steps, which listen to this child process."""
         self._run = run
         self._section.show_started()
         self.jobs.start("train", steps)
 
     def cancel(self) -> None:
-        """Stop the training; the dock does not wait until the process is gone."""
+        """Stop the training, without waiting for the end of the process."""
         run, self._run = self._run, None
         if run is not None:
             threading.Thread(target=run.cancel).start()
@@ -72,13 +72,13 @@ class TrainingRunner(QObject):
     # --- for those who know what is trained --------------------------------------------------
 
     def refresh(self, _what: object = None) -> None:
-        """Say what there is to learn from."""
+        """Show the training set."""
 
     def handle_result(self, result: Any) -> None:
-        """Take what came of the training."""
+        """Handle the result of the training."""
 
     def left(self, report: TrainingReport) -> TrainingReport:
-        """The report with the time left as far as it is known."""
+        """The report with the time left, if known."""
         return report
 
     # --- what came back ----------------------------------------------------------------------
@@ -101,6 +101,6 @@ class TrainingRunner(QObject):
     def _failed(self, _kind: str, error: Exception) -> None:
         self._section.show_idle()
         self.warning_emitted.emit(
-            f"The training failed unexpectedly ({error}). Your annotations are untouched."
+            f"The training failed unexpectedly ({error}). Your annotations are safe."
         )
         self.refresh()

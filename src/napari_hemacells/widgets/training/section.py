@@ -1,4 +1,4 @@
-"""A section that opens, in which something is taught: start, progress, and what came of it."""
+"""A collapsible section for a training: start, progress and result."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 
 class TrainingSection(QWidget):
-    """Asks, and shows what it is told; a panel adds what it is about.
+    """A section that emits requests and shows their results; panels add their own widgets.
 
     Parameters
     ----------
     title
-        What is to be done.
+        The title of the section.
 
     Signals
     -------
@@ -54,7 +54,7 @@ class TrainingSection(QWidget):
         self.bar.setAccessibleName("Progress of the training")
         self.status, self.outcome = text_label(), text_label()
         self.outcome.setOpenExternalLinks(True)
-        self.use, self.drop = QPushButton("&Use it"), QPushButton("D&rop it")
+        self.use, self.drop = QPushButton("&Use it"), QPushButton("Disca&rd")
         self.whole = QVBoxLayout(self)
         self.body = QWidget()
         self.column = QVBoxLayout(self.body)
@@ -68,18 +68,18 @@ class TrainingSection(QWidget):
     # --- what is shown -----------------------------------------------------------------------
 
     def show_started(self) -> None:
-        """Show the progress of a training that begins."""
+        """Show the progress of a new training."""
         self.show_parts(running=True, ended=False)
         self.show_progress(0, 0, "Preparing")
 
     def show_progress(self, done: int, total: int, message: str) -> None:
-        """Say what is prepared before the learning begins, or compared after it."""
+        """Show the step before the training, or the comparison after it."""
         self.bar.setRange(0, total)
         self.bar.setValue(done)
         self.tell(message)
 
     def show_report(self, report: TrainingReport) -> None:
-        """Show how far the training is."""
+        """Show the progress of the training."""
         parts = [report.message]
         if report.images_per_second:
             parts.append(f"{report.images_per_second:.1f} images/s")
@@ -88,23 +88,23 @@ class TrainingSection(QWidget):
         self.show_progress(report.step, report.steps, " · ".join(parts))
 
     def show_outcome(self, html: str) -> None:
-        """Say what came of it, and ask what to do with it."""
+        """Show the result, and ask what to do with it."""
         self.outcome.setText(html)
         self.show_parts(running=False, ended=True)
         self.tell("")
 
     def show_idle(self, said: str = "") -> None:
-        """Nothing runs, and nothing waits for an answer."""
+        """Show that nothing runs and no result is pending."""
         self.show_parts(running=False, ended=False)
         self.tell(said)
 
     def tell(self, message: str) -> None:
-        """Say how it stands; nothing takes no room."""
+        """Show the status; an empty one takes no room."""
         self.status.setText(message)
         self.status.setVisible(bool(message))
 
     def show_parts(self, *, running: bool, ended: bool) -> None:
-        """Show what belongs to this state."""
+        """Show the widgets of this state."""
         shown: dict[QWidget, bool] = dict.fromkeys((self.bar, self.cancel), running)
         shown |= dict.fromkeys((self.outcome, self.use, self.drop), ended)
         shown |= dict.fromkeys(self.before, not running and not ended)
@@ -112,14 +112,14 @@ class TrainingSection(QWidget):
             widget.setVisible(visible)
 
     def restyle(self) -> None:
-        """Take the colours of the present theme."""
+        """Apply the colours of the present theme."""
         for label in (self.lessons, self.status):
             theme.mute_text(label)
 
     # --- inside ------------------------------------------------------------------------------
 
     def lay_out(self) -> None:
-        """Put bar, status and answers below what the column has, and the whole below its title."""
+        """Add bar, status and answers to the column, and the column below the title."""
         self.column.addLayout(row_layout((self.bar, 1), (self.cancel, 0)))
         self.column.addWidget(self.status)
         self.column.addWidget(self.outcome)
@@ -139,7 +139,7 @@ class TrainingSection(QWidget):
 
 
 def row_layout(*widgets: tuple[QWidget, int]) -> QHBoxLayout:
-    """Return widgets beside one another, each with its share of the room."""
+    """Return widgets in a row, each with its share of the width."""
     row = QHBoxLayout()
     for widget, stretch in widgets:
         row.addWidget(widget, stretch)
@@ -147,7 +147,7 @@ def row_layout(*widgets: tuple[QWidget, int]) -> QHBoxLayout:
 
 
 def text_label() -> QLabel:
-    """Return a label for sentences, which can be marked and copied."""
+    """Return a label for sentences that can be selected and copied."""
     label = QLabel()
     label.setWordWrap(True)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)

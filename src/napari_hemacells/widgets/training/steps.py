@@ -1,13 +1,4 @@
-"""Before a training: how long it would take, a good rate, and what augmentation does.
-
-What fine-tuning a classifier does in threads: gather, let a child learn, compare.
-
-What the fine-tuning page says, and how long is left.
-
-What fine-tuning does in a thread: gather, let a child process learn, compare on the image.
-
-Session ↔ training of the detector: when it may start, what is shown, what is kept.
-"""
+"""Shared steps of trainings: snapshots, embeddings of other images, and progress reports."""
 
 from __future__ import annotations
 
@@ -38,7 +29,7 @@ REPORT_INTERVAL_S = 0.05  # the dock is told no more often
 
 @dataclass(frozen=True, eq=False)
 class ProjectSnapshot:
-    """The session at the moment that Start was pressed; clicks may go on meanwhile."""
+    """A snapshot of the session; annotation can continue during the training."""
 
     project: Project
     state: AnnotationState
@@ -50,12 +41,12 @@ def embed_annotated_steps(
 ) -> Generator[Progress, None, None]:
     """Embed the annotated cells of other images, as the classifier in use needs them.
 
-    Images that cannot be read are left out; that was told when the training gathered them.
+    Images that cannot be read are left out; the user was told while the training set was read.
 
     Parameters
     ----------
     whole
-        All cells of these images, for vectors that depend on one another.
+        Embed all cells of these images, for embeddings that depend on one another.
     """
     for key in {ref.image_key for ref in ground.state.labels} - {here}:
         yield Progress(0, 0, f"Comparing on {ground.project.image(key).name}")
@@ -73,9 +64,9 @@ def embed_annotated_steps(
 def throttle_reports(
     steps: Generator[TrainingReport, None, Any],
 ) -> Generator[TrainingReport, None, Any]:
-    """Yield what a training reports, but not hundreds of times a second.
+    """Yield a training's reports, at most some per second.
 
-    What is said for the first time is never left out, nor are held-out figures.
+    The first report of each kind and held-out metrics are never left out.
     """
     reported_at, last_message = 0.0, ""
     while True:
@@ -99,12 +90,12 @@ def available_cores() -> int:
 
 
 class RemainingTime:
-    """Seconds to go: what the training says, or what is left of the time foretold.
+    """Seconds left: as reported, or the rest of the estimated time.
 
     Parameters
     ----------
     foretold
-        Seconds in all, where that was estimated.
+        Estimated seconds in total, if known.
     """
 
     def __init__(
@@ -113,7 +104,7 @@ class RemainingTime:
         self._foretold, self._clock, self._began = foretold, clock, clock()
 
     def after(self, report: TrainingReport) -> float | None:
-        """Return the seconds to go after a report; ``None`` where unknown, or nearly none."""
+        """Return the seconds left after a report; ``None`` if unknown or almost 0."""
         if report.phase == "end":
             return None
         if report.eta_s is not None:
@@ -125,12 +116,12 @@ class RemainingTime:
 
 
 def format_count(n: int, thing: str) -> str:
-    """``1 cell``, ``1,200 cells``."""
+    """Return a count with its noun: ``1 cell``, ``1,200 cells``."""
     return f"{n:,} {thing}{'s' * (n != 1)}"
 
 
 def freeze_state(state: AnnotationState) -> AnnotationState:
-    """Return a copy that later clicks do not change."""
+    """Return a snapshot that later annotations do not change."""
     labels = {
         annotator: dict(annotations) for annotator, annotations in state.by_annotator.items()
     }
