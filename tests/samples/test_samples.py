@@ -127,7 +127,7 @@ def test_another_file_is_not_kept(cache, monkeypatch):
             file.write(b"something else")
 
     monkeypatch.setattr("pooch.core.choose_downloader", lambda *_a, **_k: wrong)
-    with pytest.raises(DownloadError, match="not the file that was expected"):
+    with pytest.raises(DownloadError, match="not the expected file"):
         fetch("bccd-1")
     assert not list(cache.glob("bccd*"))
 
