@@ -25,7 +25,7 @@ EDGES = ("ymin", "xmin", "ymax", "xmax")
 
 
 def read_boxes(file: Path, shape: tuple[int, int]) -> tuple[np.ndarray, list[str], int]:
-    """``(n, 4)`` half-open boxes inside the image, their classes, and the number of empty boxes."""
+    """``(n, 4)`` half-open boxes inside the image, their classes, and how many were empty."""
     boxes, names = [], []
     objects = ET.parse(file).getroot().findall("object")  # noqa: S314 (our own data)
     for found in objects:

@@ -1,4 +1,4 @@
-"""The thesis' network for ``four_conditions.py``: a fine-tuned ResNet18, with or without SimCLR."""
+"""The thesis' network for ``four_conditions.py``: a fine-tuned ResNet18, SimCLR optional."""
 
 from __future__ import annotations
 
