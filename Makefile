@@ -16,7 +16,7 @@ STAMP := $(VENV)/.installed
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-setup: $(STAMP)  ## virtual environment .venv with everything (the first time some minutes)
+setup: $(STAMP)  ## virtual environment .venv with everything (takes minutes the first time)
 
 $(BIN)/python:
 	scripts/create_venv.sh $(VENV)
@@ -29,7 +29,7 @@ $(STAMP): pyproject.toml | $(BIN)/python
 system:
 	scripts/system_libraries.sh
 
-demo: $(STAMP)  ## the whole story on a synthetic smear; results in hemacells-demo/
+demo: $(STAMP)  ## the whole workflow on a synthetic smear; results in hemacells-demo/
 	$(BIN)/hemacells demo --out $(OUT)
 
 test: system $(STAMP)  ## lint, all tests, the documentation, and the demo without a display

@@ -1,10 +1,10 @@
-"""Batch statistics that survive another scanner: ``benchmarks/batch_statistics.py DATA SET=FILE``.
+"""Batch statistics for a new laboratory: ``benchmarks/batch_statistics.py DATA SET=FILE``.
 
-An encoder is trained without a laboratory (``training/train_encoder.py --sources``), with the
-statistics of batch norm learned anew (the default) or frozen as ImageNet left them
-(``--statistics frozen``). Its few-shot accuracy on the laboratory that was left out is printed
-with these statistics, and with statistics estimated again on that laboratory's crops, no class
-used (Li et al. 2016, AdaBN)::
+An encoder is trained without one laboratory (``training/train_encoder.py --sources``), with new
+batch-norm statistics (the default) or with those of ImageNet (``--statistics frozen``). The
+benchmark prints its few-shot accuracy on the held-out laboratory, with these statistics and with
+statistics estimated again on the crops of that laboratory, without classes (AdaBN, Li et al.
+2016)::
 
     python benchmarks/batch_statistics.py ../shared/data pbc=build/no-pbc/encoder.safetensors
 """
@@ -33,11 +33,11 @@ CROPS: dict[str, Callable[[Path], CropSet]] = {
 
 
 def estimated_again(by: Encoder, found: CropSet) -> Encoder:
-    """Return the encoder with the batch statistics of these crops, 64 at a time, averaged."""
+    """Return the encoder with the mean batch statistics of these crops, 64 at a time."""
     from torch import nn
 
     if not isinstance(by, NetworkEncoder):
-        raise TypeError("only a network has batch statistics")
+        raise TypeError("only a network has batch statistics: choose another encoder")
     network = copy.deepcopy(by.network)
     again = NetworkEncoder(network, by.info, by.device)
     layers = [one for one in network.modules() if isinstance(one, nn.BatchNorm2d)]
@@ -76,7 +76,9 @@ def main() -> None:
                 for count in chosen.shots
             ]
             print(f"| {name} | {file} | {words} | {' | '.join(told)} |", flush=True)
-    print(f"\nBalanced accuracy, {chosen.repeats} draws, seed 0, clicks alone; middle 95 %.")
+    print(
+        f"\nBalanced accuracy, {chosen.repeats} draws, seed 0, annotated cells only; middle 95 %."
+    )
 
 
 if __name__ == "__main__":

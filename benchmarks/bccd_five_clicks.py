@@ -1,7 +1,7 @@
-"""Five clicks a class on BCCD: ``python benchmarks/bccd_five_clicks.py [DATA]``.
+"""Few-shot accuracy on BCCD: ``python benchmarks/bccd_five_clicks.py [DATA]``.
 
-The annotated boxes are the cells. Clicks are drawn from the train fields, all boxes of the val
-fields are classified; prints a markdown table of macro F1.
+The annotated boxes are the cells. The annotated examples (clicks) are drawn from the train
+fields, and all boxes of the val fields are classified. Prints a Markdown table of macro F1.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ EDGES = ("ymin", "xmin", "ymax", "xmax")
 
 
 def read_boxes(file: Path, shape: tuple[int, int]) -> tuple[np.ndarray, list[str], int]:
-    """``(n, 4)`` half-open boxes inside the image, their classes, and how many had no area."""
+    """``(n, 4)`` half-open boxes inside the image, their classes, and how many were empty."""
     boxes, names = [], []
     objects = ET.parse(file).getroot().findall("object")  # noqa: S314 (our own data)
     for found in objects:
@@ -39,7 +39,7 @@ def read_boxes(file: Path, shape: tuple[int, int]) -> tuple[np.ndarray, list[str
 
 
 def embed_fields(data: Path, part: str) -> tuple[np.ndarray, np.ndarray, int]:
-    """``(n, dim)`` vectors and ``(n,)`` classes of all boxes of a list of fields."""
+    """``(n, dim)`` embeddings and ``(n,)`` classes of all boxes of a list of fields."""
     encoder, cache = bundled_encoder("auto"), EmbeddingCache(default_cache_folder())
     vectors, classes, skipped = [], [], 0
     for name in (data / f"{part}.txt").read_text().split():
@@ -63,7 +63,7 @@ def main() -> None:
     chosen = parser.parse_args()
     train, known, skipped_train = embed_fields(chosen.data, "train")
     val, truth, skipped_val = embed_fields(chosen.data, "val")
-    print("| clicks a class | macro F1 | 95 % of draws | balanced accuracy | F1 each class |")
+    print("| clicks per class | macro F1 | 95 % of draws | balanced accuracy | F1 of each class |")
     print("|---|---|---|---|---|")
     for clicks in chosen.clicks:
         print(row((train, known), (val, truth), clicks, chosen.repeats, chosen.seed), flush=True)
@@ -85,7 +85,7 @@ def row(
     repeats: int,
     seed: int,
 ) -> str:
-    """Return the line of one number of clicks."""
+    """Return the row of one number of clicks."""
     from sklearn.metrics import f1_score
 
     (train, known), (val, truth) = annotated, asked

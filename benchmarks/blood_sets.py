@@ -1,8 +1,8 @@
-"""The shared sets as class folders of crops, for the benchmarks of classification.
+"""The shared datasets as class folders of crops, for the classification benchmarks.
 
-``wbc_jiangxi`` as it is; ``pbc`` as it is, or without some classes; Chula's red cells cut around
-their points, those of the held-out blocks of files alone; BCCD's val boxes. All are written once
-under the temporary folder, so that their vectors are found again in the cache.
+``wbc_jiangxi`` and ``pbc`` unchanged (``pbc`` also without some classes); Chula's red cells cut
+around their centres, from the held-out blocks of files only; BCCD's val boxes. All are written
+once to the temporary folder, so that their embeddings are found in the cache.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ UNCATEGORISED = 10
 
 
 class ChulaPoint(NamedTuple):
-    """An annotated red cell: file, centre in pixels, type."""
+    """An annotated red cell: file, centre in pixels, and type."""
 
     number: int
     row: int
@@ -37,13 +37,13 @@ class ChulaPoint(NamedTuple):
 
 
 def jiangxi(data: Path) -> Path:
-    """Return the folder of the white cells of Jiangxi: never trained on, never tuned on."""
+    """Return the folder of the Jiangxi white cells, which no training uses."""
     convert_jiangxi(data / "wbc_jiangxi", ROOT / "wbc_jiangxi")
     return ROOT / "wbc_jiangxi"
 
 
 def chula(data: Path) -> Path:
-    """Return the folder of Chula's held-out blocks, uncategorised cells left out."""
+    """Return the folder of Chula's held-out blocks, without uncategorised cells."""
     target = ROOT / "chula_held_out"
     cells: dict[int, list[ChulaPoint]] = {}
     for point in chula_points(data):
@@ -68,7 +68,7 @@ def chula_points(data: Path) -> list[ChulaPoint]:
 
 
 def cut_chula(data: Path, folder: Path, point: ChulaPoint) -> Path:
-    """Return the file of a red cell's crop, written where it is missing."""
+    """Return the file of a red cell's crop, written if it is missing."""
     number, row, col, _ = point
     file = folder / f"{number:03d}_{row:03d}_{col:03d}.png"
     if file.exists():
@@ -95,7 +95,7 @@ def pbc(data: Path, part: int = MOST) -> Path:
 
 
 def small_pbc(data: Path) -> Path:
-    """Return a folder with 75 crops of each class of PBC, for what takes long."""
+    """Return a folder with 75 crops of each PBC class, for slow benchmarks."""
     return pbc(data, 75)
 
 

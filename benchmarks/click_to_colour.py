@@ -1,8 +1,7 @@
-"""From a click to recoloured cells: real viewer, real classifier, cached embeddings.
+"""Time from a click to recoloured cells: real viewer and classifier, cached embeddings.
 
-A click is timed from the call that the mouse makes until every cell has its new colour in the
-layer and the canvas has been drawn; the journal is on disk by then. Run it on a display or under
-Xvfb::
+A click is timed from the mouse event until every cell has its new colour in the layer and the
+canvas is drawn; by then the journal is on disk. Run it with a display or under Xvfb::
 
     xvfb-run -a python benchmarks/click_to_colour.py --cells 5000 --clicks 100
 
@@ -30,7 +29,7 @@ PITCH, RADIUS, CLASSES = 32, 12, 3
 
 
 def made_up_smear(n: int, rng: np.random.Generator) -> tuple[SmearImage, Cells]:
-    """An image with discs on a grid, about 2300 by 2300 pixels for 5,000 cells."""
+    """An image with discs on a grid, about 2300 × 2300 pixels for 5,000 cells."""
     from napari_hemacells.core.image import image_from_array
     from napari_hemacells.core.types import CELL_COLUMNS, Cells
 
@@ -51,7 +50,7 @@ def made_up_smear(n: int, rng: np.random.Generator) -> tuple[SmearImage, Cells]:
 
 
 def clustered(image: SmearImage, cells: Cells, dim: int, rng: np.random.Generator) -> Embeddings:
-    """Vectors in as many clusters as there are classes, far enough apart to be learnt."""
+    """Embeddings in one cluster per class, far enough apart to be learned."""
     from napari_hemacells.core.types import CropSpec, Embeddings, EncoderInfo
 
     centres = rng.normal(size=(CLASSES, dim))
@@ -61,7 +60,7 @@ def clustered(image: SmearImage, cells: Cells, dim: int, rng: np.random.Generato
 
 
 def dock_with(cells: int, dim: int) -> tuple[HemaCellsWidget, np.random.Generator]:
-    """A viewer with the dock and so many cells, embedded already."""
+    """A viewer with the dock and this many cells, already embedded."""
     import napari
 
     from napari_hemacells.core.store import Project
@@ -82,7 +81,7 @@ def dock_with(cells: int, dim: int) -> tuple[HemaCellsWidget, np.random.Generato
 
 
 def time_click(widget: HemaCellsWidget, cell: int, class_id: str) -> float:
-    """Milliseconds from a click on a cell to the drawn canvas with new colours everywhere."""
+    """Milliseconds from a click on a cell until the canvas is drawn with the new colours."""
     from qtpy.QtCore import QEventLoop, QTimer
     from qtpy.QtWidgets import QApplication
 
@@ -105,13 +104,13 @@ def time_click(widget: HemaCellsWidget, cell: int, class_id: str) -> float:
 
 
 def main() -> None:
-    """Click and print."""
+    """Click repeatedly and print the times."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cells", type=int, default=5000)
     parser.add_argument("--clicks", type=int, default=100)
     parser.add_argument("--dim", type=int, default=1280)
     parser.add_argument(
-        "--without-numba", action="store_true", help="as where numba is not installed"
+        "--without-numba", action="store_true", help="as if numba were not installed"
     )
     given = parser.parse_args()
     os.environ.setdefault("XDG_DATA_HOME", tempfile.mkdtemp())

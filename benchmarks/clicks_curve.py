@@ -1,7 +1,8 @@
 """Clicks to accuracy: ``python benchmarks/clicks_curve.py [DATA] [--sets ...]``.
 
-Runs ``hemacells evaluate clicks`` on whole sets and prints how many clicks each order needs to
-reach what the random order reaches with 20 a class, mean of 20 runs; the curves go to ``--out``.
+Runs ``hemacells evaluate clicks`` on whole datasets and prints how many clicks each order needs
+for the accuracy of random order with 20 per class, as the mean of 20 runs. ``--out`` takes the
+curves.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def main() -> None:
     chosen = parser.parse_args()
     chosen.out.mkdir(parents=True, exist_ok=True)
     encoder = make_encoder(chosen.encoder, "auto")
-    print("| set | encoder | random clicks | accuracy then | order | clicks to reach it |")
+    print("| dataset | encoder | random clicks | their accuracy | order | clicks needed |")
     print("|---|---|---|---|---|---|")
     for name in chosen.sets:
         steps = click_curve_steps(SETS[name](chosen.data), encoder, repeats=chosen.repeats)
@@ -38,7 +39,9 @@ def main() -> None:
             )
         (chosen.out / f"{name}.csv").write_text(clicks_csv(curve))
         plot_click_curve(curve, chosen.out / f"{name}.png")
-    print(f"\n{chosen.repeats} runs; half of the crops can be clicked, the other half is scored.")
+    print(
+        f"\n{chosen.repeats} runs; half of the crops can be annotated, the other half is scored."
+    )
     print(f"{encoder.info.name} has seen: {encoder.info.seen}.")
 
 

@@ -1,11 +1,11 @@
-"""One process against two: 50 fields, one of them damaged, detected and classified.
+"""Speed of one process against two: 50 fields, one of them damaged, detected and classified.
 
 ::
 
     python benchmarks/cluster.py --data ../shared/data --workers 2
 
-Runs the command line itself, as a user does, one after the other in one run, start-up included;
-checks that the results are the same bytes, and prints one line of JSON.
+Runs the command line as a user does, start-up included, one setting after the other; checks that
+the results are the same bytes, and prints one line of JSON.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from PIL import Image
 
 
 def fields(folder: Path, data: Path, number: int) -> None:
-    """Link so many BCCD fields into the folder; the last is damaged."""
+    """Link this many BCCD fields into the folder; the last is damaged."""
     folder.mkdir()
     names = (data / "bccd" / "val.txt").read_text().split()[: number - 1]
     for name in names:
@@ -31,7 +31,7 @@ def fields(folder: Path, data: Path, number: int) -> None:
 
 
 def crops(folder: Path, data: Path) -> None:
-    """Copy some cells of two classes, for a model."""
+    """Copy some cells of two classes, to fit a model."""
     for kind in ("lymphocyte", "neutrophil"):
         (folder / kind).mkdir(parents=True)
         for file in sorted((data / "pbc" / kind).glob("*.jpg"))[:10]:
@@ -39,7 +39,7 @@ def crops(folder: Path, data: Path) -> None:
 
 
 def timed(*arguments: str) -> tuple[float, subprocess.CompletedProcess[str]]:
-    """Seconds that the command took, and how it ended."""
+    """Seconds that the command took, and its exit code."""
     program = "from napari_hemacells.cli import main; main()"
     start = time.perf_counter()
     done = subprocess.run(  # noqa: S603  # our own command
@@ -53,7 +53,7 @@ def written(folder: Path) -> dict[str, bytes]:
 
 
 def compare(command: list[str], folder: Path, workers: int) -> dict[str, object]:
-    """Seconds of one process and of several; the results must be the same."""
+    """Seconds with one process and with several; the results must be the same."""
     result: dict[str, object] = {}
     for number in (0, workers):
         out = folder / f"{command[0]}{number}"

@@ -1,4 +1,4 @@
-"""Write public sets as class folders of crops: ``python benchmarks/convert_sets.py DATA OUT``.
+"""Write public datasets as class folders of crops: ``python benchmarks/convert_sets.py DATA OUT``.
 
 ``wbc_jiangxi`` becomes ``OUT/wbc_jiangxi/<class>/NNN.png``; ``pbc`` already has this form.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def convert_jiangxi(source: Path, target: Path) -> dict[str, int]:
-    """Return the number of pictures of each class, copied into class folders."""
+    """Return the number of images of each class, copied into class folders."""
     counts: dict[str, int] = {}
     with (source / "labels.csv").open(newline="") as stream:
         for row in csv.DictReader(stream):

@@ -1,14 +1,13 @@
-"""From a correction to the drawn canvas: real viewer, 5,000 cells, embeddings there.
+"""Time from a correction to the drawn canvas: real viewer, 5,000 cells, cached embeddings.
 
-A correction is timed from the call that a key makes until the journal is on disk, the cells, the
-layer and the panels have followed and the canvas has been drawn; for an added cell that includes
-the detector's proposal in its thread (``add``) or leaves it out (``add without proposal``). Run
-it on a display or under Xvfb::
+A correction is timed from the key event until the journal is on disk, the cells, layer and panels
+are updated, and the canvas is drawn. For an added cell this includes the detector's proposal in
+its thread (``add``) or not (``add without proposal``). Run it with a display or under Xvfb::
 
     xvfb-run -a python benchmarks/correct_to_canvas.py --cells 5000 --times 30
 
-Prints one line of JSON: milliseconds on the clock, median and 95th percentile of each, and the
-median of the processor's time, which other programs disturb less.
+Prints one line of JSON: median and 95th percentile of each in milliseconds of wall time, and the
+median of CPU time, which other programs disturb less.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ SETTLE = 1.0  # seconds
 
 
 def main() -> None:
-    """Correct and print."""
+    """Correct repeatedly and print the times."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cells", type=int, default=5000)
     parser.add_argument("--times", type=int, default=30)
@@ -68,7 +67,7 @@ def main() -> None:
 
 
 def timed(act: Callable[[int], None], cell: int) -> tuple[float, float]:
-    """Milliseconds until the canvas is drawn, on the clock and of the processor."""
+    """Milliseconds of wall and CPU time until the canvas is drawn."""
     from qtpy.QtWidgets import QApplication
 
     until = time.perf_counter() + SETTLE
@@ -82,13 +81,13 @@ def timed(act: Callable[[int], None], cell: int) -> tuple[float, float]:
 
 
 def next_cell(widget: HemaCellsWidget, cells: object) -> int:
-    """A cell that is there still, with a neighbour on its right."""
+    """A cell that still exists, with a neighbour on its right."""
     position = widget.session.cells.position
     return next(cell for cell in cells if cell in position and cell + 1 in position)
 
 
 def neighbour(widget: HemaCellsWidget, cell: int) -> int:
-    """The cell that comes after."""
+    """The next cell."""
     return cell + 1 if cell + 1 in widget.session.cells.position else cell - 1
 
 
@@ -101,7 +100,7 @@ def line_through(
 
 
 def add_between(widget: HemaCellsWidget, cell: int) -> None:
-    """Add a small cell on the glass between four of the grid."""
+    """Add a small cell on the glass between four cells of the grid."""
     session = widget.session
     row, col = session.cells.centres[session.cells.position[cell]].astype(int) - PITCH // 2
     side = max(4, PITCH // 2 - RADIUS + 2)
@@ -112,7 +111,7 @@ def add_between(widget: HemaCellsWidget, cell: int) -> None:
 
 
 def add_by_key(widget: HemaCellsWidget, cell: int) -> None:
-    """Take a cell away, then press A over its place and wait until it is there again."""
+    """Delete a cell, then press A over its place and wait until it is back."""
     from qtpy.QtCore import QEventLoop
 
     session = widget.session

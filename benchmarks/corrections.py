@@ -1,14 +1,14 @@
-"""How good a cell proposed at a click is, and a split; BCCD development fields and Chula.
+"""Quality of cells proposed at a click, and of splits: BCCD development fields and Chula.
 
 ::
 
     python benchmarks/corrections.py --data ../shared/data [--cells 300] [--json FILE]
 
-*Removed*: a detected cell is taken away at random, a click falls within it (normal noise of 0.2
-diameters about its middle), and the proposal is compared with what was taken away. *Missed*: a
-box that the annotators drew and the detector did not find (no cell with IoU over 0.5) is clicked
-in the same way, and the proposal's box compared with the annotated one. *Split*: two touching
-cells are made one, split again without a line, and both halves compared with the two.
+*Removed*: a random detected cell is removed, a click falls inside it (normal noise of 0.2
+diameters around its centre), and the proposal is compared with the removed cell. *Missed*: an
+annotated box that the detector did not find (no cell with IoU over 0.5) is clicked in the same
+way, and the box of the proposal is compared with the annotated one. *Split*: two touching cells
+are merged, split again without a line, and the halves are compared with the two cells.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ PER_FIELD = 12
 
 
 def main() -> None:
-    """Print a line of JSON for each set and trial."""
+    """Print one line of JSON for each dataset and trial."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--cells", type=int, default=300)
@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def fields_of(data: Path) -> dict[str, Iterator[tuple[SmearImage, Cells, Any]]]:
-    """Images with their detected cells, and annotated boxes where there are any."""
+    """Images with their detected cells, and annotated boxes if there are any."""
     _, dev, _ = bccd_split(data)
     train, _ = chula_split(data)
     boxes = {name: data / "bccd/annotations" / f"{name}.xml" for name in dev}
@@ -85,7 +85,7 @@ def _field(files: tuple[Path, Path | None]) -> tuple[SmearImage, Cells, Any]:
 
 
 def removed(image: SmearImage, cells: Cells, rng: np.random.Generator) -> list[dict[str, Any]]:
-    """Take cells away one at a time and propose them again."""
+    """Remove cells one at a time and propose them again."""
     rows = []
     for cell in rng.permutation(cells.ids)[:PER_FIELD].tolist():
         mask = cells.mask_of(cell)
@@ -120,7 +120,7 @@ def missed(
 
 
 def split(image: SmearImage, cells: Cells, rng: np.random.Generator) -> list[dict[str, Any]]:
-    """Make pairs of touching cells one and split them again."""
+    """Merge pairs of touching cells and split them again."""
     rows = []
     for first, second in rng.permutation(touching(cells))[:PER_FIELD].tolist():
         pair = [cells.mask_of(first), cells.mask_of(second)]
@@ -139,7 +139,7 @@ def split(image: SmearImage, cells: Cells, rng: np.random.Generator) -> list[dic
 
 
 def touching(cells: Cells) -> list[tuple[int, int]]:
-    """Pairs of cells with neighbouring pixels."""
+    """Pairs of cells with adjacent pixels."""
     labels = np.asarray(cells.labels)
     pairs = set()
     for one, other in ((labels[1:], labels[:-1]), (labels[:, 1:], labels[:, :-1])):
@@ -149,7 +149,7 @@ def touching(cells: Cells) -> list[tuple[int, int]]:
 
 
 def click_within(mask: CellMask, rng: np.random.Generator) -> tuple[float, float] | None:
-    """A click on the cell near its middle; None where the cell has hardly a pixel."""
+    """A click near the centre of the cell; None if the cell has hardly a pixel."""
     size = np.sqrt(4 * mask.area / np.pi)
     if size < 4:
         return None
@@ -185,7 +185,7 @@ def box_ious(box: NDArray[np.float64], boxes: NDArray[Any]) -> NDArray[np.float6
 
 
 def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Median IoU, share over a half, and what the proposals came from."""
+    """Median IoU, share over 0.5, and how the proposals were made."""
     if not rows:
         return {"cells": 0}
     iou = np.array([row["iou"] for row in rows])

@@ -1,13 +1,13 @@
-"""Learned and classical detector side by side: BCCD val, Chula's held-out blocks, speed.
+"""The learned and the classical detector compared: BCCD val, Chula's held-out blocks, speed.
 
 ::
 
     python benchmarks/detection_learned.py --data ../shared/data [--json FILE] [--every N]
 
-BCCD val is scored as annotated, and once more without the found red cells that lie on red stain
-which nobody annotated (four cells in ten are missing from the annotation). On Chula only centres
-are annotated, and in most fields not all: a found red cell without a centre is called false where
-it lies on glass or doubles an annotated cell, and unannotated where it lies on other stain.
+BCCD val is scored as annotated, and once more without the detected red cells on unannotated red
+stain (four in ten red cells are missing from the annotation). On Chula only centres
+are annotated, and in most fields not all: a detected red cell without a centre counts as false if
+it lies on glass or doubles an annotated cell, and as unannotated if it lies on other stain.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--every", type=int, default=1, help="take each Nth field only")
+    parser.add_argument("--every", type=int, default=1, help="use only every Nth field")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     results = {}
@@ -69,7 +69,7 @@ def _detectors() -> dict[str, Detector]:
 
 
 def bccd(data: Path, detector: Detector, every: int) -> dict[str, Any]:
-    """Return the scores on BCCD val by class, and seconds a field."""
+    """Return the scores on BCCD val by class, and seconds per field."""
     pairs, lenient, start = [], [], time.perf_counter()
     for name in (data / "bccd/val.txt").read_text().split()[::every]:
         image = read_image(data / f"bccd/images/{name}.jpg")
@@ -84,7 +84,7 @@ def bccd(data: Path, detector: Detector, every: int) -> dict[str, Any]:
 
 
 def _without_unannotated(found: Boxes, true: Boxes) -> Boxes:
-    """Leave out false red cells of which less than half lies in annotated boxes."""
+    """Leave out false red cells that lie less than half inside annotated boxes."""
     red, red_true = found.classes == KINDS[0], true.of_class(KINDS[0])
     missed = np.ones(len(found), bool)
     missed[red] = match_boxes(found.of_class(KINDS[0]), red_true) < 0
@@ -100,7 +100,7 @@ def _without_unannotated(found: Boxes, true: Boxes) -> Boxes:
 
 
 def chula(data: Path, detector: Detector, every: int) -> dict[str, Any]:
-    """Return recall of centres, what the other found red cells are, and touching pairs apart."""
+    """Return recall of centres, the kinds of other red cells, and separated touching pairs."""
     total: Counter[str] = Counter()
     for file in _chula_files(data)[::every]:
         points, _ = read_points(file)
@@ -132,7 +132,7 @@ def _field(image: SmearImage, cells: Cells, points: np.ndarray) -> Counter[str]:
 
 
 def _near(cells: Cells, cell: int, points: np.ndarray) -> bool:
-    """Whether an annotated centre, which another cell hit, lies in the middle of this one."""
+    """Whether an annotated centre that another cell matched lies in the middle of this one."""
     apart = np.abs(points - cells.centres[cells.position[cell]]).max(axis=1)
     return bool((apart < 0.3 * cells.diameter).any())
 
@@ -146,7 +146,7 @@ def _chula_files(data: Path) -> list[Path]:
 def _touching(
     stain: np.ndarray, diameter: float, points: np.ndarray, hit: np.ndarray
 ) -> tuple[int, int]:
-    """Return how many annotated pairs touch, and how many of those are two found cells."""
+    """Return how many annotated pairs touch, and how many of them were detected as two cells."""
     pieces, _ = ndi.label(stain)
     place = np.clip(points.astype(int), 0, np.array(pieces.shape) - 1)
     piece = pieces[tuple(place.T)]
@@ -157,7 +157,7 @@ def _touching(
 
 
 def _show(name: str, result: dict[str, Any]) -> None:
-    print(f"\n{name}: {result['bccd']['seconds']:.2f} s a field of 640×480")
+    print(f"\n{name}: {result['bccd']['seconds']:.2f} s per field of 640×480")
     for part in ("classes", "annotated_places_only"):
         for kind, score in result["bccd"][part].items():
             rates = "  ".join(f"{key} {score[key]:.3f}" for key in ("precision", "recall", "f1"))

@@ -1,10 +1,10 @@
-"""Embedding a Labels layer end to end against the bare network, in one run.
+"""Speed of embedding a Labels layer end to end, against the bare network, in one run.
 
-``python benchmarks/embedding_throughput.py``: same batch, size, precision and threads; the two
-are measured in turns, so that a busy computer slows both. The bare networks (timm's own, whole,
-which sees each crop once; the encoder's, which sees it in several turns, as it was defined and
-with batch norms folded, as it is used) are given tensors that are already normalised and in the
-network's layout.
+Run ``python benchmarks/embedding_throughput.py``. Batch, size, precision and threads are the same,
+and the measurements alternate, so that a busy computer slows both. The bare networks get tensors
+that are already normalised and in the network's memory layout. They are timm's own network, which
+sees each crop once, and the encoder's, which sees it in several rotations: as defined, and with
+folded batch norms, as it is used.
 """
 
 from __future__ import annotations
@@ -82,15 +82,16 @@ def main() -> None:
                 embed(image, cells, spec, encoder, batch_size=chosen.batch)
             if turn:  # the first turn warms up
                 found.append(batches * chosen.batch / (time.perf_counter() - start))
-    print("| what | crops/s (median) | end to end, part of it |")
+    print("| what | crops/s (median) | end to end, relative to it |")
     print("|---|---|---|")
     for name, found in rates.items():
         pairs = zip(rates[END_TO_END], found, strict=True)
         ratio = statistics.median(one / two for one, two in pairs)
         print(f"| {name} | {statistics.median(found):.0f} | {ratio:.2f} |")
     print(
-        f"\n{encoder.info.name}, {spec.size} px, batch {chosen.batch}, float32, CPU with "
-        f"{torch.get_num_threads()} threads, {chosen.repeats} turns of {chosen.cells} cells."
+        f"\n{encoder.info.name}, {spec.size} px, batch {chosen.batch}, float32, "
+        f"CPU with {torch.get_num_threads()} threads, {chosen.repeats} repeats of "
+        f"{chosen.cells} cells."
     )
 
 

@@ -1,9 +1,9 @@
-"""The few-shot tables: ``python benchmarks/fewshot_folders.py [DATA] [--encoders ...]``.
+"""Few-shot tables: ``python benchmarks/fewshot_folders.py [DATA] [--encoders ...]``.
 
 Runs the experiment of ``hemacells evaluate fewshot`` on the white cells of Jiangxi, on the
-held-out blocks of Chula's red cells and on PBC, and prints a markdown table: the head that learns
-from cells without a click as well (transductive, as in the app), and the one that does not.
-What an encoder has seen is said under the table; a set that it has seen is no test of it.
+held-out blocks of Chula's red cells and on PBC, and prints a Markdown table: for the head that
+also learns from unlabelled cells (transductive, as in the dock), and for the one that does not.
+Below the table it says what each encoder was trained on; such a dataset is not a test of it.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from napari_hemacells.core.evaluate.fewshot import INTERVAL, SPLIT
 from napari_hemacells.core.params import ClassifyParams
 
 HEAD = (
-    "| set | encoder | unlabelled cells teach | classes | shots | balanced accuracy | std "
-    "| 95 % of draws | macro F1 | ECE | unknown AUROC |"
+    "| set | encoder | learns from unlabelled cells | classes | shots | "
+    "balanced accuracy | std | 95 % of draws | macro F1 | ECE | unknown "
+    "AUROC |"
 )
 
 
 def rows(name: str, report: FewShotReport) -> list[str]:
-    """Return the lines of one set and encoder."""
+    """Return the rows of one dataset and encoder."""
     start = f"| {name} | {report.encoder} | {'yes' if report.unlabelled else 'no'} "
     return [
         f"{start}| {len(report.classes)} | {shots} | {one.balanced_accuracy:.3f} | {one.std:.3f} "
@@ -68,7 +69,7 @@ def main() -> None:
                 print("\n".join(rows(name, report)), flush=True)
             notes[f"{name}: n = {report.n}, left out {report.left_out or 'none'}."] = None
     print("\n" + "\n".join(notes))
-    print(f"Split: {SPLIT}. Interval: {INTERVAL}. ECE: ten bins of equal mass.")
+    print(f"Split: {SPLIT}. Interval: {INTERVAL}. ECE: at most ten equal-mass bins.")
     print(f"{chosen.repeats} draws, seed {chosen.seed}; unknown: ten draws, each class left out.")
 
 

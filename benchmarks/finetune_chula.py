@@ -1,13 +1,13 @@
 """Red-cell anomalies: ``python benchmarks/finetune_chula.py DATA --out DIR [--compare ARCH …]``.
 
-Chula's red cells are cut around their points; the classes are those with 50 cells or more, without
-the uncategorised. Training sees the training blocks of files only, its validation part is made of
-whole blocks; the figures told are those of the held-out blocks (files 40-59, 140-159, 240-259),
-which no training of this project has seen, the bundled encoder's included.
+Chula's red cells are cut around their centres; the classes are those with at least 50 cells,
+without the uncategorised. Training uses only the training blocks of files, and its validation
+part consists of whole blocks. The figures are those of the held-out blocks (files 40-59, 140-159,
+240-259), which no training of this project has seen, the bundled encoder's included.
 
 ``--compare`` trains each architecture (``hemacells train … --compare``) on at most ``--most``
-crops a class and writes the program's own table. Without it, the bundled encoder is fine-tuned on
-all crops: with class weights (``--sampling weights``) or without.
+crops per class and writes its table. Without it, the bundled encoder is fine-tuned on all crops,
+with class weights (``--sampling weights``) or without.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ NAMES = (
 
 
 def write_crops(data: Path, out: Path, most: int | None) -> tuple[Path, Path]:
-    """Return a table of the training blocks' crops and a folder of the held-out blocks' ones."""
+    """Return a table of the training crops, and a folder of the held-out crops."""
     points = chula_points(data)
     counts = {kind: sum(one.kind == kind for one in points) for kind in range(len(NAMES))}
     kept = [one for one in points if counts[one.kind] >= LEAST and one.kind != UNCATEGORISED]
@@ -75,7 +75,7 @@ def write_crops(data: Path, out: Path, most: int | None) -> tuple[Path, Path]:
 
 
 def told(steps: Generator[Any, None, Any]) -> Any:
-    """Return what the steps return, with a line an epoch."""
+    """Return the result of the steps; print one line per epoch."""
     began = time.monotonic()
     while True:
         try:
@@ -88,18 +88,20 @@ def told(steps: Generator[Any, None, Any]) -> Any:
 
 
 def main() -> None:
-    """Cut the crops, train, judge on the held-out blocks."""
+    """Cut the crops, train, evaluate on the held-out blocks."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--compare", nargs="+", default=[])
-    parser.add_argument("--most", type=int, help="crops a class; all where not given")
+    parser.add_argument("--most", type=int, help="crops per class; default: all")
     parser.add_argument("--recipe", default="quick")
     parser.add_argument("--weights", default="auto")
     parser.add_argument("--sampling", default="none")
     parser.add_argument("--size", type=int)
     parser.add_argument("--epochs", type=int)
-    parser.add_argument("--rate", type=float, help="of the head; the recipe's where not given")
+    parser.add_argument(
+        "--rate", type=float, help="learning rate of the head; default: the recipe's"
+    )
     options = parser.parse_args()
     keep_freed_memory()  # as the command's own process does
     options.out.mkdir(parents=True, exist_ok=True)

@@ -1,21 +1,21 @@
-r"""What fine-tuning the detector on a few fields gives, on fields that it never saw.
+r"""Fine-tuning of the detector on a few fields, measured on fields that it has not seen.
 
 ::
 
     python benchmarks/finetune_detector.py --data ../shared/data --threads 1
 
-Two sets, each with fields to learn from and others, from other file numbers, to measure on:
+Two datasets, each with fields to learn from and others, with other file numbers, to measure on:
 
 * ``live_dead``: unstained living and dead cells, which the bundled detector does not know; 20
-  fields to learn from, 20 held out, in blocks of file numbers: from other cultures, as it looks.
+fields to learn from and 20 held out, in blocks of file numbers, apparently from other cultures.
   ``live_dead_mixed``: the same with fields drawn by a hash of their names. All cells are given as
-  red cells: the detector has no names for living and dead, and finding them is what is measured.
+  red cells: the detector has no classes for living and dead, and only detection is measured.
 * ``bccd``: five development fields of the official train list, their boxes as annotated (four red
   cells in ten have none), measured on the other twenty development fields.
 
-Of the fields to learn from the training itself keeps a quarter aside for its limits and its end;
-the figures here are of the others, with the limits and weights that it wrote, at the diameter of
-the annotated cells.
+The training itself holds out a quarter of the fields to learn from, for its thresholds and early
+stopping. The figures here are of the other fields, with the thresholds and weights that it wrote,
+at the diameter of the annotated cells.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """Fine-tune on each set and print the figures of the fields that were not learned from."""
+    """Fine-tune on each dataset and print the figures of the held-out fields."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--sets", nargs="+", default=["live_dead", "live_dead_mixed", "bccd"])
@@ -59,7 +59,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int)
     parser.add_argument("--rate", type=float, default=TrainDetectorParams().rate)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--tune", action="store_true", help="on fields that no figure is told of")
+    parser.add_argument(
+        "--tune", action="store_true", help="on fields that are used for no figure"
+    )
     options = parser.parse_args()
     for name in options.sets:
         learn, held = SETS[name](options.data, options.tune)
@@ -69,7 +71,7 @@ def main() -> None:
 def measure(
     learn: list[AnnotatedField], held: list[AnnotatedField], options: argparse.Namespace
 ) -> dict[str, object]:
-    """Return F1 of the held-out fields before and after, and what the training said itself."""
+    """Return F1 of the held-out fields before and after, and the training's own figures."""
     with tempfile.TemporaryDirectory() as folder:
         outcome = train(learn, Path(folder) / "own.safetensors", options)
         diameter = typical(learn)
@@ -91,7 +93,7 @@ def measure(
 
 
 def train(learn: list[AnnotatedField], out: Path, options: argparse.Namespace) -> DetectorOutcome:
-    """Return what came of fine-tuning in a child process."""
+    """Return the outcome of fine-tuning in a child process."""
     gathered = run_to_end(load_annotated_fields_steps(learn))
     prepare_folder(training_folder(out), gathered.fields)
     job = DetectorJob(
@@ -119,7 +121,7 @@ def typical(fields: list[AnnotatedField]) -> float:
 
 
 def live_dead(data: Path, tune: bool) -> tuple[list[AnnotatedField], list[AnnotatedField]]:
-    """Return 20 fields to learn from and 20 held out, far from one another in their numbers."""
+    """Return 20 fields to learn from and 20 held out, with distant file numbers."""
     files = sorted((data / "live_dead/images").glob("*.png"), key=_number)
     first = 60 if tune else 200
     chosen = files[first : first + 20], files[first + 60 : first + 80]
@@ -129,7 +131,7 @@ def live_dead(data: Path, tune: bool) -> tuple[list[AnnotatedField], list[Annota
 
 
 def bccd(data: Path, tune: bool) -> tuple[list[AnnotatedField], list[AnnotatedField]]:
-    """Return five development fields of the train list to learn from, and twenty others."""
+    """Return five development fields of the train list to learn from, and 20 others."""
     names = (data / "bccd/train.txt").read_text().split()
     dev = [name for place, name in enumerate(names) if place // 5 % 8 == (4 if tune else 3)]
     paths = [data / f"bccd/images/{name}.jpg" for name in dev]
@@ -142,9 +144,9 @@ def _number(file: Path) -> int:
 
 
 def live_dead_mixed(data: Path, tune: bool) -> tuple[list[AnnotatedField], list[AnnotatedField]]:
-    """Return 20 fields to learn from and 20 held out, in the order of a hash of their names.
+    """Return 20 fields to learn from and 20 held out, ordered by a hash of their names.
 
-    Fields of the blocks above are not among them: rules were changed after a look at those.
+    The fields of the blocks above are left out, because rules were changed after those were seen.
     """
     files = sorted((data / "live_dead/images").glob("*.png"), key=_number)
     fresh = [*files[:60], *files[80:120], *files[140:200], *files[220:260], *files[280:]]

@@ -1,8 +1,9 @@
 """Fine-tuning against fastai: ``python benchmarks/finetune_fastai.py FOLDER [--epochs 3]``.
 
-The same network, pictures, split, batch and epochs: one frozen epoch, then all layers, one cycle
-each, at the same rates; weights from nothing unless a file is given. Each runs in a process of
-its own, which tells its wall time and its peak memory. fastai is needed for this alone:
+Network, images, split, batch and epochs are the same: one frozen epoch, then all layers, one
+cycle each, at the same learning rates; random initial weights unless a file is given. Each runs
+in a process of its own, which reports wall time and peak memory. Only this benchmark needs
+fastai:
 ``pip install fastai``.
 """
 
@@ -27,7 +28,7 @@ RATE, LOWER = 2e-3, 0.1
 
 
 def ours(options: argparse.Namespace) -> dict[str, float]:
-    """Train by this package."""
+    """Train with this package."""
     recipe = ClassifierConfig(
         arch=options.arch,
         weights=str(options.weights or "none"),
@@ -47,7 +48,7 @@ def ours(options: argparse.Namespace) -> dict[str, float]:
 
 
 def fastai(options: argparse.Namespace) -> dict[str, float]:
-    """Train by fastai, on the split that the other one wrote."""
+    """Train with fastai, on the split that this package wrote."""
     import timm
     import torch
     from fastai import vision as _  # noqa: F401  # says at once when it is not installed
@@ -90,7 +91,7 @@ def fastai(options: argparse.Namespace) -> dict[str, float]:
 
 
 def measured(work: str, options: argparse.Namespace) -> None:
-    """Print figures, seconds and peak memory of one of them as JSON."""
+    """Print figures, seconds and peak memory of one of the two as JSON."""
     began, before = time.monotonic(), time.process_time()
     result = {"ours": ours, "fastai": fastai}[work](options)
     result["seconds"] = round(time.monotonic() - began, 1)

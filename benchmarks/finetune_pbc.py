@@ -1,7 +1,7 @@
 """Fine-tuning on class folders: ``python benchmarks/finetune_pbc.py DATA/pbc --recipe thorough``.
 
-Trains as ``hemacells train`` does and prints figures of the validation part, seconds of wall and
-processor, and peak memory. With ``--sub-classes`` the names of PBC's files make 13 classes.
+Trains as ``hemacells train`` does and prints the figures of the validation part, wall and CPU
+seconds, and peak memory. With ``--sub-classes``, PBC's file names give 13 classes.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ SUB_CLASSES = {"neutrophil": ("BNE", "SNE"), "ig": ("MMY", "PMY", "MY")}
 
 
 def sub_class(file: Path) -> str:
-    """Return the class with the sub-class that the file's name begins with, if any."""
+    """Return the class, with the sub-class if the file's name begins with one."""
     known = SUB_CLASSES.get(file.parent.name, ())
     found = next((one for one in known if file.name.upper().startswith(one)), "")
     return f"{file.parent.name} {found}".strip()
 
 
 def with_sub_classes(folder: Path, table: Path) -> Path:
-    """Write a table of the folder's pictures under their sub-classes."""
+    """Write a table of the folder's images with their sub-classes."""
     with table.open("w", newline="", encoding="utf-8") as stream:
         rows = csv.writer(stream)
         rows.writerow(("path", "label"))

@@ -1,18 +1,19 @@
 """The four conditions of the thesis: ``python benchmarks/four_conditions.py FOLDER [FOLDER ...]``.
 
-1A: five random crops of each of two classes teach; 1B: the same after SimCLR on the crops without
-labels; 2A: the five most different crops of each class; 2B: both. A ResNet18 is fine-tuned whole,
-as in the thesis; beside it stand frozen encoders with our head, and colour histograms.
+1A: five random crops of each of two classes are annotated; 1B: the same after SimCLR on the crops
+without labels; 2A: the five most different crops of each class; 2B: both. All layers of a
+ResNet18 are fine-tuned, as in the thesis; it is compared with frozen encoders and our head, and
+with colour histograms.
 
-A folder has a sub-folder of crops a class; ``live_dead`` and ``pbc`` stand for the shared sets
+A folder has one sub-folder of crops per class; ``live_dead`` and ``pbc`` are the shared datasets
 (``--data``): living and dead cells cut from their boxes, lymphocytes and monocytes. Half of the
-crops are never learned from, not even by SimCLR, and are scored (at most 100 a class); where it
-is known which field a crop is from, whole fields are scored. One split, several draws::
+crops are held out, also from SimCLR, and are scored (at most 100 per class); if the field of a
+crop is known, whole fields are held out. One split, several draws::
 
     OMP_NUM_THREADS=1 python benchmarks/four_conditions.py live_dead pbc --draws 10
 
-The thesis itself, on healthy lymphocytes against Burkitt lymphoma with an ImageNet ResNet18 and 34
-test images: 79.4, 85.3, 82.4, 91.2 %.
+The thesis reports 79.4, 85.3, 82.4 and 91.2 % on healthy lymphocytes against Burkitt lymphoma,
+with an ImageNet ResNet18 and 34 test images.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class Set(NamedTuple):
     Attributes
     ----------
     groups
-        Field of each crop; its own number where fields are unknown.
+        Field of each crop; a number of its own if the field is unknown.
     """
 
     name: str
@@ -77,14 +78,14 @@ class Set(NamedTuple):
 
 
 class Split(NamedTuple):
-    """Places of the crops to learn from, and of those that are scored."""
+    """Indices of the crops to learn from, and of those that are scored."""
 
     pool: np.ndarray
     asked: np.ndarray
 
 
 def folder_set(folder: Path, only: tuple[str, ...] = ()) -> Set:
-    """Return the pictures of two class folders, framed as ``evaluate fewshot`` does."""
+    """Return the images of two class folders, framed as ``evaluate fewshot`` does."""
     files = [
         (file, name)
         for name, found in list_class_folders(folder).items()
@@ -125,7 +126,7 @@ def _table(boxes: np.ndarray) -> Any:
 
 
 def split(found: Set, most: int, seed: int) -> Split:
-    """Return half of the groups to learn from; of the others at most so many a class to score."""
+    """Return half of the groups to learn from; of the others at most this many to score."""
     random = np.random.default_rng(seed)
     groups = random.permutation(np.unique(found.groups))
     inside = np.isin(found.groups, groups[: len(groups) // 2])
@@ -137,7 +138,7 @@ def split(found: Set, most: int, seed: int) -> Split:
 def draws(
     found: Set, parts: Split, vectors: np.ndarray, different: bool, chosen: argparse.Namespace
 ) -> Iterator[np.ndarray]:
-    """Yield the crops that teach: random ones, or the most different of a random half."""
+    """Yield the annotated crops: random ones, or the most different of a random half."""
     for draw in range(chosen.draws):
         random = np.random.default_rng([chosen.seed, draw])
         taught = []
@@ -155,7 +156,7 @@ def draws(
 def frozen(found: Set, parts: Split, name: str, chosen: argparse.Namespace) -> list[np.ndarray]:
     """Return the balanced accuracies of the four conditions with an encoder and our head.
 
-    Colour histograms cannot be adapted: nothing stands there.
+    Colour histograms cannot be adapted, so these entries are empty.
     """
     vectors: list[np.ndarray | None] = [encode(found.crops, make_encoder(name, "auto")), None]
     if name != COLOUR:
@@ -175,7 +176,7 @@ def frozen(found: Set, parts: Split, name: str, chosen: argparse.Namespace) -> l
 
 
 def head_score(found: Set, parts: Split, rows: np.ndarray, taught: np.ndarray) -> float:
-    """Return the balanced accuracy of our head; the pool's other crops are without a click."""
+    """Return the balanced accuracy of our head; the pool's other crops are unlabelled."""
     classes = tuple(str(one) for one in np.unique(found.labels))
     support = SupportSet(rows[taught], tuple(found.labels[taught].tolist()))
     head = fit(support, classes, context=rows[parts.pool])
@@ -196,14 +197,14 @@ def adapted(found: Set, parts: Split, name: str, chosen: argparse.Namespace) -> 
 
 
 def encode(crops: np.ndarray, by: Encoder) -> np.ndarray:
-    """Return the vectors of all crops."""
+    """Return the embeddings of all crops."""
     return np.concatenate([by.encode(crops[at : at + 32]) for at in range(0, len(crops), 32)])
 
 
 def resnet(found: Set, parts: Split, chosen: argparse.Namespace) -> list[np.ndarray]:
     """Return the balanced accuracies of the four conditions with a fine-tuned ResNet18.
 
-    Which crops are most different is asked of the ImageNet encoder.
+    The most different crops are chosen by the embeddings of the ImageNet encoder.
     """
     by_imagenet = encode(found.crops, load_encoder("imagenet"))
     starts = [start_weights(chosen.resnet), None]
@@ -251,8 +252,8 @@ def main() -> None:
             of_set[label] = show(found, label, frozen(found, parts, one, chosen), info.seen)
             notes[f"{info.name} ({info.sha256[:12]}) has seen: {info.seen}."] = None
         if not chosen.no_resnet:
-            start = "ImageNet" if chosen.resnet else "from nothing"
-            label = f"ResNet18 {start}, fine-tuned whole"
+            start = "ImageNet" if chosen.resnet else "random weights"
+            label = f"ResNet18 {start}, all layers fine-tuned"
             of_set[label] = show(found, label, resnet(found, parts, chosen), "")
     print("\n" + "\n".join(notes))
     print(f"{chosen.shots} a class, {chosen.draws} draws, seed {chosen.seed}, SimCLR of "
@@ -264,14 +265,14 @@ def main() -> None:
 
 def show(found: Set, label: str, figures: list[np.ndarray], seen: str) -> list[list[float]]:
     """Print a row; return its figures."""
-    known = "YES: no test of it" if found.name.upper() in seen.upper() else "no"
+    known = "YES: not a test of it" if found.name.upper() in seen.upper() else "no"
     cells = " | ".join(map(figure, figures))
     print(f"| {found.name} | {label} | {cells} | {known} |", flush=True)
     return [one.round(4).tolist() for one in figures]
 
 
 def opened(name: str, data: Path) -> Set:
-    """Return a set by name or folder; it must have two classes."""
+    """Return a dataset by name or folder; it must have two classes."""
     if name == "live_dead":
         found = live_dead(data)
     elif name == "pbc":
@@ -294,9 +295,9 @@ def options() -> argparse.Namespace:
     parser.add_argument("--shots", type=int, default=5)
     parser.add_argument("--draws", type=int, default=10)
     parser.add_argument("--steps", type=int, default=60, help="batches of SimCLR")
-    parser.add_argument("--most", type=int, default=100, help="crops of a class that are scored")
+    parser.add_argument("--most", type=int, default=100, help="crops scored per class")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path, help="every draw's figure")
+    parser.add_argument("--json", type=Path, help="write the figure of every draw")
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""The thesis' network for ``four_conditions.py``: a ResNet18, after SimCLR or not, fine-tuned."""
+"""The thesis' network for ``four_conditions.py``: a fine-tuned ResNet18, SimCLR optional."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ EPOCHS, RATE, DECAY, BATCH = 60, 1e-3, 1e-2, 64
 
 
 def network() -> Any:
-    """Return a ResNet18 without classifier."""
+    """Return a ResNet18 without its classifier."""
     import timm
 
     return timm.create_model("resnet18", num_classes=0)
 
 
 def start_weights(file: Path | None) -> dict[str, Any]:
-    """Return ResNet18's first weights: of a file (ImageNet), or drawn with seed 0."""
+    """Return ResNet18's initial weights: from a file (ImageNet), or random with seed 0."""
     import torch
 
     from napari_hemacells.core.encode.weights_store import read_tensors
@@ -35,7 +35,7 @@ def start_weights(file: Path | None) -> dict[str, Any]:
 
 
 def after_simclr(crops: np.ndarray, start: Any, steps: int, seed: int) -> dict[str, Any]:
-    """Return the weights after SimCLR on these crops, the whole network learning."""
+    """Return the weights after SimCLR on these crops; all layers are trained."""
     from napari_hemacells.core.encode.builtin import MEAN, STD
     from napari_hemacells.core.train.selfsupervised.simclr import (
         SimCLRLearner,
@@ -59,12 +59,12 @@ def after_simclr(crops: np.ndarray, start: Any, steps: int, seed: int) -> dict[s
 def fine_tuned(
     start: Any, lesson: tuple[np.ndarray, np.ndarray], asked: np.ndarray, seed: int
 ) -> np.ndarray:
-    """Return the answers, 0 or 1, of a ResNet18 after fine-tuning all of it.
+    """Return the predictions, 0 or 1, of a ResNet18 after fine-tuning all layers.
 
     Parameters
     ----------
     lesson
-        The crops that teach, and their answers.
+        The training crops, and their classes.
     """
     import torch
     from torch.nn import functional as nnf
@@ -99,7 +99,7 @@ def tensor_of(crops: np.ndarray) -> Any:
 
 
 def turned(pictures: Any) -> Any:
-    """Return the pictures, each turned and mirrored at random, a little brighter or darker."""
+    """Return the images, each randomly rotated, mirrored, and a little brighter or darker."""
     import torch
 
     views = [

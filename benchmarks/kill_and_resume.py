@@ -1,13 +1,13 @@
-"""A large image whose detection is killed half-way and started again: the same cells, less work.
+"""Detection of a large image, killed half-way and resumed: the same cells, less work.
 
 ::
 
     python benchmarks/kill_and_resume.py [--image FILE] [--method learned] [--at 0.5] [--json FILE]
 
-``hemacells detect`` runs three times in processes of its own: once in peace; once until the given
-share of the parts lies on the disk, then ``kill -9``; and once more in the folder of the killed
-run. The table of the last must have the bytes of the first, and no part that was done when the
-process died may have been written again.
+``hemacells detect`` runs three times in its own processes: once without interruption; once until
+the given share of the parts is on disk, then ``kill -9``; and once more in the folder of the
+killed run. The last table must have the same bytes as the first, and no part that was finished
+before the kill may have been written again.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"}
 
 
 def main() -> None:
-    """Run it and tell what came of it."""
+    """Run the three detections and print the result."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--image", type=Path, help="any large image; else one is painted")
+    parser.add_argument("--image", type=Path, help="any large image; default: one is rendered")
     parser.add_argument("--method", default="learned", choices=("learned", "classical"))
     parser.add_argument("--at", type=float, default=0.5, help="share of the parts before the kill")
     parser.add_argument("--json", type=Path)
@@ -91,7 +91,7 @@ def _parts_of(image: Path, method: str) -> int:
 
 
 def _done(out: Path) -> dict[Path, int]:
-    """Return the finished parts on the disk and when each was written."""
+    """Return the finished parts on disk and when each was written."""
     found = {}
     for file in out.rglob("*.npz"):
         try:
@@ -102,7 +102,7 @@ def _done(out: Path) -> dict[Path, int]:
 
 
 def _kill(image: Path, out: Path, method: str, parts: int) -> tuple[float, dict[Path, int]]:
-    """Return when the process was killed and what it had finished."""
+    """Return when the process was killed and what it had finished by then."""
     began = time.perf_counter()
     process = _start(image, out, method)
     while len(_done(out)) < parts:

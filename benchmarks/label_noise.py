@@ -1,10 +1,10 @@
-"""Wrong labels, put there on purpose, and how many are found: ``python … ../shared/data``.
+"""Detection of wrong labels that were added on purpose: ``python … ../shared/data``.
 
-Of PBC's crops 5 % get another class, drawn at random, several times over. Counted is which share
-of them is among the first 8 % of the list of suspected wrong labels. Judges: linear heads on a
-frozen encoder, held out by turns (``--encoders``), and networks fine-tuned on the wrong labels,
-each on the other folds (``--network imagenet``). The bundled encoder was itself taught with PBC's
-true labels: its figure is no honest one, and is printed as such.
+5 % of PBC's crops get another class, drawn at random, in several repeats. The figure is the share
+of them among the first 8 % of the list of suspected wrong labels. The labels are judged by linear
+heads on a frozen encoder with cross-validation (``--encoders``), and by networks fine-tuned on
+the wrong labels of the other folds (``--network imagenet``). The bundled encoder was trained on
+PBC's true labels: its figure is not a test, and is marked as such.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ WRONG, LOOKED_AT = 0.05, 0.08
 
 
 def flip(labels: list[str], seed: int) -> tuple[list[str], NDArray[np.intp]]:
-    """Return the labels with 5 % of them wrong, and where."""
+    """Return the labels with 5 % of them wrong, and their indices."""
     random = np.random.default_rng(seed)
     classes = sorted(set(labels))
     wrong = random.choice(len(labels), round(WRONG * len(labels)), replace=False)
@@ -49,7 +49,7 @@ def flip(labels: list[str], seed: int) -> tuple[list[str], NDArray[np.intp]]:
 
 
 def found_share(check: LabelCheck, wrong: set[str]) -> dict[str, float]:
-    """Return what part of the wrong labels is in the first 8 %, and what is flagged."""
+    """Return the share of wrong labels in the first 8 %, and what is flagged."""
     first = {one.name for one in check.suspects[: round(LOOKED_AT * len(check.suspects))]}
     flagged = {one.name for one in check.suspects if one.flagged}
     return {
@@ -60,17 +60,17 @@ def found_share(check: LabelCheck, wrong: set[str]) -> dict[str, float]:
 
 
 def told(what: str, rows: list[dict[str, float]]) -> None:
-    """Print the mean over the seeds, and the least."""
+    """Print the mean over the seeds, and the minimum."""
     shares = [one["found"] for one in rows]
     right = np.mean([one["flagged rightly"] for one in rows])
     flagged = np.mean([one["flagged"] for one in rows])
-    print(f"{what}: {np.mean(shares):.3f} of the wrong labels in the first {LOOKED_AT:.0%} "
-          f"(least of {len(rows)} draws {min(shares):.3f}); {flagged:.0f} flagged, {right:.2f} "
-          "of them rightly", flush=True)  # fmt: skip
+    print(f"{what}: {np.mean(shares):.3f} of the wrong labels in the first "
+f"{LOOKED_AT:.0%} (minimum of {len(rows)} draws {min(shares):.3f}); "
+f"{flagged:.0f} flagged, {right:.2f} of them correctly", flush=True)  # fmt: skip
 
 
 def by_heads(folder: ClassFolder, seeds: int) -> list[dict[str, float]]:
-    """Return what linear heads find, by draw."""
+    """Return the result of linear heads, by draw."""
     rows = []
     for seed in range(seeds):
         given, wrong = flip(list(folder.labels), seed)
@@ -84,7 +84,7 @@ def by_heads(folder: ClassFolder, seeds: int) -> list[dict[str, float]]:
 
 
 def some_of_each(pbc: Path, most: int) -> list[Path]:
-    """Return up to so many pictures of each class."""
+    """Return at most this many images of each class."""
     classes = sorted(one for one in pbc.resolve().iterdir() if one.is_dir())
     return [file for one in classes for file in sorted(one.glob("*.jpg"))[:most]]
 
@@ -92,7 +92,7 @@ def some_of_each(pbc: Path, most: int) -> list[Path]:
 def by_network(
     files: list[Path], weights: str, changes: dict[str, object], folds: int, seed: int
 ) -> dict[str, float]:
-    """Return what networks find that were fine-tuned on the wrong labels of the other folds."""
+    """Return the result of networks fine-tuned on the wrong labels of the other folds."""
     given, wrong = flip([one.parent.name for one in files], seed)
     folder = Path(tempfile.mkdtemp())
     with (folder / "noisy.csv").open("w", newline="", encoding="utf-8") as stream:
@@ -112,10 +112,12 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--encoders", nargs="*", default=["imagenet", "bundled"])
-    parser.add_argument("--network", choices=("imagenet", "bundled"), help="fine-tune from these")
+    parser.add_argument(
+        "--network", choices=("imagenet", "bundled"), help="initial weights of the networks"
+    )
     parser.add_argument("--folds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=2)
-    parser.add_argument("--most", type=int, default=600, help="crops a class, for the network")
+    parser.add_argument("--most", type=int, default=600, help="crops per class, for the networks")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
     options = parser.parse_args()
     pbc, cache = options.data / "pbc", EmbeddingCache(Path(tempfile.gettempdir()) / "label_noise")
@@ -134,8 +136,9 @@ def main() -> None:
             for seed in range(options.seeds)
         ]
         seen = "ImageNet" if options.network == "imagenet" else "PBC's true labels before"
-        told(f"networks fine-tuned from {options.network} weights (had seen: {seen}) on "
-             f"{len(files)} crops, {options.folds} folds, {options.epochs} epochs of the body",
+        told(f"networks fine-tuned from {options.network} weights (trained on: {seen}) "
+f"on {len(files)} crops, {options.folds} folds, {options.epochs} epochs "
+"of the body",
              rows)  # fmt: skip
 
 

@@ -1,9 +1,10 @@
-"""Cells of laboratories that an encoder has not seen: ``benchmarks/laboratories.py [DATA]``.
+"""Accuracy on laboratories that an encoder has not seen: ``benchmarks/laboratories.py [DATA]``.
 
-Prints markdown tables: few-shot balanced accuracy of each encoder on each set, with a word where
-the encoder was trained on that set; each laboratory held out in turn against an encoder that was
-trained on all, as long; and from home to away, before and after re-standardisation. Encoders are
-trained by ``training/train_encoder.py`` without a laboratory (``--sources``) or without classes
+Prints Markdown tables: few-shot balanced accuracy of each encoder on each dataset, marked if the
+encoder was trained on it; each laboratory held out in turn, against an encoder trained on all of
+them for as long; and from one laboratory to another, before and after re-standardisation.
+Encoders are trained by ``training/train_encoder.py`` without a laboratory (``--sources``) or
+without classes
 (``--without``) and named by their files::
 
     python benchmarks/laboratories.py ../shared/data --reference build/all/encoder.safetensors \
@@ -45,7 +46,7 @@ EVERY = 8  # of PBC's pictures: 75 a class
 def draw_scores(
     taught: Vectors, asked: Vectors | None, shots: int, repeats: int, classes: tuple[str, ...]
 ) -> np.ndarray:
-    """Return the balanced accuracy of each draw; `asked` ``None``: all others of the same set."""
+    """Return the balanced accuracy of each draw; `asked` ``None``: all others of the set."""
     figures = []
     for draw in range(repeats):
         random = np.random.default_rng([0, shots, draw])
@@ -77,7 +78,7 @@ def figure(draws: np.ndarray) -> str:
 
 
 def restandardised(away: Vectors, home: Vectors) -> Vectors:
-    """Return the away vectors with home's mean and deviation, number by number; no label used."""
+    """Return the away embeddings with home's mean and deviation per dimension; no label used."""
     spread = home.rows.std(0) / np.maximum(away.rows.std(0), 1e-6)
     rows = (away.rows - away.rows.mean(0)) * spread + home.rows.mean(0)
     return Vectors(rows.astype(np.float32), away.labels)
@@ -116,7 +117,9 @@ def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path, nargs="?", default=Path("../shared/data"))
     parser.add_argument("--file", type=Path, action="append", default=[], help="another encoder")
-    parser.add_argument("--reference", type=Path, help="trained on all, as long as those held out")
+    parser.add_argument(
+        "--reference", type=Path, help="trained on all, for as long as those held out"
+    )
     parser.add_argument(
         "--held-out", action="append", default=[], metavar="SET=FILE", help="trained without it"
     )
@@ -135,7 +138,7 @@ def by_encoder(
     vectors: dict[str, dict[str, Vectors]],
     chosen: argparse.Namespace,
 ) -> None:
-    """Print each encoder on each set, and on the classes asked for by themselves."""
+    """Print each encoder on each dataset, and on the classes requested separately."""
     head_of_table(["encoder", "set, classes", *(f"{n} shots" for n in chosen.shots), "seen"])
     for name, of_sets in vectors.items():
         rows = [(one, enough(found.labels, chosen.shots)) for one, found in of_sets.items()]
@@ -149,14 +152,14 @@ def by_encoder(
 
 
 def own(found: Vectors, classes: tuple[str, ...], chosen: argparse.Namespace) -> list[np.ndarray]:
-    """Return the draws of each number of shots within a set."""
+    """Return the draws of each number of shots within a dataset."""
     return [draw_scores(found, None, shots, chosen.repeats, classes) for shots in chosen.shots]
 
 
 def in_turn(
     vectors: dict[str, dict[str, Vectors]], held_out: dict[str, str], chosen: argparse.Namespace
 ) -> None:
-    """Print what it costs that a laboratory was not trained on."""
+    """Print the loss of accuracy if a laboratory was not trained on."""
     head_of_table(["held out", "encoder", *(f"{n} shots" for n in chosen.shots)])
     for one, file in held_out.items():
         told = {}
@@ -174,7 +177,7 @@ def in_turn(
 def journeys(
     encoders: dict[str, Encoder], vectors: dict[str, dict[str, Vectors]], repeats: int
 ) -> None:
-    """Print heads taught in one laboratory and used in another."""
+    """Print heads fitted in one laboratory and used in another."""
     head_of_table(["encoder", "10 shots from", "seen home, away", "home", "away", "drop",
                    "away, re-standardised", "drop"])  # fmt: skip
     for name, of_sets in vectors.items():
@@ -186,7 +189,7 @@ def journeys(
 
 
 def journey(of_sets: dict[str, Vectors], home: str, away: str, repeats: int) -> str:
-    """Return the figures of a head taught in one laboratory and used in another."""
+    """Return the figures of a head fitted in one laboratory and used in another."""
     taught, asked = of_sets[home], of_sets[away]
     if "bccd" in (home, away):
         classes, taught, asked = COARSE, white_or_platelet(taught), white_or_platelet(asked)

@@ -1,4 +1,4 @@
-"""Crops of the shared laboratories with their classes and vectors, for ``laboratories.py``."""
+"""Crops of the shared laboratories with their classes and embeddings, for ``laboratories.py``."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ class CropSet(NamedTuple):
 
 
 class Vectors(NamedTuple):
-    """What an encoder makes of a set."""
+    """The embeddings of a dataset by one encoder."""
 
     rows: np.ndarray
     labels: np.ndarray
 
 
 def folder_crops(name: str, folder: Path, every: int = 1) -> CropSet:
-    """Return the pictures of class folders, framed as ``evaluate fewshot`` frames them."""
+    """Return the images of class folders, framed as ``evaluate fewshot`` frames them."""
     files = [
         (file, label)
         for label, found in list_class_folders(folder).items()
@@ -54,7 +54,7 @@ def folder_crops(name: str, folder: Path, every: int = 1) -> CropSet:
 
 
 def chula_crops(data: Path) -> CropSet:
-    """Return red cells of the held-out blocks, at most `MOST` of a type, drawn with seed 0."""
+    """Return red cells of the held-out blocks, at most `MOST` per type, drawn with seed 0."""
     sys.path.insert(0, str(TRAINING))
     from detector_fields import chula_field, chula_split
 
@@ -77,7 +77,7 @@ def chula_crops(data: Path) -> CropSet:
 
 
 def bccd_crops(data: Path) -> CropSet:
-    """Return the boxes of BCCD's official val fields, at most `MOST` of a kind, seed 0."""
+    """Return the boxes of BCCD's official val fields, at most `MOST` per kind, seed 0."""
     crops, labels = [], []
     for name in (data / "bccd/val.txt").read_text().split():
         image = read_image(data / f"bccd/images/{name}.jpg")
@@ -95,13 +95,13 @@ def bccd_crops(data: Path) -> CropSet:
 
 
 def white_or_platelet(found: Vectors) -> Vectors:
-    """Return the cells that both PBC and BCCD have: white ones of any class, and platelets."""
+    """Return the cells that both PBC and BCCD have: white cells of any class, and platelets."""
     kept = ~np.isin(found.labels, ["erythroblast", "RBC"])
     kinds = [KINDS.get(str(one), "white") for one in found.labels[kept]]
     return Vectors(found.rows[kept], np.array(kinds))
 
 
 def encode(found: CropSet, by: Encoder) -> Vectors:
-    """Return the vectors of a set."""
+    """Return the embeddings of a dataset."""
     parts = np.array_split(found.crops, -(-len(found.crops) // 32))
     return Vectors(np.concatenate([by.encode(part) for part in parts]), found.labels)

@@ -1,13 +1,13 @@
-"""Detection on large images: speed, memory, time against area, and whether tiles matter.
+"""Detection on large images: speed, memory, time against area, and influence of the tiles.
 
 ::
 
     python benchmarks/large_images.py [--json FILE] [--threads 2] [--keep FOLDER] [--small]
 
-Every run is a process of its own that opens the image from the disk (a tiled OME-TIFF with a
-pyramid), so that its peak memory is that of the whole program, torch included.
-Wall time depends on what else the machine does, and the load is printed; CPU time hardly does.
-Loading the network is not counted.
+Every run is a process of its own that opens the image from disk (a tiled OME-TIFF with a
+pyramid), so that its peak memory is that of the whole program, PyTorch included. Wall time
+depends on the load of the machine, which is printed; CPU time hardly does. Loading the network is
+not counted.
 """
 
 from __future__ import annotations
@@ -42,12 +42,14 @@ ROUNDS = 5  # of the small field
 
 
 def main() -> None:
-    """Run everything, or one image in this process."""
+    """Run all measurements, or one image in this process."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--keep", type=Path, help="make the images here, or find them here")
-    parser.add_argument("--small", action="store_true", help="a quick look at smaller images")
+    parser.add_argument(
+        "--keep", type=Path, help="folder for the images, which are reused if they exist"
+    )
+    parser.add_argument("--small", action="store_true", help="a quick run on smaller images")
     parser.add_argument("--run", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.run:
@@ -63,7 +65,7 @@ def main() -> None:
 
 
 def _images(folder: Path, sizes: tuple[tuple[int, int], ...]) -> list[Path]:
-    """Return a field and three large smears on the disk, made where they are missing."""
+    """Return a field and three large smears on disk, rendered if they are missing."""
     from PIL import Image
 
     from napari_hemacells.samples.mosaic import smear_mosaic
@@ -77,7 +79,7 @@ def _images(folder: Path, sizes: tuple[tuple[int, int], ...]) -> list[Path]:
     for rows, cols in sizes:
         file = folder / f"smear-{rows}x{cols}.ome.tif"
         if not file.exists():
-            print(f"Painting {file.name} …", flush=True)
+            print(f"Rendering {file.name} …", flush=True)
             # In a process of its own: a process begins with the peak memory of the one before it.
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as painters:
                 painters.submit(smear_mosaic, file, (rows, cols)).result()
@@ -97,7 +99,7 @@ def _all_runs(files: list[Path], threads: int) -> dict[str, Any]:
 
 
 def _in_child(method: str, file: Path, tile: int, rounds: int, threads: int) -> dict[str, Any]:
-    """Return what a process of its own measured."""
+    """Return the measurements of a process of its own."""
     command = [sys.executable, __file__, "--threads", str(threads)]
     command += ["--run", method, str(file), str(tile), str(rounds)]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
@@ -142,7 +144,7 @@ def _measured(method: str, file: str, tile: str, rounds: str, *, threads: int) -
 
 
 def _watched(steps: Generator[Progress, None, Cells]) -> tuple[int, float]:
-    """Return how many cells the steps find, and the longest time between two reports."""
+    """Return the number of cells of the steps, and the longest time between two reports."""
     longest, last = 0.0, time.perf_counter()
     while True:
         try:
@@ -177,10 +179,11 @@ def _line(run: dict[str, Any]) -> str:
     rows, cols = run["shape"]
     speed, cpu = (run["megapixels"] / run[name] for name in ("seconds", "cpu_seconds"))
     return (
-        f"{run['method']:10}{rows:>6} × {cols:<6} tile {run['tile'] or 'usual':>5}  "
-        f"{run['cells']:>6} cells  {run['seconds']:7.2f} s  {speed:5.2f} MP/s  "
-        f"({cpu:.2f} MP a CPU second)  peak {run['peak_mb']:5.0f} MB  "
-        f"longest step {run['longest_step']:.2f} s  load {run['load']:.1f}"
+        f"{run['method']:10}{rows:>6} × {cols:<6} tile "
+        f"{run['tile'] or 'usual':>5}  {run['cells']:>6} cells  "
+        f"{run['seconds']:7.2f} s  {speed:5.2f} MP/s  ({cpu:.2f} MP per CPU "
+        f"second)  peak {run['peak_mb']:5.0f} MB  longest step "
+        f"{run['longest_step']:.2f} s  load {run['load']:.1f}"
     )
 
 
@@ -191,8 +194,9 @@ def _show(results: dict[str, Any]) -> None:
               f"differ by {100 * one['spread']:.2f} %")  # fmt: skip
         for name, fit in one["fits"].items():
             print(
-                f"  {name}: {fit['a_megapixel']:.3f} s a megapixel + {fit['offset']:.1f} s, "
-                f"R² {fit['r2']:.4f}, grows with area to the power {fit['exponent']:.2f}"
+                f"  {name}: {fit['a_megapixel']:.3f} s per megapixel +  "
+                f"{fit['offset']:.1f} s, R² {fit['r2']:.4f}, grows with area to the power "
+                f"{fit['exponent']:.2f}"
             )
 
 

@@ -1,7 +1,7 @@
-"""How long a folder of 200 thermograms takes to open in napari, and how many files that reads.
+"""Time to open a folder of 200 thermograms in napari, and the number of files read.
 
 The six text files of DMR-IR (480×640) are copied under 200 names into a temporary folder; then a
-viewer opens it, as a dropped folder does, and goes to another frame. Needs a display, or::
+viewer opens it like a dropped folder and shows another frame. Needs a display, or::
 
     xvfb-run -a -s "-screen 0 1280x800x24" python benchmarks/open_thermograms.py ../shared/data
 """
@@ -41,7 +41,7 @@ def copy_series(source: Path, folder: Path) -> None:
 
 @contextmanager
 def counted() -> Iterator[list[Path]]:
-    """The files that are read whole meanwhile."""
+    """The files that are read in full meanwhile."""
     found: list[Path] = []
     read = stack.read_celsius
 

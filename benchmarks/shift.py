@@ -1,8 +1,8 @@
-"""The slide-shift score: ``python benchmarks/shift.py [DATA] [--encoder NAME]``.
+"""The domain shift score: ``python benchmarks/shift.py [DATA] [--encoder NAME]``.
 
-A reference of PBC crops; scored are other crops of PBC, the same under a synthetic stain shift of
-rising strength (more haematoxylin, less eosin), one kind of cell alone, and Jiangxi. Prints a
-markdown table of score and level.
+The reference consists of PBC crops. Scored are other PBC crops, the same under a synthetic stain
+shift of increasing strength (more haematoxylin, less eosin), single kinds of cells, and Jiangxi.
+Prints a Markdown table of score and level.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ STRENGTHS = (0.0, 0.15, 0.3, 0.45, 0.6)
 
 
 def crops_of(files: list[Path]) -> np.ndarray:
-    """``(n, size, size, 3)`` crops of pictures of one set."""
+    """``(n, size, size, 3)`` crops of images of one dataset."""
     spec, pictures = CropSpec(), [read_image(file).pixels for file in files]
     framing = spec.context / estimate_context(pictures[::3])
     return np.stack([from_picture(one, spec, framing=framing) for one in pictures])
 
 
 def stained(crops: np.ndarray, strength: float) -> np.ndarray:
-    """The crops with so much more haematoxylin and half as much less eosin."""
+    """The crops with this much more haematoxylin and half as much less eosin."""
     from skimage.color import hed2rgb, rgb2hed
 
     parts = rgb2hed(crops)
@@ -40,7 +40,7 @@ def stained(crops: np.ndarray, strength: float) -> np.ndarray:
 
 
 def line(name: str, crops: np.ndarray, head: Head, encoder: object) -> str:
-    """Return the row of one image's worth of crops."""
+    """Return the row of the crops of one image."""
     vectors = np.concatenate([encoder.encode(crops[i : i + 32]) for i in range(0, len(crops), 32)])
     here = Embeddings(np.arange(len(crops)), vectors, encoder.info, CropSpec(), name)
     found = head_shift(here, head)
@@ -66,7 +66,7 @@ def main() -> None:
         print(line(f"PBC, stain {strength}", stained(others, strength), head, encoder), flush=True)
     for name in ("lymphocyte", "platelet"):
         alone = [file for file in files[chosen.cells :] if file.parent.name == name][:60]
-        print(line(f"PBC, {name} alone", crops_of(alone), head, encoder), flush=True)
+        print(line(f"PBC, only {name}", crops_of(alone), head, encoder), flush=True)
     foreign = sorted(jiangxi(chosen.data).glob("*/*.png"))[::3]
     print(line("Jiangxi", crops_of(foreign), head, encoder))
     print(f"\n{encoder.info.name} has seen: {encoder.info.seen}.")

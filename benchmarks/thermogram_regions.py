@@ -1,15 +1,15 @@
-"""Breast boxes of DMR-IR's thermograms against the annotated ones, and °C against NumPy.
+"""Breast boxes on DMR-IR thermograms against the annotated boxes, and °C against NumPy.
 
 ::
 
     python benchmarks/thermogram_regions.py --data ../shared/data [--folds 8] [--json FILE]
 
-Mean IoU is over all annotated breast boxes, each with its own found box (one to one, the best
+Mean IoU is over all annotated breast boxes, each matched to one detected box (best one-to-one
 assignment). *Both found* is the share of the exams with two annotated boxes in which each has
-IoU ≥ 0.5. The bundled cascade has learned from these boxes: only the cross-validated row (folds of
-patients; one exam a patient) says what to expect of a new one. ``framings`` are the same frames
-cut off, with margins of room, and at a quarter of the resolution, by the same cross-validated
-cascades. ``torso alone`` is the first guess, before any learned stage.
+IoU ≥ 0.5. The bundled cascade was trained on these boxes: only the cross-validated row (folds of
+patients; one exam per patient) says what to expect on a new patient. ``framings`` are the same
+frames cut off, with background margins, and at a quarter of the resolution, with the same
+cross-validated cascades. ``torso alone`` is the initial estimate, before any learned stage.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """Print a line for each."""
+    """Print one line per measurement."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--folds", type=int, default=8, help="0: only the bundled cascade")
@@ -49,7 +49,7 @@ def main() -> None:
     options = parser.parse_args()
     exams = read_exams(options.data)
     results: dict[str, Any] = {
-        "bundled (has learned from these)": summary([
+        "bundled (trained on these)": summary([
             (one.name, best_overlaps(_boxes(one.celsius, bundled_cascade()), one.boxes))
             for one in exams
         ]),
@@ -95,7 +95,7 @@ def _framed(exam: Exam) -> Iterator[tuple[str, NDArray[np.float32], NDArray[np.f
 
 
 def same_degrees(exams: Sequence[Exam]) -> bool:
-    """Whether mean, minimum, maximum and deviation are those of NumPy on the raw values."""
+    """Whether mean, minimum, maximum and deviation equal NumPy's on the raw values."""
     for exam in exams:
         regions = find_regions(exam.celsius)
         for breast in regions.breasts.values():

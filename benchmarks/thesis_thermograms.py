@@ -1,15 +1,15 @@
-"""The thesis' recipe on thermograms, split by patient and by image: what the split is worth.
+"""The thesis' recipe on thermograms, split by patient and by image: the effect of the split.
 
 ::
 
     python benchmarks/thesis_thermograms.py --data ../shared/data [--arch resnet34] [--size 224]
         [--copies 4] [--folds 3] [--json FILE]
 
-Every exam becomes a short series: the frame and copies of it, moved by some pixels, a little
-warmer or cooler and noisier, as the next frames of a dynamic series are. The same recipe
-(``thesis-thermograms``) learns from the same frames twice: once whole patients are kept together,
-once frames are split as the thesis split its 1,000 images. AUC and accuracy are of frames that the
-network of their fold has not learned from; by patient also of each patient's mean.
+Every exam becomes a short series: the frame and copies of it, shifted by some pixels, a little
+warmer or cooler, and noisier, like the next frames of a dynamic series. The same recipe
+(``thesis-thermograms``) is trained twice on the same frames: once with whole patients kept
+together, once with frames split as the thesis split its 1,000 images. AUC and accuracy are of
+held-out frames of each fold, and by patient also of the mean of each patient's frames.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """Write the series, learn twice, print a line for each."""
+    """Write the series, train twice, print one line per result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--arch", default="resnet34")

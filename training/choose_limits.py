@@ -1,15 +1,15 @@
-r"""Choose when a peak is a cell, on BCCD's development fields, and put it beside the weights.
+r"""Choose the score limits of the detector on BCCD's development fields, and store them.
 
 ::
 
     python training/choose_limits.py --data ../shared/data \
         --weights build/detector/detector.safetensors
 
-The development fields are blocks of BCCD's train list that the training does not see; the val
-list is not touched. For white cells and platelets the limit with the best F1 at IoU 0.5 is taken,
-in the middle of those that are equally good. Four red cells in ten have no box, so precision is
-worth less than it seems: there the lowest limit is taken that costs no more than 0.01 of F1. The
-result goes into the header of the shipped file.
+The development fields are blocks of BCCD's train list that the training does not see; the val list
+is not used. For white cells and platelets the limit with the best F1 at IoU 0.5 is chosen, the
+median of equally good ones. Four in ten red cells have no box, so their precision is
+underestimated: for them the lowest limit is chosen that costs at most 0.01 of F1. The result is
+written into the header of the weights.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ AS_GOOD, NEARLY_AS_GOOD = 0.004, 0.01  # in F1
 
 
 def main() -> None:
-    """Choose and write."""
+    """Choose the limits and write them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--weights", type=Path, required=True)
@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def _found_and_annotated(data: Path, model: DetectorModel) -> list[tuple[Boxes, Boxes]]:
-    """Return what is found with low limits in each development field, and what is annotated."""
+    """Return the detections with low limits in each development field, and the annotations."""
     pairs = []
     for name in bccd_split(data)[1]:
         image = image_from_array(read_pixels(data / f"bccd/images/{name}.jpg"), name)
@@ -82,7 +82,7 @@ def _found_and_annotated(data: Path, model: DetectorModel) -> list[tuple[Boxes, 
 
 
 def best_limit(pairs: list[tuple[Boxes, Boxes]], kind: str) -> float:
-    """Return the score limit of the best F1: for red cells the lowest, else the median."""
+    """Return the score limit of the best F1: the lowest for red cells, otherwise the median."""
     values = f1_at(pairs, kind, CANDIDATE_THRESHOLDS)
     if kind == RBC:
         return round(float(CANDIDATE_THRESHOLDS[values >= values.max() - NEARLY_AS_GOOD].min()), 3)

@@ -1,8 +1,8 @@
-"""Annotated fields: BCCD boxes, Chula centres, the synthetic smear, PBC's platelet pictures.
+"""Annotated fields: BCCD boxes, Chula centres, the synthetic smear, PBC platelets.
 
-Nothing here is trained on twice under two names: BCCD's official val list is never read by the
-training, and both BCCD train and Chula are held out in blocks of consecutive file numbers,
-because neighbouring numbers show the same slide.
+No field is used for training and testing: BCCD's official val list is never read, and BCCD train
+and Chula are held out in blocks of consecutive file numbers, because neighbouring numbers show the
+same slide.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def bccd_split(data: Path) -> tuple[list[str], list[str], list[str]]:
 
 
 def chula_split(data: Path) -> tuple[list[int], list[int]]:
-    """Return the file numbers of Chula's training blocks and of its held-out blocks."""
+    """Return the file numbers of Chula's training and held-out blocks."""
     numbers = sorted(int(file.stem) for file in (data / "chula_rbc12/labels").glob("*.txt"))
     test = [n for n in numbers if n // CHULA_BLOCK % CHULA_TEST_EVERY == CHULA_TEST_PLACE]
     return [n for n in numbers if n not in set(test)], test
@@ -57,7 +57,7 @@ def read_pixels(file: Path) -> NDArray[np.uint8]:
 
 
 def annotated_boxes(file: Path) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return boxes ``(n, 4)`` (rows first) and kinds of a VOC file, empty boxes left out."""
+    """Return boxes ``(n, 4)`` (rows first) and kinds of a VOC file, without empty boxes."""
     truth = read_voc(file, least_side=4.0)
     truth = truth.pick(np.isin(truth.classes, KINDS))
     kinds = [KINDS.index(str(name)) for name in truth.classes]
@@ -65,7 +65,7 @@ def annotated_boxes(file: Path) -> tuple[NDArray[np.float32], NDArray[np.int64]]
 
 
 def bccd_field(data: Path, name: str) -> TrainingField:
-    """Return a BCCD field; absence of a red box on red stain is believed only in part."""
+    """Return a BCCD field; red stain without a box counts only in part as background."""
     pixels = read_pixels(data / "bccd/images" / f"{name}.jpg")
     boxes, kinds = annotated_boxes(data / "bccd/annotations" / f"{name}.xml")
     solid, _ = segment_stained(pixels)
@@ -84,10 +84,10 @@ def bccd_field(data: Path, name: str) -> TrainingField:
 
 
 def chula_field(data: Path, number: int) -> TrainingField | None:
-    """Return a Chula field with boxes by seeded watershed; None without any point.
+    """Return a Chula field with boxes by seeded watershed; None if it has no point.
 
-    Only some of the red cells are annotated, so red stain without a point says nothing; on blue
-    stain nothing is known of white cells and platelets.
+    Only some of the red cells are annotated, so red stain without a point is not background, and
+    nothing is known of blue-stained cells.
     """
     points, _ = read_points(data / f"chula_rbc12/labels/{number}.txt")
     if len(points) == 0:
@@ -111,7 +111,7 @@ def chula_field(data: Path, number: int) -> TrainingField | None:
 def _boxes_of_points(
     points: NDArray[np.float64], solid: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.int32], float]:
-    """Return boxes, whether each is believable, the regions, and the median diameter."""
+    """Return boxes, whether each is reliable, the regions, and the median diameter."""
     from skimage.measure import regionprops
     from skimage.segmentation import watershed
 
@@ -142,9 +142,9 @@ def _believable(region: object, point: NDArray[np.float64], diameter: float) -> 
 
 
 def platelet_fields(data: Path) -> Iterator[TrainingField]:
-    """Yield PBC's platelet pictures where colour gives the box of the platelet in the middle.
+    """Yield PBC's platelet images in which colour gives the box of the central platelet.
 
-    Of the red cells around nothing is annotated, so their stain says nothing.
+    The red cells around it are not annotated, so their stain is not background.
     """
     for file in sorted((data / "pbc/platelet").glob("*.jpg"))[::PBC_EVERY]:
         pixels = read_pixels(file)
@@ -171,7 +171,7 @@ def _middle(shape: tuple[int, ...], reach: int) -> tuple[slice, ...]:
 
 
 def _box_in_the_middle(violet: NDArray[np.bool_]) -> NDArray[np.float32] | None:
-    """Return the box of the piece that fills the middle, None where it is no platelet's."""
+    """Return the box of the central component, None if it is not a platelet."""
     pieces, count = ndi.label(ndi.binary_opening(violet, iterations=2))
     votes = np.bincount(pieces[_middle(violet.shape, 12)].ravel(), minlength=count + 1)[1:]
     if not votes.any():

@@ -1,7 +1,7 @@
-"""Another framing, another stain, another microscope: whole batches at once, on any device.
+"""Augmentation of framing, stain and microscope, on whole batches and any device.
 
-Every function takes and gives ``(n, 3, rows, cols)`` float brightness in 0 to 1 and draws from the
-generator it is given, so that a batch is the same in every run with the same seed.
+Every function takes and returns ``(n, 3, rows, cols)`` float brightness in 0 to 1 and draws from
+the given generator, so that a batch is the same in every run with the same seed.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ BLUR_TAPS = 6
 
 
 class Draw:
-    """Random numbers for a batch of `count` pictures, one row a picture."""
+    """Random numbers for a batch of `count` images, one row per image."""
 
     def __init__(self, count: int, generator: Generator, device: torch.device) -> None:
         self.count, self._generator, self.device = count, generator, device
 
     def uniform(self, low: float, high: float, columns: int = 1) -> Tensor:
-        """``(count, columns)`` between two numbers."""
+        """``(count, columns)`` uniform between two numbers."""
         drawn = torch.rand(self.count, columns, generator=self._generator).to(self.device)
         return low + (high - low) * drawn
 
     def normal(self, deviation: float, columns: int = 1) -> Tensor:
-        """``(count, columns)`` around 0."""
+        """``(count, columns)`` normal around 0."""
         return deviation * torch.randn(self.count, columns, generator=self._generator).to(
             self.device
         )
 
     def chance(self, share: float) -> Tensor:
-        """``(count, 1, 1, 1)`` bool, true for that share."""
+        """``(count, 1, 1, 1)`` bool, true with this probability."""
         return (self.uniform(0, 1) < share)[:, :, None, None]
 
     def noise(self, like: Tensor) -> Tensor:
@@ -53,7 +53,7 @@ class Draw:
 def augment(
     pictures: Tensor, reach: Tensor, usual: Tensor, size: int, generator: Generator
 ) -> Tensor:
-    """Return ``(n, 3, size, size)`` crops of ``(n, side, side, 3)`` uint8 pictures."""
+    """Return ``(n, 3, size, size)`` crops of ``(n, side, side, 3)`` uint8 images."""
     draw = Draw(len(pictures), generator, pictures.device)
     light = pictures.permute(0, 3, 1, 2).float() / 255
     light = reframe(light, reach, usual, size, draw)
@@ -65,10 +65,10 @@ def augment(
 
 
 def reframe(light: Tensor, reach: Tensor, usual: Tensor, size: int, draw: Draw) -> Tensor:
-    """Return crops around the centre, turned, mirrored, stretched, shifted, narrower or wider.
+    """Return crops around the centre: rotated, mirrored, stretched, shifted and scaled.
 
-    Most are framed by the cell's own extent, as a detector does; the others by the usual extent
-    of the set, as in a folder whose pictures all have one side.
+    Most are framed by the extent of the cell, as a detector does; the others by the usual extent
+    of the dataset, as in a folder whose images all have one size.
     """
     extent = torch.where(draw.uniform(0, 1)[:, 0] < FOLDER_SHARE, usual, reach)
     context = torch.exp(draw.uniform(math.log(TIGHTEST), math.log(WIDEST)))[:, 0]
@@ -86,7 +86,7 @@ def reframe(light: Tensor, reach: Tensor, usual: Tensor, size: int, draw: Draw) 
 
 
 def like_another(light: Tensor, draw: Draw) -> Tensor:
-    """Return the pictures with the colour statistics, in part, of another one of the batch.
+    """Return the images with part of the colour statistics of another image of the batch.
 
     Mean and deviation of the optical density (Reinhard et al. 2001, in another colour space).
     """
@@ -101,7 +101,7 @@ def like_another(light: Tensor, draw: Draw) -> Tensor:
 
 
 def another_stain(light: Tensor, draw: Draw) -> Tensor:
-    """Return the pictures after each dye took another strength and another tint."""
+    """Return the images with each dye at another strength and tint."""
     mixing = torch.eye(3, device=light.device) + draw.normal(0.12, 9).view(-1, 3, 3)
     strength = torch.exp(draw.normal(0.3) + draw.normal(0.25, 3))
     density = torch.einsum("nij,njrc->nirc", mixing, _density(light))
@@ -109,7 +109,7 @@ def another_stain(light: Tensor, draw: Draw) -> Tensor:
 
 
 def another_lamp(light: Tensor, draw: Draw) -> Tensor:
-    """Return the pictures under another lamp: gamma, brightness, tint, colour depth, hue."""
+    """Return the images under another lamp: gamma, brightness, tint, colour depth, hue."""
     light = light.clamp(1e-3, 1) ** torch.exp(draw.normal(0.3))[:, :, None, None]
     light = light * torch.exp(draw.normal(0.12) - 0.05 + draw.normal(0.17, 3))[:, :, None, None]
     grey = light.mean(1, keepdim=True)
@@ -121,7 +121,7 @@ def another_lamp(light: Tensor, draw: Draw) -> Tensor:
 
 
 def another_camera(light: Tensor, draw: Draw) -> Tensor:
-    """Return the pictures after coarser pixels, blur or sharpening, and noise."""
+    """Return the images after coarser pixels, blur or sharpening, and noise."""
     coarse = draw.uniform(0, 1)[:, 0] < 0.4
     sides = draw.uniform(0.2, 0.8)[:, 0]
     light = light.clone()
@@ -136,7 +136,7 @@ def another_camera(light: Tensor, draw: Draw) -> Tensor:
 
 
 def hidden_part(light: Tensor, draw: Draw) -> Tensor:
-    """Return the pictures, one in five with a grey square that hides a part."""
+    """Return the images, one in five with a grey square that hides a part."""
     side = light.shape[-1]
     places = (torch.arange(side, device=light.device) + 0.5) / side
     middle, half = draw.uniform(0, 1, 2), draw.uniform(0.06, 0.18)
@@ -155,7 +155,7 @@ def _brightness(density: Tensor) -> Tensor:
 
 
 def _hue_turns(angle: Tensor) -> Tensor:
-    """Return ``(n, 3, 3)`` rotations of colour about the grey axis."""
+    """Return ``(n, 3, 3)`` colour rotations about the grey axis."""
     cosine, sine = torch.cos(angle)[:, None, None], torch.sin(angle)[:, None, None]
     cross = torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]], device=angle.device)
     identity = torch.eye(3, device=angle.device)
@@ -163,7 +163,7 @@ def _hue_turns(angle: Tensor) -> Tensor:
 
 
 def _coarser(picture: Tensor, part: float) -> Tensor:
-    """Return ``(3, side, side)`` with the detail of a picture of `part` of its side."""
+    """Return ``(3, side, side)`` noise with the detail of a `part` of its side."""
     side = picture.shape[-1]
     small = nnf.interpolate(
         picture[None], size=max(16, int(part * side)), mode="bilinear", antialias=True
@@ -172,7 +172,7 @@ def _coarser(picture: Tensor, part: float) -> Tensor:
 
 
 def _blur(light: Tensor, sigma: Tensor) -> Tensor:
-    """Return the pictures blurred, each by its own Gaussian of ``(n, 1)`` deviations."""
+    """Return the images, each blurred by a Gaussian; ``(n, 1)`` standard deviations."""
     taps = torch.arange(-BLUR_TAPS, BLUR_TAPS + 1, device=light.device)
     kernel = torch.exp(-0.5 * (taps[None] / sigma) ** 2)
     kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(3, dim=0)

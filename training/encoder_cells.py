@@ -1,9 +1,9 @@
-"""Annotated cells to teach the encoder: PBC pictures, BCCD boxes, Chula's red cells.
+"""Annotated cells for training the encoder: PBC images, BCCD boxes, Chula's red cells.
 
-Every cell is kept as a square uint8 picture around its centre, wider than any crop that is cut
-from it later, together with how wide it is in extents of the cell. So framing can be drawn anew
-each time. What is held out follows :mod:`detector_fields`: BCCD's val list, its development
-blocks, Chula's test blocks.
+Every cell is stored as a square uint8 image around its centre, wider than any crop cut from it
+later, with its width in extents of the cell, so that framing can be drawn anew in each step. The
+held-out parts are those of :mod:`detector_fields`: BCCD's val list and development blocks, Chula's
+test blocks.
 """
 
 from __future__ import annotations
@@ -43,17 +43,17 @@ GROUP_OF_KIND = {"RBC": "red cell", "WBC": "", "Platelets": "platelet"}
 
 @dataclass(frozen=True, eq=False)
 class CellSet:
-    """Cells with what is known of each.
+    """Cells with their annotations.
 
     Attributes
     ----------
     pictures
         ``(n, SIDE, SIDE, 3)`` uint8, the cell in the centre.
     reach
-        ``(n,)`` float32: side of the picture, divided by the longer side of the cell's box.
+        ``(n,)`` float32: side length of the image, divided by the longer side of the cell's box.
     usual
-        ``(n,)`` float32: the same for a cell of the set's usual size; a folder of pictures that
-        are all cut with one side is framed by it.
+        ``(n,)`` float32: the same for a cell of the usual size of its dataset; it frames images
+        that are all cut with one size.
     kind, group, fine
         ``(n,)`` indices into :data:`KINDS`, :data:`GROUPS`, :data:`FINE`; UNKNOWN where not known.
     source
@@ -72,7 +72,7 @@ class CellSet:
         return len(self.pictures)
 
     def chosen(self, sources: Collection[str], without: Collection[str]) -> CellSet:
-        """Return the cells of the named sources, but for those of the groups in `without`."""
+        """Return the cells of the named sources, without the groups in `without`."""
         wanted = np.isin(self.source, [SOURCES.index(name) for name in sources])
         wanted &= ~np.isin(self.group, [GROUPS.index(name) for name in without])
         return CellSet(*(getattr(self, name)[wanted] for name in COLUMNS))
@@ -82,12 +82,12 @@ COLUMNS = tuple(field.name for field in fields(CellSet))
 
 
 def place_in(names: tuple[str, ...], name: str) -> int:
-    """Return the index of a name, UNKNOWN where there is none."""
+    """Return the index of a name, UNKNOWN if it is not in the list."""
     return names.index(name) if name in names else UNKNOWN
 
 
 def pbc_cells(data: Path) -> CellSet:
-    """Return all PBC pictures."""
+    """Return all PBC images."""
     rows = []
     for group in PBC_GROUPS:
         kind = "Platelets" if group == "platelet" else "WBC"
@@ -99,7 +99,7 @@ def pbc_cells(data: Path) -> CellSet:
 
 
 def chula_cells(data: Path, numbers: Iterable[int]) -> CellSet:
-    """Return the red cells of these files whose outline is believable."""
+    """Return the red cells of these files whose outline is reliable."""
     rows = []
     for number in numbers:
         field = chula_field(data, number)
@@ -127,7 +127,7 @@ def bccd_cells(data: Path, names: Iterable[str]) -> CellSet:
 
 
 def training_cells(data: Path) -> CellSet:
-    """Return everything that the encoder may be taught with."""
+    """Return all cells that the encoder may be trained on."""
     parts = [
         pbc_cells(data),
         chula_cells(data, chula_split(data)[0]),
@@ -138,7 +138,7 @@ def training_cells(data: Path) -> CellSet:
 
 
 def kept_cells(data: Path, file: Path) -> CellSet:
-    """Return :func:`training_cells`, kept in a file from the first call on."""
+    """Return :func:`training_cells`, cached in a file."""
     if not file.exists():
         cells = training_cells(data)
         fresh = file.with_suffix(".new.npz")
@@ -153,7 +153,7 @@ def _kept(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _cut(pixels: NDArray[np.uint8], box: NDArray[np.float32]) -> tuple[NDArray[np.uint8], float]:
-    """Return the square around the box, mirrored at the picture's border, and its reach."""
+    """Return the square around the box, mirrored at the image border, and its reach."""
     side = int(np.ceil(REACH * max(box[2] - box[0], box[3] - box[1], 4.0)))
     corner = np.rint((box[:2] + box[2:]) / 2 - side / 2).astype(int)
     edges = [

@@ -1,4 +1,4 @@
-"""The trained encoder as a file: half precision, and what is needed to use it in the header."""
+"""Write the trained encoder: half precision, with everything needed to use it in the header."""
 
 from __future__ import annotations
 
@@ -58,14 +58,14 @@ def write(pupil: Pupil, cells: CellSet, options: argparse.Namespace) -> Path:
 
 
 def seen(sources: list[str], without: list[str]) -> str:
-    """Return in words what the encoder was trained on."""
+    """Return a text that says what the encoder was trained on."""
     gone = f", without PBC's {', '.join(without)}" if without else ""
     return f"ImageNet-1k, then {'; '.join(WORDS[name] for name in sources)}{gone}"
 
 
 @torch.inference_mode()
 def measure(pupil: Pupil, cells: CellSet) -> tuple[Readout, int]:
-    """Return the readout that gives every stage the same spread, and the vector's length."""
+    """Return the readout that scales every stage to the same spread, and the vector's length."""
     ones = [(1.0, 1.0)]
     plain = Readout(STAGES, ones * len(STAGES), SIGMA, EMBEDDING, 1.0, KEPT, ones * len(KEPT))
     make = partial(timm.create_model, ARCHITECTURE, pretrained=False)
@@ -99,7 +99,7 @@ def _plain_crops(cells: CellSet) -> list[Tensor]:
 
 
 def _tensors(pupil: Pupil) -> dict[str, Tensor]:
-    """Return what the encoder needs, named as in its network; the class heads stay behind."""
+    """Return the weights that the encoder needs, named as in its network, without class heads."""
     parts = ("features.", "norm.", "embed.")
     taught = {
         name.removeprefix("features."): _halved(value)

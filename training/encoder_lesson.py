@@ -1,4 +1,4 @@
-"""What the encoder is taught with: the network with its heads, and the loss."""
+"""The network with its class heads, and the loss, for training the encoder."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ TASKS = (
 
 
 class Answers(NamedTuple):
-    """What the network says of a batch: ``(n, EMBEDDING)`` unit vectors and cosines."""
+    """Output of the network for a batch: ``(n, EMBEDDING)`` unit vectors and cosines."""
 
     embedding: Tensor
     kind: Tensor
@@ -46,7 +46,7 @@ class Answers(NamedTuple):
 
 
 class Labels(NamedTuple):
-    """What is known of a batch: ``(n,)`` indices, UNKNOWN where nothing is."""
+    """Annotations of a batch: ``(n,)`` indices, UNKNOWN where not annotated."""
 
     kind: Tensor
     group: Tensor
@@ -70,7 +70,7 @@ class Pupil(nn.Module):
         self.style = style
 
     def forward(self, images: Tensor) -> Answers:
-        """Answer for ``(n, 3, size, size)`` normalised images."""
+        """Return the output for ``(n, 3, size, size)`` normalised images."""
         with torch.no_grad():
             maps = self.features.stem(images)
             for block in self.features.blocks[:FROZEN]:
@@ -89,9 +89,9 @@ class Pupil(nn.Module):
 
 
 def other_style(maps: Tensor) -> Tensor:
-    """Return maps of which half took, in part, the statistics of another picture.
+    """Return maps of which half has part of the statistics of another image.
 
-    MixStyle (Zhou et al. 2021), between random pictures of the batch.
+    MixStyle (Zhou et al. 2021), between random images of the batch.
     """
     mean = maps.mean((2, 3), keepdim=True)
     deviation = maps.std((2, 3), keepdim=True) + 1e-5
@@ -103,11 +103,11 @@ def other_style(maps: Tensor) -> Tensor:
 
 
 class Loss(nn.Module):
-    """Cross-entropy at three depths of the classes, and supervised contrast of their clusters.
+    """Cross-entropy at three levels of classes, and supervised contrast of their clusters.
 
-    Cells are compared with cells of the same source only. Otherwise the look of a laboratory
-    tells the class: red cells of one, white cells of another, and a white cell of a third one
-    that looks like neither becomes a red cell (measured; see the model card).
+    Cells are compared only with cells of the same source. Otherwise the network learns to tell
+    classes by the look of a laboratory: with red cells from one and white cells from another, a
+    white cell of a third laboratory became a red cell (measured; see the model card).
     """
 
     def __init__(self, contrast: float = 0.5) -> None:
@@ -116,7 +116,7 @@ class Loss(nn.Module):
         self._supcon = SupConLoss(temperature=TEMPERATURE)
 
     def forward(self, answers: Answers, labels: Labels) -> Tensor:
-        """Return the loss; what is not known of a cell is not asked."""
+        """Return the loss; unknown annotations do not count."""
         total = answers.embedding.sum() * 0
         for source, task in enumerate(TASKS):
             own = labels.source == source
@@ -137,7 +137,7 @@ class Loss(nn.Module):
 
 
 def clusters(labels: Labels) -> Tensor:
-    """Return what should lie together: groups of PBC, types of red cells, kinds of BCCD."""
+    """Return the clusters: groups of PBC, types of red cells, kinds of BCCD."""
     of_kind = torch.where(labels.source == SOURCES.index("bccd"), labels.kind, UNKNOWN)
     of_group = torch.where(labels.group < RED, labels.group, UNKNOWN)
     of_fine = torch.where(labels.fine >= len(PBC_FINE), labels.fine, UNKNOWN)
@@ -147,7 +147,7 @@ def clusters(labels: Labels) -> Tensor:
 
 
 def shares(cells: CellSet, of_source: tuple[float, float, float] = (0.62, 0.23, 0.15)) -> Tensor:
-    """Return ``(n,)`` how often each cell is drawn: sources as stated, rare classes more often."""
+    """Return ``(n,)`` sampling weights: sources as stated, rare classes more often."""
     label = torch.from_numpy(cells.group * len(FINE) + cells.fine + cells.kind * 1000)
     _, place, count = label.unique(return_inverse=True, return_counts=True)
     weight = count[place].double() ** -0.75
@@ -160,7 +160,7 @@ def shares(cells: CellSet, of_source: tuple[float, float, float] = (0.62, 0.23, 
 
 
 def _entropy(cosines: Tensor, target: Tensor) -> Tensor:
-    """Return the cross-entropy of those whose target is one of the columns."""
+    """Return the cross-entropy of the cells whose target is one of the columns."""
     known = (target >= 0) & (target < cosines.shape[1])
     if not known.any():
         return cosines.sum() * 0

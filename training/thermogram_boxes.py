@@ -1,4 +1,4 @@
-"""The annotated breast boxes of the DMR-IR exams, and how well boxes fit them."""
+"""The annotated breast boxes of the DMR-IR exams, and the overlap of boxes with them."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def overlaps(found: NDArray[np.float64], annotated: NDArray[np.float64]) -> NDAr
 def best_overlaps(
     found: NDArray[np.float64], annotated: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """``(m,)`` overlap of each annotated box with its own found one (one to one)."""
+    """``(m,)`` overlap of each annotated box with its matched box (one to one)."""
     from scipy.optimize import linear_sum_assignment
 
     table = overlaps(found, annotated)
@@ -63,7 +63,7 @@ def best_overlaps(
 
 
 def summary(found: Sequence[tuple[str, NDArray[np.float64]]]) -> dict[str, float | int | str]:
-    """Return mean overlap over boxes, and of how many exams with two both were found."""
+    """Return mean overlap over boxes, and in how many exams with two boxes both were found."""
     every = np.concatenate([own for _, own in found])
     pairs = [own for _, own in found if len(own) == 2]
     both = sum(bool((own >= FOUND).all()) for own in pairs)

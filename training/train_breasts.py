@@ -1,12 +1,12 @@
-r"""Train the cascade that places the breast boxes, and say by cross-validation what it is worth.
+r"""Train the cascade that finds the breast boxes, and cross-validate it.
 
 ::
 
     python training/train_breasts.py --data ../shared/data --out build/breasts.safetensors
 
-It learns from the DMR-IR exams whose both breasts have a box, each as it is, mirrored, and in
-other framings (cut off, with margins), from torsos misjudged on purpose. Every exam is another
-patient's, so that folds of exams are folds of patients. ``--folds 0`` trains only.
+It learns from the DMR-IR exams with a box for both breasts: as they are, mirrored, in other
+framings (cut off, with margins), and from deliberately displaced torsos. Each exam is from another
+patient, so folds of exams are folds of patients. ``--folds 0`` only trains.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ MISJUDGED = (0.15, 0.12, 0.06)  # σ of the torso's log width, row and column, i
 
 
 class Lesson(NamedTuple):
-    """A frame, where its torso seems to be, and where its breasts are, ``(2, 4)``."""
+    """A frame, the estimated position of its torso, and its breast boxes, ``(2, 4)``."""
 
     seen: CascadeInput
     torso: TorsoExtent
@@ -49,7 +49,7 @@ class Lesson(NamedTuple):
 
 
 def main() -> None:
-    """Cross-validate, train on all, write."""
+    """Cross-validate, train on all exams, write the weights."""
     from safetensors.numpy import save_file
 
     parser = argparse.ArgumentParser(description=__doc__)
@@ -84,7 +84,7 @@ def cross_validated(
 
 
 def lessons_of(exams: Sequence[Exam]) -> list[Lesson]:
-    """Return the frames to learn from: each framing, and its mirror image."""
+    """Return the training frames: each framing, and its mirror image."""
     lessons = []
     for exam in exams:
         if len(exam.boxes) != 2:
@@ -105,7 +105,7 @@ def lessons_of(exams: Sequence[Exam]) -> list[Lesson]:
 def framings(
     celsius: NDArray[np.float32], boxes: NDArray[np.float64]
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float64]]]:
-    """Yield the frame as it is, cut off, and with a margin of room around it."""
+    """Yield the frame as it is, cut off, and with a margin of background."""
     rows, cols = celsius.shape
     yield celsius, boxes
     top, left = rows // 8, cols // 16
@@ -124,7 +124,7 @@ def sized(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def train(lessons: Sequence[Lesson], seed: int) -> Cascade:
-    """Return the cascade: each stage a ridge regression on what the stages before left over."""
+    """Return the cascade: each stage is a ridge regression on the residual of earlier stages."""
     rng = np.random.default_rng(seed)
     start = np.median([_from_torso(one) for one in lessons], axis=0).astype(np.float32)
     tries = [
@@ -148,7 +148,7 @@ def train(lessons: Sequence[Lesson], seed: int) -> Cascade:
 
 
 def ridge(views: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[np.float32]:
-    """``(features, 8)`` least squares, all weights but the constant's held small."""
+    """``(features, 8)`` ridge regression; only the constant is not penalised."""
     penalty = np.full(views.shape[1], RIDGE * len(views))
     penalty[-1] = 0
     normal = views.T @ views + np.diag(penalty)
@@ -162,7 +162,7 @@ def _from_torso(lesson: Lesson) -> NDArray[np.float64]:
 
 
 def _misjudged(torso: TorsoExtent, rng: np.random.Generator, attempt: int) -> TorsoExtent:
-    """Return the torso a little off; the first attempt as it is."""
+    """Return the torso with a random displacement; none at the first attempt."""
     if attempt == 0:
         return torso
     wider, lower, aside = rng.normal(0, MISJUDGED)

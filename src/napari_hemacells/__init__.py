@@ -1,4 +1,4 @@
-"""Detect, annotate and classify blood cells, inside napari and without it."""
+"""Detect, annotate and classify blood cells, in napari or without a viewer."""
 
 from importlib.metadata import PackageNotFoundError, version
 

@@ -1,12 +1,12 @@
 """The public Python interface: the steps of the viewer and of the commands as functions.
 
-Data goes one way: image → cells → crops → embeddings → classes. Axes are (row, column), boxes are
+Data flow one way: image → cells → crops → embeddings → classes. Axes are (row, column), boxes are
 half-open ``(min_row, min_col, max_row, max_col)`` in pixels, and a cell's id is its value in the
 label image. Heavy libraries are imported by the functions that need them.
 
 Examples
 --------
-Detect the cells of a picture, name a few, and classify the others:
+Detect the cells of an image, annotate a few, and classify all of them:
 
 >>> from napari_hemacells import api
 >>> smear = api.synthetic_smear(seed=4, shape=(260, 340), diameter=24)
@@ -66,16 +66,16 @@ __all__ = [
 def synthetic_smear(
     seed: int = 0, shape: tuple[int, int] = (900, 1200), *, diameter: float = 44.0
 ) -> SyntheticSmear:
-    """Return a rendered smear with its true cells, for trying things out.
+    """Return a rendered smear with its true cells, for trials and tests.
 
     Parameters
     ----------
     seed
-        Decides stain, light and crowding; the same seed gives the same picture.
+        Determines stain, light and cell density; the same seed gives the same image.
     shape
         Rows and columns.
     diameter
-        Of a red cell, in pixels.
+        Diameter of a red cell in pixels.
 
     Examples
     --------
@@ -92,21 +92,21 @@ def open_image(
 ) -> SmearImage:
     """Return the image of a file, an OME-Zarr folder or an array.
 
-    Large files and dask or zarr arrays are read where they are sliced.
+    Large files and dask or zarr arrays are read only where they are sliced.
 
     Parameters
     ----------
     source
         A path, or ``(rows, cols)`` or ``(rows, cols, 3)`` pixels.
     name
-        Of an image made from an array; a file is named after itself.
+        Name of an image made from an array; a file keeps its own name.
     pixel_size_um
-        Micrometres per pixel of an array; a file says its own.
+        Micrometres per pixel of an array; a file brings its own.
 
     Raises
     ------
     ImageError
-        The file cannot be read, or the array is no picture.
+        The file cannot be read, or the array is not an image.
 
     Examples
     --------
@@ -124,16 +124,16 @@ def open_image(
 def detect(
     image: SmearImage, *, method: DetectorName = "learned", diameter: float | None = None
 ) -> Cells:
-    """Return the red cells, white cells and platelets of a smear.
+    """Detect the red cells, white cells and platelets of a smear.
 
     Parameters
     ----------
     image
-        From :func:`open_image`.
+        The result of :func:`open_image`.
     method
         ``"learned"`` is the bundled network; ``"classical"`` needs no PyTorch.
     diameter
-        Of a red cell in pixels; estimated from the image where it is ``None``.
+        Diameter of a red cell in pixels; ``None`` estimates it from the image.
 
     Examples
     --------
@@ -156,9 +156,9 @@ def crop(
     Parameters
     ----------
     spec
-        Side in pixels, and margin around the cell.
+        Side length in pixels, and margin around the cell.
     ids
-        The cells wanted; ``None`` for all.
+        Ids of the cells to crop; ``None`` for all.
 
     Raises
     ------
@@ -215,14 +215,14 @@ def embed(
 
 
 def fit(embeddings: Embeddings, labels: Mapping[int, str], *, name: str = "model") -> Bundle:
-    """Return a few-shot model learned from annotated cells.
+    """Fit a few-shot classifier to annotated cells and return the model.
 
     Parameters
     ----------
     embeddings
-        From :func:`embed`.
+        The result of :func:`embed`.
     labels
-        Class name of each annotated cell, by its id.
+        Class name of each annotated cell, by cell id.
 
     Raises
     ------
@@ -248,7 +248,7 @@ def fit(embeddings: Embeddings, labels: Mapping[int, str], *, name: str = "model
 
     rows = {int(cell): row for row, cell in enumerate(embeddings.ids)}
     if missing := sorted(set(labels) - set(rows)):
-        raise CellsError(f"Cell {missing[0]} is annotated but has no embedding.")
+        raise CellsError(f"Cell {missing[0]} is annotated but has no embedding. Embed it first.")
     palette = Palette()
     for class_name in dict.fromkeys(labels.values()):
         palette = palette.add(class_name)
@@ -270,12 +270,12 @@ def fit(embeddings: Embeddings, labels: Mapping[int, str], *, name: str = "model
 
 
 def predict(model: Bundle, embeddings: Embeddings) -> Prediction:
-    """Return the class probabilities of cells, and which cells fit no class.
+    """Return the class probabilities of cells, and which cells belong to no known class.
 
     Raises
     ------
     BundleMismatchError
-        The embeddings were made by another encoder, or of other crops, than the model's.
+        The embeddings were made with another encoder or other crops than the model's.
 
     Examples
     --------
@@ -294,7 +294,7 @@ def predict(model: Bundle, embeddings: Embeddings) -> Prediction:
 
 
 def save_model(path: str | Path, model: Bundle) -> Path:
-    """Return the folder in which a model was saved: JSON and safetensors, no pickle.
+    """Save a model and return its folder: JSON and safetensors, no pickle.
 
     Raises
     ------
@@ -318,12 +318,12 @@ def save_model(path: str | Path, model: Bundle) -> Path:
 
 
 def load_model(path: str | Path) -> Bundle:
-    """Return a model that :func:`save_model`, the viewer or a command saved.
+    """Load a model that :func:`save_model`, the viewer or a command has saved.
 
     Raises
     ------
     BundleError
-        The folder holds no model, or a damaged one.
+        The folder contains no model, or a damaged one.
 
     Examples
     --------
@@ -342,16 +342,17 @@ def load_model(path: str | Path) -> Bundle:
 def train(
     crops: str | Path, out: str | Path, *, name: str = "", **options: Any
 ) -> ClassifierTrainingOutcome:
-    """Fine-tune a network on crops and return what came of it; the model is in `out`.
+    """Fine-tune a network on crops and return the outcome; the model is in `out`.
 
-    The held-out part never takes part in the training; the outcome says which split it is.
+    The held-out part is never trained on; the outcome names the split.
 
     Parameters
     ----------
     crops
         A folder with one sub-folder of crops per class, or a CSV with ``path`` and ``label``.
     out
-        For the model, its checkpoint and its figures. An interrupted training goes on from there.
+        Folder for the model, its checkpoint and its figures. An interrupted training continues
+        from there.
     options
         The options of ``hemacells train``, such as ``arch``, ``steps``, ``batch_size``, ``seed``.
 
@@ -404,7 +405,7 @@ def evaluate_few_shot(
     seed: int = 0,
     encoder: str = "bundled",
 ) -> FewShotReport:
-    """Return what a handful of annotated cells per class is worth, with intervals.
+    """Measure accuracy with a few annotated cells per class, with intervals.
 
     Parameters
     ----------
@@ -413,12 +414,12 @@ def evaluate_few_shot(
     shots
         Annotated crops per class.
     repeats
-        Draws of these crops for each number of shots.
+        Number of random draws for each number of shots.
 
     Raises
     ------
     CellsError
-        The folder has no class folders with pictures.
+        The folder has no class folders with images.
 
     Examples
     --------
@@ -460,9 +461,9 @@ def export_table(
 def export_crops(
     folder: str | Path, image: SmearImage, cells: Cells, prediction: Prediction, model: Bundle
 ) -> list[Path]:
-    """Return the PNG files written: one crop per cell, in one folder per class.
+    """Write one PNG crop per cell into one folder per class; return the files.
 
-    Cells that fit no class are left out.
+    Unknown cells are left out.
 
     Raises
     ------

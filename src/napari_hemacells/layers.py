@@ -1,7 +1,7 @@
-"""Core objects ↔ what a napari layer holds: plain arrays, tables, colours and metadata.
+"""Core objects to napari layer data and back: plain arrays, tables, colours and metadata.
 
-No napari here: the one class that touches the viewer
-(:mod:`napari_hemacells.widgets.canvas.viewer_bridge`) hands these to it.
+Nothing here imports napari: the only class that touches the viewer
+(:mod:`napari_hemacells.widgets.canvas.viewer_bridge`) passes these to it.
 """
 
 from __future__ import annotations
@@ -43,19 +43,19 @@ _MAX_CLASSES = 126  # two codes each, in a byte
 
 
 def role_metadata(role: Role, image_key: str) -> dict[str, Any]:
-    """Metadata by which our layers are found again, whatever the user calls them."""
+    """Metadata that marks a layer as ours, whatever the user calls it."""
     return {METADATA_KEY: {"role": role, "image_key": image_key}}
 
 
 def claimed_metadata(metadata: Mapping[str, Any], image_key: str) -> dict[str, Any]:
-    """The metadata of an image layer that is worked on; what else we know of it stays."""
+    """The metadata of the image layer in use; the layer's other metadata of ours is kept."""
     mine = metadata.get(METADATA_KEY)
     known = mine if isinstance(mine, dict) else {}
     return {**metadata, METADATA_KEY: {**known, "role": "image", "image_key": image_key}}
 
 
 def released_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """The metadata of an image layer that is worked on no more; that it shows degrees stays."""
+    """The metadata of an image layer no longer in use; that it shows °C is kept."""
     mine = metadata[METADATA_KEY]
     rest = {name: value for name, value in mine.items() if name != "image_key"}
     others = {name: value for name, value in metadata.items() if name != METADATA_KEY}
@@ -63,7 +63,7 @@ def released_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def role_of(metadata: Mapping[str, Any]) -> Role | None:
-    """What a layer is to us; ``None`` for somebody else's layer."""
+    """The role of a layer for this plugin; ``None`` for any other layer."""
     ours = metadata.get(METADATA_KEY)
     return ours.get("role") if isinstance(ours, dict) else None
 
@@ -71,11 +71,11 @@ def role_of(metadata: Mapping[str, Any]) -> Role | None:
 def known_classes(
     cells: Cells, annotated: Mapping[int, str], prediction: Prediction | None
 ) -> list[str | None]:
-    """The class id known for each cell, in table order: the user's word, else the prediction.
+    """The class id of each cell, in table order: the annotation, else the prediction.
 
-    ``UNKNOWN`` where the classifier finds a cell too far from all classes.
-    What leaves the program falls back on the detector's rough kind beyond that, as the outlines
-    after detection do (:func:`napari_hemacells.core.store.tables.shown_classes`).
+    ``UNKNOWN`` if the classifier finds a cell too far from all classes. Exports then fall back on
+    the detector's class, as the outlines after detection do
+    (:func:`napari_hemacells.core.store.tables.shown_classes`).
     """
     shown: list[str | None] = [None] * len(cells)
     if prediction is not None:
@@ -95,7 +95,7 @@ def known_classes(
 def confidences(
     cells: Cells, annotated: Mapping[int, str], prediction: Prediction | None
 ) -> NDArray[np.float32]:
-    """``(n,)`` confidence of each cell in table order; 1 where the user spoke, NaN unknown."""
+    """``(n,)`` confidence of each cell in table order; 1 if annotated, NaN if there is none."""
     values = np.full(len(cells), np.nan, dtype=np.float32)
     if prediction is not None:
         places, known = _places(cells, prediction.ids)
@@ -106,7 +106,7 @@ def confidences(
 
 
 def _places(cells: Cells, ids: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    """Places in the table of those ids that are there, and which ones are."""
+    """Rows in the table of those ids that exist, and which ids these are."""
     places = np.searchsorted(cells.ids, ids)
     known = np.zeros(len(ids), dtype=np.bool_)
     inside = places < len(cells)
@@ -120,12 +120,12 @@ def layer_features(
     prediction: Prediction | None,
     palette: Palette,
 ) -> pd.DataFrame:
-    """A row a cell for ``layer.features``: napari joins it to the labels by ``index``.
+    """One row per cell for ``layer.features``: napari joins it to the labels by ``index``.
 
     Columns: ``index`` (the cell's id), ``class`` (as shown, ``(unknown)`` for no known class),
     ``confidence`` (0 to 1, NaN where nothing was predicted), ``annotated`` and ``predicted``
-    (names, ``""`` for none; the nearest class of an unknown cell), ``detected_as`` (the detector's
-    rough kind), ``area`` (px).
+    (names, ``""`` for none; the nearest class of an unknown cell), ``detected_as`` (the
+    detector's class), ``area`` (px).
     """
     names = {cell_class.id: cell_class.name for cell_class in palette.classes} | {UNKNOWN: UNKNOWN}
     nearest = None if prediction is None else replace(prediction, nearest=True)
@@ -153,9 +153,9 @@ def label_colours(
 ) -> dict[int | None, Rgba]:
     """From a label to its colour (RGBA, 0 to 1), for napari's direct label colormap.
 
-    Annotated cells are nearly opaque, predicted ones half: the user's own word stands out.
-    Unknown cells have a colour of their own. In ``"image"`` mode every cell is clear. ``None``
-    stands for every label not listed.
+    Annotated cells are nearly opaque and predicted ones half transparent, so that annotations
+    stand out. Unknown cells have a colour of their own. In ``"image"`` mode every cell is
+    transparent. ``None`` stands for every label not listed.
     """
     table: dict[int | None, Rgba] = {None: _CLEAR, 0: _CLEAR}
     if mode == "image":
@@ -191,14 +191,14 @@ def _class_colours(
 
 
 class CellColourCodes(NamedTuple):
-    """Colours of very many cells: a code for each cell, and the colour of each code.
+    """Colours of a large number of cells: a code for each cell, and the colour of each code.
 
     Attributes
     ----------
     codes
-        ``(n,)`` uint8 in table order; 0 is clear.
+        ``(n,)`` uint8 in table order; 0 is transparent.
     table
-        The colour of each code, of 0 and of ``None`` for the rest.
+        The colour of each code, including 0, and of ``None`` for the rest.
     """
 
     codes: NDArray[np.uint8]
@@ -212,9 +212,9 @@ def colour_codes(
     palette: Palette,
     mode: DisplayMode = "class",
 ) -> CellColourCodes:
-    """Return what :func:`label_colours` says, as codes: 100,000 cells take some milliseconds.
+    """Return the colours of :func:`label_colours` as codes: milliseconds for 100,000 cells.
 
-    A palette of more than 126 classes shares colours beyond that.
+    With more than 126 classes, classes share colours.
     """
     if mode == "image":
         return _colour_codes_of(np.zeros(len(cells), np.int64), [])
@@ -246,7 +246,7 @@ def colour_codes(
 
 
 def detected_colour_codes(cells: Cells, palette: Palette) -> CellColourCodes:
-    """Return each cell in the colour of the detector's rough kind, white where it is no class."""
+    """Return each cell in the colour of the detector's class; white if that is not a class."""
     kinds, codes = np.unique(cells.table["class"].to_numpy(str), return_inverse=True)
     known = {cell_class.name: rgba(cell_class.colour) for cell_class in palette}
     return _colour_codes_of(codes + 1, [known.get(kind, _WHITE) for kind in kinds.tolist()])
@@ -261,7 +261,7 @@ def _colour_codes_of(codes: NDArray[np.int64], used: Sequence[Rgba]) -> CellColo
 def _shown_confidences(
     cells: Cells, annotated: Mapping[int, str], prediction: Prediction | None
 ) -> NDArray[np.float32]:
-    """``(n,)`` as :func:`confidences`, and below 0 where a cell is called unknown."""
+    """``(n,)`` as :func:`confidences`, and below 0 if the cell is unknown."""
     values = confidences(cells, annotated, prediction)
     if prediction is not None and prediction.verdict.any():
         places, known = _places(cells, prediction.ids)
@@ -272,13 +272,13 @@ def _shown_confidences(
 
 
 def _steps(values: NDArray[np.float32]) -> NDArray[np.int64]:
-    """``(n,)`` step of confidence, 0 to 63; -1 where there is none, -2 where it is unknown."""
+    """``(n,)`` step of confidence, 0 to 63; -1 if there is none, -2 if the cell is unknown."""
     steps = np.nan_to_num(values * (_CONFIDENCE_STEPS - 1), nan=-1.0).round()
     return np.where(values < 0, -2, steps).astype(np.int64)
 
 
 def _confidence_colours(values: NDArray[np.float32]) -> list[Rgba]:
-    """Dark for a guess, bright for a certainty; a few steps so that equal colours are shared."""
+    """Dark for low, bright for high confidence; a few steps, so that equal colours are shared."""
     steps = [*_confidence_steps(), _UNKNOWN, _UNCLASSIFIED]  # the last two are at -2 and -1
     return [steps[step] for step in _steps(values).tolist()]
 

@@ -1,6 +1,6 @@
-"""Thermograms ↔ napari layer data: °C as they are, a thermal colormap, what the names say.
+"""Thermograms to napari layer data: exact °C, a thermal colormap, metadata from file names.
 
-No napari here; :mod:`napari_hemacells.reader` and the samples hand these to it.
+Nothing here imports napari; :mod:`napari_hemacells.reader` and the samples pass these to it.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ AXES = {2: ("row", "column"), 3: ("frame", "row", "column")}
 
 
 def thermal_layers(paths: Sequence[Path], name: str) -> list[LayerData]:
-    """Return layer data of files with temperatures: one file as an array, several as a stack.
+    """Return layer data of temperature files: one file as an array, several as a stack.
 
-    Of a stack only the middle frame, which napari shows first, is read now. Files with frames of
-    another width make a layer of their own.
+    Only the middle frame of a stack, which napari shows first, is read at once. Frames of another
+    width go into a layer of their own.
 
     Raises
     ------
@@ -67,16 +67,16 @@ def thermal_layer(
     paths: Sequence[Path] = (),
     sample: NDArray[np.float32] | None = None,
 ) -> LayerData:
-    """Return layer data of degrees, in memory or lazy.
+    """Return layer data of temperatures, in memory or lazy.
 
     Parameters
     ----------
     celsius
         ``(rows, cols)`` or ``(frames, rows, cols)`` °C.
     paths
-        The file of each frame; one for all where a file holds several.
+        The file of each frame; a single one if one file contains all frames.
     sample
-        Degrees from which the limits of the colours come; all of them if not given.
+        Temperatures that set the contrast limits; default: all.
     """
     frames = [parse_dmr_ir_name(path.name) for path in paths]
     about = {
@@ -100,7 +100,7 @@ def thermal_layer(
 
 
 def contrast_limits(celsius: NDArray[np.floating]) -> tuple[float, float]:
-    """Degrees between which the colours run: nearly all of the frame, no single hot pixel.
+    """Contrast limits in °C: nearly the whole range of the frame, without single hot pixels.
 
     Examples
     --------
@@ -113,13 +113,13 @@ def contrast_limits(celsius: NDArray[np.floating]) -> tuple[float, float]:
 
 
 def is_thermal(metadata: Mapping[str, Any]) -> bool:
-    """Whether a layer with this metadata shows degrees."""
+    """Whether a layer with this metadata shows temperatures."""
     mine = metadata.get(METADATA_KEY)
     return isinstance(mine, dict) and mine.get("modality") == "temperature"
 
 
 def patient_of(metadata: Mapping[str, Any], frame: int = 0) -> str | None:
-    """The patient of a frame of a layer with degrees, ``None`` where its name does not say."""
+    """The patient of a frame of a temperature layer; ``None`` if its name does not say."""
     frames = metadata[METADATA_KEY].get("frames") or [None]
     name_fields = frames[min(frame, len(frames) - 1)]
     return None if name_fields is None else str(name_fields["patient"])
@@ -128,7 +128,7 @@ def patient_of(metadata: Mapping[str, Any], frame: int = 0) -> str | None:
 def format_temperature_status(
     value: float, metadata: Mapping[str, Any], frame: int | None = None
 ) -> str:
-    """One line about the pixel under the pointer: ``31.42 °C · T0287.1.1.D… (frame 18 of 20)``."""
+    """Text on the pixel under the pointer: ``31.42 °C · T0287.1.1.D… (frame 18 of 20)``."""
     text = f"{value:.2f} {UNIT}"
     files = metadata[METADATA_KEY]["files"]
     if frame is None or not 0 <= frame < len(files) or len(files) < 2:
@@ -138,5 +138,5 @@ def format_temperature_status(
 
 
 def stem(path: Path) -> str:
-    """What a file is called: its name without the suffix, of which DMR-IR names have many."""
+    """Display name of a file, without the suffixes, of which DMR-IR names have many."""
     return path.name.removesuffix(path.suffix) if path.suffix else path.name

@@ -115,7 +115,7 @@ def test_no_network_is_said_plainly(cache, monkeypatch):
         raise ConnectionError("no route to host")
 
     monkeypatch.setattr("pooch.core.stream_download", refuse)
-    with pytest.raises(DownloadError, match="needs the network once") as raised:
+    with pytest.raises(DownloadError, match="Connect to the network once") as raised:
         samples.bccd_field_1()
     assert str(cache) in str(raised.value)
     assert isinstance(raised.value.__cause__, ConnectionError)
@@ -127,7 +127,7 @@ def test_another_file_is_not_kept(cache, monkeypatch):
             file.write(b"something else")
 
     monkeypatch.setattr("pooch.core.choose_downloader", lambda *_a, **_k: wrong)
-    with pytest.raises(DownloadError, match="not the file that was expected"):
+    with pytest.raises(DownloadError, match="not the expected file"):
         fetch("bccd-1")
     assert not list(cache.glob("bccd*"))
 
@@ -137,7 +137,7 @@ def test_a_cache_that_cannot_be_written_is_named(cache, monkeypatch):
         raise PermissionError("read-only")
 
     monkeypatch.setattr("pooch.core.stream_download", refuse)
-    with pytest.raises(DownloadError, match="cannot be written") as raised:
+    with pytest.raises(DownloadError, match="not writable") as raised:
         samples.chula_field_12()
     assert str(cache) in str(raised.value)
 

@@ -1,6 +1,6 @@
-"""``hemacells …``: the same core calls without a viewer.
+"""The command line ``hemacells``: the core calls without a viewer.
 
-The parser knows neither torch nor Qt: a command imports what it needs when it runs.
+Building the parser imports neither torch nor Qt: a command imports what it needs when it runs.
 """
 
 from napari_hemacells.cli.app import app, main

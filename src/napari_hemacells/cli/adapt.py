@@ -1,4 +1,4 @@
-"""``hemacells adapt PROJECT_OR_FOLDER --out FILE``: an encoder learns on, without labels."""
+"""``hemacells adapt PROJECT_OR_FOLDER --out FILE``: adapt an encoder to unlabelled cells."""
 
 import hashlib
 from pathlib import Path
@@ -25,24 +25,24 @@ AdaptSource = Annotated[
     typer.Argument(
         metavar="PROJECT_OR_FOLDER",
         help=(
-            "A project with detected cells (your clicks judge the result), a folder with a "
-            "sub-folder of crops a class, or a folder of images."
+            "A project with detected cells (your annotations measure the result), a "
+            "folder with one sub-folder of crops per class, or a folder of images."
         ),
     ),
 ]
 EncoderOut = Annotated[
     Path,
-    typer.Option("--out", "-o", metavar="FILE", help="The adapted encoder (.safetensors)."),
+    typer.Option(
+        "--out", "-o", metavar="FILE", help="File for the adapted encoder (.safetensors)."
+    ),
 ]
 BaseName = Annotated[
     str, typer.Option("--encoder", metavar="NAME", help="The encoder to start from.")
 ]
-Resume = Annotated[
-    bool, typer.Option("--resume", help="Go on with an adaptation that was interrupted.")
-]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted adaptation.")]
 Threads = Annotated[
     int | None,
-    typer.Option("--threads", min=1, help="Processor cores to learn with; all where not given."),
+    typer.Option("--threads", min=1, help="Number of processor cores; default: all."),
 ]
 
 
@@ -57,17 +57,19 @@ def adapt(
     params: AdaptParams,
     run: RunOptions,
 ) -> None:
-    """Adapt an encoder to your slides: it learns from your cells without labels (SimCLR).
+    """Adapt an encoder to your slides: train it on your cells without labels (SimCLR).
 
-    Its last stages learn to recognise each cell in other light, blur and frame. The result is
-    kept only if your clicks, each asked without itself, are recognised at least as well.
+    Its last stages learn to recognise each cell in other light, blur and framing. The result is
+    kept only if it classifies your annotations at least as well as before (leave-one-out).
     """
     from napari_hemacells.core.encode.weights_store import store_weights
     from napari_hemacells.core.train.selfsupervised import dataset
     from napari_hemacells.core.train.selfsupervised.config import AdaptJob
 
     if out.suffix != ".safetensors":
-        raise TrainingError(f"An encoder is a .safetensors file: --out {out.stem}.safetensors.")
+        raise TrainingError(
+            f"An encoder is saved as a .safetensors file: use --out {out.stem}.safetensors."
+        )
     reporter = Reporter(quiet=run.quiet, json_to=json)
     job = AdaptJob(dataset.training_folder(out), out, params, encoder)
     if resume:
@@ -95,7 +97,7 @@ def gather_source(source: Path) -> "Generator[Progress, None, AdaptTrainingSet]"
     Raises
     ------
     TrainingError
-        There is nothing of the kind.
+        There are no cells or images to learn from.
     """
     from napari_hemacells.core.store import Project
     from napari_hemacells.core.train.selfsupervised import project_dataset as gathering
@@ -109,7 +111,7 @@ def gather_source(source: Path) -> "Generator[Progress, None, AdaptTrainingSet]"
 
 
 def run_adaptation(job: "AdaptJob", reporter: Reporter, threads: int | None) -> "AdaptOutcome":
-    """Return what came of an adaptation in a process of its own."""
+    """Return the outcome of an adaptation in a child process."""
     from napari_hemacells.core.train import SubprocessJob
     from napari_hemacells.core.train.selfsupervised.config import check_installed
     from napari_hemacells.core.train.selfsupervised.trainer import adapt as adapting
@@ -125,9 +127,9 @@ def run_adaptation(job: "AdaptJob", reporter: Reporter, threads: int | None) -> 
 def adapted_to_folder(
     folder: Path, name: str, params: AdaptParams, reporter: Reporter
 ) -> "Encoder":
-    """Return an encoder adapted to the crops of a folder, whose classes are not looked at.
+    """Return an encoder adapted to the crops of a folder; their classes are not used.
 
-    It is kept with the caches: the same crops, encoder and parameters give it at once.
+    The result is cached: the same crops, encoder and parameters return it at once.
 
     Raises
     ------

@@ -17,8 +17,8 @@ from napari_hemacells.cli.thermograms import regions, study, thermograms
 from napari_hemacells.cli.train import report, train
 
 EXIT_CODES = (
-    "Exit codes: 0 fine · 1 an error in the program · 2 wrong usage · 3 bad input · "
-    "4 a model bundle was refused · 5 a file could not be written or read."
+    "Exit codes: 0 success · 1 error in the program · 2 wrong usage · 3 bad "
+    "input · 4 model refused · 5 file could not be read or written."
 )
 
 app = typer.Typer(
@@ -29,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 evaluate = typer.Typer(
-    help="Measure how well finding and classifying cells works.",
+    help="Measure how well cells are detected and classified.",
     no_args_is_help=True,
     name="evaluate",
 )

@@ -1,6 +1,7 @@
-"""Several images: a failure of one stops no other, and the order is that of the input.
+"""Run a command on several images, and note which of them are done.
 
-Which images of a folder of results are done: what ``--skip-done`` goes by.
+An image that fails does not stop the others; results come in the order of the input. The notes
+in the results folder are what ``--skip-done`` reads.
 """
 
 import json
@@ -35,8 +36,8 @@ RESULT_KEYS = ("csv", "labels", "overlay")
 class CompletedImages:
     """A small file for each finished image, written after all of its results.
 
-    An image counts as done where its file speaks of the same settings, the same image on disk,
-    and results that are still there.
+    An image counts as done if its file names the same settings and the same image on disk, and
+    the results still exist.
     """
 
     def __init__(self, job: ImageJob) -> None:
@@ -45,7 +46,7 @@ class CompletedImages:
         self._settings = job.fingerprint()
 
     def find(self, source: InputImage) -> Record | None:
-        """Return what came of the image in an earlier run; ``None`` where it must be done."""
+        """Return the outcome of the image in an earlier run; ``None`` if it must be processed."""
         try:
             stored = json.loads(self._file(source).read_text(encoding="utf-8"))
             same = stored["settings"] == self._settings and stored["inputs"] == self._inputs(
@@ -59,7 +60,7 @@ class CompletedImages:
         return record if whole else None
 
     def note(self, source: InputImage, outcome: ImageOutcome) -> ImageOutcome:
-        """Return what came of the image, noted if it is done, or that it could not be noted."""
+        """Note the image if it is done; return its outcome, or the failure to note it."""
         from napari_hemacells.core.fsio import write_bytes
 
         if isinstance(outcome, ImageFailure):
@@ -88,7 +89,7 @@ class CompletedImages:
         return self._folder / f"{source.name}.json"
 
     def _inputs(self, source: InputImage) -> list[Any]:
-        """Return size and time of the files that the results were made from."""
+        """Return size and modification time of the files that the results were made from."""
         files = [self._job.working_dir / source.path]
         if self._job.own is not None:
             files.append(cells_file(self._job.working_dir / self._job.own, source.name))
@@ -101,14 +102,14 @@ EXIT_INTERRUPTED = 130  # what shells give for a program that Ctrl-C ended
 
 @dataclass
 class Batch:
-    """What came of each image: a record of those that worked, an error of those that did not."""
+    """Outcomes of a batch: records of the images that worked, errors of those that did not."""
 
     done: list[Record] = field(default_factory=list)
     failed: list[tuple[InputImage, HemaCellsError]] = field(default_factory=list)
 
     @property
     def exit_code(self) -> int:
-        """0 if all worked, the failures' common code, or 3 where they differ."""
+        """0 if all worked, the common code of the failures, or 3 if they differ."""
         codes = {error.exit_code for _, error in self.failed}
         if not codes:
             return 0
@@ -125,13 +126,13 @@ class Batch:
 
 
 def find_sources(given: Sequence[str], reporter: Reporter) -> list[InputImage]:
-    """Return the images with the names of their results, and say which names were changed."""
+    """Return the images with the names of their results, and print which names were changed."""
     sources = name_results(find_images(given))
     for source in sources:
         if source.name != source.path.stem:
             reporter.warn(
-                f"Another image is called {source.path.stem} too: "
-                f"the results of {source.path} are named {source.name}."
+                f"Another image is also called {source.path.stem}: the results of "
+                f"{source.path} are named {source.name}."
             )
     return sources
 
@@ -144,14 +145,14 @@ def run_batch(
     share: ShareOptions,
     debug: bool,
 ) -> Batch:
-    """Return what came of each image, in the order of the images.
+    """Return the outcome of each image, in the order of the images.
 
     Raises
     ------
     HemaCellsError
-        If something that every image needs is missing, or the workers cannot be had.
+        If something that every image needs is missing, or no workers are available.
     typer.Exit
-        With 130 after Ctrl-C; finished images are whole.
+        With code 130 after Ctrl-C; finished images are complete.
     """
     known = CompletedImages(job)
     results = OrderedResults(sources, reporter, debug=debug)
@@ -175,14 +176,14 @@ def run_batch(
 
 
 class OrderedResults:
-    """Outcomes as they come, told in the order of the images.
+    """Outcomes as they arrive, reported in the order of the images.
 
     Parameters
     ----------
     sources
         The images of the batch.
     debug
-        Whether a failure's origin is shown.
+        Whether to print where a failure comes from.
     """
 
     def __init__(self, sources: Sequence[InputImage], reporter: Reporter, *, debug: bool) -> None:
@@ -195,7 +196,7 @@ class OrderedResults:
         self.cells = 0
 
     def add_finished(self, records: Mapping[int, Record | None]) -> None:
-        """Take over what an earlier run has done."""
+        """Take over the results of an earlier run."""
         finished = {index: record for index, record in records.items() if record is not None}
         self._finished_before = set(finished)
         for index, record in finished.items():
@@ -203,16 +204,16 @@ class OrderedResults:
 
     @property
     def missing(self) -> list[int]:
-        """Places of the images that nothing has come of yet."""
+        """Indices of the images without an outcome yet."""
         return [index for index in range(len(self._sources)) if index not in self._outcomes]
 
     @property
     def done(self) -> int:
-        """How many images have their results."""
+        """Number of images that have their results."""
         return sum(not isinstance(outcome, ImageFailure) for outcome in self._outcomes.values())
 
     def put(self, index: int, outcome: ImageOutcome) -> None:
-        """Take what came of an image; tell all that is known up to the first one missing."""
+        """Store the outcome of an image; report all outcomes up to the first one missing."""
         self._outcomes[index] = outcome
         self.cells += 0 if isinstance(outcome, ImageFailure) else outcome["cells"]
         while self._told in self._outcomes:
@@ -220,7 +221,7 @@ class OrderedResults:
             self._told += 1
 
     def batch(self) -> Batch:
-        """Return all of it in the order of the images."""
+        """Return all outcomes in the order of the images."""
         batch = Batch()
         for index, source in enumerate(self._sources):
             outcome = self._outcomes[index]
@@ -244,7 +245,7 @@ class OrderedResults:
 def _outcomes(
     job: ImageJob, todo: Sequence[tuple[int, InputImage]], sharing: WorkerPlan, bar: BatchBar
 ) -> Generator[tuple[int, ImageOutcome], None, None]:
-    """Yield place and outcome of each image as it is done, here or on workers."""
+    """Yield index and outcome of each image as it finishes, in this process or on workers."""
     if not todo:
         return
     if sharing.is_serial:
@@ -275,8 +276,8 @@ def _title(job: ImageJob, results: OrderedResults, sharing: WorkerPlan) -> str:
 def _warn_interrupted(results: OrderedResults, reporter: Reporter) -> None:
     left = len(results.missing)
     reporter.warn(
-        f"Stopped. {results.done} images are done and whole, {left} are not; "
-        "the same command with --skip-done goes on."
+        f"Stopped. {results.done} images are complete, {left} are not done. Run "
+        "the same command with --skip-done to continue."
     )
 
 
@@ -289,16 +290,16 @@ def _list_failures(batch: Batch, reporter: Reporter) -> None:
 
 
 def exit_with_status(batch: Batch) -> None:
-    """End the command with the batch's exit code, where it is not 0."""
+    """End the command with the exit code of the batch, unless it is 0."""
     if batch.exit_code:
         raise typer.Exit(batch.exit_code)
 
 
 def exit_if_unreadable(sentences: Sequence[str], reporter: Reporter) -> None:
-    """Name the pictures that could not be read, and end the command with 3 if there are any."""
+    """Print which images could not be read, and end the command with 3 if there are any."""
     if not sentences:
         return
-    reporter.warn(f"{len(sentences)} pictures could not be read and were left out:")
+    reporter.warn(f"{len(sentences)} images could not be read and were left out:")
     for sentence in sentences:
         reporter.warn(f"  {sentence}")
     raise typer.Exit(EXIT_SOME_FAILED)

@@ -1,4 +1,4 @@
-"""``hemacells check-labels FOLDER``: labels that models which had not seen the picture doubt."""
+"""``hemacells check-labels FOLDER``: list the labels that may be wrong."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,18 +20,21 @@ CrossValidated = Annotated[
     typer.Argument(
         metavar="FOLDER",
         help=(
-            "A folder with a sub-folder of crops a class, a CSV with the columns path and label, "
-            "or what train --folds wrote: then the networks of its folds are asked."
+            "A folder with one sub-folder of crops per class; a CSV with the columns "
+            "path and label; or the output folder of train --folds, whose networks "
+            "are then used."
         ),
     ),
 ]
 CsvFile = Annotated[
     Path | None,
-    typer.Option("--csv", metavar="FILE", help="Write a row a picture, the worst label first."),
+    typer.Option(
+        "--csv", metavar="FILE", help="Write one row per image, the most suspicious label first."
+    ),
 ]
-Folds = Annotated[int, typer.Option(min=2, max=100, help="Parts that are held out in turn.")]
-Seed = Annotated[int, typer.Option(help="Seed of the parts.")]
-Shown = Annotated[int, typer.Option("--show", min=0, help="Rows to print.")]
+Folds = Annotated[int, typer.Option(min=2, max=100, help="Number of folds, each held out once.")]
+Seed = Annotated[int, typer.Option(help="Seed of the folds.")]
+Shown = Annotated[int, typer.Option("--show", min=0, help="Number of rows to print.")]
 
 
 def check_labels(
@@ -46,9 +49,9 @@ def check_labels(
     device: NetworkDevice = "auto",
     run: RunOptions,
 ) -> None:
-    """List the labels that may be wrong, the worst first; nothing is changed.
+    """List the labels that may be wrong, the most suspicious first; nothing is changed.
 
-    Each picture is judged by models that have not learned from it: linear heads on a frozen
+    Each image is judged by models that have not learned from it: linear heads on a frozen
     encoder, or the networks of a cross-validated training.
     """
     from napari_hemacells.core.train.classifier import label_noise
@@ -71,7 +74,7 @@ def check_labels(
 
 
 def as_table(label_check: "LabelCheck", rows: int) -> Table:
-    """Return the worst labels."""
+    """Return the table of the most suspicious labels."""
     table = Table(
         title=f"{label_check.flagged} of {len(label_check.suspects)} labels are probably wrong",
         caption=f"{label_check.method}. Score: probability of the given class.",

@@ -1,4 +1,4 @@
-"""``hemacells classify IMAGE… --model BUNDLE --out DIR``: cells and their classes."""
+"""``hemacells classify IMAGE… --model BUNDLE --out DIR``: detect and classify cells."""
 
 import hashlib
 from collections.abc import Generator
@@ -30,9 +30,15 @@ if TYPE_CHECKING:
     from napari_hemacells.core.encode import Encoder
     from napari_hemacells.core.store import Bundle
 
-Model = Annotated[Path, typer.Option("--model", "-m", metavar="BUNDLE", help="A model bundle.")]
+Model = Annotated[
+    Path, typer.Option("--model", "-m", metavar="BUNDLE", help="A saved model (its folder).")
+]
 Overlay = Annotated[
-    bool, typer.Option("--overlay", help="Write NAME.overlay.png too: the image in class colours.")
+    bool,
+    typer.Option(
+        "--overlay",
+        help="Also write NAME.overlay.png: the image with each cell in the colour of its class.",
+    ),
 ]
 EncoderOverride = Annotated[
     str | None,
@@ -40,8 +46,9 @@ EncoderOverride = Annotated[
         "--encoder",
         metavar="NAME",
         help=(
-            "Where the model's own encoder is, if this computer does not find it by itself, such "
-            "as file:PATH?arch=NAME; another one is refused."
+            "Where to find the encoder of the model if it is not found "
+            "automatically, such as file:PATH?arch=NAME. Any other encoder is "
+            "refused."
         ),
     ),
 ]
@@ -49,25 +56,25 @@ AllowOtherScale = Annotated[
     bool,
     typer.Option(
         "--allow-other-scale",
-        help="Classify even where the cells are much larger or smaller than the model's.",
+        help="Classify even if the cells are much larger or smaller than those of the model.",
     ),
 ]
 
 
 @dataclass(frozen=True)
 class ClassifyJob(ImageJob):
-    """Table and label image of the cells with their classes, and an overlay where asked for.
+    """Table and label image of the classified cells, and an overlay if requested.
 
     Attributes
     ----------
     bundle
-        The model, read once and sent along: workers need not see its folder.
+        The model, read once and sent to the workers, which need not see its folder.
     encode
         Where and how crops are encoded.
     encoder
-        Name of the model's encoder, where it is not found without.
+        Where the model's encoder is, if it is not found automatically.
     any_scale
-        Whether cells of another scale than the model's are classified all the same.
+        Whether cells of another scale than the model's are classified anyway.
     overlay
         Whether an overlay is drawn.
     """
@@ -81,16 +88,16 @@ class ClassifyJob(ImageJob):
 
     @property
     def title(self) -> str:
-        """What the job does, in words."""
+        """The title of the job, for messages."""
         return "Classifying cells"
 
     def prepare(self) -> ResultWriter:
-        """Load detector, encoder and head; return what classifies and writes an image's cells.
+        """Load detector, encoder and head; return the function that writes an image's classes.
 
         Raises
         ------
         BundleError
-            If the bundle was made with an encoder that is not here.
+            If the encoder of the bundle is not available.
         """
         from napari_hemacells.core.store import check_compatible
 
@@ -108,7 +115,7 @@ class ClassifyJob(ImageJob):
         return encode.load_encoder(self.encoder, self.encode.device)
 
     def find(self, source: InputImage, image: SmearImage) -> Generator[Progress, None, Cells]:
-        """Return the cells; a thermogram of which the user brings none is one, whole."""
+        """Return the cells; a thermogram without cells of the user counts as one cell."""
         if image.modality == "temperature" and self.own is None:
             from napari_hemacells.core.detect.sources import whole_frame
 
@@ -116,7 +123,7 @@ class ClassifyJob(ImageJob):
         return (yield from super().find(source, image))
 
     def settings(self) -> dict[str, Any]:
-        """As plain JSON, all that the results depend on beside the image."""
+        """As plain JSON, all that the results depend on except the image."""
         digest = hashlib.sha256()
         for name, tensor in sorted(self.bundle.head_tensors.items()):
             digest.update(f"{name} {tensor.shape} {tensor.dtype}".encode() + tensor.tobytes())
@@ -137,14 +144,14 @@ class ClassifyJob(ImageJob):
 
 @dataclass(frozen=True)
 class LoadedClassifier:
-    """A job's model, loaded, with the encoder it was made with."""
+    """A job's model, loaded, with its encoder."""
 
     job: ClassifyJob
     head: "Head"
     encoder: "Encoder"
 
     def finish(self, detected: DetectedImage) -> Generator[Progress, None, Record]:
-        """Return what was found and where it was written; yield the progress."""
+        """Classify an image's cells and write the results; yield progress, return the record."""
         prediction = yield from self.predict(detected)
         job, folder = self.job, self.job.folder
         predicted = _save(detected, prediction, job.bundle, folder)
@@ -194,8 +201,8 @@ def classify(
 ) -> None:
     """Detect and classify the cells of images: NAME.cells.csv and NAME.labels.tif for each.
 
-    A thermogram (text, numpy, float TIFF in °C) is classified whole. Images of the same name are
-    kept apart: the folder's name goes before theirs.
+    A thermogram (text, numpy, float TIFF in °C) is classified as a whole. Images of the same
+    name are kept apart: the name of the folder is put in front.
     """
     from napari_hemacells.core.store import load_bundle
 
@@ -221,7 +228,7 @@ def classify(
 def _save(
     detected: DetectedImage, prediction: Prediction, bundle: "Bundle", folder: Path
 ) -> dict[str, int]:
-    """Return how many cells of each class were found, after writing table and label image."""
+    """Write table and label image; return the number of cells of each class."""
     from napari_hemacells.core.store import cells_table
 
     table = cells_table(
@@ -232,7 +239,7 @@ def _save(
 
 
 def _draw(detected: DetectedImage, prediction: Prediction, bundle: "Bundle", path: Path) -> None:
-    """Draw the cells in their classes' colours."""
+    """Draw the cells in the colours of their classes."""
     from napari_hemacells.core.store import class_overlay, shown_classes, write_overlay
 
     shown = shown_classes(detected.cells, {}, prediction, bundle.palette)

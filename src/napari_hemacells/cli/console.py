@@ -1,8 +1,6 @@
-"""What a command tells: words and progress on standard error, results on standard output.
+"""What commands print: messages and progress on standard error, results on standard output.
 
-Counts of what was found, as numbers and in words.
-
-A training on the command line: a moving bar on a terminal, a line a look in a log.
+A training is shown as a progress bar on a terminal, and as one line per report in a log.
 """
 
 import json
@@ -34,7 +32,7 @@ Result = TypeVar("Result")
 
 
 def print_error(error: HemaCellsError, *, debug: bool = False, trace: str = "") -> None:
-    """Print an error's sentence on standard error; before it its causes, or a trace of them."""
+    """Print an error on standard error, preceded by its causes or by a traceback."""
     if debug:
         traceback.print_exception(error)
     sys.stderr.write(trace)
@@ -42,15 +40,14 @@ def print_error(error: HemaCellsError, *, debug: bool = False, trace: str = "") 
 
 
 class Reporter:
-    """What one run says, and where.
+    """What a run prints, and where.
 
     Parameters
     ----------
     quiet
-        No progress and no words; errors and results are still printed.
+        Print no progress and no messages; errors and results are still printed.
     json_to
-        Where the machine-readable result goes: a file, ``-`` for standard output, ``None`` for
-        nowhere.
+        Where the machine-readable result goes: a file, ``-`` for standard output, or ``None``.
     """
 
     def __init__(self, *, quiet: bool, json_to: str | None) -> None:
@@ -61,19 +58,19 @@ class Reporter:
         self.results = Console(quiet=quiet or json_to == "-", soft_wrap=True, highlight=False)
 
     def say(self, text: str) -> None:
-        """Print a line about what happens, on standard error."""
+        """Print a message on standard error."""
         self.words.print(escape(text))
 
     def warn(self, text: str) -> None:
-        """Print a line that even a quiet run needs."""
+        """Print a message that is shown even with ``--quiet``."""
         self.errors.print(f"[yellow]{escape(text)}[/yellow]")
 
     def tell(self, result: str | Table) -> None:
-        """Print a result for people: standard output, unless that carries JSON."""
+        """Print a readable result on standard output, unless that is used for JSON."""
         self.results.print(escape(result) if isinstance(result, str) else result)
 
     def finish(self, payload: dict[str, Any]) -> None:
-        """Write the machine-readable result where ``--json`` says.
+        """Write the machine-readable result to the place that ``--json`` names.
 
         Raises
         ------
@@ -89,7 +86,7 @@ class Reporter:
             write_text(Path(self.json_to), text + "\n")
 
     def run(self, steps: Generator[Step, None, Result], title: str) -> Result:
-        """Return what a core generator returns, showing its progress meanwhile."""
+        """Run a core generator, show its progress and return its result."""
         with self.progress(title) as advance:
             while True:
                 try:
@@ -99,7 +96,7 @@ class Reporter:
 
     @contextmanager
     def batch(self, title: str, total: int) -> Iterator["BatchBar"]:
-        """Give the one bar of a batch; in a log, where no bar can move, the title is printed."""
+        """Give the progress bar of a batch; in a log, only the title is printed."""
         moves = self.words.is_terminal and not self.quiet
         if not moves:
             self.say(title)
@@ -122,9 +119,9 @@ class Reporter:
 
     @contextmanager
     def progress(self, title: str) -> Iterator[Callable[[Step], None]]:
-        """Give a function that moves the bar named ``title`` to a step's place.
+        """Give a function that moves the bar named ``title`` to the position of a step.
 
-        In a log, where no bar can move, the title alone is printed.
+        In a log, only the title is printed.
         """
         columns = (
             TextColumn("{task.description}"),
@@ -146,14 +143,14 @@ class Reporter:
 
 
 class BatchBar:
-    """How far a batch of images is, in images and cells.
+    """Progress of a batch of images, in images and cells.
 
     Parameters
     ----------
     total
         Images in the batch.
     draw
-        Shows a number of images, with parts of those underway, and the words beside it.
+        Shows the number of finished images, with fractions for those underway, and a text.
     """
 
     def __init__(self, total: int, draw: Callable[[float, str], None]) -> None:
@@ -163,17 +160,17 @@ class BatchBar:
         self._underway: dict[str, tuple[float, int]] = {}
 
     def move(self, name: str, share: float, cells: int = 0, message: str = "") -> None:
-        """Show that a share of an image, 0 to 1, is done, with so many cells in it so far."""
+        """Show that a share of an image, 0 to 1, is done, with the cells found in it so far."""
         self._underway[name] = (share, cells)
         self._show(message)
 
     def start_at(self, done: int, cells: int) -> None:
-        """Show that so many images, with so many cells, were done before."""
+        """Show how many images and cells were done before."""
         self._done, self._cells = done, cells
         self._show()
 
     def finish(self, name: str, cells: int) -> None:
-        """Show that an image is done or failed, and so many cells are in all finished ones."""
+        """Show that an image is done or failed, and the number of cells in all finished images."""
         self._underway.pop(name, None)
         self._done += 1
         self._cells = cells
@@ -182,7 +179,7 @@ class BatchBar:
     def track(
         self, name: str, steps: Generator[Step, None, Result]
     ) -> Generator[Step, None, Result]:
-        """Return what an image's steps return, showing where they are."""
+        """Run the steps of an image, show their progress and return their result."""
         cells = 0
         while True:
             try:
@@ -202,7 +199,7 @@ class BatchBar:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file, its folder included.
+    """Write a text file; its folder is created if needed.
 
     Raises
     ------
@@ -217,18 +214,18 @@ def write_text(path: Path, text: str) -> None:
 
 
 def output_folder(path: Path) -> Path:
-    """Return the folder, made where it was missing.
+    """Return the folder, created if it is missing.
 
     Raises
     ------
     StorageError
-        If there cannot be a folder of that name.
+        If the folder cannot be created.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(
-            f"The folder {path} cannot be made: {error.strerror}. Choose another with --out."
+            f"The folder {path} cannot be created: {error.strerror}. Choose another with --out."
         ) from error
     return path
 
@@ -246,7 +243,7 @@ def format_counts(counts: dict[str, int]) -> str:
 def run_training(
     steps: Generator[TrainingReport, None, Result], reporter: Reporter, title: str
 ) -> Result:
-    """Return what the training returns; held-out figures are printed as they come."""
+    """Run a training and return its result; held-out figures are printed as they arrive."""
     with reporter.progress(title) as advance:
         last = None
         while True:
@@ -261,7 +258,7 @@ def run_training(
 
 
 def format_report(report: TrainingReport) -> str:
-    """Return one line: step, loss, held-out figures, speed, time to go.
+    """Return one line: step, loss, held-out figures, speed, remaining time.
 
     Examples
     --------
@@ -280,7 +277,7 @@ def format_report(report: TrainingReport) -> str:
 
 
 def _format_rate(report: TrainingReport) -> str:
-    """Return what stands beside the bar."""
+    """Return the text beside the bar."""
     if report.phase != "train" or report.eta_s is None:
         return report.message
     return f"{report.images_per_second:.1f} images/s, {format_duration(report.eta_s)} to go"

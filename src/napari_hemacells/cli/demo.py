@@ -1,12 +1,7 @@
-"""``hemacells demo``: the whole story on a synthetic smear, from pixels to a report.
+"""``hemacells demo``: the whole workflow on a synthetic smear, from pixels to a report.
 
-Opening napari with a result, where there is a display.
-
-What the synthetic smear knows about its cells: the clicks and the score of the demo.
-
-The whole story on the synthetic smear, through the same session as in the dock.
-
-The files in which the demo's story ends.
+It uses the same session as the dock. The annotations and the measured accuracy come from the
+ground truth of the smear. If there is a display, napari opens with the result.
 """
 
 import os
@@ -45,9 +40,9 @@ OPEN_RESULT_CODE = (
 def viewer_unavailable_reason(
     platform: str = sys.platform, environ: Mapping[str, str] = os.environ
 ) -> str:
-    """Return why no window can be opened here, in words; empty if one can."""
+    """Return why no window can be opened here; empty if one can."""
     if environ.get("CI"):
-        return "this is a run without a user (CI is set)"
+        return "this is an automated run (CI is set)"
     if platform.startswith("linux") and not (
         environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY")
     ):
@@ -58,10 +53,10 @@ def viewer_unavailable_reason(
 
 
 def open_viewer(project: Path) -> bool:
-    """Return whether napari showed the project, after its window is closed.
+    """Return whether napari showed the project, once its window is closed.
 
-    In a process of its own: where Qt finds a display but cannot use it, it ends the process, and
-    the results of this one must not end with it.
+    napari runs in its own process: if Qt finds a display that it cannot use, it ends the process,
+    and the results of this one must survive.
     """
     command = [sys.executable, "-c", OPEN_RESULT_CODE, str(project)]
     return subprocess.run(command, check=False).returncode == 0  # noqa: S603  # our own command
@@ -71,10 +66,10 @@ DemoOut = Annotated[
     Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the results.")
 ]
 Viewer = Annotated[
-    bool, typer.Option("--viewer/--no-viewer", help="Open napari, where there is a display.")
+    bool, typer.Option("--viewer/--no-viewer", help="Open napari if there is a display.")
 ]
-Clicks = Annotated[int, typer.Option(min=1, help="Clicks a class.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of the smear and of the clicks.")]
+Clicks = Annotated[int, typer.Option(min=1, help="Annotated cells per class.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the smear and of the annotations.")]
 
 
 def demo(
@@ -87,9 +82,9 @@ def demo(
     encode: EncodeParams,
     run: RunOptions,
 ) -> None:
-    """Draw a smear, detect its cells, click a few, classify all, export, report.
+    """Run the workflow on a synthetic smear: detect, annotate, classify, export, report.
 
-    The clicks come from the synthetic smear's ground truth.
+    The annotations come from the ground truth of the smear.
     """
     reporter = Reporter(quiet=run.quiet, json_to=json)
     folder = output_folder(out)
@@ -105,13 +100,14 @@ def _print_results(results: "DemoResults", reporter: Reporter) -> None:
     story = results.story
     reporter.tell(
         f"Detected {len(story.cells)} cells "
-        f"({format_counts(count_values(story.cells.table['class']))}); "
-        f"the smear was drawn with {story.true_cells}."
+        f"({format_counts(count_values(story.cells.table['class']))}); the "
+        f"synthetic smear has {story.true_cells}."
     )
     reporter.tell(
-        f"Clicked {len(story.clicks)} of them "
-        f"({format_counts(count_values(story.clicks.values()))}). "
-        "These clicks are not a person's: they come from the synthetic ground truth."
+        f"Annotated {len(story.clicks)} of them "
+        f"({format_counts(count_values(story.clicks.values()))}). These "
+        "annotations are not a person's: they come from the synthetic ground "
+        "truth."
     )
     reporter.tell(f"Classified all: {format_counts(results.predicted)}.")
     reporter.tell(format_score(story.score))
@@ -120,14 +116,15 @@ def _print_results(results: "DemoResults", reporter: Reporter) -> None:
 
 
 def format_score(score: "UnclickedScore") -> str:
-    """Return the score in a sentence that says what it is of."""
+    """Return the accuracy as a sentence that says what was measured."""
     if not score.total:
-        return "No detected cell was left to score."
+        return "No detected cell was left to measure the accuracy on."
     parts = ", ".join(f"{name} {right}/{n}" for name, (right, n) in score.by_class.items() if n)
     return (
-        f"Of the {score.total} detected true cells that nobody clicked, {score.right} got their "
-        f"true class: accuracy {score.accuracy:.3f}, 95 % interval {score.low:.3f} to "
-        f"{score.high:.3f} ({parts}). This is a drawn smear, not blood."
+        f"Of {score.total} detected cells with a known class and no annotation, "
+        f"{score.right} were classified correctly: accuracy {score.accuracy:.3f}, "
+        f"95 % interval {score.low:.3f} to {score.high:.3f} ({parts}). This is a "
+        "drawn smear, not blood."
     )
 
 
@@ -148,12 +145,12 @@ MIN_IOU = 0.5  # intersection over union from which a detection is that cell
 
 @dataclass(frozen=True)
 class UnclickedScore:
-    """How many of the cells that nobody clicked got their true class.
+    """Accuracy on the cells that were not annotated.
 
     Attributes
     ----------
     right, total
-        Cells with the true class, and cells with a known one.
+        Cells that got their true class, and all cells with a known class.
     low, high
         95 % Wilson interval of their ratio.
     by_class
@@ -168,7 +165,7 @@ class UnclickedScore:
 
     @property
     def accuracy(self) -> float:
-        """Share of right ones."""
+        """Share of correct cells."""
         return self.right / self.total if self.total else float("nan")
 
 
@@ -201,7 +198,7 @@ def match_truth(
 
 
 def choose_clicks(truth: Mapping[int, str], each: int, seed: int) -> dict[int, str]:
-    """Return ``each`` cells of every class, drawn at random, a class with fewer whole but one."""
+    """Draw ``each`` cells of every class at random; of a smaller class all but one."""
     generator = np.random.default_rng(seed)
     clicks: dict[int, str] = {}
     for name in sorted(set(truth.values())):
@@ -216,7 +213,7 @@ def choose_clicks(truth: Mapping[int, str], each: int, seed: int) -> dict[int, s
 def score_unclicked(
     prediction: Prediction, names: Mapping[str, str], truth: Mapping[int, str], clicked: set[int]
 ) -> UnclickedScore:
-    """Return the score over the cells with a known class that nobody clicked.
+    """Return the accuracy on the cells with a known class that were not annotated.
 
     Parameters
     ----------
@@ -244,14 +241,14 @@ GROUND_TRUTH_ANNOTATOR = "synthetic ground truth"
 
 @dataclass(frozen=True)
 class DemoRun:
-    """What the session came to, and what the ground truth says of it.
+    """The finished session, and the ground truth to measure it with.
 
     Attributes
     ----------
     true_cells
-        Cells that the smear was drawn with.
+        Number of cells in the synthetic smear.
     clicks
-        Class name of each clicked cell.
+        Class name of each annotated cell.
     """
 
     session: Session
@@ -268,12 +265,12 @@ class DemoRun:
 def run_demo(
     folder: Path, clicks: int, seed: int, encode: EncodeParams, reporter: Reporter
 ) -> DemoRun:
-    """Return the story told in a new project under the folder.
+    """Run the workflow in a new project under the folder; yield the progress.
 
     Raises
     ------
     CellsError
-        If there is nothing to learn from, because no detected cell is a true one.
+        If no detected cell matches a true one, so that there is nothing to learn from.
     """
     from napari_hemacells.core.encode.catalog import portable_name
     from napari_hemacells.core.image import read_image
@@ -306,7 +303,7 @@ def run_demo(
 
 
 def new_project(folder: Path) -> "Project":
-    """Return a new project in the folder, beside those of earlier runs: their clicks stay."""
+    """Return a new project in the folder, beside those of earlier runs, which are kept."""
     from napari_hemacells.core.store import Project
 
     project_folder, number = folder / "project", 1
@@ -317,7 +314,7 @@ def new_project(folder: Path) -> "Project":
 
 
 def detect_cells(session: Session, image: SmearImage, reporter: Reporter) -> Cells:
-    """Return the cells, kept in the session's project."""
+    """Detect the cells and store them in the session's project."""
     from napari_hemacells.core.detect import detect_steps
 
     cells = reporter.run(detect_steps(image), "Detecting cells")
@@ -326,7 +323,7 @@ def detect_cells(session: Session, image: SmearImage, reporter: Reporter) -> Cel
 
 
 def annotate_cells(session: Session, clicked: dict[int, str]) -> None:
-    """Annotate cells one by one, as a user would: each click is a line of the journal."""
+    """Annotate cells one by one, as a user would: each annotation is a line of the journal."""
     for cell, name in clicked.items():
         known = session.palette.by_name(name)
         session.annotate([cell], known.id if known else session.add_class(name))
@@ -352,16 +349,19 @@ def embed_cells(
 
 
 def classify_cells(session: Session) -> Prediction:
-    """Return the classes of all cells, as the session shows them after the last click.
+    """Return the classes of all cells, as the session shows them after the last annotation.
 
     Raises
     ------
     CellsError
-        If nothing was clicked.
+        If nothing was annotated.
     """
     request = session.request()
     if request is None:
-        raise CellsError("No detected cell is a cell of the ground truth: nothing to learn.")
+        raise CellsError(
+            "No detected cell matches the ground truth, so there is nothing to learn "
+            "from. Try another --seed."
+        )
     result = run_classification(request)
     session.accept(result)
     return result.prediction
@@ -369,7 +369,7 @@ def classify_cells(session: Session) -> Prediction:
 
 @dataclass(frozen=True)
 class DemoResults:
-    """What was found and where it lies."""
+    """The results of the demo, and the files that contain them."""
 
     story: DemoRun
     predicted: dict[str, int]
@@ -393,12 +393,12 @@ class DemoResults:
 
 
 def write_demo_results(story: DemoRun, folder: Path) -> DemoResults:
-    """Return what was found, after writing overlay, table, bundle and report.
+    """Return the results, after writing overlay, table, bundle and report.
 
     Raises
     ------
     StorageError
-        If one of them cannot be written.
+        If a file cannot be written.
     """
     from napari_hemacells.core.store import (
         cells_table,
@@ -433,7 +433,7 @@ def write_demo_results(story: DemoRun, folder: Path) -> DemoResults:
         palette=palette,
         spec=story.embeddings.spec,
         encoder=story.embeddings.encoder,
-        title="A synthetic smear; the clicks come from its ground truth",
+        title="A synthetic smear; the annotations come from its ground truth",
     )
     write_report(files["report"], page)
     return DemoResults(story, count_values(table["class"]), files)

@@ -1,4 +1,4 @@
-"""``hemacells detect IMAGE… --out DIR``: the cells of each image as a table and a label image."""
+"""``hemacells detect IMAGE… --out DIR``: table and label image of the cells of each image."""
 
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -26,11 +26,11 @@ class DetectJob(ImageJob):
 
     @property
     def title(self) -> str:
-        """What the job does, in words."""
+        """The title of the job, for messages."""
         return "Detecting cells"
 
     def prepare(self) -> ResultWriter:
-        """Return what writes the cells of an image."""
+        """Return the function that writes the cells of an image."""
         self.prepare_detector()
         return self._finish
 
@@ -56,7 +56,7 @@ def detect(
 ) -> None:
     """Detect the cells of images: NAME.cells.csv and NAME.labels.tif for each.
 
-    Images of the same name are kept apart: the folder's name goes before theirs.
+    Images of the same name are kept apart: the name of the folder is put in front.
     """
     reporter = Reporter(quiet=run.quiet, json_to=json)
     output_folder(out)
@@ -67,7 +67,7 @@ def detect(
 
 
 def with_absolute_weights(params: DetectParams) -> DetectParams:
-    """Return the parameters with the path of the weights absolute, for processes elsewhere."""
+    """Return the parameters with the path of the weights made absolute, for other processes."""
     if params.weights is None:
         return params
     return params.model_copy(update={"weights": params.weights.absolute()})

@@ -1,10 +1,8 @@
-"""``hemacells evaluate fewshot FOLDER``: what a handful of shots is worth, with intervals.
+"""``hemacells evaluate``: few-shot accuracy, saved models, active learning and detection.
 
-``hemacells evaluate bundle BUNDLE FOLDER --json FILE``: a model's figures on other crops.
-
-``hemacells evaluate clicks FOLDER``: how many clicks an accuracy costs.
-
-``hemacells evaluate detection IMAGES ANNOTATIONS``: how well cells are found.
+``fewshot FOLDER`` measures accuracy with few annotated crops, ``bundle BUNDLE FOLDER`` a saved
+model on other crops, ``clicks FOLDER`` how many annotations an accuracy costs, and
+``detection IMAGES ANNOTATIONS`` how well cells are found.
 """
 
 import io
@@ -47,24 +45,28 @@ if TYPE_CHECKING:
     from napari_hemacells.core.evaluate.detection_report import DetectionReport
     from napari_hemacells.core.types import CropSpec
 
-ADAPTED_NOTE = "adapted without labels to all these crops, the scored ones too (transductive)"
+ADAPTED_NOTE = (
+    "adapted without labels to all these crops, including the scored ones (transductive)"
+)
 DEFAULT_SHOTS = ("1", "5", "10")
 HEADINGS = (
     "shots", "balanced accuracy", "std", "95 % of the draws", "macro F1", "ECE", "unknown AUROC",
 )  # fmt: skip
 ClassFolders = Annotated[
-    Path, typer.Argument(metavar="FOLDER", help="A folder with a sub-folder of crops a class.")
+    Path, typer.Argument(metavar="FOLDER", help="A folder with one sub-folder of crops per class.")
 ]
 Shots = Annotated[
     list[str] | None,
     typer.Option(
         "--shots",
         metavar="N [N ...]",
-        help="Crops a class to learn from.",
+        help="Numbers of annotated crops per class.",
         show_default=" ".join(DEFAULT_SHOTS),
     ),
 ]
-Repeats = Annotated[int, typer.Option(min=1, help="Draws of the crops, for each shot count.")]
+Repeats = Annotated[
+    int, typer.Option(min=1, help="Draws of the annotated crops, for each number of shots.")
+]
 Seed = Annotated[int, typer.Option(help="Seed of the draws.")]
 MODEL_PREFIX = "model:"  # before the place of a bundle whose encoder is meant
 EncoderName = Annotated[
@@ -81,16 +83,17 @@ Adapted = Annotated[
     bool,
     typer.Option(
         "--adapt",
-        help="Adapt the encoder to these crops first, without their classes (transductive: it "
-        "has seen the scored crops).",
+        help="Adapt the encoder to these crops first, without their classes. This is "
+        "transductive: the encoder has then seen the scored crops.",
     ),
 ]
 SelectName = Annotated[
     Literal["random", "diverse", "active"],
     typer.Option(
         "--select",
-        help="Which crops teach: random ones of each class, the most different of each class, or "
-        "as many in all as the queue proposes.",
+        help="How the annotated crops are chosen: at random from each class, the most "
+        "different of each class, or as many in total as the review queue "
+        "proposes.",
     ),
 ]
 JsonFile = Annotated[
@@ -102,7 +105,7 @@ JsonFile = Annotated[
 
 
 def parse_shots(texts: list[str]) -> list[int]:
-    """Return the shot counts, ascending, each once: of ``1 5``, ``1,5`` or repeated flags.
+    """Return the shot counts, sorted, each once: from ``1 5``, ``1,5`` or repeated flags.
 
     Raises
     ------
@@ -116,7 +119,7 @@ def parse_shots(texts: list[str]) -> list[int]:
             f"whole numbers are needed, got {' '.join(texts)!r}.", param_hint="--shots"
         ) from error
     if min(shots) < 1:
-        raise typer.BadParameter("1 shot or more is needed.", param_hint="--shots")
+        raise typer.BadParameter("at least 1 shot is needed.", param_hint="--shots")
     return sorted(shots)
 
 
@@ -147,7 +150,7 @@ def make_encoder(name: str, device: DeviceName) -> "Encoder":
 
 
 def crop_of(name: str) -> "CropSpec":
-    """Return what crops the encoder of that name is given: those of its model, or the usual.
+    """Return the crop parameters for the named encoder: those of its model, or the default.
 
     Raises
     ------
@@ -175,7 +178,7 @@ def fewshot(
     device: NetworkDevice = "auto",
     run: RunOptions,
 ) -> None:
-    """Learn from a few crops a class, score all others, many times over."""
+    """Measure accuracy with few examples: learn from a few crops per class, score all others."""
     from napari_hemacells.core.evaluate import fewshot_steps, list_class_folders
 
     counts = parse_shots(shots or list(DEFAULT_SHOTS))
@@ -209,7 +212,7 @@ def _with_adapted_note(report: dict[str, Any]) -> str:
 
 
 def fewshot_table(report: dict[str, Any]) -> Table:
-    """Return the report as a table, a row a shot count."""
+    """Return the report as a table, one row per number of shots."""
     classes = format_counts(report["classes"])
     table = Table(
         title=f"{report['encoder']}, {report['n']} crops: {classes}",
@@ -232,9 +235,14 @@ def fewshot_table(report: dict[str, Any]) -> Table:
     return table
 
 
-BundleFolder = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A model bundle.")]
+BundleFolder = Annotated[
+    Path, typer.Argument(metavar="BUNDLE", help="A saved model (its folder).")
+]
 Copies = Annotated[
-    int, typer.Option("--tta", min=0, max=7, help="Turned and mirrored copies to average over.")
+    int,
+    typer.Option(
+        "--tta", min=0, max=7, help="Rotated and mirrored copies of each crop to average over."
+    ),
 ]
 
 
@@ -260,7 +268,7 @@ def evaluate_bundle(
     reporter.tell(bundle_table(judged.figures))
     if judged.left_out:
         left = counts_in_words(judged.left_out)
-        reporter.warn(f"Left out, the model does not know these classes: {left}.")
+        reporter.warn(f"Left out because the model does not know these classes: {left}.")
     record = {
         "bundle": str(bundle),
         "folder": str(folder),
@@ -275,7 +283,7 @@ def evaluate_bundle(
 
 
 def bundle_table(figures: dict[str, Any]) -> Table:
-    """Return the figures: overall, then a row a class."""
+    """Return the figures: overall, then one row per class."""
     overall = ("accuracy", "balanced_accuracy", "kappa", "macro_f1")
     overall_text = ", ".join(
         f"{name.replace('_', ' ')} {format_interval(figures[name])}" for name in overall
@@ -294,14 +302,17 @@ def bundle_table(figures: dict[str, Any]) -> Table:
 COLUMNS = ("order", "clicks", "balanced_accuracy", "low", "high")
 Clicks = Annotated[
     int | None,
-    typer.Option(min=2, help="Clicks in all.", show_default="20 a class"),
+    typer.Option(min=2, help="Number of clicks in total.", show_default="20 per class"),
 ]
-ClickRepeats = Annotated[int, typer.Option(min=1, help="Draws of what can be clicked.")]
+ClickRepeats = Annotated[
+    int, typer.Option(min=1, help="Draws of the crops that can be annotated.")
+]
 CsvFile = Annotated[
-    Path | None, typer.Option("--csv", metavar="FILE", help="Write the curves as a table.")
+    Path | None, typer.Option("--csv", metavar="FILE", help="Write the curves as a table (CSV).")
 ]
 PlotFile = Annotated[
-    Path | None, typer.Option("--plot", metavar="FILE.png", help="Draw the curves.")
+    Path | None,
+    typer.Option("--plot", metavar="FILE.png", help="Draw the curves into a picture file."),
 ]
 
 
@@ -319,7 +330,7 @@ def clicks(
     device: NetworkDevice = "auto",
     run: RunOptions,
 ) -> None:
-    """Label what the queue proposes, as a user would, against random order."""
+    """Measure how many clicks an accuracy costs: the review queue against random order."""
     from napari_hemacells.core.evaluate import list_class_folders
     from napari_hemacells.core.evaluate.click_curve import click_curve_steps
 
@@ -339,12 +350,13 @@ def clicks(
 
 
 def clicks_table(curve: "ClickCurve") -> Table:
-    """Return the clicks that each order needs."""
+    """Return the number of clicks that each order needs."""
     table = Table(
-        title=f"{curve.encoder}: {curve.target:.3f} is what {curve.clicks} random clicks reach",
-        caption=f"Mean of {curve.repeats} draws; scored on crops that were never seen.",
+        title=f"{curve.encoder}: random order reaches {curve.target:.3f} with "
+        f"{curve.clicks} clicks",
+        caption=f"Mean of {curve.repeats} draws; scored on held-out crops.",
     )
-    for heading in ("order", "clicks to reach it", f"accuracy after {curve.clicks}"):
+    for heading in ("order", "clicks needed", f"accuracy after {curve.clicks} clicks"):
         table.add_column(heading, justify="right")
     for order, needed in curve.clicks_to_target().items():
         last = curve.of(order)[-1].balanced_accuracy
@@ -353,7 +365,7 @@ def clicks_table(curve: "ClickCurve") -> Table:
 
 
 def clicks_csv(curve: "ClickCurve") -> str:
-    """Return the points of all curves, a line each."""
+    """Return the points of all curves, one line each."""
     text = io.StringIO()
     table = writer(text, lineterminator="\n")
     table.writerow(COLUMNS)
@@ -406,7 +418,9 @@ Annotations = Annotated[
 Only = Annotated[
     Path | None,
     typer.Option(
-        "--only", metavar="FILE", help="Only the images whose stems this list names, one a line."
+        "--only",
+        metavar="FILE",
+        help="Use only the images whose stems are in this list, one per line.",
     ),
 ]
 AsClass = Annotated[
@@ -414,7 +428,7 @@ AsClass = Annotated[
     typer.Option(
         "--as-class",
         metavar="CLASS",
-        help="Every annotated cell is of this class (RBC, WBC, Platelets), whatever its name.",
+        help="Count every annotated cell as this class (RBC, WBC, Platelets), whatever its name.",
     ),
 ]
 
@@ -430,7 +444,7 @@ def detection(
     device: CpuDevice = "auto",  # noqa: ARG001  # the same options for every command
     run: RunOptions,
 ) -> None:
-    """Compare found with annotated cells: precision, recall, F1, average precision, counts."""
+    """Compare detected with annotated cells: precision, recall, F1, average precision, counts."""
     from napari_hemacells.core.evaluate.detection_datasets import read_fields
     from napari_hemacells.core.evaluate.detection_report import evaluate_detection_steps
 
@@ -440,7 +454,7 @@ def detection(
     fields, without = read_fields(chosen, annotations, as_class=as_class)
     report = reporter.run(evaluate_detection_steps(fields, params), "Comparing cells")
     if without:
-        reporter.warn(f"{len(without)} images without annotation were left out.")
+        reporter.warn(f"{len(without)} images without annotations were left out.")
     reporter.tell(detection_table(report))
     split = f"the images listed in {only}" if only else "all images given; none was held out here"
     names = [str(path) for path in without]
@@ -449,7 +463,7 @@ def detection(
 
 
 def _listed(paths: list[Path], only: Path) -> list[Path]:
-    """Return the images that the list names.
+    """Return the images that are in the list.
 
     Raises
     ------
@@ -462,18 +476,20 @@ def _listed(paths: list[Path], only: Path) -> list[Path]:
         raise CellsError(f"The list {only} cannot be read: {error}.") from error
     chosen = [path for path in paths if path.stem in names or path.name in names]
     if not chosen:
-        raise CellsError(f"The list {only} names none of the {len(paths)} images.")
+        raise CellsError(
+            f"The list {only} names none of the {len(paths)} images. Write one file stem per line."
+        )
     return chosen
 
 
 def detection_table(report: "DetectionReport") -> Table:
-    """Return the report as a table, a row a class."""
+    """Return the report as a table, one row per class."""
     data = report.to_dict()
     other = report.not_annotated
     table = Table(
-        title=f"{report.params.method} detector, {data['n_images']} images; hit: {data['hit']}",
+        title=f"{report.params.method} detector, {data['n_images']} images; match: {data['hit']}",
         caption=f"The detector has seen: {data['detector_has_seen']}."
-        + (f" Found, but annotated nowhere: {format_counts(other)}." if other else ""),
+        + (f" Detected kinds without any annotation: {format_counts(other)}." if other else ""),
     )
     headings = ("precision", "recall", "f1", "ap50", "annotated", "found", "count_error")
     table.add_column("class")

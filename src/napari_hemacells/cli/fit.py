@@ -1,4 +1,4 @@
-"""``hemacells fit FOLDER --out BUNDLE``: crops sorted into class folders → a model bundle."""
+"""``hemacells fit FOLDER --out BUNDLE``: a model from crops sorted into class folders."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from napari_hemacells.core.store import Bundle
 
 CropFolder = Annotated[
-    Path, typer.Argument(metavar="FOLDER", help="A folder with a sub-folder of crops a class.")
+    Path, typer.Argument(metavar="FOLDER", help="A folder with one sub-folder of crops per class.")
 ]
 BundleOut = Annotated[
-    Path, typer.Option("--out", "-o", metavar="BUNDLE", help="Folder for the model bundle.")
+    Path, typer.Option("--out", "-o", metavar="BUNDLE", help="Folder for the model.")
 ]
 
 
@@ -33,7 +33,7 @@ def fit(
     params: ClassifyParams,
     run: RunOptions,
 ) -> None:
-    """Learn from crops sorted into class folders, and write a model bundle."""
+    """Fit a classifier to crops sorted into class folders, and save it as a model."""
     from napari_hemacells.core.encoder_names import FILE
     from napari_hemacells.core.evaluate.class_folders import append_measured_features
     from napari_hemacells.core.store import save_bundle
@@ -59,7 +59,8 @@ def fit(
     reporter.tell(f"{len(crops.labels)} crops ({format_counts(counts)}) → {record['bundle']}")
     if encode.encoder.startswith(f"{FILE}:"):
         reporter.warn(
-            "The model knows this encoder by its hash alone: give --encoder to classify as well."
+            "The model names this encoder only by its hash: give --encoder to "
+            "hemacells classify too."
         )
     reporter.finish(record)
     exit_if_unreadable(crops.unreadable, reporter)
@@ -68,7 +69,7 @@ def fit(
 def _embed(
     folder: Path, encode: EncodeParams, reporter: Reporter
 ) -> tuple["ClassFolder", EncoderInfo]:
-    """Return the crops with their vectors, framed as a detector's, and by which encoder."""
+    """Return the crops with their embeddings, framed as a detector's, and the encoder."""
     from napari_hemacells.core.encode import load_encoder as encoder_named
     from napari_hemacells.core.encode.catalog import portable_name
     from napari_hemacells.core.evaluate import embed_folder_steps, list_class_folders
@@ -83,7 +84,7 @@ def _embed(
 def _fit_bundle(
     name: str, crops: "ClassFolder", encoder: EncoderInfo, params: ClassifyParams
 ) -> "Bundle":
-    """Return the model of these crops, its classes named after their folders."""
+    """Return the model of these crops; its classes are named after their folders."""
     from napari_hemacells.core.annotate import Palette
     from napari_hemacells.core.classify import SupportSet
     from napari_hemacells.core.classify import fit as fit_head

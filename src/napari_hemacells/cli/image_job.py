@@ -1,9 +1,7 @@
-"""What a command does with each image: the same in this process and on a worker's.
+"""The job that a command does for each image, in this process or on a worker.
 
-A job is small and can be pickled; what it needs to work (networks, a model) is loaded by
-:meth:`Job.preload_detector`, once a process.
-
-The cells of one image, and the two files that every command writes of them.
+A job is small and can be pickled; networks and models are loaded once per process by
+:meth:`Job.preload_detector`. Every command writes the same two files of an image's cells.
 """
 
 import hashlib
@@ -36,7 +34,7 @@ class DetectedImage:
     cells: Cells
 
     def describe(self) -> dict[str, Any]:
-        """Return what the result says of every image."""
+        """Return the part of the result that every command reports."""
         return {
             "image": str(self.source.path),
             "name": self.source.name,
@@ -62,11 +60,11 @@ class DetectedImage:
         write_labels_tif(folder / self.file("labels.tif"), self.cells)
 
     def file(self, ending: str) -> str:
-        """Return the name of one of the image's results."""
+        """Return the file name of one of the image's results."""
         return f"{self.source.name}.{ending}"
 
     def files(self, out: Path) -> dict[str, str]:
-        """Return where table and label image are, under the folder as the user named it."""
+        """Return the paths of table and label image, under the folder as the user named it."""
         csv, labels = self.file("cells.csv"), self.file("labels.tif")
         return {"csv": str(out / csv), "labels": str(out / labels)}
 
@@ -81,7 +79,7 @@ ResultWriter: TypeAlias = Callable[[DetectedImage], Generator[Progress, None, Re
 
 @dataclass(frozen=True)
 class ImageFailure:
-    """An image that gave no result, and why; ``trace`` says where, for ``--debug``."""
+    """An image without a result, and the reason; ``trace`` is the traceback for ``--debug``."""
 
     error: HemaCellsError
     trace: str = ""
@@ -92,21 +90,20 @@ ImageOutcome: TypeAlias = Record | ImageFailure
 
 @dataclass(frozen=True)
 class ImageJob(ABC):
-    """What is done with every image.
+    """What a command does with every image.
 
     Attributes
     ----------
-    here
-        The command's working directory: what every relative path starts from, also in a process
-        that was started elsewhere.
+    working_dir
+        The command's working directory: the base of every relative path, also in other processes.
     out
-        The folder of the results, as the user named it.
+        The folder for the results, as the user named it.
     params
-        How cells are found.
+        The parameters of the detection.
     own
-        The user's own cells instead; ``None`` to detect.
-    go_on
-        Whether parts of large images that an earlier run has done are taken over.
+        The user's own cells; ``None`` to detect them.
+    resume_parts
+        Whether finished parts of large images are taken over from an earlier run.
     """
 
     working_dir: Path
@@ -118,16 +115,16 @@ class ImageJob(ABC):
     @property
     @abstractmethod
     def title(self) -> str:
-        """What the job does, in words."""
+        """The title of the job, for messages."""
 
     @property
     def folder(self) -> Path:
-        """The folder of the results, absolute."""
+        """The folder for the results, absolute."""
         return self.working_dir / self.out
 
     @abstractmethod
     def prepare(self) -> ResultWriter:
-        """Load what the job needs; return what makes an image's results from its cells.
+        """Load what the job needs; return the function that writes an image's results.
 
         Raises
         ------
@@ -136,7 +133,7 @@ class ImageJob(ABC):
         """
 
     def prepare_detector(self) -> None:
-        """Load the detector, unless the user brings the cells."""
+        """Load the detector, unless the user gives the cells."""
         keep_freed_memory()
         if self.own is None:
             from napari_hemacells.core.detect import preload_detector
@@ -144,26 +141,26 @@ class ImageJob(ABC):
             preload_detector(self.params.method, self.params.weights)
 
     def steps(self, source: InputImage, finish: ResultWriter) -> Generator[Progress, None, Record]:
-        """Return what came of an image, its files written; yield the progress.
+        """Process an image and write its files; yield the progress, return the outcome.
 
         Raises
         ------
         HemaCellsError
-            If the image or its cells cannot be used, or the files not be written.
+            If the image or its cells cannot be used, or the files cannot be written.
         """
         return (yield from self.steps_for_image(source, self.read(source), finish))
 
     def steps_for_image(
         self, source: InputImage, image: SmearImage, finish: ResultWriter
     ) -> Generator[Progress, None, Record]:
-        """Return what came of an image that has been read; as :meth:`steps` otherwise."""
+        """Process an image that has been read; otherwise as :meth:`steps`."""
         cells = yield from self.find(source, image)
         record = yield from finish(DetectedImage(source, image, cells))
         self.discard_parts(source)
         return record
 
     def read(self, source: InputImage) -> SmearImage:
-        """Return the image; a large one stays on the disk.
+        """Return the image; a large one stays on disk.
 
         Raises
         ------
@@ -186,17 +183,17 @@ class ImageJob(ABC):
         return (yield from detect_steps(image, self.params, resume=resume))
 
     def parts_folder(self, source: InputImage) -> Path:
-        """Return where the parts of a large image are kept until all of it is done."""
+        """Return the folder for the finished parts of a large image."""
         return self.folder / WORK_FOLDER / f"{source.name}.parts"
 
     def discard_parts(self, source: InputImage) -> None:
-        """Remove the parts of an image."""
+        """Delete the finished parts of an image."""
         from napari_hemacells.core.detect.checkpoint import remove_checkpoint
 
         remove_checkpoint(self.parts_folder(source))
 
     def settings(self) -> dict[str, Any]:
-        """As plain JSON, all that the results depend on beside the image."""
+        """As plain JSON, all that the results depend on except the image."""
         return {
             "job": type(self).__name__,
             "version": __version__,
@@ -205,18 +202,18 @@ class ImageJob(ABC):
         }
 
     def fingerprint(self) -> str:
-        """16 hexadecimal digits that differ whenever the settings do."""
+        """16 hexadecimal digits that identify the settings."""
         text = json.dumps(self.settings(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def is_large(image: SmearImage) -> bool:
-    """Whether an image is done by parts that are kept, and that several workers may share."""
+    """Whether an image is processed in parts, which are kept and can be shared by workers."""
     return image.shape[0] * image.shape[1] > LARGE_IMAGE_PIXELS
 
 
 def run_or_fail(work: Callable[[], Result]) -> Result | ImageFailure:
-    """Return what the work returns, or why it failed."""
+    """Return the result of the work, or why it failed."""
     try:
         return work()
     except HemaCellsError as error:
@@ -226,8 +223,8 @@ def run_or_fail(work: Callable[[], Result]) -> Result | ImageFailure:
 
 
 def out_of_memory_error() -> HemaCellsError:
-    """Return the error of an image for which the memory was too small."""
+    """Return the error for an image that needed too much memory."""
     return ImageError(
-        "The memory was not enough for this image. Close other programs, or share the memory "
-        "among fewer processes with --workers."
+        "There was not enough memory for this image. Close other programs, or "
+        "use fewer processes with --workers."
     )

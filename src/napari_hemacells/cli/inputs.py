@@ -1,4 +1,4 @@
-"""Which images a command works on, and under which names their results are kept."""
+"""The images that a command works on, and the names of their results."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -21,11 +21,11 @@ class InputImage:
 
 
 def find_images(given: Sequence[str]) -> list[Path]:
-    """Return the image files that files, folders and patterns stand for, each once.
+    """Return the image files that files, folders and patterns stand for, without duplicates.
 
-    A folder stands for the images directly in it, without results of an earlier run; an OME-Zarr
-    folder is an image itself; a pattern stands for the images it matches, ``**`` for any depth.
-    What does not exist stays in the list: reading it says so.
+    A folder stands for the images directly in it, except the results of an earlier run; an
+    OME-Zarr folder is one image; a pattern stands for the images it matches (``**`` for any
+    depth). Files that do not exist stay in the list: reading them raises the error.
     """
     images: dict[Path, Path] = {}
     for text in given:
@@ -58,12 +58,11 @@ def _images_in(paths: Iterable[Path]) -> list[Path]:
 
 
 def name_results(paths: Sequence[Path]) -> list[InputImage]:
-    """Return the images with a name for each one's results, no two alike.
+    """Return the images with a unique name for the results of each.
 
     The name is the file's stem (``slide`` for ``slide.ome.zarr``). Images that share a stem get
-    their folder's name before it
-    (``slide2_field1``); those that still share one, such as ``field1.png`` beside
-    ``field1.tif``, get a number behind it.
+    the name of their folder in front (``slide2_field1``). Those that still share one, such as
+    ``field1.png`` and ``field1.tif``, get a number at the end.
     """
     stems = [image_name(path) for path in paths]
     names = _rename_shared(stems, lambda index: f"{_folder(paths[index])}{stems[index]}")

@@ -1,6 +1,6 @@
-"""Command-line options made from parameter models: each is declared once, in the model.
+"""Command-line options made from parameter models: each option is declared once, in its model.
 
-How a command reads its arguments and how it ends: spread options, errors, exit codes.
+Also: how a command reads its arguments, reports errors and sets its exit code.
 """
 
 import inspect
@@ -40,7 +40,7 @@ JsonTarget = Annotated[
     typer.Option(
         "--json",
         metavar="[FILE.json]",
-        help="Write the result as JSON: to the file, or without one to standard output.",
+        help="Write the result as JSON: to the file, or to standard output if no file is given.",
     ),
 ]
 NetworkDevice = Annotated[
@@ -48,7 +48,10 @@ NetworkDevice = Annotated[
 ]
 CpuDevice = Annotated[
     DeviceName,
-    typer.Option("--device", help="As for the other commands; both detectors use the CPU."),
+    typer.Option(
+        "--device",
+        help="Accepted as by the other commands, without effect: both detectors use the CPU.",
+    ),
 ]
 CellsFile = Annotated[
     Path | None,
@@ -56,9 +59,9 @@ CellsFile = Annotated[
         "--cells",
         metavar="FILE",
         help=(
-            "Your own cells instead of the detector's: a label image (.tif, .png, .npy) or a "
-            "table of boxes (.csv); for several images a folder that holds NAME.labels.tif, "
-            "NAME.tif, NAME.png, NAME.npy or NAME.csv."
+            "Use your own cells instead of detecting them: a label image (.tif, "
+            ".png, .npy) or a table of boxes (.csv). For several images: a folder "
+            "with NAME.labels.tif, NAME.tif, NAME.png, NAME.npy or NAME.csv for each."
         ),
     ),
 ]
@@ -67,52 +70,52 @@ BOUNDS = {"gt": "more than", "ge": "at least", "lt": "less than", "le": "at most
 
 
 class RunOptions(Params):
-    """What every command takes."""
+    """Options of every command."""
 
-    quiet: bool = Field(default=False, description="Say nothing but results and errors.")
-    debug: bool = Field(default=False, description="Show where an error comes from.")
+    quiet: bool = Field(default=False, description="Print only results and errors.")
+    debug: bool = Field(default=False, description="Print where an error comes from.")
 
 
 class ShareOptions(Params):
-    """How the images of a command are shared out."""
+    """How the images of a command are shared among processes."""
 
     workers: int | None = Field(
         default=None,
         ge=0,
         le=1024,
         description=(
-            "Processes on this computer that share the images, and the parts of large ones; the "
-            "results are the same bytes. 0 or 1: this process alone. Empty: one for each core, "
-            "as far as the memory goes; but this process alone where the images have less than "
-            "16 megapixels together (50 fields of 640×480), because starting others takes longer."
+            "Number of processes on this computer that share the images and the "
+            "parts of large ones; the results are the same bytes. 0 or 1: this "
+            "process only. Default: one per core, as far as the memory allows, or "
+            "this process only if the images have less than 32 megapixels in total."
         ),
     )
     scheduler: str | None = Field(
         default=None,
         description=(
-            "Address of a dask scheduler, as tcp://HOST:8786, whose workers do the work. They "
-            "must see images and results under the same paths, and have the same version of "
-            "napari-hemacells."
+            "Address of a dask scheduler (tcp://HOST:8786) whose workers do the "
+            "work. They must see images and results under the same paths and have "
+            "the same version of napari-hemacells."
         ),
     )
     skip_done: bool = Field(
         default=False,
         description=(
-            "Go on where the same command stopped: images whose results are in DIR, and finished "
-            "parts of large ones, are not done again."
+            "Continue an interrupted run of the same command: images whose results "
+            "are in DIR, and finished parts of large images, are not done again."
         ),
     )
 
     @model_validator(mode="after")
     def _one_of_two(self) -> "ShareOptions":
         if self.scheduler is not None and self.workers is not None:
-            raise ValueError("--scheduler brings its own workers: leave out --workers")
+            raise ValueError("--scheduler uses its own workers: leave out --workers")
         return self
 
 
 PANELS: dict[type[Params], str] = {
-    DetectParams: "Finding the cells",
-    SelectParams: "Choosing the frames",
+    DetectParams: "Detection",
+    SelectParams: "Choice of frames",
     ShareOptions: "Many images, large images",
 }
 
@@ -135,7 +138,7 @@ def help_text(field: FieldInfo) -> str:
 
 
 def option(name: str, field: FieldInfo, panel: str | None = None) -> inspect.Parameter:
-    """Return the keyword parameter from which typer makes the field's option, under a heading."""
+    """Return the keyword parameter from which typer builds the field's option."""
     on = flag(name)
     info = typer.Option(
         f"{on}/--no-{on[2:]}" if field.default is True else on,
@@ -175,7 +178,7 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
     """Return the command with each parameter model in its signature spread into options.
 
     ``def detect(images, *, params: DetectParams)`` becomes a function that takes every field of
-    :class:`DetectParams` by keyword and hands over the validated model.
+    :class:`DetectParams` by keyword and passes on the validated model.
     """
     hints = get_type_hints(command, include_extras=True)
     models: dict[str, type[Params]] = {}
@@ -213,8 +216,8 @@ JSON_TARGET = re.compile(r"-|.*\.json", re.IGNORECASE)
 def join_numbers(arguments: list[str], option: str = "--shots") -> list[str]:
     """Return the arguments with ``--shots 1 5 10`` written as ``--shots=1,5,10``.
 
-    Parsers of options give one flag one value; people write several. Numbers up to the first
-    argument that is not one belong to the flag (a folder named ``10`` is written ``./10``).
+    The option parser accepts one value per flag, but people write several. Numbers up to the first
+    argument that is not a number belong to the flag (write a folder named ``10`` as ``./10``).
     """
     result: list[str] = []
     for argument in arguments:
@@ -232,8 +235,8 @@ def join_numbers(arguments: list[str], option: str = "--shots") -> list[str]:
 def complete_json(arguments: list[str]) -> list[str]:
     """Return the arguments with a bare ``--json`` written as ``--json=-``, standard output.
 
-    Only a name that ends in ``.json`` is taken as the flag's file, so that ``--json smear.png``
-    never writes over an image.
+    Only a name that ends in ``.json`` is taken as the file, so that ``--json smear.png`` never
+    overwrites an image.
     """
     result: list[str] = []
     for argument in arguments:
@@ -249,10 +252,10 @@ def complete_json(arguments: list[str]) -> list[str]:
 
 
 class Command(TyperCommand):
-    """A command that answers a known error with one sentence and the error's exit code."""
+    """A command that reports a known error in one sentence and ends with its exit code."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Return what the command returns; a :class:`HemaCellsError` ends it with its code."""
+        """Run the command; a :class:`HemaCellsError` ends it with the error's exit code."""
         try:
             return super().invoke(ctx)
         except HemaCellsError as error:
@@ -261,7 +264,7 @@ class Command(TyperCommand):
 
 
 class JsonCommand(Command):
-    """A command whose ``--json`` may stand alone: then the result goes to standard output."""
+    """A command whose ``--json`` may stand alone: the result then goes to standard output."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Return the arguments left after parsing, with a bare ``--json`` completed."""

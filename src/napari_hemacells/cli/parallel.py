@@ -1,6 +1,7 @@
-"""Whether the images of a command are shared out, and to how many processes.
+"""How the images of a command are shared among processes.
 
-One thread of arithmetic a process: the same digits however many processes there are.
+Each process calculates with one thread, so that the results are the same for any number of
+processes.
 """
 
 import sys
@@ -24,26 +25,26 @@ MEMORY_PER_WORKER = (
 
 @dataclass(frozen=True)
 class WorkerPlan:
-    """Who works: this process alone, worker processes, or the workers of a scheduler."""
+    """Where the work is done: in this process, worker processes, or workers of a scheduler."""
 
     workers: int = 0
     scheduler: str | None = None
 
     @property
     def is_serial(self) -> bool:
-        """Whether this process does all of it."""
+        """Whether this process does all the work."""
         return self.scheduler is None and self.workers <= 1
 
     @property
     def words(self) -> str:
-        """Who works, for people."""
+        """Where the work is done, for messages."""
         if self.scheduler is not None:
             return f"workers of {self.scheduler}"
         return f"{self.workers} processes"
 
 
 def plan_workers(share: ShareOptions, files: Sequence[Path]) -> WorkerPlan:
-    """Return who works on these images: as asked for, or as their size is worth it."""
+    """Return how to share these images: as requested, or as their size is worth it."""
     if share.scheduler is not None:
         return WorkerPlan(scheduler=share.scheduler)
     if share.workers is not None:
@@ -54,7 +55,7 @@ def plan_workers(share: ShareOptions, files: Sequence[Path]) -> WorkerPlan:
 
 
 def max_workers() -> int:
-    """Return how many processes this computer has cores and memory for, 1 or more."""
+    """Return the number of processes for which cores and memory suffice, at least 1."""
     from dask.system import CPU_COUNT
     from distributed.system import MEMORY_LIMIT
 
@@ -62,7 +63,7 @@ def max_workers() -> int:
 
 
 def is_worth_parallelising(files: Iterable[Path]) -> bool:
-    """Whether the images are large enough together for more than one process."""
+    """Whether the images are large enough in total for more than one process."""
     total = 0.0
     for file in files:
         total += megapixels(file)
@@ -72,9 +73,9 @@ def is_worth_parallelising(files: Iterable[Path]) -> bool:
 
 
 def megapixels(file: Path) -> float:
-    """Return an image's size as its header tells; 0 where it cannot be read.
+    """Return the size of an image from its header; 0 if it cannot be read.
 
-    What is too large for Pillow counts as worth sharing, and so does OME-Zarr, which nobody uses
+    Images too large for Pillow count as worth sharing, and so does OME-Zarr, which is hardly used
     for small images.
     """
     import tifffile
@@ -99,8 +100,8 @@ def megapixels(file: Path) -> float:
 def single_threaded() -> Iterator[None]:
     """Run the block with one thread for the network and for linear algebra.
 
-    Sums of floats depend on how they are split among threads: the learned detector's scores and
-    centres differ by up to 2e-5 between one thread and two. Work is shared out to processes
+    Sums of floats depend on how they are split among threads: scores and centres of the learned
+    detector differ by up to 2e-5 between one thread and two. Work is shared among processes
     instead.
     """
     from threadpoolctl import threadpool_limits

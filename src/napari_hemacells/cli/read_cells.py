@@ -1,4 +1,4 @@
-"""Cells that the user brings: a label image or a table of boxes."""
+"""Read the user's own cells: a label image or a table of boxes."""
 
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ def read_cells(source: Path, name: str, image: SmearImage) -> Cells:
     Raises
     ------
     CellsError
-        If there is no such file, or it holds no cells of this image.
+        If there is no such file, or it contains no cells of this image.
     """
     from napari_hemacells.core.detect import cells_from_boxes, cells_from_labels
 
@@ -44,14 +44,14 @@ def cells_file(source: Path, name: str) -> Path:
     Raises
     ------
     CellsError
-        If the folder holds none for the image.
+        If the folder contains none for the image.
     """
     if not source.is_dir():
         return source
     for ending in ENDINGS:
         if (source / f"{name}{ending}").is_file():
             return source / f"{name}{ending}"
-    raise CellsError(f"{source} holds no cells for {name}: a file {name}.labels.tif is missing.")
+    raise CellsError(f"{source} contains no cells for {name}: add a file {name}.labels.tif.")
 
 
 def read_labels(path: Path) -> NDArray[np.integer[Any]]:
@@ -60,7 +60,7 @@ def read_labels(path: Path) -> NDArray[np.integer[Any]]:
     Raises
     ------
     CellsError
-        If the file is missing, damaged, or holds something other than whole numbers.
+        If the file is missing, damaged, or contains something other than whole numbers.
     """
     try:
         labels = _load(path)
@@ -68,8 +68,8 @@ def read_labels(path: Path) -> NDArray[np.integer[Any]]:
         raise CellsError(f"{path} cannot be read as a label image: {error}.") from error
     if labels.ndim != 2 or labels.dtype.kind not in "iub":
         raise CellsError(
-            f"{path} is no label image: it needs two axes of whole numbers, "
-            f"this has shape {labels.shape} and type {labels.dtype}."
+            f"{path} is not a label image: it needs two axes of whole numbers, but "
+            f"has shape {labels.shape} and type {labels.dtype}."
         )
     return labels.astype(np.int64)
 
@@ -89,7 +89,7 @@ def _load(path: Path) -> NDArray[Any]:
 
 
 def read_boxes(path: Path) -> tuple[NDArray[np.float64], list[str] | None]:
-    """Return the ``(n, 4)`` half-open boxes of a table and, where it has them, their classes.
+    """Return the ``(n, 4)`` half-open boxes of a table and, if given, their classes.
 
     Raises
     ------
@@ -103,7 +103,7 @@ def read_boxes(path: Path) -> tuple[NDArray[np.float64], list[str] | None]:
         boxes = table[BOX_COLUMNS].to_numpy(dtype=np.float64)
     except (OSError, ValueError, KeyError) as error:
         raise CellsError(
-            f"{path} is no table of boxes: it needs the columns {', '.join(BOX_COLUMNS)}."
+            f"{path} is not a table of boxes: it needs the columns {', '.join(BOX_COLUMNS)}."
         ) from error
     if "class" not in table:
         return boxes, None

@@ -1,8 +1,6 @@
-"""``hemacells thermograms …``: choose the frames of a study, and export them.
+"""``hemacells thermograms``: choose, export and measure the thermograms of a study.
 
-``hemacells evaluate thermograms EXAMS.csv --data DATA``: sick and healthy patients apart.
-
-``hemacells thermograms regions FOLDER --out DIR``: breasts found, measured, cut out.
+Also ``hemacells evaluate thermograms``, which tells sick from healthy patients.
 """
 
 from collections import Counter
@@ -33,7 +31,7 @@ if TYPE_CHECKING:
 Frames = Annotated[
     list[Path],
     typer.Argument(
-        metavar="FOLDER", help="Folders of temperature matrices (searched to any depth), or files."
+        metavar="FOLDER", help="Folders of temperature matrices (searched recursively), or files."
     ),
 ]
 PatientTable = Annotated[
@@ -41,7 +39,8 @@ PatientTable = Annotated[
     typer.Option(
         "--patients",
         metavar="TABLE",
-        help="CSV or Excel with the columns patient, diagnosis, and, if known, age, exclusions.",
+        help="CSV or Excel file with the columns patient, diagnosis and, if known, "
+        "age and exclusions.",
     ),
 ]
 SHOWN = 10  # blurred frames that are named on the screen; the table has all
@@ -55,7 +54,7 @@ def select(
     params: SelectParams,
     run: RunOptions,
 ) -> None:
-    """Say which frames a study would use and why the others not; nothing is written."""
+    """Report which frames a study would use, and why the others are left out; writes nothing."""
     reporter = Reporter(quiet=run.quiet, json_to=json)
     selection = _select(frames, patients, params, reporter)
     reporter.finish(_described(selection, params))
@@ -72,8 +71,8 @@ def export(
 ) -> None:
     """Write the frames of a study as class folders of float TIFF (°C) for `hemacells train`.
 
-    examples.csv keeps each patient's frames together in every split; left_out.csv says why a
-    frame is not used.
+    examples.csv keeps the frames of a patient together in every split; left_out.csv gives the
+    reason for every frame that is not used.
     """
     from napari_hemacells.core.thermography.export import export_thermograms_steps
 
@@ -86,12 +85,12 @@ def export(
 
 
 def find_frames(given: Sequence[Path]) -> list[Path]:
-    """Return the files with temperatures that files and folders stand for, each once.
+    """Return the temperature files among the files and folders, without duplicates.
 
     Raises
     ------
     ThermogramError
-        A file or folder does not exist, or there are no temperatures in any.
+        A file or folder does not exist, or none contains temperatures.
     """
     frames: dict[Path, Path] = {}
     for path in given:
@@ -119,14 +118,14 @@ def _select(
 
     table = read_patients(patients)
     selection = reporter.run(
-        select_frames_steps(find_frames(frames), table, params), "Looking at thermograms"
+        select_frames_steps(find_frames(frames), table, params), "Reading thermograms"
     )
     _print_selection(selection, reporter)
     return selection
 
 
 def _print_selection(selection: "FrameSelection", reporter: Reporter) -> None:
-    """Print frames and patients of each class, and why the others are left out."""
+    """Print the number of frames and patients of each class, and why others are left out."""
     table = Table("class", "frames", "patients", box=None)
     for label, count in selection.counts.items():
         patients = {chosen.frame.patient for chosen in selection.chosen if chosen.label == label}
@@ -164,7 +163,7 @@ def _described(selection: "FrameSelection", params: SelectParams) -> dict[str, A
 
 
 study = typer.Typer(
-    help="Choose the thermograms of a study, and export them for training.",
+    help="Choose, export and measure the thermograms of a study.",
     no_args_is_help=True,
     name="thermograms",
 )
@@ -176,7 +175,7 @@ ExamTable = Annotated[
     Path,
     typer.Argument(
         metavar="EXAMS",
-        help="CSV with the columns exam, patient, label (healthy or sick), and date if known.",
+        help="CSV with the columns exam, patient, label (healthy or sick) and, if known, date.",
     ),
 ]
 Temperatures = Annotated[
@@ -185,8 +184,8 @@ Temperatures = Annotated[
         "--data",
         metavar="PATH",
         help=(
-            "An .npz with a matrix for each exam (whole numbers are hundredths of °C), or a "
-            "folder of thermograms named by exam."
+            "An .npz file with one matrix per exam (whole numbers are hundredths of "
+            "°C), or a folder of thermograms named by exam."
         ),
     ),
 ]
@@ -201,7 +200,7 @@ def thermograms(
     device: NetworkDevice = "auto",
     run: RunOptions,
 ) -> None:
-    """Tell sick from healthy patients by cross-validation, beside the simplest baselines."""
+    """Tell sick from healthy patients by cross-validation, compared with simple baselines."""
     from napari_hemacells.core.encode import load_encoder
     from napari_hemacells.core.thermography.study import (
         ExamData,
@@ -222,14 +221,14 @@ def thermograms(
 
 
 def thermograms_table(report: dict[str, Any]) -> Table:
-    """Return the report as a table, a row each for method, baselines and checks."""
+    """Return the report as a table: one row per method, baseline and check."""
     table = Table(
         title=f"{report['n_patients']} patients, {report['n_sick']} of them sick; "
         f"{report['n_frames']} frames",
-        caption=f"Split: {report['split']}. Intervals: {report['interval']}. "
-        "Near: AUC over pairs examined within 180 days of one another.",
+        caption=f"Split: {report['split']}. Intervals: {report['interval']}. AUC, near "
+        "dates: of pairs of patients examined within 180 days of each other.",
     )
-    table.add_column("what decides")
+    table.add_column("method")
     for heading in ("AUC", "95 %", "near", "sensitivity", "specificity"):
         table.add_column(heading, justify="right")
     table.add_row("method", *_row(report["method"]), end_section=True)
@@ -259,10 +258,13 @@ Crops = Annotated[
     CropKind,
     typer.Option(
         "--crops",
-        help="Write crops for `hemacells train DIR/crops` too: each breast, or both side by side.",
+        help="Also write crops for `hemacells train DIR/crops`: each breast, or both "
+        "side by side.",
     ),
 ]
-Size = Annotated[int, typer.Option(min=16, max=2048, help="Side of the crops in pixels; even.")]
+Size = Annotated[
+    int, typer.Option(min=16, max=2048, help="Side length of the crops in pixels; an even number.")
+]
 
 
 def regions(
@@ -274,7 +276,7 @@ def regions(
     json: JsonTarget = None,
     run: RunOptions,
 ) -> None:
-    """Find both breasts of frontal thermograms and write what they measure, in °C."""
+    """Find both breasts in frontal thermograms and write their measurements in °C."""
     from napari_hemacells.core.thermography.export_regions import export_regions_steps
 
     if size % 2:

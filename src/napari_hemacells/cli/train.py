@@ -1,7 +1,4 @@
-"""``hemacells train …``: the commands that teach.
-
-``hemacells report FOLDER``: the page of HTML of a finished training, written again.
-"""
+"""``hemacells train`` and ``hemacells report FOLDER``: training, and its HTML report."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -60,8 +57,8 @@ def join_names(arguments: list[str], option: str = "--compare") -> list[str]:
 
 train = typer.Typer(
     help=(
-        "Teach a classifier (train FOLDER --out DIR; its options: train classifier --help), or "
-        "the detector from corrected cells."
+        "Train a classifier (train FOLDER --out DIR; its options: train "
+        "classifier --help), or the detector on corrected cells."
     ),
     cls=TrainGroup,
     no_args_is_help=True,
@@ -73,10 +70,16 @@ train.command("detector", cls=JsonCommand)(with_options(detector))
 
 Trained = Annotated[
     Path,
-    typer.Argument(metavar="FOLDER", help="What was given with --out to hemacells train."),
+    typer.Argument(
+        metavar="FOLDER", help="The folder that was given to hemacells train with --out."
+    ),
 ]
 Labels = Annotated[
-    bool, typer.Option("--labels/--no-labels", help="Look for wrong labels where nobody has yet.")
+    bool,
+    typer.Option(
+        "--labels/--no-labels",
+        help="Also look for suspected wrong labels, if this was not done before.",
+    ),
 ]
 
 

@@ -32,8 +32,8 @@ Crops = Annotated[
     typer.Argument(
         metavar="FOLDER",
         help=(
-            "A folder with a sub-folder of crops a class, or a CSV with the columns path, label "
-            "and, where known, group (or patient, slide, image)."
+            "A folder with one sub-folder of crops per class, or a CSV with the "
+            "columns path, label and, if known, group (or patient, slide, image)."
         ),
     ),
 ]
@@ -48,8 +48,9 @@ RecipeName = Annotated[
     typer.Option(
         "--recipe",
         help=(
-            "quick, thorough, from-nothing, thesis-anomalies, thesis-resnet, thesis-vit or "
-            "thesis-thermograms; every other option changes a part of it."
+            "Preset of parameters: quick, thorough, from-nothing, thesis-anomalies, "
+            "thesis-resnet, thesis-vit or thesis-thermograms. Every other option "
+            "changes one of them."
         ),
     ),
 ]
@@ -58,30 +59,36 @@ CompareNames = Annotated[
     typer.Option(
         "--compare",
         metavar="ARCH [ARCH ...]",
-        help="Train each of these and write the table compare.csv and compare.md.",
+        help="Train each of these architectures and write a table (compare.csv and compare.md).",
     ),
 ]
 Folds = Annotated[
     int,
     typer.Option(
-        min=0, max=100, help="Cross-validate: so many trainings, each picture judged once."
+        min=0,
+        max=100,
+        help="Cross-validate with this number of folds: each image is predicted once, "
+        "by a network that has not seen it.",
     ),
 ]
 Report = Annotated[
     bool,
     typer.Option(
         "--report/--no-report",
-        help="Write report.html: figures, confusions, heat maps, labels that may be wrong.",
+        help="Write report.html: figures, confusion matrix, heat maps, labels that may be wrong.",
     ),
 ]
-Onnx = Annotated[bool, typer.Option("--onnx", help="Write model.onnx too, checked (extra onnx).")]
+Onnx = Annotated[
+    bool,
+    typer.Option("--onnx", help="Also write model.onnx, checked against PyTorch (extra onnx)."),
+]
 Threads = Annotated[
-    int | None, typer.Option("--threads", min=1, help="Processor cores; all where not given.")
+    int | None, typer.Option("--threads", min=1, help="Number of processor cores; default: all.")
 ]
 
 
 def _unset(field: FieldInfo) -> tuple[Any, Any]:
-    """Return the field without its default: what is not given changes nothing."""
+    """Return the field without its default: an option that is not given changes nothing."""
     optional_field: Any = Field(default=None, title=field.title, description=field.description)
     return Optional[field.annotation], optional_field  # noqa: UP045  # not known until it runs
 
@@ -107,7 +114,7 @@ def classifier(
     params: Changes,
     run: RunOptions,
 ) -> None:
-    """Fine-tune a network on crops sorted by class; an interrupted training is gone on with."""
+    """Fine-tune a network on crops sorted by class; an interrupted training continues."""
     from napari_hemacells.core.train.classifier import preset_config
     from napari_hemacells.core.train.classifier.training import TrainJob
 
@@ -171,7 +178,7 @@ def _cross_validate(job: "TrainJob", folds: int, reporter: Reporter, threads: in
     pooled = result.figures["pooled"]
     for name in ("accuracy", "balanced_accuracy", "kappa", "macro_f1"):
         reporter.tell(f"{name.replace('_', ' ')}: {format_interval(pooled[name])}")
-    reporter.tell(f"Each picture's answer: {result.table}")
+    reporter.tell(f"Prediction for each image: {result.table}")
     for note in result.notes:
         reporter.say(f"Note: {note}")
     if result.report:
@@ -183,7 +190,7 @@ def _cross_validate(job: "TrainJob", folds: int, reporter: Reporter, threads: in
 def compare_job(
     given: tuple["TrainJob", tuple[str, ...]],
 ) -> Generator["TrainingReport", None, "ArchitectureComparison"]:
-    """Return the comparison, in whatever process this runs."""
+    """Return the steps of the comparison, to run in any process."""
     from napari_hemacells.core.train.classifier.benchmark import compare_architectures_steps
 
     return compare_architectures_steps(*given)
@@ -192,14 +199,14 @@ def compare_job(
 def folds_job(
     given: tuple["TrainJob", int],
 ) -> Generator["TrainingReport", None, "CrossValidationResult"]:
-    """Return the cross-validation, in whatever process this runs."""
+    """Return the steps of the cross-validation, to run in any process."""
     from napari_hemacells.core.train.classifier.cross_validation import cross_validate_steps
 
     return cross_validate_steps(*given)
 
 
 def run_in_child(job: Any, given: Any, threads: int | None) -> Any:
-    """Return the job's reports from a process of its own, or from this one under a launcher."""
+    """Return the job's reports from a child process, or from this process under a launcher."""
     from napari_hemacells.core.train import SubprocessJob
 
     if "LOCAL_RANK" in os.environ:  # accelerate launch: these are the processes already
@@ -222,7 +229,7 @@ def format_interval(figure: dict[str, float | None]) -> str:
 
 
 def as_table(outcome: "ClassifierTrainingOutcome") -> Table:
-    """Return the figures, a row a part."""
+    """Return the figures, one row per part of the data."""
     table = Table(title=f"{outcome.weights}; {outcome.parameters:,} parameters",
                   caption=f"{outcome.split}. Intervals: 95 % of bootstrap draws.")  # fmt: skip
     table.add_column("")

@@ -26,15 +26,19 @@ CorrectedSource = Annotated[
     typer.Argument(
         metavar="PROJECT_OR_FOLDER",
         help=(
-            "A project folder with corrected cells, or a folder of images with --annotations. "
-            "Each image must be annotated completely: where no cell is, there is none."
+            "A project with corrected cells, or a folder of images with "
+            "--annotations. Annotate each image completely: where no cell is marked, "
+            "the detector learns that there is none."
         ),
     ),
 ]
 WeightsOut = Annotated[
     Path,
     typer.Option(
-        "--out", "-o", metavar="FILE", help="The new weights (.safetensors); a report beside them."
+        "--out",
+        "-o",
+        metavar="FILE",
+        help="File for the new weights (.safetensors); a report is written beside it.",
     ),
 ]
 AnnotationsOf = Annotated[
@@ -47,14 +51,14 @@ AnnotationsOf = Annotated[
 ]
 StartWeights = Annotated[
     Path | None,
-    typer.Option("--start", metavar="FILE", help="Go on from these weights, not the bundled."),
+    typer.Option(
+        "--start", metavar="FILE", help="Start from these weights instead of the bundled ones."
+    ),
 ]
-Resume = Annotated[
-    bool, typer.Option("--resume", help="Go on with a training that was interrupted.")
-]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted training.")]
 Threads = Annotated[
     int | None,
-    typer.Option("--threads", min=1, help="Processor cores to learn with; all where not given."),
+    typer.Option("--threads", min=1, help="Number of processor cores; default: all."),
 ]
 
 
@@ -89,7 +93,7 @@ def detector(
     reporter.tell(f"Weights: {outcome.weights}\nReport: {outcome.report}")
     if not outcome.is_better:
         reporter.warn(
-            "As far as the held-out cells can tell, it does no better than before: keep the "
+            "On the held-out cells it is not measurably better than before: keep the "
             "detector you have."
         )
     reporter.finish(detector_record(outcome))
@@ -106,8 +110,8 @@ def _job(
     from napari_hemacells.samples.smear import rehearsal_fields
 
     if out.suffix != ".safetensors":
-        raise TrainingError(f"Weights are a .safetensors file: give --out a name like {out.stem}"
-                            ".safetensors.")  # fmt: skip
+        raise TrainingError("Weights are saved as a .safetensors file: use --out "
+f"{out.stem}.safetensors.")  # fmt: skip
     steps = params.steps or default_steps(threads or os.cpu_count() or 1)
     return DetectorJob(training_folder(out), out, steps, params, start, rehearsal_fields)
 
@@ -119,14 +123,16 @@ def _check(folder: Path) -> None:
 
 
 def _prepare(folder: Path, source: Path, annotations: Path | None, reporter: Reporter) -> None:
-    """Write what is learned from into the folder of the training, and say what that is."""
+    """Write the training data into the folder of the training, and print what they are."""
     from napari_hemacells.core.train.detector.config import prepare_folder
 
     gathered = reporter.run(_gather(source, annotations), "Reading fields")
     for sentence in gathered.left_out:
         reporter.warn(f"Left out: {sentence}")
     cells = sum(len(field.boxes) for field in gathered.fields)
-    reporter.say(f"{len(gathered.fields)} fields, {cells} cells, taken as complete")
+    reporter.say(
+        f"{len(gathered.fields)} fields, {cells} cells, each field taken as completely annotated"
+    )
     prepare_folder(folder, gathered.fields, gathered.left_out)
 
 
@@ -147,13 +153,13 @@ def _gather(
 
 
 def as_table(outcome: "DetectorOutcome") -> Table:
-    """Return the figures of the held-out part, a row a kind of cell."""
+    """Return the figures of the held-out part, one row per kind of cell."""
     table = Table(
         title="Cells found in the held-out part: F1 at IoU 0.5",
         caption=f"Held out: {outcome.split}.",
     )
     table.add_column("")
-    headings = ("annotated", "before", "before, limits chosen here", "after")
+    headings = ("annotated", "before", "before, thresholds chosen here", "after")
     for heading in headings:
         table.add_column(heading, justify="right")
     rows = outcome.after.rows()

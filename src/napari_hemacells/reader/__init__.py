@@ -1,4 +1,4 @@
-"""What napari calls to open our files; it asks first, with a path, and may be told *not ours*."""
+"""Readers that napari calls with a path; a reader returns ``None`` for files it does not read."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ __all__ = ["get_slide_reader", "get_thermogram_reader", "thermogram_sample"]
 
 
 def get_thermogram_reader(path: str | list[str]) -> Read | None:
-    """Return what reads temperatures from a file, a folder or several files; else ``None``."""
+    """Return the reader of temperatures for a file, a folder or several files; else ``None``."""
     from napari_hemacells.reader import thermograms
 
     return thermograms.choose_reader(path)
 
 
 def get_slide_reader(path: str | list[str]) -> Read | None:
-    """Return what opens a large image without reading all of it; else ``None``."""
+    """Return the reader for a large image that is opened lazily; else ``None``."""
     from napari_hemacells.reader import slides
 
     return slides.choose_reader(path)

@@ -1,4 +1,4 @@
-"""Large images → multiscale layers whose pixels are read where they are looked at."""
+"""Open large images as multiscale layers whose pixels are read on demand."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def choose_reader(path: str | list[str]) -> Callable[[Any], list[LayerData]] | None:
-    """Return :func:`read` for a TIFF or OME-Zarr that is opened without reading all of it.
+    """Return :func:`read` for a large TIFF or OME-Zarr image, which is opened lazily.
 
-    Smaller ones, several at once and images of other kinds are left to other readers.
+    Small images, several images at once and other formats are left to other readers.
     """
     if not isinstance(path, str):
         return None
@@ -25,7 +25,7 @@ def choose_reader(path: str | list[str]) -> Callable[[Any], list[LayerData]] | N
 
 
 def read(path: str) -> list[LayerData]:
-    """Return the levels of a large image as one layer, scaled in µm where the file says so.
+    """Return the levels of a large image as one layer, in µm if the file gives the pixel size.
 
     Raises
     ------

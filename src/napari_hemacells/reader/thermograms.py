@@ -1,4 +1,4 @@
-"""Files and folders with temperatures → layers in °C."""
+"""Open files and folders of temperatures as layers in °C."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MAX_FILES_TRIED = 30  # files of a folder that are tried before it is somebody e
 def choose_reader(path: str | list[str]) -> Callable[[Any], list[LayerData]] | None:
     """Return :func:`read` for temperatures, ``None`` for anything else.
 
-    A folder is ours if a file with temperatures is among its first ones of such a kind.
+    A folder is accepted if one of its first files of a suitable type contains temperatures.
     """
     paths = [Path(given_path) for given_path in ([path] if isinstance(path, str) else path)]
     ours = bool(paths) and all(
@@ -35,12 +35,12 @@ def choose_reader(path: str | list[str]) -> Callable[[Any], list[LayerData]] | N
 
 
 def read(path: str | list[str]) -> list[LayerData]:
-    """Return layers in °C: of several files or a folder one lazy stack for each size of frame.
+    """Return layers in °C; several files or a folder give one lazy stack per frame size.
 
     Raises
     ------
     ThermogramError
-        The file shown first is damaged or not in °C; others say so when they are looked at.
+        The file shown first is damaged or not in °C; others raise this when they are displayed.
     """
     from napari_hemacells.thermal import stem, thermal_layers
 
@@ -51,7 +51,7 @@ def read(path: str | list[str]) -> list[LayerData]:
         for file in (find_thermograms(given_path) if given_path.is_dir() else [given_path])
     ]
     if not files:
-        raise ThermogramError(f"{given[0].name} holds no file with temperatures.")
+        raise ThermogramError(f"{given[0].name} contains no file with temperatures.")
     name = stem(given[0]) if len(given) == 1 else given[0].resolve().parent.name
     layers = thermal_layers(files, name)
     show_status_temperature()
@@ -59,7 +59,7 @@ def read(path: str | list[str]) -> list[LayerData]:
 
 
 def show_status_temperature() -> None:
-    """Let the viewer in front show degrees under the pointer; nothing without a window."""
+    """Show the temperature under the pointer in the current viewer, if there is one."""
     from napari import current_viewer
 
     viewer = current_viewer()

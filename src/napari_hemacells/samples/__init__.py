@@ -1,6 +1,6 @@
-"""Sample data: a synthetic smear that is always there, and public ones that need the network.
+"""Sample data: synthetic smears and thermograms, and public images that need the network.
 
-napari calls these functions for *File ▸ Open Sample*; nothing heavy is imported before.
+napari calls these functions for *File ▸ Open Sample*; heavy packages are imported inside them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = [
 def synthetic_smear(
     seed: int = 0, shape: tuple[int, int] = (900, 1200), *, diameter: float = 44.0
 ) -> SyntheticSmear:
-    """A rendered smear with its truth; more choices in :mod:`napari_hemacells.samples.smear`."""
+    """A rendered smear with ground truth; see :mod:`napari_hemacells.samples.smear`."""
     from napari_hemacells.samples import smear
 
     return smear.synthetic_smear(seed, shape, diameter=diameter)
@@ -45,14 +45,14 @@ def smear_mosaic(
     seed: int = 0,
     diameter: float = 44.0,
 ) -> SmearMosaic:
-    """A large smear written to `path`; more in :mod:`napari_hemacells.samples.mosaic`."""
+    """A large smear written to `path`; see :mod:`napari_hemacells.samples.mosaic`."""
     from napari_hemacells.samples import mosaic
 
     return mosaic.smear_mosaic(path, shape, seed=seed, diameter=diameter)
 
 
 def smear_layers() -> list[LayerData]:
-    """The synthetic smear as napari layer data, its truth in the metadata."""
+    """The synthetic smear as napari layer data, with its ground truth in the metadata."""
     from napari_hemacells.layers import METADATA_KEY
 
     smear = synthetic_smear()
@@ -64,14 +64,14 @@ def smear_layers() -> list[LayerData]:
 def synthetic_thermogram(
     seed: int = 0, *, hot_spot: bool | Side = False, size: tuple[int, int] = (480, 640)
 ) -> SyntheticThermogram:
-    """A thermogram with its truth; more in :mod:`napari_hemacells.samples.thermogram`."""
+    """A thermogram with ground truth; see :mod:`napari_hemacells.samples.thermogram`."""
     from napari_hemacells.samples import thermogram
 
     return thermogram.synthetic_thermogram(seed, hot_spot=hot_spot, size=size)
 
 
 def thermogram_layers() -> list[LayerData]:
-    """A synthetic thermogram with a hot spot as napari layer data, its truth in the metadata."""
+    """A synthetic thermogram with a hot spot as napari layer data, truth in the metadata."""
     from napari_hemacells.layers import METADATA_KEY
     from napari_hemacells.thermal import thermal_layer
 
@@ -88,7 +88,7 @@ def public_layers(name: str) -> list[LayerData]:
     Raises
     ------
     DownloadError
-        Without a network, or when the file cannot be kept or is not the expected one.
+        There is no network, or the file cannot be stored or is not the expected one.
     """
     from napari_hemacells.core.image import read_image
     from napari_hemacells.layers import METADATA_KEY
@@ -102,15 +102,15 @@ def public_layers(name: str) -> list[LayerData]:
 
 
 def bccd_field_1() -> list[LayerData]:
-    """A field of the BCCD set; needs the network once."""
+    """A field of the BCCD dataset; the first call needs the network."""
     return public_layers("bccd-1")
 
 
 def bccd_field_3() -> list[LayerData]:
-    """Another field of the BCCD set; needs the network once."""
+    """Another field of the BCCD dataset; the first call needs the network."""
     return public_layers("bccd-3")
 
 
 def chula_field_12() -> list[LayerData]:
-    """A field of the Chula RBC-12 set, red cells of many shapes; needs the network once."""
+    """A field of Chula RBC-12, red cells of many shapes; the first call needs the network."""
     return public_layers("chula-12")

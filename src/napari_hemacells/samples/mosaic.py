@@ -1,7 +1,7 @@
-"""A large synthetic smear on the disk, made field by field, with its truth.
+"""A large synthetic smear with ground truth, written to disk field by field.
 
-It is what a slide scanner stitches: a tongue of cells on empty glass, too thick at one end, one
-stain and one optic, the lamp's fall visible in each field. No more than three rows of fields are
+It imitates a stitched slide scan: an elliptical smear on empty glass, too thick at one end, with
+one stain and one optic, and the lamp's vignetting in each field. At most three rows of fields are
 in memory as lists of cells, and one field as pixels.
 """
 
@@ -38,7 +38,7 @@ LAMP_FALLOFF = 0.012
 
 @dataclass(frozen=True, eq=False)
 class SmearMosaic:
-    """A large smear and its truth.
+    """A large smear and its ground truth.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class SmearMosaic:
         The image: a folder of OME-Zarr or an OME-TIFF file, both with a pyramid.
     table
         ``CELL_COLUMNS`` with the true class and the box inside the image, in the order of the
-        fields; and ``thick``, whether the cell lies where the smear is too thick to be read.
+        fields; and ``thick``, whether the cell lies where the smear is too thick to read.
     diameter
         Typical diameter of a red cell in pixels.
     thick
@@ -70,7 +70,7 @@ def smear_mosaic(
     diameter: float = 44.0,
     crowding: float = 1.0,
 ) -> SmearMosaic:
-    """Return a large smear that was written to `path`, the same for the same arguments.
+    """Write a large smear to `path` and return it; equal arguments give equal smears.
 
     Takes about a second for a million pixels.
 
@@ -81,9 +81,10 @@ def smear_mosaic(
     shape
         Rows and columns.
     diameter
-        Of a red cell, in pixels.
+        Diameter of a red cell in pixels.
     crowding
-        Cells tried, 1 for as many as :func:`~napari_hemacells.samples.synthetic_smear` tries.
+        Relative number of cells placed; 1 for as many as
+        :func:`~napari_hemacells.samples.synthetic_smear` places.
     """
     slide = _Slide(shape, seed, diameter, crowding)
     size = RED_CELL_UM / diameter
@@ -94,7 +95,7 @@ def smear_mosaic(
 
 
 class _Slide:
-    """Places the cells of a slide row by row of fields, and photographs it."""
+    """Places the cells of a slide row by row of fields, and renders the fields."""
 
     def __init__(
         self, shape: tuple[int, int], seed: int, diameter: float, crowding: float
@@ -107,7 +108,7 @@ class _Slide:
         self._grid = (-(-shape[0] // FIELD), -(-shape[1] // FIELD))
 
     def fields(self) -> Any:
-        """Yield ``(row, column, pixels)`` of each field, as the writer wants them."""
+        """Yield ``(row, column, pixels)`` of each field, in the order of the writer."""
         for high in range(self._grid[0] + 1):
             if high < self._grid[0]:
                 self._place_row(high)
@@ -118,7 +119,7 @@ class _Slide:
                 self._placed.pop((high - 2, wide), None)
 
     def table(self) -> pd.DataFrame:
-        """Return the truth of the fields yielded."""
+        """Return the ground truth of the fields yielded."""
         from napari_hemacells.core.detect.cell_table import cell_table
 
         rows = [(number, *row[:-1]) for number, row in enumerate(self._truth, start=1)]
@@ -131,7 +132,7 @@ class _Slide:
             self._truth += [row for cell in cells if (row := self._row(cell))]
 
     def _cells(self, high: int, wide: int) -> list[PlacedCell]:
-        """Return the cells whose field this is, in pixels of the slide."""
+        """Return the cells that belong to this field, in pixels of the slide."""
         rng = np.random.default_rng([self._seed, high, wide])
         corner = (high * FIELD, wide * FIELD)
         around = [translate_cell(cell, corner, -1) for cell in self._neighbour_cells(high, wide)]
@@ -156,7 +157,7 @@ class _Slide:
             scene.place(PLATELET, platelet(rng, small))
 
     def _neighbour_cells(self, high: int, wide: int) -> list[PlacedCell]:
-        """Return the cells of this field and of the fields around it."""
+        """Return the cells of this field and of its neighbours."""
         return [
             cell
             for row in (high - 1, high, high + 1)
@@ -165,7 +166,7 @@ class _Slide:
         ]
 
     def _is_on_smear(self, cell: PlacedCell) -> bool:
-        """Whether the tongue of cells reaches there: an ellipse, the slide's corners are empty."""
+        """Whether the smear covers this place: an ellipse, the slide's corners are empty."""
         across, along = (
             2 * coordinate / length - 1
             for coordinate, length in zip((cell.row, cell.col), self._shape, strict=True)
@@ -188,7 +189,7 @@ class _Slide:
         return picture[MARGIN:-MARGIN, MARGIN:-MARGIN]
 
     def _row(self, cell: PlacedCell) -> tuple[Any, ...] | None:
-        """Return class, score, centroid, box, area, and whether it is too thick there."""
+        """Return class, score, centroid, box, area, and whether the smear is too thick there."""
         target, source = windows(cell, self._shape)
         inner = np.argwhere(cell.patch.mask[source])
         if len(inner) == 0:
@@ -200,5 +201,5 @@ class _Slide:
 
 
 def translate_cell(cell: PlacedCell, by: tuple[int, int], sign: int) -> PlacedCell:
-    """Return the cell at coordinates that are moved."""
+    """Return the cell at shifted coordinates."""
     return replace(cell, row=cell.row + sign * by[0], col=cell.col + sign * by[1])

@@ -1,7 +1,7 @@
-"""How single cells look: optical density planes on a small patch.
+"""Rendering of single cells: optical density on a small patch.
 
-Density follows Beer-Lambert: what lies on top of one another adds up, and the light that comes
-through is ``10 ** -density`` of the light of the lamp.
+Density follows Beer-Lambert: overlapping cells add up, and the transmitted light is
+``10 ** -density`` of the lamp's light.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ class CellPatch:
 
     @property
     def reach(self) -> int:
-        """Pixels from the centre to the patch's border."""
+        """Pixels from the centre to the border of the patch."""
         return int(self.mask.shape[0]) // 2
 
 
 def red_cell(rng: Generator, radius: float) -> CellPatch:
-    """Return a red cell: biconcave, slightly oval, its pallor wider or narrower by chance."""
+    """Return a red cell: biconcave, slightly oval, with a central pallor of random width."""
     distance = _wobbly_distance(rng, radius, oval=0.12, wobble=0.017)
     inside = np.clip(1 - distance**2, 0, None)
     c0, c2, c4 = EVANS_FUNG
@@ -76,7 +76,7 @@ def platelet(rng: Generator, radius: float) -> CellPatch:
 
 
 def white_cell(rng: Generator, subtype: str, radius: float) -> CellPatch:
-    """Return a white cell of one of :data:`SUBTYPES`, `radius` being that of a red cell."""
+    """Return a white cell of one of :data:`SUBTYPES`; `radius` is that of a red cell."""
     build = SUBTYPES[subtype]
     whole = radius * build.size * rng.normal(1.0, 0.05)
     distance = _wobbly_distance(rng, whole, oval=0.06, wobble=0.03)
@@ -119,7 +119,7 @@ SUBTYPES: dict[str, _LeukocyteStyle] = {
 def _nucleus(
     rng: Generator, build: _LeukocyteStyle, whole: float, shape: tuple[int, ...]
 ) -> NDArray[np.float32]:
-    """Return 0 to 1: lobes along an arc, joined by thin bridges."""
+    """Return lobes along an arc, joined by thin bridges; values 0 to 1."""
     count = int(rng.integers(build.lobes[0], build.lobes[1] + 1))
     turn = rng.uniform(0, 2 * np.pi)
     angles = turn + np.linspace(0, 1.35 * np.pi, count) + rng.normal(0, 0.12, count)
@@ -149,7 +149,7 @@ def _disc(
 def _wobbly_distance(
     rng: Generator, radius: float, *, oval: float, wobble: float
 ) -> NDArray[np.float32]:
-    """Return the distance from the centre, 1 on the outline; the patch has a margin around it."""
+    """Return the relative distance from the centre, 1 on the outline; the patch has a margin."""
     reach = int(np.ceil(radius * (1 + oval + 2 * wobble))) + 3
     rows, cols = _grid(2 * reach + 1)
     turn, stretch = rng.uniform(0, np.pi), 1 + abs(rng.normal(0, oval / 2))
@@ -176,7 +176,7 @@ def _edge(distance: NDArray[np.floating], radius: float) -> NDArray[np.float32]:
 
 
 def _texture(rng: Generator, shape: tuple[int, ...], sigma: float) -> NDArray[np.float32]:
-    """Return smooth noise of mean 0 and deviation 1."""
+    """Return smooth noise with mean 0 and standard deviation 1."""
     noise = ndi.gaussian_filter(rng.normal(size=shape), max(sigma, 0.3))
     return np.asarray(noise / max(float(noise.std()), 1e-6), dtype=np.float32)
 

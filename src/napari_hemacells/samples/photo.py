@@ -1,4 +1,4 @@
-"""What the camera makes of a slide: lamp, stain of the day, optics, noise."""
+"""Rendering of a slide by the camera: lamp, stain, optics and noise."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ GRAIN = 0.011
 
 @dataclass(frozen=True, eq=False)
 class Camera:
-    """One stain, one lamp, one optic: what does not change from field to field of a slide.
+    """Stain, lamp and optics: what is constant over the fields of a slide.
 
     Attributes
     ----------
     stain
-        ``(3,)`` strength by colour, 1 for a usual one.
+        ``(3,)`` strength by colour, 1 for a typical stain.
     top, fall
         Where the lamp is brightest, from -1 to 1 along each axis, and how fast it falls.
     tone
-        ``(3,)`` colour of the lamp against the usual one.
+        ``(3,)`` colour of the lamp relative to a typical one.
     blur
-        Deviation of the optic's spread in pixels.
+        Standard deviation of the point spread in pixels.
     diameter
-        Of a red cell, in pixels.
+        Diameter of a red cell in pixels.
     """
 
     stain: NDArray[np.float64]
@@ -44,7 +44,7 @@ class Camera:
 
     @classmethod
     def drawn(cls, rng: Generator, diameter: float, *, fall: float) -> Camera:
-        """Return one by chance, its lamp falling as told."""
+        """Return a random one with the given fall of the lamp."""
         stain = rng.uniform(0.85, 1.2) * rng.normal(1.0, 0.06, 3)
         tone = rng.normal(1.0, 0.012, 3)
         return cls(stain, np.zeros(2), fall, tone, diameter * rng.uniform(0.018, 0.026), diameter)
@@ -52,7 +52,7 @@ class Camera:
     def picture(
         self, density: NDArray[np.float32], dirt: NDArray[np.float64], rng: Generator
     ) -> NDArray[np.uint8]:
-        """``(rows, cols, 3)`` uint8 of an optical density; `dirt` is noise of its size."""
+        """``(rows, cols, 3)`` uint8 image of an optical density; `dirt` is noise of its shape."""
         smooth = ndi.gaussian_filter(dirt, self.diameter * 0.5)
         film = 0.012 * np.clip(smooth / max(float(smooth.std()), 1e-6), -1.5, 1.5)
         light = 10.0 ** -(density * self.stain + film[..., None].astype(np.float32))
@@ -71,7 +71,7 @@ class Camera:
         return np.asarray(np.clip(np.rint(noisy * 255), 0, 255), dtype=np.uint8)
 
     def _illumination(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        """Return the lamp's field: a flat hill whose top is not in the middle."""
+        """Return the illumination: a flat hill whose top is off centre."""
         rows, cols = np.meshgrid(
             np.linspace(-1, 1, shape[0]), np.linspace(-1, 1, shape[1]), indexing="ij"
         )
@@ -82,7 +82,7 @@ class Camera:
 def render_photo(
     rng: Generator, density: NDArray[np.float32], diameter: float, stain: float | None = None
 ) -> NDArray[np.uint8]:
-    """Return what the camera sees: lamp, stain (1 is usual, by chance if not given), optics."""
+    """Return the image of the camera: lamp, stain (1 is typical; default random), optics."""
     usual = rng.uniform(0.85, 1.2)  # drawn in any case: a given stain changes nothing else
     strength = usual if stain is None else stain
     tint = rng.normal(1.0, 0.06, 3)

@@ -1,4 +1,4 @@
-"""Public smears, fetched once by address and SHA-256 and kept in the user's cache."""
+"""Public smears, downloaded once, checked by SHA-256, and kept in the user's cache."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CHULA = (
 
 @dataclass(frozen=True)
 class PublicImage:
-    """One file of a public set: where it is, what it must be, whose it is."""
+    """One file of a public dataset: its address, hash, title and licence."""
 
     url: str
     sha256: str
@@ -59,20 +59,20 @@ PUBLIC: dict[str, PublicImage] = {
 
 
 def cache_folder() -> Path:
-    """Where fetched files are kept."""
+    """The folder for downloaded files."""
     import platformdirs
 
     return platformdirs.user_cache_path("hemacells", appauthor=False) / "samples"
 
 
 def fetch(name: str) -> Path:
-    """The file of a public image, fetched if it is not there yet.
+    """The file of a public image, downloaded if it is missing.
 
     Raises
     ------
     DownloadError
-        Without a network, when what came is not the file that was expected, or when the cache
-        cannot be written.
+        There is no network, the downloaded file is not the expected one, or the cache cannot be
+        written.
     """
     import pooch
 
@@ -87,18 +87,19 @@ def fetch(name: str) -> Path:
         )
     except ValueError as error:  # pooch's word for another hash; the file is not kept
         raise DownloadError(
-            f"What came for “{public.title}” is not the file that was expected, so it was not "
-            "kept. Try another day, or use the synthetic smear, which is always the same."
+            f"The download of “{public.title}” is not the expected file, so it was "
+            "not kept. Try again later, or use the synthetic smear, which needs no "
+            "network."
         ) from error
     except PermissionError as error:
         raise DownloadError(
-            f"“{public.title}” could not be kept: {folder} cannot be written. Allow writing "
-            "there, or use the synthetic smear, which needs no folder."
+            f"“{public.title}” cannot be stored: the folder {folder} is not writable. "
+            "Make it writable, or use the synthetic smear, which needs no folder."
         ) from error
     except OSError as error:  # requests' exceptions are OSErrors too
         raise DownloadError(
-            f"“{public.title}” could not be fetched: it needs the network once, then it is kept "
-            f"in {folder}. The synthetic smear needs no network."
+            f"“{public.title}” cannot be downloaded. Connect to the network once; the "
+            f"file is then kept in {folder}. The synthetic smear needs no network."
         ) from error
     from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Writing a large image as a pyramid, piece by piece."""
+"""Write a large image as a pyramid, piece by piece."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def write_pyramid(
     Parameters
     ----------
     path
-        OME-Zarr 0.4 if it ends with ``.zarr``, otherwise a tiled OME-TIFF; what is there already
-        is replaced.
+        OME-Zarr 0.4 if it ends with ``.zarr``, otherwise a tiled OME-TIFF; an existing file is
+        replaced.
     piece
-        Side of a piece; a multiple of :data:`TILE`.
+        Side length of a piece; a multiple of :data:`TILE`.
     """
     import zarr
 
@@ -70,7 +70,7 @@ def _level(group: Any, number: int, shape: tuple[int, int]) -> Any:
 
 
 def _halved(group: Any, number: int, above: Any) -> Any:
-    """Write the next level, made of means of 2 by 2 pixels."""
+    """Write the next level by averaging 2 × 2 pixels."""
     rows, cols = (length // 2 for length in above.shape[1:])
     level = _level(group, number, (rows, cols))
     for row, col in product(range(0, rows, 2 * TILE), range(0, cols, 2 * TILE)):

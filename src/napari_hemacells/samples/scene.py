@@ -1,4 +1,4 @@
-"""Where the cells of a synthetic smear lie."""
+"""Placement of the cells of a synthetic smear."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TOUCHING, OVERLAPPING, ALONE = 0.78, 0.62, 0.95  # distance over the sum of two 
 
 @dataclass(frozen=True, eq=False)
 class PlacedCell:
-    """One cell and the pixel its centre is on."""
+    """A cell and the pixel of its centre."""
 
     kind: str
     subtype: str
@@ -31,17 +31,17 @@ class PlacedCell:
 
 
 class Scene:
-    """Cells put one after the other where they fit."""
+    """Cells placed one after the other where they fit."""
 
     def __init__(self, rng: Generator, shape: tuple[int, int]) -> None:
         self._rng, self._shape = rng, shape
         self.placed: list[PlacedCell] = []
 
     def place(self, kind: str, patch: CellPatch, subtype: str = "") -> None:
-        """Put a cell where it fits, nowhere if there is no room.
+        """Place a cell where it fits, or nowhere if there is no room.
 
-        In a crowd red cells overlap a little, white cells never; red cells may be cut by the
-        image's border.
+        In crowded areas red cells overlap a little, white cells never; the image border may cut
+        red cells.
         """
         edge = -(patch.reach // 2) if kind == RBC else patch.reach // 2
         for attempt in range(TRIES):
@@ -55,12 +55,12 @@ class Scene:
                 return
 
     def drop(self, kind: str, patch: CellPatch) -> None:
-        """Put a cell anywhere, on top of others if need be: the smear is thick there."""
+        """Place a cell anywhere, on top of others if needed, as in a thick smear."""
         row, col = (int(self._rng.integers(0, side)) for side in self._shape)
         self.placed.append(PlacedCell(kind, "", row, col, patch))
 
     def density(self) -> NDArray[np.float32]:
-        """``(rows, cols, 3)`` optical density: what lies on top of one another adds up."""
+        """``(rows, cols, 3)`` optical density; overlapping cells add up."""
         density = np.zeros((*self._shape, 3), np.float32)
         for cell in self.placed:
             target, source = windows(cell, self._shape)
@@ -81,7 +81,7 @@ def _fits(cell: PlacedCell, other: PlacedCell, *, crowded: bool) -> bool:
 def windows(
     cell: PlacedCell, shape: tuple[int, int]
 ) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Return where the patch lies in the image, and which part of it does."""
+    """Return where the patch lies in the image, and which part of the patch is inside."""
     reach = cell.patch.reach
     target, source = [], []
     for coordinate, side in zip((cell.row, cell.col), shape, strict=True):

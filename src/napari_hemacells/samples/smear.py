@@ -1,6 +1,7 @@
-"""A rendered blood smear with ground truth: every cell's outline and class are known.
+"""A rendered blood smear with ground truth: the outline and class of every cell are known.
 
-Synthetic smears that a detector rehearses on while it learns something new.
+Also yields such fields with exact boxes for the fine-tuning of the detector, which rehearses
+them to keep what it has learned.
 """
 
 from __future__ import annotations
@@ -33,15 +34,15 @@ PLATELET_RADIUS = 0.3  # in radii of a red cell
 
 @dataclass(frozen=True, eq=False)
 class SyntheticSmear:
-    """A smear and its truth.
+    """A smear and its ground truth.
 
     Attributes
     ----------
     image
         ``(rows, cols, 3)`` uint8 colour image.
     labels
-        ``(rows, cols)`` int32; where red cells overlap a pixel belongs to the nearest centre,
-        white cells lie on red ones and platelets on both.
+        ``(rows, cols)`` int32; where red cells overlap, a pixel belongs to the nearest centre;
+        white cells lie on red cells and platelets on both.
     table
         ``CELL_COLUMNS`` with the true class (the box is that of the whole cell inside the
         image), and ``subtype``: the kind of white cell, ``""`` otherwise.
@@ -65,21 +66,21 @@ def synthetic_smear(
     platelets: int | None = None,
     stain: float | None = None,
 ) -> SyntheticSmear:
-    """Return a rendered smear, the same for the same arguments.
+    """Return a rendered smear; equal arguments give equal smears.
 
-    Stain, light and crowding vary with `seed`, as they do from one laboratory to the next.
+    Stain, light and cell density vary with `seed`, as they do between laboratories.
 
     Parameters
     ----------
     shape
         Rows and columns.
     diameter
-        Of a red cell, in pixels.
+        Diameter of a red cell in pixels.
     red_cells, white_cells, platelets
-        How many are tried; by default as many as such an area of a smear usually shows. What
-        finds no room is left out.
+        Number of cells to place; default: as many as an area of this size usually shows. Cells
+        that do not fit are left out.
     stain
-        Strength of the stain, 1 for a usual one; by default it varies with `seed`.
+        Strength of the stain, 1 for a typical one; default: varies with `seed`.
     """
     rng = np.random.default_rng(seed)
     fields = shape[0] * shape[1] / diameter**2
@@ -98,7 +99,7 @@ def synthetic_smear(
 
 
 def _subtypes(rng: Generator, count: int) -> list[str]:
-    """Return one of each kind of white cell, then as often as in blood."""
+    """Return one white cell of each kind, then kinds as frequent as in blood."""
     names, shares = list(LEUKOCYTE_SHARES), list(LEUKOCYTE_SHARES.values())
     rest = rng.choice(names, size=max(0, count - len(names)), p=shares)
     return [*names, *map(str, rest)][:count]

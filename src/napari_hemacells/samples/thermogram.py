@@ -38,7 +38,7 @@ class SyntheticHotSpot:
 
 @dataclass(frozen=True, eq=False)
 class SyntheticThermogram:
-    """A frontal thermogram and its truth.
+    """A frontal thermogram and its ground truth.
 
     ``left`` and ``right`` are the **patient's** sides: seen from the front, the patient's left
     breast is on the **right** of the picture (higher columns), as in the DMR-IR files.
@@ -56,7 +56,7 @@ class SyntheticThermogram:
     nipples
         For each side (row, col).
     hot_spots
-        The warm spots that were put in; empty for a healthy one.
+        The warm spots that were added; empty for a healthy patient.
     room
         Temperature of the background in °C.
     """
@@ -78,22 +78,22 @@ def synthetic_thermogram(
     noise: float = 0.08,
     veins: float = 0.55,
 ) -> SyntheticThermogram:
-    """Return a rendered frontal thermogram, the same for the same arguments.
+    """Return a rendered frontal thermogram; equal arguments give equal thermograms.
 
-    Build, skin temperature and veins vary with `seed`; a hot spot changes nothing but the place
-    where it is.
+    Build, skin temperature and veins vary with `seed`; a hot spot changes only the place where it
+    is.
 
     Parameters
     ----------
     hot_spot
-        Whether one breast has a warm spot; ``"left"`` or ``"right"`` says which one of the
-        patient's, otherwise `seed` does.
+        Whether one breast has a warm spot; ``"left"`` or ``"right"`` is the patient's side;
+        otherwise `seed` chooses it.
     size
         Rows and columns.
     noise
         Standard deviation of the camera's noise in °C.
     veins
-        °C that a vein adds at most, about; 0 for none.
+        Approximate maximum of the temperature that a vein adds, in °C; 0 for no veins.
 
     Examples
     --------
@@ -130,7 +130,7 @@ def synthetic_thermogram(
 
 
 def _hot_spot(rng: Generator, side: Side, breast: Breast, grid: Grid) -> SyntheticHotSpot:
-    """Return a warm spot somewhere in the breast, clear of its outline."""
+    """Return a random warm spot inside the breast, away from its outline."""
     angle, away = rng.uniform(0, 2 * np.pi), rng.uniform(0.1, 0.55)
     u = breast.centre[0] + away * breast.axes[0] * np.cos(angle)
     v = breast.centre[1] + away * breast.axes[1] * np.sin(angle)
@@ -140,7 +140,7 @@ def _hot_spot(rng: Generator, side: Side, breast: Breast, grid: Grid) -> Synthet
 
 
 def _pixel(place: tuple[float, float], grid: Grid) -> tuple[float, float]:
-    """(row, col) of a place (u, v)."""
+    """(row, col) of a point (u, v)."""
     cols = grid.u.shape[1]
     return float(place[1] * grid.unit - 0.5), float(place[0] * grid.unit + cols / 2 - 0.5)
 
@@ -154,7 +154,7 @@ def _units(spot: SyntheticHotSpot, grid: Grid) -> tuple[float, float]:
 def _photograph(
     warm: NDArray[np.float64], wall: NDArray[np.float64], body: NDArray[np.bool_], unit: float
 ) -> NDArray[np.float64]:
-    """Return the body before the wall, through the camera's optics."""
+    """Return the body in front of the wall, blurred by the camera's optics."""
     share = ndi.gaussian_filter(body.astype(np.float64), 1.6 * unit)
     return np.asarray(share * ndi.gaussian_filter(warm, 0.8 * unit) + (1 - share) * wall)
 
@@ -162,7 +162,7 @@ def _photograph(
 def _with_reference(
     seen: NDArray[np.float64], torso: SyntheticTorso, grid: Grid, celsius: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return the picture with a square of that temperature below the sternum."""
+    """Return the image with a square of that temperature below the sternum."""
     inside = np.abs(grid.u - torso.middle) < REFERENCE / 2
     inside &= np.abs(grid.v - 432) < REFERENCE / 2
     share = ndi.gaussian_filter(inside.astype(np.float64), 0.8 * grid.unit)

@@ -1,4 +1,4 @@
-"""A torso as an infrared camera sees it from the front: where its parts are, how warm they are.
+"""A synthetic torso in an infrared camera from the front: geometry and temperatures.
 
 Lengths are in pixels of a frame with 480 rows; ``u`` runs to the right from the middle of the
 frame, ``v`` downwards from its top.
@@ -26,7 +26,7 @@ EDGE = 8.0  # how far the slanting rim of the body looks cooler than it is
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """The pixels of a frame: `u` and `v` of each, and how long a unit is in pixels."""
+    """The pixels of a frame: `u` and `v` of each, and the length of a unit in pixels."""
 
     u: Field
     v: Field
@@ -47,7 +47,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Breast:
-    """One breast: centre, half axes, and the nipple's place (u, v)."""
+    """One breast: centre, half axes, and position of the nipple (u, v)."""
 
     centre: tuple[float, float]
     axes: tuple[float, float]
@@ -60,7 +60,7 @@ class Breast:
         return np.asarray(np.hypot(across, along))
 
     def warmth(self, grid: Grid, coolness: float) -> Field:
-        """``(rows, cols)`` °C that the breast is cooler by, and the fold below it warmer."""
+        """``(rows, cols)`` °C by which the breast is cooler and the fold below it warmer."""
         reach = self.reach(grid)
         cool = np.clip(1.15 - reach**3, 0, 1) * np.clip((grid.v - self.centre[1]) / 90 + 1.1, 0, 1)
         down = np.clip((grid.v - self.centre[1]) / self.axes[1] / np.maximum(reach, 1e-6), 0, 1)
@@ -73,16 +73,16 @@ class Breast:
 
 @dataclass(frozen=True)
 class SyntheticTorso:
-    """One body, drawn by chance.
+    """A random body.
 
     Attributes
     ----------
     middle
-        Where its midline is (u).
+        Position of the midline (u).
     chest, waist
         Half widths.
     image_left, image_right
-        The breasts as the picture shows them; the patient's left is on the picture's right.
+        The breasts by their side in the image; the patient's left is on the image's right.
     """
 
     middle: float
@@ -93,7 +93,7 @@ class SyntheticTorso:
 
     @classmethod
     def drawn(cls, rng: Generator) -> SyntheticTorso:
-        """Return one by chance."""
+        """Return a random body."""
         middle = rng.normal(0, 8)
         chest, waist = rng.normal(192, 9), rng.normal(172, 10)
         apart, height = rng.normal(118, 6), rng.normal(300, 16)
@@ -108,7 +108,7 @@ class SyntheticTorso:
 
     @property
     def breasts(self) -> tuple[Breast, Breast]:
-        """On the picture's left and on its right."""
+        """The breasts on the image's left and right."""
         return self.image_left, self.image_right
 
     def outline(self, grid: Grid) -> NDArray[np.bool_]:
@@ -124,7 +124,7 @@ class SyntheticTorso:
         return np.asarray(body)
 
     def warmth(self, grid: Grid, coolness: float) -> Field:
-        """``(rows, cols)`` °C above the skin's usual temperature."""
+        """``(rows, cols)`` °C above the usual skin temperature."""
         field = NECK_WARMTH * grid.gaussian((self.middle, -10), (75, 60))
         field += STERNUM_WARMTH * grid.gaussian((self.middle, 250), (22, 130))
         for breast, sign in zip(self.breasts, (-1, 1), strict=True):
@@ -135,21 +135,21 @@ class SyntheticTorso:
 
 
 def rim(body: NDArray[np.bool_], unit: float) -> Field:
-    """``(rows, cols)`` °C that the body's rim looks cooler by."""
+    """``(rows, cols)`` °C by which the rim of the body looks cooler."""
     padded = np.pad(body, 1, mode="edge")  # the frame's border is no rim
     inside = ndi.distance_transform_edt(padded)[1:-1, 1:-1] / unit
     return np.asarray(-EDGE_COOLNESS * np.exp(-inside / EDGE))
 
 
 def texture(rng: Generator, size: tuple[int, int], unit: float) -> Field:
-    """``(rows, cols)`` °C of the skin's soft patches."""
+    """``(rows, cols)`` °C of the smooth variation of the skin."""
     return 0.3 * smooth(rng, size, 26 * unit) + 0.18 * smooth(rng, size, 9 * unit)
 
 
 def vessels(rng: Generator, size: tuple[int, int], unit: float) -> Field:
-    """``(rows, cols)`` 0 to about 1: a branching pattern of veins, here dense, there absent.
+    """``(rows, cols)`` 0 to about 1: a branching pattern of veins of varying density.
 
-    Veins run where a smooth random field crosses zero, so that they wind, meet and never end.
+    Veins run where a smooth random field crosses zero, so that they wind, meet and have no ends.
     """
     lines = np.zeros(size)
     for width in (22.0, 38.0):
@@ -161,7 +161,7 @@ def vessels(rng: Generator, size: tuple[int, int], unit: float) -> Field:
 
 
 def smooth(rng: Generator, size: tuple[int, int], width: float) -> Field:
-    """``(rows, cols)`` smooth noise of that width in pixels, mean 0, deviation 1."""
+    """``(rows, cols)`` smooth noise of that width in pixels, mean 0, standard deviation 1."""
     step = max(1, int(width / 5))  # made coarse and then stretched: wide noise is slow to filter
     coarse = [side // step + 2 for side in size]
     low = ndi.gaussian_filter(rng.normal(size=coarse), width / step)

@@ -168,7 +168,7 @@ def test_ctrl_c_leaves_whole_images_and_says_how_to_go_on(
         patched.setattr(batch, "run_or_fail", interrupted)
         stopped = hemacells(*given)
     assert stopped.exit_code == 130
-    assert "2 images are done" in stopped.stderr
+    assert "2 images are complete" in stopped.stderr
     assert "--skip-done" in stopped.stderr
     assert len(list((tmp_path / "out").glob("*.csv"))) == 2
     assert hemacells(*given, "--skip-done").stdout.count("done before") == 2

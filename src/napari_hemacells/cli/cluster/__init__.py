@@ -1,4 +1,4 @@
-"""The images of a command shared out to the workers of a dask cluster, here or elsewhere."""
+"""Share the images of a command among the workers of a dask cluster, local or remote."""
 
 from napari_hemacells.cli.cluster.scheduler import run_on_cluster
 

@@ -1,4 +1,4 @@
-"""A client of worker processes on this computer, or of a scheduler that others have started."""
+"""Connect to worker processes on this computer, or to a dask scheduler started by others."""
 
 import asyncio
 import logging
@@ -34,12 +34,12 @@ CONFIG = {
 
 
 class ClusterError(HemaCellsError):
-    """Workers that cannot be reached or used."""
+    """Workers cannot be reached or used."""
 
 
 @contextmanager
 def connect_client(sharing: WorkerPlan) -> Iterator[Client]:
-    """Give a client of the workers that the sharing speaks of.
+    """Give a client of the requested workers.
 
     Raises
     ------
@@ -81,9 +81,9 @@ def _local(workers: int) -> Iterator[Client]:
 
 @contextmanager
 def _ignore_interrupts() -> Iterator[None]:
-    """Ignore Ctrl-C until the block ends, and for good in the processes that it starts.
+    """Ignore Ctrl-C until the block ends, and permanently in the processes that it starts.
 
-    A terminal sends it to all of them, and each would print where it was. Ending them is ours.
+    A terminal sends it to all of them, and each would print a traceback. This process ends them.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -96,7 +96,7 @@ def _ignore_interrupts() -> Iterator[None]:
 
 
 async def _end_workers(cluster: LocalCluster) -> None:
-    """End the worker processes at once: either all is written, or the user has stopped it."""
+    """End the worker processes at once: either all is written, or the user has stopped the run."""
     nannies = [worker for worker in cluster.workers.values() if isinstance(worker, Nanny)]
     closing = [asyncio.ensure_future(nanny.close()) for nanny in nannies]
     await asyncio.sleep(0)  # from here on they take the end of their process as wanted
@@ -107,7 +107,7 @@ async def _end_workers(cluster: LocalCluster) -> None:
 
 
 def register_plugin(client: Client, plugin: WorkerPlugin, name: str) -> None:
-    """Give every worker, also those that come later, the plugin.
+    """Register the plugin on every worker, also on those that join later.
 
     Raises
     ------
@@ -123,8 +123,8 @@ def register_plugin(client: Client, plugin: WorkerPlugin, name: str) -> None:
             if chance:
                 continue  # a worker ended meanwhile; the one in its place gets the plugin too
             raise ClusterError(
-                "Workers ended while they loaded the networks, most likely because the memory "
-                "was full: try fewer --workers."
+                "Workers ended while they loaded the networks, most likely because "
+                "memory ran out. Use fewer --workers."
             ) from error
         return
 
@@ -156,8 +156,8 @@ def _check_workers(client: Client, address: str) -> None:
     for worker, version in versions.items():
         if version != __version__:
             raise ClusterError(
-                f"The worker {worker} has napari-hemacells {version or 'not installed'}, here it "
-                f"is {__version__}: install the same version on all machines."
+                f"The worker {worker} has napari-hemacells {version or 'not installed'}, this "
+                f"computer has {__version__}: install the same version on all machines."
             )
 
 
@@ -168,7 +168,7 @@ def worker_version() -> str:
 
 @contextmanager
 def _logging_silenced() -> Iterator[None]:
-    """Keep the libraries' own log off the terminal: failures are told by image."""
+    """Keep the libraries' own log off the terminal: failures are reported for each image."""
     loggers = [logging.getLogger(name) for name in ("distributed", "tornado", "asyncio")]
     before = [logger.level for logger in loggers]
     for logger in loggers:

@@ -1,8 +1,7 @@
-"""Images, and parts of large ones, handed to workers a few at a time; what came of each image.
+"""Send images, and parts of large ones, to dask workers and collect the outcome of each image.
 
-What a worker has beside its processor: the job and, loaded once, the networks it needs.
-
-What workers are asked to do. Small things travel: names, plans and counts; images do not.
+A worker loads the job and its networks once. Only small things are sent (names, plans and
+counts), never images.
 """
 
 import asyncio
@@ -60,11 +59,11 @@ class JobPlugin(WorkerPlugin):
     Parameters
     ----------
     job
-        What is to be done with every image.
+        What to do with every image.
     name
-        One name a run, so that runs may share a cluster.
+        A name unique to the run, so that several runs can share a cluster.
     token
-        A file in the folder of the results: a worker that does not see it writes elsewhere.
+        A file in the results folder: a worker that does not see it would write elsewhere.
     """
 
     def __init__(self, job: ImageJob, name: str, token: Path) -> None:
@@ -75,13 +74,13 @@ class JobPlugin(WorkerPlugin):
         self._limits: ExitStack
 
     async def setup(self, worker: Worker) -> None:  # noqa: ARG002  # dask's signature
-        """Load everything, in a thread: the worker must go on answering its scheduler."""
+        """Load everything in a thread, because the worker must keep answering its scheduler."""
         self.finish = await asyncio.to_thread(self.job.prepare)
         self._limits = ExitStack()
         self._limits.enter_context(single_threaded())
 
     def teardown(self, worker: Worker) -> None:  # noqa: ARG002
-        """Give the worker back its threads."""
+        """Restore the worker's number of threads."""
         self._limits.close()
 
     def check_shared_paths(self, source: InputImage) -> None:
@@ -90,18 +89,18 @@ class JobPlugin(WorkerPlugin):
         Raises
         ------
         ImageError, StorageError
-            If it does not; the sentence names the machine.
+            If it does not; the message names the machine.
         """
         host = socket.gethostname()
         if not self._token.is_file():
             raise StorageError(
-                f"The folder {self.job.folder} cannot be seen from the worker on {host}: choose "
-                "one that all machines share under the same path."
+                f"The folder {self.job.folder} cannot be seen by the worker on {host}: "
+                "choose a folder that all machines share under the same path."
             )
         file = self.job.working_dir / source.path
         if not file.exists():
             raise ImageError(
-                f"There is no file {file} on the machine {host}: images must lie where all "
+                f"There is no file {file} on the machine {host}: put images where all "
                 "workers see them under the same path."
             )
 
@@ -113,16 +112,16 @@ def get_job_plugin(name: str) -> JobPlugin:
 
 
 def start_image(name: str, source: InputImage, seen: bool) -> ImageOutcome | Plan:
-    """Return what came of an image, or of a large one the plan, its parts not yet done.
+    """Return the outcome of an image, or for a large one the plan of its unfinished parts.
 
     Parameters
     ----------
     name
-        That of the run's equipment.
+        Name of the plugin of the run.
     source
         The image.
     seen
-        Whether the command sees the image: then the worker must see it too.
+        Whether the command sees the image; the worker must then see it too.
     """
     return run_or_fail(partial(_start_image, name, source, seen))
 
@@ -130,12 +129,12 @@ def start_image(name: str, source: InputImage, seen: bool) -> ImageOutcome | Pla
 def detect_parts(
     name: str, source: InputImage, plan: Plan, places: Sequence[int]
 ) -> int | ImageFailure:
-    """Return how many cells there are in some parts of a large image, kept on the disk."""
+    """Detect some parts of a large image, store them on disk, and return their number of cells."""
     return run_or_fail(partial(_detect_parts, name, source, plan, places))
 
 
 def finish_image(name: str, source: InputImage, plan: Plan) -> ImageOutcome:
-    """Return what came of a large image all of whose parts are on the disk."""
+    """Return the outcome of a large image all of whose parts are on disk."""
     return run_or_fail(partial(_finish_image, name, source, plan))
 
 
@@ -182,7 +181,7 @@ def _finish_image(name: str, source: InputImage, plan: Plan) -> Record:
 def _load_or_detect_part(
     job: ImageJob, source: InputImage, plan: Plan, part: Part, finished: DetectionCheckpoint
 ) -> PartCells:
-    """Return the cells of a part, read back or, where it is missing, computed and kept."""
+    """Return the cells of a part, read from disk or else computed and stored."""
     part_cells = finished.read(part)
     if part_cells is None:
         part_cells = detect_part(_read_image_cached(job, source), plan, part)
@@ -192,7 +191,7 @@ def _load_or_detect_part(
 
 @lru_cache(maxsize=1)
 def _read_image_cached(job: ImageJob, source: InputImage) -> SmearImage:
-    """Return the image that this worker's last part was of, opened once."""
+    """Return the image of this worker's last part; it is opened once."""
     return job.read(source)
 
 
@@ -204,12 +203,12 @@ Outcomes: TypeAlias = Generator[tuple[int, ImageOutcome], None, None]
 def run_on_cluster(
     job: ImageJob, todo: Sequence[tuple[int, InputImage]], sharing: WorkerPlan, bar: BatchBar
 ) -> Outcomes:
-    """Yield place and outcome of each image as it is done, in whatever order.
+    """Yield index and outcome of each image as it finishes, in any order.
 
     Raises
     ------
     HemaCellsError
-        If the workers cannot be had, or lack something that every image needs.
+        If no workers are available, or they lack something that every image needs.
     """
     name = f"hemacells-{secrets.token_hex(8)}"
     with _token(job.folder, name) as token, connect_client(sharing) as client:
@@ -223,18 +222,18 @@ def run_on_cluster(
 
 @dataclass
 class ImageInProgress:
-    """An image that workers have begun.
+    """An image that workers have started.
 
     Attributes
     ----------
     place
-        Its place in the batch.
+        Its index in the batch.
     plan
-        How it is taken apart; ``None`` where it is done whole.
+        How it is divided into parts; ``None`` if it is processed as a whole.
     left
-        Parts that are not done.
+        Number of unfinished parts.
     cells
-        Cells in those that are.
+        Number of cells in the finished parts.
     """
 
     place: int
@@ -247,7 +246,7 @@ class ImageInProgress:
 
 @dataclass(frozen=True)
 class WorkerTask:
-    """Something that one worker does at a time, and the image it belongs to."""
+    """A task for one worker, and the image it belongs to."""
 
     image: ImageInProgress
     call: Callable[..., Any]
@@ -256,10 +255,10 @@ class WorkerTask:
 
 
 class TaskScheduler:
-    """Keeps each thread of the workers busy with one task, and no more than one.
+    """Keeps each thread of the workers busy with exactly one task.
 
-    More would only wait at a worker, and be suspected with the one that it dies of. Parts of
-    images that are underway go first, so that few images are: the memory is bounded.
+    More tasks would only wait at a worker, and would be suspected if it died. Parts of started
+    images go first, so that few images are open at a time and memory stays bounded.
     """
 
     def __init__(self, client: Client, job: ImageJob, name: str, bar: BatchBar) -> None:
@@ -272,7 +271,7 @@ class TaskScheduler:
         self._running = as_completed(loop=client.loop)
 
     def outcomes(self, todo: Sequence[tuple[int, InputImage]]) -> Outcomes:
-        """Yield place and outcome of each image as it is done."""
+        """Yield index and outcome of each image as it finishes."""
         waiting = iter(todo)
         self._submit_tasks(waiting)
         try:
@@ -305,7 +304,7 @@ class TaskScheduler:
         return WorkerTask(ImageInProgress(index, source), start_image, (self._name, source, seen))
 
     def _take(self, task: WorkerTask, result: Any) -> Outcomes:
-        """Yield what came of the task's image, if it is done with it; else ready its next."""
+        """Yield the outcome of the task's image if it is finished; else queue its next task."""
         image = task.image
         if image.failed:
             return
@@ -340,7 +339,7 @@ class TaskScheduler:
 
 
 def _result(future: Future[Any]) -> Any:
-    """Return what a task returned, or why it failed; an error in the program is raised.
+    """Return the result of a task, or why it failed; an error in the program is raised.
 
     Raises
     ------
@@ -349,8 +348,8 @@ def _result(future: Future[Any]) -> Any:
     """
     if future.status in {"cancelled", "lost"}:
         raise ClusterError(
-            "The connection to the scheduler was lost. Finished images are whole; the same "
-            "command with --skip-done goes on."
+            "The connection to the scheduler was lost. Finished images are complete; "
+            "run the same command with --skip-done to continue."
         )
     error = future.exception()
     if error is None:
@@ -358,8 +357,8 @@ def _result(future: Future[Any]) -> Any:
     if isinstance(error, KilledWorker):
         return ImageFailure(
             ImageError(
-                "The processes that worked on this image were ended from outside, most likely "
-                "because the memory was full. Try it alone, or with fewer --workers."
+                "The processes that worked on this image were ended from outside, most "
+                "likely because memory ran out. Process it alone, or use fewer --workers."
             )
         )
     if isinstance(error, MemoryError):
@@ -369,7 +368,7 @@ def _result(future: Future[Any]) -> Any:
 
 @contextmanager
 def _token(folder: Path, name: str) -> Iterator[Path]:
-    """Give a file in the folder of the results by which workers know that they see it too."""
+    """Give a file in the results folder, by which workers check that they see the folder."""
     token = folder / WORK_FOLDER / f"{name}.token"
     write_bytes(token, b"")
     try:
