@@ -244,7 +244,7 @@ class Trainer:
                 raise TrainingError(strategy.refusal)
             return False
         strategy.restore(state)
-        self._seconds_before = state.get("seconds", 0.0)  # none in a classifier's before 0.3
+        self._seconds_before = state.get("seconds", 0.0)  # absent from older classifiers
         return True
 
 
