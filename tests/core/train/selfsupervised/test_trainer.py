@@ -166,7 +166,7 @@ def test_damaged_and_foreign_files_are_refused(job, tmp_path):
     (tmp_path / "short.safetensors").write_bytes(content[: len(content) // 2])
     with pytest.raises(EncoderError, match="damaged"):
         load_encoder(f"adapted:{tmp_path / 'short.safetensors'}", "cpu")
-    with pytest.raises(EncoderError, match="no adapted encoder"):
+    with pytest.raises(EncoderError, match="does not exist"):
         load_encoder(f"adapted:{tmp_path / 'none.safetensors'}", "cpu")
     sha256 = read_header(job.out).base_sha256.encode()
     (tmp_path / "old.safetensors").write_bytes(content.replace(sha256, b"0" * 64))
