@@ -30,11 +30,17 @@ class History:
         Changed in place; nobody else changes it.
     journal
         Where every step is written before it is applied; ``None`` keeps nothing on disk.
+
+    Attributes
+    ----------
+    changes
+        How often the state was changed; what is derived from it is valid until that grows.
     """
 
     def __init__(self, state: AnnotationState, journal: Journal | None = None) -> None:
         self.state = state
         self.journal = journal
+        self.changes = 0
         self._done: list[tuple[Action, Action]] = []
         self._undone: list[tuple[Action, Action]] = []
 
@@ -92,6 +98,7 @@ class History:
         action.check(self.state)
         if self.journal is not None:
             self.journal.append(to_record(action))
+        self.changes += 1
         action.apply(self.state)
 
 

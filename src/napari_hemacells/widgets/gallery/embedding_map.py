@@ -385,7 +385,7 @@ class EmbeddingMapWidget(QWidget):
         plain = np.array([*theme.colour("text").getRgbF()[:3], 0.35], np.float32)
         table = {cell_class.id: ours.rgba(cell_class.colour) for cell_class in session.palette}
         table[UNKNOWN] = _contrasting_colour(ours.rgba(UNKNOWN_COLOUR), plain)
-        known = ours.known_classes(session.cells, session.annotated, session.prediction)
+        known = session.known_classes
         position, annotated = session.cells.position, session.annotated
         colours = np.tile(plain, (len(self._ids), 1))
         for row, cell in enumerate(self._ids.tolist()):

@@ -9,12 +9,13 @@ from qtpy.QtGui import QColor
 
 from napari_hemacells.core.annotate.palette import UNKNOWN_COLOUR
 from napari_hemacells.core.types import UNKNOWN
-from napari_hemacells.layers import confidences, known_classes
 from napari_hemacells.widgets.subscriptions import Subscriptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
     from qtpy.QtCore import QObject
 
     from napari_hemacells.core.params import QueueOrder
@@ -47,14 +48,14 @@ class _CellClasses(NamedTuple):
 
     position: Mapping[int, int]
     classes: Sequence[str | None]
-    sure: Sequence[float]
+    sure: Sequence[float] | NDArray[np.float32]
     annotated: Mapping[int, str]
 
     def of(self, cell: int) -> DisplayedClass:
         index = self.position.get(cell)
         if index is None:
             return _UNKNOWN
-        return DisplayedClass(self.classes[index], self.sure[index], cell in self.annotated)
+        return DisplayedClass(self.classes[index], float(self.sure[index]), cell in self.annotated)
 
 
 class GalleryModel(QAbstractListModel):
@@ -226,15 +227,11 @@ class GalleryModel(QAbstractListModel):
 
 def _cell_classes(session: Session) -> _CellClasses:
     """Return what is known of each cell of the image now."""
-    cells, prediction = session.cells, session.prediction
+    cells = session.cells
     if cells is None:
         return _CellClasses({}, [], [], {})
-    annotated = session.annotated
     return _CellClasses(
-        cells.position,
-        known_classes(cells, annotated, prediction),
-        confidences(cells, annotated, prediction).tolist(),
-        annotated,
+        cells.position, session.known_classes, session.confidences, session.annotated
     )
 
 
