@@ -82,7 +82,6 @@ class GalleryModel(QAbstractListModel):
         self._session = session
         self._queue: list[int] = []
         self._rows: dict[int, int] = {}
-        self._known = _CellClasses({}, [], [], {})
         self._names: dict[str, tuple[str, QColor]] = {}
         self.order: QueueOrder = "active"
         self.proposed: tuple[int, ...] = ()
@@ -130,6 +129,11 @@ class GalleryModel(QAbstractListModel):
         """Return class, confidence and whether they are the user's word."""
         return self._known.of(cell)
 
+    @property
+    def _known(self) -> _CellClasses:
+        """What is known now; put together when an item in sight is painted."""
+        return self._session.derived("gallery", lambda: _cell_classes(self._session))
+
     def show_queue(self, cells: Sequence[int], *, current: bool = True) -> None:
         """Show a new queue: those of these cells that pass the filter now.
 
@@ -139,13 +143,14 @@ class GalleryModel(QAbstractListModel):
             Whether it would come out the same now; otherwise it can be made anew at once.
         """
         self.beginResetModel()
-        self._known = _cell_classes(self._session)
         if self.only == PROPOSED:
-            self._queue = [cell for cell in cells if cell in self._known.position]
+            position = self._known.position
+            self._queue = [cell for cell in cells if cell in position]
         elif self.only == ALL_CELLS:
             self._queue = list(cells)
         else:
-            self._queue = [cell for cell in cells if self._passes(cell)]
+            known = self._known
+            self._queue = [cell for cell in cells if self._passes(known.of(cell))]
         self._rows = {cell: row for row, cell in enumerate(self._queue)}
         self.endResetModel()
         self._set_outdated(outdated=not current)
@@ -153,7 +158,7 @@ class GalleryModel(QAbstractListModel):
     def clear(self) -> None:
         """Show nothing until the next refresh: the cells of before are gone."""
         self.beginResetModel()
-        self._queue, self._rows, self._known = [], {}, _CellClasses({}, [], [], {})
+        self._queue, self._rows = [], {}
         self.endResetModel()
 
     # --- updaters ----------------------------------------------------------------------------
@@ -172,7 +177,6 @@ class GalleryModel(QAbstractListModel):
 
     def _update_labelled(self, cells: tuple[int, ...]) -> None:
         """Show what is known now; what is known of other cells than these is as before."""
-        self._known = _cell_classes(self._session)
         self._set_outdated(outdated=True)
         self._repaint(cells)
 
@@ -198,8 +202,7 @@ class GalleryModel(QAbstractListModel):
         if self._queue:
             self.appearance_changed.emit(cells)
 
-    def _passes(self, cell: int) -> bool:
-        displayed = self.shown(cell)
+    def _passes(self, displayed: DisplayedClass) -> bool:
         if self.only == ANNOTATED:
             return displayed.annotated
         return self.only in (ALL_CELLS, displayed.class_id or UNCLASSIFIED)
