@@ -28,12 +28,18 @@ class History:
     state
         Changed in place, by this history only.
     journal
-        Every step is written to it before it is applied; ``None`` writes nothing.
+        Where every step is written before it is applied; ``None`` keeps nothing on disk.
+
+    Attributes
+    ----------
+    changes
+        How often the state was changed; what is derived from it is valid until that grows.
     """
 
     def __init__(self, state: AnnotationState, journal: Journal | None = None) -> None:
         self.state = state
         self.journal = journal
+        self.changes = 0
         self._done: list[tuple[Action, Action]] = []
         self._undone: list[tuple[Action, Action]] = []
 
@@ -91,6 +97,7 @@ class History:
         action.check(self.state)
         if self.journal is not None:
             self.journal.append(to_record(action))
+        self.changes += 1
         action.apply(self.state)
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.classify.head_selection import HeadKind
     from napari_hemacells.core.types import Embeddings
 
+_ROWS = 128  # of a hundred kilobytes or so, which stay in the processor's cache
 HEAD_NAMES: dict[HeadKind, str] = {
     "one class": "one class only",
     "prototype": "nearest prototype",
@@ -119,10 +120,16 @@ class Head:
             )
         products = self._products(vectors)
         if self.kind != "linear":
-            products /= _norms((vectors - self.centre) / self.scale)
+            products /= self._lengths(vectors)
         if self.kind == "knn":
             products = knn_scores(products, self.owners, len(self.class_ids))
         return np.asarray(products, dtype=np.float32)
+
+    def _lengths(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """``(n, 1)`` lengths of standardised vectors, some rows at a time: no copy of them all."""
+        parts = (vectors[first : first + _ROWS] for first in range(0, len(vectors), _ROWS))
+        lengths = [_norms((part - self.centre) / self.scale) for part in parts]
+        return np.concatenate(lengths) if lengths else np.zeros((0, 1), np.float32)
 
     def _products(self, vectors: NDArray[np.float32]) -> NDArray[np.floating]:
         """``(n, k)`` products of standardised vectors and weights, without a copy of all cells."""
