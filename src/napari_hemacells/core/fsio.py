@@ -325,6 +325,25 @@ def read_bytes(path: Path, limit: int) -> bytes:
     return data
 
 
+def set_aside(path: Path, why: str) -> Path:
+    """Give a file another name beside it, ``NAME.WHY`` or with a number, and return that.
+
+    Raises
+    ------
+    StorageError
+        Where it cannot be renamed.
+    """
+    target, number = path.with_name(f"{path.name}.{why}"), 1
+    while os.path.lexists(target):
+        number += 1
+        target = path.with_name(f"{path.name}.{why}-{number}")
+    try:
+        path.replace(target)
+    except OSError as error:
+        raise storage_error(error, path, f"“{path.name}” was not put aside") from error
+    return target
+
+
 def discard(path: Path) -> None:
     """Remove a file or folder that may or may not exist, as far as the system lets us."""
     if path.is_dir() and not is_link(path):

@@ -12,12 +12,13 @@ import os
 import shutil
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from napari_hemacells.core.errors import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from io import BufferedReader
 
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)  # Windows has none: it is looked at before opening
 _NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # a pipe without a writer would wait for ever
@@ -60,7 +61,7 @@ def open_regular(path: Path, flags: int = os.O_RDONLY, *, follow: bool = False) 
     return descriptor
 
 
-def open_stream(path: Path, *, follow: bool = False) -> BinaryIO:
+def open_stream(path: Path, *, follow: bool = False) -> BufferedReader:
     """Return a regular file opened to be read; raises as :func:`open_regular` does."""
     return os.fdopen(open_regular(path, follow=follow), "rb")
 
