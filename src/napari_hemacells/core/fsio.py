@@ -333,14 +333,26 @@ def set_aside(path: Path, why: str) -> Path:
     StorageError
         Where it cannot be renamed.
     """
-    target, number = path.with_name(f"{path.name}.{why}"), 1
-    while os.path.lexists(target):
-        number += 1
-        target = path.with_name(f"{path.name}.{why}-{number}")
+    target = _free_name(path, why)
     try:
         path.replace(target)
     except OSError as error:
         raise storage_error(error, path, f"“{path.name}” was not put aside") from error
+    return target
+
+
+def keep_beside(path: Path, why: str, data: bytes) -> Path:
+    """Write what belongs to a file beside it, named as :func:`set_aside` does."""
+    target = _free_name(path, why)
+    write_bytes(target, data)
+    return target
+
+
+def _free_name(path: Path, why: str) -> Path:
+    target, number = path.with_name(f"{path.name}.{why}"), 1
+    while os.path.lexists(target):
+        number += 1
+        target = path.with_name(f"{path.name}.{why}-{number}")
     return target
 
 

@@ -63,7 +63,11 @@ def open_regular(path: Path, flags: int = os.O_RDONLY, *, follow: bool = False) 
 
 def open_stream(path: Path, *, follow: bool = False) -> BufferedReader:
     """Return a regular file opened to be read; raises as :func:`open_regular` does."""
-    return os.fdopen(open_regular(path, follow=follow), "rb")
+
+    def opener(_name: str, flags: int) -> int:
+        return open_regular(path, flags, follow=follow)
+
+    return open(path, "rb", opener=opener)  # which a Path's own cannot
 
 
 def is_regular(path: Path) -> bool:
