@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _TILE = 512  # pixels
+_MOST_PACKED = 1032  # times; what zlib makes of zeros
 _CHECKSUM_TAG = 65011  # of the range that TIFF leaves to everybody: SHA-256 of table, of pixels
 
 _DTYPES = {"class": "str", **dict.fromkeys(["label", "area", *BOX_COLUMNS], "int64")}
@@ -125,6 +126,7 @@ def read_cells(tif: Path) -> Cells:
     with _open(tif) as stream:
         try:
             with tifffile.TiffFile(stream) as file:
+                _check_size(file)
                 labels = file.asarray(key=0).astype(np.int32)
                 about, table = _read_description(file, labels)
         except _CELLS_READ_ERRORS as error:
@@ -185,6 +187,13 @@ def damaged_file_error(path: Path) -> ProjectError:
         f"The cells in “{path}” cannot be read. Nothing was changed: restore the file from a "
         "copy, or remove it and detect the cells again."
     )
+
+
+def _check_size(file: Any) -> None:
+    """Refuse more pixels than zlib can pack into a file, before memory is asked for them."""
+    page = file.pages.first
+    if page.nbytes > _MOST_PACKED * file.filehandle.size:
+        raise ValueError("it says to hold more pixels than it can")
 
 
 def _read_description(

@@ -407,6 +407,7 @@ class Project:
         lock = self.folder / _LOCK_NAME
         is_regular(lock)
         try:
+            self.folder.lstat()  # a lock would make it again
             with FileLock(lock, timeout=_PATIENCE):
                 yield
         except Timeout as error:
