@@ -19,6 +19,7 @@ from napari_hemacells.core.fsio import (
     hold,
     in_use,
     recover,
+    reserve_folder,
     sweep,
     write_bytes,
 )
@@ -229,3 +230,15 @@ def test_a_link_to_a_folder_is_discarded_and_not_what_it_points_to(tmp_path):
     discard(link)
     assert not link.is_symlink()
     assert content(folder) == OLD
+
+
+def test_two_that_begin_in_one_second_have_a_folder_each(tmp_path):
+    made = {reserve_folder(tmp_path / "models", "classifier-%Y%m%d-%H%M%S") for _ in range(5)}
+    assert len(made) == 5
+    assert all(folder.is_dir() for folder in made)
+
+
+def test_a_folder_that_cannot_be_reserved_is_a_sentence(tmp_path):
+    (tmp_path / "models").write_text("")
+    with pytest.raises(StorageError, match="was not made"):
+        reserve_folder(tmp_path / "models" / "more", "%Y")

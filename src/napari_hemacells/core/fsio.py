@@ -12,6 +12,7 @@ import secrets
 import shutil
 import time
 from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -323,6 +324,33 @@ def read_bytes(path: Path, limit: int) -> bytes:
     if len(data) > limit:
         raise StorageError(f"“{path}” is larger than {limit} bytes and was not read.")
     return data
+
+
+def reserve_folder(parent: Path, pattern: str) -> Path:
+    """Make a folder named by the present time, and by a later second where that is taken.
+
+    Parameters
+    ----------
+    pattern
+        As of :meth:`datetime.datetime.strftime`, with the seconds.
+
+    Raises
+    ------
+    StorageError
+        Where it cannot be made.
+    """
+    moment = datetime.now().astimezone()
+    while True:
+        folder = parent / moment.strftime(pattern)
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            folder.mkdir()
+        except FileExistsError:
+            moment += timedelta(seconds=1)
+        except OSError as error:
+            raise storage_error(error, folder, f"“{folder.name}” was not made") from error
+        else:
+            return folder
 
 
 def set_aside(path: Path, why: str) -> Path:

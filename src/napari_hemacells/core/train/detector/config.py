@@ -113,7 +113,7 @@ def prepare_folder(
     StorageError
         The folder cannot be written.
     """
-    remove_folder(folder)
+    _empty_folder(folder)  # it stays: its name is reserved
     save_fields(folder / "fields", fields)
     write_bytes(folder / LEFT_OUT_FILE, json.dumps(list(left_out), ensure_ascii=False).encode())
 
@@ -140,8 +140,12 @@ def check_resumable(folder: Path) -> None:
 
 def remove_folder(folder: Path) -> None:
     """Remove what a training kept; one that is not there is fine."""
+    _empty_folder(folder)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def _empty_folder(folder: Path) -> None:
     shutil.rmtree(folder / "fields", ignore_errors=True)
     for file in ("checkpoint.pt", LEFT_OUT_FILE):
         (folder / file).unlink(missing_ok=True)
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
