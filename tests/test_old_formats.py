@@ -161,6 +161,16 @@ def test_an_old_project_is_saved_byte_by_byte_as_it_was(project: Project) -> Non
         assert np.array_equal(one.asarray(), other.asarray())
 
 
+def test_an_old_project_gets_a_checksum_with_its_first_change(project: Project) -> None:
+    project.update(name="Another name")
+    stored, old = (
+        json.loads((folder / "project.json").read_text(encoding="utf-8"))
+        for folder in (project.folder, OLD / "project")
+    )
+    assert len(stored.pop("checksum")) == 64
+    assert stored == old | {"name": "Another name", "schema_version": 2, "journal": True}
+
+
 def test_the_next_click_is_a_line_like_those_before(session: Session) -> None:
     journal = session.project.journal_path
     before = journal.read_bytes()

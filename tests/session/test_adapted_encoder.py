@@ -29,7 +29,6 @@ def project(tmp_path):
     """A project that looks at cells with an encoder on the shelf, and has a copy of it."""
     made = Project.create(tmp_path / "project")
     job = encoder_store.new_job(made, "bundled")
-    job.out.parent.mkdir(parents=True)
     job.out.write_bytes(WEIGHTS)
     made.update(encoder_name=f"adapted:{store_weights(job.out)}")
     return made

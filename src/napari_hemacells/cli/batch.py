@@ -28,6 +28,7 @@ from napari_hemacells.cli.options import ShareOptions
 from napari_hemacells.cli.parallel import WorkerPlan, plan_workers, single_threaded
 from napari_hemacells.cli.read_cells import cells_file
 from napari_hemacells.core.errors import CellsError, HemaCellsError, StorageError
+from napari_hemacells.core.fsio import sweep, write_bytes
 from napari_hemacells.core.types.progress import run_to_end
 
 RESULT_KEYS = ("csv", "labels", "overlay")
@@ -43,6 +44,7 @@ class CompletedImages:
     def __init__(self, job: ImageJob) -> None:
         self._job = job
         self._folder = job.folder / WORK_FOLDER
+        sweep(job.folder, [WORK_FOLDER])  # of runs that were killed
         self._settings = job.fingerprint()
 
     def find(self, source: InputImage) -> Record | None:
@@ -60,9 +62,7 @@ class CompletedImages:
         return record if whole else None
 
     def note(self, source: InputImage, outcome: ImageOutcome) -> ImageOutcome:
-        """Note the image if it is done; return its outcome, or the failure to note it."""
-        from napari_hemacells.core.fsio import write_bytes
-
+        """Return what came of the image, noted if it is done, or that it could not be noted."""
         if isinstance(outcome, ImageFailure):
             return outcome
         try:

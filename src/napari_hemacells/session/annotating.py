@@ -20,7 +20,7 @@ from napari_hemacells.session.state import SessionState
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from napari_hemacells.core.annotate import Action, CorrectCells
+    from napari_hemacells.core.annotate import Action, CorrectCells, Palette
     from napari_hemacells.core.detect.proposal import Proposal
     from napari_hemacells.core.detect.split import Line
 
@@ -185,7 +185,20 @@ class SessionEditor(SessionState):
     def _emit_changes(self, change: Callable[[], Action | None]) -> bool:
         """Make a change through the history, then emit exactly what it changed."""
         palette, before = self.palette, self.annotated
-        action = change()
+        corrections = self._need_history().state.corrections
+        action = None
+        try:
+            action = change()
+        finally:  # what another program wrote into the journal is there even if this is refused
+            if self._need_history().state.corrections is not corrections:
+                self._show_joined_cells()
+            self._emit_difference(palette, before, action)
+            self._tell_notices()
+        return action is not None
+
+    def _emit_difference(
+        self, palette: Palette, before: dict[int, str], action: Action | None
+    ) -> None:
         if self.palette is not palette:
             if self._active not in self.palette:
                 self._active = self.palette.ids[0] if self.palette.ids else None
@@ -198,7 +211,13 @@ class SessionEditor(SessionState):
         if changed or self.palette.ids != palette.ids:
             self.live.invalidate()
             self.events.annotations.emit(tuple(changed))
-        return action is not None
+
+    def _show_joined_cells(self) -> None:
+        """Show the cells as two joined journals have them."""
+        project, image = self._need_project(), self.image
+        if image is not None and self.cells is not None and project.has_cells(image.key):
+            cells = project.load_cells(image.key)
+            self._put_cells(annotate.apply_corrections(cells, self._corrections(image.key)))
 
     def _apply_correction(self, action: CorrectCells) -> None:
         if self.image is not None and action.image_key == self.image.key:

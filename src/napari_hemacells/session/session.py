@@ -88,6 +88,7 @@ class Session(SessionEditor):
     def _change_settings(self, change: Callable[[], None]) -> None:
         embedded, classified = self.embeddings is not None, self.prediction is not None
         change()
+        self._tell_notices()
         self.events.settings.emit()
         if embedded and self.embeddings is None:
             self.events.embeddings.emit()

@@ -79,6 +79,7 @@ class SessionEvents(SignalGroup):
     settings = Signal()  # with what cells are looked at, or how they are classified
     shift = Signal()  # how far the image is from what the classifier knows, or what is done of it
     active_class = Signal(object)
+    noticed = Signal(str)  # a sentence about the project's files that the user has to know
 
 
 class SessionState:
@@ -132,6 +133,7 @@ class SessionState:
         self.events.project.emit()
         self.events.palette.emit()
         self.events.active_class.emit(self._active)
+        self._tell_notices()
 
     def open_image(self, image: SmearImage) -> None:
         """Show an image in the open project, in the project that knows it, or in a new one.
@@ -162,9 +164,11 @@ class SessionState:
         if project.has_cells(image.key):
             cells = project.load_cells(image.key)
             self._put_cells(annotate.apply_corrections(cells, self._corrections(image.key)))
+        self._tell_notices()
 
     def save_as(self, folder: Path) -> None:
-        """Save a copy of the project in a folder that the user chose, and continue there."""
+        """Go on in a copy of the project in a folder that the user chose."""
+        self._need_history().rejoin()
         image, embeddings, model = self.image, self.embeddings, self.live.model
         self.use_project(self._need_project().copy_to(folder))
         self.live.model = model
@@ -177,8 +181,15 @@ class SessionState:
         """Close the project; everything is saved already."""
         if self.history is not None:
             self.history.close()
+            self._tell_notices()
         self.project = self.history = self.image = self.cells = None
         self.live.forget_project()
+
+    def _tell_notices(self) -> None:
+        """Tell what was found out about the project's files."""
+        for source in (self.project, self.history):
+            while source is not None and source.notices:
+                self.events.noticed.emit(source.notices.pop(0))
 
     def _continue_as_sole_annotator(self, history: History) -> None:
         """Use the name of the project's only annotator, whatever this account is called."""

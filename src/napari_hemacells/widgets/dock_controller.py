@@ -122,6 +122,7 @@ class DockController(QObject):
         for signal, slot in (
             (events.project, self._project_changed),
             (events.image, self._update),
+            (events.noticed, self.project_controller.notice),
             (events.cells, self._cells_changed),
             (events.corrected, self._cells_corrected),
             (events.annotations, self._update),

@@ -46,10 +46,16 @@ class ProjectController(QObject):
         super().__init__()
         self._view, self._session, self._bridge = view, session, bridge
         self._tasks, self._voice = tasks, voice
+        self._noticed: list[str] = []
         view.detect.image_chosen.connect(self.choose_image)
         view.place.open_requested.connect(self.open_project)
         view.place.save_as_requested.connect(self._save_as)
         tasks.opened.connect(self._opened)
+
+    def notice(self, sentence: str) -> None:
+        """Say what was found out about the project's files; after a greeting, say it again."""
+        self._noticed.append(sentence)
+        self._voice.warn(" ".join(self._noticed))
 
     def choose_image(self, key: str) -> None:
         """Open the image of this layer, in its project or in a new one.
@@ -67,6 +73,7 @@ class ProjectController(QObject):
         """Open a project folder with its images."""
 
         def open_it() -> None:
+            self._noticed.clear()
             missing = project_images.open_project_images(
                 self._session, self._bridge, folder, self._view.ask_for_image
             )
@@ -120,6 +127,7 @@ class ProjectController(QObject):
         used = self._session.image
         if image is None or (used is not None and image.key == used.key):
             return
+        self._noticed.clear()
         project_images.select_image(self._session, self._bridge, image, key)
         self._view.detect.choose_image(key)
         self._welcome()
@@ -136,8 +144,16 @@ class ProjectController(QObject):
             self._voice.say(f"Project reopened: {annotated:,} annotated {cells}.")
         elif self._session.cells is None:
             self._voice.say("Press Detect cells, or use the cells of a layer.")
+        self._repeat_notices()
         self.changed.emit()
 
+    def _repeat_notices(self) -> None:
+        if self._noticed:
+            self._voice.warn(" ".join(self._noticed))
+            self._noticed.clear()
+
     def _save_as(self, folder: Path) -> None:
+        self._noticed.clear()
         if self._voice.attempt(partial(self._session.save_as, folder)):
             self._voice.say(f"The project is now in {folder}.")
+            self._repeat_notices()

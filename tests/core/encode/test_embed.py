@@ -120,7 +120,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("pathlib.Path.replace", full)
-    with pytest.raises(StorageError, match="No space left"):
+    with pytest.raises(StorageError, match="is full"):
         cache.save(image.key, encoder.info, SPEC, cells.boxes, np.ones((7, 6), np.float32))
     assert {file.name: file.read_bytes() for file in cache.folder.iterdir()} == before
 

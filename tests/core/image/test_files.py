@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -118,3 +119,15 @@ def test_a_whole_thermogram_is_cut_as_its_file_is_learned_from() -> None:
     image = SmearImage(CELSIUS, content_key(CELSIUS), "exam", modality="temperature")
     (crop,) = extract_crops(image, whole_frame(image.shape), CropSpec(size=80, context=1.6))
     np.testing.assert_array_equal(crop, from_picture(CELSIUS, CropSpec(size=80)))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes are POSIX")
+@pytest.mark.parametrize("ending", ["png", "tif", "csv", "npy", "jpg"])
+def test_a_pipe_or_a_device_is_refused_at_once(tmp_path, ending):
+    pipe, zero = tmp_path / f"pipe.{ending}", tmp_path / f"zero.{ending}"
+    os.mkfifo(pipe)
+    zero.symlink_to("/dev/zero")
+    with pytest.raises(ImageError, match="is a pipe and no file"):
+        read_image(pipe)
+    with pytest.raises(ImageError, match="is a device and no file"):
+        read_image(zero)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -129,8 +130,40 @@ def test_a_missing_part_is_named(saved, tmp_path):
 
 def test_a_huge_description_is_not_read(saved, monkeypatch):
     monkeypatch.setattr("napari_hemacells.core.store.bundle._JSON_LIMIT", 100)
-    with pytest.raises(BundleError, match="damaged"):
+    with pytest.raises(BundleError, match="larger than 100 bytes"):
         load_bundle(saved)
+
+
+@pytest.mark.parametrize("name", ["bundle.json", "model.safetensors"])
+def test_a_link_in_the_place_of_a_file_is_refused(saved, tmp_path, name):
+    elsewhere = tmp_path / "elsewhere"
+    (saved / name).rename(elsewhere)
+    (saved / name).symlink_to(elsewhere)
+    with pytest.raises(BundleError, match=f"{name}” is a link"):
+        load_bundle(saved)
+
+
+def test_a_bundle_that_may_not_be_read_is_a_sentence(saved, monkeypatch):
+    def refuse(path, *args, **kwargs):
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("napari_hemacells.core.safe_files.os.open", refuse)
+        with pytest.raises(BundleError, match="may not be read: ask for the right"):
+            load_bundle(saved)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "lstat", refuse)
+        with pytest.raises(BundleError, match="may not be read: ask for the right"):
+            load_bundle(saved)
+
+
+def test_a_bundle_whose_saving_was_cut_off_is_the_older_one(saved, bundle):
+    saved.rename(saved.with_name(".model.hemacells.0123abcd.old"))
+    (saved.with_name(".model.hemacells.0123abcd.part")).mkdir()
+    assert load_bundle(saved).name == "model"
+    assert [file.name for file in saved.parent.iterdir()] == ["model.hemacells"]
+    save_bundle(saved, replace(bundle, name="second"))
+    assert load_bundle(saved).name == "second"
 
 
 def test_the_same_encoder_crops_and_scale_pass(bundle, encoder, spec):

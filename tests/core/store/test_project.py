@@ -70,8 +70,9 @@ def test_how_cells_are_looked_at_and_classified_is_kept(project):
 def test_a_project_of_an_earlier_version_opens_with_what_was_usual_then(project):
     path = project.folder / "project.json"
     stored = json.loads(path.read_text())
-    del stored["encoder_name"], stored["classify"]
-    path.write_text(json.dumps(stored))
+    for later in ("encoder_name", "classify", "journal", "checksum"):
+        del stored[later]
+    path.write_text(json.dumps(stored | {"schema_version": 1}))
     assert Project.open(project.folder).content == project.content
 
 
@@ -243,14 +244,18 @@ def test_a_project_is_not_made_over_another(project):
 
 
 def rewrite(project, **values):
+    """Change a project file as one of the first version, which had no checksum."""
     path = project.folder / "project.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+    stored = json.loads(path.read_text()) | {"schema_version": 1, "checksum": None} | values
+    path.write_text(json.dumps(stored))
 
 
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"schema_version": 2, "unheard": 1}, "newer version"),
+        ({"schema_version": 3, "unheard": 1}, "newer version"),
+        ({"schema_version": 2}, "damaged"),
+        ({"checksum": "0" * 64}, "checksum"),
         ({"format": "other"}, "does not belong"),
         ({"name": None}, "damaged"),
         ({"images": [{"key": "../../x", "name": "n", "shape": [1, 1]}]}, "damaged"),

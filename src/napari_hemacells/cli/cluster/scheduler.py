@@ -47,7 +47,7 @@ from napari_hemacells.core.detect.plan import Plan
 from napari_hemacells.core.detect.stitching import stitch
 from napari_hemacells.core.detect.tiling import Part
 from napari_hemacells.core.errors import ImageError, StorageError
-from napari_hemacells.core.fsio import discard, write_bytes
+from napari_hemacells.core.fsio import clear_unused, discard, hold, write_bytes
 from napari_hemacells.core.types import SmearImage
 from napari_hemacells.core.types.cells import PartCells
 from napari_hemacells.core.types.progress import run_to_end
@@ -370,8 +370,11 @@ def _result(future: Future[Any]) -> Any:
 def _token(folder: Path, name: str) -> Iterator[Path]:
     """Give a file in the results folder, by which workers check that they see the folder."""
     token = folder / WORK_FOLDER / f"{name}.token"
+    for left in token.parent.glob("hemacells-*.token"):  # of runs that were killed
+        clear_unused(left)
     write_bytes(token, b"")
     try:
-        yield token
+        with hold(token):
+            yield token
     finally:
         discard(token)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from napari_hemacells.core.annotate.actions import SetPalette, from_record, to_record
 from napari_hemacells.core.annotate.journal import Journal
+from napari_hemacells.core.annotate.merge import MergedJournal, merge_journals
 from napari_hemacells.core.annotate.palette import Palette, default_palette
 from napari_hemacells.core.annotate.state import AnnotationState
-from napari_hemacells.core.errors import AnnotationError, ProjectError
+from napari_hemacells.core.errors import AnnotationError, ProjectError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,12 +36,15 @@ class History:
     ----------
     changes
         How often the state was changed; what is derived from it is valid until that grows.
+    notices
+        Sentences about what happened to the journal, for the user to read.
     """
 
     def __init__(self, state: AnnotationState, journal: Journal | None = None) -> None:
         self.state = state
         self.journal = journal
         self.changes = 0
+        self.notices: list[str] = []
         self._done: list[tuple[Action, Action]] = []
         self._undone: list[tuple[Action, Action]] = []
 
@@ -63,6 +68,7 @@ class History:
         StorageError
             If the journal cannot be written.
         """
+        self.rejoin()
         action.check(self.state)
         inverse = action.inverse(self.state)
         self._commit(action)
@@ -71,7 +77,8 @@ class History:
         return action
 
     def undo(self) -> Action | None:
-        """Undo the last step and return the applied inverse, ``None`` if there was no step."""
+        """Take the last step back; the inverse that was applied, ``None`` if there was none."""
+        self.rejoin()
         if not self._done:
             return None
         _, inverse = self._done[-1]
@@ -80,7 +87,8 @@ class History:
         return inverse
 
     def redo(self) -> Action | None:
-        """Redo the last undone step and return it, ``None`` if there was none."""
+        """Do the last undone step again; the action that was applied, ``None`` if none was."""
+        self.rejoin()
         if not self._undone:
             return None
         action, _ = self._undone[-1]
@@ -88,9 +96,47 @@ class History:
         self._done.append(self._undone.pop())
         return action
 
+    def rejoin(self) -> bool:
+        """Write the journal anew where another program deleted or replaced it meanwhile.
+
+        What lies in its place is taken in, and whether that changed the state is returned; then
+        the steps that could be undone are forgotten.
+
+        Raises
+        ------
+        StorageError
+            Where it cannot be written; nothing has changed then.
+        """
+        if self.journal is None or not self.journal.replaced():
+            return False
+        name = self.journal.path.name
+        ours, theirs = self.journal.written(), self.journal.others()
+        try:
+            merged = merge_journals(theirs or (), ours, self.state.annotator)
+        except ProjectError:
+            merged, theirs = merge_journals((), ours, self.state.annotator), None
+        kept = []
+        if theirs is None:
+            kept.append(self.journal.keep_others())
+        if merged.left_out:
+            kept.append(self.journal.keep_own())
+        self.journal.write_anew(merged.records)
+        self.notices.append(_rejoined(name, merged, [file for file in kept if file is not None]))
+        if not merged.foreign:
+            return False
+        self.state.palette = merged.state.palette
+        self.state.by_annotator = merged.state.by_annotator
+        self.state.corrections = merged.state.corrections
+        self.changes += 1
+        self._done.clear()
+        self._undone.clear()
+        return True
+
     def close(self) -> None:
-        """Close the journal."""
+        """Let go of the journal; it is written anew first if another program took it away."""
         if self.journal is not None:
+            with suppress(StorageError):  # the folder is gone: moved, or deleted on purpose
+                self.rejoin()
             self.journal.close()
 
     def _commit(self, action: Action) -> None:
@@ -99,6 +145,25 @@ class History:
             self.journal.append(to_record(action))
         self.changes += 1
         action.apply(self.state)
+
+
+def _rejoined(name: str, merged: MergedJournal, kept: list[Path]) -> str:
+    """What to say of a journal that was written anew."""
+    if not merged.foreign:
+        said = (
+            f"“{name}” was deleted or replaced by another program, perhaps a backup or a sync "
+            "tool. It was written anew: none of your annotations is lost."
+        )
+        also = "What lay in its place"
+    else:
+        said = (
+            f"“{name}” was replaced by another program and holds annotations that were not made "
+            "here. Both were joined: where they differ, yours count."
+        )
+        if merged.left_out:
+            said += f" {merged.left_out} of your steps did not fit and were left out."
+        also = "Your own journal"
+    return f"{said} {also} is kept as “{kept[-1].name}”." if kept else said
 
 
 def replay(records: Iterable[dict[str, Any]], annotator: str = "") -> AnnotationState:
@@ -146,7 +211,14 @@ def open_history(path: Path, annotator: str, palette: Palette | None = None) -> 
         if len(journal) == 0:
             start = default_palette() if palette is None else palette
             journal.append(to_record(SetPalette(start)))
-        return History(replay(journal.read(), annotator), journal)
+        history = History(replay(journal.read(), annotator), journal)
     except BaseException:
         journal.close()
         raise
+    if journal.torn:
+        history.notices.append(
+            f"The last line of “{path.name}” was torn, as when a computer stops in the middle of "
+            f"a click. It was put aside in “{path.name}.torn”: look whether your last annotation "
+            "is there."
+        )
+    return history

@@ -5,8 +5,12 @@ One JSON line per record, with its CRC-32 and number::
     {"crc":"5f0c…","n":7,"record":{"kind":"set_labels",…}}
 
 The checksum covers the bytes after it. The first line names the format and its version. A crash
-during a write leaves an incomplete last line; the next opening moves it to ``….torn``. Damage
-anywhere else is reported with its line number, and nothing is written.
+in the middle of a write leaves a torn last line; it is cut off at the next opening and kept in
+``….torn``. Damage anywhere else is reported with the line, and nothing is written.
+
+Other programs (a sync tool, a backup) may delete or replace the file while it is open. So before a
+line is added, the file under the name is compared with the one that is open; what was written is
+kept in memory as well.
 """
 
 from __future__ import annotations
@@ -16,19 +20,27 @@ import os
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from filelock import FileLock, Timeout
 
 from napari_hemacells.core.errors import ProjectError, StorageError
-from napari_hemacells.core.fsio import storage_error, sync_folder, write_all
+from napari_hemacells.core.fsio import (
+    keep_beside,
+    set_aside,
+    storage_error,
+    sync_folder,
+    write_all,
+    write_bytes,
+)
+from napari_hemacells.core.safe_files import is_regular, open_regular, open_stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 FORMAT = "napari-hemacells journal"
 VERSION = 1
-_BINARY = getattr(os, "O_BINARY", 0)  # Windows would turn line ends into two bytes
+_APPENDING = os.O_RDWR | os.O_CREAT | os.O_APPEND
 
 
 class Journal:
@@ -47,7 +59,7 @@ class Journal:
     Raises
     ------
     StorageError
-        If the file cannot be written, or is open in another window or process.
+        Where the file cannot be written, is open in another window or process, or is a link.
     ProjectError
         For a file of another format or a newer version, and for damage before its last line.
     """
@@ -56,6 +68,9 @@ class Journal:
         self.path = Path(path)
         self.torn = 0
         self._descriptor: int | None = None
+        self._content = bytearray()
+        self._seen: _Seen | None = None
+        is_regular(Path(f"{self.path}.lock"))
         self._lock = FileLock(f"{self.path}.lock", timeout=0, thread_local=False)
         self._acquire()
         try:
@@ -82,10 +97,16 @@ class Journal:
         Raises
         ------
         StorageError
-            If it could not be written; the file then ends with the last good record.
+            Where it could not be written; the file then ends with the last good record. Also
+            where the file is not the one that was opened (:meth:`replaced`).
         """
         if self._descriptor is None:
             raise StorageError(f"“{self.path}” is closed: open the project again.")
+        if self.replaced():
+            raise StorageError(
+                f"This click was not saved: another program has changed “{self.path}”. Open the "
+                "project again."
+            )
         line = encode(self._count + 1, record)
         try:
             self._cut_back()
@@ -95,8 +116,95 @@ class Journal:
             self._try_to_cut_back()
             raise storage_error(error, self.path, "This click was not saved") from error
         self._dirty = False
-        self._size += len(line)
+        self._content += line
         self._count += 1
+        self._look()
+
+    def replaced(self) -> bool:
+        """Whether the file under the name was deleted or holds something else than was written.
+
+        The same content in another file (a backup that was put back) is taken for the journal.
+
+        Raises
+        ------
+        StorageError
+            Where the folder is gone, or may not be read.
+        """
+        self._try_to_cut_back()
+        if self._descriptor is None or self._dirty:
+            return False
+        try:
+            about = self.path.lstat()
+            if _Seen.of(about) == self._seen:
+                return False
+            with open_stream(self.path) as file:
+                same = file.read() == self._content
+            if same:
+                if about.st_nlink > 1:  # a backup has it under another name
+                    write_bytes(self.path, bytes(self._content))
+                self._reopen()
+        except FileNotFoundError as error:
+            if self.path.parent.is_dir():
+                return True
+            raise storage_error(error, self.path, "This click was not saved") from error
+        except StorageError:
+            return True  # a link or a folder has its name
+        except OSError as error:
+            raise storage_error(error, self.path, "This click was not saved") from error
+        return not same
+
+    def written(self) -> list[dict[str, Any]]:
+        """Every record that was read or written here, whatever became of the file."""
+        lines = bytes(self._content).splitlines(keepends=True)[1:]
+        return [entry[1] for entry in map(decode, lines) if entry is not None]
+
+    def others(self) -> list[dict[str, Any]] | None:
+        """The records that lie under the name now; ``None`` where there are none, or damaged."""
+        try:
+            torn = is_regular(self.path) and scan_journal(self.path).tail
+            return list(read_journal(self.path)) if is_regular(self.path) and not torn else None
+        except (StorageError, OSError):
+            return None
+
+    def keep_others(self) -> Path | None:
+        """Keep what lies under the name now beside it; where it is kept, ``None`` for nothing.
+
+        Raises
+        ------
+        StorageError
+            Where that cannot be written.
+        """
+        if not os.path.lexists(self.path):
+            return None
+        try:
+            with open_stream(self.path) as file:
+                return keep_beside(self.path, "replaced", file.read())
+        except (StorageError, OSError):  # a link, a folder, or unreadable
+            return set_aside(self.path, "replaced")
+
+    def keep_own(self) -> Path:
+        """Keep what was read and written here beside the journal; raises as `keep_others`."""
+        return keep_beside(self.path, "own", bytes(self._content))
+
+    def write_anew(self, records: Iterable[dict[str, Any]]) -> None:
+        """Write the whole journal under its name, and go on with it.
+
+        Raises
+        ------
+        StorageError
+            Where it cannot be written.
+        """
+        header: dict[str, Any] = {"format": FORMAT, "version": VERSION}
+        lines = [encode(n, record) for n, record in enumerate([header, *records])]
+        if os.name == "nt" and self._descriptor is not None:  # an open file cannot be replaced
+            os.close(self._descriptor)
+            self._descriptor = None
+        write_bytes(self.path, b"".join(lines))
+        self._content, self._count = bytearray(b"".join(lines)), len(lines) - 1
+        try:
+            self._reopen()
+        except OSError as error:
+            raise storage_error(error, self.path, "The annotations cannot be saved") from error
 
     def read(self) -> Iterator[dict[str, Any]]:
         """All records in order, without the header line."""
@@ -122,25 +230,43 @@ class Journal:
             raise storage_error(error, self.path, "The annotations cannot be saved") from error
 
     def _open(self) -> None:
-        extent = scan_journal(self.path) if self.path.exists() else JournalExtent(0, 0, b"")
+        extent = scan_journal(self.path) if is_regular(self.path) else JournalExtent(0, b"", b"")
         if extent.tail:
             _keep(self.path.with_name(self.path.name + ".torn"), extent.tail)
             self.torn = len(extent.tail)
-        self._descriptor = os.open(
-            self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | _BINARY, 0o644
-        )
-        self._size, self._count = extent.size, extent.lines - 1
+        self._content, self._count = bytearray(extent.content), extent.lines - 1
+        if extent.lines and self.path.lstat().st_nlink > 1:  # a backup has it under another name
+            write_bytes(self.path, extent.content)
+        self._reopen()
         self._dirty = bool(extent.tail)
         self._cut_back()
+        self._look()
         if extent.lines == 0:
             self.append({"format": FORMAT, "version": VERSION})
             sync_folder(self.path.parent)
 
+    def _reopen(self) -> None:
+        descriptor = open_regular(self.path, _APPENDING)
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+        self._descriptor = descriptor
+        self._dirty = False
+        self._look()
+
+    def _look(self) -> None:
+        """Note what the open file looks like after we have written to it."""
+        if self._descriptor is not None:
+            # Windows names the device of an open file in another way; it lets nobody replace it.
+            windows = os.name == "nt"
+            about = self.path.lstat() if windows else os.fstat(self._descriptor)
+            self._seen = _Seen.of(about)
+
     def _cut_back(self) -> None:
         if self._dirty and self._descriptor is not None:
-            os.ftruncate(self._descriptor, self._size)
+            os.ftruncate(self._descriptor, len(self._content))
             os.fsync(self._descriptor)
             self._dirty = False
+            self._look()
 
     def _try_to_cut_back(self) -> None:
         # The failure that brought us here is the one to report; the next append, or the next
@@ -151,12 +277,27 @@ class Journal:
             self._dirty = True
 
 
+class _Seen(NamedTuple):
+    """What tells one file, in one state, from another."""
+
+    device: int
+    inode: int
+    links: int
+    size: int
+    changed: int
+
+    @classmethod
+    def of(cls, about: os.stat_result) -> Self:
+        """Of what the system says of a file."""
+        return cls(about.st_dev, about.st_ino, about.st_nlink, about.st_size, about.st_mtime_ns)
+
+
 @dataclass(frozen=True)
 class JournalExtent:
     """The number of good lines of a journal, their bytes, and an incomplete last line."""
 
     lines: int
-    size: int
+    content: bytes
     tail: bytes
 
 
@@ -174,9 +315,9 @@ def read_journal(path: Path) -> Iterator[dict[str, Any]]:
 def scan_journal(path: Path) -> JournalExtent:
     """Return the extent of a journal's good lines; raises as :class:`Journal` does."""
     lines = sum(1 for _ in _lines(path))
-    with path.open("rb") as file:
-        size = sum(len(file.readline()) for _ in range(lines))
-        return JournalExtent(lines, size, file.read())
+    with open_stream(path) as file:
+        content = b"".join(file.readline() for _ in range(lines))
+        return JournalExtent(lines, content, file.read())
 
 
 def encode(number: int, record: dict[str, Any]) -> bytes:
@@ -195,7 +336,7 @@ def decode(line: bytes) -> tuple[int, dict[str, Any]] | None:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    with path.open("rb") as file:
+    with open_stream(path) as file:
         for number, line in enumerate(file):
             entry = decode(line)
             if entry is None and not file.read(1):
@@ -221,7 +362,7 @@ def _check_format(path: Path, header: dict[str, Any]) -> None:
 
 
 def _keep(path: Path, tail: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | _BINARY, 0o644)
+    descriptor = open_regular(path, _APPENDING)
     try:
         write_all(descriptor, tail + b"\n")
     finally:

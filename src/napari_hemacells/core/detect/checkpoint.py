@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import shutil
 import zipfile
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,8 @@ import pandas as pd
 
 from napari_hemacells.core.cell_masks import PackedMasks
 from napari_hemacells.core.errors import StorageError
+from napari_hemacells.core.fsio import sweep, write_bytes
+from napari_hemacells.core.safe_files import is_link, open_stream
 from napari_hemacells.core.types import CELL_COLUMNS, PartCells
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.detect.tiling import Part
 
 PLAN_FILE = "plan.json"
-_DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
+_DAMAGED = (OSError, StorageError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 
 
 class DetectionCheckpoint:
@@ -51,12 +52,12 @@ class DetectionCheckpoint:
             self._put(folder / PLAN_FILE, json.dumps(about).encode())
 
     def read(self, part: Part) -> PartCells | None:
-        """Return the cells of a finished part; None if it is unfinished or damaged."""
-        file = self._file(part)
-        if not file.exists():
-            return None
+        """Return the cells of a part that is done; None where it is not, or is damaged."""
         try:
-            with np.load(file, allow_pickle=False) as stored:
+            with (
+                open_stream(self._file(part)) as stream,
+                np.load(stream, allow_pickle=False) as stored,
+            ):
                 table = pd.DataFrame({name: stored[name] for name in CELL_COLUMNS[1:]})
                 masks = PackedMasks(stored["boxes"], stored["bits"])
         except _DAMAGED:
@@ -84,27 +85,21 @@ class DetectionCheckpoint:
         return self.folder / f"part-{part.index:05d}.npz"
 
     def _put(self, file: Path, data: bytes) -> None:
-        temporary = file.with_name(f".{file.name}.{os.getpid()}.part")
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
-            temporary.replace(file)
-        except OSError as error:
+            write_bytes(file, data)
+        except StorageError as error:
             raise StorageError(
-                f"What is done so far cannot be kept in “{self.folder}” "
-                f"({error.strerror or error}). Free some space there, or detect without resuming."
+                f"What is done so far cannot be kept in “{self.folder}”: free some space there, "
+                f"or detect without resuming. {error}"
             ) from error
 
 
 def remove_checkpoint(folder: Path) -> None:
-    """Remove a detection's files from a folder, and the folder if it is then empty."""
-    if not folder.is_dir():
+    """Remove what a detection left in a folder, and the folder where that empties it."""
+    if not folder.is_dir() or is_link(folder):
         return
-    left_over = (PLAN_FILE, "part-*.npz", ".part-*.part", f".{PLAN_FILE}.*.part")
-    for pattern in left_over:
+    sweep(folder)
+    for pattern in (PLAN_FILE, "part-*.npz"):
         for file in folder.glob(pattern):
             file.unlink(missing_ok=True)
     if not any(folder.iterdir()):
@@ -113,6 +108,7 @@ def remove_checkpoint(folder: Path) -> None:
 
 def _read_json(file: Path) -> object:
     try:
-        return json.loads(file.read_bytes())
-    except (OSError, ValueError):
+        with open_stream(file) as stream:
+            return json.loads(stream.read())
+    except (OSError, StorageError, ValueError):
         return None

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +11,8 @@ import numpy as np
 
 from napari_hemacells.core.encode.protocol import fingerprint
 from napari_hemacells.core.errors import StorageError
+from napari_hemacells.core.fsio import write_bytes
+from napari_hemacells.core.safe_files import open_stream
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -74,15 +74,15 @@ class EmbeddingCache:
 
         tensors: dict[str, NDArray[Any]]
         tensors = {"boxes": np.ascontiguousarray(boxes), "vectors": np.ascontiguousarray(vectors)}
+        tensors["sha256"] = _checksum(tensors["boxes"], tensors["vectors"])
         about = {"encoder": encoder.name, "sha256": encoder.sha256, "spec": str(spec.to_dict())}
         target = self.path(image_key, encoder, spec)
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            _write_whole(target, save(tensors, metadata=about))
-        except OSError as error:
+            write_bytes(target, save(tensors, metadata=about))
+        except StorageError as error:
             raise StorageError(
-                f"Embeddings cannot be kept in {self.folder} ({error.strerror}); "
-                "they will be computed again next time."
+                f"Embeddings cannot be kept in {self.folder} and will be computed again next "
+                f"time. {error}"
             ) from error
 
     @staticmethod
@@ -91,21 +91,21 @@ class EmbeddingCache:
         from safetensors.numpy import load
 
         try:
-            tensors = load(file.read_bytes())
+            with open_stream(file) as stream:
+                tensors = load(stream.read())
             boxes, vectors = tensors["boxes"], tensors["vectors"]
-        except (OSError, SafetensorError, KeyError):
+        except (OSError, StorageError, SafetensorError, KeyError, ValueError, TypeError):
+            return None
+        checksum = tensors.get("sha256")
+        if checksum is not None and not np.array_equal(checksum, _checksum(boxes, vectors)):
             return None
         fits = boxes.shape == (len(vectors), 4) and vectors.shape == (len(boxes), dim)
         return (boxes, vectors) if fits and np.isfinite(vectors).all() else None
 
 
-def _write_whole(target: Path, content: bytes) -> None:
-    """Write beside the target, then rename: a reader never sees half a file."""
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem}-", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        Path(name).replace(target)
-    except OSError:
-        Path(name).unlink(missing_ok=True)
-        raise
+def _checksum(boxes: NDArray[Any], vectors: NDArray[Any]) -> NDArray[np.uint8]:
+    digest = hashlib.sha256()
+    for values in (boxes, vectors):
+        digest.update(f"{values.dtype.str}{values.shape} ".encode())
+        digest.update(np.ascontiguousarray(values).tobytes())
+    return np.frombuffer(digest.digest(), dtype=np.uint8)

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from napari_hemacells.core.errors import EncoderError
+from napari_hemacells.core.fsio import atomic_path, sweep
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,15 +64,16 @@ def store_weights(file: Path) -> Path:
     Raises
     ------
     OSError
+        The file cannot be read.
+    StorageError
         The folder cannot be written.
     """
     folder = weights_folder()
-    folder.mkdir(parents=True, exist_ok=True)
+    sweep(folder)
     copy = folder / f"{file_sha256(file)}.safetensors"
     if not copy.is_file():
-        part = copy.with_suffix(".part")
-        shutil.copyfile(file, part)
-        part.replace(copy)
+        with atomic_path(copy) as part:
+            shutil.copyfile(file, part)
     return copy
 
 

@@ -11,13 +11,14 @@ import struct
 from dataclasses import replace
 from pathlib import Path
 
-from napari_hemacells.core.errors import ImageError, ThermogramError
+from napari_hemacells.core.errors import ImageError, StorageError, ThermogramError
 from napari_hemacells.core.image.content_hash import MAX_IN_MEMORY_PIXELS, content_key
 from napari_hemacells.core.image.from_array import image_from_array
 from napari_hemacells.core.image.layout import Layout
 from napari_hemacells.core.image.ome_zarr import is_zarr, open_zarr
 from napari_hemacells.core.image.picture import OpenedPicture, read_picture
 from napari_hemacells.core.image.tiff import TIFF_SUFFIXES, open_tiff
+from napari_hemacells.core.safe_files import check_readable, unreadable_error
 from napari_hemacells.core.temperature import (
     TEXT_SUFFIXES,
     is_celsius_tiff,
@@ -94,8 +95,7 @@ def read_image(path: str | Path, *, groups: Groups | None = None) -> SmearImage:
         No such file, not a picture, damaged, or more than one picture in one array.
     """
     file = Path(path)
-    if not file.exists():
-        raise ImageError(f"There is no file {file}.")
+    _check_there(file)
     if is_temperature(file):
         return read_temperature(file, groups)
     try:
@@ -138,6 +138,18 @@ def image_name(path: Path) -> str:
     if path.suffix.lower() == ".zarr":
         return path.stem.removesuffix(".ome") or path.name
     return path.stem
+
+
+def _check_there(file: Path) -> None:
+    """Refuse what is not there, may not be read, or would be read for ever."""
+    try:
+        check_readable(file)
+        if not file.exists():
+            raise ImageError(f"There is no file {file}.")
+    except StorageError as error:
+        raise ImageError(str(error)) from error
+    except OSError as error:
+        raise ImageError(str(unreadable_error(error, file))) from error
 
 
 def _open(file: Path) -> OpenedPicture:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -29,7 +30,8 @@ from napari_hemacells.core.errors import (
     BundleMismatchError,
     StorageError,
 )
-from napari_hemacells.core.fsio import atomic_folder, read_bytes
+from napari_hemacells.core.fsio import atomic_folder, read_bytes, recover, storage_error
+from napari_hemacells.core.safe_files import is_regular
 from napari_hemacells.core.store.schema import (  # noqa: TC001 (pydantic reads it)
     StoredSpec,
 )
@@ -216,6 +218,9 @@ class _BundleFile(BaseModel):
 def save_bundle(path: str | Path, bundle: Bundle) -> Path:
     """The folder written, whole or not at all; an older bundle in its place is replaced.
 
+    There is a whole bundle at any moment: where the process ends between two renames, the older
+    one comes back when it is loaded.
+
     Raises
     ------
     StorageError
@@ -224,7 +229,8 @@ def save_bundle(path: str | Path, bundle: Bundle) -> Path:
     from safetensors.numpy import save
 
     folder = Path(path).expanduser().absolute()
-    if folder.exists() and not _replaceable(folder):
+    recover(folder)
+    if os.path.lexists(folder) and not _replaceable(folder):
         raise StorageError(f"“{folder}” exists and is no model bundle: choose another name.")
     parts = {_HEAD: bundle.head_tensors, _ENCODER: bundle.encoder_tensors}
     tensors = {
@@ -248,11 +254,13 @@ def load_bundle(path: str | Path) -> Bundle:
     Raises
     ------
     BundleError
-        For a bundle that is missing, truncated, damaged, or of a newer version.
+        For a bundle that is missing, truncated, damaged, or of a newer version; for a link in
+        the place of one of its files, and for one that may not be read.
     """
     folder = Path(path).expanduser().absolute()
     folder = folder.parent if folder.name in {JSON_NAME, TENSORS_NAME} else folder
-    if not (folder / JSON_NAME).is_file():
+    recover(folder)
+    if not _holds_json(folder):
         raise BundleError(f"“{folder}” is no model bundle: it holds no {JSON_NAME}.")
     content = _read_json(folder / JSON_NAME)
     tensors = _read_tensors(folder / TENSORS_NAME, content.tensors_sha256)
@@ -307,12 +315,25 @@ def _describe(bundle: Bundle, tensors_sha256: str) -> _BundleFile:
 
 
 def _replaceable(folder: Path) -> bool:
-    return folder.is_dir() and ((folder / JSON_NAME).is_file() or not any(folder.iterdir()))
+    try:
+        return folder.is_dir() and ((folder / JSON_NAME).is_file() or not any(folder.iterdir()))
+    except OSError as error:
+        raise storage_error(error, folder, f"“{folder.name}” was not saved") from error
+
+
+def _holds_json(folder: Path) -> bool:
+    try:
+        return is_regular(folder / JSON_NAME)
+    except StorageError as error:
+        raise BundleError(str(error)) from error
 
 
 def _read_json(path: Path) -> _BundleFile:
     try:
         data = read_bytes(path, _JSON_LIMIT)
+    except StorageError as error:
+        raise BundleError(f"The model bundle “{path.parent}” cannot be read: {error}") from error
+    try:
         header = json.loads(data)
         if header["format"] == FORMAT and int(header["version"]) > VERSION:
             raise BundleError(

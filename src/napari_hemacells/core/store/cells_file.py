@@ -1,7 +1,8 @@
 """Cells on disk: one TIFF that holds the label image and the table, and a CSV copy to read.
 
 The table lies in the TIFF's description, so that image and table are replaced in one step; the
-CSV beside it is for people and other programs and is never read back.
+CSV beside it is for people and other programs and is never read back. A private tag holds the
+SHA-256 of pixels and description; files of earlier versions have none.
 
 Cells of a large image on disk: the table and a mask a cell, without a label image.
 
@@ -11,6 +12,7 @@ where the label image of a slide would take gigabytes.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import zipfile
@@ -23,17 +25,21 @@ import pandas as pd
 from pydantic import BaseModel
 
 from napari_hemacells.core.cell_masks import LazyLabels, PackedMasks
-from napari_hemacells.core.errors import ProjectError
+from napari_hemacells.core.errors import ProjectError, StorageError
 from napari_hemacells.core.fsio import atomic_path, write_bytes
+from napari_hemacells.core.safe_files import open_stream
 from napari_hemacells.core.types import BOX_COLUMNS, CELL_COLUMNS, Cells, CellSource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+    from io import BufferedReader
     from pathlib import Path
 
     from numpy.typing import NDArray
 
 _TILE = 512  # pixels
+_MOST_PACKED = 1032  # times; what zlib makes of zeros
+_CHECKSUM_TAG = 65011  # of the range that TIFF leaves to everybody: SHA-256 of table, of pixels
 
 _DTYPES = {"class": "str", **dict.fromkeys(["label", "area", *BOX_COLUMNS], "int64")}
 # Python's own reading of a number gives back every digit that was written.
@@ -56,7 +62,10 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
 
 
 def write_labels(
-    path: Path, labels: NDArray[np.int32] | LazyLabels, description: str | None = None
+    path: Path,
+    labels: NDArray[np.int32] | LazyLabels,
+    description: str | None = None,
+    checksum: str = "",
 ) -> None:
     """Write a label image as a zlib-compressed int32 TIFF, whole or not at all.
 
@@ -68,6 +77,8 @@ def write_labels(
         "compression": "zlib", "description": description, "metadata": None,
         "software": "napari-hemacells",
     }  # fmt: skip
+    if checksum:
+        about["extratags"] = [(_CHECKSUM_TAG, "s", 0, checksum, True)]
     with atomic_path(path) as temporary:
         if isinstance(labels, LazyLabels):
             about |= {"shape": labels.shape, "dtype": np.int32, "tile": (_TILE, _TILE)}
@@ -95,7 +106,10 @@ def write_cells(tif: Path, csv: Path, cells: Cells) -> None:
         "diameter": cells.diameter, "source": cells.source, "detector": cells.detector,
         "table": table,
     }  # fmt: skip
-    write_labels(tif, cells.labels, json.dumps(about))
+    description = json.dumps(about)
+    labels = np.asarray(cells.labels).astype(np.int32, copy=False)
+    checksum = f"{_digest([description.encode()])} {_digest_of_arrays([labels])}"
+    write_labels(tif, labels, description, checksum)
     write_csv(csv, cells.table)
 
 
@@ -109,13 +123,15 @@ def read_cells(tif: Path) -> Cells:
     """
     import tifffile
 
-    try:
-        with tifffile.TiffFile(tif) as file:
-            labels = file.asarray(key=0)
-            about, table = _read_description(file)
-    except _CELLS_READ_ERRORS as error:
-        raise damaged_file_error(tif) from error
-    return Cells(labels.astype(np.int32), table, about.diameter, about.source, about.detector)
+    with _open(tif) as stream:
+        try:
+            with tifffile.TiffFile(stream) as file:
+                _check_size(file)
+                labels = file.asarray(key=0).astype(np.int32)
+                about, table = _read_description(file, labels)
+        except _CELLS_READ_ERRORS as error:
+            raise damaged_file_error(tif) from error
+    return Cells(labels, table, about.diameter, about.source, about.detector)
 
 
 def read_ids(tif: Path) -> NDArray[np.int64]:
@@ -128,12 +144,41 @@ def read_ids(tif: Path) -> NDArray[np.int64]:
     """
     import tifffile
 
-    try:
-        with tifffile.TiffFile(tif) as file:
-            _, table = _read_description(file)
-    except _CELLS_READ_ERRORS as error:
-        raise damaged_file_error(tif) from error
+    with _open(tif) as stream:
+        try:
+            with tifffile.TiffFile(stream) as file:
+                _, table = _read_description(file)
+        except _CELLS_READ_ERRORS as error:
+            raise damaged_file_error(tif) from error
     return table["label"].to_numpy()
+
+
+def _open(path: Path) -> BufferedReader:
+    try:
+        return open_stream(path)
+    except StorageError as error:
+        raise ProjectError(str(error)) from error
+    except OSError as error:
+        raise damaged_file_error(path) from error
+
+
+def _digest(parts: Iterable[bytes]) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def _digest_of_arrays(arrays: Iterable[NDArray[Any]]) -> str:
+    """Return the SHA-256 of kinds, shapes and values, whatever order of bytes they lie in."""
+    return _digest(
+        part
+        for array in arrays
+        for part in (
+            f"{array.dtype.kind}{array.dtype.itemsize}{array.shape} ".encode(),
+            np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).tobytes(),
+        )
+    )
 
 
 def damaged_file_error(path: Path) -> ProjectError:
@@ -144,8 +189,25 @@ def damaged_file_error(path: Path) -> ProjectError:
     )
 
 
-def _read_description(file: Any) -> tuple[_Description, pd.DataFrame]:
-    description = _Description.model_validate_json(file.pages.first.description)
+def _check_size(file: Any) -> None:
+    """Refuse more pixels than zlib can pack into a file, before memory is asked for them."""
+    page = file.pages.first
+    if page.nbytes > _MOST_PACKED * file.filehandle.size:
+        raise ValueError("it says to hold more pixels than it can")
+
+
+def _read_description(
+    file: Any, labels: NDArray[np.int32] | None = None
+) -> tuple[_Description, pd.DataFrame]:
+    """Return what a file says of its cells, checked; so are the pixels where they are given."""
+    page = file.pages.first
+    stored = page.tags.get(_CHECKSUM_TAG)
+    if stored is not None:
+        of_text, _, of_pixels = str(stored.value).partition(" ")
+        same = of_text == _digest([page.description.encode()])
+        if not same or (labels is not None and of_pixels != _digest_of_arrays([labels])):
+            raise ValueError("the checksum is another one")
+    description = _Description.model_validate_json(page.description)
     return description, _parse(description.table)
 
 
@@ -185,6 +247,7 @@ def write_masks(path: Path, labels: LazyLabels, cells: Cells) -> None:
     for name in cells.table:
         column = cells.table[name].to_numpy()
         content[f"column {name}"] = column.astype(np.str_) if column.dtype.kind == "O" else column
+    content["checksum"] = np.array(_digest_of_arrays(content.values()))
     data = io.BytesIO()
     np.savez_compressed(data, **content)
     write_bytes(path, data.getvalue())
@@ -199,11 +262,15 @@ def read_masks(path: Path) -> Cells:
         For a file that is missing or damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            about = json.loads(str(stored["about"]))
-            columns = {name: stored[f"column {name}"] for name in about["columns"]}
-            masks = PackedMasks(stored["boxes"], stored["bits"])
-            labels = LazyLabels(tuple(about["shape"]), stored["ids"], masks)
+        with _open(path) as stream, np.load(stream, allow_pickle=False) as archive:
+            stored = {name: archive[name] for name in archive.files}
+        checksum = stored.pop("checksum", None)
+        if checksum is not None and str(checksum) != _digest_of_arrays(stored.values()):
+            raise ValueError("the checksum is another one")
+        about = json.loads(str(stored["about"]))
+        columns = {name: stored[f"column {name}"] for name in about["columns"]}
+        masks = PackedMasks(stored["boxes"], stored["bits"])
+        labels = LazyLabels(tuple(about["shape"]), stored["ids"], masks)
         words = {name: "str" for name, column in columns.items() if column.dtype.kind == "U"}
         table = pd.DataFrame(columns).astype(words)
         if masks.starts[-1] != len(masks.bits) or not set(CELL_COLUMNS) <= set(table):
@@ -222,7 +289,7 @@ def read_mask_ids(path: Path) -> NDArray[np.int64]:
         For a file that is missing or damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with _open(path) as stream, np.load(stream, allow_pickle=False) as stored:
             return np.asarray(stored["column label"], dtype=np.int64)
     except _MASKS_READ_ERRORS as error:
         raise damaged_file_error(path) from error

@@ -10,7 +10,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_hemacells.core.errors import ImageError
+from napari_hemacells.core.errors import ImageError, StorageError
+from napari_hemacells.core.safe_files import check_readable, open_stream
 
 if TYPE_CHECKING:
     from napari_hemacells.core.store.schema import StoredImage
@@ -24,6 +25,11 @@ def fingerprint(path: Path) -> str | None:
     """SHA-256 of a file's bytes; of a large file, of its size and 32 pieces of 64 KiB.
 
     ``None`` for a folder (OME-Zarr): whether that is the same image, only its pixels tell.
+
+    Raises
+    ------
+    StorageError
+        For a pipe or a device.
     """
     if path.is_dir():
         return None
@@ -31,7 +37,7 @@ def fingerprint(path: Path) -> str | None:
     if size <= FULL_HASH_BYTES:
         return _sha256(path)
     digest = hashlib.sha256(f"{size} ".encode())
-    with path.open("rb") as file:
+    with open_stream(path, follow=True) as file:
         for number in range(SAMPLE_COUNT):
             file.seek((size - SAMPLE_BYTES) * number // (SAMPLE_COUNT - 1))
             digest.update(file.read(SAMPLE_BYTES))
@@ -48,7 +54,7 @@ def matches_fingerprint(path: Path, stored: str | None) -> bool:
 
 
 def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
+    with open_stream(path, follow=True) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -87,12 +93,13 @@ def candidate_paths(folder: Path, stored: StoredImage) -> list[Path]:
 
 
 def has_content(path: Path, stored: StoredImage) -> bool:
-    """Whether the file shows the image that was added."""
+    """Whether the file shows the image that was added; a pipe or a device never does."""
     from napari_hemacells.core.image import read_image
 
     try:
+        check_readable(path)
         if matches_fingerprint(path, stored.file_sha256):
             return True
         return read_image(path).key == stored.key  # the same pixels in another file
-    except (ImageError, OSError):
+    except (ImageError, StorageError, OSError):
         return False

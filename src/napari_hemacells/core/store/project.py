@@ -20,17 +20,30 @@ The cells of a project's images as they count: detected, and corrected by hand.
 
 from __future__ import annotations
 
+import os
 import shutil
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
 
 from napari_hemacells.core.annotate.cell_edits import apply_corrections
 from napari_hemacells.core.annotate.history import History, open_history, replay
 from napari_hemacells.core.annotate.journal import read_journal
 from napari_hemacells.core.cell_masks import LazyLabels
 from napari_hemacells.core.errors import ProjectError, StorageError
-from napari_hemacells.core.fsio import atomic_folder, discard, file_name
+from napari_hemacells.core.fsio import (
+    atomic_folder,
+    discard,
+    file_name,
+    recover,
+    set_aside,
+    storage_error,
+    sweep,
+)
+from napari_hemacells.core.safe_files import check_tree, copy_regular, is_regular, unreadable_error
 from napari_hemacells.core.store import image_paths
 from napari_hemacells.core.store.cells_file import (
     damaged_file_error,
@@ -44,6 +57,8 @@ from napari_hemacells.core.store.cells_file import (
 )
 from napari_hemacells.core.store.schema import (
     FILE_NAME,
+    JOURNAL_NAME,
+    DamagedProjectError,
     ProjectFile,
     StoredImage,
     read_project_file,
@@ -51,10 +66,20 @@ from napari_hemacells.core.store.schema import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from napari_hemacells.core.annotate.palette import Palette
     from napari_hemacells.core.annotate.state import AnnotationState
     from napari_hemacells.core.params import ClassifyParams, DetectParams
     from napari_hemacells.core.types import Cells, CropSpec, EncoderInfo, SmearImage
+
+
+_FOLDERS = ("cells", "detection", "models", "adapted", "embeddings")
+_LOCK_NAME = f"{FILE_NAME}.lock"
+_FILES = (
+    FILE_NAME, _LOCK_NAME, JOURNAL_NAME, f"{JOURNAL_NAME}.lock", f"{JOURNAL_NAME}.torn",
+)  # fmt: skip
+_PATIENCE = 10.0  # seconds that another process may take to write project.json
 
 
 def read_cell_ids(file: Path) -> frozenset[int]:
@@ -87,11 +112,14 @@ class Project:
         Where it lies.
     content
         What ``project.json`` holds; every change of it is on the disk when a method returns.
+    notices
+        Sentences about what was not as it should be, for the user to read.
     """
 
     def __init__(self, folder: Path, content: ProjectFile) -> None:
         self.folder = folder
         self.content = content
+        self.notices: list[str] = []
 
     @classmethod
     def create(cls, folder: str | Path, name: str | None = None) -> Project:
@@ -105,7 +133,7 @@ class Project:
             Where the folder cannot be written.
         """
         where = Path(folder).expanduser().absolute()
-        if (where / FILE_NAME).exists():
+        if is_regular(where / FILE_NAME):
             raise ProjectError(
                 f"“{where}” holds a project already: open it, or choose another folder."
             )
@@ -117,14 +145,29 @@ class Project:
     def open(cls, folder: str | Path) -> Project:
         """The project of a folder (or of its ``project.json``).
 
+        What killed processes left in it is cleared up. Without a ``project.json``, the journal
+        alone makes it a project, whose images have to be opened again.
+
         Raises
         ------
         ProjectError
             Where there is none, or one that is damaged or of a newer version.
+        StorageError
+            For links, pipes or devices among its files, and for one that may not be read.
         """
         where = Path(folder).expanduser().absolute()
         where = where.parent if where.name == FILE_NAME else where
-        return cls(where, read_project_file(where))
+        recover(where)
+        check_tree(where, (*_FILES, *_FOLDERS))
+        found = is_regular(where / FILE_NAME) or not is_regular(where / JOURNAL_NAME)
+        project = cls(where, read_project_file(where) if found else ProjectFile(name=where.name))
+        if not found:
+            project.notices.append(
+                f"“{FILE_NAME}” was missing, and the project starts from its journal: open its "
+                "images again, and their cells and annotations come back."
+            )
+        sweep(where, _FOLDERS)
+        return project
 
     @property
     def name(self) -> str:
@@ -139,7 +182,7 @@ class Project:
     @property
     def journal_path(self) -> Path:
         """Where classes and annotations are."""
-        return self.folder / "journal.jsonl"
+        return self.folder / JOURNAL_NAME
 
     @property
     def embeddings_folder(self) -> Path:
@@ -152,7 +195,17 @@ class Project:
         ``palette`` is what a new project starts with. Raises as
         :func:`~napari_hemacells.core.annotate.history.open_history` does.
         """
-        return open_history(self.journal_path, annotator, palette)
+        missing = self.content.journal and not is_regular(self.journal_path)
+        history = open_history(self.journal_path, annotator, palette)
+        try:
+            if missing:
+                self.notices.append(_missing_journal(self.journal_path))
+            if not self.content.journal:
+                self._write({"journal": True})
+        except BaseException:
+            history.close()
+            raise
+        return history
 
     def update(
         self,
@@ -294,6 +347,8 @@ class Project:
     def copy_to(self, folder: str | Path) -> Project:
         """A copy of everything in another folder, to go on with there.
 
+        Links stay behind, and the copy's notices name them.
+
         Raises
         ------
         ProjectError
@@ -302,17 +357,31 @@ class Project:
             Where it cannot be written.
         """
         where = Path(folder).expanduser().absolute()
-        if where.exists() and (not where.is_dir() or any(where.iterdir())):
+        try:
+            taken = os.path.lexists(where) and (not where.is_dir() or any(where.iterdir()))
+        except OSError as error:
+            raise unreadable_error(error, where) from error
+        if taken:
             raise ProjectError(f"“{where}” is not empty: choose a new folder.")
         if where.is_relative_to(self.folder):
             raise ProjectError("A project cannot be saved inside itself: choose another folder.")
         with atomic_folder(where) as temporary:
-            ignored = shutil.ignore_patterns("*.lock", ".*.part", ".*.old")
-            shutil.copytree(self.folder, temporary, dirs_exist_ok=True, ignore=ignored)
+            ignored = shutil.ignore_patterns("*.lock", ".*.part", ".*.old", ".*.tmp")
+            left_behind = copy_regular(self.folder, temporary, ignored)
         copy = Project(where, self.content)
-        copy._write(
-            {"images": tuple(image_paths.rebase_reference(where, image) for image in self.images)}
+        copy._change(
+            lambda content: {
+                "images": tuple(
+                    image_paths.rebase_reference(where, image) for image in content.images
+                )
+            }
         )
+        if left_behind:
+            names = ", ".join(f"“{path.relative_to(self.folder)}”" for path in left_behind)
+            copy.notices.append(
+                f"Not copied, because it is a link or no file: {names}. Copy what it stands for "
+                "by hand, if you need it."
+            )
         return copy
 
     def _cells_path(self, image_key: str) -> Path:
@@ -322,14 +391,57 @@ class Project:
         return self.folder / "cells" / f"{image_key}.masks.npz"
 
     def _write(self, changes: dict[str, Any]) -> None:
-        content = self.content.model_copy(update=changes)
-        write_project_file(self.folder, content)
+        self._change(lambda _: changes)
+
+    def _change(self, make: Callable[[ProjectFile], dict[str, Any]]) -> None:
+        """Change some values of the file as it is now: others may have it open as well."""
+        with self._locked():
+            there = self._content_on_disk()
+            content = there.model_copy(update=make(there))
+            if content != there or not is_regular(self.folder / FILE_NAME):
+                write_project_file(self.folder, content)
         self.content = content
 
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        lock = self.folder / _LOCK_NAME
+        is_regular(lock)
+        try:
+            self.folder.lstat()  # a lock would make it again
+            with FileLock(lock, timeout=_PATIENCE):
+                yield
+        except Timeout as error:
+            raise StorageError(
+                f"Another window or program is writing “{self.folder / FILE_NAME}”: wait a "
+                "moment, and do it again."
+            ) from error
+        except OSError as error:
+            raise storage_error(error, lock, f"“{FILE_NAME}” was not saved") from error
+
+    def _content_on_disk(self) -> ProjectFile:
+        """What the file holds now; where it was deleted or damaged meanwhile, what we know."""
+        path = self.folder / FILE_NAME
+        try:
+            return read_project_file(self.folder) if is_regular(path) else self.content
+        except DamagedProjectError:
+            aside = set_aside(path, "damaged")
+            self.notices.append(
+                f"“{path}” was damaged while the project was open. It was written anew, and the "
+                f"damaged one is kept as “{aside.name}”."
+            )
+            return self.content
+
     def _put(self, stored: StoredImage) -> None:
-        images = {image.key: image for image in self.images} | {stored.key: stored}
-        if tuple(images.values()) != self.images:
-            self._write({"images": tuple(images.values())})
+        if stored not in self.images:
+            self._change(
+                lambda content: {
+                    "images": tuple(
+                        (
+                            {image.key: image for image in content.images} | {stored.key: stored}
+                        ).values()
+                    )
+                }
+            )
 
 
 def projects_root() -> Path:
@@ -346,13 +458,17 @@ def default_folder(image: SmearImage, root: Path | None = None) -> Path:
 
 def find_project(image_key: str, root: Path | None = None) -> Path | None:
     """The folder of the project last changed that holds this image, ``None`` without one."""
-    files = [
-        file
-        for file in (root or projects_root()).glob(f"*/{FILE_NAME}")
-        if _holds(file, image_key)
-    ]
-    newest = max(files, key=lambda file: file.stat().st_mtime, default=None)
+    files = (root or projects_root()).glob(f"*/{FILE_NAME}")
+    holding = {file: _changed_at(file) for file in files if _holds(file, image_key)}
+    newest = max(holding, key=holding.__getitem__, default=None)
     return None if newest is None else newest.parent
+
+
+def _changed_at(file: Path) -> float:
+    try:
+        return file.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _holds(file: Path, image_key: str) -> bool:
@@ -368,10 +484,21 @@ def annotation_state(project: Project) -> AnnotationState:
     Raises
     ------
     ProjectError
-        For a damaged journal.
+        For a damaged journal, and for one that is missing although there was one.
     """
     path = project.journal_path
-    return replay(read_journal(path) if path.is_file() else ())
+    if is_regular(path):
+        return replay(read_journal(path))
+    if project.content.journal:
+        raise ProjectError(_missing_journal(path))
+    return replay(())
+
+
+def _missing_journal(path: Path) -> str:
+    return (
+        f"The annotations of this project are missing: there is no “{path}” any more. If a "
+        "backup or a sync tool has it, close the project, put it back, and open it again."
+    )
 
 
 def corrected_cells(

@@ -1,8 +1,14 @@
-"""What ``project.json`` holds, and reading and writing it."""
+"""What ``project.json`` holds, and reading and writing it.
+
+Its last value is the SHA-256 of the file, computed with 64 zeros in that place; files of version 1
+have none.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
+from pathlib import PureWindowsPath
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, ValidationError
@@ -13,6 +19,7 @@ from napari_hemacells.core.encoder_names import DEFAULT
 from napari_hemacells.core.errors import ProjectError
 from napari_hemacells.core.fsio import read_bytes, write_bytes
 from napari_hemacells.core.params import ClassifyParams, DetectParams
+from napari_hemacells.core.safe_files import is_regular
 from napari_hemacells.core.types import CropSpec, EncoderInfo, Groups, Modality
 
 if TYPE_CHECKING:
@@ -20,7 +27,9 @@ if TYPE_CHECKING:
 
 FILE_NAME = "project.json"
 FORMAT = "napari-hemacells project"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+JOURNAL_NAME = "journal.jsonl"
+_BLANK = "0" * 64
 _LIMIT = 64 * 2**20
 
 
@@ -61,8 +70,20 @@ class StoredImage(BaseModel):
     groups: Groups = Groups()
 
 
+class DamagedProjectError(ProjectError):
+    """A ``project.json`` that is not as it was written; the journal beside it may be whole."""
+
+
 class ProjectFile(BaseModel):
-    """Everything of a project but its annotations, cells and embeddings."""
+    """Everything of a project but its annotations, cells and embeddings.
+
+    Attributes
+    ----------
+    journal
+        Whether there was a journal of annotations when this was written.
+    checksum
+        Only in the file.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -79,11 +100,16 @@ class ProjectFile(BaseModel):
     encoder_name: str = DEFAULT
     classify: ClassifyParams = ClassifyParams()
     classifier: str | None = None  # the fine-tuned model in use, from the project folder
+    journal: bool = False
+    checksum: str | None = None  # the last one, as it is looked for from the end
 
 
 def write_project_file(folder: Path, content: ProjectFile) -> None:
     """Write ``project.json``, whole or not at all; raises :class:`StorageError`."""
-    write_bytes(folder / FILE_NAME, content.model_dump_json(indent=2).encode() + b"\n")
+    now = {"schema_version": SCHEMA_VERSION, "checksum": _BLANK}
+    data = content.model_copy(update=now).model_dump_json(indent=2).encode() + b"\n"
+    digest = hashlib.sha256(data).hexdigest()
+    write_bytes(folder / FILE_NAME, _exchange_last(data, _BLANK, digest))
 
 
 def read_project_file(folder: Path) -> ProjectFile:
@@ -93,25 +119,38 @@ def read_project_file(folder: Path) -> ProjectFile:
     ------
     ProjectError
         Where there is none, for a damaged one, and for one of a newer version.
+    StorageError
+        For a link in its place, and for one that may not be read.
     """
     path = folder / FILE_NAME
-    if not path.is_file():
+    if not is_regular(path):
         raise ProjectError(
             f"“{folder}” holds no HemaCells project: choose a folder with a {FILE_NAME}."
         )
     data = read_bytes(path, _LIMIT)
-    _check_version(path, data)
+    version = _check_version(path, data)
     try:
-        return ProjectFile.model_validate_json(data)
+        content = ProjectFile.model_validate_json(data)
     except ValidationError as error:
         raise _damaged_project_error(path) from error
+    _check_checksum(path, data, content.checksum, version)
+    _check_classifier(path, content.classifier)
+    # Versions before the second did not say: whoever had added an image had a journal.
+    journal = content.journal or (version < 2 and bool(content.images))
+    now = {"schema_version": SCHEMA_VERSION, "checksum": None, "journal": journal}
+    return content.model_copy(update=now)
 
 
-def _check_version(path: Path, data: bytes) -> None:
+def _exchange_last(data: bytes, old: str, new: str) -> bytes:
+    head, found, tail = data.rpartition(old.encode())
+    return head + (new.encode() if found else b"") + tail
+
+
+def _check_version(path: Path, data: bytes) -> int:
     try:
         values = json.loads(data)
         kind, version = values["format"], int(values["schema_version"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise _damaged_project_error(path) from error
     if kind != FORMAT:
         raise ProjectError(f"“{path}” does not belong to a HemaCells project.")
@@ -120,10 +159,32 @@ def _check_version(path: Path, data: bytes) -> None:
             f"“{path.parent}” was saved by a newer version of HemaCells (project format "
             f"{version}, this version reads {SCHEMA_VERSION}): update napari-hemacells."
         )
+    return version
 
 
-def _damaged_project_error(path: Path) -> ProjectError:
-    return ProjectError(
-        f"“{path}” is damaged. Nothing was changed: restore it from a copy. The annotations are "
-        "in journal.jsonl beside it."
+def _check_checksum(path: Path, data: bytes, checksum: str | None, version: int) -> None:
+    if checksum is None and version < 2:
+        return
+    if not checksum or (
+        hashlib.sha256(_exchange_last(data, checksum, _BLANK)).hexdigest() != checksum
+    ):
+        raise _damaged_project_error(path, " (its checksum is another one)")
+
+
+def _check_classifier(path: Path, classifier: str | None) -> None:
+    if classifier is None:
+        return
+    place = PureWindowsPath(classifier)  # which knows the separators of both worlds
+    if place.anchor or ".." in place.parts:
+        raise ProjectError(
+            f"“{path}” names a model outside the project, “{classifier}”, which was not opened: "
+            "ask the sender for a project with its own model."
+        )
+
+
+def _damaged_project_error(path: Path, why: str = "") -> DamagedProjectError:
+    return DamagedProjectError(
+        f"“{path}” is damaged{why}. Nothing was changed: restore it from a copy. Without a copy, "
+        f"move it to another folder and open the project again: the annotations are in "
+        f"{JOURNAL_NAME} beside it, and come back when you open the images."
     )

@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_hemacells.core.encode.adapted import read_header
 from napari_hemacells.core.encode.catalog import encoder_choice
-from napari_hemacells.core.errors import EncoderError
+from napari_hemacells.core.errors import EncoderError, HemaCellsError
 from napari_hemacells.core.params import AdaptParams
 from napari_hemacells.core.train import SubprocessJob
 from napari_hemacells.core.train.selfsupervised import encoder_store
@@ -178,7 +178,12 @@ class AdaptEncoderRunner(TrainingRunner):
         ground = ProjectSnapshot(
             session.project, freeze_state(session.history.state), self._opened()
         )
-        self._job = job = encoder_store.new_job(session.project, session.live.encoder, self.params)
+        try:
+            job = encoder_store.new_job(session.project, session.live.encoder, self.params)
+        except HemaCellsError as error:
+            self.warning_emitted.emit(str(error))
+            return
+        self._job = job
         self._project = session.project
         self._remaining = RemainingTime(ready.seconds)
         run = SubprocessJob(adapt, job, threads=available_cores())

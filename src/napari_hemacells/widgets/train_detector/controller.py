@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import partial
 from html import escape
 from typing import TYPE_CHECKING
@@ -13,9 +12,11 @@ import numpy as np
 
 from napari_hemacells.core.errors import HemaCellsError
 from napari_hemacells.core.evaluate.detection_metrics import Boxes, match_boxes
+from napari_hemacells.core.fsio import reserve_folder
 from napari_hemacells.core.params import TrainDetectorParams
 from napari_hemacells.core.train import SubprocessJob
 from napari_hemacells.core.train.detector.config import (
+    ENDING,
     DetectorJob,
     default_steps,
     estimated_seconds,
@@ -206,7 +207,11 @@ class TrainDetectorController(TrainingRunner):
         if session.project is None or session.history is None:
             return
         project = session.project
-        job = self._job(project, effort * default_steps(self._cores))
+        try:
+            job = self._job(project, effort * default_steps(self._cores))
+        except HemaCellsError as error:
+            self.warning_emitted.emit(str(error))
+            return
         self._project = project
         run = SubprocessJob(fine_tune, job, threads=self._cores)
         ground = DetectorTrainingSnapshot(
@@ -255,8 +260,8 @@ class TrainDetectorController(TrainingRunner):
 
     def _job(self, project: Project, steps: int) -> DetectorJob:
         params = TrainDetectorParams(steps=steps)
-        name = datetime.now().astimezone().strftime("detector-%Y%m%d-%H%M%S")
-        out = project.folder / MODELS_FOLDER / f"{name}.safetensors"
+        folder = reserve_folder(project.folder / MODELS_FOLDER, f"detector-%Y%m%d-%H%M%S{ENDING}")
+        out = folder.with_suffix(".safetensors")
         start = chosen_weights(project)
         job = DetectorJob(training_folder(out), out, steps, params, start, rehearsal_fields)
         return replace(job, command=format_command(job, project.folder, threads=self._cores))

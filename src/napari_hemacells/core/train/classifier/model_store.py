@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from napari_hemacells.core.errors import TrainingError
-from napari_hemacells.core.fsio import write_bytes
+from napari_hemacells.core.fsio import reserve_folder, write_bytes
 from napari_hemacells.core.train.callbacks import CHECKPOINT
 from napari_hemacells.core.train.classifier.config import ClassifierConfig
 from napari_hemacells.core.train.classifier.project_dataset import parse_cell_name
@@ -64,9 +64,14 @@ class StoredModel:
 
 
 def new_training_folder(project: Project) -> Path:
-    """Return where a training that begins now goes."""
-    stem = datetime.now().astimezone().strftime(f"{_NAME}-{_WHEN}")
-    return project.folder / MODELS / stem
+    """Make the folder of a training that begins now: its own, whatever else begins now.
+
+    Raises
+    ------
+    StorageError
+        It cannot be made.
+    """
+    return reserve_folder(project.folder / MODELS, f"{_NAME}-{_WHEN}")
 
 
 def save_job(folder: Path, recipe: ClassifierConfig, name: str, spec: CropSpec) -> None:

@@ -114,7 +114,7 @@ def prepare_folder(
     StorageError
         The folder cannot be written.
     """
-    remove_folder(folder)
+    _empty_folder(folder)  # it stays: its name is reserved
     save_fields(folder / "fields", fields)
     write_bytes(folder / LEFT_OUT_FILE, json.dumps(list(left_out), ensure_ascii=False).encode())
 
@@ -141,8 +141,12 @@ def check_resumable(folder: Path) -> None:
 
 def remove_folder(folder: Path) -> None:
     """Remove what a training kept; one that is not there is fine."""
+    _empty_folder(folder)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def _empty_folder(folder: Path) -> None:
     shutil.rmtree(folder / "fields", ignore_errors=True)
     for file in (CHECKPOINT, LEFT_OUT_FILE):
         (folder / file).unlink(missing_ok=True)
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()

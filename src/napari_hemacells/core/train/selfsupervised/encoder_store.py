@@ -14,7 +14,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from napari_hemacells.core.fsio import discard, write_bytes
+from napari_hemacells.core.fsio import discard, reserve_folder, write_bytes
 from napari_hemacells.core.params import AdaptParams
 from napari_hemacells.core.train.selfsupervised.config import AdaptJob, AdaptOutcome
 from napari_hemacells.core.train.selfsupervised.dataset import training_folder
@@ -32,9 +32,14 @@ _TIMESTAMP_FORMAT = (
 
 
 def new_job(project: Project, base: str, params: AdaptParams | None = None) -> AdaptJob:
-    """Return the adaptation of an encoder to a project's cells that begins now."""
-    stem = datetime.now().astimezone().strftime(_TIMESTAMP_FORMAT)
-    out = project.folder / ADAPTED / stem / ENCODER
+    """Return the adaptation of an encoder to a project's cells that begins now, in a new folder.
+
+    Raises
+    ------
+    StorageError
+        That cannot be made.
+    """
+    out = reserve_folder(project.folder / ADAPTED, _TIMESTAMP_FORMAT) / ENCODER
     return AdaptJob(training_folder(out), out, params or AdaptParams(), base)
 
 
