@@ -6,7 +6,7 @@ Which images of a folder of results are done: what ``--skip-done`` goes by.
 import json
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -153,6 +153,7 @@ def run_batch(
     typer.Exit
         With 130 after Ctrl-C; finished images are whole.
     """
+    job = with_run_depths(job, sources)
     known = CompletedImages(job)
     results = OrderedResults(sources, reporter, debug=debug)
     if share.skip_done:
@@ -170,8 +171,17 @@ def run_batch(
         _warn_interrupted(results, reporter)
         raise typer.Exit(EXIT_INTERRUPTED) from None
     batch = results.batch()
+    _list_notes(batch, reporter)
     _list_failures(batch, reporter)
     return batch
+
+
+def with_run_depths(job: ImageJob, sources: Sequence[InputImage]) -> ImageJob:
+    """Return the job with one bit depth for all images whose files do not state theirs."""
+    from napari_hemacells.core.image import guess_run_depths
+
+    depths = guess_run_depths([job.working_dir / source.path for source in sources])
+    return replace(job, run_depths=depths) if depths else job
 
 
 class OrderedResults:
@@ -278,6 +288,17 @@ def _warn_interrupted(results: OrderedResults, reporter: Reporter) -> None:
         f"Stopped. {results.done} images are done and whole, {left} are not; "
         "the same command with --skip-done goes on."
     )
+
+
+def _list_notes(batch: Batch, reporter: Reporter) -> None:
+    """Say each sentence about the images once, with the images that it is about."""
+    about: dict[str, list[str]] = {}
+    for record in batch.done:
+        for note in record.get("notes", []):
+            about.setdefault(note, []).append(str(record["image"]))
+    for note, images in about.items():
+        more = f" and {len(images) - 1} more" if len(images) > 1 else ""
+        reporter.tell(f"{images[0]}{more}: {note}")
 
 
 def _list_failures(batch: Batch, reporter: Reporter) -> None:

@@ -21,7 +21,7 @@ from napari_hemacells.cli.read_cells import read_cells
 from napari_hemacells.core.errors import HemaCellsError, ImageError
 from napari_hemacells.core.malloc import keep_freed_memory
 from napari_hemacells.core.params import DetectParams
-from napari_hemacells.core.types import Cells, Progress, SmearImage
+from napari_hemacells.core.types import BitDepth, Cells, Progress, SmearImage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +37,7 @@ class DetectedImage:
 
     def describe(self) -> dict[str, Any]:
         """Return what the result says of every image."""
+        depth = self.image.bit_depth
         return {
             "image": str(self.source.path),
             "name": self.source.name,
@@ -46,6 +47,9 @@ class DetectedImage:
             "diameter": round(self.cells.diameter, 3),
             "source": self.cells.source,
             "detector": self.cells.detector or None,
+            "pixel_size_um": self.image.pixel_size_um,
+            "bit_depth": depth and depth.to_dict(),
+            "notes": list(self.image.notes),
         }
 
     def write(self, table: "pd.DataFrame", folder: Path) -> None:
@@ -107,6 +111,8 @@ class ImageJob(ABC):
         The user's own cells instead; ``None`` to detect.
     go_on
         Whether parts of large images that an earlier run has done are taken over.
+    run_depths
+        One bit depth, of each offset, for all images of the run whose files do not state theirs.
     """
 
     working_dir: Path
@@ -114,6 +120,7 @@ class ImageJob(ABC):
     params: DetectParams
     own: Path | None
     resume_parts: bool = False
+    run_depths: tuple[BitDepth, ...] = ()
 
     @property
     @abstractmethod
@@ -172,7 +179,7 @@ class ImageJob(ABC):
         """
         from napari_hemacells.core.image import read_image
 
-        return read_image(self.working_dir / source.path)
+        return read_image(self.working_dir / source.path, run_depths=self.run_depths)
 
     def find(self, source: InputImage, image: SmearImage) -> Generator[Progress, None, Cells]:
         """Return the user's own cells or the detector's; yield the progress."""
@@ -197,7 +204,9 @@ class ImageJob(ABC):
 
     def settings(self) -> dict[str, Any]:
         """As plain JSON, all that the results depend on beside the image."""
+        depths = [depth.to_dict() for depth in self.run_depths]
         return {
+            **({"bit_depths": depths} if depths else {}),
             "job": type(self).__name__,
             "version": __version__,
             "params": self.params.model_dump(mode="json"),

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_hemacells.core.decoding import MAX_DECODED_BYTES, decoding
+from napari_hemacells.core.decoding import MAX_DECODED_BYTES, check_decoded, decoding
 from napari_hemacells.core.errors import CellsError
 from napari_hemacells.core.image.formats import TIFF, kind_of
 from napari_hemacells.core.image.picture import open_pillow
+from napari_hemacells.core.image.tiff_pages import main_series
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,8 +57,10 @@ def _load(path: Path, shape: tuple[int, int] | None) -> NDArray[Any]:
         import tifffile
 
         with tifffile.TiffFile(path) as tiff:
-            series = tiff.series[0]
+            series = tiff.series[main_series(tiff)]
             _check(path, series.shape, series.dtype, shape)
+            if series.dataoffset is None:
+                check_decoded(series.keyframe.chunks, series.dtype.itemsize, "A tile or strip")
             return np.asarray(series.asarray())
     with open_pillow(path) as picture:
         if picture.mode not in {"1", "L", "P", "I"} and ";16" not in picture.mode:

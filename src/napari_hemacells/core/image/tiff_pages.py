@@ -124,7 +124,9 @@ class OmeImage:
 
         found: Any = None
         with suppress(Exception):  # what is said beside the pixels never costs the pixels
-            images = _listed(tifffile.xml2dict(description).get("OME", {}).get("Image", {}))
+            images = _listed(
+                tifffile.xml2dict(description, sep="").get("OME", {}).get("Image", {})
+            )
             chosen = images[place] if place < len(images) == len(tiff.series) else images[0]
             found = chosen.get("Pixels", {})
         if isinstance(found, dict):
@@ -209,7 +211,8 @@ def _unit_length(page: Any, name: str) -> float | None:
 def apply_colormap(indices: NDArray[Any], page: Any) -> NDArray[np.uint8]:
     """``(rows, cols, 3)`` uint8 colours of ``(rows, cols)`` places in a page's palette."""
     palette = (np.asarray(page.colormap) >> 8).astype(np.uint8)
-    return np.stack([channel[indices] for channel in palette], axis=-1)
+    colour: NDArray[np.uint8] = np.stack([channel[indices] for channel in palette], axis=-1)
+    return colour
 
 
 def ycbcr_to_rgb(values: NDArray[np.uint8], page: Any) -> NDArray[np.uint8]:
@@ -233,8 +236,9 @@ def ycbcr_to_rgb(values: NDArray[np.uint8], page: Any) -> NDArray[np.uint8]:
     red = red_difference * (2 - 2 * luma[0]) + light
     blue = blue_difference * (2 - 2 * luma[2]) + light
     green = (light - luma[2] * blue - luma[0] * red) / (luma[1] or 1.0)
-    colour = np.stack([red, green, blue], axis=-1)
-    return np.rint(np.clip(colour, 0, 255)).astype(np.uint8)
+    mixed = np.stack([red, green, blue], axis=-1)
+    colour: NDArray[np.uint8] = np.rint(np.clip(mixed, 0, 255)).astype(np.uint8)
+    return colour
 
 
 def _tag_pairs(page: Any, name: str) -> list[Sequence[float]]:
