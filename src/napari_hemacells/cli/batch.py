@@ -22,11 +22,12 @@ from napari_hemacells.cli.image_job import (
     Record,
     run_or_fail,
 )
-from napari_hemacells.cli.inputs import InputImage, find_images, name_results
+from napari_hemacells.cli.inputs import InputImage, find_images, name_results, shorten
 from napari_hemacells.cli.options import ShareOptions
 from napari_hemacells.cli.parallel import WorkerPlan, plan_workers, single_threaded
 from napari_hemacells.cli.read_cells import cells_file
 from napari_hemacells.core.errors import CellsError, HemaCellsError, StorageError
+from napari_hemacells.core.image.files import image_name
 from napari_hemacells.core.types.progress import run_to_end
 
 RESULT_KEYS = ("csv", "labels", "overlay")
@@ -128,9 +129,12 @@ def find_sources(given: Sequence[str], reporter: Reporter) -> list[InputImage]:
     """Return the images with the names of their results, and say which names were changed."""
     sources = name_results(find_images(given))
     for source in sources:
-        if source.name != source.path.stem:
+        stem = image_name(source.path)
+        if shorten(stem) != stem:
+            reporter.warn(f"A very long name was cut: its results are named {source.name}.")
+        elif source.name != stem:
             reporter.warn(
-                f"Another image is called {source.path.stem} too: "
+                f"Another image is called {stem} too: "
                 f"the results of {source.path} are named {source.name}."
             )
     return sources
