@@ -15,6 +15,7 @@ from napari_hemacells.core.image.files import (
     is_large,
     picture_size,
     read_image,
+    read_pixels,
 )
 from napari_hemacells.core.image.from_array import image_from_array
 from napari_hemacells.core.image.lazy import LazyPixels, display_levels
@@ -35,5 +36,6 @@ __all__ = [
     "is_large",
     "picture_size",
     "read_image",
+    "read_pixels",
     "to_colour",
 ]

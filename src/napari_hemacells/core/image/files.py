@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from napari_hemacells.core.decoding import decoding
+import numpy as np
+
+from napari_hemacells.core.decoding import check_picture, decoding
 from napari_hemacells.core.errors import HemaCellsError, ImageError, ThermogramError
 from napari_hemacells.core.image.bit_depth import depth_of_run
 from napari_hemacells.core.image.content_hash import MAX_IN_MEMORY_PIXELS, content_key
@@ -39,7 +41,7 @@ from napari_hemacells.core.temperature import (
     parse_dmr_ir_name,
     read_celsius,
 )
-from napari_hemacells.core.types import BitDepth, Groups, SmearImage
+from napari_hemacells.core.types import BitDepth, Groups, Pixels, SmearImage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -118,9 +120,9 @@ def read_image(
         No such file, not a picture, damaged, too large, or more than one picture in one array.
     """
     file = Path(path)
-    _check_exists(file)
+    _check_there(file)
     with decoding(file, "a picture"):
-        if is_temperature(file):
+        if file.suffix.lower() in TEXT_SUFFIXES or is_temperature(file):
             return read_temperature(file, groups)
         opened = _open(file)
         return image_from_array(
@@ -137,7 +139,7 @@ def read_image(
         )
 
 
-def _check_exists(file: Path) -> None:
+def _check_there(file: Path) -> None:
     try:
         exists, regular = file.exists(), file.is_file() or file.is_dir()
     except (OSError, ValueError) as error:  # a name too long, or with a zero byte
@@ -146,6 +148,21 @@ def _check_exists(file: Path) -> None:
         raise ImageError(f"There is no file {file}.")
     if not regular:
         raise ImageError(f"{file} is no file but a device or a pipe: give a picture.")
+
+
+def read_pixels(path: Path, *, run_depths: Sequence[BitDepth] = ()) -> Pixels:
+    """Return the pixels of a picture that is needed whole, such as that of one cell.
+
+    Raises
+    ------
+    ImageError
+        As :func:`read_image` does, and for a picture too large to be in memory.
+    """
+    image = read_image(path, run_depths=run_depths)
+    with decoding(path, "a picture"):
+        if image.is_lazy:
+            check_picture(*image.shape)
+        return cast("Pixels", np.asarray(image.pixels))
 
 
 def guess_run_depths(files: Sequence[Path]) -> tuple[BitDepth, ...]:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import struct
 import zipfile
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_hemacells.core.decoding import check_decoded, decoding
 from napari_hemacells.core.errors import ThermogramError
 from napari_hemacells.core.temperature.quality import check_celsius
 
@@ -65,10 +63,10 @@ def read_float_tiff(path: Path) -> NDArray[np.float32]:
     """
     import tifffile
 
-    with decoding(path, "TIFF", ThermogramError), tifffile.TiffFile(path) as tiff:
-        series = tiff.series[0]
-        check_decoded(series.shape, series.dtype.itemsize, "All")
-        values = series.asarray()
+    try:
+        values = tifffile.imread(path)
+    except (*DAMAGED, tifffile.TiffFileError) as error:
+        raise ThermogramError(f"{path.name} cannot be read as TIFF ({error}).") from error
     if values.dtype.kind != "f":
         raise ThermogramError(
             f"{path.name} holds {values.dtype}, not degrees: a picture of a thermogram has lost "
@@ -81,10 +79,12 @@ def is_float_tiff(path: Path) -> bool:
     """Whether a TIFF holds floats with one sample a pixel; only its header is read."""
     import tifffile
 
-    with suppress(Exception), tifffile.TiffFile(path) as tiff:
-        page = tiff.pages[0].aspage()
-        return page.dtype is not None and page.dtype.kind == "f" and page.samplesperpixel == 1
-    return False
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            page = tiff.pages[0].aspage()
+            return page.dtype is not None and page.dtype.kind == "f" and page.samplesperpixel == 1
+    except (*DAMAGED, tifffile.TiffFileError):
+        return False
 
 
 def is_celsius_tiff(path: Path) -> bool:
@@ -95,9 +95,8 @@ def is_celsius_tiff(path: Path) -> bool:
         return False
     if path.name.lower().endswith(CELSIUS_NAMES):
         return True
-    with suppress(Exception), tifffile.TiffFile(path) as tiff:
+    with tifffile.TiffFile(path) as tiff:
         return CELSIUS_NOTE in tiff.pages[0].aspage().description
-    return False
 
 
 def is_celsius_array(path: Path) -> bool:
