@@ -11,6 +11,7 @@ import numpy as np
 from napari_hemacells.core.decoding import check_decoded, check_sides
 from napari_hemacells.core.image.content_hash import MAX_IN_MEMORY_PIXELS
 from napari_hemacells.core.image.picture import OpenedPicture, read_picture
+from napari_hemacells.core.image.stored_values import StoredValues
 from napari_hemacells.core.image.tiff_pages import (
     OmeImage,
     TiffSamples,
@@ -160,7 +161,8 @@ def _open_level(
     weakref.finalize(owner, tiff.close)
     series = tiff.series[place].levels[level]
     if series.dataoffset is not None:  # contiguous and not compressed
-        return series.asarray(out="memmap"), None
+        dtype = np.dtype(series.dtype).newbyteorder(tiff.byteorder)
+        return StoredValues(path, series.dataoffset, series.shape, dtype), None
     array = zarr.open_array(tiff.series[place].aszarr(level=level), mode="r")
     return array, tuple(array.chunks)
 
