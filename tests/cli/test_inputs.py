@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from napari_hemacells.cli.inputs import find_images, name_results
-from napari_hemacells.cli.read_cells import read_boxes, read_labels
+from napari_hemacells.cli.read_cells import read_boxes
 from napari_hemacells.core.errors import CellsError
+from napari_hemacells.core.image.labels import read_labels
 
 
 def _touch(folder: Path, *names: str) -> None:

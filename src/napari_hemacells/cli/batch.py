@@ -7,7 +7,7 @@ in the results folder are what ``--skip-done`` reads.
 import json
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,13 @@ from napari_hemacells.cli.image_job import (
     Record,
     run_or_fail,
 )
-from napari_hemacells.cli.inputs import InputImage, find_images, name_results
+from napari_hemacells.cli.inputs import InputImage, find_images, name_results, shorten
 from napari_hemacells.cli.options import ShareOptions
 from napari_hemacells.cli.parallel import WorkerPlan, plan_workers, single_threaded
 from napari_hemacells.cli.read_cells import cells_file
 from napari_hemacells.core.errors import CellsError, HemaCellsError, StorageError
 from napari_hemacells.core.fsio import sweep, write_bytes
+from napari_hemacells.core.image.files import image_name
 from napari_hemacells.core.types.progress import run_to_end
 
 RESULT_KEYS = ("csv", "labels", "overlay")
@@ -129,9 +130,12 @@ def find_sources(given: Sequence[str], reporter: Reporter) -> list[InputImage]:
     """Return the images with the names of their results, and print which names were changed."""
     sources = name_results(find_images(given))
     for source in sources:
-        if source.name != source.path.stem:
+        stem = image_name(source.path)
+        if shorten(stem) != stem:
+            reporter.warn(f"A very long name was cut: its results are named {source.name}.")
+        elif source.name != stem:
             reporter.warn(
-                f"Another image is also called {source.path.stem}: the results of "
+                f"Another image is also called {stem}: the results of "
                 f"{source.path} are named {source.name}."
             )
     return sources
@@ -154,6 +158,7 @@ def run_batch(
     typer.Exit
         With code 130 after Ctrl-C; finished images are complete.
     """
+    job = with_run_depths(job, sources)
     known = CompletedImages(job)
     results = OrderedResults(sources, reporter, debug=debug)
     if share.skip_done:
@@ -171,8 +176,17 @@ def run_batch(
         _warn_interrupted(results, reporter)
         raise typer.Exit(EXIT_INTERRUPTED) from None
     batch = results.batch()
+    _list_notes(batch, reporter)
     _list_failures(batch, reporter)
     return batch
+
+
+def with_run_depths(job: ImageJob, sources: Sequence[InputImage]) -> ImageJob:
+    """Return the job with one bit depth for all images whose files do not state theirs."""
+    from napari_hemacells.core.image import guess_run_depths
+
+    depths = guess_run_depths([job.working_dir / source.path for source in sources])
+    return replace(job, run_depths=depths) if depths else job
 
 
 class OrderedResults:
@@ -279,6 +293,17 @@ def _warn_interrupted(results: OrderedResults, reporter: Reporter) -> None:
         f"Stopped. {results.done} images are complete, {left} are not done. Run "
         "the same command with --skip-done to continue."
     )
+
+
+def _list_notes(batch: Batch, reporter: Reporter) -> None:
+    """Say each sentence about the images once, with the images that it is about."""
+    about: dict[str, list[str]] = {}
+    for record in batch.done:
+        for note in record.get("notes", []):
+            about.setdefault(note, []).append(str(record["image"]))
+    for note, images in about.items():
+        more = f" and {len(images) - 1} more" if len(images) > 1 else ""
+        reporter.tell(f"{images[0]}{more}: {note}")
 
 
 def _list_failures(batch: Batch, reporter: Reporter) -> None:

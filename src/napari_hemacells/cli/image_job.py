@@ -19,7 +19,7 @@ from napari_hemacells.cli.read_cells import read_cells
 from napari_hemacells.core.errors import HemaCellsError, ImageError
 from napari_hemacells.core.malloc import keep_freed_memory
 from napari_hemacells.core.params import DetectParams
-from napari_hemacells.core.types import Cells, Progress, SmearImage
+from napari_hemacells.core.types import BitDepth, Cells, Progress, SmearImage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +34,8 @@ class DetectedImage:
     cells: Cells
 
     def describe(self) -> dict[str, Any]:
-        """Return the part of the result that every command reports."""
+        """Return what the result says of every image."""
+        depth = self.image.bit_depth
         return {
             "image": str(self.source.path),
             "name": self.source.name,
@@ -44,6 +45,9 @@ class DetectedImage:
             "diameter": round(self.cells.diameter, 3),
             "source": self.cells.source,
             "detector": self.cells.detector or None,
+            "pixel_size_um": self.image.pixel_size_um,
+            "bit_depth": depth and depth.to_dict(),
+            "notes": list(self.image.notes),
         }
 
     def write(self, table: "pd.DataFrame", folder: Path) -> None:
@@ -101,9 +105,11 @@ class ImageJob(ABC):
     params
         The parameters of the detection.
     own
-        The user's own cells; ``None`` to detect them.
+        The user's own cells instead; ``None`` to detect.
     resume_parts
-        Whether finished parts of large images are taken over from an earlier run.
+        Whether parts of large images that an earlier run has done are taken over.
+    run_depths
+        One bit depth, of each offset, for all images of the run whose files do not state theirs.
     """
 
     working_dir: Path
@@ -111,6 +117,7 @@ class ImageJob(ABC):
     params: DetectParams
     own: Path | None
     resume_parts: bool = False
+    run_depths: tuple[BitDepth, ...] = ()
 
     @property
     @abstractmethod
@@ -169,7 +176,7 @@ class ImageJob(ABC):
         """
         from napari_hemacells.core.image import read_image
 
-        return read_image(self.working_dir / source.path)
+        return read_image(self.working_dir / source.path, run_depths=self.run_depths)
 
     def find(self, source: InputImage, image: SmearImage) -> Generator[Progress, None, Cells]:
         """Return the user's own cells or the detector's; yield the progress."""
@@ -193,8 +200,10 @@ class ImageJob(ABC):
         remove_checkpoint(self.parts_folder(source))
 
     def settings(self) -> dict[str, Any]:
-        """As plain JSON, all that the results depend on except the image."""
+        """As plain JSON, all that the results depend on beside the image."""
+        depths = [depth.to_dict() for depth in self.run_depths]
         return {
+            **({"bit_depths": depths} if depths else {}),
             "job": type(self).__name__,
             "version": __version__,
             "params": self.params.model_dump(mode="json"),

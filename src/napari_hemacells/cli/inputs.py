@@ -9,6 +9,7 @@ from pathlib import Path
 from napari_hemacells.core.image.files import image_name, is_image
 from napari_hemacells.core.image.ome_zarr import is_zarr
 
+MAX_NAME_BYTES = 160  # of a result's name: file systems allow 255 with endings and temporary parts
 OWN_RESULTS = (".labels.tif", ".overlay.png")
 
 
@@ -62,15 +63,20 @@ def name_results(paths: Sequence[Path]) -> list[InputImage]:
 
     The name is the file's stem (``slide`` for ``slide.ome.zarr``). Images that share a stem get
     the name of their folder in front (``slide2_field1``). Those that still share one, such as
-    ``field1.png`` and ``field1.tif``, get a number at the end.
+    ``field1.png`` and ``field1.tif``, get a number at the end. Very long names are cut.
     """
-    stems = [image_name(path) for path in paths]
+    stems = [shorten(image_name(path)) for path in paths]
     names = _rename_shared(stems, lambda index: f"{_folder(paths[index])}{stems[index]}")
     taken: Counter[str] = Counter()
     sources = []
     for path, name in zip(paths, names, strict=True):
-        sources.append(InputImage(path, _free_name(name, taken)))
+        sources.append(InputImage(path, _free_name(shorten(name), taken)))
     return sources
+
+
+def shorten(name: str) -> str:
+    """Return a name that is short enough for a file with an ending behind it."""
+    return name.encode(errors="surrogateescape")[:MAX_NAME_BYTES].decode(errors="ignore")
 
 
 def _folder(path: Path) -> str:

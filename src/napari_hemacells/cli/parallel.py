@@ -5,14 +5,13 @@ processes.
 """
 
 import sys
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 from napari_hemacells.cli.options import ShareOptions
+from napari_hemacells.core.image.files import picture_size
 
 # Of 66 megapixels one process was done in 47 s, two workers in 34 s, 8 s of which were their start
 # and end (two cores, busy with other things too): they are ahead from about 16 megapixels on.
@@ -75,25 +74,12 @@ def is_worth_parallelising(files: Iterable[Path]) -> bool:
 def megapixels(file: Path) -> float:
     """Return the size of an image from its header; 0 if it cannot be read.
 
-    Images too large for Pillow count as worth sharing, and so does OME-Zarr, which is hardly used
-    for small images.
+    OME-Zarr counts as worth sharing: nobody uses it for small images.
     """
-    import tifffile
-    from PIL import Image, UnidentifiedImageError
-
     if file.is_dir():
         return PARALLEL_MEGAPIXELS
-    try:
-        if file.suffix.lower() in {".tif", ".tiff"}:
-            with tifffile.TiffFile(file) as tiff:
-                shape = tiff.series[0].shape
-            return max(1, *(a * b for a, b in pairwise(shape))) / 1e6
-        with warnings.catch_warnings(action="ignore"), Image.open(file) as picture:
-            return picture.width * picture.height / 1e6
-    except Image.DecompressionBombError:
-        return PARALLEL_MEGAPIXELS
-    except (OSError, ValueError, UnidentifiedImageError):
-        return 0.0
+    rows, cols = picture_size(file)
+    return rows * cols / 1e6
 
 
 @contextmanager

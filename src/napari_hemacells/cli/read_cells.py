@@ -1,12 +1,12 @@
 """Read the user's own cells: a label image or a table of boxes."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_hemacells.core.errors import CellsError
+from napari_hemacells.core.image.labels import read_labels
 from napari_hemacells.core.types import BOX_COLUMNS, Cells, SmearImage
 
 ENDINGS = (".labels.tif", ".labels.png", ".cells.csv", ".tif", ".tiff", ".png", ".npy", ".csv")
@@ -33,7 +33,7 @@ def read_cells(source: Path, name: str, image: SmearImage) -> Cells:
 
     path = cells_file(source, name)
     if path.suffix.lower() != ".csv":
-        return cells_from_labels(read_labels(path), image.shape)
+        return cells_from_labels(read_labels(path, image.shape), image.shape)
     boxes, classes = read_boxes(path)
     return cells_from_boxes(boxes, image.shape, classes=classes)
 
@@ -52,40 +52,6 @@ def cells_file(source: Path, name: str) -> Path:
         if (source / f"{name}{ending}").is_file():
             return source / f"{name}{ending}"
     raise CellsError(f"{source} contains no cells for {name}: add a file {name}.labels.tif.")
-
-
-def read_labels(path: Path) -> NDArray[np.integer[Any]]:
-    """Return the label image of a file, integers.
-
-    Raises
-    ------
-    CellsError
-        If the file is missing, damaged, or contains something other than whole numbers.
-    """
-    try:
-        labels = _load(path)
-    except (OSError, ValueError) as error:
-        raise CellsError(f"{path} cannot be read as a label image: {error}.") from error
-    if labels.ndim != 2 or labels.dtype.kind not in "iub":
-        raise CellsError(
-            f"{path} is not a label image: it needs two axes of whole numbers, but "
-            f"has shape {labels.shape} and type {labels.dtype}."
-        )
-    return labels.astype(np.int64)
-
-
-def _load(path: Path) -> NDArray[Any]:
-    suffix = path.suffix.lower()
-    if suffix == ".npy":
-        return np.asarray(np.load(path, allow_pickle=False))
-    if suffix in {".tif", ".tiff"}:
-        import tifffile
-
-        return np.asarray(tifffile.imread(path))
-    from PIL import Image
-
-    with Image.open(path) as picture:
-        return np.asarray(picture)
 
 
 def read_boxes(path: Path) -> tuple[NDArray[np.float64], list[str] | None]:

@@ -46,6 +46,25 @@ def test_labels_that_do_not_fit_are_refused_with_the_reason(labels, reason):
         cells_from_labels(labels, SHAPE)
 
 
+def test_a_high_id_costs_nothing_and_stays():
+    import tracemalloc
+
+    labels = np.zeros(SHAPE, np.uint32)
+    labels[5:10, 5:15], labels[20:26, 30:34] = 100_000_000, 7
+    tracemalloc.start()
+    cells = cells_from_labels(labels, SHAPE)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100e6
+    assert cells.ids.tolist() == [7, 100_000_000]
+    assert cells.boxes.tolist() == [[20, 30, 26, 34], [5, 5, 10, 15]]
+    assert cells.table["area"].tolist() == [24, 50]
+    assert np.array_equal(cells.labels, labels)
+    everywhere = cells_from_labels(np.full(SHAPE, 2**31 - 1), SHAPE)
+    assert everywhere.ids.tolist() == [2**31 - 1]
+    assert everywhere.mask_of(2**31 - 1).bits.all()
+
+
 def test_points_become_discs_that_share_pixels_by_distance():
     cells = cells_from_points([[20, 20], [20, 27], [90, 90]], SHAPE, diameter=10)
     assert len(cells) == 2

@@ -20,7 +20,7 @@ from napari_hemacells.core.encode.morphology import (
     with_features,
 )
 from napari_hemacells.core.errors import ImageError, StorageError
-from napari_hemacells.core.image import is_image, read_image
+from napari_hemacells.core.image import guess_run_depths, is_image, read_pixels
 from napari_hemacells.core.types import Progress
 from napari_hemacells.core.types.progress import run_to_end
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_hemacells.core.encode import EmbeddingCache, Encoder
-    from napari_hemacells.core.types import CropSpec, EncoderInfo
+    from napari_hemacells.core.types import BitDepth, CropSpec, EncoderInfo
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp"})
 FRAMING_SAMPLE = 100  # pictures that tell how the folder is framed
@@ -142,8 +142,10 @@ def embed_files_steps(
     ImageError
         Not one readable picture.
     """
-    framing = _framing([file for file, _ in listed], spec)
+    depths = guess_run_depths([file for file, _ in listed])
+    framing = _framing([file for file, _ in listed], spec, depths)
     key = f"{hashlib.sha256(str(source.resolve()).encode()).hexdigest()[:16]}-{framing:.4f}"
+    key += "".join(f"-{depth.bits}at{depth.offset}" for depth in depths)
     digests = np.array([_digest(file) for file, _ in listed], dtype=np.int64)
     vectors = np.zeros((len(listed), encoder.info.dim), dtype=np.float32)
     known = np.zeros(len(listed), dtype=np.bool_)
@@ -152,7 +154,7 @@ def embed_files_steps(
     pending, unreadable = np.flatnonzero(~known), list[str]()
     for start in range(0, len(pending), batch_size):
         batch = pending[start : start + batch_size]
-        pictures = [_picture(listed[position][0], unreadable) for position in batch]
+        pictures = [_picture(listed[position][0], unreadable, depths) for position in batch]
         whole = [
             position
             for position, pixels in zip(batch, pictures, strict=True)
@@ -178,23 +180,23 @@ def embed_files_steps(
     return ClassFolder(vectors[known], labels, files, tuple(unreadable), framing)
 
 
-def _framing(files: list[Path], spec: CropSpec) -> float:
+def _framing(files: list[Path], spec: CropSpec, depths: Sequence[BitDepth]) -> float:
     """Return the part of a picture's side that shows the cell with the margin of `spec`.
 
     Thermograms are taken whole.
     """
     sample = files[:: -(-len(files) // FRAMING_SAMPLE)]
-    opened = (_picture(file, []) for file in sample)
+    opened = (_picture(file, [], depths) for file in sample)
     pictures = [picture for picture in opened if picture is not None]
     if pictures and all(picture.ndim == 2 for picture in pictures):
         return 1.0
     return spec.context / estimate_context(pictures)
 
 
-def _picture(file: Path, unreadable: list[str]) -> NDArray[Any] | None:
+def _picture(file: Path, unreadable: list[str], depths: Sequence[BitDepth]) -> NDArray[Any] | None:
     """Return colours or degrees, or ``None`` with the reason added to `unreadable`."""
     try:
-        return np.asarray(read_image(file).pixels)
+        return read_pixels(file, run_depths=depths)
     except ImageError as error:
         unreadable.append(f"{file.parent.name}/{file.name}: {error}")
         return None
@@ -228,5 +230,6 @@ def measure_features(files: Sequence[Path], encoder: EncoderInfo) -> NDArray[np.
 
 
 def _read_pictures(files: Sequence[Path]) -> Generator[NDArray[np.uint8], None, None]:
+    depths = guess_run_depths(files)
     for file in files:
-        yield cast("NDArray[np.uint8]", read_image(file).pixels)
+        yield cast("NDArray[np.uint8]", read_pixels(file, run_depths=depths))

@@ -2,22 +2,43 @@
 
 Files with temperatures → :class:`SmearImage` in °C.
 
-Which files are too large to be read whole.
+How large a picture is, by its header; which ones are too large to be read whole.
 """
 
 from __future__ import annotations
 
-import struct
+import errno
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
-from napari_hemacells.core.errors import ImageError, StorageError, ThermogramError
+import numpy as np
+
+from napari_hemacells.core.decoding import check_picture, decoding
+from napari_hemacells.core.errors import (
+    HemaCellsError,
+    ImageError,
+    StorageError,
+    ThermogramError,
+)
+from napari_hemacells.core.image.bit_depth import depth_of_run
 from napari_hemacells.core.image.content_hash import MAX_IN_MEMORY_PIXELS, content_key
+from napari_hemacells.core.image.formats import is_tiff, no_image_error
 from napari_hemacells.core.image.from_array import image_from_array
 from napari_hemacells.core.image.layout import Layout
 from napari_hemacells.core.image.ome_zarr import is_zarr, open_zarr
-from napari_hemacells.core.image.picture import OpenedPicture, read_picture
-from napari_hemacells.core.image.tiff import TIFF_SUFFIXES, open_tiff
+from napari_hemacells.core.image.picture import (
+    OpenedPicture,
+    has_deep_samples,
+    picture_shape,
+    read_picture,
+)
+from napari_hemacells.core.image.tiff import (
+    TIFF_SUFFIXES,
+    has_unstated_depth,
+    open_tiff,
+    tiff_shape,
+)
 from napari_hemacells.core.safe_files import check_readable, unreadable_error
 from napari_hemacells.core.temperature import (
     TEXT_SUFFIXES,
@@ -27,7 +48,10 @@ from napari_hemacells.core.temperature import (
     parse_dmr_ir_name,
     read_celsius,
 )
-from napari_hemacells.core.types import Groups, SmearImage
+from napari_hemacells.core.types import BitDepth, Groups, Pixels, SmearImage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 NUMPY_SUFFIXES = frozenset({".npy"})
 CELSIUS_TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
@@ -44,7 +68,7 @@ def is_temperature(file: Path) -> bool:
     if suffix in TEXT_SUFFIXES | NUMPY_SUFFIXES:
         return is_thermogram(file)
     if suffix in CELSIUS_TIFF_SUFFIXES:
-        return is_celsius_tiff(file)
+        return is_tiff(file) and is_celsius_tiff(file)
     return suffix in RADIOMETRIC_SUFFIXES and is_radiometric(file)
 
 
@@ -76,29 +100,37 @@ def read_temperature(file: Path, groups: Groups | None = None) -> SmearImage:
 
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp"}) | TIFF_SUFFIXES
-READ_ERRORS = (OSError, ValueError, RuntimeError, SyntaxError, LookupError)
+DEPTH_SAMPLE = 200  # images of a run, evenly spread, whose values tell its bit depth
 
 
-def read_image(path: str | Path, *, groups: Groups | None = None) -> SmearImage:
+def read_image(
+    path: str | Path, *, groups: Groups | None = None, run_depths: Sequence[BitDepth] = ()
+) -> SmearImage:
     """Return the picture in a file, with its pixel size where the file states a metric one.
 
     Files with temperatures (text, numpy, float TIFF in °C, radiometric JPEG) give °C
     (``modality="temperature"``), and their patient where a DMR-IR name says it.
-    TIFF and OME-TIFF are read with tifffile (first series), folders as OME-Zarr, everything else
-    with Pillow. Large TIFF and OME-Zarr are read where they are sliced. An EXIF orientation is
+    By their content, TIFF and OME-TIFF are read with tifffile (the first series that is no reduced
+    copy), PNG, JPEG, BMP, GIF, WebP, JPEG 2000 and PPM with Pillow, folders as OME-Zarr; nothing
+    else is read. Large TIFF and OME-Zarr are read where they are sliced. An EXIF orientation is
     ignored: rows and columns are those stored in the file, as napari shows them, so that exported
     coordinates fit the file in every other tool.
+
+    Parameters
+    ----------
+    run_depths
+        What :func:`guess_run_depths` says of the run or folder that the file belongs to.
 
     Raises
     ------
     ImageError
-        No such file, not a picture, damaged, or more than one picture in one array.
+        No such file, not a picture, damaged, too large, or more than one picture in one array.
     """
     file = Path(path)
     _check_there(file)
-    if is_temperature(file):
-        return read_temperature(file, groups)
-    try:
+    with decoding(file, "a picture"):
+        if file.suffix.lower() in TEXT_SUFFIXES or is_temperature(file):
+            return read_temperature(file, groups)
         opened = _open(file)
         return image_from_array(
             opened.levels[0],
@@ -106,16 +138,74 @@ def read_image(path: str | Path, *, groups: Groups | None = None) -> SmearImage:
             levels=opened.levels,
             layout=opened.layout,
             path=file,
-            pixel_size_um=opened.pixel_size_um,
+            pixel_size_um=opened.pixel_size.um,
             groups=groups,
+            meaning=opened.meaning,
+            run_depths=run_depths,
+            notes=(*opened.notes, opened.pixel_size.note),
         )
-    except ImageError as error:
-        message = str(error) if file.name in str(error) else f"{file.name}: {error}"
-        raise ImageError(message) from error
-    except READ_ERRORS as error:
-        raise ImageError(
-            f"{file.name} cannot be read as a picture ({error}). Is it complete?"
-        ) from error
+
+
+def _check_there(file: Path) -> None:
+    """Refuse what is not there, may not be read, or would be read for ever."""
+    try:
+        check_readable(file)
+        if not file.exists():
+            raise ImageError(f"There is no file {file}.")
+    except StorageError as error:
+        raise ImageError(str(error)) from error
+    except ValueError as error:  # a zero byte in the name
+        raise ImageError(f"There is no file {str(file)[:80]}.") from error
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise ImageError(f"There is no file {str(file)[:80]}.") from error
+        raise ImageError(str(unreadable_error(error, file))) from error
+
+
+def read_pixels(path: Path, *, run_depths: Sequence[BitDepth] = ()) -> Pixels:
+    """Return the pixels of a picture that is needed whole, such as that of one cell.
+
+    Raises
+    ------
+    ImageError
+        As :func:`read_image` does, and for a picture too large to be in memory.
+    """
+    image = read_image(path, run_depths=run_depths)
+    with decoding(path, "a picture"):
+        if image.is_lazy:
+            check_picture(*image.shape)
+        return cast("Pixels", np.asarray(image.pixels))
+
+
+def guess_run_depths(files: Sequence[Path]) -> tuple[BitDepth, ...]:
+    """Return one bit depth, of each offset, for all images of a run; empty if none is guessed.
+
+    Only images are read that have more than 8 bits a sample and do not say how many are used, and
+    of very many of them every so many.
+    """
+    deep = [file for file in files if _is_deep(file)]
+    depths = []
+    for file in deep[:: -(-len(deep) // DEPTH_SAMPLE) or 1]:
+        try:
+            depth = read_image(file).bit_depth
+        except ImageError:
+            continue  # told when its turn comes
+        if depth is not None and depth.source == "guessed":
+            depths.append(depth)
+    return depth_of_run(depths)
+
+
+def _is_deep(file: Path) -> bool:
+    try:
+        with decoding(file, "a picture"):
+            if is_temperature(file):
+                return False
+            if file.is_dir():
+                dtype = open_zarr(file).levels[0].dtype if is_zarr(file) else None
+                return dtype is not None and dtype.kind in "iu" and dtype.itemsize > 1
+            return has_unstated_depth(file) if is_tiff(file) else has_deep_samples(file)
+    except (HemaCellsError, OSError):
+        return False
 
 
 def is_image(path: Path) -> bool:
@@ -140,32 +230,14 @@ def image_name(path: Path) -> str:
     return path.stem
 
 
-def _check_there(file: Path) -> None:
-    """Refuse what is not there, may not be read, or would be read for ever."""
-    try:
-        check_readable(file)
-        if not file.exists():
-            raise ImageError(f"There is no file {file}.")
-    except StorageError as error:
-        raise ImageError(str(error)) from error
-    except OSError as error:
-        raise ImageError(str(unreadable_error(error, file))) from error
-
-
 def _open(file: Path) -> OpenedPicture:
     if file.is_dir():
         if not is_zarr(file):
-            raise ImageError(
-                f"{file.name} is a folder without zarr metadata (zarr.json, .zgroup or .zarray): "
-                "an OME-Zarr image has it. Was it copied whole?"
-            )
+            raise no_image_error(file)
         return open_zarr(file)
-    if file.suffix.lower() in TIFF_SUFFIXES:
+    if is_tiff(file):
         return open_tiff(file)
     return OpenedPicture((read_picture(file),))
-
-
-HEADER_ERRORS = (OSError, ValueError, RuntimeError, LookupError, struct.error, ImageError)
 
 
 def is_large(path: Path) -> bool:
@@ -174,25 +246,31 @@ def is_large(path: Path) -> bool:
     That is one picture of more than `MAX_IN_MEMORY_PIXELS` pixels. Damaged files and those of
     other kinds are not.
     """
-    try:
-        rows, cols = _size(path)
-    except HEADER_ERRORS:
+    if not path.is_dir() and not is_tiff(path):
         return False
+    rows, cols = picture_size(path)
     return rows * cols > MAX_IN_MEMORY_PIXELS
 
 
+def picture_size(path: Path) -> tuple[int, int]:
+    """Rows and columns of the picture in a file, by its header; 0 where they cannot be read.
+
+    What is wrong is told when the picture itself is read.
+    """
+    try:
+        with decoding(path, "a picture"):
+            return _size(path)
+    except (HemaCellsError, OSError):
+        return 0, 0
+
+
 def _size(path: Path) -> tuple[int, int]:
-    """Rows and columns of the first picture in a file; 0 for a file of another kind."""
     if path.is_dir():
         if not is_zarr(path):
             return 0, 0
         opened = open_zarr(path)
         shape = opened.levels[0].shape
         return (opened.layout or Layout.of_shape(shape)).size(shape)
-    if path.suffix.lower() not in TIFF_SUFFIXES or not path.is_file():
+    if not path.is_file():
         return 0, 0
-    import tifffile
-
-    with tifffile.TiffFile(path) as tiff:
-        series = tiff.series[0]
-        return Layout.of_axes(series.shape, series.axes).size(series.shape)
+    return tiff_shape(path) if is_tiff(path) else picture_shape(path)

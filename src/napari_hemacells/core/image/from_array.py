@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from napari_hemacells.core.image.colour import ValueScale, check_type
+from napari_hemacells.core.image.colour import ValueScale, check_type, is_clear
 from napari_hemacells.core.image.content_hash import (
     MAX_IN_MEMORY_PIXELS,
     image_key,
@@ -20,10 +21,34 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from napari_hemacells.core.types import Pixels
+    from numpy.typing import NDArray
+
+    from napari_hemacells.core.types import BitDepth, Pixels
 
 OVERVIEW = 4_000_000  # pixels that a look at the whole image should not exceed
 LARGEST_OVERVIEW = MAX_IN_MEMORY_PIXELS  # beyond that a pyramid has no level to look at quickly
+
+
+CLEAR_NOTE = "The opacity is 0 everywhere, so that nothing would be seen: it is ignored."
+
+
+@dataclass(frozen=True)
+class SampleMeaning:
+    """What the values of an array mean, as its file states it.
+
+    Attributes
+    ----------
+    depth
+        Bits a sample where they are fewer than the type has; ``None`` where it does not say.
+    associated
+        Whether the colours have been multiplied with alpha.
+    inverted
+        Whether 0 is white.
+    """
+
+    depth: BitDepth | None = None
+    associated: bool = False
+    inverted: bool = False
 
 
 def image_from_array(
@@ -35,6 +60,9 @@ def image_from_array(
     path: Path | None = None,
     pixel_size_um: float | None = None,
     groups: Groups | None = None,
+    meaning: SampleMeaning | None = None,
+    run_depths: Sequence[BitDepth] = (),
+    notes: Sequence[str] = (),
 ) -> SmearImage:
     """Return the colour image of an array, converted by :func:`to_colour`, keyed by what it shows.
 
@@ -51,6 +79,12 @@ def image_from_array(
         The pyramid it belongs to, largest first; `array` itself may be among them.
     layout
         Which axes are rows, columns and colour; by default guessed from the shape.
+    meaning
+        What the file states about the values; by default what their type says.
+    run_depths
+        One bit depth, of each offset, for all images of a run whose depth is guessed.
+    notes
+        Sentences about the file, kept beside those about the values.
 
     Raises
     ------
@@ -61,15 +95,25 @@ def image_from_array(
     check_type(given)
     layout = layout or Layout.of_shape(given.shape)
     rows, cols = layout.size(given.shape)
+    small = rows * cols <= MAX_IN_MEMORY_PIXELS
+    meaning = meaning or SampleMeaning()
+    needed = _needs_a_look(given, layout, meaning)
+    parts = [layout.read(given)] if small else _samples(given, layout) if needed else []
+    said = [*notes, layout.note]
+    if parts and is_clear(parts):
+        layout = layout.without_alpha(given.shape)
+        parts = [part[..., :-1] for part in parts]
+        said.append(CLEAR_NOTE)
+    scale = _scale(parts, meaning, run_depths)
+    said += [] if scale.depth is None else [scale.depth.words]
     lower: list[LazyPixels] = []
-    if rows * cols <= MAX_IN_MEMORY_PIXELS:
-        values = layout.read(given)
-        pixels: Any = ValueScale.of([values]).colour(values)
+    if small:
+        pixels: Any = scale.colour(parts[0])
     else:
-        scale = _sampled_scale(given, layout)
         below = [level for level in levels if layout.size(level.shape) < (rows, cols)]
         lower = [LazyPixels(level, layout, scale) for level in below]
-        pixels = given if _is_colour(given) else LazyPixels(given, layout, scale, lower)
+        plain = _is_colour(given) and not scale.inverted
+        pixels = given if plain else LazyPixels(given, layout, scale, lower)
     return SmearImage(
         pixels=pixels,
         key=image_key(pixels),
@@ -78,7 +122,16 @@ def image_from_array(
         pixel_size_um=pixel_size_um,
         groups=groups or Groups(),
         overview=_overview(lower),
+        bit_depth=scale.depth,
+        notes=tuple(note for note in said if note),
     )
+
+
+def _scale(
+    parts: Sequence[NDArray[Any]], meaning: SampleMeaning, run_depths: Sequence[BitDepth]
+) -> ValueScale:
+    scale = ValueScale.of(parts, meaning.depth).of_run(run_depths) if parts else ValueScale()
+    return replace(scale, associated=meaning.associated, inverted=meaning.inverted)
 
 
 def _is_colour(array: Any) -> bool:
@@ -87,12 +140,16 @@ def _is_colour(array: Any) -> bool:
     return in_memory and array.dtype == np.uint8 and array.ndim == 3 and array.shape[-1] == 3
 
 
-def _sampled_scale(array: Any, layout: Layout) -> ValueScale:
-    """Return the value scale that the sampled windows have; the same however it was opened."""
-    if np.dtype(array.dtype) == np.uint8:
-        return ValueScale()
-    parts = sample_windows(layout.size(array.shape))
-    return ValueScale.of([layout.read(array, *part) for part in parts])
+def _needs_a_look(array: Any, layout: Layout, meaning: SampleMeaning) -> bool:
+    """Whether the values of a large image decide its scale, or whether its alpha counts."""
+    with_alpha = layout.channel_count(array.shape) in {2, 4}
+    return np.dtype(array.dtype) != np.uint8 or with_alpha or meaning.depth is not None
+
+
+def _samples(array: Any, layout: Layout) -> list[NDArray[Any]]:
+    """Return the sampled windows, whose value scale is the same however it was opened."""
+    windows = sample_windows(layout.size(array.shape))
+    return [layout.read(array, *window) for window in windows]
 
 
 def _overview(lower: Sequence[LazyPixels]) -> Pixels | None:

@@ -5,12 +5,12 @@ A large image as the levels that a viewer shows.
 
 from __future__ import annotations
 
-import zlib
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_hemacells.core.decoding import cause_of
 from napari_hemacells.core.errors import ImageError
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 CACHE_BYTES = 96 * 2**20  # of decoded blocks that one image keeps
 LEAST_BLOCK = 128  # pixels; thinner chunks, such as the strips of a TIFF, are read together
-UNREADABLE = (OSError, ValueError, RuntimeError, LookupError, TypeError, EOFError, zlib.error)
 
 
 class LazyPixels:
@@ -135,10 +134,10 @@ class LazyPixels:
     def _convert(self, rows: slice, cols: slice) -> NDArray[np.uint8]:
         try:
             values = self.layout.read(self.source, rows, cols)
-        except UNREADABLE as error:
+        except Exception as error:  # what decoders raise has no end
             raise ImageError(
                 f"Rows {rows.start} to {rows.stop}, columns {cols.start} to {cols.stop} of the "
-                f"image cannot be read ({error}). Is the file complete?"
+                f"image cannot be read ({cause_of(error)}). Is the file complete?"
             ) from error
         return self.scale.colour(values)
 

@@ -9,12 +9,12 @@ from pydantic import ValidationError
 
 from napari_hemacells.core.errors import ImageError
 from napari_hemacells.core.image.layout import Layout
-from napari_hemacells.core.image.picture import MICROMETRES, OpenedPicture, plausible_pixel_size
+from napari_hemacells.core.image.picture import OpenedPicture
+from napari_hemacells.core.image.pixel_size import PixelSize, pixel_size
+from napari_hemacells.core.image.zarr_door import METADATA, check_array, inside
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-METADATA = ("zarr.json", ".zgroup", ".zarray")
 
 
 def is_zarr(folder: Path) -> bool:
@@ -28,22 +28,26 @@ def open_zarr(folder: Path) -> OpenedPicture:
     Raises
     ------
     ImageError
-        No image in it, metadata that no version of OME-Zarr from 0.4 on has, or axes that do not
-        make one picture.
+        No image in it, metadata that no version of OME-Zarr from 0.4 on has, axes that do not
+        make one picture, or an array that is not made of plain numbers.
     """
     import zarr
 
-    node = zarr.open(folder, mode="r")
+    check_array(folder)
+    node = zarr.open(folder, mode="r", use_consolidated=False)
     if isinstance(node, zarr.Array):
         return OpenedPicture((node,))
     multiscale = _multiscale(node)
     if multiscale is None:
-        return open_zarr(folder / _first_image(node, folder))
-    levels: tuple[Any, ...] = tuple(node[dataset.path] for dataset in multiscale.datasets)
+        return open_zarr(inside(folder, _first_image(node, folder)))
+    # Every level is looked at before one is opened: a low one is decoded without being asked for.
+    places = [inside(folder, dataset.path) for dataset in multiscale.datasets]
+    for place in places:
+        check_array(place)
+    levels: tuple[Any, ...] = tuple(zarr.open_array(place, mode="r") for place in places)
     names = [axis.name for axis in multiscale.axes]
-    return OpenedPicture(
-        levels, Layout.of_axes(levels[0].shape, names), plausible_pixel_size(_size(multiscale))
-    )
+    layout = Layout.of_axes(levels[0].shape, names, names=_channel_names(node))
+    return OpenedPicture(levels, layout, _size(multiscale))
 
 
 def _multiscale(group: Any) -> Any | None:
@@ -69,8 +73,10 @@ def _multiscale(group: Any) -> Any | None:
 
 def _first_image(group: Any, folder: Path) -> str:
     """Return where the first image is in a collection, as bioformats2raw writes them."""
-    if "0" in group and _is_image(group["0"]):
-        return "0"
+    if is_zarr(folder / "0"):
+        check_array(folder / "0")
+        if "0" in group and _is_image(group["0"]):
+            return "0"
     raise ImageError(
         f"{folder.name} is a zarr folder without an image of its own (no “multiscales” in its "
         "metadata): choose the folder of one image inside it."
@@ -82,8 +88,18 @@ def _is_image(node: Any) -> bool:
     return "multiscales" in attributes.get("ome", attributes)
 
 
-def _size(multiscale: Any) -> float | None:
-    """Micrometres a pixel of the finest level; ``None`` where rows and columns differ."""
+def _channel_names(group: Any) -> list[str]:
+    """Return the names of the channels, empty where the image does not say."""
+    attributes = dict(group.attrs)
+    shown = attributes.get("ome", attributes)
+    channels = (shown.get("omero") or attributes.get("omero") or {}).get("channels") or []
+    return [
+        str(channel.get("label", "")) if isinstance(channel, dict) else "" for channel in channels
+    ]
+
+
+def _size(multiscale: Any) -> PixelSize:
+    """Micrometres a pixel of the finest level."""
     names = [axis.name for axis in multiscale.axes]
     steps = np.ones(len(names))
     for transform in (
@@ -92,9 +108,8 @@ def _size(multiscale: Any) -> float | None:
     ):
         if transform.type == "scale":
             steps *= transform.scale
-    sizes = []
-    for name in ("y", "x"):
-        index = names.index(name)
-        unit = getattr(multiscale.axes[index], "unit", None)
-        sizes.append(float(steps[index]) * MICROMETRES.get(str(unit), np.nan))
-    return sizes[0] if np.isclose(sizes[0], sizes[1], rtol=0.01) else None
+    across, down = (names.index(name) for name in ("x", "y"))
+    units = [getattr(multiscale.axes[at], "unit", None) for at in (across, down)]
+    if not any(units):
+        return PixelSize()
+    return pixel_size(float(steps[across]), float(steps[down]), units[0], units[1])

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import weakref
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_hemacells.core.decoding import check_decoded, check_sides
 from napari_hemacells.core.image.content_hash import MAX_IN_MEMORY_PIXELS
-from napari_hemacells.core.image.layout import Layout
-from napari_hemacells.core.image.picture import (
-    MICROMETRES,
-    OpenedPicture,
-    plausible_pixel_size,
-    read_picture,
+from napari_hemacells.core.image.picture import OpenedPicture, read_picture
+from napari_hemacells.core.image.stored_values import StoredValues
+from napari_hemacells.core.image.tiff_pages import (
+    OmeImage,
+    TiffSamples,
+    apply_colormap,
+    describe_series,
+    main_series,
+    series_layout,
+    stated_pixel_size,
+    ycbcr_to_rgb,
 )
 
 if TYPE_CHECKING:
@@ -21,46 +28,117 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_hemacells.core.image.layout import Layout
+
 # The last ones are whole-slide scanners' own names for tiled TIFF.
 TIFF_SUFFIXES = frozenset({".tif", ".tiff", ".btf", ".tf8", ".svs", ".ndpi", ".scn", ".qptiff"})
-NEEDS_DECODING = frozenset({"PALETTE", "MINISWHITE", "SEPARATED", "CIELAB"})
+BY_PILLOW = frozenset({"SEPARATED", "CIELAB"})  # colours that are no mixture of red, green, blue
+# JPEG and JPEG 2000 give colours, whatever they are stored as.
+AS_STORED = frozenset({"NONE", "LZW", "DEFLATE", "ADOBE_DEFLATE", "PACKBITS", "LZMA", "ZSTD"})
 
 
 def open_tiff(file: Path) -> OpenedPicture:
-    """Return the first series of a file with its pyramid; one with few pixels is read.
+    """Return the picture of a file with its pyramid; one with few pixels is read.
+
+    That is the first series that is no reduced copy of another.
 
     Raises
     ------
     ImageError
-        A large series that is more than one picture.
+        A series that is more than one picture, or cannot be read in parts that fit in memory.
     """
     import tifffile
 
     with tifffile.TiffFile(file) as tiff:
-        size = plausible_pixel_size(_pixel_size(tiff))
-        if tiff.pages[0].photometric.name in NEEDS_DECODING:  # type: ignore[union-attr]  # a page
-            return OpenedPicture((read_picture(file),), None, size)
-        series = tiff.series[0]
-        if np.prod(series.shape) <= MAX_IN_MEMORY_PIXELS:  # one sample a pixel at least
-            return OpenedPicture((series.asarray(),), None, size)
-        layout = Layout.of_axes(series.shape, series.axes)
-        in_parts = _in_parts(series.levels[0], layout)
-        small = int(np.prod(layout.size(series.shape))) <= MAX_IN_MEMORY_PIXELS
-        if small or not in_parts:
-            return OpenedPicture((series.asarray(),), layout, size)
-        count = len(series.levels)
-    return OpenedPicture(tuple(TiffLevel(file, level) for level in range(count)), layout, size)
+        place = main_series(tiff)
+        series = tiff.series[place]
+        page: Any = series.keyframe
+        ome = OmeImage(tiff, place)
+        size = stated_pixel_size(tiff, page, ome)
+        notes = describe_series(tiff, place)
+        if page.photometric.name in BY_PILLOW:
+            colour = read_picture(file, tiff_page=page.index)
+            return OpenedPicture((colour,), None, size, None, notes)
+        samples = TiffSamples(page, ome.significant_bits)
+        layout = series_layout(series, samples, ome.channel_names)
+        check_sides(*layout.size(series.shape))
+        notes = (*notes, *samples.notes)
+        if _needs_conversion(page):
+            colour = _converted(series, page, layout)
+            return OpenedPicture((colour,), None, size, None, notes)
+        levels = _levels(file, place, series, layout)
+        return OpenedPicture(levels, layout, size, samples.meaning, notes)
+
+
+def tiff_shape(file: Path) -> tuple[int, int]:
+    """Rows and columns of the picture in a file, as its header says."""
+    import tifffile
+
+    with tifffile.TiffFile(file) as tiff:
+        series = tiff.series[main_series(tiff)]
+        layout = series_layout(series, TiffSamples(series.keyframe, None), ())
+        return layout.size(series.shape)
+
+
+def has_unstated_depth(file: Path) -> bool:
+    """Whether samples have more than 8 bits, and the file does not say how many are used."""
+    import tifffile
+
+    with tifffile.TiffFile(file) as tiff:
+        place = main_series(tiff)
+        page: Any = tiff.series[place].keyframe
+        stated = TiffSamples(page, OmeImage(tiff, place).significant_bits).meaning.depth
+        return stated is None and page.dtype.kind in "ui" and page.dtype.itemsize > 1
+
+
+def _levels(file: Path, place: int, series: Any, layout: Layout) -> tuple[Any, ...]:
+    """Return the series in memory, or its levels to be read where they are sliced."""
+    if math.prod(series.shape) <= MAX_IN_MEMORY_PIXELS:  # one sample a pixel at least
+        return (_read(series),)
+    in_parts = _in_parts(series.levels[0], layout)
+    small = math.prod(layout.size(series.shape)) <= MAX_IN_MEMORY_PIXELS
+    if small or not in_parts:
+        return (_read(series),)
+    for level in series.levels:
+        _check_parts(level)
+    return tuple(TiffLevel(file, place, level) for level in range(len(series.levels)))
+
+
+def _read(series: Any) -> NDArray[Any]:
+    """Return all of a series, which the header says is not too large."""
+    check_decoded(series.shape, series.dtype.itemsize, "All")
+    _check_parts(series)
+    return np.asarray(series.asarray())
+
+
+def _check_parts(series: Any) -> None:
+    page = series.keyframe
+    if series.dataoffset is None:
+        check_decoded(page.chunks, series.dtype.itemsize, "A tile or strip")
+
+
+def _needs_conversion(page: Any) -> bool:
+    photometric = page.photometric.name
+    stored = page.compression.name in AS_STORED
+    return photometric == "PALETTE" or (photometric == "YCBCR" and stored)
+
+
+def _converted(series: Any, page: Any, layout: Layout) -> NDArray[np.uint8]:
+    values = layout.read(_read(series))
+    if page.photometric.name == "PALETTE":
+        return apply_colormap(values[..., 0], page)
+    return ycbcr_to_rgb(values, page)
 
 
 class TiffLevel:
-    """A level of the first series of a TIFF, read where it is sliced.
+    """A level of a series of a TIFF, read where it is sliced.
 
     A copy in another process opens the file by its path.
     """
 
-    def __init__(self, path: Path, level: int = 0) -> None:
-        self.path, self.level = path, level
-        self._array, self.chunks = _open_level(self, path, level)
+    def __init__(self, path: Path, series: int = 0, level: int = 0) -> None:
+        self.path, self.series, self.level = path, series, level
+        self._array, self.chunks = _open_level(self, path, series, level)
         self.shape: tuple[int, ...] = self._array.shape
         self.dtype = np.dtype(self._array.dtype)
         self.ndim = len(self.shape)
@@ -69,20 +147,23 @@ class TiffLevel:
         return np.asarray(self._array[key])
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return TiffLevel, (self.path, self.level)
+        return TiffLevel, (self.path, self.series, self.level)
 
 
-def _open_level(owner: TiffLevel, path: Path, level: int) -> tuple[Any, tuple[int, ...] | None]:
+def _open_level(
+    owner: TiffLevel, path: Path, place: int, level: int
+) -> tuple[Any, tuple[int, ...] | None]:
     """Return the array of a level, and its chunks; the file is closed when `owner` goes."""
     import tifffile
     import zarr
 
     tiff = tifffile.TiffFile(path)
     weakref.finalize(owner, tiff.close)
-    series = tiff.series[0].levels[level]
+    series = tiff.series[place].levels[level]
     if series.dataoffset is not None:  # contiguous and not compressed
-        return series.asarray(out="memmap"), None
-    array = zarr.open_array(tiff.series[0].aszarr(level=level), mode="r")
+        dtype = np.dtype(series.dtype).newbyteorder(tiff.byteorder)
+        return StoredValues(path, series.dataoffset, series.shape, dtype), None
+    array = zarr.open_array(tiff.series[place].aszarr(level=level), mode="r")
     return array, tuple(array.chunks)
 
 
@@ -92,42 +173,3 @@ def _in_parts(series: Any, layout: Layout) -> bool:
         return True
     page = series.keyframe
     return bool(page.is_tiled or page.rowsperstrip * 4 <= layout.size(series.shape)[0])
-
-
-def _pixel_size(tiff: Any) -> float | None:
-    return _ome_pixel_size(tiff.ome_metadata) or _svs_pixel_size(tiff) or _tag_pixel_size(tiff)
-
-
-def _ome_pixel_size(description: str | None) -> float | None:
-    if not description:
-        return None
-    import tifffile
-
-    image = tifffile.xml2dict(description).get("OME", {}).get("Image", {})
-    pixels = (image[0] if isinstance(image, list) else image).get("Pixels", {})
-    size, unit = pixels.get("PhysicalSizeX"), str(pixels.get("PhysicalSizeXUnit", "µm"))
-    return None if size is None or unit not in MICROMETRES else float(size) * MICROMETRES[unit]
-
-
-def _svs_pixel_size(tiff: Any) -> float | None:
-    if not tiff.is_svs:
-        return None
-    from tifffile.tifffile import svs_description_metadata
-
-    size = svs_description_metadata(tiff.pages[0].description).get("MPP")
-    return None if size is None else float(size)
-
-
-def _tag_pixel_size(tiff: Any) -> float | None:
-    """Micrometres a pixel from the ImageJ unit or from a resolution per centimetre."""
-    page = tiff.pages[0]
-    tag = page.tags.get("XResolution")
-    if tag is None or not tag.value[0]:
-        return None
-    unit_length = tag.value[1] / tag.value[0]
-    unit = str((tiff.imagej_metadata or {}).get("unit", "")).replace("\\u00B5", "µ")
-    if unit in MICROMETRES:
-        return float(unit_length * MICROMETRES[unit])
-    resolution_unit = page.tags.get("ResolutionUnit")
-    in_centimetres = resolution_unit is not None and int(resolution_unit.value) == 3
-    return float(unit_length * MICROMETRES["cm"]) if in_centimetres else None

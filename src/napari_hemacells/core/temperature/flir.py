@@ -39,6 +39,13 @@ def is_radiometric(path: Path) -> bool:
     return False
 
 
+def forbid_ghostscript() -> None:
+    """Keep Pillow from starting Ghostscript: flyr opens whatever picture a file embeds."""
+    from PIL import EpsImagePlugin
+
+    EpsImagePlugin.gs_binary = False
+
+
 def read_flir(path: Path) -> NDArray[np.float32]:
     """``(rows, cols)`` float32 °C, by the camera's own calibration in the file.
 
@@ -52,6 +59,7 @@ def read_flir(path: Path) -> NDArray[np.float32]:
             f"{path.name} is a plain picture: the camera's temperatures are not in it. Take the "
             "camera's own file, not one that a mail program or an editor has saved."
         )
+    forbid_ghostscript()
     try:
         import flyr
     except ImportError as error:

@@ -22,6 +22,7 @@ from napari_hemacells.core.types.embeddings import (
     TemperatureScaling,
 )
 from napari_hemacells.core.types.image import (
+    BitDepth,
     Groups,
     Modality,
     Pixels,
@@ -42,6 +43,7 @@ __all__ = [
     "RBC",
     "UNKNOWN",
     "WBC",
+    "BitDepth",
     "CellRef",
     "CellSource",
     "Cells",

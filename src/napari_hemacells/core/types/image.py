@@ -27,6 +27,39 @@ class Groups:
     laboratory: str | None = None
 
 
+@dataclass(frozen=True)
+class BitDepth:
+    """Which values are black and white where the type of the array has room for more.
+
+    Attributes
+    ----------
+    bits
+        White is ``offset + 2**bits - 1``.
+    offset
+        The value that is black.
+    source
+        ``"type"``: the array's type; ``"file"``: the file says so; ``"guessed"``: from the
+        image's values; ``"run"``: one guess for all images of a run or folder.
+    """
+
+    bits: int
+    offset: int = 0
+    source: Literal["type", "file", "guessed", "run"] = "type"
+
+    def to_dict(self) -> dict[str, int | str]:
+        """As plain JSON."""
+        return {"bits": self.bits, "offset": self.offset, "source": self.source}
+
+    @property
+    def words(self) -> str:
+        """A sentence for people; empty where nothing was guessed."""
+        if self.source in {"type", "file"}:
+            return ""
+        whose = "the values of all images together" if self.source == "run" else "its values"
+        offset = f" above {self.offset}" if self.offset else ""
+        return f"{self.bits} bits{offset}, guessed from {whose}."
+
+
 @dataclass(frozen=True, eq=False)
 class SmearImage:
     """One picture, converted to what the steps work on.
@@ -48,6 +81,11 @@ class SmearImage:
     overview
         The whole image at a lower resolution, where one can be had cheaply (a pyramid's low
         level); as `pixels`, may be lazy.
+    bit_depth
+        Which values of the source are black and white; ``None`` where they were stretched, and
+        for temperatures.
+    notes
+        What was decided about the source and is worth knowing: sentences.
     """
 
     pixels: Pixels
@@ -58,6 +96,8 @@ class SmearImage:
     pixel_size_um: float | None = None
     groups: Groups = field(default_factory=Groups)
     overview: Pixels | None = None
+    bit_depth: BitDepth | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -10,6 +10,7 @@ import numpy as np
 from napari.layers import Image, Labels, Points, Shapes
 
 from napari_hemacells.core.errors import CellsError
+from napari_hemacells.core.image.pixel_size import MAX_ANISOTROPY
 from napari_hemacells.thermal import is_thermal, patient_of
 
 if TYPE_CHECKING:
@@ -45,8 +46,7 @@ def image_maker(layer: Image, step: tuple[int, ...] = ()) -> Callable[[], SmearI
     ----------
     layer
         Colour, grey, RGBA, any number type, in memory, dask or zarr; of a multiscale layer all
-        levels; of a stack the plane shown; three or four planes of a small stack are taken as
-        colour channels.
+        levels; of a stack, also one of three or four planes, the plane shown.
     step
         The viewer's present position along each dimension, for stacks.
     """
@@ -160,8 +160,7 @@ def _ellipse_corners(box: NDArray[Any]) -> NDArray[np.float64]:
 def _plane(data: Any, step: tuple[int, ...], *, rgb: bool) -> Any:
     """The displayed plane of a level; lazy levels are not read."""
     flat = 3 if rgb else 2
-    channels_first = not rgb and data.ndim == 3 and data.shape[0] in {3, 4}
-    if data.ndim <= flat or channels_first:
+    if data.ndim <= flat:
         return data
     extra = data.ndim - flat
     shown = (*step[:extra], *([0] * extra))[:extra]
@@ -185,12 +184,18 @@ def _path(layer: Layer) -> Path | None:
 
 
 def pixel_size_um(layer: Layer) -> float | None:
-    """Micrometres per pixel; ``None`` if unknown or if rows and columns differ."""
+    """Micrometres a pixel, ``None`` where the layer does not say so or rows and columns differ.
+
+    Their geometric mean where they differ by up to 5 %.
+    """
     unit = layer.units[-1]
     if dict(unit.dimensionality) != {"[length]": 1}:
         return None
     sizes = [(float(scale) * unit).to("micrometer").magnitude for scale in layer.scale[-2:]]
-    return float(sizes[0]) if np.isclose(sizes[0], sizes[1], rtol=0.01) else None
+    low, high = sorted(map(float, sizes))
+    if not 0 < low <= high <= low * (1 + MAX_ANISOTROPY):
+        return None
+    return low if np.isclose(low, high, rtol=1e-3) else float(np.sqrt(low * high))
 
 
 def plane_transform(layer: Layer) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_hemacells.core.crop import estimate_context, from_picture
 from napari_hemacells.core.errors import ImageError, TrainingError
-from napari_hemacells.core.image import read_image
+from napari_hemacells.core.image import guess_run_depths, read_pixels
 from napari_hemacells.core.train.classifier.dataset import Example, Examples, digest
 from napari_hemacells.core.train.progress import TrainingReport
 from napari_hemacells.core.types import CropSpec
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_hemacells.core.types import TemperatureScaling
+    from napari_hemacells.core.types import BitDepth, TemperatureScaling
 
 MEGABYTE = 2**20
 PORTION = 64  # files read between two reports
@@ -39,10 +39,13 @@ class CropGeometry(NamedTuple):
         Side of the crop, and the margin around the cell by which detected cells are cut alike.
     framing
         Side of the square taken from a picture, divided by the picture's longer side.
+    run_depths
+        One bit depth, of each offset, for all pictures whose files do not state theirs.
     """
 
     spec: CropSpec
     framing: float
+    run_depths: tuple[BitDepth, ...] = ()
 
     def with_thermal_display(self, degrees: TemperatureScaling, palette: str) -> CropGeometry:
         """The same, with thermograms shown so."""
@@ -52,11 +55,12 @@ class CropGeometry(NamedTuple):
 def estimate_crop_geometry(examples: Examples, size: int, context: float | None) -> CropGeometry:
     """Return the frame: whole pictures, or their middle with that margin around a typical cell."""
     step = -(-len(examples) // SAMPLE)
-    opened = (_pixels(example.path) for example in examples.items[::step])
+    depths = guess_run_depths([example.path for example in examples.items])
+    opened = (_pixels(example.path, depths) for example in examples.items[::step])
     typical = estimate_context(pixels for pixels in opened if not isinstance(pixels, str))
     if context is None:
-        return CropGeometry(CropSpec(size, round(typical, 3)), 1.0)
-    return CropGeometry(CropSpec(size, context), min(1.0, context / typical))
+        return CropGeometry(CropSpec(size, round(typical, 3)), 1.0, depths)
+    return CropGeometry(CropSpec(size, context), min(1.0, context / typical), depths)
 
 
 class CropStore:
@@ -190,17 +194,17 @@ def _crop_dtype(examples: Examples) -> np.dtype[Any]:
 
 def _open(path: Path, frame: CropGeometry) -> DecodedCrop | str:
     """Return the crop, or why there is none."""
-    pixels = _pixels(path)
+    pixels = _pixels(path, frame.run_depths)
     if isinstance(pixels, str):
         return pixels
     crop = from_picture(pixels, frame.spec, framing=frame.framing)
     return DecodedCrop(crop, digest(path.read_bytes()))
 
 
-def _pixels(path: Path) -> NDArray[Any] | str:
+def _pixels(path: Path, depths: Sequence[BitDepth] = ()) -> NDArray[Any] | str:
     """Return the picture, colours or degrees, or why there is none."""
     try:
-        return np.asarray(read_image(path).pixels)
+        return read_pixels(path, run_depths=depths)
     except (ImageError, OSError) as error:
         return str(error)
 

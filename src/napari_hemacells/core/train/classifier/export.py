@@ -372,8 +372,10 @@ def _record(
 
 def _frame(training: Training) -> dict[str, Any]:
     """Return how a picture became a crop."""
-    spec, framing = training.prepared.loaded.crops.frame
-    return {**spec.to_dict(), "framing": framing}
+    frame = training.prepared.loaded.crops.frame
+    depths = [depth.to_dict() for depth in frame.run_depths]
+    guessed = {"bit_depths": depths} if depths else {}
+    return {**frame.spec.to_dict(), "framing": frame.framing, **guessed}
 
 
 def _bundle(

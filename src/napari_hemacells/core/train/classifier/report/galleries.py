@@ -13,7 +13,7 @@ import numpy as np
 
 from napari_hemacells.core.crop import from_picture, to_bytes
 from napari_hemacells.core.errors import ImageError
-from napari_hemacells.core.image import read_image
+from napari_hemacells.core.image import read_pixels
 from napari_hemacells.core.train.classifier.report.text import Gallery, GalleryCrop
 from napari_hemacells.core.types import CropSpec
 
@@ -62,7 +62,7 @@ class ReportCrops:
 
     def _read(self, path: Path) -> NDArray[np.uint8] | None:
         try:
-            pixels = np.asarray(read_image(path).pixels)
+            pixels = read_pixels(path)
         except (ImageError, OSError):
             return None
         return to_bytes(from_picture(pixels, self._spec, framing=self._framing))
