@@ -96,7 +96,7 @@ def read_image(path: str | Path, *, groups: Groups | None = None) -> SmearImage:
     file = Path(path)
     if not file.exists():
         raise ImageError(f"There is no file {file}.")
-    if is_temperature(file):
+    if file.suffix.lower() in TEXT_SUFFIXES or is_temperature(file):
         return read_temperature(file, groups)
     try:
         opened = _open(file)

@@ -100,5 +100,5 @@ def normalise_patient_id(patient_id: str) -> str:
     True
     """
     text = patient_id.strip()
-    match = re.fullmatch(r"[Tt]?0*(\d+)(?:\.0+)?", text)
-    return match[1] if match else text.casefold()
+    match = re.fullmatch(r"[Tt]?(\d+)(?:\.0+)?", text)
+    return (match[1].lstrip("0") or "0") if match else text.casefold()

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from napari_hemacells.core.errors import ThermogramError
 from napari_hemacells.core.temperature.files import read_celsius
-from napari_hemacells.core.temperature.text import TEXT_SUFFIXES, sniff_matrix
+from napari_hemacells.core.temperature.matrix_format import sniff_matrix
+from napari_hemacells.core.temperature.text import TEXT_SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
