@@ -148,11 +148,13 @@ def test_an_array_that_asks_for_more_than_it_holds_is_refused_by_its_header(
 
 
 def test_a_small_archive_of_a_large_array_is_refused_by_its_directory(tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as archive:
-        with archive.open("a.npy", "w", force_zip64=True) as stream:
-            stream.write(npy((140, 1000, 1000)))
-            for _ in range(140):
-                stream.write(bytes(4_000_000))
+    with (
+        zipfile.ZipFile(tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("a.npy", "w", force_zip64=True) as stream,
+    ):
+        stream.write(npy((140, 1000, 1000)))
+        for _ in range(140):
+            stream.write(bytes(4_000_000))
     assert (tmp_path / "bomb.npz").stat().st_size < 1_000_000
     with pytest.raises(ThermogramError, match="asks for 534 MB"):
         read_celsius(tmp_path / "bomb.npz")
