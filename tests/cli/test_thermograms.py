@@ -65,7 +65,7 @@ def test_export_writes_degrees_and_keeps_patients_together(study: Path) -> None:
     out = study / "set"
     arguments = [study / "frames", "--patients", study / "patients.csv", "--out", out]
     run("export", *arguments, "--no-balanced", "--quiet")
-    with (out / "examples.csv").open(newline="") as stream:
+    with (out / "examples.csv").open(newline="", encoding="utf-8-sig") as stream:
         rows = list(csv.DictReader(stream))
     assert len(rows) == 7
     for row in rows:
@@ -77,7 +77,7 @@ def test_export_writes_degrees_and_keeps_patients_together(study: Path) -> None:
     assert examples.grouped
     assert examples.counts == {"healthy": 3, "sick": 4}
     assert {one.group for one in examples.items} == {"0001", "0002", "0003", "0004"}
-    with (out / "left_out.csv").open(newline="") as stream:
+    with (out / "left_out.csv").open(newline="", encoding="utf-8-sig") as stream:
         (left_out,) = csv.DictReader(stream)
     assert left_out["reason"].startswith("blurred")
     assert "holds an export already" in run("export", *arguments, code=5)
@@ -119,7 +119,9 @@ def test_exported_thermograms_teach_and_text_is_classified_whole(
     )
     assert said.exit_code == 0, said.output
     for patient in (1, 2, 3, 4):
-        with (results / f"T{patient:04d}.1.1.S.2013-01-16.00.cells.csv").open() as stream:
+        with (results / f"T{patient:04d}.1.1.S.2013-01-16.00.cells.csv").open(
+            encoding="utf-8-sig"
+        ) as stream:
             (row,) = csv.DictReader(stream)
         assert (row["min_row"], row["max_col"]) == ("0", "128")
         assert row["predicted"] in {"sick", "healthy"}

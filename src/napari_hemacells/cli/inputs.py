@@ -8,8 +8,7 @@ from pathlib import Path
 
 from napari_hemacells.core.image.files import image_name, is_image
 from napari_hemacells.core.image.ome_zarr import is_zarr
-
-OWN_RESULTS = (".labels.tif", ".overlay.png")
+from napari_hemacells.core.own_files import without_clutter
 
 
 @dataclass(frozen=True)
@@ -23,9 +22,9 @@ class InputImage:
 def find_images(given: Sequence[str]) -> list[Path]:
     """Return the image files that files, folders and patterns stand for, each once.
 
-    A folder stands for the images directly in it, without results of an earlier run; an OME-Zarr
-    folder is an image itself; a pattern stands for the images it matches, ``**`` for any depth.
-    What does not exist stays in the list: reading it says so.
+    A folder stands for the images directly in it, without results of an earlier run and hidden
+    files; an OME-Zarr folder is an image itself; a pattern stands for the images it matches,
+    ``**`` for any depth. What does not exist stays in the list: reading it says so.
     """
     images: dict[Path, Path] = {}
     for text in given:
@@ -50,10 +49,8 @@ def _expand(text: str) -> Iterable[Path]:
 def _images_in(paths: Iterable[Path]) -> list[Path]:
     return sorted(
         path
-        for path in paths
-        if is_image(path)
-        and not path.name.lower().endswith(OWN_RESULTS)
-        and not any(parent.suffix.lower() == ".zarr" for parent in path.parents)
+        for path in without_clutter(paths)
+        if is_image(path) and not any(parent.suffix.lower() == ".zarr" for parent in path.parents)
     )
 
 

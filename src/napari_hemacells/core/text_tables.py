@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-MAX_TABLE_BYTES = 64 * 2**20
+MAX_TABLE_BYTES = 128 * 2**20
 LOOK_LINES = 20  # of a table, that tell what separates
 SEPARATORS = ",;\t|"
 BYTE_ORDER_MARKS = (
@@ -225,7 +225,7 @@ def csv_bytes(columns: Sequence[Any], rows: Iterable[Iterable[Any]]) -> bytes:
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(map(neutralise_formula, columns))
     lines.writerows(map(neutralise_formula, row) for row in rows)
-    return text.getvalue().encode("utf-8-sig")
+    return text.getvalue().encode("utf-8-sig", errors="backslashreplace")
 
 
 def frame_csv_bytes(table: pd.DataFrame) -> bytes:
@@ -236,7 +236,8 @@ def frame_csv_bytes(table: pd.DataFrame) -> bytes:
         if column.dtype.kind not in "iufb":
             safe.isetitem(number, [neutralise_formula(cell) for cell in column])
     safe.columns = [neutralise_formula(name) for name in safe.columns]
-    return safe.to_csv(index=False, lineterminator="\n").encode("utf-8-sig")
+    text = safe.to_csv(index=False, lineterminator="\n")
+    return text.encode("utf-8-sig", errors="backslashreplace")
 
 
 def write_table(path: Path, columns: Sequence[Any], rows: Iterable[Iterable[Any]]) -> None:

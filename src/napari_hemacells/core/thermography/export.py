@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from napari_hemacells.core.errors import StorageError
 from napari_hemacells.core.fsio import file_name, write_bytes
 from napari_hemacells.core.temperature import read_celsius
+from napari_hemacells.core.text_tables import csv_bytes
 from napari_hemacells.core.types import Progress
 
 if TYPE_CHECKING:
@@ -59,8 +59,8 @@ def export_thermograms_steps(
         write_bytes(folder / name, _tiff(celsius, selected))
         rows.append(_row(name, selected))
         yield Progress(done, total, "Writing thermograms")
-    write_bytes(folder / LEFT_OUT, _table(("path", "reason", "focus"), _left_out(selection)))
-    write_bytes(folder / TABLE, _table(COLUMNS, rows))
+    write_bytes(folder / LEFT_OUT, csv_bytes(("path", "reason", "focus"), _left_out(selection)))
+    write_bytes(folder / TABLE, csv_bytes(COLUMNS, rows))
     return folder / TABLE
 
 
@@ -105,9 +105,3 @@ def _left_out(selection: FrameSelection) -> list[tuple[str, str, str]]:
         )
         for excluded in selection.left_out
     ]
-
-
-def _table(columns: tuple[str, ...], rows: list[Any]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([columns, *rows])
-    return text.getvalue().encode()

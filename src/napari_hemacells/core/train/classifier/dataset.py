@@ -19,6 +19,7 @@ from napari_hemacells.core.errors import ImageError, TrainingError
 from napari_hemacells.core.evaluate import list_class_folders
 from napari_hemacells.core.fsio import file_name, write_bytes
 from napari_hemacells.core.temperature import normalise_patient_id, parse_dmr_ir_name
+from napari_hemacells.core.text_tables import write_table
 from napari_hemacells.core.types import CropSpec
 
 if TYPE_CHECKING:
@@ -193,9 +194,7 @@ def write_examples(
         Image.fromarray(crop).save(picture, format="PNG", compress_level=1)
         write_bytes(folder / name, picture.getvalue())
         rows.append((name, label, groups[index] if groups else ""))
-    text = io.StringIO()
-    csv.writer(text).writerows([("path", "label", "group"), *rows])
-    write_bytes(folder / TABLE, text.getvalue().encode())
+    write_table(folder / TABLE, ("path", "label", "group"), rows)
     return folder / TABLE
 
 
