@@ -21,6 +21,7 @@ from napari_hemacells.core.encode.morphology import (
 )
 from napari_hemacells.core.errors import ImageError, StorageError
 from napari_hemacells.core.image import is_image, read_image
+from napari_hemacells.core.own_files import without_clutter
 from napari_hemacells.core.types import Progress
 from napari_hemacells.core.types.progress import run_to_end
 
@@ -33,7 +34,18 @@ if TYPE_CHECKING:
     from napari_hemacells.core.encode import EmbeddingCache, Encoder
     from napari_hemacells.core.types import CropSpec, EncoderInfo
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp"})
+SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".jfif", ".jpe", ".jp2", ".bmp", ".dib", ".tif", ".tiff", ".gif",
+     ".webp", ".ppm", ".pgm"}
+)  # fmt: skip
+# Pictures too, which reading may refuse by name; they are not passed over.
+OTHER_PICTURES = frozenset(
+    {".heic", ".heif", ".avif", ".jxl", ".svg", ".psd", ".dcm", ".czi", ".nd2", ".lif", ".svs",
+     ".ndpi", ".mrxs", ".scn", ".vsi", ".eps", ".tga", ".dng", ".nef", ".cr2", ".arw"}
+)  # fmt: skip
+PARTS = frozenset(
+    {"train", "training", "validation", "valid", "val", "test", "testing", "holdout", "held-out"}
+)
 FRAMING_SAMPLE = 100  # pictures that tell how the folder is framed
 
 
@@ -63,28 +75,69 @@ class ClassFolder:
 
 
 def list_class_folders(folder: Path) -> dict[str, list[Path]]:
-    """Return the picture files of each class folder; the folder's name is the class.
+    """Return the picture files of each class folder, at any depth; its name is the class.
+
+    Hidden files and results of this program are passed over.
 
     Raises
     ------
     ImageError
-        There is no such folder, or no class folder with a picture in it.
+        There is no such folder, no class folder with a picture in it, a class folder with files
+        and no picture among them, or the folders are parts of a data set and no classes.
     """
     if not folder.is_dir():
         raise ImageError(f"There is no folder {folder}.")
+    if parts := part_folders(folder):
+        raise ImageError(
+            f"{folder} holds the parts {', '.join(part.name for part in parts)} and no classes: "
+            f"give the one to learn from, such as {parts[0]}."
+        )
+    children = [child for child in without_clutter(folder.iterdir()) if child.is_dir()]
+    inside = {child.name: _files_in(child) for child in children}
     classes = {
-        child.name: sorted(file for file in child.iterdir() if _is_picture(file))
-        for child in sorted(folder.iterdir())
-        if child.is_dir() and not child.name.startswith(".")
+        name: [file for file in files if _is_picture(file)] for name, files in inside.items()
     }
+    for name, files in inside.items():
+        if files and not classes[name]:
+            kinds = ", ".join(sorted({file.suffix.lower() or file.name for file in files})[:5])
+            raise ImageError(
+                f"The class folder {folder / name} holds {len(files)} files and no picture that "
+                f"is read ({kinds}): convert them to PNG, or move the folder away."
+            )
     filled_classes = {name: files for name, files in classes.items() if files}
     if not filled_classes:
         raise ImageError(f"{folder} holds no class folders: a sub-folder of crops a class.")
     return filled_classes
 
 
+def part_folders(folder: Path) -> list[Path]:
+    """Return the folders in it where all are named as parts of a data set, and hold classes.
+
+    Examples of such names are ``train``, ``val``, ``test``.
+    """
+    if not folder.is_dir():
+        return []
+    children = [child for child in without_clutter(folder.iterdir()) if child.is_dir()]
+    named = children and all(child.name.casefold() in PARTS for child in children)
+    deeper = named and any(inner.is_dir() for child in children for inner in child.iterdir())
+    return children if deeper else []
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """Return the files of a folder and of its sub-folders, by name; hidden ones are left out."""
+    files: list[Path] = []
+    for path in without_clutter(folder.iterdir()):
+        if path.is_dir():
+            files += _files_in(path)
+        elif path.is_file():
+            files.append(path)
+    return files
+
+
 def _is_picture(file: Path) -> bool:
-    return file.suffix.lower() in SUFFIXES or is_image(file)  # text is looked into: degrees?
+    return file.suffix.lower() in SUFFIXES | OTHER_PICTURES or is_image(
+        file
+    )  # text is looked into: degrees?
 
 
 def read_folder(

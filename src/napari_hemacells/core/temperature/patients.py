@@ -205,7 +205,7 @@ def _read_excel(path: Path) -> tuple[tuple[str, ...], list[tuple[int, Row]]]:
     if not filled:
         raise ValueError("it is empty")
     names = tuple(name.strip() for name in filled[0][1])
-    rows = [
+    rows: list[tuple[int, Row]] = [
         (number, dict(zip(names, values, strict=False)))
         for number, values in filled[1:]
         if any(value.strip() for value in values)
@@ -270,8 +270,8 @@ def _age_at(birth: str, exam: str) -> float:
     }
     if len(ages) != 1 or not 0 <= min(ages) <= MAX_AGE:
         raise ValueError(
-            f"the age from “{birth}” to “{exam}” is not certain: write dates as 1970-05-12, or the "
-            "age in years."
+            f"the age from “{birth}” to “{exam}” is not certain: write dates as 1970-05-12, or "
+            "the age in years."
         )
     return float(ages.pop())
 

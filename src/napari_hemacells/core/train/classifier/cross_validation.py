@@ -83,7 +83,8 @@ def _units(folder: Path) -> dict[str, str]:
     """Return the group of each picture; none where the split ignored them."""
     if not json.loads((folder / "run.json").read_text(encoding="utf-8"))["grouped"]:
         return {}
-    return {row["path"]: row["group"] for row in read_table(folder / "split.csv").records()}
+    rows = read_table(folder / "split.csv").records()
+    return {row["path"]: row["group"] or row["digest"] for row in rows}
 
 
 def _pooled(table: Path) -> dict[str, Any]:
