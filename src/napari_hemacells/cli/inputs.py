@@ -1,11 +1,11 @@
 """Which images a command works on, and under which names their results are kept."""
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from glob import glob, has_magic
 from pathlib import Path
 
+from napari_hemacells.core.fsio import distinct_names
 from napari_hemacells.core.image.files import image_name, is_image
 from napari_hemacells.core.image.ome_zarr import is_zarr
 from napari_hemacells.core.own_files import without_clutter
@@ -63,30 +63,8 @@ def name_results(paths: Sequence[Path]) -> list[InputImage]:
     ``field1.tif``, get a number behind it.
     """
     stems = [image_name(path) for path in paths]
-    names = _rename_shared(stems, lambda index: f"{_folder(paths[index])}{stems[index]}")
-    taken: Counter[str] = Counter()
-    sources = []
-    for path, name in zip(paths, names, strict=True):
-        sources.append(InputImage(path, _free_name(name, taken)))
-    return sources
-
-
-def _folder(path: Path) -> str:
-    name = path.resolve().parent.name
-    return f"{name}_" if name else ""
-
-
-def _rename_shared(names: list[str], rename: Callable[[int], str]) -> list[str]:
-    counts = Counter(name.casefold() for name in names)
+    folders = [path.resolve().parent.name for path in paths]
     return [
-        rename(index) if counts[name.casefold()] > 1 else name for index, name in enumerate(names)
+        InputImage(path, name)
+        for path, name in zip(paths, distinct_names(stems, folders), strict=True)
     ]
-
-
-def _free_name(name: str, taken: Counter[str]) -> str:
-    free, number = name, 1
-    while taken[free.casefold()]:
-        number += 1
-        free = f"{name}_{number}"
-    taken[free.casefold()] += 1
-    return free
