@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from glob import glob, has_magic
 from pathlib import Path
 
+from napari_hemacells.core.errors import ImageError
 from napari_hemacells.core.fsio import distinct_names
 from napari_hemacells.core.image.files import image_name, is_image
 from napari_hemacells.core.image.ome_zarr import is_zarr
@@ -38,7 +39,11 @@ def _expand(text: str) -> Iterable[Path]:
     if is_image(path) or is_zarr(path):
         return [path]
     if path.is_dir():
-        return _images_in(path.iterdir()) or [path]
+        try:
+            inside = list(path.iterdir())
+        except OSError as error:
+            raise ImageError(f"The folder {path} cannot be read ({error.strerror}).") from error
+        return _images_in(inside) or [path]
     if has_magic(text) and not path.exists():
         # Path.glob refuses patterns that start at the root or climb with "..".
         matches = glob(text, recursive=True)  # noqa: PTH207

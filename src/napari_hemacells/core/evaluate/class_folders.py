@@ -46,6 +46,7 @@ OTHER_PICTURES = frozenset(
 PARTS = frozenset(
     {"train", "training", "validation", "valid", "val", "test", "testing", "holdout", "held-out"}
 )
+MAX_PICTURE_PIXELS = 100_000_000  # of a picture that shows one cell
 FRAMING_SAMPLE = 100  # pictures that tell how the folder is framed
 
 
@@ -92,8 +93,11 @@ def list_class_folders(folder: Path) -> dict[str, list[Path]]:
             f"{folder} holds the parts {', '.join(part.name for part in parts)} and no classes: "
             f"give the one to learn from, such as {parts[0]}."
         )
-    children = [child for child in without_clutter(folder.iterdir()) if child.is_dir()]
-    inside = {child.name: _files_in(child) for child in children}
+    try:
+        children = [child for child in without_clutter(folder.iterdir()) if child.is_dir()]
+        inside = {child.name: _files_in(child) for child in children}
+    except OSError as error:
+        raise ImageError(f"{error.filename} cannot be read ({error.strerror}).") from error
     classes = {
         name: [file for file in files if _is_picture(file)] for name, files in inside.items()
     }
@@ -117,9 +121,12 @@ def part_folders(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         return []
-    children = [child for child in without_clutter(folder.iterdir()) if child.is_dir()]
-    named = children and all(child.name.casefold() in PARTS for child in children)
-    deeper = named and any(inner.is_dir() for child in children for inner in child.iterdir())
+    try:
+        children = [child for child in without_clutter(folder.iterdir()) if child.is_dir()]
+        named = children and all(child.name.casefold() in PARTS for child in children)
+        deeper = named and any(inner.is_dir() for child in children for inner in child.iterdir())
+    except OSError:
+        return []  # listing the classes says so
     return children if deeper else []
 
 
@@ -247,10 +254,29 @@ def _framing(files: list[Path], spec: CropSpec) -> float:
 def _picture(file: Path, unreadable: list[str]) -> NDArray[Any] | None:
     """Return colours or degrees, or ``None`` with the reason added to `unreadable`."""
     try:
-        return np.asarray(read_image(file).pixels)
+        return picture_pixels(file)
     except ImageError as error:
         unreadable.append(f"{file.parent.name}/{file.name}: {error}")
-        return None
+    except Exception as error:  # noqa: BLE001  # whatever a decoder says: this file only
+        unreadable.append(f"{file.parent.name}/{file.name} cannot be read ({error}).")
+    return None
+
+
+def picture_pixels(file: Path) -> NDArray[Any]:
+    """Return the colours or degrees of a picture of one cell.
+
+    Raises
+    ------
+    ImageError
+        It cannot be read, or is far too large to be one cell.
+    """
+    image = read_image(file)
+    if image.shape[0] * image.shape[1] > MAX_PICTURE_PIXELS:
+        raise ImageError(
+            f"{file.name} has {image.shape[0]} × {image.shape[1]} pixels and is no picture of one "
+            "cell: cut the cells out, or detect them in it."
+        )
+    return np.asarray(image.pixels)
 
 
 def _digest(file: Path) -> NDArray[np.int64]:

@@ -51,7 +51,7 @@ Truth: TypeAlias = Boxes | AnnotatedPoints
 
 
 @dataclass(frozen=True, eq=False)
-class Annotation:
+class ImageAnnotation:
     """What a file says of one image, before the image is looked at.
 
     Attributes
@@ -89,7 +89,7 @@ def read_voc(file: Path, least_side: float = 1.0) -> Boxes:
     return truth
 
 
-def parse_voc(file: Path, least_side: float = 1.0) -> Annotation:
+def parse_voc(file: Path, least_side: float = 1.0) -> ImageAnnotation:
     """Return all that a Pascal VOC file says; as :func:`read_voc`."""
     boxes, names = [], []
     try:
@@ -112,7 +112,7 @@ def parse_voc(file: Path, least_side: float = 1.0) -> Annotation:
     if not whole.all():
         notes.append(f"{file.name}: {int((~whole).sum())} boxes without area were left out.")
     truth = Boxes(table[whole], np.array(names, np.str_)[whole], np.ones(int(whole.sum())))
-    return Annotation(truth, size if all(size) else None, notes=tuple(notes))
+    return ImageAnnotation(truth, size if all(size) else None, notes=tuple(notes))
 
 
 def _side(root: ET.Element, name: str) -> float:
@@ -146,7 +146,7 @@ def read_coco(file: Path) -> dict[str, Boxes]:
     return {name: one.truth for name, one in found.items() if isinstance(one.truth, Boxes)}
 
 
-def parse_coco(file: Path) -> dict[str, Annotation]:
+def parse_coco(file: Path) -> dict[str, ImageAnnotation]:
     """Return all that a COCO file says of each image; as :func:`read_coco`."""
     try:
         content = json.loads(decode_text(_bytes(file)))
@@ -171,7 +171,7 @@ def parse_coco(file: Path) -> dict[str, Annotation]:
     if len(set(files.values())) < len(files):
         raise CellsError(f"{file.name} has two images of the same file name.")
     return {
-        name: Annotation(
+        name: ImageAnnotation(
             _boxes(cells_of[number]),
             sizes[number],
             notes=(f"{name}: {empty[number]} boxes without area were left out.",)
@@ -329,7 +329,7 @@ def read_fields(
     return fields, without
 
 
-def _fitted(annotation: Annotation, path: Path) -> tuple[Truth, tuple[str, ...]]:
+def _fitted(annotation: ImageAnnotation, path: Path) -> tuple[Truth, tuple[str, ...]]:
     """Return what is annotated in pixels of the picture that is there, and what to say of it.
 
     Raises
@@ -378,7 +378,9 @@ def _with_canonical_classes(truth: Truth, as_class: str | None) -> Truth:
     return replace(truth, classes=np.array(names, np.str_))
 
 
-def _annotation_lookup(annotations: Path, *, alone: bool) -> Callable[[Path], Annotation | None]:
+def _annotation_lookup(
+    annotations: Path, *, alone: bool
+) -> Callable[[Path], ImageAnnotation | None]:
     """Return what gives an image's annotation, or None where it has none."""
     if not annotations.exists():
         raise CellsError(f"{annotations} does not exist: there are no annotations.")
@@ -396,8 +398,12 @@ def _annotation_lookup(annotations: Path, *, alone: bool) -> Callable[[Path], An
 TEXT_FORMS = (".xml", ".txt")  # a folder of VOC files may hold lists of names, too
 
 
-def _in_folder(folder: Path) -> Callable[[Path], Annotation | None]:
-    files = sorted(file for file in folder.iterdir() if file.is_file() and not is_hidden(file))
+def _in_folder(folder: Path) -> Callable[[Path], ImageAnnotation | None]:
+    try:
+        inside = sorted(file for file in folder.iterdir() if not is_hidden(file))
+    except OSError as error:
+        raise CellsError(f"The folder {folder} cannot be read ({error.strerror}).") from error
+    files = [file for file in inside if file.is_file()]
     for suffix in TEXT_FORMS:
         by_stem = {
             file.stem: file
@@ -408,7 +414,7 @@ def _in_folder(folder: Path) -> Callable[[Path], Annotation | None]:
             continue
         read = parse_voc if suffix == ".xml" else _text_reader(folder, list(by_stem.values()))
 
-        def find(path: Path) -> Annotation | None:
+        def find(path: Path) -> ImageAnnotation | None:
             file = by_stem.get(path.stem)  # noqa: B023  # returned at once
             return None if file is None else read(file)  # noqa: B023
 
@@ -421,12 +427,12 @@ def _in_folder(folder: Path) -> Callable[[Path], Annotation | None]:
     )
 
 
-def _in_coco(file: Path) -> Callable[[Path], Annotation | None]:
+def _in_coco(file: Path) -> Callable[[Path], ImageAnnotation | None]:
     known = parse_coco(file)
     return lambda path: known.get(path.name)
 
 
-def _text_reader(folder: Path, files: Sequence[Path]) -> Callable[[Path], Annotation]:
+def _text_reader(folder: Path, files: Sequence[Path]) -> Callable[[Path], ImageAnnotation]:
     """Return what reads text files of one form: the first that says anything tells which."""
     yolo = False
     for file in files:
@@ -438,13 +444,13 @@ def _text_reader(folder: Path, files: Sequence[Path]) -> Callable[[Path], Annota
             yolo = looks_like_yolo(lines)
             break
     if not yolo:
-        return lambda file: Annotation(AnnotatedPoints(*read_points(file)))
+        return lambda file: ImageAnnotation(AnnotatedPoints(*read_points(file)))
     names = yolo_class_names(folder)
 
-    def read(file: Path) -> Annotation:
+    def read(file: Path) -> ImageAnnotation:
         lines = _filled_lines(file)
         if lines and not looks_like_yolo(lines):
             raise CellsError(f"{file.name} has a line that is not `class x y width height`.")
-        return Annotation(parse_yolo(lines, names), relative=True)
+        return ImageAnnotation(parse_yolo(lines, names), relative=True)
 
     return read

@@ -101,7 +101,16 @@ def find_thermograms(folder: Path) -> list[Path]:
 
     Each is looked into at its beginning, none is read whole; hidden ones, and results of this
     program, are passed over.
+
+    Raises
+    ------
+    ThermogramError
+        The folder may not be read.
     """
     if not folder.is_dir():
         return []
-    return [path for path in without_clutter(folder.iterdir()) if is_thermogram(path)]
+    try:
+        inside = without_clutter(folder.iterdir())
+    except OSError as error:
+        raise ThermogramError(f"The folder {folder} cannot be read ({error.strerror}).") from error
+    return [path for path in inside if is_thermogram(path)]

@@ -217,7 +217,7 @@ def _marks_of(text: str, lines: list[str]) -> Dialect:
     if not commas:
         return Dialect(" ", ".")
     spaced = len(re.findall(r",(?=\s|$)", text))
-    blanks = any(len(line.split()) > 1 for line in lines)
+    blanks = any(len(line.split(None, 2)) > 1 for line in lines)
     if not blanks or 2 * spaced >= commas:
         return Dialect(",", ".")
     if not points:
@@ -242,14 +242,20 @@ def _numbering(lines: list[str], dialect: Dialect) -> Dialect:
         return dialect
     first = replace(dialect, decimal=".").fields(lines[0])
     head = first if first and WHOLE.fullmatch(first[0]) else first[1:]
-    rows = [dialect.fields(line) for line in lines[1:]]
-    numbers = [row[0] if row else "" for row in rows]
+    numbers = [_first_field(line, dialect.separator) for line in lines[1:]]
     header = len(first) > LEAST_COLUMNS and (_counts(head) or _counts(first[1:]))
     if not header:
         numbers.insert(0, first[0] if first else "")
-    labelled = header and (not WHOLE.fullmatch(first[0]) or len(first) == len(rows[0]) - 1)
+    labelled = header and (
+        not WHOLE.fullmatch(first[0]) or len(first) == len(dialect.fields(lines[1])) - 1
+    )
     enough = len(numbers) >= LEAST_NUMBERED or header
     return replace(dialect, header=header, numbered=labelled or (enough and _counts(numbers)))
+
+
+def _first_field(line: str, separator: str) -> str:
+    parts = line.split(None if separator == " " else separator, 1)
+    return parts[0].strip() if parts else ""
 
 
 def _counts(fields: list[str]) -> bool:

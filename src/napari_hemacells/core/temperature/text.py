@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TEXT_SUFFIXES = frozenset({".txt", ".csv", ".tsv", ".asc", ".dat"})
+IS_SEPARATOR = np.isin(np.arange(256), [ord(mark) for mark in " \t\n\v\f\r,;"])
 MAX_BYTES = 64 * 2**20  # of a text matrix: 8 million temperatures of 8 characters
 
 
@@ -65,8 +65,8 @@ def read_text(path: Path) -> NDArray[np.float32]:
             "numbers on each line. Export the frame as text without headings."
         )
     lines = data_lines(text)
-    if too_long := re.search(rf"[^\s,;]{{{MAX_DIGITS + 1}}}", text):
-        line = text.count("\n", 0, too_long.start()) + 1
+    if (place := _place_of_long_number(text)) is not None:
+        line = text.count("\n", 0, place) + 1
         raise ThermogramError(
             f"{path.name}, line {line}: a number has more than {MAX_DIGITS} characters. Export "
             "the frame again."
@@ -79,6 +79,15 @@ def read_text(path: Path) -> NDArray[np.float32]:
     _check_rows(values, path.name)
     check_celsius(values, path.name, line=_first_line(text) + dialect.header)
     return values.astype(np.float32)
+
+
+def _place_of_long_number(text: str) -> int | None:
+    """Where a run of characters begins that is too long to be one number; in linear time."""
+    codes = np.frombuffer(text.encode("latin-1", errors="replace"), np.uint8)
+    ends = np.flatnonzero(IS_SEPARATOR[codes])
+    bounds = np.concatenate([[-1], ends, [len(codes)]])
+    long = np.flatnonzero(np.diff(bounds) > MAX_DIGITS + 1)
+    return int(bounds[long[0]]) + 1 if len(long) else None
 
 
 def _parse(text: str, lines: list[str], dialect: Dialect, name: str) -> NDArray[np.float64]:

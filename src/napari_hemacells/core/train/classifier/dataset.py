@@ -19,7 +19,7 @@ from napari_hemacells.core.evaluate import list_class_folders
 from napari_hemacells.core.evaluate.class_folders import part_folders
 from napari_hemacells.core.fsio import file_name, write_bytes
 from napari_hemacells.core.temperature import normalise_patient_id, parse_dmr_ir_name
-from napari_hemacells.core.text_tables import read_table, write_table
+from napari_hemacells.core.text_tables import decode_text, read_table, write_table
 from napari_hemacells.core.types import CropSpec
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ PART_WORDS: dict[str, SplitPart] = {
     **dict.fromkeys(("test", "testing", "holdout", "held-out", "held out"), "test"),
 }
 TABLE, SPEC = "examples.csv", "crops.json"
+MAX_CROP_SIDE, MAX_CONTEXT = 4096, 100.0  # pixels; times a cell
 
 
 @dataclass(frozen=True)
@@ -231,10 +232,12 @@ def read_spec(source: Path) -> CropSpec | None:
     """Return how crops were cut, where that is noted beside them; ``None`` for other pictures."""
     file = (source if source.is_dir() else source.parent) / SPEC
     try:
-        fields = json.loads(file.read_bytes())
-        return CropSpec(int(fields["size"]), float(fields["context"]))
-    except (OSError, ValueError, KeyError, TypeError):
+        fields = json.loads(decode_text(file.read_bytes()))
+        spec = CropSpec(int(fields["size"]), float(fields["context"]))
+    except Exception:  # noqa: BLE001  # whatever is wrong with it: it says nothing
         return None
+    sane = 0 < spec.size <= MAX_CROP_SIDE and 0 < spec.context <= MAX_CONTEXT
+    return spec if sane else None
 
 
 def digest(data: bytes) -> str:

@@ -176,11 +176,11 @@ def load_split(file: Path, rule: SplitRule) -> dict[str, SplitPart]:
     """Return the parts kept by :func:`save_split` under the same rule; none without the file."""
     try:
         content: dict[str, Any] = json.loads(read_bytes(file, _LIMIT))
-    except (StorageError, ValueError):
+        if content["rule"] != vars(rule):
+            return {}
+        return {unit: part for unit, part in content["parts"].items() if part in PARTS}
+    except (StorageError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return {}
-    if content.get("rule") != vars(rule):
-        return {}
-    return {unit: part for unit, part in content["parts"].items() if part in PARTS}
 
 
 def _fill_gaps(
