@@ -55,7 +55,7 @@ def fastai(options: argparse.Namespace) -> dict[str, float]:
     from fastai.vision import all as fv
     from sklearn import metrics
 
-    with (options.out / "split.csv").open(newline="", encoding="utf-8") as stream:
+    with (options.out / "split.csv").open(newline="", encoding="utf-8-sig") as stream:
         rows = list(csv.DictReader(stream))
     held_out = [place for place, row in enumerate(rows) if row["part"] == "validation"]
     fv.set_seed(0)

@@ -200,3 +200,14 @@ def test_a_large_zarr_is_opened_level_by_level(tmp_path: Path) -> None:
     assert [level.shape for level in data] == [(6000, 6000, 3), (750, 750, 3)]
     assert (shown["scale"], shown["units"]) == ((0.5, 0.5), ("um", "um"))
     assert np.asarray(data[0][:12, 5]).tolist() == [[200] * 3] * 10 + [[0] * 3] * 2
+
+
+def test_a_folder_of_our_results_is_not_claimed(tmp_path: Path) -> None:
+    table = "label,class,score,row,col,min_row,min_col,max_row,max_col,area\n"
+    rows = "".join(f"{n},RBC,0.9,20.5,30.5,20,30,31,41,95\n" for n in range(1, 40))
+    (tmp_path / "field.cells.csv").write_text(table + rows)
+    (tmp_path / "other.csv").write_text(table + rows)
+    (tmp_path / "._frame.txt").write_text("31.5 " * 20 + "\n" + "31.5 " * 20)
+    assert get_thermogram_reader(str(tmp_path)) is None
+    np.savetxt(tmp_path / "frame.txt", np.full((20, 30), 31.5), fmt="%.2f")
+    assert get_thermogram_reader(str(tmp_path)) is not None

@@ -175,3 +175,30 @@ def test_every_command_has_help(hemacells, command: list[str]) -> None:
     result = hemacells(*command, "--help")
     assert result.exit_code == 0
     assert "Usage" in result.stdout
+
+
+def test_a_folder_s_own_results_and_hidden_files_are_no_input(
+    hemacells, smear: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "smear.png").write_bytes(smear.read_bytes())
+    for name in ("._smear.png", ".DS_Store", "Thumbs.db"):
+        (folder / name).write_bytes(b"left by a system")
+    for _ in range(2):
+        result = hemacells("detect", folder, "--out", folder, "--method", "classical", "--json")
+        assert result.exit_code == 0, result.output
+        told = json.loads(result.stdout)
+        assert [one["cells"] for one in told["images"]] == [12]
+        assert told["failed"] == []
+    assert (folder / "smear.cells.csv").read_bytes().startswith(b"\xef\xbb\xbflabel,")
+
+
+def test_a_table_that_was_written_is_read_again(hemacells, smear: Path, tmp_path: Path) -> None:
+    first = hemacells("detect", smear, "--out", tmp_path / "a", "--method", "classical")
+    assert first.exit_code == 0
+    given = ["--cells", tmp_path / "a" / "smear.cells.csv", "--out", tmp_path / "b"]
+    assert hemacells("detect", smear, *given).exit_code == 0
+    before, after = (pd.read_csv(tmp_path / one / "smear.cells.csv") for one in "ab")
+    kept = ["label", "class", "min_row", "min_col", "max_row", "max_col"]
+    pd.testing.assert_frame_equal(before[kept], after[kept])

@@ -92,3 +92,39 @@ def test_missing_annotations_are_bad_input(hemacells, images: Path, tmp_path: Pa
     result = hemacells("evaluate", "detection", images, tmp_path / "none")
     assert result.exit_code == 3
     assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("field 7 of 9\nb\n", "utf-8"), ("field 7 of 9.png\nb\n", "utf-8-sig"),
+        ("images\\field 7 of 9.png\r\nb\r\n", "utf-16"), ("field 7 of 9,b\n", "utf-8"),
+    ],
+)  # fmt: skip
+def test_a_list_has_one_name_a_line_with_its_blanks_and_unknown_ones_are_said(
+    hemacells, images: Path, annotations: Path, tmp_path: Path, text: str, encoding: str
+) -> None:
+    (images / "a.png").rename(images / "field 7 of 9.png")
+    if annotations.is_dir():
+        (file,) = annotations.iterdir()
+        file.rename(annotations / f"field 7 of 9{file.suffix}")
+    else:
+        annotations.write_text(annotations.read_text().replace("a.png", "field 7 of 9.png"))
+    names = tmp_path / "val.txt"
+    names.write_bytes((text + "gone 3\n").encode(encoding))
+    given = ["--only", names, "--method", "classical", "--json", "-"]
+    result = hemacells("evaluate", "detection", images, annotations, *given)
+    report = json.loads(result.stdout)
+    assert [one["image"].rpartition("/")[2] for one in report["images"]] == ["field 7 of 9.png"]
+    assert [one.rpartition("/")[2] for one in report["without_annotation"]] == ["b.png"]
+    assert "names images that are not there: “gone 3”." in result.stderr
+
+
+def test_yolo_scores_as_the_same_boxes_in_pixels(hemacells, images: Path, tmp_path: Path) -> None:
+    (tmp_path / "yolo").mkdir()
+    lines = "".join(f"0 {c / 240} {r / 160} {40 / 240} {40 / 160}\n" for r, c in PLACES)
+    (tmp_path / "yolo" / "a.txt").write_text(lines)
+    (tmp_path / "yolo" / "classes.txt").write_text("RBC\n")
+    given = ["--method", "classical", "--cell-diameter", 40, "--json", "-"]
+    result = hemacells("evaluate", "detection", images, tmp_path / "yolo", *given)
+    assert json.loads(result.stdout)["classes"]["RBC"]["f1"] == 1.0

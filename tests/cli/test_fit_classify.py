@@ -13,7 +13,7 @@ from PIL import Image
 
 from napari_hemacells.core.errors import BundleError
 from napari_hemacells.core.store import load_bundle
-from napari_hemacells.core.types import CELL_COLUMNS
+from napari_hemacells.core.types import CELL_COLUMNS, UNKNOWN
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,7 +111,8 @@ def test_classify_draws_an_overlay_where_asked(
     given = ["--model", bundle, "--out", out, *own_cells, "--overlay", "--json"]
     told = json.loads(hemacells("classify", field, *given).stdout)
     assert told["images"][0]["overlay"] == str(out / "field.overlay.png")
-    assert told["images"][0]["predicted"] == {"red": 2, "violet": 1}
+    shown = pd.read_csv(out / "field.cells.csv")["class"].value_counts().to_dict()
+    assert told["images"][0]["predicted"] == shown
     with Image.open(out / "field.overlay.png") as overlay, Image.open(field) as image:
         assert overlay.width == image.width
         assert overlay.height > image.height  # the legend
@@ -200,3 +201,30 @@ def test_a_file_where_the_folder_should_be_is_a_storage_error(
     result = hemacells(*given)
     assert result.exit_code == 5
     assert "--out" in result.stderr
+
+
+def test_the_summary_counts_what_the_table_shows(
+    hemacells, bundle: Path, field: Path, tmp_path: Path
+) -> None:
+    """A cell that is too far for any class is unknown on the screen, in JSON and in the table."""
+    labels = tifffile.imread(field.with_name("field.labels.tif"))
+    with Image.open(field) as image:
+        pixels = np.array(image)
+    pixels[labels == 30] = (20, 250, 30)
+    Image.fromarray(pixels).save(tmp_path / "green.png")
+    tifffile.imwrite(tmp_path / "green.labels.tif", labels)
+    given = [
+        "--model",
+        bundle,
+        "--out",
+        tmp_path / "out",
+        "--cells",
+        tmp_path / "green.labels.tif",
+    ]
+    result = hemacells("classify", tmp_path / "green.png", *given, "--json", tmp_path / "a.json")
+    (told,) = json.loads((tmp_path / "a.json").read_text())["images"]
+    shown = pd.read_csv(told["csv"])["class"].value_counts().to_dict()
+    assert told["predicted"] == shown
+    assert shown[UNKNOWN] >= 1
+    assert sum(shown.values()) == 3
+    assert f"{UNKNOWN} {shown[UNKNOWN]}" in result.stdout

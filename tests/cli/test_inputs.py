@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from napari_hemacells.cli.inputs import find_images, name_results
-from napari_hemacells.cli.read_cells import read_boxes
+from napari_hemacells.cli.read_cells import read_boxes, read_cells
 from napari_hemacells.core.errors import CellsError
 from napari_hemacells.core.image.labels import read_labels
+from napari_hemacells.core.types import SmearImage
 
 
 def _touch(folder: Path, *names: str) -> None:
@@ -21,6 +22,7 @@ def _touch(folder: Path, *names: str) -> None:
 
 def test_folders_and_patterns_stand_for_images_each_once(tmp_path: Path) -> None:
     _touch(tmp_path, "b.png", "a.JPG", "notes.txt", "a.labels.tif", "a.overlay.png", "a.cells.csv")
+    _touch(tmp_path, "._b.png", ".DS_Store", "Thumbs.db", "counts.csv", "overlay.png", ".x.png")
     found = find_images([str(tmp_path), str(tmp_path / "*.png"), str(tmp_path / "b.png")])
     assert [path.name for path in found] == ["a.JPG", "b.png"]
 
@@ -90,7 +92,8 @@ def test_a_photograph_is_no_label_image(tmp_path: Path) -> None:
 def test_boxes_come_with_their_classes(tmp_path: Path) -> None:
     path = tmp_path / "boxes.csv"
     path.write_text("class,min_row,min_col,max_row,max_col\nRBC,1,2,3,4\n,5,6,7,8\n")
-    boxes, classes = read_boxes(path)
+    boxes, classes, labels = read_boxes(path)
+    assert labels is None
     assert boxes.tolist() == [[1, 2, 3, 4], [5, 6, 7, 8]]
     assert classes == ["RBC", ""]
 
@@ -100,3 +103,52 @@ def test_a_table_without_boxes_is_refused(tmp_path: Path) -> None:
     path.write_text("x,y\n1,2\n")
     with pytest.raises(CellsError, match="min_row"):
         read_boxes(path)
+
+
+CELLS = (
+    "label;class;min_row;min_col;max_row;max_col\n"
+    "9;NA;0;0;10;10\n3;01;20;20;30;30\n7;None;0;20;9;31\n"
+)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le"])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_classes_and_labels_of_a_table_are_kept_as_they_are(
+    tmp_path: Path, encoding: str, separator: str
+) -> None:
+    path = tmp_path / "boxes.csv"
+    path.write_bytes(CELLS.replace(";", separator).encode(encoding))
+    _, classes, labels = read_boxes(path)
+    assert classes == ["NA", "01", "None"]
+    assert labels == [9, 3, 7]
+    cells = read_cells(path, "", SmearImage(np.zeros((40, 40, 3), np.uint8), "k", "n"))
+    assert cells.ids.tolist() == [3, 7, 9]
+    assert cells.table["class"].tolist() == ["01", "None", "NA"]
+    assert cells.boxes.tolist() == [[20, 20, 30, 30], [0, 20, 9, 31], [0, 0, 10, 10]]
+    assert [cells.labels[row, col] for row, col in ((25, 25), (4, 25), (5, 5), (15, 15))] == [
+        3, 7, 9, 0,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("3,RBC,1,2,3", "line 3: max_col is missing"),
+        ("3,RBC,1,,3,4", "line 3: min_col is missing"),
+        ("3,RBC,1,x,3,4", "line 3: min_col is “x”"), ("3,RBC,1,nan,3,4", "min_col is nan"),
+        ("9,RBC,1,2,3,4", "two cells with the label 9"), ("0.5,RBC,1,2,3,4", "from 1 on"),
+        ("3,RBC,1,2,3,4,5", "line 3 has 7 cells"),
+    ],
+)  # fmt: skip
+def test_an_incomplete_row_is_named(tmp_path: Path, row: str, said: str) -> None:
+    path = tmp_path / "boxes.csv"
+    path.write_text(f"label,class,min_row,min_col,max_row,max_col\n9,NA,0,0,10,10\n{row}\n")
+    with pytest.raises(CellsError, match=said):
+        read_boxes(path)
+
+
+def test_boxes_beyond_the_image_are_another_image_s(tmp_path: Path) -> None:
+    path = tmp_path / "boxes.csv"
+    path.write_text("min_row,min_col,max_row,max_col\n100,100,110,110\n")
+    with pytest.raises(CellsError, match="All 1 boxes lie beyond the image"):
+        read_cells(path, "", SmearImage(np.zeros((40, 40, 3), np.uint8), "k", "n"))

@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter
 from typer.testing import CliRunner
 
 from napari_hemacells.cli import app
-from napari_hemacells.core.temperature import read_celsius
+from napari_hemacells.core.temperature import parse_dmr_ir_name, read_celsius
 from napari_hemacells.core.train.classifier.dataset import read_examples
 from napari_hemacells.samples import synthetic_thermogram
 
@@ -65,7 +65,7 @@ def test_export_writes_degrees_and_keeps_patients_together(study: Path) -> None:
     out = study / "set"
     arguments = [study / "frames", "--patients", study / "patients.csv", "--out", out]
     run("export", *arguments, "--no-balanced", "--quiet")
-    with (out / "examples.csv").open(newline="") as stream:
+    with (out / "examples.csv").open(newline="", encoding="utf-8-sig") as stream:
         rows = list(csv.DictReader(stream))
     assert len(rows) == 7
     for row in rows:
@@ -77,7 +77,7 @@ def test_export_writes_degrees_and_keeps_patients_together(study: Path) -> None:
     assert examples.grouped
     assert examples.counts == {"healthy": 3, "sick": 4}
     assert {one.group for one in examples.items} == {"0001", "0002", "0003", "0004"}
-    with (out / "left_out.csv").open(newline="") as stream:
+    with (out / "left_out.csv").open(newline="", encoding="utf-8-sig") as stream:
         (left_out,) = csv.DictReader(stream)
     assert left_out["reason"].startswith("blurred")
     assert "holds an export already" in run("export", *arguments, code=5)
@@ -119,7 +119,34 @@ def test_exported_thermograms_teach_and_text_is_classified_whole(
     )
     assert said.exit_code == 0, said.output
     for patient in (1, 2, 3, 4):
-        with (results / f"T{patient:04d}.1.1.S.2013-01-16.00.cells.csv").open() as stream:
+        with (results / f"T{patient:04d}.1.1.S.2013-01-16.00.cells.csv").open(
+            encoding="utf-8-sig"
+        ) as stream:
             (row,) = csv.DictReader(stream)
         assert (row["min_row"], row["max_col"]) == ("0", "128")
         assert row["predicted"] in {"sick", "healthy"}
+
+
+def test_equal_names_of_different_folders_are_different_files(study: Path) -> None:
+    """Every frame of the table has its own file with its own degrees, and its patient."""
+    for patient in range(1, 5):
+        folder = study / "frames" / "again" / f"{patient:04d}"
+        folder.mkdir(parents=True)
+        celsius = synthetic_thermogram(patient + 20, size=(120, 160)).celsius
+        np.savetxt(folder / f"T{patient:04d}.1.1.D.2013-01-16.00.txt", celsius, fmt="%.2f")
+    (study / "frames" / ".hidden").mkdir()
+    name = "T0001.1.1.D.2013-01-16.00.txt"
+    (study / "frames" / ".hidden" / name).write_bytes(b"31 " * 40)
+    out = study / "set"
+    given = [study / "frames", "--patients", study / "patients.csv", "--out", out]
+    run("export", *given, "--no-balanced", "--quiet")
+    with (out / "examples.csv").open(newline="", encoding="utf-8-sig") as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == 11
+    assert len({row["path"].casefold() for row in rows}) == 11
+    for row in rows:
+        written = tifffile.imread(out / row["path"])
+        np.testing.assert_array_equal(written, read_celsius(study / row["source"]))
+        frame = parse_dmr_ir_name(row["path"])
+        assert frame is not None
+        assert frame.patient == row["patient"]

@@ -70,3 +70,15 @@ def test_a_frame_that_cannot_be_read_is_told_and_left_out(study):
 
 def test_an_odd_size_is_refused(study):
     assert call(study, "--crops", "pairs", "--size", "65").exit_code == 2
+
+
+def test_crops_of_equal_names_are_different_files_with_their_patient(study, frames):
+    folder = study / "in" / "other" / "sick"
+    folder.mkdir(parents=True)
+    np.savetxt(folder / f"{NAMES['sick']}.txt", frames["healthy"], fmt="%.2f")
+    assert call(study, "--crops", "pairs", "--size", "64").exit_code == 0
+    found = read_examples(study / "out" / "crops")
+    assert found.counts == {"healthy": 1, "sick": 2}
+    sick = [tifffile.imread(one.path) for one in found.items if one.label == "sick"]
+    assert not np.array_equal(*sick)
+    assert {one.group for one in found.items} == {"patient 1", "patient 2"}

@@ -235,7 +235,7 @@ def _save(
         detected.image, detected.cells, {}, prediction, bundle.palette, with_image=False
     )
     detected.write(table, folder)
-    return count_values(table["predicted"])
+    return count_values(table["class"])  # what the table shows: unknown cells are unknown here
 
 
 def _draw(detected: DetectedImage, prediction: Prediction, bundle: "Bundle", path: Path) -> None:

@@ -4,6 +4,7 @@ A training is shown as a progress bar on a terminal, and as one line per report 
 """
 
 import json
+import re
 import sys
 import traceback
 from collections import Counter
@@ -12,7 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook
+from rich.control import Control
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
@@ -22,6 +24,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.segment import Segment
 from rich.table import Table
 
 from napari_hemacells.core.errors import HemaCellsError, StorageError
@@ -31,12 +34,61 @@ from napari_hemacells.core.types import Progress as Step
 Result = TypeVar("Result")
 
 
+_UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def printable(text: str) -> str:
+    r"""Return a text in which no character steers a terminal; such stand there as escapes.
+
+    Line ends and tabs stay. Names of files and classes of others may hold anything.
+
+    Examples
+    --------
+    >>> printable("a\x1b[31mb")
+    'a\\x1b[31mb'
+    """
+    return _UNPRINTABLE.sub(lambda found: _escape(found[0]), text)
+
+
+def _escape(character: str) -> str:
+    number = ord(character)
+    return f"\\x{number:02x}" if number < 256 else f"\\u{number:04x}"
+
+
+class _Printable:
+    """A renderable whose own text is :func:`printable`; colours and cursor are rich's own."""
+
+    def __init__(self, inner: ConsoleRenderable) -> None:
+        self._inner = inner
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        for segment in console.render(self._inner, options):
+            if segment.control:
+                yield segment
+            else:
+                yield Segment(printable(segment.text), segment.style)
+
+
+class _PrintableHook(RenderHook):
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        return [one if isinstance(one, Control) else _Printable(one) for one in renderables]
+
+
+def make_console(**options: Any) -> Console:
+    """Return a console to which no name can send a terminal's escape codes."""
+    console = Console(soft_wrap=True, **options)
+    console.push_render_hook(_PrintableHook())
+    return console
+
+
 def print_error(error: HemaCellsError, *, debug: bool = False, trace: str = "") -> None:
     """Print an error on standard error, preceded by its causes or by a traceback."""
     if debug:
-        traceback.print_exception(error)
-    sys.stderr.write(trace)
-    Console(stderr=True, soft_wrap=True).print(f"[red]Error:[/red] {escape(str(error))}")
+        trace = "".join(traceback.format_exception(error)) + trace
+    sys.stderr.write(printable(trace))
+    make_console(stderr=True).print(f"[red]Error:[/red] {escape(str(error))}")
 
 
 class Reporter:
@@ -53,9 +105,9 @@ class Reporter:
     def __init__(self, *, quiet: bool, json_to: str | None) -> None:
         self.quiet = quiet
         self.json_to = json_to
-        self.words = Console(stderr=True, quiet=quiet, soft_wrap=True, highlight=False)
-        self.errors = Console(stderr=True, soft_wrap=True, highlight=False)
-        self.results = Console(quiet=quiet or json_to == "-", soft_wrap=True, highlight=False)
+        self.words = make_console(stderr=True, quiet=quiet, highlight=False)
+        self.errors = make_console(stderr=True, highlight=False)
+        self.results = make_console(quiet=quiet or json_to == "-", highlight=False)
 
     def say(self, text: str) -> None:
         """Print a message on standard error."""
@@ -80,6 +132,7 @@ class Reporter:
         if self.json_to is None:
             return
         text = json.dumps(payload, indent=2, ensure_ascii=False, allow_nan=False)
+        text = _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
         if self.json_to == "-":
             sys.stdout.write(text + "\n")
         else:
@@ -113,7 +166,7 @@ class Reporter:
             task = bar.add_task(escape(title), total=total)
 
             def draw(done: float, text: str) -> None:
-                bar.update(task, completed=done, description=escape(f"{title}: {text}"))
+                bar.update(task, completed=done, description=escape(printable(f"{title}: {text}")))
 
             yield BatchBar(total, draw)
 
@@ -136,7 +189,7 @@ class Reporter:
             task = bar.add_task(escape(title), total=None)
 
             def advance(step: Step) -> None:
-                text = f"{title}: {step.message}" if step.message else title
+                text = printable(f"{title}: {step.message}" if step.message else title)
                 bar.update(task, completed=step.done, total=step.total, description=escape(text))
 
             yield advance

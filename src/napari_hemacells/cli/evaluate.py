@@ -6,6 +6,7 @@ model on other crops, ``clicks FOLDER`` how many annotations an accuracy costs, 
 """
 
 import io
+from collections.abc import Collection
 from csv import writer
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -38,6 +39,7 @@ from napari_hemacells.core.params import (
     DetectParams,
     DeviceName,
 )
+from napari_hemacells.core.text_tables import read_text_file
 
 if TYPE_CHECKING:
     from napari_hemacells.core.encode import Encoder
@@ -410,8 +412,8 @@ Annotations = Annotated[
     typer.Argument(
         metavar="ANNOTATIONS",
         help=(
-            "A folder with STEM.xml (Pascal VOC boxes) or STEM.txt (centres, lines `x y type`) "
-            "for each image, or a COCO .json."
+            "A folder with STEM.xml (Pascal VOC boxes) or STEM.txt (YOLO boxes, or centres, lines "
+            "`x y type`) for each image, or a COCO .json."
         ),
     ),
 ]
@@ -450,11 +452,13 @@ def detection(
 
     reporter = Reporter(quiet=run.quiet, json_to=json)
     paths = find_images([images])
-    chosen = paths if only is None else _listed(paths, only)
+    chosen = paths if only is None else _listed(paths, only, reporter)
     fields, without = read_fields(chosen, annotations, as_class=as_class)
     report = reporter.run(evaluate_detection_steps(fields, params), "Comparing cells")
     if without:
         reporter.warn(f"{len(without)} images without annotations were left out.")
+    for note in report.notes:
+        reporter.warn(note)
     reporter.tell(detection_table(report))
     split = f"the images listed in {only}" if only else "all images given; none was held out here"
     names = [str(path) for path in without]
@@ -462,8 +466,11 @@ def detection(
     exit_if_unreadable(report.unreadable, reporter)
 
 
-def _listed(paths: list[Path], only: Path) -> list[Path]:
-    """Return the images that are in the list.
+SHOWN_NAMES = 5
+
+
+def _listed(paths: list[Path], only: Path, reporter: Reporter) -> list[Path]:
+    """Return the images that the list names; say which names are no image's.
 
     Raises
     ------
@@ -471,15 +478,38 @@ def _listed(paths: list[Path], only: Path) -> list[Path]:
         The list cannot be read, or names none of the images.
     """
     try:
-        names = set(only.read_text(encoding="utf-8").split())
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_text_file(only).splitlines()
+    except (OSError, ValueError) as error:
         raise CellsError(f"The list {only} cannot be read: {error}.") from error
+    known = {name for path in paths for name in (path.stem, path.name)}
+    names = {name for line in lines for name in _names_in(line, known)}
     chosen = [path for path in paths if path.stem in names or path.name in names]
     if not chosen:
         raise CellsError(
-            f"The list {only} names none of the {len(paths)} images. Write one file stem per line."
+            f"The list {only} names none of the {len(paths)} images. Write one name a line."
         )
+    if unknown := sorted(names - known):
+        shown = ", ".join(f"“{name}”" for name in unknown[:SHOWN_NAMES])
+        more = f" and {len(unknown) - SHOWN_NAMES} more" if len(unknown) > SHOWN_NAMES else ""
+        reporter.warn(f"The list {only} names images that are not there: {shown}{more}.")
     return chosen
+
+
+def _names_in(line: str, known: Collection[str]) -> list[str]:
+    """Return the names on a line: one, with its blanks; several only where each is an image's.
+
+    A path stands for its last part.
+    """
+    text = line.strip()
+    whole = text.replace("\\", "/").rpartition("/")[2]
+    if not text or text in known:
+        return [text] if text else []
+    if whole in known:
+        return [whole]
+    for parts in ([part.strip() for part in text.split(",")], text.split()):
+        if len(parts) > 1 and all(part in known for part in parts if part):
+            return [part for part in parts if part]
+    return [whole]
 
 
 def detection_table(report: "DetectionReport") -> Table:

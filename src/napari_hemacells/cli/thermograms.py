@@ -21,6 +21,7 @@ from napari_hemacells.cli.options import (
     with_options,
 )
 from napari_hemacells.core.errors import ThermogramError
+from napari_hemacells.core.own_files import without_clutter
 from napari_hemacells.core.params import SelectParams
 from napari_hemacells.core.thermography.export_regions import CROPS, CropKind
 from napari_hemacells.core.thermography.study import EvaluateThermogramsParams
@@ -96,13 +97,21 @@ def find_frames(given: Sequence[Path]) -> list[Path]:
     for path in given:
         if not path.exists():
             raise ThermogramError(f"There is no file or folder {path}.")
-        folders = [path, *(inner for inner in sorted(path.rglob("*")) if inner.is_dir())]
+        folders = [path, *(inner for inner in _folders_in(path))]
         files = [path] if path.is_file() else [file for each in folders for file in _in(each)]
         frames |= {file.resolve(): file for file in files}
     if not frames:
         named = ", ".join(map(str, given))
         raise ThermogramError(f"There are no files with temperatures in {named}.")
     return list(frames.values())
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    """Return the folders at any depth in a folder, hidden ones and what is in them left out."""
+    if not folder.is_dir():
+        return []
+    inner = [path for path in without_clutter(folder.iterdir()) if path.is_dir()]
+    return [found for path in inner for found in (path, *_folders_in(path))]
 
 
 def _in(folder: Path) -> list[Path]:

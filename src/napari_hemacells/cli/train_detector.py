@@ -46,7 +46,7 @@ AnnotationsOf = Annotated[
     typer.Option(
         "--annotations",
         metavar="ANNOTATIONS",
-        help="Boxes of a folder of images: Pascal VOC files, or a COCO .json.",
+        help="Boxes of a folder of images: Pascal VOC or YOLO files, or a COCO .json.",
     ),
 ]
 StartWeights = Annotated[
@@ -129,6 +129,8 @@ def _prepare(folder: Path, source: Path, annotations: Path | None, reporter: Rep
     gathered = reporter.run(_gather(source, annotations), "Reading fields")
     for sentence in gathered.left_out:
         reporter.warn(f"Left out: {sentence}")
+    for note in gathered.notes:
+        reporter.warn(note)
     cells = sum(len(field.boxes) for field in gathered.fields)
     reporter.say(
         f"{len(gathered.fields)} fields, {cells} cells, each field taken as completely annotated"

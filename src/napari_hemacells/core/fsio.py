@@ -11,6 +11,7 @@ import re
 import secrets
 import shutil
 import time
+from collections import Counter
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,7 +24,7 @@ if os.name == "posix":
     import fcntl
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
@@ -399,6 +400,34 @@ def file_name(text: str, fallback: str = "unnamed") -> str:
     """``text`` as the name of a file or folder on any system, at most 80 characters."""
     name = _FORBIDDEN.sub("_", text).strip(" .")[:80].rstrip(" .")
     return f"{name}_" if _RESERVED.fullmatch(name) else name or fallback
+
+
+def distinct_names(
+    names: Sequence[str], folders: Sequence[str] | None = None, *, mark: str = "_"
+) -> list[str]:
+    """Return names of which no two are alike, whatever their case, for files named after others.
+
+    Names that occur more than once get their folder's name before them, where it is given; those
+    that still do, `mark` and a number behind them.
+
+    Examples
+    --------
+    >>> distinct_names(["f", "f", "g"], ["s1", "s2", "s2"]), distinct_names(["f", "F"], ["s", "s"])
+    (['s1_f', 's2_f', 'g'], ['s_f', 's_F_2'])
+    """
+    counts = Counter(name.casefold() for name in names)
+    taken: set[str] = set()
+    distinct = []
+    for name, folder in zip(names, folders or [""] * len(names), strict=True):
+        shared = counts[name.casefold()] > 1 and folder
+        base = free = f"{folder}_{name}" if shared else name
+        number = 1
+        while free.casefold() in taken:
+            number += 1
+            free = f"{base}{mark}{number}"
+        taken.add(free.casefold())
+        distinct.append(free)
+    return distinct
 
 
 def _sync_file(path: Path) -> None:

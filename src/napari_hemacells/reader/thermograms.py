@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_hemacells.core.errors import ThermogramError
+from napari_hemacells.core.own_files import without_clutter
 from napari_hemacells.core.temperature import (
     THERMOGRAM_SUFFIXES,
     find_thermograms,
@@ -70,7 +71,9 @@ def show_status_temperature() -> None:
 
 
 def _holds_thermograms(folder: Path) -> bool:
-    likely = (
-        file for file in sorted(folder.iterdir()) if file.suffix.lower() in THERMOGRAM_SUFFIXES
-    )
+    try:
+        inside = without_clutter(folder.iterdir())
+    except OSError:
+        return False
+    likely = (file for file in inside if file.suffix.lower() in THERMOGRAM_SUFFIXES)
     return any(is_thermogram(file) for file in islice(likely, MAX_FILES_TRIED))

@@ -195,7 +195,7 @@ def test_everything_works_with_zero_cells(tmp_path, image, no_cells, no_predicti
         assert counts_table(table, palette).iloc[-1].tolist() == ["Total", 0, 0, 0]
     assert list(table) == ["image", *CELL_COLUMNS, *EXTRA]
     write_csv(tmp_path / "cells.csv", table)
-    assert (tmp_path / "cells.csv").read_text() == ",".join(table) + "\n"
+    assert (tmp_path / "cells.csv").read_text("utf-8-sig") == ",".join(table) + "\n"
     write_labels_tif(tmp_path / "labels.tif", no_cells)
     assert write_crops(tmp_path / "crops", image, no_cells, {}, palette=palette, spec=spec) == []
     assert sorted(f.name for f in (tmp_path / "crops").iterdir()) == ["Platelets", "RBC", "WBC"]

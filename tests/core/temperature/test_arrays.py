@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+import zipfile
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -122,3 +123,53 @@ def test_a_plain_jpeg_has_no_temperatures(tmp_path: Path) -> None:
         assert not is_thermogram(tmp_path / name)
         with pytest.raises(ThermogramError, match="plain picture"):
             read_celsius(tmp_path / name)
+
+
+def npy(shape: tuple[int, ...], dtype: str = "<f4", data: bytes = b"") -> bytes:
+    """A ``.npy`` whose header asks for a shape, whatever follows."""
+    stream = io.BytesIO()
+    header = {"descr": dtype, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(stream, header)
+    return stream.getvalue() + data
+
+
+@pytest.mark.parametrize("shape", [(300_000, 300_000), (1 << 40, 9), (30, 10_000), (-9, 9)])
+def test_an_array_that_asks_for_more_than_it_holds_is_refused_by_its_header(
+    tmp_path: Path, shape: tuple[int, ...]
+) -> None:
+    (tmp_path / "huge.npy").write_bytes(npy(shape))
+    with pytest.raises(ThermogramError, match=r"huge\.npy (asks for|was cut off|cannot be read)"):
+        read_celsius(tmp_path / "huge.npy")
+    assert not is_thermogram(tmp_path / "huge.npy")
+    with zipfile.ZipFile(tmp_path / "huge.npz", "w") as archive:
+        archive.writestr("a.npy", npy(shape))
+    with pytest.raises(ThermogramError, match=r"huge\.npz"):
+        read_celsius(tmp_path / "huge.npz")
+
+
+def test_a_small_archive_of_a_large_array_is_refused_by_its_directory(tmp_path: Path) -> None:
+    with (
+        zipfile.ZipFile(tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("a.npy", "w", force_zip64=True) as stream,
+    ):
+        stream.write(npy((140, 1000, 1000)))
+        for _ in range(140):
+            stream.write(bytes(4_000_000))
+    assert (tmp_path / "bomb.npz").stat().st_size < 1_000_000
+    with pytest.raises(ThermogramError, match="asks for 534 MB"):
+        read_celsius(tmp_path / "bomb.npz")
+
+
+def test_a_float_tiff_that_asks_for_30_gigabytes_is_refused_by_its_header(tmp_path: Path) -> None:
+    file = tmp_path / "huge.tif"
+    tifffile.imwrite(file, CELSIUS[0], metadata=None)
+    with tifffile.TiffFile(file, mode="r+b") as tiff:
+        for name in ("ImageWidth", "ImageLength"):
+            tiff.pages[0].aspage().tags[name].overwrite(90_000)
+    with pytest.raises(ThermogramError, match="asks for 30,899 MB"):
+        read_celsius(file)
+
+
+def test_a_jpeg_with_a_segment_of_no_length_ends(tmp_path: Path) -> None:
+    (tmp_path / "loop.jpg").write_bytes(b"\xff\xd8\xff\xe0\x00\x00" + b"\xff\xe0\x00\x00" * 9)
+    assert not is_thermogram(tmp_path / "loop.jpg")

@@ -139,3 +139,15 @@ def test_real_exams_are_sharp_and_blurred_ones_are_not(shared_data: Path) -> Non
         celsius = read_celsius(file)
         assert focus_measure(celsius) > 1.25
         assert focus_measure(gaussian_filter(celsius, 5)) < 1.25
+
+
+def test_a_copy_beside_its_original_is_not_used_twice(files: list[Path], tmp_path: Path) -> None:
+    copy = tmp_path / files[0].name.replace(".npy", " (1).npy")
+    copy.write_bytes(files[0].read_bytes())
+    params = SelectParams(balanced=False, sharpness=0)
+    before = select_frames(files, PATIENTS, params)
+    after = select_frames([*files, copy], PATIENTS, params)
+    assert [one.path for one in after.chosen] == [one.path for one in before.chosen]
+    (reason,) = [one.reason for one in after.left_out if one.path == copy]
+    assert reason == f"a copy of {files[0].name}"
+    assert select_frames([copy, *files[1:]], PATIENTS, params).chosen[0].path == copy

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import zipfile
 from typing import TYPE_CHECKING
 
+import openpyxl
 import pandas as pd
 import pytest
 
@@ -99,6 +101,123 @@ def test_a_missing_table_and_a_damaged_one(tmp_path: Path) -> None:
     (tmp_path / "p.xlsx").write_bytes(b"no Excel")
     with pytest.raises(ThermogramError, match=r"p\.xlsx cannot be read"):
         read_patients(tmp_path / "p.xlsx")
+
+
+NOTHING = ["nil", "none", "None", "—", "–", "-", "no", "NO", "n", "0", "0.0", "", "nan", "N/A",
+           "nein", "no deodorant", "deodorant: no", "Deodorant = No; mastectomy: no", "unknown",
+           "without deodorant", "no exclusions", "not excluded", "none known",
+           "no deodorant and no mastectomy"]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", NOTHING)
+def test_what_says_none_excludes_nobody(tmp_path: Path, value: str) -> None:
+    frame = pd.DataFrame({"patient": ["1"], "label": ["sick"], "exclusions": [value]})
+    frame.to_csv(tmp_path / "p.csv", index=False, sep=";")
+    (patient,) = read_patients(tmp_path / "p.csv")
+    assert patient.reasons == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("value", "reasons"),
+    [
+        ("deodorant: yes", {"deodorant"}), ("no mastectomy; deodorant", {"deodorant"}),
+        ("deodorant, no mastectomy", {"deodorant"}), ("no consent", {"excluded"}),
+        ("motion", {"excluded"}), ("x", {"excluded"}), ("✓", {"excluded"}),
+        ("used deodorant but no mastectomy", {"deodorant"}),
+        ("Mastectomy 2011.", {"single breast"}),
+    ],
+)  # fmt: skip
+def test_what_gives_a_reason_excludes(tmp_path: Path, value: str, reasons: set[str]) -> None:
+    frame = pd.DataFrame({"patient": ["1"], "label": ["sick"], "exclusions": [value]})
+    frame.to_csv(tmp_path / "p.csv", index=False)
+    (patient,) = read_patients(tmp_path / "p.csv")
+    assert patient.reasons == reasons
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "excluded"),
+    [
+        ("deodorant", "yes", True), ("deodorant", "not used", False), ("deodorant", "—", False),
+        ("deodorant", "unknown", False), ("deodorant", "✓", True), ("deodorant", "1", True),
+        ("deodorant", "0", False), ("deodorant", "false", False), ("deodorant", "x", True),
+        ("no deodorant", "yes", False), ("no deodorant", "no", True),
+        ("no deodorant", "", False), ("Used deodorant?", "Não", False),
+        ("deodorant", "nil", False), ("deodorant", "none", False),
+    ],
+)  # fmt: skip
+def test_a_yes_or_no_column_is_read_by_its_value(
+    tmp_path: Path, column: str, value: str, *, excluded: bool
+) -> None:
+    frame = pd.DataFrame({"patient": ["1"], "label": ["sick"], column: [value]})
+    frame.to_csv(tmp_path / "p.csv", index=False)
+    (patient,) = read_patients(tmp_path / "p.csv")
+    assert ("deodorant" in patient.reasons) == excluded
+
+
+@pytest.mark.parametrize(
+    ("columns", "age"),
+    [
+        ({"age": "12/05/1970", "exam date": "2013-05-11"}, 42.0),
+        ({"age": "31/12/1970", "exam date": "30.12.2013"}, 42.0),
+        ({"date of birth": "1970-05-12", "date": "2013-05-12"}, 43.0),
+        ({"date of birth": "1970-05-12"}, None), ({"age": "unknown"}, None), ({"age": "—"}, None),
+        ({"age": "about 50"}, 50.0), ({"Age (years)": "58,5"}, 58.5),
+    ],
+)  # fmt: skip
+def test_an_age_is_a_number_or_comes_from_two_dates(
+    tmp_path: Path, columns: dict[str, str], age: float | None
+) -> None:
+    pd.DataFrame({"patient": ["1"], **{k: [v] for k, v in columns.items()}}).to_csv(
+        tmp_path / "p.csv", index=False
+    )
+    (patient,) = read_patients(tmp_path / "p.csv")
+    assert patient.age == age
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"age": "12/05/1970"}, "row 2: “12/05/1970” is a date, no age"),
+        ({"age": "1970-05-12T00:00:00"}, "is a date, no age"), ({"age": "1970"}, "is no age"),
+        ({"age": "40-50"}, "is no age"), ({"age": "8 months"}, "is no age"),
+        ({"age": "-4"}, "is no age"),
+        ({"age": "05/06/1970", "exam date": "2013-05-20"}, "is not certain"),
+    ],
+)  # fmt: skip
+def test_what_is_no_age_is_refused(tmp_path: Path, columns: dict[str, str], said: str) -> None:
+    pd.DataFrame({"patient": ["1"], **{k: [v] for k, v in columns.items()}}).to_excel(
+        tmp_path / "p.xlsx", index=False
+    )
+    with pytest.raises(ThermogramError, match=said):
+        read_patients(tmp_path / "p.xlsx")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "cp1252"])
+def test_a_table_of_any_encoding_with_semicolons_is_read(tmp_path: Path, encoding: str) -> None:
+    text = "patient;diagnóstico;age\n7;saudável;41,5\n"
+    (tmp_path / "p.csv").write_bytes(text.encode(encoding))
+    (patient,) = read_patients(tmp_path / "p.csv")
+    assert (patient.label, patient.age) == ("healthy", 41.5)
+
+
+def test_a_small_workbook_of_huge_content_is_refused_by_its_directory(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "bomb.xlsx", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("xl/worksheets/sheet1.xml", bytes(40 * 2**20))
+    assert (tmp_path / "bomb.xlsx").stat().st_size < 100_000
+    with pytest.raises(ThermogramError, match="unpacked it has 40 MB"):
+        read_patients(tmp_path / "bomb.xlsx")
+
+
+@pytest.mark.timeout(60)
+def test_a_cell_at_the_end_of_a_sheet_costs_no_time(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    sheet = book.active
+    sheet.append(["patient", "label"])
+    sheet.append([7, "sick"])
+    sheet.cell(1_048_576, 1, 8)
+    sheet.cell(2, 16_384, "far away")
+    book.save(tmp_path / "far.xlsx")
+    assert [patient.id for patient in read_patients(tmp_path / "far.xlsx")] == ["7", "8"]
 
 
 @pytest.mark.realdata

@@ -99,6 +99,7 @@ def cells_from_boxes(
     shape: tuple[int, int],
     *,
     classes: Sequence[str] | None = None,
+    labels: Sequence[int] | None = None,
     diameter: float | None = None,
 ) -> Cells:
     """Return the ellipse inside each box; boxes may overlap, the table keeps them whole.
@@ -110,11 +111,14 @@ def cells_from_boxes(
         image are cut off, boxes fully outside are left out.
     classes
         A name for each box, kept as the cell's kind.
+    labels
+        A different whole number from 1 on for each box, kept as the cell's id; without them they
+        are counted.
 
     Raises
     ------
     CellsError
-        A box without an area, or not four numbers a box.
+        A box without an area, not four numbers a box, or all of them beyond the image.
     """
     array = np.asarray(boxes, dtype=np.float64)
     array = array.reshape(-1, 4) if array.size == 0 else np.atleast_2d(array)
@@ -126,9 +130,17 @@ def cells_from_boxes(
     empty = (array[:, 2:] <= array[:, :2]).any(axis=1)
     if empty.any():
         raise CellsError(f"Box {int(np.flatnonzero(empty)[0]) + 1} has no area: draw it again.")
+    if labels is not None:  # the table of cells ascends
+        order = np.argsort(np.asarray(labels, dtype=np.int64))
+        array, labels = array[order], [int(labels[place]) for place in order]
+        classes = None if classes is None else [classes[place] for place in order]
     limit = np.array([*shape, *shape], dtype=np.float64)
     cut = np.clip(array, 0, limit)
     there = np.asarray((cut[:, 2:] > cut[:, :2]).all(axis=1))
+    if len(there) and not there.any():
+        raise CellsError(
+            f"All {len(there)} boxes lie beyond the image ({_size(shape)}): they are another's."
+        )
     cut = cut[there]
     names = [""] * len(array) if classes is None else list(classes)
     kept = [name for name, keep in zip(names, there, strict=True) if keep]
@@ -139,7 +151,12 @@ def cells_from_boxes(
     cells = _ellipses(middle, half, shape, typical, "shapes")
     whole = np.concatenate([np.floor(cut[:, :2]), np.ceil(cut[:, 2:])], axis=1).astype(np.int64)
     table = cells.table.assign(**dict(zip(BOX_COLUMNS, whole.T, strict=True)))
-    return replace(cells, table=table.assign(**{"class": pd.Series(kept, dtype="str")}))
+    table = table.assign(**{"class": pd.Series(kept, dtype="str")})
+    if labels is None:
+        return replace(cells, table=table)
+    ids = np.array([0, *np.asarray(labels, dtype=np.int32)[there]], dtype=np.int32)
+    table = table.assign(label=ids[1:].astype(np.int64))
+    return replace(cells, labels=ids[np.asarray(cells.labels)], table=table)
 
 
 def cells_from_polygons(

@@ -20,7 +20,8 @@ from napari_hemacells.core.encode.morphology import (
     with_features,
 )
 from napari_hemacells.core.errors import ImageError, StorageError
-from napari_hemacells.core.image import guess_run_depths, is_image, read_pixels
+from napari_hemacells.core.image import guess_run_depths, is_image, picture_size, read_pixels
+from napari_hemacells.core.own_files import without_clutter
 from napari_hemacells.core.types import Progress
 from napari_hemacells.core.types.progress import run_to_end
 
@@ -33,7 +34,19 @@ if TYPE_CHECKING:
     from napari_hemacells.core.encode import EmbeddingCache, Encoder
     from napari_hemacells.core.types import BitDepth, CropSpec, EncoderInfo
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp"})
+SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".jfif", ".jpe", ".jp2", ".bmp", ".dib", ".tif", ".tiff", ".gif",
+     ".webp", ".ppm", ".pgm"}
+)  # fmt: skip
+# Pictures too, which reading may refuse by name; they are not passed over.
+OTHER_PICTURES = frozenset(
+    {".heic", ".heif", ".avif", ".jxl", ".svg", ".psd", ".dcm", ".czi", ".nd2", ".lif", ".svs",
+     ".ndpi", ".mrxs", ".scn", ".vsi", ".eps", ".tga", ".dng", ".nef", ".cr2", ".arw"}
+)  # fmt: skip
+PARTS = frozenset(
+    {"train", "training", "validation", "valid", "val", "test", "testing", "holdout", "held-out"}
+)
+MAX_PICTURE_PIXELS = 100_000_000  # of a picture that shows one cell
 FRAMING_SAMPLE = 100  # pictures that tell how the folder is framed
 
 
@@ -63,28 +76,75 @@ class ClassFolder:
 
 
 def list_class_folders(folder: Path) -> dict[str, list[Path]]:
-    """Return the picture files of each class folder; the folder's name is the class.
+    """Return the picture files of each class folder, at any depth; its name is the class.
+
+    Hidden files and results of this program are passed over.
 
     Raises
     ------
     ImageError
-        There is no such folder, or no class folder with a picture in it.
+        There is no such folder, no class folder with a picture in it, a class folder with files
+        and no picture among them, or the folders are parts of a data set and no classes.
     """
     if not folder.is_dir():
         raise ImageError(f"There is no folder {folder}.")
+    if parts := part_folders(folder):
+        raise ImageError(
+            f"{folder} holds the parts {', '.join(part.name for part in parts)} and no classes: "
+            f"give the one to learn from, such as {parts[0]}."
+        )
+    try:
+        children = [child for child in without_clutter(folder.iterdir()) if child.is_dir()]
+        inside = {child.name: _files_in(child) for child in children}
+    except OSError as error:
+        raise ImageError(f"{error.filename} cannot be read ({error.strerror}).") from error
     classes = {
-        child.name: sorted(file for file in child.iterdir() if _is_picture(file))
-        for child in sorted(folder.iterdir())
-        if child.is_dir() and not child.name.startswith(".")
+        name: [file for file in files if _is_picture(file)] for name, files in inside.items()
     }
+    for name, files in inside.items():
+        if files and not classes[name]:
+            kinds = ", ".join(sorted({file.suffix.lower() or file.name for file in files})[:5])
+            raise ImageError(
+                f"The class folder {folder / name} holds {len(files)} files and no picture that "
+                f"is read ({kinds}): convert them to PNG, or move the folder away."
+            )
     filled_classes = {name: files for name, files in classes.items() if files}
     if not filled_classes:
         raise ImageError(f"{folder} holds no class folders: a sub-folder of crops a class.")
     return filled_classes
 
 
+def part_folders(folder: Path) -> list[Path]:
+    """Return the folders in it where all are named as parts of a data set, and hold classes.
+
+    Examples of such names are ``train``, ``val``, ``test``.
+    """
+    if not folder.is_dir():
+        return []
+    try:
+        children = [child for child in without_clutter(folder.iterdir()) if child.is_dir()]
+        named = children and all(child.name.casefold() in PARTS for child in children)
+        deeper = named and any(inner.is_dir() for child in children for inner in child.iterdir())
+    except OSError:
+        return []  # listing the classes says so
+    return children if deeper else []
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """Return the files of a folder and of its sub-folders, by name; hidden ones are left out."""
+    files: list[Path] = []
+    for path in without_clutter(folder.iterdir()):
+        if path.is_dir():
+            files += _files_in(path)
+        elif path.is_file():
+            files.append(path)
+    return files
+
+
 def _is_picture(file: Path) -> bool:
-    return file.suffix.lower() in SUFFIXES or is_image(file)  # text is looked into: degrees?
+    return file.suffix.lower() in SUFFIXES | OTHER_PICTURES or is_image(
+        file
+    )  # text is looked into: degrees?
 
 
 def read_folder(
@@ -196,10 +256,34 @@ def _framing(files: list[Path], spec: CropSpec, depths: Sequence[BitDepth]) -> f
 def _picture(file: Path, unreadable: list[str], depths: Sequence[BitDepth]) -> NDArray[Any] | None:
     """Return colours or degrees, or ``None`` with the reason added to `unreadable`."""
     try:
-        return read_pixels(file, run_depths=depths)
+        return picture_pixels(file, depths)
     except ImageError as error:
         unreadable.append(f"{file.parent.name}/{file.name}: {error}")
-        return None
+    except Exception as error:  # noqa: BLE001  # whatever a decoder says: this file only
+        unreadable.append(f"{file.parent.name}/{file.name} cannot be read ({error}).")
+    return None
+
+
+def picture_pixels(file: Path, depths: Sequence[BitDepth] = ()) -> NDArray[Any]:
+    """Return the colours or degrees of a picture of one cell.
+
+    Parameters
+    ----------
+    depths
+        What :func:`~napari_hemacells.core.image.guess_run_depths` says of its folder.
+
+    Raises
+    ------
+    ImageError
+        It cannot be read, or is far too large to be one cell.
+    """
+    rows, cols = picture_size(file)
+    if rows * cols > MAX_PICTURE_PIXELS:
+        raise ImageError(
+            f"{file.name} has {rows} × {cols} pixels and is no picture of one cell: cut the cells "
+            "out, or detect them in it."
+        )
+    return read_pixels(file, run_depths=depths)
 
 
 def _digest(file: Path) -> NDArray[np.int64]:

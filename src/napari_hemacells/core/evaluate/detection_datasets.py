@@ -1,20 +1,30 @@
-"""Images with annotated cells: Pascal VOC folders, COCO JSON, files of centre points.
+"""Images with annotated cells: Pascal VOC, COCO, YOLO, files of centre points.
 
-Annotated cells from files: Pascal VOC, COCO, centre points.
+Each file says for which size of picture it was made where its form allows; what does not fit the
+picture that is there is scaled to it and said, or refused.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from xml.etree import ElementTree as ET
 
 import numpy as np
 
-from napari_hemacells.core.errors import CellsError
+from napari_hemacells.core.errors import CellsError, ImageError
 from napari_hemacells.core.evaluate.detection_metrics import Boxes
+from napari_hemacells.core.evaluate.yolo import (
+    NAME_LISTS,
+    looks_like_yolo,
+    parse_yolo,
+    yolo_class_names,
+)
+from napari_hemacells.core.image import read_image
+from napari_hemacells.core.own_files import is_hidden
+from napari_hemacells.core.text_tables import decode_text, read_text_file
 from napari_hemacells.core.types import PLATELET, RBC, WBC
 
 if TYPE_CHECKING:
@@ -24,26 +34,102 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SIDES = ("ymin", "xmin", "ymax", "xmax")
+MAX_FILE_BYTES = 256 * 2**20
+ASPECT_TOLERANCE = 0.02  # by which two scales of one picture differ from rounding
+OVERHANG = 0.05  # of a side, that an annotation may reach beyond the picture
+
+
+@dataclass(frozen=True, eq=False)
+class AnnotatedPoints:
+    """Annotated centres of one image: ``(n, 2)`` (row, column) and ``(n,)`` class names."""
+
+    centres: NDArray[np.float64]
+    classes: NDArray[np.str_]
+
+
+Truth: TypeAlias = Boxes | AnnotatedPoints
+
+
+@dataclass(frozen=True, eq=False)
+class ImageAnnotation:
+    """What a file says of one image, before the image is looked at.
+
+    Attributes
+    ----------
+    size
+        Rows and columns of the picture that it was made for; ``None`` where it does not say.
+    relative
+        Whether the sides are divided by the picture's.
+    notes
+        Sentences about what was put right or left out.
+    """
+
+    truth: Truth
+    size: tuple[float, float] | None = None
+    relative: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def _no_cells() -> Boxes:
+    return Boxes(np.empty((0, 4)), np.empty(0, np.str_), np.empty(0))
 
 
 def read_voc(file: Path, least_side: float = 1.0) -> Boxes:
     """Return the boxes of a Pascal VOC file; those with a side below `least_side` are left out.
+
+    Corners in the wrong order are put right.
 
     Raises
     ------
     CellsError
         Not XML, or a box without four numbers.
     """
+    truth = parse_voc(file, least_side).truth
+    assert isinstance(truth, Boxes)  # noqa: S101  # the form has no points
+    return truth
+
+
+def parse_voc(file: Path, least_side: float = 1.0) -> ImageAnnotation:
+    """Return all that a Pascal VOC file says; as :func:`read_voc`."""
     boxes, names = [], []
     try:
-        for item in ET.parse(file).getroot().iter("object"):  # noqa: S314
+        root = ET.fromstring(_bytes(file))  # noqa: S314
+        for item in root.iter("object"):
             boxes.append([float(item.findtext(f"bndbox/{side}", "")) for side in SIDES])
-            names.append(item.findtext("name", ""))
-    except (ET.ParseError, ValueError) as error:
+            names.append(item.findtext("name", "").strip())
+        size = (_side(root, "height"), _side(root, "width"))
+        table = np.array(boxes, np.float64).reshape(-1, 4)
+        if not np.isfinite(table).all():
+            raise ValueError("a box is not finite")  # noqa: TRY301
+    except Exception as error:
         raise CellsError(f"{file.name} is not a Pascal VOC annotation ({error}).") from error
-    table = np.array(boxes, np.float64).reshape(-1, 4)
+    notes = []
+    if swapped := int((table[:, 2:] < table[:, :2]).any(axis=1).sum()):
+        notes.append(f"{file.name}: {swapped} boxes had their corners swapped and were put right.")
+        table = np.hstack([np.minimum(table[:, :2], table[:, 2:]),
+                           np.maximum(table[:, :2], table[:, 2:])])  # fmt: skip
     whole = (table[:, 2:] - table[:, :2] >= least_side).all(axis=1)
-    return Boxes(table[whole], np.array(names, np.str_)[whole], np.ones(int(whole.sum())))
+    if not whole.all():
+        notes.append(f"{file.name}: {int((~whole).sum())} boxes without area were left out.")
+    truth = Boxes(table[whole], np.array(names, np.str_)[whole], np.ones(int(whole.sum())))
+    return ImageAnnotation(truth, size if all(size) else None, notes=tuple(notes))
+
+
+def _side(root: ET.Element, name: str) -> float:
+    """A side of the picture as a VOC file says it, 0 where it does not."""
+    try:
+        side = float(root.findtext(f"size/{name}", "0") or 0)
+    except ValueError:
+        return 0.0
+    return side if np.isfinite(side) and side > 0 else 0.0
+
+
+def _bytes(file: Path) -> bytes:
+    with file.open("rb") as stream:
+        data = stream.read(MAX_FILE_BYTES + 1)
+    if len(data) > MAX_FILE_BYTES:
+        raise ValueError(f"it is larger than {MAX_FILE_BYTES // 2**20} MB")
+    return data
 
 
 def read_coco(file: Path) -> dict[str, Boxes]:
@@ -56,21 +142,48 @@ def read_coco(file: Path) -> dict[str, Boxes]:
     CellsError
         Not COCO JSON, or two images of one file name.
     """
+    found = parse_coco(file)
+    return {name: one.truth for name, one in found.items() if isinstance(one.truth, Boxes)}
+
+
+def parse_coco(file: Path) -> dict[str, ImageAnnotation]:
+    """Return all that a COCO file says of each image; as :func:`read_coco`."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(decode_text(_bytes(file)))
         names = {category["id"]: str(category["name"]) for category in content["categories"]}
         files = {image["id"]: _file_name(image["file_name"]) for image in content["images"]}
+        sizes = {image["id"]: _coco_size(image) for image in content["images"]}
         cells_of: dict[Any, list[tuple[list[float], str]]] = {number: [] for number in files}
+        empty: dict[Any, int] = dict.fromkeys(files, 0)
         for annotation in content["annotations"]:
             x, y, width, height = (float(value) for value in annotation["bbox"])
-            if not annotation.get("iscrowd") and width > 0 and height > 0:
+            if not np.isfinite([x, y, width, height]).all():
+                raise ValueError("a box is not finite")  # noqa: TRY301
+            if annotation.get("iscrowd"):
+                continue
+            if width > 0 and height > 0:
                 box = [y, x, y + height, x + width]
                 cells_of[annotation["image_id"]].append((box, names[annotation["category_id"]]))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+            else:
+                empty[annotation["image_id"]] += 1
+    except Exception as error:
         raise CellsError(f"{file.name} is not a COCO annotation ({error!r}).") from error
     if len(set(files.values())) < len(files):
         raise CellsError(f"{file.name} has two images of the same file name.")
-    return {files[number]: _boxes(cells) for number, cells in cells_of.items()}
+    return {
+        name: ImageAnnotation(
+            _boxes(cells_of[number]),
+            sizes[number],
+            notes=(f"{name}: {empty[number]} boxes without area were left out.",)
+            * bool(empty[number]),
+        )
+        for number, name in files.items()
+    }
+
+
+def _coco_size(image: dict[str, Any]) -> tuple[float, float] | None:
+    size = (float(image.get("height") or 0), float(image.get("width") or 0))
+    return size if min(size) > 0 and np.isfinite(size).all() else None
 
 
 def _file_name(path: str) -> str:
@@ -90,16 +203,49 @@ def read_points(file: Path) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
     Raises
     ------
     CellsError
-        A line of another form.
+        A line of another form, or numbers that are no pixels.
     """
-    lines = [line.split() for line in file.read_text(encoding="utf-8").splitlines()]
-    filled = [parts for parts in lines if parts]
+    return _parse_points(file, _filled_lines(file))
+
+
+def _filled_lines(file: Path) -> list[list[str]]:
+    try:
+        lines = [line.split() for line in read_text_file(file, MAX_FILE_BYTES).splitlines()]
+    except (OSError, ValueError) as error:
+        raise CellsError(f"{file.name} cannot be read as text ({error}).") from error
+    return [parts for parts in lines if parts]
+
+
+def _parse_points(
+    file: Path, filled: list[list[str]]
+) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
     try:
         points = [(float(parts[1]), float(parts[0])) for parts in filled]
     except (ValueError, IndexError) as error:
         raise CellsError(f"{file.name} has a line that is not `x y type` ({error}).") from error
-    types = [parts[2] if len(parts) > 2 else "" for parts in filled]
-    return np.array(points, np.float64).reshape(-1, 2), np.array(types, np.str_)
+    table = np.array(points, np.float64).reshape(-1, 2)
+    if not np.isfinite(table).all():
+        raise CellsError(f"{file.name} has a centre that is not finite.")
+    if any(len(parts) > 3 and all(map(_is_number, parts)) for parts in filled):
+        raise CellsError(
+            f"{file.name} has more than three numbers a line: neither centres (`x y type`) nor "
+            "YOLO boxes (`class x y width height` from 0 to 1)."
+        )
+    if len(table) and (table <= 1).all() and (table % 1 != 0).any():
+        raise CellsError(
+            f"{file.name}: all centres lie between 0 and 1: give them in pixels, or as YOLO boxes "
+            "(`class x y width height`)."
+        )
+    types = [" ".join(parts[2:]) for parts in filled]
+    return table, np.array(types, np.str_)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 CLASS_SYNONYMS = {
@@ -111,19 +257,21 @@ _KIND_OF = {name: kind for kind, names in CLASS_SYNONYMS.items() for name in nam
 
 
 @dataclass(frozen=True, eq=False)
-class AnnotatedPoints:
-    """Annotated centres of one image: ``(n, 2)`` (row, column) and ``(n,)`` class names."""
-
-    centres: NDArray[np.float64]
-    classes: NDArray[np.str_]
-
-
-@dataclass(frozen=True, eq=False)
 class AnnotatedField:
-    """An image file with what is annotated in it."""
+    """An image file with what is annotated in it.
+
+    Attributes
+    ----------
+    notes
+        Sentences about what was put right, scaled or left out.
+    refused
+        Why the annotation cannot be used; empty where it can.
+    """
 
     path: Path
-    truth: Boxes | AnnotatedPoints
+    truth: Truth
+    notes: tuple[str, ...] = field(default=())
+    refused: str = ""
 
 
 def canonical_class(name: str) -> str:
@@ -134,7 +282,7 @@ def canonical_class(name: str) -> str:
     >>> kind_of("Erythrocyte"), kind_of("neutrophil")
     ('RBC', 'neutrophil')
     """
-    return _KIND_OF.get(name.casefold(), name)
+    return _KIND_OF.get(name.strip().casefold(), name)
 
 
 def read_fields(
@@ -142,12 +290,15 @@ def read_fields(
 ) -> tuple[list[AnnotatedField], list[Path]]:
     """Return the images with their annotations, and the images that have none.
 
+    An annotation that is damaged, or made for another picture, is kept with the reason in
+    ``refused``; one for another size of the same picture is scaled, with a note.
+
     Parameters
     ----------
     annotations
-        A folder with ``STEM.xml`` (Pascal VOC) or ``STEM.txt`` (lines ``x y type``) for each
-        image, one such file for one image, or a COCO ``.json``, in which images are looked up by
-        file name.
+        A folder with ``STEM.xml`` (Pascal VOC) or ``STEM.txt`` (lines ``x y type``, or YOLO's
+        ``class x y width height``) for each image, one such file for one image, or a COCO
+        ``.json``, in which images are looked up by file name.
     as_class
         The class of every annotated cell, whatever the annotation calls it. Without it, usual
         names (``erythrocyte``, ``platelet``) become those of the detector.
@@ -158,75 +309,148 @@ def read_fields(
         Annotations that are missing or of another form, or that fit no image.
     """
     find = _annotation_lookup(annotations, alone=len(images) == 1)
-    fields, without = [], []
+    fields: list[AnnotatedField] = []
+    without = []
     for path in images:
-        truth = find(path)
-        if truth is None:
-            without.append(path)
-        else:
-            fields.append(AnnotatedField(path, _with_canonical_classes(truth, as_class)))
+        try:
+            annotation = find(path)
+            if annotation is None:
+                without.append(path)
+                continue
+            truth, notes = _fitted(annotation, path)
+        except CellsError as error:
+            fields.append(AnnotatedField(path, _no_cells(), refused=str(error)))
+            continue
+        fields.append(AnnotatedField(path, _with_canonical_classes(truth, as_class), notes))
     if not fields:
         raise CellsError(f"{annotations} holds annotations of none of the {len(images)} images.")
+    if all(one.refused for one in fields):
+        raise CellsError(f"No annotation can be used. {fields[0].refused}")
     return fields, without
 
 
-def _with_canonical_classes(
-    truth: Boxes | AnnotatedPoints, as_class: str | None
-) -> Boxes | AnnotatedPoints:
-    """Return the annotation with the detector's names of the classes."""
-    import numpy as np
+def _fitted(annotation: ImageAnnotation, path: Path) -> tuple[Truth, tuple[str, ...]]:
+    """Return what is annotated in pixels of the picture that is there, and what to say of it.
 
+    Raises
+    ------
+    CellsError
+        It was made for another picture.
+    """
+    try:
+        rows, cols = read_image(path).shape
+    except ImageError:
+        return annotation.truth, annotation.notes  # reading it to work on it says so
+    if annotation.relative:
+        return _scaled(annotation.truth, rows, cols), annotation.notes
+    truth, notes = annotation.truth, annotation.notes
+    if annotation.size is not None:
+        high, wide = annotation.size
+        down, across = rows / high, cols / wide
+        made_for = f"{high:.0f} × {wide:.0f} pixels, {path.name} has {rows} × {cols}"
+        if abs(down - across) > ASPECT_TOLERANCE * max(down, across):
+            raise CellsError(
+                f"The annotation was made for a picture of {made_for}: it is another picture, or "
+                "a part of it. Annotate this one, or give the one that was annotated."
+            )
+        if (rows, cols) != (high, wide):
+            truth = _scaled(truth, down, across)
+            notes = (*notes, f"The annotation was made for {made_for}: it was scaled to that.")
+    places = truth.boxes if isinstance(truth, Boxes) else truth.centres
+    last = places[:, -2:].max(axis=0, initial=0)
+    if (last > np.array([rows, cols]) * (1 + OVERHANG)).any():
+        raise CellsError(
+            f"The annotation of {path.name} reaches to row {last[0]:.0f} and column "
+            f"{last[1]:.0f}, the picture has {rows} × {cols} pixels: it was made for another one."
+        )
+    return truth, notes
+
+
+def _scaled(truth: Truth, down: float, across: float) -> Truth:
+    if isinstance(truth, Boxes):
+        return replace(truth, boxes=truth.boxes * [down, across, down, across])
+    return replace(truth, centres=truth.centres * [down, across])
+
+
+def _with_canonical_classes(truth: Truth, as_class: str | None) -> Truth:
+    """Return the annotation with the detector's names of the classes."""
     names = [as_class or canonical_class(str(name)) for name in truth.classes]
     return replace(truth, classes=np.array(names, np.str_))
 
 
 def _annotation_lookup(
     annotations: Path, *, alone: bool
-) -> Callable[[Path], Boxes | AnnotatedPoints | None]:
+) -> Callable[[Path], ImageAnnotation | None]:
     """Return what gives an image's annotation, or None where it has none."""
     if not annotations.exists():
         raise CellsError(f"{annotations} does not exist: there are no annotations.")
     if annotations.is_dir():
         return _in_folder(annotations)
-    if annotations.suffix.lower() == ".json":
+    suffix = annotations.suffix.lower()
+    if suffix == ".json":
         return _in_coco(annotations)
-    if annotations.suffix.lower() in READERS:
-        return lambda path: _read(annotations) if alone or path.stem == annotations.stem else None
+    if suffix in TEXT_FORMS:
+        read = parse_voc if suffix == ".xml" else _text_reader(annotations.parent, [annotations])
+        return lambda path: read(annotations) if alone or path.stem == annotations.stem else None
     raise CellsError(f"{annotations.name} is no annotation: .xml, .txt or .json is needed.")
 
 
-def _in_folder(folder: Path) -> Callable[[Path], Boxes | AnnotatedPoints | None]:
-    endings = [ending for ending in READERS if any(folder.glob(f"*{ending}"))]
-    if endings:
-        ending = endings[0]  # a folder of VOC files may hold lists of names, too
+TEXT_FORMS = (".xml", ".txt")  # a folder of VOC files may hold lists of names, too
 
-        def find(path: Path) -> Boxes | AnnotatedPoints | None:
-            file = folder / f"{path.stem}{ending}"
-            return _read(file) if file.is_file() else None
+
+def _in_folder(folder: Path) -> Callable[[Path], ImageAnnotation | None]:
+    try:
+        inside = sorted(file for file in folder.iterdir() if not is_hidden(file))
+    except OSError as error:
+        raise CellsError(f"The folder {folder} cannot be read ({error.strerror}).") from error
+    files = [file for file in inside if file.is_file()]
+    for suffix in TEXT_FORMS:
+        by_stem = {
+            file.stem: file
+            for file in files
+            if file.suffix.lower() == suffix and file.name not in NAME_LISTS
+        }
+        if not by_stem:
+            continue
+        read = parse_voc if suffix == ".xml" else _text_reader(folder, list(by_stem.values()))
+
+        def find(path: Path) -> ImageAnnotation | None:
+            file = by_stem.get(path.stem)  # noqa: B023  # returned at once
+            return None if file is None else read(file)  # noqa: B023
 
         return find
-    files = sorted(folder.glob("*.json"))
-    if len(files) == 1:
-        return _in_coco(files[0])
+    tables = [file for file in files if file.suffix.lower() == ".json"]
+    if len(tables) == 1:
+        return _in_coco(tables[0])
     raise CellsError(
         f"{folder} holds no annotations: STEM.xml or STEM.txt for each image, or one COCO .json."
     )
 
 
-def _in_coco(file: Path) -> Callable[[Path], Boxes | AnnotatedPoints | None]:
-    known = read_coco(file)
+def _in_coco(file: Path) -> Callable[[Path], ImageAnnotation | None]:
+    known = parse_coco(file)
     return lambda path: known.get(path.name)
 
 
-def _read(file: Path) -> Boxes | AnnotatedPoints:
-    return READERS[file.suffix.lower()](file)
+def _text_reader(folder: Path, files: Sequence[Path]) -> Callable[[Path], ImageAnnotation]:
+    """Return what reads text files of one form: the first that says anything tells which."""
+    yolo = False
+    for file in files:
+        try:
+            lines = _filled_lines(file)
+        except CellsError:
+            continue
+        if lines:
+            yolo = looks_like_yolo(lines)
+            break
+    if not yolo:
+        return lambda file: ImageAnnotation(AnnotatedPoints(*read_points(file)))
+    names = yolo_class_names(folder)
 
+    def read(file: Path) -> ImageAnnotation:
+        lines = _filled_lines(file)
+        if lines and not looks_like_yolo(lines):
+            raise CellsError(f"{file.name} has a line that is not `class x y width height`.")
+        return ImageAnnotation(parse_yolo(lines, names), relative=True)
 
-def _read_annotated_points(file: Path) -> AnnotatedPoints:
-    return AnnotatedPoints(*read_points(file))
-
-
-READERS: dict[str, Callable[[Path], Boxes | AnnotatedPoints]] = {
-    ".xml": read_voc,
-    ".txt": _read_annotated_points,
-}
+    return read

@@ -69,6 +69,10 @@ class DetectionReport:
         Found cells of kinds that are annotated nowhere; they count neither way.
     by_points
         Whether a hit is a cell that holds a point; otherwise it is a box of IoU 0.5 or more.
+    unreadable
+        Why images, or their annotations, were left out.
+    notes
+        What was put right in annotations, or scaled.
     """
 
     params: DetectParams
@@ -79,6 +83,7 @@ class DetectionReport:
     not_annotated: dict[str, int]
     images: list[FieldCount]
     unreadable: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON."""
@@ -94,6 +99,7 @@ class DetectionReport:
             "n_images": len(self.images),
             "images": [count.to_dict() for count in self.images],
             "unreadable": self.unreadable,
+            "notes": self.notes,
         }
 
 
@@ -124,13 +130,14 @@ def evaluate_detection_steps(
         Boxes for some images and points for others, or no image that can be read.
     """
     params = params or DetectParams()
-    by_points = {isinstance(annotated_field.truth, AnnotatedPoints) for annotated_field in fields}
+    usable = [annotated_field for annotated_field in fields if not annotated_field.refused]
+    by_points = {isinstance(annotated_field.truth, AnnotatedPoints) for annotated_field in usable}
     if len(by_points) != 1:
         raise CellsError("Annotations of one form are needed: boxes or points, for all images.")
     pairs: list[tuple[AnnotatedField, Cells]] = []
-    unreadable = []
-    for index, annotated_field in enumerate(fields):
-        yield Progress(index, len(fields), annotated_field.path.name)
+    unreadable = [f"{one.path.name}: {one.refused}" for one in fields if one.refused]
+    for index, annotated_field in enumerate(usable):
+        yield Progress(index, len(usable), annotated_field.path.name)
         try:
             image = read_image(annotated_field.path)
         except ImageError as error:
@@ -139,12 +146,13 @@ def evaluate_detection_steps(
         pairs.append(
             (
                 annotated_field,
-                (yield from _detect_with_image_progress(image, params, index, len(fields))),
+                (yield from _detect_with_image_progress(image, params, index, len(usable))),
             )
         )
     if not pairs:
         raise CellsError("None of the annotated images can be read.")
-    return _report(pairs, params, unreadable, by_points=by_points.pop())
+    report = _report(pairs, params, unreadable, by_points=by_points.pop())
+    return replace(report, notes=[note for one, _ in pairs for note in one.notes])
 
 
 def _detect_with_image_progress(

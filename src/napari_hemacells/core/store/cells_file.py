@@ -28,6 +28,7 @@ from napari_hemacells.core.cell_masks import LazyLabels, PackedMasks
 from napari_hemacells.core.errors import ProjectError, StorageError
 from napari_hemacells.core.fsio import atomic_path, write_bytes
 from napari_hemacells.core.safe_files import open_stream
+from napari_hemacells.core.text_tables import frame_csv_bytes
 from napari_hemacells.core.types import BOX_COLUMNS, CELL_COLUMNS, Cells, CellSource
 
 if TYPE_CHECKING:
@@ -57,8 +58,11 @@ class _Description(BaseModel):
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
-    """Write a table as UTF-8 CSV without an index, whole or not at all."""
-    write_bytes(path, table.to_csv(index=False, lineterminator="\n").encode())
+    """Write a table without its index as CSV that Excel opens rightly, whole or not at all.
+
+    UTF-8 with a byte order mark; text that a spreadsheet would take for a formula is marked.
+    """
+    write_bytes(path, frame_csv_bytes(table))
 
 
 def write_labels(

@@ -1,10 +1,13 @@
-"""Temperature matrices in numpy files and in float TIFF."""
+"""Temperature matrices in numpy files and in float TIFF.
+
+Sizes are read from headers and refused there: nothing that a small file asks for is allocated.
+"""
 
 from __future__ import annotations
 
-import struct
 import zipfile
-from typing import TYPE_CHECKING, Any
+from math import prod
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,7 +24,9 @@ TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
 CELSIUS_NAMES = (".celsius.tif", ".celsius.tiff")
 CELSIUS_NOTE = '"unit": "celsius"'  # in the description of the TIFF that are exported
 LEAST_SIDE = 8  # pixels; smaller is no frame of a camera
-DAMAGED = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, struct.error)
+MAX_BYTES = 512 * 2**20  # of one file's temperatures: 200 frames of 640 × 480 as float64
+MAX_ARRAYS = 4096
+NUMPY_COMPRESSIONS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 
 
 def read_array(path: Path) -> NDArray[np.float32]:
@@ -32,19 +37,23 @@ def read_array(path: Path) -> NDArray[np.float32]:
     Raises
     ------
     ThermogramError
-        Damaged, of the wrong shape, or not in °C.
+        Damaged, too large, of the wrong shape, or not in °C.
     """
     try:
+        if path.suffix.lower() == ".npy":
+            _check_npy(path)
+            return _checked(np.load(path, allow_pickle=False), path.name)
+        check_archive(path)
         with np.load(path, allow_pickle=False) as stored:
-            if isinstance(stored, np.ndarray):
-                return _checked(stored, path.name)
             frames = [_checked(stored[name], f"{path.name}, array {name}") for name in stored]
-    except TypeError:  # a plain array is no context manager
-        return _checked(np.load(path, allow_pickle=False), path.name)
-    except DAMAGED as error:
+    except ThermogramError:
+        raise
+    except Exception as error:
         raise ThermogramError(
             f"{path.name} cannot be read as numbers ({error}). Save it again with numpy.save."
         ) from error
+    if not frames:
+        raise ThermogramError(f"{path.name} holds no array.")
     if len({frame.shape for frame in frames}) != 1:
         raise ThermogramError(
             f"{path.name} holds {len(frames)} arrays of different sizes: save frames of one size "
@@ -53,19 +62,92 @@ def read_array(path: Path) -> NDArray[np.float32]:
     return np.stack(frames) if len(frames) > 1 else frames[0]
 
 
+def check_archive(path: Path) -> None:
+    """Refuse an ``.npz`` whose headers ask for more than is reasonable, or than it holds.
+
+    Raises
+    ------
+    ThermogramError
+        Too many or too large arrays, or shapes that do not fit the bytes.
+    """
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        total = sum(member.file_size for member in members)
+        if len(members) > MAX_ARRAYS:
+            raise ThermogramError(
+                f"{path.name} holds {len(members)} arrays, at most {MAX_ARRAYS} are read at once."
+            )
+        _check_size(path, f"{len(members)} arrays", total)
+        for member in members:
+            if member.compress_type not in NUMPY_COMPRESSIONS:
+                raise ThermogramError(f"{path.name} is compressed in a way that numpy is not.")
+            with archive.open(member) as stream:
+                shape, dtype = _header(stream)
+                if stream.tell() + prod(shape) * dtype.itemsize != member.file_size:
+                    raise ThermogramError(
+                        f"{path.name}, array {member.filename}: its shape {shape} does not fit "
+                        "its bytes; the file is damaged. Save it again."
+                    )
+
+
+def _check_npy(path: Path) -> None:
+    """Refuse an array that asks for more than is reasonable, or than its file holds."""
+    with path.open("rb") as stream:
+        shape, dtype = _header(stream)
+        wanted = prod(shape) * dtype.itemsize
+        _check_size(path, f"an array {shape}", wanted)
+        if stream.tell() + wanted > path.stat().st_size:
+            raise ThermogramError(
+                f"{path.name} was cut off: its shape {shape} needs more bytes than there are. "
+                "Copy it again."
+            )
+
+
+def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and dtype at the beginning of a ``.npy``; the stream stands behind them.
+
+    Raises
+    ------
+    ValueError
+        No numpy array of numbers.
+    """
+    major = np.lib.format.read_magic(stream)[0]
+    read = np.lib.format.read_array_header_1_0
+    shape, _, dtype = (read if major == 1 else np.lib.format.read_array_header_2_0)(stream)
+    if dtype.hasobject:
+        raise ValueError("it holds objects, not numbers")
+    if any(side < 0 for side in shape):
+        raise ValueError(f"its shape is {shape}")
+    return shape, dtype
+
+
+def _check_size(path: Path, what: str, size: int) -> None:
+    if size > MAX_BYTES:
+        raise ThermogramError(
+            f"{path.name} asks for {size / 2**20:,.0f} MB ({what}), at most {MAX_BYTES // 2**20} "
+            "MB are read at once: save the frames in several files."
+        )
+
+
 def read_float_tiff(path: Path) -> NDArray[np.float32]:
     """``(rows, cols)`` or ``(frames, rows, cols)`` float32 °C of a TIFF with floats.
 
     Raises
     ------
     ThermogramError
-        Damaged, not floats, of the wrong shape, or not in °C.
+        Damaged, too large, not floats, of the wrong shape, or not in °C.
     """
     import tifffile
 
     try:
-        values = tifffile.imread(path)
-    except (*DAMAGED, tifffile.TiffFileError) as error:
+        with tifffile.TiffFile(path) as tiff:
+            series = tiff.series[0]
+            item = 0 if series.dtype is None else series.dtype.itemsize
+            _check_size(path, f"a picture {series.shape}", prod(series.shape) * item)
+            values = series.asarray()
+    except ThermogramError:
+        raise
+    except Exception as error:
         raise ThermogramError(f"{path.name} cannot be read as TIFF ({error}).") from error
     if values.dtype.kind != "f":
         raise ThermogramError(
@@ -83,7 +165,7 @@ def is_float_tiff(path: Path) -> bool:
         with tifffile.TiffFile(path) as tiff:
             page = tiff.pages[0].aspage()
             return page.dtype is not None and page.dtype.kind == "f" and page.samplesperpixel == 1
-    except (*DAMAGED, tifffile.TiffFileError):
+    except Exception:  # noqa: BLE001  # whatever a decoder says: it is none
         return False
 
 
@@ -95,8 +177,11 @@ def is_celsius_tiff(path: Path) -> bool:
         return False
     if path.name.lower().endswith(CELSIUS_NAMES):
         return True
-    with tifffile.TiffFile(path) as tiff:
-        return CELSIUS_NOTE in tiff.pages[0].aspage().description
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            return CELSIUS_NOTE in tiff.pages[0].aspage().description
+    except Exception:  # noqa: BLE001  # as above
+        return False
 
 
 def is_celsius_array(path: Path) -> bool:
@@ -105,12 +190,13 @@ def is_celsius_array(path: Path) -> bool:
         if path.suffix.lower() == ".npz":
             with zipfile.ZipFile(path) as archive:
                 return _all_frames(archive)
+        _check_npy(path)
         first = np.load(path, mmap_mode="r", allow_pickle=False)
-    except DAMAGED:
+        if not _is_frame(first.shape, first.dtype):
+            return False
+        return _in_degrees(np.asarray(first[0] if first.ndim == 3 else first))
+    except Exception:  # noqa: BLE001  # as above
         return False
-    if not _is_frame(first.shape, first.dtype):
-        return False
-    return _in_degrees(np.asarray(first[0] if first.ndim == 3 else first))
 
 
 def _all_frames(archive: zipfile.ZipFile) -> bool:
@@ -118,16 +204,18 @@ def _all_frames(archive: zipfile.ZipFile) -> bool:
     names = archive.namelist()
     for name in names:
         with archive.open(name) as stream:
-            major = np.lib.format.read_magic(stream)[0]
-            read = np.lib.format.read_array_header_1_0
-            shape, _, dtype = (read if major == 1 else np.lib.format.read_array_header_2_0)(stream)
-        if not _is_frame(shape, dtype):
-            return False
-    return bool(names)
+            if not _is_frame(*_header(stream)):
+                return False
+    return 0 < len(names) <= MAX_ARRAYS
 
 
 def _is_frame(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
-    return dtype.kind == "f" and len(shape) in {2, 3} and min(shape[-2:]) >= LEAST_SIDE
+    return (
+        dtype.kind == "f"
+        and len(shape) in {2, 3}
+        and min(shape) > 0
+        and (min(shape[-2:]) >= LEAST_SIDE)
+    )
 
 
 def _in_degrees(frame: NDArray[Any]) -> bool:
@@ -140,7 +228,7 @@ def _in_degrees(frame: NDArray[Any]) -> bool:
 
 def _checked(values: NDArray[Any], name: str) -> NDArray[np.float32]:
     squeezed = values[0] if values.ndim == 3 and len(values) == 1 else values
-    if squeezed.ndim not in {2, 3} or min(squeezed.shape[-2:]) < LEAST_SIDE:
+    if squeezed.ndim not in {2, 3} or min(squeezed.shape[-2:]) < LEAST_SIDE or not squeezed.size:
         raise ThermogramError(
             f"{name} has the shape {values.shape}: a frame is (rows, columns), a series (frames, "
             "rows, columns)."

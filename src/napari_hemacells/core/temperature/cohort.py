@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_hemacells.core.errors import ThermogramError
-from napari_hemacells.core.temperature.dmr_ir import DmrIrName, parse_dmr_ir_name
+from napari_hemacells.core.temperature.dmr_ir import DmrIrName, original_name, parse_dmr_ir_name
 from napari_hemacells.core.temperature.files import read_celsius
 from napari_hemacells.core.temperature.quality import focus_measure
 from napari_hemacells.core.types import Progress
@@ -96,7 +96,12 @@ def select_frames_steps(
     """
     left_out: list[ExcludedFrame] = []
     candidates: list[tuple[Path, DmrIrName, Patient]] = []
+    given = {(path.parent, path.name) for path in paths}
     for path in sorted(paths, key=lambda file: (file.name, file)):
+        original = original_name(path.name)
+        if original != path.name and (path.parent, original) in given:
+            left_out.append(ExcludedFrame(path, f"a copy of {original}"))
+            continue
         candidate = _candidate(path, patients, params)
         if isinstance(candidate, str):
             left_out.append(ExcludedFrame(path, candidate))

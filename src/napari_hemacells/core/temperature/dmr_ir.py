@@ -61,10 +61,38 @@ class DmrIrName:
         return asdict(self) | {"date": self.date.isoformat()}
 
 
+_BEFORE = r"(?:(?:copy of|copy|kopie von|kopie|copia de|copie de|cópia de)[ _-]+)*"
+_AFTER = r"(?:[ _]*\(\d{1,3}\)|[ _]*-? ?(?:copy|kopie|copia|copie|cópia)(?: ?\(?\d{1,3}\)?)?)"
+_COPY_BEFORE = re.compile(_BEFORE, re.IGNORECASE)
+_COPY_AFTER = re.compile(rf"{_AFTER}$", re.IGNORECASE)
+
+
+def original_name(name: str) -> str:
+    """Return the name of the file that a copy was made of, as systems name copies.
+
+    Examples
+    --------
+    >>> original_name("a (1).txt"), original_name("Copy of a.txt"), original_name("a - Kopie.txt")
+    ('a.txt', 'a.txt', 'a.txt')
+    """
+    stem, dot, suffix = name.rpartition(".")
+    if not dot or len(suffix) > 5 or " " in suffix:  # no suffix of a file
+        stem, dot, suffix = name, "", ""
+    start = _COPY_BEFORE.match(stem)
+    stem = stem[start.end() :] if start else stem
+    for _ in range(3):  # a copy of a copy of a copy
+        mark = _COPY_AFTER.search(stem[-40:])
+        if mark is None or mark.end() - mark.start() >= len(stem):
+            break
+        stem = stem[: len(stem) - (mark.end() - mark.start())]
+    return f"{stem}{dot}{suffix}" if stem else name
+
+
 def parse_dmr_ir_name(name: str | Path) -> DmrIrName | None:
     """Return what a file name says, ``None`` for a name of another kind.
 
-    What follows the frame number (``.txt``, ``.celsius.tif``) does not matter.
+    What follows the frame number (``.txt``, ``.celsius.tif``) does not matter, nor does what a
+    system writes into the name of a copy (`` (1)``, ``Copy of``).
 
     Examples
     --------
@@ -74,7 +102,7 @@ def parse_dmr_ir_name(name: str | Path) -> DmrIrName | None:
     >>> parse_name("smear 3.txt") is None
     True
     """
-    match = PATTERN.match(re.split(r"[\\/]", str(name))[-1])
+    match = PATTERN.match(original_name(re.split(r"[\\/]", str(name))[-1]))
     if match is None:
         return None
     try:
@@ -100,5 +128,5 @@ def normalise_patient_id(patient_id: str) -> str:
     True
     """
     text = patient_id.strip()
-    match = re.fullmatch(r"[Tt]?0*(\d+)(?:\.0+)?", text)
-    return match[1] if match else text.casefold()
+    match = re.fullmatch(r"[Tt]?(\d+)(?:\.0+)?", text)
+    return (match[1].lstrip("0") or "0") if match else text.casefold()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_hemacells.core.errors import ThermogramError
+from napari_hemacells.core.own_files import without_clutter
 from napari_hemacells.core.temperature.arrays import (
     ARRAY_SUFFIXES,
     TIFF_SUFFIXES,
@@ -18,7 +19,8 @@ from napari_hemacells.core.temperature.flir import (
     is_radiometric,
     read_flir,
 )
-from napari_hemacells.core.temperature.text import TEXT_SUFFIXES, read_text, sniff_matrix
+from napari_hemacells.core.temperature.matrix_format import sniff_matrix
+from napari_hemacells.core.temperature.text import TEXT_SUFFIXES, read_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,9 +41,21 @@ def read_celsius(path: Path) -> NDArray[np.float32]:
     ThermogramError
         The file is missing, damaged or of another kind, or its values cannot be °C.
     """
-    suffix = path.suffix.lower()
     if not path.is_file():
         raise ThermogramError(f"There is no file {path}.")
+    try:
+        return _read(path)
+    except ThermogramError:
+        raise
+    except Exception as error:
+        raise ThermogramError(
+            f"{path.name} cannot be read ({type(error).__name__}: {error}): it is damaged. Copy "
+            "or export it again."
+        ) from error
+
+
+def _read(path: Path) -> NDArray[np.float32]:
+    suffix = path.suffix.lower()
     if suffix in TEXT_SUFFIXES:
         return read_text(path)
     if suffix in ARRAY_SUFFIXES:
@@ -59,17 +73,22 @@ def read_celsius(path: Path) -> NDArray[np.float32]:
 def is_thermogram(path: Path) -> bool:
     """Whether a file holds temperatures, from its name and its beginning only.
 
-    What begins like a matrix counts, even if it turns out to be damaged or in another unit:
-    then reading it says so.
+    What begins like a frame of a person counts, even if it turns out to be damaged or in another
+    unit: then reading it says so. Tables of numbers, and files that cannot be read, do not.
     """
-    suffix = path.suffix.lower()
-    if suffix not in THERMOGRAM_SUFFIXES or not path.is_file():
+    if path.suffix.lower() not in THERMOGRAM_SUFFIXES or not path.is_file():
         return False
     try:
-        if suffix in TEXT_SUFFIXES:
-            return sniff_matrix(path) is not None
-    except OSError:
+        return _begins_like_thermogram(path)
+    except Exception:  # noqa: BLE001  # a file that no decoder opens is none
         return False
+
+
+def _begins_like_thermogram(path: Path) -> bool:
+    suffix = path.suffix.lower()
+    if suffix in TEXT_SUFFIXES:
+        matrix_format = sniff_matrix(path)
+        return matrix_format is not None and matrix_format.plausible
     if suffix in ARRAY_SUFFIXES:
         return is_celsius_array(path)
     if suffix in TIFF_SUFFIXES:
@@ -80,12 +99,18 @@ def is_thermogram(path: Path) -> bool:
 def find_thermograms(folder: Path) -> list[Path]:
     """Return the files with temperatures directly in a folder, sorted by name.
 
-    Each is looked into at its beginning, none is read whole; hidden ones are passed over.
+    Each is looked into at its beginning, none is read whole; hidden ones, and results of this
+    program, are passed over.
+
+    Raises
+    ------
+    ThermogramError
+        The folder may not be read.
     """
     if not folder.is_dir():
         return []
-    return [
-        path
-        for path in sorted(folder.iterdir())
-        if not path.name.startswith(".") and is_thermogram(path)
-    ]
+    try:
+        inside = without_clutter(folder.iterdir())
+    except OSError as error:
+        raise ThermogramError(f"The folder {folder} cannot be read ({error.strerror}).") from error
+    return [path for path in inside if is_thermogram(path)]

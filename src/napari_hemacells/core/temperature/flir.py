@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 FLIR_SUFFIXES = frozenset({".jpg", ".jpeg", ".rjpg"})
 START, APP1, SCAN, END = 0xD8, 0xE1, 0xDA, 0xD9  # markers of a JPEG
 SIGNATURE = b"FLIR\x00"
-DAMAGED = (ValueError, KeyError, IndexError, TypeError, OSError, AssertionError, EOFError)
 
 
 def is_radiometric(path: Path) -> bool:
@@ -30,6 +29,8 @@ def is_radiometric(path: Path) -> bool:
                 if head[1] in {SCAN, END}:
                     return False
                 length = int.from_bytes(head[2:], "big") - 2
+                if length < 0:  # damaged; a step back would go round for ever
+                    return False
                 signature = stream.read(min(length, len(SIGNATURE)))
                 if head[1] == APP1 and signature == SIGNATURE:
                     return True
@@ -69,7 +70,7 @@ def read_flir(path: Path) -> NDArray[np.float32]:
         ) from error
     try:
         celsius = np.asarray(flyr.unpack(str(path)).celsius, dtype=np.float64)
-    except DAMAGED as error:
+    except Exception as error:
         raise ThermogramError(
             f"The temperatures in {path.name} cannot be read ({error}): the file is damaged, or "
             "of a camera that flyr does not know."

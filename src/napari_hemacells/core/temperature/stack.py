@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from napari_hemacells.core.errors import ThermogramError
 from napari_hemacells.core.temperature.files import read_celsius
-from napari_hemacells.core.temperature.text import TEXT_SUFFIXES, sniff_matrix
+from napari_hemacells.core.temperature.matrix_format import MatrixFormat, sniff_matrix
+from napari_hemacells.core.temperature.text import TEXT_SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,10 +108,20 @@ def group_by_size(paths: Sequence[Path]) -> list[FrameGroup]:
     """
     groups: dict[tuple[str, int], list[Path]] = {}
     for path in paths:
-        matrix_format = sniff_matrix(path) if path.suffix.lower() in TEXT_SUFFIXES else None
+        matrix_format = _sniff(path)
         key = ("text", matrix_format.columns) if matrix_format else (path.suffix.lower(), 0)
         groups.setdefault(key, []).append(path)
     return [FrameGroup(tuple(members), key[1]) for key, members in groups.items()]
+
+
+def _sniff(path: Path) -> MatrixFormat | None:
+    """Return how a text matrix begins; ``None`` for other files, and where reading fails later."""
+    if path.suffix.lower() not in TEXT_SUFFIXES:
+        return None
+    try:
+        return sniff_matrix(path)
+    except OSError:
+        return None
 
 
 def _one_frame(path: Path) -> NDArray[np.float32]:

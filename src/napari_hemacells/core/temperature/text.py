@@ -1,19 +1,22 @@
-"""Temperature matrices written as text.
-
-How a text matrix is written: encoding, separator, decimal mark.
-"""
+"""Temperature matrices written as text."""
 
 from __future__ import annotations
 
-import codecs
-import re
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_hemacells.core.errors import ThermogramError
+from napari_hemacells.core.temperature.matrix_format import (
+    COMMENT,
+    MAX_DIGITS,
+    NUMBER,
+    AmbiguousMatrixError,
+    Dialect,
+    data_lines,
+    dialect_of,
+    sniff_matrix,
+)
 from napari_hemacells.core.temperature.quality import check_celsius
 
 if TYPE_CHECKING:
@@ -21,145 +24,33 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-PEEK_BYTES = 1 << 16
-LOOK_LINES, LOOK_FIELDS = 5, 24
-REMEMBERED = 4096  # files whose beginning is not looked at again while they are the same
-LEAST_COLUMNS = 8  # narrower is a table, not a camera's frame
-COMMENT = "#"
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf(inity)?)", re.IGNORECASE)
-BYTE_ORDER_MARKS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
-
-
-@dataclass(frozen=True)
-class Dialect:
-    r"""The way in which a matrix is written.
-
-    Attributes
-    ----------
-    separator
-        ``" "`` (any run of blanks), ``"\t"``, ``","`` or ``";"``.
-    decimal
-        ``"."`` or ``","``.
-    """
-
-    separator: str = " "
-    decimal: str = "."
-
-    def fields(self, line: str) -> list[str]:
-        """Return the numbers of a line as they are written, with a decimal point.
-
-        A separator behind the last number starts no further field.
-        """
-        text = line.strip().replace(self.decimal, ".")
-        if self.separator == " ":
-            return text.split()
-        return [field.strip() for field in text.removesuffix(self.separator).split(self.separator)]
-
-
-@dataclass(frozen=True)
-class MatrixFormat:
-    """What the beginning of a file tells."""
-
-    encoding: str
-    dialect: Dialect
-    columns: int
-
-
-def sniff_matrix(path: Path) -> MatrixFormat | None:
-    """Return how a file's matrix is written, ``None`` where it does not begin like a matrix.
-
-    Only the first 64 KiB are read. A matrix may be damaged, even at its beginning, as long as
-    most of what stands there are numbers: reading it says what is wrong.
-
-    Raises
-    ------
-    OSError
-        The file cannot be read.
-    """
-    about = path.stat()
-    return _sniff_cached(path, about.st_mtime_ns, about.st_size)
-
-
-@lru_cache(REMEMBERED)
-def _sniff_cached(path: Path, modified: int, size: int) -> MatrixFormat | None:  # noqa: ARG001  # the same file?
-    with path.open("rb") as stream:
-        start = stream.read(PEEK_BYTES)
-    encoding = encoding_of(start)
-    lines = data_lines(start.decode(encoding, errors="replace"))
-    if len(start) == PEEK_BYTES and len(lines) > 1:
-        lines = lines[:-1]  # cut off in the middle
-    lines = lines[:LOOK_LINES]
-    if not lines:
-        return None
-    dialect = dialect_of(lines)
-    fields = [dialect.fields(line) for line in lines]
-    looked_at = [field for line in fields for field in line[:LOOK_FIELDS]]
-    numbers = sum(bool(NUMBER.fullmatch(field)) for field in looked_at)
-    columns = max(map(len, fields))
-    if columns < LEAST_COLUMNS or 2 * numbers < len(looked_at):
-        return None
-    return MatrixFormat(encoding, dialect, columns)
-
-
-def encoding_of(start: bytes) -> str:
-    """Return the encoding that the first bytes of a text file speak for."""
-    for mark, name in BYTE_ORDER_MARKS:
-        if start.startswith(mark):
-            return name
-    zeros = start[:200].count(0)
-    if zeros > len(start[:200]) // 3:  # every other byte: UTF-16 without a mark
-        return "utf-16-le" if start[1:2] == b"\0" else "utf-16-be"
-    return "latin-1"  # numbers are ASCII in every other one, and this one never fails
-
-
-def data_lines(text: str) -> list[str]:
-    """Return the lines that hold numbers: neither blank nor a comment."""
-    lines = (line.strip() for line in text.splitlines())
-    return [line for line in lines if line and not line.startswith(COMMENT)]
-
-
-def dialect_of(lines: list[str]) -> Dialect:
-    """Return separator and decimal mark of some lines of a matrix.
-
-    A comma is the decimal mark where something else separates and no point is to be seen;
-    otherwise it separates.
-    """
-    text = "\n".join(lines)
-    comma_is_decimal = "," in text and "." not in text
-    for separator in (";", "\t"):
-        if separator in text:
-            return Dialect(separator, "," if comma_is_decimal else ".")
-    blanks = any(len(line.split()) > 1 for line in lines)
-    if "," not in text:
-        return Dialect(" ", ".")
-    if not blanks or not comma_is_decimal or re.search(r",(\s|$)", text):
-        return Dialect(",", ".")
-    return Dialect(" ", ",")
-
-
 TEXT_SUFFIXES = frozenset({".txt", ".csv", ".tsv", ".asc", ".dat"})
+IS_SEPARATOR = np.isin(np.arange(256), [ord(mark) for mark in " \t\n\v\f\r,;"])
+MAX_BYTES = 64 * 2**20  # of a text matrix: 8 million temperatures of 8 characters
 
 
 def read_text(path: Path) -> NDArray[np.float32]:
-    """``(rows, cols)`` float32 °C of a text matrix of any size.
+    """``(rows, cols)`` float32 °C of a text matrix of any size up to 64 MB.
 
-    Blanks, tabs, commas or semicolons may separate the numbers, with a decimal point or comma;
-    UTF-8, UTF-16 and the Windows code pages are read, with or without byte order mark. Blank
-    lines and lines that start with ``#`` are skipped. The values are those of
-    :func:`numpy.loadtxt`: each number is read as float64 and then rounded to float32.
+    Blanks, tabs, commas or semicolons may separate the numbers, with a decimal point or comma,
+    with quotation marks or without; UTF-8, UTF-16 and the Windows code pages are read, with or
+    without byte order mark. Blank lines and lines that start with ``#`` are skipped, and so are
+    a first line that numbers the columns and a first column that numbers the rows. The values are
+    those of :func:`numpy.loadtxt`: each number is read as float64 and then rounded to float32.
 
     Raises
     ------
     ThermogramError
-        No such file, no matrix, rows of different lengths, something that is no number, or
-        temperatures that are impossible: the sentence names the line.
+        No such file, no matrix, rows of different lengths, something that is no number, commas
+        that can be read in two ways, or temperatures that are impossible: the sentence names the
+        line.
     """
     try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ThermogramError(
+                f"{path.name} is larger than {MAX_BYTES // 2**20} MB, which no frame is. Save a "
+                "series as .npy, or each frame as a file."
+            )
         matrix_format = sniff_matrix(path)
         text = "" if matrix_format is None else path.read_bytes().decode(matrix_format.encoding)
     except OSError as error:
@@ -173,34 +64,63 @@ def read_text(path: Path) -> NDArray[np.float32]:
             f"{path.name}, line 1: this does not begin like a matrix of temperatures, a row of "
             "numbers on each line. Export the frame as text without headings."
         )
-    values = _parse(text, matrix_format.dialect, path.name)
+    lines = data_lines(text)
+    if (place := _place_of_long_number(text)) is not None:
+        line = text.count("\n", 0, place) + 1
+        raise ThermogramError(
+            f"{path.name}, line {line}: a number has more than {MAX_DIGITS} characters. Export "
+            "the frame again."
+        )
+    try:
+        dialect = dialect_of(lines)
+    except AmbiguousMatrixError as error:
+        raise ThermogramError(f"{path.name}, {error}") from error
+    values = _parse(text, lines, dialect, path.name)
     _check_rows(values, path.name)
-    check_celsius(values, path.name, line=_first_line(text))
+    check_celsius(values, path.name, line=_first_line(text) + dialect.header)
     return values.astype(np.float32)
 
 
-def _parse(text: str, dialect: Dialect, name: str) -> NDArray[np.float64]:
-    lines = data_lines(text)
-    separator = None if dialect.separator == " " else dialect.separator
-    if separator and lines[0].endswith(separator):
-        lines = [line.removesuffix(separator) for line in lines]
-    if dialect.decimal == ",":
-        lines = [line.replace(",", ".") for line in lines]
+def _place_of_long_number(text: str) -> int | None:
+    """Where a run of characters begins that is too long to be one number; in linear time."""
+    codes = np.frombuffer(text.encode("latin-1", errors="replace"), np.uint8)
+    ends = np.flatnonzero(IS_SEPARATOR[codes])
+    bounds = np.concatenate([[-1], ends, [len(codes)]])
+    long = np.flatnonzero(np.diff(bounds) > MAX_DIGITS + 1)
+    return int(bounds[long[0]]) + 1 if len(long) else None
+
+
+def _parse(text: str, lines: list[str], dialect: Dialect, name: str) -> NDArray[np.float64]:
+    body = lines[dialect.header :]
+    plain = dialect.decimal == "." or dialect.separator != ","
+    if plain:
+        separator = None if dialect.separator == " " else dialect.separator
+        if separator and body and body[0].endswith(separator):
+            body = [line.removesuffix(separator) for line in body]
+        if dialect.decimal == ",":
+            body = [line.replace(",", ".") for line in body]
+    else:
+        body, separator = [" ".join(dialect.fields(line)) for line in body], None
     try:
-        return np.loadtxt(lines, delimiter=separator, comments=COMMENT, ndmin=2)
+        values = np.loadtxt(body, delimiter=separator, comments=COMMENT, ndmin=2)
     except ValueError as error:
         raise ThermogramError(_parse_error_message(text, dialect, name)) from error
+    return values[:, 1:] if dialect.numbered and plain else values
 
 
 def _parse_error_message(text: str, dialect: Dialect, name: str) -> str:
     """Return the sentence about the first line that does not fit; slow, and only then needed."""
-    width = 0
+    width, header = 0, dialect.header
     for number, line in enumerate(text.splitlines(), start=1):
-        if not data_lines(line):
+        cleaned = data_lines(line)
+        if not cleaned:
             continue
-        fields = dialect.fields(line)
+        if header:
+            header = False
+            continue
+        fields = dialect.fields(cleaned[0])
         for column, field in enumerate(fields, start=1):
-            if not NUMBER.fullmatch(field):
+            if not NUMBER.fullmatch(field[: MAX_DIGITS + 1]):
                 problem = f"“{field[:20]}” is no number" if field else "a number is missing"
                 return (
                     f"{name}, line {number}, column {column}: {problem}. Correct the line, or "

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from typing import TYPE_CHECKING, Any
 
 from napari_hemacells.core.errors import StorageError
-from napari_hemacells.core.fsio import file_name, write_bytes
+from napari_hemacells.core.fsio import distinct_names, file_name, write_bytes
 from napari_hemacells.core.temperature import read_celsius
+from napari_hemacells.core.text_tables import csv_bytes
 from napari_hemacells.core.types import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -53,22 +53,34 @@ def export_thermograms_steps(
             "of an earlier selection stays among the new ones."
         )
     rows, total = [], len(selection.chosen)
-    for done, selected in enumerate(selection.chosen, start=1):
-        name = _name(selected)
+    names = file_names(selection.chosen)
+    for done, (selected, name) in enumerate(zip(selection.chosen, names, strict=True), start=1):
         celsius = read_celsius(selected.path)
         write_bytes(folder / name, _tiff(celsius, selected))
         rows.append(_row(name, selected))
         yield Progress(done, total, "Writing thermograms")
-    write_bytes(folder / LEFT_OUT, _table(("path", "reason", "focus"), _left_out(selection)))
-    write_bytes(folder / TABLE, _table(COLUMNS, rows))
+    write_bytes(folder / LEFT_OUT, csv_bytes(("path", "reason", "focus"), _left_out(selection)))
+    write_bytes(folder / TABLE, csv_bytes(COLUMNS, rows))
     return folder / TABLE
 
 
-def _name(selected: SelectedFrame) -> str:
-    stem = selected.path.name
-    for suffix in (selected.path.suffix, ".celsius"):
-        stem = stem.removesuffix(suffix)
-    return f"{file_name(selected.label)}/{file_name(stem)}{SUFFIX}"
+def file_names(chosen: Sequence[SelectedFrame]) -> list[str]:
+    """Return ``CLASS/NAME.celsius.tif`` for each frame, no two alike.
+
+    Frames of one name, from different folders, get a number behind it; what a DMR-IR name says
+    of the patient can still be read.
+    """
+    stems = [file_name(frame_stem(selected.path)) for selected in chosen]
+    names = distinct_names(stems, mark=".")
+    return [
+        f"{file_name(selected.label)}/{name}{SUFFIX}"
+        for selected, name in zip(chosen, names, strict=True)
+    ]
+
+
+def frame_stem(path: Path) -> str:
+    """Return what a file of temperatures is called, without its endings."""
+    return path.name.removesuffix(path.suffix).removesuffix(".celsius")
 
 
 def _tiff(celsius: NDArray[np.float32], selected: SelectedFrame) -> bytes:
@@ -105,9 +117,3 @@ def _left_out(selection: FrameSelection) -> list[tuple[str, str, str]]:
         )
         for excluded in selection.left_out
     ]
-
-
-def _table(columns: tuple[str, ...], rows: list[Any]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([columns, *rows])
-    return text.getvalue().encode()

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from napari_hemacells.core.errors import ImageError, StorageError
-from napari_hemacells.core.fsio import file_name, write_bytes
+from napari_hemacells.core.fsio import distinct_names, file_name, write_bytes
 from napari_hemacells.core.temperature import read_celsius
 from napari_hemacells.core.thermography.regions import find_regions
 from napari_hemacells.core.thermography.regions.crops import mirrored_crops
@@ -52,7 +52,8 @@ def export_regions_steps(
         The folder cannot be written, or no file could be read.
     """
     tables, left_out = [], []
-    for done, file in enumerate(files, start=1):
+    targets = _crop_files(files)
+    for done, (file, target) in enumerate(zip(files, targets, strict=True), start=1):
         try:
             regions = find_regions(_frame(file))
         except ImageError as error:
@@ -62,9 +63,7 @@ def export_regions_steps(
         table.insert(0, "file", str(file))
         tables.append(table)
         for name, crop in crops_of(regions, crops, size):
-            stem = file.name.removesuffix(file.suffix).removesuffix(".celsius")
-            target = folder / CROPS / file_name(file.parent.name) / f"{file_name(stem)}{name}"
-            write_bytes(target, _tiff(crop))
+            write_bytes(folder / CROPS / f"{target}{name}", _tiff(crop))
         yield Progress(done, len(files), f"Measuring {file.name}")
     if not tables:
         raise StorageError(f"No thermogram could be measured. {' '.join(left_out[:1])}")
@@ -82,6 +81,19 @@ def crops_of(
         both = mirrored_crops(regions, size)
         narrow = [both[side].reshape(size, size // 2, -1).mean(axis=2) for side in both]
         yield f".pair{SUFFIX}", np.concatenate(narrow, axis=1).astype(np.float32)
+
+
+def _crop_files(files: Sequence[Path]) -> list[str]:
+    """Return ``FOLDER/NAME`` for the crops of each file, no two alike.
+
+    Folders of one name stay one class; files of one name in them get a number behind it.
+    """
+    stems = [file.name.removesuffix(file.suffix).removesuffix(".celsius") for file in files]
+    targets = [
+        f"{file_name(file.parent.name)}/{file_name(stem)}"
+        for file, stem in zip(files, stems, strict=True)
+    ]
+    return distinct_names(targets, mark=".")
 
 
 def _frame(file: Path) -> NDArray[np.float32]:

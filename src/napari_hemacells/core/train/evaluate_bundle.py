@@ -15,6 +15,7 @@ from napari_hemacells.core.train.classifier.crop_store import (
     load_examples_steps,
 )
 from napari_hemacells.core.train.classifier.dataset import read_examples
+from napari_hemacells.core.train.classifier.units import split_units
 from napari_hemacells.core.train.progress import TrainingReport
 from napari_hemacells.core.types import Embeddings
 
@@ -97,7 +98,7 @@ def evaluate_bundle_steps(
         [classes.index(example.label) for example in loaded.examples.items], dtype=np.int64
     )
     groups = (
-        [example.group for example in loaded.examples.items] if loaded.examples.grouped else None
+        split_units(loaded.examples.items, loaded.digests) if loaded.examples.grouped else None
     )
     figures = compute_classification_metrics(truth, probabilities, classes, groups=groups)
     return BundleEvaluation(figures, classes, loaded, probabilities, left_out)

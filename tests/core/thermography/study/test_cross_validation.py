@@ -280,3 +280,21 @@ def test_exams_without_any_temperature_are_refused(tmp_path, study):
     others = [ThermogramExam(f"x{n}", str(n), n < 2) for n in range(4)]
     with pytest.raises(ThermogramError, match="None of the 4 exams"):
         run(others, data)
+
+
+def test_two_files_of_one_exam_are_refused_and_hidden_ones_are_none(tmp_path):
+    name = "T0002.1.1.S.2013-01-01.00.txt"
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        np.savetxt(tmp_path / folder / name, np.full((20, 20), 31.0))
+    (tmp_path / "a" / f"._{name}").write_bytes(b"left by a system")
+    with pytest.raises(ThermogramError, match=r"2 files are called T0002.*keep one"):
+        ExamData.of(tmp_path).celsius(name)
+    assert ExamData.of(tmp_path / "a").celsius(name).shape == (20, 20)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
+def test_exams_of_any_encoding_and_separator_are_read(tmp_path, encoding):
+    rows = "".join(f"é{n};p{n};{('healthy', 'sick')[n % 2]}\n" for n in range(4))
+    (tmp_path / "e.csv").write_bytes(f"Exam;Patient;Label\n{rows}".encode(encoding))
+    assert [exam.name for exam in read_exams(tmp_path / "e.csv")] == ["é0", "é1", "é2", "é3"]

@@ -15,7 +15,7 @@ def test_it_writes_a_row_an_architecture(job):
     )
     assert [row[0] for row in found.rows] == ["test_resnet", "test_byobnet"]
     assert list(found.failed) == ["resnet-18"]
-    with (found.folder / "compare.csv").open(newline="") as stream:
+    with (found.folder / "compare.csv").open(newline="", encoding="utf-8-sig") as stream:
         heading, *rows = list(csv.reader(stream))
     assert heading == list(HEADING)
     assert len(rows) == 2

@@ -88,7 +88,7 @@ def test_a_training_tells_warm_from_cool_and_splits_by_patient(
 ) -> None:
     outcome = train(job(source=frames, epochs=3))
     assert outcome.figures["validation"]["accuracy"]["value"] == 1.0
-    with (outcome.folder / "split.csv").open(newline="") as stream:
+    with (outcome.folder / "split.csv").open(newline="", encoding="utf-8-sig") as stream:
         rows = list(csv.DictReader(stream))
     parts: dict[str, set[str]] = {}
     for row in rows:

@@ -57,7 +57,7 @@ def test_it_leaves_all_that_a_report_needs(colours):
         "model", "checkpoint.pt", "figures.json", "log.csv", "run.json", "split.csv",
         "split.json", "train.csv", "validation.csv",
     }  # fmt: skip
-    with (colours.folder / "validation.csv").open(newline="") as stream:
+    with (colours.folder / "validation.csv").open(newline="", encoding="utf-8-sig") as stream:
         rows = list(csv.DictReader(stream))
     assert all(row["predicted"] == row["label"] for row in rows)
     sums = [float(row["p_red"]) + float(row["p_violet"]) for row in rows]
@@ -72,7 +72,7 @@ def test_its_bundle_says_what_the_network_said(colours):
     bundle = load_bundle(colours.model)
     encoder = bundle.make_encoder("cpu")
     assert [one.name for one in bundle.palette] == ["red", "violet"]
-    with (colours.folder / "validation.csv").open(newline="") as stream:
+    with (colours.folder / "validation.csv").open(newline="", encoding="utf-8-sig") as stream:
         rows = list(csv.DictReader(stream))
     from PIL import Image
 
@@ -123,7 +123,7 @@ def test_a_found_rate_is_written_with_its_curve(job):
     recipe = job(rate=None, epochs=1)
     train(recipe)
     told = json.loads((recipe.folder / "rate_finder.json").read_text())
-    with (recipe.folder / "rate_finder.csv").open(newline="") as stream:
+    with (recipe.folder / "rate_finder.csv").open(newline="", encoding="utf-8-sig") as stream:
         rates = [float(row["rate"]) for row in csv.DictReader(stream)]
     assert rates == sorted(rates)
     assert 1e-6 <= told["suggestion"] <= 1.0
@@ -218,7 +218,7 @@ def test_crops_beyond_the_memory_are_read_anew(job, monkeypatch):
 
 def test_folds_judge_every_picture_once(job):
     found = run_to_end(cross_validate_steps(job(epochs=1), 4))
-    with found.table.open(newline="") as stream:
+    with found.table.open(newline="", encoding="utf-8-sig") as stream:
         names = [row["name"] for row in csv.DictReader(stream)]
     assert len(names) == len(set(names)) == 32
     assert found.figures["pooled"]["n"] == 32

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from napari_hemacells.core.fsio import write_bytes
+from napari_hemacells.core.text_tables import frame_csv_bytes
 from napari_hemacells.core.thermography.regions.pipeline import SIDES
 
 if TYPE_CHECKING:
@@ -146,13 +148,7 @@ def write_table(table: pd.DataFrame, file: Path) -> Path:
     StorageError
         The file cannot be written.
     """
-    from napari_hemacells.core.errors import StorageError
-
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        table.to_csv(file, index=False, encoding="utf-8-sig", lineterminator="\n")
-    except OSError as error:
-        raise StorageError(f"{file} cannot be written: choose another folder.") from error
+    write_bytes(file, frame_csv_bytes(table))
     return file
 
 

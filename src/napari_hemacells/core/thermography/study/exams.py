@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
-import zipfile
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from napari_hemacells.core.errors import ThermogramError
+from napari_hemacells.core.own_files import without_clutter
 from napari_hemacells.core.temperature import (
     THERMOGRAM_SUFFIXES,
     normalise_patient_id,
     read_celsius,
 )
+from napari_hemacells.core.temperature.arrays import check_archive
+from napari_hemacells.core.text_tables import read_table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,10 +63,12 @@ class ExamData:
     ----------
     source
         The file or the folder.
+    files
+        The files of a folder by the names of their exams, several where they have one name.
     """
 
     source: Path
-    files: dict[str, Path] = field(default_factory=dict)
+    files: dict[str, tuple[Path, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, source: Path) -> ExamData:
@@ -77,12 +80,18 @@ class ExamData:
             It is neither an ``.npz`` file nor a folder with thermograms.
         """
         if source.is_dir():
-            paths = sorted(
-                path for path in source.rglob("*") if path.suffix.lower() in THERMOGRAM_SUFFIXES
-            )
+            paths = [
+                path
+                for path in without_clutter(source.rglob("*"))
+                if path.suffix.lower() in THERMOGRAM_SUFFIXES and path.is_file()
+            ]
             if not paths:
                 raise ThermogramError(f"The folder {source} holds no file with temperatures.")
-            return cls(source, {_strip_suffix(path.name): path for path in paths})
+            files: dict[str, tuple[Path, ...]] = {}
+            for path in paths:
+                name = _strip_suffix(path.name)
+                files[name] = (*files.get(name, ()), path)
+            return cls(source, files)
         if source.suffix.lower() != ".npz" or not source.is_file():
             raise ThermogramError(
                 f"{source} is neither an .npz file nor a folder: name where the temperatures are."
@@ -92,9 +101,12 @@ class ExamData:
     @cached_property
     def _archive(self) -> Any:
         try:
+            check_archive(self.source)
             return np.load(self.source, allow_pickle=False)
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
-            raise ThermogramError(f"{self.source} cannot be read as .npz.") from error
+        except ThermogramError:
+            raise
+        except Exception as error:
+            raise ThermogramError(f"{self.source} cannot be read as .npz ({error}).") from error
 
     @cached_property
     def _entries(self) -> dict[str, str]:
@@ -113,12 +125,23 @@ class ExamData:
             What is there cannot be read, or is not one plane.
         """
         if self.files:
-            path = self.files.get(_strip_suffix(name))
-            return None if path is None else _plane(read_celsius(path), name)
+            paths = self.files.get(_strip_suffix(name), ())
+            if len(paths) > 1:
+                raise ThermogramError(
+                    f"{len(paths)} files are called {name} ({paths[0]}, {paths[1]}): keep one."
+                )
+            return _plane(read_celsius(paths[0]), name) if paths else None
         entry = self._entries.get(_strip_suffix(name))
         if entry is None:
             return None
-        values = self._archive[entry]
+        try:
+            values = self._archive[entry]
+        except Exception as error:
+            raise ThermogramError(
+                f"The array {name} in {self.source} is damaged ({error})."
+            ) from error
+        if values.dtype.kind not in "fiu":
+            raise ThermogramError(f"{name} in {self.source} holds {values.dtype}, not degrees.")
         scale = CENTI if values.dtype.kind in "iu" else 1.0
         return _plane((values / scale).astype(np.float32), name)
 
@@ -133,19 +156,22 @@ def read_exams(table: Path) -> list[ThermogramExam]:
         calls one patient both.
     """
     try:
-        rows = pd.read_csv(table, dtype=str, encoding="utf-8-sig").fillna("")
+        read = read_table(table)
     except (OSError, ValueError) as error:
         raise ThermogramError(f"The table {table} cannot be read ({error}).") from error
-    rows.columns = [str(column).strip().casefold() for column in rows.columns]
-    missing = [column for column in REQUIRED_COLUMNS if column not in rows.columns]
+    columns = [column.casefold() for column in read.columns]
+    missing = [column for column in REQUIRED_COLUMNS if column not in columns]
     if missing:
         raise ThermogramError(f"The table {table.name} needs the columns {', '.join(missing)}.")
-    exams = [_exam(row, line) for line, row in enumerate(rows.to_dict("records"), start=2)]
+    exams = [
+        _exam({name: cell or "" for name, cell in zip(columns, cells, strict=True)}, line)
+        for line, cells in read.rows
+    ]
     _check(exams, table)
     return exams
 
 
-def _exam(row: dict[Any, str], line: int) -> ThermogramExam:
+def _exam(row: dict[str, str], line: int) -> ThermogramExam:
     label = row["label"].strip().casefold()
     if label not in {SICK, HEALTHY}:
         raise ThermogramError(

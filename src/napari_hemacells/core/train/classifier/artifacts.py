@@ -7,8 +7,6 @@ Every picture judged by a network that has not learned from it: cross-validation
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import platform
 from dataclasses import asdict, dataclass, fields
@@ -19,6 +17,7 @@ import numpy as np
 
 from napari_hemacells import __version__
 from napari_hemacells.core.fsio import write_bytes
+from napari_hemacells.core.text_tables import write_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -100,10 +99,8 @@ class ClassifierTrainingOutcome:
 
 
 def write_csv(file: Path, heading: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a table, whole or not at all."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([heading, *rows])
-    write_bytes(file, text.getvalue().encode())
+    """Write a table that Excel opens rightly, whole or not at all."""
+    write_table(file, heading, rows)
 
 
 def write_json(file: Path, content: Any) -> None:

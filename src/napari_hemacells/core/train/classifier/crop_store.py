@@ -11,7 +11,8 @@ import numpy as np
 
 from napari_hemacells.core.crop import estimate_context, from_picture
 from napari_hemacells.core.errors import ImageError, TrainingError
-from napari_hemacells.core.image import guess_run_depths, read_pixels
+from napari_hemacells.core.evaluate.class_folders import picture_pixels
+from napari_hemacells.core.image import guess_run_depths
 from napari_hemacells.core.train.classifier.dataset import Example, Examples, digest
 from napari_hemacells.core.train.progress import TrainingReport
 from napari_hemacells.core.types import CropSpec
@@ -204,9 +205,11 @@ def _open(path: Path, frame: CropGeometry) -> DecodedCrop | str:
 def _pixels(path: Path, depths: Sequence[BitDepth] = ()) -> NDArray[Any] | str:
     """Return the picture, colours or degrees, or why there is none."""
     try:
-        return read_pixels(path, run_depths=depths)
+        return picture_pixels(path, depths)
     except (ImageError, OSError) as error:
         return str(error)
+    except Exception as error:  # noqa: BLE001  # whatever a decoder says: this file only
+        return f"{path.name} cannot be read as a picture ({error})."
 
 
 def _workers() -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hemacells.core.evaluate.classification_metrics import compute_classification_metrics
+from napari_hemacells.core.text_tables import read_table
 from napari_hemacells.core.train.classifier.artifacts import (
     CrossValidationResult,
     write_csv,
@@ -68,10 +68,11 @@ def _join(folder: Path, outcomes: list[ClassifierTrainingOutcome]) -> Path:
     heading: list[str] = []
     rows: dict[str, list[str]] = {}
     for number, outcome in enumerate(outcomes, start=1):
-        with (outcome.folder / "validation.csv").open(newline="", encoding="utf-8") as stream:
-            heading, *fold_rows = list(csv.reader(stream))
+        table = read_table(outcome.folder / "validation.csv")
+        heading = list(table.columns)
         groups = _units(outcome.folder)
-        for row in fold_rows:  # a class with few pictures may show one in two folds
+        for _, cells in table.rows:  # a class with few pictures may show one in two folds
+            row = [cell or "" for cell in cells]
             rows.setdefault(row[1], [*row[:2], str(number), groups.get(row[0], ""), *row[2:]])
     file = folder / OUT_OF_FOLD
     write_csv(file, (*heading[:2], "fold", "group", *heading[2:]), rows.values())
@@ -82,13 +83,12 @@ def _units(folder: Path) -> dict[str, str]:
     """Return the group of each picture; none where the split ignored them."""
     if not json.loads((folder / "run.json").read_text(encoding="utf-8"))["grouped"]:
         return {}
-    with (folder / "split.csv").open(newline="", encoding="utf-8") as stream:
-        return {row["path"]: row["group"] for row in csv.DictReader(stream)}
+    rows = read_table(folder / "split.csv").records()
+    return {row["path"]: row["group"] or row["digest"] for row in rows}
 
 
 def _pooled(table: Path) -> dict[str, Any]:
-    with table.open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
+    rows = read_table(table).records()
     classes = [name.removeprefix("p_") for name in rows[0] if name.startswith("p_")]
     truth = np.array([classes.index(row["label"]) for row in rows], dtype=np.int64)
     probabilities = np.array([[float(row[f"p_{name}"]) for name in classes] for row in rows])

@@ -5,20 +5,21 @@ The order in which crops are learned from, and what a class counts for in the lo
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
 from napari_hemacells.core.errors import ImageError, TrainingError
 from napari_hemacells.core.evaluate import list_class_folders
+from napari_hemacells.core.evaluate.class_folders import part_folders
 from napari_hemacells.core.fsio import file_name, write_bytes
 from napari_hemacells.core.temperature import normalise_patient_id, parse_dmr_ir_name
+from napari_hemacells.core.text_tables import decode_text, read_table, write_table
 from napari_hemacells.core.types import CropSpec
 
 if TYPE_CHECKING:
@@ -28,10 +29,18 @@ if TYPE_CHECKING:
 
     from napari_hemacells.core.train.classifier.config import Sampling
 
+SplitPart: TypeAlias = Literal["train", "validation", "test"]
 LABEL_NAMES = ("label", "class")
 GROUP_NAMES = ("group", "patient", "slide", "image")  # the first that is there counts
 PATH_NAMES = ("path", "file")
+PART_NAMES = ("split", "part", "subset")
+PART_WORDS: dict[str, SplitPart] = {
+    **dict.fromkeys(("train", "training", "learn"), "train"),
+    **dict.fromkeys(("validation", "valid", "val", "validate", "dev"), "validation"),
+    **dict.fromkeys(("test", "testing", "holdout", "held-out", "held out"), "test"),
+}
 TABLE, SPEC = "examples.csv", "crops.json"
+MAX_CROP_SIDE, MAX_CONTEXT = 4096, 100.0  # pixels; times a cell
 
 
 @dataclass(frozen=True)
@@ -44,12 +53,15 @@ class Example:
         How reports name it: the file relative to the folder or table it came from.
     group
         What a split must keep together; empty where unknown.
+    part
+        ``train``, ``validation`` or ``test`` where the user has chosen; else empty.
     """
 
     path: Path
     label: str
     group: str = ""
     name: str = ""
+    part: SplitPart | Literal[""] = ""
 
 
 @dataclass(frozen=True)
@@ -83,8 +95,8 @@ class Examples:
 
     @property
     def grouped(self) -> bool:
-        """Whether every picture's group is known."""
-        return bool(self.items) and all(example.group for example in self.items)
+        """Whether groups are known; a picture without one is a group of its own."""
+        return any(example.group for example in self.items)
 
     def targets(self) -> NDArray[np.int64]:
         """``(n,)`` place of each picture's class in :attr:`classes`."""
@@ -96,13 +108,14 @@ def read_examples(source: str | Path) -> Examples:
     """Return what a folder of class folders, or a CSV of paths and labels, names.
 
     The columns of a CSV: ``path`` (relative to the table), ``label``, and ``group`` or
-    ``patient`` or ``slide`` or ``image``, if known. Thermograms without such a column belong to
-    the patient that their names tell. No picture is opened yet.
+    ``patient`` or ``slide`` or ``image``, if known, and ``split`` (train, validation, test) where
+    it is decided; a folder of such parts with class folders in them decides it too. Thermograms
+    without a group belong to the patient that their names tell. No picture is opened yet.
 
     Raises
     ------
     TrainingError
-        The source does not exist or names nothing to learn from.
+        The source does not exist, names nothing to learn from, or has a row that is not complete.
     """
     path = Path(source).expanduser()
     if path.is_file() and path.suffix.lower() == ".csv":
@@ -110,15 +123,27 @@ def read_examples(source: str | Path) -> Examples:
     if (path / TABLE).is_file():
         return Examples(tuple(_read_table(path / TABLE)), path)
     try:
-        folders = list_class_folders(path)
+        parts = part_folders(path)
+        if not parts:
+            return Examples(tuple(_in_folders(path, path, "")), path)
+        listed = [
+            example
+            for folder in parts
+            for example in _in_folders(folder, path, PART_WORDS[folder.name.casefold()])
+        ]
     except ImageError as error:
         raise TrainingError(str(error)) from error
-    examples = [
-        Example(file, label, _patient_of(file.name), name=f"{label}/{file.name}")
-        for label, files in folders.items()
+    return Examples(tuple(listed), path)
+
+
+def _in_folders(folder: Path, source: Path, part: SplitPart | Literal[""]) -> list[Example]:
+    return [
+        Example(
+            file, label, _patient_of(file.name), file.relative_to(source).as_posix(), part=part
+        )
+        for label, files in list_class_folders(folder).items()
         for file in files
     ]
-    return Examples(tuple(examples), path)
 
 
 def check_examples(examples: Examples) -> None:
@@ -155,8 +180,9 @@ def check_groups(examples: Examples) -> None:
     if not examples.grouped:
         return
     for name in examples.classes:
-        groups = {example.group for example in examples.items if example.label == name}
-        if len(groups) == 1:
+        own = [example.group for example in examples.items if example.label == name]
+        groups = set(own)
+        if len(groups) == 1 and all(groups):
             raise TrainingError(
                 f"All pictures of “{name}” come from one group ({groups.pop()}): the class can be "
                 "learned or checked, not both. Add pictures of another patient or slide, or split "
@@ -193,9 +219,7 @@ def write_examples(
         Image.fromarray(crop).save(picture, format="PNG", compress_level=1)
         write_bytes(folder / name, picture.getvalue())
         rows.append((name, label, groups[index] if groups else ""))
-    text = io.StringIO()
-    csv.writer(text).writerows([("path", "label", "group"), *rows])
-    write_bytes(folder / TABLE, text.getvalue().encode())
+    write_table(folder / TABLE, ("path", "label", "group"), rows)
     return folder / TABLE
 
 
@@ -208,10 +232,12 @@ def read_spec(source: Path) -> CropSpec | None:
     """Return how crops were cut, where that is noted beside them; ``None`` for other pictures."""
     file = (source if source.is_dir() else source.parent) / SPEC
     try:
-        fields = json.loads(file.read_bytes())
-        return CropSpec(int(fields["size"]), float(fields["context"]))
-    except (OSError, ValueError, KeyError, TypeError):
+        fields = json.loads(decode_text(file.read_bytes()))
+        spec = CropSpec(int(fields["size"]), float(fields["context"]))
+    except Exception:  # noqa: BLE001  # whatever is wrong with it: it says nothing
         return None
+    sane = 0 < spec.size <= MAX_CROP_SIDE and 0 < spec.context <= MAX_CONTEXT
+    return spec if sane else None
 
 
 def digest(data: bytes) -> str:
@@ -221,26 +247,48 @@ def digest(data: bytes) -> str:
 
 def _read_table(table: Path) -> list[Example]:
     try:
-        with table.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream)
-            columns = {str(name).strip().casefold(): name for name in reader.fieldnames or ()}
-            rows = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        read = read_table(table)
+    except (OSError, ValueError) as error:
         raise TrainingError(f"The table {table} cannot be read ({error}).") from error
+    columns = {name.casefold(): name for name in read.columns}
     path, label = _column(columns, PATH_NAMES), _column(columns, LABEL_NAMES)
-    group = _column(columns, GROUP_NAMES)
+    group, part = _column(columns, GROUP_NAMES), _column(columns, PART_NAMES)
     if path is None or label is None:
-        raise TrainingError(f"The table {table} needs the columns path and label.")
-    return [
-        Example(
-            table.parent / row[path],
-            (row[label] or "").strip(),
-            _group(row, group) or _patient_of(row[path]),
-            name=row[path],
+        raise TrainingError(
+            f"The table {table} needs the columns path and label; it has "
+            f"{', '.join(read.columns[:12])}."
         )
-        for row in rows
-        if row[path] and (row[label] or "").strip()
-    ]
+    examples = []
+    for (line, _), row in zip(read.rows, read.records(), strict=True):
+        name, class_name = row[path].strip(), row[label].strip()
+        if not name or not class_name:
+            raise TrainingError(
+                f"{table}, line {line}: the {'label' if name else 'path'} is missing. Complete "
+                "the row, or remove it."
+            )
+        examples.append(
+            Example(
+                _file_beside(table, name),
+                class_name,
+                _group(row, group) or _patient_of(name),
+                name=name,
+                part=_part(row, part, f"{table}, line {line}"),
+            )
+        )
+    return examples
+
+
+def _file_beside(table: Path, name: str) -> Path:
+    """Return the file that a table names; its folders may be written as on Windows."""
+    file = table.parent / name
+    return table.parent / name.replace("\\", "/") if "\\" in name and not file.exists() else file
+
+
+def _part(row: dict[str, str], column: str | None, where: str) -> SplitPart | Literal[""]:
+    word = "" if column is None else row[column].strip().casefold()
+    if word and word not in PART_WORDS:
+        raise TrainingError(f"{where}: {column} is “{word}”, none of train, validation, test.")
+    return PART_WORDS[word] if word else ""
 
 
 def _patient_of(name: str) -> str:

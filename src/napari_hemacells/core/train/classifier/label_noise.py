@@ -21,6 +21,7 @@ from napari_hemacells.core.train.classifier.dataset import (
     read_examples,
 )
 from napari_hemacells.core.train.classifier.results import Suspect, read_results
+from napari_hemacells.core.train.classifier.units import split_units
 from napari_hemacells.core.train.progress import TrainingReport, as_training_reports
 from napari_hemacells.core.types import CropSpec
 
@@ -284,7 +285,7 @@ def check_embedding_labels(
         cleanlab is not installed.
     """
     classes, targets = np.unique([example.label for example in items], return_inverse=True)
-    groups = [example.group for example in items]
+    groups = split_units(items, [str(number) for number in range(len(items))])
     predictions = out_of_fold_probabilities(
         vectors, targets, groups=groups, folds=folds, seed=seed
     )

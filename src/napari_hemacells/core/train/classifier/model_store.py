@@ -5,7 +5,6 @@ Which cells of a project a training learned from and checked with, read from its
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from napari_hemacells.core.errors import TrainingError
 from napari_hemacells.core.fsio import reserve_folder, write_bytes
+from napari_hemacells.core.text_tables import read_table
 from napari_hemacells.core.train.callbacks import CHECKPOINT
 from napari_hemacells.core.train.classifier.config import ClassifierConfig
 from napari_hemacells.core.train.classifier.project_dataset import parse_cell_name
@@ -190,12 +190,11 @@ def trained_cells(folder: Path) -> dict[CellRef, TrainedCell]:
     """
     cells = dict[CellRef, TrainedCell]()
     try:
-        with (folder / "split.csv").open(newline="", encoding="utf-8") as stream:
-            for row in csv.DictReader(stream):
-                ref = parse_cell_name(row["path"].rpartition("/")[2].removesuffix(".png"))
-                if ref is not None:
-                    cells[ref] = TrainedCell(row["label"], row["part"])
-    except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
+        for row in read_table(folder / "split.csv").records():
+            ref = parse_cell_name(row["path"].rpartition("/")[2].removesuffix(".png"))
+            if ref is not None:
+                cells[ref] = TrainedCell(row["label"], row["part"])
+    except (OSError, KeyError, ValueError) as error:
         raise TrainingError(
             f"What the model in “{folder}” was trained on cannot be read: fine-tune again."
         ) from error

@@ -5,7 +5,6 @@ A training's folder → its findings. Neither torch nor the pictures are needed.
 
 from __future__ import annotations
 
-import csv
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 
 from napari_hemacells.core.errors import TrainingError
 from napari_hemacells.core.evaluate.classification_metrics import MetricWithInterval
+from napari_hemacells.core.text_tables import read_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -425,8 +425,7 @@ def _groups(folder: Path) -> dict[str, str]:
 
 
 def _rows(table: Path) -> list[dict[str, str]]:
-    with table.open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
+    return read_table(table).records()
 
 
 def read_json(file: Path) -> dict[str, Any]:

@@ -6,23 +6,24 @@ import hashlib
 import json
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_hemacells.core.errors import StorageError
+from napari_hemacells.core.errors import StorageError, TrainingError
 from napari_hemacells.core.evaluate import in_validation
 from napari_hemacells.core.fsio import read_bytes, write_bytes
+from napari_hemacells.core.train.classifier.units import split_units, without_group
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from napari_hemacells.core.train.classifier.crop_store import LoadedExamples
+    from napari_hemacells.core.train.classifier.dataset import Example, SplitPart
 
-SplitPart: TypeAlias = Literal["train", "validation", "test"]
 PARTS: tuple[SplitPart, ...] = ("train", "validation", "test")
 _LIMIT = 2**28
 
@@ -78,6 +79,8 @@ class ClassifierSplit:
         Whether units are groups.
     notes
         Sentences for the report.
+    given
+        Whether the user has said which part pictures belong to.
     """
 
     rule: SplitRule
@@ -85,6 +88,7 @@ class ClassifierSplit:
     units: tuple[str, ...]
     grouped: bool
     notes: tuple[str, ...]
+    given: bool = False
 
     def places(self, part: SplitPart) -> NDArray[np.int64]:
         """``(m,)`` places of the pictures of a part, ascending."""
@@ -97,7 +101,8 @@ class ClassifierSplit:
         how = "whole groups" if self.grouped else "ungrouped: cells of one patient may be in both"
         counts = Counter(self.parts)
         summary = ", ".join(f"{counts[part]} {part}" for part in PARTS if counts[part])
-        return f"{summary}; by a hash of their content, seed {self.rule.seed}; {how}"
+        by = f"by a hash of their content, seed {self.rule.seed}"
+        return f"{summary}; {'as the column split says' if self.given else by}; {how}"
 
 
 def split_examples(
@@ -105,28 +110,59 @@ def split_examples(
 ) -> ClassifierSplit:
     """Return the parts of the pictures.
 
-    A unit is a group where all groups are known, otherwise a picture's content, so that copies
-    stay together. Its part follows from its own hash alone: nothing that is added moves it. Only
-    where that would leave a class without a picture in a part, the unit of that class nearest to
-    it is put there; `known` keeps that, too, from changing later.
+    A unit is a group, with copies of its pictures; a picture without a group is a unit of its
+    own. Its part follows from its own hash alone: nothing that is added moves it. Only where that
+    would leave a class without a picture in a part, the unit of that class nearest to it is put
+    there; `known` keeps that, too, from changing later. What the user has decided goes first.
+
+    Raises
+    ------
+    TrainingError
+        The user has put pictures of one group into several parts.
     """
     items = loaded.examples.items
     grouped = loaded.examples.grouped and not rule.ungrouped
-    units = tuple(
-        f"group/{item.group}" if grouped else f"crop/{digest}"
-        for item, digest in zip(items, loaded.digests, strict=True)
-    )
+    units = split_units(items, loaded.digests, ungrouped=not grouped)
+    given = _given_parts(items, units) if rule.folds < 2 else {}
     part_of: dict[str, SplitPart] = {unit: rule.part(unit) for unit in units}
     part_of |= {unit: part for unit, part in (known or {}).items() if unit in part_of}
-    notes = _fill_gaps([item.label for item in items], units, part_of, rule)
+    notes = []
+    if given:
+        checked = "validation" in given.values()
+        fixed = {unit: part for unit, part in given.items() if checked or part == "test"}
+        # Without a part that checks, some of what teaches does; what tests is never learned from.
+        for unit, part in part_of.items():
+            part_of[unit] = "train" if part == "test" else part
+        part_of |= fixed
+        if not checked:
+            notes.append("The column split has no validation: some of train was held out for it.")
+        given = fixed
+    notes += _fill_gaps([item.label for item in items], units, part_of, rule, set(given))
+    if grouped and (alone := without_group(items, units)):
+        notes.insert(
+            0,
+            f"{alone} of {len(items)} pictures have no patient or slide: each is a group of its "
+            "own.",
+        )
     if not grouped:
-        some = any(item.group for item in items)
-        why = "not all pictures have one" if some else "none is known"
-        reason = "as asked for" if rule.ungrouped and loaded.examples.grouped else why
+        reason = "as asked for" if loaded.examples.grouped else "none is known"
         notes.insert(0, f"The split ignores patients and slides ({reason}).")
     return ClassifierSplit(
-        rule, tuple(part_of[unit] for unit in units), units, grouped, tuple(notes)
+        rule, tuple(part_of[unit] for unit in units), units, grouped, tuple(notes), bool(given)
     )
+
+
+def _given_parts(items: Sequence[Example], units: Sequence[str]) -> dict[str, SplitPart]:
+    """Return the parts that the user has chosen, by unit."""
+    given: dict[str, SplitPart] = {}
+    for item, unit in zip(items, units, strict=True):
+        if item.part and given.setdefault(unit, item.part) != item.part:
+            raise TrainingError(
+                f"The column split puts pictures of one group ({unit.partition('/')[2]}: "
+                f"“{item.name}”) into {given[unit]} and {item.part}: a group, and copies of a "
+                "picture, belong into one part. Correct the table."
+            )
+    return given
 
 
 def save_split(file: Path, split: ClassifierSplit) -> None:
@@ -140,24 +176,31 @@ def load_split(file: Path, rule: SplitRule) -> dict[str, SplitPart]:
     """Return the parts kept by :func:`save_split` under the same rule; none without the file."""
     try:
         content: dict[str, Any] = json.loads(read_bytes(file, _LIMIT))
-    except (StorageError, ValueError):
+        if content["rule"] != vars(rule):
+            return {}
+        return {unit: part for unit, part in content["parts"].items() if part in PARTS}
+    except (StorageError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return {}
-    if content.get("rule") != vars(rule):
-        return {}
-    return {unit: part for unit, part in content["parts"].items() if part in PARTS}
 
 
 def _fill_gaps(
-    labels: list[str], units: tuple[str, ...], part_of: dict[str, SplitPart], rule: SplitRule
+    labels: list[str],
+    units: tuple[str, ...],
+    part_of: dict[str, SplitPart],
+    rule: SplitRule,
+    fixed: Collection[str] = (),
 ) -> list[str]:
-    """Move the unit with the least hash into a part where a class would be missing."""
+    """Move the unit with the least hash into a part where a class would be missing.
+
+    Units in `fixed` stay where they are.
+    """
     notes = []
     for label in sorted(set(labels)):
         own = sorted({unit for unit, given in zip(units, labels, strict=True) if given == label})
         own.sort(key=lambda unit: hashlib.sha256(f"{rule.seed}/gap/{unit}".encode()).digest())
         for part in rule.wanted():
             there = Counter(part_of[unit] for unit in own)
-            spare = [unit for unit in own if there[part_of[unit]] > 1]
+            spare = [unit for unit in own if there[part_of[unit]] > 1 and unit not in fixed]
             if there[part] == 0 and spare:
                 part_of[spare[0]] = part
                 notes.append(f"“{label}” has few pictures: one was put into {part} by hand.")

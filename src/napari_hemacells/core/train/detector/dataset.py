@@ -243,7 +243,7 @@ def load_fields(folder: Path) -> list[TrainingField]:
                 arrays: dict[str, Any] = {name: stored[name] for name in ARRAYS}
                 arrays |= {name: str(stored[name]) for name in TEXT_NAMES}
                 fields.append(TrainingField(**arrays, diameter=float(stored["diameter"])))
-        except (OSError, ValueError, KeyError) as error:
+        except Exception as error:
             raise TrainingError(
                 f"The stored field {path} is damaged: start the training anew."
             ) from error

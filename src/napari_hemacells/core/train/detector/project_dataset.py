@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_hemacells.core.detect import detect_steps
-from napari_hemacells.core.errors import CellsError, HemaCellsError, TrainingError
+from napari_hemacells.core.errors import CellsError, HemaCellsError, ImageError, TrainingError
 from napari_hemacells.core.evaluate.detection_metrics import Boxes
 from napari_hemacells.core.image import read_image
 from napari_hemacells.core.store.project import annotation_state, corrected_cells
@@ -51,10 +51,11 @@ class CorrectedImages:
 
 @dataclass(frozen=True, eq=False)
 class DetectorTrainingSet:
-    """Fields to learn from, and sentences about those that were left out."""
+    """Fields to learn from, sentences about those left out, and about what was put right."""
 
     fields: tuple[TrainingField, ...]
     left_out: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def find_corrected_images(project: Project, state: AnnotationState) -> CorrectedImages:
@@ -142,24 +143,30 @@ def load_annotated_fields_steps(
     TrainingError
         No field to learn from, or centres without boxes.
     """
-    fields, left_out = [], []
+    fields: list[TrainingField] = []
+    left_out: list[str] = []
+    notes: list[str] = []
     usual = _usual_diameter(annotated)
     for index, field in enumerate(annotated):
         yield Progress(index, len(annotated), f"Reading {field.path.name}")
+        if field.refused:
+            left_out.append(f"{field.path.name}: {field.refused}")
+            continue
+        notes += field.notes
         if not isinstance(field.truth, Boxes):
             raise TrainingError(
                 f"{field.path.name} is annotated with centres: boxes are needed to learn from "
-                "(Pascal VOC or COCO)."
+                "(Pascal VOC, COCO or YOLO)."
             )
         try:
             image = read_image(field.path)
             diameter = usual or (yield from _measure_diameter_steps(image))
             fields.append(field_of_boxes(image, field.truth, diameter))
-        except CellsError as error:
+        except (CellsError, ImageError) as error:
             left_out.append(str(error))
     if not fields:
         raise TrainingError("None of the images has boxes to learn from. " + " ".join(left_out))
-    return DetectorTrainingSet(tuple(fields), tuple(left_out))
+    return DetectorTrainingSet(tuple(fields), tuple(left_out), tuple(notes))
 
 
 def _usual_diameter(annotated: Sequence[AnnotatedField]) -> float | None:

@@ -110,11 +110,11 @@ def read_training_set(folder: Path) -> AdaptTrainingSet:
             about = json.loads(str(stored["about"]))
             clicks = LabelledCrops(stored["clicked"], tuple(stored["labels"].tolist()))
             crops = stored["crops"]
-    except (OSError, ValueError, KeyError) as error:
+        return AdaptTrainingSet(crops, clicks, tuple(about["images"]), tuple(about["left_out"]))
+    except Exception as error:
         raise TrainingError(
             f"There is no interrupted training in {folder}: start it without --resume."
         ) from error
-    return AdaptTrainingSet(crops, clicks, tuple(about["images"]), tuple(about["left_out"]))
 
 
 def remove_folder(folder: Path) -> None:

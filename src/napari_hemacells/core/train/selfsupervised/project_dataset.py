@@ -12,7 +12,8 @@ from napari_hemacells.core.crop import estimate_context, extract_crops, from_pic
 from napari_hemacells.core.detect import detect_steps
 from napari_hemacells.core.errors import HemaCellsError, ImageError, TrainingError
 from napari_hemacells.core.evaluate import list_class_folders
-from napari_hemacells.core.image import read_image, read_pixels
+from napari_hemacells.core.evaluate.class_folders import picture_pixels
+from napari_hemacells.core.image import read_image
 from napari_hemacells.core.store.project import annotation_state, corrected_cells
 from napari_hemacells.core.train.classifier.project_dataset import read_project_image
 from napari_hemacells.core.train.selfsupervised.dataset import (
@@ -166,10 +167,12 @@ def _majority_classes(state: AnnotationState, key: str, cells: Cells) -> dict[in
 
 def _read_picture(file: Path, unreadable: list[str]) -> NDArray[np.uint8] | None:
     try:
-        return cast("NDArray[np.uint8]", read_pixels(file))
+        return cast("NDArray[np.uint8]", picture_pixels(file))
     except ImageError as error:
         unreadable.append(f"{file.parent.name}/{file.name}: {error}")
-        return None
+    except Exception as error:  # noqa: BLE001  # whatever a decoder says: this file only
+        unreadable.append(f"{file.parent.name}/{file.name} cannot be read ({error}).")
+    return None
 
 
 def _build_training_set(

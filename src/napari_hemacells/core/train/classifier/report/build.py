@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -15,6 +14,7 @@ from napari_hemacells.core.errors import HemaCellsError, ImageError, TrainingErr
 from napari_hemacells.core.evaluate.fewshot import default_cache_folder
 from napari_hemacells.core.fsio import write_bytes
 from napari_hemacells.core.store import load_bundle
+from napari_hemacells.core.text_tables import read_table
 from napari_hemacells.core.train.classifier.artifacts import EpochRecord, LRCurve, write_json
 from napari_hemacells.core.train.classifier.label_noise import (
     check_labels_steps,
@@ -207,20 +207,19 @@ def _matrix(results: EvaluationResults) -> tuple[MatrixRow, ...]:
 
 
 def _history(file: Path) -> list[EpochRecord]:
-    with file.open(newline="", encoding="utf-8") as stream:
-        return [
-            EpochRecord(
-                stage=row["stage"],
-                epoch=int(row["epoch"]),
-                train_loss=float(row["train_loss"]),
-                validation_loss=float(row["validation_loss"]),
-                accuracy=float(row["accuracy"]),
-                rate=float(row["rate"]),
-                portion=int(row["portion"]),
-                seconds=float(row["seconds"]),
-            )
-            for row in csv.DictReader(stream)
-        ]
+    return [
+        EpochRecord(
+            stage=row["stage"],
+            epoch=int(row["epoch"]),
+            train_loss=float(row["train_loss"]),
+            validation_loss=float(row["validation_loss"]),
+            accuracy=float(row["accuracy"]),
+            rate=float(row["rate"]),
+            portion=int(row["portion"]),
+            seconds=float(row["seconds"]),
+        )
+        for row in read_table(file).records()
+    ]
 
 
 def _finder(folder: Path) -> str:
@@ -228,8 +227,7 @@ def _finder(folder: Path) -> str:
     file = folder / "rate_finder.csv"
     if not file.is_file():
         return ""
-    with file.open(newline="", encoding="utf-8") as stream:
-        rows = [(float(row["rate"]), float(row["loss"])) for row in csv.DictReader(stream)]
+    rows = [(float(row["rate"]), float(row["loss"])) for row in read_table(file).records()]
     rates, losses = zip(*rows, strict=True)
     record = read_json(folder / "rate_finder.json")
     return plots.lr_finder_plot(LRCurve(rates, losses, record["suggestion"]))
