@@ -51,7 +51,7 @@ def annotate(project, image, cell=1):
     "name",
     ["project.json", "project.json.lock", "journal.jsonl", "journal.jsonl.lock", "cells",
      "journal.jsonl.torn", "cells/x.labels.tif", "detection/key", "models", "models/a/model/b",
-     "adapted", "embeddings", "embeddings/x.safetensors"],
+     "adapted", "export", "embeddings", "embeddings/x.safetensors"],
 )  # fmt: skip
 def test_a_project_with_a_link_is_refused_by_name(project, tmp_path, name):
     path = project.folder / name
@@ -63,6 +63,10 @@ def test_a_project_with_a_link_is_refused_by_name(project, tmp_path, name):
     path.symlink_to(outside)
     with pytest.raises(StorageError, match=f"{name}” is a link"):
         Project.open(project.folder)
+    (project.folder / "project.json").unlink(missing_ok=True)
+    if name != "project.json":
+        with pytest.raises(StorageError, match=f"{name}” is a link"):
+            Project.create(project.folder)
     assert [file.read_bytes() for file in outside.iterdir()] == [b"untouched"]
 
 
