@@ -125,9 +125,14 @@ def test_an_image_path_that_never_ends_is_no_image(project, picture, tmp_path, k
 @pytest.mark.parametrize(
     "place", ["/etc", "../other/model", "models/../../x", r"..\x", r"C:\x", r"\\server\x", "C:x"]
 )
-def test_a_classifier_outside_the_project_is_refused(project, place):
+@pytest.mark.parametrize("what", ["classifier", "detector"])
+def test_a_model_outside_the_project_is_refused(project, place, what):
     content = json.loads((project.folder / "project.json").read_text())
-    content |= {"schema_version": 1, "checksum": None, "classifier": place}
+    content |= {"schema_version": 1, "checksum": None}
+    if what == "classifier":
+        content["classifier"] = place
+    else:
+        content["detect"]["weights"] = place
     (project.folder / "project.json").write_text(json.dumps(content))
     with pytest.raises(ProjectError, match="outside the project"):
         Project.open(project.folder)

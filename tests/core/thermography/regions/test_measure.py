@@ -105,5 +105,5 @@ def test_texture_does_not_see_what_lies_outside():
 
 def test_a_table_that_cannot_be_written_says_so(regions, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match="cannot be written"):
+    with pytest.raises(StorageError, match="was not saved"):
         write_table(measure_regions(regions), tmp_path / "file" / "table.csv")

@@ -146,13 +146,9 @@ def write_table(table: pd.DataFrame, file: Path) -> Path:
     StorageError
         The file cannot be written.
     """
-    from napari_hemacells.core.errors import StorageError
+    from napari_hemacells.core.fsio import write_bytes
 
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        table.to_csv(file, index=False, encoding="utf-8-sig", lineterminator="\n")
-    except OSError as error:
-        raise StorageError(f"{file} cannot be written: choose another folder.") from error
+    write_bytes(file, table.to_csv(index=False, lineterminator="\n").encode("utf-8-sig"))
     return file
 
 
