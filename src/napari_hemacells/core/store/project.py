@@ -457,6 +457,17 @@ def default_folder(image: SmearImage, root: Path | None = None) -> Path:
     return (root or projects_root()) / f"{file_name(image.name)}-{image.key}"
 
 
+def holds_project(folder: Path) -> bool:
+    """Whether a folder holds a ``project.json``, damaged or not.
+
+    Raises
+    ------
+    StorageError
+        For a link in its place, and where one may not look.
+    """
+    return is_regular(folder / FILE_NAME)
+
+
 def find_project(image_key: str, root: Path | None = None) -> Path | None:
     """The folder of the project last changed that holds this image, ``None`` without one."""
     files = (root or projects_root()).glob(f"*/{FILE_NAME}")
