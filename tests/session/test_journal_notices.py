@@ -8,8 +8,10 @@ import sys
 import numpy as np
 import pytest
 
+from made_up import make_cells
 from napari_hemacells.core.annotate import open_history
 from napari_hemacells.core.detect.proposal import Proposal, mask_in_window
+from napari_hemacells.core.errors import ProjectError
 from napari_hemacells.core.store import Project, annotation_state
 from napari_hemacells.session import Session
 
@@ -94,3 +96,25 @@ def test_a_torn_last_line_and_a_missing_journal_are_told(session, tmp_path):
     again.use_project(Project.open(project.folder))
     again.close()
     assert "annotations of this project are missing" in told[1]
+
+
+def test_the_damaged_project_of_an_image_is_told_and_its_journal_comes_back(
+    image, monkeypatch, tmp_path
+):
+    monkeypatch.setattr("platformdirs.user_data_path", lambda *_, **__: tmp_path)
+    session = Session("anna")
+    session.open_image(image)
+    session.set_cells(make_cells())
+    session.annotate([1, 2], session.palette.ids[0])
+    file = session.project.folder / "project.json"
+    session.close()
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-20])
+    with pytest.raises(ProjectError, match=r"is damaged\. Nothing was changed"):
+        session.open_image(image)
+    assert session.project is None
+    file.unlink()
+    session.open_image(image)
+    assert sorted(session.annotated) == [1, 2]
+    assert len(session.cells) == len(make_cells())
+    session.close()

@@ -314,3 +314,13 @@ def test_a_closed_dock_is_gone_and_hears_nothing(qtbot, viewer):
     assert gone() is None
     viewer.add_image(make_image(seed=3).pixels)
     assert session.image is None
+
+
+def test_what_became_of_the_journal_is_said_after_the_greeting(dock, tmp_path):
+    project = Project.create(tmp_path / "project")
+    project.open_history("ann").close()
+    with project.journal_path.open("ab") as file:
+        file.write(b"torn")
+    dock.controller.project_controller.open_project(project.folder)
+    assert dock.messages.level == "warning"
+    assert "was torn" in dock.messages.text

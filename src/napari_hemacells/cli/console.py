@@ -28,6 +28,7 @@ from rich.segment import Segment
 from rich.table import Table
 
 from napari_hemacells.core.errors import HemaCellsError, StorageError
+from napari_hemacells.core.fsio import write_bytes
 from napari_hemacells.core.train.progress import TrainingReport, format_duration
 from napari_hemacells.core.types import Progress as Step
 
@@ -252,15 +253,17 @@ class BatchBar:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file; its folder is created if needed.
+    """Write a text file, its folder included, whole or not at all.
 
     Raises
     ------
     StorageError
         If the folder or the file cannot be written.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_file() or not path.exists():
+        write_bytes(path, text.encode())
+        return
+    try:  # a terminal or a pipe
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise StorageError(f"{path} cannot be written: {error.strerror}.") from error

@@ -189,12 +189,18 @@ def hold(path: Path) -> Iterator[None]:
 
 def in_use(path: Path) -> bool:
     """Whether a process that is alive holds a hidden file or folder; False where there is none."""
+    held = _is_held(path)
+    return _is_young(path) if held is None else held
+
+
+def _is_held(path: Path) -> bool | None:
+    """Whether a process holds a file or folder, None where a system cannot tell."""
     try:
         descriptor = _lock(path)
     except BlockingIOError:
         return True
     if descriptor is None:
-        return _is_young(path)
+        return None
     os.close(descriptor)
     return False
 
@@ -294,7 +300,7 @@ def _clear(path: Path) -> None:
     match = _HIDDEN.fullmatch(path.name)
     if path.suffix != ".old" or match is None:
         clear_unused(path)
-    elif not in_use(path.with_suffix(".part")):
+    elif not _is_held(path.with_suffix(".part")):
         folder = path.with_name(match["name"])
         if os.path.lexists(folder):
             discard(path)

@@ -141,15 +141,20 @@ class SessionState:
         Without an open project, the last project that holds this image is reopened; if there is
         none, one is made in the user's data folder, so that annotations are always saved.
         """
-        from napari_hemacells.core.store import Project, default_folder, find_project
+        from napari_hemacells.core.store import (
+            Project,
+            default_folder,
+            find_project,
+            holds_project,
+        )
 
         if self.project is None:
-            known = find_project(image.key)
-            if known is None:
-                new = Project.create(default_folder(image), image.name)
-                self.use_project(new, annotate.palette_for(image.modality))
+            folder = find_project(image.key) or default_folder(image)
+            if holds_project(folder):  # a damaged one says so
+                self.use_project(Project.open(folder))
             else:
-                self.use_project(Project.open(known))
+                new = Project.create(folder, image.name)
+                self.use_project(new, annotate.palette_for(image.modality))
         self.show_image(image)
 
     def show_image(self, image: SmearImage) -> None:

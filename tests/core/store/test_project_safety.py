@@ -51,7 +51,7 @@ def annotate(project, image, cell=1):
     "name",
     ["project.json", "project.json.lock", "journal.jsonl", "journal.jsonl.lock", "cells",
      "journal.jsonl.torn", "cells/x.labels.tif", "detection/key", "models", "models/a/model/b",
-     "adapted", "embeddings", "embeddings/x.safetensors"],
+     "adapted", "export", "embeddings", "embeddings/x.safetensors"],
 )  # fmt: skip
 def test_a_project_with_a_link_is_refused_by_name(project, tmp_path, name):
     path = project.folder / name
@@ -63,6 +63,10 @@ def test_a_project_with_a_link_is_refused_by_name(project, tmp_path, name):
     path.symlink_to(outside)
     with pytest.raises(StorageError, match=f"{name}” is a link"):
         Project.open(project.folder)
+    (project.folder / "project.json").unlink(missing_ok=True)
+    if name != "project.json":
+        with pytest.raises(StorageError, match=f"{name}” is a link"):
+            Project.create(project.folder)
     assert [file.read_bytes() for file in outside.iterdir()] == [b"untouched"]
 
 
@@ -121,9 +125,14 @@ def test_an_image_path_that_never_ends_is_no_image(project, picture, tmp_path, k
 @pytest.mark.parametrize(
     "place", ["/etc", "../other/model", "models/../../x", r"..\x", r"C:\x", r"\\server\x", "C:x"]
 )
-def test_a_classifier_outside_the_project_is_refused(project, place):
+@pytest.mark.parametrize("what", ["classifier", "detector"])
+def test_a_model_outside_the_project_is_refused(project, place, what):
     content = json.loads((project.folder / "project.json").read_text())
-    content |= {"schema_version": 1, "checksum": None, "classifier": place}
+    content |= {"schema_version": 1, "checksum": None}
+    if what == "classifier":
+        content["classifier"] = place
+    else:
+        content["detect"]["weights"] = place
     (project.folder / "project.json").write_text(json.dumps(content))
     with pytest.raises(ProjectError, match="outside the project"):
         Project.open(project.folder)

@@ -297,7 +297,6 @@ def test_an_encoder_is_adapted_in_a_child_used_and_put_back(ready_run, box, sess
 def adapted(run, session, **changes) -> AdaptOutcome:
     """Let an adaptation come to its end without learning."""
     job = encoder_store.new_job(session.project, BASE)
-    job.out.parent.mkdir(parents=True)
     job.out.write_bytes(b"weights")
     outcome = replace(OUTCOME, file=job.out, **changes)
     encoder_store.save_outcome(job, outcome)

@@ -15,6 +15,7 @@ from napari_hemacells.core.store.project import (
     corrected_cells,
     default_folder,
     find_project,
+    holds_project,
     projects_root,
 )
 from napari_hemacells.core.store.report import write_report
@@ -40,6 +41,7 @@ __all__ = [
     "default_folder",
     "detected_table",
     "find_project",
+    "holds_project",
     "load_bundle",
     "projects_root",
     "save_bundle",

@@ -74,7 +74,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.types import Cells, CropSpec, EncoderInfo, SmearImage
 
 
-_FOLDERS = ("cells", "detection", "models", "adapted", "embeddings")
+_FOLDERS = ("cells", "detection", "models", "adapted", "embeddings", "export")
 _LOCK_NAME = f"{FILE_NAME}.lock"
 _FILES = (
     FILE_NAME, _LOCK_NAME, JOURNAL_NAME, f"{JOURNAL_NAME}.lock", f"{JOURNAL_NAME}.torn",
@@ -130,9 +130,10 @@ class Project:
         ProjectError
             Where there is a project already.
         StorageError
-            Where the folder cannot be written.
+            Where the folder cannot be written, and for links among what it holds.
         """
         where = Path(folder).expanduser().absolute()
+        check_tree(where, (*_FILES, *_FOLDERS))
         if is_regular(where / FILE_NAME):
             raise ProjectError(
                 f"“{where}” holds a project already: open it, or choose another folder."
@@ -454,6 +455,17 @@ def projects_root() -> Path:
 def default_folder(image: SmearImage, root: Path | None = None) -> Path:
     """The folder for a project that starts with this image, named by it and by its content."""
     return (root or projects_root()) / f"{file_name(image.name)}-{image.key}"
+
+
+def holds_project(folder: Path) -> bool:
+    """Whether a folder holds a ``project.json``, damaged or not.
+
+    Raises
+    ------
+    StorageError
+        For a link in its place, and where one may not look.
+    """
+    return is_regular(folder / FILE_NAME)
 
 
 def find_project(image_key: str, root: Path | None = None) -> Path | None:

@@ -134,7 +134,8 @@ def read_project_file(folder: Path) -> ProjectFile:
     except ValidationError as error:
         raise _damaged_project_error(path) from error
     _check_checksum(path, data, content.checksum, version)
-    _check_classifier(path, content.classifier)
+    for place in (content.classifier, content.detect.weights):
+        _check_inside(path, place)
     # Versions before the second did not say: whoever had added an image had a journal.
     journal = content.journal or (version < 2 and bool(content.images))
     now = {"schema_version": SCHEMA_VERSION, "checksum": None, "journal": journal}
@@ -171,14 +172,15 @@ def _check_checksum(path: Path, data: bytes, checksum: str | None, version: int)
         raise _damaged_project_error(path, " (its checksum is another one)")
 
 
-def _check_classifier(path: Path, classifier: str | None) -> None:
-    if classifier is None:
+def _check_inside(path: Path, model: str | Path | None) -> None:
+    """Refuse a model that is not the project's own."""
+    if model is None:
         return
-    place = PureWindowsPath(classifier)  # which knows the separators of both worlds
+    place = PureWindowsPath(model)  # which knows the separators of both worlds
     if place.anchor or ".." in place.parts:
         raise ProjectError(
-            f"“{path}” names a model outside the project, “{classifier}”, which was not opened: "
-            "ask the sender for a project with its own model."
+            f"“{path}” names a model outside the project, “{model}”, which was not opened: ask "
+            "the sender for a project with its own model."
         )
 
 
