@@ -93,6 +93,9 @@ def test_folders_without_images(tmp_path):
     (tmp_path / "a.docx").touch()
     with pytest.raises(ImageError, match=r"no image that is read here \(\.docx\)"):
         read_image(tmp_path)
+    (tmp_path / "a.svs").touch()
+    with pytest.raises(ImageError, match="a folder with 1 pictures: give one of its files"):
+        read_image(tmp_path)
 
 
 def test_frames_of_a_gif_are_not_one_picture(tmp_path):
