@@ -143,6 +143,17 @@ def test_a_tiff_of_huge_tiles_is_refused(tmp_path):
         read_image(tmp_path / "a.tif")
 
 
+@pytest.mark.parametrize("tile", [None, (16, 16)])
+def test_a_header_that_speaks_of_more_than_the_file_holds(tmp_path, tile):
+    tifffile.imwrite(tmp_path / "a.tif", COLOUR, photometric="rgb", tile=tile)
+    with tifffile.TiffFile(tmp_path / "a.tif", mode="r+") as tiff:
+        tiff.pages[0].tags["ImageLength"].overwrite(65_000)
+    with pytest.raises(ImageError, match=r"a\.tif.*(cut short|cannot be read)"):
+        read_image(tmp_path / "a.tif")
+    with pytest.raises(CellsError, match=r"a\.tif"):
+        read_labels(tmp_path / "a.tif")
+
+
 def test_labels_are_looked_at_before_they_are_read(tmp_path, monkeypatch):
     monkeypatch.setattr(tifffile.TiffPageSeries, "asarray", lambda *_, **__: pytest.fail("read"))
     with tifffile.TiffWriter(tmp_path / "a.tif", bigtiff=True) as tiff:
