@@ -143,9 +143,13 @@ def test_a_tiff_of_huge_tiles_is_refused(tmp_path):
         read_image(tmp_path / "a.tif")
 
 
+@pytest.mark.parametrize("compression", [None, "deflate"])
 @pytest.mark.parametrize("tile", [None, (16, 16)])
-def test_a_header_that_speaks_of_more_than_the_file_holds(tmp_path, tile):
-    tifffile.imwrite(tmp_path / "a.tif", COLOUR, photometric="rgb", tile=tile)
+def test_a_header_that_speaks_of_more_than_the_file_holds(tmp_path, tile, compression):
+    options = {"tile": tile, "compression": compression}
+    if tile is None:
+        options["rowsperstrip"] = 5
+    tifffile.imwrite(tmp_path / "a.tif", COLOUR, photometric="rgb", **options)
     with tifffile.TiffFile(tmp_path / "a.tif", mode="r+") as tiff:
         tiff.pages[0].tags["ImageLength"].overwrite(65_000)
     with pytest.raises(ImageError, match=r"a\.tif.*(cut short|cannot be read)"):

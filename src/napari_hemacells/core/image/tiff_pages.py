@@ -77,7 +77,9 @@ def check_complete(page: Any, size: int) -> None:
     stored = page.compression.name == "NONE" and page.photometric.name != "YCBCR"
     sparse = len(offsets) < len(page.dataoffsets)
     needed = math.prod(page.shape) * page.bitspersample // 8 if stored and not sparse else 0
-    if needed > size or any(offset >= size for offset in offsets):
+    # Tiles and strips that are not even listed would be read as black.
+    unlisted = not stored and math.prod(page.chunked) > len(page.dataoffsets)
+    if unlisted or needed > size or any(offset >= size for offset in offsets):
         raise ImageError(
             f"The header speaks of more pixels than the file's {size:,} bytes hold: it was cut "
             "short or is damaged. Copy or export it again."
