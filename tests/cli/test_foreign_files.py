@@ -137,6 +137,10 @@ def test_a_folder_of_a_maker_s_own_kind_says_what_to_do(hemacells, tmp_path: Pat
     result = hemacells("detect", tmp_path, "--out", tmp_path / "out")
     assert result.exit_code == 3
     assert "Export it as OME-TIFF in ZEN" in " ".join(result.stderr.split())
+    Image.fromarray(SMEAR).save(tmp_path / "a.png")
+    result = hemacells("detect", tmp_path, "--out", tmp_path / "out", "--method", "classical")
+    assert result.exit_code == 0
+    assert "also holds 1 .czi files" in " ".join(result.stderr.split())
 
 
 @pytest.mark.parametrize("letter", ["m", "ü"])

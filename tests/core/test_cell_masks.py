@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 
 from made_up_masks import masks, painted
-from napari_hemacells.core.cell_masks import CellMask
+from napari_hemacells.core.cell_masks import CellMask, look_up
 
 
 @settings(max_examples=50, deadline=None)
@@ -53,3 +53,12 @@ def test_what_one_mask_loses_to_another_is_what_both_share(found):
             np.testing.assert_array_equal(
                 painted([left]) > 0, (painted([one]) > 0) & ~(painted([other]) > 0)
             )
+
+
+def test_values_are_looked_up_by_id_however_high_it_is():
+    labels = np.array([[0, 7, 3], [9, 7, 2**31 - 1]], np.int32)
+    for high in (9, 2**31 - 1):
+        ids, values = np.array([high, 3, 7]), np.array([50, 20, 30])
+        expected = [[0, 30, 20], [50 if high == 9 else 0, 30, 0 if high == 9 else 50]]
+        assert look_up(labels, ids, values).tolist() == expected
+    assert not look_up(labels, ids[:0], values[:0]).any()

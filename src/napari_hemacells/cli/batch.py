@@ -29,7 +29,8 @@ from napari_hemacells.cli.parallel import WorkerPlan, plan_workers, single_threa
 from napari_hemacells.cli.read_cells import cells_file
 from napari_hemacells.core.errors import CellsError, HemaCellsError, StorageError
 from napari_hemacells.core.fsio import sweep, write_bytes
-from napari_hemacells.core.image.files import image_name
+from napari_hemacells.core.image.files import image_name, is_image
+from napari_hemacells.core.image.formats import passed_over_sentence
 from napari_hemacells.core.types.progress import run_to_end
 
 RESULT_KEYS = ("csv", "labels", "overlay")
@@ -138,6 +139,11 @@ def find_sources(given: Sequence[str], reporter: Reporter) -> list[InputImage]:
                 f"Another image is also called {stem}: the results of "
                 f"{source.path} are named {source.name}."
             )
+    given_folders = {Path(text) for text in given}
+    for folder in sorted({source.path.parent for source in sources} & given_folders):
+        files = (path for path in folder.iterdir() if not is_image(path))
+        if sentence := passed_over_sentence(folder, (file.suffix.lower() for file in files)):
+            reporter.warn(sentence)
     return sources
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from napari_hemacells.core.cell_masks import CellMask, LazyLabels, PackedMasks
+from napari_hemacells.core.cell_masks import CellMask, LazyLabels, PackedMasks, look_up
 from napari_hemacells.core.errors import CellsError
 from napari_hemacells.core.types import Cells, PartCells
 
@@ -130,7 +130,7 @@ def relabel_cells(cells: Cells, numbers: Mapping[int, int]) -> Cells:
         ids = np.array([numbers[cell] for cell in cells.labels.ids[places].tolist()], np.int32)
         masks = cells.labels.masks.pick(places)
         return replace(cells, labels=LazyLabels(cells.labels.shape, ids, masks), table=table)
-    lookup = np.zeros(int(cells.labels.max(initial=0)) + 1, np.int32)
-    there = np.array([old for old in numbers if old < len(lookup)], np.intp)
-    lookup[there] = [numbers[old] for old in there.tolist()]
-    return replace(cells, labels=lookup[cells.labels], table=table)
+    renumbered = look_up(
+        cells.labels, np.array(list(numbers), np.int64), np.array([*numbers.values()], np.int64)
+    )
+    return replace(cells, labels=renumbered.astype(np.int32), table=table)

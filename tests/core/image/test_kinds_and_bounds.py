@@ -93,6 +93,9 @@ def test_folders_without_images(tmp_path):
     (tmp_path / "a.docx").touch()
     with pytest.raises(ImageError, match=r"no image that is read here \(\.docx\)"):
         read_image(tmp_path)
+    (tmp_path / "a.svs").touch()
+    with pytest.raises(ImageError, match="a folder with 1 pictures: give one of its files"):
+        read_image(tmp_path)
 
 
 def test_frames_of_a_gif_are_not_one_picture(tmp_path):
@@ -102,6 +105,7 @@ def test_frames_of_a_gif_are_not_one_picture(tmp_path):
         read_image(tmp_path / "a.gif")
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes are POSIX")
 def test_a_device_is_no_file(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     for path in ("/dev/zero", tmp_path / "pipe.png"):
@@ -137,6 +141,21 @@ def test_a_tiff_of_huge_tiles_is_refused(tmp_path):
         )  # fmt: skip
     with pytest.raises(ImageError, match="A tile or strip of the image takes 768 MB"):
         read_image(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("compression", [None, "deflate"])
+@pytest.mark.parametrize("tile", [None, (16, 16)])
+def test_a_header_that_speaks_of_more_than_the_file_holds(tmp_path, tile, compression):
+    options = {"tile": tile, "compression": compression}
+    if tile is None:
+        options["rowsperstrip"] = 5
+    tifffile.imwrite(tmp_path / "a.tif", COLOUR, photometric="rgb", **options)
+    with tifffile.TiffFile(tmp_path / "a.tif", mode="r+") as tiff:
+        tiff.pages[0].tags["ImageLength"].overwrite(65_000)
+    with pytest.raises(ImageError, match=r"a\.tif.*(cut short|cannot be read)"):
+        read_image(tmp_path / "a.tif")
+    with pytest.raises(CellsError, match=r"a\.tif"):
+        read_labels(tmp_path / "a.tif")
 
 
 def test_labels_are_looked_at_before_they_are_read(tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from napari_hemacells.core.cell_masks import HIGH_ID
 from napari_hemacells.core.types import BOX_COLUMNS, CELL_COLUMNS, Cells
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
     from napari_hemacells.core.types import CellSource
 
-HIGH_ID = 1_000_000
 _DTYPES = {
     **dict.fromkeys(["label", "area", *BOX_COLUMNS], "int64"),
     **dict.fromkeys(["score", "row", "col"], "float64"),

@@ -233,7 +233,7 @@ def image_name(path: Path) -> str:
 def _open(file: Path) -> OpenedPicture:
     if file.is_dir():
         if not is_zarr(file):
-            raise no_image_error(file)
+            raise no_image_error(file, PICTURE_SUFFIXES)
         return open_zarr(file)
     if is_tiff(file):
         return open_tiff(file)

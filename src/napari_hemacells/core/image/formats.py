@@ -112,9 +112,20 @@ def unknown_kind_error(file: Path) -> ImageError:
     )
 
 
-def no_image_error(folder: Path) -> ImageError:
-    """Return what to say of a folder without zarr metadata and without images that are read."""
+def no_image_error(folder: Path, readable: frozenset[str]) -> ImageError:
+    """Return what to say of a folder without zarr metadata that was given as an image.
+
+    Parameters
+    ----------
+    readable
+        Endings of the pictures that are read.
+    """
     suffixes = [path.suffix.lower() for path in folder.iterdir() if not path.name.startswith(".")]
+    pictures = [suffix for suffix in suffixes if suffix in readable]
+    if pictures:
+        return ImageError(
+            f"{folder.name} is a folder with {len(pictures)} pictures: give one of its files."
+        )
     foreign = Counter(suffix for suffix in suffixes if suffix in MAKERS)
     if foreign:
         suffix, count = foreign.most_common(1)[0]
@@ -136,9 +147,16 @@ def no_image_error(folder: Path) -> ImageError:
     )
 
 
-def foreign_files(paths: Iterable[Path]) -> dict[str, int]:
-    """Return how many files there are of each maker's own kind that is not read here."""
-    return dict(Counter(path.suffix.lower() for path in paths if path.suffix.lower() in MAKERS))
+def passed_over_sentence(folder: Path, suffixes: Iterable[str]) -> str:
+    """Return what to say of files of makers' own kinds beside pictures; empty for none."""
+    counts = Counter(suffix for suffix in suffixes if suffix in MAKERS)
+    if not counts:
+        return ""
+    suffix, count = counts.most_common(1)[0]
+    return (
+        f"{folder} also holds {count} {suffix} files, {MAKERS[suffix].name}'s own kind, which are "
+        f"passed over. {_advice(MAKERS[suffix])}"
+    )
 
 
 def _advice(maker: Maker) -> str:

@@ -11,7 +11,7 @@ from napari_hemacells.core.decoding import MAX_DECODED_BYTES, check_decoded, dec
 from napari_hemacells.core.errors import CellsError
 from napari_hemacells.core.image.formats import TIFF, kind_of
 from napari_hemacells.core.image.picture import open_pillow
-from napari_hemacells.core.image.tiff_pages import main_series
+from napari_hemacells.core.image.tiff_pages import check_complete, main_series
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,8 +59,10 @@ def _load(path: Path, shape: tuple[int, int] | None) -> NDArray[Any]:
         with tifffile.TiffFile(path) as tiff:
             series = tiff.series[main_series(tiff)]
             _check(path, series.shape, series.dtype, shape)
+            page: Any = series.keyframe
+            check_complete(page, page.parent.filehandle.size)
             if series.dataoffset is None:
-                check_decoded(series.keyframe.chunks, series.dtype.itemsize, "A tile or strip")
+                check_decoded(page.chunks, series.dtype.itemsize, "A tile or strip")
             return np.asarray(series.asarray())
     with open_pillow(path) as picture:
         if picture.mode not in {"1", "L", "P", "I"} and ";16" not in picture.mode:

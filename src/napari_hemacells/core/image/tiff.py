@@ -16,6 +16,7 @@ from napari_hemacells.core.image.tiff_pages import (
     OmeImage,
     TiffSamples,
     apply_colormap,
+    check_complete,
     describe_series,
     main_series,
     series_layout,
@@ -53,6 +54,7 @@ def open_tiff(file: Path) -> OpenedPicture:
         place = main_series(tiff)
         series = tiff.series[place]
         page: Any = series.keyframe
+        check_complete(page, page.parent.filehandle.size)
         ome = OmeImage(tiff, place)
         size = stated_pixel_size(tiff, page, ome)
         notes = describe_series(tiff, place)

@@ -60,6 +60,32 @@ def describe_series(tiff: Any, place: int) -> tuple[str, ...]:
     return (f"The file holds {len(others) + 1} pictures; the first of them is used.",)
 
 
+def check_complete(page: Any, size: int) -> None:
+    """Refuse a page that would need more bytes than its file has, before room is made for it.
+
+    Parameters
+    ----------
+    size
+        Bytes of the file.
+
+    Raises
+    ------
+    ImageError
+        The file was cut short, or its header is damaged.
+    """
+    offsets = [offset for offset in page.dataoffsets if offset]
+    stored = page.compression.name == "NONE" and page.photometric.name != "YCBCR"
+    sparse = len(offsets) < len(page.dataoffsets)
+    needed = math.prod(page.shape) * page.bitspersample // 8 if stored and not sparse else 0
+    # Tiles and strips that are not even listed would be read as black.
+    unlisted = not stored and math.prod(page.chunked) > len(page.dataoffsets)
+    if unlisted or needed > size or any(offset >= size for offset in offsets):
+        raise ImageError(
+            f"The header speaks of more pixels than the file's {size:,} bytes hold: it was cut "
+            "short or is damaged. Copy or export it again."
+        )
+
+
 class TiffSamples:
     """What the samples of a page mean.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hemacells.core.annotate.palette import UNKNOWN_COLOUR
+from napari_hemacells.core.cell_masks import look_up
 from napari_hemacells.core.fsio import atomic_path
 from napari_hemacells.core.types import UNKNOWN
 
@@ -47,8 +48,7 @@ def class_overlay(
     A picture of more than 100 megapixels is shown at a whole fraction of its size.
     """
     classes, colours = _lookup(cells, shown, palette)
-    colour_row = np.zeros(int(cells.ids.max(initial=0)) + 1, dtype=np.intp)
-    colour_row[cells.ids] = classes
+    highest = int(cells.ids.max(initial=0))
     rows, cols = image.shape
     step = max(1, int(np.ceil(np.sqrt(rows * cols / _MAX_PIXELS))))
     width = max(1, round(cells.diameter / 22 / step))
@@ -57,7 +57,9 @@ def class_overlay(
         first, last = max(0, start - width), min(len(drawn), start + _BAND + width)
         window = (slice(first * step, last * step, step), slice(None, None, step))
         pixels, labels = image.pixels[window], cells.labels[window]
-        band = _tinted(pixels, labels, colour_row, colours, width=width, fill=fill)
+        of_pixel = look_up(labels, cells.ids, classes)
+        labels = np.where(labels <= highest, labels, 0)
+        band = _tinted(pixels, labels, of_pixel, colours, width=width, fill=fill)
         kept = slice(start - first, min(start + _BAND, len(drawn)) - first)
         drawn[start : start + _BAND] = band[kept]
     return with_legend(drawn, shown, palette) if legend else drawn
@@ -66,15 +68,13 @@ def class_overlay(
 def _tinted(
     pixels: NDArray[Any],
     labels: NDArray[np.int32],
-    colour_row: NDArray[np.intp],
+    of_pixel: NDArray[np.int64],
     colours: NDArray[np.float32],
     *,
     width: int,
     fill: float,
 ) -> NDArray[np.uint8]:
-    """A part of the overlay: `colour_row` is the row of a cell in the table of colours."""
-    labels = np.where(labels < len(colour_row), labels, 0)
-    of_pixel = colour_row[labels]
+    """A part of the overlay: `of_pixel` is the row of its cell in the table of colours."""
     opacity = np.where(of_pixel > 1, fill, 0.0)
     opacity[_border(labels, width=width)] = 1.0
     light = np.asarray(pixels, dtype=np.float32)
