@@ -27,6 +27,7 @@ from napari_hemacells.cli.options import ShareOptions
 from napari_hemacells.cli.parallel import WorkerPlan, plan_workers, single_threaded
 from napari_hemacells.cli.read_cells import cells_file
 from napari_hemacells.core.errors import CellsError, HemaCellsError, StorageError
+from napari_hemacells.core.image.files import image_name
 from napari_hemacells.core.types.progress import run_to_end
 
 RESULT_KEYS = ("csv", "labels", "overlay")
@@ -128,9 +129,9 @@ def find_sources(given: Sequence[str], reporter: Reporter) -> list[InputImage]:
     """Return the images with the names of their results, and say which names were changed."""
     sources = name_results(find_images(given))
     for source in sources:
-        if source.name != source.path.stem:
+        if source.name != image_name(source.path):
             reporter.warn(
-                f"Another image is called {source.path.stem} too: "
+                f"Another image is called {image_name(source.path)} too: "
                 f"the results of {source.path} are named {source.name}."
             )
     return sources

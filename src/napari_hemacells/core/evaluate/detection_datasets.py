@@ -7,6 +7,7 @@ picture that is there is scaled to it and said, or refused.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -311,12 +312,18 @@ def read_fields(
     find = _annotation_lookup(annotations, alone=len(images) == 1)
     fields: list[AnnotatedField] = []
     without = []
+    alike = Counter(path.stem.casefold() for path in images)
     for path in images:
         try:
             annotation = find(path)
             if annotation is None:
                 without.append(path)
                 continue
+            if alike[path.stem.casefold()] > 1:
+                raise CellsError(
+                    f"{alike[path.stem.casefold()]} of the images are called {path.stem}, and the "
+                    "annotation can be of any: evaluate one folder at a time."
+                )
             truth, notes = _fitted(annotation, path)
         except CellsError as error:
             fields.append(AnnotatedField(path, _no_cells(), refused=str(error)))
