@@ -179,3 +179,18 @@ def test_no_damaged_annotation_escapes_the_sentence(
     except CellsError:
         return
     assert len(field.truth.classes) == 0  # an empty list of centres
+
+
+def test_an_annotation_of_one_of_two_images_of_a_name_is_not_guessed(
+    tmp_path: Path, picture: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    Image.new("RGB", (200, 100)).save(tmp_path / "other" / "a.png")
+    Image.new("RGB", (200, 100)).save(tmp_path / "b.png")
+    good = f"<a>{BOX.format('RBC', 20, 40, 60, 80)}</a>"
+    folder = folder_of(tmp_path, a_xml=good, b_xml=good)
+    given = [picture, tmp_path / "other" / "a.png", tmp_path / "b.png"]
+    fields, without = read_fields(given, folder)
+    assert without == []
+    assert all("2 of the images are called a," in one.refused for one in fields[:2])
+    assert not fields[2].refused

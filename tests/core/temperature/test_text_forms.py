@@ -75,6 +75,31 @@ def test_numbers_of_rows_and_columns_are_no_temperatures(
     np.testing.assert_array_equal(read(tmp_path, lines), FRAME.astype(np.float32))
 
 
+@pytest.mark.parametrize("form", ["%.2f", "%.18e", "%g"])
+@pytest.mark.parametrize(
+    ("start", "header"), [(0, 0), (1, None), (100, None), (50, 7), (None, 200)]
+)
+def test_numbers_of_rows_count_however_they_are_written(
+    tmp_path: Path, form: str, start: int | None, header: int | None
+) -> None:
+    values = FRAME
+    if start is not None:
+        values = np.hstack([np.arange(start, start + 60)[:, None], values])
+    if header is not None:
+        numbers = np.arange(header, header + 80)
+        values = np.vstack([numbers if start is None else [0, *numbers], values])
+    np.savetxt(tmp_path / "frame.txt", values, fmt=form)
+    np.testing.assert_allclose(read_celsius(tmp_path / "frame.txt"), FRAME, atol=1e-5)
+
+
+@pytest.mark.parametrize("step", [1, -1])
+def test_a_gradient_of_whole_degrees_is_no_numbering(tmp_path: Path, step: int) -> None:
+    gradient = np.tile(np.arange(20, 32)[::step, None], (1, 20)).astype(np.float32)
+    for values in (gradient, gradient.T):
+        np.savetxt(tmp_path / "frame.txt", values, fmt="%d")
+        np.testing.assert_array_equal(read_celsius(tmp_path / "frame.txt"), values)
+
+
 def test_the_table_that_pandas_writes_is_the_frame(tmp_path: Path) -> None:
     pd.DataFrame(FRAME).to_csv(tmp_path / "frame.csv")
     np.testing.assert_array_equal(read_celsius(tmp_path / "frame.csv"), FRAME.astype(np.float32))

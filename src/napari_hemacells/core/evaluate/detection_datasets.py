@@ -7,6 +7,7 @@ picture that is there is scaled to it and said, or refused.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -311,13 +312,14 @@ def read_fields(
     find = _annotation_lookup(annotations, alone=len(images) == 1)
     fields: list[AnnotatedField] = []
     without = []
+    alike = Counter(path.stem for path in images)
     for path in images:
         try:
             annotation = find(path)
             if annotation is None:
                 without.append(path)
                 continue
-            truth, notes = _fitted(annotation, path)
+            truth, notes = _fitted(annotation, path, alike[path.stem])
         except CellsError as error:
             fields.append(AnnotatedField(path, _no_cells(), refused=str(error)))
             continue
@@ -329,14 +331,24 @@ def read_fields(
     return fields, without
 
 
-def _fitted(annotation: ImageAnnotation, path: Path) -> tuple[Truth, tuple[str, ...]]:
+def _fitted(annotation: ImageAnnotation, path: Path, alike: int) -> tuple[Truth, tuple[str, ...]]:
     """Return what is annotated in pixels of the picture that is there, and what to say of it.
+
+    Parameters
+    ----------
+    alike
+        How many of the images have this one's name.
 
     Raises
     ------
     CellsError
-        It was made for another picture.
+        It was made for another picture, or can be of several.
     """
+    if alike > 1:
+        raise CellsError(
+            f"{alike} of the images are called {path.stem}, and the annotation can be of any: "
+            "evaluate one folder at a time."
+        )
     try:
         rows, cols = read_image(path).shape
     except ImageError:

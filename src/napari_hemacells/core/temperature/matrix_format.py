@@ -286,8 +286,9 @@ def _commas_of(lines: list[str], dialect: Dialect) -> Dialect:
             raise AmbiguousMatrixError(_unclear("the rows are of different lengths"), ",")
         return dialect
     (width,) = widths
-    if width % 2:
-        return dialect
+    commas = "".join(lines).count(",")
+    if width % 2 or len(re.findall(r",(?=\s|$)", "\n".join(lines))) >= commas > 0:
+        return dialect  # behind a decimal mark there is no blank
     table = np.array([[float(field) for field in fields] for fields in body])
     whole, parts = table[:, ::2], table[:, 1::2]
     signed = any(not field.isdigit() for fields in body for field in fields[1::2])

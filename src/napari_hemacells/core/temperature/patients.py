@@ -21,7 +21,7 @@ ExclusionReason: TypeAlias = Literal["deodorant", "single breast", "excluded"]
 EXCEL_SUFFIXES = frozenset({".xlsx", ".xlsm", ".xls"})
 ID_NAMES = ("patient", "patientid", "patientno", "patientnumber", "id", "record", "paciente")
 LABEL_NAMES = ("diagnosis", "diagnostic", "label", "class", "status", "diagnostico", "diagnóstico")
-AGE_NAMES = ("age", "ageyears", "years", "idade")
+AGE_NAMES = ("age", "ageyears", "ageinyears", "ageatexam", "years", "idade", "edad", "alter")
 EXCLUSION_NAMES = (
     "exclusions",
     "exclusion",

@@ -9,6 +9,8 @@ import numpy as np
 from napari_hemacells.core.errors import ThermogramError
 from napari_hemacells.core.temperature.matrix_format import (
     COMMENT,
+    LEAST_COLUMNS,
+    LEAST_ROWS,
     MAX_DIGITS,
     NUMBER,
     AmbiguousMatrixError,
@@ -76,8 +78,9 @@ def read_text(path: Path) -> NDArray[np.float32]:
     except AmbiguousMatrixError as error:
         raise ThermogramError(f"{path.name}, {error}") from error
     values = _parse(text, lines, dialect, path.name)
+    values, header = _without_numbering(values)
     _check_rows(values, path.name)
-    check_celsius(values, path.name, line=_first_line(text) + dialect.header)
+    check_celsius(values, path.name, line=_first_line(text) + dialect.header + header)
     return values.astype(np.float32)
 
 
@@ -106,6 +109,28 @@ def _parse(text: str, lines: list[str], dialect: Dialect, name: str) -> NDArray[
     except ValueError as error:
         raise ThermogramError(_parse_error_message(text, dialect, name)) from error
     return values[:, 1:] if dialect.numbered and plain else values
+
+
+def _without_numbering(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], bool]:
+    """Return the temperatures without numbers of rows and columns, and whether a line of such led.
+
+    However they are written (``0.00``, ``1e0``): whole numbers that count upwards one by one,
+    where those beside them do not.
+    """
+    header = values.shape[1] > LEAST_COLUMNS and len(values) > 2 and _counts(*values[:2])
+    if not header and values.shape[1] > LEAST_COLUMNS + 1 and len(values) > 2:
+        header = _counts(*values[:2, 1:]) and _counts(*values[1:, :2].T)  # with a corner
+    if header:
+        values = values[1:]
+    if values.shape[1] > LEAST_COLUMNS and len(values) > 2 and _counts(*values[:, :2].T):
+        values = values[:, 1:]
+    return values, bool(header)
+
+
+def _counts(line: NDArray[np.float64], beside: NDArray[np.float64]) -> bool:
+    """Whether a row or column counts by ones: from 0 or 1, or over eight or more from anywhere."""
+    whole = line[0] in {0.0, 1.0} or (len(line) >= LEAST_ROWS and line[0] % 1 == 0)
+    return bool(whole and (np.diff(line) == 1).all() and not (np.diff(beside) == 1).all())
 
 
 def _parse_error_message(text: str, dialect: Dialect, name: str) -> str:
