@@ -143,6 +143,22 @@ def test_a_tiff_of_huge_tiles_is_refused(tmp_path):
         read_image(tmp_path / "a.tif")
 
 
+@pytest.mark.parametrize("bigtiff", [False, True])
+def test_pages_in_a_circle_come_to_an_end(tmp_path, bigtiff):
+    with tifffile.TiffWriter(tmp_path / "a.tif", bigtiff=bigtiff) as tiff:
+        for _ in range(3):
+            tiff.write(COLOUR, photometric="rgb", metadata=None)
+    content = bytearray((tmp_path / "a.tif").read_bytes())
+    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
+        pages = list(tiff.pages)
+    count, entry, form = (8, 20, "<Q") if bigtiff else (2, 12, "<I")
+    place = pages[2].offset + count + entry * len(pages[2].tags)
+    struct.pack_into(form, content, place, pages[1].offset)
+    (tmp_path / "a.tif").write_bytes(content)
+    with pytest.raises(ImageError, match=r"a\.tif: The pages of the TIFF go round"):
+        read_image(tmp_path / "a.tif")
+
+
 @pytest.mark.parametrize("compression", [None, "deflate"])
 @pytest.mark.parametrize("tile", [None, (16, 16)])
 def test_a_header_that_speaks_of_more_than_the_file_holds(tmp_path, tile, compression):

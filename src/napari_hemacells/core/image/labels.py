@@ -11,7 +11,7 @@ from napari_hemacells.core.decoding import MAX_DECODED_BYTES, check_decoded, dec
 from napari_hemacells.core.errors import CellsError
 from napari_hemacells.core.image.formats import TIFF, kind_of
 from napari_hemacells.core.image.picture import open_pillow
-from napari_hemacells.core.image.tiff_pages import check_complete, main_series
+from napari_hemacells.core.image.tiff_pages import check_complete, main_series, open_pages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,9 +54,7 @@ def _load(path: Path, shape: tuple[int, int] | None) -> NDArray[Any]:
         _check(path, mapped.shape, mapped.dtype, shape)
         return np.array(mapped)
     if kind_of(path) == TIFF:
-        import tifffile
-
-        with tifffile.TiffFile(path) as tiff:
+        with open_pages(path) as tiff:
             series = tiff.series[main_series(tiff)]
             _check(path, series.shape, series.dtype, shape)
             page: Any = series.keyframe

@@ -19,6 +19,7 @@ from napari_hemacells.core.image.tiff_pages import (
     check_complete,
     describe_series,
     main_series,
+    open_pages,
     series_layout,
     stated_pixel_size,
     ycbcr_to_rgb,
@@ -48,9 +49,7 @@ def open_tiff(file: Path) -> OpenedPicture:
     ImageError
         A series that is more than one picture, or cannot be read in parts that fit in memory.
     """
-    import tifffile
-
-    with tifffile.TiffFile(file) as tiff:
+    with open_pages(file) as tiff:
         place = main_series(tiff)
         series = tiff.series[place]
         page: Any = series.keyframe
@@ -74,9 +73,7 @@ def open_tiff(file: Path) -> OpenedPicture:
 
 def tiff_shape(file: Path) -> tuple[int, int]:
     """Rows and columns of the picture in a file, as its header says."""
-    import tifffile
-
-    with tifffile.TiffFile(file) as tiff:
+    with open_pages(file) as tiff:
         series = tiff.series[main_series(tiff)]
         layout = series_layout(series, TiffSamples(series.keyframe, None), ())
         return layout.size(series.shape)
@@ -84,9 +81,7 @@ def tiff_shape(file: Path) -> tuple[int, int]:
 
 def has_unstated_depth(file: Path) -> bool:
     """Whether samples have more than 8 bits, and the file does not say how many are used."""
-    import tifffile
-
-    with tifffile.TiffFile(file) as tiff:
+    with open_pages(file) as tiff:
         place = main_series(tiff)
         page: Any = tiff.series[place].keyframe
         stated = TiffSamples(page, OmeImage(tiff, place).significant_bits).meaning.depth

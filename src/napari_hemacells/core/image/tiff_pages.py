@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+import struct
+from contextlib import contextmanager, suppress
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +16,8 @@ from napari_hemacells.core.image.pixel_size import PixelSize, micrometres, numbe
 from napari_hemacells.core.types import BitDepth
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -25,6 +27,47 @@ SLIDE_KINDS = frozenset({"svs", "ndpi", "scn", "bif", "philips", "qpi", "avs", "
 COLOUR_PHOTOMETRICS = frozenset({"RGB", "YCBCR"})
 RESOLUTION_PER_CENTIMETRE = 3
 UNSTATED_SAMPLE = "Samples of a pixel whose meaning the file does not state are left out."
+
+
+@contextmanager
+def open_pages(file: Path) -> Iterator[Any]:
+    """Open a TIFF with tifffile, once its pages are known to come to an end.
+
+    Raises
+    ------
+    ImageError
+        The pages name one another in a circle: they would be read for hours.
+    """
+    import tifffile
+
+    with file.open("rb") as stream:
+        _check_chain(stream)
+    with tifffile.TiffFile(file) as tiff:
+        yield tiff
+
+
+def _check_chain(stream: IO[bytes]) -> None:
+    start = stream.read(16)
+    order = "<" if start[:2] == b"II" else ">"
+    big = start[2:4] in {b"+\0", b"\0+"}
+    count_format, entry, next_format = (
+        (order + "Q", 20, order + "Q") if big else (order + "H", 12, order + "I")
+    )
+    (offset,) = struct.unpack_from(next_format, start, 8 if big else 4)
+    seen: set[int] = set()
+    while offset:
+        if offset in seen:
+            raise ImageError(
+                "The pages of the TIFF go round in a circle: it is damaged. Export it again."
+            )
+        seen.add(offset)
+        try:
+            stream.seek(offset)
+            (count,) = struct.unpack(count_format, stream.read(struct.calcsize(count_format)))
+            stream.seek(count * entry, 1)
+            (offset,) = struct.unpack(next_format, stream.read(struct.calcsize(next_format)))
+        except (struct.error, OSError, OverflowError):
+            return  # the end of the file: tifffile says it
 
 
 def main_series(tiff: Any) -> int:
