@@ -61,4 +61,6 @@ def test_a_slide_is_no_picture_of_a_cell(folder: Path) -> None:
         )  # fmt: skip
     read = read_folder(folder, CropSpec(), MeanColour())
     assert len(read.files) == 2
-    assert "11,000 × 11,000 pixels, too large" in read.unreadable[0]
+    assert (
+        "slide.tif has 11,000 × 11,000 pixels and is no picture of one cell" in read.unreadable[0]
+    )

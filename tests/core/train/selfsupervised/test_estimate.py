@@ -90,7 +90,7 @@ def test_time_grows_with_the_cells_up_to_the_most_and_falls_with_the_cores():
 
 def ended(job, *, keep=True):
     """Let an adaptation come to its end."""
-    job.out.parent.mkdir(parents=True)
+    job.out.parent.mkdir(parents=True, exist_ok=True)
     if keep:
         job.out.write_bytes(b"weights")
     file = job.out if keep else None
