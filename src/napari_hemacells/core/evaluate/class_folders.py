@@ -280,8 +280,8 @@ def picture_pixels(file: Path, depths: Sequence[BitDepth] = ()) -> NDArray[Any]:
     rows, cols = picture_size(file)
     if rows * cols > MAX_PICTURE_PIXELS:
         raise ImageError(
-            f"{file.name} has {rows:,} × {cols:,} pixels and is no picture of one cell: cut the cells "
-            "out, or detect them in it."
+            f"{file.name} has {rows:,} × {cols:,} pixels and is no picture of one cell: cut the "
+            "cells out, or detect them in it."
         )
     return read_pixels(file, run_depths=depths)
 

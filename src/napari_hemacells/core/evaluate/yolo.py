@@ -100,7 +100,7 @@ def yolo_class_names(folder: Path) -> tuple[str, ...]:
 
 
 def _names_in_yaml(text: str) -> list[str]:
-    import yaml  # type: ignore[import-untyped]
+    import yaml
 
     names = yaml.safe_load(text)["names"]
     if isinstance(names, dict):
