@@ -264,6 +264,28 @@ def test_an_image_seen_before_is_welcomed_back(at_work, qtbot):
     widget.controller.close()
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_opening_a_project_forgets_no_file(dock, viewer, tmp_path, count):
+    from PIL import Image
+
+    from napari_hemacells.core.image import read_image
+
+    project, rng = Project.create(tmp_path / "several"), np.random.default_rng(0)
+    for number in range(count):
+        pixels = rng.integers(0, 255, (40, 50 + number, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+        project.add_image(read_image(tmp_path / f"{number}.png"))
+    before = project.images
+    for _ in range(2):
+        dock.controller.project_controller.open_project(project.folder)
+        assert Project.open(project.folder).images == before
+        assert dock.messages.level == "info"
+        assert dock.session.image.key == before[0].key
+        assert len(viewer.layers) == count
+        dock.session.close()
+        viewer.layers.clear()
+
+
 def test_a_folder_that_is_no_project_is_told(dock, tmp_path):
     dock.controller.project_controller.open_project(tmp_path / "nothing")
     assert dock.messages.level == "error"

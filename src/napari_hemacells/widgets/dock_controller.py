@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from napari_hemacells.session import Session
     from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
+    from napari_hemacells.widgets.detect.panel import DetectRequest
     from napari_hemacells.widgets.dock_view import DockView
     from napari_hemacells.widgets.export.panel import ExportRequest
 
@@ -72,6 +73,7 @@ class DockController(QObject):
         # In this order: stop the threads, leave the viewer alone, close the project.
         self.close_callbacks: tuple[Callable[[], None], ...] = (
             self._subscriptions.drop,
+            self.project_controller.settled.stop,
             self.tasks.close,
             self.review_queue.close,
             self.thermograms.jobs.close,
@@ -111,6 +113,7 @@ class DockController(QObject):
             (viewer.layers, self.project_controller.layers_changed),
             (viewer.layers, self.thermograms.update),
             (viewer.removed, self.project_controller.layer_removed),
+            (viewer.sight, self.project_controller.sight_changed),
         ):
             self._subscriptions.add(signal, slot)
 
@@ -119,7 +122,7 @@ class DockController(QObject):
         view.header.step_requested.connect(self.show_step)
         view.next_step_button.clicked.connect(self._go_on)
         view.classify.finetune_requested.connect(self.finetune_controller.open)
-        view.detect.detect_requested.connect(self.detect_controller.detect)
+        view.detect.detect_requested.connect(self._detect)
         view.annotate.next_requested.connect(canvas.next)
         view.annotate.previous_requested.connect(canvas.previous)
         view.annotate.undo_requested.connect(canvas.undo)
@@ -182,6 +185,11 @@ class DockController(QObject):
         wanted = session.cells is not None and session.embeddings is None
         if wanted and not self.tasks.jobs.running("embed"):
             self.tasks.embed()
+
+    def _detect(self, request: DetectRequest) -> None:
+        """Detect cells in what is in sight, once that is open."""
+        if self.project_controller.keep_to_sight():
+            self.detect_controller.detect(request)
 
     # --- export ------------------------------------------------------------------------------
 
