@@ -77,6 +77,15 @@ def canvas_of(viewer):
     return viewer.window._qt_viewer.canvas
 
 
+def is_alive(widget):
+    """Whether Qt has not deleted a widget yet."""
+    try:
+        widget.objectName()
+    except RuntimeError:
+        return False
+    return True
+
+
 def to_canvas(viewer, row, col):
     """The point of the canvas, in window pixels, that shows a place of the world."""
     canvas, camera = canvas_of(viewer), getattr(viewer, "scene", viewer).camera
@@ -214,3 +223,35 @@ def test_points_are_cells_of_their_own_frame(viewer, dock, qtbot):
                 lambda: bridge.read_cells(str(points.unique_id), dock.session.image, 10.0)
             )
             assert "no point on the frame in sight" in dock.messages.text
+
+
+def test_a_closed_dock_ends_and_opens_again(viewer, qtbot):
+    def opened():
+        return viewer.window.add_plugin_dock_widget("napari-hemacells", "HemaCells")
+
+    layer = viewer.add_image(A, name="smear", rgb=True)
+    layer.metadata = {"mine": 1}
+    before = len(viewer.mouse_drag_callbacks), len(viewer.mouse_move_callbacks)
+    for _ in range(2):
+        frame, dock = opened()
+        qtbot.waitUntil(lambda dock=dock: dock.session.image is not None)
+        assert dock.messages.level == "info"
+        key = dock.session.image.key
+        if dock.session.cells is None:
+            detect(dock, qtbot)
+        assert len(dock.session.cells) == 2
+        dock.controller.show_step("annotate")
+        click(viewer, 30, 120)
+        assert len(dock.session.annotated) == 1
+        session, gallery = dock.session, dock.gallery
+        QTest.mouseClick(frame.title.close_button, Qt.MouseButton.LeftButton)
+        assert (session.project, session.history, session.image) == (None, None, None)
+        qtbot.waitUntil(lambda gallery=gallery: not is_alive(gallery))
+        assert (len(viewer.mouse_drag_callbacks), len(viewer.mouse_move_callbacks)) == before
+        assert [one.name for one in viewer.layers] == ["smear", "Cells"]
+        click(viewer, 30, 30)  # nobody listens
+    frame, dock = opened()
+    qtbot.waitUntil(lambda: dock.session.image is not None)
+    assert dock.session.image.key == key
+    assert list(dock.session.annotated) == [dock.session.cells.labels[30, 120]]
+    dock.controller.close()

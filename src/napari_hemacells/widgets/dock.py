@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari.settings import get_settings
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QEvent, QTimer
 
 from napari_hemacells.session import Session
 from napari_hemacells.widgets.canvas.keys import qt_action
@@ -44,6 +44,15 @@ class HemaCellsWidget(DockView):
         get_settings().appearance.events.theme.connect(self.restyle)
         self.restyle()
 
+    def event(self, event: QEvent | None) -> bool:
+        """End the session when napari takes the dock out of its window (the button ✕)."""
+        done = super().event(event)
+        removed = event is not None and event.type() == QEvent.Type.ParentChange
+        if removed and self.parent() is None:
+            self.controller.leave()
+            self.deleteLater()
+        return bool(done)
+
     def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802
         """Handle the canvas keys in the dock too, unless the focused widget uses them."""
         action = None if event is None else qt_action(event)
@@ -53,9 +62,9 @@ class HemaCellsWidget(DockView):
             self.controller.canvas.act(action)
 
 
-def _close(closers: tuple[Callable[[], None], ...], _destroyed: object = None) -> None:
-    for close in closers:
-        close()
+def _close(closers: list[Callable[[], None]], _destroyed: object = None) -> None:
+    while closers:
+        closers.pop(0)()
 
 
 def open_result(project_folder: str | Path) -> None:

@@ -71,7 +71,7 @@ class DockController(QObject):
         )
         self._subscriptions = Subscriptions(self)
         # In this order: stop the threads, leave the viewer alone, close the project.
-        self.close_callbacks: tuple[Callable[[], None], ...] = (
+        self.close_callbacks: list[Callable[[], None]] = [
             self._subscriptions.drop,
             self.project_controller.settled.stop,
             self.tasks.close,
@@ -86,7 +86,7 @@ class DockController(QObject):
             self.canvas.close,
             bridge.close,
             session.close,
-        )
+        ]
         self._connect_session()
         self._connect_panels()
         self._connect_work()
@@ -94,9 +94,17 @@ class DockController(QObject):
         self.project_controller.layers_changed()
 
     def close(self) -> None:
-        """Stop all tasks and disconnect; everything is saved."""
-        for close in self.close_callbacks:
-            close()
+        """Stop all tasks and disconnect, once; everything is saved."""
+        while self.close_callbacks:
+            self.close_callbacks.pop(0)()
+
+    def leave(self) -> None:
+        """Close, and take the gallery, the map and the marks on the canvas out of the viewer."""
+        self.close()
+        self.bridge.remove_overlays()
+        for widget in (self.view.gallery, self.view.map):
+            if widget is not None:
+                self.bridge.remove_dock(widget)
 
     # --- wiring ------------------------------------------------------------------------------
 

@@ -29,7 +29,7 @@ from napari_hemacells.widgets.canvas.sight import (
     slider_point,
 )
 from napari_hemacells.widgets.canvas.thermogram_layers import ThermogramLayers
-from napari_hemacells.widgets.dock_area import dock_below, raise_dock
+from napari_hemacells.widgets.dock_area import dock_below, raise_dock, remove_dock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -295,6 +295,13 @@ class ViewerBridge(Overlays):
         self.watch.close()
         self.keys.clear()
 
+    def remove_overlays(self) -> None:
+        """Remove the ring and the cells found so far; the cells stay."""
+        self.clear_partial_cells()
+        marker = self.find(MARKER)
+        if marker is not None:
+            self.viewer.layers.remove(marker)
+
     # --- our layers --------------------------------------------------------------------------
 
     def claim_image(self, key: str, image_key: str) -> None:
@@ -499,6 +506,10 @@ class ViewerBridge(Overlays):
     def add_dock(self, widget: QWidget, name: str, *, behind: QWidget | None = None) -> None:
         """Dock a widget below the canvas, if the viewer has a window; as a tab behind another."""
         dock_below(self.viewer, widget, name, behind=behind)
+
+    def remove_dock(self, widget: QWidget) -> None:
+        """Take a widget out of the window, and end it."""
+        remove_dock(self.viewer, widget)
 
     def raise_dock(self, widget: QWidget) -> None:
         """Raise the dock of a widget."""
