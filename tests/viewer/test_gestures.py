@@ -1,4 +1,4 @@
-"""Every documented gesture of the canvas (docs/reference/keys.md), by real mouse and key events."""
+"""Every documented gesture of the canvas (docs/reference/keys.md), by real events."""
 
 from __future__ import annotations
 

@@ -121,6 +121,7 @@ class DockController(QObject):
             (viewer.layers, self.project_controller.layers_changed),
             (viewer.layers, self.thermograms.update),
             (viewer.removed, self.project_controller.layer_removed),
+            (viewer.active, self.project_controller.active_changed),
             (viewer.sight, self.project_controller.sight_changed),
         ):
             self._subscriptions.add(signal, slot)
@@ -251,6 +252,7 @@ class DockController(QObject):
     def _update(self, _what: object = None) -> None:
         session, header = self.session, self.view.header
         self.thermograms.update()
+        self.view.show_image_name("" if session.image is None else session.image.name)
         cells = session.cells is not None
         missing = "" if cells else _NO_CELLS
         header.set_state("detect", done=bool(session.cells))

@@ -56,6 +56,9 @@ class ProjectController(QObject):
         self.settled.setSingleShot(True)
         self.settled.setInterval(_SETTLED_MS)
         self.settled.timeout.connect(self.keep_to_sight)
+        self._follow = QTimer(self)  # of several files that are dropped, the last one counts
+        self._follow.setSingleShot(True)
+        self._follow.timeout.connect(self._follow_active)
         view.detect.image_chosen.connect(self.choose_image)
         view.place.open_requested.connect(self.open_project)
         view.place.save_as_requested.connect(self._save_as)
@@ -76,6 +79,19 @@ class ProjectController(QObject):
             self.keep_to_sight()
         else:
             self.settled.start()
+
+    def active_changed(self, _key: str) -> None:
+        """Follow the image layer that the user has made active."""
+        if not self._opening:
+            self._follow.start(0)
+
+    def _follow_active(self) -> None:
+        active = self._bridge.active_image_layer()
+        image = self._session.image
+        busy = self._tasks.jobs.running("detect") or self._tasks.jobs.running("open")
+        if active is None or image is None or busy or self._shows(active):
+            return
+        self.choose_image(active)
 
     def keep_to_sight(self) -> bool:
         """Open what the layer of the image shows now, and return whether it is in use.
@@ -140,7 +156,10 @@ class ProjectController(QObject):
             self._view.detect.choose_image(None if layer is None else str(layer.unique_id))
 
     def layer_removed(self, role: str) -> None:
-        """Show a message on a removed layer."""
+        """Show a message on a removed layer; the one that napari makes active is no choice."""
+        self._follow.stop()
+        if role in {"cells", "image"}:
+            self._bridge.clear_marker()
         if role == "cells":
             self._voice.warn(
                 "The layer of cells was removed; your annotations are kept. Press V to show "
@@ -176,6 +195,7 @@ class ProjectController(QObject):
             self._bridge.follow(key, self._seen)
             return
         project_images.select_image(self._session, self._bridge, image, key, self._seen)
+        self._follow.stop()  # removing the cells of the image before made some layer active
         self._view.detect.choose_image(key)
         self._welcome()
 

@@ -98,11 +98,14 @@ class LayerCatalog:
 
     def active_image(self) -> str | None:
         """The key of the selected image layer, otherwise of the uppermost one."""
-        active = self.viewer.layers.selection.active
-        if active is not None and layer_readers.layer_kind(active) == "image":
-            return str(active.unique_id)
         images = self.images()
-        return images[0].key if images else None
+        return self.active_image_layer() or (images[0].key if images else None)
+
+    def active_image_layer(self) -> str | None:
+        """The key of the selected layer if it is an image."""
+        active = self.viewer.layers.selection.active
+        shown = active is not None and layer_readers.layer_kind(active) == "image"
+        return str(active.unique_id) if shown else None
 
     def read_image(self, key: str) -> SmearImage | None:
         """The image of the chosen layer; raises ``ImageError`` if it has none."""
@@ -243,6 +246,7 @@ class Overlays(LayerCatalog):
         return layer
 
 
+_OPAQUE = {"opaque", "translucent", "translucent_no_depth"}  # blendings that hide what is below
 _OPACITY = 0.65  # of the layer, so that the cell is seen below its class
 _CLOSE_ENOUGH = 12.0  # canvas pixels that a cell must span, or the camera moves nearer
 
@@ -252,6 +256,7 @@ class BridgeEvents(SignalGroup):
 
     layers = Signal()  # added, removed, renamed, moved
     sight = Signal(bool)  # another plane or changed pixels are shown; True: and something waits
+    active = Signal(str)  # the key of an image layer that was made the active one
     removed = Signal(str)  # the role of one of our layers that was removed
     key = Signal(str)  # one of keys.ACTIONS
 
@@ -274,12 +279,14 @@ class ViewerBridge(Overlays):
         self.watch = ImageWatch(viewer)
         self.watch.noticed.connect(self._sight_changed)
         self._hidden: Layer | None = None
+        self._claimed = ""
         self._many: MultiscaleLabels | None = None
         self.keys.bind(viewer, viewer=True)
         listen = viewer.layers.events
         for event in (listen.inserted, listen.removed, listen.reordered):
             event.connect(self._layers_changed)
         listen.removed.connect(self._layer_removed)
+        viewer.layers.selection.events.active.connect(self._active_changed)
         for layer in viewer.layers:
             layer.events.name.connect(self._layers_changed)
 
@@ -289,6 +296,7 @@ class ViewerBridge(Overlays):
         for event in (listen.inserted, listen.removed, listen.reordered):
             event.disconnect(self._layers_changed)
         listen.removed.disconnect(self._layer_removed)
+        self.viewer.layers.selection.events.active.disconnect(self._active_changed)
         for layer in self.viewer.layers:
             layer.events.name.disconnect(self._layers_changed)
         self.pointer.close()
@@ -312,8 +320,19 @@ class ViewerBridge(Overlays):
                 self.keys.unbind(layer)
         layer = self.layer(key)
         if layer is not None:
+            if str(layer.unique_id) != self._claimed:
+                self._show_alone(layer)
+            self._claimed = str(layer.unique_id)
             layer.metadata = ours.claimed_metadata(layer.metadata, image_key)
             self.keys.bind(layer)
+
+    def _show_alone(self, layer: Layer) -> None:
+        """Show an image layer and hide the other images, but for channels laid over it."""
+        for other in self.viewer.layers:
+            hides = layer_readers.layer_kind(other) == "image" and other.blending in _OPAQUE
+            if hides and other.unique_id != layer.unique_id:
+                other.visible = False
+        layer.visible = True
 
     # --- whether the cells belong to what is in sight ----------------------------------------
 
@@ -518,8 +537,23 @@ class ViewerBridge(Overlays):
     def _layers_changed(self, event: Any = None) -> None:
         if event is not None and event.type == "inserted":
             event.value.events.name.connect(self._layers_changed)
+            if layer_readers.layer_kind(event.value) == "image":
+                self._raise_cells()
         if not self._quiet:
             self.events.layers.emit()
+
+    def _raise_cells(self) -> None:
+        """Put the cells and their marks above an image that was added."""
+        quiet, self._quiet = self._quiet, True
+        for role in ("cells", "found", MARKER):
+            layer = self.find(role)
+            if layer is not None:
+                self.viewer.layers.move(self.viewer.layers.index(layer), len(self.viewer.layers))
+        self._quiet = quiet
+
+    def _active_changed(self, event: Any) -> None:
+        if event.value is not None and layer_readers.layer_kind(event.value) == "image":
+            self.events.active.emit(str(event.value.unique_id))
 
     def _layer_removed(self, event: Any) -> None:
         role = ours.role_of(event.value.metadata)

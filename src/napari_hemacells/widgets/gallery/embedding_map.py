@@ -265,6 +265,11 @@ class EmbeddingMapWidget(QWidget):
         self._soon.setSingleShot(True)
         self._soon.setInterval(_IDLE_MS)
         self._soon.timeout.connect(self.recolour)
+        # The lasso repaints at once, and with it the canvas of napari, which must not be drawn
+        # while a layer is being removed: the map waits until that is over.
+        self._afterwards = QTimer(self)
+        self._afterwards.setSingleShot(True)
+        self._afterwards.timeout.connect(self._place_if_seen)
         self._lay_out()
         self._connect()
 
@@ -403,7 +408,10 @@ class EmbeddingMapWidget(QWidget):
     def _start_over(self) -> None:
         self._thumbnails.clear()
         self._waiting = True
-        if self.isVisible():
+        self._afterwards.start(0)
+
+    def _place_if_seen(self) -> None:
+        if self._waiting and self.isVisible():
             self.place()
 
     def _update_classes(self) -> None:
