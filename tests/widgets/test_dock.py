@@ -264,6 +264,94 @@ def test_an_image_seen_before_is_welcomed_back(at_work, qtbot):
     widget.controller.close()
 
 
+def shown_images(viewer):
+    return [
+        layer.name for layer in viewer.layers if layer._type_string == "image" and layer.visible
+    ]
+
+
+def three_fields(viewer):
+    rng = np.random.default_rng(0)
+    for name in ("one", "two", "three"):
+        viewer.add_image(rng.integers(0, 255, (128, 128, 3), dtype=np.uint8), name=name)
+
+
+def is_about(dock, name):
+    return dock.session.image.name == dock.detect.image.currentText() == name
+
+
+def test_of_three_dropped_fields_the_dock_takes_the_one_that_is_seen(dock, viewer, qtbot):
+    three_fields(viewer)
+    qtbot.waitUntil(lambda: is_about(dock, "three"))
+    assert shown_images(viewer) == ["three"]
+    assert dock.image_name.text() == "Image: three"
+
+
+def test_choosing_an_image_shows_it_and_hides_the_others(dock, viewer, qtbot):
+    three_fields(viewer)
+    qtbot.waitUntil(lambda: is_about(dock, "three"))
+    for name in ("one", "two", "three"):
+        dock.detect.image.setCurrentText(name)
+        assert is_about(dock, name)
+        assert shown_images(viewer) == [name]
+        assert dock.image_name.text() == f"Image: {name}"
+
+
+def test_the_dock_follows_the_active_image_layer_with_its_cells(dock, viewer, qtbot):
+    three_fields(viewer)
+    qtbot.waitUntil(lambda: is_about(dock, "three"))
+    dock.session.set_cells(make_cells(30))
+    for name in ("one", "three"):
+        viewer.layers.selection.active = viewer.layers[name]
+        qtbot.waitUntil(lambda name=name: is_about(dock, name))
+        assert shown_images(viewer) == [name]
+        assert ("Cells" in viewer.layers) == (name == "three")
+    assert viewer.layers[-1].name == "Cells"
+
+
+def test_removing_the_cells_does_not_choose_another_image(dock, viewer, qtbot):
+    three_fields(viewer)
+    qtbot.waitUntil(lambda: is_about(dock, "three"))
+    dock.detect.image.setCurrentText("one")
+    dock.session.set_cells(make_cells(30))
+    viewer.layers.remove("Cells")
+    qtbot.wait(50)
+    assert is_about(dock, "one")
+    assert shown_images(viewer) == ["one"]
+
+
+def test_a_new_layer_does_not_hide_the_cells(at_work, viewer, qtbot):
+    viewer.add_image(np.full((128, 128), np.nan), name="no picture")
+    viewer.layers.selection.active = viewer.layers["smear"]
+    qtbot.wait(50)
+    names = [layer.name for layer in viewer.layers]
+    assert names.index("Cells") > names.index("no picture")
+    assert at_work.session.image.name == "smear"
+    assert viewer.layers["Cells"].visible
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_opening_a_project_forgets_no_file(dock, viewer, tmp_path, count):
+    import PIL.Image
+
+    from napari_hemacells.core.image import read_image
+
+    project, rng = Project.create(tmp_path / "several"), np.random.default_rng(0)
+    for number in range(count):
+        pixels = rng.integers(0, 255, (40, 50 + number, 3), dtype=np.uint8)
+        PIL.Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+        project.add_image(read_image(tmp_path / f"{number}.png"))
+    before = project.images
+    for _ in range(2):
+        dock.controller.project_controller.open_project(project.folder)
+        assert Project.open(project.folder).images == before
+        assert dock.messages.level == "info"
+        assert dock.session.image.key == before[0].key
+        assert len(viewer.layers) == count
+        dock.session.close()
+        viewer.layers.clear()
+
+
 def test_a_folder_that_is_no_project_is_told(dock, tmp_path):
     dock.controller.project_controller.open_project(tmp_path / "nothing")
     assert dock.messages.level == "error"

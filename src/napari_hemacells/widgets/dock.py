@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari.settings import get_settings
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QEvent, QTimer
 
 from napari_hemacells.session import Session
 from napari_hemacells.widgets.canvas.keys import qt_action
@@ -40,6 +40,15 @@ class HemaCellsWidget(DockView):
         self.destroyed.connect(self.controller.close)
         get_settings().appearance.events.theme.connect(self.restyle)
         self.restyle()
+
+    def event(self, event: QEvent | None) -> bool:
+        """End the session when napari takes the dock out of its window (the button ✕)."""
+        done = super().event(event)
+        removed = event is not None and event.type() == QEvent.Type.ParentChange
+        if removed and self.parent() is None:
+            self.controller.leave()
+            self.deleteLater()
+        return bool(done)
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802
         """Handle the canvas keys in the dock too, unless the focused widget uses them."""

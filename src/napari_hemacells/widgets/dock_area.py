@@ -42,6 +42,14 @@ def dock_below(
     main.resizeDocks([dock], [_HEIGHT], Qt.Orientation.Vertical)
 
 
+def remove_dock(viewer: ViewerModel, widget: QWidget) -> None:
+    """Take a docked widget out of the window, and end it."""
+    window = getattr(viewer, "window", None)
+    if window is not None and _ancestor(widget, QDockWidget) is not None:
+        window.remove_dock_widget(widget)
+    widget.deleteLater()
+
+
 def _ancestor(widget: QWidget, kind: type[W]) -> W | None:
     """The nearest parent of this class."""
     parent = widget.parentWidget()

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from napari_hemacells.session import Session
     from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
+    from napari_hemacells.widgets.detect.panel import DetectRequest
     from napari_hemacells.widgets.dock_view import DockView
     from napari_hemacells.widgets.export.panel import ExportRequest
 
@@ -96,6 +97,7 @@ class DockController(QObject):
         # is on disk.
         self.close = CloseOnce(
             self._subscriptions.drop,
+            self.project_controller.settled.stop,
             self.tasks.close,
             self.review_queue.close,
             self.thermograms.jobs.close,
@@ -115,6 +117,14 @@ class DockController(QObject):
         self.show_step("detect")
         self.project_controller.layers_changed()
 
+    def leave(self) -> None:
+        """Close, and take the gallery, the map and the marks on the canvas out of the viewer."""
+        self.close()
+        self.bridge.remove_overlays()
+        for widget in (self.view.gallery, self.view.map):
+            if widget is not None:
+                self.bridge.remove_dock(widget)
+
     # --- wiring ------------------------------------------------------------------------------
 
     def _connect_session(self) -> None:
@@ -131,6 +141,8 @@ class DockController(QObject):
             (viewer.layers, self.project_controller.layers_changed),
             (viewer.layers, self.thermograms.update),
             (viewer.removed, self.project_controller.layer_removed),
+            (viewer.active, self.project_controller.active_changed),
+            (viewer.sight, self.project_controller.sight_changed),
         ):
             self._subscriptions.add(signal, slot)
 
@@ -139,7 +151,7 @@ class DockController(QObject):
         view.header.step_requested.connect(self.show_step)
         view.next_step_button.clicked.connect(self._go_on)
         view.classify.finetune_requested.connect(self.finetune_controller.open)
-        view.detect.detect_requested.connect(self.detect_controller.detect)
+        view.detect.detect_requested.connect(self._detect)
         view.annotate.next_requested.connect(canvas.next)
         view.annotate.previous_requested.connect(canvas.previous)
         view.annotate.undo_requested.connect(canvas.undo)
@@ -203,6 +215,11 @@ class DockController(QObject):
         if wanted and not self.tasks.jobs.running("embed"):
             self.tasks.embed()
 
+    def _detect(self, request: DetectRequest) -> None:
+        """Detect cells in what is in sight, once that is open."""
+        if self.project_controller.keep_to_sight():
+            self.detect_controller.detect(request)
+
     # --- export ------------------------------------------------------------------------------
 
     def _export(self, request: ExportRequest) -> None:
@@ -255,6 +272,7 @@ class DockController(QObject):
     def _update(self, _what: object = None) -> None:
         session, header = self.session, self.view.header
         self.thermograms.update()
+        self.view.show_image_name("" if session.image is None else session.image.name)
         cells = session.cells is not None
         missing = "" if cells else _NO_CELLS
         header.set_state("detect", done=bool(session.cells))

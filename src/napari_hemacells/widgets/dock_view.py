@@ -67,6 +67,7 @@ class DockView(QWidget):
         self.gallery: GalleryWidget | None = None
         self.map: EmbeddingMapWidget | None = None
         self.pages = QStackedWidget()
+        self.image_name = QLabel()
         self.next_step_button = QPushButton()
         self.pointed_at = QLabel()
         self.messages = MessageBar()
@@ -86,6 +87,12 @@ class DockView(QWidget):
     def step(self) -> Step:
         """The step shown."""
         return STEPS[self.pages.currentIndex()]
+
+    def show_image_name(self, name: str) -> None:
+        """Name the image that every step is about; empty for none."""
+        self.image_name.setText(f"Image: {name}" if name else "")
+        self.image_name.setToolTip(name)
+        self.image_name.setVisible(bool(name))
 
     def show_step(self, step: Step) -> None:
         """Show the panel of a step."""
@@ -154,7 +161,12 @@ class DockView(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(6, 6, 6, 6)
         column.setSpacing(6)
+        self.image_name.setAccessibleName("Image that is worked on")
+        self.image_name.setTextFormat(Qt.TextFormat.PlainText)
+        # A long name is cut off rather than widening the dock.
+        self.image_name.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         column.addWidget(self.header)
+        column.addWidget(self.image_name)
         column.addWidget(self.pages, 1)
         for widget in (self.pointed_at, self.next_step_button, self.messages, self.place):
             column.addWidget(widget)

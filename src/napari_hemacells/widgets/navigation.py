@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_hemacells.core.errors import HemaCellsError
+from napari_hemacells.core.errors import HemaCellsError, ImageError
 from napari_hemacells.core.types import Progress
 from napari_hemacells.widgets import project_images
 from napari_hemacells.widgets.background.workers import JobRunner
@@ -95,7 +95,10 @@ class Navigator(QObject):
         """Return the layers that may show the image: key, shape, and what makes the image."""
         layers = []
         for choice in self._bridge.images():
-            make = self._bridge.image_maker(choice.key)
+            try:
+                make = self._bridge.image_maker(choice.key)
+            except ImageError:
+                continue  # it has nothing at this position of the slider
             if make is not None:
                 layers.append((choice.key, self._bridge.shape_of(choice.key), make))
         return layers

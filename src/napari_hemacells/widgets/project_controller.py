@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_hemacells.widgets import project_images
 
@@ -16,13 +16,17 @@ if TYPE_CHECKING:
     from napari_hemacells.core.types import SmearImage
     from napari_hemacells.session import Session
     from napari_hemacells.widgets.background.tasks import BackgroundTasks
+    from napari_hemacells.widgets.canvas.sight import Seen
     from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
     from napari_hemacells.widgets.dock_view import DockView
     from napari_hemacells.widgets.message_bar import Notifier
 
 
+_SETTLED_MS = 120  # a slider that is dragged passes many frames: the one it rests at is opened
+
+
 class ProjectController(QObject):
-    """Opens the chosen image in its project.
+    """Opens the chosen image in its project, and keeps to the frame in sight.
 
     Signals
     -------
@@ -47,6 +51,15 @@ class ProjectController(QObject):
         self._view, self._session, self._bridge = view, session, bridge
         self._tasks, self._voice = tasks, voice
         self._noticed: list[str] = []
+        self._opening = False
+        self._seen: Seen | None = None  # of the layer whose image is being opened
+        self.settled = QTimer(self)
+        self.settled.setSingleShot(True)
+        self.settled.setInterval(_SETTLED_MS)
+        self.settled.timeout.connect(self.keep_to_sight)
+        self._follow = QTimer(self)  # of several files that are dropped, the last one counts
+        self._follow.setSingleShot(True)
+        self._follow.timeout.connect(self._follow_active)
         view.detect.image_chosen.connect(self.choose_image)
         view.place.open_requested.connect(self.open_project)
         view.place.save_as_requested.connect(self._save_as)
@@ -62,12 +75,60 @@ class ProjectController(QObject):
 
         A large image is opened in a thread; the latest choice counts.
         """
-        self._tasks.jobs.cancel("open")
-        if self._bridge.is_small_in_memory(key):
-            self._attempt(lambda: self._use(self._bridge.read_image(key), key))
-        elif not self._shows(key):
-            self._attempt(lambda: self._open(key))
+        if self._bridge.is_small_in_memory(key) or not self._shows(key):
+            self._read(key)
         self.changed.emit()
+
+    def sight_changed(self, waits: bool) -> None:
+        """Open the frame in sight once the slider rests; at once if something waits for it."""
+        if waits:
+            self.keep_to_sight()
+        else:
+            self.settled.start()
+
+    def active_changed(self, _key: str) -> None:
+        """Follow the image layer that the user has made active."""
+        if not self._opening:
+            self._follow.start(0)
+
+    def _follow_active(self) -> None:
+        active = self._bridge.active_image_layer()
+        image = self._session.image
+        busy = self._tasks.jobs.running("detect") or self._tasks.jobs.running("open")
+        if active is None or image is None or busy or self._shows(active):
+            return
+        self.choose_image(active)
+
+    def keep_to_sight(self) -> bool:
+        """Open what the layer of the image shows now, and return whether it is in use.
+
+        ``False`` while it is still being opened, or where it cannot be used.
+        """
+        self.settled.stop()
+        image = self._session.image
+        layer = None if image is None else self._bridge.find("image", image.key)
+        if image is None or layer is None or not self._bridge.watch.has_changed:
+            self._bridge.show_cells_again()
+            self.changed.emit()
+            return True
+        done = self._read(str(layer.unique_id))
+        if self._session.image is image and not self._bridge.watch.has_moved:
+            self._bridge.show_cells_again()
+        self.changed.emit()
+        return done and not self._tasks.jobs.running("open")
+
+    def _read(self, key: str) -> bool:
+        """Read what a layer shows, a large image in a thread; return whether that worked."""
+        self._tasks.jobs.cancel("open")
+
+        def read() -> None:
+            self._seen = self._bridge.look(key)
+            if self._bridge.is_small_in_memory(key):
+                self._use(self._bridge.read_image(key), key)
+            else:
+                self._open(key)
+
+        return self._attempt(read)
 
     def open_project(self, folder: Path) -> None:
         """Open a project folder with its images."""
@@ -81,11 +142,17 @@ class ProjectController(QObject):
             for reason in missing:
                 self._voice.warn(reason)
 
-        self._voice.attempt(open_it)
+        self._opening = True
+        try:
+            self._voice.attempt(open_it)
+        finally:
+            self._opening = False
         self.layers_changed()
 
     def layers_changed(self) -> None:
         """Offer the present layers; choose the active one if none was chosen."""
+        if self._opening:
+            return  # a layer of a project that is being opened is no choice of the user's
         self._view.detect.set_choices(self._bridge.images(), self._bridge.cell_sources())
         if self._session.image is None:
             key = self._bridge.active_image()
@@ -96,7 +163,10 @@ class ProjectController(QObject):
             self._view.detect.choose_image(None if layer is None else str(layer.unique_id))
 
     def layer_removed(self, role: str) -> None:
-        """Show a message on a removed layer."""
+        """Show a message on a removed layer; the one that napari makes active is no choice."""
+        self._follow.stop()
+        if role in {"cells", "image"}:
+            self._bridge.clear_marker()
         if role == "cells":
             self._voice.warn(
                 "The layer of cells was removed; your annotations are kept. Press V to show "
@@ -125,16 +195,23 @@ class ProjectController(QObject):
 
     def _use(self, image: SmearImage | None, key: str) -> None:
         used = self._session.image
-        if image is None or (used is not None and image.key == used.key):
+        if image is None:
+            return
+        if used is not None and image.key == used.key:
+            self._bridge.claim_image(key, image.key)
+            self._bridge.follow(key, self._seen)
             return
         self._noticed.clear()
-        project_images.select_image(self._session, self._bridge, image, key)
+        project_images.select_image(self._session, self._bridge, image, key, self._seen)
+        self._follow.stop()  # removing the cells of the image before made some layer active
         self._view.detect.choose_image(key)
         self._welcome()
 
-    def _attempt(self, choose: Callable[[], object]) -> None:
-        if not self._voice.attempt(choose):
+    def _attempt(self, choose: Callable[[], object]) -> bool:
+        done = self._voice.attempt(choose)
+        if not done:
             self._view.detect.block("This image cannot be used: choose another one.")
+        return done
 
     def _welcome(self) -> None:
         annotated = len(self._session.annotated)

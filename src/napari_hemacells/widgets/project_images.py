@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.store.schema import StoredImage
     from napari_hemacells.core.types import SmearImage
     from napari_hemacells.session import Session
+    from napari_hemacells.widgets.canvas.sight import Seen
     from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
 
 
@@ -53,9 +54,23 @@ def open_project_images(
     return missing
 
 
-def select_image(session: Session, bridge: ViewerBridge, image: SmearImage, key: str = "") -> None:
-    """Use this image, which is shown by the layer with this key."""
-    bridge.claim_image(key or bridge.show_image(image), image.key)
+def select_image(
+    session: Session,
+    bridge: ViewerBridge,
+    image: SmearImage,
+    key: str = "",
+    seen: Seen | None = None,
+) -> None:
+    """Use this image, which is shown by the layer with this key.
+
+    Parameters
+    ----------
+    seen
+        What the layer showed when the image was read; what it shows now if not given.
+    """
+    key = key or bridge.show_image(image)
+    bridge.claim_image(key, image.key)
+    bridge.follow(key, seen)
     session.open_image(image)
 
 

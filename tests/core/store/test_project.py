@@ -336,3 +336,13 @@ def test_the_default_folder_is_found_again(picture, tmp_path):
 def test_the_default_place_is_the_users_data_folder(picture, monkeypatch, tmp_path):
     monkeypatch.setattr("platformdirs.user_data_path", lambda *a, **k: tmp_path / "data")
     assert default_folder(picture).parent == tmp_path / "data" / "projects"
+
+
+def test_an_image_from_a_layer_does_not_make_the_project_forget_its_file(project, picture):
+    project.add_image(picture)
+    stored = project.image(picture.key)
+    project.add_image(replace(picture, path=None, pixel_size_um=None, groups=Groups()))
+    assert project.image(picture.key) == stored
+    project.add_image(replace(picture, groups=Groups(patient="p2")))
+    assert project.image(picture.key).groups == Groups(patient="p2", laboratory="lab")
+    assert Project.open(project.folder).locate(picture.key) == picture.path

@@ -22,10 +22,12 @@ COLOUR = RNG.integers(0, 255, (9, 11, 3), dtype=np.uint8)
     [
         (Image(COLOUR, rgb=True), COLOUR),
         (Image(COLOUR[..., 0]), np.repeat(COLOUR[..., :1], 3, axis=-1)),
+        (Image(np.moveaxis(COLOUR, -1, 0), axis_labels=("c", "y", "x")), COLOUR),
+        (Image(np.moveaxis(COLOUR, -1, 0)), np.repeat(COLOUR[..., :1], 3, axis=-1)),
         (Image([COLOUR, COLOUR[::2, ::2]], rgb=True, multiscale=True), COLOUR),
         (Image(np.stack([COLOUR[..., 0]] * 7)), np.repeat(COLOUR[..., :1], 3, axis=-1)),
     ],
-    ids=["rgb", "grey", "multiscale", "stack"],
+    ids=["rgb", "grey", "channels first", "three planes", "multiscale", "stack"],
 )
 def test_every_kind_of_picture_becomes_colour(layer, expected):
     assert np.array_equal(read_layer_image(layer).pixels, expected)
@@ -116,6 +118,7 @@ def test_a_plane_of_a_dask_stack_is_lazy(monkeypatch):
     [
         Image(COLOUR, rgb=True),
         Image(COLOUR[..., 0]),
+        Image(np.moveaxis(COLOUR, -1, 0), axis_labels=("c", "y", "x")),
         Image(np.moveaxis(COLOUR, -1, 0)),
         Image([COLOUR, COLOUR[::2, ::2]], rgb=True, multiscale=True),
         Image(np.stack([COLOUR[..., 0]] * 7)),

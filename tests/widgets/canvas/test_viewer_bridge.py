@@ -12,9 +12,10 @@ from napari.utils.interactions import (
 
 from made_up import make_cells, make_image
 from napari_hemacells import layers as ours
-from napari_hemacells.core.errors import CellsError
+from napari_hemacells.core.errors import CellsError, ImageError
 from napari_hemacells.layers import CellColourCodes
 from napari_hemacells.widgets.canvas.markers import MARKER
+from napari_hemacells.widgets.canvas.sight import plane_affine
 from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
 
 IMAGE = make_image()
@@ -220,6 +221,150 @@ def test_a_layer_without_cells_is_refused_with_a_sentence(viewer, bridge, layer)
     viewer.add_layer(layer)
     with pytest.raises(CellsError, match=r"\."):
         bridge.read_cells(str(layer.unique_id), IMAGE, 8.0)()
+
+
+def cells_of(viewer, layer, size=(100, 120), **image):
+    """The cells that a layer marks on an image of this size, whose layer has these transforms."""
+    smear = viewer.add_image(np.zeros((*size, 3), np.uint8), **image)
+    bridge = ViewerBridge(viewer)
+    shown = bridge.read_image(str(smear.unique_id))
+    bridge.claim_image(str(smear.unique_id), shown.key)
+    viewer.add_layer(layer)
+    try:
+        return bridge.read_cells(str(layer.unique_id), shown, 8.0)()
+    finally:
+        bridge.close()
+
+
+def block(rows, cols, shape=(100, 120)):
+    """Labels with one cell of these rows and columns."""
+    labels = np.zeros(shape, int)
+    labels[slice(*rows), slice(*cols)] = 7
+    return labels
+
+
+TURN = np.array([[0.0, -1.0], [1.0, 0.0]])
+
+
+@pytest.mark.parametrize(
+    ("transform", "box"),
+    [
+        ({"translate": (30, 40)}, [40, 50, 50, 70]),
+        ({"scale": (2, 2)}, [20, 20, 39, 59]),
+        ({"rotate": TURN, "translate": (60, 0)}, [31, 10, 51, 20]),
+        ({"shear": [1.0]}, [10, 20, 20, 49]),
+        ({"affine": np.array([[1, 0, 5], [0, 1, 6], [0, 0, 1.0]])}, [15, 16, 25, 36]),
+    ],
+    ids=["translate", "scale", "rotate", "shear", "affine"],
+)
+def test_labels_lie_where_their_own_transform_puts_them(viewer, transform, box):
+    cells = cells_of(viewer, Labels(block((10, 20), (10, 30)), **transform))
+    assert cells.ids.tolist() == [7]
+    if "shear" in transform:
+        found = np.argwhere(cells.labels == 7)
+        world = np.asarray(Labels(block((10, 20), (10, 30)), **transform).data_to_world((15, 20)))
+        assert np.allclose(found.mean(axis=0), world, atol=1.5)
+        assert len(found) == pytest.approx(200, abs=12)
+    else:
+        assert np.allclose(cells.boxes[0], box, atol=1)
+
+
+def test_labels_follow_the_transform_of_the_image_too(viewer):
+    labels = Labels(block((10, 20), (10, 30)), translate=(30, 40))
+    cells = cells_of(viewer, labels, scale=(2, 2), translate=(10, 20))
+    assert np.allclose(cells.boxes[0], [15, 15, 20, 25], atol=1)
+
+
+def test_labels_without_a_transform_are_on_the_pixels_of_a_scaled_image(viewer):
+    cells = cells_of(viewer, Labels(block((10, 20), (10, 30))), scale=(0.1, 0.1), units="um")
+    assert cells.boxes.tolist() == [[10, 10, 20, 30]]
+
+
+def test_of_labels_with_several_frames_the_one_in_sight_is_taken(viewer):
+    frames = np.stack([block((10, 20), (10, 30)), block((50, 60), (10, 30))])
+    viewer.add_labels(frames, name="others")
+    viewer.dims.set_point(0, 1)
+    cells = cells_of(viewer, Labels(frames))
+    assert cells.boxes.tolist() == [[50, 10, 60, 30]]
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        Labels(block((10, 20), (10, 30)), translate=(3000, 40)),
+        Points(np.array([[3, 5, 5]])),
+        Shapes([np.array([[3, 5, 5], [3, 5, 15], [3, 15, 15]])], shape_type="polygon"),
+        Shapes([[[5, 5], [9, 9]]], shape_type="line"),
+        Shapes([[[5, 5], [9, 9], [5, 20]]], shape_type="path"),
+    ],
+    ids=["beside the image", "points elsewhere", "shapes elsewhere", "line", "path"],
+)
+def test_what_marks_nothing_in_sight_is_refused_with_a_sentence(viewer, layer):
+    viewer.add_points([[0, 1, 1], [3, 1, 1]])
+    viewer.dims.set_point(0, 0)
+    with pytest.raises(CellsError, match=r"\.$"):
+        cells_of(viewer, layer)
+
+
+def test_an_image_turned_out_of_its_planes_is_refused(viewer):
+    turned = np.eye(4)
+    turned[:2, :2] = TURN
+    turned[0, 2] = 0.5
+    stack = viewer.add_image(np.zeros((4, 9, 9)), affine=turned)
+    with pytest.raises(ImageError, match="sheared out of its planes"):
+        plane_affine(stack)
+
+
+def corners(middle, height, width, degrees):
+    """The corners of a rectangle turned about its middle."""
+    angle = np.deg2rad(degrees)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    half = np.array([[-1, -1], [-1, 1], [1, 1], [1, -1]]) * (height / 2, width / 2)
+    return half @ turn.T + middle
+
+
+@pytest.mark.parametrize("degrees", [0, 45, 90, 200])
+@pytest.mark.parametrize(("kind", "area"), [("rectangle", 400), ("ellipse", 314)])
+def test_shapes_have_their_own_area_however_they_are_turned(viewer, kind, area, degrees):
+    shape = Shapes([corners((50, 60), 10, 40, degrees)], shape_type=kind)
+    assert cells_of(viewer, shape).table["area"].item() == pytest.approx(area, rel=0.07)
+
+
+def test_each_kind_of_shape_is_a_cell_beside_others_and_open_ones_are_none(viewer):
+    layer = Shapes(
+        [
+            corners((20, 30), 20, 40, 0),
+            corners((70, 30), 20, 20, 0),
+            np.array([[5, 80], [5, 100], [25, 100]]),
+            np.array([[60, 80], [60, 100]]),
+        ],
+        shape_type=["ellipse", "polygon", "path", "line"],
+    )
+    cells = cells_of(viewer, layer)
+    assert cells.table["area"].tolist() == pytest.approx([628, 400], rel=0.03)
+
+
+def test_shapes_and_points_follow_scale_turn_and_shear(viewer):
+    layer = Shapes(
+        [corners((10, 10), 4, 8, 0)], shape_type="rectangle", scale=(2, 3), translate=(10, 20)
+    )
+    cells = cells_of(viewer, layer)
+    assert cells.table["area"].item() == pytest.approx(4 * 2 * 8 * 3)
+    assert np.allclose(cells.centres[0], (30, 50), atol=0.6)
+    points = Points([[10.0, 20.0]], rotate=TURN, translate=(60, 0))
+    assert np.allclose(cells_of(viewer, points).centres[0], (40, 10), atol=0.6)
+
+
+def test_cells_lie_on_an_image_of_a_turned_stack(viewer):
+    turned = np.eye(4)
+    turned[1:3, 1:3], turned[1:3, 3] = TURN, (0, 200)
+    stack = viewer.add_image(np.zeros((4, *CELLS.labels.shape)), affine=turned)
+    bridge = ViewerBridge(viewer)
+    bridge.claim_image(str(stack.unique_id), "key")
+    bridge.show_cells(CELLS, "key")
+    here = stack.data_to_world((0, 7, 9))[-2:]
+    assert np.allclose(bridge.place_at(here), (7, 9))
+    bridge.close()
 
 
 def test_closing_leaves_nothing_of_ours_on_the_viewer(viewer):

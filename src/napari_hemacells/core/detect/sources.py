@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
     from napari_hemacells.core.types import CellSource
 
+# Pixels that an outline is shifted, so that its lower and right side are outside; unequal, as
+# a side at 45° would else stay where it is.
+_HALF_OPEN = np.array([1e-4, 7e-5])
+
 
 def cells_from_labels(
     labels: ArrayLike, shape: tuple[int, int], *, diameter: float | None = None
@@ -164,24 +168,33 @@ def cells_from_polygons(
 ) -> Cells:
     """Return the inside of each outline; where outlines overlap the later one is on top.
 
+    A pixel whose middle lies on the upper or left side of an outline belongs to it, one on the
+    lower or right side does not: an upright rectangle has the area that its sides say.
+
     Parameters
     ----------
     polygons
-        ``(k, 2)`` vertices (row, column) each, in pixels.
+        ``(k, 2)`` vertices (row, column) each, in pixels; outlines beyond the image are left out.
 
     Raises
     ------
     CellsError
-        An outline of fewer than three corners.
+        An outline of fewer than three corners, or one wholly covered by later ones.
     """
-    from skimage.draw import polygon2mask
+    from skimage.draw import polygon
 
     labels = np.zeros(shape, np.int32)
+    drawn = []
     for number, vertices in enumerate(polygons, start=1):
         corners = np.asarray(vertices, dtype=np.float64)
         if corners.ndim != 2 or corners.shape[1] != 2 or len(corners) < 3:
-            raise CellsError(f"Outline {number} needs at least three corners: draw it again.")
-        labels[polygon2mask(shape, corners)] = number
+            raise CellsError(f"Outline {number} needs three corners or more: draw it again.")
+        rows, cols = polygon(*(corners - _HALF_OPEN).T, shape=shape)
+        labels[rows, cols] = number
+        drawn += [number] if len(rows) else []
+    hidden = np.setdiff1d(drawn, labels)
+    if len(hidden):
+        raise CellsError(f"Outline {hidden[0]} lies under other outlines: delete or move it.")
     table = measure_labels(labels)
     return Cells(labels, table, diameter or typical_diameter(table), "shapes")
 

@@ -23,6 +23,7 @@ from __future__ import annotations
 import os
 import shutil
 from contextlib import contextmanager
+from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,6 +65,7 @@ from napari_hemacells.core.store.schema import (
     read_project_file,
     write_project_file,
 )
+from napari_hemacells.core.types import Groups
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -250,7 +252,11 @@ class Project:
         raise ProjectError(f"The project “{self.name}” holds no image {image_key}: add it first.")
 
     def add_image(self, image: SmearImage) -> StoredImage:
-        """Take an image in by path and hash, or bring up to date what is known of it."""
+        """Take an image in by path and hash, or bring up to date what is known of it.
+
+        What is known of its file, origin and pixel size stays where `image`, as one that was
+        read from a layer, says nothing of it.
+        """
         stored = StoredImage(
             key=image.key,
             name=image.name,
@@ -260,6 +266,9 @@ class Project:
             groups=image.groups,
             **image_paths.image_reference(self.folder, image.path),
         )
+        known = next((one for one in self.images if one.key == image.key), None)
+        if known is not None:
+            stored = _with_what_was_known(stored, known)
         self._put(stored)
         return stored
 
@@ -443,6 +452,18 @@ class Project:
                     )
                 }
             )
+
+
+def _with_what_was_known(stored: StoredImage, known: StoredImage) -> StoredImage:
+    """What is stored of an image, with gaps filled by what was stored before."""
+    groups = {field.name: getattr(stored.groups, field.name) or getattr(known.groups, field.name)
+              for field in fields(Groups)}  # fmt: skip
+    update: dict[str, Any] = {"groups": Groups(**groups)}
+    if stored.pixel_size_um is None:
+        update["pixel_size_um"] = known.pixel_size_um
+    if stored.path is None:
+        update |= {name: getattr(known, name) for name in ("path", "relative", "file_sha256")}
+    return stored.model_copy(update=update)
 
 
 def projects_root() -> Path:

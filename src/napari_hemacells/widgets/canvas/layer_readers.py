@@ -12,9 +12,10 @@ from napari.layers import Image, Labels, Points, Shapes
 from napari_hemacells.core.errors import CellsError
 from napari_hemacells.core.image.pixel_size import MAX_ANISOTROPY
 from napari_hemacells.thermal import is_thermal, patient_of
+from napari_hemacells.widgets.canvas import sight
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from napari.layers import Layer
     from numpy.typing import NDArray
@@ -32,39 +33,52 @@ def layer_kind(layer: Layer) -> str:
     return next((name for name, kind in LAYER_TYPES.items() if isinstance(layer, kind)), "")
 
 
-def read_layer_image(layer: Image, step: tuple[int, ...] = ()) -> SmearImage:
+def read_layer_image(layer: Image, point: Sequence[float] = ()) -> SmearImage:
     """The image that a layer shows: the result of :func:`image_maker`."""
-    return image_maker(layer, step)()
+    return image_maker(layer, point)()
 
 
-def image_maker(layer: Image, step: tuple[int, ...] = ()) -> Callable[[], SmearImage]:
+def image_maker(layer: Image, point: Sequence[float] = ()) -> Callable[[], SmearImage]:
     """Return a function that makes the image of a layer, to be run in a thread.
 
     The layer is read now, its pixels are not; the returned function does not access the layer.
+    A small image is a copy: what is painted into the layer later does not reach it.
 
     Parameters
     ----------
     layer
         Colour, grey, RGBA, any number type, in memory, dask or zarr; of a multiscale layer all
-        levels; of a stack, also one of three or four planes, the plane shown.
-    step
-        The viewer's present position along each dimension, for stacks.
-    """
-    from napari_hemacells.core.image import image_from_array
+        levels; of a stack the plane in sight, named after its number at the slider. Channels
+        first are colour only where the axis is called ``c`` or ``channel``.
+    point
+        The position of the sliders in world coordinates (``viewer.dims.point``).
 
+    Raises
+    ------
+    ImageError
+        The layer has no plane at this position.
+    """
+    index = sight.plane_index(layer, point)
     levels = list(layer.data) if layer.multiscale else [layer.data]
-    planes = [_plane(level, step, rgb=layer.rgb) for level in levels]
+    planes = [sight.take_plane(level, index, levels[0]) for level in levels]
+    name = sight.plane_name(layer, index)
+    # A file that holds several planes shows another one when it is opened again.
+    path = _path(layer) if name == layer.name else None
     if is_thermal(layer.metadata):
-        patient = patient_of(layer.metadata, step[0] if layer.ndim > 2 and step else 0)
-        return partial(_thermogram, planes[0], layer.name, _path(layer), patient)
-    return partial(
-        image_from_array,
-        planes[0],
-        layer.name,
-        levels=planes,
-        path=_path(layer),
-        pixel_size_um=pixel_size_um(layer),
-    )
+        patient = patient_of(layer.metadata, index[0] if index else 0)
+        return partial(_thermogram, planes[0], name, path, patient)
+    return partial(_colour_image, planes, name, path, pixel_size_um(layer))
+
+
+def _colour_image(
+    planes: Sequence[Any], name: str, path: Path | None, pixel_size: float | None
+) -> SmearImage:
+    from napari_hemacells.core.image import MAX_IN_MEMORY_PIXELS, image_from_array
+
+    finest = planes[0]
+    if isinstance(finest, np.ndarray) and finest.size <= 4 * MAX_IN_MEMORY_PIXELS:
+        finest = np.array(finest)
+    return image_from_array(finest, name, levels=planes, path=path, pixel_size_um=pixel_size)
 
 
 def _thermogram(plane: Any, name: str, path: Path | None, patient: str | None) -> SmearImage:
@@ -72,7 +86,7 @@ def _thermogram(plane: Any, name: str, path: Path | None, patient: str | None) -
     from napari_hemacells.core.image import content_key
     from napari_hemacells.core.types import Groups, SmearImage
 
-    celsius = np.asarray(plane, dtype=np.float32)
+    celsius = np.array(plane, dtype=np.float32)
     return SmearImage(
         pixels=celsius,
         key=content_key(celsius),
@@ -87,7 +101,7 @@ def is_small_in_memory(layer: Image) -> bool:
     """Whether the image of a layer is small and in memory, so that no thread is needed."""
     from napari_hemacells.core.image import MAX_IN_MEMORY_PIXELS
 
-    finest = layer.data[0] if layer.multiscale else layer.data
+    finest = sight.finest_of(layer)
     return (
         isinstance(finest, np.ndarray) and int(np.prod(image_size(layer))) <= MAX_IN_MEMORY_PIXELS
     )
@@ -95,9 +109,8 @@ def is_small_in_memory(layer: Image) -> bool:
 
 def image_size(layer: Image) -> tuple[int, int]:
     """Rows and columns of the image that a layer shows."""
-    shape = (layer.data[0] if layer.multiscale else layer.data).shape
-    channels_last = layer.rgb or (len(shape) == 3 and shape[-1] <= 4 < shape[0])
-    rows, cols = shape[-3:-1] if channels_last else shape[-2:]
+    shape = sight.finest_of(layer).shape
+    rows, cols = shape[-3:-1] if layer.rgb else shape[-2:]
     return int(rows), int(cols)
 
 
@@ -113,7 +126,7 @@ def image_layer_kwargs(image: SmearImage) -> dict[str, Any]:
     return {"data": levels, "multiscale": True, "rgb": True, "name": image.name, **placed}
 
 
-def read_layer_regions(layer: Shapes, on: Layer) -> Regions:
+def read_layer_regions(layer: Shapes, on: Layer, point: Sequence[float] = ()) -> Regions:
     """What the shapes of a layer enclose, in pixels of the image that the layer `on` shows.
 
     Raises
@@ -123,30 +136,40 @@ def read_layer_regions(layer: Shapes, on: Layer) -> Regions:
     """
     from napari_hemacells.core.detect import Regions
 
-    closed = closed_outlines(layer, on)
+    return Regions(tuple(_need_outlines(layer, on, point, "draw a rectangle or a polygon in it")))
+
+
+def _need_outlines(
+    layer: Shapes, on: Layer, point: Sequence[float], advice: str
+) -> list[NDArray[np.float64]]:
+    closed = closed_outlines(layer, on, point)
     if not closed:
-        raise CellsError(
-            f"“{layer.name}” has no closed shape: draw a rectangle or a polygon in it."
-        )
-    return Regions(tuple(closed))
+        there = " on the frame in sight" if layer.ndim > 2 else ""
+        raise CellsError(f"“{layer.name}” has no closed shape{there}: {advice}.")
+    return closed
 
 
-def closed_outlines(layer: Shapes, on: Layer) -> list[NDArray[np.float64]]:
+def closed_outlines(
+    layer: Shapes, on: Layer, point: Sequence[float] = ()
+) -> list[NDArray[np.float64]]:
     """``(k, 2)`` corners of each closed shape, in pixels of the image that the layer `on` shows.
 
-    An ellipse has as many as make it round; lines and paths enclose nothing and are left out.
+    An ellipse has as many as make it round; lines and paths enclose nothing and are left out, as
+    are the shapes on other frames than the one at `point`, the position of the sliders.
     """
     return [
-        _to_image_pixels(layer, on, _ellipse_corners(outline) if kind == "ellipse" else outline)
+        sight.to_image_pixels(
+            layer, on, _ellipse_corners(outline) if kind == "ellipse" else outline
+        )
         for outline, kind in zip(layer.data, layer.shape_type, strict=True)
-        if kind not in {"line", "path"}
+        if kind not in {"line", "path"} and sight.is_in_sight(layer, outline, point)
     ]
 
 
-def displayed_plane(layer: Image, step: tuple[int, ...] = ()) -> Any:
+def displayed_plane(layer: Image, point: Sequence[float] = ()) -> Any:
     """The displayed plane of an image layer, at full resolution and in its stored type."""
-    finest = layer.data[0] if layer.multiscale else layer.data
-    return _plane(finest, step, rgb=layer.rgb)
+    finest = sight.finest_of(layer)
+    return sight.take_plane(finest, sight.plane_index(layer, point), finest)
 
 
 def _ellipse_corners(box: NDArray[Any]) -> NDArray[np.float64]:
@@ -155,22 +178,6 @@ def _ellipse_corners(box: NDArray[Any]) -> NDArray[np.float64]:
     across, down = (box[1] - box[0]) / 2, (box[3] - box[0]) / 2
     angle = np.linspace(0, 2 * np.pi, 48, endpoint=False)[:, None]
     return np.asarray(middle + np.cos(angle) * across + np.sin(angle) * down)
-
-
-def _plane(data: Any, step: tuple[int, ...], *, rgb: bool) -> Any:
-    """The displayed plane of a level; lazy levels are not read."""
-    flat = 3 if rgb else 2
-    if data.ndim <= flat:
-        return data
-    extra = data.ndim - flat
-    shown = (*step[:extra], *([0] * extra))[:extra]
-    sizes = data.shape[:extra]
-    index = tuple(min(int(at), size - 1) for at, size in zip(shown, sizes, strict=True))
-    if not isinstance(data, np.ndarray):
-        from dask.array import asarray
-
-        data = asarray(data)  # type: ignore[no-untyped-call]  # a slice of it is lazy too
-    return data[index]
 
 
 def _path(layer: Layer) -> Path | None:
@@ -198,42 +205,39 @@ def pixel_size_um(layer: Layer) -> float | None:
     return low if np.isclose(low, high, rtol=1e-3) else float(np.sqrt(low * high))
 
 
-def plane_transform(layer: Layer) -> dict[str, Any]:
-    """The transforms that align a two-dimensional layer with this one."""
-    placed: dict[str, Any] = {
-        "scale": np.asarray(layer.scale[-2:]),
-        "translate": np.asarray(layer.translate[-2:]),
-        "units": tuple(layer.units[-2:]),
-    }
-    if layer.ndim == 2:
-        placed |= {"rotate": layer.rotate, "shear": layer.shear, "affine": layer.affine}
-    return placed
-
-
 def cells_maker(
-    layer: Layer, image: SmearImage, on: Layer, diameter: float | None = None
+    layer: Layer,
+    image: SmearImage,
+    on: Layer,
+    diameter: float | None = None,
+    point: Sequence[float] = (),
 ) -> Callable[[], Cells]:
     """Return a function that makes the cells of a layer, to be run in a thread.
 
-    The layer is read now; the returned function does not access the layer.
+    The layer is read now; the returned function does not access the layer. Its own scale, shift,
+    turn and shear are followed, and of several frames the one in sight is taken.
 
     Parameters
     ----------
     layer
-        Labels of the image's shape; points as cell centres; shapes around cells.
+        Labels; points as cell centres; closed shapes around cells.
     image, on
         The image and the layer that shows it, for the way from one's coordinates to the other's.
     diameter
         Typical cell diameter in pixels; points without it are given the image's own.
+    point
+        The position of the sliders in world coordinates (``viewer.dims.point``).
 
     Raises
     ------
     CellsError
-        Another kind of layer, or nothing in it.
+        Another kind of layer, or nothing in it at this position.
+    ImageError
+        The layer or the image is turned out of its planes.
     """
     kind = layer_kind(layer)
     if kind == "labels":
-        return _from_labels(layer, image, diameter)
+        return _from_labels(layer, image, on, diameter, point)
     if kind not in {"points", "shapes"}:
         raise CellsError(
             f"“{layer.name}” holds no cells: choose a Labels, Points or Shapes layer."
@@ -241,60 +245,77 @@ def cells_maker(
     if not len(layer.data):
         raise CellsError(f"“{layer.name}” is empty: mark each cell in it first.")
     if kind == "points":
-        return _from_points(_to_image_pixels(layer, on, layer.data), image, diameter)
-    outlines = [_to_image_pixels(layer, on, vertices) for vertices in layer.data]
-    return _from_shapes(outlines, set(layer.shape_type), image, diameter)
-
-
-def _from_labels(layer: Labels, image: SmearImage, diameter: float | None) -> Callable[[], Cells]:
-    # A copy: the user may go on painting while the cells are measured.
-    labels = np.array(layer.data[0] if layer.multiscale else layer.data)
+        return _from_points(layer, image, on, diameter, point)
+    outlines = _need_outlines(layer, on, point, "draw an outline around each cell")
 
     def make() -> Cells:
-        from napari_hemacells.core.detect import cells_from_labels
+        from napari_hemacells.core.detect import cells_from_polygons
 
-        return cells_from_labels(labels, image.shape, diameter=diameter)
+        return cells_from_polygons(outlines, image.shape, diameter=diameter)
 
     return make
 
 
-def _from_points(
-    places: NDArray[np.float64], image: SmearImage, diameter: float | None
+def _from_labels(
+    layer: Labels, image: SmearImage, on: Layer, diameter: float | None, point: Sequence[float]
 ) -> Callable[[], Cells]:
+    # A copy: the user may go on painting while the cells are measured.
+    labels = np.array(displayed_plane(layer, point))
+    matrix, name = sight.pixel_affine(layer, on), layer.name
+    # Labels without any transform and of the image's shape are on its pixels: from a file, they
+    # do not know the pixel size that the image is shown with.
+    plain = np.allclose(sight.data_affine(layer), np.eye(layer.ndim + 1))
+    on_pixels = plain and labels.shape == image.shape
+    moved = not on_pixels and not np.allclose(matrix, np.eye(3), atol=1e-3)
+    if moved and image.is_lazy:
+        raise CellsError(
+            f"“{name}” is scaled or shifted against this large image: save it on the image's "
+            "own grid first."
+        )
+
+    def make() -> Cells:
+        from napari_hemacells.core.detect import cells_from_labels
+
+        own = _on_image_grid(labels, matrix, image.shape, name) if moved else labels
+        return cells_from_labels(own, image.shape, diameter=diameter)
+
+    return make
+
+
+def _on_image_grid(
+    labels: NDArray[Any], matrix: NDArray[np.float64], shape: tuple[int, int], name: str
+) -> NDArray[Any]:
+    """The labels at each pixel of the image; `matrix` goes from label pixels to image pixels."""
+    from scipy.ndimage import affine_transform
+
+    inverse = np.linalg.inv(matrix)
+    # Half a pixel exactly must not be rounded to one side here and to the other there.
+    offset = inverse[:2, 2] + 1e-6
+    there = affine_transform(labels, inverse[:2, :2], offset, output_shape=shape, order=0)
+    if not labels.any():
+        raise CellsError(f"“{name}” is empty: mark each cell in it first.")
+    if not there.any():
+        raise CellsError(f"“{name}” does not lie on the image: move it there, or choose another.")
+    return np.asarray(there)
+
+
+def _from_points(
+    layer: Points, image: SmearImage, on: Layer, diameter: float | None, point: Sequence[float]
+) -> Callable[[], Cells]:
+    seen = [
+        bool(shown) and sight.is_in_sight(layer, place, point)
+        for place, shown in zip(layer.data, layer.shown, strict=True)
+    ]
+    if not any(seen):
+        raise CellsError(
+            f"“{layer.name}” has no point on the frame in sight: move the slider below the image, "
+            "or mark each cell first."
+        )
+    places = sight.to_image_pixels(layer, on, np.asarray(layer.data)[seen])
+
     def make() -> Cells:
         from napari_hemacells.core.detect import cells_from_points, estimate_diameter
 
         return cells_from_points(places, image.shape, diameter or estimate_diameter(image))
 
     return make
-
-
-def _from_shapes(
-    outlines: list[NDArray[np.float64]],
-    kinds: set[str],
-    image: SmearImage,
-    diameter: float | None,
-) -> Callable[[], Cells]:
-    def make() -> Cells:
-        from napari_hemacells.core.detect import cells_from_boxes, cells_from_polygons
-
-        if kinds <= {"rectangle", "ellipse"}:
-            return cells_from_boxes(_boxes(outlines), image.shape, diameter=diameter)
-        return cells_from_polygons(outlines, image.shape)
-
-    return make
-
-
-def _boxes(outlines: list[NDArray[np.float64]]) -> NDArray[np.int64]:
-    """``(n, 4)`` half-open boxes; napari's pixel centres are whole numbers."""
-    boxes = []
-    for outline in outlines:
-        low, high = np.floor(outline.min(axis=0) + 0.5), np.floor(outline.max(axis=0) + 0.5)
-        boxes.append([*low, *np.maximum(high, low + 1)])
-    return np.asarray(boxes, dtype=np.int64)
-
-
-def _to_image_pixels(layer: Layer, on: Layer, places: NDArray[Any]) -> NDArray[np.float64]:
-    """``(n, 2)`` rows and columns of the image, from coordinates of another layer."""
-    mapped = [on.world_to_data(layer.data_to_world(place)) for place in np.atleast_2d(places)]
-    return np.asarray(mapped, dtype=np.float64)[:, -2:]

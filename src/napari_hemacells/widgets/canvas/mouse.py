@@ -42,6 +42,8 @@ class Pointer:
         The cell at a world position: 0 for background, ``None`` where the click is napari's.
     place_at
         The position in the image (row, column; pixels) of a world position.
+    is_up_to_date
+        Whether the cells belong to the picture in sight; if not, a press does nothing.
 
     Attributes
     ----------
@@ -56,11 +58,13 @@ class Pointer:
         viewer: ViewerModel,
         cell_at: Callable[[tuple[float, ...]], int | None],
         place_at: Callable[[tuple[float, ...]], Place | None],
+        is_up_to_date: Callable[[], bool] = lambda: True,
     ) -> None:
         self.events = PointerEvents()
         self.draws = False
         self.place: Place | None = None
         self._viewer, self._cell_at, self._place_at = viewer, cell_at, place_at
+        self._is_up_to_date = is_up_to_date
         self._over = 0
         self._last: NDArray[np.float64] = np.zeros(2)
         self._rested: NDArray[np.float64] | None = None
@@ -83,7 +87,7 @@ class Pointer:
 
     def _press(self, _viewer: ViewerModel, event: Any) -> Generator[None, None, None]:
         start = np.asarray(event.pos, dtype=float)
-        cell = self._cell_at(event.position)
+        cell = self._cell_at(event.position) if self._is_up_to_date() else None
         self.place = first = self._place_at(event.position)
         draws = self.draws and event.button == 1 and cell is not None
         yield
@@ -99,7 +103,8 @@ class Pointer:
             self._emit_click(cell, event)
 
     def _emit_click(self, cell: int, event: Any) -> None:
-        held = {str(modifier) for modifier in event.modifiers}
+        # A key of vispy has a name, and as text it is "<Key 'Shift'>".
+        held = {getattr(modifier, "name", modifier) for modifier in event.modifiers}
         if event.button == 2:
             self.events.cleared.emit(cell)
         elif event.button == 1 and "Alt" in held:

@@ -13,6 +13,7 @@ from napari_hemacells.core.errors import CellsError
 from napari_hemacells.core.thermography.regions import SIDES
 from napari_hemacells.thermal import is_thermal
 from napari_hemacells.widgets.canvas import layer_readers
+from napari_hemacells.widgets.canvas.sight import plane_transform
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,7 +53,7 @@ class ThermogramLayers:
         layer = self._image(key)
         if layer is None:
             return None
-        plane = layer_readers.displayed_plane(layer, tuple(self._viewer.dims.current_step))
+        plane = layer_readers.displayed_plane(layer, self._viewer.dims.point)
         return lambda: np.asarray(plane, dtype=np.float32)
 
     def has_outlines(self, key: str | None) -> bool:
@@ -73,7 +74,7 @@ class ThermogramLayers:
         layer, on = self._shapes(BREASTS, key), self._image(key)
         if layer is None or on is None or not len(layer.data):
             raise CellsError("There is no outline of a breast: press Find regions, or draw one.")
-        drawn = layer_readers.closed_outlines(layer, on)
+        drawn = layer_readers.closed_outlines(layer, on, self._viewer.dims.point)
         if not 1 <= len(drawn) <= len(SIDES):
             raise CellsError(
                 f"There are {len(drawn)} shapes on “{layer.name}”: keep one shape for each breast."
@@ -172,7 +173,7 @@ def _shapes_kwargs(what: str, on: Image, key: str) -> dict[str, Any]:
         "edge_width": width if what == BREASTS else width / 2,
         "opacity": 1.0,
         "metadata": {ours.METADATA_KEY: {REGIONS_KEY: what, REGIONS_OF_KEY: key}},
-        **layer_readers.plane_transform(on),
+        **plane_transform(on),
     }
 
 

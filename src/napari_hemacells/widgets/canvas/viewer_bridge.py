@@ -21,8 +21,15 @@ from napari_hemacells.widgets.canvas.markers import (
 )
 from napari_hemacells.widgets.canvas.mouse import Pointer
 from napari_hemacells.widgets.canvas.multiscale_labels import MultiscaleLabels, needs_multiscale
+from napari_hemacells.widgets.canvas.sight import (
+    ImageWatch,
+    Seen,
+    look,
+    plane_transform,
+    slider_point,
+)
 from napari_hemacells.widgets.canvas.thermogram_layers import ThermogramLayers
-from napari_hemacells.widgets.dock_area import dock_below, raise_dock
+from napari_hemacells.widgets.dock_area import dock_below, raise_dock, remove_dock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -92,21 +99,24 @@ class LayerCatalog:
 
     def active_image(self) -> str | None:
         """The key of the selected image layer, otherwise of the uppermost one."""
-        active = self.viewer.layers.selection.active
-        if active is not None and layer_readers.layer_kind(active) == "image":
-            return str(active.unique_id)
         images = self.images()
-        return images[0].key if images else None
+        return self.active_image_layer() or (images[0].key if images else None)
+
+    def active_image_layer(self) -> str | None:
+        """The key of the selected layer if it is an image."""
+        active = self.viewer.layers.selection.active
+        shown = active is not None and layer_readers.layer_kind(active) == "image"
+        return str(active.unique_id) if shown else None
 
     def read_image(self, key: str) -> SmearImage | None:
         """The image of the chosen layer; raises ``ImageError`` if it has none."""
         layer = self.layer(key)
-        return None if layer is None else layer_readers.read_layer_image(layer, self._step)
+        return None if layer is None else layer_readers.read_layer_image(layer, self._point)
 
     def image_maker(self, key: str) -> Callable[[], SmearImage] | None:
         """Return a function that makes the image, for a thread; ``None`` if the layer is gone."""
         layer = self.layer(key)
-        return None if layer is None else layer_readers.image_maker(layer, self._step)
+        return None if layer is None else layer_readers.image_maker(layer, self._point)
 
     def is_small_in_memory(self, key: str) -> bool:
         """Whether the image of the chosen layer is small and in memory."""
@@ -118,9 +128,15 @@ class LayerCatalog:
         layer = self.layer(key)
         return None if layer is None else layer_readers.image_size(layer)
 
+    def look(self, key: str) -> Seen | None:
+        """What the chosen layer shows now, to notice later that it shows something else."""
+        layer = self.layer(key)
+        return None if layer is None else look(layer, self._point)
+
     @property
-    def _step(self) -> tuple[int, ...]:
-        return tuple(self.viewer.dims.current_step)
+    def _point(self) -> tuple[float, ...]:
+        """The position of the sliders in world coordinates."""
+        return slider_point(self.viewer)
 
     def read_regions(self, key: str, image: SmearImage) -> Regions | None:
         """The regions that the Shapes layer of a choice encloses; ``None`` if it is gone.
@@ -131,7 +147,9 @@ class LayerCatalog:
             Where it encloses nothing.
         """
         layer, on = self.layer(key), self.find("image", image.key)
-        return None if layer is None or on is None else layer_readers.read_layer_regions(layer, on)
+        if layer is None or on is None:
+            return None
+        return layer_readers.read_layer_regions(layer, on, self._point)
 
     def read_cells(
         self, key: str, image: SmearImage, diameter: float | None
@@ -140,7 +158,7 @@ class LayerCatalog:
         layer, on = self.layer(key), self.find("image", image.key)
         if layer is None or on is None:
             return None
-        return layer_readers.cells_maker(layer, image, on, diameter)
+        return layer_readers.cells_maker(layer, image, on, diameter, self._point)
 
 
 class Overlays(LayerCatalog):
@@ -160,7 +178,7 @@ class Overlays(LayerCatalog):
     def _placed(self, role: ours.Role, image_key: str) -> dict[str, Any]:
         """Metadata and transforms of a layer on top of an image."""
         on = self.find("image", image_key)
-        placed = {} if on is None else layer_readers.plane_transform(on)
+        placed = {} if on is None else plane_transform(on)
         return {"metadata": ours.role_metadata(role, image_key), **placed}
 
     # --- what a detection has found so far ---------------------------------------------------
@@ -222,13 +240,14 @@ class Overlays(LayerCatalog):
 
     def _add_ring(self) -> Points:
         cells, active = self.cells_layer, self.viewer.layers.selection.active
-        layer = marker_layer({} if cells is None else layer_readers.plane_transform(cells))
+        layer = marker_layer({} if cells is None else plane_transform(cells))
         self.viewer.add_layer(layer)
         layer.editable = False
         self.viewer.layers.selection.active = active
         return layer
 
 
+_OPAQUE = {"opaque", "translucent", "translucent_no_depth"}  # blendings that hide what is below
 _OPACITY = 0.65  # of the layer, so that the cell is seen below its class
 _CLOSE_ENOUGH = 12.0  # canvas pixels that a cell must span, or the camera moves nearer
 
@@ -237,6 +256,8 @@ class BridgeEvents(SignalGroup):
     """The user's actions in the viewer."""
 
     layers = Signal()  # added, removed, renamed, moved
+    sight = Signal(bool)  # another plane or changed pixels are shown; True: and something waits
+    active = Signal(str)  # the key of an image layer that was made the active one
     removed = Signal(str)  # the role of one of our layers that was removed
     key = Signal(str)  # one of keys.ACTIONS
 
@@ -255,13 +276,18 @@ class ViewerBridge(Overlays):
         self.events = BridgeEvents()
         self.thermograms = ThermogramLayers(viewer)
         self.keys = KeyMap(self._act, self._keys_wanted)
-        self.pointer = Pointer(viewer, self.cell_at, self.place_at)
+        self.pointer = Pointer(viewer, self.cell_at, self.place_at, self.is_up_to_date)
+        self.watch = ImageWatch(viewer)
+        self.watch.noticed.connect(self._sight_changed)
+        self._hidden: Layer | None = None
+        self._claimed = ""
         self._many: MultiscaleLabels | None = None
         self.keys.bind(viewer, viewer=True)
         listen = viewer.layers.events
         for event in (listen.inserted, listen.removed, listen.reordered):
             event.connect(self._layers_changed)
         listen.removed.connect(self._layer_removed)
+        viewer.layers.selection.events.active.connect(self._active_changed)
         for layer in viewer.layers:
             layer.events.name.connect(self._layers_changed)
 
@@ -271,10 +297,19 @@ class ViewerBridge(Overlays):
         for event in (listen.inserted, listen.removed, listen.reordered):
             event.disconnect(self._layers_changed)
         listen.removed.disconnect(self._layer_removed)
+        self.viewer.layers.selection.events.active.disconnect(self._active_changed)
         for layer in self.viewer.layers:
             layer.events.name.disconnect(self._layers_changed)
         self.pointer.close()
+        self.watch.close()
         self.keys.clear()
+
+    def remove_overlays(self) -> None:
+        """Remove the ring and the cells found so far; the cells stay."""
+        self.clear_partial_cells()
+        marker = self.find(MARKER)
+        if marker is not None:
+            self.viewer.layers.remove(marker)
 
     # --- our layers --------------------------------------------------------------------------
 
@@ -286,8 +321,46 @@ class ViewerBridge(Overlays):
                 self.keys.unbind(layer)
         layer = self.layer(key)
         if layer is not None:
+            if str(layer.unique_id) != self._claimed:
+                self._show_alone(layer)
+            self._claimed = str(layer.unique_id)
             layer.metadata = ours.claimed_metadata(layer.metadata, image_key)
             self.keys.bind(layer)
+
+    def _show_alone(self, layer: Layer) -> None:
+        """Show an image layer and hide the other images, but for channels laid over it."""
+        for other in self.viewer.layers:
+            hides = layer_readers.layer_kind(other) == "image" and other.blending in _OPAQUE
+            if hides and other.unique_id != layer.unique_id:
+                other.visible = False
+        layer.visible = True
+
+    # --- whether the cells belong to what is in sight ----------------------------------------
+
+    def follow(self, key: str, seen: Seen | None = None) -> None:
+        """Watch the layer of the image in use; `seen` is what it showed when it was read."""
+        self.watch.follow(self.layer(key), seen)
+
+    def is_up_to_date(self) -> bool:
+        """Whether the plane in sight is the one that was read; if not, it is asked for."""
+        if self.watch.has_changed:
+            self.events.sight.emit(True)
+            return False
+        return True
+
+    def show_cells_again(self) -> None:
+        """Show cells that were hidden while another plane was in sight."""
+        if self._hidden is not None and self._hidden in self.viewer.layers:
+            self._hidden.visible = True
+        self._hidden = None
+
+    def _sight_changed(self) -> None:
+        """Hide the cells at once when another plane is shown: they are not on it."""
+        layer = self.cells_layer
+        if self.watch.has_moved and layer is not None and layer.visible:
+            self._hidden, layer.visible = layer, False
+            self.clear_marker()
+        self.events.sight.emit(False)
 
     def show_image(self, image: SmearImage) -> str:
         """The key of the layer that shows the image; it is added if there is none."""
@@ -416,7 +489,8 @@ class ViewerBridge(Overlays):
         centre = layer.data_to_world((row, col))
         camera = self._camera
         camera.center = (0.0, *(float(coordinate) for coordinate in centre[-2:]))
-        on_canvas = camera.zoom * side * float(layer.scale[-1])
+        right = np.asarray(layer.data_to_world((row, col + 1))) - centre
+        on_canvas = camera.zoom * side * float(np.linalg.norm(right))
         if on_canvas < _CLOSE_ENOUGH:
             camera.zoom *= 4 * _CLOSE_ENOUGH / max(on_canvas, 1e-6)
 
@@ -429,6 +503,8 @@ class ViewerBridge(Overlays):
         """The cell at a position: 0 for background, ``None`` while another layer is selected."""
         layer, active = self.cells_layer, self.viewer.layers.selection.active
         if layer is None or not layer.visible or self.viewer.dims.ndisplay != 2:
+            return None
+        if self.watch.has_moved:
             return None
         if active is not None and ours.role_of(active.metadata) is None:
             return None
@@ -451,6 +527,10 @@ class ViewerBridge(Overlays):
         """Dock a widget below the canvas, if the viewer has a window; as a tab behind another."""
         dock_below(self.viewer, widget, name, behind=behind)
 
+    def remove_dock(self, widget: QWidget) -> None:
+        """Take a widget out of the window, and end it."""
+        remove_dock(self.viewer, widget)
+
     def raise_dock(self, widget: QWidget) -> None:
         """Raise the dock of a widget."""
         raise_dock(widget)
@@ -458,8 +538,23 @@ class ViewerBridge(Overlays):
     def _layers_changed(self, event: Any = None) -> None:
         if event is not None and event.type == "inserted":
             event.value.events.name.connect(self._layers_changed)
+            if layer_readers.layer_kind(event.value) == "image":
+                self._raise_cells()
         if not self._quiet:
             self.events.layers.emit()
+
+    def _raise_cells(self) -> None:
+        """Put the cells and their marks above an image that was added."""
+        quiet, self._quiet = self._quiet, True
+        for role in ("cells", "found", MARKER):
+            layer = self.find(role)
+            if layer is not None:
+                self.viewer.layers.move(self.viewer.layers.index(layer), len(self.viewer.layers))
+        self._quiet = quiet
+
+    def _active_changed(self, event: Any) -> None:
+        if event.value is not None and layer_readers.layer_kind(event.value) == "image":
+            self.events.active.emit(str(event.value.unique_id))
 
     def _layer_removed(self, event: Any) -> None:
         role = ours.role_of(event.value.metadata)
@@ -473,7 +568,8 @@ class ViewerBridge(Overlays):
         return active is None or ours.role_of(active.metadata) is not None
 
     def _act(self, action: str) -> None:
-        self.events.key.emit(action)
+        if self.is_up_to_date():
+            self.events.key.emit(action)
 
 
 def _editable_copy(labels: Any) -> Any:

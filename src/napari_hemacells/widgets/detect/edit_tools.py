@@ -305,7 +305,8 @@ class CellEditor(QObject):
             self.refused.emit(_NO_CELL)
             return
         try:
-            change()
+            with without_triton():  # splitting may load the detector
+                change()
         except HemaCellsError as error:
             self.refused.emit(str(error))
             return

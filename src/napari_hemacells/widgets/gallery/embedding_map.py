@@ -265,6 +265,11 @@ class EmbeddingMapWidget(QWidget):
         self._soon.setSingleShot(True)
         self._soon.setInterval(_IDLE_MS)
         self._soon.timeout.connect(self.recolour)
+        # The lasso repaints at once, and with it the canvas of napari, which must not be drawn
+        # while a layer is being removed: the map waits until that is over.
+        self._afterwards = QTimer(self)
+        self._afterwards.setSingleShot(True)
+        self._afterwards.timeout.connect(self._place_if_seen)
         self._lay_out()
         self._connect()
 
@@ -409,7 +414,11 @@ class EmbeddingMapWidget(QWidget):
     def _start_over(self) -> None:
         self._thumbnails.clear()
         self._waiting = True
-        self._seen.ask()
+        self._afterwards.start(0)
+
+    def _place_if_seen(self) -> None:
+        if self._waiting:
+            self._seen.ask()
 
     def _update_classes(self) -> None:
         while (item := self.classes.takeAt(0)) is not None:
