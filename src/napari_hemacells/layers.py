@@ -135,7 +135,8 @@ def layer_features(
         {
             "index": cells.ids,
             "class": [names.get(class_id or "", "") for class_id in shown],
-            "confidence": confidences(cells, annotated, prediction),
+            # In double precision: napari leaves out what is NaN of these alone.
+            "confidence": confidences(cells, annotated, prediction).astype(np.float64),
             "annotated": [names.get(annotated.get(int(cell), ""), "") for cell in cells.ids],
             "predicted": [names.get(class_id or "", "") for class_id in predicted],
             "detected_as": cells.table["class"].to_numpy(),
@@ -311,4 +312,16 @@ def format_cell_status(features_row: pd.Series | None) -> str:
         return f"cell {cell}: {name} (yours)"
     if name == UNKNOWN:
         return f"cell {cell}: unknown, nearest {features_row['predicted']}"
-    return f"cell {cell}: {name} {float(features_row['confidence']):.0%}"
+    confidence = float(features_row["confidence"])
+    return f"cell {cell}: {name}{format_confidence(confidence)}"
+
+
+def format_confidence(confidence: float) -> str:
+    """Return a blank and the confidence, empty where there is none: with one class alone.
+
+    Examples
+    --------
+    >>> format_confidence(0.874), format_confidence(float("nan"))
+    (' 87%', '')
+    """
+    return "" if np.isnan(confidence) else f" {confidence:.0%}"

@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
 
 from napari_hemacells.core.errors import BundleMismatchError, HemaCellsError
 from napari_hemacells.widgets import theme
+from napari_hemacells.widgets.wording import about_regions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,13 +28,20 @@ _MARKS: dict[Level, str] = {"info": "", "warning": "▲ ", "error": "■ "}
 
 
 class MessageBar(QWidget):
-    """The message bar with, above it, progress and Cancel while a task runs."""
+    """The message bar with, above it, progress and Cancel while a task runs.
+
+    Attributes
+    ----------
+    regions
+        Whether the image is a thermogram: its messages speak of regions and not of cells.
+    """
 
     cancel_requested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.level: Level = "info"
+        self.regions = False
         self._bar = QProgressBar()
         self._bar.setAccessibleName("Progress")
         self._cancel = QPushButton("Cance&l")
@@ -64,19 +72,22 @@ class MessageBar(QWidget):
     def say(self, message: str, level: Level = "info") -> None:
         """Show a sentence; a warning or an error has a mark as well as a colour."""
         self.level = level
-        self._text.setText(_MARKS[level] + message)
+        self._text.setText(_MARKS[level] + self._worded(message))
         self.restyle()
 
     def progress(self, done: int, total: int, message: str) -> None:
         """Show the progress of the running task; a total of 0 means unknown."""
         self._bar.setRange(0, total)
         self._bar.setValue(done)
-        self._bar.setFormat(message or "%p %")
+        self._bar.setFormat(self._worded(message) or "%p %")
         self._running.show()
 
     def finish(self) -> None:
         """Hide the progress: no task runs."""
         self._running.hide()
+
+    def _worded(self, message: str) -> str:
+        return about_regions(message) if self.regions else message
 
     def restyle(self) -> None:
         """Apply the colours of the present theme."""

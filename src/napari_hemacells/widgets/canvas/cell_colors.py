@@ -10,12 +10,13 @@ from napari_hemacells import layers as ours
 
 if TYPE_CHECKING:
     from napari_hemacells.core.annotate import Palette
-    from napari_hemacells.core.types import Cells
+    from napari_hemacells.core.types import Cells, SmearImage
     from napari_hemacells.layers import DisplayMode
     from napari_hemacells.session import Session
     from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
 
 _OUTLINE = 0.07  # width of the outlines of cells just detected, in cell diameters
+_REGION_OUTLINE = 1 / 320  # of the regions of a thermogram, in its longer sides
 _UNKNOWN = "#ffffff"
 _IDLE_MS = 250  # status bar and list of layers may wait until the clicking pauses
 _PENDING_OPACITY = 0.28  # opacity of a cell that is not there yet
@@ -58,7 +59,7 @@ class CellColorizer(QObject):
             bridge.recolour(
                 add_spare_colours(detected_colours(cells, palette), ours.rgba(_UNKNOWN))
             )
-        bridge.outline(outline_width(cells.diameter))
+        bridge.outline(outline_width(cells.diameter, self._session.image))
 
     def _show_known(self, cells: Cells, mode: DisplayMode) -> None:
         """Fill the cells with the colours of their classes."""
@@ -84,8 +85,13 @@ class CellColorizer(QObject):
         )
 
 
-def outline_width(diameter: float) -> int:
-    """Width in pixels of the outlines of newly detected cells."""
+def outline_width(diameter: float, image: SmearImage | None = None) -> int:
+    """Width in pixels of the outlines of newly detected cells.
+
+    The regions of a thermogram, which are large, have thin outlines.
+    """
+    if image is not None and image.modality == "temperature":
+        return max(1, round(max(image.shape) * _REGION_OUTLINE))
     return max(1, round(diameter * _OUTLINE))
 
 

@@ -216,6 +216,7 @@ def format_shift_warning(measurement: ShiftMeasurement, *, moved: bool, clicks: 
 
 
 UNSURE_BELOW = 0.6
+_ONE_CLASS = "Only one class is annotated. Give a cell another class to compare the two."
 _CAVEAT = (
     "These classes are predicted and not checked by a person. Review the uncertain cells "
     "before you report them."
@@ -395,6 +396,8 @@ def confidence_line(session: Session) -> str:
     prediction = session.prediction
     if prediction is None:
         return "Nothing is predicted yet: give at least one cell a class under Annotate."
+    if len(prediction.class_ids) == 1:
+        return _ONE_CLASS
     if not len(prediction.ids):
         return "There are no cells to classify."
     known = prediction.confidence[~prediction.verdict]

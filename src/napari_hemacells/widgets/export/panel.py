@@ -103,6 +103,11 @@ class ExportPanel(QWidget):
         self._written = (folder, tuple(written))
         self.restyle()
 
+    def clear_result(self) -> None:
+        """Show no files: another export has begun."""
+        self._written = None
+        self.result.clear()
+
     def restyle(self) -> None:
         """Apply the theme's colours; Qt's default link colour is unreadable on dark."""
         if self._written is None:

@@ -9,7 +9,7 @@ from qtpy.QtGui import QColor
 
 from napari_hemacells.core.annotate.palette import UNKNOWN_COLOUR
 from napari_hemacells.core.types import UNKNOWN
-from napari_hemacells.layers import confidences, known_classes
+from napari_hemacells.layers import confidences, format_confidence, known_classes
 from napari_hemacells.widgets.subscriptions import Subscriptions
 
 if TYPE_CHECKING:
@@ -209,7 +209,7 @@ class GalleryModel(QAbstractListModel):
         name, _ = self._names.get(class_id or "", ("", None))
         if not name or annotated or class_id == UNKNOWN:
             return name
-        return f"{name} {confidence:.0%}"
+        return f"{name}{format_confidence(confidence)}"
 
     def _colour(self, cell: int) -> QColor | None:
         return self._names.get(self.shown(cell).class_id or "", ("", None))[1]
