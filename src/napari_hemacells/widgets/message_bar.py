@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QHBoxLayout,
-    QLabel,
     QProgressBar,
     QPushButton,
     QSizePolicy,
@@ -17,6 +16,7 @@ from qtpy.QtWidgets import (
 
 from napari_hemacells.core.errors import BundleMismatchError, HemaCellsError
 from napari_hemacells.widgets import theme
+from napari_hemacells.widgets.plain_text import PlainLabel
 from napari_hemacells.widgets.wording import about_regions
 
 if TYPE_CHECKING:
@@ -47,10 +47,12 @@ class MessageBar(QWidget):
         self._cancel = QPushButton("Cance&l")
         self._cancel.setToolTip("Stop the running task; finished parts are kept")
         self._cancel.clicked.connect(self.cancel_requested)
-        self._text = QLabel()
+        self._text = PlainLabel()
         self._text.setWordWrap(True)
-        self._text.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
-        self._text.setOpenExternalLinks(True)
+        self._text.setTextInteractionFlags(
+            Qt.TextInteractionFlag.TextSelectableByMouse
+            | Qt.TextInteractionFlag.TextSelectableByKeyboard
+        )
         self._text.setAccessibleName("Message")
         self._text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.MinimumExpanding)
         self._running = QWidget()

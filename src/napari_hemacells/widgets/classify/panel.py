@@ -15,7 +15,6 @@ from qtpy.QtWidgets import (
     QGroupBox,
     QHBoxLayout,
     QHeaderView,
-    QLabel,
     QPushButton,
     QTableWidget,
     QTableWidgetItem,
@@ -33,6 +32,7 @@ from napari_hemacells.widgets.adapt_encoder.panel import AdaptEncoderPanel
 from napari_hemacells.widgets.classify.calibration import CalibrationBox
 from napari_hemacells.widgets.classify.encoder_picker import EncoderPicker
 from napari_hemacells.widgets.forms import ParamsForm, build_params
+from napari_hemacells.widgets.plain_text import PlainLabel
 from napari_hemacells.widgets.subscriptions import Subscriptions
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ class ShiftWarning(QFrame):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setFrameShape(QFrame.Shape.NoFrame)
-        self.text = QLabel()
+        self.text = PlainLabel()
         self.text.setWordWrap(True)
         self.text.setToolTip(_HELP)
         self.text.setAccessibleName("Domain shift of this slide")
@@ -251,10 +251,10 @@ class ClassifyPanel(QWidget):
         self.form = ParamsForm(ClassifyParams)
         self.modes: dict[DisplayMode, QPushButton] = {}
         self.table = CountsTable()
-        self.confidence, self.model, self.device = QLabel(), QLabel(), QLabel()
+        self.confidence, self.model, self.device = PlainLabel(), PlainLabel(), PlainLabel()
         self.shift, self.trust = ShiftWarning(), CalibrationBox()
         self._device = ""
-        self.caveat = QLabel(_CAVEAT)
+        self.caveat = PlainLabel(_CAVEAT)
         self.load = QPushButton("L&oad model…")
         self.save = QPushButton("&Save model…")
         self.finetune = QPushButton("&Fine-tune…")

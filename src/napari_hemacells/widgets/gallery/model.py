@@ -10,6 +10,7 @@ from qtpy.QtGui import QColor
 from napari_hemacells.core.annotate.palette import UNKNOWN_COLOUR
 from napari_hemacells.core.types import UNKNOWN
 from napari_hemacells.layers import confidences, format_confidence, known_classes
+from napari_hemacells.widgets.plain_text import plain_tip
 from napari_hemacells.widgets.subscriptions import Subscriptions
 
 if TYPE_CHECKING:
@@ -220,7 +221,7 @@ class GalleryModel(QAbstractListModel):
         if displayed.class_id == UNKNOWN:
             what = "unknown, unlike all annotated cells"
         size = _format_size(self._session.cells, cell)
-        return f"Cell {cell}: {what}{' (yours)' if displayed.annotated else ''}{size}"
+        return plain_tip(f"Cell {cell}: {what}{' (yours)' if displayed.annotated else ''}{size}")
 
 
 def _cell_classes(session: Session) -> _CellClasses:

@@ -28,6 +28,7 @@ from napari_hemacells.widgets.gallery.model import (
     GalleryModel,
 )
 from napari_hemacells.widgets.gallery.view import GalleryView, Thumbnails
+from napari_hemacells.widgets.plain_text import PlainLabel
 from napari_hemacells.widgets.subscriptions import Subscriptions
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ class GalleryBar(QWidget):
         self.filter = QComboBox()
         self.size_slider = QSlider(Qt.Orientation.Horizontal)
         self.refresh = QPushButton("Refresh (R)")
-        self.count = QLabel()
+        self.count = PlainLabel()
         self._classes: tuple[CellClass, ...] = ()
         self._proposed = 0
         self._fill(side)
@@ -175,7 +176,7 @@ class GalleryBar(QWidget):
 
 
 def _label(text: str, buddy: QWidget) -> QLabel:
-    label = QLabel(text)
+    label = PlainLabel(text)
     label.setBuddy(buddy)
     return label
 
@@ -249,7 +250,7 @@ class GalleryWidget(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 4, 4, 4)
         layout.setSpacing(4)
-        self.hint = QLabel(_FIRST_CELLS)
+        self.hint = PlainLabel(_FIRST_CELLS)
         self.hint.setWordWrap(True)
         layout.addWidget(self.bar)
         layout.addWidget(self.hint)

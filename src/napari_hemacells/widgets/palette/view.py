@@ -34,6 +34,7 @@ from napari_hemacells.widgets.palette.model import (
     PREDICTED,
     PaletteModel,
 )
+from napari_hemacells.widgets.plain_text import literal, plain_tip
 from napari_hemacells.widgets.subscriptions import Subscriptions
 
 if TYPE_CHECKING:
@@ -331,7 +332,9 @@ class PaletteView(QWidget):
             holder = None if key is None else self.model.holder_of(key)
             other = holder is not None and holder.id != cell_class.id
             text = "No key" if key is None else f"&{key}"
-            action = QAction(f"{text}   now {holder.name}" if other and holder else text, menu)
+            action = QAction(
+                f"{text}   now {literal(holder.name)}" if other and holder else text, menu
+            )
             action.setCheckable(True)
             action.setChecked(cell_class.key == key)
             action.setData(key)
@@ -368,7 +371,7 @@ class PaletteView(QWidget):
         answer = QMessageBox.question(
             self,
             "Delete a class",
-            f"Delete the class “{cell_class.name}” and {what}? Undo restores both.",
+            plain_tip(f"Delete the class “{cell_class.name}” and {what}? Undo restores both."),
             button.Yes | button.Cancel,
             button.Cancel,
         )
