@@ -221,9 +221,7 @@ def colour_codes(
         return _colour_codes_of(np.zeros(len(cells), np.int64), [])
     if mode == "confidence":
         values = _shown_confidences(cells, annotated, prediction)
-        return _colour_codes_of(
-            _steps(values) + 3, [_UNKNOWN, _UNCLASSIFIED, *_confidence_steps()]
-        )
+        return _colour_codes_of(_steps(values) + 3, [_UNKNOWN, _UNCLASSIFIED, *confidence_scale()])
     classes = palette.classes[:_MAX_CLASSES]
     order = {cell_class.id: index for index, cell_class in enumerate(classes)}
     codes = np.ones(len(cells), np.int64)
@@ -280,11 +278,12 @@ def _steps(values: NDArray[np.float32]) -> NDArray[np.int64]:
 
 def _confidence_colours(values: NDArray[np.float32]) -> list[Rgba]:
     """Dark for low, bright for high confidence; a few steps, so that equal colours are shared."""
-    steps = [*_confidence_steps(), _UNKNOWN, _UNCLASSIFIED]  # the last two are at -2 and -1
+    steps = [*confidence_scale(), _UNKNOWN, _UNCLASSIFIED]  # the last two are at -2 and -1
     return [steps[step] for step in _steps(values).tolist()]
 
 
-def _confidence_steps() -> list[Rgba]:
+def confidence_scale() -> list[Rgba]:
+    """Return the colours of the confidence in equal steps from 0 to 1."""
     from matplotlib import colormaps
 
     table = colormaps["viridis"](np.linspace(0, 1, _CONFIDENCE_STEPS))

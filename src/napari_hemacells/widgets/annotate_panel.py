@@ -244,7 +244,8 @@ class AnnotatePanel(QWidget):
         left = max(total - annotated - predicted - unknown, 0)
         beside = f"{unknown:,} unknown, " if unknown else ""
         self.progress.setText(
-            f"{annotated:,} annotated, {predicted:,} predicted, {beside}{left:,} unclassified"
+            f"This image: {annotated:,} annotated, {predicted:,} predicted, "
+            f"{beside}{left:,} unclassified"
         )
         self.share_bar.show_parts(_class_shares(session, counts), total)
         self.progress.setVisible(total > 0)

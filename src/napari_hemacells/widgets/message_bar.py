@@ -93,7 +93,9 @@ class MessageBar(QWidget):
 
     def restyle(self) -> None:
         """Apply the colours of the present theme."""
-        shown = {"info": "", "warning": theme.css("warning"), "error": theme.css("error")}
+        shown = {
+            "info": "", "warning": theme.text_css("warning"), "error": theme.text_css("error"),
+        }  # fmt: skip
         colour = shown[self.level]
         self._text.setStyleSheet(f"color: {colour}; font-weight: 600;" if colour else "")
 

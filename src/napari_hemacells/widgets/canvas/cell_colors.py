@@ -69,7 +69,7 @@ class CellColorizer(QObject):
             bridge.set_shades(ours.colour_codes(*known))
         else:
             coming = ours.rgba(_UNKNOWN, 0.0 if mode == "image" else _PENDING_OPACITY)
-            bridge.recolour(add_spare_colours(ours.label_colours(*known), coming))
+            bridge.recolour(add_spare_colours(ours.label_colours(*known), coming), filled=True)
         bridge.outline(0)
 
     def _catch_up(self) -> None:

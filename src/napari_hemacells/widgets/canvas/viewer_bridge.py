@@ -12,7 +12,7 @@ from napari_hemacells import layers as ours
 from napari_hemacells.core.errors import ImageError
 from napari_hemacells.widgets.canvas import layer_readers
 from napari_hemacells.widgets.canvas.keys import KeyMap
-from napari_hemacells.widgets.canvas.label_colormap import class_colormap
+from napari_hemacells.widgets.canvas.label_colormap import Seams, class_colormap, find_seams
 from napari_hemacells.widgets.canvas.markers import (
     MARKER,
     MarkerState,
@@ -256,6 +256,7 @@ class ViewerBridge(Overlays):
         self.keys = KeyMap(self._act, self._keys_wanted)
         self.pointer = Pointer(viewer, self.cell_at, self.place_at)
         self._many: MultiscaleLabels | None = None
+        self._seams: Seams | None = None  # where the cells shown touch; found when needed
         self.keys.bind(viewer, viewer=True)
         listen = viewer.layers.events
         for event in (listen.inserted, listen.removed, listen.reordered):
@@ -298,7 +299,7 @@ class ViewerBridge(Overlays):
 
     def show_cells(self, cells: Cells, image_key: str) -> None:
         """Show these cells in one selected Labels layer, aligned with its image."""
-        layer = self.cells_layer
+        layer, self._seams = self.cells_layer, None
         other = layer is not None and layer.metadata[ours.METADATA_KEY]["image_key"] != image_key
         if other or needs_multiscale(cells) != self.is_multiscale:
             self.forget_cells()
@@ -322,6 +323,7 @@ class ViewerBridge(Overlays):
         if self._many is not None or not isinstance(cells.labels, np.ndarray):
             self.show_cells(cells, layer.metadata[ours.METADATA_KEY]["image_key"])
             return
+        self._seams = None
         for top, left, bottom, right in boxes:
             part = cells.labels[top:bottom, left:right]
             rows, cols = np.nonzero(layer.data[top:bottom, left:right] != part)
@@ -361,13 +363,24 @@ class ViewerBridge(Overlays):
         if self._many is not None and self.cells_layer is not None:
             self._many.set_shades(shades)
 
-    def recolour(self, table: Mapping[int | None, Rgba]) -> None:
-        """Set the colour of every cell: ``{label: RGBA}`` with ``None`` for the rest."""
+    def recolour(self, table: Mapping[int | None, Rgba], *, filled: bool = False) -> None:
+        """Set the colour of every cell: ``{label: RGBA}`` with ``None`` for the rest.
+
+        Parameters
+        ----------
+        filled
+            Whether the cells are filled: a line is then left free where two of them touch.
+        """
         layer = self.cells_layer
         if layer is not None:
             # The list of layers would be drawn for its own sake: see show_thumbnail.
             with layer.events.thumbnail.blocker():
-                layer.colormap = class_colormap(table)
+                layer.colormap = class_colormap(table, self._find_seams(layer) if filled else None)
+
+    def _find_seams(self, layer: Labels) -> Seams | None:
+        if self._seams is None and isinstance(layer.data, np.ndarray):
+            self._seams = find_seams(layer.data)
+        return self._seams
 
     def show_thumbnail(self) -> None:
         """Update the thumbnail of the cells in napari's layer list."""

@@ -31,6 +31,7 @@ from napari_hemacells.widgets import theme
 from napari_hemacells.widgets.adapt_encoder.panel import AdaptEncoderPanel
 from napari_hemacells.widgets.classify.calibration import CalibrationBox
 from napari_hemacells.widgets.classify.encoder_picker import EncoderPicker
+from napari_hemacells.widgets.classify.legend import ConfidenceLegend
 from napari_hemacells.widgets.forms import ParamsForm, build_params
 from napari_hemacells.widgets.plain_text import PlainLabel
 from napari_hemacells.widgets.subscriptions import Subscriptions
@@ -58,7 +59,7 @@ class CountsTable(QTableWidget):
         self.setHorizontalHeaderLabels(_HEADS)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
-        self.setAccessibleName("Cells by class")
+        self.setAccessibleName("Cells of this image by class")
         self.setTabKeyNavigation(False)
         self.setShowGrid(False)
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -250,6 +251,9 @@ class ClassifyPanel(QWidget):
         self.encoder, self.adapt = EncoderPicker(), AdaptEncoderPanel()
         self.form = ParamsForm(ClassifyParams)
         self.modes: dict[DisplayMode, QPushButton] = {}
+        self.legend = ConfidenceLegend()
+        self.legend.hide()
+        self.of_image = PlainLabel("Cells of this image by class:")
         self.table = CountsTable()
         self.confidence, self.model, self.device = PlainLabel(), PlainLabel(), PlainLabel()
         self.shift, self.trust = ShiftWarning(), CalibrationBox()
@@ -276,6 +280,7 @@ class ClassifyPanel(QWidget):
     def show_mode(self, mode: DisplayMode) -> None:
         """Set the button of a display mode without a request."""
         self.modes[mode].setChecked(True)
+        self.legend.setVisible(mode == "confidence")
 
     def show_device(self, name: str, reason: str) -> None:
         """Show the device of the network, and why it is used."""
@@ -342,6 +347,8 @@ class ClassifyPanel(QWidget):
         column.setSpacing(3)  # all of it is seen at once in a window of 800 pixels
         column.addWidget(self.shift)
         column.addWidget(self._mode_box())
+        column.addWidget(self.legend)
+        column.addWidget(self.of_image)
         column.addWidget(self.table)
         column.addWidget(self.confidence)
         column.addWidget(self.trust)

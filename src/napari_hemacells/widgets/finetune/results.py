@@ -113,7 +113,7 @@ class ConfusionMatrixView(QTableWidget):
                 shown = f"{share:.0%}" if self._normalised else f"{count:,}"
                 item = QTableWidgetItem(shown if count else "")
                 item.setTextAlignment(Qt.AlignmentFlag.AlignCenter)
-                item.setBackground(QBrush(_shade(right if row == col else wrong, share)))
+                item.setBackground(QBrush(shade(right if row == col else wrong, share)))
                 item.setForeground(QBrush(text))
                 cells = f"{count:,} cell{'s' * (count != 1)}"
                 item.setToolTip(
@@ -130,10 +130,10 @@ class ConfusionMatrixView(QTableWidget):
             self.cell_chosen.emit(names[row], names[col])
 
 
-def _shade(colour: QColor, share: float) -> QColor:
+def shade(colour: QColor, share: float) -> QColor:
     """Return the colour, stronger for a larger share; no colour for 0."""
     shade = QColor(colour)
-    shade.setAlphaF(0.0 if share == 0 else 0.2 + 0.7 * share)
+    shade.setAlphaF(0.0 if share == 0 else 0.2 + 0.6 * share)
     return shade
 
 

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from napari_hemacells.session import Session
 
 ROW_HEIGHT, SHOWN_ROWS = 26, (3, 9)
-_TINT, _CHOSEN = 75, 20  # of 255: the active class's colour, the text's colour, behind a row
+TINT, _CHOSEN = 75, 20  # of 255: the active class's colour, the text's colour, behind a row
 
 
 class PaletteTable(QTableView):
@@ -209,7 +209,7 @@ class ClassRow(QStyledItemDelegate):
         plain.state &= ~QStyle.StateFlag.State_HasFocus  # rows are chosen, not single cells
         if active:
             painter.fillRect(option.rect, option.palette.base())  # over the mark of a chosen row
-            painter.fillRect(option.rect, _faded(colour, _TINT))
+            painter.fillRect(option.rect, _faded(colour, TINT))
             if plain.state & QStyle.StateFlag.State_Selected:
                 painter.fillRect(option.rect, _faded(text, _CHOSEN))
             plain.state &= ~QStyle.StateFlag.State_Selected  # would cover the tint
