@@ -234,8 +234,11 @@ def test_one_click_says_nothing_of_the_other_breast(regions, qtbot):
 
 
 def test_outlines_of_regions_are_thin(regions, viewer):
-    (layer,) = [layer for layer in viewer.layers if layer.name == "Cells"]
+    (layer,) = [layer for layer in viewer.layers if layer.name == "Regions"]
     assert layer.contour == 2
+    regions.controller.canvas.choose(int(regions.session.cells.ids[0]))
+    (ring,) = [layer for layer in viewer.layers if layer.name == "Current cell"]
+    assert (ring.border_width * ring.size <= 3.2).all()  # pixels
 
 
 def test_the_dock_speaks_of_regions_and_of_cells_again(regions, viewer):

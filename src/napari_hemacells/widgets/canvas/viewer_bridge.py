@@ -10,6 +10,7 @@ from psygnal import Signal, SignalGroup
 
 from napari_hemacells import layers as ours
 from napari_hemacells.core.errors import ImageError
+from napari_hemacells.thermal import is_thermal
 from napari_hemacells.widgets.canvas import layer_readers
 from napari_hemacells.widgets.canvas.keys import KeyMap
 from napari_hemacells.widgets.canvas.label_colormap import Seams, class_colormap, find_seams
@@ -341,7 +342,9 @@ class ViewerBridge(Overlays):
         self._quiet = False
 
     def _add_cells(self, cells: Cells, image_key: str) -> Labels:
-        about = {"name": "Cells", "opacity": _OPACITY} | self._placed("cells", image_key)
+        on = self.find("image", image_key)
+        name = "Regions" if on is not None and is_thermal(on.metadata) else "Cells"
+        about = {"name": name, "opacity": _OPACITY} | self._placed("cells", image_key)
         self._many = MultiscaleLabels(cells, about) if needs_multiscale(cells) else None
         layer = (
             Labels(_editable_copy(cells.labels), **about)
@@ -414,9 +417,13 @@ class ViewerBridge(Overlays):
     # --- camera and pointer ------------------------------------------------------------------
 
     def set_line_drawing(self, draws: bool) -> None:
-        """Let a drag draw a line instead of moving the image."""
+        """Let a drag draw a line instead of moving the image, whichever layer is active."""
         self.pointer.draws = draws
+        self._camera.mouse_pan = not draws
         layer = self.cells_layer
+        if draws and layer is not None:
+            # A click on any other layer would be napari's; and its own drag would pan.
+            self.viewer.layers.selection.active = layer
         if layer is not None:
             layer.mouse_pan = not draws
 

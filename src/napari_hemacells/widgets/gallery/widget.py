@@ -142,7 +142,7 @@ class GalleryBar(QWidget):
         chosen = self.filter.currentData()
         self.filter.blockSignals(True)
         self.filter.clear()
-        self.filter.addItem("All cells", ALL_CELLS)
+        self.filter.addItem("All", ALL_CELLS)
         for cell_class in self._classes:
             self.filter.addItem(swatch(cell_class.colour), cell_class.name, cell_class.id)
         self.filter.addItem("Annotated", ANNOTATED)
