@@ -133,7 +133,8 @@ def layer_features(
         {
             "index": cells.ids,
             "class": [names.get(class_id or "", "") for class_id in shown],
-            "confidence": confidences(cells, annotated, prediction),
+            # In double precision: napari leaves out what is NaN of these alone.
+            "confidence": confidences(cells, annotated, prediction).astype(np.float64),
             "annotated": [names.get(annotated.get(int(cell), ""), "") for cell in cells.ids],
             "predicted": [names.get(class_id or "", "") for class_id in predicted],
             "detected_as": cells.table["class"].to_numpy(),
@@ -173,9 +174,7 @@ def colour_codes(
         return _colour_codes_of(np.zeros(len(cells), np.int64), [])
     if mode == "confidence":
         values = _shown_confidences(cells, annotated, prediction)
-        return _colour_codes_of(
-            _steps(values) + 3, [_UNKNOWN, _UNCLASSIFIED, *_confidence_steps()]
-        )
+        return _colour_codes_of(_steps(values) + 3, [_UNKNOWN, _UNCLASSIFIED, *confidence_scale()])
     order = {cell_class.id: index for index, cell_class in enumerate(palette.classes)}
     codes = np.ones(len(cells), np.int64)
     if prediction is not None:
@@ -230,7 +229,8 @@ def _steps(values: NDArray[np.float32]) -> NDArray[np.int64]:
     return np.where(values < 0, -2, steps).astype(np.int64)
 
 
-def _confidence_steps() -> list[Rgba]:
+def confidence_scale() -> list[Rgba]:
+    """Return the colours of the confidence in equal steps from 0 to 1."""
     from matplotlib import colormaps
 
     table = colormaps["viridis"](np.linspace(0, 1, _CONFIDENCE_STEPS))
@@ -258,4 +258,16 @@ def format_cell_status(features_row: pd.Series | None) -> str:
         return f"cell {cell}: {name} (yours)"
     if name == UNKNOWN:
         return f"cell {cell}: unknown, nearest {features_row['predicted']}"
-    return f"cell {cell}: {name} {float(features_row['confidence']):.0%}"
+    confidence = float(features_row["confidence"])
+    return f"cell {cell}: {name}{format_confidence(confidence)}"
+
+
+def format_confidence(confidence: float) -> str:
+    """Return a blank and the confidence, empty where there is none: with one class alone.
+
+    Examples
+    --------
+    >>> format_confidence(0.874), format_confidence(float("nan"))
+    (' 87%', '')
+    """
+    return "" if np.isnan(confidence) else f" {confidence:.0%}"

@@ -7,28 +7,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from napari_hemacells.core.temperature import (
     FrameFiles,
     group_by_size,
     parse_dmr_ir_name,
     read_celsius,
 )
+from napari_hemacells.core.temperature.normalise import COLORMAP, contrast_limits
 from napari_hemacells.layers import METADATA_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
 
     LayerData = tuple[Any, dict[str, Any], str]
 
-COLORMAP = "inferno"
 UNIT = "°C"
-CONTRAST_PERCENTILES = (1.0, 99.9)  # percentiles of the degrees between which the colours run
-MIN_CONTRAST_SPAN = 2.0  # °C that the colours span, however even the frame is
 AXES = {2: ("row", "column"), 3: ("frame", "row", "column")}
 
 
@@ -97,19 +94,6 @@ def thermal_layer(
         "metadata": {METADATA_KEY: about},
     }
     return celsius, shown, "image"
-
-
-def contrast_limits(celsius: NDArray[np.floating]) -> tuple[float, float]:
-    """Contrast limits in °C: nearly the whole range of the frame, without single hot pixels.
-
-    Examples
-    --------
-    >>> contrast_limits(np.linspace(20, 36, 10_001).reshape(73, 137))
-    (20.1, 36.0)
-    """
-    low, high = (float(edge) for edge in np.percentile(celsius, CONTRAST_PERCENTILES))
-    low, high = np.floor(low * 10) / 10, np.ceil(high * 10) / 10
-    return round(float(low), 1), round(float(max(high, low + MIN_CONTRAST_SPAN)), 1)
 
 
 def is_thermal(metadata: Mapping[str, Any]) -> bool:

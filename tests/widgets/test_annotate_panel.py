@@ -41,12 +41,12 @@ def test_hints_before_there_is_anything_to_click(qtbot, empty_session):
 
 
 def test_progress_counts_every_cell_once(panel, session, classify):
-    assert panel.progress.text() == "0 annotated, 0 predicted, 30 unclassified"
+    assert panel.progress.text() == "This image: 0 annotated, 0 predicted, 30 unclassified"
     session.annotate([1, 2], "rbc")
-    assert panel.progress.text() == "2 annotated, 0 predicted, 28 unclassified"
+    assert panel.progress.text() == "This image: 2 annotated, 0 predicted, 28 unclassified"
     session.annotate([3], "wbc")
     classify()
-    assert panel.progress.text() == "3 annotated, 27 predicted, 0 unclassified"
+    assert panel.progress.text() == "This image: 3 annotated, 27 predicted, 0 unclassified"
     assert sum(count for count, _, _ in panel.share_bar.parts) == panel.share_bar.total == 30
 
 

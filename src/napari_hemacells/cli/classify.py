@@ -170,6 +170,7 @@ class LoadedClassifier:
         BundleMismatchError
             If the cells are of another scale than the model's.
         """
+        from napari_hemacells.core.classify import without_contradictions
         from napari_hemacells.core.encode import embed_steps
         from napari_hemacells.core.store import check_compatible
 
@@ -179,9 +180,13 @@ class LoadedClassifier:
             diameter = None if cells.source == "whole" else cells.diameter
             check_compatible(job.bundle, self.encoder.info, spec, diameter, image.pixel_size_um)
         size, like = job.encode.batch_size, job.bundle.encoder
-        return self.head.predict(
+        prediction = self.head.predict(
             (yield from embed_steps(image, cells, spec, self.encoder, batch_size=size, like=like))
         )
+        if cells.source == "whole" or len(prediction.class_ids) != 1:
+            return prediction
+        name = job.bundle.palette.by_id(prediction.class_ids[0]).name
+        return without_contradictions(prediction, cells, name)
 
 
 def classify(

@@ -48,10 +48,25 @@ class Session(SessionEditor):
 
     def accept(self, result: ClassifyResult) -> bool:
         """Accept an answer and return whether it is current; a late one changes nothing."""
-        taken = self.live.accept(result)
+        taken = self.live.accept(self._without_contradictions(result))
         if taken:
             self.events.prediction.emit()
         return taken
+
+    def _without_contradictions(self, result: ClassifyResult) -> ClassifyResult:
+        """Drop what a single class says against the detector's kinds."""
+        from napari_hemacells.core.classify import without_contradictions
+
+        prediction, mine = result.prediction, self.annotated
+        if len(prediction.class_ids) != 1 or self.cells is None:
+            return result
+        (only,) = prediction.class_ids
+        if only not in self.palette:
+            return result
+        name = self.palette.by_id(only).name
+        of_class = [cell for cell, class_id in mine.items() if class_id == only]
+        kept = without_contradictions(prediction, self.cells, name, of_class)
+        return replace(result, prediction=kept)
 
     def clear_prediction(self) -> None:
         """Clear the predicted classes, as after the last annotation was removed."""

@@ -8,7 +8,6 @@ from qtpy.QtCore import QRectF, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QPainter, QPainterPath, QPen
 from qtpy.QtWidgets import (
     QHBoxLayout,
-    QLabel,
     QPushButton,
     QSizePolicy,
     QVBoxLayout,
@@ -20,6 +19,7 @@ from napari_hemacells.core.annotate.palette import UNKNOWN_COLOUR
 from napari_hemacells.core.types import UNKNOWN
 from napari_hemacells.widgets.detect.edit_bar import EditBar
 from napari_hemacells.widgets.palette.view import PaletteView
+from napari_hemacells.widgets.plain_text import PlainLabel, heading
 from napari_hemacells.widgets.subscriptions import SeenUpdates, Subscriptions
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari_hemacells.session import Session
 
 
-class KeyCap(QLabel):
+class KeyCap(PlainLabel):
     """A label that shows the name of a key in a rounded frame."""
 
     def __init__(self, key: str, parent: QWidget | None = None) -> None:
@@ -79,7 +79,7 @@ def _entry(key: str, meaning: str) -> QWidget:
     layout.setContentsMargins(0, 0, 0, 0)
     layout.setSpacing(4)
     layout.addWidget(KeyCap(key))
-    layout.addWidget(QLabel(meaning))
+    layout.addWidget(PlainLabel(meaning))
     return widget
 
 
@@ -161,12 +161,12 @@ class AnnotatePanel(QWidget):
         self._session = session
         self.palette_view = PaletteView(session, self)
         self.edit_bar = EditBar()
-        self.hint = QLabel()
+        self.hint = PlainLabel()
         self.undo_button = QPushButton("&Undo")
         self.redo_button = QPushButton("&Redo")
         self.previous_button = QPushButton("◂")
         self.next_button = QPushButton()
-        self.progress = QLabel()
+        self.progress = PlainLabel()
         self.share_bar = ClassShareBar()
         self._lay_out()
         self._connect()
@@ -198,7 +198,7 @@ class AnnotatePanel(QWidget):
         layout.addWidget(self.progress)
         layout.addLayout(_row(self.previous_button, self.next_button))
         layout.addWidget(KeyHelp(_KEYS))
-        layout.addWidget(QLabel("<b>Correct the cells</b>"))
+        layout.addWidget(heading("Correct the cells"))
         layout.addWidget(self.edit_bar)
         layout.addStretch(1)
 
@@ -245,7 +245,8 @@ class AnnotatePanel(QWidget):
         left = max(total - annotated - predicted - unknown, 0)
         beside = f"{unknown:,} unknown, " if unknown else ""
         self.progress.setText(
-            f"{annotated:,} annotated, {predicted:,} predicted, {beside}{left:,} unclassified"
+            f"This image: {annotated:,} annotated, {predicted:,} predicted, "
+            f"{beside}{left:,} unclassified"
         )
         self.share_bar.show_parts(_class_shares(session, counts), total)
         self.progress.setVisible(total > 0)

@@ -24,6 +24,7 @@ from napari_hemacells.widgets.step_header import STEPS, Step
 from napari_hemacells.widgets.subscriptions import Subscriptions
 from napari_hemacells.widgets.thermography.controller import ThermogramController
 from napari_hemacells.widgets.train_detector.controller import TrainDetectorController
+from napari_hemacells.widgets.wording import about_regions, speak_of_regions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -68,6 +69,7 @@ class DockController(QObject):
         super().__init__()
         self.view, self.session, self.bridge = view, session, bridge
         self.voice = Notifier(view.messages)
+        self._worded = False  # whether the panels speak of regions
         self.tasks = BackgroundTasks(session)
         self.map_jobs = JobRunner()
         self.training = TrainDetectorController(session, view.train)
@@ -179,7 +181,7 @@ class DockController(QObject):
         self.detect_controller.changed.connect(self._update)
         canvas.refused.connect(voice.warn)
         canvas.mode_changed.connect(view.classify.show_mode)
-        canvas.pointed_at.connect(view.pointed_at.setText)
+        canvas.pointed_at.connect(self._show_pointed_at)
         self.cell_editor.changed.connect(self._show_tools)
         self.cell_editor.said.connect(voice.say)
         self.cell_editor.refused.connect(voice.warn)
@@ -224,6 +226,7 @@ class DockController(QObject):
 
     def _export(self, request: ExportRequest) -> None:
         now = take_snapshot(self.session)
+        self.view.export.clear_result()
         if now is not None:
             self.tasks.export(partial(export_steps, request, now))
             self._update()
@@ -273,6 +276,7 @@ class DockController(QObject):
         session, header = self.session, self.view.header
         self.thermograms.update()
         self.view.show_image_name("" if session.image is None else session.image.name)
+        self.view.messages.regions = self._shows_thermogram
         cells = session.cells is not None
         missing = "" if cells else _NO_CELLS
         header.set_state("detect", done=bool(session.cells))
@@ -291,3 +295,20 @@ class DockController(QObject):
         self.view.export.block(blocked, no_model)
         if not cells and self.view.step != "detect":
             self.show_step("detect")
+        self._word_panels()
+
+    @property
+    def _shows_thermogram(self) -> bool:
+        image = self.session.image
+        return image is not None and image.modality == "temperature"
+
+    def _word_panels(self) -> None:
+        """Let the panels speak of regions where the image is a thermogram."""
+        regions, view = self._shows_thermogram, self.view
+        if regions or self._worded:
+            panels = (view.header, view.pages, view.gallery, view.map, view.next_step_button)
+            speak_of_regions([panel for panel in panels if panel is not None], regions=regions)
+        self._worded = regions
+
+    def _show_pointed_at(self, text: str) -> None:
+        self.view.pointed_at.setText(about_regions(text) if self._shows_thermogram else text)

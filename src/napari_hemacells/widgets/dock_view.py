@@ -9,7 +9,6 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QFileDialog,
     QFrame,
-    QLabel,
     QPushButton,
     QScrollArea,
     QSizePolicy,
@@ -27,6 +26,7 @@ from napari_hemacells.widgets.finetune.panel import FineTunePanel
 from napari_hemacells.widgets.gallery.embedding_map import EmbeddingMapWidget
 from napari_hemacells.widgets.gallery.widget import GalleryWidget
 from napari_hemacells.widgets.message_bar import MessageBar
+from napari_hemacells.widgets.plain_text import PlainLabel
 from napari_hemacells.widgets.project_bar import ProjectBar
 from napari_hemacells.widgets.step_header import STEPS, Step, StepHeader
 from napari_hemacells.widgets.thermography.panel import ThermogramPanel
@@ -67,9 +67,9 @@ class DockView(QWidget):
         self.gallery: GalleryWidget | None = None
         self.map: EmbeddingMapWidget | None = None
         self.pages = QStackedWidget()
-        self.image_name = QLabel()
+        self.image_name = PlainLabel()
         self.next_step_button = QPushButton()
-        self.pointed_at = QLabel()
+        self.pointed_at = PlainLabel()
         self.messages = MessageBar()
         self.place = ProjectBar()
         self._lay_out()

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QHBoxLayout,
-    QLabel,
     QProgressBar,
     QPushButton,
     QSizePolicy,
@@ -17,6 +16,8 @@ from qtpy.QtWidgets import (
 
 from napari_hemacells.core.errors import BundleMismatchError, HemaCellsError
 from napari_hemacells.widgets import theme
+from napari_hemacells.widgets.plain_text import PlainLabel
+from napari_hemacells.widgets.wording import about_regions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,22 +28,31 @@ _MARKS: dict[Level, str] = {"info": "", "warning": "▲ ", "error": "■ "}
 
 
 class MessageBar(QWidget):
-    """The message bar with, above it, progress and Cancel while a task runs."""
+    """The message bar with, above it, progress and Cancel while a task runs.
+
+    Attributes
+    ----------
+    regions
+        Whether the image is a thermogram: its messages speak of regions and not of cells.
+    """
 
     cancel_requested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.level: Level = "info"
+        self.regions = False
         self._bar = QProgressBar()
         self._bar.setAccessibleName("Progress")
         self._cancel = QPushButton("Cance&l")
         self._cancel.setToolTip("Stop the running task; finished parts are kept")
         self._cancel.clicked.connect(self.cancel_requested)
-        self._text = QLabel()
+        self._text = PlainLabel()
         self._text.setWordWrap(True)
-        self._text.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
-        self._text.setOpenExternalLinks(True)
+        self._text.setTextInteractionFlags(
+            Qt.TextInteractionFlag.TextSelectableByMouse
+            | Qt.TextInteractionFlag.TextSelectableByKeyboard
+        )
         self._text.setAccessibleName("Message")
         self._text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.MinimumExpanding)
         self._running = QWidget()
@@ -64,23 +74,28 @@ class MessageBar(QWidget):
     def say(self, message: str, level: Level = "info") -> None:
         """Show a sentence; a warning or an error has a mark as well as a colour."""
         self.level = level
-        self._text.setText(_MARKS[level] + message)
+        self._text.setText(_MARKS[level] + self._worded(message))
         self.restyle()
 
     def progress(self, done: int, total: int, message: str) -> None:
         """Show the progress of the running task; a total of 0 means unknown."""
         self._bar.setRange(0, total)
         self._bar.setValue(done)
-        self._bar.setFormat(message or "%p %")
+        self._bar.setFormat(self._worded(message) or "%p %")
         self._running.show()
 
     def finish(self) -> None:
         """Hide the progress: no task runs."""
         self._running.hide()
 
+    def _worded(self, message: str) -> str:
+        return about_regions(message) if self.regions else message
+
     def restyle(self) -> None:
         """Apply the colours of the present theme."""
-        shown = {"info": "", "warning": theme.css("warning"), "error": theme.css("error")}
+        shown = {
+            "info": "", "warning": theme.text_css("warning"), "error": theme.text_css("error"),
+        }  # fmt: skip
         colour = shown[self.level]
         self._text.setStyleSheet(f"color: {colour}; font-weight: 600;" if colour else "")
 

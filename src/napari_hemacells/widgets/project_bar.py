@@ -9,7 +9,6 @@ from qtpy.QtGui import QAction, QFontMetrics, QResizeEvent
 from qtpy.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
-    QLabel,
     QMenu,
     QPushButton,
     QSizePolicy,
@@ -17,6 +16,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_hemacells.widgets import theme
+from napari_hemacells.widgets.plain_text import PlainLabel
 
 
 class ProjectBar(QWidget):
@@ -28,7 +28,7 @@ class ProjectBar(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._full = ""
-        self._label = QLabel()
+        self._label = PlainLabel()
         self._label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.button = QPushButton("&Project")
         self.button.setToolTip("Open another project, or continue in a copy of this one")

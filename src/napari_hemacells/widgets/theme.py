@@ -26,24 +26,77 @@ def colour(role: str) -> QColor:
     return QColor(getattr(theme, role).as_hex())
 
 
+READABLE = 4.5  # contrast of text, WCAG 2.2, 1.4.3
+VISIBLE = 3.0  # contrast of what is no text, WCAG 2.2, 1.4.11
+
+
+def contrast(one: QColor, other: QColor) -> float:
+    """The contrast of two colours, 1 to 21.
+
+    Source: WCAG 2.2, contrast ratio, https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio
+    """
+    bright, dark = sorted((_luminance(one), _luminance(other)), reverse=True)
+    return (bright + 0.05) / (dark + 0.05)
+
+
+def readable(wanted: QColor, *behind: QColor) -> QColor:
+    """The colour, moved towards white or black until text in it is read on these backgrounds."""
+    ends = (QColor("white"), QColor("black"))
+    end = max(ends, key=lambda colour: min(contrast(colour, back) for back in behind))
+    for share in range(0, 101, 5):
+        moved = _mixed(end, wanted, share / 100)
+        if all(contrast(moved, back) >= READABLE for back in behind):
+            return moved
+    return end
+
+
+def ink_on(back: QColor) -> QColor:
+    """Black or white, whichever is read better on a colour."""
+    black, white = QColor("black"), QColor("white")
+    return black if contrast(black, back) >= contrast(white, back) else white
+
+
 def css(role: str) -> str:
     """The colour as ``#rrggbb`` for a style sheet."""
     return colour(role).name()
 
 
+def text_css(role: str) -> str:
+    """The colour of a role as ``#rrggbb``, made readable as text in the dock."""
+    return readable(colour(role), colour("background"), colour("foreground")).name()
+
+
+def muted() -> QColor:
+    """The colour of muted text: that of the text, mixed with the background."""
+    text, back = colour("text"), colour("background")
+    return readable(_mixed(text, back, _MUTED), back)
+
+
 def mute_text(widget: QWidget) -> None:
     """Mute a widget's text: its colour is mixed with the background."""
-    text, back = colour("text"), colour("background")
-    mixed = QColor(
-        *(round(0.72 * t + 0.28 * b) for t, b in zip(_rgb(text), _rgb(back), strict=True))
+    widget.setStyleSheet(f"color: {muted().name()};")
+
+
+def _mixed(one: QColor, other: QColor, share: float) -> QColor:
+    """A colour of a share of one and the rest of another."""
+    pairs = zip(_rgb(one), _rgb(other), strict=True)
+    return QColor(*(round(share * first + (1 - share) * second) for first, second in pairs))
+
+
+def _luminance(qcolor: QColor) -> float:
+    """Relative luminance, 0 to 1."""
+    linear = (
+        value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
+        for value in (channel / 255 for channel in _rgb(qcolor))
     )
-    widget.setStyleSheet(f"color: {mixed.name()};")
+    return sum(w * value for w, value in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
 def _rgb(qcolor: QColor) -> tuple[int, int, int]:
     return qcolor.red(), qcolor.green(), qcolor.blue()
 
 
+_MUTED = 0.72  # of the text's colour in muted text
 _DEPTH = 6  # layouts one inside another, from a panel to the window
 
 

@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 
 from napari_hemacells.core.annotate import Palette
+from napari_hemacells.core.annotate.palette import palette_for
+from napari_hemacells.core.detect import cells_from_boxes
 from napari_hemacells.core.store.report import (
     ReportInput,
     gallery,
@@ -19,6 +21,7 @@ from napari_hemacells.core.store.report import (
     wilson,
     write_report,
 )
+from napari_hemacells.core.types import SmearImage
 
 
 class Page(HTMLParser):
@@ -74,6 +77,36 @@ def test_unknown_cells_are_counted_apart_and_forcing_them_is_said(report):
     forced = " ".join(Page(render(replace(report, prediction=replace(found, nearest=True)))).words)
     assert "unknown, not forced" not in forced
     assert re.search(r"1 of the cells counted are unlike every annotated one", forced)
+
+
+def one_class(prediction):
+    """The same cells, where red cells alone were annotated."""
+    return replace(
+        prediction, class_ids=("rbc",), probabilities=np.ones((len(prediction.ids), 1), np.float32)
+    )
+
+
+def test_one_class_alone_has_no_percentage(report):
+    only = render(replace(report, prediction=one_class(report.prediction)))
+    page = Page(only)
+    assert page.rows[1] == ["RBC", "0", "3", "3", "–", "–", ""]
+    words = " ".join(page.words)
+    assert "Only one class is annotated: there are no shares until a second one is." in words
+    assert "There is no confidence with one class alone" in words
+    assert "median confidence" not in words
+    assert "nan" not in words.lower()
+    assert "%" in words  # the heading
+    assert "1.00" not in words
+
+
+def test_a_report_on_a_thermogram_speaks_of_regions(palette, spec):
+    celsius = np.linspace(22, 35, 40 * 60, dtype=np.float32).reshape(40, 60)
+    image = SmearImage(celsius, "e" * 16, "exam", modality="temperature")
+    regions = cells_from_boxes([[5, 5, 30, 25], [5, 30, 30, 55]], image.shape, diameter=20.0)
+    report = ReportInput(image, regions, {}, None, palette_for("temperature"), spec)
+    words = " ".join(Page("<html>" + render(report).partition("</head>")[2]).words)
+    assert "regions found" in words
+    assert not re.search(r"\bcells?\b", words.lower())
 
 
 def test_restandardisation_and_calibration_are_said(report):

@@ -151,7 +151,7 @@ def test_a_deleted_class_is_no_filter(gallery, session):
     show_only(gallery, "wbc")
     assert queue(gallery) == []
     session.delete_class("wbc")
-    assert gallery.bar.filter.currentText() == "All cells"
+    assert gallery.bar.filter.currentText() == "All"
     assert len(queue(gallery)) == 30
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from napari.components import ViewerModel
+from PIL import Image
+from qtpy.QtWidgets import QAbstractButton, QLabel
 
 from napari_hemacells.samples.thermogram import synthetic_thermogram
 from napari_hemacells.thermal import is_thermal, thermal_layer
@@ -178,6 +181,82 @@ def test_the_frame_shown_of_a_stack_is_read(dock, viewer, frame):
     viewer.dims.set_point(0, 1)
     read = dock.controller.bridge.thermograms.celsius_maker(str(layer.unique_id))
     np.testing.assert_array_equal(read(), frame + 1)
+
+
+@pytest.fixture
+def regions(found, qtbot, monkeypatch):
+    """Both breasts as regions, with the first frame's."""
+    with qtbot.waitSignal(found.session.events.embeddings, timeout=60_000):
+        found.detect.button.click()
+    return found
+
+
+def export(dock, qtbot, folder):
+    dock.controller.show_step("export")
+    dock.export.folder.setText(str(folder))
+    with qtbot.waitSignal(dock.controller.tasks.idle, timeout=60_000):
+        dock.export.button.click()
+
+
+def test_all_files_of_a_thermogram_are_written(regions, qtbot, tmp_path):
+    for box in regions.export.boxes.values():
+        box.setChecked(True)
+    export(regions, qtbot, tmp_path / "out")
+    written = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert {"one.report.html", "one.overlay.png", "one.cells.csv"} <= set(written)
+    assert "Written into" in regions.messages.text
+    assert regions.export.result.text().startswith("Written: one.cells.csv")
+    with Image.open(tmp_path / "out" / "one.overlay.png") as overlay:
+        assert overlay.mode == "RGB"
+        assert overlay.width == 640
+
+
+def test_what_was_written_before_is_not_said_of_a_failed_export(
+    regions, qtbot, tmp_path, monkeypatch
+):
+    export(regions, qtbot, tmp_path / "out")
+    assert "Written" in regions.export.result.text()
+    (tmp_path / "file").write_text("in the way of a folder")
+    export(regions, qtbot, tmp_path / "file")
+    assert regions.messages.level == "error"
+    assert regions.export.result.text() == ""
+
+
+def test_one_click_says_nothing_of_the_other_breast(regions, qtbot):
+    session = regions.session
+    first, second = session.cells.ids.tolist()
+    regions.controller.show_step("annotate")
+    with qtbot.waitSignal(session.events.prediction, timeout=30_000):
+        session.annotate([first], "healthy")
+    assert session.counts()["healthy"] == (1, 0)
+    regions.controller.canvas.choose(second)
+    assert regions.pointed_at.text() == f"Region {second}: not classified yet"
+
+
+def test_outlines_of_regions_are_thin(regions, viewer):
+    (layer,) = [layer for layer in viewer.layers if layer.name == "Regions"]
+    assert layer.contour == 2
+    regions.controller.canvas.choose(int(regions.session.cells.ids[0]))
+    (ring,) = [layer for layer in viewer.layers if layer.name == "Current cell"]
+    assert (ring.border_width * ring.size <= 3.2).all()  # pixels
+
+
+def test_the_dock_speaks_of_regions_and_of_cells_again(regions, viewer):
+    regions.controller.show_step("annotate")
+
+    def spoken():
+        texts = [label.text() for label in regions.pages.findChildren(QLabel)]
+        buttons = regions.pages.findChildren(QAbstractButton)
+        texts += [part.text() for part in buttons] + [part.toolTip() for part in buttons]
+        return [text for text in texts if re.search(r"\b[Cc]ells?\b", text)]
+
+    assert spoken() == []
+    assert regions.annotate.next_button.text() == "&Next region to annotate (2)"
+    viewer.add_image(np.full((50, 60, 3), 200, np.uint8), name="smear")
+    regions.controller.project_controller.choose_image(str(viewer.layers[-1].unique_id))
+    assert regions.detect.edit_title.text() == "<b>Correct the cells</b>"
+    assert regions.annotate.undo_button.text() == "&Undo"
+    assert len(spoken()) > 10
 
 
 def test_breasts_become_cells_with_their_own_crops(found, viewer, qtbot, monkeypatch):

@@ -8,6 +8,7 @@ from napari_hemacells.core.classify.calibration import Calibration
 from napari_hemacells.core.classify.domain_shift import DomainShift, head_shift, restandardise
 from napari_hemacells.core.classify.fit import SupportSet, fit
 from napari_hemacells.core.classify.head import Head
+from napari_hemacells.core.classify.one_class import without_contradictions
 from napari_hemacells.core.classify.reference import Reference
 
 __all__ = [
@@ -21,4 +22,5 @@ __all__ = [
     "head_shift",
     "restandardise",
     "review_queue",
+    "without_contradictions",
 ]

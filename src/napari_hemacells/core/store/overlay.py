@@ -9,6 +9,7 @@ import numpy as np
 from napari_hemacells.core.annotate.palette import UNKNOWN_COLOUR
 from napari_hemacells.core.cell_masks import look_up
 from napari_hemacells.core.fsio import atomic_path
+from napari_hemacells.core.temperature.normalise import celsius_to_picture
 from napari_hemacells.core.types import UNKNOWN
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 UNCLASSIFIED_COLOUR = "#8c8c8c"
 _MAX_PIXELS = 100_000_000  # pixels of an overlay
+_REGION_OUTLINE = 1 / 320  # width around the regions of a thermogram, in its longer sides
 _BAND = 1024  # rows that are drawn at once: a large image is never in memory as floats
 
 
@@ -51,18 +53,39 @@ def class_overlay(
     highest = int(cells.ids.max(initial=0))
     rows, cols = image.shape
     step = max(1, int(np.ceil(np.sqrt(rows * cols / _MAX_PIXELS))))
-    width = max(1, round(cells.diameter / 22 / step))
+    width = outline_width(image, cells, step)
+    picture = display_pixels(image)
     drawn = np.empty((-(-rows // step), -(-cols // step), 3), np.uint8)
     for start in range(0, len(drawn), _BAND):
         first, last = max(0, start - width), min(len(drawn), start + _BAND + width)
         window = (slice(first * step, last * step, step), slice(None, None, step))
-        pixels, labels = image.pixels[window], cells.labels[window]
+        pixels, labels = picture[window], cells.labels[window]
         of_pixel = look_up(labels, cells.ids, classes)
         labels = np.where(labels <= highest, labels, 0)
         band = _tinted(pixels, labels, of_pixel, colours, width=width, fill=fill)
         kept = slice(start - first, min(start + _BAND, len(drawn)) - first)
         drawn[start : start + _BAND] = band[kept]
     return with_legend(drawn, shown, palette) if legend else drawn
+
+
+def display_pixels(image: SmearImage) -> Any:
+    """``(rows, cols, 3)`` uint8 that a person sees: of a thermogram its colours in the viewer.
+
+    Lazy where the pixels of the image are.
+    """
+    if image.modality != "temperature":
+        return image.pixels
+    return celsius_to_picture(np.asarray(image.pixels))
+
+
+def outline_width(image: SmearImage, cells: Cells, step: int = 1) -> int:
+    """Width in pixels of the outlines; `step` is by what the picture is made smaller.
+
+    It grows with the cells; the regions of a thermogram, which are large, have thin outlines.
+    """
+    thermal = image.modality == "temperature"
+    width = max(image.shape) * _REGION_OUTLINE if thermal else cells.diameter / 22
+    return max(1, round(width / step))
 
 
 def _tinted(

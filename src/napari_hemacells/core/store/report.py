@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from napari_hemacells.core.annotate.cell_edits import count_manual_edits
 from napari_hemacells.core.annotate.palette import UNKNOWN_COLOUR
 from napari_hemacells.core.annotate.state import utc_now
 from napari_hemacells.core.fsio import write_bytes
-from napari_hemacells.core.store.overlay import class_overlay
+from napari_hemacells.core.store.overlay import class_overlay, display_pixels
 from napari_hemacells.core.store.tables import cells_table, counts_table, shown_classes
 from napari_hemacells.core.types import UNKNOWN
 
@@ -78,7 +78,7 @@ class GalleryRow:
     unsure: tuple[Thumbnail, ...]
 
 
-def differential(counts: pd.DataFrame, palette: Palette) -> list[ClassShare]:
+def class_shares(counts: pd.DataFrame, palette: Palette) -> list[ClassShare]:
     """The share of each class among all classified cells; ``counts`` is a counts table."""
     rows = list(counts.itertuples(index=False, name=None))[: len(palette)]
     everything = sum(int(total) for *_, total in rows)
@@ -133,7 +133,7 @@ def gallery(
     twice. Without a prediction, the first twelve of the table.
     """
     confidence: dict[int, float] = {}
-    if prediction is not None:
+    if prediction is not None and len(prediction.class_ids) > 1:
         values = prediction.confidence.tolist()
         confidence = dict(zip(prediction.ids.tolist(), values, strict=True))
     rows = []
@@ -235,10 +235,17 @@ def _values(report: ReportInput) -> dict[str, Any]:
     shown = shown_classes(cells, report.annotations, report.prediction, palette)
     table = cells_table(image, cells, report.annotations, report.prediction, palette)
     counts = counts_table(table, palette)
-    pixels = np.asarray(image.pixels, dtype=np.uint8)
-    shares = differential(counts, palette)
+    pixels = np.asarray(display_pixels(image), dtype=np.uint8)
+    one_class = report.prediction is not None and len(report.prediction.class_ids) == 1
+    shares = class_shares(counts, palette)
+    if one_class:  # whatever is like it is in it: that is no share
+        shares = [replace(share, share=None, low=None, high=None) for share in shares]
+    noun = "region" if image.modality == "temperature" else "cell"
     return {
         "report": report,
+        "one_class": one_class,
+        "cell": noun,
+        "cells": f"{noun}s",
         "version": __version__,
         "picture": data_uri(pixels),
         "overlay": data_uri(class_overlay(image, cells, shown, palette)),
@@ -286,14 +293,14 @@ def _training(report: ReportInput) -> list[tuple[CellClass, int]]:
 
 
 def _median(prediction: Prediction | None) -> float | None:
-    if prediction is None or prediction.verdict.all():
+    if prediction is None or prediction.verdict.all() or len(prediction.class_ids) == 1:
         return None
     return float(np.median(prediction.confidence[~prediction.verdict]))
 
 
 def _plot(prediction: Prediction | None, palette: Palette) -> dict[str, Any] | None:
     """Stacked bars of the confidence histogram, in units of a plot 1 a bin by 120 high."""
-    if prediction is None or len(prediction.ids) == 0:
+    if prediction is None or len(prediction.ids) == 0 or len(prediction.class_ids) == 1:
         return None
     bars = histogram(prediction, palette)
     tallest = (

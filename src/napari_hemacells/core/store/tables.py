@@ -85,7 +85,8 @@ def cells_table(
     head can tell ``unknown`` (how far from everything annotated) and ``is_unknown`` (whether too
     far for any class), and ``p_<class name>`` for each class of the prediction. ``class`` is
     what is shown on the screen: the user's word, else the prediction or ``(unknown)``, else the
-    detector's kind. Cells that the prediction does not cover have NaN. Zero cells give zero rows
+    detector's kind. Cells that the prediction does not cover have NaN, as all have where there is
+    one class alone: that its probability is 1 says nothing. Zero cells give zero rows
     and all columns. Where cells were corrected by hand, ``origin`` after ``area`` says which:
     ``detected``, ``added``, ``split`` or ``merged``. ``restandardised`` is there, and true, where
     the image's embeddings were.
@@ -114,6 +115,8 @@ def cells_table(
     for class_id in palette.ids:
         if prediction is not None and class_id in prediction.class_ids:
             column = prediction.probabilities[:, prediction.class_ids.index(class_id)]
+            if len(prediction.class_ids) == 1:
+                column = prediction.confidence  # of one class alone, none
             table[f"p_{names[class_id]}"] = _align_to_table(cells, prediction, column)
     if prediction is not None and prediction.restandardised:
         table["restandardised"] = True

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 FIXED_MAX_CELSIUS = 40.0  # °C that becomes white when the scale is fixed
 TORSO = (1.0, 99.5)  # percentiles of the body's degrees that become black and white
 LEAST_SPAN = 0.5  # °C
+COLORMAP = "inferno"  # in which people see thermograms
+CONTRAST_PERCENTILES = (1.0, 99.9)  # percentiles of the degrees between which the colours run
+MIN_CONTRAST_SPAN = 2.0  # °C that the colours span, however even the frame is
 GREY = "grey"
 
 
@@ -79,6 +82,34 @@ def celsius_to_rgb(
     places = np.linspace(0, 1, 256)
     planes = [np.interp(values, places, colours[:, channel]) for channel in range(3)]
     return np.stack(planes, axis=-1).astype(np.float32)
+
+
+def contrast_limits(celsius: NDArray[np.floating]) -> tuple[float, float]:
+    """Contrast limits in °C: nearly the whole range of the frame, without single hot pixels.
+
+    Examples
+    --------
+    >>> contrast_limits(np.linspace(20, 36, 10_001).reshape(73, 137))
+    (20.1, 36.0)
+    """
+    low, high = (float(edge) for edge in np.percentile(celsius, CONTRAST_PERCENTILES))
+    low, high = np.floor(low * 10) / 10, np.ceil(high * 10) / 10
+    return round(float(low), 1), round(float(max(high, low + MIN_CONTRAST_SPAN)), 1)
+
+
+def celsius_to_picture(celsius: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """``(rows, cols, 3)`` uint8, as a person sees a thermogram: coloured as in the viewer.
+
+    Pixels without a temperature are as the coldest.
+    """
+    from matplotlib import colormaps
+
+    values = np.asarray(celsius, dtype=np.float64)
+    known = np.isfinite(values)
+    low, high = contrast_limits(values[known]) if known.any() else (0.0, MIN_CONTRAST_SPAN)
+    shares = np.clip((np.where(known, values, low) - low) / (high - low), 0.0, 1.0)
+    table = np.round(colormaps[COLORMAP](np.linspace(0, 1, 256))[:, :3] * 255).astype(np.uint8)
+    return np.asarray(table[np.round(shares * 255).astype(np.uint8)])
 
 
 def _limits(

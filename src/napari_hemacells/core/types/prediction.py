@@ -73,5 +73,10 @@ class Prediction:
 
     @cached_property
     def confidence(self) -> NDArray[np.float32]:
-        """``(n,)`` probability of the most probable class."""
+        """``(n,)`` probability of the most probable class; NaN where there is one class alone.
+
+        Of a single class the probability is always 1, which says nothing of any cell.
+        """
+        if len(self.class_ids) == 1:
+            return np.full(len(self.ids), np.nan, dtype=np.float32)
         return np.asarray(self.probabilities.max(axis=1), dtype=np.float32)

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QPushButton
 from napari_hemacells.core.train.progress import format_duration
 from napari_hemacells.core.train.selfsupervised.estimate import AvailableCells
 from napari_hemacells.widgets import theme
+from napari_hemacells.widgets.plain_text import plain_tip
 from napari_hemacells.widgets.training.section import TrainingSection, row_layout, text_label
 from napari_hemacells.widgets.training.steps import format_count
 
@@ -108,19 +109,21 @@ class AdaptEncoderPanel(TrainingSection):
         """Show the training set and the time it takes, or what is missing."""
         possible = not ready.reason
         self.title.setEnabled(possible or self.title.isChecked())
-        self.title.setToolTip(f"{HELP}\n\n{ready.reason or ready.words()}")
+        self.title.setToolTip(plain_tip(f"{HELP}\n\n{ready.reason or ready.words()}"))
         self.lessons.setText(
             f"{ready.words()} {ready.format_duration()}." if possible else ready.reason
         )
         self.start.setEnabled(possible)
-        self.start.setToolTip(ready.reason or ready.format_duration())
+        self.start.setToolTip(plain_tip(ready.reason or ready.format_duration()))
 
     def show_in_use(self, base: str) -> None:
         """Offer to go back to the encoder of this title; empty if none was adapted."""
         for widget in (self.in_use, self.back):
             widget.setVisible(bool(base))
         self.in_use.setText("An adapted encoder is in use." if base else "")
-        self.back.setToolTip(f"{base}. Your annotations and the adapted encoder are kept")
+        self.back.setToolTip(
+            plain_tip(f"{base}. Your annotations and the adapted encoder are kept")
+        )
 
     def show_adapted(self, outcome: AdaptOutcome) -> None:
         """Show the result; if the encoder was kept, ask what to do with it."""

@@ -13,12 +13,13 @@ from napari_hemacells.layers import CellColourCodes
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_hemacells.core.types import Cells
+    from napari_hemacells.core.types import Cells, SmearImage
     from napari_hemacells.layers import DisplayMode
     from napari_hemacells.session import Session
     from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
 
 _OUTLINE = 0.07  # width of the outlines of cells just detected, in cell diameters
+_REGION_OUTLINE = 1 / 320  # of the regions of a thermogram, in its longer sides
 _UNKNOWN = "#ffffff"
 _IDLE_MS = 250  # status bar and list of layers may wait until the clicking pauses
 _PENDING_OPACITY = 0.28  # opacity of a cell that is not there yet
@@ -56,20 +57,22 @@ class CellColorizer(QObject):
         """Outlines in the colours of the detector's kinds."""
         shades = ours.detected_colour_codes(cells, self._session.palette)
         self._show(cells, shades, ours.rgba(_UNKNOWN))
-        self._bridge.outline(outline_width(cells.diameter))
+        self._bridge.outline(outline_width(cells.diameter, self._session.image))
 
     def _show_known(self, cells: Cells, mode: DisplayMode) -> None:
         """Cells filled with the colour of what is known of them."""
         coming = ours.rgba(_UNKNOWN, 0.0 if mode == "image" else _PENDING_OPACITY)
-        self._show(cells, self._session.colour_codes(mode), coming)
+        self._show(cells, self._session.colour_codes(mode), coming, filled=True)
         self._bridge.outline(0)
 
-    def _show(self, cells: Cells, shades: CellColourCodes, coming: ours.Rgba) -> None:
+    def _show(
+        self, cells: Cells, shades: CellColourCodes, coming: ours.Rgba, *, filled: bool = False
+    ) -> None:
         """Give the cells their colours, and one to those that may be added next."""
         if self._bridge.is_multiscale:
             self._bridge.set_shades(shades)
         else:
-            self._bridge.colour_cells(*add_spare_ids(cells.ids, shades, coming))
+            self._bridge.colour_cells(*add_spare_ids(cells.ids, shades, coming), filled=filled)
 
     def _catch_up(self) -> None:
         """Update the feature table that napari shows for the cell under the pointer."""
@@ -84,8 +87,13 @@ class CellColorizer(QObject):
         )
 
 
-def outline_width(diameter: float) -> int:
-    """Width in pixels of the outlines of newly detected cells."""
+def outline_width(diameter: float, image: SmearImage | None = None) -> int:
+    """Width in pixels of the outlines of newly detected cells.
+
+    The regions of a thermogram, which are large, have thin outlines.
+    """
+    if image is not None and image.modality == "temperature":
+        return max(1, round(max(image.shape) * _REGION_OUTLINE))
     return max(1, round(diameter * _OUTLINE))
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from napari.utils.colormaps import DirectLabelColormap
+from pydantic import PrivateAttr
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +29,13 @@ class ClassColormap(DirectLabelColormap):  # type: ignore[misc]  # napari is not
     of five megapixels, at every click.
     """
 
+    _seams: Seams | None = PrivateAttr(None)
+
+    def leave_free(self, seams: Seams | None) -> ClassColormap:
+        """Leave these pixels free from now on; return this colormap."""
+        self._seams = seams
+        return self
+
     def map(self, values: Any) -> Any:
         """Return colours as arrays: napari's controls compute with the selected label's."""
         lookup = self._lookup
@@ -38,6 +46,15 @@ class ClassColormap(DirectLabelColormap):  # type: ignore[misc]  # napari is not
         return np.asarray(super().map(values), dtype=np.float32)
 
     def _data_to_texture(self, values: Any) -> Any:
+        """Leave a line free between cells that touch: two of one class would be one blot."""
+        texture, seams = self._texture(values), self._seams
+        if seams is None or values.shape != seams.shape or not len(seams.rows):
+            return texture
+        texture = np.array(texture)
+        texture[seams.rows, seams.cols] = self._texture(np.zeros(1, values.dtype))[0]
+        return texture
+
+    def _texture(self, values: Any) -> Any:
         lookup = self._lookup
         small = not isinstance(values, np.ndarray) or values.itemsize <= 2
         if small or lookup is None or self.use_selection:
@@ -71,6 +88,34 @@ def _looked_up(lookup: NDArray[np.uint8], labels: NDArray[np.integer]) -> NDArra
     return entries
 
 
+class Seams(NamedTuple):
+    """The pixels of a label image at which two cells touch.
+
+    Attributes
+    ----------
+    shape
+        Rows and columns of the label image.
+    rows, cols
+        ``(n,)`` where the pixels are.
+    """
+
+    shape: tuple[int, ...]
+    rows: NDArray[np.intp]
+    cols: NDArray[np.intp]
+
+
+def find_seams(labels: NDArray[np.integer]) -> Seams:
+    """Return the pixels of a label image that have another cell to the right, left, up or down."""
+    touching = np.zeros(labels.shape, np.bool_)
+    for first, second in ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:])):
+        one, other = labels[first], labels[second]
+        touch = (one != other) & (one > 0) & (other > 0)
+        touching[first] |= touch
+        touching[second] |= touch
+    rows, cols = np.nonzero(touching)
+    return Seams(labels.shape, rows, cols)
+
+
 def class_colormap(table: Mapping[int | None, Rgba]) -> ClassColormap:
     """The colormap of ``{label: RGBA}``, with the default colour under ``None``."""
     # Label 1 too, else napari takes an empty table for a wish for its random colours.
@@ -81,7 +126,9 @@ def class_colormap(table: Mapping[int | None, Rgba]) -> ClassColormap:
     return colormap
 
 
-def coded_colormap(ids: NDArray[np.int64], shades: CellColourCodes) -> ClassColormap:
+def coded_colormap(
+    ids: NDArray[np.int64], shades: CellColourCodes, seams: Seams | None = None
+) -> ClassColormap:
     """The colormap of labels whose colours are given as codes.
 
     Parameters
@@ -90,6 +137,8 @@ def coded_colormap(ids: NDArray[np.int64], shades: CellColourCodes) -> ClassColo
         ``(n,)`` labels, above 0.
     shades
         The code of each label, and the colour of each code.
+    seams
+        Where cells touch, to leave a line free there.
     """
     labels, codes = ids.tolist(), shades.codes.tolist()
     colours = shades.table
@@ -111,4 +160,4 @@ def coded_colormap(ids: NDArray[np.int64], shades: CellColourCodes) -> ClassColo
             _num_unique_colors=len(listed),
             _lookup=lookup,
         )
-    return colormap
+    return colormap.leave_free(seams)

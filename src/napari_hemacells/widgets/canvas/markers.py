@@ -12,6 +12,7 @@ from napari_hemacells import layers as ours
 
 MARKER = "marker"
 _RIM = 0.025  # width of the ring's two lines, in its diameters
+_MAX_RIM = 3.0  # pixels: around the large regions of a thermogram too
 _SIZE = 1.35  # diameter of the ring, in longer sides of the cell's box
 _CLEAR: ours.Rgba = (0.0, 0.0, 0.0, 0.0)
 _FILL = 0.4
@@ -77,6 +78,7 @@ class MarkerPoint(NamedTuple):
     size: float
     rim: ours.Rgba
     fill: ours.Rgba
+    width: float = _RIM  # of the rim, in diameters
 
 
 def _two_rings(box: Box, rims: tuple[ours.Rgba, ours.Rgba], fill: ours.Rgba) -> list[MarkerPoint]:
@@ -84,9 +86,10 @@ def _two_rings(box: Box, rims: tuple[ours.Rgba, ours.Rgba], fill: ours.Rgba) -> 
     top, left, bottom, right = box
     middle = ((top + bottom - 1) / 2, (left + right - 1) / 2)
     size = _SIZE * max(bottom - top, right - left)
+    width = min(_RIM, _MAX_RIM / size)
     return [
-        MarkerPoint(middle, size, rims[0], fill),
-        MarkerPoint(middle, size * (1 + 2 * _RIM), rims[1], _CLEAR),
+        MarkerPoint(middle, size, rims[0], fill, width),
+        MarkerPoint(middle, size * (1 + 2 * width), rims[1], _CLEAR, width),
     ]
 
 
@@ -96,7 +99,11 @@ def update_markers(layer: Points, marks: MarkerState) -> None:
     if not dots:
         layer.visible = False
         return
+    was_visible = layer.visible
     with layer.events.blocker_all():  # one refresh instead of one for each
+        # Visible first: napari does not look at the points of a hidden layer, and would go on
+        # drawing those that it saw last, of which there may have been more.
+        layer.visible = True
         fresh = len(dots) != len(layer.data)
         layer.data = np.array([dot.middle for dot in dots])
         for name, values in _point_styles(dots).items():
@@ -104,10 +111,9 @@ def update_markers(layer: Points, marks: MarkerState) -> None:
             if fresh or not np.allclose(getattr(layer, name), values):
                 setattr(layer, name, values)
         layer.selected_data = set()
-    if layer.visible:
-        layer.refresh(thumbnail=False, extent=False)
-    else:
-        layer.visible = True
+    if not was_visible:
+        layer.events.visible()
+    layer.refresh(thumbnail=False, extent=False)
 
 
 def _point_styles(dots: list[MarkerPoint]) -> dict[str, np.ndarray]:
@@ -116,5 +122,5 @@ def _point_styles(dots: list[MarkerPoint]) -> dict[str, np.ndarray]:
         "size": np.array([dot.size for dot in dots]),
         "border_color": np.array([dot.rim for dot in dots]),
         "face_color": np.array([dot.fill for dot in dots]),
-        "border_width": np.full(len(dots), _RIM),
+        "border_width": np.array([dot.width for dot in dots]),
     }

@@ -86,8 +86,11 @@ class CellPyramid:
         return np.asarray(np.flatnonzero(inside) + first)
 
     def masks(self, rows: range, cols: range, width: int) -> NDArray[np.int32]:
-        """Return a block of a fine level: each cell's code in its mask or on its outline."""
-        rim = max(1, round(width / rows.step)) if width else 0
+        """Return a block of a fine level: each cell's code in its mask or on its outline.
+
+        Filled cells that touch have a line of background between them.
+        """
+        rim = max(1, round(width / rows.step)) if width else 1
         window, pads = [], []
         for span, side in zip((rows, cols), self.labels.shape, strict=True):
             before = min(rim, span.start // span.step)
@@ -96,15 +99,14 @@ class CellPyramid:
             window.append(slice(places.start, places.stop, span.step))
             pads.append((rim - before, rim + len(span) + before - len(places)))
         ids = np.asarray(self.labels[tuple(window)])
-        if not rim:
-            return ids
         ids = np.pad(ids, pads)
         inner = ids[rim:-rim, rim:-rim]
-        inside = np.ones(inner.shape, bool)
+        inside, touching = np.ones(inner.shape, bool), np.zeros(inner.shape, bool)
         for down, across in ((0, rim), (2 * rim, rim), (rim, 0), (rim, 2 * rim)):
             shifted = ids[down : down + inner.shape[0], across : across + inner.shape[1]]
             inside &= shifted == inner
-        return np.where(inside, 0, inner)
+            touching |= (shifted != inner) & (shifted > 0)
+        return np.where(inside if width else touching, 0, inner)
 
     def dots(self, rows: range, cols: range) -> NDArray[np.int32]:
         """Return a block of a coarse level: each cell's code in a dot at its centre."""

@@ -10,9 +10,10 @@ from psygnal import Signal, SignalGroup
 
 from napari_hemacells import layers as ours
 from napari_hemacells.core.errors import ImageError
+from napari_hemacells.thermal import is_thermal
 from napari_hemacells.widgets.canvas import layer_readers
 from napari_hemacells.widgets.canvas.keys import KeyMap
-from napari_hemacells.widgets.canvas.label_colormap import coded_colormap
+from napari_hemacells.widgets.canvas.label_colormap import Seams, coded_colormap, find_seams
 from napari_hemacells.widgets.canvas.markers import (
     MARKER,
     MarkerState,
@@ -282,6 +283,7 @@ class ViewerBridge(Overlays):
         self._hidden: Layer | None = None
         self._claimed = ""
         self._many: MultiscaleLabels | None = None
+        self._seams: Seams | None = None  # where the cells shown touch; found when needed
         self.keys.bind(viewer, viewer=True)
         listen = viewer.layers.events
         for event in (listen.inserted, listen.removed, listen.reordered):
@@ -372,7 +374,7 @@ class ViewerBridge(Overlays):
 
     def show_cells(self, cells: Cells, image_key: str) -> None:
         """Show these cells in one selected Labels layer, aligned with its image."""
-        layer = self.cells_layer
+        layer, self._seams = self.cells_layer, None
         other = layer is not None and layer.metadata[ours.METADATA_KEY]["image_key"] != image_key
         if other or needs_multiscale(cells) != self.is_multiscale:
             self.forget_cells()
@@ -396,6 +398,7 @@ class ViewerBridge(Overlays):
         if self._many is not None or not isinstance(cells.labels, np.ndarray):
             self.show_cells(cells, layer.metadata[ours.METADATA_KEY]["image_key"])
             return
+        self._seams = None
         for top, left, bottom, right in boxes:
             part = cells.labels[top:bottom, left:right]
             rows, cols = np.nonzero(layer.data[top:bottom, left:right] != part)
@@ -413,7 +416,9 @@ class ViewerBridge(Overlays):
         self._quiet = False
 
     def _add_cells(self, cells: Cells, image_key: str) -> Labels:
-        about = {"name": "Cells", "opacity": _OPACITY} | self._placed("cells", image_key)
+        on = self.find("image", image_key)
+        name = "Regions" if on is not None and is_thermal(on.metadata) else "Cells"
+        about = {"name": name, "opacity": _OPACITY} | self._placed("cells", image_key)
         self._many = MultiscaleLabels(cells, about) if needs_multiscale(cells) else None
         layer = (
             Labels(_editable_copy(cells.labels), **about)
@@ -435,13 +440,27 @@ class ViewerBridge(Overlays):
         if self._many is not None and self.cells_layer is not None:
             self._many.set_shades(shades)
 
-    def colour_cells(self, ids: NDArray[np.int64], shades: CellColourCodes) -> None:
-        """Set the colour of every label: ``(n,)`` labels, the code of each and its colour."""
+    def colour_cells(
+        self, ids: NDArray[np.int64], shades: CellColourCodes, *, filled: bool = False
+    ) -> None:
+        """Set the colour of every label: ``(n,)`` labels, the code of each and its colour.
+
+        Parameters
+        ----------
+        filled
+            Whether the cells are filled: a line is then left free where two of them touch.
+        """
         layer = self.cells_layer
         if layer is not None:
             # The list of layers would be drawn for its own sake: see show_thumbnail.
             with layer.events.thumbnail.blocker():
-                layer.colormap = coded_colormap(ids, shades)
+                seams = self._find_seams(layer) if filled else None
+                layer.colormap = coded_colormap(ids, shades, seams)
+
+    def _find_seams(self, layer: Labels) -> Seams | None:
+        if self._seams is None and isinstance(layer.data, np.ndarray):
+            self._seams = find_seams(layer.data)
+        return self._seams
 
     def show_thumbnail(self) -> None:
         """Update the thumbnail of the cells in napari's layer list."""
@@ -475,9 +494,13 @@ class ViewerBridge(Overlays):
     # --- camera and pointer ------------------------------------------------------------------
 
     def set_line_drawing(self, draws: bool) -> None:
-        """Let a drag draw a line instead of moving the image."""
+        """Let a drag draw a line instead of moving the image, whichever layer is active."""
         self.pointer.draws = draws
+        self._camera.mouse_pan = not draws
         layer = self.cells_layer
+        if draws and layer is not None:
+            # A click on any other layer would be napari's; and its own drag would pan.
+            self.viewer.layers.selection.active = layer
         if layer is not None:
             layer.mouse_pan = not draws
 

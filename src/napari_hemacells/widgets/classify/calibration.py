@@ -11,7 +11,6 @@ from qtpy.QtWidgets import (
     QCheckBox,
     QDialog,
     QHBoxLayout,
-    QLabel,
     QPushButton,
     QVBoxLayout,
     QWidget,
@@ -19,6 +18,7 @@ from qtpy.QtWidgets import (
 
 from napari_hemacells.session.domain_shift import MIN_CLICKS
 from napari_hemacells.widgets import theme
+from napari_hemacells.widgets.plain_text import PlainLabel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,7 +44,7 @@ class ReliabilityDialog(QDialog):
         self.figure = Figure(layout="constrained")
         self.canvas = FigureCanvasQTAgg(self.figure)  # type: ignore[no-untyped-call]
         self.canvas.setFixedSize(_SIDE, _SIDE)
-        self.caption = QLabel()
+        self.caption = PlainLabel()
         self.caption.setWordWrap(True)
         self.caption.setFixedWidth(_SIDE)
         column = QVBoxLayout(self)
@@ -113,7 +113,7 @@ class CalibrationBox(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.line = QLabel()
+        self.line = PlainLabel()
         self.line.setWordWrap(True)
         self.line.setAccessibleName("Calibration")
         self.plot = QPushButton("Reliabilit&y…")

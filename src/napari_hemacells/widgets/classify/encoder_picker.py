@@ -12,7 +12,6 @@ from qtpy.QtWidgets import (
     QDialogButtonBox,
     QFileDialog,
     QHBoxLayout,
-    QLabel,
     QLineEdit,
     QPushButton,
     QSizePolicy,
@@ -26,6 +25,7 @@ from napari_hemacells.core.encode.weights_store import WEIGHT_ENDINGS
 from napari_hemacells.core.encoder_names import invalid_name_reason
 from napari_hemacells.core.errors import EncoderError
 from napari_hemacells.core.params import EncodeParams
+from napari_hemacells.widgets.plain_text import PlainLabel, plain_tip
 
 if TYPE_CHECKING:
     from napari_hemacells.core.store import Bundle
@@ -51,7 +51,7 @@ class EncoderDialog(QDialog):
         self.name.setMinimumWidth(360)
         self.browse = QPushButton("&File…")
         self.browse.setToolTip("Choose a file of weights, or an adapted encoder")
-        self.reason = QLabel()
+        self.reason = PlainLabel()
         self.reason.setWordWrap(True)
         self.buttons = QDialogButtonBox(
             QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
@@ -60,7 +60,7 @@ class EncoderDialog(QDialog):
         row.addWidget(self.name, 1)
         row.addWidget(self.browse)
         column = QVBoxLayout(self)
-        column.addWidget(QLabel(_WORDS))
+        column.addWidget(PlainLabel(_WORDS))
         column.addLayout(row)
         column.addWidget(self.reason)
         column.addWidget(self.buttons)
@@ -138,7 +138,7 @@ class EncoderPicker(QWidget):
         )
         self.combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.combo.activated.connect(self._activated)
-        label = QLabel(f"&{_FIELD.title}")
+        label = PlainLabel(f"&{_FIELD.title}")
         label.setBuddy(self.combo)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
@@ -162,7 +162,7 @@ class EncoderPicker(QWidget):
         self.combo.setCurrentIndex(self.combo.findData(name))
         self.combo.setEnabled(True)
         about = next(choice.about for choice in known if choice.name == name)
-        self.combo.setToolTip(f"{about}\n\n{_HELP}")
+        self.combo.setToolTip(plain_tip(f"{about}\n\n{_HELP}"))
 
     def _show_own(self, model: Bundle) -> None:
         title = f"The model's own: {model.encoder.name}"
@@ -170,15 +170,17 @@ class EncoderPicker(QWidget):
         self._fill((EncoderChoice(self._name, title, ""),))
         self.combo.setEnabled(False)
         self.combo.setToolTip(
-            f"The model “{model.name}” uses the encoder that it was made with, "
-            f"{model.encoder.name}.{seen}"
+            plain_tip(
+                f"The model “{model.name}” uses the encoder that it was made with, "
+                f"{model.encoder.name}.{seen}"
+            )
         )
 
     def _fill(self, known: tuple[EncoderChoice, ...]) -> None:
         self.combo.clear()
         for index, choice in enumerate(known):
             self.combo.addItem(choice.title, choice.name)
-            self.combo.setItemData(index, choice.about, Qt.ItemDataRole.ToolTipRole)
+            self.combo.setItemData(index, plain_tip(choice.about), Qt.ItemDataRole.ToolTipRole)
         view = self.combo.view()
         if view is not None:  # whole titles in the list, however narrow the dock
             view.setMinimumWidth(view.sizeHintForColumn(0) + 24)

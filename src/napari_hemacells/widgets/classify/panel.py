@@ -15,7 +15,6 @@ from qtpy.QtWidgets import (
     QGroupBox,
     QHBoxLayout,
     QHeaderView,
-    QLabel,
     QPushButton,
     QTableWidget,
     QTableWidgetItem,
@@ -32,7 +31,9 @@ from napari_hemacells.widgets import theme
 from napari_hemacells.widgets.adapt_encoder.panel import AdaptEncoderPanel
 from napari_hemacells.widgets.classify.calibration import CalibrationBox
 from napari_hemacells.widgets.classify.encoder_picker import EncoderPicker
+from napari_hemacells.widgets.classify.legend import ConfidenceLegend
 from napari_hemacells.widgets.forms import ParamsForm, build_params
+from napari_hemacells.widgets.plain_text import PlainLabel
 from napari_hemacells.widgets.subscriptions import Subscriptions
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class CountsTable(QTableWidget):
         self.setHorizontalHeaderLabels(_HEADS)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
-        self.setAccessibleName("Cells by class")
+        self.setAccessibleName("Cells of this image by class")
         self.setTabKeyNavigation(False)
         self.setShowGrid(False)
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -153,7 +154,7 @@ class ShiftWarning(QFrame):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setFrameShape(QFrame.Shape.NoFrame)
-        self.text = QLabel()
+        self.text = PlainLabel()
         self.text.setWordWrap(True)
         self.text.setToolTip(_HELP)
         self.text.setAccessibleName("Domain shift of this slide")
@@ -216,6 +217,7 @@ def format_shift_warning(measurement: ShiftMeasurement, *, moved: bool, clicks: 
 
 
 UNSURE_BELOW = 0.6
+_ONE_CLASS = "Only one class is annotated. Give a cell another class to compare the two."
 _CAVEAT = (
     "These classes are predicted and not checked by a person. Review the uncertain cells "
     "before you report them."
@@ -249,11 +251,14 @@ class ClassifyPanel(QWidget):
         self.encoder, self.adapt = EncoderPicker(), AdaptEncoderPanel()
         self.form = ParamsForm(ClassifyParams)
         self.modes: dict[DisplayMode, QPushButton] = {}
+        self.legend = ConfidenceLegend()
+        self.legend.hide()
+        self.of_image = PlainLabel("Cells of this image by class:")
         self.table = CountsTable()
-        self.confidence, self.model, self.device = QLabel(), QLabel(), QLabel()
+        self.confidence, self.model, self.device = PlainLabel(), PlainLabel(), PlainLabel()
         self.shift, self.trust = ShiftWarning(), CalibrationBox()
         self._device = ""
-        self.caveat = QLabel(_CAVEAT)
+        self.caveat = PlainLabel(_CAVEAT)
         self.load = QPushButton("L&oad model…")
         self.save = QPushButton("&Save model…")
         self.finetune = QPushButton("&Fine-tune…")
@@ -275,6 +280,7 @@ class ClassifyPanel(QWidget):
     def show_mode(self, mode: DisplayMode) -> None:
         """Set the button of a display mode without a request."""
         self.modes[mode].setChecked(True)
+        self.legend.setVisible(mode == "confidence")
 
     def show_device(self, name: str, reason: str) -> None:
         """Show the device of the network, and why it is used."""
@@ -341,6 +347,8 @@ class ClassifyPanel(QWidget):
         column.setSpacing(3)  # all of it is seen at once in a window of 800 pixels
         column.addWidget(self.shift)
         column.addWidget(self._mode_box())
+        column.addWidget(self.legend)
+        column.addWidget(self.of_image)
         column.addWidget(self.table)
         column.addWidget(self.confidence)
         column.addWidget(self.trust)
@@ -395,6 +403,8 @@ def confidence_line(session: Session) -> str:
     prediction = session.prediction
     if prediction is None:
         return "Nothing is predicted yet: give at least one cell a class under Annotate."
+    if len(prediction.class_ids) == 1:
+        return _ONE_CLASS
     if not len(prediction.ids):
         return "There are no cells to classify."
     known = prediction.confidence[~prediction.verdict]

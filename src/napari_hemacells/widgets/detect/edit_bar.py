@@ -8,7 +8,6 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QHBoxLayout,
-    QLabel,
     QPushButton,
     QSizePolicy,
     QVBoxLayout,
@@ -16,6 +15,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_hemacells.widgets import theme
+from napari_hemacells.widgets.plain_text import PlainLabel, literal
 
 _ADD = (
     "Add a missed cell: press, then click the cell in the image. Or point at it and press "
@@ -80,7 +80,7 @@ class EditBar(QWidget):
         self.undo_button.setVisible(undo)
         self.with_class = QCheckBox()
         self.with_class.setToolTip(_LABEL)
-        self.hint = QLabel()
+        self.hint = PlainLabel()
         self.hint.setWordWrap(True)
         self._chosen = 0
         self._lay_out()
@@ -125,7 +125,7 @@ class EditBar(QWidget):
             button.setToolTip(reason or tip)
         self.undo_button.setEnabled(state.can_undo)
         self.with_class.setText(
-            f"Give added cells the class {state.class_name or '(none active)'}"
+            f"Give added cells the class {literal(state.class_name) or '(none active)'}"
         )
         self.with_class.setEnabled(state.has_cells and bool(state.class_name))
         self.with_class.setChecked(state.with_class)

@@ -10,7 +10,6 @@ from qtpy.QtWidgets import (
     QButtonGroup,
     QComboBox,
     QFormLayout,
-    QLabel,
     QPushButton,
     QRadioButton,
     QToolButton,
@@ -21,6 +20,7 @@ from qtpy.QtWidgets import (
 from napari_hemacells.core.params import DetectParams
 from napari_hemacells.widgets.detect.edit_bar import EditBar
 from napari_hemacells.widgets.forms import ParamsForm, build_params
+from napari_hemacells.widgets.plain_text import PlainLabel, heading
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,11 +83,11 @@ class DetectPanel(QWidget):
         self.more_button.setCheckable(True)
         self.more_button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self.button = QPushButton("Detec&t")
-        self.result = QLabel()
+        self.result = PlainLabel()
         self.result.setWordWrap(True)
         self.edit_bar = EditBar(undo=True)
-        self.edit_title = QLabel("<b>Correct the cells</b>")
-        self.within_label = QLabel("Onl&y inside")
+        self.edit_title = heading("Correct the cells")
+        self.within_label = PlainLabel("Onl&y inside")
         self._blocked, self._offered = "", True
         self._lay_out()
         self._connect()
@@ -212,7 +212,7 @@ class DetectPanel(QWidget):
             group.addButton(button)
         self.use_detector.setChecked(True)
         top = QFormLayout()
-        label = QLabel("&Image")
+        label = PlainLabel("&Image")
         label.setBuddy(self.image)
         top.addRow(label, self.image)
         self.within_label.setBuddy(self.within)

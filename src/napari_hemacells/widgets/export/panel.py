@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -12,7 +13,6 @@ from qtpy.QtWidgets import (
     QCheckBox,
     QFileDialog,
     QHBoxLayout,
-    QLabel,
     QLineEdit,
     QPushButton,
     QVBoxLayout,
@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_hemacells.widgets import theme
+from napari_hemacells.widgets.plain_text import rich_label
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,7 +72,7 @@ class ExportPanel(QWidget):
         self.browse.clicked.connect(self._browse)
         self.button = QPushButton("E&xport")
         self.button.clicked.connect(self._export)
-        self.result = QLabel()
+        self.result = rich_label()
         self.result.setWordWrap(True)
         self.result.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
         self.result.linkActivated.connect(_open_folder)
@@ -103,14 +104,19 @@ class ExportPanel(QWidget):
         self._written = (folder, tuple(written))
         self.restyle()
 
+    def clear_result(self) -> None:
+        """Show no files: another export has begun."""
+        self._written = None
+        self.result.clear()
+
     def restyle(self) -> None:
         """Apply the theme's colours; Qt's default link colour is unreadable on dark."""
         if self._written is None:
             return
         folder, written = self._written
-        names = ", ".join(path.name for path in written)
+        names = escape(", ".join(path.name for path in written), quote=False)
         link = QUrl.fromLocalFile(str(folder)).toString()
-        opener = f'<a style="color: {theme.css("text")}" href="{link}">Open the folder</a>'
+        opener = f'<a style="color: {theme.css("text")}" href="{escape(link)}">Open the folder</a>'
         self.result.setText(f"Written: {names}.<br>{opener}")
 
     def _export(self) -> None:

@@ -10,7 +10,6 @@ from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
     QHBoxLayout,
-    QLabel,
     QLineEdit,
     QProgressBar,
     QPushButton,
@@ -30,7 +29,8 @@ from napari_hemacells.widgets import theme
 from napari_hemacells.widgets.finetune.results import FineTuneResultsPanel
 from napari_hemacells.widgets.finetune.steps import FineTuneSummary
 from napari_hemacells.widgets.forms import ParamsForm
-from napari_hemacells.widgets.training.section import row_layout
+from napari_hemacells.widgets.plain_text import PlainLabel, heading, plain_tip
+from napari_hemacells.widgets.training.section import result_label, row_layout
 from napari_hemacells.widgets.training.section import text_label as sentences
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class FineTuneForm(QWidget):
         self.recipe.setAccessibleName("Recipe")
         for name, title in RECIPE_TITLES.items():
             self.recipe.addItem(title, name)
-        self.about = QLabel()
+        self.about = PlainLabel()
         self.about.setWordWrap(True)
         self.arch = _choice("arch", ARCHITECTURES)
         self.arch.setEditable(True)
@@ -161,7 +161,7 @@ class FineTuneForm(QWidget):
 
     def _lay_out(self) -> None:
         top = QFormLayout()
-        label = QLabel("&Recipe")
+        label = PlainLabel("&Recipe")
         label.setBuddy(self.recipe)
         top.addRow(label, self.recipe)
         rate = QHBoxLayout()
@@ -174,7 +174,7 @@ class FineTuneForm(QWidget):
         inside = self.body_column = QVBoxLayout(self.body)
         inside.setContentsMargins(0, 0, 0, 0)
         inside.addLayout(fields)
-        for widget in (self.training.native, QLabel("<b>Augmentation</b>"),
+        for widget in (self.training.native, heading("Augmentation"),
                        self.augmentation.native, self.preview):  # fmt: skip
             inside.addWidget(widget)
         column = QVBoxLayout(self)
@@ -254,7 +254,7 @@ class FineTunePanel(QWidget):
             None  # made when they are needed: matplotlib is heavy
         )
         self.augmented: AugmentationPreview | None = None
-        self.outcome = sentences()
+        self.outcome = result_label()
         self.changes = QPushButton("Show the changed c&ells")
         self.take_over, self.drop = QPushButton("&Use it"), QPushButton("D&iscard")
         self.take_over.setToolTip(
@@ -304,7 +304,7 @@ class FineTunePanel(QWidget):
         self.split.setText(teaching.split)
         self.split.setVisible(bool(teaching.split))
         self.start.setEnabled(not teaching.reason)
-        self.start.setToolTip(teaching.reason or _MEANWHILE)
+        self.start.setToolTip(plain_tip(teaching.reason or _MEANWHILE))
         self.form.search.setEnabled(not teaching.reason)
         self.form.preview.setEnabled(bool(teaching.counts))
 
@@ -418,13 +418,13 @@ class FineTunePanel(QWidget):
         self.classifier_chosen.emit(str(self.in_use.currentData()))
 
     def _lay_out(self) -> None:
-        used = row_layout((QLabel("In use"), 0), (self.in_use, 1), (self.result_button, 0))
+        used = row_layout((PlainLabel("In use"), 0), (self.in_use, 1), (self.result_button, 0))
         running = row_layout((self.bar, 1), (self.cancel, 0))
         answers = row_layout((self.take_over, 1), (self.drop, 1))
         self._running = QVBoxLayout()
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, _MARGIN, 0)
-        head = row_layout((QLabel("<b>Fine-tune the classifier</b>"), 1), (self.back, 0))
+        head = row_layout((heading("Fine-tune the classifier"), 1), (self.back, 0))
         column.addLayout(head)
         column.addLayout(used)
         for widget in (self.lessons, self.split, self.form, self.start, self.resume):

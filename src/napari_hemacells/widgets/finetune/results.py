@@ -12,7 +12,6 @@ from qtpy.QtWidgets import (
     QComboBox,
     QHBoxLayout,
     QHeaderView,
-    QLabel,
     QListView,
     QListWidget,
     QListWidgetItem,
@@ -25,6 +24,7 @@ from qtpy.QtWidgets import (
 
 from napari_hemacells.core.train.classifier.report.text import describe_intervals, subject_noun
 from napari_hemacells.widgets import theme
+from napari_hemacells.widgets.plain_text import PlainLabel, plain_tip, rich_label
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -88,7 +88,7 @@ class ConfusionMatrixView(QTableWidget):
         for index, name in enumerate(names):
             for header in (self.horizontalHeaderItem(index), self.verticalHeaderItem(index)):
                 if header is not None:
-                    header.setToolTip(name)
+                    header.setToolTip(plain_tip(name))
         self._fill(confusion)
         self.updateGeometry()
         self.setFixedHeight(self.sizeHint().height())
@@ -113,12 +113,14 @@ class ConfusionMatrixView(QTableWidget):
                 shown = f"{share:.0%}" if self._normalised else f"{count:,}"
                 item = QTableWidgetItem(shown if count else "")
                 item.setTextAlignment(Qt.AlignmentFlag.AlignCenter)
-                item.setBackground(QBrush(_shade(right if row == col else wrong, share)))
+                item.setBackground(QBrush(shade(right if row == col else wrong, share)))
                 item.setForeground(QBrush(text))
                 cells = f"{count:,} cell{'s' * (count != 1)}"
                 item.setToolTip(
-                    f"{cells} of your class {given} predicted as {predicted} ({share:.1%} of "
-                    f"{given})"
+                    plain_tip(
+                        f"{cells} of your class {given} predicted as {predicted} ({share:.1%} of "
+                        f"{given})"
+                    )
                 )
                 self.setItem(row, col, item)
 
@@ -128,10 +130,10 @@ class ConfusionMatrixView(QTableWidget):
             self.cell_chosen.emit(names[row], names[col])
 
 
-def _shade(colour: QColor, share: float) -> QColor:
+def shade(colour: QColor, share: float) -> QColor:
     """Return the colour, stronger for a larger share; no colour for 0."""
     shade = QColor(colour)
-    shade.setAlphaF(0.0 if share == 0 else 0.2 + 0.7 * share)
+    shade.setAlphaF(0.0 if share == 0 else 0.2 + 0.6 * share)
     return shade
 
 
@@ -173,7 +175,7 @@ class CropList(QListWidget):
         for key, path, words, tip in crops[:MAX_CROPS]:
             item = QListWidgetItem(QIcon(str(path)), words)
             item.setData(_KEY, key)
-            item.setToolTip(tip)
+            item.setToolTip(plain_tip(tip))
             self.addItem(item)
         self.setCurrentRow(-1)
         self.blockSignals(False)
@@ -240,8 +242,8 @@ class FineTuneResultsPanel(QWidget):
         self._findings: EvaluationResults | None = None
         self._matrix: tuple[str, str] | None = None
         self._shown: tuple[str, ...] = ()
-        self.figures, self.intervals, self.legend = (QLabel() for _ in range(3))
-        self.about, self.notes = QLabel(), QLabel()
+        self.figures, self.intervals, self.legend = rich_label(), PlainLabel(), PlainLabel()
+        self.about, self.notes = PlainLabel(), PlainLabel()
         self.matrix = ConfusionMatrixView()
         self.normalised = QPushButton("%")
         self.normalised.setCheckable(True)

@@ -32,6 +32,7 @@ from napari_hemacells.core.types import UNKNOWN, Progress
 from napari_hemacells.widgets import theme
 from napari_hemacells.widgets.gallery.view import Thumbnails
 from napari_hemacells.widgets.gallery.widget import swatch
+from napari_hemacells.widgets.plain_text import PlainLabel, literal, plain_tip
 from napari_hemacells.widgets.subscriptions import SeenUpdates, Subscriptions, is_seen
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class EmbeddingMapCanvas(FigureCanvasQTAgg):
         self._points: Any = None
         self._rings: Any = None
         self._neighbour_cells = -1
-        self._picture = QLabel(self)
+        self._picture = PlainLabel(parent=self)
         self._picture.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self._picture.hide()
         self._lasso = LassoSelector(
@@ -257,7 +258,7 @@ class EmbeddingMapWidget(QWidget):
         self.canvas = EmbeddingMapCanvas()
         self.method = QComboBox()
         self.whole = QPushButton("Show all")
-        self.text = QLabel()
+        self.text = PlainLabel()
         self.text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.classes = QFlowLayout()  # many classes take more lines, not a wider window
         self.jobs = jobs
@@ -428,8 +429,8 @@ class EmbeddingMapWidget(QWidget):
         known = () if self._session.history is None else self._session.palette.classes
         for cell_class in known:
             key = "" if cell_class.key is None else f" ({cell_class.key})"
-            button = QPushButton(swatch(cell_class.colour), f"{cell_class.name}{key}")
-            button.setToolTip(f"Give the chosen cells the class {cell_class.name}")
+            button = QPushButton(swatch(cell_class.colour), f"{literal(cell_class.name)}{key}")
+            button.setToolTip(plain_tip(f"Give the chosen cells the class {cell_class.name}"))
             button.clicked.connect(partial(self._label_clicked, cell_class.id))
             self.classes.addWidget(button)
         self._recolour_soon()

@@ -9,6 +9,8 @@ from qtpy.QtGui import QColor
 
 from napari_hemacells.core.annotate.palette import UNKNOWN_COLOUR
 from napari_hemacells.core.types import UNKNOWN
+from napari_hemacells.layers import format_confidence
+from napari_hemacells.widgets.plain_text import plain_tip
 from napari_hemacells.widgets.subscriptions import Subscriptions
 
 if TYPE_CHECKING:
@@ -213,7 +215,7 @@ class GalleryModel(QAbstractListModel):
         name, _ = self._names.get(class_id or "", ("", None))
         if not name or annotated or class_id == UNKNOWN:
             return name
-        return f"{name} {confidence:.0%}"
+        return f"{name}{format_confidence(confidence)}"
 
     def _colour(self, cell: int) -> QColor | None:
         return self._names.get(self.shown(cell).class_id or "", ("", None))[1]
@@ -224,7 +226,7 @@ class GalleryModel(QAbstractListModel):
         if displayed.class_id == UNKNOWN:
             what = "unknown, unlike all annotated cells"
         size = _format_size(self._session.cells, cell)
-        return f"Cell {cell}: {what}{' (yours)' if displayed.annotated else ''}{size}"
+        return plain_tip(f"Cell {cell}: {what}{' (yours)' if displayed.annotated else ''}{size}")
 
 
 def _cell_classes(session: Session) -> _CellClasses:

@@ -22,6 +22,7 @@ from qtpy.QtWidgets import QAbstractItemView, QListView, QStyle, QStyledItemDele
 
 from napari_hemacells.core import crop
 from napari_hemacells.core.types import CropSpec
+from napari_hemacells.widgets import theme
 from napari_hemacells.widgets.gallery.model import (
     ANNOTATED_ROLE,
     CELL_ROLE,
@@ -134,6 +135,9 @@ def _paint_frame(painter: QPainter, picture: QRect, index: QModelIndex, text: QC
     painter.setRenderHint(QPainter.RenderHint.Antialiasing, on=False)
     painter.setPen(QPen(colour, width, join=Qt.PenJoinStyle.MiterJoin))
     painter.drawRect(QRectF(picture).adjusted(-grow, -grow, grow, grow))
+    if colour.alpha() == 255 and theme.contrast(colour, theme.ink_on(text)) < theme.VISIBLE:
+        painter.setPen(QPen(text, 1))  # black on dark: a rim around the frame
+        painter.drawRect(QRectF(picture).adjusted(-width, -width, width, width))
     if annotated:
         _paint_tick(painter, picture, colour)
 
@@ -153,7 +157,7 @@ def _paint_unknown(painter: QPainter, picture: QRect, colour: QColor, text: QCol
 def _paint_tick(painter: QPainter, picture: QRect, colour: QColor) -> None:
     """Paint a tick on a patch of the class colour in the upper right corner."""
     patch = QRectF(picture.right() - 13, picture.top() - 1, 15, 15)
-    ink = QColor(Qt.GlobalColor.black if colour.lightnessF() > 0.45 else Qt.GlobalColor.white)
+    ink = theme.ink_on(colour)
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     painter.fillRect(patch, colour)
     painter.setPen(QPen(ink, 2, cap=Qt.PenCapStyle.RoundCap))

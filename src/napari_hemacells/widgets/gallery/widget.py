@@ -28,6 +28,7 @@ from napari_hemacells.widgets.gallery.model import (
     GalleryModel,
 )
 from napari_hemacells.widgets.gallery.view import GalleryView, Thumbnails
+from napari_hemacells.widgets.plain_text import PlainLabel
 from napari_hemacells.widgets.subscriptions import SeenUpdates, Subscriptions, is_seen
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class GalleryBar(QWidget):
         self.filter = QComboBox()
         self.size_slider = QSlider(Qt.Orientation.Horizontal)
         self.refresh = QPushButton("Refresh (R)")
-        self.count = QLabel()
+        self.count = PlainLabel()
         self._classes: tuple[CellClass, ...] = ()
         self._proposed = 0
         self._fill(side)
@@ -139,7 +140,7 @@ class GalleryBar(QWidget):
         chosen = self.filter.currentData()
         self.filter.blockSignals(True)
         self.filter.clear()
-        self.filter.addItem("All cells", ALL_CELLS)
+        self.filter.addItem("All", ALL_CELLS)
         for cell_class in self._classes:
             self.filter.addItem(swatch(cell_class.colour), cell_class.name, cell_class.id)
         self.filter.addItem("Annotated", ANNOTATED)
@@ -173,7 +174,7 @@ class GalleryBar(QWidget):
 
 
 def _label(text: str, buddy: QWidget) -> QLabel:
-    label = QLabel(text)
+    label = PlainLabel(text)
     label.setBuddy(buddy)
     return label
 
@@ -247,7 +248,7 @@ class GalleryWidget(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 4, 4, 4)
         layout.setSpacing(4)
-        self.hint = QLabel(_FIRST_CELLS)
+        self.hint = PlainLabel(_FIRST_CELLS)
         self.hint.setWordWrap(True)
         layout.addWidget(self.bar)
         layout.addWidget(self.hint)

@@ -8,6 +8,7 @@ from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
 from qtpy.QtGui import QColor, QFont
 
 from napari_hemacells.core.errors import HemaCellsError
+from napari_hemacells.widgets.plain_text import plain_tip
 from napari_hemacells.widgets.subscriptions import Subscriptions
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ class PaletteModel(QAbstractTableModel):
             return _HEADER_TIPS[column]
         active = self._is_active(cell_class, column)
         click = "a click on a cell gives this class" if active else "click to make it active"
-        return f"{cell_class.name}: {click}"
+        return plain_tip(f"{cell_class.name}: {click}")
 
     def _colour(self, cell_class: CellClass, _column: int) -> QColor:
         return QColor(cell_class.colour)

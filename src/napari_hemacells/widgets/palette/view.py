@@ -34,6 +34,7 @@ from napari_hemacells.widgets.palette.model import (
     PREDICTED,
     PaletteModel,
 )
+from napari_hemacells.widgets.plain_text import literal, plain_tip
 from napari_hemacells.widgets.subscriptions import Subscriptions
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from napari_hemacells.session import Session
 
 ROW_HEIGHT, SHOWN_ROWS = 26, (3, 9)
-_TINT, _CHOSEN = 75, 20  # of 255: the active class's colour, the text's colour, behind a row
+TINT, _CHOSEN = 75, 20  # of 255: the active class's colour, the text's colour, behind a row
 
 
 class PaletteTable(QTableView):
@@ -208,7 +209,7 @@ class ClassRow(QStyledItemDelegate):
         plain.state &= ~QStyle.StateFlag.State_HasFocus  # rows are chosen, not single cells
         if active:
             painter.fillRect(option.rect, option.palette.base())  # over the mark of a chosen row
-            painter.fillRect(option.rect, _faded(colour, _TINT))
+            painter.fillRect(option.rect, _faded(colour, TINT))
             if plain.state & QStyle.StateFlag.State_Selected:
                 painter.fillRect(option.rect, _faded(text, _CHOSEN))
             plain.state &= ~QStyle.StateFlag.State_Selected  # would cover the tint
@@ -331,7 +332,9 @@ class PaletteView(QWidget):
             holder = None if key is None else self.model.holder_of(key)
             other = holder is not None and holder.id != cell_class.id
             text = "No key" if key is None else f"&{key}"
-            action = QAction(f"{text}   now {holder.name}" if other and holder else text, menu)
+            action = QAction(
+                f"{text}   now {literal(holder.name)}" if other and holder else text, menu
+            )
             action.setCheckable(True)
             action.setChecked(cell_class.key == key)
             action.setData(key)
@@ -368,7 +371,7 @@ class PaletteView(QWidget):
         answer = QMessageBox.question(
             self,
             "Delete a class",
-            f"Delete the class “{cell_class.name}” and {what}? Undo restores both.",
+            plain_tip(f"Delete the class “{cell_class.name}” and {what}? Undo restores both."),
             button.Yes | button.Cancel,
             button.Cancel,
         )

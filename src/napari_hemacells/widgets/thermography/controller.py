@@ -71,6 +71,7 @@ class ThermogramController(QObject):
 
     def find(self) -> None:
         """Find body, breasts and hot spots of the displayed frame."""
+        self._panel.say("")
         key = self._detect.chosen_image
         read = None if key is None else self._shown.celsius_maker(key)
         if key is None or read is None:
@@ -89,6 +90,7 @@ class ThermogramController(QObject):
 
     def measure(self) -> None:
         """Measure the outlines as edited by the user."""
+        self._panel.say("")
         self._voice.attempt(self._measure)
         self.update()
 
@@ -97,6 +99,7 @@ class ThermogramController(QObject):
         from napari_hemacells.core.thermography.regions.measure import write_table
 
         table = self._table
+        self._panel.say("")
         if table is not None and self._voice.attempt(lambda: write_table(table, file)):
             self._panel.say(f"Written: {file}.")
 

@@ -13,13 +13,14 @@ from qtpy.QtWidgets import (
     QGroupBox,
     QHBoxLayout,
     QHeaderView,
-    QLabel,
     QPushButton,
     QTableWidget,
     QTableWidgetItem,
     QVBoxLayout,
     QWidget,
 )
+
+from napari_hemacells.widgets.plain_text import PlainLabel
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,7 +60,7 @@ class ThermogramPanel(QGroupBox):
         self.measure_button = QPushButton("&Measure")
         self.export_button = QPushButton("E&xport table…")
         self.table = QTableWidget(0, len(_COLUMN_TITLES))
-        self.result = QLabel()
+        self.result = PlainLabel()
         self.result.setWordWrap(True)
         self._blocked, self._outlined, self._measured = "", False, False
         self._lay_out()

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QComboBox, QPushButton
 
 from napari_hemacells.core.train.progress import format_duration
 from napari_hemacells.widgets import theme
+from napari_hemacells.widgets.plain_text import plain_tip
 from napari_hemacells.widgets.training.section import TrainingSection, row_layout, text_label
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class TrainDetectorPanel(TrainingSection):
         cores = f"{teaching.cores} core{'s' * (teaching.cores != 1)}"
         seconds = teaching.seconds * self.effort.currentData()
         takes = f"Takes about {format_duration(seconds)} on {cores}; you can go on working"
-        self.start.setToolTip(teaching.reason or takes)
+        self.start.setToolTip(plain_tip(teaching.reason or takes))
         if not teaching.reason and self.start.isVisibleTo(self):
             self.tell(f"{takes}.")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
@@ -17,9 +17,13 @@ from qtpy.QtWidgets import (
 
 from napari_hemacells.core.train.progress import format_duration
 from napari_hemacells.widgets import theme
+from napari_hemacells.widgets.plain_text import PlainLabel, rich_label
 
 if TYPE_CHECKING:
     from napari_hemacells.core.train.progress import TrainingReport
+
+
+_Label = TypeVar("_Label", bound=QLabel)
 
 
 class TrainingSection(QWidget):
@@ -52,7 +56,7 @@ class TrainingSection(QWidget):
         self.cancel = QPushButton("Cance&l")
         self.bar = QProgressBar()
         self.bar.setAccessibleName("Progress of the training")
-        self.status, self.outcome = text_label(), text_label()
+        self.status, self.outcome = text_label(), result_label()
         self.outcome.setOpenExternalLinks(True)
         self.use, self.drop = QPushButton("&Use it"), QPushButton("Disca&rd")
         self.whole = QVBoxLayout(self)
@@ -146,9 +150,17 @@ def row_layout(*widgets: tuple[QWidget, int]) -> QHBoxLayout:
     return row
 
 
-def text_label() -> QLabel:
+def text_label() -> PlainLabel:
     """Return a label for sentences that can be selected and copied."""
-    label = QLabel()
+    return _selectable(PlainLabel())
+
+
+def result_label() -> QLabel:
+    """Return the same for HTML of our own making, in which every name is escaped."""
+    return _selectable(rich_label())
+
+
+def _selectable(label: _Label) -> _Label:
     label.setWordWrap(True)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
     return label

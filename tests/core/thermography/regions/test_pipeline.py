@@ -138,6 +138,23 @@ def test_hot_spot_contrast_is_what_was_put_in():
     assert spot.area_px == (np.hypot(rows - 90, cols - 110) < 8).sum()
 
 
+def test_the_fold_below_a_breast_is_no_hot_spot():
+    """A region that was drawn too large includes the warm fold, a band that runs out of it."""
+    rows, cols = np.mgrid[:200, :200]
+    region = np.hypot(rows - 100, cols - 100) < 80
+    frame = np.full((200, 200), 31.0, np.float32)
+    from_middle = np.hypot(rows - 70, cols - 100)
+    fold = (np.abs(from_middle - 70) < 5) & (rows > 95)
+    frame[fold] = 34.0
+    assert (fold & region).sum() > 500
+    assert find_hot_spots(frame, region) == ()
+    frame[np.hypot(rows - 70, cols - 120) < 8] = 34.0  # a hot spot beside it is one
+    (spot,) = find_hot_spots(frame, region)
+    assert abs(spot.row - 70) <= 8
+    turned = find_hot_spots(frame[::-1], region[::-1])  # a band in the upper half may be a vessel
+    assert len(turned) == 2
+
+
 def test_a_region_of_one_temperature_has_no_hot_spot():
     frame = np.full((60, 60), 31.0, np.float32)
     assert find_hot_spots(frame, np.ones((60, 60), bool)) == ()

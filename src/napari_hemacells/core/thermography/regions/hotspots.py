@@ -16,6 +16,11 @@ SURROUNDING_SIGMA = (
 )
 MARGIN = 0.07  # of the region's side: its rim is left out, where the fold below is warm anyway
 MIN_AREA_SHARE = 0.002  # of the region's area
+FOLD_LENGTH = 0.3  # in sides of the region: the fold below a breast is a long band,
+FOLD_SLIMNESS = 3.0  # at least that many times as long as wide,
+FOLD_OUTWARDS = (
+    0.085  # whose end comes as near to the region's rim, in its sides: where it runs on
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +54,9 @@ def find_hot_spots(
 ) -> tuple[HotSpot, ...]:
     """Return the hot spots of a region, the strongest contrast first.
 
-    The skin around a pixel is the mean of the region's temperatures, weighted by a Gaussian.
+    The skin around a pixel is the mean of the region's temperatures, weighted by a Gaussian. The
+    fold below the breast is warm in everybody and no hot spot, where an outline includes it: a
+    long band in the lower half that reaches the rim.
 
     Parameters
     ----------
@@ -66,13 +73,33 @@ def find_hot_spots(
     window = windows[0]
     inside, warmth = region[window], celsius[window]
     side = float(np.sqrt(inside.sum()))
-    inner = ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1] > MARGIN * side
+    depth = np.asarray(ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1])
+    inner = depth > MARGIN * side
     above = warmth - skin_around(warmth, inside, SURROUNDING_SIGMA * side)
     pieces, count = ndimage.label(inner & (above > contrast))
     sizes = np.bincount(pieces.ravel(), minlength=count + 1)
     large = [n for n in range(1, count + 1) if sizes[n] >= max(4, MIN_AREA_SHARE * inside.sum())]
-    spots = [_measure_spot(celsius, above, pieces == number, window) for number in large]
+    spots = [
+        _measure_spot(celsius, above, pieces == number, window)
+        for number in large
+        if not _is_fold(pieces == number, depth, side)
+    ]
     return tuple(sorted(spots, key=lambda spot: -spot.contrast))
+
+
+def _is_fold(piece: NDArray[np.bool_], depth: NDArray[np.float64], side: float) -> bool:
+    """Whether a warm piece of a region is the fold below the breast.
+
+    `depth` is each pixel's distance from the rim, `side` the root of the region's area.
+    """
+    places = np.argwhere(piece).astype(np.float64)
+    middle = np.nonzero(depth)[0].mean()
+    if places[:, 0].mean() <= middle or depth[piece].min() > FOLD_OUTWARDS * side:
+        return False
+    # A band of length l and width w has the variances l²/12 and w²/12 along its axes.
+    variances = np.linalg.eigvalsh(np.cov(places.T))
+    width, length = np.sqrt(12 * np.maximum(variances, 1 / 12))
+    return bool(length >= FOLD_LENGTH * side and length >= FOLD_SLIMNESS * width)
 
 
 def skin_around(
