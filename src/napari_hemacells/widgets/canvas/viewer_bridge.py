@@ -342,7 +342,7 @@ class ViewerBridge(Overlays):
         about = {"name": "Cells", "opacity": _OPACITY} | self._placed("cells", image_key)
         self._many = MultiscaleLabels(cells, about) if needs_multiscale(cells) else None
         layer = (
-            Labels(_editable_copy(cells.labels), **about)
+            Labels(_editable_copy(cells.labels), colormap=class_colormap({}), **about)
             if self._many is None
             else self._many.layer
         )
