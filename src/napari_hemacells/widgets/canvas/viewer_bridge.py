@@ -341,11 +341,12 @@ class ViewerBridge(Overlays):
     def _add_cells(self, cells: Cells, image_key: str) -> Labels:
         about = {"name": "Cells", "opacity": _OPACITY} | self._placed("cells", image_key)
         self._many = MultiscaleLabels(cells, about) if needs_multiscale(cells) else None
-        layer = (
-            Labels(_editable_copy(cells.labels), colormap=class_colormap({}), **about)
-            if self._many is None
-            else self._many.layer
-        )
+        if self._many is None:
+            # The labels once it has our colormap: napari's own would be compiled for them first.
+            layer = Labels(np.zeros((1, 1), np.uint8), colormap=class_colormap({}), **about)
+            layer.data = _editable_copy(cells.labels)
+        else:
+            layer = self._many.layer
         layer.help = "click: assign the active class, right-click: remove the class, A: add a cell"
         self.viewer.add_layer(layer)
         self.keys.bind(layer)
