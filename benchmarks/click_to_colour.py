@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from napari_hemacells.widgets import HemaCellsWidget
 
 PITCH, RADIUS, CLASSES = 32, 12, 3
+PATIENCE = 300  # seconds for a large image to be opened
 
 
 def made_up_smear(n: int, rng: np.random.Generator) -> tuple[SmearImage, Cells]:
@@ -74,10 +75,23 @@ def dock_with(cells: int, dim: int) -> tuple[HemaCellsWidget, np.random.Generato
     viewer.window.add_dock_widget(widget, name="HemaCells", area="right")
     widget.session.use_project(Project.create(Path(tempfile.mkdtemp()) / "project"))
     viewer.add_image(image.pixels, name=image.name)
+    wait_until_open(widget)
     widget.session.set_cells(found)
     widget.session.set_embeddings(clustered(widget.session.image, found, dim, rng))
     widget.controller.show_step("annotate")
     return widget, rng
+
+
+def wait_until_open(widget: HemaCellsWidget) -> None:
+    """Wait for the image: a large one is opened in a thread."""
+    from qtpy.QtWidgets import QApplication
+
+    deadline = time.monotonic() + PATIENCE
+    while widget.session.image is None:
+        if time.monotonic() > deadline:
+            raise SystemExit(f"The image was not opened within {PATIENCE} seconds.")
+        QApplication.processEvents()
+        time.sleep(0.01)
 
 
 def time_click(widget: HemaCellsWidget, cell: int, class_id: str) -> float:

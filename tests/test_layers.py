@@ -35,6 +35,14 @@ def prediction() -> Prediction:
     return Prediction(np.array([2, 5, 9]), PALETTE.ids, table)
 
 
+def colours_of(cells, *known) -> dict[int | None, layers.Rgba]:
+    codes, table = layers.colour_codes(cells, *known)
+    ids = cells.ids.tolist()
+    return {None: table[None], 0: table[0]} | {
+        cell: table[code] for cell, code in zip(ids, codes.tolist(), strict=True)
+    }
+
+
 def calling_unknown(prediction: Prediction, *ids: int) -> Prediction:
     verdict = np.isin(prediction.ids, ids)
     return replace(prediction, unknown=verdict.astype(np.float32), is_unknown=verdict)
@@ -44,18 +52,16 @@ def calling_unknown(prediction: Prediction, *ids: int) -> Prediction:
 def test_unknown_cells_have_a_colour_of_their_own_unless_the_user_spoke(cells, prediction, mode):
     found = calling_unknown(prediction, 2, 5)
     assert layers.known_classes(cells, {5: RBC_ID}, found) == [UNKNOWN, RBC_ID, WBC_ID]
-    table = layers.label_colours(cells, {5: RBC_ID}, found, PALETTE, mode)
+    table = colours_of(cells, {5: RBC_ID}, found, PALETTE, mode)
     assert table[2] == layers.rgba(UNKNOWN_COLOUR, table[2][3])
-    assert (
-        len({table[2], table[5], table[9], layers.label_colours(cells, {}, None, PALETTE)[2]}) == 4
-    )
+    assert len({table[2], table[5], table[9], colours_of(cells, {}, None, PALETTE)[2]}) == 4
 
 
 def test_unknown_cells_can_be_shown_in_their_nearest_class(cells, prediction):
     nearest = replace(calling_unknown(prediction, 2, 5), nearest=True)
     for mode in ("class", "confidence"):
-        table = layers.label_colours(cells, {}, nearest, PALETTE, mode)
-        assert table == layers.label_colours(cells, {}, prediction, PALETTE, mode)
+        table = colours_of(cells, {}, nearest, PALETTE, mode)
+        assert table == colours_of(cells, {}, prediction, PALETTE, mode)
 
 
 def test_the_status_line_names_the_nearest_class_of_an_unknown_cell(cells, prediction):
@@ -86,7 +92,7 @@ def test_a_prediction_of_cells_that_are_gone_is_left_out(cells, prediction):
 
 
 def test_an_annotated_cell_is_more_opaque_than_a_predicted_one(cells, prediction):
-    table = layers.label_colours(cells, {2: RBC_ID}, prediction, PALETTE)
+    table = colours_of(cells, {2: RBC_ID}, prediction, PALETTE)
     assert table[2][3] > table[9][3] > 0
     np.testing.assert_allclose(table[2][:3], layers.rgba(PALETTE.by_id(RBC_ID).colour)[:3])
     assert table[None][3] == table[0][3] == 0
@@ -94,16 +100,15 @@ def test_an_annotated_cell_is_more_opaque_than_a_predicted_one(cells, prediction
 
 def test_image_mode_is_clear_and_confidence_mode_follows_confidence(cells, prediction):
     assert all(
-        colour[3] == 0
-        for colour in layers.label_colours(cells, {}, prediction, PALETTE, "image").values()
+        colour[3] == 0 for colour in colours_of(cells, {}, prediction, PALETTE, "image").values()
     )
-    table = layers.label_colours(cells, {}, prediction, PALETTE, "confidence")
+    table = colours_of(cells, {}, prediction, PALETTE, "confidence")
     brightness = {cell: sum(table[cell][:3]) for cell in (2, 5, 9)}
     assert brightness[2] > brightness[5] > brightness[9]
 
 
 def test_nothing_predicted_is_still_shown(cells):
-    table = layers.label_colours(cells, {}, None, PALETTE)
+    table = colours_of(cells, {}, None, PALETTE)
     assert table[2][3] > 0
     assert layers.layer_features(cells, {}, None, PALETTE)["class"].tolist() == ["", "", ""]
 
@@ -130,17 +135,30 @@ def test_our_layers_are_known_by_metadata():
     assert layers.role_of({layers.METADATA_KEY: "somebody else's"}) is None
 
 
-@pytest.mark.parametrize("mode", ["image", "class", "confidence"])
 @pytest.mark.parametrize("annotated", [{}, {5: RBC_ID, 9: PLATELET_ID}])
 @pytest.mark.parametrize("predicted", [0, 2, 3])
 @pytest.mark.parametrize("unknown", [(), (2,), (2, 9)])
-def test_shades_say_what_colours_say(cells, prediction, mode, annotated, predicted, unknown):
+def test_colours_say_what_classes_say(cells, prediction, annotated, predicted, unknown):
     some = calling_unknown(prediction, *unknown).of(np.arange(3) < predicted)
     known = some if predicted else None
-    expected = layers.label_colours(cells, annotated, known, PALETTE, mode)
-    codes, table = layers.colour_codes(cells, annotated, known, PALETTE, mode)
-    for cell, code in zip(cells.ids.tolist(), codes.tolist(), strict=True):
-        assert table[code] == expected.get(cell, expected[None])
+    colours = colours_of(cells, annotated, known, PALETTE)
+    classes = layers.known_classes(cells, annotated, known)
+    for cell, class_id in zip(cells.ids.tolist(), classes, strict=True):
+        plain = {UNKNOWN: UNKNOWN_COLOUR, None: "#ffffff"}.get(class_id)
+        expected = layers.rgba(plain or PALETTE.by_id(class_id).colour)
+        assert colours[cell][:3] == expected[:3]
+        assert (colours[cell][3] > 0.9) == (cell in annotated)
+
+
+def test_each_of_very_many_classes_keeps_its_colour(cells, prediction):
+    many = PALETTE
+    for number in range(200):
+        many = many.add(f"class {number}", f"#0000{number:02x}")
+    annotated = {2: many.ids[-2], 5: many.ids[-1]}
+    colours = colours_of(cells, annotated, calling_unknown(prediction, 9), many)
+    assert colours[2][:3] == layers.rgba(many.classes[-2].colour)[:3]
+    assert colours[5][:3] == layers.rgba(many.classes[-1].colour)[:3]
+    assert colours[9][:3] == layers.rgba(UNKNOWN_COLOUR)[:3]
 
 
 def test_detected_shades_are_the_kinds_colours(cells):

@@ -39,7 +39,6 @@ _UNCLASSIFIED: Rgba = (1.0, 1.0, 1.0, 0.28)
 _ANNOTATED_ALPHA, _PREDICTED_ALPHA, _UNKNOWN_ALPHA = 0.95, 0.5, 0.85
 _WHITE: Rgba = (1.0, 1.0, 1.0, 1.0)
 _CONFIDENCE_STEPS = 64
-_MAX_CLASSES = 126  # two codes each, in a byte
 
 
 def role_metadata(role: Role, image_key: str) -> dict[str, Any]:
@@ -80,11 +79,10 @@ def known_classes(
     shown: list[str | None] = [None] * len(cells)
     if prediction is not None:
         places, known = _places(cells, prediction.ids)
-        columns, verdict = prediction.predicted_column[known].tolist(), prediction.verdict[known]
-        for position, column in zip(places.tolist(), columns, strict=True):
-            shown[position] = prediction.class_ids[column]
-        for position in places[verdict].tolist():
-            shown[position] = UNKNOWN
+        columns = np.zeros(len(cells), np.intp)
+        columns[places] = prediction.predicted_column[known] + 2
+        columns[places[prediction.verdict[known]]] = 1
+        shown = np.array([None, UNKNOWN, *prediction.class_ids], object)[columns].tolist()
     for cell, class_id in annotated.items():
         position = cells.position.get(cell)
         if position is not None:
@@ -144,64 +142,18 @@ def layer_features(
     )
 
 
-def label_colours(
-    cells: Cells,
-    annotated: Mapping[int, str],
-    prediction: Prediction | None,
-    palette: Palette,
-    mode: DisplayMode = "class",
-) -> dict[int | None, Rgba]:
-    """From a label to its colour (RGBA, 0 to 1), for napari's direct label colormap.
-
-    Annotated cells are nearly opaque and predicted ones half transparent, so that annotations
-    stand out. Unknown cells have a colour of their own. In ``"image"`` mode every cell is
-    transparent. ``None`` stands for every label not listed.
-    """
-    table: dict[int | None, Rgba] = {None: _CLEAR, 0: _CLEAR}
-    if mode == "image":
-        return table
-    shown = (
-        _class_colours(cells, annotated, prediction, palette)
-        if mode == "class"
-        else _confidence_colours(_shown_confidences(cells, annotated, prediction))
-    )
-    table.update(zip(cells.ids.tolist(), shown, strict=True))
-    return table
-
-
-def _class_colours(
-    cells: Cells,
-    annotated: Mapping[int, str],
-    prediction: Prediction | None,
-    palette: Palette,
-) -> list[Rgba]:
-    solid = {
-        cell_class.id: rgba(cell_class.colour, _ANNOTATED_ALPHA) for cell_class in palette.classes
-    }
-    faint = {
-        cell_class.id: rgba(cell_class.colour, _PREDICTED_ALPHA) for cell_class in palette.classes
-    }
-    faint[UNKNOWN] = _UNKNOWN
-    return [
-        (solid if int(cell) in annotated else faint).get(class_id or "", _UNCLASSIFIED)
-        for cell, class_id in zip(
-            cells.ids, known_classes(cells, annotated, prediction), strict=True
-        )
-    ]
-
-
 class CellColourCodes(NamedTuple):
     """Colours of a large number of cells: a code for each cell, and the colour of each code.
 
     Attributes
     ----------
     codes
-        ``(n,)`` uint8 in table order; 0 is transparent.
+        ``(n,)`` unsigned, in table order; 0 is clear.
     table
         The colour of each code, including 0, and of ``None`` for the rest.
     """
 
-    codes: NDArray[np.uint8]
+    codes: NDArray[np.unsignedinteger]
     table: dict[int | None, Rgba]
 
 
@@ -212,9 +164,10 @@ def colour_codes(
     palette: Palette,
     mode: DisplayMode = "class",
 ) -> CellColourCodes:
-    """Return the colours of :func:`label_colours` as codes: milliseconds for 100,000 cells.
+    """Return the colour of each cell, as codes: 100,000 cells take some milliseconds.
 
-    With more than 126 classes, classes share colours.
+    Annotated cells are nearly opaque, predicted ones half: the user's own word stands out.
+    Unknown cells have a colour of their own. In ``"image"`` mode every cell is clear.
     """
     if mode == "image":
         return _colour_codes_of(np.zeros(len(cells), np.int64), [])
@@ -223,26 +176,26 @@ def colour_codes(
         return _colour_codes_of(
             _steps(values) + 3, [_UNKNOWN, _UNCLASSIFIED, *_confidence_steps()]
         )
-    classes = palette.classes[:_MAX_CLASSES]
-    order = {cell_class.id: index for index, cell_class in enumerate(classes)}
+    order = {cell_class.id: index for index, cell_class in enumerate(palette.classes)}
     codes = np.ones(len(cells), np.int64)
     if prediction is not None:
         columns = np.array(
-            [2 * order.get(predicted_id, -1) + 2 for predicted_id in prediction.class_ids]
-        )
+            [2 * order[known_id] + 3 if known_id in order else 1
+             for known_id in prediction.class_ids]
+        )  # fmt: skip
         places, known = _places(cells, prediction.ids)
-        codes[places] = np.maximum(columns[prediction.predicted_column[known]], 1)
-        codes[places[prediction.verdict[known]]] = 2 * len(classes) + 2
+        codes[places] = columns[prediction.predicted_column[known]]
+        codes[places[prediction.verdict[known]]] = 2
     for cell, class_id in annotated.items():
         position = cells.position.get(cell)
         if position is not None and class_id in order:
-            codes[position] = 2 * order[class_id] + 3
+            codes[position] = 2 * order[class_id] + 4
     pairs = [
         rgba(cell_class.colour, alpha)
-        for cell_class in classes
+        for cell_class in palette.classes
         for alpha in (_PREDICTED_ALPHA, _ANNOTATED_ALPHA)
     ]
-    return _colour_codes_of(codes, [_UNCLASSIFIED, *pairs, _UNKNOWN])
+    return _colour_codes_of(codes, [_UNCLASSIFIED, _UNKNOWN, *pairs])
 
 
 def detected_colour_codes(cells: Cells, palette: Palette) -> CellColourCodes:
@@ -255,7 +208,7 @@ def detected_colour_codes(cells: Cells, palette: Palette) -> CellColourCodes:
 def _colour_codes_of(codes: NDArray[np.int64], used: Sequence[Rgba]) -> CellColourCodes:
     table: dict[int | None, Rgba] = {None: _CLEAR, 0: _CLEAR}
     table.update(enumerate(used, start=1))
-    return CellColourCodes(codes.astype(np.uint8), table)
+    return CellColourCodes(codes.astype(np.min_scalar_type(len(used))), table)
 
 
 def _shown_confidences(
@@ -275,12 +228,6 @@ def _steps(values: NDArray[np.float32]) -> NDArray[np.int64]:
     """``(n,)`` step of confidence, 0 to 63; -1 if there is none, -2 if the cell is unknown."""
     steps = np.nan_to_num(values * (_CONFIDENCE_STEPS - 1), nan=-1.0).round()
     return np.where(values < 0, -2, steps).astype(np.int64)
-
-
-def _confidence_colours(values: NDArray[np.float32]) -> list[Rgba]:
-    """Dark for low, bright for high confidence; a few steps, so that equal colours are shared."""
-    steps = [*_confidence_steps(), _UNKNOWN, _UNCLASSIFIED]  # the last two are at -2 and -1
-    return [steps[step] for step in _steps(values).tolist()]
 
 
 def _confidence_steps() -> list[Rgba]:

@@ -14,6 +14,8 @@ from napari_hemacells.widgets.annotate_panel import AnnotatePanel
 def panel(qtbot, session):
     panel = AnnotatePanel(session)
     qtbot.addWidget(panel)
+    with qtbot.waitExposed(panel):
+        panel.show()
     return panel
 
 

@@ -7,7 +7,7 @@ The forms in the dock and the options of the command line are both built from th
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003  # pydantic reads the hint
-from typing import Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator
 
@@ -82,7 +82,38 @@ class DetectParams(Params):
         return None if weights is None else str(weights)
 
 
-class TrainDetectorParams(Params):
+class TrainingParams(Params):
+    """What every training has; its own parameters come before these.
+
+    The order is that of forms, options and files: a checkpoint knows its training by it.
+    """
+
+    LAST: ClassVar[tuple[str, ...]] = ("seed", "device")
+
+    seed: int = Field(
+        default=0,
+        ge=0,
+        le=2**31 - 1,
+        title="Seed",
+        description="The same seed gives the same training.",
+    )
+    device: DeviceName = Field(
+        default="auto",
+        title="Device",
+        description="Where the network learns. auto: a GPU if there is one, otherwise the CPU.",
+    )
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Put what a subclass inherits behind what it declares."""
+        super().__pydantic_init_subclass__(**kwargs)
+        fields = cls.model_fields
+        for name in cls.LAST:
+            fields[name] = fields.pop(name)
+        cls.model_rebuild(force=True)
+
+
+class TrainDetectorParams(TrainingParams):
     """Parameters of fine-tuning the learned detector on corrected fields."""
 
     steps: int | None = Field(
@@ -106,21 +137,9 @@ class TrainDetectorParams(Params):
         title="Batch size",
         description="Crops a step; halved by itself where the memory is too small.",
     )
-    seed: int = Field(
-        default=0,
-        ge=0,
-        le=2**31 - 1,
-        title="Seed",
-        description="The same seed draws the same crops.",
-    )
-    device: DeviceName = Field(
-        default="auto",
-        title="Device",
-        description="Where the network learns. auto: a GPU if there is one, otherwise the CPU.",
-    )
 
 
-class AdaptParams(Params):
+class AdaptParams(TrainingParams):
     """Parameters of adapting an encoder to the user's own cells, without labels (SimCLR)."""
 
     steps: int | None = Field(
@@ -150,18 +169,6 @@ class AdaptParams(Params):
         le=4096,
         title="Batch size",
         description="Cells a step, each seen twice; halved by itself where the memory is small.",
-    )
-    seed: int = Field(
-        default=0,
-        ge=0,
-        le=2**31 - 1,
-        title="Seed",
-        description="The same seed draws the same batches and views.",
-    )
-    device: DeviceName = Field(
-        default="auto",
-        title="Device",
-        description="Where the network learns. auto: a GPU if there is one, otherwise the CPU.",
     )
 
 

@@ -42,7 +42,7 @@ def gather_support(
     vectors: list[np.ndarray] = []
     classes: list[str] = []
     for key, embeddings in images.items():
-        rows = {int(cell): row for row, cell in enumerate(embeddings.ids)}
+        rows = embeddings.rows
         mine = [
             (rows[ref.cell], class_id)
             for ref, class_id in labels.items()

@@ -188,8 +188,11 @@ class Session(SessionEditor):
     def counts(self) -> dict[str, tuple[int, int]]:
         """For each class: the numbers of annotated and of predicted cells of this image.
 
-        ``UNKNOWN`` counts the cells that are too far from every class, if there are any.
+        Under ``UNKNOWN`` those that are too far from every class, if there are any. Read only.
         """
+        return self.derived("counts", self._count)
+
+    def _count(self) -> dict[str, tuple[int, int]]:
         annotated, prediction = self.annotated, self.prediction
         mine = Counter(annotated.values())
         theirs: Counter[str] = Counter()
@@ -222,4 +225,6 @@ class Session(SessionEditor):
     def queue(self, order: QueueOrder, *, descending: bool = False) -> list[int]:
         """Ids of this image's cells in the order asked for."""
         request = self.queue_request(order, descending=descending)
-        return [] if request is None else rank_cells(request)
+        if request is None:
+            return []
+        return list(self.derived(("queue", order, descending), lambda: rank_cells(request)))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from psygnal import Signal, SignalGroup
 
+from napari_hemacells import layers
 from napari_hemacells.core import annotate
 from napari_hemacells.core.encode.catalog import portable_name
 from napari_hemacells.core.encode.weights_store import file_sha256
@@ -20,7 +21,10 @@ from napari_hemacells.core.train.selfsupervised.encoder_store import list_encode
 from napari_hemacells.session.live_classifier import LiveClassifier
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection, Hashable
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from napari_hemacells.core.annotate import Annotation, CellRecord, History, Palette
     from napari_hemacells.core.annotate.cell_edits import Corrections
@@ -33,7 +37,10 @@ if TYPE_CHECKING:
         Prediction,
         SmearImage,
     )
+    from napari_hemacells.layers import CellColourCodes, DisplayMode
     from napari_hemacells.session.cell_edits import CellsChange
+
+_Table = TypeVar("_Table")
 
 ADAPTED_PREFIX = "adapted:"
 
@@ -93,6 +100,9 @@ class SessionState:
         self.live = LiveClassifier()
         self._requested_annotator = annotator
         self._active: str | None = None
+        self._change = 0
+        self._known_state: tuple[object, ...] = ()
+        self._tables: dict[Hashable, Any] = {}
 
     # --- project and image -------------------------------------------------------------------
 
@@ -226,16 +236,74 @@ class SessionState:
         return self._need_history().state.palette
 
     @property
+    def change(self) -> int:
+        """Number of the present state: it grows with each change of what is known of the cells."""
+        history = self.history
+        # The parts that are replaced when they change, and the number of what changes in place.
+        known = (
+            self.image, self.cells, self.live.latest, self.live.embeddings,
+            history, history and history.state.annotator, history and history.changes,
+        )  # fmt: skip
+        same = len(known) == len(self._known_state) and all(
+            now is before or (isinstance(now, int | str) and now == before)
+            for now, before in zip(known, self._known_state, strict=True)
+        )
+        if not same:
+            self._known_state, self._change = known, self._change + 1
+            self._tables.clear()
+        return self._change
+
+    def derived(self, name: Hashable, make: Callable[[], _Table]) -> _Table:
+        """Return a table made of the present state, for all who want it: read it only.
+
+        Made when it is first asked for after a change, so that nobody waits for what is not seen.
+        """
+        self.change  # noqa: B018 (tables of an earlier state go)
+        if name not in self._tables:
+            self._tables[name] = make()
+        return cast("_Table", self._tables[name])
+
+    @property
     def annotations(self) -> dict[int, Annotation]:
-        """The current annotator's annotations of this image's cells."""
-        if self.history is None or self.image is None:
+        """The current annotator's word about cells of this image; read only."""
+        history, image = self.history, self.image
+        if history is None or image is None:
             return {}
-        return self.history.state.annotations_of_image(self.image.key)
+        return self.derived("annotations", lambda: history.state.annotations_of_image(image.key))
 
     @property
     def annotated(self) -> dict[int, str]:
-        """Class id of each annotated cell of this image."""
-        return {cell: annotation.class_id for cell, annotation in self.annotations.items()}
+        """Class id of each annotated cell of this image; read only."""
+        return self.derived(
+            "annotated",
+            lambda: {cell: word.class_id for cell, word in self.annotations.items()},
+        )
+
+    @property
+    def known_classes(self) -> list[str | None]:
+        """The class known of each cell in table order, as :func:`~.layers.known_classes` says."""
+        cells = self._need_cells()
+        return self.derived(
+            "classes", lambda: layers.known_classes(cells, self.annotated, self.prediction)
+        )
+
+    @property
+    def confidences(self) -> NDArray[np.float32]:
+        """``(n,)`` confidence of each cell, as :func:`~.layers.confidences` says."""
+        cells = self._need_cells()
+        return self.derived(
+            "confidences", lambda: layers.confidences(cells, self.annotated, self.prediction)
+        )
+
+    def colour_codes(self, mode: DisplayMode) -> CellColourCodes:
+        """The colour of each cell in a display mode, as :func:`~.layers.colour_codes` says."""
+        cells = self._need_cells()
+        return self.derived(
+            ("colours", mode),
+            lambda: layers.colour_codes(
+                cells, self.annotated, self.prediction, self.palette, mode
+            ),
+        )
 
     @property
     def embeddings(self) -> Embeddings | None:

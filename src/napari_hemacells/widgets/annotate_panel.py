@@ -20,7 +20,7 @@ from napari_hemacells.core.annotate.palette import UNKNOWN_COLOUR
 from napari_hemacells.core.types import UNKNOWN
 from napari_hemacells.widgets.detect.edit_bar import EditBar
 from napari_hemacells.widgets.palette.view import PaletteView
-from napari_hemacells.widgets.subscriptions import Subscriptions
+from napari_hemacells.widgets.subscriptions import SeenUpdates, Subscriptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -170,13 +170,14 @@ class AnnotatePanel(QWidget):
         self.share_bar = ClassShareBar()
         self._lay_out()
         self._connect()
+        self._seen = SeenUpdates(self, self._update)
         self._subscriptions = Subscriptions(self)
         events = session.events
         for signal in (
             events.project, events.image, events.cells, events.corrected, events.palette,
             events.annotations, events.prediction, events.active_class,
         ):  # fmt: skip
-            self._subscriptions.add(signal, self._update)
+            self._subscriptions.add(signal, self._seen.ask)
         self._update()
 
     def _lay_out(self) -> None:
@@ -210,7 +211,7 @@ class AnnotatePanel(QWidget):
 
     # --- updaters ----------------------------------------------------------------------------
 
-    def _update(self, _what: object = None) -> None:
+    def _update(self) -> None:
         self._update_buttons()
         self._update_progress()
         text = next_step_hint(self._session)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,8 +15,6 @@ from napari_hemacells.widgets.dock_controller import DockController
 from napari_hemacells.widgets.dock_view import DockView
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import napari
     from qtpy.QtGui import QKeyEvent
 
@@ -40,7 +37,7 @@ class HemaCellsWidget(DockView):
         self.controller = DockController(self, self.session, ViewerBridge(napari_viewer))
         # Not a method of self: Qt calls nothing of an object that it is deleting. And nothing that
         # holds self, or it would never go.
-        self.destroyed.connect(partial(_close, self.controller.close_callbacks))
+        self.destroyed.connect(self.controller.close)
         get_settings().appearance.events.theme.connect(self.restyle)
         self.restyle()
 
@@ -51,11 +48,6 @@ class HemaCellsWidget(DockView):
             super().keyPressEvent(event)
         else:
             self.controller.canvas.act(action)
-
-
-def _close(closers: tuple[Callable[[], None], ...], _destroyed: object = None) -> None:
-    for close in closers:
-        close()
 
 
 def open_result(project_folder: str | Path) -> None:

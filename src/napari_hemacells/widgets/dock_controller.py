@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,28 @@ _NO_CELLS = "There are no cells yet: detect them first (Alt+D)."
 _NO_MODEL = "There is no model yet: give at least one cell a class under Annotate."
 
 
+class CloseOnce:
+    """Ends the work of a dock: when it is asked to, when Qt destroys the dock, or Python ends.
+
+    Whichever comes first; timers and threads are stopped before Qt deletes them.
+
+    Parameters
+    ----------
+    steps
+        What is done, in this order, once. Nothing in them holds the dock, or it would never go.
+    """
+
+    def __init__(self, *steps: Callable[[], None]) -> None:
+        self._steps = list(steps)
+        atexit.register(self)
+
+    def __call__(self, _destroyed: object = None) -> None:
+        """Do what was not done yet."""
+        atexit.unregister(self)
+        while self._steps:
+            self._steps.pop(0)()
+
+
 class DockController(QObject):
     """The behaviour of one dock."""
 
@@ -69,8 +92,9 @@ class DockController(QObject):
             view.thermogram, view.detect, bridge.thermograms, self.voice
         )
         self._subscriptions = Subscriptions(self)
-        # In this order: stop the threads, leave the viewer alone, close the project.
-        self.close_callbacks: tuple[Callable[[], None], ...] = (
+        # In this order: stop the threads, leave the viewer alone, close the project; all of it
+        # is on disk.
+        self.close = CloseOnce(
             self._subscriptions.drop,
             self.tasks.close,
             self.review_queue.close,
@@ -90,11 +114,6 @@ class DockController(QObject):
         self._connect_work()
         self.show_step("detect")
         self.project_controller.layers_changed()
-
-    def close(self) -> None:
-        """Stop all tasks and disconnect; everything is saved."""
-        for close in self.close_callbacks:
-            close()
 
     # --- wiring ------------------------------------------------------------------------------
 

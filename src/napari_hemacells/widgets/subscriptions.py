@@ -1,16 +1,18 @@
-"""Subscriptions of Qt objects to session events, which end with the object."""
+"""Connections of a Qt object to the session that end with the object, and wait for eyes."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 from weakref import WeakMethod
 
+from qtpy.QtCore import QEvent, QObject, QTimer
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
     from psygnal import SignalInstance
-    from qtpy.QtCore import QObject
+    from qtpy.QtWidgets import QWidget
 
 
 class Subscriptions:
@@ -36,3 +38,51 @@ class Subscriptions:
             if slot is not None:
                 signal.disconnect(slot, missing_ok=True)
         self._pairs.clear()
+
+
+def is_seen(widget: QWidget) -> bool:
+    """Whether any of a widget is in sight: a dock behind another tab is "visible" to Qt."""
+    return widget.isVisible() and not widget.visibleRegion().isEmpty()
+
+
+class SeenUpdates(QObject):
+    """Brings a widget up to date while it is seen; otherwise once, when it is seen again.
+
+    Parameters
+    ----------
+    widget
+        Keeps this in an attribute.
+    update
+        A bound method of the widget that shows the state as it is then.
+    """
+
+    def __init__(self, widget: QWidget, update: Callable[[], None]) -> None:
+        super().__init__(widget)
+        self._widget, self._update = widget, WeakMethod(update)
+        self.due = False
+        widget.installEventFilter(self)
+
+    def ask(self, _what: object = None) -> None:
+        """Update now if the widget is seen, otherwise when it is."""
+        self.due = not is_seen(self._widget)
+        if not self.due:
+            self._run()
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
+        """Catch up where the widget comes into sight: shown, or its tab brought to the front."""
+        if self.due and watched is self._widget and event is not None:
+            if event.type() == QEvent.Type.Show:
+                self._catch_up()
+            elif event.type() == QEvent.Type.Paint:  # in which nothing may change
+                QTimer.singleShot(0, self._catch_up)
+        return False
+
+    def _catch_up(self) -> None:
+        if self.due:
+            self.due = False
+            self._run()
+
+    def _run(self) -> None:
+        update = self._update()
+        if update is not None:
+            update()

@@ -123,7 +123,7 @@ def test_undo_of_nothing_is_nothing(history):
     ("action", "words"),
     [
         (label("gone", 1), "no class"),
-        (label("wbc"), "No cell is chosen"),
+        (label("wbc"), "No cell is selected"),
         (label("wbc", 0), "no cell at this place"),
         (DeleteClass("gone"), "no class"),
         (RenameClass("wbc", "RBC"), "already a class"),

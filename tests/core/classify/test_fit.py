@@ -310,7 +310,7 @@ def test_a_cell_on_an_island_is_supposed_to_be_of_its_island():
 def test_calibration_says_when_it_cannot_say():
     few = fit(SupportSet(*draw([2, 2, 2])[::2]), CLASSES).calibration
     assert (few.kind, few.n, few.ece) == ("too few to say", 0, None)
-    assert "Too few to say" in few.reason
+    assert "Too few annotations" in few.reason
     enough = fit(SupportSet(*draw([8, 8, 8])[::2]), CLASSES).calibration
     assert (enough.kind, enough.n) == ("temperature", 24)
     assert 0 <= enough.ece < 0.3

@@ -37,7 +37,7 @@ def test_labels_keep_the_users_ids_and_are_measured():
     ("labels", "reason"),
     [
         (np.zeros((3, 3), int), "3 × 3, the image 40 × 60"),
-        (np.zeros(SHAPE), "whole numbers"),
+        (np.zeros(SHAPE), "integers"),
         (np.full(SHAPE, -1), "negative"),
     ],
 )

@@ -176,4 +176,4 @@ def test_a_batch_too_large_is_told(image, cells, tight_encoder):
     steps = embed_steps(image, cells, SPEC, tight_encoder)
     messages = [report.message for report in steps]
     assert messages[0] == "Embedding cells"
-    assert "more than 2 crops at once" in messages[-1]
+    assert "holds only 2 crops at once" in messages[-1]

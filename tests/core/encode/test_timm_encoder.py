@@ -123,7 +123,7 @@ def test_what_does_not_fit_is_refused_with_the_reason(vit, tmp_path):
         load_encoder(f"file:{file}", "cpu")
     with pytest.raises(EncoderError, match="Did you mean"):
         load_encoder(f"file:{file}?arch=resnet81", "cpu")
-    with pytest.raises(EncoderError, match="There is no weights file"):
+    with pytest.raises(EncoderError, match="does not exist"):
         load_encoder(f"file:{tmp_path / 'none.pth'}?arch=test_vit", "cpu")
 
 

@@ -13,6 +13,7 @@ from napari.utils.interactions import (
 from made_up import make_cells, make_image
 from napari_hemacells import layers as ours
 from napari_hemacells.core.errors import CellsError
+from napari_hemacells.layers import CellColourCodes
 from napari_hemacells.widgets.canvas.markers import MARKER
 from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
 
@@ -82,9 +83,15 @@ def test_new_cells_replace_the_data_not_the_layer(viewer, bridge):
     assert sum(isinstance(one, Labels) for one in viewer.layers) == 1
 
 
+def coded(codes, *colours) -> CellColourCodes:
+    clear = (0.0, 0.0, 0.0, 0.0)
+    table = {None: clear, 0: clear} | dict(enumerate(colours, start=1))
+    return CellColourCodes(np.array(codes, np.uint8), table)
+
+
 def test_colours_are_those_of_the_table(bridge):
-    red = np.array([1, 0, 0, 1], np.float32)
-    bridge.recolour({None: np.zeros(4, np.float32), 3: red})
+    red = (1.0, 0.0, 0.0, 1.0)
+    bridge.colour_cells(np.array([3]), coded([1], red))
     assert np.allclose(bridge.cells_layer.get_color(3), red)
     assert bridge.cells_layer.get_color(4)[3] == 0
 
@@ -92,14 +99,14 @@ def test_colours_are_those_of_the_table(bridge):
 def test_the_list_of_layers_is_drawn_when_asked_not_at_every_click(bridge):
     drawn = []
     bridge.cells_layer.events.thumbnail.connect(drawn.append)
-    bridge.recolour({None: (0, 0, 0, 0), 1: (1, 0, 0, 1)})
+    bridge.colour_cells(np.array([1]), coded([1], (1.0, 0.0, 0.0, 1.0)))
     assert not drawn
     bridge.show_thumbnail()
     assert len(drawn) == 1
 
 
 def test_a_table_without_cells_hides_them_all(bridge):
-    bridge.recolour({None: np.zeros(4, np.float32), 0: np.zeros(4, np.float32)})
+    bridge.colour_cells(np.arange(1, 4), coded([0, 0, 0]))
     assert all(bridge.cells_layer.get_color(cell)[3] == 0 for cell in (1, 2, 30))
 
 
@@ -174,7 +181,7 @@ def test_removed_layers_are_told_by_role(viewer, bridge):
     bridge.events.removed.connect(heard.append)
     viewer.layers.remove(bridge.cells_layer)
     assert heard == ["cells"]
-    bridge.recolour({1: np.ones(4, np.float32)})  # nothing to colour: nothing happens
+    bridge.colour_cells(np.array([1]), coded([0]))  # nothing to colour: nothing happens
 
 
 def test_choices_are_named_as_the_user_named_them(viewer, bridge):

@@ -1,4 +1,4 @@
-"""Annotations: palette, actions with an inverse, history, append-only journal."""
+"""Annotations: the class palette, reversible actions, undo history and an append-only journal."""
 
 from napari_hemacells.core.annotate.actions import (
     Action,

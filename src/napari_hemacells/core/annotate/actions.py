@@ -1,11 +1,7 @@
-"""What can be done to annotations: frozen actions, each with an inverse and a journal record.
+"""Actions on annotations, classes and detected cells: frozen, reversible and stored as JSON.
 
-An action is checked against the state before anything is written or changed, so a refused action
-leaves no trace. ``action.inverse(state)`` is asked *before* the action is applied.
-
-The action that corrects a detection: some cells go, others come, in one step to undo.
-
-Actions as plain JSON records, and back.
+An action is checked before the journal or the state changes, so a refused action leaves no trace.
+``action.inverse(state)`` must be called *before* the action is applied.
 """
 
 from __future__ import annotations
@@ -31,18 +27,16 @@ if TYPE_CHECKING:
     from napari_hemacells.core.annotate.state import AnnotationState
 
 Target: TypeAlias = tuple[CellRef, float, float]  # a cell and its centroid, (row, column)
-AnnotationEntry: TypeAlias = tuple[
-    CellRef, str, Annotation | None
-]  # cell, annotator, what is noted
+AnnotationEntry: TypeAlias = tuple[CellRef, str, Annotation | None]  # cell, annotator, annotation
 
 
 @dataclass(frozen=True)
 class Action(ABC):
-    """Something done to an :class:`AnnotationState`, with an inverse."""
+    """A change of an :class:`AnnotationState` that can be undone."""
 
     @abstractmethod
     def check(self, state: AnnotationState) -> None:
-        """Raise :class:`AnnotationError` where the action cannot be applied to this state."""
+        """Raise :class:`AnnotationError` if the action cannot be applied to this state."""
 
     @abstractmethod
     def apply(self, state: AnnotationState) -> None:
@@ -50,27 +44,27 @@ class Action(ABC):
 
     @abstractmethod
     def inverse(self, state: AnnotationState) -> Action:
-        """Return the action that brings this state back after this one was applied to it."""
+        """Return the action that undoes this one; call it before this one is applied."""
 
     def affected_cells(self) -> tuple[CellRef, ...]:
-        """Return the cells whose annotation changes; none where only the palette does."""
+        """Return the cells whose annotation changes; empty if only the palette changes."""
         return ()
 
 
 @dataclass(frozen=True)
 class SetLabels(Action):
-    """Give any number of cells one class, or none (``class_id=None``): one step to undo.
+    """Annotate cells with one class, or remove their annotations, as one undo step.
 
     Attributes
     ----------
     cells
         ``(CellRef, row, col)`` of each cell, centroids in pixels.
     class_id
-        The class, ``None`` to take the annotations back.
+        The class; ``None`` removes the annotations.
     annotator
-        Whose word this is.
+        Who annotates.
     when
-        ISO 8601 in UTC; the present moment if not given.
+        ISO 8601 in UTC; now if not given.
     """
 
     cells: tuple[Target, ...]
@@ -87,16 +81,16 @@ class SetLabels(Action):
         object.__setattr__(self, "cells", tuple(plain))
 
     def check(self, state: AnnotationState) -> None:
-        """Refuse an unknown class, no cells, and the glass between them."""
+        """Refuse an unknown class, an empty list of cells, and background."""
         if not self.cells:
-            raise AnnotationError("No cell is chosen: click a cell first.")
+            raise AnnotationError("No cell is selected: click a cell first.")
         if any(ref.cell < 1 for ref, _, _ in self.cells):
             raise AnnotationError("There is no cell at this place: click on a cell.")
         if self.class_id is not None:
             state.palette.by_id(self.class_id)
 
     def apply(self, state: AnnotationState) -> None:
-        """Note the class for each cell, centroid and moment included."""
+        """Store the class, centroid and time for each cell."""
         self.check(state)
         for ref, row, col in self.cells:
             annotation = None
@@ -105,7 +99,7 @@ class SetLabels(Action):
             state.put(ref, self.annotator, annotation)
 
     def inverse(self, state: AnnotationState) -> RestoreLabels:
-        """Return what the annotator had said of these cells before."""
+        """Return the action that restores this annotator's earlier annotations of the cells."""
         before = state.by_annotator.get(self.annotator, {})
         refs = dict.fromkeys(self.affected_cells())
         return RestoreLabels(tuple((ref, self.annotator, before.get(ref)) for ref in refs))
@@ -117,23 +111,23 @@ class SetLabels(Action):
 
 @dataclass(frozen=True)
 class RestoreLabels(Action):
-    """Put annotations back as they were, each with its own class, annotator and moment."""
+    """Restore earlier annotations, each with its own class, annotator and time."""
 
     words: tuple[AnnotationEntry, ...]
     kind: Literal["restore_labels"] = "restore_labels"
 
     def check(self, state: AnnotationState) -> None:
-        """Refuse annotations of a class that is gone."""
+        """Refuse annotations of a deleted class."""
         check_classes(self.words, state.palette)
 
     def apply(self, state: AnnotationState) -> None:
-        """Note each word, ``None`` included."""
+        """Store each annotation; ``None`` removes it."""
         self.check(state)
         for ref, annotator, annotation in self.words:
             state.put(ref, annotator, annotation)
 
     def inverse(self, state: AnnotationState) -> RestoreLabels:
-        """Return what is noted at present in the same places."""
+        """Return the action that restores the present annotations of the same cells."""
         return RestoreLabels(
             tuple(
                 (ref, annotator, state.by_annotator.get(annotator, {}).get(ref))
@@ -148,7 +142,7 @@ class RestoreLabels(Action):
 
 @dataclass(frozen=True)
 class DeleteClass(Action):
-    """Remove a class and with it every annotator's annotations of it."""
+    """Delete a class and every annotator's annotations of it."""
 
     class_id: str
     kind: Literal["delete_class"] = "delete_class"
@@ -158,14 +152,14 @@ class DeleteClass(Action):
         state.palette.by_id(self.class_id)
 
     def apply(self, state: AnnotationState) -> None:
-        """Take annotations and class away."""
+        """Remove the annotations, then the class."""
         self.check(state)
         for ref, annotation in state.of_class(self.class_id):
             state.put(ref, annotation.annotator, None)
         state.palette = state.palette.remove(self.class_id)
 
     def inverse(self, state: AnnotationState) -> RestoreClass:
-        """Return the class at its place in the order, with its annotations."""
+        """Return the action that restores the class at its position, with its annotations."""
         words = tuple(
             (ref, annotation.annotator, annotation)
             for ref, annotation in state.of_class(self.class_id)
@@ -176,7 +170,7 @@ class DeleteClass(Action):
 
 @dataclass(frozen=True)
 class RestoreClass(Action):
-    """Bring a deleted class back at its place, with its annotations."""
+    """Restore a deleted class at its position, with its annotations."""
 
     cell_class: CellClass
     place: int
@@ -184,11 +178,11 @@ class RestoreClass(Action):
     kind: Literal["restore_class"] = "restore_class"
 
     def check(self, state: AnnotationState) -> None:
-        """Refuse a name that another class has taken meanwhile."""
+        """Refuse a name that another class now has."""
         check_classes(self.words, state.palette.insert(self.cell_class, self.place))
 
     def apply(self, state: AnnotationState) -> None:
-        """Bring back the class, then its annotations."""
+        """Restore the class, then its annotations."""
         self.check(state)
         state.palette = state.palette.insert(self.cell_class, self.place)
         for ref, annotator, annotation in self.words:
@@ -200,97 +194,97 @@ class RestoreClass(Action):
         return DeleteClass(self.cell_class.id)
 
     def affected_cells(self) -> tuple[CellRef, ...]:
-        """Return the cells that had been annotated with it."""
+        """Return the cells whose annotations are restored."""
         return tuple(ref for ref, _, _ in self.words)
 
 
 @dataclass(frozen=True)
 class PaletteAction(Action):
-    """An action that gives another palette and touches no annotation."""
+    """An action that changes the palette and no annotation."""
 
     @abstractmethod
     def changed(self, palette: Palette) -> Palette:
-        """Return the palette after this action; raises where it cannot be had."""
+        """Return the palette after this action; an invalid one raises AnnotationError."""
 
     def check(self, state: AnnotationState) -> None:
-        """Refuse what the palette refuses."""
+        """Refuse a change that makes the palette invalid."""
         self.changed(state.palette)
 
     def apply(self, state: AnnotationState) -> None:
-        """Put the changed palette in place."""
+        """Replace the palette."""
         self.check(state)
         state.palette = self.changed(state.palette)
 
     def inverse(self, state: AnnotationState) -> Action:
-        """Return the palette as it is now: exact even where a key changed hands."""
+        """Return the action that restores the whole palette, reassigned keys included."""
         return SetPalette(state.palette)
 
 
 @dataclass(frozen=True)
 class AddClass(PaletteAction):
-    """Add a class (:meth:`Palette.new_class` makes one that fits), at the end by default."""
+    """Add a class (see :meth:`Palette.new_class`), at the end by default."""
 
     cell_class: CellClass
     place: int | None = None
     kind: Literal["add_class"] = "add_class"
 
     def changed(self, palette: Palette) -> Palette:
-        """With the class added."""
+        """Return the palette with the class added."""
         return palette.insert(self.cell_class, self.place)
 
 
 @dataclass(frozen=True)
 class RenameClass(PaletteAction):
-    """Give a class another name."""
+    """Rename a class."""
 
     class_id: str
     name: str
     kind: Literal["rename_class"] = "rename_class"
 
     def changed(self, palette: Palette) -> Palette:
-        """With the new name."""
+        """Return the palette with the new name."""
         return palette.rename(self.class_id, self.name)
 
 
 @dataclass(frozen=True)
 class RecolourClass(PaletteAction):
-    """Give a class another colour."""
+    """Change the colour of a class."""
 
     class_id: str
     colour: str
     kind: Literal["recolour_class"] = "recolour_class"
 
     def changed(self, palette: Palette) -> Palette:
-        """With the new colour."""
+        """Return the palette with the new colour."""
         return palette.recolour(self.class_id, self.colour)
 
 
 @dataclass(frozen=True)
 class SetClassKey(PaletteAction):
-    """Give a class a key, or none; a class that had the key goes without."""
+    """Assign a key to a class, or none; the key's previous class loses it."""
 
     class_id: str
     key: int | None
     kind: Literal["set_class_key"] = "set_class_key"
 
     def changed(self, palette: Palette) -> Palette:
-        """With the key reassigned."""
+        """Return the palette with the key reassigned."""
         return palette.set_key(self.class_id, self.key)
 
 
 @dataclass(frozen=True)
 class SetPalette(PaletteAction):
-    """Take a whole palette: a new order, a model's classes, or an earlier state."""
+    """Replace the whole palette: a new order, a model's classes, or an earlier state."""
 
     palette: Palette
     kind: Literal["set_palette"] = "set_palette"
 
     def changed(self, palette: Palette) -> Palette:  # noqa: ARG002
-        """Return the palette given."""
+        """Return the new palette."""
         return self.palette
 
     def check(self, state: AnnotationState) -> None:
-        """Refuse a palette without a class that has annotations."""
+        """Refuse a palette that lacks an annotated class."""
         for class_id in state.palette.ids:
             if class_id not in self.palette and state.of_class(class_id):
                 name = state.palette.by_id(class_id).name
@@ -309,21 +303,21 @@ def check_classes(words: tuple[AnnotationEntry, ...], palette: Palette) -> None:
 
 @dataclass(frozen=True)
 class CorrectCells(Action):
-    """Take cells of an image away and put others there, with what is said of all of them.
+    """Remove and add cells of an image, with their annotations, as one undo step.
 
     Attributes
     ----------
     image_key
         The image.
     removed, added
-        Whole cells, so that the step can be undone whatever was detected meanwhile. A cell that
-        is in both changes its shape and keeps its id.
+        Complete cells, so that the step can be undone after a new detection. A cell that is in
+        both changes its shape and keeps its id.
     words
         Annotations after the step: ``None`` for a cell that loses them.
     refused
-        The removed cells are none: a later detection that finds them is not believed.
+        The removed objects are not cells: a later detection there is ignored.
     annotator, when
-        Whose correction this is; ISO 8601 in UTC.
+        Who corrects; ISO 8601 in UTC.
     """
 
     image_key: str
@@ -336,14 +330,14 @@ class CorrectCells(Action):
     kind: Literal["correct_cells"] = "correct_cells"
 
     def check(self, state: AnnotationState) -> None:
-        """Refuse a step that does nothing, and cells that are gone, or there, already."""
+        """Refuse an empty step, removing cells that do not exist and adding cells that do."""
         if not self.removed and not self.added:
-            raise AnnotationError("No cell is chosen: point at a cell first.")
+            raise AnnotationError("No cell is selected: point at a cell first.")
         known = state.corrections.get(self.image_key, {})
         going = {record.cell for record in self.removed}
         for record in self.removed:
             if record.cell in known and known[record.cell].status != "there":
-                raise AnnotationError(f"Cell {record.cell} is not there any more.")
+                raise AnnotationError(f"Cell {record.cell} no longer exists: select another cell.")
         for record in self.added:
             there = record.cell in known and known[record.cell].status == "there"
             if record.cell < 1 or (there and record.cell not in going):
@@ -351,7 +345,7 @@ class CorrectCells(Action):
         check_classes(self.words, state.palette)
 
     def apply(self, state: AnnotationState) -> None:
-        """Note what became of each cell, then what is said of them."""
+        """Store the correction of each cell, then the annotations."""
         self.check(state)
         entries = state.corrections.setdefault(self.image_key, {})
         left: CorrectionStatus = "refused" if self.refused else "gone"
@@ -363,7 +357,7 @@ class CorrectCells(Action):
             state.put(ref, annotator, annotation)
 
     def inverse(self, state: AnnotationState) -> CorrectCells:
-        """Return the step back: cells that it brings back stay whatever a detector says."""
+        """Return the reverse correction; cells it restores are kept in later detections."""
         words = tuple(
             (ref, annotator, state.by_annotator.get(annotator, {}).get(ref))
             for ref, annotator, _ in self.words
@@ -380,7 +374,7 @@ class CorrectCells(Action):
 def removed_annotations(
     state: AnnotationState, image_key: str, cells: set[int]
 ) -> tuple[AnnotationEntry, ...]:
-    """Return what takes every annotator's word about these cells away."""
+    """Return entries that remove every annotator's annotations of these cells."""
     return tuple(
         (CellRef(image_key, cell), annotator, None)
         for annotator, labels in state.by_annotator.items()
@@ -421,7 +415,7 @@ def from_record(record: dict[str, Any]) -> Action:
     Raises
     ------
     ProjectError
-        For a record of no known kind or with values that do not belong in it.
+        For a record of an unknown kind or with invalid values.
     """
     try:
         action: Action = _adapter().validate_python(record)

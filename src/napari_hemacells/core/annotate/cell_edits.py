@@ -1,7 +1,7 @@
-"""Corrections of a detection: which cells the user added or took away, and the cells after that.
+"""Manual corrections of a detection: added, reshaped and deleted cells.
 
-The detector's cells are on disk as they were found; what the user changed is in the journal. The
-cells that count are both together (:func:`apply_corrections`).
+The detected cells are stored as the detector found them; the corrections are in the journal.
+:func:`apply_corrections` combines both.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ DETECTED: Origin = "detected"
 
 @dataclass(frozen=True)
 class CellRecord:
-    """A whole cell as plain values: a row of the table and the mask, enough to bring it back.
+    """A complete cell as plain values: its table row and its mask.
 
     Attributes
     ----------
     cell
-        Its id, which is never given to another cell.
+        Its id, never reused for another cell.
     kind, score
         The detector's rough kind and score.
     centre, box, area
@@ -76,15 +76,15 @@ class CellRecord:
 
 @dataclass(frozen=True)
 class Correction:
-    """What the user last did to a cell.
+    """The user's last correction of a cell.
 
     Attributes
     ----------
     record
-        The cell as it is, or as it was before it went.
+        The cell as it is, or as it was before its removal.
     standing
-        ``"there"``: it is a cell whatever a detector finds. ``"gone"``: replaced by others, or
-        its making was undone. ``"refused"``: deleted, so that there is no cell at this place.
+        ``"there"``: kept whatever a later detection finds. ``"gone"``: replaced by others, or its
+        creation was undone. ``"refused"``: deleted, there is no cell at this place.
     """
 
     record: CellRecord
@@ -112,10 +112,9 @@ def cell_record(cells: Cells, cell: int) -> CellRecord:
 
 
 def apply_corrections(cells: Cells, corrections: Mapping[int, Correction]) -> Cells:
-    """Return the cells with the corrections made to them.
+    """Return the cells with the corrections applied.
 
-    Making them once more changes nothing, so it does not matter whether the cells were saved
-    before a correction or after it.
+    Applying corrections twice changes nothing: the cells may have been saved before or after.
     """
     touched = [cell for cell in corrections if cell in cells.position]
     there = [
@@ -125,7 +124,7 @@ def apply_corrections(cells: Cells, corrections: Mapping[int, Correction]) -> Ce
 
 
 def exchange_cells(cells: Cells, removed: Iterable[int], added: Iterable[CellRecord]) -> Cells:
-    """Return the cells without some and with others; cells that are not there are passed over."""
+    """Return the cells with some removed and others added; unknown cells are ignored."""
     from napari_hemacells.core.cell_ops import replace_cells
 
     gone = [cell for cell in removed if cell in cells.position]
@@ -136,7 +135,7 @@ def exchange_cells(cells: Cells, removed: Iterable[int], added: Iterable[CellRec
 
 
 def with_origin(cells: Cells) -> Cells:
-    """Return the cells with the column :data:`ORIGIN`; the detector's where nothing is said."""
+    """Return the cells with the column :data:`ORIGIN`, by default the detector."""
     if ORIGIN not in cells.table:
         return replace(cells, table=cells.table.assign(**{ORIGIN: DETECTED}))
     origins = cells.table[ORIGIN].astype(object)
@@ -147,7 +146,7 @@ def with_origin(cells: Cells) -> Cells:
 
 
 def count_manual_edits(cells: Cells) -> dict[str, int]:
-    """Return how many of the cells were added, split or merged by hand; without zeros."""
+    """Return the numbers of cells added, split or merged by hand, without zeros."""
     if ORIGIN not in cells.table:
         return {}
     counts = Counter(with_origin(cells).table[ORIGIN].tolist())
@@ -155,12 +154,12 @@ def count_manual_edits(cells: Cells) -> dict[str, int]:
 
 
 def manual_cell_ids(corrections: Mapping[int, Correction]) -> set[int]:
-    """Return the ids of the cells that are there by the user's word."""
+    """Return the ids of the cells that the user added or restored."""
     return {cell for cell, correction in corrections.items() if correction.status == "there"}
 
 
 def rejected_masks(corrections: Mapping[int, Correction]) -> list[CellMask]:
-    """Return the masks of deleted cells: no cell is there."""
+    """Return the masks of deleted cells."""
     return [
         correction.record.pixels
         for correction in corrections.values()

@@ -1,4 +1,4 @@
-"""Doing, undoing and redoing, each step on disk before it is seen."""
+"""Undo and redo of annotation actions; each step is on disk before it is visible."""
 
 from __future__ import annotations
 
@@ -18,45 +18,50 @@ if TYPE_CHECKING:
 
 
 class History:
-    """Applies actions to a state: checked first, journaled second, seen third.
+    """Applies actions to a state: checks, writes to the journal, then changes the state.
 
-    The journal is append-only and holds what was applied: an undo appends the inverse action.
-    Whatever :meth:`do`, :meth:`undo` or :meth:`redo` raise, the state and the history are as they
-    were.
+    The journal is append-only and holds the applied actions; an undo appends the inverse. If
+    :meth:`do`, :meth:`undo` or :meth:`redo` raise, state and history are unchanged.
 
     Parameters
     ----------
     state
-        Changed in place; nobody else changes it.
+        Changed in place, by this history only.
     journal
         Where every step is written before it is applied; ``None`` keeps nothing on disk.
+
+    Attributes
+    ----------
+    changes
+        How often the state was changed; what is derived from it is valid until that grows.
     """
 
     def __init__(self, state: AnnotationState, journal: Journal | None = None) -> None:
         self.state = state
         self.journal = journal
+        self.changes = 0
         self._done: list[tuple[Action, Action]] = []
         self._undone: list[tuple[Action, Action]] = []
 
     @property
     def can_undo(self) -> bool:
-        """Whether there is a step to take back."""
+        """Whether there is a step to undo."""
         return bool(self._done)
 
     @property
     def can_redo(self) -> bool:
-        """Whether there is a step to do again."""
+        """Whether there is a step to redo."""
         return bool(self._undone)
 
     def do(self, action: Action) -> Action:
-        """Apply an action and return it; steps that were undone are forgotten.
+        """Apply an action and return it; undone steps can no longer be redone.
 
         Raises
         ------
         AnnotationError
-            Where the action does not fit the state.
+            If the action does not fit the state.
         StorageError
-            Where the journal cannot be written.
+            If the journal cannot be written.
         """
         action.check(self.state)
         inverse = action.inverse(self.state)
@@ -66,7 +71,7 @@ class History:
         return action
 
     def undo(self) -> Action | None:
-        """Take the last step back; the inverse that was applied, ``None`` if there was none."""
+        """Undo the last step and return the applied inverse, ``None`` if there was no step."""
         if not self._done:
             return None
         _, inverse = self._done[-1]
@@ -75,7 +80,7 @@ class History:
         return inverse
 
     def redo(self) -> Action | None:
-        """Do the last undone step again; the action that was applied, ``None`` if none was."""
+        """Redo the last undone step and return it, ``None`` if there was none."""
         if not self._undone:
             return None
         action, _ = self._undone[-1]
@@ -84,7 +89,7 @@ class History:
         return action
 
     def close(self) -> None:
-        """Let go of the journal."""
+        """Close the journal."""
         if self.journal is not None:
             self.journal.close()
 
@@ -92,11 +97,12 @@ class History:
         action.check(self.state)
         if self.journal is not None:
             self.journal.append(to_record(action))
+        self.changes += 1
         action.apply(self.state)
 
 
 def replay(records: Iterable[dict[str, Any]], annotator: str = "") -> AnnotationState:
-    """Return the state that these journal records lead to, seen as ``annotator``.
+    """Replay journal records and return the resulting state, viewed as ``annotator``.
 
     Raises
     ------
@@ -123,10 +129,10 @@ def open_history(path: Path, annotator: str, palette: Palette | None = None) -> 
     path
         The journal; made if it does not exist.
     annotator
-        Whose word is shown.
+        Whose annotations are shown.
     palette
-        The classes a new journal starts with, red cells, white cells and platelets if not
-        given; an existing journal keeps its own.
+        The classes of a new journal, by default red cells, white cells and platelets; an
+        existing journal keeps its own.
 
     Raises
     ------

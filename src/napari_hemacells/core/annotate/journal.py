@@ -1,12 +1,12 @@
-"""An append-only journal: a record is on the disk when ``append`` returns.
+"""An append-only journal: a record is on disk when ``append`` returns.
 
-One line a record, each of them JSON with its own CRC-32 and number::
+One JSON line per record, with its CRC-32 and number::
 
     {"crc":"5f0c…","n":7,"record":{"kind":"set_labels",…}}
 
 The checksum covers the bytes after it. The first line names the format and its version. A crash
-in the middle of a write leaves a torn last line; it is cut off at the next opening and kept in
-``….torn``. Damage anywhere else is reported with the line, and nothing is written.
+during a write leaves an incomplete last line; the next opening moves it to ``….torn``. Damage
+anywhere else is reported with its line number, and nothing is written.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ class Journal:
     Parameters
     ----------
     path
-        The file; it and its folder are made if they do not exist.
+        The file; it and its folder are created if missing.
 
     Attributes
     ----------
     torn
-        Bytes of a torn last line that were cut off at opening, 0 mostly.
+        Bytes of an incomplete last line removed at opening, usually 0.
 
     Raises
     ------
     StorageError
-        Where the file cannot be written, or is open in another window or process.
+        If the file cannot be written, or is open in another window or process.
     ProjectError
         For a file of another format or a newer version, and for damage before its last line.
     """
@@ -82,7 +82,7 @@ class Journal:
         Raises
         ------
         StorageError
-            Where it could not be written; the file then ends with the last good record.
+            If it could not be written; the file then ends with the last good record.
         """
         if self._descriptor is None:
             raise StorageError(f"“{self.path}” is closed: open the project again.")
@@ -99,11 +99,11 @@ class Journal:
         self._count += 1
 
     def read(self) -> Iterator[dict[str, Any]]:
-        """Every record from the first on, without the line that names the format."""
+        """All records in order, without the header line."""
         return read_journal(self.path)
 
     def close(self) -> None:
-        """Close the file and let others open it; closing twice does nothing."""
+        """Close and unlock the file; closing twice does nothing."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
@@ -153,7 +153,7 @@ class Journal:
 
 @dataclass(frozen=True)
 class JournalExtent:
-    """What a look over a journal found: good lines, their bytes, and a torn tail."""
+    """The number of good lines of a journal, their bytes, and an incomplete last line."""
 
     lines: int
     size: int
@@ -161,7 +161,7 @@ class JournalExtent:
 
 
 def read_journal(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield every record of a journal file, open elsewhere or not; a torn tail is left out.
+    """Yield every complete record of a journal file, which may be open elsewhere.
 
     Raises
     ------
@@ -186,7 +186,7 @@ def encode(number: int, record: dict[str, Any]) -> bytes:
 
 
 def decode(line: bytes) -> tuple[int, dict[str, Any]] | None:
-    """Return number and record of a line, ``None`` where it is torn or damaged."""
+    """Return number and record of a line, ``None`` if it is incomplete or damaged."""
     head, body = line[:18], line[18:-1]
     if not line.endswith(b"\n") or head != b'{"crc":"%08x",' % zlib.crc32(body):
         return None
@@ -212,7 +212,7 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _check_format(path: Path, header: dict[str, Any]) -> None:
     if header.get("format") != FORMAT:
-        raise ProjectError(f"“{path}” is not a journal of HemaCells.")
+        raise ProjectError(f"“{path}” is not a journal of HemaCells: open another project folder.")
     if header.get("version") != VERSION:
         raise ProjectError(
             f"“{path}” was written by a newer version of HemaCells (journal format "

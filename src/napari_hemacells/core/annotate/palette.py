@@ -1,4 +1,4 @@
-"""The classes a session knows: names, colours, keys and their order."""
+"""The classes of a project: names, colours, keys and their order."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ CLASS_COLOURS = (
     "#56b4e9", "#e69f00", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#000000",
 )  # fmt: skip
 UNKNOWN_COLOUR = "#5b6168"
-"""Of cells that are like nothing annotated: a slate that no class has, and no glass."""
+"""Colour of unknown cells: a slate that differs from every class and the background."""
 KEYS = range(1, 10)
 
 
 @dataclass(frozen=True)
 class CellClass:
-    """One class; its ``id`` never changes, so that a rename touches no annotation.
+    """One class; its ``id`` never changes, so a rename changes no annotation.
 
     Attributes
     ----------
     id
         Short stable string.
     name
-        What the user sees; unique in a palette whatever its case.
+        The displayed name; unique in a palette, ignoring case.
     colour
         ``"#rrggbb"``, lower case.
     key
-        Digit 1 to 9 on the keyboard, ``None`` without one.
+        Digit key 1 to 9, or ``None``.
 
     Raises
     ------
@@ -65,12 +65,12 @@ class CellClass:
 
 @dataclass(frozen=True)
 class Palette:
-    """The classes in the user's order; every change gives a new palette.
+    """The classes in the user's order, immutable: every change returns a new palette.
 
     Raises
     ------
     AnnotationError
-        Where two classes would share an id, a name or a key.
+        If two classes share an id, a name or a key.
     """
 
     classes: tuple[CellClass, ...] = ()
@@ -111,7 +111,7 @@ class Palette:
         Raises
         ------
         AnnotationError
-            Where there is none.
+            If there is none.
         """
         for cell_class in self.classes:
             if cell_class.id == class_id:
@@ -121,7 +121,7 @@ class Palette:
         )
 
     def by_name(self, name: str) -> CellClass | None:
-        """Return the class with this name in any case, ``None`` where there is none."""
+        """Return the class with this name, ignoring case, or ``None``."""
         wanted = name.strip().casefold()
         return next(
             (cell_class for cell_class in self.classes if cell_class.name.casefold() == wanted),
@@ -129,7 +129,7 @@ class Palette:
         )
 
     def by_key(self, key: int) -> CellClass | None:
-        """Return the class with this key, ``None`` where there is none."""
+        """Return the class with this key, or ``None``."""
         return next((cell_class for cell_class in self.classes if cell_class.key == key), None)
 
     def place(self, class_id: str) -> int:
@@ -144,7 +144,7 @@ class Palette:
         *,
         class_id: str | None = None,
     ) -> CellClass:
-        """Return a class that fits in: the next free colour and key where none is given."""
+        """Return a new class, by default with the next free colour and key."""
         return CellClass(
             id=class_id or secrets.token_hex(4),
             name=name,
@@ -153,25 +153,25 @@ class Palette:
         )
 
     def add(self, name: str, colour: str | None = None, key: int | None = None) -> Palette:
-        """With one more class at the end."""
+        """Return the palette with a class added at the end."""
         return self.insert(self.new_class(name, colour, key))
 
     def insert(self, cell_class: CellClass, place: int | None = None) -> Palette:
-        """With this class at ``place`` (the end if ``None``); it takes its key from a holder."""
+        """Return it with a class at ``place`` (``None``: end); its key leaves any other class."""
         others = [_without_key(other, cell_class.key) for other in self.classes]
         others.insert(len(others) if place is None else place, cell_class)
         return Palette(tuple(others))
 
     def rename(self, class_id: str, name: str) -> Palette:
-        """With another name for one class."""
+        """Return the palette with one class renamed."""
         return self._replace_class(replace(self.by_id(class_id), name=name))
 
     def recolour(self, class_id: str, colour: str) -> Palette:
-        """With another colour for one class."""
+        """Return the palette with one class recoloured."""
         return self._replace_class(replace(self.by_id(class_id), colour=colour))
 
     def set_key(self, class_id: str, key: int | None) -> Palette:
-        """With another key for one class; a class that had this key goes without."""
+        """Return the palette with a key reassigned; its previous class loses it."""
         changed = replace(self.by_id(class_id), key=key)
         return Palette(
             tuple(
@@ -181,7 +181,7 @@ class Palette:
         )
 
     def remove(self, class_id: str) -> Palette:
-        """Without one class."""
+        """Return the palette without one class."""
         gone = self.by_id(class_id)
         return Palette(tuple(cell_class for cell_class in self.classes if cell_class is not gone))
 
@@ -195,7 +195,7 @@ class Palette:
 
 
 def default_palette() -> Palette:
-    """Red cells, white cells and platelets on the keys 1, 2, 3."""
+    """Return red cells, white cells and platelets on the keys 1, 2, 3."""
     palette = Palette()
     for class_id, name in (("rbc", RBC), ("wbc", WBC), ("platelets", PLATELET)):
         palette = palette.insert(palette.new_class(name, class_id=class_id))
@@ -203,11 +203,11 @@ def default_palette() -> Palette:
 
 
 def palette_for(modality: str) -> Palette:
-    """Return the classes that a new project starts with: of cells, of thermograms of patients.
+    """Return the classes of a new project: of blood cells or of patients' thermograms.
 
     Examples
     --------
-    >>> [one.name for one in palette_for("temperature")]
+    >>> [cell_class.name for cell_class in palette_for("temperature")]
     ['healthy', 'sick']
     """
     if modality != "temperature":
@@ -219,7 +219,7 @@ def palette_for(modality: str) -> Palette:
 
 
 def next_colour(palette: Palette) -> str:
-    """Return the first colour that no class has; beyond the colour-blind safe ones, new hues."""
+    """Return the first unused colour: colour-blind safe ones first, then new hues."""
     used = {cell_class.colour for cell_class in palette}
     for colour in CLASS_COLOURS:
         if colour not in used:
@@ -231,7 +231,7 @@ def next_colour(palette: Palette) -> str:
 
 
 def next_key(palette: Palette) -> int | None:
-    """Return the lowest key that no class has, ``None`` where all nine are taken."""
+    """Return the lowest free key, ``None`` if all nine are used."""
     used = {cell_class.key for cell_class in palette}
     return next((key for key in KEYS if key not in used), None)
 

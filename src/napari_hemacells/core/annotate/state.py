@@ -1,4 +1,4 @@
-"""What has been said about the cells: the palette and every annotator's labels."""
+"""The annotation state: the palette, every annotator's annotations and the corrections."""
 
 from __future__ import annotations
 
@@ -17,17 +17,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Annotation:
-    """One person's word about one cell.
+    """One annotator's class for one cell.
 
     Attributes
     ----------
     class_id
-        Id of the class given.
+        Id of the class.
     row, col
-        The cell's centroid in pixels when it was annotated: enough to find the cell again
-        should its id be lost.
+        The cell's centroid in pixels at that time, to find the cell again if its id is lost.
     annotator
-        Who said so.
+        Who annotated it.
     when
         ISO 8601 in UTC.
     """
@@ -44,19 +43,19 @@ Labels = dict[CellRef, Annotation]
 
 @dataclass
 class AnnotationState:
-    """The present palette, annotations and corrections; two states are equal if these are.
+    """The present palette, annotations and corrections; states are compared by these.
 
     Attributes
     ----------
     palette
         The classes in order.
     by_annotator
-        Annotations of each annotator apart; nobody is in it without an annotation.
+        Annotations of each annotator who has any.
     corrections
-        What was done to the cells of each image by hand.
+        Manual corrections of the cells of each image.
     annotator
-        Whose word is shown and whose word the next click is. A view, not a fact: it takes no
-        part in comparison and is not in the journal.
+        Whose annotations are shown and who makes the next one. Not compared and not in the
+        journal.
     """
 
     palette: Palette = field(default_factory=Palette)
@@ -78,7 +77,7 @@ class AnnotationState:
         }
 
     def cells_of(self, image_key: str) -> set[int]:
-        """Cells of one image that anybody has annotated."""
+        """Cells of one image annotated by anyone."""
         return {
             ref.cell
             for labels in self.by_annotator.values()
@@ -87,15 +86,15 @@ class AnnotationState:
         }
 
     def corrections_of(self, image_key: str) -> Corrections:
-        """What was done to the cells of one image by hand; read only."""
+        """Manual corrections of the cells of one image; read only."""
         return self.corrections.get(image_key, {})
 
     def last_id(self, image_key: str) -> int:
-        """The highest cell id of an image that anything here speaks of, 0 for none."""
+        """The highest cell id of an image in annotations and corrections, 0 without any."""
         return max(self.cells_of(image_key) | self.corrections_of(image_key).keys(), default=0)
 
     def counts(self, image_key: str | None = None) -> dict[str, int]:
-        """Cells the current annotator gave to each class, zeros included."""
+        """Number of the current annotator's cells in each class, zeros included."""
         counts = Counter(
             annotation.class_id
             for ref, annotation in self.labels.items()
@@ -104,7 +103,7 @@ class AnnotationState:
         return {class_id: counts[class_id] for class_id in self.palette.ids}
 
     def of_class(self, class_id: str) -> tuple[tuple[CellRef, Annotation], ...]:
-        """Return what all annotators gave to one class."""
+        """Return all annotators' annotations with one class."""
         return tuple(
             (ref, annotation)
             for labels in self.by_annotator.values()
@@ -113,7 +112,7 @@ class AnnotationState:
         )
 
     def put(self, ref: CellRef, annotator: str, annotation: Annotation | None) -> None:
-        """Note or take back (``None``) one annotator's word; for actions only."""
+        """Store or remove (``None``) one annotation; for actions only."""
         if annotation is not None:
             self.by_annotator.setdefault(annotator, {})[ref] = annotation
             return
@@ -124,12 +123,12 @@ class AnnotationState:
 
 
 def utc_now() -> str:
-    """Return the present moment in UTC, ISO 8601 to the second."""
+    """Return the current time in UTC, ISO 8601 to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def default_annotator() -> str:
-    """Return the name of the account, ``"annotator"`` where the system knows none."""
+    """Return the name of the user account, ``"annotator"`` if there is none."""
     try:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):

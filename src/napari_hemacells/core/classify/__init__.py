@@ -1,4 +1,4 @@
-"""Embeddings + a few annotations → a prediction for every cell; what to label next.
+"""Classification from embeddings and a few annotations, and what to annotate next.
 
 Importing this package does not import scikit-learn or torch: the heads are closed forms.
 """

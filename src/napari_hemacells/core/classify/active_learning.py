@@ -1,15 +1,11 @@
-"""What to look at next: the review queue.
+"""The review queue: active learning by transductive experimental design, and diversity.
 
-Which cells would teach most if they were clicked: transductive experimental design.
-
-What is not yet known of the cells is taken for a Gaussian process over their map: like cells have
-like classes. A click makes everything near it known as well. The next cell is the one whose click
-would leave least unknown, where each cell counts for as much as knowing it is worth (Yu, Bi and
-Tresp 2006, *Active learning via transductive experimental design*, with weights). So the first
-clicks cover the kinds of cells, large groups first, one click a group; later ones go where many
-doubtful cells of classes with few clicks lie together, never twice to the same place.
-
-Cells that differ from one another: greedy choices by distance.
+The unknown part of the cells is modelled as a Gaussian process over their projection: similar
+cells have similar classes, so a click also informs about its neighbourhood. The next cell is the
+one whose click leaves the least weighted variance, each cell weighted by its worth (Yu, Bi and
+Tresp 2006, *Active learning via transductive experimental design*, with weights). The first clicks
+therefore cover the kinds of cells, large groups first; later ones go to groups of doubtful cells
+of classes with few clicks, never twice to the same place.
 """
 
 from __future__ import annotations
@@ -30,10 +26,10 @@ if TYPE_CHECKING:
     from napari_hemacells.core.params import QueueOrder
     from napari_hemacells.core.types import Embeddings, Prediction
 
-MAX_DESIGN_CELLS = 800  # cells of an image that are weighed against each other
+MAX_DESIGN_CELLS = 800  # candidates of an image
 # Tuned on the ImageNet encoder's vectors of PBC and the bundled one's of Chula's held-out blocks,
-# three draws each: a width of 1 to 2.5 spacings and a noise of 0.1 to 1 teach alike.
-WIDTH = 1.0  # of the process, in spacings of the map: how far a click makes known
+# three draws each: widths of 1 to 2.5 spacings and noises of 0.1 to 1 do equally well.
+WIDTH = 1.0  # length scale of the Gaussian process, in spacings of the projection
 NOISE = 0.1  # variance of an answer
 DENSITY_EXPONENT = (
     0.5  # power of the number of like cells by which a cell counts less; 1: groups alike
@@ -46,16 +42,16 @@ def transductive_design(
     taken: NDArray[np.intp],
     count: int,
 ) -> NDArray[np.intp]:
-    """Places of up to `count` cells to click next, the most telling first.
+    """Indices of up to `count` cells to click next, the most informative first.
 
     Parameters
     ----------
     vectors
         ``(n, dim)`` of an image's cells.
     worth
-        ``(n,)`` how much it is worth to know each cell, 0 or more.
+        ``(n,)`` weight of each cell, 0 or more.
     taken
-        Places of the cells that are annotated.
+        Indices of the annotated cells.
     """
     pool = get_knn_graph(vectors)
     if pool is None:
@@ -72,7 +68,7 @@ def transductive_design(
 
 
 def _weighed(worth: NDArray[np.floating], taken: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Return the cells looked at: all; of many those of most worth, and some of everywhere."""
+    """Return the candidates: all; of many those of most worth, and a regular sample."""
     if len(worth) <= MAX_DESIGN_CELLS:
         return np.arange(len(worth))
     best = np.argsort(-worth, kind="stable")[: MAX_DESIGN_CELLS // 2]
@@ -84,7 +80,7 @@ def _weighed(worth: NDArray[np.floating], taken: NDArray[np.intp]) -> NDArray[np
 def _posterior_covariance(
     like: NDArray[np.float64], known: NDArray[np.intp]
 ) -> NDArray[np.float64]:
-    """``(n, n)`` covariance of the cells once the known ones have answered."""
+    """``(n, n)`` posterior covariance of the cells given the annotated ones."""
     if len(known) == 0:
         return like.copy()
     among = like[np.ix_(known, known)] + NOISE * np.eye(len(known))
@@ -97,7 +93,7 @@ def _greedy(
     known: NDArray[np.intp],
     count: int,
 ) -> NDArray[np.intp]:
-    """Return the cells that one after the other lower the weighted variance most."""
+    """Return the cells that greedily lower the weighted variance most."""
     open_to_it = np.ones(len(covariance), dtype=np.bool_)
     open_to_it[known] = False
     chosen: list[int] = []
@@ -119,7 +115,7 @@ LONERS_SAMPLE, OUTLIER_NEIGHBOUR = 1000, 5
 
 
 def random_projection(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Few random projections of the vectors, which keep distances (Johnson and Lindenstrauss)."""
+    """Random projections of the vectors, which keep distances (Johnson and Lindenstrauss)."""
     projection = np.random.default_rng(0).standard_normal((vectors.shape[1], SKETCH_DIM))
     spread_out = vectors.std(axis=0) + np.float32(1e-6)
     sketch = (vectors - vectors.mean(axis=0)) @ (
@@ -134,10 +130,10 @@ def select_diverse(
     count: int,
     taken: NDArray[np.float32] | None = None,
 ) -> NDArray[np.intp]:
-    """Places of up to `count` points, each next one worth much and far from those before.
+    """Indices of up to `count` points of high worth that are far from one another.
 
-    Greedy: worth times the distance to the nearest point chosen or `taken` before; where there is
-    none, the first is the one of most worth, among equals the one farthest from the mean.
+    Greedy: worth times the distance to the nearest point chosen or `taken` before. Without such a
+    point the first is the one of most worth; ties go to the one farthest from the mean.
     """
     lengths = np.einsum("ij,ij->i", points, points)
     chosen: list[int] = []
@@ -157,9 +153,9 @@ def select_diverse(
 
 
 def select_cold_start(vectors: NDArray[np.float32], count: int) -> NDArray[np.intp]:
-    """Places of up to `count` vectors that differ most, the one in the middle first.
+    """Indices of up to `count` vectors that differ most, the central one first.
 
-    Those far from their fifth neighbour come only when all others are taken.
+    Outliers (far from their fifth neighbour) come last.
     """
     if len(vectors) == 0 or count < 1:
         return np.zeros(0, dtype=np.intp)
@@ -173,7 +169,7 @@ def select_cold_start(vectors: NDArray[np.float32], count: int) -> NDArray[np.in
 
 
 def _outlier_distance(points: NDArray[np.float32]) -> NDArray[np.float64]:
-    """``(n,)`` distance to the fifth nearest of a sample of the points."""
+    """``(n,)`` distance to the fifth nearest point of a sample."""
     sample = points[:: -(-len(points) // LONERS_SAMPLE)]
     fifth = min(OUTLIER_NEIGHBOUR, len(sample) - 1)
     fifth_distances = [
@@ -207,25 +203,24 @@ def review_queue(
     annotated: AbstractSet[int],
     descending: bool = False,
 ) -> list[int]:
-    """Cell ids in the order in which to look at them.
+    """Cell ids in review order.
 
     Parameters
     ----------
     cell_ids
         The cells, in the order of the slide.
     prediction, embeddings
-        What is known of them, if anything yet; cells that are not among them come last.
+        Prediction and embeddings, if any; cells without them come last.
     order
-        ``uncertain``: the smallest margin between the two best classes first, without annotated
+        ``uncertain``: smallest margin between the two best classes first, without annotated
         cells, near-duplicates spread apart; before any prediction the cells that differ most from
-        one another. ``active``: what teaches most, standing for many doubtful cells unlike
-        everything annotated; without annotated cells. ``sure``: the highest confidence first.
-        ``unknown``: the farthest from everything annotated first, without annotated cells.
-        ``class``: by predicted class, in each the surest first. ``slide``: as given.
+        one another. ``active``: most informative first, without annotated cells. ``sure``:
+        highest confidence first. ``unknown``: highest novelty first, without annotated cells.
+        ``class``: by predicted class, highest confidence first in each. ``slide``: as given.
     annotated
         Ids of annotated cells.
     descending
-        The other way round.
+        Reverse the order.
     """
     ids = np.fromiter((int(cell) for cell in cell_ids), dtype=np.int64)
     if order in {"uncertain", "active", "unknown"}:
@@ -246,11 +241,10 @@ def review_queue(
 
 
 def cold_start(embeddings: Embeddings, n: int) -> list[int]:
-    """Ids of the `n` cells that differ most from one another: what to label before any label.
+    """Ids of the `n` cells that differ most from one another, to annotate first.
 
-    The first is the one in the middle of all cells, each next one the farthest from those before
-    (k-centre, Gonzalez 1985). Cells that resemble no others at all, such as dust and smudges, are
-    passed over.
+    The first is the central cell, each next one the farthest from those before (k-centre,
+    Gonzalez 1985). Outliers such as dust and smudges are skipped.
     """
     places = select_cold_start(embeddings.vectors, n)
     chosen: list[int] = embeddings.ids[places].tolist()
@@ -303,10 +297,10 @@ def _by_design(
     embeddings: Embeddings | None,
     annotated: NDArray[np.int64],
 ) -> NDArray[np.intp]:
-    """The cells whose click tells most, then by doubt.
+    """The most informative cells first, then by uncertainty.
 
-    To know a cell is worth its doubt times the need of its likely classes: those with few clicks
-    need more, since every class counts alike in the end.
+    The worth of a cell is its uncertainty times the need of its likely classes: those with few
+    clicks need more, because every class counts equally in the result.
     """
     doubt = _doubt(ids, prediction)
     ranked = np.argsort(-doubt, kind="stable")
@@ -326,7 +320,7 @@ def _by_design(
 def _need(
     ids: NDArray[np.int64], prediction: Prediction | None, annotated: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """``(n,)`` one over the number of clicks that the likely classes of each cell have."""
+    """``(n,)`` reciprocal of the number of clicks of each cell's likely classes."""
     if prediction is None or not len(prediction.ids):
         return np.ones(len(ids))
     rows, mine = _rows(ids, prediction.ids), _rows(annotated, prediction.ids)
@@ -338,7 +332,7 @@ def _need(
 
 
 def _doubt(ids: NDArray[np.int64], prediction: Prediction | None) -> NDArray[np.float32]:
-    """``(n,)`` 1 less the margin between the two best classes; 1 before any prediction."""
+    """``(n,)`` 1 minus the margin between the two best classes; 1 before any prediction."""
     if prediction is None or not len(prediction.ids) or len(prediction.class_ids) < 2:
         return np.ones(len(ids), dtype=np.float32)
     rows = _rows(ids, prediction.ids)
@@ -347,13 +341,13 @@ def _doubt(ids: NDArray[np.int64], prediction: Prediction | None) -> NDArray[np.
 
 
 def _margin(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
-    """``(n,)`` probability of the best class less that of the second."""
+    """``(n,)`` probability of the best class minus that of the second."""
     best = np.partition(probabilities, -2, axis=1)[:, -2:]
     return np.asarray(best[:, 1] - best[:, 0], dtype=np.float32)
 
 
 def _rows(ids: NDArray[np.int64], known: NDArray[np.int64]) -> NDArray[np.intp]:
-    """Place of each id among the known ones, -1 where it is not."""
+    """Index of each id among the known ones, -1 if missing."""
     if len(known) == 0:
         return np.full(len(ids), -1, dtype=np.intp)
     by_id = np.argsort(known)

@@ -1,9 +1,8 @@
-"""How steep the softmax over the scores is: a confidence should be a probability.
+"""Temperature scaling: the slope of the softmax that makes confidences calibrated probabilities.
 
-One temperature is fitted on the answers for annotated cells, each asked without itself. On PBC,
-Chula and BCCD its steepness is within a tenth of the best one from 5 clicks a class on, so no
-correction for the cell left out is made; one number for all classes cannot be fitted amiss on ten
-clicks, as isotonic steps can.
+One temperature is fitted on the leave-one-out predictions of the annotated cells. On PBC, Chula
+and BCCD its slope is within a tenth of the best one from 5 clicks per class on, so no correction
+for the left-out cell is made. A single number cannot overfit ten clicks as isotonic steps can.
 """
 
 from __future__ import annotations
@@ -24,9 +23,9 @@ if TYPE_CHECKING:
 DEFAULT_COSINE_SLOPE, DEFAULT_SLOPE, GROWTH = 7.0, 6.0, 0.2
 STEEPEST, TRIED = 30.0, 48
 PRIOR_WEIGHT = 8.0  # nats for a factor of e: leave-one-out on few clicks is noisy
-MIN_SHOTS_LEAVE_ONE_OUT = 3  # a class of two loses half of what is known of it
-MIN_CALIBRATION_CELLS = 15  # answers from which an error of calibration can be told at all
-BIN = 8  # answers in a bin of confidence, at least
+MIN_SHOTS_LEAVE_ONE_OUT = 3  # a class of two would lose half of its annotations
+MIN_CALIBRATION_CELLS = 15  # least number of predictions to measure the error
+BIN = 8  # least number of predictions in a bin
 MOST_BINS = 10
 
 CalibrationKind: TypeAlias = Literal["too few to say", "temperature"]
@@ -34,45 +33,44 @@ CalibrationKind: TypeAlias = Literal["too few to say", "temperature"]
 
 @dataclass(frozen=True)
 class Calibration:
-    """What the confidence stands on.
+    """How the confidence was calibrated, and how well.
 
     Attributes
     ----------
     kind
-        ``too few to say``: the steepness is what is usual for so many clicks; ``temperature``: it
-        was fitted on the annotated cells, each asked without itself.
+        ``too few to say``: the slope is the default for this number of clicks; ``temperature``:
+        it was fitted on leave-one-out predictions of the annotated cells.
     n
-        Annotated cells that were asked.
+        Number of leave-one-out predictions.
     ece
-        Expected calibration error on them, bins of equal mass, 0 to 1; ``None`` while there are
-        too few to tell.
+        Their expected calibration error, bins of equal mass, 0 to 1; ``None`` if too few.
     reason
         One sentence for the user.
     curve
-        Reliability: mean confidence, part of right answers, and how many, of each bin.
+        Reliability diagram: mean confidence, accuracy and number of predictions of each bin.
     """
 
     kind: CalibrationKind = "too few to say"
     n: int = 0
     ece: float | None = None
-    reason: str = "This model says nothing of how its confidence was calibrated."
+    reason: str = "This model does not say how its confidence was calibrated."
     curve: tuple[tuple[float, float, int], ...] = ()
 
     @property
     def missing(self) -> int:
-        """How many more clicks it takes to tell, at least; 0 where it is told."""
+        """Least number of further clicks before the error can be measured; 0 if it is."""
         return 0 if self.ece is not None else max(MIN_CALIBRATION_CELLS - self.n, 1)
 
 
 class ReliabilityBins(NamedTuple):
-    """Answers sorted into bins of confidence.
+    """Predictions binned by confidence.
 
     Attributes
     ----------
     confidence, accuracy
-        ``(b,)`` mean confidence and part of right answers in each bin.
+        ``(b,)`` mean confidence and accuracy of each bin.
     answers
-        ``(b,)`` how many there are in each bin, none empty.
+        ``(b,)`` number of predictions in each bin, none empty.
     """
 
     confidence: NDArray[np.float64]
@@ -81,7 +79,7 @@ class ReliabilityBins(NamedTuple):
 
     @property
     def error(self) -> float:
-        """Expected calibration error: mean distance of the two, weighted by the answers."""
+        """Expected calibration error: mean distance of the two, weighted by the predictions."""
         if not len(self.answers):
             return 0.0
         gaps = np.abs(self.confidence - self.accuracy)
@@ -91,16 +89,16 @@ class ReliabilityBins(NamedTuple):
 def equal_mass_bins(
     confidence: NDArray[np.floating], right: NDArray[np.bool_], bins: int | None = None
 ) -> ReliabilityBins:
-    """Return bins that hold equally many answers (Nguyen and O'Connor 2015).
+    """Return bins with equal numbers of predictions (Nguyen and O'Connor 2015).
 
     Parameters
     ----------
     confidence
-        ``(n,)`` probability of the class that was answered.
+        ``(n,)`` probability of the predicted class.
     right
-        ``(n,)`` whether it was the true one.
+        ``(n,)`` whether the prediction is right.
     bins
-        How many; by default ten, fewer where a bin would hold fewer than eight answers.
+        Number of bins; by default ten, fewer if a bin would hold fewer than eight predictions.
 
     Examples
     --------
@@ -116,7 +114,7 @@ def equal_mass_bins(
 def reliability_bins(
     parts: list[NDArray[np.intp]], confidence: NDArray[np.floating], right: NDArray[np.bool_]
 ) -> ReliabilityBins:
-    """Return the bins that hold these places of the answers; empty ones are left out."""
+    """Return the bins of these indices of predictions; empty ones are left out."""
     parts = [part for part in parts if len(part)]
     means = [(float(confidence[part].mean()), float(right[part].mean())) for part in parts]
     sure, true = np.array(means, dtype=np.float64).reshape(-1, 2).T.round(12)
@@ -132,10 +130,10 @@ def softmax(scores: NDArray[np.floating], slope: float) -> NDArray[np.float32]:
 
 
 def calibrate(candidate: HeadCandidate, targets: NDArray[np.intp]) -> tuple[float, Calibration]:
-    """Return the slope for the scores of a head, and what is known of the confidence it gives.
+    """Return the slope for the scores of a head, and the calibration of its confidence.
 
-    The slope with the least log loss on the leave-one-out scores, drawn towards what is usual for
-    that number of shots. Rows of classes with fewer than three are not asked.
+    The slope minimises the log loss of the leave-one-out scores, with a prior at the default for
+    that number of shots. Classes with fewer than three annotations are left out.
 
     Parameters
     ----------
@@ -147,7 +145,10 @@ def calibrate(candidate: HeadCandidate, targets: NDArray[np.intp]) -> tuple[floa
     counts = np.bincount(targets, minlength=candidate.left_out.shape[1])
     usual = default_slope(candidate.kind, counts)
     if len(counts) < 2:
-        return usual, Calibration(n=0, reason="One class only: there is nothing to confuse.")
+        return usual, Calibration(
+            n=0,
+            reason="Only one class is annotated: annotate a second one.",
+        )
     asked = counts[targets] >= MIN_SHOTS_LEAVE_ONE_OUT
     scores, truth = candidate.left_out[asked], targets[asked]
     slopes = np.geomspace(1.0, STEEPEST, TRIED)
@@ -160,7 +161,7 @@ def calibrate(candidate: HeadCandidate, targets: NDArray[np.intp]) -> tuple[floa
 
 
 def default_slope(kind: HeadKind, counts: NDArray[np.intp]) -> float:
-    """Return the slope that a head has mostly, by the annotated cells of each class."""
+    """Return the default slope of a head for these numbers of annotated cells per class."""
     if kind != "linear":
         return DEFAULT_COSINE_SLOPE
     median = float(np.median(counts))
@@ -174,10 +175,9 @@ def _summarise_calibration(
     if count < MIN_CALIBRATION_CELLS or len(np.unique(truth)) < 2:
         return Calibration(
             n=count,
-            reason="Too few to say how far the confidence can be trusted: it takes "
-            f"{MIN_CALIBRATION_CELLS} clicks in two or more classes of "
-            f"{MIN_SHOTS_LEAVE_ONE_OUT} or more, here are "
-            f"{count}.",
+            reason="Too few annotations to calibrate the confidence: "
+            f"{MIN_CALIBRATION_CELLS} are needed, in two or more classes with at least "
+            f"{MIN_SHOTS_LEAVE_ONE_OUT} each; here are {count}.",
         )
     right = probabilities.argmax(axis=1) == truth
     reliability = equal_mass_bins(probabilities.max(axis=1), right)
@@ -186,8 +186,8 @@ def _summarise_calibration(
         "temperature",
         count,
         error,
-        f"Calibrated on {count} clicked cells, each asked without itself: the confidence is off "
-        f"by {100 * error:.0f} points on average.",
+        f"Calibrated on {count} annotated cells (leave-one-out): the expected calibration error "
+        f"is {100 * error:.0f} percentage points.",
         tuple(
             zip(
                 reliability.confidence.tolist(),
@@ -200,7 +200,7 @@ def _summarise_calibration(
 
 
 def _log_loss(scores: NDArray[np.float64], truth: NDArray[np.intp], slope: float) -> float:
-    """Return the log loss summed over the rows, in nats."""
+    """Return the summed log loss in nats."""
     steep = scores * slope
     top = steep.max(axis=1, initial=0.0)
     normaliser = top + np.log(np.exp(steep - top[:, np.newaxis]).sum(axis=1))

@@ -1,8 +1,8 @@
-"""How far the cells of an image are from those that a head was fitted beside.
+"""Domain shift: how far the cells of an image are from the cells that a head was fitted on.
 
-Another stain, lamp or scanner moves all cells at once; another mixture of the same kinds of cells
-does not count. So each cell is held against the reference cells nearest to it: in an image like
-the reference they are as near as the reference's own cells are to one another.
+Another stain, lamp or scanner moves all cells at once; another mixture of the same kinds does not
+count. So each cell is compared with its nearest reference cells: in a similar image they are as
+near as the reference cells are to one another.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ if TYPE_CHECKING:
     from napari_hemacells.core.classify.projection import CellProjection
     from napari_hemacells.core.types import Embeddings
 
-SAMPLE = 800  # cells of an image that are looked at
+SAMPLE = 800  # largest number of cells compared
 # With the ImageNet encoder other smears of a laboratory score up to 0.6, other mixtures of the
 # same kinds below 0, kinds of cells never seen 1.2, other laboratories 1.9 and more.
 SHIFT_THRESHOLD = 1.0
-SHIFT_Z_SCORE = 2.33  # standard errors: one alike image in a hundred is called shifted by chance
+SHIFT_Z_SCORE = 2.33  # standard errors: one similar image in a hundred is called shifted
 LEAST_CELLS = 10
 
 
 @dataclass(frozen=True)
 class DomainShift:
-    """How far an image is from the reference.
+    """Distance of an image from the reference.
 
     Attributes
     ----------
     score
-        How much farther its cells are from the reference's than these from one another, in their
-        standard deviation: about 0 for another image of the same slide.
+        How much farther its cells are from the reference cells than these are from one another,
+        in standard deviations: about 0 for another image of the same slide.
     level
-        Up to this an image counts as alike; it rises where there are few cells.
+        Threshold of the score; higher for images with few cells.
     is_large
-        Whether the score is above the level: look at the result with care.
+        Whether the score is above the threshold: check the result with care.
     """
 
     score: float
@@ -53,9 +53,9 @@ class DomainShift:
 
 
 def head_shift(embeddings: Embeddings, head: Head) -> DomainShift | None:
-    """Return how far an image's cells are from those that the head was fitted beside.
+    """Return the domain shift of an image against a head's reference.
 
-    ``None`` where the head knows no reference, or the image has too few cells to say.
+    ``None`` if the head has no reference, or the image too few cells.
     """
     if head.reference is None or head.novelty is None:
         return None
@@ -65,9 +65,9 @@ def head_shift(embeddings: Embeddings, head: Head) -> DomainShift | None:
 def measure_shift(
     embeddings: Embeddings, reference: Reference, known: CellProjection
 ) -> DomainShift | None:
-    """Return how far an image's cells are from a reference and its map.
+    """Return the domain shift of an image against a reference and its projection.
 
-    ``None`` where the image has too few cells to say.
+    ``None`` if the image has too few cells.
     """
     if len(embeddings) < LEAST_CELLS:
         return None
@@ -84,10 +84,10 @@ def measure_shift(
 
 
 def restandardise(embeddings: Embeddings, reference: Reference) -> Embeddings:
-    """Return the embeddings moved and stretched, number by number, onto the reference's.
+    """Return the embeddings with each dimension's mean and spread matched to the reference.
 
-    Takes a stain's or scanner's common effect away. It takes the mixture of cells for the same
-    in both: an image with quite other cells must not be treated so.
+    This removes the common effect of a stain or scanner. It assumes the same mixture of cells in
+    both: do not use it for an image with other kinds of cells.
     """
     vectors = embeddings.vectors
     if len(vectors) < LEAST_CELLS:

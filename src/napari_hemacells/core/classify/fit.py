@@ -1,7 +1,4 @@
-"""A few annotated cells → a head.
-
-The support set: the annotated cells that a head is fitted on.
-"""
+"""Fitting a head on a support set of a few annotated cells."""
 
 from __future__ import annotations
 
@@ -43,25 +40,23 @@ def fit(
     context: NDArray[np.float32] | None = None,
     params: ClassifyParams | None = None,
 ) -> Head:
-    """Return the head for these annotated cells, the same for the same input.
+    """Fit a head on annotated cells; deterministic.
 
-    One class alone takes every cell and the head says so. More make a class-balanced ridge
-    regression on standardised vectors, in closed form, unless another head recognises the
-    annotated cells better when each is asked without itself. The confidence is calibrated on
-    these answers.
+    A single class takes every cell, and the head says so. More classes give a class-balanced ridge
+    regression on standardised vectors in closed form, unless another head has a better
+    leave-one-out accuracy. The confidence is calibrated on the leave-one-out predictions.
 
     Parameters
     ----------
     support
         The annotated cells.
     class_ids
-        The known classes in the palette's order; those without annotation take no part.
+        The classes in the palette's order; those without annotations are ignored.
     context
-        ``(n, dim)`` vectors of all cells of the image. They steady the standardisation, what
-        resembles a click is supposed to be of its class and teaches a little, and what resembles
-        none is unknown.
+        ``(n, dim)`` vectors of all cells of the image. They stabilise the standardisation, serve
+        label propagation and define novelty.
     params
-        Which head, and whether cells without annotation teach.
+        Which head, and whether unlabelled cells are used (label propagation).
 
     Raises
     ------
@@ -114,9 +109,9 @@ def standardisation(
     targets: NDArray[np.intp],
     context: NDArray[np.float32] | None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """``(dim,)`` centre and scale: of the annotated cells, each class with the same weight.
+    """``(dim,)`` centre and scale of the annotated cells, each class with the same weight.
 
-    Classes and not cells make the centre, so that 90 % of red cells do not move it.
+    Equal weights keep the centre in place when 90 % of the cells are red.
     """
     share = 1.0 / np.bincount(targets)[targets]
     centre = np.average(vectors, axis=0, weights=share)
@@ -132,7 +127,7 @@ def standardisation(
 def _standard(
     vectors: NDArray[np.float32], centre: NDArray[np.float64], scale: NDArray[np.float64]
 ) -> NDArray[np.float32]:
-    """Standardised vectors in single precision: hundreds of cells at every click."""
+    """Standardised vectors in single precision."""
     return np.asarray((vectors - centre.astype(np.float32)) / scale.astype(np.float32))
 
 
@@ -142,7 +137,9 @@ def _present(support: SupportSet, class_ids: Sequence[str]) -> tuple[str, ...]:
         raise AnnotationError("No cell is annotated yet: click one and give it a class.")
     unknown = sorted(set(support.labels).difference(class_ids))
     if unknown:
-        raise AnnotationError(f"Annotations of unknown classes: {', '.join(unknown)}.")
+        raise AnnotationError(
+            f"Annotations of unknown classes: {', '.join(unknown)}. Add them to the palette."
+        )
     used = set(support.labels)
     return tuple(class_id for class_id in dict.fromkeys(class_ids) if class_id in used)
 
@@ -152,7 +149,7 @@ def _propagate_labels(
     walks: RandomWalks,
     standard: tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]],
 ) -> PseudoLabels | None:
-    """Return what is supposed of cells around; `standard` are their vectors, centre and scale."""
+    """Return pseudo-labelled cells; `standard` holds vectors, centre and scale."""
     if len(walks.targets) > MAX_ANNOTATED or walks.targets.max() == 0:
         return None
     context, centre, scale = standard
@@ -173,7 +170,7 @@ def _choose(
     supposed: PseudoLabels | None,
     params: ClassifyParams,
 ) -> HeadCandidate:
-    """Return the head asked for, or the one that recognises the annotated cells best."""
+    """Return the requested head, or the one with the best leave-one-out accuracy."""
     if targets.max() == 0:
         return head_selection.fit_candidate("one class", rows, targets, None)
     if params.head != "auto":
@@ -198,12 +195,12 @@ def _novelty(
 
 @dataclass(frozen=True, eq=False)
 class SupportSet:
-    """Annotated cells: one row each, of this image, of others, or of a loaded model.
+    """The support set: annotated cells of this image, of others, or of a loaded model.
 
     Attributes
     ----------
     vectors
-        ``(m, dim)`` float32, as the encoder gave them.
+        ``(m, dim)`` float32 embeddings.
     labels
         ``(m,)`` class ids.
     """
@@ -214,8 +211,8 @@ class SupportSet:
     def __post_init__(self) -> None:
         if self.vectors.ndim != 2 or len(self.vectors) != len(self.labels):
             raise AnnotationError(
-                f"One vector for each of the {len(self.labels)} annotations is needed, "
-                f"got an array of shape {self.vectors.shape}."
+                f"{len(self.labels)} annotations need as many vectors, but the array has the "
+                f"shape {self.vectors.shape}."
             )
 
     def __len__(self) -> int:

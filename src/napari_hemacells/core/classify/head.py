@@ -1,7 +1,4 @@
-"""A fitted head: plain arrays and JSON, nothing to unpickle.
-
-A head as arrays and plain JSON, and back.
-"""
+"""A fitted classification head: prediction, and storage as plain arrays and JSON (no pickle)."""
 
 from __future__ import annotations
 
@@ -26,6 +23,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.classify.head_selection import HeadKind
     from napari_hemacells.core.types import Embeddings
 
+_ROWS = 128  # of a hundred kilobytes or so, which stay in the processor's cache
 HEAD_NAMES: dict[HeadKind, str] = {
     "one class": "one class only",
     "prototype": "nearest prototype",
@@ -41,10 +39,10 @@ class Head:
     Attributes
     ----------
     kind
-        ``prototype``: cosine to each class's mean; ``linear``: ridge regression; ``knn``: mean
+        ``prototype``: cosine to each class mean; ``linear``: ridge regression; ``knn``: mean
         cosine to the nearest annotated cells of each class; ``one class``.
     class_ids
-        The k classes that had annotations, in the palette's order: the columns of a prediction.
+        The k annotated classes in the palette's order: the columns of a prediction.
     counts
         Annotations of each class.
     centre, scale
@@ -52,17 +50,17 @@ class Head:
     weights, bias
         ``(dim, k)`` and ``(k,)`` on standardised vectors; of ``knn`` ``(dim, m)`` and ``(m,)``.
     slope
-        What scores are multiplied by before the softmax.
+        Factor of the scores before the softmax (inverse temperature).
     owners
-        ``(m,)`` class of each annotated cell, of ``knn``; otherwise empty.
+        ``(m,)`` class of each annotated cell for ``knn``, otherwise empty.
     unlabelled
-        How many cells without annotation taught as well.
+        Number of unlabelled cells used in the fit.
     calibration
-        What the confidence stands on.
+        How the confidence was calibrated.
     novelty
-        What tells unknown cells; ``None`` in models saved before there was such a thing.
+        Detects unknown cells; ``None`` in old models.
     reference
-        What the cells looked like that it was fitted beside; ``None`` where none were known.
+        Statistics of the cells it was fitted on, for domain shift; ``None`` if unknown.
     """
 
     kind: HeadKind
@@ -81,7 +79,7 @@ class Head:
 
     @property
     def name(self) -> str:
-        """In words, for the report."""
+        """Short description for the report."""
         total = sum(self.counts)
         cells = "1 annotated cell" if total == 1 else f"{total} annotated cells"
         return f"{HEAD_NAMES[self.kind]}, {cells}"
@@ -92,7 +90,7 @@ class Head:
         Raises
         ------
         BundleMismatchError
-            The embeddings have another dimension than those of the fit.
+            If the embeddings have another dimension than the head.
         """
         probabilities = softmax(self.scores(embeddings.vectors), self.slope)
         if self.novelty is None or len(embeddings) == 0:
@@ -113,7 +111,7 @@ class Head:
         Raises
         ------
         BundleMismatchError
-            Vectors of another dimension than those of the fit.
+            If the vectors have another dimension than the head.
         """
         if vectors.ndim != 2 or vectors.shape[1] != len(self.centre):
             raise BundleMismatchError(
@@ -122,10 +120,16 @@ class Head:
             )
         products = self._products(vectors)
         if self.kind != "linear":
-            products /= _norms((vectors - self.centre) / self.scale)
+            products /= self._lengths(vectors)
         if self.kind == "knn":
             products = knn_scores(products, self.owners, len(self.class_ids))
         return np.asarray(products, dtype=np.float32)
+
+    def _lengths(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """``(n, 1)`` lengths of standardised vectors, some rows at a time: no copy of them all."""
+        parts = (vectors[first : first + _ROWS] for first in range(0, len(vectors), _ROWS))
+        lengths = [_norms((part - self.centre) / self.scale) for part in parts]
+        return np.concatenate(lengths) if lengths else np.zeros((0, 1), np.float32)
 
     def _products(self, vectors: NDArray[np.float32]) -> NDArray[np.floating]:
         """``(n, k)`` products of standardised vectors and weights, without a copy of all cells."""
@@ -142,18 +146,18 @@ class Head:
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> Head:
-        """Return the head that gave these arrays and this JSON.
+        """Return the head stored in these arrays and this JSON.
 
         Raises
         ------
         BundleError
-            Something is missing or does not fit together.
+            If something is missing or inconsistent.
         """
         return head_from_tensors(tensors, meta)
 
 
 def _norms(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """``(n, 1)`` lengths, never 0."""
+    """``(n, 1)`` norms, never 0."""
     lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
     return np.asarray(np.maximum(lengths, 1e-12)[:, np.newaxis], dtype=np.float32)
 
@@ -194,12 +198,12 @@ def head_to_tensors(head: Head) -> tuple[dict[str, NDArray[Any]], dict[str, Any]
 
 
 def head_from_tensors(tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> Head:
-    """Return the head that gave these arrays and this JSON; models of before have fewer.
+    """Return the head stored in these arrays and this JSON; older models have fewer fields.
 
     Raises
     ------
     BundleError
-        Something is missing or does not fit together.
+        If something is missing or inconsistent.
     """
     try:
         head = _read_head(tensors, meta)
@@ -261,7 +265,7 @@ def _read_head(tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> 
 
 
 def _calibration(meta: Mapping[str, Any]) -> Calibration:
-    """Return it with its curve as tuples, which JSON does not have."""
+    """Return the calibration with its curve as tuples, which JSON lacks."""
     curve = tuple((float(sure), float(right), int(n)) for sure, right, n in meta.get("curve", ()))
     return Calibration(**{**meta, "curve": curve})
 
@@ -282,7 +286,7 @@ def _novelty(tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> No
 
 
 def _has_matching_shapes(head: Head) -> bool:
-    """Whether the shapes of the arrays belong together."""
+    """Whether the shapes of the arrays are consistent."""
     dim, k = len(head.centre), len(head.class_ids)
     columns = len(head.owners) if head.kind == "knn" else k
     wanted = [(dim,), (dim, columns), (columns,)]

@@ -1,4 +1,4 @@
-"""The heads that a few annotated cells can make, each with its leave-one-out answers."""
+"""Selection of a head by its leave-one-out accuracy on the annotated cells."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class HeadCandidate:
     Attributes
     ----------
     weights, bias
-        ``(dim, k)`` and ``(k,)`` on standardised vectors; of k nearest neighbours ``(dim, m)``
+        ``(dim, k)`` and ``(k,)`` on standardised vectors; for k nearest neighbours ``(dim, m)``
         annotated cells of length 1, and ``(m,)`` zeros.
     owners
-        ``(m,)`` class of each annotated cell of k nearest neighbours, otherwise empty.
+        ``(m,)`` class of each annotated cell for k nearest neighbours, otherwise empty.
     left_out
-        ``(m, k)`` scores of each annotated cell without itself.
+        ``(m, k)`` leave-one-out scores of the annotated cells.
     """
 
     kind: HeadKind
@@ -58,11 +58,10 @@ def fit_candidate(
 
 
 def select_candidate(candidates: list[HeadCandidate], targets: NDArray[np.intp]) -> HeadCandidate:
-    """Return the first candidate, unless another answers better by more than chance.
+    """Return the first candidate, unless another is significantly better.
 
-    What counts is the mean over the classes of the part of annotated cells recognised without
-    themselves; the gain must be two standard errors of the difference, cell by cell. One is too
-    little: on Chula and BCCD it was mostly chance that was chosen.
+    The criterion is the leave-one-out balanced accuracy; the gain must be two standard errors of
+    the paired difference. With one, chance decided mostly (Chula, BCCD).
     """
     best = candidates[0]
     share = 1.0 / np.bincount(targets)[targets] / (targets.max() + 1)
@@ -76,7 +75,7 @@ def select_candidate(candidates: list[HeadCandidate], targets: NDArray[np.intp])
 def _leave_one_out_hits(
     candidate: HeadCandidate, targets: NDArray[np.intp]
 ) -> NDArray[np.float64]:
-    """``(m,)`` 1 for each annotated cell recognised without itself, else 0."""
+    """``(m,)`` 1 for each right leave-one-out prediction, else 0."""
     return np.asarray(candidate.left_out.argmax(axis=1) == targets, dtype=np.float64)
 
 
@@ -88,7 +87,7 @@ def knn_scores(
     Parameters
     ----------
     cosines
-        ``(n, m)`` to all annotated cells; minus infinity where a cell must not be asked.
+        ``(n, m)`` to all annotated cells; minus infinity for pairs to leave out.
     """
     scores = np.empty((len(cosines), classes))
     for owner in range(classes):
@@ -151,7 +150,7 @@ def _nearest(rows: NDArray[np.float64], targets: NDArray[np.intp]) -> HeadCandid
 def _prototypes(
     kind: HeadKind, rows: NDArray[np.float64], targets: NDArray[np.intp]
 ) -> HeadCandidate:
-    """Return means of length 1; without a cell, its class's mean is that of the others."""
+    """Return class means of length 1, optionally without one cell."""
     members = np.eye(int(targets.max()) + 1)[targets]
     counts = members.sum(axis=0)
     means = (members.T @ rows) / counts[:, np.newaxis]

@@ -1,8 +1,7 @@
-"""The cells that nobody has labelled, and which of them resemble which.
+"""The k-nearest-neighbour graph of an image's cells, and random walks on it.
 
-A click says something about the cells that look like the one clicked, and about those that look
-like these. A walk over the graph of nearest neighbours carries it there (Zhou et al. 2003, local
-and global consistency). The graph is made once an image; a click costs one walk from its cell.
+Random walks carry an annotation to similar cells, and on to cells similar to these (Zhou et al.
+2003, local and global consistency). The graph is built once per image; a click costs one walk.
 """
 
 from __future__ import annotations
@@ -37,13 +36,13 @@ class KNNGraph:
     Attributes
     ----------
     map
-        Where the cells of the graph lie.
+        Projection of the cells of the graph.
     reference
-        What they look like, for comparison with other images.
+        Their statistics, for domain shift.
     rows
-        ``(n,)`` which of the image's cells are in the graph.
+        ``(n,)`` indices of the image's cells in the graph.
     graph
-        ``(n, n)`` sparse, symmetric, normalised: what a walk multiplies by at each step.
+        ``(n, n)`` sparse, symmetric, normalised: the transition matrix of a walk.
     """
 
     map: CellProjection
@@ -58,8 +57,8 @@ class KNNGraph:
     def reach(self, vectors: NDArray[np.floating]) -> NDArray[np.float32]:
         """``(m, n)`` how often a walk from each of the cells passes each cell of the graph.
 
-        A cell that is not in the graph starts at its nearest neighbours there, the less the
-        farther it is from them.
+        A cell outside the graph starts at its nearest neighbours there, with less weight the
+        farther they are.
         """
         near, weight = self.map.near(vectors)
         self._walk_from(np.unique(near[weight > 0]))
@@ -69,7 +68,7 @@ class KNNGraph:
         return reached
 
     def _walk_from(self, cells: NDArray[np.intp]) -> None:
-        """Add the walks from these cells to those known."""
+        """Compute and cache the walks from these cells."""
         new = [int(cell) for cell in cells if int(cell) not in self._walks]
         start = np.zeros((len(self), len(new)), dtype=np.float32)
         start[new, np.arange(len(new))] = RESTART
@@ -80,9 +79,9 @@ class KNNGraph:
 
 
 def get_knn_graph(vectors: NDArray[np.float32] | None) -> KNNGraph | None:
-    """Return the graph of an image's cells, ``None`` where there are too few to learn from.
+    """Return the graph of an image's cells, ``None`` if there are too few.
 
-    The graphs of the few arrays asked for last are kept: clicks on one image share one.
+    The most recent graphs are cached: clicks on one image share one.
     """
     if vectors is None or len(vectors) <= 2 * NEIGHBOURS:
         return None

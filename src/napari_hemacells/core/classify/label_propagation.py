@@ -1,4 +1,4 @@
-"""What may be supposed of cells that nobody annotated, from their likeness to annotated ones."""
+"""Label propagation: class probabilities of unlabelled cells from random walks."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ UNLABELLED_WEIGHT = 1.0  # what all unlabelled cells count for in each class, in
 
 @dataclass(frozen=True, eq=False)
 class RandomWalks:
-    """How the annotated cells reach the others.
+    """Random walks from the annotated cells.
 
     Attributes
     ----------
     reached
-        ``(m, n)`` how often a walk from each annotated cell passes each cell of the pool.
+        ``(m, n)`` how often a walk from each annotated cell visits each cell of the graph.
     targets
         ``(m,)`` class indices of the annotated cells, each class at least once.
     """
@@ -50,17 +50,17 @@ class RandomWalks:
 
 
 def class_shares(by_class: NDArray[np.float64], total: NDArray[np.float64]) -> NDArray[np.float64]:
-    """``(..., k)`` supposed share of each class in cells, of how often its walks pass them.
+    """``(..., k)`` propagated class probabilities from the visits of each class's walks.
 
-    A class's walks count alike in `total`, whether it is frequent or rare; squaring keeps what is
-    nearly certain and levels the rest.
+    Each class has the same total weight, frequent or rare; squaring favours cells that are nearly
+    certain.
     """
     square = np.square(by_class / np.maximum(total, 1e-12)) + 1e-24
     return np.asarray(square / square.sum(axis=-1, keepdims=True))
 
 
 def leave_one_out_shares(walks: RandomWalks, taught: NDArray[np.intp]) -> NDArray[np.float64]:
-    """``(m, u, k)`` the shares of the `taught` cells, without one annotated cell at a time."""
+    """``(m, u, k)`` leave-one-out probabilities of the `taught` cells."""
     by_class, without = walks.by_class, walks.without
     each = np.arange(len(walks.targets))
     passed = np.repeat(by_class[np.newaxis, taught], len(each), axis=0)
@@ -71,6 +71,6 @@ def leave_one_out_shares(walks: RandomWalks, taught: NDArray[np.intp]) -> NDArra
 
 
 def class_balanced_weights(indicators: NDArray[np.float64]) -> NDArray[np.float64]:
-    """``(u,)`` what each cell counts for: every class the same in total."""
+    """``(u,)`` weights of the cells: every class has the same total."""
     mass = np.maximum(indicators.sum(axis=0), 1e-9)
     return np.asarray((indicators * UNLABELLED_WEIGHT / mass).sum(axis=1))

@@ -1,4 +1,4 @@
-"""How far a cell is from everything annotated: what no class should be forced on."""
+"""Novelty: how far a cell is from everything annotated, to mark unknown cells."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
     from napari_hemacells.core.classify.knn_graph import KNNGraph
     from napari_hemacells.core.classify.label_propagation import RandomWalks
 
-LEAST = 1e-12  # what counts as never passed by a walk, and as nothing said
-SHARED = 3.0  # clicks: how much the classes' usual reach is drawn towards what all share
-QUANTILE = 0.95  # of the annotated cells, each asked without itself, are no unknowns
-LEAST_CLICKS, LEAST_SHOTS = 8, 2  # before, nothing is called unknown
+LEAST = 1e-12  # smallest visit frequency, and smallest total weight
+SHARED = 3.0  # shrinkage of a class's mean towards that of all, in clicks
+QUANTILE = 0.95  # part of the annotated cells (leave-one-out) that are not unknown
+LEAST_CLICKS, LEAST_SHOTS = 8, 2  # with fewer, no cell is unknown
 
 
 @dataclass(frozen=True, eq=False)
 class Novelty:
-    """A score of every cell on the map, and from where on a cell is unknown.
+    """The novelty of every cell of the projection, and the threshold for unknown cells.
 
     Attributes
     ----------
     map
-        Where known cells lie.
+        Projection of the known cells.
     values
-        ``(n,)`` float32 score of each: how much rarer the walks of the class that passes it most
-        pass it than they pass a clicked cell of that class, as a logarithm.
+        ``(n,)`` float32: logarithm of how much more rarely the walks of the likeliest class visit
+        the cell than they visit an annotated cell of that class.
     threshold
-        Above it a cell is unknown; infinite while there are too few clicks to say.
+        Cells above it are unknown; infinite while there are too few annotations.
     """
 
     map: CellProjection
@@ -46,7 +46,7 @@ class Novelty:
     threshold: float
 
     def score(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """``(n,)`` float32 score of ``(n, dim)`` vectors: about 0 for clicked cells."""
+        """``(n,)`` float32 novelty of ``(n, dim)`` vectors: about 0 for annotated cells."""
         near, weight = self.map.cached_neighbours(vectors)
         return _interpolate(self.values, near, weight, self.map.typical_gap)
 
@@ -54,17 +54,17 @@ class Novelty:
 def novelty_from_walks(
     pool: KNNGraph, walks: RandomWalks, vectors: NDArray[np.floating], counts: NDArray[np.intp]
 ) -> Novelty:
-    """Return the novelty of an image's cells, by the walks from the annotated ones.
+    """Return the novelty of an image's cells by random walks from the annotated ones.
 
-    A cell is as novel as the walks of its likeliest class miss it, against how the other clicks of
-    a class reach a click of it: so a rare class is not novel for being rare.
+    The visits of the likeliest class's walks are compared with those between annotated cells of
+    that class, so a rare class is not novel for being rare.
 
     Parameters
     ----------
     vectors
         ``(m, dim)`` the annotated cells, in the order of `walks`.
     counts
-        ``(k,)`` how many there are of each class.
+        ``(k,)`` number of annotated cells of each class.
     """
     by_class = np.log(walks.by_class + LEAST)
     near, weight = pool.map.near(vectors)
@@ -80,7 +80,7 @@ def novelty_from_walks(
 
 
 def novelty_from_distances(vectors: NDArray[np.floating], counts: NDArray[np.intp]) -> Novelty:
-    """Return the novelty by distance to the annotated cells alone, where no others are known."""
+    """Return the novelty by distance to the annotated cells, without other cells."""
     centre, basis = random_basis(vectors)
     points = np.asarray(vectors @ basis - centre @ basis, dtype=np.float32)
     squared = squared_distances(points, points).astype(np.float64)
@@ -115,9 +115,9 @@ def allowing_held_out(novelty: Novelty, vectors: NDArray[np.float32]) -> Novelty
 def _class_baseline(
     back: NDArray[np.float64], targets: NDArray[np.intp], total: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """``(k,)`` logarithm of how often walks of a class pass a clicked cell of it.
+    """``(k,)`` logarithm of how often walks of a class visit an annotated cell of it.
 
-    Each class's own mean, drawn towards what follows from all of them.
+    Each class's mean, shrunk towards the mean of all classes.
     """
     above = back - total[targets]
     counts = np.bincount(targets, minlength=len(total))
@@ -127,7 +127,7 @@ def _class_baseline(
 
 
 def _threshold(left_out: NDArray[np.float64]) -> float:
-    """Return the score that few annotated cells exceed when asked without themselves."""
+    """Return the leave-one-out score that few annotated cells exceed."""
     if len(left_out) < LEAST_CLICKS:
         return float(np.inf)
     return float(np.quantile(left_out, QUANTILE))
@@ -136,10 +136,10 @@ def _threshold(left_out: NDArray[np.float64]) -> float:
 def _interpolate(
     values: NDArray[np.float32], near: NDArray[np.intp], weight: NDArray[np.float64], gap: float
 ) -> NDArray[np.float32]:
-    """``(m,)`` score between known cells; far from all of them it grows with the distance.
+    """``(m,)`` interpolated novelty; far from all known cells it grows with the distance.
 
-    A new cell is never as near to a known one as this is to itself: that much, the `gap`, is
-    nothing novel. Without it a quarter of another image's cells were unknown (measured on PBC).
+    A new cell is never as near to a known cell as that cell is to itself, so a distance up to
+    `gap` is not novel. Without it a quarter of another image's cells were unknown (PBC).
     """
     lowest = values[near].min(axis=1)
     passed = np.exp(lowest[:, np.newaxis] - values[near].astype(np.float64))

@@ -1,6 +1,6 @@
-"""A map of few dimensions on which cells that look alike lie close together.
+"""Low-dimensional projections of embeddings, in which similar cells lie close together.
 
-Embeddings on a plane, to be looked at: cells that look alike lie close together.
+:class:`CellProjection` serves nearest neighbours and novelty; PCA and UMAP give 2-D scatter plots.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 PROJECTION_DIM, SAMPLE = 64, 500  # principal directions kept, and from how many cells
 LEAST_SPREAD = 0.3  # of the typical one: a number that hardly varies must not be blown up
-NEAREST = 3  # known cells that speak for another one
+NEAREST = 3  # number of neighbours
 GAP_QUANTILE = (
     0.25  # quantile of the known cells' distance to the nearest other: what is no gap at all
 )
@@ -27,14 +27,14 @@ SAME_CELL_TOLERANCE = 1e-3  # how much less near than itself a cell may be and s
 
 @dataclass(frozen=True, eq=False)
 class CellProjection:
-    """Known cells in few dimensions.
+    """Known cells in a low-dimensional space.
 
     Attributes
     ----------
     centre, basis
-        ``(dim,)`` and ``(dim, d)``: a cell's place is ``(vector - centre) @ basis``.
+        ``(dim,)`` and ``(dim, d)``: a cell's position is ``(vector - centre) @ basis``.
     points
-        ``(n, d)`` float32 places of the known cells.
+        ``(n, d)`` float32 positions of the known cells.
     spacing
         Median distance from a known cell to its neighbours.
     """
@@ -46,14 +46,14 @@ class CellProjection:
     _known: list[Any] = field(default_factory=list, repr=False)
 
     def places(self, vectors: NDArray[np.floating]) -> NDArray[np.float32]:
-        """``(m, d)`` float32 places of ``(m, dim)`` vectors."""
+        """``(m, d)`` float32 positions of ``(m, dim)`` vectors."""
         return np.asarray(vectors @ self.basis - self.centre @ self.basis, dtype=np.float32)
 
     def near(self, vectors: NDArray[np.floating]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-        """``(m, 3)`` nearest known cells of each vector, and how much each of them says of it.
+        """``(m, 3)`` nearest known cells of each vector, and their weights.
 
-        A cell that is among the known ones is spoken for by itself alone. In all as much is said
-        as the nearest is near, 0 to 1.
+        A known cell has itself as its only neighbour. The weights sum to the similarity of the
+        nearest, 0 to 1.
         """
         near, weight = nearest_points(self.places(vectors), self.points, NEAREST, self.spacing)
         weight[weight[:, 0] > 1.0 - SAME_CELL_TOLERANCE, 1:] = 0.0
@@ -62,10 +62,10 @@ class CellProjection:
 
     @cached_property
     def typical_gap(self) -> float:
-        """How far a cell like the known ones is from the nearest of them: squared, in spacings.
+        """Squared distance of a typical cell to its nearest known cell, in spacings.
 
-        With the median 3 % of another image's cells were falsely unknown and 45 % of those of a
-        class that the reference lacks truly; with the lower quartile 5 % and 58 % (PBC, 5 shots).
+        With the median, 3 % of another image's cells were falsely unknown and 45 % of those of a
+        missing class truly; with the lower quartile 5 % and 58 % (PBC, 5 shots).
         """
         points = self.points[:: -(-len(self.points) // SAMPLE)]
         if len(points) < 2:
@@ -80,7 +80,7 @@ class CellProjection:
     def cached_neighbours(
         self, vectors: NDArray[np.float32]
     ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-        """Return :meth:`near`, kept for the array asked for last: clicks on an image share it."""
+        """Return :meth:`near`, cached for the last array: clicks on an image share it."""
         if not self._known or self._known[0]() is not vectors:
             self._known[:] = [weakref.ref(vectors), self.near(vectors)]
         neighbours: tuple[NDArray[np.intp], NDArray[np.float64]] = self._known[1]
@@ -104,8 +104,8 @@ def random_basis(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """``(dim,)`` centre and ``(dim, d)`` random directions of standardised vectors.
 
-    They keep distances in all directions (Johnson and Lindenstrauss), also in those in which few
-    vectors do not differ, of which their principal directions know nothing.
+    They keep distances in all directions (Johnson and Lindenstrauss), also in those without
+    variance in a small sample, which principal directions miss.
     """
     centre, variance = vectors.mean(axis=0), vectors.var(axis=0)
     scale = np.sqrt(variance + LEAST_SPREAD**2 * (float(variance.mean()) or 1.0))
@@ -117,7 +117,7 @@ def random_basis(
 def nearest_points(
     points: NDArray[np.float32], known: NDArray[np.float32], count: int, spacing: float
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """``(m, count)`` nearest known points, the nearest first, and how near they are, 0 to 1."""
+    """``(m, count)`` nearest known points, nearest first, and their similarities, 0 to 1."""
     count = min(count, len(known))
     distance = squared_distances(points, known)
     near = np.argpartition(distance, count - 1, axis=1)[:, :count]
@@ -142,7 +142,7 @@ FEWEST = 5  # cells that a plane is worth while for
 
 
 def project_pca(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """``(n, 2)`` places of ``(n, dim)`` vectors on their two leading principal directions.
+    """``(n, 2)`` positions of ``(n, dim)`` vectors on their first two principal components.
 
     Examples
     --------
@@ -163,9 +163,9 @@ def has_umap() -> bool:
 
 
 def project_umap(vectors: NDArray[np.float32], seed: int = 0) -> NDArray[np.float32]:
-    """``(n, 2)`` places by UMAP (McInnes et al. 2018), the same for the same seed.
+    """``(n, 2)`` positions by UMAP (McInnes et al. 2018), deterministic for a seed.
 
-    It keeps neighbourhoods, not distances; takes seconds for thousands of cells.
+    It keeps neighbourhoods, not distances, and takes seconds for thousands of cells.
     """
     if len(vectors) <= FEWEST:
         return project_pca(vectors)

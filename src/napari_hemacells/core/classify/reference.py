@@ -1,9 +1,4 @@
-"""How far the cells of an image are from those that a head was fitted beside.
-
-Another stain, lamp or scanner moves all cells at once; another mixture of the same kinds of cells
-does not count. So each cell is held against the reference cells nearest to it: in an image like
-the reference they are as near as the reference's own cells are to one another.
-"""
+"""Statistics of the cells that a head was fitted on, the reference for domain shift."""
 
 from __future__ import annotations
 
@@ -24,16 +19,16 @@ NEAREST, CELLS_PER_DIRECTION = 3, 8
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """What the cells looked like beside which a head was fitted.
+    """Statistics of the cells of the image that a head was fitted on.
 
     Attributes
     ----------
     mean, std
         ``(dim,)`` of their vectors.
     nearness, spread
-        Mean and standard deviation of the logarithm of a cell's distance to those nearest to it.
+        Mean and standard deviation of the log distance of a cell to its nearest neighbours.
     n
-        How many cells there were.
+        Number of cells.
     """
 
     mean: NDArray[np.float32]
@@ -44,7 +39,7 @@ class Reference:
 
 
 def fit_reference(vectors: NDArray[np.float32], known: CellProjection) -> Reference:
-    """Return the reference that ``(n, dim)`` vectors on a map are."""
+    """Return the reference of ``(n, dim)`` vectors and their projection."""
     points = leading_directions(known.points)
     apart = squared_distances(points, points)
     np.fill_diagonal(apart, np.inf)
@@ -59,12 +54,12 @@ def fit_reference(vectors: NDArray[np.float32], known: CellProjection) -> Refere
 
 
 def leading_directions(points: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the leading directions; of few cells only those that are not their own chance."""
+    """Return the leading directions, fewer for few cells, where the others are noise."""
     return points[:, : max(4, len(points) // CELLS_PER_DIRECTION)]
 
 
 def log_nearest_distance(squared: NDArray[np.float32]) -> NDArray[np.float64]:
-    """``(n,)`` logarithm of the root mean squared distance to the nearest."""
+    """``(n,)`` logarithm of the root mean squared distance to the nearest neighbours."""
     count = min(NEAREST, squared.shape[1] - 1)
     closest = np.partition(squared, count - 1, axis=1)[:, :count]
     return np.asarray(0.5 * np.log(closest.mean(axis=1) + 1e-12), dtype=np.float64)

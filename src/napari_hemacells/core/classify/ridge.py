@@ -1,4 +1,4 @@
-"""Class-balanced ridge regression on class indicators, with its leave-one-out answers."""
+"""Class-balanced ridge regression on class indicators, with leave-one-out scores."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROWS_AT_ONCE = 2048  # of which the leverage is computed: memory stays bounded
 
 
 class Ridge(NamedTuple):
-    """A linear map from standardised vectors to one score a class, about 0 to 1.
+    """A linear map from standardised vectors to one score per class, about 0 to 1.
 
     Attributes
     ----------
@@ -33,18 +33,18 @@ class Ridge(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class PseudoLabels:
-    """Rows that nobody annotated, with what is supposed of them.
+    """Unlabelled rows with propagated class probabilities.
 
     Attributes
     ----------
     rows
-        ``(u, dim)`` standardised vectors, of the precision in which all is then computed.
+        ``(u, dim)`` standardised vectors; their precision is that of the computation.
     indicators
-        ``(u, k)`` supposed share of each class, rows sum to 1.
+        ``(u, k)`` class probabilities, rows sum to 1.
     weights
-        ``(u,)`` what each counts for, in annotated cells.
+        ``(u,)`` weight of each, in annotated cells.
     without
-        ``(m, u, k)`` the indicators as they would be without each of the m annotated cells.
+        ``(m, u, k)`` leave-one-out indicators, for each of the m annotated cells.
     """
 
     rows: NDArray[np.float32]
@@ -64,8 +64,8 @@ def fit_ridge(
     Minimises :math:`\sum_i w_i |y_i - x_i W - b|^2 + \lambda |W|^2` in closed form, in the space
     of the rows or of the columns, whichever is smaller. The leave-one-out score of row *i* is
     :math:`(\hat y_i - h_i y_i) / (1 - h_i)` with fitted score *ŷ* and leverage *h* (Hoerl and
-    Kennard 1970; Allen 1974 for the leave-one-out form); what is supposed of other cells is then
-    what would be supposed without row *i*.
+    Kennard 1970; Allen 1974 for the leave-one-out form), with the propagated probabilities
+    recomputed without row *i*.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def fit_ridge(
     targets
         ``(m,)`` class indices 0 to `classes` - 1, each at least once.
     supposed
-        Cells without annotation to be fitted as well.
+        Pseudo-labelled cells, fitted as well.
     """
     count = len(rows)
     indicators = np.eye(classes)[targets]
@@ -105,7 +105,7 @@ def fit_ridge(
 def _leave_one_out_scores(
     hat: NDArray[np.float64], indicators: NDArray[np.float64], supposed: PseudoLabels | None
 ) -> NDArray[np.float64]:
-    """``(m, k)`` scores of the first m rows, each without itself; `hat` is ``(m, rows)``."""
+    """``(m, k)`` leave-one-out scores of the first m rows; `hat` is ``(m, rows)``."""
     count = len(hat)
     fitted = hat[:, :count] @ indicators[:count]
     if supposed is not None:

@@ -1,6 +1,6 @@
-"""Image → cells: from an existing layer, or found in the image.
+"""Cell detection: cells of an existing layer, or found in the image.
 
-Importing this package imports neither scikit-image nor torch; measuring and finding cells do.
+Importing this package imports neither scikit-image nor torch; detection does.
 """
 
 from napari_hemacells.core.detect.cell_table import empty_cells, measure_labels, typical_diameter

@@ -1,4 +1,4 @@
-"""A label image → the table of its cells."""
+"""The table of the cells of a label image."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def measure_labels(
     kinds: Mapping[int, str] | None = None,
     scores: Mapping[int, float] | None = None,
 ) -> pd.DataFrame:
-    """Return a row for each label: centroid, half-open box, area, and what is known of it.
+    """Return one row per label: centroid, half-open bounding box, area, kind and score.
 
     Parameters
     ----------
     labels
-        ``(rows, cols)``, 0 glass.
+        ``(rows, cols)``, 0 background.
     kinds, scores
         By label; ``""`` and 1 where nothing is given.
     """

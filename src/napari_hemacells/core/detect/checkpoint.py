@@ -1,4 +1,4 @@
-"""Parts that are done, on disk: what is interrupted goes on where it stopped."""
+"""Checkpoint of a detection: finished parts on disk, so that it can be resumed."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ _DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 
 
 class DetectionCheckpoint:
-    """A folder with the plan's digest and a file for each part that is done.
+    """A folder with the plan's digest and one file per finished part.
 
-    A file takes its name when it is whole and on the disk, so a part that was being written when
-    the process died is simply not there. A folder of another plan is emptied.
+    Files are written atomically, so a part interrupted by a crash is missing, never damaged. A
+    folder of another plan is emptied.
 
     Parameters
     ----------
     folder
-        Made where it does not exist. Only the files of an earlier detection are ever removed.
+        Created if missing. Only files of an earlier detection are removed.
 
     Raises
     ------
@@ -51,7 +51,7 @@ class DetectionCheckpoint:
             self._put(folder / PLAN_FILE, json.dumps(about).encode())
 
     def read(self, part: Part) -> PartCells | None:
-        """Return the cells of a part that is done; None where it is not, or is damaged."""
+        """Return the cells of a finished part; None if it is unfinished or damaged."""
         file = self._file(part)
         if not file.exists():
             return None
@@ -67,7 +67,7 @@ class DetectionCheckpoint:
         return PartCells(part.index, table, masks)
 
     def write(self, part: Part, cells: PartCells) -> None:
-        """Keep the cells of a part, whole or not at all.
+        """Write the cells of a part atomically.
 
         Raises
         ------
@@ -100,7 +100,7 @@ class DetectionCheckpoint:
 
 
 def remove_checkpoint(folder: Path) -> None:
-    """Remove what a detection left in a folder, and the folder where that empties it."""
+    """Remove a detection's files from a folder, and the folder if it is then empty."""
     if not folder.is_dir():
         return
     left_over = (PLAN_FILE, "part-*.npz", ".part-*.part", f".{PLAN_FILE}.*.part")

@@ -1,4 +1,4 @@
-"""A cell proposed at a point: what the detector sees there, else the stain, else a disc."""
+"""A cell proposed at a clicked point: by the detector, else by the stain, else a disc."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ CLICK_TOLERANCE = 0.2  # diameters: a click beside a stained region means it
 def propose_cell(
     image: SmearImage, cells: Cells, point: Point, *, model: DetectorModel | None = None
 ) -> Proposal:
-    """Return the cell that the user most likely means at a point of the image.
+    """Return the most likely cell at a point of the image.
 
     Parameters
     ----------
     cells
-        Those that are there: the proposal takes no pixels of theirs, unless the point is on one
-        and the detector sees another cell on top of it or beside it.
+        Existing cells: the proposal takes none of their pixels, unless the point is on one and
+        the detector finds another cell on top of it or beside it.
     point
-        (row, column) in pixels; the middle of the first pixel is (0, 0).
+        (row, column) in pixels; the centre of the first pixel is (0, 0).
     model
         Another detector than the bundled one.
 
     Raises
     ------
     CellsError
-        Outside the image, or where a cell is already and no other is seen.
+        If the point is outside the image, or on a cell and no other cell is found.
     """
     rows, cols = image.shape
     if not (-0.5 <= point[0] < rows - 0.5 and -0.5 <= point[1] < cols - 0.5):
-        raise CellsError("This is outside the image: point at a cell.")
+        raise CellsError("This point is outside the image: point at a cell.")
     if image.modality == "colour":
         from napari_hemacells.core.detect.learned.point_prompt import predict_cell_at_point
 
@@ -67,7 +67,7 @@ def propose_cell(
 
 
 def _stained_region(image: SmearImage, cells: Cells, point: Point) -> Proposal | None:
-    """Return the stained region at a point that is no cell yet; None where it is not plausible."""
+    """Return the stained region at a point outside all cells; None if it is implausible."""
     from napari_hemacells.core.detect.foreground import foreground
     from napari_hemacells.core.detect.stain import read_stain
 
@@ -89,7 +89,7 @@ def _stained_region(image: SmearImage, cells: Cells, point: Point) -> Proposal |
 
 
 def _disc(cells: Cells, point: Point) -> Proposal:
-    """Return a disc of the typical diameter, less what belongs to other cells."""
+    """Return a disc of the typical diameter without the pixels of other cells."""
     radius = cell_diameter_or_default(cells) / 2
     window, at = window_around(point, radius, cells.labels.shape)
     free = np.asarray(cells.labels[window]) == 0
@@ -97,7 +97,7 @@ def _disc(cells: Cells, point: Point) -> Proposal:
     own = free & (np.hypot(rows - at[0], cols - at[1]) <= radius)
     mask = mask_in_window(select_component(own, at), window)
     if mask is None:
-        raise CellsError("There is no room for a cell here: point at its middle.")
+        raise CellsError("There is no room for a cell here: point at the middle of the cell.")
     return Proposal("", 0.0, mask.box, mask, "disc")
 
 

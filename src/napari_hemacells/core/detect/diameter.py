@@ -1,4 +1,4 @@
-"""How large the cells of an image are."""
+"""The typical cell diameter of an image."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ EDGE_SHARE = 1.08  # the largest disc in a cell misses its blurred rim: measured
 def cell_diameter(
     image: SmearImage, params: DetectParams, regions: Regions | None = None
 ) -> float:
-    """Return the typical cell diameter in pixels: given in pixels, in µm, or estimated; 0 unknown.
+    """Return the typical cell diameter in pixels, given in pixels or µm, or estimated; 0 unknown.
 
     Raises
     ------
@@ -41,17 +41,17 @@ def cell_diameter(
     pixel_size = params.pixel_size_um or image.pixel_size_um
     if pixel_size is None:
         raise CellsError(
-            "A cell diameter in µm needs the pixel size: give it too, or the diameter in pixels."
+            "A cell diameter in µm needs the pixel size: enter it, or the diameter in pixels."
         )
     return params.cell_diameter_um / pixel_size
 
 
 def estimate_diameter(image: SmearImage, regions: Regions | None = None) -> float:
-    """Return the typical cell diameter in pixels, 0 where nothing looks like a cell.
+    """Return the typical cell diameter in pixels, 0 if nothing looks like a cell.
 
-    The largest discs that fit into the stained foreground (maxima of the distance transform),
-    their median weighted by area, so that platelets and debris hardly count. On a large image the
-    median over some places with stain.
+    The area-weighted median of the largest discs in the stained foreground (maxima of the distance
+    transform), so that platelets and debris hardly count; on a large image, the median over some
+    stained windows.
     """
     step = max(1, round(max(image.shape) / THUMBNAIL_SIDE))
     if step <= MAX_THUMBNAIL_STEP:
@@ -66,7 +66,7 @@ def estimate_diameter(image: SmearImage, regions: Regions | None = None) -> floa
 
 
 def _diameter_of(pixels: NDArray[np.uint8], step: int) -> float:
-    """Return the diameter in a picture of which only each `step`-th pixel is given."""
+    """Return the diameter in a picture subsampled by `step`."""
     if min(pixels.shape[:2]) < 2 * SMALLEST:
         return 0.0
     stain = read_stain(pixels)

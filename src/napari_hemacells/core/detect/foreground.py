@@ -1,7 +1,4 @@
-"""A quick look at an image: where there is stain to measure, and where there is only glass.
-
-How large the cells of an image are.
-"""
+"""The stained foreground: which parts of an image hold cells, and windows to measure them in."""
 
 from __future__ import annotations
 
@@ -36,7 +33,7 @@ MIN_OVERVIEW_DIAMETER = (
 
 
 def is_flat(picture: NDArray[np.uint8]) -> bool:
-    """Whether there is nothing but glass: the means of small blocks differ by noise only."""
+    """Whether there is only background: the means of small blocks differ by noise only."""
     return bool(np.ptp(_block_means(picture, BLOCK), axis=(0, 1)).max() < FLAT_RANGE)
 
 
@@ -48,14 +45,14 @@ def _block_means(picture: NDArray[np.uint8], block: int) -> NDArray[np.uint8]:
 def drop_empty_parts(
     image: SmearImage, parts: Iterable[Part], grid: tuple[int, int], diameter: float
 ) -> tuple[Part, ...]:
-    """Return the parts that are not surely empty glass, judged on the image's overview.
+    """Return the parts that may hold cells, judged on the image's overview.
 
-    All of them where there is no overview, or one so coarse that a pale cell could be missed.
+    All parts if there is no overview, or one so coarse that a pale cell could be missed.
 
     Parameters
     ----------
     grid
-        Rows and columns that the parts' pixels count.
+        Rows and columns of the grid of the parts.
     diameter
         Of a red cell, in pixels of the image.
     """
@@ -72,7 +69,7 @@ def drop_empty_parts(
 
 
 def _is_empty(means: NDArray[np.uint8], part: Part, grid: tuple[int, int]) -> bool:
-    """Whether all that a part reads is of one colour."""
+    """Whether a part has only one colour."""
     spans = zip((part.rows, part.cols), means.shape[:2], grid, strict=True)
     rows, cols = (
         slice(max(0, int(low * small / whole) - 1), int(np.ceil(high * small / whole)) + 1)
@@ -84,10 +81,10 @@ def _is_empty(means: NDArray[np.uint8], part: Part, grid: tuple[int, int]) -> bo
 def stained_windows(
     image: SmearImage, regions: Regions | None = None, count: int = WINDOWS
 ) -> list[tuple[float, float]]:
-    """Return the middles (row, column; pixels) of places with cells, fewer where there are few.
+    """Return the centres (row, column; pixels) of windows with cells, fewer if there are few.
 
-    They are spread from the strongest contrast to weak ones, so that a smear's thick end does not
-    give all of them. Contrast is that of an overview, or of a grid of windows.
+    They range from the strongest contrast to weak ones, so that not all lie in the thick end of a
+    smear. The contrast is that of an overview, or of a grid of windows.
     """
     middles, contrast = _contrast(image)
     if regions is not None:
@@ -102,7 +99,7 @@ def stained_windows(
 
 
 def _contrast(image: SmearImage) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the middles of windows all over the image, and how much the colours differ there."""
+    """Return the centres of windows all over the image, and their contrast."""
     if image.overview is None:
         spans = [_spaced_windows(side) for side in image.shape]
         pictures = [np.asarray(image.pixels[row, col]) for row in spans[0] for col in spans[1]]
@@ -132,7 +129,7 @@ def _adjacent_windows(extent: int) -> list[slice]:
 
 
 def _spaced_windows(extent: int) -> list[slice]:
-    """Return a few small windows spread along an axis: little is read where nothing is cheap."""
+    """Return a few small windows along an axis, to read few pixels."""
     side = min(extent, CONTRAST_WINDOW // 2)
     count = min(WINDOWS_PER_AXIS, max(1, extent // side))
     starts = np.linspace(0, extent - side, 2 * count + 1)[1::2].astype(int).tolist()
@@ -147,7 +144,7 @@ def _scaled(span: slice, ratio: float) -> slice:
 def windows_around(
     view: ScaledImage, places: Sequence[tuple[float, float]]
 ) -> list[tuple[slice, slice]]:
-    """Return a window at the working scale around each place of the image."""
+    """Return a window at the working scale around each point of the image."""
     windows = []
     for place in places:
         rows, cols = (
@@ -166,12 +163,12 @@ FOREGROUND_SHARE = 0.7  # of Otsu's threshold: pale cells belong to the foregrou
 
 
 def foreground(stain: Stain, sigma: float, floor: float | None = None) -> NDArray[np.bool_]:
-    """Return where there is anything stained, pale centres of red cells filled.
+    """Return the stained foreground, with pale centres of red cells filled.
 
     Parameters
     ----------
     floor
-        Least density; measured on the picture itself by default.
+        Least density; measured on the picture by default.
     """
     density = ndi.gaussian_filter(stain.density, sigma)
     floor = foreground_floor(stain, density) if floor is None else floor
@@ -179,7 +176,7 @@ def foreground(stain: Stain, sigma: float, floor: float | None = None) -> NDArra
 
 
 def foreground_floor(stain: Stain, density: Plane) -> float:
-    """Return the smoothed density above which there is something stained."""
+    """Return the threshold of the smoothed density for the foreground."""
     from skimage.filters import threshold_otsu
 
     stained = density > 4 * stain.noise

@@ -1,4 +1,4 @@
-"""What a search finds, and how it becomes a label image."""
+"""Outlines of detected cells, and their rasterisation to a label image."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class CellOutline:
 
 
 def outline_of(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return the longest contour of a mask, halfway between its pixels and those outside."""
+    """Return the longest contour of a mask, halfway between inner and outer pixels."""
     from skimage.measure import find_contours
 
     contours = find_contours(np.pad(mask, 1).astype(np.float32), 0.5)
@@ -59,7 +59,7 @@ def outline_of(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 
 def union_mask(outlines: Sequence[CellOutline], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Return where any of the cells is."""
+    """Return the union mask of the cells."""
     from skimage.draw import polygon
 
     mask = np.zeros(shape, np.bool_)
@@ -73,8 +73,8 @@ def outlines_to_cells(
 ) -> Cells:
     """Return the cells drawn from the back to the front, numbered from top to bottom.
 
-    Red cells that overlap share their pixels by the nearest centre. The table keeps every cell
-    whole: its box and area are those of its outline inside the image.
+    Overlapping red cells divide their pixels by the nearest centre. Boxes and areas in the table
+    are those of the whole outlines inside the image.
     """
     from skimage.draw import polygon
 
@@ -95,7 +95,7 @@ def outlines_to_cells(
 def _claim_pixels(
     cell: CellOutline, pixels: Place, depth: NDArray[np.int8], nearest: NDArray[np.float32]
 ) -> Place:
-    """Return the pixels that go to this cell, and note its depth and distance there."""
+    """Return the pixels of this cell, and store its depth and distance there."""
     away = np.hypot(pixels[0] - cell.centre[0], pixels[1] - cell.centre[1]).astype(np.float32)
     level = DEPTH[cell.kind]
     mine = (level > depth[pixels]) | ((level == depth[pixels]) & (away < nearest[pixels]))

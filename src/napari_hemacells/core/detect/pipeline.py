@@ -1,17 +1,11 @@
-"""image → `Cells` by the detector that the user chose.
+"""Detection of the cells of an image with the chosen detector, as a whole or part by part.
 
-An image taken apart: plan → the cells of each part, anywhere and in any order → the cells.
-
-::
+The image is divided into parts; their cells can be found anywhere and in any order::
 
     plan = run_to_end(plan_steps(image, params))
-    cells = join(plan, [detect_part(image, plan, part) for part in plan.parts])
+    cells = stitch(plan, [detect_part(image, plan, part) for part in plan.parts])
 
-Plans, parts and their cells can be pickled, so that each part may be done in another process.
-
-image → `Cells` by the classical detector.
-
-image → `Cells` by the learned detector, also by another one than the bundled.
+Plans, parts and their cells can be pickled, so parts may be processed in other processes.
 """
 
 from __future__ import annotations
@@ -62,17 +56,17 @@ def plan_steps(
     tile: int | None = None,
     model: DetectorModel | None = None,
 ) -> Generator[Progress, None, Plan]:
-    """Yield the progress of measuring; return how the image is taken apart.
+    """Yield the progress of the measurements; return the plan of the image's parts.
 
     Parameters
     ----------
     regions
-        Where cells are looked for; the parts that touch none are left out.
+        Regions to search; parts that touch none are left out.
     tile
-        Side of a part in pixels of the working grid, a multiple of 16; what is found hardly
-        depends on it.
+        Side of a part in pixels of the working grid, a multiple of 16; it hardly changes the
+        result.
     model
-        Another learned detector than the one that `params` name.
+        Another learned detector than the one in `params`.
 
     Raises
     ------
@@ -84,7 +78,7 @@ def plan_steps(
         A temperature image.
     """
     if image.modality != "colour":
-        raise ImageError(f"{image.name} holds temperatures; cells are found in stained smears.")
+        raise ImageError(f"{image.name} holds temperatures: choose an image of a stained smear.")
     if params.method == "learned":
         from napari_hemacells.core.detect.learned.inference import learned_plan_steps
 
@@ -97,19 +91,19 @@ def plan_steps(
 def detect_part(
     image: SmearImage, plan: Plan, part: Part, *, model: DetectorModel | None = None
 ) -> PartCells:
-    """Return the cells that a part answers for; :func:`detect_part_steps` run to its end."""
+    """Return the cells of a part; :func:`detect_part_steps` run to its end."""
     return run_to_end(detect_part_steps(image, plan, part, model=model))
 
 
 def detect_part_steps(
     image: SmearImage, plan: Plan, part: Part, *, model: DetectorModel | None = None
 ) -> Generator[Progress, None, PartCells]:
-    """Yield what is going on where the work can be stopped; return a part's cells.
+    """Yield the progress (the work can stop there); return a part's cells.
 
     Parameters
     ----------
     model
-        The learned detector, where it is not the one that the plan's parameters name.
+        The learned detector, if not the one in the plan's parameters.
 
     Raises
     ------
@@ -154,19 +148,19 @@ def detect_steps(
     tile: int | None = None,
     model: DetectorModel | None = None,
 ) -> Generator[Progress, None, Cells]:
-    """Return the cells that the chosen detector finds; yield where the work can be stopped.
+    """Yield the progress (the work can stop there); return the detected cells.
 
-    The reports count the parts of the image that are done, and bring the cells found since the
-    last report. Zero cells is a result, not an error.
+    The reports count the finished parts and hold the cells found since the last report. Zero cells
+    is a result, not an error.
 
     Parameters
     ----------
     regions
-        Where cells are looked for; everywhere if there are none.
+        Regions to search; everywhere if there are none.
     resume
-        A folder in which every part that is done is kept. Called again with the same folder,
-        image and parameters, only the other parts are computed. Remove it when the cells are
-        safe (:func:`~napari_hemacells.core.detect.checkpoint.remove_checkpoint`).
+        A folder for finished parts. Called again with the same folder, image and parameters, only
+        the other parts are computed. Remove it when the cells are saved
+        (:func:`~napari_hemacells.core.detect.checkpoint.remove_checkpoint`).
     partial
         Filled with the plan and every part that is done, so that the cells found so far can be
         had where the steps are not run to their end.
@@ -216,14 +210,14 @@ def _parts_steps(
 
 
 def _count_in_core(plan: Plan, part: Part, part_cells: PartCells) -> int:
-    """Return how many cells lie in the part: those on its border two parts bring."""
+    """Return how many cells have their centre in the part, so that none counts twice."""
     return int(part.own(part_cells.table[["row", "col"]].to_numpy() * plan.scale).sum())
 
 
 def _relay_progress(
     steps: Generator[Progress, None, PartCells], done: int, total: int, count: int
 ) -> Generator[Progress, None, PartCells]:
-    """Return what the steps of a part return; tell what it is about where there is one part."""
+    """Run the steps of a part; report their phase if it is the only part."""
     while True:
         try:
             phase = next(steps).message
@@ -234,7 +228,7 @@ def _relay_progress(
 
 
 def preload_detector(method: DetectorName, weights: Path | None = None) -> None:
-    """Load what the detector needs, once; a front end may choose when that happens.
+    """Load the detector once, at a time that the front end chooses.
 
     Raises
     ------
@@ -293,7 +287,7 @@ def detect_learned_steps(
     Parameters
     ----------
     model
-        Another detector than the one that `params` name, as after fine-tuning.
+        Another detector than the one in `params`, as after fine-tuning.
     tile
         See :func:`~napari_hemacells.core.detect.pipeline.plan_steps`.
 

@@ -1,4 +1,4 @@
-"""What must be the same for every part of an image, wherever the part is computed."""
+"""The plan of a detection: settings and measurements shared by all parts of an image."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ FORMAT = 1  # of what detection leaves on disk
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """How an image is taken apart; picklable and small.
+    """The parts of an image and their common settings; picklable and small.
 
     Attributes
     ----------
     method
         The detector.
     diameter
-        Typical cell diameter in pixels of the image, 0 where there is none.
+        Typical cell diameter in pixels of the image, 0 if unknown.
     params
-        As the user gave them.
+        The user's parameters.
     shape
         Rows and columns of the image.
     parts
-        What is looked at, on the image resampled by `scale`.
+        The parts to search, on the image resampled by `scale`.
     scale
-        Pixels of the parts' grid to one pixel of the image.
+        Pixels of the parts' grid per pixel of the image.
     image_key
         The image's identity.
     weights
         The learned detector's identity.
     regions
-        Where cells are looked for; everywhere if there are none.
+        Regions to search; everywhere if there are none.
     levels
-        What the classical detector measured beforehand on an image of many parts.
+        Measurements of the classical detector on an image of many parts.
     norms
-        The same for the learned one.
+        Normalisation statistics of the learned detector.
     """
 
     method: DetectorName
@@ -65,13 +65,13 @@ class Plan:
     norms: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] | None = None
 
     def holds(self, centres: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Return which ``(n, 2)`` centres, in pixels of the image, lie where cells are wanted."""
+        """Return which ``(n, 2)`` centres, in pixels of the image, lie in the regions."""
         if self.regions is None:
             return np.ones(len(centres), bool)
         return self.regions.contains(centres)
 
     def digest(self) -> str:
-        """Return 32 hexadecimal digits that change with anything that changes the cells."""
+        """Return a hash (32 hexadecimal digits) of everything that determines the cells."""
         about: dict[str, Any] = {
             "format": FORMAT,
             "method": self.method,
@@ -97,7 +97,7 @@ def parts_in_regions(
     Parameters
     ----------
     ratio
-        Pixels of the image to one of the grid, along rows and columns.
+        Image pixels per grid pixel, along rows and columns.
     """
     if regions is None:
         return tuple(parts)

@@ -1,4 +1,4 @@
-"""A cell proposed at a point: what the detector sees there, else the stain, else a disc."""
+"""A proposed cell, and helpers for proposals: masks, windows and the cell at a point."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ MIN_PIXELS = 4  # a mask of fewer is none
 
 @dataclass(frozen=True, eq=False)
 class Proposal:
-    """A cell that could be.
+    """A proposed cell.
 
     Attributes
     ----------
     kind, score
-        The detector's rough kind, ``""`` where it sees none, and how sure it is (0 to 1).
+        The detector's rough kind (``""`` if unknown) and score (0 to 1).
     box
-        Half-open, in pixels of the image: of the whole cell, also under another.
+        Half-open, in pixels of the image, including the hidden part of the cell.
     mask
         Its own pixels.
     how
-        What it was proposed by; ``"outline"``: made of the pixels of other cells.
+        The source of the proposal; ``"outline"``: made of the pixels of other cells.
     taken
-        Masks of cells below that lose pixels to this one, as they are afterwards, by id.
+        New masks of the cells below that lose pixels to this one, by id.
     """
 
     kind: str
@@ -55,7 +55,7 @@ class Proposal:
 
 
 def cell_at(cells: Cells, point: Point) -> int:
-    """Return the id of the cell at a point, 0 on glass."""
+    """Return the id of the cell at a point, 0 on the background."""
     row, col = int(point[0] + 0.5), int(point[1] + 0.5)
     return int(np.asarray(cells.labels[row : row + 1, col : col + 1])[0, 0])
 
@@ -76,7 +76,7 @@ def window_around(
 
 
 def mask_in_window(own: NDArray[np.bool_], window: tuple[slice, slice]) -> CellMask | None:
-    """Return the mask of the pixels of a window, in the smallest box; None for hardly any."""
+    """Return the mask of the pixels of a window in its bounding box; None if too few."""
     if np.count_nonzero(own) < MIN_PIXELS:
         return None
     rows, cols = (np.flatnonzero(own.any(axis=axis)) for axis in (1, 0))
@@ -87,7 +87,7 @@ def mask_in_window(own: NDArray[np.bool_], window: tuple[slice, slice]) -> CellM
 
 
 def select_component(own: NDArray[np.bool_], near: Point) -> NDArray[np.bool_]:
-    """Return the connected piece at a point, else the largest."""
+    """Return the connected component at a point, else the largest."""
     pieces, count = ndi.label(own)
     if count < 2:
         return own

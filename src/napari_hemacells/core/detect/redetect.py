@@ -1,4 +1,4 @@
-"""Detecting again without losing a cell that somebody annotated."""
+"""Re-detection that keeps the annotated cells."""
 
 from __future__ import annotations
 
@@ -27,28 +27,30 @@ def keep_annotated(
     refused: Collection[CellMask] = (),
     above: int = 0,
 ) -> Cells:
-    """Return the new cells with the annotated ones of before among them, under their ids.
+    """Return the new cells together with the old annotated ones, which keep their ids.
 
-    A new cell that lies mostly on an annotated one is that cell found again and is dropped; the
-    others get fresh ids above all old ones, so that no annotation can slip to another cell. An
-    annotated cell keeps its row of the table and, on the label image, its pixels.
+    A new cell mostly on an annotated one is the same cell and is dropped; the others get new ids
+    above all old ones, so that no annotation moves to another cell. An annotated cell keeps its
+    table row and its pixels in the label image.
 
     Parameters
     ----------
     ids
-        Of the cells that stay: annotated, or made by hand.
+        Ids of the cells to keep: annotated, or made by hand.
     refused
-        Places where the user has said that no cell is: new cells mostly on them are dropped.
+        Masks of cells the user deleted: new cells mostly on them are dropped.
     above
-        Fresh ids start above this, too.
+        New ids are also above this one.
 
     Raises
     ------
     CellsError
-        The two are of images of different size.
+        If the images differ in size.
     """
     if old.labels.shape != new.labels.shape:
-        raise CellsError("Cells of two images of different size cannot be joined.")
+        raise CellsError(
+            "The old cells belong to an image of another size: detect without keeping them."
+        )
     kept_ids = np.intersect1d(old.ids, np.fromiter(ids, dtype=np.int64, count=len(ids)))
     kept = [old.mask_of(cell) for cell in kept_ids.tolist()]
     fresh = np.setdiff1d(new.ids, _redetected_ids(new, [*kept, *refused]))
@@ -63,7 +65,7 @@ def keep_annotated(
 
 
 def _redetected_ids(new: Cells, masks: Sequence[CellMask]) -> list[int]:
-    """Return the ids of new cells with most of their pixels on these places."""
+    """Return the ids of new cells with most of their pixels in these masks."""
     left: dict[int, CellMask] = {}
     for mask in masks:
         for cell in np.unique(new.labels[mask.window][mask.bits]).tolist():

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Regions:
-    """Where cells are looked for: a cell belongs where its centre is.
+    """Regions to search; a cell belongs to the region of its centre.
 
     Attributes
     ----------
     polygons
-        ``(n, 2)`` float corners each, (row, column) in pixels of the image, as a Shapes layer
-        gives them; what lies in any of them counts.
+        ``(n, 2)`` float corners each, (row, column) in pixels of the image, as in a Shapes
+        layer; their union is searched.
 
     Raises
     ------
@@ -34,10 +34,10 @@ class Regions:
     def __post_init__(self) -> None:
         corners = tuple(np.asarray(polygon, np.float64) for polygon in self.polygons)
         if not corners:
-            raise CellsError("Draw the region first: there is none to look for cells in.")
+            raise CellsError("There is no region: draw one first.")
         for number, polygon in enumerate(corners, start=1):
             if polygon.ndim != 2 or polygon.shape[1] != 2 or len(polygon) < 3:
-                raise CellsError(f"Region {number} needs three corners or more: draw it again.")
+                raise CellsError(f"Region {number} needs at least three corners: draw it again.")
         object.__setattr__(self, "polygons", corners)
 
     def contains(self, points: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -1,6 +1,6 @@
-"""Cells that the user brings: an existing label image, points, boxes or outlines.
+"""Cells that the user brings: a label image, points, boxes, outlines, or a whole image.
 
-A picture as one cell: whole thermograms are classified as cells of a smear are.
+A whole thermogram is one cell, so that it is classified like the cells of a smear.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def cells_from_labels(
     Parameters
     ----------
     labels
-        ``(rows, cols)`` integers, 0 glass; each other value is one cell, connected or not.
+        ``(rows, cols)`` integers, 0 background; each other value is one cell, connected or not.
     shape
         Rows and columns of the image.
     diameter
@@ -45,7 +45,7 @@ def cells_from_labels(
     Raises
     ------
     CellsError
-        Another shape than the image, negative values, or numbers that are not whole.
+        Another shape than the image, negative values, or values that are not integers.
     """
     array = np.asarray(labels)
     if array.shape != tuple(shape):
@@ -54,9 +54,11 @@ def cells_from_labels(
             "choose the labels that belong to this image."
         )
     if array.dtype.kind not in "bui":
-        raise CellsError(f"Labels are whole numbers, these are {array.dtype}.")
+        raise CellsError(f"Labels must be integers, these are {array.dtype}: convert them.")
     if array.size and (array.min() < 0 or array.max() > np.iinfo(np.int32).max):
-        raise CellsError("Labels run from 0 (glass) upwards; these have negative or huge values.")
+        raise CellsError(
+            "Labels must be 0 (background) or positive: some values are negative or too large."
+        )
     whole = array.astype(np.int32)
     table = measure_labels(whole)
     return Cells(whole, table, diameter or typical_diameter(table), "labels")
@@ -82,9 +84,11 @@ def cells_from_points(points: ArrayLike, shape: tuple[int, int], diameter: float
     centres = np.asarray(points, dtype=np.float64)
     centres = centres.reshape(-1, 2) if centres.size == 0 else np.atleast_2d(centres)
     if centres.shape[1] != 2:
-        raise CellsError(f"Points need row and column, these have {centres.shape[1]} numbers.")
+        raise CellsError(
+            f"Points need two numbers, row and column: these have {centres.shape[1]}."
+        )
     if not diameter > 0:
-        raise CellsError("Give the cell diameter first: a point alone has no size.")
+        raise CellsError("Points have no size: enter the cell diameter first.")
     inside = ((centres >= -0.5) & (centres <= np.asarray(shape) - 0.5)).all(axis=1)
     half = np.full((int(inside.sum()), 2), diameter / 2)
     return _ellipses(centres[inside], half, shape, diameter, "points")
@@ -103,7 +107,7 @@ def cells_from_boxes(
     ----------
     boxes
         ``(n, 4)`` half-open ``(min_row, min_col, max_row, max_col)`` in pixels; parts beyond the
-        image are cut off, boxes wholly beyond it are left out.
+        image are cut off, boxes fully outside are left out.
     classes
         A name for each box, kept as the cell's kind.
 
@@ -115,7 +119,10 @@ def cells_from_boxes(
     array = np.asarray(boxes, dtype=np.float64)
     array = array.reshape(-1, 4) if array.size == 0 else np.atleast_2d(array)
     if array.shape[1] != 4:
-        raise CellsError(f"A box has four numbers, these have {array.shape[1]}.")
+        raise CellsError(
+            "A box needs four numbers (min row, min column, max row, max column): these have "
+            f"{array.shape[1]}."
+        )
     empty = (array[:, 2:] <= array[:, :2]).any(axis=1)
     if empty.any():
         raise CellsError(f"Box {int(np.flatnonzero(empty)[0]) + 1} has no area: draw it again.")
@@ -156,7 +163,7 @@ def cells_from_polygons(
     for number, vertices in enumerate(polygons, start=1):
         corners = np.asarray(vertices, dtype=np.float64)
         if corners.ndim != 2 or corners.shape[1] != 2 or len(corners) < 3:
-            raise CellsError(f"Outline {number} needs three corners or more: draw it again.")
+            raise CellsError(f"Outline {number} needs at least three corners: draw it again.")
         labels[polygon2mask(shape, corners)] = number
     table = measure_labels(labels)
     return Cells(labels, table, diameter or typical_diameter(table), "shapes")
@@ -217,7 +224,7 @@ def _size(shape: Sequence[int]) -> str:
 
 
 def whole_frame(shape: tuple[int, int]) -> Cells:
-    """Return the one cell, with the id 1, that is all of a picture; its crop has no margin.
+    """Return a single cell, id 1, that covers the whole picture; its crop has no margin.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""One outline that holds two cells → two cells, and two that are one → one."""
+"""Splitting one cell into two, and merging several cells into one."""
 
 from __future__ import annotations
 
@@ -39,28 +39,28 @@ def split_cell(
     *,
     model: DetectorModel | None = None,
 ) -> tuple[Proposal, Proposal]:
-    """Return the two cells that one becomes.
+    """Split a cell into two.
 
-    Along a line if one is given; else where the detector sees two middles, else at the outline's
-    waist (seeds of the distance transform), else across its long axis.
+    Along a line if given; else between two centres of the detector, else at the waist of the
+    outline (watershed of the distance transform), else across its long axis.
 
     Parameters
     ----------
     line
-        Two points (row, column); the line goes on beyond them.
+        Two points (row, column) of an infinite line.
 
     Raises
     ------
     CellsError
-        The line does not cross the cell, or there is too little to split.
+        If the line does not cross the cell, or the cell is too small.
     """
     mask = cells.mask_of(cell)
     if mask.area < 2 * MIN_PIXELS:
-        raise CellsError(f"Cell {cell} is too small to be split.")
+        raise CellsError(f"Cell {cell} is too small to split: choose a larger cell.")
     if line is not None:
         halves = _split_along(mask, line)
         if halves is None:
-            raise CellsError("The line does not cross the cell: draw it right through.")
+            raise CellsError("The line does not cross the cell: draw it across the whole cell.")
     else:
         seen = _split_by_network(image, cells, cell, model)
         halves = _split_at_waist(mask.bits) if seen is None else seen
@@ -68,7 +68,7 @@ def split_cell(
 
 
 def merge_cells(cells: Cells, ids: Sequence[int]) -> Proposal:
-    """Return the one cell that several are together; narrow gaps of glass between are closed.
+    """Merge cells into one and close narrow gaps between them.
 
     The kind is that of the largest.
 
@@ -91,7 +91,7 @@ def merge_cells(cells: Cells, ids: Sequence[int]) -> Proposal:
     own |= closed[margin:-margin, margin:-margin] & (labels == 0)
     mask = mask_in_window(own, window)
     if mask is None:
-        raise CellsError("These cells have no pixels left to merge.")
+        raise CellsError("These cells have no pixels to merge: choose other cells.")
     rows = cells.table.iloc[[cells.position[cell] for cell in chosen]]
     kind = str(rows["class"].iloc[int(rows["area"].to_numpy().argmax())])
     top, left = boxes[:, :2].min(axis=0).tolist()
@@ -100,7 +100,7 @@ def merge_cells(cells: Cells, ids: Sequence[int]) -> Proposal:
 
 
 def _split_along(mask: CellMask, line: Line) -> NDArray[np.bool_] | None:
-    """Return the pixels on one side of a line, None where it leaves one side (nearly) empty."""
+    """Return the pixels on one side of a line, None if a side is (nearly) empty."""
     (row, col), (to_row, to_col) = line
     rows, cols = np.ogrid[mask.box[0] : mask.box[2], mask.box[1] : mask.box[3]]
     side = (rows - row) * (to_col - col) - (cols - col) * (to_row - row)
@@ -108,7 +108,7 @@ def _split_along(mask: CellMask, line: Line) -> NDArray[np.bool_] | None:
 
 
 def _halves(bits: NDArray[np.bool_], first: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
-    """Return the first of two halves, None where either is too small to be a cell."""
+    """Return the first of two halves, None if either is too small for a cell."""
     count = np.count_nonzero(bits & first)
     least = max(MIN_PIXELS, LEAST_SHARE * np.count_nonzero(bits))
     enough = min(count, np.count_nonzero(bits) - count) >= least
@@ -118,7 +118,7 @@ def _halves(bits: NDArray[np.bool_], first: NDArray[np.bool_]) -> NDArray[np.boo
 def _split_by_network(
     image: SmearImage, cells: Cells, cell: int, model: DetectorModel | None
 ) -> NDArray[np.bool_] | None:
-    """Return one of the two halves that the detector sees in a cell; None where it sees one."""
+    """Return one of the two halves that the detector finds in a cell; None if it finds one."""
     if image.modality != "colour":
         return None
     from napari_hemacells.core.detect.learned.point_prompt import ellipse_distance, find_cell_pair
@@ -151,7 +151,7 @@ def _split_at_waist(bits: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _two_seeds(depth: NDArray[np.float64]) -> NDArray[np.int32] | None:
-    """Return markers on the deepest place and on the deepest one apart from it, None for one."""
+    """Return markers on the two deepest separate points, None if there is only one."""
     from skimage.feature import peak_local_max
 
     apart = max(2, round(0.6 * float(depth.max())))
@@ -173,6 +173,6 @@ def _proposals(
     for bits in (first, mask.bits & ~first):
         part = mask_in_window(select_component(bits, (-1.0, -1.0)), mask.window)
         if part is None:
-            raise CellsError(f"Cell {cell} is too small to be split.")
+            raise CellsError(f"Cell {cell} is too small to split: choose a larger cell.")
         made.append(Proposal(str(row["class"]), float(row["score"]), part.box, part, "outline"))
     return made[0], made[1]

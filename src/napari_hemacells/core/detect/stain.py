@@ -1,4 +1,4 @@
-"""Colour of a stained smear as optical density above the glass, and what it says of the stain."""
+"""Stain of a smear: optical density above the background, basophilia and chromatin."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ ASYMMETRY = 0.95  # glass is the bright side of the histogram, even where it is 
 
 @dataclass(frozen=True, eq=False)
 class Stain:
-    """What the detector sees of an image; every plane is ``(rows, cols)`` float32.
+    """Stain planes of an image, each ``(rows, cols)`` float32.
 
     Attributes
     ----------
     density
-        Optical density above the glass, all stains together (Beer-Lambert: 0 is glass).
+        Optical density above the background, all stains together (Beer-Lambert).
     basophilia
-        How blue-violet the stain is: red absorbed, blue let through. Nuclei and platelets are
-        high, haemoglobin is near 0 or below.
+        Blue-violet stain: red absorbed, blue transmitted. High in nuclei and platelets, near 0 or
+        below in haemoglobin.
     chromatin
-        How deep the violet of nuclei is, also where it leans to magenta and takes some blue too:
-        basophilia, and the green absorbed beyond what haemoglobin of that blue density absorbs.
+        Violet of nuclei, including magenta: basophilia plus the green absorption beyond that of
+        haemoglobin of the same blue density.
     noise
-        Robust standard deviation of ``density`` on glass.
+        Robust standard deviation of ``density`` on the background.
     coloured
-        False for an unstained (grey) picture, in which kinds of cells cannot be told apart.
+        False for an unstained (grey) picture, in which kinds of cells cannot be distinguished.
     """
 
     density: Plane
@@ -47,7 +47,7 @@ class Stain:
 
 @dataclass(frozen=True)
 class Glass:
-    """The brightness of empty glass all over an image: a second-order surface a channel.
+    """The background brightness of an image: a second-order surface per channel.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ class Glass:
     terms: tuple[tuple[float, ...], ...]
 
     def surface(self, rows: NDArray[np.float64], cols: NDArray[np.float64]) -> Plane:
-        """Return the log brightness at a grid of places, from 0 to 1 along each axis."""
+        """Return the log brightness on a grid of points, from 0 to 1 along each axis."""
         full = polynomial(rows, cols) @ np.ascontiguousarray(np.array(self.terms).T)
         return np.asarray(full.reshape(len(rows), len(cols), 3), dtype=np.float32)
 
@@ -70,7 +70,7 @@ def log_brightness(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def fit_glass(pixels: NDArray[np.uint8]) -> Glass:
-    """Return the glass of a picture: the bright side of a smooth surface."""
+    """Return the background of a picture, a smooth surface fitted to its bright pixels."""
     rows, cols = pixels.shape[:2]
     step = max(1, max(rows, cols) // FIT_SIDE)
     small = log_brightness(pixels[::step, ::step])
@@ -79,7 +79,7 @@ def fit_glass(pixels: NDArray[np.uint8]) -> Glass:
 
 
 def fit_glass_to(terms: NDArray[np.float64], values: NDArray[np.float64]) -> Glass:
-    """Return the glass of scattered pixels: their polynomial terms and log brightness."""
+    """Return the background fitted to scattered pixels: polynomial terms and log brightness."""
     glass = _glass_pixels(terms, values.mean(axis=1))
     weights = _least_squares(terms[glass], values[glass])
     return Glass(tuple(tuple(channel) for channel in weights.T.tolist()))
@@ -88,17 +88,17 @@ def fit_glass_to(terms: NDArray[np.float64], values: NDArray[np.float64]) -> Gla
 def optical_density(
     pixels: NDArray[np.uint8], glass: Glass | None = None, place: GridCoordinates | None = None
 ) -> NDArray[np.float32]:
-    """Return the optical density above the local glass, ``(rows, cols, 3)`` float32.
+    """Return the optical density above the local background, ``(rows, cols, 3)`` float32.
 
-    The glass is a second-order surface for each channel, so uneven illumination and the tint of
-    the lamp drop out (Ruifrok & Johnston 2001 for the density).
+    The background is a second-order surface per channel, which removes uneven illumination and
+    the colour of the lamp (Ruifrok & Johnston 2001 for the density).
 
     Parameters
     ----------
     glass
-        Fitted to the picture itself by default.
+        Background; fitted to the picture by default.
     place
-        Where in the image that the glass belongs to the rows and columns lie, from 0 to 1.
+        Positions of the rows and columns in the image of the background, from 0 to 1.
     """
     rows, cols = pixels.shape[:2]
     place = place or (np.arange(rows) / rows, np.arange(cols) / cols)
@@ -112,7 +112,7 @@ def polynomial(rows: NDArray[np.float64], cols: NDArray[np.float64]) -> NDArray[
 
 
 def _glass_pixels(terms: NDArray[np.float64], bright: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return which thumbnail pixels are glass: near an asymmetric fit to the bright side.
+    """Return which thumbnail pixels are background: near an asymmetric fit to the bright side.
 
     Asymmetric least squares (Eilers & Boelens 2005), then a narrow band around that fit.
     """
@@ -127,7 +127,7 @@ def _glass_pixels(terms: NDArray[np.float64], bright: NDArray[np.float64]) -> ND
 
 
 def _least_squares(terms: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the coefficients of a linear fit; the smallest ones where it is not unique."""
+    """Return the coefficients of a linear fit (minimum norm)."""
     return np.asarray(np.linalg.lstsq(terms, values, rcond=None)[0])
 
 
@@ -146,7 +146,7 @@ def read_stain(
     glass, place
         See :func:`optical_density`.
     noise, coloured
-        Measured on the picture itself by default.
+        Measured on the picture by default.
     """
     density = optical_density(pixels, glass, place)
     together = density.mean(axis=2)

@@ -1,4 +1,4 @@
-"""What is measured once of a stained image, so that all its parts are judged alike."""
+"""Stain levels and thresholds, measured once per image and used for all its parts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ErythrocyteThresholds:
-    """What is usual among the red cells of an image; thresholds are relative to it.
+    """Typical values of the red cells of an image; thresholds are relative to them.
 
     Attributes
     ----------
@@ -22,7 +22,7 @@ class ErythrocyteThresholds:
     votes
         Votes of the clearest centres.
     strong
-        Fall of density across a strong edge, a pixel.
+        Fall of density per pixel across a strong edge.
     clear
         The same across a clear outline.
     """
@@ -36,7 +36,7 @@ class ErythrocyteThresholds:
 
 @dataclass(frozen=True)
 class StainThresholds:
-    """Glass, noise and thresholds of an image.
+    """Background, noise and thresholds of an image.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class StainThresholds:
     plasma
         Least basophilia of cytoplasm.
     red
-        What is usual among red cells; None where none were seen.
+        Typical values of red cells; None if there are none.
     """
 
     glass: Glass

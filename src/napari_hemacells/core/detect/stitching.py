@@ -1,4 +1,4 @@
-"""The cells of all parts → the cells of the image: each once, in reading order."""
+"""Stitching of the parts' cells to those of the image: each once, in reading order."""
 
 from __future__ import annotations
 
@@ -30,9 +30,8 @@ IN_FRONT = {PLATELET: 0, WBC: 1}  # who keeps the pixels that two parts give to 
 def stitch(plan: Plan, parts: Sequence[PartCells]) -> Cells:
     """Return the cells with ids 1 to n in reading order (row, column).
 
-    The result does not depend on the order of the parts, nor on where they were computed. A cell
-    on a border that two parts saw is kept once, with its better score; a pixel that two parts
-    gave to two cells goes to the one in front.
+    The result does not depend on the order of the parts. A cell found by two parts is kept once,
+    with the better score; a pixel of two cells goes to the one in front.
     """
     parts = sorted(parts, key=lambda part_cells: part_cells.part)
     table = (
@@ -65,7 +64,7 @@ def _with_method(plan: Plan, cells: Cells) -> Cells:
 def _pairs(
     plan: Plan, table: pd.DataFrame, masks: PackedMasks, owner: NDArray[np.int64]
 ) -> Iterator[tuple[int, int]]:
-    """Yield the places of cells of two parts whose boxes overlap, the one in front first."""
+    """Yield the indices of overlapping cells of two parts, the one in front first."""
     if len(plan.parts) < 2:
         return
     boxes = table[BOX_COLUMNS].to_numpy(np.int32)
@@ -84,7 +83,7 @@ def _pairs(
 def _touches_core_border(
     plan: Plan, boxes: NDArray[np.int32], owner: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
-    """Return which cells reach to the edge of what their part answers for."""
+    """Return which cells touch the edge of their part's core."""
     ratio = 1 / plan.scale
     cores = {part.index: (*part.core_rows, *part.core_cols) for part in plan.parts}
     ends = np.array([cores[int(part_index)] for part_index in owner], np.float64) * ratio
@@ -97,7 +96,7 @@ def _touches_core_border(
 def _resolve_overlaps(
     table: pd.DataFrame, masks: PackedMasks, pairs: Iterator[tuple[int, int]]
 ) -> tuple[set[int], dict[int, CellMask]]:
-    """Return the cells that are another one seen twice, and the masks that lose pixels."""
+    """Return the duplicate cells, and the masks that lose pixels."""
     boxes = table[BOX_COLUMNS].to_numpy(np.int64)
     scores, kinds = table["score"].to_numpy(), table["class"].to_numpy()
     overlapping = list(pairs)
@@ -132,6 +131,6 @@ def _replace_masks(masks: PackedMasks, cut: dict[int, CellMask]) -> PackedMasks:
 def _labels(
     shape: tuple[int, int], masks: PackedMasks, order: NDArray[np.int64]
 ) -> NDArray[np.int32] | LazyLabels:
-    """Return the label image, whole where it is small."""
+    """Return the label image, in memory if it is small, else lazy."""
     lazy = LazyLabels(shape, np.arange(1, len(order) + 1), masks.pick(order))
     return lazy if lazy.size > MAX_EAGER_PIXELS else np.asarray(lazy)

@@ -1,7 +1,4 @@
-"""Overlapping parts of a picture; every place belongs to exactly one.
-
-An image brought to another scale, part by part.
-"""
+"""Tiling: overlapping parts of an image with disjoint cores, read at another scale."""
 
 from __future__ import annotations
 
@@ -26,18 +23,18 @@ HALO = 96  # pixels around that are looked at too: more than the radius of the l
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a picture: what is read, and what of it the part answers for.
+    """A part of a picture: the span that is read, and its core.
 
     All spans are half-open, in pixels of the plan's working grid (the image at `Plan.scale`).
 
     Attributes
     ----------
     index
-        Its place in the plan.
+        Its index in the plan.
     rows, cols
-        What is read.
+        The span that is read.
     core_rows, core_cols
-        What it answers for: the cells with their centre there.
+        The core: cells with their centre there belong to the part.
     """
 
     index: int
@@ -48,19 +45,18 @@ class Part:
 
     @property
     def window(self) -> tuple[slice, slice]:
-        """What is read, as slices of the grid."""
+        """The span that is read, as slices of the grid."""
         return slice(*self.rows), slice(*self.cols)
 
     @property
     def origin(self) -> tuple[int, int]:
-        """Where what is read begins."""
+        """The origin of the span that is read."""
         return self.rows[0], self.cols[0]
 
     def own(self, centres: NDArray[np.float64], margin: float = 0.0) -> NDArray[np.bool_]:
         """Return which ``(n, 2)`` centres (pixels of the grid) lie in the core.
 
-        A centre may lie beyond the picture; it then belongs to the outermost part. With a
-        `margin` those nearer than that to the core are in, too.
+        A centre beyond the picture belongs to the outermost part. `margin` extends the core.
         """
         rows = _within(centres[:, 0], self.rows, self.core_rows, margin)
         return rows & _within(centres[:, 1], self.cols, self.core_cols, margin)
@@ -73,7 +69,7 @@ def _within(at: NDArray[np.float64], part: Span, core: Span, margin: float) -> N
 
 
 def make_tiles(shape: tuple[int, int], core: int = CORE, halo: int = HALO) -> Iterator[Part]:
-    """Yield the parts of a picture row by row; origins are multiples of 16, as the maps are."""
+    """Yield the parts of a picture row by row; origins are multiples of 16."""
     index = 0
     for core_rows, rows in _spans(shape[0], core, halo):
         for core_cols, cols in _spans(shape[1], core, halo):
@@ -82,7 +78,7 @@ def make_tiles(shape: tuple[int, int], core: int = CORE, halo: int = HALO) -> It
 
 
 def _spans(extent: int, core: int, halo: int) -> Iterator[tuple[Span, Span]]:
-    """Yield the core and the read part along one axis."""
+    """Yield the core and the read span along one axis."""
     for start in range(0, extent, core):
         stop = start + core
         if extent - stop < core // 4:  # a narrow rest joins its neighbour
@@ -94,14 +90,14 @@ def _spans(extent: int, core: int, halo: int) -> Iterator[tuple[Span, Span]]:
 
 @dataclass(frozen=True, eq=False)
 class ScaledImage:
-    """An image seen at another scale; only the part asked for is read and resampled.
+    """An image at another scale; only the requested part is read and resampled.
 
     Attributes
     ----------
     pixels
         ``(rows, cols, 3)`` uint8, may be lazy.
     scale
-        Pixels here to one pixel of the image.
+        Pixels at this scale per image pixel.
     """
 
     pixels: Pixels
@@ -115,12 +111,12 @@ class ScaledImage:
 
     @property
     def ratio(self) -> tuple[float, float]:
-        """Pixels of the image to one here, along rows and along columns."""
+        """Image pixels per pixel at this scale, along rows and columns."""
         rows, cols = self.shape
         return self.pixels.shape[0] / rows, self.pixels.shape[1] / cols
 
     def part(self, rows: slice, cols: slice) -> NDArray[Any]:
-        """Return ``(rows, cols, 3)`` uint8; the same pixels whatever part they are asked in."""
+        """Return ``(rows, cols, 3)`` uint8; a pixel does not depend on the requested part."""
         bounds = [
             self._source(part, side) for part, side in zip((rows, cols), (0, 1), strict=True)
         ]

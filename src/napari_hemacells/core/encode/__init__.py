@@ -1,6 +1,6 @@
-"""Crops → embeddings: encoders behind one protocol, device choice, disk cache.
+"""Encoders: crops to embeddings, behind one protocol, with device choice and a disk cache.
 
-Importing this package does not import torch; making an encoder does.
+Importing this package does not import torch; creating an encoder does.
 """
 
 from napari_hemacells.core.encode.allowed import allow, check_allowed

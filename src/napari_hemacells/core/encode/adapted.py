@@ -1,7 +1,7 @@
-"""An encoder that went on learning, without labels, on the user's own cells: its file.
+"""Adapted encoders: files of weights from self-supervised training on the user's own cells.
 
-The file holds the weights that changed, and in its header which encoder it started from. Training
-is in :mod:`napari_hemacells.core.train.selfsupervised`.
+The file holds the changed weights, and its header names the base encoder. Training is in
+:mod:`napari_hemacells.core.train.selfsupervised`.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ FORMAT, VERSION = "napari-hemacells adapted encoder", 1
 
 @dataclass(frozen=True)
 class AdaptedHeader:
-    """What an adapted encoder's file says of itself.
+    """The header of an adapted encoder's file.
 
     Attributes
     ----------
     base
-        Name of the encoder it started from.
+        Name of the base encoder.
     base_sha256
-        Hash of that encoder's weights.
+        Hash of the base encoder's weights.
     images
-        Keys of the images whose crops it learned from, or hashes of single pictures.
+        Keys of the images of the training crops, or hashes of single pictures.
     crops
-        How many there were.
+        Number of training crops.
     date
-        When it was made, ISO 8601, UTC.
+        Date of creation, ISO 8601, UTC.
     training
         Steps, seed, figures before and after.
     """
@@ -59,23 +59,25 @@ class AdaptedHeader:
 
 
 def read_header(file: Path) -> AdaptedHeader:
-    """Return what an adapted encoder's file says of itself; torch is not needed.
+    """Return the header of an adapted encoder's file, without torch.
 
     Raises
     ------
     EncoderError
-        The file is missing, damaged, or something else.
+        If the file is missing, damaged, or of another kind.
     """
     from safetensors import SafetensorError, safe_open
 
     if not os.path.isfile(file):  # noqa: PTH113 (False too for a name that no system can have)
-        raise EncoderError(f"There is no adapted encoder {file}.")
+        raise EncoderError(f"The adapted encoder {file} does not exist: choose another file.")
     try:
         with safe_open(file, framework="numpy") as stored:
             header = stored.metadata() or {}
         about = json.loads(header["about"])
         if header["format"] != FORMAT or int(header["version"]) > VERSION:
-            raise EncoderError(f"{file} is no adapted encoder that this version knows.")
+            raise EncoderError(
+                f"{file} is not an adapted encoder of this version: choose another."
+            )
         return AdaptedHeader(**{**about, "images": tuple(about["images"])})
     except (
         OSError,
@@ -86,11 +88,13 @@ def read_header(file: Path) -> AdaptedHeader:
         AttributeError,
         RecursionError,
     ) as error:
-        raise EncoderError(f"{file} is no adapted encoder, or is damaged.") from error
+        raise EncoderError(
+            f"{file} is damaged or not an adapted encoder: choose another."
+        ) from error
 
 
 def adapted_info(file: Path, header: AdaptedHeader, base: EncoderInfo) -> EncoderInfo:
-    """Return the identity of an adapted encoder: its file's hash, and what it has seen in all."""
+    """Return the identity of an adapted encoder: its file's hash and all its training data."""
     preprocessing = {**base.preprocessing, "adapted_from": header.base_sha256}
     seen = f"{base.seen}; then, without labels, {header.crops} crops of the user's"
     name = f"adapted:{base.name}"
@@ -138,7 +142,7 @@ def with_tensors(network: Any, changed: Mapping[str, torch.Tensor]) -> Any:
     own = network.state_dict()
     wrong = [name for name in changed if name not in own or own[name].shape != changed[name].shape]
     if wrong or not changed:
-        raise EncoderError("The adapted weights do not fit the encoder: adapt anew.")
+        raise EncoderError("The adapted weights do not fit the base encoder: adapt it again.")
     twin = copy.deepcopy(network)
     twin.load_state_dict({**own, **changed})
     return twin

@@ -1,4 +1,4 @@
-"""The network of the encoder trained on blood. Imports torch: import it inside functions only."""
+"""The network of the encoder trained on blood cells. Imports torch: import it inside functions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COMMON = 2  # first stages, whose filters were not taught: ImageNet's own go on 
 
 @dataclass(frozen=True)
 class Readout:
-    """What of the network makes a vector, and how much each part weighs.
+    """The parts of the network that form an embedding, and their weights.
 
     Attributes
     ----------
@@ -41,8 +41,7 @@ class Readout:
     size
         Side to which crops are brought first: that of the training.
     turns
-        Quarter turns of the crop over which the vector is averaged, 1 for none: a cell on a slide
-        has no upright.
+        Quarter turns of the crop for rotation averaging, 1 for none: cells have no orientation.
     """
 
     stages: Sequence[int]
@@ -61,11 +60,10 @@ class Readout:
 
 
 class BloodFeatures(StageFeatures):
-    """The embedding in which blood cells were told apart, beside what earlier stages see.
+    """The trained embedding of blood cells, concatenated with features of earlier stages.
 
-    The embedding tells the classes that it was taught from one or two examples; the stages hold
-    what tells apart classes that nobody taught. Where teaching made the network blind to
-    differences that it was never asked for, the stages as ImageNet left them still see them.
+    The embedding separates the trained classes from one or two examples; the stages separate new
+    classes. ImageNet's own stages keep differences that the training on blood suppressed.
 
     Parameters
     ----------

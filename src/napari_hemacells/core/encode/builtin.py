@@ -1,9 +1,7 @@
-"""EfficientNet-Lite0 as trained on ImageNet: what the bundled encoder started from.
+"""The bundled encoders: EfficientNet-Lite0 trained on blood cells, and its ImageNet original.
 
-Kept for comparison, and for models that were made with it. Its weights come from a package of
-their own (Apache-2.0).
-
-The encoder that comes with the package, trained on blood: no download.
+The ImageNet weights come from their own package (Apache-2.0) and are kept for comparison and for
+models made with them. Nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -34,7 +32,7 @@ MEAN = STD = (0.5, 0.5, 0.5)
 
 
 def imagenet_encoder(device: DeviceName = "auto") -> Encoder:
-    """Return EfficientNet-Lite0 with the ImageNet weights of its package, loaded once a device.
+    """Return EfficientNet-Lite0 with the ImageNet weights of its package, loaded once per device.
 
     Raises
     ------
@@ -46,7 +44,7 @@ def imagenet_encoder(device: DeviceName = "auto") -> Encoder:
 
 @cache
 def imagenet_info() -> EncoderInfo:
-    """Return its identity; torch is not needed for that."""
+    """Return its identity, without torch."""
     pooling = {"stages": list(STAGES), "sigma": SIGMA}
     return EncoderInfo(
         name="efficientnet_lite0.imagenet",
@@ -80,7 +78,9 @@ def load_weights_in_order(backbone: Any, file: Path) -> None:
     wanted = backbone.state_dict()
     shapes = [tuple(tensor.shape) for tensor in stored.values()]
     if shapes != [tuple(tensor.shape) for tensor in wanted.values()]:
-        raise EncoderError(f"{file.name} does not hold the weights of {ARCHITECTURE}; reinstall.")
+        raise EncoderError(
+            f"{file.name} does not hold the weights of {ARCHITECTURE}: reinstall the package."
+        )
     backbone.load_state_dict(dict(zip(wanted, stored.values(), strict=True)))
 
 
@@ -104,9 +104,9 @@ FAST_ROTATIONS = 2  # what the weights were first published with
 
 
 def bundled_encoder(device: DeviceName = "auto") -> Encoder:
-    """Return EfficientNet-Lite0 with the package's own weights, loaded once a device.
+    """Return EfficientNet-Lite0 with the package's own weights, loaded once per device.
 
-    It looks at every cell in all four quarter turns.
+    Rotation averaging over four quarter turns.
 
     Raises
     ------
@@ -117,9 +117,9 @@ def bundled_encoder(device: DeviceName = "auto") -> Encoder:
 
 
 def faster_encoder(device: DeviceName = "auto") -> Encoder:
-    """Return the bundled encoder that looks at every cell in two quarter turns only.
+    """Return the bundled encoder with rotation averaging over two quarter turns only.
 
-    1.7 times as fast as :func:`bundled_encoder` and a little less sure.
+    1.7 times as fast as :func:`bundled_encoder` and slightly less accurate.
 
     Raises
     ------
@@ -131,7 +131,7 @@ def faster_encoder(device: DeviceName = "auto") -> Encoder:
 
 @cache
 def bundled_info() -> EncoderInfo:
-    """Return its identity; torch is not needed for that."""
+    """Return its identity, without torch."""
     return _with_rotations(read_encoder_info(BUNDLED_WEIGHTS), ROTATIONS)
 
 
@@ -142,7 +142,7 @@ def faster_info() -> EncoderInfo:
 
 
 def _with_rotations(info: EncoderInfo, turns: int) -> EncoderInfo:
-    """Return the identity with so many turns; the name says so where the file has others."""
+    """Return the identity with `turns`, named in it if the file has another number."""
     readout = info.preprocessing["readout"]
     if readout["turns"] == turns:
         return info
@@ -156,7 +156,7 @@ def read_encoder_info(file: Path) -> EncoderInfo:
     Raises
     ------
     EncoderError
-        The file is missing, damaged, or holds something else.
+        If the file is missing, damaged, or of another kind.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -172,7 +172,7 @@ def read_encoder_info(file: Path) -> EncoderInfo:
             seen=header["seen"],
         )
     except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise EncoderError(f"{file} holds no encoder; reinstall the package.") from error
+        raise EncoderError(f"{file} holds no encoder: reinstall the package.") from error
 
 
 def load_blood_encoder(file: Path, device: str, turns: int | None = None) -> Encoder:
@@ -181,12 +181,12 @@ def load_blood_encoder(file: Path, device: str, turns: int | None = None) -> Enc
     Parameters
     ----------
     turns
-        Quarter turns over which vectors are averaged, if others than the file says.
+        Quarter turns for rotation averaging, by default those in the file.
 
     Raises
     ------
     EncoderError
-        The file is missing, damaged, or holds something else.
+        If the file is missing, damaged, or of another kind.
     """
     import timm
     from safetensors.torch import load_file
@@ -208,7 +208,7 @@ def _fill(network: Any, tensors: dict[str, Any]) -> None:
         network.load_state_dict(tensors)
     except RuntimeError as error:
         raise EncoderError(
-            "The bundled encoder's weights do not fit its network; reinstall the package."
+            "The bundled encoder's weights do not fit its network: reinstall the package."
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""Embeddings on disk, so that no cell is embedded twice."""
+"""Disk cache of embeddings: no cell is embedded twice."""
 
 from __future__ import annotations
 
@@ -23,17 +23,16 @@ if TYPE_CHECKING:
 class EmbeddingCache:
     """A folder with one safetensors file for each image, encoder and crop specification.
 
-    A vector depends on the image, the encoder, the crop and the cell's box, and on nothing else:
-    the file is named by the first three and holds box and vector of each cell. So after a
-    correction of the cells only those with a new box are embedded again. For pictures of single
-    cells, the hash of the file stands where the box does.
+    A vector depends only on the image, the encoder, the crop and the cell's box. The first three
+    name the file, which holds box and vector of each cell. After a correction only cells with a
+    new box are embedded again. For pictures of single cells a file hash replaces the box.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
 
     def path(self, image_key: str, encoder: EncoderInfo, spec: CropSpec) -> Path:
-        """Where the vectors of that image by that encoder from such crops lie."""
+        """Path of the vectors of an image, encoder and crop specification."""
         identity = json.dumps([fingerprint(encoder), spec.to_dict()], sort_keys=True)
         digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
         return self.folder / f"{image_key}-{digest}.safetensors"
@@ -43,7 +42,7 @@ class EmbeddingCache:
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """``(n, dim)`` vectors of the cells with these boxes, and ``(n,)`` which were known.
 
-        A missing, damaged or foreign file means that none was known.
+        With a missing, damaged or foreign file none is known.
         """
         vectors = np.zeros((len(boxes), encoder.dim), dtype=np.float32)
         known = np.zeros(len(boxes), dtype=np.bool_)
@@ -64,12 +63,12 @@ class EmbeddingCache:
         boxes: NDArray[np.int64],
         vectors: NDArray[np.float32],
     ) -> None:
-        """Replace the file by these cells, at once or not at all.
+        """Replace the file by these cells, atomically.
 
         Raises
         ------
         StorageError
-            The folder cannot be written; what was there before is unharmed.
+            If the folder cannot be written; the old file is unchanged.
         """
         from safetensors.numpy import save
 

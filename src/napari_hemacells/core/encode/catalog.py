@@ -1,6 +1,6 @@
-"""The encoders that a user can choose from on this computer, in words.
+"""The encoders available on this computer, with titles and descriptions.
 
-Nothing is loaded for that: of an adapted encoder, the header of its file is read.
+No encoder is loaded; of adapted ones only the header is read.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ class EncoderChoice(NamedTuple):
     Attributes
     ----------
     name
-        As :func:`napari_hemacells.core.encode.load_encoder` knows it.
+        Name for :func:`napari_hemacells.core.encode.load_encoder`.
     title
-        A few words.
+        A short title.
     about
-        What it has seen and what it costs, in a sentence.
+        Its training data and speed, in one sentence.
     """
 
     name: str
@@ -56,7 +56,7 @@ INSTALLED = (
 
 
 def available_encoders() -> tuple[EncoderChoice, ...]:
-    """Return those of the package, then those whose files are on the shelf, the newest first."""
+    """Return the package's encoders, then those in the weights store, newest first."""
     blooms = (
         EncoderChoice(
             name, bloom.file, f"Trained by others on {DINOBLOOM_TRAINING_DATA}. Slow on a CPU."
@@ -68,7 +68,7 @@ def available_encoders() -> tuple[EncoderChoice, ...]:
 
 
 def stored_adapted_encoders() -> tuple[EncoderChoice, ...]:
-    """Return the adapted encoders on the shelf, the newest first; others' files are no matter."""
+    """Return the adapted encoders in the weights store, newest first."""
     dated_choices = []
     for file in weights_store.weights_folder().glob("*.safetensors"):
         try:
@@ -79,7 +79,7 @@ def stored_adapted_encoders() -> tuple[EncoderChoice, ...]:
 
 
 def encoder_choice(name: str) -> EncoderChoice:
-    """Return any encoder's name in words, whether its weights are here or not."""
+    """Return the title and description of any encoder name, with or without local weights."""
     known = next((choice for choice in INSTALLED if choice.name == name), None)
     kind, _, rest = name.partition(":")
     path = Path(rest.partition("?")[0])
@@ -98,14 +98,14 @@ def encoder_choice(name: str) -> EncoderChoice:
 
 
 def portable_name(name: str) -> str:
-    """Return the name under which an encoder that was loaded is found again from anywhere.
+    """Return the name that finds a loaded encoder from any folder.
 
-    An adapted one is put on the shelf, so that models made with it find it by its hash.
+    An adapted one is copied to the weights store, so that models find it by its hash.
 
     Raises
     ------
     StorageError
-        The shelf cannot be written.
+        If the weights store cannot be written.
     """
     name = encoder_names.with_absolute_path(name)
     kind, _, path = name.partition(":")

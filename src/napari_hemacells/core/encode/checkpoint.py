@@ -1,4 +1,4 @@
-"""A local checkpoint as an encoder: which network, which part of the file, which preprocessing."""
+"""Encoders from local checkpoints: architecture, part of the file and preprocessing."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ Colours = tuple[float, float, float]
 
 
 class CheckpointSpec(Params):
-    """How a file of weights becomes an encoder.
+    """How to build an encoder from a weights file.
 
     Attributes
     ----------
     path
         A safetensors file, or a PyTorch file that holds weights alone.
     arch
-        The network, as timm names it.
+        timm name of the network.
     size, mean, std
-        What it wants to be given; what timm knows of the network where not given.
+        Preprocessing, by default timm's for the network.
     part
-        Key of the checkpoint under which the weights are.
+        Key of the weights in the checkpoint.
     prefix
-        What stands before the names of the weights that count.
+        Prefix of the names of the weights to use.
     drop
-        Weights with one of these words in their names are no part of the network.
+        Weights with one of these words in their names are ignored.
     """
 
     path: Path
@@ -64,7 +64,7 @@ def parse_checkpoint_name(name: EncoderName) -> CheckpointSpec:
     Raises
     ------
     EncoderError
-        The architecture is missing, or an option is not what it should be.
+        If the architecture is missing, or an option is invalid.
     """
     given: dict[str, Any] = dict(name.options)
     for key in ("mean", "std", "drop"):
@@ -106,7 +106,7 @@ def checkpoint_encoder(
 
 
 def _fill(model: Any, spec: CheckpointSpec) -> None:
-    """Copy the file's weights into the network; what the network has not is left out."""
+    """Copy the file's weights into the network; additional weights are ignored."""
     from napari_hemacells.core.encode.weights_store import read_tensors
 
     stored = _fitted(model, _chosen(read_tensors(spec.path, spec.part), spec))
@@ -122,7 +122,7 @@ def _fill(model: Any, spec: CheckpointSpec) -> None:
 
 
 def _chosen(stored: Mapping[str, torch.Tensor], spec: CheckpointSpec) -> dict[str, torch.Tensor]:
-    """Return the weights that count, by their bare names."""
+    """Return the weights to use, by name without prefix."""
     kept = {
         name: value
         for name, value in stored.items()

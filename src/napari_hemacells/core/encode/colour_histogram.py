@@ -1,4 +1,4 @@
-"""Colour histograms as an encoder: the baseline that every network has to beat."""
+"""Colour histograms as an encoder: the baseline for every network."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Where the network runs, and why not on a GPU.
-
-Too little memory: recognising it, and giving back what is cached, so that less finds room.
-"""
+"""Choice of the torch device and precision, and recognition of out-of-memory errors."""
 
 from __future__ import annotations
 
@@ -16,27 +13,27 @@ Precision: TypeAlias = Literal["float32", "bfloat16"]
 
 
 class Device(NamedTuple):
-    """A torch device and, in a sentence, why it was taken."""
+    """A torch device and the reason for it, in one sentence."""
 
     name: str
     reason: str
 
 
 def choose_device(name: DeviceName = "auto") -> Device:
-    """Return the device to use: the one asked for, or a GPU if there is one, otherwise the CPU.
+    """Return the device: the requested one, else a GPU if there is one, else the CPU.
 
     Raises
     ------
     EncoderError
-        A GPU was asked for by name and cannot be used.
+        If a GPU was requested and cannot be used.
     """
     if name == "cpu":
-        return Device("cpu", "The CPU was asked for.")
+        return Device("cpu", "The CPU was chosen.")
     obstacles = {"cuda": _cuda_obstacle(), "mps": _mps_obstacle()}
     if name in obstacles:
         if obstacles[name]:
             raise EncoderError(f"The device {name} cannot be used: {obstacles[name]}")
-        return Device(name, f"{name} was asked for.")
+        return Device(name, f"{name} was chosen.")
     for gpu, obstacle in obstacles.items():
         if not obstacle:
             return Device(gpu, f"A GPU was found ({gpu}).")
@@ -68,7 +65,7 @@ def _cuda_obstacle() -> str:
     if torch.cuda.is_available():
         return ""
     if torch.version.cuda is None and torch.version.hip is None:
-        return "this build of PyTorch knows no NVIDIA GPU."
+        return "this build of PyTorch does not support NVIDIA GPUs."
     return "PyTorch finds no NVIDIA GPU with a working driver on this computer."
 
 
@@ -90,7 +87,7 @@ OUT_OF_MEMORY_MESSAGES = (
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that the memory, the GPU's or the computer's, is full.
+    """Whether an error means that the memory of the GPU or computer is full.
 
     Examples
     --------
@@ -106,7 +103,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def free_gpu_memory() -> None:
-    """Give the GPU what is cached and no longer used, so that a smaller batch finds room."""
+    """Release cached GPU memory, so that a smaller batch fits."""
     import torch
 
     if torch.cuda.is_available():

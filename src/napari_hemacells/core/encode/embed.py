@@ -1,4 +1,4 @@
-"""Image + cells → embeddings, batch by batch, as a generator that can be stopped."""
+"""Embeddings of the cells of an image, batch by batch, as a generator that can be stopped."""
 
 from __future__ import annotations
 
@@ -40,19 +40,19 @@ def embed_steps(
     measured: bool = False,
     like: EncoderInfo | None = None,
 ) -> Generator[Progress, None, Embeddings]:
-    """Return one vector a cell, in the order of the table; yield after each batch.
+    """Return one vector per cell, in the order of the table; yield after each batch.
 
-    They are made tile by tile of the image, so that each part of a file is read once. Cells whose
-    vector is in the cache are not embedded again. When the generator is closed early, the vectors
-    made so far are kept in the cache. A cache that cannot be written does not stop the work: the
-    last report says so; so do the reports after a batch that was too large for the memory.
+    Cells are embedded tile by tile, so that each part of a file is read once, and only if their
+    vector is not in the cache. When the generator is closed early, finished vectors stay in the
+    cache. A cache that cannot be written does not stop the work; the last report says so. The
+    reports also say if a batch was too large for the memory.
 
     Parameters
     ----------
     measured
-        Whether size, nucleus and colour of the cells stand beside the network's numbers.
+        Whether to append the size, nucleus and colour of the cells to the embedding.
     like
-        A model's encoder: they do where they did there, written as they were there.
+        A model's encoder: features are appended as they were there.
     """
     total = len(cells)
     vectors = np.zeros((total, encoder.info.dim), dtype=np.float32)
@@ -89,12 +89,12 @@ def embed_steps(
 
 
 def with_memory_note(encoder: Encoder, message: str) -> str:
-    """Return the message, with a word on the memory where it was too small for a batch."""
+    """Return the message, with a note if the memory was too small for a batch."""
     largest = getattr(encoder, "largest_batch", None)
     if largest is None:
         return message
     crops = "1 crop" if largest == 1 else f"{largest} crops"
-    return f"{message}; the memory is too small for more than {crops} at once"
+    return f"{message}; the memory holds only {crops} at once"
 
 
 def _cut(
@@ -106,7 +106,7 @@ def _cut(
 def _prefetch_crops(
     cut: Callable[[NDArray[np.intp]], NDArray[np.uint8]], batches: Sequence[NDArray[np.intp]]
 ) -> Generator[tuple[NDArray[np.intp], NDArray[np.uint8]], None, None]:
-    """Yield each batch with its crops; the next ones are cut while the network works on these."""
+    """Yield each batch with its crops; the next crops are cut while the network runs."""
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="crops") as pool:
         coming = deque(pool.submit(cut, batch) for batch in batches[:1])
         for index, batch in enumerate(batches):
@@ -123,7 +123,7 @@ def embed(
     *,
     batch_size: int = 32,
 ) -> Embeddings:
-    """Return one vector a cell: :func:`embed_steps` run to its end."""
+    """Return one vector per cell: :func:`embed_steps` run to its end."""
     return run_to_end(embed_steps(image, cells, spec, encoder, cache, batch_size=batch_size))
 
 

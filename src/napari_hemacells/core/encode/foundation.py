@@ -1,4 +1,4 @@
-"""Encoders that others trained on blood, by their published layout: DinoBloom and RedDino."""
+"""Published foundation encoders of blood cells: DinoBloom and RedDino."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ def foundation_encoder(
     name
         One of `FOUNDATION_NAMES`.
     path
-        Where its checkpoint lies (DinoBloom); where empty, on the shelf.
+        Path of its checkpoint (DinoBloom); if empty, in the weights store.
     size
-        Side of the pictures in pixels (RedDino), where it shall not be the model's own.
+        Side of the pictures in pixels (RedDino), by default the model's own.
 
     Raises
     ------

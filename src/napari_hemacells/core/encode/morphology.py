@@ -1,7 +1,7 @@
-"""What a microscopist measures and a crop does not show: size, nucleus, colour, temperature.
+"""Morphology features: size, nucleus, colour and temperature of cells, which a crop does not show.
 
-A crop is scaled to the cell, so that a platelet and a red cell fill it alike. These numbers stand
-beside the embedding as more columns of the same vector: what works on embeddings works on them.
+A crop is scaled to the cell, so platelets and red cells look equally large. The features are
+additional columns of the embedding, for every method that works on embeddings.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ STEP = 4.0  # the embedding's spread is taken in such steps, so that all images 
 
 @dataclass(frozen=True, eq=False)
 class CellFeatures:
-    """Numbers that describe cells beside their embeddings.
+    """Features that describe cells in addition to their embeddings.
 
     Attributes
     ----------
     ids
         ``(n,)`` int64 cell ids.
     names
-        What each of the f columns is, in a fixed order.
+        Names of the f columns, in a fixed order.
     numbers
-        ``(n, f)`` float32, already comparable between images: no pixels, no raw intensities.
+        ``(n, f)`` float32, comparable between images: no pixels, no raw intensities.
     """
 
     ids: NDArray[np.int64]
@@ -95,14 +95,14 @@ def append_features(
 ) -> Embeddings:
     """Return embeddings with the features as further columns, each image standardised by itself.
 
-    Together the features make up about a tenth of a standardised vector's squared length, however
-    many numbers the encoder gives: each is written as many times as that takes. The encoder's
-    preprocessing names them, so that a model fitted with them refuses vectors without.
+    The features are repeated so that they make up about a tenth of a standardised vector's squared
+    length, whatever the encoder's dimension. The encoder's preprocessing names them, so that a
+    model fitted with them refuses vectors without.
 
     Parameters
     ----------
     like
-        An encoder with features, as a model names it: they are written as they were there.
+        A model's encoder with features: they are appended as they were there.
 
     Raises
     ------
@@ -121,7 +121,7 @@ def append_features(
 
 
 def fit_feature_scaling(vectors: NDArray[np.float32], names: tuple[str, ...]) -> dict[str, Any]:
-    """Return how features stand beside ``(n, dim)`` vectors: how often, and how strongly."""
+    """Return repetitions and factor of features for ``(n, dim)`` vectors."""
     times = max(1, round(WEIGHT / (1.0 - WEIGHT) * vectors.shape[1] / len(names)))
     spread = float(vectors.std(axis=0).mean()) if len(vectors) > 1 else 1.0
     level = float(STEP ** np.round(np.log(max(spread, 1e-9)) / np.log(STEP)))
@@ -129,13 +129,13 @@ def fit_feature_scaling(vectors: NDArray[np.float32], names: tuple[str, ...]) ->
 
 
 def feature_columns(features: CellFeatures, how: dict[str, Any]) -> NDArray[np.float32]:
-    """``(n, times * f)`` float32 what is written beside the vectors."""
+    """``(n, times * f)`` float32 columns to append to the vectors."""
     repeated = np.repeat(_standardised(features.numbers), how["times"], axis=1)
     return np.asarray(repeated * np.float32(how["spread"]), dtype=np.float32)
 
 
 def with_features(encoder: EncoderInfo, how: dict[str, Any]) -> EncoderInfo:
-    """Return the encoder as it is called where features stand beside its numbers."""
+    """Return the identity of an encoder with features."""
     return replace(
         encoder,
         dim=encoder.dim + how["times"] * len(how["names"]),
@@ -144,13 +144,13 @@ def with_features(encoder: EncoderInfo, how: dict[str, Any]) -> EncoderInfo:
 
 
 def feature_scaling_of(encoder: EncoderInfo) -> dict[str, Any] | None:
-    """Return how features stand beside an encoder's numbers; ``None`` where there are none."""
+    """Return how features are appended by an encoder; ``None`` without features."""
     how: dict[str, Any] | None = encoder.preprocessing.get(KEY)
     return how
 
 
 def without_features(encoder: EncoderInfo) -> EncoderInfo:
-    """Return the encoder itself, which knows of no features."""
+    """Return the identity of the encoder without features."""
     how = feature_scaling_of(encoder)
     if how is None:
         return encoder

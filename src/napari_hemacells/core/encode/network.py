@@ -1,8 +1,6 @@
-"""A torch network as an encoder. Imports torch: import this module inside functions only.
+"""A torch network as an encoder: batch-norm folding, stage pooling and resizing. Imports torch.
 
-Batch norms folded into convolutions. Imports torch: import it inside functions only.
-
-A network behind a change of size. Imports torch: import this module inside functions only.
+Import this module inside functions.
 """
 
 from __future__ import annotations
@@ -97,8 +95,8 @@ class NetworkEncoder:
     device
         Name of a torch device.
     precision
-        In which it multiplies. Vectors made in bfloat16 differ from the others by rounding, by
-        about a hundredth of their length.
+        Of the computation. Vectors in bfloat16 differ by rounding, about a hundredth of their
+        length.
     """
 
     def __init__(
@@ -123,27 +121,27 @@ class NetworkEncoder:
 
     @property
     def info(self) -> EncoderInfo:
-        """Name, hash of the weights, dimension, preprocessing, and what the weights have seen."""
+        """Name, hash of the weights, dimension, preprocessing and training data."""
         return self._info
 
     @property
     def device(self) -> str:
-        """Where it runs."""
+        """The device."""
         return self._device
 
     @property
     def precision(self) -> Precision:
-        """In which it multiplies."""
+        """The precision of its computation."""
         return self._precision
 
     @property
     def largest_batch(self) -> int | None:
-        """How many crops are taken at once since a batch did not fit; None while all did."""
+        """The batch size after an out-of-memory error; None if there was none."""
         return self._largest_batch
 
     @property
     def network(self) -> Any:
-        """The frozen network: to be copied before it is taught anything."""
+        """The frozen network; copy it before training."""
         return self._network
 
     def encode(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -155,7 +153,7 @@ class NetworkEncoder:
         Raises
         ------
         EncoderError
-            Not even one crop fits.
+            If not even one crop fits.
         """
         parts = [np.empty((0, self._info.dim), dtype=np.float32)]
         start = 0
@@ -172,10 +170,10 @@ class NetworkEncoder:
         return np.concatenate(parts)
 
     def _halve(self, size: int, error: Exception) -> None:
-        """Take half as many crops at once from now on."""
+        """Halve the batch size from now on."""
         if size == 1:
             raise EncoderError(
-                f"The memory of {self._device} is full; close other programs or use the CPU."
+                f"The memory of {self._device} is full: close other programs or use the CPU."
             ) from error
         self._largest_batch = size // 2
         free_gpu_memory()
@@ -200,12 +198,11 @@ class NetworkEncoder:
 
 
 class StageFeatures(nn.Module):
-    """Mean and deviation of what several stages of a network see, around the picture's centre.
+    """Mean and standard deviation of several stages of a network, around the picture's centre.
 
-    Early stages see grain and edges, late ones parts of objects; of stained cells, which ImageNet
-    does not know, the middle of the network tells more than its end. The deviation tells flat
-    from granular where the mean is the same. Both are weighted by a Gaussian around the centre,
-    where the cell is: its neighbours are other cells, whose class is not asked.
+    For stained cells, which ImageNet does not contain, middle stages are more informative than
+    late ones. The deviation separates flat from granular regions of equal mean. Both are weighted
+    by a Gaussian around the cell at the centre, to suppress its neighbours.
 
     Parameters
     ----------
@@ -251,7 +248,7 @@ class StageFeatures(nn.Module):
 
 
 def _of_channels(values: Sequence[float], device: str) -> torch.Tensor:
-    """Return ``(1, 3, 1, 1)``: a value a channel, given for images in 0 to 1, for 0 to 255."""
+    """Return ``(1, 3, 1, 1)``: values per channel of images in 0 to 1, scaled to 0 to 255."""
     return torch.tensor(values, device=device).mul(255.0).view(1, 3, 1, 1)
 
 

@@ -1,4 +1,4 @@
-"""What every encoder is: crops in, vectors out, and an identity."""
+"""The encoder protocol: crops in, vectors out, and an identity."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
 class Encoder(Protocol):
     """A frozen function from crops to vectors.
 
-    The bundled network, any timm model, a local checkpoint or a siamese one: the steps after it
-    see only this. The same `info` must mean the same vectors.
+    The bundled network, any timm model or a local checkpoint. Equal `info` must mean equal
+    vectors.
     """
 
     @property
     def info(self) -> EncoderInfo:
-        """Name, hash of the weights, dimension, preprocessing, and what the weights have seen."""
+        """Name, hash of the weights, dimension, preprocessing and training data."""
 
     @property
     def device(self) -> str:
-        """Where it runs: ``cpu``, ``cuda``, ``mps``."""
+        """The device: ``cpu``, ``cuda``, ``mps``."""
 
     def encode(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """``(n, dim)`` vectors of ``(n, size, size, 3)`` uint8 colour crops; n may be 0."""
 
 
 def fingerprint(info: EncoderInfo) -> str:
-    """16 hexadecimal digits that differ whenever the vectors may: weights, preprocessing, name."""
+    """A hash (16 hexadecimal digits) of weights, preprocessing and name."""
     identity = [info.name, info.sha256, info.dim, info.preprocessing]
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Encoders by name, and the one that a stored model was made with."""
+"""Encoders by name, and the encoder of a stored model."""
 
 from __future__ import annotations
 
@@ -58,18 +58,18 @@ MAX_CACHED_ENCODERS = 4  # networks of hundreds of megabytes: few stay loaded
 
 
 def load_encoder(name: str = BUNDLED, device: DeviceName = "auto") -> Encoder:
-    """Return the encoder of that name, loaded once a device.
+    """Return the encoder of that name, loaded once per device.
 
     ``bundled`` (trained on blood), ``bundled-2-turns`` (the same, 1.7 times as fast
-    and a little less sure), ``imagenet``; ``timm:NAME`` or a name that timm lists, with
+    and slightly less accurate), ``imagenet``; ``timm:NAME`` or a name that timm lists, with
     ``?size=224`` for another size of picture; ``dinobloom-s`` and ``dinobloom-b`` (``:PATH``),
     ``reddino-small``, ``-base``, ``-large``; ``file:PATH?arch=NAME``, a checkpoint;
-    ``adapted:PATH``, one that went on learning; ``untrained:NAME``, a timm model from nothing.
+    ``adapted:PATH``, an adapted encoder; ``untrained:NAME``, a timm model with random weights.
 
     Raises
     ------
     EncoderError
-        No such name, its weights are not here, or the device cannot be used.
+        If the name or weights are missing, or the device cannot be used.
     """
     if name in ENCODER_FACTORIES:
         return ENCODER_FACTORIES[name][0](device)
@@ -81,9 +81,9 @@ def load_encoder(name: str = BUNDLED, device: DeviceName = "auto") -> Encoder:
 
 
 def encoder_name_of(info: EncoderInfo) -> str | None:
-    """Return the name of the encoder here that gives the same vectors; ``None`` if none does.
+    """Return the name of the local encoder with the same vectors; ``None`` if none has.
 
-    Known without loading one: those of the package, and adapted ones that are on the shelf.
+    Compared without loading: those of the package and of the weights store.
     """
     info = without_features(info)
     for name, (_, known) in ENCODER_FACTORIES.items():
@@ -99,17 +99,17 @@ def encoder_name_of(info: EncoderInfo) -> str | None:
 
 
 def encoder_like(info: EncoderInfo, device: DeviceName = "auto") -> Encoder:
-    """Return the encoder that gives the same vectors, the bundled one if none here does.
+    """Return the encoder with the same vectors, or the bundled one if there is none.
 
-    One of timm or another laboratory is made again by its name. Whoever uses it with a stored
-    model lets :func:`napari_hemacells.core.store.check_compatible` decide whether the two fit.
+    A published encoder is created again by its name. Call
+    :func:`napari_hemacells.core.store.check_compatible` before using it with a stored model.
 
     Raises
     ------
     EncoderError
-        The device cannot be used, or the weights that the name stands for are not here.
+        If the device cannot be used, or the weights are missing.
     EncoderNotAllowedError
-        The name is one of a hub or a file, and the user never chose it here.
+        If the name is one of a hub or a file that the user never chose here.
     """
     name = encoder_name_of(info)
     if (
@@ -132,7 +132,7 @@ def _same(here: EncoderInfo, info: EncoderInfo) -> bool:
 
 
 def _version(wanted: EncoderName) -> tuple[int, int]:
-    """Return what changes when the file that a name points to does."""
+    """Return a value that changes with the file of a name."""
     path = Path(wanted.body).expanduser()
     weightless = wanted.kind in {encoder_names.TIMM, encoder_names.UNTRAINED, ""}
     if weightless or not os.path.isfile(path):  # noqa: PTH113 (False for impossible names too)
@@ -142,7 +142,7 @@ def _version(wanted: EncoderName) -> tuple[int, int]:
 
 @lru_cache(maxsize=MAX_CACHED_ENCODERS)
 def _load_cached(name: str, device: DeviceName, _version: tuple[int, int]) -> Encoder:
-    """Return the encoder that a name with a kind, or timm's name, stands for."""
+    """Return the encoder of a name with a kind, or of a timm name."""
     from napari_hemacells.core.encode.checkpoint import checkpoint_encoder, parse_checkpoint_name
     from napari_hemacells.core.encode.timm_encoder import timm_encoder, untrained_encoder
 

@@ -1,4 +1,4 @@
-"""Any model of timm as an encoder, its weights from the hub, from a file, or from nothing."""
+"""Any timm model as an encoder, with weights from the hub, from a file, or random."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ SEED = 0  # of networks from nothing
 
 
 class InputSpec(NamedTuple):
-    """What a network wants to be given.
+    """The preprocessing of a network.
 
     Attributes
     ----------
     size
-        Side in pixels to which crops are brought.
+        Side in pixels to which crops are resized.
     mean, std
         Of the three colours, pictures in 0 to 1.
     interpolation
-        How pixels between pixels are made.
+        Interpolation of the resizing.
     """
 
     size: int
@@ -46,15 +46,15 @@ class InputSpec(NamedTuple):
 def timm_encoder(name: str, size: int | None = None, device: DeviceName = "auto") -> Encoder:
     """Return a model of timm with its published weights, pooled as its author pools it.
 
-    The weights are those that the user put on the shelf, or come from the hub and are kept in its
-    cache. Preprocessing is the model's own, except that the crop is taken whole.
+    The weights come from the weights store, or from the hub and its cache. Preprocessing is the
+    model's own, without centre cropping.
 
     Parameters
     ----------
     name
         As timm lists it, with or without a tag (``resnet18.a1_in1k``), or ``hf_hub:OWNER/MODEL``.
     size
-        Side of the pictures in pixels, where it shall not be the model's own.
+        Side of the pictures in pixels, by default the model's own.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def timm_encoder(name: str, size: int | None = None, device: DeviceName = "auto"
 
 
 def untrained_encoder(name: str, size: int | None = None, device: DeviceName = "auto") -> Encoder:
-    """Return a model of timm with weights drawn at random, the same each time: a baseline.
+    """Return a timm model with fixed random weights, as a baseline.
 
     Raises
     ------
@@ -100,7 +100,7 @@ def wrap_timm_model(
     Parameters
     ----------
     picture
-        What it wants to be given, where that is not what timm knows of the model.
+        Preprocessing, by default timm's for the model.
     """
     from napari_hemacells.core.encode.device import precision_on
     from napari_hemacells.core.encode.network import NetworkEncoder, ResizingModel
@@ -128,7 +128,7 @@ def wrap_timm_model(
 
 
 def input_spec_of(model: Any, size: int | None = None) -> InputSpec:
-    """Return what timm knows that the model wants to be given; `size` overrides its side."""
+    """Return timm's preprocessing of the model; `size` overrides its side."""
     from timm.data import resolve_model_data_config
 
     known = resolve_model_data_config(model)
@@ -159,7 +159,7 @@ def build_timm_model(name: str, size: int | None, **options: Any) -> Any:
 
 
 class _PublishedInfo(NamedTuple):
-    """What a published model is called, and what its weights have seen."""
+    """Name and training data of a published model."""
 
     name: str
     seen: str
@@ -195,7 +195,7 @@ def _load_published(name: str, size: int | None) -> tuple[Any, _PublishedInfo]:
 
 
 class _Files(NamedTuple):
-    """Which files to fetch elsewhere, and where to put them."""
+    """The files to download on another computer, and where to put them."""
 
     address: str
     names: tuple[str, ...]
@@ -232,7 +232,7 @@ def _config(name: str) -> Any:
 
 
 def _fetch(source: str, size: int | None, files: _Files, *, here: bool, **options: Any) -> Any:
-    """Return the model with weights; a sentence on what to fetch where that fails."""
+    """Return the model with weights; the error says which file to download."""
     from safetensors import SafetensorError
 
     logger = logging.getLogger("timm")

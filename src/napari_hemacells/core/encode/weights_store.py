@@ -1,8 +1,6 @@
-"""The folder in which encoders that did not come with the package are found again.
+"""The weights store: files of downloaded and adapted encoders, the hub cache, and safe loading.
 
-The model hub: whether published weights are here already, and whether it is in reach.
-
-Weights of a file, never anything else; and their hash. Imports torch inside functions only.
+Torch is imported inside functions only.
 """
 
 from __future__ import annotations
@@ -36,7 +34,7 @@ def weights_folder() -> Path:
 
 
 def find_weights(stem: str) -> Path | None:
-    """Return the weights file of that name, whatever its ending; None if there is none."""
+    """Return the weights file of that name with any suffix; None if there is none."""
     files = (weights_folder() / f"{stem}{ending}" for ending in WEIGHT_ENDINGS)
     return next((file for file in files if file.is_file()), None)
 
@@ -60,7 +58,7 @@ def _digest(file: Path, _size: int, _changed: int) -> str:
 
 
 def store_weights(file: Path) -> Path:
-    """Return the copy of an encoder's file that a model finds by the file's hash.
+    """Copy an encoder's file to the store, where models find it by its hash.
 
     Raises
     ------
@@ -78,7 +76,7 @@ def store_weights(file: Path) -> Path:
 
 
 def find_weights_by_hash(sha256: str) -> Path | None:
-    """Return the file on the shelf with that hash; None if there is none."""
+    """Return the stored file with that hash; None if there is none."""
     file = weights_folder() / f"{sha256}.safetensors"
     return file if file.is_file() and file_sha256(file) == sha256 else None
 
@@ -88,7 +86,7 @@ HUB_WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 
 
 def find_cached_file(repository: str | None, *names: str) -> str | None:
-    """Return the first of these files that is in the cache of the model hub; ``None`` if none is.
+    """Return the first of these files in the cache of the model hub, or ``None``.
 
     Parameters
     ----------
@@ -109,10 +107,9 @@ def find_cached_file(repository: str | None, *names: str) -> str | None:
 
 
 def check_reachable(address: str) -> None:
-    """Return if the computer at this address answers, or a proxy stands before it.
+    """Return if the host answers or a proxy is configured.
 
-    A library that fetches tries again and again for a minute before it says that there is no
-    network; a person at a desk without one should not wait for that.
+    This fails fast without a network, where download libraries retry for a minute.
 
     Raises
     ------
@@ -130,7 +127,7 @@ PREFIXES = ("module.", "_orig_mod.")  # of data-parallel and of compiled network
 
 
 def read_tensors(file: Path, part: str = "") -> dict[str, torch.Tensor]:
-    """Return the tensors of a safetensors or PyTorch file by name; no code in it is run.
+    """Return the tensors of a safetensors or PyTorch file by name, without running code in it.
 
     Parameters
     ----------
@@ -156,7 +153,7 @@ def read_tensors(file: Path, part: str = "") -> dict[str, torch.Tensor]:
 
 
 def hash_tensors(tensors: Mapping[str, torch.Tensor]) -> str:
-    """Return the SHA-256 of names, shapes and values, whatever file they came from."""
+    """Return the SHA-256 of names, shapes and values, independent of the file."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         value = tensors[name].detach().cpu().contiguous().float().numpy()
@@ -170,7 +167,7 @@ def _load(file: Path) -> dict[str, Any]:
     from safetensors.torch import load_file
 
     if not os.path.isfile(file):  # noqa: PTH113 (False too for a name that no system can have)
-        raise EncoderError(f"There is no weights file {file}.")
+        raise EncoderError(f"The weights file {file} does not exist.")
     try:
         if file.suffix == ".safetensors":
             return dict(load_file(file))
@@ -181,7 +178,7 @@ def _load(file: Path) -> dict[str, Any]:
             "state_dict alone, or as .safetensors."
         ) from error
     except Exception as error:  # a file of others: whatever its decoder meets, it cannot be read
-        raise EncoderError(f"{file} is no weights file that can be read.") from error
+        raise EncoderError(f"{file} cannot be read as a weights file: choose another.") from error
     if not isinstance(stored, dict):
         raise EncoderError(f"{file} holds no named weights: save its state_dict.")
     return stored

@@ -14,6 +14,8 @@ from napari_hemacells.core.fsio import atomic_path
 if TYPE_CHECKING:
     from pathlib import Path
 
+CHECKPOINT = "checkpoint.pt"
+
 
 def save_checkpoint(file: Path, state: dict[str, Any]) -> None:
     """Write tensors and plain values, in place of the checkpoint before.
@@ -53,6 +55,9 @@ def load_checkpoint(file: Path) -> dict[str, Any] | None:
             f"The checkpoint {file} is damaged: remove it, and the training begins anew."
         ) from error
     return state
+
+
+NEVER = 2**31  # a patience
 
 
 class EarlyStopping:

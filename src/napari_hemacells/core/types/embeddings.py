@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
@@ -77,3 +78,8 @@ class Embeddings:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @cached_property
+    def rows(self) -> dict[int, int]:
+        """From a cell's id to its row."""
+        return {cell: row for row, cell in enumerate(self.ids.tolist())}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -21,6 +23,19 @@ JobKind: TypeAlias = Literal[
     "recall", "compare", "pace", "rate", "preview", "rank", "encoder",
 ]  # fmt: skip
 JobSteps: TypeAlias = "Callable[[], Generator[Progress, None, Any]]"
+
+
+_PATIENCE_MS = 60_000  # for the step at which a worker can stop, when Python ends
+
+
+@atexit.register
+def end_workers() -> None:
+    """End every worker before Python takes away the Qt objects that its thread still calls.
+
+    Qt's event loop does that where it ends; a script may have none.
+    """
+    with suppress(RuntimeError):  # not in time: its thread goes with the process
+        GeneratorWorker.await_workers(_PATIENCE_MS)
 
 
 class UnexpectedError(Exception):

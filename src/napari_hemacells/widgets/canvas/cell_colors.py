@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import numpy as np
 from qtpy.QtCore import QObject, QTimer
 
 from napari_hemacells import layers as ours
+from napari_hemacells.layers import CellColourCodes
 
 if TYPE_CHECKING:
-    from napari_hemacells.core.annotate import Palette
+    from numpy.typing import NDArray
+
     from napari_hemacells.core.types import Cells
     from napari_hemacells.layers import DisplayMode
     from napari_hemacells.session import Session
@@ -50,26 +53,23 @@ class CellColorizer(QObject):
         self._idle.start()
 
     def _show_detected(self, cells: Cells) -> None:
-        """Outline the cells in the colours of the detector's kinds."""
-        palette, bridge = self._session.palette, self._bridge
-        if bridge.is_multiscale:
-            bridge.set_shades(ours.detected_colour_codes(cells, palette))
-        else:
-            bridge.recolour(
-                add_spare_colours(detected_colours(cells, palette), ours.rgba(_UNKNOWN))
-            )
-        bridge.outline(outline_width(cells.diameter))
+        """Outlines in the colours of the detector's kinds."""
+        shades = ours.detected_colour_codes(cells, self._session.palette)
+        self._show(cells, shades, ours.rgba(_UNKNOWN))
+        self._bridge.outline(outline_width(cells.diameter))
 
     def _show_known(self, cells: Cells, mode: DisplayMode) -> None:
-        """Fill the cells with the colours of their classes."""
-        session, bridge = self._session, self._bridge
-        known = (cells, session.annotated, session.prediction, session.palette, mode)
-        if bridge.is_multiscale:
-            bridge.set_shades(ours.colour_codes(*known))
+        """Cells filled with the colour of what is known of them."""
+        coming = ours.rgba(_UNKNOWN, 0.0 if mode == "image" else _PENDING_OPACITY)
+        self._show(cells, self._session.colour_codes(mode), coming)
+        self._bridge.outline(0)
+
+    def _show(self, cells: Cells, shades: CellColourCodes, coming: ours.Rgba) -> None:
+        """Give the cells their colours, and one to those that may be added next."""
+        if self._bridge.is_multiscale:
+            self._bridge.set_shades(shades)
         else:
-            coming = ours.rgba(_UNKNOWN, 0.0 if mode == "image" else _PENDING_OPACITY)
-            bridge.recolour(add_spare_colours(ours.label_colours(*known), coming))
-        bridge.outline(0)
+            self._bridge.colour_cells(*add_spare_ids(cells.ids, shades, coming))
 
     def _catch_up(self) -> None:
         """Update the feature table that napari shows for the cell under the pointer."""
@@ -89,19 +89,11 @@ def outline_width(diameter: float) -> int:
     return max(1, round(diameter * _OUTLINE))
 
 
-def add_spare_colours(
-    table: dict[int | None, ours.Rgba], colour: ours.Rgba
-) -> dict[int | None, ours.Rgba]:
-    """Give the next ids a colour too, so that an added cell is visible at once."""
-    last = max((cell for cell in table if cell is not None), default=0)
-    return {**table, **dict.fromkeys(range(last + 1, last + 1 + _SPARE_IDS), colour)}
-
-
-def detected_colours(cells: Cells, palette: Palette) -> dict[int | None, Any]:
-    """The colour of each cell's detected kind, to check the detection by eye."""
-    known = {cell_class.name: ours.rgba(cell_class.colour) for cell_class in palette}
-    other = ours.rgba(_UNKNOWN)
-    kinds = cells.table["class"].tolist()
-    return {
-        cell: known.get(kind, other) for cell, kind in zip(cells.ids.tolist(), kinds, strict=True)
-    }
+def add_spare_ids(
+    ids: NDArray[np.int64], shades: CellColourCodes, colour: ours.Rgba
+) -> tuple[NDArray[np.int64], CellColourCodes]:
+    """Give the next ids a colour too, so that an added cell is seen before all are coloured."""
+    last, spare = int(ids.max(initial=0)), len(shades.table) - 1
+    codes = np.append(shades.codes, np.full(_SPARE_IDS, spare, shades.codes.dtype))
+    more = np.arange(last + 1, last + 1 + _SPARE_IDS)
+    return np.append(ids, more), CellColourCodes(codes, {**shades.table, spare: colour})

@@ -2,57 +2,73 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.utils.colormaps import DirectLabelColormap, _accelerated_cmap
+from napari.utils.colormaps import DirectLabelColormap
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-    from napari_hemacells.layers import Rgba
+    from napari_hemacells.layers import CellColourCodes, Rgba
 
 _CLEAR = np.zeros(4, dtype=np.float32)
-_LARGEST = 2**15  # label with a colour of its own: the look-up table is that long
+_MAX_LABEL = 2**20  # a table of one byte for each label up to there is small
+_MAX_COLOURS = 255  # that napari keeps in one byte
+_ROWS = 64  # of the image looked up at once: they stay in the processor's cache
 
 
 class ClassColormap(DirectLabelColormap):  # type: ignore[misc]  # napari is not typed for us
-    """A colour for each label, stored as tuples, which napari hashes faster than arrays.
+    """A colour for each label, kept as tuples, which napari hashes faster than arrays.
 
-    Looked up with numpy: napari's own look-up is compiled by numba when the first cells are
-    drawn, for which the window stands still for seconds (13 s on a busy computer).
+    Labels are looked up in an array: napari's own dictionary takes ten times as long for an image
+    of five megapixels, at every click.
     """
 
     def map(self, values: Any) -> Any:
-        """Return colours as arrays, as napari's controls need them; ``(…, 4)`` float32."""
-        if isinstance(values, np.ndarray) and values.dtype.kind in "iu":
-            return self._colours(values)
+        """Return colours as arrays: napari's controls compute with the selected label's."""
+        lookup = self._lookup
+        if isinstance(values, np.ndarray) and lookup is not None and not self.use_selection:
+            colours = self._label_mapping_and_color_dict[1]
+            rows = np.array([colours[code] for code in range(len(colours))], dtype=np.float32)
+            return rows[_looked_up(lookup, values)]
         return np.asarray(super().map(values), dtype=np.float32)
 
-    def _colours(self, values: NDArray[Any]) -> NDArray[np.float32]:
-        labels, places = np.unique(values, return_inverse=True)
-        default = np.asarray(self.default_color, dtype=np.float32)
-        shown = [not self.use_selection or label == self.selection for label in labels.tolist()]
-        colours = [
-            np.asarray(self.color_dict.get(label, default), np.float32) if visible else _CLEAR
-            for label, visible in zip(labels.tolist(), shown, strict=True)
-        ]
-        table = np.array(colours, dtype=np.float32).reshape(-1, 4)
-        return table[places].reshape(*values.shape, 4)
-
-    # napari's, private: should it be called otherwise one day, that one works as well, slowly.
-    def _map_without_cache(self, values: Any) -> Any:
-        return self._colours(np.asarray(values))
-
     def _data_to_texture(self, values: Any) -> Any:
-        fast = getattr(_accelerated_cmap, "_labels_raw_to_texture_direct_numpy", None)
-        wide = isinstance(values, np.ndarray) and values.ndim > 0 and values.itemsize > 2
-        largest = max((label for label in self.color_dict if label is not None), default=0)
-        if fast is None or not wide or largest > _LARGEST:
+        lookup = self._lookup
+        small = not isinstance(values, np.ndarray) or values.itemsize <= 2
+        if small or lookup is None or self.use_selection:
             return super()._data_to_texture(values)
-        return fast(values, self)
+        return _looked_up(lookup, values)
+
+    @cached_property
+    def _lookup(self) -> NDArray[np.uint8] | None:
+        """Code of the colour of each label, as napari numbers them; ``None`` for too many."""
+        codes = self._label_mapping_and_color_dict[0]
+        labels = np.array([label for label in codes if label is not None], dtype=np.int64)
+        last, first = labels.max(initial=0), labels.min(initial=0)
+        if first < 0 or last > _MAX_LABEL or self._num_unique_colors + 2 > _MAX_COLOURS:
+            return None
+        lookup = np.zeros(last + 2, np.uint8)
+        lookup[labels] = [code for label, code in codes.items() if label is not None]
+        return lookup
+
+    def _clear_cache(self) -> None:
+        super()._clear_cache()
+        self.__dict__.pop("_lookup", None)
+
+
+def _looked_up(lookup: NDArray[np.uint8], labels: NDArray[np.integer]) -> NDArray[np.uint8]:
+    """Entries of the table for the labels; its last one, without colour, for those above it."""
+    entries = np.empty(labels.shape, np.uint8)
+    parts, found = np.atleast_1d(labels), np.atleast_1d(entries)
+    for first in range(0, len(parts), _ROWS):
+        part = slice(first, first + _ROWS)
+        np.take(lookup, parts[part], mode="clip", out=found[part])
+    return entries
 
 
 def class_colormap(table: Mapping[int | None, Rgba]) -> ClassColormap:
@@ -62,4 +78,37 @@ def class_colormap(table: Mapping[int | None, Rgba]) -> ClassColormap:
     # The rest without validation: these are RGBA already, and checking thousands of them one by
     # one takes longer than drawing them.
     colormap.color_dict.update(table)
+    return colormap
+
+
+def coded_colormap(ids: NDArray[np.int64], shades: CellColourCodes) -> ClassColormap:
+    """The colormap of labels whose colours are given as codes.
+
+    Parameters
+    ----------
+    ids
+        ``(n,)`` labels, above 0.
+    shades
+        The code of each label, and the colour of each code.
+    """
+    labels, codes = ids.tolist(), shades.codes.tolist()
+    colours = shades.table
+    colormap = class_colormap(
+        {None: colours[None], 0: colours[0]}
+        | {label: colours[code] for label, code in zip(labels, codes, strict=True)}
+    )
+    # What napari would find out about these colours one by one, in its own numbers: 0 is the
+    # colour of the rest, so that a code is one higher.
+    listed_codes = shades.codes.astype(np.intp) + 1
+    numbers = {None: 0, 0: 1} | dict(zip(labels, listed_codes.tolist(), strict=True))
+    listed = {0: colours[None]} | {code + 1: colours[code] for code in range(len(colours) - 1)}
+    last = int(ids.max(initial=0))
+    if last <= _MAX_LABEL and len(listed) + 2 <= _MAX_COLOURS:
+        lookup = np.zeros(last + 2, np.uint8)
+        lookup[0], lookup[ids] = 1, listed_codes
+        colormap.__dict__.update(
+            _label_mapping_and_color_dict=(numbers, listed),
+            _num_unique_colors=len(listed),
+            _lookup=lookup,
+        )
     return colormap

@@ -56,9 +56,12 @@ class CellPyramid:
         count = max(2, int(np.ceil(np.log2(longest / COARSEST_LEVEL_PIXELS))) + 1)
         self.levels = tuple(PyramidLevel(self, 2**number) for number in range(count))
 
-    def set_shades(self, codes: NDArray[np.uint8]) -> None:
-        """Set the colour code of each cell, in the order of `ids`; 0 for none."""
-        self.codes[self.ids] = codes
+    def set_shades(self, codes: NDArray[np.unsignedinteger]) -> None:
+        """Give each cell, in the order of `ids`, the code of its colour; 0 for none.
+
+        Codes above 255 share one colour: a level holds bytes.
+        """
+        self.codes[self.ids] = np.minimum(codes, 255)
 
     def cell_at(self, row: float, col: float, reach: float) -> int:
         """Return the cell at a position, 0 for none; within some pixels, the nearest centre."""

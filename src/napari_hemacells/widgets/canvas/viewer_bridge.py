@@ -12,7 +12,7 @@ from napari_hemacells import layers as ours
 from napari_hemacells.core.errors import ImageError
 from napari_hemacells.widgets.canvas import layer_readers
 from napari_hemacells.widgets.canvas.keys import KeyMap
-from napari_hemacells.widgets.canvas.label_colormap import class_colormap
+from napari_hemacells.widgets.canvas.label_colormap import class_colormap, coded_colormap
 from napari_hemacells.widgets.canvas.markers import (
     MARKER,
     MarkerState,
@@ -25,16 +25,17 @@ from napari_hemacells.widgets.canvas.thermogram_layers import ThermogramLayers
 from napari_hemacells.widgets.dock_area import dock_below, raise_dock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     import pandas as pd
     from napari.components import ViewerModel
     from napari.layers import Layer, Points
+    from numpy.typing import NDArray
     from qtpy.QtWidgets import QWidget
 
     from napari_hemacells.core.detect import Regions
     from napari_hemacells.core.types import Cells, SmearImage
-    from napari_hemacells.layers import CellColourCodes, Rgba
+    from napari_hemacells.layers import CellColourCodes
     from napari_hemacells.session import Session
 
 
@@ -362,13 +363,13 @@ class ViewerBridge(Overlays):
         if self._many is not None and self.cells_layer is not None:
             self._many.set_shades(shades)
 
-    def recolour(self, table: Mapping[int | None, Rgba]) -> None:
-        """Set the colour of every cell: ``{label: RGBA}`` with ``None`` for the rest."""
+    def colour_cells(self, ids: NDArray[np.int64], shades: CellColourCodes) -> None:
+        """Set the colour of every label: ``(n,)`` labels, the code of each and its colour."""
         layer = self.cells_layer
         if layer is not None:
             # The list of layers would be drawn for its own sake: see show_thumbnail.
             with layer.events.thumbnail.blocker():
-                layer.colormap = class_colormap(table)
+                layer.colormap = coded_colormap(ids, shades)
 
     def show_thumbnail(self) -> None:
         """Update the thumbnail of the cells in napari's layer list."""

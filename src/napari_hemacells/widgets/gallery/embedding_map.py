@@ -32,13 +32,13 @@ from napari_hemacells.core.types import UNKNOWN, Progress
 from napari_hemacells.widgets import theme
 from napari_hemacells.widgets.gallery.view import Thumbnails
 from napari_hemacells.widgets.gallery.widget import swatch
-from napari_hemacells.widgets.subscriptions import Subscriptions
+from napari_hemacells.widgets.subscriptions import SeenUpdates, Subscriptions, is_seen
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from numpy.typing import NDArray
-    from qtpy.QtGui import QImage, QShowEvent
+    from qtpy.QtGui import QImage
 
     from napari_hemacells.core.types import Embeddings
     from napari_hemacells.session import Session
@@ -295,6 +295,7 @@ class EmbeddingMapWidget(QWidget):
         self.canvas.clicked.connect(self._click)
         self.canvas.hovered.connect(self._hover)
         self.jobs.returned.connect(self._placed)
+        self._seen = SeenUpdates(self, self._catch_up)
         self._subscriptions = Subscriptions(self)
         events = self._session.events
         for signal in (events.project, events.image, events.cells, events.embeddings):
@@ -382,12 +383,15 @@ class EmbeddingMapWidget(QWidget):
     def recolour(self) -> None:
         """Colour the points by class, as on the canvas."""
         session = self._session
-        if not self.isVisible() or session.cells is None or session.history is None:
+        if not is_seen(self):
+            self._seen.due = True
+            return
+        if session.cells is None or session.history is None:
             return
         plain = np.array([*theme.colour("text").getRgbF()[:3], 0.35], np.float32)
         table = {cell_class.id: ours.rgba(cell_class.colour) for cell_class in session.palette}
         table[UNKNOWN] = _contrasting_colour(ours.rgba(UNKNOWN_COLOUR), plain)
-        known = ours.known_classes(session.cells, session.annotated, session.prediction)
+        known = session.known_classes
         position, annotated = session.cells.position, session.annotated
         colours = np.tile(plain, (len(self._ids), 1))
         for row, cell in enumerate(self._ids.tolist()):
@@ -397,14 +401,15 @@ class EmbeddingMapWidget(QWidget):
         self.canvas.colour(colours, np.isin(self._ids, list(annotated)))
 
     def _recolour_soon(self, _what: object = None) -> None:
-        if self.isVisible():
+        if is_seen(self):
             self._soon.start()
+        else:
+            self._seen.due = True
 
     def _start_over(self) -> None:
         self._thumbnails.clear()
         self._waiting = True
-        if self.isVisible():
-            self.place()
+        self._seen.ask()
 
     def _update_classes(self) -> None:
         while (item := self.classes.takeAt(0)) is not None:
@@ -445,9 +450,8 @@ class EmbeddingMapWidget(QWidget):
         """Return a size like that of the gallery, but higher."""
         return QSize(720, 320)
 
-    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802
-        """Update what changed while the map was hidden."""
-        super().showEvent(event)
+    def _catch_up(self) -> None:
+        """Show what happened while it was not seen."""
         if self._waiting:
             self.place()
         else:

@@ -9,12 +9,13 @@ from qtpy.QtGui import QColor
 
 from napari_hemacells.core.annotate.palette import UNKNOWN_COLOUR
 from napari_hemacells.core.types import UNKNOWN
-from napari_hemacells.layers import confidences, known_classes
 from napari_hemacells.widgets.subscriptions import Subscriptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
     from qtpy.QtCore import QObject
 
     from napari_hemacells.core.params import QueueOrder
@@ -46,14 +47,14 @@ class _CellClasses(NamedTuple):
 
     position: Mapping[int, int]
     classes: Sequence[str | None]
-    sure: Sequence[float]
+    sure: Sequence[float] | NDArray[np.float32]
     annotated: Mapping[int, str]
 
     def of(self, cell: int) -> DisplayedClass:
         index = self.position.get(cell)
         if index is None:
             return _UNKNOWN
-        return DisplayedClass(self.classes[index], self.sure[index], cell in self.annotated)
+        return DisplayedClass(self.classes[index], float(self.sure[index]), cell in self.annotated)
 
 
 class GalleryModel(QAbstractListModel):
@@ -80,7 +81,6 @@ class GalleryModel(QAbstractListModel):
         self._session = session
         self._queue: list[int] = []
         self._rows: dict[int, int] = {}
-        self._known = _CellClasses({}, [], [], {})
         self._names: dict[str, tuple[str, QColor]] = {}
         self.order: QueueOrder = "active"
         self.proposed: tuple[int, ...] = ()
@@ -128,6 +128,11 @@ class GalleryModel(QAbstractListModel):
         """Return the class, its confidence, and whether it was annotated."""
         return self._known.of(cell)
 
+    @property
+    def _known(self) -> _CellClasses:
+        """What is known now; put together when an item in sight is painted."""
+        return self._session.derived("gallery", lambda: _cell_classes(self._session))
+
     def show_queue(self, cells: Sequence[int], *, current: bool = True) -> None:
         """Show a new queue: the cells that pass the filter now.
 
@@ -137,13 +142,14 @@ class GalleryModel(QAbstractListModel):
             Whether the queue is up to date; otherwise it can be refreshed at once.
         """
         self.beginResetModel()
-        self._known = _cell_classes(self._session)
         if self.only == PROPOSED:
-            self._queue = [cell for cell in cells if cell in self._known.position]
+            position = self._known.position
+            self._queue = [cell for cell in cells if cell in position]
         elif self.only == ALL_CELLS:
             self._queue = list(cells)
         else:
-            self._queue = [cell for cell in cells if self._passes(cell)]
+            known = self._known
+            self._queue = [cell for cell in cells if self._passes(known.of(cell))]
         self._rows = {cell: row for row, cell in enumerate(self._queue)}
         self.endResetModel()
         self._set_outdated(outdated=not current)
@@ -151,7 +157,7 @@ class GalleryModel(QAbstractListModel):
     def clear(self) -> None:
         """Show nothing until the next refresh: the earlier cells were replaced."""
         self.beginResetModel()
-        self._queue, self._rows, self._known = [], {}, _CellClasses({}, [], [], {})
+        self._queue, self._rows = [], {}
         self.endResetModel()
 
     # --- updaters ----------------------------------------------------------------------------
@@ -169,8 +175,7 @@ class GalleryModel(QAbstractListModel):
         self._update_labelled(())
 
     def _update_labelled(self, cells: tuple[int, ...]) -> None:
-        """Update the displayed classes of these cells."""
-        self._known = _cell_classes(self._session)
+        """Show what is known now; what is known of other cells than these is as before."""
         self._set_outdated(outdated=True)
         self._repaint(cells)
 
@@ -196,8 +201,7 @@ class GalleryModel(QAbstractListModel):
         if self._queue:
             self.appearance_changed.emit(cells)
 
-    def _passes(self, cell: int) -> bool:
-        displayed = self.shown(cell)
+    def _passes(self, displayed: DisplayedClass) -> bool:
         if self.only == ANNOTATED:
             return displayed.annotated
         return self.only in (ALL_CELLS, displayed.class_id or UNCLASSIFIED)
@@ -224,16 +228,12 @@ class GalleryModel(QAbstractListModel):
 
 
 def _cell_classes(session: Session) -> _CellClasses:
-    """Return the displayed class of each cell of the image."""
-    cells, prediction = session.cells, session.prediction
+    """Return what is known of each cell of the image now."""
+    cells = session.cells
     if cells is None:
         return _CellClasses({}, [], [], {})
-    annotated = session.annotated
     return _CellClasses(
-        cells.position,
-        known_classes(cells, annotated, prediction),
-        confidences(cells, annotated, prediction).tolist(),
-        annotated,
+        cells.position, session.known_classes, session.confidences, session.annotated
     )
 
 

@@ -94,7 +94,7 @@ class ReviewQueue(QObject):
         if now is None:
             return RankedCells([], current=True)
         if not now.slow:
-            return RankedCells(rank_cells(now), current=True)
+            return RankedCells(self._session.queue(order, descending=descending), current=True)
         known = self._known.get((order, descending))
         if known is None:
             return RankedCells(rank_cells(now.without_embeddings), current=False)

@@ -28,12 +28,10 @@ from napari_hemacells.widgets.gallery.model import (
     GalleryModel,
 )
 from napari_hemacells.widgets.gallery.view import GalleryView, Thumbnails
-from napari_hemacells.widgets.subscriptions import Subscriptions
+from napari_hemacells.widgets.subscriptions import SeenUpdates, Subscriptions, is_seen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-    from qtpy.QtGui import QShowEvent
 
     from napari_hemacells.core.annotate import CellClass
     from napari_hemacells.core.params import QueueOrder
@@ -255,6 +253,8 @@ class GalleryWidget(QWidget):
         layout.addWidget(self.hint)
         layout.addWidget(self.view, 1)
         self._connect()
+        self._seen = SeenUpdates(self, self._make_queue_if_waiting)
+        self._seen.due = True
         self._subscriptions = Subscriptions(self)
         events = session.events
         for signal in (events.project, events.image, events.cells):
@@ -392,10 +392,11 @@ class GalleryWidget(QWidget):
 
     def _make_queue_when_seen(self, wish: _QueueRefresh) -> None:
         self._waiting = True
-        if self.isVisible():
+        if is_seen(self):
             self._make_queue(wish)
         else:
             self.model.clear()
+            self._seen.due = True
 
     def _make_queue_if_waiting(self) -> None:
         if self._waiting:
@@ -471,8 +472,3 @@ class GalleryWidget(QWidget):
     def sizeHint(self) -> QSize:  # noqa: N802
         """Return a low, wide size that leaves room for the canvas."""
         return QSize(720, 200)
-
-    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802
-        """Make the queue when the gallery is first shown."""
-        super().showEvent(event)
-        self._make_queue_if_waiting()

@@ -47,7 +47,6 @@ class PaletteModel(QAbstractTableModel):
         super().__init__(parent)
         self._session = session
         self._classes: tuple[CellClass, ...] = ()
-        self._counts: dict[str, tuple[int, int]] = {}
         self._getters: dict[int, Callable[[CellClass, int], Any]] = {
             Qt.ItemDataRole.DisplayRole: self._text,
             Qt.ItemDataRole.EditRole: self._text,
@@ -64,7 +63,7 @@ class PaletteModel(QAbstractTableModel):
         for signal in (
             events.image, events.cells, events.corrected, events.annotations, events.prediction,
         ):  # fmt: skip
-            self._subscriptions.add(signal, self._recount)
+            self._subscriptions.add(signal, self._repaint)
         self._subscriptions.add(events.active_class, self._repaint)
         self._reload()
 
@@ -147,20 +146,16 @@ class PaletteModel(QAbstractTableModel):
         same_rows = [cell_class.id for cell_class in classes] == [
             cell_class.id for cell_class in self._classes
         ]
-        counts = self._session.counts() if is_open else {}
         if same_rows:  # keeps the current row and an open editor
-            self._classes, self._counts = classes, counts
+            self._classes = classes
             self._repaint()
             return
         self.beginResetModel()
-        self._classes, self._counts = classes, counts
+        self._classes = classes
         self.endResetModel()
 
-    def _recount(self) -> None:
-        self._counts = self._session.counts() if self._session.history is not None else {}
-        self._repaint()
-
     def _repaint(self) -> None:
+        """Let the view ask anew for what it shows, if it is seen: counts are made then."""
         if self._classes:
             last = self.index(len(self._classes) - 1, len(_HEADERS) - 1)
             self.dataChanged.emit(self.index(0, 0), last)
@@ -168,7 +163,8 @@ class PaletteModel(QAbstractTableModel):
     # --- what a cell of the table shows -------------------------------------------------------
 
     def _text(self, cell_class: CellClass, column: int) -> str:
-        annotated, predicted = self._counts.get(cell_class.id, (0, 0))
+        counts = {} if self._session.history is None else self._session.counts()
+        annotated, predicted = counts.get(cell_class.id, (0, 0))
         key = "–" if cell_class.key is None else str(cell_class.key)
         return ("", cell_class.name, key, f"{annotated:,}", f"{predicted:,}")[column]
 

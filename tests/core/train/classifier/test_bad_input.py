@@ -15,9 +15,9 @@ import torch
 from made_up_discs import add_discs
 from napari_hemacells.core.errors import StorageError, TrainingError
 from napari_hemacells.core.train import SubprocessJob
+from napari_hemacells.core.train.callbacks import CHECKPOINT
+from napari_hemacells.core.train.classifier.learner import ClassifierTrainStep
 from napari_hemacells.core.train.classifier.pipeline import train, train_steps
-from napari_hemacells.core.train.classifier.trainer import ClassifierTrainStep
-from napari_hemacells.core.train.classifier.training import CHECKPOINT
 
 
 def contents(folder):

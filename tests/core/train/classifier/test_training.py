@@ -16,10 +16,10 @@ import torch
 from made_up_discs import COLOURS, SMALL, add_discs, disc
 from napari_hemacells.core.errors import StorageError, TrainingError
 from napari_hemacells.core.store import load_bundle
-from napari_hemacells.core.train.classifier import pipeline, trainer, training
+from napari_hemacells.core.train.classifier import learner, pipeline, training
 from napari_hemacells.core.train.classifier.cross_validation import cross_validate_steps
+from napari_hemacells.core.train.classifier.learner import ClassifierTrainStep
 from napari_hemacells.core.train.classifier.pipeline import train, train_steps
-from napari_hemacells.core.train.classifier.trainer import ClassifierTrainStep
 from napari_hemacells.core.types import Embeddings
 from napari_hemacells.core.types.progress import run_to_end
 
@@ -258,7 +258,7 @@ def test_the_device_is_settled_once(job, monkeypatch):
     def settled(**kwargs):
         raise ValueError("AcceleratorState has already been initialized")
 
-    monkeypatch.setattr(trainer, "Accelerator", settled)
+    monkeypatch.setattr(learner, "Accelerator", settled)
     with pytest.raises(TrainingError, match="start it again"):
         train(job())
 

@@ -14,14 +14,16 @@ from napari_hemacells.core.encode.weights_store import file_sha256, store_weight
 from napari_hemacells.core.errors import EncoderError, TrainingError
 from napari_hemacells.core.params import AdaptParams
 from napari_hemacells.core.train import SubprocessJob
+from napari_hemacells.core.train.callbacks import CHECKPOINT
 from napari_hemacells.core.train.selfsupervised import trainer as courses
 from napari_hemacells.core.train.selfsupervised.config import AdaptJob
-from napari_hemacells.core.train.selfsupervised.dataset import CHECKPOINT, write_training_set
+from napari_hemacells.core.train.selfsupervised.dataset import write_training_set
 from napari_hemacells.core.train.selfsupervised.simclr import (
     trainable_copy,
     trainable_parameter_names,
 )
-from napari_hemacells.core.train.selfsupervised.trainer import SimCLRTrainer, adapt
+from napari_hemacells.core.train.selfsupervised.trainer import SimCLRStrategy, adapt
+from napari_hemacells.core.train.trainer import Trainer
 from napari_hemacells.core.types.progress import run_to_end
 
 BASE = "untrained:test_vit?size=32"
@@ -82,12 +84,14 @@ def test_the_same_seed_gives_the_same_weights(job):
 def test_a_training_that_was_stopped_goes_on_to_the_same_end(job):
     whole = anew(job)
     (job.folder / CHECKPOINT).unlink()
-    for report in SimCLRTrainer(job).run():
+    for report in Trainer(SimCLRStrategy(job)).run():
         if report.step == 6:
             break
-    resumed = SimCLRTrainer(job)
+    resumed = SimCLRStrategy(job)
+    trainer = Trainer(resumed)
+    assert trainer.resumed
     assert 0 < resumed.learner.step < 8
-    for _ in resumed.run():
+    for _ in trainer.run():
         pass
     np.testing.assert_allclose(resumed.losses, whole.losses, rtol=1e-5)
 
@@ -96,11 +100,11 @@ def test_a_checkpoint_of_another_training_is_refused(job):
     run_to_end(adapt(job))
     other = replace(job, params=job.params.model_copy(update={"rate": 0.5}))
     with pytest.raises(TrainingError, match="another training"):
-        SimCLRTrainer(other)
+        Trainer(SimCLRStrategy(other))
 
 
 def test_too_little_memory_halves_the_batch_and_says_so(job, monkeypatch):
-    course = SimCLRTrainer(job)
+    course = SimCLRStrategy(job)
     learn = course.learner.learn
 
     def narrow(first, second):
@@ -109,21 +113,21 @@ def test_too_little_memory_halves_the_batch_and_says_so(job, monkeypatch):
         return learn(first, second)
 
     monkeypatch.setattr(course.learner, "learn", narrow)
-    messages = [report.message for report in course.run()]
+    messages = [report.message for report in Trainer(course).run()]
     assert any("8 crops a step" in message for message in messages)
     assert len(course.losses) == 8
-    assert "8 crops a step" in course.finish().notes[0]
+    assert "8 crops a step" in course.finish(0.0).notes[0]
 
 
 def test_other_errors_are_not_taken_for_it(job, monkeypatch):
-    course = SimCLRTrainer(job)
+    course = SimCLRStrategy(job)
 
     def broken(*_):
         raise RuntimeError("shapes")
 
     monkeypatch.setattr(course.learner, "learn", broken)
     with pytest.raises(RuntimeError, match="shapes"):
-        list(course.run())
+        list(Trainer(course).run())
 
 
 @pytest.mark.parametrize(("after", "kept"), [(0.5, False), (0.75, True), (0.8, True)])
@@ -162,7 +166,7 @@ def test_damaged_and_foreign_files_are_refused(job, tmp_path):
     (tmp_path / "short.safetensors").write_bytes(content[: len(content) // 2])
     with pytest.raises(EncoderError, match="damaged"):
         load_encoder(f"adapted:{tmp_path / 'short.safetensors'}", "cpu")
-    with pytest.raises(EncoderError, match="no adapted encoder"):
+    with pytest.raises(EncoderError, match="does not exist"):
         load_encoder(f"adapted:{tmp_path / 'none.safetensors'}", "cpu")
     sha256 = read_header(job.out).base_sha256.encode()
     (tmp_path / "old.safetensors").write_bytes(content.replace(sha256, b"0" * 64))

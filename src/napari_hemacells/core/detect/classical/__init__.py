@@ -1,1 +1,1 @@
-"""Detection without a network: stain separation, thresholds, touching cells split."""
+"""Detection without a network: stain separation, thresholds, splitting of touching cells."""

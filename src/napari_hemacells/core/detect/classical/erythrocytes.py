@@ -1,9 +1,7 @@
-"""Red cells: round outlines that voting edges agree on.
+"""Red cells: votes of the edges for centres, then the best closed outline around each.
 
-Round cells from their edges: votes for centres, then the best closed outline around each.
-
-A cell that overlaps others has no region of its own, but it keeps most of its outline. So
-each candidate is a star-convex outline found by dynamic programming on the polar gradient image.
+A cell that overlaps others has no region of its own but keeps most of its outline. So each
+candidate is a star-convex outline, found by dynamic programming on the polar gradient image.
 """
 
 from __future__ import annotations
@@ -41,7 +39,7 @@ class StarConvexOutlines:
     radii
         ``(n, ANGLES)`` float, from angle 0 (along the columns) towards the rows.
     edge
-        ``(n, ANGLES)`` float, fall of density across the outline, a pixel.
+        ``(n, ANGLES)`` float, fall of density across the outline per pixel.
     """
 
     centres: NDArray[np.float64]
@@ -68,9 +66,9 @@ def gradient(density: Plane, sigma: float) -> tuple[Plane, Plane]:
 def centre_votes(slope: tuple[Plane, Plane], diameter: float, floor: float) -> Plane:
     """Return how many edges point at each pixel as the centre of a round cell.
 
-    Each edge votes up its gradient at about a radius (Loy & Zelinsky 2003, for dark discs).
-    Edges weaker than `floor` are noise and do not vote; stronger ones weigh by their square root,
-    so that a nucleus does not drown the red cells.
+    Each edge votes along its gradient at about one radius (Loy & Zelinsky 2003, for dark discs).
+    Edges weaker than `floor` are noise and do not vote. Votes are weighted by the square root of
+    the edge strength, so that nuclei do not outweigh the red cells.
     """
     size = np.hypot(*slope)
     strong = np.nonzero(size > floor)
@@ -85,7 +83,7 @@ def centre_votes(slope: tuple[Plane, Plane], diameter: float, floor: float) -> P
 def _cast(
     votes: NDArray[np.float64], points: NDArray[np.float64], weight: NDArray[np.floating]
 ) -> None:
-    """Add each point's weight to the pixel it falls on; those outside the image are lost."""
+    """Add each point's weight to its pixel; points outside the image are ignored."""
     pixels = np.rint(points).astype(np.intp)
     inside = ((pixels >= 0) & (pixels < votes.shape)).all(axis=1)
     flat = np.ravel_multi_index(tuple(pixels[inside].T), votes.shape)
@@ -98,7 +96,7 @@ def trace_outlines(
     diameter: float,
     strong: float | None = None,
 ) -> tuple[StarConvexOutlines, float]:
-    """Return the best closed outline around each centre, and what a strong edge is.
+    """Return the best closed outline around each centre, and the strength of a strong edge.
 
     Beyond the border the edge strength is 0, so a cut cell's outline follows the prior there.
 
@@ -132,8 +130,8 @@ def _polar_falls(
 def _closed_paths(gain: NDArray[np.floating]) -> NDArray[np.intp]:
     """Return for each candidate the radius index at every angle, ``(n, ANGLES)``.
 
-    Dynamic programming over one and a half turns; the last whole turn of the way back is closed
-    up to one step. Neighbouring angles differ by one index at most.
+    Dynamic programming over one and a half turns; the last full turn of the backtracking is closed
+    up to one step. Neighbouring angles differ by at most one index.
     """
     n, turns, levels = gain.shape
     order = np.arange(-turns // 2, turns + turns // 4) % turns
@@ -181,20 +179,20 @@ def find_erythrocytes(
     *,
     levels: ErythrocyteThresholds | None = None,
 ) -> tuple[list[CellOutline], ErythrocyteThresholds | None]:
-    """Return the red cells, surest first, none lying mostly under others; and the levels used.
+    """Return the red cells, highest score first and not mostly hidden, and the levels used.
 
     Parameters
     ----------
     diameter
         Of a red cell, in pixels.
     eagerness
-        What the score threshold is divided by: 1 usual, more finds fainter outlines.
+        Divisor of the score threshold, 1 by default; more finds fainter outlines.
     stained
         The foreground, pale centres filled.
     taken
         Where white cells are.
     levels
-        Measured on the picture itself by default; there are none where nothing is stained.
+        Measured on the picture by default; None if nothing is stained.
     """
     free = ~ndi.binary_dilation(taken, iterations=2)
     if not free.any() or not (stained & free).any():
@@ -238,10 +236,10 @@ def _peaks(votes: Plane, diameter: float) -> NDArray[np.float64]:
 
 
 def _compress_density(density: Plane, usual: float, taken: Mask, diameter: float) -> Plane:
-    """Return the density without white cells, levelled off: pale cells weigh nearly as dense ones.
+    """Return the density without white cells, compressed so that pale and dense cells count alike.
 
-    Beyond the usual density the curve flattens (tanh), so that an overlap of two cells or a speck
-    of dirt outshines no pale ring.
+    Beyond the usual density the curve flattens (tanh), so that overlaps and dirt do not dominate
+    pale rings.
     """
     flat = usual * np.tanh(np.where(taken, 0, density) / usual)
     return np.asarray(ndi.gaussian_filter(flat, diameter * 0.0175), dtype=np.float32)
@@ -256,7 +254,7 @@ def _select_outlines(
     *,
     clear: float,
 ) -> list[CellOutline]:
-    """Return the outlines that stand, taking the surest first."""
+    """Return the accepted outlines, greedily from the highest score."""
     points = outlines.centres[:, None] + directions()[None] * outlines.radii[..., None]
     scores = _scores(outlines, points, stained.shape, clear)
     covered = taken.copy()
@@ -287,7 +285,7 @@ def _inside(
 def _scores(
     outlines: StarConvexOutlines, points: NDArray[np.float64], shape: tuple[int, ...], usual: float
 ) -> NDArray[np.float64]:
-    """Return how clear each outline is where it lies in the image, less for cut cells."""
+    """Return the score of each outline: its clarity inside the image, less for cut cells."""
     clear = np.clip(outlines.edge / usual, -0.5, 1)
     seen = ((points >= 0) & (points < np.asarray(shape[:2]))).all(axis=2)
     mean = np.where(seen, clear, 0).sum(axis=1) / np.maximum(seen.sum(axis=1), 1)

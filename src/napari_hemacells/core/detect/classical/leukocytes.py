@@ -1,4 +1,4 @@
-"""White cells and platelets: what takes up the blue-violet stain."""
+"""White cells and platelets: regions that take up the blue-violet stain."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def find_leukocytes(
     diameter
         Of a red cell, in pixels.
     eagerness
-        What the thresholds are divided by: 1 usual, more finds paler nuclei.
+        Divisor of the thresholds, 1 by default; more finds paler nuclei.
     plasma_floor
-        Least basophilia of cytoplasm; measured on the picture itself by default.
+        Least basophilia of cytoplasm; measured on the picture by default.
     """
     from skimage.measure import label, regionprops
     from skimage.morphology import disk, remove_small_objects
@@ -72,7 +72,7 @@ def find_leukocytes(
 
 
 def cytoplasm_floor(stain: Stain, diameter: float) -> float:
-    """Return the basophilia that is bluer than the glass and than the picture's red cells."""
+    """Return the basophilia above that of the background and of the picture's red cells."""
     stained = stain.density > DENSER_THAN_GLASS
     red = (
         float(np.median(_smoothed_basophilia(stain, diameter)[stained])) if stained.any() else 0.0
@@ -109,14 +109,14 @@ def _whole_cell(region: object, plasma: Mask, diameter: float) -> Mask:
 def find_platelets(
     stain: Stain, diameter: float, eagerness: float, taken: Mask
 ) -> list[CellOutline]:
-    """Return the platelets: small, compact, bluer than what is around them.
+    """Return the platelets: small, compact and bluer than their surroundings.
 
     Parameters
     ----------
     diameter, eagerness
         As in :func:`find_leukocytes`.
     taken
-        Where white cells are: their granules are no platelets.
+        Mask of the white cells, whose granules are not platelets.
     """
     from skimage.measure import label, regionprops
 

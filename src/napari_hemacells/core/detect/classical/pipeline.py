@@ -1,9 +1,8 @@
-"""The classical detector for stained smears: no training, any stain that tells blue from red.
+"""The classical detector for smears with a blue and a red stain; it needs no training.
 
-Illumination and stain are separated as optical density over the fitted glass; nuclei, cytoplasm
-and platelets are told by how blue-violet they are and by size, red cells by round outlines that
-voting edges agree on. Everything happens at one working scale, so that magnification does not
-matter.
+Illumination and stain are separated as optical density above the fitted background. Nuclei,
+cytoplasm and platelets are recognised by blue-violet stain and size, red cells by round outlines.
+All steps run at one working scale, independent of the magnification.
 """
 
 from __future__ import annotations
@@ -64,11 +63,10 @@ def classical_plan_steps(
     regions: Regions | None = None,
     tile: int | None = None,
 ) -> Generator[Progress, None, Plan]:
-    """Yield the progress of measuring; return the plan.
+    """Yield the progress of the measurements; return the plan.
 
-    An image of up to :data:`MAX_SINGLE_PART_PIXELS` pixels is one part, and everything is
-    measured on it; of a larger one glass and thresholds are measured beforehand, for all parts
-    alike.
+    An image of up to :data:`MAX_SINGLE_PART_PIXELS` pixels is one part. For a larger one,
+    background and thresholds are measured first and shared by all parts.
     """
     yield Progress(0, 1, "Measuring the cells")
     diameter = cell_diameter(image, params, regions)
@@ -97,7 +95,7 @@ def classical_plan_steps(
 def _levels_steps(
     image: SmearImage, view: ScaledImage, regions: Regions | None
 ) -> Generator[Progress, None, StainThresholds]:
-    """Return the levels that some windows with cells have in common."""
+    """Return the common levels of some windows with cells."""
     glass = fit_image_glass(image)
     places = stained_windows(image, regions) or [(image.shape[0] / 2, image.shape[1] / 2)]
     seen = []
@@ -111,7 +109,7 @@ def _levels_steps(
 def detect_classical_part_steps(
     image: SmearImage, plan: Plan, part: Part
 ) -> Generator[Progress, None, PartCells]:
-    """Yield the phases, between which the work can be stopped; return the cells of a part."""
+    """Yield the phases (the work can stop between them); return the cells of a part."""
     yield Progress(0, PHASES, "Separating the stain")
     outlines: list[CellOutline] = []
     stain = _stain_of(image, plan, part)
@@ -123,7 +121,7 @@ def detect_classical_part_steps(
 
 
 def _stain_of(image: SmearImage, plan: Plan, part: Part) -> Stain | None:
-    """Return the stain of a part; None where there is only glass."""
+    """Return the stain of a part; None if there is only background."""
     if plan.levels is None:
         stain = read_stain(_resized(np.asarray(image.pixels), plan.scale))
         return stain if float(np.percentile(stain.density, 99.5)) >= CONTRAST_FLOOR else None
@@ -139,7 +137,7 @@ def _stain_of(image: SmearImage, plan: Plan, part: Part) -> Stain | None:
 def _detect_kinds_steps(
     stain: Stain, eagerness: float, levels: StainThresholds | None
 ) -> Generator[Progress, None, list[CellOutline]]:
-    """Return what is found, in pixels of the part."""
+    """Return the outlines found, in pixels of the part."""
     floors = (levels.plasma, levels.stained, levels.red) if levels else (None, None, None)
     yield Progress(1, PHASES, "Looking for white cells")
     coloured = stain.coloured
@@ -156,7 +154,7 @@ def _detect_kinds_steps(
 
 
 def _own_cells(outlines: Sequence[CellOutline], plan: Plan, part: Part) -> PartCells:
-    """Return the cells that the part answers for, in the image, drawn among all that it sees."""
+    """Return the part's own cells in image pixels, drawn together with their neighbours."""
     (top, bottom), (left, right) = (
         _in_image(span, side, plan.scale)
         for span, side in zip((part.rows, part.cols), plan.shape, strict=True)
@@ -178,7 +176,7 @@ def _own_cells(outlines: Sequence[CellOutline], plan: Plan, part: Part) -> PartC
 
 
 def _in_image(span: tuple[int, int], extent: int, scale: float) -> tuple[int, int]:
-    """Return the pixels of the image that a span of the grid lies on."""
+    """Return the image pixels of a span of the grid."""
     return max(0, int(span[0] / scale)), min(extent, int(np.ceil(span[1] / scale)) + 1)
 
 

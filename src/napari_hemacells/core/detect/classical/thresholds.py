@@ -1,4 +1,4 @@
-"""What the classical detector measures once on an image, so that all its parts are alike."""
+"""Measurements of the classical detector, made once per image and shared by all parts."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ FIT_WINDOWS, FIT_PIXELS = 8, 12  # along an axis, where there is no overview
 
 
 def relative_coordinates(view: ScaledImage, rows: slice, cols: slice) -> GridCoordinates:
-    """Return where rows and columns lie in the image, from 0 to 1."""
+    """Return the relative positions of rows and columns in the image, from 0 to 1."""
     high, wide = view.shape
     return np.arange(rows.start, rows.stop) / high, np.arange(cols.start, cols.stop) / wide
 
 
 def fit_image_glass(image: SmearImage) -> Glass:
-    """Return the glass of a large image, from its overview or from pixels all over it."""
+    """Return the background of a large image, from its overview or a grid of pixels."""
     if image.overview is not None:
         whole = image.overview.shape[:2]
         places = [np.unique(np.linspace(0, side - 1, FIT_SIDE).astype(int)) for side in whole]
@@ -64,7 +64,7 @@ def _spaced_windows(extent: int) -> list[slice]:
 
 
 def measure_thresholds(stain: Stain, glass: Glass, diameter: float) -> StainThresholds:
-    """Return the levels of one window, as the search measures them on a small image."""
+    """Return the levels of one window, measured as on a small image."""
     floor = foreground_floor(stain, ndi.gaussian_filter(stain.density, SMOOTH))
     plasma = cytoplasm_floor(stain, diameter)
     white = find_leukocytes(stain, diameter, 1.0, plasma) if stain.coloured else []

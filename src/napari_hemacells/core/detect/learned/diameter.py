@@ -1,4 +1,4 @@
-"""How large red cells are, as the network sees them."""
+"""Estimation of the red cell diameter with the detector network."""
 
 from __future__ import annotations
 
@@ -43,10 +43,9 @@ MEASURING = "Measuring the cells"
 def measure_diameter_steps(
     image: SmearImage, model: DetectorModel, regions: Regions | None = None
 ) -> Generator[Progress, None, float | None]:
-    """Return the typical red cell's diameter in pixels as the network sees it; None without cells.
+    """Return the typical red cell diameter in pixels by the network; None without cells.
 
-    Of a small image the middle is looked at; of a large one, whose middle may be empty, some
-    places with stain, and the median is taken.
+    Measured in the middle of a small image; on a large one, the median over some stained windows.
     """
     rows, cols = image.shape
     small = rows * cols <= MAX_IN_MEMORY_PIXELS
@@ -88,10 +87,10 @@ def _count_from(
 def _measure_at_steps(
     pixels: Pixels, model: DetectorModel, place: Place, ladder: list[float]
 ) -> Generator[Progress, None, float | None]:
-    """Return the diameter of the cells around a place, None without cells.
+    """Return the diameter of the cells around a point, None without cells.
 
-    The network is run on a window at a ladder of scales. Where cells have the size that it was
-    trained on, confident boxes cover most; from there the median box leads to the diameter.
+    The network runs on a window at several scales. Where cells have the size it was trained on,
+    confident boxes cover most; the median box then gives the diameter.
     """
     best, cover = None, 0.0
     for diameter in ladder:
@@ -107,7 +106,7 @@ def _measure_at_steps(
 
 
 def _refine_diameter(pixels: Pixels, model: DetectorModel, diameter: float, place: Place) -> float:
-    """Return the diameter at which cells are found to have the diameter assumed."""
+    """Return the diameter at which the found and the assumed diameter agree."""
     for _ in range(MAX_ITERATIONS):
         red = _red_sides(_probe(pixels, model, diameter, place))
         if len(red) == 0:
@@ -120,7 +119,7 @@ def _refine_diameter(pixels: Pixels, model: DetectorModel, diameter: float, plac
 
 
 def _probe(pixels: Pixels, model: DetectorModel, diameter: float, place: Place) -> Detections:
-    """Return what is found around a place of the image at the scale for `diameter`."""
+    """Return the detections around a point at the scale for `diameter`."""
     view = ScaledImage(pixels, CANONICAL_DIAMETER / diameter)
     parts = []
     for side, at, whole in zip(view.shape, place, pixels.shape[:2], strict=True):
@@ -130,10 +129,10 @@ def _probe(pixels: Pixels, model: DetectorModel, diameter: float, place: Place) 
 
 
 def _scale_score(detections: Detections) -> float:
-    """Return how well the scale fits: the area of the boxes at scale, less where it is doubtful.
+    """Return how well the scale fits: the area of the boxes weighted by their squared scores.
 
-    Scores are squared, because many weak boxes are noise; and a box or two count less than many,
-    because at far too large a scale one red cell fills the window and passes for a white one.
+    Many weak boxes are noise, hence the squares. One or two boxes count less, because at far too
+    large a scale one red cell fills the window and looks like a white cell.
     """
     sides = detections.boxes[:, 2:] - detections.boxes[:, :2]
     area = float((sides.prod(axis=1) * detections.scores**2).sum())

@@ -1,8 +1,7 @@
-"""Group normalisation by the statistics of a whole image. Imports torch.
+"""Group normalisation with the statistics of a whole image. Imports torch.
 
-A group's mean and spread over one tile depend on where the tile's borders fall: the same cell
-scores a little higher beside crowded glass than in a crowd. In an image of several parts they
-are measured once, where there are cells, and hold for every part.
+The mean and spread over one tile depend on the tile's borders, so a cell's score would depend on
+its neighbourhood. For an image of several parts they are measured once and used for every part.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ NormStatistics = dict[str, tuple[tuple[float, ...], tuple[float, ...]]]  # layer
 
 @dataclass
 class NormStatisticsCollector:
-    """Sums over the pictures seen, by layer: pictures, means and mean squares of the groups."""
+    """Sums over pictures, by layer: their number, and means and mean squares of the groups."""
 
     sums: dict[str, tuple[int, torch.Tensor, torch.Tensor]] = field(default_factory=dict)
 
     def add(self, layer: str, values: torch.Tensor, groups: int) -> None:
-        """Take the values ``(n, channels, rows, cols)`` of a layer into account."""
+        """Add the values ``(n, channels, rows, cols)`` of a layer."""
         flat = values.detach().float().reshape(len(values), groups, -1)
         count, mean, square = self.sums.get(layer, (0, torch.zeros(groups), torch.zeros(groups)))
         self.sums[layer] = (
@@ -38,7 +37,7 @@ class NormStatisticsCollector:
         )
 
     def norms(self) -> NormStatistics:
-        """Return the statistics of all pictures together."""
+        """Return the pooled statistics of all pictures."""
         statistics: NormStatistics = {}
         for layer, (count, means, squares) in self.sums.items():
             mean = means / count
@@ -53,7 +52,7 @@ _STATISTICS: ContextVar[NormStatistics | None] = ContextVar("known", default=Non
 
 @contextmanager
 def collect_norm_statistics() -> Iterator[NormStatisticsCollector]:
-    """Gather the statistics of the pictures that networks see within the block."""
+    """Collect the statistics of the pictures processed within the block."""
     gathered = NormStatisticsCollector()
     token = _COLLECTOR.set(gathered)
     try:
@@ -64,7 +63,7 @@ def collect_norm_statistics() -> Iterator[NormStatisticsCollector]:
 
 @contextmanager
 def use_norm_statistics(norms: NormStatistics | None) -> Iterator[None]:
-    """Let networks normalise by these statistics within the block; by each picture's for None."""
+    """Normalise by these statistics within the block; None uses each picture's own."""
     token = _STATISTICS.set(norms)
     try:
         yield
@@ -73,7 +72,7 @@ def use_norm_statistics(norms: NormStatistics | None) -> Iterator[None]:
 
 
 class ImageGroupNorm(nn.GroupNorm):
-    """Group normalisation by a picture's own statistics, or those of the image that it is of."""
+    """Group normalisation by a picture's own statistics, or those of its whole image."""
 
     layer = ""  # its name in the network, set when that is complete
 
@@ -95,7 +94,7 @@ class ImageGroupNorm(nn.GroupNorm):
 
 
 def name_norms(network: nn.Module) -> None:
-    """Tell each normalisation of a network its name."""
+    """Set the layer name of each normalisation of a network."""
     for name, module in network.named_modules():
         if isinstance(module, ImageGroupNorm):
             module.layer = name

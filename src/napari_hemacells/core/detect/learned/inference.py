@@ -1,7 +1,4 @@
-"""The learned detector on one part of an image. Imports torch: import it inside functions.
-
-How the learned detector takes an image apart. Imports torch: import it inside functions.
-"""
+"""The learned detector: plan of an image, and detection in its parts. Imports torch."""
 
 from __future__ import annotations
 
@@ -63,8 +60,8 @@ def detect_learned_part(
 ) -> PartCells:
     """Return the cells of a part with their masks.
 
-    The masks are painted among all cells that are seen, also those that neighbouring parts answer
-    for, so that cells on a border share their pixels as cells inside do.
+    The masks are drawn together with the cells of neighbouring parts, so that cells on a border
+    share their pixels as cells inside do.
     """
     view = ScaledImage(image.pixels, plan.scale)
     limits = model.limits.with_sensitivity(plan.params.sensitivity)
@@ -80,7 +77,7 @@ def detect_learned_part(
 def _clip_and_sort(
     detections: Detections, view: ScaledImage
 ) -> tuple[Detections, NDArray[np.int64]]:
-    """Return the cells in pixels of the image row by row, boxes cut at its border; their order."""
+    """Return the cells in image pixels, row by row with clipped boxes, and their order."""
     extent = np.array(view.pixels.shape[:2], np.float64)
     boxes = np.clip(detections.boxes * np.tile(extent / view.shape, 2), 0, np.tile(extent, 2))
     detections = type(detections)(boxes, detections.kinds, detections.scores)
@@ -91,10 +88,10 @@ def _clip_and_sort(
 def relabel_small_leukocytes(
     detections: Detections, shape: tuple[int, int], diameter: float
 ) -> Detections:
-    """Return the cells with white ones that are smaller than a red cell called platelets.
+    """Return the cells with white cells smaller than a red cell renamed to platelets.
 
     No leukocyte is smaller than an erythrocyte, but a giant platelet looks like a nucleus. Cells
-    that the image's border cuts keep their kind: their size is not known.
+    cut by the image border keep their kind, as their size is unknown.
     """
     sides = detections.boxes[:, 2:] - detections.boxes[:, :2]
     whole = (detections.boxes[:, :2] > 0).all(axis=1) & (detections.boxes[:, 2:] < shape).all(
@@ -107,7 +104,7 @@ def relabel_small_leukocytes(
 
 
 def _foreground(chance: NDArray[np.float32], view: ScaledImage, part: Part) -> ForegroundMap:
-    """Return the network's map laid on the image."""
+    """Return the network's foreground map in image coordinates."""
     rows, cols = (-(-(stop - start) // STRIDE) for start, stop in (part.rows, part.cols))
     ratio = view.ratio
     return ForegroundMap(
@@ -124,7 +121,7 @@ def _cells(
     plan: Plan,
     index: int,
 ) -> PartCells:
-    """Return the own cells; one that no pixel is left for is dropped."""
+    """Return the part's own cells; one without pixels is dropped."""
     canvas = _canvas(detections.boxes[own], plan.shape)
     starts, stops = ([part.start for part in canvas], [part.stop for part in canvas])
     near = np.all((detections.boxes[:, :2] < stops) & (detections.boxes[:, 2:] > starts), axis=1)
@@ -144,7 +141,7 @@ def _cells(
 
 
 def _canvas(boxes: NDArray[np.float64], shape: tuple[int, int]) -> tuple[slice, slice]:
-    """Return the least window of the image that holds all boxes."""
+    """Return the smallest window of the image with all boxes."""
     if not len(boxes):
         return slice(0, 0), slice(0, 0)
     low = np.floor(boxes[:, :2].min(axis=0)).astype(int).tolist()
@@ -153,7 +150,7 @@ def _canvas(boxes: NDArray[np.float64], shape: tuple[int, int]) -> tuple[slice, 
 
 
 def _table(detections: Detections, areas: list[int], shape: tuple[int, int]) -> pd.DataFrame:
-    """Return a row a cell; boxes and centres are those of the whole cell, also under another."""
+    """Return one row per cell; boxes and centres include the hidden part of a cell."""
     low = np.floor(detections.boxes[:, :2]).astype(np.int64)
     high = np.minimum(
         np.maximum(np.ceil(detections.boxes[:, 2:]).astype(np.int64), low + 1), shape
@@ -180,7 +177,7 @@ def learned_plan_steps(
     tile: int | None = None,
     model: DetectorModel | None = None,
 ) -> Generator[Progress, None, Plan]:
-    """Yield the progress of measuring; return the plan."""
+    """Yield the progress of the measurements; return the plan."""
     model = model or model_for(params.weights)
     diameter = yield from _diameter_steps(image, params, model, regions)
     view = ScaledImage(image.pixels, CANONICAL_DIAMETER / diameter)
@@ -204,7 +201,7 @@ def learned_plan_steps(
 def _norms_steps(
     image: SmearImage, view: ScaledImage, model: DetectorModel, regions: Regions | None
 ) -> Generator[Progress, None, NormStatistics | None]:
-    """Return how the network normalises every part: as in places with cells, all together."""
+    """Return the group normalisation statistics, measured in windows with cells."""
     seen = []
     windows = list(windows_around(view, stained_windows(image, regions)))
     for number, window in enumerate(windows):

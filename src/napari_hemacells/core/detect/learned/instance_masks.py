@@ -1,4 +1,4 @@
-"""Boxes and the foreground map → a label image in which overlapping cells are apart."""
+"""Instance masks: a label image from boxes and the foreground map, overlapping cells separated."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ MAX_DISTANCE = 60000.0
 
 @dataclass(frozen=True, eq=False)
 class ForegroundMap:
-    """A map of where there is any cell, over a part of an image.
+    """Foreground probabilities over a part of an image.
 
     Attributes
     ----------
     chance
         ``(rows, cols)`` uint8, 0 to 255.
     step
-        Image pixels to one cell of the map, along rows and along columns.
+        Image pixels per element of the map, along rows and columns.
     origin
-        Where the map begins, (row, column) in pixels of the image.
+        Origin of the map, (row, column) in pixels of the image.
     """
 
     chance: NDArray[np.uint8]
@@ -49,7 +49,7 @@ class ForegroundMap:
         return Image.fromarray(self.chance)
 
     def at(self, window: Window) -> NDArray[np.uint8]:
-        """Return the map at the pixels of a window of the image, interpolated."""
+        """Return the map interpolated at the pixels of a window of the image."""
         limits = self.chance.shape
         ends = [
             [min(max(edge - start, 0.0) / step, limit) for edge in (part.start, part.stop)]
@@ -80,7 +80,7 @@ def paint_labels(
     canvas
         The window.
     wanted
-        Places of the cells to be drawn whole, all by default; the others only hold their ground.
+        Indices of the cells to draw, all by default; the others only keep their pixels.
     """
     rows, cols = canvas
     labels = np.zeros((rows.stop - rows.start, cols.stop - cols.start), np.int32)
@@ -105,7 +105,7 @@ def paint_labels(
 
 
 def window_of(box: NDArray[np.float64], canvas: Window) -> Window:
-    """Return the pixels that the box touches, within the canvas."""
+    """Return the pixels of the canvas that the box touches."""
     rows, cols = (
         slice(max(int(np.floor(low)), part.start), min(int(np.ceil(high)), part.stop))
         for low, high, part in zip(box[:2], box[2:], canvas, strict=True)
@@ -128,7 +128,7 @@ def is_empty(window: Window) -> bool:
 
 
 def _keep_one_piece(labels: NDArray[np.int32], cell: int) -> None:
-    """Erase all but the largest connected piece of a cell: the rest are shreds of neighbours."""
+    """Erase all but the largest connected component of a cell."""
     pieces, count = ndi.label(labels == cell)
     if count > 1:
         sizes = np.bincount(pieces.ravel())

@@ -1,7 +1,4 @@
-"""What the learned detector tells apart, and the scale that it works at.
-
-What a fine-tuned detector says that it was trained on. Does not import torch.
-"""
+"""Kinds, scale and training data of the learned detector. Does not import torch."""
 
 from __future__ import annotations
 
@@ -17,13 +14,13 @@ KINDS = (RBC, WBC, PLATELET)
 CANONICAL_DIAMETER = 40.0  # pixels of a typical red cell after the image is brought to scale
 STRIDE = 4  # pixels of that image to one cell of the output maps
 BUNDLED_TRAINING_DATA = (
-    "BCCD's official train list, Chula RBC-12 but for the file numbers 40–59, 140–159 and "
+    "BCCD's official train list, Chula RBC-12 except the file numbers 40–59, 140–159 and "
     "240–259, every third platelet picture of PBC; see weights/detector.md"
 )
 
 
 def read_training_data(file: Path) -> str:
-    """Return the words in the header of a weights file.
+    """Return the training data named in the header of a weights file.
 
     Raises
     ------
@@ -36,5 +33,5 @@ def read_training_data(file: Path) -> str:
         with safe_open(file, framework="numpy") as stored:
             header: dict[str, str] = stored.metadata() or {}
     except (OSError, SafetensorError) as error:
-        raise EncoderError(f"The detector {file} cannot be read: choose another one.") from error
+        raise EncoderError(f"The detector {file} cannot be read: choose another file.") from error
     return header.get("seen", f"not stated in {file.name}")

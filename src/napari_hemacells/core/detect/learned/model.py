@@ -1,4 +1,7 @@
-"""The bundled weights and how to run them. Imports torch: import this module inside functions."""
+"""The learned detector: its weights, thresholds and inference. Imports torch.
+
+Import this module inside functions.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +52,7 @@ KEPT_BYTES = 64 * 2**20  # of maps: a dozen tiles, or all that a field of view n
 
 @dataclass(frozen=True)
 class DetectionThresholds:
-    """When a peak is a cell; chosen on development fields, stored with the weights.
+    """Detection thresholds, chosen on development fields and stored with the weights.
 
     Attributes
     ----------
@@ -64,7 +67,7 @@ class DetectionThresholds:
     overlap_of_kinds: float = 0.6
 
     def with_sensitivity(self, sensitivity: float) -> DetectionThresholds:
-        """Return the limits at another sensitivity; 0.5 leaves them, ±0.5 is ±2 in the logit."""
+        """Return the limits at another sensitivity; 0.5 keeps them, ±0.5 shifts logits by ±2."""
         logits = np.log(np.divide(self.scores, np.subtract(1, self.scores)))
         scores = 1 / (1 + np.exp(-(logits - 4 * (sensitivity - 0.5))))
         return DetectionThresholds(tuple(map(float, scores)), self.overlap, self.overlap_of_kinds)
@@ -121,7 +124,7 @@ class DetectorModel:
 
     @cached_property
     def identity(self) -> str:
-        """16 hexadecimal digits that differ between detectors: of the weights and the limits."""
+        """16 hexadecimal digits of a hash of the weights and the limits."""
         digest = hashlib.sha256(repr(self.limits).encode())
         for name, tensor in sorted(self.network.state_dict().items()):
             digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
@@ -140,7 +143,7 @@ class DetectorModel:
             return heat[0].numpy(), boxes[0].numpy(), foreground[0].numpy()
 
     def measure_norms(self, pictures: Iterable[NDArray[np.uint8]]) -> NormStatistics | None:
-        """Return the statistics that pictures of one image have in common; None without any."""
+        """Return the normalisation statistics of pictures of one image; None without pictures."""
         with collect_norm_statistics() as gathered:
             for picture in pictures:
                 self.maps(picture)
@@ -157,7 +160,7 @@ class DetectorModel:
         Parameters
         ----------
         norms
-            Statistics of the image that the picture is part of (:meth:`norms_of`).
+            Statistics of the whole image (:meth:`norms_of`).
         """
         if is_flat(picture):
             return empty_detections(), np.zeros(
@@ -176,7 +179,7 @@ class DetectorModel:
 
 @cache
 def bundled_model() -> DetectorModel:
-    """Return the detector that comes with the package, loaded once.
+    """Return the bundled detector, loaded once.
 
     Raises
     ------
@@ -188,7 +191,7 @@ def bundled_model() -> DetectorModel:
 
 
 def model_for(weights: Path | None) -> DetectorModel:
-    """Return the bundled detector for None, else that of a file, loaded once until it changes.
+    """Return the detector of a file, or the bundled one for None; cached until the file changes.
 
     Raises
     ------
@@ -201,7 +204,7 @@ def model_for(weights: Path | None) -> DetectorModel:
         about = weights.stat()
     except OSError as error:
         raise EncoderError(
-            f"The detector {weights} cannot be read: choose another one, or the bundled one."
+            f"The detector {weights} cannot be read: choose another file, or the bundled detector."
         ) from error
     return _load_model_cached(weights, about.st_size, about.st_mtime_ns)
 
@@ -229,14 +232,14 @@ def load_model(file: Path) -> DetectorModel:
             tensors = {name: stored.get_tensor(name).float() for name in stored.keys()}  # noqa: SIM118
     except (FileNotFoundError, SafetensorError) as error:
         raise EncoderError(
-            f"The detector {file} cannot be read; reinstall the plugin, or choose another."
+            f"The detector {file} cannot be read: reinstall the plugin, or choose another file."
         ) from error
     counters = {name for name in network.state_dict() if name.endswith("num_batches_tracked")}
     missing, unknown = network.load_state_dict(tensors, strict=False)
     if unknown or set(missing) - counters:
         raise EncoderError(
-            f"The detector {file} is not one of this version; reinstall the plugin, or train it "
-            "anew."
+            f"The detector {file} was made by another version: reinstall the plugin, or train it "
+            "again."
         )
     return DetectorModel(network, _limits(header))
 

@@ -20,7 +20,7 @@ PRIOR = -2.94  # logit of 0.05, so that the first steps are not spent on empty g
 
 
 class Maps(NamedTuple):
-    """What the network gives for ``(n, 3, rows, cols)`` pictures, at a quarter of the side.
+    """Output maps for ``(n, 3, rows, cols)`` pictures, at a quarter of the resolution.
 
     Attributes
     ----------
@@ -28,7 +28,7 @@ class Maps(NamedTuple):
         ``(n, kinds, rows / 4, cols / 4)`` logits of a centre of each kind.
     sides
         ``(n, kinds, 4, rows / 4, cols / 4)`` pixels from here to the box's top, left, bottom,
-        right. One for each kind, since a platelet may lie on the centre of a red cell.
+        right. One per kind, because a platelet may lie on the centre of a red cell.
     foreground
         ``(n, rows / 4, cols / 4)`` logits of being part of any cell.
     """
@@ -42,7 +42,7 @@ class CellNet(nn.Module):
     """EfficientNet-Lite0 up to stride 16, a light top-down path to stride 4, three outputs.
 
     Centres as in CenterNet (Zhou et al. 2019), box sides at every inner pixel as in TTFNet (Liu
-    et al. 2020). The added layers use group normalisation, which does not remember a scanner.
+    et al. 2020). The added layers use group normalisation, which stores no scanner statistics.
 
     Parameters
     ----------
@@ -102,19 +102,19 @@ def empty_network() -> CellNet:
 
 
 def normalise(pictures: torch.Tensor) -> torch.Tensor:
-    """Return uint8 ``(n, rows, cols, 3)`` as the network wants it: ``(n, 3, rows, cols)``."""
+    """Return uint8 ``(n, rows, cols, 3)`` as network input ``(n, 3, rows, cols)``."""
     return pictures.permute(0, 3, 1, 2).float().sub(127.5).div(127.5)
 
 
 def grid_centres(rows: int, cols: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return where the cells of a map lie in the picture: ``(rows, 1)`` and ``(1, cols)``."""
+    """Return the picture coordinates of a map's elements: ``(rows, 1)`` and ``(1, cols)``."""
     y = (torch.arange(rows, device=device) + 0.5) * STRIDE
     x = (torch.arange(cols, device=device) + 0.5) * STRIDE
     return y[:, None], x[None, :]
 
 
 def boxes_of(sides: torch.Tensor) -> torch.Tensor:
-    """Return the boxes ``(..., 4, rows, cols)`` (rows first) that the side maps stand for."""
+    """Return the boxes ``(..., 4, rows, cols)`` (rows first) of the side maps."""
     y, x = grid_centres(sides.shape[-2], sides.shape[-1], sides.device)
     top, left, bottom, right = sides.unbind(-3)
     return torch.stack([y - top, x - left, y + bottom, x + right], dim=-3)

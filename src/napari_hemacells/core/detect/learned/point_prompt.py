@@ -1,4 +1,4 @@
-"""What the network sees at a place, however faintly."""
+"""Point prompts: the cell that the network detects at a clicked point, even with a low score."""
 
 from __future__ import annotations
 
@@ -47,15 +47,15 @@ ON_TOP = 0.5  # of the area of the cell below: what is smaller lies on it
 
 @dataclass(frozen=True, eq=False)
 class PointPrediction:
-    """What the network sees in a window; boxes in pixels of the image.
+    """Network output in a window; boxes in pixels of the image.
 
     Attributes
     ----------
     found
-        Every candidate, however weak.
+        All candidates, whatever their score.
     chance
-        Chance of being part of any cell, 0 to 255, over the part of the image that `extent`
-        (top, left, bottom, right; pixels) names.
+        Foreground probability, 0 to 255, over the part of the image `extent` (top, left, bottom,
+        right; pixels).
     """
 
     found: Detections
@@ -63,7 +63,7 @@ class PointPrediction:
     extent: tuple[float, float, float, float]
 
     def stained(self, window: tuple[slice, slice]) -> NDArray[np.bool_]:
-        """Return which pixels of a window of the image are part of any cell."""
+        """Return the foreground mask of a window of the image."""
         axes = []
         for i, part in enumerate(window):
             step = (self.extent[i + 2] - self.extent[i]) / self.chance.shape[i]
@@ -81,7 +81,7 @@ def predict_around_point(
     model: DetectorModel | None = None,
     faint: float = MIN_PEAK_SCORE,
 ) -> PointPrediction:
-    """Return what the network sees around a point at the scale for cells of this diameter."""
+    """Return the network output around a point at the scale for cells of this diameter."""
     if model is None:
         from napari_hemacells.core.detect.learned.model import bundled_model
 
@@ -114,7 +114,7 @@ def predict_around_point(
 def _boxes_at_point(
     heat: NDArray[np.float32], boxes: NDArray[np.float32], there: NDArray[np.float64]
 ) -> Detections:
-    """Return the box that each kind proposes at a place, scored by the heat in its middle."""
+    """Return each kind's box at a point, scored by the heat at its centre."""
     limit = np.array(heat.shape[1:]) - 1
     row, col = np.clip(there.astype(int), 0, limit)
     proposed = boxes[:, :, row, col].astype(np.float64)
@@ -127,7 +127,7 @@ def _boxes_at_point(
 def predict_cell_at_point(
     image: SmearImage, cells: Cells, point: Point, *, model: DetectorModel | None = None
 ) -> Proposal | None:
-    """Return the most likely cell at a point that is not there yet; None where none is seen."""
+    """Return the most likely new cell at a point; None without a candidate."""
     diameter = cell_diameter_or_default(cells)
     sight = predict_around_point(image, diameter, point, model=model)
     detections = sight.found
@@ -143,7 +143,7 @@ def predict_cell_at_point(
 
 
 def _centre_weight(detections: Detections, point: Point) -> NDArray[np.float64]:
-    """Return 1 where the point is in a box's middle, less further out, 0 outside the ellipse."""
+    """Return 1 at a box's centre, less further out, 0 outside its ellipse."""
     half = np.maximum(detections.boxes[:, 2:] - detections.boxes[:, :2], 1) / 2
     away = np.hypot(*((np.asarray(point) + 0.5 - detections.centres) / half).T)
     return np.where(away < EDGE, np.exp(-(away**2)), 0.0)
@@ -155,7 +155,7 @@ def _plausible(detections: Detections, diameter: float) -> NDArray[np.bool_]:
 
 
 def _overlaps_known_cell(detections: Detections, cells: Cells) -> NDArray[np.bool_]:
-    """Return which candidates are cells that are there already."""
+    """Return which candidates duplicate existing cells."""
     low = np.maximum(detections.boxes[:, None, :2], cells.boxes[None, :, :2])
     high = np.minimum(detections.boxes[:, None, 2:], cells.boxes[None, :, 2:])
     shared = np.clip(high - low, 0, None).prod(axis=2)
@@ -168,7 +168,7 @@ def _overlaps_known_cell(detections: Detections, cells: Cells) -> NDArray[np.boo
 def build_proposal(
     sight: PointPrediction, index: int, cells: Cells, point: Point
 ) -> Proposal | None:
-    """Return a candidate with its pixels beside the cells that are there; None without any."""
+    """Return a candidate with its pixels outside existing cells; None without any."""
     box = sight.found.boxes[index]
     top, left = np.floor(box[:2]).astype(int).tolist()
     bottom, right = np.ceil(box[2:]).astype(int).tolist()
@@ -195,7 +195,7 @@ def build_proposal(
 
 
 def ellipse_distance(box: NDArray[np.float64], window: tuple[slice, slice]) -> NDArray[np.float64]:
-    """Return the distance of each pixel from a box's middle: 1 on the ellipse in the box."""
+    """Return the distance of each pixel from a box's centre, 1 on its ellipse."""
     axes = [
         (np.arange(part.start, part.stop) + 0.5 - (box[i] + box[i + 2]) / 2)
         / (max(float(box[i + 2] - box[i]), 1.0) / 2)
@@ -230,7 +230,7 @@ def _pixels_taken_from(
 def find_cell_pair(
     image: SmearImage, cells: Cells, cell: int, *, model: DetectorModel | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """Return the boxes of the two cells that the network sees in one; None where it sees one."""
+    """Return the boxes of two cells detected in one; None if only one is."""
     diameter = cell_diameter_or_default(cells)
     mask = cells.mask_of(cell)
     top, left, bottom, right = mask.box

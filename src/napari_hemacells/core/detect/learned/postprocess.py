@@ -1,4 +1,4 @@
-"""Maps of the network → cells with box, kind and score."""
+"""Postprocessing: cells with box, kind and score from the network's maps."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """Cells found, in no particular order.
+    """Detected cells, in no particular order.
 
     Attributes
     ----------
@@ -72,9 +72,9 @@ def find_peaks(
     Parameters
     ----------
     heat
-        ``(kinds, rows, cols)`` chance of a centre, 0 to 1.
+        ``(kinds, rows, cols)`` probability of a centre, 0 to 1.
     boxes
-        ``(kinds, 4, rows, cols)`` the box that each place proposes.
+        ``(kinds, 4, rows, cols)`` the box proposed at each element.
     limits
         Least heat of each kind.
     """
@@ -95,9 +95,9 @@ def non_maximum_suppression(
     Parameters
     ----------
     overlap
-        Intersection over union above which the weaker of two cells of one kind goes.
+        Intersection over union above which the weaker of two cells of one kind is removed.
     overlap_of_kinds
-        The same for two kinds: one cell is not a red and a white cell at once.
+        The same for cells of different kinds.
     """
     import torch
     from torchvision.ops import batched_nms, nms

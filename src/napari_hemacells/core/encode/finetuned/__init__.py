@@ -1,4 +1,4 @@
-"""Networks that were trained whole, as an encoder: what a bundle holds and how it is rebuilt.
+"""Fine-tuned networks as encoders: their configuration in a bundle, and how they are rebuilt.
 
 Importing this package does not import torch; :func:`finetuned_encoder` does.
 """

@@ -1,4 +1,4 @@
-"""What a network is made of, in words that rebuild it."""
+"""The configuration of a fine-tuned network, without its weights."""
 
 from __future__ import annotations
 
@@ -43,26 +43,26 @@ class NetworkPlan:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> NetworkPlan:
-        """Return the plan that gave this JSON.
+        """Return the configuration stored in this JSON.
 
         Raises
         ------
         BundleError
-            Something is missing or unknown.
+            If something is missing or unknown.
         """
         try:
             mean, std = (_three(content[key]) for key in ("mean", "std"))
             plan = cls(str(content["arch"]), content["head"], int(content["size"]), mean, std)
         except (KeyError, TypeError, ValueError) as error:
             raise BundleError(
-                f"The model's network is not described whole ({error!r})."
+                f"The description of the model's network is incomplete ({error!r})."
             ) from error
         if plan.head not in get_args(HeadKind):
-            raise BundleError("The model's network is of a kind that this version does not know.")
+            raise BundleError("This version does not know the model's kind of network: update it.")
         return plan
 
 
 def _three(values: Sequence[float]) -> tuple[float, float, float]:
-    """Return a number a colour; ValueError for more or fewer."""
+    """Return one number per colour; ValueError for more or fewer."""
     red, green, blue = (float(value) for value in values)
     return red, green, blue

@@ -1,4 +1,4 @@
-"""A bundle's network, made ready to encode."""
+"""Loading of a bundle's fine-tuned network as an encoder."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NETWORK = "network"  # in EncoderInfo.preprocessing: the plan of a network that 
 def finetuned_encoder(
     info: EncoderInfo, tensors: Mapping[str, NDArray[Any]], device: DeviceName = "auto"
 ) -> Encoder:
-    """Return the encoder that was fine-tuned, rebuilt from its plan and its weights.
+    """Return a fine-tuned encoder, rebuilt from its configuration and weights.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def finetuned_encoder(
     tensors
         The weights by name, as the network's ``state_dict`` has them.
     device
-        Where it shall run.
+        The torch device.
 
     Raises
     ------
@@ -54,5 +54,5 @@ def finetuned_encoder(
             "made with a library of another version."
         ) from error
     if network.dim != info.dim:
-        raise BundleError(f"The network gives {network.dim} numbers a cell, not {info.dim}.")
+        raise BundleError(f"The network gives {network.dim} numbers per cell, not {info.dim}.")
     return NetworkEncoder(network, info, choose_device(device).name)

@@ -1,6 +1,6 @@
-"""Body, pooling, neck and classifier in one network. Imports torch: use inside functions only.
+"""Fine-tunable networks: backbone, pooling, neck and classifier. Imports torch.
 
-The body of a network: pictures to maps or tokens. Imports torch: use inside functions only.
+Import this module inside functions.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ Trunk = TimmTrunk | StageTrunk | PlainTrunk
 
 
 def build_trunk(arch: str, size: int) -> Trunk:
-    """Return the body of that name for pictures of that side, its weights drawn at random.
+    """Return a backbone for pictures of that side, with random weights.
 
     Raises
     ------
@@ -126,8 +126,8 @@ def timm_model(arch: str, size: int, **options: Any) -> Any:
 
     if not timm.is_model(arch):
         raise EncoderError(
-            f"There is no architecture “{arch}”: name bundled, small_vgg, alexnet, or a model of "
-            "timm, such as resnet18 or vit_base_patch16_224."
+            f"There is no architecture “{arch}”: choose bundled, small_vgg, alexnet, or a timm "
+            "model such as resnet18 or vit_base_patch16_224."
         )
     config = timm.get_pretrained_cfg(arch)
     fixed = config is not None and config.fixed_input_size and size != config.input_size[-1]
@@ -162,12 +162,12 @@ DENSE, DENSE_DROPOUT = 1024, 0.1
 
 
 class Embedder(nn.Module):
-    """Pictures to the vectors that the last, linear layer decides on.
+    """Pictures to the vectors before the last, linear layer.
 
     Attributes
     ----------
     trunk
-        Pictures to maps or tokens; heat maps look at what it gives.
+        Pictures to maps or tokens, the input of saliency maps.
     neck
         From the pooled maps to the vector.
     """
@@ -203,7 +203,7 @@ class Embedder(nn.Module):
 
 
 class Classifier(nn.Module):
-    """The whole network: pictures to one score a class.
+    """The whole network: pictures to one score per class.
 
     Parameters
     ----------
@@ -233,7 +233,7 @@ class Classifier(nn.Module):
         return torch.cat([torch.zeros_like(logits), logits], 1) if self.single else logits
 
     def head_parameters(self) -> list[nn.Parameter]:
-        """Return what no pretrained weights exist for."""
+        """Return the layers without pretrained weights."""
         parts = (self.embedder.neck, self.norm, self.last)
         return [parameter for part in parts for parameter in part.parameters()]
 

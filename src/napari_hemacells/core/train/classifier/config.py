@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 from pydantic import Field, ValidationError
 
 from napari_hemacells.core.errors import TrainingError
-from napari_hemacells.core.params import DeviceName, Params
+from napari_hemacells.core.params import TrainingParams
 from napari_hemacells.core.types import (  # noqa: TC001  # pydantic reads the hint
     TemperatureScaling,
 )
@@ -28,8 +28,10 @@ ColormapName: TypeAlias = Literal["grey", "inferno", "magma", "viridis", "turbo"
 CheckpointSelection: TypeAlias = Literal["best", "last"]
 
 
-class ClassifierConfig(Params):
+class ClassifierConfig(TrainingParams):
     """How a classifier is trained."""
+
+    LAST = (*TrainingParams.LAST, "precision", "memory_mb")
 
     arch: str = Field(
         default="bundled",
@@ -260,12 +262,6 @@ class ClassifierConfig(Params):
         description="best: the weights of the round with the least validation loss. last.",
     )
     batch: int = Field(default=32, ge=2, le=4096, title="Batch size", description="Crops a step.")
-    seed: int = Field(default=0, ge=0, le=2**31 - 1, title="Seed", description="Of all chance.")
-    device: DeviceName = Field(
-        default="auto",
-        title="Device",
-        description="Where the network learns. auto: a GPU if there is one, otherwise the CPU.",
-    )
     precision: Precision = Field(
         default="auto",
         title="Precision",

@@ -49,7 +49,7 @@ def measure_throughput_steps(
     job: ThroughputJob,
 ) -> Generator[TrainingReport, None, MeasuredThroughput]:
     """Return the pace of a recipe's network on this device, from a few steps on noise."""
-    from napari_hemacells.core.train.classifier import model_zoo, schedule, trainer
+    from napari_hemacells.core.train.classifier import learner, model_zoo, schedule
     from napari_hemacells.core.train.classifier.crop_store import CropGeometry, CropStore
     from napari_hemacells.core.train.classifier.dataloader import CropBatches
     from napari_hemacells.core.types import CropSpec
@@ -57,7 +57,7 @@ def measure_throughput_steps(
     yield TrainingReport(0, 0, "Timing a few steps")
     recipe = job.recipe.model_copy(update={"weights": "none"})
     network, plan, _ = model_zoo.build_network(recipe, job.classes)
-    accelerator = trainer.make_accelerator(recipe)
+    accelerator = learner.make_accelerator(recipe)
     network = network.to(accelerator.device)
     n = min(MAX_TIMED_CROPS, recipe.batch)
     noise = np.random.default_rng(0).integers(0, 255, (n, plan.size, plan.size, 3), np.uint8)
@@ -69,8 +69,8 @@ def measure_throughput_steps(
     groups = schedule.layer_groups(network, recipe)
     schedule.set_trainable(network, groups, 0)
     optimiser = schedule.make_optimiser(groups, 0, 1e-6, recipe)
-    teacher = trainer.ClassifierTrainStep(network, accelerator, recipe, places % job.classes)
-    looked = n / _seconds(lambda: trainer.eval_logits(places, feed, network, accelerator))
+    teacher = learner.ClassifierTrainStep(network, accelerator, recipe, places % job.classes)
+    looked = n / _seconds(lambda: learner.eval_logits(places, feed, network, accelerator))
     yield TrainingReport(1, 2, "Timing a few steps")
     learned = n / _seconds(lambda: teacher.learn(places, feed, optimiser))
     return MeasuredThroughput(looked, learned, str(accelerator.device))
@@ -111,11 +111,11 @@ def suggest_lr_steps(job: TrainJob) -> Generator[TrainingReport, None, LRCurve]:
     TrainingError
         The pictures are not enough to learn from.
     """
-    from napari_hemacells.core.train.classifier.lr_finder import find_lr_steps
+    from napari_hemacells.core.train.classifier.learner import seed_torch
+    from napari_hemacells.core.train.classifier.lr_finder import FINDER_SEED, find_lr_steps
     from napari_hemacells.core.train.classifier.pipeline import prepare_steps
     from napari_hemacells.core.train.classifier.schedule import make_optimiser
-    from napari_hemacells.core.train.classifier.trainer import seed_torch
-    from napari_hemacells.core.train.classifier.training import FINDER_SEED, Training
+    from napari_hemacells.core.train.classifier.training import Training
 
     # The stage in which the whole network learns decides: too high a rate breaks it there.
     recipe = job.recipe.model_copy(update={"frozen_epochs": 0} if job.recipe.epochs else {})

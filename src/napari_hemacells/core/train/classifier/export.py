@@ -36,8 +36,8 @@ from napari_hemacells.core.train.classifier.artifacts import (
     write_split,
 )
 from napari_hemacells.core.train.classifier.dataloader import EVAL_BATCH, CropBatches
+from napari_hemacells.core.train.classifier.learner import seed_torch
 from napari_hemacells.core.train.classifier.split import PARTS
-from napari_hemacells.core.train.classifier.trainer import seed_torch
 from napari_hemacells.core.train.progress import TrainingReport
 from napari_hemacells.core.types import EncoderInfo
 
@@ -292,7 +292,7 @@ def evaluate_and_save_steps(
         folder=training.job.folder,
         model=training.job.folder / MODEL,
         figures=figures,
-        history=tuple(training.loop.state.history),
+        history=tuple(training.loop.history),
         notes=notes,
         unreadable=training.prepared.loaded.unreadable,
         parameters=run["parameters"],
@@ -372,11 +372,11 @@ def _record(
         "frame": _frame(training),
         "weights": training.weights.source,
         "parameters": sum(parameter.numel() for parameter in training.network.parameters()),
-        "rate": training.loop.state.rate,
+        "rate": training.loop.rate,
         "temperature": temperature,
         "device": str(training.accelerator.device),
         "processes": training.accelerator.num_processes,
-        "epochs": len(training.loop.state.history),
+        "epochs": len(training.loop.history),
         "seconds": round(seconds, 1),
         "notes": list(notes),
         "unreadable": list(training.prepared.loaded.unreadable),
@@ -436,6 +436,6 @@ def _write(
             whole = answers.tta_probabilities(temperature)
             write_predictions(folder / f"{part}.csv", loaded, answers.places, whole)
     write_split(folder / "split.csv", loaded, training.prepared.split)
-    write_log(folder / "log.csv", training.loop.state.history)
+    write_log(folder / "log.csv", training.loop.history)
     write_json(folder / "figures.json", figures)
     write_json(folder / "run.json", run)

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from torch import optim
 
     from napari_hemacells.core.train.classifier.dataloader import BatchSource
-    from napari_hemacells.core.train.classifier.trainer import ClassifierTrainStep
+    from napari_hemacells.core.train.classifier.learner import ClassifierTrainStep
 
+FINDER_SEED = 104729
 MIN_LR, MAX_LR = 1e-6, 1.0
 STEPS = 60
 LOSS_SMOOTHING = 0.8  # share of the old mean that a step leaves

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from napari_hemacells.core.errors import TrainingError
 from napari_hemacells.core.fsio import write_bytes
+from napari_hemacells.core.train.callbacks import CHECKPOINT
 from napari_hemacells.core.train.classifier.config import ClassifierConfig
 from napari_hemacells.core.train.classifier.project_dataset import parse_cell_name
 from napari_hemacells.core.train.classifier.training import (
-    CHECKPOINT,
     SPLIT,
     TrainJob,
     repeat_command,

@@ -13,12 +13,6 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from napari_hemacells.core.train.callbacks import load_checkpoint
-from napari_hemacells.core.train.classifier.artifacts import (
-    write_curve,
-    write_json,
-    write_log,
-)
 from napari_hemacells.core.train.classifier.config import ClassifierConfig, preset_config
 from napari_hemacells.core.train.classifier.dataset import class_weights
 from napari_hemacells.core.train.progress import TrainingReport
@@ -31,20 +25,17 @@ if TYPE_CHECKING:
     from napari_hemacells.core.encode.finetuned.network import Classifier
     from napari_hemacells.core.train.classifier.crop_store import LoadedExamples
     from napari_hemacells.core.train.classifier.dataloader import CropBatches
+    from napari_hemacells.core.train.classifier.learner import ClassifierTrainStep
     from napari_hemacells.core.train.classifier.split import ClassifierSplit
-    from napari_hemacells.core.train.classifier.trainer import (
-        ClassifierTrainer,
-        ClassifierTrainStep,
-    )
+    from napari_hemacells.core.train.classifier.trainer import ClassifierStrategy
     from napari_hemacells.core.types import CropSpec
 
-CHECKPOINT, SPLIT = "checkpoint.pt", "split.json"
+SPLIT = "split.json"
 RESUME_INDEPENDENT = (
     "memory_mb",
     "tta",
     "device",
 )  # what may change when a training is gone on with
-FINDER_SEED = 104729
 
 
 @dataclass(frozen=True)
@@ -96,24 +87,23 @@ class Training:
     """A network, its pictures and its loop; what :func:`train_steps` drives."""
 
     def __init__(self, job: TrainJob, prepared: PreparedData) -> None:
-        from napari_hemacells.core.train.classifier import model_zoo, schedule, trainer
-        from napari_hemacells.core.train.classifier.trainer import seed_torch
+        from napari_hemacells.core.train.classifier import learner, model_zoo, schedule, trainer
 
         self.job, self.prepared = job, prepared
         examples = prepared.loaded.examples
         self.targets, self.classes = examples.targets(), examples.classes
-        seed_torch(job.recipe.seed)
+        learner.seed_torch(job.recipe.seed)
         network, self.plan, self.weights = model_zoo.build_network(job.recipe, len(self.classes))
-        self.accelerator = trainer.make_accelerator(job.recipe)
+        self.accelerator = learner.make_accelerator(job.recipe)
         self.network = _on_device(network, self.accelerator.device)
         train = prepared.split.places("train")
         weights = None
         if job.recipe.sampling == "weights":
             weights = class_weights(self.targets[train], len(self.classes))
-        self.learner: ClassifierTrainStep = trainer.ClassifierTrainStep(
+        self.learner: ClassifierTrainStep = learner.ClassifierTrainStep(
             self.network, self.accelerator, job.recipe, self.targets, weights
         )
-        self.loop: ClassifierTrainer = trainer.ClassifierTrainer(
+        self.loop: ClassifierStrategy = trainer.ClassifierStrategy(
             self.learner,
             train=train,
             validation=prepared.split.places("validation"),
@@ -121,7 +111,8 @@ class Training:
             stages=schedule.training_stages(
                 job.recipe, len(schedule.layer_groups(self.network, job.recipe))
             ),
-            file=job.folder / CHECKPOINT,
+            pictures=self.pictures,
+            folder=job.folder,
             fingerprint=self.fingerprint(),
         )
 
@@ -142,22 +133,16 @@ class Training:
 
     def run(self) -> Generator[TrainingReport, None, None]:
         """Go through the stages that are left, and take the best weights."""
+        from napari_hemacells.core.train.trainer import Trainer
+
         loop = self.loop
         if self.weights.warning:
             yield TrainingReport(0, loop.total, self.weights.warning)
-        if loop.resume(load_checkpoint(self.job.folder / CHECKPOINT)):
-            done = len(loop.state.history)
-            yield TrainingReport(loop.state.done, loop.total, f"Going on after {done} epochs")
-        while loop.state.stage < len(loop.stages):
-            stage = loop.stages[loop.state.stage]
-            loop.open(stage)
-            feed = self.pictures()
-            if stage.vectors and loop.state.epoch < stage.epochs:
-                feed = yield from self._vectors(feed)
-            if not loop.state.rate:
-                yield from self._find_rate(feed, stage.first_group)
-            yield from loop.run(stage, feed)
-            write_log(self.job.folder / "log.csv", loop.state.history)
+        course = Trainer(loop, writes=self.accelerator.is_main_process)
+        if course.resumed:
+            done = len(loop.history)
+            yield TrainingReport(loop.done, loop.total, f"Going on after {done} epochs")
+        yield from course.run()
         loop.load_best_weights()
 
     def pictures(self) -> CropBatches:
@@ -173,41 +158,6 @@ class Training:
             classes=len(self.classes),
             device=self.accelerator.device,
         )
-
-    def _vectors(self, pictures: CropBatches) -> Generator[TrainingReport, None, Any]:
-        from napari_hemacells.core.train.classifier.dataloader import cache_features_steps
-        from napari_hemacells.core.train.classifier.trainer import seed_torch
-
-        recipe = self.job.recipe
-        seed_torch(recipe.seed, FINDER_SEED, 1)
-        return (
-            yield from cache_features_steps(
-                pictures,
-                self.network,
-                self.loop.train,
-                len(self.targets),
-                views=recipe.frozen_views,
-            )
-        )
-
-    def _find_rate(self, feed: Any, first: int) -> Generator[TrainingReport, None, None]:
-        """Take the recipe's rate, or look for one and write the curve."""
-        from napari_hemacells.core.train.classifier.lr_finder import find_lr_steps
-        from napari_hemacells.core.train.classifier.schedule import make_optimiser
-        from napari_hemacells.core.train.classifier.trainer import seed_torch
-
-        recipe, loop = self.job.recipe, self.loop
-        if recipe.rate is not None and not recipe.search:
-            loop.state.rate = recipe.rate
-            return
-        seed_torch(recipe.seed, FINDER_SEED, 2)
-        optimiser = make_optimiser(loop.groups, first, 1.0, recipe)
-        curve = yield from find_lr_steps(self.learner, feed, optimiser, loop.order(0))
-        loop.state.rate = curve.suggestion if recipe.rate is None else recipe.rate
-        write_curve(self.job.folder / "rate_finder.csv", curve)
-        write_json(self.job.folder / "rate_finder.json", {"suggestion": curve.suggestion})
-        message = f"Learning rate {loop.state.rate:.1g} (search: {curve.suggestion:.1g})"
-        yield TrainingReport(0, loop.total, message, phase="start")
 
 
 def _on_device(network: Classifier, device: Any) -> Classifier:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from napari_hemacells.core.errors import TrainingError
 from napari_hemacells.core.fsio import write_bytes
 from napari_hemacells.core.params import TrainDetectorParams
+from napari_hemacells.core.train.callbacks import CHECKPOINT
 from napari_hemacells.core.train.detector.dataset import save_fields
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ def check_resumable(folder: Path) -> None:
 def remove_folder(folder: Path) -> None:
     """Remove what a training kept; one that is not there is fine."""
     shutil.rmtree(folder / "fields", ignore_errors=True)
-    for file in ("checkpoint.pt", LEFT_OUT_FILE):
+    for file in (CHECKPOINT, LEFT_OUT_FILE):
         (folder / file).unlink(missing_ok=True)
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()

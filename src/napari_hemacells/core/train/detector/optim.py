@@ -17,8 +17,11 @@ from napari_hemacells.core.detect.learned.network import boxes_of, normalise
 from napari_hemacells.core.errors import TrainingError
 from napari_hemacells.core.train.detector.dataloader import collate
 from napari_hemacells.core.train.ema import ModelEma
+from napari_hemacells.core.train.trainer import descend
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from napari_hemacells.core.detect.learned.network import CellNet, Maps
     from napari_hemacells.core.train.detector.dataloader import Crop
 
@@ -72,7 +75,7 @@ FROZEN_BLOCKS = 2  # and the stem: edges and colours, which other stains share
 BACKBONE_RATE_FACTOR = 0.4  # of the rate, for what ImageNet taught
 EMA_DECAY = 0.98  # of the running mean; a few hundred steps are few
 WARM_UP, LAST_RATE = 0.1, 0.02
-WEIGHT_DECAY, LARGEST_GRADIENT = 0.02, 5.0
+WEIGHT_DECAY = 0.02
 
 
 class DetectorLearner:
@@ -102,23 +105,25 @@ class DetectorLearner:
         RuntimeError
             Out of memory, among others; nothing has changed then.
         """
-        train_mode(self.network)
-        batch = [part.to(self._device) for part in collate(crops)]
-        self._optimiser.zero_grad(set_to_none=True)
-        parts = detection_loss(self.network(normalise(batch[0])), batch)
-        losses = {name: float(part.item()) for name, part in parts.items()}
-        if not math.isfinite(losses["total"]):
-            raise TrainingError(
-                f"At step {self.step + 1} the loss was not a number any more: use a lower "
-                f"learning rate than {self._rate:g}."
-            )
-        parts["total"].backward()  # type: ignore[no-untyped-call]  # torch says nothing
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), LARGEST_GRADIENT)
-        self._optimiser.step()
+        losses: dict[str, float] = {}
+        descend(self._loss(crops, losses), self._optimiser, self.network, self._invalid_loss)
         self._schedule.step()
         self.step += 1
-        self.average.add(self.network, self.step)
         return losses
+
+    def _loss(self, crops: list[Crop], losses: dict[str, float]) -> Iterator[torch.Tensor]:
+        """Yield the loss of a batch, and write down its parts."""
+        train_mode(self.network)
+        batch = [part.to(self._device) for part in collate(crops)]
+        parts = detection_loss(self.network(normalise(batch[0])), batch)
+        losses.update({name: float(part.item()) for name, part in parts.items()})
+        yield parts["total"]
+
+    def _invalid_loss(self) -> TrainingError:
+        return TrainingError(
+            f"At step {self.step + 1} the loss was not a number any more: use a lower "
+            f"learning rate than {self._rate:g}."
+        )
 
     def state(self) -> dict[str, Any]:
         """Tensors and plain values, for a checkpoint."""

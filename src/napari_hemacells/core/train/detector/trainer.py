@@ -1,12 +1,7 @@
-"""One fine-tuning from its first to its last step. Imports torch.
+"""One fine-tuning from its first to its last step; the loop is the Trainer's. Imports torch.
 
-Crops in order, cut in a thread while the network learns from those before.
-
-The end of a fine-tuning: figures, the weights' file, the report. Imports torch.
-
-What the child process does: fine-tune, look at the held-out part, keep the best, write it.
-
-Imports torch inside functions only, so that a front end can name the job.
+Crops in order, cut in a thread while the network learns from those before; at the end figures,
+the weights' file and the report.
 """
 
 from __future__ import annotations
@@ -14,21 +9,14 @@ from __future__ import annotations
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from napari_hemacells.core.annotate.state import utc_now
 from napari_hemacells.core.detect.learned.model import DetectionThresholds
-from napari_hemacells.core.encode.device import (
-    choose_device,
-    free_gpu_memory,
-    is_out_of_memory,
-)
+from napari_hemacells.core.encode.device import choose_device
 from napari_hemacells.core.errors import TrainingError
-from napari_hemacells.core.train.callbacks import (
-    EarlyStopping,
-    load_checkpoint,
-    save_checkpoint,
-)
+from napari_hemacells.core.train.callbacks import CHECKPOINT, EarlyStopping
 from napari_hemacells.core.train.detector.config import DetectorJob, read_left_out
 from napari_hemacells.core.train.detector.dataloader import CropDataset
 from napari_hemacells.core.train.detector.dataset import load_fields
@@ -44,17 +32,20 @@ from napari_hemacells.core.train.detector.split import split_fields
 from napari_hemacells.core.train.detector.weights import load_initial_detector, save_weights
 from napari_hemacells.core.train.html_report import write_page
 from napari_hemacells.core.train.learning_curves import Curves
-from napari_hemacells.core.train.progress import ThroughputMeter, TrainingReport
+from napari_hemacells.core.train.progress import TrainingReport
 from napari_hemacells.core.train.provenance import library_versions
+from napari_hemacells.core.train.trainer import Trainer, Validation, steps_to_validation
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
     from concurrent.futures import Future
     from types import TracebackType
 
+    from napari_hemacells.core.detect.learned.network import CellNet
     from napari_hemacells.core.train.detector.dataloader import Crop
     from napari_hemacells.core.train.detector.dataset import TrainingField
     from napari_hemacells.core.train.detector.split import DetectorSplit
+    from napari_hemacells.core.train.ema import ModelEma
 
 
 class CropPrefetcher:
@@ -90,7 +81,7 @@ class CropPrefetcher:
         return [self._waiting.popleft().result() for _ in range(count)]
 
 
-def write_outcome(course: DetectorTrainer) -> DetectorOutcome:
+def write_outcome(course: DetectorStrategy, seconds: float) -> DetectorOutcome:
     """Write the best weights with their header, and the report; return what came of it.
 
     Raises
@@ -109,9 +100,9 @@ def write_outcome(course: DetectorTrainer) -> DetectorOutcome:
         before=before,
         before_limits=examiner.evaluate_with_best_thresholds(start.network, old).tally,
         after=examiner.tally(course.evaluation_network, limits),
-        best_step=course.best.step,
+        best_step=course.early_stopping.step,
         steps=course.learner.step,
-        seconds=course.seconds(),
+        seconds=seconds,
         split=course.split.words,
         curves=course.curves,
         notes=tuple(course.notes),
@@ -132,7 +123,7 @@ def training_images(fields: Sequence[TrainingField], split: DetectorSplit) -> li
     ]
 
 
-def _about(course: DetectorTrainer, outcome: DetectorOutcome) -> dict[str, Any]:
+def _about(course: DetectorStrategy, outcome: DetectorOutcome) -> dict[str, Any]:
     """Return what the weights' header says of their making; plain JSON."""
     job = course.job
     return {
@@ -166,17 +157,19 @@ LOSS_SMOOTHING = 0.9  # of the losses shown
 UNBOUNDED_LENGTH = 10**9  # crops: as many as are asked for
 
 
-class DetectorTrainer:
-    """The state of a fine-tuning, and how it goes on.
+class DetectorStrategy:
+    """One fine-tuning, for :class:`~napari_hemacells.core.train.trainer.Trainer`.
 
     Raises
     ------
     TrainingError
-        No fields, or a checkpoint of another training.
+        No fields.
     """
 
+    identity_key, message, steady = "identity", "Learning", True
+
     def __init__(self, job: DetectorJob) -> None:
-        self.job, self.started = job, time.monotonic()
+        self.job = job
         self.fields = load_fields(job.folder / "fields")
         if not self.fields:
             raise TrainingError("There is no corrected field to learn from.")
@@ -193,104 +186,115 @@ class DetectorTrainer:
             device=self.device.name,
         )
         self.evaluator = DetectorEvaluator(self.fields, self.split)
-        self.best = EarlyStopping(PATIENCE, LEAST_GAIN)
-        self.curves, self.pace = Curves(), ThroughputMeter()
-        self.batch, self.crops, self.seconds_before = job.params.batch_size, 0, 0.0
-        self.losses: dict[str, float] = {}
+        self.early_stopping = EarlyStopping(PATIENCE, LEAST_GAIN)
+        self.curves = Curves()
+        self.batch, self.crops = job.params.batch_size, 0
+        self.shown_losses: dict[str, float] = {}
         self.notes = [f"Left out: {sentence}" for sentence in read_left_out(job.folder)]
         self.kept: dict[str, Any] = {}
-        self._resume()
-
-    # --- going on ----------------------------------------------------------------------------
-
-    def run(self) -> Generator[TrainingReport, None, None]:
-        """Learn until the last step, or until it does not get better."""
-        if self.learner.step == 0 and not self.kept:
-            yield self._tell("Looking at the held-out part", phase="validate")
-            yield self._look()
-        every = max(1, self.job.steps // VALIDATIONS)
-        with CropPrefetcher(self._stream(), self.crops, 2 * self.batch) as crops:
-            while self.learner.step < self.job.steps and not self.best.should_stop:
-                yield from self._step(crops)
-                if self.learner.step % every == 0 or self.learner.step == self.job.steps:
-                    yield self._tell("Looking at the held-out part", phase="validate")
-                    yield self._look()
-                    self._save()
-        if self.learner.step < self.job.steps:
-            self.notes.append(f"Stopped after step {self.learner.step}: no gain any more.")
-
-    def finish(self) -> DetectorOutcome:
-        """Write weights and report; return what came of it."""
-        return write_outcome(self)
-
-    def seconds(self) -> float:
-        """How long it has taken, the time before an interruption included."""
-        return self.seconds_before + time.monotonic() - self.started
-
-    def _stream(self) -> CropDataset:
-        sources = [(1.0 - REHEARSAL, self.split.fields_of(self.fields))]
-        if self.job.rehearsal is not None:
-            sources.append((REHEARSAL, list(self.job.rehearsal())))
-        return CropDataset(sources, self.job.params.seed, UNBOUNDED_LENGTH)
-
-    def _step(self, crops: CropPrefetcher) -> Generator[TrainingReport, None, None]:
-        """Do one step, with a smaller batch where the memory is too small."""
-        wanted = crops.take(self.batch)
-        while True:
-            try:
-                losses = self.learner.learn(wanted[: self.batch])
-                break
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error) or self.batch == 1:
-                    raise
-            self.batch //= 2
-            free_gpu_memory()
-            message = f"The memory is too small: {self.batch} crops a step from now on."
-            self.notes.append(message)
-            yield self._tell(message)
-        self.crops += len(wanted)
-        self.pace.step(self.batch)
-        for name, value in losses.items():
-            self.losses[name] = (
-                LOSS_SMOOTHING * self.losses.get(name, value) + (1 - LOSS_SMOOTHING) * value
-            )
-        yield self._tell("Learning")
-
-    def _tell(self, message: str, phase: Any = "train", **more: Any) -> TrainingReport:
-        left = self.job.steps - self.learner.step
-        report = TrainingReport(
-            self.learner.step,
-            self.job.steps,
-            message,
-            phase=phase,
-            losses=dict(self.losses),
-            images_per_second=self.pace.images_per_second,
-            eta_s=self.pace.eta(left),
-            **more,
+        self.checkpoint = job.folder / CHECKPOINT
+        self.refusal = (
+            f"The checkpoint in {job.folder} is of another training (other images, "
+            "start, steps or settings): begin anew without --resume."
         )
-        self.curves.add(report)
-        return report
+        self._limits: list[float] = []  # of the last look
 
-    def _look(self) -> TrainingReport:
-        """Look at the held-out part with the mean of the weights; keep them if they are best."""
-        self.evaluation_network.load_state_dict(self.learner.average.tensors)
+    # --- how far it is -----------------------------------------------------------------------
+
+    @property
+    def network(self) -> CellNet:
+        """What learns."""
+        network: CellNet = self.learner.network
+        return network
+
+    @property
+    def running_mean(self) -> ModelEma:
+        """The mean of its weights, which is what is looked at and kept."""
+        return self.learner.average
+
+    @property
+    def done(self) -> int:
+        """Steps done."""
+        return self.learner.step
+
+    @property
+    def total(self) -> int:
+        """Steps in all."""
+        return self.job.steps
+
+    @property
+    def validates_first(self) -> bool:
+        """Whether nothing has been learned and looked at yet."""
+        return self.done == 0 and not self.kept
+
+    # --- steps and looks ---------------------------------------------------------------------
+
+    def phases(self) -> Iterator[Generator[TrainingReport, None, CropPrefetcher]]:
+        """Learn in one go, until the last step or until it does not get better."""
+        yield self._crops()
+        if self.done < self.total:
+            self.notes.append(f"Stopped after step {self.done}: no gain any more.")
+
+    def begin_round(self) -> int:
+        """Return the steps to the next look."""
+        return steps_to_validation(self.done, self.total, VALIDATIONS)
+
+    def next_batch(self, data: CropPrefetcher) -> list[Crop]:
+        """Return the next crops."""
+        crops = data.take(self.batch)
+        self.crops += len(crops)
+        return crops
+
+    def learn(self, batch: list[Crop]) -> int:
+        """Do a step with as many of the crops as fit."""
+        losses = self.learner.learn(batch[: self.batch])
+        for name, value in losses.items():
+            before = self.shown_losses.get(name, value)
+            self.shown_losses[name] = LOSS_SMOOTHING * before + (1 - LOSS_SMOOTHING) * value
+        return self.batch
+
+    def halve(self, error: BaseException) -> str:
+        """Take half as many crops a step."""
+        if self.batch == 1:
+            raise error
+        self.batch //= 2
+        self.notes.append(f"The memory is too small: {self.batch} crops a step from now on.")
+        return self.notes[-1]
+
+    def validate(
+        self, tell: Callable[..., TrainingReport]
+    ) -> Generator[TrainingReport, None, Validation]:
+        """Look at the held-out part with the mean of the weights."""
+        yield tell("Looking at the held-out part", "validate")
+        self.evaluation_network.load_state_dict(self.running_mean.tensors)
         marks = self.evaluator.evaluate_with_best_thresholds(
             self.evaluation_network, self.start.limits
         )
         f1 = marks.tally.f1()
-        self.best.least = max(LEAST_GAIN, marks.tally.grain)
-        if self.best.update(f1[ALL], self.learner.step):
-            tensors = {name: value.cpu().clone() for name, value in
-                       self.learner.average.tensors.items()}  # fmt: skip
-            # The start's weights keep their limits: few held-out cells must not move them.
-            limits = marks.limits if self.learner.step else self.start.limits.scores
-            self.kept = {"tensors": tensors, "limits": list(limits)}
-        self.pace.reset_timer()
-        return self._tell("Learning", metrics={f"F1 {name}": value for name, value in f1.items()})
+        self.early_stopping.least = max(LEAST_GAIN, marks.tally.grain)
+        # The start's weights keep their limits: few held-out cells must not move them.
+        self._limits = list(marks.limits if self.done else self.start.limits.scores)
+        metrics = {f"F1 {name}": value for name, value in f1.items()}
+        return Validation(metrics, score=f1[ALL], step=self.done)
+
+    def keep_weights(self) -> None:
+        """Keep the mean of the weights, with the limits that were chosen for it."""
+        mean = self.running_mean.tensors
+        tensors = {name: value.cpu().clone() for name, value in mean.items()}
+        self.kept = {"tensors": tensors, "limits": self._limits}
+
+    def _crops(self) -> Generator[TrainingReport, None, CropPrefetcher]:
+        """Return the stream of crops from the next one on."""
+        yield from ()  # ready at once
+        sources = [(1.0 - REHEARSAL, self.split.fields_of(self.fields))]
+        if self.job.rehearsal is not None:
+            sources.append((REHEARSAL, list(self.job.rehearsal())))
+        stream = CropDataset(sources, self.job.params.seed, UNBOUNDED_LENGTH)
+        return CropPrefetcher(stream, self.crops, 2 * self.batch)
 
     # --- the checkpoint ----------------------------------------------------------------------
 
-    def _identity(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, Any]:
         """Return what must be the same for a checkpoint to be gone on from."""
         return {
             "start": self.start.sha256,
@@ -299,36 +303,26 @@ class DetectorTrainer:
             "images": [field.key for field in self.fields],
         }
 
-    def _save(self) -> None:
-        state = {
-            "identity": self._identity(),
+    def state(self) -> dict[str, Any]:
+        """Return tensors and plain values, for a checkpoint."""
+        return {
             "learner": self.learner.state(),
-            "best": self.best.state(),
+            "best": self.early_stopping.state(),
             "curves": self.curves.state(),
             "kept": self.kept,
             "batch": self.batch,
             "crops": self.crops,
-            "losses": self.losses,
+            "losses": self.shown_losses,
             "notes": self.notes,
-            "seconds": self.seconds(),
         }
-        save_checkpoint(self.job.folder / "checkpoint.pt", state)
 
-    def _resume(self) -> None:
-        state = load_checkpoint(self.job.folder / "checkpoint.pt")
-        if state is None:
-            return
-        if state["identity"] != self._identity():
-            raise TrainingError(
-                f"The checkpoint in {self.job.folder} is of another training (other images, "
-                "start, steps or settings): begin anew without --resume."
-            )
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
         self.learner.restore(state["learner"])
-        self.best.restore(state["best"])
+        self.early_stopping.restore(state["best"])
         self.curves.restore(state["curves"])
         self.kept, self.batch, self.crops = state["kept"], state["batch"], state["crops"]
-        self.losses, self.notes = state["losses"], state["notes"]
-        self.seconds_before = state["seconds"]
+        self.shown_losses, self.notes = state["losses"], state["notes"]
 
 
 def fine_tune(job: DetectorJob) -> Generator[TrainingReport, None, DetectorOutcome]:
@@ -345,7 +339,12 @@ def fine_tune(job: DetectorJob) -> Generator[TrainingReport, None, DetectorOutco
     """
     yield TrainingReport(0, job.steps, "Loading the detector")
 
-    course = DetectorTrainer(job)
-    yield from course.run()
+    began = time.monotonic()
+    strategy = DetectorStrategy(job)
+    trainer = Trainer(strategy, began=began)
+    with closing(trainer.run()) as reports:
+        for report in reports:
+            strategy.curves.add(report)
+            yield report
     yield TrainingReport(job.steps, job.steps, "Writing the report", phase="end")
-    return course.finish()
+    return write_outcome(strategy, trainer.seconds())

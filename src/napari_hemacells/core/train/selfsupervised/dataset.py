@@ -12,13 +12,14 @@ import numpy as np
 
 from napari_hemacells.core.errors import TrainingError
 from napari_hemacells.core.fsio import atomic_path
+from napari_hemacells.core.train.callbacks import CHECKPOINT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-CROPS, CHECKPOINT = "crops.npz", "checkpoint.pt"
+CROPS = "crops.npz"
 MAX_CROPS = 4000  # crops: more cost memory and change little
 MIN_CROPS = 32  # crops: with fewer there is nothing to tell one from
 

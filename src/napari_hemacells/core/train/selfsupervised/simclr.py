@@ -21,9 +21,10 @@ from torch import nn
 from napari_hemacells.core.encode.network import NetworkEncoder, StageFeatures
 from napari_hemacells.core.errors import TrainingError
 from napari_hemacells.core.train.selfsupervised.config import LIGHTLY_MISSING
+from napari_hemacells.core.train.trainer import descend
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -145,14 +146,20 @@ class SimCLRLearner:
             self.optimizer.param_groups, (1.0, PROJECTION_RATE_FACTOR), strict=True
         ):
             group["lr"] = self.rate * factor * falling
+        loss = descend(
+            self._loss(first, second),
+            self.optimizer,
+            self.network,
+            lambda: TrainingError("The loss is not a number any more: choose a smaller rate."),
+            max_norm=None,
+        )
+        self.step += 1
+        return loss
+
+    def _loss(self, first: torch.Tensor, second: torch.Tensor) -> Iterator[torch.Tensor]:
         views = torch.cat([first, second]).to(self.device)
         projected, other = self.projection(self.network(views)).chunk(2)
-        loss = self.loss(projected, other)
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
-        self.step += 1
-        return float(loss.detach())
+        yield self.loss(projected, other)
 
     def changed(self) -> dict[str, torch.Tensor]:
         """Return the weights that learn, by name."""

@@ -1,17 +1,13 @@
-"""One adaptation from its first to its last step. Imports torch.
+"""One adaptation from its first to its last step; the loop is the Trainer's. Imports torch.
 
-What the child process does: look at the clicks, learn without labels, look again, decide.
-
-Imports torch inside functions only, so that a front end can name the job.
-
-An adapted encoder's file. Imports torch.
+It looks at the clicks, learns without labels, looks again, decides, and writes the encoder.
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
 import time
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -19,18 +15,16 @@ import numpy as np
 from napari_hemacells.core.annotate.state import utc_now
 from napari_hemacells.core.encode import load_encoder
 from napari_hemacells.core.encode.adapted import AdaptedHeader, with_tensors
-from napari_hemacells.core.encode.device import free_gpu_memory, is_out_of_memory
 from napari_hemacells.core.encode.network import NetworkEncoder
-from napari_hemacells.core.errors import TrainingError
 from napari_hemacells.core.fsio import atomic_path
-from napari_hemacells.core.train.callbacks import load_checkpoint, save_checkpoint
-from napari_hemacells.core.train.progress import ThroughputMeter, TrainingReport
+from napari_hemacells.core.train.callbacks import CHECKPOINT, NEVER, EarlyStopping
+from napari_hemacells.core.train.progress import TrainingReport
 from napari_hemacells.core.train.selfsupervised.config import (
     AdaptJob,
     AdaptOutcome,
     default_steps,
 )
-from napari_hemacells.core.train.selfsupervised.dataset import CHECKPOINT, read_training_set
+from napari_hemacells.core.train.selfsupervised.dataset import read_training_set
 from napari_hemacells.core.train.selfsupervised.evaluator import (
     accuracy_on_clicks,
     evaluable_clicks,
@@ -43,11 +37,16 @@ from napari_hemacells.core.train.selfsupervised.simclr import (
     trainable_copy,
     trainable_parameter_names,
 )
+from napari_hemacells.core.train.trainer import Trainer, Validation, steps_to_validation
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator, Iterator
+    from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
+    from torch import nn
+
+    from napari_hemacells.core.train.ema import ModelEma
 
 
 def adapt(job: AdaptJob) -> Generator[TrainingReport, None, AdaptOutcome]:
@@ -64,12 +63,14 @@ def adapt(job: AdaptJob) -> Generator[TrainingReport, None, AdaptOutcome]:
     """
     yield TrainingReport(0, 0, "Loading the encoder")
 
-    course = SimCLRTrainer(job)
-    yield from course.run()
-    return course.finish()
+    began = time.monotonic()
+    strategy = SimCLRStrategy(job)
+    trainer = Trainer(strategy, began=began)
+    yield from trainer.run()
+    return strategy.finish(trainer.seconds())
 
 
-def write_encoder(course: SimCLRTrainer) -> str:
+def write_encoder(course: SimCLRStrategy) -> str:
     """Write the weights that changed with their header; return the file's SHA-256.
 
     Raises
@@ -105,17 +106,20 @@ INIT_SEED_STEP = 2**32 - 1
 LEAVE_ONE_OUT_METRIC = "leave-one-out on the clicks"
 
 
-class SimCLRTrainer:
-    """The state of an adaptation, and how it goes on.
+class SimCLRStrategy:
+    """One adaptation, for :class:`~napari_hemacells.core.train.trainer.Trainer`.
 
     Raises
     ------
     TrainingError
-        No crops, or a checkpoint of another training.
+        No crops.
     """
 
+    identity_key, message, steady = "identity", "Learning", True
+    running_mean: ModelEma | None = None
+
     def __init__(self, job: AdaptJob) -> None:
-        self.job, self.started = job, time.monotonic()
+        self.job = job
         self.training_set = read_training_set(job.folder)
         self.base = cast("NetworkEncoder", load_encoder(job.base, job.params.device))
         self.batch = min(job.params.batch_size, len(self.training_set.crops) // 2)
@@ -133,34 +137,17 @@ class SimCLRTrainer:
         )
         known = self.base.info.preprocessing
         self.views = SimCLRViews(input_side(self.base), known["mean"], known["std"])
-        self.pace, self.losses, self.notes = (
-            ThroughputMeter(),
-            list[float](),
-            list(self.training_set.left_out),
-        )
+        self.losses, self.notes = list[float](), list(self.training_set.left_out)
         self.before: float | None = None
         self.after: float | None = None
-        self.seconds_before = 0.0
-        self._resume()
+        self.early_stopping = EarlyStopping(NEVER)
+        self.checkpoint = job.folder / CHECKPOINT
+        self.refusal = (
+            f"The checkpoint in {job.folder} is of another training (other crops, "
+            "encoder, steps or settings): begin anew without --resume."
+        )
 
-    # --- going on ----------------------------------------------------------------------------
-
-    def run(self) -> Generator[TrainingReport, None, None]:
-        """Learn until the last step."""
-        if self.learner.step == 0:
-            yield self._tell("Looking at your clicks", phase="validate")
-            self.before = self.after = accuracy_on_clicks(self.base, self.training_set)
-            yield self._look()
-        every = max(1, self.steps // VALIDATIONS)
-        while self.learner.step < self.steps:
-            yield from self._step()
-            if self.learner.step % every == 0 or self.learner.step == self.steps:
-                yield self._tell("Looking at your clicks", phase="validate")
-                self.after = accuracy_on_clicks(self.adapted(), self.training_set)
-                yield self._look()
-                self._save()
-
-    def finish(self) -> AdaptOutcome:
+    def finish(self, seconds: float) -> AdaptOutcome:
         """Write the encoder if it is to be kept; return what came of it."""
         keep = (
             not self.job.decided_by_clicks
@@ -177,7 +164,7 @@ class SimCLRTrainer:
             crops=len(self.training_set.crops),
             clicks=len(evaluable_clicks(self.training_set.clicks.labels)),
             steps=self.learner.step,
-            seconds=self.seconds(),
+            seconds=seconds,
             losses=tuple(self.losses),
             notes=tuple(self.notes),
         )
@@ -188,60 +175,90 @@ class SimCLRTrainer:
         network = with_tensors(base.network, self.learner.changed())
         return NetworkEncoder(network, base.info, base.device, base.precision)
 
-    def seconds(self) -> float:
-        """How long it has taken, the time before an interruption included."""
-        return self.seconds_before + time.monotonic() - self.started
+    # --- how far it is -----------------------------------------------------------------------
 
-    def _step(self) -> Generator[TrainingReport, None, None]:
-        """Do one step, with a smaller batch where the memory is too small."""
-        crops = self._batch()
-        while True:
-            seed_step(self.job.params.seed, self.learner.step)
-            try:
-                loss = self.learner.learn(*self.views.pair(crops[: self.batch]))
-                break
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error) or self.batch < 2 * LEAST_BATCH:
-                    raise
-            self.batch //= 2
-            free_gpu_memory()
-            self.notes.append(f"The memory is too small: {self.batch} crops a step from then on.")
-            yield self._tell(self.notes[-1])
-        if not math.isfinite(loss):
-            raise TrainingError("The loss is not a number any more: choose a smaller rate.")
-        self.losses.append(loss)
-        self.pace.step(self.batch)
-        yield self._tell("Learning")
+    @property
+    def network(self) -> nn.Module:
+        """What learns."""
+        return cast("nn.Module", self.learner.network)
 
-    def _batch(self) -> NDArray[np.uint8]:
-        """Return the crops of the next step: every one comes once a round, in a new order."""
-        count = len(self.training_set.crops)
-        a_round = max(1, count // self.batch)
-        turn, index = divmod(self.learner.step, a_round)
-        order = np.random.default_rng([self.job.params.seed, turn]).permutation(count)
-        return self.training_set.crops[order[index * self.batch : (index + 1) * self.batch]]
+    @property
+    def done(self) -> int:
+        """Steps done."""
+        return self.learner.step
 
-    def _tell(self, message: str, phase: Any = "train", **more: Any) -> TrainingReport:
+    @property
+    def total(self) -> int:
+        """Steps in all."""
+        return self.steps
+
+    @property
+    def validates_first(self) -> bool:
+        """Whether nothing has been learned yet."""
+        return self.done == 0
+
+    @property
+    def shown_losses(self) -> dict[str, float]:
+        """The mean of the last steps."""
         recent = self.losses[-10:]
-        return TrainingReport(
-            self.learner.step,
-            self.steps,
-            message,
-            phase=phase,
-            losses={"total": float(np.mean(recent))} if recent else {},
-            images_per_second=self.pace.images_per_second,
-            eta_s=self.pace.eta(self.steps - self.learner.step),
-            **more,
-        )
+        return {"total": float(np.mean(recent))} if recent else {}
 
-    def _look(self) -> TrainingReport:
-        self.pace.reset_timer()
-        metrics = {} if self.after is None else {LEAVE_ONE_OUT_METRIC: self.after}
-        return self._tell("Learning", metrics=metrics)
+    # --- steps and looks ---------------------------------------------------------------------
+
+    def phases(
+        self,
+    ) -> Iterator[Generator[TrainingReport, None, AbstractContextManager[NDArray[np.uint8]]]]:
+        """Learn in one go, until the last step."""
+        yield self._crops()
+
+    def begin_round(self) -> int:
+        """Return the steps to the next look."""
+        return steps_to_validation(self.done, self.steps, VALIDATIONS)
+
+    def next_batch(self, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return the crops of the next step: every one comes once a round, in a new order."""
+        a_round = max(1, len(data) // self.batch)
+        turn, index = divmod(self.done, a_round)
+        order = np.random.default_rng([self.job.params.seed, turn]).permutation(len(data))
+        return data[order[index * self.batch : (index + 1) * self.batch]]
+
+    def learn(self, batch: NDArray[np.uint8]) -> int:
+        """Do a step with two views of as many of the crops as fit."""
+        seed_step(self.job.params.seed, self.done)
+        self.losses.append(self.learner.learn(*self.views.pair(batch[: self.batch])))
+        return self.batch
+
+    def halve(self, error: BaseException) -> str:
+        """Take half as many crops a step."""
+        if self.batch < 2 * LEAST_BATCH:
+            raise error
+        self.batch //= 2
+        self.notes.append(f"The memory is too small: {self.batch} crops a step from then on.")
+        return self.notes[-1]
+
+    def validate(
+        self, tell: Callable[..., TrainingReport]
+    ) -> Generator[TrainingReport, None, Validation]:
+        """Look at the clicks; they decide at the end, not which weights are kept."""
+        yield tell("Looking at your clicks", "validate")
+        encoder = self.adapted() if self.done else self.base
+        self.after = accuracy_on_clicks(encoder, self.training_set)
+        if not self.done:
+            self.before = self.after
+        return Validation({} if self.after is None else {LEAVE_ONE_OUT_METRIC: self.after})
+
+    def keep_weights(self) -> None:
+        """Do nothing: the last weights are kept."""
+
+    def _crops(
+        self,
+    ) -> Generator[TrainingReport, None, AbstractContextManager[NDArray[np.uint8]]]:
+        yield from ()  # ready at once
+        return nullcontext(self.training_set.crops)
 
     # --- the checkpoint ----------------------------------------------------------------------
 
-    def _identity(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, Any]:
         """Return what must be the same for a checkpoint to be gone on from."""
         return {
             "base": self.base.info.sha256,
@@ -250,28 +267,18 @@ class SimCLRTrainer:
             "crops": self.training_set.digest(),
         }
 
-    def _save(self) -> None:
-        state = {
-            "identity": self._identity(),
+    def state(self) -> dict[str, Any]:
+        """Return tensors and plain values, for a checkpoint."""
+        return {
             "learner": self.learner.state(),
             "accuracy": [self.before, self.after],
             "batch": self.batch,
             "losses": self.losses,
             "notes": self.notes,
-            "seconds": self.seconds(),
         }
-        save_checkpoint(self.job.folder / CHECKPOINT, state)
 
-    def _resume(self) -> None:
-        state = load_checkpoint(self.job.folder / CHECKPOINT)
-        if state is None:
-            return
-        if state["identity"] != self._identity():
-            raise TrainingError(
-                f"The checkpoint in {self.job.folder} is of another training (other crops, "
-                "encoder, steps or settings): begin anew without --resume."
-            )
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
         self.learner.restore(state["learner"])
         self.before, self.after = state["accuracy"]
-        self.batch, self.losses = state["batch"], state["losses"]
-        self.notes, self.seconds_before = state["notes"], state["seconds"]
+        self.batch, self.losses, self.notes = state["batch"], state["losses"], state["notes"]
