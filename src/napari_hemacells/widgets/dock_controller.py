@@ -154,6 +154,7 @@ class DockController(QObject):
         view.next_step_button.clicked.connect(self._go_on)
         view.classify.finetune_requested.connect(self.finetune_controller.open)
         view.detect.detect_requested.connect(self._detect)
+        view.detect.params_changed.connect(self._redetect)
         view.annotate.next_requested.connect(canvas.next)
         view.annotate.previous_requested.connect(canvas.previous)
         view.annotate.undo_requested.connect(canvas.undo)
@@ -162,6 +163,7 @@ class DockController(QObject):
         view.classify.display_requested.connect(canvas.show_mode)
         view.export.export_requested.connect(self._export)
         view.messages.cancel_requested.connect(self.detect_controller.cancel)
+        view.messages.offer_accepted.connect(self.detect_controller.use_found)
         for bar in view.edit_bars:
             bar.tool_requested.connect(self.cell_editor.take)
             bar.action_requested.connect(self.cell_editor.act)
@@ -221,6 +223,11 @@ class DockController(QObject):
         """Detect cells in what is in sight, once that is open."""
         if self.project_controller.keep_to_sight():
             self.detect_controller.detect(request)
+
+    def _redetect(self, request: DetectRequest) -> None:
+        """Detect again at another sensitivity, where the cells are those in sight."""
+        if self.session.cells is not None and self.project_controller.keep_to_sight():
+            self.detect_controller.redetect(request)
 
     # --- export ------------------------------------------------------------------------------
 

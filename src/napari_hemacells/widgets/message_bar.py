@@ -37,6 +37,7 @@ class MessageBar(QWidget):
     """
 
     cancel_requested = Signal()
+    offer_accepted = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -47,6 +48,8 @@ class MessageBar(QWidget):
         self._cancel = QPushButton("Cance&l")
         self._cancel.setToolTip("Stop the running task; finished parts are kept")
         self._cancel.clicked.connect(self.cancel_requested)
+        self._offer = QPushButton()
+        self._offer.clicked.connect(self.offer_accepted)
         self._text = PlainLabel()
         self._text.setWordWrap(True)
         self._text.setTextInteractionFlags(
@@ -64,22 +67,40 @@ class MessageBar(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self._running)
         column.addWidget(self._text)
+        column.addWidget(self._offer)
         self._running.hide()
+        self._offer.hide()
+
+    @property
+    def offered(self) -> str:
+        """The label of the button below the message; empty where nothing is offered."""
+        return "" if self._offer.isHidden() else self._offer.text()
 
     @property
     def text(self) -> str:
         """The message shown, without its mark."""
         return self._text.text().removeprefix(_MARKS[self.level])
 
-    def say(self, message: str, level: Level = "info") -> None:
-        """Show a sentence; a warning or an error has a mark as well as a colour."""
+    def say(self, message: str, level: Level = "info", offer: str = "") -> None:
+        """Show a sentence; a warning or an error has a mark as well as a colour.
+
+        Parameters
+        ----------
+        offer
+            Label of a button below the sentence, until the next one is shown.
+        """
         self.level = level
+        self._offer.setText(offer)
+        self._offer.setVisible(bool(offer))
         self._text.setText(_MARKS[level] + self._worded(message))
         self.restyle()
 
     def progress(self, done: int, total: int, message: str) -> None:
-        """Show the progress of the running task; a total of 0 means unknown."""
-        self._bar.setRange(0, total)
+        """Show the progress of the running task; a total of 0 means unknown.
+
+        One step that is not done yet says no more: the bar moves instead of standing at 0 %.
+        """
+        self._bar.setRange(0, 0 if (done, total) == (0, 1) else total)
         self._bar.setValue(done)
         self._bar.setFormat(self._worded(message) or "%p %")
         self._running.show()
@@ -109,6 +130,10 @@ class Notifier:
     def say(self, message: str) -> None:
         """Show a message."""
         self._bar.say(message)
+
+    def offer(self, message: str, label: str) -> None:
+        """Show a message with a button below it."""
+        self._bar.say(message, offer=label)
 
     def warn(self, message: str) -> None:
         """Show a warning: what was not done, and what to do."""

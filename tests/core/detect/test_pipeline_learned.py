@@ -7,12 +7,14 @@ import pytest
 from scipy import ndimage as ndi
 
 from napari_hemacells.core.detect.learned.inference import relabel_small_leukocytes
+from napari_hemacells.core.detect.learned.model import bundled_model
 from napari_hemacells.core.detect.learned.postprocess import Detections
 from napari_hemacells.core.detect.pipeline import detect_learned, detect_learned_steps
 from napari_hemacells.core.errors import CellsError, ImageError
 from napari_hemacells.core.image import image_from_array
 from napari_hemacells.core.params import DetectParams
 from napari_hemacells.core.types import CELL_COLUMNS, PLATELET, RBC, WBC, Progress, SmearImage
+from napari_hemacells.core.types.progress import run_to_end
 
 pytestmark = pytest.mark.slow  # runs the bundled network
 
@@ -121,6 +123,31 @@ def test_sensitivity_only_adds_cells() -> None:
         for s in (0.1, 0.5, 1.0)
     ]
     assert counts == sorted(counts)
+
+
+def test_another_sensitivity_takes_no_run_of_the_network(monkeypatch) -> None:
+    image, runs = image_of(smear()), []
+    fresh = bundled_model().keeping_maps()
+    run = fresh.network.forward
+    monkeypatch.setattr(fresh.network, "forward", lambda pictures: runs.append(1) or run(pictures))
+    counts = []
+    for sensitivity in (0.5, 0.3, 0.9):
+        params = DetectParams(sensitivity=sensitivity)
+        found = run_to_end(detect_learned_steps(image, params, model=fresh))
+        counts.append(len(runs))
+    assert counts[0] > 1
+    assert counts == [counts[0]] * 3
+    fresh = bundled_model().keeping_maps()
+    afresh = run_to_end(detect_learned_steps(image, params, model=fresh))
+    assert found.table.equals(afresh.table)
+
+
+def test_measuring_counts_its_steps() -> None:
+    steps = detect_learned_steps(image_of(smear()))
+    reports = [report for report in steps if report.message == "Measuring the cells"]
+    assert len({report.total for report in reports}) == 1
+    assert [report.done for report in reports] == list(range(len(reports)))
+    assert 3 < len(reports) <= reports[0].total
 
 
 @pytest.mark.parametrize("value", [0, 128, 255])

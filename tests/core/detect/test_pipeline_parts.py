@@ -13,7 +13,7 @@ import pytest
 from skimage.draw import disk
 
 from napari_hemacells.core.cell_masks import LazyLabels
-from napari_hemacells.core.detect import detect, detect_steps
+from napari_hemacells.core.detect import PartialDetection, detect, detect_steps
 from napari_hemacells.core.detect import stitching as joining
 from napari_hemacells.core.detect.pipeline import detect_part, plan_steps
 from napari_hemacells.core.detect.regions import Regions
@@ -89,6 +89,26 @@ def test_every_cell_on_the_picture_is_found_once(whole):
     assert (near >= 1).mean() > 0.97
     red = (whole.table["class"] == "RBC").to_numpy()
     assert ((apart[red] < 6).sum(axis=0) <= 1).all()
+
+
+def test_the_cells_found_so_far_are_those_of_the_whole(field, whole):
+    partial = PartialDetection()
+    assert partial.cells() is None
+    steps = detect_steps(field, PARAMS, tile=128, partial=partial)
+    while len(partial.parts) < 4:
+        next(steps)
+    steps.close()
+    found = partial.cells()
+    assert 0 < len(found) < len(whole)
+    assert len(found) <= len(partial)
+    apart = np.linalg.norm(found.centres[:, None] - whole.centres[None], axis=2)
+    assert (apart.min(axis=1) < 2).all()
+    red = found.centres[(found.table["class"] == "RBC").to_numpy()]
+    between = np.linalg.norm(red[:, None] - red[None], axis=2)
+    assert (between < 2).sum() == len(red)  # joined across the borders: none is there twice
+    everything = PartialDetection()
+    run_to_end(detect_steps(field, PARAMS, tile=128, partial=everything))
+    assert everything.cells().table.equals(whole.table)
 
 
 def test_plan_parts_and_cells_can_go_to_another_process(field, whole):

@@ -143,10 +143,16 @@ def test_found_cells_appear_and_an_interrupted_detection_goes_on(
     assert count > 0
     folder = controller.tasks._resume
     controller.detect_controller.cancel()
-    assert f"Stopped after {count} cells" in dock.messages.text
+    assert f"{count} cells were found so far" in dock.messages.text
+    assert f"{count} cells" in dock.messages.offered
     assert controller.bridge.find("found") is None
     assert list(folder.glob("part-*.npz"))
     released.append(True)
+    with qtbot.waitSignal(controller.tasks.detected, timeout=30_000):
+        dock.messages.offer_accepted.emit()
+    assert 0 < len(dock.session.cells) <= count
+    assert len(dock.session.cells) < 24
+    assert not dock.messages.offered
     kept = {int(file.stem.removeprefix("part-")) for file in folder.glob("part-*.npz")}
     done.clear()
     with qtbot.waitSignal(controller.tasks.detected, timeout=30_000):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -92,6 +92,24 @@ def novelty_from_distances(vectors: NDArray[np.floating], counts: NDArray[np.int
     known = CellProjection(centre, basis, points, spacing)
     threshold = _threshold(closest / spacing**2 - known.typical_gap) if enough else np.inf
     return Novelty(known, np.zeros(len(points), dtype=np.float32), threshold)
+
+
+def allowing_held_out(novelty: Novelty, vectors: NDArray[np.float32]) -> Novelty:
+    """Return the novelty with a threshold that few cells of the known classes exceed.
+
+    A trained network draws the cells it learned from closer together than it does new ones of
+    the same classes: asked without themselves, they would call too many of these unknown.
+
+    Parameters
+    ----------
+    vectors
+        ``(m, dim)`` cells of the known classes that nothing was learned from; fewer than 8 say
+        nothing.
+    """
+    if len(vectors) < LEAST_CLICKS:
+        return novelty
+    held_out = float(np.quantile(novelty.score(vectors), QUANTILE))
+    return replace(novelty, threshold=max(novelty.threshold, held_out))
 
 
 def _class_baseline(

@@ -5,7 +5,12 @@ Importing this package imports neither scikit-image nor torch; detection does.
 
 from napari_hemacells.core.detect.cell_table import empty_cells, measure_labels, typical_diameter
 from napari_hemacells.core.detect.diameter import estimate_diameter
-from napari_hemacells.core.detect.pipeline import detect, detect_steps, preload_detector
+from napari_hemacells.core.detect.pipeline import (
+    PartialDetection,
+    detect,
+    detect_steps,
+    preload_detector,
+)
 from napari_hemacells.core.detect.redetect import keep_annotated
 from napari_hemacells.core.detect.regions import Regions
 from napari_hemacells.core.detect.sources import (
@@ -16,6 +21,7 @@ from napari_hemacells.core.detect.sources import (
 )
 
 __all__ = [
+    "PartialDetection",
     "Regions",
     "cells_from_boxes",
     "cells_from_labels",

@@ -10,6 +10,7 @@ Plans, parts and their cells can be pickled, so parts may be processed in other 
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from napari_hemacells.core.detect.checkpoint import DetectionCheckpoint
@@ -29,6 +30,22 @@ if TYPE_CHECKING:
     from napari_hemacells.core.detect.tiling import Part
     from napari_hemacells.core.params import DetectorName
     from napari_hemacells.core.types import Cells, SmearImage
+
+
+@dataclass
+class PartialDetection:
+    """What a detection has found so far: its plan, and the cells of the parts that are done."""
+
+    plan: Plan | None = None
+    parts: list[PartCells] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))
+
+    def cells(self) -> Cells | None:
+        """Return the cells found so far, joined across the borders of parts; None before any."""
+        parts = [part for part in self.parts if len(part)]
+        return None if self.plan is None or not parts else stitch(self.plan, parts)
 
 
 def plan_steps(
@@ -127,6 +144,7 @@ def detect_steps(
     *,
     regions: Regions | None = None,
     resume: Path | None = None,
+    partial: PartialDetection | None = None,
     tile: int | None = None,
     model: DetectorModel | None = None,
 ) -> Generator[Progress, None, Cells]:
@@ -143,6 +161,9 @@ def detect_steps(
         A folder for finished parts. Called again with the same folder, image and parameters, only
         the other parts are computed. Remove it when the cells are saved
         (:func:`~napari_hemacells.core.detect.checkpoint.remove_checkpoint`).
+    partial
+        Filled with the plan and every part that is done, so that the cells found so far can be
+        had where the steps are not run to their end.
     tile, model
         See :func:`~napari_hemacells.core.detect.pipeline.plan_steps`.
 
@@ -159,16 +180,21 @@ def detect_steps(
     """
     params = params or DetectParams()
     plan = yield from plan_steps(image, params, regions=regions, tile=tile, model=model)
-    parts = yield from _parts_steps(image, plan, resume, model)
-    return stitch(plan, parts)
+    partial = PartialDetection() if partial is None else partial
+    partial.plan = plan
+    yield from _parts_steps(image, plan, partial.parts, resume, model)
+    return stitch(plan, partial.parts)
 
 
 def _parts_steps(
-    image: SmearImage, plan: Plan, resume: Path | None, model: DetectorModel | None
-) -> Generator[Progress, None, list[PartCells]]:
-    """Return the cells of every part, computed or read back; yield after each."""
+    image: SmearImage,
+    plan: Plan,
+    parts: list[PartCells],
+    resume: Path | None,
+    model: DetectorModel | None,
+) -> Generator[Progress, None, None]:
+    """Add the cells of every part to `parts`, computed or read back; yield after each."""
     finished = None if resume is None else DetectionCheckpoint(resume, plan)
-    parts: list[PartCells] = []
     count, total = 0, len(plan.parts)
     yield Progress(0, total, "Looking for cells")
     for part in plan.parts:
@@ -181,7 +207,6 @@ def _parts_steps(
         parts.append(part_cells)
         count += _count_in_core(plan, part, part_cells)
         yield Progress(len(parts), total, f"{count:,} cells found", part_cells)
-    return parts
 
 
 def _count_in_core(plan: Plan, part: Part, part_cells: PartCells) -> int:

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_hemacells.core.errors import CellsError
 from napari_hemacells.core.params import EncodeParams
 from napari_hemacells.core.types import CropSpec, Progress
+from napari_hemacells.widgets.background.time_left import TimeLeft, format_time_left
 from napari_hemacells.widgets.background.workers import JobRunner
 from napari_hemacells.widgets.native_libraries import single_blas_thread, without_triton
 from napari_hemacells.widgets.subscriptions import Subscriptions
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from pathlib import Path
 
-    from napari_hemacells.core.detect import Regions
+    from napari_hemacells.core.detect import PartialDetection, Regions
     from napari_hemacells.core.encode import Device, Encoder
     from napari_hemacells.core.errors import HemaCellsError
     from napari_hemacells.core.params import DetectParams
@@ -33,10 +35,20 @@ if TYPE_CHECKING:
 _HUB_PREFIXES = ("timm:", "reddino-")  # from the hub, unless they are on this computer
 
 
-def format_progress(progress: Progress, name: str) -> str:
-    """Return the task and its progress in words; `name` where the report has no message."""
+def format_progress(progress: Progress, name: str, left: float | None = None) -> str:
+    """Return the task and its progress in words; `name` where the report has no message.
+
+    Parameters
+    ----------
+    left
+        Seconds left, where they are known.
+    """
     message = progress.message or name
-    return f"{message} {progress.done:,}/{progress.total:,}" if progress.total > 1 else message
+    if progress.total <= 1:
+        return message
+    counted = f"{message} {progress.done:,}/{progress.total:,}"
+    remaining = format_time_left(left)
+    return f"{counted}, {remaining}" if remaining else counted
 
 
 def open_image_steps(
@@ -48,16 +60,38 @@ def open_image_steps(
 
 
 def detection_steps(
-    image: SmearImage, params: DetectParams, regions: Regions | None, resume: Path | None
+    image: SmearImage,
+    params: DetectParams,
+    regions: Regions | None,
+    resume: Path | None,
+    started: Callable[[PartialDetection], None],
 ) -> Generator[Progress, None, Cells]:
-    """Return the detected cells of the image; torch is imported here, in the thread."""
-    from napari_hemacells.core.detect import detect_steps, preload_detector
+    """Return the detected cells of the image; torch is imported here, in the thread.
 
+    Parameters
+    ----------
+    started
+        Is given what gathers the cells found so far.
+    """
+    from napari_hemacells.core.detect import PartialDetection, detect_steps, preload_detector
+
+    partial_result = PartialDetection()
+    started(partial_result)
     yield Progress(0, 0, "Loading the detector")
     with without_triton():
         preload_detector(params.method, params.weights)
     yield Progress(0, 0, "Finding cells")
-    return (yield from detect_steps(image, params, regions=regions, resume=resume))
+    steps = detect_steps(image, params, regions=regions, resume=resume, partial=partial_result)
+    return (yield from steps)
+
+
+def partial_cells_steps(found: PartialDetection) -> Generator[Progress, None, Cells]:
+    """Return the cells that a stopped detection had found."""
+    yield Progress(0, 0, "Joining the cells found so far")
+    cells = found.cells()
+    if cells is None:
+        raise CellsError("No cells were found before the detection was stopped: detect again.")
+    return cells
 
 
 def layer_cells_steps(make: Callable[[], Cells]) -> Generator[Progress, None, Cells]:
@@ -215,6 +249,8 @@ class BackgroundTasks(QObject):
         self._again = False
         self._for_image = ""
         self._resume: Path | None = None
+        self._partial: PartialDetection | None = None
+        self._time_left = TimeLeft()
         self.jobs.progressed.connect(self._progressed)
         self.jobs.returned.connect(self._returned)
         self.jobs.refused.connect(self._refused)
@@ -254,8 +290,25 @@ class BackgroundTasks(QObject):
     ) -> None:
         """Detect the cells of the image; an interrupted detection continues."""
         self._for_image = image.key
-        self._resume = self._resume_folder(image)
-        self.jobs.start("detect", partial(detection_steps, image, params, regions, self._resume))
+        self._resume, self._partial = self._resume_folder(image), None
+        self._time_left.reset()
+        self.jobs.start(
+            "detect",
+            partial(
+                detection_steps, image, params, regions, self._resume, self._detection_started
+            ),
+        )
+
+    def _detection_started(self, found: PartialDetection) -> None:
+        self._partial = found  # in the thread; read when the detection was stopped
+
+    def use_found(self) -> None:
+        """Use the cells that the stopped detection had found; it can still be continued."""
+        image, found = self._session.image, self._partial
+        if image is None or found is None or image.key != self._for_image:
+            return
+        self._resume, self._partial = None, None  # the finished parts stay, to continue with
+        self.jobs.start("detect", partial(partial_cells_steps, found))
 
     def _resume_folder(self, image: SmearImage) -> Path | None:
         """The file with the finished parts of a large image."""
@@ -266,7 +319,7 @@ class BackgroundTasks(QObject):
 
     def take(self, image: SmearImage, make: Callable[[], Cells]) -> None:
         """Make the image's cells from a layer."""
-        self._for_image, self._resume = image.key, None
+        self._for_image, self._resume, self._partial = image.key, None, None
         self.jobs.start("detect", partial(layer_cells_steps, make))
 
     def embed(self) -> None:
@@ -354,8 +407,9 @@ class BackgroundTasks(QObject):
         if progress.found is not None and progress.total > 1:
             self.found.emit(progress.found)
         if kind not in _SILENT_KINDS:
+            left = self._time_left.after(kind, progress.done, progress.total)
             self.progressed.emit(
-                progress.done, progress.total, format_progress(progress, _NAMES[kind])
+                progress.done, progress.total, format_progress(progress, _NAMES[kind], left)
             )
 
     def _returned(self, kind: str, result: Any) -> None:

@@ -217,7 +217,8 @@ class MultiscaleLabels:
     def __init__(self, cells: Cells, about: dict[str, Any]) -> None:
         self.levels = _build_pyramid(cells)
         self._table: dict[int | None, Rgba] = {}
-        self.layer = Labels(list(self.levels.levels), multiscale=True, **about)
+        levels = list(self.levels.levels)
+        self.layer = Labels(levels, multiscale=True, colormap=class_colormap({}), **about)
 
     def put(self, cells: Cells) -> None:
         """Show other cells; set their colours afterwards."""

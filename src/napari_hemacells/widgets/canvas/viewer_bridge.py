@@ -13,7 +13,12 @@ from napari_hemacells.core.errors import ImageError
 from napari_hemacells.thermal import is_thermal
 from napari_hemacells.widgets.canvas import layer_readers
 from napari_hemacells.widgets.canvas.keys import KeyMap
-from napari_hemacells.widgets.canvas.label_colormap import Seams, coded_colormap, find_seams
+from napari_hemacells.widgets.canvas.label_colormap import (
+    Seams,
+    class_colormap,
+    coded_colormap,
+    find_seams,
+)
 from napari_hemacells.widgets.canvas.markers import (
     MARKER,
     MarkerState,
@@ -420,11 +425,12 @@ class ViewerBridge(Overlays):
         name = "Regions" if on is not None and is_thermal(on.metadata) else "Cells"
         about = {"name": name, "opacity": _OPACITY} | self._placed("cells", image_key)
         self._many = MultiscaleLabels(cells, about) if needs_multiscale(cells) else None
-        layer = (
-            Labels(_editable_copy(cells.labels), **about)
-            if self._many is None
-            else self._many.layer
-        )
+        if self._many is None:
+            # The labels once it has our colormap: napari's own would be compiled for them first.
+            layer = Labels(np.zeros((1, 1), np.uint8), colormap=class_colormap({}), **about)
+            layer.data = _editable_copy(cells.labels)
+        else:
+            layer = self._many.layer
         layer.help = "click: assign the active class, right-click: remove the class, A: add a cell"
         self.viewer.add_layer(layer)
         self.keys.bind(layer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _SHARE = 0.25  # of the time goes into showing what was found, at most
 _LONGEST = 3.0  # seconds between two looks, if parts come that fast
+LIVE_PIXELS = 2_000_000  # a field of view; more has several parts, whose maps are not kept
 _TYPICAL = 40.0  # diameter in pixels where no cell tells it
 
 
@@ -106,6 +108,7 @@ class DetectController(QObject):
         self._session, self._bridge = session, bridge
         self._tasks, self._training, self._voice = tasks, training, voice
         self.preview_layer = DetectionPreview(session, bridge)
+        self._last: tuple[str, DetectRequest] | None = None  # image and request detected last
         tasks.found.connect(self.preview_layer.add)
         tasks.detected.connect(self._detected)
         tasks.jobs.stopped.connect(self._stopped)
@@ -124,20 +127,56 @@ class DetectController(QObject):
         count = self.preview_layer.count
         self._tasks.cancel()
         if count:
-            self._voice.say(f"Stopped after {count:,} cells. Press Detect cells to continue.")
+            self._voice.offer(
+                f"Stopped. {count:,} cells were found so far: use them, or press Detect cells "
+                "to find the others too.",
+                f"&Use the {count:,} cells found so far",
+            )
         else:
             self._voice.say("Stopped. Finished parts are kept.")
 
+    def use_found(self) -> None:
+        """Use the cells that were found before *Cancel*."""
+        self._voice.say("")
+        self._tasks.use_found()
+        self.changed.emit()
+
+    def redetect(self, request: DetectRequest) -> None:
+        """Detect again at another sensitivity, where that takes no run of the network.
+
+        Only a field of view whose cells were detected with the same parameters otherwise: the
+        network's maps of it are kept.
+        """
+        image, last = self._session.image, self._last
+        if image is None or last is None or self._session.cells is None:
+            return
+        key, before = last
+        same = replace(before, params=request.params) == request and image.key == key
+        fields = {"sensitivity": before.params.sensitivity}
+        only_sensitivity = request.params.model_copy(update=fields) == before.params
+        small = image.shape[0] * image.shape[1] <= LIVE_PIXELS
+        if same and only_sensitivity and small and request != before:
+            self._last = key, request
+            regions = None
+            if request.within is not None:
+                regions = self._bridge.read_regions(request.within, image)
+            self._tasks.detect(image, self._training.with_weights(request.params), regions)
+            self.changed.emit()
+
     def _find(self, image: SmearImage, request: DetectRequest) -> None:
+        self._last = None
         regions = None
         if request.within is not None:
             regions = self._bridge.read_regions(request.within, image)
         self._tasks.detect(image, self._training.with_weights(request.params), regions)
+        if request.params.method == "learned":
+            self._last = image.key, request
         self._voice.say("Cells appear as they are found; you can move around the image meanwhile.")
 
     def _take(self, image: SmearImage, request: DetectRequest) -> None:
         if request.source is None:
             return
+        self._last = None
         make = self._bridge.read_cells(request.source, image, request.params.cell_diameter)
         if make is None:
             self._voice.warn("That layer has been removed: choose another one.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import (
     QButtonGroup,
     QComboBox,
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _NO_IMAGE = "Open a smear first: drag a picture into napari, or File ▸ Open Sample ▸ HemaCells."
 _NO_REGIONS = "Find the regions first, or draw shapes on the thermogram."
+_PAUSE_MS = 200  # after the last move of a slider
 _KINDS = {"labels": "Labels", "points": "Points", "shapes": "Shapes"}
 
 
@@ -50,6 +51,7 @@ class DetectPanel(QWidget):
 
     image_chosen = Signal(str)
     detect_requested = Signal(object)
+    params_changed = Signal(object)  # DetectRequest, once the user pauses
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -89,6 +91,10 @@ class DetectPanel(QWidget):
         self.edit_title = heading("Correct the cells")
         self.within_label = PlainLabel("Onl&y inside")
         self._blocked, self._offered = "", True
+        self._pause = QTimer(self)
+        self._pause.setSingleShot(True)
+        self._pause.setInterval(_PAUSE_MS)
+        self._pause.timeout.connect(self._tell_params)
         self._lay_out()
         self._connect()
         self.show_result(None)
@@ -177,6 +183,11 @@ class DetectPanel(QWidget):
         if request is not None:
             self.detect_requested.emit(request)
 
+    def _tell_params(self) -> None:
+        request = self.request()
+        if request is not None and request.source is None:
+            self.params_changed.emit(request)
+
     def _choose(self, _index: int) -> None:
         if self.chosen_image is not None:
             self.image_chosen.emit(self.chosen_image)
@@ -236,6 +247,7 @@ class DetectPanel(QWidget):
         self.source.currentIndexChanged.connect(self._update)
         self.use_layer.toggled.connect(self._update)
         self.form.changed.connect(self._update)
+        self.form.changed.connect(self._pause.start)
         self.more.changed.connect(self._update)
         self.more_button.toggled.connect(self._show_more)
         self._show_more(more=False)

@@ -97,6 +97,7 @@ def test_every_architecture_has_heat(arch):
         network.eval(), plan, name="x", classes=["a", "b", "c"], spec=CropSpec(plan.size, 1.0),
         temperature=1.0, calibration=Calibration(), targets=targets, seen="", training={},
         vectors=np.zeros((6, network.embedder.dim), np.float32),
+        held_out=np.zeros((0, network.embedder.dim), np.float32),
     )  # fmt: skip
     crops = np.stack([cell(seed, plan.size, marked=True)[0] for seed in range(2)])
     heat = gradcam_maps(bundle.make_encoder("cpu"), bundle.head, crops, np.array([0, 2]))

@@ -8,12 +8,18 @@ from napari_hemacells.core.encode import weights_store
 from napari_hemacells.core.encode.finetuned.config import NetworkPlan
 from napari_hemacells.core.encode.finetuned.network import Classifier
 from napari_hemacells.core.errors import BundleError, EncoderError
-from napari_hemacells.core.train.classifier import ClassifierConfig
+from napari_hemacells.core.train.classifier import (
+    ClassifierConfig,
+    model_zoo,
+    pipeline,
+)
 from napari_hemacells.core.train.classifier.model_zoo import (
     build_network,
+    check_weights,
     load_initial_weights,
     resolve_architecture,
 )
+from napari_hemacells.core.train.classifier.pipeline import train
 
 THESES = (
     "resnet18", "resnet34", "resnet50", "resnet152", "vgg16", "vgg19", "densenet121",
@@ -59,18 +65,59 @@ def test_pictures_too_small_for_an_architecture_are_refused_in_words(arch, size)
         build_network(ClassifierConfig(arch=arch, weights="none", size=size), 2)
 
 
-def test_without_a_network_hub_weights_are_refused_and_auto_starts_from_nothing(monkeypatch):
+@pytest.fixture
+def offline(monkeypatch):
+    """A computer without a network and without weights of the hub."""
+
     def unreachable(*args, **kwargs):
         raise OSError("Name or service not known")
 
     monkeypatch.setattr(weights_store.socket, "create_connection", unreachable)
     monkeypatch.setattr(weights_store, "find_cached_file", lambda *names: None)
     monkeypatch.setattr(weights_store, "getproxies", dict)
-    with pytest.raises(EncoderError, match="--weights none"):
-        build_network(ClassifierConfig(**{**SMALL, "weights": "hub"}), 2)
-    found = build_network(ClassifierConfig(**{**SMALL, "weights": "auto"}), 2)[2]
-    assert found.source == "from nothing"
-    assert "learns from nothing" in found.warning
+    monkeypatch.setattr(model_zoo, "_torchvision_cached", lambda url: False)
+
+
+@pytest.mark.parametrize("weights", ["hub", "auto"])
+@pytest.mark.parametrize("arch", ["test_resnet", "test_vit", "densenet121", "alexnet"])
+def test_without_a_network_nothing_trains_from_scratch_unless_asked_for(offline, arch, weights):
+    recipe = ClassifierConfig(arch=arch, weights=weights)
+    for refused in (lambda: check_weights(recipe), lambda: build_network(recipe, 2)):
+        with pytest.raises(EncoderError, match=r"Nothing was trained.*--weights none"):
+            refused()
+    check_weights(ClassifierConfig(arch=arch, weights="none"))
+
+
+def test_asked_for_it_trains_from_scratch_without_a_network(offline):
+    assert build_network(ClassifierConfig(**SMALL), 2)[2] == ("from nothing", "")
+
+
+def test_weights_that_cannot_be_had_are_told_before_a_picture_is_read(offline, job, monkeypatch):
+    monkeypatch.setattr(pipeline, "read_examples", lambda source: pytest.fail("was read"))
+    with pytest.raises(EncoderError, match="cannot be fetched"):
+        train(job(weights="auto"))
+    with pytest.raises(EncoderError, match="no weights file"):
+        train(job(weights="missing.pth"))
+
+
+def test_a_file_without_counters_of_batch_normalisation_is_taken_whole(tmp_path):
+    recipe = ClassifierConfig(arch="resnet18", size=32, weights="none")
+    one, plan, _ = build_network(recipe, 2)
+    whole = one.embedder.trunk.model.state_dict()
+    counters = [name for name in whole if name.endswith("num_batches_tracked")]
+    assert (len(counters), len(whole)) == (20, 120)
+    stored = {name: value for name, value in whole.items() if name not in counters}
+    save_file(stored, tmp_path / "w.safetensors")
+    other = build_network(recipe, 2)[0]
+    told = load_initial_weights(other.embedder.trunk, plan, str(tmp_path / "w.safetensors"))
+    assert told.source.startswith("w.safetensors (100 of 100 tensors")
+    assert not told.warning
+    filled = other.embedder.trunk.model.state_dict()
+    assert all(torch.equal(value, filled[name]) for name, value in stored.items())
+    del stored["conv1.weight"]
+    save_file(stored, tmp_path / "w.safetensors")
+    told = load_initial_weights(other.embedder.trunk, plan, str(tmp_path / "w.safetensors"))
+    assert "lacks 1 tensors" in told.warning
 
 
 @pytest.mark.parametrize("prefix", ["", "module.", "backbone."])

@@ -85,6 +85,20 @@ def test_its_bundle_says_what_the_network_said(colours):
     assert bundle.training["recipe"]["arch"] == "test_resnet"
 
 
+def test_its_bundle_says_unknown_of_what_it_was_not_taught(colours):
+    bundle = load_bundle(colours.model)
+    encoder = bundle.make_encoder("cpu")
+
+    def share_unknown(name):
+        crops = np.stack([disc(name, seed) for seed in range(9000, 9024)])
+        vectors, ids = encoder.encode(crops), np.arange(len(crops))
+        said = bundle.head.predict(Embeddings(ids, vectors, encoder.info, bundle.spec, ""))
+        return said.verdict.mean()
+
+    assert max(share_unknown("red"), share_unknown("violet")) <= 0.25
+    assert share_unknown("green") >= 0.9
+
+
 def test_a_stopped_training_goes_on_to_the_same_result(job):
     whole, cut = job("whole", mix="mixup", tta=1), job("cut", mix="mixup", tta=1)
     train(whole)

@@ -50,16 +50,42 @@ def measure_diameter_steps(
     rows, cols = image.shape
     small = rows * cols <= MAX_IN_MEMORY_PIXELS
     places = [(rows / 2, cols / 2)] if small else stained_windows(image, regions)
-    diameters = []
+    diameters, ladder = [], _ladder(image.pixels.shape)
+    total = len(places) * (len(ladder) + 1)  # the scales, and the search from the best of them
     for number, place in enumerate(places):
-        yield Progress(number, len(places), MEASURING)
-        diameters.append((yield from _measure_at_steps(image.pixels, model, place)))
+        done = number * (len(ladder) + 1)
+        yield Progress(done, total, MEASURING)
+        steps = _measure_at_steps(image.pixels, model, place, ladder)
+        diameters.append((yield from _count_from(steps, done, total)))
     known = [diameter for diameter in diameters if diameter is not None]
     return float(np.median(known)) if known else None
 
 
+def _ladder(shape: tuple[int, ...]) -> list[float]:
+    """Return the diameters that are tried on an image of this shape, in pixels."""
+    diameters, diameter = [], SMALLEST
+    while diameter < min(LARGEST, 1.5 * max(shape[:2])):
+        diameters.append(diameter)
+        diameter *= SCALE_STEP
+    return diameters
+
+
+def _count_from(
+    steps: Generator[Progress, None, float | None], done: int, total: int
+) -> Generator[Progress, None, float | None]:
+    """Return what the steps return; count their reports on from `done`."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            diameter: float | None = end.value
+            return diameter
+        done += 1
+        yield Progress(done, total, MEASURING)
+
+
 def _measure_at_steps(
-    pixels: Pixels, model: DetectorModel, place: Place
+    pixels: Pixels, model: DetectorModel, place: Place, ladder: list[float]
 ) -> Generator[Progress, None, float | None]:
     """Return the diameter of the cells around a point, None without cells.
 
@@ -67,14 +93,12 @@ def _measure_at_steps(
     confident boxes cover most; the median box then gives the diameter.
     """
     best, cover = None, 0.0
-    diameter = SMALLEST
-    while diameter < min(LARGEST, 1.5 * max(pixels.shape[:2])):
+    for diameter in ladder:
         detections = _probe(pixels, model, diameter, place)
         yield Progress(0, 1, MEASURING)
         here = _scale_score(detections)
         if here > cover:
             best, cover = diameter, here
-        diameter *= SCALE_STEP
     if best is None:
         return None
     refined = _refine_diameter(pixels, model, best, place)

@@ -203,8 +203,9 @@ def _norms_steps(
 ) -> Generator[Progress, None, NormStatistics | None]:
     """Return the group normalisation statistics, measured in windows with cells."""
     seen = []
-    for window in windows_around(view, stained_windows(image, regions)):
-        yield Progress(0, 1, "Measuring the stain")
+    windows = list(windows_around(view, stained_windows(image, regions)))
+    for number, window in enumerate(windows):
+        yield Progress(number, len(windows), "Measuring the stain")
         seen.append(view.part(*window))
     return model.measure_norms(seen)
 
@@ -213,7 +214,6 @@ def _diameter_steps(
     image: SmearImage, params: DetectParams, model: DetectorModel, regions: Regions | None
 ) -> Generator[Progress, None, float]:
     """Return the diameter in pixels: given, given in µm, or measured."""
-    yield Progress(0, 1, "Measuring the cells")
     if params.cell_diameter is not None or params.cell_diameter_um is not None:
         return cell_diameter(image, params)
     measured = yield from measure_diameter_steps(image, model, regions)

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import OrderedDict
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from importlib.resources import as_file, files
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,12 +39,15 @@ from napari_hemacells.core.detect.learned.postprocess import (
 from napari_hemacells.core.errors import EncoderError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+    Maps = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
+
 MULTIPLE = 16  # the network's coarsest stride
+KEPT_BYTES = 64 * 2**20  # of maps: a dozen tiles, or all that a field of view needs
 
 
 @dataclass(frozen=True)
@@ -68,12 +73,54 @@ class DetectionThresholds:
         return DetectionThresholds(tuple(map(float, scores)), self.overlap, self.overlap_of_kinds)
 
 
-class DetectorModel:
-    """The network with its limits, ready to run."""
+class MapCache:
+    """The network's latest maps, by the picture they are of: another sensitivity costs no run.
 
-    def __init__(self, network: CellNet, limits: DetectionThresholds) -> None:
+    Parameters
+    ----------
+    limit
+        Bytes of maps to keep; the oldest go first.
+    """
+
+    def __init__(self, limit: int = KEPT_BYTES) -> None:
+        self._limit = limit
+        self._maps: OrderedDict[bytes, Maps] = OrderedDict()
+        self._lock = Lock()  # detection and point prompts run in two threads
+
+    def get(self, picture: NDArray[np.uint8], run: Callable[[NDArray[np.uint8]], Maps]) -> Maps:
+        """Return the maps of a picture; `run` makes those that are not kept."""
+        key = hashlib.sha256(repr(picture.shape).encode())
+        key.update(np.ascontiguousarray(picture).data)
+        with self._lock:
+            maps = self._maps.pop(key.digest(), None)
+        if maps is None:
+            maps = run(picture)
+        with self._lock:
+            self._maps[key.digest()] = maps
+            while sum(part.nbytes for kept in self._maps.values() for part in kept) > self._limit:
+                self._maps.popitem(last=False)
+        return maps
+
+
+class DetectorModel:
+    """The network with its limits, ready to run.
+
+    Parameters
+    ----------
+    kept
+        Where the latest maps are kept; only for a network whose weights do not change any more.
+    """
+
+    def __init__(
+        self, network: CellNet, limits: DetectionThresholds, kept: MapCache | None = None
+    ) -> None:
         self.network = network.eval().to(memory_format=torch.channels_last)
         self.limits = limits
+        self._kept = kept
+
+    def keeping_maps(self) -> DetectorModel:
+        """Return the same detector, which keeps the latest maps of its network."""
+        return DetectorModel(self.network, self.limits, MapCache())
 
     @cached_property
     def identity(self) -> str:
@@ -83,9 +130,7 @@ class DetectorModel:
             digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
         return digest.hexdigest()[:16]
 
-    def maps(
-        self, picture: NDArray[np.uint8]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    def maps(self, picture: NDArray[np.uint8]) -> Maps:
         """Return heat, boxes and foreground of a ``(rows, cols, 3)`` uint8 picture at scale."""
         rows, cols = (-(-side // MULTIPLE) * MULTIPLE for side in picture.shape[:2])
         with torch.inference_mode():
@@ -122,7 +167,10 @@ class DetectorModel:
                 [-(-side // STRIDE) for side in picture.shape[:2]], np.float32
             )
         with use_norm_statistics(norms):
-            heat, boxes, foreground = self.maps(picture)
+            if self._kept is None or norms is not None:  # those of a large image are not kept
+                heat, boxes, foreground = self.maps(picture)
+            else:
+                heat, boxes, foreground = self._kept.get(picture, self.maps)
         detections = find_peaks(heat, boxes, limits.scores)
         return non_maximum_suppression(
             detections, limits.overlap, limits.overlap_of_kinds
@@ -139,7 +187,7 @@ def bundled_model() -> DetectorModel:
         The weights are missing or not those of this network.
     """
     with as_file(files("napari_hemacells") / "weights" / "detector.safetensors") as file:
-        return load_model(file)
+        return load_model(file).keeping_maps()
 
 
 def model_for(weights: Path | None) -> DetectorModel:
@@ -164,7 +212,7 @@ def model_for(weights: Path | None) -> DetectorModel:
 @lru_cache(maxsize=4)
 def _load_model_cached(file: Path, _size: int, _changed: int) -> DetectorModel:
     """Return the detector of a file in this state."""
-    return load_model(file)
+    return load_model(file).keeping_maps()
 
 
 def load_model(file: Path) -> DetectorModel:

@@ -45,9 +45,9 @@ class ClassifierConfig(TrainingParams):
         default="auto",
         title="Starting weights",
         description=(
-            "auto: the bundled ones, or those of the model hub where they can be had; bundled; "
-            "imagenet (the same network before it saw blood); hub; none (from "
-            "nothing); or a local .safetensors or .pth file."
+            "auto: the bundled ones, or those of the model hub; refused where they cannot be "
+            "had. bundled. imagenet: the same network before it saw blood. hub. none: from "
+            "scratch. Or a local .safetensors or .pth file."
         ),
     )
     head: HeadName = Field(

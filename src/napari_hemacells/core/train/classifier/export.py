@@ -19,6 +19,7 @@ import torch
 from napari_hemacells.core.annotate import Palette
 from napari_hemacells.core.classify import Head
 from napari_hemacells.core.classify.calibration import Calibration
+from napari_hemacells.core.classify.novelty import allowing_held_out, novelty_from_distances
 from napari_hemacells.core.encode.finetuned.load import NETWORK
 from napari_hemacells.core.evaluate.calibration import optimal_temperature
 from napari_hemacells.core.evaluate.classification_metrics import (
@@ -140,6 +141,7 @@ def make_bundle(
     calibration: Calibration,
     vectors: NDArray[np.float32],
     targets: NDArray[np.int64],
+    held_out: NDArray[np.float32],
     seen: str,
     training: dict[str, Any],
     palette: Palette | None = None,
@@ -152,7 +154,9 @@ def make_bundle(
         What the confidence stands on.
     vectors, targets
         The embedder's vectors of the crops learned from and their classes; some of each class are
-        kept, so that annotating can go on from this model.
+        kept, so that annotating can go on from this model, and tell cells of no known class.
+    held_out
+        ``(n, dim)`` the embedder's vectors of the validation crops.
     training
         What a reader must know: split, figures, recipe.
     palette
@@ -178,8 +182,15 @@ def make_bundle(
         seen=seen,
     )
     counts = tuple(int((targets == index).sum()) for index in range(len(classes)))
-    head = replace(linear_head(network, ids, counts, temperature), calibration=calibration)
     kept = _some_of_each(targets)
+    known = novelty_from_distances(
+        vectors[kept], np.bincount(targets[kept], minlength=len(classes))
+    )
+    head = replace(
+        linear_head(network, ids, counts, temperature),
+        calibration=calibration,
+        novelty=allowing_held_out(known, held_out),
+    )
     arrays, meta = head.to_tensors()
     return Bundle(
         name=name,
@@ -270,7 +281,10 @@ def evaluate_and_save_steps(
     notes = _notes(training)
     seconds = time.monotonic() - began
     run = _record(training, temperature, notes, seconds)
-    bundle = _bundle(training, outputs_by_part["train"], temperature, {**run, "figures": figures})
+    bundle = _bundle(
+        training, outputs_by_part["train"], checked.vectors, temperature,
+        {**run, "figures": figures},
+    )  # fmt: skip
     if training.accelerator.is_main_process:
         _write(training, outputs_by_part, figures, run, temperature)
         save_bundle(training.job.folder / MODEL, bundle)
@@ -379,7 +393,11 @@ def _frame(training: Training) -> dict[str, Any]:
 
 
 def _bundle(
-    training: Training, outputs: ClassifierOutputs, temperature: float, record: dict[str, Any]
+    training: Training,
+    outputs: ClassifierOutputs,
+    held_out: NDArray[np.float32],
+    temperature: float,
+    record: dict[str, Any],
 ) -> Bundle:
     learned = Counter(training.classes[target] for target in training.targets[outputs.places])
     counts_text = ", ".join(f"{learned[name]} {name}" for name in training.classes)
@@ -394,6 +412,7 @@ def _bundle(
         calibration=_calibration(record["figures"]["validation"]),
         vectors=outputs.vectors,
         targets=training.targets[outputs.places],
+        held_out=held_out,
         seen=f"started from {training.weights.source.removeprefix('from ')}; then {counts_text}",
         training=kept,
         palette=training.job.palette,

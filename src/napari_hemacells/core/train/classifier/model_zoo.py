@@ -30,6 +30,7 @@ SHORT_NAMES = {
 }
 PREFIXES = ("module.", "model.", "backbone.", "encoder.", "embedder.", "trunk.", "teacher.")
 LEAST_MATCH = 0.9
+COUNTER = "num_batches_tracked"  # of batch normalisation: says nothing, and many files lack it
 PACKAGED = frozenset({"bundled", "imagenet"})
 
 
@@ -96,7 +97,8 @@ def load_initial_weights(trunk: Trunk, plan: NetworkPlan, weights: str) -> Initi
     Raises
     ------
     EncoderError
-        They cannot be had, or are another network's.
+        They cannot be had, or are another network's. Random weights are only taken where
+        `weights` is ``"none"``: nobody should learn after an hour that there were no others.
     """
     if weights == "none":
         return InitialWeights("from nothing")
@@ -104,12 +106,29 @@ def load_initial_weights(trunk: Trunk, plan: NetworkPlan, weights: str) -> Initi
         return _fill_packaged(trunk, plan, imagenet=weights == "imagenet")
     if weights not in {"auto", "hub"}:
         return _fill_from_file(trunk, Path(weights).expanduser())
-    try:
-        return _fill_from_hub(trunk, plan)
-    except EncoderError as error:
-        if weights == "hub":
-            raise
-        return InitialWeights("from nothing", f"{error} So {plan.arch} learns from nothing.")
+    return _fill_from_hub(trunk, plan)
+
+
+def check_weights(recipe: ClassifierConfig) -> None:
+    """Refuse starting weights that cannot be had, before any picture is read.
+
+    Raises
+    ------
+    EncoderError
+        They are neither on this computer nor in reach, or the file is missing.
+    """
+    plan, weights = resolve_architecture(recipe), recipe.weights
+    if weights == "none" or weights in PACKAGED or (weights == "auto" and plan.arch == "bundled"):
+        return
+    if weights not in {"auto", "hub"}:
+        _existing(Path(weights).expanduser())
+    elif plan.arch in _torchvision_weights():
+        _need_torchvision(plan.arch)
+    else:
+        import timm
+
+        if timm.is_model(plan.arch):
+            _cached_or_reachable(plan.arch)
 
 
 def _fill_packaged(trunk: Trunk, plan: NetworkPlan, *, imagenet: bool) -> InitialWeights:
@@ -138,8 +157,7 @@ def _fill_from_file(trunk: Trunk, file: Path) -> InitialWeights:
     from safetensors import SafetensorError
     from timm.models import load_state_dict
 
-    if not file.is_file():
-        raise EncoderError(f"There is no weights file {file}.")
+    _existing(file)
     try:
         stored = load_state_dict(str(file), weights_only=True)
     except (RuntimeError, ValueError, OSError, KeyError, SafetensorError) as error:
@@ -149,7 +167,7 @@ def _fill_from_file(trunk: Trunk, file: Path) -> InitialWeights:
             f"{file} holds more than weights and was not opened: save its state_dict alone."
         ) from error
     matched = _matching(stored, trunk)
-    wanted = trunk.state_dict()
+    wanted = [name for name in trunk.state_dict() if not name.endswith(COUNTER)]
     share = len(matched) / max(1, len(wanted))
     if share < LEAST_MATCH:
         raise EncoderError(
@@ -159,13 +177,20 @@ def _fill_from_file(trunk: Trunk, file: Path) -> InitialWeights:
     trunk.load_state_dict(matched, strict=False)
     identity = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
     details = f"{len(matched)} of {len(wanted)} tensors, sha256 {identity}"
-    return InitialWeights(f"{file.name} ({details})")
+    rest = len(wanted) - len(matched)
+    warning = f"{file.name} lacks {rest} tensors of the network: these start at random."
+    return InitialWeights(f"{file.name} ({details})", warning if rest else "")
+
+
+def _existing(file: Path) -> None:
+    if not file.is_file():
+        raise EncoderError(f"There is no weights file {file}.")
 
 
 def _matching(stored: dict[str, Any], trunk: Trunk) -> dict[str, Tensor]:
     """Return the stored tensors that the body has too, by the body's names."""
     wanted = trunk.state_dict()
-    by_tail = {_bare(name): name for name in wanted}
+    by_tail = {_bare(name): name for name in wanted if not name.endswith(COUNTER)}
     matched: dict[str, Tensor] = {}
     for name, tensor in stored.items():
         own = by_tail.get(_bare(name))
@@ -188,12 +213,7 @@ def _fill_from_hub(trunk: Trunk, plan: NetworkPlan) -> InitialWeights:
 
     if not isinstance(trunk, TimmTrunk):
         return _fill_from_torchvision(trunk, plan)
-    import timm
-
-    config = timm.get_pretrained_cfg(plan.arch)
-    cached = None if config is None else weights_store.find_cached_file(config.hf_hub_id)
-    if cached is None:
-        _need(plan.arch, "https://huggingface.co")
+    cached = _cached_or_reachable(plan.arch)
     options = {"pretrained_cfg_overlay": {"file": cached}} if cached else {}
     try:
         model = timm_model(plan.arch, plan.size, pretrained=True, **options)
@@ -205,19 +225,24 @@ def _fill_from_hub(trunk: Trunk, plan: NetworkPlan) -> InitialWeights:
     )
 
 
+def _cached_or_reachable(arch: str) -> str | None:
+    """Return the hub's weights on this computer; None where they can be fetched."""
+    import timm
+
+    config = timm.get_pretrained_cfg(arch)
+    cached = None if config is None else weights_store.find_cached_file(config.hf_hub_id)
+    if cached is None:
+        _need(arch, "https://huggingface.co")
+    return cached
+
+
 def _fill_from_torchvision(trunk: Trunk, plan: NetworkPlan) -> InitialWeights:
     """AlexNet's ImageNet weights, and VGG16's for the small VGG, of which it is the beginning."""
-    from torchvision import models
-
-    known = {
-        "alexnet": (models.alexnet, models.AlexNet_Weights.IMAGENET1K_V1),
-        "small_vgg": (models.vgg16, models.VGG16_Weights.IMAGENET1K_V1),
-    }
+    known = _torchvision_weights()
     if plan.arch not in known:
         raise EncoderError(f"There are no weights for {plan.arch} on a hub: use bundled or none.")
     make, weights = known[plan.arch]
-    if not _torchvision_cached(weights.url):
-        _need(plan.arch, weights.url)
+    _need_torchvision(plan.arch)
     try:
         model = make(weights=weights)
     except OSError as error:
@@ -225,6 +250,22 @@ def _fill_from_torchvision(trunk: Trunk, plan: NetworkPlan) -> InitialWeights:
     stored = {f"features.{name}": tensor for name, tensor in model.features.state_dict().items()}
     trunk.load_state_dict({name: stored[name] for name in trunk.state_dict()})
     return InitialWeights(f"torchvision {weights}")
+
+
+def _torchvision_weights() -> dict[str, tuple[Any, Any]]:
+    """Return, by architecture, what makes torchvision's model, and its weights."""
+    from torchvision import models
+
+    return {
+        "alexnet": (models.alexnet, models.AlexNet_Weights.IMAGENET1K_V1),
+        "small_vgg": (models.vgg16, models.VGG16_Weights.IMAGENET1K_V1),
+    }
+
+
+def _need_torchvision(arch: str) -> None:
+    weights = _torchvision_weights()[arch][1]
+    if not _torchvision_cached(weights.url):
+        _need(arch, weights.url)
 
 
 def _torchvision_cached(url: str) -> bool:
@@ -242,6 +283,7 @@ def _need(arch: str, address: str) -> None:
 
 def _offline(arch: str) -> EncoderError:
     return EncoderError(
-        f"The weights of {arch} are not on this computer and cannot be fetched (no network?): "
-        "give a local file with --weights FILE, or start from nothing with --weights none."
+        f"The weights of {arch} are not on this computer and cannot be fetched (no network?). "
+        "Nothing was trained. Give a local file (--weights FILE), choose the bundled "
+        "architecture, or ask for training from scratch (--weights none)."
     )

@@ -78,10 +78,14 @@ def train_steps(job: TrainJob) -> Generator[TrainingReport, None, ClassifierTrai
 
 def prepare_steps(job: TrainJob) -> Generator[TrainingReport, None, PreparedData]:
     """Return the pictures, read and split, after refusing what nothing can be learned from."""
-    from napari_hemacells.core.train.classifier.model_zoo import resolve_architecture
+    from napari_hemacells.core.train.classifier.model_zoo import (
+        check_weights,
+        resolve_architecture,
+    )
 
     recipe = job.recipe
     plan = resolve_architecture(recipe)
+    check_weights(recipe)
     examples = read_examples(job.source)
     check_examples(examples)
     frame = estimate_crop_geometry(examples, plan.size, recipe.context)
