@@ -6,7 +6,7 @@ import pytest
 from made_up import make_cells
 from napari_hemacells.core.detect import empty_cells
 from napari_hemacells.core.params import ClassifyParams, DetectParams
-from napari_hemacells.widgets.canvas.viewer_bridge import LayerChoice
+from napari_hemacells.widgets.canvas.layer_catalog import LayerChoice
 from napari_hemacells.widgets.classify.panel import ClassifyPanel, CountsTable
 from napari_hemacells.widgets.detect.panel import DetectPanel, DetectRequest, detection_summary
 from napari_hemacells.widgets.export.panel import ExportPanel

@@ -62,9 +62,9 @@ def test_a_hidden_panel_computes_nothing_at_a_click_and_is_right_when_shown(
     assert counted["_count"] == 0
     assert panel.progress.text() == before
     pages.setCurrentIndex(1)
-    assert panel.progress.text() == "2 annotated, 28 predicted, 0 unclassified"
+    assert panel.progress.text() == "This image: 2 annotated, 28 predicted, 0 unclassified"
     session.annotate([3], "wbc")
-    assert panel.progress.text() == "3 annotated, 27 predicted, 0 unclassified"
+    assert panel.progress.text() == "This image: 3 annotated, 27 predicted, 0 unclassified"
 
 
 def test_counts_of_the_palette_are_made_for_eyes_only(pages, session, counted):

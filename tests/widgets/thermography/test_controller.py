@@ -241,8 +241,10 @@ def test_outlines_of_regions_are_thin(regions, viewer):
     assert (ring.border_width * ring.size <= 3.2).all()  # pixels
 
 
-def test_the_dock_speaks_of_regions_and_of_cells_again(regions, viewer):
+def test_the_dock_speaks_of_regions_and_of_cells_again(regions, viewer, qtbot):
+    regions.show()
     regions.controller.show_step("annotate")
+    qtbot.waitUntil(lambda: regions.annotate.next_button.text().endswith("(2)"))
 
     def spoken():
         texts = [label.text() for label in regions.pages.findChildren(QLabel)]

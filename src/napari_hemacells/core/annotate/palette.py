@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # Okabe & Ito 2008, "Color universal design": told apart with any common colour blindness. In
-# place of their black, which is not seen on dark, a violet that is as far from all the others.
+# place of their black, which is not seen on dark, a violet that is as far from all the others, and
+# their blue a little lighter for the same reason.
 # The order puts first what stands out on a pink smear with purple nuclei.
 CLASS_COLOURS = (
-    "#56b4e9", "#e69f00", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#874bff",
+    "#56b4e9", "#e69f00", "#009e73", "#f0e442", "#0077bb", "#d55e00", "#cc79a7", "#874bff",
 )  # fmt: skip
 UNKNOWN_COLOUR = "#5b6168"
 """Colour of unknown cells: a slate that differs from every class and the background."""

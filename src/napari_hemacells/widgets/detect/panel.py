@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_hemacells.core.types import Cells
-    from napari_hemacells.widgets.canvas.viewer_bridge import LayerChoice
+    from napari_hemacells.widgets.canvas.layer_catalog import LayerChoice
 
 _NO_IMAGE = "Open a smear first: drag a picture into napari, or File ▸ Open Sample ▸ HemaCells."
 _NO_REGIONS = "Find the regions first, or draw shapes on the thermogram."
