@@ -210,7 +210,7 @@ def test_words_for_the_cell_under_the_pointer(at_work, qtbot):
     label(at_work, qtbot, 1, at_work.session.palette.ids[0])
     words = partial(format_cell_status, at_work.session)
     assert words(1) == "Cell 1: RBC (yours)"
-    assert words(2) == "Cell 2: RBC 100%"
+    assert words(2) == "Cell 2: RBC"  # one class alone: no percentage
     assert words(0) == ""
 
 

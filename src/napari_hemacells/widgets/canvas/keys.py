@@ -123,11 +123,9 @@ class KeyMap:
 
 def qt_action(event: QKeyEvent) -> str | None:
     """The action of a key pressed in the dock, ``None`` for any other key."""
-    pressed = (
-        QKeySequence(event.keyCombination())
-        .toString()
-        .removeprefix("Shift+" if event.text() == "?" else "")
-    )
+    if event.text() == "?":  # with Shift or without, as the keyboard has it
+        return "help"
+    pressed = QKeySequence(event.keyCombination()).toString()
     return next(
         (key_action.action for key_action in ACTIONS if pressed in key_action.qt_keys), None
     )
