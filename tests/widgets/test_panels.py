@@ -1,11 +1,13 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from made_up import make_cells
 from napari_hemacells.core.detect import empty_cells
 from napari_hemacells.core.params import ClassifyParams, DetectParams
+from napari_hemacells.core.types import SmearImage
 from napari_hemacells.widgets.canvas.layer_catalog import LayerChoice
 from napari_hemacells.widgets.classify.panel import ClassifyPanel, CountsTable
 from napari_hemacells.widgets.detect.panel import DetectPanel, DetectRequest, detection_summary
@@ -68,12 +70,32 @@ def test_a_reason_blocks_the_button(detect):
 
 
 def test_summary_counts_by_kind():
-    assert detection_summary(make_cells(30)) == "30 cells: 30 RBC; cell diameter 6 px"
+    assert detection_summary(make_cells(30)) == "30 cells: RBC 30; cell diameter 6 px"
     named = replace(make_cells(30), detector="learned")
     assert detection_summary(named).endswith("cell diameter 6 px; learned detector")
     assert detection_summary(empty_cells((4, 4), 5.0)).startswith(
         "No cells found. Raise the sensitivity"
     )
+
+
+@pytest.mark.parametrize(
+    ("pixels", "reason"),
+    [
+        (np.zeros((1, 1, 3), np.uint8), "1 × 1 pixels is too small"),
+        (np.zeros((200, 200, 3), np.uint8), "one colour everywhere"),
+        (np.full((200, 200, 3), 255, np.uint8), "one colour everywhere"),
+        (np.random.default_rng(0).integers(0, 255, (200, 200, 3), np.uint8), "Raise the sens"),
+    ],
+)
+def test_no_cells_are_explained_by_the_picture(pixels, reason):
+    image = SmearImage(pixels, "a" * 16, "picture")
+    assert reason in detection_summary(empty_cells(image.shape, 5.0), image)
+
+
+def test_with_images_there_to_choose_from_nobody_is_told_to_open_one(detect):
+    detect.set_choices(IMAGES, [])
+    assert detect.chosen_image is None
+    assert detect.button.toolTip() == "Choose an image above."
 
 
 def cell_texts(table: CountsTable) -> list[list[str]]:

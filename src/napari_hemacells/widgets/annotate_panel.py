@@ -133,6 +133,8 @@ _KEYS = (
     ("N", "next cell"),
     ("V", "image / class / confidence"),
     ("Ctrl+Z", "undo"),
+    ("[ ]", "other class"),
+    ("F1", "all keys"),
 )
 _SURE, _GUESSED = 1.0, 0.45  # opacity of the user's own and of predicted cells in the bar
 

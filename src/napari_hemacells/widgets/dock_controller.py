@@ -183,6 +183,7 @@ class DockController(QObject):
         self.detect_controller.changed.connect(self._update)
         canvas.refused.connect(voice.warn)
         canvas.mode_changed.connect(view.classify.show_mode)
+        canvas.help_requested.connect(view.show_keys)
         canvas.pointed_at.connect(self._show_pointed_at)
         self.cell_editor.changed.connect(self._show_tools)
         self.cell_editor.said.connect(voice.say)
@@ -253,13 +254,13 @@ class DockController(QObject):
         self._update()
 
     def _cells_changed(self) -> None:
-        self.view.detect.show_result(self.session.cells)
+        self.view.detect.show_result(self.session.cells, self.session.image)
         if self.view.gallery is None and self.session.cells is not None:
             self._add_gallery()
         self._update()
 
     def _cells_corrected(self, _change: object) -> None:
-        self.view.detect.show_result(self.session.cells)
+        self.view.detect.show_result(self.session.cells, self.session.image)
         self._update()
 
     def _show_tools(self) -> None:

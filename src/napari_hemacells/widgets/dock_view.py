@@ -25,6 +25,7 @@ from napari_hemacells.widgets.export.panel import ExportPanel
 from napari_hemacells.widgets.finetune.panel import FineTunePanel
 from napari_hemacells.widgets.gallery.embedding_map import EmbeddingMapWidget
 from napari_hemacells.widgets.gallery.widget import GalleryWidget
+from napari_hemacells.widgets.key_help import KeyHelpDialog
 from napari_hemacells.widgets.message_bar import MessageBar
 from napari_hemacells.widgets.plain_text import PlainLabel
 from napari_hemacells.widgets.project_bar import ProjectBar
@@ -66,6 +67,7 @@ class DockView(QWidget):
         self.edit_bars = (self.detect.edit_bar, self.annotate.edit_bar)
         self.gallery: GalleryWidget | None = None
         self.map: EmbeddingMapWidget | None = None
+        self.keys: KeyHelpDialog | None = None
         self.pages = QStackedWidget()
         self.image_name = PlainLabel()
         self.next_step_button = QPushButton()
@@ -139,6 +141,13 @@ class DockView(QWidget):
         """Ask for the folder to save a model bundle in."""
         chosen, _ = QFileDialog.getSaveFileName(self, "Save the model as a folder", name)
         return Path(chosen) if chosen else None
+
+    def show_keys(self) -> None:
+        """Show all keys and gestures in a window of their own, which need not be answered."""
+        if self.keys is None:
+            self.keys = KeyHelpDialog(self)
+        self.keys.show()
+        self.keys.raise_()
 
     def restyle(self, _event: object = None) -> None:
         """Apply the colours of the present theme."""

@@ -45,7 +45,7 @@ class MessageBar(QWidget):
         self.regions = False
         self._bar = QProgressBar()
         self._bar.setAccessibleName("Progress")
-        self._cancel = QPushButton("Cance&l")
+        self._cancel = QPushButton("Cancel")
         self._cancel.setToolTip("Stop the running task; finished parts are kept")
         self._cancel.clicked.connect(self.cancel_requested)
         self._offer = QPushButton()

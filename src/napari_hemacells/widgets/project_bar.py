@@ -30,7 +30,7 @@ class ProjectBar(QWidget):
         self._full = ""
         self._label = PlainLabel()
         self._label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        self.button = QPushButton("&Project")
+        self.button = QPushButton("Pro&ject")
         self.button.setToolTip("Open another project, or continue in a copy of this one")
         menu = QMenu(self.button)
         self._open = QAction("&Open project…", menu)
@@ -64,14 +64,14 @@ class ProjectBar(QWidget):
         theme.mute_text(self._label)
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802
-        """Shorten the path in the middle to the available width."""
+        """Shorten the path at its beginning to the available width: its end is the name."""
         super().resizeEvent(event)
         self._elide()
 
     def _elide(self) -> None:
         metrics = QFontMetrics(self._label.font())
         self._label.setText(
-            metrics.elidedText(self._full, Qt.TextElideMode.ElideMiddle, self._label.width())
+            metrics.elidedText(self._full, Qt.TextElideMode.ElideLeft, self._label.width())
         )
 
     def _choose_project(self) -> None:

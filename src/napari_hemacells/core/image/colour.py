@@ -185,7 +185,10 @@ class ValueScale:
 
 def _finite(values: NDArray[Any]) -> NDArray[Any]:
     if values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise ImageError("The image holds NaN or infinite values; replace them first.")
+        raise ImageError(
+            "The image holds NaN or infinite values. Replace them first, in napari's console: "
+            "layer = viewer.layers[0]; layer.data = numpy.nan_to_num(layer.data)."
+        )
     return values
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, QTimer, Signal
@@ -215,6 +216,7 @@ class CellLayerController(CellLayerView):
     refused = Signal(str)
     tool_applied = Signal(int)  # a click on a cell, or 0 on glass, while a tool is in hand
     asked = Signal(str)  # a key that corrects cells
+    help_requested = Signal()
 
     def __init__(
         self,
@@ -244,17 +246,22 @@ class CellLayerController(CellLayerView):
 
     def act(self, action: str) -> None:
         """Perform the action of a key."""
-        if action.startswith("class "):
-            self._class_key(int(action.removeprefix("class ")))
+        what, _, key = action.partition(" ")
+        if what == "class" and key.isdigit():
+            self._class_key(int(key))
             return
-        known = {
+        actions: dict[str, Callable[[], object]] = {
             "remove": self._remove,
             "undo": self.undo,
             "redo": self.redo,
             "next": self.next,
             "previous": self.previous,
             "display": self._flip,
-        }.get(action)
+            "help": self.help_requested.emit,
+            "class before": partial(self._step_class, -1),
+            "class after": partial(self._step_class, 1),
+        }
+        known = actions.get(action)
         if known is None:
             self.asked.emit(action)
         else:
@@ -334,6 +341,19 @@ class CellLayerController(CellLayerView):
         self._session.active_class = chosen.id
         if self.current:
             self.annotate(self.current, chosen.id)
+
+    def _step_class(self, step: int) -> None:
+        """Make the class above or below the active one active; the last is followed by the first.
+
+        With these, classes without a key of their own are reached too.
+        """
+        session = self._session
+        if session.project is None or not len(session.palette):
+            return
+        ids, active = session.palette.ids, session.active_class
+        at = ids.index(active) + step if active in ids else 0
+        session.active_class = ids[at % len(ids)]
+        self._tell(self.current)
 
     def _remove(self) -> None:
         self.annotate(self.current, None)

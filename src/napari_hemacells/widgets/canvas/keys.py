@@ -57,6 +57,10 @@ ACTIONS = (
     KeyAction("merge", ("M",), ("M",), "merge the chosen cells"),
     # Escape ends drawing in napari's own layers, so it is ours on our own only.
     KeyAction("let go", ("Escape",), ("Esc",), "stop the tool", on_viewer=False),
+    # Classes have keys up to nine: these two reach the others. Napari's own change the brush.
+    KeyAction("class before", ("[",), ("[",), "make the class above active", on_viewer=False),
+    KeyAction("class after", ("]",), ("]",), "make the class below active", on_viewer=False),
+    KeyAction("help", ("F1",), ("F1",), "show all keys"),
     # V hides layers in napari, which is what it still does on anybody else's layer.
     KeyAction(
         "display", ("V",), ("V",), "switch between image, class and confidence", on_viewer=False
@@ -119,6 +123,8 @@ class KeyMap:
 
 def qt_action(event: QKeyEvent) -> str | None:
     """The action of a key pressed in the dock, ``None`` for any other key."""
+    if event.text() == "?":  # with Shift or without, as the keyboard has it
+        return "help"
     pressed = QKeySequence(event.keyCombination()).toString()
     return next(
         (key_action.action for key_action in ACTIONS if pressed in key_action.qt_keys), None

@@ -394,9 +394,9 @@ class ViewerBridge(Overlays):
             layer.mouse_pan = not draws
 
     def centre_on(self, row: float, col: float, side: float) -> None:
-        """Centre a position; zoom in only if the cell would be too small to see."""
+        """Centre a position that is not in sight; zoom in only where the cell is too small."""
         layer = self.cells_layer
-        if layer is None:
+        if layer is None or self._in_sight(layer, row, col, side):
             return
         centre = layer.data_to_world((row, col))
         camera = self._camera
@@ -405,6 +405,20 @@ class ViewerBridge(Overlays):
         on_canvas = camera.zoom * side * float(np.linalg.norm(right))
         if on_canvas < _CLOSE_ENOUGH:
             camera.zoom *= 4 * _CLOSE_ENOUGH / max(on_canvas, 1e-6)
+
+    def _in_sight(self, layer: Labels, row: float, col: float, side: float) -> bool:
+        """Whether a square around a position is on the canvas, and large enough to be seen."""
+        if self._camera.zoom * side * float(layer.scale[-1]) < _CLOSE_ENOUGH:
+            return False
+        # The part of the layer that the canvas shows; nothing before it was drawn.
+        low, high = np.asarray(layer.corner_pixels, dtype=float)[:, -2:]
+        if layer.multiscale:
+            factor = np.asarray(layer.downsample_factors[layer.data_level])[-2:]
+            low, high = low * factor, high * factor
+        ends = np.asarray(layer.data[0].shape if layer.multiscale else layer.data.shape)[-2:] - 1
+        start = np.maximum(np.array([row, col]) - side / 2, 0)
+        stop = np.minimum(np.array([row, col]) + side / 2, ends)
+        return bool((high > low).all() and (start >= low).all() and (stop <= high).all())
 
     @property
     def _camera(self) -> Any:

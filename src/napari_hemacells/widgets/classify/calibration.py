@@ -118,7 +118,7 @@ class CalibrationBox(QWidget):
         self.line.setAccessibleName("Calibration")
         self.plot = QPushButton("Reliabilit&y…")
         self.plot.setToolTip("Plot confidence against the fraction classified correctly")
-        self.nearest = QCheckBox("Show unknown cells in their n&earest class")
+        self.nearest = QCheckBox("Show &unknown cells in their nearest class")
         self.nearest.setToolTip(
             "Unknown cells are unlike all annotated cells. If checked, each is counted, "
             "coloured and exported in its nearest class; tables keep the flag"

@@ -161,7 +161,7 @@ class ShiftWarning(QFrame):
         self.restandardise_button = QPushButton("&Re-standardise this slide")
         self.restandardise_button.setCheckable(True)
         self.restandardise_button.setToolTip(_MOVE_HELP)
-        self.label_more_button = QPushButton("Annotate &five more")
+        self.label_more_button = QPushButton("Annotate five more")
         self.label_more_button.setToolTip(
             "Show the five most informative cells of this slide, to annotate them"
         )
@@ -261,7 +261,7 @@ class ClassifyPanel(QWidget):
         self.caveat = PlainLabel(_CAVEAT)
         self.load = QPushButton("L&oad model…")
         self.save = QPushButton("&Save model…")
-        self.finetune = QPushButton("&Fine-tune…")
+        self.finetune = QPushButton("Fi&ne-tune…")
         self.finetune.setToolTip("Train the network itself on all your annotated cells")
         self._lay_out()
         self._connect()

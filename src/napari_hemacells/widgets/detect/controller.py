@@ -11,6 +11,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_hemacells import layers as ours
 from napari_hemacells.widgets.canvas.cell_colors import outline_width
+from napari_hemacells.widgets.detect.panel import no_cells_reason
 
 if TYPE_CHECKING:
     from napari_hemacells.core.types import Cells, PartCells, SmearImage
@@ -190,6 +191,6 @@ class DetectController(QObject):
     def _detected(self) -> None:
         cells = self._session.cells
         if cells is not None and not len(cells):
-            self._voice.warn("No cells found: raise the sensitivity, or set the cell diameter.")
+            self._voice.warn(no_cells_reason(self._session.image))
         else:
             self._voice.say("Check the cells on the image, then go on to Annotate.")

@@ -71,10 +71,10 @@ class EditBar(QWidget):
 
     def __init__(self, parent: QWidget | None = None, *, undo: bool = False) -> None:
         super().__init__(parent)
-        self.add_button = _button("&Add", _ADD, checkable=True)
-        self.delete_button = _button("De&lete", _DELETE)
-        self.split_button = _button("S&plit", _SPLIT, checkable=True)
-        self.merge_button = _button("&Merge", _MERGE)
+        self.add_button = _button("Add", _ADD, checkable=True)
+        self.delete_button = _button("Delete", _DELETE)
+        self.split_button = _button("Split", _SPLIT, checkable=True)
+        self.merge_button = _button("Merge", _MERGE)
         self.undo_button = _button("↶", "Undo the last step (Ctrl+Z)")
         self.undo_button.setAccessibleName("Undo")
         self.undo_button.setVisible(undo)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import (
     QButtonGroup,
@@ -25,10 +26,12 @@ from napari_hemacells.widgets.plain_text import PlainLabel, heading
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_hemacells.core.types import Cells
+    from napari_hemacells.core.types import Cells, SmearImage
     from napari_hemacells.widgets.canvas.layer_catalog import LayerChoice
 
 _NO_IMAGE = "Open a smear first: drag a picture into napari, or File ▸ Open Sample ▸ HemaCells."
+_CHOOSE_IMAGE = "Choose an image above."
+_LEAST_SIDE = 16  # pixels of a picture with a cell in it
 _NO_REGIONS = "Find the regions first, or draw shapes on the thermogram."
 _PAUSE_MS = 200  # after the last move of a slider
 _KINDS = {"labels": "Labels", "points": "Points", "shapes": "Shapes"}
@@ -57,8 +60,8 @@ class DetectPanel(QWidget):
         super().__init__(parent)
         self.image = _combo("Image")
         self.image.setToolTip("The smear to work on: colour or grey, any bit depth")
-        self.use_detector = QRadioButton("&Find cells in the image")
-        self.use_layer = QRadioButton("&Use the cells of a layer")
+        self.use_detector = QRadioButton("Fi&nd cells in the image")
+        self.use_layer = QRadioButton("Use the cells &of a layer")
         self.use_layer.setToolTip(
             "Your own segmentation: Labels, Points at the centres, or Shapes"
         )
@@ -149,9 +152,9 @@ class DetectPanel(QWidget):
         self._blocked = reason
         self._update()
 
-    def show_result(self, cells: Cells | None) -> None:
-        """Show the result of the detection."""
-        self.result.setText("" if cells is None else detection_summary(cells))
+    def show_result(self, cells: Cells | None, image: SmearImage | None = None) -> None:
+        """Show the result of the detection in this image."""
+        self.result.setText("" if cells is None else detection_summary(cells, image))
         for part in (self.edit_title, self.edit_bar):
             part.setVisible(cells is not None)
 
@@ -208,11 +211,11 @@ class DetectPanel(QWidget):
 
     def _show_more(self, more: bool) -> None:
         self.more.native.setVisible(more)
-        self.more_button.setText("&Less" if more else "&More")
+        self.more_button.setText("Less" if more else "&More")
 
     def _missing(self) -> str:
         if self.chosen_image is None:
-            return _NO_IMAGE
+            return _CHOOSE_IMAGE if self.image.count() else _NO_IMAGE
         if self.use_layer.isChecked() and self.source.currentData() is None:
             return "Choose the layer that holds the cells." if self._offered else _NO_REGIONS
         return build_params(DetectParams, self.form, self.more)[1]
@@ -254,15 +257,29 @@ class DetectPanel(QWidget):
         self.button.clicked.connect(self._detect)
 
 
-def detection_summary(cells: Cells) -> str:
-    """``143 cells: 120 RBC, 5 WBC, 18 Platelets; cell diameter 42 px; learned detector``."""
+def no_cells_reason(image: SmearImage | None) -> str:
+    """Why there are no cells, and what to do: of a picture that cannot hold any, or of a smear."""
+    if image is not None and min(image.shape) < _LEAST_SIDE:
+        rows, cols = image.shape
+        return (
+            f"No cells found: this picture of {rows} × {cols} pixels is too small to show any. "
+            "Choose another image."
+        )
+    if image is not None and not image.is_lazy and not np.ptp(image.pixels):
+        return (
+            "No cells found: this picture has one colour everywhere. Choose another image, or "
+            "another channel or plane."
+        )
+    return "No cells found. Raise the sensitivity, or set the diameter of a red cell in pixels."
+
+
+def detection_summary(cells: Cells, image: SmearImage | None = None) -> str:
+    """``143 cells: RBC 120, Platelets 18, WBC 5; cell diameter 42 px; learned detector``."""
     total = len(cells)
     if not total:
-        return (
-            "No cells found. Raise the sensitivity, or set the diameter of a red cell in pixels."
-        )
+        return no_cells_reason(image)
     kinds = cells.table["class"].value_counts()
-    parts = ", ".join(f"{count:,} {kind}" for kind, count in kinds.items() if kind)
+    parts = ", ".join(f"{kind} {count:,}" for kind, count in kinds.items() if kind)
     counted = f"{total:,} {'cell' if total == 1 else 'cells'}"
     by = f"; {cells.detector} detector" if cells.detector else ""
     return f"{counted}{': ' if parts else ''}{parts}; cell diameter {cells.diameter:.0f} px{by}"

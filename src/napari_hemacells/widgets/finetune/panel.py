@@ -78,14 +78,14 @@ class FineTuneForm(QWidget):
         self.rate = QLineEdit()
         self.rate.setPlaceholderText("found by a short search")
         self.rate.setToolTip(_field("rate").description or "")
-        self.search = QPushButton("Fin&d")
+        self.search = QPushButton("Fi&nd")
         self.search.setToolTip("Find a good learning rate on your own cells and enter it here")
         self.training = ParamsForm(ClassifierConfig, TRAINING_FIELDS)
         self.augmentation = ParamsForm(ClassifierConfig, AUGMENTATION_FIELDS)
         for name, step in FIELD_STEPS.items():
             widget: Any = self.augmentation.container[name]
             widget.step = step
-        self.preview = QPushButton("Show it on my &cells")
+        self.preview = QPushButton("Show i&t on my cells")
         self.preview.setToolTip("Show augmented views of your own cells")
         self.more = QToolButton()
         self.more.setText("&More")
@@ -240,13 +240,13 @@ class FineTunePanel(QWidget):
         self.in_use.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
-        self.result_button = QPushButton("Resu&lt")
+        self.result_button = QPushButton("Res&ult")
         self.lessons, self.split, self.status = (sentences() for _ in range(3))
         self.forecast, self.note = sentences(), sentences()
         self.form = FineTuneForm()
         self.start = QPushButton("&Start fine-tuning")
         self.resume = QPushButton("Continue the interrupted trainin&g")
-        self.cancel = QPushButton("Cance&l")
+        self.cancel = QPushButton("Cancel")
         self.cancel.setToolTip("Stop the training; annotations and classifier do not change")
         self.bar = QProgressBar()
         self.bar.setAccessibleName("Progress of the fine-tuning")

@@ -254,7 +254,7 @@ class FineTuneResultsPanel(QWidget):
             self.list.addItem(title, key)
             self.list.setItemData(self.list.count() - 1, tip, 3)  # Qt.ItemDataRole.ToolTipRole
         self.crops = CropList()
-        self.review = QPushButton("Re&view in the gallery")
+        self.review = QPushButton("Rev&iew in the gallery")
         self.report = QPushButton("Open the rep&ort")
         self._lay_out()
         self._connect()

@@ -428,9 +428,9 @@ class EmbeddingMapWidget(QWidget):
                 widget.deleteLater()
         known = () if self._session.history is None else self._session.palette.classes
         for cell_class in known:
-            key = "" if cell_class.key is None else f" ({cell_class.key})"
-            button = QPushButton(swatch(cell_class.colour), f"{literal(cell_class.name)}{key}")
-            button.setToolTip(plain_tip(f"Give the chosen cells the class {cell_class.name}"))
+            key = "" if cell_class.key is None else f" (key {cell_class.key})"
+            button = QPushButton(swatch(cell_class.colour), literal(cell_class.name))
+            button.setToolTip(plain_tip(f"Give the chosen cells the class {cell_class.name}{key}"))
             button.clicked.connect(partial(self._label_clicked, cell_class.id))
             self.classes.addWidget(button)
         self._recolour_soon()

@@ -121,9 +121,9 @@ class GalleryBar(QWidget):
         flow.setContentsMargins(0, 0, 0, 0)
         flow.setHorizontalSpacing(10)
         flow.setVerticalSpacing(4)
-        flow.addWidget(_group(_label("&Order", self.order), self.order, self.direction))
-        flow.addWidget(_group(_label("&Show", self.filter), self.filter))
-        flow.addWidget(_group(_label("Si&ze", self.size_slider), self.size_slider))
+        flow.addWidget(_group(_label("Order", self.order), self.order, self.direction))
+        flow.addWidget(_group(_label("Show", self.filter), self.filter))
+        flow.addWidget(_group(_label("Size", self.size_slider), self.size_slider))
         flow.addWidget(_group(self.refresh))
         flow.addWidget(_group(self.count))
 

@@ -259,8 +259,8 @@ class PaletteView(QWidget):
         self._session = session
         self.model = PaletteModel(session, self)
         self.table = PaletteTable(self.model, self)
-        self.add_button = QPushButton("&Add class")
-        self.delete_button = QPushButton("&Delete")
+        self.add_button = QPushButton("Add class")
+        self.delete_button = QPushButton("Delete")
         self.name_edit = NameEdit(self)
         self._lay_out()
         self._connect()

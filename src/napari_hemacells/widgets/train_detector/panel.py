@@ -47,7 +47,7 @@ class TrainDetectorPanel(TrainingSection):
     bundled_requested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__("F&ine-tune the detector", parent)
+        super().__init__("Fine-t&une the detector", parent)
         self.title.setToolTip("Train the detector on the images that you corrected")
         self.in_use = text_label()
         self.bundled = QPushButton("Use the bundled one")

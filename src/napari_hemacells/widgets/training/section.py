@@ -53,7 +53,7 @@ class TrainingSection(QWidget):
         self.title.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self.lessons = text_label()
         self.start = QPushButton("&Start")
-        self.cancel = QPushButton("Cance&l")
+        self.cancel = QPushButton("Cancel")
         self.bar = QProgressBar()
         self.bar.setAccessibleName("Progress of the training")
         self.status, self.outcome = text_label(), result_label()
