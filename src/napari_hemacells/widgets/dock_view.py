@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from napari_hemacells.session import Session
     from napari_hemacells.widgets.background.workers import JobRunner
     from napari_hemacells.widgets.gallery.review_queue import ReviewQueue
+    from napari_hemacells.widgets.project.panel import ProjectPanel
 
 MIN_WIDTH = 350
 
@@ -66,6 +67,7 @@ class DockView(QWidget):
         self.edit_bars = (self.detect.edit_bar, self.annotate.edit_bar)
         self.gallery: GalleryWidget | None = None
         self.map: EmbeddingMapWidget | None = None
+        self.project: ProjectPanel | None = None
         self.pages = QStackedWidget()
         self.next_step_button = QPushButton()
         self.pointed_at = QLabel()
@@ -118,6 +120,10 @@ class DockView(QWidget):
         self.map = EmbeddingMapWidget(self.session, jobs)
         return self.map
 
+    def adopt_project_panel(self, panel: ProjectPanel) -> None:
+        """Restyle the project panel, which has a dock of its own, with the others."""
+        self.project = panel
+
     def ask_for_image(self, reason: str) -> Path | None:
         """Ask for the file of an image that was moved."""
         chosen, _ = QFileDialog.getOpenFileName(self, reason)
@@ -140,8 +146,9 @@ class DockView(QWidget):
             self.finetune, *self.edit_bars,
         ):  # fmt: skip
             part.restyle()
-        if self.map is not None:
-            self.map.restyle()
+        for docked in (self.map, self.project):
+            if docked is not None:
+                docked.restyle()
         theme.mute_text(self.pointed_at)
 
     def _lay_out(self) -> None:
