@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
     from napari_hemacells.widgets.dock_view import DockView
     from napari_hemacells.widgets.export.panel import ExportRequest
+    from napari_hemacells.widgets.project.panel import ProjectPanel
 
 _NO_CELLS = "There are no cells yet: detect them first (Alt+D)."
 _NO_MODEL = "There is no model yet: give at least one cell a class under Annotate."
@@ -170,7 +171,7 @@ class DockController(QObject):
         tasks.classification_dropped.connect(canvas.recolour)
         self.project_controller.annotated.connect(self._show_annotations)
         self.project_controller.changed.connect(self._update)
-        self.project_panel.panel_made.connect(view.adopt_project_panel)
+        self.project_panel.panel_made.connect(self._dock_project_panel)
         self.detect_controller.changed.connect(self._update)
         canvas.refused.connect(voice.warn)
         canvas.mode_changed.connect(view.classify.show_mode)
@@ -257,6 +258,10 @@ class DockController(QObject):
         cell_map.cell_activated.connect(self.canvas.go_to)
         cell_map.refused.connect(self.voice.warn)
         self.bridge.add_dock(cell_map, "HemaCells map", behind=gallery)
+
+    def _dock_project_panel(self, panel: ProjectPanel) -> None:
+        self.view.project = panel
+        self.bridge.add_dock(panel, "HemaCells project", behind=self.view.gallery)
 
     def _update(self, _what: object = None) -> None:
         session, header = self.session, self.view.header

@@ -120,10 +120,6 @@ class DockView(QWidget):
         self.map = EmbeddingMapWidget(self.session, jobs)
         return self.map
 
-    def adopt_project_panel(self, panel: ProjectPanel) -> None:
-        """Restyle the project panel, which has a dock of its own, with the others."""
-        self.project = panel
-
     def ask_for_image(self, reason: str) -> Path | None:
         """Ask for the file of an image that was moved."""
         chosen, _ = QFileDialog.getOpenFileName(self, reason)

@@ -55,7 +55,7 @@ class ProjectPanelController(QObject):
     Signals
     -------
     panel_made
-        The panel, once.
+        The panel, once: it needs a dock.
     """
 
     panel_made = Signal(object)
@@ -90,7 +90,6 @@ class ProjectPanelController(QObject):
         if self.panel is None:
             self.panel = self._make_panel()
             self.panel_made.emit(self.panel)
-            self._bridge.add_dock(self.panel, "HemaCells project")
         self._bridge.raise_dock(self.panel)
         self.update()
 

@@ -71,6 +71,7 @@ class ProjectPanel(QWidget):
         self.open_other = QPushButton("&Open another…")
         self.images = _list("Images of the project")
         self.images.setIconSize(ICON)
+        self.images.setTextElideMode(Qt.TextElideMode.ElideRight)
         self.images.setToolTip(
             "Click an image to open it. Tick it when all its cells are as they should be."
         )
@@ -145,10 +146,12 @@ class ProjectPanel(QWidget):
             if project.folder == current:
                 continue
             there = project.is_there
-            when = project.when if there else "not found: moved, renamed or deleted"
+            when = project.when if there else "not found"
             item = QListWidgetItem(f"{project.name}  ·  {when}\n{project.folder}")
             item.setData(_VALUE, project.folder)
-            item.setToolTip(str(project.folder))
+            item.setToolTip(
+                str(project.folder) if there else f"{project.folder} was moved, renamed or deleted"
+            )
             if not there:
                 item.setFlags(Qt.ItemFlag.NoItemFlags)
             self.recent.addItem(item)
