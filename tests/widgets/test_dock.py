@@ -79,7 +79,7 @@ def test_an_image_that_arrives_is_taken(dock, viewer):
     viewer.add_image(make_image().pixels, name="smear")
     assert dock.session.image.name == "smear"
     assert dock.detect.button.isEnabled()
-    assert dock.place.text.startswith("Saved in ")
+    assert dock.place.text.startswith("smear, saved in ")
 
 
 def test_an_image_with_nan_is_told_not_taken(dock, viewer):

@@ -19,6 +19,7 @@ from napari_hemacells.widgets.export.steps import export_steps, take_snapshot
 from napari_hemacells.widgets.finetune.controller import FineTuneController
 from napari_hemacells.widgets.gallery.review_queue import ReviewQueue
 from napari_hemacells.widgets.message_bar import Notifier
+from napari_hemacells.widgets.project.controller import ProjectPanelController
 from napari_hemacells.widgets.project_controller import ProjectController
 from napari_hemacells.widgets.step_header import STEPS, Step
 from napari_hemacells.widgets.subscriptions import Subscriptions
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from napari_hemacells.widgets.detect.panel import DetectRequest
     from napari_hemacells.widgets.dock_view import DockView
     from napari_hemacells.widgets.export.panel import ExportRequest
+    from napari_hemacells.widgets.project.panel import ProjectPanel
 
 _NO_CELLS = "There are no cells yet: detect them first (Alt+D)."
 _NO_MODEL = "There is no model yet: give at least one cell a class under Annotate."
@@ -77,6 +79,9 @@ class DockController(QObject):
         self.canvas = CellLayerController(session, bridge, self.review_queue, self.tasks.classify)
         self.cell_editor = CellEditor(session, bridge, self.canvas)
         self.project_controller = ProjectController(view, session, bridge, self.tasks, self.voice)
+        self.project_panel = ProjectPanelController(
+            view.place, session, bridge, self.project_controller, self.voice
+        )
         self.detect_controller = DetectController(
             session, bridge, self.tasks, self.training, self.voice
         )
@@ -103,6 +108,7 @@ class DockController(QObject):
             self.tasks.close,
             self.review_queue.close,
             self.thermograms.jobs.close,
+            *self.project_panel.close_callbacks,
             self.map_jobs.close,
             self.training.close,
             self.finetune_controller.run.close,
@@ -180,6 +186,7 @@ class DockController(QObject):
         tasks.classification_dropped.connect(canvas.recolour)
         self.project_controller.annotated.connect(self._show_annotations)
         self.project_controller.changed.connect(self._update)
+        self.project_panel.panel_made.connect(self._dock_project_panel)
         self.detect_controller.changed.connect(self._update)
         canvas.refused.connect(voice.warn)
         canvas.mode_changed.connect(view.classify.show_mode)
@@ -248,7 +255,6 @@ class DockController(QObject):
 
     def _project_changed(self) -> None:
         project = self.session.project
-        self.view.place.show_project_folder(None if project is None else project.folder)
         if project is not None:
             self.view.export.suggest_folder(project.folder / "export")
         self._update()
@@ -279,6 +285,10 @@ class DockController(QObject):
         cell_map.cell_activated.connect(self.canvas.go_to)
         cell_map.refused.connect(self.voice.warn)
         self.bridge.add_dock(cell_map, "HemaCells map", behind=gallery)
+
+    def _dock_project_panel(self, panel: ProjectPanel) -> None:
+        self.view.project = panel
+        self.bridge.add_dock(panel, "HemaCells project", behind=self.view.gallery)
 
     def _update(self, _what: object = None) -> None:
         session, header = self.session, self.view.header

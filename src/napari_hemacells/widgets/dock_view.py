@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from napari_hemacells.session import Session
     from napari_hemacells.widgets.background.workers import JobRunner
     from napari_hemacells.widgets.gallery.review_queue import ReviewQueue
+    from napari_hemacells.widgets.project.panel import ProjectPanel
 
 MIN_WIDTH = 350
 
@@ -68,6 +69,7 @@ class DockView(QWidget):
         self.gallery: GalleryWidget | None = None
         self.map: EmbeddingMapWidget | None = None
         self.keys: KeyHelpDialog | None = None
+        self.project: ProjectPanel | None = None
         self.pages = QStackedWidget()
         self.image_name = PlainLabel()
         self.next_step_button = QPushButton()
@@ -156,8 +158,9 @@ class DockView(QWidget):
             self.finetune, *self.edit_bars,
         ):  # fmt: skip
             part.restyle()
-        if self.map is not None:
-            self.map.restyle()
+        for docked in (self.map, self.project):
+            if docked is not None:
+                docked.restyle()
         theme.mute_text(self.pointed_at)
 
     def _lay_out(self) -> None:

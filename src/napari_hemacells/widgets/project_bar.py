@@ -1,8 +1,10 @@
-"""The project bar: where annotations are saved, and a menu to open or copy a project."""
+"""The project bar: where annotations are saved, and the menu of the project and others."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QAction, QFontMetrics, QResizeEvent
@@ -18,26 +20,47 @@ from qtpy.QtWidgets import (
 from napari_hemacells.widgets import theme
 from napari_hemacells.widgets.plain_text import PlainLabel
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 
 class ProjectBar(QWidget):
-    """``Saved in …/projects/x``, and the menu *Project*."""
+    """``Saved in …/projects/x``, and the menu *Project*.
+
+    Attributes
+    ----------
+    suggested
+        The folder that *Save project as…* suggests.
+    """
 
     open_requested = Signal(object)
     save_as_requested = Signal(object)
+    panel_requested = Signal()
+    recent_requested = Signal()  # the menu opens: what is offered there is wanted
+    recent_chosen = Signal(object)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._full = ""
+        self.suggested: Path | None = None
         self._label = PlainLabel()
         self._label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.button = QPushButton("Pro&ject")
-        self.button.setToolTip("Open another project, or continue in a copy of this one")
+        self.button.setToolTip("Name, images and folder of the project; other projects")
         menu = QMenu(self.button)
         self._open = QAction("&Open project…", menu)
         self._save_as = QAction("&Save project as…", menu)
+        self._panel = QAction("&Name and images…", menu)
+        self._recent = QMenu("&Recent projects", menu)
+        self._recent.setToolTipsVisible(True)
+        menu.addAction(self._panel)
+        menu.addSeparator()
         menu.addActions([self._open, self._save_as])
-        self._open.triggered.connect(self._choose_project)
-        self._save_as.triggered.connect(self._choose_place)
+        menu.addMenu(self._recent)
+        self._panel.triggered.connect(self.panel_requested)
+        self._open.triggered.connect(self.choose_project)
+        self._save_as.triggered.connect(self.choose_place)
+        menu.aboutToShow.connect(self.recent_requested)
         self.button.setMenu(menu)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
@@ -45,10 +68,11 @@ class ProjectBar(QWidget):
         row.addWidget(self.button)
         self.show_project_folder(None)
 
-    def show_project_folder(self, folder: Path | None) -> None:
-        """Show where annotations are saved."""
+    def show_project_folder(self, folder: Path | None, name: str = "") -> None:
+        """Show where annotations are saved, and the name of the project."""
         self._save_as.setEnabled(folder is not None)
-        self._full = "Nothing to save yet" if folder is None else f"Saved in {folder}"
+        named = f"{name}, saved" if name else "Saved"
+        self._full = "Nothing to save yet" if folder is None else f"{named} in {folder}"
         self._label.setToolTip(
             "" if folder is None else f"{folder}\nEvery annotation is saved on disk at once."
         )
@@ -74,12 +98,36 @@ class ProjectBar(QWidget):
             metrics.elidedText(self._full, Qt.TextElideMode.ElideLeft, self._label.width())
         )
 
-    def _choose_project(self) -> None:
+    def offer_recent(self, projects: Sequence[tuple[Path, str, bool]]) -> None:
+        """Offer these projects in the menu.
+
+        Parameters
+        ----------
+        projects
+            Folder and words of each, and whether it is still there; a missing one is grey.
+        """
+        self._recent.clear()
+        for folder, words, is_there in projects:
+            action = self._recent.addAction(words.replace("&", "&&"))
+            if action is not None:
+                action.setToolTip(str(folder))
+                action.setEnabled(is_there)
+                action.triggered.connect(partial(self._choose_recent, folder))
+        self._recent.setEnabled(bool(projects))
+
+    def _choose_recent(self, folder: Path, _checked: bool = False) -> None:
+        self.recent_chosen.emit(folder)
+
+    def choose_project(self) -> None:
+        """Ask for the folder of a project to open."""
         chosen = QFileDialog.getExistingDirectory(self, "Open a project folder")
         if chosen:
             self.open_requested.emit(Path(chosen))
 
-    def _choose_place(self) -> None:
-        chosen, _ = QFileDialog.getSaveFileName(self, "Save the project as a new folder")
+    def choose_place(self) -> None:
+        """Ask for the folder to save the project in; beside the image unless told otherwise."""
+        chosen, _ = QFileDialog.getSaveFileName(
+            self, "Save the project as a new folder", str(self.suggested or "")
+        )
         if chosen:
             self.save_as_requested.emit(Path(chosen))

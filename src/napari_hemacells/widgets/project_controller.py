@@ -130,6 +130,13 @@ class ProjectController(QObject):
 
         return self._attempt(read)
 
+    def use_image(self, image: SmearImage, key: str) -> None:
+        """Use this image, which the layer with this key shows."""
+        self._tasks.jobs.cancel("open")
+        self._seen = self._bridge.look(key)
+        self._attempt(lambda: self._use(image, key))
+        self.changed.emit()
+
     def open_project(self, folder: Path) -> None:
         """Open a project folder with its images."""
 
@@ -148,6 +155,10 @@ class ProjectController(QObject):
         finally:
             self._opening = False
         self.layers_changed()
+
+    def ask_for_image(self, reason: str) -> Path | None:
+        """Ask the user for the file of an image that was moved or changed."""
+        return self._view.ask_for_image(reason)
 
     def layers_changed(self) -> None:
         """Offer the present layers; choose the active one if none was chosen."""

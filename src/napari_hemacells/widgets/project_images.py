@@ -41,7 +41,7 @@ def open_project_images(
     images, missing = [], []
     for stored in project.images:
         try:
-            images.append(_load_stored_image(project, stored, bridge, ask))
+            images.append(load_stored_image(project, stored, bridge, ask))
         except HemaCellsError as error:
             missing.append(str(error))
     if project.images and not images:
@@ -74,17 +74,24 @@ def select_image(
     session.open_image(image)
 
 
-def _load_stored_image(
+def load_stored_image(
     project: Project,
     stored: StoredImage,
     bridge: ViewerBridge,
     ask: Callable[[str], Path | None],
 ) -> SmearImage:
+    """Return an image of a project: of the layer that shows it, otherwise from its file.
+
+    Raises
+    ------
+    HemaCellsError
+        It is neither shown nor found; with the reason.
+    """
     from napari_hemacells.core.image import read_image
 
-    shown = _find_shown_image(bridge, stored)
+    shown = find_shown(bridge, stored)
     if shown is not None:
-        return shown
+        return shown[1]
     try:
         path = project.locate(stored.key)
     except ProjectError as error:
@@ -96,7 +103,8 @@ def _load_stored_image(
     return replace(read_image(path, groups=stored.groups), key=stored.key)
 
 
-def _find_shown_image(bridge: ViewerBridge, stored: StoredImage) -> SmearImage | None:
+def find_shown(bridge: ViewerBridge, stored: StoredImage) -> tuple[str, SmearImage] | None:
+    """Return the key of the layer that shows an image of a project, and the image."""
     for choice in bridge.images():
         if bridge.shape_of(choice.key) != stored.shape:
             continue
@@ -105,5 +113,5 @@ def _find_shown_image(bridge: ViewerBridge, stored: StoredImage) -> SmearImage |
         except ImageError:
             continue  # another layer, which is no smear
         if image is not None and image.key == stored.key:
-            return image
+            return choice.key, image
     return None
