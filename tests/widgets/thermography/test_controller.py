@@ -256,7 +256,7 @@ def test_the_dock_speaks_of_regions_and_of_cells_again(regions, viewer, qtbot):
     assert regions.annotate.next_button.text() == "&Next region to annotate (2)"
     viewer.add_image(np.full((50, 60, 3), 200, np.uint8), name="smear")
     regions.controller.project_controller.choose_image(str(viewer.layers["smear"].unique_id))
-    assert regions.detect.edit_title.text() == "<b>Correct the cells</b>"
+    assert regions.detect.edit_title.text() == "Correct the cells"
     assert regions.annotate.undo_button.text() == "&Undo"
     assert len(spoken()) > 10
 
