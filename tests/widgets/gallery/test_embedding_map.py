@@ -117,8 +117,8 @@ def test_the_wheel_zooms_about_the_pointer_and_all_comes_back(cell_map):
     assert np.allclose(canvas.axes.get_xlim(), whole)
 
 
-def test_other_cells_make_another_map(cell_map, session):
+def test_other_cells_make_another_map(cell_map, session, qtbot):
     session.set_cells(session.cells)
-    assert len(cell_map.canvas.places) == 0
+    qtbot.waitUntil(lambda: len(cell_map.canvas.places) == 0)
     session.set_embeddings(make_embeddings(session.image, session.cells))
     assert len(cell_map.canvas.places) == 30

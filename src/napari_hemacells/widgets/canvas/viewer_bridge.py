@@ -17,6 +17,7 @@ from napari_hemacells.widgets.canvas.markers import (
     MARKER,
     MarkerState,
     marker_layer,
+    remove_soon,
     update_markers,
 )
 from napari_hemacells.widgets.canvas.mouse import Pointer
@@ -306,9 +307,14 @@ class ViewerBridge(Overlays):
     def remove_overlays(self) -> None:
         """Remove the ring and the cells found so far; the cells stay."""
         self.clear_partial_cells()
+        self.remove_marker()
+
+    def remove_marker(self) -> None:
+        """Remove the layer of the ring: there is nothing to mark."""
+        self._marks = MarkerState()
         marker = self.find(MARKER)
         if marker is not None:
-            self.viewer.layers.remove(marker)
+            remove_soon(self.viewer, marker)
 
     # --- our layers --------------------------------------------------------------------------
 
@@ -402,13 +408,13 @@ class ViewerBridge(Overlays):
                 layer.data_setitem((rows + top, cols + left), part[rows, cols])
 
     def forget_cells(self) -> None:
-        """Remove the cells layer and the ring, without an event."""
+        """Remove the cells layer, without an event; the layer of the ring stays, unseen."""
         self._quiet = True
         self._marks, self._many = MarkerState(), None
-        for role in ("cells", MARKER):
-            layer = self.find(role)
-            if layer is not None:
-                self.viewer.layers.remove(layer)
+        self._show_marks()
+        layer = self.find("cells")
+        if layer is not None:
+            self.viewer.layers.remove(layer)
         self._quiet = False
 
     def _add_cells(self, cells: Cells, image_key: str) -> Labels:
@@ -422,6 +428,11 @@ class ViewerBridge(Overlays):
         layer.help = "click: assign the active class, right-click: remove the class, A: add a cell"
         self.viewer.add_layer(layer)
         self.keys.bind(layer)
+        marker = self.find(MARKER)
+        if marker is not None:
+            for name, value in plane_transform(layer).items():
+                setattr(marker, name, value)
+            self._raise(marker)
         return layer
 
     @property
@@ -548,8 +559,11 @@ class ViewerBridge(Overlays):
         for role in ("cells", "found", MARKER):
             layer = self.find(role)
             if layer is not None:
-                self.viewer.layers.move(self.viewer.layers.index(layer), len(self.viewer.layers))
+                self._raise(layer)
         self._quiet = quiet
+
+    def _raise(self, layer: Layer) -> None:
+        self.viewer.layers.move(self.viewer.layers.index(layer), len(self.viewer.layers))
 
     def _active_changed(self, event: Any) -> None:
         if event.value is not None and layer_readers.layer_kind(event.value) == "image":
