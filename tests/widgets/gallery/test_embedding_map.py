@@ -121,4 +121,4 @@ def test_other_cells_make_another_map(cell_map, session, qtbot):
     session.set_cells(session.cells)
     qtbot.waitUntil(lambda: len(cell_map.canvas.places) == 0)
     session.set_embeddings(make_embeddings(session.image, session.cells))
-    assert len(cell_map.canvas.places) == 30
+    qtbot.waitUntil(lambda: len(cell_map.canvas.places) == 30)
