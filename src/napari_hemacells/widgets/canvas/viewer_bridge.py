@@ -181,8 +181,6 @@ class Overlays(LayerCatalog):
         placed = {} if on is None else plane_transform(on)
         return {"metadata": ours.role_metadata(role, image_key), **placed}
 
-    # --- what a detection has found so far ---------------------------------------------------
-
     def show_partial_cells(
         self, cells: Cells, image_key: str, shades: CellColourCodes, outline: int
     ) -> None:
@@ -207,8 +205,6 @@ class Overlays(LayerCatalog):
             self._quiet = True
             self.viewer.layers.remove(layer)
             self._quiet = False
-
-    # --- the current cell, the chosen ones, a line -------------------------------------------
 
     def mark(self, box: tuple[int, int, int, int], colour: str | None) -> None:
         """Put the ring around a box, filled with a class colour if there is one."""
@@ -339,8 +335,6 @@ class ViewerBridge(Overlays):
             if hides and other.unique_id != layer.unique_id:
                 other.visible = False
         layer.visible = True
-
-    # --- whether the cells belong to what is in sight ----------------------------------------
 
     def follow(self, key: str, seen: Seen | None = None) -> None:
         """Watch the layer of the image in use; `seen` is what it showed when it was read."""
@@ -530,8 +524,6 @@ class ViewerBridge(Overlays):
             return None
         row, col = layer.world_to_data(position)[-2:]
         return float(row), float(col)
-
-    # --- the window --------------------------------------------------------------------------
 
     def add_dock(self, widget: QWidget, name: str, *, behind: QWidget | None = None) -> None:
         """Dock a widget below the canvas, if the viewer has a window; as a tab behind another."""
