@@ -248,7 +248,7 @@ def test_a_closed_dock_ends_and_opens_again(viewer, qtbot):
         assert (session.project, session.history, session.image) == (None, None, None)
         qtbot.waitUntil(lambda gallery=gallery: not is_alive(gallery))
         assert (len(viewer.mouse_drag_callbacks), len(viewer.mouse_move_callbacks)) == before
-        assert [one.name for one in viewer.layers] == ["smear", "Cells"]
+        qtbot.waitUntil(lambda: [one.name for one in viewer.layers] == ["smear", "Cells"])
         click(viewer, 30, 30)  # nobody listens
     frame, dock = opened()
     qtbot.waitUntil(lambda: dock.session.image is not None)

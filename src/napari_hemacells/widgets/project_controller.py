@@ -177,7 +177,7 @@ class ProjectController(QObject):
         """Show a message on a removed layer; the one that napari makes active is no choice."""
         self._follow.stop()
         if role in {"cells", "image"}:
-            self._bridge.clear_marker()
+            self._bridge.remove_marker()
         if role == "cells":
             self._voice.warn(
                 "The layer of cells was removed; your annotations are kept. Press V to show "

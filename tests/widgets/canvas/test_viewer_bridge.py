@@ -164,7 +164,7 @@ def test_ring_is_around_the_box_and_keeps_the_cells_active(viewer, bridge):
     assert np.allclose(ring.face_color[0][:3], (1, 0, 0))
     assert viewer.layers.selection.active is bridge.cells_layer
     bridge.clear_marker()
-    assert not ring.visible
+    assert not len(ring.data)
 
 
 def test_centre_keeps_the_zoom_unless_the_cell_is_too_small(viewer, bridge):

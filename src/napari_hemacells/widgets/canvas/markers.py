@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from napari.layers import Points
+from qtpy.QtCore import QTimer
 
 from napari_hemacells import layers as ours
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
 
 MARKER = "marker"
 _RIM = 0.025  # width of the ring's two lines, in its diameters
@@ -19,6 +23,7 @@ _FILL = 0.4
 _LIGHT: ours.Rgba = (1.0, 1.0, 1.0, 1.0)
 _DARK: ours.Rgba = (0.0, 0.0, 0.0, 1.0)
 _CHOSEN: ours.Rgba = (1.0, 0.82, 0.0, 1.0)
+_DRAWN_MS = 60  # until the canvas has surely been drawn again
 _DOTS = 100  # that a line is made of
 
 Box = tuple[int, int, int, int]
@@ -97,7 +102,10 @@ def update_markers(layer: Points, marks: MarkerState) -> None:
     """Show these markers."""
     dots = marks.dots
     if not dots:
-        layer.visible = False
+        # Neither hidden nor removed: with Mesa's OpenGL the next picture that is drawn after
+        # points were taken out of the scene ends the process; after none were drawn, it does not.
+        if len(layer.data):
+            layer.data = np.zeros((0, 2))
         return
     was_visible = layer.visible
     with layer.events.blocker_all():  # one refresh instead of one for each
@@ -114,6 +122,17 @@ def update_markers(layer: Points, marks: MarkerState) -> None:
     if not was_visible:
         layer.events.visible()
     layer.refresh(thumbnail=False, extent=False)
+
+
+def remove_soon(viewer: ViewerModel, layer: Points) -> None:
+    """Empty a layer of markers, and remove it after that was drawn (see `update_markers`)."""
+    update_markers(layer, MarkerState())
+
+    def remove() -> None:
+        if layer in viewer.layers and not len(layer.data):
+            viewer.layers.remove(layer)
+
+    QTimer.singleShot(_DRAWN_MS, remove)
 
 
 def _point_styles(dots: list[MarkerPoint]) -> dict[str, np.ndarray]:

@@ -24,6 +24,7 @@ from napari_hemacells.widgets.canvas.markers import (
     MARKER,
     MarkerState,
     marker_layer,
+    remove_soon,
     update_markers,
 )
 from napari_hemacells.widgets.canvas.mouse import Pointer
@@ -70,8 +71,6 @@ class Overlays(LayerCatalog):
         placed = {} if on is None else plane_transform(on)
         return {"metadata": ours.role_metadata(role, image_key), **placed}
 
-    # --- what a detection has found so far ---------------------------------------------------
-
     def show_partial_cells(
         self, cells: Cells, image_key: str, shades: CellColourCodes, outline: int
     ) -> None:
@@ -96,8 +95,6 @@ class Overlays(LayerCatalog):
             self._quiet = True
             self.viewer.layers.remove(layer)
             self._quiet = False
-
-    # --- the current cell, the chosen ones, a line -------------------------------------------
 
     def mark(self, box: tuple[int, int, int, int], colour: str | None) -> None:
         """Put the ring around a box, filled with a class colour if there is one."""
@@ -197,9 +194,14 @@ class ViewerBridge(Overlays):
     def remove_overlays(self) -> None:
         """Remove the ring and the cells found so far; the cells stay."""
         self.clear_partial_cells()
+        self.remove_marker()
+
+    def remove_marker(self) -> None:
+        """Remove the layer of the ring: there is nothing to mark."""
+        self._marks = MarkerState()
         marker = self.find(MARKER)
         if marker is not None:
-            self.viewer.layers.remove(marker)
+            remove_soon(self.viewer, marker)
 
     # --- our layers --------------------------------------------------------------------------
 
@@ -224,8 +226,6 @@ class ViewerBridge(Overlays):
             if hides and other.unique_id != layer.unique_id:
                 other.visible = False
         layer.visible = True
-
-    # --- whether the cells belong to what is in sight ----------------------------------------
 
     def follow(self, key: str, seen: Seen | None = None) -> None:
         """Watch the layer of the image in use; `seen` is what it showed when it was read."""
@@ -294,13 +294,13 @@ class ViewerBridge(Overlays):
                 layer.data_setitem((rows + top, cols + left), part[rows, cols])
 
     def forget_cells(self) -> None:
-        """Remove the cells layer and the ring, without an event."""
+        """Remove the cells layer, without an event; the layer of the ring stays, unseen."""
         self._quiet = True
         self._marks, self._many = MarkerState(), None
-        for role in ("cells", MARKER):
-            layer = self.find(role)
-            if layer is not None:
-                self.viewer.layers.remove(layer)
+        self._show_marks()
+        layer = self.find("cells")
+        if layer is not None:
+            self.viewer.layers.remove(layer)
         self._quiet = False
 
     def _add_cells(self, cells: Cells, image_key: str) -> Labels:
@@ -317,6 +317,11 @@ class ViewerBridge(Overlays):
         layer.help = "click: assign the active class, right-click: remove the class, A: add a cell"
         self.viewer.add_layer(layer)
         self.keys.bind(layer)
+        marker = self.find(MARKER)
+        if marker is not None:
+            for name, value in plane_transform(layer).items():
+                setattr(marker, name, value)
+            self._raise(marker)
         return layer
 
     @property
@@ -447,8 +452,6 @@ class ViewerBridge(Overlays):
         row, col = layer.world_to_data(position)[-2:]
         return float(row), float(col)
 
-    # --- the window --------------------------------------------------------------------------
-
     def add_dock(self, widget: QWidget, name: str, *, behind: QWidget | None = None) -> None:
         """Dock a widget below the canvas, if the viewer has a window; as a tab behind another."""
         dock_below(self.viewer, widget, name, behind=behind)
@@ -475,8 +478,11 @@ class ViewerBridge(Overlays):
         for role in ("cells", "found", MARKER):
             layer = self.find(role)
             if layer is not None:
-                self.viewer.layers.move(self.viewer.layers.index(layer), len(self.viewer.layers))
+                self._raise(layer)
         self._quiet = quiet
+
+    def _raise(self, layer: Layer) -> None:
+        self.viewer.layers.move(self.viewer.layers.index(layer), len(self.viewer.layers))
 
     def _active_changed(self, event: Any) -> None:
         if event.value is not None and layer_readers.layer_kind(event.value) == "image":
