@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
@@ -18,11 +18,22 @@ if TYPE_CHECKING:
     from napari_hemacells.widgets.background.tasks import BackgroundTasks
     from napari_hemacells.widgets.canvas.sight import Seen
     from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
-    from napari_hemacells.widgets.dock_view import DockView
+    from napari_hemacells.widgets.detect.panel import DetectPanel
     from napari_hemacells.widgets.message_bar import Notifier
+    from napari_hemacells.widgets.project_bar import ProjectBar
 
 
 _SETTLED_MS = 120  # a slider that is dragged passes many frames: the one it rests at is opened
+
+
+class ProjectView(Protocol):
+    """What the controller needs of the dock: the choice of the image, the bar of the project."""
+
+    detect: DetectPanel
+    place: ProjectBar
+
+    def ask_for_image(self, reason: str) -> Path | None:
+        """Return the file of an image that is not where the project has it."""
 
 
 class ProjectController(QObject):
@@ -41,7 +52,7 @@ class ProjectController(QObject):
 
     def __init__(
         self,
-        view: DockView,
+        view: ProjectView,
         session: Session,
         bridge: ViewerBridge,
         tasks: BackgroundTasks,
