@@ -10,8 +10,10 @@ DATA ?= ../shared/data
 SCREEN = $(if $(shell command -v xvfb-run),xvfb-run -a -s "-screen 0 1280x800x24")
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+LOWEST := $(VENV)-lowest
+QUICK := -m 'not viewer and not realdata and not slow'
 
-.PHONY: help setup system demo test lint tests fast docs headless-demo screenshots bench structure clean
+.PHONY: help setup system demo test lint tests fast lowest lowest-versions docs headless-demo screenshots bench structure clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -49,8 +51,22 @@ tests: $(STAMP)
 	$(BIN)/python -m pytest
 
 fast: $(STAMP)  ## core and panels only: no viewer, no real data, no network weights
-	$(BIN)/python -m pytest -m 'not viewer and not realdata and not slow' \
-		tests/core tests/session tests/widgets tests/test_layers.py
+	$(BIN)/python -m pytest $(QUICK) tests/core tests/session tests/widgets tests/test_layers.py
+
+lowest: | $(BIN)/python  ## tests with the oldest versions that pyproject.toml allows (Python 3.11)
+	$(BIN)/python -m pip install --disable-pip-version-check --no-input uv </dev/null
+	$(BIN)/uv venv --clear --python 3.11 $(LOWEST)
+	$(BIN)/uv pip install --python $(LOWEST) --constraint constraints/lowest.txt \
+		--editable '.[all,test]'
+	$(LOWEST)/bin/python -m pytest $(QUICK) \
+		tests/core tests/cli tests/session tests/samples tests/widgets tests/test_layers.py
+
+lowest-versions: | $(BIN)/python  ## constraints/lowest.txt anew, after a change in pyproject.toml
+	$(BIN)/python -m pip install --disable-pip-version-check --no-input uv </dev/null
+	$(BIN)/uv pip compile --resolution lowest-direct --python-version 3.11 \
+		--python-platform linux --extra all --extra test --no-annotate \
+		--custom-compile-command 'make lowest-versions' \
+		--output-file constraints/lowest.txt pyproject.toml
 
 headless-demo: $(STAMP)
 	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
@@ -73,5 +89,5 @@ bench: system $(STAMP)  ## the figures of docs/figures.md (real data in DATA, ..
 	$(BIN)/python benchmarks/detection_learned.py --data $(DATA)
 
 clean:  ## everything that make has made
-	rm -rf $(VENV) $(OUT) dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(LOWEST) $(OUT) dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -6,12 +6,16 @@ import os
 import subprocess
 import sys
 import tarfile
+import tomllib
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 from npe2 import PluginManifest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = {
@@ -98,3 +102,19 @@ def test_every_command_of_the_manifest_is_there() -> None:
 def test_the_console_script_is_there() -> None:
     (script,) = entry_points(group="console_scripts", name="hemacells")
     assert callable(script.load())
+
+
+def test_the_lowest_versions_are_those_of_the_project() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    tested = ["all", "test", "adapt", "excel", "flir", "onnx", "report", "umap"]
+    asked = [*project["dependencies"], *(line for extra in tested for line in extras[extra])]
+    lines = (ROOT / "constraints" / "lowest.txt").read_text("utf-8").splitlines()
+    pins = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    pinned = {canonicalize_name(pin.name): str(pin.specifier)[2:] for pin in pins}
+    for requirement in map(Requirement, asked):
+        if requirement.name == "napari-hemacells":
+            continue
+        (bound,) = (part for part in requirement.specifier if part.operator == ">=")
+        pin = Version(pinned[canonicalize_name(requirement.name)])
+        assert pin == Version(bound.version), f"{requirement}: make lowest-versions"

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 from pydantic import Field, ValidationError, model_validator
@@ -145,7 +145,8 @@ def option(name: str, field: FieldInfo, panel: str | None = None) -> inspect.Par
         help=help_text(field),
         show_default=field.default is not None,
         rich_help_panel=panel,
-        resolve_path=True,  # of files only: a worker may have another working folder
+        # A worker may have another working folder; typer before 0.27 would resolve a word too.
+        resolve_path=Path in (field.annotation, *get_args(field.annotation)),
     )
     return inspect.Parameter(
         name,

@@ -44,9 +44,12 @@ def test_the_file_states_its_bits(tmp_path, kind):
     dark[0, 0] = 0
     if kind == "ome":
         options = {"ome": True, "metadata": {"axes": "YXS", "SignificantBits": 12}}
+        file = write(tmp_path, "a.tif", dark, **options)
     else:
-        options = {"bitspersample": 12}
-    file = write(tmp_path, "a.tif", dark, **options)
+        bits = np.unpackbits(dark.astype(">u2")[..., None].view(np.uint8), axis=-1)[..., 4:]
+        options = {"shape": dark.shape, "dtype": dark.dtype, "rowsperstrip": len(dark)}
+        strip = iter([np.packbits(bits).tobytes()])
+        file = write(tmp_path, "a.tif", strip, bitspersample=12, compression="none", **options)
     image = read_image(file)
     assert image.bit_depth == BitDepth(12, 0, "file")
     np.testing.assert_array_equal(image.pixels, np.rint(dark * (255 / 4095)))

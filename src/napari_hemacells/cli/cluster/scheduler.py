@@ -338,7 +338,7 @@ class TaskScheduler:
         self._bar.move(image.source.name, done, image.cells, f"{image.cells:,} cells found")
 
 
-def _result(future: Future[Any]) -> Any:
+def _result(future: "Future[Any]") -> Any:
     """Return the result of a task, or why it failed; an error in the program is raised.
 
     Raises

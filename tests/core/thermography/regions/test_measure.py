@@ -25,7 +25,7 @@ def regions():
 def test_exported_temperatures_are_numpys_to_the_last_digit(regions, tmp_path):
     raw = regions.celsius
     file = write_table(measure_regions(regions), tmp_path / "table.csv")
-    read = pd.read_csv(file, encoding="utf-8-sig")
+    read = pd.read_csv(file, encoding="utf-8-sig", float_precision="round_trip")
     read = read.set_index("region")
     for side in ("right", "left"):
         values = raw[regions.breasts[side].mask].astype(np.float64)
