@@ -433,8 +433,8 @@ def make_detector_training(folder: Path) -> None:
     fields.mkdir()
     arrays: dict[str, Any] = {
         "pixels": COLOUR, "boxes": np.ones((2, 4), np.float32), "kinds": np.array([0, 1]),
-        "sized": np.ones(2, bool), "foreground": np.ones((10, 15), np.float32),
-        "trust": np.ones((10, 15), np.float32), "name": "a", "key": KEY, "group": "g",
+        "sized": np.ones(2, bool), "foreground": np.ones((40, 60), np.uint8),
+        "trust": np.ones((40, 60, 3), np.uint8), "name": "a", "key": KEY, "group": "g",
         "diameter": 40.0,
     }  # fmt: skip
     (fields / "00000.npz").write_bytes(npz(**arrays))

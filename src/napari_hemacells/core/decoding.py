@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_hemacells.core.errors import HemaCellsError, ImageError
 
@@ -101,6 +101,21 @@ def check_sides(rows: int, cols: int) -> None:
         raise ImageError(
             f"The file states a size of {cols:,} × {rows:,} pixels, which no picture has. Export "
             "it again."
+        )
+
+
+def check_segments(page: Any, size: int) -> None:
+    """Refuse a page of a TIFF with a strip or tile larger than its file, before room is made.
+
+    Raises
+    ------
+    ImageError
+        The file was cut short, or its header is damaged.
+    """
+    if any(count > size for count in page.databytecounts):
+        raise ImageError(
+            f"The header speaks of more bytes than the file's {size:,}: it was cut short or is "
+            "damaged. Copy or export it again."
         )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_hemacells.core.decoding import check_segments
 from napari_hemacells.core.errors import ImageError
 from napari_hemacells.core.image.from_array import SampleMeaning
 from napari_hemacells.core.image.layout import Layout
@@ -73,6 +74,7 @@ def check_complete(page: Any, size: int) -> None:
     ImageError
         The file was cut short, or its header is damaged.
     """
+    check_segments(page, size)
     offsets = [offset for offset in page.dataoffsets if offset]
     stored = page.compression.name == "NONE" and page.photometric.name != "YCBCR"
     sparse = len(offsets) < len(page.dataoffsets)
