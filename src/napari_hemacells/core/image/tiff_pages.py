@@ -78,7 +78,8 @@ def check_complete(page: Any, size: int) -> None:
     offsets = [offset for offset in page.dataoffsets if offset]
     stored = page.compression.name == "NONE" and page.photometric.name != "YCBCR"
     sparse = len(offsets) < len(page.dataoffsets)
-    needed = math.prod(page.shape) * page.bitspersample // 8 if stored and not sparse else 0
+    bits = int(np.max(page.bitspersample))  # a tuple where samples differ
+    needed = math.prod(page.shape) * bits // 8 if stored and not sparse else 0
     # Tiles and strips that are not even listed would be read as black.
     unlisted = not stored and math.prod(page.chunked) > len(page.dataoffsets)
     if unlisted or needed > size or any(offset >= size for offset in offsets):
