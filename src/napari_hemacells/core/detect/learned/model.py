@@ -190,7 +190,8 @@ def load_model(file: Path) -> DetectorModel:
         ) from error
     counters = {name for name in network.state_dict() if name.endswith("num_batches_tracked")}
     other_version = EncoderError(
-        f"The detector {file} was made by another version: reinstall the plugin, or train it again."
+        f"The detector {file} was made by another version: reinstall the plugin, or train it "
+        "again."
     )
     try:
         missing, unknown = network.load_state_dict(tensors, strict=False)
@@ -206,13 +207,12 @@ class _Limits(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    scores: tuple[Share, Share, Share] = DetectionThresholds().scores
+    scores: tuple[Share, Share, Share] = (0.35, 0.35, 0.35)
     overlap: Share = DetectionThresholds().overlap
     overlap_of_kinds: Share = DetectionThresholds().overlap_of_kinds
 
 
 def _limits(header: dict[str, str]) -> DetectionThresholds:
     """Return the thresholds; raises ValueError where they are none."""
-    return DetectionThresholds(
-        **_Limits.model_validate_json(header.get("limits", "{}")).model_dump()
-    )
+    stored = _Limits.model_validate_json(header.get("limits", "{}"))
+    return DetectionThresholds(**stored.model_dump())
