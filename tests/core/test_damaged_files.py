@@ -18,7 +18,7 @@ from napari_hemacells.core.annotate import Journal, SetPalette, default_palette,
 from napari_hemacells.core.annotate.actions import to_record
 from napari_hemacells.core.annotate.journal import encode, read_journal
 from napari_hemacells.core.cell_masks import MAX_MASK_PIXELS, CellMask, PackedMasks
-from napari_hemacells.core.decoding import check_segments
+from napari_hemacells.core.decoding import check_pages, check_segments
 from napari_hemacells.core.detect.cell_table import cell_table, check_cells
 from napari_hemacells.core.errors import HemaCellsError, ImageError, ProjectError, TrainingError
 from napari_hemacells.core.image.files import read_image
@@ -185,6 +185,32 @@ def test_a_strip_larger_than_its_file_is_refused_before_it_is_read(tmp_path):
     data[place : place + 4] = b"\xff" * 4
     file.write_bytes(data)
     with pytest.raises(ImageError, match="speaks of more bytes than the file"):
+        read_image(file)
+
+
+@pytest.mark.parametrize("pages", [1, 3])
+@pytest.mark.parametrize("subifds", [0, 1])
+def test_a_negative_size_is_refused_before_pages_are_counted(tmp_path, pages, subifds):
+    file = tmp_path / "a.tif"
+    picture = np.zeros((20, 30), np.uint8)
+    with tifffile.TiffWriter(file) as writer:
+        for _ in range(pages):
+            writer.write(picture, subifds=subifds, contiguous=False)
+            for _ in range(subifds):
+                writer.write(picture[::2, ::2], subfiletype=1)
+    with tifffile.TiffFile(file) as tiff:
+        check_pages(tiff)
+        page = tiff.pages[pages - 1]
+        page = page.pages[0] if subifds else page
+        tag = page.tags["ImageWidth"]
+        places = tag.offset, tag.valueoffset
+    data = bytearray(file.read_bytes())
+    data[places[0] + 2 : places[0] + 4] = (9).to_bytes(2, "little")  # signed
+    data[places[1] : places[1] + 4] = b"\xff" * 4
+    file.write_bytes(data)
+    with tifffile.TiffFile(file) as tiff, pytest.raises(ImageError, match="no picture has"):
+        check_pages(tiff)
+    with pytest.raises(HemaCellsError, match="no picture has"):
         read_image(file)
 
 

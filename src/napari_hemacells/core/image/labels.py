@@ -57,7 +57,8 @@ def _load(path: Path, shape: tuple[int, int] | None) -> NDArray[Any]:
         import tifffile
 
         with tifffile.TiffFile(path) as tiff:
-            series = tiff.series[main_series(tiff)]
+            place = main_series(tiff)
+            series = tiff.series[place]
             _check(path, series.shape, series.dtype, shape)
             page: Any = series.keyframe
             check_complete(page, page.parent.filehandle.size)

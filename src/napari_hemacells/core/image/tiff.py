@@ -77,7 +77,8 @@ def tiff_shape(file: Path) -> tuple[int, int]:
     import tifffile
 
     with tifffile.TiffFile(file) as tiff:
-        series = tiff.series[main_series(tiff)]
+        place = main_series(tiff)
+        series = tiff.series[place]
         layout = series_layout(series, TiffSamples(series.keyframe, None), ())
         return layout.size(series.shape)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_hemacells.core.decoding import check_segments
+from napari_hemacells.core.decoding import check_pages, check_segments
 from napari_hemacells.core.errors import ImageError
 from napari_hemacells.core.image.from_array import SampleMeaning
 from napari_hemacells.core.image.layout import Layout
@@ -36,6 +36,7 @@ def main_series(tiff: Any) -> int:
     ImageError
         The file holds no picture.
     """
+    check_pages(tiff)
     if not tiff.series:
         raise ImageError("The TIFF holds no picture. Was it written to its end?")
     full = [

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_hemacells.core.decoding import check_decoded, check_segments
+from napari_hemacells.core.decoding import check_decoded, check_pages, check_segments
 from napari_hemacells.core.errors import ThermogramError
 from napari_hemacells.core.numpy_files import COMPRESSIONS, MAX_ARRAYS, array_header
 from napari_hemacells.core.temperature.quality import check_celsius
@@ -123,6 +123,7 @@ def read_float_tiff(path: Path) -> NDArray[np.float32]:
 
     try:
         with tifffile.TiffFile(path) as tiff:
+            check_pages(tiff)
             series = tiff.series[0]
             page: Any = series.keyframe
             check_segments(page, page.parent.filehandle.size)
