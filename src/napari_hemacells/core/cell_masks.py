@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
+
+MAX_EDGE = 2**31  # pixels, of a box
+MAX_MASK_PIXELS = 100_000_000  # of a cell's box; a field of view has some millions
 
 
 class LazyLabels:
@@ -233,18 +236,40 @@ class CellMask:
         ValueError
             For a box without an area, or bits that do not fill it.
         """
-        top, left, bottom, right = (int(edge) for edge in stored["box"])
+        (top, left, bottom, right), packed = unpack_mask(stored)
         rows, cols = bottom - top, right - left
-        if rows < 1 or cols < 1:
-            raise ValueError(f"The box {stored['box']} has no area.")
-        try:
-            packed = zlib.decompress(base64.b64decode(stored["bits"], validate=True))
-        except zlib.error as error:
-            raise ValueError("The bits of a mask are damaged.") from error
-        if len(packed) != -(-rows * cols // 8):
-            raise ValueError(f"{len(packed)} bytes do not fill the box {stored['box']}.")
         bits = np.unpackbits(np.frombuffer(packed, np.uint8), count=rows * cols)
         return cls((top, left, bottom, right), bits.astype(bool).reshape(rows, cols))
+
+
+def unpack_mask(stored: Mapping[str, Any]) -> tuple[tuple[int, int, int, int], bytes]:
+    """Return box and packed bits of what :meth:`CellMask.to_dict` wrote; no more is unpacked.
+
+    Raises
+    ------
+    ValueError
+        For a box without an area or larger than any cell, or bits that do not fill it.
+    """
+    box, text = stored.get("box"), stored.get("bits")
+    if (
+        not isinstance(box, list | tuple)
+        or len(box) != 4
+        or not all(type(edge) is int and abs(edge) < MAX_EDGE for edge in box)
+    ):
+        raise ValueError("A mask has no box of four whole numbers.")
+    top, left, bottom, right = box
+    rows, cols = bottom - top, right - left
+    if rows < 1 or cols < 1 or rows * cols > MAX_MASK_PIXELS:
+        raise ValueError(f"The box {box} has no area, or that of no cell.")
+    size = -(-rows * cols // 8)
+    try:
+        unpacker = zlib.decompressobj()
+        packed = unpacker.decompress(base64.b64decode(text or "", validate=True), size + 1)
+    except (zlib.error, TypeError) as error:
+        raise ValueError("The bits of a mask are damaged.") from error
+    if len(packed) != size or not unpacker.eof:
+        raise ValueError(f"The bits of a mask do not fill the box {box}.")
+    return (top, left, bottom, right), packed
 
 
 @dataclass(frozen=True, eq=False)
@@ -264,6 +289,17 @@ class PackedMasks:
 
     def __len__(self) -> int:
         return len(self.boxes)
+
+    def check(self) -> None:
+        """Raise ValueError where boxes and bits cannot be masks of cells."""
+        boxes, bits = self.boxes, self.bits
+        if boxes.ndim != 2 or boxes.shape[1] != 4 or boxes.dtype.kind != "i":
+            raise ValueError("the masks have no boxes")
+        sides = boxes[:, 2:].astype(np.int64) - boxes[:, :2]
+        fits = (sides > 0).all() and (sides.prod(axis=1) <= MAX_MASK_PIXELS).all()
+        fits = fits and bits.ndim == 1 and bits.dtype == np.uint8
+        if not fits or self.starts[-1] != len(bits):
+            raise ValueError("the masks do not fill their boxes")
 
     @cached_property
     def starts(self) -> NDArray[np.int64]:

@@ -54,3 +54,10 @@ def test_running_mean_follows_faster_at_first() -> None:
     before = mean.tensors["weight"].item()
     mean.add(network, step=1000)
     assert mean.tensors["weight"].item() == pytest.approx(0.9 * before + 0.1)
+
+
+@pytest.mark.parametrize("state", [[1], "text", None, 3])
+def test_a_checkpoint_of_something_else_is_a_sentence(tmp_path, state) -> None:
+    torch.save(state, tmp_path / "checkpoint.pt")
+    with pytest.raises(TrainingError, match="remove it"):
+        load_checkpoint(tmp_path / "checkpoint.pt")

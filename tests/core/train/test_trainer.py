@@ -272,3 +272,24 @@ def test_every_training_is_the_trainers_and_goes_on_where_it_was_stopped(
     assert isinstance(second.strategy, kind)
     assert second.resumed
     assert second.strategy.done == second.strategy.total
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"network": None},
+        {"network": {"weight": torch.zeros(3)}},
+        {"optimiser": {}},
+        {"optimiser": 3},
+        {"seconds": "long"},
+        {"identity": torch.zeros(3)},
+    ],
+)
+def test_a_checkpoint_whose_parts_do_not_fit_is_a_sentence(tmp_path, change):
+    line = Line(tmp_path)
+    state = {"identity": line.identity(), "seconds": 1.0, **line.state()}
+    torch.save(state, line.checkpoint)
+    assert Trainer(Line(tmp_path)).resumed
+    torch.save(state | change, line.checkpoint)
+    with pytest.raises(TrainingError, match=r"damaged|another training"):
+        Trainer(Line(tmp_path))

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
+from pydantic import AfterValidator
+
+from napari_hemacells.core.cell_masks import CellMask, unpack_mask
 from napari_hemacells.core.types import BOX_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from napari_hemacells.core.cell_masks import CellMask
     from napari_hemacells.core.types import Cells
 
 CorrectionStatus: TypeAlias = Literal["there", "gone", "refused"]
@@ -24,6 +26,15 @@ Origin: TypeAlias = Literal["detected", "added", "split", "merged"]
 ORIGIN = "origin"
 """Column of the table of corrected cells: one of :data:`Origin`."""
 DETECTED: Origin = "detected"
+
+
+def _checked_mask(stored: dict[str, Any]) -> dict[str, Any]:
+    unpack_mask(stored)
+    return stored
+
+
+StoredMask: TypeAlias = Annotated[dict[str, Any], AfterValidator(_checked_mask)]
+"""A mask as plain values; one that is read is checked first."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +61,7 @@ class CellRecord:
     centre: tuple[float, float]
     box: tuple[int, int, int, int]
     area: int
-    mask: dict[str, Any] = field(hash=False)
+    mask: StoredMask = field(hash=False)
     origin: Origin = DETECTED
 
     def row(self) -> dict[str, Any]:
@@ -69,8 +80,6 @@ class CellRecord:
     @property
     def pixels(self) -> CellMask:
         """The mask, unpacked."""
-        from napari_hemacells.core.cell_masks import CellMask
-
         return CellMask.from_dict(self.mask)
 
 

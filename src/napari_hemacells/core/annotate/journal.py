@@ -327,28 +327,47 @@ def encode(number: int, record: dict[str, Any]) -> bytes:
 
 
 def decode(line: bytes) -> tuple[int, dict[str, Any]] | None:
-    """Return number and record of a line, ``None`` if it is incomplete or damaged."""
+    """Return number and record of a line, ``None`` if it is incomplete or damaged.
+
+    Raises
+    ------
+    ValueError
+        For a line with the right checksum that holds something else than a number and a record.
+    """
     head, body = line[:18], line[18:-1]
     if not line.endswith(b"\n") or head != b'{"crc":"%08x",' % zlib.crc32(body):
         return None
-    values = json.loads(b"{" + body)
-    return int(values["n"]), values["record"]
+    try:
+        values = json.loads(b"{" + body)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    number, record = values.get("n"), values.get("record")
+    if type(number) is not int or not isinstance(record, dict):
+        raise ValueError("it holds no number and record")
+    return number, record
 
 
 def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     with open_stream(path) as file:
         for number, line in enumerate(file):
-            entry = decode(line)
+            try:
+                entry = decode(line)
+            except ValueError as error:
+                raise _damaged_line_error(path, number) from error
             if entry is None and not file.read(1):
                 return
             if entry is None or entry[0] != number:
-                raise ProjectError(
-                    f"Line {number + 1} of “{path}” is damaged. Nothing was changed: restore the "
-                    "file from a copy, or delete what follows the line before it."
-                )
+                raise _damaged_line_error(path, number)
             if number == 0:
                 _check_format(path, entry[1])
             yield entry
+
+
+def _damaged_line_error(path: Path, number: int) -> ProjectError:
+    return ProjectError(
+        f"Line {number + 1} of “{path}” is damaged. Nothing was changed: restore the file from a "
+        "copy, or delete what follows the line before it."
+    )
 
 
 def _check_format(path: Path, header: dict[str, Any]) -> None:

@@ -207,11 +207,12 @@ def head_from_tensors(tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, An
     """
     try:
         head = _read_head(tensors, meta)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        fits = head.kind in HEAD_NAMES and _has_matching_shapes(head)
+        wrong = _wrong_number(head) if fits else ""
+    except Exception as error:  # values of any other kind
         raise BundleError(f"The model's head is incomplete or damaged ({error!r}).") from error
-    if head.kind not in HEAD_NAMES or not _has_matching_shapes(head):
+    if not fits:
         raise BundleError("The model's head is damaged: its arrays do not fit its classes.")
-    wrong = _wrong_number(head)
     if wrong:
         raise BundleError(f"The model's head is damaged: {wrong}. Save the model anew.")
     return head

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_hemacells.core.cell_masks import PackedMasks
     from napari_hemacells.core.types import CellSource
 
 _DTYPES = {
@@ -69,6 +70,37 @@ def _dense(
     if ids[0] != 0:  # 0 is glass, also where there is none
         ids, places = np.concatenate([[0], ids]).astype(ids.dtype), places + 1
     return ids, places.reshape(labels.shape).astype(np.int32)
+
+
+def check_cells(table: pd.DataFrame, masks: PackedMasks | None = None) -> None:
+    """Look at a table that comes from a file: whole numbers, finite ones, an id for each cell.
+
+    Parameters
+    ----------
+    masks
+        The pixels of each cell, checked too.
+
+    Raises
+    ------
+    ValueError
+        With what is wrong.
+    """
+    for name in {*CELL_COLUMNS} & {*table} - {"class"}:
+        values = table[name].to_numpy()
+        if values.dtype.kind not in ("iu" if _DTYPES[name] == "int64" else "iuf"):
+            raise ValueError(f"the column {name} holds no numbers")
+        if not np.isfinite(values).all() or (np.abs(values.astype(np.float64)) >= 2**31).any():
+            raise ValueError(f"the column {name} holds numbers that no cell has")
+    if set(BOX_COLUMNS) <= {*table}:
+        boxes = table[BOX_COLUMNS].to_numpy()
+        if (boxes[:, 2:] < boxes[:, :2]).any():
+            raise ValueError("a box ends before it begins")
+    if "label" in table and (not table["label"].is_unique or (table["label"] < 1).any()):
+        raise ValueError("cells share an id, or have none")
+    if masks is not None:
+        masks.check()
+        if len(masks) != len(table):
+            raise ValueError("masks and table do not fit one another")
 
 
 def empty_cells(shape: tuple[int, int], diameter: float, source: CellSource = "detector") -> Cells:

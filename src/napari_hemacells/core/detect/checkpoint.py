@@ -5,15 +5,16 @@ from __future__ import annotations
 import io
 import json
 import shutil
-import zipfile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from napari_hemacells.core.cell_masks import PackedMasks
+from napari_hemacells.core.detect.cell_table import check_cells
 from napari_hemacells.core.errors import StorageError
 from napari_hemacells.core.fsio import sweep, write_bytes
+from napari_hemacells.core.numpy_files import load_arrays
 from napari_hemacells.core.safe_files import is_link, open_stream
 from napari_hemacells.core.types import CELL_COLUMNS, PartCells
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from napari_hemacells.core.detect.tiling import Part
 
 PLAN_FILE = "plan.json"
-_DAMAGED = (OSError, StorageError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 
 
 class DetectionCheckpoint:
@@ -54,16 +54,13 @@ class DetectionCheckpoint:
     def read(self, part: Part) -> PartCells | None:
         """Return the cells of a part that is done; None where it is not, or is damaged."""
         try:
-            with (
-                open_stream(self._file(part)) as stream,
-                np.load(stream, allow_pickle=False) as stored,
-            ):
-                table = pd.DataFrame({name: stored[name] for name in CELL_COLUMNS[1:]})
-                masks = PackedMasks(stored["boxes"], stored["bits"])
-        except _DAMAGED:
-            return None
-        table["class"] = table["class"].astype("str")
-        if len(table) != len(masks) or masks.starts[-1] != len(masks.bits):
+            with open_stream(self._file(part)) as stream:
+                stored = load_arrays(stream)
+            table = pd.DataFrame({name: stored[name] for name in CELL_COLUMNS[1:]})
+            table["class"] = table["class"].astype("str")
+            masks = PackedMasks(stored["boxes"], stored["bits"])
+            check_cells(table, masks)
+        except Exception:  # noqa: BLE001  # whatever is wrong with it: the part is done again
             return None
         return PartCells(part.index, table, masks)
 
@@ -110,5 +107,5 @@ def _read_json(file: Path) -> object:
     try:
         with open_stream(file) as stream:
             return json.loads(stream.read())
-    except (OSError, StorageError, ValueError):
+    except (OSError, StorageError, ValueError, RecursionError):
         return None

@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_hemacells.core.decoding import check_pages, check_segments
 from napari_hemacells.core.errors import ImageError
 from napari_hemacells.core.image.from_array import SampleMeaning
 from napari_hemacells.core.image.layout import Layout
@@ -78,6 +79,7 @@ def main_series(tiff: Any) -> int:
     ImageError
         The file holds no picture.
     """
+    check_pages(tiff)
     if not tiff.series:
         raise ImageError("The TIFF holds no picture. Was it written to its end?")
     full = [
@@ -116,10 +118,12 @@ def check_complete(page: Any, size: int) -> None:
     ImageError
         The file was cut short, or its header is damaged.
     """
+    check_segments(page, size)
     offsets = [offset for offset in page.dataoffsets if offset]
     stored = page.compression.name == "NONE" and page.photometric.name != "YCBCR"
     sparse = len(offsets) < len(page.dataoffsets)
-    needed = math.prod(page.shape) * page.bitspersample // 8 if stored and not sparse else 0
+    bits = int(np.max(page.bitspersample))  # a tuple where samples differ
+    needed = math.prod(page.shape) * bits // 8 if stored and not sparse else 0
     # Tiles and strips that are not even listed would be read as black.
     unlisted = not stored and math.prod(page.chunked) > len(page.dataoffsets)
     if unlisted or needed > size or any(offset >= size for offset in offsets):

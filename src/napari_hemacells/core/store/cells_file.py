@@ -15,18 +15,20 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import zipfile
-import zlib
+from contextlib import contextmanager
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from napari_hemacells.core.cell_masks import LazyLabels, PackedMasks
+from napari_hemacells.core.decoding import MAX_SIDE, check_decoded, check_segments
+from napari_hemacells.core.detect.cell_table import check_cells
 from napari_hemacells.core.errors import ProjectError, StorageError
 from napari_hemacells.core.fsio import atomic_path, write_bytes
+from napari_hemacells.core.numpy_files import load_arrays
 from napari_hemacells.core.safe_files import open_stream
 from napari_hemacells.core.text_tables import frame_csv_bytes
 from napari_hemacells.core.types import BOX_COLUMNS, CELL_COLUMNS, Cells, CellSource
@@ -46,15 +48,24 @@ _DTYPES = {"class": "str", **dict.fromkeys(["label", "area", *BOX_COLUMNS], "int
 # Python's own reading of a number gives back every digit that was written.
 _FLOAT_CONVERTERS = dict.fromkeys(["score", "row", "col"], float)
 
-# ValueError covers pydantic's and tifffile's own errors, RuntimeError those of imagecodecs.
-_CELLS_READ_ERRORS = (OSError, ValueError, KeyError, IndexError, RuntimeError, zlib.error)
+Side: TypeAlias = Annotated[int, Field(ge=0, le=MAX_SIDE)]
 
 
-class _Description(BaseModel):
-    diameter: float
+class _CellsOrigin(BaseModel):
+    """What is stored beside the pixels of cells."""
+
+    diameter: float = Field(ge=0, lt=1e6, allow_inf_nan=False)
     source: CellSource
-    table: str
     detector: str = ""
+
+
+class _Description(_CellsOrigin):
+    table: str
+
+
+class _MasksDescription(_CellsOrigin):
+    shape: tuple[Side, Side]
+    columns: tuple[str, ...]
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
@@ -127,14 +138,13 @@ def read_cells(tif: Path) -> Cells:
     """
     import tifffile
 
-    with _open(tif) as stream:
-        try:
-            with tifffile.TiffFile(stream) as file:
-                _check_size(file)
-                labels = file.asarray(key=0).astype(np.int32)
-                about, table = _read_description(file, labels)
-        except _CELLS_READ_ERRORS as error:
-            raise damaged_file_error(tif) from error
+    with _reading(tif) as stream, tifffile.TiffFile(stream) as file:
+        _check_size(file)
+        labels = file.asarray(key=0)
+        if labels.ndim != 2 or labels.dtype.kind not in "iu":
+            raise ValueError("it holds no label image")
+        labels = labels.astype(np.int32)
+        about, table = _read_description(file, labels)
     return Cells(labels, table, about.diameter, about.source, about.detector)
 
 
@@ -148,21 +158,20 @@ def read_ids(tif: Path) -> NDArray[np.int64]:
     """
     import tifffile
 
-    with _open(tif) as stream:
-        try:
-            with tifffile.TiffFile(stream) as file:
-                _, table = _read_description(file)
-        except _CELLS_READ_ERRORS as error:
-            raise damaged_file_error(tif) from error
+    with _reading(tif) as stream, tifffile.TiffFile(stream) as file:
+        _, table = _read_description(file)
     return table["label"].to_numpy()
 
 
-def _open(path: Path) -> BufferedReader:
+@contextmanager
+def _reading(path: Path) -> Iterator[BufferedReader]:
+    """Open a file of cells; whatever its decoders raise on damaged bytes is one named error."""
     try:
-        return open_stream(path)
+        with open_stream(path) as stream:
+            yield stream
     except StorageError as error:
         raise ProjectError(str(error)) from error
-    except OSError as error:
+    except Exception as error:
         raise damaged_file_error(path) from error
 
 
@@ -195,9 +204,11 @@ def damaged_file_error(path: Path) -> ProjectError:
 
 def _check_size(file: Any) -> None:
     """Refuse more pixels than zlib can pack into a file, before memory is asked for them."""
-    page = file.pages.first
-    if page.nbytes > _MOST_PACKED * file.filehandle.size:
+    page, size = file.pages.first, file.filehandle.size
+    check_segments(page, size)
+    if page.nbytes > _MOST_PACKED * size:
         raise ValueError("it says to hold more pixels than it can")
+    check_decoded(page.chunks, 8, "A tile or strip")
 
 
 def _read_description(
@@ -222,12 +233,9 @@ def _parse(text: str) -> pd.DataFrame:
     missing = [column for column in CELL_COLUMNS if column not in table]
     if missing:
         raise ValueError(f"columns {missing} are missing")
-    return table.astype(dict.fromkeys(_FLOAT_CONVERTERS, "float64"))  # no rows: no floats either
-
-
-_MASKS_READ_ERRORS = (
-    OSError, ValueError, LookupError, TypeError, EOFError, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
+    table = table.astype(dict.fromkeys(_FLOAT_CONVERTERS, "float64"))  # no rows: no floats either
+    check_cells(table)
+    return table
 
 
 def write_masks(path: Path, labels: LazyLabels, cells: Cells) -> None:
@@ -265,23 +273,23 @@ def read_masks(path: Path) -> Cells:
     ProjectError
         For a file that is missing or damaged.
     """
-    try:
-        with _open(path) as stream, np.load(stream, allow_pickle=False) as archive:
-            stored = {name: archive[name] for name in archive.files}
+    with _reading(path) as stream:
+        stored = load_arrays(stream)
         checksum = stored.pop("checksum", None)
         if checksum is not None and str(checksum) != _digest_of_arrays(stored.values()):
             raise ValueError("the checksum is another one")
-        about = json.loads(str(stored["about"]))
-        columns = {name: stored[f"column {name}"] for name in about["columns"]}
-        masks = PackedMasks(stored["boxes"], stored["bits"])
-        labels = LazyLabels(tuple(about["shape"]), stored["ids"], masks)
+        about = _MasksDescription.model_validate_json(str(stored["about"]))
+        columns = {name: stored[f"column {name}"] for name in about.columns}
         words = {name: "str" for name, column in columns.items() if column.dtype.kind == "U"}
         table = pd.DataFrame(columns).astype(words)
-        if masks.starts[-1] != len(masks.bits) or not set(CELL_COLUMNS) <= set(table):
+        masks = PackedMasks(stored["boxes"], stored["bits"])
+        check_cells(table, masks)
+        if not set(CELL_COLUMNS) <= set(table) or not np.array_equal(
+            stored["ids"], table["label"].to_numpy()
+        ):
             raise ValueError("masks and table do not fit one another")
-    except _MASKS_READ_ERRORS as error:
-        raise damaged_file_error(path) from error
-    return Cells(labels, table, about["diameter"], about["source"], about["detector"])
+        labels = LazyLabels(about.shape, stored["ids"], masks)
+    return Cells(labels, table, about.diameter, about.source, about.detector)
 
 
 def read_mask_ids(path: Path) -> NDArray[np.int64]:
@@ -292,8 +300,7 @@ def read_mask_ids(path: Path) -> NDArray[np.int64]:
     ProjectError
         For a file that is missing or damaged.
     """
-    try:
-        with _open(path) as stream, np.load(stream, allow_pickle=False) as stored:
-            return np.asarray(stored["column label"], dtype=np.int64)
-    except _MASKS_READ_ERRORS as error:
-        raise damaged_file_error(path) from error
+    with _reading(path) as stream:
+        labels = load_arrays(stream)["column label"]
+        check_cells(pd.DataFrame({"label": labels}))
+        return labels.astype(np.int64)

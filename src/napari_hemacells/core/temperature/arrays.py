@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import zipfile
 from math import prod
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_hemacells.core.decoding import check_decoded, check_pages, check_segments
 from napari_hemacells.core.errors import ThermogramError
+from napari_hemacells.core.numpy_files import COMPRESSIONS, MAX_ARRAYS, array_header
 from napari_hemacells.core.temperature.quality import check_celsius
 
 if TYPE_CHECKING:
@@ -25,8 +27,6 @@ CELSIUS_NAMES = (".celsius.tif", ".celsius.tiff")
 CELSIUS_NOTE = '"unit": "celsius"'  # in the description of the TIFF that are exported
 LEAST_SIDE = 8  # pixels; smaller is no frame of a camera
 MAX_BYTES = 512 * 2**20  # of one file's temperatures: 200 frames of 640 × 480 as float64
-MAX_ARRAYS = 4096
-NUMPY_COMPRESSIONS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 
 
 def read_array(path: Path) -> NDArray[np.float32]:
@@ -79,10 +79,10 @@ def check_archive(path: Path) -> None:
             )
         _check_size(path, f"{len(members)} arrays", total)
         for member in members:
-            if member.compress_type not in NUMPY_COMPRESSIONS:
+            if member.compress_type not in COMPRESSIONS:
                 raise ThermogramError(f"{path.name} is compressed in a way that numpy is not.")
             with archive.open(member) as stream:
-                shape, dtype = _header(stream)
+                shape, dtype = array_header(stream)
                 if stream.tell() + prod(shape) * dtype.itemsize != member.file_size:
                     raise ThermogramError(
                         f"{path.name}, array {member.filename}: its shape {shape} does not fit "
@@ -93,7 +93,7 @@ def check_archive(path: Path) -> None:
 def _check_npy(path: Path) -> None:
     """Refuse an array that asks for more than is reasonable, or than its file holds."""
     with path.open("rb") as stream:
-        shape, dtype = _header(stream)
+        shape, dtype = array_header(stream)
         wanted = prod(shape) * dtype.itemsize
         _check_size(path, f"an array {shape}", wanted)
         if stream.tell() + wanted > path.stat().st_size:
@@ -101,24 +101,6 @@ def _check_npy(path: Path) -> None:
                 f"{path.name} was cut off: its shape {shape} needs more bytes than there are. "
                 "Copy it again."
             )
-
-
-def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and dtype at the beginning of a ``.npy``; the stream stands behind them.
-
-    Raises
-    ------
-    ValueError
-        No numpy array of numbers.
-    """
-    major = np.lib.format.read_magic(stream)[0]
-    read = np.lib.format.read_array_header_1_0
-    shape, _, dtype = (read if major == 1 else np.lib.format.read_array_header_2_0)(stream)
-    if dtype.hasobject:
-        raise ValueError("it holds objects, not numbers")
-    if any(side < 0 for side in shape):
-        raise ValueError(f"its shape is {shape}")
-    return shape, dtype
 
 
 def _check_size(path: Path, what: str, size: int) -> None:
@@ -141,7 +123,11 @@ def read_float_tiff(path: Path) -> NDArray[np.float32]:
 
     try:
         with tifffile.TiffFile(path) as tiff:
+            check_pages(tiff)
             series = tiff.series[0]
+            page: Any = series.keyframe
+            check_segments(page, page.parent.filehandle.size)
+            check_decoded(page.chunks, page.dtype.itemsize if page.dtype else 8, "A tile or strip")
             item = 0 if series.dtype is None else series.dtype.itemsize
             _check_size(path, f"a picture {series.shape}", prod(series.shape) * item)
             values = series.asarray()
@@ -204,7 +190,7 @@ def _all_frames(archive: zipfile.ZipFile) -> bool:
     names = archive.namelist()
     for name in names:
         with archive.open(name) as stream:
-            if not _is_frame(*_header(stream)):
+            if not _is_frame(*array_header(stream)):
                 return False
     return 0 < len(names) <= MAX_ARRAYS
 

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 FLIR_SUFFIXES = frozenset({".jpg", ".jpeg", ".rjpg"})
 START, APP1, SCAN, END = 0xD8, 0xE1, 0xDA, 0xD9  # markers of a JPEG
 SIGNATURE = b"FLIR\x00"
+PNG = b"\x89PNG"
+RECORD_COUNT_AT, RAW_HEADER = 28, 32  # bytes, in the frame and in its raw data
+MAX_RECORDS = 1000  # a camera writes some dozen
+MAX_PIXELS = 4_000_000  # the largest detectors have 1.3 million
 
 
 def is_radiometric(path: Path) -> bool:
@@ -38,6 +42,36 @@ def is_radiometric(path: Path) -> bool:
     except OSError:
         return False
     return False
+
+
+def _check_records(path: Path) -> None:
+    """Refuse a frame that states more records or pixels than a camera's: flyr asks for them all.
+
+    Raises
+    ------
+    ValueError
+        With what it states; also for any damage on the way there.
+    """
+    from flyr.records import RecordIndex, extract_flir_app1, parse_flir_records
+
+    with path.open("rb") as stream:
+        frame = extract_flir_app1(stream)
+    frame.seek(RECORD_COUNT_AT)
+    count = int.from_bytes(frame.read(4), "big")
+    if count > MAX_RECORDS:
+        raise ValueError(f"it states {count:,} records")
+    frame.seek(0)
+    raw = parse_flir_records(frame)[RecordIndex.RAW_DATA.value]
+    frame.seek(raw[2] + 2)
+    cols, rows = (int.from_bytes(frame.read(2), "little") for _ in range(2))
+    frame.seek(raw[2] + RAW_HEADER)
+    head = frame.read(24)
+    sizes = [(cols, rows)]
+    if head[:4] == PNG:
+        sizes.append((int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")))
+    for wide, high in sizes:
+        if wide * high > MAX_PIXELS:
+            raise ValueError(f"it states {wide:,} × {high:,} pixels")
 
 
 def forbid_ghostscript() -> None:
@@ -69,6 +103,7 @@ def read_flir(path: Path) -> NDArray[np.float32]:
             "pip install 'napari-hemacells[flir]'."
         ) from error
     try:
+        _check_records(path)
         celsius = np.asarray(flyr.unpack(str(path)).celsius, dtype=np.float64)
     except Exception as error:
         raise ThermogramError(

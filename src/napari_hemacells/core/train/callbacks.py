@@ -5,7 +5,6 @@ Keeping the best state, and stopping when it does not get better.
 
 from __future__ import annotations
 
-import pickle
 from typing import TYPE_CHECKING, Any
 
 from napari_hemacells.core.errors import TrainingError
@@ -50,11 +49,18 @@ def load_checkpoint(file: Path) -> dict[str, Any] | None:
         return None
     try:
         state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-    except (RuntimeError, ValueError, EOFError, OSError, pickle.UnpicklingError) as error:
-        raise TrainingError(
-            f"The checkpoint {file} is damaged: remove it, and the training begins anew."
-        ) from error
+    except Exception as error:  # torch and pickle raise anything on damaged bytes
+        raise damaged_checkpoint_error(file) from error
+    if not isinstance(state, dict):
+        raise damaged_checkpoint_error(file)
     return state
+
+
+def damaged_checkpoint_error(file: Path) -> TrainingError:
+    """What to say of a checkpoint that cannot be gone on from."""
+    return TrainingError(
+        f"The checkpoint {file} is damaged: remove it, and the training begins anew."
+    )
 
 
 NEVER = 2**31  # a patience

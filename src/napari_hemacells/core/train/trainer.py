@@ -14,7 +14,11 @@ import torch
 
 from napari_hemacells.core.encode.device import free_gpu_memory, is_out_of_memory
 from napari_hemacells.core.errors import TrainingError
-from napari_hemacells.core.train.callbacks import load_checkpoint, save_checkpoint
+from napari_hemacells.core.train.callbacks import (
+    damaged_checkpoint_error,
+    load_checkpoint,
+    save_checkpoint,
+)
 from napari_hemacells.core.train.progress import ThroughputMeter, TrainingReport
 
 if TYPE_CHECKING:
@@ -239,13 +243,17 @@ class Trainer:
         state = load_checkpoint(strategy.checkpoint)
         if state is None:
             return False
-        if state[strategy.identity_key] != strategy.identity():
-            if strategy.refusal:
-                raise TrainingError(strategy.refusal)
-            return False
-        strategy.restore(state)
-        self._seconds_before = state.get("seconds", 0.0)  # absent from older classifiers
-        return True
+        try:
+            same = bool(state.get(strategy.identity_key) == strategy.identity())
+            if same:
+                strategy.restore(state)
+                # Older classifiers' checkpoints do not say how long it took.
+                self._seconds_before = float(state.get("seconds", 0.0))
+        except Exception as error:  # parts are missing, or of another kind or shape
+            raise damaged_checkpoint_error(strategy.checkpoint) from error
+        if not same and strategy.refusal:
+            raise TrainingError(strategy.refusal)
+        return same
 
 
 def steps_to_validation(done: int, total: int, validations: int) -> int:

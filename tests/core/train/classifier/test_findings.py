@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from napari_hemacells.core.errors import TrainingError
 from napari_hemacells.core.evaluate.classification_metrics import compute_classification_metrics
 from napari_hemacells.core.train.classifier.artifacts import write_csv, write_json
-from napari_hemacells.core.train.classifier.results import read_results, read_suspects
+from napari_hemacells.core.train.classifier.results import check_run, read_results, read_suspects
 
 CLASSES = ("a", "b", "c")
 SAID = np.array(
@@ -137,4 +138,66 @@ def test_two_classes_have_a_curve(tmp_path):
 
 def test_an_unfinished_training_is_told(tmp_path):
     with pytest.raises(TrainingError, match="no finished training"):
+        read_results(tmp_path)
+
+
+def _without(key):
+    def change(content):
+        del content["validation"][key]
+
+    return change
+
+
+def _set(*path_and_value):
+    *path, last, value = path_and_value
+
+    def change(content):
+        for key in path:
+            content = content[key]
+        content[last] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _without("accuracy"),
+        _without("classes"),
+        _set("validation", "n", "many"),
+        _set("validation", "kappa", 3),
+        _set("validation", "reliability", {"from": 1}),
+        _set("validation", "classes", "a", "recall", None),
+        _set("validation", "classes", {}),
+    ],
+)
+def test_figures_of_something_else_are_an_unfinished_training(tmp_path, change):
+    told(["validation"], tmp_path)
+    content = json.loads((tmp_path / "figures.json").read_text())
+    change(content)
+    (tmp_path / "figures.json").write_text(json.dumps(content))
+    with pytest.raises(TrainingError, match="holds no finished training"):
+        read_results(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["[]", "3", "[" * 100_000, '{"counts": {"a": "x"}}', "{"])
+def test_a_run_of_something_else_is_an_unfinished_training(tmp_path, content):
+    told(["validation"], tmp_path)
+    (tmp_path / "run.json").write_text(content)
+    with pytest.raises(TrainingError, match="holds no finished training"):
+        read_results(tmp_path)
+
+
+def test_a_run_that_lacks_what_a_report_tells_is_named(found):
+    with pytest.raises(TrainingError, match=r"lacks .*data_sha256"):
+        check_run(found)
+
+
+@pytest.mark.parametrize(
+    "table", ["name,path\n", "name,path,label,suggested,score,confidence,flagged\na,b,c,d,x,y,1\n"]
+)
+def test_a_damaged_table_of_suspects_is_named(tmp_path, table):
+    told(["validation"], tmp_path)
+    (tmp_path / "suspects.csv").write_text(table + "a,b\n" * ("score" not in table))
+    with pytest.raises(TrainingError, match="check the labels again"):
         read_results(tmp_path)

@@ -6,16 +6,16 @@ Import this module inside functions.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import OrderedDict
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from importlib.resources import as_file, files
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import numpy as np
 import torch
+from pydantic import BaseModel, ConfigDict, Field
 
 from napari_hemacells.core.detect.foreground import is_flat
 from napari_hemacells.core.detect.learned.group_norm import (
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
     Maps = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 
+Share: TypeAlias = Annotated[float, Field(gt=0, lt=1)]
 MULTIPLE = 16  # the network's coarsest stride
 KEPT_BYTES = 64 * 2**20  # of maps: a dozen tiles, or all that a field of view needs
 
@@ -230,24 +231,36 @@ def load_model(file: Path) -> DetectorModel:
         with safe_open(file, framework="pt") as stored:
             header = stored.metadata() or {}
             tensors = {name: stored.get_tensor(name).float() for name in stored.keys()}  # noqa: SIM118
-    except (FileNotFoundError, SafetensorError) as error:
+        limits = _limits(header)
+    except (OSError, SafetensorError, ValueError) as error:
         raise EncoderError(
             f"The detector {file} cannot be read: reinstall the plugin, or choose another file."
         ) from error
     counters = {name for name in network.state_dict() if name.endswith("num_batches_tracked")}
-    missing, unknown = network.load_state_dict(tensors, strict=False)
+    other_version = EncoderError(
+        f"The detector {file} was made by another version: reinstall the plugin, or train it "
+        "again."
+    )
+    try:
+        missing, unknown = network.load_state_dict(tensors, strict=False)
+    except RuntimeError as error:  # tensors of other shapes
+        raise other_version from error
     if unknown or set(missing) - counters:
-        raise EncoderError(
-            f"The detector {file} was made by another version: reinstall the plugin, or train it "
-            "again."
-        )
-    return DetectorModel(network, _limits(header))
+        raise other_version
+    return DetectorModel(network, limits)
+
+
+class _Limits(BaseModel):
+    """The thresholds in the header of a weights file."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    scores: tuple[Share, Share, Share] = (0.35, 0.35, 0.35)
+    overlap: Share = DetectionThresholds().overlap
+    overlap_of_kinds: Share = DetectionThresholds().overlap_of_kinds
 
 
 def _limits(header: dict[str, str]) -> DetectionThresholds:
-    stored = json.loads(header.get("limits", "{}"))
-    return (
-        DetectionThresholds(**{**stored, "scores": tuple(stored["scores"])})
-        if stored
-        else DetectionThresholds()
-    )
+    """Return the thresholds; raises ValueError where they are none."""
+    stored = _Limits.model_validate_json(header.get("limits", "{}"))
+    return DetectionThresholds(**stored.model_dump())

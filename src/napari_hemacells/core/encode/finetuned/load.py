@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_hemacells.core.encode.device import choose_device
 from napari_hemacells.core.encode.finetuned.config import NetworkPlan
-from napari_hemacells.core.errors import BundleError
+from napari_hemacells.core.errors import BundleError, HemaCellsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,14 +45,18 @@ def finetuned_encoder(
     from napari_hemacells.core.encode.network import NetworkEncoder
 
     plan = NetworkPlan.from_dict(info.preprocessing.get(NETWORK, {}))
-    network = Embedder(plan)
+    place = choose_device(device).name
     try:
+        network = Embedder(plan)
         network.load_state_dict({name: torch.tensor(values) for name, values in tensors.items()})
-    except (RuntimeError, TypeError) as error:
+        encoder = NetworkEncoder(network, info, place)
+    except HemaCellsError:
+        raise
+    except Exception as error:  # timm and torch raise anything on what a file describes
         raise BundleError(
             f"The weights of this model do not fit its network ({plan.arch}): it is damaged, or "
             "made with a library of another version."
         ) from error
     if network.dim != info.dim:
         raise BundleError(f"The network gives {network.dim} numbers per cell, not {info.dim}.")
-    return NetworkEncoder(network, info, choose_device(device).name)
+    return encoder

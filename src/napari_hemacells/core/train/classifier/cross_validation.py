@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from napari_hemacells.core.train.classifier.artifacts import (
 )
 from napari_hemacells.core.train.classifier.pipeline import train_steps
 from napari_hemacells.core.train.classifier.report import with_report_steps
+from napari_hemacells.core.train.classifier.results import read_run
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -81,7 +81,7 @@ def _join(folder: Path, outcomes: list[ClassifierTrainingOutcome]) -> Path:
 
 def _units(folder: Path) -> dict[str, str]:
     """Return the group of each picture; none where the split ignored them."""
-    if not json.loads((folder / "run.json").read_text(encoding="utf-8"))["grouped"]:
+    if not read_run(folder / "run.json").get("grouped"):
         return {}
     rows = read_table(folder / "split.csv").records()
     return {row["path"]: row["group"] or row["digest"] for row in rows}

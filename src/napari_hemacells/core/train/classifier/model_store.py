@@ -11,18 +11,25 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from napari_hemacells.core.errors import TrainingError
-from napari_hemacells.core.fsio import reserve_folder, write_bytes
+from pydantic import BaseModel, Field
+
+from napari_hemacells.core.errors import StorageError, TrainingError
+from napari_hemacells.core.fsio import read_bytes, reserve_folder, write_bytes
 from napari_hemacells.core.text_tables import read_table
 from napari_hemacells.core.train.callbacks import CHECKPOINT
 from napari_hemacells.core.train.classifier.config import ClassifierConfig
 from napari_hemacells.core.train.classifier.project_dataset import parse_cell_name
+from napari_hemacells.core.train.classifier.results import MAX_JSON_BYTES, read_run
 from napari_hemacells.core.train.classifier.training import (
     SPLIT,
     TrainJob,
     repeat_command,
 )
-from napari_hemacells.core.types import CellRef, CropSpec
+from napari_hemacells.core.types import (
+    CellRef,
+    CropSpec,
+    TemperatureScaling,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,40 +102,88 @@ def load_job(folder: Path, palette: Palette) -> TrainJob:
     TrainingError
         It cannot be read.
     """
-    record = _read_json_object(folder / JOB)
     try:
+        record = _Job.model_validate_json(read_bytes(folder / JOB, MAX_JSON_BYTES))
         job = TrainJob(
             source=folder / CROPS,
             folder=folder,
-            recipe=ClassifierConfig(**record["recipe"]),
+            recipe=ClassifierConfig(**record.recipe),
             name=folder.name,
-            spec=CropSpec(**record["spec"]),
+            spec=CropSpec(**record.spec.model_dump()),
             palette=palette,
         )
-        return replace(job, command=repeat_command(job, record["name"]))
-    except (KeyError, TypeError, ValueError) as error:
+        return replace(job, command=repeat_command(job, record.name))
+    except (StorageError, KeyError, TypeError, ValueError) as error:
         raise TrainingError(f"The training in “{folder}” is damaged: start a new one.") from error
 
 
 def list_models(project: Project) -> tuple[StoredModel, ...]:
     """Return the finished trainings of a project, the newest first."""
-    stored_models = []
-    for folder in _folders(project.folder / MODELS):
-        if (folder / MODEL).is_dir() and (folder / "figures.json").is_file():
-            figures = _read_json_object(folder / "figures.json").get("validation", {})
-            figures = figures.get("tta", figures)
-            accuracy = figures.get("accuracy", {}).get("value")
-            run = _read_json_object(folder / "run.json")
-            stored_models.append(
-                StoredModel(
-                    folder=folder,
-                    recipe=str(_read_json_object(folder / JOB).get("name", "")),
-                    when=datetime.strptime(folder.name, f"{_NAME}-{_WHEN}").astimezone(),
-                    cells=sum(run.get("counts", {}).values()),
-                    accuracy=float("nan") if accuracy is None else float(accuracy),
-                )
-            )
-    return tuple(stored_models)
+    return tuple(
+        StoredModel(
+            folder=folder,
+            recipe=_recipe_name(folder / JOB),
+            when=datetime.strptime(folder.name, f"{_NAME}-{_WHEN}").astimezone(),
+            cells=_learned_cells(folder),
+            accuracy=_accuracy(folder / "figures.json"),
+        )
+        for folder in _folders(project.folder / MODELS)
+        if (folder / MODEL).is_dir() and (folder / "figures.json").is_file()
+    )
+
+
+def _recipe_name(file: Path) -> str:
+    try:
+        return _Job.model_validate_json(read_bytes(file, MAX_JSON_BYTES)).name
+    except (StorageError, ValueError):
+        return ""  # an earlier version's, or damaged: the model itself may be whole
+
+
+def _learned_cells(folder: Path) -> int:
+    try:
+        return sum(read_run(folder / "run.json").get("counts", {}).values())
+    except TrainingError:
+        return 0
+
+
+def _accuracy(file: Path) -> float:
+    try:
+        content = _Figures.model_validate_json(read_bytes(file, MAX_JSON_BYTES))
+    except (StorageError, ValueError):
+        return float("nan")
+    part = content.validation.tta or content.validation
+    value = part.accuracy.value
+    return float("nan") if value is None else value
+
+
+class _Value(BaseModel):
+    value: float | None = Field(default=None, ge=0, le=1)
+
+
+class _Part(BaseModel):
+    accuracy: _Value = _Value()
+    tta: _Part | None = None
+
+
+class _Figures(BaseModel):
+    """The accuracy in ``figures.json``."""
+
+    validation: _Part = _Part()
+
+
+class _Spec(BaseModel):
+    size: int = Field(ge=1, le=4096)
+    context: float = Field(gt=0, le=100)
+    degrees: TemperatureScaling = "fixed"
+    palette: str = "grey"
+
+
+class _Job(BaseModel):
+    """What ``job.json`` holds."""
+
+    recipe: dict[str, Any]
+    name: str
+    spec: _Spec
 
 
 def interrupted_training(project: Project) -> Path | None:
@@ -163,14 +218,6 @@ def _dated(folder: Path) -> bool:
     except ValueError:
         return False
     return folder.is_dir()
-
-
-def _read_json_object(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 class TrainedCell(NamedTuple):

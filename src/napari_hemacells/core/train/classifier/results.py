@@ -6,15 +6,18 @@ A training's folder → its findings. Neither torch nor the pictures are needed.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from napari_hemacells.core.errors import TrainingError
+from napari_hemacells.core.errors import StorageError, TrainingError
 from napari_hemacells.core.evaluate.classification_metrics import MetricWithInterval
+from napari_hemacells.core.fsio import read_bytes
 from napari_hemacells.core.text_tables import read_table
+from napari_hemacells.core.types import TemperatureScaling  # noqa: TC001 (pydantic reads it)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 EvaluatedPart: TypeAlias = Literal["test", "out-of-fold", "validation"]
 FEW_GROUPS = 10  # below which a bootstrap of them is too narrow
 SHOWN = 24
+MAX_JSON_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -294,6 +298,15 @@ def read_results(folder: Path) -> EvaluationResults:
     TrainingError
         The folder holds no finished training.
     """
+    try:
+        return _read_results(folder)
+    except TrainingError:
+        raise
+    except Exception as error:  # its files do not fit one another
+        raise _unfinished(folder) from error
+
+
+def _read_results(folder: Path) -> EvaluationResults:
     figures = parse_metrics(read_json(folder / "figures.json"))
     part = next((candidate for candidate in FILES if candidate in figures), None)
     if part is None:
@@ -309,7 +322,7 @@ def read_results(folder: Path) -> EvaluationResults:
         figures=figures[part],
         confusion=confusion_of(items, classes),
         suspects=read_suspects(folder / SUSPECTS),
-        run=read_json(run / "run.json"),
+        run=read_run(run / "run.json"),
         metrics_by_part=figures,
     )
 
@@ -345,32 +358,51 @@ def read_predictions(
 
 
 def read_suspects(table: Path) -> tuple[Suspect, ...]:
-    """Return what ``hemacells check-labels`` wrote, the worst first; nothing without the file."""
+    """Return what ``hemacells check-labels`` wrote, the worst first; nothing without the file.
+
+    Raises
+    ------
+    TrainingError
+        The table is damaged.
+    """
     if not table.is_file():
         return ()
-    return tuple(
-        Suspect(
-            name=row["name"],
-            path=Path(row["path"]),
-            label=row["label"],
-            suggested=row["suggested"],
-            score=float(row["score"]),
-            confidence=float(row["confidence"]),
-            flagged=row["flagged"] == "1",
+    try:
+        return tuple(
+            Suspect(
+                name=row["name"],
+                path=Path(row["path"]),
+                label=row["label"],
+                suggested=row["suggested"],
+                score=float(row["score"]),
+                confidence=float(row["confidence"]),
+                flagged=row["flagged"] == "1",
+            )
+            for row in _rows(table)
         )
-        for row in _rows(table)
-    )
+    except (OSError, KeyError, ValueError) as error:
+        raise TrainingError(
+            f"“{table}” is damaged: remove it, and check the labels again."
+        ) from error
 
 
 def parse_metrics(content: Mapping[str, Any]) -> dict[EvaluatedPart, ClassificationMetrics]:
-    """Return what ``figures.json`` holds, typed; with averaged copies their figures."""
+    """Return what ``figures.json`` holds, typed; with averaged copies their figures.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError, AttributeError
+        It holds something else.
+    """
     named: dict[EvaluatedPart, Any] = {
         "test": content.get("test"),
         "out-of-fold": content.get("pooled"),
         "validation": content.get("validation"),
     }
     return {
-        part: _figures(figures.get("tta", figures)) for part, figures in named.items() if figures
+        part: _METRICS.validate_python(asdict(_figures(figures.get("tta", figures))))
+        for part, figures in named.items()
+        if figures
     }
 
 
@@ -418,6 +450,9 @@ def _figure(content: Mapping[str, float | None]) -> MetricWithInterval:
     )
 
 
+_METRICS = TypeAdapter(ClassificationMetrics)
+
+
 def _groups(folder: Path) -> dict[str, str]:
     """Return the group of each picture by its name."""
     file = folder / "split.csv"
@@ -428,12 +463,82 @@ def _rows(table: Path) -> list[dict[str, str]]:
     return read_table(table).records()
 
 
-def read_json(file: Path) -> dict[str, Any]:
-    """Return what a JSON file of a training holds; raises :class:`TrainingError`."""
+class _Frame(BaseModel):
+    """How the crops of a training were cut."""
+
+    size: int = Field(ge=1, le=4096)
+    context: float = Field(gt=0, le=100)
+    framing: float = Field(gt=0, allow_inf_nan=False)
+    degrees: TemperatureScaling = "fixed"
+    palette: str = "grey"
+
+
+class _Recipe(BaseModel):
+    """What is told of a training's recipe; the rest is kept as it is."""
+
+    model_config = ConfigDict(extra="allow")
+
+    arch: str = ""
+    keep: str = ""
+    seed: int = 0
+
+
+class _Run(BaseModel):
+    """What ``run.json`` holds."""
+
+    model_config = ConfigDict(extra="allow")
+
+    recipe: _Recipe = _Recipe()
+    command: str = ""
+    source: str = ""
+    data_sha256: str = ""
+    counts: dict[str, int] = {}
+    pictures: str = "cells"
+    split: str = ""
+    split_rule: dict[str, int | float | bool] = {}
+    grouped: bool = False
+    frame: _Frame | None = None
+    weights: str = ""
+    parameters: int = 0
+    rate: float = 0.0
+    temperature: float = 1.0
+    device: str = ""
+    processes: int = 1
+    epochs: int = 0
+    seconds: float = 0.0
+    notes: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()
+    versions: dict[str, str] = {}
+
+
+def read_run(file: Path) -> dict[str, Any]:
+    """Return what ``run.json`` holds, checked; raises :class:`TrainingError`."""
     try:
-        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return _Run.model_validate(read_json(file)).model_dump(exclude_unset=True)
+    except ValidationError as error:
         raise _unfinished(file.parent) from error
+
+
+_REPORTED = frozenset(_Run.model_fields) - {"pictures", "unreadable"}
+
+
+def check_run(results: EvaluationResults) -> None:
+    """Raise :class:`TrainingError` where ``run.json`` lacks what a report tells."""
+    if missing := _REPORTED - results.run.keys():
+        raise TrainingError(
+            f"run.json of “{results.folder}” is damaged (it lacks {', '.join(sorted(missing))}): "
+            "restore it from a copy, or train again."
+        )
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """Return the object that a JSON file of a training holds; raises :class:`TrainingError`."""
+    try:
+        content = json.loads(read_bytes(file, MAX_JSON_BYTES))
+    except (StorageError, ValueError, RecursionError) as error:
+        raise _unfinished(file.parent) from error
+    if not isinstance(content, dict):
+        raise _unfinished(file.parent)
     return content
 
 

@@ -16,7 +16,12 @@ import torch
 from torch.nn import functional as nnf
 
 from napari_hemacells.core.errors import TrainingError
-from napari_hemacells.core.train.callbacks import CHECKPOINT, NEVER, EarlyStopping
+from napari_hemacells.core.train.callbacks import (
+    CHECKPOINT,
+    NEVER,
+    EarlyStopping,
+    damaged_checkpoint_error,
+)
 from napari_hemacells.core.train.classifier.artifacts import (
     EpochRecord,
     write_curve,
@@ -263,8 +268,11 @@ class ClassifierStrategy:
         self._optimiser = make_optimiser(self.groups, stage.first_group, self.rate, recipe)
         self._schedule = LRSchedule(self._optimiser, recipe, epochs=stage.epochs, steps=self.steps)
         if self._stored is not None and self.epoch:
-            self._optimiser.load_state_dict(self._stored["optimiser"])
-            self._schedule.restore(self._stored["schedule"])
+            try:
+                self._optimiser.load_state_dict(self._stored["optimiser"])
+                self._schedule.restore(self._stored["schedule"])
+            except Exception as error:
+                raise damaged_checkpoint_error(self.checkpoint) from error
         self._stored = None
         return nullcontext(self._feed)
 

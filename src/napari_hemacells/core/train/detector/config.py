@@ -13,6 +13,8 @@ import shutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pydantic import TypeAdapter
+
 from napari_hemacells.core.errors import TrainingError
 from napari_hemacells.core.fsio import write_bytes
 from napari_hemacells.core.params import TrainDetectorParams
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from napari_hemacells.core.train.detector.dataset import TrainingField
 
+_LEFT_OUT = TypeAdapter(list[str])
 STEPS_ON_ONE_CORE, MOST_STEPS = 150, 600
 SECONDS_A_CROP = 0.09  # learned from on one core of 2020 or later, looks at the held-out included
 
@@ -120,9 +123,18 @@ def prepare_folder(
 
 
 def read_left_out(folder: Path) -> list[str]:
-    """Return the sentences about images that are not learned from."""
+    """Return the sentences about images that are not learned from.
+
+    Raises
+    ------
+    TrainingError
+        The file is damaged.
+    """
     file = folder / LEFT_OUT_FILE
-    return list(json.loads(file.read_bytes())) if file.is_file() else []
+    try:
+        return _LEFT_OUT.validate_json(file.read_bytes()) if file.is_file() else []
+    except (OSError, ValueError) as error:
+        raise TrainingError(f"{file} is damaged: start the training anew.") from error
 
 
 def check_resumable(folder: Path) -> None:

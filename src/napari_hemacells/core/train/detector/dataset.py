@@ -19,6 +19,7 @@ from napari_hemacells.core.errors import CellsError, TrainingError
 from napari_hemacells.core.evaluate.detection_datasets import canonical_class
 from napari_hemacells.core.evaluate.splits import group_key
 from napari_hemacells.core.fsio import atomic_path
+from napari_hemacells.core.numpy_files import load_arrays
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -216,6 +217,7 @@ def _build_field(
     )
 
 
+MAX_FIELD_BYTES = 800_000_000
 ARRAYS = ("pixels", "boxes", "kinds", "sized", "foreground", "trust")
 TEXT_NAMES = ("name", "key", "group")
 
@@ -226,6 +228,25 @@ def save_fields(folder: Path, fields: Iterable[TrainingField]) -> None:
         arrays: dict[str, Any] = {name: getattr(field, name) for name in (*ARRAYS, *TEXT_NAMES)}
         with atomic_path(folder / f"{number:05d}.npz") as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, diameter=field.diameter, **arrays)
+
+
+def _check_field(arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Raise ValueError where arrays from a file are not those of a field."""
+    pixels, boxes, kinds = (arrays[name] for name in ("pixels", "boxes", "kinds"))
+    area, cells = pixels.shape[:2], len(boxes)
+    fits = (
+        (pixels.ndim, pixels.shape[-1:]) == (3, (3,))
+        and pixels.dtype == np.uint8
+        and boxes.shape == (cells, 4)
+        and bool(np.isfinite(boxes).all())
+        and kinds.shape == arrays["sized"].shape == (cells,)
+        and kinds.dtype.kind == "i"
+        and set(kinds.tolist()) <= set(range(len(KINDS)))
+        and arrays["foreground"].shape == area
+        and arrays["trust"].shape == (*area, len(KINDS))
+    )
+    if not fits:
+        raise ValueError("its arrays do not fit one another")
 
 
 def load_fields(folder: Path) -> list[TrainingField]:
@@ -239,10 +260,12 @@ def load_fields(folder: Path) -> list[TrainingField]:
     fields = []
     for path in sorted(folder.glob("*.npz")):
         try:
-            with np.load(path) as stored:
-                arrays: dict[str, Any] = {name: stored[name] for name in ARRAYS}
-                arrays |= {name: str(stored[name]) for name in TEXT_NAMES}
-                fields.append(TrainingField(**arrays, diameter=float(stored["diameter"])))
+            with path.open("rb") as stream:
+                stored = load_arrays(stream, MAX_FIELD_BYTES)
+            arrays: dict[str, Any] = {name: stored[name] for name in ARRAYS}
+            _check_field(arrays)
+            arrays |= {name: str(stored[name]) for name in TEXT_NAMES}
+            fields.append(TrainingField(**arrays, diameter=float(stored["diameter"])))
         except Exception as error:
             raise TrainingError(
                 f"The stored field {path} is damaged: start the training anew."

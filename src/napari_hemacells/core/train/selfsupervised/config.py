@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from pathlib import Path  # noqa: TC003  # pydantic reads the hint
 from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter
 
 from napari_hemacells.core.errors import TrainingError
 from napari_hemacells.core.params import AdaptParams
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 LIGHTLY_MISSING = (
     "Adapting needs the library lightly, which is not installed: "
@@ -142,19 +144,19 @@ class AdaptOutcome:
 
         Raises
         ------
-        KeyError, TypeError
+        ValueError, KeyError, TypeError
             It is something else.
         """
-        return cls(
-            file=file if values["kept"] else None,
-            sha256=values["sha256"],
-            base=values["base"],
-            before=values["leave_one_out_before"],
-            after=values["leave_one_out_after"],
-            crops=values["crops"],
-            clicks=values["clicks"],
-            steps=values["steps"],
-            seconds=values["seconds"],
-            losses=tuple(values["losses"]),
-            notes=tuple(values["notes"]),
+        given = {name: values[name] for name in _AS_TOLD}
+        return _OUTCOME.validate_python(
+            {
+                **given,
+                "file": file if values["kept"] else None,
+                "before": values["leave_one_out_before"],
+                "after": values["leave_one_out_after"],
+            }
         )
+
+
+_AS_TOLD = ("sha256", "base", "crops", "clicks", "steps", "seconds", "losses", "notes")
+_OUTCOME = TypeAdapter(AdaptOutcome)

@@ -6,12 +6,14 @@ import hashlib
 import json
 import shutil
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import BaseModel
 
 from napari_hemacells.core.errors import TrainingError
 from napari_hemacells.core.fsio import atomic_path
+from napari_hemacells.core.numpy_files import load_arrays
 from napari_hemacells.core.train.callbacks import CHECKPOINT
 
 if TYPE_CHECKING:
@@ -106,15 +108,30 @@ def read_training_set(folder: Path) -> AdaptTrainingSet:
         There is none, or it is damaged.
     """
     try:
-        with np.load(folder / CROPS, allow_pickle=False) as stored:
-            about = json.loads(str(stored["about"]))
-            clicks = LabelledCrops(stored["clicked"], tuple(stored["labels"].tolist()))
-            crops = stored["crops"]
-        return AdaptTrainingSet(crops, clicks, tuple(about["images"]), tuple(about["left_out"]))
+        with (folder / CROPS).open("rb") as stream:
+            stored = load_arrays(stream)
+        about = _CropsDescription.model_validate_json(str(stored["about"]))
+        crops, clicked, labels = (stored[name] for name in ("crops", "clicked", "labels"))
+        _check_crops(crops, clicked, labels)
+        clicks = LabelledCrops(clicked, tuple(labels.tolist()))
+        return AdaptTrainingSet(crops, clicks, about.images, about.left_out)
     except Exception as error:
         raise TrainingError(
             f"There is no interrupted training in {folder}: start it without --resume."
         ) from error
+
+
+class _CropsDescription(BaseModel):
+    """What is stored beside the crops."""
+
+    images: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+
+def _check_crops(crops: NDArray[Any], clicked: NDArray[Any], labels: NDArray[Any]) -> None:
+    pictures = all(part.ndim == 4 and part.dtype == np.uint8 for part in (crops, clicked))
+    if not pictures or labels.ndim != 1 or labels.dtype.kind != "U" or len(labels) != len(clicked):
+        raise ValueError("crops and labels do not fit one another")
 
 
 def remove_folder(folder: Path) -> None:

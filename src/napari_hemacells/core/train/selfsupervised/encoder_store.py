@@ -14,7 +14,8 @@ from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from napari_hemacells.core.fsio import discard, reserve_folder, write_bytes
+from napari_hemacells.core.errors import StorageError
+from napari_hemacells.core.fsio import discard, read_bytes, reserve_folder, write_bytes
 from napari_hemacells.core.params import AdaptParams
 from napari_hemacells.core.train.selfsupervised.config import AdaptJob, AdaptOutcome
 from napari_hemacells.core.train.selfsupervised.dataset import training_folder
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.store.project import Project
 
 ADAPTED, ENCODER, OUTCOME = "adapted", "encoder.safetensors", "outcome.json"
+_LIMIT = 16 * 2**20
 _TIMESTAMP_FORMAT = (
     "%Y%m%d-%H%M%S-%f"  # one that is cancelled clears its own folder, not the next one's
 )
@@ -53,9 +55,9 @@ def load_pending_outcome(project: Project) -> AdaptOutcome | None:
     """Return what came of the newest adaptation that still waits for an answer."""
     for folder in _folders(project):
         try:
-            values = json.loads((folder / OUTCOME).read_text(encoding="utf-8"))
+            values = json.loads(read_bytes(folder / OUTCOME, _LIMIT))
             outcome = AdaptOutcome.from_dict(values, folder / ENCODER)
-        except (OSError, ValueError, KeyError, TypeError):
+        except (StorageError, ValueError, KeyError, TypeError, RecursionError):
             continue
         if outcome.file is not None and outcome.file.is_file():
             return outcome

@@ -28,7 +28,12 @@ from napari_hemacells.core.train.classifier.report.galleries import (
     suspect_gallery,
 )
 from napari_hemacells.core.train.classifier.report.text import ClassifierReportPage, MatrixRow
-from napari_hemacells.core.train.classifier.results import SUSPECTS, read_json, read_results
+from napari_hemacells.core.train.classifier.results import (
+    SUSPECTS,
+    check_run,
+    read_json,
+    read_results,
+)
 from napari_hemacells.core.train.html_report import render
 from napari_hemacells.core.train.progress import TrainingReport
 
@@ -68,6 +73,7 @@ def write_report_steps(
         The report cannot be written.
     """
     results = read_results(folder)
+    check_run(results)
     note = _known_note(results)
     if labels and not note:
         yield _report_progress(0, "Report: looking for wrong labels")
@@ -104,8 +110,8 @@ def _known_note(results: EvaluationResults) -> str:
     """Return how the suspects were found; nothing where that was with other pictures or never."""
     about = results.folder / ABOUT_SUSPECTS
     known = read_json(about) if about.is_file() and results.suspects else {}
-    fits = known.get("data_sha256") == results.run["data_sha256"]
-    return str(known["note"]) if fits else ""
+    fits = known.get("data_sha256") == results.run.get("data_sha256")
+    return str(known.get("note", "")) if fits else ""
 
 
 def _label_steps(results: EvaluationResults) -> Generator[TrainingReport, None, str]:
