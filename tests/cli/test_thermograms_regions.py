@@ -39,7 +39,9 @@ def call(study, *more):
 def test_table_has_numpys_degrees(study, frames):
     result = call(study)
     assert result.exit_code == 0, result.output
-    table = pd.read_csv(study / "out" / "regions.csv", encoding="utf-8-sig")
+    table = pd.read_csv(
+        study / "out" / "regions.csv", encoding="utf-8-sig", float_precision="round_trip"
+    )
     assert len(table) == 8
     raw = np.loadtxt(study / "in" / "sick" / f"{NAMES['sick']}.txt").astype(np.float32)
     left = find_regions(raw).breasts["left"]

@@ -145,7 +145,7 @@ def option(name: str, field: FieldInfo, panel: str | None = None) -> inspect.Par
         help=help_text(field),
         show_default=field.default is not None,
         rich_help_panel=panel,
-        # A worker may have another working folder; typer before 0.27 would resolve a word too.
+        # A worker may have another working folder; typer before 0.29 would resolve a word too.
         resolve_path=Path in (field.annotation, *get_args(field.annotation)),
     )
     return inspect.Parameter(
