@@ -374,7 +374,7 @@ def change_lines(rng: random.Random, data: bytes) -> bytes:
         elif kind == 2:
             cells = cells[:place]
         elif kind == 3:
-            cells *= rng.choice((2, 50))
+            cells = (cells * rng.choice((2, 50)))[:10_000]
         elif kind == 4:
             lines.insert(which, lines[rng.randrange(len(lines))])
         elif kind == 5:

@@ -20,11 +20,18 @@ from napari_hemacells.core.annotate.journal import encode, read_journal
 from napari_hemacells.core.cell_masks import MAX_MASK_PIXELS, CellMask, PackedMasks
 from napari_hemacells.core.decoding import check_pages, check_segments
 from napari_hemacells.core.detect.cell_table import cell_table, check_cells
-from napari_hemacells.core.errors import HemaCellsError, ImageError, ProjectError, TrainingError
+from napari_hemacells.core.errors import (
+    BundleError,
+    HemaCellsError,
+    ImageError,
+    ProjectError,
+    TrainingError,
+)
 from napari_hemacells.core.image.files import read_image
 from napari_hemacells.core.image.tiff_pages import check_complete
 from napari_hemacells.core.numpy_files import load_arrays
-from napari_hemacells.core.store.cells_file import read_masks
+from napari_hemacells.core.store import Project, load_bundle
+from napari_hemacells.core.store.cells_file import read_ids, read_masks
 from napari_hemacells.core.temperature import read_celsius
 from napari_hemacells.core.train.detector.config import LEFT_OUT_FILE, read_left_out
 from napari_hemacells.core.train.selfsupervised.config import AdaptOutcome
@@ -254,3 +261,49 @@ def test_an_outcome_that_says_something_else_is_refused(change):
     assert AdaptOutcome.from_dict(values, None) == told
     with pytest.raises(ValueError, match="validation error"):
         AdaptOutcome.from_dict(values | change, None)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"schema_version": float("inf")},
+        {"schema_version": 1, "encoder": {"name": "x", "sha256": "0", "dim": 2**62}},
+    ],
+)
+def test_a_project_with_impossible_numbers_is_damaged(tmp_path, values):
+    content = {"format": "napari-hemacells project", "name": "x", **values}
+    (tmp_path / "project.json").write_text(json.dumps(content))
+    with pytest.raises(ProjectError, match="is damaged"):
+        Project.open(tmp_path)
+
+
+def test_a_model_of_an_infinite_version_is_damaged(tmp_path):
+    content = '{"format": "napari-hemacells model", "version": 1e999}'
+    (tmp_path / "bundle.json").write_text(content)
+    with pytest.raises(BundleError, match="damaged"):
+        load_bundle(tmp_path)
+
+
+def test_a_cell_whose_id_no_label_image_holds_is_refused(tmp_path):
+    mask = CellMask((0, 0, 2, 2), np.ones((2, 2), bool)).to_dict()
+    cell = {
+        "cell": 2**31, "kind": "RBC", "score": 1.0, "centre": [1, 1], "box": [0, 0, 2, 2],
+        "area": 4, "mask": mask, "origin": "added",
+    }  # fmt: skip
+    record = {"kind": "correct_cells", "image_key": KEY, "added": [cell], "when": "x"}
+    path = tmp_path / "journal.jsonl"
+    path.write_bytes(HEADER + PALETTE + encode(2, record))
+    with pytest.raises(ProjectError, match="cannot read"):
+        open_history(path, "anna")
+    cell["cell"] = 7
+    path.write_bytes(HEADER + PALETTE + encode(2, record))
+    open_history(path, "anna").close()
+
+
+@pytest.mark.parametrize("heading", ["label," * 50_000, "label,label"])
+def test_a_table_with_columns_of_one_name_is_refused_at_once(tmp_path, heading):
+    about = {"diameter": 9.0, "source": "detector", "table": heading}
+    file = tmp_path / "a.labels.tif"
+    tifffile.imwrite(file, np.zeros((4, 4), np.int32), description=json.dumps(about))
+    with pytest.raises(ProjectError, match="cannot be read"):
+        read_ids(file)

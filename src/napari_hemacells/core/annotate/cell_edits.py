@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from napari_hemacells.core.cell_masks import CellMask, unpack_mask
 from napari_hemacells.core.types import BOX_COLUMNS
@@ -55,7 +55,7 @@ class CellRecord:
         Who made it: the detector, or the user by adding, splitting or merging.
     """
 
-    cell: int
+    cell: Annotated[int, Field(lt=2**31)]  # label images are int32
     kind: str
     score: float
     centre: tuple[float, float]

@@ -32,7 +32,8 @@ from napari_hemacells.core.errors import (
 )
 from napari_hemacells.core.fsio import atomic_folder, read_bytes, recover, storage_error
 from napari_hemacells.core.safe_files import is_regular
-from napari_hemacells.core.store.schema import (  # noqa: TC001 (pydantic reads it)
+from napari_hemacells.core.store.schema import (
+    MAX_DIM,
     StoredSpec,
 )
 from napari_hemacells.core.types import (  # noqa: TC001 (so do these)
@@ -53,7 +54,6 @@ FORMAT = "napari-hemacells model"
 VERSION = 2  # 2: the JSON has a hash of its own; 1 is read as well
 MIN_SIDE, MAX_SIDE = 8, 4096  # pixels of a crop, and of what a network is given
 MIN_CONTEXT, MAX_CONTEXT = 0.1, 100.0
-MAX_DIM = 65_536
 MAX_SWAP_GAIN = 0.25  # mean recall; a head that learned little can gain some by chance
 _JSON_LIMIT, _TENSORS_LIMIT = 16 * 2**20, 2**31
 _VECTORS, _HEAD, _ENCODER = "support.vectors", "head.", "encoder."
@@ -341,7 +341,14 @@ def _read_json(path: Path) -> _BundleFile:
                 f"{header['version']}, this version reads {VERSION}): update napari-hemacells."
             )
         content = _BundleFile.model_validate_json(data)
-    except (ValueError, KeyError, TypeError, RecursionError, AnnotationError) as error:
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        OverflowError,
+        RecursionError,
+        AnnotationError,
+    ) as error:
         raise BundleError(
             f"“{path}” is damaged or truncated ({_reason(error)}): copy the bundle again."
         ) from error

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+MAX_COLUMNS = 1000  # of a table of cells
 _TILE = 512  # pixels
 _MOST_PACKED = 1032  # times; what zlib makes of zeros
 _CHECKSUM_TAG = 65011  # of the range that TIFF leaves to everybody: SHA-256 of table, of pixels
@@ -227,6 +228,9 @@ def _read_description(
 
 
 def _parse(text: str) -> pd.DataFrame:
+    heading = text.partition("\n")[0].split(",")
+    if len(heading) > MAX_COLUMNS or len({*heading}) < len(heading):
+        raise ValueError("too many columns, or two of one name")  # pandas renames them one by one
     table = pd.read_csv(
         io.StringIO(text), dtype=_DTYPES, converters=_FLOAT_CONVERTERS, keep_default_na=False
     )  # fmt: skip

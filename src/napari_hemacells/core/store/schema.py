@@ -11,7 +11,7 @@ import json
 from pathlib import PureWindowsPath
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, ValidationError
 
 from napari_hemacells import __version__
 from napari_hemacells.core.annotate.state import utc_now
@@ -39,6 +39,19 @@ def _spec_to_dict(spec: CropSpec) -> dict[str, Any]:
 
 StoredSpec: TypeAlias = Annotated[CropSpec, PlainSerializer(_spec_to_dict)]
 """How crops are cut, written without what is as usual."""
+
+
+MAX_DIM = 65_536
+
+
+def _checked_encoder(info: EncoderInfo) -> EncoderInfo:
+    if not 1 <= info.dim <= MAX_DIM:
+        raise ValueError(f"{info.dim} numbers a cell")
+    return info
+
+
+StoredEncoder: TypeAlias = Annotated[EncoderInfo, AfterValidator(_checked_encoder)]
+"""An encoder that gives no more numbers a cell than any does."""
 
 
 class StoredImage(BaseModel):
@@ -93,7 +106,7 @@ class ProjectFile(BaseModel):
     created: str = Field(default_factory=utc_now)
     app_version: str = __version__
     images: tuple[StoredImage, ...] = ()
-    encoder: EncoderInfo | None = None
+    encoder: StoredEncoder | None = None
     crop: StoredSpec = CropSpec()
     detect: DetectParams = DetectParams()
     # As a name, unchecked: one that is not known here is told when cells are embedded.
@@ -151,7 +164,7 @@ def _check_version(path: Path, data: bytes) -> int:
     try:
         values = json.loads(data)
         kind, version = values["format"], int(values["schema_version"])
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise _damaged_project_error(path) from error
     if kind != FORMAT:
         raise ProjectError(f"“{path}” does not belong to a HemaCells project.")
