@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from napari_hemacells.cli.inputs import find_images, name_results
 from napari_hemacells.cli.read_cells import read_boxes, read_cells
 from napari_hemacells.core.errors import CellsError
+from napari_hemacells.core.image import read_image
 from napari_hemacells.core.image.labels import read_labels
 from napari_hemacells.core.types import SmearImage
 
@@ -152,3 +154,15 @@ def test_boxes_beyond_the_image_are_another_image_s(tmp_path: Path) -> None:
     path.write_text("min_row,min_col,max_row,max_col\n100,100,110,110\n")
     with pytest.raises(CellsError, match="All 1 boxes lie beyond the image"):
         read_cells(path, "", SmearImage(np.zeros((40, 40, 3), np.uint8), "k", "n"))
+
+
+@pytest.mark.parametrize(
+    "ending", ["png", "jpg", "jfif", "bmp", "gif", "webp", "jp2", "ppm", "tif"]
+)
+def test_a_folder_stands_for_every_kind_of_picture_that_is_read(tmp_path, ending) -> None:
+    kinds = {"jfif": "JPEG", "jpg": "JPEG", "jp2": "JPEG2000", "tif": "TIFF"}
+    file = tmp_path / f"field.{ending}"
+    picture = Image.fromarray(np.full((20, 30, 3), 200, np.uint8))
+    picture.save(file, kinds.get(ending, ending.upper()))
+    assert [source.path for source in name_results(find_images([str(tmp_path)]))] == [file]
+    assert read_image(file).shape == (20, 30)

@@ -7,6 +7,7 @@ import pytest
 
 from napari_hemacells.core import classify
 from napari_hemacells.core.classify import head_selection
+from napari_hemacells.core.classify.novelty import _interpolate
 from napari_hemacells.core.classify.ridge import fit_ridge
 from napari_hemacells.core.params import ClassifyParams
 
@@ -68,3 +69,11 @@ def test_a_head_of_thousands_of_clicks_keeps_to_a_bounded_memory_and_is_right(he
     assert peak < 300 * 2**20  # comparing every two of them would take 1,150 MB
     assert np.mean(fitted.scores(context).argmax(axis=1) == truth) > 0.95
     assert sum(fitted.counts) == 12_000
+
+
+def test_equal_pictures_have_no_spacing_and_give_no_warning() -> None:
+    """Copies of one picture lie in one place: the gap between cells is then huge beside it."""
+    near, weight = np.zeros((2, 3), np.intp), np.full((2, 3), 0.2)
+    with np.errstate(over="raise"):
+        scores = _interpolate(np.zeros(1, np.float32), near, weight, gap=1e4)
+    np.testing.assert_allclose(scores, 0.0, atol=1e-6)  # all of it is nothing novel

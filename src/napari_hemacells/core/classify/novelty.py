@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.classify.label_propagation import RandomWalks
 
 LEAST = 1e-12  # smallest visit frequency, and smallest total weight
+MAX_GAP = 100.0  # of equal pictures, which have no spacing: from there on all is near
 SHARED = 3.0  # shrinkage of a class's mean towards that of all, in clicks
 QUANTILE = 0.95  # part of the annotated cells (leave-one-out) that are not unknown
 LEAST_CLICKS, LEAST_SHOTS = 8, 2  # with fewer, no cell is unknown
@@ -145,5 +146,5 @@ def _interpolate(
     passed = np.exp(lowest[:, np.newaxis] - values[near].astype(np.float64))
     mean_passed = np.einsum("ij,ij->i", passed, weight)
     new = weight[:, 0] <= 1.0 - SAME_CELL_TOLERANCE
-    mean_passed[new] = np.minimum(mean_passed[new] * np.exp(gap), 1.0)
+    mean_passed[new] = np.minimum(mean_passed[new] * np.exp(min(gap, MAX_GAP)), 1.0)
     return np.asarray(lowest - np.log(mean_passed + LEAST), dtype=np.float32)

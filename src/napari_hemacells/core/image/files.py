@@ -99,7 +99,9 @@ def read_temperature(file: Path, groups: Groups | None = None) -> SmearImage:
     )
 
 
-PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp"}) | TIFF_SUFFIXES
+PICTURE_SUFFIXES = TIFF_SUFFIXES | {
+    ".png", ".jpg", ".jpeg", ".jfif", ".jpe", ".bmp", ".dib", ".gif", ".webp", ".jp2", ".ppm",
+}  # fmt: skip
 DEPTH_SAMPLE = 200  # images of a run, evenly spread, whose values tell its bit depth
 
 
