@@ -276,7 +276,7 @@ def test_an_encoder_is_adapted_in_a_child_used_and_put_back(ready_run, box, sess
     assert warned == []
     assert trainings() == []
     assert trace(session) == before
-    assert "of your 12 clicks" in box.outcome.text()
+    assert "on your 12 annotations" in box.outcome.text()
     assert files(session) == {encoder_store.ENCODER, encoder_store.OUTCOME}
 
     box.use.click()
