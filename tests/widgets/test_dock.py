@@ -102,7 +102,7 @@ def test_detect_finds_nothing_on_a_blank_image_and_says_what_to_do(dock, viewer,
     with qtbot.waitSignal(dock.controller.tasks.detected, timeout=30_000):
         dock.detect.button.click()
     assert len(dock.session.cells) == 0
-    assert "raise the sensitivity" in dock.messages.text
+    assert "one colour everywhere. Choose another image" in dock.messages.text
     assert dock.header.button("export").isEnabled()
 
 

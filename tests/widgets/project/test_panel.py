@@ -85,7 +85,8 @@ def test_it_shows_name_folder_and_images(panel, dock, project_folder, qtbot):
     ]
     qtbot.waitUntil(lambda: len(panel.pictured) == 2)
     icon = panel.images.item(1).icon().pixmap(16, 16).toImage().pixelColor(12, 8)
-    assert (icon.red(), icon.green(), icon.blue()) == (200, 190, 150)
+    # Qt brings the picture to the size of the icon, not on all systems by the same rounding.
+    assert (icon.red(), icon.green(), icon.blue()) == pytest.approx((200, 190, 150), abs=8)
     assert dock.project is panel
 
 
