@@ -11,7 +11,7 @@ from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QKeyEvent
 
 from made_up import make_cells, make_embeddings, make_image
-from napari_hemacells.core.store import Project
+from napari_hemacells.core.store import Project, save_bundle
 from napari_hemacells.core.types import Progress
 from napari_hemacells.widgets import HemaCellsWidget
 from napari_hemacells.widgets.background import tasks
@@ -371,6 +371,25 @@ def test_a_model_goes_from_one_image_to_the_next(at_work, viewer, qtbot, tmp_pat
     qtbot.waitUntil(lambda: at_work.session.prediction is not None)
     assert [mine for mine, _ in at_work.session.counts().values()] == [0, 0, 0]
     assert at_work.session.live.model.bundle.name == "three"
+
+
+@pytest.mark.parametrize("other", [True, False])
+def test_a_loaded_model_gets_the_numbers_that_it_needs_at_once(
+    at_work, qtbot, tmp_path, monkeypatch, other
+):
+    first, second, _ = at_work.session.palette.ids
+    for cell in (1, 2):
+        label(at_work, qtbot, cell, first)
+        label(at_work, qtbot, cell + 2, second)
+    save_bundle(tmp_path / "model", at_work.session.make_bundle("model"))
+    asked = []
+    tasks = at_work.controller.tasks
+    monkeypatch.setattr(tasks, "embed", lambda: asked.append("embed"))
+    monkeypatch.setattr(tasks, "classify", lambda *_: asked.append("classify"))
+    if other:  # the cells are seen with another encoder than the model's
+        at_work.session.live.embeddings = at_work.session.live._raw = None
+    at_work.controller.classify_controller.load_bundle(tmp_path / "model")
+    assert asked[-1] == ("embed" if other else "classify")
 
 
 @pytest.mark.parametrize("what", ["csv", "report", "overlay", "labels", "crops", "coco", "bundle"])
