@@ -148,22 +148,22 @@ class History:
 
 
 def _rejoined(name: str, merged: MergedJournal, kept: list[Path]) -> str:
-    """What to say of a journal that was written anew."""
+    """Return what to tell the user of a journal that was written anew."""
     if not merged.foreign:
-        said = (
+        event = (
             f"“{name}” was deleted or replaced by another program, perhaps a backup or a sync "
             "tool. It was written anew: none of your annotations is lost."
         )
         also = "What lay in its place"
     else:
-        said = (
+        event = (
             f"“{name}” was replaced by another program and holds annotations that were not made "
             "here. Both were joined: where they differ, yours count."
         )
         if merged.left_out:
-            said += f" {merged.left_out} of your steps did not fit and were left out."
+            event += f" {merged.left_out} of your steps did not fit and were left out."
         also = "Your own journal"
-    return f"{said} {also} is kept as “{kept[-1].name}”." if kept else said
+    return f"{event} {also} is kept as “{kept[-1].name}”." if kept else event
 
 
 def replay(records: Iterable[dict[str, Any]], annotator: str = "") -> AnnotationState:

@@ -73,6 +73,8 @@ def outside_source(name: str) -> str:
 def _outside_timm(model: str) -> str:
     import timm
 
+    if model.startswith("local-dir:"):
+        return f"the folder {model.removeprefix('local-dir:')} of this computer would be read"
     if ":" in model:
         owner = model.partition(":")[2].partition("/")[0]
         return f"{owner}'s model of a hub, which would be fetched"
