@@ -20,8 +20,8 @@ from napari_hemacells.core.encode.morphology import (
     with_features,
 )
 from napari_hemacells.core.errors import ImageError, StorageError
+from napari_hemacells.core.files.own_files import without_clutter
 from napari_hemacells.core.image import guess_run_depths, is_image, picture_size, read_pixels
-from napari_hemacells.core.own_files import without_clutter
 from napari_hemacells.core.types import Progress
 from napari_hemacells.core.types.progress import run_to_end
 

@@ -30,8 +30,8 @@ from napari_hemacells.core.errors import (
     BundleMismatchError,
     StorageError,
 )
-from napari_hemacells.core.fsio import atomic_folder, read_bytes, recover, storage_error
-from napari_hemacells.core.safe_files import is_regular
+from napari_hemacells.core.files.fsio import atomic_folder, read_bytes, recover, storage_error
+from napari_hemacells.core.files.safe_files import is_regular
 from napari_hemacells.core.store.schema import (
     MAX_DIM,
     StoredSpec,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_hemacells.core.errors import ThermogramError
-from napari_hemacells.core.own_files import without_clutter
+from napari_hemacells.core.files.own_files import without_clutter
 from napari_hemacells.core.temperature.arrays import (
     ARRAY_SUFFIXES,
     TIFF_SUFFIXES,

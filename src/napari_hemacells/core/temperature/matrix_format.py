@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_hemacells.core.files.text_tables import BYTE_ORDER_MARKS, utf16_without_mark
 from napari_hemacells.core.temperature.quality import ROOM, TYPICAL, UNIT_CONVERSIONS
-from napari_hemacells.core.text_tables import BYTE_ORDER_MARKS, utf16_without_mark
 
 if TYPE_CHECKING:
     from pathlib import Path

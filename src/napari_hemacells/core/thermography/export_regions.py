@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from napari_hemacells.core.errors import ImageError, StorageError
-from napari_hemacells.core.fsio import distinct_names, file_name, write_bytes
+from napari_hemacells.core.files.fsio import distinct_names, file_name, write_bytes
 from napari_hemacells.core.temperature import read_celsius
 from napari_hemacells.core.thermography.regions import find_regions
 from napari_hemacells.core.thermography.regions.crops import mirrored_crops

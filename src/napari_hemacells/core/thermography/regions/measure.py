@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from napari_hemacells.core.fsio import write_bytes
-from napari_hemacells.core.text_tables import frame_csv_bytes
+from napari_hemacells.core.files.fsio import write_bytes
+from napari_hemacells.core.files.text_tables import frame_csv_bytes
 from napari_hemacells.core.thermography.regions.pipeline import SIDES
 
 if TYPE_CHECKING:

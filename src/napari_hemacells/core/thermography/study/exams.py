@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hemacells.core.errors import ThermogramError
-from napari_hemacells.core.own_files import without_clutter
+from napari_hemacells.core.files.own_files import without_clutter
+from napari_hemacells.core.files.text_tables import read_table
 from napari_hemacells.core.temperature import (
     THERMOGRAM_SUFFIXES,
     normalise_patient_id,
     read_celsius,
 )
 from napari_hemacells.core.temperature.arrays import check_archive
-from napari_hemacells.core.text_tables import read_table
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,9 +17,9 @@ import numpy as np
 from napari_hemacells.core.errors import ImageError, TrainingError
 from napari_hemacells.core.evaluate import list_class_folders
 from napari_hemacells.core.evaluate.class_folders import part_folders
-from napari_hemacells.core.fsio import file_name, write_bytes
+from napari_hemacells.core.files.fsio import file_name, write_bytes
+from napari_hemacells.core.files.text_tables import decode_text, read_table, write_table
 from napari_hemacells.core.temperature import normalise_patient_id, parse_dmr_ir_name
-from napari_hemacells.core.text_tables import decode_text, read_table, write_table
 from napari_hemacells.core.types import CropSpec
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_hemacells.core.params import SelectParams
-    from napari_hemacells.core.temperature.patients import Patient, PatientRecords
+    from napari_hemacells.core.thermography.patients import Patient, PatientRecords
 
 
 @dataclass(frozen=True)

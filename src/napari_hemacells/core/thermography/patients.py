@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from napari_hemacells.core.errors import ThermogramError
+from napari_hemacells.core.files.text_tables import read_table
 from napari_hemacells.core.temperature.dmr_ir import normalise_patient_id
-from napari_hemacells.core.text_tables import read_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
