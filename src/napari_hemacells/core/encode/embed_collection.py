@@ -77,7 +77,9 @@ def embed_collection_steps(
         tried += len(places)
         vectors[places], known[places] = store.vectors, store.known
     ids = np.array(wanted, dtype=np.int64)[known]
-    embeddings = Embeddings(ids, vectors[known], encoder.info, spec, pictures.key)
+    embeddings = Embeddings(
+        ids, vectors[known], encoder.info, spec, pictures.key, pictures.learned_from
+    )
     if like is None or feature_scaling_of(like) is None:
         return embeddings
     yield Progress(len(wanted), len(wanted), "Measuring cells")

@@ -8,6 +8,7 @@ from napari_hemacells.core.pictures.labels import LabelTable, MatchedLabels, rea
 from napari_hemacells.core.pictures.listing import ListedPicture, PictureListing, list_pictures
 from napari_hemacells.core.pictures.reading import in_threads, picture_pixels
 from napari_hemacells.core.pictures.table import PictureEntry
+from napari_hemacells.core.pictures.whole import whole_picture
 
 __all__ = [
     "CellPictures",
@@ -21,4 +22,5 @@ __all__ = [
     "list_pictures",
     "picture_pixels",
     "read_labels",
+    "whole_picture",
 ]
