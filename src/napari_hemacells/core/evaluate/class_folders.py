@@ -229,7 +229,7 @@ def embed_files_steps(
         except StorageError as error:
             yield Progress(len(listed), len(listed), str(error))
     files, labels = (tuple(part) for part in zip(*kept, strict=True))
-    learned_from = LearnedFrom("pictures", context=spec.context / framing, side=_side(files))
+    learned_from = _learned_from(files, spec, framing, depths)
     return ClassFolder(vectors[known], labels, files, tuple(unreadable), framing, learned_from)
 
 
@@ -246,11 +246,16 @@ def _framing(files: list[Path], spec: CropSpec, depths: Sequence[BitDepth]) -> f
     return spec.context / estimate_context(pictures)
 
 
-def _side(files: Sequence[Path]) -> int | None:
-    """Return the typical longer side in pixels, ``None`` where no header says it."""
+def _learned_from(
+    files: Sequence[Path], spec: CropSpec, framing: float, depths: Sequence[BitDepth]
+) -> LearnedFrom:
+    """Return what a model of these pictures, the first of which can be read, learns from."""
     sizes = [max(picture_size(file)) for file in files[:: -(-len(files) // FRAMING_SAMPLE)]]
     known = [side for side in sizes if side]
-    return int(np.median(known)) if known else None
+    side = int(np.median(known)) if known else None
+    if picture_pixels(files[0], depths).ndim == 2:
+        return LearnedFrom("pictures", side=side, modality="temperature")
+    return LearnedFrom("pictures", context=round(spec.context / framing, 4), side=side)
 
 
 def _picture(file: Path, unreadable: list[str], depths: Sequence[BitDepth]) -> NDArray[Any] | None:

@@ -403,9 +403,8 @@ class CellPictures:
         sizes = [max(picture_size(path)) for path in self._some_paths(SAMPLE)]
         known = [side for side in sizes if side]
         context = self.context if self.modality == "colour" else None
-        return LearnedFrom(
-            "pictures", context=context, side=int(np.median(known)) if known else None
-        )
+        side = int(np.median(known)) if known else None
+        return LearnedFrom("pictures", None, context, side, self.modality)
 
     def framing(self, spec: CropSpec) -> float:
         """Side of the square that crops take, divided by the picture's longer side."""
@@ -539,7 +538,7 @@ class CellPictures:
         with self._lock:
             if number in self._missing or not path.exists():
                 self._missing.add(number)
-                sentence = f"{self._entries[number].name} is not in {self.folder} any more."
+                sentence = f"There is no file {path}."
             self.unreadable[number] = sentence
 
 

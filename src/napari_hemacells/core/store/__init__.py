@@ -9,8 +9,10 @@ from napari_hemacells.core.store.export import (
     write_labels_tif,
 )
 from napari_hemacells.core.store.learned_from import (
+    check_modality,
     describe_learned_from,
     framing_warning,
+    match_framing,
     other_kind_warning,
 )
 from napari_hemacells.core.store.overlay import class_overlay, write_overlay
@@ -40,6 +42,7 @@ __all__ = [
     "annotation_state",
     "cells_table",
     "check_compatible",
+    "check_modality",
     "class_overlay",
     "corrected_cells",
     "counts_table",
@@ -50,6 +53,7 @@ __all__ = [
     "framing_warning",
     "holds_project",
     "load_bundle",
+    "match_framing",
     "other_kind_warning",
     "projects_root",
     "save_bundle",

@@ -64,7 +64,13 @@ def estimate_crop_geometry(examples: Examples, size: int, context: float | None)
     sample = [pixels for pixels in opened if not isinstance(pixels, str)]
     typical = estimate_context(sample)
     side = int(np.median([max(pixels.shape[:2]) for pixels in sample])) if sample else None
-    learned_from = LearnedFrom("pictures", context=round(typical, 3), side=side)
+    degrees = bool(sample) and sample[0].ndim == 2
+    learned_from = LearnedFrom(
+        "pictures",
+        context=None if degrees else round(typical, 3),
+        side=side,
+        modality="temperature" if degrees else "colour",
+    )
     if context is None:
         return CropGeometry(CropSpec(size, round(typical, 3)), 1.0, depths, learned_from)
     framing = min(1.0, context / typical)

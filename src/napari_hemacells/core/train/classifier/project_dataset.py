@@ -148,7 +148,7 @@ def export_crops_steps(
             )
             continue
         there = [cell for cell in class_of_cell if cell in cells.position]
-        sources.append(cells.learned_from)
+        sources.append(cells.learned_from(image.modality))
         crops.append(extract_crops(image, cells, spec, there))
         labels += [class_of_cell[cell] for cell in there]
         groups += [lessons.groups[key] if grouped else ""] * len(there)
