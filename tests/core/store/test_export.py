@@ -100,7 +100,7 @@ def test_a_failed_write_keeps_the_older_file(tmp_path, table, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("napari_hemacells.core.fsio._sync_file", full)
+    monkeypatch.setattr("napari_hemacells.core.files.fsio._sync_file", full)
     with pytest.raises(
         StorageError, match=r"“field.cells.csv” was not saved: the disk .* is full"
     ):

@@ -8,6 +8,11 @@ from napari_hemacells.core.store.export import (
     write_crops,
     write_labels_tif,
 )
+from napari_hemacells.core.store.learned_from import (
+    describe_learned_from,
+    framing_warning,
+    other_kind_warning,
+)
 from napari_hemacells.core.store.overlay import class_overlay, write_overlay
 from napari_hemacells.core.store.project import (
     Project,
@@ -39,10 +44,13 @@ __all__ = [
     "corrected_cells",
     "counts_table",
     "default_folder",
+    "describe_learned_from",
     "detected_table",
     "find_project",
+    "framing_warning",
     "holds_project",
     "load_bundle",
+    "other_kind_warning",
     "projects_root",
     "save_bundle",
     "shown_classes",

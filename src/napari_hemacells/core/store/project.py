@@ -35,7 +35,7 @@ from napari_hemacells.core.annotate.history import History, open_history, replay
 from napari_hemacells.core.annotate.journal import read_journal
 from napari_hemacells.core.cell_masks import LazyLabels
 from napari_hemacells.core.errors import ProjectError, StorageError
-from napari_hemacells.core.fsio import (
+from napari_hemacells.core.files.fsio import (
     atomic_folder,
     discard,
     file_name,
@@ -44,7 +44,12 @@ from napari_hemacells.core.fsio import (
     storage_error,
     sweep,
 )
-from napari_hemacells.core.safe_files import check_tree, copy_regular, is_regular, unreadable_error
+from napari_hemacells.core.files.safe_files import (
+    check_tree,
+    copy_regular,
+    is_regular,
+    unreadable_error,
+)
 from napari_hemacells.core.store import image_paths
 from napari_hemacells.core.store.cells_file import (
     damaged_file_error,

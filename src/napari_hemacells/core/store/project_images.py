@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_hemacells.core.errors import ImageError, ProjectError, StorageError
-from napari_hemacells.core.fsio import atomic_path, read_bytes, write_bytes
+from napari_hemacells.core.files.fsio import atomic_path, read_bytes, write_bytes
 from napari_hemacells.core.image import read_image
 
 if TYPE_CHECKING:

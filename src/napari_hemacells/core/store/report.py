@@ -16,7 +16,7 @@ from napari_hemacells import __version__
 from napari_hemacells.core.annotate.cell_edits import count_manual_edits
 from napari_hemacells.core.annotate.palette import UNKNOWN_COLOUR
 from napari_hemacells.core.annotate.state import utc_now
-from napari_hemacells.core.fsio import write_bytes
+from napari_hemacells.core.files.fsio import write_bytes
 from napari_hemacells.core.store.overlay import class_overlay, display_pixels
 from napari_hemacells.core.store.tables import cells_table, counts_table, shown_classes
 from napari_hemacells.core.types import UNKNOWN

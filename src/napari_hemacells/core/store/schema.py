@@ -17,9 +17,9 @@ from napari_hemacells import __version__
 from napari_hemacells.core.annotate.state import utc_now
 from napari_hemacells.core.encoder_names import DEFAULT
 from napari_hemacells.core.errors import ProjectError
-from napari_hemacells.core.fsio import read_bytes, write_bytes
+from napari_hemacells.core.files.fsio import read_bytes, write_bytes
+from napari_hemacells.core.files.safe_files import is_regular
 from napari_hemacells.core.params import ClassifyParams, DetectParams
-from napari_hemacells.core.safe_files import is_regular
 from napari_hemacells.core.types import CropSpec, EncoderInfo, Groups, Modality
 
 if TYPE_CHECKING:

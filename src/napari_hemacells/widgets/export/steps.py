@@ -60,7 +60,7 @@ def export_steps(
     request: ExportRequest, now: ExportSnapshot
 ) -> Generator[Progress, None, tuple[Path, list[Path]]]:
     """The folder, and the files and folders written into it."""
-    from napari_hemacells.core.fsio import file_name
+    from napari_hemacells.core.files.fsio import file_name
 
     stem = file_name(now.image.name)
     request.folder.mkdir(parents=True, exist_ok=True)

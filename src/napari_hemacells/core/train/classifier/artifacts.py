@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hemacells import __version__
-from napari_hemacells.core.fsio import write_bytes
-from napari_hemacells.core.text_tables import write_table
+from napari_hemacells.core.files.fsio import write_bytes
+from napari_hemacells.core.files.text_tables import write_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

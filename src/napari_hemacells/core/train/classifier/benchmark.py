@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from napari_hemacells.core.errors import EncoderError, TrainingError
-from napari_hemacells.core.fsio import file_name, write_bytes
+from napari_hemacells.core.files.fsio import file_name, write_bytes
 from napari_hemacells.core.train.classifier.artifacts import write_csv
 from napari_hemacells.core.train.classifier.pipeline import train_steps
 

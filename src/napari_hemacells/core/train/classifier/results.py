@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from napari_hemacells.core.errors import StorageError, TrainingError
 from napari_hemacells.core.evaluate.classification_metrics import MetricWithInterval
-from napari_hemacells.core.fsio import read_bytes
-from napari_hemacells.core.text_tables import read_table
+from napari_hemacells.core.files.fsio import read_bytes
+from napari_hemacells.core.files.text_tables import read_table
 from napari_hemacells.core.types import TemperatureScaling  # noqa: TC001 (pydantic reads it)
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import numpy as np
 
 from napari_hemacells.core.errors import StorageError, TrainingError
 from napari_hemacells.core.evaluate import in_validation
-from napari_hemacells.core.fsio import read_bytes, write_bytes
+from napari_hemacells.core.files.fsio import read_bytes, write_bytes
 from napari_hemacells.core.train.classifier.units import split_units, without_group
 
 if TYPE_CHECKING:

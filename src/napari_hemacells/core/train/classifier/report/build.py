@@ -12,9 +12,9 @@ from napari_hemacells.core.annotate.state import utc_now
 from napari_hemacells.core.encode import EmbeddingCache, bundled_encoder
 from napari_hemacells.core.errors import HemaCellsError, ImageError, TrainingError
 from napari_hemacells.core.evaluate.fewshot import default_cache_folder
-from napari_hemacells.core.fsio import write_bytes
+from napari_hemacells.core.files.fsio import write_bytes
+from napari_hemacells.core.files.text_tables import read_table
 from napari_hemacells.core.store import load_bundle
-from napari_hemacells.core.text_tables import read_table
 from napari_hemacells.core.train.classifier.artifacts import EpochRecord, LRCurve, write_json
 from napari_hemacells.core.train.classifier.label_noise import (
     check_labels_steps,
