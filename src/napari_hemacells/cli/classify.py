@@ -13,6 +13,7 @@ from napari_hemacells.cli.console import Reporter, count_values, output_folder
 from napari_hemacells.cli.detect import with_absolute_weights
 from napari_hemacells.cli.image_job import DetectedImage, ImageJob, Record, ResultWriter
 from napari_hemacells.cli.inputs import InputImage
+from napari_hemacells.cli.joint_results import write_joint_results
 from napari_hemacells.cli.options import (
     CellsFile,
     Images,
@@ -57,6 +58,16 @@ AllowOtherScale = Annotated[
     typer.Option(
         "--allow-other-scale",
         help="Classify even if the cells are much larger or smaller than those of the model.",
+    ),
+]
+FoldersAreGroups = Annotated[
+    bool,
+    typer.Option(
+        "--folders-are-groups",
+        help=(
+            "In cells.csv and cells.xlsx, the group of a cell (its patient or slide) is the folder "
+            "of its image."
+        ),
     ),
 ]
 
@@ -197,6 +208,7 @@ def classify(
     cells: CellsFile = None,
     overlay: Overlay = False,
     allow_other_scale: AllowOtherScale = False,
+    folders_are_groups: FoldersAreGroups = False,
     encoder: EncoderOverride = None,
     json: JsonTarget = None,
     params: DetectParams,
@@ -206,7 +218,8 @@ def classify(
 ) -> None:
     """Detect and classify the cells of images: NAME.cells.csv and NAME.labels.tif for each.
 
-    A thermogram (text, numpy, float TIFF in °C) is classified as a whole. Images of the same
+    All cells of all images together are in cells.csv and, with counts and their intervals, in
+    cells.xlsx. A thermogram (text, numpy, float TIFF in °C) is classified as a whole. Images of the same
     name are kept apart: the name of the folder is put in front.
     """
     from napari_hemacells.core.store import load_bundle
@@ -226,7 +239,10 @@ def classify(
         overlay=overlay,
     )
     batch = run_batch(job, find_sources(images, reporter), reporter, share=share, debug=run.debug)
-    reporter.finish({"model": str(model), **batch.to_dict()})
+    joint = write_joint_results(
+        batch.done, job.bundle, out, reporter, folders_are_groups=folders_are_groups
+    )
+    reporter.finish({"model": str(model), **batch.to_dict(), **joint})
     exit_with_status(batch)
 
 
