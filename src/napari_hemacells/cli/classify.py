@@ -65,8 +65,8 @@ FoldersAreGroups = Annotated[
     typer.Option(
         "--folders-are-groups",
         help=(
-            "In cells.csv and cells.xlsx, the group of a cell (its patient or slide) is the folder "
-            "of its image."
+            "In cells.csv and cells.xlsx, the group of a cell (its patient or slide) is the "
+            "folder of its image."
         ),
     ),
 ]
@@ -219,8 +219,8 @@ def classify(
     """Detect and classify the cells of images: NAME.cells.csv and NAME.labels.tif for each.
 
     All cells of all images together are in cells.csv and, with counts and their intervals, in
-    cells.xlsx. A thermogram (text, numpy, float TIFF in °C) is classified as a whole. Images of the same
-    name are kept apart: the name of the folder is put in front.
+    cells.xlsx. A thermogram (text, numpy, float TIFF in °C) is classified as a whole. Images of
+    the same name are kept apart: the name of the folder is put in front.
     """
     from napari_hemacells.core.store import load_bundle
 

@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_hemacells.cli.console import Reporter
-from napari_hemacells.cli.image_job import Record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari_hemacells.cli.image_job import Record
     from napari_hemacells.core.store import Bundle
     from napari_hemacells.core.store.joint_table import ImageRows, JointTable
 

@@ -54,7 +54,12 @@ def test_white_cells_of_public_sets_are_known():
 def test_the_differential_count_is_of_white_cells_alone():
     shown = ["RBC"] * 90 + ["Neutrophil"] * 6 + ["Lymphocyte"] * 4 + [UNKNOWN] * 3 + [""] * 2
     counts = count_classes(shown, ["RBC", "Neutrophil", "Lymphocyte", "Monocyte"])
-    assert (counts.cells, counts.classified, counts.unknown, counts.unclassified) == (105, 100, 3, 2)
+    assert (counts.cells, counts.classified, counts.unknown, counts.unclassified) == (
+        105,
+        100,
+        3,
+        2,
+    )
     differential = counts.differential
     assert differential is not None
     assert differential.white == 10

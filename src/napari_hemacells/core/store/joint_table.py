@@ -1,4 +1,4 @@
-"""One table for many images: a row a cell, as ``cells.csv`` and, with summaries, ``cells.xlsx``."""
+"""One table for many images: a row a cell, as ``cells.csv``; with summaries, ``cells.xlsx``."""
 
 from __future__ import annotations
 
@@ -133,13 +133,15 @@ def _values_of(part: ImageRows, name: str) -> list[Any]:
         return [getattr(part, name)] * len(part.table)
     if name not in part.table.columns:
         return [""] * len(part.table)
-    return part.table[name].tolist()  # type: ignore[no-any-return]  # a list of its values
+    return part.table[name].tolist()
 
 
 def _column(name: str, values: list[Any]) -> pd.Series:
     """Return a column of the values, be they numbers or the text of a CSV."""
     if name in _TEXTS:
-        return pd.Series(["" if _is_missing(value) else str(value) for value in values], dtype="str")
+        return pd.Series(
+            ["" if _is_missing(value) else str(value) for value in values], dtype="str"
+        )
     if name == "label":
         return pd.Series([int(value) for value in values], dtype="int64")
     if name == "is_unknown":

@@ -5,7 +5,8 @@ The one class that is shown for a cell: the user's word, else the prediction, el
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import Counter
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -144,20 +145,16 @@ def counts_table(table: pd.DataFrame, palette: Palette) -> pd.DataFrame:
     unknown = ~by_user & (table["class"] == UNKNOWN)
     by_model = ~by_user & ~unknown & (table["predicted"] != "")
     by_detector = ~by_user & ~unknown & ~by_model & table["class"].isin(names)
-    counted = [
-        table.loc[rows, "class"].value_counts() for rows in (by_user, by_model, by_detector)
-    ]
-    lines = []
-    for name in names:
-        numbers = [int(counts.get(name, 0)) for counts in counted]
-        lines.append((name, *numbers, sum(numbers)))
+    counted = [Counter(table.loc[rows, "class"]) for rows in (by_user, by_model, by_detector)]
+    numbers = {name: [counts.get(name, 0) for counts in counted] for name in names}
     rest = int((~by_user & ~by_model & ~by_detector & ~unknown).sum())
+    lines: list[tuple[Any, ...]] = [(name, *own, sum(own)) for name, own in numbers.items()]
     lines += [
         (name, 0, 0, 0, count)
         for name, count in ((UNKNOWN, int(unknown.sum())), (UNCLASSIFIED, rest))
         if count
     ]
-    sums = [sum(int(line[column]) for line in lines) for column in (1, 2, 3, 4)]
+    sums = [sum(line[column] for line in lines) for column in (1, 2, 3, 4)]
     lines.append(("Total", *sums))
     return pd.DataFrame(lines, columns=["class", "annotated", "predicted", "detected", "total"])
 

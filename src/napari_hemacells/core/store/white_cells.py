@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-# Nucleated red cells and platelets have names that hold a white cell's ("basophilic erythroblast").
+# Nucleated red cells have names that hold a white cell's ("basophilic erythroblast").
 _NOT_WHITE = re.compile(
     r"erythr|eritro|normoblast|nrbc|megakaryo|thrombo|trombo|platelet|plaquet|red\b|smudge|gumprecht"
 )

@@ -1,4 +1,4 @@
-"""A joint table as an Excel workbook: the cells, their counts with intervals, by image and group."""
+"""A joint table as an Excel workbook: the cells, and their counts in total, by group and image."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.store.joint_table import JointTable
 
 MAX_ROWS = 1_048_575  # of a sheet, below its heading
+_OF_WHITE = ("share of white cells", "95 % from", "95 % to")
 _HEADING = ("Class", "Cells", "Share", "95 % from", "95 % to")
 # Characters that XML does not allow, and halves of pairs that are no characters.
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
@@ -80,8 +81,7 @@ def _differential(total: Counts) -> Iterator[Row]:
     yield from map(_count_row, differential.classes)
     yield ("White cells", differential.white)
     yield ("Not in the shares:",)
-    for name, cells in differential.excluded.items():
-        yield (name, cells)
+    yield from differential.excluded.items()
     yield (UNKNOWN, differential.unknown)
     yield (UNCLASSIFIED, differential.unclassified)
 
@@ -100,7 +100,7 @@ def _table_of(joint: JointTable, what: str, counts: Mapping[str, Counts]) -> Ite
     white = [name for name in names if is_white_cell(name)]
     white = white if len(white) > 1 else []
     first = ("image", "group") if what == "image" else ("group",)
-    of_white = [f"{name}, {word}" for name in white for word in ("share of white cells", "95 % from", "95 % to")]  # fmt: skip
+    of_white = [f"{name}, {word}" for name in white for word in _OF_WHITE]
     last = ("white cells", *of_white) if white else ()
     yield (*first, "cells", *names, UNKNOWN, UNCLASSIFIED, *last)
     for key, own in counts.items():

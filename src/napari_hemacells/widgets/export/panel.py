@@ -35,9 +35,8 @@ _FORMATS: dict[ExportFormat, tuple[str, str]] = {
         "One row per cell: position, area, your class, predicted class, probabilities",
     ),
     "joint": (
-        "One table of all images (CSV, Excel)",
-        "cells.csv and cells.xlsx: the cells of every image of the project, and their counts with "
-        "intervals",
+        "One table of all ima&ges (CSV, Excel)",
+        "cells.csv and cells.xlsx: the cells of every image of the project, and their counts",
     ),
     "report": ("&Report (HTML)", "One page with the overlay, the counts and the methods"),
     "overlay": ("Overla&y image (PNG)", "The image with every cell in the colour of its class"),
