@@ -35,15 +35,23 @@ def write_joint_results(
     StorageError
         A table cannot be read or written.
     """
-    from napari_hemacells.core.store.joint_table import join_tables, model_notes
+    from napari_hemacells.core.store.joint_table import join_tables
 
     if not records:
         return {}
+    names = [one.name for one in bundle.palette]
+    parts = _parts(records, folders_are_groups=folders_are_groups)
+    joint = join_tables(parts, names, bundle_notes(bundle))
+    return save_joint_table(joint, out, reporter)
+
+
+def bundle_notes(bundle: "Bundle") -> tuple[str, ...]:
+    """Return the sentences of the summary about a model and what it has seen."""
+    from napari_hemacells.core.store.joint_table import model_notes
+
     names = {one.id: one.name for one in bundle.palette}
     learned = {names[key]: count for key, count in bundle.training_counts.items()}
-    notes = model_notes(bundle.name, learned, bundle.encoder.seen)
-    parts = _parts(records, folders_are_groups=folders_are_groups)
-    return save_joint_table(join_tables(parts, tuple(names.values()), notes), out, reporter)
+    return model_notes(bundle.name, learned, bundle.encoder.seen)
 
 
 def save_joint_table(joint: "JointTable", out: Path, reporter: Reporter) -> dict[str, Any]:

@@ -61,7 +61,7 @@ class JointTable:
     frame
         A row a cell: ``image``, ``label``, ``class`` (as displayed: ``(unknown)`` included),
         ``confidence``, ``unknown`` (how far from everything the model learned from), ``group``,
-        ``p_<class>`` for each class, then ``is_unknown`` and where the cell lies.
+        ``p_<class>`` for each class, then ``is_unknown`` and where the cell lies, as far as given.
     classes
         Names of the classes, in the user's order.
     images, groups
@@ -119,13 +119,31 @@ def join_tables(
     """
     given = {str(name) for part in parts for name in part.table.columns}
     chances = [f"p_{name}" for name in classes if f"p_{name}" in given]
-    columns = [*FIRST_COLUMNS, *chances, *LAST_COLUMNS]
+    last = [name for name in LAST_COLUMNS if name in given or name == "file"]
+    columns = [*FIRST_COLUMNS, *chances, *last]
     values: dict[str, list[Any]] = {name: [] for name in columns}
     for part in parts:  # lists, not frames: of 20,000 pictures each is a row
         for name in columns:
             values[name].extend(_values_of(part, name))
     frame = pd.DataFrame({name: _column(name, values[name]) for name in columns})
     return JointTable(frame, tuple(classes), {p.image: p.group for p in parts}, tuple(notes))
+
+
+def joint_of_pictures(
+    table: pd.DataFrame, classes: Sequence[str], notes: Sequence[str] = ()
+) -> JointTable:
+    """Return the table of pictures of one cell each.
+
+    Parameters
+    ----------
+    table
+        From :func:`~napari_hemacells.core.store.picture_table.pictures_table`.
+    """
+    one = join_tables([ImageRows("", table)], classes, notes)
+    own = ("image", "group", "file")
+    frame = one.frame.assign(**{name: _column(name, table[name].tolist()) for name in own})
+    images = dict(zip(frame["image"], frame["group"], strict=True))
+    return JointTable(frame, one.classes, images, one.notes)
 
 
 def _values_of(part: ImageRows, name: str) -> list[Any]:
