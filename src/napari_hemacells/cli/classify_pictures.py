@@ -92,8 +92,9 @@ def classify_whole(job: WholePictures, reporter: Reporter) -> None:
     """
     from napari_hemacells.core.store import check_modality, match_framing, other_kind_warning
     from napari_hemacells.core.store.class_counts import differential_sentence
-    from napari_hemacells.core.store.joint_table import joint_of_pictures, write_joint_table
+    from napari_hemacells.core.store.joint_table import joint_of_pictures
     from napari_hemacells.core.store.picture_table import pictures_table
+    from napari_hemacells.core.store.workbook import write_joint_table
 
     pictures = open_pictures(job.given)
     for sentence in pictures.passed_over:

@@ -63,7 +63,7 @@ def save_joint_table(joint: "JointTable", out: Path, reporter: Reporter) -> dict
         A table cannot be written.
     """
     from napari_hemacells.core.store.class_counts import counts_sentence, differential_sentence
-    from napari_hemacells.core.store.joint_table import write_joint_table
+    from napari_hemacells.core.store.workbook import write_joint_table
 
     csv, workbook = write_joint_table(out, joint)
     total = joint.total

@@ -23,12 +23,11 @@ from napari_hemacells.core.store.joint_table import (
     image_labels,
     join_tables,
     read_rows,
-    write_joint_table,
 )
 from napari_hemacells.core.store.report import ReportInput, class_shares, render
 from napari_hemacells.core.store.tables import cells_table, counts_table
 from napari_hemacells.core.store.white_cells import is_white_cell
-from napari_hemacells.core.store.workbook import workbook_bytes
+from napari_hemacells.core.store.workbook import workbook_bytes, write_joint_table
 from napari_hemacells.core.types import UNKNOWN
 
 PBC = (

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from napari_hemacells.core.errors import StorageError
-from napari_hemacells.core.files.text_tables import frame_csv_bytes, read_table
+from napari_hemacells.core.files.text_tables import read_table
 from napari_hemacells.core.store.class_counts import Counts, count_classes
 from napari_hemacells.core.types import UNKNOWN
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from napari_hemacells.core.types import Groups
 
-TABLE_NAME, WORKBOOK_NAME = "cells.csv", "cells.xlsx"
 FIRST_COLUMNS = ("image", "label", "class", "confidence", "unknown", "group")
 LAST_COLUMNS = ("is_unknown", "annotated", "predicted", "score", "row", "col", "area", "file")
 _TEXTS = frozenset({"image", "class", "group", "annotated", "predicted", "file"})
@@ -188,23 +187,6 @@ def read_rows(csv: Path) -> pd.DataFrame:
         raise StorageError(
             f"The table {csv} cannot be read ({error}): run the command again without --skip-done."
         ) from error
-
-
-def write_joint_table(folder: Path, joint: JointTable) -> tuple[Path, Path]:
-    """Write ``cells.csv`` and ``cells.xlsx`` into a folder, each whole or not at all.
-
-    Raises
-    ------
-    StorageError
-        One of them cannot be written.
-    """
-    from napari_hemacells.core.files.fsio import write_bytes
-    from napari_hemacells.core.store.workbook import workbook_bytes
-
-    csv, workbook = folder / TABLE_NAME, folder / WORKBOOK_NAME
-    write_bytes(csv, frame_csv_bytes(joint.frame))
-    write_bytes(workbook, workbook_bytes(joint))
-    return csv, workbook
 
 
 def image_labels(paths: Sequence[Path | str]) -> list[str]:

@@ -7,19 +7,22 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from napari_hemacells import __version__
-from napari_hemacells.core.files.text_tables import neutralise_formula
+from napari_hemacells.core.files.fsio import write_bytes
+from napari_hemacells.core.files.text_tables import frame_csv_bytes, neutralise_formula
 from napari_hemacells.core.store.tables import UNCLASSIFIED
 from napari_hemacells.core.store.white_cells import is_white_cell
 from napari_hemacells.core.types import UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
 
     from openpyxl import Workbook  # type: ignore[import-untyped]
 
     from napari_hemacells.core.store.class_counts import ClassCount, Counts
     from napari_hemacells.core.store.joint_table import JointTable
 
+TABLE_NAME, WORKBOOK_NAME = "cells.csv", "cells.xlsx"
 MAX_ROWS = 1_048_575  # of a sheet, below its heading
 _OF_WHITE = ("share of white cells", "95 % from", "95 % to")
 _HEADING = ("Class", "Cells", "Share", "95 % from", "95 % to")
@@ -27,6 +30,20 @@ _HEADING = ("Class", "Cells", "Share", "95 % from", "95 % to")
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 Row = tuple[Any, ...]
+
+
+def write_joint_table(folder: Path, joint: JointTable) -> tuple[Path, Path]:
+    """Write ``cells.csv`` and ``cells.xlsx`` into a folder, each whole or not at all.
+
+    Raises
+    ------
+    StorageError
+        One of them cannot be written.
+    """
+    csv, workbook = folder / TABLE_NAME, folder / WORKBOOK_NAME
+    write_bytes(csv, frame_csv_bytes(joint.frame))
+    write_bytes(workbook, workbook_bytes(joint))
+    return csv, workbook
 
 
 def workbook_bytes(joint: JointTable) -> bytes:

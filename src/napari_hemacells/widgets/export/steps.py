@@ -81,7 +81,7 @@ def export_steps(
 
 def _joint_steps(now: ExportSnapshot, folder: Path) -> Generator[Progress, None, tuple[Path, ...]]:
     """Write the table of all images of the project; return its CSV and its workbook."""
-    from napari_hemacells.core.store.joint_table import write_joint_table
+    from napari_hemacells.core.store.workbook import write_joint_table
 
     if now.project is None:
         return ()
