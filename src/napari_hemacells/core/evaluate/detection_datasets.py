@@ -24,6 +24,7 @@ from napari_hemacells.core.evaluate.yolo import (
     yolo_class_names,
 )
 from napari_hemacells.core.files.own_files import is_hidden
+from napari_hemacells.core.files.safe_files import open_stream
 from napari_hemacells.core.files.text_tables import decode_text, read_text_file
 from napari_hemacells.core.image import read_image
 from napari_hemacells.core.types import PLATELET, RBC, WBC
@@ -126,7 +127,7 @@ def _side(root: ET.Element, name: str) -> float:
 
 
 def _bytes(file: Path) -> bytes:
-    with file.open("rb") as stream:
+    with open_stream(file, follow=True) as stream:
         data = stream.read(MAX_FILE_BYTES + 1)
     if len(data) > MAX_FILE_BYTES:
         raise ValueError(f"it is larger than {MAX_FILE_BYTES // 2**20} MB")

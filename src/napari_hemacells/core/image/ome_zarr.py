@@ -33,8 +33,11 @@ def open_zarr(folder: Path) -> OpenedPicture:
     """
     import zarr
 
+    from napari_hemacells.core.image.zarr_store import RegularFileStore
+
     check_array(folder)
-    node = zarr.open(folder, mode="r", use_consolidated=False)
+    store = RegularFileStore(folder, read_only=True)
+    node = zarr.open(store, mode="r", use_consolidated=False)
     if isinstance(node, zarr.Array):
         return OpenedPicture((node,))
     multiscale = _multiscale(node)
@@ -44,7 +47,9 @@ def open_zarr(folder: Path) -> OpenedPicture:
     places = [inside(folder, dataset.path) for dataset in multiscale.datasets]
     for place in places:
         check_array(place)
-    levels: tuple[Any, ...] = tuple(zarr.open_array(place, mode="r") for place in places)
+    levels: tuple[Any, ...] = tuple(
+        zarr.open_array(RegularFileStore(place, read_only=True), mode="r") for place in places
+    )
     names = [axis.name for axis in multiscale.axes]
     layout = Layout.of_axes(levels[0].shape, names, names=_channel_names(node))
     return OpenedPicture(levels, layout, _size(multiscale))

@@ -15,6 +15,7 @@ import numpy as np
 
 from napari_hemacells.core.errors import ImageError
 from napari_hemacells.core.files.decoding import check_picture, check_sides
+from napari_hemacells.core.files.safe_files import open_stream
 from napari_hemacells.core.image.formats import PILLOW_FORMATS, TIFF, kind_of, unknown_kind_error
 from napari_hemacells.core.image.pixel_size import PixelSize
 
@@ -137,7 +138,7 @@ def _check_one_frame(picture: PillowImage) -> None:
 
 def _is_16_bit_colour(file: Path) -> bool:
     """Whether Pillow would drop the lower byte of each sample: PNG of 16 bits but plain grey."""
-    with file.open("rb") as stream:
+    with open_stream(file, follow=True) as stream:
         start = stream.read(26)
     if len(start) < 26 or start[12:16] != b"IHDR":
         return False

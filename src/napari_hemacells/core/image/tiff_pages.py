@@ -11,6 +11,7 @@ import numpy as np
 
 from napari_hemacells.core.errors import ImageError
 from napari_hemacells.core.files.decoding import check_pages, check_segments
+from napari_hemacells.core.files.safe_files import open_stream
 from napari_hemacells.core.image.from_array import SampleMeaning
 from napari_hemacells.core.image.layout import Layout
 from napari_hemacells.core.image.pixel_size import PixelSize, micrometres, number, pixel_size
@@ -41,7 +42,7 @@ def open_pages(file: Path) -> Iterator[Any]:
     """
     import tifffile
 
-    with file.open("rb") as stream:
+    with open_stream(file, follow=True) as stream:
         _check_chain(stream)
     with tifffile.TiffFile(file) as tiff:
         yield tiff

@@ -32,7 +32,7 @@ from filelock import FileLock, Timeout
 
 from napari_hemacells.core.annotate.cell_edits import apply_corrections
 from napari_hemacells.core.annotate.history import History, open_history, replay
-from napari_hemacells.core.annotate.journal import read_journal
+from napari_hemacells.core.annotate.journal import read_journal, scan_journal
 from napari_hemacells.core.cell_masks import LazyLabels
 from napari_hemacells.core.errors import ProjectError, StorageError
 from napari_hemacells.core.files.fsio import (
@@ -519,6 +519,8 @@ def _holds(file: Path, image_key: str) -> bool:
 def annotation_state(project: Project) -> AnnotationState:
     """Return what the journal of a project says, whether it is open elsewhere or not.
 
+    A last line that is torn is left out, with a sentence among the project's notices.
+
     Raises
     ------
     ProjectError
@@ -526,7 +528,14 @@ def annotation_state(project: Project) -> AnnotationState:
     """
     path = project.journal_path
     if is_regular(path):
-        return replay(read_journal(path))
+        state = replay(read_journal(path))
+        if scan_journal(path).tail:
+            project.notices.append(
+                f"The last line of “{path.name}” is torn, as when a computer stops in the middle "
+                "of a click: that annotation is left out. Open the project in napari, and look "
+                "whether your last annotation is there."
+            )
+        return state
     if project.content.journal:
         raise ProjectError(_missing_journal(path))
     return replay(())

@@ -18,7 +18,7 @@ from napari_hemacells.core.errors import ImageError, TrainingError
 from napari_hemacells.core.evaluate import list_class_folders
 from napari_hemacells.core.evaluate.class_folders import part_folders
 from napari_hemacells.core.files.fsio import file_name, write_bytes
-from napari_hemacells.core.files.text_tables import decode_text, read_table, write_table
+from napari_hemacells.core.files.text_tables import read_table, read_text_file, write_table
 from napari_hemacells.core.temperature import normalise_patient_id, parse_dmr_ir_name
 from napari_hemacells.core.types import CropSpec
 
@@ -40,6 +40,7 @@ PART_WORDS: dict[str, SplitPart] = {
     **dict.fromkeys(("test", "testing", "holdout", "held-out", "held out"), "test"),
 }
 TABLE, SPEC = "examples.csv", "crops.json"
+MAX_SPEC_BYTES = 2**20
 MAX_CROP_SIDE, MAX_CONTEXT = 4096, 100.0  # pixels; times a cell
 
 
@@ -232,7 +233,7 @@ def read_spec(source: Path) -> CropSpec | None:
     """Return how crops were cut, where that is noted beside them; ``None`` for other pictures."""
     file = (source if source.is_dir() else source.parent) / SPEC
     try:
-        fields = json.loads(decode_text(file.read_bytes()))
+        fields = json.loads(read_text_file(file, MAX_SPEC_BYTES))
         spec = CropSpec(int(fields["size"]), float(fields["context"]))
     except Exception:  # noqa: BLE001  # whatever is wrong with it: it says nothing
         return None

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from napari_hemacells.core.errors import TrainingError
 from napari_hemacells.core.files.fsio import atomic_path
 from napari_hemacells.core.files.numpy_files import load_arrays
+from napari_hemacells.core.files.safe_files import open_stream
 from napari_hemacells.core.train.callbacks import CHECKPOINT
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def read_training_set(folder: Path) -> AdaptTrainingSet:
         There is none, or it is damaged.
     """
     try:
-        with (folder / CROPS).open("rb") as stream:
+        with open_stream(folder / CROPS) as stream:
             stored = load_arrays(stream)
         about = _CropsDescription.model_validate_json(str(stored["about"]))
         crops, clicked, labels = (stored[name] for name in ("crops", "clicked", "labels"))
