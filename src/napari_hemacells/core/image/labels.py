@@ -10,9 +10,10 @@ import numpy as np
 from napari_hemacells.core.errors import CellsError
 from napari_hemacells.core.files.decoding import MAX_DECODED_BYTES, check_decoded, decoding
 from napari_hemacells.core.files.safe_files import open_stream
+from napari_hemacells.core.files.tiff_files import open_pages
 from napari_hemacells.core.image.formats import TIFF, kind_of
 from napari_hemacells.core.image.picture import open_pillow
-from napari_hemacells.core.image.tiff_pages import check_complete, main_series, open_pages
+from napari_hemacells.core.image.tiff_pages import check_complete, main_series
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hemacells.core.files.decoding import check_decoded, check_sides
+from napari_hemacells.core.files.tiff_files import open_pages
 from napari_hemacells.core.image.content_hash import MAX_IN_MEMORY_PIXELS
 from napari_hemacells.core.image.picture import OpenedPicture, read_picture
 from napari_hemacells.core.image.stored_values import StoredValues
@@ -19,7 +20,6 @@ from napari_hemacells.core.image.tiff_pages import (
     check_complete,
     describe_series,
     main_series,
-    open_pages,
     series_layout,
     stated_pixel_size,
     ycbcr_to_rgb,

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import math
-import struct
-from contextlib import contextmanager, suppress
-from typing import IO, TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_hemacells.core.errors import ImageError
-from napari_hemacells.core.files.decoding import check_pages, check_segments
-from napari_hemacells.core.files.safe_files import open_stream
+from napari_hemacells.core.files.tiff_files import check_segments
 from napari_hemacells.core.image.from_array import SampleMeaning
 from napari_hemacells.core.image.layout import Layout
 from napari_hemacells.core.image.pixel_size import PixelSize, micrometres, number, pixel_size
 from napari_hemacells.core.types import BitDepth
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -31,47 +28,6 @@ RESOLUTION_PER_CENTIMETRE = 3
 UNSTATED_SAMPLE = "Samples of a pixel whose meaning the file does not state are left out."
 
 
-@contextmanager
-def open_pages(file: Path) -> Iterator[Any]:
-    """Open a TIFF with tifffile, once its pages are known to come to an end.
-
-    Raises
-    ------
-    ImageError
-        The pages name one another in a circle: they would be read for hours.
-    """
-    import tifffile
-
-    with open_stream(file, follow=True) as stream:
-        _check_chain(stream)
-    with tifffile.TiffFile(file) as tiff:
-        yield tiff
-
-
-def _check_chain(stream: IO[bytes]) -> None:
-    start = stream.read(16)
-    order = "<" if start[:2] == b"II" else ">"
-    big = start[2:4] in {b"+\0", b"\0+"}
-    count_format, entry, next_format = (
-        (order + "Q", 20, order + "Q") if big else (order + "H", 12, order + "I")
-    )
-    (offset,) = struct.unpack_from(next_format, start, 8 if big else 4)
-    seen: set[int] = set()
-    while offset:
-        if offset in seen:
-            raise ImageError(
-                "The pages of the TIFF go round in a circle: it is damaged. Export it again."
-            )
-        seen.add(offset)
-        try:
-            stream.seek(offset)
-            (count,) = struct.unpack(count_format, stream.read(struct.calcsize(count_format)))
-            stream.seek(count * entry, 1)
-            (offset,) = struct.unpack(next_format, stream.read(struct.calcsize(next_format)))
-        except (struct.error, OSError, OverflowError):
-            return  # the end of the file: tifffile says it
-
-
 def main_series(tiff: Any) -> int:
     """Return the place of the series that is the picture: no reduced copy, no mask.
 
@@ -80,7 +36,6 @@ def main_series(tiff: Any) -> int:
     ImageError
         The file holds no picture.
     """
-    check_pages(tiff)
     if not tiff.series:
         raise ImageError("The TIFF holds no picture. Was it written to its end?")
     full = [

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hemacells.core.errors import ThermogramError
-from napari_hemacells.core.files.decoding import check_decoded, check_pages, check_segments
+from napari_hemacells.core.files.decoding import check_decoded
 from napari_hemacells.core.files.numpy_files import COMPRESSIONS, MAX_ARRAYS, array_header
 from napari_hemacells.core.files.safe_files import open_stream
+from napari_hemacells.core.files.tiff_files import check_segments, open_pages
 from napari_hemacells.core.temperature.quality import check_celsius
 
 if TYPE_CHECKING:
@@ -120,11 +121,8 @@ def read_float_tiff(path: Path) -> NDArray[np.float32]:
     ThermogramError
         Damaged, too large, not floats, of the wrong shape, or not in °C.
     """
-    import tifffile
-
     try:
-        with tifffile.TiffFile(path) as tiff:
-            check_pages(tiff)
+        with open_pages(path) as tiff:
             series = tiff.series[0]
             page: Any = series.keyframe
             check_segments(page, page.parent.filehandle.size)
