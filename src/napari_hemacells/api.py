@@ -88,7 +88,12 @@ def synthetic_smear(
 
 
 def open_image(
-    source: str | Path | Any, *, name: str = "", pixel_size_um: float | None = None
+    source: str | Path | Any,
+    *,
+    name: str = "",
+    pixel_size_um: float | None = None,
+    plane: str | int | None = None,
+    channels: str | None = None,
 ) -> SmearImage:
     """Return the image of a file, an OME-Zarr folder or an array.
 
@@ -97,16 +102,25 @@ def open_image(
     Parameters
     ----------
     source
-        A path, or ``(rows, cols)`` or ``(rows, cols, 3)`` pixels.
+        A path, or ``(rows, cols)`` or ``(rows, cols, 3)`` pixels; with `plane` or `channels` an
+        array with more axes.
     name
         Name of an image made from an array; a file keeps its own name.
     pixel_size_um
         Micrometres per pixel of an array; a file brings its own.
+    plane
+        The plane of a stack, counted from 1: a number, or one for each axis, such as
+        ``"t=2,z=5"``.
+    channels
+        The channels, counted from 1: one as grey (``"2"``), or three as red, green and blue
+        (``"3,2,1"``).
 
     Raises
     ------
     ImageError
         The file cannot be read, or the array is not an image.
+    ValueError
+        A plane or channels of another form.
 
     Examples
     --------
@@ -115,10 +129,14 @@ def open_image(
     (20, 30, 3)
     """
     from napari_hemacells.core.image import image_from_array, read_image
+    from napari_hemacells.core.image.plane_selection import PlaneSelection
 
+    selection = PlaneSelection.parse(plane, channels)
     if isinstance(source, str | Path):
-        return read_image(source)
-    return image_from_array(source, name or "array", pixel_size_um=pixel_size_um)
+        return read_image(source, selection=selection)
+    return image_from_array(
+        source, name or "array", pixel_size_um=pixel_size_um, selection=selection
+    )
 
 
 def detect(

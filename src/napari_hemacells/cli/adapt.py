@@ -82,6 +82,8 @@ def adapt(
         reporter.say(
             f"{len(training_set.crops)} cells, {len(training_set.clicks.labels)} with a class"
         )
+        for note in training_set.notes:
+            reporter.say(note)
         dataset.write_training_set(job.folder, training_set)
     outcome = run_adaptation(job, reporter, threads)
     dataset.remove_folder(job.folder)

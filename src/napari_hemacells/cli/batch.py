@@ -171,7 +171,9 @@ def run_batch(
     if share.skip_done:
         results.add_finished({index: known.find(source) for index, source in enumerate(sources)})
     todo = [(index, sources[index]) for index in results.missing]
-    sharing = plan_workers(share, [job.working_dir / source.path for _, source in todo])
+    sharing = plan_workers(
+        share, [job.working_dir / source.path for _, source in todo], job.selection
+    )
     try:
         with reporter.batch(_title(job, results, sharing), len(sources)) as bar:
             bar.start_at(len(sources) - len(todo), results.cells)
@@ -192,7 +194,8 @@ def with_run_depths(job: ImageJob, sources: Sequence[InputImage]) -> ImageJob:
     """Return the job with one bit depth for all images whose files do not state theirs."""
     from napari_hemacells.core.image import guess_run_depths
 
-    depths = guess_run_depths([job.working_dir / source.path for source in sources])
+    files = [job.working_dir / source.path for source in sources]
+    depths = guess_run_depths(files, job.selection)
     return replace(job, run_depths=depths) if depths else job
 
 

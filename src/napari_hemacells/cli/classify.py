@@ -18,6 +18,7 @@ from napari_hemacells.cli.options import (
     Images,
     JsonTarget,
     OutFolder,
+    PlaneOptions,
     RunOptions,
     ShareOptions,
 )
@@ -201,6 +202,7 @@ def classify(
     json: JsonTarget = None,
     params: DetectParams,
     encode: NetworkParams,
+    planes: PlaneOptions,
     share: ShareOptions,
     run: RunOptions,
 ) -> None:
@@ -219,6 +221,7 @@ def classify(
         with_absolute_weights(params),
         cells,
         share.skip_done,
+        selection=planes.selection,
         bundle=load_bundle(model),
         encode=encode,
         encoder=None if encoder is None else with_absolute_path(encoder),

@@ -94,18 +94,27 @@ def open_pillow(file: Path, *, tiff_page: int | None = None) -> Iterator[PillowI
             yield picture
 
 
-def read_picture(file: Path, *, tiff_page: int | None = None) -> NDArray[Any]:
+def read_picture(
+    file: Path, *, tiff_page: int | None = None, frame: int | None = None
+) -> NDArray[Any]:
     """Return the picture of a file, colours of a palette looked up.
+
+    Parameters
+    ----------
+    tiff_page
+        The page of a TIFF; other files are no TIFF.
+    frame
+        The frame of a moving picture, counted from 0.
 
     Raises
     ------
     ImageError
-        For one too large to be read at once, of another kind, or with several frames.
+        For one too large to be read at once, or of another kind.
     """
     with open_pillow(file, tiff_page=tiff_page) as picture:
         check_picture(picture.height, picture.width)
-        if tiff_page is None:
-            _check_one_frame(picture)
+        if frame:
+            picture.seek(frame)
         if _is_16_bit_colour(file):
             return _read_16_bit_png(file)
         if picture.mode in {"1", "L", "LA", "RGB", "RGBA", "F", "I"} or ";16" in picture.mode:
@@ -127,13 +136,10 @@ def has_deep_samples(file: Path) -> bool:
         return picture.mode == "I" or ";16" in picture.mode or _is_16_bit_colour(file)
 
 
-def _check_one_frame(picture: PillowImage) -> None:
-    frames = getattr(picture, "n_frames", 1)
-    if frames > 1 and picture.format != "MPO":  # a JPEG with a smaller copy behind it
-        raise ImageError(
-            f"One picture is needed, and this file has {frames} frames: save the one that you "
-            "want as a file of its own."
-        )
+def frame_count(file: Path) -> int:
+    """Return how many frames a picture has; a JPEG with a smaller copy behind it has one."""
+    with open_pillow(file) as picture:
+        return 1 if picture.format == "MPO" else int(getattr(picture, "n_frames", 1))
 
 
 def _is_16_bit_colour(file: Path) -> bool:

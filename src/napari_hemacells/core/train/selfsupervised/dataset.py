@@ -55,12 +55,15 @@ class AdaptTrainingSet:
         Keys of the images that they come from; of single pictures the hashes of their files.
     left_out
         Sentences about what could not be read.
+    notes
+        Sentences about how the images were read.
     """
 
     crops: NDArray[np.uint8]
     clicks: LabelledCrops
     images: tuple[str, ...]
     left_out: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def digest(self) -> str:
         """Return a hash of the crops."""
