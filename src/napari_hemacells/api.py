@@ -287,8 +287,16 @@ def fit(embeddings: Embeddings, labels: Mapping[int, str], *, name: str = "model
     )
 
 
-def predict(model: Bundle, embeddings: Embeddings) -> Prediction:
+def predict(model: Bundle, embeddings: Embeddings, cells: Cells | None = None) -> Prediction:
     """Return the class probabilities of cells, and which cells belong to no known class.
+
+    A model of one class alone tells nothing apart: its ``confidence`` is NaN, and it predicts only
+    those of `cells` that the detector found to be of that class; none without `cells`.
+
+    Parameters
+    ----------
+    cells
+        The cells that were embedded, with the detector's kinds; needed by a model of one class.
 
     Raises
     ------
@@ -305,10 +313,19 @@ def predict(model: Bundle, embeddings: Embeddings) -> Prediction:
     >>> predict(model, embeddings).probabilities.shape == (len(cells), 2)
     True
     """
+    import numpy as np
+
+    from napari_hemacells.core.classify import without_contradictions
     from napari_hemacells.core.store import check_compatible
 
     check_compatible(model, embeddings.encoder, embeddings.spec)
-    return model.head.predict(embeddings)
+    prediction = model.head.predict(embeddings)
+    if len(prediction.class_ids) != 1:
+        return prediction
+    if cells is None:
+        return prediction.of(np.zeros(len(prediction.ids), np.bool_))
+    name = model.palette.by_id(prediction.class_ids[0]).name
+    return without_contradictions(prediction, cells, name)
 
 
 def save_model(path: str | Path, model: Bundle) -> Path:
@@ -497,7 +514,7 @@ def export_crops(
     >>> embeddings = embed(image, cells)
     >>> model = fit(embeddings, {int(cells.ids[0]): "RBC"})
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     files = export_crops(folder, image, cells, predict(model, embeddings), model)
+    ...     files = export_crops(folder, image, cells, predict(model, embeddings, cells), model)
     >>> {file.parent.name for file in files}
     {'RBC'}
     """

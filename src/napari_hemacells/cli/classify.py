@@ -184,7 +184,7 @@ class LoadedClassifier:
         prediction = self.head.predict(
             (yield from embed_steps(image, cells, spec, self.encoder, batch_size=size, like=like))
         )
-        if cells.source == "whole" or len(prediction.class_ids) != 1:
+        if len(prediction.class_ids) != 1:
             return prediction
         name = job.bundle.palette.by_id(prediction.class_ids[0]).name
         return without_contradictions(prediction, cells, name)

@@ -62,6 +62,11 @@ def fit(
         **planes.record(),
     }
     reporter.tell(f"{len(crops.labels)} crops ({format_counts(counts)}) → {record['bundle']}")
+    if len(counts) == 1:
+        reporter.warn(
+            "One class alone: hemacells classify gives it, without a confidence, only to cells "
+            "that the detector finds to be of that class. Add a folder of another class."
+        )
     if encode.encoder.startswith(f"{FILE}:"):
         reporter.warn(
             "The model names this encoder only by its hash: give --encoder to "

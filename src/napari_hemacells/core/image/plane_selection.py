@@ -58,8 +58,11 @@ class PlaneSelection:
         return bool(self.plane or self.channels)
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain JSON."""
-        return {"plane": dict(self.plane), "channels": list(self.channels)}
+        """As plain JSON: the plane as it is written, ``"3"`` or ``"t=2,z=5"``."""
+        plane = ",".join(
+            f"{axis}={number}" if axis else str(number) for axis, number in self.plane
+        )
+        return {"plane": plane, "channels": list(self.channels)}
 
     def indices(self, axes: Sequence[tuple[str, int]]) -> tuple[int, ...]:
         """Return the index of the plane along each axis of a stack, counted from 0.

@@ -80,11 +80,16 @@ def evaluate_bundle_steps(
     Raises
     ------
     TrainingError
-        No picture, or none of a class that the model knows.
+        No picture, or none of a class that the model knows, or a model of one class.
     """
     head = bundle.head
     names = {cell_class.id: cell_class.name for cell_class in bundle.palette}
     classes = tuple(names[class_id] for class_id in head.class_ids)
+    if len(classes) < 2:
+        raise TrainingError(
+            f"The model knows one class alone ({', '.join(classes)}): there is nothing to tell "
+            "apart, and no accuracy. Fit it with two classes or more."
+        )
     examples, left_out = _match_classes(read_examples(source), classes)
     frame = estimate_crop_geometry(examples, bundle.spec.size, bundle.spec.context, selection)
     frame = frame.with_thermal_display(bundle.spec.degrees, bundle.spec.palette)
