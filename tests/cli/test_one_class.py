@@ -46,13 +46,17 @@ def test_classify_gives_the_class_to_cells_of_its_kind_without_a_confidence(
 
 
 def test_a_whole_thermogram_is_not_called_the_only_class(
-    hemacells, red_model: Path, tmp_path: Path
+    hemacells, colour_encoder, tmp_path: Path
 ) -> None:
-    degrees = np.linspace(28, 35, 60 * 80).reshape(60, 80)
+    (tmp_path / "one" / "healthy").mkdir(parents=True)
+    for number in range(3):
+        degrees = np.linspace(28, 35 + number, 60 * 80).reshape(60, 80)
+        np.savetxt(tmp_path / "one" / "healthy" / f"{number}.txt", degrees, fmt="%.2f")
+    assert hemacells("fit", tmp_path / "one", "--out", tmp_path / "model").exit_code == 0
     np.savetxt(tmp_path / "frame.txt", degrees, fmt="%.2f")
     result = hemacells(
-        "classify", tmp_path / "frame.txt", "--model", red_model, "--out", tmp_path / "out",
-        "--allow-other-scale",
+        "classify", tmp_path / "frame.txt", "--model", tmp_path / "model",
+        "--out", tmp_path / "out", "--allow-other-scale",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     table = pd.read_csv(tmp_path / "out" / "frame.cells.csv", keep_default_na=False)
@@ -77,3 +81,20 @@ def test_the_library_says_nothing_without_kinds_of_cells() -> None:
     assert prediction.ids.tolist() == red
     assert len(red) < len(cells)
     assert np.isnan(prediction.confidence).all()
+
+
+def test_pictures_of_one_cell_are_not_all_called_the_only_class(hemacells, red_model, tmp_path):
+    result = hemacells(
+        "classify", tmp_path / "one", "--whole", "--model", red_model, "--out", tmp_path / "out"
+    )
+    assert result.exit_code == 4
+    assert "one class alone (RBC)" in result.output
+
+
+def test_whole_pictures_have_no_plane_to_choose(hemacells, red_model, tmp_path):
+    result = hemacells(
+        "classify", tmp_path / "one", "--whole", "--plane", "2", "--model", red_model,
+        "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert result.exit_code == 2
+    assert "--plane does not go with --whole" in result.output

@@ -58,6 +58,7 @@ def fit(
         "size_colour_nucleus": params.measured,
         "crop": bundle.spec.to_dict(),
         "framing": round(crops.framing, 4),
+        "learned_from": crops.learned_from.to_dict(),
         "unreadable": list(crops.unreadable),
         **planes.record(),
     }
@@ -122,4 +123,5 @@ def _fit_bundle(
         head_meta=meta,
         vectors=crops.vectors,
         labels=labels,
+        learned_from=crops.learned_from,
     )

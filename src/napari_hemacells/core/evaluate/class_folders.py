@@ -25,7 +25,9 @@ from napari_hemacells.core.files.own_files import without_clutter
 from napari_hemacells.core.image import is_image, picture_size
 from napari_hemacells.core.image.layout import WHOLE_PICTURE
 from napari_hemacells.core.image.reading_options import DEFAULT_READING, ReadingOptions
-from napari_hemacells.core.types import Progress
+from napari_hemacells.core.pictures import picture_pixels
+from napari_hemacells.core.pictures.listing import OTHER_PICTURES, PARTS, SUFFIXES
+from napari_hemacells.core.types import LearnedFrom, Progress
 from napari_hemacells.core.types.progress import run_to_end
 
 if TYPE_CHECKING:
@@ -38,19 +40,6 @@ if TYPE_CHECKING:
     from napari_hemacells.core.image.plane_selection import PlaneSelection
     from napari_hemacells.core.types import CropSpec, EncoderInfo
 
-SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".jfif", ".jpe", ".jp2", ".bmp", ".dib", ".tif", ".tiff", ".gif",
-     ".webp", ".ppm", ".pgm"}
-)  # fmt: skip
-# Pictures too, which reading may refuse by name; they are not passed over.
-OTHER_PICTURES = frozenset(
-    {".heic", ".heif", ".avif", ".jxl", ".svg", ".psd", ".dcm", ".czi", ".nd2", ".lif", ".svs",
-     ".ndpi", ".mrxs", ".scn", ".vsi", ".eps", ".tga", ".dng", ".nef", ".cr2", ".arw"}
-)  # fmt: skip
-PARTS = frozenset(
-    {"train", "training", "validation", "valid", "val", "test", "testing", "holdout", "held-out"}
-)
-MAX_PICTURE_PIXELS = 100_000_000  # of a picture that shows one cell
 FRAMING_SAMPLE = 100  # pictures that tell how the folder is framed
 
 
@@ -70,6 +59,8 @@ class ClassFolder:
         Sentences about the files that are no whole pictures.
     framing
         Side of the square taken from a picture, divided by the picture's longer side.
+    learned_from
+        What a model of them learns from.
     reading
         How the pictures were read.
     """
@@ -79,6 +70,7 @@ class ClassFolder:
     files: tuple[Path, ...]
     unreadable: tuple[str, ...]
     framing: float
+    learned_from: LearnedFrom
     reading: ReadingOptions = DEFAULT_READING
 
 
@@ -258,7 +250,10 @@ def embed_files_steps(
         except StorageError as error:
             yield Progress(len(listed), len(listed), str(error))
     files, labels = (tuple(part) for part in zip(*kept, strict=True))
-    return ClassFolder(vectors[known], labels, files, tuple(unreadable), framing, reading)
+    learned_from = _learned_from(files, spec, framing, reading)
+    return ClassFolder(
+        vectors[known], labels, files, tuple(unreadable), framing, learned_from, reading
+    )
 
 
 def _framing(files: list[Path], spec: CropSpec, reading: ReadingOptions) -> float:
@@ -274,37 +269,30 @@ def _framing(files: list[Path], spec: CropSpec, reading: ReadingOptions) -> floa
     return spec.context / estimate_context(pictures)
 
 
+def _learned_from(
+    files: Sequence[Path], spec: CropSpec, framing: float, reading: ReadingOptions
+) -> LearnedFrom:
+    """Return what a model of these pictures, the first of which can be read, learns from."""
+    sizes = [
+        max(picture_size(file, reading.selection))
+        for file in files[:: -(-len(files) // FRAMING_SAMPLE)]
+    ]
+    known = [side for side in sizes if side]
+    side = int(np.median(known)) if known else None
+    if picture_pixels(files[0], reading.depths, reading.selection).ndim == 2:
+        return LearnedFrom("pictures", side=side, modality="temperature")
+    return LearnedFrom("pictures", context=round(spec.context / framing, 4), side=side)
+
+
 def _picture(file: Path, unreadable: list[str], reading: ReadingOptions) -> NDArray[Any] | None:
     """Return colours or degrees, or ``None`` with the reason added to `unreadable`."""
     try:
-        return picture_pixels(file, reading)
+        return picture_pixels(file, reading.depths, reading.selection)
     except ImageError as error:
         unreadable.append(f"{file.parent.name}/{file.name}: {error}")
     except Exception as error:  # noqa: BLE001  # whatever a decoder says: this file only
         unreadable.append(f"{file.parent.name}/{file.name} cannot be read ({error}).")
     return None
-
-
-def picture_pixels(file: Path, reading: ReadingOptions = DEFAULT_READING) -> NDArray[Any]:
-    """Return the colours or degrees of a picture of one cell.
-
-    Parameters
-    ----------
-    reading
-        How the pictures of its folder are read.
-
-    Raises
-    ------
-    ImageError
-        It cannot be read, or is far too large to be one cell.
-    """
-    rows, cols = picture_size(file, reading.selection)
-    if rows * cols > MAX_PICTURE_PIXELS:
-        raise ImageError(
-            f"{file.name} has {rows:,} × {cols:,} pixels and is no picture of one cell: cut the "
-            "cells out, or detect them in it."
-        )
-    return reading.read_pixels(file)
 
 
 def _digest(file: Path) -> NDArray[np.int64]:

@@ -11,12 +11,12 @@ import numpy as np
 
 from napari_hemacells.core.crop import estimate_context, from_picture
 from napari_hemacells.core.errors import ImageError, TrainingError
-from napari_hemacells.core.evaluate.class_folders import picture_pixels
 from napari_hemacells.core.image.layout import WHOLE_PICTURE
 from napari_hemacells.core.image.reading_options import DEFAULT_READING, ReadingOptions
+from napari_hemacells.core.pictures import picture_pixels
 from napari_hemacells.core.train.classifier.dataset import Example, Examples, digest
 from napari_hemacells.core.train.progress import TrainingReport
-from napari_hemacells.core.types import CropSpec
+from napari_hemacells.core.types import CropSpec, LearnedFrom
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -44,11 +44,14 @@ class CropGeometry(NamedTuple):
         Side of the square taken from a picture, divided by the picture's longer side.
     reading
         How the pictures are read.
+    learned_from
+        What a network learns from, where it is known.
     """
 
     spec: CropSpec
     framing: float
     reading: ReadingOptions = DEFAULT_READING
+    learned_from: LearnedFrom | None = None
 
     def with_thermal_display(self, degrees: TemperatureScaling, palette: str) -> CropGeometry:
         """The same, with thermograms shown so."""
@@ -65,10 +68,20 @@ def estimate_crop_geometry(
     step = -(-len(examples) // SAMPLE)
     reading = ReadingOptions.for_files([example.path for example in examples.items], selection)
     opened = (_pixels(example.path, reading) for example in examples.items[::step])
-    typical = estimate_context(pixels for pixels in opened if not isinstance(pixels, str))
+    sample = [pixels for pixels in opened if not isinstance(pixels, str)]
+    typical = estimate_context(sample)
+    side = int(np.median([max(pixels.shape[:2]) for pixels in sample])) if sample else None
+    degrees = bool(sample) and sample[0].ndim == 2
+    learned_from = LearnedFrom(
+        "pictures",
+        context=None if degrees else round(typical, 3),
+        side=side,
+        modality="temperature" if degrees else "colour",
+    )
     if context is None:
-        return CropGeometry(CropSpec(size, round(typical, 3)), 1.0, reading)
-    return CropGeometry(CropSpec(size, context), min(1.0, context / typical), reading)
+        return CropGeometry(CropSpec(size, round(typical, 3)), 1.0, reading, learned_from)
+    framing = min(1.0, context / typical)
+    return CropGeometry(CropSpec(size, context), framing, reading, learned_from)
 
 
 class CropStore:
@@ -212,7 +225,7 @@ def _open(path: Path, frame: CropGeometry) -> DecodedCrop | str:
 def _pixels(path: Path, reading: ReadingOptions) -> NDArray[Any] | str:
     """Return the picture, colours or degrees, or why there is none."""
     try:
-        return picture_pixels(path, reading)
+        return picture_pixels(path, reading.depths, reading.selection)
     except (ImageError, OSError) as error:
         return str(error)
     except Exception as error:  # noqa: BLE001  # whatever a decoder says: this file only

@@ -12,8 +12,8 @@ from napari_hemacells.core.crop import estimate_context, extract_crops, from_pic
 from napari_hemacells.core.detect import detect_steps
 from napari_hemacells.core.errors import HemaCellsError, ImageError, TrainingError
 from napari_hemacells.core.evaluate import list_class_folders
-from napari_hemacells.core.evaluate.class_folders import picture_pixels
 from napari_hemacells.core.image.reading_options import ReadingOptions
+from napari_hemacells.core.pictures import picture_pixels
 from napari_hemacells.core.store.project import annotation_state, corrected_cells
 from napari_hemacells.core.store.project_images import project_image, project_reading
 from napari_hemacells.core.train.selfsupervised.dataset import (
@@ -172,7 +172,7 @@ def _read_picture(
     file: Path, unreadable: list[str], reading: ReadingOptions
 ) -> NDArray[np.uint8] | None:
     try:
-        return cast("NDArray[np.uint8]", picture_pixels(file, reading))
+        return cast("NDArray[np.uint8]", picture_pixels(file, reading.depths, reading.selection))
     except ImageError as error:
         unreadable.append(f"{file.parent.name}/{file.name}: {error}")
     except Exception as error:  # noqa: BLE001  # whatever a decoder says: this file only
