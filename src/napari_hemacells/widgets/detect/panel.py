@@ -34,19 +34,30 @@ _CHOOSE_IMAGE = "Choose an image above."
 _LEAST_SIDE = 16  # pixels of a picture with a cell in it
 _NO_REGIONS = "Find the regions first, or draw shapes on the thermogram."
 _PAUSE_MS = 200  # after the last move of a slider
+_USE_LAYER, _USE_REGIONS = "Use the cells &of a layer", "Use the regions &of a layer"
+_USE_WHOLE = "The whole The &whole picture is one cellpicture is one cell"
+_USE_THERMOGRAM = "The whole thermogram, as one The &whole thermogram, as one picturepicture"
 _KINDS = {"labels": "Labels", "points": "Points", "shapes": "Shapes"}
 
 
 @dataclass(frozen=True)
 class DetectRequest:
-    """The source of the cells: a layer that holds them, or the detector (``None``).
+    """The source of the cells: a layer that holds them, the picture itself, or the detector.
 
-    ``within`` is the Shapes layer that detection is restricted to, ``None`` for the whole image.
+    Attributes
+    ----------
+    source
+        The layer that holds the cells; ``None`` for the detector, or for a whole picture.
+    within
+        The Shapes layer that detection is restricted to, ``None`` for the whole image.
+    whole
+        Whether the picture itself is the one cell.
     """
 
     source: str | None
     params: DetectParams
     within: str | None = None
+    whole: bool = False
 
 
 class DetectPanel(QWidget):
@@ -61,9 +72,14 @@ class DetectPanel(QWidget):
         self.image = _combo("Image")
         self.image.setToolTip("The smear to work on: colour or grey, any bit depth")
         self.use_detector = QRadioButton("Fi&nd cells in the image")
-        self.use_layer = QRadioButton("Use the cells &of a layer")
+        self.use_layer = QRadioButton(_USE_LAYER)
         self.use_layer.setToolTip(
             "Your own segmentation: Labels, Points at the centres, or Shapes"
+        )
+        self.use_whole = QRadioButton(_USE_WHOLE)
+        self.use_whole.setToolTip(
+            "For a picture of a single cell, as analysers save them, and for a whole "
+            "thermogram: nothing is looked for, the picture itself gets the class"
         )
         self.source = _combo("Layer with cells")
         self.within = _combo("Only inside")
@@ -135,7 +151,8 @@ class DetectPanel(QWidget):
             return
         self._offered = offered
         self.use_detector.setVisible(offered)
-        self.use_layer.setVisible(offered)
+        self.use_layer.setText(_USE_LAYER if offered else _USE_REGIONS)
+        self.use_whole.setText(_USE_WHOLE if offered else _USE_THERMOGRAM)
         self.use_layer.setChecked(not offered)
         self.use_detector.setChecked(offered)
         self._update()
@@ -177,6 +194,8 @@ class DetectPanel(QWidget):
         params, _ = build_params(DetectParams, self.form, self.more)
         if params is None:
             return None
+        if self.use_whole.isChecked():
+            return DetectRequest(None, params, whole=True)
         source = self.source.currentData() if self.use_layer.isChecked() else None
         within = None if source is not None else self.within.currentData()
         return DetectRequest(source, params, within or None)
@@ -188,7 +207,7 @@ class DetectPanel(QWidget):
 
     def _tell_params(self) -> None:
         request = self.request()
-        if request is not None and request.source is None:
+        if request is not None and request.source is None and not request.whole:
             self.params_changed.emit(request)
 
     def _choose(self, _index: int) -> None:
@@ -197,17 +216,23 @@ class DetectPanel(QWidget):
         self._update()
 
     def _update(self, _value: object = None) -> None:
-        by_layer = self.use_layer.isChecked()
+        by_layer, whole = self.use_layer.isChecked(), self.use_whole.isChecked()
         self.source.setVisible(by_layer)
+        detects = self._offered and not by_layer and not whole
         for part in (self.within_label, self.within):
-            part.setVisible(not by_layer)
-        self.form.native.setVisible(self._offered)
-        self.more_button.setVisible(self._offered)
+            part.setVisible(not by_layer and not whole)
+        self.form.native.setVisible(self._offered and not whole)
+        self.more_button.setVisible(self._offered and not whole)
+        self.more.native.setVisible(self._offered and not whole and self.more_button.isChecked())
         reason = self._blocked or self._missing()
         self.button.setEnabled(not reason)
         taken = "Use &these cells" if self._offered else "Use &these regions"
-        self.button.setText(taken if by_layer else "Detec&t cells")
-        self.button.setToolTip(reason or "Find the cells of this image; annotated cells stay")
+        self.button.setText(
+            "Use Use &the whole picturethe whole picture" if whole else taken if by_layer else "Detec&t cells"
+        )
+        find = "Find the cells of this image; annotated cells stay"
+        take = "Annotated cells stay"
+        self.button.setToolTip(reason or (find if detects else take))
 
     def _show_more(self, more: bool) -> None:
         self.more.native.setVisible(more)
@@ -222,7 +247,7 @@ class DetectPanel(QWidget):
 
     def _lay_out(self) -> None:
         group = QButtonGroup(self)
-        for button in (self.use_detector, self.use_layer):
+        for button in (self.use_detector, self.use_layer, self.use_whole):
             group.addButton(button)
         self.use_detector.setChecked(True)
         top = QFormLayout()
@@ -235,7 +260,7 @@ class DetectPanel(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(top)
-        for choice in (self.use_detector, self.use_layer, self.source):
+        for choice in (self.use_detector, self.use_whole, self.use_layer, self.source):
             column.addWidget(choice)
         column.addLayout(inside)
         for widget in (
@@ -248,7 +273,8 @@ class DetectPanel(QWidget):
     def _connect(self) -> None:
         self.image.currentIndexChanged.connect(self._choose)
         self.source.currentIndexChanged.connect(self._update)
-        self.use_layer.toggled.connect(self._update)
+        for button in (self.use_layer, self.use_whole):
+            button.toggled.connect(self._update)
         self.form.changed.connect(self._update)
         self.form.changed.connect(self._pause.start)
         self.more.changed.connect(self._update)
@@ -278,6 +304,9 @@ def detection_summary(cells: Cells, image: SmearImage | None = None) -> str:
     total = len(cells)
     if not total:
         return no_cells_reason(image)
+    if cells.source == "whole" and image is not None:
+        rows, cols = image.shape
+        return f"The whole picture, {cols:,} × {rows:,} px, is one cell."
     kinds = cells.table["class"].value_counts()
     parts = ", ".join(f"{kind} {count:,}" for kind, count in kinds.items() if kind)
     counted = f"{total:,} {'cell' if total == 1 else 'cells'}"
