@@ -149,7 +149,7 @@ def _find_image_steps(
     shown: Sequence[tuple[str, tuple[int, int] | None, Callable[[], SmearImage]]],
 ) -> Generator[Progress, None, ImageLayer]:
     """Return an image of a project: from a layer that shows it, or from its file."""
-    from napari_hemacells.core.image import read_image
+    from napari_hemacells.core.store.project_images import read_stored_image
 
     stored = project.image(key)
     for layer, shape, make in shown:
@@ -158,8 +158,7 @@ def _find_image_steps(
             image = _try_make_image(make)
             if image is not None and image.key == key:
                 return ImageLayer(image, layer)
-    image = read_image(project.locate(key), groups=stored.groups)
-    return ImageLayer(replace(image, key=stored.key), "")
+    return ImageLayer(read_stored_image(project, key), "")
 
 
 def _try_make_image(make: Callable[[], SmearImage]) -> SmearImage | None:

@@ -23,6 +23,7 @@ from napari_hemacells.core.types.embeddings import (
 )
 from napari_hemacells.core.types.image import (
     BitDepth,
+    CropSource,
     Groups,
     Modality,
     Pixels,
@@ -47,6 +48,7 @@ __all__ = [
     "CellRef",
     "CellSource",
     "Cells",
+    "CropSource",
     "CropSpec",
     "Embeddings",
     "EncoderInfo",

@@ -15,7 +15,6 @@ import numpy as np
 from napari_hemacells.core.crop import extract_crops
 from napari_hemacells.core.errors import HemaCellsError, TrainingError
 from napari_hemacells.core.evaluate.splits import group_key
-from napari_hemacells.core.image import read_image
 from napari_hemacells.core.store.project import corrected_cells
 from napari_hemacells.core.train.classifier.crop_store import (
     CropGeometry,
@@ -190,8 +189,7 @@ def read_project_image(project: Project, key: str) -> SmearImage:
     HemaCellsError
         It was moved or changed, or cannot be read.
     """
-    stored = project.image(key)
-    return read_image(project.locate(key), groups=stored.groups)
+    return read_stored_image(project, key)
 
 
 @dataclass(frozen=True)
