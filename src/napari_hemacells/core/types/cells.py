@@ -1,4 +1,4 @@
-"""The cells of an image, and what a cell is called by."""
+"""The cells of an image, and references to them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RBC, WBC, PLATELET = "RBC", "WBC", "Platelets"
 
 
 class CellRef(NamedTuple):
-    """A cell of an image: what an annotation hangs on."""
+    """Reference to a cell of an image, as annotations use it."""
 
     image_key: str
     cell: int
@@ -34,7 +34,7 @@ class CellRef(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """The cells of one image: a label image and a table with a row a cell.
+    """The cells of an image: a label image and a table with a row for each cell.
 
     A "cell" is whatever one crop is made of: a blood cell, later a breast region or a whole frame.
 
@@ -84,7 +84,7 @@ class Cells:
 
     @cached_property
     def position(self) -> dict[int, int]:
-        """From a cell's id to its place in the table."""
+        """Map cell ids to rows of the table."""
         return {int(cell): row for row, cell in enumerate(self.ids)}
 
     def mask_of(self, cell: int) -> CellMask:
@@ -99,7 +99,7 @@ class Cells:
 
 @dataclass(frozen=True, eq=False)
 class PartCells:
-    """The cells that one part of an image answers for (:mod:`~.core.detect.parts`).
+    """The cells for which one part of an image is responsible (:mod:`~.core.detect.parts`).
 
     Attributes
     ----------

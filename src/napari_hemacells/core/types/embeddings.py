@@ -1,4 +1,4 @@
-"""Crops of cells as an encoder sees them, and the vectors that it gives."""
+"""Crops of cells for an encoder, and its embeddings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TemperatureScaling: TypeAlias = Literal["fixed", "range", "torso"]
 
 @dataclass(frozen=True)
 class CropSpec:
-    """How a cell becomes a square picture for the encoder; part of a model's identity.
+    """Size and margin of a cell's square crop; part of a model's identity.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class CropSpec:
     palette: str = "grey"
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain JSON; what concerns thermograms only where it is not the usual."""
+        """As plain JSON; settings of thermograms only where they are not the default."""
         settings: dict[str, Any] = {"size": self.size, "context": self.context}
         if self.degrees != "fixed" or self.palette != "grey":
             settings |= {"degrees": self.degrees, "palette": self.palette}
@@ -49,7 +49,7 @@ class CropSpec:
 
 @dataclass(frozen=True)
 class EncoderInfo:
-    """What makes two encoders the same: the name, the weights' hash, the preprocessing."""
+    """Identity of an encoder: name, hash of the weights, preprocessing."""
 
     name: str
     sha256: str
@@ -60,7 +60,7 @@ class EncoderInfo:
 
 @dataclass(frozen=True, eq=False)
 class Embeddings:
-    """One vector a cell.
+    """One vector for each cell.
 
     Attributes
     ----------

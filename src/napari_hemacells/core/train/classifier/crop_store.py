@@ -11,8 +11,8 @@ import numpy as np
 
 from napari_hemacells.core.crop import estimate_context, from_picture
 from napari_hemacells.core.errors import ImageError, TrainingError
-from napari_hemacells.core.evaluate.class_folders import picture_pixels
 from napari_hemacells.core.image import guess_run_depths
+from napari_hemacells.core.pictures import picture_pixels
 from napari_hemacells.core.train.classifier.dataset import Example, Examples, digest
 from napari_hemacells.core.train.progress import TrainingReport
 from napari_hemacells.core.types import CropSpec
