@@ -19,9 +19,9 @@ from napari_hemacells.core.errors import StorageError
 from napari_hemacells.core.files.fsio import atomic_path
 from napari_hemacells.core.files.numpy_files import load_arrays
 from napari_hemacells.core.files.safe_files import open_stream
+from napari_hemacells.core.image.colour import ValueScale
 from napari_hemacells.core.image.layout import Layout
 from napari_hemacells.core.image.lazy import LazyPixels
-from napari_hemacells.core.image.colour import ValueScale
 from napari_hemacells.core.types import BOX_COLUMNS, Cells, SmearImage
 
 if TYPE_CHECKING:
@@ -231,7 +231,8 @@ class ContactSheet:
                 return self._sharp[number]
             self.wanted.add(number)
         enlarge = TILE // SMALL[0]
-        return self._small[SMALL[0]][number - 1].repeat(enlarge, axis=0).repeat(enlarge, axis=1)
+        small = self._small[SMALL[0]][number - 1]
+        return np.asarray(small.repeat(enlarge, axis=0).repeat(enlarge, axis=1))
 
     def small_tiles(self, numbers: NDArray[np.int64], side: int) -> NDArray[np.uint8]:
         """``(..., side, side, 3)`` small tiles, dark where they were not read yet."""
@@ -264,8 +265,9 @@ class _Level:
         numbers = down[:, None] * self.sheet.columns + across + 1
         whole = self._tiles(numbers, side).swapaxes(1, 2)
         whole = whole.reshape(len(down) * side, len(across) * side, 3)
-        top, left = (int(down[0]) * side if len(down) else 0), (
-            int(across[0]) * side if len(across) else 0
+        top, left = (
+            (int(down[0]) * side if len(down) else 0),
+            (int(across[0]) * side if len(across) else 0),
         )
         return whole[rows.start - top : rows.stop - top, cols.start - left : cols.stop - left]
 
@@ -322,4 +324,4 @@ def _reduced(tiles: NDArray[np.uint8], step: int) -> NDArray[np.uint8]:
     count, side = tiles.shape[:2]
     small = side // step
     means = tiles.reshape(count, small, step, small, step, 3).mean(axis=(2, 4))
-    return np.rint(means).astype(np.uint8)
+    return np.asarray(np.rint(means), dtype=np.uint8)

@@ -73,7 +73,7 @@ class CropSource(Protocol):
         """``(side, side, 3)`` uint8: the whole picture, small."""
 
     def display_levels(self) -> Sequence[Any]:
-        """What a viewer shows: ``(rows, cols, 3)`` uint8, the finest first; reading never waits."""
+        """What a viewer shows, uint8 colours, the finest first; reading it never waits."""
 
 
 @dataclass(frozen=True, eq=False)

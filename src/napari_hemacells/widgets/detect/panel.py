@@ -228,7 +228,11 @@ class DetectPanel(QWidget):
         self.button.setEnabled(not reason)
         taken = "Use &these cells" if self._offered else "Use &these regions"
         self.button.setText(
-            "Use Use &the whole picturethe whole picture" if whole else taken if by_layer else "Detec&t cells"
+            "Use &the whole picture"
+            if whole
+            else taken
+            if by_layer
+            else "Detec&t cells"
         )
         find = "Find the cells of this image; annotated cells stay"
         take = "Annotated cells stay"

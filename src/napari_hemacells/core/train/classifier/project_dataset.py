@@ -16,6 +16,7 @@ from napari_hemacells.core.crop import extract_crops
 from napari_hemacells.core.errors import HemaCellsError, TrainingError
 from napari_hemacells.core.evaluate.splits import group_key
 from napari_hemacells.core.store.project import corrected_cells
+from napari_hemacells.core.store.project_images import read_stored_image
 from napari_hemacells.core.train.classifier.crop_store import (
     CropGeometry,
     CropStore,
