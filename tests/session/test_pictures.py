@@ -36,7 +36,7 @@ def opened():
     def open_folder(folder, annotator="anna"):
         session = Session(annotator)
         made.append(session)
-        session.open_pictures(CellPictures.open(folder))
+        session.open_pictures(folder)
         return session
 
     yield open_folder
@@ -285,7 +285,7 @@ def test_two_sessions_do_not_write_one_project(folder, opened):
     session = opened(folder)
     other = Session("bert")
     with pytest.raises(StorageError):
-        other.open_pictures(CellPictures.open(folder))
+        other.open_pictures(folder)
     assert len(session.cells) == 12
 
 

@@ -31,9 +31,10 @@ if TYPE_CHECKING:
     from napari_hemacells.core.annotate import Annotation, CellRecord, History, Palette
     from napari_hemacells.core.annotate.cell_edits import Corrections
     from napari_hemacells.core.classify import SupportSet
-    from napari_hemacells.core.pictures import CellPictures, PictureChanges
+    from napari_hemacells.core.pictures import PictureChanges
     from napari_hemacells.core.pictures.contact_sheet import ContactSheet
     from napari_hemacells.core.store import Project
+    from napari_hemacells.core.store.project_pictures import OpenedPictures
     from napari_hemacells.core.types import (
         CellRef,
         Cells,
@@ -65,11 +66,6 @@ def project_encoder_name(project: Project) -> str:
             except StorageError:
                 return f"{ADAPTED_PREFIX}{own}"  # good enough to look at cells with
     return name
-
-
-def folder_name(pictures: CellPictures) -> str:
-    """What a new project of a folder of pictures is called."""
-    return pictures.folder.name or str(pictures.folder)
 
 
 def format_left_out(reasons: Sequence[str]) -> str:
@@ -174,39 +170,39 @@ class SessionState:
                 self.use_project(new, annotate.palette_for(image.modality))
         self.show_image(image)
 
-    def open_pictures(self, pictures: CellPictures) -> None:
+    def open_pictures(self, folder: Path) -> None:
         """Show a folder of pictures of one cell each, in the project that holds it.
 
-        If none does, one is made in the user's data folder; it takes its classes from the
-        folder's sub-folders or labels where there are any (:meth:`.SessionEditor.take_classes`).
+        If none does, one is made in the user's data folder.
 
         Raises
         ------
+        ImageError
+            There is no picture in the folder.
         StorageError
             The project cannot be written, or is open in another window.
         """
-        from napari_hemacells.core.store import Project, projects_root
-        from napari_hemacells.core.store.project import default_folder, holds_project
-        from napari_hemacells.core.store.project_pictures import find_pictures, numbers_file
+        from napari_hemacells.core.store import projects_root
+        from napari_hemacells.core.store.project_pictures import open_pictures
 
-        here = self.project is not None and any(
-            stored.key == pictures.key for stored in self.project.images
-        )
-        found = None if here else find_pictures(pictures, projects_root())
-        key = pictures.key if found is None else found[1]
-        if found is not None:
-            self.use_project(Project.open(found[0]))
-        elif not here:
-            folder = default_folder(sheet_image(pictures))
-            known = holds_project(folder)
-            project = (
-                Project.open(folder) if known else Project.create(folder, folder_name(pictures))
-            )
-            self.use_project(project, annotate.palette_for(pictures.modality))
-        file = numbers_file(self._need_project().folder, key)
-        if file.is_file():
-            pictures = type(pictures).load(file, pictures.folder)
-        self.show_image(sheet_image(pictures))
+        current = None if self.project is None else self.project.folder
+        self.show_image(self.project_of_pictures(open_pictures(folder, projects_root(), current)))
+
+    def project_of_pictures(self, opened: OpenedPictures) -> SmearImage:
+        """Open the project of a folder of pictures, or make one; return the pictures' sheet."""
+        from napari_hemacells.core.store import Project
+        from napari_hemacells.core.store.project import default_folder, holds_project
+
+        image = sheet_image(opened.pictures)
+        if opened.project is not None:
+            if self.project is None or self.project.folder != opened.project:
+                self.use_project(Project.open(opened.project))
+            return image
+        folder = default_folder(image)
+        known = holds_project(folder)  # that does not know the pictures any more
+        project = Project.open(folder) if known else Project.create(folder, image.name)
+        self.use_project(project, annotate.palette_for(opened.pictures.modality))
+        return image
 
     def look_for_pictures(self) -> PictureChanges:
         """Look at the folder of pictures again, and show what is new or missing.
@@ -218,19 +214,29 @@ class SessionState:
         ImageError
             The image in use is no folder of pictures.
         """
-        image = self._need_image()
-        sheet = sheet_of(image)
+        sheet = sheet_of(self._need_image())
         if sheet is None:
             raise ImageError("This image is no folder of pictures: open a folder of them first.")
         changes = sheet.pictures.rescan()
-        if any((changes.added, changes.missing, changes.back, changes.moved, changes.changed)):
-            fresh = sheet_image(sheet.pictures)
-            now = sheet_of(fresh)
-            if now is not None:
-                now.take_tiles(sheet)
-                now.forget((*changes.changed, *changes.back))
-            self.show_image(fresh)
+        image = self.changed_sheet(changes)
+        if image is not None:
+            self.show_image(image)
         return changes
+
+    def changed_sheet(self, changes: PictureChanges) -> SmearImage | None:
+        """The contact sheet with what has changed in its folder; ``None`` if nothing has.
+
+        Show it with :meth:`show_image`.
+        """
+        sheet = sheet_of(self.image)
+        if sheet is None or not changes.any:
+            return None
+        image = sheet_image(sheet.pictures)
+        fresh = sheet_of(image)
+        if fresh is not None:
+            fresh.take_tiles(sheet)
+            fresh.forget((*changes.changed, *changes.back))
+        return image
 
     def show_image(self, image: SmearImage) -> None:
         """Show an image of the open project with its saved cells; a new image is added."""
@@ -428,7 +434,7 @@ class SessionState:
         What the pictures' contents are is known by now, and kept with their numbers.
         """
         cells = self._need_cells()
-        now = sheet.cells()
+        now = sheet.cells(cells.ids)
         gone = np.setdiff1d(cells.ids, now.ids)
         if len(gone):
             boxes = tuple(map(tuple, sheet.boxes(gone).tolist()))

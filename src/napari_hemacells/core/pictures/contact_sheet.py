@@ -76,13 +76,14 @@ class ContactSheet:
         corner = np.stack([row, column], axis=1) * TILE + MARGIN
         return np.concatenate([corner, corner + SIDE], axis=1)
 
-    def cells(self) -> Cells:
+    def cells(self, only: NDArray[np.int64] | None = None) -> Cells:
         """A cell for each picture that is there and can be read; its id is the number.
 
-        The table has a further column ``file``: the picture's path from the folder.
+        `only` names those that may be among them. The table has a further column ``file``: the picture's path from the folder.
         """
         numbers = self._numbers()
         numbers = numbers[~np.isin(numbers, list(self.pictures.unreadable))]
+        numbers = numbers if only is None else np.intersect1d(numbers, only)
         names = self._names_of(numbers).tolist()
         boxes = self.boxes(numbers)
         table = pd.DataFrame({"label": numbers})

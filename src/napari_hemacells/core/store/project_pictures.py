@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_hemacells.core.errors import ProjectError, StorageError
@@ -79,6 +80,52 @@ def load_pictures(project_folder: Path, stored: StoredImage) -> CellPictures:
 def picture_numbers(file: Path) -> frozenset[int]:
     """The numbers in a file of :func:`numbers_file`; raises :class:`ProjectError`."""
     return frozenset(entry.number for entry in read_picture_table(file).entries)
+
+
+@dataclass(frozen=True, eq=False)
+class OpenedPictures:
+    """A folder of pictures with the numbers they have in a project.
+
+    Attributes
+    ----------
+    project
+        Folder of the project that holds them; ``None`` where none does.
+    """
+
+    pictures: CellPictures
+    project: Path | None = None
+
+
+def open_pictures(folder: Path, root: Path, current: Path | None = None) -> OpenedPictures:
+    """Return the pictures of a folder, under their numbers where a project knows them.
+
+    Nothing is changed, so this may run in any thread.
+
+    Parameters
+    ----------
+    root
+        The folder of projects.
+    current
+        Folder of the open project, which is looked into first.
+
+    Raises
+    ------
+    ImageError
+        There is no such folder, or no picture in it.
+    ProjectError
+        The numbers of the pictures are damaged.
+    """
+    pictures = CellPictures.open(folder)
+    key, project = pictures.key, current
+    if current is None or not numbers_file(current, key).is_file():
+        found = find_pictures(pictures, root)
+        if found is None:
+            return OpenedPictures(pictures)
+        project, key = found
+    if project is None:
+        return OpenedPictures(pictures)
+    known = CellPictures.load(numbers_file(project, key), pictures.folder)
+    return OpenedPictures(known, project)
 
 
 def find_pictures(pictures: CellPictures, root: Path) -> tuple[Path, str] | None:

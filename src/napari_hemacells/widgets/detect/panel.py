@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 from napari_hemacells.core.params import DetectParams
 from napari_hemacells.widgets.detect.edit_bar import EditBar
 from napari_hemacells.widgets.forms import ParamsForm, build_params
+from napari_hemacells.widgets.pictures.panel import choose_folder
 from napari_hemacells.widgets.plain_text import PlainLabel, heading
 
 if TYPE_CHECKING:
@@ -29,7 +30,10 @@ if TYPE_CHECKING:
     from napari_hemacells.core.types import Cells, SmearImage
     from napari_hemacells.widgets.canvas.layer_catalog import LayerChoice
 
-_NO_IMAGE = "Open a smear first: drag a picture into napari, or File ▸ Open Sample ▸ HemaCells."
+_NO_IMAGE = (
+    "Open a smear first: drag a picture into napari, or File ▸ Open Sample ▸ HemaCells. Or open a "
+    "folder of cell pictures."
+)
 _CHOOSE_IMAGE = "Choose an image above."
 _LEAST_SIDE = 16  # pixels of a picture with a cell in it
 _NO_REGIONS = "Find the regions first, or draw shapes on the thermogram."
@@ -66,6 +70,7 @@ class DetectPanel(QWidget):
     image_chosen = Signal(str)
     detect_requested = Signal(object)
     params_changed = Signal(object)  # DetectRequest, once the user pauses
+    folder_chosen = Signal(object)  # a folder of cell pictures to open
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -103,6 +108,11 @@ class DetectPanel(QWidget):
         self.more_button.setToolTip("The cell diameter in micrometres")
         self.more_button.setCheckable(True)
         self.more_button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.folder_button = QPushButton("Open a folder of cell pictures…")
+        self.folder_button.setToolTip(
+            "Pictures of one cell each, as analysers save them: label them, and train on them"
+        )
+        self._pictures = False  # whether the image is a folder of pictures
         self.button = QPushButton("Detec&t")
         self.result = PlainLabel()
         self.result.setWordWrap(True)
@@ -157,6 +167,12 @@ class DetectPanel(QWidget):
         self.use_detector.setChecked(offered)
         self._update()
 
+    def show_pictures(self, *, shown: bool) -> None:
+        """Show that the image is a folder of pictures, in which nothing is detected, or not."""
+        if shown != self._pictures:
+            self._pictures = shown
+            self._update()
+
     def choose_image(self, key: str | None) -> None:
         """Show this image as the chosen one without a request."""
         self.image.blockSignals(True)
@@ -171,9 +187,11 @@ class DetectPanel(QWidget):
 
     def show_result(self, cells: Cells | None, image: SmearImage | None = None) -> None:
         """Show the result of the detection in this image."""
-        self.result.setText("" if cells is None else detection_summary(cells, image))
+        sheet = image is not None and image.sheet is not None
+        told = cells is not None and not sheet  # the section on the folder says how many
+        self.result.setText(detection_summary(cells, image) if cells is not None and told else "")
         for part in (self.edit_title, self.edit_bar):
-            part.setVisible(cells is not None)
+            part.setVisible(told)
 
     @property
     def chosen_image(self) -> str | None:
@@ -185,7 +203,7 @@ class DetectPanel(QWidget):
         """Insert another section at the end, or right under the choice of the image."""
         column = self.layout()
         if isinstance(column, QVBoxLayout):
-            column.insertWidget(1 if on_top else column.count() - 1, section)
+            column.insertWidget(2 if on_top else column.count() - 1, section)
 
     # --- what is asked for -------------------------------------------------------------------
 
@@ -205,6 +223,11 @@ class DetectPanel(QWidget):
         if request is not None:
             self.detect_requested.emit(request)
 
+    def _choose_folder(self) -> None:
+        folder = choose_folder(self)
+        if folder is not None:
+            self.folder_chosen.emit(folder)
+
     def _tell_params(self) -> None:
         request = self.request()
         if request is not None and request.source is None and not request.whole:
@@ -217,6 +240,9 @@ class DetectPanel(QWidget):
 
     def _update(self, _value: object = None) -> None:
         by_layer, whole = self.use_layer.isChecked(), self.use_whole.isChecked()
+        for choice in (self.use_detector, self.use_whole, self.use_layer):
+            choice.setVisible(not self._pictures)
+        self.use_detector.setVisible(self._offered and not self._pictures)
         self.source.setVisible(by_layer)
         detects = self._offered and not by_layer and not whole
         for part in (self.within_label, self.within):
@@ -228,15 +254,19 @@ class DetectPanel(QWidget):
         self.button.setEnabled(not reason)
         taken = "Use &these cells" if self._offered else "Use &these regions"
         self.button.setText(
-            "Use &the whole picture"
-            if whole
-            else taken
-            if by_layer
-            else "Detec&t cells"
+            "Use &the whole picture" if whole else taken if by_layer else "Detec&t cells"
         )
         find = "Find the cells of this image; annotated cells stay"
         take = "Annotated cells stay"
         self.button.setToolTip(reason or (find if detects else take))
+        if self._pictures:
+            for part in (
+                self.source, self.within_label, self.within, self.form.native, self.more_button,
+                self.more.native, self.button,
+            ):  # fmt: skip
+                part.hide()
+        else:
+            self.button.show()
 
     def _show_more(self, more: bool) -> None:
         self.more.native.setVisible(more)
@@ -264,6 +294,7 @@ class DetectPanel(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(top)
+        column.addWidget(self.folder_button)
         for choice in (self.use_detector, self.use_whole, self.use_layer, self.source):
             column.addWidget(choice)
         column.addLayout(inside)
@@ -285,6 +316,7 @@ class DetectPanel(QWidget):
         self.more_button.toggled.connect(self._show_more)
         self._show_more(more=False)
         self.button.clicked.connect(self._detect)
+        self.folder_button.clicked.connect(self._choose_folder)
 
 
 def no_cells_reason(image: SmearImage | None) -> str:
