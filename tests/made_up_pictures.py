@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 KINDS = {"basophil": (90, 60, 160), "eosinophil": (220, 120, 90), "neutrophil": (160, 110, 180)}
 

@@ -213,7 +213,7 @@ def test_pictures_are_classified_from_some(folder, opened):
     session = opened(folder)
     session.set_embeddings(embedded(session))
     names = session.cells.table["file"].tolist()
-    for place, kind in enumerate(KINDS):
+    for kind in KINDS:
         class_id = session.add_class(kind)
         session.annotate([names.index(f"{kind}_000.png") + 1], class_id)
     session.accept(run_classification(session.request()))
@@ -307,3 +307,14 @@ def test_a_read_only_folder_can_be_annotated(folder, opened):
         assert sorted(folder.iterdir()) == sorted(folder.glob("*.png"))
     finally:
         folder.chmod(0o755)
+
+
+def test_only_a_project_with_pictures_needs_this_version(folder, opened, tmp_path):
+    import json
+
+    session = opened(folder)
+    stored = json.loads((session.project.folder / "project.json").read_text())
+    assert stored["schema_version"] == 3
+    assert stored["images"][0]["kind"] == "pictures"
+    other = Project.create(tmp_path / "smears")
+    assert json.loads((other.folder / "project.json").read_text())["schema_version"] == 2

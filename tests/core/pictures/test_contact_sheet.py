@@ -57,7 +57,7 @@ def test_what_a_viewer_shows_never_waits_and_comes_by_and_by(pictures):
 def test_levels_are_means_of_the_finest(pictures):
     sheet = ContactSheet(pictures)
     sheet.load(pictures.numbers)
-    fine, coarse = (np.asarray(level).astype(float) for level in sheet.display_levels()[:2])
+    fine, coarse = (np.array(level).astype(float) for level in sheet.display_levels()[:2])
     means = fine.reshape(coarse.shape[0], 2, coarse.shape[1], 2, 3).mean(axis=(1, 3))
     assert np.abs(means - coarse).max() <= 0.5
 
@@ -99,3 +99,15 @@ def test_a_later_picture_waits_for_a_later_sheet(pictures):
     later.take_tiles(sheet)
     assert later.loaded[2]
     assert len(later.cells()) == 48
+
+
+def test_the_coarsest_level_changes_in_place(pictures):
+    """A viewer keeps what it once read of it."""
+    sheet = ContactSheet(pictures)
+    coarsest = sheet.display_levels()[-1]
+    kept = np.asarray(coarsest)
+    sheet.load([1], sharp=False)
+    assert kept is coarsest
+    assert kept[:20, :20].max() > BACKGROUND
+    sheet.forget([1])
+    assert kept.max() == BACKGROUND

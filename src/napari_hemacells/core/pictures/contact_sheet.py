@@ -63,6 +63,14 @@ class ContactSheet:
         places = self.tile_rows * self.columns
         self._small = {side: np.full((places, side, side, 3), BACKGROUND, np.uint8)
                        for side in SMALL}  # fmt: skip
+        longest = max(self.shape)
+        steps = [step for step in STEPS if longest / step >= SMALLEST_LEVEL] or [1]
+        self.steps = tuple(steps) if len(steps) > 1 else (1, 2)  # one level is no pyramid
+        # In memory, and changed in place: napari keeps what it once read of the coarsest level.
+        coarsest = self.steps[-1]
+        self._whole = np.full(
+            (self.shape[0] // coarsest, self.shape[1] // coarsest, 3), BACKGROUND, np.uint8
+        )
         self.loaded = np.zeros(places, np.bool_)
         self.wanted: set[int] = set()
         self._sharp: OrderedDict[int, NDArray[np.uint8]] = OrderedDict()
@@ -79,7 +87,8 @@ class ContactSheet:
     def cells(self, only: NDArray[np.int64] | None = None) -> Cells:
         """A cell for each picture that is there and can be read; its id is the number.
 
-        `only` names those that may be among them. The table has a further column ``file``: the picture's path from the folder.
+        `only` names those that may be among them. The table has a further column ``file``: the
+        picture's path from the folder.
         """
         numbers = self._numbers()
         numbers = numbers[~np.isin(numbers, list(self.pictures.unreadable))]
@@ -116,13 +125,13 @@ class ContactSheet:
         """``(rows, cols, 3)`` uint8; pictures are read where they are sliced."""
         return _as_pixels([_Level(self, 1, waits=True)])
 
-    def display_levels(self) -> Sequence[LazyPixels]:
-        """The levels that a viewer shows, the finest first; reading them never waits."""
-        longest = max(self.shape)
-        steps = [step for step in STEPS if longest / step >= SMALLEST_LEVEL] or [1]
-        if len(steps) == 1:
-            steps.append(2)  # one level is no pyramid to napari
-        return _as_pixels([_Level(self, step, waits=False) for step in steps]).levels
+    def display_levels(self) -> Sequence[Any]:
+        """The levels that a viewer shows, the finest first; reading them never waits.
+
+        The last one is an array that changes in place while pictures are read.
+        """
+        levels = [_Level(self, step, waits=False) for step in self.steps[:-1]]
+        return [*_as_pixels(levels).levels, self._whole]
 
     def load(self, numbers: Iterable[int], *, sharp: bool = True) -> None:
         """Read these pictures' tiles.
@@ -187,6 +196,8 @@ class ContactSheet:
             for coarse in SMALL[1:]:
                 self._small[coarse][numbers - 1] = _reduced(tiles, SMALL[0] // coarse)
             self.loaded[numbers - 1] = True
+            for number, tile in zip(numbers.tolist(), tiles, strict=True):
+                self._paint(number, tile)
 
     def _numbers(self) -> NDArray[np.int64]:
         """Numbers of the pictures that are there and have a tile; newer ones wait for another."""
@@ -202,6 +213,17 @@ class ContactSheet:
                 self.loaded[number - 1] = False
                 for small in self._small.values():
                     small[number - 1] = BACKGROUND
+                self._paint(number, self._small[SMALL[0]][number - 1])
+
+    def _paint(self, number: int, tile: NDArray[np.uint8]) -> None:
+        """Paint a tile of any size on the coarsest level."""
+        side = TILE // self.steps[-1]
+        if len(tile) >= side:
+            small = _reduced(tile[np.newaxis], len(tile) // side)[0]
+        else:
+            small = tile.repeat(side // len(tile), axis=0).repeat(side // len(tile), axis=1)
+        row, column = divmod(number - 1, self.columns)
+        self._whole[row * side : (row + 1) * side, column * side : (column + 1) * side] = small
 
     def _is_there(self, number: int) -> bool:
         return self._last >= number and number not in self.pictures.missing
@@ -214,6 +236,7 @@ class ContactSheet:
             for side, small in self._small.items():
                 small[number - 1] = _reduced(tile[np.newaxis], TILE // side)[0]
             self.loaded[number - 1] = True
+            self._paint(number, tile)
             if sharp:
                 self._sharp[number] = tile
                 while len(self._sharp) > SHARP:
@@ -295,7 +318,7 @@ def sheet_image(pictures: CellPictures) -> SmearImage:
         key=pictures.key,
         name=pictures.folder.name or str(pictures.folder),
         path=pictures.folder,
-        overview=small,  # type: ignore[arg-type]
+        overview=small,
         sheet=sheet,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Labels
+from napari.layers import Image, Labels
 from psygnal import Signal, SignalGroup
 
 from napari_hemacells import layers as ours
@@ -256,8 +256,9 @@ class ViewerBridge(Overlays):
         """The key of the layer that shows the image; it is added if there is none."""
         layer = self.find("image", image.key)
         if layer is None:
-            layer = self.viewer.add_image(**layer_readers.image_layer_kwargs(image))
-            self._remember_sheet(layer, image)
+            layer = Image(**layer_readers.image_layer_kwargs(image))
+            self._remember_sheet(layer, image)  # who hears of the layer may read it at once
+            self.viewer.add_layer(layer)
             self.claim_image(str(layer.unique_id), image.key)
         elif image.sheet is not None and self._sheets.get(str(layer.unique_id)) is not image:
             self._remember_sheet(layer, image)

@@ -39,8 +39,8 @@ _LEAST_SIDE = 16  # pixels of a picture with a cell in it
 _NO_REGIONS = "Find the regions first, or draw shapes on the thermogram."
 _PAUSE_MS = 200  # after the last move of a slider
 _USE_LAYER, _USE_REGIONS = "Use the cells &of a layer", "Use the regions &of a layer"
-_USE_WHOLE = "The whole The &whole picture is one cellpicture is one cell"
-_USE_THERMOGRAM = "The whole thermogram, as one The &whole thermogram, as one picturepicture"
+_USE_WHOLE = "The whole picture is one cell"
+_USE_THERMOGRAM = "The whole thermogram, as one picture"
 _KINDS = {"labels": "Labels", "points": "Points", "shapes": "Shapes"}
 
 
@@ -260,11 +260,11 @@ class DetectPanel(QWidget):
         take = "Annotated cells stay"
         self.button.setToolTip(reason or (find if detects else take))
         if self._pictures:
-            for part in (
+            for hidden in (
                 self.source, self.within_label, self.within, self.form.native, self.more_button,
                 self.more.native, self.button,
             ):  # fmt: skip
-                part.hide()
+                hidden.hide()
         else:
             self.button.show()
 

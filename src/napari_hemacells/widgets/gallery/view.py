@@ -56,11 +56,12 @@ class CropDelegate(QStyledItemDelegate):
         super().__init__(parent)
         self._thumbnails = thumbnails
         self.side = 80
+        self.captions = True  # the class below each crop
 
     def item_size(self, line_height: int) -> QSize:
         """Return the size of an item: crop, frame, margin and one line of text."""
         width = self.side + 2 * (MARGIN + FRAME)
-        return QSize(width, width + line_height)
+        return QSize(width, width + (line_height if self.captions else 0))
 
     def sizeHint(self, option: QStyleOptionViewItem, _index: QModelIndex) -> QSize:  # noqa: N802
         """Return the same size for all items."""
@@ -82,7 +83,8 @@ class CropDelegate(QStyledItemDelegate):
         cell = index.data(CELL_ROLE)
         painter.drawImage(picture.topLeft(), self._thumbnails.picture(cell, self.side, ratio))
         _paint_frame(painter, picture, index, text)
-        self._paint_text(painter, option, index, text)
+        if self.captions:
+            self._paint_text(painter, option, index, text)
         painter.restore()
 
     def _picture_rect(self, item: QRect) -> QRect:
@@ -198,6 +200,7 @@ class GalleryView(QListView):
         super().__init__(parent)
         self._queue = model
         self._item = CropDelegate(thumbnails, self)
+        self._thumbnails = thumbnails
         self.empty_text = ""
         self.setModel(model)
         self.setItemDelegate(self._item)
@@ -382,4 +385,5 @@ class Thumbnails:
 
 
 def _cut_crop(image: SmearImage, cells: Cells, cell: int, size: int) -> NDArray[np.uint8]:
-    return crop.to_bytes(crop.extract_crops(image, cells, CropSpec(size=size), [cell]))[0]
+    crops = crop.to_bytes(crop.extract_crops(image, cells, CropSpec(size=size), [cell]))
+    return np.asarray(crops[0])

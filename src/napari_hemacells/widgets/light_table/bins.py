@@ -62,6 +62,7 @@ class BinView(GalleryView):
         self._session = session
         self.dragging = False
         self._hot = False
+        self._item.captions = False  # the bin says it
         self.set_side(side)
         self.setAcceptDrops(takes_drops)
         mode = QAbstractItemView.DragDropMode

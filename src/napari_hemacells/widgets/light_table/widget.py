@@ -11,6 +11,7 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLineEdit,
     QScrollArea,
+    QSizePolicy,
     QSlider,
     QVBoxLayout,
     QWidget,
@@ -32,12 +33,13 @@ if TYPE_CHECKING:
     from napari_hemacells.session import Session
 
 SIDE, SIDES = 56, (32, 128)  # pixels of a picture
-_BIN_WIDTH = 150
+_BIN_WIDTH = 96  # pixels; a bin is as wide as its classes' number allows
 _PILE, _PILE_COLOUR = "Not sorted yet", "#8a8f98"
 _REST_MS = 300  # bins sort themselves once the hand rests
-_HELP = (
-    "Drag pictures into a bin, or choose some and press 1–9; 0 or a drop on “Not sorted yet” "
-    "removes the class. A tick marks yours; the others lie where the classifier puts them."
+_HELP = "Drag pictures into a bin, or press 1–9. Ticks are yours, the others sort themselves."
+_MORE_HELP = (
+    "0, or a drop on “Not sorted yet”, removes the class. L shows more pictures like the chosen "
+    "ones. The numbers of a bin are: annotated + predicted."
 )
 
 
@@ -78,7 +80,8 @@ class LightTableWidget(QWidget):
         self.new_class.setAccessibleName("Name of a new class")
         self.new_class.setMaximumWidth(150)
         self.text = PlainLabel(_HELP)
-        self.text.setWordWrap(True)
+        self.text.setToolTip(_MORE_HELP)
+        self.text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self._lay_out()
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
@@ -100,9 +103,9 @@ class LightTableWidget(QWidget):
 
     def _lay_out(self) -> None:
         top = QHBoxLayout()
-        top.addWidget(self.text, 1)
         for widget in (self.new_class, self.least_certain, self.side_slider):
             top.addWidget(widget)
+        top.addStretch(1)
         inside = QWidget()
         self._row = QHBoxLayout(inside)
         self._row.setContentsMargins(0, 0, 0, 0)
@@ -115,6 +118,7 @@ class LightTableWidget(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(4, 4, 4, 4)
         column.setSpacing(4)
+        column.addWidget(self.text)
         column.addLayout(top)
         column.addWidget(area, 1)
 

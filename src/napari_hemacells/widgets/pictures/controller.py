@@ -18,7 +18,7 @@ from napari_hemacells.widgets.background.workers import JobRunner
 from napari_hemacells.widgets.subscriptions import Subscriptions
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
     from pathlib import Path
 
     from napari_hemacells.core.pictures import CellPictures, PictureChanges
@@ -356,7 +356,7 @@ def _parents(names: tuple[str, ...]) -> set[str]:
     return {name.rsplit("/", 1)[0] for name in names if "/" in name}
 
 
-def _timer(parent: QObject, milliseconds: int, slot: object) -> QTimer:
+def _timer(parent: QObject, milliseconds: int, slot: Callable[[], None]) -> QTimer:
     timer = QTimer(parent)
     timer.setSingleShot(True)
     timer.setInterval(milliseconds)
