@@ -81,7 +81,9 @@ def embed_collection_steps(
         tried += len(places)
         vectors[places], known[places] = store.vectors, store.known
     ids = np.array(wanted, dtype=np.int64)[known]
-    embeddings = Embeddings(ids, vectors[known], encoder.info, spec, pictures.key)
+    embeddings = Embeddings(
+        ids, vectors[known], encoder.info, spec, pictures.key, pictures.learned_from
+    )
     if not (measured if like is None else feature_scaling_of(like) is not None):
         return embeddings
     yield Progress(len(wanted), len(wanted), "Measuring cells")
@@ -136,7 +138,7 @@ def cached_collection(
         store = _Block(pictures, [wanted[place] for place in places], part, block, cache)
         vectors[places], known[places] = store.load(encoder, spec)
     ids = np.array(wanted, dtype=np.int64)[known]
-    return Embeddings(ids, vectors[known], encoder, spec, pictures.key)
+    return Embeddings(ids, vectors[known], encoder, spec, pictures.key, pictures.learned_from)
 
 
 class _Block:

@@ -21,10 +21,10 @@ from napari_hemacells.core.encode.morphology import (
 )
 from napari_hemacells.core.errors import ImageError, StorageError
 from napari_hemacells.core.files.own_files import without_clutter
-from napari_hemacells.core.image import guess_run_depths, is_image, read_pixels
+from napari_hemacells.core.image import guess_run_depths, is_image, picture_size, read_pixels
 from napari_hemacells.core.pictures import picture_pixels
 from napari_hemacells.core.pictures.listing import OTHER_PICTURES, PARTS, SUFFIXES
-from napari_hemacells.core.types import Progress
+from napari_hemacells.core.types import LearnedFrom, Progress
 from napari_hemacells.core.types.progress import run_to_end
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ class ClassFolder:
         Sentences about the files that are no whole pictures.
     framing
         Side of the square taken from a picture, divided by the picture's longer side.
+    learned_from
+        What a model of them learns from.
     """
 
     vectors: NDArray[np.float32]
@@ -62,6 +64,7 @@ class ClassFolder:
     files: tuple[Path, ...]
     unreadable: tuple[str, ...]
     framing: float
+    learned_from: LearnedFrom
 
 
 def list_class_folders(folder: Path) -> dict[str, list[Path]]:
@@ -226,7 +229,8 @@ def embed_files_steps(
         except StorageError as error:
             yield Progress(len(listed), len(listed), str(error))
     files, labels = (tuple(part) for part in zip(*kept, strict=True))
-    return ClassFolder(vectors[known], labels, files, tuple(unreadable), framing)
+    learned_from = _learned_from(files, spec, framing, depths)
+    return ClassFolder(vectors[known], labels, files, tuple(unreadable), framing, learned_from)
 
 
 def _framing(files: list[Path], spec: CropSpec, depths: Sequence[BitDepth]) -> float:
@@ -240,6 +244,18 @@ def _framing(files: list[Path], spec: CropSpec, depths: Sequence[BitDepth]) -> f
     if pictures and all(picture.ndim == 2 for picture in pictures):
         return 1.0
     return spec.context / estimate_context(pictures)
+
+
+def _learned_from(
+    files: Sequence[Path], spec: CropSpec, framing: float, depths: Sequence[BitDepth]
+) -> LearnedFrom:
+    """Return what a model of these pictures, the first of which can be read, learns from."""
+    sizes = [max(picture_size(file)) for file in files[:: -(-len(files) // FRAMING_SAMPLE)]]
+    known = [side for side in sizes if side]
+    side = int(np.median(known)) if known else None
+    if picture_pixels(files[0], depths).ndim == 2:
+        return LearnedFrom("pictures", side=side, modality="temperature")
+    return LearnedFrom("pictures", context=round(spec.context / framing, 4), side=side)
 
 
 def _picture(file: Path, unreadable: list[str], depths: Sequence[BitDepth]) -> NDArray[Any] | None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from napari_hemacells.core.crop import estimate_context, from_picture
 from napari_hemacells.core.errors import CellsError, ImageError
-from napari_hemacells.core.image import guess_run_depths
+from napari_hemacells.core.image import guess_run_depths, picture_size
 from napari_hemacells.core.pictures.labels import MatchedLabels, match_labels
 from napari_hemacells.core.pictures.listing import ListedPicture, list_pictures, patient_of
 from napari_hemacells.core.pictures.reading import (
@@ -31,6 +31,7 @@ from napari_hemacells.core.pictures.table import (
     read_picture_table,
     write_picture_table,
 )
+from napari_hemacells.core.types import LearnedFrom
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -401,6 +402,15 @@ class CellPictures:
         with self._lock:
             self._context = float(value)
 
+    @property
+    def learned_from(self) -> LearnedFrom:
+        """What a model of these pictures learns from."""
+        sizes = [max(picture_size(path)) for path in self._some_paths(SAMPLE)]
+        known = [side for side in sizes if side]
+        context = self.context if self.modality == "colour" else None
+        side = int(np.median(known)) if known else None
+        return LearnedFrom("pictures", None, context, side, self.modality)
+
     def framing(self, spec: CropSpec) -> float:
         """Side of the square that crops take, divided by the picture's longer side."""
         return 1.0 if self.modality == "temperature" else spec.context / self.context
@@ -533,7 +543,7 @@ class CellPictures:
         with self._lock:
             if number in self._missing or not path.exists():
                 self._missing.add(number)
-                sentence = f"{self._entries[number].name} is not in {self.folder} any more."
+                sentence = f"There is no file {path}."
             self.unreadable[number] = sentence
 
 

@@ -29,6 +29,9 @@ from napari_hemacells.core.types.image import (
     Pixels,
     SmearImage,
 )
+from napari_hemacells.core.types.learned_from import (
+    LearnedFrom,
+)
 from napari_hemacells.core.types.prediction import (
     UNKNOWN,
     Prediction,
@@ -53,6 +56,7 @@ __all__ = [
     "Embeddings",
     "EncoderInfo",
     "Groups",
+    "LearnedFrom",
     "Modality",
     "PartCells",
     "Pixels",

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from napari_hemacells.core.types.learned_from import LearnedFrom
+
 TemperatureScaling: TypeAlias = Literal["fixed", "range", "torso"]
 
 
@@ -68,6 +70,8 @@ class Embeddings:
         ``(n,)`` int64 cell ids.
     vectors
         ``(n, dim)`` float32, as the encoder gave them (not standardised).
+    learned_from
+        What a model of these cells learns from, where it is known.
     """
 
     ids: NDArray[np.int64]
@@ -75,6 +79,7 @@ class Embeddings:
     encoder: EncoderInfo
     spec: CropSpec
     image_key: str
+    learned_from: LearnedFrom | None = None
 
     def __len__(self) -> int:
         return len(self.ids)

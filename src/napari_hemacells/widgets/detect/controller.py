@@ -11,7 +11,7 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_hemacells import layers as ours
-from napari_hemacells.core.detect.sources import whole_frame
+from napari_hemacells.core.pictures import whole_picture
 from napari_hemacells.widgets.canvas.cell_colors import outline_width
 from napari_hemacells.widgets.detect.panel import no_cells_reason
 
@@ -179,7 +179,7 @@ class DetectController(QObject):
     def _take(self, image: SmearImage, request: DetectRequest) -> None:
         self._last = None
         if request.source is None:
-            self._tasks.take(image, partial(whole_frame, image.shape))
+            self._tasks.take(image, partial(whole_picture, image))
             return
         make = self._bridge.read_cells(request.source, image, request.params.cell_diameter)
         if make is None:
