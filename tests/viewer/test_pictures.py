@@ -129,8 +129,8 @@ def drag_into_a_bin(dock, qtbot, monkeypatch, names):
     missing = next(kind for kind in KINDS if kind not in {
         session.palette.by_id(class_id).name for class_id in session.annotated.values()
     })  # fmt: skip
-    target = table.bins[session.palette.by_name(missing).id].view
     table.sort()
+    target = table.bins[session.palette.by_name(missing).id].view
     source = next(
         class_bin.view for class_id, class_bin in table.bins.items()
         if any(missing in names[cell - 1] for cell in cells_of(class_bin))
