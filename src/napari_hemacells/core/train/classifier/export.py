@@ -167,7 +167,8 @@ def make_bundle(
         palette = palette if palette.by_name(class_name) else palette.add(class_name)
     ids = tuple(palette.by_name(class_name).id for class_name in classes)  # type: ignore[union-attr]  # just made
     tensors = {
-        key: np.ascontiguousarray(value.detach().cpu().numpy())
+        # not ascontiguousarray, which gives counters of batch norms, single numbers, a dimension
+        key: np.require(value.detach().cpu().numpy(), requirements="C")
         for key, value in network.embedder.state_dict().items()
     }
     info = EncoderInfo(
@@ -239,7 +240,7 @@ def tensors_hash(tensors: dict[str, NDArray[Any]]) -> str:
     whole = hashlib.sha256()
     for name in sorted(tensors):
         whole.update(f"{name} {tensors[name].dtype} {tensors[name].shape}".encode())
-        whole.update(np.ascontiguousarray(tensors[name]).tobytes())
+        whole.update(tensors[name].tobytes())
     return whole.hexdigest()
 
 
@@ -344,8 +345,7 @@ def _notes(training: Training) -> tuple[str, ...]:
     notes = [*split.notes]
     if "test" not in split.parts:
         notes.append(VALIDATION_CAVEAT)
-    if training.weights.warning:
-        notes.append(training.weights.warning)
+    notes += training.weights_notes()
     if loaded.unreadable:
         notes.append(f"{len(loaded.unreadable)} files could not be read and were left out.")
     portion = training.learner.portion
@@ -373,6 +373,7 @@ def _record(
         "weights": training.weights.source,
         "parameters": sum(parameter.numel() for parameter in training.network.parameters()),
         "rate": training.loop.rate,
+        "start_loss": training.loop.start_loss,
         "temperature": temperature,
         "device": str(training.accelerator.device),
         "processes": training.accelerator.num_processes,

@@ -34,13 +34,13 @@ from napari_hemacells.core.train.classifier.training import (
     Training,
     TrainJob,
 )
+from napari_hemacells.core.train.progress import TrainingReport
 from napari_hemacells.core.types.progress import run_to_end
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from napari_hemacells.core.train.classifier.artifacts import ClassifierTrainingOutcome
-    from napari_hemacells.core.train.progress import TrainingReport
 
 
 def train(job: TrainJob) -> ClassifierTrainingOutcome:
@@ -85,7 +85,7 @@ def prepare_steps(job: TrainJob) -> Generator[TrainingReport, None, PreparedData
 
     recipe = job.recipe
     plan = resolve_architecture(recipe)
-    check_weights(recipe)
+    yield TrainingReport(0, 0, check_weights(recipe), phase="start")
     examples = read_examples(job.source)
     check_examples(examples)
     frame = estimate_crop_geometry(examples, plan.size, recipe.context)

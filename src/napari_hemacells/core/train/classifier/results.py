@@ -501,6 +501,7 @@ class _Run(BaseModel):
     weights: str = ""
     parameters: int = 0
     rate: float = 0.0
+    start_loss: float | None = None
     temperature: float = 1.0
     device: str = ""
     processes: int = 1
@@ -519,7 +520,7 @@ def read_run(file: Path) -> dict[str, Any]:
         raise _unfinished(file.parent) from error
 
 
-_REPORTED = frozenset(_Run.model_fields) - {"pictures", "unreadable"}
+_REPORTED = frozenset(_Run.model_fields) - {"pictures", "unreadable", "start_loss"}
 
 
 def check_run(results: EvaluationResults) -> None:

@@ -88,6 +88,9 @@ class ClassifierStrategy:
         ``(n,)`` class of every crop.
     pictures
         Makes the crops as the network takes them.
+    already_trained
+        Whether the network tells the classes already: then its weights are kept unless the
+        training finds better ones.
     folder
         Where the checkpoint, the log and the curve of the rate go.
     fingerprint
@@ -96,7 +99,6 @@ class ClassifierStrategy:
 
     identity_key, refusal = "fingerprint", ""
     running_mean: ModelEma | None = None
-    validates_first = False
 
     def __init__(
         self,
@@ -109,7 +111,9 @@ class ClassifierStrategy:
         pictures: Callable[[], CropBatches],
         folder: Path,
         fingerprint: str,
+        already_trained: bool = False,
     ) -> None:
+        self._already_trained = already_trained
         self.learner, self.stages, self.recipe = learner, stages, learner.recipe
         self.train, self.validation, self.targets = train, validation, targets
         self.groups = layer_groups(learner.network, learner.recipe)
@@ -118,6 +122,7 @@ class ClassifierStrategy:
         self.rate = 0.0  # of the head; 0 until it is settled
         self.history: list[EpochRecord] = []
         self.best: dict[str, torch.Tensor] = {}
+        self.start_loss: float | None = None  # of a network that tells the classes already
         self.shown_losses: dict[str, float] = {}
         self.checkpoint = folder / CHECKPOINT
         self._pictures, self._folder, self._fingerprint = pictures, folder, fingerprint
@@ -148,6 +153,8 @@ class ClassifierStrategy:
     @property
     def message(self) -> str:
         """Stage and epoch, in words."""
+        if self.validates_first and not self.done:
+            return "The model as it was"
         stage = self.stages[self.stage]
         return f"{stage.name}, epoch {self._now.number} of {stage.epochs}"
 
@@ -156,6 +163,11 @@ class ClassifierStrategy:
         """Whether the steps to come are of the same kind."""
         kind = self.stages[self.stage].vectors
         return all(other.vectors == kind for other in self.stages[self.stage + 1 :])
+
+    @property
+    def validates_first(self) -> bool:
+        """Whether the validation part is looked at before the first step."""
+        return self._already_trained and not self.history
 
     def order(self, epoch: int) -> NDArray[np.int64]:
         """Return the places to learn from, in the order of an epoch."""
@@ -214,13 +226,19 @@ class ClassifierStrategy:
     def validate(
         self, tell: Callable[..., TrainingReport]
     ) -> Generator[TrainingReport, None, Validation]:
-        """Look at the validation part, and write the epoch down."""
+        """Look at the validation part, and write the epoch down if there was one."""
+        if first := self.validates_first and not self.done:
+            self._feed = self._pictures()
         logits = [torch.zeros(0, self.network.classes)]
         for start in range(0, len(self.validation), EVAL_BATCH):
             batch = self.validation[start : start + EVAL_BATCH]
             logits.append(eval_logits(batch, self._feed, self.network, self.learner.accelerator))
             yield tell("Checking", "validate")
         loss, accuracy = self._metrics(torch.cat(logits))
+        if first:
+            self.start_loss = loss
+            at_start = {"validation loss": loss, "accuracy": accuracy}
+            return Validation(at_start, score=-loss, step=0)
         self.epoch += 1
         self._schedule.epoch(loss)
         self.history.append(
@@ -320,6 +338,7 @@ class ClassifierStrategy:
             "done": self.done,
             "history": [asdict(record) for record in self.history],
             "best": self.best,
+            "start_loss": self.start_loss,
             "watch": self.early_stopping.state(),
         }
 
@@ -330,6 +349,6 @@ class ClassifierStrategy:
         self.stage, self.epoch = int(state["stage"]), int(state["epoch"])
         self.rate, self.done = float(state["rate"]), int(state["done"])
         self.history = [EpochRecord(**record) for record in state["history"]]
-        self.best = state["best"]
+        self.best, self.start_loss = state["best"], state.get("start_loss")
         self.early_stopping.restore(state["watch"])
         self._stored = state
