@@ -35,10 +35,9 @@ DRAWS = 1000
 
 
 class Asked(NamedTuple):
-    """What the model says of some crops: vectors, pooled maps, logits, its own unknown score."""
+    """What the model says of some crops: vectors, logits, its own unknown score."""
 
     vectors: np.ndarray
-    pooled: np.ndarray
     logits: np.ndarray
     own: np.ndarray
     above: np.ndarray
@@ -128,26 +127,14 @@ def _row(
 
 
 def _ask(bundle: Any, encoder: Any, crops: ReportCrops, paths: list[Path]) -> Asked:
-    import torch
-
     from napari_hemacells.core.types import Embeddings
 
     pictures = np.stack([crops[path] for path in paths])
     parts = [pictures[at : at + 32] for at in range(0, len(pictures), 32)]
     vectors = np.concatenate([encoder.encode(part) for part in parts])
-    pooled = []
-    hook = encoder.network.neck.register_forward_pre_hook(
-        lambda _, given: pooled.append(given[0].numpy().copy())
-    )
-    with torch.inference_mode():
-        for part in parts:
-            encoder.encode(part)
-    hook.remove()
     places = np.arange(len(vectors))
     told = bundle.head.predict(Embeddings(places, vectors, bundle.encoder, bundle.spec, ""))
-    return Asked(
-        vectors, np.concatenate(pooled), bundle.head.scores(vectors), told.unknown, told.is_unknown
-    )
+    return Asked(vectors, bundle.head.scores(vectors), told.unknown, told.is_unknown)
 
 
 def _energy(logits: np.ndarray) -> np.ndarray:

@@ -91,8 +91,10 @@ def estimated_seconds(recipe: ClassifierConfig, cells: int, pace: MeasuredThroug
         seconds += HEAD_STEP * recipe.frozen_epochs * max(1.0, taught / recipe.batch)
     else:
         looks += taught * recipe.frozen_epochs
-    if recipe.rate is None:
+    if recipe.rate is None or recipe.search:
         learned += FINDER_STEPS * recipe.batch * (not recipe.frozen_views)
+    if recipe.search_again and recipe.frozen_epochs:
+        learned += FINDER_STEPS * recipe.batch
     return seconds + looks / pace.evaluated_per_s + learned / pace.learned
 
 

@@ -69,12 +69,15 @@ class ClassifierOutputs:
         ``(m, dim)`` float32 before the last layer.
     copies
         ``(copies, m, k)`` logits of augmented copies.
+    seconds
+        How long the network took for the crops as they are, copies not counted.
     """
 
     places: NDArray[np.int64]
     logits: NDArray[np.float32]
     vectors: NDArray[np.float32]
     copies: NDArray[np.float32]
+    seconds: float = 0.0
 
     def probabilities(self, temperature: float = 1.0) -> NDArray[np.float64]:
         """``(m, k)`` probabilities of the crops as they are."""
@@ -102,18 +105,21 @@ def predict_steps(
     batches = [places[at : at + EVAL_BATCH] for at in range(0, len(places), EVAL_BATCH)]
     logits_by_view: list[list[torch.Tensor]] = [[] for _ in range(1 + copies)]
     vectors: list[torch.Tensor] = []
+    seconds = 0.0
     for done, batch in enumerate(batches):
         with torch.inference_mode(), accelerator.autocast():
             for view in range(1 + copies):
+                began = time.perf_counter()
                 inputs = pictures.augmented_batch(batch) if view else pictures.check(batch)
                 embedded = network.embedder(inputs)
                 logits_by_view[view].append(network.decide(embedded).float().cpu())
                 if view == 0:
                     vectors.append(embedded.float().cpu())
+                    seconds += time.perf_counter() - began
         yield TrainingReport(done + 1, len(batches), "Looking at the result", phase="end")
     k, dim = network.classes, network.embedder.dim
     logits = np.stack([_joined(view_logits, k) for view_logits in logits_by_view])
-    return ClassifierOutputs(places, logits[0], _joined(vectors, dim), logits[1:])
+    return ClassifierOutputs(places, logits[0], _joined(vectors, dim), logits[1:], seconds)
 
 
 def _joined(parts: list[torch.Tensor], width: int) -> NDArray[np.float32]:
@@ -300,6 +306,7 @@ def evaluate_and_save_steps(
         seconds=seconds,
         weights=training.weights.source,
         split=training.prepared.split.describe(),
+        seconds_per_crop=checked.seconds / max(1, len(checked.places)),
     )
 
 

@@ -24,6 +24,7 @@ from napari_hemacells.core.train.classifier.dataset import (
 )
 from napari_hemacells.core.train.classifier.split import (
     SplitRule,
+    few_shots,
     load_split,
     save_split,
     split_examples,
@@ -86,7 +87,7 @@ def prepare_steps(job: TrainJob) -> Generator[TrainingReport, None, PreparedData
     recipe = job.recipe
     plan = resolve_architecture(recipe)
     yield TrainingReport(0, 0, check_weights(recipe), phase="start")
-    examples = read_examples(job.source)
+    examples = read_examples(job.source, recipe.label_pattern)
     check_examples(examples)
     frame = estimate_crop_geometry(examples, plan.size, recipe.context)
     cut = job.spec or read_spec(job.source)
@@ -107,6 +108,8 @@ def prepare_steps(job: TrainJob) -> Generator[TrainingReport, None, PreparedData
     )
     split = split_examples(loaded, rule, load_split(job.folder / SPLIT, rule))
     save_split(job.folder / SPLIT, split)
+    if recipe.shots is not None:
+        split = few_shots(loaded, split, recipe.shots)
     return PreparedData(loaded, split, frame.spec)
 
 

@@ -13,9 +13,10 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from napari_hemacells.core.train.classifier.config import ClassifierConfig, preset_config
+from napari_hemacells.core.train.classifier.config import ClassifierConfig
 from napari_hemacells.core.train.classifier.dataset import class_weights
 from napari_hemacells.core.train.classifier.own_model import seen_by_model
+from napari_hemacells.core.train.classifier.presets import preset_config
 from napari_hemacells.core.train.progress import TrainingReport
 
 if TYPE_CHECKING:

@@ -36,6 +36,8 @@ class GalleryCrop:
         The given class, and what the network (or the heads) say instead.
     figure
         How sure.
+    kind
+        What it is shown for, where a list has several kinds.
     """
 
     uri: str
@@ -45,6 +47,7 @@ class GalleryCrop:
     figure: str
     heat: str = ""
     wrong: bool = False
+    kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,8 +92,9 @@ class ClassifierReportPage:
     names: tuple[str, ...]
     matrix: tuple[MatrixRow, ...]
     pairs: ReportTable
+    balance: str
     curves: str
-    finder: str
+    finders: tuple[str, ...]
     reliability: str
     roc: str
     calibration: str
