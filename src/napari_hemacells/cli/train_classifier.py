@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         ClassifierTrainingOutcome,
         CrossValidationResult,
     )
-    from napari_hemacells.core.train.classifier.benchmark import ArchitectureComparison
+    from napari_hemacells.core.train.classifier.comparison import ArchitectureComparison
     from napari_hemacells.core.train.classifier.training import TrainJob
 
 Crops = Annotated[

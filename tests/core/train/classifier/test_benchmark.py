@@ -5,7 +5,8 @@ import csv
 import pytest
 
 from napari_hemacells.core.errors import TrainingError
-from napari_hemacells.core.train.classifier.benchmark import HEADING, compare_architectures_steps
+from napari_hemacells.core.train.classifier.benchmark import compare_architectures_steps
+from napari_hemacells.core.train.classifier.comparison import HEADING
 from napari_hemacells.core.train.classifier.config import ClassifierConfig
 from napari_hemacells.core.train.classifier.variants import comparison_variants
 from napari_hemacells.core.types.progress import run_to_end

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from napari_hemacells.core.train.classifier.dataset import Example, SplitPart
-    from napari_hemacells.core.train.classifier.split import SplitRule
 
 
 def parts_given(items: Sequence[Example], units: Sequence[str]) -> dict[str, SplitPart]:
@@ -34,7 +33,7 @@ def parts_given(items: Sequence[Example], units: Sequence[str]) -> dict[str, Spl
     return given
 
 
-def check_given(items: Sequence[Example], rule: SplitRule) -> None:
+def check_given(items: Sequence[Example], *, folds: int, test: float) -> None:
     """Refuse a split of the user's that cannot be used as it is.
 
     Raises
@@ -45,13 +44,13 @@ def check_given(items: Sequence[Example], rule: SplitRule) -> None:
     given = [item for item in items if item.part]
     if not given:
         return
-    if rule.folds > 1:
+    if folds > 1:
         raise TrainingError(
             "The pictures come with parts of their own (folders train, test …, or a column split) "
             "and cross-validation makes others: leave --folds out, or give the pictures without "
             "parts."
         )
-    if rule.test:
+    if test:
         raise TrainingError(
             "The pictures come with parts of their own, so --test cannot choose others: leave it "
             "out, or give the pictures without parts."

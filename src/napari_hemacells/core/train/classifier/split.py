@@ -130,7 +130,7 @@ def split_examples(
     items = loaded.examples.items
     grouped = loaded.examples.grouped and not rule.ungrouped
     units = split_units(items, loaded.digests, ungrouped=not grouped)
-    check_given(items, rule)
+    check_given(items, folds=rule.folds, test=rule.test)
     given = parts_given(items, units)
     part_of: dict[str, SplitPart] = {unit: rule.part(unit) for unit in units}
     part_of |= {unit: part for unit, part in (known or {}).items() if unit in part_of}

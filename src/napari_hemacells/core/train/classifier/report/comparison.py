@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from napari_hemacells.core.train.classifier.benchmark import ArchitectureComparison
+    from napari_hemacells.core.train.classifier.comparison import ArchitectureComparison
     from napari_hemacells.core.train.classifier.training import TrainJob
 
 ROW_HEIGHT = 0.34  # inches
