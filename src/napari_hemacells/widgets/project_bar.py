@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_hemacells.widgets import theme
-from napari_hemacells.widgets.pictures.panel import choose_folder
+from napari_hemacells.widgets.folder_dialog import choose_folder
 from napari_hemacells.widgets.plain_text import PlainLabel
 
 if TYPE_CHECKING:

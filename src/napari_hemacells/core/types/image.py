@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from napari_hemacells.core.types.embeddings import CropSpec
-
 Modality: TypeAlias = Literal["colour", "temperature"]
 Pixels: TypeAlias = NDArray[np.uint8] | NDArray[np.float32]
 
@@ -66,8 +64,8 @@ class BitDepth:
 class CropSource(Protocol):
     """Gives the crops of an image whose cells are pictures of their own, by their numbers."""
 
-    def crops(self, numbers: Iterable[int], spec: CropSpec) -> NDArray[Any]:
-        """``(n, size, size, 3)`` crops: uint8 of colours, float32 of degrees."""
+    def crops(self, numbers: Iterable[int], spec: Any) -> NDArray[Any]:
+        """``(n, size, size, 3)`` crops by a CropSpec: uint8 of colours, float32 of degrees."""
 
     def thumbnail(self, number: int, side: int) -> NDArray[np.uint8]:
         """``(side, side, 3)`` uint8: the whole picture, small."""

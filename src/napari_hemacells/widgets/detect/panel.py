@@ -20,8 +20,8 @@ from qtpy.QtWidgets import (
 
 from napari_hemacells.core.params import DetectParams
 from napari_hemacells.widgets.detect.edit_bar import EditBar
+from napari_hemacells.widgets.folder_dialog import choose_folder
 from napari_hemacells.widgets.forms import ParamsForm, build_params
-from napari_hemacells.widgets.pictures.panel import choose_folder
 from napari_hemacells.widgets.plain_text import PlainLabel, heading
 
 if TYPE_CHECKING:

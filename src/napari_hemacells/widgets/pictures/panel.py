@@ -110,11 +110,3 @@ class PicturesPanel(QGroupBox):
         )
         if chosen:
             self.table_chosen.emit(Path(chosen))
-
-
-def choose_folder(
-    parent: QWidget | None, title: str = "Open a folder of cell pictures"
-) -> Path | None:
-    """Ask for a folder of pictures."""
-    chosen = QFileDialog.getExistingDirectory(parent, title)
-    return Path(chosen) if chosen else None
