@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +18,7 @@ from napari_hemacells.core.errors import (
 from napari_hemacells.core.files.fsio import atomic_path, read_bytes, write_bytes
 from napari_hemacells.core.image import read_image
 from napari_hemacells.core.image.reading_options import DEFAULT_READING, ReadingOptions
+from napari_hemacells.core.pictures.contact_sheet import sheet_image
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -113,7 +114,7 @@ def project_reading(project: Project) -> ReadingOptions:
     """
     files = []
     for stored in project.images:
-        if stored.modality == "colour":
+        if stored.modality == "colour" and stored.kind != "pictures":
             with suppress(HemaCellsError):  # told when the image is read
                 files.append(project.locate(stored.key))
     return ReadingOptions.for_files(files)
@@ -141,7 +142,7 @@ def project_image(
     """
     if opened is not None and (opened.path is None or not reading.rescales(opened)):
         return opened
-    return reading.read(project.locate(key), project.image(key).groups)
+    return read_stored_image(project, key, reading)
 
 
 def thumbnail_steps(
@@ -170,6 +171,30 @@ def thumbnail_steps(
         except (ImageError, StorageError):
             continue  # shown without a picture; opening the image tells why
         yield stored.key, picture
+
+
+def read_stored_image(
+    project: Project, key: str, reading: ReadingOptions = DEFAULT_READING
+) -> SmearImage:
+    """Return an image as it was added: read from its file, or the sheet of a folder of pictures.
+
+    Parameters
+    ----------
+    reading
+        How the images of the project are read.
+
+    Raises
+    ------
+    ProjectError
+        It was moved or changed.
+    ImageError
+        It cannot be read.
+    """
+    stored = project.image(key)
+    if stored.kind == "pictures":
+        return sheet_image(project.load_pictures(key))
+    # The content was checked; under the key it was added with, its annotations are found.
+    return replace(reading.read(project.locate(key), stored.groups), key=key)
 
 
 def make_thumbnail(image: SmearImage) -> NDArray[np.uint8]:
