@@ -33,7 +33,7 @@ from filelock import FileLock, Timeout
 
 from napari_hemacells.core.annotate.cell_edits import apply_corrections
 from napari_hemacells.core.annotate.history import History, open_history, replay
-from napari_hemacells.core.annotate.journal import read_journal, scan_journal
+from napari_hemacells.core.annotate.journal import read_journal, scan_journal, torn_line_sentence
 from napari_hemacells.core.cell_masks import LazyLabels
 from napari_hemacells.core.errors import ProjectError, StorageError
 from napari_hemacells.core.files.fsio import (
@@ -564,11 +564,7 @@ def annotation_state(project: Project) -> AnnotationState:
     if is_regular(path):
         state = replay(read_journal(path))
         if scan_journal(path).tail:
-            project.notices.append(
-                f"The last line of “{path.name}” is torn, as when a computer stops in the middle "
-                "of a click: that annotation is left out. Open the project in napari, and look "
-                "whether your last annotation is there."
-            )
+            project.notices.append(torn_line_sentence(path))
         return state
     if project.content.journal:
         raise ProjectError(_missing_journal(path))
