@@ -24,8 +24,10 @@ from napari_hemacells.core.evaluate.yolo import (
     yolo_class_names,
 )
 from napari_hemacells.core.files.own_files import is_hidden
+from napari_hemacells.core.files.safe_files import open_stream
 from napari_hemacells.core.files.text_tables import decode_text, read_text_file
 from napari_hemacells.core.image import read_image
+from napari_hemacells.core.image.layout import WHOLE_PICTURE
 from napari_hemacells.core.types import PLATELET, RBC, WBC
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from napari_hemacells.core.image.plane_selection import PlaneSelection
 
 SIDES = ("ymin", "xmin", "ymax", "xmax")
 MAX_FILE_BYTES = 256 * 2**20
@@ -126,7 +130,7 @@ def _side(root: ET.Element, name: str) -> float:
 
 
 def _bytes(file: Path) -> bytes:
-    with file.open("rb") as stream:
+    with open_stream(file, follow=True) as stream:
         data = stream.read(MAX_FILE_BYTES + 1)
     if len(data) > MAX_FILE_BYTES:
         raise ValueError(f"it is larger than {MAX_FILE_BYTES // 2**20} MB")
@@ -287,7 +291,11 @@ def canonical_class(name: str) -> str:
 
 
 def read_fields(
-    images: Sequence[Path], annotations: Path, *, as_class: str | None = None
+    images: Sequence[Path],
+    annotations: Path,
+    *,
+    as_class: str | None = None,
+    selection: PlaneSelection = WHOLE_PICTURE,
 ) -> tuple[list[AnnotatedField], list[Path]]:
     """Return the images with their annotations, and the images that have none.
 
@@ -303,6 +311,8 @@ def read_fields(
     as_class
         The class of every annotated cell, whatever the annotation calls it. Without it, usual
         names (``erythrocyte``, ``platelet``) become those of the detector.
+    selection
+        The plane of stacks, and the channels.
 
     Raises
     ------
@@ -319,7 +329,7 @@ def read_fields(
             if annotation is None:
                 without.append(path)
                 continue
-            truth, notes = _fitted(annotation, path, alike[path.stem])
+            truth, notes = _fitted(annotation, path, alike[path.stem], selection)
         except CellsError as error:
             fields.append(AnnotatedField(path, _no_cells(), refused=str(error)))
             continue
@@ -331,7 +341,9 @@ def read_fields(
     return fields, without
 
 
-def _fitted(annotation: ImageAnnotation, path: Path, alike: int) -> tuple[Truth, tuple[str, ...]]:
+def _fitted(
+    annotation: ImageAnnotation, path: Path, alike: int, selection: PlaneSelection
+) -> tuple[Truth, tuple[str, ...]]:
     """Return what is annotated in pixels of the picture that is there, and what to say of it.
 
     Parameters
@@ -350,7 +362,7 @@ def _fitted(annotation: ImageAnnotation, path: Path, alike: int) -> tuple[Truth,
             "evaluate one folder at a time."
         )
     try:
-        rows, cols = read_image(path).shape
+        rows, cols = read_image(path, selection=selection).shape
     except ImageError:
         return annotation.truth, annotation.notes  # reading it to work on it says so
     if annotation.relative:
