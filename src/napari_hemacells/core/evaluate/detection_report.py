@@ -1,4 +1,4 @@
-"""How well a detector does on annotated images, with what the figures stand on."""
+"""Detected against annotated cells of images, with the facts that the figures rest on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Any array → :class:`SmearImage`, in memory where it is small."""
+"""Making a :class:`SmearImage` from an array, in memory where it is small."""
 
 from __future__ import annotations
 
@@ -103,13 +103,13 @@ def image_from_array(
     meaning = meaning or SampleMeaning()
     needed = _needs_a_look(given, layout, meaning)
     parts = [layout.read(given)] if small else _samples(given, layout) if needed else []
-    said = [*notes, layout.note]
+    sentences = [*notes, layout.note]
     if parts and is_clear(parts):
         layout = layout.without_alpha(given.shape)
         parts = [part[..., :-1] for part in parts]
-        said.append(CLEAR_NOTE)
+        sentences.append(CLEAR_NOTE)
     scale = _scale(parts, meaning, run_depths)
-    said += [] if scale.depth is None else [scale.depth.words]
+    sentences += [] if scale.depth is None else [scale.depth.words]
     lower: list[LazyPixels] = []
     if small:
         pixels: Any = scale.colour(parts[0])
@@ -131,7 +131,7 @@ def image_from_array(
         groups=groups or Groups(),
         overview=_overview(lower),
         bit_depth=scale.depth,
-        notes=tuple(note for note in said if note),
+        notes=tuple(note for note in sentences if note),
     )
 
 

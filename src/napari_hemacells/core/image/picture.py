@@ -1,6 +1,6 @@
-"""Pictures that Pillow reads, of the formats listed, and PNG of 16 bits.
+"""Reading pictures with Pillow, of the formats listed, and PNG of 16 bits with imagecodecs.
 
-What opening a file gives, before it is an image.
+:class:`OpenedPicture` is what opening a file of any kind gives.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ PNG_COLOUR_TYPES = frozenset({2, 4, 6})  # colour, grey + alpha, colour + alpha
 
 @dataclass(frozen=True, eq=False)
 class OpenedPicture:
-    """A picture as its file has it.
+    """A picture as its file stores it.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class OpenedPicture:
     layout
         Which axes are what, ``None`` to guess it from the shape.
     pixel_size
-        Micrometres a pixel, as the file states it.
+        Micrometres per pixel, as the file states it.
     meaning
         What the values mean, as the file states it.
     notes

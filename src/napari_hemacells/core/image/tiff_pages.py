@@ -50,7 +50,7 @@ def main_series(tiff: Any) -> int:
 
 
 def describe_series(tiff: Any, index: int) -> tuple[str, ...]:
-    """Return the sentence about the other pictures in the file, if there are any."""
+    """Return the sentence about other pictures in the file; empty where there are none."""
     kind = tiff.series[index].kind
     others = [
         series
@@ -134,7 +134,7 @@ def _left_out_note(count: int, used: Sequence[int]) -> str:
 
 
 def _stated_depth(page: Any, significant_bits: int | None) -> BitDepth | None:
-    """Return the bits a sample that the file states, if the type has room for more."""
+    """Return the bits per sample that the file states, if the type has room for more."""
     dtype = page.dtype
     if dtype is None or dtype.kind != "u":
         return None
@@ -145,7 +145,7 @@ def _stated_depth(page: Any, significant_bits: int | None) -> BitDepth | None:
 
 
 class OmeImage:
-    """What the OME-XML of a TIFF says of one image; empty where there is none, or it is damaged.
+    """The OME-XML of one image in a TIFF; empty where there is none, or it is damaged.
 
     Attributes
     ----------
@@ -161,7 +161,7 @@ class OmeImage:
         import tifffile
 
         pixels: Any = None
-        with suppress(Exception):  # what is said beside the pixels never costs the pixels
+        with suppress(Exception):  # damaged metadata must not cost the pixels
             images = _listed(
                 tifffile.xml2dict(description, sep="").get("OME", {}).get("Image", {})
             )
@@ -172,7 +172,7 @@ class OmeImage:
 
     @property
     def significant_bits(self) -> int | None:
-        """Bits a sample, where it is said."""
+        """Bits per sample; ``None`` where they are not stated."""
         bits = number(self.pixels.get("SignificantBits"))
         return None if bits is None else int(bits)
 
@@ -201,12 +201,12 @@ def _listed(element: Any) -> list[Any]:
 
 
 def stated_pixel_size(tiff: Any, page: Any, ome: OmeImage) -> PixelSize:
-    """Return the size of a pixel from OME-XML, a slide scanner's words, ImageJ or the tags."""
+    """Return the pixel size from OME-XML, a slide scanner's description, ImageJ or the tags."""
     if ome.pixel_size != PixelSize():
         return ome.pixel_size
     for read in (_svs_pixel_size, _tag_pixel_size):
         size = PixelSize()
-        with suppress(Exception):  # what is said beside the pixels never costs the pixels
+        with suppress(Exception):  # damaged metadata must not cost the pixels
             size = read(tiff, page)
         if size != PixelSize():
             return size
@@ -222,7 +222,7 @@ def _svs_pixel_size(tiff: Any, page: Any) -> PixelSize:  # noqa: ARG001
 
 
 def _tag_pixel_size(tiff: Any, page: Any) -> PixelSize:
-    """Micrometres a pixel from the ImageJ unit or from a resolution per centimetre."""
+    """Return micrometres per pixel from the ImageJ unit or a resolution per centimetre."""
     wide, high = _unit_length(page, "XResolution"), _unit_length(page, "YResolution")
     if wide is None and high is None:
         return PixelSize()
