@@ -328,6 +328,9 @@ class Project:
         stored, file = self.image(image_key), Path(path).expanduser().absolute()
         if not file.exists():
             raise ProjectError(f"There is no file “{file}”.")
+        if stored.kind == "pictures":
+            entries = read_picture_table(self.pictures_path(image_key)).entries
+            file = project_pictures.folder_of(file, entries) or file
         if not self._shows(file, stored):
             raise ProjectError(
                 f"“{file}” is not the image “{stored.name}” that was annotated: its content is "

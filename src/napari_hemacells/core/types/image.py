@@ -70,6 +70,9 @@ class CropSource(Protocol):
     def thumbnail(self, number: int, side: int) -> NDArray[np.uint8]:
         """``(side, side, 3)`` uint8: the whole picture, small."""
 
+    def preview(self) -> NDArray[np.uint8]:
+        """``(rows, cols, 3)`` uint8: some of the pictures, for a list of images."""
+
     def display_levels(self) -> Sequence[Any]:
         """What a viewer shows, uint8 colours, the finest first; reading it never waits."""
 

@@ -116,7 +116,7 @@ class PicturesController(QObject):
         events = session.events
         self._subscriptions.add(events.image, self._image_changed)
         for signal in (events.annotations, events.corrected, events.embeddings):
-            self._subscriptions.add(signal, self.update)
+            self._subscriptions.add(signal, self._update_if_seen)
         # Not a method of self, which knows the dock.
         self.close_callbacks = (self._subscriptions.drop, self._look.stop, self.jobs.close)
 
@@ -250,6 +250,10 @@ class PicturesController(QObject):
         pictures, annotated = sheet.pictures, self._session.annotated
         waiting = sum(number not in annotated for number in pictures.annotations())
         self.panel.show_pictures(pictures, waiting, format_notes(pictures))
+
+    def _update_if_seen(self, _what: object = None) -> None:
+        if self.panel.isVisible():
+            self.update()
 
     def _image_changed(self) -> None:
         self._pending = None
