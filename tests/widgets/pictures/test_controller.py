@@ -238,6 +238,25 @@ def test_another_image_hides_the_section_again(dock, qtbot, folder):
     assert len(dock.session.cells) == 12
 
 
+@pytest.mark.slow
+def test_thermograms_are_opened_whole_and_by_their_breasts(dock, qtbot, tmp_path):
+    from napari_hemacells.samples.thermogram import synthetic_thermogram
+
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for seed in range(3):
+        np.savetxt(folder / f"frame{seed}.txt", synthetic_thermogram(seed=seed).celsius, "%.2f")
+    open_folder(dock, qtbot, folder)
+    assert len(dock.session.cells) == 3
+    assert "thermograms" in dock.pictures.text.text()
+    assert [one.name for one in dock.session.palette] == ["healthy", "sick"]
+    assert not dock.pictures.breasts_button.isHidden()
+    dock.pictures.breasts_button.click()
+    qtbot.waitUntil(lambda: dock.session.image.name == "crops", timeout=4 * WAIT)
+    assert len(dock.session.cells) == 6
+    assert all("celsius" in name for name in dock.session.cells.table["file"])
+
+
 def test_changes_in_words():
     assert (
         format_changes(PictureChanges(added=(1, 2), missing=(3,))) == "pictures: 2 new, 1 missing"

@@ -18,7 +18,7 @@ from napari_hemacells.widgets.background.workers import JobRunner
 from napari_hemacells.widgets.subscriptions import Subscriptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Sequence
     from pathlib import Path
 
     from napari_hemacells.core.pictures import CellPictures, PictureChanges
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from napari_hemacells.widgets.message_bar import Notifier
     from napari_hemacells.widgets.pictures.panel import PicturesPanel
 
+BREASTS = "breasts"  # folder of the crops, in that of the exports
 BATCH = 32  # pictures that are read between two looks at what is in sight
 _REDRAW_MS = 250
 _LOOK_MS = 150  # between two looks at what was shown and is not sharp yet
@@ -73,6 +74,16 @@ def looking_steps(pictures: CellPictures) -> Generator[Progress, None, PictureCh
     return pictures.rescan()
 
 
+def breast_steps(
+    files: Sequence[Path], out: Path
+) -> Generator[Progress, None, tuple[Path, list[str]]]:
+    """Write the crops of the breasts; return their folder, and why frames were left out."""
+    from napari_hemacells.core.thermography.export_regions import CROPS, export_regions_steps
+
+    _, left_out = yield from export_regions_steps(files, out, crops="breasts")
+    return out / CROPS, left_out
+
+
 class PicturesController(QObject):
     """The behaviour of folders of pictures.
 
@@ -96,6 +107,7 @@ class PicturesController(QObject):
         self.panel, self._detect = panel, detect
         self._session, self._bridge, self._voice = session, bridge, voice
         self._pending: PictureChanges | None = None  # found, not shown yet
+        self._left_out = ""  # of the thermograms, while their breasts are opened
         self.jobs = JobRunner(self)
         self.jobs.returned.connect(self._returned)
         self.jobs.refused.connect(self._refused)
@@ -112,6 +124,7 @@ class PicturesController(QObject):
         panel.classes_requested.connect(self.take_classes)
         panel.table_chosen.connect(self.take_table)
         panel.look_requested.connect(self.look_for_pictures)
+        panel.breasts_requested.connect(self.open_breasts)
         self._subscriptions = Subscriptions(self)
         events = session.events
         self._subscriptions.add(events.image, self._image_changed)
@@ -140,7 +153,7 @@ class PicturesController(QObject):
         if not self._voice.attempt(show):
             return
         self._welcome(opened.pictures)
-        if fresh and opened.pictures.annotations():
+        if fresh and len(set(opened.pictures.annotations().values())) > 1:
             self.take_classes()
         self.changed.emit()
 
@@ -151,6 +164,19 @@ class PicturesController(QObject):
             f"{there:,} pictures, one cell each.{known} Go on to Annotate: choose a picture and "
             "press the key of its class, or drag pictures into the bins of the light table."
         )
+        if self._left_out:
+            self._voice.warn(f"{there:,} crops. {self._left_out}")
+            self._left_out = ""
+
+    def open_breasts(self) -> None:
+        """Cut the breasts out of the thermograms, and open the folder of these crops."""
+        project, sheet = self._session.project, sheet_of(self._session.image)
+        if project is not None and sheet is not None:
+            numbers = [int(number) for number in sheet.cells().ids]
+            files = [sheet.pictures.path(number) for number in numbers]
+            out = project.folder / "export" / BREASTS
+            self.jobs.start("export", partial(breast_steps, files, out))
+            self.changed.emit()
 
     # --- classes -----------------------------------------------------------------------------
 
@@ -288,9 +314,11 @@ class PicturesController(QObject):
 
     # --- what came back ----------------------------------------------------------------------
 
-    def _progressed(self, kind: str, _progress: Progress) -> None:
+    def _progressed(self, kind: str, progress: Progress) -> None:
         if kind == "tiles" and not self._redraw.isActive():
             self._redraw.start()
+        elif kind == "export":
+            self._voice.say(f"{progress.message}: {progress.done:,} of {progress.total:,}")
 
     def _returned(self, kind: str, result: object) -> None:
         if kind == "open":
@@ -301,6 +329,10 @@ class PicturesController(QObject):
             self._tell_changes(result)  # type: ignore[arg-type]
         elif kind == "tiles":
             self._redraw.start()
+        elif kind == "export":
+            folder, left_out = result  # type: ignore[misc]
+            self._left_out = " ".join(left_out)
+            self.open_folder(folder)
 
     def _refused(self, _kind: str, error: HemaCellsError) -> None:
         self._voice.fail(str(error))
