@@ -74,6 +74,7 @@ class ContactSheet:
         )
         self.loaded = np.zeros(places, np.bool_)
         self.wanted: set[int] = set()
+        self._thumbnails_wanted: dict[int, int] = {}  # side by number
         self._sharp: OrderedDict[int, NDArray[np.uint8]] = OrderedDict()
         self._lock = threading.RLock()
 
@@ -115,9 +116,40 @@ class ContactSheet:
         """``(n, size, size, 3)`` crops of the pictures, as their collection frames them."""
         return self.pictures.crops(numbers, spec)
 
-    def thumbnail(self, number: int, side: int) -> NDArray[np.uint8]:
-        """``(side, side, 3)`` uint8: the whole picture, small."""
-        return self.pictures.thumbnail(number, side)
+    def thumbnail_now(self, number: int, side: int) -> tuple[NDArray[np.uint8], bool]:
+        """``(side, side, 3)`` uint8 the whole picture, and whether it is sharp; no file is opened.
+
+        A picture that is not sharp is noted, to be read by :meth:`load_thumbnails`.
+        """
+        known = self.pictures.known_thumbnail(number, side)
+        if known is not None:
+            return known, True
+        with self._lock:
+            tile = self._sharp.get(number)
+        sharp = tile is not None and side <= SIDE
+        if not sharp:
+            self._thumbnails_wanted[number] = side
+        small = self._small[SMALL[0]][number - 1][1:-1, 1:-1]
+        source = small if tile is None else tile[MARGIN:-MARGIN, MARGIN:-MARGIN]
+        return _resized(source, side), sharp
+
+    def load_thumbnails(self, count: int) -> int:
+        """Read so many of the pictures that :meth:`thumbnail_now` noted; return how many."""
+        with self._lock:
+            wanted = list(self._thumbnails_wanted.items())[-count:]  # the last ones are in sight
+            for number, _ in wanted:
+                del self._thumbnails_wanted[number]
+        by_side: dict[int, list[int]] = {}
+        for number, side in wanted:
+            by_side.setdefault(side, []).append(number)
+        for side, numbers in by_side.items():
+            self.pictures.thumbnails(numbers, side)
+        return len(wanted)
+
+    @property
+    def has_wishes(self) -> bool:
+        """Whether something was shown that is not sharp yet."""
+        return bool(self.wanted or self._thumbnails_wanted)
 
     def preview(self) -> NDArray[np.uint8]:
         """``(96, 96, 3)`` uint8: sixteen of the pictures, or as many as there are."""
@@ -358,6 +390,13 @@ def _tile(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     tile = np.full((TILE, TILE, 3), BACKGROUND, np.uint8)
     tile[MARGIN:-MARGIN, MARGIN:-MARGIN] = picture
     return tile
+
+
+def _resized(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    from PIL import Image
+
+    small = Image.fromarray(np.ascontiguousarray(picture))
+    return np.asarray(small.resize((side, side), Image.Resampling.BILINEAR))
 
 
 def _reduced(tiles: NDArray[np.uint8], step: int) -> NDArray[np.uint8]:

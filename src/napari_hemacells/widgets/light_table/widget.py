@@ -184,6 +184,13 @@ class LightTableWidget(QWidget):
         if unknown is not None:
             unknown.setVisible(bool(unknown.view.queue.rowCount()))
 
+    def repaint_pictures(self) -> None:
+        """Paint the pictures again: some were read meanwhile."""
+        for class_bin in self.bins.values():
+            viewport = class_bin.view.viewport()
+            if viewport is not None:
+                viewport.update()
+
     def _make_bins(self) -> None:
         """Make a bin for each class, where the classes have changed."""
         session = self._session

@@ -55,8 +55,12 @@ def tile_steps(sheet: ContactSheet, file: Path) -> Generator[Progress, None, Non
     fresh = False
     while True:
         wanted = sheet.take_wanted(BATCH)
-        rest = [] if wanted else sheet.not_loaded()[:BATCH].tolist()
+        shown = sheet.load_thumbnails(BATCH)
+        rest = [] if wanted or shown else sheet.not_loaded()[:BATCH].tolist()
         if not wanted and not rest:
+            if shown:
+                yield Progress(0, 0)
+                continue
             break
         fresh = fresh or bool(rest)
         sheet.load(wanted or rest, sharp=bool(wanted))
@@ -91,9 +95,12 @@ class PicturesController(QObject):
     -------
     changed
         A folder is being opened, or was: buttons need an update.
+    drawn
+        More pictures were read: views of them need painting.
     """
 
     changed = Signal()
+    drawn = Signal()
 
     def __init__(
         self,
@@ -304,13 +311,14 @@ class PicturesController(QObject):
     def _read_wanted(self) -> None:
         """Read what was shown meanwhile and is not sharp yet."""
         sheet = sheet_of(self._session.image)
-        if sheet is not None and sheet.wanted and not self.jobs.running("tiles"):
+        if sheet is not None and sheet.has_wishes and not self.jobs.running("tiles"):
             self._read_tiles()
 
     def _draw(self) -> None:
         image = self._session.image
         if image is not None:
             self._bridge.redraw_image(image.key)
+            self.drawn.emit()
 
     # --- what came back ----------------------------------------------------------------------
 
