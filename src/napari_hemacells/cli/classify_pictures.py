@@ -15,8 +15,8 @@ from napari_hemacells.cli.console import Reporter, count_values, format_counts
 from napari_hemacells.cli.image_job import WORK_FOLDER
 from napari_hemacells.cli.inputs import InputImage, find_images
 from napari_hemacells.cli.joint_results import bundle_notes
-from napari_hemacells.cli.options import flag
-from napari_hemacells.core.errors import HemaCellsError, ImageError
+from napari_hemacells.cli.options import PlaneOptions, flag
+from napari_hemacells.core.errors import BundleError, HemaCellsError, ImageError
 from napari_hemacells.core.params import DetectParams, NetworkParams
 
 if TYPE_CHECKING:
@@ -52,7 +52,13 @@ class WholePictures:
 
 
 def check_whole_options(
-    params: DetectParams, *, cells: Path | None, overlay: bool, workers: int | None, cluster: bool
+    params: DetectParams,
+    planes: PlaneOptions,
+    *,
+    cells: Path | None,
+    overlay: bool,
+    workers: int | None,
+    cluster: bool,
 ) -> None:
     """Refuse options that have no meaning where no cells are looked for.
 
@@ -69,6 +75,9 @@ def check_whole_options(
     }
     usual = DetectParams().model_dump()
     useless |= {flag(name): value != usual[name] for name, value in params.model_dump().items()}
+    for option, value in planes.model_dump().items():
+        if value is not None:
+            raise typer.BadParameter(f"{flag(option)} does not go with --whole: leave one out.")
     for option, given in useless.items():
         if given:
             raise typer.BadParameter(
@@ -85,8 +94,8 @@ def classify_whole(job: WholePictures, reporter: Reporter) -> None:
     ImageError
         There is no picture, or none can be read.
     BundleError
-        The model does not fit: its encoder is missing, or it learned from thermograms and these
-        are colours, or the reverse.
+        The model does not fit: its encoder is missing, it knows one class alone, or it learned
+        from thermograms and these are colours, or the reverse.
     typer.Exit
         With 3 where some pictures cannot be read, with 130 after Ctrl-C.
     """
@@ -96,6 +105,12 @@ def classify_whole(job: WholePictures, reporter: Reporter) -> None:
     from napari_hemacells.core.store.picture_table import pictures_table
     from napari_hemacells.core.store.workbook import write_joint_table
 
+    if len(job.bundle.head.class_ids) == 1:
+        only = job.bundle.palette.by_id(job.bundle.head.class_ids[0]).name
+        raise BundleError(
+            f"The model knows one class alone ({only}), and would call every picture so. Fit it "
+            "with two classes or more."
+        )
     pictures = open_pictures(job.given)
     for sentence in pictures.passed_over:
         reporter.warn(sentence)

@@ -33,7 +33,7 @@ from filelock import FileLock, Timeout
 
 from napari_hemacells.core.annotate.cell_edits import apply_corrections
 from napari_hemacells.core.annotate.history import History, open_history, replay
-from napari_hemacells.core.annotate.journal import read_journal
+from napari_hemacells.core.annotate.journal import read_journal, scan_journal, torn_line_sentence
 from napari_hemacells.core.cell_masks import LazyLabels
 from napari_hemacells.core.errors import ProjectError, StorageError
 from napari_hemacells.core.files.fsio import (
@@ -556,6 +556,8 @@ def _holds(file: Path, image_key: str) -> bool:
 def annotation_state(project: Project) -> AnnotationState:
     """Return what the journal of a project says, whether it is open elsewhere or not.
 
+    A last line that is torn is left out, with a sentence among the project's notices.
+
     Raises
     ------
     ProjectError
@@ -563,7 +565,10 @@ def annotation_state(project: Project) -> AnnotationState:
     """
     path = project.journal_path
     if is_regular(path):
-        return replay(read_journal(path))
+        state = replay(read_journal(path))
+        if scan_journal(path).tail:
+            project.notices.append(torn_line_sentence(path))
+        return state
     if project.content.journal:
         raise ProjectError(_missing_journal(path))
     return replay(())
