@@ -185,6 +185,10 @@ class PicturesController(QObject):
             self.jobs.start("export", partial(breast_steps, files, out))
             self.changed.emit()
 
+    def _open_crops(self, folder: Path, left_out: list[str]) -> None:
+        self._left_out = " ".join(left_out)
+        self.open_folder(folder)
+
     # --- classes -----------------------------------------------------------------------------
 
     def take_classes(self) -> None:
@@ -338,9 +342,7 @@ class PicturesController(QObject):
         elif kind == "tiles":
             self._redraw.start()
         elif kind == "export":
-            folder, left_out = result  # type: ignore[misc]
-            self._left_out = " ".join(left_out)
-            self.open_folder(folder)
+            self._open_crops(*result)  # type: ignore[misc]
 
     def _refused(self, _kind: str, error: HemaCellsError) -> None:
         self._voice.fail(str(error))
