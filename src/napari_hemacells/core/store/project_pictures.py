@@ -65,8 +65,9 @@ def holds_pictures(folder: Path, entries: tuple[PictureEntry, ...]) -> bool:
     return not entries or any((folder / entry.name).is_file() for entry in entries)
 
 
-def folder_of(place: Path, entries: tuple[PictureEntry, ...]) -> Path | None:
-    """The folder of these pictures, given itself, a folder in it, or one of the pictures."""
+def folder_of(project_folder: Path, stored: StoredImage, place: Path) -> Path | None:
+    """The folder of the pictures, given itself, a folder in it, or one of them; or ``None``."""
+    entries = read_picture_table(numbers_file(project_folder, stored.key)).entries
     for folder in (place, *list(place.parents)[:3]):
         if holds_pictures(folder, entries):
             return folder
