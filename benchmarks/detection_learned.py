@@ -164,7 +164,9 @@ def txl(data: Path, detector: Detector, every: int) -> dict[str, Any]:
             pairs.append((Boxes.of_cells(cells), true))
             faint.append((detector.faint_boxes(image, cells), true))
         results[laboratory] = {"fields": len(names), "kinds": _scores(pairs, faint)}
-        print(f"{detector.name}, {laboratory}: done", flush=True)
+        shown = {kind: (round(row["precision"], 3), round(row["recall"], 3), round(row["f1"], 3))
+                 for kind, row in results[laboratory]["kinds"].items()}  # fmt: skip
+        print(f"{detector.name}, {laboratory}: {shown}", flush=True)
     return results
 
 
