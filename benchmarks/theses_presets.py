@@ -7,9 +7,9 @@
 
 What is not the preset's is said in each row: fewer pictures, smaller ones, a smaller batch, and
 the EfficientNet with ImageNet weights that comes with the package where a ResNet's could not be
-had (``vit``: a ViT-tiny from nothing). Such a run shows that a preset does what it says and learns;
-its figures are no measure of the thesis. PBC has no patients: cells of one may be in two parts.
-Thermograms are split by patient, living and dead cells by field.
+had (``vit``: a ViT-tiny from nothing). Such a run shows that a preset does what it says and
+learns; its figures are no measure of the thesis. PBC has no patients: cells of one may be in
+two parts. Thermograms are split by patient, living and dead cells by field.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ def test_it_is_stored_with_the_head_and_read_again(known):
     assert again.trained_novelty.threshold == known.threshold
 
 
-@pytest.mark.parametrize("array", ["trained.basis", "trained.prototypes", "trained.centre"])
+@pytest.mark.parametrize("array", ["trained.basis", "trained.means", "trained.centre"])
 def test_damaged_arrays_are_refused(known, array):
     tensors, meta = head(known).to_tensors()
     with pytest.raises(BundleError):
@@ -75,7 +75,7 @@ def test_damaged_arrays_are_refused(known, array):
     with pytest.raises(BundleError):
         Head.from_tensors(tensors | {array: tensors[array] * np.nan}, meta)
     with pytest.raises(BundleError):
-        Head.from_tensors(tensors, meta | {"trained": {**meta["trained"], "spread": [0, 1]}})
+        Head.from_tensors(tensors, meta | {"trained": {**meta["trained"], "spread": [0, 1, 1]}})
 
 
 def test_with_too_few_held_out_cells_none_is_unknown():

@@ -17,7 +17,7 @@ from napari_hemacells.core.errors import BundleError, BundleMismatchError
 from napari_hemacells.core.types import Prediction
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -174,7 +174,7 @@ def _norms(rows: NDArray[np.float32]) -> NDArray[np.float32]:
 MAX_SLOPE = 1e4  # of a softmax: beyond, every confidence is 0 or 1
 ARRAYS = ("centre", "scale", "weights", "bias")
 REFERENCE = ("nearness", "spread", "n")
-TRAINED_ARRAYS = ("trained.centre", "trained.basis", "trained.prototypes")
+TRAINED_ARRAYS = ("trained.centre", "trained.basis", "trained.means")
 NOVELTY_ARRAYS = ("map.centre", "map.basis", "map.points", "novelty.values")
 
 
@@ -202,7 +202,7 @@ def head_to_tensors(head: Head) -> tuple[dict[str, NDArray[Any]], dict[str, Any]
         }
     if head.trained_novelty is not None:
         trained = head.trained_novelty
-        arrays = (trained.centre, trained.basis, trained.prototypes)
+        arrays = (trained.centre, trained.basis, trained.means)
         tensors.update(zip(TRAINED_ARRAYS, arrays, strict=True))
         meta["trained"] = {
             "usual": list(trained.usual),
@@ -257,7 +257,7 @@ def _wrong_number(head: Head) -> str:
         )
     if head.trained_novelty is not None:
         trained = head.trained_novelty
-        own = (trained.centre, trained.basis, trained.prototypes)
+        own = (trained.centre, trained.basis, trained.means)
         arrays |= dict(zip(TRAINED_ARRAYS, own, strict=True))
         conditions["what its unknown cells are measured by has no scale"] = not (
             np.isfinite((*trained.usual, *trained.spread)).all()
@@ -306,10 +306,15 @@ def _reference(tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> 
 
 
 def _trained(tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> TrainedNovelty:
-    centre, basis, prototypes = (np.asarray(tensors[name], np.float32) for name in TRAINED_ARRAYS)
-    usual, spread = ((float(meta[name][0]), float(meta[name][1])) for name in ("usual", "spread"))
+    centre, basis, means = (np.asarray(tensors[name], np.float32) for name in TRAINED_ARRAYS)
+    usual, spread = (_three(meta[name]) for name in ("usual", "spread"))
     threshold = np.inf if meta["threshold"] is None else float(meta["threshold"])
-    return TrainedNovelty(centre, basis, prototypes, usual, spread, threshold)
+    return TrainedNovelty(centre, basis, means, usual, spread, threshold)
+
+
+def _three(numbers: Sequence[float]) -> tuple[float, float, float]:
+    first, second, third = (float(number) for number in numbers)
+    return first, second, third
 
 
 def _novelty(tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> Novelty:
@@ -337,7 +342,7 @@ def _has_matching_shapes(head: Head) -> bool:
         trained = head.trained_novelty
         if (trained.centre.shape, trained.basis.shape) != ((dim,), (dim, dim)):
             return False
-        if trained.prototypes.shape != (k, dim):
+        if trained.means.shape != (k, dim):
             return False
     if head.novelty is None or not whole:
         return whole

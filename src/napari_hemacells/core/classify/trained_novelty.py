@@ -8,8 +8,8 @@ cell lies from the classes, seen in units of their own scatter.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 QUANTILE = 0.95  # of held-out cells of the known classes that are not unknown
 SPREAD_QUANTILE = 0.9
 LEAST_HELD_OUT = 8  # with fewer, no cell is unknown
-LEAST = 1e-12
+LEAST, LEAST_SPREAD = 1e-12, 1e-6
+FAR = 2.0  # spreads above the usual distance, from where on it counts
+
+
+Parts: TypeAlias = tuple[float, float, float]  # of angle, entropy and distance
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,31 +36,42 @@ class TrainedNovelty:
         ``(dim,)`` mean of the vectors that were learned from.
     basis
         ``(dim, dim)``: centred vectors times this have about unit scatter within each class.
-    prototypes
-        ``(k, dim)`` mean direction of each class there, of unit length.
+    means
+        ``(k, dim)`` mean of each class there.
     usual, spread
-        Angle (as 1 - cosine) and entropy (nats) of held-out cells of the known classes: the
-        median, and how far above it nine tenths of them lie. The score is the sum of both in
-        such units.
+        Angle to the nearest class (as 1 - cosine), entropy (nats) and distance to the nearest
+        class of held-out cells of the known classes: the median, and how far above it nine tenths
+        of them lie. The score is the sum of the first two in such units, and of what the distance
+        has above two of them: only a cell that lies far out is told by it.
     threshold
         Cells above it are unknown; infinite where too few cells were held out.
     """
 
     centre: NDArray[np.float32]
     basis: NDArray[np.float32]
-    prototypes: NDArray[np.float32]
-    usual: tuple[float, float]
-    spread: tuple[float, float]
+    means: NDArray[np.float32]
+    usual: Parts
+    spread: Parts
     threshold: float
 
     def score(
         self, vectors: NDArray[np.float32], probabilities: NDArray[np.floating]
     ) -> NDArray[np.float32]:
         """``(n,)`` float32 novelty of ``(n, dim)`` vectors with ``(n, k)`` class probabilities."""
-        angle = class_angle(vectors, self.centre, self.basis, self.prototypes)
-        parts = zip((angle, entropy(probabilities)), self.usual, self.spread, strict=True)
-        total = sum((values - usual) / spread for values, usual, spread in parts)
-        return np.asarray(total, dtype=np.float32)
+        measured = self.measure(vectors, probabilities)
+        angle, undecided, far = (measured - np.array(self.usual)[:, None]) / np.array(self.spread)[
+            :, None
+        ]
+        return np.asarray(angle + undecided + np.maximum(far - FAR, 0.0), dtype=np.float32)
+
+    def measure(
+        self, vectors: NDArray[np.floating], probabilities: NDArray[np.floating]
+    ) -> NDArray[np.float64]:
+        """``(3, n)`` angle, entropy and distance of cells, as they are."""
+        points = (np.asarray(vectors, dtype=np.float64) - self.centre) @ self.basis
+        angle = 1 - (_unit(points) @ _unit(self.means.astype(np.float64)).T).max(axis=1)
+        distances = [np.linalg.norm(points - mean, axis=1) for mean in self.means]
+        return np.stack([angle, entropy(probabilities), np.min(distances, axis=0)])
 
 
 def fit_trained_novelty(
@@ -81,50 +96,32 @@ def fit_trained_novelty(
     centre = vectors.mean(axis=0)
     classes, places = np.unique(targets, return_inverse=True)
     means = np.stack([vectors[targets == one].mean(axis=0) for one in classes])
-    scatter = LedoitWolf(assume_centered=True).fit(vectors - means[places])
+    scatter = LedoitWolf(assume_centered=True).fit(vectors - means[places]).covariance_
     # Features that never differ have no scatter: a millionth of the mean keeps it invertible.
-    ridge = LEAST + 1e-6 * float(np.trace(scatter.covariance_)) / len(centre)
-    inverse = np.linalg.inv(scatter.covariance_ + ridge * np.eye(len(centre)))
+    ridge = LEAST + 1e-6 * float(np.trace(scatter)) / len(centre)
+    inverse = np.linalg.inv(scatter + ridge * np.eye(len(centre)))
     basis = np.linalg.cholesky((inverse + inverse.T) / 2)
-    directions = _unit((vectors - centre) @ basis)
-    prototypes = _unit(np.stack([directions[targets == one].mean(axis=0) for one in classes]))
     known = TrainedNovelty(
         centre.astype(np.float32),
         basis.astype(np.float32),
-        prototypes.astype(np.float32),
-        usual=(0.0, 0.0),
-        spread=(1.0, 1.0),
+        ((means - centre) @ basis).astype(np.float32),
+        usual=(0.0, 0.0, 0.0),
+        spread=(1.0, 1.0, 1.0),
         threshold=np.inf,
     )
     if len(held_out) < LEAST_HELD_OUT:
         return known
-    angle = class_angle(held_out, known.centre, known.basis, known.prototypes)
-    measured = (angle, entropy(probabilities))
-    usual = tuple(float(np.median(values)) for values in measured)
-    spread = tuple(
-        max(float(np.quantile(values, SPREAD_QUANTILE)) - middle, 1e-6)
-        for values, middle in zip(measured, usual, strict=True)
-    )
-    known = TrainedNovelty(
-        known.centre, known.basis, known.prototypes, (usual[0], usual[1]), (spread[0], spread[1]),
-        threshold=np.inf,
-    )  # fmt: skip
+    measured = known.measure(held_out, probabilities)
+    usual = np.median(measured, axis=1)
+    spread = np.maximum(np.quantile(measured, SPREAD_QUANTILE, axis=1) - usual, LEAST_SPREAD)
+    known = replace(known, usual=_parts(usual), spread=_parts(spread))
     scores = known.score(np.asarray(held_out, dtype=np.float32), probabilities)
-    return TrainedNovelty(
-        known.centre, known.basis, known.prototypes, known.usual, known.spread,
-        threshold=float(np.quantile(scores, QUANTILE)),
-    )  # fmt: skip
+    return replace(known, threshold=float(np.quantile(scores, QUANTILE)))
 
 
-def class_angle(
-    vectors: NDArray[np.floating],
-    centre: NDArray[np.floating],
-    basis: NDArray[np.floating],
-    prototypes: NDArray[np.floating],
-) -> NDArray[np.float64]:
-    """``(n,)`` 1 - cosine between each cell and the class that it lies nearest to, 0 to 2."""
-    directions = _unit((np.asarray(vectors, dtype=np.float64) - centre) @ basis)
-    return np.asarray(1 - (directions @ prototypes.T).max(axis=1))
+def _parts(values: NDArray[np.float64]) -> Parts:
+    angle, undecided, far = (float(value) for value in values)
+    return angle, undecided, far
 
 
 def entropy(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:

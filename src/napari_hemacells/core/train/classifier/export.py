@@ -19,7 +19,9 @@ import torch
 from napari_hemacells.core.annotate import Palette
 from napari_hemacells.core.classify import Head
 from napari_hemacells.core.classify.calibration import Calibration, softmax
+from napari_hemacells.core.classify.novelty import novelty_from_distances
 from napari_hemacells.core.classify.trained_novelty import (
+    LEAST_HELD_OUT,
     fit_trained_novelty,
     unknown_auroc_by_class,
 )
@@ -197,8 +199,12 @@ def make_bundle(
     counts = tuple(int((targets == index).sum()) for index in range(len(classes)))
     kept = _some_of_each(targets)
     head = replace(linear_head(network, ids, counts, temperature), calibration=calibration)
-    sure = softmax(head.scores(held_out), head.slope)
-    head = replace(head, trained_novelty=fit_trained_novelty(vectors, targets, held_out, sure))
+    if len(held_out) < LEAST_HELD_OUT:  # too few to say from where on a cell is unknown
+        counted = np.bincount(targets[kept], minlength=len(classes))
+        head = replace(head, novelty=novelty_from_distances(vectors[kept], counted))
+    else:
+        sure = softmax(head.scores(held_out), head.slope)
+        head = replace(head, trained_novelty=fit_trained_novelty(vectors, targets, held_out, sure))
     arrays, meta = head.to_tensors()
     return Bundle(
         name=name,
