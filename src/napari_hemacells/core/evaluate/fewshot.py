@@ -29,6 +29,7 @@ from napari_hemacells.core.evaluate.classification_metrics import (
     percentile_interval,
     score_predictions,
 )
+from napari_hemacells.core.image.layout import WHOLE_PICTURE
 from napari_hemacells.core.params import ClassifyParams
 from napari_hemacells.core.types import CropSpec, Embeddings, EncoderInfo, Progress
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.classify import Head
     from napari_hemacells.core.encode import Encoder
     from napari_hemacells.core.evaluate.class_folders import ClassFolder
+    from napari_hemacells.core.image.plane_selection import PlaneSelection
     from napari_hemacells.core.params import QueueOrder
 
 SelectionStrategy: TypeAlias = Literal["random", "diverse", "active"]
@@ -349,6 +351,7 @@ def fewshot_steps(
     cache_folder: Path | None = None,
     params: ClassifyParams | None = None,
     how: SelectionStrategy = "random",
+    selection: PlaneSelection = WHOLE_PICTURE,
 ) -> Generator[Progress, None, FewShotReport]:
     """Return how well a few crops a class tell all others of a folder; yield while it runs.
 
@@ -364,6 +367,8 @@ def fewshot_steps(
         they are in the app; their classes are not.
     how
         Which crops teach; see :func:`napari_hemacells.core.evaluate.fewshot.select_shots`.
+    selection
+        The plane of stacks, and the channels.
 
     Raises
     ------
@@ -374,12 +379,12 @@ def fewshot_steps(
     """
     spec, params = spec or CropSpec(), params or ClassifyParams()
     cache = EmbeddingCache(cache_folder or default_cache_folder())
-    read = yield from embed_folder_steps(Path(folder), spec, encoder, cache)
+    read = yield from embed_folder_steps(Path(folder), spec, encoder, cache, selection=selection)
     classes, left_out = _split_by_size(read, max(shots))
     taking_part = np.isin(read.labels, list(classes))
     vectors = read.vectors
     if params.measured:
-        vectors, _ = append_measured_features(vectors, read.files, encoder.info)
+        vectors, _ = append_measured_features(vectors, read.files, encoder.info, read.reading)
     crops = EmbeddedCrops(vectors[taking_part], np.array(read.labels)[taking_part], params)
     scores: dict[int, ShotScore] = {}
     heads: dict[str, None] = {}

@@ -404,7 +404,7 @@ def _record(
 def _frame(training: Training) -> dict[str, Any]:
     """Return how a picture became a crop."""
     frame = training.prepared.loaded.crops.frame
-    depths = [depth.to_dict() for depth in frame.run_depths]
+    depths = [depth.to_dict() for depth in frame.reading.depths]
     guessed = {"bit_depths": depths} if depths else {}
     return {**frame.spec.to_dict(), "framing": frame.framing, **guessed}
 
