@@ -37,7 +37,8 @@ def extract_crops(
     Parameters
     ----------
     image
-        Of a colour image only the regions around the cells are read.
+        Of a colour image only the regions around the cells are read. Of a contact sheet of
+        pictures the crops are those of the pictures.
     cells
         Where the cells are.
     spec
@@ -50,6 +51,9 @@ def extract_crops(
     CellsError
         An id that is not among the cells.
     """
+    if image.sheet is not None:
+        places = slice(None) if ids is None else row_indices(cells, ids)
+        return image.sheet.crops(cells.ids[places].tolist(), spec)
     boxes = cells.boxes if ids is None else cells.boxes[row_indices(cells, ids)]
     pixels = _crop_source(image.pixels, spec)
     context = spec.context if cells.source != "whole" else _whole_framing(image, cells, spec)
@@ -169,25 +173,34 @@ def _central_extent(picture: NDArray[Any]) -> float:
 
     Of a thermogram, which has none, the whole picture's.
     """
-    if picture.ndim == 2:
-        return float(max(picture.shape))
+    spans = None if picture.ndim == 2 else central_object(picture)
+    if spans is None:
+        return float(max(picture.shape[:2]))
+    return float(max(span.stop - span.start for span in spans))
+
+
+def central_object(picture: NDArray[np.uint8]) -> tuple[slice, slice] | None:
+    """Rows and columns of the stained object nearest the centre; ``None`` where nothing is.
+
+    See :func:`estimate_context`.
+    """
     from scipy import ndimage
     from skimage.filters import threshold_otsu
 
     glass = np.percentile(picture.reshape(-1, 3), 95, axis=0)
     stain = np.linalg.norm(picture.astype(np.float32) - glass, axis=-1)
     if np.ptp(stain) == 0:
-        return float(max(picture.shape[:2]))
+        return None
     stained = stain > threshold_otsu(stain)
     opened = ndimage.binary_opening(stained, iterations=max(1, min(stained.shape) // 20))
     objects, count = ndimage.label(opened if opened.any() else stained)
     if count == 0:
-        return float(max(picture.shape[:2]))
+        return None
     centre = (np.array(stained.shape) - 1) / 2
     inside = np.argwhere(objects > 0)
     nearest = inside[np.square(inside - centre).sum(axis=1).argmin()]
-    spans = ndimage.find_objects(objects)[objects[tuple(nearest)] - 1]
-    return float(max(span.stop - span.start for span in spans))
+    rows, cols = ndimage.find_objects(objects)[objects[tuple(nearest)] - 1]
+    return rows, cols
 
 
 TILE = 2048  # pixels; 12 MB of colour, an eighth of what a lazy image keeps decoded

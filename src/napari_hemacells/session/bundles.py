@@ -114,5 +114,5 @@ def make_bundle(workspace: SessionState, name: str) -> Bundle:
         pixel_size_um=None if image is None else image.pixel_size_um,
         groups=() if image is None else (image.groups,),
         encoder_tensors=loaded.encoder_tensors if loaded is not None and same else {},
-        learned_from=None if cells is None else cells.learned_from,
+        learned_from=embeddings.learned_from,
     )

@@ -43,7 +43,7 @@ def test_the_picture_is_the_cell_and_framed_as_a_detected_one(image: SmearImage)
     (crop,) = extract_crops(image, cells, spec)
     expected = from_picture(image.pixels, spec, framing=1.25 / cells.context)
     assert np.array_equal(crop, expected)
-    assert cells.learned_from == LearnedFrom("pictures", context=cells.context, side=80)
+    assert cells.learned_from() == LearnedFrom("pictures", context=cells.context, side=80)
 
 
 def test_it_is_kept_with_a_project(image: SmearImage, tmp_path: Path) -> None:

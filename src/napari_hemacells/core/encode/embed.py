@@ -78,7 +78,8 @@ def embed_steps(
                 warning = str(error)
     if warning:
         yield Progress(total, total, warning)
-    embeddings = Embeddings(cells.ids, vectors, encoder.info, spec, image.key, cells.learned_from)
+    learned_from = cells.learned_from(image.modality)
+    embeddings = Embeddings(cells.ids, vectors, encoder.info, spec, image.key, learned_from)
     if not (measured if like is None else feature_scaling_of(like) is not None):
         return embeddings
     yield Progress(total, total, "Measuring cells")

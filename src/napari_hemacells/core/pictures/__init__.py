@@ -8,7 +8,7 @@ from napari_hemacells.core.pictures.labels import LabelTable, MatchedLabels, rea
 from napari_hemacells.core.pictures.listing import ListedPicture, PictureListing, list_pictures
 from napari_hemacells.core.pictures.reading import in_threads, picture_pixels
 from napari_hemacells.core.pictures.table import PictureEntry
-from napari_hemacells.core.pictures.whole import whole_picture
+from napari_hemacells.core.pictures.whole import look_like_single_cells, whole_picture
 
 __all__ = [
     "CellPictures",
@@ -20,6 +20,7 @@ __all__ = [
     "PictureListing",
     "in_threads",
     "list_pictures",
+    "look_like_single_cells",
     "picture_pixels",
     "read_labels",
     "whole_picture",

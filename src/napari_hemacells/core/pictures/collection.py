@@ -74,6 +74,11 @@ class PictureChanges:
     moved: tuple[int, ...] = ()
     changed: tuple[int, ...] = ()
 
+    @property
+    def any(self) -> bool:
+        """Whether anything is not as it was."""
+        return any((self.added, self.missing, self.back, self.moved, self.changed))
+
 
 class CellPictures:
     """Picture files with one cell each; use :meth:`open`, :meth:`of_files` or :meth:`load`.
@@ -403,9 +408,8 @@ class CellPictures:
         sizes = [max(picture_size(path)) for path in self._some_paths(SAMPLE)]
         known = [side for side in sizes if side]
         context = self.context if self.modality == "colour" else None
-        return LearnedFrom(
-            "pictures", context=context, side=int(np.median(known)) if known else None
-        )
+        side = int(np.median(known)) if known else None
+        return LearnedFrom("pictures", None, context, side, self.modality)
 
     def framing(self, spec: CropSpec) -> float:
         """Side of the square that crops take, divided by the picture's longer side."""
@@ -539,7 +543,7 @@ class CellPictures:
         with self._lock:
             if number in self._missing or not path.exists():
                 self._missing.add(number)
-                sentence = f"{self._entries[number].name} is not in {self.folder} any more."
+                sentence = f"There is no file {path}."
             self.unreadable[number] = sentence
 
 

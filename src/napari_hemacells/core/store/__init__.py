@@ -9,11 +9,14 @@ from napari_hemacells.core.store.export import (
     write_labels_tif,
 )
 from napari_hemacells.core.store.learned_from import (
+    check_modality,
     describe_learned_from,
     framing_warning,
+    match_framing,
     other_kind_warning,
 )
 from napari_hemacells.core.store.overlay import class_overlay, write_overlay
+from napari_hemacells.core.store.picture_classes import classify_pictures_steps, pictures_table
 from napari_hemacells.core.store.project import (
     Project,
     annotation_state,
@@ -40,7 +43,9 @@ __all__ = [
     "annotation_state",
     "cells_table",
     "check_compatible",
+    "check_modality",
     "class_overlay",
+    "classify_pictures_steps",
     "corrected_cells",
     "counts_table",
     "default_folder",
@@ -50,7 +55,9 @@ __all__ = [
     "framing_warning",
     "holds_project",
     "load_bundle",
+    "match_framing",
     "other_kind_warning",
+    "pictures_table",
     "projects_root",
     "save_bundle",
     "shown_classes",

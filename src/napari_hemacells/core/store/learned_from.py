@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from napari_hemacells.core.store.bundle import Bundle
+from napari_hemacells.core.errors import BundleMismatchError
 
-LIKE_CONTEXT = 1.5  # times more or less of the picture that a cell fills: as it was learned
+if TYPE_CHECKING:
+    from napari_hemacells.core.pictures import CellPictures
+    from napari_hemacells.core.store.bundle import Bundle
+    from napari_hemacells.core.types import Modality
+
+LIKE_CONTEXT = 1.25  # times more or less of the picture that a cell fills: as it was learned
+FEW_PICTURES = 20  # of which the extent of a cell is not measured well
 CHECK = "Check some of its answers before you rely on them."
 
 
@@ -54,6 +59,43 @@ def other_kind_warning(bundle: Bundle, *, whole: bool) -> str:
         f"The model “{bundle.name}” learned from {describe_learned_from(bundle)}; here {here}. "
         f"{CHECK}"
     )
+
+
+def check_modality(bundle: Bundle, modality: Modality) -> None:
+    """Refuse to ask a model of thermograms about stained cells, and the reverse.
+
+    Raises
+    ------
+    BundleMismatchError
+        With what it learned from.
+    """
+    learned = bundle.learned_from
+    if learned is None or learned.modality == modality:
+        return
+    kinds = {"temperature": "thermograms", "colour": "colour pictures"}
+    raise BundleMismatchError(
+        f"The model “{bundle.name}” learned from {kinds[learned.modality]}, these are "
+        f"{kinds[modality]}: choose another model."
+    )
+
+
+def match_framing(bundle: Bundle, pictures: CellPictures) -> str:
+    """Frame pictures as those were that the model learned from; return a sentence if it matters.
+
+    Where cells fill the pictures about as much as they did, or the pictures are too few to
+    measure it, the model's own framing is used, so that the class of a picture does not depend on
+    the others. Elsewhere the pictures are cropped so that the cells are as large as they were.
+    """
+    learned = bundle.learned_from
+    if pictures.modality == "temperature" or learned is None or not learned.context:
+        return ""
+    if len(pictures) < FEW_PICTURES:
+        pictures.context = learned.context
+        return ""
+    sentence = framing_warning(bundle, pictures.context)
+    if not sentence:
+        pictures.context = learned.context
+    return sentence
 
 
 def framing_warning(bundle: Bundle, context: float) -> str:

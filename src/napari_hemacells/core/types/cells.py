@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_hemacells.core.cell_masks import PackedMasks
+    from napari_hemacells.core.types.image import Modality
 
 CellSource: TypeAlias = Literal["detector", "labels", "points", "shapes", "whole"]
 
@@ -93,13 +94,12 @@ class Cells:
         """Map cell ids to rows of the table."""
         return {int(cell): row for row, cell in enumerate(self.ids)}
 
-    @property
-    def learned_from(self) -> LearnedFrom:
-        """What a model of these cells learns from."""
+    def learned_from(self, modality: Modality = "colour") -> LearnedFrom:
+        """What a model of these cells learns from, in an image of this modality."""
         if self.source == "whole":
-            side = int((self.boxes[:, 2:] - self.boxes[:, :2]).max(initial=0))
-            return LearnedFrom("pictures", context=self.context, side=side or None)
-        return LearnedFrom("cells", diameter=self.diameter or None)
+            side = int((self.boxes[:, 2:] - self.boxes[:, :2]).max(initial=0)) or None
+            return LearnedFrom("pictures", None, self.context, side, modality)
+        return LearnedFrom("cells", self.diameter or None, modality=modality)
 
     def mask_of(self, cell: int) -> CellMask:
         """Return a cell's pixels on the label image; KeyError for an id that is not there."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from napari_hemacells.core.types.image import Modality  # noqa: TC001 (stored: pydantic reads it)
+
 LearnedKind: TypeAlias = Literal["pictures", "cells", "both"]
 
 
@@ -24,12 +26,15 @@ class LearnedFrom:
         ``None`` where unknown.
     side
         Of whole pictures: their typical longer side in pixels, ``None`` where unknown.
+    modality
+        Colours or temperatures.
     """
 
     kind: LearnedKind
     diameter: float | None = None
     context: float | None = None
     side: int | None = None
+    modality: Modality = "colour"
 
     def joined(self, other: LearnedFrom) -> LearnedFrom:
         """What a model of both has learned from; this one's scales count first."""
@@ -38,6 +43,7 @@ class LearnedFrom:
             self.diameter or other.diameter,
             self.context or other.context,
             self.side or other.side,
+            self.modality,
         )
 
     def to_dict(self) -> dict[str, Any]:
