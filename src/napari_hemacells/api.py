@@ -25,6 +25,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_hemacells.api_pictures import (
+    classify_pictures,
+    embed_pictures,
+    open_pictures,
+    whole_picture,
+)
 from napari_hemacells.core.types import Cells, CropSpec, Embeddings, Prediction, SmearImage
 
 if TYPE_CHECKING:
@@ -46,9 +52,11 @@ __all__ = [
     "Embeddings",
     "Prediction",
     "SmearImage",
+    "classify_pictures",
     "crop",
     "detect",
     "embed",
+    "embed_pictures",
     "evaluate",
     "evaluate_few_shot",
     "export_crops",
@@ -56,10 +64,12 @@ __all__ = [
     "fit",
     "load_model",
     "open_image",
+    "open_pictures",
     "predict",
     "save_model",
     "synthetic_smear",
     "train",
+    "whole_picture",
 ]
 
 
