@@ -151,12 +151,13 @@ def test_where_the_folder_is_gone_the_project_asks_for_it(folder, opened, tmp_pa
     session.close()
     shutil.move(folder, tmp_path / "elsewhere")
     project = Project.open(place)
-    with pytest.raises(ProjectError, match="point to the folder"):
+    with pytest.raises(ProjectError, match="choose one of them"):
         project.locate(key)
     (tmp_path / "empty").mkdir()
     with pytest.raises(ProjectError, match="not the image"):
         project.relink(key, tmp_path / "empty")
-    assert project.relink(key, tmp_path / "elsewhere") == tmp_path / "elsewhere"
+    one = next((tmp_path / "elsewhere").iterdir())
+    assert project.relink(key, one) == tmp_path / "elsewhere"
     assert len(project.load_cells(key)) == 12
 
 

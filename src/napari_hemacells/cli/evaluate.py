@@ -208,6 +208,9 @@ def fewshot(
     report = result.to_dict() | {"adapted": ADAPTED_NOTE if adapt else None}
     report |= planes.record()
     reporter.tell(fewshot_table(report))
+    most = str(max(result.shots))
+    reporter.tell(class_rates_table(report, most))
+    reporter.tell(confusion_table(report, most))
     if result.left_out:
         reporter.warn(f"Left out, too few crops: {format_counts(result.left_out)}.")
     reporter.finish(report)
@@ -239,6 +242,40 @@ def fewshot_table(report: dict[str, Any]) -> Table:
             f"{row['ece']:.3f}",
             "" if row["unknown_auroc"] is None else f"{row['unknown_auroc']:.3f}",
         )
+    return table
+
+
+def class_rates_table(report: dict[str, Any], shots: str) -> Table:
+    """Return sensitivity and specificity of each class for so many shots."""
+    table = Table(
+        title=f"Each class, {shots} shots",
+        caption=f"Mean of {report['repeats']} draws, in brackets the middle 95 % of them; "
+        f"{report['split']}.",
+    )
+    table.add_column("class")
+    for heading in ("sensitivity", "specificity"):
+        table.add_column(heading, justify="right")
+    for name, rates in report["shots"][shots]["by_class"].items():
+        cells = (
+            f"{rates[key]:.3f} ({rates[f'{key}_low']:.3f} to {rates[f'{key}_high']:.3f})"
+            for key in ("sensitivity", "specificity")
+        )
+        table.add_row(name, *cells)
+    return table
+
+
+def confusion_table(report: dict[str, Any], shots: str) -> Table:
+    """Return what was taken for what with so many shots."""
+    table = Table(
+        title=f"What was taken for what, {shots} shots",
+        caption="A row for each true class: mean number of scored crops a draw.",
+    )
+    table.add_column("")
+    names = list(report["classes"])
+    for name in names:
+        table.add_column(name, justify="right")
+    for name, row in zip(names, report["shots"][shots]["confusion"], strict=True):
+        table.add_row(name, *(f"{count:.1f}" for count in row))
     return table
 
 
