@@ -21,7 +21,6 @@ from starlette.staticfiles import StaticFiles
 from napari_hemacells import __version__
 from napari_hemacells.core.errors import HemaCellsError
 from napari_hemacells.serve.guard import Guard
-from napari_hemacells.serve.limits import Limits
 from napari_hemacells.serve.table import TYPES, TableRequest, make_table
 from napari_hemacells.serve.uploads import read_body, read_picture, read_upload
 
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
 
     from napari_hemacells.serve.classifiers import Classifier
     from napari_hemacells.serve.guard import Access
+    from napari_hemacells.serve.limits import Limits
     from napari_hemacells.serve.uploads import Upload
 
 HERE = Path(__file__).parent
