@@ -211,7 +211,8 @@ def test_contrast_is_enough(chromium, server, scheme: str) -> None:
             return [255, 255, 255];
         };
         const found = [];
-        for (const one of document.querySelectorAll("h1, p, label, select, summary, button, .button")) {
+        for (const one of document.querySelectorAll(
+            "h1, p, label, select, summary, button, .button")) {
             const style = getComputedStyle(one);
             const a = light(rgb(style.color)), b = light(behind(one));
             const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);

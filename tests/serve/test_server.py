@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket
 import tempfile
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 import numpy as np
@@ -19,6 +19,11 @@ from napari_hemacells.serve.server import ServeError, check_host, listen, page_a
 from napari_hemacells.serve.uploads import safe_name
 
 from .conftest import COLOURS, draw, make_model, running
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+EVERYWHERE = "0.0.0.0"  # noqa: S104  # what is refused, and what the key is for
 
 
 def ask(client: httpx.Client, path: str = "/classify", name="a.png", data=b"x", **more):
@@ -229,7 +234,7 @@ def test_more_than_may_wait_are_told_to_come_again() -> None:
 
 
 def test_on_a_network_the_key_opens_it_and_nothing_else() -> None:
-    with running([make_model("first")], Limits(), host="0.0.0.0") as server:
+    with running([make_model("first")], Limits(), host=EVERYWHERE) as server:
         key, port = server.access.key, server.access.port
         assert len(key) >= 32
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=server.token) as client:
@@ -253,8 +258,8 @@ def test_on_a_network_the_key_opens_it_and_nothing_else() -> None:
 def test_only_this_computer_unless_that_is_wanted() -> None:
     check_host("127.0.0.1", allow_network=False)
     check_host("::1", allow_network=False)
-    check_host("0.0.0.0", allow_network=True)
-    for host in ("0.0.0.0", "::", "192.168.0.2", "lab.example", ""):
+    check_host(EVERYWHERE, allow_network=True)
+    for host in (EVERYWHERE, "::", "192.168.0.2", "lab.example", ""):
         with pytest.raises(ServeError, match="--allow-network"):
             check_host(host, allow_network=False)
 

@@ -195,7 +195,8 @@ class Classifier:
         if self._uses_gradients:
             from napari_hemacells.core.train.classifier.gradcam import gradcam_maps
 
-            return gradcam_maps(self.encoder, self.head, crops, np.array([column]))[0]
+            maps = gradcam_maps(self.encoder, self.head, crops, np.array([column]))
+            return np.asarray(maps[0], dtype=np.float32)
         from napari_hemacells.core.classify.occlusion import occlusion_map
 
         return occlusion_map(_WithMeasured(self.encoder, embeddings), self.head, crops[0], column)
@@ -228,7 +229,8 @@ def _tinted(crop: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.ui
     grey = np.repeat(crop.mean(axis=2, keepdims=True), 3, axis=2)
     colours = 255 * colormaps["inferno"](0.25 + 0.75 * heat)[..., :3]
     strength = 0.75 * np.clip((heat - _HEAT_FLOOR) / (1 - _HEAT_FLOOR), 0, 1)[..., np.newaxis]
-    return np.rint(grey * (1 - strength) + colours * strength).astype(np.uint8)
+    mixed = grey * (1 - strength) + colours * strength
+    return np.asarray(np.rint(mixed), dtype=np.uint8)
 
 
 def load_classifiers(folders: Sequence[Path], device: DeviceName) -> list[Classifier]:

@@ -6,7 +6,7 @@ import asyncio
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from napari_hemacells.core.types import SmearImage
+    from napari_hemacells.core.types import Pixels, SmearImage
     from napari_hemacells.serve.limits import Limits
 
 
@@ -144,7 +144,8 @@ def read_picture(upload: Upload) -> SmearImage:
                 f"{name} has {cols:,} × {rows:,} pixels and is no picture of one cell: use "
                 "hemacells classify, which finds the cells in it."
             )
-        return replace(image, pixels=np.array(image.pixels), overview=None, path=None)
+        pixels = cast("Pixels", np.array(image.pixels))
+        return replace(image, pixels=pixels, overview=None, path=None)
 
 
 def safe_name(name: str) -> str:

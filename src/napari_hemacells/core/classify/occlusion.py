@@ -35,6 +35,8 @@ def occlusion_map(
     class_index
         Place of the class in ``head.class_ids``.
     """
+    from scipy.ndimage import gaussian_filter
+
     size = len(crop)
     side = max(2, round(COVER * size))
     starts = np.rint(np.linspace(0, size - side, GRID)).astype(int)
@@ -56,7 +58,7 @@ def occlusion_map(
     for amount, window in zip(lost, windows, strict=True):
         heat[window] += amount
         seen[window] += 1
-    heat /= np.maximum(seen, 1)
+    heat = gaussian_filter(heat / np.maximum(seen, 1), side / 4)
     return np.asarray(heat / (heat.max() or 1.0), dtype=np.float32)
 
 
