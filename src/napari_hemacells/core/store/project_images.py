@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_hemacells.core.errors import ImageError, ProjectError, StorageError
+from napari_hemacells.core.errors import (
+    HemaCellsError,
+    ImageError,
+    ProjectError,
+    StorageError,
+)
 from napari_hemacells.core.files.fsio import atomic_path, read_bytes, write_bytes
 from napari_hemacells.core.image import read_image
+from napari_hemacells.core.image.reading_options import DEFAULT_READING, ReadingOptions
+from napari_hemacells.core.pictures.contact_sheet import sheet_image
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -99,6 +107,44 @@ def mark_done(project: Project, key: str, *, done: bool) -> None:
     write_bytes(project.folder / DONE, json.dumps(sorted(keys)).encode() + b"\n")
 
 
+def project_reading(project: Project) -> ReadingOptions:
+    """Return how the images of a project are read from their files: with one scale of values.
+
+    Only files are looked at that have more than 8 bits a sample and do not say how many are used.
+    """
+    files = []
+    for stored in project.images:
+        if stored.modality == "colour" and stored.kind != "pictures":
+            with suppress(HemaCellsError):  # told when the image is read
+                files.append(project.locate(stored.key))
+    return ReadingOptions.for_files(files)
+
+
+def project_image(
+    project: Project,
+    key: str,
+    reading: ReadingOptions = DEFAULT_READING,
+    opened: SmearImage | None = None,
+) -> SmearImage:
+    """Return an image of a project: the one in memory where its scale is the project's.
+
+    Parameters
+    ----------
+    reading
+        How the images of the project are read.
+    opened
+        The image in memory, if it is open.
+
+    Raises
+    ------
+    HemaCellsError
+        The file was moved or changed, or cannot be read.
+    """
+    if opened is not None and (opened.path is None or not reading.rescales(opened)):
+        return opened
+    return read_stored_image(project, key, reading)
+
+
 def thumbnail_steps(
     project: Project, images: tuple[SmearImage, ...] = ()
 ) -> Generator[tuple[str, NDArray[np.uint8]], None, None]:
@@ -112,17 +158,43 @@ def thumbnail_steps(
         Those that are open; others are read from their files.
     """
     opened = {image.key: image for image in images}
+    reading: ReadingOptions | None = None  # guessed only where a thumbnail is missing
     for stored in project.images:
         file = project.folder / THUMBNAILS / f"{stored.key}.png"
         try:
             picture = _read_thumbnail(file)
             if picture is None:
-                image = opened.get(stored.key) or read_image(project.locate(stored.key))
+                reading = reading or project_reading(project)
+                image = project_image(project, stored.key, reading, opened.get(stored.key))
                 picture = make_thumbnail(image)
                 _write_thumbnail(file, picture)
         except (ImageError, StorageError):
             continue  # shown without a picture; opening the image tells why
         yield stored.key, picture
+
+
+def read_stored_image(
+    project: Project, key: str, reading: ReadingOptions = DEFAULT_READING
+) -> SmearImage:
+    """Return an image as it was added: read from its file, or the sheet of a folder of pictures.
+
+    Parameters
+    ----------
+    reading
+        How the images of the project are read.
+
+    Raises
+    ------
+    ProjectError
+        It was moved or changed.
+    ImageError
+        It cannot be read.
+    """
+    stored = project.image(key)
+    if stored.kind == "pictures":
+        return sheet_image(project.load_pictures(key))
+    # The content was checked; under the key it was added with, its annotations are found.
+    return replace(reading.read(project.locate(key), stored.groups), key=key)
 
 
 def make_thumbnail(image: SmearImage) -> NDArray[np.uint8]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_hemacells.core.errors import EncoderError
+from napari_hemacells.core.files.safe_files import check_readable
 from napari_hemacells.core.types import PLATELET, RBC, WBC
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def read_training_data(file: Path) -> str:
     """
     from safetensors import SafetensorError, safe_open
 
+    check_readable(file)
     try:
         with safe_open(file, framework="numpy") as stored:
             header: dict[str, str] = stored.metadata() or {}

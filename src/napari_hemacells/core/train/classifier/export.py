@@ -18,8 +18,13 @@ import torch
 
 from napari_hemacells.core.annotate import Palette
 from napari_hemacells.core.classify import Head
-from napari_hemacells.core.classify.calibration import Calibration
-from napari_hemacells.core.classify.novelty import allowing_held_out, novelty_from_distances
+from napari_hemacells.core.classify.calibration import Calibration, softmax
+from napari_hemacells.core.classify.novelty import novelty_from_distances
+from napari_hemacells.core.classify.trained_novelty import (
+    LEAST_HELD_OUT,
+    fit_trained_novelty,
+    unknown_auroc_by_class,
+)
 from napari_hemacells.core.encode.finetuned.load import NETWORK
 from napari_hemacells.core.evaluate.calibration import optimal_temperature
 from napari_hemacells.core.evaluate.classification_metrics import (
@@ -69,12 +74,15 @@ class ClassifierOutputs:
         ``(m, dim)`` float32 before the last layer.
     copies
         ``(copies, m, k)`` logits of augmented copies.
+    seconds
+        How long the network took for the crops as they are, copies not counted.
     """
 
     places: NDArray[np.int64]
     logits: NDArray[np.float32]
     vectors: NDArray[np.float32]
     copies: NDArray[np.float32]
+    seconds: float = 0.0
 
     def probabilities(self, temperature: float = 1.0) -> NDArray[np.float64]:
         """``(m, k)`` probabilities of the crops as they are."""
@@ -102,18 +110,21 @@ def predict_steps(
     batches = [places[at : at + EVAL_BATCH] for at in range(0, len(places), EVAL_BATCH)]
     logits_by_view: list[list[torch.Tensor]] = [[] for _ in range(1 + copies)]
     vectors: list[torch.Tensor] = []
+    seconds = 0.0
     for done, batch in enumerate(batches):
         with torch.inference_mode(), accelerator.autocast():
             for view in range(1 + copies):
+                began = time.perf_counter()
                 inputs = pictures.augmented_batch(batch) if view else pictures.check(batch)
                 embedded = network.embedder(inputs)
                 logits_by_view[view].append(network.decide(embedded).float().cpu())
                 if view == 0:
                     vectors.append(embedded.float().cpu())
+                    seconds += time.perf_counter() - began
         yield TrainingReport(done + 1, len(batches), "Looking at the result", phase="end")
     k, dim = network.classes, network.embedder.dim
     logits = np.stack([_joined(view_logits, k) for view_logits in logits_by_view])
-    return ClassifierOutputs(places, logits[0], _joined(vectors, dim), logits[1:])
+    return ClassifierOutputs(places, logits[0], _joined(vectors, dim), logits[1:], seconds)
 
 
 def _joined(parts: list[torch.Tensor], width: int) -> NDArray[np.float32]:
@@ -170,7 +181,8 @@ def make_bundle(
         palette = palette if palette.by_name(class_name) else palette.add(class_name)
     ids = tuple(palette.by_name(class_name).id for class_name in classes)  # type: ignore[union-attr]  # just made
     tensors = {
-        key: np.ascontiguousarray(value.detach().cpu().numpy())
+        # not ascontiguousarray, which gives counters of batch norms, single numbers, a dimension
+        key: np.require(value.detach().cpu().numpy(), requirements="C")
         for key, value in network.embedder.state_dict().items()
     }
     info = EncoderInfo(
@@ -186,14 +198,13 @@ def make_bundle(
     )
     counts = tuple(int((targets == index).sum()) for index in range(len(classes)))
     kept = _some_of_each(targets)
-    known = novelty_from_distances(
-        vectors[kept], np.bincount(targets[kept], minlength=len(classes))
-    )
-    head = replace(
-        linear_head(network, ids, counts, temperature),
-        calibration=calibration,
-        novelty=allowing_held_out(known, held_out),
-    )
+    head = replace(linear_head(network, ids, counts, temperature), calibration=calibration)
+    if len(held_out) < LEAST_HELD_OUT:  # too few to say from where on a cell is unknown
+        counted = np.bincount(targets[kept], minlength=len(classes))
+        head = replace(head, novelty=novelty_from_distances(vectors[kept], counted))
+    else:
+        sure = softmax(head.scores(held_out), head.slope)
+        head = replace(head, trained_novelty=fit_trained_novelty(vectors, targets, held_out, sure))
     arrays, meta = head.to_tensors()
     return Bundle(
         name=name,
@@ -243,7 +254,7 @@ def tensors_hash(tensors: dict[str, NDArray[Any]]) -> str:
     whole = hashlib.sha256()
     for name in sorted(tensors):
         whole.update(f"{name} {tensors[name].dtype} {tensors[name].shape}".encode())
-        whole.update(np.ascontiguousarray(tensors[name]).tobytes())
+        whole.update(tensors[name].tobytes())
     return whole.hexdigest()
 
 
@@ -285,6 +296,7 @@ def evaluate_and_save_steps(
     notes = _notes(training)
     seconds = time.monotonic() - began
     run = _record(training, temperature, notes, seconds)
+    run["unknown"] = _unknown(training, outputs_by_part["train"], checked, temperature)
     bundle = _bundle(
         training, outputs_by_part["train"], checked.vectors, temperature,
         {**run, "figures": figures},
@@ -303,6 +315,7 @@ def evaluate_and_save_steps(
         seconds=seconds,
         weights=training.weights.source,
         split=training.prepared.split.describe(),
+        seconds_per_crop=checked.seconds / max(1, len(checked.places)),
     )
 
 
@@ -348,8 +361,7 @@ def _notes(training: Training) -> tuple[str, ...]:
     notes = [*split.notes]
     if "test" not in split.parts:
         notes.append(VALIDATION_CAVEAT)
-    if training.weights.warning:
-        notes.append(training.weights.warning)
+    notes += training.weights_notes()
     if loaded.unreadable:
         notes.append(f"{len(loaded.unreadable)} files could not be read and were left out.")
     portion = training.learner.portion
@@ -377,6 +389,7 @@ def _record(
         "weights": training.weights.source,
         "parameters": sum(parameter.numel() for parameter in training.network.parameters()),
         "rate": training.loop.rate,
+        "start_loss": training.loop.start_loss,
         "temperature": temperature,
         "device": str(training.accelerator.device),
         "processes": training.accelerator.num_processes,
@@ -391,7 +404,7 @@ def _record(
 def _frame(training: Training) -> dict[str, Any]:
     """Return how a picture became a crop."""
     frame = training.prepared.loaded.crops.frame
-    depths = [depth.to_dict() for depth in frame.run_depths]
+    depths = [depth.to_dict() for depth in frame.reading.depths]
     guessed = {"bit_depths": depths} if depths else {}
     return {**frame.spec.to_dict(), "framing": frame.framing, **guessed}
 
@@ -422,6 +435,25 @@ def _bundle(
         palette=training.job.palette,
         learned_from=training.prepared.loaded.crops.frame.learned_from,
     )
+
+
+def _unknown(
+    training: Training,
+    learned: ClassifierOutputs,
+    checked: ClassifierOutputs,
+    temperature: float,
+) -> dict[str, Any]:
+    """Return how well *unknown* tells a class from the others, each left out of it in turn."""
+    found = unknown_auroc_by_class(
+        learned.vectors,
+        training.targets[learned.places],
+        checked.vectors,
+        training.targets[checked.places],
+        checked.probabilities(temperature),
+    )
+    by_class = {training.classes[place]: round(area, 4) for place, area in found.items()}
+    mean = round(float(np.mean(list(by_class.values()))), 4) if by_class else None
+    return {"auroc": mean, "by_class": by_class, "n": len(checked.places)}
 
 
 def _calibration(figures: dict[str, Any]) -> Calibration:

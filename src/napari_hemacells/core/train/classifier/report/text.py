@@ -36,6 +36,8 @@ class GalleryCrop:
         The given class, and what the network (or the heads) say instead.
     figure
         How sure.
+    kind
+        What it is shown for, where a list has several kinds.
     """
 
     uri: str
@@ -45,6 +47,7 @@ class GalleryCrop:
     figure: str
     heat: str = ""
     wrong: bool = False
+    kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,8 +92,9 @@ class ClassifierReportPage:
     names: tuple[str, ...]
     matrix: tuple[MatrixRow, ...]
     pairs: ReportTable
+    balance: str
     curves: str
-    finder: str
+    finders: tuple[str, ...]
     reliability: str
     roc: str
     calibration: str
@@ -192,6 +196,8 @@ def describe_basis(results: EvaluationResults, seen: str) -> tuple[tuple[str, st
         ("Intervals", describe_intervals(figures, subject_noun(results))),
         ("It had seen", f"{seen[:1].upper()}{seen[1:]}."),
     ]
+    if told := describe_unknown(run.get("unknown")):
+        rows.append(("Unknown cells", told))
     if figures.copies:
         copies = (
             "an augmented copy" if figures.copies == 1 else f"{figures.copies} augmented copies"
@@ -204,6 +210,19 @@ def describe_basis(results: EvaluationResults, seen: str) -> tuple[tuple[str, st
     if run.get("unreadable"):
         rows.append(("Left out", f"{len(run['unreadable'])} files that could not be read."))
     return tuple(rows)
+
+
+def describe_unknown(unknown: Mapping[str, Any] | None) -> str:
+    """Return how well cells of no known class are told; empty where that was not measured."""
+    if not unknown or unknown.get("auroc") is None:
+        return ""
+    by_class = ", ".join(f"{name} {area:.2f}" for name, area in unknown["by_class"].items())
+    return (
+        f"AUROC {unknown['auroc']:.2f}, the mean over the classes, each left out of the score in "
+        f"turn ({by_class}; {unknown['n']:,} cells of the validation part). The network itself "
+        "had learned all of them, so a class that it never saw is found less well. One held-out "
+        "cell in twenty of the known classes is called unknown."
+    )
 
 
 def describe_group_metrics(figures: ClassificationMetrics) -> str:
@@ -260,6 +279,9 @@ def describe_checkpoint(results: EvaluationResults, history: Sequence[EpochRecor
     if not history or results.run["recipe"]["keep"] != "best":
         return "The weights of the last round are kept."
     best = min(range(len(history)), key=lambda index: history[index].validation_loss)
+    start = results.run.get("start_loss")
+    if start is not None and start <= history[best].validation_loss:
+        return "No round was better than the model that it started from: its weights are kept."
     text = f"The weights after round {best + 1}, with the least validation loss, are kept."
     folds = " These are the curves of the first fold." if results.part == "out-of-fold" else ""
     stages = {record.stage for record in history}
