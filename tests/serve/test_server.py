@@ -233,6 +233,20 @@ def test_more_than_may_wait_are_told_to_come_again() -> None:
     assert "later" in answer.json()["error"]
 
 
+def test_what_goes_wrong_unexpectedly_is_a_sentence(monkeypatch) -> None:
+    def fail(*_):
+        raise RuntimeError("secret detail")
+
+    model = make_model("first")
+    monkeypatch.setattr(type(model), "classify", fail)
+    with running([model], Limits()) as server, server.client() as client:
+        answer = ask(client, data=png(COLOURS["red"]))
+        assert answer.status_code == 500
+        assert "secret" not in answer.text
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+        assert client.get("/").status_code == 200
+
+
 def test_on_a_network_the_key_opens_it_and_nothing_else() -> None:
     with running([make_model("first")], Limits(), host=EVERYWHERE) as server:
         key, port = server.access.key, server.access.port

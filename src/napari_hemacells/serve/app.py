@@ -111,6 +111,10 @@ class Page:
 
     async def table(self, request: Request) -> Response:
         """Answer with the table of the answers that the page sends back."""
+        async with self._admitted():
+            return await self._make_table(request)
+
+    async def _make_table(self, request: Request) -> Response:
         body = await read_body(request, self.limits.table_bytes, self.limits)
         try:
             wanted = TableRequest.model_validate_json(body)
@@ -127,17 +131,22 @@ class Page:
     async def _ask(
         self, request: Request, job: Callable[[Classifier, Upload], dict[str, Any]]
     ) -> Response:
+        async with self._admitted():
+            upload = await read_upload(request, self.limits)
+            model = self._model(upload.model)
+            return _json(await self._work(partial(job, model, upload)))
+
+    @asynccontextmanager
+    async def _admitted(self) -> AsyncGenerator[None, None]:
+        """Wait until the body of a request may be read; refuse where too many wait."""
         if self._waiting >= self.limits.waiting:
             raise HTTPException(503, BUSY)
         self._waiting += 1
         try:
             async with self._reading:
-                upload = await read_upload(request, self.limits)
-                model = self._model(upload.model)
-                answer = await self._work(partial(job, model, upload))
+                yield
         finally:
             self._waiting -= 1
-        return _json(answer)
 
     def _model(self, name: str) -> Classifier:
         if name not in self.models:
