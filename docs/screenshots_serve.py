@@ -78,6 +78,10 @@ def photograph(address: str, pictures: list[Path], scheme: str) -> None:
                 page.locator(".heat").nth(1).wait_for(state="visible", timeout=WAIT)
             height = page.evaluate("document.documentElement.scrollHeight")
             page.set_viewport_size({"width": 1000, "height": min(height, 1400)})
+            height = page.evaluate(
+                "document.querySelector('footer').getBoundingClientRect().bottom"
+            )
+            page.set_viewport_size({"width": 1000, "height": round(height) + 24})
             page.evaluate("document.activeElement.blur()")
             page.screenshot(path=IMAGES / f"{name}-{scheme}.png")
             page.set_viewport_size({"width": 1000, "height": 900})

@@ -27,7 +27,7 @@ def finetuned(tmp_path_factory) -> Classifier:
         for seed in range(24):
             Image.fromarray(draw(colour, seed)).save(folder / "cells" / name / f"{seed}.png")
     recipe = ClassifierConfig(
-        arch="small-vgg", weights="none", size=32, frozen_epochs=0, epochs=3, rate=3e-3,
+        arch="small_vgg", weights="none", size=32, frozen_epochs=0, epochs=3, rate=3e-3,
         lower=1.0, batch=16, device="cpu", schedule="one-cycle", zoom=1.0,
     )  # fmt: skip
     outcome = train(TrainJob(folder / "cells", folder / "run", recipe))
