@@ -18,7 +18,7 @@ from napari_hemacells.core.annotate.palette import Palette
 from napari_hemacells.core.classify import SupportSet, fit
 from napari_hemacells.core.store import Bundle
 from napari_hemacells.core.types import CropSpec, EncoderInfo, LearnedFrom
-from napari_hemacells.serve.classifiers import Classifier
+from napari_hemacells.serve.classifiers import ServedModel
 from napari_hemacells.serve.limits import Limits
 from napari_hemacells.serve.server import listen, make_access, make_server, page_address
 
@@ -55,7 +55,7 @@ def draw(colour: tuple[int, int, int], seed: int = 0, side: int = 64) -> np.ndar
     return noisy.clip(0, 255).astype(np.uint8)
 
 
-def make_model(name: str) -> Classifier:
+def make_model(name: str) -> ServedModel:
     """A few-shot model of red and violet discs."""
     encoder = ColourEncoder()
     crops = [draw(colour, seed, 32) for colour in COLOURS.values() for seed in range(8)]
@@ -70,7 +70,7 @@ def make_model(name: str) -> Classifier:
     bundle = Bundle(
         name, encoder.info, SPEC, palette, tensors, meta, vectors, labels, learned_from=learned
     )
-    model = Classifier(f"model-{len(name)}", bundle)
+    model = ServedModel(f"model-{len(name)}", bundle)
     model.__dict__["encoder"] = encoder  # as if it had been loaded
     return model
 
@@ -96,7 +96,7 @@ class Running:
 
 @contextmanager
 def running(
-    models: list[Classifier], limits: Limits, host: str = "127.0.0.1"
+    models: list[ServedModel], limits: Limits, host: str = "127.0.0.1"
 ) -> Iterator[Running]:
     """Run a server in a thread, on a port of its own."""
     with listen(host, 0) as sock:

@@ -13,14 +13,14 @@ from napari_hemacells.core.store import save_bundle
 from napari_hemacells.core.train.classifier import ClassifierConfig
 from napari_hemacells.core.train.classifier.pipeline import train
 from napari_hemacells.core.train.classifier.training import TrainJob
-from napari_hemacells.serve.classifiers import Classifier, load_classifiers
+from napari_hemacells.serve.classifiers import ServedModel, load_classifiers
 from napari_hemacells.serve.uploads import Upload, read_picture
 
 from .conftest import COLOURS, draw, make_model
 
 
 @pytest.fixture(scope="module")
-def finetuned(tmp_path_factory) -> Classifier:
+def finetuned(tmp_path_factory) -> ServedModel:
     folder = tmp_path_factory.mktemp("trained")
     for name, colour in COLOURS.items():
         (folder / "cells" / name).mkdir(parents=True)
@@ -40,7 +40,7 @@ def picture(pixels: np.ndarray, name: str = "a.png"):
     return read_picture(Upload(name, stream.getvalue(), "model-1"))
 
 
-def test_a_fine_tuned_model_says_class_and_heat(finetuned: Classifier) -> None:
+def test_a_fine_tuned_model_says_class_and_heat(finetuned: ServedModel) -> None:
     about = finetuned.describe()
     assert about["heat"].startswith("Grad-CAM")
     assert [one["name"] for one in about["classes"]] == list(COLOURS)
@@ -53,7 +53,7 @@ def test_a_fine_tuned_model_says_class_and_heat(finetuned: Classifier) -> None:
         assert np.ptp(np.asarray(map_.convert("HSV"))[..., 1]) > 50  # colour on grey
 
 
-def test_a_picture_alone_is_the_same_as_among_others(finetuned: Classifier) -> None:
+def test_a_picture_alone_is_the_same_as_among_others(finetuned: ServedModel) -> None:
     first = finetuned.classify(picture(draw(COLOURS["red"], 5)))
     finetuned.classify(picture(draw(COLOURS["violet"], 6)))
     assert finetuned.classify(picture(draw(COLOURS["red"], 5))) == first

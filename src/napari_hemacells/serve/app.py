@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp
 
-    from napari_hemacells.serve.classifiers import Classifier
+    from napari_hemacells.serve.classifiers import ServedModel
     from napari_hemacells.serve.guard import Access
     from napari_hemacells.serve.limits import Limits
     from napari_hemacells.serve.uploads import Upload
@@ -56,7 +56,7 @@ class Page:
         Under which names and with which tokens it may be used.
     """
 
-    def __init__(self, models: Sequence[Classifier], access: Access, limits: Limits) -> None:
+    def __init__(self, models: Sequence[ServedModel], access: Access, limits: Limits) -> None:
         self.models = {model.id: model for model in models}
         self.access = access
         self.limits = limits
@@ -129,7 +129,7 @@ class Page:
         return Response(data, media_type=TYPES[wanted.kind], headers=disposition)
 
     async def _ask(
-        self, request: Request, job: Callable[[Classifier, Upload], dict[str, Any]]
+        self, request: Request, job: Callable[[ServedModel, Upload], dict[str, Any]]
     ) -> Response:
         async with self._admitted():
             upload = await read_upload(request, self.limits)
@@ -148,7 +148,7 @@ class Page:
         finally:
             self._waiting -= 1
 
-    def _model(self, name: str) -> Classifier:
+    def _model(self, name: str) -> ServedModel:
         if name not in self.models:
             raise HTTPException(400, "There is no such model: load the page again.")
         return self.models[name]
@@ -157,11 +157,11 @@ class Page:
         return await asyncio.get_running_loop().run_in_executor(self._worker, job)
 
 
-def _classify(model: Classifier, upload: Upload) -> dict[str, Any]:
+def _classify(model: ServedModel, upload: Upload) -> dict[str, Any]:
     return {"image": upload.name, **model.classify(read_picture(upload))}
 
 
-def _heat(model: Classifier, upload: Upload) -> dict[str, Any]:
+def _heat(model: ServedModel, upload: Upload) -> dict[str, Any]:
     return model.heat(read_picture(upload))
 
 

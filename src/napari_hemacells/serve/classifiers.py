@@ -32,7 +32,7 @@ _HEAT_FLOOR = 0.15  # below it, heat is not drawn
 
 
 @dataclass(frozen=True, eq=False)
-class Classifier:
+class ServedModel:
     """A saved model, ready to be asked.
 
     Attributes
@@ -233,7 +233,7 @@ def _tinted(crop: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.ui
     return np.asarray(np.rint(mixed), dtype=np.uint8)
 
 
-def load_classifiers(folders: Sequence[Path], device: DeviceName) -> list[Classifier]:
+def load_classifiers(folders: Sequence[Path], device: DeviceName) -> list[ServedModel]:
     """Return the models of these folders, their networks loaded.
 
     Raises
@@ -245,7 +245,7 @@ def load_classifiers(folders: Sequence[Path], device: DeviceName) -> list[Classi
 
     models = []
     for number, folder in enumerate(folders, start=1):
-        model = Classifier(f"model-{number}", load_bundle(folder), device)
+        model = ServedModel(f"model-{number}", load_bundle(folder), device)
         _ = model.encoder, model.head
         models.append(model)
     return models

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import uvicorn
 
-    from napari_hemacells.serve.classifiers import Classifier
+    from napari_hemacells.serve.classifiers import ServedModel
     from napari_hemacells.serve.limits import Limits
 
 
@@ -79,7 +79,7 @@ def page_address(access: Access) -> str:
 
 
 def make_server(
-    models: Sequence[Classifier], access: Access, limits: Limits, *, debug: bool = False
+    models: Sequence[ServedModel], access: Access, limits: Limits, *, debug: bool = False
 ) -> uvicorn.Server:
     """Return the server, to be run on the socket that :func:`listen` gave."""
     import uvicorn
