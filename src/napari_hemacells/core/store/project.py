@@ -52,7 +52,6 @@ from napari_hemacells.core.files.safe_files import (
     unreadable_error,
 )
 from napari_hemacells.core.pictures.contact_sheet import ContactSheet, sheet_of
-from napari_hemacells.core.pictures.table import read_picture_table
 from napari_hemacells.core.store import image_paths, project_pictures
 from napari_hemacells.core.store.cells_file import (
     damaged_file_error,
@@ -328,19 +327,17 @@ class Project:
         stored, file = self.image(image_key), Path(path).expanduser().absolute()
         if not file.exists():
             raise ProjectError(f"There is no file “{file}”.")
-        if not self._shows(file, stored):
+        if stored.kind == "pictures":
+            place = project_pictures.folder_of(self.folder, stored, file)
+        else:
+            place = file if image_paths.has_content(file, stored) else None
+        if place is None:
             raise ProjectError(
                 f"“{file}” is not the image “{stored.name}” that was annotated: its content is "
                 "another one. Choose the original file."
             )
-        self._put(stored.model_copy(update=image_paths.image_reference(self.folder, file)))
-        return file
-
-    def _shows(self, file: Path, stored: StoredImage) -> bool:
-        if stored.kind == "image":
-            return image_paths.has_content(file, stored)
-        entries = read_picture_table(self.pictures_path(stored.key)).entries
-        return project_pictures.holds_pictures(file, entries)
+        self._put(stored.model_copy(update=image_paths.image_reference(self.folder, place)))
+        return place
 
     def pictures_path(self, image_key: str) -> Path:
         """Where the numbers of a folder of pictures are kept."""
