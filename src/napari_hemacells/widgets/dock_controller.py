@@ -145,6 +145,9 @@ class DockController(QObject):
             (events.corrected, self._cells_corrected),
             (events.annotations, self._update),
             (events.prediction, self._update),
+            (events.palette, self._step_taken),
+            (events.annotations, self._step_taken),
+            (events.corrected, self._step_taken),
             (events.shift, self.classify_controller.warn_of_shift),
             (viewer.layers, self.project_controller.layers_changed),
             (viewer.layers, self.thermograms.update),
@@ -165,7 +168,7 @@ class DockController(QObject):
         view.annotate.previous_requested.connect(canvas.previous)
         view.annotate.undo_requested.connect(canvas.undo)
         view.annotate.redo_requested.connect(canvas.redo)
-        view.annotate.refused.connect(self.voice.warn)
+        view.annotate.refused.connect(self.voice.refuse)
         view.classify.display_requested.connect(canvas.show_mode)
         view.export.export_requested.connect(self._export)
         view.messages.cancel_requested.connect(self.detect_controller.cancel)
@@ -188,13 +191,13 @@ class DockController(QObject):
         self.project_controller.changed.connect(self._update)
         self.project_panel.panel_made.connect(self._dock_project_panel)
         self.detect_controller.changed.connect(self._update)
-        canvas.refused.connect(voice.warn)
+        canvas.refused.connect(voice.refuse)
         canvas.mode_changed.connect(view.classify.show_mode)
         canvas.help_requested.connect(view.show_keys)
         canvas.pointed_at.connect(self._show_pointed_at)
         self.cell_editor.changed.connect(self._show_tools)
         self.cell_editor.said.connect(voice.say)
-        self.cell_editor.refused.connect(voice.warn)
+        self.cell_editor.refused.connect(voice.refuse)
         self.training.said.connect(voice.say)
         self.training.warning_emitted.connect(voice.warn)
         self.finetune_controller.navigator.image_opened.connect(self._show_classes)
@@ -279,16 +282,19 @@ class DockController(QObject):
         # Queued: the gallery scrolls while the classifier works, not before it is asked.
         queued = Qt.ConnectionType.QueuedConnection
         self.canvas.chosen.connect(gallery.select_cell, queued)  # type: ignore[call-arg]  # stub
-        gallery.refused.connect(self.voice.warn)
+        gallery.refused.connect(self.voice.refuse)
         self.bridge.add_dock(gallery, "HemaCells gallery")
         cell_map = self.view.make_map(self.map_jobs)
         cell_map.cell_activated.connect(self.canvas.go_to)
-        cell_map.refused.connect(self.voice.warn)
+        cell_map.refused.connect(self.voice.refuse)
         self.bridge.add_dock(cell_map, "HemaCells map", behind=gallery)
 
     def _dock_project_panel(self, panel: ProjectPanel) -> None:
         self.view.project = panel
         self.bridge.add_dock(panel, "HemaCells project", behind=self.view.gallery)
+
+    def _step_taken(self, _what: object = None) -> None:
+        self.voice.forget_refusal()
 
     def _update(self, _what: object = None) -> None:
         session, header = self.session, self.view.header
