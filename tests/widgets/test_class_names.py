@@ -1,4 +1,4 @@
-"""Odd class names and many classes: the window keeps its size, and what was refused is forgotten."""
+"""Odd class names and many classes: the window keeps its size; a refusal is forgotten."""
 
 from __future__ import annotations
 
@@ -51,7 +51,9 @@ def test_two_hundred_classes_leave_room_for_the_map(session, cell_map, qtbot):
     assert cell_map.classes.count() == len(session.palette.classes)
 
 
-@pytest.mark.parametrize("name", ["blast\ncell", "blast\r\n cell", "blast\tcell", " blast   cell "])
+@pytest.mark.parametrize(
+    "name", ["blast\ncell", "blast\r\n cell", "blast\tcell", " blast   cell "]
+)
 def test_a_pasted_name_is_one_line(session, name):
     added = session.add_class(name)
     assert session.palette.by_id(added).name == "blast cell"

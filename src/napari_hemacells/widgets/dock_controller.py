@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from napari_hemacells.widgets.detect.panel import DetectRequest
     from napari_hemacells.widgets.dock_view import DockView
     from napari_hemacells.widgets.export.panel import ExportRequest
+    from napari_hemacells.widgets.export.steps import ExportResult
     from napari_hemacells.widgets.project.panel import ProjectPanel
 
 _NO_CELLS = "There are no cells yet: detect them first (Alt+D)."
@@ -139,7 +140,7 @@ class DockController(QObject):
         events, viewer = self.session.events, self.bridge.events
         for signal, slot in (
             (events.project, self._project_changed),
-            (events.image, self._update),
+            (events.image, self._image_changed),
             (events.noticed, self.project_controller.notice),
             (events.cells, self._cells_changed),
             (events.corrected, self._cells_corrected),
@@ -188,6 +189,7 @@ class DockController(QObject):
         tasks.exported.connect(self._exported)
         tasks.classification_dropped.connect(canvas.recolour)
         self.project_controller.annotated.connect(self._show_annotations)
+        self.project_controller.step_kept.connect(self.show_step)
         self.project_controller.changed.connect(self._update)
         self.project_panel.panel_made.connect(self._dock_project_panel)
         self.detect_controller.changed.connect(self._update)
@@ -249,10 +251,10 @@ class DockController(QObject):
             self.tasks.export(partial(export_steps, request, now))
             self._update()
 
-    def _exported(self, result: tuple[Path, Sequence[Path]]) -> None:
-        folder, written = result
+    def _exported(self, result: ExportResult) -> None:
+        folder, written, note = result
         self.view.export.show_result(folder, written)
-        self.voice.say(f"Written into {folder}.")
+        self.voice.say(f"Written into {folder}.{note}")
 
     # --- what is possible now ----------------------------------------------------------------
 
@@ -260,6 +262,11 @@ class DockController(QObject):
         project = self.session.project
         if project is not None:
             self.view.export.suggest_folder(project.folder / "export")
+        self._update()
+
+    def _image_changed(self) -> None:
+        """An image that was never detected in has no result: that of the one before goes."""
+        self.view.detect.show_result(self.session.cells, self.session.image)
         self._update()
 
     def _cells_changed(self) -> None:

@@ -13,6 +13,23 @@ if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
 
 
+class _ViewerTheme:
+    """The theme that a viewer was given for itself (Ctrl+Shift+T), empty for that of the settings.
+
+    One for all viewers of the program: a dock asks for its colours when its viewer changes.
+    """
+
+    name = ""
+
+
+_of_viewer = _ViewerTheme()
+
+
+def follow_viewer(name: str) -> None:
+    """Use the theme of a viewer from now on; empty: that of napari's settings."""
+    _of_viewer.name = "" if name == get_settings().appearance.theme else name
+
+
 def colour(role: str) -> QColor:
     """A colour of napari's present theme.
 
@@ -22,7 +39,7 @@ def colour(role: str) -> QColor:
         ``"background"``, ``"foreground"``, ``"primary"``, ``"secondary"``, ``"highlight"``,
         ``"text"``, ``"current"``, ``"warning"`` or ``"error"``.
     """
-    theme = get_theme(get_settings().appearance.theme)
+    theme = get_theme(_of_viewer.name or get_settings().appearance.theme)
     return QColor(getattr(theme, role).as_hex())
 
 

@@ -20,6 +20,7 @@ The cells of a project's images as they count: detected, and corrected by hand.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from contextlib import contextmanager
@@ -73,7 +74,7 @@ from napari_hemacells.core.store.schema import (
 from napari_hemacells.core.types import Groups
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from napari_hemacells.core.annotate.palette import Palette
     from napari_hemacells.core.annotate.state import AnnotationState
@@ -494,19 +495,32 @@ def holds_project(folder: Path) -> bool:
     return is_regular(folder / FILE_NAME)
 
 
-def find_project(image_key: str, root: Path | None = None) -> Path | None:
-    """The folder of the project last changed that holds this image, ``None`` without one."""
-    files = (root or projects_root()).glob(f"*/{FILE_NAME}")
+def find_project(
+    image_key: str, root: Path | None = None, elsewhere: Iterable[Path] = ()
+) -> Path | None:
+    """The folder of the project last changed that holds this image, ``None`` without one.
+
+    Parameters
+    ----------
+    root
+        The folder whose projects are looked through; the user's own if ``None``.
+    elsewhere
+        Folders of other projects, such as those that were saved beside their images.
+    """
+    found = (root or projects_root()).glob(f"*/{FILE_NAME}")
+    files = {*found, *(folder / FILE_NAME for folder in elsewhere)}
     holding = {file: _changed_at(file) for file in files if _holds(file, image_key)}
     newest = max(holding, key=holding.__getitem__, default=None)
     return None if newest is None else newest.parent
 
 
 def _changed_at(file: Path) -> float:
-    try:
-        return file.stat().st_mtime
-    except OSError:
-        return 0.0
+    """When a project or its annotations were changed last, in seconds."""
+    times = [0.0]
+    for path in (file, file.with_name(JOURNAL_NAME)):
+        with contextlib.suppress(OSError):
+            times.append(path.stat().st_mtime)
+    return max(times)
 
 
 def _holds(file: Path, image_key: str) -> bool:
