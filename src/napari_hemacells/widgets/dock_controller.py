@@ -28,8 +28,7 @@ from napari_hemacells.widgets.train_detector.controller import TrainDetectorCont
 from napari_hemacells.widgets.wording import about_regions, speak_of_regions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
+    from collections.abc import Callable
 
     from napari_hemacells.session import Session
     from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
