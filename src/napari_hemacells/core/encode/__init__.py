@@ -8,6 +8,7 @@ from napari_hemacells.core.encode.builtin import bundled_encoder, imagenet_encod
 from napari_hemacells.core.encode.cache import EmbeddingCache
 from napari_hemacells.core.encode.device import Device, choose_device
 from napari_hemacells.core.encode.embed import embed, embed_pictures_steps, embed_steps
+from napari_hemacells.core.encode.embed_collection import embed_collection_steps
 from napari_hemacells.core.encode.morphology import feature_scaling_of, without_features
 from napari_hemacells.core.encode.protocol import Encoder, fingerprint
 from napari_hemacells.core.encode.registry import encoder_like, encoder_name_of, load_encoder
@@ -21,6 +22,7 @@ __all__ = [
     "check_allowed",
     "choose_device",
     "embed",
+    "embed_collection_steps",
     "embed_pictures_steps",
     "embed_steps",
     "encoder_like",

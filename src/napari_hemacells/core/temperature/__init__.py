@@ -1,4 +1,4 @@
-"""Thermograms: files → °C, what their names say, normalising.
+"""Thermograms: reading files as °C, interpreting their names, normalising.
 
 Everything is float32 °C, ``(rows, cols)``; nothing here rounds or scales a temperature except
 :mod:`~napari_hemacells.core.temperature.normalise`, which makes pictures for a network.

@@ -1,6 +1,6 @@
 """Temperature matrices in numpy files and in float TIFF.
 
-Sizes are read from headers and refused there: nothing that a small file asks for is allocated.
+Sizes are checked in the headers, before anything is allocated.
 """
 
 from __future__ import annotations

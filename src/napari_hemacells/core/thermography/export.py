@@ -1,4 +1,4 @@
-"""Chosen thermograms as class folders of float TIFF, with a table that training reads."""
+"""Exporting selected thermograms as class folders of float TIFF, with a table for training."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def file_names(chosen: Sequence[SelectedFrame]) -> list[str]:
 
 
 def frame_stem(path: Path) -> str:
-    """Return what a file of temperatures is called, without its endings."""
+    """Return the name of a thermogram file without its suffixes."""
     return path.name.removesuffix(path.suffix).removesuffix(".celsius")
 
 

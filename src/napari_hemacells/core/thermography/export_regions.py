@@ -1,4 +1,4 @@
-"""Regions of many thermograms: one table in °C, and crops that training reads."""
+"""Regions of many thermograms: a table in °C, and crops for training."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def export_regions_steps(
 def crops_of(
     regions: ThermogramRegions, kind: CropKind, size: int
 ) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """Yield the ending of a name and the crop that it is for."""
+    """Yield the suffix of a name and its crop."""
     if kind == "breasts":
         for side, crop in mirrored_crops(regions, size).items():
             yield f".{side}{SUFFIX}", crop

@@ -1,4 +1,4 @@
-"""What the steps hand to one another: frozen dataclasses with a written array contract.
+"""Data structures that the steps exchange: frozen dataclasses with documented arrays.
 
 Everywhere: axes are (row, column); boxes are half-open ``(min_row, min_col, max_row, max_col)`` in
 pixels; a cell's id is its value in the label image, 1 or more; 0 is glass.
@@ -28,6 +28,9 @@ from napari_hemacells.core.types.image import (
     Pixels,
     SmearImage,
 )
+from napari_hemacells.core.types.learned_from import (
+    LearnedFrom,
+)
 from napari_hemacells.core.types.prediction import (
     UNKNOWN,
     Prediction,
@@ -51,6 +54,7 @@ __all__ = [
     "Embeddings",
     "EncoderInfo",
     "Groups",
+    "LearnedFrom",
     "Modality",
     "PartCells",
     "Pixels",

@@ -1,4 +1,4 @@
-"""Pictures, and where they come from."""
+"""Images and their origin."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Pixels: TypeAlias = NDArray[np.uint8] | NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Groups:
-    """Where an image comes from: what a split must never cut through.
+    """Groups (patient, slide) of an image, which a split must not divide.
 
     Every field is optional; ``None`` means unknown, which a report has to say.
     """
@@ -29,7 +29,7 @@ class Groups:
 
 @dataclass(frozen=True)
 class BitDepth:
-    """Which values are black and white where the type of the array has room for more.
+    """Black and white level of an image whose data type has a wider range.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ class BitDepth:
 
 @dataclass(frozen=True, eq=False)
 class SmearImage:
-    """One picture, converted to what the steps work on.
+    """An image in the form that all steps work on.
 
     Attributes
     ----------

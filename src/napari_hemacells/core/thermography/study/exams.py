@@ -1,4 +1,4 @@
-"""A table of exams, and where their temperatures are."""
+"""Tables of exams and access to their temperatures."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class ExamData:
 
     @cached_property
     def _entries(self) -> dict[str, str]:
-        """Names of the arrays by what an exam is called."""
+        """Names of the arrays by exam."""
         return {_strip_suffix(name): name for name in self._archive.files}
 
     def celsius(self, name: str) -> NDArray[np.float32] | None:
@@ -207,7 +207,7 @@ def _plane(values: NDArray[np.float32], name: str) -> NDArray[np.float32]:
 
 
 def _strip_suffix(name: str) -> str:
-    """Return the name of a file or exam without its ending; DMR-IR has dots elsewhere too."""
+    """Return the name of a file or exam without its suffix; DMR-IR names have other dots too."""
     ending = "." + name.rpartition(".")[2]
     bare = name[: -len(ending)] if ending.lower() in THERMOGRAM_SUFFIXES else name
     return bare.removesuffix(".celsius")

@@ -20,7 +20,7 @@ from napari_hemacells.core.evaluate.class_folders import part_folders
 from napari_hemacells.core.files.fsio import file_name, write_bytes
 from napari_hemacells.core.files.text_tables import decode_text, read_table, write_table
 from napari_hemacells.core.temperature import normalise_patient_id, parse_dmr_ir_name
-from napari_hemacells.core.types import CropSpec
+from napari_hemacells.core.types import CropSpec, LearnedFrom
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -223,9 +223,10 @@ def write_examples(
     return folder / TABLE
 
 
-def write_spec(folder: Path, spec: CropSpec) -> None:
-    """Note beside crops how they were cut from detected cells."""
-    write_bytes(folder / SPEC, json.dumps(spec.to_dict()).encode())
+def write_spec(folder: Path, spec: CropSpec, learned_from: LearnedFrom | None = None) -> None:
+    """Note beside crops how they were cut, and from what."""
+    about = {} if learned_from is None else {"learned_from": learned_from.to_dict()}
+    write_bytes(folder / SPEC, json.dumps(spec.to_dict() | about).encode())
 
 
 def read_spec(source: Path) -> CropSpec | None:
@@ -238,6 +239,15 @@ def read_spec(source: Path) -> CropSpec | None:
         return None
     sane = 0 < spec.size <= MAX_CROP_SIDE and 0 < spec.context <= MAX_CONTEXT
     return spec if sane else None
+
+
+def read_learned_from(source: Path) -> LearnedFrom:
+    """Return what crops beside a note of :func:`write_spec` were cut from; else detected cells."""
+    file = (source if source.is_dir() else source.parent) / SPEC
+    try:
+        return LearnedFrom(**json.loads(decode_text(file.read_bytes()))["learned_from"])
+    except Exception:  # noqa: BLE001  # whatever is wrong with it: it says nothing
+        return LearnedFrom("cells")
 
 
 def digest(data: bytes) -> str:

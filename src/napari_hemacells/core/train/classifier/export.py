@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.encode.finetuned.config import NetworkPlan
     from napari_hemacells.core.encode.finetuned.network import Classifier
     from napari_hemacells.core.train.classifier.training import Training
-    from napari_hemacells.core.types import CropSpec
+    from napari_hemacells.core.types import CropSpec, LearnedFrom
 
 COPIES_SEED = 7919
 
@@ -145,6 +145,7 @@ def make_bundle(
     seen: str,
     training: dict[str, Any],
     palette: Palette | None = None,
+    learned_from: LearnedFrom | None = None,
 ) -> Bundle:
     """Return the bundle: the embedder as encoder, norm and last layer as linear head.
 
@@ -161,6 +162,8 @@ def make_bundle(
         What a reader must know: split, figures, recipe.
     palette
         The project's classes; those of the same name keep their id.
+    learned_from
+        Whole pictures or detected cells.
     """
     palette = palette or Palette()
     for class_name in classes:
@@ -203,6 +206,7 @@ def make_bundle(
         labels=tuple(ids[target] for target in targets[kept]),
         encoder_tensors=tensors,
         training=training,
+        learned_from=learned_from,
     )
 
 
@@ -416,6 +420,7 @@ def _bundle(
         seen=f"started from {training.weights.source.removeprefix('from ')}; then {counts_text}",
         training=kept,
         palette=training.job.palette,
+        learned_from=training.prepared.loaded.crops.frame.learned_from,
     )
 
 

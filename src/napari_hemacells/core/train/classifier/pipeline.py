@@ -20,6 +20,7 @@ from napari_hemacells.core.train.classifier.dataset import (
     check_examples,
     check_groups,
     read_examples,
+    read_learned_from,
     read_spec,
 )
 from napari_hemacells.core.train.classifier.split import (
@@ -91,7 +92,11 @@ def prepare_steps(job: TrainJob) -> Generator[TrainingReport, None, PreparedData
     frame = estimate_crop_geometry(examples, plan.size, recipe.context)
     cut = job.spec or read_spec(job.source)
     if cut is not None:
-        frame = frame._replace(spec=replace(cut, size=plan.size), framing=1.0)
+        frame = frame._replace(
+            spec=replace(cut, size=plan.size),
+            framing=1.0,
+            learned_from=read_learned_from(job.source),
+        )
     frame = frame.with_thermal_display(recipe.degrees, recipe.palette)
     loaded = yield from load_examples_steps(examples, frame, recipe.memory_mb)
     check_examples(loaded.examples)
