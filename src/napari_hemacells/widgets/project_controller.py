@@ -32,7 +32,10 @@ class ProjectView(Protocol):
 
     detect: DetectPanel
     place: ProjectBar
-    step: Step
+
+    @property
+    def step(self) -> Step:
+        """The step shown."""
 
     def ask_for_image(self, reason: str) -> Path | None:
         """Return the file of an image that is not where the project has it."""
