@@ -175,7 +175,7 @@ def test_export_asks_for_what_is_ticked(export, tmp_path, qtbot):
     export.boxes["coco"].setChecked(True)
     with qtbot.waitSignal(export.export_requested) as asked:
         export.button.click()
-    assert asked.args[0].what == ("csv", "report", "overlay", "coco")
+    assert asked.args[0].what == ("csv", "joint", "report", "overlay", "coco")
     assert asked.args[0].folder == tmp_path
 
 

@@ -19,6 +19,7 @@ from napari_hemacells.cli.console import Reporter, count_values, output_folder
 from napari_hemacells.cli.detect import with_absolute_weights
 from napari_hemacells.cli.image_job import DetectedImage, ImageJob, Record, ResultWriter
 from napari_hemacells.cli.inputs import InputImage
+from napari_hemacells.cli.joint_results import write_joint_results
 from napari_hemacells.cli.options import (
     CellsFile,
     Images,
@@ -63,6 +64,16 @@ AllowOtherScale = Annotated[
     typer.Option(
         "--allow-other-scale",
         help="Classify even if the cells are much larger or smaller than those of the model.",
+    ),
+]
+FoldersAreGroups = Annotated[
+    bool,
+    typer.Option(
+        "--folders-are-groups",
+        help=(
+            "In cells.csv and cells.xlsx, the group of a cell (its patient or slide) is the "
+            "folder of its image."
+        ),
     ),
 ]
 Whole = Annotated[
@@ -215,6 +226,7 @@ def classify(
     cells: CellsFile = None,
     overlay: Overlay = False,
     allow_other_scale: AllowOtherScale = False,
+    folders_are_groups: FoldersAreGroups = False,
     encoder: EncoderOverride = None,
     json: JsonTarget = None,
     params: DetectParams,
@@ -224,7 +236,8 @@ def classify(
 ) -> None:
     """Detect and classify the cells of images: NAME.cells.csv and NAME.labels.tif for each.
 
-    With --whole, each picture is one cell: cells.csv has a row per picture.
+    All cells of all images together are in cells.csv and, with counts and their intervals, in
+    cells.xlsx. With --whole, each picture is one cell, and these two are all that is written.
 
     A thermogram (text, numpy, float TIFF in °C) is classified as a whole. Images of the same
     name are kept apart: the name of the folder is put in front.
@@ -263,7 +276,10 @@ def classify(
     kinds = {record["source"] == "whole" for record in batch.done}
     for sentence in {other_kind_warning(job.bundle, whole=kind) for kind in kinds} - {""}:
         reporter.warn(sentence)
-    reporter.finish({"model": str(model), **batch.to_dict(), **hint})
+    joint = write_joint_results(
+        batch.done, job.bundle, out, reporter, folders_are_groups=folders_are_groups
+    )
+    reporter.finish({"model": str(model), **batch.to_dict(), **hint, **joint})
     exit_with_status(batch)
 
 

@@ -14,6 +14,7 @@ from napari_hemacells.cli.batch import EXIT_INTERRUPTED, EXIT_SOME_FAILED
 from napari_hemacells.cli.console import Reporter, count_values, format_counts
 from napari_hemacells.cli.image_job import WORK_FOLDER
 from napari_hemacells.cli.inputs import InputImage, find_images
+from napari_hemacells.cli.joint_results import bundle_notes
 from napari_hemacells.cli.options import flag
 from napari_hemacells.core.errors import HemaCellsError, ImageError
 from napari_hemacells.core.params import DetectParams, NetworkParams
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from napari_hemacells.core.store import Bundle
     from napari_hemacells.core.types import Embeddings, Prediction
 
-TABLE = "cells.csv"
 PREDICTED_AT_ONCE = 4096  # pictures; bounds what comparing them with the training cells takes
 NAMED_FAILURES = 20  # that are printed; the JSON names all
 LIKE_SIDE = 2.0  # times the side of the pictures that the model learned from
@@ -91,8 +91,10 @@ def classify_whole(job: WholePictures, reporter: Reporter) -> None:
         With 3 where some pictures cannot be read, with 130 after Ctrl-C.
     """
     from napari_hemacells.core.store import check_modality, match_framing, other_kind_warning
-    from napari_hemacells.core.store.cells_file import write_csv
+    from napari_hemacells.core.store.class_counts import differential_sentence
+    from napari_hemacells.core.store.joint_table import joint_of_pictures
     from napari_hemacells.core.store.picture_table import pictures_table
+    from napari_hemacells.core.store.workbook import write_joint_table
 
     pictures = open_pictures(job.given)
     for sentence in pictures.passed_over:
@@ -104,17 +106,24 @@ def classify_whole(job: WholePictures, reporter: Reporter) -> None:
         reporter.warn(sentence)
     prediction = _predict(job, pictures, reporter)
     table = pictures_table(pictures, prediction, job.bundle.palette)
-    write_csv(job.out / TABLE, table)
+    names = [one.name for one in job.bundle.palette]
+    joint = joint_of_pictures(table, names, bundle_notes(job.bundle))
+    csv, workbook = write_joint_table(job.out, joint)
     counts = count_values(table["class"])
     what = "1 picture" if len(table) == 1 else f"{len(table):,} pictures"
-    reporter.tell(f"{what} ({format_counts(counts)}) → {job.out / TABLE}")
+    reporter.tell(f"{what} ({format_counts(counts)}) → {csv}, {workbook.name}")
+    if sentence := differential_sentence(joint.total):
+        reporter.tell(sentence)
     failed = sorted(pictures.unreadable.items())
     reporter.finish(
         {
             "model": job.bundle.name,
             "pictures": len(table),
             "predicted": counts,
-            "csv": str(job.out / TABLE),
+            "csv": str(csv),
+            "table": str(csv),
+            "workbook": str(workbook),
+            "summary": joint.total.to_dict(),
             "modality": pictures.modality,
             "framing": round(pictures.framing(job.bundle.spec), 4),
             "learned_from": job.bundle.learned_from and job.bundle.learned_from.to_dict(),

@@ -122,6 +122,40 @@ def part_folders(folder: Path) -> list[Path]:
     return children if deeper else []
 
 
+def refuse_mixed_parts(folder: Path) -> None:
+    """Refuse a folder in which some folders are parts of a data set and others are not.
+
+    Raises
+    ------
+    ImageError
+        So it is; or the parts hold pictures and no class folders.
+    """
+    if not folder.is_dir() or part_folders(folder):
+        return
+    children = [child for child in without_clutter(folder.iterdir()) if child.is_dir()]
+    parts = [child for child in children if child.name.casefold() in PARTS]
+    others = [child for child in children if child not in parts]
+    deeper = [part.name for part in parts if any(inner.is_dir() for inner in part.iterdir())]
+    if deeper and others:
+        raise ImageError(
+            f"{folder} holds the parts {', '.join(sorted(deeper))} and beside them "
+            f"{', '.join(sorted(child.name for child in others)[:5])}: put all classes into the "
+            "parts, or give a folder of classes alone."
+        )
+    if len(parts) > 1 and not deeper and not others:
+        raise ImageError(
+            f"{folder} holds the parts {', '.join(sorted(part.name for part in parts))}, and no "
+            "class folders in them: sort the pictures of each part into a folder a class."
+        )
+
+
+def picture_files(folder: Path) -> list[Path]:
+    """Return the pictures in a folder and in its sub-folders, by name; none without the folder."""
+    if not folder.is_dir():
+        return []
+    return [file for file in _files_in(folder) if _is_picture(file)]
+
+
 def _files_in(folder: Path) -> list[Path]:
     """Return the files of a folder and of its sub-folders, by name; hidden ones are left out."""
     files: list[Path] = []

@@ -246,7 +246,7 @@ def save_bundle(path: str | Path, bundle: Bundle) -> Path:
         raise StorageError(f"“{folder}” exists and is no model bundle: choose another name.")
     parts = {_HEAD: bundle.head_tensors, _ENCODER: bundle.encoder_tensors}
     tensors = {
-        prefix + key: np.ascontiguousarray(value)
+        prefix + key: np.require(value, requirements="C")  # single numbers stay single
         for prefix, part in parts.items()
         for key, value in part.items()
     }

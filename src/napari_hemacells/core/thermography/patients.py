@@ -167,11 +167,6 @@ def _read(path: Path) -> tuple[tuple[str, ...], list[tuple[int, Row]]]:
         table = read_table(path)
         lines = [line for line, _ in table.rows]
         return table.columns, list(zip(lines, table.records(), strict=True))
-    except ImportError as error:
-        raise ThermogramError(
-            f"To read the Excel table {path.name}, install openpyxl: "
-            "pip install 'napari-hemacells[excel]'; or save the table as CSV."
-        ) from error
     except Exception as error:
         raise ThermogramError(
             f"The table {path.name} cannot be read ({error}). Save it as CSV (UTF-8) or .xlsx."

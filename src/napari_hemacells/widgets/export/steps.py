@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from napari_hemacells.core.errors import BundleError
 from napari_hemacells.core.files.fsio import file_name, storage_error
 from napari_hemacells.core.types import Cells, CropSpec, Prediction, Progress, SmearImage
+from napari_hemacells.session.project_table import project_table_steps, request_project_table
 from napari_hemacells.widgets.export.file_names import reserve_stem
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.store.bundle import Bundle
     from napari_hemacells.core.types import Embeddings
     from napari_hemacells.session import Session
+    from napari_hemacells.session.project_table import ProjectTableRequest
     from napari_hemacells.widgets.export.panel import ExportFormat, ExportRequest
 
 
@@ -34,6 +36,7 @@ class ExportSnapshot:
     bundle: Bundle | None
     model: str = ""
     calibration: str = ""
+    project: ProjectTableRequest | None = None
 
     @property
     def spec(self) -> CropSpec:
@@ -55,6 +58,7 @@ def take_snapshot(session: Session) -> ExportSnapshot | None:
         session.make_bundle(session.image.name) if session.prediction is not None else None,
         "" if session.live.model is None else session.live.model.bundle.name,
         "" if session.live.latest is None else session.live.latest.head.calibration.reason,
+        request_project_table(session),
     )
 
 
@@ -78,7 +82,10 @@ def export_steps(
     written: list[Path] = []
     for number, what in enumerate(request.what):
         yield Progress(number, len(request.what), "Exporting %v of %m")
-        written.append(_WRITERS[what](now, request.folder, stem))
+        if what == "joint":
+            written += yield from _joint_steps(now, request.folder)
+        else:
+            written.append(_WRITERS[what](now, request.folder, stem))
     yield Progress(len(request.what), len(request.what), "Exporting %v of %m")
     usual = file_name(now.image.name)
     note = (
@@ -87,6 +94,15 @@ def export_steps(
         else f" The files are called “{stem}”: “{usual}” is taken by another image of that name."
     )
     return ExportResult(request.folder, written, note)
+
+
+def _joint_steps(now: ExportSnapshot, folder: Path) -> Generator[Progress, None, tuple[Path, ...]]:
+    """Write the table of all images of the project; return its CSV and its workbook."""
+    from napari_hemacells.core.store.workbook import write_joint_table
+
+    if now.project is None:
+        return ()
+    return write_joint_table(folder, (yield from project_table_steps(now.project)))
 
 
 def _csv(now: ExportSnapshot, folder: Path, stem: str) -> Path:

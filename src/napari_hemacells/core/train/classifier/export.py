@@ -69,12 +69,15 @@ class ClassifierOutputs:
         ``(m, dim)`` float32 before the last layer.
     copies
         ``(copies, m, k)`` logits of augmented copies.
+    seconds
+        How long the network took for the crops as they are, copies not counted.
     """
 
     places: NDArray[np.int64]
     logits: NDArray[np.float32]
     vectors: NDArray[np.float32]
     copies: NDArray[np.float32]
+    seconds: float = 0.0
 
     def probabilities(self, temperature: float = 1.0) -> NDArray[np.float64]:
         """``(m, k)`` probabilities of the crops as they are."""
@@ -102,18 +105,21 @@ def predict_steps(
     batches = [places[at : at + EVAL_BATCH] for at in range(0, len(places), EVAL_BATCH)]
     logits_by_view: list[list[torch.Tensor]] = [[] for _ in range(1 + copies)]
     vectors: list[torch.Tensor] = []
+    seconds = 0.0
     for done, batch in enumerate(batches):
         with torch.inference_mode(), accelerator.autocast():
             for view in range(1 + copies):
+                began = time.perf_counter()
                 inputs = pictures.augmented_batch(batch) if view else pictures.check(batch)
                 embedded = network.embedder(inputs)
                 logits_by_view[view].append(network.decide(embedded).float().cpu())
                 if view == 0:
                     vectors.append(embedded.float().cpu())
+                    seconds += time.perf_counter() - began
         yield TrainingReport(done + 1, len(batches), "Looking at the result", phase="end")
     k, dim = network.classes, network.embedder.dim
     logits = np.stack([_joined(view_logits, k) for view_logits in logits_by_view])
-    return ClassifierOutputs(places, logits[0], _joined(vectors, dim), logits[1:])
+    return ClassifierOutputs(places, logits[0], _joined(vectors, dim), logits[1:], seconds)
 
 
 def _joined(parts: list[torch.Tensor], width: int) -> NDArray[np.float32]:
@@ -170,7 +176,8 @@ def make_bundle(
         palette = palette if palette.by_name(class_name) else palette.add(class_name)
     ids = tuple(palette.by_name(class_name).id for class_name in classes)  # type: ignore[union-attr]  # just made
     tensors = {
-        key: np.ascontiguousarray(value.detach().cpu().numpy())
+        # not ascontiguousarray, which gives counters of batch norms, single numbers, a dimension
+        key: np.require(value.detach().cpu().numpy(), requirements="C")
         for key, value in network.embedder.state_dict().items()
     }
     info = EncoderInfo(
@@ -243,7 +250,7 @@ def tensors_hash(tensors: dict[str, NDArray[Any]]) -> str:
     whole = hashlib.sha256()
     for name in sorted(tensors):
         whole.update(f"{name} {tensors[name].dtype} {tensors[name].shape}".encode())
-        whole.update(np.ascontiguousarray(tensors[name]).tobytes())
+        whole.update(tensors[name].tobytes())
     return whole.hexdigest()
 
 
@@ -303,6 +310,7 @@ def evaluate_and_save_steps(
         seconds=seconds,
         weights=training.weights.source,
         split=training.prepared.split.describe(),
+        seconds_per_crop=checked.seconds / max(1, len(checked.places)),
     )
 
 
@@ -348,8 +356,7 @@ def _notes(training: Training) -> tuple[str, ...]:
     notes = [*split.notes]
     if "test" not in split.parts:
         notes.append(VALIDATION_CAVEAT)
-    if training.weights.warning:
-        notes.append(training.weights.warning)
+    notes += training.weights_notes()
     if loaded.unreadable:
         notes.append(f"{len(loaded.unreadable)} files could not be read and were left out.")
     portion = training.learner.portion
@@ -377,6 +384,7 @@ def _record(
         "weights": training.weights.source,
         "parameters": sum(parameter.numel() for parameter in training.network.parameters()),
         "rate": training.loop.rate,
+        "start_loss": training.loop.start_loss,
         "temperature": temperature,
         "device": str(training.accelerator.device),
         "processes": training.accelerator.num_processes,
