@@ -469,3 +469,26 @@ def test_an_image_opened_again_continues_in_the_project_that_was_saved_as(
         assert "2 annotated cells" in again.messages.text
     finally:
         again.controller.close()
+
+
+def test_what_was_decided_about_an_image_is_told(dock, viewer):
+    grey = make_image().pixels[..., 0]
+    viewer.add_image(np.stack([grey] * 4), name="stack")
+    assert "4 planes" in dock.messages.text
+    assert "Merge to RGB" in dock.messages.text
+    assert "4 planes" in dock.image_name.toolTip()
+    assert "Press Detect cells" in dock.messages.text
+
+
+def test_channels_as_the_last_axis_of_a_stack_are_told(dock, viewer):
+    pixels = np.dstack([make_image().pixels, make_image().pixels[..., 0]])
+    viewer.add_image(pixels, name="four", rgb=False)
+    assert dock.session.image is None
+    assert "4 channels as its last axis" in dock.messages.text
+    assert dock.messages.level in {"warning", "error"}
+
+
+def test_of_a_colour_image_nothing_is_told(dock, viewer):
+    viewer.add_image(make_image().pixels, name="smear")
+    assert dock.messages.text == "Press Detect cells, or use the cells of a layer."
+    assert dock.image_name.toolTip() == "smear"

@@ -37,7 +37,8 @@ def extract_crops(
     Parameters
     ----------
     image
-        Of a colour image only the regions around the cells are read.
+        Of a colour image only the regions around the cells are read. Of a contact sheet of
+        pictures the crops are those of the pictures.
     cells
         Where the cells are.
     spec
@@ -50,6 +51,9 @@ def extract_crops(
     CellsError
         An id that is not among the cells.
     """
+    if image.sheet is not None:
+        places = slice(None) if ids is None else row_indices(cells, ids)
+        return image.sheet.crops(cells.ids[places].tolist(), spec)
     boxes = cells.boxes if ids is None else cells.boxes[row_indices(cells, ids)]
     pixels = _crop_source(image.pixels, spec)
     context = spec.context if cells.source != "whole" else _whole_framing(image, cells, spec)

@@ -194,7 +194,7 @@ class EncodeParams(NetworkParams):
 
     encoder: str = Field(
         default=encoder_names.DEFAULT,
-        title="Look at cells with",
+        title="Encoder",
         description=(
             "The network that looks at the cells: bundled (trained on blood), bundled-2-turns "
             "(the same, 1.7 times as fast, a little less sure), imagenet, timm:NAME, dinobloom-s, "

@@ -58,9 +58,25 @@ def _ancestor(widget: QWidget, kind: type[W]) -> W | None:
     return parent
 
 
-def raise_dock(widget: QWidget) -> None:
-    """Raise the dock of a widget above others that share its place."""
-    dock = _ancestor(widget, QDockWidget)
-    if dock is not None:
-        dock.show()
-        dock.raise_()
+def raise_dock(widget: QWidget, *, tall: bool = False) -> None:
+    """Raise the dock of a widget above others that share its place.
+
+    Parameters
+    ----------
+    tall
+        Give it half of the window's height at least.
+    """
+    dock, main = _ancestor(widget, QDockWidget), _ancestor(widget, QMainWindow)
+    if dock is None:
+        return
+    dock.show()
+    dock.raise_()
+    if tall and main is not None and dock.height() < main.height() // 2:
+        main.resizeDocks([dock], [main.height() // 2], Qt.Orientation.Vertical)
+
+
+def canvas_widget(viewer: ViewerModel) -> QWidget | None:
+    """The widget of the canvas, which gets its keys; ``None`` for a viewer without a window."""
+    window = getattr(viewer, "window", None)
+    shown = None if window is None else getattr(window, "_qt_viewer", None)
+    return None if shown is None else shown.canvas.native

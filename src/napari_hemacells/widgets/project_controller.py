@@ -250,7 +250,9 @@ class ProjectController(QObject):
             cells = "cell" if annotated == 1 else "cells"
             self._voice.say(f"Project reopened: {annotated:,} annotated {cells}.")
         elif self._session.cells is None:
-            self._voice.say("Press Detect cells, or use the cells of a layer.")
+            image = self._session.image
+            notes = () if image is None else image.notes
+            self._voice.say(" ".join((*notes, "Press Detect cells, or use the cells of a layer.")))
         self._repeat_notices()
         self.changed.emit()
 

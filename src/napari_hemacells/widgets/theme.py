@@ -58,11 +58,20 @@ def contrast(one: QColor, other: QColor) -> float:
 
 def readable(wanted: QColor, *behind: QColor) -> QColor:
     """The colour, moved towards white or black until text in it is read on these backgrounds."""
+    return _with_contrast(wanted, READABLE, *behind)
+
+
+def visible(wanted: QColor, *behind: QColor) -> QColor:
+    """The colour, moved towards white or black until a mark in it is seen on these backgrounds."""
+    return _with_contrast(wanted, VISIBLE, *behind)
+
+
+def _with_contrast(wanted: QColor, least: float, *behind: QColor) -> QColor:
     ends = (QColor("white"), QColor("black"))
     end = max(ends, key=lambda colour: min(contrast(colour, back) for back in behind))
     for share in range(0, 101, 5):
         moved = _mixed(end, wanted, share / 100)
-        if all(contrast(moved, back) >= READABLE for back in behind):
+        if all(contrast(moved, back) >= least for back in behind):
             return moved
     return end
 

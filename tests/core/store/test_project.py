@@ -253,7 +253,7 @@ def rewrite(project, **values):
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"schema_version": 3, "unheard": 1}, "newer version"),
+        ({"schema_version": 4, "unheard": 1}, "newer version"),
         ({"schema_version": 2}, "damaged"),
         ({"checksum": "0" * 64}, "checksum"),
         ({"format": "other"}, "does not belong"),

@@ -1,4 +1,4 @@
-"""The control *Look at cells with*, and what it does in the dock."""
+"""The control *Encoder*, and what it does in the dock."""
 
 from __future__ import annotations
 

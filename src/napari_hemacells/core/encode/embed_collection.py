@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_hemacells.core.encode.embed import with_memory_note
+from napari_hemacells.core.encode.embed import embed_steps, with_memory_note
 from napari_hemacells.core.encode.morphology import (
     append_features,
     feature_scaling_of,
@@ -17,6 +17,7 @@ from napari_hemacells.core.encode.morphology import (
 )
 from napari_hemacells.core.errors import ImageError, StorageError
 from napari_hemacells.core.pictures import in_threads
+from napari_hemacells.core.pictures.contact_sheet import sheet_of
 from napari_hemacells.core.types import Embeddings, Progress
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.encode.cache import EmbeddingCache
     from napari_hemacells.core.encode.protocol import Encoder
     from napari_hemacells.core.pictures import CellPictures
-    from napari_hemacells.core.types import CropSpec, EncoderInfo
+    from napari_hemacells.core.types import Cells, CropSpec, EncoderInfo, SmearImage
 
 BLOCK = 2048  # pictures whose vectors are one file of the cache
 MESSAGE = "Embedding pictures"
@@ -42,6 +43,7 @@ def embed_collection_steps(
     numbers: Iterable[int] | None = None,
     framing: float | None = None,
     batch_size: int = 32,
+    measured: bool = False,
     like: EncoderInfo | None = None,
 ) -> Generator[Progress, None, Embeddings]:
     """Return one vector per readable picture, by its number; yield after each batch.
@@ -57,6 +59,8 @@ def embed_collection_steps(
         ``pictures.unreadable``.
     framing
         As of :meth:`~napari_hemacells.core.pictures.CellPictures.crops`.
+    measured
+        Whether to append the size, nucleus and colour of the cells to the embedding.
     like
         A model's encoder: features are appended as they were there.
     """
@@ -80,11 +84,61 @@ def embed_collection_steps(
     embeddings = Embeddings(
         ids, vectors[known], encoder.info, spec, pictures.key, pictures.learned_from
     )
-    if like is None or feature_scaling_of(like) is None:
+    if not (measured if like is None else feature_scaling_of(like) is not None):
         return embeddings
     yield Progress(len(wanted), len(wanted), "Measuring cells")
-    measured = measure_pictures(_pixels(pictures, ids.tolist()), len(ids))
-    return append_features(embeddings, replace(measured, ids=ids), like)
+    features = measure_pictures(_pixels(pictures, ids.tolist()), len(ids))
+    return append_features(embeddings, replace(features, ids=ids), like)
+
+
+def embed_cells_steps(
+    image: SmearImage,
+    cells: Cells,
+    spec: CropSpec,
+    encoder: Encoder,
+    cache: EmbeddingCache | None = None,
+    *,
+    batch_size: int = 32,
+    measured: bool = False,
+    like: EncoderInfo | None = None,
+) -> Generator[Progress, None, Embeddings]:
+    """Return one vector per cell of an image, or per picture of a contact sheet.
+
+    As :func:`~napari_hemacells.core.encode.embed.embed_steps`, or
+    :func:`embed_collection_steps` of the sheet's pictures.
+    """
+    sheet = sheet_of(image)
+    if sheet is None:
+        return (
+            yield from embed_steps(
+                image, cells, spec, encoder, cache,
+                batch_size=batch_size, measured=measured, like=like,
+            )
+        )  # fmt: skip
+    return (
+        yield from embed_collection_steps(
+            sheet.pictures, spec, encoder, cache, numbers=cells.ids.tolist(),
+            batch_size=batch_size, measured=measured, like=like,
+        )
+    )  # fmt: skip
+
+
+def cached_collection(
+    pictures: CellPictures,
+    spec: CropSpec,
+    encoder: EncoderInfo,
+    cache: EmbeddingCache,
+    numbers: Iterable[int],
+) -> Embeddings:
+    """The embeddings of those pictures that the cache holds; no picture is opened."""
+    wanted, part = [int(number) for number in numbers], pictures.framing(spec)
+    vectors = np.zeros((len(wanted), encoder.dim), dtype=np.float32)
+    known = np.zeros(len(wanted), dtype=np.bool_)
+    for block, places in _blocks(wanted):
+        store = _Block(pictures, [wanted[place] for place in places], part, block, cache)
+        vectors[places], known[places] = store.load(encoder, spec)
+    ids = np.array(wanted, dtype=np.int64)[known]
+    return Embeddings(ids, vectors[known], encoder, spec, pictures.key, pictures.learned_from)
 
 
 class _Block:
@@ -129,6 +183,17 @@ class _Block:
             if self._cache is not None and self.known[pending].any():
                 warning = self._save(encoder.info, spec, digests)
         yield Progress(count, count, warning or MESSAGE)
+
+    def load(
+        self, encoder: EncoderInfo, spec: CropSpec
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """``(n, dim)`` vectors from the cache, and ``(n,)`` which were there."""
+        count = len(self._numbers)
+        if self._cache is None:
+            return np.zeros((count, encoder.dim), np.float32), np.zeros(count, np.bool_)
+        digests = self._pictures.digests(self._numbers)
+        vectors, known = self._cache.load(self._key, encoder, spec, digests)
+        return vectors, known & digests.any(axis=1)
 
     def _save(self, info: EncoderInfo, spec: CropSpec, digests: NDArray[np.int64]) -> str:
         """Keep what is known; return what went wrong, or an empty text."""

@@ -74,6 +74,11 @@ class PictureChanges:
     moved: tuple[int, ...] = ()
     changed: tuple[int, ...] = ()
 
+    @property
+    def any(self) -> bool:
+        """Whether anything is not as it was."""
+        return any((self.added, self.missing, self.back, self.moved, self.changed))
+
 
 class CellPictures:
     """Picture files with one cell each; use :meth:`open`, :meth:`of_files` or :meth:`load`.

@@ -23,6 +23,7 @@ from napari_hemacells.core.types.embeddings import (
 )
 from napari_hemacells.core.types.image import (
     BitDepth,
+    CropSource,
     Groups,
     Modality,
     Pixels,
@@ -50,6 +51,7 @@ __all__ = [
     "CellRef",
     "CellSource",
     "Cells",
+    "CropSource",
     "CropSpec",
     "Embeddings",
     "EncoderInfo",

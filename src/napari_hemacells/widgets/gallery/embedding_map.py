@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.path import Path
 from matplotlib.widgets import LassoSelector
 from qtpy.QtCore import QEvent, QPoint, QSize, Qt, QTimer, Signal
-from qtpy.QtGui import QKeyEvent, QPixmap
+from qtpy.QtGui import QColor, QKeyEvent, QPixmap
 from qtpy.QtWidgets import (
     QComboBox,
     QFrame,
@@ -408,7 +408,11 @@ class EmbeddingMapWidget(QWidget):
         if session.cells is None or session.history is None:
             return
         plain = np.array([*theme.colour("text").getRgbF()[:3], 0.35], np.float32)
-        table = {cell_class.id: ours.rgba(cell_class.colour) for cell_class in session.palette}
+        back = theme.colour("background")
+        table = {
+            cell_class.id: ours.rgba(theme.visible(QColor(cell_class.colour), back).name())
+            for cell_class in session.palette
+        }
         table[UNKNOWN] = _contrasting_colour(ours.rgba(UNKNOWN_COLOUR), plain)
         known = session.known_classes
         position, annotated = session.cells.position, session.annotated

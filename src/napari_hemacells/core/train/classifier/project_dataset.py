@@ -16,8 +16,8 @@ import numpy as np
 from napari_hemacells.core.crop import extract_crops
 from napari_hemacells.core.errors import HemaCellsError, TrainingError
 from napari_hemacells.core.evaluate.splits import group_key
-from napari_hemacells.core.image import read_image
 from napari_hemacells.core.store.project import corrected_cells
+from napari_hemacells.core.store.project_images import read_stored_image
 from napari_hemacells.core.train.classifier.crop_store import (
     CropGeometry,
     CropStore,
@@ -92,6 +92,13 @@ def annotated_cells_of(project: Project, state: AnnotationState) -> AnnotatedCel
         }
         groups[stored.key] = image_group(stored)
     return AnnotatedCells(cells, groups)
+
+
+def single_cell_classes(lessons: AnnotatedCells) -> tuple[str, ...]:
+    """Return the classes with one annotated cell that can be left out: two others remain."""
+    counts = lessons.counts
+    lonely = tuple(name for name, count in counts.items() if count == 1)
+    return lonely if len(counts) - len(lonely) >= 2 else ()
 
 
 def unavailable_reason(lessons: AnnotatedCells) -> str:
@@ -192,8 +199,7 @@ def read_project_image(project: Project, key: str) -> SmearImage:
     HemaCellsError
         It was moved or changed, or cannot be read.
     """
-    stored = project.image(key)
-    return read_image(project.locate(key), groups=stored.groups)
+    return read_stored_image(project, key)
 
 
 @dataclass(frozen=True)
