@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image, Labels, Points, Shapes
 
-from napari_hemacells.core.errors import CellsError
+from napari_hemacells.core.errors import CellsError, ImageError
 from napari_hemacells.core.image.pixel_size import MAX_ANISOTROPY
 from napari_hemacells.thermal import is_thermal, patient_of
 from napari_hemacells.widgets.canvas import sight
@@ -89,11 +89,12 @@ def _channel_notes(layer: Image, finest: Any) -> tuple[str, ...]:
         )
     if count not in {2, 3, 4}:
         return ()
-    return (
+    note = (
         f"“{layer.name}” has {count} planes; each is an image of its own. If they are colour "
         "channels: right-click the layer, Split Stack, choose red, green and blue, right-click, "
-        "Merge to RGB.",
+        "Merge to RGB."
     )
+    return (note,)
 
 
 def _colour_image(

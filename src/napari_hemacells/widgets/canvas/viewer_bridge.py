@@ -29,7 +29,6 @@ from napari_hemacells.widgets.canvas.markers import (
 )
 from napari_hemacells.widgets.canvas.mouse import Pointer
 from napari_hemacells.widgets.canvas.multiscale_labels import MultiscaleLabels, needs_multiscale
-from napari_hemacells.widgets.canvas.opengl import release_vertex_arrays
 from napari_hemacells.widgets.canvas.sight import (
     ImageWatch,
     Seen,
@@ -160,7 +159,6 @@ class ViewerBridge(Overlays):
 
     def __init__(self, viewer: ViewerModel) -> None:
         super().__init__(viewer)
-        release_vertex_arrays()
         self.events = BridgeEvents()
         self.thermograms = ThermogramLayers(viewer)
         self.keys = KeyMap(self._act, self._keys_wanted)
