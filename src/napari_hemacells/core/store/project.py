@@ -21,7 +21,6 @@ The cells of a project's images as they count: detected, and corrected by hand.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 from contextlib import contextmanager
@@ -531,27 +530,20 @@ def find_project(
 ) -> Path | None:
     """The folder of the project last changed that holds this image, ``None`` without one.
 
-    Parameters
-    ----------
-    root
-        The folder whose projects are looked through; the user's own if ``None``.
-    elsewhere
-        Folders of other projects, such as those that were saved beside their images.
+    Looked through are the projects in `root` (the user's own if ``None``) and those `elsewhere`.
     """
-    found = (root or projects_root()).glob(f"*/{FILE_NAME}")
-    files = {*found, *(folder / FILE_NAME for folder in elsewhere)}
-    holding = {file: _changed_at(file) for file in files if _holds(file, image_key)}
-    newest = max(holding, key=holding.__getitem__, default=None)
+    files = {folder / FILE_NAME for folder in elsewhere}
+    files.update((root or projects_root()).glob(f"*/{FILE_NAME}"))
+    newest = max(
+        (file for file in files if _holds(file, image_key)), key=_changed_at, default=None
+    )
     return None if newest is None else newest.parent
 
 
 def _changed_at(file: Path) -> float:
     """When a project or its annotations were changed last, in seconds."""
-    times = [0.0]
-    for path in (file, file.with_name(JOURNAL_NAME)):
-        with contextlib.suppress(OSError):
-            times.append(path.stat().st_mtime)
-    return max(times)
+    files = (file, file.with_name(JOURNAL_NAME))
+    return max((path.stat().st_mtime for path in files if path.is_file()), default=0.0)
 
 
 def _holds(file: Path, image_key: str) -> bool:
