@@ -526,7 +526,7 @@ def holds_project(folder: Path) -> bool:
 
 
 def find_project(
-    image_key: str, root: Path | None = None, elsewhere: Iterable[Path] = ()
+    key: str, root: Path | None = None, elsewhere: Iterable[Path] = ()
 ) -> Path | None:
     """The folder of the project last changed that holds this image, ``None`` without one.
 
@@ -534,16 +534,14 @@ def find_project(
     """
     files = {folder / FILE_NAME for folder in elsewhere}
     files.update((root or projects_root()).glob(f"*/{FILE_NAME}"))
-    newest = max(
-        (file for file in files if _holds(file, image_key)), key=_changed_at, default=None
-    )
+    newest = max((file for file in files if _holds(file, key)), key=_changed_at, default=None)
     return None if newest is None else newest.parent
 
 
 def _changed_at(file: Path) -> float:
     """When a project or its annotations were changed last, in seconds."""
-    files = (file, file.with_name(JOURNAL_NAME))
-    return max((path.stat().st_mtime for path in files if path.is_file()), default=0.0)
+    both = (file, file.with_name(JOURNAL_NAME))
+    return max((path.stat().st_mtime for path in both if path.is_file()), default=0.0)
 
 
 def _holds(file: Path, image_key: str) -> bool:
