@@ -24,6 +24,7 @@ from napari_hemacells.core.train.classifier.estimate import (
 from napari_hemacells.core.train.classifier.project_dataset import (
     annotated_cells_of,
     plan_split,
+    single_cell_classes,
     unavailable_reason,
 )
 from napari_hemacells.core.train.progress import format_duration
@@ -38,6 +39,7 @@ from napari_hemacells.widgets.training.steps import (
     available_cores,
     freeze_state,
     throttle_reports,
+    without_classes,
 )
 
 if TYPE_CHECKING:
@@ -283,6 +285,7 @@ class FineTunePreparation(QObject):
         panel.form.preview_requested.connect(self.preview)
         panel.form.rate_requested.connect(self.find_rate)
         panel.opened.connect(self.refresh)
+        panel.leave_out.toggled.connect(self.refresh)
         self.forecast.estimate_ready.connect(panel.show_forecast)
         self.forecast.rate_found.connect(self._rate_found)
         self.forecast.augmented.connect(self._augmented)
@@ -308,7 +311,12 @@ class FineTunePreparation(QObject):
             panel.show_training_summary(FineTuneSummary(reason=_NOTHING))
             return
         panel.show_resumable(resumable=model_store.interrupted_training(project) is not None)
-        lessons, invalid = annotated_cells_of(project, history.state), ""
+        state = history.state
+        single = single_cell_classes(annotated_cells_of(project, state))
+        panel.offer_leaving_out(single)
+        if panel.leaves_out:
+            state = without_classes(state, single)
+        lessons, invalid = annotated_cells_of(project, state), ""
         try:
             recipe = panel.form.value()
         except TrainingError as error:
@@ -335,9 +343,11 @@ class FineTunePreparation(QObject):
         session = self._session
         if session.project is None or session.history is None:
             return None
-        return ProjectSnapshot(
-            session.project, freeze_state(session.history.state), self._opened()
-        )
+        state = freeze_state(session.history.state)
+        if self._panel.leaves_out:
+            single = single_cell_classes(annotated_cells_of(session.project, state))
+            state = without_classes(state, single)
+        return ProjectSnapshot(session.project, state, self._opened())
 
     def preview(self) -> None:
         """Show augmented views of the user's own cells."""

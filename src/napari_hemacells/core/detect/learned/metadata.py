@@ -15,8 +15,9 @@ KINDS = (RBC, WBC, PLATELET)
 CANONICAL_DIAMETER = 40.0  # pixels of a typical red cell after the image is brought to scale
 STRIDE = 4  # pixels of that image to one cell of the output maps
 BUNDLED_TRAINING_DATA = (
-    "BCCD's official train list, Chula RBC-12 except the file numbers 40–59, 140–159 and "
-    "240–259, every third platelet picture of PBC; see weights/detector.md"
+    "TXL-PBC's train list (fields of BCCD, Raabin and PBC), BCCD's official train list, "
+    "Chula RBC-12 except the file numbers 40–59, 140–159 and 240–259, every third platelet "
+    "picture of PBC; see weights/detector.md"
 )
 
 
