@@ -100,10 +100,10 @@ class CellSet:
         return CellSet(*(getattr(self, name)[wanted] for name in COLUMNS))
 
     def wanted(self, sources: Collection[str], without: Collection[str]) -> NDArray[np.bool_]:
-        """Whether each cell is of the named sources, without the groups or sub-classes in `without`.
+        """Whether each cell is of the named sources, and of no class in `without`.
 
-        With something left out, cells of PBC whose class is not told are left out as well: they
-        may be of it.
+        `without` names groups and sub-classes. Cells of PBC whose class is not told may be of
+        one, and are left out as well.
         """
         wanted = np.isin(self.source, [SOURCES.index(name) for name in sources])
         groups = [GROUPS.index(name) for name in without if name in GROUPS]

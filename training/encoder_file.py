@@ -33,7 +33,7 @@ KEPT = (4, 5)  # of ImageNet's own, for classes unlike those that were taught
 WEIGHT = 10.0  # of the embedding: its share of the spread against that of a stage
 SAMPLE = 300  # cells that tell how much each stage varies
 WORDS = {
-    "pbc": "PBC (every picture of the shared part, 13 sub-classes, attributes of 3,000; 256 fields)",
+    "pbc": "PBC (all pictures of the shared part, 13 sub-classes; 256 fields)",
     "chula": "Chula RBC-12 (without the files 40-59, 140-159, 240-259)",
     "bccd": "BCCD (official train list, without its development blocks)",
     "raabin": "Raabin-WBC (237 fields, the train list of TXL-PBC)",
@@ -69,7 +69,7 @@ def write(pupil: Pupil, cells: CellSet, options: argparse.Namespace) -> Path:
 
 
 def begin_with(pupil: Pupil, file: Path) -> None:
-    """Give the pupil the weights of an encoder that :func:`write` wrote; heads stay as they are."""
+    """Give the pupil the weights of an encoder of :func:`write`; the heads stay as they are."""
     stored = {name: value.float() for name, value in load_file(file).items()}
     own = ("norm.", "embed.")
     taught = {

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 AT_ONCE = 64
 LOOKS = 96  # numbers of ImageNet's vector that are kept, by principal components
-TOLD_EVERY = 50
+TOLD_EVERY = 25
 
 
 class Views(NamedTuple):
@@ -52,7 +52,7 @@ class Views(NamedTuple):
 
 @torch.no_grad()
 def kept_views(
-    pupil: Pupil, cells: CellSet, folder: Path, size: int, count: int, seed: int
+    pupil: Pupil, cells: CellSet, folder: Path, *, size: int, count: int, seed: int = 0
 ) -> Views:
     """Return `count` views, made where the folder does not have them; a stopped run goes on."""
     folder.mkdir(parents=True, exist_ok=True)

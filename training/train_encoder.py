@@ -59,7 +59,7 @@ def read_options() -> argparse.Namespace:
         "--out", type=Path, required=True, help="folder for checkpoint and weights"
     )
     parser.add_argument("--kept", type=Path, help="folder of cut cells and views, to share")
-    parser.add_argument("--views", type=int, default=24_000, help="augmented views of all cells")
+    parser.add_argument("--views", type=int, default=16_000, help="augmented views of all cells")
     parser.add_argument(
         "--start", type=Path, help="an encoder to go on from; by default ImageNet's weights"
     )
@@ -107,7 +107,7 @@ class Run:
         if options.start:
             begin_with(self.pupil, options.start)
         self._looks = kept_looks(cells, kept / "looks.npy")
-        self._views = kept_views(self.pupil, cells, kept, options.size, options.views, 0)
+        self._views = kept_views(self.pupil, cells, kept, size=options.size, count=options.views)
         wanted = np.flatnonzero(cells.wanted(options.sources, options.without))
         self._rows = np.flatnonzero(np.isin(self._views.cells, wanted))
         print(f"{len(wanted)} cells, {len(self._rows)} views", flush=True)
