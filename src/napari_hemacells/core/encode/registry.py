@@ -15,7 +15,11 @@ from napari_hemacells.core.encode.builtin import (
     bundled_encoder,
     bundled_info,
     faster_encoder,
+    faster_first_encoder,
+    faster_first_info,
     faster_info,
+    first_encoder,
+    first_info,
     imagenet_encoder,
     imagenet_info,
 )
@@ -28,6 +32,7 @@ from napari_hemacells.core.errors import EncoderError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari_hemacells.core.encode.adapted import AdaptedHeader
     from napari_hemacells.core.encode.protocol import Encoder
     from napari_hemacells.core.encoder_names import EncoderName
     from napari_hemacells.core.params import DeviceName
@@ -38,7 +43,10 @@ ENCODER_FACTORIES: dict[str, tuple[Callable[[DeviceName], Encoder], Callable[[],
     BUNDLED: (bundled_encoder, bundled_info),
     "bundled-2-turns": (faster_encoder, faster_info),
     "imagenet": (imagenet_encoder, imagenet_info),
+    "bundled-1": (first_encoder, first_info),
+    "bundled-1-2-turns": (faster_first_encoder, faster_first_info),
 }
+FORMERLY = {BUNDLED: "bundled-1", "bundled-2-turns": "bundled-1-2-turns"}  # what a name once meant
 KINDS = (
     encoder_names.TIMM,
     encoder_names.UNTRAINED,
@@ -60,8 +68,8 @@ MAX_CACHED_ENCODERS = 4  # networks of hundreds of megabytes: few stay loaded
 def load_encoder(name: str = BUNDLED, device: DeviceName = "auto") -> Encoder:
     """Return the encoder of that name, loaded once per device.
 
-    ``bundled`` (trained on blood), ``bundled-2-turns`` (the same, 1.7 times as fast
-    and slightly less accurate), ``imagenet``; ``timm:NAME`` or a name that timm lists, with
+    ``bundled`` (trained on blood), ``bundled-2-turns`` (the same, faster and slightly less
+    accurate), ``bundled-1`` and ``bundled-1-2-turns`` (the one before), ``imagenet``; ``timm:NAME`` or a name that timm lists, with
     ``?size=224`` for another size of picture; ``dinobloom-s`` and ``dinobloom-b`` (``:PATH``),
     ``reddino-small``, ``-base``, ``-large``; ``file:PATH?arch=NAME``, a checkpoint;
     ``adapted:PATH``, an adapted encoder; ``untrained:NAME``, a timm model with random weights.
@@ -93,7 +101,7 @@ def encoder_name_of(info: EncoderInfo) -> str | None:
     if file is None:
         return None
     header = read_header(file)
-    base = ENCODER_FACTORIES.get(header.base)
+    base = ENCODER_FACTORIES.get(base_name(header))
     outdated = base is not None and base[1]().sha256 != header.base_sha256
     return None if outdated else f"{encoder_names.ADAPTED}:{file}"
 
@@ -126,6 +134,14 @@ def encoder_like(info: EncoderInfo, device: DeviceName = "auto") -> Encoder:
     return load_encoder(name or BUNDLED, device)
 
 
+def base_name(header: AdaptedHeader) -> str:
+    """Return the name, today, of the encoder that an adapted one started from."""
+    former = FORMERLY.get(header.base)
+    if former is None or ENCODER_FACTORIES[former][1]().sha256 != header.base_sha256:
+        return header.base
+    return former
+
+
 def _same(here: EncoderInfo, info: EncoderInfo) -> bool:
     same_weights = (here.sha256, here.dim) == (info.sha256, info.dim)
     return same_weights and here.preprocessing == info.preprocessing
@@ -151,7 +167,7 @@ def _load_cached(name: str, device: DeviceName, _version: tuple[int, int]) -> En
         return checkpoint_encoder(parse_checkpoint_name(wanted), device)
     if wanted.kind == encoder_names.ADAPTED:
         file = Path(wanted.body).expanduser()
-        base = read_header(file).base
+        base = base_name(read_header(file))
         check_allowed(base)  # the file may be a received one
         return adapted_encoder(file, load_encoder(base, device))
     size = encoder_names.parse_input_size(wanted)
