@@ -92,7 +92,7 @@ def test_the_list_is_in_words_with_adapted_ones_the_newest_first(panel, shelf):
     assert combo.itemData(3) == f"adapted:{newest}"
     for place in range(6):
         assert combo.itemData(place, Qt.ItemDataRole.ToolTipRole)
-    assert "PBC, Chula, BCCD" in combo.toolTip()
+    assert "PBC, Raabin, Chula twice, BCCD" in combo.toolTip()
 
 
 def test_choosing_asks_and_showing_does_not(panel, session, qtbot):

@@ -10,7 +10,12 @@ from napari_hemacells.core.encode.device import Device, choose_device
 from napari_hemacells.core.encode.embed import embed, embed_pictures_steps, embed_steps
 from napari_hemacells.core.encode.morphology import feature_scaling_of, without_features
 from napari_hemacells.core.encode.protocol import Encoder, fingerprint
-from napari_hemacells.core.encode.registry import encoder_like, encoder_name_of, load_encoder
+from napari_hemacells.core.encode.registry import (
+    encoder_like,
+    encoder_name_of,
+    load_encoder,
+    name_today,
+)
 
 __all__ = [
     "Device",
@@ -29,5 +34,6 @@ __all__ = [
     "fingerprint",
     "imagenet_encoder",
     "load_encoder",
+    "name_today",
     "without_features",
 ]

@@ -32,7 +32,6 @@ from napari_hemacells.core.errors import EncoderError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_hemacells.core.encode.adapted import AdaptedHeader
     from napari_hemacells.core.encode.protocol import Encoder
     from napari_hemacells.core.encoder_names import EncoderName
     from napari_hemacells.core.params import DeviceName
@@ -101,7 +100,7 @@ def encoder_name_of(info: EncoderInfo) -> str | None:
     if file is None:
         return None
     header = read_header(file)
-    base = ENCODER_FACTORIES.get(base_name(header))
+    base = ENCODER_FACTORIES.get(name_today(header.base, header.base_sha256))
     outdated = base is not None and base[1]().sha256 != header.base_sha256
     return None if outdated else f"{encoder_names.ADAPTED}:{file}"
 
@@ -134,11 +133,17 @@ def encoder_like(info: EncoderInfo, device: DeviceName = "auto") -> Encoder:
     return load_encoder(name or BUNDLED, device)
 
 
-def base_name(header: AdaptedHeader) -> str:
-    """Return the name, today, of the encoder that an adapted one started from."""
-    former = FORMERLY.get(header.base)
-    if former is None or ENCODER_FACTORIES[former][1]().sha256 != header.base_sha256:
-        return header.base
+def name_today(name: str, sha256: str) -> str:
+    """Return today's name of an encoder that was chosen by a name that now means another.
+
+    Parameters
+    ----------
+    sha256
+        Hash of the weights that the name stood for then.
+    """
+    former = FORMERLY.get(name)
+    if former is None or ENCODER_FACTORIES[former][1]().sha256 != sha256:
+        return name
     return former
 
 
@@ -167,7 +172,8 @@ def _load_cached(name: str, device: DeviceName, _version: tuple[int, int]) -> En
         return checkpoint_encoder(parse_checkpoint_name(wanted), device)
     if wanted.kind == encoder_names.ADAPTED:
         file = Path(wanted.body).expanduser()
-        base = base_name(read_header(file))
+        header = read_header(file)
+        base = name_today(header.base, header.base_sha256)
         check_allowed(base)  # the file may be a received one
         return adapted_encoder(file, load_encoder(base, device))
     size = encoder_names.parse_input_size(wanted)
