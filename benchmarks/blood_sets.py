@@ -15,10 +15,10 @@ import numpy as np
 from PIL import Image
 
 from convert_sets import convert_jiangxi
+from napari_hemacells.core.evaluate.held_out import is_held_out_chula
 
 ROOT = Path(tempfile.gettempdir()) / "napari-hemacells-sets"
 CHULA_CELL, MARGIN = 70, 1.8  # pixels, of a typical red cell there; side of a crop in cells
-BLOCK, EVERY, PLACE = 20, 5, 2  # files 40-59, 140-159, 240-259: no encoder of ours has seen them
 MOST = 300  # crops of a class
 SMEAR = {
     "neutrophil": 300, "lymphocyte": 150, "platelet": 100, "monocyte": 40, "eosinophil": 20,
@@ -47,7 +47,7 @@ def chula(data: Path) -> Path:
     target = ROOT / "chula_held_out"
     cells: dict[int, list[ChulaPoint]] = {}
     for point in chula_points(data):
-        if point.number // BLOCK % EVERY == PLACE and point.kind != UNCATEGORISED:
+        if is_held_out_chula(point.number) and point.kind != UNCATEGORISED:
             cells.setdefault(point.kind, []).append(point)
     for kind, points in cells.items():
         chosen = np.random.default_rng(0).permutation(len(points))[:MOST]

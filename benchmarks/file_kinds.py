@@ -20,10 +20,10 @@ from PIL import Image
 import mutations as change
 from napari_hemacells.cli.evaluate import _listed
 from napari_hemacells.cli.read_cells import read_cells as read_own_cells
-from napari_hemacells.core.decoding import decoding
 from napari_hemacells.core.detect import cells_from_labels
 from napari_hemacells.core.evaluate.class_folders import list_class_folders
 from napari_hemacells.core.evaluate.detection_datasets import read_fields
+from napari_hemacells.core.files.decoding import decoding
 from napari_hemacells.core.image.files import (
     guess_run_depths,
     picture_size,
@@ -31,7 +31,8 @@ from napari_hemacells.core.image.files import (
     read_pixels,
 )
 from napari_hemacells.core.image.labels import read_labels
-from napari_hemacells.core.temperature import is_thermogram, read_celsius, read_patients
+from napari_hemacells.core.temperature import is_thermogram, read_celsius
+from napari_hemacells.core.thermography.patients import read_patients
 from napari_hemacells.core.thermography.study import ExamData, read_exams
 from napari_hemacells.core.train.classifier.dataset import read_examples
 from napari_hemacells.core.types import (

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from blood_sets import BLOCK, EVERY, PLACE, UNCATEGORISED, chula_points, cut_chula
+from blood_sets import UNCATEGORISED, chula_points, cut_chula
+from napari_hemacells.core.evaluate.held_out import CHULA_BLOCK, is_held_out_chula
 from napari_hemacells.core.malloc import keep_freed_memory
 from napari_hemacells.core.store import load_bundle
 from napari_hemacells.core.train.classifier import preset_config
@@ -60,13 +61,13 @@ def write_crops(data: Path, out: Path, most: int | None) -> tuple[Path, Path]:
     rows = []
     for kind in sorted({one.kind for one in kept}):
         own = [one for one in kept if one.kind == kind]
-        learned = [one for one in own if one.number // BLOCK % EVERY != PLACE]
+        learned = [one for one in own if not is_held_out_chula(one.number)]
         order = np.random.default_rng(0).permutation(len(learned))[:most]
         for one in (learned[place] for place in sorted(order.tolist())):
             file = cut_chula(data, out / "train" / NAMES[kind], one)
-            rows.append((file.resolve(), NAMES[kind], f"block {one.number // BLOCK}"))
+            rows.append((file.resolve(), NAMES[kind], f"block {one.number // CHULA_BLOCK}"))
         for one in own:
-            if one.number // BLOCK % EVERY == PLACE:
+            if is_held_out_chula(one.number):
                 cut_chula(data, test / NAMES[kind], one)
     with table.open("w", newline="", encoding="utf-8") as stream:
         csv.writer(stream).writerows([("path", "label", "group"), *rows])

@@ -261,7 +261,7 @@ def _opened(folder: Path) -> Project | None:
 
 def _is_swept(folder: Path) -> bool:
     """Clear up what the making of a project left, which no opening of it can."""
-    from napari_hemacells.core.fsio import sweep
+    from napari_hemacells.core.files.fsio import sweep
 
     sweep(folder, ["project"])
     return False

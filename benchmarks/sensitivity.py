@@ -29,6 +29,7 @@ from napari_hemacells.core.evaluate.detection_datasets import (
     read_fields,
 )
 from napari_hemacells.core.evaluate.detection_metrics import Boxes, match_boxes, match_points
+from napari_hemacells.core.evaluate.held_out import is_held_out_chula
 from napari_hemacells.core.image import read_image
 from napari_hemacells.core.params import DetectParams
 from napari_hemacells.core.types import RBC
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
 SENSITIVITIES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 DEFAULT = 0.5
 DRAWS = 2000
-CHULA_BLOCK, CHULA_TEST_EVERY, CHULA_TEST_PLACE = 20, 5, 2  # as in training/detector_fields.py
 
 
 def main() -> None:
@@ -98,8 +98,7 @@ def chula_files(data: Path) -> list[Path]:
     return [
         data / f"chula_rbc12/images/{file.stem}.jpg"
         for file in files
-        if int(file.stem) // CHULA_BLOCK % CHULA_TEST_EVERY == CHULA_TEST_PLACE
-        and file.read_text().strip()
+        if is_held_out_chula(int(file.stem)) and file.read_text().strip()
     ]
 
 

@@ -1,13 +1,17 @@
-"""Annotated fields: BCCD boxes, Chula centres, the synthetic smear, PBC platelets.
+"""Annotated fields: TXL-PBC's complete boxes, Chula centres, PBC platelets.
 
-No field is used for training and testing: BCCD's official val list is never read, and BCCD train
-and Chula are held out in blocks of consecutive file numbers, because neighbouring numbers show the
-same slide.
+No field is used for training and testing. TXL-PBC's val fields, and the training fields of slides
+that val shows too, are not learned from; of the others, some are kept for choosing the limits
+(development). BCCD and Chula are divided in blocks of consecutive file numbers, because
+neighbouring numbers show the same slide.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import csv
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+from zlib import crc32
 
 import numpy as np
 from PIL import Image
@@ -15,21 +19,24 @@ from scipy import ndimage as ndi
 
 from napari_hemacells.core.detect.learned.metadata import KINDS
 from napari_hemacells.core.evaluate.detection_datasets import read_points, read_voc
+from napari_hemacells.core.evaluate.held_out import is_held_out_chula
+from napari_hemacells.core.image import read_image
 from napari_hemacells.core.train.detector.dataset import (
     TrainingField,
     as_grey,
     ellipse_mask,
+    field_of_boxes,
     segment_stained,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
 BCCD_BLOCK, BCCD_DEV_EVERY, BCCD_DEV_PLACE = 5, 8, 3
-CHULA_BLOCK, CHULA_TEST_EVERY, CHULA_TEST_PLACE = 20, 5, 2
+TXL_DEV_EVERY = 10
+TXL_DIAMETERS = {"bccd": 105.0, "raabin": 140.0, "pbc": 82.0}  # px, where few red cells are whole
 PBC_DIAMETER = 59.0  # px of a red cell at 256 px: the detector's own boxes on 42 pictures
 PBC_EVERY = 3  # of PBC's platelet pictures; the others stay unseen
 UNLABELLED_WEIGHT = 0.5  # of a "no red cell here" where colour says that there may be one
@@ -47,8 +54,51 @@ def bccd_split(data: Path) -> tuple[list[str], list[str], list[str]]:
 def chula_split(data: Path) -> tuple[list[int], list[int]]:
     """Return the file numbers of Chula's training and held-out blocks."""
     numbers = sorted(int(file.stem) for file in (data / "chula_rbc12/labels").glob("*.txt"))
-    test = [n for n in numbers if n // CHULA_BLOCK % CHULA_TEST_EVERY == CHULA_TEST_PLACE]
-    return [n for n in numbers if n not in set(test)], test
+    test = [n for n in numbers if is_held_out_chula(n)]
+    return [n for n in numbers if not is_held_out_chula(n)], test
+
+
+class TxlRow(NamedTuple):
+    """A field of TXL-PBC: file name, laboratory and, for Raabin, the slide."""
+
+    image: str
+    source: str
+    slide: str
+
+
+def txl_split(data: Path) -> tuple[list[TxlRow], list[TxlRow], list[TxlRow]]:
+    """Return TXL-PBC's training fields, development fields (of its train list) and val.
+
+    Training fields of Raabin whose slide val shows too are left out.
+    """
+    with (data / "txl_pbc/fields.csv").open(newline="", encoding="utf-8") as stream:
+        rows = [(row["split"], TxlRow(row["image"], row["source"], row["slide"]))
+                for row in csv.DictReader(stream)]  # fmt: skip
+    val = [row for split, row in rows if split == "val"]
+    shown = {row.slide for row in val} - {""}
+    own = [row for split, row in rows if split == "train" and row.slide not in shown]
+    bccd_dev = {f"{name}.jpg" for name in bccd_split(data)[1]}
+    dev = [row for row in own if _is_dev(row, bccd_dev)]
+    return [row for row in own if row not in dev], dev, val
+
+
+def _is_dev(row: TxlRow, bccd_dev: set[str]) -> bool:
+    if row.source == "bccd":
+        return row.image in bccd_dev
+    return crc32((row.slide or row.image).encode()) % TXL_DEV_EVERY == 0
+
+
+def txl_files(data: Path, row: TxlRow) -> tuple[Path, Path]:
+    """Return the picture and the annotation of a field."""
+    folder = data / "txl_pbc"
+    return folder / "images" / row.image, folder / f"annotations/{Path(row.image).stem}.xml"
+
+
+def txl_field(data: Path, row: TxlRow) -> TrainingField:
+    """Return a field in which every cell is boxed."""
+    picture, annotation = txl_files(data, row)
+    truth = read_voc(annotation, least_side=4.0)
+    return field_of_boxes(read_image(picture), truth, TXL_DIAMETERS[row.source])
 
 
 def read_pixels(file: Path) -> NDArray[np.uint8]:

@@ -22,11 +22,11 @@ from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader, Subset
 
 from detector_fields import (
-    bccd_field,
-    bccd_split,
     chula_field,
     chula_split,
     platelet_fields,
+    txl_field,
+    txl_split,
 )
 from napari_hemacells.core.detect.learned.network import (
     ARCHITECTURE,
@@ -42,7 +42,9 @@ from napari_hemacells.samples.smear import rehearsal_fields
 if TYPE_CHECKING:
     from napari_hemacells.core.train.detector.dataset import TrainingField
 
-SHARES = {"bccd": 0.6, "chula": 0.3, "synthetic": 0.1, "pbc": 0.1}
+SHARES = {
+    "bccd": 0.22, "raabin": 0.25, "pbc": 0.25, "chula": 0.16, "synthetic": 0.08, "platelets": 0.04,
+}  # fmt: skip
 SYNTHETIC_SEEDS = range(1000, 1024)
 SMOOTHING = 0.998  # of the running mean of the weights, which is what is kept
 CHECKPOINT_EVERY = 200
@@ -70,7 +72,7 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--data", type=Path, required=True, help="folder with bccd and chula_rbc12"
+        "--data", type=Path, required=True, help="folder with txl_pbc, bccd, chula_rbc12 and pbc"
     )
     parser.add_argument(
         "--out", type=Path, required=True, help="folder for checkpoint and weights"
@@ -94,15 +96,17 @@ def _options() -> argparse.Namespace:
 
 def _sources(data: Path, *, small: bool) -> list[tuple[float, list[TrainingField]]]:
     """Return the training fields of each source with its share of the crops."""
-    train, _, _ = bccd_split(data)
+    train, _, _ = txl_split(data)
     numbers, _ = chula_split(data)
     chula = [chula_field(data, number) for number in numbers]
     fields = {
-        "bccd": [bccd_field(data, name) for name in train],
-        "chula": [field for field in chula if field is not None],
-        "synthetic": list(rehearsal_fields(SYNTHETIC_SEEDS, (900, 1200))) if small else [],
-        "pbc": list(platelet_fields(data)) if small else [],
+        source: [txl_field(data, row) for row in train if row.source == source]
+        for source in ("bccd", "raabin", "pbc")
     }
+    fields["chula"] = [field for field in chula if field is not None]
+    if small:
+        fields["synthetic"] = list(rehearsal_fields(SYNTHETIC_SEEDS, (900, 1200)))
+        fields["platelets"] = list(platelet_fields(data))
     return [(SHARES[name], found) for name, found in fields.items() if found]
 
 

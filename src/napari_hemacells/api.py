@@ -257,6 +257,7 @@ def fit(embeddings: Embeddings, labels: Mapping[int, str], *, name: str = "model
     support_labels = tuple(class_ids[class_name] for class_name in labels.values())
     head = fit_head(SupportSet(vectors, support_labels), palette.ids, context=embeddings.vectors)
     tensors, meta = head.to_tensors()
+    learned_from = embeddings.learned_from
     return Bundle(
         name=name,
         encoder=embeddings.encoder,
@@ -266,6 +267,8 @@ def fit(embeddings: Embeddings, labels: Mapping[int, str], *, name: str = "model
         head_meta=meta,
         vectors=vectors,
         labels=support_labels,
+        diameter=None if learned_from is None else learned_from.diameter,
+        learned_from=learned_from,
     )
 
 

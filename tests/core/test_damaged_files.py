@@ -18,7 +18,6 @@ from napari_hemacells.core.annotate import Journal, SetPalette, default_palette,
 from napari_hemacells.core.annotate.actions import to_record
 from napari_hemacells.core.annotate.journal import encode, read_journal
 from napari_hemacells.core.cell_masks import MAX_MASK_PIXELS, CellMask, PackedMasks
-from napari_hemacells.core.decoding import check_pages, check_segments
 from napari_hemacells.core.detect.cell_table import cell_table, check_cells
 from napari_hemacells.core.errors import (
     BundleError,
@@ -27,9 +26,10 @@ from napari_hemacells.core.errors import (
     ProjectError,
     TrainingError,
 )
+from napari_hemacells.core.files.decoding import check_pages, check_segments
+from napari_hemacells.core.files.numpy_files import load_arrays
 from napari_hemacells.core.image.files import read_image
 from napari_hemacells.core.image.tiff_pages import check_complete
-from napari_hemacells.core.numpy_files import load_arrays
 from napari_hemacells.core.store import Project, load_bundle
 from napari_hemacells.core.store.cells_file import read_ids, read_masks
 from napari_hemacells.core.temperature import read_celsius

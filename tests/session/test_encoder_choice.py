@@ -111,7 +111,7 @@ def test_a_choice_that_cannot_be_kept_changes_nothing(session, monkeypatch):
     def refuse(*_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("napari_hemacells.core.fsio._sync_file", refuse)
+    monkeypatch.setattr("napari_hemacells.core.files.fsio._sync_file", refuse)
     with pytest.raises(StorageError):
         session.set_encoder("imagenet")
     with pytest.raises(StorageError):

@@ -392,7 +392,9 @@ def test_a_loaded_model_gets_the_numbers_that_it_needs_at_once(
     assert asked[-1] == ("embed" if other else "classify")
 
 
-@pytest.mark.parametrize("what", ["csv", "report", "overlay", "labels", "crops", "coco", "bundle"])
+@pytest.mark.parametrize(
+    "what", ["csv", "joint", "report", "overlay", "labels", "crops", "coco", "bundle"]
+)
 def test_each_export_is_written(at_work, qtbot, tmp_path, what):
     label(at_work, qtbot, 1, at_work.session.palette.ids[0])
     at_work.controller.show_step("export")
@@ -402,9 +404,10 @@ def test_each_export_is_written(at_work, qtbot, tmp_path, what):
     with qtbot.waitSignal(at_work.controller.tasks.exported, timeout=20_000) as written:
         at_work.export.button.click()
     _, paths = written.args[0]
-    assert len(paths) == 1
-    assert paths[0].exists()
-    assert paths[0].name in at_work.export.result.text()
+    assert len(paths) == (2 if what == "joint" else 1)
+    for path in paths:
+        assert path.exists()
+        assert path.name in at_work.export.result.text()
 
 
 def test_a_closed_dock_is_gone_and_hears_nothing(qtbot, viewer):

@@ -52,6 +52,25 @@ def test_the_cells_of_a_layer_can_be_asked_for(detect, qtbot):
     assert asked.args[0].source == "l1"
 
 
+def test_the_whole_picture_can_be_the_cell(detect, qtbot):
+    detect.set_choices(IMAGES, SOURCES)
+    detect.choose_image("i1")
+    detect.use_whole.setChecked(True)
+    assert not detect.form.native.isVisibleTo(detect)
+    assert not detect.within.isVisibleTo(detect)
+    with qtbot.waitSignal(detect.detect_requested) as asked:
+        detect.button.click()
+    assert asked.args == [DetectRequest(None, DetectParams(), whole=True)]
+
+
+def test_of_a_whole_picture_nothing_is_detected_again(detect, qtbot):
+    detect.set_choices(IMAGES, SOURCES)
+    detect.choose_image("i1")
+    detect.use_whole.setChecked(True)
+    with qtbot.assertNotEmitted(detect.params_changed, wait=400):
+        detect.form.set_values({"sensitivity": 0.8})
+
+
 def test_a_choice_survives_other_layers_coming_and_going(detect):
     detect.set_choices(IMAGES, SOURCES)
     detect.choose_image("i2")
@@ -175,7 +194,7 @@ def test_export_asks_for_what_is_ticked(export, tmp_path, qtbot):
     export.boxes["coco"].setChecked(True)
     with qtbot.waitSignal(export.export_requested) as asked:
         export.button.click()
-    assert asked.args[0].what == ("csv", "report", "overlay", "coco")
+    assert asked.args[0].what == ("csv", "joint", "report", "overlay", "coco")
     assert asked.args[0].folder == tmp_path
 
 

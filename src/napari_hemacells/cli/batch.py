@@ -28,7 +28,7 @@ from napari_hemacells.cli.options import ShareOptions
 from napari_hemacells.cli.parallel import WorkerPlan, plan_workers, single_threaded
 from napari_hemacells.cli.read_cells import cells_file
 from napari_hemacells.core.errors import CellsError, HemaCellsError, StorageError
-from napari_hemacells.core.fsio import sweep, write_bytes
+from napari_hemacells.core.files.fsio import sweep, write_bytes
 from napari_hemacells.core.image.files import image_name, is_image
 from napari_hemacells.core.image.formats import passed_over_sentence
 from napari_hemacells.core.types.progress import run_to_end

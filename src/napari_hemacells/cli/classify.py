@@ -9,10 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_hemacells.cli.batch import exit_with_status, find_sources, run_batch
+from napari_hemacells.cli.classify_pictures import (
+    WholePictures,
+    check_whole_options,
+    classify_whole,
+    hint_at_whole,
+)
 from napari_hemacells.cli.console import Reporter, count_values, output_folder
 from napari_hemacells.cli.detect import with_absolute_weights
 from napari_hemacells.cli.image_job import DetectedImage, ImageJob, Record, ResultWriter
 from napari_hemacells.cli.inputs import InputImage
+from napari_hemacells.cli.joint_results import write_joint_results
 from napari_hemacells.cli.options import (
     CellsFile,
     Images,
@@ -57,6 +64,26 @@ AllowOtherScale = Annotated[
     typer.Option(
         "--allow-other-scale",
         help="Classify even if the cells are much larger or smaller than those of the model.",
+    ),
+]
+FoldersAreGroups = Annotated[
+    bool,
+    typer.Option(
+        "--folders-are-groups",
+        help=(
+            "In cells.csv and cells.xlsx, the group of a cell (its patient or slide) is the "
+            "folder of its image."
+        ),
+    ),
+]
+Whole = Annotated[
+    bool,
+    typer.Option(
+        "--whole",
+        help=(
+            "Each picture is one cell: none is looked for. Folders are read with their "
+            "sub-folders; one table, cells.csv, has a row per picture."
+        ),
     ),
 ]
 
@@ -172,10 +199,11 @@ class LoadedClassifier:
         """
         from napari_hemacells.core.classify import without_contradictions
         from napari_hemacells.core.encode import embed_steps
-        from napari_hemacells.core.store import check_compatible
+        from napari_hemacells.core.store import check_compatible, check_modality
 
         job, image, cells = self.job, detected.image, detected.cells
         spec = job.bundle.spec
+        check_modality(job.bundle, image.modality)
         if not job.any_scale:
             diameter = None if cells.source == "whole" else cells.diameter
             check_compatible(job.bundle, self.encoder.info, spec, diameter, image.pixel_size_um)
@@ -194,9 +222,11 @@ def classify(
     *,
     model: Model,
     out: OutFolder,
+    whole: Whole = False,
     cells: CellsFile = None,
     overlay: Overlay = False,
     allow_other_scale: AllowOtherScale = False,
+    folders_are_groups: FoldersAreGroups = False,
     encoder: EncoderOverride = None,
     json: JsonTarget = None,
     params: DetectParams,
@@ -206,12 +236,27 @@ def classify(
 ) -> None:
     """Detect and classify the cells of images: NAME.cells.csv and NAME.labels.tif for each.
 
+    All cells of all images together are in cells.csv and, with counts and their intervals, in
+    cells.xlsx. With --whole, each picture is one cell, and these two are all that is written.
+
     A thermogram (text, numpy, float TIFF in °C) is classified as a whole. Images of the same
     name are kept apart: the name of the folder is put in front.
     """
-    from napari_hemacells.core.store import load_bundle
+    from napari_hemacells.core.store import load_bundle, other_kind_warning
 
     reporter = Reporter(quiet=run.quiet, json_to=json)
+    encoder = None if encoder is None else with_absolute_path(encoder)
+    if whole:
+        check_whole_options(
+            params,
+            cells=cells,
+            overlay=overlay,
+            workers=share.workers,
+            cluster=share.scheduler is not None,
+        )
+        output_folder(out)
+        classify_whole(WholePictures(images, out, load_bundle(model), encode, encoder), reporter)
+        return
     output_folder(out)
     job = ClassifyJob(
         Path.cwd(),
@@ -221,12 +266,20 @@ def classify(
         share.skip_done,
         bundle=load_bundle(model),
         encode=encode,
-        encoder=None if encoder is None else with_absolute_path(encoder),
+        encoder=encoder,
         any_scale=allow_other_scale,
         overlay=overlay,
     )
-    batch = run_batch(job, find_sources(images, reporter), reporter, share=share, debug=run.debug)
-    reporter.finish({"model": str(model), **batch.to_dict()})
+    sources = find_sources(images, reporter)
+    hint: dict[str, Any] = {} if cells else hint_at_whole(sources, job.bundle, reporter)
+    batch = run_batch(job, sources, reporter, share=share, debug=run.debug)
+    kinds = {record["source"] == "whole" for record in batch.done}
+    for sentence in {other_kind_warning(job.bundle, whole=kind) for kind in kinds} - {""}:
+        reporter.warn(sentence)
+    joint = write_joint_results(
+        batch.done, job.bundle, out, reporter, folders_are_groups=folders_are_groups
+    )
+    reporter.finish({"model": str(model), **batch.to_dict(), **hint, **joint})
     exit_with_status(batch)
 
 

@@ -28,7 +28,7 @@ from rich.segment import Segment
 from rich.table import Table
 
 from napari_hemacells.core.errors import HemaCellsError, StorageError
-from napari_hemacells.core.fsio import write_bytes
+from napari_hemacells.core.files.fsio import write_bytes
 from napari_hemacells.core.train.progress import TrainingReport, format_duration
 from napari_hemacells.core.types import Progress as Step
 

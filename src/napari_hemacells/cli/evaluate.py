@@ -33,13 +33,13 @@ from napari_hemacells.cli.options import (
 )
 from napari_hemacells.cli.train_classifier import Crops, format_interval
 from napari_hemacells.core.errors import CellsError, StorageError
+from napari_hemacells.core.files.text_tables import read_text_file
 from napari_hemacells.core.params import (
     AdaptParams,
     ClassifyParams,
     DetectParams,
     DeviceName,
 )
-from napari_hemacells.core.text_tables import read_text_file
 
 if TYPE_CHECKING:
     from napari_hemacells.core.encode import Encoder

@@ -54,6 +54,7 @@ def fit(
         "size_colour_nucleus": params.measured,
         "crop": bundle.spec.to_dict(),
         "framing": round(crops.framing, 4),
+        "learned_from": crops.learned_from.to_dict(),
         "unreadable": list(crops.unreadable),
     }
     reporter.tell(f"{len(crops.labels)} crops ({format_counts(counts)}) → {record['bundle']}")
@@ -106,4 +107,5 @@ def _fit_bundle(
         head_meta=meta,
         vectors=crops.vectors,
         labels=labels,
+        learned_from=crops.learned_from,
     )

@@ -35,11 +35,14 @@ class DetectedImage:
 
     def describe(self) -> dict[str, Any]:
         """Return what the result says of every image."""
+        from napari_hemacells.core.store.joint_table import group_name
+
         depth = self.image.bit_depth
         return {
             "image": str(self.source.path),
             "name": self.source.name,
             "key": self.image.key,
+            "group": group_name(self.image.groups),
             "shape": list(self.image.shape),
             "cells": len(self.cells),
             "diameter": round(self.cells.diameter, 3),

@@ -6,10 +6,10 @@ from glob import glob, has_magic
 from pathlib import Path
 
 from napari_hemacells.core.errors import ImageError
-from napari_hemacells.core.fsio import distinct_names
+from napari_hemacells.core.files.fsio import distinct_names
+from napari_hemacells.core.files.own_files import without_clutter
 from napari_hemacells.core.image.files import image_name, is_image
 from napari_hemacells.core.image.ome_zarr import is_zarr
-from napari_hemacells.core.own_files import without_clutter
 
 MAX_NAME_BYTES = 160  # of a result's name: file systems allow 255 with endings and temporary parts
 MAX_FOLDER_BYTES = 40  # of its folder's name before it

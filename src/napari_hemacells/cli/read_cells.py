@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_hemacells.core.errors import CellsError
+from napari_hemacells.core.files.text_tables import read_table
 from napari_hemacells.core.image.labels import read_labels
-from napari_hemacells.core.text_tables import read_table
 from napari_hemacells.core.types import BOX_COLUMNS, Cells, SmearImage
 
 ENDINGS = (".labels.tif", ".labels.png", ".cells.csv", ".tif", ".tiff", ".png", ".npy", ".csv")

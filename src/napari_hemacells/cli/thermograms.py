@@ -21,13 +21,13 @@ from napari_hemacells.cli.options import (
     with_options,
 )
 from napari_hemacells.core.errors import ThermogramError
-from napari_hemacells.core.own_files import without_clutter
+from napari_hemacells.core.files.own_files import without_clutter
 from napari_hemacells.core.params import SelectParams
 from napari_hemacells.core.thermography.export_regions import CROPS, CropKind
 from napari_hemacells.core.thermography.study import EvaluateThermogramsParams
 
 if TYPE_CHECKING:
-    from napari_hemacells.core.temperature import FrameSelection
+    from napari_hemacells.core.thermography.cohort import FrameSelection
 
 Frames = Annotated[
     list[Path],
@@ -123,7 +123,8 @@ def _in(folder: Path) -> list[Path]:
 def _select(
     frames: Sequence[Path], patients: Path, params: SelectParams, reporter: Reporter
 ) -> "FrameSelection":
-    from napari_hemacells.core.temperature import read_patients, select_frames_steps
+    from napari_hemacells.core.thermography.cohort import select_frames_steps
+    from napari_hemacells.core.thermography.patients import read_patients
 
     table = read_patients(patients)
     selection = reporter.run(

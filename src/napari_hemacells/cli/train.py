@@ -8,7 +8,7 @@ from typer.core import TyperGroup
 
 from napari_hemacells.cli.console import Reporter, run_training
 from napari_hemacells.cli.options import JsonCommand, RunOptions, with_options
-from napari_hemacells.cli.train_classifier import classifier
+from napari_hemacells.cli.train_classifier import classifier, presets_help
 from napari_hemacells.cli.train_detector import detector
 
 CLASSIFIER = "classifier"
@@ -64,7 +64,7 @@ train = typer.Typer(
     no_args_is_help=True,
     name="train",
 )
-train.command(CLASSIFIER, cls=ClassifierCommand)(with_options(classifier))
+train.command(CLASSIFIER, cls=ClassifierCommand, epilog=presets_help())(with_options(classifier))
 train.command("detector", cls=JsonCommand)(with_options(detector))
 
 

@@ -17,6 +17,7 @@ from napari_hemacells.cli.console import Reporter, output_folder, run_training
 from napari_hemacells.cli.options import JsonTarget, RunOptions
 from napari_hemacells.core.params import Params
 from napari_hemacells.core.train.classifier.config import ClassifierConfig
+from napari_hemacells.core.train.classifier.presets import CLASSIFIER_PRESETS, SHARED_DIFFERENCES
 
 if TYPE_CHECKING:
     from napari_hemacells.core.train import TrainingReport
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
         ClassifierTrainingOutcome,
         CrossValidationResult,
     )
-    from napari_hemacells.core.train.classifier.benchmark import ArchitectureComparison
+    from napari_hemacells.core.train.classifier.comparison import ArchitectureComparison
     from napari_hemacells.core.train.classifier.training import TrainJob
 
 Crops = Annotated[
@@ -47,10 +48,10 @@ RecipeName = Annotated[
     str,
     typer.Option(
         "--recipe",
+        "--preset",
         help=(
-            "Preset of parameters: quick, thorough, from-nothing, thesis-anomalies, "
-            "thesis-resnet, thesis-vit or thesis-thermograms. Every other option "
-            "changes one of them."
+            f"Preset of parameters: {', '.join(CLASSIFIER_PRESETS)} (each is explained below). "
+            "Every other option changes one of them."
         ),
     ),
 ]
@@ -58,8 +59,12 @@ CompareNames = Annotated[
     str | None,
     typer.Option(
         "--compare",
-        metavar="ARCH [ARCH ...]",
-        help="Train each of these architectures and write a table (compare.csv and compare.md).",
+        metavar="ARCH|PARAMETER=VALUE [...]",
+        help=(
+            "Train each of these architectures, or each value of a parameter (mix=none,mixup "
+            "smoothing=0,0.1 body=frozen,tuned: all combinations), and write a table and a page "
+            "with plots (compare.csv, .md, .html)."
+        ),
     ),
 ]
 Folds = Annotated[
@@ -85,6 +90,17 @@ Onnx = Annotated[
 Threads = Annotated[
     int | None, typer.Option("--threads", min=1, help="Number of processor cores; default: all.")
 ]
+
+
+def presets_help() -> str:
+    """Return what each preset does, and what it does otherwise than its thesis on purpose."""
+    texts = []
+    for name, preset in CLASSIFIER_PRESETS.items():
+        text = f"{name.replace(' ', '-')}: {preset.about}"
+        if preset.differences:
+            text += f" Otherwise than in the thesis, on purpose: {preset.differences}"
+        texts.append(text)
+    return "Presets.\n\n" + "\n\n".join([*texts, f"All of a thesis: {SHARED_DIFFERENCES}"])
 
 
 def _unset(field: FieldInfo) -> tuple[Any, Any]:
@@ -166,6 +182,7 @@ def _compare(job: "TrainJob", names: list[str], reporter: Reporter, threads: int
     for arch, why in compared.failed.items():
         reporter.warn(f"{arch}: {why}")
     reporter.tell(f"Table: {compared.folder / 'compare.csv'}")
+    reporter.tell(f"Page: {compared.page}")
     reporter.finish({"folder": str(compared.folder), "rows": compared.rows,
                      "failed": compared.failed})  # fmt: skip
 

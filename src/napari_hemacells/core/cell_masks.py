@@ -35,14 +35,18 @@ class LazyLabels:
     ids
         ``(n,)`` the label of each mask.
     masks
-        The masks. They should not overlap; where they do, the later one is on top.
+        The masks, packed or whole boxes. They should not overlap; where they do, the later one
+        is on top.
     """
 
     dtype = np.dtype(np.int32)
     ndim = 2
 
     def __init__(
-        self, shape: tuple[int, int], ids: NDArray[np.integer[Any]], masks: PackedMasks
+        self,
+        shape: tuple[int, int],
+        ids: NDArray[np.integer[Any]],
+        masks: PackedMasks | BoxMasks,
     ) -> None:
         if len(ids) != len(masks):
             raise ValueError(f"{len(ids)} ids for {len(masks)} masks.")
@@ -62,7 +66,8 @@ class LazyLabels:
     @property
     def nbytes(self) -> int:
         """Bytes that are really held."""
-        return int(self.masks.bits.nbytes + self.masks.boxes.nbytes + self.ids.nbytes)
+        bits = 0 if isinstance(self.masks, BoxMasks) else self.masks.bits.nbytes
+        return int(bits + self.masks.boxes.nbytes + self.ids.nbytes)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -353,6 +358,45 @@ class PackedMasks:
         """Return all masks of several lists."""
         boxes = [np.empty((0, 4), np.int32), *(part.boxes for part in parts)]
         return cls(np.concatenate(boxes), _concatenated([part.bits for part in parts]))
+
+
+@dataclass(frozen=True, eq=False)
+class BoxMasks:
+    """Masks that fill their boxes, as pictures on a contact sheet do; no bits are kept.
+
+    Reads like :class:`PackedMasks`.
+
+    Attributes
+    ----------
+    boxes
+        ``(n, 4)`` int32 half-open boxes in the image.
+    """
+
+    boxes: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    @property
+    def bits(self) -> NDArray[np.uint8]:
+        """What :class:`PackedMasks` would keep, made when it is asked for."""
+        return PackedMasks.of(list(self)).bits
+
+    def bits_of(self, position: int) -> NDArray[np.bool_]:
+        """Return the bits of one mask, ``(rows, cols)``."""
+        top, left, bottom, right = self.boxes[position].tolist()
+        return np.ones((bottom - top, right - left), np.bool_)
+
+    def __getitem__(self, position: int) -> CellMask:
+        top, left, bottom, right = self.boxes[position].tolist()
+        return CellMask((top, left, bottom, right), self.bits_of(position))
+
+    def __iter__(self) -> Iterator[CellMask]:
+        return (self[position] for position in range(len(self)))
+
+    def pick(self, which: NDArray[np.int64]) -> PackedMasks:
+        """Return the masks at these places, in that order, packed."""
+        return PackedMasks.of([self[position] for position in which.tolist()])
 
 
 def _concatenated(pieces: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:

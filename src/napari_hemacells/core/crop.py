@@ -30,13 +30,15 @@ def extract_crops(
     """``(n, size, size, 3)`` crops, one a cell, in the order of `ids`: uint8, of degrees float32.
 
     Each is the square around the centre of the cell's box whose side is ``spec.context`` times
-    the longer side of the box (the longer side itself for a whole picture), resampled with an
-    antialiased bilinear filter. What lies beyond the image's border is the image mirrored at it.
+    the longer side of the box (of a whole picture as :attr:`Cells.context` says), resampled with
+    an antialiased bilinear filter. What lies beyond the image's border is the image mirrored
+    there.
 
     Parameters
     ----------
     image
-        Of a colour image only the regions around the cells are read.
+        Of a colour image only the regions around the cells are read. Of a contact sheet of
+        pictures the crops are those of the pictures.
     cells
         Where the cells are.
     spec
@@ -49,9 +51,12 @@ def extract_crops(
     CellsError
         An id that is not among the cells.
     """
+    if image.sheet is not None:
+        places = slice(None) if ids is None else row_indices(cells, ids)
+        return image.sheet.crops(cells.ids[places].tolist(), spec)
     boxes = cells.boxes if ids is None else cells.boxes[row_indices(cells, ids)]
     pixels = _crop_source(image.pixels, spec)
-    context = 1.0 if cells.source == "whole" else spec.context
+    context = spec.context if cells.source != "whole" else _whole_framing(image, cells, spec)
     crops = np.empty((len(boxes), spec.size, spec.size, 3), dtype=pixels.dtype)
     for crop, box in zip(crops, boxes, strict=True):
         min_row, min_col, max_row, max_col = (float(edge) for edge in box)
@@ -59,6 +64,12 @@ def extract_crops(
         centre = (min_row + max_row) / 2, (min_col + max_col) / 2
         crop[...] = _square(pixels, centre, side, spec.size)
     return crops
+
+
+def _whole_framing(image: SmearImage, cells: Cells, spec: CropSpec) -> float:
+    """Return the square's side divided by the longer side of a whole picture."""
+    degrees = image.modality == "temperature"
+    return 1.0 if degrees or cells.context is None else spec.context / cells.context
 
 
 def to_bytes(crops: NDArray[Any]) -> NDArray[np.uint8]:
@@ -162,25 +173,34 @@ def _central_extent(picture: NDArray[Any]) -> float:
 
     Of a thermogram, which has none, the whole picture's.
     """
-    if picture.ndim == 2:
-        return float(max(picture.shape))
+    spans = None if picture.ndim == 2 else central_object(picture)
+    if spans is None:
+        return float(max(picture.shape[:2]))
+    return float(max(span.stop - span.start for span in spans))
+
+
+def central_object(picture: NDArray[np.uint8]) -> tuple[slice, slice] | None:
+    """Rows and columns of the stained object nearest the centre; ``None`` where nothing is.
+
+    See :func:`estimate_context`.
+    """
     from scipy import ndimage
     from skimage.filters import threshold_otsu
 
     glass = np.percentile(picture.reshape(-1, 3), 95, axis=0)
     stain = np.linalg.norm(picture.astype(np.float32) - glass, axis=-1)
     if np.ptp(stain) == 0:
-        return float(max(picture.shape[:2]))
+        return None
     stained = stain > threshold_otsu(stain)
     opened = ndimage.binary_opening(stained, iterations=max(1, min(stained.shape) // 20))
     objects, count = ndimage.label(opened if opened.any() else stained)
     if count == 0:
-        return float(max(picture.shape[:2]))
+        return None
     centre = (np.array(stained.shape) - 1) / 2
     inside = np.argwhere(objects > 0)
     nearest = inside[np.square(inside - centre).sum(axis=1).argmin()]
-    spans = ndimage.find_objects(objects)[objects[tuple(nearest)] - 1]
-    return float(max(span.stop - span.start for span in spans))
+    rows, cols = ndimage.find_objects(objects)[objects[tuple(nearest)] - 1]
+    return rows, cols
 
 
 TILE = 2048  # pixels; 12 MB of colour, an eighth of what a lazy image keeps decoded

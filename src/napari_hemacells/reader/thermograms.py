@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_hemacells.core.errors import ThermogramError
-from napari_hemacells.core.own_files import without_clutter
+from napari_hemacells.core.files.own_files import without_clutter
 from napari_hemacells.core.temperature import (
     THERMOGRAM_SUFFIXES,
     find_thermograms,

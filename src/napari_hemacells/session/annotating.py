@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from napari_hemacells.core import annotate
-from napari_hemacells.core.errors import AnnotationError
+from napari_hemacells.core.annotate import Annotation
+from napari_hemacells.core.errors import AnnotationError, CellsError
 from napari_hemacells.core.types import CellRef
 from napari_hemacells.session.cell_edits import (
     CellsChange,
@@ -18,11 +21,17 @@ from napari_hemacells.session.cell_edits import (
 from napari_hemacells.session.state import SessionState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from napari_hemacells.core.annotate import Action, CorrectCells, Palette
     from napari_hemacells.core.detect.proposal import Proposal
     from napari_hemacells.core.detect.split import Line
+
+
+NOT_EDITABLE = (
+    "Each picture of the folder is one cell, and nothing is cut out of it. Give it a class of its "
+    "own, such as “artefact”, or take its file out of the folder."
+)
 
 
 class SessionEditor(SessionState):
@@ -62,6 +71,57 @@ class SessionEditor(SessionState):
             annotator = self._need_history().state.annotator
             self._execute(annotate.SetLabels(tuple(places), class_id, annotator))
 
+    def take_classes(self, names: Mapping[int, str]) -> int:
+        """Take over classes that are known by name, as of folders or a table; return how many.
+
+        Cells that the user has annotated keep their class. Names that are no classes yet become
+        some; the classes of a new project that nobody has used make room for them. Undoing it
+        once takes the annotations back.
+        """
+        cells = self._need_cells()
+        fresh = {cell: name for cell, name in names.items()
+                 if cell in cells.position and cell not in self.annotated}  # fmt: skip
+        if not fresh:
+            return 0
+        history, image = self._need_history(), self._need_image()
+        used = {annotation.class_id for annotation in history.state.labels.values()}
+        palette = annotate.palette_with(self.palette, sorted(set(fresh.values())), used)
+        if palette != self.palette:
+            self._execute(annotate.SetPalette(palette))
+        annotator, now = history.state.annotator, annotate.utc_now()
+        ids = {cell_class.name.casefold(): cell_class.id for cell_class in self.palette}
+        entries = []
+        for cell, name in fresh.items():
+            row, col = cells.centres[cells.position[cell]]
+            word = Annotation(ids[name.casefold()], float(row), float(col), annotator, now)
+            entries.append((CellRef(image.key, cell), annotator, word))
+        self._execute(annotate.RestoreLabels(tuple(entries)))
+        return len(entries)
+
+    def similar(self, cells: Iterable[int], count: int = 60) -> list[int]:
+        """Ids of the cells that look most like these, the most alike first.
+
+        Annotated cells and the cells themselves are left out.
+
+        Raises
+        ------
+        AnnotationError
+            Before the cells are embedded, or without a cell.
+        """
+        from napari_hemacells.core.classify.similarity import most_similar
+
+        embeddings = self.embeddings
+        rows = [] if embeddings is None else [embeddings.rows[cell] for cell in cells
+                                              if cell in embeddings.rows]  # fmt: skip
+        if embeddings is None or not rows:
+            raise AnnotationError(
+                "Choose a cell that is embedded already: wait until the progress bar is gone."
+            )
+        annotated = np.isin(embeddings.ids, list(self.annotated))
+        order = most_similar(embeddings.vectors, rows)
+        waiting = order[~annotated[order] & ~np.isin(order, rows)]
+        return [int(cell) for cell in embeddings.ids[waiting[:count]]]
+
     # --- corrections of the detection --------------------------------------------------------
 
     def add_cell(
@@ -86,6 +146,7 @@ class SessionEditor(SessionState):
         """
         from napari_hemacells.core.detect.click_proposal import propose_cell
 
+        self._need_editable()
         image, cells = self._need_image(), self._need_cells()
         step = add_cell_action(
             self._desk(), proposal or propose_cell(image, cells, (row, col)), class_id
@@ -132,7 +193,17 @@ class SessionEditor(SessionState):
         self._execute(step)
         return step.added[0].cell
 
+    @property
+    def can_edit_cells(self) -> bool:
+        """Whether cells can be added, deleted, split and merged: not the pictures of a folder."""
+        return self.image is None or self.image.sheet is None
+
+    def _need_editable(self) -> None:
+        if not self.can_edit_cells:
+            raise CellsError(NOT_EDITABLE)
+
     def _desk(self) -> EditContext:
+        self._need_editable()
         return EditContext(self._need_image().key, self._need_cells(), self._need_history().state)
 
     # --- classes -----------------------------------------------------------------------------

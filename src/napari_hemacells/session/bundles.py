@@ -110,8 +110,9 @@ def make_bundle(workspace: SessionState, name: str) -> Bundle:
         head_meta=meta,
         vectors=support.vectors,
         labels=support.labels,
-        diameter=None if cells is None else cells.diameter,
+        diameter=None if cells is None or cells.source == "whole" else cells.diameter,
         pixel_size_um=None if image is None else image.pixel_size_um,
         groups=() if image is None else (image.groups,),
         encoder_tensors=loaded.encoder_tensors if loaded is not None and same else {},
+        learned_from=embeddings.learned_from,
     )

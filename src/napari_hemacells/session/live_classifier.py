@@ -313,6 +313,11 @@ class LiveClassifier:
         """Whether the image's embeddings are re-standardised onto the classifier's reference."""
         return self._raw is not None and self._raw.image_key in self._shift_references
 
+    @property
+    def shift_references(self) -> dict[str, Reference]:
+        """Onto what each image's embeddings are moved, by image key; a copy."""
+        return dict(self._shift_references)
+
     def restandardise(self, *, moved: bool) -> None:
         """Re-standardise the image's embeddings onto the measured reference, or undo that."""
         if self._raw is None or self.measured is None:

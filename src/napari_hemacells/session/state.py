@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+import numpy as np
 from psygnal import Signal, SignalGroup
 
 from napari_hemacells import layers
@@ -18,19 +19,23 @@ from napari_hemacells.core.errors import (
     ProjectError,
     StorageError,
 )
+from napari_hemacells.core.pictures.contact_sheet import sheet_image, sheet_of
 from napari_hemacells.core.train.selfsupervised.encoder_store import list_encoders
+from napari_hemacells.session.cell_edits import CellsChange
 from napari_hemacells.session.live_classifier import LiveClassifier
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Hashable
+    from collections.abc import Callable, Collection, Hashable, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from napari_hemacells.core.annotate import Annotation, CellRecord, History, Palette
     from napari_hemacells.core.annotate.cell_edits import Corrections
     from napari_hemacells.core.classify import SupportSet
+    from napari_hemacells.core.pictures import PictureChanges
+    from napari_hemacells.core.pictures.contact_sheet import ContactSheet
     from napari_hemacells.core.store import Project
+    from napari_hemacells.core.store.project_pictures import OpenedPictures
     from napari_hemacells.core.types import (
         CellRef,
         Cells,
@@ -39,7 +44,6 @@ if TYPE_CHECKING:
         SmearImage,
     )
     from napari_hemacells.layers import CellColourCodes, DisplayMode
-    from napari_hemacells.session.cell_edits import CellsChange
 
 _Table = TypeVar("_Table")
 
@@ -66,6 +70,15 @@ def project_encoder_name(project: Project) -> str:
             except StorageError:
                 return f"{ADAPTED_PREFIX}{own}"  # good enough to look at cells with
     return name
+
+
+def format_left_out(reasons: Sequence[str]) -> str:
+    """One sentence on pictures that were left out; three reasons at most."""
+    named = " ".join(reason for reason in reasons[:3] if reason)
+    more = " …" if len(reasons) > 3 else ""
+    if len(reasons) == 1:
+        return f"1 picture was left out. {named}"
+    return f"{len(reasons):,} pictures were left out. {named}{more}"
 
 
 class SessionEvents(SignalGroup):
@@ -161,6 +174,74 @@ class SessionState:
                 self.use_project(new, annotate.palette_for(image.modality))
         self.show_image(image)
 
+    def open_pictures(self, folder: Path) -> None:
+        """Show a folder of pictures of one cell each, in the project that holds it.
+
+        If none does, one is made in the user's data folder.
+
+        Raises
+        ------
+        ImageError
+            There is no picture in the folder.
+        StorageError
+            The project cannot be written, or is open in another window.
+        """
+        from napari_hemacells.core.store import projects_root
+        from napari_hemacells.core.store.project_pictures import open_pictures
+
+        current = None if self.project is None else self.project.folder
+        self.show_image(self.project_of_pictures(open_pictures(folder, projects_root(), current)))
+
+    def project_of_pictures(self, opened: OpenedPictures) -> SmearImage:
+        """Open the project of a folder of pictures, or make one; return the pictures' sheet."""
+        from napari_hemacells.core.store import Project
+        from napari_hemacells.core.store.project import default_folder, holds_project
+
+        image = sheet_image(opened.pictures)
+        if opened.project is not None:
+            if self.project is None or self.project.folder != opened.project:
+                self.use_project(Project.open(opened.project))
+            return image
+        folder = default_folder(image)
+        known = holds_project(folder)  # that does not know the pictures any more
+        project = Project.open(folder) if known else Project.create(folder, image.name)
+        self.use_project(project, annotate.palette_for(opened.pictures.modality))
+        return image
+
+    def look_for_pictures(self) -> PictureChanges:
+        """Look at the folder of pictures again, and show what is new or missing.
+
+        Numbers and annotations of missing pictures are kept.
+
+        Raises
+        ------
+        ImageError
+            The image in use is no folder of pictures.
+        """
+        sheet = sheet_of(self._need_image())
+        if sheet is None:
+            raise ImageError("This image is no folder of pictures: open a folder of them first.")
+        changes = sheet.pictures.rescan()
+        image = self.changed_sheet(changes)
+        if image is not None:
+            self.show_image(image)
+        return changes
+
+    def changed_sheet(self, changes: PictureChanges) -> SmearImage | None:
+        """The contact sheet with what has changed in its folder; ``None`` if nothing has.
+
+        Show it with :meth:`show_image`.
+        """
+        sheet = sheet_of(self.image)
+        if sheet is None or not changes.any:
+            return None
+        image = sheet_image(sheet.pictures)
+        fresh = sheet_of(image)
+        if fresh is not None:
+            fresh.take_tiles(sheet)
+            fresh.forget((*changes.changed, *changes.back))
+        return image
+
     def show_image(self, image: SmearImage) -> None:
         """Show an image of the open project with its saved cells; a new image is added."""
         project = self._need_project()
@@ -170,7 +251,10 @@ class SessionState:
         self.image, self.cells = image, None
         self.live.forget_cells()
         self.events.image.emit()
-        if project.has_cells(image.key):
+        sheet = sheet_of(image)
+        if sheet is not None:
+            self._put_cells(sheet.cells())
+        elif project.has_cells(image.key):
             cells = project.load_cells(image.key)
             self._put_cells(annotate.apply_corrections(cells, self._corrections(image.key)))
         self._tell_notices()
@@ -339,11 +423,31 @@ class SessionState:
         """Set the embeddings, unless they are late; return whether they belong to these cells."""
         if self.image is None or self.cells is None:
             return False
+        sheet = sheet_of(self.image)
+        if sheet is not None and embeddings.image_key == self.image.key:
+            self._leave_out_unreadable(sheet)
         if not self.live.put(embeddings, self.cells, self.image.key):
             return False
         self.recall()
         self.events.embeddings.emit()
         return True
+
+    def _leave_out_unreadable(self, sheet: ContactSheet) -> None:
+        """Take pictures that turned out to be missing or unreadable out of the cells, and say so.
+
+        What the pictures' contents are is known by now, and kept with their numbers.
+        """
+        cells = self._need_cells()
+        now = sheet.cells(cells.ids)
+        gone = np.setdiff1d(cells.ids, now.ids)
+        if len(gone):
+            boxes = tuple(map(tuple, sheet.boxes(gone).tolist()))
+            self.cells = now
+            self.live.keep_cells(now, ())
+            self.events.corrected.emit(CellsChange(tuple(gone.tolist()), (), boxes))
+            reasons = [sheet.pictures.unreadable.get(number, "") for number in gone.tolist()]
+            self.events.noticed.emit(format_left_out(reasons))
+        self._need_project().save_pictures(sheet.pictures)
 
     def recall(self, *, again: bool = False) -> None:
         """Add annotated cells of the project's other images to the support set, if cached.
@@ -355,7 +459,7 @@ class SessionState:
         again
             Also read images that were read before: more of their cells may be cached now.
         """
-        from napari_hemacells.core.encode import EmbeddingCache
+        from napari_hemacells.core.encode import EmbeddingCache, cached_collection
         from napari_hemacells.core.types import Embeddings
 
         here = self.embeddings
@@ -369,7 +473,14 @@ class SessionState:
             fresh = again or not self.live.has_support_from(stored.key, here)
             if not (elsewhere and fresh and annotated and project.has_cells(stored.key)):
                 continue
+            words = {cell: annotation.class_id for cell, annotation in annotated.items()}
             try:
+                if stored.kind == "pictures":
+                    pictures = project.load_pictures(stored.key)
+                    numbers = np.intersect1d(pictures.numbers, list(words)).tolist()
+                    kept = cached_collection(pictures, here.spec, here.encoder, cache, numbers)
+                    self.live.remember(kept, words)
+                    continue
                 saved = project.load_cells(stored.key)
                 cells = annotate.apply_corrections(saved, self._corrections(stored.key))
             except ProjectError:
@@ -378,9 +489,7 @@ class SessionState:
             embeddings = Embeddings(
                 cells.ids[known], vectors[known], here.encoder, here.spec, stored.key
             )
-            self.live.remember(
-                embeddings, {cell: annotation.class_id for cell, annotation in annotated.items()}
-            )
+            self.live.remember(embeddings, words)
 
     def support(self) -> SupportSet | None:
         """The support set of the classifier: every annotated cell with its class."""

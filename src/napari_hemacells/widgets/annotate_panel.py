@@ -168,6 +168,7 @@ class AnnotatePanel(QWidget):
         self.redo_button = QPushButton("&Redo")
         self.previous_button = QPushButton("◂")
         self.next_button = QPushButton()
+        self.edit_title = heading("Correct the cells")
         self.progress = PlainLabel()
         self.share_bar = ClassShareBar()
         self._lay_out()
@@ -200,7 +201,7 @@ class AnnotatePanel(QWidget):
         layout.addWidget(self.progress)
         layout.addLayout(_row(self.previous_button, self.next_button))
         layout.addWidget(KeyHelp(_KEYS))
-        layout.addWidget(heading("Correct the cells"))
+        layout.addWidget(self.edit_title)
         layout.addWidget(self.edit_bar)
         layout.addStretch(1)
 
@@ -216,6 +217,8 @@ class AnnotatePanel(QWidget):
     def _update(self) -> None:
         self._update_buttons()
         self._update_progress()
+        for part in (self.edit_title, self.edit_bar):
+            part.setVisible(self._session.can_edit_cells)
         text = next_step_hint(self._session)
         self.hint.setText(text)
         self.hint.setVisible(bool(text))

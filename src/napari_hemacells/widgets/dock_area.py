@@ -58,9 +58,18 @@ def _ancestor(widget: QWidget, kind: type[W]) -> W | None:
     return parent
 
 
-def raise_dock(widget: QWidget) -> None:
-    """Raise the dock of a widget above others that share its place."""
-    dock = _ancestor(widget, QDockWidget)
-    if dock is not None:
-        dock.show()
-        dock.raise_()
+def raise_dock(widget: QWidget, *, tall: bool = False) -> None:
+    """Raise the dock of a widget above others that share its place.
+
+    Parameters
+    ----------
+    tall
+        Give it half of the window's height at least.
+    """
+    dock, main = _ancestor(widget, QDockWidget), _ancestor(widget, QMainWindow)
+    if dock is None:
+        return
+    dock.show()
+    dock.raise_()
+    if tall and main is not None and dock.height() < main.height() // 2:
+        main.resizeDocks([dock], [main.height() // 2], Qt.Orientation.Vertical)

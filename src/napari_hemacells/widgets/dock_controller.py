@@ -19,6 +19,7 @@ from napari_hemacells.widgets.export.steps import export_steps, take_snapshot
 from napari_hemacells.widgets.finetune.controller import FineTuneController
 from napari_hemacells.widgets.gallery.review_queue import ReviewQueue
 from napari_hemacells.widgets.message_bar import Notifier
+from napari_hemacells.widgets.pictures.controller import PicturesController
 from napari_hemacells.widgets.project.controller import ProjectPanelController
 from napari_hemacells.widgets.project_controller import ProjectController
 from napari_hemacells.widgets.step_header import STEPS, Step
@@ -99,6 +100,7 @@ class DockController(QObject):
         self.thermograms = ThermogramController(
             view.thermogram, view.detect, bridge.thermograms, self.voice
         )
+        self.pictures = PicturesController(view.pictures, view.detect, session, bridge, self.voice)
         self._subscriptions = Subscriptions(self)
         # In this order: stop the threads, leave the viewer alone, close the project; all of it
         # is on disk.
@@ -109,6 +111,7 @@ class DockController(QObject):
             self.review_queue.close,
             self.thermograms.jobs.close,
             *self.project_panel.close_callbacks,
+            *self.pictures.close_callbacks,
             self.map_jobs.close,
             self.training.close,
             self.finetune_controller.run.close,
@@ -129,7 +132,7 @@ class DockController(QObject):
         """Close, and take the gallery, the map and the marks on the canvas out of the viewer."""
         self.close()
         self.bridge.remove_overlays()
-        for widget in (self.view.gallery, self.view.map):
+        for widget in (self.view.gallery, self.view.map, self.view.light_table):
             if widget is not None:
                 self.bridge.remove_dock(widget)
 
@@ -161,6 +164,9 @@ class DockController(QObject):
         view.classify.finetune_requested.connect(self.finetune_controller.open)
         view.detect.detect_requested.connect(self._detect)
         view.detect.params_changed.connect(self._redetect)
+        for part in (view.detect, view.place):
+            part.folder_chosen.connect(self.pictures.open_folder)
+        view.pictures.light_table_requested.connect(self.show_light_table)
         view.annotate.next_requested.connect(canvas.next)
         view.annotate.previous_requested.connect(canvas.previous)
         view.annotate.undo_requested.connect(canvas.undo)
@@ -170,6 +176,7 @@ class DockController(QObject):
         view.export.export_requested.connect(self._export)
         view.messages.cancel_requested.connect(self.detect_controller.cancel)
         view.messages.offer_accepted.connect(self.detect_controller.use_found)
+        view.messages.offer_accepted.connect(self.pictures.accept_offer)
         for bar in view.edit_bars:
             bar.tool_requested.connect(self.cell_editor.take)
             bar.action_requested.connect(self.cell_editor.act)
@@ -188,6 +195,7 @@ class DockController(QObject):
         self.project_controller.changed.connect(self._update)
         self.project_panel.panel_made.connect(self._dock_project_panel)
         self.detect_controller.changed.connect(self._update)
+        self.pictures.changed.connect(self._update)
         canvas.refused.connect(voice.warn)
         canvas.mode_changed.connect(view.classify.show_mode)
         canvas.help_requested.connect(view.show_keys)
@@ -285,6 +293,21 @@ class DockController(QObject):
         cell_map.cell_activated.connect(self.canvas.go_to)
         cell_map.refused.connect(self.voice.warn)
         self.bridge.add_dock(cell_map, "HemaCells map", behind=gallery)
+        table = self.view.make_light_table()
+        table.cell_activated.connect(self.canvas.go_to)
+        table.refused.connect(self.voice.warn)
+        table.similar_requested.connect(self._show_similar)
+        self.bridge.add_dock(table, "HemaCells light table", behind=gallery)
+
+    def show_light_table(self) -> None:
+        """Bring the light table to the front, with room for it."""
+        if self.view.light_table is not None:
+            self.bridge.raise_dock(self.view.light_table, tall=True)
+
+    def _show_similar(self, cells: list[int]) -> None:
+        if self.view.gallery is not None:
+            self.bridge.raise_dock(self.view.gallery)
+            self.view.gallery.show_similar(cells)
 
     def _dock_project_panel(self, panel: ProjectPanel) -> None:
         self.view.project = panel
@@ -324,7 +347,10 @@ class DockController(QObject):
         """Let the panels speak of regions where the image is a thermogram."""
         regions, view = self._shows_thermogram, self.view
         if regions or self._worded:
-            panels = (view.header, view.pages, view.gallery, view.map, view.next_step_button)
+            panels = (
+                view.header, view.pages, view.gallery, view.map, view.light_table,
+                view.next_step_button,
+            )  # fmt: skip
             speak_of_regions([panel for panel in panels if panel is not None], regions=regions)
         self._worded = regions
 

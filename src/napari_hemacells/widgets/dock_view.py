@@ -26,7 +26,9 @@ from napari_hemacells.widgets.finetune.panel import FineTunePanel
 from napari_hemacells.widgets.gallery.embedding_map import EmbeddingMapWidget
 from napari_hemacells.widgets.gallery.widget import GalleryWidget
 from napari_hemacells.widgets.key_help import KeyHelpDialog
+from napari_hemacells.widgets.light_table.widget import LightTableWidget
 from napari_hemacells.widgets.message_bar import MessageBar
+from napari_hemacells.widgets.pictures.panel import PicturesPanel
 from napari_hemacells.widgets.plain_text import PlainLabel
 from napari_hemacells.widgets.project_bar import ProjectBar
 from napari_hemacells.widgets.step_header import STEPS, Step, StepHeader
@@ -60,6 +62,8 @@ class DockView(QWidget):
         self.detect.add_section(self.train)
         self.thermogram = ThermogramPanel()
         self.detect.add_section(self.thermogram, on_top=True)
+        self.pictures = PicturesPanel()
+        self.detect.add_section(self.pictures, on_top=True)
         self.annotate = AnnotatePanel(self.session)
         self.classify = ClassifyPanel(self.session)
         self.finetune = FineTunePanel()
@@ -68,6 +72,7 @@ class DockView(QWidget):
         self.edit_bars = (self.detect.edit_bar, self.annotate.edit_bar)
         self.gallery: GalleryWidget | None = None
         self.map: EmbeddingMapWidget | None = None
+        self.light_table: LightTableWidget | None = None
         self.keys: KeyHelpDialog | None = None
         self.project: ProjectPanel | None = None
         self.pages = QStackedWidget()
@@ -124,6 +129,11 @@ class DockView(QWidget):
         self.gallery = GalleryWidget(self.session, upcoming)
         return self.gallery
 
+    def make_light_table(self) -> LightTableWidget:
+        """The light table of this session, in a dock of its own."""
+        self.light_table = LightTableWidget(self.session)
+        return self.light_table
+
     def make_map(self, jobs: JobRunner) -> EmbeddingMapWidget:
         """The embedding map of this session, in a dock of its own."""
         self.map = EmbeddingMapWidget(self.session, jobs)
@@ -155,10 +165,10 @@ class DockView(QWidget):
         """Apply the colours of the present theme."""
         for part in (
             self.header, self.messages, self.classify, self.export, self.place, self.train,
-            self.finetune, *self.edit_bars,
+            self.finetune, self.pictures, *self.edit_bars,
         ):  # fmt: skip
             part.restyle()
-        for docked in (self.map, self.project):
+        for docked in (self.map, self.project, self.light_table):
             if docked is not None:
                 docked.restyle()
         theme.mute_text(self.pointed_at)

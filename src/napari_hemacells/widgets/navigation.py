@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -149,7 +148,7 @@ def _find_image_steps(
     shown: Sequence[tuple[str, tuple[int, int] | None, Callable[[], SmearImage]]],
 ) -> Generator[Progress, None, ImageLayer]:
     """Return an image of a project: from a layer that shows it, or from its file."""
-    from napari_hemacells.core.image import read_image
+    from napari_hemacells.core.store.project_images import read_stored_image
 
     stored = project.image(key)
     for layer, shape, make in shown:
@@ -158,8 +157,7 @@ def _find_image_steps(
             image = _try_make_image(make)
             if image is not None and image.key == key:
                 return ImageLayer(image, layer)
-    image = read_image(project.locate(key), groups=stored.groups)
-    return ImageLayer(replace(image, key=stored.key), "")
+    return ImageLayer(read_stored_image(project, key), "")
 
 
 def _try_make_image(make: Callable[[], SmearImage]) -> SmearImage | None:

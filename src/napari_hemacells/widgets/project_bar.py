@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_hemacells.widgets import theme
+from napari_hemacells.widgets.folder_dialog import choose_folder
 from napari_hemacells.widgets.plain_text import PlainLabel
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class ProjectBar(QWidget):
 
     open_requested = Signal(object)
     save_as_requested = Signal(object)
+    folder_chosen = Signal(object)  # a folder of cell pictures to open
     panel_requested = Signal()
     recent_requested = Signal()  # the menu opens: what is offered there is wanted
     recent_chosen = Signal(object)
@@ -50,12 +52,14 @@ class ProjectBar(QWidget):
         menu = QMenu(self.button)
         self._open = QAction("&Open project…", menu)
         self._save_as = QAction("&Save project as…", menu)
+        self._folder = QAction("Open a &folder of cell pictures…", menu)
+        self._folder.triggered.connect(self.choose_pictures)
         self._panel = QAction("&Name and images…", menu)
         self._recent = QMenu("&Recent projects", menu)
         self._recent.setToolTipsVisible(True)
         menu.addAction(self._panel)
         menu.addSeparator()
-        menu.addActions([self._open, self._save_as])
+        menu.addActions([self._open, self._save_as, self._folder])
         menu.addMenu(self._recent)
         self._panel.triggered.connect(self.panel_requested)
         self._open.triggered.connect(self.choose_project)
@@ -123,6 +127,12 @@ class ProjectBar(QWidget):
         chosen = QFileDialog.getExistingDirectory(self, "Open a project folder")
         if chosen:
             self.open_requested.emit(Path(chosen))
+
+    def choose_pictures(self) -> None:
+        """Ask for a folder of pictures of one cell each."""
+        folder = choose_folder(self)
+        if folder is not None:
+            self.folder_chosen.emit(folder)
 
     def choose_place(self) -> None:
         """Ask for the folder to save the project in; beside the image unless told otherwise."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari_hemacells.core.errors import HemaCellsError, ImageError, ProjectError
@@ -87,20 +86,19 @@ def load_stored_image(
     HemaCellsError
         It is neither shown nor found; with the reason.
     """
-    from napari_hemacells.core.image import read_image
+    from napari_hemacells.core.store.project_images import read_stored_image
 
     shown = find_shown(bridge, stored)
     if shown is not None:
         return shown[1]
     try:
-        path = project.locate(stored.key)
+        project.locate(stored.key)
     except ProjectError as error:
         new_path = ask(str(error))
         if new_path is None:
             raise
-        path = project.relink(stored.key, new_path)
-    # The content was checked; under the key it was added with, its annotations are found.
-    return replace(read_image(path, groups=stored.groups), key=stored.key)
+        project.relink(stored.key, new_path)
+    return read_stored_image(project, stored.key)
 
 
 def find_shown(bridge: ViewerBridge, stored: StoredImage) -> tuple[str, SmearImage] | None:

@@ -220,7 +220,7 @@ def test_a_disk_that_is_full_at_that_moment_loses_nothing(path, history, monkeyp
 
     path.unlink()
     with monkeypatch.context() as patch:
-        patch.setattr("napari_hemacells.core.fsio._sync_file", full)
+        patch.setattr("napari_hemacells.core.files.fsio._sync_file", full)
         with pytest.raises(StorageError, match="is full"):
             history.do(click(4))
     history.do(click(4))

@@ -15,6 +15,7 @@ from napari_hemacells.core.detect import (
     empty_cells,
     keep_annotated,
 )
+from napari_hemacells.core.detect.sources import whole_frame
 from napari_hemacells.core.errors import CellsError
 from napari_hemacells.core.types import CELL_COLUMNS, Cells
 
@@ -181,3 +182,14 @@ def test_joining_never_loses_or_mixes_cells(before, after, data):
     assert not fresh & set(old.ids.tolist())
     for cell in ids:
         np.testing.assert_array_equal(joined.labels == cell, old.labels == cell)
+
+
+def test_cells_in_an_annotated_whole_picture_are_found_and_lie_above_it():
+    whole = whole_frame((40, 60))
+    inner = cells_from_boxes([(2, 2, 12, 12), (20, 30, 34, 44)], (40, 60))
+    both = keep_annotated(whole, [1], inner)
+    assert both.ids.tolist() == [1, 2, 3]
+    assert both.labels[7, 7] == 2
+    assert both.labels[39, 59] == 1
+    again = keep_annotated(both, [1], whole)
+    assert again.ids.tolist() == [1]

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from napari_hemacells.core.decoding import decoding
 from napari_hemacells.core.errors import CellsError, ImageError
+from napari_hemacells.core.files.decoding import decoding
 from napari_hemacells.core.image import is_large, picture_size, read_image
 from napari_hemacells.core.image.labels import read_labels
 

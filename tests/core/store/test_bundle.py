@@ -71,7 +71,7 @@ def test_a_failed_save_keeps_the_older_bundle(saved, bundle, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("napari_hemacells.core.fsio._sync_file", full)
+    monkeypatch.setattr("napari_hemacells.core.files.fsio._sync_file", full)
     with pytest.raises(StorageError, match="is full"):
         save_bundle(saved, replace(bundle, name="second"))
     assert load_bundle(saved).name == "model"
@@ -104,7 +104,7 @@ def change(saved, **values):
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"version": 3}, "newer version"),
+        ({"version": 4}, "newer version"),
         ({"format": "other"}, "damaged"),
         ({"support_labels": ["rbc"]}, "do not fit"),
         ({"support_labels": ["x"] * 5}, "do not fit"),
@@ -148,7 +148,7 @@ def test_a_bundle_that_may_not_be_read_is_a_sentence(saved, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     with monkeypatch.context() as patch:
-        patch.setattr("napari_hemacells.core.safe_files.os.open", refuse)
+        patch.setattr("napari_hemacells.core.files.safe_files.os.open", refuse)
         with pytest.raises(BundleError, match="may not be read: ask for the right"):
             load_bundle(saved)
     with monkeypatch.context() as patch:

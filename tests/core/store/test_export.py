@@ -75,16 +75,26 @@ def test_cells_that_the_prediction_does_not_cover(image, cells, prediction, pale
 def test_counts_add_up_and_no_cell_counts_twice(table, palette):
     counts = counts_table(table, palette)
     assert counts.to_numpy().tolist() == [
-        ["RBC", 0, 1, 1],
-        ["WBC", 0, 1, 1],
-        ["Platelets", 1, 1, 2],
-        ["Total", 1, 3, 4],
+        ["RBC", 0, 1, 0, 1],
+        ["WBC", 0, 1, 0, 1],
+        ["Platelets", 1, 1, 0, 2],
+        ["Total", 1, 3, 0, 4],
     ]
 
 
-def test_cells_nobody_classified_are_counted_apart(image, cells, annotations, palette):
+def test_cells_nobody_classified_count_as_the_kind_that_is_shown(
+    image, cells, annotations, palette
+):
     counts = counts_table(cells_table(image, cells, annotations, None, palette), palette)
-    assert counts.to_numpy().tolist()[-2:] == [["(no class)", 0, 0, 3], ["Total", 1, 0, 4]]
+    assert counts.to_numpy().tolist() == [
+        ["RBC", 0, 0, 2, 2],
+        ["WBC", 0, 0, 1, 1],
+        ["Platelets", 1, 0, 0, 1],
+        ["Total", 1, 0, 3, 4],
+    ]
+    others = Palette().add("ring stage").add("trophozoite")
+    counts = counts_table(cells_table(image, cells, {}, None, others), others)
+    assert counts.to_numpy().tolist()[-2:] == [["(no class)", 0, 0, 0, 4], ["Total", 0, 0, 0, 4]]
 
 
 def test_a_csv_comes_back(tmp_path, table):
@@ -100,7 +110,7 @@ def test_a_failed_write_keeps_the_older_file(tmp_path, table, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("napari_hemacells.core.fsio._sync_file", full)
+    monkeypatch.setattr("napari_hemacells.core.files.fsio._sync_file", full)
     with pytest.raises(
         StorageError, match=r"“field.cells.csv” was not saved: the disk .* is full"
     ):
@@ -192,7 +202,7 @@ def test_everything_works_with_zero_cells(tmp_path, image, no_cells, no_predicti
         table = cells_table(image, no_cells, {}, prediction, palette)
         assert len(table) == 0
         assert list(table)[: len(CELL_COLUMNS) + 1] == ["image", *CELL_COLUMNS]
-        assert counts_table(table, palette).iloc[-1].tolist() == ["Total", 0, 0, 0]
+        assert counts_table(table, palette).iloc[-1].tolist() == ["Total", 0, 0, 0, 0]
     assert list(table) == ["image", *CELL_COLUMNS, *EXTRA]
     write_csv(tmp_path / "cells.csv", table)
     assert (tmp_path / "cells.csv").read_text("utf-8-sig") == ",".join(table) + "\n"
@@ -221,11 +231,11 @@ def test_unknown_cells_are_in_no_class_but_keep_the_nearest(
     assert table["is_unknown"].tolist() == [False, True, True, False]
     np.testing.assert_allclose(table["unknown"], [0.1, 2.0, 3.0, 0.2], rtol=1e-6)
     assert counts_table(table, palette).to_numpy().tolist() == [
-        ["RBC", 0, 1, 1],
-        ["WBC", 0, 1, 1],
-        ["Platelets", 1, 0, 1],
-        [UNKNOWN, 0, 0, 1],
-        ["Total", 1, 2, 4],
+        ["RBC", 0, 1, 0, 1],
+        ["WBC", 0, 1, 0, 1],
+        ["Platelets", 1, 0, 0, 1],
+        [UNKNOWN, 0, 0, 0, 1],
+        ["Total", 1, 2, 0, 4],
     ]
 
 

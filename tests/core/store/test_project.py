@@ -253,7 +253,7 @@ def rewrite(project, **values):
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"schema_version": 3, "unheard": 1}, "newer version"),
+        ({"schema_version": 4, "unheard": 1}, "newer version"),
         ({"schema_version": 2}, "damaged"),
         ({"checksum": "0" * 64}, "checksum"),
         ({"format": "other"}, "does not belong"),
@@ -313,7 +313,7 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(project, picture, tmp_pat
     def refuse(*_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("napari_hemacells.core.fsio._sync_file", refuse)
+    monkeypatch.setattr("napari_hemacells.core.files.fsio._sync_file", refuse)
     before = project.content
     with pytest.raises(StorageError, match="may not be written to"):
         project.add_image(picture)

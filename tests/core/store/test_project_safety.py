@@ -325,8 +325,8 @@ def refuse(*_, **__):
 
 @pytest.mark.parametrize(
     "target",
-    ["napari_hemacells.core.safe_files.os.open", "napari_hemacells.core.safe_files.os.scandir",
-     "pathlib.Path.lstat"],
+    ["napari_hemacells.core.files.safe_files.os.open",
+     "napari_hemacells.core.files.safe_files.os.scandir", "pathlib.Path.lstat"],
 )  # fmt: skip
 def test_a_project_that_may_not_be_read_says_so(project, picture, monkeypatch, target):
     project.add_image(picture)
@@ -354,7 +354,7 @@ def test_a_real_folder_without_permission_says_so(project):
 def test_a_search_passes_over_what_may_not_be_read(project, picture, monkeypatch):
     project.add_image(picture)
     assert find_project(picture.key, project.folder.parent) == project.folder
-    monkeypatch.setattr("napari_hemacells.core.safe_files.os.open", refuse)
+    monkeypatch.setattr("napari_hemacells.core.files.safe_files.os.open", refuse)
     assert find_project(picture.key, project.folder.parent) is None
 
 

@@ -13,12 +13,12 @@ from PIL import Image
 from napari_hemacells.core.annotate import Palette
 from napari_hemacells.core.annotate.palette import palette_for
 from napari_hemacells.core.detect import cells_from_boxes
+from napari_hemacells.core.store.class_counts import wilson
 from napari_hemacells.core.store.report import (
     ReportInput,
     gallery,
     histogram,
     render,
-    wilson,
     write_report,
 )
 from napari_hemacells.core.types import SmearImage

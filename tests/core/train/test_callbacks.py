@@ -36,7 +36,7 @@ def test_full_disk_is_a_sentence_and_leaves_the_checkpoint_before(tmp_path, monk
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("napari_hemacells.core.fsio.os.fsync", full)
+    monkeypatch.setattr("napari_hemacells.core.files.fsio.os.fsync", full)
     with pytest.raises(StorageError, match="full"):
         save_checkpoint(file, {"step": 2})
     assert load_checkpoint(file) == {"step": 1}

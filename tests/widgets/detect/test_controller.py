@@ -100,3 +100,33 @@ def test_annotated_cells_stay_at_another_sensitivity(dock, qtbot, asked):
     assert dock.session.annotated == {15: rbc}
     kept = dock.session.cells.centres[dock.session.cells.position[15]]
     np.testing.assert_allclose(kept, centre)
+
+
+def test_the_whole_picture_becomes_the_cell(dock, qtbot, asked):
+    dock.detect.use_whole.setChecked(True)
+    detected(dock, qtbot)
+    cells = dock.session.cells
+    assert asked == []
+    assert cells.source == "whole"
+    assert cells.boxes.tolist() == [[0, 0, *dock.session.image.shape]]
+    assert "whole picture" in dock.detect.result.text()
+
+
+def test_an_annotated_whole_picture_and_its_cells_are_kept_apart(dock, qtbot, asked):
+    dock.detect.use_whole.setChecked(True)
+    detected(dock, qtbot)
+    session = dock.session
+    session.annotate([1], session.palette.ids[0])
+    dock.detect.use_detector.setChecked(True)
+    detected(dock, qtbot)
+    assert len(session.cells) == 16  # the picture, and its 15 cells
+    assert session.annotated == {1: session.palette.ids[0]}
+    row, col = np.rint(session.cells.centres[5]).astype(int)
+    assert int(session.cells.labels[row, col]) == session.cells.ids[5]  # is not covered
+
+
+def test_a_whole_picture_is_framed_and_not_covered(dock, qtbot, asked):
+    dock.detect.use_whole.setChecked(True)
+    detected(dock, qtbot)
+    dock.session.annotate([1], dock.session.palette.ids[0])
+    assert dock.controller.bridge.cells_layer.contour >= 2

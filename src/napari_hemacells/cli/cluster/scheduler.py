@@ -47,7 +47,7 @@ from napari_hemacells.core.detect.plan import Plan
 from napari_hemacells.core.detect.stitching import stitch
 from napari_hemacells.core.detect.tiling import Part
 from napari_hemacells.core.errors import ImageError, StorageError
-from napari_hemacells.core.fsio import clear_unused, discard, hold, write_bytes
+from napari_hemacells.core.files.fsio import clear_unused, discard, hold, write_bytes
 from napari_hemacells.core.types import SmearImage
 from napari_hemacells.core.types.cells import PartCells
 from napari_hemacells.core.types.progress import run_to_end

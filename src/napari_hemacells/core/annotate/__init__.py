@@ -39,6 +39,7 @@ from napari_hemacells.core.annotate.palette import (
     next_colour,
     next_key,
     palette_for,
+    palette_with,
 )
 from napari_hemacells.core.annotate.state import (
     Annotation,
@@ -82,6 +83,7 @@ __all__ = [
     "next_key",
     "open_history",
     "palette_for",
+    "palette_with",
     "read_journal",
     "rejected_masks",
     "removed_annotations",

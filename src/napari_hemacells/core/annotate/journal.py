@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from filelock import FileLock, Timeout
 
 from napari_hemacells.core.errors import ProjectError, StorageError
-from napari_hemacells.core.fsio import (
+from napari_hemacells.core.files.fsio import (
     keep_beside,
     set_aside,
     storage_error,
@@ -33,7 +33,7 @@ from napari_hemacells.core.fsio import (
     write_all,
     write_bytes,
 )
-from napari_hemacells.core.safe_files import is_regular, open_regular, open_stream
+from napari_hemacells.core.files.safe_files import is_regular, open_regular, open_stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -12,7 +12,7 @@ from napari_hemacells.core.errors import AnnotationError
 from napari_hemacells.core.types import PLATELET, RBC, WBC
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator, Sequence
 
 # Okabe & Ito 2008, "Color universal design": told apart with any common colour blindness. In
 # place of their black, which is not seen on dark, a violet that is as far from all the others, and
@@ -218,6 +218,28 @@ def palette_for(modality: str) -> Palette:
     for name in ("healthy", "sick"):
         palette = palette.insert(palette.new_class(name, class_id=name))
     return palette
+
+
+def palette_with(palette: Palette, names: Sequence[str], used: Collection[str]) -> Palette:
+    """Return a palette that has classes of these names, compared without regard to case.
+
+    Parameters
+    ----------
+    used
+        Ids of the classes that have annotations. Without any, only classes of these names stay:
+        the others are those that every new project starts with.
+    """
+    wanted = {name.casefold() for name in names}
+    kept = palette
+    if not used:
+        for cell_class in palette:
+            if cell_class.name.casefold() not in wanted:
+                kept = kept.remove(cell_class.id)
+    for name in names:
+        known = {cell_class.name.casefold() for cell_class in kept}
+        if name.casefold() not in known:
+            kept = kept.insert(kept.new_class(name))
+    return kept
 
 
 def next_colour(palette: Palette) -> str:

@@ -13,9 +13,9 @@ import pandas as pd
 from napari_hemacells.core.cell_masks import PackedMasks
 from napari_hemacells.core.detect.cell_table import check_cells
 from napari_hemacells.core.errors import StorageError
-from napari_hemacells.core.fsio import sweep, write_bytes
-from napari_hemacells.core.numpy_files import load_arrays
-from napari_hemacells.core.safe_files import is_link, open_stream
+from napari_hemacells.core.files.fsio import sweep, write_bytes
+from napari_hemacells.core.files.numpy_files import load_arrays
+from napari_hemacells.core.files.safe_files import is_link, open_stream
 from napari_hemacells.core.types import CELL_COLUMNS, PartCells
 
 if TYPE_CHECKING:

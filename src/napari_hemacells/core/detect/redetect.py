@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from napari_hemacells.core.errors import CellsError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+
+    from numpy.typing import NDArray
 
     from napari_hemacells.core.cell_masks import CellMask
     from napari_hemacells.core.types import Cells
@@ -53,15 +55,30 @@ def keep_annotated(
         )
     kept_ids = np.intersect1d(old.ids, np.fromiter(ids, dtype=np.int64, count=len(ids)))
     kept = [old.mask_of(cell) for cell in kept_ids.tolist()]
-    fresh = np.setdiff1d(new.ids, _redetected_ids(new, [*kept, *refused]))
+    # Cells inside an annotated whole picture are not that picture, found again.
+    same = kept if new.source == "whole" else [mask for mask in kept if not _is_whole(mask, old)]
+    fresh = np.setdiff1d(new.ids, _redetected_ids(new, [*same, *refused]))
     start = int(max(old.ids.max(initial=0), kept_ids.max(initial=0), above)) + 1
     others = relabel_cells(new, dict(zip(fresh.tolist(), count(start))))
-    rows = old.table[np.isin(old.ids, kept_ids)].to_dict("records")
-    added = [
-        (cell, {str(name): value for name, value in row.items()}, mask)
-        for cell, row, mask in zip(kept_ids.tolist(), rows, kept, strict=True)
-    ]
-    return replace_cells(others, (), added)
+    rows = _rows(old, kept_ids)
+    added = list(zip(kept_ids.tolist(), rows, kept, strict=True))
+    whole = [row for row in added if _is_whole(row[2], old)]
+    if not whole:
+        return replace_cells(others, (), added)
+    below = replace_cells(others, others.ids.tolist(), whole)
+    above_it = [(cell, row, others.mask_of(cell)) for cell, row in
+                zip(others.ids.tolist(), _rows(others, others.ids), strict=True)]  # fmt: skip
+    return replace_cells(below, (), [*above_it, *(row for row in added if row not in whole)])
+
+
+def _rows(cells: Cells, ids: NDArray[np.int64]) -> list[dict[str, Any]]:
+    rows = cells.table[np.isin(cells.ids, ids)].to_dict("records")
+    return [{str(name): value for name, value in row.items()} for row in rows]
+
+
+def _is_whole(mask: CellMask, cells: Cells) -> bool:
+    """Whether a cell is the whole picture: the cells in it are others."""
+    return mask.box == (0, 0, *cells.labels.shape)
 
 
 def _redetected_ids(new: Cells, masks: Sequence[CellMask]) -> list[int]:

@@ -8,6 +8,11 @@ from napari_hemacells.core.encode.builtin import bundled_encoder, imagenet_encod
 from napari_hemacells.core.encode.cache import EmbeddingCache
 from napari_hemacells.core.encode.device import Device, choose_device
 from napari_hemacells.core.encode.embed import embed, embed_pictures_steps, embed_steps
+from napari_hemacells.core.encode.embed_collection import (
+    cached_collection,
+    embed_cells_steps,
+    embed_collection_steps,
+)
 from napari_hemacells.core.encode.morphology import feature_scaling_of, without_features
 from napari_hemacells.core.encode.protocol import Encoder, fingerprint
 from napari_hemacells.core.encode.registry import (
@@ -23,9 +28,12 @@ __all__ = [
     "Encoder",
     "allow",
     "bundled_encoder",
+    "cached_collection",
     "check_allowed",
     "choose_device",
     "embed",
+    "embed_cells_steps",
+    "embed_collection_steps",
     "embed_pictures_steps",
     "embed_steps",
     "encoder_like",

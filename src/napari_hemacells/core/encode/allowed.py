@@ -14,7 +14,7 @@ from napari_hemacells.core import encoder_names
 from napari_hemacells.core.encode import weights_store
 from napari_hemacells.core.encode.foundation import DINOBLOOM, REDDINO
 from napari_hemacells.core.errors import EncoderNotAllowedError, StorageError
-from napari_hemacells.core.fsio import read_bytes, write_bytes
+from napari_hemacells.core.files.fsio import read_bytes, write_bytes
 
 FILE_NAME = "allowed.txt"  # a name a line
 _LIMIT = 2**20

@@ -11,8 +11,8 @@ import numpy as np
 
 from napari_hemacells.core.encode.protocol import fingerprint
 from napari_hemacells.core.errors import StorageError
-from napari_hemacells.core.fsio import write_bytes
-from napari_hemacells.core.safe_files import open_stream
+from napari_hemacells.core.files.fsio import write_bytes
+from napari_hemacells.core.files.safe_files import open_stream
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -54,11 +54,11 @@ def embed_steps(
     like
         A model's encoder: features are appended as they were there.
     """
-    total = len(cells)
+    total, key = len(cells), _cache_key(image, cells)
     vectors = np.zeros((total, encoder.info.dim), dtype=np.float32)
     known = np.zeros(total, dtype=np.bool_)
     if cache is not None:
-        vectors, known = cache.load(image.key, encoder.info, spec, cells.boxes)
+        vectors, known = cache.load(key, encoder.info, spec, cells.boxes)
     pending = sort_by_tile(cells.boxes[:, :2], np.flatnonzero(~known))
     yield Progress(total - len(pending), total, "Embedding cells")
     warning = ""
@@ -73,19 +73,25 @@ def embed_steps(
     finally:
         if cache is not None and len(pending):
             try:
-                cache.save(image.key, encoder.info, spec, cells.boxes[known], vectors[known])
+                cache.save(key, encoder.info, spec, cells.boxes[known], vectors[known])
             except StorageError as error:
                 warning = str(error)
     if warning:
         yield Progress(total, total, warning)
-    embeddings = Embeddings(cells.ids, vectors, encoder.info, spec, image.key)
+    learned_from = cells.learned_from(image.modality)
+    embeddings = Embeddings(cells.ids, vectors, encoder.info, spec, image.key, learned_from)
     if not (measured if like is None else feature_scaling_of(like) is not None):
         return embeddings
     yield Progress(total, total, "Measuring cells")
     embeddings = append_features(embeddings, measure_cells(image, cells), like)
     if cache is not None and not warning:
-        cache.save(image.key, embeddings.encoder, spec, cells.boxes, embeddings.vectors)
+        cache.save(key, embeddings.encoder, spec, cells.boxes, embeddings.vectors)
     return embeddings
+
+
+def _cache_key(image: SmearImage, cells: Cells) -> str:
+    """Name the cells' vectors in the cache: by image, of whole pictures by their framing too."""
+    return image.key if cells.context is None else f"{image.key}-{cells.context:.4f}"
 
 
 def with_memory_note(encoder: Encoder, message: str) -> str:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from napari_hemacells.core.errors import EncoderError
-from napari_hemacells.core.fsio import atomic_path, sweep
+from napari_hemacells.core.files.fsio import atomic_path, sweep
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

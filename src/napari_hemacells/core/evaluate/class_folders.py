@@ -20,9 +20,11 @@ from napari_hemacells.core.encode.morphology import (
     with_features,
 )
 from napari_hemacells.core.errors import ImageError, StorageError
+from napari_hemacells.core.files.own_files import without_clutter
 from napari_hemacells.core.image import guess_run_depths, is_image, picture_size, read_pixels
-from napari_hemacells.core.own_files import without_clutter
-from napari_hemacells.core.types import Progress
+from napari_hemacells.core.pictures import picture_pixels
+from napari_hemacells.core.pictures.listing import OTHER_PICTURES, PARTS, SUFFIXES
+from napari_hemacells.core.types import LearnedFrom, Progress
 from napari_hemacells.core.types.progress import run_to_end
 
 if TYPE_CHECKING:
@@ -34,19 +36,6 @@ if TYPE_CHECKING:
     from napari_hemacells.core.encode import EmbeddingCache, Encoder
     from napari_hemacells.core.types import BitDepth, CropSpec, EncoderInfo
 
-SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".jfif", ".jpe", ".jp2", ".bmp", ".dib", ".tif", ".tiff", ".gif",
-     ".webp", ".ppm", ".pgm"}
-)  # fmt: skip
-# Pictures too, which reading may refuse by name; they are not passed over.
-OTHER_PICTURES = frozenset(
-    {".heic", ".heif", ".avif", ".jxl", ".svg", ".psd", ".dcm", ".czi", ".nd2", ".lif", ".svs",
-     ".ndpi", ".mrxs", ".scn", ".vsi", ".eps", ".tga", ".dng", ".nef", ".cr2", ".arw"}
-)  # fmt: skip
-PARTS = frozenset(
-    {"train", "training", "validation", "valid", "val", "test", "testing", "holdout", "held-out"}
-)
-MAX_PICTURE_PIXELS = 100_000_000  # of a picture that shows one cell
 FRAMING_SAMPLE = 100  # pictures that tell how the folder is framed
 
 
@@ -66,6 +55,8 @@ class ClassFolder:
         Sentences about the files that are no whole pictures.
     framing
         Side of the square taken from a picture, divided by the picture's longer side.
+    learned_from
+        What a model of them learns from.
     """
 
     vectors: NDArray[np.float32]
@@ -73,6 +64,7 @@ class ClassFolder:
     files: tuple[Path, ...]
     unreadable: tuple[str, ...]
     framing: float
+    learned_from: LearnedFrom
 
 
 def list_class_folders(folder: Path) -> dict[str, list[Path]]:
@@ -128,6 +120,40 @@ def part_folders(folder: Path) -> list[Path]:
     except OSError:
         return []  # listing the classes says so
     return children if deeper else []
+
+
+def refuse_mixed_parts(folder: Path) -> None:
+    """Refuse a folder in which some folders are parts of a data set and others are not.
+
+    Raises
+    ------
+    ImageError
+        So it is; or the parts hold pictures and no class folders.
+    """
+    if not folder.is_dir() or part_folders(folder):
+        return
+    children = [child for child in without_clutter(folder.iterdir()) if child.is_dir()]
+    parts = [child for child in children if child.name.casefold() in PARTS]
+    others = [child for child in children if child not in parts]
+    deeper = [part.name for part in parts if any(inner.is_dir() for inner in part.iterdir())]
+    if deeper and others:
+        raise ImageError(
+            f"{folder} holds the parts {', '.join(sorted(deeper))} and beside them "
+            f"{', '.join(sorted(child.name for child in others)[:5])}: put all classes into the "
+            "parts, or give a folder of classes alone."
+        )
+    if len(parts) > 1 and not deeper and not others:
+        raise ImageError(
+            f"{folder} holds the parts {', '.join(sorted(part.name for part in parts))}, and no "
+            "class folders in them: sort the pictures of each part into a folder a class."
+        )
+
+
+def picture_files(folder: Path) -> list[Path]:
+    """Return the pictures in a folder and in its sub-folders, by name; none without the folder."""
+    if not folder.is_dir():
+        return []
+    return [file for file in _files_in(folder) if _is_picture(file)]
 
 
 def _files_in(folder: Path) -> list[Path]:
@@ -237,7 +263,8 @@ def embed_files_steps(
         except StorageError as error:
             yield Progress(len(listed), len(listed), str(error))
     files, labels = (tuple(part) for part in zip(*kept, strict=True))
-    return ClassFolder(vectors[known], labels, files, tuple(unreadable), framing)
+    learned_from = _learned_from(files, spec, framing, depths)
+    return ClassFolder(vectors[known], labels, files, tuple(unreadable), framing, learned_from)
 
 
 def _framing(files: list[Path], spec: CropSpec, depths: Sequence[BitDepth]) -> float:
@@ -253,6 +280,18 @@ def _framing(files: list[Path], spec: CropSpec, depths: Sequence[BitDepth]) -> f
     return spec.context / estimate_context(pictures)
 
 
+def _learned_from(
+    files: Sequence[Path], spec: CropSpec, framing: float, depths: Sequence[BitDepth]
+) -> LearnedFrom:
+    """Return what a model of these pictures, the first of which can be read, learns from."""
+    sizes = [max(picture_size(file)) for file in files[:: -(-len(files) // FRAMING_SAMPLE)]]
+    known = [side for side in sizes if side]
+    side = int(np.median(known)) if known else None
+    if picture_pixels(files[0], depths).ndim == 2:
+        return LearnedFrom("pictures", side=side, modality="temperature")
+    return LearnedFrom("pictures", context=round(spec.context / framing, 4), side=side)
+
+
 def _picture(file: Path, unreadable: list[str], depths: Sequence[BitDepth]) -> NDArray[Any] | None:
     """Return colours or degrees, or ``None`` with the reason added to `unreadable`."""
     try:
@@ -262,28 +301,6 @@ def _picture(file: Path, unreadable: list[str], depths: Sequence[BitDepth]) -> N
     except Exception as error:  # noqa: BLE001  # whatever a decoder says: this file only
         unreadable.append(f"{file.parent.name}/{file.name} cannot be read ({error}).")
     return None
-
-
-def picture_pixels(file: Path, depths: Sequence[BitDepth] = ()) -> NDArray[Any]:
-    """Return the colours or degrees of a picture of one cell.
-
-    Parameters
-    ----------
-    depths
-        What :func:`~napari_hemacells.core.image.guess_run_depths` says of its folder.
-
-    Raises
-    ------
-    ImageError
-        It cannot be read, or is far too large to be one cell.
-    """
-    rows, cols = picture_size(file)
-    if rows * cols > MAX_PICTURE_PIXELS:
-        raise ImageError(
-            f"{file.name} has {rows:,} × {cols:,} pixels and is no picture of one cell: cut the "
-            "cells out, or detect them in it."
-        )
-    return read_pixels(file, run_depths=depths)
 
 
 def _digest(file: Path) -> NDArray[np.int64]:

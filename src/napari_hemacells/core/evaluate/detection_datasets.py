@@ -23,9 +23,9 @@ from napari_hemacells.core.evaluate.yolo import (
     parse_yolo,
     yolo_class_names,
 )
+from napari_hemacells.core.files.own_files import is_hidden
+from napari_hemacells.core.files.text_tables import decode_text, read_text_file
 from napari_hemacells.core.image import read_image
-from napari_hemacells.core.own_files import is_hidden
-from napari_hemacells.core.text_tables import decode_text, read_text_file
 from napari_hemacells.core.types import PLATELET, RBC, WBC
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_hemacells.core.errors import CellsError
 from napari_hemacells.core.evaluate.detection_metrics import Boxes
-from napari_hemacells.core.text_tables import read_text_file
+from napari_hemacells.core.files.text_tables import read_text_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from napari_hemacells.core.decoding import check_picture, decoding
 from napari_hemacells.core.errors import (
     HemaCellsError,
     ImageError,
     StorageError,
     ThermogramError,
 )
+from napari_hemacells.core.files.decoding import check_picture, decoding
+from napari_hemacells.core.files.safe_files import check_readable, unreadable_error
 from napari_hemacells.core.image.bit_depth import depth_of_run
 from napari_hemacells.core.image.content_hash import MAX_IN_MEMORY_PIXELS, content_key
 from napari_hemacells.core.image.formats import is_tiff, no_image_error
@@ -39,7 +40,6 @@ from napari_hemacells.core.image.tiff import (
     open_tiff,
     tiff_shape,
 )
-from napari_hemacells.core.safe_files import check_readable, unreadable_error
 from napari_hemacells.core.temperature import (
     TEXT_SUFFIXES,
     is_celsius_tiff,

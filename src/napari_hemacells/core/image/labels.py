@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_hemacells.core.decoding import MAX_DECODED_BYTES, check_decoded, decoding
 from napari_hemacells.core.errors import CellsError
+from napari_hemacells.core.files.decoding import MAX_DECODED_BYTES, check_decoded, decoding
 from napari_hemacells.core.image.formats import TIFF, kind_of
 from napari_hemacells.core.image.picture import open_pillow
 from napari_hemacells.core.image.tiff_pages import check_complete, main_series, open_pages

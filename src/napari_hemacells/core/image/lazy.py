@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_hemacells.core.decoding import cause_of
 from napari_hemacells.core.errors import ImageError
+from napari_hemacells.core.files.decoding import cause_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

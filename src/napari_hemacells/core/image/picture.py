@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_hemacells.core.decoding import check_picture, check_sides
 from napari_hemacells.core.errors import ImageError
+from napari_hemacells.core.files.decoding import check_picture, check_sides
 from napari_hemacells.core.image.formats import PILLOW_FORMATS, TIFF, kind_of, unknown_kind_error
 from napari_hemacells.core.image.pixel_size import PixelSize
 

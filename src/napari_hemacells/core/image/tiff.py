@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_hemacells.core.decoding import check_decoded, check_sides
+from napari_hemacells.core.files.decoding import check_decoded, check_sides
 from napari_hemacells.core.image.content_hash import MAX_IN_MEMORY_PIXELS
 from napari_hemacells.core.image.picture import OpenedPicture, read_picture
 from napari_hemacells.core.image.stored_values import StoredValues

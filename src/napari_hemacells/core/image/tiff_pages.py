@@ -9,8 +9,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_hemacells.core.decoding import check_pages, check_segments
 from napari_hemacells.core.errors import ImageError
+from napari_hemacells.core.files.decoding import check_pages, check_segments
 from napari_hemacells.core.image.from_array import SampleMeaning
 from napari_hemacells.core.image.layout import Layout
 from napari_hemacells.core.image.pixel_size import PixelSize, micrometres, number, pixel_size

@@ -10,8 +10,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from napari_hemacells.core.decoding import MAX_METADATA_BYTES, check_decoded
 from napari_hemacells.core.errors import ImageError
+from napari_hemacells.core.files.decoding import MAX_METADATA_BYTES, check_decoded
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,6 +8,13 @@ from napari_hemacells.core.store.export import (
     write_crops,
     write_labels_tif,
 )
+from napari_hemacells.core.store.learned_from import (
+    check_modality,
+    describe_learned_from,
+    framing_warning,
+    match_framing,
+    other_kind_warning,
+)
 from napari_hemacells.core.store.overlay import class_overlay, write_overlay
 from napari_hemacells.core.store.project import (
     Project,
@@ -35,14 +42,19 @@ __all__ = [
     "annotation_state",
     "cells_table",
     "check_compatible",
+    "check_modality",
     "class_overlay",
     "corrected_cells",
     "counts_table",
     "default_folder",
+    "describe_learned_from",
     "detected_table",
     "find_project",
+    "framing_warning",
     "holds_project",
     "load_bundle",
+    "match_framing",
+    "other_kind_warning",
     "projects_root",
     "save_bundle",
     "shown_classes",

@@ -30,8 +30,8 @@ from napari_hemacells.core.errors import (
     BundleMismatchError,
     StorageError,
 )
-from napari_hemacells.core.fsio import atomic_folder, read_bytes, recover, storage_error
-from napari_hemacells.core.safe_files import is_regular
+from napari_hemacells.core.files.fsio import atomic_folder, read_bytes, recover, storage_error
+from napari_hemacells.core.files.safe_files import is_regular
 from napari_hemacells.core.store.schema import (
     MAX_DIM,
     StoredSpec,
@@ -39,6 +39,7 @@ from napari_hemacells.core.store.schema import (
 from napari_hemacells.core.types import (  # noqa: TC001 (so do these)
     EncoderInfo,
     Groups,
+    LearnedFrom,
 )
 
 if TYPE_CHECKING:
@@ -51,7 +52,9 @@ if TYPE_CHECKING:
 
 JSON_NAME, TENSORS_NAME = "bundle.json", "model.safetensors"
 FORMAT = "napari-hemacells model"
-VERSION = 2  # 2: the JSON has a hash of its own; 1 is read as well
+# 2: the JSON has a hash of its own; 3: says what was learned from, and is written where that is
+# known. All are read.
+VERSION, VERSION_WITHOUT_SOURCE = 3, 2
 MIN_SIDE, MAX_SIDE = 8, 4096  # pixels of a crop, and of what a network is given
 MIN_CONTEXT, MAX_CONTEXT = 0.1, 100.0
 MAX_SWAP_GAIN = 0.25  # mean recall; a head that learned little can gain some by chance
@@ -83,6 +86,9 @@ class Bundle:
         Weights of the encoder where it was fine-tuned; empty for one that every installation has.
     training
         Of a fine-tuned model: recipe, split, figures, as plain JSON.
+    learned_from
+        Whole pictures or detected cells, and their scale; ``None`` where an earlier version saved
+        the model.
     """
 
     name: str
@@ -98,6 +104,7 @@ class Bundle:
     groups: tuple[Groups, ...] = ()
     encoder_tensors: dict[str, NDArray[Any]] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
+    learned_from: LearnedFrom | None = None
     created: str = field(default_factory=utc_now)
     app_version: str = __version__
 
@@ -193,6 +200,7 @@ class _BundleFile(BaseModel):
     head: dict[str, Any]
     support_labels: tuple[str, ...]
     training: dict[str, Any] = Field(default_factory=dict)
+    learned_from: LearnedFrom | None = None
     tensors_sha256: str
     content_sha256: str = ""  # of everything else in this file; none in version 1
 
@@ -204,6 +212,10 @@ class _BundleFile(BaseModel):
             raise ValueError(f"crops of {spec.size} px, {MIN_SIDE} to {MAX_SIDE} are possible")
         if not MIN_CONTEXT <= spec.context <= MAX_CONTEXT:
             raise ValueError(f"a margin of {spec.context}")
+        learned = self.learned_from
+        scales = (learned.diameter, learned.context, learned.side) if learned else ()
+        if not all(scale is None or 0 < scale < 1e6 for scale in scales):
+            raise ValueError("a scale that no picture has")
         if not 1 <= encoder.dim <= MAX_DIM:
             raise ValueError(f"{encoder.dim} numbers a cell")
         for settings in (encoder.preprocessing, encoder.preprocessing.get("network", {})):
@@ -234,7 +246,7 @@ def save_bundle(path: str | Path, bundle: Bundle) -> Path:
         raise StorageError(f"“{folder}” exists and is no model bundle: choose another name.")
     parts = {_HEAD: bundle.head_tensors, _ENCODER: bundle.encoder_tensors}
     tensors = {
-        prefix + key: np.ascontiguousarray(value)
+        prefix + key: np.require(value, requirements="C")  # single numbers stay single
         for prefix, part in parts.items()
         for key, value in part.items()
     }
@@ -244,7 +256,7 @@ def save_bundle(path: str | Path, bundle: Bundle) -> Path:
     content = content.model_copy(update={"content_sha256": _content_hash(content)})
     with atomic_folder(folder) as temporary:
         (temporary / TENSORS_NAME).write_bytes(data)
-        (temporary / JSON_NAME).write_bytes(content.model_dump_json(indent=2).encode() + b"\n")
+        (temporary / JSON_NAME).write_bytes(_to_json(content) + b"\n")
     return folder
 
 
@@ -283,6 +295,7 @@ def load_bundle(path: str | Path) -> Bundle:
         groups=content.groups,
         encoder_tensors=_part(tensors, _ENCODER),
         training=content.training,
+        learned_from=content.learned_from,
         created=content.created,
         app_version=content.app_version,
     )
@@ -297,6 +310,7 @@ def _part(tensors: dict[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[An
 
 def _describe(bundle: Bundle, tensors_sha256: str) -> _BundleFile:
     return _BundleFile(
+        version=VERSION if bundle.learned_from else VERSION_WITHOUT_SOURCE,
         name=bundle.name,
         created=bundle.created,
         app_version=bundle.app_version,
@@ -310,6 +324,7 @@ def _describe(bundle: Bundle, tensors_sha256: str) -> _BundleFile:
         head=bundle.head_meta,
         support_labels=bundle.labels,
         training=bundle.training,
+        learned_from=bundle.learned_from,
         tensors_sha256=tensors_sha256,
     )
 
@@ -364,8 +379,17 @@ def _read_json(path: Path) -> _BundleFile:
 
 def _content_hash(content: _BundleFile) -> str:
     """Return the SHA-256 of all that the JSON says, whatever its layout."""
-    values = content.model_dump(mode="json", exclude={"content_sha256"})
+    values = content.model_dump(mode="json", exclude={"content_sha256", *_unsaid(content)})
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _to_json(content: _BundleFile) -> bytes:
+    return content.model_dump_json(indent=2, exclude=_unsaid(content)).encode()
+
+
+def _unsaid(content: _BundleFile) -> set[str]:
+    """Return the fields that files before version 3 do not have."""
+    return set() if content.learned_from else {"learned_from"}
 
 
 def _reason(error: Exception) -> str:

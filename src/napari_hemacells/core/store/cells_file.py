@@ -24,13 +24,13 @@ import pandas as pd
 from pydantic import BaseModel, Field
 
 from napari_hemacells.core.cell_masks import LazyLabels, PackedMasks
-from napari_hemacells.core.decoding import MAX_SIDE, check_decoded, check_segments
 from napari_hemacells.core.detect.cell_table import check_cells
 from napari_hemacells.core.errors import ProjectError, StorageError
-from napari_hemacells.core.fsio import atomic_path, write_bytes
-from napari_hemacells.core.numpy_files import load_arrays
-from napari_hemacells.core.safe_files import open_stream
-from napari_hemacells.core.text_tables import frame_csv_bytes
+from napari_hemacells.core.files.decoding import MAX_SIDE, check_decoded, check_segments
+from napari_hemacells.core.files.fsio import atomic_path, write_bytes
+from napari_hemacells.core.files.numpy_files import load_arrays
+from napari_hemacells.core.files.safe_files import open_stream
+from napari_hemacells.core.files.text_tables import frame_csv_bytes
 from napari_hemacells.core.types import BOX_COLUMNS, CELL_COLUMNS, Cells, CellSource
 
 if TYPE_CHECKING:
@@ -58,6 +58,18 @@ class _CellsOrigin(BaseModel):
     diameter: float = Field(ge=0, lt=1e6, allow_inf_nan=False)
     source: CellSource
     detector: str = ""
+    context: Annotated[float, Field(gt=0, lt=1e6)] | None = None
+
+    @classmethod
+    def of(cls, cells: Cells) -> dict[str, Any]:
+        """As plain JSON, without what most cells do not have."""
+        about = cls(
+            diameter=cells.diameter,
+            source=cells.source,
+            detector=cells.detector,
+            context=cells.context,
+        )
+        return about.model_dump(exclude_none=True)
 
 
 class _Description(_CellsOrigin):
@@ -118,11 +130,7 @@ def write_cells(tif: Path, csv: Path, cells: Cells) -> None:
         Where they cannot be written.
     """
     table = cells.table.to_csv(index=False, lineterminator="\n")
-    about: dict[str, Any] = {
-        "diameter": cells.diameter, "source": cells.source, "detector": cells.detector,
-        "table": table,
-    }  # fmt: skip
-    description = json.dumps(about)
+    description = json.dumps({**_CellsOrigin.of(cells), "table": table})
     labels = np.asarray(cells.labels).astype(np.int32, copy=False)
     checksum = f"{_digest([description.encode()])} {_digest_of_arrays([labels])}"
     write_labels(tif, labels, description, checksum)
@@ -146,7 +154,7 @@ def read_cells(tif: Path) -> Cells:
             raise ValueError("it holds no label image")
         labels = labels.astype(np.int32)
         about, table = _read_description(file, labels)
-    return Cells(labels, table, about.diameter, about.source, about.detector)
+    return Cells(labels, table, about.diameter, about.source, about.detector, about.context)
 
 
 def read_ids(tif: Path) -> NDArray[np.int64]:
@@ -250,10 +258,7 @@ def write_masks(path: Path, labels: LazyLabels, cells: Cells) -> None:
     StorageError
         Where they cannot be written.
     """
-    about = {
-        "diameter": cells.diameter, "source": cells.source, "detector": cells.detector,
-        "shape": labels.shape, "columns": list(cells.table),
-    }  # fmt: skip
+    about = {**_CellsOrigin.of(cells), "shape": labels.shape, "columns": list(cells.table)}
     content: dict[str, Any] = {
         "about": np.array(json.dumps(about)),
         "ids": labels.ids,
@@ -293,7 +298,7 @@ def read_masks(path: Path) -> Cells:
         ):
             raise ValueError("masks and table do not fit one another")
         labels = LazyLabels(about.shape, stored["ids"], masks)
-    return Cells(labels, table, about.diameter, about.source, about.detector)
+    return Cells(labels, table, about.diameter, about.source, about.detector, about.context)
 
 
 def read_mask_ids(path: Path) -> NDArray[np.int64]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from napari_hemacells import __version__
 from napari_hemacells.core.annotate.state import utc_now
-from napari_hemacells.core.fsio import file_name, storage_error, write_bytes
+from napari_hemacells.core.files.fsio import file_name, storage_error, write_bytes
 from napari_hemacells.core.store.cells_file import write_labels
 from napari_hemacells.core.store.tables import (
     UNCLASSIFIED,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_hemacells.core.errors import ImageError, StorageError
-from napari_hemacells.core.safe_files import check_readable, open_stream
+from napari_hemacells.core.files.safe_files import check_readable, open_stream
 
 if TYPE_CHECKING:
     from napari_hemacells.core.store.schema import StoredImage

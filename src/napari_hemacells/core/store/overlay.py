@@ -8,7 +8,7 @@ import numpy as np
 
 from napari_hemacells.core.annotate.palette import UNKNOWN_COLOUR
 from napari_hemacells.core.cell_masks import look_up
-from napari_hemacells.core.fsio import atomic_path
+from napari_hemacells.core.files.fsio import atomic_path
 from napari_hemacells.core.temperature.normalise import celsius_to_picture
 from napari_hemacells.core.types import UNKNOWN
 

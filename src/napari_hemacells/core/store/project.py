@@ -6,6 +6,7 @@
     journal.jsonl                 classes and annotations, append-only
     cells/<image key>.labels.tif  label image and table (.masks.npz of a large image); .cells.csv
                                 beside it is a copy to read
+    pictures/<image key>.json     numbers of the pictures of a folder (:mod:`.project_pictures`)
     detection/<image key>/        parts of a detection that was interrupted
     models/                       fine-tuned detectors and classifiers
     adapted/<day and time>/       encoders adapted to the project's cells
@@ -35,7 +36,7 @@ from napari_hemacells.core.annotate.history import History, open_history, replay
 from napari_hemacells.core.annotate.journal import read_journal
 from napari_hemacells.core.cell_masks import LazyLabels
 from napari_hemacells.core.errors import ProjectError, StorageError
-from napari_hemacells.core.fsio import (
+from napari_hemacells.core.files.fsio import (
     atomic_folder,
     discard,
     file_name,
@@ -44,8 +45,15 @@ from napari_hemacells.core.fsio import (
     storage_error,
     sweep,
 )
-from napari_hemacells.core.safe_files import check_tree, copy_regular, is_regular, unreadable_error
-from napari_hemacells.core.store import image_paths
+from napari_hemacells.core.files.safe_files import (
+    check_tree,
+    copy_regular,
+    is_regular,
+    unreadable_error,
+)
+from napari_hemacells.core.pictures.contact_sheet import ContactSheet, sheet_of
+from napari_hemacells.core.pictures.table import read_picture_table
+from napari_hemacells.core.store import image_paths, project_pictures
 from napari_hemacells.core.store.cells_file import (
     damaged_file_error,
     read_cells,
@@ -73,10 +81,11 @@ if TYPE_CHECKING:
     from napari_hemacells.core.annotate.palette import Palette
     from napari_hemacells.core.annotate.state import AnnotationState
     from napari_hemacells.core.params import ClassifyParams, DetectParams
+    from napari_hemacells.core.pictures import CellPictures
     from napari_hemacells.core.types import Cells, CropSpec, EncoderInfo, SmearImage
 
 
-_FOLDERS = ("cells", "detection", "models", "adapted", "embeddings", "export")
+_FOLDERS = ("cells", "pictures", "detection", "models", "adapted", "embeddings", "export")
 _LOCK_NAME = f"{FILE_NAME}.lock"
 _FILES = (
     FILE_NAME, _LOCK_NAME, JOURNAL_NAME, f"{JOURNAL_NAME}.lock", f"{JOURNAL_NAME}.torn",
@@ -101,6 +110,8 @@ def read_cell_ids(file: Path) -> frozenset[int]:
 
 @lru_cache(maxsize=256)
 def _read_ids_cached(file: Path, _changed: int, _size: int) -> frozenset[int]:
+    if file.suffix == ".json":
+        return project_pictures.picture_numbers(file)
     read = read_mask_ids if file.suffix == ".npz" else read_ids
     return frozenset(read(file).tolist())
 
@@ -257,8 +268,12 @@ class Project:
         What is known of its file, origin and pixel size stays where `image`, as one that was
         read from a layer, says nothing of it.
         """
+        sheet = sheet_of(image)
+        if sheet is not None:
+            self.save_pictures(sheet.pictures)
         stored = StoredImage(
             key=image.key,
+            kind="image" if sheet is None else "pictures",
             name=image.name,
             shape=image.shape,
             modality=image.modality,
@@ -281,6 +296,8 @@ class Project:
             Where it was moved or changed: a sentence that asks for it (:meth:`relink`).
         """
         stored = self.image(image_key)
+        if stored.kind == "pictures":
+            return project_pictures.locate_pictures(self.folder, stored)
         places = image_paths.candidate_paths(self.folder, stored)
         if not places:
             raise ProjectError(
@@ -311,7 +328,7 @@ class Project:
         stored, file = self.image(image_key), Path(path).expanduser().absolute()
         if not file.exists():
             raise ProjectError(f"There is no file “{file}”.")
-        if not image_paths.has_content(file, stored):
+        if not self._shows(file, stored):
             raise ProjectError(
                 f"“{file}” is not the image “{stored.name}” that was annotated: its content is "
                 "another one. Choose the original file."
@@ -319,9 +336,28 @@ class Project:
         self._put(stored.model_copy(update=image_paths.image_reference(self.folder, file)))
         return file
 
+    def _shows(self, file: Path, stored: StoredImage) -> bool:
+        if stored.kind == "image":
+            return image_paths.has_content(file, stored)
+        entries = read_picture_table(self.pictures_path(stored.key)).entries
+        return project_pictures.holds_pictures(file, entries)
+
+    def pictures_path(self, image_key: str) -> Path:
+        """Where the numbers of a folder of pictures are kept."""
+        return project_pictures.numbers_file(self.folder, image_key)
+
+    def save_pictures(self, pictures: CellPictures) -> None:
+        """Keep the numbers of a folder of pictures; raises :class:`StorageError`."""
+        pictures.save(self.pictures_path(pictures.key))
+
+    def load_pictures(self, image_key: str) -> CellPictures:
+        """The numbered pictures of a folder, as it is now; raises :class:`ProjectError`."""
+        return project_pictures.load_pictures(self.folder, self.image(image_key))
+
     def has_cells(self, image_key: str) -> bool:
         """Whether cells of this image are kept."""
-        return self._cells_path(image_key).is_file() or self._masks_path(image_key).is_file()
+        paths = (self._cells_path, self._masks_path, self.pictures_path)
+        return any(path(image_key).is_file() for path in paths)
 
     def save_cells(self, image_key: str, cells: Cells) -> None:
         """Keep the cells of an image; raises :class:`StorageError`."""
@@ -346,13 +382,16 @@ class Project:
         stored = self.image(image_key)
         if not self.has_cells(image_key):
             raise ProjectError(f"No cells of “{stored.name}” were saved: detect them.")
+        if stored.kind == "pictures":
+            return ContactSheet(self.load_pictures(image_key)).cells()
         masks = self._masks_path(image_key)
         return read_masks(masks) if masks.is_file() else read_cells(self._cells_path(image_key))
 
     def cell_ids(self, image_key: str) -> frozenset[int]:
         """The ids of the cells of an image as they were saved; raises :class:`ProjectError`."""
-        masks = self._masks_path(image_key)
-        return read_cell_ids(masks if masks.is_file() else self._cells_path(image_key))
+        paths = (self.pictures_path(image_key), self._masks_path(image_key))
+        there = (path for path in paths if path.is_file())
+        return read_cell_ids(next(there, self._cells_path(image_key)))
 
     def copy_to(self, folder: str | Path) -> Project:
         """A copy of everything in another folder, to go on with there.

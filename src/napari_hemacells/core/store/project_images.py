@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_hemacells.core.errors import ImageError, ProjectError, StorageError
-from napari_hemacells.core.fsio import atomic_path, read_bytes, write_bytes
+from napari_hemacells.core.files.fsio import atomic_path, read_bytes, write_bytes
 from napari_hemacells.core.image import read_image
+from napari_hemacells.core.pictures.contact_sheet import sheet_image
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -117,12 +118,29 @@ def thumbnail_steps(
         try:
             picture = _read_thumbnail(file)
             if picture is None:
-                image = opened.get(stored.key) or read_image(project.locate(stored.key))
+                image = opened.get(stored.key) or read_stored_image(project, stored.key)
                 picture = make_thumbnail(image)
                 _write_thumbnail(file, picture)
         except (ImageError, StorageError):
             continue  # shown without a picture; opening the image tells why
         yield stored.key, picture
+
+
+def read_stored_image(project: Project, key: str) -> SmearImage:
+    """Return an image as it was added: read from its file, or the sheet of a folder of pictures.
+
+    Raises
+    ------
+    ProjectError
+        It was moved or changed.
+    ImageError
+        It cannot be read.
+    """
+    stored = project.image(key)
+    if stored.kind == "pictures":
+        return sheet_image(project.load_pictures(key))
+    # The content was checked; under the key it was added with, its annotations are found.
+    return replace(read_image(project.locate(key), groups=stored.groups), key=key)
 
 
 def make_thumbnail(image: SmearImage) -> NDArray[np.uint8]:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from napari_hemacells.core.annotate.state import utc_now
 from napari_hemacells.core.errors import StorageError
-from napari_hemacells.core.fsio import read_bytes, write_bytes
+from napari_hemacells.core.files.fsio import read_bytes, write_bytes
 from napari_hemacells.core.store.project import projects_root
 from napari_hemacells.core.store.schema import FILE_NAME
 

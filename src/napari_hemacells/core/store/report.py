@@ -16,7 +16,8 @@ from napari_hemacells import __version__
 from napari_hemacells.core.annotate.cell_edits import count_manual_edits
 from napari_hemacells.core.annotate.palette import UNKNOWN_COLOUR
 from napari_hemacells.core.annotate.state import utc_now
-from napari_hemacells.core.fsio import write_bytes
+from napari_hemacells.core.files.fsio import write_bytes
+from napari_hemacells.core.store.class_counts import wilson
 from napari_hemacells.core.store.overlay import class_overlay, display_pixels
 from napari_hemacells.core.store.tables import cells_table, counts_table, shown_classes
 from napari_hemacells.core.types import UNKNOWN
@@ -54,6 +55,7 @@ class ClassShare:
     cell_class: CellClass
     annotated: int
     predicted: int
+    detected: int
     total: int
     share: float | None
     low: float | None
@@ -83,23 +85,14 @@ def class_shares(counts: pd.DataFrame, palette: Palette) -> list[ClassShare]:
     rows = list(counts.itertuples(index=False, name=None))[: len(palette)]
     everything = sum(int(total) for *_, total in rows)
     shares = []
-    for cell_class, (_, annotated, predicted, total) in zip(palette, rows, strict=True):
-        low, high = wilson(int(total), everything)
-        share = int(total) / everything if everything else None
+    for cell_class, (_, *numbers) in zip(palette, rows, strict=True):
+        annotated, predicted, detected, total = map(int, numbers)
+        low, high = wilson(total, everything)
+        share = total / everything if everything else None
         shares.append(
-            ClassShare(cell_class, int(annotated), int(predicted), int(total), share, low, high)
+            ClassShare(cell_class, annotated, predicted, detected, total, share, low, high)
         )
     return shares
-
-
-def wilson(count: int, total: int) -> tuple[float, float] | tuple[None, None]:
-    """The 95 % Wilson interval of ``count`` out of ``total``; ``None`` twice out of nothing."""
-    from scipy.stats import binomtest
-
-    if total == 0:
-        return None, None
-    interval = binomtest(count, total).proportion_ci(0.95, method="wilson")
-    return float(interval.low), float(interval.high)
 
 
 def histogram(prediction: Prediction, palette: Palette) -> list[tuple[CellClass, list[int]]]:

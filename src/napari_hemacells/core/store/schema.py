@@ -17,9 +17,9 @@ from napari_hemacells import __version__
 from napari_hemacells.core.annotate.state import utc_now
 from napari_hemacells.core.encoder_names import DEFAULT
 from napari_hemacells.core.errors import ProjectError
-from napari_hemacells.core.fsio import read_bytes, write_bytes
+from napari_hemacells.core.files.fsio import read_bytes, write_bytes
+from napari_hemacells.core.files.safe_files import is_regular
 from napari_hemacells.core.params import ClassifyParams, DetectParams
-from napari_hemacells.core.safe_files import is_regular
 from napari_hemacells.core.types import CropSpec, EncoderInfo, Groups, Modality
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 FILE_NAME = "project.json"
 FORMAT = "napari-hemacells project"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+_WITHOUT_PICTURES = 2  # written where there are none, so that the version before reads it
 JOURNAL_NAME = "journal.jsonl"
 _BLANK = "0" * 64
 _LIMIT = 64 * 2**20
@@ -65,6 +66,9 @@ class StoredImage(BaseModel):
         Absolute path of the file, ``None`` for a layer without one.
     relative
         The same from the project folder, so that both can be moved together.
+    kind
+        ``pictures`` for a folder of pictures of one cell each; its numbers are in
+        ``pictures/<key>.json``.
     file_sha256
         Hash of the file's bytes when it was added; of a large file's size and sampled bytes
         (:mod:`~napari_hemacells.core.store.image_paths`); ``None`` for a folder.
@@ -81,6 +85,7 @@ class StoredImage(BaseModel):
     modality: Modality = "colour"
     pixel_size_um: float | None = None
     groups: Groups = Groups()
+    kind: Literal["image", "pictures"] = "image"
 
 
 class DamagedProjectError(ProjectError):
@@ -119,8 +124,12 @@ class ProjectFile(BaseModel):
 
 def write_project_file(folder: Path, content: ProjectFile) -> None:
     """Write ``project.json``, whole or not at all; raises :class:`StorageError`."""
-    now = {"schema_version": SCHEMA_VERSION, "checksum": _BLANK}
-    data = content.model_copy(update=now).model_dump_json(indent=2).encode() + b"\n"
+    pictures = any(image.kind == "pictures" for image in content.images)
+    version = SCHEMA_VERSION if pictures else _WITHOUT_PICTURES
+    now = {"schema_version": version, "checksum": _BLANK}
+    left_out = None if pictures else {"images": {"__all__": {"kind"}}}
+    stored = content.model_copy(update=now).model_dump_json(indent=2, exclude=left_out)
+    data = stored.encode() + b"\n"
     digest = hashlib.sha256(data).hexdigest()
     write_bytes(folder / FILE_NAME, _exchange_last(data, _BLANK, digest))
 

@@ -5,7 +5,8 @@ The one class that is shown for a cell: the user's word, else the prediction, el
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import Counter
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -126,38 +127,36 @@ def cells_table(
 
 
 def counts_table(table: pd.DataFrame, palette: Palette) -> pd.DataFrame:
-    """Columns ``class``, ``annotated``, ``predicted``, ``total``; the last row is their sum.
+    """Columns ``class``, ``annotated``, ``predicted``, ``detected``, ``total``; last their sum.
 
     ``annotated`` counts the user's word, ``predicted`` the model's on the cells that the user said
-    nothing about, so that ``annotated + predicted = total`` and no cell counts twice. Cells called
-    unknown, and cells with neither, have a row of their own if there are any.
+    nothing about, ``detected`` the detector's kind where neither said anything, so that they sum
+    to ``total``, no cell counts twice, and ``total`` is what the column ``class`` of the table
+    says. Cells called unknown, and cells with no class of the palette, have a row of their own if
+    there are any.
 
     Parameters
     ----------
     table
         From :func:`cells_table`, of one image or of several below one another.
     """
+    names = [cell_class.name for cell_class in palette]
     by_user = table["annotated"] != ""
     unknown = ~by_user & (table["class"] == UNKNOWN)
     by_model = ~by_user & ~unknown & (table["predicted"] != "")
-    annotated = table.loc[by_user, "annotated"].value_counts()
-    predicted = table.loc[by_model, "predicted"].value_counts()
-    rows = [
-        (
-            cell_class.name,
-            int(annotated.get(cell_class.name, 0)),
-            int(predicted.get(cell_class.name, 0)),
-        )
-        for cell_class in palette
+    by_detector = ~by_user & ~unknown & ~by_model & table["class"].isin(names)
+    counted = [Counter(table.loc[rows, "class"]) for rows in (by_user, by_model, by_detector)]
+    numbers = {name: [counts.get(name, 0) for counts in counted] for name in names}
+    rest = int((~by_user & ~by_model & ~by_detector & ~unknown).sum())
+    lines: list[tuple[Any, ...]] = [(name, *own, sum(own)) for name, own in numbers.items()]
+    lines += [
+        (name, 0, 0, 0, count)
+        for name, count in ((UNKNOWN, int(unknown.sum())), (UNCLASSIFIED, rest))
+        if count
     ]
-    rest = int((~by_user & ~by_model & ~unknown).sum())
-    lines = [(name, user, model, user + model) for name, user, model in rows]
-    for name, count in ((UNKNOWN, int(unknown.sum())), (UNCLASSIFIED, rest)):
-        if count:
-            lines.append((name, 0, 0, count))
-    sums = [sum(int(line[column]) for line in lines) for column in (1, 2, 3)]
-    lines.append(("Total", sums[0], sums[1], sums[2]))
-    return pd.DataFrame(lines, columns=["class", "annotated", "predicted", "total"])
+    sums = [sum(line[column] for line in lines) for column in (1, 2, 3, 4)]
+    lines.append(("Total", *sums))
+    return pd.DataFrame(lines, columns=["class", "annotated", "predicted", "detected", "total"])
 
 
 def _text(values: Iterable[str]) -> pd.Series:

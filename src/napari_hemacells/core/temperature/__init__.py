@@ -1,15 +1,10 @@
-"""Thermograms: files → °C, what their names say, selecting, normalising.
+"""Thermograms: reading files as °C, interpreting their names, normalising.
 
 Everything is float32 °C, ``(rows, cols)``; nothing here rounds or scales a temperature except
 :mod:`~napari_hemacells.core.temperature.normalise`, which makes pictures for a network.
 """
 
 from napari_hemacells.core.temperature.arrays import is_celsius_tiff
-from napari_hemacells.core.temperature.cohort import (
-    FrameSelection,
-    select_frames,
-    select_frames_steps,
-)
 from napari_hemacells.core.temperature.dmr_ir import (
     DmrIrName,
     View,
@@ -24,7 +19,6 @@ from napari_hemacells.core.temperature.files import (
 )
 from napari_hemacells.core.temperature.flir import is_radiometric
 from napari_hemacells.core.temperature.normalise import celsius_to_rgb, scale_celsius
-from napari_hemacells.core.temperature.patients import Patient, PatientRecords, read_patients
 from napari_hemacells.core.temperature.quality import focus_measure
 from napari_hemacells.core.temperature.stack import FrameFiles, FrameGroup, group_by_size
 from napari_hemacells.core.temperature.text import TEXT_SUFFIXES, read_text
@@ -35,9 +29,6 @@ __all__ = [
     "DmrIrName",
     "FrameFiles",
     "FrameGroup",
-    "FrameSelection",
-    "Patient",
-    "PatientRecords",
     "View",
     "celsius_to_rgb",
     "find_thermograms",
@@ -49,9 +40,6 @@ __all__ = [
     "normalise_patient_id",
     "parse_dmr_ir_name",
     "read_celsius",
-    "read_patients",
     "read_text",
     "scale_celsius",
-    "select_frames",
-    "select_frames_steps",
 ]

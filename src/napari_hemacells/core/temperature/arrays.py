@@ -1,6 +1,6 @@
 """Temperature matrices in numpy files and in float TIFF.
 
-Sizes are read from headers and refused there: nothing that a small file asks for is allocated.
+Sizes are checked in the headers, before anything is allocated.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_hemacells.core.decoding import check_decoded, check_pages, check_segments
 from napari_hemacells.core.errors import ThermogramError
-from napari_hemacells.core.numpy_files import COMPRESSIONS, MAX_ARRAYS, array_header
+from napari_hemacells.core.files.decoding import check_decoded, check_pages, check_segments
+from napari_hemacells.core.files.numpy_files import COMPRESSIONS, MAX_ARRAYS, array_header
 from napari_hemacells.core.temperature.quality import check_celsius
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""File names of the DMR-IR database → what they say."""
+"""Interpreting file names of the DMR-IR database."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PATTERN = re.compile(
 
 @dataclass(frozen=True)
 class DmrIrName:
-    """What the name of a DMR-IR file says.
+    """The fields of a DMR-IR file name.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ _COPY_AFTER = re.compile(rf"{_AFTER}$", re.IGNORECASE)
 
 
 def original_name(name: str) -> str:
-    """Return the name of the file that a copy was made of, as systems name copies.
+    """Return the original name of a file that an operating system named as a copy.
 
     Examples
     --------
@@ -89,7 +89,7 @@ def original_name(name: str) -> str:
 
 
 def parse_dmr_ir_name(name: str | Path) -> DmrIrName | None:
-    """Return what a file name says, ``None`` for a name of another kind.
+    """Return the fields of a file name, ``None`` where it does not follow DMR-IR's pattern.
 
     What follows the frame number (``.txt``, ``.celsius.tif``) does not matter, nor does what a
     system writes into the name of a copy (`` (1)``, ``Copy of``).
@@ -120,7 +120,7 @@ def parse_dmr_ir_name(name: str | Path) -> DmrIrName | None:
 
 
 def normalise_patient_id(patient_id: str) -> str:
-    """Return the form in which patient ids are compared: without ``T`` and leading zeros.
+    """Return a patient id for comparison: without ``T`` and leading zeros.
 
     Examples
     --------

@@ -1,11 +1,11 @@
-"""Any file with temperatures → °C; which files those are."""
+"""Reading any supported thermogram file as °C, and recognising such files."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from napari_hemacells.core.errors import ThermogramError
-from napari_hemacells.core.own_files import without_clutter
+from napari_hemacells.core.files.own_files import without_clutter
 from napari_hemacells.core.temperature.arrays import (
     ARRAY_SUFFIXES,
     TIFF_SUFFIXES,
@@ -97,7 +97,7 @@ def _begins_like_thermogram(path: Path) -> bool:
 
 
 def find_thermograms(folder: Path) -> list[Path]:
-    """Return the files with temperatures directly in a folder, sorted by name.
+    """Return the thermograms in a folder (not in its subfolders), sorted by name.
 
     Each is looked into at its beginning, none is read whole; hidden ones, and results of this
     program, are passed over.

@@ -45,7 +45,7 @@ def is_radiometric(path: Path) -> bool:
 
 
 def _check_records(path: Path) -> None:
-    """Refuse a frame that states more records or pixels than a camera's: flyr asks for them all.
+    """Refuse a frame with more records or pixels than a camera has: flyr allocates them all.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def _check_records(path: Path) -> None:
 
 
 def forbid_ghostscript() -> None:
-    """Keep Pillow from starting Ghostscript: flyr opens whatever picture a file embeds."""
+    """Keep Pillow from starting Ghostscript: flyr opens any embedded picture."""
     from PIL import EpsImagePlugin
 
     EpsImagePlugin.gs_binary = False

@@ -1,6 +1,6 @@
-"""How a text matrix is written: encoding, separator, decimal mark, row and column numbers.
+"""Format of a text matrix: encoding, separator, decimal mark, row and column numbers.
 
-All lines decide together; what can be read in two ways is refused.
+All lines are considered together; a file that can be read in two ways is refused.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_hemacells.core.files.text_tables import BYTE_ORDER_MARKS, utf16_without_mark
 from napari_hemacells.core.temperature.quality import ROOM, TYPICAL, UNIT_CONVERSIONS
-from napari_hemacells.core.text_tables import BYTE_ORDER_MARKS, utf16_without_mark
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,7 +53,7 @@ class AmbiguousMatrixError(ValueError):
 
 @dataclass(frozen=True)
 class Dialect:
-    r"""The way in which a matrix is written.
+    r"""Separator, decimal mark and numbering of a text matrix.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ class Dialect:
     numbered: bool = False
 
     def fields(self, line: str) -> list[str]:
-        """Return the numbers of a line as they are written, with a decimal point.
+        """Return the numbers of a line as text, with a decimal point.
 
         A separator behind the last number starts no further field, and a row's number is none.
         """
@@ -96,7 +96,7 @@ class Dialect:
 
 @dataclass(frozen=True)
 class MatrixFormat:
-    """What the beginning of a file tells."""
+    """The format, as recognised from the beginning of a file."""
 
     encoding: str
     dialect: Dialect
@@ -105,7 +105,7 @@ class MatrixFormat:
 
 
 def sniff_matrix(path: Path) -> MatrixFormat | None:
-    """Return how a file's matrix is written, ``None`` where it does not begin like a matrix.
+    """Return the format of a file's matrix, ``None`` where the file does not begin like one.
 
     Only the first 64 KiB are read. A matrix may be damaged, even at its beginning, as long as
     most of what stands there are numbers: reading it says what is wrong.
@@ -165,7 +165,7 @@ def _is_plausible(values: NDArray[np.float64]) -> bool:
 
 
 def encoding_of(start: bytes) -> str:
-    """Return the encoding that the first bytes of a text file speak for."""
+    """Return the encoding suggested by the first bytes of a text file."""
     for mark, name in BYTE_ORDER_MARKS:
         if start.startswith(mark):
             return name
@@ -174,7 +174,7 @@ def encoding_of(start: bytes) -> str:
 
 
 def data_lines(text: str) -> list[str]:
-    """Return the lines that hold numbers, quotation marks taken off; no blank one, no comment.
+    """Return the lines with numbers, without quotation marks, blank lines and comments.
 
     A decimal comma between quotation marks becomes a point: it is certain there.
     """
@@ -191,7 +191,7 @@ def _unquoted(match: re.Match[str]) -> str:
 
 
 def dialect_of(lines: list[str]) -> Dialect:
-    """Return how the lines of a matrix are written.
+    """Return the dialect of the lines of a matrix.
 
     Raises
     ------
@@ -207,7 +207,7 @@ def dialect_of(lines: list[str]) -> Dialect:
 
 
 def _marks_of(text: str, lines: list[str]) -> Dialect:
-    """Return separator and decimal mark as the characters tell."""
+    """Return separator and decimal mark, from the characters that occur."""
     commas, points = text.count(","), text.count(".")
     for separator in (";", "\t"):
         if separator in text:
@@ -237,7 +237,7 @@ def _both_marks(lines: list[str], text: str) -> str:
 
 
 def _numbering(lines: list[str], dialect: Dialect) -> Dialect:
-    """Return the dialect with what numbers columns and rows."""
+    """Return the dialect with its column and row numbers recognised."""
     if len(lines) < 2:
         return dialect
     first = replace(dialect, decimal=".").fields(lines[0])
@@ -267,7 +267,7 @@ def _counts(fields: list[str]) -> bool:
 
 
 def _commas_of(lines: list[str], dialect: Dialect) -> Dialect:
-    """Return what the commas of a matrix of whole numbers are: separators, or decimal marks too.
+    """Return whether commas between whole numbers are separators only, or decimal marks too.
 
     Where every second comma is a decimal mark, every second field is a fraction and no degree.
 
@@ -312,7 +312,7 @@ def _commas_of(lines: list[str], dialect: Dialect) -> Dialect:
 
 
 def _fractions(body: list[list[str]]) -> bool:
-    """Whether fields that are no degrees follow such as are, in lines of unequal length."""
+    """Whether implausible temperatures follow plausible ones, in lines of unequal length."""
     values = np.array([float(field) for fields in body for field in fields])
     low, high = TYPICAL
     return float(np.mean((values < low) | (values > high))) >= 0.1

@@ -1,4 +1,4 @@
-"""°C → what a network sees: floats from 0 to 255, never rounded to bytes."""
+"""Scaling °C to network input: floats from 0 to 255, never rounded to bytes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def scale_celsius(
     *,
     body: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float32]:
-    """``(rows, cols)`` float32 from 0 to 1 of degrees.
+    """Scale degrees to ``(rows, cols)`` float32 from 0 to 1.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def celsius_to_rgb(
     palette: str = GREY,
     body: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float32]:
-    """``(rows, cols, 3)`` float32 from 0 to 255, as encoders take pictures, of degrees.
+    """Scale degrees to ``(rows, cols, 3)`` float32 from 0 to 255, the input of encoders.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def contrast_limits(celsius: NDArray[np.floating]) -> tuple[float, float]:
 
 
 def celsius_to_picture(celsius: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """``(rows, cols, 3)`` uint8, as a person sees a thermogram: coloured as in the viewer.
+    """Colour degrees as the viewer does: ``(rows, cols, 3)`` uint8.
 
     Pixels without a temperature are as the coldest.
     """

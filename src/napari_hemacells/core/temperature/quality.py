@@ -1,7 +1,4 @@
-"""Whether numbers can be a thermogram in °C, and what they are if not.
-
-How sharp a thermogram is.
-"""
+"""Plausibility of a thermogram in °C, with the likely unit where it fails; its sharpness."""
 
 from __future__ import annotations
 
@@ -27,7 +24,7 @@ ROOM = (12.0, 42.0)  # °C: where nearly all of a frame lies once it is rightly 
 
 
 def check_celsius(celsius: NDArray[np.floating], name: str, *, line: int = 1) -> None:
-    """Refuse what cannot be a person's temperatures in °C.
+    """Refuse values that cannot be a person's temperatures in °C.
 
     Parameters
     ----------
@@ -90,7 +87,7 @@ BLURRED = 1.25  # below it an edge is no steeper than a lens out of focus makes 
 
 
 def focus_measure(celsius: NDArray[np.floating]) -> float:
-    """How much steeper the steepest edges are at a fine scale than at a coarse one; 1 or more.
+    """Return the ratio of the steepest edges at a fine and at a coarse scale; 1 or more.
 
     A blurred edge has the same slope at both. The measure is the quotient of the fourth-power
     means of the Gaussian gradient's magnitude at 1.5 and at 4 px (of a frame with 480 rows), so

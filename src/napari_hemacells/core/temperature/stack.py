@@ -1,4 +1,4 @@
-"""Several files as one lazy stack: a frame is read when it is looked at."""
+"""Several files as one lazy stack: a frame is read when it is shown."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class FrameFiles:
 
     @property
     def middle(self) -> int:
-        """The place of the frame that a viewer shows first."""
+        """Index of the frame that a viewer shows first."""
         return (len(self) - 1) // 2
 
     @property
@@ -48,7 +48,7 @@ class FrameFiles:
         return rows, cols
 
     def read(self, index: int) -> NDArray[np.float32]:
-        """``(rows, cols)`` float32 °C of the frame at a place.
+        """``(rows, cols)`` float32 °C of the frame with an index.
 
         Raises
         ------
@@ -95,14 +95,14 @@ class FrameFiles:
 
 @dataclass(frozen=True)
 class FrameGroup:
-    """Files whose frames have, as far as can be told without reading them, one size."""
+    """Files whose frames have the same size, judged without reading them."""
 
     paths: tuple[Path, ...]
     columns: int
 
 
 def group_by_size(paths: Sequence[Path]) -> list[FrameGroup]:
-    """Return the files in groups of one width, in the order in which each is met first.
+    """Group the files by width, in order of first occurrence.
 
     Only the beginning of text files is looked at; files of other kinds make a group a kind.
     """
@@ -115,7 +115,7 @@ def group_by_size(paths: Sequence[Path]) -> list[FrameGroup]:
 
 
 def _sniff(path: Path) -> MatrixFormat | None:
-    """Return how a text matrix begins; ``None`` for other files, and where reading fails later."""
+    """Return the format of a text matrix; ``None`` for other files and unreadable ones."""
     if path.suffix.lower() not in TEXT_SUFFIXES:
         return None
     try:

@@ -67,8 +67,8 @@ def read_text(path: Path) -> NDArray[np.float32]:
             "numbers on each line. Export the frame as text without headings."
         )
     lines = data_lines(text)
-    if (place := _place_of_long_number(text)) is not None:
-        line = text.count("\n", 0, place) + 1
+    if (start := _long_number_start(text)) is not None:
+        line = text.count("\n", 0, start) + 1
         raise ThermogramError(
             f"{path.name}, line {line}: a number has more than {MAX_DIGITS} characters. Export "
             "the frame again."
@@ -84,8 +84,8 @@ def read_text(path: Path) -> NDArray[np.float32]:
     return values.astype(np.float32)
 
 
-def _place_of_long_number(text: str) -> int | None:
-    """Where a run of characters begins that is too long to be one number; in linear time."""
+def _long_number_start(text: str) -> int | None:
+    """Return the start of a run of characters too long to be a number; linear time."""
     codes = np.frombuffer(text.encode("latin-1", errors="replace"), np.uint8)
     ends = np.flatnonzero(IS_SEPARATOR[codes])
     bounds = np.concatenate([[-1], ends, [len(codes)]])
@@ -112,7 +112,7 @@ def _parse(text: str, lines: list[str], dialect: Dialect, name: str) -> NDArray[
 
 
 def _without_numbering(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], bool]:
-    """Return the temperatures without numbers of rows and columns, and whether a line of such led.
+    """Return the temperatures without row and column numbers, and whether a line of them led.
 
     However they are written (``0.00``, ``1e0``): whole numbers that count upwards one by one,
     where those beside them do not.
@@ -128,13 +128,13 @@ def _without_numbering(values: NDArray[np.float64]) -> tuple[NDArray[np.float64]
 
 
 def _counts(line: NDArray[np.float64], beside: NDArray[np.float64]) -> bool:
-    """Whether a row or column counts by ones: from 0 or 1, or over eight or more from anywhere."""
+    """Whether a row or column counts by ones: from 0 or 1, or for eight or more values."""
     whole = line[0] in {0.0, 1.0} or (len(line) >= LEAST_ROWS and line[0] % 1 == 0)
     return bool(whole and (np.diff(line) == 1).all() and not (np.diff(beside) == 1).all())
 
 
 def _parse_error_message(text: str, dialect: Dialect, name: str) -> str:
-    """Return the sentence about the first line that does not fit; slow, and only then needed."""
+    """Return the sentence about the first line that does not fit; slow, used for errors only."""
     width, header = 0, dialect.header
     for number, line in enumerate(text.splitlines(), start=1):
         cleaned = data_lines(line)
@@ -169,6 +169,6 @@ def _check_rows(values: NDArray[np.float64], name: str) -> None:
 
 
 def _first_line(text: str) -> int:
-    """The number of the line that the first row of the matrix is on."""
+    """Line number of the first row of the matrix."""
     lines = text.splitlines()
     return next(number for number, line in enumerate(lines, start=1) if data_lines(line))

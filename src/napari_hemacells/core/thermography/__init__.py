@@ -1,1 +1,1 @@
-"""Breast thermograms: regions and what they measure, studies of patients, exports."""
+"""Breast thermograms: selection of frames, regions and their measures, studies, exports."""

@@ -1,4 +1,4 @@
-"""Chosen thermograms as class folders of float TIFF, with a table that training reads."""
+"""Exporting selected thermograms as class folders of float TIFF, with a table for training."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from napari_hemacells.core.errors import StorageError
-from napari_hemacells.core.fsio import distinct_names, file_name, write_bytes
+from napari_hemacells.core.files.fsio import distinct_names, file_name, write_bytes
+from napari_hemacells.core.files.text_tables import csv_bytes
 from napari_hemacells.core.temperature import read_celsius
-from napari_hemacells.core.text_tables import csv_bytes
 from napari_hemacells.core.types import Progress
 
 if TYPE_CHECKING:
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from napari_hemacells.core.temperature import FrameSelection
-    from napari_hemacells.core.temperature.cohort import SelectedFrame
+    from napari_hemacells.core.thermography.cohort import FrameSelection, SelectedFrame
 
 TABLE = "examples.csv"
 LEFT_OUT = "left_out.csv"
@@ -79,7 +78,7 @@ def file_names(chosen: Sequence[SelectedFrame]) -> list[str]:
 
 
 def frame_stem(path: Path) -> str:
-    """Return what a file of temperatures is called, without its endings."""
+    """Return the name of a thermogram file without its suffixes."""
     return path.name.removesuffix(path.suffix).removesuffix(".celsius")
 
 

@@ -1,4 +1,4 @@
-"""Regions of many thermograms: one table in °C, and crops that training reads."""
+"""Regions of many thermograms: a table in °C, and crops for training."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from napari_hemacells.core.errors import ImageError, StorageError
-from napari_hemacells.core.fsio import distinct_names, file_name, write_bytes
+from napari_hemacells.core.files.fsio import distinct_names, file_name, write_bytes
 from napari_hemacells.core.temperature import read_celsius
 from napari_hemacells.core.thermography.regions import find_regions
 from napari_hemacells.core.thermography.regions.crops import mirrored_crops
@@ -73,7 +73,7 @@ def export_regions_steps(
 def crops_of(
     regions: ThermogramRegions, kind: CropKind, size: int
 ) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """Yield the ending of a name and the crop that it is for."""
+    """Yield the suffix of a name and its crop."""
     if kind == "breasts":
         for side, crop in mirrored_crops(regions, size).items():
             yield f".{side}{SUFFIX}", crop

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari_hemacells.core.errors import TrainingError
-from napari_hemacells.core.fsio import atomic_path
+from napari_hemacells.core.files.fsio import atomic_path
 
 if TYPE_CHECKING:
     from pathlib import Path

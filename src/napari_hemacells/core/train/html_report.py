@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from napari_hemacells import __version__
-from napari_hemacells.core.fsio import write_bytes
+from napari_hemacells.core.files.fsio import write_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path

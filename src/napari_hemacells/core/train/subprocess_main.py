@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from napari_hemacells.core.encode.device import is_out_of_memory
 from napari_hemacells.core.errors import HemaCellsError, StorageError, TrainingError
-from napari_hemacells.core.fsio import FULL
+from napari_hemacells.core.files.fsio import FULL
 from napari_hemacells.core.malloc import keep_freed_memory
 from napari_hemacells.core.train.subprocess_job import ErrorMessage, ReportMessage, ResultMessage
 

@@ -1,4 +1,4 @@
-"""What the steps hand to one another: frozen dataclasses with a written array contract.
+"""Data structures that the steps exchange: frozen dataclasses with documented arrays.
 
 Everywhere: axes are (row, column); boxes are half-open ``(min_row, min_col, max_row, max_col)`` in
 pixels; a cell's id is its value in the label image, 1 or more; 0 is glass.
@@ -23,10 +23,14 @@ from napari_hemacells.core.types.embeddings import (
 )
 from napari_hemacells.core.types.image import (
     BitDepth,
+    CropSource,
     Groups,
     Modality,
     Pixels,
     SmearImage,
+)
+from napari_hemacells.core.types.learned_from import (
+    LearnedFrom,
 )
 from napari_hemacells.core.types.prediction import (
     UNKNOWN,
@@ -47,10 +51,12 @@ __all__ = [
     "CellRef",
     "CellSource",
     "Cells",
+    "CropSource",
     "CropSpec",
     "Embeddings",
     "EncoderInfo",
     "Groups",
+    "LearnedFrom",
     "Modality",
     "PartCells",
     "Pixels",

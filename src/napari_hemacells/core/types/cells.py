@@ -1,4 +1,4 @@
-"""The cells of an image, and what a cell is called by."""
+"""The cells of an image, and references to them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 import numpy as np
 
 from napari_hemacells.core.cell_masks import CellMask, LazyLabels
+from napari_hemacells.core.types.learned_from import LearnedFrom
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
     from napari_hemacells.core.cell_masks import PackedMasks
+    from napari_hemacells.core.types.image import Modality
 
 CellSource: TypeAlias = Literal["detector", "labels", "points", "shapes", "whole"]
 
@@ -26,7 +28,7 @@ RBC, WBC, PLATELET = "RBC", "WBC", "Platelets"
 
 
 class CellRef(NamedTuple):
-    """A cell of an image: what an annotation hangs on."""
+    """Reference to a cell of an image, as annotations use it."""
 
     image_key: str
     cell: int
@@ -34,7 +36,7 @@ class CellRef(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """The cells of one image: a label image and a table with a row a cell.
+    """The cells of an image: a label image and a table with a row for each cell.
 
     A "cell" is whatever one crop is made of: a blood cell, later a breast region or a whole frame.
 
@@ -56,6 +58,10 @@ class Cells:
     detector
         Which detector found them: ``"learned"`` or ``"classical"``; ``""`` where none did, or it
         was not written down.
+    context
+        Of whole pictures: the picture's longer side divided by the extent of the cell in it, so
+        that crops have the margin that those of detected cells have; ``None`` takes the picture
+        as it is.
     """
 
     labels: NDArray[np.int32] | LazyLabels
@@ -63,6 +69,7 @@ class Cells:
     diameter: float
     source: CellSource = "detector"
     detector: str = ""
+    context: float | None = None
 
     def __len__(self) -> int:
         return len(self.table)
@@ -84,8 +91,15 @@ class Cells:
 
     @cached_property
     def position(self) -> dict[int, int]:
-        """From a cell's id to its place in the table."""
+        """Map cell ids to rows of the table."""
         return {int(cell): row for row, cell in enumerate(self.ids)}
+
+    def learned_from(self, modality: Modality = "colour") -> LearnedFrom:
+        """What a model of these cells learns from, in an image of this modality."""
+        if self.source == "whole":
+            side = int((self.boxes[:, 2:] - self.boxes[:, :2]).max(initial=0)) or None
+            return LearnedFrom("pictures", None, self.context, side, modality)
+        return LearnedFrom("cells", self.diameter or None, modality=modality)
 
     def mask_of(self, cell: int) -> CellMask:
         """Return a cell's pixels on the label image; KeyError for an id that is not there."""
@@ -99,7 +113,7 @@ class Cells:
 
 @dataclass(frozen=True, eq=False)
 class PartCells:
-    """The cells that one part of an image answers for (:mod:`~.core.detect.parts`).
+    """The cells for which one part of an image is responsible (:mod:`~.core.detect.parts`).
 
     Attributes
     ----------

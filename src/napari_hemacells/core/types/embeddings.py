@@ -1,4 +1,4 @@
-"""Crops of cells as an encoder sees them, and the vectors that it gives."""
+"""Crops of cells for an encoder, and its embeddings."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from napari_hemacells.core.types.learned_from import LearnedFrom
+
 TemperatureScaling: TypeAlias = Literal["fixed", "range", "torso"]
 
 
 @dataclass(frozen=True)
 class CropSpec:
-    """How a cell becomes a square picture for the encoder; part of a model's identity.
+    """Size and margin of a cell's square crop; part of a model's identity.
 
     Attributes
     ----------
@@ -36,7 +38,7 @@ class CropSpec:
     palette: str = "grey"
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain JSON; what concerns thermograms only where it is not the usual."""
+        """As plain JSON; settings of thermograms only where they are not the default."""
         settings: dict[str, Any] = {"size": self.size, "context": self.context}
         if self.degrees != "fixed" or self.palette != "grey":
             settings |= {"degrees": self.degrees, "palette": self.palette}
@@ -49,7 +51,7 @@ class CropSpec:
 
 @dataclass(frozen=True)
 class EncoderInfo:
-    """What makes two encoders the same: the name, the weights' hash, the preprocessing."""
+    """Identity of an encoder: name, hash of the weights, preprocessing."""
 
     name: str
     sha256: str
@@ -60,7 +62,7 @@ class EncoderInfo:
 
 @dataclass(frozen=True, eq=False)
 class Embeddings:
-    """One vector a cell.
+    """One vector for each cell.
 
     Attributes
     ----------
@@ -68,6 +70,8 @@ class Embeddings:
         ``(n,)`` int64 cell ids.
     vectors
         ``(n, dim)`` float32, as the encoder gave them (not standardised).
+    learned_from
+        What a model of these cells learns from, where it is known.
     """
 
     ids: NDArray[np.int64]
@@ -75,6 +79,7 @@ class Embeddings:
     encoder: EncoderInfo
     spec: CropSpec
     image_key: str
+    learned_from: LearnedFrom | None = None
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -1,14 +1,15 @@
-"""Pictures, and where they come from."""
+"""Images and their origin."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 Modality: TypeAlias = Literal["colour", "temperature"]
@@ -17,7 +18,7 @@ Pixels: TypeAlias = NDArray[np.uint8] | NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Groups:
-    """Where an image comes from: what a split must never cut through.
+    """Groups (patient, slide) of an image, which a split must not divide.
 
     Every field is optional; ``None`` means unknown, which a report has to say.
     """
@@ -29,7 +30,7 @@ class Groups:
 
 @dataclass(frozen=True)
 class BitDepth:
-    """Which values are black and white where the type of the array has room for more.
+    """Black and white level of an image whose data type has a wider range.
 
     Attributes
     ----------
@@ -60,9 +61,22 @@ class BitDepth:
         return f"{self.bits} bits{offset}, guessed from {whose}."
 
 
+class CropSource(Protocol):
+    """Gives the crops of an image whose cells are pictures of their own, by their numbers."""
+
+    def crops(self, numbers: Iterable[int], spec: Any) -> NDArray[Any]:
+        """``(n, size, size, 3)`` crops by a CropSpec: uint8 of colours, float32 of degrees."""
+
+    def thumbnail(self, number: int, side: int) -> NDArray[np.uint8]:
+        """``(side, side, 3)`` uint8: the whole picture, small."""
+
+    def display_levels(self) -> Sequence[Any]:
+        """What a viewer shows, uint8 colours, the finest first; reading it never waits."""
+
+
 @dataclass(frozen=True, eq=False)
 class SmearImage:
-    """One picture, converted to what the steps work on.
+    """An image in the form that all steps work on.
 
     Attributes
     ----------
@@ -86,6 +100,9 @@ class SmearImage:
         for temperatures.
     notes
         What was decided about the source and is worth knowing: sentences.
+    sheet
+        Where the image is a contact sheet of pictures that show one cell each: what gives their
+        crops. ``None``: crops are cut from the pixels.
     """
 
     pixels: Pixels
@@ -98,6 +115,7 @@ class SmearImage:
     overview: Pixels | None = None
     bit_depth: BitDepth | None = None
     notes: tuple[str, ...] = ()
+    sheet: CropSource | None = None
 
     @property
     def shape(self) -> tuple[int, int]:

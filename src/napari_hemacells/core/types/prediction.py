@@ -1,4 +1,4 @@
-"""What a classifier says of cells."""
+"""Predictions of a classifier."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ class Prediction:
 
     @cached_property
     def verdict(self) -> NDArray[np.bool_]:
-        """``(n,)`` which cells are called unknown and shown in no class."""
+        """``(n,)`` True for cells called unknown."""
         if self.is_unknown is None or self.nearest:
             return np.zeros(len(self.ids), dtype=np.bool_)
         return self.is_unknown
 
     def of(self, rows: NDArray[np.bool_]) -> Prediction:
-        """The same of some cells only, ``(n,)`` True for those."""
+        """Return the predictions of the cells where ``(n,)`` is True."""
         return replace(
             self,
             ids=self.ids[rows],

@@ -1,6 +1,6 @@
-"""What long steps tell while they run.
+"""Progress of long steps.
 
-Long work is a generator that yields reports and returns its result; here it is run whole.
+Long steps are generators that yield reports and return their result.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Progress:
-    """What a long step tells while it runs.
+    """A report of a long step.
 
     Attributes
     ----------
@@ -34,7 +34,7 @@ Result = TypeVar("Result")
 
 
 def run_to_end(steps: Generator[Progress, None, Result]) -> Result:
-    """What a generator of steps returns, its reports dropped."""
+    """Run a generator of steps to its end and return its result."""
     while True:
         try:
             next(steps)

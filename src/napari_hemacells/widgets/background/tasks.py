@@ -136,7 +136,7 @@ def embedding_steps(
         device = encode.choose_device(params.device)
         encoder = _encoder_for(model, params)
     yield Progress(0, 0, "Loading the network")
-    embeddings = yield from encode.embed_steps(
+    embeddings = yield from encode.embed_cells_steps(
         image,
         cells,
         spec,

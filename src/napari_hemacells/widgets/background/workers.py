@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 JobKind: TypeAlias = Literal[
     "open", "detect", "embed", "classify", "export", "propose", "train", "shift", "map", "read",
-    "recall", "compare", "pace", "rate", "preview", "rank", "encoder",
+    "recall", "compare", "pace", "rate", "preview", "rank", "encoder", "tiles", "watch",
 ]  # fmt: skip
 JobSteps: TypeAlias = "Callable[[], Generator[Progress, None, Any]]"
 

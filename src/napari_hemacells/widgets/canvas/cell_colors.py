@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
 
 _OUTLINE = 0.07  # width of the outlines of cells just detected, in cell diameters
+_FRAME = 0.05  # width of the frame of a whole picture, in its sides
 _REGION_OUTLINE = 1 / 320  # of the regions of a thermogram, in its longer sides
 _UNKNOWN = "#ffffff"
 _IDLE_MS = 250  # status bar and list of layers may wait until the clicking pauses
@@ -60,10 +61,11 @@ class CellColorizer(QObject):
         self._bridge.outline(outline_width(cells.diameter, self._session.image))
 
     def _show_known(self, cells: Cells, mode: DisplayMode) -> None:
-        """Cells filled with the colour of what is known of them."""
+        """Cells filled with the colour of what is known of them; whole pictures are framed."""
         coming = ours.rgba(_UNKNOWN, 0.0 if mode == "image" else _PENDING_OPACITY)
-        self._show(cells, self._session.colour_codes(mode), coming, filled=True)
-        self._bridge.outline(0)
+        framed = cells.source == "whole"  # a picture under a colour could not be looked at
+        self._show(cells, self._session.colour_codes(mode), coming, filled=not framed)
+        self._bridge.outline(frame_width(cells.diameter) if framed else 0)
 
     def _show(
         self, cells: Cells, shades: CellColourCodes, coming: ours.Rgba, *, filled: bool = False
@@ -95,6 +97,11 @@ def outline_width(diameter: float, image: SmearImage | None = None) -> int:
     if image is not None and image.modality == "temperature":
         return max(1, round(max(image.shape) * _REGION_OUTLINE))
     return max(1, round(diameter * _OUTLINE))
+
+
+def frame_width(side: float) -> int:
+    """Width in pixels of the frame in which a whole picture of this side has its colour."""
+    return max(2, round(side * _FRAME))
 
 
 def add_spare_ids(

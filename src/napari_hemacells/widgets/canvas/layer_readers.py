@@ -116,6 +116,9 @@ def image_size(layer: Image) -> tuple[int, int]:
 
 def image_layer_kwargs(image: SmearImage) -> dict[str, Any]:
     """The layer arguments of an image that no layer shows yet; a large one by its levels."""
+    if image.sheet is not None:
+        levels = list(image.sheet.display_levels())
+        return {"data": levels, "multiscale": True, "rgb": True, "name": image.name}
     if not image.is_lazy:
         return {"data": image.pixels, "name": image.name}
     from napari_hemacells.core.image import display_levels

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Labels
+from napari.layers import Image, Labels
 from psygnal import Signal, SignalGroup
 
 from napari_hemacells import layers as ours
@@ -256,9 +256,24 @@ class ViewerBridge(Overlays):
         """The key of the layer that shows the image; it is added if there is none."""
         layer = self.find("image", image.key)
         if layer is None:
-            layer = self.viewer.add_image(**layer_readers.image_layer_kwargs(image))
+            layer = Image(**layer_readers.image_layer_kwargs(image))
+            self._remember_sheet(layer, image)  # who hears of the layer may read it at once
+            self.viewer.add_layer(layer)
             self.claim_image(str(layer.unique_id), image.key)
+        elif image.sheet is not None and self._sheets.get(str(layer.unique_id)) is not image:
+            self._remember_sheet(layer, image)
+            layer.data = list(image.sheet.display_levels())
         return str(layer.unique_id)
+
+    def _remember_sheet(self, layer: Layer, image: SmearImage) -> None:
+        if image.sheet is not None:
+            self._sheets[str(layer.unique_id)] = image
+
+    def redraw_image(self, image_key: str) -> None:
+        """Draw the visible part of an image again: more of it was read."""
+        layer = self.find("image", image_key)
+        if layer is not None:
+            layer.refresh(thumbnail=False, extent=False)
 
     def show_cells(self, cells: Cells, image_key: str) -> None:
         """Show these cells in one selected Labels layer, aligned with its image."""
@@ -460,9 +475,9 @@ class ViewerBridge(Overlays):
         """Take a widget out of the window, and end it."""
         remove_dock(self.viewer, widget)
 
-    def raise_dock(self, widget: QWidget) -> None:
-        """Raise the dock of a widget."""
-        raise_dock(widget)
+    def raise_dock(self, widget: QWidget, *, tall: bool = False) -> None:
+        """Raise the dock of a widget; with half of the window's height where that is wanted."""
+        raise_dock(widget, tall=tall)
 
     def _layers_changed(self, event: Any = None) -> None:
         if event is not None and event.type == "inserted":

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_hemacells import layers as ours
+from napari_hemacells.core.pictures import whole_picture
 from napari_hemacells.widgets.canvas.cell_colors import outline_width
 from napari_hemacells.widgets.detect.panel import no_cells_reason
 
@@ -119,7 +121,7 @@ class DetectController(QObject):
         image = self._session.image
         if image is None:
             return
-        work = self._find if request.source is None else self._take
+        work = self._take if request.whole or request.source is not None else self._find
         self._voice.attempt(lambda: work(image, request))
         self.changed.emit()
 
@@ -175,9 +177,10 @@ class DetectController(QObject):
         self._voice.say("Cells appear as they are found; you can move around the image meanwhile.")
 
     def _take(self, image: SmearImage, request: DetectRequest) -> None:
-        if request.source is None:
-            return
         self._last = None
+        if request.source is None:
+            self._tasks.take(image, partial(whole_picture, image))
+            return
         make = self._bridge.read_cells(request.source, image, request.params.cell_diameter)
         if make is None:
             self._voice.warn("That layer has been removed: choose another one.")
@@ -193,4 +196,9 @@ class DetectController(QObject):
         if cells is not None and not len(cells):
             self._voice.warn(no_cells_reason(self._session.image))
         else:
-            self._voice.say("Check the cells on the image, then go on to Annotate.")
+            whole = cells is not None and cells.source == "whole"
+            self._voice.say(
+                "Go on to Annotate, and give the picture a class."
+                if whole
+                else "Check the cells on the image, then go on to Annotate."
+            )

@@ -12,6 +12,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_hemacells.core.annotate import count_manual_edits
 from napari_hemacells.core.errors import HemaCellsError
 from napari_hemacells.core.types import Progress
+from napari_hemacells.session.annotating import NOT_EDITABLE
 from napari_hemacells.widgets.background.workers import JobRunner
 from napari_hemacells.widgets.detect.edit_bar import EditState, Tool
 from napari_hemacells.widgets.native_libraries import without_triton
@@ -75,6 +76,9 @@ class CellAdder(QObject):
         """Add the cell under the pointer."""
         if self._session.cells is None or self._bridge.pointer.place is None:
             self.refused.emit(_NO_POINT)
+            return
+        if not self._session.can_edit_cells:
+            self.refused.emit(NOT_EDITABLE)
             return
         self._waiting.append(self._bridge.pointer.place)
         self._next()

@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 
 from napari_hemacells.core.params import DetectParams
 from napari_hemacells.widgets.detect.edit_bar import EditBar
+from napari_hemacells.widgets.folder_dialog import choose_folder
 from napari_hemacells.widgets.forms import ParamsForm, build_params
 from napari_hemacells.widgets.plain_text import PlainLabel, heading
 
@@ -29,24 +30,38 @@ if TYPE_CHECKING:
     from napari_hemacells.core.types import Cells, SmearImage
     from napari_hemacells.widgets.canvas.layer_catalog import LayerChoice
 
-_NO_IMAGE = "Open a smear first: drag a picture into napari, or File ▸ Open Sample ▸ HemaCells."
+_NO_IMAGE = (
+    "Open a smear first: drag a picture into napari, or File ▸ Open Sample ▸ HemaCells. Or open a "
+    "folder of cell pictures."
+)
 _CHOOSE_IMAGE = "Choose an image above."
 _LEAST_SIDE = 16  # pixels of a picture with a cell in it
 _NO_REGIONS = "Find the regions first, or draw shapes on the thermogram."
 _PAUSE_MS = 200  # after the last move of a slider
+_USE_LAYER, _USE_REGIONS = "Use the cells &of a layer", "Use the regions &of a layer"
+_USE_WHOLE = "The whole picture is one cell"
+_USE_THERMOGRAM = "The whole thermogram, as one picture"
 _KINDS = {"labels": "Labels", "points": "Points", "shapes": "Shapes"}
 
 
 @dataclass(frozen=True)
 class DetectRequest:
-    """The source of the cells: a layer that holds them, or the detector (``None``).
+    """The source of the cells: a layer that holds them, the picture itself, or the detector.
 
-    ``within`` is the Shapes layer that detection is restricted to, ``None`` for the whole image.
+    Attributes
+    ----------
+    source
+        The layer that holds the cells; ``None`` for the detector, or for a whole picture.
+    within
+        The Shapes layer that detection is restricted to, ``None`` for the whole image.
+    whole
+        Whether the picture itself is the one cell.
     """
 
     source: str | None
     params: DetectParams
     within: str | None = None
+    whole: bool = False
 
 
 class DetectPanel(QWidget):
@@ -55,15 +70,21 @@ class DetectPanel(QWidget):
     image_chosen = Signal(str)
     detect_requested = Signal(object)
     params_changed = Signal(object)  # DetectRequest, once the user pauses
+    folder_chosen = Signal(object)  # a folder of cell pictures to open
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.image = _combo("Image")
         self.image.setToolTip("The smear to work on: colour or grey, any bit depth")
         self.use_detector = QRadioButton("Fi&nd cells in the image")
-        self.use_layer = QRadioButton("Use the cells &of a layer")
+        self.use_layer = QRadioButton(_USE_LAYER)
         self.use_layer.setToolTip(
             "Your own segmentation: Labels, Points at the centres, or Shapes"
+        )
+        self.use_whole = QRadioButton(_USE_WHOLE)
+        self.use_whole.setToolTip(
+            "For a picture of a single cell, as analysers save them, and for a whole "
+            "thermogram: nothing is looked for, the picture itself gets the class"
         )
         self.source = _combo("Layer with cells")
         self.within = _combo("Only inside")
@@ -87,6 +108,11 @@ class DetectPanel(QWidget):
         self.more_button.setToolTip("The cell diameter in micrometres")
         self.more_button.setCheckable(True)
         self.more_button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.folder_button = QPushButton("Open a folder of cell pictures…")
+        self.folder_button.setToolTip(
+            "Pictures of one cell each, as analysers save them: label them, and train on them"
+        )
+        self._pictures = False  # whether the image is a folder of pictures
         self.button = QPushButton("Detec&t")
         self.result = PlainLabel()
         self.result.setWordWrap(True)
@@ -135,10 +161,17 @@ class DetectPanel(QWidget):
             return
         self._offered = offered
         self.use_detector.setVisible(offered)
-        self.use_layer.setVisible(offered)
+        self.use_layer.setText(_USE_LAYER if offered else _USE_REGIONS)
+        self.use_whole.setText(_USE_WHOLE if offered else _USE_THERMOGRAM)
         self.use_layer.setChecked(not offered)
         self.use_detector.setChecked(offered)
         self._update()
+
+    def show_pictures(self, *, shown: bool) -> None:
+        """Show that the image is a folder of pictures, in which nothing is detected, or not."""
+        if shown != self._pictures:
+            self._pictures = shown
+            self._update()
 
     def choose_image(self, key: str | None) -> None:
         """Show this image as the chosen one without a request."""
@@ -154,9 +187,11 @@ class DetectPanel(QWidget):
 
     def show_result(self, cells: Cells | None, image: SmearImage | None = None) -> None:
         """Show the result of the detection in this image."""
-        self.result.setText("" if cells is None else detection_summary(cells, image))
+        sheet = image is not None and image.sheet is not None
+        told = cells is not None and not sheet  # the section on the folder says how many
+        self.result.setText(detection_summary(cells, image) if cells is not None and told else "")
         for part in (self.edit_title, self.edit_bar):
-            part.setVisible(cells is not None)
+            part.setVisible(told)
 
     @property
     def chosen_image(self) -> str | None:
@@ -168,7 +203,7 @@ class DetectPanel(QWidget):
         """Insert another section at the end, or right under the choice of the image."""
         column = self.layout()
         if isinstance(column, QVBoxLayout):
-            column.insertWidget(1 if on_top else column.count() - 1, section)
+            column.insertWidget(2 if on_top else column.count() - 1, section)
 
     # --- what is asked for -------------------------------------------------------------------
 
@@ -177,6 +212,8 @@ class DetectPanel(QWidget):
         params, _ = build_params(DetectParams, self.form, self.more)
         if params is None:
             return None
+        if self.use_whole.isChecked():
+            return DetectRequest(None, params, whole=True)
         source = self.source.currentData() if self.use_layer.isChecked() else None
         within = None if source is not None else self.within.currentData()
         return DetectRequest(source, params, within or None)
@@ -186,9 +223,14 @@ class DetectPanel(QWidget):
         if request is not None:
             self.detect_requested.emit(request)
 
+    def _choose_folder(self) -> None:
+        folder = choose_folder(self)
+        if folder is not None:
+            self.folder_chosen.emit(folder)
+
     def _tell_params(self) -> None:
         request = self.request()
-        if request is not None and request.source is None:
+        if request is not None and request.source is None and not request.whole:
             self.params_changed.emit(request)
 
     def _choose(self, _index: int) -> None:
@@ -197,17 +239,34 @@ class DetectPanel(QWidget):
         self._update()
 
     def _update(self, _value: object = None) -> None:
-        by_layer = self.use_layer.isChecked()
+        by_layer, whole = self.use_layer.isChecked(), self.use_whole.isChecked()
+        for choice in (self.use_detector, self.use_whole, self.use_layer):
+            choice.setVisible(not self._pictures)
+        self.use_detector.setVisible(self._offered and not self._pictures)
         self.source.setVisible(by_layer)
+        detects = self._offered and not by_layer and not whole
         for part in (self.within_label, self.within):
-            part.setVisible(not by_layer)
-        self.form.native.setVisible(self._offered)
-        self.more_button.setVisible(self._offered)
+            part.setVisible(not by_layer and not whole)
+        self.form.native.setVisible(self._offered and not whole)
+        self.more_button.setVisible(self._offered and not whole)
+        self.more.native.setVisible(self._offered and not whole and self.more_button.isChecked())
         reason = self._blocked or self._missing()
         self.button.setEnabled(not reason)
         taken = "Use &these cells" if self._offered else "Use &these regions"
-        self.button.setText(taken if by_layer else "Detec&t cells")
-        self.button.setToolTip(reason or "Find the cells of this image; annotated cells stay")
+        self.button.setText(
+            "Use &the whole picture" if whole else taken if by_layer else "Detec&t cells"
+        )
+        find = "Find the cells of this image; annotated cells stay"
+        take = "Annotated cells stay"
+        self.button.setToolTip(reason or (find if detects else take))
+        if self._pictures:
+            for hidden in (
+                self.source, self.within_label, self.within, self.form.native, self.more_button,
+                self.more.native, self.button,
+            ):  # fmt: skip
+                hidden.hide()
+        else:
+            self.button.show()
 
     def _show_more(self, more: bool) -> None:
         self.more.native.setVisible(more)
@@ -222,7 +281,7 @@ class DetectPanel(QWidget):
 
     def _lay_out(self) -> None:
         group = QButtonGroup(self)
-        for button in (self.use_detector, self.use_layer):
+        for button in (self.use_detector, self.use_layer, self.use_whole):
             group.addButton(button)
         self.use_detector.setChecked(True)
         top = QFormLayout()
@@ -235,7 +294,8 @@ class DetectPanel(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(top)
-        for choice in (self.use_detector, self.use_layer, self.source):
+        column.addWidget(self.folder_button)
+        for choice in (self.use_detector, self.use_whole, self.use_layer, self.source):
             column.addWidget(choice)
         column.addLayout(inside)
         for widget in (
@@ -248,13 +308,15 @@ class DetectPanel(QWidget):
     def _connect(self) -> None:
         self.image.currentIndexChanged.connect(self._choose)
         self.source.currentIndexChanged.connect(self._update)
-        self.use_layer.toggled.connect(self._update)
+        for button in (self.use_layer, self.use_whole):
+            button.toggled.connect(self._update)
         self.form.changed.connect(self._update)
         self.form.changed.connect(self._pause.start)
         self.more.changed.connect(self._update)
         self.more_button.toggled.connect(self._show_more)
         self._show_more(more=False)
         self.button.clicked.connect(self._detect)
+        self.folder_button.clicked.connect(self._choose_folder)
 
 
 def no_cells_reason(image: SmearImage | None) -> str:
@@ -278,6 +340,9 @@ def detection_summary(cells: Cells, image: SmearImage | None = None) -> str:
     total = len(cells)
     if not total:
         return no_cells_reason(image)
+    if cells.source == "whole" and image is not None:
+        rows, cols = image.shape
+        return f"The whole picture, {cols:,} × {rows:,} px, is one cell."
     kinds = cells.table["class"].value_counts()
     parts = ", ".join(f"{kind} {count:,}" for kind, count in kinds.items() if kind)
     counted = f"{total:,} {'cell' if total == 1 else 'cells'}"

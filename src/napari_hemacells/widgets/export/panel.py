@@ -25,12 +25,18 @@ from napari_hemacells.widgets.plain_text import rich_label
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-ExportFormat: TypeAlias = Literal["csv", "report", "overlay", "labels", "crops", "coco", "bundle"]
+ExportFormat: TypeAlias = Literal[
+    "csv", "joint", "report", "overlay", "labels", "crops", "coco", "bundle"
+]
 
 _FORMATS: dict[ExportFormat, tuple[str, str]] = {
     "csv": (
         "Cell &table (CSV)",
         "One row per cell: position, area, your class, predicted class, probabilities",
+    ),
+    "joint": (
+        "One table of all ima&ges (CSV, Excel)",
+        "cells.csv and cells.xlsx: the cells of every image of the project, and their counts",
     ),
     "report": ("&Report (HTML)", "One page with the overlay, the counts and the methods"),
     "overlay": ("Overla&y image (PNG)", "The image with every cell in the colour of its class"),
@@ -39,7 +45,7 @@ _FORMATS: dict[ExportFormat, tuple[str, str]] = {
     "coco": ("C&OCO boxes (JSON)", "Bounding boxes for training and annotation tools"),
     "bundle": ("&Model", "Classifies other images, here or with hemacells classify"),
 }
-_DEFAULT_FORMATS: frozenset[ExportFormat] = frozenset({"csv", "report", "overlay"})
+_DEFAULT_FORMATS: frozenset[ExportFormat] = frozenset({"csv", "joint", "report", "overlay"})
 
 
 @dataclass(frozen=True)

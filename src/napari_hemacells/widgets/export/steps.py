@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_hemacells.core.errors import BundleError
 from napari_hemacells.core.types import Cells, CropSpec, Prediction, Progress, SmearImage
+from napari_hemacells.session.project_table import project_table_steps, request_project_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.store.bundle import Bundle
     from napari_hemacells.core.types import Embeddings
     from napari_hemacells.session import Session
+    from napari_hemacells.session.project_table import ProjectTableRequest
     from napari_hemacells.widgets.export.panel import ExportFormat, ExportRequest
 
 
@@ -32,6 +34,7 @@ class ExportSnapshot:
     bundle: Bundle | None
     model: str = ""
     calibration: str = ""
+    project: ProjectTableRequest | None = None
 
     @property
     def spec(self) -> CropSpec:
@@ -53,6 +56,7 @@ def take_snapshot(session: Session) -> ExportSnapshot | None:
         session.make_bundle(session.image.name) if session.prediction is not None else None,
         "" if session.live.model is None else session.live.model.bundle.name,
         "" if session.live.latest is None else session.live.latest.head.calibration.reason,
+        request_project_table(session),
     )
 
 
@@ -60,16 +64,28 @@ def export_steps(
     request: ExportRequest, now: ExportSnapshot
 ) -> Generator[Progress, None, tuple[Path, list[Path]]]:
     """The folder, and the files and folders written into it."""
-    from napari_hemacells.core.fsio import file_name
+    from napari_hemacells.core.files.fsio import file_name
 
     stem = file_name(now.image.name)
     request.folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
     for number, what in enumerate(request.what):
         yield Progress(number, len(request.what), "Exporting %v of %m")
-        written.append(_WRITERS[what](now, request.folder, stem))
+        if what == "joint":
+            written += yield from _joint_steps(now, request.folder)
+        else:
+            written.append(_WRITERS[what](now, request.folder, stem))
     yield Progress(len(request.what), len(request.what), "Exporting %v of %m")
     return request.folder, written
+
+
+def _joint_steps(now: ExportSnapshot, folder: Path) -> Generator[Progress, None, tuple[Path, ...]]:
+    """Write the table of all images of the project; return its CSV and its workbook."""
+    from napari_hemacells.core.store.workbook import write_joint_table
+
+    if now.project is None:
+        return ()
+    return write_joint_table(folder, (yield from project_table_steps(now.project)))
 
 
 def _csv(now: ExportSnapshot, folder: Path, stem: str) -> Path:

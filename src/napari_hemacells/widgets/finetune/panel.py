@@ -140,7 +140,7 @@ class FineTuneForm(QWidget):
 
     def _take_recipe(self, _index: int = 0) -> None:
         """Write the preset's own values into the fields."""
-        about, recipe = CLASSIFIER_PRESETS[self.name]
+        about, recipe, _ = CLASSIFIER_PRESETS[self.name]
         self.about.setText(about)
         values = recipe.model_dump()
         self.blockSignals(True)

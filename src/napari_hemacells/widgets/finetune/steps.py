@@ -146,7 +146,7 @@ def compare_model_steps(
     asked: HeldOutRequest | None,
 ) -> Generator[Progress, None, NewModelPrediction]:
     """Return the new model's prediction for the open image, without using the model."""
-    from napari_hemacells.core.encode import EmbeddingCache, embed_steps
+    from napari_hemacells.core.encode import EmbeddingCache, embed_cells_steps
     from napari_hemacells.session.model_comparison import held_out_correct
 
     yield Progress(0, 0, "Comparing with the classifier in use")
@@ -157,7 +157,7 @@ def compare_model_steps(
     with without_triton():
         encoder = bundle.make_encoder()
     yield Progress(0, 0, "Applying the new model to this image")
-    embeddings = yield from embed_steps(
+    embeddings = yield from embed_cells_steps(
         image,
         subsample_cells(cells),
         bundle.spec,

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from qtpy.QtCore import QAbstractListModel, QModelIndex, Qt, Signal
+from qtpy.QtCore import (
+    QAbstractListModel,
+    QByteArray,
+    QMimeData,
+    QModelIndex,
+    Qt,
+    Signal,
+)
 from qtpy.QtGui import QColor
 
 from napari_hemacells.core.annotate.palette import UNKNOWN_COLOUR
@@ -14,7 +22,7 @@ from napari_hemacells.widgets.plain_text import plain_tip
 from napari_hemacells.widgets.subscriptions import Subscriptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -31,6 +39,26 @@ UNKNOWN_ROLE = Qt.ItemDataRole.UserRole + 4
 
 ALL_CELLS, ANNOTATED, UNCLASSIFIED, PROPOSED = "", "!", "?", "*"
 """Filters beside the class ids and ``UNKNOWN``: all, annotated, unclassified, proposed cells."""
+
+
+MIME_TYPE = "application/x-hemacells-cells"
+
+
+def cells_mime(session: Session, cells: Sequence[int]) -> QMimeData:
+    """What is dragged: ids of cells, of the image of a session."""
+    mime = QMimeData()
+    key = "" if session.image is None else session.image.key
+    text = json.dumps({"image": key, "cells": [int(cell) for cell in cells]})
+    mime.setData(MIME_TYPE, QByteArray(text.encode()))
+    return mime
+
+
+def cells_of_mime(session: Session, mime: QMimeData | None) -> list[int]:
+    """The ids of the dragged cells; empty for anything else, and for those of another image."""
+    if mime is None or not mime.hasFormat(MIME_TYPE) or session.image is None:
+        return []
+    dragged = json.loads(bytes(mime.data(MIME_TYPE).data()))
+    return list(dragged["cells"]) if dragged["image"] == session.image.key else []
 
 
 class DisplayedClass(NamedTuple):
@@ -115,6 +143,20 @@ class GalleryModel(QAbstractListModel):
         """Return the data shown for a cell; its picture comes from the delegate."""
         getter = self._getters.get(role) if index.isValid() else None
         return None if getter is None else getter(self._queue[index.row()])
+
+    def flags(self, index: QModelIndex) -> Qt.ItemFlag:
+        """Crops can be dragged into the bins of the light table."""
+        flags = super().flags(index)
+        return flags | Qt.ItemFlag.ItemIsDragEnabled if index.isValid() else flags
+
+    def mimeTypes(self) -> list[str]:  # noqa: N802
+        """Return the one type that crops are dragged as."""
+        return [MIME_TYPE]
+
+    def mimeData(self, indexes: Iterable[QModelIndex]) -> QMimeData:  # noqa: N802
+        """Return the ids of the dragged cells, and of which image they are."""
+        cells = sorted({index.row() for index in indexes if index.isValid()})
+        return cells_mime(self._session, [self._queue[row] for row in cells])
 
     # --- what the view asks ------------------------------------------------------------------
 
@@ -225,7 +267,7 @@ class GalleryModel(QAbstractListModel):
         what = self._text(cell) or "not classified yet"
         if displayed.class_id == UNKNOWN:
             what = "unknown, unlike all annotated cells"
-        size = _format_size(self._session.cells, cell)
+        size = _format_picture(self._session.cells, cell)
         return plain_tip(f"Cell {cell}: {what}{' (yours)' if displayed.annotated else ''}{size}")
 
 
@@ -239,9 +281,11 @@ def _cell_classes(session: Session) -> _CellClasses:
     )
 
 
-def _format_size(cells: Cells | None, cell: int) -> str:
-    """Return the height and width of a cell's box as text."""
+def _format_picture(cells: Cells | None, cell: int) -> str:
+    """Return the file of a picture, or the height and width of a cell's box, as text."""
     if cells is None or cell not in cells.position:
         return ""
+    if "file" in cells.table:
+        return f", {cells.table['file'].iloc[cells.position[cell]]}"
     min_row, min_col, max_row, max_col = cells.boxes[cells.position[cell]].tolist()
     return f", {max_row - min_row} × {max_col - min_col} px"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, cast
 
+import numpy as np
 from qtpy.QtCore import (
     QEvent,
     QItemSelection,
@@ -31,10 +32,12 @@ from napari_hemacells.widgets.gallery.model import (
 )
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from qtpy.QtCore import QObject
     from qtpy.QtGui import QMouseEvent, QPaintEvent
     from qtpy.QtWidgets import QStyleOptionViewItem, QWidget
 
+    from napari_hemacells.core.types import Cells, SmearImage
     from napari_hemacells.session import Session
     from napari_hemacells.widgets.gallery.model import GalleryModel
 
@@ -53,11 +56,12 @@ class CropDelegate(QStyledItemDelegate):
         super().__init__(parent)
         self._thumbnails = thumbnails
         self.side = 80
+        self.captions = True  # the class below each crop
 
     def item_size(self, line_height: int) -> QSize:
         """Return the size of an item: crop, frame, margin and one line of text."""
         width = self.side + 2 * (MARGIN + FRAME)
-        return QSize(width, width + line_height)
+        return QSize(width, width + (line_height if self.captions else 0))
 
     def sizeHint(self, option: QStyleOptionViewItem, _index: QModelIndex) -> QSize:  # noqa: N802
         """Return the same size for all items."""
@@ -79,7 +83,8 @@ class CropDelegate(QStyledItemDelegate):
         cell = index.data(CELL_ROLE)
         painter.drawImage(picture.topLeft(), self._thumbnails.picture(cell, self.side, ratio))
         _paint_frame(painter, picture, index, text)
-        self._paint_text(painter, option, index, text)
+        if self.captions:
+            self._paint_text(painter, option, index, text)
         painter.restore()
 
     def _picture_rect(self, item: QRect) -> QRect:
@@ -166,7 +171,7 @@ def _paint_tick(painter: QPainter, picture: QRect, colour: QColor) -> None:
     painter.drawPolyline(QPolygonF([QPointF(left + x, top + y) for x, y in points]))
 
 
-_SHORTCUT_KEYS = set("0123456789rR")
+_SHORTCUT_KEYS = set("0123456789rRlL")
 
 
 class GalleryView(QListView):
@@ -180,11 +185,14 @@ class GalleryView(QListView):
         A digit 0 to 9.
     refresh_requested
         R was pressed.
+    similar_requested
+        L was pressed: show cells that look like the chosen ones.
     """
 
     cell_clicked = Signal(int)
     key_pressed = Signal(int)
     refresh_requested = Signal()
+    similar_requested = Signal()
 
     def __init__(
         self, model: GalleryModel, thumbnails: Thumbnails, parent: QWidget | None = None
@@ -192,6 +200,7 @@ class GalleryView(QListView):
         super().__init__(parent)
         self._queue = model
         self._item = CropDelegate(thumbnails, self)
+        self._thumbnails = thumbnails
         self.empty_text = ""
         self.setModel(model)
         self.setItemDelegate(self._item)
@@ -202,6 +211,7 @@ class GalleryView(QListView):
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.setSelectionRectVisible(True)
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.setDragDropMode(QAbstractItemView.DragDropMode.DragOnly)
         self.setDragEnabled(False)
         self.setAccessibleName("Crops to review")
         self._mouse = False
@@ -282,6 +292,8 @@ class GalleryView(QListView):
         text = event.text()
         if text in _SHORTCUT_KEYS and text.isdigit():
             self.key_pressed.emit(int(text))
+        elif text and text in "lL":
+            self.similar_requested.emit()
         elif text in _SHORTCUT_KEYS and text:
             self.refresh_requested.emit()
         elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
@@ -290,6 +302,17 @@ class GalleryView(QListView):
             event.ignore()  # for the viewer around us; Qt would search for a crop of that name
         else:
             super().keyPressEvent(event)
+
+    def mousePressEvent(self, event: QMouseEvent | None) -> None:  # noqa: N802
+        """Drag chosen crops, into the bins of the light table; elsewhere draw a rubber band."""
+        if event is not None:
+            index = self.indexAt(event.position().toPoint())
+            self.setDragEnabled(index.isValid() and self._drags(index))
+        super().mousePressEvent(event)
+
+    def _drags(self, index: QModelIndex) -> bool:
+        """Whether a drag from this crop moves crops, and is no rubber band."""
+        return index in self.selectedIndexes()
 
     def mouseReleaseEvent(self, event: QMouseEvent | None) -> None:  # noqa: N802
         """Note modifiers: extending the selection does not move the canvas."""
@@ -350,8 +373,17 @@ class Thumbnails:
         if image is None or cells is None or cell not in cells.position:
             return QImage()
         size = max(round(side * ratio), 1)
-        pixels = crop.to_bytes(crop.extract_crops(image, cells, CropSpec(size=size), [cell]))[0]
+        pixels = (
+            np.ascontiguousarray(image.sheet.thumbnail(cell, size))
+            if image.sheet is not None
+            else _cut_crop(image, cells, cell, size)
+        )
         borrowed = QImage(pixels.tobytes(), size, size, 3 * size, QImage.Format.Format_RGB888)
         picture = borrowed.convertToFormat(QImage.Format.Format_RGB32)  # owns its pixels
         picture.setDevicePixelRatio(ratio)
         return picture
+
+
+def _cut_crop(image: SmearImage, cells: Cells, cell: int, size: int) -> NDArray[np.uint8]:
+    crops = crop.to_bytes(crop.extract_crops(image, cells, CropSpec(size=size), [cell]))
+    return np.asarray(crops[0])

@@ -91,7 +91,7 @@ class GalleryBar(QWidget):
         self.refresh = QPushButton("Refresh (R)")
         self.count = PlainLabel()
         self._classes: tuple[CellClass, ...] = ()
-        self._proposed = 0
+        self._proposed, self._proposed_title = 0, "Proposed"
         self._fill(side)
         self._lay_out()
         self._connect()
@@ -111,6 +111,9 @@ class GalleryBar(QWidget):
         self.size_slider.setValue(side)
         self.size_slider.setFixedWidth(72)
         self.size_slider.setToolTip("Size of the crops")
+        self.similar = QPushButton("Like this")
+        self.similar.setEnabled(False)
+        self.similar.setToolTip("Show the cells that look most like the chosen ones (L)")
         self.refresh.setToolTip(
             "Refresh the queue with the latest predictions (R); until then the order stays"
         )
@@ -124,7 +127,7 @@ class GalleryBar(QWidget):
         flow.addWidget(_group(_label("Order", self.order), self.order, self.direction))
         flow.addWidget(_group(_label("Show", self.filter), self.filter))
         flow.addWidget(_group(_label("Size", self.size_slider), self.size_slider))
-        flow.addWidget(_group(self.refresh))
+        flow.addWidget(_group(self.refresh, self.similar))
         flow.addWidget(_group(self.count))
 
     def _connect(self) -> None:
@@ -147,15 +150,15 @@ class GalleryBar(QWidget):
         self.filter.addItem(swatch(UNKNOWN_COLOUR), "Unknown", UNKNOWN)
         self.filter.addItem("Not classified", UNCLASSIFIED)
         if self._proposed:
-            self.filter.addItem(f"Proposed ({self._proposed})", PROPOSED)
+            self.filter.addItem(f"{self._proposed_title} ({self._proposed})", PROPOSED)
         self.filter.setCurrentIndex(max(self.filter.findData(chosen), 0))
         self.filter.blockSignals(False)
         if chosen is not None and self.filter.currentData() != chosen:
             self._tell_filter()
 
-    def offer_proposed(self, count: int) -> None:
+    def offer_proposed(self, count: int, title: str = "Proposed") -> None:
         """Offer the proposed cells as a filter, and choose it; 0 removes it."""
-        self._proposed = count
+        self._proposed, self._proposed_title = count, title
         self.show_classes(self._classes)
         if count:
             self.filter.setCurrentIndex(self.filter.findData(PROPOSED))
@@ -273,6 +276,8 @@ class GalleryWidget(QWidget):
         self.bar.side_changed.connect(self._set_side)
         self.bar.refresh_requested.connect(self.refresh)
         self.view.refresh_requested.connect(self.refresh)
+        for wish in (self.bar.similar.clicked, self.view.similar_requested):
+            wish.connect(self.show_similar_to_chosen)
         self.view.key_pressed.connect(self.press)
         self.view.cell_clicked.connect(self.cell_activated)
         self.model.outdated_changed.connect(self.bar.refresh.setEnabled)
@@ -313,10 +318,24 @@ class GalleryWidget(QWidget):
         """Propose the most informative cells that are known at once."""
         self.propose(self._upcoming.best("active").cells[:count])
 
-    def propose(self, cells: Sequence[int]) -> None:
+    def show_similar_to_chosen(self) -> None:
+        """Show the cells that look most like the chosen ones."""
+        self.show_similar([self.model.cell_at(row) for row in self.view.chosen()])
+
+    def show_similar(self, cells: Sequence[int]) -> None:
+        """Show these cells, and those that look most like them."""
+        try:
+            alike = self._session.similar(cells)
+        except HemaCellsError as error:
+            self.refused.emit(str(error))
+            return
+        name = f"Like {cells[0]}" if len(cells) == 1 else f"Like {len(cells)} cells"
+        self.propose([*cells, *alike], name)
+
+    def propose(self, cells: Sequence[int], title: str = "Proposed") -> None:
         """Show only these cells for annotation; the first is chosen."""
         self.model.proposed = tuple(cells)
-        self.bar.offer_proposed(len(cells))
+        self.bar.offer_proposed(len(cells), title)
         self.model.only = PROPOSED
         self._make_queue()
         self.view.choose(0 if cells else -1)
@@ -446,6 +465,7 @@ class GalleryWidget(QWidget):
         text = f"{shown:,} cells" if shown == total else f"{shown:,} of {total:,} cells"
         text = f"{text}, {chosen:,} chosen" if chosen > 1 else text
         self.bar.count.setText("Sorting …" if self.is_sorting else text)
+        self.bar.similar.setEnabled(chosen > 0 and self._session.embeddings is not None)
         self.view.empty_text = self._why_empty(total)
         self.bar.refresh.setEnabled(self.model.outdated)
         self._update_hint()

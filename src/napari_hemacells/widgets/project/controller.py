@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, Signal
 
 from napari_hemacells.core.errors import StorageError
-from napari_hemacells.core.fsio import file_name
+from napari_hemacells.core.files.fsio import file_name
 from napari_hemacells.core.store import projects_root
 from napari_hemacells.core.store.project_images import (
     ImageSummary,

@@ -12,7 +12,7 @@ import numpy as np
 
 from napari_hemacells.core.errors import HemaCellsError
 from napari_hemacells.core.evaluate.detection_metrics import Boxes, match_boxes
-from napari_hemacells.core.fsio import reserve_folder
+from napari_hemacells.core.files.fsio import reserve_folder
 from napari_hemacells.core.params import TrainDetectorParams
 from napari_hemacells.core.train import SubprocessJob
 from napari_hemacells.core.train.detector.config import (

@@ -32,6 +32,50 @@ def test_the_thermogram_recipe_is_the_thesis():
     assert recipe.search  # the rate finder is run, its curve kept
     assert recipe.frozen_epochs > 0
     assert recipe.tta > 0
+    assert recipe.frozen_epochs == 3
+    assert (recipe.batch, recipe.contrast) == (64, 0.05)
+
+
+THESES = {
+    "anomalies": {
+        "frozen_epochs": 20, "search_again": True, "epochs": 5, "rate": None, "rate_low": 1e-6,
+        "rate_high": 1e-4, "head": "concat", "flips": True, "zoom": 1.1, "brightness": 0.2,
+        "chance": 0.75, "size": 224, "batch": 64,
+    },
+    "resnet": {"gradual": True, "arch": "resnet34", "schedule": "one-cycle"},
+    "vit": {"batch": 64, "epochs": 15, "crop_least": 0.75, "mix": "none", "smoothing": 0.0},
+    "vit-mixup": {
+        "batch": 64, "epochs": 15, "crop_least": 0.75, "mix": "mixup", "smoothing": 0.1,
+    },
+    "five-shot": {
+        "arch": "resnet18", "size": 224, "flips": True, "upright": False, "frozen_epochs": 0,
+        "epochs": 16, "schedule": "one-cycle", "rate_low": 1e-4, "rate_high": 1e-3, "shots": 5,
+        "rotation": 0.0, "zoom": 1.0, "brightness": 0.0, "stain": 0.0,
+    },
+    "thermograms": {
+        "batch": 64, "frozen_epochs": 3, "epochs": 7, "schedule": "restarts", "cycle_length": 1,
+        "cycle_multiplier": 2, "rate": 1e-2, "lower": 0.1, "grouping": "three", "contrast": 0.05,
+        "tta": 4,
+    },
+    "alive-dead": {
+        "arch": "small_vgg_bn", "rotation": 15.0, "shear": 0.1, "zoom": 1.2, "zoom_out": 0.8,
+        "shift": 0.1, "optimiser": "adam", "schedule": "plateau", "batch": 32, "rate": 1e-3,
+        "plateau_factor": 0.5, "plateau_patience": 5,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", THESES)
+def test_a_thesis_preset_has_its_parameters(name):
+    recipe = preset_config(name).model_dump()
+    assert {key: recipe[key] for key in THESES[name]} == THESES[name]
+    assert preset_config(f"thesis-{name}") == preset_config(name)
+    assert CLASSIFIER_PRESETS[name].differences
+
+
+def test_vit_and_vit_mixup_differ_in_mixing_and_smoothing_alone():
+    plain, mixed = (preset_config(name).model_dump() for name in ("vit", "vit-mixup"))
+    assert {key for key in plain if plain[key] != mixed[key]} == {"mix", "smoothing"}
 
 
 def test_unknown_names_and_values_are_refused_in_words():

@@ -23,7 +23,10 @@ from napari_hemacells.core.train.classifier.report import (
 from napari_hemacells.core.train.classifier.report import (
     text as words,
 )
-from napari_hemacells.core.train.classifier.report.galleries import overlay_heatmap
+from napari_hemacells.core.train.classifier.report.galleries import (
+    overlay_heatmap,
+    picture_lists,
+)
 from napari_hemacells.core.train.classifier.results import parse_metrics, read_results
 from napari_hemacells.core.train.classifier.training import TrainJob
 from napari_hemacells.core.types.progress import run_to_end
@@ -104,9 +107,17 @@ def test_labels_that_may_be_wrong_are_shown(trained):
     assert "violet?" in text
 
 
-def test_highest_losses_have_heat_maps(trained):
+def test_every_list_has_heat_maps_and_every_class_lists_of_its_own(trained):
     html = trained.report.read_text()
-    assert html.count("heat map of") == min(12, read_results(trained.folder).figures.n)
+    lists = picture_lists(read_results(trained.folder))
+    assert html.count("heat map of") == sum(len(one.items) for one in lists)
+    for name in ("red", "violet"):
+        own = next(one for one in lists if one.title.startswith(f"{name}:"))
+        assert f"{name}: worst, best, most uncertain" in html
+        assert own.kinds[0] == "worst"
+        assert all(item.label == name for item in own.items)
+        assert len({item.name for item in own.items}) == len(own.items)
+    assert "Pictures of each class" in html  # class balance as bars
 
 
 def test_it_can_be_written_again_when_the_pictures_are_gone(trained, tmp_path):

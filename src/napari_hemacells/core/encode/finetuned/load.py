@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from napari_hemacells.core.encode.protocol import Encoder
     from napari_hemacells.core.params import DeviceName
@@ -39,8 +40,6 @@ def finetuned_encoder(
     BundleError
         The weights do not fit the plan.
     """
-    import torch
-
     from napari_hemacells.core.encode.finetuned.network import Embedder
     from napari_hemacells.core.encode.network import NetworkEncoder
 
@@ -48,7 +47,7 @@ def finetuned_encoder(
     place = choose_device(device).name
     try:
         network = Embedder(plan)
-        network.load_state_dict({name: torch.tensor(values) for name, values in tensors.items()})
+        network.load_state_dict(stored_tensors(tensors, network.state_dict()))
         encoder = NetworkEncoder(network, info, place)
     except HemaCellsError:
         raise
@@ -60,3 +59,22 @@ def finetuned_encoder(
     if network.dim != info.dim:
         raise BundleError(f"The network gives {network.dim} numbers per cell, not {info.dim}.")
     return encoder
+
+
+def stored_tensors(
+    tensors: Mapping[str, NDArray[Any]], wanted: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Return a model's tensors as its network has them.
+
+    Models written before 0.1.0 was released hold single numbers, the counters of batch norms, as
+    arrays of one number.
+    """
+    import torch
+
+    found = {name: torch.tensor(values) for name, values in tensors.items()}
+    return {
+        name: value.reshape(())
+        if name in wanted and wanted[name].ndim == 0 and value.numel() == 1
+        else value
+        for name, value in found.items()
+    }

@@ -109,8 +109,8 @@ def build_trunk(arch: str, size: int) -> Trunk:
         from torchvision.models import alexnet
 
         return PlainTrunk(alexnet(weights=None).features)
-    if arch == "small_vgg":
-        return PlainTrunk(_small_vgg())
+    if arch in {"small_vgg", "small_vgg_bn"}:
+        return PlainTrunk(_small_vgg(normalised=arch == "small_vgg_bn"))
     return TimmTrunk(timm_model(arch, size))
 
 
@@ -126,8 +126,8 @@ def timm_model(arch: str, size: int, **options: Any) -> Any:
 
     if not timm.is_model(arch):
         raise EncoderError(
-            f"There is no architecture “{arch}”: choose bundled, small_vgg, alexnet, or a timm "
-            "model such as resnet18 or vit_base_patch16_224."
+            f"There is no architecture “{arch}”: choose bundled, small_vgg, small_vgg_bn, "
+            "alexnet, or a timm model such as resnet18 or vit_base_patch16_224."
         )
     config = timm.get_pretrained_cfg(arch)
     fixed = config is not None and config.fixed_input_size and size != config.input_size[-1]
@@ -144,12 +144,15 @@ def _bundled() -> StageTrunk:
     return StageTrunk(nn.Sequential(model.conv_stem, model.bn1), nn.ModuleList(model.blocks))
 
 
-def _small_vgg() -> nn.Sequential:
+def _small_vgg(*, normalised: bool) -> nn.Sequential:
     layers: list[nn.Module] = []
     channels = 3
     for width in SMALL_VGG:
         if width:
-            layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
+            layers.append(nn.Conv2d(channels, width, 3, padding=1))
+            if normalised:
+                layers.append(nn.BatchNorm2d(width))
+            layers.append(nn.ReLU(inplace=True))
             channels = width
         else:
             layers.append(nn.MaxPool2d(2))

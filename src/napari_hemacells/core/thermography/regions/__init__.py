@@ -1,6 +1,6 @@
-"""A thermogram → body, breasts and hot spots, and what can be measured on them.
+"""Body, breasts and hot spots of a thermogram, and their measurements.
 
-Importing this package imports neither scikit-image nor torch; finding and measuring do.
+Importing this package imports neither scikit-image nor torch; using it does.
 """
 
 from napari_hemacells.core.thermography.regions.body import body_mask

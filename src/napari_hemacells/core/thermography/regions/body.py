@@ -1,4 +1,4 @@
-"""The body against the background of a thermogram: warm, large, in one piece."""
+"""Segmenting the body in a thermogram: the largest warm region."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TORSO = (0.3, 0.95)  # part of the body's rows that the torso is measured on
 
 
 class TorsoExtent(NamedTuple):
-    """Where the torso is: what boxes are first placed by.
+    """Position of the torso, from which the first boxes are placed.
 
     Attributes
     ----------
@@ -34,7 +34,7 @@ class TorsoExtent(NamedTuple):
 
 
 def validate_celsius(celsius: ArrayLike) -> NDArray[np.float32]:
-    """``(rows, cols)`` float32 °C with a value in every pixel (missing ones as their coldest).
+    """Return ``(rows, cols)`` float32 °C, missing pixels replaced by the minimum.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def validate_celsius(celsius: ArrayLike) -> NDArray[np.float32]:
 
 
 def body_mask(celsius: ArrayLike) -> NDArray[np.bool_]:
-    """``(rows, cols)`` True on the body: the largest warm piece, its holes filled.
+    """Return the mask of the body, ``(rows, cols)``: the largest warm region, holes filled.
 
     The limit between room and skin is Otsu's, kept between a quarter and a half of the way so
     that a frame that the body fills is not cut at cool skin. A frame without a background is all
@@ -86,7 +86,7 @@ def body_mask(celsius: ArrayLike) -> NDArray[np.bool_]:
 
 
 def find_torso(body: NDArray[np.bool_]) -> TorsoExtent:
-    """Return middle and width of the torso: medians over its rows, arms left out where apart."""
+    """Return centre and width of the torso: medians over rows, without separate arms."""
     rows = np.flatnonzero(body.any(axis=1))
     if not len(rows):
         height, width = body.shape
@@ -109,7 +109,7 @@ def _longest_run(line: NDArray[np.bool_]) -> tuple[int, int]:
 
 
 def _filled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the mask with its holes filled, those too that only the frame's lower edge opens."""
+    """Fill the holes of the mask, also those open to the frame's lower edge."""
     from scipy import ndimage
 
     closed = np.pad(mask, ((0, 1), (0, 0)), constant_values=False)

@@ -1,4 +1,4 @@
-"""Right and left breast of a frontal thermogram: two boxes."""
+"""Locating right and left breast in a frontal thermogram."""
 
 from __future__ import annotations
 

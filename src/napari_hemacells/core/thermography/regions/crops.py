@@ -1,4 +1,4 @@
-"""Square crops of the breasts in °C, both facing one way."""
+"""Square crops of the breasts in °C, the right one mirrored."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Framing(NamedTuple):
-    """How a crop is framed.
+    """Framing of a crop.
 
     Attributes
     ----------
@@ -34,7 +34,7 @@ DEFAULT_FRAMING = Framing()
 def mirrored_crops(
     regions: ThermogramRegions, size: int = 128, framing: Framing = DEFAULT_FRAMING
 ) -> dict[Side, NDArray[np.float32]]:
-    """``{side: (size, size)}`` float32 °C crops, the right one mirrored: both face one way.
+    """Return ``{side: (size, size)}`` float32 °C crops, the right one mirrored.
 
     Each is a square around the middle of the breast's box, resampled bilinearly; beyond the frame
     its border is repeated. For a picture or a network: measure on the frame, not on crops.

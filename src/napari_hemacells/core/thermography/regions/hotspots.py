@@ -1,4 +1,4 @@
-"""Hot spots of a region: what is warmer than the skin around it."""
+"""Hot spots of a region: spots warmer than the surrounding skin."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FOLD_OUTWARDS = (
 
 @dataclass(frozen=True, eq=False)
 class HotSpot:
-    """A warm place.
+    """A warm spot and its measurements.
 
     Attributes
     ----------
@@ -88,7 +88,7 @@ def find_hot_spots(
 
 
 def _is_fold(piece: NDArray[np.bool_], depth: NDArray[np.float64], side: float) -> bool:
-    """Whether a warm piece of a region is the fold below the breast.
+    """Whether a warm component is the inframammary fold.
 
     `depth` is each pixel's distance from the rim, `side` the root of the region's area.
     """
@@ -105,7 +105,7 @@ def _is_fold(piece: NDArray[np.bool_], depth: NDArray[np.float64], side: float) 
 def skin_around(
     celsius: NDArray[np.float32], region: NDArray[np.bool_], sigma: float
 ) -> NDArray[np.float32]:
-    """``(rows, cols)`` mean °C of the region around each pixel; nothing outside it counts."""
+    """Return the mean °C around each pixel, ``(rows, cols)``, over the region only."""
     from scipy import ndimage
 
     weight = ndimage.gaussian_filter(region.astype(np.float32), sigma, truncate=2.5)
@@ -119,7 +119,7 @@ def _measure_spot(
     piece: NDArray[np.bool_],
     window: tuple[slice, ...],
 ) -> HotSpot:
-    """Return the hot spot of a piece of a window of the frame."""
+    """Return the hot spot of a connected component."""
     mask = np.zeros(celsius.shape, dtype=np.bool_)
     mask[window] = piece
     warmest = int(np.where(mask, celsius, -np.inf).argmax())

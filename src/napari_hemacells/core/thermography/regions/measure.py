@@ -1,6 +1,7 @@
-"""Temperatures of regions as a table: exactly those that NumPy gives on the raw array.
+"""Temperature statistics and texture of regions, as a table.
 
-Texture of temperatures: co-occurrence in fixed steps of °C, and local binary patterns.
+Statistics are exactly NumPy's on the raw array. Texture: co-occurrence in fixed steps of °C, and
+local binary patterns.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from napari_hemacells.core.fsio import write_bytes
-from napari_hemacells.core.text_tables import frame_csv_bytes
+from napari_hemacells.core.files.fsio import write_bytes
+from napari_hemacells.core.files.text_tables import frame_csv_bytes
 from napari_hemacells.core.thermography.regions.pipeline import SIDES
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ DIAGONAL = 800.0  # pixels of 640 × 480
 
 
 def texture_features(celsius: NDArray[np.float32], mask: NDArray[np.bool_]) -> dict[str, float]:
-    """Return the texture of a region by name, all without a unit but contrast (°C²).
+    """Return texture features by name; contrast is in °C², the others have no unit.
 
     Temperatures are counted from the region's median, so that the camera's offset does not matter,
     in bins of 0.25 °C. Source: Haralick 1973 (co-occurrence); Ojala 2002 (uniform patterns).
@@ -81,7 +82,7 @@ UNITS = {
 
 
 def column_title(name: str) -> str:
-    """Return a column's name with its unit, as the table and its file have it.
+    """Return a column's title with its unit.
 
     Examples
     --------
@@ -115,7 +116,7 @@ def temperature_statistics(
 
 
 def measure_regions(regions: ThermogramRegions) -> pd.DataFrame:
-    """Return a row a region: the body, each breast, and left minus right where there are both.
+    """Return a row for each region: body, each breast, and left minus right if both exist.
 
     Columns: ``region``, then area, temperatures, hot spots and texture, with their units
     (:func:`column_title`). What the body has no value for is empty.

@@ -1,6 +1,6 @@
-"""A thermogram → body, right and left breast, hot spots.
+"""Finding body, breasts and hot spots in a thermogram.
 
-The outline of a breast within its box: down to the fold below it, out to the body's edge.
+A breast's outline reaches down to the inframammary fold and out to the edge of the body.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def _fold(
 def _on_body(
     points: NDArray[np.float64], middle: NDArray[np.float64], body: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
-    """Return the points drawn towards the middle until they lie on the body."""
+    """Move points towards the centre until they lie on the body."""
     along = np.linspace(1, 0.3, 36)
     tried = middle + (points - middle)[None] * along[:, None, None]
     last = np.array(body.shape) - 1
@@ -99,7 +99,7 @@ SIDES: tuple[Side, Side] = ("right", "left")
 
 @dataclass(frozen=True, eq=False)
 class BreastRegion:
-    """One breast.
+    """Region of a breast.
 
     Attributes
     ----------
@@ -125,7 +125,7 @@ class BreastRegion:
 
 @dataclass(frozen=True, eq=False)
 class ThermogramRegions:
-    """What was found in a thermogram.
+    """Regions of a thermogram.
 
     Attributes
     ----------
@@ -143,7 +143,7 @@ class ThermogramRegions:
 
     @property
     def hot_spots(self) -> tuple[HotSpot, ...]:
-        """Those of both breasts, the strongest contrast first."""
+        """Hot spots of both breasts, the strongest contrast first."""
         all_spots = [spot for breast in self.breasts.values() for spot in breast.hot_spots]
         return tuple(sorted(all_spots, key=lambda spot: -spot.contrast))
 
@@ -169,7 +169,7 @@ def find_regions(celsius: ArrayLike) -> ThermogramRegions:
 def regions_from_outlines(
     celsius: ArrayLike, outlines: Mapping[Side, ArrayLike]
 ) -> ThermogramRegions:
-    """Return the same for outlines drawn or moved by hand.
+    """Return the regions of outlines drawn or moved by hand.
 
     Raises
     ------

@@ -29,7 +29,7 @@ CLIP = 3.0
 
 
 class CascadeInput(NamedTuple):
-    """A thermogram as the cascade looks at it.
+    """Input of the cascade.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class Cascade(NamedTuple):
 def prepare_input(
     celsius: NDArray[np.float32], body: NDArray[np.bool_], width: float
 ) -> CascadeInput:
-    """Return what the stages sample: smoothed to a tenth of the grid, small."""
+    """Return the cascade's input: the thermogram smoothed and reduced."""
     from scipy import ndimage
 
     step = max(1, int(width / 96))
@@ -76,7 +76,7 @@ def initial_boxes(torso: TorsoExtent, start: NDArray[np.float32]) -> NDArray[np.
 def encode_offsets(
     boxes: NDArray[np.float64], seen_from: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """``(8,)`` how boxes differ from an estimate: moves by its span, sizes as log ratios."""
+    """Return ``(8,)`` shifts (by the span of the estimate) and log ratios of sizes of boxes."""
     span = _span(seen_from)
     moved = (boxes[:, :2] - seen_from[:, :2]) / span
     grown = np.log(boxes[:, 2:] / seen_from[:, 2:])
@@ -84,14 +84,14 @@ def encode_offsets(
 
 
 def apply_offsets(estimate: NDArray[np.float64], by: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the estimate changed by what :func:`encode_offsets` gives."""
+    """Apply offsets of :func:`encode_offsets` to an estimate."""
     moves = np.clip(by.reshape(2, 4), -0.5, 0.5)
     centres = estimate[:, :2] + moves[:, :2] * _span(estimate)
     return np.concatenate([centres, estimate[:, 2:] * np.exp(moves[:, 2:])], axis=1)
 
 
 def extract_features(seen: CascadeInput, estimate: NDArray[np.float64]) -> NDArray[np.float32]:
-    """``(2 · 16 · 24 + 1,)`` float32 what a stage sees from an estimate, and a 1."""
+    """``(2 · 16 · 24 + 1,)`` float32 features of a stage around an estimate, and a constant 1."""
     from scipy import ndimage
 
     row, col = estimate[:, 0].mean(), estimate[:, 1].mean()
@@ -116,14 +116,14 @@ def regress_boxes(
 
 
 def mirror_boxes(vector: NDArray[np.float64], columns: float = 0.0) -> NDArray[np.float64]:
-    """``(2, 4)`` boxes as they lie in the mirrored frame of so many columns."""
+    """Return ``(2, 4)`` boxes mirrored in a frame of the given width."""
     turned = vector.reshape(2, 4)[::-1].copy()
     turned[:, 1] = columns - turned[:, 1]
     return turned
 
 
 def _span(estimate: NDArray[np.float64]) -> float:
-    """From the outer edge of one box to that of the other, pixels."""
+    """Distance between the outer edges of both boxes, pixels."""
     low = (estimate[:, 1] - estimate[:, 3] / 2).min()
     high = (estimate[:, 1] + estimate[:, 3] / 2).max()
     return float(max(high - low, 1.0))

@@ -1,4 +1,4 @@
-"""How well healthy and sick patients are told apart by their thermograms, without being fooled.
+"""Cross-validated classification of patients by their thermograms, with baselines and checks.
 
 Importing this package does not import scikit-learn.
 """

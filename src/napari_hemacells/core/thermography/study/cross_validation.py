@@ -1,4 +1,4 @@
-"""The whole evaluation: temperatures → features → folds → figures.
+"""Cross-validation of a study: temperatures, features, folds, figures.
 
 Copies of a frame as the next frames of a series would be: what a split by image leaks.
 
@@ -138,7 +138,7 @@ IMAGE_SPLIT_WARNING = (
 
 
 class EvaluateThermogramsParams(Params):
-    """How patients are told apart, and how that is judged."""
+    """Parameters of the method and of its evaluation."""
 
     folds: int = Field(default=5, ge=2, le=50, description="Parts of the cross-validation.")
     repeats: int = Field(default=10, ge=1, le=1000, description="Times it is done over.")
@@ -157,7 +157,7 @@ class EvaluateThermogramsParams(Params):
 
 @dataclass(frozen=True, eq=False)
 class FrameFeatures:
-    """Features of every frame, and whose it is."""
+    """Features and patient of each frame."""
 
     table: pd.DataFrame
     sick: NDArray[np.bool_]
@@ -212,7 +212,7 @@ def _extract_frame_features(
     params: EvaluateThermogramsParams,
     encoder: Encoder,
 ) -> Generator[Progress, None, FrameFeatures]:
-    """Return the features of every exam (and its copies); what cannot be used is left out."""
+    """Return the features of every exam (and its copies); unusable ones are left out."""
     rng = np.random.default_rng(params.seed)
     features: list[dict[str, float]] = []
     owner: list[ThermogramExam] = []
@@ -253,7 +253,7 @@ def _extract_frame_features(
 
 
 def _models_to_compare(by_image: bool) -> dict[str, ThermogramModel]:
-    """Return what is compared; by image also what only remembers, as large networks can."""
+    """Return the models to compare; by image also nearest neighbour, which only memorises."""
     every = candidate_models()
     if by_image:
         table = every["region_table"]
@@ -325,7 +325,7 @@ def _report(
 
 
 def _date_baseline(sick: NDArray[np.bool_], days: NDArray[np.float64]) -> dict[str, Any]:
-    """Return what the date of the examination alone would give: what no method should owe to."""
+    """Return the figures of the examination date alone, a confounder."""
     known = np.isfinite(days)
     value, near = auc(sick[known], days[known]), auc_near(sick, days, days)
     return {

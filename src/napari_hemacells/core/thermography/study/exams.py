@@ -1,4 +1,4 @@
-"""A table of exams, and where their temperatures are."""
+"""Tables of exams and access to their temperatures."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hemacells.core.errors import ThermogramError
-from napari_hemacells.core.own_files import without_clutter
+from napari_hemacells.core.files.own_files import without_clutter
+from napari_hemacells.core.files.text_tables import read_table
 from napari_hemacells.core.temperature import (
     THERMOGRAM_SUFFIXES,
     normalise_patient_id,
     read_celsius,
 )
 from napari_hemacells.core.temperature.arrays import check_archive
-from napari_hemacells.core.text_tables import read_table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -110,7 +110,7 @@ class ExamData:
 
     @cached_property
     def _entries(self) -> dict[str, str]:
-        """Names of the arrays by what an exam is called."""
+        """Names of the arrays by exam."""
         return {_strip_suffix(name): name for name in self._archive.files}
 
     def celsius(self, name: str) -> NDArray[np.float32] | None:
@@ -207,7 +207,7 @@ def _plane(values: NDArray[np.float32], name: str) -> NDArray[np.float32]:
 
 
 def _strip_suffix(name: str) -> str:
-    """Return the name of a file or exam without its ending; DMR-IR has dots elsewhere too."""
+    """Return the name of a file or exam without its suffix; DMR-IR names have other dots too."""
     ending = "." + name.rpartition(".")[2]
     bare = name[: -len(ending)] if ending.lower() in THERMOGRAM_SUFFIXES else name
     return bare.removesuffix(".celsius")

@@ -1,4 +1,4 @@
-"""What is known of an exam: one row of numbers, by groups that say what they may betray.
+"""Features of an exam, grouped by what else they could reveal (camera, room, date).
 
 The name of each begins with its group:
 
@@ -8,11 +8,11 @@ The name of each begins with its group:
     °C from the body's median, left-right differences, hot spots, texture: the same for a camera
     that shows everything a degree too warm.
 ``embedding``
-    What a network makes of crops of both breasts, temperatures from the body's median.
+    A network's embedding of crops of both breasts, relative to the body's median.
 ``scene``
-    Of what is no patient: the room's temperature. Never used to classify; shown as a check.
+    Of the background: the room's temperature. Never used to classify; shown as a check.
 
-What a network that has never seen a thermogram makes of the breasts.
+The network has never seen a thermogram.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ FRAMINGS = (
 
 
 def embed_breasts(regions: ThermogramRegions, encoder: Encoder) -> NDArray[np.float32]:
-    """``(2 · dim,)`` float32, length 1: the mean of both breasts' vectors, and how they differ.
+    """``(2 · dim,)`` float32, unit length: mean and difference of both breasts' embeddings.
 
     Crops are mirrored so that both face one way, counted from the body's median temperature (so
     that the camera's offset does not matter), and averaged over five framings (test-time
@@ -86,7 +86,7 @@ DIFFERENCE_FEATURE, ROOM_FEATURE = "relative.apart.mean", "scene.room"
 
 
 def extract_features(celsius: NDArray[np.float32], encoder: Encoder) -> dict[str, float]:
-    """Return the numbers of a frontal thermogram, by name."""
+    """Return the features of a frontal thermogram, by name."""
     regions = find_regions(celsius)
     body = temperature_statistics(regions.celsius, regions.body)
     breasts = [measure_breast(regions, side) for side in SIDES]

@@ -1,4 +1,4 @@
-"""What is compared: single temperatures, the region table, the method."""
+"""Models compared: single temperatures, the region table, the method."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TABLE_C, ABSOLUTE_C, EMBEDDING_C = 1.0, 0.01, 0.001  # C of the logistic regress
 
 @dataclass(frozen=True)
 class ThermogramModel:
-    """One way to tell sick from healthy.
+    """A model that separates sick from healthy patients.
 
     Attributes
     ----------
@@ -131,7 +131,7 @@ def make_logistic_regression(strength: float) -> Any:
 
 
 def make_nearest_neighbour(_names: list[str]) -> Any:
-    """Return what remembers: the class of the most similar frame that it has seen."""
+    """Return a nearest-neighbour model: the class of the most similar training frame."""
     from sklearn.impute import SimpleImputer
     from sklearn.neighbors import KNeighborsClassifier
     from sklearn.pipeline import make_pipeline

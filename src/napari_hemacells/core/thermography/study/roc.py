@@ -18,7 +18,7 @@ NEAR_DAYS = 180
 
 @dataclass(frozen=True, eq=False)
 class CrossValidatedScores:
-    """What was said of units (patients; frames where the split is by image), never seen before.
+    """Scores of held-out units (patients; frames where the split is by image).
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class CrossValidatedScores:
 
 
 def auc(sick: NDArray[np.bool_], scores: NDArray[np.float64]) -> float:
-    """Return the share of pairs of a sick and a healthy one in which the sick one scores higher.
+    """Return the AUC: the share of pairs in which the sick unit scores above the healthy one.
 
     Ties count half; NaN where there is no such pair. The same as scikit-learn's ``roc_auc_score``.
     """
@@ -43,7 +43,7 @@ def auc(sick: NDArray[np.bool_], scores: NDArray[np.float64]) -> float:
 def auc_near(
     sick: NDArray[np.bool_], scores: NDArray[np.float64], days: NDArray[np.float64]
 ) -> float:
-    """Return the AUC over pairs examined within 180 days of one another; NaN days never pair."""
+    """Return the AUC over pairs examined within 180 days of each other; NaN days never pair."""
     near = np.abs(days[sick][:, None] - days[~sick]) <= NEAR_DAYS
     return _mean(concordance(sick, scores[None])[near])
 
@@ -87,7 +87,7 @@ def auc_gain(
     sick: NDArray[np.bool_],
     seed: int,
 ) -> dict[str, Any]:
-    """Return by how much the method's AUC is above a baseline's, drawn on the same units."""
+    """Return the gain in AUC over a baseline, bootstrapped on the same units."""
     apart = concordance(sick, method.scores) - concordance(sick, baseline.scores)
     draws = _auc_of_draws(apart, *bootstrap_weights(sick, seed))
     return {

@@ -4,10 +4,7 @@ Importing this package imports the recipes alone; a training is :func:`~.run.tra
 :class:`~.run.TrainJob`.
 """
 
-from napari_hemacells.core.train.classifier.config import (
-    CLASSIFIER_PRESETS,
-    ClassifierConfig,
-    preset_config,
-)
+from napari_hemacells.core.train.classifier.config import ClassifierConfig
+from napari_hemacells.core.train.classifier.presets import CLASSIFIER_PRESETS, preset_config
 
 __all__ = ["CLASSIFIER_PRESETS", "ClassifierConfig", "preset_config"]

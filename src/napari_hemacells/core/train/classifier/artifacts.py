@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hemacells import __version__
-from napari_hemacells.core.fsio import write_bytes
-from napari_hemacells.core.text_tables import write_table
+from napari_hemacells.core.files.fsio import write_bytes
+from napari_hemacells.core.files.text_tables import write_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -59,6 +59,7 @@ class LRCurve:
     suggestion: float
 
 
+RATE_FINDER, BODY_RATE_FINDER = "rate_finder", "rate_finder_body"  # names of their files
 LIBRARIES = ("torch", "torchvision", "timm", "accelerate", "numpy", "scikit-learn", "pillow")
 SMALLEST = 1e-12
 
@@ -83,6 +84,8 @@ class ClassifierTrainingOutcome:
         Sentences that whoever reads the figures must know.
     report
         The page of HTML; ``None`` where none was asked for, or none could be written.
+    seconds_per_crop
+        How long the trained network takes for a crop, read already, in batches.
     """
 
     folder: Path
@@ -96,6 +99,7 @@ class ClassifierTrainingOutcome:
     weights: str
     split: str
     report: Path | None = None
+    seconds_per_crop: float = 0.0
 
 
 def write_csv(file: Path, heading: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

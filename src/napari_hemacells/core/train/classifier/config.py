@@ -1,22 +1,18 @@
 """Every parameter of a training once: default, bounds, title, help.
 
-Recipes in plain words, and those of the theses that this project implements.
+The named recipes are in :mod:`.presets`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import Literal, TypeAlias
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from napari_hemacells.core.errors import TrainingError
 from napari_hemacells.core.params import TrainingParams
 from napari_hemacells.core.types import (  # noqa: TC001  # pydantic reads the hint
     TemperatureScaling,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 HeadName: TypeAlias = Literal["auto", "concat", "linear", "dense"]
 ScheduleName: TypeAlias = Literal["one-cycle", "restarts", "plateau", "constant"]
@@ -25,6 +21,7 @@ Mix: TypeAlias = Literal["none", "mixup", "cutmix"]
 Sampling: TypeAlias = Literal["none", "balanced", "oversample", "weights"]
 Precision: TypeAlias = Literal["auto", "fp32", "bf16"]
 ColormapName: TypeAlias = Literal["grey", "inferno", "magma", "viridis", "turbo", "jet"]
+OptimiserName: TypeAlias = Literal["adamw", "adam"]
 CheckpointSelection: TypeAlias = Literal["best", "last"]
 
 
@@ -37,8 +34,9 @@ class ClassifierConfig(TrainingParams):
         default="bundled",
         title="Architecture",
         description=(
-            "bundled (the encoder that comes with the package), small_vgg, alexnet, or any model "
-            "of timm: resnet18, vgg16, densenet121, vit_base_patch16_224 …"
+            "bundled (the encoder that comes with the package), small_vgg, small_vgg_bn (with "
+            "batch normalisation), alexnet, or any model of timm: resnet18, vgg16, densenet121, "
+            "vit_base_patch16_224 …"
         ),
     )
     weights: str = Field(
@@ -47,14 +45,15 @@ class ClassifierConfig(TrainingParams):
         description=(
             "auto: the bundled ones, or those of the model hub; refused where they cannot be "
             "had. bundled. imagenet: the same network before it saw blood. hub. none: from "
-            "scratch. Or a local .safetensors or .pth file."
+            "scratch. Or a local .safetensors or .pth file, or the folder of a model of your own: "
+            "its architecture and body are taken, and its head where the classes are the same."
         ),
     )
     head: HeadName = Field(
         default="auto",
         title="Head",
         description=(
-            "auto: dense for small_vgg, concat for all others. concat: average and maximum, "
+            "auto: dense for the small VGGs, concat for all others. concat: average and maximum, "
             "batch norm and dropout, 512, classes. linear: average, "
             "classes. dense: 1024, 512, classes; one sigmoid where there are two."
         ),
@@ -149,6 +148,33 @@ class ClassifierConfig(TrainingParams):
         title="Search all the same",
         description="Do the short search, and write its curve, even where the rate is given.",
     )
+    search_again: bool = Field(
+        default=False,
+        title="Search again",
+        description=(
+            "A second short search when the body begins to learn. Its rate is taken from then on, "
+            "unless lowest and highest rate are given; its curve is in the report."
+        ),
+    )
+    rate_low: float | None = Field(
+        default=None,
+        gt=0,
+        le=10,
+        title="Lowest rate",
+        description="Of the first layer group once the body learns. Empty: rate and factor.",
+    )
+    rate_high: float | None = Field(
+        default=None,
+        gt=0,
+        le=10,
+        title="Highest rate",
+        description="Of the head once the body learns; groups between are spaced evenly (log).",
+    )
+    optimiser: OptimiserName = Field(
+        default="adamw",
+        title="Optimiser",
+        description="adamw: Adam with decoupled weight decay. adam: as in older papers.",
+    )
     schedule: ScheduleName = Field(
         default="one-cycle",
         title="Schedule",
@@ -162,7 +188,7 @@ class ClassifierConfig(TrainingParams):
         ge=1,
         le=1000,
         title="Cycle length",
-        description="Epochs of the first cycle (restarts).",
+        description="Epochs of the first cycle, and of each while the body is frozen (restarts).",
     )
     cycle_multiplier: int = Field(
         default=2,
@@ -171,8 +197,22 @@ class ClassifierConfig(TrainingParams):
         title="Cycle multiplier",
         description="How much longer each cycle is than the one before (restarts).",
     )
+    plateau_factor: float = Field(
+        default=0.3,
+        gt=0,
+        lt=1,
+        title="Plateau factor",
+        description="What the rate is multiplied by when the validation loss stays (plateau).",
+    )
+    plateau_patience: int = Field(
+        default=2,
+        ge=0,
+        le=1000,
+        title="Plateau patience",
+        description="Rounds that the validation loss may stay before that (plateau).",
+    )
     weight_decay: float = Field(
-        default=0.01, ge=0, le=1, title="Weight decay", description="Of AdamW."
+        default=0.01, ge=0, le=1, title="Weight decay", description="Of the optimiser."
     )
     flips: bool = Field(default=True, title="Flips", description="Mirror both ways at random.")
     upright: bool = Field(
@@ -190,8 +230,53 @@ class ClassifierConfig(TrainingParams):
     zoom: float = Field(
         default=1.1, ge=1, le=2, title="Zoom", description="Enlarge by up to this factor."
     )
+    zoom_out: float = Field(
+        default=1.0,
+        ge=0.5,
+        le=1,
+        title="Zoom out",
+        description="Make smaller down to this factor.",
+    )
+    shear: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        title="Shear",
+        description="Slant by up to so much: sideways per height, 0.1 is about 6°.",
+    )
+    shift: float = Field(
+        default=0.0,
+        ge=0,
+        le=0.5,
+        title="Shift",
+        description="Move by up to this part of the side.",
+    )
+    crop_least: float = Field(
+        default=1.0,
+        ge=0.1,
+        le=1,
+        title="Random crops",
+        description="Take a random part of at least this share of the area. 1: all of it.",
+    )
     brightness: float = Field(
         default=0.2, ge=0, le=0.9, title="Brightness", description="Brighter or darker by so much."
+    )
+    contrast: float = Field(
+        default=0.0,
+        ge=0,
+        le=0.9,
+        title="Contrast",
+        description="More or less contrast by so much.",
+    )
+    chance: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        title="Changed crops",
+        description=(
+            "Share of the crops that are turned, zoomed, slanted or moved, and (drawn anew) of "
+            "those that get another brightness, contrast or stain. Mirroring is not meant."
+        ),
     )
     stain: float = Field(
         default=0.1,
@@ -237,6 +322,24 @@ class ClassifierConfig(TrainingParams):
         title="Test share",
         description="Part that is looked at once, at the end.",
     )
+    shots: int | None = Field(
+        default=None,
+        ge=1,
+        le=10000,
+        title="Pictures a class",
+        description=(
+            "Learn from so many of each class only; those left over from the training part test. "
+            "Empty: from all."
+        ),
+    )
+    label_pattern: str = Field(
+        default="",
+        title="Class from the file name",
+        description=(
+            "A regular expression; what its first group finds in a file's name is the class, such "
+            "as ^([A-Z]+)_ for PBC's 13 sub-classes. Empty: the class folder or the column."
+        ),
+    )
     ungrouped: bool = Field(
         default=False,
         title="Ignore groups",
@@ -274,133 +377,3 @@ class ClassifierConfig(TrainingParams):
         title="Memory for crops (MB)",
         description="Decoded crops are kept up to this; the others are read anew each round.",
     )
-
-
-class ConfigPreset(NamedTuple):
-    """A recipe and, in a sentence, what it is for."""
-
-    about: str
-    recipe: ClassifierConfig
-
-
-CLASSIFIER_PRESETS: dict[str, ConfigPreset] = {
-    "quick": ConfigPreset(
-        "Minutes on a laptop: the bundled encoder, small crops, its first blocks kept.",
-        ClassifierConfig(
-            context=1.6,
-            frozen_epochs=8,
-            frozen_views=2,
-            frozen_blocks=3,
-            epochs=5,
-            rate=2e-3,
-            lower=0.4,
-            smoothing=0.05,
-            tta=3,
-        ),
-    ),
-    "thorough": ConfigPreset(
-        "As good as it gets on a laptop in half an hour: the whole encoder learns.",
-        ClassifierConfig(
-            context=1.6,
-            frozen_epochs=8,
-            frozen_views=2,
-            epochs=18,
-            rate=2e-3,
-            lower=0.5,
-            smoothing=0.05,
-            patience=6,
-            tta=7,
-        ),
-    ),
-    "from nothing": ConfigPreset(
-        "No pretrained weights at all: for pictures unlike any others, and for comparison.",
-        ClassifierConfig(
-            weights="none", frozen_epochs=0, epochs=60, rate=3e-3, lower=1.0, patience=15, tta=3
-        ),
-    ),
-    "thesis-anomalies": ConfigPreset(
-        "Red-cell anomalies: 224 pixels, found rate, frozen then three groups a factor 10 apart.",
-        ClassifierConfig(
-            arch="resnet34", size=224, frozen_epochs=4, epochs=10, stain=0.0, batch=64, tta=4
-        ),
-    ),
-    "thesis-resnet": ConfigPreset(
-        "Normal blood cells with a ResNet: one cycle, frozen then unfrozen.",
-        ClassifierConfig(
-            arch="resnet34", size=224, frozen_epochs=1, epochs=10, stain=0.0, batch=64, tta=4
-        ),
-    ),
-    "thesis-vit": ConfigPreset(
-        "Normal blood cells with a Vision Transformer: MixUp, label smoothing, layer-wise rates.",
-        ClassifierConfig(
-            arch="vit_large_patch16_224",
-            size=224,
-            head="linear",
-            frozen_epochs=1,
-            epochs=10,
-            grouping="layers",
-            lower=0.75,
-            mix="mixup",
-            smoothing=0.1,
-            stain=0.0,
-            batch=16,
-        ),
-    ),
-    "thesis-thermograms": ConfigPreset(
-        "Thermograms: three cosine cycles, each twice as long; rates 1e-4, 1e-3 and 1e-2; seen "
-        "from the front: mirrored left to right, turned by 10° at most, zoomed by 1.1.",
-        ClassifierConfig(
-            arch="resnet34",
-            size=224,
-            frozen_epochs=1,
-            epochs=7,
-            rate=1e-2,
-            search=True,
-            lower=0.1,
-            schedule="restarts",
-            cycle_length=1,
-            cycle_multiplier=2,
-            upright=True,
-            rotation=10,
-            zoom=1.1,
-            brightness=0.05,
-            stain=0.0,
-            batch=32,
-            tta=4,
-        ),
-    ),
-}
-
-
-def preset_config(name: str, changes: Mapping[str, Any] | None = None) -> ClassifierConfig:
-    """Return the recipe of that name, with some of its parameters changed.
-
-    Hyphens, blanks and case make no difference to the name.
-
-    Raises
-    ------
-    TrainingError
-        There is no such recipe, or a parameter is outside its bounds.
-
-    Examples
-    --------
-    >>> named_recipe("from-nothing", {"epochs": 3}).epochs
-    3
-    """
-    known = {_plain(preset): preset for preset in CLASSIFIER_PRESETS}
-    if _plain(name) not in known:
-        raise TrainingError(
-            f"There is no recipe “{name}”: choose one of {', '.join(CLASSIFIER_PRESETS)}."
-        )
-    base = CLASSIFIER_PRESETS[known[_plain(name)]].recipe
-    try:
-        return ClassifierConfig(**{**base.model_dump(), **(changes or {})})
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise TrainingError(
-            f"The recipe's “{first['loc'][0]}” cannot be {first['input']!r}: {first['msg']}."
-        ) from error
-
-
-def _plain(name: str) -> str:
-    return name.casefold().replace("-", " ").replace("_", " ").strip()

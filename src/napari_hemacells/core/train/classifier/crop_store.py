@@ -11,11 +11,11 @@ import numpy as np
 
 from napari_hemacells.core.crop import estimate_context, from_picture
 from napari_hemacells.core.errors import ImageError, TrainingError
-from napari_hemacells.core.evaluate.class_folders import picture_pixels
 from napari_hemacells.core.image import guess_run_depths
+from napari_hemacells.core.pictures import picture_pixels
 from napari_hemacells.core.train.classifier.dataset import Example, Examples, digest
 from napari_hemacells.core.train.progress import TrainingReport
-from napari_hemacells.core.types import CropSpec
+from napari_hemacells.core.types import CropSpec, LearnedFrom
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -42,11 +42,14 @@ class CropGeometry(NamedTuple):
         Side of the square taken from a picture, divided by the picture's longer side.
     run_depths
         One bit depth, of each offset, for all pictures whose files do not state theirs.
+    learned_from
+        What a network learns from, where it is known.
     """
 
     spec: CropSpec
     framing: float
     run_depths: tuple[BitDepth, ...] = ()
+    learned_from: LearnedFrom | None = None
 
     def with_thermal_display(self, degrees: TemperatureScaling, palette: str) -> CropGeometry:
         """The same, with thermograms shown so."""
@@ -58,10 +61,20 @@ def estimate_crop_geometry(examples: Examples, size: int, context: float | None)
     step = -(-len(examples) // SAMPLE)
     depths = guess_run_depths([example.path for example in examples.items])
     opened = (_pixels(example.path, depths) for example in examples.items[::step])
-    typical = estimate_context(pixels for pixels in opened if not isinstance(pixels, str))
+    sample = [pixels for pixels in opened if not isinstance(pixels, str)]
+    typical = estimate_context(sample)
+    side = int(np.median([max(pixels.shape[:2]) for pixels in sample])) if sample else None
+    degrees = bool(sample) and sample[0].ndim == 2
+    learned_from = LearnedFrom(
+        "pictures",
+        context=None if degrees else round(typical, 3),
+        side=side,
+        modality="temperature" if degrees else "colour",
+    )
     if context is None:
-        return CropGeometry(CropSpec(size, round(typical, 3)), 1.0, depths)
-    return CropGeometry(CropSpec(size, context), min(1.0, context / typical), depths)
+        return CropGeometry(CropSpec(size, round(typical, 3)), 1.0, depths, learned_from)
+    framing = min(1.0, context / typical)
+    return CropGeometry(CropSpec(size, context), framing, depths, learned_from)
 
 
 class CropStore:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hemacells.core.evaluate.classification_metrics import compute_classification_metrics
-from napari_hemacells.core.text_tables import read_table
+from napari_hemacells.core.files.text_tables import read_table
 from napari_hemacells.core.train.classifier.artifacts import (
     CrossValidationResult,
     write_csv,

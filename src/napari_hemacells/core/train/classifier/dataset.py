@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -16,11 +17,15 @@ import numpy as np
 
 from napari_hemacells.core.errors import ImageError, TrainingError
 from napari_hemacells.core.evaluate import list_class_folders
-from napari_hemacells.core.evaluate.class_folders import part_folders
-from napari_hemacells.core.fsio import file_name, write_bytes
+from napari_hemacells.core.evaluate.class_folders import (
+    part_folders,
+    picture_files,
+    refuse_mixed_parts,
+)
+from napari_hemacells.core.files.fsio import file_name, write_bytes
+from napari_hemacells.core.files.text_tables import decode_text, read_table, write_table
 from napari_hemacells.core.temperature import normalise_patient_id, parse_dmr_ir_name
-from napari_hemacells.core.text_tables import decode_text, read_table, write_table
-from napari_hemacells.core.types import CropSpec
+from napari_hemacells.core.types import CropSpec, LearnedFrom
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +34,7 @@ if TYPE_CHECKING:
 
     from napari_hemacells.core.train.classifier.config import Sampling
 
-SplitPart: TypeAlias = Literal["train", "validation", "test"]
+SplitPart: TypeAlias = Literal["train", "validation", "test", "unused"]
 LABEL_NAMES = ("label", "class")
 GROUP_NAMES = ("group", "patient", "slide", "image")  # the first that is there counts
 PATH_NAMES = ("path", "file")
@@ -104,8 +109,15 @@ class Examples:
         return np.array([index_of_class[example.label] for example in self.items], dtype=np.int64)
 
 
-def read_examples(source: str | Path) -> Examples:
+def read_examples(source: str | Path, label_pattern: str = "") -> Examples:
     """Return what a folder of class folders, or a CSV of paths and labels, names.
+
+    Parameters
+    ----------
+    label_pattern
+        A regular expression: what its first group (all of it without a group) finds in a file's
+        name is the class, instead of the folder's or the table's. A folder then needs no class
+        folders.
 
     The columns of a CSV: ``path`` (relative to the table), ``label``, and ``group`` or
     ``patient`` or ``slide`` or ``image``, if known, and ``split`` (train, validation, test) where
@@ -115,15 +127,19 @@ def read_examples(source: str | Path) -> Examples:
     Raises
     ------
     TrainingError
-        The source does not exist, names nothing to learn from, or has a row that is not complete.
+        The source does not exist, names nothing to learn from, or has a row that is not complete;
+        or a file's name does not fit the pattern.
     """
     path = Path(source).expanduser()
+    if label_pattern:
+        return _labelled_by_name(path, label_pattern)
     if path.is_file() and path.suffix.lower() == ".csv":
         return Examples(tuple(_read_table(path)), path)
     if (path / TABLE).is_file():
         return Examples(tuple(_read_table(path / TABLE)), path)
     try:
         parts = part_folders(path)
+        refuse_mixed_parts(path)
         if not parts:
             return Examples(tuple(_in_folders(path, path, "")), path)
         listed = [
@@ -134,6 +150,42 @@ def read_examples(source: str | Path) -> Examples:
     except ImageError as error:
         raise TrainingError(str(error)) from error
     return Examples(tuple(listed), path)
+
+
+def _labelled_by_name(path: Path, pattern: str) -> Examples:
+    """Return the pictures of a table, of class folders or of a folder, classed by their names."""
+    try:
+        search = re.compile(pattern).search
+    except re.error as error:
+        raise TrainingError(
+            f"--label-pattern {pattern!r} is no regular expression ({error}): for names such as "
+            "SNE_123.jpg take ^([A-Z]+)_."
+        ) from error
+    try:
+        listed = read_examples(path).items
+    except TrainingError:
+        files = picture_files(path)
+        if not files:
+            raise
+        names = [file.relative_to(path).as_posix() for file in files]
+        listed = tuple(
+            Example(file, "", _patient_of(file.name), name)
+            for file, name in zip(files, names, strict=True)
+        )
+    labelled, without = [], []
+    for example in listed:
+        found = search(example.path.name)
+        label = found and (found.group(1) if found.re.groups else found.group(0))
+        if label and label.strip():
+            labelled.append(replace(example, label=label.strip()))
+        else:
+            without.append(example.name)
+    if without:
+        raise TrainingError(
+            f"--label-pattern {pattern!r} finds no class in {len(without)} of {len(listed)} "
+            f"names, such as “{without[0]}”: correct the pattern, or move these pictures away."
+        )
+    return Examples(tuple(labelled), path)
 
 
 def _in_folders(folder: Path, source: Path, part: SplitPart | Literal[""]) -> list[Example]:
@@ -223,9 +275,10 @@ def write_examples(
     return folder / TABLE
 
 
-def write_spec(folder: Path, spec: CropSpec) -> None:
-    """Note beside crops how they were cut from detected cells."""
-    write_bytes(folder / SPEC, json.dumps(spec.to_dict()).encode())
+def write_spec(folder: Path, spec: CropSpec, learned_from: LearnedFrom | None = None) -> None:
+    """Note beside crops how they were cut, and from what."""
+    about = {} if learned_from is None else {"learned_from": learned_from.to_dict()}
+    write_bytes(folder / SPEC, json.dumps(spec.to_dict() | about).encode())
 
 
 def read_spec(source: Path) -> CropSpec | None:
@@ -238,6 +291,15 @@ def read_spec(source: Path) -> CropSpec | None:
         return None
     sane = 0 < spec.size <= MAX_CROP_SIDE and 0 < spec.context <= MAX_CONTEXT
     return spec if sane else None
+
+
+def read_learned_from(source: Path) -> LearnedFrom:
+    """Return what crops beside a note of :func:`write_spec` were cut from; else detected cells."""
+    file = (source if source.is_dir() else source.parent) / SPEC
+    try:
+        return LearnedFrom(**json.loads(decode_text(file.read_bytes()))["learned_from"])
+    except Exception:  # noqa: BLE001  # whatever is wrong with it: it says nothing
+        return LearnedFrom("cells")
 
 
 def digest(data: bytes) -> str:

@@ -55,7 +55,9 @@ def measure_throughput_steps(
     from napari_hemacells.core.types import CropSpec
 
     yield TrainingReport(0, 0, "Timing a few steps")
-    recipe = job.recipe.model_copy(update={"weights": "none"})
+    own = model_zoo.resolve_architecture(job.recipe)  # that of a trained model, if it starts so
+    same = {"arch": own.arch, "head": own.head, "size": own.size}
+    recipe = job.recipe.model_copy(update={"weights": "none", **same})
     network, plan, _ = model_zoo.build_network(recipe, job.classes)
     accelerator = learner.make_accelerator(recipe)
     network = network.to(accelerator.device)
@@ -89,8 +91,10 @@ def estimated_seconds(recipe: ClassifierConfig, cells: int, pace: MeasuredThroug
         seconds += HEAD_STEP * recipe.frozen_epochs * max(1.0, taught / recipe.batch)
     else:
         looks += taught * recipe.frozen_epochs
-    if recipe.rate is None:
+    if recipe.rate is None or recipe.search:
         learned += FINDER_STEPS * recipe.batch * (not recipe.frozen_views)
+    if recipe.search_again and recipe.frozen_epochs:
+        learned += FINDER_STEPS * recipe.batch
     return seconds + looks / pace.evaluated_per_s + learned / pace.learned
 
 

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.encode.finetuned.config import NetworkPlan
     from napari_hemacells.core.encode.finetuned.network import Classifier
     from napari_hemacells.core.train.classifier.training import Training
-    from napari_hemacells.core.types import CropSpec
+    from napari_hemacells.core.types import CropSpec, LearnedFrom
 
 COPIES_SEED = 7919
 
@@ -69,12 +69,15 @@ class ClassifierOutputs:
         ``(m, dim)`` float32 before the last layer.
     copies
         ``(copies, m, k)`` logits of augmented copies.
+    seconds
+        How long the network took for the crops as they are, copies not counted.
     """
 
     places: NDArray[np.int64]
     logits: NDArray[np.float32]
     vectors: NDArray[np.float32]
     copies: NDArray[np.float32]
+    seconds: float = 0.0
 
     def probabilities(self, temperature: float = 1.0) -> NDArray[np.float64]:
         """``(m, k)`` probabilities of the crops as they are."""
@@ -102,18 +105,21 @@ def predict_steps(
     batches = [places[at : at + EVAL_BATCH] for at in range(0, len(places), EVAL_BATCH)]
     logits_by_view: list[list[torch.Tensor]] = [[] for _ in range(1 + copies)]
     vectors: list[torch.Tensor] = []
+    seconds = 0.0
     for done, batch in enumerate(batches):
         with torch.inference_mode(), accelerator.autocast():
             for view in range(1 + copies):
+                began = time.perf_counter()
                 inputs = pictures.augmented_batch(batch) if view else pictures.check(batch)
                 embedded = network.embedder(inputs)
                 logits_by_view[view].append(network.decide(embedded).float().cpu())
                 if view == 0:
                     vectors.append(embedded.float().cpu())
+                    seconds += time.perf_counter() - began
         yield TrainingReport(done + 1, len(batches), "Looking at the result", phase="end")
     k, dim = network.classes, network.embedder.dim
     logits = np.stack([_joined(view_logits, k) for view_logits in logits_by_view])
-    return ClassifierOutputs(places, logits[0], _joined(vectors, dim), logits[1:])
+    return ClassifierOutputs(places, logits[0], _joined(vectors, dim), logits[1:], seconds)
 
 
 def _joined(parts: list[torch.Tensor], width: int) -> NDArray[np.float32]:
@@ -145,6 +151,7 @@ def make_bundle(
     seen: str,
     training: dict[str, Any],
     palette: Palette | None = None,
+    learned_from: LearnedFrom | None = None,
 ) -> Bundle:
     """Return the bundle: the embedder as encoder, norm and last layer as linear head.
 
@@ -161,13 +168,16 @@ def make_bundle(
         What a reader must know: split, figures, recipe.
     palette
         The project's classes; those of the same name keep their id.
+    learned_from
+        Whole pictures or detected cells.
     """
     palette = palette or Palette()
     for class_name in classes:
         palette = palette if palette.by_name(class_name) else palette.add(class_name)
     ids = tuple(palette.by_name(class_name).id for class_name in classes)  # type: ignore[union-attr]  # just made
     tensors = {
-        key: np.ascontiguousarray(value.detach().cpu().numpy())
+        # not ascontiguousarray, which gives counters of batch norms, single numbers, a dimension
+        key: np.require(value.detach().cpu().numpy(), requirements="C")
         for key, value in network.embedder.state_dict().items()
     }
     info = EncoderInfo(
@@ -203,6 +213,7 @@ def make_bundle(
         labels=tuple(ids[target] for target in targets[kept]),
         encoder_tensors=tensors,
         training=training,
+        learned_from=learned_from,
     )
 
 
@@ -239,7 +250,7 @@ def tensors_hash(tensors: dict[str, NDArray[Any]]) -> str:
     whole = hashlib.sha256()
     for name in sorted(tensors):
         whole.update(f"{name} {tensors[name].dtype} {tensors[name].shape}".encode())
-        whole.update(np.ascontiguousarray(tensors[name]).tobytes())
+        whole.update(tensors[name].tobytes())
     return whole.hexdigest()
 
 
@@ -299,6 +310,7 @@ def evaluate_and_save_steps(
         seconds=seconds,
         weights=training.weights.source,
         split=training.prepared.split.describe(),
+        seconds_per_crop=checked.seconds / max(1, len(checked.places)),
     )
 
 
@@ -344,8 +356,7 @@ def _notes(training: Training) -> tuple[str, ...]:
     notes = [*split.notes]
     if "test" not in split.parts:
         notes.append(VALIDATION_CAVEAT)
-    if training.weights.warning:
-        notes.append(training.weights.warning)
+    notes += training.weights_notes()
     if loaded.unreadable:
         notes.append(f"{len(loaded.unreadable)} files could not be read and were left out.")
     portion = training.learner.portion
@@ -373,6 +384,7 @@ def _record(
         "weights": training.weights.source,
         "parameters": sum(parameter.numel() for parameter in training.network.parameters()),
         "rate": training.loop.rate,
+        "start_loss": training.loop.start_loss,
         "temperature": temperature,
         "device": str(training.accelerator.device),
         "processes": training.accelerator.num_processes,
@@ -416,6 +428,7 @@ def _bundle(
         seen=f"started from {training.weights.source.removeprefix('from ')}; then {counts_text}",
         training=kept,
         palette=training.job.palette,
+        learned_from=training.prepared.loaded.crops.frame.learned_from,
     )
 
 

@@ -235,6 +235,7 @@ def check_labels_steps(
     spec: CropSpec | None = None,
     folds: int = FOLDS,
     seed: int = 0,
+    label_pattern: str = "",
 ) -> Generator[TrainingReport, None, LabelCheck]:
     """Return the labels of a folder or CSV, by linear heads on a frozen encoder's vectors.
 
@@ -242,13 +243,15 @@ def check_labels_steps(
     ----------
     spec
         What crops the encoder is given, if others than usual.
+    label_pattern
+        As for :func:`~.dataset.read_examples`.
 
     Raises
     ------
     TrainingError
         The pictures are not enough to tell classes apart, or cleanlab is not installed.
     """
-    examples = read_examples(source)
+    examples = read_examples(source, label_pattern)
     check_examples(examples)
     by_path = {str(example.path): example for example in examples.items}
     listed = [(example.path, example.label) for example in examples.items]

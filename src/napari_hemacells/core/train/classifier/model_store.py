@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pydantic import BaseModel, Field
 
 from napari_hemacells.core.errors import StorageError, TrainingError
-from napari_hemacells.core.fsio import read_bytes, reserve_folder, write_bytes
-from napari_hemacells.core.text_tables import read_table
+from napari_hemacells.core.files.fsio import read_bytes, reserve_folder, write_bytes
+from napari_hemacells.core.files.text_tables import read_table
 from napari_hemacells.core.train.callbacks import CHECKPOINT
 from napari_hemacells.core.train.classifier.config import ClassifierConfig
 from napari_hemacells.core.train.classifier.project_dataset import parse_cell_name

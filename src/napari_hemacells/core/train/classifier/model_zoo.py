@@ -12,8 +12,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from napari_hemacells.core.encode import weights_store
 from napari_hemacells.core.encode.finetuned.config import NetworkPlan
 from napari_hemacells.core.errors import EncoderError
+from napari_hemacells.core.train.classifier.own_model import (
+    bundle_folder,
+    describe_model,
+    fill_from_model,
+    plan_of_model,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
     from napari_hemacells.core.encode.finetuned.config import HeadKind
@@ -31,14 +39,25 @@ SHORT_NAMES = {
 PREFIXES = ("module.", "model.", "backbone.", "encoder.", "embedder.", "trunk.", "teacher.")
 LEAST_MATCH = 0.9
 COUNTER = "num_batches_tracked"  # of batch normalisation: says nothing, and many files lack it
+SMALL_VGGS = frozenset({"small_vgg", "small_vgg_bn"})
 PACKAGED = frozenset({"bundled", "imagenet"})
 
 
 class InitialWeights(NamedTuple):
-    """What a network starts from, in words, and a warning where it is not what was hoped for."""
+    """What a network starts from, in words, and a warning where it is not what was hoped for.
+
+    Attributes
+    ----------
+    model
+        Folder of the trained model that it starts from; ``None`` for other weights.
+    with_head
+        Whether that model's head was taken too.
+    """
 
     source: str
     warning: str = ""
+    model: Path | None = None
+    with_head: bool = False
 
 
 def resolve_architecture(recipe: ClassifierConfig) -> NetworkPlan:
@@ -49,14 +68,16 @@ def resolve_architecture(recipe: ClassifierConfig) -> NetworkPlan:
     EncoderError
         There is no such architecture.
     """
+    if (folder := bundle_folder(recipe.weights)) is not None:
+        return plan_of_model(folder, recipe)
     arch = SHORT_NAMES.get(recipe.arch, recipe.arch)
-    usual_head: HeadKind = "dense" if arch == "small_vgg" else "concat"
+    usual_head: HeadKind = "dense" if arch in SMALL_VGGS else "concat"
     head = usual_head if recipe.head == "auto" else recipe.head
     if arch == "bundled":
         size = recipe.size or BUNDLED_SIZE
         return NetworkPlan(arch, head, size, BUNDLED_MEAN, BUNDLED_STD)
-    if arch in {"small_vgg", "alexnet"}:
-        usual = SMALL_SIZE if arch == "small_vgg" else DEFAULT_SIZE
+    if arch in SMALL_VGGS | {"alexnet"}:
+        usual = SMALL_SIZE if arch in SMALL_VGGS else DEFAULT_SIZE
         return NetworkPlan(arch, head, recipe.size or usual, IMAGENET_MEAN, IMAGENET_STD)
     import timm
 
@@ -68,9 +89,15 @@ def resolve_architecture(recipe: ClassifierConfig) -> NetworkPlan:
 
 
 def build_network(
-    recipe: ClassifierConfig, classes: int
+    recipe: ClassifierConfig, classes: int, names: Sequence[str] | None = None
 ) -> tuple[Classifier, NetworkPlan, InitialWeights]:
     """Return the network with its starting weights, its plan, and where the weights come from.
+
+    Parameters
+    ----------
+    names
+        The classes' names: a trained model that it starts from gives its head too, where they are
+        the same.
 
     Raises
     ------
@@ -88,6 +115,9 @@ def build_network(
             f"{plan.arch} cannot take pictures of {plan.size} pixels: choose another size, such "
             f"as {DEFAULT_SIZE}."
         ) from error
+    if (folder := bundle_folder(recipe.weights)) is not None:
+        source, with_head = fill_from_model(network, plan, folder, names)
+        return network, plan, InitialWeights(source, model=folder, with_head=with_head)
     return network, plan, load_initial_weights(network.embedder.trunk, plan, recipe.weights)
 
 
@@ -109,26 +139,61 @@ def load_initial_weights(trunk: Trunk, plan: NetworkPlan, weights: str) -> Initi
     return _fill_from_hub(trunk, plan)
 
 
-def check_weights(recipe: ClassifierConfig) -> None:
-    """Refuse starting weights that cannot be had, before any picture is read.
+def check_weights(recipe: ClassifierConfig) -> str:
+    """Return in a sentence what a training starts from, before any picture is read.
 
     Raises
     ------
     EncoderError
-        They are neither on this computer nor in reach, or the file is missing.
+        The weights are neither on this computer nor in reach, or the file is missing, or the
+        trained model is of another architecture.
     """
     plan, weights = resolve_architecture(recipe), recipe.weights
-    if weights == "none" or weights in PACKAGED or (weights == "auto" and plan.arch == "bundled"):
-        return
+    if (folder := bundle_folder(weights)) is not None:
+        return describe_model(folder)
+    if weights == "none":
+        return f"Starts from scratch: {plan.arch} with random weights, as asked for."
+    if weights in PACKAGED or (weights == "auto" and plan.arch == "bundled"):
+        return _describe_packaged(plan.arch, imagenet=weights == "imagenet")
     if weights not in {"auto", "hub"}:
-        _existing(Path(weights).expanduser())
-    elif plan.arch in _torchvision_weights():
+        file = Path(weights).expanduser()
+        _existing(file)
+        return f"Starts from the weights in {file}."
+    if plan.arch in _torchvision_weights():
         _need_torchvision(plan.arch)
-    else:
-        import timm
+        return f"Starts from ImageNet weights: torchvision {_torchvision_weights()[plan.arch][1]}."
+    return _describe_hub(plan.arch)
 
-        if timm.is_model(plan.arch):
-            _cached_or_reachable(plan.arch)
+
+def _describe_packaged(arch: str, *, imagenet: bool) -> str:
+    from napari_hemacells.core.encode.builtin import bundled_info
+
+    if arch != "bundled":
+        raise EncoderError(_not_packaged(arch))
+    if imagenet:
+        return "Starts from ImageNet weights (EfficientNet-Lite0, in this package)."
+    return f"Starts from the bundled encoder, which has seen: {bundled_info().seen}"
+
+
+def _describe_hub(arch: str) -> str:
+    import timm
+
+    if not timm.is_model(arch):
+        return f"Starts from weights of {arch}."  # building the network says that there is none
+    config = timm.get_pretrained_cfg(arch)
+    if not (config and config.has_weights):
+        raise EncoderError(
+            f"There are no weights of {arch} on the model hub: choose another architecture, a "
+            "local file (--weights FILE), or training from scratch (--weights none)."
+        )
+    where = "on this computer" if _cached_or_reachable(arch) else "to be fetched from the hub"
+    name = ".".join(part for part in (arch, config.tag) if part)
+    trained_on = "ImageNet weights" if _of_imagenet(config.tag or "") else "pretrained weights"
+    return f"Starts from {trained_on}: timm {name} ({where})."
+
+
+def _of_imagenet(tag: str) -> bool:
+    return "in1k" in tag or "in21k" in tag or "in12k" in tag or "in22k" in tag
 
 
 def _fill_packaged(trunk: Trunk, plan: NetworkPlan, *, imagenet: bool) -> InitialWeights:
@@ -139,15 +204,19 @@ def _fill_packaged(trunk: Trunk, plan: NetworkPlan, *, imagenet: bool) -> Initia
 
     encoder = imagenet_encoder("cpu") if imagenet else bundled_encoder("cpu")
     if not isinstance(trunk, StageTrunk) or not isinstance(encoder, NetworkEncoder):
-        raise EncoderError(
-            f"The packaged weights do not fit {plan.arch}: choose the architecture bundled, or "
-            "other weights (hub, none, or a file)."
-        )
+        raise EncoderError(_not_packaged(plan.arch))
     trunk.stem.load_state_dict(encoder.network.stem.state_dict())
     for own, theirs in zip(trunk.stages, encoder.network.blocks, strict=False):
         own.load_state_dict(theirs.state_dict())
     info = encoder.info
     return InitialWeights(f"{info.name} (sha256 {info.sha256[:16]}), which has seen: {info.seen}")
+
+
+def _not_packaged(arch: str) -> str:
+    return (
+        f"The packaged weights do not fit {arch}: choose the architecture bundled, or other "
+        "weights (hub, none, or a file)."
+    )
 
 
 def _fill_from_file(trunk: Trunk, file: Path) -> InitialWeights:
@@ -259,6 +328,7 @@ def _torchvision_weights() -> dict[str, tuple[Any, Any]]:
     return {
         "alexnet": (models.alexnet, models.AlexNet_Weights.IMAGENET1K_V1),
         "small_vgg": (models.vgg16, models.VGG16_Weights.IMAGENET1K_V1),
+        "small_vgg_bn": (models.vgg16_bn, models.VGG16_BN_Weights.IMAGENET1K_V1),
     }
 
 

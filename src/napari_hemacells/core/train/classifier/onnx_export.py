@@ -11,7 +11,7 @@ import torch
 
 from napari_hemacells.core.encode.network import NetworkEncoder
 from napari_hemacells.core.errors import BundleError, TrainingError
-from napari_hemacells.core.fsio import write_bytes
+from napari_hemacells.core.files.fsio import write_bytes
 from napari_hemacells.core.train.classifier.bundle_module import BundleModule
 
 if TYPE_CHECKING:

@@ -20,10 +20,12 @@ from napari_hemacells.core.train.classifier.dataset import (
     check_examples,
     check_groups,
     read_examples,
+    read_learned_from,
     read_spec,
 )
 from napari_hemacells.core.train.classifier.split import (
     SplitRule,
+    few_shots,
     load_split,
     save_split,
     split_examples,
@@ -34,13 +36,13 @@ from napari_hemacells.core.train.classifier.training import (
     Training,
     TrainJob,
 )
+from napari_hemacells.core.train.progress import TrainingReport
 from napari_hemacells.core.types.progress import run_to_end
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from napari_hemacells.core.train.classifier.artifacts import ClassifierTrainingOutcome
-    from napari_hemacells.core.train.progress import TrainingReport
 
 
 def train(job: TrainJob) -> ClassifierTrainingOutcome:
@@ -85,13 +87,17 @@ def prepare_steps(job: TrainJob) -> Generator[TrainingReport, None, PreparedData
 
     recipe = job.recipe
     plan = resolve_architecture(recipe)
-    check_weights(recipe)
-    examples = read_examples(job.source)
+    yield TrainingReport(0, 0, check_weights(recipe), phase="start")
+    examples = read_examples(job.source, recipe.label_pattern)
     check_examples(examples)
     frame = estimate_crop_geometry(examples, plan.size, recipe.context)
     cut = job.spec or read_spec(job.source)
     if cut is not None:
-        frame = frame._replace(spec=replace(cut, size=plan.size), framing=1.0)
+        frame = frame._replace(
+            spec=replace(cut, size=plan.size),
+            framing=1.0,
+            learned_from=read_learned_from(job.source),
+        )
     frame = frame.with_thermal_display(recipe.degrees, recipe.palette)
     loaded = yield from load_examples_steps(examples, frame, recipe.memory_mb)
     check_examples(loaded.examples)
@@ -107,6 +113,8 @@ def prepare_steps(job: TrainJob) -> Generator[TrainingReport, None, PreparedData
     )
     split = split_examples(loaded, rule, load_split(job.folder / SPLIT, rule))
     save_split(job.folder / SPLIT, split)
+    if recipe.shots is not None:
+        split = few_shots(loaded, split, recipe.shots)
     return PreparedData(loaded, split, frame.spec)
 
 

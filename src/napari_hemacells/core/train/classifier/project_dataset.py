@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,8 @@ import numpy as np
 from napari_hemacells.core.crop import extract_crops
 from napari_hemacells.core.errors import HemaCellsError, TrainingError
 from napari_hemacells.core.evaluate.splits import group_key
-from napari_hemacells.core.image import read_image
 from napari_hemacells.core.store.project import corrected_cells
+from napari_hemacells.core.store.project_images import read_stored_image
 from napari_hemacells.core.train.classifier.crop_store import (
     CropGeometry,
     CropStore,
@@ -29,7 +30,7 @@ from napari_hemacells.core.train.classifier.dataset import (
     write_spec,
 )
 from napari_hemacells.core.train.classifier.split import SplitRule, split_examples
-from napari_hemacells.core.types import CellRef, CropSpec, Progress, SmearImage
+from napari_hemacells.core.types import CellRef, CropSpec, LearnedFrom, Progress, SmearImage
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
@@ -134,7 +135,7 @@ def export_crops_steps(
         The folder cannot be written.
     """
     lessons = annotated_cells_of(project, state)
-    crops: list[NDArray[np.uint8]] = []
+    crops, sources = list["NDArray[np.uint8]"](), list[LearnedFrom]()
     labels, groups, names, left_out = list[str](), list[str](), list[str](), list[str]()
     for index, (key, class_of_cell) in enumerate(lessons.cells.items()):
         yield Progress(index, len(lessons.cells), f"Reading {project.image(key).name}")
@@ -147,6 +148,7 @@ def export_crops_steps(
             )
             continue
         there = [cell for cell in class_of_cell if cell in cells.position]
+        sources.append(cells.learned_from(image.modality))
         crops.append(extract_crops(image, cells, spec, there))
         labels += [class_of_cell[cell] for cell in there]
         groups += [lessons.groups[key] if grouped else ""] * len(there)
@@ -155,7 +157,7 @@ def export_crops_steps(
         raise TrainingError("No annotated cell can be learned from. " + " ".join(left_out))
     yield Progress(0, 0, f"Writing {len(labels):,} crops")
     table = write_examples(folder, np.concatenate(crops), labels, groups, names)
-    write_spec(folder, spec)
+    write_spec(folder, spec, reduce(LearnedFrom.joined, sources))
     return ExportedCrops(table, len(labels), tuple(left_out))
 
 
@@ -190,8 +192,7 @@ def read_project_image(project: Project, key: str) -> SmearImage:
     HemaCellsError
         It was moved or changed, or cannot be read.
     """
-    stored = project.image(key)
-    return read_image(project.locate(key), groups=stored.groups)
+    return read_stored_image(project, key)
 
 
 @dataclass(frozen=True)

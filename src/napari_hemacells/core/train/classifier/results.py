@@ -8,15 +8,15 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from napari_hemacells.core.errors import StorageError, TrainingError
 from napari_hemacells.core.evaluate.classification_metrics import MetricWithInterval
-from napari_hemacells.core.fsio import read_bytes
-from napari_hemacells.core.text_tables import read_table
+from napari_hemacells.core.files.fsio import read_bytes
+from napari_hemacells.core.files.text_tables import read_table
 from napari_hemacells.core.types import TemperatureScaling  # noqa: TC001 (pydantic reads it)
 
 if TYPE_CHECKING:
@@ -220,6 +220,15 @@ class Confusion:
         return tuple(sorted(pairs, key=lambda pair: (-pair.count, -pair.share))[:n])
 
 
+class ClassExamples(NamedTuple):
+    """Pictures of one class that a reader should look at."""
+
+    label: str
+    worst: tuple[CropPrediction, ...]
+    best: tuple[CropPrediction, ...]
+    uncertain: tuple[CropPrediction, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class EvaluationResults:
     """What a training found, of the part that can be trusted most.
@@ -265,6 +274,18 @@ class EvaluationResults:
     def most_uncertain(self, n: int = SHOWN) -> tuple[CropPrediction, ...]:
         """Return the pictures whose two likeliest classes are closest to each other."""
         return tuple(sorted(self.items, key=_margin)[:n])
+
+    def of_class(self, label: str, n: int) -> ClassExamples:
+        """Return the worst, best and most uncertain pictures of a given class, each once.
+
+        The worst are those whose class the network believed least; the best are told rightly.
+        """
+        own = sorted((item for item in self.items if item.label == label), key=lambda i: -i.loss)
+        worst = own[:n]
+        best = [item for item in reversed(own) if item.right and item not in worst][:n]
+        shown = {id(item) for item in (*worst, *best)}
+        rest = sorted((item for item in own if id(item) not in shown), key=_margin)
+        return ClassExamples(label, tuple(worst), tuple(best), tuple(rest[:n]))
 
 
 def confusion_of(items: Sequence[CropPrediction], classes: tuple[str, ...]) -> Confusion:
@@ -501,6 +522,7 @@ class _Run(BaseModel):
     weights: str = ""
     parameters: int = 0
     rate: float = 0.0
+    start_loss: float | None = None
     temperature: float = 1.0
     device: str = ""
     processes: int = 1
@@ -519,7 +541,7 @@ def read_run(file: Path) -> dict[str, Any]:
         raise _unfinished(file.parent) from error
 
 
-_REPORTED = frozenset(_Run.model_fields) - {"pictures", "unreadable"}
+_REPORTED = frozenset(_Run.model_fields) - {"pictures", "unreadable", "start_loss"}
 
 
 def check_run(results: EvaluationResults) -> None:

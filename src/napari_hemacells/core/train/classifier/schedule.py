@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from napari_hemacells.core.train.classifier.config import ClassifierConfig
 
 WARM_SHARE = 0.3  # of one cycle goes up; a quarter would divide by zero in four steps
-PLATEAU_PATIENCE, PLATEAU_FACTOR = 2, 0.3
 Group = list[nn.Parameter]
 
 
@@ -80,24 +79,61 @@ def train_mode(network: nn.Module) -> None:
                 layer.eval()
 
 
+def group_rates(rate: float, groups: int, recipe: ClassifierConfig) -> list[float]:
+    """Return the rate of each group: the head's, and lower by a factor for each one before."""
+    return [rate * recipe.lower ** (groups - 1 - index) for index in range(groups)]
+
+
+def body_rates(rate: float, groups: int, recipe: ClassifierConfig) -> list[float]:
+    """Return the rates once the body learns: from the lowest to the highest, if they are given.
+
+    Examples
+    --------
+    >>> recipe = ClassifierConfig(rate_low=1e-6, rate_high=1e-4)
+    >>> body_rates(1e-3, 3, recipe)
+    [1e-06, 1e-05, 0.0001]
+    """
+    rates = group_rates(rate, groups, recipe)
+    low, high = recipe.rate_low, recipe.rate_high
+    if low is None and high is None:
+        return rates
+    low, high = low or min(rates[0], high or rates[0]), high or max(rates[-1], low or rates[-1])
+    steps = max(1, groups - 1)
+    return [low * (high / low) ** (index / steps) for index in range(groups)]
+
+
 def make_optimiser(
     groups: list[Group], first: int, rate: float, recipe: ClassifierConfig
-) -> optim.AdamW:
-    """Return AdamW with a rate a group: the head's, and lower by a factor for each one before."""
-    last = len(groups) - 1
+) -> optim.Optimizer:
+    """Return the recipe's optimiser with a rate for each group that learns."""
+    frozen = first == len(groups) - 1
+    rates = (group_rates if frozen else body_rates)(rate, len(groups), recipe)
     parts = [
-        {"params": group, "lr": rate * recipe.lower ** (last - index)}
-        for index, group in enumerate(groups)
+        {"params": group, "lr": own}
+        for index, (group, own) in enumerate(zip(groups, rates, strict=True))
         if index >= first
     ]
-    return optim.AdamW(parts, weight_decay=recipe.weight_decay)
+    kind = optim.Adam if recipe.optimiser == "adam" else optim.AdamW
+    return kind(parts, weight_decay=recipe.weight_decay)
 
 
 class LRSchedule:
-    """One of torch's schedules, told of each step and each epoch."""
+    """One of torch's schedules, told of each step and each epoch.
+
+    Parameters
+    ----------
+    frozen
+        Whether the head alone learns: then all cycles of restarts are as long as the first.
+    """
 
     def __init__(
-        self, optimiser: optim.Optimizer, recipe: ClassifierConfig, *, epochs: int, steps: int
+        self,
+        optimiser: optim.Optimizer,
+        recipe: ClassifierConfig,
+        *,
+        epochs: int,
+        steps: int,
+        frozen: bool = False,
     ) -> None:
         rules = optim.lr_scheduler
         rates = [group["lr"] for group in optimiser.param_groups]
@@ -109,11 +145,13 @@ class LRSchedule:
             )
         elif recipe.schedule == "restarts":
             self._rule = rules.CosineAnnealingWarmRestarts(
-                optimiser, recipe.cycle_length * steps, recipe.cycle_multiplier
+                optimiser,
+                recipe.cycle_length * steps,
+                1 if frozen else recipe.cycle_multiplier,
             )
         elif recipe.schedule == "plateau":
             self._rule = rules.ReduceLROnPlateau(
-                optimiser, factor=PLATEAU_FACTOR, patience=PLATEAU_PATIENCE
+                optimiser, factor=recipe.plateau_factor, patience=recipe.plateau_patience
             )
         else:
             self._rule = rules.ConstantLR(optimiser, factor=1.0)

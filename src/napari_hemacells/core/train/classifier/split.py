@@ -5,24 +5,30 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_hemacells.core.errors import StorageError, TrainingError
+from napari_hemacells.core.errors import StorageError
 from napari_hemacells.core.evaluate import in_validation
-from napari_hemacells.core.fsio import read_bytes, write_bytes
+from napari_hemacells.core.files.fsio import read_bytes, write_bytes
+from napari_hemacells.core.train.classifier.own_split import (
+    check_given,
+    given_notes,
+    parts_given,
+    with_few_shots,
+)
 from napari_hemacells.core.train.classifier.units import split_units, without_group
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from napari_hemacells.core.train.classifier.crop_store import LoadedExamples
-    from napari_hemacells.core.train.classifier.dataset import Example, SplitPart
+    from napari_hemacells.core.train.classifier.dataset import SplitPart
 
 PARTS: tuple[SplitPart, ...] = ("train", "validation", "test")
 _LIMIT = 2**28
@@ -100,7 +106,8 @@ class ClassifierSplit:
         """How the pictures were split, for the report."""
         how = "whole groups" if self.grouped else "ungrouped: cells of one patient may be in both"
         counts = Counter(self.parts)
-        summary = ", ".join(f"{counts[part]} {part}" for part in PARTS if counts[part])
+        named = (*PARTS, "unused")
+        summary = ", ".join(f"{counts[part]} {part}" for part in named if counts[part])
         by = f"by a hash of their content, seed {self.rule.seed}"
         return f"{summary}; {'as the column split says' if self.given else by}; {how}"
 
@@ -118,12 +125,13 @@ def split_examples(
     Raises
     ------
     TrainingError
-        The user has put pictures of one group into several parts.
+        The user's own parts cannot be used: see :mod:`.own_split`.
     """
     items = loaded.examples.items
     grouped = loaded.examples.grouped and not rule.ungrouped
     units = split_units(items, loaded.digests, ungrouped=not grouped)
-    given = _given_parts(items, units) if rule.folds < 2 else {}
+    check_given(items, folds=rule.folds, test=rule.test)
+    given = parts_given(items, units)
     part_of: dict[str, SplitPart] = {unit: rule.part(unit) for unit in units}
     part_of |= {unit: part for unit, part in (known or {}).items() if unit in part_of}
     notes = []
@@ -137,6 +145,7 @@ def split_examples(
         if not checked:
             notes.append("The column split has no validation: some of train was held out for it.")
         given = fixed
+    notes += given_notes(items, given)
     notes += _fill_gaps([item.label for item in items], units, part_of, rule, set(given))
     if grouped and (alone := without_group(items, units)):
         notes.insert(
@@ -152,17 +161,25 @@ def split_examples(
     )
 
 
-def _given_parts(items: Sequence[Example], units: Sequence[str]) -> dict[str, SplitPart]:
-    """Return the parts that the user has chosen, by unit."""
-    given: dict[str, SplitPart] = {}
-    for item, unit in zip(items, units, strict=True):
-        if item.part and given.setdefault(unit, item.part) != item.part:
-            raise TrainingError(
-                f"The column split puts pictures of one group ({unit.partition('/')[2]}: "
-                f"“{item.name}”) into {given[unit]} and {item.part}: a group, and copies of a "
-                "picture, belong into one part. Correct the table."
-            )
-    return given
+def few_shots(loaded: LoadedExamples, split: ClassifierSplit, shots: int) -> ClassifierSplit:
+    """Return the split with so many pictures of each class to learn from.
+
+    Raises
+    ------
+    TrainingError
+        A class has fewer.
+    """
+    parts = with_few_shots(
+        loaded.examples.items,
+        split.units,
+        loaded.digests,
+        split.parts,
+        shots=shots,
+        seed=split.rule.seed,
+        given=split.given,
+    )
+    note = f"{shots} pictures of each class were learned from, chosen by their hashes."
+    return replace(split, parts=parts, notes=(*split.notes, note))
 
 
 def save_split(file: Path, split: ClassifierSplit) -> None:

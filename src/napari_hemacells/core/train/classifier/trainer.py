@@ -23,6 +23,8 @@ from napari_hemacells.core.train.callbacks import (
     damaged_checkpoint_error,
 )
 from napari_hemacells.core.train.classifier.artifacts import (
+    BODY_RATE_FINDER,
+    RATE_FINDER,
     EpochRecord,
     write_curve,
     write_json,
@@ -88,6 +90,9 @@ class ClassifierStrategy:
         ``(n,)`` class of every crop.
     pictures
         Makes the crops as the network takes them.
+    already_trained
+        Whether the network tells the classes already: then its weights are kept unless the
+        training finds better ones.
     folder
         Where the checkpoint, the log and the curve of the rate go.
     fingerprint
@@ -96,7 +101,6 @@ class ClassifierStrategy:
 
     identity_key, refusal = "fingerprint", ""
     running_mean: ModelEma | None = None
-    validates_first = False
 
     def __init__(
         self,
@@ -109,15 +113,19 @@ class ClassifierStrategy:
         pictures: Callable[[], CropBatches],
         folder: Path,
         fingerprint: str,
+        already_trained: bool = False,
     ) -> None:
+        self._already_trained = already_trained
         self.learner, self.stages, self.recipe = learner, stages, learner.recipe
         self.train, self.validation, self.targets = train, validation, targets
         self.groups = layer_groups(learner.network, learner.recipe)
         self.early_stopping = EarlyStopping(learner.recipe.patience or NEVER)
         self.stage = self.epoch = self.done = 0  # the next epoch to be done, and steps done
         self.rate = 0.0  # of the head; 0 until it is settled
+        self.body_rate = 0.0  # of the head once the body learns; 0 until it is settled
         self.history: list[EpochRecord] = []
         self.best: dict[str, torch.Tensor] = {}
+        self.start_loss: float | None = None  # of a network that tells the classes already
         self.shown_losses: dict[str, float] = {}
         self.checkpoint = folder / CHECKPOINT
         self._pictures, self._folder, self._fingerprint = pictures, folder, fingerprint
@@ -148,6 +156,8 @@ class ClassifierStrategy:
     @property
     def message(self) -> str:
         """Stage and epoch, in words."""
+        if self.validates_first and not self.done:
+            return "The model as it was"
         stage = self.stages[self.stage]
         return f"{stage.name}, epoch {self._now.number} of {stage.epochs}"
 
@@ -156,6 +166,11 @@ class ClassifierStrategy:
         """Whether the steps to come are of the same kind."""
         kind = self.stages[self.stage].vectors
         return all(other.vectors == kind for other in self.stages[self.stage + 1 :])
+
+    @property
+    def validates_first(self) -> bool:
+        """Whether the validation part is looked at before the first step."""
+        return self._already_trained and not self.history
 
     def order(self, epoch: int) -> NDArray[np.int64]:
         """Return the places to learn from, in the order of an epoch."""
@@ -214,13 +229,19 @@ class ClassifierStrategy:
     def validate(
         self, tell: Callable[..., TrainingReport]
     ) -> Generator[TrainingReport, None, Validation]:
-        """Look at the validation part, and write the epoch down."""
+        """Look at the validation part, and write the epoch down if there was one."""
+        if first := self.validates_first and not self.done:
+            self._feed = self._pictures()
         logits = [torch.zeros(0, self.network.classes)]
         for start in range(0, len(self.validation), EVAL_BATCH):
             batch = self.validation[start : start + EVAL_BATCH]
             logits.append(eval_logits(batch, self._feed, self.network, self.learner.accelerator))
             yield tell("Checking", "validate")
         loss, accuracy = self._metrics(torch.cat(logits))
+        if first:
+            self.start_loss = loss
+            at_start = {"validation loss": loss, "accuracy": accuracy}
+            return Validation(at_start, score=-loss, step=0)
         self.epoch += 1
         self._schedule.epoch(loss)
         self.history.append(
@@ -261,12 +282,22 @@ class ClassifierStrategy:
             self._feed = yield from cache_features_steps(
                 pictures, self.network, self.train, len(self.targets), views=recipe.frozen_views
             )
+        body_learns = stage.first_group < len(self.groups) - 1
         if not self.rate:
             yield from self._find_rate(stage.first_group)
+        if body_learns and not self.body_rate:
+            yield from self._find_body_rate(stage.first_group)
         if not self.epoch:  # layers that just began to learn get all the patience
             self.early_stopping.checks_since_best = 0
-        self._optimiser = make_optimiser(self.groups, stage.first_group, self.rate, recipe)
-        self._schedule = LRSchedule(self._optimiser, recipe, epochs=stage.epochs, steps=self.steps)
+        rate = self.body_rate if body_learns else self.rate
+        self._optimiser = make_optimiser(self.groups, stage.first_group, rate, recipe)
+        self._schedule = LRSchedule(
+            self._optimiser,
+            recipe,
+            epochs=stage.epochs,
+            steps=self.steps,
+            frozen=not body_learns,
+        )
         if self._stored is not None and self.epoch:
             try:
                 self._optimiser.load_state_dict(self._stored["optimiser"])
@@ -282,14 +313,32 @@ class ClassifierStrategy:
         if recipe.rate is not None and not recipe.search:
             self.rate = recipe.rate
             return
+        self.rate = yield from self._search(first, recipe.rate, RATE_FINDER)
+
+    def _find_body_rate(self, first: int) -> Generator[TrainingReport, None, None]:
+        """Take the same rate when the body begins to learn, or look for another."""
+        recipe = self.recipe
+        if recipe.search_again and self.history:
+            given = None if recipe.rate_high is None else recipe.rate_high
+            self.body_rate = yield from self._search(first, given, BODY_RATE_FINDER)
+        else:
+            self.body_rate = self.rate
+
+    def _search(
+        self, first: int, given: float | None, name: str
+    ) -> Generator[TrainingReport, None, float]:
+        """Look for a rate, write the curve; return the rate that is given, or the one found."""
+        recipe = self.recipe
         seed_torch(recipe.seed, FINDER_SEED, 2)
         optimiser = make_optimiser(self.groups, first, 1.0, recipe)
         curve = yield from find_lr_steps(self.learner, self._feed, optimiser, self.order(0))
-        self.rate = curve.suggestion if recipe.rate is None else recipe.rate
-        write_curve(self._folder / "rate_finder.csv", curve)
-        write_json(self._folder / "rate_finder.json", {"suggestion": curve.suggestion})
-        message = f"Learning rate {self.rate:.1g} (search: {curve.suggestion:.1g})"
-        yield TrainingReport(0, self.total, message, phase="start")
+        rate = curve.suggestion if given is None else given
+        write_curve(self._folder / f"{name}.csv", curve)
+        found = {"suggestion": curve.suggestion, "taken": rate}
+        write_json(self._folder / f"{name}.json", found)
+        message = f"Learning rate {rate:.1g} (search: {curve.suggestion:.1g})"
+        yield TrainingReport(self.done, self.total, message, phase="start")
+        return rate
 
     def _metrics(self, logits: torch.Tensor) -> tuple[float, float]:
         """Return loss and accuracy on validation."""
@@ -317,9 +366,11 @@ class ClassifierStrategy:
             "stage": self.stage,
             "epoch": self.epoch,
             "rate": self.rate,
+            "body_rate": self.body_rate,
             "done": self.done,
             "history": [asdict(record) for record in self.history],
             "best": self.best,
+            "start_loss": self.start_loss,
             "watch": self.early_stopping.state(),
         }
 
@@ -329,7 +380,8 @@ class ClassifierStrategy:
         self.learner.portion = int(state["portion"])
         self.stage, self.epoch = int(state["stage"]), int(state["epoch"])
         self.rate, self.done = float(state["rate"]), int(state["done"])
+        self.body_rate = float(state.get("body_rate", 0.0))
         self.history = [EpochRecord(**record) for record in state["history"]]
-        self.best = state["best"]
+        self.best, self.start_loss = state["best"], state.get("start_loss")
         self.early_stopping.restore(state["watch"])
         self._stored = state

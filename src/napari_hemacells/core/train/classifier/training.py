@@ -13,8 +13,10 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from napari_hemacells.core.train.classifier.config import ClassifierConfig, preset_config
+from napari_hemacells.core.train.classifier.config import ClassifierConfig
 from napari_hemacells.core.train.classifier.dataset import class_weights
+from napari_hemacells.core.train.classifier.own_model import seen_by_model
+from napari_hemacells.core.train.classifier.presets import preset_config
 from napari_hemacells.core.train.progress import TrainingReport
 
 if TYPE_CHECKING:
@@ -93,7 +95,9 @@ class Training:
         examples = prepared.loaded.examples
         self.targets, self.classes = examples.targets(), examples.classes
         learner.seed_torch(job.recipe.seed)
-        network, self.plan, self.weights = model_zoo.build_network(job.recipe, len(self.classes))
+        network, self.plan, self.weights = model_zoo.build_network(
+            job.recipe, len(self.classes), self.classes
+        )
         self.accelerator = learner.make_accelerator(job.recipe)
         self.network = _on_device(network, self.accelerator.device)
         train = prepared.split.places("train")
@@ -114,6 +118,7 @@ class Training:
             pictures=self.pictures,
             folder=job.folder,
             fingerprint=self.fingerprint(),
+            already_trained=self.weights.with_head,
         )
 
     def fingerprint(self) -> str:
@@ -122,6 +127,30 @@ class Training:
         split = self.prepared.split
         content = [recipe, self.classes, self.prepared.loaded.digests, split.parts]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+    def weights_notes(self) -> tuple[str, ...]:
+        """Return what a reader must know of the weights that it started from."""
+        notes = [self.weights.warning] if self.weights.warning else []
+        if self.weights.model is None:
+            return tuple(notes)
+        split, digests = self.prepared.split, self.prepared.loaded.digests
+        asked = [
+            digest
+            for digest, part in zip(digests, split.parts, strict=True)
+            if part in {"validation", "test"}
+        ]
+        seen, known = seen_by_model(self.weights.model, asked)
+        if not known:
+            notes.append(
+                "It is not known which of the held-out pictures the model it started from had "
+                "learned from (its split.csv is not beside it): the figures may be too good."
+            )
+        elif seen:
+            notes.append(
+                f"The model that it started from had learned from {seen} of the {len(asked)} "
+                "held-out pictures: the figures are too good. Keep the split of its training."
+            )
+        return tuple(notes)
 
     def data_hash(self) -> str:
         """Return the identity of all pictures with their classes."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter
 
 from napari_hemacells.core.errors import TrainingError
-from napari_hemacells.core.fsio import write_bytes
+from napari_hemacells.core.files.fsio import write_bytes
 from napari_hemacells.core.params import TrainDetectorParams
 from napari_hemacells.core.train.callbacks import CHECKPOINT
 from napari_hemacells.core.train.detector.dataset import save_fields

@@ -54,7 +54,21 @@ def _vary_illumination(light: NDArray[np.float32], rng: Generator) -> NDArray[np
         light = light @ _hue_turn(rng.normal(0, 0.2)).T
     centre = light.mean()
     light = centre + (light - centre) * np.float32(rng.uniform(0.65, 1.25))
-    return np.asarray(light * 255, dtype=np.float32)
+    return np.asarray(_dim(light, rng) * 255, dtype=np.float32)
+
+
+def _dim(light: NDArray[np.float32], rng: Generator) -> NDArray[np.float32]:
+    """Return the picture as under a badly set lamp, sometimes: dim, in one colour, vignetted."""
+    if rng.random() < 0.2:
+        tint = rng.normal(0, 0.2, 3)
+        light = light * np.exp(tint - tint.max() + rng.uniform(-0.7, 0)).astype(np.float32)
+    if rng.random() < 0.2:
+        rows, cols = light.shape[:2]
+        y, x = np.linspace(-1, 1, rows), np.linspace(-1, 1, cols)
+        at = rng.normal(0, 0.6, 2)
+        away = ((y - at[0]) ** 2)[:, None] + ((x - at[1]) ** 2)[None]
+        light = light * np.exp(-rng.uniform(0.05, 0.4) * away)[..., None].astype(np.float32)
+    return np.asarray(light, dtype=np.float32)
 
 
 def _hue_turn(angle: float) -> NDArray[np.float32]:
@@ -71,7 +85,10 @@ def _vary_camera(light: NDArray[np.float32], rng: Generator) -> NDArray[np.uint8
         sigma = rng.uniform(0.3, 1.3)
         light = ndi.gaussian_filter(light, (sigma, sigma, 0))
     if rng.random() < 0.15:
-        light = light + rng.uniform(0.3, 1.0) * (light - ndi.gaussian_filter(light, (1, 1, 0)))
+        sigma = rng.uniform(0.8, 2.5)  # the wide ones are the rims of a picture out of focus
+        light = light + rng.uniform(0.3, 1.0) * (
+            light - ndi.gaussian_filter(light, (sigma, sigma, 0))
+        )
     if rng.random() < 0.4:
         light = light + rng.normal(0, rng.uniform(1, 7), light.shape).astype(np.float32)
     picture = np.clip(light, 0, 255).astype(np.uint8)
@@ -87,7 +104,7 @@ def _jpeg(picture: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
 SIDE = 192
 GRID = SIDE // STRIDE
 PADDING = 128  # beyond the picture: grey, which is 0 after normalisation
-LEAST_VISIBLE = 0.3  # of a box cut by the crop; below that the place is ignored
+LEAST_VISIBLE = 0.15  # of a box cut by the crop; below that the place is ignored
 SPREAD = 0.54 / 6  # sigma of the centre blob, of the box side (TTFNet)
 LEAST_SIGMA = 0.6  # in map cells
 

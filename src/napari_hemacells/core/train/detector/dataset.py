@@ -18,8 +18,8 @@ from napari_hemacells.core.detect.stain import read_stain
 from napari_hemacells.core.errors import CellsError, TrainingError
 from napari_hemacells.core.evaluate.detection_datasets import canonical_class
 from napari_hemacells.core.evaluate.splits import group_key
-from napari_hemacells.core.fsio import atomic_path
-from napari_hemacells.core.numpy_files import load_arrays
+from napari_hemacells.core.files.fsio import atomic_path
+from napari_hemacells.core.files.numpy_files import load_arrays
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -62,7 +62,11 @@ def find_corrected_images(project: Project, state: AnnotationState) -> Corrected
     """Return which images of a project can be learned from; quick, nothing is read."""
     touched, untouched, corrected = [], [], 0
     for stored in project.images:
-        if stored.modality != "colour" or not project.has_cells(stored.key):
+        if (
+            stored.modality != "colour"
+            or stored.kind == "pictures"
+            or not project.has_cells(stored.key)
+        ):
             continue
         cells = set(state.corrections_of(stored.key)) | state.cells_of(stored.key)
         corrected += len(cells)

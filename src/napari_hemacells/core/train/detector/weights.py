@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_hemacells.core.detect.learned.model import DetectionThresholds, load_model
 from napari_hemacells.core.detect.learned.network import ARCHITECTURE
-from napari_hemacells.core.fsio import atomic_path
+from napari_hemacells.core.files.fsio import atomic_path
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,8 +12,8 @@ import numpy as np
 from pydantic import BaseModel
 
 from napari_hemacells.core.errors import TrainingError
-from napari_hemacells.core.fsio import atomic_path
-from napari_hemacells.core.numpy_files import load_arrays
+from napari_hemacells.core.files.fsio import atomic_path
+from napari_hemacells.core.files.numpy_files import load_arrays
 from napari_hemacells.core.train.callbacks import CHECKPOINT
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from napari_hemacells.core.errors import StorageError
-from napari_hemacells.core.fsio import discard, read_bytes, reserve_folder, write_bytes
+from napari_hemacells.core.files.fsio import discard, read_bytes, reserve_folder, write_bytes
 from napari_hemacells.core.params import AdaptParams
 from napari_hemacells.core.train.selfsupervised.config import AdaptJob, AdaptOutcome
 from napari_hemacells.core.train.selfsupervised.dataset import training_folder

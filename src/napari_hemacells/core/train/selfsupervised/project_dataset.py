@@ -12,8 +12,8 @@ from napari_hemacells.core.crop import estimate_context, extract_crops, from_pic
 from napari_hemacells.core.detect import detect_steps
 from napari_hemacells.core.errors import HemaCellsError, ImageError, TrainingError
 from napari_hemacells.core.evaluate import list_class_folders
-from napari_hemacells.core.evaluate.class_folders import picture_pixels
 from napari_hemacells.core.image import read_image
+from napari_hemacells.core.pictures import picture_pixels
 from napari_hemacells.core.store.project import annotation_state, corrected_cells
 from napari_hemacells.core.train.classifier.project_dataset import read_project_image
 from napari_hemacells.core.train.selfsupervised.dataset import (

@@ -16,7 +16,7 @@ from napari_hemacells.core.annotate.state import utc_now
 from napari_hemacells.core.encode import load_encoder
 from napari_hemacells.core.encode.adapted import AdaptedHeader, with_tensors
 from napari_hemacells.core.encode.network import NetworkEncoder
-from napari_hemacells.core.fsio import atomic_path
+from napari_hemacells.core.files.fsio import atomic_path
 from napari_hemacells.core.train.callbacks import CHECKPOINT, NEVER, EarlyStopping
 from napari_hemacells.core.train.progress import TrainingReport
 from napari_hemacells.core.train.selfsupervised.config import (

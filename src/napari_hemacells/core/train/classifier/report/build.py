@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -12,10 +13,16 @@ from napari_hemacells.core.annotate.state import utc_now
 from napari_hemacells.core.encode import EmbeddingCache, bundled_encoder
 from napari_hemacells.core.errors import HemaCellsError, ImageError, TrainingError
 from napari_hemacells.core.evaluate.fewshot import default_cache_folder
-from napari_hemacells.core.fsio import write_bytes
+from napari_hemacells.core.files.fsio import write_bytes
+from napari_hemacells.core.files.text_tables import read_table
 from napari_hemacells.core.store import load_bundle
-from napari_hemacells.core.text_tables import read_table
-from napari_hemacells.core.train.classifier.artifacts import EpochRecord, LRCurve, write_json
+from napari_hemacells.core.train.classifier.artifacts import (
+    BODY_RATE_FINDER,
+    RATE_FINDER,
+    EpochRecord,
+    LRCurve,
+    write_json,
+)
 from napari_hemacells.core.train.classifier.label_noise import (
     check_labels_steps,
     check_out_of_fold,
@@ -122,7 +129,10 @@ def _label_steps(results: EvaluationResults) -> Generator[TrainingReport, None, 
         else:
             cache = EmbeddingCache(default_cache_folder())
             source = Path(results.run["source"])
-            check = yield from check_labels_steps(source, bundled_encoder(), cache=cache)
+            pattern = str(results.run["recipe"].get("label_pattern", ""))
+            check = yield from check_labels_steps(
+                source, bundled_encoder(), cache=cache, label_pattern=pattern
+            )
     except (TrainingError, ImageError) as error:
         return str(error)
     note = (
@@ -137,7 +147,7 @@ def _label_steps(results: EvaluationResults) -> Generator[TrainingReport, None, 
 
 
 def _heat(results: EvaluationResults, crops: ReportCrops) -> tuple[dict[str, str], str]:
-    """Return heat maps of the highest losses by name, or why there are none."""
+    """Return heat maps of the pictures shown by name, or why there are none."""
     from napari_hemacells.core.train.classifier.report.heatmaps import gradcam_uris
 
     try:
@@ -184,7 +194,8 @@ def _page(
         matrix=_matrix(results),
         pairs=text.pair_table(results),
         curves=plots.learning_curves(history),
-        finder=_finder(course),
+        balance=_balance(course),
+        finders=_finders(course),
         reliability=plots.reliability_diagram(figures.reliability),
         roc=plots.roc_curve(figures.binary) if figures.binary and figures.binary.roc else "",
         calibration=text.describe_calibration(results),
@@ -228,12 +239,37 @@ def _history(file: Path) -> list[EpochRecord]:
     ]
 
 
-def _finder(folder: Path) -> str:
-    """Return the learning rate finder's curve; nothing where the rate was given."""
-    file = folder / "rate_finder.csv"
-    if not file.is_file():
-        return ""
-    rows = [(float(row["rate"]), float(row["loss"])) for row in read_table(file).records()]
+FINDERS = {
+    RATE_FINDER: "Loss at each learning rate",
+    BODY_RATE_FINDER: "Loss at each rate, the body unfrozen",
+}
+
+
+def _finders(folder: Path) -> tuple[str, ...]:
+    """Return the learning rate finder's curves; none where the rates were given."""
+    return tuple(
+        _finder(folder / name, title)
+        for name, title in FINDERS.items()
+        if (folder / f"{name}.csv").is_file()
+    )
+
+
+def _finder(stem: Path, title: str) -> str:
+    table = read_table(stem.with_suffix(".csv"))
+    rows = [(float(row["rate"]), float(row["loss"])) for row in table.records()]
     rates, losses = zip(*rows, strict=True)
-    record = read_json(folder / "rate_finder.json")
-    return plots.lr_finder_plot(LRCurve(rates, losses, record["suggestion"]))
+    record = read_json(stem.with_suffix(".json"))
+    suggestion = float(record["suggestion"])
+    taken = float(record.get("taken", suggestion))
+    return plots.lr_finder_plot(LRCurve(rates, losses, suggestion), taken, title)
+
+
+def _balance(folder: Path) -> str:
+    """Return how many pictures of each class were in each part, as bars."""
+    parts: dict[str, Counter[str]] = {
+        part: Counter() for part in ("train", "validation", "test", "unused")
+    }
+    for row in read_table(folder / "split.csv").records():
+        parts.setdefault(row["part"], Counter())[row["label"]] += 1
+    classes = sorted({name for counts in parts.values() for name in counts})
+    return plots.class_balance(parts, classes)

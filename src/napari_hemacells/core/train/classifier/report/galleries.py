@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -94,14 +94,56 @@ def overlay_heatmap(crop: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArr
     return np.asarray(mixed.round(), dtype=np.uint8)
 
 
-SHOWN, N_HEATMAPS, SUSPECTED = 14, 12, 28
+SHOWN, SUSPECTED, OF_CLASS = 14, 28, 4
+MOST_CLASSES = 30  # with lists of their own
 NOTHING = "There are none."
+
+
+class PictureList(NamedTuple):
+    """Pictures of the judged part under a heading.
+
+    Attributes
+    ----------
+    kinds
+        What each picture is there for; empty where the heading says it.
+    """
+
+    title: str
+    note: str
+    items: tuple[CropPrediction, ...]
+    kinds: tuple[str, ...] = ()
+
+
+def picture_lists(results: EvaluationResults) -> list[PictureList]:
+    """Return the pictures that teach most about the network: of all classes, then of each."""
+    lists = [
+        PictureList("Highest losses", "", results.highest_losses(SHOWN)),
+        PictureList("Most certain and wrong", "", results.most_certain(right=False, n=SHOWN)),
+        PictureList("Most certain and right", "", results.most_certain(right=True, n=SHOWN)),
+        PictureList(
+            "Most uncertain",
+            "The two likeliest classes are closest to each other.",
+            results.most_uncertain(SHOWN),
+        ),
+    ]
+    for label in results.classes[:MOST_CLASSES]:
+        worst, best, uncertain = results.of_class(label, OF_CLASS)[1:]
+        kinds = [("worst", worst), ("best", best), ("uncertain", uncertain)]
+        lists.append(
+            PictureList(
+                f"{label}: worst, best, most uncertain",
+                "",
+                (*worst, *best, *uncertain),
+                tuple(kind for kind, items in kinds for _ in items),
+            )
+        )
+    return lists
 
 
 def build_galleries(
     results: EvaluationResults, crops: ReportCrops, heat: Mapping[str, str], why: str
 ) -> list[Gallery]:
-    """Return the crops that taught most about the network.
+    """Return the crops that teach most about the network, as the page shows them.
 
     Parameters
     ----------
@@ -114,21 +156,12 @@ def build_galleries(
         "Beside each, where the network looked for the class it named (Grad-CAM): yellow spoke "
         "most for it."
     )
-    kinds: tuple[tuple[str, str, Sequence[CropPrediction], Mapping[str, str]], ...] = (
-        ("Highest losses", looked, results.highest_losses(N_HEATMAPS), heat),
-        ("Most certain and wrong", "", results.most_certain(right=False, n=SHOWN), {}),
-        ("Most certain and right", "", results.most_certain(right=True, n=SHOWN), {}),
-        (
-            "Most uncertain",
-            "The two likeliest classes are closest to each other.",
-            results.most_uncertain(SHOWN),
-            {},
-        ),
-    )
-    return [
-        Gallery(title, note if items else NOTHING, _shots(items, crops, maps))
-        for title, note, items, maps in kinds
-    ]
+    galleries = []
+    for place, one in enumerate(picture_lists(results)):
+        note = " ".join(part for part in (one.note, looked if place == 0 else "") if part)
+        shots = _shots(one.items, crops, heat, one.kinds)
+        galleries.append(Gallery(one.title, note if one.items else NOTHING, shots))
+    return galleries
 
 
 def suspect_gallery(listed: Sequence[Suspect], crops: ReportCrops, note: str) -> Gallery:
@@ -154,7 +187,10 @@ def file_basename(name: str) -> str:
 
 
 def _shots(
-    items: Sequence[CropPrediction], crops: ReportCrops, heat: Mapping[str, str]
+    items: Sequence[CropPrediction],
+    crops: ReportCrops,
+    heat: Mapping[str, str],
+    kinds: Sequence[str] = (),
 ) -> tuple[GalleryCrop, ...]:
     return tuple(
         GalleryCrop(
@@ -165,6 +201,7 @@ def _shots(
             figure=f"{item.confidence:.2f}",
             heat=heat.get(item.name, ""),
             wrong=not item.right,
+            kind=kinds[place] if kinds else "",
         )
-        for item in items
+        for place, item in enumerate(items)
     )

@@ -1,4 +1,4 @@
-"""Heat maps of the highest losses, by the network that was asked. Imports torch."""
+"""Heat maps of the pictures in a report, by the network that was asked. Imports torch."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 from napari_hemacells.core.store import load_bundle
 from napari_hemacells.core.train.classifier.gradcam import gradcam_maps
 from napari_hemacells.core.train.classifier.report.galleries import (
-    N_HEATMAPS,
     jpeg_data_uri,
     overlay_heatmap,
+    picture_lists,
 )
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ def gradcam_uris(results: EvaluationResults, crops: ReportCrops) -> dict[str, st
         The model cannot be read, or is none that has maps.
     """
     asked: dict[int, list[CropPrediction]] = {}
-    for item in results.highest_losses(N_HEATMAPS):
+    shown = {item.name: item for one in picture_lists(results) for item in one.items}
+    for item in shown.values():
         if crops[item.path] is not None:
             asked.setdefault(item.fold, []).append(item)
     pictures: dict[str, str] = {}

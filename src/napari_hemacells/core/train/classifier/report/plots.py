@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from napari_hemacells.core.train.learning_curves import COLOURS, PlotTheme, figure_svg
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -21,7 +21,7 @@ WIDE, SQUARE = (8.2, 2.5), (3.6, 3.2)
 
 def learning_curves(history: Sequence[EpochRecord]) -> str:
     """Return the losses, and the accuracy, by round; a line where the body began to learn."""
-    figure, (left, right) = _figure(WIDE, 2)
+    figure, (left, right) = new_figure(WIDE, 2)
     rounds = range(1, len(history) + 1)
     both = (("training", "train_loss"), ("validation", "validation_loss"))
     for colour, (name, field) in zip(COLOURS, both, strict=False):
@@ -32,32 +32,54 @@ def learning_curves(history: Sequence[EpochRecord]) -> str:
         marker=_mark(history),
     )  # fmt: skip
     for axes, title in ((left, "Loss"), (right, "Accuracy, validation part")):
-        _style_axes(axes, title, "round")
+        style_axes(axes, title, "round")
         for index in range(1, len(history)):
             if history[index].stage != history[index - 1].stage:
                 axes.axvline(index + 0.5, color=THEME.text, linewidth=0.6, linestyle=":")
-    _legend(left)
+    style_legend(left)
     return figure_svg(figure)
 
 
-def lr_finder_plot(curve: LRCurve) -> str:
-    """Return the loss at each learning rate, and the one that was taken."""
-    figure, (axes,) = _figure((4.1, 2.3), 1)
+def lr_finder_plot(curve: LRCurve, taken: float, title: str) -> str:
+    """Return the loss at each learning rate, the suggested rate, and the one that was taken."""
+    figure, (axes,) = new_figure((4.1, 2.3), 1)
     axes.plot(curve.rates, curve.losses, color=COLOURS[0], linewidth=1.5)
     axes.set_xscale("log")
     axes.axvline(
-        curve.suggestion, color=COLOURS[5], linewidth=1, label=f"taken: {curve.suggestion:.1g}"
-    )
+        curve.suggestion, color=COLOURS[5], linewidth=1,
+        label=f"{'taken' if taken == curve.suggestion else 'suggested'}: {curve.suggestion:.1g}",
+    )  # fmt: skip
+    if taken != curve.suggestion:
+        axes.axvline(taken, color=COLOURS[2], linewidth=1, label=f"taken, as given: {taken:.1g}")
     low, first = min(curve.losses), curve.losses[0]
     axes.set_ylim(low - 0.1 * (first - low), first + 0.6 * (first - low) + 1e-9)
-    _style_axes(axes, "Loss at each learning rate", "learning rate")
-    _legend(axes)
+    style_axes(axes, title, "learning rate")
+    style_legend(axes)
+    return figure_svg(figure)
+
+
+def class_balance(parts: Mapping[str, Mapping[str, int]], classes: Sequence[str]) -> str:
+    """Return the pictures of each class as bars, one colour a part."""
+    figure, (axes,) = new_figure((8.2, max(1.4, 0.7 + 0.26 * len(classes))), 1)
+    left = [0] * len(classes)
+    for colour, (part, counts) in zip((*COLOURS[:3], THEME.line), parts.items(), strict=False):
+        own = [counts.get(name, 0) for name in classes]
+        if any(own):
+            axes.barh(range(len(classes)), own, left=left, color=colour, label=part, height=0.7)
+            left = [before + more for before, more in zip(left, own, strict=True)]
+    for place, total in enumerate(left):
+        axes.text(total, place, f" {total:,}", va="center", color=THEME.text, fontsize=7)
+    axes.set_yticks(range(len(classes)), list(classes))
+    axes.invert_yaxis()
+    axes.margins(x=0.08)
+    style_axes(axes, "Pictures of each class", "")
+    style_legend(axes)
     return figure_svg(figure)
 
 
 def reliability_diagram(bins: Sequence[ReliabilityBin]) -> str:
     """Return how many were right at each confidence; the size of a dot is how many cells."""
-    figure, (axes,) = _figure(SQUARE, 1)
+    figure, (axes,) = new_figure(SQUARE, 1)
     axes.plot((0, 1), (0, 1), color=THEME.text, linewidth=0.6, linestyle=":")
     most = max((dot.n for dot in bins), default=1)
     axes.plot([dot.confidence for dot in bins], [dot.accuracy for dot in bins],
@@ -67,22 +89,23 @@ def reliability_diagram(bins: Sequence[ReliabilityBin]) -> str:
         s=[12 + 110 * dot.n / most for dot in bins], color=COLOURS[0], zorder=3,
     )  # fmt: skip
     _unit(axes)
-    _style_axes(axes, "Reliability", "confidence", "part that was right")
+    style_axes(axes, "Reliability", "confidence", "part that was right")
     return figure_svg(figure)
 
 
 def roc_curve(binary: BinaryMetrics) -> str:
     """Return the true positive rate by the false positive rate."""
-    figure, (axes,) = _figure(SQUARE, 1)
+    figure, (axes,) = new_figure(SQUARE, 1)
     axes.plot((0, 1), (0, 1), color=THEME.text, linewidth=0.6, linestyle=":")
     axes.step(*zip(*binary.roc, strict=True), color=COLOURS[2], linewidth=1.5, where="post")
     _unit(axes)
     title = f"ROC, AUC {binary.auc.value:.3f}"
-    _style_axes(axes, title, "false positive rate", "true positive rate")
+    style_axes(axes, title, "false positive rate", "true positive rate")
     return figure_svg(figure)
 
 
-def _figure(size: tuple[float, float], panels: int) -> tuple[Figure, Sequence[Axes]]:
+def new_figure(size: tuple[float, float], panels: int) -> tuple[Figure, Sequence[Axes]]:
+    """Return a figure in the page's colours with so many panels side by side; size in inches."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size, layout="constrained", facecolor=THEME.back)
@@ -90,7 +113,8 @@ def _figure(size: tuple[float, float], panels: int) -> tuple[Figure, Sequence[Ax
     return figure, list(made[0])
 
 
-def _style_axes(axes: Axes, title: str, across: str, up: str = "") -> None:
+def style_axes(axes: Axes, title: str, across: str, up: str = "") -> None:
+    """Give axes the page's colours, a title and labels."""
     axes.set_facecolor(THEME.back)
     axes.set_title(title, color=THEME.text, fontsize=9, loc="left")
     axes.set_xlabel(across, color=THEME.text, fontsize=8)
@@ -108,7 +132,8 @@ def _unit(axes: Axes) -> None:
     axes.set_aspect("equal")
 
 
-def _legend(axes: Axes) -> None:
+def style_legend(axes: Axes) -> None:
+    """Add a legend in the page's colours."""
     axes.legend(fontsize=7, labelcolor=THEME.text, facecolor=THEME.back, edgecolor=THEME.line)
 
 

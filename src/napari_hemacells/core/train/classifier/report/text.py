@@ -36,6 +36,8 @@ class GalleryCrop:
         The given class, and what the network (or the heads) say instead.
     figure
         How sure.
+    kind
+        What it is shown for, where a list has several kinds.
     """
 
     uri: str
@@ -45,6 +47,7 @@ class GalleryCrop:
     figure: str
     heat: str = ""
     wrong: bool = False
+    kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,8 +92,9 @@ class ClassifierReportPage:
     names: tuple[str, ...]
     matrix: tuple[MatrixRow, ...]
     pairs: ReportTable
+    balance: str
     curves: str
-    finder: str
+    finders: tuple[str, ...]
     reliability: str
     roc: str
     calibration: str
@@ -260,6 +264,9 @@ def describe_checkpoint(results: EvaluationResults, history: Sequence[EpochRecor
     if not history or results.run["recipe"]["keep"] != "best":
         return "The weights of the last round are kept."
     best = min(range(len(history)), key=lambda index: history[index].validation_loss)
+    start = results.run.get("start_loss")
+    if start is not None and start <= history[best].validation_loss:
+        return "No round was better than the model that it started from: its weights are kept."
     text = f"The weights after round {best + 1}, with the least validation loss, are kept."
     folds = " These are the curves of the first fold." if results.part == "out-of-fold" else ""
     stages = {record.stage for record in history}

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_hemacells.core.own_files import is_hidden, is_own_result
-from napari_hemacells.core.text_tables import (
+from napari_hemacells.core.files.own_files import is_hidden, is_own_result
+from napari_hemacells.core.files.text_tables import (
     csv_bytes,
     decode_text,
     frame_csv_bytes,

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_hemacells.core.errors import StorageError
-from napari_hemacells.core.safe_files import is_link, open_stream, unreadable_error, walk
+from napari_hemacells.core.files.safe_files import is_link, open_stream, unreadable_error, walk
 
 if os.name == "posix":
     import fcntl

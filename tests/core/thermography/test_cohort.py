@@ -10,13 +10,9 @@ from scipy.ndimage import gaussian_filter
 
 from napari_hemacells.core.errors import ThermogramError
 from napari_hemacells.core.params import SelectParams
-from napari_hemacells.core.temperature import (
-    Patient,
-    PatientRecords,
-    focus_measure,
-    read_celsius,
-    select_frames,
-)
+from napari_hemacells.core.temperature import focus_measure, read_celsius
+from napari_hemacells.core.thermography.cohort import select_frames
+from napari_hemacells.core.thermography.patients import Patient, PatientRecords
 from napari_hemacells.samples import synthetic_thermogram
 
 if TYPE_CHECKING:

@@ -12,7 +12,15 @@ RESULT_ENDINGS = (
     ".cells.csv", ".counts.csv", ".labels.tif", ".overlay.png", ".report.html", ".coco.json",
 )  # fmt: skip
 RESULT_NAMES = frozenset(
-    {"cells.csv", "counts.csv", "overlay.png", "regions.csv", "examples.csv", "left_out.csv"}
+    {
+        "cells.csv",
+        "cells.xlsx",
+        "counts.csv",
+        "overlay.png",
+        "regions.csv",
+        "examples.csv",
+        "left_out.csv",
+    }
 )
 SYSTEM_NAMES = frozenset({"thumbs.db", "desktop.ini", "__macosx", "$recycle.bin"})
 

@@ -1,4 +1,4 @@
-"""A table of patients: diagnosis, age, what speaks against using their frames."""
+"""Reading a table of patients: diagnosis, age, reasons for exclusion."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from napari_hemacells.core.errors import ThermogramError
+from napari_hemacells.core.files.text_tables import read_table
 from napari_hemacells.core.temperature.dmr_ir import normalise_patient_id
-from napari_hemacells.core.text_tables import read_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -94,7 +94,7 @@ class Patient:
 
 @dataclass(frozen=True)
 class PatientRecords:
-    """The patients of a table, found by id whatever zeros stand before it."""
+    """The patients of a table, by id; leading zeros do not matter."""
 
     source: str
     items: Mapping[str, Patient] = field(default_factory=dict)
@@ -167,11 +167,6 @@ def _read(path: Path) -> tuple[tuple[str, ...], list[tuple[int, Row]]]:
         table = read_table(path)
         lines = [line for line, _ in table.rows]
         return table.columns, list(zip(lines, table.records(), strict=True))
-    except ImportError as error:
-        raise ThermogramError(
-            f"To read the Excel table {path.name}, install openpyxl: "
-            "pip install 'napari-hemacells[excel]'; or save the table as CSV."
-        ) from error
     except Exception as error:
         raise ThermogramError(
             f"The table {path.name} cannot be read ({error}). Save it as CSV (UTF-8) or .xlsx."
@@ -179,7 +174,7 @@ def _read(path: Path) -> tuple[tuple[str, ...], list[tuple[int, Row]]]:
 
 
 def _read_excel(path: Path) -> tuple[tuple[str, ...], list[tuple[int, Row]]]:
-    """Return the first sheet of a workbook, as text; refused by its directory where it is huge."""
+    """Return the first sheet of a workbook as text; a huge one is refused unread."""
     import openpyxl  # type: ignore[import-untyped]
 
     with zipfile.ZipFile(path) as archive:
@@ -231,7 +226,7 @@ def _patient(row: Row, columns: Mapping[str, str]) -> Patient:
 
 
 def _age(row: Row, columns: Mapping[str, str]) -> float | None:
-    """Return the age in years, ``None`` where it is not said; from two dates where it is not.
+    """Return the age in years, computed from two dates where it is not given, else ``None``.
 
     Raises
     ------
@@ -262,7 +257,7 @@ def _age(row: Row, columns: Mapping[str, str]) -> float | None:
 
 
 def _age_at(birth: str, exam: str) -> float:
-    """Return the completed years from one date to another, the same however they are written."""
+    """Return the completed years between two dates, in any supported notation."""
     ages = {
         day.year - born.year - ((day.month, day.day) < (born.month, born.day))
         for born in _dates(birth)
@@ -277,7 +272,7 @@ def _age_at(birth: str, exam: str) -> float:
 
 
 def _dates(text: str) -> set[dt.date]:
-    """Return the dates that a text can mean: day or month first, where both are possible."""
+    """Return the possible dates of a text: day first and month first, where both are valid."""
     match = DATE.fullmatch(text.strip())
     if match is None:
         return set()
@@ -309,7 +304,7 @@ def _reasons(row: Row, columns: Mapping[str, str]) -> frozenset[ExclusionReason]
 
 
 def _is_yes(text: str, *, opposite: bool) -> bool:
-    """Whether the value of a yes/no column says that there is the reason; unknown is no.
+    """Whether a yes/no column affirms the reason; unknown counts as no.
 
     Parameters
     ----------
@@ -326,18 +321,18 @@ def _is_yes(text: str, *, opposite: bool) -> bool:
 
 
 def _reasons_in_text(text: str, *, is_reason: bool) -> set[ExclusionReason]:
-    """What a sentence speaks of; a column of exclusions excludes whatever it says but *none*."""
+    """Return the reasons in a text; in a column of exclusions any but *none* excludes."""
     reasons: set[ExclusionReason] = set()
     other = False
     for clause in CLAUSE.split(text) if _plain(text) not in NO_VALUES | UNKNOWN_VALUES else ():
         plain, words = _plain(clause), set(re.findall(r"\w+", clause))
         if plain in NO_VALUES or not plain.strip("0"):
             continue
-        found = {reason for reason, parts in REASONS.items() if any(p in plain for p in parts)}
+        named = {reason for reason, parts in REASONS.items() if any(p in plain for p in parts)}
         denied = bool(words & DENIALS)
-        if found and not denied:
-            reasons |= found
-        elif not found:
+        if named and not denied:
+            reasons |= named
+        elif not named:
             other |= not (denied and words <= DENIALS | EMPTY_WORDS)
     if other and not reasons and is_reason:
         return {"excluded"}

@@ -1,4 +1,4 @@
-"""Which frames a study uses: the filters of the thesis, then a balanced draw."""
+"""Selecting the frames of a study: the filters of the thesis, then a balanced draw."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_hemacells.core.params import SelectParams
-    from napari_hemacells.core.temperature.patients import Patient, PatientRecords
+    from napari_hemacells.core.thermography.patients import Patient, PatientRecords
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class SelectedFrame:
 
 @dataclass(frozen=True)
 class ExcludedFrame:
-    """A frame that the study does not use, and why; its focus where it was measured."""
+    """A frame left out of the study, with the reason, and its focus where measured."""
 
     path: Path
     reason: str
@@ -55,19 +55,19 @@ class ExcludedFrame:
 
 @dataclass(frozen=True)
 class FrameSelection:
-    """What was chosen and what was not, both by name."""
+    """Selected and excluded frames, by name."""
 
     chosen: tuple[SelectedFrame, ...]
     left_out: tuple[ExcludedFrame, ...]
 
     @property
     def counts(self) -> dict[str, int]:
-        """Frames chosen of each class."""
+        """Selected frames of each class."""
         return dict(sorted(Counter(frame.label for frame in self.chosen).items()))
 
     @property
     def blurred(self) -> tuple[ExcludedFrame, ...]:
-        """What was left out as blurred, the most blurred first."""
+        """Frames left out as blurred, the most blurred first."""
         frames = [frame for frame in self.left_out if frame.reason.startswith("blurred")]
         return tuple(sorted(frames, key=lambda frame: (frame.focus or 0.0, frame.path.name)))
 
@@ -75,14 +75,14 @@ class FrameSelection:
 def select_frames(
     paths: Sequence[Path], patients: PatientRecords, params: SelectParams
 ) -> FrameSelection:
-    """Return what a study uses of some files: :func:`select_frames_steps` run to its end."""
+    """Select the frames of a study: :func:`select_frames_steps` run to its end."""
     return run_to_end(select_frames_steps(paths, patients, params))
 
 
 def select_frames_steps(
     paths: Sequence[Path], patients: PatientRecords, params: SelectParams
 ) -> Generator[Progress, None, FrameSelection]:
-    """Return what a study uses of some files; yield after each that is read.
+    """Select the frames of a study; yield after each file.
 
     A file passes if its name says what it shows, view and protocol are the wanted ones, the table
     knows its patient, nothing speaks against that patient, it can be read, and it is sharp
@@ -133,7 +133,7 @@ def select_frames_steps(
 def _candidate(
     path: Path, patients: PatientRecords, params: SelectParams
 ) -> tuple[Path, DmrIrName, Patient] | str:
-    """Return what the name and the table say of a file, or why it is left out."""
+    """Return the candidate described by a file's name and the table, or why it is left out."""
     frame = parse_dmr_ir_name(path.name)
     if frame is None:
         return "its name does not say patient and view"
@@ -166,7 +166,7 @@ def _measure_sharpness(path: Path, params: SelectParams) -> float | ExcludedFram
 
 
 def _draw(sharp: Sequence[SelectedFrame], params: SelectParams) -> list[SelectedFrame]:
-    """Return as many of each class, drawn at random."""
+    """Draw the same number of each class at random."""
     classes: dict[str, list[SelectedFrame]] = defaultdict(list)
     for selected in sharp:
         classes[selected.label].append(selected)

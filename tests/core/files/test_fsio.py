@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from napari_hemacells.core import fsio
 from napari_hemacells.core.errors import StorageError
-from napari_hemacells.core.fsio import (
+from napari_hemacells.core.files import fsio
+from napari_hemacells.core.files.fsio import (
     atomic_folder,
     atomic_path,
     discard,
@@ -29,7 +29,7 @@ if sys.platform == "win32":
 
 CHILD = """
 import os, pathlib, signal, sys
-from napari_hemacells.core import fsio
+from napari_hemacells.core.files import fsio
 
 kind, path, step = sys.argv[1], pathlib.Path(sys.argv[2]), int(sys.argv[3])
 calls = 0

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from napari_hemacells.core.errors import ThermogramError
-from napari_hemacells.core.temperature import read_patients
+from napari_hemacells.core.thermography.patients import read_patients
 
 if TYPE_CHECKING:
     from pathlib import Path

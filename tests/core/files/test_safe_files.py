@@ -8,10 +8,10 @@ import sys
 
 import pytest
 
-from napari_hemacells.core import safe_files
 from napari_hemacells.core.errors import StorageError
-from napari_hemacells.core.fsio import read_bytes
-from napari_hemacells.core.safe_files import (
+from napari_hemacells.core.files import safe_files
+from napari_hemacells.core.files.fsio import read_bytes
+from napari_hemacells.core.files.safe_files import (
     check_readable,
     check_tree,
     copy_regular,

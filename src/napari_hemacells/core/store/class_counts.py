@@ -1,0 +1,200 @@
+"""How many cells of each class a table holds: shares with intervals, the differential count.
+
+Everything is counted from the column ``class`` of the table alone, so that whatever is printed,
+written or drawn of it agrees with it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from napari_hemacells.core.store.tables import UNCLASSIFIED
+from napari_hemacells.core.store.white_cells import is_white_cell
+from napari_hemacells.core.types import UNKNOWN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+
+@lru_cache(maxsize=65536)
+def wilson(count: int, total: int) -> tuple[float, float] | tuple[None, None]:
+    """The 95 % Wilson interval of ``count`` out of ``total``; ``None`` twice out of nothing.
+
+    Wilson 1927 (doi 10.1080/01621459.1927.10502953).
+    """
+    from scipy.stats import binomtest
+
+    if total == 0:
+        return None, None
+    interval = binomtest(count, total).proportion_ci(0.95, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+@dataclass(frozen=True)
+class ClassCount:
+    """Cells of a class, and their share with the 95 % interval of counting alone, 0 to 1.
+
+    ``None`` where there is nothing to be a share of.
+    """
+
+    name: str
+    cells: int
+    share: float | None
+    low: float | None
+    high: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return {
+            "class": self.name, "cells": self.cells, "share": self.share,
+            "ci95": None if self.low is None else [self.low, self.high],
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Differential:
+    """The differential count of white cells.
+
+    Attributes
+    ----------
+    classes
+        Their shares of all white cells that have a class.
+    white
+        How many white cells those are.
+    excluded
+        Cells of classes that are not counted as white, by class.
+    unknown, unclassified
+        Cells that are unlike every class, and cells without one: neither is in the shares.
+    """
+
+    classes: tuple[ClassCount, ...]
+    white: int
+    excluded: Mapping[str, int]
+    unknown: int
+    unclassified: int
+
+    @property
+    def left_out(self) -> str:
+        """A sentence about the cells that are not in the shares."""
+        parts = [f"{name} {count:,}" for name, count in self.excluded.items() if count]
+        parts += [f"{UNKNOWN} {self.unknown:,}"] if self.unknown else []
+        parts += [f"{UNCLASSIFIED} {self.unclassified:,}"] if self.unclassified else []
+        return f"Not in the shares: {', '.join(parts)}." if parts else "All cells are in it."
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return {
+            "white_cells": self.white,
+            "classes": [one.to_dict() for one in self.classes],
+            "excluded": dict(self.excluded),
+            "unknown": self.unknown,
+            "no_class": self.unclassified,
+        }
+
+
+@dataclass(frozen=True)
+class Counts:
+    """The cells of a table, or of an image or group of it.
+
+    Attributes
+    ----------
+    classes
+        Shares of the cells that have a class; those of a single known class have none.
+    """
+
+    cells: int
+    classes: tuple[ClassCount, ...]
+    unknown: int
+    unclassified: int
+
+    @property
+    def classified(self) -> int:
+        """Cells that have a class."""
+        return self.cells - self.unknown - self.unclassified
+
+    def rows(self) -> list[tuple[str, int]]:
+        """Return name and count of each class, of unknown cells and of those without a class."""
+        rest = ((UNKNOWN, self.unknown), (UNCLASSIFIED, self.unclassified))
+        return [*((one.name, one.cells) for one in self.classes), *(row for row in rest if row[1])]
+
+    @property
+    def differential(self) -> Differential | None:
+        """The differential count; ``None`` where fewer than two classes are white cells."""
+        white = [one for one in self.classes if is_white_cell(one.name)]
+        if len(white) < 2:
+            return None
+        total = sum(one.cells for one in white)
+        excluded = {one.name: one.cells for one in self.classes if one not in white}
+        return Differential(
+            tuple(_share(one.name, one.cells, total) for one in white),
+            total,
+            excluded,
+            self.unknown,
+            self.unclassified,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON."""
+        differential = self.differential
+        return {
+            "cells": self.cells,
+            "classes": [one.to_dict() for one in self.classes],
+            "unknown": self.unknown,
+            "no_class": self.unclassified,
+            "differential": None if differential is None else differential.to_dict(),
+        }
+
+
+def count_classes(shown: Iterable[str], names: Sequence[str], *, shares: bool = True) -> Counts:
+    """Return the counts of the classes shown for cells.
+
+    Parameters
+    ----------
+    shown
+        The column ``class``: a name, ``(unknown)``, or empty.
+    names
+        The classes in the user's order; others that occur follow.
+    shares
+        Whether shares say something; they do not where a model knows one class alone.
+    """
+    found = Counter(shown)
+    unknown = found.pop(UNKNOWN, 0)
+    unclassified = found.pop("", 0) + found.pop(UNCLASSIFIED, 0)
+    ordered = [*names, *sorted(name for name in found if name not in set(names))]
+    total = sum(found.values())
+    return Counts(
+        total + unknown + unclassified,
+        tuple(_share(name, found[name], total if shares else 0) for name in ordered),
+        unknown,
+        unclassified,
+    )
+
+
+def _share(name: str, cells: int, total: int) -> ClassCount:
+    low, high = wilson(cells, total)
+    return ClassCount(name, cells, cells / total if total else None, low, high)
+
+
+def counts_sentence(counts: Counts) -> str:
+    """Return the counts as ``120 cells: RBC 100, WBC 15, (unknown) 5``."""
+    parts = ", ".join(f"{name} {count:,}" for name, count in counts.rows() if count)
+    return f"{counts.cells:,} cells: {parts or 'none'}"
+
+
+def differential_sentence(counts: Counts) -> str:
+    """Return the differential count as one sentence for people; empty where there is none."""
+    differential = counts.differential
+    if differential is None or not differential.white:
+        return ""
+    parts = [
+        f"{one.name} {100 * one.share:.1f} % ({100 * one.low:.1f}–{100 * one.high:.1f})"
+        for one in differential.classes
+        if one.share is not None and one.low is not None and one.high is not None
+    ]
+    return (
+        f"Differential count of {differential.white:,} white cells (95 % interval of counting "
+        f"alone): {', '.join(parts)}. {differential.left_out}"
+    )

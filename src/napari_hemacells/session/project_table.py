@@ -1,0 +1,162 @@
+"""The cells of all images of a project in one table, classified as the image on the screen is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_hemacells.core import annotate
+from napari_hemacells.core.errors import ProjectError
+from napari_hemacells.core.store.joint_table import (
+    ImageRows,
+    JointTable,
+    group_name,
+    image_labels,
+    join_tables,
+    model_notes,
+)
+from napari_hemacells.core.store.tables import cells_table
+from napari_hemacells.core.types import Embeddings, Progress, SmearImage
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping
+
+    from napari_hemacells.core.annotate import Annotation, Palette
+    from napari_hemacells.core.annotate.cell_edits import Corrections
+    from napari_hemacells.core.classify import Head, Reference
+    from napari_hemacells.core.store import Project
+    from napari_hemacells.core.store.schema import StoredImage
+    from napari_hemacells.core.types import Cells, Prediction
+    from napari_hemacells.session.session import Session
+
+
+@dataclass(frozen=True, eq=False)
+class OpenImage:
+    """The image on the screen, its cells and what the classifier says of them."""
+
+    image: SmearImage
+    cells: Cells
+    prediction: Prediction | None
+
+
+@dataclass(frozen=True, eq=False)
+class ProjectTableRequest:
+    """All that the table is made of, frozen when it is asked for."""
+
+    project: Project
+    palette: Palette
+    shown: OpenImage
+    annotations: Mapping[str, Mapping[int, Annotation]]
+    corrections: Mapping[str, Corrections]
+    head: Head | None
+    embeddings: Embeddings | None
+    references: Mapping[str, Reference]
+    notes: tuple[str, ...]
+
+
+def request_project_table(session: Session) -> ProjectTableRequest | None:
+    """Return what the table is made of; ``None`` without an open image with cells."""
+    project, history = session.project, session.history
+    if project is None or history is None or session.image is None or session.cells is None:
+        return None
+    live, state, keys = session.live, history.state, [one.key for one in project.images]
+    return ProjectTableRequest(
+        project,
+        session.palette,
+        OpenImage(session.image, session.cells, session.prediction),
+        {key: dict(state.annotations_of_image(key)) for key in keys},
+        {key: state.corrections_of(key) for key in keys},
+        None if live.latest is None else live.latest.head,
+        live.embeddings,
+        live.shift_references,
+        _notes(session),
+    )
+
+
+def _notes(session: Session) -> tuple[str, ...]:
+    live = session.live
+    if live.latest is None or live.embeddings is None:
+        return ("No model took part: classes are a person's or the detector's.",)
+    head = live.latest.head
+    name = "" if session.project is None else session.project.name
+    if live.model is not None:
+        name = live.model.bundle.name
+    names = {one.id: one.name for one in session.palette}
+    learned = zip(head.class_ids, head.counts, strict=True)
+    counts = {names.get(key, key): count for key, count in learned}
+    return model_notes(name, counts, live.embeddings.encoder.seen)
+
+
+def project_table_steps(request: ProjectTableRequest) -> Generator[Progress, None, JointTable]:
+    """Return the table of all images of the project that have cells; yield after each.
+
+    Cells of other images are classified where their embeddings are in the project's cache; the
+    notes say how many are not.
+    """
+    here = request.shown.image
+    stored = [one for one in request.project.images if one.key == here.key or _has(request, one)]
+    labels = image_labels([one.path or one.name for one in stored])
+    parts, waiting = [], 0
+    for number, (one, label) in enumerate(zip(stored, labels, strict=True)):
+        yield Progress(number, len(stored), "Table of all images: %v of %m")
+        try:
+            image = request.shown if one.key == here.key else _load(request, one)
+        except ProjectError:  # damaged; told when the image is opened
+            waiting += 1
+            continue
+        table = cells_table(
+            image.image, image.cells, request.annotations[one.key], image.prediction,
+            request.palette,
+        )  # fmt: skip
+        parts.append(ImageRows(label, table, group_name(one.groups), one.path or ""))
+        waiting += request.head is not None and image.prediction is None
+    notes = request.notes
+    if waiting:
+        images = "1 image was" if waiting == 1 else f"{waiting} images were"
+        notes += (f"{images} not classified yet: open each once, then export again.",)
+    return join_tables(parts, [one.name for one in request.palette], notes)
+
+
+def _has(request: ProjectTableRequest, stored: StoredImage) -> bool:
+    return request.project.has_cells(stored.key)
+
+
+def _load(request: ProjectTableRequest, stored: StoredImage) -> OpenImage:
+    saved = request.project.load_cells(stored.key)
+    cells = annotate.apply_corrections(saved, request.corrections[stored.key])
+    nothing = np.broadcast_to(np.uint8(0), (*stored.shape, 3))  # no pixel is looked at
+    image = SmearImage(nothing, stored.key, stored.name, groups=stored.groups)
+    return OpenImage(image, cells, _predict(request, stored.key, cells))
+
+
+def _predict(request: ProjectTableRequest, key: str, cells: Cells) -> Prediction | None:
+    """Classify the cells as those on the screen; ``None`` where not all embeddings are known."""
+    from napari_hemacells.core.classify import restandardise, without_contradictions
+    from napari_hemacells.core.encode import EmbeddingCache
+
+    like = request.embeddings
+    if request.head is None or like is None or len(cells) == 0:
+        return None
+    cache = EmbeddingCache(request.project.embeddings_folder)
+    vectors, known = cache.load(key, like.encoder, like.spec, cells.boxes)
+    if not known.all():
+        return None
+    embeddings = Embeddings(cells.ids, vectors, like.encoder, like.spec, key)
+    reference = request.references.get(key)
+    if reference is not None:
+        embeddings = restandardise(embeddings, reference)
+    prediction = request.head.predict(embeddings)
+    if len(prediction.class_ids) == 1 and prediction.class_ids[0] in request.palette:
+        only = prediction.class_ids[0]
+        given = request.annotations[key].items()
+        mine = [cell for cell, annotation in given if annotation.class_id == only]
+        name = request.palette.by_id(only).name
+        prediction = without_contradictions(prediction, cells, name, mine)
+    here = request.shown.prediction
+    return replace(
+        prediction,
+        nearest=here is not None and here.nearest,
+        restandardised=reference is not None,
+    )
