@@ -22,6 +22,7 @@ from napari_hemacells.core.types import BOX_COLUMNS, Cells, CropSpec
 KEPT = Path(tempfile.gettempdir()) / "napari-hemacells-transfer"
 EVERY = 8  # of PBC's pictures of a sub-class
 IMMATURE_EVERY = 2  # of the pictures of kinds left out: there are few promyelocytes
+MOST = 40  # cells of a class
 LEFT_OUT = ("MMY", "MY", "PMY", "ERB")
 MONONUCLEAR = ("LY", "MO")
 
@@ -36,7 +37,15 @@ def transfer_sets(data: Path) -> dict[str, CropSet]:
         "pbc immature": pbc_immature,
         "chula red": chula_crops,
     }
-    return {name: _kept(name, data, make) for name, make in makers.items()}
+    return {name: _fewer(_kept(name, data, make)) for name, make in makers.items()}
+
+
+def _fewer(found: CropSet) -> CropSet:
+    """Return at most `MOST` cells of a class, at regular intervals."""
+    rows = [np.flatnonzero(found.labels == one) for one in np.unique(found.labels)]
+    kept = [of[np.linspace(0, len(of) - 1, min(MOST, len(of))).astype(int)] for of in rows]
+    chosen = np.unique(np.concatenate(kept))
+    return CropSet(found.name, found.crops[chosen], found.labels[chosen])
 
 
 def _kept(name: str, data: Path, make) -> CropSet:

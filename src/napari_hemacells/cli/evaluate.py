@@ -76,7 +76,7 @@ EncoderName = Annotated[
     typer.Option(
         "--encoder",
         metavar="NAME",
-        help="bundled, bundled-2-turns, imagenet, colour-histogram (no network), timm:NAME, "
+        help="bundled, bundled-4-turns, imagenet, colour-histogram (no network), timm:NAME, "
         "dinobloom-s, reddino-small, file:PATH?arch=NAME, adapted:PATH, model:BUNDLE (of a "
         "saved or fine-tuned model), untrained:NAME.",
     ),

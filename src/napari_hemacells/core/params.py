@@ -196,8 +196,8 @@ class EncodeParams(NetworkParams):
         default=encoder_names.DEFAULT,
         title="Look at cells with",
         description=(
-            "The network that looks at the cells: bundled (trained on blood), bundled-2-turns "
-            "(the same, 1.7 times as fast, a little less sure), imagenet, timm:NAME, dinobloom-s, "
+            "The network that looks at the cells: bundled (trained on blood), bundled-4-turns "
+            "(the same, slower, a little surer), imagenet, timm:NAME, dinobloom-s, "
             "reddino-small, file:PATH?arch=NAME, adapted:PATH, untrained:NAME."
         ),
     )

@@ -19,7 +19,7 @@ OUTSIDE = (
     "timm:resnet18", "reddino-small", "file:/tmp/weights.pth?arch=resnet18",
     "adapted:/tmp/x.safetensors", "dinobloom-s:/tmp/x.pth",
 )  # fmt: skip
-INSIDE = ("bundled", "bundled-2-turns", "imagenet", "untrained:test_resnet", "dinobloom-s")
+INSIDE = ("bundled", "bundled-4-turns", "imagenet", "untrained:test_resnet", "dinobloom-s")
 
 
 @pytest.fixture(autouse=True)

@@ -30,7 +30,7 @@ def test_other_preprocessing_is_another_encoder():
 
 
 def test_unknown_names_are_refused_with_those_that_are_known():
-    with pytest.raises(EncoderError, match=r"resnet99.*bundled, bundled-2-turns, imagenet"):
+    with pytest.raises(EncoderError, match=r"resnet99.*bundled, bundled-4-turns, imagenet"):
         load_encoder("resnet99")
 
 

@@ -81,7 +81,7 @@ def test_the_list_is_in_words_with_adapted_ones_the_newest_first(panel, shelf):
     panel.show_settings()
     assert titles(panel) == [
         "Bundled, blood (default)",
-        "Bundled, two turns: faster",
+        "Bundled, four turns: slower",
         "ImageNet",
         "Adapted to 1,234 cells of yours, 2026-11-21",
         "Adapted to 1,234 cells of yours, 2026-11-20",

@@ -42,10 +42,10 @@ INSTALLED = (
         "package.",
     ),
     EncoderChoice(
-        "bundled-2-turns",
-        "Bundled, two turns: faster",
-        "The bundled network, which looks at each cell in two quarter turns instead of four: "
-        "nearly twice as fast and a little less sure.",
+        "bundled-4-turns",
+        "Bundled, four turns: slower",
+        "The bundled network, which looks at each cell in four quarter turns instead of two: "
+        "nearly twice the time and a little surer.",
     ),
     EncoderChoice(
         "imagenet",
@@ -66,6 +66,7 @@ FORMER = (
         "Bundled before, blood 1, two turns",
         "The bundled encoder of version 0.1 in two quarter turns, for models made with it.",
     ),
+    EncoderChoice("bundled-2-turns", INSTALLED[0].title, INSTALLED[0].about),
 )
 
 
