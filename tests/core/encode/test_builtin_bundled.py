@@ -21,10 +21,10 @@ from napari_hemacells.core.encode import (
 from napari_hemacells.core.encode.builtin import (
     BUNDLED_WEIGHTS,
     bundled_info,
-    slower_encoder,
-    slower_info,
     load_blood_encoder,
     read_encoder_info,
+    slower_encoder,
+    slower_info,
 )
 from napari_hemacells.core.encode.network import NetworkEncoder
 from napari_hemacells.core.errors import EncoderError

@@ -69,7 +69,8 @@ def load_encoder(name: str = BUNDLED, device: DeviceName = "auto") -> Encoder:
     """Return the encoder of that name, loaded once per device.
 
     ``bundled`` (trained on blood), ``bundled-4-turns`` (the same, slower and slightly more
-    accurate), ``bundled-1`` and ``bundled-1-2-turns`` (the one before), ``imagenet``; ``timm:NAME`` or a name that timm lists, with
+    accurate), ``bundled-1`` and ``bundled-1-2-turns`` (the one before), ``imagenet``;
+    ``timm:NAME`` or a name that timm lists, with
     ``?size=224`` for another size of picture; ``dinobloom-s`` and ``dinobloom-b`` (``:PATH``),
     ``reddino-small``, ``-base``, ``-large``; ``file:PATH?arch=NAME``, a checkpoint;
     ``adapted:PATH``, an adapted encoder; ``untrained:NAME``, a timm model with random weights.
