@@ -15,10 +15,14 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable
+
+    from numpy.typing import NDArray
 
     Change = Callable[[random.Random, bytes], bytes]
 
@@ -208,6 +212,53 @@ def change_safetensors(rng: random.Random, data: bytes) -> bytes:
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text + data[8 + length :]
+
+
+def change_tensors(rng: random.Random, data: bytes) -> bytes:
+    """Change tensors of a safetensors file, which stays whole: shape, dtype, values, names."""
+    length = int.from_bytes(data[:8], "little")
+    about = json.loads(data[8 : 8 + length]).get("__metadata__")
+    tensors = load_tensors(data)
+    for _ in range(rng.choice((1, 1, 2, 5))):
+        name = rng.choice(sorted(tensors))
+        tensors[name] = _other_tensor(rng, tensors[name])
+        if rng.random() < 0.2:
+            tensors[rng.choice((name[:-1] or "x", f"{name}.x", "weight"))] = tensors.pop(name)
+        elif rng.random() < 0.1 and len(tensors) > 1:
+            del tensors[name]
+    return save_tensors(
+        {name: np.ascontiguousarray(part) for name, part in tensors.items()}, about
+    )
+
+
+def _other_tensor(  # noqa: PLR0911
+    rng: random.Random, tensor: NDArray[Any]
+) -> NDArray[Any]:
+    """Return another tensor in the place of one."""
+    way = rng.randrange(9)
+    if way == 0:
+        return tensor.reshape(-1)
+    if way == 1:
+        return tensor.T
+    if way == 2:
+        return tensor[..., np.newaxis] if rng.random() < 0.5 else tensor[np.newaxis]
+    if way == 3:
+        return tensor[:0] if tensor.ndim else tensor.reshape(1)
+    if way == 4:
+        return np.concatenate([tensor, tensor]) if tensor.ndim else np.stack([tensor] * 2)
+    if way == 5:
+        return tensor[: max(1, len(tensor) // 2)] if tensor.ndim else tensor.reshape(1, 1)
+    if way == 6:
+        kinds = (np.float16, np.float64, np.int64, np.int8, np.uint8, np.bool_, np.float32)
+        with np.errstate(all="ignore"):
+            return tensor.astype(rng.choice(kinds))
+    values = tensor.copy().reshape(-1)
+    if values.size and values.dtype.kind == "f":
+        values[rng.randrange(values.size)] = rng.choice((np.nan, np.inf, -np.inf, 3e38, 0, -1))
+    elif values.size and values.dtype.kind in "iu":
+        limits = np.iinfo(values.dtype)
+        values[rng.randrange(values.size)] = rng.choice((limits.min, limits.max, 0, 1))
+    return values.reshape(tensor.shape) if way == 7 else np.full_like(tensor, values[:1].sum())
 
 
 def change_zip(rng: random.Random, data: bytes) -> bytes:

@@ -384,13 +384,20 @@ def change_state(rng: Any, data: bytes) -> bytes:
     """Another state in a checkpoint."""
     state = torch.load(io.BytesIO(data), weights_only=True)
     plain = {key: value for key, value in state.items() if key not in {"network", "optimiser"}}
-    where = rng.choice(("network", "optimiser", "plain", "plain"))
+    where = rng.choice(("network", "optimiser", "moments", "plain", "plain"))
     if where == "plain":
         plain = change.change_values(rng, json.loads(json.dumps(plain)))
         changed = state | plain if isinstance(plain, dict) and rng.random() < 0.5 else plain
     elif where == "network":
         key = rng.choice(list(state["network"]))
         state["network"][key] = rng.choice((torch.zeros(3), "x", None, torch.zeros(2, 2).half()))
+        changed = state
+    elif where == "moments":
+        moments = state["optimiser"]["state"]
+        kept = moments[rng.choice(list(moments))]
+        kept[rng.choice(list(kept))] = rng.choice(
+            (torch.zeros(7), torch.zeros(2, 2).long(), torch.tensor(float("nan")), "x", None, [])
+        )
         changed = state
     else:
         values = rng.choice((None, [], {}, {"state": {}, "param_groups": []}, 3))
@@ -527,17 +534,19 @@ def own_kinds() -> list[Kind]:
              (("model/bundle.json", BYTES), ("model/bundle.json", change_bundle),
               ("model/bundle.json", change_bundle)), 1.5),
         Kind("model.safetensors", make_bundle, open_bundle,
-             ((model, BYTES), (model, change.change_safetensors))),
+             ((model, BYTES), (model, change.change_safetensors), (model, change.change_tensors))),
         Kind("fine-tuned bundle.json",
              copy_model,
-             open_bundle, (("model/bundle.json", change_bundle),), 0.1),
+             open_bundle, (("model/bundle.json", change_bundle), (model, change.change_tensors),
+                           (model, change.change_tensors)), 0.3),
         Kind("figures, run, job, split", make_training, read_training,
              ((f"{TRAINING}/*.json", values), (f"{TRAINING}/*.csv", lines),
               (f"{TRAINING}/*.*", BYTES)), 1.5),
         Kind("resume checkpoint", make_checkpoint, resume,
              (("*.pt", BYTES), ("*.pt", zipped), ("*.pt", change_state))),
         of_file("adapted encoder", "a.safetensors", (OLD / "adapted.safetensors").read_bytes,
-                use_adapted, change.change_safetensors),
+                use_adapted, change.change_safetensors, change.change_tensors,
+                change.change_tensors),
         Kind("adaptation's outcome", make_outcome, read_outcome,
              (("adapted/*/outcome.json", values), ("adapted/*/outcome.json", BYTES))),
         Kind("adaptation's crops", make_adaptation, lambda folder: read_training_set(folder / "x"),
@@ -550,5 +559,6 @@ def own_kinds() -> list[Kind]:
         of_file("weights, PyTorch", "a.pt", weights, read_tensors, zipped),
         Kind("detector weights", lambda folder: shutil.copy(DETECTOR, folder / "a.safetensors"),
              lambda folder: detector(folder / "a.safetensors"),
-             (("*", BYTES), ("*", change.change_safetensors)), 0.05),
+             (("*", BYTES), ("*", change.change_safetensors), ("*", change.change_tensors),
+              ("*", change.change_tensors)), 0.3),
     ]  # fmt: skip

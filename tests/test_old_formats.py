@@ -220,7 +220,7 @@ def test_old_clicks_classify_and_are_exported_as_they_were(
     session: Session, tmp_path: Path
 ) -> None:
     image, cells, palette = session.image, session.cells, session.palette
-    by = load_encoder(session.live.encoder, "cpu")
+    by = load_encoder("bundled", "cpu")
     spec = session.project.content.crop
     session.set_embeddings(run_to_end(embed_steps(image, cells, spec, by)))
     assert session.accept(run_classification(session.request()))
@@ -340,7 +340,7 @@ def test_cached_vectors_have_the_names_that_they_had(project: Project) -> None:
 def test_an_encoder_has_the_identity_and_the_vectors_that_it_had(name: str) -> None:
     expected = EXPECTED[name]
     by = load_encoder(
-        f"adapted:{OLD / 'adapted.safetensors'}" if name == "adapted" else "bundled-1", "cpu"
+        f"adapted:{OLD / 'adapted.safetensors'}" if name == "adapted" else name, "cpu"
     )
     assert (by.info.name, by.info.sha256, by.info.dim) == (
         expected["name"],

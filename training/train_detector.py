@@ -57,7 +57,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     sources = _sources(options.data, small=options.small)
     network = network_of(options.start) if options.start else imagenet_network()
-    run = Run(network, options.steps, options.rate, options.out / "checkpoint.pt")
+    run = Run(network, options)
     run.resume()
     crops = CropDataset(sources, options.seed, options.steps * options.batch)
     rest = Subset(crops, range(run.step * options.batch, len(crops)))
@@ -80,6 +80,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=2900)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rate", type=float, default=1.5e-3)
+    parser.add_argument("--frozen", type=int, default=1, help="first blocks that stay as they are")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument(
@@ -136,11 +137,13 @@ def network_of(weights: Path) -> CellNet:
 class Run:
     """Network, optimiser and EMA of the weights, with a checkpoint on disk."""
 
-    def __init__(self, network: CellNet, steps: int, rate: float, file: Path) -> None:
+    def __init__(self, network: CellNet, options: argparse.Namespace) -> None:
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = {name: value.clone() for name, value in network.state_dict().items()}
-        self.step, self._steps, self._file = 0, steps, file
-        self._optimiser = torch.optim.AdamW(groups(network, rate, frozen=1), weight_decay=0.02)
+        self.step, self._steps = 0, options.steps
+        self._file = options.out / "checkpoint.pt"
+        parameters = groups(network, options.rate, frozen=options.frozen)
+        self._optimiser = torch.optim.AdamW(parameters, weight_decay=0.02)
         self._schedule = torch.optim.lr_scheduler.LambdaLR(self._optimiser, self._factor)
         self._shown: dict[str, float] = {}
         self._start = time.monotonic()

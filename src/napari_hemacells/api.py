@@ -25,6 +25,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_hemacells.api_pictures import (
+    classify_pictures,
+    embed_pictures,
+    open_pictures,
+    whole_picture,
+)
 from napari_hemacells.core.types import Cells, CropSpec, Embeddings, Prediction, SmearImage
 
 if TYPE_CHECKING:
@@ -46,9 +52,11 @@ __all__ = [
     "Embeddings",
     "Prediction",
     "SmearImage",
+    "classify_pictures",
     "crop",
     "detect",
     "embed",
+    "embed_pictures",
     "evaluate",
     "evaluate_few_shot",
     "export_crops",
@@ -56,10 +64,12 @@ __all__ = [
     "fit",
     "load_model",
     "open_image",
+    "open_pictures",
     "predict",
     "save_model",
     "synthetic_smear",
     "train",
+    "whole_picture",
 ]
 
 
@@ -88,7 +98,12 @@ def synthetic_smear(
 
 
 def open_image(
-    source: str | Path | Any, *, name: str = "", pixel_size_um: float | None = None
+    source: str | Path | Any,
+    *,
+    name: str = "",
+    pixel_size_um: float | None = None,
+    plane: str | int | None = None,
+    channels: str | None = None,
 ) -> SmearImage:
     """Return the image of a file, an OME-Zarr folder or an array.
 
@@ -97,16 +112,25 @@ def open_image(
     Parameters
     ----------
     source
-        A path, or ``(rows, cols)`` or ``(rows, cols, 3)`` pixels.
+        A path, or ``(rows, cols)`` or ``(rows, cols, 3)`` pixels; with `plane` or `channels` an
+        array with more axes.
     name
         Name of an image made from an array; a file keeps its own name.
     pixel_size_um
         Micrometres per pixel of an array; a file brings its own.
+    plane
+        The plane of a stack, counted from 1: a number, or one for each axis, such as
+        ``"t=2,z=5"``.
+    channels
+        The channels, counted from 1: one as grey (``"2"``), or three as red, green and blue
+        (``"3,2,1"``).
 
     Raises
     ------
     ImageError
         The file cannot be read, or the array is not an image.
+    ValueError
+        A plane or channels of another form.
 
     Examples
     --------
@@ -115,10 +139,14 @@ def open_image(
     (20, 30, 3)
     """
     from napari_hemacells.core.image import image_from_array, read_image
+    from napari_hemacells.core.image.plane_selection import PlaneSelection
 
+    selection = PlaneSelection.parse(plane, channels)
     if isinstance(source, str | Path):
-        return read_image(source)
-    return image_from_array(source, name or "array", pixel_size_um=pixel_size_um)
+        return read_image(source, selection=selection)
+    return image_from_array(
+        source, name or "array", pixel_size_um=pixel_size_um, selection=selection
+    )
 
 
 def detect(
@@ -272,8 +300,16 @@ def fit(embeddings: Embeddings, labels: Mapping[int, str], *, name: str = "model
     )
 
 
-def predict(model: Bundle, embeddings: Embeddings) -> Prediction:
+def predict(model: Bundle, embeddings: Embeddings, cells: Cells | None = None) -> Prediction:
     """Return the class probabilities of cells, and which cells belong to no known class.
+
+    A model of one class alone tells nothing apart: its ``confidence`` is NaN, and it predicts only
+    those of `cells` that the detector found to be of that class; none without `cells`.
+
+    Parameters
+    ----------
+    cells
+        The cells that were embedded, with the detector's kinds; needed by a model of one class.
 
     Raises
     ------
@@ -290,10 +326,19 @@ def predict(model: Bundle, embeddings: Embeddings) -> Prediction:
     >>> predict(model, embeddings).probabilities.shape == (len(cells), 2)
     True
     """
+    import numpy as np
+
+    from napari_hemacells.core.classify import without_contradictions
     from napari_hemacells.core.store import check_compatible
 
     check_compatible(model, embeddings.encoder, embeddings.spec)
-    return model.head.predict(embeddings)
+    prediction = model.head.predict(embeddings)
+    if len(prediction.class_ids) != 1:
+        return prediction
+    if cells is None:
+        return prediction.of(np.zeros(len(prediction.ids), np.bool_))
+    name = model.palette.by_id(prediction.class_ids[0]).name
+    return without_contradictions(prediction, cells, name)
 
 
 def save_model(path: str | Path, model: Bundle) -> Path:
@@ -482,7 +527,7 @@ def export_crops(
     >>> embeddings = embed(image, cells)
     >>> model = fit(embeddings, {int(cells.ids[0]): "RBC"})
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     files = export_crops(folder, image, cells, predict(model, embeddings), model)
+    ...     files = export_crops(folder, image, cells, predict(model, embeddings, cells), model)
     >>> {file.parent.name for file in files}
     {'RBC'}
     """

@@ -30,6 +30,8 @@ def test_the_json_has_a_row_a_shot_count(hemacells, crops_folder: Path, tmp_path
     assert report["shots"]["3"]["balanced_accuracy"] == pytest.approx(1.0)
     assert report["shots"]["3"]["macro_f1"] == pytest.approx(1.0)
     assert "1.000" in result.stdout
+    assert "Each class, 3 shots" in result.stdout
+    assert "What was taken for what, 3 shots" in result.stdout
 
 
 def test_the_same_seed_gives_the_same_result(hemacells, crops_folder: Path) -> None:

@@ -26,9 +26,10 @@ from napari_hemacells.core.errors import (
     ProjectError,
     TrainingError,
 )
-from napari_hemacells.core.files.decoding import check_pages, check_segments
 from napari_hemacells.core.files.numpy_files import load_arrays
-from napari_hemacells.core.image.files import read_image
+from napari_hemacells.core.files.tiff_files import check_pages, check_segments
+from napari_hemacells.core.image.files import picture_size, read_image
+from napari_hemacells.core.image.labels import read_labels
 from napari_hemacells.core.image.tiff_pages import check_complete
 from napari_hemacells.core.store import Project, load_bundle
 from napari_hemacells.core.store.cells_file import read_ids, read_masks
@@ -217,8 +218,10 @@ def test_a_negative_size_is_refused_before_pages_are_counted(tmp_path, pages, su
     file.write_bytes(data)
     with tifffile.TiffFile(file) as tiff, pytest.raises(ImageError, match="no picture has"):
         check_pages(tiff)
-    with pytest.raises(HemaCellsError, match="no picture has"):
-        read_image(file)
+    for read in (read_image, read_labels, read_celsius):
+        with pytest.raises(HemaCellsError, match="no picture has"):
+            read(file)
+    assert picture_size(file) == (0, 0)
 
 
 def test_unequal_bits_are_no_arithmetic_with_a_tuple():

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from napari_hemacells.core.encode import Encoder
+    from napari_hemacells.core.store import Project
     from napari_hemacells.core.train.selfsupervised.config import AdaptJob, AdaptOutcome
     from napari_hemacells.core.train.selfsupervised.dataset import AdaptTrainingSet
     from napari_hemacells.core.types import Progress
@@ -75,10 +76,14 @@ def adapt(
     if resume:
         dataset.read_training_set(job.folder)
     else:
-        training_set = reporter.run(gather_source(source), "Reading cells")
+        project = project_of(source)
+        with reporter.notices_of(project):
+            training_set = reporter.run(gather_source(source, project), "Reading cells")
         reporter.say(
             f"{len(training_set.crops)} cells, {len(training_set.clicks.labels)} with a class"
         )
+        for note in training_set.notes:
+            reporter.say(note)
         dataset.write_training_set(job.folder, training_set)
     outcome = run_adaptation(job, reporter, threads)
     dataset.remove_folder(job.folder)
@@ -91,7 +96,25 @@ def adapt(
     reporter.finish(outcome.to_dict())
 
 
-def gather_source(source: Path) -> "Generator[Progress, None, AdaptTrainingSet]":
+def project_of(source: Path) -> "Project | None":
+    """Return the project in a folder, or of a ``project.json``; ``None`` where there is none.
+
+    Raises
+    ------
+    ProjectError
+        A damaged one, or one of a newer version.
+    """
+    from napari_hemacells.core.store import Project
+
+    files = (source / "project.json", source / "journal.jsonl")  # the journal alone makes one too
+    if any(file.is_file() for file in files) or source.name == "project.json":
+        return Project.open(source)
+    return None
+
+
+def gather_source(
+    source: Path, project: "Project | None" = None
+) -> "Generator[Progress, None, AdaptTrainingSet]":
     """Return the steps that read the cells of a project, of class folders, or of images.
 
     Raises
@@ -99,11 +122,10 @@ def gather_source(source: Path) -> "Generator[Progress, None, AdaptTrainingSet]"
     TrainingError
         There are no cells or images to learn from.
     """
-    from napari_hemacells.core.store import Project
     from napari_hemacells.core.train.selfsupervised import project_dataset as gathering
 
-    if (source / "project.json").is_file() or source.name == "project.json":
-        return gathering.load_project_crops_steps(Project.open(source))
+    if project is not None:
+        return gathering.load_project_crops_steps(project)
     images = find_images([str(source)]) if source.exists() else []
     if images and images != [source]:
         return gathering.load_image_crops_steps(images)

@@ -28,12 +28,13 @@ from napari_hemacells.cli.options import ShareOptions
 from napari_hemacells.cli.parallel import WorkerPlan, plan_workers, single_threaded
 from napari_hemacells.cli.read_cells import cells_file
 from napari_hemacells.core.errors import CellsError, HemaCellsError, StorageError
-from napari_hemacells.core.files.fsio import sweep, write_bytes
+from napari_hemacells.core.files.fsio import read_bytes, sweep, write_bytes
 from napari_hemacells.core.image.files import image_name, is_image
 from napari_hemacells.core.image.formats import passed_over_sentence
 from napari_hemacells.core.types.progress import run_to_end
 
 RESULT_KEYS = ("csv", "labels", "overlay")
+MAX_NOTE_BYTES = 2**20
 
 
 class CompletedImages:
@@ -52,13 +53,13 @@ class CompletedImages:
     def find(self, source: InputImage) -> Record | None:
         """Return the outcome of the image in an earlier run; ``None`` if it must be processed."""
         try:
-            stored = json.loads(self._file(source).read_text(encoding="utf-8"))
+            stored = json.loads(read_bytes(self._file(source), MAX_NOTE_BYTES))
             same = stored["settings"] == self._settings and stored["inputs"] == self._inputs(
                 source
             )
             record = self._with_current_paths(source, stored["record"])
             written = [self._job.working_dir / record[key] for key in RESULT_KEYS if key in record]
-        except (OSError, ValueError, KeyError, TypeError, CellsError):
+        except (OSError, ValueError, KeyError, TypeError, CellsError, StorageError):
             return None
         whole = same and all(path.is_file() for path in written)
         return record if whole else None
@@ -170,7 +171,9 @@ def run_batch(
     if share.skip_done:
         results.add_finished({index: known.find(source) for index, source in enumerate(sources)})
     todo = [(index, sources[index]) for index in results.missing]
-    sharing = plan_workers(share, [job.working_dir / source.path for _, source in todo])
+    sharing = plan_workers(
+        share, [job.working_dir / source.path for _, source in todo], job.selection
+    )
     try:
         with reporter.batch(_title(job, results, sharing), len(sources)) as bar:
             bar.start_at(len(sources) - len(todo), results.cells)
@@ -191,7 +194,8 @@ def with_run_depths(job: ImageJob, sources: Sequence[InputImage]) -> ImageJob:
     """Return the job with one bit depth for all images whose files do not state theirs."""
     from napari_hemacells.core.image import guess_run_depths
 
-    depths = guess_run_depths([job.working_dir / source.path for source in sources])
+    files = [job.working_dir / source.path for source in sources]
+    depths = guess_run_depths(files, job.selection)
     return replace(job, run_depths=depths) if depths else job
 
 

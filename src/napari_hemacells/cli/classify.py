@@ -25,6 +25,7 @@ from napari_hemacells.cli.options import (
     Images,
     JsonTarget,
     OutFolder,
+    PlaneOptions,
     RunOptions,
     ShareOptions,
 )
@@ -211,7 +212,7 @@ class LoadedClassifier:
         prediction = self.head.predict(
             (yield from embed_steps(image, cells, spec, self.encoder, batch_size=size, like=like))
         )
-        if cells.source == "whole" or len(prediction.class_ids) != 1:
+        if len(prediction.class_ids) != 1:
             return prediction
         name = job.bundle.palette.by_id(prediction.class_ids[0]).name
         return without_contradictions(prediction, cells, name)
@@ -231,6 +232,7 @@ def classify(
     json: JsonTarget = None,
     params: DetectParams,
     encode: NetworkParams,
+    planes: PlaneOptions,
     share: ShareOptions,
     run: RunOptions,
 ) -> None:
@@ -249,6 +251,7 @@ def classify(
     if whole:
         check_whole_options(
             params,
+            planes,
             cells=cells,
             overlay=overlay,
             workers=share.workers,
@@ -264,6 +267,7 @@ def classify(
         with_absolute_weights(params),
         cells,
         share.skip_done,
+        selection=planes.selection,
         bundle=load_bundle(model),
         encode=encode,
         encoder=encoder,

@@ -15,17 +15,16 @@ from napari_hemacells.cli.console import Reporter, count_values, format_counts
 from napari_hemacells.cli.image_job import WORK_FOLDER
 from napari_hemacells.cli.inputs import InputImage, find_images
 from napari_hemacells.cli.joint_results import bundle_notes
-from napari_hemacells.cli.options import flag
-from napari_hemacells.core.errors import HemaCellsError, ImageError
+from napari_hemacells.cli.options import PlaneOptions, flag
+from napari_hemacells.core.errors import BundleError, HemaCellsError, ImageError
 from napari_hemacells.core.params import DetectParams, NetworkParams
 
 if TYPE_CHECKING:
     from napari_hemacells.core.encode import Encoder
     from napari_hemacells.core.pictures import CellPictures
     from napari_hemacells.core.store import Bundle
-    from napari_hemacells.core.types import Embeddings, Prediction
+    from napari_hemacells.core.types import Prediction
 
-PREDICTED_AT_ONCE = 4096  # pictures; bounds what comparing them with the training cells takes
 NAMED_FAILURES = 20  # that are printed; the JSON names all
 LIKE_SIDE = 2.0  # times the side of the pictures that the model learned from
 
@@ -52,7 +51,13 @@ class WholePictures:
 
 
 def check_whole_options(
-    params: DetectParams, *, cells: Path | None, overlay: bool, workers: int | None, cluster: bool
+    params: DetectParams,
+    planes: PlaneOptions,
+    *,
+    cells: Path | None,
+    overlay: bool,
+    workers: int | None,
+    cluster: bool,
 ) -> None:
     """Refuse options that have no meaning where no cells are looked for.
 
@@ -69,6 +74,9 @@ def check_whole_options(
     }
     usual = DetectParams().model_dump()
     useless |= {flag(name): value != usual[name] for name, value in params.model_dump().items()}
+    for option, value in planes.model_dump().items():
+        if value is not None:
+            raise typer.BadParameter(f"{flag(option)} does not go with --whole: leave one out.")
     for option, given in useless.items():
         if given:
             raise typer.BadParameter(
@@ -85,17 +93,23 @@ def classify_whole(job: WholePictures, reporter: Reporter) -> None:
     ImageError
         There is no picture, or none can be read.
     BundleError
-        The model does not fit: its encoder is missing, or it learned from thermograms and these
-        are colours, or the reverse.
+        The model does not fit: its encoder is missing, it knows one class alone, or it learned
+        from thermograms and these are colours, or the reverse.
     typer.Exit
         With 3 where some pictures cannot be read, with 130 after Ctrl-C.
     """
     from napari_hemacells.core.store import check_modality, match_framing, other_kind_warning
     from napari_hemacells.core.store.class_counts import differential_sentence
     from napari_hemacells.core.store.joint_table import joint_of_pictures
-    from napari_hemacells.core.store.picture_table import pictures_table
+    from napari_hemacells.core.store.picture_classes import pictures_table
     from napari_hemacells.core.store.workbook import write_joint_table
 
+    if len(job.bundle.head.class_ids) == 1:
+        only = job.bundle.palette.by_id(job.bundle.head.class_ids[0]).name
+        raise BundleError(
+            f"The model knows one class alone ({only}), and would call every picture so. Fit it "
+            "with two classes or more."
+        )
     pictures = open_pictures(job.given)
     for sentence in pictures.passed_over:
         reporter.warn(sentence)
@@ -165,29 +179,18 @@ def open_pictures(given: Sequence[str]) -> "CellPictures":
 
 
 def _predict(job: WholePictures, pictures: "CellPictures", reporter: Reporter) -> "Prediction":
-    from napari_hemacells.core.encode import EmbeddingCache, embed_collection_steps
-    from napari_hemacells.core.store import check_compatible
+    from napari_hemacells.core.encode import EmbeddingCache
+    from napari_hemacells.core.store.picture_classes import classify_pictures_steps
 
-    encoder = _load_encoder(job)
-    check_compatible(job.bundle, encoder.info, job.bundle.spec)
     cache = EmbeddingCache(job.out / WORK_FOLDER / "embeddings")
-    steps = embed_collection_steps(
-        pictures,
-        job.bundle.spec,
-        encoder,
-        cache,
-        batch_size=job.encode.batch_size,
-        like=job.bundle.encoder,
+    steps = classify_pictures_steps(
+        pictures, job.bundle, _load_encoder(job), cache, batch_size=job.encode.batch_size
     )
     try:
-        embeddings = reporter.run(steps, "Classifying pictures")
+        return reporter.run(steps, "Classifying pictures")
     except KeyboardInterrupt:
         reporter.warn("Stopped. Run the same command again to continue where it stopped.")
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    if not len(embeddings):
-        reasons = list(pictures.unreadable.values())
-        raise ImageError(f"None of the pictures can be read. {reasons[0] if reasons else ''}")
-    return _in_portions(job.bundle, embeddings)
 
 
 def _load_encoder(job: WholePictures) -> "Encoder":
@@ -196,33 +199,6 @@ def _load_encoder(job: WholePictures) -> "Encoder":
     if job.encoder is None:
         return job.bundle.make_encoder(job.encode.device)
     return encode.load_encoder(job.encoder, job.encode.device)
-
-
-def _in_portions(bundle: "Bundle", embeddings: "Embeddings") -> "Prediction":
-    """Return the prediction; each picture's is its own, whatever is asked beside it."""
-    from dataclasses import replace
-
-    import numpy as np
-
-    parts = [
-        bundle.head.predict(
-            replace(
-                embeddings,
-                ids=embeddings.ids[start : start + PREDICTED_AT_ONCE],
-                vectors=embeddings.vectors[start : start + PREDICTED_AT_ONCE],
-            )
-        )
-        for start in range(0, len(embeddings), PREDICTED_AT_ONCE)
-    ]
-    unknown = [part.unknown for part in parts if part.unknown is not None]
-    verdicts = [part.is_unknown for part in parts if part.is_unknown is not None]
-    return replace(
-        parts[0],
-        ids=embeddings.ids,
-        probabilities=np.concatenate([part.probabilities for part in parts]),
-        unknown=np.concatenate(unknown) if unknown else None,
-        is_unknown=np.concatenate(verdicts) if verdicts else None,
-    )
 
 
 def _exit_if_failed(sentences: Sequence[str], total: int, reporter: Reporter) -> None:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook
 from rich.control import Control
@@ -31,6 +31,9 @@ from napari_hemacells.core.errors import HemaCellsError, StorageError
 from napari_hemacells.core.files.fsio import write_bytes
 from napari_hemacells.core.train.progress import TrainingReport, format_duration
 from napari_hemacells.core.types import Progress as Step
+
+if TYPE_CHECKING:
+    from napari_hemacells.core.store import Project
 
 Result = TypeVar("Result")
 
@@ -117,6 +120,15 @@ class Reporter:
     def warn(self, text: str) -> None:
         """Print a message that is shown even with ``--quiet``."""
         self.errors.print(f"[yellow]{escape(text)}[/yellow]")
+
+    @contextmanager
+    def notices_of(self, project: "Project | None") -> Iterator[None]:
+        """Print what a project has to say when the block ends, also where it fails."""
+        try:
+            yield
+        finally:
+            for notice in [] if project is None else project.notices:
+                self.warn(notice)
 
     def tell(self, result: str | Table) -> None:
         """Print a readable result on standard output, unless that is used for JSON."""

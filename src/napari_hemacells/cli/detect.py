@@ -13,6 +13,7 @@ from napari_hemacells.cli.options import (
     Images,
     JsonTarget,
     OutFolder,
+    PlaneOptions,
     RunOptions,
     ShareOptions,
 )
@@ -50,6 +51,7 @@ def detect(
     cells: CellsFile = None,
     json: JsonTarget = None,
     params: DetectParams,
+    planes: PlaneOptions,
     device: CpuDevice = "auto",  # noqa: ARG001  # the same options for every command
     share: ShareOptions,
     run: RunOptions,
@@ -60,7 +62,14 @@ def detect(
     """
     reporter = Reporter(quiet=run.quiet, json_to=json)
     output_folder(out)
-    job = DetectJob(Path.cwd(), out, with_absolute_weights(params), cells, share.skip_done)
+    job = DetectJob(
+        Path.cwd(),
+        out,
+        with_absolute_weights(params),
+        cells,
+        share.skip_done,
+        selection=planes.selection,
+    )
     batch = run_batch(job, find_sources(images, reporter), reporter, share=share, debug=run.debug)
     reporter.finish(batch.to_dict())
     exit_with_status(batch)

@@ -29,6 +29,7 @@ from napari_hemacells.cli.options import (
     CpuDevice,
     JsonTarget,
     NetworkDevice,
+    PlaneOptions,
     RunOptions,
 )
 from napari_hemacells.cli.train_classifier import Crops, format_interval
@@ -76,7 +77,7 @@ EncoderName = Annotated[
     typer.Option(
         "--encoder",
         metavar="NAME",
-        help="bundled, bundled-4-turns, imagenet, colour-histogram (no network), timm:NAME, "
+        help="bundled, bundled-2-turns, imagenet, colour-histogram (no network), timm:NAME, "
         "dinobloom-s, reddino-small, file:PATH?arch=NAME, adapted:PATH, model:BUNDLE (of a "
         "saved or fine-tuned model), untrained:NAME.",
     ),
@@ -176,6 +177,7 @@ def fewshot(
     select: SelectName = "random",
     adapt: Adapted = False,
     params: ClassifyParams,
+    planes: PlaneOptions,
     json: JsonFile = None,
     device: NetworkDevice = "auto",
     run: RunOptions,
@@ -199,10 +201,16 @@ def fewshot(
         spec=crop_of(encoder),
         params=params,
         how=select,
+        selection=planes.selection,
     )
     result = reporter.run(steps, "Few-shot experiment")
+    planes.tell(reporter)
     report = result.to_dict() | {"adapted": ADAPTED_NOTE if adapt else None}
+    report |= planes.record()
     reporter.tell(fewshot_table(report))
+    most = str(max(result.shots))
+    reporter.tell(class_rates_table(report, most))
+    reporter.tell(confusion_table(report, most))
     if result.left_out:
         reporter.warn(f"Left out, too few crops: {format_counts(result.left_out)}.")
     reporter.finish(report)
@@ -237,6 +245,40 @@ def fewshot_table(report: dict[str, Any]) -> Table:
     return table
 
 
+def class_rates_table(report: dict[str, Any], shots: str) -> Table:
+    """Return sensitivity and specificity of each class for so many shots."""
+    table = Table(
+        title=f"Each class, {shots} shots",
+        caption=f"Mean of {report['repeats']} draws, in brackets the middle 95 % of them; "
+        f"{report['split']}.",
+    )
+    table.add_column("class")
+    for heading in ("sensitivity", "specificity"):
+        table.add_column(heading, justify="right")
+    for name, rates in report["shots"][shots]["by_class"].items():
+        cells = (
+            f"{rates[key]:.3f} ({rates[f'{key}_low']:.3f} to {rates[f'{key}_high']:.3f})"
+            for key in ("sensitivity", "specificity")
+        )
+        table.add_row(name, *cells)
+    return table
+
+
+def confusion_table(report: dict[str, Any], shots: str) -> Table:
+    """Return what was taken for what with so many shots."""
+    table = Table(
+        title=f"What was taken for what, {shots} shots",
+        caption="A row for each true class: mean number of scored crops a draw.",
+    )
+    table.add_column("")
+    names = list(report["classes"])
+    for name in names:
+        table.add_column(name, justify="right")
+    for name, row in zip(names, report["shots"][shots]["confusion"], strict=True):
+        table.add_row(name, *(f"{count:.1f}" for count in row))
+    return table
+
+
 BundleFolder = Annotated[
     Path, typer.Argument(metavar="BUNDLE", help="A saved model (its folder).")
 ]
@@ -254,6 +296,7 @@ def evaluate_bundle(
     *,
     json: JsonTarget = None,
     tta: Copies = 0,
+    planes: PlaneOptions,
     device: NetworkDevice = "auto",
     run: RunOptions,
 ) -> None:
@@ -265,8 +308,9 @@ def evaluate_bundle(
     model = load_bundle(bundle)
     encoder = model.make_encoder(device)
     check_compatible(model, encoder.info, model.spec)
-    steps = evaluate_bundle_steps(model, folder, encoder, tta=tta)
+    steps = evaluate_bundle_steps(model, folder, encoder, tta=tta, selection=planes.selection)
     judged = reporter.run(steps, "Classifying")
+    planes.tell(reporter)
     reporter.tell(bundle_table(judged.figures))
     if judged.left_out:
         left = counts_in_words(judged.left_out)
@@ -280,7 +324,7 @@ def evaluate_bundle(
         "left_out": judged.left_out,
         "unreadable": list(judged.loaded.unreadable),
     }
-    reporter.finish(record | judged.figures)
+    reporter.finish(record | planes.record() | judged.figures)
     exit_if_unreadable(judged.loaded.unreadable, reporter)
 
 
@@ -326,6 +370,7 @@ def clicks(
     seed: Seed = 0,
     encoder: EncoderName = "bundled",
     params: ClassifyParams,
+    planes: PlaneOptions,
     json: JsonTarget = None,
     csv: CsvFile = None,
     plot: PlotFile = None,
@@ -340,15 +385,23 @@ def clicks(
     reporter = Reporter(quiet=run.quiet, json_to=json)
     network, spec = make_encoder(encoder, device), crop_of(encoder)
     steps = click_curve_steps(
-        folder, network, clicks=clicks, repeats=repeats, seed=seed, params=params, spec=spec
+        folder,
+        network,
+        clicks=clicks,
+        repeats=repeats,
+        seed=seed,
+        params=params,
+        spec=spec,
+        selection=planes.selection,
     )
     curve = reporter.run(steps, "Simulated clicks")
+    planes.tell(reporter)
     reporter.tell(clicks_table(curve))
     if csv is not None:
         write_text(csv, clicks_csv(curve))
     if plot is not None:
         plot_click_curve(curve, plot)
-    reporter.finish(curve.to_dict())
+    reporter.finish(curve.to_dict() | planes.record())
 
 
 def clicks_table(curve: "ClickCurve") -> Table:
@@ -443,6 +496,7 @@ def detection(
     as_class: AsClass = None,
     json: JsonFile = None,
     params: DetectParams,
+    planes: PlaneOptions,
     device: CpuDevice = "auto",  # noqa: ARG001  # the same options for every command
     run: RunOptions,
 ) -> None:
@@ -453,8 +507,12 @@ def detection(
     reporter = Reporter(quiet=run.quiet, json_to=json)
     paths = find_images([images])
     chosen = paths if only is None else _listed(paths, only, reporter)
-    fields, without = read_fields(chosen, annotations, as_class=as_class)
-    report = reporter.run(evaluate_detection_steps(fields, params), "Comparing cells")
+    fields, without = read_fields(
+        chosen, annotations, as_class=as_class, selection=planes.selection
+    )
+    report = reporter.run(
+        evaluate_detection_steps(fields, params, planes.selection), "Comparing cells"
+    )
     if without:
         reporter.warn(f"{len(without)} images without annotations were left out.")
     for note in report.notes:
@@ -462,7 +520,9 @@ def detection(
     reporter.tell(detection_table(report))
     split = f"the images listed in {only}" if only else "all images given; none was held out here"
     names = [str(path) for path in without]
-    reporter.finish({**report.to_dict(), "split": split, "without_annotation": names})
+    reporter.finish(
+        {**report.to_dict(), **planes.record(), "split": split, "without_annotation": names}
+    )
     exit_if_unreadable(report.unreadable, reporter)
 
 

@@ -8,7 +8,7 @@ import typer
 
 from napari_hemacells.cli.batch import exit_if_unreadable
 from napari_hemacells.cli.console import Reporter, count_values, format_counts
-from napari_hemacells.cli.options import JsonTarget, RunOptions
+from napari_hemacells.cli.options import JsonTarget, PlaneOptions, RunOptions
 from napari_hemacells.core.params import ClassifyParams, EncodeParams
 from napari_hemacells.core.types import CropSpec, EncoderInfo
 
@@ -31,6 +31,7 @@ def fit(
     *,
     encode: EncodeParams,
     params: ClassifyParams,
+    planes: PlaneOptions,
     run: RunOptions,
 ) -> None:
     """Fit a classifier to crops sorted into class folders, and save it as a model."""
@@ -39,12 +40,15 @@ def fit(
     from napari_hemacells.core.store import save_bundle
 
     reporter = Reporter(quiet=run.quiet, json_to=json)
-    crops, encoder = _embed(folder, encode, reporter)
+    crops, encoder = _embed(folder, encode, planes, reporter)
     if params.measured:
         reporter.say("Measuring size, nucleus and colour.")
-        vectors, encoder = append_measured_features(crops.vectors, crops.files, encoder)
+        vectors, encoder = append_measured_features(
+            crops.vectors, crops.files, encoder, crops.reading
+        )
         crops = replace(crops, vectors=vectors)
     bundle = _fit_bundle(out.name, crops, encoder, params)
+    planes.tell(reporter)
     counts = count_values(crops.labels)
     record = {
         "bundle": str(save_bundle(out, bundle)),
@@ -56,8 +60,14 @@ def fit(
         "framing": round(crops.framing, 4),
         "learned_from": crops.learned_from.to_dict(),
         "unreadable": list(crops.unreadable),
+        **planes.record(),
     }
     reporter.tell(f"{len(crops.labels)} crops ({format_counts(counts)}) → {record['bundle']}")
+    if len(counts) == 1:
+        reporter.warn(
+            "One class alone: hemacells classify gives it, without a confidence, only to cells "
+            "that the detector finds to be of that class. Add a folder of another class."
+        )
     if encode.encoder.startswith(f"{FILE}:"):
         reporter.warn(
             "The model names this encoder only by its hash: give --encoder to "
@@ -68,7 +78,7 @@ def fit(
 
 
 def _embed(
-    folder: Path, encode: EncodeParams, reporter: Reporter
+    folder: Path, encode: EncodeParams, planes: PlaneOptions, reporter: Reporter
 ) -> tuple["ClassFolder", EncoderInfo]:
     """Return the crops with their embeddings, framed as a detector's, and the encoder."""
     from napari_hemacells.core.encode import load_encoder as encoder_named
@@ -78,7 +88,13 @@ def _embed(
     list_class_folders(folder)  # a wrong folder is told before the network is loaded
     encoder = encoder_named(encode.encoder, encode.device)
     portable_name(encode.encoder)  # the model finds it again
-    steps = embed_folder_steps(folder, CropSpec(), encoder, batch_size=encode.batch_size)
+    steps = embed_folder_steps(
+        folder,
+        CropSpec(),
+        encoder,
+        batch_size=encode.batch_size,
+        selection=planes.selection,
+    )
     return reporter.run(steps, "Embedding crops"), encoder.info
 
 

@@ -17,6 +17,8 @@ from napari_hemacells import __version__
 from napari_hemacells.cli.inputs import InputImage
 from napari_hemacells.cli.read_cells import read_cells
 from napari_hemacells.core.errors import HemaCellsError, ImageError
+from napari_hemacells.core.image.layout import WHOLE_PICTURE
+from napari_hemacells.core.image.plane_selection import PlaneSelection
 from napari_hemacells.core.malloc import keep_freed_memory
 from napari_hemacells.core.params import DetectParams
 from napari_hemacells.core.types import BitDepth, Cells, Progress, SmearImage
@@ -113,6 +115,8 @@ class ImageJob(ABC):
         Whether parts of large images that an earlier run has done are taken over.
     run_depths
         One bit depth, of each offset, for all images of the run whose files do not state theirs.
+    selection
+        The plane of stacks, and the channels.
     """
 
     working_dir: Path
@@ -121,6 +125,7 @@ class ImageJob(ABC):
     own: Path | None
     resume_parts: bool = False
     run_depths: tuple[BitDepth, ...] = ()
+    selection: PlaneSelection = WHOLE_PICTURE
 
     @property
     @abstractmethod
@@ -179,7 +184,11 @@ class ImageJob(ABC):
         """
         from napari_hemacells.core.image import read_image
 
-        return read_image(self.working_dir / source.path, run_depths=self.run_depths)
+        return read_image(
+            self.working_dir / source.path,
+            run_depths=self.run_depths,
+            selection=self.selection,
+        )
 
     def find(self, source: InputImage, image: SmearImage) -> Generator[Progress, None, Cells]:
         """Return the user's own cells or the detector's; yield the progress."""
@@ -207,6 +216,7 @@ class ImageJob(ABC):
         depths = [depth.to_dict() for depth in self.run_depths]
         return {
             **({"bit_depths": depths} if depths else {}),
+            **({"selection": self.selection.to_dict()} if self.selection else {}),
             "job": type(self).__name__,
             "version": __version__,
             "params": self.params.model_dump(mode="json"),

@@ -15,8 +15,9 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from typer.core import TyperCommand
 
-from napari_hemacells.cli.console import print_error
+from napari_hemacells.cli.console import Reporter, print_error
 from napari_hemacells.core.errors import HemaCellsError
+from napari_hemacells.core.image.plane_selection import PlaneSelection
 from napari_hemacells.core.params import (
     DetectParams,
     DeviceName,
@@ -113,7 +114,49 @@ class ShareOptions(Params):
         return self
 
 
+class PlaneOptions(Params):
+    """Which plane of a stack is worked on, and which of its channels are the picture."""
+
+    plane: str | None = Field(
+        default=None,
+        description=(
+            "The plane of a stack to work on, counted from 1 (napari's slider counts from 0): a "
+            "number, or one for each axis, such as t=2,z=5. Images that are no stack are used as "
+            "they are."
+        ),
+    )
+    channels: str | None = Field(
+        default=None,
+        description=(
+            "The channels to use, counted from 1: one for a grey picture, or three as red, green "
+            "and blue, such as 3,2,1. Default: those that the file names, or the first three."
+        ),
+    )
+
+    @model_validator(mode="after")
+    def _readable(self) -> "PlaneOptions":
+        PlaneSelection.parse(self.plane, self.channels)
+        return self
+
+    @property
+    def selection(self) -> PlaneSelection:
+        """What the options say, parsed."""
+        return PlaneSelection.parse(self.plane, self.channels)
+
+    def record(self) -> dict[str, Any]:
+        """Return what a result says of the choice; nothing where none was made."""
+        return self.selection.to_dict() if self.selection else {}
+
+    def tell(self, reporter: Reporter) -> None:
+        """Print the choice, where one was made."""
+        if self.plane:
+            reporter.say(f"Of stacks, the plane {self.plane} is read, counted from 1.")
+        if self.channels:
+            reporter.say(f"The channels {self.channels} are read, counted from 1.")
+
+
 PANELS: dict[type[Params], str] = {
+    PlaneOptions: "Stacks and channels",
     DetectParams: "Detection",
     SelectParams: "Choice of frames",
     ShareOptions: "Many images, large images",

@@ -12,6 +12,9 @@ from pathlib import Path
 
 from napari_hemacells.cli.options import ShareOptions
 from napari_hemacells.core.image.files import picture_size
+from napari_hemacells.core.image.layout import WHOLE_PICTURE
+from napari_hemacells.core.image.ome_zarr import is_zarr
+from napari_hemacells.core.image.plane_selection import PlaneSelection
 
 # Of 66 megapixels one process was done in 47 s, two workers in 34 s, 8 s of which were their start
 # and end (two cores, busy with other things too): they are ahead from about 16 megapixels on.
@@ -42,13 +45,15 @@ class WorkerPlan:
         return f"{self.workers} processes"
 
 
-def plan_workers(share: ShareOptions, files: Sequence[Path]) -> WorkerPlan:
+def plan_workers(
+    share: ShareOptions, files: Sequence[Path], selection: PlaneSelection = WHOLE_PICTURE
+) -> WorkerPlan:
     """Return how to share these images: as requested, or as their size is worth it."""
     if share.scheduler is not None:
         return WorkerPlan(scheduler=share.scheduler)
     if share.workers is not None:
         return WorkerPlan(workers=share.workers)
-    if not is_worth_parallelising(files):
+    if not is_worth_parallelising(files, selection):
         return WorkerPlan()
     return WorkerPlan(workers=max_workers())
 
@@ -61,24 +66,26 @@ def max_workers() -> int:
     return max(1, min(CPU_COUNT, int(MEMORY_LIMIT / MEMORY_PER_WORKER)))
 
 
-def is_worth_parallelising(files: Iterable[Path]) -> bool:
+def is_worth_parallelising(
+    files: Iterable[Path], selection: PlaneSelection = WHOLE_PICTURE
+) -> bool:
     """Whether the images are large enough in total for more than one process."""
     total = 0.0
     for file in files:
-        total += megapixels(file)
+        total += megapixels(file, selection)
         if total >= PARALLEL_MEGAPIXELS:
             return True
     return False
 
 
-def megapixels(file: Path) -> float:
+def megapixels(file: Path, selection: PlaneSelection = WHOLE_PICTURE) -> float:
     """Return the size of an image from its header; 0 if it cannot be read.
 
     OME-Zarr counts as worth sharing: nobody uses it for small images.
     """
     if file.is_dir():
-        return PARALLEL_MEGAPIXELS
-    rows, cols = picture_size(file)
+        return PARALLEL_MEGAPIXELS if is_zarr(file) else 0.0
+    rows, cols = picture_size(file, selection)
     return rows * cols / 1e6
 
 

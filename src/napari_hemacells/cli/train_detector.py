@@ -17,6 +17,7 @@ from napari_hemacells.core.params import TrainDetectorParams
 from napari_hemacells.core.types import Progress
 
 if TYPE_CHECKING:
+    from napari_hemacells.core.store import Project
     from napari_hemacells.core.train.detector.config import DetectorJob
     from napari_hemacells.core.train.detector.project_dataset import DetectorTrainingSet
     from napari_hemacells.core.train.detector.report import DetectorOutcome
@@ -124,9 +125,12 @@ def _check(folder: Path) -> None:
 
 def _prepare(folder: Path, source: Path, annotations: Path | None, reporter: Reporter) -> None:
     """Write the training data into the folder of the training, and print what they are."""
+    from napari_hemacells.core.store import Project
     from napari_hemacells.core.train.detector.config import prepare_folder
 
-    gathered = reporter.run(_gather(source, annotations), "Reading fields")
+    project = Project.open(source) if annotations is None else None
+    with reporter.notices_of(project):
+        gathered = reporter.run(_gather(source, annotations, project), "Reading fields")
     for sentence in gathered.left_out:
         reporter.warn(f"Left out: {sentence}")
     for note in gathered.notes:
@@ -139,17 +143,17 @@ def _prepare(folder: Path, source: Path, annotations: Path | None, reporter: Rep
 
 
 def _gather(
-    source: Path, annotations: Path | None
+    source: Path, annotations: Path | None, project: "Project | None"
 ) -> Generator[Progress, None, "DetectorTrainingSet"]:
     from napari_hemacells.core.evaluate.detection_datasets import read_fields
-    from napari_hemacells.core.store import Project
     from napari_hemacells.core.train.detector.project_dataset import (
         load_annotated_fields_steps,
         load_project_fields_steps,
     )
 
     if annotations is None:
-        return load_project_fields_steps(Project.open(source))
+        assert project is not None  # noqa: S101  # opened for its notices
+        return load_project_fields_steps(project)
     fields, _ = read_fields(find_images([str(source)]), annotations)
     return load_annotated_fields_steps(fields)
 

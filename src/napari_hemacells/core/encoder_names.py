@@ -19,14 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DEFAULT = "bundled"
-INSTALLED = (
-    DEFAULT,
-    "bundled-4-turns",
-    "imagenet",
-    "bundled-1",
-    "bundled-1-2-turns",
-    "bundled-2-turns",
-)
+INSTALLED = (DEFAULT, "bundled-2-turns", "imagenet")
 DINOBLOOM_NAMES = ("dinobloom-s", "dinobloom-b")  # a place may follow
 PUBLISHED = (*DINOBLOOM_NAMES, "reddino-small", "reddino-base", "reddino-large")
 NAME_PATTERNS = {

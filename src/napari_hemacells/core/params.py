@@ -1,4 +1,4 @@
-"""Every parameter once: default, bounds, title, help.
+"""The parameters of every step: default, bounds, title and help text, each declared once.
 
 The forms in the dock and the options of the command line are both built from these models
 (:mod:`napari_hemacells.widgets.forms`, :mod:`napari_hemacells.cli.options`).
@@ -34,9 +34,9 @@ class DetectParams(Params):
         default="learned",
         title="Detector",
         description=(
-            "learned: a small network, knows red cells, white cells and platelets and keeps "
-            "overlapping cells apart. classical: colour and round outlines, nothing learned; for "
-            "stains in which the network misses cells, and to compare."
+            "learned: a small network that finds red cells, white cells and platelets and "
+            "separates overlapping cells. classical: colour thresholds and round outlines, not "
+            "trained; for stains in which the network misses cells, and for comparison."
         ),
     )
 
@@ -45,21 +45,24 @@ class DetectParams(Params):
         gt=2,
         le=2000,
         title="Cell diameter (px)",
-        description="Typical diameter of a red cell in pixels. Empty: estimated from the image.",
+        description="Typical diameter of a red cell, in pixels. Empty: estimated from the image.",
     )
     cell_diameter_um: float | None = Field(
         default=None,
         gt=0.5,
         le=200,
         title="Cell diameter (µm)",
-        description="The same in micrometres (a red cell has about 7.5); needs the pixel size.",
+        description=(
+            "Typical diameter of a red cell, in micrometres (about 7.5 on a smear). The pixel "
+            "size must be known."
+        ),
     )
     pixel_size_um: float | None = Field(
         default=None,
         gt=0.001,
         le=100,
         title="Pixel size (µm)",
-        description="Micrometres a pixel. Empty: taken from the image where it says so.",
+        description="Micrometres per pixel. Empty: as the image file states it.",
     )
     sensitivity: float = Field(
         default=0.5,
@@ -76,8 +79,8 @@ class DetectParams(Params):
         default=None,
         title="Weights",
         description=(
-            "A fine-tuned detector (.safetensors) instead of the bundled one; only for the "
-            "learned detector."
+            "A fine-tuned detector (.safetensors) in place of the bundled one. Applies to the "
+            "learned detector only."
         ),
     )
 
@@ -87,7 +90,7 @@ class DetectParams(Params):
 
 
 class TrainingParams(Params):
-    """What every training has; its own parameters come before these.
+    """Parameters of every training; those of one kind of training come before these.
 
     The order is that of forms, options and files: a checkpoint knows its training by it.
     """
@@ -99,12 +102,12 @@ class TrainingParams(Params):
         ge=0,
         le=2**31 - 1,
         title="Seed",
-        description="The same seed gives the same training.",
+        description="Start of the random numbers. The same seed gives the same training.",
     )
     device: DeviceName = Field(
         default="auto",
         title="Device",
-        description="Where the network learns. auto: a GPU if there is one, otherwise the CPU.",
+        description="Where training runs. auto: a GPU if there is one, otherwise the CPU.",
     )
 
     @classmethod
@@ -125,21 +128,24 @@ class TrainDetectorParams(TrainingParams):
         ge=1,
         le=100_000,
         title="Steps",
-        description="Batches to learn from. Empty: as many as one to three minutes allow.",
+        description=(
+            "Number of training steps, one batch each. Empty: as many as fit in one to three "
+            "minutes."
+        ),
     )
     rate: float = Field(
         default=4e-4,
         gt=0,
         le=0.1,
         title="Learning rate",
-        description="How far a step goes; lower keeps more of what the detector knows.",
+        description="Size of a training step. Lower values change the detector less.",
     )
     batch_size: int = Field(
         default=8,
         ge=1,
         le=256,
         title="Batch size",
-        description="Crops a step; halved by itself where the memory is too small.",
+        description="Crops per training step. Halved automatically if memory runs out.",
     )
 
 
@@ -151,28 +157,37 @@ class AdaptParams(TrainingParams):
         ge=1,
         le=100_000,
         title="Steps",
-        description="Batches to learn from. Empty: each cell five times, 40 to 200 batches.",
+        description=(
+            "Number of training steps, one batch each. Empty: enough to see each cell five times, "
+            "between 40 and 200."
+        ),
     )
     rate: float = Field(
         default=1e-4,
         gt=0,
         le=0.1,
         title="Learning rate",
-        description="How far a step goes; lower keeps more of what the encoder knows.",
+        description="Size of a training step. Lower values change the encoder less.",
     )
     temperature: float = Field(
         default=0.2,
         gt=0.01,
         le=5,
         title="Temperature",
-        description="How much the most similar other cells count; lower: only those.",
+        description=(
+            "Temperature of the contrastive loss. Lower values give more weight to the most "
+            "similar other cells."
+        ),
     )
     batch_size: int = Field(
         default=64,
         ge=8,
         le=4096,
         title="Batch size",
-        description="Cells a step, each seen twice; halved by itself where the memory is small.",
+        description=(
+            "Cells per training step, each seen in two variants. Halved automatically if memory "
+            "runs out."
+        ),
     )
 
 
@@ -185,20 +200,25 @@ class NetworkParams(Params):
         description="Where the network runs. auto: a GPU if there is one, otherwise the CPU.",
     )
     batch_size: int = Field(
-        default=32, ge=1, le=1024, title="Batch size", description="Crops a network call."
+        default=32,
+        ge=1,
+        le=1024,
+        title="Batch size",
+        description="Crops encoded at once. Larger values need more memory.",
     )
 
 
 class EncodeParams(NetworkParams):
-    """Parameters of looking at cells where no model says with which network."""
+    """Parameters of encoding cells where no model determines the encoder."""
 
     encoder: str = Field(
         default=encoder_names.DEFAULT,
-        title="Look at cells with",
+        title="Encoder",
         description=(
-            "The network that looks at the cells: bundled (trained on blood), bundled-4-turns "
-            "(the same, slower, a little surer), imagenet, timm:NAME, dinobloom-s, "
-            "reddino-small, file:PATH?arch=NAME, adapted:PATH, untrained:NAME."
+            "The network that turns each cell into numbers: bundled (trained on blood cells), "
+            "bundled-2-turns (the same, 1.7 times as fast, slightly less accurate), imagenet, "
+            "timm:NAME, dinobloom-s, reddino-small, file:PATH?arch=NAME, adapted:PATH, "
+            "untrained:NAME."
         ),
     )
 
@@ -218,21 +238,26 @@ class ClassifyParams(Params):
         default="auto",
         title="Head",
         description=(
-            "auto: linear, unless another recognises your own clicks better. linear: a weighted "
-            "sum a class. prototype: the nearest class mean. knn: the nearest clicked cells."
+            "The classifier on top of the encoder. auto: linear, unless another one classifies "
+            "your annotated cells better (leave-one-out). linear: a weighted sum for each class. "
+            "prototype: the nearest class mean. knn: the nearest annotated cells."
         ),
     )
     unlabelled: bool = Field(
         default=True,
-        title="Learn from cells without a click",
-        description="What looks like a clicked cell teaches a little; helps most at few clicks.",
+        title="Learn from unlabelled cells too",
+        description=(
+            "Unlabelled cells that resemble annotated ones take part with a small weight. Helps "
+            "most with few annotations."
+        ),
     )
     measured: bool = Field(
         default=False,
         title="Also use size, colour, nucleus share",
         description=(
-            "Measured on each cell and given to the classifier beside what the network sees; of "
-            "a thermogram size and temperature. For classes that differ in these alone."
+            "Adds measurements of each cell to the encoder's numbers: size, colour and the share "
+            "of the nucleus; of thermograms, size and temperature. For classes that differ only "
+            "in these."
         ),
     )
 
@@ -243,22 +268,22 @@ class SelectParams(Params):
     view: ViewName = Field(
         default="frontal",
         title="View",
-        description="From where the camera looked; right and left are the patient's.",
+        description="Direction of the camera. Right and left are the patient's.",
     )
     protocol: ProtocolName = Field(
         default="any",
         title="Protocol",
-        description="dynamic: a series while the skin warms up again. static: single frames.",
+        description="dynamic: a series of frames after cooling. static: single frames.",
     )
     keep_deodorant: bool = Field(
         default=False,
-        title="With deodorant too",
-        description="Keep patients of whom the table says that they wore deodorant.",
+        title="Keep patients with deodorant",
+        description="Keep patients who wore deodorant according to the table.",
     )
     keep_single_breast: bool = Field(
         default=False,
-        title="With a single breast too",
-        description="Keep patients of whom the table says so, or speaks of a mastectomy.",
+        title="Keep patients with one breast",
+        description="Keep patients with a single breast or a mastectomy according to the table.",
     )
     sharpness: float = Field(
         default=1.25,
@@ -266,26 +291,26 @@ class SelectParams(Params):
         le=5,
         title="Sharpness",
         description=(
-            "Frames whose edges are less steep are left out as blurred, and listed: 1.6 is "
-            "usual, 1.1 far out of focus. 0 keeps all."
+            "Frames below this sharpness are left out as blurred, and listed. Usual frames have "
+            "1.6, frames far out of focus 1.1. 0 keeps all frames."
         ),
     )
     balanced: bool = Field(
         default=True,
-        title="As many of each class",
-        description="Draw the same number of frames of each class at random.",
+        title="Same number of each class",
+        description="Draw the same number of frames from each class at random.",
     )
     per_class: int | None = Field(
         default=None,
         ge=1,
         le=1_000_000,
         title="Frames of each class",
-        description="How many are drawn. Empty: as many as the smallest class has.",
+        description="Frames drawn from each class. Empty: as many as the smallest class has.",
     )
     seed: int = Field(
         default=0,
         ge=0,
         le=2**31 - 1,
         title="Seed",
-        description="The same seed draws the same frames.",
+        description="Start of the random numbers. The same seed draws the same frames.",
     )

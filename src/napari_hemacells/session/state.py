@@ -10,7 +10,6 @@ from psygnal import Signal, SignalGroup
 
 from napari_hemacells import layers
 from napari_hemacells.core import annotate
-from napari_hemacells.core.encode import name_today
 from napari_hemacells.core.encode.catalog import portable_name
 from napari_hemacells.core.encode.weights_store import file_sha256
 from napari_hemacells.core.errors import (
@@ -53,13 +52,10 @@ ADAPTED_PREFIX = "adapted:"
 def project_encoder_name(project: Project) -> str:
     """Return the name of the project's encoder, as it can be loaded on this computer.
 
-    A project whose cells were embedded by an earlier bundled encoder goes on with that one.
     An adapted encoder is named by its file in this computer's weights store. Where that file is
     missing, the project's own copy is used, recognised by the hash that is its file name.
     """
-    name, by = project.content.encoder_name, project.content.encoder
-    if by is not None:
-        name = name_today(name, by.sha256)
+    name = project.content.encoder_name
     file = Path(name.removeprefix(ADAPTED_PREFIX))
     if not name.startswith(ADAPTED_PREFIX) or file.is_file():
         return name

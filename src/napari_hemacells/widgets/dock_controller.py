@@ -196,6 +196,7 @@ class DockController(QObject):
         self.project_panel.panel_made.connect(self._dock_project_panel)
         self.detect_controller.changed.connect(self._update)
         self.pictures.changed.connect(self._update)
+        self.pictures.drawn.connect(self._paint_pictures)
         canvas.refused.connect(voice.warn)
         canvas.mode_changed.connect(view.classify.show_mode)
         canvas.help_requested.connect(view.show_keys)
@@ -298,6 +299,12 @@ class DockController(QObject):
         table.refused.connect(self.voice.warn)
         table.similar_requested.connect(self._show_similar)
         self.bridge.add_dock(table, "HemaCells light table", behind=gallery)
+
+    def _paint_pictures(self) -> None:
+        """Paint pictures of a folder that were read meanwhile."""
+        for widget in (self.view.gallery, self.view.light_table):
+            if widget is not None:
+                widget.repaint_pictures()
 
     def show_light_table(self) -> None:
         """Bring the light table to the front, with room for it."""

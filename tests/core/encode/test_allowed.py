@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from napari_hemacells.core import encode
-from napari_hemacells.core.encode import allowed, registry, weights_store
+from napari_hemacells.core.encode import allowed, registry, timm_files, weights_store
 from napari_hemacells.core.errors import EncoderNotAllowedError
 from napari_hemacells.core.types import EncoderInfo
 
@@ -19,7 +20,7 @@ OUTSIDE = (
     "timm:resnet18", "reddino-small", "file:/tmp/weights.pth?arch=resnet18",
     "adapted:/tmp/x.safetensors", "dinobloom-s:/tmp/x.pth",
 )  # fmt: skip
-INSIDE = ("bundled", "bundled-4-turns", "imagenet", "untrained:test_resnet", "dinobloom-s")
+INSIDE = ("bundled", "bundled-2-turns", "imagenet", "untrained:test_resnet", "dinobloom-s")
 
 
 @pytest.fixture(autouse=True)
@@ -73,3 +74,21 @@ def test_the_encoder_of_a_received_model_is_not_fetched(
     monkeypatch.setattr(registry, "load_encoder", fetched)
     with pytest.raises(EncoderNotAllowedError):
         registry.encoder_like(EncoderInfo(name, "0" * 64, 16))
+
+
+@pytest.mark.parametrize("hub_file", ["model.safetensors", "open_clip_model.safetensors"])
+def test_the_file_that_would_be_fetched_is_the_one_looked_for(monkeypatch, hub_file) -> None:
+    """One name of a weights file, for the question and for the encoder that is made."""
+    published = SimpleNamespace(
+        architecture="resnet18", tag="a1", hf_hub_id="owner/resnet18.a1", hf_hub_filename=hub_file,
+        url="",
+    )  # fmt: skip
+    monkeypatch.setattr("timm.get_pretrained_cfg", lambda *_, **__: published)
+    cached = {("owner/resnet18.a1", hub_file): "/cache/file"}
+    monkeypatch.setattr(weights_store, "find_cached_file", lambda *asked: cached.get(asked))
+    assert timm_files.find_file(published) == "/cache/file"
+    assert timm_files.files_of(published).names == (hub_file,)
+    encode.check_allowed("timm:resnet18.a1")
+    cached.clear()
+    with pytest.raises(EncoderNotAllowedError):
+        encode.check_allowed("timm:resnet18.a1")

@@ -8,14 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from napari_hemacells.core.encode import (
-    encoder_like,
-    encoder_name_of,
-    load_encoder,
-    name_today,
-)
-from napari_hemacells.core.encode.builtin import bundled_info, first_info, imagenet_info
-from napari_hemacells.core.encode.registry import ENCODER_FACTORIES, FORMERLY
+from napari_hemacells.core.encode import encoder_like, encoder_name_of, load_encoder
+from napari_hemacells.core.encode.builtin import bundled_info, imagenet_info
 from napari_hemacells.core.errors import EncoderError
 
 
@@ -30,7 +24,7 @@ def test_other_preprocessing_is_another_encoder():
 
 
 def test_unknown_names_are_refused_with_those_that_are_known():
-    with pytest.raises(EncoderError, match=r"resnet99.*bundled, bundled-4-turns, imagenet"):
+    with pytest.raises(EncoderError, match=r"resnet99.*bundled, bundled-2-turns, imagenet"):
         load_encoder("resnet99")
 
 
@@ -54,12 +48,3 @@ def test_identities_need_no_torch():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert result.stdout.split() == ["bundled", "False"]
-
-
-def test_a_name_stands_for_the_encoder_that_it_stood_for():
-    """Projects and adapted encoders of version 0.1 say *bundled* and mean the one before."""
-    for name, former in FORMERLY.items():
-        then = ENCODER_FACTORIES[former][1]()
-        assert name_today(name, then.sha256) == former
-        assert name_today(name, "0" * 64) == name
-    assert name_today("imagenet", first_info().sha256) == "imagenet"

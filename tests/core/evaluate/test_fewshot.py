@@ -24,6 +24,7 @@ from napari_hemacells.core.evaluate.calibration import (
     measure_calibration,
 )
 from napari_hemacells.core.evaluate.click_curve import click_curve_steps
+from napari_hemacells.core.evaluate.fewshot import sensitivity_and_specificity
 from napari_hemacells.core.params import ClassifyParams
 from napari_hemacells.core.types import CropSpec, EncoderInfo
 from napari_hemacells.core.types.progress import run_to_end
@@ -82,6 +83,30 @@ def test_colours_are_told_apart_and_the_report_says_what_it_stands_on(folder, en
         "nothing",
     )
     assert "no grouping" in report["split"]
+
+
+def test_each_class_has_sensitivity_and_specificity_and_a_row_of_the_confusion(folder, encoder):
+    scores = fewshot(folder, [1, 3], 4, 0, encoder).to_dict()
+    row, names = scores["shots"]["3"], list(scores["classes"])
+    confusion = np.array(row["confusion"])
+    asked = np.array(list(scores["classes"].values())) - 3
+    assert confusion.sum(axis=1) == pytest.approx(asked)
+    assert list(row["by_class"]) == names
+    for place, name in enumerate(names):
+        rates = row["by_class"][name]
+        assert rates["sensitivity"] == pytest.approx(confusion[place, place] / asked[place])
+        assert rates["sensitivity_low"] <= rates["sensitivity"] <= rates["sensitivity_high"]
+
+
+def test_sensitivity_and_specificity_are_counted_as_usual():
+    confusions = np.array(
+        [[[8, 2, 0], [1, 9, 0], [0, 3, 7]], [[10, 0, 0], [0, 10, 0], [0, 0, 10]]]
+    )
+    rates = sensitivity_and_specificity(confusions, ["a", "b", "c"])
+    assert rates["a"]["sensitivity"] == pytest.approx((0.8 + 1) / 2)
+    assert rates["a"]["specificity"] == pytest.approx((19 / 20 + 1) / 2)
+    assert rates["b"]["specificity"] == pytest.approx((15 / 20 + 1) / 2)
+    assert rates["c"]["specificity"] == 1.0
 
 
 def test_the_seed_decides(folder):

@@ -139,7 +139,10 @@ def test_a_stack_of_pictures_is_refused_with_its_shape(tmp_path):
     tifffile.imwrite(
         tmp_path / "stack.tif", np.zeros((9, 8, 8), np.uint8), photometric="minisblack"
     )
-    with pytest.raises(ImageError, match=r"stack\.tif.*\(9, 8, 8\)"):
+    with pytest.raises(
+        ImageError,
+        match=r"stack\.tif.*9 planes.*--plane NUMBER \(1 to 9\)",
+    ):
         read_image(tmp_path / "stack.tif")
 
 

@@ -101,7 +101,7 @@ def test_folders_without_images(tmp_path):
 def test_frames_of_a_gif_are_not_one_picture(tmp_path):
     frames = [Image.fromarray(COLOUR), Image.fromarray(255 - COLOUR)]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
-    with pytest.raises(ImageError, match="2 frames"):
+    with pytest.raises(ImageError, match="time series with 2 planes"):
         read_image(tmp_path / "a.gif")
 
 

@@ -171,6 +171,20 @@ def test_a_float_tiff_that_asks_for_30_gigabytes_is_refused_by_its_header(tmp_pa
         read_celsius(file)
 
 
+def test_a_float_tiff_whose_pages_go_round_in_a_circle_ends(tmp_path: Path) -> None:
+    file = tmp_path / "ring.celsius.tif"
+    tifffile.imwrite(file, CELSIUS[0], metadata=None)
+    with tifffile.TiffFile(file) as tiff:
+        first = tiff.pages.first.offset
+    data = bytearray(file.read_bytes())
+    entries = int.from_bytes(data[first : first + 2], "little")
+    place = first + 2 + 12 * entries  # of the offset of the next page
+    data[place : place + 4] = first.to_bytes(4, "little")
+    file.write_bytes(data)
+    with pytest.raises(ThermogramError, match="round in a circle"):
+        read_celsius(file)
+
+
 def test_a_jpeg_with_a_segment_of_no_length_ends(tmp_path: Path) -> None:
     (tmp_path / "loop.jpg").write_bytes(b"\xff\xd8\xff\xe0\x00\x00" + b"\xff\xe0\x00\x00" * 9)
     assert not is_thermogram(tmp_path / "loop.jpg")

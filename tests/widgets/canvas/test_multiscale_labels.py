@@ -81,3 +81,21 @@ def test_no_cells_are_a_picture_too():
     empty.set_shades(np.zeros(0, np.uint8))
     assert not np.asarray(empty.levels[-1]).any()
     assert empty.cell_at(5, 5, 100) == 0
+
+
+@pytest.mark.parametrize("step", [1, 8])
+def test_ids_far_apart_cost_nothing(step):
+    """The colours are kept by the cells' order, not by ids that a file may choose."""
+    high = 2**31 - 1
+    labels = np.zeros((600, 600), np.int32)
+    labels[10:60, 10:60], labels[300:350, 300:350] = 7, high
+    centres = np.array([[34.5, 34.5], [324.5, 324.5]])
+    pyramid = CellPyramid(labels, np.array([7, high]), centres, 50.0)
+    pyramid.set_shades(np.array([3, 200]))
+    assert pyramid.codes.nbytes < 100
+    level = next(level for level in pyramid.levels if level.step >= min(step, 2))
+    place = 320 // level.step
+    assert level[34 // level.step, 34 // level.step] == 3
+    assert level[place, place] == 200
+    assert level[0, 0] == 0
+    assert pyramid.cell_at(320, 320, 0) == high

@@ -1,4 +1,4 @@
-"""The control *Look at cells with*, and what it does in the dock."""
+"""The control *Encoder*, and what it does in the dock."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_the_list_is_in_words_with_adapted_ones_the_newest_first(panel, shelf):
     panel.show_settings()
     assert titles(panel) == [
         "Bundled, blood (default)",
-        "Bundled, four turns: slower",
+        "Bundled, two turns: faster",
         "ImageNet",
         "Adapted to 1,234 cells of yours, 2026-11-21",
         "Adapted to 1,234 cells of yours, 2026-11-20",
@@ -92,7 +92,7 @@ def test_the_list_is_in_words_with_adapted_ones_the_newest_first(panel, shelf):
     assert combo.itemData(3) == f"adapted:{newest}"
     for place in range(6):
         assert combo.itemData(place, Qt.ItemDataRole.ToolTipRole)
-    assert "PBC, Raabin, Chula twice, BCCD" in combo.toolTip()
+    assert "PBC, Chula, BCCD" in combo.toolTip()
 
 
 def test_choosing_asks_and_showing_does_not(panel, session, qtbot):

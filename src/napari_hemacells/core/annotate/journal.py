@@ -320,6 +320,15 @@ def scan_journal(path: Path) -> JournalExtent:
         return JournalExtent(lines, content, file.read())
 
 
+def torn_line_sentence(path: Path) -> str:
+    """Return what to say of a journal whose last line is left out because it is torn."""
+    return (
+        f"The last line of “{path.name}” is torn, as when a computer stops in the middle of a "
+        "click: that annotation is left out. Open the project in napari, and look whether your "
+        "last annotation is there."
+    )
+
+
 def encode(number: int, record: dict[str, Any]) -> bytes:
     """One line of a journal."""
     body = json.dumps({"n": number, "record": record}, separators=(",", ":")).encode()[1:]

@@ -12,11 +12,12 @@ from napari_hemacells.core.classify.head_selection import knn_scores
 from napari_hemacells.core.classify.novelty import Novelty
 from napari_hemacells.core.classify.projection import CellProjection
 from napari_hemacells.core.classify.reference import Reference
+from napari_hemacells.core.classify.trained_novelty import TrainedNovelty
 from napari_hemacells.core.errors import BundleError, BundleMismatchError
 from napari_hemacells.core.types import Prediction
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -58,7 +59,9 @@ class Head:
     calibration
         How the confidence was calibrated.
     novelty
-        Detects unknown cells; ``None`` in old models.
+        Detects unknown cells; ``None`` in old models and in those of trained networks.
+    trained_novelty
+        Detects unknown cells of a trained network; ``None`` in others. It goes first.
     reference
         Statistics of the cells it was fitted on, for domain shift; ``None`` if unknown.
     """
@@ -76,6 +79,7 @@ class Head:
     calibration: Calibration = field(default_factory=Calibration)
     novelty: Novelty | None = None
     reference: Reference | None = None
+    trained_novelty: TrainedNovelty | None = None
 
     @property
     def name(self) -> str:
@@ -93,16 +97,21 @@ class Head:
             If the embeddings have another dimension than the head.
         """
         probabilities = softmax(self.scores(embeddings.vectors), self.slope)
-        if self.novelty is None or len(embeddings) == 0:
+        if len(embeddings) == 0 or (self.novelty is None and self.trained_novelty is None):
             return Prediction(embeddings.ids, self.class_ids, probabilities, self.name)
-        unknown = self.novelty.score(embeddings.vectors)
+        if self.trained_novelty is not None:
+            threshold = self.trained_novelty.threshold
+            unknown = self.trained_novelty.score(embeddings.vectors, probabilities)
+        elif self.novelty is not None:
+            threshold = self.novelty.threshold
+            unknown = self.novelty.score(embeddings.vectors)
         return Prediction(
             embeddings.ids,
             self.class_ids,
             probabilities,
             self.name,
             unknown,
-            unknown > self.novelty.threshold,
+            unknown > threshold,
         )
 
     def scores(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -165,6 +174,7 @@ def _norms(rows: NDArray[np.float32]) -> NDArray[np.float32]:
 MAX_SLOPE = 1e4  # of a softmax: beyond, every confidence is 0 or 1
 ARRAYS = ("centre", "scale", "weights", "bias")
 REFERENCE = ("nearness", "spread", "n")
+TRAINED_ARRAYS = ("trained.centre", "trained.basis", "trained.means")
 NOVELTY_ARRAYS = ("map.centre", "map.basis", "map.points", "novelty.values")
 
 
@@ -189,6 +199,15 @@ def head_to_tensors(head: Head) -> tuple[dict[str, NDArray[Any]], dict[str, Any]
         meta["map"] = {
             "spacing": known.spacing,
             "threshold": threshold if np.isfinite(threshold) else None,
+        }
+    if head.trained_novelty is not None:
+        trained = head.trained_novelty
+        arrays = (trained.centre, trained.basis, trained.means)
+        tensors.update(zip(TRAINED_ARRAYS, arrays, strict=True))
+        meta["trained"] = {
+            "usual": list(trained.usual),
+            "spread": list(trained.spread),
+            "threshold": trained.threshold if np.isfinite(trained.threshold) else None,
         }
     if head.reference is not None:
         tensors["reference.mean"] = head.reference.mean
@@ -236,6 +255,15 @@ def _wrong_number(head: Head) -> str:
         conditions["its map of known cells has no scale"] = not (
             0 < known.spacing < np.inf and head.novelty.threshold > -np.inf
         )
+    if head.trained_novelty is not None:
+        trained = head.trained_novelty
+        own = (trained.centre, trained.basis, trained.means)
+        arrays |= dict(zip(TRAINED_ARRAYS, own, strict=True))
+        conditions["what its unknown cells are measured by has no scale"] = not (
+            np.isfinite((*trained.usual, *trained.spread)).all()
+            and min(trained.spread) > 0
+            and trained.threshold > -np.inf
+        )
     if head.reference is not None:
         reference = head.reference
         arrays |= {"reference.mean": reference.mean, "reference.std": reference.std}
@@ -261,6 +289,7 @@ def _read_head(tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> 
         calibration=_calibration(meta.get("calibration", {})),
         novelty=novelty,
         reference=_reference(tensors, meta["reference"]) if "reference" in meta else None,
+        trained_novelty=_trained(tensors, meta["trained"]) if "trained" in meta else None,
         **arrays,
     )
 
@@ -274,6 +303,18 @@ def _calibration(meta: Mapping[str, Any]) -> Calibration:
 def _reference(tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> Reference:
     mean, std = (np.asarray(tensors[f"reference.{name}"], np.float32) for name in ("mean", "std"))
     return Reference(mean, std, float(meta["nearness"]), float(meta["spread"]), int(meta["n"]))
+
+
+def _trained(tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> TrainedNovelty:
+    centre, basis, means = (np.asarray(tensors[name], np.float32) for name in TRAINED_ARRAYS)
+    usual, spread = (_three(meta[name]) for name in ("usual", "spread"))
+    threshold = np.inf if meta["threshold"] is None else float(meta["threshold"])
+    return TrainedNovelty(centre, basis, means, usual, spread, threshold)
+
+
+def _three(numbers: Sequence[float]) -> tuple[float, float, float]:
+    first, second, third = (float(number) for number in numbers)
+    return first, second, third
 
 
 def _novelty(tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> Novelty:
@@ -297,6 +338,12 @@ def _has_matching_shapes(head: Head) -> bool:
         return False
     if head.reference is not None and head.reference.mean.shape != head.centre.shape:
         return False
+    if head.trained_novelty is not None:
+        trained = head.trained_novelty
+        if (trained.centre.shape, trained.basis.shape) != ((dim,), (dim, dim)):
+            return False
+        if trained.means.shape != (k, dim):
+            return False
     if head.novelty is None or not whole:
         return whole
     known = head.novelty.map

@@ -15,12 +15,7 @@ from napari_hemacells.core.encode.embed_collection import (
 )
 from napari_hemacells.core.encode.morphology import feature_scaling_of, without_features
 from napari_hemacells.core.encode.protocol import Encoder, fingerprint
-from napari_hemacells.core.encode.registry import (
-    encoder_like,
-    encoder_name_of,
-    load_encoder,
-    name_today,
-)
+from napari_hemacells.core.encode.registry import encoder_like, encoder_name_of, load_encoder
 
 __all__ = [
     "Device",
@@ -42,6 +37,5 @@ __all__ = [
     "fingerprint",
     "imagenet_encoder",
     "load_encoder",
-    "name_today",
     "without_features",
 ]

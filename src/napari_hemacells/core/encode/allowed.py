@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from napari_hemacells.core import encoder_names
-from napari_hemacells.core.encode import weights_store
+from napari_hemacells.core.encode import timm_files, weights_store
 from napari_hemacells.core.encode.foundation import DINOBLOOM, REDDINO
 from napari_hemacells.core.errors import EncoderNotAllowedError, StorageError
 from napari_hemacells.core.files.fsio import read_bytes, write_bytes
@@ -81,8 +81,7 @@ def _outside_timm(model: str) -> str:
     known = timm.get_pretrained_cfg(model) if timm.is_model(model) else None
     if known is None:
         return ""
-    tagged = f"{known.architecture}.{known.tag}" if known.tag else str(known.architecture)
-    here = weights_store.find_weights(tagged) or weights_store.find_cached_file(known.hf_hub_id)
+    here = timm_files.find_file(known)
     return "" if here else "its weights are not on this computer and would be fetched"
 
 

@@ -14,14 +14,10 @@ from napari_hemacells.core.encode.allowed import check_allowed
 from napari_hemacells.core.encode.builtin import (
     bundled_encoder,
     bundled_info,
-    faster_first_encoder,
-    faster_first_info,
-    first_encoder,
-    first_info,
+    faster_encoder,
+    faster_info,
     imagenet_encoder,
     imagenet_info,
-    slower_encoder,
-    slower_info,
 )
 from napari_hemacells.core.encode.device import choose_device
 from napari_hemacells.core.encode.foundation import FOUNDATION_NAMES as FOUNDATION
@@ -40,13 +36,9 @@ if TYPE_CHECKING:
 BUNDLED = "bundled"
 ENCODER_FACTORIES: dict[str, tuple[Callable[[DeviceName], Encoder], Callable[[], EncoderInfo]]] = {
     BUNDLED: (bundled_encoder, bundled_info),
-    "bundled-4-turns": (slower_encoder, slower_info),
+    "bundled-2-turns": (faster_encoder, faster_info),
     "imagenet": (imagenet_encoder, imagenet_info),
-    "bundled-1": (first_encoder, first_info),
-    "bundled-1-2-turns": (faster_first_encoder, faster_first_info),
-    "bundled-2-turns": (bundled_encoder, bundled_info),  # the name that it had beside the first
 }
-FORMERLY = {BUNDLED: "bundled-1", "bundled-2-turns": "bundled-1-2-turns"}  # what a name once meant
 KINDS = (
     encoder_names.TIMM,
     encoder_names.UNTRAINED,
@@ -68,9 +60,8 @@ MAX_CACHED_ENCODERS = 4  # networks of hundreds of megabytes: few stay loaded
 def load_encoder(name: str = BUNDLED, device: DeviceName = "auto") -> Encoder:
     """Return the encoder of that name, loaded once per device.
 
-    ``bundled`` (trained on blood), ``bundled-4-turns`` (the same, slower and slightly more
-    accurate), ``bundled-1`` and ``bundled-1-2-turns`` (the one before), ``imagenet``;
-    ``timm:NAME`` or a name that timm lists, with
+    ``bundled`` (trained on blood), ``bundled-2-turns`` (the same, 1.7 times as fast
+    and slightly less accurate), ``imagenet``; ``timm:NAME`` or a name that timm lists, with
     ``?size=224`` for another size of picture; ``dinobloom-s`` and ``dinobloom-b`` (``:PATH``),
     ``reddino-small``, ``-base``, ``-large``; ``file:PATH?arch=NAME``, a checkpoint;
     ``adapted:PATH``, an adapted encoder; ``untrained:NAME``, a timm model with random weights.
@@ -102,7 +93,7 @@ def encoder_name_of(info: EncoderInfo) -> str | None:
     if file is None:
         return None
     header = read_header(file)
-    base = ENCODER_FACTORIES.get(name_today(header.base, header.base_sha256))
+    base = ENCODER_FACTORIES.get(header.base)
     outdated = base is not None and base[1]().sha256 != header.base_sha256
     return None if outdated else f"{encoder_names.ADAPTED}:{file}"
 
@@ -135,20 +126,6 @@ def encoder_like(info: EncoderInfo, device: DeviceName = "auto") -> Encoder:
     return load_encoder(name or BUNDLED, device)
 
 
-def name_today(name: str, sha256: str) -> str:
-    """Return today's name of an encoder that was chosen by a name that now means another.
-
-    Parameters
-    ----------
-    sha256
-        Hash of the weights that the name stood for then.
-    """
-    former = FORMERLY.get(name)
-    if former is None or ENCODER_FACTORIES[former][1]().sha256 != sha256:
-        return name
-    return former
-
-
 def _same(here: EncoderInfo, info: EncoderInfo) -> bool:
     same_weights = (here.sha256, here.dim) == (info.sha256, info.dim)
     return same_weights and here.preprocessing == info.preprocessing
@@ -174,8 +151,7 @@ def _load_cached(name: str, device: DeviceName, _version: tuple[int, int]) -> En
         return checkpoint_encoder(parse_checkpoint_name(wanted), device)
     if wanted.kind == encoder_names.ADAPTED:
         file = Path(wanted.body).expanduser()
-        header = read_header(file)
-        base = name_today(header.base, header.base_sha256)
+        base = read_header(file).base
         check_allowed(base)  # the file may be a received one
         return adapted_encoder(file, load_encoder(base, device))
     size = encoder_names.parse_input_size(wanted)

@@ -7,16 +7,14 @@ import pickle
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from napari_hemacells.core.encode import weights_store
+from napari_hemacells.core.encode import timm_files, weights_store
 from napari_hemacells.core.encode.device import choose_device
-from napari_hemacells.core.encode.weights_store import find_weights, weights_folder
 from napari_hemacells.core.errors import EncoderError
 from napari_hemacells.core.types import EncoderInfo
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from napari_hemacells.core.encode.protocol import Encoder
+    from napari_hemacells.core.encode.timm_files import TimmFiles
     from napari_hemacells.core.params import DeviceName
 
 HUBS = ("hf_hub:", "hf-hub:")
@@ -174,42 +172,20 @@ def _load_published(name: str, size: int | None) -> tuple[Any, _PublishedInfo]:
                 f"“{identity}” names no model of a hub: write hf_hub:OWNER/MODEL, with letters, "
                 "digits, “-”, “_” and “.” alone."
             )
-        folder = weights_folder() / identity.rpartition("/")[2]
-        there = (folder / "config.json").is_file()
-        source = f"local-dir:{folder}" if there else f"hf_hub:{identity}"
-        files = _Files(f"https://huggingface.co/{identity}/resolve/main",
-                       ("config.json", "model.safetensors"), folder)  # fmt: skip
+        files = timm_files.files_of_hub_model(identity)
+        there = (files.place / "config.json").is_file()
+        source = f"local-dir:{files.place}" if there else f"hf_hub:{identity}"
         here = there or all(weights_store.find_cached_file(identity, name) for name in files.names)
         model = _fetch(source, size, files, here=here)
         return model, _PublishedInfo(
             f"hf_hub:{identity}", f"what its page says: huggingface.co/{identity}"
         )
     known = _config(name)
-    tagged = f"{known.architecture}.{known.tag}" if known.tag else str(known.architecture)
-    files = _files_of(known, tagged)
-    file = find_weights(tagged) or weights_store.find_cached_file(known.hf_hub_id, *files.names)
+    tagged, file = timm_files.weights_name(known), timm_files.find_file(known)
     overlay = {"pretrained_cfg_overlay": {"file": str(file)}} if file else {}
-    model = _fetch(tagged, size, files, here=bool(file), **overlay)
+    model = _fetch(tagged, size, timm_files.files_of(known), here=bool(file), **overlay)
     page = known.hf_hub_id or known.url
     return model, _PublishedInfo(tagged, f"what its page says: {page} ({known.tag or 'no tag'})")
-
-
-class _Files(NamedTuple):
-    """The files to download on another computer, and where to put them."""
-
-    address: str
-    names: tuple[str, ...]
-    place: Path
-
-
-def _files_of(known: Any, tagged: str) -> _Files:
-    if not known.hf_hub_id:
-        address, _, file = str(known.url).rpartition("/")
-        ending = f".{file.rpartition('.')[2]}"
-        return _Files(address, (file,), weights_folder() / f"{tagged}{ending}")
-    file = known.hf_hub_filename or "model.safetensors"
-    address = f"https://huggingface.co/{known.hf_hub_id}/resolve/main"
-    return _Files(address, (file,), weights_folder() / f"{tagged}.{file.rpartition('.')[2]}")
 
 
 def _config(name: str) -> Any:
@@ -231,7 +207,7 @@ def _config(name: str) -> Any:
     return known
 
 
-def _fetch(source: str, size: int | None, files: _Files, *, here: bool, **options: Any) -> Any:
+def _fetch(source: str, size: int | None, files: TimmFiles, *, here: bool, **options: Any) -> Any:
     """Return the model with weights; the error says which file to download."""
     from safetensors import SafetensorError
 

@@ -6,6 +6,7 @@ Size, nucleus and colour of the cells on pictures of single cells, beside their 
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,7 +22,9 @@ from napari_hemacells.core.encode.morphology import (
 )
 from napari_hemacells.core.errors import ImageError, StorageError
 from napari_hemacells.core.files.own_files import without_clutter
-from napari_hemacells.core.image import guess_run_depths, is_image, picture_size, read_pixels
+from napari_hemacells.core.image import is_image, picture_size
+from napari_hemacells.core.image.layout import WHOLE_PICTURE
+from napari_hemacells.core.image.reading_options import DEFAULT_READING, ReadingOptions
 from napari_hemacells.core.pictures import picture_pixels
 from napari_hemacells.core.pictures.listing import OTHER_PICTURES, PARTS, SUFFIXES
 from napari_hemacells.core.types import LearnedFrom, Progress
@@ -34,7 +37,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_hemacells.core.encode import EmbeddingCache, Encoder
-    from napari_hemacells.core.types import BitDepth, CropSpec, EncoderInfo
+    from napari_hemacells.core.image.plane_selection import PlaneSelection
+    from napari_hemacells.core.types import CropSpec, EncoderInfo
 
 FRAMING_SAMPLE = 100  # pictures that tell how the folder is framed
 
@@ -57,6 +61,8 @@ class ClassFolder:
         Side of the square taken from a picture, divided by the picture's longer side.
     learned_from
         What a model of them learns from.
+    reading
+        How the pictures were read.
     """
 
     vectors: NDArray[np.float32]
@@ -65,6 +71,7 @@ class ClassFolder:
     unreadable: tuple[str, ...]
     framing: float
     learned_from: LearnedFrom
+    reading: ReadingOptions = DEFAULT_READING
 
 
 def list_class_folders(folder: Path) -> dict[str, list[Path]]:
@@ -79,6 +86,10 @@ def list_class_folders(folder: Path) -> dict[str, list[Path]]:
         and no picture among them, or the folders are parts of a data set and no classes.
     """
     if not folder.is_dir():
+        if folder.exists():
+            raise ImageError(
+                f"{folder} is a file: a folder with one sub-folder of crops per class is needed."
+            )
         raise ImageError(f"There is no folder {folder}.")
     if parts := part_folders(folder):
         raise ImageError(
@@ -102,7 +113,9 @@ def list_class_folders(folder: Path) -> dict[str, list[Path]]:
             )
     filled_classes = {name: files for name, files in classes.items() if files}
     if not filled_classes:
-        raise ImageError(f"{folder} holds no class folders: a sub-folder of crops a class.")
+        raise ImageError(
+            f"{folder} holds no class folders: one sub-folder of crops per class is needed."
+        )
     return filled_classes
 
 
@@ -187,12 +200,18 @@ def embed_folder_steps(
     cache: EmbeddingCache | None = None,
     *,
     batch_size: int = 32,
+    selection: PlaneSelection = WHOLE_PICTURE,
 ) -> Generator[Progress, None, ClassFolder]:
     """Return the crops of a folder with their vectors; yield while they are made.
 
     Pictures may be of any size and format. They are framed as cells of a detector would be, by
     one factor for the whole folder, so that small cells stay small. Files that cannot be read are
     left out and named.
+
+    Parameters
+    ----------
+    selection
+        The plane of stacks, and the channels.
 
     Raises
     ------
@@ -201,7 +220,9 @@ def embed_folder_steps(
     """
     listed = [(file, name) for name, files in list_class_folders(folder).items() for file in files]
     return (
-        yield from embed_files_steps(listed, folder, spec, encoder, cache, batch_size=batch_size)
+        yield from embed_files_steps(
+            listed, folder, spec, encoder, cache, batch_size=batch_size, selection=selection
+        )
     )
 
 
@@ -213,6 +234,7 @@ def embed_files_steps(
     cache: EmbeddingCache | None = None,
     *,
     batch_size: int = 32,
+    selection: PlaneSelection = WHOLE_PICTURE,
 ) -> Generator[Progress, None, ClassFolder]:
     """Return crops with their classes and vectors; yield while they are made.
 
@@ -222,16 +244,21 @@ def embed_files_steps(
         Picture files with their classes.
     source
         Folder or table that names them: the cache keeps their vectors under it.
+    selection
+        The plane of stacks, and the channels.
 
     Raises
     ------
     ImageError
         Not one readable picture.
     """
-    depths = guess_run_depths([file for file, _ in listed])
-    framing = _framing([file for file, _ in listed], spec, depths)
+    reading = ReadingOptions.for_files([file for file, _ in listed], selection)
+    framing = _framing([file for file, _ in listed], spec, reading)
     key = f"{hashlib.sha256(str(source.resolve()).encode()).hexdigest()[:16]}-{framing:.4f}"
-    key += "".join(f"-{depth.bits}at{depth.offset}" for depth in depths)
+    key += "".join(f"-{depth.bits}at{depth.offset}" for depth in reading.depths)
+    if selection:
+        about = json.dumps(selection.to_dict(), sort_keys=True)
+        key += f"-{hashlib.sha256(about.encode()).hexdigest()[:8]}"
     digests = np.array([_digest(file) for file, _ in listed], dtype=np.int64)
     vectors = np.zeros((len(listed), encoder.info.dim), dtype=np.float32)
     known = np.zeros(len(listed), dtype=np.bool_)
@@ -240,7 +267,7 @@ def embed_files_steps(
     pending, unreadable = np.flatnonzero(~known), list[str]()
     for start in range(0, len(pending), batch_size):
         batch = pending[start : start + batch_size]
-        pictures = [_picture(listed[position][0], unreadable, depths) for position in batch]
+        pictures = [_picture(listed[position][0], unreadable, reading) for position in batch]
         whole = [
             position
             for position, pixels in zip(batch, pictures, strict=True)
@@ -263,17 +290,19 @@ def embed_files_steps(
         except StorageError as error:
             yield Progress(len(listed), len(listed), str(error))
     files, labels = (tuple(part) for part in zip(*kept, strict=True))
-    learned_from = _learned_from(files, spec, framing, depths)
-    return ClassFolder(vectors[known], labels, files, tuple(unreadable), framing, learned_from)
+    learned_from = _learned_from(files, spec, framing, reading)
+    return ClassFolder(
+        vectors[known], labels, files, tuple(unreadable), framing, learned_from, reading
+    )
 
 
-def _framing(files: list[Path], spec: CropSpec, depths: Sequence[BitDepth]) -> float:
+def _framing(files: list[Path], spec: CropSpec, reading: ReadingOptions) -> float:
     """Return the part of a picture's side that shows the cell with the margin of `spec`.
 
     Thermograms are taken whole.
     """
     sample = files[:: -(-len(files) // FRAMING_SAMPLE)]
-    opened = (_picture(file, [], depths) for file in sample)
+    opened = (_picture(file, [], reading) for file in sample)
     pictures = [picture for picture in opened if picture is not None]
     if pictures and all(picture.ndim == 2 for picture in pictures):
         return 1.0
@@ -281,21 +310,24 @@ def _framing(files: list[Path], spec: CropSpec, depths: Sequence[BitDepth]) -> f
 
 
 def _learned_from(
-    files: Sequence[Path], spec: CropSpec, framing: float, depths: Sequence[BitDepth]
+    files: Sequence[Path], spec: CropSpec, framing: float, reading: ReadingOptions
 ) -> LearnedFrom:
     """Return what a model of these pictures, the first of which can be read, learns from."""
-    sizes = [max(picture_size(file)) for file in files[:: -(-len(files) // FRAMING_SAMPLE)]]
+    sizes = [
+        max(picture_size(file, reading.selection))
+        for file in files[:: -(-len(files) // FRAMING_SAMPLE)]
+    ]
     known = [side for side in sizes if side]
     side = int(np.median(known)) if known else None
-    if picture_pixels(files[0], depths).ndim == 2:
+    if picture_pixels(files[0], reading.depths, reading.selection).ndim == 2:
         return LearnedFrom("pictures", side=side, modality="temperature")
     return LearnedFrom("pictures", context=round(spec.context / framing, 4), side=side)
 
 
-def _picture(file: Path, unreadable: list[str], depths: Sequence[BitDepth]) -> NDArray[Any] | None:
+def _picture(file: Path, unreadable: list[str], reading: ReadingOptions) -> NDArray[Any] | None:
     """Return colours or degrees, or ``None`` with the reason added to `unreadable`."""
     try:
-        return picture_pixels(file, depths)
+        return picture_pixels(file, reading.depths, reading.selection)
     except ImageError as error:
         unreadable.append(f"{file.parent.name}/{file.name}: {error}")
     except Exception as error:  # noqa: BLE001  # whatever a decoder says: this file only
@@ -313,24 +345,31 @@ def _digest(file: Path) -> NDArray[np.int64]:
 
 
 def append_measured_features(
-    vectors: NDArray[np.float32], files: Sequence[Path], encoder: EncoderInfo
+    vectors: NDArray[np.float32],
+    files: Sequence[Path],
+    encoder: EncoderInfo,
+    reading: ReadingOptions | None = None,
 ) -> tuple[NDArray[np.float32], EncoderInfo]:
     """Return the vectors with what is measured on their pictures, and what to call both."""
-    features = measure_pictures(_read_pictures(files), len(files))
+    features = measure_pictures(_read_pictures(files, reading), len(files))
     how = fit_feature_scaling(vectors, features.names)
     joined = np.concatenate([vectors, feature_columns(features, how)], axis=1)
     return joined, with_features(encoder, how)
 
 
-def measure_features(files: Sequence[Path], encoder: EncoderInfo) -> NDArray[np.float32]:
+def measure_features(
+    files: Sequence[Path], encoder: EncoderInfo, reading: ReadingOptions | None = None
+) -> NDArray[np.float32]:
     """``(n, m)`` what a model's encoder wants measured on pictures; m is 0 if it wants nothing."""
     how = feature_scaling_of(encoder)
     if how is None:
         return np.zeros((len(files), 0), dtype=np.float32)
-    return feature_columns(measure_pictures(_read_pictures(files), len(files)), how)
+    return feature_columns(measure_pictures(_read_pictures(files, reading), len(files)), how)
 
 
-def _read_pictures(files: Sequence[Path]) -> Generator[NDArray[np.uint8], None, None]:
-    depths = guess_run_depths(files)
+def _read_pictures(
+    files: Sequence[Path], reading: ReadingOptions | None
+) -> Generator[NDArray[np.uint8], None, None]:
+    how = reading or ReadingOptions.for_files(files)
     for file in files:
-        yield cast("NDArray[np.uint8]", read_pixels(file, run_depths=depths))
+        yield cast("NDArray[np.uint8]", how.read_pixels(file))

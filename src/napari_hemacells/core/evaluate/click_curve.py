@@ -22,6 +22,7 @@ from napari_hemacells.core.evaluate.fewshot import (
     default_cache_folder,
     simulate_clicks,
 )
+from napari_hemacells.core.image.layout import WHOLE_PICTURE
 from napari_hemacells.core.params import ClassifyParams
 from napari_hemacells.core.types import CropSpec, Progress
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_hemacells.core.encode import Encoder
+    from napari_hemacells.core.image.plane_selection import PlaneSelection
 
 Order: TypeAlias = Literal["random", "uncertain", "active"]
 ORDERS: tuple[Order, ...] = ("random", "uncertain", "active")
@@ -112,6 +114,7 @@ def click_curve_steps(
     orders: Sequence[Order] = ORDERS,
     params: ClassifyParams | None = None,
     spec: CropSpec | None = None,
+    selection: PlaneSelection = WHOLE_PICTURE,
 ) -> Generator[Progress, None, ClickCurve]:
     """Return the clicks-to-accuracy curves of a folder of class folders; yield while it runs.
 
@@ -124,6 +127,8 @@ def click_curve_steps(
         How many in each order; 20 a class if not said.
     spec
         What crops the encoder is given, if others than usual.
+    selection
+        The plane of stacks, and the channels.
 
     Raises
     ------
@@ -133,7 +138,9 @@ def click_curve_steps(
         Fewer than two classes have enough crops.
     """
     cache, params = EmbeddingCache(default_cache_folder()), params or ClassifyParams()
-    read = yield from embed_folder_steps(folder, spec or CropSpec(), encoder, cache)
+    read = yield from embed_folder_steps(
+        folder, spec or CropSpec(), encoder, cache, selection=selection
+    )
     names, counts = np.unique(read.labels, return_counts=True)
     classes = {
         str(name): int(count)
@@ -148,7 +155,7 @@ def click_curve_steps(
     kept = np.isin(read.labels, list(classes))
     vectors = read.vectors
     if params.measured:
-        vectors, _ = append_measured_features(vectors, read.files, encoder.info)
+        vectors, _ = append_measured_features(vectors, read.files, encoder.info, read.reading)
     crops = EmbeddedCrops(vectors[kept], np.array(read.labels)[kept], params)
     clicks = clicks or 20 * len(classes)
     accuracies: dict[tuple[Order, int], list[float]] = {}

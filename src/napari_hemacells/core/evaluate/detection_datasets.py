@@ -1,7 +1,7 @@
-"""Images with annotated cells: Pascal VOC, COCO, YOLO, files of centre points.
+"""Reading images with annotated cells: Pascal VOC, COCO, YOLO and files of centre points.
 
-Each file says for which size of picture it was made where its form allows; what does not fit the
-picture that is there is scaled to it and said, or refused.
+Some formats state the size of the picture that was annotated. Where the picture has another size,
+the annotation is scaled with a note, or refused.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ from napari_hemacells.core.evaluate.yolo import (
     yolo_class_names,
 )
 from napari_hemacells.core.files.own_files import is_hidden
+from napari_hemacells.core.files.safe_files import open_stream
 from napari_hemacells.core.files.text_tables import decode_text, read_text_file
 from napari_hemacells.core.image import read_image
+from napari_hemacells.core.image.layout import WHOLE_PICTURE
 from napari_hemacells.core.types import PLATELET, RBC, WBC
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from napari_hemacells.core.image.plane_selection import PlaneSelection
 
 SIDES = ("ymin", "xmin", "ymax", "xmax")
 MAX_FILE_BYTES = 256 * 2**20
@@ -53,16 +57,16 @@ Truth: TypeAlias = Boxes | AnnotatedPoints
 
 @dataclass(frozen=True, eq=False)
 class ImageAnnotation:
-    """What a file says of one image, before the image is looked at.
+    """The annotation of one image as its file has it, before the image is read.
 
     Attributes
     ----------
     size
-        Rows and columns of the picture that it was made for; ``None`` where it does not say.
+        Rows and columns of the picture that was annotated; ``None`` where the file has no size.
     relative
         Whether the sides are divided by the picture's.
     notes
-        Sentences about what was put right or left out.
+        Sentences about what was corrected or left out.
     """
 
     truth: Truth
@@ -91,7 +95,7 @@ def read_voc(file: Path, least_side: float = 1.0) -> Boxes:
 
 
 def parse_voc(file: Path, least_side: float = 1.0) -> ImageAnnotation:
-    """Return all that a Pascal VOC file says; as :func:`read_voc`."""
+    """Return boxes, size and notes of a Pascal VOC file; raises as :func:`read_voc`."""
     boxes, names = [], []
     try:
         root = ET.fromstring(_bytes(file))  # noqa: S314
@@ -117,7 +121,7 @@ def parse_voc(file: Path, least_side: float = 1.0) -> ImageAnnotation:
 
 
 def _side(root: ET.Element, name: str) -> float:
-    """A side of the picture as a VOC file says it, 0 where it does not."""
+    """Return a side of the annotated picture in pixels; 0 where the file does not state it."""
     try:
         side = float(root.findtext(f"size/{name}", "0") or 0)
     except ValueError:
@@ -126,7 +130,7 @@ def _side(root: ET.Element, name: str) -> float:
 
 
 def _bytes(file: Path) -> bytes:
-    with file.open("rb") as stream:
+    with open_stream(file, follow=True) as stream:
         data = stream.read(MAX_FILE_BYTES + 1)
     if len(data) > MAX_FILE_BYTES:
         raise ValueError(f"it is larger than {MAX_FILE_BYTES // 2**20} MB")
@@ -143,12 +147,16 @@ def read_coco(file: Path) -> dict[str, Boxes]:
     CellsError
         Not COCO JSON, or two images of one file name.
     """
-    found = parse_coco(file)
-    return {name: one.truth for name, one in found.items() if isinstance(one.truth, Boxes)}
+    annotations = parse_coco(file)
+    return {
+        name: annotation.truth
+        for name, annotation in annotations.items()
+        if isinstance(annotation.truth, Boxes)
+    }
 
 
 def parse_coco(file: Path) -> dict[str, ImageAnnotation]:
-    """Return all that a COCO file says of each image; as :func:`read_coco`."""
+    """Return boxes, size and notes of each image of a COCO file; raises as :func:`read_coco`."""
     try:
         content = json.loads(decode_text(_bytes(file)))
         names = {category["id"]: str(category["name"]) for category in content["categories"]}
@@ -188,7 +196,7 @@ def _coco_size(image: dict[str, Any]) -> tuple[float, float] | None:
 
 
 def _file_name(path: str) -> str:
-    """Return the name without the folders that the data set's maker had."""
+    """Return the file name without the folders of the computer where it was annotated."""
     return PurePosixPath(path.replace("\\", "/")).name
 
 
@@ -280,14 +288,18 @@ def canonical_class(name: str) -> str:
 
     Examples
     --------
-    >>> kind_of("Erythrocyte"), kind_of("neutrophil")
+    >>> canonical_class("Erythrocyte"), canonical_class("neutrophil")
     ('RBC', 'neutrophil')
     """
     return _KIND_OF.get(name.strip().casefold(), name)
 
 
 def read_fields(
-    images: Sequence[Path], annotations: Path, *, as_class: str | None = None
+    images: Sequence[Path],
+    annotations: Path,
+    *,
+    as_class: str | None = None,
+    selection: PlaneSelection = WHOLE_PICTURE,
 ) -> tuple[list[AnnotatedField], list[Path]]:
     """Return the images with their annotations, and the images that have none.
 
@@ -303,6 +315,8 @@ def read_fields(
     as_class
         The class of every annotated cell, whatever the annotation calls it. Without it, usual
         names (``erythrocyte``, ``platelet``) become those of the detector.
+    selection
+        The plane of stacks, and the channels.
 
     Raises
     ------
@@ -319,20 +333,22 @@ def read_fields(
             if annotation is None:
                 without.append(path)
                 continue
-            truth, notes = _fitted(annotation, path, alike[path.stem])
+            truth, notes = _fitted(annotation, path, alike[path.stem], selection)
         except CellsError as error:
             fields.append(AnnotatedField(path, _no_cells(), refused=str(error)))
             continue
         fields.append(AnnotatedField(path, _with_canonical_classes(truth, as_class), notes))
     if not fields:
         raise CellsError(f"{annotations} holds annotations of none of the {len(images)} images.")
-    if all(one.refused for one in fields):
+    if all(annotated.refused for annotated in fields):
         raise CellsError(f"No annotation can be used. {fields[0].refused}")
     return fields, without
 
 
-def _fitted(annotation: ImageAnnotation, path: Path, alike: int) -> tuple[Truth, tuple[str, ...]]:
-    """Return what is annotated in pixels of the picture that is there, and what to say of it.
+def _fitted(
+    annotation: ImageAnnotation, path: Path, alike: int, selection: PlaneSelection
+) -> tuple[Truth, tuple[str, ...]]:
+    """Return the annotation in pixels of the picture that is there, and notes about it.
 
     Parameters
     ----------
@@ -350,7 +366,7 @@ def _fitted(annotation: ImageAnnotation, path: Path, alike: int) -> tuple[Truth,
             "evaluate one folder at a time."
         )
     try:
-        rows, cols = read_image(path).shape
+        rows, cols = read_image(path, selection=selection).shape
     except ImageError:
         return annotation.truth, annotation.notes  # reading it to work on it says so
     if annotation.relative:
@@ -393,7 +409,7 @@ def _with_canonical_classes(truth: Truth, as_class: str | None) -> Truth:
 def _annotation_lookup(
     annotations: Path, *, alone: bool
 ) -> Callable[[Path], ImageAnnotation | None]:
-    """Return what gives an image's annotation, or None where it has none."""
+    """Return a function from an image to its annotation, ``None`` where it has none."""
     if not annotations.exists():
         raise CellsError(f"{annotations} does not exist: there are no annotations.")
     if annotations.is_dir():
@@ -445,7 +461,7 @@ def _in_coco(file: Path) -> Callable[[Path], ImageAnnotation | None]:
 
 
 def _text_reader(folder: Path, files: Sequence[Path]) -> Callable[[Path], ImageAnnotation]:
-    """Return what reads text files of one form: the first that says anything tells which."""
+    """Return the reader of a folder's text files; the first that is not empty shows the format."""
     yolo = False
     for file in files:
         try:

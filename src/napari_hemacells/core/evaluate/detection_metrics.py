@@ -112,8 +112,8 @@ def match_boxes(detected: Boxes, annotated: Boxes, iou: float = IOU) -> NDArray[
 
     Examples
     --------
-    >>> one = Boxes(np.array([[0.0, 0, 10, 10]]), np.array(["RBC"]), np.ones(1))
-    >>> match_boxes(one, one).tolist()
+    >>> cell = Boxes(np.array([[0.0, 0, 10, 10]]), np.array(["RBC"]), np.ones(1))
+    >>> match_boxes(cell, cell).tolist()
     [0]
     """
     pairs = pairwise_iou(detected.boxes, annotated.boxes)
@@ -233,7 +233,7 @@ def _coco_truth(images: Sequence[Boxes], classes: Sequence[str]) -> dict[str, An
 
 
 def _coco_boxes(images: Sequence[Boxes], classes: Sequence[str]) -> list[dict[str, Any]]:
-    """Return one COCO record a box."""
+    """Return one COCO record per box."""
     known = {name: number for number, name in enumerate(classes)}
     return [
         {

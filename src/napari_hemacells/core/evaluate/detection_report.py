@@ -1,4 +1,4 @@
-"""How well a detector does on annotated images, with what the figures stand on."""
+"""Detected against annotated cells of images, with the facts that the figures rest on."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from napari_hemacells.core.evaluate.detection_metrics import (
     match_points,
     score_boxes,
 )
-from napari_hemacells.core.image import read_image
+from napari_hemacells.core.image.layout import WHOLE_PICTURE
+from napari_hemacells.core.image.reading_options import ReadingOptions
 from napari_hemacells.core.params import DetectParams
 from napari_hemacells.core.types import Progress
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_hemacells.core.evaluate.detection_datasets import AnnotatedField
+    from napari_hemacells.core.image.plane_selection import PlaneSelection
     from napari_hemacells.core.types import Cells
 
 ANY_CLASS = "any"  # one class for all cells, where the annotation's classes are not the detector's
@@ -117,12 +119,19 @@ def _recall_only(hits: int, annotated: int) -> dict[str, Any]:
 
 
 def evaluate_detection_steps(
-    fields: Sequence[AnnotatedField], params: DetectParams | None = None
+    fields: Sequence[AnnotatedField],
+    params: DetectParams | None = None,
+    selection: PlaneSelection = WHOLE_PICTURE,
 ) -> Generator[Progress, None, DetectionReport]:
     """Yield the progress image by image; return how the found cells fit the annotated ones.
 
     Classes are compared by name. Where no annotated name is one of the detector's, every cell
     counts as one class. Images that cannot be read are left out and named.
+
+    Parameters
+    ----------
+    selection
+        The plane of stacks, and the channels.
 
     Raises
     ------
@@ -135,14 +144,18 @@ def evaluate_detection_steps(
     if len(by_points) != 1:
         raise CellsError("Annotations of one form are needed: boxes or points, for all images.")
     pairs: list[tuple[AnnotatedField, Cells]] = []
-    unreadable = [f"{one.path.name}: {one.refused}" for one in fields if one.refused]
+    reading = ReadingOptions.for_files([each.path for each in usable], selection)
+    about_images: dict[str, list[str]] = {}
+    unreadable = [f"{each.path.name}: {each.refused}" for each in fields if each.refused]
     for index, annotated_field in enumerate(usable):
         yield Progress(index, len(usable), annotated_field.path.name)
         try:
-            image = read_image(annotated_field.path)
+            image = reading.read(annotated_field.path)
         except ImageError as error:
             unreadable.append(str(error))
             continue
+        for note in image.notes:
+            about_images.setdefault(note, []).append(annotated_field.path.name)
         pairs.append(
             (
                 annotated_field,
@@ -152,7 +165,11 @@ def evaluate_detection_steps(
     if not pairs:
         raise CellsError("None of the annotated images can be read.")
     report = _report(pairs, params, unreadable, by_points=by_points.pop())
-    return replace(report, notes=[note for one, _ in pairs for note in one.notes])
+    notes = [note for annotated_field, _ in pairs for note in annotated_field.notes]
+    for note, names in about_images.items():
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        notes.append(f"{names[0]}{more}: {note}")
+    return replace(report, notes=notes)
 
 
 def _detect_with_image_progress(

@@ -29,6 +29,7 @@ from napari_hemacells.core.evaluate.classification_metrics import (
     percentile_interval,
     score_predictions,
 )
+from napari_hemacells.core.image.layout import WHOLE_PICTURE
 from napari_hemacells.core.params import ClassifyParams
 from napari_hemacells.core.types import CropSpec, Embeddings, EncoderInfo, Progress
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.classify import Head
     from napari_hemacells.core.encode import Encoder
     from napari_hemacells.core.evaluate.class_folders import ClassFolder
+    from napari_hemacells.core.image.plane_selection import PlaneSelection
     from napari_hemacells.core.params import QueueOrder
 
 SelectionStrategy: TypeAlias = Literal["random", "diverse", "active"]
@@ -48,11 +50,18 @@ RERANK_DIVISOR = 8  # a queue is asked again after an eighth more clicks than th
 
 
 class FewShotDraw(NamedTuple):
-    """The figures of one draw, and which head gave them."""
+    """The figures of one draw, and which head gave them.
+
+    Attributes
+    ----------
+    confusion
+        ``(k, k)`` scored crops by true class (row) and answer (column).
+    """
 
     scores: ClassificationScores
     ece: float
     kind: str
+    confusion: NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,8 +107,14 @@ def score_draw(crops: EmbeddedCrops, taught: NDArray[np.intp]) -> FewShotDraw:
     answered = np.array(head.class_ids)[prediction.predicted_column]
     right = answered == crops.labels
     figures = score_predictions(crops.labels[asked], answered[asked])
+    rows, columns = (np.searchsorted(crops.names, of[asked]) for of in (crops.labels, answered))
+    confusion = np.zeros((len(crops.names),) * 2, dtype=np.int64)
+    np.add.at(confusion, (rows, columns), 1)
     return FewShotDraw(
-        figures, measure_calibration(prediction.confidence[asked], right[asked]).ece, head.kind
+        figures,
+        measure_calibration(prediction.confidence[asked], right[asked]).ece,
+        head.kind,
+        confusion,
     )
 
 
@@ -214,6 +229,12 @@ class ShotScore:
         Mean over the classes, each left out in turn; ``None`` with fewer than three classes.
     unknown_by_class
         That of each class.
+    confusion
+        Rows by true class, columns by answer, in the order of the classes: the mean number of
+        scored crops a draw.
+    by_class
+        Sensitivity and specificity of each class: mean over the draws, and where the middle 95 %
+        of them lie.
     """
 
     balanced_accuracy: float
@@ -225,6 +246,8 @@ class ShotScore:
     ece_ci95: tuple[float, float] = (0.0, 0.0)
     unknown_auroc: float | None = None
     unknown_by_class: dict[str, float] = field(default_factory=dict)
+    confusion: tuple[tuple[float, ...], ...] = ()
+    by_class: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -328,6 +351,7 @@ def fewshot_steps(
     cache_folder: Path | None = None,
     params: ClassifyParams | None = None,
     how: SelectionStrategy = "random",
+    selection: PlaneSelection = WHOLE_PICTURE,
 ) -> Generator[Progress, None, FewShotReport]:
     """Return how well a few crops a class tell all others of a folder; yield while it runs.
 
@@ -343,6 +367,8 @@ def fewshot_steps(
         they are in the app; their classes are not.
     how
         Which crops teach; see :func:`napari_hemacells.core.evaluate.fewshot.select_shots`.
+    selection
+        The plane of stacks, and the channels.
 
     Raises
     ------
@@ -353,12 +379,12 @@ def fewshot_steps(
     """
     spec, params = spec or CropSpec(), params or ClassifyParams()
     cache = EmbeddingCache(cache_folder or default_cache_folder())
-    read = yield from embed_folder_steps(Path(folder), spec, encoder, cache)
+    read = yield from embed_folder_steps(Path(folder), spec, encoder, cache, selection=selection)
     classes, left_out = _split_by_size(read, max(shots))
     taking_part = np.isin(read.labels, list(classes))
     vectors = read.vectors
     if params.measured:
-        vectors, _ = append_measured_features(vectors, read.files, encoder.info)
+        vectors, _ = append_measured_features(vectors, read.files, encoder.info, read.reading)
     crops = EmbeddedCrops(vectors[taking_part], np.array(read.labels)[taking_part], params)
     scores: dict[int, ShotScore] = {}
     heads: dict[str, None] = {}
@@ -370,7 +396,9 @@ def fewshot_steps(
             heads[f"{count}: {draws[-1].kind}"] = None
             yield Progress(row * repeats + draw + 1, len(shots) * repeats, f"{count} shots")
         scores[count] = _summary(
-            draws, _mean_unknown_auroc(crops, count, min(repeats, UNKNOWN_DRAWS), seed)
+            draws,
+            _mean_unknown_auroc(crops, count, min(repeats, UNKNOWN_DRAWS), seed),
+            crops.names,
         )
     return FewShotReport(
         shots=scores,
@@ -425,8 +453,41 @@ def _mean_unknown_auroc(
     return {name: float(np.mean([aurocs[name] for aurocs in each])) for name in crops.names}
 
 
-def _summary(draws: list[FewShotDraw], unknown: dict[str, float]) -> ShotScore:
+def sensitivity_and_specificity(
+    confusions: NDArray[np.int64], names: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Return both of each class: mean over the draws, and the middle 95 % of them.
+
+    Parameters
+    ----------
+    confusions
+        ``(draws, k, k)`` by true class (row) and answer (column).
+    """
+    own = np.diagonal(confusions, axis1=1, axis2=2)
+    given, said = confusions.sum(axis=2), confusions.sum(axis=1)
+    others = confusions.sum(axis=(1, 2))[:, np.newaxis] - given
+    shares = {
+        "sensitivity": own / np.maximum(given, 1),
+        "specificity": 1 - (said - own) / np.maximum(others, 1),
+    }
+    found: dict[str, dict[str, float]] = {}
+    for place, name in enumerate(names):
+        found[name] = {}
+        for metric, values in shares.items():
+            low, high = percentile_interval(values[:, place])
+            found[name] |= {
+                metric: float(values[:, place].mean()),
+                f"{metric}_low": low,
+                f"{metric}_high": high,
+            }
+    return found
+
+
+def _summary(
+    draws: list[FewShotDraw], unknown: dict[str, float], names: Sequence[str]
+) -> ShotScore:
     accuracy, macro_f1 = np.array([draw.scores for draw in draws]).T
+    confusions = np.stack([draw.confusion for draw in draws])
     errors = np.array([draw.ece for draw in draws])
     return ShotScore(
         balanced_accuracy=float(accuracy.mean()),
@@ -438,4 +499,6 @@ def _summary(draws: list[FewShotDraw], unknown: dict[str, float]) -> ShotScore:
         ece_ci95=percentile_interval(errors),
         unknown_auroc=float(np.mean(list(unknown.values()))) if unknown else None,
         unknown_by_class=unknown,
+        confusion=tuple(tuple(row) for row in confusions.mean(axis=0).round(2).tolist()),
+        by_class=sensitivity_and_specificity(confusions, names),
     )

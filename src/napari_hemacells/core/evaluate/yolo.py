@@ -1,4 +1,4 @@
-"""Annotations as YOLO trains on: a text file an image, a line a cell, sides as shares of it.
+"""Reading YOLO annotations: one text file per image, one line per cell, sides from 0 to 1.
 
 Source: https://docs.ultralytics.com/datasets/detect/
 """
@@ -82,9 +82,9 @@ def yolo_class_names(folder: Path) -> tuple[str, ...]:
         Such a file is there and cannot be read.
     """
     above = [folder, *folder.resolve().parents[: FOLDERS_ABOVE - 1]]
-    for place in above:
+    for folder_above in above:
         for name in (*YAML_NAMES, *NAME_LISTS):
-            file = place / name
+            file = folder_above / name
             if not file.is_file():
                 continue
             try:

@@ -6,8 +6,8 @@ How much may be decoded at once: known from the header, before anything is alloc
 from __future__ import annotations
 
 import math
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from napari_hemacells.core.errors import HemaCellsError, ImageError
 
@@ -101,43 +101,6 @@ def check_sides(rows: int, cols: int) -> None:
         raise ImageError(
             f"The file states a size of {cols:,} × {rows:,} pixels, which no picture has. Export "
             "it again."
-        )
-
-
-def check_pages(tiff: Any) -> None:
-    """Refuse a TIFF with a page of a negative size; call it before its series are looked for.
-
-    tifffile would count such pages backwards for ever, where it wrote the file itself ("shaped").
-
-    Raises
-    ------
-    ImageError
-        A page or a reduced copy of it states such a size.
-    """
-    import tifffile
-
-    pages = list(tiff.pages) if tiff.is_shaped else [tiff.pages.first]
-    for page in tuple(pages):
-        for place, offset in enumerate(page.subifds or ()):
-            with suppress(Exception):  # tifffile leaves out what it cannot read
-                tiff.filehandle.seek(offset)
-                pages.append(tifffile.TiffPage(tiff, (page.index, place)))
-    if any(page.imagewidth < 0 or page.imagelength < 0 for page in pages):
-        raise ImageError("The file states a size that no picture has. Export it again.")
-
-
-def check_segments(page: Any, size: int) -> None:
-    """Refuse a page of a TIFF with a strip or tile larger than its file, before room is made.
-
-    Raises
-    ------
-    ImageError
-        The file was cut short, or its header is damaged.
-    """
-    if any(count > size for count in page.databytecounts):
-        raise ImageError(
-            f"The header speaks of more bytes than the file's {size:,}: it was cut short or is "
-            "damaged. Copy or export it again."
         )
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_hemacells.core.files.fsio import write_bytes
+from napari_hemacells.core.files.safe_files import open_stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -84,7 +85,7 @@ def read_text_file(path: Path, limit: int = MAX_TABLE_BYTES) -> str:
     ValueError
         It is larger than `limit` bytes, or no text.
     """
-    with path.open("rb") as stream:
+    with open_stream(path, follow=True) as stream:
         data = stream.read(limit + 1)
     if len(data) > limit:
         raise ValueError(f"it is larger than {limit // 2**20} MB")

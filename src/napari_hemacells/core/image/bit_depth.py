@@ -1,4 +1,4 @@
-"""How many bits a sample has where the type of the array has more: said, or guessed once."""
+"""The bit depth of images whose array type has room for more bits than the camera gave."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_SAMPLED = 4_000_000  # values that a guess looks at
 
 
 def robust_range(parts: Sequence[NDArray[Any]]) -> tuple[float, float]:
-    """Lowest and highest value but for one in a thousand at either end."""
+    """Return the lowest and highest value without one in a thousand at either end."""
     together = sum(part.size for part in parts)
     step = max(1, together // MAX_SAMPLED)
     values = np.concatenate([part.reshape(-1)[::step] for part in parts])

@@ -1,8 +1,6 @@
-"""Picture files and OME-Zarr folders → :class:`SmearImage`.
+"""Reading picture files, OME-Zarr folders and files with temperatures as :class:`SmearImage`.
 
-Files with temperatures → :class:`SmearImage` in °C.
-
-How large a picture is, by its header; which ones are too large to be read whole.
+The size of a picture is read from its header alone.
 """
 
 from __future__ import annotations
@@ -26,10 +24,11 @@ from napari_hemacells.core.image.bit_depth import depth_of_run
 from napari_hemacells.core.image.content_hash import MAX_IN_MEMORY_PIXELS, content_key
 from napari_hemacells.core.image.formats import is_tiff, no_image_error
 from napari_hemacells.core.image.from_array import image_from_array
-from napari_hemacells.core.image.layout import Layout
+from napari_hemacells.core.image.layout import WHOLE_PICTURE, Layout
 from napari_hemacells.core.image.ome_zarr import is_zarr, open_zarr
 from napari_hemacells.core.image.picture import (
     OpenedPicture,
+    frame_count,
     has_deep_samples,
     picture_shape,
     read_picture,
@@ -53,6 +52,8 @@ from napari_hemacells.core.types import BitDepth, Groups, Pixels, SmearImage
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari_hemacells.core.image.plane_selection import PlaneSelection
+
 NUMPY_SUFFIXES = frozenset({".npy"})
 CELSIUS_TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
 RADIOMETRIC_SUFFIXES = frozenset({".jpg", ".jpeg", ".rjpg"})
@@ -72,19 +73,29 @@ def is_temperature(file: Path) -> bool:
     return suffix in RADIOMETRIC_SUFFIXES and is_radiometric(file)
 
 
-def read_temperature(file: Path, groups: Groups | None = None) -> SmearImage:
+def read_temperature(
+    file: Path, groups: Groups | None = None, selection: PlaneSelection = WHOLE_PICTURE
+) -> SmearImage:
     """Return the thermogram in a file; its patient is that of the DMR-IR name, if not given.
+
+    Parameters
+    ----------
+    selection
+        The frame of a series, along the axis ``t``.
 
     Raises
     ------
     ThermogramError
-        Damaged, not in °C, or several frames in one file.
+        Damaged, not in °C, or several frames in one file of which none is selected.
     """
     celsius = read_celsius(file)
+    notes = ""
     if celsius.ndim != 2:
-        raise ThermogramError(
-            f"{file.name} holds {len(celsius)} frames, and one is needed: save each as a file."
-        )
+        frames = [("t", len(celsius))]
+        try:
+            celsius, notes = celsius[selection.indices(frames)[0]], selection.note(frames)
+        except ImageError as error:
+            raise ThermogramError(f"{file.name}: {error}") from error
     groups, frame = groups or Groups(), parse_dmr_ir_name(file.name)
     if groups.patient is None and frame is not None:
         groups = replace(groups, patient=frame.patient)
@@ -96,6 +107,7 @@ def read_temperature(file: Path, groups: Groups | None = None) -> SmearImage:
         modality="temperature",
         path=file,
         groups=groups,
+        notes=(notes,) if notes else (),
     )
 
 
@@ -106,7 +118,11 @@ DEPTH_SAMPLE = 200  # images of a run, evenly spread, whose values tell its bit 
 
 
 def read_image(
-    path: str | Path, *, groups: Groups | None = None, run_depths: Sequence[BitDepth] = ()
+    path: str | Path,
+    *,
+    groups: Groups | None = None,
+    run_depths: Sequence[BitDepth] = (),
+    selection: PlaneSelection = WHOLE_PICTURE,
 ) -> SmearImage:
     """Return the picture in a file, with its pixel size where the file states a metric one.
 
@@ -122,18 +138,20 @@ def read_image(
     ----------
     run_depths
         What :func:`guess_run_depths` says of the run or folder that the file belongs to.
+    selection
+        The plane of a stack, and which channels are grey or red, green and blue.
 
     Raises
     ------
     ImageError
-        No such file, not a picture, damaged, too large, or more than one picture in one array.
+        No such file, not a picture, damaged, too large, or a stack without a selected plane.
     """
     file = Path(path)
     _check_there(file)
     with decoding(file, "a picture"):
         if file.suffix.lower() in TEXT_SUFFIXES or is_temperature(file):
-            return read_temperature(file, groups)
-        opened = _open(file)
+            return read_temperature(file, groups, selection)
+        opened = _open(file, selection)
         return image_from_array(
             opened.levels[0],
             image_name(file),
@@ -145,6 +163,7 @@ def read_image(
             meaning=opened.meaning,
             run_depths=run_depths,
             notes=(*opened.notes, opened.pixel_size.note),
+            selection=selection,
         )
 
 
@@ -164,7 +183,12 @@ def _check_there(file: Path) -> None:
         raise ImageError(str(unreadable_error(error, file))) from error
 
 
-def read_pixels(path: Path, *, run_depths: Sequence[BitDepth] = ()) -> Pixels:
+def read_pixels(
+    path: Path,
+    *,
+    run_depths: Sequence[BitDepth] = (),
+    selection: PlaneSelection = WHOLE_PICTURE,
+) -> Pixels:
     """Return the pixels of a picture that is needed whole, such as that of one cell.
 
     Raises
@@ -172,24 +196,26 @@ def read_pixels(path: Path, *, run_depths: Sequence[BitDepth] = ()) -> Pixels:
     ImageError
         As :func:`read_image` does, and for a picture too large to be in memory.
     """
-    image = read_image(path, run_depths=run_depths)
+    image = read_image(path, run_depths=run_depths, selection=selection)
     with decoding(path, "a picture"):
         if image.is_lazy:
             check_picture(*image.shape)
         return cast("Pixels", np.asarray(image.pixels))
 
 
-def guess_run_depths(files: Sequence[Path]) -> tuple[BitDepth, ...]:
+def guess_run_depths(
+    files: Sequence[Path], selection: PlaneSelection = WHOLE_PICTURE
+) -> tuple[BitDepth, ...]:
     """Return one bit depth, of each offset, for all images of a run; empty if none is guessed.
 
     Only images are read that have more than 8 bits a sample and do not say how many are used, and
     of very many of them every so many.
     """
-    deep = [file for file in files if _is_deep(file)]
+    deep = [file for file in files if _is_deep(file, selection)]
     depths = []
     for file in deep[:: -(-len(deep) // DEPTH_SAMPLE) or 1]:
         try:
-            depth = read_image(file).bit_depth
+            depth = read_image(file, selection=selection).bit_depth
         except ImageError:
             continue  # told when its turn comes
         if depth is not None and depth.source == "guessed":
@@ -197,13 +223,13 @@ def guess_run_depths(files: Sequence[Path]) -> tuple[BitDepth, ...]:
     return depth_of_run(depths)
 
 
-def _is_deep(file: Path) -> bool:
+def _is_deep(file: Path, selection: PlaneSelection) -> bool:
     try:
         with decoding(file, "a picture"):
             if is_temperature(file):
                 return False
             if file.is_dir():
-                dtype = open_zarr(file).levels[0].dtype if is_zarr(file) else None
+                dtype = open_zarr(file, selection).levels[0].dtype if is_zarr(file) else None
                 return dtype is not None and dtype.kind in "iu" and dtype.itemsize > 1
             return has_unstated_depth(file) if is_tiff(file) else has_deep_samples(file)
     except (HemaCellsError, OSError):
@@ -232,14 +258,16 @@ def image_name(path: Path) -> str:
     return path.stem
 
 
-def _open(file: Path) -> OpenedPicture:
+def _open(file: Path, selection: PlaneSelection) -> OpenedPicture:
     if file.is_dir():
         if not is_zarr(file):
             raise no_image_error(file, PICTURE_SUFFIXES)
-        return open_zarr(file)
+        return open_zarr(file, selection)
     if is_tiff(file):
-        return open_tiff(file)
-    return OpenedPicture((read_picture(file),))
+        return open_tiff(file, selection)
+    frames = [("t", frame_count(file))]
+    picture = read_picture(file, frame=selection.indices(frames)[0])
+    return OpenedPicture((picture,), notes=(selection.note(frames),))
 
 
 def is_large(path: Path) -> bool:
@@ -254,25 +282,25 @@ def is_large(path: Path) -> bool:
     return rows * cols > MAX_IN_MEMORY_PIXELS
 
 
-def picture_size(path: Path) -> tuple[int, int]:
+def picture_size(path: Path, selection: PlaneSelection = WHOLE_PICTURE) -> tuple[int, int]:
     """Rows and columns of the picture in a file, by its header; 0 where they cannot be read.
 
     What is wrong is told when the picture itself is read.
     """
     try:
         with decoding(path, "a picture"):
-            return _size(path)
+            return _size(path, selection)
     except (HemaCellsError, OSError):
         return 0, 0
 
 
-def _size(path: Path) -> tuple[int, int]:
+def _size(path: Path, selection: PlaneSelection) -> tuple[int, int]:
     if path.is_dir():
         if not is_zarr(path):
             return 0, 0
-        opened = open_zarr(path)
+        opened = open_zarr(path, selection)
         shape = opened.levels[0].shape
         return (opened.layout or Layout.of_shape(shape)).size(shape)
     if not path.is_file():
         return 0, 0
-    return tiff_shape(path) if is_tiff(path) else picture_shape(path)
+    return tiff_shape(path, selection) if is_tiff(path) else picture_shape(path)

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from napari_hemacells.core.errors import ImageError
+from napari_hemacells.core.errors import HemaCellsError, ImageError
+from napari_hemacells.core.files.safe_files import open_stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -78,7 +79,7 @@ MAKERS = {
 
 def kind_of(file: Path) -> str | None:
     """Return Pillow's name of the format that the first bytes say; ``None`` for none of ours."""
-    with file.open("rb") as stream:
+    with open_stream(file, follow=True) as stream:
         start = stream.read(16)
     if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
         return "WEBP"
@@ -90,13 +91,13 @@ def is_tiff(file: Path) -> bool:
     """Whether a file is a TIFF by its first bytes; False for one that cannot be opened."""
     try:
         return file.is_file() and kind_of(file) == TIFF
-    except OSError:
+    except (HemaCellsError, OSError):
         return False
 
 
 def unknown_kind_error(file: Path) -> ImageError:
     """Return what to say of a file of a kind that is not read."""
-    with file.open("rb") as stream:
+    with open_stream(file, follow=True) as stream:
         start = stream.read(16)
     if not start:
         return ImageError(f"{file.name} is empty (0 bytes): copy or export it again.")

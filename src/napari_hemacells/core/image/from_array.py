@@ -1,4 +1,4 @@
-"""Any array → :class:`SmearImage`, in memory where it is small."""
+"""Making a :class:`SmearImage` from an array, in memory where it is small."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from napari_hemacells.core.image.content_hash import (
     image_key,
     sample_windows,
 )
-from napari_hemacells.core.image.layout import Layout
+from napari_hemacells.core.image.layout import WHOLE_PICTURE, Layout
 from napari_hemacells.core.image.lazy import LazyPixels
 from napari_hemacells.core.types import Groups, SmearImage
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_hemacells.core.image.plane_selection import PlaneSelection
     from napari_hemacells.core.types import BitDepth, Pixels
 
 OVERVIEW = 4_000_000  # pixels that a look at the whole image should not exceed
@@ -63,6 +64,7 @@ def image_from_array(
     meaning: SampleMeaning | None = None,
     run_depths: Sequence[BitDepth] = (),
     notes: Sequence[str] = (),
+    selection: PlaneSelection = WHOLE_PICTURE,
 ) -> SmearImage:
     """Return the colour image of an array, converted by :func:`to_colour`, keyed by what it shows.
 
@@ -85,6 +87,8 @@ def image_from_array(
         One bit depth, of each offset, for all images of a run whose depth is guessed.
     notes
         Sentences about the file, kept beside those about the values.
+    selection
+        The plane of a stack and the channels, where no `layout` is given.
 
     Raises
     ------
@@ -93,24 +97,28 @@ def image_from_array(
     """
     given = array if hasattr(array, "dtype") and hasattr(array, "shape") else np.asarray(array)
     check_type(given)
-    layout = layout or Layout.of_shape(given.shape)
+    layout = layout or Layout.of_shape(given.shape, selection)
     rows, cols = layout.size(given.shape)
     small = rows * cols <= MAX_IN_MEMORY_PIXELS
     meaning = meaning or SampleMeaning()
     needed = _needs_a_look(given, layout, meaning)
     parts = [layout.read(given)] if small else _samples(given, layout) if needed else []
-    said = [*notes, layout.note]
+    sentences = [*notes, layout.note]
     if parts and is_clear(parts):
         layout = layout.without_alpha(given.shape)
         parts = [part[..., :-1] for part in parts]
-        said.append(CLEAR_NOTE)
+        sentences.append(CLEAR_NOTE)
     scale = _scale(parts, meaning, run_depths)
-    said += [] if scale.depth is None else [scale.depth.words]
+    sentences += [] if scale.depth is None else [scale.depth.words]
     lower: list[LazyPixels] = []
     if small:
         pixels: Any = scale.colour(parts[0])
     else:
-        below = [level for level in levels if layout.size(level.shape) < (rows, cols)]
+        below = [
+            level
+            for level in levels
+            if layout.size(level.shape) < (rows, cols) and layout.fits(level.shape, given.shape)
+        ]
         lower = [LazyPixels(level, layout, scale) for level in below]
         plain = _is_colour(given) and not scale.inverted
         pixels = given if plain else LazyPixels(given, layout, scale, lower)
@@ -123,7 +131,7 @@ def image_from_array(
         groups=groups or Groups(),
         overview=_overview(lower),
         bit_depth=scale.depth,
-        notes=tuple(note for note in said if note),
+        notes=tuple(note for note in sentences if note),
     )
 
 

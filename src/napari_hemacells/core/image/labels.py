@@ -9,9 +9,11 @@ import numpy as np
 
 from napari_hemacells.core.errors import CellsError
 from napari_hemacells.core.files.decoding import MAX_DECODED_BYTES, check_decoded, decoding
+from napari_hemacells.core.files.safe_files import open_stream
+from napari_hemacells.core.files.tiff_files import open_pages
 from napari_hemacells.core.image.formats import TIFF, kind_of
 from napari_hemacells.core.image.picture import open_pillow
-from napari_hemacells.core.image.tiff_pages import check_complete, main_series, open_pages
+from napari_hemacells.core.image.tiff_pages import check_complete, main_series
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +49,7 @@ def read_labels(path: Path, shape: tuple[int, int] | None = None) -> NDArray[np.
 
 
 def _load(path: Path, shape: tuple[int, int] | None) -> NDArray[Any]:
-    with path.open("rb") as stream:
+    with open_stream(path, follow=True) as stream:
         is_numpy = stream.read(len(NUMPY_MAGIC)) == NUMPY_MAGIC
     if is_numpy:
         mapped = np.load(path, mmap_mode="r", allow_pickle=False)

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from napari_hemacells.core.errors import ImageError
-from napari_hemacells.core.image.layout import Layout
+from napari_hemacells.core.image.layout import WHOLE_PICTURE, Layout
 from napari_hemacells.core.image.picture import OpenedPicture
 from napari_hemacells.core.image.pixel_size import PixelSize, pixel_size
 from napari_hemacells.core.image.zarr_door import METADATA, check_array, inside
@@ -16,14 +16,21 @@ from napari_hemacells.core.image.zarr_door import METADATA, check_array, inside
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from napari_hemacells.core.image.plane_selection import PlaneSelection
+
 
 def is_zarr(folder: Path) -> bool:
     """Whether a folder has the metadata of a zarr array or group."""
     return any((folder / name).is_file() for name in METADATA)
 
 
-def open_zarr(folder: Path) -> OpenedPicture:
+def open_zarr(folder: Path, selection: PlaneSelection = WHOLE_PICTURE) -> OpenedPicture:
     """Return the first image of an OME-Zarr folder with its pyramid, or a zarr array.
+
+    Parameters
+    ----------
+    selection
+        The plane of a stack, and the channels.
 
     Raises
     ------
@@ -33,20 +40,29 @@ def open_zarr(folder: Path) -> OpenedPicture:
     """
     import zarr
 
+    from napari_hemacells.core.image.zarr_store import RegularFileStore
+
     check_array(folder)
-    node = zarr.open(folder, mode="r", use_consolidated=False)
+    store = RegularFileStore(folder, read_only=True)
+    node = zarr.open(store, mode="r", use_consolidated=False)
     if isinstance(node, zarr.Array):
-        return OpenedPicture((node,))
+        return OpenedPicture((node,), Layout.of_shape(node.shape, selection))
     multiscale = _multiscale(node)
     if multiscale is None:
-        return open_zarr(inside(folder, _first_image(node, folder)))
+        return open_zarr(inside(folder, _first_image(node, folder)), selection)
     # Every level is looked at before one is opened: a low one is decoded without being asked for.
     places = [inside(folder, dataset.path) for dataset in multiscale.datasets]
     for place in places:
         check_array(place)
-    levels: tuple[Any, ...] = tuple(zarr.open_array(place, mode="r") for place in places)
+    levels: tuple[Any, ...] = tuple(
+        zarr.open_array(RegularFileStore(place, read_only=True), mode="r") for place in places
+    )
     names = [axis.name for axis in multiscale.axes]
-    layout = Layout.of_axes(levels[0].shape, names, names=_channel_names(node))
+    layout = Layout.of_axes(
+        levels[0].shape, names, names=_channel_names(node), selection=selection
+    )
+    # A lower level with fewer planes does not hold the one that is read.
+    levels = tuple(level for level in levels if layout.fits(level.shape, levels[0].shape))
     return OpenedPicture(levels, layout, _size(multiscale))
 
 

@@ -1,6 +1,6 @@
-"""Pictures that Pillow reads, of the formats listed, and PNG of 16 bits.
+"""Reading pictures with Pillow, of the formats listed, and PNG of 16 bits with imagecodecs.
 
-What opening a file gives, before it is an image.
+:class:`OpenedPicture` is what opening a file of any kind gives.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 
 from napari_hemacells.core.errors import ImageError
 from napari_hemacells.core.files.decoding import check_picture, check_sides
+from napari_hemacells.core.files.safe_files import open_stream
 from napari_hemacells.core.image.formats import PILLOW_FORMATS, TIFF, kind_of, unknown_kind_error
 from napari_hemacells.core.image.pixel_size import PixelSize
 
@@ -33,7 +34,7 @@ PNG_COLOUR_TYPES = frozenset({2, 4, 6})  # colour, grey + alpha, colour + alpha
 
 @dataclass(frozen=True, eq=False)
 class OpenedPicture:
-    """A picture as its file has it.
+    """A picture as its file stores it.
 
     Attributes
     ----------
@@ -42,7 +43,7 @@ class OpenedPicture:
     layout
         Which axes are what, ``None`` to guess it from the shape.
     pixel_size
-        Micrometres a pixel, as the file states it.
+        Micrometres per pixel, as the file states it.
     meaning
         What the values mean, as the file states it.
     notes
@@ -93,18 +94,27 @@ def open_pillow(file: Path, *, tiff_page: int | None = None) -> Iterator[PillowI
             yield picture
 
 
-def read_picture(file: Path, *, tiff_page: int | None = None) -> NDArray[Any]:
+def read_picture(
+    file: Path, *, tiff_page: int | None = None, frame: int | None = None
+) -> NDArray[Any]:
     """Return the picture of a file, colours of a palette looked up.
+
+    Parameters
+    ----------
+    tiff_page
+        The page of a TIFF; other files are no TIFF.
+    frame
+        The frame of a moving picture, counted from 0.
 
     Raises
     ------
     ImageError
-        For one too large to be read at once, of another kind, or with several frames.
+        For one too large to be read at once, or of another kind.
     """
     with open_pillow(file, tiff_page=tiff_page) as picture:
         check_picture(picture.height, picture.width)
-        if tiff_page is None:
-            _check_one_frame(picture)
+        if frame:
+            picture.seek(frame)
         if _is_16_bit_colour(file):
             return _read_16_bit_png(file)
         if picture.mode in {"1", "L", "LA", "RGB", "RGBA", "F", "I"} or ";16" in picture.mode:
@@ -126,18 +136,15 @@ def has_deep_samples(file: Path) -> bool:
         return picture.mode == "I" or ";16" in picture.mode or _is_16_bit_colour(file)
 
 
-def _check_one_frame(picture: PillowImage) -> None:
-    frames = getattr(picture, "n_frames", 1)
-    if frames > 1 and picture.format != "MPO":  # a JPEG with a smaller copy behind it
-        raise ImageError(
-            f"One picture is needed, and this file has {frames} frames: save the one that you "
-            "want as a file of its own."
-        )
+def frame_count(file: Path) -> int:
+    """Return how many frames a picture has; a JPEG with a smaller copy behind it has one."""
+    with open_pillow(file) as picture:
+        return 1 if picture.format == "MPO" else int(getattr(picture, "n_frames", 1))
 
 
 def _is_16_bit_colour(file: Path) -> bool:
     """Whether Pillow would drop the lower byte of each sample: PNG of 16 bits but plain grey."""
-    with file.open("rb") as stream:
+    with open_stream(file, follow=True) as stream:
         start = stream.read(26)
     if len(start) < 26 or start[12:16] != b"IHDR":
         return False

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hemacells.core.files.decoding import check_decoded, check_sides
+from napari_hemacells.core.files.tiff_files import open_pages
 from napari_hemacells.core.image.content_hash import MAX_IN_MEMORY_PIXELS
+from napari_hemacells.core.image.layout import WHOLE_PICTURE
 from napari_hemacells.core.image.picture import OpenedPicture, read_picture
 from napari_hemacells.core.image.stored_values import StoredValues
 from napari_hemacells.core.image.tiff_pages import (
@@ -19,7 +21,7 @@ from napari_hemacells.core.image.tiff_pages import (
     check_complete,
     describe_series,
     main_series,
-    open_pages,
+    selected_page,
     series_layout,
     stated_pixel_size,
     ycbcr_to_rgb,
@@ -31,74 +33,98 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_hemacells.core.image.layout import Layout
+    from napari_hemacells.core.image.plane_selection import PlaneSelection
 
 # The last ones are whole-slide scanners' own names for tiled TIFF.
 TIFF_SUFFIXES = frozenset({".tif", ".tiff", ".btf", ".tf8", ".svs", ".ndpi", ".scn", ".qptiff"})
+MAX_SAMPLES = 4  # of a pixel of one picture; more values are several planes
 BY_PILLOW = frozenset({"SEPARATED", "CIELAB"})  # colours that are no mixture of red, green, blue
 # JPEG and JPEG 2000 give colours, whatever they are stored as.
 AS_STORED = frozenset({"NONE", "LZW", "DEFLATE", "ADOBE_DEFLATE", "PACKBITS", "LZMA", "ZSTD"})
 
 
-def open_tiff(file: Path) -> OpenedPicture:
+def open_tiff(file: Path, selection: PlaneSelection = WHOLE_PICTURE) -> OpenedPicture:
     """Return the picture of a file with its pyramid; one with few pixels is read.
 
     That is the first series that is no reduced copy of another.
 
+    Parameters
+    ----------
+    selection
+        The plane of a stack, and the channels.
+
     Raises
     ------
     ImageError
-        A series that is more than one picture, or cannot be read in parts that fit in memory.
+        A stack without a selected plane, or a series that cannot be read in parts that fit in
+        memory.
     """
     with open_pages(file) as tiff:
-        place = main_series(tiff)
-        series = tiff.series[place]
+        index = main_series(tiff)
+        series = tiff.series[index]
         page: Any = series.keyframe
         check_complete(page, page.parent.filehandle.size)
-        ome = OmeImage(tiff, place)
+        ome = OmeImage(tiff, index)
         size = stated_pixel_size(tiff, page, ome)
-        notes = describe_series(tiff, place)
-        if page.photometric.name in BY_PILLOW:
-            colour = read_picture(file, tiff_page=page.index)
-            return OpenedPicture((colour,), None, size, None, notes)
         samples = TiffSamples(page, ome.significant_bits)
-        layout = series_layout(series, samples, ome.channel_names)
+        layout = series_layout(series, samples, ome.channel_names, selection)
         check_sides(*layout.size(series.shape))
-        notes = (*notes, *samples.notes)
+        notes = describe_series(tiff, index)
+        if page.photometric.name in BY_PILLOW:
+            chosen = selected_page(series, layout)
+            colour = read_picture(file, tiff_page=page.index if chosen is None else chosen.index)
+            note = selection.note(layout.stack(series.shape, series.axes))
+            return OpenedPicture((colour,), None, size, None, (*notes, note))
+        notes = (*notes, *(() if selection.channels else samples.notes))
         if _needs_conversion(page):
             colour = _converted(series, page, layout)
-            return OpenedPicture((colour,), None, size, None, notes)
-        levels = _levels(file, place, series, layout)
+            return OpenedPicture((colour,), None, size, None, (*notes, layout.note))
+        levels, layout = _levels(file, index, series, layout)
         return OpenedPicture(levels, layout, size, samples.meaning, notes)
 
 
-def tiff_shape(file: Path) -> tuple[int, int]:
+def tiff_shape(file: Path, selection: PlaneSelection = WHOLE_PICTURE) -> tuple[int, int]:
     """Rows and columns of the picture in a file, as its header says."""
     with open_pages(file) as tiff:
         series = tiff.series[main_series(tiff)]
-        layout = series_layout(series, TiffSamples(series.keyframe, None), ())
+        layout = series_layout(series, TiffSamples(series.keyframe, None), (), selection)
         return layout.size(series.shape)
 
 
 def has_unstated_depth(file: Path) -> bool:
     """Whether samples have more than 8 bits, and the file does not say how many are used."""
     with open_pages(file) as tiff:
-        place = main_series(tiff)
-        page: Any = tiff.series[place].keyframe
-        stated = TiffSamples(page, OmeImage(tiff, place).significant_bits).meaning.depth
+        index = main_series(tiff)
+        page: Any = tiff.series[index].keyframe
+        stated = TiffSamples(page, OmeImage(tiff, index).significant_bits).meaning.depth
         return stated is None and page.dtype.kind in "ui" and page.dtype.itemsize > 1
 
 
-def _levels(file: Path, place: int, series: Any, layout: Layout) -> tuple[Any, ...]:
-    """Return the series in memory, or its levels to be read where they are sliced."""
-    if math.prod(series.shape) <= MAX_IN_MEMORY_PIXELS:  # one sample a pixel at least
-        return (_read(series),)
-    in_parts = _in_parts(series.levels[0], layout)
+def _levels(file: Path, index: int, series: Any, layout: Layout) -> tuple[tuple[Any, ...], Layout]:
+    """Return the series in memory, or its levels to be read where they are sliced, and how."""
     small = math.prod(layout.size(series.shape)) <= MAX_IN_MEMORY_PIXELS
-    if small or not in_parts:
-        return (_read(series),)
+    page = selected_page(series, layout) if any(layout.plane) else None
+    if page is not None and (small or not _in_parts(series.levels[0], layout)):
+        return (_read_page(page, layout),), layout.without_plane()
+    if math.prod(series.shape) <= MAX_IN_MEMORY_PIXELS:  # one sample a pixel at least
+        return (_read(series),), layout
+    stack = math.prod(series.shape) > math.prod(layout.size(series.shape)) * MAX_SAMPLES
+    in_parts = _in_parts(series.levels[0], layout)
+    if not in_parts or (small and not (stack and series.dataoffset is not None)):
+        return (_read(series),), layout
     for level in series.levels:
         _check_parts(level)
-    return tuple(TiffLevel(file, place, level) for level in range(len(series.levels)))
+    return tuple(TiffLevel(file, index, level) for level in range(len(series.levels))), layout
+
+
+def _read_page(page: Any, layout: Layout) -> NDArray[Any]:
+    """Return the plane of one page, with an axis of length 1 in place of each axis of a stack."""
+    whole = page.aspage()
+    check_complete(whole, whole.parent.filehandle.size)
+    check_decoded(whole.shape, whole.dtype.itemsize, "A plane")
+    check_decoded(whole.chunks, whole.dtype.itemsize, "A tile or strip")
+    plane = np.asarray(whole.asarray())
+    return plane.reshape((1,) * (layout.ndim - plane.ndim) + plane.shape)
 
 
 def _read(series: Any) -> NDArray[Any]:
@@ -121,7 +147,11 @@ def _needs_conversion(page: Any) -> bool:
 
 
 def _converted(series: Any, page: Any, layout: Layout) -> NDArray[np.uint8]:
-    values = layout.read(_read(series))
+    plane = selected_page(series, layout) if any(layout.plane) else None
+    if plane is None:
+        values = layout.read(_read(series))
+    else:
+        values = layout.without_plane().read(_read_page(plane, layout))
     if page.photometric.name == "PALETTE":
         return apply_colormap(values[..., 0], page)
     return ycbcr_to_rgb(values, page)
@@ -148,7 +178,7 @@ class TiffLevel:
 
 
 def _open_level(
-    owner: TiffLevel, path: Path, place: int, level: int
+    owner: TiffLevel, path: Path, index: int, level: int
 ) -> tuple[Any, tuple[int, ...] | None]:
     """Return the array of a level, and its chunks; the file is closed when `owner` goes."""
     import tifffile
@@ -156,11 +186,11 @@ def _open_level(
 
     tiff = tifffile.TiffFile(path)
     weakref.finalize(owner, tiff.close)
-    series = tiff.series[place].levels[level]
+    series = tiff.series[index].levels[level]
     if series.dataoffset is not None:  # contiguous and not compressed
         dtype = np.dtype(series.dtype).newbyteorder(tiff.byteorder)
         return StoredValues(path, series.dataoffset, series.shape, dtype), None
-    array = zarr.open_array(tiff.series[place].aszarr(level=level), mode="r")
+    array = zarr.open_array(tiff.series[index].aszarr(level=level), mode="r")
     return array, tuple(array.chunks)
 
 

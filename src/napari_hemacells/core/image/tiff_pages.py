@@ -1,104 +1,61 @@
-"""Which picture of a TIFF is the one, what its samples mean, how large a pixel is."""
+"""Which picture of a TIFF is read, what its samples mean, and how large a pixel is."""
 
 from __future__ import annotations
 
 import math
-import struct
-from contextlib import contextmanager, suppress
-from typing import IO, TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_hemacells.core.errors import ImageError
-from napari_hemacells.core.files.decoding import check_pages, check_segments
+from napari_hemacells.core.files.tiff_files import check_segments
 from napari_hemacells.core.image.from_array import SampleMeaning
 from napari_hemacells.core.image.layout import Layout
 from napari_hemacells.core.image.pixel_size import PixelSize, micrometres, number, pixel_size
 from napari_hemacells.core.types import BitDepth
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+    from napari_hemacells.core.image.plane_selection import PlaneSelection
 
 ALPHA = {1: "associated", 2: "straight"}  # values of the tag ExtraSamples; 0 is unspecified
 # Kinds with pictures of the label and of the whole slide beside the slide itself.
 SLIDE_KINDS = frozenset({"svs", "ndpi", "scn", "bif", "philips", "qpi", "avs", "eer", "argos"})
 COLOUR_PHOTOMETRICS = frozenset({"RGB", "YCBCR"})
 RESOLUTION_PER_CENTIMETRE = 3
-UNSTATED_SAMPLE = "Samples of a pixel whose meaning the file does not state are left out."
-
-
-@contextmanager
-def open_pages(file: Path) -> Iterator[Any]:
-    """Open a TIFF with tifffile, once its pages are known to come to an end.
-
-    Raises
-    ------
-    ImageError
-        The pages name one another in a circle: they would be read for hours.
-    """
-    import tifffile
-
-    with file.open("rb") as stream:
-        _check_chain(stream)
-    with tifffile.TiffFile(file) as tiff:
-        yield tiff
-
-
-def _check_chain(stream: IO[bytes]) -> None:
-    start = stream.read(16)
-    order = "<" if start[:2] == b"II" else ">"
-    big = start[2:4] in {b"+\0", b"\0+"}
-    count_format, entry, next_format = (
-        (order + "Q", 20, order + "Q") if big else (order + "H", 12, order + "I")
-    )
-    (offset,) = struct.unpack_from(next_format, start, 8 if big else 4)
-    seen: set[int] = set()
-    while offset:
-        if offset in seen:
-            raise ImageError(
-                "The pages of the TIFF go round in a circle: it is damaged. Export it again."
-            )
-        seen.add(offset)
-        try:
-            stream.seek(offset)
-            (count,) = struct.unpack(count_format, stream.read(struct.calcsize(count_format)))
-            stream.seek(count * entry, 1)
-            (offset,) = struct.unpack(next_format, stream.read(struct.calcsize(next_format)))
-        except (struct.error, OSError, OverflowError):
-            return  # the end of the file: tifffile says it
 
 
 def main_series(tiff: Any) -> int:
-    """Return the place of the series that is the picture: no reduced copy, no mask.
+    """Return the index of the series that is the picture: no reduced copy, no mask.
 
     Raises
     ------
     ImageError
         The file holds no picture.
     """
-    check_pages(tiff)
     if not tiff.series:
         raise ImageError("The TIFF holds no picture. Was it written to its end?")
     full = [
-        place
-        for place, series in enumerate(tiff.series)
+        index
+        for index, series in enumerate(tiff.series)
         if not (series.keyframe.is_reduced or series.keyframe.is_mask)
     ]
     if full:
         return full[0]
-    return max(range(len(tiff.series)), key=lambda place: math.prod(tiff.series[place].shape))
+    return max(range(len(tiff.series)), key=lambda index: math.prod(tiff.series[index].shape))
 
 
-def describe_series(tiff: Any, place: int) -> tuple[str, ...]:
-    """Return the sentence about the other pictures in the file, if there are any."""
-    kind = tiff.series[place].kind
+def describe_series(tiff: Any, index: int) -> tuple[str, ...]:
+    """Return the sentence about other pictures in the file; empty where there are none."""
+    kind = tiff.series[index].kind
     others = [
         series
-        for number_of, series in enumerate(tiff.series)
-        if number_of != place and not (series.keyframe.is_reduced or series.keyframe.is_mask)
+        for other, series in enumerate(tiff.series)
+        if other != index and not (series.keyframe.is_reduced or series.keyframe.is_mask)
     ]
     if not others or kind in SLIDE_KINDS:
         return ()
@@ -153,13 +110,13 @@ class TiffSamples:
         if base == 1 and count >= 3 and not any(extra in ALPHA for extra in extras):
             base = 3  # colour that its writer called grey
         alpha = next(
-            (base + place for place, extra in enumerate(extras[-(count - base) :])
-             if extra in ALPHA and base + place < count),
+            (base + index for index, extra in enumerate(extras[-(count - base) :])
+             if extra in ALPHA and base + index < count),
             None,
         ) if count > base else None  # fmt: skip
         used = (*range(min(base, count)), *(() if alpha is None else (alpha,)))
         self.picked = used if count > 1 else ()
-        self.notes = (UNSTATED_SAMPLE,) if len(used) < count else ()
+        self.notes = (_left_out_note(count, used),) if len(used) < count else ()
         kind = None if alpha is None else ALPHA[extras[-(count - base) :][alpha - base]]
         self.meaning = SampleMeaning(
             _stated_depth(page, significant_bits),
@@ -168,8 +125,16 @@ class TiffSamples:
         )
 
 
+def _left_out_note(count: int, used: Sequence[int]) -> str:
+    numbers = ", ".join(str(index + 1) for index in used)
+    return (
+        f"Of the {count} samples of a pixel, {numbers} are read; the file does not state what the "
+        "others mean, and they are left out (choose others with --channels)."
+    )
+
+
 def _stated_depth(page: Any, significant_bits: int | None) -> BitDepth | None:
-    """Return the bits a sample that the file states, if the type has room for more."""
+    """Return the bits per sample that the file states, if the type has room for more."""
     dtype = page.dtype
     if dtype is None or dtype.kind != "u":
         return None
@@ -180,7 +145,7 @@ def _stated_depth(page: Any, significant_bits: int | None) -> BitDepth | None:
 
 
 class OmeImage:
-    """What the OME-XML of a TIFF says of one image; empty where there is none, or it is damaged.
+    """The OME-XML of one image in a TIFF; empty where there is none, or it is damaged.
 
     Attributes
     ----------
@@ -188,26 +153,26 @@ class OmeImage:
         Attributes and elements of *Pixels*, as :func:`tifffile.xml2dict` gives them.
     """
 
-    def __init__(self, tiff: Any, place: int) -> None:
+    def __init__(self, tiff: Any, index: int) -> None:
         self.pixels: dict[str, Any] = {}
         description = tiff.ome_metadata
         if not description:
             return
         import tifffile
 
-        found: Any = None
-        with suppress(Exception):  # what is said beside the pixels never costs the pixels
+        pixels: Any = None
+        with suppress(Exception):  # damaged metadata must not cost the pixels
             images = _listed(
                 tifffile.xml2dict(description, sep="").get("OME", {}).get("Image", {})
             )
-            chosen = images[place] if place < len(images) == len(tiff.series) else images[0]
-            found = chosen.get("Pixels", {})
-        if isinstance(found, dict):
-            self.pixels = found
+            chosen = images[index] if index < len(images) == len(tiff.series) else images[0]
+            pixels = chosen.get("Pixels", {})
+        if isinstance(pixels, dict):
+            self.pixels = pixels
 
     @property
     def significant_bits(self) -> int | None:
-        """Bits a sample, where it is said."""
+        """Bits per sample; ``None`` where they are not stated."""
         bits = number(self.pixels.get("SignificantBits"))
         return None if bits is None else int(bits)
 
@@ -229,22 +194,22 @@ class OmeImage:
         )
 
 
-def _listed(found: Any) -> list[Any]:
-    if found is None:
+def _listed(element: Any) -> list[Any]:
+    if element is None:
         return []
-    return found if isinstance(found, list) else [found]
+    return element if isinstance(element, list) else [element]
 
 
 def stated_pixel_size(tiff: Any, page: Any, ome: OmeImage) -> PixelSize:
-    """Return the size of a pixel from OME-XML, a slide scanner's words, ImageJ or the tags."""
+    """Return the pixel size from OME-XML, a slide scanner's description, ImageJ or the tags."""
     if ome.pixel_size != PixelSize():
         return ome.pixel_size
     for read in (_svs_pixel_size, _tag_pixel_size):
-        found = PixelSize()
-        with suppress(Exception):  # what is said beside the pixels never costs the pixels
-            found = read(tiff, page)
-        if found != PixelSize():
-            return found
+        size = PixelSize()
+        with suppress(Exception):  # damaged metadata must not cost the pixels
+            size = read(tiff, page)
+        if size != PixelSize():
+            return size
     return PixelSize()
 
 
@@ -257,7 +222,7 @@ def _svs_pixel_size(tiff: Any, page: Any) -> PixelSize:  # noqa: ARG001
 
 
 def _tag_pixel_size(tiff: Any, page: Any) -> PixelSize:
-    """Micrometres a pixel from the ImageJ unit or from a resolution per centimetre."""
+    """Return micrometres per pixel from the ImageJ unit or a resolution per centimetre."""
     wide, high = _unit_length(page, "XResolution"), _unit_length(page, "YResolution")
     if wide is None and high is None:
         return PixelSize()
@@ -328,12 +293,31 @@ def _ratio(pair: Sequence[float]) -> float:
     return pair[0] / pair[1] if pair[1] else pair[0]
 
 
-def series_layout(series: Any, samples: TiffSamples, names: Sequence[str]) -> Layout:
-    """Return which axes of a series are rows, columns and colour.
+def series_layout(
+    series: Any, samples: TiffSamples, names: Sequence[str], selection: PlaneSelection
+) -> Layout:
+    """Return which axes of a series are rows, columns and colour, and which plane is read.
 
     Raises
     ------
     ImageError
-        A stack, or channels that are no colour.
+        A stack without a selected plane, or channels that are no colour.
     """
-    return Layout.of_axes(series.shape, series.axes, samples=samples.picked, names=names)
+    return Layout.of_axes(
+        series.shape, series.axes, samples=samples.picked, names=names, selection=selection
+    )
+
+
+def selected_page(series: Any, layout: Layout) -> Any:
+    """Return the page with the plane that is read, ``None`` where a page holds several planes."""
+    read = {layout.rows, layout.cols, layout.channels}
+    stack = [axis for axis in range(layout.ndim) if axis not in read]
+    lengths = [int(series.shape[axis]) for axis in stack]
+    if len(series.pages) != math.prod(lengths) or stack != sorted(stack):
+        return None
+    if any(axis > min(layout.rows, layout.cols) for axis in stack):
+        return None
+    index = 0
+    for axis, length in zip(stack, lengths, strict=True):
+        index = index * length + (layout.plane[axis] if layout.plane else 0)
+    return series.pages[index]

@@ -13,6 +13,7 @@ import numpy as np
 from napari_hemacells.core.errors import ImageError
 from napari_hemacells.core.files.decoding import decoding
 from napari_hemacells.core.image import picture_size, read_pixels
+from napari_hemacells.core.image.layout import WHOLE_PICTURE
 from napari_hemacells.core.image.picture import open_pillow
 from napari_hemacells.core.temperature.normalise import celsius_to_rgb
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_hemacells.core.image.plane_selection import PlaneSelection
     from napari_hemacells.core.types import BitDepth
 
 MAX_PICTURE_PIXELS = 100_000_000  # of a picture that shows one cell
@@ -33,26 +35,32 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def picture_pixels(file: Path, depths: Sequence[BitDepth] = ()) -> NDArray[Any]:
+def picture_pixels(
+    file: Path,
+    depths: Sequence[BitDepth] = (),
+    selection: PlaneSelection = WHOLE_PICTURE,
+) -> NDArray[Any]:
     """Return the colours or degrees of a picture of one cell.
 
     Parameters
     ----------
     depths
         What :func:`~napari_hemacells.core.image.guess_run_depths` says of its folder.
+    selection
+        The plane of a stack, and the channels.
 
     Raises
     ------
     ImageError
         It cannot be read, or is far too large to be one cell.
     """
-    rows, cols = picture_size(file)
+    rows, cols = picture_size(file, selection)
     if rows * cols > MAX_PICTURE_PIXELS:
         raise ImageError(
             f"{file.name} has {rows:,} × {cols:,} pixels and is no picture of one cell: cut the "
             "cells out, or detect them in it."
         )
-    return read_pixels(file, run_depths=depths)
+    return read_pixels(file, run_depths=depths, selection=selection)
 
 
 def read_thumbnail(

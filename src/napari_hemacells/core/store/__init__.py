@@ -16,6 +16,7 @@ from napari_hemacells.core.store.learned_from import (
     other_kind_warning,
 )
 from napari_hemacells.core.store.overlay import class_overlay, write_overlay
+from napari_hemacells.core.store.picture_classes import classify_pictures_steps, pictures_table
 from napari_hemacells.core.store.project import (
     Project,
     annotation_state,
@@ -44,6 +45,7 @@ __all__ = [
     "check_compatible",
     "check_modality",
     "class_overlay",
+    "classify_pictures_steps",
     "corrected_cells",
     "counts_table",
     "default_folder",
@@ -55,6 +57,7 @@ __all__ = [
     "load_bundle",
     "match_framing",
     "other_kind_warning",
+    "pictures_table",
     "projects_root",
     "save_bundle",
     "shown_classes",

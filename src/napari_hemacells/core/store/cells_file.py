@@ -26,11 +26,12 @@ from pydantic import BaseModel, Field
 from napari_hemacells.core.cell_masks import LazyLabels, PackedMasks
 from napari_hemacells.core.detect.cell_table import check_cells
 from napari_hemacells.core.errors import ProjectError, StorageError
-from napari_hemacells.core.files.decoding import MAX_SIDE, check_decoded, check_segments
+from napari_hemacells.core.files.decoding import MAX_SIDE, check_decoded
 from napari_hemacells.core.files.fsio import atomic_path, write_bytes
 from napari_hemacells.core.files.numpy_files import load_arrays
 from napari_hemacells.core.files.safe_files import open_stream
 from napari_hemacells.core.files.text_tables import frame_csv_bytes
+from napari_hemacells.core.files.tiff_files import check_segments
 from napari_hemacells.core.types import BOX_COLUMNS, CELL_COLUMNS, Cells, CellSource
 
 if TYPE_CHECKING:

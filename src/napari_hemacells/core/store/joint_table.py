@@ -136,7 +136,7 @@ def joint_of_pictures(
     Parameters
     ----------
     table
-        From :func:`~napari_hemacells.core.store.picture_table.pictures_table`.
+        From :func:`~napari_hemacells.core.store.picture_classes.pictures_table`.
     """
     one = join_tables([ImageRows("", table)], classes, notes)
     own = ("image", "group", "file")

@@ -33,7 +33,7 @@ from filelock import FileLock, Timeout
 
 from napari_hemacells.core.annotate.cell_edits import apply_corrections
 from napari_hemacells.core.annotate.history import History, open_history, replay
-from napari_hemacells.core.annotate.journal import read_journal
+from napari_hemacells.core.annotate.journal import read_journal, scan_journal, torn_line_sentence
 from napari_hemacells.core.cell_masks import LazyLabels
 from napari_hemacells.core.errors import ProjectError, StorageError
 from napari_hemacells.core.files.fsio import (
@@ -52,7 +52,6 @@ from napari_hemacells.core.files.safe_files import (
     unreadable_error,
 )
 from napari_hemacells.core.pictures.contact_sheet import ContactSheet, sheet_of
-from napari_hemacells.core.pictures.table import read_picture_table
 from napari_hemacells.core.store import image_paths, project_pictures
 from napari_hemacells.core.store.cells_file import (
     damaged_file_error,
@@ -328,19 +327,17 @@ class Project:
         stored, file = self.image(image_key), Path(path).expanduser().absolute()
         if not file.exists():
             raise ProjectError(f"There is no file “{file}”.")
-        if not self._shows(file, stored):
+        if stored.kind == "pictures":
+            place = project_pictures.folder_of(self.folder, stored, file)
+        else:
+            place = file if image_paths.has_content(file, stored) else None
+        if place is None:
             raise ProjectError(
                 f"“{file}” is not the image “{stored.name}” that was annotated: its content is "
                 "another one. Choose the original file."
             )
-        self._put(stored.model_copy(update=image_paths.image_reference(self.folder, file)))
-        return file
-
-    def _shows(self, file: Path, stored: StoredImage) -> bool:
-        if stored.kind == "image":
-            return image_paths.has_content(file, stored)
-        entries = read_picture_table(self.pictures_path(stored.key)).entries
-        return project_pictures.holds_pictures(file, entries)
+        self._put(stored.model_copy(update=image_paths.image_reference(self.folder, place)))
+        return place
 
     def pictures_path(self, image_key: str) -> Path:
         """Where the numbers of a folder of pictures are kept."""
@@ -553,6 +550,8 @@ def _holds(file: Path, image_key: str) -> bool:
 def annotation_state(project: Project) -> AnnotationState:
     """Return what the journal of a project says, whether it is open elsewhere or not.
 
+    A last line that is torn is left out, with a sentence among the project's notices.
+
     Raises
     ------
     ProjectError
@@ -560,7 +559,10 @@ def annotation_state(project: Project) -> AnnotationState:
     """
     path = project.journal_path
     if is_regular(path):
-        return replay(read_journal(path))
+        state = replay(read_journal(path))
+        if scan_journal(path).tail:
+            project.notices.append(torn_line_sentence(path))
+        return state
     if project.content.journal:
         raise ProjectError(_missing_journal(path))
     return replay(())

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_hemacells.core.errors import ImageError, ProjectError, StorageError
+from napari_hemacells.core.errors import (
+    HemaCellsError,
+    ImageError,
+    ProjectError,
+    StorageError,
+)
 from napari_hemacells.core.files.fsio import atomic_path, read_bytes, write_bytes
 from napari_hemacells.core.image import read_image
+from napari_hemacells.core.image.reading_options import DEFAULT_READING, ReadingOptions
 from napari_hemacells.core.pictures.contact_sheet import sheet_image
 
 if TYPE_CHECKING:
@@ -100,6 +107,44 @@ def mark_done(project: Project, key: str, *, done: bool) -> None:
     write_bytes(project.folder / DONE, json.dumps(sorted(keys)).encode() + b"\n")
 
 
+def project_reading(project: Project) -> ReadingOptions:
+    """Return how the images of a project are read from their files: with one scale of values.
+
+    Only files are looked at that have more than 8 bits a sample and do not say how many are used.
+    """
+    files = []
+    for stored in project.images:
+        if stored.modality == "colour" and stored.kind != "pictures":
+            with suppress(HemaCellsError):  # told when the image is read
+                files.append(project.locate(stored.key))
+    return ReadingOptions.for_files(files)
+
+
+def project_image(
+    project: Project,
+    key: str,
+    reading: ReadingOptions = DEFAULT_READING,
+    opened: SmearImage | None = None,
+) -> SmearImage:
+    """Return an image of a project: the one in memory where its scale is the project's.
+
+    Parameters
+    ----------
+    reading
+        How the images of the project are read.
+    opened
+        The image in memory, if it is open.
+
+    Raises
+    ------
+    HemaCellsError
+        The file was moved or changed, or cannot be read.
+    """
+    if opened is not None and (opened.path is None or not reading.rescales(opened)):
+        return opened
+    return read_stored_image(project, key, reading)
+
+
 def thumbnail_steps(
     project: Project, images: tuple[SmearImage, ...] = ()
 ) -> Generator[tuple[str, NDArray[np.uint8]], None, None]:
@@ -113,12 +158,14 @@ def thumbnail_steps(
         Those that are open; others are read from their files.
     """
     opened = {image.key: image for image in images}
+    reading: ReadingOptions | None = None  # guessed only where a thumbnail is missing
     for stored in project.images:
         file = project.folder / THUMBNAILS / f"{stored.key}.png"
         try:
             picture = _read_thumbnail(file)
             if picture is None:
-                image = opened.get(stored.key) or read_stored_image(project, stored.key)
+                reading = reading or project_reading(project)
+                image = project_image(project, stored.key, reading, opened.get(stored.key))
                 picture = make_thumbnail(image)
                 _write_thumbnail(file, picture)
         except (ImageError, StorageError):
@@ -126,8 +173,15 @@ def thumbnail_steps(
         yield stored.key, picture
 
 
-def read_stored_image(project: Project, key: str) -> SmearImage:
+def read_stored_image(
+    project: Project, key: str, reading: ReadingOptions = DEFAULT_READING
+) -> SmearImage:
     """Return an image as it was added: read from its file, or the sheet of a folder of pictures.
+
+    Parameters
+    ----------
+    reading
+        How the images of the project are read.
 
     Raises
     ------
@@ -140,11 +194,13 @@ def read_stored_image(project: Project, key: str) -> SmearImage:
     if stored.kind == "pictures":
         return sheet_image(project.load_pictures(key))
     # The content was checked; under the key it was added with, its annotations are found.
-    return replace(read_image(project.locate(key), groups=stored.groups), key=key)
+    return replace(reading.read(project.locate(key), stored.groups), key=key)
 
 
 def make_thumbnail(image: SmearImage) -> NDArray[np.uint8]:
     """Return the image, at most 96 pixels long, as ``(rows, cols, 3)`` uint8."""
+    if image.sheet is not None:
+        return image.sheet.preview()
     source = image.pixels if image.overview is None else image.overview
     step = max(1, -(-max(source.shape[:2]) // SIDE))
     values = np.asarray(source[::step, ::step], dtype=np.float64)

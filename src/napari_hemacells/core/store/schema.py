@@ -1,7 +1,7 @@
-"""What ``project.json`` holds, and reading and writing it.
+"""The content of ``project.json``: its schema, reading and writing it.
 
-Its last value is the SHA-256 of the file, computed with 64 zeros in that place; files of version 1
-have none.
+The last value is the SHA-256 of the file, computed with 64 zeros in its place. Files of version 1
+have no such value.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def _spec_to_dict(spec: CropSpec) -> dict[str, Any]:
 
 
 StoredSpec: TypeAlias = Annotated[CropSpec, PlainSerializer(_spec_to_dict)]
-"""How crops are cut, written without what is as usual."""
+"""The crop parameters; default values are not written."""
 
 
 MAX_DIM = 65_536
@@ -47,12 +47,12 @@ MAX_DIM = 65_536
 
 def _checked_encoder(info: EncoderInfo) -> EncoderInfo:
     if not 1 <= info.dim <= MAX_DIM:
-        raise ValueError(f"{info.dim} numbers a cell")
+        raise ValueError(f"{info.dim} numbers per cell")
     return info
 
 
 StoredEncoder: TypeAlias = Annotated[EncoderInfo, AfterValidator(_checked_encoder)]
-"""An encoder that gives no more numbers a cell than any does."""
+"""An encoder whose vectors have a plausible length."""
 
 
 class StoredImage(BaseModel):
@@ -135,7 +135,7 @@ def write_project_file(folder: Path, content: ProjectFile) -> None:
 
 
 def read_project_file(folder: Path) -> ProjectFile:
-    """The content of a folder's ``project.json``.
+    """Return the content of a folder's ``project.json``.
 
     Raises
     ------
@@ -156,8 +156,8 @@ def read_project_file(folder: Path) -> ProjectFile:
     except ValidationError as error:
         raise _damaged_project_error(path) from error
     _check_checksum(path, data, content.checksum, version)
-    for place in (content.classifier, content.detect.weights):
-        _check_inside(path, place)
+    for model in (content.classifier, content.detect.weights):
+        _check_inside(path, model)
     # Versions before the second did not say: whoever had added an image had a journal.
     journal = content.journal or (version < 2 and bool(content.images))
     now = {"schema_version": SCHEMA_VERSION, "checksum": None, "journal": journal}
@@ -165,8 +165,8 @@ def read_project_file(folder: Path) -> ProjectFile:
 
 
 def _exchange_last(data: bytes, old: str, new: str) -> bytes:
-    head, found, tail = data.rpartition(old.encode())
-    return head + (new.encode() if found else b"") + tail
+    head, separator, tail = data.rpartition(old.encode())
+    return head + (new.encode() if separator else b"") + tail
 
 
 def _check_version(path: Path, data: bytes) -> int:
@@ -191,15 +191,15 @@ def _check_checksum(path: Path, data: bytes, checksum: str | None, version: int)
     if not checksum or (
         hashlib.sha256(_exchange_last(data, checksum, _BLANK)).hexdigest() != checksum
     ):
-        raise _damaged_project_error(path, " (its checksum is another one)")
+        raise _damaged_project_error(path, " (its checksum does not match)")
 
 
 def _check_inside(path: Path, model: str | Path | None) -> None:
     """Refuse a model that is not the project's own."""
     if model is None:
         return
-    place = PureWindowsPath(model)  # which knows the separators of both worlds
-    if place.anchor or ".." in place.parts:
+    inside = PureWindowsPath(model)  # knows the separators of Windows and of POSIX
+    if inside.anchor or ".." in inside.parts:
         raise ProjectError(
             f"“{path}” names a model outside the project, “{model}”, which was not opened: ask "
             "the sender for a project with its own model."

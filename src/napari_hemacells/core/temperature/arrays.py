@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hemacells.core.errors import ThermogramError
-from napari_hemacells.core.files.decoding import check_decoded, check_pages, check_segments
+from napari_hemacells.core.files.decoding import check_decoded
 from napari_hemacells.core.files.numpy_files import COMPRESSIONS, MAX_ARRAYS, array_header
+from napari_hemacells.core.files.safe_files import open_stream
+from napari_hemacells.core.files.tiff_files import check_segments, open_pages
 from napari_hemacells.core.temperature.quality import check_celsius
 
 if TYPE_CHECKING:
@@ -92,7 +94,7 @@ def check_archive(path: Path) -> None:
 
 def _check_npy(path: Path) -> None:
     """Refuse an array that asks for more than is reasonable, or than its file holds."""
-    with path.open("rb") as stream:
+    with open_stream(path, follow=True) as stream:
         shape, dtype = array_header(stream)
         wanted = prod(shape) * dtype.itemsize
         _check_size(path, f"an array {shape}", wanted)
@@ -119,11 +121,8 @@ def read_float_tiff(path: Path) -> NDArray[np.float32]:
     ThermogramError
         Damaged, too large, not floats, of the wrong shape, or not in °C.
     """
-    import tifffile
-
     try:
-        with tifffile.TiffFile(path) as tiff:
-            check_pages(tiff)
+        with open_pages(path) as tiff:
             series = tiff.series[0]
             page: Any = series.keyframe
             check_segments(page, page.parent.filehandle.size)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_hemacells.core.errors import ThermogramError
+from napari_hemacells.core.errors import StorageError, ThermogramError
+from napari_hemacells.core.files.safe_files import open_stream
 from napari_hemacells.core.temperature.quality import check_celsius
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ MAX_PIXELS = 4_000_000  # the largest detectors have 1.3 million
 def is_radiometric(path: Path) -> bool:
     """Whether a JPEG carries a FLIR camera's raw frame; segment headers are read, no pixels."""
     try:
-        with path.open("rb") as stream:
+        with open_stream(path, follow=True) as stream:
             if stream.read(2) != bytes((0xFF, START)):
                 return False
             while (head := stream.read(4)) and len(head) == 4 and head[0] == 0xFF:
@@ -39,7 +40,7 @@ def is_radiometric(path: Path) -> bool:
                 if head[1] == APP1 and signature == SIGNATURE:
                     return True
                 stream.seek(length - len(signature), 1)
-    except OSError:
+    except (OSError, StorageError):
         return False
     return False
 
@@ -54,7 +55,7 @@ def _check_records(path: Path) -> None:
     """
     from flyr.records import RecordIndex, extract_flir_app1, parse_flir_records
 
-    with path.open("rb") as stream:
+    with open_stream(path, follow=True) as stream:
         frame = extract_flir_app1(stream)
     frame.seek(RECORD_COUNT_AT)
     count = int.from_bytes(frame.read(4), "big")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_hemacells.core.files.safe_files import open_stream
 from napari_hemacells.core.files.text_tables import BYTE_ORDER_MARKS, utf16_without_mark
 from napari_hemacells.core.temperature.quality import ROOM, TYPICAL, UNIT_CONVERSIONS
 
@@ -121,7 +122,7 @@ def sniff_matrix(path: Path) -> MatrixFormat | None:
 
 @lru_cache(REMEMBERED)
 def _sniff_cached(path: Path, modified: int, size: int) -> MatrixFormat | None:  # noqa: ARG001  # the same file?
-    with path.open("rb") as stream:
+    with open_stream(path, follow=True) as stream:
         start = stream.read(PEEK_BYTES)
     encoding = encoding_of(start)
     lines = data_lines(start.decode(encoding, errors="replace"))

@@ -10,6 +10,7 @@ import numpy as np
 from napari_hemacells.core.errors import TrainingError
 from napari_hemacells.core.evaluate.class_folders import measure_features
 from napari_hemacells.core.evaluate.classification_metrics import compute_classification_metrics
+from napari_hemacells.core.image.layout import WHOLE_PICTURE
 from napari_hemacells.core.train.classifier.crop_store import (
     estimate_crop_geometry,
     load_examples_steps,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_hemacells.core.encode import Encoder
+    from napari_hemacells.core.image.plane_selection import PlaneSelection
     from napari_hemacells.core.store import Bundle
     from napari_hemacells.core.train.classifier.crop_store import LoadedExamples
     from napari_hemacells.core.train.classifier.dataset import Examples
@@ -55,7 +57,13 @@ class BundleEvaluation:
 
 
 def evaluate_bundle_steps(
-    bundle: Bundle, source: Path, encoder: Encoder, *, tta: int = 0, memory_mb: int = MEMORY_MB
+    bundle: Bundle,
+    source: Path,
+    encoder: Encoder,
+    *,
+    tta: int = 0,
+    memory_mb: int = MEMORY_MB,
+    selection: PlaneSelection = WHOLE_PICTURE,
 ) -> Generator[TrainingReport, None, BundleEvaluation]:
     """Return the figures of a bundle on a folder or CSV of crops; yield after each batch.
 
@@ -66,21 +74,28 @@ def evaluate_bundle_steps(
     ----------
     tta
         Turned and mirrored copies, up to 7, whose probabilities are averaged with the crop's own.
+    selection
+        The plane of stacks, and the channels.
 
     Raises
     ------
     TrainingError
-        No picture, or none of a class that the model knows.
+        No picture, or none of a class that the model knows, or a model of one class.
     """
     head = bundle.head
     names = {cell_class.id: cell_class.name for cell_class in bundle.palette}
     classes = tuple(names[class_id] for class_id in head.class_ids)
+    if len(classes) < 2:
+        raise TrainingError(
+            f"The model knows one class alone ({', '.join(classes)}): there is nothing to tell "
+            "apart, and no accuracy. Fit it with two classes or more."
+        )
     examples, left_out = _match_classes(read_examples(source), classes)
-    frame = estimate_crop_geometry(examples, bundle.spec.size, bundle.spec.context)
+    frame = estimate_crop_geometry(examples, bundle.spec.size, bundle.spec.context, selection)
     frame = frame.with_thermal_display(bundle.spec.degrees, bundle.spec.palette)
     loaded = yield from load_examples_steps(examples, frame, memory_mb)
     measured = measure_features(
-        [example.path for example in loaded.examples.items], bundle.encoder
+        [example.path for example in loaded.examples.items], bundle.encoder, frame.reading
     )
     n, k = len(loaded.examples), len(classes)
     probabilities = np.zeros((n, k))

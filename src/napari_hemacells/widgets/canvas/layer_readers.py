@@ -11,6 +11,7 @@ from napari.layers import Image, Labels, Points, Shapes
 
 from napari_hemacells.core.errors import CellsError
 from napari_hemacells.core.image.pixel_size import MAX_ANISOTROPY
+from napari_hemacells.core.pictures.contact_sheet import SheetLevel, image_of_sheet
 from napari_hemacells.thermal import is_thermal, patient_of
 from napari_hemacells.widgets.canvas import sight
 
@@ -58,6 +59,9 @@ def image_maker(layer: Image, point: Sequence[float] = ()) -> Callable[[], Smear
     ImageError
         The layer has no plane at this position.
     """
+    source = getattr(sight.finest_of(layer), "source", None)
+    if isinstance(source, SheetLevel):  # of which the layer shows what was read so far
+        return partial(image_of_sheet, source.sheet)
     index = sight.plane_index(layer, point)
     levels = list(layer.data) if layer.multiscale else [layer.data]
     planes = [sight.take_plane(level, index, levels[0]) for level in levels]

@@ -48,9 +48,11 @@ class CellPyramid:
         order = np.argsort(centres[:, 0], kind="stable")
         self._rows, self._cols = centres[order].T
         self._sorted_ids = ids[order]
+        self._sorted_numbers = (order + 1).astype(np.int32)
         self.diameter = diameter
         self.outline = 0  # width in pixels of the image; 0 fills the cells
-        self.codes = np.zeros(int(ids.max(initial=0)) + 1, np.uint8)
+        # By a cell's number, its place among the ids from 1 on: ids may be far apart. 0 is glass.
+        self.codes = np.zeros(len(ids) + 1, np.uint8)
         longest = max(labels.shape)
         # Two at least: a list of one is no pyramid to napari.
         count = max(2, int(np.ceil(np.log2(longest / COARSEST_LEVEL_PIXELS))) + 1)
@@ -61,7 +63,13 @@ class CellPyramid:
 
         Codes above 255 share one colour: a level holds bytes.
         """
-        self.codes[self.ids] = np.minimum(codes, 255)
+        self.codes[1:] = np.minimum(codes, 255)
+
+    def numbers_of(self, block: NDArray[np.integer[Any]]) -> NDArray[np.int32]:
+        """Return each id's number in the order of `ids`, from 1 on; 0 for glass."""
+        places = np.searchsorted(self.ids, block)
+        known = np.append(self.ids, -1)[places] == block
+        return np.where(known, places + 1, 0).astype(np.int32)
 
     def cell_at(self, row: float, col: float, reach: float) -> int:
         """Return the cell at a position, 0 for none; within some pixels, the nearest centre."""
@@ -86,7 +94,7 @@ class CellPyramid:
         return np.asarray(np.flatnonzero(inside) + first)
 
     def masks(self, rows: range, cols: range, width: int) -> NDArray[np.int32]:
-        """Return a block of a fine level: each cell's code in its mask or on its outline.
+        """Return a block of a fine level: each cell's number in its mask or on its outline.
 
         Filled cells that touch have a line of background between them.
         """
@@ -106,10 +114,10 @@ class CellPyramid:
             shifted = ids[down : down + inner.shape[0], across : across + inner.shape[1]]
             inside &= shifted == inner
             touching |= (shifted != inner) & (shifted > 0)
-        return np.where(inside if width else touching, 0, inner)
+        return self.numbers_of(np.where(inside if width else touching, 0, inner))
 
     def dots(self, rows: range, cols: range) -> NDArray[np.int32]:
-        """Return a block of a coarse level: each cell's code in a dot at its centre."""
+        """Return a block of a coarse level: each cell's number in a dot at its centre."""
         step = rows.step
         radius = max(MIN_DOT_RADIUS, DOT_RADIUS * self.diameter / step)
         reach = int(np.ceil(radius))
@@ -124,7 +132,7 @@ class CellPyramid:
         for down in range(-reach, reach + 1):
             for across in range(-reach, reach + 1):
                 if np.hypot(down, across) <= radius:
-                    block[at_row + down, at_col + across] = self._sorted_ids[places]
+                    block[at_row + down, at_col + across] = self._sorted_numbers[places]
         edge = 2 * reach + 2
         return block[edge : edge + len(rows), edge : edge + len(cols)]
 
@@ -156,21 +164,21 @@ class PyramidLevel:
             places = range(side)[index : index + 1 or None] if whole else range(side)[index]
             spans.append(range(places.start, places.stop))
             rest.append(0 if whole else slice(None, None, places.step))
-        return self._cells.codes[self._ids(*spans)][tuple(rest)]
+        return self._cells.codes[self._numbers(*spans)][tuple(rest)]
 
-    def _ids(self, rows: range, cols: range) -> NDArray[np.int32]:
+    def _numbers(self, rows: range, cols: range) -> NDArray[np.int32]:
         """Return a window of this level, assembled from blocks."""
-        ids = np.zeros((len(rows), len(cols)), np.int32)
-        if not ids.size:
-            return ids
+        numbers = np.zeros((len(rows), len(cols)), np.int32)
+        if not numbers.size:
+            return numbers
         for high in range(rows.start // BLOCK, (rows.stop - 1) // BLOCK + 1):
             for wide in range(cols.start // BLOCK, (cols.stop - 1) // BLOCK + 1):
                 down, from_row = _overlap(high, rows)
                 across, from_col = _overlap(wide, cols)
-                ids[down, across] = self._block(high, wide, self._cells.outline)[
+                numbers[down, across] = self._block(high, wide, self._cells.outline)[
                     from_row, from_col
                 ]
-        return ids
+        return numbers
 
     def _painted(self, high: int, wide: int, outline: int) -> NDArray[np.int32]:
         step = self.step

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Image, Labels
+from napari.layers import Labels
 from psygnal import Signal, SignalGroup
 
 from napari_hemacells import layers as ours
@@ -256,18 +256,11 @@ class ViewerBridge(Overlays):
         """The key of the layer that shows the image; it is added if there is none."""
         layer = self.find("image", image.key)
         if layer is None:
-            layer = Image(**layer_readers.image_layer_kwargs(image))
-            self._remember_sheet(layer, image)  # who hears of the layer may read it at once
-            self.viewer.add_layer(layer)
+            layer = self.viewer.add_image(**layer_readers.image_layer_kwargs(image))
             self.claim_image(str(layer.unique_id), image.key)
-        elif image.sheet is not None and self._sheets.get(str(layer.unique_id)) is not image:
-            self._remember_sheet(layer, image)
+        elif image.sheet is not None:  # pictures may have come and gone
             layer.data = list(image.sheet.display_levels())
         return str(layer.unique_id)
-
-    def _remember_sheet(self, layer: Layer, image: SmearImage) -> None:
-        if image.sheet is not None:
-            self._sheets[str(layer.unique_id)] = image
 
     def redraw_image(self, image_key: str) -> None:
         """Draw the visible part of an image again: more of it was read."""

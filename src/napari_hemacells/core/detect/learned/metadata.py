@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_hemacells.core.errors import EncoderError
+from napari_hemacells.core.files.safe_files import check_readable
 from napari_hemacells.core.types import PLATELET, RBC, WBC
 
 if TYPE_CHECKING:
@@ -14,8 +15,9 @@ KINDS = (RBC, WBC, PLATELET)
 CANONICAL_DIAMETER = 40.0  # pixels of a typical red cell after the image is brought to scale
 STRIDE = 4  # pixels of that image to one cell of the output maps
 BUNDLED_TRAINING_DATA = (
-    "BCCD's official train list, Chula RBC-12 except the file numbers 40–59, 140–159 and "
-    "240–259, every third platelet picture of PBC; see weights/detector.md"
+    "TXL-PBC's train list (fields of BCCD, Raabin and PBC), BCCD's official train list, "
+    "Chula RBC-12 except the file numbers 40–59, 140–159 and 240–259, every third platelet "
+    "picture of PBC; see weights/detector.md"
 )
 
 
@@ -29,6 +31,7 @@ def read_training_data(file: Path) -> str:
     """
     from safetensors import SafetensorError, safe_open
 
+    check_readable(file)
     try:
         with safe_open(file, framework="numpy") as stored:
             header: dict[str, str] = stored.metadata() or {}

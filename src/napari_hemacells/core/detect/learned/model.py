@@ -37,6 +37,7 @@ from napari_hemacells.core.detect.learned.postprocess import (
     non_maximum_suppression,
 )
 from napari_hemacells.core.errors import EncoderError
+from napari_hemacells.core.files.safe_files import check_readable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -227,6 +228,7 @@ def load_model(file: Path) -> DetectorModel:
     from safetensors import SafetensorError, safe_open
 
     network = empty_network()
+    check_readable(file)
     try:
         with safe_open(file, framework="pt") as stored:
             header = stored.metadata() or {}

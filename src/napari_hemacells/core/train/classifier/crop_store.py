@@ -11,7 +11,8 @@ import numpy as np
 
 from napari_hemacells.core.crop import estimate_context, from_picture
 from napari_hemacells.core.errors import ImageError, TrainingError
-from napari_hemacells.core.image import guess_run_depths
+from napari_hemacells.core.image.layout import WHOLE_PICTURE
+from napari_hemacells.core.image.reading_options import DEFAULT_READING, ReadingOptions
 from napari_hemacells.core.pictures import picture_pixels
 from napari_hemacells.core.train.classifier.dataset import Example, Examples, digest
 from napari_hemacells.core.train.progress import TrainingReport
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_hemacells.core.types import BitDepth, TemperatureScaling
+    from napari_hemacells.core.image.plane_selection import PlaneSelection
+    from napari_hemacells.core.types import TemperatureScaling
 
 MEGABYTE = 2**20
 PORTION = 64  # files read between two reports
@@ -40,15 +42,15 @@ class CropGeometry(NamedTuple):
         Side of the crop, and the margin around the cell by which detected cells are cut alike.
     framing
         Side of the square taken from a picture, divided by the picture's longer side.
-    run_depths
-        One bit depth, of each offset, for all pictures whose files do not state theirs.
+    reading
+        How the pictures are read.
     learned_from
         What a network learns from, where it is known.
     """
 
     spec: CropSpec
     framing: float
-    run_depths: tuple[BitDepth, ...] = ()
+    reading: ReadingOptions = DEFAULT_READING
     learned_from: LearnedFrom | None = None
 
     def with_thermal_display(self, degrees: TemperatureScaling, palette: str) -> CropGeometry:
@@ -56,11 +58,16 @@ class CropGeometry(NamedTuple):
         return self._replace(spec=replace(self.spec, degrees=degrees, palette=palette))
 
 
-def estimate_crop_geometry(examples: Examples, size: int, context: float | None) -> CropGeometry:
+def estimate_crop_geometry(
+    examples: Examples,
+    size: int,
+    context: float | None,
+    selection: PlaneSelection = WHOLE_PICTURE,
+) -> CropGeometry:
     """Return the frame: whole pictures, or their middle with that margin around a typical cell."""
     step = -(-len(examples) // SAMPLE)
-    depths = guess_run_depths([example.path for example in examples.items])
-    opened = (_pixels(example.path, depths) for example in examples.items[::step])
+    reading = ReadingOptions.for_files([example.path for example in examples.items], selection)
+    opened = (_pixels(example.path, reading) for example in examples.items[::step])
     sample = [pixels for pixels in opened if not isinstance(pixels, str)]
     typical = estimate_context(sample)
     side = int(np.median([max(pixels.shape[:2]) for pixels in sample])) if sample else None
@@ -72,9 +79,9 @@ def estimate_crop_geometry(examples: Examples, size: int, context: float | None)
         modality="temperature" if degrees else "colour",
     )
     if context is None:
-        return CropGeometry(CropSpec(size, round(typical, 3)), 1.0, depths, learned_from)
+        return CropGeometry(CropSpec(size, round(typical, 3)), 1.0, reading, learned_from)
     framing = min(1.0, context / typical)
-    return CropGeometry(CropSpec(size, context), framing, depths, learned_from)
+    return CropGeometry(CropSpec(size, context), framing, reading, learned_from)
 
 
 class CropStore:
@@ -167,7 +174,7 @@ def load_examples_steps(
         Not one picture can be read.
     """
     size = frame.spec.size
-    kind = _crop_dtype(examples)
+    kind = _crop_dtype(examples, frame.reading)
     room = max(1, memory_mb * MEGABYTE // (size * size * 3 * kind.itemsize))
     cached = np.empty((min(room, len(examples)), size, size, 3), kind)
     kept: list[Example] = []
@@ -198,9 +205,9 @@ def load_examples_steps(
     return LoadedExamples(readable, store, tuple(digests), tuple(unreadable))
 
 
-def _crop_dtype(examples: Examples) -> np.dtype[Any]:
+def _crop_dtype(examples: Examples, reading: ReadingOptions) -> np.dtype[Any]:
     """What the crops are made of: bytes of colours, or floats of degrees, as the first one is."""
-    opened = (_pixels(example.path) for example in examples.items)
+    opened = (_pixels(example.path, reading) for example in examples.items)
     first = next((pixels for pixels in opened if not isinstance(pixels, str)), None)
     degrees = first is not None and first.ndim == 2
     return np.dtype(np.float32 if degrees else np.uint8)
@@ -208,17 +215,17 @@ def _crop_dtype(examples: Examples) -> np.dtype[Any]:
 
 def _open(path: Path, frame: CropGeometry) -> DecodedCrop | str:
     """Return the crop, or why there is none."""
-    pixels = _pixels(path, frame.run_depths)
+    pixels = _pixels(path, frame.reading)
     if isinstance(pixels, str):
         return pixels
     crop = from_picture(pixels, frame.spec, framing=frame.framing)
     return DecodedCrop(crop, digest(path.read_bytes()))
 
 
-def _pixels(path: Path, depths: Sequence[BitDepth] = ()) -> NDArray[Any] | str:
+def _pixels(path: Path, reading: ReadingOptions) -> NDArray[Any] | str:
     """Return the picture, colours or degrees, or why there is none."""
     try:
-        return picture_pixels(path, depths)
+        return picture_pixels(path, reading.depths, reading.selection)
     except (ImageError, OSError) as error:
         return str(error)
     except Exception as error:  # noqa: BLE001  # whatever a decoder says: this file only

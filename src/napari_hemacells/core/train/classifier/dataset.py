@@ -23,7 +23,7 @@ from napari_hemacells.core.evaluate.class_folders import (
     refuse_mixed_parts,
 )
 from napari_hemacells.core.files.fsio import file_name, write_bytes
-from napari_hemacells.core.files.text_tables import decode_text, read_table, write_table
+from napari_hemacells.core.files.text_tables import read_table, read_text_file, write_table
 from napari_hemacells.core.temperature import normalise_patient_id, parse_dmr_ir_name
 from napari_hemacells.core.types import CropSpec, LearnedFrom
 
@@ -45,6 +45,7 @@ PART_WORDS: dict[str, SplitPart] = {
     **dict.fromkeys(("test", "testing", "holdout", "held-out", "held out"), "test"),
 }
 TABLE, SPEC = "examples.csv", "crops.json"
+MAX_SPEC_BYTES = 2**20
 MAX_CROP_SIDE, MAX_CONTEXT = 4096, 100.0  # pixels; times a cell
 
 
@@ -285,7 +286,7 @@ def read_spec(source: Path) -> CropSpec | None:
     """Return how crops were cut, where that is noted beside them; ``None`` for other pictures."""
     file = (source if source.is_dir() else source.parent) / SPEC
     try:
-        fields = json.loads(decode_text(file.read_bytes()))
+        fields = json.loads(read_text_file(file, MAX_SPEC_BYTES))
         spec = CropSpec(int(fields["size"]), float(fields["context"]))
     except Exception:  # noqa: BLE001  # whatever is wrong with it: it says nothing
         return None
@@ -297,7 +298,7 @@ def read_learned_from(source: Path) -> LearnedFrom:
     """Return what crops beside a note of :func:`write_spec` were cut from; else detected cells."""
     file = (source if source.is_dir() else source.parent) / SPEC
     try:
-        return LearnedFrom(**json.loads(decode_text(file.read_bytes()))["learned_from"])
+        return LearnedFrom(**json.loads(read_text_file(file, MAX_SPEC_BYTES))["learned_from"])
     except Exception:  # noqa: BLE001  # whatever is wrong with it: it says nothing
         return LearnedFrom("cells")
 

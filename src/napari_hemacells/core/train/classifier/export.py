@@ -18,8 +18,13 @@ import torch
 
 from napari_hemacells.core.annotate import Palette
 from napari_hemacells.core.classify import Head
-from napari_hemacells.core.classify.calibration import Calibration
-from napari_hemacells.core.classify.novelty import allowing_held_out, novelty_from_distances
+from napari_hemacells.core.classify.calibration import Calibration, softmax
+from napari_hemacells.core.classify.novelty import novelty_from_distances
+from napari_hemacells.core.classify.trained_novelty import (
+    LEAST_HELD_OUT,
+    fit_trained_novelty,
+    unknown_auroc_by_class,
+)
 from napari_hemacells.core.encode.finetuned.load import NETWORK
 from napari_hemacells.core.evaluate.calibration import optimal_temperature
 from napari_hemacells.core.evaluate.classification_metrics import (
@@ -193,14 +198,13 @@ def make_bundle(
     )
     counts = tuple(int((targets == index).sum()) for index in range(len(classes)))
     kept = _some_of_each(targets)
-    known = novelty_from_distances(
-        vectors[kept], np.bincount(targets[kept], minlength=len(classes))
-    )
-    head = replace(
-        linear_head(network, ids, counts, temperature),
-        calibration=calibration,
-        novelty=allowing_held_out(known, held_out),
-    )
+    head = replace(linear_head(network, ids, counts, temperature), calibration=calibration)
+    if len(held_out) < LEAST_HELD_OUT:  # too few to say from where on a cell is unknown
+        counted = np.bincount(targets[kept], minlength=len(classes))
+        head = replace(head, novelty=novelty_from_distances(vectors[kept], counted))
+    else:
+        sure = softmax(head.scores(held_out), head.slope)
+        head = replace(head, trained_novelty=fit_trained_novelty(vectors, targets, held_out, sure))
     arrays, meta = head.to_tensors()
     return Bundle(
         name=name,
@@ -292,6 +296,7 @@ def evaluate_and_save_steps(
     notes = _notes(training)
     seconds = time.monotonic() - began
     run = _record(training, temperature, notes, seconds)
+    run["unknown"] = _unknown(training, outputs_by_part["train"], checked, temperature)
     bundle = _bundle(
         training, outputs_by_part["train"], checked.vectors, temperature,
         {**run, "figures": figures},
@@ -399,7 +404,7 @@ def _record(
 def _frame(training: Training) -> dict[str, Any]:
     """Return how a picture became a crop."""
     frame = training.prepared.loaded.crops.frame
-    depths = [depth.to_dict() for depth in frame.run_depths]
+    depths = [depth.to_dict() for depth in frame.reading.depths]
     guessed = {"bit_depths": depths} if depths else {}
     return {**frame.spec.to_dict(), "framing": frame.framing, **guessed}
 
@@ -430,6 +435,25 @@ def _bundle(
         palette=training.job.palette,
         learned_from=training.prepared.loaded.crops.frame.learned_from,
     )
+
+
+def _unknown(
+    training: Training,
+    learned: ClassifierOutputs,
+    checked: ClassifierOutputs,
+    temperature: float,
+) -> dict[str, Any]:
+    """Return how well *unknown* tells a class from the others, each left out of it in turn."""
+    found = unknown_auroc_by_class(
+        learned.vectors,
+        training.targets[learned.places],
+        checked.vectors,
+        training.targets[checked.places],
+        checked.probabilities(temperature),
+    )
+    by_class = {training.classes[place]: round(area, 4) for place, area in found.items()}
+    mean = round(float(np.mean(list(by_class.values()))), 4) if by_class else None
+    return {"auroc": mean, "by_class": by_class, "n": len(checked.places)}
 
 
 def _calibration(figures: dict[str, Any]) -> Calibration:

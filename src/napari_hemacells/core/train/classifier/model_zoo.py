@@ -9,7 +9,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from napari_hemacells.core.encode import weights_store
+from napari_hemacells.core.encode import timm_files, weights_store
 from napari_hemacells.core.encode.finetuned.config import NetworkPlan
 from napari_hemacells.core.errors import EncoderError
 from napari_hemacells.core.train.classifier.own_model import (
@@ -299,10 +299,10 @@ def _cached_or_reachable(arch: str) -> str | None:
     import timm
 
     config = timm.get_pretrained_cfg(arch)
-    cached = None if config is None else weights_store.find_cached_file(config.hf_hub_id)
-    if cached is None:
-        _need(arch, "https://huggingface.co")
-    return cached
+    file = None if config is None else timm_files.find_file(config)
+    if file is None:
+        _need(arch, timm_files.HUB)
+    return None if file is None else str(file)
 
 
 def _fill_from_torchvision(trunk: Trunk, plan: NetworkPlan) -> InitialWeights:

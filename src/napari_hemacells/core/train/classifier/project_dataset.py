@@ -17,7 +17,7 @@ from napari_hemacells.core.crop import extract_crops
 from napari_hemacells.core.errors import HemaCellsError, TrainingError
 from napari_hemacells.core.evaluate.splits import group_key
 from napari_hemacells.core.store.project import corrected_cells
-from napari_hemacells.core.store.project_images import read_stored_image
+from napari_hemacells.core.store.project_images import project_image, project_reading
 from napari_hemacells.core.train.classifier.crop_store import (
     CropGeometry,
     CropStore,
@@ -135,12 +135,13 @@ def export_crops_steps(
         The folder cannot be written.
     """
     lessons = annotated_cells_of(project, state)
+    reading = project_reading(project)
     crops, sources = list["NDArray[np.uint8]"](), list[LearnedFrom]()
     labels, groups, names, left_out = list[str](), list[str](), list[str](), list[str]()
     for index, (key, class_of_cell) in enumerate(lessons.cells.items()):
         yield Progress(index, len(lessons.cells), f"Reading {project.image(key).name}")
         try:
-            image = opened.get(key) or read_project_image(project, key)
+            image = project_image(project, key, reading, opened.get(key))
             cells = corrected_cells(project, key, state)
         except HemaCellsError as error:
             left_out.append(
@@ -192,7 +193,7 @@ def read_project_image(project: Project, key: str) -> SmearImage:
     HemaCellsError
         It was moved or changed, or cannot be read.
     """
-    return read_stored_image(project, key)
+    return project_image(project, key)
 
 
 @dataclass(frozen=True)

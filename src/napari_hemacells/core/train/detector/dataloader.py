@@ -101,7 +101,7 @@ def _jpeg(picture: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
     return np.asarray(Image.open(buffer))
 
 
-SIDE = 192
+SIDE = 160
 GRID = SIDE // STRIDE
 PADDING = 128  # beyond the picture: grey, which is 0 after normalisation
 LEAST_VISIBLE = 0.15  # of a box cut by the crop; below that the place is ignored

@@ -20,6 +20,7 @@ from napari_hemacells.core.evaluate.detection_datasets import canonical_class
 from napari_hemacells.core.evaluate.splits import group_key
 from napari_hemacells.core.files.fsio import atomic_path
 from napari_hemacells.core.files.numpy_files import load_arrays
+from napari_hemacells.core.files.safe_files import open_stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -260,7 +261,7 @@ def load_fields(folder: Path) -> list[TrainingField]:
     fields = []
     for path in sorted(folder.glob("*.npz")):
         try:
-            with path.open("rb") as stream:
+            with open_stream(path) as stream:
                 stored = load_arrays(stream, MAX_FIELD_BYTES)
             arrays: dict[str, Any] = {name: stored[name] for name in ARRAYS}
             _check_field(arrays)

@@ -11,8 +11,9 @@ import numpy as np
 from napari_hemacells.core.detect import detect_steps
 from napari_hemacells.core.errors import CellsError, HemaCellsError, ImageError, TrainingError
 from napari_hemacells.core.evaluate.detection_metrics import Boxes
-from napari_hemacells.core.image import read_image
+from napari_hemacells.core.image.reading_options import ReadingOptions
 from napari_hemacells.core.store.project import annotation_state, corrected_cells
+from napari_hemacells.core.store.project_images import project_image, project_reading
 from napari_hemacells.core.train.detector.dataset import (
     RED_CELLS_FOR_DIAMETER,
     field_of_boxes,
@@ -101,11 +102,11 @@ def load_project_fields_steps(
     left_out = [
         f"{name}: nothing was corrected or classified there." for name in lessons.untouched
     ]
-    fields = []
+    fields, reading = [], project_reading(project)
     for index, key in enumerate(lessons.images):
         yield Progress(index, len(lessons.images), f"Reading {project.image(key).name}")
         try:
-            image = (opened or {}).get(key) or _read(project, key)
+            image = project_image(project, key, reading, (opened or {}).get(key))
             cells = corrected_cells(project, key, state)
             fields.append(field_of_cells(image, cells, _majority_class_names(state, key)))
         except HemaCellsError as error:
@@ -115,12 +116,8 @@ def load_project_fields_steps(
             "There is no corrected field to learn from: go through an image, add and remove "
             "cells until all of it is right, then train. " + " ".join(left_out)
         )
-    return DetectorTrainingSet(tuple(fields), tuple(left_out))
-
-
-def _read(project: Project, key: str) -> SmearImage:
-    stored = project.image(key)
-    return read_image(project.locate(key), groups=stored.groups)
+    notes = (reading.note,) if reading.note else ()
+    return DetectorTrainingSet(tuple(fields), tuple(left_out), notes)
 
 
 def _majority_class_names(state: AnnotationState, key: str) -> dict[int, str]:
@@ -151,6 +148,8 @@ def load_annotated_fields_steps(
     left_out: list[str] = []
     notes: list[str] = []
     usual = _usual_diameter(annotated)
+    reading = ReadingOptions.for_files([each.path for each in annotated if not each.refused])
+    notes += [reading.note] if reading.note else []
     for index, field in enumerate(annotated):
         yield Progress(index, len(annotated), f"Reading {field.path.name}")
         if field.refused:
@@ -163,7 +162,7 @@ def load_annotated_fields_steps(
                 "(Pascal VOC, COCO or YOLO)."
             )
         try:
-            image = read_image(field.path)
+            image = reading.read(field.path)
             diameter = usual or (yield from _measure_diameter_steps(image))
             fields.append(field_of_boxes(image, field.truth, diameter))
         except (CellsError, ImageError) as error:

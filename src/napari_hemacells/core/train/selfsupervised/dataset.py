@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from napari_hemacells.core.errors import TrainingError
 from napari_hemacells.core.files.fsio import atomic_path
 from napari_hemacells.core.files.numpy_files import load_arrays
+from napari_hemacells.core.files.safe_files import open_stream
 from napari_hemacells.core.train.callbacks import CHECKPOINT
 
 if TYPE_CHECKING:
@@ -54,12 +55,15 @@ class AdaptTrainingSet:
         Keys of the images that they come from; of single pictures the hashes of their files.
     left_out
         Sentences about what could not be read.
+    notes
+        Sentences about how the images were read.
     """
 
     crops: NDArray[np.uint8]
     clicks: LabelledCrops
     images: tuple[str, ...]
     left_out: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def digest(self) -> str:
         """Return a hash of the crops."""
@@ -108,7 +112,7 @@ def read_training_set(folder: Path) -> AdaptTrainingSet:
         There is none, or it is damaged.
     """
     try:
-        with (folder / CROPS).open("rb") as stream:
+        with open_stream(folder / CROPS) as stream:
             stored = load_arrays(stream)
         about = _CropsDescription.model_validate_json(str(stored["about"]))
         crops, clicked, labels = (stored[name] for name in ("crops", "clicked", "labels"))

@@ -12,10 +12,10 @@ from napari_hemacells.core.crop import estimate_context, extract_crops, from_pic
 from napari_hemacells.core.detect import detect_steps
 from napari_hemacells.core.errors import HemaCellsError, ImageError, TrainingError
 from napari_hemacells.core.evaluate import list_class_folders
-from napari_hemacells.core.image import read_image
+from napari_hemacells.core.image.reading_options import ReadingOptions
 from napari_hemacells.core.pictures import picture_pixels
 from napari_hemacells.core.store.project import annotation_state, corrected_cells
-from napari_hemacells.core.train.classifier.project_dataset import read_project_image
+from napari_hemacells.core.store.project_images import project_image, project_reading
 from napari_hemacells.core.train.selfsupervised.dataset import (
     MAX_CROPS,
     AdaptTrainingSet,
@@ -61,11 +61,11 @@ def load_project_crops_steps(
         image_entry.key for image_entry in project.images if project.has_cells(image_entry.key)
     ]
     crops, clicked, labels, left_out = [], [], list[str](), list[str]()
-    read = []
+    reading, read = project_reading(project), []
     for index, key in enumerate(keys):
         yield Progress(index, len(keys), f"Reading {project.image(key).name}")
         try:
-            image = (opened or {}).get(key) or read_project_image(project, key)
+            image = project_image(project, key, reading, (opened or {}).get(key))
             cells = corrected_cells(project, key, state)
         except HemaCellsError as error:
             left_out.append(str(error))
@@ -76,7 +76,7 @@ def load_project_crops_steps(
             clicked.append(extract_crops(image, cells, CropSpec(), list(classes)))
             labels += classes.values()
         read.append(key)
-    return _build_training_set(crops, (clicked, labels), read, left_out)
+    return _build_training_set(crops, (clicked, labels), read, left_out, reading)
 
 
 def load_image_crops_steps(
@@ -90,17 +90,18 @@ def load_image_crops_steps(
         No image can be read, or none shows a cell.
     """
     crops, left_out, read = [], list[str](), []
+    reading = ReadingOptions.for_files(paths)
     for index, path in enumerate(paths):
         yield Progress(index, len(paths), f"Finding cells in {path.name}")
         try:
-            image = read_image(path)
+            image = reading.read(path)
             cells = yield from detect_steps(image)
         except HemaCellsError as error:
             left_out.append(str(error))
             continue
         crops.append(_sample_crops(image, cells, -(-most // len(paths))))
         read.append(image.key)
-    return _build_training_set(crops, ([], []), read, left_out)
+    return _build_training_set(crops, ([], []), read, left_out, reading)
 
 
 def load_folder_crops_steps(
@@ -122,13 +123,15 @@ def load_folder_crops_steps(
     listed = [(file, name) for name, files in list_class_folders(folder).items() for file in files]
     listed = listed[:: -(-len(listed) // most)]
     spec, left_out = CropSpec(), list[str]()
-    sample = [_read_picture(file, []) for file, _ in listed[:: -(-len(listed) // FRAMING_SAMPLE)]]
+    reading = ReadingOptions.for_files([file for file, _ in listed])
+    some = listed[:: -(-len(listed) // FRAMING_SAMPLE)]
+    sample = [_read_picture(file, [], reading) for file, _ in some]
     framing = spec.context / estimate_context(picture for picture in sample if picture is not None)
     crops, names, read = [], list[str](), []
     for index, (file, name) in enumerate(listed):
         if index % 50 == 0:
             yield Progress(index, len(listed), "Reading pictures")
-        pixels = _read_picture(file, left_out)
+        pixels = _read_picture(file, left_out, reading)
         if pixels is not None:
             crops.append(from_picture(pixels, spec, framing=framing)[np.newaxis])
             names.append(name)
@@ -136,7 +139,7 @@ def load_folder_crops_steps(
     chosen = _sample_per_class(names, seed) if labels else []
     clicked = [crops[index] for index in chosen]
     return _build_training_set(
-        crops, (clicked, [names[index] for index in chosen]), read, left_out
+        crops, (clicked, [names[index] for index in chosen]), read, left_out, reading
     )
 
 
@@ -165,9 +168,11 @@ def _majority_classes(state: AnnotationState, key: str, cells: Cells) -> dict[in
     return {cell: ids.most_common(1)[0][0] for cell, ids in votes.items()}
 
 
-def _read_picture(file: Path, unreadable: list[str]) -> NDArray[np.uint8] | None:
+def _read_picture(
+    file: Path, unreadable: list[str], reading: ReadingOptions
+) -> NDArray[np.uint8] | None:
     try:
-        return cast("NDArray[np.uint8]", picture_pixels(file))
+        return cast("NDArray[np.uint8]", picture_pixels(file, reading.depths, reading.selection))
     except ImageError as error:
         unreadable.append(f"{file.parent.name}/{file.name}: {error}")
     except Exception as error:  # noqa: BLE001  # whatever a decoder says: this file only
@@ -180,6 +185,7 @@ def _build_training_set(
     clicks: tuple[list[NDArray[np.uint8]], list[str]],
     images: list[str],
     left_out: list[str],
+    reading: ReadingOptions,
 ) -> AdaptTrainingSet:
     filled = [batch for batch in crops if len(batch)]
     if not filled:
@@ -188,4 +194,10 @@ def _build_training_set(
     pictures, labels = clicks
     clicked = np.concatenate([np.empty((0, size, size, 3), np.uint8), *pictures])
     labelled = LabelledCrops(clicked, tuple(labels))
-    return AdaptTrainingSet(np.concatenate(filled), labelled, tuple(images), tuple(left_out))
+    return AdaptTrainingSet(
+        np.concatenate(filled),
+        labelled,
+        tuple(images),
+        tuple(left_out),
+        (reading.note,) if reading.note else (),
+    )

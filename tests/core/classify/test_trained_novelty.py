@@ -1,0 +1,108 @@
+"""Unknown cells of a trained network: the score, its threshold, its storage."""
+
+import numpy as np
+import pytest
+
+from napari_hemacells.core.classify.head import Head
+from napari_hemacells.core.classify.trained_novelty import (
+    entropy,
+    fit_trained_novelty,
+    unknown_auroc_by_class,
+)
+from napari_hemacells.core.errors import BundleError
+from napari_hemacells.core.types import CropSpec, Embeddings, EncoderInfo
+
+DIM = 12
+
+
+def cells(classes, n, seed):
+    """Vectors of some classes, each around a direction of its own."""
+    random = np.random.default_rng(seed)
+    targets = np.repeat(classes, n)
+    vectors = random.normal(0, 0.3, (len(targets), DIM))
+    vectors[np.arange(len(targets)), targets] += 4
+    return vectors.astype(np.float32), targets
+
+
+def told(vectors, k=3):
+    """The probabilities of a network that knows the first k directions."""
+    scores = np.exp(vectors[:, :k].astype(float))
+    return scores / scores.sum(axis=1, keepdims=True)
+
+
+@pytest.fixture
+def known():
+    vectors, targets = cells([0, 1, 2], 40, 0)
+    held_out, _ = cells([0, 1, 2], 30, 1)
+    return fit_trained_novelty(vectors, targets, held_out, told(held_out))
+
+
+def head(known):
+    return Head(
+        "linear", ("a", "b", "c"), (40, 40, 40), np.zeros(DIM, np.float32),
+        np.ones(DIM, np.float32), np.eye(DIM, 3, dtype=np.float32), np.zeros(3, np.float32), 1.0,
+        trained_novelty=known,
+    )  # fmt: skip
+
+
+def test_a_class_that_was_never_learned_is_unknown_and_few_of_the_others_are(known):
+    new, _ = cells([3], 30, 2)
+    old, _ = cells([0, 1, 2], 30, 3)
+    whole = np.concatenate([old, new])
+    embeddings = Embeddings(
+        np.arange(len(whole)), whole, EncoderInfo("made", "", DIM), CropSpec(), "made"
+    )
+    prediction = head(known).predict(embeddings)
+    assert prediction.is_unknown[len(old) :].mean() > 0.95
+    assert prediction.is_unknown[: len(old)].mean() < 0.15
+
+
+def test_it_is_stored_with_the_head_and_read_again(known):
+    tensors, meta = head(known).to_tensors()
+    again = Head.from_tensors(tensors, meta)
+    vectors, _ = cells([0, 3], 5, 4)
+    assert again.trained_novelty.score(vectors, told(vectors)) == pytest.approx(
+        known.score(vectors, told(vectors)), abs=1e-4
+    )
+    assert again.trained_novelty.threshold == known.threshold
+
+
+@pytest.mark.parametrize("array", ["trained.basis", "trained.means", "trained.centre"])
+def test_damaged_arrays_are_refused(known, array):
+    tensors, meta = head(known).to_tensors()
+    with pytest.raises(BundleError):
+        Head.from_tensors(tensors | {array: tensors[array][:-1]}, meta)
+    with pytest.raises(BundleError):
+        Head.from_tensors(tensors | {array: tensors[array] * np.nan}, meta)
+    with pytest.raises(BundleError):
+        Head.from_tensors(tensors, meta | {"trained": {**meta["trained"], "spread": [0, 1, 1]}})
+
+
+def test_with_too_few_held_out_cells_none_is_unknown():
+    vectors, targets = cells([0, 1, 2], 5, 0)
+    known = fit_trained_novelty(vectors, targets, vectors[:4], told(vectors[:4]))
+    assert known.threshold == np.inf
+    assert np.isfinite(known.score(vectors, told(vectors))).all()
+
+
+def test_features_that_never_differ_do_no_harm():
+    vectors, targets = cells([0, 1, 2], 20, 0)
+    vectors[:, 6:] = 0  # as dead units of a network are
+    known = fit_trained_novelty(vectors, targets, vectors, told(vectors))
+    assert np.isfinite(known.score(vectors, told(vectors))).all()
+
+
+def test_entropy_is_0_for_one_class_and_log_k_for_any():
+    assert entropy(np.array([[1.0, 0, 0], [1 / 3] * 3])) == pytest.approx([0, np.log(3)])
+
+
+def test_each_class_left_out_of_the_score_is_found_again():
+    vectors, targets = cells([0, 1, 2], 40, 0)
+    held_out, truth = cells([0, 1, 2], 30, 1)
+    found = unknown_auroc_by_class(vectors, targets, held_out, truth, told(held_out))
+    assert found.keys() == {0, 1, 2}
+    assert min(found.values()) > 0.9
+    two = targets < 2
+    assert (
+        unknown_auroc_by_class(vectors[two], targets[two], held_out, truth, told(held_out)) == {}
+    )
