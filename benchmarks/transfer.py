@@ -40,9 +40,7 @@ YOUNG = ("MY", "PMY")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path, nargs="?", default=Path("../shared/data"))
-    parser.add_argument(
-        "--encoders", nargs="*", default=["imagenet", "bundled-1-2-turns", "bundled"]
-    )
+    parser.add_argument("--encoders", nargs="*", default=["imagenet", "bundled-2-turns"])
     parser.add_argument("--file", action="append", default=[], metavar="NAME=FILE")
     parser.add_argument("--turns", type=int, default=2, help="quarter turns of those in files")
     parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS))

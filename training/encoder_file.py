@@ -60,7 +60,7 @@ def write(pupil: Pupil, cells: CellSet, options: argparse.Namespace) -> Path:
         "name": NAME,
         "dim": str(dim),
         "readout": json.dumps(readout.to_dict()),
-        "seen": seen(options.sources, options.without),
+        "seen": seen(options.sources, options.without, started=options.start is not None),
         "trained": json.dumps({name: getattr(options, name) for name in named}),
     }
     file: Path = options.out / "encoder.safetensors"
@@ -69,24 +69,42 @@ def write(pupil: Pupil, cells: CellSet, options: argparse.Namespace) -> Path:
 
 
 def begin_with(pupil: Pupil, file: Path) -> None:
-    """Give the pupil the weights of an encoder of :func:`write`; the heads stay as they are."""
-    stored = {name: value.float() for name, value in load_file(file).items()}
-    own = ("norm.", "embed.")
-    taught = {
-        name if name.startswith(own) else f"features.{name}": value
-        for name, value in stored.items()
-        if not name.startswith("untaught.")
-    }
-    missing, unknown = pupil.load_state_dict(taught, strict=False)
+    """Give the pupil the weights of an encoder of :func:`write`; the heads stay as they are.
+
+    Raises
+    ------
+    ValueError
+        The file is of another network.
+    """
+    missing, unknown = pupil.load_state_dict(_stored(file), strict=False)
     heads = ("kind.", "group.", "fine.", "white.", "attribute.", "looks.")
     if unknown or not all(name.startswith(heads) for name in missing):
         raise ValueError(f"{file} does not fit: {unknown} {missing}")
 
 
-def seen(sources: list[str], without: list[str]) -> str:
+@torch.no_grad()
+def mix_with(pupil: Pupil, file: Path, share: float) -> None:
+    """Mix the weights with those of an encoder of :func:`write` (Wortsman et al. 2022)."""
+    own = pupil.state_dict()
+    for name, value in _stored(file).items():
+        if own[name].is_floating_point():
+            own[name].lerp_(value.to(own[name]), share)
+
+
+def _stored(file: Path) -> dict[str, Tensor]:
+    """Return the taught weights of an encoder's file, named as in the pupil."""
+    return {
+        name if name.startswith(("norm.", "embed.")) else f"features.{name}": value.float()
+        for name, value in load_file(file).items()
+        if not name.startswith("untaught.")
+    }
+
+
+def seen(sources: list[str], without: list[str], *, started: bool = False) -> str:
     """Return a text that says what the encoder was trained on."""
+    before = "what the encoder at the start had seen" if started else "ImageNet-1k"
     gone = f", without PBC's {', '.join(without)}" if without else ""
-    return f"ImageNet-1k, then {'; '.join(WORDS[name] for name in sources)}{gone}"
+    return f"{before}, then {'; '.join(WORDS[name] for name in sources)}{gone}"
 
 
 @torch.inference_mode()

@@ -16,6 +16,8 @@ from napari_hemacells.core.encode.builtin import imagenet_backbone
 from napari_hemacells.core.encode.network import StageFeatures
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor
 
     from encoder_cells import CellSet
@@ -195,14 +197,14 @@ def clusters(labels: Labels) -> Tensor:
     return torch.where(labels.kind == KINDS.index("RBC"), red, white)
 
 
-def shares(cells: CellSet) -> Tensor:
+def shares(cells: CellSet, of_source: Mapping[int, float] = SHARES) -> Tensor:
     """Return ``(n,)`` sampling weights: sources as stated, rare classes more often."""
     label = torch.from_numpy(cells.group * len(FINE) + cells.fine + cells.kind * 1000)
     label = label + torch.from_numpy(cells.source) * 100_000
     _, place, count = label.unique(return_inverse=True, return_counts=True)
     weight = count[place].double() ** -0.75
     source = torch.from_numpy(cells.source)
-    for number, share in SHARES.items():
+    for number, share in of_source.items():
         own = source == number
         if own.any():
             weight[own] *= share / weight[own].sum()

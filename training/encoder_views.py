@@ -115,8 +115,8 @@ def kept_looks(cells: CellSet, file: Path) -> Tensor:
     for number in source.unique():
         own = source == number
         rows[own] = (rows[own] - rows[own].mean(0)) / (rows[own].std(0) + 1e-3)
-    _, values, axes = torch.pca_lowrank(rows, LOOKS, niter=4)
-    looks = nnf.normalize(rows @ axes / values.sqrt())
+    _, values, axes = torch.pca_lowrank(rows, min(LOOKS, len(rows)), niter=4)
+    looks = nnf.normalize(rows @ axes / values.clamp_min(1e-3).sqrt())
     np.save(file, looks.numpy())
     return looks
 

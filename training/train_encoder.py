@@ -1,6 +1,6 @@
-"""Train the bundled encoder.
+"""Train an encoder on five laboratories, in about an hour on one CPU core.
 
-Rebuild the shipped weights (about an hour on one CPU core)::
+::
 
     OMP_NUM_THREADS=1 python training/train_encoder.py --data ../shared/data --out build/encoder
 
@@ -8,6 +8,9 @@ The same command continues a stopped run from its last checkpoint. Cells, their 
 after the frozen first stages and ImageNet's vectors are made first and kept in ``--kept``, where
 other runs find them. The last step writes ``encoder.safetensors`` (half precision), with
 everything needed to use it in the header.
+
+The bundled weights come from an earlier form of this training; its model card says which, and what
+this one reached.
 """
 
 from __future__ import annotations
@@ -23,9 +26,9 @@ import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from encoder_cells import FINE, GROUPS, SOURCES, CellSet, kept_cells
-from encoder_file import begin_with, write
+from encoder_file import begin_with, mix_with, write
 from encoder_lesson import FROZEN, Labels, Loss, Pupil
-from encoder_views import LOOKS, kept_looks, kept_views
+from encoder_views import kept_looks, kept_views
 from napari_hemacells.core.encode import choose_device
 
 if TYPE_CHECKING:
@@ -48,6 +51,8 @@ def main() -> None:
     while run.step < options.steps:
         run.advance()
     run.save()
+    if options.mix:
+        mix_with(run.average.module, options.start, options.mix)
     print(write(run.average.module, every.chosen(options.sources, options.without), options))
 
 
@@ -62,6 +67,9 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--views", type=int, default=16_000, help="augmented views of all cells")
     parser.add_argument(
         "--start", type=Path, help="an encoder to go on from; by default ImageNet's weights"
+    )
+    parser.add_argument(
+        "--mix", type=float, default=0.0, help="share of the start in the weights written"
     )
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--batch", type=int, default=64)
@@ -92,21 +100,24 @@ def read_options() -> argparse.Namespace:
         default="trained",
         help="batch-norm statistics",
     )
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.mix and not options.start:
+        parser.error("--mix needs --start")
+    return options
 
 
 class Run:
     """Network, optimiser and EMA of the weights, with a checkpoint on disk."""
 
     def __init__(self, cells: CellSet, kept: Path, options: argparse.Namespace) -> None:
+        self._looks = kept_looks(cells, kept / "looks.npy")
         torch.manual_seed(options.seed)
         self.device = torch.device(choose_device("auto").name)
         self._cells, self._options = cells, options
         self._file = options.out / "checkpoint.pt"
-        self.pupil = Pupil(LOOKS)
+        self.pupil = Pupil(self._looks.shape[1])
         if options.start:
             begin_with(self.pupil, options.start)
-        self._looks = kept_looks(cells, kept / "looks.npy")
         self._views = kept_views(self.pupil, cells, kept, size=options.size, count=options.views)
         wanted = np.flatnonzero(cells.wanted(options.sources, options.without))
         self._rows = np.flatnonzero(np.isin(self._views.cells, wanted))
