@@ -27,6 +27,7 @@ BLAST = "young"
 TASKS: dict[str, tuple[str, tuple[str, ...]]] = {
     "Jiangxi, white cells": ("jiangxi", ()),
     "Raabin, white cells": ("raabin", ()),
+    "Raabin, other slides": ("raabin other slides", ()),
     "Chula, white cells": ("chula white", ()),
     "PBC, sub-classes": ("pbc", ()),
     "PBC, four immature kinds": ("pbc immature", LEFT_OUT),
@@ -34,6 +35,7 @@ TASKS: dict[str, tuple[str, tuple[str, ...]]] = {
     "PBC, young cells or lymphocyte": ("pbc immature", (BLAST, "LY")),
     "Chula, red cells": ("chula red", ()),
 }
+FEWEST = 8  # cells of a class
 YOUNG = ("MY", "PMY")
 
 
@@ -53,7 +55,7 @@ def main() -> None:
         name, _, file = named.partition("=")
         encoders[name] = load_blood_encoder(Path(file), device, chosen.turns)
     sets = transfer_sets(chosen.data)
-    shots = " | ".join(f"{n} shots" for n in chosen.shots)
+    shots = " | ".join(f"{n} shot{'s' * (n > 1)}" for n in chosen.shots)
     errors = ", ".join(map(str, chosen.shots))
     print(f"| cells | encoder | {shots} | ECE at {errors} |\n{'|---' * (3 + len(chosen.shots))}|")
     for task in chosen.tasks:
@@ -87,7 +89,7 @@ def of_task(task: str, found: Vectors) -> EmbeddedCrops:
     if BLAST in classes:
         labels[np.isin(labels, YOUNG)] = BLAST
     names, counts = np.unique(labels.astype(str), return_counts=True)
-    kept = np.isin(labels.astype(str), classes or names[counts > 15])
+    kept = np.isin(labels.astype(str), classes or names[counts > FEWEST])
     params = ClassifyParams(unlabelled=False)
     return EmbeddedCrops(found.rows[kept], labels[kept].astype(str), params)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,9 @@ from napari_hemacells.core.crop import estimate_context, extract_crops, from_pic
 from napari_hemacells.core.evaluate import list_class_folders
 from napari_hemacells.core.image import read_image
 from napari_hemacells.core.types import BOX_COLUMNS, Cells, CropSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 KEPT = Path(tempfile.gettempdir()) / "napari-hemacells-transfer"
 EVERY = 8  # of PBC's pictures of a sub-class
@@ -32,6 +36,7 @@ def transfer_sets(data: Path) -> dict[str, CropSet]:
     makers = {
         "jiangxi": jiangxi,
         "raabin": raabin,
+        "raabin other slides": raabin_other_slides,
         "chula white": chula_white,
         "pbc": pbc,
         "pbc immature": pbc_immature,
@@ -67,6 +72,17 @@ def jiangxi(data: Path) -> CropSet:
 
 def raabin(data: Path) -> CropSet:
     """Return the white cell of each Raabin field, train and val, by its box."""
+    return _raabin(data, lambda _row: True)
+
+
+def raabin_other_slides(data: Path) -> CropSet:
+    """Return those of the val fields whose slides are not among the train fields."""
+    table = pd.read_csv(data / "txl_pbc/fields.csv")
+    taught = set(table[(table.source == "raabin") & (table.split == "train")].slide)
+    return _raabin(data, lambda row: row.split == "val" and row.slide not in taught)
+
+
+def _raabin(data: Path, wanted: Callable[[Any], bool]) -> CropSet:
     sys.path.insert(0, str(TRAINING))
     from detector_fields import annotated_boxes
 
@@ -75,7 +91,7 @@ def raabin(data: Path) -> CropSet:
     for row in table[table.source == "raabin"].itertuples():
         boxes, kinds = annotated_boxes(data / f"txl_pbc/annotations/{Path(row.image).stem}.xml")
         white = boxes[kinds == 1]
-        if len(white) == 0:
+        if len(white) == 0 or not wanted(row):
             continue
         sides = (white[:, 2:] - white[:, :2]).max(axis=1)
         found = pd.DataFrame(white[[sides.argmax()]].astype(int), columns=BOX_COLUMNS)
