@@ -227,8 +227,9 @@ class TrainingEstimator(QObject):
 
 def _pace_key(recipe: ClassifierConfig) -> tuple[Any, ...]:
     """Return the settings that the speed depends on."""
+    own = bundle_folder(recipe.weights)  # of a trained model, which gives its architecture
     return (recipe.arch, recipe.head, recipe.size, recipe.frozen_blocks, recipe.batch,
-            recipe.device, recipe.precision, recipe.mix, bundle_folder(recipe.weights))  # fmt: skip
+            recipe.device, recipe.precision, recipe.mix, own)  # fmt: skip
 
 
 def _measure_pace_steps(
@@ -385,7 +386,7 @@ class FineTunePreparation(QObject):
         self._panel.form.set_rate(rate)
         self.said.emit(f"The learning rate {rate:g} is now set in the form.")
 
-    def _begins(self, words: str, refused: bool) -> None:  # noqa: FBT001  # a slot
+    def _begins(self, words: str, refused: bool) -> None:
         self._panel.show_beginning(words, refused=refused)
 
     def _augmented(self, views: NDArray[np.uint8]) -> None:
