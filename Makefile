@@ -80,6 +80,7 @@ structure: $(STAMP)  ## files, lines, import cycles and vague names of the sourc
 
 screenshots: system $(STAMP)  ## the pictures of the documentation
 	$(SCREEN) $(BIN)/python docs/screenshots.py
+	$(BIN)/python docs/screenshots_serve.py
 	$(SCREEN) $(BIN)/python docs/screenshots_pictures.py $(DATA)/pbc
 
 bench: system $(STAMP)  ## the figures of docs/figures.md (real data in DATA, ../shared/data)

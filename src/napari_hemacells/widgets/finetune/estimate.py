@@ -25,6 +25,7 @@ from napari_hemacells.core.train.classifier.own_model import bundle_folder
 from napari_hemacells.core.train.classifier.project_dataset import (
     annotated_cells_of,
     plan_split,
+    single_cell_classes,
     unavailable_reason,
 )
 from napari_hemacells.core.train.progress import format_duration
@@ -44,6 +45,7 @@ from napari_hemacells.widgets.training.steps import (
     available_cores,
     freeze_state,
     throttle_reports,
+    without_classes,
 )
 
 if TYPE_CHECKING:
@@ -294,6 +296,7 @@ class FineTunePreparation(QObject):
         panel.form.rate_requested.connect(self.find_rate)
         panel.opened.connect(self.refresh)
         self.beginning.found.connect(self._begins)
+        panel.leave_out.toggled.connect(self.refresh)
         self.forecast.estimate_ready.connect(panel.show_forecast)
         self.forecast.rate_found.connect(self._rate_found)
         self.forecast.augmented.connect(self._augmented)
@@ -320,7 +323,12 @@ class FineTunePreparation(QObject):
             panel.show_training_summary(FineTuneSummary(reason=_NOTHING))
             return
         panel.show_resumable(resumable=model_store.interrupted_training(project) is not None)
-        lessons, invalid = annotated_cells_of(project, history.state), ""
+        state = history.state
+        single = single_cell_classes(annotated_cells_of(project, state))
+        panel.offer_leaving_out(single)
+        if panel.leaves_out:
+            state = without_classes(state, single)
+        lessons, invalid = annotated_cells_of(project, state), ""
         panel.form.offer_model_in_use(there=self.in_use.has_network, why_not=NOT_FINE_TUNED)
         try:
             recipe = self.in_use.put_into(panel.form.value())
@@ -350,9 +358,11 @@ class FineTunePreparation(QObject):
         session = self._session
         if session.project is None or session.history is None:
             return None
-        return ProjectSnapshot(
-            session.project, freeze_state(session.history.state), self._opened()
-        )
+        state = freeze_state(session.history.state)
+        if self._panel.leaves_out:
+            single = single_cell_classes(annotated_cells_of(session.project, state))
+            state = without_classes(state, single)
+        return ProjectSnapshot(session.project, state, self._opened())
 
     def preview(self) -> None:
         """Show augmented views of the user's own cells."""

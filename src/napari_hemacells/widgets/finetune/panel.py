@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
+    QCheckBox,
     QComboBox,
     QProgressBar,
     QPushButton,
@@ -19,7 +20,7 @@ from napari_hemacells.widgets import theme
 from napari_hemacells.widgets.finetune.form import FineTuneForm
 from napari_hemacells.widgets.finetune.results import FineTuneResultsPanel
 from napari_hemacells.widgets.finetune.steps import FineTuneSummary
-from napari_hemacells.widgets.plain_text import PlainLabel, heading, plain_tip
+from napari_hemacells.widgets.plain_text import PlainLabel, elided, heading, literal, plain_tip
 from napari_hemacells.widgets.training.section import result_label, row_layout
 from napari_hemacells.widgets.training.section import text_label as sentences
 
@@ -66,6 +67,8 @@ class FineTunePanel(QWidget):
         self.result_button = QPushButton("Res&ult")
         self.lessons, self.split, self.status = (sentences() for _ in range(3))
         self.forecast, self.note = sentences(), sentences()
+        self.leave_out = QCheckBox()
+        self.leave_out.hide()
         self.form = FineTuneForm()
         self.start = QPushButton("&Start fine-tuning")
         self.resume = QPushButton("Continue the interrupted trainin&g")
@@ -86,7 +89,7 @@ class FineTunePanel(QWidget):
         self.drop.setToolTip("Remove the new model; nothing else changes")
         self.result = FineTuneResultsPanel()
         self._teaching, self._refusal = FineTuneSummary(), ""
-        self._open = self._can_resume = False
+        self._open = self._can_resume = self._offers_leaving_out = False
         self._lay_out()
         self._connect()
         self.show_idle()
@@ -140,6 +143,26 @@ class FineTunePanel(QWidget):
         reason = self._teaching.reason or self._refusal
         self.start.setEnabled(not reason)
         self.start.setToolTip(plain_tip(reason or _MEANWHILE))
+
+    @property
+    def leaves_out(self) -> bool:
+        """Whether the classes that are offered are left out of the training."""
+        return self._offers_leaving_out and self.leave_out.isChecked()
+
+    def offer_leaving_out(self, names: Sequence[str]) -> None:
+        """Offer to train without these classes, which have one annotated cell each."""
+        self._offers_leaving_out = bool(names)
+        self.leave_out.setVisible(bool(names))
+        shown = ", ".join(f"“{elided(name)}”" for name in names[:3])
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        self.leave_out.setText(literal(f"Train without {shown}{more}"))
+        self.leave_out.setToolTip(
+            plain_tip(
+                "One annotated cell is too few: one is needed to learn from and one to check "
+                "with. The new model will not know a class that is left out; your annotations "
+                "stay. Left out: " + ", ".join(names)
+            )
+        )
 
     def show_forecast(self, words: str) -> None:
         """Show the time estimate."""
@@ -239,6 +262,7 @@ class FineTunePanel(QWidget):
         self.resume.setVisible(idle and self._can_resume)
         self.split.setVisible(not ended and bool(self._teaching.split))
         self.lessons.setVisible(not ended)
+        self.leave_out.setVisible(idle and self._offers_leaving_out)
         self.bar.setVisible(running)
         self.cancel.setVisible(running)
         self.note.setVisible(running and bool(self.note.text()))
@@ -260,7 +284,9 @@ class FineTunePanel(QWidget):
         head = row_layout((heading("Fine-tune the classifier"), 1), (self.back, 0))
         column.addLayout(head)
         column.addLayout(used)
-        for widget in (self.lessons, self.split, self.form, self.start, self.resume):
+        for widget in (
+            self.lessons, self.leave_out, self.split, self.form, self.start, self.resume,
+        ):  # fmt: skip
             column.addWidget(widget)
         column.addWidget(self.forecast)
         column.addLayout(running)
