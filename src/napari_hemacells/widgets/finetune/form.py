@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QStandardItemModel
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -181,10 +182,10 @@ class FineTuneForm(QWidget):
     def offer_model_in_use(self, *, there: bool, why_not: str) -> None:
         """Let the model in use be chosen, or say why it cannot be."""
         place = self.start_from.findData(IN_USE)
-        item = self.start_from.model().item(place)
-        if item is None:
-            return
-        item.setEnabled(there)
+        model = self.start_from.model()
+        item = model.item(place) if isinstance(model, QStandardItemModel) else None
+        if item is not None:
+            item.setEnabled(there)
         self.start_from.setItemData(
             place, plain_tip(STARTS[IN_USE][1] if there else why_not), _TOOLTIP
         )
