@@ -12,7 +12,7 @@ from napari_hemacells import layers as ours
 from napari_hemacells.core.errors import ImageError
 from napari_hemacells.thermal import is_thermal
 from napari_hemacells.widgets.canvas import layer_readers
-from napari_hemacells.widgets.canvas.keys import KeyMap
+from napari_hemacells.widgets.canvas.keys import KeyMap, QuestionMark
 from napari_hemacells.widgets.canvas.label_colormap import (
     Seams,
     class_colormap,
@@ -35,7 +35,7 @@ from napari_hemacells.widgets.canvas.sight import (
     plane_transform,
 )
 from napari_hemacells.widgets.canvas.thermogram_layers import ThermogramLayers
-from napari_hemacells.widgets.dock_area import dock_below, raise_dock, remove_dock
+from napari_hemacells.widgets.dock_area import canvas_widget, dock_below, raise_dock, remove_dock
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -170,6 +170,8 @@ class ViewerBridge(Overlays):
         self._many: MultiscaleLabels | None = None
         self._seams: Seams | None = None  # where the cells shown touch; found when needed
         self.keys.bind(viewer, viewer=True)
+        canvas = canvas_widget(viewer)
+        self._question = None if canvas is None else QuestionMark(canvas, self.events.key.emit)
         listen = viewer.layers.events
         for event in (listen.inserted, listen.removed, listen.reordered):
             event.connect(self._layers_changed)
@@ -187,6 +189,8 @@ class ViewerBridge(Overlays):
         self.viewer.layers.selection.events.active.disconnect(self._active_changed)
         for layer in self.viewer.layers:
             layer.events.name.disconnect(self._layers_changed)
+        if self._question is not None:
+            self._question.close()
         self.pointer.close()
         self.watch.close()
         self.keys.clear()

@@ -440,6 +440,7 @@ class GalleryWidget(QWidget):
 
     def _ranked(self, order: str, descending: bool) -> None:
         wish, self._wish = self._wish, None
+        self._update_texts()  # also where the crops stay, as somebody has gone on labelling
         if wish is None or (order, descending) != (self.model.order, self.model.descending):
             return
         if self._untouched or not wish.if_untouched:
