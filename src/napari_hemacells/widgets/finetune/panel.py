@@ -50,6 +50,7 @@ class FineTunePanel(QWidget):
     changes_requested = Signal()
     classifier_chosen = Signal(str)  # folder of a model, or CLICKS
     result_requested = Signal()
+    open_requested = Signal()
     opened = Signal()
     scroll_requested = Signal(object)  # a part of the page, to be brought to the top
 
@@ -65,6 +66,10 @@ class FineTunePanel(QWidget):
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
         self.result_button = QPushButton("Res&ult")
+        self.open_results = QPushButton("Open resul&ts…")
+        self.open_results.setToolTip(
+            "Look at the results of any training: a folder of hemacells train --out"
+        )
         self.lessons, self.split, self.status = (sentences() for _ in range(3))
         self.forecast, self.note = sentences(), sentences()
         self.leave_out = QCheckBox()
@@ -275,7 +280,12 @@ class FineTunePanel(QWidget):
         self.classifier_chosen.emit(str(self.in_use.currentData()))
 
     def _lay_out(self) -> None:
-        used = row_layout((PlainLabel("In use"), 0), (self.in_use, 1), (self.result_button, 0))
+        used = row_layout(
+            (PlainLabel("In use"), 0),
+            (self.in_use, 1),
+            (self.result_button, 0),
+            (self.open_results, 0),
+        )
         running = row_layout((self.bar, 1), (self.cancel, 0))
         answers = row_layout((self.take_over, 1), (self.drop, 1))
         self._running = QVBoxLayout()
@@ -310,6 +320,7 @@ class FineTunePanel(QWidget):
             (self.drop, self.drop_requested),
             (self.changes, self.changes_requested),
             (self.result_button, self.result_requested),
+            (self.open_results, self.open_requested),
         ):
             button.clicked.connect(signal)
         self.in_use.currentIndexChanged.connect(self._choose)
