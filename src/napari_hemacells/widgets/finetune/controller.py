@@ -21,6 +21,7 @@ from napari_hemacells.core.types import CellRef
 from napari_hemacells.session.model_comparison import changes_between, held_out_request
 from napari_hemacells.widgets.background.workers import JobRunner
 from napari_hemacells.widgets.canvas.viewer_bridge import images_in_memory
+from napari_hemacells.widgets.finetune.class_folders import make_folder_job
 from napari_hemacells.widgets.finetune.estimate import FineTunePreparation, make_train_job
 from napari_hemacells.widgets.finetune.model_choice import ClassifierChoice
 from napari_hemacells.widgets.finetune.opened_results import ResultsPage
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
 
     from napari_hemacells.core.store import Project
+    from napari_hemacells.core.train.classifier import ClassifierConfig
     from napari_hemacells.core.train.classifier.training import TrainJob
     from napari_hemacells.core.types import Progress, SmearImage
     from napari_hemacells.session import Session
@@ -143,20 +145,32 @@ class FineTuneRunner(QObject):
     # --- the training ------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Train on the annotated cells of the open project, in a child process."""
+        """Train on the annotated cells of the project, or on class folders, in a child process."""
         ground, recipe = self.preparation.take_snapshot(), self.preparation.recipe()
         if ground is None or recipe is None:
+            return
+        folders, name = self.preparation.folders.chosen, self._panel.form.name
+        if folders is not None:
+            self._try(partial(self._start_on, folders.folder, ground.project, recipe, name))
             return
         grouped = plan_split(annotated_cells_of(ground.project, ground.state), recipe).grouped
 
         def begin() -> None:
-            job = make_train_job(ground, recipe, self._panel.form.name)
+            job = make_train_job(ground, recipe, name)
             run = self._child(job, ground.project)
             self.jobs.start(
                 "train", partial(classifier_training_steps, ground, job, run, grouped=grouped)
             )
 
         self._try(begin)
+
+    def _start_on(
+        self, source: Path, project: Project, recipe: ClassifierConfig, name: str
+    ) -> None:
+        """Train on class folders, in a child process."""
+        job = make_folder_job(project, self._session.palette, recipe, name, source)
+        run = self._child(job, project)
+        self.jobs.start("train", partial(resumed_training_steps, run, job))
 
     def resume(self) -> None:
         """Resume the interrupted training."""

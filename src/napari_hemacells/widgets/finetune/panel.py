@@ -51,6 +51,7 @@ class FineTunePanel(QWidget):
     classifier_chosen = Signal(str)  # folder of a model, or CLICKS
     result_requested = Signal()
     open_requested = Signal()
+    folders_requested = Signal()
     opened = Signal()
     scroll_requested = Signal(object)  # a part of the page, to be brought to the top
 
@@ -72,6 +73,7 @@ class FineTunePanel(QWidget):
         )
         self.lessons, self.split, self.status = (sentences() for _ in range(3))
         self.forecast, self.note = sentences(), sentences()
+        self.folders = QPushButton()
         self.leave_out = QCheckBox()
         self.leave_out.hide()
         self.form = FineTuneForm()
@@ -97,6 +99,7 @@ class FineTunePanel(QWidget):
         self._open = self._can_resume = self._offers_leaving_out = False
         self._lay_out()
         self._connect()
+        self.show_source("")
         self.show_idle()
 
     @property
@@ -167,6 +170,18 @@ class FineTunePanel(QWidget):
                 "with. The new model will not know a class that is left out; your annotations "
                 "stay. Left out: " + ", ".join(names)
             )
+        )
+
+    def show_source(self, folder: str) -> None:
+        """Show whether class folders teach, by the folder's name, or the annotated cells."""
+        self.folders.setText(
+            "Train on the annotate&d cells" if folder else "Train on class fol&ders…"
+        )
+        self.folders.setToolTip(
+            "Learn from your annotated cells again"
+            if folder
+            else "Learn from a folder with one folder of pictures for each class, or with the "
+            "folders train, valid and test of such"
         )
 
     def show_forecast(self, words: str) -> None:
@@ -262,6 +277,7 @@ class FineTunePanel(QWidget):
         asked: tuple[QWidget, ...] = (self.outcome, self.changes, self.take_over, self.drop)
         self.cancel.setEnabled(True)
         self.form.setVisible(idle)
+        self.folders.setVisible(idle)
         self.start.setVisible(idle)
         self.forecast.setVisible(idle)
         self.resume.setVisible(idle and self._can_resume)
@@ -295,7 +311,8 @@ class FineTunePanel(QWidget):
         column.addLayout(head)
         column.addLayout(used)
         for widget in (
-            self.lessons, self.leave_out, self.split, self.form, self.start, self.resume,
+            self.lessons, self.folders, self.leave_out, self.split,
+            self.form, self.start, self.resume,
         ):  # fmt: skip
             column.addWidget(widget)
         column.addWidget(self.forecast)
@@ -321,6 +338,7 @@ class FineTunePanel(QWidget):
             (self.changes, self.changes_requested),
             (self.result_button, self.result_requested),
             (self.open_results, self.open_requested),
+            (self.folders, self.folders_requested),
         ):
             button.clicked.connect(signal)
         self.in_use.currentIndexChanged.connect(self._choose)

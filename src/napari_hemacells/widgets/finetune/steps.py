@@ -152,11 +152,19 @@ def resumed_training_steps(
 
 
 def rate_finder_steps(
-    ground: ProjectSnapshot, job: TrainJob, run: SubprocessJob[TrainJob, Any], *, grouped: bool
+    ground: ProjectSnapshot | None,
+    job: TrainJob,
+    run: SubprocessJob[TrainJob, Any],
+    *,
+    grouped: bool,
 ) -> Generator[Progress, None, Any]:
-    """Yield preparations and the rate finder's reports; return its curve and clean up."""
+    """Yield preparations and the rate finder's reports; return its curve and clean up.
+
+    Without `ground` the job's own pictures are used: those of class folders.
+    """
     try:
-        yield from _gather_crops(ground, job, grouped=grouped)
+        if ground is not None:
+            yield from _gather_crops(ground, job, grouped=grouped)
         return (yield from throttle_reports(run.reports()))
     finally:
         model_store.delete_training(job.folder)
@@ -254,6 +262,8 @@ class FineTuneSummary:
     ----------
     reason
         Why it is not possible now; empty where it is.
+    folder
+        The class folders that teach instead of annotated cells.
     split
         The validation split, in a sentence.
     """
@@ -262,6 +272,7 @@ class FineTuneSummary:
     counts: tuple[tuple[str, int], ...] = ()
     split: str = ""
     reason: str = ""
+    folder: str = ""
 
     def words(self) -> str:
         """The training set in a sentence."""
@@ -269,6 +280,9 @@ class FineTuneSummary:
         if not total:
             return "No cell is annotated yet."
         each = ", ".join(f"{count:,} {name}" for name, count in self.counts)
+        if self.folder:
+            pictures = format_count(total, "picture")
+            return f"{pictures} of the class folders in “{self.folder}”: {each}."
         cells, images = format_count(total, "annotated cell"), format_count(self.images, "image")
         return f"{cells} of {images}: {each}."
 
