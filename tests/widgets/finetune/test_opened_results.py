@@ -79,7 +79,7 @@ def shown(result) -> list[str]:
 
 
 def test_results_of_the_command_are_shown(opened):
-    assert "6 held-out pictures" in opened.figures.text()
+    assert "6 held-out cells" in opened.figures.text()
     assert opened.matrix.item(0, 1).text() == "1"
     opened.choose("lymphocyte", "monocyte")
     assert opened.list.currentData() == MATRIX
