@@ -94,7 +94,9 @@ def classified(session):
     """All cells have their class without a click, and the green one is unknown."""
     names = {one.id: one.name for one in session.palette}
     prediction, at = session.prediction, session.cells.labels
-    said = dict(zip(prediction.ids.tolist(), prediction.assigned, strict=True))
+    best = [prediction.class_ids[place] for place in prediction.predicted_column]
+    shown = [UNKNOWN if far else one for one, far in zip(best, prediction.verdict, strict=True)]
+    said = dict(zip(prediction.ids.tolist(), shown, strict=True))
     cells = {place: int(at[row_col]) for place, row_col in enumerate(PLACES)}
     right = [
         names.get(said[cell]) == kind_of(place)
