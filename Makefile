@@ -80,10 +80,13 @@ structure: $(STAMP)  ## files, lines, import cycles and vague names of the sourc
 
 screenshots: system $(STAMP)  ## the pictures of the documentation
 	$(SCREEN) $(BIN)/python docs/screenshots.py
+	$(BIN)/python docs/screenshots_serve.py
+	$(SCREEN) $(BIN)/python docs/screenshots_pictures.py $(DATA)/pbc
 
 bench: system $(STAMP)  ## the figures of docs/figures.md (real data in DATA, ../shared/data)
 	$(BIN)/python benchmarks/embedding_throughput.py
 	$(SCREEN) $(BIN)/python benchmarks/click_to_colour.py
+	$(SCREEN) $(BIN)/python benchmarks/pictures_in_the_dock.py $(DATA)/pbc
 	$(BIN)/python benchmarks/bccd_five_clicks.py $(DATA)/bccd
 	$(BIN)/python benchmarks/fewshot_folders.py $(DATA)
 	$(BIN)/python benchmarks/detection_learned.py --data $(DATA)

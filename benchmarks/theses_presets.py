@@ -41,7 +41,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "vit-mixup": VIT,
     "five-shot": PACKAGED,
     "thermograms": PACKAGED,
-    "alive-dead": {"epochs": 12},
+    "alive-dead": {"epochs": 4},
 }
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes sure of what a real napari viewer needs without a display: Xvfb, and the libraries that
-# Qt 6 and OpenGL load. Debian and Ubuntu only; other systems bring them or are told by Qt.
+# Qt 6 and OpenGL load; and of a browser for the tests of the page. Debian and Ubuntu only; other systems bring them or are told by Qt.
 set -euo pipefail
 
 packages=(
@@ -20,6 +20,11 @@ for package in "${packages[@]}"; do
     # Debian 13 and Ubuntu 24.04 renamed some libraries for 64-bit time.
     installed "$package" || installed "${package}t64" || missing+=("$package")
 done
+browser=
+for name in chromium chromium-browser google-chrome; do
+    if command -v "$name" >/dev/null 2>&1; then browser=$name; fi
+done
+[ -n "$browser" ] || missing+=(chromium)
 if [ "${#missing[@]}" -gt 0 ]; then
     "$(dirname "$0")/apt_install.sh" "${missing[@]}"
 fi

@@ -107,7 +107,7 @@ def test_the_console_script_is_there() -> None:
 def test_the_lowest_versions_are_those_of_the_project() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     extras = project["optional-dependencies"]
-    tested = ["all", "test", "adapt", "flir", "onnx", "report", "umap"]
+    tested = ["all", "test", "adapt", "flir", "onnx", "report", "serve", "umap"]
     asked = [*project["dependencies"], *(line for extra in tested for line in extras[extra])]
     lines = (ROOT / "constraints" / "lowest.txt").read_text("utf-8").splitlines()
     pins = [Requirement(line) for line in lines if line and not line.startswith("#")]

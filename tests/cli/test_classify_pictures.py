@@ -206,3 +206,27 @@ def test_pictures_of_one_cell_each_are_recognised_without_the_option(
     save_bundle(bundle, replace(model, learned_from=LearnedFrom("cells", diameter=17.0)))
     assert "use --whole" in hemacells("classify", pictures / "red", *given).stderr  # by looking
     assert "use --whole" not in hemacells("classify", field, *given).stderr
+
+
+def test_thermograms_are_pictures_with_their_patients_as_groups(
+    hemacells, whole, tmp_path: Path
+) -> None:
+    def frames(folder: Path, first: int) -> Path:
+        for number, (label, degrees) in enumerate([("healthy", 30.0), ("sick", 36.0)] * 3):
+            file = folder / label / f"T{first + number:04d}.1.1.S.2013-01-16.00.txt"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            np.savetxt(file, np.full((24, 32), degrees + number / 10), fmt="%.2f")
+        return folder
+
+    made = hemacells("fit", frames(tmp_path / "learn", 100), "--out", tmp_path / "heat")
+    assert made.exit_code == 0, made.output
+    assert load_bundle(tmp_path / "heat").learned_from.modality == "temperature"
+    result, table = whole(frames(tmp_path / "ask", 200))
+    assert "these are thermograms: choose another model" in result.stderr  # of colours
+    assert table is None
+    given = ["--whole", tmp_path / "ask", "--model", tmp_path / "heat", "--out", tmp_path / "o"]
+    result = hemacells("classify", *given)
+    assert result.exit_code == 0, result.output
+    table = pd.read_csv(tmp_path / "o" / "cells.csv")
+    assert table["predicted"].tolist() == ["healthy"] * 3 + ["sick"] * 3
+    assert table["group"].tolist()[0] == "patient 200"

@@ -11,7 +11,12 @@ from PIL import Image
 
 from napari_hemacells.cli import parallel
 from napari_hemacells.cli.options import ShareOptions
-from napari_hemacells.cli.parallel import WorkerPlan, megapixels, plan_workers
+from napari_hemacells.cli.parallel import (
+    PARALLEL_MEGAPIXELS,
+    WorkerPlan,
+    megapixels,
+    plan_workers,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,3 +52,9 @@ def test_what_is_asked_for_is_done(small: Path, four_cores: None) -> None:
     assert plan_workers(ShareOptions(workers=0), [small] * 1000).is_serial
     assert plan_workers(ShareOptions(workers=1), [small] * 1000).is_serial
     assert not plan_workers(ShareOptions(scheduler="tcp://a:1"), [small]).is_serial
+
+
+def test_a_folder_that_is_no_image_is_not_worth_several_processes(tmp_path):
+    assert megapixels(tmp_path) == 0
+    (tmp_path / ".zarray").write_text("{}")
+    assert megapixels(tmp_path) == PARALLEL_MEGAPIXELS

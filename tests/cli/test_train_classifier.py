@@ -57,6 +57,7 @@ def test_the_record_is_json(discs: Path, tmp_path: Path, hemacells: Callable[...
     given: Any = (*SMALL, "--json", told, "--onnx")
     done = hemacells("train", "classifier", discs, "--out", tmp_path / "run", *given)
     assert done.exit_code == 0, done.output
+    assert "Starts from scratch: test_resnet with random weights" in " ".join(done.output.split())
     record = json.loads(told.read_text())
     assert record["onnx_difference"] <= 1e-4
     assert record["epochs"] == 10

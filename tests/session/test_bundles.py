@@ -10,6 +10,7 @@ import pytest
 from made_up import INFO, make_cells, make_embeddings, make_image
 from napari_hemacells.core.errors import AnnotationError, BundleMismatchError
 from napari_hemacells.core.store import Project, load_bundle, save_bundle
+from napari_hemacells.core.types import LearnedFrom
 from napari_hemacells.session import run_classification
 
 
@@ -145,3 +146,20 @@ def test_a_model_of_another_encoder_that_is_here_asks_for_its_embeddings(trained
     other.load_model(old)
     assert other.live.model.bundle.encoder == imagenet_info()
     assert other.embeddings is None
+
+
+def test_a_model_says_when_it_learned_from_other_pictures(other, bundle_path):
+    said = []
+    other.events.noticed.connect(said.append)
+    model = load_bundle(bundle_path)
+    other.load_model(replace(model, learned_from=LearnedFrom("cells", diameter=20.0)))
+    assert said == []
+    other.load_model(replace(model, learned_from=LearnedFrom("pictures", context=1.6)))
+    assert "learned from whole pictures of one cell each" in said[0]
+    other.load_model(replace(model, learned_from=None))
+    assert "does not say whether" in said[1]
+    before = other.live.model
+    of_heat = LearnedFrom("pictures", modality="temperature")
+    with pytest.raises(BundleMismatchError, match="learned from thermograms"):
+        other.load_model(replace(model, learned_from=of_heat))
+    assert other.live.model is before

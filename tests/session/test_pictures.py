@@ -151,12 +151,13 @@ def test_where_the_folder_is_gone_the_project_asks_for_it(folder, opened, tmp_pa
     session.close()
     shutil.move(folder, tmp_path / "elsewhere")
     project = Project.open(place)
-    with pytest.raises(ProjectError, match="point to the folder"):
+    with pytest.raises(ProjectError, match="choose one of them"):
         project.locate(key)
     (tmp_path / "empty").mkdir()
     with pytest.raises(ProjectError, match="not the image"):
         project.relink(key, tmp_path / "empty")
-    assert project.relink(key, tmp_path / "elsewhere") == tmp_path / "elsewhere"
+    one = next((tmp_path / "elsewhere").iterdir())
+    assert project.relink(key, one) == tmp_path / "elsewhere"
     assert len(project.load_cells(key)) == 12
 
 
@@ -318,3 +319,21 @@ def test_only_a_project_with_pictures_needs_this_version(folder, opened, tmp_pat
     assert stored["images"][0]["kind"] == "pictures"
     other = Project.create(tmp_path / "smears")
     assert json.loads((other.folder / "project.json").read_text())["schema_version"] == 2
+
+
+def test_the_exported_table_names_each_picture(folder, opened):
+    from napari_hemacells.core.store.tables import cells_table
+    from napari_hemacells.core.types.progress import run_to_end
+    from napari_hemacells.session.project_table import project_table_steps, request_project_table
+
+    session = opened(folder)
+    session.annotate([2], session.palette.ids[0])
+    names = session.cells.table["file"].tolist()
+    one = cells_table(
+        session.image, session.cells, session.annotations, session.prediction, session.palette
+    )
+    assert one["image"].tolist() == names
+    joint = run_to_end(project_table_steps(request_project_table(session)))
+    assert joint.frame["image"].tolist() == names
+    assert joint.frame["file"].tolist() == [str(folder / name) for name in names]
+    assert joint.frame["class"].tolist()[1] == session.palette.classes[0].name

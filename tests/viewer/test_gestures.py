@@ -212,3 +212,9 @@ def test_gestures_on_another_layer_are_naparis(dock):
     assert session.annotated == {}
     assert dock.controller.cell_editor.chosen == []
     assert len(session.cells) == len(PLACES)
+
+    # the table of keys, by both keys and wherever the keyboard has the question mark
+    for key, keys in ((Qt.Key.Key_F1, NONE), (Qt.Key.Key_Question, SHIFT)):
+        hands.press(key, keys)
+        assert dock.keys.isVisible()
+        dock.keys.close()

@@ -79,7 +79,7 @@ def test_an_image_that_arrives_is_taken(dock, viewer):
     viewer.add_image(make_image().pixels, name="smear")
     assert dock.session.image.name == "smear"
     assert dock.detect.button.isEnabled()
-    assert dock.place.text.startswith("smear, saved in ")
+    assert dock.place.text == "Project smear, saved automatically"
 
 
 def test_an_image_with_nan_is_told_not_taken(dock, viewer):
@@ -309,6 +309,22 @@ def test_the_dock_follows_the_active_image_layer_with_its_cells(dock, viewer, qt
     assert viewer.layers[-1].name == "Cells"
 
 
+def test_of_another_image_nothing_of_the_one_before_is_told(at_work, viewer, qtbot):
+    dock = at_work
+    dock.controller.canvas.choose(7)
+    assert dock.pointed_at.text().startswith("Cell 7")
+    assert "30 cells" in dock.detect.result.text()
+    viewer.layers["smear"].data = make_image(seed=1).pixels
+    qtbot.waitUntil(lambda: dock.session.cells is None)
+    assert (dock.pointed_at.text(), dock.detect.result.text()) == ("", "")
+    assert dock.detect.edit_bar.isHidden()
+
+
+def test_the_bar_names_a_project_that_was_saved_automatically(at_work):
+    assert at_work.place.text == "Project smear, saved automatically"
+    assert str(at_work.session.project.folder) in at_work.place._label.toolTip()
+
+
 def test_removing_the_cells_does_not_choose_another_image(dock, viewer, qtbot):
     three_fields(viewer)
     qtbot.waitUntil(lambda: is_about(dock, "three"))
@@ -403,7 +419,7 @@ def test_each_export_is_written(at_work, qtbot, tmp_path, what):
     at_work.export.folder.setText(str(tmp_path / "out"))
     with qtbot.waitSignal(at_work.controller.tasks.exported, timeout=20_000) as written:
         at_work.export.button.click()
-    _, paths = written.args[0]
+    paths = written.args[0].written
     assert len(paths) == (2 if what == "joint" else 1)
     for path in paths:
         assert path.exists()
@@ -434,3 +450,45 @@ def test_what_became_of_the_journal_is_said_after_the_greeting(dock, tmp_path):
     dock.controller.project_controller.open_project(project.folder)
     assert dock.messages.level == "warning"
     assert "was torn" in dock.messages.text
+
+
+def test_an_image_opened_again_continues_in_the_project_that_was_saved_as(
+    at_work, viewer, qtbot, tmp_path
+):
+    """Not in the copy that was left behind in the user's data folder, with fewer annotations."""
+    label(at_work, qtbot, 1, at_work.session.palette.ids[0])
+    at_work.place.save_as_requested.emit(tmp_path / "mine")
+    assert at_work.step == "annotate"
+    label(at_work, qtbot, 2, at_work.session.palette.ids[0])
+    at_work.controller.close()
+    again = HemaCellsWidget(viewer)
+    qtbot.addWidget(again)
+    try:
+        assert again.session.project.folder == tmp_path / "mine"
+        assert set(again.session.annotated) == {1, 2}
+        assert "2 annotated cells" in again.messages.text
+    finally:
+        again.controller.close()
+
+
+def test_what_was_decided_about_an_image_is_told(dock, viewer):
+    grey = make_image().pixels[..., 0]
+    viewer.add_image(np.stack([grey] * 4), name="stack")
+    assert "4 planes" in dock.messages.text
+    assert "Merge to RGB" in dock.messages.text
+    assert "4 planes" in dock.image_name.toolTip()
+    assert "Press Detect cells" in dock.messages.text
+
+
+def test_channels_as_the_last_axis_of_a_stack_are_told(dock, viewer):
+    pixels = np.dstack([make_image().pixels, make_image().pixels[..., 0]])
+    viewer.add_image(pixels, name="four", rgb=False)
+    assert dock.session.image is None
+    assert "4 channels as its last axis" in dock.messages.text
+    assert dock.messages.level in {"warning", "error"}
+
+
+def test_of_a_colour_image_nothing_is_told(dock, viewer):
+    viewer.add_image(make_image().pixels, name="smear")
+    assert dock.messages.text == "Press Detect cells, or use the cells of a layer."
+    assert dock.image_name.toolTip() == "smear"

@@ -173,3 +173,23 @@ def test_a_longer_text_has_its_place_at_once_however_deep_it_lies(qtbot):
     settle_layouts()
     assert label.width() > 2 * before
     assert label.width() == label.sizeHint().width()
+
+
+def test_the_dock_follows_a_theme_that_only_its_viewer_has(qtbot, tmp_path, monkeypatch):
+    """Ctrl+Shift+T changes the viewer, not the settings."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    settings, viewer = get_settings().appearance, ViewerModel()
+    before = settings.theme
+    dock = HemaCellsWidget(viewer)
+    qtbot.addWidget(dock)
+    try:
+        for name in ("light", "dark"):
+            viewer.theme = name
+            back = QColor(get_theme(name).background.as_hex())
+            for label in (dock.pointed_at, dock.place._label):
+                text = QColor(re.search(r"color: (#[0-9a-f]{6})", label.styleSheet())[1])
+                assert theme.contrast(text, back) >= 4.5
+        assert settings.theme == before
+    finally:
+        theme.follow_viewer("")
+        dock.controller.close()

@@ -13,6 +13,7 @@ from napari_hemacells.cli.detect import detect
 from napari_hemacells.cli.evaluate import clicks, detection, evaluate_bundle, fewshot
 from napari_hemacells.cli.fit import fit
 from napari_hemacells.cli.options import Command, JsonCommand, ShotsCommand, with_options
+from napari_hemacells.cli.serve import serve
 from napari_hemacells.cli.thermograms import regions, study, thermograms
 from napari_hemacells.cli.train import report, train
 
@@ -48,6 +49,7 @@ app.add_typer(evaluate)
 app.add_typer(train)
 study.command("regions", cls=JsonCommand)(with_options(regions))
 app.add_typer(study)
+app.command("serve", cls=Command)(with_options(serve))
 app.command("demo", cls=JsonCommand)(with_options(demo))
 
 

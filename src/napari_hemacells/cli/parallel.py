@@ -13,6 +13,7 @@ from pathlib import Path
 from napari_hemacells.cli.options import ShareOptions
 from napari_hemacells.core.image.files import picture_size
 from napari_hemacells.core.image.layout import WHOLE_PICTURE
+from napari_hemacells.core.image.ome_zarr import is_zarr
 from napari_hemacells.core.image.plane_selection import PlaneSelection
 
 # Of 66 megapixels one process was done in 47 s, two workers in 34 s, 8 s of which were their start
@@ -83,7 +84,7 @@ def megapixels(file: Path, selection: PlaneSelection = WHOLE_PICTURE) -> float:
     OME-Zarr counts as worth sharing: nobody uses it for small images.
     """
     if file.is_dir():
-        return PARALLEL_MEGAPIXELS
+        return PARALLEL_MEGAPIXELS if is_zarr(file) else 0.0
     rows, cols = picture_size(file, selection)
     return rows * cols / 1e6
 

@@ -132,6 +132,7 @@ def classifier(
 ) -> None:
     """Fine-tune a network on crops sorted by class; an interrupted training continues."""
     from napari_hemacells.core.train.classifier import preset_config
+    from napari_hemacells.core.train.classifier.model_zoo import check_weights
     from napari_hemacells.core.train.classifier.training import TrainJob
 
     first = os.environ.get("RANK", "0") == "0"  # of several processes, one speaks
@@ -145,6 +146,8 @@ def classifier(
         command=shlex.join(["hemacells", *sys.argv[1:]]),
         report=report,
     )
+    if not compare:  # of several, each says it when its turn comes
+        reporter.say(check_weights(job.recipe))
     if compare:
         _compare(job, compare.split(","), reporter, threads)
     elif folds:

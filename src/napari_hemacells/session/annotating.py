@@ -210,14 +210,14 @@ class SessionEditor(SessionState):
 
     def add_class(self, name: str, colour: str | None = None) -> str:
         """Add a class with the next free colour and key, make it active and return its id."""
-        new = self.palette.new_class(name, colour)
+        new = self.palette.new_class(_on_one_line(name), colour)
         self._execute(annotate.AddClass(new))
         self.active_class = new.id
         return new.id
 
     def rename_class(self, class_id: str, name: str) -> None:
         """Rename the class; its annotations belong to its id and stay."""
-        self._execute(annotate.RenameClass(class_id, name))
+        self._execute(annotate.RenameClass(class_id, _on_one_line(name)))
 
     def recolour_class(self, class_id: str, colour: str) -> None:
         """Set the colour (``#rrggbb``) of the class."""
@@ -293,3 +293,8 @@ class SessionEditor(SessionState):
     def _apply_correction(self, action: CorrectCells) -> None:
         if self.image is not None and action.image_key == self.image.key:
             self._exchange_cells(CellsChange.of(action), action.added)
+
+
+def _on_one_line(name: str) -> str:
+    """Line breaks and tabs of a pasted name become blanks: a name is one line in every table."""
+    return " ".join(name.split())

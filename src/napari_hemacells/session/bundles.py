@@ -70,9 +70,11 @@ def check_model(bundle: Bundle, workspace: SessionState) -> None:
         With the reason.
     """
     from napari_hemacells.core.encode import encoder_name_of
-    from napari_hemacells.core.store import check_compatible
+    from napari_hemacells.core.store import check_compatible, check_modality
 
     cells, image, embeddings = workspace.cells, workspace.image, workspace.embeddings
+    if image is not None:
+        check_modality(bundle, image.modality)
     at_hand = bool(bundle.encoder_tensors) or encoder_name_of(bundle.encoder) is not None
     check_compatible(
         bundle,
@@ -81,6 +83,15 @@ def check_model(bundle: Bundle, workspace: SessionState) -> None:
         None if cells is None or cells.source == "whole" else cells.diameter,
         None if image is None else image.pixel_size_um,
     )
+
+
+def other_kind_notice(bundle: Bundle, workspace: SessionState) -> str:
+    """Return a sentence if the model did not learn from cells such as these, else ``""``."""
+    from napari_hemacells.core.store import other_kind_warning
+
+    if workspace.cells is None:
+        return ""
+    return other_kind_warning(bundle, whole=workspace.cells.source == "whole")
 
 
 def make_bundle(workspace: SessionState, name: str) -> Bundle:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from napari_hemacells.core import annotate
 from napari_hemacells.core.errors import ProjectError
@@ -110,7 +111,10 @@ def project_table_steps(request: ProjectTableRequest) -> Generator[Progress, Non
             image.image, image.cells, request.annotations[one.key], image.prediction,
             request.palette,
         )  # fmt: skip
-        parts.append(ImageRows(label, table, group_name(one.groups), one.path or ""))
+        if one.kind == "pictures":
+            parts += _rows_of_pictures(request, one, table, "" if len(stored) == 1 else label)
+        else:
+            parts.append(ImageRows(label, table, group_name(one.groups), one.path or ""))
         waiting += request.head is not None and image.prediction is None
     notes = request.notes
     if waiting:
@@ -121,6 +125,30 @@ def project_table_steps(request: ProjectTableRequest) -> Generator[Progress, Non
 
 def _has(request: ProjectTableRequest, stored: StoredImage) -> bool:
     return request.project.has_cells(stored.key)
+
+
+def _rows_of_pictures(
+    request: ProjectTableRequest, stored: StoredImage, table: pd.DataFrame, label: str
+) -> list[ImageRows]:
+    """Return a part for each picture of a folder, called by its path from there.
+
+    Parameters
+    ----------
+    label
+        What the folder is called where the table has other images too.
+    """
+    pictures = request.project.load_pictures(stored.key)
+    groups = pictures.groups()
+    lines = table.to_dict("records")
+    return [
+        ImageRows(
+            f"{label}/{line['image']}" if label else str(line["image"]),
+            pd.DataFrame([line]),
+            groups.get(int(line["label"]), ""),
+            str(pictures.folder / str(line["image"])),
+        )
+        for line in lines
+    ]
 
 
 def _load(request: ProjectTableRequest, stored: StoredImage) -> OpenImage:
@@ -134,16 +162,22 @@ def _load(request: ProjectTableRequest, stored: StoredImage) -> OpenImage:
 def _predict(request: ProjectTableRequest, key: str, cells: Cells) -> Prediction | None:
     """Classify the cells as those on the screen; ``None`` where not all embeddings are known."""
     from napari_hemacells.core.classify import restandardise, without_contradictions
-    from napari_hemacells.core.encode import EmbeddingCache
+    from napari_hemacells.core.encode import EmbeddingCache, cached_collection
 
     like = request.embeddings
     if request.head is None or like is None or len(cells) == 0:
         return None
     cache = EmbeddingCache(request.project.embeddings_folder)
-    vectors, known = cache.load(key, like.encoder, like.spec, cells.boxes)
-    if not known.all():
-        return None
-    embeddings = Embeddings(cells.ids, vectors, like.encoder, like.spec, key)
+    if request.project.image(key).kind == "pictures":
+        pictures, numbers = request.project.load_pictures(key), cells.ids.tolist()
+        embeddings = cached_collection(pictures, like.spec, like.encoder, cache, numbers)
+        if len(embeddings) < len(cells):
+            return None
+    else:
+        vectors, known = cache.load(key, like.encoder, like.spec, cells.boxes)
+        if not known.all():
+            return None
+        embeddings = Embeddings(cells.ids, vectors, like.encoder, like.spec, key)
     reference = request.references.get(key)
     if reference is not None:
         embeddings = restandardise(embeddings, reference)

@@ -17,6 +17,7 @@ from napari_hemacells.session.bundles import (
     check_model,
     make_bundle,
     merged_palette,
+    other_kind_notice,
     prepare_bundle,
 )
 from napari_hemacells.session.review_queue import QueueRequest, rank_cells
@@ -157,6 +158,8 @@ class Session(SessionEditor):
         if palette != self.palette:
             self._execute(annotate.SetPalette(palette))
         self._use(model)
+        if notice := other_kind_notice(bundle, self):
+            self.events.noticed.emit(notice)
 
     def adopt_model(self, bundle: Bundle, learned: Mapping[CellRef, str]) -> None:
         """Classify with a model that was fine-tuned on this project; annotations do not change.

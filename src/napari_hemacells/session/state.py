@@ -151,8 +151,9 @@ class SessionState:
     def open_image(self, image: SmearImage) -> None:
         """Show an image in the open project, in the project that knows it, or in a new one.
 
-        Without an open project, the last project that holds this image is reopened; if there is
-        none, one is made in the user's data folder, so that annotations are always saved.
+        Without an open project, the last project that holds this image is reopened, wherever it
+        was saved; if there is none, one is made in the user's data folder, so that annotations
+        are always saved.
         """
         from napari_hemacells.core.store import (
             Project,
@@ -160,9 +161,11 @@ class SessionState:
             find_project,
             holds_project,
         )
+        from napari_hemacells.core.store.recent import recent_projects
 
         if self.project is None:
-            folder = find_project(image.key) or default_folder(image)
+            saved = [entry.folder for entry in recent_projects() if entry.is_there]
+            folder = find_project(image.key, elsewhere=saved) or default_folder(image)
             if holds_project(folder):  # a damaged one says so
                 self.use_project(Project.open(folder))
             else:

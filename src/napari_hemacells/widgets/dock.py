@@ -9,6 +9,7 @@ from napari.settings import get_settings
 from qtpy.QtCore import QEvent, QTimer
 
 from napari_hemacells.session import Session
+from napari_hemacells.widgets import theme
 from napari_hemacells.widgets.canvas.keys import qt_action
 from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
 from napari_hemacells.widgets.dock_controller import DockController
@@ -16,6 +17,7 @@ from napari_hemacells.widgets.dock_view import DockView
 
 if TYPE_CHECKING:
     import napari
+    from napari.utils.events import Event
     from qtpy.QtGui import QKeyEvent
 
 
@@ -39,6 +41,13 @@ class HemaCellsWidget(DockView):
         # holds self, or it would never go.
         self.destroyed.connect(self.controller.close)
         get_settings().appearance.events.theme.connect(self.restyle)
+        napari_viewer.events.theme.connect(self._viewer_restyled)
+        theme.follow_viewer(napari_viewer.theme)
+        self.restyle()
+
+    def _viewer_restyled(self, event: Event) -> None:
+        """Follow the viewer's own theme, which may not be that of the settings."""
+        theme.follow_viewer(str(event.value))
         self.restyle()
 
     def event(self, event: QEvent | None) -> bool:

@@ -73,3 +73,11 @@ def raise_dock(widget: QWidget, *, tall: bool = False) -> None:
     dock.raise_()
     if tall and main is not None and dock.height() < main.height() // 2:
         main.resizeDocks([dock], [main.height() // 2], Qt.Orientation.Vertical)
+
+
+def canvas_widget(viewer: ViewerModel) -> QWidget | None:
+    """The widget of the canvas, which gets its keys; ``None`` for a viewer without a window."""
+    whole = getattr(viewer, "__wrapped__", viewer)  # napari hands plugins a proxy
+    window = getattr(whole, "window", None)
+    shown = None if window is None else getattr(window, "_qt_viewer", None)
+    return None if shown is None else shown.canvas.native

@@ -29,14 +29,14 @@ from napari_hemacells.widgets.train_detector.controller import TrainDetectorCont
 from napari_hemacells.widgets.wording import about_regions, speak_of_regions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
+    from collections.abc import Callable
 
     from napari_hemacells.session import Session
     from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
     from napari_hemacells.widgets.detect.panel import DetectRequest
     from napari_hemacells.widgets.dock_view import DockView
     from napari_hemacells.widgets.export.panel import ExportRequest
+    from napari_hemacells.widgets.export.steps import ExportResult
     from napari_hemacells.widgets.project.panel import ProjectPanel
 
 _NO_CELLS = "There are no cells yet: detect them first (Alt+D)."
@@ -59,10 +59,15 @@ class CloseOnce:
         atexit.register(self)
 
     def __call__(self, _destroyed: object = None) -> None:
-        """Do what was not done yet."""
+        """Do what was not done yet; a timer that Qt has deleted already needs no stop."""
         atexit.unregister(self)
         while self._steps:
-            self._steps.pop(0)()
+            try:
+                self._steps.pop(0)()
+            except RuntimeError as error:
+                # Of PyQt and PySide; raised in a slot, it would end the process with an abort.
+                if "deleted" not in str(error):
+                    raise
 
 
 class DockController(QObject):
@@ -142,12 +147,15 @@ class DockController(QObject):
         events, viewer = self.session.events, self.bridge.events
         for signal, slot in (
             (events.project, self._project_changed),
-            (events.image, self._update),
+            (events.image, self._image_changed),
             (events.noticed, self.project_controller.notice),
             (events.cells, self._cells_changed),
             (events.corrected, self._cells_corrected),
             (events.annotations, self._update),
             (events.prediction, self._update),
+            (events.palette, self._step_taken),
+            (events.annotations, self._step_taken),
+            (events.corrected, self._step_taken),
             (events.shift, self.classify_controller.warn_of_shift),
             (viewer.layers, self.project_controller.layers_changed),
             (viewer.layers, self.thermograms.update),
@@ -171,7 +179,7 @@ class DockController(QObject):
         view.annotate.previous_requested.connect(canvas.previous)
         view.annotate.undo_requested.connect(canvas.undo)
         view.annotate.redo_requested.connect(canvas.redo)
-        view.annotate.refused.connect(self.voice.warn)
+        view.annotate.refused.connect(self.voice.refuse)
         view.classify.display_requested.connect(canvas.show_mode)
         view.export.export_requested.connect(self._export)
         view.messages.cancel_requested.connect(self.detect_controller.cancel)
@@ -192,17 +200,19 @@ class DockController(QObject):
         tasks.exported.connect(self._exported)
         tasks.classification_dropped.connect(canvas.recolour)
         self.project_controller.annotated.connect(self._show_annotations)
+        self.project_controller.step_kept.connect(self.show_step)
         self.project_controller.changed.connect(self._update)
         self.project_panel.panel_made.connect(self._dock_project_panel)
         self.detect_controller.changed.connect(self._update)
         self.pictures.changed.connect(self._update)
-        canvas.refused.connect(voice.warn)
+        self.pictures.drawn.connect(self._paint_pictures)
+        canvas.refused.connect(voice.refuse)
         canvas.mode_changed.connect(view.classify.show_mode)
         canvas.help_requested.connect(view.show_keys)
         canvas.pointed_at.connect(self._show_pointed_at)
         self.cell_editor.changed.connect(self._show_tools)
         self.cell_editor.said.connect(voice.say)
-        self.cell_editor.refused.connect(voice.warn)
+        self.cell_editor.refused.connect(voice.refuse)
         self.training.said.connect(voice.say)
         self.training.warning_emitted.connect(voice.warn)
         self.finetune_controller.navigator.image_opened.connect(self._show_classes)
@@ -254,10 +264,10 @@ class DockController(QObject):
             self.tasks.export(partial(export_steps, request, now))
             self._update()
 
-    def _exported(self, result: tuple[Path, Sequence[Path]]) -> None:
-        folder, written = result
+    def _exported(self, result: ExportResult) -> None:
+        folder, written, note = result
         self.view.export.show_result(folder, written)
-        self.voice.say(f"Written into {folder}.")
+        self.voice.say(f"Written into {folder}.{note}")
 
     # --- what is possible now ----------------------------------------------------------------
 
@@ -265,6 +275,11 @@ class DockController(QObject):
         project = self.session.project
         if project is not None:
             self.view.export.suggest_folder(project.folder / "export")
+        self._update()
+
+    def _image_changed(self) -> None:
+        """An image that was never detected in has no result: that of the one before goes."""
+        self.view.detect.show_result(self.session.cells, self.session.image)
         self._update()
 
     def _cells_changed(self) -> None:
@@ -287,17 +302,23 @@ class DockController(QObject):
         # Queued: the gallery scrolls while the classifier works, not before it is asked.
         queued = Qt.ConnectionType.QueuedConnection
         self.canvas.chosen.connect(gallery.select_cell, queued)  # type: ignore[call-arg]  # stub
-        gallery.refused.connect(self.voice.warn)
+        gallery.refused.connect(self.voice.refuse)
         self.bridge.add_dock(gallery, "HemaCells gallery")
         cell_map = self.view.make_map(self.map_jobs)
         cell_map.cell_activated.connect(self.canvas.go_to)
-        cell_map.refused.connect(self.voice.warn)
+        cell_map.refused.connect(self.voice.refuse)
         self.bridge.add_dock(cell_map, "HemaCells map", behind=gallery)
         table = self.view.make_light_table()
         table.cell_activated.connect(self.canvas.go_to)
         table.refused.connect(self.voice.warn)
         table.similar_requested.connect(self._show_similar)
         self.bridge.add_dock(table, "HemaCells light table", behind=gallery)
+
+    def _paint_pictures(self) -> None:
+        """Paint pictures of a folder that were read meanwhile."""
+        for widget in (self.view.gallery, self.view.light_table):
+            if widget is not None:
+                widget.repaint_pictures()
 
     def show_light_table(self) -> None:
         """Bring the light table to the front, with room for it."""
@@ -313,10 +334,14 @@ class DockController(QObject):
         self.view.project = panel
         self.bridge.add_dock(panel, "HemaCells project", behind=self.view.gallery)
 
+    def _step_taken(self, _what: object = None) -> None:
+        self.voice.forget_refusal()
+
     def _update(self, _what: object = None) -> None:
         session, header = self.session, self.view.header
         self.thermograms.update()
-        self.view.show_image_name("" if session.image is None else session.image.name)
+        image = session.image
+        self.view.show_image_name(*(("",) if image is None else (image.name, image.notes)))
         self.view.messages.regions = self._shows_thermogram
         cells = session.cells is not None
         missing = "" if cells else _NO_CELLS

@@ -29,13 +29,15 @@ from napari_hemacells.widgets.key_help import KeyHelpDialog
 from napari_hemacells.widgets.light_table.widget import LightTableWidget
 from napari_hemacells.widgets.message_bar import MessageBar
 from napari_hemacells.widgets.pictures.panel import PicturesPanel
-from napari_hemacells.widgets.plain_text import PlainLabel
+from napari_hemacells.widgets.plain_text import PlainLabel, plain_tip
 from napari_hemacells.widgets.project_bar import ProjectBar
 from napari_hemacells.widgets.step_header import STEPS, Step, StepHeader
 from napari_hemacells.widgets.thermography.panel import ThermogramPanel
 from napari_hemacells.widgets.train_detector.panel import TrainDetectorPanel
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari_hemacells.session import Session
     from napari_hemacells.widgets.background.workers import JobRunner
     from napari_hemacells.widgets.gallery.review_queue import ReviewQueue
@@ -97,10 +99,18 @@ class DockView(QWidget):
         """The step shown."""
         return STEPS[self.pages.currentIndex()]
 
-    def show_image_name(self, name: str) -> None:
-        """Name the image that every step is about; empty for none."""
-        self.image_name.setText(f"Image: {name}" if name else "")
-        self.image_name.setToolTip(name)
+    def show_image_name(self, name: str, notes: Sequence[str] = ()) -> None:
+        """Name the image that every step is about; empty for none.
+
+        Parameters
+        ----------
+        notes
+            What was decided about its source: bit depth, axes, channels. In the tooltip, and
+            marked in the text.
+        """
+        about = " ⓘ" if notes else ""
+        self.image_name.setText(f"Image: {name}{about}" if name else "")
+        self.image_name.setToolTip(plain_tip("\n".join((name, *notes))))
         self.image_name.setVisible(bool(name))
 
     def show_step(self, step: Step) -> None:

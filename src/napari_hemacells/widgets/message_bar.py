@@ -126,6 +126,7 @@ class Notifier:
 
     def __init__(self, bar: MessageBar) -> None:
         self._bar = bar
+        self._refusal = ""  # why the last attempt failed
 
     def say(self, message: str) -> None:
         """Show a message."""
@@ -138,6 +139,17 @@ class Notifier:
     def warn(self, message: str) -> None:
         """Show a warning: what was not done, and what to do."""
         self._bar.say(message, "warning")
+
+    def refuse(self, message: str) -> None:
+        """Show why a step was not taken, until the next one is."""
+        self.warn(message)
+        self._refusal = self._bar.text
+
+    def forget_refusal(self) -> None:
+        """Take the last refusal away: a step was taken since."""
+        if self._refusal and self._bar.text == self._refusal:
+            self.say("")
+        self._refusal = ""
 
     def fail(self, message: str) -> None:
         """Show an error."""

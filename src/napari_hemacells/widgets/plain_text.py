@@ -62,6 +62,18 @@ def plain_tip(text: str) -> str:
     return f"<qt>{lines}</qt>"
 
 
+def elided(text: str, length: int = 24) -> str:
+    """Return a name short enough for a button: on one line, its end cut off with an ellipsis.
+
+    Examples
+    --------
+    >>> elided("segmented neutrophil, toxic granulation")
+    'segmented neutrophil, t…'
+    """
+    line = " ".join(text.split())
+    return line if len(line) <= length else f"{line[: length - 1]}…"
+
+
 def literal(text: str) -> str:
     """Return the text of a button or menu that shows these letters: ``&`` underlines none.
 

@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
 
 from napari_hemacells.widgets import theme
 from napari_hemacells.widgets.folder_dialog import choose_folder
-from napari_hemacells.widgets.plain_text import PlainLabel
+from napari_hemacells.widgets.plain_text import PlainLabel, elided
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,6 +44,7 @@ class ProjectBar(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._full = ""
+        self._elide_mode = Qt.TextElideMode.ElideLeft
         self.suggested: Path | None = None
         self._label = PlainLabel()
         self._label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
@@ -72,11 +73,26 @@ class ProjectBar(QWidget):
         row.addWidget(self.button)
         self.show_project_folder(None)
 
-    def show_project_folder(self, folder: Path | None, name: str = "") -> None:
-        """Show where annotations are saved, and the name of the project."""
+    def show_project_folder(
+        self, folder: Path | None, name: str = "", *, automatic: bool = False
+    ) -> None:
+        """Show where annotations are saved, and the name of the project.
+
+        Parameters
+        ----------
+        automatic
+            Whether the program has chosen the folder, whose name means nothing to the user.
+        """
         self._save_as.setEnabled(folder is not None)
         named = f"{name}, saved" if name else "Saved"
-        self._full = "Nothing to save yet" if folder is None else f"{named} in {folder}"
+        self._elide_mode = Qt.TextElideMode.ElideLeft
+        if folder is None:
+            self._full = "Nothing to save yet"
+        elif automatic:
+            self._full = f"Project {elided(name)}, saved automatically" if name else "Saved"
+            self._elide_mode = Qt.TextElideMode.ElideRight
+        else:
+            self._full = f"{named} in {folder}"
         self._label.setToolTip(
             "" if folder is None else f"{folder}\nEvery annotation is saved on disk at once."
         )
@@ -98,9 +114,7 @@ class ProjectBar(QWidget):
 
     def _elide(self) -> None:
         metrics = QFontMetrics(self._label.font())
-        self._label.setText(
-            metrics.elidedText(self._full, Qt.TextElideMode.ElideLeft, self._label.width())
-        )
+        self._label.setText(metrics.elidedText(self._full, self._elide_mode, self._label.width()))
 
     def offer_recent(self, projects: Sequence[tuple[Path, str, bool]]) -> None:
         """Offer these projects in the menu.

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from napari_hemacells.widgets.detect.panel import DetectPanel
     from napari_hemacells.widgets.message_bar import Notifier
     from napari_hemacells.widgets.project_bar import ProjectBar
+    from napari_hemacells.widgets.step_header import Step
 
 
 _SETTLED_MS = 120  # a slider that is dragged passes many frames: the one it rests at is opened
@@ -31,6 +32,10 @@ class ProjectView(Protocol):
 
     detect: DetectPanel
     place: ProjectBar
+
+    @property
+    def step(self) -> Step:
+        """The step shown."""
 
     def ask_for_image(self, reason: str) -> Path | None:
         """Return the file of an image that is not where the project has it."""
@@ -43,11 +48,14 @@ class ProjectController(QObject):
     -------
     annotated
         The opened image has annotations.
+    step_kept
+        The project is in another folder now; the work goes on in this step.
     changed
         An image or a project was chosen, or one is being opened.
     """
 
     annotated = Signal()
+    step_kept = Signal(str)
     changed = Signal()
 
     def __init__(
@@ -242,7 +250,9 @@ class ProjectController(QObject):
             cells = "cell" if annotated == 1 else "cells"
             self._voice.say(f"Project reopened: {annotated:,} annotated {cells}.")
         elif self._session.cells is None:
-            self._voice.say("Press Detect cells, or use the cells of a layer.")
+            image = self._session.image
+            notes = () if image is None else image.notes
+            self._voice.say(" ".join((*notes, "Press Detect cells, or use the cells of a layer.")))
         self._repeat_notices()
         self.changed.emit()
 
@@ -253,6 +263,8 @@ class ProjectController(QObject):
 
     def _save_as(self, folder: Path) -> None:
         self._noticed.clear()
+        step = self._view.step
         if self._voice.attempt(partial(self._session.save_as, folder)):
+            self.step_kept.emit(step)  # not the first one, where another project begins
             self._voice.say(f"The project is now in {folder}.")
             self._repeat_notices()

@@ -13,6 +13,23 @@ if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
 
 
+class _ViewerTheme:
+    """The theme that a viewer was given for itself (Ctrl+Shift+T), empty for that of the settings.
+
+    One for all viewers of the program: a dock asks for its colours when its viewer changes.
+    """
+
+    name = ""
+
+
+_of_viewer = _ViewerTheme()
+
+
+def follow_viewer(name: str) -> None:
+    """Use the theme of a viewer from now on; empty: that of napari's settings."""
+    _of_viewer.name = "" if name == get_settings().appearance.theme else name
+
+
 def colour(role: str) -> QColor:
     """A colour of napari's present theme.
 
@@ -22,7 +39,7 @@ def colour(role: str) -> QColor:
         ``"background"``, ``"foreground"``, ``"primary"``, ``"secondary"``, ``"highlight"``,
         ``"text"``, ``"current"``, ``"warning"`` or ``"error"``.
     """
-    theme = get_theme(get_settings().appearance.theme)
+    theme = get_theme(_of_viewer.name or get_settings().appearance.theme)
     return QColor(getattr(theme, role).as_hex())
 
 
@@ -41,11 +58,20 @@ def contrast(one: QColor, other: QColor) -> float:
 
 def readable(wanted: QColor, *behind: QColor) -> QColor:
     """The colour, moved towards white or black until text in it is read on these backgrounds."""
+    return _with_contrast(wanted, READABLE, *behind)
+
+
+def visible(wanted: QColor, *behind: QColor) -> QColor:
+    """The colour, moved towards white or black until a mark in it is seen on these backgrounds."""
+    return _with_contrast(wanted, VISIBLE, *behind)
+
+
+def _with_contrast(wanted: QColor, least: float, *behind: QColor) -> QColor:
     ends = (QColor("white"), QColor("black"))
     end = max(ends, key=lambda colour: min(contrast(colour, back) for back in behind))
     for share in range(0, 101, 5):
         moved = _mixed(end, wanted, share / 100)
-        if all(contrast(moved, back) >= READABLE for back in behind):
+        if all(contrast(moved, back) >= least for back in behind):
             return moved
     return end
 

@@ -111,3 +111,22 @@ def test_the_coarsest_level_changes_in_place(pictures):
     assert kept[:20, :20].max() > BACKGROUND
     sheet.forget([1])
     assert kept.max() == BACKGROUND
+
+
+def test_a_thumbnail_never_waits_and_is_sharp_once_read(pictures):
+    sheet = ContactSheet(pictures)
+    first, sharp = sheet.thumbnail_now(3, 64)
+    assert first.shape == (64, 64, 3)
+    assert not sharp
+    assert sheet.has_wishes
+    assert sheet.load_thumbnails(10) == 1
+    assert not sheet.has_wishes
+    second, sharp = sheet.thumbnail_now(3, 64)
+    assert sharp
+    np.testing.assert_array_equal(second, pictures.thumbnail(3, 64))
+
+
+def test_a_preview_shows_some_of_the_pictures(pictures):
+    preview = ContactSheet(pictures).preview()
+    assert preview.shape == (96, 96, 3)
+    assert np.unique(preview).size > 20

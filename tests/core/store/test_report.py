@@ -176,7 +176,12 @@ def test_names_cannot_break_the_page(report):
 def test_without_prediction_and_without_cells(tmp_path, report, no_cells, no_prediction):
     undecided = render(replace(report, prediction=None))
     assert "No model has classified" in undecided
-    assert [row[3] for row in Page(undecided).rows[1:]] == ["0", "0", "1", "3", "4"]
+    assert [row[1:5] for row in Page(undecided).rows[1:]] == [
+        ["0", "0", "2", "2"],  # by a person, the model, the detector, in all
+        ["0", "0", "1", "1"],
+        ["1", "0", "0", "1"],
+        ["1", "0", "3", "4"],
+    ]
     for prediction in (None, no_prediction):
         nothing = replace(report, cells=no_cells, annotations={}, prediction=prediction)
         write_report(tmp_path / "report.html", nothing)

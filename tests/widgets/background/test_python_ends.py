@@ -71,3 +71,37 @@ def test_a_dock_that_nobody_closed_is_closed_before_qt_deletes_its_timers():
         assert done.stdout.split() == ["left"]
         assert "deleted" not in done.stderr
         assert done.returncode == 0, done.stderr
+
+
+DELETED = """
+import gc
+
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QApplication
+
+app = QApplication([])
+from napari.components import ViewerModel
+from qtpy import API_NAME
+
+from napari_hemacells.widgets import HemaCellsWidget
+
+if API_NAME == "PyQt6":
+    from PyQt6.sip import delete
+else:
+    from shiboken6 import delete
+
+widget = HemaCellsWidget(ViewerModel())
+timers = [thing for thing in gc.get_objects() if isinstance(thing, QTimer)]
+print(len(timers) > 5)
+for timer in timers:
+    delete(timer)
+widget.controller.close()
+print("left", flush=True)
+"""
+
+
+def test_timers_that_qt_has_deleted_first_are_no_abort():
+    """Of every part of the dock: the order in which Qt ends its objects is its own."""
+    done = run(DELETED)
+    assert done.stdout.split() == ["True", "left"], done.stderr[-2000:]
+    assert done.returncode == 0, done.stderr[-2000:]

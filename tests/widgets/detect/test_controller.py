@@ -5,6 +5,7 @@ import pytest
 from napari.components import ViewerModel
 
 from made_up import make_cells, make_embeddings, make_image
+from napari_hemacells.core.errors import StorageError
 from napari_hemacells.core.params import DetectParams
 from napari_hemacells.core.types import Progress
 from napari_hemacells.widgets import HemaCellsWidget
@@ -100,6 +101,23 @@ def test_annotated_cells_stay_at_another_sensitivity(dock, qtbot, asked):
     assert dock.session.annotated == {15: rbc}
     kept = dock.session.cells.centres[dock.session.cells.position[15]]
     np.testing.assert_allclose(kept, centre)
+
+
+def test_found_cells_that_cannot_be_saved_are_told(dock, qtbot, asked, monkeypatch):
+    """A full disk, for example: the earlier cells stay."""
+    detected(dock, qtbot)
+    before = dock.session.cells
+
+    def full(*_):
+        raise StorageError("“cells” was not saved: the disk is full. Free some space.")
+
+    monkeypatch.setattr(dock.session.project, "save_cells", full)
+    with qtbot.waitSignal(dock.controller.tasks.refused):
+        dock.detect.button.click()
+    assert dock.messages.level == "warning"
+    assert "the disk is full" in dock.messages.text
+    assert dock.session.cells is before
+    assert dock.detect.button.isEnabled()
 
 
 def test_the_whole_picture_becomes_the_cell(dock, qtbot, asked):

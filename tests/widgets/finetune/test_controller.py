@@ -156,6 +156,26 @@ def test_start_waits_for_two_classes_with_two_cells(run, panel, session):
     assert (cells, classes) == (4, 2)
 
 
+def test_a_class_of_one_cell_can_be_left_out(run, panel, session):
+    first, second, third = session.palette.ids[:3]
+    session.annotate([1, 2], first)
+    session.annotate([3], third)
+    assert panel.leave_out.isHidden()  # nothing to learn would remain
+    session.annotate([4, 5], second)
+    assert not panel.leave_out.isHidden()
+    assert session.palette.by_id(third).name in panel.leave_out.text()
+    assert not panel.start.isEnabled()
+    panel.leave_out.setChecked(True)
+    assert panel.start.isEnabled()
+    assert "4 annotated cells" in panel.lessons.text()
+    ground = run.preparation.take_snapshot()
+    assert {ref.cell for ref in ground.state.labels} == {1, 2, 4, 5}
+    assert set(session.annotated) == {1, 2, 3, 4, 5}
+    session.annotate([6], third)
+    assert panel.leave_out.isHidden()
+    assert len(run.preparation.take_snapshot().state.labels) == 6
+
+
 def test_invalid_form_disables_start_with_the_reason(run, panel, annotated):
     panel.form.rate.setText("fast")
     assert not panel.start.isEnabled()

@@ -24,7 +24,13 @@ from napari_hemacells.core.train.classifier.results import (
 from napari_hemacells.core.train.classifier.results import confusion_of as confusion
 from napari_hemacells.session.model_comparison import ClassChange
 from napari_hemacells.widgets.finetune.augmentation_preview import GAP, contact_sheet
-from napari_hemacells.widgets.finetune.panel import FineTuneForm, FineTunePanel
+from napari_hemacells.widgets.finetune.form import (
+    ARCHITECTURES,
+    IN_USE,
+    RECIPE_TITLES,
+    FineTuneForm,
+)
+from napari_hemacells.widgets.finetune.panel import FineTunePanel
 from napari_hemacells.widgets.finetune.steps import Comparison, FineTuneSummary, outcome_html
 from napari_hemacells.widgets.training.steps import RemainingTime
 
@@ -77,7 +83,7 @@ def panel(qtbot):
 # --- the form ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["quick", "thorough", "from nothing"])
+@pytest.mark.parametrize("name", CLASSIFIER_PRESETS)
 def test_untouched_form_is_the_recipe_itself(form, name):
     form.recipe.setCurrentIndex(form.recipe.findData(name))
     assert form.value() == CLASSIFIER_PRESETS[name].recipe
@@ -115,6 +121,64 @@ def test_one_change_tells_once_even_of_a_whole_recipe(form, qtbot):
     assert len(told) == 1
 
 
+def test_all_presets_are_offered_with_what_they_are(form):
+    assert [form.recipe.itemData(row) for row in range(form.recipe.count())] == list(
+        CLASSIFIER_PRESETS
+    )
+    assert set(RECIPE_TITLES) == set(CLASSIFIER_PRESETS)
+    row = form.recipe.findData("vit")
+    tip = form.recipe.itemData(row, Qt.ItemDataRole.ToolTipRole)
+    assert "Vision Transformer" in tip
+    assert "Otherwise than the thesis" in tip
+
+
+def test_all_architectures_are_offered(form):
+    assert len(ARCHITECTURES) == 12
+    assert {preset.recipe.arch for preset in CLASSIFIER_PRESETS.values()} <= set(ARCHITECTURES)
+
+
+def test_size_smoothing_schedule_and_copies_are_taken(form):
+    form.training.set_values({"size": 128, "smoothing": 0.1, "schedule": "restarts", "tta": 5})
+    recipe = form.value()
+    assert (recipe.size, recipe.smoothing, recipe.schedule, recipe.tta) == (
+        128, 0.1, "restarts", 5,
+    )  # fmt: skip
+
+
+def test_from_scratch_is_a_tick(form):
+    assert form.value().weights == "auto"
+    form.scratch.setChecked(True)
+    assert form.value().weights == "none"
+    assert not form.start_from.isEnabled()
+    form.recipe.setCurrentIndex(form.recipe.findData("thorough"))
+    assert form.value().weights == "auto"
+
+
+def test_own_weights_file_and_own_model(form, tmp_path):
+    form.arch.setCurrentText("resnet18")
+    file = tmp_path / "weights.safetensors"
+    file.write_bytes(b"")
+    form.use_own_weights(file)
+    assert (form.value().weights, form.value().arch) == (str(file), "resnet18")
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "bundle.json").write_text("{}")
+    form.use_own_weights(model)
+    assert (form.value().weights, form.value().arch) == (str(model), "bundled")
+    assert not form.arch.isEnabled()
+
+
+def test_model_in_use_is_offered_only_where_there_is_one(form):
+    place = form.start_from.findData(IN_USE)
+    form.offer_model_in_use(there=False, why_not="Fine-tune one first")
+    assert not form.start_from.model().item(place).isEnabled()
+    form.offer_model_in_use(there=True, why_not="")
+    form.start_from.setCurrentIndex(place)
+    assert form.value().weights == IN_USE
+    form.offer_model_in_use(there=False, why_not="Fine-tune one first")
+    assert form.value().weights == "auto"
+
+
 # --- the page ------------------------------------------------------------------------------------
 
 
@@ -130,6 +194,16 @@ def test_start_is_disabled_with_the_reason(panel):
     assert panel.start.isEnabled()
     assert panel.lessons.text() == "4 annotated cells of 2 images: 3 a, 1 b."
     assert panel.split.isVisibleTo(panel)
+
+
+def test_refused_weights_disable_start_with_the_reason(panel):
+    panel.show_training_summary(FineTuneSummary(2, (("a", 3), ("b", 2)), "Held out: 1."))
+    panel.show_beginning("Starts from ImageNet weights.", refused=False)
+    assert panel.start.isEnabled()
+    panel.show_beginning("The weights of resnet18 are not on this computer.", refused=True)
+    assert not panel.start.isEnabled()
+    assert "not on this computer" in panel.start.toolTip()
+    assert panel.form.scratch.isVisibleTo(panel)  # the way out
 
 
 def test_reports_fill_bar_words_and_curves(panel):

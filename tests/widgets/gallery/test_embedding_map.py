@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
+from qtpy.QtGui import QColor
 
 from made_up import make_embeddings
+from napari_hemacells.widgets import theme
 from napari_hemacells.widgets.background.workers import JobRunner
 from napari_hemacells.widgets.gallery.embedding_map import EmbeddingMapWidget
 
@@ -122,3 +124,17 @@ def test_other_cells_make_another_map(cell_map, session, qtbot):
     qtbot.waitUntil(lambda: len(cell_map.canvas.places) == 0)
     session.set_embeddings(make_embeddings(session.image, session.cells))
     qtbot.waitUntil(lambda: len(cell_map.canvas.places) == 30)
+
+
+@pytest.mark.parametrize("name", ["dark", "light"])
+@pytest.mark.parametrize("colour", ["#000000", "#ffffff", "#262930"])
+def test_a_class_in_the_colour_of_the_background_is_seen(cell_map, session, name, colour):
+    session.recolour_class("rbc", colour)
+    session.annotate(cell_map._ids[:5].tolist(), "rbc")
+    theme.follow_viewer(name)
+    try:
+        cell_map.restyle()
+        shown = QColor.fromRgbF(*map(float, cell_map.canvas._points.get_facecolors()[0][:3]))
+        assert theme.contrast(shown, theme.colour("background")) >= theme.VISIBLE - 0.05
+    finally:
+        theme.follow_viewer("")

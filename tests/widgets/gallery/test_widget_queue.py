@@ -78,6 +78,7 @@ def test_first_embeddings_move_nothing_under_a_hand_that_has_begun(
     sorted_out(qtbot, gallery)
     assert queue(gallery) == before
     assert gallery.bar.refresh.isEnabled()
+    assert gallery.bar.count.text() == "30 cells"
 
 
 def test_a_project_opened_again_is_sorted_by_what_its_labels_teach(

@@ -62,15 +62,21 @@ def _local(workers: int) -> Iterator[Client]:
             # Whoever reaches the scheduler can run code in its workers: nobody on this computer
             # may without the keys, which are made for this run and kept in memory alone.
             security = Security.temporary()
-            cluster = LocalCluster(
-                n_workers=workers,
-                threads_per_worker=1,
-                dashboard_address=None,
-                local_directory=folder,
-                silence_logs=LOGGING_OFF,
-                protocol="tls://",
-                security=security,
-            )
+            try:
+                cluster = LocalCluster(
+                    n_workers=workers,
+                    threads_per_worker=1,
+                    dashboard_address=None,
+                    local_directory=folder,
+                    silence_logs=LOGGING_OFF,
+                    protocol="tls://",
+                    security=security,
+                )
+            except (RuntimeError, OSError, TimeoutError) as error:
+                raise ClusterError(
+                    f"{workers} processes could not be started on this computer, which may be too "
+                    "busy: run the command again with --workers 1."
+                ) from error
             opened.enter_context(cluster)
             client = opened.enter_context(Client(cluster, set_as_default=False, security=security))
         try:

@@ -86,6 +86,10 @@ def list_class_folders(folder: Path) -> dict[str, list[Path]]:
         and no picture among them, or the folders are parts of a data set and no classes.
     """
     if not folder.is_dir():
+        if folder.exists():
+            raise ImageError(
+                f"{folder} is a file: a folder with one sub-folder of crops per class is needed."
+            )
         raise ImageError(f"There is no folder {folder}.")
     if parts := part_folders(folder):
         raise ImageError(
@@ -109,7 +113,9 @@ def list_class_folders(folder: Path) -> dict[str, list[Path]]:
             )
     filled_classes = {name: files for name, files in classes.items() if files}
     if not filled_classes:
-        raise ImageError(f"{folder} holds no class folders: a sub-folder of crops a class.")
+        raise ImageError(
+            f"{folder} holds no class folders: one sub-folder of crops per class is needed."
+        )
     return filled_classes
 
 

@@ -476,6 +476,11 @@ class CellPictures:
                 self._thumbnails.popitem(last=False)
         return thumbnail
 
+    def known_thumbnail(self, number: int, side: int) -> NDArray[np.uint8] | None:
+        """:meth:`thumbnail` where it was read lately, ``None`` otherwise; no file is opened."""
+        with self._lock:
+            return self._thumbnails.get((int(number), side))
+
     def thumbnails(self, numbers: Iterable[int], side: int) -> NDArray[np.uint8]:
         """``(n, side, side, 3)`` uint8: :meth:`thumbnail` of several, read in threads."""
         wanted = [int(number) for number in numbers]

@@ -40,6 +40,7 @@ STEPS = (1, 2, 4, 8, 16)  # of the levels; a tile has 96, 48, 24, 12 and 6 pixel
 SHARP = 1600  # tiles that are kept at full size, about 44 MB
 BACKGROUND = 34  # grey of the gaps, and of pictures that were not read yet
 SMALLEST_LEVEL = 512  # pixels
+PREVIEWED = 4  # pictures along each side of a preview
 ASPECT = 1.5  # columns to rows
 
 
@@ -73,6 +74,7 @@ class ContactSheet:
         )
         self.loaded = np.zeros(places, np.bool_)
         self.wanted: set[int] = set()
+        self._thumbnails_wanted: dict[int, int] = {}  # side by number
         self._sharp: OrderedDict[int, NDArray[np.uint8]] = OrderedDict()
         self._lock = threading.RLock()
 
@@ -114,23 +116,66 @@ class ContactSheet:
         """``(n, size, size, 3)`` crops of the pictures, as their collection frames them."""
         return self.pictures.crops(numbers, spec)
 
-    def thumbnail(self, number: int, side: int) -> NDArray[np.uint8]:
-        """``(side, side, 3)`` uint8: the whole picture, small."""
-        return self.pictures.thumbnail(number, side)
+    def thumbnail_now(self, number: int, side: int) -> tuple[NDArray[np.uint8], bool]:
+        """``(side, side, 3)`` uint8 the whole picture, and whether it is sharp; no file is opened.
+
+        A picture that is not sharp is noted, to be read by :meth:`load_thumbnails`.
+        """
+        known = self.pictures.known_thumbnail(number, side)
+        if known is not None:
+            return known, True
+        with self._lock:
+            tile = self._sharp.get(number)
+        sharp = tile is not None and side <= SIDE
+        if not sharp:
+            self._thumbnails_wanted[number] = side
+        small = self._small[SMALL[0]][number - 1][1:-1, 1:-1]
+        source = small if tile is None else tile[MARGIN:-MARGIN, MARGIN:-MARGIN]
+        return _resized(source, side), sharp
+
+    def load_thumbnails(self, count: int) -> int:
+        """Read so many of the pictures that :meth:`thumbnail_now` noted; return how many."""
+        with self._lock:
+            wanted = list(self._thumbnails_wanted.items())[-count:]  # the last ones are in sight
+            for number, _ in wanted:
+                del self._thumbnails_wanted[number]
+        by_side: dict[int, list[int]] = {}
+        for number, side in wanted:
+            by_side.setdefault(side, []).append(number)
+        for side, numbers in by_side.items():
+            self.pictures.thumbnails(numbers, side)
+        return len(wanted)
+
+    @property
+    def has_wishes(self) -> bool:
+        """Whether something was shown that is not sharp yet."""
+        return bool(self.wanted or self._thumbnails_wanted)
+
+    def preview(self) -> NDArray[np.uint8]:
+        """``(96, 96, 3)`` uint8: sixteen of the pictures, or as many as there are."""
+        numbers = self._numbers()
+        chosen = numbers[:: -(-len(numbers) // PREVIEWED**2) or 1].tolist()
+        self.load(chosen, sharp=False)
+        side = SMALL[0]
+        picture = np.full((PREVIEWED * side, PREVIEWED * side, 3), BACKGROUND, np.uint8)
+        for place, tile in enumerate(self.small_tiles(np.array(chosen, int), side)):
+            row, column = divmod(place, PREVIEWED)
+            picture[row * side : (row + 1) * side, column * side : (column + 1) * side] = tile
+        return picture
 
     # --- pixels ------------------------------------------------------------------------------
 
     @property
     def pixels(self) -> LazyPixels:
         """``(rows, cols, 3)`` uint8; pictures are read where they are sliced."""
-        return _as_pixels([_Level(self, 1, waits=True)])
+        return _as_pixels([SheetLevel(self, 1, waits=True)])
 
     def display_levels(self) -> Sequence[Any]:
         """The levels that a viewer shows, the finest first; reading them never waits.
 
         The last one is an array that changes in place while pictures are read.
         """
-        levels = [_Level(self, step, waits=False) for step in self.steps[:-1]]
+        levels = [SheetLevel(self, step, waits=False) for step in self.steps[:-1]]
         return [*_as_pixels(levels).levels, self._whole]
 
     def load(self, numbers: Iterable[int], *, sharp: bool = True) -> None:
@@ -263,7 +308,7 @@ class ContactSheet:
         return np.asarray(self._small[side][numbers - 1])
 
 
-class _Level:
+class SheetLevel:
     """One level of a sheet; reads like a ``(rows, cols, 3)`` array by slices of rows and columns.
 
     Parameters
@@ -311,8 +356,12 @@ def sheet_image(pictures: CellPictures) -> SmearImage:
 
     Its overview shows the pictures that were read already.
     """
-    sheet = ContactSheet(pictures)
-    small = sheet.display_levels()[-1]
+    return image_of_sheet(ContactSheet(pictures))
+
+
+def image_of_sheet(sheet: ContactSheet) -> SmearImage:
+    """A contact sheet as an image."""
+    pictures, small = sheet.pictures, sheet.display_levels()[-1]
     return SmearImage(
         pixels=sheet.pixels,  # type: ignore[arg-type]  # anything with shape, dtype and slicing
         key=pictures.key,
@@ -329,7 +378,7 @@ def sheet_of(image: SmearImage | None) -> ContactSheet | None:
     return sheet if isinstance(sheet, ContactSheet) else None
 
 
-def _as_pixels(levels: Sequence[_Level]) -> LazyPixels:
+def _as_pixels(levels: Sequence[SheetLevel]) -> LazyPixels:
     first, *below = (
         LazyPixels(level, Layout.of_shape(level.shape), ValueScale()) for level in levels
     )
@@ -341,6 +390,13 @@ def _tile(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     tile = np.full((TILE, TILE, 3), BACKGROUND, np.uint8)
     tile[MARGIN:-MARGIN, MARGIN:-MARGIN] = picture
     return tile
+
+
+def _resized(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    from PIL import Image
+
+    small = Image.fromarray(np.ascontiguousarray(picture))
+    return np.asarray(small.resize((side, side), Image.Resampling.BILINEAR))
 
 
 def _reduced(tiles: NDArray[np.uint8], step: int) -> NDArray[np.uint8]:

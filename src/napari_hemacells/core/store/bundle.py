@@ -272,6 +272,8 @@ def load_bundle(path: str | Path) -> Bundle:
     folder = Path(path).expanduser().absolute()
     folder = folder.parent if folder.name in {JSON_NAME, TENSORS_NAME} else folder
     recover(folder)
+    if not folder.exists():
+        raise BundleError(f"There is no model “{folder}”.")
     if not _holds_json(folder):
         raise BundleError(f"“{folder}” is no model bundle: it holds no {JSON_NAME}.")
     content = _read_json(folder / JSON_NAME)

@@ -52,7 +52,6 @@ from napari_hemacells.core.files.safe_files import (
     unreadable_error,
 )
 from napari_hemacells.core.pictures.contact_sheet import ContactSheet, sheet_of
-from napari_hemacells.core.pictures.table import read_picture_table
 from napari_hemacells.core.store import image_paths, project_pictures
 from napari_hemacells.core.store.cells_file import (
     damaged_file_error,
@@ -76,7 +75,7 @@ from napari_hemacells.core.store.schema import (
 from napari_hemacells.core.types import Groups
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from napari_hemacells.core.annotate.palette import Palette
     from napari_hemacells.core.annotate.state import AnnotationState
@@ -328,19 +327,17 @@ class Project:
         stored, file = self.image(image_key), Path(path).expanduser().absolute()
         if not file.exists():
             raise ProjectError(f"There is no file “{file}”.")
-        if not self._shows(file, stored):
+        if stored.kind == "pictures":
+            place = project_pictures.folder_of(self.folder, stored, file)
+        else:
+            place = file if image_paths.has_content(file, stored) else None
+        if place is None:
             raise ProjectError(
                 f"“{file}” is not the image “{stored.name}” that was annotated: its content is "
                 "another one. Choose the original file."
             )
-        self._put(stored.model_copy(update=image_paths.image_reference(self.folder, file)))
-        return file
-
-    def _shows(self, file: Path, stored: StoredImage) -> bool:
-        if stored.kind == "image":
-            return image_paths.has_content(file, stored)
-        entries = read_picture_table(self.pictures_path(stored.key)).entries
-        return project_pictures.holds_pictures(file, entries)
+        self._put(stored.model_copy(update=image_paths.image_reference(self.folder, place)))
+        return place
 
     def pictures_path(self, image_key: str) -> Path:
         """Where the numbers of a folder of pictures are kept."""
@@ -528,19 +525,23 @@ def holds_project(folder: Path) -> bool:
     return is_regular(folder / FILE_NAME)
 
 
-def find_project(image_key: str, root: Path | None = None) -> Path | None:
-    """The folder of the project last changed that holds this image, ``None`` without one."""
-    files = (root or projects_root()).glob(f"*/{FILE_NAME}")
-    holding = {file: _changed_at(file) for file in files if _holds(file, image_key)}
-    newest = max(holding, key=holding.__getitem__, default=None)
+def find_project(
+    key: str, root: Path | None = None, elsewhere: Iterable[Path] = ()
+) -> Path | None:
+    """The folder of the project last changed that holds this image, ``None`` without one.
+
+    Looked through are the projects in `root` (the user's own if ``None``) and those `elsewhere`.
+    """
+    files = {folder / FILE_NAME for folder in elsewhere}
+    files.update((root or projects_root()).glob(f"*/{FILE_NAME}"))
+    newest = max((file for file in files if _holds(file, key)), key=_changed_at, default=None)
     return None if newest is None else newest.parent
 
 
 def _changed_at(file: Path) -> float:
-    try:
-        return file.stat().st_mtime
-    except OSError:
-        return 0.0
+    """When a project or its annotations were changed last, in seconds."""
+    both = (file, file.with_name(JOURNAL_NAME))
+    return max((path.stat().st_mtime for path in both if path.is_file()), default=0.0)
 
 
 def _holds(file: Path, image_key: str) -> bool:

@@ -199,6 +199,8 @@ def read_stored_image(
 
 def make_thumbnail(image: SmearImage) -> NDArray[np.uint8]:
     """Return the image, at most 96 pixels long, as ``(rows, cols, 3)`` uint8."""
+    if image.sheet is not None:
+        return image.sheet.preview()
     source = image.pixels if image.overview is None else image.overview
     step = max(1, -(-max(source.shape[:2]) // SIDE))
     values = np.asarray(source[::step, ::step], dtype=np.float64)

@@ -53,8 +53,8 @@ def locate_pictures(project_folder: Path, stored: StoredImage) -> Path:
             return place
     where = f"“{places[-1]}”" if places else "its place"
     raise ProjectError(
-        f"The pictures of “{stored.name}” are not in {where} any more: point to the folder that "
-        "holds them now. Annotations are kept."
+        f"The pictures of “{stored.name}” are not in {where} any more: choose one of them where "
+        "they are now. Annotations are kept."
     )
 
 
@@ -63,6 +63,15 @@ def holds_pictures(folder: Path, entries: tuple[PictureEntry, ...]) -> bool:
     if not folder.is_dir():
         return False
     return not entries or any((folder / entry.name).is_file() for entry in entries)
+
+
+def folder_of(project_folder: Path, stored: StoredImage, place: Path) -> Path | None:
+    """The folder of the pictures, given itself, a folder in it, or one of them; or ``None``."""
+    entries = read_picture_table(numbers_file(project_folder, stored.key)).entries
+    for folder in (place, *list(place.parents)[:3]):
+        if holds_pictures(folder, entries):
+            return folder
+    return None
 
 
 def load_pictures(project_folder: Path, stored: StoredImage) -> CellPictures:

@@ -63,6 +63,7 @@ def shown_classes(
 
 
 UNCLASSIFIED = "(no class)"
+FILE = "file"  # column of the cells of a folder of pictures
 
 
 def detected_table(cells: Cells) -> pd.DataFrame:
@@ -81,7 +82,8 @@ def cells_table(
 ) -> pd.DataFrame:
     """A row a cell: where it is, what the user and what the model say.
 
-    Columns: ``image`` (if asked for), ``CELL_COLUMNS``, ``annotated`` and ``predicted`` (class
+    Columns: ``image`` (if asked for; of a folder of pictures each one's path in it),
+    ``CELL_COLUMNS``, ``annotated`` and ``predicted`` (class
     names, ``""`` without one), ``confidence`` (probability of the predicted class), where the
     head can tell ``unknown`` (how far from everything annotated) and ``is_unknown`` (whether too
     far for any class), and ``p_<class name>`` for each class of the prediction. ``class`` is
@@ -122,7 +124,8 @@ def cells_table(
     if prediction is not None and prediction.restandardised:
         table["restandardised"] = True
     if with_image:
-        table.insert(0, "image", _text([image.name] * len(table)))
+        names_of_files = cells.table[FILE] if FILE in cells.table else [image.name] * len(table)
+        table.insert(0, "image", _text(names_of_files))
     return table
 
 

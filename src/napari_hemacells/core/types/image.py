@@ -67,8 +67,11 @@ class CropSource(Protocol):
     def crops(self, numbers: Iterable[int], spec: Any) -> NDArray[Any]:
         """``(n, size, size, 3)`` crops by a CropSpec: uint8 of colours, float32 of degrees."""
 
-    def thumbnail(self, number: int, side: int) -> NDArray[np.uint8]:
-        """``(side, side, 3)`` uint8: the whole picture, small."""
+    def thumbnail_now(self, number: int, side: int) -> tuple[NDArray[np.uint8], bool]:
+        """``(side, side, 3)`` uint8 the whole picture, and whether it is sharp; never waits."""
+
+    def preview(self) -> NDArray[np.uint8]:
+        """``(rows, cols, 3)`` uint8: some of the pictures, for a list of images."""
 
     def display_levels(self) -> Sequence[Any]:
         """What a viewer shows, uint8 colours, the finest first; reading it never waits."""

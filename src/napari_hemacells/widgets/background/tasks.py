@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_hemacells.core.errors import CellsError
+from napari_hemacells.core.errors import CellsError, HemaCellsError
 from napari_hemacells.core.params import EncodeParams
 from napari_hemacells.core.types import CropSpec, Progress
 from napari_hemacells.widgets.background.time_left import TimeLeft, format_time_left
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from napari_hemacells.core.detect import PartialDetection, Regions
     from napari_hemacells.core.encode import Device, Encoder
-    from napari_hemacells.core.errors import HemaCellsError
     from napari_hemacells.core.params import DetectParams
     from napari_hemacells.core.store import Bundle, Project
     from napari_hemacells.core.types import Cells, Embeddings, SmearImage
@@ -423,7 +422,10 @@ class BackgroundTasks(QObject):
             "export": self.exported.emit,
             "shift": self._session.accept_shift,
         }
-        take[kind](result)
+        try:
+            take[kind](result)
+        except HemaCellsError as error:  # the project cannot be written, say
+            self._refused(kind, error)
 
     def _detected(self, cells: Cells) -> None:
         image = self._session.image

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
 
 _OUTLINE = 0.07  # width of the outlines of cells just detected, in cell diameters
-_FRAME = 0.05  # width of the frame of a whole picture, in its sides
+_FRAME = 0.08  # width of the frame of a whole picture, in its sides
 _REGION_OUTLINE = 1 / 320  # of the regions of a thermogram, in its longer sides
 _UNKNOWN = "#ffffff"
 _IDLE_MS = 250  # status bar and list of layers may wait until the clicking pauses

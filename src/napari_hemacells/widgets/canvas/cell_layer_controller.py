@@ -159,7 +159,8 @@ class CellLayerView(QObject):
 
     def _forget(self) -> None:
         """Show the cells of another image or detection."""
-        self.current = self._told = 0
+        self.current = 0
+        self._tell(0)
 
     def _cells_changed(self) -> None:
         session = self._session

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from qtpy.QtGui import QKeySequence
+from qtpy.QtCore import QEvent, QObject
+from qtpy.QtGui import QKeyEvent, QKeySequence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Protocol
 
-    from qtpy.QtGui import QKeyEvent
+    from qtpy.QtWidgets import QWidget
 
     class HasKeys(Protocol):
         """The keymap interface of a napari layer or viewer."""
@@ -129,3 +130,32 @@ def qt_action(event: QKeyEvent) -> str | None:
     return next(
         (key_action.action for key_action in ACTIONS if pressed in key_action.qt_keys), None
     )
+
+
+class QuestionMark(QObject):
+    """The key ``?`` on the canvas, which napari cannot bind: it asks for the table of keys.
+
+    Parameters
+    ----------
+    canvas
+        The widget that has the keyboard when the canvas has.
+    act
+        Called with ``"help"``.
+    """
+
+    def __init__(self, canvas: QWidget, act: Callable[[str], None]) -> None:
+        super().__init__()
+        self._canvas, self._act = canvas, act
+        canvas.installEventFilter(self)
+
+    def eventFilter(self, _watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
+        """Take the key, whatever the keyboard needs for it."""
+        pressed = event is not None and event.type() == QEvent.Type.KeyPress
+        if pressed and isinstance(event, QKeyEvent) and event.text() == "?":
+            self._act("help")
+            return True
+        return False
+
+    def close(self) -> None:
+        """Let the canvas alone."""
+        self._canvas.removeEventFilter(self)

@@ -37,7 +37,6 @@ class LayerCatalog:
 
     def __init__(self, viewer: ViewerModel) -> None:
         self.viewer = viewer
-        self._sheets: dict[str, SmearImage] = {}  # contact sheets by the key of their layer
 
     def find(self, role: str, image_key: str | None = None) -> Layer | None:
         """The plugin's layer with this role (of this image), whatever its name is now."""
@@ -89,12 +88,7 @@ class LayerCatalog:
     def image_maker(self, key: str) -> Callable[[], SmearImage] | None:
         """Return a function that makes the image, for a thread; ``None`` if the layer is gone."""
         layer = self.layer(key)
-        if layer is None:
-            return None
-        sheet = self._sheets.get(key)
-        if sheet is not None:  # its layer shows pictures only as far as they were read
-            return lambda: sheet
-        return layer_readers.image_maker(layer, self._point)
+        return None if layer is None else layer_readers.image_maker(layer, self._point)
 
     def is_small_in_memory(self, key: str) -> bool:
         """Whether the image of the chosen layer is small and in memory."""

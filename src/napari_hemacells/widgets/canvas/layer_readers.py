@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image, Labels, Points, Shapes
 
-from napari_hemacells.core.errors import CellsError
+from napari_hemacells.core.errors import CellsError, ImageError
 from napari_hemacells.core.image.pixel_size import MAX_ANISOTROPY
+from napari_hemacells.core.pictures.contact_sheet import SheetLevel, image_of_sheet
 from napari_hemacells.thermal import is_thermal, patient_of
 from napari_hemacells.widgets.canvas import sight
 
@@ -56,8 +57,11 @@ def image_maker(layer: Image, point: Sequence[float] = ()) -> Callable[[], Smear
     Raises
     ------
     ImageError
-        The layer has no plane at this position.
+        The layer has no plane at this position, or colour channels as its last axis.
     """
+    source = getattr(sight.finest_of(layer), "source", None)
+    if isinstance(source, SheetLevel):  # of which the layer shows what was read so far
+        return partial(image_of_sheet, source.sheet)
     index = sight.plane_index(layer, point)
     levels = list(layer.data) if layer.multiscale else [layer.data]
     planes = [sight.take_plane(level, index, levels[0]) for level in levels]
@@ -67,18 +71,51 @@ def image_maker(layer: Image, point: Sequence[float] = ()) -> Callable[[], Smear
     if is_thermal(layer.metadata):
         patient = patient_of(layer.metadata, index[0] if index else 0)
         return partial(_thermogram, planes[0], name, path, patient)
-    return partial(_colour_image, planes, name, path, pixel_size_um(layer))
+    notes = _channel_notes(layer, levels[0])
+    return partial(_colour_image, planes, name, path, pixel_size_um(layer), notes)
+
+
+def _channel_notes(layer: Image, finest: Any) -> tuple[str, ...]:
+    """What to do where the planes of a stack may be meant as colour channels.
+
+    Raises
+    ------
+    ImageError
+        The last axis holds the channels, so that what is seen is no picture.
+    """
+    if layer.ndim != 3 or layer.rgb or sight.is_channels_first(layer):
+        return ()
+    count = finest.shape[0]
+    if finest.shape[-1] in {3, 4} and finest.shape[-2] > 4:
+        raise ImageError(
+            f"“{layer.name}” has {finest.shape[-1]} channels as its last axis, which napari shows "
+            "as a slider: remove the layer and open the picture as colour (rgb=True)."
+        )
+    if count not in {2, 3, 4}:
+        return ()
+    note = (
+        f"“{layer.name}” has {count} planes; each is an image of its own. If they are colour "
+        "channels: right-click the layer, Split Stack, choose red, green and blue, right-click, "
+        "Merge to RGB."
+    )
+    return (note,)
 
 
 def _colour_image(
-    planes: Sequence[Any], name: str, path: Path | None, pixel_size: float | None
+    planes: Sequence[Any],
+    name: str,
+    path: Path | None,
+    pixel_size: float | None,
+    notes: Sequence[str] = (),
 ) -> SmearImage:
     from napari_hemacells.core.image import MAX_IN_MEMORY_PIXELS, image_from_array
 
     finest = planes[0]
     if isinstance(finest, np.ndarray) and finest.size <= 4 * MAX_IN_MEMORY_PIXELS:
         finest = np.array(finest)
-    return image_from_array(finest, name, levels=planes, path=path, pixel_size_um=pixel_size)
+    return image_from_array(
+        finest, name, levels=planes, path=path, pixel_size_um=pixel_size, notes=notes
+    )
 
 
 def _thermogram(plane: Any, name: str, path: Path | None, patient: str | None) -> SmearImage:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Image, Labels
+from napari.layers import Labels
 from psygnal import Signal, SignalGroup
 
 from napari_hemacells import layers as ours
 from napari_hemacells.core.errors import ImageError
 from napari_hemacells.thermal import is_thermal
 from napari_hemacells.widgets.canvas import layer_readers
-from napari_hemacells.widgets.canvas.keys import KeyMap
+from napari_hemacells.widgets.canvas.keys import KeyMap, QuestionMark
 from napari_hemacells.widgets.canvas.label_colormap import (
     Seams,
     class_colormap,
@@ -35,7 +35,7 @@ from napari_hemacells.widgets.canvas.sight import (
     plane_transform,
 )
 from napari_hemacells.widgets.canvas.thermogram_layers import ThermogramLayers
-from napari_hemacells.widgets.dock_area import dock_below, raise_dock, remove_dock
+from napari_hemacells.widgets.dock_area import canvas_widget, dock_below, raise_dock, remove_dock
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -170,6 +170,8 @@ class ViewerBridge(Overlays):
         self._many: MultiscaleLabels | None = None
         self._seams: Seams | None = None  # where the cells shown touch; found when needed
         self.keys.bind(viewer, viewer=True)
+        canvas = canvas_widget(viewer)
+        self._question = None if canvas is None else QuestionMark(canvas, self.events.key.emit)
         listen = viewer.layers.events
         for event in (listen.inserted, listen.removed, listen.reordered):
             event.connect(self._layers_changed)
@@ -187,6 +189,8 @@ class ViewerBridge(Overlays):
         self.viewer.layers.selection.events.active.disconnect(self._active_changed)
         for layer in self.viewer.layers:
             layer.events.name.disconnect(self._layers_changed)
+        if self._question is not None:
+            self._question.close()
         self.pointer.close()
         self.watch.close()
         self.keys.clear()
@@ -256,18 +260,11 @@ class ViewerBridge(Overlays):
         """The key of the layer that shows the image; it is added if there is none."""
         layer = self.find("image", image.key)
         if layer is None:
-            layer = Image(**layer_readers.image_layer_kwargs(image))
-            self._remember_sheet(layer, image)  # who hears of the layer may read it at once
-            self.viewer.add_layer(layer)
+            layer = self.viewer.add_image(**layer_readers.image_layer_kwargs(image))
             self.claim_image(str(layer.unique_id), image.key)
-        elif image.sheet is not None and self._sheets.get(str(layer.unique_id)) is not image:
-            self._remember_sheet(layer, image)
+        elif image.sheet is not None:  # pictures may have come and gone
             layer.data = list(image.sheet.display_levels())
         return str(layer.unique_id)
-
-    def _remember_sheet(self, layer: Layer, image: SmearImage) -> None:
-        if image.sheet is not None:
-            self._sheets[str(layer.unique_id)] = image
 
     def redraw_image(self, image_key: str) -> None:
         """Draw the visible part of an image again: more of it was read."""

@@ -138,7 +138,7 @@ class EncoderPicker(QWidget):
         )
         self.combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.combo.activated.connect(self._activated)
-        label = PlainLabel(str(_FIELD.title).replace("with", "w&ith"))
+        label = PlainLabel(str(_FIELD.title))
         label.setBuddy(self.combo)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)

@@ -15,7 +15,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_hemacells.widgets import theme
-from napari_hemacells.widgets.plain_text import PlainLabel, literal
+from napari_hemacells.widgets.plain_text import PlainLabel, elided, literal, plain_tip
 
 _ADD = (
     "Add a missed cell: press, then click the cell in the image. Or point at it and press "
@@ -124,9 +124,10 @@ class EditBar(QWidget):
             button.setEnabled(not reason)
             button.setToolTip(reason or tip)
         self.undo_button.setEnabled(state.can_undo)
-        self.with_class.setText(
-            f"Give added cells the class {literal(state.class_name) or '(none active)'}"
-        )
+        name = elided(state.class_name)
+        self.with_class.setText(f"Give added cells the class {literal(name) or '(none active)'}")
+        whole = "" if name == state.class_name else f"{state.class_name}. "
+        self.with_class.setToolTip(plain_tip(whole + _LABEL))
         self.with_class.setEnabled(state.has_cells and bool(state.class_name))
         self.with_class.setChecked(state.with_class)
         self.hint.setText(_HINTS.get(state.tool) or _format_selection(state.chosen) or state.tally)

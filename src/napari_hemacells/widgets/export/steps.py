@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from napari_hemacells.core.errors import BundleError
+from napari_hemacells.core.files.fsio import file_name, storage_error
 from napari_hemacells.core.types import Cells, CropSpec, Prediction, Progress, SmearImage
 from napari_hemacells.session.project_table import project_table_steps, request_project_table
+from napari_hemacells.widgets.export.file_names import reserve_stem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -60,14 +62,23 @@ def take_snapshot(session: Session) -> ExportSnapshot | None:
     )
 
 
+class ExportResult(NamedTuple):
+    """The folder, the files and folders written into it, and a sentence on their names if any."""
+
+    folder: Path
+    written: list[Path]
+    note: str
+
+
 def export_steps(
     request: ExportRequest, now: ExportSnapshot
-) -> Generator[Progress, None, tuple[Path, list[Path]]]:
-    """The folder, and the files and folders written into it."""
-    from napari_hemacells.core.files.fsio import file_name
-
-    stem = file_name(now.image.name)
-    request.folder.mkdir(parents=True, exist_ok=True)
+) -> Generator[Progress, None, ExportResult]:
+    """Write the chosen files."""
+    try:
+        request.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise storage_error(error, request.folder, "Nothing was exported") from error
+    stem = reserve_stem(request.folder, now.image)
     written: list[Path] = []
     for number, what in enumerate(request.what):
         yield Progress(number, len(request.what), "Exporting %v of %m")
@@ -76,7 +87,13 @@ def export_steps(
         else:
             written.append(_WRITERS[what](now, request.folder, stem))
     yield Progress(len(request.what), len(request.what), "Exporting %v of %m")
-    return request.folder, written
+    usual = file_name(now.image.name)
+    note = (
+        ""
+        if stem == usual
+        else f" The files are called “{stem}”: “{usual}” is taken by another image of that name."
+    )
+    return ExportResult(request.folder, written, note)
 
 
 def _joint_steps(now: ExportSnapshot, folder: Path) -> Generator[Progress, None, tuple[Path, ...]]:

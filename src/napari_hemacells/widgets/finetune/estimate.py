@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_hemacells.core.errors import HemaCellsError, TrainingError
+from napari_hemacells.core.errors import HemaCellsError
 from napari_hemacells.core.train import SubprocessJob, TrainingReport
 from napari_hemacells.core.train.classifier import model_store
 from napari_hemacells.core.train.classifier.estimate import (
@@ -21,15 +21,22 @@ from napari_hemacells.core.train.classifier.estimate import (
 from napari_hemacells.core.train.classifier.estimate import (
     suggest_lr_steps as find_rate,
 )
+from napari_hemacells.core.train.classifier.own_model import bundle_folder
 from napari_hemacells.core.train.classifier.project_dataset import (
     annotated_cells_of,
     plan_split,
+    single_cell_classes,
     unavailable_reason,
 )
 from napari_hemacells.core.train.progress import format_duration
 from napari_hemacells.core.types import CropSpec, Progress
 from napari_hemacells.widgets.background.workers import JobRunner
 from napari_hemacells.widgets.finetune.augmentation_preview import AugmentationPreview
+from napari_hemacells.widgets.finetune.starting_weights import (
+    NOT_FINE_TUNED,
+    ModelInUse,
+    StartingWeights,
+)
 from napari_hemacells.widgets.finetune.steps import FineTuneSummary, rate_finder_steps
 from napari_hemacells.widgets.native_libraries import without_triton
 from napari_hemacells.widgets.subscriptions import Subscriptions
@@ -38,6 +45,7 @@ from napari_hemacells.widgets.training.steps import (
     available_cores,
     freeze_state,
     throttle_reports,
+    without_classes,
 )
 
 if TYPE_CHECKING:
@@ -221,8 +229,9 @@ class TrainingEstimator(QObject):
 
 def _pace_key(recipe: ClassifierConfig) -> tuple[Any, ...]:
     """Return the settings that the speed depends on."""
+    own = bundle_folder(recipe.weights)  # of a trained model, which gives its architecture
     return (recipe.arch, recipe.head, recipe.size, recipe.frozen_blocks, recipe.batch,
-            recipe.device, recipe.precision, recipe.mix)  # fmt: skip
+            recipe.device, recipe.precision, recipe.mix, own)  # fmt: skip
 
 
 def _measure_pace_steps(
@@ -246,7 +255,8 @@ def _augmentation_steps(
 def make_train_job(ground: ProjectSnapshot, recipe: ClassifierConfig, name: str) -> TrainJob:
     """Return the training of a config on a project's annotated cells, in a new folder of it."""
     folder = model_store.new_training_folder(ground.project)
-    size = recipe.size or (CropSpec().size if recipe.arch == "bundled" else PRETRAINED_CROP_SIZE)
+    bundled = recipe.arch == "bundled" and bundle_folder(recipe.weights) is None
+    size = recipe.size or (CropSpec().size if bundled else PRETRAINED_CROP_SIZE)
     spec = CropSpec(size, recipe.context or CropSpec().context)
     model_store.save_job(folder, recipe, name, spec)
     return model_store.load_job(folder, ground.state.palette)
@@ -278,11 +288,15 @@ class FineTunePreparation(QObject):
         super().__init__(parent)
         self._session, self._panel, self._opened = session, panel, opened
         self.forecast = TrainingEstimator(self)
+        self.beginning = StartingWeights(self)
+        self.in_use = ModelInUse(session)
         self.idle = True
         panel.form.changed.connect(self.refresh)
         panel.form.preview_requested.connect(self.preview)
         panel.form.rate_requested.connect(self.find_rate)
         panel.opened.connect(self.refresh)
+        self.beginning.found.connect(self._begins)
+        panel.leave_out.toggled.connect(self.refresh)
         self.forecast.estimate_ready.connect(panel.show_forecast)
         self.forecast.rate_found.connect(self._rate_found)
         self.forecast.augmented.connect(self._augmented)
@@ -291,12 +305,13 @@ class FineTunePreparation(QObject):
         self._subscriptions = Subscriptions(self)
         events = session.events
         for signal in (events.project, events.image, events.cells, events.annotations,
-                       events.palette):  # fmt: skip
+                       events.palette, events.model):  # fmt: skip
             self._subscriptions.add(signal, self.refresh)
 
     def close(self) -> None:
         """Stop all jobs; late answers are ignored."""
         self._subscriptions.drop()
+        self.beginning.close()
         self.forecast.close()
 
     def refresh(self, _what: object = None) -> None:
@@ -308,11 +323,19 @@ class FineTunePreparation(QObject):
             panel.show_training_summary(FineTuneSummary(reason=_NOTHING))
             return
         panel.show_resumable(resumable=model_store.interrupted_training(project) is not None)
-        lessons, invalid = annotated_cells_of(project, history.state), ""
+        state = history.state
+        single = single_cell_classes(annotated_cells_of(project, state))
+        panel.offer_leaving_out(single)
+        if panel.leaves_out:
+            state = without_classes(state, single)
+        lessons, invalid = annotated_cells_of(project, state), ""
+        panel.form.offer_model_in_use(there=self.in_use.has_network, why_not=NOT_FINE_TUNED)
         try:
-            recipe = panel.form.value()
-        except TrainingError as error:
+            recipe = self.in_use.put_into(panel.form.value())
+        except HemaCellsError as error:
             recipe, invalid = None, str(error)
+        if recipe is not None:
+            self.beginning.ask(recipe)
         reason = unavailable_reason(lessons) or invalid
         split = "" if reason or recipe is None else plan_split(lessons, recipe).words
         counts = tuple(lessons.counts.items())
@@ -325,8 +348,8 @@ class FineTunePreparation(QObject):
     def recipe(self) -> ClassifierConfig | None:
         """Return the form's config; ``None``, with a message, if it is not valid."""
         try:
-            return self._panel.form.value()
-        except TrainingError as error:
+            return self.in_use.put_into(self._panel.form.value())
+        except HemaCellsError as error:
             self.warning_emitted.emit(str(error))
             return None
 
@@ -335,9 +358,11 @@ class FineTunePreparation(QObject):
         session = self._session
         if session.project is None or session.history is None:
             return None
-        return ProjectSnapshot(
-            session.project, freeze_state(session.history.state), self._opened()
-        )
+        state = freeze_state(session.history.state)
+        if self._panel.leaves_out:
+            single = single_cell_classes(annotated_cells_of(session.project, state))
+            state = without_classes(state, single)
+        return ProjectSnapshot(session.project, state, self._opened())
 
     def preview(self) -> None:
         """Show augmented views of the user's own cells."""
@@ -370,6 +395,9 @@ class FineTunePreparation(QObject):
         self._panel.form.search.setEnabled(True)
         self._panel.form.set_rate(rate)
         self.said.emit(f"The learning rate {rate:g} is now set in the form.")
+
+    def _begins(self, words: str, refused: bool) -> None:
+        self._panel.show_beginning(words, refused=refused)
 
     def _augmented(self, views: NDArray[np.uint8]) -> None:
         self._panel.show_augmented(AugmentationPreview(views, self._panel.form.body.width()))

@@ -3,33 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
+    QCheckBox,
     QComboBox,
-    QFormLayout,
-    QHBoxLayout,
-    QLineEdit,
     QProgressBar,
     QPushButton,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
-from napari_hemacells.core.errors import TrainingError
-from napari_hemacells.core.train.classifier import (
-    CLASSIFIER_PRESETS,
-    ClassifierConfig,
-    preset_config,
-)
 from napari_hemacells.core.train.progress import format_duration
 from napari_hemacells.widgets import theme
+from napari_hemacells.widgets.finetune.form import FineTuneForm
 from napari_hemacells.widgets.finetune.results import FineTuneResultsPanel
 from napari_hemacells.widgets.finetune.steps import FineTuneSummary
-from napari_hemacells.widgets.forms import ParamsForm
-from napari_hemacells.widgets.plain_text import PlainLabel, heading, plain_tip
+from napari_hemacells.widgets.plain_text import PlainLabel, elided, heading, literal, plain_tip
 from napari_hemacells.widgets.training.section import result_label, row_layout
 from napari_hemacells.widgets.training.section import text_label as sentences
 
@@ -39,173 +30,6 @@ if TYPE_CHECKING:
     from napari_hemacells.core.train.progress import TrainingReport
     from napari_hemacells.widgets.finetune.augmentation_preview import AugmentationPreview
     from napari_hemacells.widgets.training.learning_curves import LearningCurvesView
-
-RECIPE_TITLES = {"quick": "Quick", "thorough": "Thorough", "from nothing": "From scratch"}
-ARCHITECTURES = (
-    "bundled",
-    "resnet18",
-    "resnet34",
-    "resnet50",
-    "densenet121",
-    "vgg16",
-    "alexnet",
-    "vit_base_patch32_224",
-    "vit_base_patch16_224",
-    "small_vgg",
-)
-TRAINING_FIELDS = ("epochs", "frozen_epochs", "batch", "sampling")
-AUGMENTATION_FIELDS = ("flips", "rotation", "zoom", "brightness", "stain", "mix")
-FIELD_STEPS = {"zoom": 0.05, "brightness": 0.05, "stain": 0.05, "rotation": 15.0}
-
-
-class FineTuneForm(QWidget):
-    """A preset and its editable parameters; the value is a validated :class:`ClassifierConfig`."""
-
-    changed = Signal()
-    rate_requested = Signal()
-    preview_requested = Signal()
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.recipe = QComboBox()
-        self.recipe.setAccessibleName("Recipe")
-        for name, title in RECIPE_TITLES.items():
-            self.recipe.addItem(title, name)
-        self.about = PlainLabel()
-        self.about.setWordWrap(True)
-        self.arch = _choice("arch", ARCHITECTURES)
-        self.arch.setEditable(True)
-        self.rate = QLineEdit()
-        self.rate.setPlaceholderText("found by a short search")
-        self.rate.setToolTip(_field("rate").description or "")
-        self.search = QPushButton("Fi&nd")
-        self.search.setToolTip("Find a good learning rate on your own cells and enter it here")
-        self.training = ParamsForm(ClassifierConfig, TRAINING_FIELDS)
-        self.augmentation = ParamsForm(ClassifierConfig, AUGMENTATION_FIELDS)
-        for name, step in FIELD_STEPS.items():
-            widget: Any = self.augmentation.container[name]
-            widget.step = step
-        self.preview = QPushButton("Show i&t on my cells")
-        self.preview.setToolTip("Show augmented views of your own cells")
-        self.more = QToolButton()
-        self.more.setText("&More")
-        self.more.setCheckable(True)
-        self.more.setToolTip("Architecture, epochs, learning rate, augmentation")
-        self.more.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        self._lay_out()
-        self._connect()
-        self._take_recipe()
-        self._open(False)
-
-    # --- value -------------------------------------------------------------------------------
-
-    @property
-    def name(self) -> str:
-        """The preset's name."""
-        return str(self.recipe.currentData())
-
-    def value(self) -> ClassifierConfig:
-        """The preset with the user's changes.
-
-        Raises
-        ------
-        TrainingError
-            A parameter is outside its bounds.
-        """
-        changes = {**self.training.values(), **self.augmentation.values()}
-        changes |= {"arch": self.arch.currentText().strip(), "rate": self._rate()}
-        return preset_config(self.name, changes)
-
-    def set_rate(self, rate: float) -> None:
-        """Enter a learning rate, as the rate finder proposes it."""
-        self.rate.setText(f"{rate:g}")
-
-    def _rate(self) -> float | None:
-        text = self.rate.text().strip().replace(",", ".")
-        if not text:
-            return None
-        try:
-            return float(text)
-        except ValueError as error:
-            raise TrainingError(
-                f"The learning rate “{text}” is not a number. Enter one such as 0.002, or "
-                "leave the field empty to have it found."
-            ) from error
-
-    def restyle(self) -> None:
-        """Apply the colours of the present theme."""
-        theme.mute_text(self.about)
-
-    # --- inside ------------------------------------------------------------------------------
-
-    def _take_recipe(self, _index: int = 0) -> None:
-        """Write the preset's own values into the fields."""
-        about, recipe, _ = CLASSIFIER_PRESETS[self.name]
-        self.about.setText(about)
-        values = recipe.model_dump()
-        self.blockSignals(True)
-        self.training.set_values({name: values[name] for name in TRAINING_FIELDS})
-        self.augmentation.set_values({name: values[name] for name in AUGMENTATION_FIELDS})
-        self.arch.setCurrentText(recipe.arch)
-        self.rate.setText("" if recipe.rate is None else f"{recipe.rate:g}")
-        self.blockSignals(False)
-        self.changed.emit()
-
-    def _open(self, opened: bool) -> None:
-        arrow = Qt.ArrowType.DownArrow if opened else Qt.ArrowType.RightArrow
-        self.more.setArrowType(arrow)
-        self.body.setVisible(opened)
-
-    def _tell(self, _value: object = None) -> None:
-        self.changed.emit()
-
-    def _lay_out(self) -> None:
-        top = QFormLayout()
-        label = PlainLabel("&Recipe")
-        label.setBuddy(self.recipe)
-        top.addRow(label, self.recipe)
-        rate = QHBoxLayout()
-        rate.addWidget(self.rate, 1)
-        rate.addWidget(self.search)
-        fields = QFormLayout()
-        fields.addRow(_field("arch").title, self.arch)
-        fields.addRow(_field("rate").title, rate)
-        self.body = QWidget()
-        inside = self.body_column = QVBoxLayout(self.body)
-        inside.setContentsMargins(0, 0, 0, 0)
-        inside.addLayout(fields)
-        for widget in (self.training.native, heading("Augmentation"),
-                       self.augmentation.native, self.preview):  # fmt: skip
-            inside.addWidget(widget)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addLayout(top)
-        for widget in (self.about, self.more, self.body):
-            column.addWidget(widget)
-
-    def _connect(self) -> None:
-        self.recipe.currentIndexChanged.connect(self._take_recipe)
-        self.arch.currentTextChanged.connect(self._tell)
-        self.rate.textChanged.connect(self._tell)
-        self.training.changed.connect(self._tell)
-        self.augmentation.changed.connect(self._tell)
-        self.search.clicked.connect(self.rate_requested)
-        self.preview.clicked.connect(self.preview_requested)
-        self.more.toggled.connect(self._open)
-
-
-def _field(name: str) -> Any:
-    return ClassifierConfig.model_fields[name]
-
-
-def _choice(name: str, choices: tuple[str, ...]) -> QComboBox:
-    combo = QComboBox()
-    combo.addItems(choices)
-    combo.setAccessibleName(_field(name).title or name)
-    combo.setToolTip(_field(name).description or "")
-    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    return combo
-
 
 CLICKS_CLASSIFIER = ""
 OUT_OF_MEMORY = "Out of memory"  # how the training's report begins then
@@ -243,6 +67,8 @@ class FineTunePanel(QWidget):
         self.result_button = QPushButton("Res&ult")
         self.lessons, self.split, self.status = (sentences() for _ in range(3))
         self.forecast, self.note = sentences(), sentences()
+        self.leave_out = QCheckBox()
+        self.leave_out.hide()
         self.form = FineTuneForm()
         self.start = QPushButton("&Start fine-tuning")
         self.resume = QPushButton("Continue the interrupted trainin&g")
@@ -262,8 +88,8 @@ class FineTunePanel(QWidget):
         )
         self.drop.setToolTip("Remove the new model; nothing else changes")
         self.result = FineTuneResultsPanel()
-        self._teaching = FineTuneSummary()
-        self._open = self._can_resume = False
+        self._teaching, self._refusal = FineTuneSummary(), ""
+        self._open = self._can_resume = self._offers_leaving_out = False
         self._lay_out()
         self._connect()
         self.show_idle()
@@ -300,13 +126,43 @@ class FineTunePanel(QWidget):
     def show_training_summary(self, teaching: FineTuneSummary) -> None:
         """Show the training set and its split."""
         self._teaching = teaching
+        self._show_startable()
         self.lessons.setText(teaching.words())
         self.split.setText(teaching.split)
         self.split.setVisible(bool(teaching.split))
-        self.start.setEnabled(not teaching.reason)
-        self.start.setToolTip(plain_tip(teaching.reason or _MEANWHILE))
         self.form.search.setEnabled(not teaching.reason)
         self.form.preview.setEnabled(bool(teaching.counts))
+
+    def show_beginning(self, words: str, *, refused: bool) -> None:
+        """Show what the network starts from, or why it cannot start so."""
+        self.form.beginning.setText(words)
+        self._refusal = words if refused else ""
+        self._show_startable()
+
+    def _show_startable(self) -> None:
+        reason = self._teaching.reason or self._refusal
+        self.start.setEnabled(not reason)
+        self.start.setToolTip(plain_tip(reason or _MEANWHILE))
+
+    @property
+    def leaves_out(self) -> bool:
+        """Whether the classes that are offered are left out of the training."""
+        return self._offers_leaving_out and self.leave_out.isChecked()
+
+    def offer_leaving_out(self, names: Sequence[str]) -> None:
+        """Offer to train without these classes, which have one annotated cell each."""
+        self._offers_leaving_out = bool(names)
+        self.leave_out.setVisible(bool(names))
+        shown = ", ".join(f"“{elided(name)}”" for name in names[:3])
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        self.leave_out.setText(literal(f"Train without {shown}{more}"))
+        self.leave_out.setToolTip(
+            plain_tip(
+                "One annotated cell is too few: one is needed to learn from and one to check "
+                "with. The new model will not know a class that is left out; your annotations "
+                "stay. Left out: " + ", ".join(names)
+            )
+        )
 
     def show_forecast(self, words: str) -> None:
         """Show the time estimate."""
@@ -406,6 +262,7 @@ class FineTunePanel(QWidget):
         self.resume.setVisible(idle and self._can_resume)
         self.split.setVisible(not ended and bool(self._teaching.split))
         self.lessons.setVisible(not ended)
+        self.leave_out.setVisible(idle and self._offers_leaving_out)
         self.bar.setVisible(running)
         self.cancel.setVisible(running)
         self.note.setVisible(running and bool(self.note.text()))
@@ -427,7 +284,9 @@ class FineTunePanel(QWidget):
         head = row_layout((heading("Fine-tune the classifier"), 1), (self.back, 0))
         column.addLayout(head)
         column.addLayout(used)
-        for widget in (self.lessons, self.split, self.form, self.start, self.resume):
+        for widget in (
+            self.lessons, self.leave_out, self.split, self.form, self.start, self.resume,
+        ):  # fmt: skip
             column.addWidget(widget)
         column.addWidget(self.forecast)
         column.addLayout(running)

@@ -12,12 +12,14 @@ from matplotlib.figure import Figure
 from matplotlib.path import Path
 from matplotlib.widgets import LassoSelector
 from qtpy.QtCore import QEvent, QPoint, QSize, Qt, QTimer, Signal
-from qtpy.QtGui import QKeyEvent, QPixmap
+from qtpy.QtGui import QColor, QKeyEvent, QPixmap
 from qtpy.QtWidgets import (
     QComboBox,
+    QFrame,
     QHBoxLayout,
     QLabel,
     QPushButton,
+    QScrollArea,
     QSizePolicy,
     QVBoxLayout,
     QWidget,
@@ -32,14 +34,14 @@ from napari_hemacells.core.types import UNKNOWN, Progress
 from napari_hemacells.widgets import theme
 from napari_hemacells.widgets.gallery.view import Thumbnails
 from napari_hemacells.widgets.gallery.widget import swatch
-from napari_hemacells.widgets.plain_text import PlainLabel, literal, plain_tip
+from napari_hemacells.widgets.plain_text import PlainLabel, elided, literal, plain_tip
 from napari_hemacells.widgets.subscriptions import SeenUpdates, Subscriptions, is_seen
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from numpy.typing import NDArray
-    from qtpy.QtGui import QImage
+    from qtpy.QtGui import QImage, QResizeEvent
 
     from napari_hemacells.core.types import Embeddings
     from napari_hemacells.session import Session
@@ -226,6 +228,8 @@ _HELP = (
     "Draw around cells, then press 1–9 or a class. Hover: crop; click: go to the cell; "
     "wheel: zoom."
 )
+_EDGE = 4
+_CLASSES_HEIGHT = 100  # three lines of buttons
 _NO_UMAP = "UMAP is not installed: pip install 'napari-hemacells[umap]'"
 
 
@@ -261,6 +265,7 @@ class EmbeddingMapWidget(QWidget):
         self.text = PlainLabel()
         self.text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.classes = QFlowLayout()  # many classes take more lines, not a wider window
+        self.class_area = QScrollArea()  # and many lines do not push the map away
         self.jobs = jobs
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
@@ -288,11 +293,19 @@ class EmbeddingMapWidget(QWidget):
             top.addWidget(widget)
         top.addWidget(self.text, 1)
         column = QVBoxLayout(self)
-        column.setContentsMargins(4, 4, 4, 4)
+        column.setContentsMargins(_EDGE, _EDGE, _EDGE, _EDGE)
         column.setSpacing(4)
         column.addLayout(top)
         column.addWidget(self.canvas, 1)
-        column.addLayout(self.classes)
+        buttons = QWidget()
+        buttons.setLayout(self.classes)
+        self.classes.setContentsMargins(0, 0, 0, 0)
+        self.class_area.setWidget(buttons)
+        self.class_area.setWidgetResizable(True)
+        self.class_area.setFrameShape(QFrame.Shape.NoFrame)
+        self.class_area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.class_area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        column.addWidget(self.class_area)
 
     def _connect(self) -> None:
         self.method.currentIndexChanged.connect(self.place)
@@ -395,7 +408,11 @@ class EmbeddingMapWidget(QWidget):
         if session.cells is None or session.history is None:
             return
         plain = np.array([*theme.colour("text").getRgbF()[:3], 0.35], np.float32)
-        table = {cell_class.id: ours.rgba(cell_class.colour) for cell_class in session.palette}
+        back = theme.colour("background")
+        table = {
+            cell_class.id: ours.rgba(theme.visible(QColor(cell_class.colour), back).name())
+            for cell_class in session.palette
+        }
         table[UNKNOWN] = _contrasting_colour(ours.rgba(UNKNOWN_COLOUR), plain)
         known = session.known_classes
         position, annotated = session.cells.position, session.annotated
@@ -429,11 +446,22 @@ class EmbeddingMapWidget(QWidget):
         known = () if self._session.history is None else self._session.palette.classes
         for cell_class in known:
             key = "" if cell_class.key is None else f" (key {cell_class.key})"
-            button = QPushButton(swatch(cell_class.colour), literal(cell_class.name))
+            button = QPushButton(swatch(cell_class.colour), literal(elided(cell_class.name)))
             button.setToolTip(plain_tip(f"Give the chosen cells the class {cell_class.name}{key}"))
             button.clicked.connect(partial(self._label_clicked, cell_class.id))
             self.classes.addWidget(button)
+        self._fit_classes()
         self._recolour_soon()
+
+    def _fit_classes(self) -> None:
+        """Give the buttons the lines that they need, and no more than a few."""
+        needed = self.classes.heightForWidth(max(self.width() - 2 * _EDGE, 1))
+        self.class_area.setFixedHeight(min(needed, _CLASSES_HEIGHT))
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802
+        """Lay the buttons out anew."""
+        super().resizeEvent(event)
+        self._fit_classes()
 
     def _label_clicked(self, class_id: str, _checked: bool = False) -> None:
         self.label(class_id)

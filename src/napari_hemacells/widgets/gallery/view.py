@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, cast
 
-import numpy as np
 from qtpy.QtCore import (
     QEvent,
     QItemSelection,
@@ -32,12 +31,12 @@ from napari_hemacells.widgets.gallery.model import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
     from qtpy.QtCore import QObject
     from qtpy.QtGui import QMouseEvent, QPaintEvent
     from qtpy.QtWidgets import QStyleOptionViewItem, QWidget
 
-    from napari_hemacells.core.types import Cells, SmearImage
     from napari_hemacells.session import Session
     from napari_hemacells.widgets.gallery.model import GalleryModel
 
@@ -353,37 +352,51 @@ MAX_CACHED = 1500
 class Thumbnails:
     """Thumbnails of the image's cells, made on request.
 
-    Only the region around a cell is read, so a lazy image stays lazy.
+    Only the region around a cell is read, so a lazy image stays lazy. Pictures of a folder are
+    shown enlarged until they were read; then the view is painted again.
     """
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._cached = lru_cache(maxsize=MAX_CACHED)(self._cut)
+        self._pictures: dict[tuple[int, int, float], QImage] = {}  # of a folder, the sharp ones
 
     def picture(self, cell: int, side: int, ratio: float = 1.0) -> QImage:
         """Return the crop of a cell, `side` logical pixels wide at this device pixel ratio."""
-        return self._cached(cell, side, ratio)
+        image, cells = self._session.image, self._session.cells
+        if image is None or image.sheet is None:
+            return self._cached(cell, side, ratio)
+        known = self._pictures.get((cell, side, ratio))
+        if known is not None:
+            return known
+        if cells is None or cell not in cells.position:
+            return QImage()
+        pixels, sharp = image.sheet.thumbnail_now(cell, max(round(side * ratio), 1))
+        picture = _as_qimage(pixels, ratio)
+        if sharp:
+            if len(self._pictures) >= MAX_CACHED:
+                self._pictures.clear()
+            self._pictures[(cell, side, ratio)] = picture
+        return picture
 
     def clear(self) -> None:
         """Forget all thumbnails, for other cells or another image."""
         self._cached.cache_clear()
+        self._pictures.clear()
 
     def _cut(self, cell: int, side: int, ratio: float) -> QImage:
         image, cells = self._session.image, self._session.cells
         if image is None or cells is None or cell not in cells.position:
             return QImage()
         size = max(round(side * ratio), 1)
-        pixels = (
-            np.ascontiguousarray(image.sheet.thumbnail(cell, size))
-            if image.sheet is not None
-            else _cut_crop(image, cells, cell, size)
-        )
-        borrowed = QImage(pixels.tobytes(), size, size, 3 * size, QImage.Format.Format_RGB888)
-        picture = borrowed.convertToFormat(QImage.Format.Format_RGB32)  # owns its pixels
-        picture.setDevicePixelRatio(ratio)
-        return picture
+        crops = crop.to_bytes(crop.extract_crops(image, cells, CropSpec(size=size), [cell]))
+        return _as_qimage(crops[0], ratio)
 
 
-def _cut_crop(image: SmearImage, cells: Cells, cell: int, size: int) -> NDArray[np.uint8]:
-    crops = crop.to_bytes(crop.extract_crops(image, cells, CropSpec(size=size), [cell]))
-    return np.asarray(crops[0])
+def _as_qimage(pixels: NDArray[np.uint8], ratio: float) -> QImage:
+    """A square picture, which owns its pixels."""
+    size = len(pixels)
+    borrowed = QImage(pixels.tobytes(), size, size, 3 * size, QImage.Format.Format_RGB888)
+    picture = borrowed.convertToFormat(QImage.Format.Format_RGB32)
+    picture.setDevicePixelRatio(ratio)
+    return picture

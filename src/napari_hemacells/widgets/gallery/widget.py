@@ -305,6 +305,12 @@ class GalleryWidget(QWidget):
         if digit:
             self._move_on(rows[-1])
 
+    def repaint_pictures(self) -> None:
+        """Paint the crops again: pictures of a folder were read meanwhile."""
+        viewport = self.view.viewport()
+        if viewport is not None:
+            viewport.update()
+
     def refresh(self) -> None:
         """Refresh the queue; the chosen cells stay chosen if they are still in it."""
         self._make_queue(_QueueRefresh(keep_selection=True))
@@ -434,6 +440,7 @@ class GalleryWidget(QWidget):
 
     def _ranked(self, order: str, descending: bool) -> None:
         wish, self._wish = self._wish, None
+        self._update_texts()  # also where the crops stay, as somebody has gone on labelling
         if wish is None or (order, descending) != (self.model.order, self.model.descending):
             return
         if self._untouched or not wish.if_untouched:

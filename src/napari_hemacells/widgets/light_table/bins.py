@@ -9,7 +9,6 @@ from qtpy.QtGui import QColor, QDrag, QPainter, QPen, QPixmap
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QFrame,
-    QHBoxLayout,
     QLabel,
     QMenu,
     QSizePolicy,
@@ -46,11 +45,14 @@ class BinView(GalleryView):
     -------
     dropped
         Ids of the cells that were dropped.
+    hovered
+        Pictures are held over the bin.
     similar_wanted
         Ids of the chosen cells: show others like them.
     """
 
     dropped = Signal(list)
+    hovered = Signal()
     similar_wanted = Signal(list)
 
     def __init__(
@@ -130,6 +132,7 @@ class BinView(GalleryView):
         fits = bool(cells_of_mime(self._session, event.mimeData()))
         self._glow(fits)
         if fits:
+            self.hovered.emit()
             event.setDropAction(Qt.DropAction.CopyAction)
             event.accept()
         else:
@@ -224,14 +227,13 @@ class ClassBin(QFrame):
         stripe = QLabel()
         stripe.setFixedHeight(_STRIPE)
         stripe.setStyleSheet(f"background: {colour};")
-        head = QHBoxLayout()
-        head.addWidget(self.title, 1)
-        head.addWidget(self.count)
+        theme.mute_text(self.count)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(2)
         column.addWidget(stripe)
-        column.addLayout(head)
+        column.addWidget(self.title)
+        column.addWidget(self.count)
         column.addWidget(self.view, 1)
 
     def show_cells(self, cells: list[int], annotated: int, predicted: int) -> None:

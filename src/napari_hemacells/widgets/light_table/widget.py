@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     from napari_hemacells.session import Session
 
-SIDE, SIDES = 56, (32, 128)  # pixels of a picture
-_BIN_WIDTH = 96  # pixels; a bin is as wide as its classes' number allows
+SIDE, SIDES = 52, (32, 128)  # pixels of a picture
+_BIN_WIDTH = 84  # pixels; a bin is as wide as its classes' number allows
 _PILE, _PILE_COLOUR = "Not sorted yet", "#8a8f98"
 _REST_MS = 300  # bins sort themselves once the hand rests
 _HELP = "Drag pictures into a bin, or press 1–9. Ticks are yours, the others sort themselves."
@@ -110,7 +110,7 @@ class LightTableWidget(QWidget):
         self._row = QHBoxLayout(inside)
         self._row.setContentsMargins(0, 0, 0, 0)
         self._row.setSpacing(6)
-        area = QScrollArea()
+        self._area = area = QScrollArea()
         area.setWidgetResizable(True)
         area.setFrameShape(QFrame.Shape.NoFrame)
         area.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -184,6 +184,13 @@ class LightTableWidget(QWidget):
         if unknown is not None:
             unknown.setVisible(bool(unknown.view.queue.rowCount()))
 
+    def repaint_pictures(self) -> None:
+        """Paint the pictures again: some were read meanwhile."""
+        for class_bin in self.bins.values():
+            viewport = class_bin.view.viewport()
+            if viewport is not None:
+                viewport.update()
+
     def _make_bins(self) -> None:
         """Make a bin for each class, where the classes have changed."""
         session = self._session
@@ -199,8 +206,8 @@ class LightTableWidget(QWidget):
         self.bins = {}
         self._add_bin(None, _PILE, _PILE_COLOUR)
         for cell_class in classes:
-            key = "" if cell_class.key is None else f"  {cell_class.key}"
-            self._add_bin(cell_class.id, f"{cell_class.name}{key}", cell_class.colour)
+            key = "" if cell_class.key is None else f"{cell_class.key}  "
+            self._add_bin(cell_class.id, f"{key}{cell_class.name}", cell_class.colour)
         self._add_bin(UNKNOWN, "Unknown", UNKNOWN_COLOUR, takes_drops=False)
 
     def _add_bin(
@@ -212,6 +219,7 @@ class LightTableWidget(QWidget):
         )  # fmt: skip
         class_bin.setMinimumWidth(_BIN_WIDTH)
         view = class_bin.view
+        view.hovered.connect(lambda: self._area.ensureWidgetVisible(class_bin, 30, 0))
         view.dropped.connect(lambda cells: self.put(cells, class_id))
         view.key_pressed.connect(lambda digit: self.press(view, digit))
         view.cell_clicked.connect(self.cell_activated)

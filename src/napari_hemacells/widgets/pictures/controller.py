@@ -18,7 +18,7 @@ from napari_hemacells.widgets.background.workers import JobRunner
 from napari_hemacells.widgets.subscriptions import Subscriptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Sequence
     from pathlib import Path
 
     from napari_hemacells.core.pictures import CellPictures, PictureChanges
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from napari_hemacells.widgets.message_bar import Notifier
     from napari_hemacells.widgets.pictures.panel import PicturesPanel
 
+BREASTS = "breasts"  # folder of the crops, in that of the exports
 BATCH = 32  # pictures that are read between two looks at what is in sight
 _REDRAW_MS = 250
 _LOOK_MS = 150  # between two looks at what was shown and is not sharp yet
@@ -54,8 +55,12 @@ def tile_steps(sheet: ContactSheet, file: Path) -> Generator[Progress, None, Non
     fresh = False
     while True:
         wanted = sheet.take_wanted(BATCH)
-        rest = [] if wanted else sheet.not_loaded()[:BATCH].tolist()
+        shown = sheet.load_thumbnails(BATCH)
+        rest = [] if wanted or shown else sheet.not_loaded()[:BATCH].tolist()
         if not wanted and not rest:
+            if shown:
+                yield Progress(0, 0)
+                continue
             break
         fresh = fresh or bool(rest)
         sheet.load(wanted or rest, sharp=bool(wanted))
@@ -73,6 +78,16 @@ def looking_steps(pictures: CellPictures) -> Generator[Progress, None, PictureCh
     return pictures.rescan()
 
 
+def breast_steps(
+    files: Sequence[Path], out: Path
+) -> Generator[Progress, None, tuple[Path, list[str]]]:
+    """Write the crops of the breasts; return their folder, and why frames were left out."""
+    from napari_hemacells.core.thermography.export_regions import CROPS, export_regions_steps
+
+    _, left_out = yield from export_regions_steps(files, out, crops="breasts")
+    return out / CROPS, left_out
+
+
 class PicturesController(QObject):
     """The behaviour of folders of pictures.
 
@@ -80,9 +95,12 @@ class PicturesController(QObject):
     -------
     changed
         A folder is being opened, or was: buttons need an update.
+    drawn
+        More pictures were read: views of them need painting.
     """
 
     changed = Signal()
+    drawn = Signal()
 
     def __init__(
         self,
@@ -96,6 +114,7 @@ class PicturesController(QObject):
         self.panel, self._detect = panel, detect
         self._session, self._bridge, self._voice = session, bridge, voice
         self._pending: PictureChanges | None = None  # found, not shown yet
+        self._left_out = ""  # of the thermograms, while their breasts are opened
         self.jobs = JobRunner(self)
         self.jobs.returned.connect(self._returned)
         self.jobs.refused.connect(self._refused)
@@ -112,11 +131,12 @@ class PicturesController(QObject):
         panel.classes_requested.connect(self.take_classes)
         panel.table_chosen.connect(self.take_table)
         panel.look_requested.connect(self.look_for_pictures)
+        panel.breasts_requested.connect(self.open_breasts)
         self._subscriptions = Subscriptions(self)
         events = session.events
         self._subscriptions.add(events.image, self._image_changed)
         for signal in (events.annotations, events.corrected, events.embeddings):
-            self._subscriptions.add(signal, self.update)
+            self._subscriptions.add(signal, self._update_if_seen)
         # Not a method of self, which knows the dock.
         self.close_callbacks = (self._subscriptions.drop, self._look.stop, self.jobs.close)
 
@@ -140,7 +160,7 @@ class PicturesController(QObject):
         if not self._voice.attempt(show):
             return
         self._welcome(opened.pictures)
-        if fresh and opened.pictures.annotations():
+        if fresh and len(set(opened.pictures.annotations().values())) > 1:
             self.take_classes()
         self.changed.emit()
 
@@ -151,6 +171,23 @@ class PicturesController(QObject):
             f"{there:,} pictures, one cell each.{known} Go on to Annotate: choose a picture and "
             "press the key of its class, or drag pictures into the bins of the light table."
         )
+        if self._left_out:
+            self._voice.warn(f"{there:,} crops. {self._left_out}")
+            self._left_out = ""
+
+    def open_breasts(self) -> None:
+        """Cut the breasts out of the thermograms, and open the folder of these crops."""
+        project, sheet = self._session.project, sheet_of(self._session.image)
+        if project is not None and sheet is not None:
+            numbers = [int(number) for number in sheet.cells().ids]
+            files = [sheet.pictures.path(number) for number in numbers]
+            out = project.folder / "export" / BREASTS
+            self.jobs.start("export", partial(breast_steps, files, out))
+            self.changed.emit()
+
+    def _open_crops(self, folder: Path, left_out: list[str]) -> None:
+        self._left_out = " ".join(left_out)
+        self.open_folder(folder)
 
     # --- classes -----------------------------------------------------------------------------
 
@@ -251,6 +288,10 @@ class PicturesController(QObject):
         waiting = sum(number not in annotated for number in pictures.annotations())
         self.panel.show_pictures(pictures, waiting, format_notes(pictures))
 
+    def _update_if_seen(self, _what: object = None) -> None:
+        if self.panel.isVisible():
+            self.update()
+
     def _image_changed(self) -> None:
         self._pending = None
         for kind in ("tiles", "read", "watch"):
@@ -274,19 +315,22 @@ class PicturesController(QObject):
     def _read_wanted(self) -> None:
         """Read what was shown meanwhile and is not sharp yet."""
         sheet = sheet_of(self._session.image)
-        if sheet is not None and sheet.wanted and not self.jobs.running("tiles"):
+        if sheet is not None and sheet.has_wishes and not self.jobs.running("tiles"):
             self._read_tiles()
 
     def _draw(self) -> None:
         image = self._session.image
         if image is not None:
             self._bridge.redraw_image(image.key)
+            self.drawn.emit()
 
     # --- what came back ----------------------------------------------------------------------
 
-    def _progressed(self, kind: str, _progress: Progress) -> None:
+    def _progressed(self, kind: str, progress: Progress) -> None:
         if kind == "tiles" and not self._redraw.isActive():
             self._redraw.start()
+        elif kind == "export":
+            self._voice.say(f"{progress.message}: {progress.done:,} of {progress.total:,}")
 
     def _returned(self, kind: str, result: object) -> None:
         if kind == "open":
@@ -297,6 +341,8 @@ class PicturesController(QObject):
             self._tell_changes(result)  # type: ignore[arg-type]
         elif kind == "tiles":
             self._redraw.start()
+        elif kind == "export":
+            self._open_crops(*result)  # type: ignore[misc]
 
     def _refused(self, _kind: str, error: HemaCellsError) -> None:
         self._voice.fail(str(error))

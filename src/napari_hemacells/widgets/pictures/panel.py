@@ -32,12 +32,15 @@ class PicturesPanel(QGroupBox):
         Look for new and missing pictures.
     light_table_requested
         Show the light table.
+    breasts_requested
+        Cut the breasts out of the thermograms, and open the folder of these crops.
     """
 
     classes_requested = Signal()
     table_chosen = Signal(object)
     look_requested = Signal()
     light_table_requested = Signal()
+    breasts_requested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Folder of pictures", parent)
@@ -57,10 +60,15 @@ class PicturesPanel(QGroupBox):
             "Show the pictures that were added to the folder since it was opened. Those that "
             "are missing keep their annotations"
         )
+        self.breasts_button = QPushButton("Open the breasts as pictures")
+        self.breasts_button.setToolTip(
+            "Find both breasts in each frame, cut them out in °C, and open these crops as a "
+            "folder of pictures of their own"
+        )
         column = QVBoxLayout(self)
         for widget in (
             self.text, self.light_table_button, self.classes_button, self.table_button,
-            self.look_button, self.notes,
+            self.look_button, self.breasts_button, self.notes,
         ):  # fmt: skip
             column.addWidget(widget)
         for label in (self.text, self.notes):
@@ -69,6 +77,7 @@ class PicturesPanel(QGroupBox):
         self.table_button.clicked.connect(self._choose_table)
         self.look_button.clicked.connect(self.look_requested)
         self.light_table_button.clicked.connect(self.light_table_requested)
+        self.breasts_button.clicked.connect(self.breasts_requested)
         self.hide()
 
     def show_pictures(self, pictures: CellPictures, waiting: int, notes: Sequence[str]) -> None:
@@ -82,8 +91,12 @@ class PicturesPanel(QGroupBox):
             What is worth knowing of its files.
         """
         there = len(pictures) - len(pictures.missing)
-        counted = f"{there:,} {'picture' if there == 1 else 'pictures'} of one cell each"
+        counted = f"{there:,} {'picture' if there == 1 else 'pictures'}"
+        thermal = pictures.modality == "temperature"
+        what = "thermograms, each taken whole," if thermal else "of one cell each"
+        counted = f"{there:,} {what}" if thermal else f"{counted} {what}"
         self.text.setText(f"{counted} in {pictures.folder}")
+        self.breasts_button.setVisible(thermal)
         self.classes_button.setVisible(bool(waiting))
         self.classes_button.setText(
             "Take over the class of 1 picture"

@@ -192,7 +192,7 @@ class ProjectPanelController(QObject):
             self.update()
             return
         self._remember(project)
-        self._bar.show_project_folder(project.folder, name)
+        self._show_folder(project, name)
         self._voice.say(f"The project is now called “{name}”.")
 
     def _mark_done(self, key: str, done: bool) -> None:
@@ -207,8 +207,12 @@ class ProjectPanelController(QObject):
         project = self._session.project
         if project is not None:
             self._remember(project)
-            self._bar.show_project_folder(project.folder, project.name)
+            self._show_folder(project, project.name)
         self.jobs.cancel("read")
+
+    def _show_folder(self, project: Project, name: str) -> None:
+        automatic = is_hidden(project.folder)
+        self._bar.show_project_folder(project.folder, name, automatic=automatic)
 
     def _image_changed(self) -> None:
         project, image = self._session.project, self._session.image

@@ -13,7 +13,7 @@ from napari_hemacells.core.train.classifier.project_dataset import read_project_
 from napari_hemacells.core.types import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import Callable, Collection, Generator, Mapping
     from pathlib import Path
 
     from napari_hemacells.core.annotate.state import AnnotationState
@@ -127,6 +127,17 @@ def freeze_state(state: AnnotationState) -> AnnotationState:
     }
     corrections = {key: dict(done) for key, done in state.corrections.items()}
     return replace(state, by_annotator=labels, corrections=corrections)
+
+
+def without_classes(state: AnnotationState, names: Collection[str]) -> AnnotationState:
+    """Return a snapshot without the annotations of the classes of these names."""
+    left_out = {category.id for category in state.palette if category.name in names}
+    labels = {
+        annotator: {ref: given for ref, given in annotations.items()
+                    if given.class_id not in left_out}
+        for annotator, annotations in state.by_annotator.items()
+    }  # fmt: skip
+    return replace(freeze_state(state), by_annotator=labels)
 
 
 def chosen_weights(project: Project | None) -> Path | None:

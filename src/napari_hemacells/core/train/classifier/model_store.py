@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field
 from napari_hemacells.core.errors import StorageError, TrainingError
 from napari_hemacells.core.files.fsio import read_bytes, reserve_folder, write_bytes
 from napari_hemacells.core.files.text_tables import read_table
+from napari_hemacells.core.store import load_bundle, save_bundle
 from napari_hemacells.core.train.callbacks import CHECKPOINT
 from napari_hemacells.core.train.classifier.config import ClassifierConfig
 from napari_hemacells.core.train.classifier.project_dataset import parse_cell_name
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_hemacells.core.annotate import Palette
+    from napari_hemacells.core.store import Bundle
     from napari_hemacells.core.store.project import Project
 
 MODELS, CROPS, JOB = "models", "crops", "job.json"
@@ -184,6 +186,28 @@ class _Job(BaseModel):
     recipe: dict[str, Any]
     name: str
     spec: _Spec
+
+
+def starting_model(project: Project, bundle: Bundle) -> Path:
+    """Return a folder of this model, for a training to start from.
+
+    That of the project's own training, where it is the project's classifier; else the model is
+    saved beside the trainings.
+
+    Raises
+    ------
+    HemaCellsError
+        It cannot be saved.
+    """
+    own = project.classifier
+    if own is not None and (own / MODEL).is_dir():
+        stored = load_bundle(own / MODEL)
+        if stored.encoder.sha256 == bundle.encoder.sha256:
+            return own
+    folder = project.folder / MODELS / f"start-{bundle.encoder.sha256[:16]}"
+    if not folder.is_dir():
+        save_bundle(folder, bundle)
+    return folder
 
 
 def interrupted_training(project: Project) -> Path | None:

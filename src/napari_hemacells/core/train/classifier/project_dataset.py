@@ -94,6 +94,13 @@ def annotated_cells_of(project: Project, state: AnnotationState) -> AnnotatedCel
     return AnnotatedCells(cells, groups)
 
 
+def single_cell_classes(lessons: AnnotatedCells) -> tuple[str, ...]:
+    """Return the classes with one annotated cell that can be left out: two others remain."""
+    counts = lessons.counts
+    lonely = tuple(name for name, count in counts.items() if count == 1)
+    return lonely if len(counts) - len(lonely) >= 2 else ()
+
+
 def unavailable_reason(lessons: AnnotatedCells) -> str:
     """Return why these annotations are not enough to learn from; empty where they are."""
     counts = lessons.counts
