@@ -113,7 +113,10 @@ def label_by_keys(
     kinds = sorted(set(truth.values()))
     for class_id in list(session.palette.ids):
         session.delete_class(class_id)
-    keys = {kind: session.palette.by_id(session.add_class(kind)).key for kind in kinds}
+    keys = {}
+    for kind in kinds:
+        class_id = session.add_class(kind)
+        keys[kind] = session.palette.by_id(class_id).key
     dock.controller.show_step("annotate")
     pauses.wait_until(lambda: gallery.model.rowCount() == len(names))
     rng, times = np.random.default_rng(seed), []

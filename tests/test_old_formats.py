@@ -302,7 +302,10 @@ def test_an_old_training_is_found_and_read(project: Project) -> None:
     told = {str(ref.cell): list(one) for ref, one in trained_cells(model.folder).items()}
     assert told == EXPECTED["taught"]
     job = load_job(model.folder, annotation_state(project).palette)
-    assert job.recipe.model_dump(mode="json") == findings.run["recipe"]
+    kept, stored = job.recipe.model_dump(mode="json"), findings.run["recipe"]
+    assert {name: kept[name] for name in stored} == stored
+    later = job.recipe.model_copy(update=stored).model_dump(exclude=set(stored))
+    assert later == type(job.recipe)().model_dump(exclude=set(stored))  # parameters since then
     assert job.spec.to_dict() == EXPECTED["fine-tuned"]["spec"]
 
 

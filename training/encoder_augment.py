@@ -60,6 +60,7 @@ def augment(
     light = torch.where(draw.chance(0.3), like_another(light, draw), light)
     light = torch.where(draw.chance(0.85), another_stain(light, draw), light)
     light = torch.where(draw.chance(0.85), another_lamp(light, draw), light)
+    light = torch.where(draw.chance(0.3), dim_corner(light, draw), light)
     light = another_camera(light.clamp(0, 1), draw)
     return hidden_part(light.clamp(0, 1), draw)
 
@@ -118,6 +119,18 @@ def another_lamp(light: Tensor, draw: Draw) -> Tensor:
     light = torch.einsum("nij,njrc->nirc", _hue_turns(draw.normal(0.25)[:, 0]), light)
     centre = light.mean((1, 2, 3), keepdim=True)
     return centre + (light - centre) * draw.uniform(0.6, 1.35)[:, :, None, None]
+
+
+def dim_corner(light: Tensor, draw: Draw) -> Tensor:
+    """Return the images as in a dim, vignetted field: darker, flatter, darker to one side."""
+    side = light.shape[-1]
+    places = (torch.arange(side, device=light.device) + 0.5) / side - 0.5
+    angle, fall = draw.uniform(0, 2 * math.pi), draw.uniform(0, 0.6)
+    rows, cols = torch.sin(angle) * places, torch.cos(angle) * places
+    shade = 1 - fall[:, :, None] * (0.5 + rows[:, :, None] + cols[:, None, :]).clamp(0, 1)
+    light = light * shade[:, None] * draw.uniform(0.4, 1.0)[:, :, None, None]
+    centre = light.mean((2, 3), keepdim=True)
+    return centre + (light - centre) * draw.uniform(0.5, 1.0)[:, :, None, None]
 
 
 def another_camera(light: Tensor, draw: Draw) -> Tensor:

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import timm
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from encoder_lesson import EMBEDDING, SIGMA
-from napari_hemacells.core.crop import from_picture
+from encoder_views import plain_crops
 from napari_hemacells.core.encode.blood_network import COMMON, BloodFeatures, Readout
 from napari_hemacells.core.encode.builtin import ARCHITECTURE, imagenet_backbone
-from napari_hemacells.core.types import CropSpec
 
 if TYPE_CHECKING:
     import argparse
@@ -28,28 +27,40 @@ if TYPE_CHECKING:
     from encoder_cells import CellSet
     from encoder_lesson import Pupil
 
-NAME = "hemacells-blood-1"
+NAME = "hemacells-blood-2"
 STAGES = (2, 3, 4, 5, 6)
 KEPT = (4, 5)  # of ImageNet's own, for classes unlike those that were taught
 WEIGHT = 10.0  # of the embedding: its share of the spread against that of a stage
 SAMPLE = 300  # cells that tell how much each stage varies
 WORDS = {
-    "pbc": "PBC (every picture of the shared part, 13 sub-classes)",
+    "pbc": "PBC (all pictures of the shared part, 13 sub-classes; 256 fields)",
     "chula": "Chula RBC-12 (without the files 40-59, 140-159, 240-259)",
     "bccd": "BCCD (official train list, without its development blocks)",
+    "raabin": "Raabin-WBC (237 fields, the train list of TXL-PBC)",
+    "chula white": "Chula WBC (354 cells)",
 }
 
 
 def write(pupil: Pupil, cells: CellSet, options: argparse.Namespace) -> Path:
     """Write ``encoder.safetensors`` into the output folder and return its path."""
     readout, dim = measure(pupil, cells)
-    named = ("steps", "batch", "size", "rate", "contrast", "seed", "statistics")
+    named = (
+        "steps",
+        "batch",
+        "size",
+        "rate",
+        "contrast",
+        "attributes",
+        "looks",
+        "seed",
+        "statistics",
+    )
     header = {
         "architecture": ARCHITECTURE,
         "name": NAME,
         "dim": str(dim),
         "readout": json.dumps(readout.to_dict()),
-        "seen": seen(options.sources, options.without),
+        "seen": seen(options.sources, options.without, started=options.start is not None),
         "trained": json.dumps({name: getattr(options, name) for name in named}),
     }
     file: Path = options.out / "encoder.safetensors"
@@ -57,10 +68,43 @@ def write(pupil: Pupil, cells: CellSet, options: argparse.Namespace) -> Path:
     return file
 
 
-def seen(sources: list[str], without: list[str]) -> str:
+def begin_with(pupil: Pupil, file: Path) -> None:
+    """Give the pupil the weights of an encoder of :func:`write`; the heads stay as they are.
+
+    Raises
+    ------
+    ValueError
+        The file is of another network.
+    """
+    missing, unknown = pupil.load_state_dict(_stored(file), strict=False)
+    heads = ("kind.", "group.", "fine.", "white.", "attribute.", "looks.")
+    if unknown or not all(name.startswith(heads) for name in missing):
+        raise ValueError(f"{file} does not fit: {unknown} {missing}")
+
+
+@torch.no_grad()
+def mix_with(pupil: Pupil, file: Path, share: float) -> None:
+    """Mix the weights with those of an encoder of :func:`write` (Wortsman et al. 2022)."""
+    own = pupil.state_dict()
+    for name, value in _stored(file).items():
+        if own[name].is_floating_point():
+            own[name].lerp_(value.to(own[name]), share)
+
+
+def _stored(file: Path) -> dict[str, Tensor]:
+    """Return the taught weights of an encoder's file, named as in the pupil."""
+    return {
+        name if name.startswith(("norm.", "embed.")) else f"features.{name}": value.float()
+        for name, value in load_file(file).items()
+        if not name.startswith("untaught.")
+    }
+
+
+def seen(sources: list[str], without: list[str], *, started: bool = False) -> str:
     """Return a text that says what the encoder was trained on."""
+    before = "what the encoder at the start had seen" if started else "ImageNet-1k"
     gone = f", without PBC's {', '.join(without)}" if without else ""
-    return f"ImageNet-1k, then {'; '.join(WORDS[name] for name in sources)}{gone}"
+    return f"{before}, then {'; '.join(WORDS[name] for name in sources)}{gone}"
 
 
 @torch.inference_mode()
@@ -71,7 +115,8 @@ def measure(pupil: Pupil, cells: CellSet) -> tuple[Readout, int]:
     make = partial(timm.create_model, ARCHITECTURE, pretrained=False)
     network = BloodFeatures(make, plain).eval()
     network.load_state_dict({name: value.float() for name, value in _tensors(pupil).items()})
-    rows = torch.cat([network(images) for images in _plain_crops(cells)])
+    chosen = np.linspace(0, len(cells) - 1, min(SAMPLE, len(cells))).astype(int)
+    rows = torch.cat([network(images) for images in plain_crops(cells, chosen)])
     widths = [network.blocks[stage][-1].conv_pwl.out_channels for stage in (*STAGES, *KEPT)]
     sizes = [EMBEDDING, *(width for width in widths for _ in range(2))]
     spreads = [float(part.var(0).mean().sqrt()) for part in rows.split(sizes, dim=1)]
@@ -80,22 +125,6 @@ def measure(pupil: Pupil, cells: CellSet) -> tuple[Readout, int]:
     weight = round(WEIGHT / spreads[0], 4)
     taught, kept = pairs[: len(STAGES)], pairs[len(STAGES) :]
     return replace(plain, scales=taught, kept_scales=kept, weight=weight), rows.shape[1]
-
-
-def _plain_crops(cells: CellSet) -> list[Tensor]:
-    """Return normalised crops of some cells, framed as a detector does."""
-    spec, batches = CropSpec(), []
-    chosen = np.linspace(0, len(cells) - 1, min(SAMPLE, len(cells))).astype(int)
-    for part in np.array_split(chosen, max(1, len(chosen) // 50)):
-        crops = [
-            from_picture(
-                cells.pictures[place], spec, framing=min(1.0, spec.context / cells.reach[place])
-            )
-            for place in part
-        ]
-        images = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2)
-        batches.append((images.float() - 127.5) / 127.5)
-    return batches
 
 
 def _tensors(pupil: Pupil) -> dict[str, Tensor]:

@@ -1,11 +1,16 @@
-"""Train the bundled encoder.
+"""Train an encoder on five laboratories, in about an hour on one CPU core.
 
-Rebuild the shipped weights (under an hour on one CPU core, minutes on a GPU)::
+::
 
     OMP_NUM_THREADS=1 python training/train_encoder.py --data ../shared/data --out build/encoder
 
-The same command continues a stopped run from its last checkpoint. The last step writes
-``encoder.safetensors`` (half precision), with everything needed to use it in the header.
+The same command continues a stopped run from its last checkpoint. Cells, their augmented views
+after the frozen first stages and ImageNet's vectors are made first and kept in ``--kept``, where
+other runs find them. The last step writes ``encoder.safetensors`` (half precision), with
+everything needed to use it in the header.
+
+The bundled weights come from an earlier form of this training; its model card says which, and what
+this one reached.
 """
 
 from __future__ import annotations
@@ -16,36 +21,39 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from encoder_augment import augment
-from encoder_cells import SOURCES, CellSet, kept_cells
-from encoder_file import write
-from encoder_lesson import FROZEN, Labels, Loss, Pupil, shares
+from encoder_cells import FINE, GROUPS, SOURCES, CellSet, kept_cells
+from encoder_file import begin_with, mix_with, write
+from encoder_lesson import FROZEN, Labels, Loss, Pupil
+from encoder_views import kept_looks, kept_views
 from napari_hemacells.core.encode import choose_device
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-KEEP = 0.995  # of the running mean of the weights, which is what is kept
+KEEP = 0.99  # of the running mean of the weights, which is what is kept
 TOWARDS_START = 5e-4  # a step's pull towards ImageNet's weights, times the schedule (L2-SP)
-CHECKPOINT_EVERY = 200
+CHECKPOINT_EVERY = 100
 
 
 def main() -> None:
     """Train, and save the weights."""
     options = read_options()
     options.out.mkdir(parents=True, exist_ok=True)
-    every = kept_cells(options.data, options.cells or options.out / "cells.npz")
-    cells = every.chosen(options.sources, options.without)
-    print(f"{len(cells)} cells", flush=True)
-    run = Run(cells, options)
+    kept = options.kept or options.out
+    kept.mkdir(parents=True, exist_ok=True)
+    every = kept_cells(options.data, kept / "cells.npz")
+    run = Run(every, kept, options)
     run.resume()
     while run.step < options.steps:
         run.advance()
     run.save()
-    print(write(run.average.module, cells, options))
+    if options.mix:
+        mix_with(run.average.module, options.start, options.mix)
+    print(write(run.average.module, every.chosen(options.sources, options.without), options))
 
 
 def read_options() -> argparse.Namespace:
@@ -55,40 +63,70 @@ def read_options() -> argparse.Namespace:
     parser.add_argument(
         "--out", type=Path, required=True, help="folder for checkpoint and weights"
     )
-    parser.add_argument("--cells", type=Path, help="cache of the cut cells")
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--kept", type=Path, help="folder of cut cells and views, to share")
+    parser.add_argument("--views", type=int, default=16_000, help="augmented views of all cells")
+    parser.add_argument(
+        "--start", type=Path, help="an encoder to go on from; by default ImageNet's weights"
+    )
+    parser.add_argument(
+        "--mix", type=float, default=0.0, help="share of the start in the weights written"
+    )
+    parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--size", type=int, default=96, help="side length of a crop")
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument(
         "--contrast", type=float, default=0.5, help="weight of the contrastive loss"
     )
+    parser.add_argument(
+        "--attributes", type=float, default=0.5, help="weight of the eleven attributes"
+    )
+    parser.add_argument(
+        "--looks", type=float, default=1.0, help="weight of the guess at ImageNet's vector"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sources", nargs="+", choices=SOURCES, default=list(SOURCES))
-    parser.add_argument("--without", nargs="*", default=[], help="PBC classes to leave out")
+    parser.add_argument(
+        "--without",
+        nargs="*",
+        default=[],
+        choices=[*GROUPS, *FINE],
+        metavar="CLASS",
+        help="classes and sub-classes to leave out, such as MMY",
+    )
     parser.add_argument(
         "--statistics",
         choices=("frozen", "trained"),
         default="trained",
         help="batch-norm statistics",
     )
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.mix and not options.start:
+        parser.error("--mix needs --start")
+    return options
 
 
 class Run:
     """Network, optimiser and EMA of the weights, with a checkpoint on disk."""
 
-    def __init__(self, cells: CellSet, options: argparse.Namespace) -> None:
+    def __init__(self, cells: CellSet, kept: Path, options: argparse.Namespace) -> None:
+        self._looks = kept_looks(cells, kept / "looks.npy")
         torch.manual_seed(options.seed)
         self.device = torch.device(choose_device("auto").name)
         self._cells, self._options = cells, options
-        self._shares = shares(cells)
         self._file = options.out / "checkpoint.pt"
-        self.pupil = Pupil().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.pupil = Pupil(self._looks.shape[1])
+        if options.start:
+            begin_with(self.pupil, options.start)
+        self._views = kept_views(self.pupil, cells, kept, size=options.size, count=options.views)
+        wanted = np.flatnonzero(cells.wanted(options.sources, options.without))
+        self._rows = np.flatnonzero(np.isin(self._views.cells, wanted))
+        print(f"{len(wanted)} cells, {len(self._rows)} views", flush=True)
+        self.pupil.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = AveragedModel(
             self.pupil, multi_avg_fn=get_ema_multi_avg_fn(KEEP), use_buffers=True
         )
-        self._loss = Loss(options.contrast)
+        self._loss = Loss(options.contrast, options.attributes, options.looks)
         self._groups = _groups(self.pupil, options.rate)
         self._start = [one.detach().clone() for one in self._groups[0]["params"]]
         self._optimiser = torch.optim.AdamW(self._groups, weight_decay=0.02)
@@ -102,9 +140,9 @@ class Run:
     def advance(self) -> None:
         """Do one step; print and save at intervals."""
         torch.manual_seed(self._options.seed * 1_000_003 + self.step)
-        images, labels = self._batch()
+        maps, labels, looks = self._batch()
         self._training_mode()
-        loss = self._loss(self.pupil(images), labels)
+        loss = self._loss(self.pupil(maps), labels, looks)
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.pupil.parameters(), 5.0)
@@ -117,22 +155,26 @@ class Run:
         if self.step % CHECKPOINT_EVERY == 0:
             self.save()
 
-    def _batch(self) -> tuple[Tensor, Labels]:
-        """Return normalised images and labels of the next step."""
-        generator = torch.Generator().manual_seed(self._options.seed * 7919 + self.step)
-        chosen = torch.multinomial(
-            self._shares, self._options.batch, replacement=True, generator=generator
-        ).numpy()
-        cells, device = self._cells, self.device
-        pictures, reach, usual = (
-            torch.from_numpy(column[chosen]).to(device)
-            for column in (cells.pictures, cells.reach, cells.usual)
-        )
-        crops = augment(pictures, reach, usual, self._options.size, generator)
+    def _batch(self) -> tuple[Tensor, Labels, Tensor]:
+        """Return maps of views, labels and ImageNet's vectors of the next step.
+
+        The views are gone through in another order each time.
+        """
+        size = self._options.batch
+        whole = len(self._rows) // size
+        turn, place = divmod(self.step, whole)
+        order = np.random.default_rng([self._options.seed, turn]).permutation(len(self._rows))
+        rows = np.sort(self._rows[order[place * size : (place + 1) * size]])
+        cells, chosen = self._cells, self._views.cells[rows]
+        maps = self._views.maps(rows).to(self.device)
         labels = Labels(
-            *(torch.from_numpy(getattr(cells, name)[chosen]).to(device) for name in Labels._fields)
+            *(
+                torch.from_numpy(getattr(cells, name)[chosen]).to(self.device)
+                for name in Labels._fields
+            )
         )
-        return ((crops - 0.5) / 0.5).contiguous(memory_format=torch.channels_last), labels
+        looks = self._looks[torch.from_numpy(chosen)].to(self.device)
+        return maps.contiguous(memory_format=torch.channels_last), labels, looks
 
     def _training_mode(self) -> None:
         """Set training mode, with ImageNet's batch statistics unless new ones are requested."""
@@ -189,7 +231,7 @@ def _groups(pupil: Pupil, rate: float) -> list[dict[str, Any]]:
     old = list(pupil.features.blocks[FROZEN:].parameters())
     new = [
         parameter
-        for part in (pupil.embed, pupil.kind, pupil.group, pupil.fine)
+        for part in (pupil.embed, pupil.looks, *pupil.heads())
         for parameter in part.parameters()
     ]
     return [{"params": old, "lr": 0.5 * rate, "weight_decay": 0.0}, {"params": new, "lr": rate}]

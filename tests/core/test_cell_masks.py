@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given, settings
 
 from made_up_masks import masks, painted
-from napari_hemacells.core.cell_masks import CellMask, look_up
+from napari_hemacells.core.cell_masks import (
+    BoxMasks,
+    CellMask,
+    LazyLabels,
+    PackedMasks,
+    look_up,
+)
 
 
 @settings(max_examples=50, deadline=None)
@@ -62,3 +68,17 @@ def test_values_are_looked_up_by_id_however_high_it_is():
         expected = [[0, 30, 20], [50 if high == 9 else 0, 30, 0 if high == 9 else 50]]
         assert look_up(labels, ids, values).tolist() == expected
     assert not look_up(labels, ids[:0], values[:0]).any()
+
+
+def test_masks_that_fill_their_boxes_read_like_packed_ones():
+    boxes = np.array([[0, 0, 3, 4], [5, 2, 9, 9]], np.int32)
+    whole = BoxMasks(boxes)
+    packed = PackedMasks.of(list(whole))
+    np.testing.assert_array_equal(whole.bits, packed.bits)
+    for position in range(2):
+        np.testing.assert_array_equal(whole.bits_of(position), packed.bits_of(position))
+    picked = whole.pick(np.array([1]))
+    np.testing.assert_array_equal(picked.boxes, boxes[1:])
+    labels = [LazyLabels((10, 10), [3, 8], masks) for masks in (whole, packed)]
+    np.testing.assert_array_equal(np.asarray(labels[0]), np.asarray(labels[1]))
+    assert labels[0].nbytes < labels[1].nbytes

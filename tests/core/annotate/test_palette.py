@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from napari_hemacells.core.annotate import CellClass, Palette, default_palette, next_colour
-from napari_hemacells.core.annotate.palette import CLASS_COLOURS
+from napari_hemacells.core.annotate.palette import CLASS_COLOURS, palette_with
 from napari_hemacells.core.errors import AnnotationError
 
 
@@ -65,3 +65,12 @@ def test_a_palette_cannot_hold_one_id_or_key_twice():
         Palette((one, CellClass("a", "B", "#000000", 2)))
     with pytest.raises(AnnotationError, match="same key"):
         Palette((one, CellClass("b", "B", "#000000", 1)))
+
+
+def test_classes_known_by_name_take_the_place_of_unused_ones():
+    start = default_palette()
+    fresh = palette_with(start, ["Basophil", "rbc"], used=())
+    assert [one.name for one in fresh] == ["RBC", "Basophil"]  # the case does not count
+    used = palette_with(start, ["Basophil"], used={start.ids[0]})
+    assert used.ids[: len(start.ids)] == start.ids
+    assert used.by_name("Basophil") is not None

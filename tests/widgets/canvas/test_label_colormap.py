@@ -77,3 +77,12 @@ def test_huge_labels_and_very_many_colours_are_left_to_napari():
         np.arange(1, 401), CellColourCodes(codes, {None: CLEAR, 0: CLEAR} | colours)
     )
     np.testing.assert_allclose(many.map(np.array([[400, 1]]))[0, :, 0], [1.0, 1 / 400], rtol=1e-6)
+
+
+def test_bytes_have_the_colours_that_napari_would_compile_a_loop_for():
+    colormap = class_colormap({None: (0, 0, 0, 0), 1: (1, 0, 0, 0.5), 7: (0, 0.5, 1, 1)})
+    values = np.arange(256, dtype=np.uint8)
+    np.testing.assert_allclose(
+        colormap._map_without_cache(values),
+        DirectLabelColormap._map_without_cache(colormap, values),
+    )

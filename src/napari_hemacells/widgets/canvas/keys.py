@@ -119,7 +119,7 @@ class KeyMap:
 
     def _handler(self, action: str, viewer: bool) -> Callable[[object], None]:
         def press(_target: object) -> None:
-            if not viewer or self._wanted():
+            if not viewer or action == "help" or self._wanted():
                 self._act(action)
 
         return press

@@ -45,6 +45,12 @@ class ClassColormap(DirectLabelColormap):  # type: ignore[misc]  # napari is not
             return rows[_looked_up(lookup, values)]
         return np.asarray(super().map(values), dtype=np.float32)
 
+    def _map_without_cache(self, values: Any) -> Any:
+        """The colours of all bytes without napari's loop, which is compiled for seconds first."""
+        if self._lookup is None or self.use_selection:
+            return super()._map_without_cache(values)
+        return self.map(values)
+
     def _data_to_texture(self, values: Any) -> Any:
         """Leave a line free between cells that touch: two of one class would be one blot."""
         texture, seams = self._texture(values), self._seams

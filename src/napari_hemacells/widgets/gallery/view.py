@@ -242,7 +242,9 @@ class GalleryView(QListView):
             self.clearSelection()
             return
         index = self._queue.index(row)
-        self.setCurrentIndex(index)
+        # Not Qt's own way: with Ctrl still held, as after an undo, it would add to the selection.
+        picked = cast("QItemSelectionModel", self.selectionModel())
+        picked.setCurrentIndex(index, QItemSelectionModel.SelectionFlag.ClearAndSelect)
         self.scrollTo(index)
 
     def choose_rows(self, rows: list[int]) -> None:
