@@ -24,12 +24,12 @@ STRANGE = 7  # the cell that is like none of the classes
 
 
 def class_folders(folder):
-    """Sixteen pictures of one cell each, of both kinds of painted cells."""
+    """Forty pictures of one cell each, of both kinds of painted cells."""
     rng = np.random.default_rng(3)
     rows, cols = np.mgrid[:40, :40]
     for name, colour in COLOURS.items():
         (folder / name).mkdir(parents=True)
-        for place in range(16):
+        for place in range(40):
             pixels = np.full((40, 40, 3), GLASS, float)
             row, col = 20 + rng.uniform(-2, 2, 2)
             pixels[(rows - row) ** 2 + (cols - col) ** 2 < CELL**2] = colour
@@ -42,7 +42,7 @@ def class_folders(folder):
 def run_folder(tmp_path):
     """What the command writes: a training on class folders."""
     recipe = ClassifierConfig(
-        arch="test_resnet", weights="none", context=1.6, frozen_epochs=0, epochs=8, rate=3e-3,
+        arch="test_resnet", weights="none", context=1.6, frozen_epochs=0, epochs=10, rate=3e-3,
         batch=8, device="cpu",
     )  # fmt: skip
     source = class_folders(tmp_path / "crops")
@@ -103,7 +103,7 @@ def classified(session):
         for place, cell in cells.items()
         if place != STRANGE and said[cell] != UNKNOWN
     ]
-    assert len(right) >= 15
+    assert len(right) > len(PLACES) // 2  # the others are unknown, none is wrong
     assert all(right)
     assert said[cells[STRANGE]] == UNKNOWN
 
