@@ -310,8 +310,9 @@ class FineTunePanel(QWidget):
         head = row_layout((heading("Fine-tune the classifier"), 1), (self.back, 0))
         column.addLayout(head)
         column.addLayout(used)
+        column.addLayout(row_layout((self.folders, 1), (self.open_results, 1)))
         for widget in (
-            self.lessons, self.folders, self.leave_out, self.split,
+            self.lessons, self.leave_out, self.split,
             self.form, self.start, self.resume,
         ):  # fmt: skip
             column.addWidget(widget)
