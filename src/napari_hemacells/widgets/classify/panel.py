@@ -264,7 +264,7 @@ class ClassifyPanel(QWidget):
         self.save = QPushButton("&Save model…")
         self.finetune = QPushButton("Fi&ne-tune…")
         self.finetune.setToolTip("Train the network itself on all your annotated cells")
-        self.heat = QPushButton("Heat ma&p")
+        self.heat = QPushButton("Heat")
         self._lay_out()
         self._connect()
         self._subscriptions = Subscriptions(self)

@@ -67,7 +67,7 @@ class FineTunePanel(QWidget):
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
         self.result_button = QPushButton("Res&ult")
-        self.open_results = QPushButton("Open resul&ts…")
+        self.open_results = QPushButton("Open results…")
         self.open_results.setToolTip(
             "Look at the results of any training: a folder of hemacells train --out"
         )
@@ -175,7 +175,7 @@ class FineTunePanel(QWidget):
     def show_source(self, folder: str) -> None:
         """Show whether class folders teach, by the folder's name, or the annotated cells."""
         self.folders.setText(
-            "Train on the annotate&d cells" if folder else "Train on class fol&ders…"
+            "Train on the annotated cells" if folder else "Train on class folders…"
         )
         self.folders.setToolTip(
             "Learn from your annotated cells again"
@@ -310,8 +310,9 @@ class FineTunePanel(QWidget):
         head = row_layout((heading("Fine-tune the classifier"), 1), (self.back, 0))
         column.addLayout(head)
         column.addLayout(used)
+        column.addLayout(row_layout((self.folders, 1), (self.open_results, 1)))
         for widget in (
-            self.lessons, self.folders, self.leave_out, self.split,
+            self.lessons, self.leave_out, self.split,
             self.form, self.start, self.resume,
         ):  # fmt: skip
             column.addWidget(widget)

@@ -198,7 +198,11 @@ class FineTuneResultsPanel(QWidget):
         self.of_class.setAccessibleName("Class of the cells to show")
         self.of_class.setToolTip("Of one class: its worst, best and most uncertain cells")
         self.of_class.addItem(ALL_CLASSES)
-        self.heat = QCheckBox("&Heat maps")
+        for choice in (self.list, self.of_class):  # long names must not widen the dock
+            choice.setSizeAdjustPolicy(
+                QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+            )
+        self.heat = QCheckBox("Heat maps")
         self.heat.setToolTip(
             "Show where the network looked for the class it predicted (Grad-CAM): yellow spoke "
             f"most for it. The first {MAX_HEAT} of a list; takes some seconds"

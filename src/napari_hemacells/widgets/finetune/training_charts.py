@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
 from matplotlib.figure import Figure
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
 from napari_hemacells.core.train.classifier.report.plots import (
     draw_class_balance,
@@ -35,6 +35,8 @@ class TrainingCharts(QWidget):
         self.balance: ClassBalance | None = None
         self.figure = Figure(layout="constrained")
         self.canvas = FigureCanvasQTAgg(self.figure)  # type: ignore[no-untyped-call]
+        self.canvas.setMinimumWidth(100)
+        self.canvas.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.setAccessibleName("Pictures of each class, and the loss at each learning rate")
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
