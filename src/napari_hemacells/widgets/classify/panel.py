@@ -264,7 +264,7 @@ class ClassifyPanel(QWidget):
         self.save = QPushButton("&Save model…")
         self.finetune = QPushButton("Fi&ne-tune…")
         self.finetune.setToolTip("Train the network itself on all your annotated cells")
-        self.heat = QPushButton("Heat")
+        self.heat = QPushButton("Heat map")
         self._lay_out()
         self._connect()
         self._subscriptions = Subscriptions(self)
@@ -358,7 +358,10 @@ class ClassifyPanel(QWidget):
         column.addWidget(self.shift)
         column.addWidget(self._mode_box())
         column.addWidget(self.legend)
-        column.addWidget(self.of_image)
+        above = QHBoxLayout()
+        above.addWidget(self.of_image, 1)
+        above.addWidget(self.heat)
+        column.addLayout(above)
         column.addWidget(self.table)
         column.addWidget(self.confidence)
         column.addWidget(self.trust)
@@ -386,7 +389,6 @@ class ClassifyPanel(QWidget):
             group.addButton(button)
             row.addWidget(button)
             self.modes[mode] = button
-        row.addWidget(self.heat)
         return box
 
     def _connect(self) -> None:
