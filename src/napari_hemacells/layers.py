@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 METADATA_KEY = "napari-hemacells"
 """Everything of ours that a layer carries is under this one metadata key."""
 
-Role: TypeAlias = Literal["image", "cells", "found", "marker"]
+Role: TypeAlias = Literal["image", "cells", "found", "marker", "heat"]
 DisplayMode: TypeAlias = Literal["image", "class", "confidence"]
 DISPLAY_MODES: tuple[DisplayMode, ...] = ("image", "class", "confidence")
 

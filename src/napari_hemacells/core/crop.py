@@ -8,7 +8,7 @@ Image + cells → embeddings, batch by batch, as a generator that can be stopped
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -64,6 +64,32 @@ def extract_crops(
         centre = (min_row + max_row) / 2, (min_col + max_col) / 2
         crop[...] = _square(pixels, centre, side, spec.size)
     return crops
+
+
+def crop_square(image: SmearImage, cells: Cells, spec: CropSpec, cell: int) -> CropSquare:
+    """Return where in the image the crop of a cell lies, as :func:`extract_crops` cuts it.
+
+    Raises
+    ------
+    CellsError
+        An id that is not among the cells.
+    """
+    box = cells.boxes[row_indices(cells, [cell])[0]]
+    min_row, min_col, max_row, max_col = (float(edge) for edge in box)
+    context = spec.context if cells.source != "whole" else _whole_framing(image, cells, spec)
+    if image.sheet is not None:
+        context = image.sheet.framing(spec)
+    side = context * max(max_row - min_row, max_col - min_col, 1.0)
+    row, col = (min_row + max_row) / 2, (min_col + max_col) / 2
+    return CropSquare(row - side / 2, col - side / 2, side)
+
+
+class CropSquare(NamedTuple):
+    """A square in the image, in pixels; its upper left corner may be beyond the border."""
+
+    top: float
+    left: float
+    side: float
 
 
 def _whole_framing(image: SmearImage, cells: Cells, spec: CropSpec) -> float:

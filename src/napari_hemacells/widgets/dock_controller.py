@@ -13,6 +13,7 @@ from napari_hemacells.widgets.background.tasks import BackgroundTasks
 from napari_hemacells.widgets.background.workers import JobRunner
 from napari_hemacells.widgets.canvas.cell_layer_controller import CellLayerController
 from napari_hemacells.widgets.classify.controller import ClassifyController
+from napari_hemacells.widgets.classify.heat_map import HeatMapController
 from napari_hemacells.widgets.detect.controller import DetectController
 from napari_hemacells.widgets.detect.edit_tools import CellEditor
 from napari_hemacells.widgets.export.steps import export_steps, take_snapshot
@@ -94,6 +95,7 @@ class DockController(QObject):
         self.classify_controller = ClassifyController(
             view, session, bridge, self.tasks, self.voice
         )
+        self.heat = HeatMapController(session, bridge, partial(getattr, self.canvas, "current"))
         self.finetune_controller = FineTuneController(
             view, session, bridge, canvas=self.canvas, tasks=self.tasks, voice=self.voice
         )
@@ -119,6 +121,7 @@ class DockController(QObject):
             *self.pictures.close_callbacks,
             self.map_jobs.close,
             self.training.close,
+            self.heat.close,
             self.finetune_controller.run.close,
             self.adapt_controller.run.close,
             self.finetune_controller.navigator.close,
@@ -170,6 +173,10 @@ class DockController(QObject):
         view.header.step_requested.connect(self.show_step)
         view.next_step_button.clicked.connect(self._go_on)
         view.classify.finetune_requested.connect(self.finetune_controller.open)
+        view.classify.heat_requested.connect(self.heat.toggle)
+        canvas.heat_requested.connect(self.heat.toggle)
+        self.heat.said.connect(self.voice.say)
+        self.heat.warning_emitted.connect(self.voice.warn)
         view.detect.detect_requested.connect(self._detect)
         view.detect.params_changed.connect(self._redetect)
         for part in (view.detect, view.place):

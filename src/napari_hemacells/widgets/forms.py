@@ -122,7 +122,9 @@ def _optional_number(
 ) -> ValueWidget[Any]:
     """A number field whose lowest value, 0, is shown as text: no value given."""
     if kind is int:
-        widget: Any = SpinBox(value=int(default or 0), min=0, max=int(high), **shared)
+        # Of floats without decimals: magicgui's spin box of integers shows no text instead of 0.
+        widget: Any = FloatSpinBox(value=default or 0, min=0, max=high, step=1, **shared)
+        widget.native.setDecimals(0)
     else:
         step = 0.01 if high <= 100 else 1.0
         widget = FloatSpinBox(value=default or 0.0, min=0.0, max=high, step=step, **shared)
@@ -132,7 +134,10 @@ def _optional_number(
 
 def _read(widget: ValueWidget[Any], field: FieldInfo) -> Any:
     value = widget.value
-    return None if _kind(field)[1] and value == 0 else value
+    kind, optional = _kind(field)
+    if optional:
+        return None if value == 0 else kind(value)
+    return value
 
 
 def _kind(field: FieldInfo) -> tuple[Any, bool]:

@@ -116,6 +116,10 @@ class ContactSheet:
         """``(n, size, size, 3)`` crops of the pictures, as their collection frames them."""
         return self.pictures.crops(numbers, spec)
 
+    def framing(self, spec: CropSpec) -> float:
+        """Return the side of a crop's square, divided by the longer side of its picture."""
+        return self.pictures.framing(spec)
+
     def thumbnail_now(self, number: int, side: int) -> tuple[NDArray[np.uint8], bool]:
         """``(side, side, 3)`` uint8 the whole picture, and whether it is sharp; no file is opened.
 

@@ -67,6 +67,9 @@ class CropSource(Protocol):
     def crops(self, numbers: Iterable[int], spec: Any) -> NDArray[Any]:
         """``(n, size, size, 3)`` crops by a CropSpec: uint8 of colours, float32 of degrees."""
 
+    def framing(self, spec: Any) -> float:
+        """Side of the square of a crop, divided by the longer side of its picture."""
+
     def thumbnail_now(self, number: int, side: int) -> tuple[NDArray[np.uint8], bool]:
         """``(side, side, 3)`` uint8 the whole picture, and whether it is sharp; never waits."""
 

@@ -218,6 +218,7 @@ class CellLayerController(CellLayerView):
     tool_applied = Signal(int)  # a click on a cell, or 0 on glass, while a tool is in hand
     asked = Signal(str)  # a key that corrects cells
     help_requested = Signal()
+    heat_requested = Signal()
 
     def __init__(
         self,
@@ -259,6 +260,7 @@ class CellLayerController(CellLayerView):
             "previous": self.previous,
             "display": self._flip,
             "help": self.help_requested.emit,
+            "heat": self.heat_requested.emit,
             "class before": partial(self._step_class, -1),
             "class after": partial(self._step_class, 1),
         }

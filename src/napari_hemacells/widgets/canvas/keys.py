@@ -64,6 +64,9 @@ ACTIONS = (
     KeyAction("help", ("F1",), ("F1",), "show all keys"),
     # V hides layers in napari, which is what it still does on anybody else's layer.
     KeyAction(
+        "heat", ("H",), ("H",), "show where the network looked at the cell", on_viewer=False
+    ),
+    KeyAction(
         "display", ("V",), ("V",), "switch between image, class and confidence", on_viewer=False
     ),
 )

@@ -12,6 +12,7 @@ from napari_hemacells import layers as ours
 from napari_hemacells.core.errors import ImageError
 from napari_hemacells.thermal import is_thermal
 from napari_hemacells.widgets.canvas import layer_readers
+from napari_hemacells.widgets.canvas.heat_layer import heat_placement
 from napari_hemacells.widgets.canvas.keys import KeyMap, QuestionMark
 from napari_hemacells.widgets.canvas.label_colormap import (
     Seams,
@@ -91,6 +92,31 @@ class Overlays(LayerCatalog):
         """Remove the cells found so far."""
         layer = self.find("found")
         self._found = None
+        if layer is not None:
+            self._quiet = True
+            self.viewer.layers.remove(layer)
+            self._quiet = False
+
+    def show_heat(
+        self, heat: NDArray[np.float32], square: tuple[float, float, float], image_key: str
+    ) -> None:
+        """Lay the heat of a cell over it: ``(n, n)``, on the square (top, left, side)."""
+        self.clear_heat()
+        on, active = self.find("image", image_key), self.viewer.layers.selection.active
+        self._quiet = True
+        layer = self.viewer.add_image(
+            heat,
+            name="Heat map",
+            metadata=ours.role_metadata("heat", image_key),
+            **heat_placement(len(heat), square, on),
+        )
+        self.viewer.layers.move(self.viewer.layers.index(layer), len(self.viewer.layers))
+        self.viewer.layers.selection.active = active
+        self._quiet = False
+
+    def clear_heat(self) -> None:
+        """Remove the heat of a cell."""
+        layer = self.find("heat")
         if layer is not None:
             self._quiet = True
             self.viewer.layers.remove(layer)
@@ -497,7 +523,10 @@ class ViewerBridge(Overlays):
         self.viewer.layers.move(self.viewer.layers.index(layer), len(self.viewer.layers))
 
     def _active_changed(self, event: Any) -> None:
-        if event.value is not None and layer_readers.layer_kind(event.value) == "image":
+        layer = event.value
+        if layer is None or ours.role_of(layer.metadata) == "heat":
+            return
+        if layer_readers.layer_kind(layer) == "image":
             self.events.active.emit(str(event.value.unique_id))
 
     def _layer_removed(self, event: Any) -> None:

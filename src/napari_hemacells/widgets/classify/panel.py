@@ -241,6 +241,7 @@ class ClassifyPanel(QWidget):
     restandardise_toggled = Signal(bool)
     label_requested = Signal()
     finetune_requested = Signal()
+    heat_requested = Signal()
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -263,6 +264,7 @@ class ClassifyPanel(QWidget):
         self.save = QPushButton("&Save model…")
         self.finetune = QPushButton("Fi&ne-tune…")
         self.finetune.setToolTip("Train the network itself on all your annotated cells")
+        self.heat = QPushButton("Heat map")
         self._lay_out()
         self._connect()
         self._subscriptions = Subscriptions(self)
@@ -335,6 +337,14 @@ class ClassifyPanel(QWidget):
             else "There is no model yet: give at least one cell a class"
         )
 
+        bundle = session.live.bundle
+        self.heat.setEnabled(bundle is not None and bool(bundle.encoder_tensors))
+        self.heat.setToolTip(
+            "Lay over the chosen cell where the network looked (Grad-CAM; key H); again: remove it"
+            if self.heat.isEnabled()
+            else "Only a fine-tuned model has heat maps: load one, or fine-tune the classifier"
+        )
+
     def _lay_out(self) -> None:
         for label in (self.confidence, self.model, self.device, self.caveat):
             label.setWordWrap(True)
@@ -348,7 +358,10 @@ class ClassifyPanel(QWidget):
         column.addWidget(self.shift)
         column.addWidget(self._mode_box())
         column.addWidget(self.legend)
-        column.addWidget(self.of_image)
+        above = QHBoxLayout()
+        above.addWidget(self.of_image, 1)
+        above.addWidget(self.heat)
+        column.addLayout(above)
         column.addWidget(self.table)
         column.addWidget(self.confidence)
         column.addWidget(self.trust)
@@ -384,6 +397,7 @@ class ClassifyPanel(QWidget):
         self.load.clicked.connect(self.load_requested)
         self.save.clicked.connect(self.save_requested)
         self.finetune.clicked.connect(self.finetune_requested)
+        self.heat.clicked.connect(self.heat_requested)
         self.trust.nearest_toggled.connect(self.nearest_toggled)
         self.shift.restandardise_toggled.connect(self.restandardise_toggled)
         self.shift.label_requested.connect(self.label_requested)

@@ -6,8 +6,7 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from qtpy.QtCore import QObject, QTimer, QUrl, Signal
-from qtpy.QtGui import QDesktopServices
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_hemacells.core.errors import HemaCellsError
 from napari_hemacells.core.train import SubprocessJob, TrainingReport
@@ -19,12 +18,13 @@ from napari_hemacells.core.train.classifier.project_dataset import (
     plan_split,
 )
 from napari_hemacells.core.types import CellRef
-from napari_hemacells.core.types.progress import run_to_end
 from napari_hemacells.session.model_comparison import changes_between, held_out_request
 from napari_hemacells.widgets.background.workers import JobRunner
 from napari_hemacells.widgets.canvas.viewer_bridge import images_in_memory
+from napari_hemacells.widgets.finetune.class_folders import make_folder_job
 from napari_hemacells.widgets.finetune.estimate import FineTunePreparation, make_train_job
-from napari_hemacells.widgets.finetune.panel import CLICKS_CLASSIFIER
+from napari_hemacells.widgets.finetune.model_choice import ClassifierChoice
+from napari_hemacells.widgets.finetune.opened_results import ResultsPage
 from napari_hemacells.widgets.finetune.steps import (
     Comparison,
     FinishedTraining,
@@ -36,7 +36,6 @@ from napari_hemacells.widgets.finetune.steps import (
     resumed_training_steps,
 )
 from napari_hemacells.widgets.navigation import Navigator
-from napari_hemacells.widgets.subscriptions import Subscriptions
 from napari_hemacells.widgets.training.steps import (
     RemainingTime,
     available_cores,
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
 
     from napari_hemacells.core.store import Project
+    from napari_hemacells.core.train.classifier import ClassifierConfig
     from napari_hemacells.core.train.classifier.training import TrainJob
     from napari_hemacells.core.types import Progress, SmearImage
     from napari_hemacells.session import Session
@@ -61,95 +61,6 @@ if TYPE_CHECKING:
     from napari_hemacells.widgets.gallery.widget import GalleryWidget
     from napari_hemacells.widgets.message_bar import Notifier
     from napari_hemacells.widgets.training.steps import Embed
-
-
-class ClassifierChoice(QObject):
-    """The list *In use*: a chosen model classifies at once, and is saved in the project.
-
-    Signals
-    -------
-    changed
-        The cells need embeddings of another network.
-    """
-
-    said = Signal(str)
-    warning_emitted = Signal(str)
-    changed = Signal()
-
-    def __init__(
-        self, session: Session, panel: FineTunePanel, parent: QObject | None = None
-    ) -> None:
-        super().__init__(parent)
-        self._session, self._panel = session, panel
-        panel.classifier_chosen.connect(self.choose)
-        panel.opened.connect(self.refresh)
-        self._subscriptions = Subscriptions(self)
-        self._subscriptions.add(session.events.project, self.refresh)
-        self._subscriptions.add(session.events.model, self.refresh)
-        self._subscriptions.add(session.events.image, self._use_chosen)
-
-    def close(self) -> None:
-        """Disconnect from the session."""
-        self._subscriptions.drop()
-
-    def refresh(self) -> None:
-        """Show the models of the project and the one in use."""
-        project, live = self._session.project, self._session.live
-        models = () if project is None else model_store.list_models(project)
-        chosen = None if project is None or live.model is None else project.classifier
-        name = CLICKS_CLASSIFIER if chosen is None else chosen.name
-        self._panel.show_models([(model.folder.name, model.words()) for model in models], name)
-
-    def choose(self, name: str) -> None:
-        """Classify with an earlier fine-tuned model, or with the annotations alone."""
-        project = self._session.project
-        if project is None:
-            return
-        if name != CLICKS_CLASSIFIER:
-            self.load(project.folder / model_store.MODELS / name)
-            return
-        try:
-            project.choose_classifier(None)
-        except HemaCellsError as error:
-            self.warning_emitted.emit(str(error))
-        self._session.drop_model()
-        self.changed.emit()
-        self.said.emit("The few-shot classifier of your annotations is in use again.")
-
-    def load(self, folder: Path) -> None:
-        """Classify with the model of a finished training."""
-        try:
-            self.adopt(run_to_end(read_training_steps(folder)), folder)
-        except HemaCellsError as error:
-            self.warning_emitted.emit(str(error))
-            self.refresh()
-
-    def adopt(self, opened: FinishedTraining, folder: Path) -> None:
-        """Use a model from now on, and save that choice in the project.
-
-        Raises
-        ------
-        HemaCellsError
-            It does not fit or cannot be saved; the previous classifier stays in use then.
-        """
-        session = self._session
-        ids = {cell_class.name: cell_class.id for cell_class in opened.bundle.palette}
-        learned = {
-            ref: ids[cell_class.name]
-            for ref, cell_class in opened.taught.items()
-            if cell_class.name in ids
-        }
-        if session.project is not None:
-            session.adopt_model(opened.bundle, learned)
-            session.project.choose_classifier(folder)
-        self.changed.emit()
-        self.said.emit("The fine-tuned model classifies; your annotations correct it.")
-
-    def _use_chosen(self) -> None:
-        """Restore the classifier that the project used last."""
-        project, live = self._session.project, self._session.live
-        if project is not None and project.classifier is not None and live.model is None:
-            self.load(project.classifier)
 
 
 class FineTuneRunner(QObject):
@@ -190,6 +101,7 @@ class FineTuneRunner(QObject):
         self.jobs = JobRunner(self)
         self.preparation = FineTunePreparation(session, panel, opened, self)
         self.choice = ClassifierChoice(session, panel, self)
+        self.page = ResultsPage(session, panel, self)
         self._run: SubprocessJob[TrainJob, Any] | None = None
         self._project: Project | None = None
         self._folder: Path | None = None  # of the training that runs, or waits for an answer
@@ -203,6 +115,7 @@ class FineTuneRunner(QObject):
         """Stop a running training; late answers are ignored."""
         self.preparation.close()
         self.choice.close()
+        self.page.close()
         if self._run is not None:
             self._run.cancel()
             self._run = None
@@ -217,37 +130,47 @@ class FineTuneRunner(QObject):
             (panel.take_over_requested, self.take_over),
             (panel.drop_requested, self.drop),
             (panel.changes_requested, self.show_changes),
-            (panel.result_requested, self.show_result),
             (panel.result.cell_requested, self._go_to),
             (panel.result.review_requested, self._review),
-            (panel.result.report_requested, self._open_report),
             (self.jobs.progressed, self._progressed),
             (self.jobs.returned, self._returned),
             (self.jobs.refused, self._refused),
             (self.jobs.failed, self._failed),
         ):
             signal.connect(slot)
-        for part in (self.preparation, self.choice):
+        for part in (self.preparation, self.choice, self.page):
             part.said.connect(self.said)
             part.warning_emitted.connect(self.warning_emitted)
 
     # --- the training ------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Train on the annotated cells of the open project, in a child process."""
+        """Train on the annotated cells of the project, or on class folders, in a child process."""
         ground, recipe = self.preparation.take_snapshot(), self.preparation.recipe()
         if ground is None or recipe is None:
+            return
+        folders, name = self.preparation.folders.chosen, self._panel.form.name
+        if folders is not None:
+            self._try(partial(self._start_on, folders.folder, ground.project, recipe, name))
             return
         grouped = plan_split(annotated_cells_of(ground.project, ground.state), recipe).grouped
 
         def begin() -> None:
-            job = make_train_job(ground, recipe, self._panel.form.name)
+            job = make_train_job(ground, recipe, name)
             run = self._child(job, ground.project)
             self.jobs.start(
                 "train", partial(classifier_training_steps, ground, job, run, grouped=grouped)
             )
 
         self._try(begin)
+
+    def _start_on(
+        self, source: Path, project: Project, recipe: ClassifierConfig, name: str
+    ) -> None:
+        """Train on class folders, in a child process."""
+        job = make_folder_job(project, self._session.palette, recipe, name, source)
+        run = self._child(job, project)
+        self.jobs.start("train", partial(resumed_training_steps, run, job))
 
     def resume(self) -> None:
         """Resume the interrupted training."""
@@ -305,8 +228,7 @@ class FineTuneRunner(QObject):
     def _read(self, opened: FinishedTraining) -> None:
         """Show the results; a new model is then compared with the one in use."""
         self.result, session = opened, self._session
-        self._panel.result.show_findings(opened.findings, report=opened.report is not None)
-        self._panel.result.show()
+        self.page.show(opened.pages)
         ground = self.preparation.take_snapshot()
         if self._trained is not None and ground is not None:
             here = None if session.image is None else session.image.key
@@ -378,22 +300,12 @@ class FineTuneRunner(QObject):
 
     # --- the result --------------------------------------------------------------------------
 
-    def show_result(self) -> None:
-        """Show the training results of the model in use."""
-        project = self._session.project
-        if project is not None and project.classifier is not None:
-            self.jobs.start("read", partial(read_training_steps, project.classifier))
-
     def _go_to(self, name: str) -> None:
         for ref in _cells((name,)):
             self.cell_requested.emit(ref)
 
     def _review(self, names: tuple[str, ...]) -> None:
         self.review_requested.emit(_cells(names))
-
-    def _open_report(self) -> None:
-        if self.result is not None and self.result.report is not None:
-            QDesktopServices.openUrl(QUrl.fromLocalFile(str(self.result.report)))
 
     # --- what went wrong ---------------------------------------------------------------------
 

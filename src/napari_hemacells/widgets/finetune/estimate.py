@@ -32,6 +32,7 @@ from napari_hemacells.core.train.progress import format_duration
 from napari_hemacells.core.types import CropSpec, Progress
 from napari_hemacells.widgets.background.workers import JobRunner
 from napari_hemacells.widgets.finetune.augmentation_preview import AugmentationPreview
+from napari_hemacells.widgets.finetune.class_folders import FolderSource, make_folder_job
 from napari_hemacells.widgets.finetune.starting_weights import (
     NOT_FINE_TUNED,
     ModelInUse,
@@ -54,6 +55,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from napari_hemacells.core.annotate.state import AnnotationState
+    from napari_hemacells.core.store import Project
     from napari_hemacells.core.train.classifier import ClassifierConfig
     from napari_hemacells.core.train.classifier.training import TrainJob
     from napari_hemacells.core.types import Cells, SmearImage
@@ -169,8 +172,8 @@ class TrainingEstimator(QObject):
 
     # --- rate --------------------------------------------------------------------------------
 
-    def find_rate(self, ground: ProjectSnapshot, job: TrainJob, *, grouped: bool) -> None:
-        """Find a good learning rate on the annotated cells, in a child process."""
+    def find_rate(self, ground: ProjectSnapshot | None, job: TrainJob, *, grouped: bool) -> None:
+        """Find a good learning rate in a child process; without `ground` on the job's pictures."""
         if self._closed:
             return
         run = self._run("rate", SubprocessJob(find_rate, job, threads=available_cores()))
@@ -290,12 +293,15 @@ class FineTunePreparation(QObject):
         self.forecast = TrainingEstimator(self)
         self.beginning = StartingWeights(self)
         self.in_use = ModelInUse(session)
+        self.folders = FolderSource(panel, self)
         self.idle = True
         panel.form.changed.connect(self.refresh)
         panel.form.preview_requested.connect(self.preview)
         panel.form.rate_requested.connect(self.find_rate)
         panel.opened.connect(self.refresh)
         self.beginning.found.connect(self._begins)
+        self.folders.changed.connect(self.refresh)
+        self.folders.warning_emitted.connect(self.warning_emitted)
         panel.leave_out.toggled.connect(self.refresh)
         self.forecast.estimate_ready.connect(panel.show_forecast)
         self.forecast.rate_found.connect(self._rate_found)
@@ -312,6 +318,7 @@ class FineTunePreparation(QObject):
         """Stop all jobs; late answers are ignored."""
         self._subscriptions.drop()
         self.beginning.close()
+        self.folders.close()
         self.forecast.close()
 
     def refresh(self, _what: object = None) -> None:
@@ -323,27 +330,41 @@ class FineTunePreparation(QObject):
             panel.show_training_summary(FineTuneSummary(reason=_NOTHING))
             return
         panel.show_resumable(resumable=model_store.interrupted_training(project) is not None)
-        state = history.state
-        single = single_cell_classes(annotated_cells_of(project, state))
-        panel.offer_leaving_out(single)
-        if panel.leaves_out:
-            state = without_classes(state, single)
-        lessons, invalid = annotated_cells_of(project, state), ""
         panel.form.offer_model_in_use(there=self.in_use.has_network, why_not=NOT_FINE_TUNED)
         try:
-            recipe = self.in_use.put_into(panel.form.value())
+            recipe, invalid = self.in_use.put_into(panel.form.value()), ""
         except HemaCellsError as error:
             recipe, invalid = None, str(error)
         if recipe is not None:
             self.beginning.ask(recipe)
+        if self.folders.chosen is not None:
+            teaching = self.folders.chosen.summary(recipe, invalid)
+            panel.offer_leaving_out(())
+        else:
+            teaching = self._annotated(project, history.state, recipe, invalid)
+        panel.show_training_summary(teaching)
+        if teaching.reason:
+            panel.show_forecast(teaching.reason)
+        elif recipe is not None:
+            total = sum(count for _, count in teaching.counts)
+            self.forecast.ask(recipe, total, len(teaching.counts))
+
+    def _annotated(
+        self,
+        project: Project,
+        state: AnnotationState,
+        recipe: ClassifierConfig | None,
+        invalid: str,
+    ) -> FineTuneSummary:
+        """Return what the annotated cells of the project teach."""
+        single = single_cell_classes(annotated_cells_of(project, state))
+        self._panel.offer_leaving_out(single)
+        if self._panel.leaves_out:
+            state = without_classes(state, single)
+        lessons = annotated_cells_of(project, state)
         reason = unavailable_reason(lessons) or invalid
         split = "" if reason or recipe is None else plan_split(lessons, recipe).words
-        counts = tuple(lessons.counts.items())
-        panel.show_training_summary(FineTuneSummary(len(lessons.cells), counts, split, reason))
-        if reason:
-            panel.show_forecast(reason)
-        elif recipe is not None:
-            self.forecast.ask(recipe, lessons.total, len(counts))
+        return FineTuneSummary(len(lessons.cells), tuple(lessons.counts.items()), split, reason)
 
     def recipe(self) -> ClassifierConfig | None:
         """Return the form's config; ``None``, with a message, if it is not valid."""
@@ -380,16 +401,22 @@ class FineTunePreparation(QObject):
         ground, recipe = self.take_snapshot(), self.recipe()
         if ground is None or recipe is None:
             return
-        plan = plan_split(annotated_cells_of(ground.project, ground.state), recipe)
+        lessons = annotated_cells_of(ground.project, ground.state)
+        grouped = lessons.total > 0 and plan_split(lessons, recipe).grouped
+        name, searched = self._panel.form.name, recipe.model_copy(update={"rate": None})
+        folders = self.folders.chosen
         try:
-            job = make_train_job(
-                ground, recipe.model_copy(update={"rate": None}), self._panel.form.name
-            )
+            if folders is None:
+                job = make_train_job(ground, searched, name)
+            else:
+                palette = self._session.palette
+                job = make_folder_job(ground.project, palette, searched, name, folders.folder)
         except HemaCellsError as error:
             self.warning_emitted.emit(str(error))
             return
         self._panel.form.search.setEnabled(False)
-        self.forecast.find_rate(ground, job, grouped=plan.grouped)
+        taught_by = ground if folders is None else None
+        self.forecast.find_rate(taught_by, job, grouped=grouped)
 
     def _rate_found(self, rate: float) -> None:
         self._panel.form.search.setEnabled(True)

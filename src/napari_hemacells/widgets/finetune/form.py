@@ -107,7 +107,7 @@ class FineTuneForm(QWidget):
         for name, (title, tip) in STARTS.items():
             self.start_from.addItem(title, name)
             self.start_from.setItemData(self.start_from.count() - 1, plain_tip(tip), _TOOLTIP)
-        self.scratch = QCheckBox("From scratch (random wei&ghts)")
+        self.scratch = QCheckBox("From scratch (random weights)")
         self.scratch.setToolTip(
             "Begin with random weights. It takes many more pictures and rounds to get as good"
         )

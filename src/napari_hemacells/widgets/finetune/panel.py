@@ -50,6 +50,8 @@ class FineTunePanel(QWidget):
     changes_requested = Signal()
     classifier_chosen = Signal(str)  # folder of a model, or CLICKS
     result_requested = Signal()
+    open_requested = Signal()
+    folders_requested = Signal()
     opened = Signal()
     scroll_requested = Signal(object)  # a part of the page, to be brought to the top
 
@@ -65,8 +67,13 @@ class FineTunePanel(QWidget):
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
         self.result_button = QPushButton("Res&ult")
+        self.open_results = QPushButton("Open results…")
+        self.open_results.setToolTip(
+            "Look at the results of any training: a folder of hemacells train --out"
+        )
         self.lessons, self.split, self.status = (sentences() for _ in range(3))
         self.forecast, self.note = sentences(), sentences()
+        self.folders = QPushButton()
         self.leave_out = QCheckBox()
         self.leave_out.hide()
         self.form = FineTuneForm()
@@ -92,6 +99,7 @@ class FineTunePanel(QWidget):
         self._open = self._can_resume = self._offers_leaving_out = False
         self._lay_out()
         self._connect()
+        self.show_source("")
         self.show_idle()
 
     @property
@@ -162,6 +170,18 @@ class FineTunePanel(QWidget):
                 "with. The new model will not know a class that is left out; your annotations "
                 "stay. Left out: " + ", ".join(names)
             )
+        )
+
+    def show_source(self, folder: str) -> None:
+        """Show whether class folders teach, by the folder's name, or the annotated cells."""
+        self.folders.setText(
+            "Train on the annotated cells" if folder else "Train on class folders…"
+        )
+        self.folders.setToolTip(
+            "Learn from your annotated cells again"
+            if folder
+            else "Learn from a folder with one folder of pictures for each class, or with the "
+            "folders train, valid and test of such"
         )
 
     def show_forecast(self, words: str) -> None:
@@ -257,6 +277,7 @@ class FineTunePanel(QWidget):
         asked: tuple[QWidget, ...] = (self.outcome, self.changes, self.take_over, self.drop)
         self.cancel.setEnabled(True)
         self.form.setVisible(idle)
+        self.folders.setVisible(idle)
         self.start.setVisible(idle)
         self.forecast.setVisible(idle)
         self.resume.setVisible(idle and self._can_resume)
@@ -275,7 +296,12 @@ class FineTunePanel(QWidget):
         self.classifier_chosen.emit(str(self.in_use.currentData()))
 
     def _lay_out(self) -> None:
-        used = row_layout((PlainLabel("In use"), 0), (self.in_use, 1), (self.result_button, 0))
+        used = row_layout(
+            (PlainLabel("In use"), 0),
+            (self.in_use, 1),
+            (self.result_button, 0),
+            (self.open_results, 0),
+        )
         running = row_layout((self.bar, 1), (self.cancel, 0))
         answers = row_layout((self.take_over, 1), (self.drop, 1))
         self._running = QVBoxLayout()
@@ -284,8 +310,10 @@ class FineTunePanel(QWidget):
         head = row_layout((heading("Fine-tune the classifier"), 1), (self.back, 0))
         column.addLayout(head)
         column.addLayout(used)
+        column.addLayout(row_layout((self.folders, 1), (self.open_results, 1)))
         for widget in (
-            self.lessons, self.leave_out, self.split, self.form, self.start, self.resume,
+            self.lessons, self.leave_out, self.split,
+            self.form, self.start, self.resume,
         ):  # fmt: skip
             column.addWidget(widget)
         column.addWidget(self.forecast)
@@ -310,6 +338,8 @@ class FineTunePanel(QWidget):
             (self.drop, self.drop_requested),
             (self.changes, self.changes_requested),
             (self.result_button, self.result_requested),
+            (self.open_results, self.open_requested),
+            (self.folders, self.folders_requested),
         ):
             button.clicked.connect(signal)
         self.in_use.currentIndexChanged.connect(self._choose)

@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from qtpy.QtCore import QSize, Qt, Signal
-from qtpy.QtGui import QBrush, QColor, QIcon
+from qtpy.QtGui import QBrush, QColor
 from qtpy.QtWidgets import (
     QAbstractItemView,
+    QCheckBox,
     QComboBox,
     QHBoxLayout,
     QHeaderView,
-    QListView,
-    QListWidget,
-    QListWidgetItem,
     QPushButton,
     QTableWidget,
     QTableWidgetItem,
@@ -22,23 +20,30 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_hemacells.core.train.classifier.project_dataset import parse_cell_name
 from napari_hemacells.core.train.classifier.report.text import describe_intervals, subject_noun
 from napari_hemacells.widgets import theme
+from napari_hemacells.widgets.finetune.crop_list import MAX_CROPS, CropList
 from napari_hemacells.widgets.plain_text import PlainLabel, plain_tip, rich_label
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from qtpy.QtGui import QKeyEvent, QResizeEvent
+    from numpy.typing import NDArray
 
     from napari_hemacells.core.evaluate.classification_metrics import MetricWithInterval
+    from napari_hemacells.core.train.classifier.report.figure_tables import (
+        ClassBalance,
+        RateSearch,
+    )
     from napari_hemacells.core.train.classifier.results import (
         Confusion,
         CropPrediction,
         EvaluationResults,
         Suspect,
     )
+    from napari_hemacells.widgets.finetune.training_charts import TrainingCharts
 
 _NAMES = 118  # pixels of the class names on the left
 _ROW = 24
@@ -137,78 +142,6 @@ def shade(colour: QColor, share: float) -> QColor:
     return shade
 
 
-SIDE = 64
-MAX_CROPS = 200  # icons; more are not looked through one by one
-_LINES = 2  # of crops in sight
-_BAR = 16  # pixels of the scroll bar
-_KEY = Qt.ItemDataRole.UserRole
-
-
-class CropList(QListWidget):
-    """Crops with a caption.
-
-    Signals
-    -------
-    chosen
-        The name of the cell in the tables of the training.
-    """
-
-    chosen = Signal(str)
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setViewMode(QListView.ViewMode.IconMode)
-        self.setMovement(QListView.Movement.Static)
-        self.setResizeMode(QListView.ResizeMode.Adjust)
-        self.setIconSize(QSize(SIDE, SIDE))
-        self.setGridSize(QSize(SIDE + 30, SIDE + 40))
-        self.setWordWrap(True)
-        self.setUniformItemSizes(True)
-        self.setAccessibleName("Crops; Enter goes to the cell on the slide")
-        self.currentItemChanged.connect(self._tell)
-        self.itemClicked.connect(self._tell)
-
-    def show_crops(self, crops: Sequence[tuple[str, Path, str, str]]) -> None:
-        """Show crops: name, file, caption, tooltip; none is chosen."""
-        self.blockSignals(True)
-        self.clear()
-        for key, path, words, tip in crops[:MAX_CROPS]:
-            item = QListWidgetItem(QIcon(str(path)), words)
-            item.setData(_KEY, key)
-            item.setToolTip(plain_tip(tip))
-            self.addItem(item)
-        self.setCurrentRow(-1)
-        self.blockSignals(False)
-        self._fit()
-
-    def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802
-        """Set the height to that of the crops."""
-        super().resizeEvent(event)
-        self._fit()
-
-    def _fit(self) -> None:
-        across = max(1, (self.width() - _BAR) // self.gridSize().width())
-        lines = min(_LINES, -(-self.count() // across))
-        self.setFixedHeight(max(1, lines) * self.gridSize().height() + 6)
-
-    def mark(self, row: int) -> None:
-        """Choose a crop without going to its cell."""
-        self.blockSignals(True)
-        self.setCurrentRow(row)
-        self.blockSignals(False)
-
-    def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802
-        """Use arrow keys here; leave class keys to the dock, which annotates the cell."""
-        if event is not None and event.text().isprintable() and event.text():
-            event.ignore()
-        else:
-            super().keyPressEvent(event)
-
-    def _tell(self, item: QListWidgetItem | None, _before: object = None) -> None:
-        if item is not None:
-            self.chosen.emit(str(item.data(_KEY)))
-
-
 CropRow: TypeAlias = "tuple[str, Path, str, str]"
 MATRIX = "matrix"
 LISTS: dict[str, tuple[str, str]] = {
@@ -230,16 +163,24 @@ LISTS: dict[str, tuple[str, str]] = {
 }
 
 
+ALL_CLASSES = "All classes"
+OF_CLASS = 12  # crops of each kind of one class
+MAX_HEAT = 24  # crops of a list whose heat is computed: some seconds of a processor
+
+
 class FineTuneResultsPanel(QWidget):
     """The results of one training; it emits requests to show cells."""
 
     cell_requested = Signal(str)  # a cell's name in the training
     review_requested = Signal(tuple)  # names of cells, to be gone through by key
     report_requested = Signal()
+    heat_requested = Signal(object, tuple)  # the results, and the pictures that are shown
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._findings: EvaluationResults | None = None
+        self._items: tuple[CropPrediction, ...] = ()
+        self.charts: TrainingCharts | None = None  # made when needed: matplotlib is heavy
         self._matrix: tuple[str, str] | None = None
         self._shown: tuple[str, ...] = ()
         self.figures, self.intervals, self.legend = rich_label(), PlainLabel(), PlainLabel()
@@ -253,6 +194,19 @@ class FineTuneResultsPanel(QWidget):
         for key, (title, tip) in LISTS.items():
             self.list.addItem(title, key)
             self.list.setItemData(self.list.count() - 1, tip, 3)  # Qt.ItemDataRole.ToolTipRole
+        self.of_class = QComboBox()
+        self.of_class.setAccessibleName("Class of the cells to show")
+        self.of_class.setToolTip("Of one class: its worst, best and most uncertain cells")
+        self.of_class.addItem(ALL_CLASSES)
+        for choice in (self.list, self.of_class):  # long names must not widen the dock
+            choice.setSizeAdjustPolicy(
+                QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+            )
+        self.heat = QCheckBox("Heat maps")
+        self.heat.setToolTip(
+            "Show where the network looked for the class it predicted (Grad-CAM): yellow spoke "
+            f"most for it. The first {MAX_HEAT} of a list; takes some seconds"
+        )
         self.crops = CropList()
         self.review = QPushButton("Rev&iew in the gallery")
         self.report = QPushButton("Open the rep&ort")
@@ -264,6 +218,10 @@ class FineTuneResultsPanel(QWidget):
     def show_findings(self, findings: EvaluationResults, *, report: bool) -> None:
         """Show the results of a training; ``report`` whether there is a report to open."""
         self._findings = findings
+        self.of_class.blockSignals(True)
+        self.of_class.clear()
+        self.of_class.addItems([ALL_CLASSES, *findings.classes])
+        self.of_class.blockSignals(False)
         self.figures.setText(_figures(findings))
         self.intervals.setText(_intervals(findings))
         self.notes.setText(" ".join(findings.run.get("notes", ())))
@@ -273,6 +231,20 @@ class FineTuneResultsPanel(QWidget):
         pairs = findings.confusion.pairs(1)
         self._matrix = (pairs[0].label, pairs[0].predicted) if pairs else None
         self._show_list()
+
+    def show_charts(self, searches: Sequence[RateSearch], balance: ClassBalance | None) -> None:
+        """Show the class balance and the rate searches of the training."""
+        if self.charts is None:
+            from napari_hemacells.widgets.finetune.training_charts import TrainingCharts
+
+            self.charts = TrainingCharts()
+            self._charts_here.addWidget(self.charts)
+        self.charts.show_charts(searches, balance)
+
+    def show_heat(self, pictures: Mapping[str, NDArray[np.uint8]]) -> None:
+        """Show the crops under their heat, by name."""
+        if self.heat.isChecked():
+            self.crops.show_pictures(pictures)
 
     def show_list(self, key: str) -> None:
         """Show one of the lists."""
@@ -284,6 +256,8 @@ class FineTuneResultsPanel(QWidget):
         self.matrix.restyle()
         for label in (self.intervals, self.legend, self.about, self.notes):
             theme.mute_text(label)
+        if self.charts is not None:
+            self.charts.redraw()
 
     def choose(self, given: str, predicted: str) -> None:
         """Show the crops of a cell of the matrix, and go to the first."""
@@ -303,26 +277,40 @@ class FineTuneResultsPanel(QWidget):
         results, key = self._findings, str(self.list.currentData())
         if results is None:
             return
-        makers: dict[str, Callable[[], Sequence[CropPrediction]]] = {
-            MATRIX: lambda: () if self._matrix is None else results.cell(*self._matrix),
-            "losses": results.highest_losses,
-            "wrong": lambda: results.most_certain(right=False),
-            "uncertain": results.most_uncertain,
-            "right": lambda: results.most_certain(right=True),
-        }
+        label = self.of_class.currentText() if self.of_class.currentIndex() > 0 else ""
+        makers = _lists_of_class(results, label) if label else _lists(results)
+        makers[MATRIX] = lambda: () if self._matrix is None else results.cell(*self._matrix)
         if key == "suspects":
-            rows = [_suspect_row(suspect) for suspect in results.suspects if suspect.flagged]
+            self._items = ()
+            rows = [
+                _suspect_row(suspect)
+                for suspect in results.suspects
+                if suspect.flagged and (not label or suspect.label == label)
+            ]
         else:
-            rows = [_item_row(prediction) for prediction in makers[key]()]
+            self._items = tuple(makers[key]())
+            rows = [_item_row(prediction) for prediction in self._items]
         self._shown = tuple(row[0] for row in rows)
         self.crops.show_crops(rows)
         self.about.setText(self._words(key, len(rows)))
-        self.review.setEnabled(bool(rows))
+        cells = any(parse_cell_name(name) is not None for name in self._shown)
+        self.review.setEnabled(cells)
         self.review.setToolTip(
             "Show these cells in the gallery; the keys 1 to 9 give a class and go on"
-            if rows
-            else "There is no cell to review in this list"
+            if cells
+            else "There is no cell of a project to review in this list"
         )
+        self._ask_for_heat()
+
+    def _ask_for_heat(self, _ticked: object = None) -> None:
+        if self._findings is not None and self.heat.isChecked() and self._items:
+            self.heat_requested.emit(self._findings, self._items[:MAX_HEAT])
+
+    def _heat_ticked(self, ticked: bool) -> None:
+        if ticked:
+            self._ask_for_heat()
+        else:
+            self._show_list()
 
     def _words(self, key: str, count: int) -> str:
         words = LISTS[key][1]
@@ -354,18 +342,51 @@ class FineTuneResultsPanel(QWidget):
         column.addWidget(self.figures)
         column.addWidget(self.intervals)
         column.addLayout(head)
-        for widget in (self.matrix, self.list, self.about, self.crops):
+        lists = QHBoxLayout()
+        lists.addWidget(self.list, 2)
+        lists.addWidget(self.of_class, 1)
+        column.addWidget(self.matrix)
+        column.addLayout(lists)
+        for widget in (self.about, self.heat, self.crops):
             column.addWidget(widget)
         column.addLayout(buttons)
         column.addWidget(self.notes)
+        self._charts_here = column
 
     def _connect(self) -> None:
         self.matrix.cell_chosen.connect(self.choose)
         self.normalised.toggled.connect(self._show_matrix)
         self.list.currentIndexChanged.connect(self._show_list)
+        self.of_class.currentIndexChanged.connect(self._show_list)
+        self.heat.toggled.connect(self._heat_ticked)
         self.crops.chosen.connect(self.cell_requested)
         self.review.clicked.connect(self._review)
         self.report.clicked.connect(self.report_requested)
+
+
+def _lists(results: EvaluationResults) -> dict[str, Callable[[], Sequence[CropPrediction]]]:
+    """Return what makes each list, over all classes."""
+    return {
+        "losses": results.highest_losses,
+        "wrong": lambda: results.most_certain(right=False),
+        "uncertain": results.most_uncertain,
+        "right": lambda: results.most_certain(right=True),
+    }
+
+
+def _lists_of_class(
+    results: EvaluationResults, label: str
+) -> dict[str, Callable[[], Sequence[CropPrediction]]]:
+    """Return the same of one class: its worst, best and most uncertain, each crop once."""
+    own = results.of_class(label, OF_CLASS)
+    sure = results.most_certain(right=False, n=len(results.items))
+    wrong = tuple(item for item in sure if item.label == label)[:OF_CLASS]
+    return {
+        "losses": lambda: own.worst,
+        "wrong": lambda: wrong,
+        "uncertain": lambda: own.uncertain,
+        "right": lambda: own.best,
+    }
 
 
 def _figures(results: EvaluationResults) -> str:

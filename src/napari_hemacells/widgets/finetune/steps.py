@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from napari_hemacells.core.errors import TrainingError
 from napari_hemacells.core.train.classifier import model_store
 from napari_hemacells.core.train.classifier.model_store import trained_cells
 from napari_hemacells.core.train.classifier.project_dataset import (
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     from napari_hemacells.core.train import SubprocessJob
     from napari_hemacells.core.train.classifier.artifacts import ClassifierTrainingOutcome
     from napari_hemacells.core.train.classifier.model_store import TrainedCell
+    from napari_hemacells.core.train.classifier.report.figure_tables import (
+        ClassBalance,
+        RateSearch,
+    )
     from napari_hemacells.core.train.classifier.results import EvaluationResults
     from napari_hemacells.core.train.classifier.training import TrainJob
     from napari_hemacells.core.types import CellRef, Cells, Prediction, SmearImage
@@ -70,6 +75,57 @@ class FinishedTraining:
     findings: EvaluationResults
     taught: Mapping[CellRef, TrainedCell]
     report: Path | None
+    searches: tuple[RateSearch, ...] = ()
+    balance: ClassBalance | None = None
+
+    @property
+    def pages(self) -> TrainingPages:
+        """What the results page shows of it."""
+        return TrainingPages(self.findings, self.report, self.searches, self.balance)
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingPages:
+    """What the results page shows of a training; its model is not read.
+
+    Attributes
+    ----------
+    report
+        The page to show in a browser; ``None`` where there is none.
+    searches, balance
+        The rate searches, and the pictures of each class, where they were written.
+    """
+
+    findings: EvaluationResults
+    report: Path | None
+    searches: tuple[RateSearch, ...] = ()
+    balance: ClassBalance | None = None
+
+
+def read_pages(folder: Path) -> TrainingPages:
+    """Return the results in the folder of a training, also of one made by the command.
+
+    Raises
+    ------
+    TrainingError
+        The folder holds no finished training, or its tables are damaged.
+    """
+    from napari_hemacells.core.train.classifier.report.figure_tables import (
+        read_class_balance,
+        read_rate_searches,
+    )
+    from napari_hemacells.core.train.classifier.results import read_results
+
+    findings, report = read_results(folder), folder / "report.html"
+    try:
+        searches = read_rate_searches(folder)
+        split = (folder / "split.csv").is_file()
+        balance = read_class_balance(folder) if split else None
+    except (OSError, KeyError, ValueError) as error:
+        raise TrainingError(
+            f"The tables of the training in “{folder}” are damaged: train again."
+        ) from error
+    return TrainingPages(findings, report if report.is_file() else None, searches, balance)
 
 
 def classifier_training_steps(
@@ -96,11 +152,19 @@ def resumed_training_steps(
 
 
 def rate_finder_steps(
-    ground: ProjectSnapshot, job: TrainJob, run: SubprocessJob[TrainJob, Any], *, grouped: bool
+    ground: ProjectSnapshot | None,
+    job: TrainJob,
+    run: SubprocessJob[TrainJob, Any],
+    *,
+    grouped: bool,
 ) -> Generator[Progress, None, Any]:
-    """Yield preparations and the rate finder's reports; return its curve and clean up."""
+    """Yield preparations and the rate finder's reports; return its curve and clean up.
+
+    Without `ground` the job's own pictures are used: those of class folders.
+    """
     try:
-        yield from _gather_crops(ground, job, grouped=grouped)
+        if ground is not None:
+            yield from _gather_crops(ground, job, grouped=grouped)
         return (yield from throttle_reports(run.reports()))
     finally:
         model_store.delete_training(job.folder)
@@ -125,15 +189,16 @@ def _gather_crops(
 def read_training_steps(folder: Path) -> Generator[Progress, None, FinishedTraining]:
     """Return a finished training with its model."""
     from napari_hemacells.core.store import load_bundle
-    from napari_hemacells.core.train.classifier.results import read_results
 
     yield Progress(0, 0, "Reading the result")
-    report = folder / "report.html"
+    pages = read_pages(folder)
     return FinishedTraining(
         load_bundle(folder / model_store.MODEL),
-        read_results(folder),
+        pages.findings,
         trained_cells(folder),
-        report if report.is_file() else None,
+        pages.report,
+        pages.searches,
+        pages.balance,
     )
 
 
@@ -197,6 +262,8 @@ class FineTuneSummary:
     ----------
     reason
         Why it is not possible now; empty where it is.
+    folder
+        The class folders that teach instead of annotated cells.
     split
         The validation split, in a sentence.
     """
@@ -205,6 +272,7 @@ class FineTuneSummary:
     counts: tuple[tuple[str, int], ...] = ()
     split: str = ""
     reason: str = ""
+    folder: str = ""
 
     def words(self) -> str:
         """The training set in a sentence."""
@@ -212,6 +280,9 @@ class FineTuneSummary:
         if not total:
             return "No cell is annotated yet."
         each = ", ".join(f"{count:,} {name}" for name, count in self.counts)
+        if self.folder:
+            pictures = format_count(total, "picture")
+            return f"{pictures} of the class folders in “{self.folder}”: {each}."
         cells, images = format_count(total, "annotated cell"), format_count(self.images, "image")
         return f"{cells} of {images}: {each}."
 

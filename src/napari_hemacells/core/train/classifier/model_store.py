@@ -9,6 +9,7 @@ import json
 import shutil
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel, Field
@@ -34,7 +35,6 @@ from napari_hemacells.core.types import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from napari_hemacells.core.annotate import Palette
     from napari_hemacells.core.store import Bundle
@@ -83,17 +83,45 @@ def new_training_folder(project: Project) -> Path:
     return reserve_folder(project.folder / MODELS, f"{_NAME}-{_WHEN}")
 
 
-def save_job(folder: Path, recipe: ClassifierConfig, name: str, spec: CropSpec) -> None:
+def save_job(
+    folder: Path,
+    recipe: ClassifierConfig,
+    name: str,
+    spec: CropSpec | None,
+    source: Path | None = None,
+) -> None:
     """Note what is to be trained, so that an interrupted training can be gone on with.
 
     Cells that an earlier training of the project learned from stay on that side.
+
+    Parameters
+    ----------
+    spec
+        How the crops of annotated cells are cut; ``None`` for pictures of class folders.
+    source
+        The class folders, where they teach instead of annotated cells.
     """
-    record = {"recipe": recipe.model_dump(mode="json"), "name": name, "spec": spec.to_dict()}
+    record = {
+        "recipe": recipe.model_dump(mode="json"),
+        "name": name,
+        "spec": None if spec is None else spec.to_dict(),
+        "source": "" if source is None else str(source),
+    }
     write_bytes(folder / JOB, json.dumps(record, indent=1).encode())
+    if source is not None:
+        return
     before = [other / SPLIT for other in _folders(folder.parent) if other != folder]
-    known = next((file for file in before if file.is_file()), None)
+    known = next((file for file in before if file.is_file() and _of_cells(file.parent)), None)
     if known is not None:
         write_bytes(folder / SPLIT, known.read_bytes())
+
+
+def _of_cells(folder: Path) -> bool:
+    """Whether a training learned from annotated cells, not from class folders."""
+    try:
+        return not _Job.model_validate_json(read_bytes(folder / JOB, MAX_JSON_BYTES)).source
+    except (StorageError, ValueError):
+        return True  # an earlier version's
 
 
 def load_job(folder: Path, palette: Palette) -> TrainJob:
@@ -107,11 +135,11 @@ def load_job(folder: Path, palette: Palette) -> TrainJob:
     try:
         record = _Job.model_validate_json(read_bytes(folder / JOB, MAX_JSON_BYTES))
         job = TrainJob(
-            source=folder / CROPS,
+            source=Path(record.source) if record.source else folder / CROPS,
             folder=folder,
             recipe=ClassifierConfig(**record.recipe),
             name=folder.name,
-            spec=CropSpec(**record.spec.model_dump()),
+            spec=None if record.spec is None else CropSpec(**record.spec.model_dump()),
             palette=palette,
         )
         return replace(job, command=repeat_command(job, record.name))
@@ -185,7 +213,8 @@ class _Job(BaseModel):
 
     recipe: dict[str, Any]
     name: str
-    spec: _Spec
+    spec: _Spec | None
+    source: str = ""
 
 
 def starting_model(project: Project, bundle: Bundle) -> Path:

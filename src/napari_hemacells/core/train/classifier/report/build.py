@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -17,10 +16,7 @@ from napari_hemacells.core.files.fsio import write_bytes
 from napari_hemacells.core.files.text_tables import read_table
 from napari_hemacells.core.store import load_bundle
 from napari_hemacells.core.train.classifier.artifacts import (
-    BODY_RATE_FINDER,
-    RATE_FINDER,
     EpochRecord,
-    LRCurve,
     write_json,
 )
 from napari_hemacells.core.train.classifier.label_noise import (
@@ -29,6 +25,10 @@ from napari_hemacells.core.train.classifier.label_noise import (
     write_suspects,
 )
 from napari_hemacells.core.train.classifier.report import plots, text
+from napari_hemacells.core.train.classifier.report.figure_tables import (
+    read_class_balance,
+    read_rate_searches,
+)
 from napari_hemacells.core.train.classifier.report.galleries import (
     ReportCrops,
     build_galleries,
@@ -239,37 +239,14 @@ def _history(file: Path) -> list[EpochRecord]:
     ]
 
 
-FINDERS = {
-    RATE_FINDER: "Loss at each learning rate",
-    BODY_RATE_FINDER: "Loss at each rate, the body unfrozen",
-}
-
-
 def _finders(folder: Path) -> tuple[str, ...]:
     """Return the learning rate finder's curves; none where the rates were given."""
     return tuple(
-        _finder(folder / name, title)
-        for name, title in FINDERS.items()
-        if (folder / f"{name}.csv").is_file()
+        plots.lr_finder_plot(search.curve, search.taken, search.title)
+        for search in read_rate_searches(folder)
     )
-
-
-def _finder(stem: Path, title: str) -> str:
-    table = read_table(stem.with_suffix(".csv"))
-    rows = [(float(row["rate"]), float(row["loss"])) for row in table.records()]
-    rates, losses = zip(*rows, strict=True)
-    record = read_json(stem.with_suffix(".json"))
-    suggestion = float(record["suggestion"])
-    taken = float(record.get("taken", suggestion))
-    return plots.lr_finder_plot(LRCurve(rates, losses, suggestion), taken, title)
 
 
 def _balance(folder: Path) -> str:
     """Return how many pictures of each class were in each part, as bars."""
-    parts: dict[str, Counter[str]] = {
-        part: Counter() for part in ("train", "validation", "test", "unused")
-    }
-    for row in read_table(folder / "split.csv").records():
-        parts.setdefault(row["part"], Counter())[row["label"]] += 1
-    classes = sorted({name for counts in parts.values() for name in counts})
-    return plots.class_balance(parts, classes)
+    return plots.class_balance(*read_class_balance(folder))

@@ -15,7 +15,10 @@ from napari_hemacells.core.train.classifier.report.galleries import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from napari_hemacells.core.train.classifier.report.galleries import ReportCrops
     from napari_hemacells.core.train.classifier.results import CropPrediction, EvaluationResults
@@ -31,21 +34,38 @@ def gradcam_uris(results: EvaluationResults, crops: ReportCrops) -> dict[str, st
     BundleError
         The model cannot be read, or is none that has maps.
     """
-    asked: dict[int, list[CropPrediction]] = {}
     shown = {item.name: item for one in picture_lists(results) for item in one.items}
-    for item in shown.values():
+    overlays = gradcam_overlays(results, tuple(shown.values()), crops)
+    return {name: jpeg_data_uri(overlay) for name, overlay in overlays.items()}
+
+
+def gradcam_overlays(
+    results: EvaluationResults, items: Sequence[CropPrediction], crops: ReportCrops
+) -> dict[str, NDArray[np.uint8]]:
+    """Return the crops of these pictures under their heat, by name of the picture.
+
+    Each is ``(size, size, 3)``; the heat is that of the predicted class. Files that have gone are
+    left out.
+
+    Raises
+    ------
+    TrainingError, BundleError
+        As :func:`gradcam_uris`.
+    """
+    asked: dict[int, list[CropPrediction]] = {}
+    for item in items:
         if crops[item.path] is not None:
             asked.setdefault(item.fold, []).append(item)
-    pictures: dict[str, str] = {}
-    for fold, items in asked.items():
+    pictures: dict[str, NDArray[np.uint8]] = {}
+    for fold, own in asked.items():
         folder = results.folder / f"fold{fold}" if fold else results.folder
-        pictures |= _gradcam_uris_of_model(folder / "model", items, crops)
+        pictures |= _overlays_of_model(folder / "model", own, crops)
     return pictures
 
 
-def _gradcam_uris_of_model(
+def _overlays_of_model(
     model: Path, items: list[CropPrediction], crops: ReportCrops
-) -> dict[str, str]:
+) -> dict[str, NDArray[np.uint8]]:
     """Return the heat maps of the pictures that one network was asked about."""
     bundle = load_bundle(model)
     names = {cell_class.id: cell_class.name for cell_class in bundle.palette}
@@ -58,4 +78,4 @@ def _gradcam_uris_of_model(
         np.array([classes.index(item.predicted) for item, _ in seen], dtype=np.int64),
     )
     pairs = zip(seen, heat, strict=True)
-    return {item.name: jpeg_data_uri(overlay_heatmap(crop, warm)) for (item, crop), warm in pairs}
+    return {item.name: overlay_heatmap(crop, warm) for (item, crop), warm in pairs}

@@ -43,6 +43,14 @@ def learning_curves(history: Sequence[EpochRecord]) -> str:
 def lr_finder_plot(curve: LRCurve, taken: float, title: str) -> str:
     """Return the loss at each learning rate, the suggested rate, and the one that was taken."""
     figure, (axes,) = new_figure((4.1, 2.3), 1)
+    draw_rate_search(axes, curve, taken, title)
+    return figure_svg(figure)
+
+
+def draw_rate_search(
+    axes: Axes, curve: LRCurve, taken: float, title: str, theme: PlotTheme = THEME
+) -> None:
+    """Draw the loss at each learning rate, the suggested rate, and the one that was taken."""
     axes.plot(curve.rates, curve.losses, color=COLOURS[0], linewidth=1.5)
     axes.set_xscale("log")
     axes.axvline(
@@ -53,28 +61,37 @@ def lr_finder_plot(curve: LRCurve, taken: float, title: str) -> str:
         axes.axvline(taken, color=COLOURS[2], linewidth=1, label=f"taken, as given: {taken:.1g}")
     low, first = min(curve.losses), curve.losses[0]
     axes.set_ylim(low - 0.1 * (first - low), first + 0.6 * (first - low) + 1e-9)
-    style_axes(axes, title, "learning rate")
-    style_legend(axes)
-    return figure_svg(figure)
+    style_axes(axes, title, "learning rate", theme=theme)
+    style_legend(axes, theme)
 
 
 def class_balance(parts: Mapping[str, Mapping[str, int]], classes: Sequence[str]) -> str:
     """Return the pictures of each class as bars, one colour a part."""
     figure, (axes,) = new_figure((8.2, max(1.4, 0.7 + 0.26 * len(classes))), 1)
+    draw_class_balance(axes, parts, classes)
+    return figure_svg(figure)
+
+
+def draw_class_balance(
+    axes: Axes,
+    parts: Mapping[str, Mapping[str, int]],
+    classes: Sequence[str],
+    theme: PlotTheme = THEME,
+) -> None:
+    """Draw the pictures of each class as bars, one colour a part."""
     left = [0] * len(classes)
-    for colour, (part, counts) in zip((*COLOURS[:3], THEME.line), parts.items(), strict=False):
+    for colour, (part, counts) in zip((*COLOURS[:3], theme.line), parts.items(), strict=False):
         own = [counts.get(name, 0) for name in classes]
         if any(own):
             axes.barh(range(len(classes)), own, left=left, color=colour, label=part, height=0.7)
             left = [before + more for before, more in zip(left, own, strict=True)]
     for place, total in enumerate(left):
-        axes.text(total, place, f" {total:,}", va="center", color=THEME.text, fontsize=7)
+        axes.text(total, place, f" {total:,}", va="center", color=theme.text, fontsize=7)
     axes.set_yticks(range(len(classes)), list(classes))
     axes.invert_yaxis()
     axes.margins(x=0.08)
-    style_axes(axes, "Pictures of each class", "")
-    style_legend(axes)
-    return figure_svg(figure)
+    style_axes(axes, "Pictures of each class", "", theme=theme)
+    style_legend(axes, theme)
 
 
 def reliability_diagram(bins: Sequence[ReliabilityBin]) -> str:
@@ -113,17 +130,19 @@ def new_figure(size: tuple[float, float], panels: int) -> tuple[Figure, Sequence
     return figure, list(made[0])
 
 
-def style_axes(axes: Axes, title: str, across: str, up: str = "") -> None:
-    """Give axes the page's colours, a title and labels."""
-    axes.set_facecolor(THEME.back)
-    axes.set_title(title, color=THEME.text, fontsize=9, loc="left")
-    axes.set_xlabel(across, color=THEME.text, fontsize=8)
-    axes.set_ylabel(up, color=THEME.text, fontsize=8)
-    axes.tick_params(which="both", colors=THEME.text, labelsize=8)
-    axes.grid(color=THEME.line, linewidth=0.5)
+def style_axes(
+    axes: Axes, title: str, across: str, up: str = "", theme: PlotTheme = THEME
+) -> None:
+    """Give axes the colours of a theme, a title and labels."""
+    axes.set_facecolor(theme.back)
+    axes.set_title(title, color=theme.text, fontsize=9, loc="left")
+    axes.set_xlabel(across, color=theme.text, fontsize=8)
+    axes.set_ylabel(up, color=theme.text, fontsize=8)
+    axes.tick_params(which="both", colors=theme.text, labelsize=8)
+    axes.grid(color=theme.line, linewidth=0.5)
     axes.set_axisbelow(True)
     for side in axes.spines.values():
-        side.set_color(THEME.line)
+        side.set_color(theme.line)
 
 
 def _unit(axes: Axes) -> None:
@@ -132,9 +151,9 @@ def _unit(axes: Axes) -> None:
     axes.set_aspect("equal")
 
 
-def style_legend(axes: Axes) -> None:
-    """Add a legend in the page's colours."""
-    axes.legend(fontsize=7, labelcolor=THEME.text, facecolor=THEME.back, edgecolor=THEME.line)
+def style_legend(axes: Axes, theme: PlotTheme = THEME) -> None:
+    """Add a legend in the colours of a theme."""
+    axes.legend(fontsize=7, labelcolor=theme.text, facecolor=theme.back, edgecolor=theme.line)
 
 
 def _mark(history: Sequence[EpochRecord]) -> str | None:
