@@ -9,24 +9,31 @@ Each class is left out in turn: the recipe *quick* learns the others, from weigh
 no blood cell. Asked are a test part of the known classes, from which nothing was learned or
 chosen, and the pictures of the class left out. AUROC is the area under the ROC curve of a score,
 the unknown class against the known ones, with the middle 95 % of 1,000 bootstrap draws of the
-pictures. Printed are several scores, the model's own (``bundle``) first; the choice between them
-was made on these.
+pictures. Printed are several scores, the model's own (``bundle``) first. A run that lies in the
+folder already is asked again; where it was made before models had the late stage in their vectors,
+the score is fitted anew from the same network and the same parts, as a training does it today.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
+from napari_hemacells.core.classify.calibration import Calibration
+from napari_hemacells.core.encode.finetuned.load import NETWORK
+from napari_hemacells.core.encode.network import NetworkEncoder
 from napari_hemacells.core.evaluate import list_class_folders
 from napari_hemacells.core.files.text_tables import read_table, write_table
 from napari_hemacells.core.store import load_bundle
-from napari_hemacells.core.train.classifier import preset_config
+from napari_hemacells.core.train.classifier import ClassifierConfig, preset_config
+from napari_hemacells.core.train.classifier.export import make_bundle
+from napari_hemacells.core.train.classifier.model_zoo import build_network
 from napari_hemacells.core.train.classifier.pipeline import train
 from napari_hemacells.core.train.classifier.report.galleries import ReportCrops
 from napari_hemacells.core.train.classifier.training import TrainJob
@@ -95,12 +102,33 @@ def _row(
         part: [Path(row["path"]) for row in rows if row["part"] == part]
         for part in ("train", "validation", "test")
     }
-    bundle = load_bundle(folder / "run" / "model")
-    encoder = bundle.make_encoder("cpu")
-    answers = {part: _ask(bundle, encoder, crops, paths) for part, paths in parts.items()}
-    answers["unknown"] = _ask(bundle, encoder, crops, files[left_out])
     classes = sorted({row["label"] for row in rows})
     targets = np.array([classes.index(row["label"]) for row in rows if row["part"] == "train"])
+    bundle = load_bundle(folder / "run" / "model")
+    encoder = bundle.make_encoder("cpu")
+    late = bool(bundle.encoder.preprocessing[NETWORK].get("late"))
+    if bundle.encoder.preprocessing[NETWORK]["arch"] == "bundled" and not late:
+        network, plan, _ = build_network(
+            ClassifierConfig(weights=str(folder / "run" / "model")), len(classes), classes
+        )
+        info = replace(bundle.encoder, dim=network.embedder.dim)
+        encoder = NetworkEncoder(network.embedder.eval(), info, "cpu")
+        bundle = make_bundle(
+            network,
+            plan,
+            name=bundle.name,
+            classes=classes,
+            spec=bundle.spec,
+            temperature=run["temperature"],
+            calibration=Calibration(),
+            vectors=_vectors(encoder, crops, parts["train"]),
+            targets=targets,
+            held_out=_vectors(encoder, crops, parts["validation"]),
+            seen=bundle.encoder.seen,
+            training={},
+        )
+    answers = {part: _ask(bundle, encoder, crops, paths) for part, paths in parts.items()}
+    answers["unknown"] = _ask(bundle, encoder, crops, files[left_out])
     np.savez_compressed(
         folder / "answers.npz",
         targets=targets,
@@ -129,12 +157,16 @@ def _row(
 def _ask(bundle: Any, encoder: Any, crops: ReportCrops, paths: list[Path]) -> Asked:
     from napari_hemacells.core.types import Embeddings
 
-    pictures = np.stack([crops[path] for path in paths])
-    parts = [pictures[at : at + 32] for at in range(0, len(pictures), 32)]
-    vectors = np.concatenate([encoder.encode(part) for part in parts])
+    vectors = _vectors(encoder, crops, paths)
     places = np.arange(len(vectors))
     told = bundle.head.predict(Embeddings(places, vectors, bundle.encoder, bundle.spec, ""))
     return Asked(vectors, bundle.head.scores(vectors), told.unknown, told.is_unknown)
+
+
+def _vectors(encoder: Any, crops: ReportCrops, paths: list[Path]) -> np.ndarray:
+    pictures = np.stack([crops[path] for path in paths])
+    parts = [pictures[at : at + 32] for at in range(0, len(pictures), 32)]
+    return np.concatenate([encoder.encode(part) for part in parts])
 
 
 def _energy(logits: np.ndarray) -> np.ndarray:

@@ -67,6 +67,43 @@ def test_it_is_stored_with_the_head_and_read_again(known):
     assert again.trained_novelty.threshold == known.threshold
 
 
+def test_only_the_numbers_from_the_first_that_counts_on_tell_it_also_after_reading():
+    vectors, targets = cells([0, 1, 2], 40, 0)
+    held_out, _ = cells([0, 1, 2], 30, 1)
+    noise = np.random.default_rng(5).normal(0, 50, (len(vectors), 4)).astype(np.float32)
+
+    def longer(rows):
+        return np.hstack([noise[: len(rows)], rows])
+
+    plain = fit_trained_novelty(vectors, targets, held_out, told(held_out))
+    late = fit_trained_novelty(longer(vectors), targets, longer(held_out), told(held_out), first=4)
+    whole = Head(
+        "linear", ("a", "b", "c"), (40, 40, 40), np.zeros(DIM + 4, np.float32),
+        np.ones(DIM + 4, np.float32), np.eye(DIM + 4, 3, k=-4, dtype=np.float32),
+        np.zeros(3, np.float32), 1.0, trained_novelty=late,
+    )  # fmt: skip
+    tensors, meta = whole.to_tensors()
+    again = Head.from_tensors(tensors, meta)
+    new, _ = cells([0, 3], 9, 6)
+    assert again.trained_novelty.score(longer(new), told(new)) == pytest.approx(
+        plain.score(new, told(new)), abs=1e-3
+    )
+    for first in (-1, 3, DIM + 4):
+        with pytest.raises(BundleError):
+            Head.from_tensors(tensors, meta | {"trained": {**meta["trained"], "first": first}})
+
+
+def test_a_score_stored_before_there_was_a_late_stage_is_read_as_it_was(known):
+    tensors, meta = head(known).to_tensors()
+    old = {key: value for key, value in meta["trained"].items() if key != "first"}
+    again = Head.from_tensors(tensors, meta | {"trained": old}).trained_novelty
+    assert again.first == 0
+    vectors, _ = cells([0, 3], 5, 4)
+    assert np.allclose(
+        again.score(vectors, told(vectors)), known.score(vectors, told(vectors)), atol=1e-4
+    )
+
+
 @pytest.mark.parametrize("array", ["trained.basis", "trained.means", "trained.centre"])
 def test_damaged_arrays_are_refused(known, array):
     tensors, meta = head(known).to_tensors()

@@ -208,6 +208,7 @@ def head_to_tensors(head: Head) -> tuple[dict[str, NDArray[Any]], dict[str, Any]
             "usual": list(trained.usual),
             "spread": list(trained.spread),
             "threshold": trained.threshold if np.isfinite(trained.threshold) else None,
+            "first": trained.first,
         }
     if head.reference is not None:
         tensors["reference.mean"] = head.reference.mean
@@ -309,7 +310,8 @@ def _trained(tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> Tr
     centre, basis, means = (np.asarray(tensors[name], np.float32) for name in TRAINED_ARRAYS)
     usual, spread = (_three(meta[name]) for name in ("usual", "spread"))
     threshold = np.inf if meta["threshold"] is None else float(meta["threshold"])
-    return TrainedNovelty(centre, basis, means, usual, spread, threshold)
+    first = int(meta.get("first", 0))
+    return TrainedNovelty(centre, basis, means, usual, spread, threshold, first)
 
 
 def _three(numbers: Sequence[float]) -> tuple[float, float, float]:
@@ -340,9 +342,9 @@ def _has_matching_shapes(head: Head) -> bool:
         return False
     if head.trained_novelty is not None:
         trained = head.trained_novelty
-        if (trained.centre.shape, trained.basis.shape) != ((dim,), (dim, dim)):
-            return False
-        if trained.means.shape != (k, dim):
+        own = dim - trained.first
+        shapes = [trained.centre.shape, trained.basis.shape, trained.means.shape]
+        if not 0 <= trained.first < dim or shapes != [(own,), (own, own), (k, own)]:
             return False
     if head.novelty is None or not whole:
         return whole

@@ -8,6 +8,7 @@ import torch
 
 from made_up_discs import SMALL, add_discs
 from napari_hemacells.core.classify.calibration import Calibration
+from napari_hemacells.core.encode.finetuned.network import Classifier
 from napari_hemacells.core.errors import EncoderError
 from napari_hemacells.core.store import load_bundle, save_bundle
 from napari_hemacells.core.train.classifier import ClassifierConfig
@@ -94,6 +95,29 @@ def test_counters_of_batch_norms_written_as_arrays_of_one_number_are_read(tmp_pa
     pixels = np.zeros((1, 32, 32, 3), np.uint8)
     as_before = replace(bundle, encoder_tensors=old).make_encoder("cpu").encode(pixels)
     assert as_before == pytest.approx(bundle.make_encoder("cpu").encode(pixels))
+
+
+def test_a_model_from_before_the_late_stage_keeps_its_vectors_and_gains_it_in_a_new_training(
+    tmp_path,
+):
+    recipe = ClassifierConfig(size=32, weights="none")
+    _, plan, _ = build_network(recipe, 3, CLASSES)
+    network = eventful(Classifier(replace(plan, late=False), 3))
+    folder = written(network, replace(plan, late=False), tmp_path / "model")
+    bundle = load_bundle(folder)
+    assert bundle.encoder.dim == 512 == len(bundle.head.centre)
+    assert bundle.head.trained_novelty.first == 0
+    pixels = np.random.default_rng(0).integers(0, 255, (2, 32, 32, 3), np.uint8)
+    old = bundle.make_encoder("cpu").encode(pixels)
+    again, later, told = build_network(ClassifierConfig(weights=str(folder)), 3, CLASSES)
+    assert later.late
+    assert told.with_head
+    newer = load_bundle(written(again.eval(), later, tmp_path / "newer"))
+    assert newer.head.trained_novelty.first == 512
+    vectors = newer.make_encoder("cpu").encode(pixels)
+    assert vectors.shape == (2, 512 + 192)
+    assert np.allclose(vectors[:, :512], old, atol=1e-3 * float(np.abs(old).max()))
+    assert np.allclose(newer.head.scores(vectors), bundle.head.scores(old), atol=1e-2)
 
 
 def test_head_and_classes_in_another_order_come_along(tmp_path):

@@ -51,6 +51,9 @@ class TimmTrunk(nn.Module):
         return [[named[name] for name in groups[key]] for key in sorted(groups)]
 
 
+LATE = 5  # of the bundled encoder's seven stages, the last but one
+
+
 class StageTrunk(nn.Module):
     """The bundled encoder's stem and blocks, without its pooling."""
 
@@ -60,11 +63,13 @@ class StageTrunk(nn.Module):
         super().__init__()
         self.stem, self.stages = stem, stages
 
-    def forward(self, images: Tensor) -> Tensor:
-        """``(n, channels, rows, cols)`` maps."""
+    def forward(self, images: Tensor, late: list[Tensor] | None = None) -> Tensor:
+        """``(n, channels, rows, cols)`` maps; those of a late stage are added to the list."""
         maps: Tensor = self.stem(images)
-        for stage in self.stages:
+        for index, stage in enumerate(self.stages):
             maps = stage(maps)
+            if late is not None and index == LATE:
+                late.append(maps)
         return maps
 
     def blocks(self) -> list[list[nn.Parameter]]:
@@ -173,6 +178,10 @@ class Embedder(nn.Module):
         Pictures to maps or tokens, the input of saliency maps.
     neck
         From the pooled maps to the vector.
+    width
+        How many numbers the classes are told by; with a late stage its means follow them.
+    dim
+        Length of the vectors.
     """
 
     def __init__(self, plan: NetworkPlan) -> None:
@@ -180,12 +189,18 @@ class Embedder(nn.Module):
         self.trunk = build_trunk(plan.arch, plan.size)
         self.both = plan.head == "concat"
         channels = self._channels(plan.size)
-        self.neck, self.dim = _neck(plan.head, channels)
+        self.neck, self.width = _neck(plan.head, channels)
+        self.late = plan.late
+        self.dim = self.width + (self._late_channels(plan.size) if plan.late else 0)
 
     def forward(self, images: Tensor) -> Tensor:
         """``(n, dim)`` of ``(n, 3, size, size)`` normalised pictures."""
-        vectors: Tensor = self.neck(self.pool(self.trunk(images)))
-        return vectors
+        if not self.late:
+            vectors: Tensor = self.neck(self.pool(self.trunk(images)))
+            return vectors
+        late: list[Tensor] = []
+        vectors = self.neck(self.pool(self.trunk(images, late)))
+        return torch.cat([vectors, *(maps.mean((2, 3)) for maps in late)], 1)
 
     def pool(self, maps: Tensor) -> Tensor:
         """Average and maximum of maps; the class token and the mean of the patches of tokens."""
@@ -204,6 +219,13 @@ class Embedder(nn.Module):
         self.trunk.train(was)
         return int(maps.shape[1])
 
+    @torch.no_grad()
+    def _late_channels(self, size: int) -> int:
+        was, late = self.training, list[torch.Tensor]()
+        self.trunk.eval()(torch.zeros(1, 3, size, size), late)
+        self.trunk.train(was)
+        return int(late[0].shape[1])
+
 
 class Classifier(nn.Module):
     """The whole network: pictures to one score per class.
@@ -219,7 +241,7 @@ class Classifier(nn.Module):
     def __init__(self, plan: NetworkPlan, classes: int) -> None:
         super().__init__()
         self.embedder, self.classes = Embedder(plan), classes
-        dim = self.embedder.dim
+        dim = self.embedder.width
         self.single = plan.head == "dense" and classes == 2
         concat = plan.head == "concat"
         self.norm: nn.Module = nn.BatchNorm1d(dim) if concat else nn.Identity()
@@ -232,7 +254,8 @@ class Classifier(nn.Module):
 
     def decide(self, vectors: Tensor) -> Tensor:
         """``(n, classes)`` logits of the embedder's vectors."""
-        logits: Tensor = self.last(self.dropout(self.norm(vectors)))
+        own = vectors[:, : self.embedder.width]
+        logits: Tensor = self.last(self.dropout(self.norm(own)))
         return torch.cat([torch.zeros_like(logits), logits], 1) if self.single else logits
 
     def head_parameters(self) -> list[nn.Parameter]:

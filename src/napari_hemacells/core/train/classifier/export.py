@@ -204,7 +204,8 @@ def make_bundle(
         head = replace(head, novelty=novelty_from_distances(vectors[kept], counted))
     else:
         sure = softmax(head.scores(held_out), head.slope)
-        head = replace(head, trained_novelty=fit_trained_novelty(vectors, targets, held_out, sure))
+        known = fit_trained_novelty(vectors, targets, held_out, sure, first=first_told_by(network))
+        head = replace(head, trained_novelty=known)
     arrays, meta = head.to_tensors()
     return Bundle(
         name=name,
@@ -227,7 +228,7 @@ def linear_head(
     """Return norm and last layer as a linear head with the same probabilities."""
     from torch import nn
 
-    dim, norm = network.embedder.dim, network.norm
+    dim, norm = network.embedder.width, network.norm
     centre, scale = np.zeros(dim), np.ones(dim)
     gain, offset = np.ones(dim), np.zeros(dim)
     if isinstance(norm, nn.BatchNorm1d):
@@ -237,16 +238,22 @@ def linear_head(
     weights, bias = _array(network.last.weight), _array(network.last.bias)
     if network.single:  # one sigmoid: the first class's logit is 0
         weights, bias = np.vstack([np.zeros(dim), weights]), np.append(0.0, bias)
+    late = network.embedder.dim - dim  # numbers that say nothing of the classes
     return Head(
         kind="linear",
         class_ids=ids,
         counts=counts,
-        centre=centre.astype(np.float32),
-        scale=scale.astype(np.float32),
-        weights=(weights * gain).T.astype(np.float32),
+        centre=np.pad(centre, (0, late)).astype(np.float32),
+        scale=np.pad(scale, (0, late), constant_values=1.0).astype(np.float32),
+        weights=np.pad((weights * gain).T, ((0, late), (0, 0))).astype(np.float32),
         bias=(weights @ offset + bias).astype(np.float32),
         slope=1.0 / temperature,
     )
+
+
+def first_told_by(network: Classifier) -> int:
+    """Return from which number of a vector on unknown cells are told: the late stage's."""
+    return network.embedder.width if network.embedder.late else 0
 
 
 def tensors_hash(tensors: dict[str, NDArray[Any]]) -> str:
@@ -450,6 +457,7 @@ def _unknown(
         checked.vectors,
         training.targets[checked.places],
         checked.probabilities(temperature),
+        first=first_told_by(training.network),
     )
     by_class = {training.classes[place]: round(area, 4) for place, area in found.items()}
     mean = round(float(np.mean(list(by_class.values()))), 4) if by_class else None

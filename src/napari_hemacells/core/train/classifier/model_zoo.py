@@ -75,7 +75,7 @@ def resolve_architecture(recipe: ClassifierConfig) -> NetworkPlan:
     head = usual_head if recipe.head == "auto" else recipe.head
     if arch == "bundled":
         size = recipe.size or BUNDLED_SIZE
-        return NetworkPlan(arch, head, size, BUNDLED_MEAN, BUNDLED_STD)
+        return NetworkPlan(arch, head, size, BUNDLED_MEAN, BUNDLED_STD, late=True)
     if arch in SMALL_VGGS | {"alexnet"}:
         usual = SMALL_SIZE if arch in SMALL_VGGS else DEFAULT_SIZE
         return NetworkPlan(arch, head, recipe.size or usual, IMAGENET_MEAN, IMAGENET_STD)

@@ -79,7 +79,8 @@ def plan_of_model(folder: Path, recipe: ClassifierConfig) -> NetworkPlan:
             f"out or say --arch {plan.arch}, or choose other starting weights."
         )
     head = plan.head if recipe.head == "auto" else recipe.head
-    return replace(plan, head=head, size=recipe.size or plan.size)
+    size, late = recipe.size or plan.size, plan.arch == "bundled"
+    return replace(plan, head=head, size=size, late=late)
 
 
 def class_names(bundle: Bundle) -> tuple[str, ...]:
@@ -139,15 +140,16 @@ def _fill_head(network: Classifier, bundle: Bundle, classes: Sequence[str]) -> N
     from torch import nn
 
     head, names = bundle.head, class_names(bundle)
+    width = network.embedder.width  # what follows in the vectors has no weight
     columns = [names.index(name) for name in classes]
-    weights = head.weights[:, columns].T.astype(np.float64)
+    weights = head.weights[:width, columns].T.astype(np.float64)
     bias = head.bias[columns].astype(np.float64)
     with torch.no_grad():
         if isinstance(network.norm, nn.BatchNorm1d):
-            norm = network.norm
-            norm.running_mean.copy_(torch.from_numpy(head.centre))  # type: ignore[union-attr]
+            norm, scale = network.norm, head.scale[:width].astype(np.float64)
+            norm.running_mean.copy_(torch.from_numpy(head.centre[:width]))  # type: ignore[union-attr]
             norm.running_var.copy_(  # type: ignore[union-attr]
-                torch.from_numpy(np.maximum(head.scale.astype(np.float64) ** 2 - norm.eps, 0.0))
+                torch.from_numpy(np.maximum(scale**2 - norm.eps, 0.0))
             )
             norm.weight.fill_(1.0)
             norm.bias.zero_()

@@ -10,6 +10,7 @@ from napari_hemacells.core.train.classifier.report.plots import (
     new_figure,
     style_axes,
     style_legend,
+    whole_numbers,
 )
 from napari_hemacells.core.train.html_report import ReportTable, TrainingPage, write_page
 from napari_hemacells.core.train.learning_curves import COLOURS, figure_svg
@@ -93,6 +94,7 @@ def _plots(compared: ArchitectureComparison, records: list[dict[str, Any]]) -> s
             record["training seconds"], record["validation accuracy"], color=colour, s=22
         )
     style_axes(curves, "Validation loss", "round")
+    whole_numbers(curves)
     style_legend(curves)
     style_axes(times, "Validation accuracy by training time", "seconds")
     return figure_svg(figure)
@@ -115,4 +117,4 @@ def _dots(axes: Axes, records: list[dict[str, Any]]) -> None:
     axes.invert_yaxis()
     style_axes(axes, "Accuracy with 95 % interval", "")
     axes.tick_params(axis="y", colors=THEME.text, labelsize=8)
-    style_legend(axes)
+    style_legend(axes, below=True)

@@ -33,6 +33,7 @@ def learning_curves(history: Sequence[EpochRecord]) -> str:
     )  # fmt: skip
     for axes, title in ((left, "Loss"), (right, "Accuracy, validation part")):
         style_axes(axes, title, "round")
+        whole_numbers(axes)
         for index in range(1, len(history)):
             if history[index].stage != history[index - 1].stage:
                 axes.axvline(index + 0.5, color=THEME.text, linewidth=0.6, linestyle=":")
@@ -67,7 +68,7 @@ def draw_rate_search(
 
 def class_balance(parts: Mapping[str, Mapping[str, int]], classes: Sequence[str]) -> str:
     """Return the pictures of each class as bars, one colour a part."""
-    figure, (axes,) = new_figure((8.2, max(1.4, 0.7 + 0.26 * len(classes))), 1)
+    figure, (axes,) = new_figure((8.2, max(1.6, 0.95 + 0.26 * len(classes))), 1)
     draw_class_balance(axes, parts, classes)
     return figure_svg(figure)
 
@@ -91,7 +92,8 @@ def draw_class_balance(
     axes.invert_yaxis()
     axes.margins(x=0.08)
     style_axes(axes, "Pictures of each class", "", theme=theme)
-    style_legend(axes, theme)
+    whole_numbers(axes)
+    style_legend(axes, theme, below=True)
 
 
 def reliability_diagram(bins: Sequence[ReliabilityBin]) -> str:
@@ -151,9 +153,21 @@ def _unit(axes: Axes) -> None:
     axes.set_aspect("equal")
 
 
-def style_legend(axes: Axes, theme: PlotTheme = THEME) -> None:
-    """Add a legend in the colours of a theme."""
-    axes.legend(fontsize=7, labelcolor=theme.text, facecolor=theme.back, edgecolor=theme.line)
+def style_legend(axes: Axes, theme: PlotTheme = THEME, *, below: bool = False) -> None:
+    """Add a legend in the colours of a theme, below the axes where it would cover them."""
+    place: dict[str, Any] = {}
+    if below:
+        place = {"loc": "upper right", "bbox_to_anchor": (1, 0), "borderaxespad": 2.6, "ncol": 4}
+    axes.legend(
+        fontsize=7, labelcolor=theme.text, facecolor=theme.back, edgecolor=theme.line, **place
+    )
+
+
+def whole_numbers(axes: Axes) -> None:
+    """Mark no halves of rounds or of pictures."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _mark(history: Sequence[EpochRecord]) -> str | None:
