@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -139,7 +141,8 @@ def test_outside_the_image_is_refused(point):
 
 
 def test_temperatures_get_a_disc():
-    warm = image_from_array(np.full(SHAPE, 30.0, np.float32), "warm")
+    flat = image_from_array(np.full(SHAPE, 30.0, np.float32), "warm")
+    warm = replace(flat, modality="temperature")
     assert propose_cell(warm, NOTHING, (60.0, 60.0)).method == "disc"
 
 
