@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,8 @@ from napari_hemacells.core.image import image_from_array
 
 SHAPE = (60, 90)
 ROWS, COLS = np.mgrid[: SHAPE[0], : SHAPE[1]]
-IMAGE = image_from_array(np.full(SHAPE, 30.0, np.float32), "warm")
+FLAT = image_from_array(np.full(SHAPE, 30.0, np.float32), "warm")
+IMAGE = replace(FLAT, modality="temperature")
 
 
 def disc(row, col, radius=12):

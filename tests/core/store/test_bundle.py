@@ -62,7 +62,7 @@ def test_a_bundle_is_replaced_and_nothing_else_is(saved, bundle, tmp_path):
     other = tmp_path / "letters"
     other.mkdir()
     (other / "letter.txt").write_text("dear")
-    with pytest.raises(StorageError, match="no model bundle"):
+    with pytest.raises(StorageError, match="There is no model"):
         save_bundle(other, bundle)
     assert (other / "letter.txt").read_text() == "dear"
 

@@ -9,7 +9,6 @@ from qtpy.QtGui import QColor, QDrag, QPainter, QPen, QPixmap
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QFrame,
-    QLabel,
     QMenu,
     QSizePolicy,
     QVBoxLayout,
@@ -224,7 +223,7 @@ class ClassBin(QFrame):
         self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.view = BinView(session, thumbnails, takes_drops=takes_drops, side=side)
         self.view.setAccessibleName(f"Bin {title}")
-        stripe = QLabel()
+        stripe = PlainLabel()
         stripe.setFixedHeight(_STRIPE)
         stripe.setStyleSheet(f"background: {colour};")
         theme.mute_text(self.count)

@@ -132,6 +132,7 @@ def test_without_validation_in_the_column_some_of_train_checks_and_test_is_kept(
 
 def test_a_group_in_two_parts_is_refused(tmp_path):
     rows = [("1", "a", "p1", "train"), ("2", "b", "p1", "test")]
+    rows += [("3", "b", "", "train"), ("4", "a", "", "test")]
     with pytest.raises(TrainingError, match=r"one group \(p1: “2”\) into train and test"):
         split_examples(loaded(rows), SplitRule())
     (tmp_path / "t.csv").write_text("path,label,split\na.png,a,later\n")

@@ -43,8 +43,11 @@ class NetworkPlan:
     late: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain JSON."""
-        return asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
+        """As plain JSON; ``late`` only where it is set, as earlier versions wrote it."""
+        content = asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
+        if not self.late:
+            del content["late"]
+        return content
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> NetworkPlan:
