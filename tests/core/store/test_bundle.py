@@ -62,7 +62,7 @@ def test_a_bundle_is_replaced_and_nothing_else_is(saved, bundle, tmp_path):
     other = tmp_path / "letters"
     other.mkdir()
     (other / "letter.txt").write_text("dear")
-    with pytest.raises(StorageError, match="There is no model"):
+    with pytest.raises(StorageError, match="no model bundle"):
         save_bundle(other, bundle)
     assert (other / "letter.txt").read_text() == "dear"
 
@@ -124,7 +124,7 @@ def test_a_missing_part_is_named(saved, tmp_path):
     (saved / "model.safetensors").unlink()
     with pytest.raises(BundleError, match="not whole"):
         load_bundle(saved)
-    with pytest.raises(BundleError, match="no model bundle"):
+    with pytest.raises(BundleError, match="There is no model"):
         load_bundle(tmp_path / "nothing")
 
 
