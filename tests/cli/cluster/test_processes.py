@@ -10,6 +10,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import openpyxl
 import psutil
 import pytest
 from PIL import Image
@@ -54,8 +55,18 @@ def run(*arguments: Any) -> subprocess.CompletedProcess[str]:
     )
 
 
-def written(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
+def written(folder: Path) -> dict[str, Any]:
+    """The files by name: their bytes, of a workbook (which has its time in it) the values."""
+    return {
+        path.name: values(path) if path.suffix == ".xlsx" else path.read_bytes()
+        for path in sorted(folder.iterdir())
+        if path.is_file()
+    }
+
+
+def values(workbook: Path) -> dict[str, list[tuple[Any, ...]]]:
+    book = openpyxl.load_workbook(workbook, read_only=True)
+    return {sheet.title: list(sheet.iter_rows(values_only=True)) for sheet in book.worksheets}
 
 
 def wait_for(is_so: Callable[[], Any]) -> None:
