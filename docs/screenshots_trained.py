@@ -34,16 +34,17 @@ RECIPE = {"epochs": 3, "frozen_epochs": 6, "search": True, "tta": 0, "device": "
 
 
 def field(folder: Path, number: int) -> tuple[SmearImage, Cells, dict[int, str]]:
-    """A field with its cells, and the class of those that have one of the names."""
-    from napari_hemacells.core.detect import cells_from_points
+    """A field with the cells that the detector finds, and the class of those with a point."""
+    from napari_hemacells.core.detect import detect
     from napari_hemacells.core.image import read_image
 
     image = read_image(folder / "images" / f"{number}.jpg")
     rows = np.loadtxt(folder / "labels" / f"{number}.txt", dtype=int, ndmin=2)
-    cells = cells_from_points(rows[:, [1, 0]], image.shape, DIAMETER)
-    nearest = np.square(cells.centres[:, None] - rows[None, :, [1, 0]]).sum(-1).argmin(1)
-    kinds = zip(cells.ids.tolist(), rows[nearest, 2].tolist(), strict=True)
-    return image, cells, {cell: NAMES[kind] for cell, kind in kinds if kind in NAMES}
+    cells = detect(image)
+    last = np.array(image.shape) - 1
+    under = np.asarray(cells.labels)[tuple(np.clip(rows[:, [1, 0]], 0, last).T)]
+    kinds = zip(under.tolist(), rows[:, 2].tolist(), strict=True)
+    return image, cells, {cell: NAMES[kind] for cell, kind in kinds if cell and kind in NAMES}
 
 
 def trained(folder: Path, data: Path) -> tuple[Path, Path]:
