@@ -229,7 +229,8 @@ def _find_bundle(folder: Path) -> int:
         bundle = load_bundle(folder / "model")
     except HemaCellsError:
         # The first save did not come to its end: nothing was there before.
-        if "no model bundle" in str(sys.exc_info()[1]):
+        error = str(sys.exc_info()[1])
+        if "no model bundle" in error or "There is no model" in error:
             return 0
         raise
     if not (bundle.head_tensors["w"] == int(bundle.name)).all():

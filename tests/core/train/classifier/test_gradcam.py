@@ -6,6 +6,7 @@ import builtins
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from napari_hemacells.core.errors import TrainingError
@@ -29,7 +30,16 @@ def cell(seed, side, marked):
 
 
 @pytest.fixture
-def trained(tmp_path):
+def one_thread():
+    """The same sums, so the same network, whatever the number of cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def trained(tmp_path, one_thread):
     """A model that tells cells with a bright patch from those without."""
 
     def make(arch, side, **changes):
