@@ -62,7 +62,7 @@ def request_project_table(session: Session) -> ProjectTableRequest | None:
     project, history = session.project, session.history
     if project is None or history is None or session.image is None or session.cells is None:
         return None
-    live, state, keys = session.live, history.state, [one.key for one in project.images]
+    live, state, keys = session.live, history.state, [entry.key for entry in project.images]
     return ProjectTableRequest(
         project,
         session.palette,
@@ -84,7 +84,7 @@ def _notes(session: Session) -> tuple[str, ...]:
     name = "" if session.project is None else session.project.name
     if live.model is not None:
         name = live.model.bundle.name
-    names = {one.id: one.name for one in session.palette}
+    names = {entry.id: entry.name for entry in session.palette}
     learned = zip(head.class_ids, head.counts, strict=True)
     counts = {names.get(key, key): count for key, count in learned}
     return model_notes(name, counts, live.embeddings.encoder.seen)
@@ -97,30 +97,32 @@ def project_table_steps(request: ProjectTableRequest) -> Generator[Progress, Non
     notes say how many are not.
     """
     here = request.shown.image
-    stored = [one for one in request.project.images if one.key == here.key or _has(request, one)]
-    labels = image_labels([one.path or one.name for one in stored])
+    stored = [
+        entry for entry in request.project.images if entry.key == here.key or _has(request, entry)
+    ]
+    labels = image_labels([entry.path or entry.name for entry in stored])
     parts, waiting = [], 0
-    for number, (one, label) in enumerate(zip(stored, labels, strict=True)):
+    for number, (entry, label) in enumerate(zip(stored, labels, strict=True)):
         yield Progress(number, len(stored), "Table of all images: %v of %m")
         try:
-            image = request.shown if one.key == here.key else _load(request, one)
+            image = request.shown if entry.key == here.key else _load(request, entry)
         except ProjectError:  # damaged; told when the image is opened
             waiting += 1
             continue
         table = cells_table(
-            image.image, image.cells, request.annotations[one.key], image.prediction,
+            image.image, image.cells, request.annotations[entry.key], image.prediction,
             request.palette,
         )  # fmt: skip
-        if one.kind == "pictures":
-            parts += _rows_of_pictures(request, one, table, "" if len(stored) == 1 else label)
+        if entry.kind == "pictures":
+            parts += _rows_of_pictures(request, entry, table, "" if len(stored) == 1 else label)
         else:
-            parts.append(ImageRows(label, table, group_name(one.groups), one.path or ""))
+            parts.append(ImageRows(label, table, group_name(entry.groups), entry.path or ""))
         waiting += request.head is not None and image.prediction is None
     notes = request.notes
     if waiting:
         images = "1 image was" if waiting == 1 else f"{waiting} images were"
         notes += (f"{images} not classified yet: open each once, then export again.",)
-    return join_tables(parts, [one.name for one in request.palette], notes)
+    return join_tables(parts, [entry.name for entry in request.palette], notes)
 
 
 def _has(request: ProjectTableRequest, stored: StoredImage) -> bool:

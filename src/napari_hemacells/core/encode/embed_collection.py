@@ -70,16 +70,16 @@ def embed_collection_steps(
     known = np.zeros(len(wanted), dtype=np.bool_)
     yield Progress(0, len(wanted), MESSAGE)
     tried = 0
-    for block, places in _blocks(wanted):
-        store = _Block(pictures, [wanted[place] for place in places], part, block, cache)
+    for block, rows in _blocks(wanted):
+        store = _Block(pictures, [wanted[row] for row in rows], part, block, cache)
         steps = store.steps(encoder, spec, batch_size)
         try:
             for progress in steps:
                 yield replace(progress, done=progress.done + tried, total=len(wanted))
         finally:
             steps.close()
-        tried += len(places)
-        vectors[places], known[places] = store.vectors, store.known
+        tried += len(rows)
+        vectors[rows], known[rows] = store.vectors, store.known
     ids = np.array(wanted, dtype=np.int64)[known]
     embeddings = Embeddings(
         ids, vectors[known], encoder.info, spec, pictures.key, pictures.learned_from
@@ -134,9 +134,9 @@ def cached_collection(
     wanted, part = [int(number) for number in numbers], pictures.framing(spec)
     vectors = np.zeros((len(wanted), encoder.dim), dtype=np.float32)
     known = np.zeros(len(wanted), dtype=np.bool_)
-    for block, places in _blocks(wanted):
-        store = _Block(pictures, [wanted[place] for place in places], part, block, cache)
-        vectors[places], known[places] = store.load(encoder, spec)
+    for block, rows in _blocks(wanted):
+        store = _Block(pictures, [wanted[row] for row in rows], part, block, cache)
+        vectors[rows], known[rows] = store.load(encoder, spec)
     ids = np.array(wanted, dtype=np.int64)[known]
     return Embeddings(ids, vectors[known], encoder, spec, pictures.key, pictures.learned_from)
 
@@ -211,25 +211,25 @@ class _Block:
     ) -> Iterator[tuple[NDArray[np.intp], NDArray[Any]]]:
         """Yield places with their crops; batches without the pictures that cannot be read."""
         cut = partial(self._pictures.crop_or_none, spec=spec, framing=self._framing)
-        numbers = (self._numbers[place] for place in pending)
-        places, crops = list[int](), list["NDArray[Any]"]()
+        numbers = (self._numbers[row] for row in pending)
+        rows, crops = list[int](), list["NDArray[Any]"]()
         with closing(in_threads(cut, numbers)) as opened:
-            for place, crop in zip(pending.tolist(), opened, strict=True):
+            for row, crop in zip(pending.tolist(), opened, strict=True):
                 if crop is not None:
-                    places.append(place)
+                    rows.append(row)
                     crops.append(crop)
                 if len(crops) == batch_size:
-                    yield np.array(places), np.stack(crops)
-                    places, crops = [], []
+                    yield np.array(rows), np.stack(crops)
+                    rows, crops = [], []
         if crops:
-            yield np.array(places), np.stack(crops)
+            yield np.array(rows), np.stack(crops)
 
 
 def _blocks(numbers: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
     """Yield each block with the places of its numbers, in ascending order of the blocks."""
     by_block: dict[int, list[int]] = {}
-    for place, number in enumerate(numbers):
-        by_block.setdefault((number - 1) // BLOCK, []).append(place)
+    for row, number in enumerate(numbers):
+        by_block.setdefault((number - 1) // BLOCK, []).append(row)
     yield from sorted(by_block.items())
 
 

@@ -138,7 +138,9 @@ class CellPictures:
         if not listing.pictures:
             raise ImageError(" ".join([f"{where} holds no pictures.", *listing.passed_over]))
         key = hashlib.sha256(os.fsencode(where.resolve())).hexdigest()[:16]
-        entries = tuple(_entry(number, one) for number, one in enumerate(listing.pictures, 1))
+        entries = tuple(
+            _entry(number, picture) for number, picture in enumerate(listing.pictures, 1)
+        )
         return cls(PictureTable(key, str(where), entries), where, listing.passed_over)
 
     @classmethod
@@ -283,7 +285,9 @@ class CellPictures:
         """
         listing = self._list() if self._whole_folder else None
         with self._lock:
-            listed = {} if listing is None else {one.name: one for one in listing.pictures}
+            listed = (
+                {} if listing is None else {picture.name: picture for picture in listing.pictures}
+            )
             if listing is not None:
                 self.passed_over = listing.passed_over
             known = {entry.name for entry in self._entries.values()}
@@ -293,7 +297,7 @@ class CellPictures:
                 if entry.name not in listed and not self.path(entry.number).is_file()
             }
             back, missing = sorted(self._missing - gone), sorted(gone - self._missing)
-            new = [one for name, one in listed.items() if name not in known]
+            new = [picture for name, picture in listed.items() if name not in known]
             moved, added = self._number_new(new, gone)
             self._missing = gone - set(moved)
             changed = self._changed()
@@ -313,16 +317,18 @@ class CellPictures:
         sizes = {self._entries[number].size for number in lost.values()}
         moved, added = list[int](), list[int]()
         following = max(self._entries, default=0) + 1
-        for one in new:
-            digest = self._digest_if_sized(one.name, sizes)
+        for picture in new:
+            digest = self._digest_if_sized(picture.name, sizes)
             if digest not in lost:
                 number, following = following, following + 1
-                self._entries[number] = _entry(number, one)
+                self._entries[number] = _entry(number, picture)
                 added.append(number)
                 continue
             number = lost.pop(digest)
             entry = self._entries[number]
-            self._entries[number] = replace(entry, name=one.name, label=one.label or entry.label)
+            self._entries[number] = replace(
+                entry, name=picture.name, label=picture.label or entry.label
+            )
             moved.append(number)
         return moved, added
 
@@ -450,9 +456,9 @@ class CellPictures:
         part = self.framing(spec) if framing is None else framing
         crops = np.full((len(wanted), spec.size, spec.size, 3), GREY, dtype=kind)
         cut = partial(self.crop_or_none, spec=spec, framing=part)
-        for place, crop in enumerate(in_threads(cut, wanted)):
+        for index, crop in enumerate(in_threads(cut, wanted)):
             if crop is not None:
-                crops[place] = crop
+                crops[index] = crop
         return crops
 
     def crop_or_none(self, number: int, spec: CropSpec, framing: float) -> NDArray[Any] | None:
@@ -485,8 +491,8 @@ class CellPictures:
         """``(n, side, side, 3)`` uint8: :meth:`thumbnail` of several, read in threads."""
         wanted = [int(number) for number in numbers]
         small = np.empty((len(wanted), side, side, 3), np.uint8)
-        for place, thumbnail in enumerate(in_threads(lambda n: self.thumbnail(n, side), wanted)):
-            small[place] = thumbnail
+        for index, thumbnail in enumerate(in_threads(lambda n: self.thumbnail(n, side), wanted)):
+            small[index] = thumbnail
         return small
 
     def digests(self, numbers: Iterable[int]) -> NDArray[np.int64]:
@@ -496,9 +502,9 @@ class CellPictures:
         """
         wanted = [int(number) for number in numbers]
         rows = np.zeros((len(wanted), 4), dtype=np.int64)
-        for place, digest in enumerate(in_threads(self._digest, wanted)):
+        for index, digest in enumerate(in_threads(self._digest, wanted)):
             if digest is not None:
-                rows[place] = digest_row(digest)
+                rows[index] = digest_row(digest)
         return rows
 
     def _digest(self, number: int) -> bytes | None:

@@ -88,7 +88,7 @@ class Differential:
         """As plain JSON."""
         return {
             "white_cells": self.white,
-            "classes": [one.to_dict() for one in self.classes],
+            "classes": [entry.to_dict() for entry in self.classes],
             "excluded": dict(self.excluded),
             "unknown": self.unknown,
             "no_class": self.unclassified,
@@ -118,18 +118,21 @@ class Counts:
     def rows(self) -> list[tuple[str, int]]:
         """Return name and count of each class, of unknown cells and of those without a class."""
         rest = ((UNKNOWN, self.unknown), (UNCLASSIFIED, self.unclassified))
-        return [*((one.name, one.cells) for one in self.classes), *(row for row in rest if row[1])]
+        return [
+            *((entry.name, entry.cells) for entry in self.classes),
+            *(row for row in rest if row[1]),
+        ]
 
     @property
     def differential(self) -> Differential | None:
         """The differential count; ``None`` where fewer than two classes are white cells."""
-        white = [one for one in self.classes if is_white_cell(one.name)]
+        white = [entry for entry in self.classes if is_white_cell(entry.name)]
         if len(white) < 2:
             return None
-        total = sum(one.cells for one in white)
-        excluded = {one.name: one.cells for one in self.classes if one not in white}
+        total = sum(entry.cells for entry in white)
+        excluded = {entry.name: entry.cells for entry in self.classes if entry not in white}
         return Differential(
-            tuple(_share(one.name, one.cells, total) for one in white),
+            tuple(_share(entry.name, entry.cells, total) for entry in white),
             total,
             excluded,
             self.unknown,
@@ -141,7 +144,7 @@ class Counts:
         differential = self.differential
         return {
             "cells": self.cells,
-            "classes": [one.to_dict() for one in self.classes],
+            "classes": [entry.to_dict() for entry in self.classes],
             "unknown": self.unknown,
             "no_class": self.unclassified,
             "differential": None if differential is None else differential.to_dict(),
@@ -190,9 +193,9 @@ def differential_sentence(counts: Counts) -> str:
     if differential is None or not differential.white:
         return ""
     parts = [
-        f"{one.name} {100 * one.share:.1f} % ({100 * one.low:.1f}–{100 * one.high:.1f})"
-        for one in differential.classes
-        if one.share is not None and one.low is not None and one.high is not None
+        f"{entry.name} {100 * entry.share:.1f} % ({100 * entry.low:.1f}–{100 * entry.high:.1f})"
+        for entry in differential.classes
+        if entry.share is not None and entry.low is not None and entry.high is not None
     ]
     return (
         f"Differential count of {differential.white:,} white cells (95 % interval of counting "

@@ -103,8 +103,8 @@ def _differential(total: Counts) -> Iterator[Row]:
     yield (UNCLASSIFIED, differential.unclassified)
 
 
-def _count_row(one: ClassCount) -> Row:
-    return (one.name, one.cells, *map(_rounded, (one.share, one.low, one.high)))
+def _count_row(entry: ClassCount) -> Row:
+    return (entry.name, entry.cells, *map(_rounded, (entry.share, entry.low, entry.high)))
 
 
 def _rounded(share: float | None) -> float | None:
@@ -113,29 +113,34 @@ def _rounded(share: float | None) -> float | None:
 
 def _table_of(joint: JointTable, what: str, counts: Mapping[str, Counts]) -> Iterator[Row]:
     """A row for each image or group: counts, then the differential count with its intervals."""
-    names = [one.name for one in joint.total.classes]
+    names = [entry.name for entry in joint.total.classes]
     white = [name for name in names if is_white_cell(name)]
     white = white if len(white) > 1 else []
     first = ("image", "group") if what == "image" else ("group",)
     of_white = [f"{name}, {word}" for name in white for word in _OF_WHITE]
     last = ("white cells", *of_white) if white else ()
     yield (*first, "cells", *names, UNKNOWN, UNCLASSIFIED, *last)
-    for key, own in counts.items():
-        found = {one.name: one.cells for one in own.classes}
+    for key, counted in counts.items():
+        cells_of = {entry.name: entry.cells for entry in counted.classes}
         group = (joint.images[key],) if what == "image" else ()
-        row = (key, *group, own.cells, *(found.get(name, 0) for name in names))
-        yield (*row, own.unknown, own.unclassified, *(_white_row(own, white) if white else ()))
+        row = (key, *group, counted.cells, *(cells_of.get(name, 0) for name in names))
+        yield (
+            *row,
+            counted.unknown,
+            counted.unclassified,
+            *(_white_row(counted, white) if white else ()),
+        )
 
 
-def _white_row(own: Counts, white: list[str]) -> Row:
-    differential = own.differential
+def _white_row(counted: Counts, white: list[str]) -> Row:
+    differential = counted.differential
     if differential is None:
         return ()
-    found = {one.name: one for one in differential.classes}
+    by_name = {entry.name: entry for entry in differential.classes}
     shares = (
         _rounded(value)
         for name in white
-        for value in (found[name].share, found[name].low, found[name].high)
+        for value in (by_name[name].share, by_name[name].low, by_name[name].high)
     )
     return (differential.white, *shares)
 
@@ -172,4 +177,4 @@ def _safe(value: Any) -> Any:
     """Return a value that is no formula and that XML can hold."""
     if not isinstance(value, str):
         return value
-    return neutralise_formula(_FORBIDDEN.sub(lambda found: f"\\x{ord(found[0]):02x}", value))
+    return neutralise_formula(_FORBIDDEN.sub(lambda match: f"\\x{ord(match[0]):02x}", value))

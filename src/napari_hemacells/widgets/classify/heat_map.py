@@ -120,8 +120,10 @@ class HeatMapController(QObject):
         if prediction is None or not rows:
             return None, NOT_YET
         ranked = prediction.probabilities[rows[0]].argsort()[::-1].tolist()
-        known = [prediction.class_ids[place] for place in ranked]
-        class_id = next((one for one in known if one in model.head.class_ids), None)
+        known = [prediction.class_ids[column] for column in ranked]
+        class_id = next(
+            (candidate for candidate in known if candidate in model.head.class_ids), None
+        )
         if class_id is None:
             return None, NOT_YET
         kept = self._loaded
