@@ -77,3 +77,16 @@ def test_cancel_stops_at_the_next_step_unheard(jobs, qtbot):
     assert not jobs.cancel("embed")
     with qtbot.assertNotEmitted(jobs.returned, wait=50):
         gate.set()
+
+
+def test_long_jobs_do_not_hold_back_a_short_one(jobs, qtbot):
+    """On two cores Qt would run two at a time: tiles and an embedding hold all else back."""
+    gate = threading.Event()
+    try:
+        for kind in ("tiles", "embed", "train", "map"):
+            jobs.start(kind, lambda: waiting(gate, None))
+        with qtbot.waitSignal(jobs.returned, timeout=10_000) as returned:
+            jobs.start("heat", lambda: counting(2))
+        assert returned.args == ["heat", 2]
+    finally:
+        gate.set()

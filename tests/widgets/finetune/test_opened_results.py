@@ -138,7 +138,9 @@ def test_heat_maps_replace_the_crops_and_are_kept(opened, page, monkeypatch, qtb
         picture = opened.crops.item(0).icon().pixmap(16, 16).toImage()
         return picture.pixelColor(8, 8).red()
 
-    qtbot.waitUntil(lambda: grey() == 200, timeout=WAIT)
+    qtbot.waitUntil(lambda: not page.jobs.running("heat"), timeout=WAIT)
+    assert opened.heat.isChecked()
+    assert grey() == 200
     opened.show_list("right")
     opened.show_list("losses")
     assert grey() == 200

@@ -76,7 +76,9 @@ def open_folder(dock, qtbot, folder):
 
 
 def looked(dock, qtbot):
-    with qtbot.waitSignal(dock.controller.pictures.jobs.returned, timeout=WAIT):
+    jobs = dock.controller.pictures.jobs  # tiles may be read meanwhile
+    looking = {"timeout": WAIT, "check_params_cb": lambda kind, _changes: kind == "read"}
+    with qtbot.waitSignal(jobs.returned, **looking):
         dock.pictures.look_button.click()
     qtbot.waitUntil(lambda: dock.session.embeddings is not None, timeout=WAIT)
 

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from napari.qt.threading import GeneratorWorker
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QThreadPool, Signal
 
 from napari_hemacells.core.errors import HemaCellsError
 
@@ -27,6 +27,9 @@ JobSteps: TypeAlias = "Callable[[], Generator[Progress, None, Any]]"
 
 
 _PATIENCE_MS = 60_000  # for the step at which a worker can stop, when Python ends
+# Qt gives a pool as many threads as there are cores. On two cores, tiles and an embedding would
+# keep every other job of the dock waiting for minutes.
+_THREADS = 32
 
 
 @atexit.register
@@ -75,6 +78,9 @@ class JobRunner(QObject):
         self._running: dict[JobKind, tuple[int, GeneratorWorker]] = {}
         self._ticket = 0
         self._closed = False
+        pool = QThreadPool.globalInstance()
+        if pool is not None and pool.maxThreadCount() < _THREADS:
+            pool.setMaxThreadCount(_THREADS)
 
     def start(self, kind: JobKind, steps: JobSteps) -> None:
         """Run the steps in a thread, replacing a running job of this kind."""
