@@ -143,7 +143,7 @@ def test_another_rule_needs_no_new_fit():
 @pytest.mark.parametrize("rule", ["eer", -0.1, 1.5])
 def test_a_rule_that_is_none_is_refused(rule):
     vectors, labels = cells(3, 5)
-    with pytest.raises(ValueError, match="rule|rate"):
+    with pytest.raises(ValueError, match=r"rule|rate"):
         fit_likeness(vectors, labels, rule=rule)
 
 

@@ -6,8 +6,8 @@ that it holds for kinds that were not annotated. Of a frozen encoder this takes 
 
 What cells of one kind differ in anyway, such as the stain, counts less: each number of the vector
 is divided by its deviation *within* kinds, and where that pays, a projection whitens the
-differences within kinds whole (within-class covariance normalisation, Hatch et al. 2006, of speaker
-verification).
+differences within kinds whole (within-class covariance normalisation, Hatch et al. 2006, of
+speaker verification).
 """
 
 from __future__ import annotations
