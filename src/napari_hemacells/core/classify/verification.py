@@ -348,7 +348,7 @@ def unit_distances(
 ) -> NDArray[np.float32]:
     """``(n, m)`` float32 Euclidean distances of ``(n, k)`` and ``(m, k)`` unit vectors."""
     cosine = np.asarray(first @ second.T, dtype=np.float32)
-    return np.sqrt(np.clip(2.0 - 2.0 * cosine, 0.0, FARTHEST**2), dtype=np.float32)
+    return np.asarray(np.sqrt(np.clip(2.0 - 2.0 * cosine, 0.0, FARTHEST**2)), dtype=np.float32)
 
 
 def threshold_curve(
