@@ -105,15 +105,20 @@ def load_image_crops_steps(
 
 
 def load_folder_crops_steps(
-    folder: Path, *, labels: bool = True, most: int = MAX_CROPS, seed: int = 0
+    folder: Path,
+    *,
+    labels: bool = True,
+    most: int = MAX_CROPS,
+    per_class: int = MAX_CLICKS_PER_CLASS,
+    seed: int = 0,
 ) -> Generator[Progress, None, AdaptTrainingSet]:
     """Return the pictures of class folders as crops, framed as ``evaluate fewshot`` frames them.
 
     Parameters
     ----------
     labels
-        Whether the folders' names count as clicks, up to `MAX_CLICKS_PER_CLASS` a class, drawn
-        with the seed.
+        Whether the folders' names count as clicks, up to `per_class` of a class, drawn with the
+        seed.
 
     Raises
     ------
@@ -136,19 +141,19 @@ def load_folder_crops_steps(
             crops.append(from_picture(pixels, spec, framing=framing)[np.newaxis])
             names.append(name)
             read.append(hashlib.sha256(file.read_bytes()).hexdigest()[:16])
-    chosen = _sample_per_class(names, seed) if labels else []
+    chosen = _sample_per_class(names, per_class, seed) if labels else []
     clicked = [crops[index] for index in chosen]
     return _build_training_set(
         crops, (clicked, [names[index] for index in chosen]), read, left_out, reading
     )
 
 
-def _sample_per_class(names: list[str], seed: int) -> list[int]:
-    """Return places of up to `MAX_CLICKS_PER_CLASS` of each class."""
+def _sample_per_class(names: list[str], most: int, seed: int) -> list[int]:
+    """Return places of up to so many of each class."""
     random, indices = np.random.default_rng(seed), list[int]()
     for name in sorted(set(names)):
         members = np.flatnonzero(np.array(names) == name)
-        indices += sorted(random.permutation(members)[:MAX_CLICKS_PER_CLASS].tolist())
+        indices += sorted(random.permutation(members)[:most].tolist())
     return indices
 
 
