@@ -11,6 +11,7 @@ from napari_hemacells.cli.classify import classify
 from napari_hemacells.cli.demo import demo
 from napari_hemacells.cli.detect import detect
 from napari_hemacells.cli.evaluate import clicks, detection, evaluate_bundle, fewshot
+from napari_hemacells.cli.evaluate_verification import VerificationCommand, verification
 from napari_hemacells.cli.fit import fit
 from napari_hemacells.cli.options import Command, JsonCommand, ShotsCommand, with_options
 from napari_hemacells.cli.serve import serve
@@ -40,6 +41,7 @@ app.command("classify", cls=JsonCommand)(with_options(classify))
 evaluate.command("fewshot", cls=ShotsCommand)(with_options(fewshot))
 evaluate.command("clicks", cls=JsonCommand)(with_options(clicks))
 evaluate.command("detection", cls=Command)(with_options(detection))
+evaluate.command("verification", cls=VerificationCommand)(with_options(verification))
 evaluate.command("bundle", cls=JsonCommand)(with_options(evaluate_bundle))
 evaluate.command("thermograms", cls=JsonCommand)(with_options(thermograms))
 app.command("adapt", cls=JsonCommand)(with_options(adapt))

@@ -293,7 +293,9 @@ def fit_likeness(
     kept = _at_most(kinds, MAX_PER_KIND, random)
     rows, kinds = rows[kept], kinds[kept]
     turns = _turns(kinds, random)
-    tried = [held_out_pairs(rows, kinds, turns, shrinkage) for shrinkage in SHRINKAGE]
+    # cells left out of the same kinds say nothing of new ones: a projection would only lose these
+    candidates = SHRINKAGE if _by_kind(kinds) else SHRINKAGE[:1]
+    tried = [held_out_pairs(rows, kinds, turns, shrinkage) for shrinkage in candidates]
     aurocs = [auroc_of(*pairs) for pairs in tried]
     best = int(np.argmax(aurocs))
     if aurocs[best] < aurocs[0] + LEAST_GAIN:

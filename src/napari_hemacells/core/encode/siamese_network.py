@@ -168,10 +168,7 @@ def read_siamese_header(file: Path) -> SiameseHeader:
         about = json.loads(header["about"])
         if header["format"] != FORMAT or int(header["version"]) > VERSION:
             raise EncoderError(f"{file} is no siamese network of this version: choose another.")
-        words = [about[name] for name in ("base", "base_sha256", "seen", "date")]
-        if not all(isinstance(text, str) for text in words):
-            raise TypeError("a text is needed")
-        return SiameseHeader(**{**about, "kinds": tuple(about["kinds"])})
+        return _header_of(about)
     except (
         OSError,
         SafetensorError,
@@ -185,6 +182,14 @@ def read_siamese_header(file: Path) -> SiameseHeader:
             f"{file} is missing, damaged or no siamese network: choose another file, or train "
             "one with hemacells train siamese."
         ) from error
+
+
+def _header_of(about: dict[str, Any]) -> SiameseHeader:
+    """Return the header; raises TypeError or KeyError for something else."""
+    words = [about[name] for name in ("base", "base_sha256", "seen", "date")]
+    if not all(isinstance(text, str) for text in words):
+        raise TypeError("a text is needed")
+    return SiameseHeader(**{**about, "kinds": tuple(about["kinds"])})
 
 
 def thesis_info(sha256: str, seen: str) -> EncoderInfo:

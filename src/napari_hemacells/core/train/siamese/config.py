@@ -156,6 +156,6 @@ class SiameseOutcome:
             return f"{learned} {self.held_out}"
         return (
             f"{learned} On pairs of {self.held_out}: AUROC {self.auroc:.3f}, and at the threshold "
-            f"where both errors are equal {self.equal_error:.1%} of the pairs are wrong. Two cells "
-            f"up to a distance of {self.threshold:.3f} are called the same kind."
+            f"where both errors are equal {self.equal_error:.1%} of the pairs are wrong. Two "
+            f"cells up to a distance of {self.threshold:.3f} are called the same kind."
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -117,8 +117,8 @@ def check_enough(cells: SiameseTrainingSet, *, least: int = 2) -> None:
     several = [name for name, count in cells.kinds.items() if count >= least]
     if len(several) < 2:
         raise TrainingError(
-            f"At least two kinds with {least} annotated cells each are needed to learn which cells "
-            f"are alike; there are {len(several)}. Annotate more cells."
+            f"At least two kinds with {least} annotated cells each are needed to learn which "
+            f"cells are alike; there are {len(several)}. Annotate more cells."
         )
 
 
@@ -168,14 +168,18 @@ def read_cells(folder: Path) -> SiameseTrainingSet:
         with open_stream(folder / CELLS) as stream:
             stored = load_arrays(stream)
         crops, labels = stored["crops"], stored["labels"]
-        if crops.ndim != 4 or crops.dtype != np.uint8 or labels.shape != crops.shape[:1]:
-            raise ValueError("crops and labels do not fit one another")
+        _check_cells(crops, labels)
         notes = tuple(str(note) for note in stored["notes"].tolist())
         return SiameseTrainingSet(crops, tuple(str(label) for label in labels.tolist()), notes)
     except Exception as error:
         raise TrainingError(
             f"There is no interrupted training in {folder}: start it without --resume."
         ) from error
+
+
+def _check_cells(crops: NDArray[Any], labels: NDArray[Any]) -> None:
+    if crops.ndim != 4 or crops.dtype != np.uint8 or labels.shape != crops.shape[:1]:
+        raise ValueError("crops and labels do not fit one another")
 
 
 def remove_training(folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from napari_hemacells.core.params import SiameseLossName
 
+    Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
 
 def draw_pairs(
@@ -67,7 +68,7 @@ def contrastive_loss(first: Tensor, second: Tensor, same: Tensor, margin: float)
     return 0.5 * torch.where(same, squared, missing).mean()
 
 
-def make_loss(name: SiameseLossName, margin: float) -> Callable[[Tensor, Tensor], Tensor]:
+def make_loss(name: SiameseLossName, margin: float) -> Loss:
     """Return the loss of the ``(2n, k)`` vectors of n pairs and their ``(2n,)`` kinds.
 
     The vectors of the first cells come first. Contrastive sees the pairs; triplet and
@@ -87,8 +88,7 @@ def make_loss(name: SiameseLossName, margin: float) -> Callable[[Tensor, Tensor]
     except ImportError as error:
         raise TrainingError(LIBRARY_MISSING) from error
     if name == "triplet":
-        triplet: Any = losses.TripletMarginLoss(margin=margin)
-        return lambda vectors, kinds: triplet(vectors, kinds)
+        return cast("Loss", losses.TripletMarginLoss(margin=margin))
     similarity: Any = losses.MultiSimilarityLoss()
     miner: Any = miners.MultiSimilarityMiner()
     return lambda vectors, kinds: similarity(vectors, kinds, miner(vectors, kinds))

@@ -29,8 +29,6 @@ from napari_hemacells.core.encode.siamese_network import (
     SiameseHead,
     SiameseHeader,
     ThesisNetwork,
-    head_info,
-    thesis_info,
 )
 from napari_hemacells.core.errors import TrainingError
 from napari_hemacells.core.files.fsio import atomic_path, write_bytes
@@ -69,7 +67,6 @@ if TYPE_CHECKING:
 
     from napari_hemacells.core.encode.protocol import Encoder
     from napari_hemacells.core.train.ema import ModelEma
-    from napari_hemacells.core.types import EncoderInfo
 
 VALIDATIONS = 5
 BATCH = 64  # crops that are embedded at once
@@ -106,7 +103,7 @@ def train_siamese(job: SiameseJob) -> Generator[TrainingReport, None, SiameseOut
     header = strategy.header()
     _write_weights(job, strategy.tensors(), header)
     return _finish(
-        job, cells, likeness, curves, strategy.encoder_info(header.seen), trainer.seconds()
+        job, cells, likeness, curves=curves, seen=header.seen, seconds=trainer.seconds()
     )
 
 
@@ -120,7 +117,8 @@ def _learn_distance(
     likeness = fit_likeness(
         vectors, cells.labels, seed=job.params.seed, rule=rule, encoder=encoder.info
     )
-    return _finish(job, cells, likeness, Curves(), encoder.info, time.monotonic() - began)
+    took = time.monotonic() - began
+    return _finish(job, cells, likeness, curves=Curves(), seen=encoder.info.seen, seconds=took)
 
 
 def embed_steps(
@@ -146,8 +144,9 @@ def _finish(
     job: SiameseJob,
     cells: SiameseTrainingSet,
     likeness: Likeness,
+    *,
     curves: Curves,
-    info: EncoderInfo,
+    seen: str,
     seconds: float,
 ) -> SiameseOutcome:
     """Write the distance and the report; return what came of it."""
@@ -158,7 +157,7 @@ def _finish(
         likeness=job.out / LIKENESS,
         report=job.out / REPORT,
         encoder=f"siamese:{job.out / WEIGHTS}" if trained else job.base,
-        seen=info.seen,
+        seen=seen,
         kinds=cells.kinds,
         held_out=likeness.learned_from,
         threshold=likeness.threshold,
@@ -222,8 +221,7 @@ class SiameseStrategy:
             return crops, ThesisNetwork().to(device), device
         if not isinstance(self.base, NetworkEncoder):
             raise TrainingError(f"{self.job.base} is no network that a head can be trained on.")
-        starts = range(0, len(crops), BATCH)
-        vectors = np.concatenate([self.base.encode(crops[at : at + BATCH]) for at in starts])
+        vectors = _encoded(self.base, crops)
         known = torch.from_numpy(vectors[self.learned])
         head = SiameseHead(known.mean(dim=0), 1 / known.std(dim=0).clamp_min(1e-6))
         if self.job.params.network == "head":
@@ -248,14 +246,21 @@ class SiameseStrategy:
 
     def embed(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
         """``(n, k)`` vectors of some of the cells by the network as it is now."""
+        return self._embed(self._inputs[rows])
+
+    def embed_crops(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """``(n, k)`` vectors of other crops by the network as it is now."""
+        if self.base is None or isinstance(self._network, EncoderWithHead):
+            return self._embed(crops)
+        return self._embed(_encoded(self.base, crops))
+
+    def _embed(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
         self._network.eval()
-        parts = []
+        starts = range(0, len(inputs), BATCH)
         with torch.inference_mode():
-            for start in range(0, len(rows), BATCH):
-                inputs = self._tensor(self._inputs[rows[start : start + BATCH]])
-                parts.append(self._network(inputs).cpu().numpy())
+            parts = [self._network(self._tensor(inputs[at : at + BATCH])).cpu() for at in starts]
         self._set_training()
-        return np.concatenate(parts).astype(np.float32)
+        return np.asarray(torch.cat(parts).numpy(), dtype=np.float32)
 
     def likeness(self) -> Likeness:
         """Return the network's own distance with its threshold, from the cells held out."""
@@ -283,15 +288,6 @@ class SiameseStrategy:
             date=utc_now(),
             training=self.job.params.model_dump(mode="json", exclude={"device"})
             | {"steps": self._step},
-        )
-
-    def encoder_info(self, seen: str) -> EncoderInfo:
-        """Return the identity of the trained encoder."""
-        from napari_hemacells.core.encode.weights_store import file_sha256
-
-        sha256 = file_sha256(self.job.out / WEIGHTS)
-        return (
-            head_info(self.base.info, sha256, seen) if self.base else thesis_info(sha256, seen)
         )
 
     def tensors(self) -> dict[str, Tensor]:
@@ -452,6 +448,11 @@ class SiameseStrategy:
         self._optimizer.load_state_dict(state["optimizer"])
         self._step, self.batch, self._losses = state["step"], state["batch"], state["losses"]
         self.curves.restore(state["curves"])
+
+
+def _encoded(encoder: Encoder, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+    starts = range(0, len(crops), BATCH)
+    return np.concatenate([encoder.encode(crops[at : at + BATCH]) for at in starts])
 
 
 def _turned(images: Tensor) -> Tensor:
