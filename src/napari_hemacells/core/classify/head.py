@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hemacells.core.classify.calibration import Calibration, softmax
+from napari_hemacells.core.classify.detector_prior import DetectorPrior, bounded_confidence
 from napari_hemacells.core.classify.head_selection import knn_scores
 from napari_hemacells.core.classify.novelty import Novelty
 from napari_hemacells.core.classify.projection import CellProjection
@@ -64,6 +65,11 @@ class Head:
         Detects unknown cells of a trained network; ``None`` in others. It goes first.
     reference
         Statistics of the cells it was fitted on, for domain shift; ``None`` if unknown.
+    detector
+        What the detector's kinds say of the classes; ``None`` where there were none.
+    unlike_others
+        Indices of the annotated cells that look unlike the others of their class; they taught
+        less. Not stored.
     """
 
     kind: HeadKind
@@ -80,6 +86,8 @@ class Head:
     novelty: Novelty | None = None
     reference: Reference | None = None
     trained_novelty: TrainedNovelty | None = None
+    detector: DetectorPrior | None = None
+    unlike_others: tuple[int, ...] = ()
 
     @property
     def name(self) -> str:
@@ -96,7 +104,7 @@ class Head:
         BundleMismatchError
             If the embeddings have another dimension than the head.
         """
-        probabilities = softmax(self.scores(embeddings.vectors), self.slope)
+        probabilities = self._probabilities(embeddings)
         if len(embeddings) == 0 or (self.novelty is None and self.trained_novelty is None):
             return Prediction(embeddings.ids, self.class_ids, probabilities, self.name)
         if self.trained_novelty is not None:
@@ -113,6 +121,17 @@ class Head:
             unknown,
             unknown > threshold,
         )
+
+    def _probabilities(self, embeddings: Embeddings) -> NDArray[np.float32]:
+        """``(n, k)`` class probabilities, with what the detector saw where it is known."""
+        scores = self.scores(embeddings.vectors)
+        prior, kinds = self.detector, embeddings.kinds
+        if prior is None or kinds is None:
+            return softmax(scores, self.slope)
+        rows = prior.rows_of(kinds)
+        probabilities = softmax(self.slope * scores + prior.offsets(rows), 1.0)
+        agrees = prior.at_home(rows, probabilities.argmax(axis=1))
+        return bounded_confidence(probabilities, np.array(self.counts), agrees)
 
     def scores(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """``(n, k)`` scores of ``(n, dim)`` vectors: cosines, or regressed class indicators.

@@ -79,7 +79,9 @@ def embed_steps(
     if warning:
         yield Progress(total, total, warning)
     learned_from = cells.learned_from(image.modality)
-    embeddings = Embeddings(cells.ids, vectors, encoder.info, spec, image.key, learned_from)
+    embeddings = Embeddings(
+        cells.ids, vectors, encoder.info, spec, image.key, learned_from, cells.kinds
+    )
     if not (measured if like is None else feature_scaling_of(like) is not None):
         return embeddings
     yield Progress(total, total, "Measuring cells")
