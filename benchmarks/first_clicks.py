@@ -117,13 +117,13 @@ def answer(smear: Slide, clicks: list[tuple[int, str]], classes: list[str], *, n
     )
 
 
-def simulate(smears: list[Slide], seeds: int, turns: int) -> tuple[dict, dict]:
+def simulate(smears: list[Slide], seeds: int, turns: int, poor: str) -> tuple[dict, dict]:
     """Return the measures by (set, total, bad, version), and the answers by (set, shots, version)."""
     table, sure = defaultdict(list), defaultdict(list)
     for whole in smears:
         for seed in range(seeds):
             rng = np.random.default_rng(1000 + seed)
-            smear = whole.as_smear(seed)
+            smear = whole.as_smear(seed).with_poor_detector(poor, seed)
             classes = [one for one in (RBC, WBC, PLATELET) if (smear.truth == one).sum() > 3]
             clicks = click(smear, classes, max(TOTALS), rng)
             good = {
@@ -200,6 +200,7 @@ def main() -> None:
     parser.add_argument("--slides", nargs="+", default=list(SETS))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--turns", type=int, default=24)
+    parser.add_argument("--poor", default="", help="a worse detector: see with_poor_detector")
     parser.add_argument("--markdown", type=Path)
     given = parser.parse_args()
     smears = [slide(name, given.data) for name in given.slides]
@@ -207,7 +208,7 @@ def main() -> None:
     for one in smears:
         smear = one.as_smear(0)
         shares[one.name] = f"{100 * (smear.truth == WBC).sum() / (smear.truth != NO_CELL).sum():.1f} % white"
-    text = report(*simulate(smears, given.seeds, given.turns), shares)
+    text = report(*simulate(smears, given.seeds, given.turns, given.poor), shares)
     print(text)
     if given.markdown is not None:
         given.markdown.write_text(text + "\n")

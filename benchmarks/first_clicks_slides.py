@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import csv
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,6 +72,23 @@ class Slide:
             self.name, self.vectors[kept], self.kinds[kept], self.scores[kept], self.areas[kept],
             self.edge[kept], self.truth[kept],
         )  # fmt: skip
+
+    def with_poor_detector(self, how: str, seed: int) -> Slide:
+        """The slide as a detector of this kind would have it.
+
+        ``false white``: twenty red cells, those most like white ones, to each white cell;
+        ``missed white``: half of the white cells as red; ``useless``: kinds at random.
+        """
+        rng, kinds = np.random.default_rng(seed), self.kinds.copy()
+        white, red = (np.flatnonzero(self.truth == one) for one in (WBC, RBC))
+        if how == "false white":
+            apart = self.vectors[white].mean(axis=0) - self.vectors[red].mean(axis=0)
+            kinds[red[np.argsort(-(self.vectors[red] @ apart))[: 20 * len(white)]]] = WBC
+        elif how == "missed white":
+            kinds[rng.permutation(white)[: len(white) // 2]] = RBC
+        elif how == "useless":
+            kinds = rng.permutation(kinds)
+        return replace(self, kinds=kinds)
 
     def as_smear(self, seed: int, red_to_white: int = RED_TO_WHITE) -> Slide:
         """The slide with so few white cells that each has this many red ones, shuffled."""

@@ -22,13 +22,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-NAME_CLICKS = 2.5  # what a class's name says of its home, in annotations
+NAME_CLICKS = 4.0  # what a class's name says of its home, in annotations
 MISTAKEN = 0.1  # part of a kind that is expected to be of another one
 MISTAKEN_CLICKS = 4.0  # ... and how firmly, in annotations
 ROUNDS = 20  # of expectation-maximisation
-FIRST_BOUND, BOUND_GROWTH, LAST_BOUND = 1.5, 0.5, 20.0  # factor that shares may move by, per click
+FIRST_BOUND, BOUND_GROWTH = 1.5, 0.5  # factor that the odds of a share may move by, per click
+STRAY_GROWTH = 2.0  # ... power of it for a frequent class among a rare kind: no slide is at stake
+LAST_BOUND = 1e4
 LEAST_SHARE = 1e-6
-CERTAIN_KINDS = 9.0  # annotations that the detector's agreement is worth, for the confidence
+CERTAIN_KINDS, FREQUENT = 8.0, 0.2  # annotations that the detector's agreement is worth, for the confidence
 CAP = 0.5  # of the rule of succession: wrong cells expected where none was seen
 
 SYNONYMS = {
@@ -63,12 +65,15 @@ class DetectorPrior:
         The g kinds.
     homes
         Of each class the index of its home, -1 where it has none.
+    frequency
+        ``(g,)`` share of the cells of each kind.
     log_odds
         ``(g, k)`` float32, to be added to the scores of a cell of that kind.
     """
 
     kinds: tuple[str, ...]
     homes: tuple[int, ...]
+    frequency: tuple[float, ...]
     log_odds: NDArray[np.float32]
 
     def rows_of(self, kinds: NDArray[np.str_]) -> NDArray[np.intp]:
@@ -79,9 +84,20 @@ class DetectorPrior:
         """``(n, k)`` log odds of cells of the kinds in these rows; 0 where none is known."""
         return np.vstack([self.log_odds, np.zeros(self.log_odds.shape[1], np.float32)])[rows]
 
-    def at_home(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.bool_]:
-        """``(n,)`` whether cells of these kinds are of a class that is at home there."""
-        return np.asarray((np.array(self.homes)[columns] == rows) & (rows >= 0))
+    def support(
+        self, rows: NDArray[np.intp], columns: NDArray[np.intp]
+    ) -> NDArray[np.float32]:
+        """``(n,)`` what the detector's kind is worth for a class, in annotations.
+
+        Nothing where the class is not at home in the kind. Less in a rare kind, which a few strays
+        of a frequent one can fill.
+        """
+        worth = CERTAIN_KINDS * np.minimum(np.array(self.frequency) / FREQUENT, 1.0)
+        table = np.zeros((len(self.kinds) + 1, len(self.homes)), np.float32)
+        for column, home in enumerate(self.homes):
+            if home >= 0:
+                table[home, column] = worth[home]
+        return np.asarray(table[rows, columns])
 
 
 def kind_rows(kinds: NDArray[np.str_], known: Sequence[str]) -> NDArray[np.intp]:
@@ -92,7 +108,9 @@ def kind_rows(kinds: NDArray[np.str_], known: Sequence[str]) -> NDArray[np.intp]
     return rows
 
 
-def homes_of(clicks: NDArray[np.float64], named: Sequence[int]) -> NDArray[np.intp]:
+def homes_of(
+    clicks: NDArray[np.float64], named: Sequence[int], named_clicks: float = NAME_CLICKS
+) -> NDArray[np.intp]:
     """``(k,)`` home of each class: where most of its annotations are, or its name says.
 
     Parameters
@@ -101,11 +119,13 @@ def homes_of(clicks: NDArray[np.float64], named: Sequence[int]) -> NDArray[np.in
         ``(g, k)`` annotations of each class within each kind.
     named
         ``(k,)`` index of the kind of that name, -1 where there is none.
+    named_clicks
+        What the name counts for, in annotations.
     """
     votes = clicks.copy()
     for column, row in enumerate(named):
         if row >= 0:
-            votes[row, column] += NAME_CLICKS
+            votes[row, column] += named_clicks
     homes = votes.argmax(axis=0)
     return np.where(votes.max(axis=0) > 0, homes, -1)
 
@@ -140,6 +160,7 @@ def fit_shares(
     rows: NDArray[np.intp],
     expected: NDArray[np.float64],
     clicks: NDArray[np.float64],
+    frequent: NDArray[np.bool_],
 ) -> NDArray[np.float64]:
     """``(g, k)`` shares that explain the unlabelled cells best, not too far from the expected.
 
@@ -151,8 +172,12 @@ def fit_shares(
         ``(n,)`` kind of each.
     clicks
         ``(k,)`` annotations of each class: the more, the farther its share may move.
+    frequent
+        ``(g, k)`` whether a class is at home in a more frequent kind than this one.
     """
-    bound = np.minimum(FIRST_BOUND + BOUND_GROWTH * (clicks - 1.0), LAST_BOUND).clip(FIRST_BOUND)
+    slow = np.maximum(FIRST_BOUND + BOUND_GROWTH * (clicks - 1.0), FIRST_BOUND)
+    fast = STRAY_GROWTH ** np.minimum(np.maximum(clicks, 1.0), 20.0)
+    bounds = np.minimum(np.where(frequent, fast, slow), LAST_BOUND)
     shares = expected.copy()
     for row in range(len(expected)):
         mine = balanced[rows == row]
@@ -161,21 +186,25 @@ def fit_shares(
         for _ in range(ROUNDS):
             joint = mine * shares[row] + 1e-12
             share = (joint / joint.sum(axis=1, keepdims=True)).mean(axis=0)
-            share = np.clip(share, expected[row] / bound, expected[row] * bound)
-            shares[row] = share / share.sum()
+            shares[row] = _within(share, expected[row], bounds[row])
     return shares
 
 
-def make_prior(
-    kinds: Sequence[str], homes: NDArray[np.intp], shares: NDArray[np.float64]
-) -> DetectorPrior:
-    """Return the prior of these ``(g, k)`` shares."""
-    odds = np.log(np.maximum(shares, LEAST_SHARE) * shares.shape[1])
-    return DetectorPrior(tuple(kinds), tuple(homes.tolist()), odds.astype(np.float32))
+def _within(
+    share: NDArray[np.float64], expected: NDArray[np.float64], bound: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """``(k,)`` shares whose odds are within a factor of the expected ones; they sum to 1."""
+    usual = expected / np.maximum(1.0 - expected, LEAST_SHARE)
+    odds = share / np.maximum(1.0 - share, LEAST_SHARE)
+    odds = np.clip(odds, usual / bound, usual * bound)
+    clipped = odds / (1.0 + odds)
+    return np.asarray(clipped / clipped.sum())
 
 
 def bounded_confidence(
-    probabilities: NDArray[np.float32], clicks: NDArray[np.floating], agrees: NDArray[np.bool_]
+    probabilities: NDArray[np.float32],
+    clicks: NDArray[np.floating],
+    support: NDArray[np.float32] | float = 0.0,
 ) -> NDArray[np.float32]:
     """``(n, k)`` probabilities that are no surer than the number of annotations allows.
 
@@ -186,9 +215,9 @@ def bounded_confidence(
     ----------
     clicks
         ``(k,)`` annotations of each class.
-    agrees
-        ``(n,)`` whether the detector's kind is where the most probable class is at home.
+    support
+        ``(n,)`` what the detector's kind is worth for the most probable class, in annotations.
     """
-    known = clicks[probabilities.argmax(axis=1)] + np.where(agrees, CERTAIN_KINDS, 1.0)
+    known = clicks[probabilities.argmax(axis=1)] + 1.0 + support
     doubt = (CAP / known).astype(np.float32)[:, np.newaxis]
     return np.asarray(probabilities * (1.0 - doubt) + doubt / probabilities.shape[1], np.float32)

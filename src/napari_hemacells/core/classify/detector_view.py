@@ -27,6 +27,8 @@ class DetectorView:
     ----------
     kinds
         The g kinds on the slide.
+    sizes
+        ``(g,)`` number of cells of each.
     row_of_cell
         ``(n,)`` kind of each cell of the slide, -1 where it has none.
     rows
@@ -44,6 +46,7 @@ class DetectorView:
     """
 
     kinds: tuple[str, ...]
+    sizes: NDArray[np.float64]
     row_of_cell: NDArray[np.intp]
     rows: NDArray[np.intp]
     homes: NDArray[np.intp]
@@ -54,8 +57,7 @@ class DetectorView:
 
     def affinity(self, cells: NDArray[np.intp]) -> NDArray[np.float64]:
         """``(u, k)`` how often each class is found to be what these cells were found to be."""
-        sizes = np.bincount(self.row_of_cell + 1, minlength=len(self.kinds) + 1)[1:]
-        joint = self.expected * sizes[:, np.newaxis]
+        joint = self.expected * self.sizes[:, np.newaxis]
         table = joint / joint.sum(axis=0)
         return np.vstack([table, np.ones(table.shape[1])])[self.row_of_cell[cells]]
 
@@ -68,9 +70,19 @@ class DetectorView:
             Class probabilities of the cells in `rows`, were all classes equally frequent.
         """
         shares = detector_prior.fit_shares(
-            balanced.astype(np.float64), self.row_of_cell[self.rows], self.expected, self.clicks
+            balanced.astype(np.float64),
+            self.row_of_cell[self.rows],
+            self.expected,
+            self.clicks,
+            (self.homes >= 0) & (self.sizes[self.homes] > self.sizes[:, np.newaxis]),
         )
-        return detector_prior.make_prior(self.kinds, self.homes, shares)
+        odds = np.log(np.maximum(shares, detector_prior.LEAST_SHARE) * shares.shape[1])
+        return detector_prior.DetectorPrior(
+            self.kinds,
+            tuple(self.homes.tolist()),
+            tuple((self.sizes / self.sizes.sum()).tolist()),
+            odds.astype(np.float32),
+        )
 
 
 def look_with_detector(
@@ -98,7 +110,9 @@ def look_with_detector(
         else -1
         for one in class_ids
     ]  # fmt: skip
-    homes = detector_prior.homes_of(_clicks(own, targets, np.ones(len(own)), len(known)), named)
+    # A class that is named after a kind is held against that kind, whatever was clicked.
+    homes = detector_prior.homes_of(_clicks(own, targets, np.ones(len(own)), len(known)), named,
+                                    named_clicks=np.inf)  # fmt: skip
     samples = typicality.sample_of_kinds(row_of_cell, len(known))
     doubted = typicality.unlike_others(
         pool.map.places(support.vectors),
@@ -111,8 +125,10 @@ def look_with_detector(
         doubted &= ~np.array(support.confirmed)
     trust = np.where(doubted, typicality.DOUBTED_WEIGHT, 1.0)
     clicks = _clicks(own, targets, trust, len(known))
+    homes = detector_prior.homes_of(clicks, named)
     return DetectorView(
         known,
+        sizes,
         row_of_cell,
         np.unique(np.concatenate([pool.rows, *samples])),
         homes,

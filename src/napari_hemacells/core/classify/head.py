@@ -130,8 +130,8 @@ class Head:
             return softmax(scores, self.slope)
         rows = prior.rows_of(kinds)
         probabilities = softmax(self.slope * scores + prior.offsets(rows), 1.0)
-        agrees = prior.at_home(rows, probabilities.argmax(axis=1))
-        return bounded_confidence(probabilities, np.array(self.counts), agrees)
+        support = prior.support(rows, probabilities.argmax(axis=1))
+        return bounded_confidence(probabilities, np.array(self.counts), support)
 
     def scores(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """``(n, k)`` scores of ``(n, dim)`` vectors: cosines, or regressed class indicators.
