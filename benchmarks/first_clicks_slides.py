@@ -76,14 +76,14 @@ class Slide:
     def with_poor_detector(self, how: str, seed: int) -> Slide:
         """The slide as a detector of this kind would have it.
 
-        ``false white``: twenty red cells, those most like white ones, to each white cell;
+        ``false white``: five red cells, those most like white ones, to each white cell;
         ``missed white``: half of the white cells as red; ``useless``: kinds at random.
         """
         rng, kinds = np.random.default_rng(seed), self.kinds.copy()
         white, red = (np.flatnonzero(self.truth == one) for one in (WBC, RBC))
         if how == "false white":
             apart = self.vectors[white].mean(axis=0) - self.vectors[red].mean(axis=0)
-            kinds[red[np.argsort(-(self.vectors[red] @ apart))[: 20 * len(white)]]] = WBC
+            kinds[red[np.argsort(-(self.vectors[red] @ apart))[: 5 * len(white)]]] = WBC
         elif how == "missed white":
             kinds[rng.permutation(white)[: len(white) // 2]] = RBC
         elif how == "useless":

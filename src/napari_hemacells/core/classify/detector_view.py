@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from napari_hemacells.core.classify.fit import SupportSet
     from napari_hemacells.core.classify.knn_graph import KNNGraph
 
+AFFINITY = 1.0  # annotations a class until the kinds of unlabelled cells count half for what they teach
+
 
 @dataclass(frozen=True, eq=False)
 class DetectorView:
@@ -59,6 +61,8 @@ class DetectorView:
         """``(u, k)`` how often each class is found to be what these cells were found to be."""
         joint = self.expected * self.sizes[:, np.newaxis]
         table = joint / joint.sum(axis=0)
+        fading = AFFINITY / (AFFINITY + np.median(self.clicks))
+        table = table**fading
         return np.vstack([table, np.ones(table.shape[1])])[self.row_of_cell[cells]]
 
     def fitted_prior(self, balanced: NDArray[np.floating]) -> DetectorPrior:
