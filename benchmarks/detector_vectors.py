@@ -3,7 +3,7 @@
 The cells are those of the truth: Chula RBC-12's held-out blocks (types of red cells that occur at
 least 15 times there), BCCD fields of TXL-PBC outside its train list (kinds), all Raabin fields
 (kinds of white cells: the detector learned from most of these fields where a white cell is, but
-never of which kind; the encoder learned from none). Rows are drawn at random; what is not drawn is asked for. Run::
+never of which kind; the encoder learned from none of Raabin). Rows are drawn at random; what is not drawn is asked for. Run::
 
     python benchmarks/detector_vectors.py ../shared/data --draws 20
 """

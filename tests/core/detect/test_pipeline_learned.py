@@ -128,8 +128,8 @@ def test_sensitivity_only_adds_cells() -> None:
 def test_another_sensitivity_takes_no_run_of_the_network(monkeypatch) -> None:
     image, runs = image_of(smear()), []
     fresh = bundled_model().keeping_maps()
-    run = fresh.network.forward
-    monkeypatch.setattr(fresh.network, "forward", lambda pictures: runs.append(1) or run(pictures))
+    run = fresh.network.taps
+    monkeypatch.setattr(fresh.network, "taps", lambda pictures: runs.append(1) or run(pictures))
     counts = []
     for sensitivity in (0.5, 0.3, 0.9):
         params = DetectParams(sensitivity=sensitivity)

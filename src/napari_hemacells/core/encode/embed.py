@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_hemacells.core.crop import extract_crops, from_picture, sort_by_tile
+from napari_hemacells.core.encode.growing import GrowingEmbeddings
 from napari_hemacells.core.encode.morphology import (
     append_features,
     feature_scaling_of,
@@ -20,7 +21,7 @@ from napari_hemacells.core.types import Embeddings, Progress
 from napari_hemacells.core.types.progress import run_to_end
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -39,6 +40,7 @@ def embed_steps(
     batch_size: int = 32,
     measured: bool = False,
     like: EncoderInfo | None = None,
+    growing: GrowingEmbeddings | None = None,
 ) -> Generator[Progress, None, Embeddings]:
     """Return one vector per cell, in the order of the table; yield after each batch.
 
@@ -53,22 +55,26 @@ def embed_steps(
         Whether to append the size, nucleus and colour of the cells to the embedding.
     like
         A model's encoder: features are appended as they were there.
+    growing
+        Filled with each vector as it comes, and asked which cells are to be next.
     """
     total, key = len(cells), _cache_key(image, cells)
     vectors = np.zeros((total, encoder.info.dim), dtype=np.float32)
     known = np.zeros(total, dtype=np.bool_)
     if cache is not None:
         vectors, known = cache.load(key, encoder.info, spec, cells.boxes)
+    learned_from = cells.learned_from(image.modality)
+    embeddings = Embeddings(cells.ids, vectors, encoder.info, spec, image.key, learned_from)
+    growing = GrowingEmbeddings() if growing is None else growing
+    growing.begin(embeddings, known)
     pending = sort_by_tile(cells.boxes[:, :2], np.flatnonzero(~known))
     yield Progress(total - len(pending), total, "Embedding cells")
     warning = ""
     try:
-        starts = range(batch_size, len(pending), batch_size)
-        batches = np.split(pending, starts) if len(pending) else []
         cut = partial(_cut, image, cells, spec)
+        batches = growing.batches(pending, batch_size)
         for batch, crops in _prefetch_crops(cut, batches):
-            vectors[batch] = encoder.encode(crops)
-            known[batch] = True
+            growing.add(batch, encoder.encode(crops))
             yield Progress(int(known.sum()), total, with_memory_note(encoder, "Embedding cells"))
     finally:
         if cache is not None and len(pending):
@@ -78,8 +84,6 @@ def embed_steps(
                 warning = str(error)
     if warning:
         yield Progress(total, total, warning)
-    learned_from = cells.learned_from(image.modality)
-    embeddings = Embeddings(cells.ids, vectors, encoder.info, spec, image.key, learned_from)
     if not (measured if like is None else feature_scaling_of(like) is not None):
         return embeddings
     yield Progress(total, total, "Measuring cells")
@@ -110,14 +114,18 @@ def _cut(
 
 
 def _prefetch_crops(
-    cut: Callable[[NDArray[np.intp]], NDArray[np.uint8]], batches: Sequence[NDArray[np.intp]]
+    cut: Callable[[NDArray[np.intp]], NDArray[np.uint8]], batches: Iterator[NDArray[np.intp]]
 ) -> Generator[tuple[NDArray[np.intp], NDArray[np.uint8]], None, None]:
     """Yield each batch with its crops; the next crops are cut while the network runs."""
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="crops") as pool:
-        coming = deque(pool.submit(cut, batch) for batch in batches[:1])
-        for index, batch in enumerate(batches):
-            coming.extend(pool.submit(cut, after) for after in batches[index + 1 : index + 2])
-            yield batch, coming.popleft().result()
+        coming: deque[tuple[NDArray[np.intp], Future[NDArray[np.uint8]]]] = deque()
+        for batch in batches:
+            coming.append((batch, pool.submit(cut, batch)))
+            if len(coming) > 1:
+                ready, crops = coming.popleft()
+                yield ready, crops.result()
+        for ready, crops in coming:
+            yield ready, crops.result()
 
 
 def embed(

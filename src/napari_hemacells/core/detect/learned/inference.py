@@ -133,7 +133,7 @@ def _cells(
     canvas = _canvas(detections.boxes[own], plan.shape)
     starts, stops = ([part.start for part in canvas], [part.stop for part in canvas])
     near = np.all((detections.boxes[:, :2] < stops) & (detections.boxes[:, 2:] > starts), axis=1)
-    rows = np.flatnonzero(near)
+    indices = np.flatnonzero(near)
     detections, places = detections.pick(near), np.flatnonzero(own[near])
     labels = paint_labels(detections, foreground, canvas, places)
     masks, kept = [], []
@@ -146,7 +146,7 @@ def _cells(
             kept.append(position)
     chosen = np.array(kept, np.int64)
     table = _table(detections.pick(chosen), [mask.area for mask in masks], plan.shape)
-    return PartCells(part.index, table, PackedMasks.of(masks)), rows[chosen]
+    return PartCells(part.index, table, PackedMasks.of(masks)), indices[chosen]
 
 
 def _canvas(boxes: NDArray[np.float64], shape: tuple[int, int]) -> tuple[slice, slice]:
