@@ -54,6 +54,12 @@ class GrowingEmbeddings:
             self._known[rows] = True
 
     @property
+    def image_key(self) -> str:
+        """The image's key; empty before anything is known."""
+        known = self._all or self.first
+        return "" if known is None else known.image_key
+
+    @property
     def done(self) -> int:
         """How many cells have their vector."""
         return int(self._known.sum())
