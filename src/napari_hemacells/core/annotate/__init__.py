@@ -10,6 +10,7 @@ from napari_hemacells.core.annotate.actions import (
     RestoreClass,
     RestoreLabels,
     SetClassKey,
+    SetClassParent,
     SetLabels,
     SetPalette,
     from_record,
@@ -33,6 +34,7 @@ from napari_hemacells.core.annotate.history import History, open_history, replay
 from napari_hemacells.core.annotate.journal import Journal, read_journal
 from napari_hemacells.core.annotate.palette import (
     CLASS_COLOURS,
+    WITHIN,
     CellClass,
     Palette,
     default_palette,
@@ -69,8 +71,10 @@ __all__ = [
     "RestoreClass",
     "RestoreLabels",
     "SetClassKey",
+    "SetClassParent",
     "SetLabels",
     "SetPalette",
+    "WITHIN",
     "apply_corrections",
     "cell_record",
     "count_manual_edits",
