@@ -71,4 +71,5 @@ def _join(request: TableRequest, bundle: Bundle) -> JointTable:
         }
         parts.append(ImageRows(label, pd.DataFrame([row]), answer.group, answer.image))
     counts = {one.name: bundle.training_counts[one.id] for one in bundle.palette}
-    return join_tables(parts, names, model_notes(bundle.name, counts, bundle.encoder.seen))
+    notes = model_notes(bundle.name, counts, bundle.encoder.seen)
+    return join_tables(parts, names, notes, bundle.palette.kind_names)

@@ -209,9 +209,7 @@ class SessionEditor(SessionState):
 
     # --- classes -----------------------------------------------------------------------------
 
-    def add_class(
-        self, name: str, colour: str | None = None, *, parent: str | None = None
-    ) -> str:
+    def add_class(self, name: str, colour: str | None = None, *, parent: str | None = None) -> str:
         """Add a class with the next free colour and key, make it active and return its id.
 
         Parameters

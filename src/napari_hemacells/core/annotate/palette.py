@@ -40,8 +40,8 @@ class CellClass:
     id
         Short stable string.
     name
-        The displayed name; unique in a palette, ignoring case. Of a class within a kind, the kind's
-        name comes first where others have the same: ``lymphocyte ▸ abnormal``.
+        The displayed name; unique in a palette, ignoring case. Of a class within a kind, the
+        kind's name comes first where others have the same: ``lymphocyte ▸ abnormal``.
     colour
         ``"#rrggbb"``, lower case.
     key
@@ -81,7 +81,9 @@ class CellClass:
     @property
     def own_name(self) -> str:
         """The name without that of the kind before it."""
-        return self.name if self.parent is None else self.name.rsplit(WITHIN.strip(), 1)[-1].strip()
+        if self.parent is None:
+            return self.name
+        return self.name.rsplit(WITHIN.strip(), 1)[-1].strip()
 
     @model_serializer(mode="wrap")
     def _as_json(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -148,7 +150,9 @@ class Palette:
 
     @property
     def kind_names(self) -> dict[str, str]:
-        """The name of each class's kind by its name: its own where it is within none."""
+        """The name of each class's kind by its name; empty where no class is within another."""
+        if not self.parents:
+            return {}
         return {one.name: self.kind_of(one.id).name for one in self.classes}
 
     def kind_of(self, class_id: str) -> CellClass:
