@@ -124,11 +124,13 @@ def pictures_table(
     if prediction.unknown is not None:
         table["unknown"] = _rounded(prediction.unknown)
     table["group"] = _text(by_picture.get(number, "") for number in ids)
-    order = {class_id: place for place, class_id in enumerate(palette.ids)}
-    for place in sorted(range(len(names)), key=lambda one: order[prediction.class_ids[one]]):
+    order = {class_id: column_index for column_index, class_id in enumerate(palette.ids)}
+    for column_index in sorted(
+        range(len(names)), key=lambda index: order[prediction.class_ids[index]]
+    ):
         single = len(names) == 1  # that its probability is 1 says nothing
-        column = prediction.confidence if single else prediction.probabilities[:, place]
-        table[f"p_{names[place]}"] = _rounded(column)
+        column = prediction.confidence if single else prediction.probabilities[:, column_index]
+        table[f"p_{names[column_index]}"] = _rounded(column)
     if prediction.is_unknown is not None:
         table["is_unknown"] = prediction.is_unknown
     table["predicted"] = _text(predicted)
