@@ -76,12 +76,18 @@ def kind_shares(shares: list[ClassShare], palette: Palette) -> list[ClassShare]:
         ]
         total = sum(share.total for share in mine)
         low, high = wilson(total, everything)
-        numbers = [
-            sum(getattr(share, name) for share in mine)
-            for name in ("annotated", "predicted", "detected")
-        ]
-        part = total / everything if everything else None
-        found.append(ClassShare(kind, *numbers, total, part, low, high))
+        found.append(
+            ClassShare(
+                kind,
+                sum(share.annotated for share in mine),
+                sum(share.predicted for share in mine),
+                sum(share.detected for share in mine),
+                total,
+                total / everything if everything else None,
+                low,
+                high,
+            )
+        )
     return found
 
 

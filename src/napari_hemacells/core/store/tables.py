@@ -161,8 +161,8 @@ def add_kinds(table: pd.DataFrame, kind_names: Mapping[str, str]) -> None:
             if kind_names.get(name) in of_kind:
                 sure[row] = of_kind[kind_names[name]][row]
     kinds = _text(kind_names.get(name, name) for name in shown)
-    table.insert(table.columns.get_loc("class") + 1, KIND, kinds)
-    table.insert(table.columns.get_loc("confidence") + 1, KIND_CONFIDENCE, sure.round(6))
+    table.insert(list(table.columns).index("class") + 1, KIND, kinds)
+    table.insert(list(table.columns).index("confidence") + 1, KIND_CONFIDENCE, sure.round(6))
 
 
 def counts_table(table: pd.DataFrame, palette: Palette) -> pd.DataFrame:
