@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_hemacells.core.types import CellRef, Cells, Prediction
+    from napari_hemacells.core.types import CellRef, Cells, Embeddings, Prediction
     from napari_hemacells.session.live_classifier import ClassifyResult, LiveClassifier
 
 STEADY = 0.15  # in probability, by which a class must be ahead to replace the one shown
@@ -32,7 +32,10 @@ _UNSURE = 400  # cells that are looked at next because they are uncertain, at mo
 
 
 def early_request(
-    live: LiveClassifier, labels: Mapping[CellRef, str], class_ids: tuple[str, ...]
+    live: LiveClassifier,
+    labels: Mapping[CellRef, str],
+    class_ids: tuple[str, ...],
+    parents: Mapping[str, str],
 ) -> ClassifyRequest | None:
     """What to compute before all cells are embedded; ``None`` while nothing can be said."""
     growing = live.growing
@@ -40,10 +43,12 @@ def early_request(
         return None
     here = {ref.cell for ref in labels if ref.image_key == growing.image_key}
     fine, taught = growing.look(), growing.of(here)
-    quick = None if live.model is not None else _quick(live, labels, class_ids)
+    quick = None if live.model is not None else _quick(live, labels, class_ids, parents)
     if fine is None or taught is None:
         return quick
     head = None if live.model is None else live.model.head
+    if head is not None and len(head.centre) != fine.vectors.shape[1]:
+        return None  # the model looks at sizes and colours too, which are measured last
     support = None
     if head is None:
         others = {
@@ -55,12 +60,15 @@ def early_request(
         if support is None or missing - known:
             return quick  # a class would be left out: wait for its first cell
     return ClassifyRequest(
-        live.generation, fine, support, class_ids, head, live.params, quick=quick
+        live.generation, fine, support, class_ids, head, live.params, parents, quick
     )
 
 
 def _quick(
-    live: LiveClassifier, labels: Mapping[CellRef, str], class_ids: tuple[str, ...]
+    live: LiveClassifier,
+    labels: Mapping[CellRef, str],
+    class_ids: tuple[str, ...],
+    parents: Mapping[str, str],
 ) -> ClassifyRequest | None:
     """The same question in the space of the detector's vectors."""
     first = None if live.growing is None else live.growing.first
@@ -69,7 +77,7 @@ def _quick(
     support = gather_support(labels, {first.image_key: first})
     if support is None:
         return None
-    return ClassifyRequest(live.generation, first, support, class_ids, None, live.params)
+    return ClassifyRequest(live.generation, first, support, class_ids, None, live.params, parents)
 
 
 def answer_request(request: ClassifyRequest) -> ClassifyResult:
@@ -149,3 +157,16 @@ def embedding_order(
         wanted |= dict.fromkeys(shown.ids[np.argsort(shown.confidence)[:_UNSURE]].tolist())
     return list(wanted)
 
+
+
+def warm_up(embeddings: Embeddings) -> None:
+    """Load what a fit needs, and make what is made once for these cells, before the first click.
+
+    The answer to two made-up annotations is thrown away.
+    """
+    from napari_hemacells.core import classify
+
+    if len(embeddings) < 2:
+        return
+    support = classify.SupportSet(embeddings.vectors[[0, -1]], ("one", "other"))
+    classify.fit(support, ("one", "other"), context=embeddings.vectors).predict(embeddings)

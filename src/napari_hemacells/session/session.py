@@ -48,9 +48,10 @@ class Session(SessionEditor):
         """What to compute now; ``None`` while there is nothing to classify with."""
         if self.history is None:
             return None
+        labels, palette = self.class_of_cell(), self.palette
         if self.embeddings is None:
-            return early_request(self.live, self.class_of_cell(), self.palette.ids)
-        return self.live.request(self.class_of_cell(), self.palette.ids)
+            return early_request(self.live, labels, palette.ids, palette.parents)
+        return self.live.request(labels, palette.ids, palette.parents)
 
     def accept(self, result: ClassifyResult) -> bool:
         """Accept an answer and return whether it is current; a late one changes nothing."""

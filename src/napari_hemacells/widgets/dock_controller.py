@@ -16,7 +16,7 @@ from napari_hemacells.widgets.classify.controller import ClassifyController
 from napari_hemacells.widgets.classify.heat_map import HeatMapController
 from napari_hemacells.widgets.detect.controller import DetectController
 from napari_hemacells.widgets.detect.edit_tools import CellEditor
-from napari_hemacells.widgets.export.steps import export_steps, take_snapshot
+from napari_hemacells.widgets.export.steps import has_model, export_steps, take_snapshot
 from napari_hemacells.widgets.finetune.controller import FineTuneController
 from napari_hemacells.widgets.gallery.review_queue import ReviewQueue
 from napari_hemacells.widgets.message_bar import Notifier
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from napari_hemacells.widgets.detect.panel import DetectRequest
     from napari_hemacells.widgets.dock_view import DockView
     from napari_hemacells.widgets.export.panel import ExportRequest
-    from napari_hemacells.widgets.export.steps import ExportResult
+    from napari_hemacells.widgets.export.steps import has_model, ExportResult
     from napari_hemacells.widgets.project.panel import ProjectPanel
 
 _NO_CELLS = "There are no cells yet: detect them first (Alt+D)."
@@ -361,7 +361,7 @@ class DockController(QObject):
         busy = self.tasks.jobs.running
         waiting = busy("detect") or busy("open")
         self.view.detect.block("Wait until it has finished, or press Cancel." if waiting else "")
-        no_model = "" if session.prediction is not None else _NO_MODEL
+        no_model = "" if has_model(session) else _NO_MODEL
         blocked = missing or (
             "An export is being written. Wait until it has finished." if busy("export") else ""
         )

@@ -73,7 +73,7 @@ def _first_vectors(
     if plan.method != "learned" or any(part is None for part in vectors):
         return None
     whole = np.concatenate([part for part in vectors if part is not None])[order]
-    ids, info = np.arange(1, len(order) + 1), first_vectors_info(plan.weights)
+    ids, info = np.arange(1, len(order) + 1), first_vectors_info()
     return Embeddings(ids, whole.astype(np.float32), info, CropSpec(), plan.image_key)
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
+from threading import get_native_id
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +32,8 @@ if TYPE_CHECKING:
     from napari_hemacells.core.encode.cache import EmbeddingCache
     from napari_hemacells.core.encode.protocol import Encoder
     from napari_hemacells.core.types import Cells, CropSpec, EncoderInfo, SmearImage
+
+BEHIND = 5  # steps of niceness: of two busy threads, one at 0 has three times as much time
 
 
 def embed_steps(
@@ -65,6 +71,7 @@ def embed_steps(
         vectors, known = cache.load(key, encoder.info, spec, cells.boxes)
     learned_from = cells.learned_from(image.modality)
     embeddings = Embeddings(cells.ids, vectors, encoder.info, spec, image.key, learned_from)
+    patient = growing is not None  # somebody looks on
     growing = GrowingEmbeddings() if growing is None else growing
     growing.begin(embeddings, known)
     pending = sort_by_tile(cells.boxes[:, :2], np.flatnonzero(~known))
@@ -73,9 +80,11 @@ def embed_steps(
     try:
         cut = partial(_cut, image, cells, spec)
         batches = growing.batches(pending, batch_size)
-        for batch, crops in _prefetch_crops(cut, batches):
-            growing.add(batch, encoder.encode(crops))
-            yield Progress(int(known.sum()), total, with_memory_note(encoder, "Embedding cells"))
+        with ThreadPoolExecutor(1, "encoder", yield_to_others if patient else None) as lane:
+            for batch, crops in _prefetch_crops(cut, batches):
+                growing.add(batch, lane.submit(encoder.encode, crops).result())
+                note = with_memory_note(encoder, "Embedding cells")
+                yield Progress(int(known.sum()), total, note)
     finally:
         if cache is not None and len(pending):
             try:
@@ -111,6 +120,16 @@ def _cut(
     image: SmearImage, cells: Cells, spec: CropSpec, batch: NDArray[np.intp]
 ) -> NDArray[np.uint8]:
     return extract_crops(image, cells, spec, cells.ids[batch].tolist())
+
+
+def yield_to_others() -> None:
+    """Let this thread, and those that it starts, go behind the others of the program.
+
+    Where the processor has few cores a network takes all of them, and a window would wait.
+    """
+    if sys.platform == "linux":
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, get_native_id(), BEHIND)
 
 
 def _prefetch_crops(

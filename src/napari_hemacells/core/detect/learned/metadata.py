@@ -27,10 +27,13 @@ BUNDLED_TRAINING_DATA = (
 )
 
 
-def first_vectors_info(identity: str) -> EncoderInfo:
-    """Return the identity of the vectors that a detector with this identity makes of cells."""
+def first_vectors_info() -> EncoderInfo:
+    """Return the identity of the vectors that a detector makes of the cells that it finds.
+
+    It is the same for every detector: those of one detection are kept at a time.
+    """
     readout = {"grid": GRID, "context": CONTEXT, "sigma": SIGMA}
-    return EncoderInfo(FIRST_VECTORS, identity, FIRST_DIM, {"readout": readout})
+    return EncoderInfo(FIRST_VECTORS, "0" * 64, FIRST_DIM, {"readout": readout})
 
 
 def read_training_data(file: Path) -> str:
