@@ -3,7 +3,8 @@
 The cells are those of the truth: Chula RBC-12's held-out blocks (types of red cells that occur at
 least 15 times there), BCCD fields of TXL-PBC outside its train list (kinds), all Raabin fields
 (kinds of white cells: the detector learned from most of these fields where a white cell is, but
-never of which kind; the encoder learned from none of Raabin). Rows are drawn at random; what is not drawn is asked for. Run::
+never of which kind; the encoder learned from none of Raabin). Rows are drawn at random;
+what is not drawn is asked for. Run::
 
     python benchmarks/detector_vectors.py ../shared/data --draws 20
 """
@@ -13,9 +14,9 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import NamedTuple
+from xml.etree import ElementTree as ET
 
 import numpy as np
 from PIL import Image
@@ -64,7 +65,7 @@ def txl_cells(data: Path, source: str) -> list[Cell]:
         if row["split"] == "train" and source != "raabin":
             continue
         file = data / "txl_pbc" / "images" / row["image"]
-        tree = ElementTree.parse(data / "txl_pbc" / "annotations" / f"{file.stem}.xml")
+        tree = ET.parse(data / "txl_pbc" / "annotations" / f"{file.stem}.xml")  # noqa: S314
         for entry in tree.iter("object"):
             box = tuple(
                 float(entry.findtext(f"bndbox/{name}") or 0)
@@ -101,9 +102,7 @@ def vectors_of(cells: list[Cell], diameter: float) -> tuple[np.ndarray, np.ndarr
 def balanced_accuracy(vectors: np.ndarray, names: np.ndarray, rows: np.ndarray) -> float:
     """Return the mean recall of the classes after learning from some rows."""
     classes = tuple(np.unique(names).tolist())
-    head = fit(
-        SupportSet(vectors[rows], tuple(names[rows].tolist())), classes, context=vectors
-    )
+    head = fit(SupportSet(vectors[rows], tuple(names[rows].tolist())), classes, context=vectors)
     said = np.array(head.class_ids)[head.scores(vectors).argmax(axis=1)]
     rest = np.setdiff1d(np.arange(len(names)), rows)
     recalls = [(said[rest] == names[rest])[names[rest] == name].mean() for name in classes]

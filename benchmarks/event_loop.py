@@ -57,7 +57,7 @@ class StallWatch:
         while not self._stop.wait(0.02):
             if time.perf_counter() - self._beat < LATE:
                 continue
-            frame = sys._current_frames().get(self._main)
+            frame = sys._current_frames().get(self._main)  # noqa: SLF001
             if frame is not None:
                 own = [
                     f"{entry.filename.rsplit('/', 1)[-1]}:{entry.lineno} {entry.name}"

@@ -10,14 +10,16 @@ the truth beside it; neither may be committed.
 from __future__ import annotations
 
 import csv
-import xml.etree.ElementTree as ElementTree
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+from xml.etree import ElementTree as ET
 
 import numpy as np
 from PIL import Image
 
 from napari_hemacells.core.evaluate.held_out import is_held_out_chula
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DIAMETER = 49.0  # pixels of a red cell on the slide
 CHULA_DIAMETER, BCCD_DIAMETER = 70.0, 100.0
@@ -63,9 +65,7 @@ def bccd_fields(data: Path) -> list[Field]:
         if row["split"] == "train":
             continue
         file = data / "txl_pbc" / "images" / row["image"]
-        boxes = ElementTree.parse(
-            data / "txl_pbc" / "annotations" / f"{file.stem}.xml"
-        )
+        boxes = ET.parse(data / "txl_pbc" / "annotations" / f"{file.stem}.xml")  # noqa: S314
         points = []
         for entry in boxes.iter("object"):
             sides = [

@@ -8,7 +8,7 @@ second one's answer, all others the first one's.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from napari_hemacells.core.types import CellRef, Cells, Embeddings, Prediction
     from napari_hemacells.session.live_classifier import ClassifyResult, LiveClassifier
+
+_Number = TypeVar("_Number", np.float32, np.bool_)
 
 STEADY = 0.15  # in probability, by which a class must be ahead to replace the one shown
 _RARE = 0.02  # share of the cells: kinds that are rarer are looked at early
@@ -117,8 +119,8 @@ def _in_columns(prediction: Prediction, class_ids: tuple[str, ...]) -> NDArray[n
 
 
 def _joined(
-    early: NDArray[np.generic] | None, late: NDArray[np.generic] | None, order: NDArray[np.intp]
-) -> NDArray[np.generic] | None:
+    early: NDArray[_Number] | None, late: NDArray[_Number] | None, order: NDArray[np.intp]
+) -> NDArray[_Number] | None:
     return None if early is None or late is None else np.concatenate([early, late])[order]
 
 
@@ -144,7 +146,10 @@ def steady(before: Prediction, now: Prediction) -> Prediction:
 
 
 def embedding_order(
-    cells: Cells, annotated: Mapping[int, str], in_sight: NDArray[np.int64], shown: Prediction | None
+    cells: Cells,
+    annotated: Mapping[int, str],
+    in_sight: NDArray[np.int64],
+    shown: Prediction | None,
 ) -> list[int]:
     """Return which cells to embed next: annotated, in sight, of a rare kind, uncertain."""
     wanted = dict.fromkeys(annotated)
@@ -156,7 +161,6 @@ def embedding_order(
     if shown is not None and len(shown.class_ids) > 1:
         wanted |= dict.fromkeys(shown.ids[np.argsort(shown.confidence)[:_UNSURE]].tolist())
     return list(wanted)
-
 
 
 def warm_up(embeddings: Embeddings) -> None:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_hemacells.core.types import Embeddings
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
+
+    from napari_hemacells.core.types import Embeddings
 
 RENEWED_AT = 1.3  # times as many vectors as at the last look make another look worth while
 FIRST_LOOK = 64  # vectors: with fewer, statistics of an image mean little

@@ -66,6 +66,7 @@ def detection_steps(
     regions: Regions | None,
     resume: Path | None,
     started: Callable[[PartialDetection], None],
+    *,
     folder: Path | None = None,
 ) -> Generator[Progress, None, Cells]:
     """Return the detected cells of the image; torch is imported here, in the thread.
@@ -333,9 +334,14 @@ class BackgroundTasks(QObject):
         self.jobs.start(
             "detect",
             partial(
-                detection_steps, image, params, regions, self._resume, self._detection_started,
-                self._embeddings_folder,
-            ),  # fmt: skip
+                detection_steps,
+                image,
+                params,
+                regions,
+                self._resume,
+                self._detection_started,
+                folder=self._embeddings_folder,
+            ),
         )
 
     def _detection_started(self, found: PartialDetection) -> None:

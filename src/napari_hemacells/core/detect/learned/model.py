@@ -92,7 +92,8 @@ class DetectorMaps(NamedTuple):
     @property
     def nbytes(self) -> int:
         """Bytes that are held."""
-        return sum(part.nbytes for part in (*self[:3], *self.features))
+        maps = self.heat.nbytes + self.boxes.nbytes + self.foreground.nbytes
+        return maps + sum(part.nbytes for part in self.features)
 
 
 class MapCache:
