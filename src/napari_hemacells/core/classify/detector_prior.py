@@ -76,6 +76,16 @@ class DetectorPrior:
     frequency: tuple[float, ...]
     log_odds: NDArray[np.float32]
 
+    def fits(self, classes: int) -> bool:
+        """Whether the shapes are consistent, for so many classes."""
+        kinds = len(self.kinds)
+        return (
+            self.log_odds.shape == (kinds, classes)
+            and len(self.homes) == classes
+            and len(self.frequency) == kinds
+            and all(-1 <= home < kinds for home in self.homes)
+        )
+
     def rows_of(self, kinds: NDArray[np.str_]) -> NDArray[np.intp]:
         """``(n,)`` row of each cell's kind, -1 where nothing is known of it."""
         return kind_rows(kinds, self.kinds)

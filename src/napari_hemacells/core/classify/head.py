@@ -31,6 +31,7 @@ HEAD_NAMES: dict[HeadKind, str] = {
     "prototype": "nearest prototype",
     "linear": "linear",
     "knn": "nearest annotated cells",
+    "two levels": "kind first, then within it",
 }
 
 
@@ -229,6 +230,14 @@ def head_to_tensors(head: Head) -> tuple[dict[str, NDArray[Any]], dict[str, Any]
             "threshold": trained.threshold if np.isfinite(trained.threshold) else None,
             "first": trained.first,
         }
+    if head.detector is not None:
+        prior = head.detector
+        tensors["detector.log_odds"] = prior.log_odds
+        meta["detector"] = {
+            "kinds": list(prior.kinds),
+            "homes": list(prior.homes),
+            "frequency": list(prior.frequency),
+        }
     if head.reference is not None:
         tensors["reference.mean"] = head.reference.mean
         tensors["reference.std"] = head.reference.std
@@ -284,6 +293,8 @@ def _wrong_number(head: Head) -> str:
             and min(trained.spread) > 0
             and trained.threshold > -np.inf
         )
+    if head.detector is not None:
+        arrays["detector.log_odds"] = head.detector.log_odds
     if head.reference is not None:
         reference = head.reference
         arrays |= {"reference.mean": reference.mean, "reference.std": reference.std}
@@ -310,6 +321,7 @@ def _read_head(tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> 
         novelty=novelty,
         reference=_reference(tensors, meta["reference"]) if "reference" in meta else None,
         trained_novelty=_trained(tensors, meta["trained"]) if "trained" in meta else None,
+        detector=_detector(tensors, meta["detector"]) if "detector" in meta else None,
         **arrays,
     )
 
@@ -331,6 +343,15 @@ def _trained(tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> Tr
     threshold = np.inf if meta["threshold"] is None else float(meta["threshold"])
     first = int(meta.get("first", 0))
     return TrainedNovelty(centre, basis, means, usual, spread, threshold, first)
+
+
+def _detector(tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> DetectorPrior:
+    return DetectorPrior(
+        tuple(str(kind) for kind in meta["kinds"]),
+        tuple(int(home) for home in meta["homes"]),
+        tuple(float(share) for share in meta["frequency"]),
+        np.asarray(tensors["detector.log_odds"], np.float32),
+    )
 
 
 def _three(numbers: Sequence[float]) -> tuple[float, float, float]:
@@ -365,6 +386,8 @@ def _has_matching_shapes(head: Head) -> bool:
         shapes = [trained.centre.shape, trained.basis.shape, trained.means.shape]
         if not 0 <= trained.first < dim or shapes != [(own,), (own, own), (k, own)]:
             return False
+    if head.detector is not None and not head.detector.fits(k):
+        return False
     if head.novelty is None or not whole:
         return whole
     known = head.novelty.map
