@@ -319,6 +319,59 @@ class PointCropParams(Params):
     )
 
 
+class CropSizeParams(Params):
+    """Parameters of the study of the size of crops."""
+
+    recipe: str = Field(
+        default="alive-dead",
+        title="Recipe",
+        description="Preset of hemacells train by which the network from scratch learns.",
+    )
+    tuned_recipe: str = Field(
+        default="quick",
+        title="Recipe of fine-tuning",
+        description="Preset of hemacells train by which the bundled encoder is fine-tuned.",
+    )
+    input_size: int | None = Field(
+        default=None,
+        ge=16,
+        le=1024,
+        title="Network's input (px)",
+        description=(
+            "Side to which crops are resized for the network from scratch. Empty: as they are."
+        ),
+    )
+    epochs: int | None = Field(
+        default=None,
+        ge=1,
+        le=10000,
+        title="Rounds",
+        description="At most, of the network from scratch. Empty: those of the recipe.",
+    )
+    tuned_epochs: int | None = Field(
+        default=None,
+        ge=1,
+        le=10000,
+        title="Rounds of fine-tuning",
+        description="With the body. Empty: those of the recipe.",
+    )
+    copies: int = Field(
+        default=4,
+        ge=0,
+        le=32,
+        title="Test-time augmentation",
+        description="Augmented copies whose answers are averaged with the crop's own.",
+    )
+    draws: int = Field(
+        default=20,
+        ge=1,
+        le=1000,
+        title="Draws",
+        description="Of the crops that teach, for each number of crops a class.",
+    )
+    seed: int = Field(default=0, ge=0, title="Seed", description="Of draws and networks.")
+
+
 class SelectParams(Params):
     """Parameters of choosing the thermograms of a study."""
 
