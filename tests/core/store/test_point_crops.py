@@ -182,7 +182,7 @@ def test_a_point_without_a_cell_is_set_aside_and_not_deleted(tmp_path):
 
 def cells_free(smear):
     """Return the place of a pixel of glass."""
-    return tuple(np.argwhere(np.asarray(smear.cells.labels) == 0)[0])
+    return tuple(np.argwhere(smear.labels == 0)[0])
 
 
 def test_equal_points_classes_and_images_keep_their_own_files(tmp_path):
