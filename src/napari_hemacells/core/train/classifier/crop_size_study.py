@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from napari_hemacells.core.classify import SupportSet, fit
-from napari_hemacells.core.errors import StorageError, TrainingError
+from napari_hemacells.core.errors import EncoderError, StorageError, TrainingError
 from napari_hemacells.core.evaluate.classification_metrics import (
     compute_classification_metrics,
     percentile_interval,
@@ -26,9 +26,11 @@ from napari_hemacells.core.files.fsio import read_bytes, write_bytes
 from napari_hemacells.core.params import CropSizeParams
 from napari_hemacells.core.train.classifier.artifacts import write_csv, write_json
 from napari_hemacells.core.train.classifier.crop_store import CropGeometry, load_examples_steps
+from napari_hemacells.core.train.classifier.crop_size_table import HEADING, CropSizeStudy
 from napari_hemacells.core.train.classifier.dataset import read_examples
 from napari_hemacells.core.train.classifier.pipeline import train_steps
 from napari_hemacells.core.train.classifier.presets import preset_config
+from napari_hemacells.core.train.classifier.report.crop_size import write_crop_size
 from napari_hemacells.core.train.classifier.training import TrainJob
 from napari_hemacells.core.train.progress import TrainingReport
 from napari_hemacells.core.types import CropSpec, Embeddings, EncoderInfo
@@ -45,9 +47,6 @@ if TYPE_CHECKING:
 
 Approach: TypeAlias = Literal["scratch", "few-shot", "fine-tuned"]
 APPROACHES: tuple[Approach, ...] = ("scratch", "few-shot", "fine-tuned")
-HEADING = ("size", "network", "learned from", "n", "accuracy", "low", "high",
-           "balanced accuracy", "balanced low", "balanced high", "macro F1",
-           "validation accuracy", "interval", "seen", "seconds")  # fmt: skip
 MAJORITY = "always the commonest class"
 SHOTS = (5, 10, 20)
 ENCODER_SIZE = 128  # pixels that the bundled encoder sees
@@ -55,62 +54,6 @@ MEMORY_MB = 1024
 BATCH = 64
 _FOLDER = re.compile(r"(\d+)px")
 _LIMIT = 2**24
-
-
-@dataclass(frozen=True)
-class CropSizeStudy:
-    """What came of a study.
-
-    Attributes
-    ----------
-    records
-        A row of the table each, by the names of its columns; figures are of the test part.
-    histories
-        Validation loss of each round of each network from scratch, by size.
-    failed
-        Why a network could not be trained, by its name.
-    split
-        How the crops were divided, in words.
-    """
-
-    folder: Path
-    records: tuple[dict[str, Any], ...]
-    histories: dict[int, tuple[float, ...]]
-    failed: dict[str, str]
-    split: str
-    notes: tuple[str, ...] = ()
-    page: Path | None = None
-
-    def table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-        """Return heading and rows as they are shown, a figure with its interval in one cell."""
-        heading = ("size (px)", "network", "learned from", "test accuracy",
-                   "balanced accuracy", "validation accuracy", "interval of")  # fmt: skip
-        return heading, [
-            (
-                str(row["size"]),
-                row["network"],
-                row["learned from"],
-                _with_interval(row["accuracy"], row["low"], row["high"]),
-                _with_interval(
-                    row["balanced accuracy"], row["balanced low"], row["balanced high"]
-                ),
-                "–" if row["validation accuracy"] is None else f"{row['validation accuracy']:.3f}",
-                row["interval"],
-            )
-            for row in self.records
-        ]
-
-    def as_markdown(self) -> str:
-        """Return the table for a text."""
-        heading, rows = self.table()
-        lines = [heading, ("---:", "---", "---", "---:", "---:", "---:", "---"), *rows]
-        return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def _with_interval(value: float | None, low: float | None, high: float | None) -> str:
-    if value is None:
-        return "–"
-    return f"{value:.3f}" + ("" if low is None else f" ({low:.3f} to {high:.3f})")
 
 
 def sizes_of(crops: Path) -> tuple[int, ...]:
@@ -162,9 +105,6 @@ def study_crop_size_steps(
     TrainingError
         No such crops, or no test part, or nothing could be trained.
     """
-    from napari_hemacells.core.errors import EncoderError
-    from napari_hemacells.core.train.classifier.report.crop_size import write_crop_size
-
     params = params or CropSizeParams()
     there = sizes_of(crops)
     wanted = tuple(sizes) if sizes else there

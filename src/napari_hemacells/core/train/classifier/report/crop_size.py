@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from napari_hemacells.core.train.classifier.crop_size_study import CropSizeStudy
+    from napari_hemacells.core.train.classifier.crop_size_table import CropSizeStudy
 
 CAUTIONS = (
     (
