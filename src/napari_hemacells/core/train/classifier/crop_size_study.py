@@ -25,8 +25,8 @@ from napari_hemacells.core.evaluate.classification_metrics import (
 from napari_hemacells.core.files.fsio import read_bytes, write_bytes
 from napari_hemacells.core.params import CropSizeParams
 from napari_hemacells.core.train.classifier.artifacts import write_csv, write_json
-from napari_hemacells.core.train.classifier.crop_store import CropGeometry, load_examples_steps
 from napari_hemacells.core.train.classifier.crop_size_table import HEADING, CropSizeStudy
+from napari_hemacells.core.train.classifier.crop_store import CropGeometry, load_examples_steps
 from napari_hemacells.core.train.classifier.dataset import read_examples
 from napari_hemacells.core.train.classifier.pipeline import train_steps
 from napari_hemacells.core.train.classifier.presets import preset_config
