@@ -334,7 +334,7 @@ def _train_steps(
     seen = "nothing before" if recipe.weights == "none" else outcome.weights
     test = outcome.figures["test"]
     checked = outcome.figures.get("validation")
-    about = {"seen": seen, "seconds": outcome.seconds}
+    about: dict[str, Any] = {"seen": seen, "seconds": outcome.seconds}
     rows = [_row(size, network, "train", test, checked, **about)]
     if "tta" in test:
         more = test["tta"]
