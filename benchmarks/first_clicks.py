@@ -1,4 +1,4 @@
-"""The first clicks on a smear, some of them wrong or untypical: how much of the slide they repaint.
+"""The first clicks on a smear, some wrong or untypical: how much of the slide they repaint.
 
 ::
 
@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 from collections import defaultdict
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -121,7 +122,7 @@ def answer(smear: Slide, clicks: list[tuple[int, str]], classes: list[str], *, n
 
 
 def simulate(smears: list[Slide], seeds: int, turns: int, poor: str) -> tuple[dict, dict]:
-    """Return the measures by (set, total, bad, version), and the answers by (set, shots, version)."""
+    """Return measures by (set, total, bad, version), and answers by (set, shots, version)."""
     table, sure = defaultdict(list), defaultdict(list)
     for whole in smears:
         for seed in range(seeds):
@@ -129,42 +130,45 @@ def simulate(smears: list[Slide], seeds: int, turns: int, poor: str) -> tuple[di
             smear = whole.as_smear(seed).with_poor_detector(poor, seed)
             classes = [one for one in (RBC, WBC, PLATELET) if (smear.truth == one).sum() > 3]
             clicks = click(smear, classes, max(TOTALS), rng)
-            good = {
-                (total, new): answer(smear, clicks[:total], classes, new=new)
-                for total in TOTALS for new in (False, True)
-            }  # fmt: skip
-            for (total, new), run in good.items():
+            good = {}
+            for total, new in product(TOTALS, (False, True)):
+                good[total, new] = run = answer(smear, clicks[:total], classes, new=new)
                 table[whole.name, total, 0, new].append((*run[:4], 0.0))
-            for shots in SHOTS:
-                for new in (False, True):
-                    run = answer(smear, clicks[: shots * len(classes)], classes, new=new)
-                    sure[whole.name, shots, new].append((run.confidence, run.right))
-            for bad in (1, 2):
-                for turn in range(turns):
-                    spoiled = list(clicks)
-                    places = rng.permutation(6)[:bad] if bad > 1 else [turn % 6]
-                    used = {cell for cell, _ in clicks}
-                    for place in places:
-                        how = BAD[(turn // 6 + turn) % 4] if bad == 1 else rng.choice(BAD)
-                        cell = spoil(smear, clicks[place][1], how, rng, used)
-                        used.add(cell)
-                        spoiled[place] = (cell, clicks[place][1])
-                    for total in TOTALS:
-                        if min(places) >= total:
-                            continue
-                        for new in (False, True):
-                            run = answer(smear, spoiled[:total], classes, new=new)
-                            twin = good[total, new].predicted
-                            red = smear.truth == RBC
-                            moved = (run.predicted != twin)[red].mean()
-                            table[whole.name, total, bad, new].append((*run[:4], float(moved)))
+            for shots, new in product(SHOTS, (False, True)):
+                run = answer(smear, clicks[: shots * len(classes)], classes, new=new)
+                sure[whole.name, shots, new].append((run.confidence, run.right))
+            for bad, turn in product((1, 2), range(turns)):
+                spoiled, first = with_bad_clicks(smear, clicks, bad, turn, rng)
+                for total, new in product(TOTALS, (False, True)):
+                    if first >= total:
+                        continue
+                    run = answer(smear, spoiled[:total], classes, new=new)
+                    moved = (run.predicted != good[total, new].predicted)[smear.truth == RBC]
+                    table[whole.name, total, bad, new].append((*run[:4], float(moved.mean())))
     return table, sure
+
+
+def with_bad_clicks(
+    smear: Slide, clicks: list, bad: int, turn: int, rng: np.random.Generator
+) -> tuple[list, int]:
+    """Return the clicks with some of the first six replaced, and the place of the first of them."""
+    spoiled = list(clicks)
+    places = rng.permutation(6)[:bad].tolist() if bad > 1 else [turn % 6]
+    used = {cell for cell, _ in clicks}
+    for place in places:
+        how = BAD[(turn // 6 + turn) % 4] if bad == 1 else str(rng.choice(BAD))
+        name = clicks[place][1]
+        cell = spoil(smear, name, how, rng, used)
+        used.add(cell)
+        spoiled[place] = (cell, name)
+    return spoiled, min(places)
 
 
 def report(table: dict, sure: dict, shares: dict) -> str:
     """Return the measures as Markdown."""
     lines = [
-        "| slide | bad clicks | clicks | accuracy | balanced | called WBC | red cells repainted, mean (worst of twenty) |",
+        "| slide | bad clicks | clicks | accuracy | balanced | called WBC "
+        "| red cells repainted, mean (worst of twenty) |",
         "|---|---|---|---|---|---|---|",
     ]
     for name in dict.fromkeys(key[0] for key in table):
@@ -173,25 +177,42 @@ def report(table: dict, sure: dict, shares: dict) -> str:
                 old, new = (np.array(table[name, total, bad, one]) for one in (False, True))
                 if not len(old):
                     continue
-                cells = [
-                    f"{old[:, at].mean():.3f} → {new[:, at].mean():.3f}" for at in (0, 1)
-                ] + [f"{100 * old[:, 2].mean():.1f} → {100 * new[:, 2].mean():.1f} %"]
+                cells = [f"{old[:, at].mean():.3f} → {new[:, at].mean():.3f}" for at in (0, 1)] + [
+                    f"{100 * old[:, 2].mean():.1f} → {100 * new[:, 2].mean():.1f} %"
+                ]
                 worst = [np.quantile(one[:, 4], 0.95) for one in (old, new)]
                 cells.append(
                     "" if bad == 0 else
                     f"{100 * old[:, 4].mean():.1f} → {100 * new[:, 4].mean():.1f} % "
                     f"({100 * worst[0]:.1f} → {100 * worst[1]:.1f} %)"
                 )  # fmt: skip
-                lines.append(f"| {name} ({shares[name]}) | {bad} | {total} | {' | '.join(cells)} |")
-    lines += ["", "| slide | clicks a class | ECE | mean confidence | accuracy | confidence above 0.99 |", "|---|---|---|---|---|---|"]
+                lines.append(
+                    f"| {name} ({shares[name]}) | {bad} | {total} | {' | '.join(cells)} |"
+                )
+    lines += [
+        "",
+        "| slide | clicks a class | ECE | mean confidence | accuracy | confidence above 0.99 |",
+        "|---|---|---|---|---|---|",
+    ]
     for name in dict.fromkeys(key[0] for key in sure):
         for shots in SHOTS:
             row = []
             for new in (False, True):
-                confidence, right = (np.concatenate(one) for one in zip(*sure[name, shots, new], strict=True))
-                row.append((equal_mass_bins(confidence, right).error, confidence.mean(), right.mean(), (confidence > 0.99).mean()))
+                confidence, right = (
+                    np.concatenate(one) for one in zip(*sure[name, shots, new], strict=True)
+                )
+                row.append(
+                    (
+                        equal_mass_bins(confidence, right).error,
+                        confidence.mean(),
+                        right.mean(),
+                        (confidence > 0.99).mean(),
+                    )
+                )
             lines.append(
-                f"| {name} | {shots} | " + " | ".join(f"{a:.3f} → {b:.3f}" for a, b in zip(*row, strict=True)) + " |"
+                f"| {name} | {shots} | "
+                + " | ".join(f"{a:.3f} → {b:.3f}" for a, b in zip(*row, strict=True))
+                + " |"
             )
     return "\n".join(lines)
 
@@ -210,7 +231,9 @@ def main() -> None:
     shares = {}
     for one in smears:
         smear = one.as_smear(0)
-        shares[one.name] = f"{100 * (smear.truth == WBC).sum() / (smear.truth != NO_CELL).sum():.1f} % white"
+        shares[one.name] = (
+            f"{100 * (smear.truth == WBC).sum() / (smear.truth != NO_CELL).sum():.1f} % white"
+        )
     text = report(*simulate(smears, given.seeds, given.turns, given.poor), shares)
     print(text)
     if given.markdown is not None:

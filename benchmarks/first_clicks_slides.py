@@ -32,7 +32,7 @@ from napari_hemacells.core.detect import cells_from_boxes, detect
 from napari_hemacells.core.encode import embed, load_encoder
 from napari_hemacells.core.evaluate.detection_datasets import read_voc
 from napari_hemacells.core.evaluate.held_out import is_held_out_chula
-from napari_hemacells.core.image import image_from_array, read_image
+from napari_hemacells.core.image import read_image
 from napari_hemacells.core.params import DetectParams
 from napari_hemacells.core.types import PLATELET, RBC, WBC, CropSpec
 
@@ -224,8 +224,12 @@ def main() -> None:
         for kind in (RBC, WBC, PLATELET):
             mine = made.truth[made.kinds == kind]
             table[kind] = dict(zip(*np.unique(mine, return_counts=True), strict=True))
-        print(name, len(made.truth), {k: {a: int(b) for a, b in v.items()} for k, v in table.items()},
-              flush=True)
+        print(
+            name,
+            len(made.truth),
+            {k: {a: int(b) for a, b in v.items()} for k, v in table.items()},
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

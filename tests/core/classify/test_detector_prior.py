@@ -93,9 +93,7 @@ def test_annotations_outweigh_a_detector_that_is_wrong() -> None:
     cells = smear()
     mixed = np.random.default_rng(1).permutation(cells.kinds)
     cells = Embeddings(cells.ids, cells.vectors, INFO, CropSpec(), "smear", kinds=mixed)
-    clicks = {row: "rbc" for row in range(0, 120, 12)} | {
-        row: "wbc" for row in range(RED, RED + 7)
-    }
+    clicks = dict.fromkeys(range(0, 120, 12), "rbc") | dict.fromkeys(range(RED, RED + 7), "wbc")
     white = called_white(head_of(cells, clicks), cells)
     support = SupportSet(cells.vectors[list(clicks)], tuple(clicks.values()))
     blind = called_white(fit(support, ("rbc", "wbc"), context=cells.vectors), cells)
@@ -107,7 +105,7 @@ def test_the_first_annotations_are_never_nearly_certain() -> None:
     cells = smear()
     head = head_of(cells, {3: "rbc", RED: "wbc"})
     assert head.predict(cells).confidence.max() < 0.98
-    many = {row: "rbc" for row in range(0, 400, 10)} | {row: "wbc" for row in range(RED, RED + 9)}
+    many = dict.fromkeys(range(0, 400, 10), "rbc") | dict.fromkeys(range(RED, RED + 9), "wbc")
     assert head_of(cells, many).predict(cells).confidence.max() > 0.985
 
 
@@ -150,9 +148,7 @@ def test_shares_within_a_kind_follow_the_cells_within_bounds() -> None:
 
 def test_the_confidence_is_bounded_by_the_annotations() -> None:
     sure = np.array([[1.0, 0.0]], np.float32)
-    doubts = [
-        1 - float(bounded_confidence(sure, np.array([n, n]))[0, 0]) for n in (1, 5, 100)
-    ]
+    doubts = [1 - float(bounded_confidence(sure, np.array([n, n]))[0, 0]) for n in (1, 5, 100)]
     assert doubts == sorted(doubts, reverse=True)
     assert doubts[0] > 0.1
     assert doubts[2] < 0.01

@@ -30,7 +30,10 @@ FIRST_BOUND, BOUND_GROWTH = 1.5, 0.5  # factor that the odds of a share may move
 STRAY_GROWTH = 2.0  # ... power of it for a frequent class among a rare kind: no slide is at stake
 LAST_BOUND = 1e4
 LEAST_SHARE = 1e-6
-CERTAIN_KINDS, FREQUENT = 8.0, 0.2  # annotations that the detector's agreement is worth, for the confidence
+CERTAIN_KINDS, FREQUENT = (
+    8.0,
+    0.2,
+)  # annotations that the detector's agreement is worth, for the confidence
 CAP = 0.5  # of the rule of succession: wrong cells expected where none was seen
 
 SYNONYMS = {
@@ -94,9 +97,7 @@ class DetectorPrior:
         """``(n, k)`` log odds of cells of the kinds in these rows; 0 where none is known."""
         return np.vstack([self.log_odds, np.zeros(self.log_odds.shape[1], np.float32)])[rows]
 
-    def support(
-        self, rows: NDArray[np.intp], columns: NDArray[np.intp]
-    ) -> NDArray[np.float32]:
+    def support(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float32]:
         """``(n,)`` what the detector's kind is worth for a class, in annotations.
 
         Nothing where the class is not at home in the kind. Less in a rare kind, which a few strays

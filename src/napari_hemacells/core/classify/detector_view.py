@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from napari_hemacells.core.classify.fit import SupportSet
     from napari_hemacells.core.classify.knn_graph import KNNGraph
 
-AFFINITY = 1.0  # annotations a class until the kinds of unlabelled cells count half for what they teach
+AFFINITY = (
+    1.0  # annotations a class until the kinds of unlabelled cells count half for what they teach
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +139,7 @@ def look_with_detector(
         np.unique(np.concatenate([pool.rows, *samples])),
         homes,
         detector_prior.expected_shares(clicks, homes, sizes),
-        np.bincount(targets, trust, minlength=len(class_ids)),
+        np.bincount(targets, trust, minlength=len(class_ids)).astype(np.float64),
         trust,
         tuple(np.flatnonzero(doubted).tolist()),
     )

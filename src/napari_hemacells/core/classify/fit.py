@@ -213,9 +213,7 @@ def _choose(
     kinds: tuple[HeadKind, ...] = ("linear", "knn", "prototype")
     if np.bincount(targets).min() < head_selection.MIN_SHOTS_TO_SELECT:
         kinds = kinds[:1]
-    made = [
-        head_selection.fit_candidate(kind, rows, targets, supposed, trust) for kind in kinds
-    ]
+    made = [head_selection.fit_candidate(kind, rows, targets, supposed, trust) for kind in kinds]
     return head_selection.select_candidate(made, targets)
 
 

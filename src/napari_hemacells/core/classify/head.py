@@ -308,12 +308,16 @@ def _wrong_number(head: Head) -> str:
 
 
 def _read_head(tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> Head:
-    arrays = {name: np.asarray(tensors[name], dtype=np.float32) for name in ARRAYS}
+    centre, scale, weights, bias = (np.asarray(tensors[name], np.float32) for name in ARRAYS)
     novelty = _novelty(tensors, meta["map"]) if "map" in meta else None
     return Head(
         meta["kind"],
         tuple(str(class_id) for class_id in meta["class_ids"]),
         tuple(int(count) for count in meta["counts"]),
+        centre,
+        scale,
+        weights,
+        bias,
         slope=float(meta["slope"]),
         owners=np.asarray(tensors.get("owners", ()), dtype=np.intp),
         unlabelled=int(meta.get("unlabelled", 0)),
@@ -322,7 +326,6 @@ def _read_head(tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> 
         reference=_reference(tensors, meta["reference"]) if "reference" in meta else None,
         trained_novelty=_trained(tensors, meta["trained"]) if "trained" in meta else None,
         detector=_detector(tensors, meta["detector"]) if "detector" in meta else None,
-        **arrays,
     )
 
 

@@ -83,7 +83,7 @@ def fit_ridge(
     count = len(rows)
     indicators = np.eye(classes)[targets]
     trusted = np.ones(count) if trust is None else trust
-    weights = (trusted / np.bincount(targets, trusted, minlength=classes)[targets])
+    weights = trusted / np.bincount(targets, trusted, minlength=classes)[targets]
     weights *= count / weights.sum()
     if supposed is not None:
         rows = np.concatenate([rows.astype(supposed.rows.dtype), supposed.rows])
