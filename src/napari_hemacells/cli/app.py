@@ -10,7 +10,8 @@ from napari_hemacells.cli.check_labels import check_labels
 from napari_hemacells.cli.classify import classify
 from napari_hemacells.cli.demo import demo
 from napari_hemacells.cli.detect import detect
-from napari_hemacells.cli.evaluate import clicks, detection, evaluate_bundle, fewshot
+from napari_hemacells.cli.evaluate import clicks, detection, fewshot
+from napari_hemacells.cli.evaluate_bundle import evaluate_bundle
 from napari_hemacells.cli.fit import fit
 from napari_hemacells.cli.options import Command, JsonCommand, ShotsCommand, with_options
 from napari_hemacells.cli.serve import serve
