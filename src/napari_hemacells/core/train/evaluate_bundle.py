@@ -134,14 +134,14 @@ def _figures(
     bundle: Bundle,
 ) -> dict[str, Any]:
     """Return the figures of the classes; of two levels, those of the kinds and within them too."""
-    known = np.flatnonzero([label in classes for label in labels])
+    known = [row for row, label in enumerate(labels) if label in classes]
     truth = np.array([classes.index(labels[row]) for row in known], dtype=np.int64)
     own_groups = None if groups is None else [groups[row] for row in known]
     kind_names, chances = bundle.palette.kind_names, probabilities[known]
     if not kind_names:
         return compute_classification_metrics(truth, chances, classes, groups=own_groups)
     kinds = tuple(kind_names[name] for name in classes)
-    answer = Prediction(known, classes, chances.astype(np.float32), kinds=kinds)
+    answer = Prediction(np.array(known), classes, chances.astype(np.float32), kinds=kinds)
     figures = compute_classification_metrics(
         truth, chances, classes, groups=own_groups, predicted=answer.predicted_column
     )
