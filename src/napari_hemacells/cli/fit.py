@@ -21,7 +21,7 @@ from napari_hemacells.core.types import CropSpec, EncoderInfo
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_hemacells.core.annotate.class_table import ClassRow
+    from napari_hemacells.core.annotate.class_table import ListedClass
     from napari_hemacells.core.evaluate import ClassFolder
     from napari_hemacells.core.store import Bundle
 
@@ -127,7 +127,7 @@ def _fit_bundle(
     crops: "ClassFolder",
     encoder: EncoderInfo,
     params: ClassifyParams,
-    rows: "Sequence[ClassRow]",
+    rows: "Sequence[ListedClass]",
 ) -> "Bundle":
     """Return the model of these crops; its classes are named after their folders."""
     from napari_hemacells.core.annotate.class_table import palette_of_names

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from napari_hemacells.core.annotate import Palette
-    from napari_hemacells.core.annotate.class_table import ClassRow
+    from napari_hemacells.core.annotate.class_table import ListedClass
 
 TwoLevels = Annotated[
     bool,
@@ -34,7 +34,7 @@ ParentsTable = Annotated[
 ]
 
 
-def read_parents(table: Path | None, *, two_levels: bool) -> "Sequence[ClassRow]":
+def read_parents(table: Path | None, *, two_levels: bool) -> "Sequence[ListedClass]":
     """Return the rows of the table of classes; none without one.
 
     Raises

@@ -20,7 +20,7 @@ CLASS_NAMES, PARENT_NAMES, COLOUR_NAMES = (
 
 
 @dataclass(frozen=True)
-class ClassRow:
+class ListedClass:
     """A class of a table; what is empty in it is empty here.
 
     Attributes
@@ -42,7 +42,7 @@ class ClassRow:
         return f"{self.parent}{WITHIN}{self.name}" if self.parent else self.name
 
 
-def read_class_table(path: Path) -> list[ClassRow]:
+def read_class_table(path: Path) -> list[ListedClass]:
     """Return the classes in a CSV: ``class``, and ``parent``, ``colour``, ``key`` where known.
 
     Raises
@@ -72,7 +72,7 @@ def read_class_table(path: Path) -> list[ClassRow]:
         if key and not (key.isdigit() and len(key) == 1 and key != "0"):
             raise AnnotationError(f"Line {line} of {path}: the key {key} is none of 1 to 9.")
         if name:
-            rows.append(ClassRow(name, parent, colour, int(key) if key else None))
+            rows.append(ListedClass(name, parent, colour, int(key) if key else None))
     if not rows:
         raise AnnotationError(f"The table {path} names no class.")
     return rows
@@ -98,7 +98,7 @@ def write_class_table(path: Path, palette: Palette) -> None:
     write_table(path, COLUMNS, rows)
 
 
-def with_class_table(palette: Palette, rows: Sequence[ClassRow]) -> Palette:
+def with_class_table(palette: Palette, rows: Sequence[ListedClass]) -> Palette:
     """Return a palette with the classes of a table: those of the same name changed, others added.
 
     No class goes; those that the table does not name keep what they have.
@@ -129,7 +129,7 @@ def with_class_table(palette: Palette, rows: Sequence[ClassRow]) -> Palette:
     return palette
 
 
-def palette_of_names(names: Iterable[str], rows: Sequence[ClassRow] = ()) -> Palette:
+def palette_of_names(names: Iterable[str], rows: Sequence[ListedClass] = ()) -> Palette:
     """Return a palette of classes, with their kinds as the names or a table say.
 
     Parameters
