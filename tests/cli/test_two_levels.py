@@ -143,3 +143,57 @@ def test_detected_cells_are_classified_at_both_levels(hemacells, nested, field, 
     np.testing.assert_allclose(
         one["kind_confidence"].astype(float), joint["kind_confidence"].astype(float), atol=2e-6
     )
+
+
+def test_a_model_is_measured_at_both_levels(hemacells, nested, tmp_path):
+    run(hemacells, "fit", nested, "--two-levels", "--out", tmp_path / "m")
+    picture(COLOURS["lymphocyte/healthy"], 77).save(nested / "lymphocyte" / "kind-alone.png")
+    made = run(
+        hemacells, "evaluate", "bundle", tmp_path / "m", nested, "--two-levels",
+        f"--json={tmp_path / 'j'}",
+    )  # fmt: skip
+    assert "within lymphocyte" in made.output
+    figures = json.loads((tmp_path / "j").read_text())
+    assert figures["n"] == 18
+    assert figures["kinds"]["n"] == 19
+    assert figures["kinds"]["confusion"]["matrix"] == [[13, 0], [0, 6]]
+    assert figures["within"]["lymphocyte"]["accuracy"]["value"] == 1.0
+    assert figures["left_out"] == {}
+
+
+def test_class_folders_of_kinds_alone_are_measured(hemacells, nested, tmp_path):
+    run(hemacells, "fit", nested, "--two-levels", "--out", tmp_path / "m")
+    run(
+        hemacells, "evaluate", "bundle", tmp_path / "m", nested, f"--json={tmp_path / 'j'}"
+    )  # its folders without the option: lymphocyte and platelet
+    figures = json.loads((tmp_path / "j").read_text())
+    assert (figures["n"], figures["kinds"]["n"]) == (6, 18)
+
+
+def test_classes_are_read_from_file_names(hemacells, flat, tmp_path):
+    run(hemacells, "fit", flat, "--out", tmp_path / "m")
+    for place, name in enumerate(("healthy", "abnormal", "platelet")):
+        for file in sorted((flat / name).iterdir()):
+            file.rename(flat / f"{name}_{place}{file.name}")
+        (flat / name).rmdir()
+    pattern = "--label-pattern=^([a-z]+)_"
+    run(hemacells, "evaluate", "bundle", tmp_path / "m", flat, pattern, f"--json={tmp_path / 'j'}")
+    figures = json.loads((tmp_path / "j").read_text())
+    assert (figures["n"], figures["accuracy"]["value"]) == (18, 1.0)
+    assert "kinds" not in figures
+
+
+def test_few_shots_are_measured_at_both_levels(hemacells, flat, table, tmp_path):
+    made = run(
+        hemacells, "evaluate", "fewshot", flat, "--shots=2", "--repeats=3", "--parents", table,
+        f"--json={tmp_path / 'j'}",
+    )  # fmt: skip
+    assert "Kind, and class within it" in made.output
+    levels = json.loads((tmp_path / "j").read_text())["shots"]["2"]["levels"]
+    assert set(levels) == {"kind", "within"}
+    assert levels["kind"]["balanced_accuracy"] > 0.9
+    run(
+        hemacells, "evaluate", "fewshot", flat, "--shots=2", "--repeats=1",
+        f"--json={tmp_path / 'j'}",
+    )  # fmt: skip
+    assert "levels" not in json.loads((tmp_path / "j").read_text())["shots"]["2"]

@@ -29,6 +29,12 @@ from napari_hemacells.cli.options import (
     PlaneOptions,
     RunOptions,
 )
+from napari_hemacells.cli.two_levels import (
+    ParentsTable,
+    TwoLevels,
+    read_parents,
+    shot_levels_table,
+)
 from napari_hemacells.core.errors import CellsError, StorageError
 from napari_hemacells.core.files.text_tables import read_text_file
 from napari_hemacells.core.params import (
@@ -177,12 +183,15 @@ def fewshot(
     json: JsonFile = None,
     device: NetworkDevice = "auto",
     run: RunOptions,
+    two_levels: TwoLevels = False,
+    parents: ParentsTable = None,
 ) -> None:
     """Measure accuracy with few examples: learn from a few crops per class, score all others."""
     from napari_hemacells.core.evaluate import fewshot_steps, list_class_folders
 
     counts = parse_shots(shots or list(DEFAULT_SHOTS))
-    list_class_folders(folder)  # a wrong folder is told before the network is loaded
+    table = read_parents(parents, two_levels=two_levels)
+    list_class_folders(folder, two_levels=two_levels)  # a wrong one is told before the network
     reporter = Reporter(quiet=run.quiet, json_to=json)
     if adapt:
         network = adapted_to_folder(folder, encoder, AdaptParams(device=device), reporter)
@@ -198,12 +207,16 @@ def fewshot(
         params=params,
         how=select,
         selection=planes.selection,
+        two_levels=two_levels,
+        table=table,
     )
     result = reporter.run(steps, "Few-shot experiment")
     planes.tell(reporter)
     report = result.to_dict() | {"adapted": ADAPTED_NOTE if adapt else None}
     report |= planes.record()
     reporter.tell(fewshot_table(report))
+    if any("levels" in row for row in report["shots"].values()):
+        reporter.tell(shot_levels_table(report))
     most = str(max(result.shots))
     reporter.tell(class_rates_table(report, most))
     reporter.tell(confusion_table(report, most))

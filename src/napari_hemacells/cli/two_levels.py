@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -72,3 +73,21 @@ def describe_kinds(palette: "Palette", counts: "Mapping[str, int]") -> dict[str,
             kind = palette.kind_of(cell_class.id).name
             kinds[kind] = kinds.get(kind, 0) + count
     return {"kinds": kinds}
+
+
+def shot_levels_table(report: dict[str, Any]) -> Table:
+    """Return how well the kind is told, and the class within it, with so many shots."""
+    table = Table(
+        title="Kind, and class within it (balanced accuracy)",
+        caption="Within: among the classes of the true kind. In brackets the middle 95 % of the "
+        f"{report['repeats']} draws.",
+    )
+    for heading in ("shots", "kind", "within"):
+        table.add_column(heading, justify="right")
+    for shots, row in report["shots"].items():
+        cells = (
+            f"{of['balanced_accuracy']:.3f} ({of['ci95'][0]:.3f} to {of['ci95'][1]:.3f})"
+            for of in (row["levels"][name] for name in ("kind", "within"))
+        )
+        table.add_row(shots, *cells)
+    return table
