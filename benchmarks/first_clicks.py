@@ -151,7 +151,7 @@ def simulate(smears: list[Slide], seeds: int, turns: int, poor: str) -> tuple[di
 def with_bad_clicks(
     smear: Slide, clicks: list, bad: int, turn: int, rng: np.random.Generator
 ) -> tuple[list, int]:
-    """Return the clicks with some of the first six replaced, and the place of the first of them."""
+    """Return the clicks, some of the first six replaced, and the place of the first of these."""
     spoiled = list(clicks)
     places = rng.permutation(6)[:bad].tolist() if bad > 1 else [turn % 6]
     used = {cell for cell, _ in clicks}
@@ -167,8 +167,10 @@ def with_bad_clicks(
 def report(table: dict, sure: dict, shares: dict) -> str:
     """Return the measures as Markdown."""
     lines = [
-        "| slide | bad clicks | clicks | accuracy | balanced | called WBC "
-        "| red cells repainted, mean (worst of twenty) |",
+        (
+            "| slide | bad clicks | clicks | accuracy | balanced | called WBC "
+            "| red cells repainted, mean (worst of twenty) |"
+        ),
         "|---|---|---|---|---|---|---|",
     ]
     for name in dict.fromkeys(key[0] for key in table):

@@ -11,7 +11,8 @@ from napari_hemacells.cli.classify import classify
 from napari_hemacells.cli.crops import crop_size, crops
 from napari_hemacells.cli.demo import demo
 from napari_hemacells.cli.detect import detect
-from napari_hemacells.cli.evaluate import clicks, detection, evaluate_bundle, fewshot
+from napari_hemacells.cli.evaluate import clicks, detection, fewshot
+from napari_hemacells.cli.evaluate_bundle import evaluate_bundle
 from napari_hemacells.cli.fit import fit
 from napari_hemacells.cli.options import (
     Command,

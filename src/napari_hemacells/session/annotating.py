@@ -8,6 +8,7 @@ import numpy as np
 
 from napari_hemacells.core import annotate
 from napari_hemacells.core.annotate import Annotation
+from napari_hemacells.core.annotate.class_table import with_class_table
 from napari_hemacells.core.errors import AnnotationError, CellsError
 from napari_hemacells.core.types import CellRef
 from napari_hemacells.session.cell_edits import (
@@ -21,9 +22,10 @@ from napari_hemacells.session.cell_edits import (
 from napari_hemacells.session.state import SessionState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from napari_hemacells.core.annotate import Action, CorrectCells, Palette
+    from napari_hemacells.core.annotate.class_table import ListedClass
     from napari_hemacells.core.detect.proposal import Proposal
     from napari_hemacells.core.detect.split import Line
 
@@ -238,6 +240,12 @@ class SessionEditor(SessionState):
         """Put the class within another one, its kind; ``None``: within none."""
         if self.palette.by_id(class_id).parent != parent:
             self._execute(annotate.SetClassParent(class_id, parent))
+
+    def read_classes(self, rows: Sequence[ListedClass]) -> None:
+        """Take over classes of a table; none goes, and undo restores all as they were."""
+        palette = with_class_table(self.palette, rows)
+        if palette != self.palette:
+            self._execute(annotate.SetPalette(palette))
 
     def delete_class(self, class_id: str) -> None:
         """Remove the class and its annotations; undo restores both."""

@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     from napari_hemacells.widgets.project.panel import ProjectPanel
 
 _NO_CELLS = "There are no cells yet: detect them first (Alt+D)."
+_NO_REGIONS = (
+    "There are no regions yet: find them, or take the whole thermogram, under Detect (Alt+D)."
+)
 _NO_MODEL = "There is no model yet: give at least one cell a class under Annotate."
 
 
@@ -168,6 +171,7 @@ class DockController(QObject):
             (viewer.removed, self.project_controller.layer_removed),
             (viewer.active, self.project_controller.active_changed),
             (viewer.sight, self.project_controller.sight_changed),
+            (viewer.sight, self.thermograms.update),
         ):
             self._subscriptions.add(signal, slot)
 
@@ -193,8 +197,6 @@ class DockController(QObject):
         view.classify.display_requested.connect(canvas.show_mode)
         view.export.export_requested.connect(self._export)
         view.messages.cancel_requested.connect(self.detect_controller.cancel)
-        view.messages.offer_accepted.connect(self.detect_controller.use_found)
-        view.messages.offer_accepted.connect(self.pictures.accept_offer)
         for bar in view.edit_bars:
             bar.tool_requested.connect(self.cell_editor.take)
             bar.action_requested.connect(self.cell_editor.act)
@@ -354,7 +356,11 @@ class DockController(QObject):
         self.view.show_image_name(*(("",) if image is None else (image.name, image.notes)))
         self.view.messages.regions = self._shows_thermogram
         cells = session.cells is not None
-        missing = "" if cells else _NO_CELLS
+        missing = "" if cells else _NO_REGIONS if self._shows_thermogram else _NO_CELLS
+        # A detector of cells has no use for a thermogram, nor for pictures of one cell each.
+        detects = not self._shows_thermogram and (image is None or image.sheet is None)
+        view = self.view
+        view.train.setVisible(detects or self.training.running)
         header.set_state("detect", done=bool(session.cells))
         header.set_state("annotate", done=bool(session.annotated), missing=missing)
         header.set_state("classify", done=session.prediction is not None, missing=missing)

@@ -97,7 +97,7 @@ class Cells:
     @cached_property
     def kinds(self) -> NDArray[np.str_] | None:
         """``(n,)`` the detector's rough kinds, ``""`` for none; ``None`` without a detector."""
-        if self.source != "detector":
+        if self.source != "detector" or "class" not in self.table:
             return None
         return self.table["class"].fillna("").to_numpy(dtype=np.str_)
 
