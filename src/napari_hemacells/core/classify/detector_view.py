@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_hemacells.core.classify.detector_prior import DetectorPrior
-    from napari_hemacells.core.classify.fit import SupportSet
     from napari_hemacells.core.classify.knn_graph import KNNGraph
 
 AFFINITY = (
@@ -91,8 +90,26 @@ class DetectorView:
         )
 
 
+class Annotated(NamedTuple):
+    """The annotated cells.
+
+    Attributes
+    ----------
+    vectors
+        ``(m, dim)`` float32.
+    kinds
+        ``(m,)`` the detector's kinds, ``""`` where nobody knows; empty: of none.
+    confirmed
+        ``(m,)`` whether the user has confirmed the annotation; empty: of none.
+    """
+
+    vectors: NDArray[np.float32]
+    kinds: tuple[str, ...]
+    confirmed: tuple[bool, ...]
+
+
 def look_with_detector(
-    support: SupportSet,
+    support: Annotated,
     targets: NDArray[np.intp],
     class_ids: Sequence[str],
     names: Mapping[str, str],
@@ -109,7 +126,7 @@ def look_with_detector(
         return None
     row_of_cell = detector_prior.kind_rows(kinds, known)
     sizes = np.bincount(row_of_cell + 1, minlength=len(known) + 1)[1:].astype(np.float64)
-    given = support.kinds or ("",) * len(support)
+    given = support.kinds or ("",) * len(support.vectors)
     own = detector_prior.kind_rows(np.array(given), known)
     named = [
         known.index(kind) if (kind := detector_prior.kind_named(names.get(one, one))) in known

@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_hemacells.core.classify import head_selection, label_propagation
 from napari_hemacells.core.classify.calibration import calibrate, softmax
-from napari_hemacells.core.classify.detector_view import look_with_detector
+from napari_hemacells.core.classify.detector_view import Annotated, look_with_detector
 from napari_hemacells.core.classify.head import Head
 from napari_hemacells.core.classify.knn_graph import get_knn_graph
 from napari_hemacells.core.classify.novelty import novelty_from_distances, novelty_from_walks
@@ -84,7 +84,13 @@ def fit(
     pool = get_knn_graph(context)
     asked = head_selection.representative_rows(targets)
     seen = look_with_detector(
-        support, targets, present, names or {}, context=context, kinds=context_kinds, pool=pool
+        Annotated(support.vectors, support.kinds, support.confirmed),
+        targets,
+        present,
+        names or {},
+        context=context,
+        kinds=context_kinds,
+        pool=pool,
     )
     trust = None if seen is None else seen.trust
     walks = (
