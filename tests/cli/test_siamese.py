@@ -55,7 +55,7 @@ def test_new_kinds_are_tested_by_kinds_that_were_learned(class_folders, tmp_path
     result = invoke(
         "evaluate", "verification", class_folders, "--train-classes", "blue", "green",
         "--test-classes", "red", "yellow", "--per-class", 5, "--repeats", 2, "--json", file,
-        "--encoder", "imagenet", "--device", "cpu",
+        "--encoder", "imagenet", "--device", "cpu", "--turns", 1,
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     told = json.loads(file.read_text())

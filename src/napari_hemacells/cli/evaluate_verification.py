@@ -8,7 +8,7 @@ from rich.table import Table
 from napari_hemacells.cli.batch import exit_if_unreadable
 from napari_hemacells.cli.console import Reporter
 from napari_hemacells.cli.evaluate import ClassFolders, EncoderName
-from napari_hemacells.cli.options import JsonCommand, JsonTarget, RunOptions
+from napari_hemacells.cli.options import JsonCommand, JsonTarget, PlaneOptions, RunOptions
 from napari_hemacells.core.params import SiameseParams
 
 NAMES_OPTIONS = ("--train-classes", "--test-classes")
@@ -32,6 +32,15 @@ PerClass = Annotated[
     int, typer.Option(min=2, help="Pictures of each training class to learn from.")
 ]
 Repeats = Annotated[int, typer.Option(min=1, help="Draws of these pictures.")]
+Turns = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        max=4,
+        help="Quarter turns of each picture over which the encoder's vectors are averaged "
+        "(--network distance); an encoder that does so itself needs 1.",
+    ),
+]
 Seed = Annotated[int, typer.Option("--draw-seed", help="Seed of the draws.")]
 
 
@@ -80,8 +89,10 @@ def verification(
     repeats: Repeats = 10,
     draw_seed: Seed = 0,
     encoder: EncoderName = "bundled",
+    turns: Turns = 4,
     json: JsonTarget = None,
     params: SiameseParams,
+    planes: PlaneOptions,
     run: RunOptions,
 ) -> None:
     """Measure whether pairs of new kinds are told apart (same kind or not).
@@ -105,9 +116,12 @@ def verification(
         seed=draw_seed,
         encoder=encoder,
         params=params,
+        turns=turns,
+        selection=planes.selection,
     )
     result = reporter.run(steps, "Same kind or not")
-    record = result.to_dict()
+    planes.tell(reporter)
+    record = result.to_dict() | planes.record()
     reporter.tell(verification_table(record))
     reporter.say(f"The weights have seen: {record['seen'] or 'not known'}.")
     reporter.say("If the test classes are among that, this is no test of new kinds.")

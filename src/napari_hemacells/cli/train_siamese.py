@@ -10,10 +10,11 @@ import typer
 
 from napari_hemacells.cli.adapt import BaseName, Resume, Threads, project_of
 from napari_hemacells.cli.console import Reporter, output_folder, run_training
-from napari_hemacells.cli.options import JsonTarget, RunOptions
+from napari_hemacells.cli.options import JsonTarget, PlaneOptions, RunOptions
 from napari_hemacells.core.params import SiameseParams
 
 if TYPE_CHECKING:
+    from napari_hemacells.core.image.plane_selection import PlaneSelection
     from napari_hemacells.core.store import Project
     from napari_hemacells.core.train.siamese.config import SiameseOutcome
     from napari_hemacells.core.train.siamese.dataset import SiameseTrainingSet
@@ -41,6 +42,7 @@ def siamese(
     threads: Threads = None,
     json: JsonTarget = None,
     params: SiameseParams,
+    planes: PlaneOptions,
     run: RunOptions,
 ) -> None:
     """Learn whether two cells are of the same kind (a siamese network).
@@ -62,7 +64,8 @@ def siamese(
     else:
         project = project_of(source)
         with reporter.notices_of(project):
-            cells = reporter.run(_gather(source, project), "Reading cells")
+            cells = reporter.run(_gather(source, project, planes.selection), "Reading cells")
+        planes.tell(reporter)
         dataset.check_enough(cells)
         for note in cells.notes:
             reporter.warn(note)
@@ -76,14 +79,14 @@ def siamese(
     reporter.tell(f"Distance: {outcome.likeness}\nReport: {outcome.report}")
     if outcome.weights is not None:
         reporter.tell(f"Encoder: {outcome.encoder}")
-    reporter.finish(outcome.to_dict())
+    reporter.finish(outcome.to_dict() | planes.record())
 
 
 def _gather(
-    source: Path, project: "Project | None"
+    source: Path, project: "Project | None", selection: "PlaneSelection"
 ) -> Generator["Progress", None, "SiameseTrainingSet"]:
     from napari_hemacells.core.train.siamese import dataset
 
     if project is not None:
         return dataset.load_project_cells_steps(project)
-    return dataset.load_folder_cells_steps(source)
+    return dataset.load_folder_cells_steps(source, selection)

@@ -73,4 +73,5 @@ def _join(request: TableRequest, bundle: Bundle) -> JointTable:
     counts = {
         cell_class.name: bundle.training_counts[cell_class.id] for cell_class in bundle.palette
     }
-    return join_tables(parts, names, model_notes(bundle.name, counts, bundle.encoder.seen))
+    notes = model_notes(bundle.name, counts, bundle.encoder.seen)
+    return join_tables(parts, names, notes, bundle.palette.kind_names)

@@ -12,6 +12,7 @@ from napari_hemacells.core.crop import estimate_context, extract_crops, from_pic
 from napari_hemacells.core.detect import detect_steps
 from napari_hemacells.core.errors import HemaCellsError, ImageError, TrainingError
 from napari_hemacells.core.evaluate import list_class_folders
+from napari_hemacells.core.image.layout import WHOLE_PICTURE
 from napari_hemacells.core.image.reading_options import ReadingOptions
 from napari_hemacells.core.pictures import picture_pixels
 from napari_hemacells.core.store.project import annotation_state, corrected_cells
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_hemacells.core.annotate.state import AnnotationState
+    from napari_hemacells.core.image.plane_selection import PlaneSelection
     from napari_hemacells.core.store.project import Project
     from napari_hemacells.core.types import Cells, SmearImage
 
@@ -80,7 +82,10 @@ def load_project_crops_steps(
 
 
 def load_image_crops_steps(
-    paths: Sequence[Path], *, most: int = MAX_CROPS
+    paths: Sequence[Path],
+    *,
+    most: int = MAX_CROPS,
+    selection: PlaneSelection = WHOLE_PICTURE,
 ) -> Generator[Progress, None, AdaptTrainingSet]:
     """Return crops of the cells that the detector finds in images, or an even part of them.
 
@@ -90,7 +95,7 @@ def load_image_crops_steps(
         No image can be read, or none shows a cell.
     """
     crops, left_out, read = [], list[str](), []
-    reading = ReadingOptions.for_files(paths)
+    reading = ReadingOptions.for_files(paths, selection)
     for index, path in enumerate(paths):
         yield Progress(index, len(paths), f"Finding cells in {path.name}")
         try:
@@ -111,6 +116,7 @@ def load_folder_crops_steps(
     most: int = MAX_CROPS,
     per_class: int = MAX_CLICKS_PER_CLASS,
     seed: int = 0,
+    selection: PlaneSelection = WHOLE_PICTURE,
 ) -> Generator[Progress, None, AdaptTrainingSet]:
     """Return the pictures of class folders as crops, framed as ``evaluate fewshot`` frames them.
 
@@ -127,7 +133,9 @@ def load_folder_crops_steps(
     """
     listed = [(file, name) for name, files in list_class_folders(folder).items() for file in files]
     listed = listed[:: -(-len(listed) // most)]
-    crops, places, reading, left_out = yield from read_crops_steps([file for file, _ in listed])
+    crops, places, reading, left_out = yield from read_crops_steps(
+        [file for file, _ in listed], selection
+    )
     names = [listed[place][1] for place in places]
     read = [hashlib.sha256(listed[place][0].read_bytes()).hexdigest()[:16] for place in places]
     chosen = _sample_per_class(names, per_class, seed) if labels else []
@@ -138,7 +146,7 @@ def load_folder_crops_steps(
 
 
 def read_crops_steps(
-    files: Sequence[Path],
+    files: Sequence[Path], selection: PlaneSelection = WHOLE_PICTURE
 ) -> Generator[
     Progress, None, tuple[list[NDArray[np.uint8]], list[int], ReadingOptions, list[str]]
 ]:
@@ -151,7 +159,7 @@ def read_crops_steps(
         sentences about the files that cannot be read.
     """
     spec, left_out = CropSpec(), list[str]()
-    reading = ReadingOptions.for_files(files)
+    reading = ReadingOptions.for_files(files, selection)
     sample = [
         _read_picture(file, [], reading) for file in files[:: -(-len(files) // FRAMING_SAMPLE)]
     ]

@@ -13,6 +13,7 @@ from napari_hemacells.core.errors import TrainingError
 from napari_hemacells.core.files.fsio import atomic_path
 from napari_hemacells.core.files.numpy_files import load_arrays
 from napari_hemacells.core.files.safe_files import open_stream
+from napari_hemacells.core.image.layout import WHOLE_PICTURE
 from napari_hemacells.core.store.project import annotation_state
 from napari_hemacells.core.train.selfsupervised.project_dataset import (
     load_folder_crops_steps,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_hemacells.core.image.plane_selection import PlaneSelection
     from napari_hemacells.core.store.project import Project
     from napari_hemacells.core.train.selfsupervised.dataset import AdaptTrainingSet
     from napari_hemacells.core.types import Progress
@@ -72,7 +74,9 @@ class SiameseTrainingSet:
         )
 
 
-def load_folder_cells_steps(folder: Path) -> Generator[Progress, None, SiameseTrainingSet]:
+def load_folder_cells_steps(
+    folder: Path, selection: PlaneSelection = WHOLE_PICTURE
+) -> Generator[Progress, None, SiameseTrainingSet]:
     """Return the pictures of class folders, framed as ``evaluate fewshot`` frames them.
 
     Raises
@@ -80,9 +84,10 @@ def load_folder_cells_steps(folder: Path) -> Generator[Progress, None, SiameseTr
     TrainingError, ImageError
         There are no class folders, or no picture can be read.
     """
-    return _labelled(
-        (yield from load_folder_crops_steps(folder, most=MOST_CELLS, per_class=MOST_CELLS))
+    read = yield from load_folder_crops_steps(
+        folder, most=MOST_CELLS, per_class=MOST_CELLS, selection=selection
     )
+    return _labelled(read)
 
 
 def load_project_cells_steps(project: Project) -> Generator[Progress, None, SiameseTrainingSet]:
