@@ -50,6 +50,8 @@ class ThesisNetwork(nn.Module):
     distance of the five numbers, within 1 % while these are below 2.
     """
 
+    luma: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         layers: list[nn.Module] = []

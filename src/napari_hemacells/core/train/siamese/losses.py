@@ -68,6 +68,12 @@ def contrastive_loss(first: Tensor, second: Tensor, same: Tensor, margin: float)
     return 0.5 * torch.where(same, squared, missing).mean()
 
 
+def _of_pairs(vectors: Tensor, kinds: Tensor, margin: float) -> Tensor:
+    half = len(vectors) // 2
+    same = kinds[:half] == kinds[half:]
+    return contrastive_loss(vectors[:half], vectors[half:], same, margin)
+
+
 def make_loss(name: SiameseLossName, margin: float) -> Loss:
     """Return the loss of the ``(2n, k)`` vectors of n pairs and their ``(2n,)`` kinds.
 
@@ -80,9 +86,7 @@ def make_loss(name: SiameseLossName, margin: float) -> Loss:
         pytorch-metric-learning, which the last two come from, is not installed.
     """
     if name == "contrastive":
-        return lambda vectors, kinds: contrastive_loss(
-            *vectors.chunk(2), torch.eq(*kinds.chunk(2)), margin
-        )
+        return lambda vectors, kinds: _of_pairs(vectors, kinds, margin)
     try:
         from pytorch_metric_learning import losses, miners
     except ImportError as error:

@@ -413,7 +413,7 @@ class SiameseStrategy:
             torch.tensor(known[name], device=self._device).view(1, 3, 1, 1)
             for name in ("mean", "std")
         )
-        return cast("Tensor", (images - mean) / std)
+        return (images - mean) / std
 
     # --- the checkpoint ----------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from napari_hemacells.core.classify.verification import (
 from napari_hemacells.core.encode import load_encoder
 from napari_hemacells.core.errors import ImageError
 from napari_hemacells.core.evaluate import list_class_folders
+from napari_hemacells.core.image.layout import WHOLE_PICTURE
 from napari_hemacells.core.params import SiameseParams
 from napari_hemacells.core.train.selfsupervised.project_dataset import read_crops_steps
 from napari_hemacells.core.train.siamese.config import SiameseJob, threshold_rule
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_hemacells.core.encode.protocol import Encoder
+    from napari_hemacells.core.image.plane_selection import PlaneSelection
 
 PAIRS = 3000  # of test cells, in each repeat
 RESAMPLINGS = 200  # of the test cells, in each repeat, for the interval
@@ -126,12 +128,20 @@ def verification_steps(
     seed: int = 0,
     encoder: str = "bundled",
     params: SiameseParams | None = None,
+    turns: int = 1,
+    selection: PlaneSelection = WHOLE_PICTURE,
 ) -> Generator[Progress, None, VerificationResult]:
     """Return how often pairs of new kinds are told apart; yield while it is measured.
 
     In each repeat `per_class` pictures of every training class are drawn, the distance and its
     threshold are learned from them alone, and 3,000 pairs of the test classes are judged, half of
     them of one class.
+
+    Parameters
+    ----------
+    turns
+        Quarter turns of the pictures over which the vectors of a frozen encoder are averaged;
+        those of an encoder that averages over its own stay as they are.
 
     Raises
     ------
@@ -146,7 +156,7 @@ def verification_steps(
     draws = [_draw(listed, train_classes, per_class, seed + repeat) for repeat in range(repeats)]
     tested = [file for name in test_classes for file in listed[name]]
     files = sorted({file for draw in draws for file in draw}) + tested
-    crops, places, _, unreadable = yield from read_crops_steps(files)
+    crops, places, _, unreadable = yield from read_crops_steps(files, selection)
     rows = {files[place]: row for row, place in enumerate(places)}
     pictures = np.concatenate(crops)
     labels = [files[place].relative_to(folder).parts[0] for place in places]
@@ -155,7 +165,8 @@ def verification_steps(
     network = None if params.network == "thesis" else load_encoder(encoder, params.device)
     vectors = None
     if params.network == "distance" and network is not None:
-        vectors = yield from embed_steps(network, pictures)
+        averages = network.info.preprocessing.get("readout", {}).get("turns", 1)
+        vectors = yield from _averaged(network, pictures, turns if averages == 1 else 1)
     results = []
     for repeat, draw in enumerate(draws):
         yield Progress(repeat, repeats, f"Repeat {repeat + 1} of {repeats}")
@@ -210,6 +221,17 @@ def check_classes(
             f"{', '.join(few)} has too few pictures: use a smaller --per-class, or other classes."
         )
     return listed
+
+
+def _averaged(
+    encoder: Encoder, pictures: NDArray[np.uint8], turns: int
+) -> Generator[Progress, None, NDArray[np.float32]]:
+    """Return the mean of the vectors of quarter turns."""
+    total = np.zeros((len(pictures), encoder.info.dim), dtype=np.float32)
+    for turn in range(turns):
+        turned = np.ascontiguousarray(np.rot90(pictures, turn, (1, 2)))
+        total += yield from embed_steps(encoder, turned)
+    return total / turns
 
 
 def _draw(
