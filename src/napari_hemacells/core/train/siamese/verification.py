@@ -231,7 +231,7 @@ def _averaged(
     for turn in range(turns):
         turned = np.ascontiguousarray(np.rot90(pictures, turn, (1, 2)))
         total += yield from embed_steps(encoder, turned)
-    return total / turns
+    return total / np.float32(turns)
 
 
 def _draw(
