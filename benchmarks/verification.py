@@ -7,10 +7,10 @@
 
 Learns from 20 pictures of each of platelet, neutrophil, immature granulocyte, erythroblast and
 eosinophil, chooses the threshold there, and tests on balanced pairs of basophil, lymphocyte and
-monocyte. Each variant's figures are written to ``DIR/NAME.json``; one that is there is not measured
-again. ``--choose`` measures on the training kinds alone, each two of them left out in turn: what was
-chosen was chosen so. ``--references`` prints the thresholds of the vectors as they are, over all
-kinds, which :func:`~napari_hemacells.core.classify.verification.default_likeness` has.
+monocyte. Each variant's figures are written to ``DIR/NAME.json``; one that is there is not
+measured again. ``--choose`` measures on the training kinds alone, each two of them left out in
+turn: what was chosen was chosen so. ``--references`` prints the thresholds of the vectors as they
+are, over all kinds (:func:`~napari_hemacells.core.classify.verification.default_likeness`).
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from napari_hemacells.core.classify.verification import likeness_of_pairs, pair_
 from napari_hemacells.core.encode import load_encoder
 from napari_hemacells.core.evaluate import read_folder
 from napari_hemacells.core.params import SiameseParams
-from napari_hemacells.core.types.progress import run_to_end
 from napari_hemacells.core.train.siamese.verification import verification_steps
 from napari_hemacells.core.types import CropSpec
+from napari_hemacells.core.types.progress import run_to_end
 
 TRAIN = ("platelet", "neutrophil", "ig", "erythroblast", "eosinophil")
 TEST = ("basophil", "lymphocyte", "monocyte")
@@ -82,7 +82,8 @@ def measured(name: str, options: argparse.Namespace) -> dict[str, Any]:
     file = options.out / f"{name.partition(',')[0]}.json"
     if not file.exists():
         repeats = min(options.repeats, VARIANTS[name].most)
-        record = measure(options.folder, VARIANTS[name], TRAIN, TEST, repeats, options.per_class)
+        many = {"repeats": repeats, "per_class": options.per_class}
+        record = measure(options.folder, VARIANTS[name], TRAIN, TEST, **many)
         file.write_text(json.dumps(record, indent=1))
     record = json.loads(file.read_text())
     return dict(record)
@@ -93,6 +94,7 @@ def measure(
     variant: Variant,
     train: tuple[str, ...],
     test: tuple[str, ...],
+    *,
     repeats: int,
     per_class: int,
 ) -> dict[str, Any]:
@@ -117,8 +119,8 @@ def choosing(folder: Path, variant: Variant, options: argparse.Namespace) -> str
             variant,
             tuple(name for name in TRAIN if name not in out),
             out,
-            options.repeats,
-            options.per_class,
+            repeats=options.repeats,
+            per_class=options.per_class,
         )
         for out in combinations(TRAIN, 2)
     ]
