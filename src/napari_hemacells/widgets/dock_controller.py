@@ -368,7 +368,7 @@ class DockController(QObject):
         self.view.next_step_button.setEnabled(cells)
         self.view.next_step_button.setToolTip(missing or "Alt+G")
         busy = self.tasks.jobs.running
-        waiting = busy("detect") or busy("open")
+        waiting = busy("detect") or busy("open") or busy("keep")
         self.view.detect.block("Wait until it has finished, or press Cancel." if waiting else "")
         no_model = "" if has_model(session) else _NO_MODEL
         blocked = missing or (
