@@ -165,8 +165,8 @@ class SessionState:
         from napari_hemacells.core.store.recent import recent_projects
 
         if self.project is None:
-            saved = [entry.folder for entry in recent_projects() if entry.is_there]
-            folder = find_project(image.key, elsewhere=saved) or default_folder(image)
+            folders = [entry.folder for entry in recent_projects() if entry.is_there]
+            folder = find_project(image.key, elsewhere=folders) or default_folder(image)
             if holds_project(folder):  # a damaged one says so
                 self.use_project(Project.open(folder))
             else:
