@@ -16,7 +16,7 @@ from napari_hemacells.core import encoder_names
 DeviceName: TypeAlias = Literal["auto", "cpu", "cuda", "mps"]
 DetectorName: TypeAlias = Literal["learned", "classical"]
 HeadName: TypeAlias = Literal["auto", "prototype", "linear", "knn"]
-QueueOrder: TypeAlias = Literal["uncertain", "active", "sure", "unknown", "class", "slide"]
+QueueOrder: TypeAlias = Literal["uncertain", "active", "rare", "sure", "unknown", "class", "slide"]
 ViewName: TypeAlias = Literal["frontal", "right-45", "right-90", "left-45", "left-90", "any"]
 ProtocolName: TypeAlias = Literal["any", "dynamic", "static"]
 

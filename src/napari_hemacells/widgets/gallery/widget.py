@@ -54,6 +54,14 @@ ORDERS: tuple[tuple[QueueOrder, str, str], ...] = (
         "Least certain",
         ("Uncertain cells first; crops that look alike are spread apart"),
     ),
+    (
+        "rare",
+        "Rare kinds first",
+        (
+            "Cells that the detector or the classifier takes for something rare on the slide, the "
+            "most useful first"
+        ),
+    ),
     ("unknown", "Unknown first", "The cells farthest from all annotated ones first"),
     ("sure", "Confidence", "By the probability of the class"),
     ("class", "Class", "Class by class, in the order of the palette"),
