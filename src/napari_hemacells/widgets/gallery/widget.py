@@ -333,6 +333,14 @@ class GalleryWidget(QWidget):
         """Propose the most informative cells that are known at once."""
         self.propose(self._upcoming.best("active").cells[:count])
 
+    def show_order(self, order: QueueOrder) -> None:
+        """Show all cells in this order."""
+        combo = self.bar.order
+        self.bar.filter.setCurrentIndex(0)
+        combo.setCurrentIndex(combo.findData(order))
+        self.view.choose(0)
+        self.view.setFocus()
+
     def show_similar_to_chosen(self) -> None:
         """Show the cells that look most like the chosen ones."""
         self.show_similar([self.model.cell_at(row) for row in self.view.chosen()])
