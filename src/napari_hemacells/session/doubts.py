@@ -1,4 +1,4 @@
-"""What the user should look at: annotations unlike the others, and what contradicts the detector."""
+"""What the user should look at: odd annotations, and what contradicts the detector."""
 
 from __future__ import annotations
 

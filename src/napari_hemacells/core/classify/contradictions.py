@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.types import Prediction
 
 LEAST_CELLS, LEAST_SHARE = 50, 0.05  # of a kind, from which a contradiction is worth a sentence
-RARE_SHARE = 0.05  # of all cells, up to which a kind or class is rare
+RARE_SHARE = 0.15  # of all cells, up to which a kind or class is rare
 
 KIND_WORDS = {RBC: "red cells", WBC: "white cells", PLATELET: "platelets"}
 
