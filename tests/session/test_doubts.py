@@ -35,9 +35,7 @@ def slide(new_session, image):
     session.show_image(image)
     session.set_cells(cells)
     assert session.set_embeddings(
-        Embeddings(
-            cells.ids, vectors.astype(np.float32), INFO, SPEC, image.key, kinds=cells.kinds
-        )
+        Embeddings(cells.ids, vectors.astype(np.float32), INFO, SPEC, image.key, kinds=cells.kinds)
     )
     return session
 
