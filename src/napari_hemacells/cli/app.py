@@ -13,6 +13,7 @@ from napari_hemacells.cli.demo import demo
 from napari_hemacells.cli.detect import detect
 from napari_hemacells.cli.evaluate import clicks, detection, fewshot
 from napari_hemacells.cli.evaluate_bundle import evaluate_bundle
+from napari_hemacells.cli.evaluate_verification import VerificationCommand, verification
 from napari_hemacells.cli.fit import fit
 from napari_hemacells.cli.options import (
     Command,
@@ -48,6 +49,7 @@ app.command("classify", cls=JsonCommand)(with_options(classify))
 evaluate.command("fewshot", cls=ShotsCommand)(with_options(fewshot))
 evaluate.command("clicks", cls=JsonCommand)(with_options(clicks))
 evaluate.command("detection", cls=Command)(with_options(detection))
+evaluate.command("verification", cls=VerificationCommand)(with_options(verification))
 evaluate.command("bundle", cls=JsonCommand)(with_options(evaluate_bundle))
 evaluate.command("thermograms", cls=JsonCommand)(with_options(thermograms))
 app.command("crops", cls=SizesCommand)(with_options(crops))

@@ -170,7 +170,7 @@ def fit_levels(
         return fit(support, class_ids, **options)
     kinds = [class_id for class_id in class_ids if class_id not in parents]
     of_kind = tuple(parents.get(label, label) for label in support.labels)
-    over = fit(SupportSet(support.vectors, of_kind), kinds, **options)
+    over = fit(replace(support, labels=of_kind), kinds, **options)
     context = options.get("context")
     around = None if context is None else context[:: -(-len(context) // MOST_AROUND) or 1]
     kinds_around = None if around is None else over.scores(around).argmax(axis=1)
