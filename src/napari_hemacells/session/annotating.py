@@ -70,6 +70,10 @@ class SessionEditor(SessionState):
             row, col = table.centres[table.position[cell]]
             places.append((CellRef(image.key, int(cell)), float(row), float(col)))
         if places:
+            # A cell that is given its class again is confirmed; another class starts anew.
+            again = {ref for ref, _, _ in places if self.annotated.get(ref.cell) == class_id}
+            self.live.confirmed -= {ref for ref, _, _ in places}
+            self.live.confirmed |= again if class_id is not None else set()
             annotator = self._need_history().state.annotator
             self._execute(annotate.SetLabels(tuple(places), class_id, annotator))
 

@@ -166,6 +166,7 @@ class DockController(QObject):
             (events.annotations, self._step_taken),
             (events.corrected, self._step_taken),
             (events.shift, self.classify_controller.warn_of_shift),
+            (events.prediction, self.classify_controller.warn_of_doubts),
             (viewer.layers, self.project_controller.layers_changed),
             (viewer.layers, self.thermograms.update),
             (viewer.removed, self.project_controller.layer_removed),
@@ -181,6 +182,7 @@ class DockController(QObject):
         view.next_step_button.clicked.connect(self._go_on)
         view.classify.finetune_requested.connect(self.finetune_controller.open)
         view.classify.heat_requested.connect(self.heat.toggle)
+        view.classify.doubts.show_requested.connect(canvas.go_to)
         canvas.heat_requested.connect(self.heat.toggle)
         self.heat.said.connect(self.voice.say)
         self.heat.warning_emitted.connect(self.voice.warn)
@@ -368,7 +370,7 @@ class DockController(QObject):
         self.view.next_step_button.setEnabled(cells)
         self.view.next_step_button.setToolTip(missing or "Alt+G")
         busy = self.tasks.jobs.running
-        waiting = busy("detect") or busy("open")
+        waiting = busy("detect") or busy("open") or busy("keep")
         self.view.detect.block("Wait until it has finished, or press Cancel." if waiting else "")
         no_model = "" if has_model(session) else _NO_MODEL
         blocked = missing or (

@@ -54,6 +54,14 @@ ORDERS: tuple[tuple[QueueOrder, str, str], ...] = (
         "Least certain",
         ("Uncertain cells first; crops that look alike are spread apart"),
     ),
+    (
+        "rare",
+        "Rare kinds first",
+        (
+            "Cells that the detector or the classifier takes for something rare on the slide, the "
+            "most useful first"
+        ),
+    ),
     ("unknown", "Unknown first", "The cells farthest from all annotated ones first"),
     ("sure", "Confidence", "By the probability of the class"),
     ("class", "Class", "Class by class, in the order of the palette"),
@@ -324,6 +332,14 @@ class GalleryWidget(QWidget):
     def propose_next(self, count: int) -> None:
         """Propose the most informative cells that are known at once."""
         self.propose(self._upcoming.best("active").cells[:count])
+
+    def show_order(self, order: QueueOrder) -> None:
+        """Show all cells in this order."""
+        combo = self.bar.order
+        self.bar.filter.setCurrentIndex(0)
+        combo.setCurrentIndex(combo.findData(order))
+        self.view.choose(0)
+        self.view.setFocus()
 
     def show_similar_to_chosen(self) -> None:
         """Show the cells that look most like the chosen ones."""
