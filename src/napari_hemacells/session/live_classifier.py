@@ -68,7 +68,8 @@ class ClassifyRequest:
 
     ``generation`` grows with every change of cells, annotations or classes; an answer to an older
     one is dropped by :meth:`LiveClassifier.accept`. With a ``support`` set the head is fitted
-    anew; without one, the given ``head`` (of a loaded model) is used as it is.
+    anew; without one, the given ``head`` (of a loaded model) is used as it is. ``parents`` has the
+    kind of each class that is within one.
     """
 
     generation: int
@@ -77,6 +78,7 @@ class ClassifyRequest:
     class_ids: tuple[str, ...]
     head: Head | None = None
     params: ClassifyParams = field(default_factory=ClassifyParams)
+    parents: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,9 +96,10 @@ def run_classification(request: ClassifyRequest) -> ClassifyResult:
 
     head = request.head
     if request.support is not None:
-        head = classify.fit(
+        head = classify.fit_levels(
             request.support,
             request.class_ids,
+            request.parents,
             context=request.embeddings.vectors,
             params=request.params,
         )
@@ -222,19 +225,30 @@ class LiveClassifier:
         return there is not None and (there.encoder, there.spec) == (like.encoder, like.spec)
 
     def request(
-        self, labels: Mapping[CellRef, str], class_ids: tuple[str, ...]
+        self,
+        labels: Mapping[CellRef, str],
+        class_ids: tuple[str, ...],
+        parents: Mapping[str, str] | None = None,
     ) -> ClassifyRequest | None:
-        """What to compute now; ``None`` while there is nothing to classify with."""
+        """What to compute now; ``None`` while there is nothing to classify with.
+
+        Parameters
+        ----------
+        parents
+            The kind of each class that is within one.
+        """
         if self.embeddings is None:
             return None
         support = self.support(labels)
         if support is None:
             return None
         head = None
-        if self.model is not None and self.clicked(labels) is None:
-            head, support = self.model.head, None
+        parents = dict(parents or {})
+        model = self.model
+        if model is not None and self.clicked(labels) is None and not model.regrouped(parents):
+            head, support = model.head, None
         return ClassifyRequest(
-            self._generation, self.embeddings, support, class_ids, head, self.params
+            self._generation, self.embeddings, support, class_ids, head, self.params, parents
         )
 
     def support(self, labels: Mapping[CellRef, str]) -> SupportSet | None:
@@ -351,12 +365,22 @@ class LoadedModel:
     learned
         Cells of this project that it was fine-tuned or validated on, and their class then. Such
         a cell adds nothing to the support set as long as it keeps that class.
+    parents
+        The kind of each class that was within one.
     """
 
     bundle: Bundle
     head: Head
     support: SupportSet
     learned: Mapping[CellRef, str] = field(default_factory=dict)
+    parents: Mapping[str, str] = field(default_factory=dict)
+
+    def regrouped(self, parents: Mapping[str, str]) -> bool:
+        """Whether its classes have other kinds in the project than they had when it was made."""
+        return any(
+            parents.get(class_id) != self.parents.get(class_id)
+            for class_id in set(self.support.labels)
+        )
 
     def new_labels(self, labels: Mapping[CellRef, str]) -> Mapping[CellRef, str]:
         """Return the annotations that the model has not learned: of new cells or classes."""

@@ -45,7 +45,7 @@ class Session(SessionEditor):
         """What to compute now; ``None`` while there is nothing to classify with."""
         if self.history is None:
             return None
-        return self.live.request(self.class_of_cell(), self.palette.ids)
+        return self.live.request(self.class_of_cell(), self.palette.ids, self.palette.parents)
 
     def accept(self, result: ClassifyResult) -> bool:
         """Accept an answer and return whether it is current; a late one changes nothing."""

@@ -30,6 +30,7 @@ HEAD_NAMES: dict[HeadKind, str] = {
     "prototype": "nearest prototype",
     "linear": "linear",
     "knn": "nearest annotated cells",
+    "two levels": "kind first, then within it",
 }
 
 

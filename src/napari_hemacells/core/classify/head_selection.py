@@ -12,7 +12,7 @@ from napari_hemacells.core.classify.ridge import PseudoLabels, fit_ridge
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-HeadKind: TypeAlias = Literal["one class", "prototype", "linear", "knn"]
+HeadKind: TypeAlias = Literal["one class", "prototype", "linear", "knn", "two levels"]
 MAX_REPRESENTATIVES = 1000  # annotated cells of which every two are compared
 NEIGHBOURS = 3  # of each class: a class with more annotated cells has no more votes
 MIN_SHOTS_TO_SELECT = (

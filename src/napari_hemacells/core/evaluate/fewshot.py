@@ -464,23 +464,23 @@ def sensitivity_and_specificity(
         ``(draws, k, k)`` by true class (row) and answer (column).
     """
     own = np.diagonal(confusions, axis1=1, axis2=2)
-    given, said = confusions.sum(axis=2), confusions.sum(axis=1)
+    given, predicted = confusions.sum(axis=2), confusions.sum(axis=1)
     others = confusions.sum(axis=(1, 2))[:, np.newaxis] - given
     shares = {
         "sensitivity": own / np.maximum(given, 1),
-        "specificity": 1 - (said - own) / np.maximum(others, 1),
+        "specificity": 1 - (predicted - own) / np.maximum(others, 1),
     }
-    found: dict[str, dict[str, float]] = {}
-    for place, name in enumerate(names):
-        found[name] = {}
+    result: dict[str, dict[str, float]] = {}
+    for index, name in enumerate(names):
+        result[name] = {}
         for metric, values in shares.items():
-            low, high = percentile_interval(values[:, place])
-            found[name] |= {
-                metric: float(values[:, place].mean()),
+            low, high = percentile_interval(values[:, index])
+            result[name] |= {
+                metric: float(values[:, index].mean()),
                 f"{metric}_low": low,
                 f"{metric}_high": high,
             }
-    return found
+    return result
 
 
 def _summary(

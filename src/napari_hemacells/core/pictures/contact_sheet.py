@@ -162,8 +162,8 @@ class ContactSheet:
         self.load(chosen, sharp=False)
         side = SMALL[0]
         picture = np.full((PREVIEWED * side, PREVIEWED * side, 3), BACKGROUND, np.uint8)
-        for place, tile in enumerate(self.small_tiles(np.array(chosen, int), side)):
-            row, column = divmod(place, PREVIEWED)
+        for index, tile in enumerate(self.small_tiles(np.array(chosen, int), side)):
+            row, column = divmod(index, PREVIEWED)
             picture[row * side : (row + 1) * side, column * side : (column + 1) * side] = tile
         return picture
 
@@ -349,9 +349,9 @@ class SheetLevel:
         if side in SMALL and not self.waits:
             return self.sheet.small_tiles(numbers, side)
         tiles = np.empty((numbers.size, side, side, 3), np.uint8)
-        for place, number in enumerate(numbers.ravel().tolist()):
+        for index, number in enumerate(numbers.ravel().tolist()):
             tile = self.sheet.tile(number, waits=self.waits)
-            tiles[place] = _reduced(tile[np.newaxis], self.step)[0] if self.step > 1 else tile
+            tiles[index] = _reduced(tile[np.newaxis], self.step)[0] if self.step > 1 else tile
         return tiles.reshape(*numbers.shape, side, side, 3)
 
 

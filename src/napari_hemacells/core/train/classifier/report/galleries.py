@@ -157,10 +157,10 @@ def build_galleries(
         "most for it."
     )
     galleries = []
-    for place, one in enumerate(picture_lists(results)):
-        note = " ".join(part for part in (one.note, looked if place == 0 else "") if part)
-        shots = _shots(one.items, crops, heat, one.kinds)
-        galleries.append(Gallery(one.title, note if one.items else NOTHING, shots))
+    for index, listed in enumerate(picture_lists(results)):
+        note = " ".join(part for part in (listed.note, looked if index == 0 else "") if part)
+        shots = _shots(listed.items, crops, heat, listed.kinds)
+        galleries.append(Gallery(listed.title, note if listed.items else NOTHING, shots))
     return galleries
 
 
@@ -201,7 +201,7 @@ def _shots(
             figure=f"{item.confidence:.2f}",
             heat=heat.get(item.name, ""),
             wrong=not item.right,
-            kind=kinds[place] if kinds else "",
+            kind=kinds[index] if kinds else "",
         )
-        for place, item in enumerate(items)
+        for index, item in enumerate(items)
     )
