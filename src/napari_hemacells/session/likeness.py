@@ -220,9 +220,7 @@ def request_index(session: Session, *, whole_project: bool) -> IndexRequest | No
     return IndexRequest(here, project, corrections, session.live.shift_references)
 
 
-def index_steps(
-    request: IndexRequest, likeness: Likeness | None = None
-) -> Generator[Progress, None, ProjectIndex]:
+def index_steps(request: IndexRequest) -> Generator[Progress, None, ProjectIndex]:
     """Return the index of all cells that have embeddings; yield after each image.
 
     Those of other images are read from the project's cache; nothing is embedded.
@@ -240,7 +238,7 @@ def index_steps(
         if cached is not None and len(cached):
             parts.append(cached)
     yield Progress(len(stored), len(stored), "Ordering cells by likeness")
-    return ProjectIndex(make_index(parts, likeness), waiting)
+    return ProjectIndex(make_index(parts), waiting)
 
 
 def cached_embeddings(request: IndexRequest, entry: StoredImage) -> tuple[Embeddings | None, bool]:
@@ -282,18 +280,22 @@ class LikeThis(NamedTuple):
     ----------
     picked
         The cells that the others are held against.
-    refs
-        All cells in order, the picked ones included.
-    images
-        Number of images they are of.
+    cells
+        The index that they are of.
+    order
+        ``(n,)`` its rows in order.
     waiting
         Images whose cells are not all embedded yet.
     """
 
     picked: tuple[CellRef, ...]
-    refs: list[CellRef]
-    images: int
+    cells: LikenessIndex
+    order: NDArray[np.intp]
     waiting: int
+
+    def refs(self, first: int = 0, last: int | None = None) -> list[CellRef]:
+        """Return the cells of these places in the order."""
+        return self.cells.refs(self.order[first:last])
 
 
 def order_cells(known: ProjectIndex, picked: Sequence[CellRef]) -> LikeThis:
@@ -304,8 +306,8 @@ def order_cells(known: ProjectIndex, picked: Sequence[CellRef]) -> LikeThis:
     AnnotationError
         None of them is in the index.
     """
-    rows = [known.cells.rows[ref] for ref in picked if ref in known.cells.rows]
+    rows = [row for ref in picked if (row := known.cells.row_of(ref)) is not None]
     if not rows:
         raise AnnotationError(NOT_EMBEDDED)
     order, _ = known.cells.order(rows)
-    return LikeThis(tuple(picked), known.cells.refs(order), len(known.cells.images), known.waiting)
+    return LikeThis(tuple(picked), known.cells, order, known.waiting)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_hemacells.core.classify.similarity import likeness_to_classes, make_index
-from napari_hemacells.core.classify.verification import default_likeness, fit_likeness
+from napari_hemacells.core.classify.verification import default_likeness
 from napari_hemacells.core.types import CellRef, CropSpec, Embeddings, EncoderInfo
 
 
@@ -49,7 +49,7 @@ def test_cells_of_several_images_are_found_under_their_own_image():
     other_groups, others = grouped(seed=1)
     index = make_index([embedded(vectors), embedded(others, "other", first=100)])
     assert len(index) == 120
-    order, _ = index.order([index.rows[CellRef("other", 100)]])
+    order, _ = index.order([index.row_of(CellRef("other", 100))])
     refs = index.refs(order[:40])
     assert refs[0] == CellRef("other", 100)
     assert {ref.image_key for ref in refs} == {"smear", "other"}
@@ -58,21 +58,8 @@ def test_cells_of_several_images_are_found_under_their_own_image():
         for ref in refs
     ]
     assert set(kinds) == {0}
-
-
-def test_what_was_learned_of_annotated_cells_joins_in():
-    """The kinds differ in one number out of sixteen, which noise of the others hides."""
-    random = np.random.default_rng(0)
-    groups = np.repeat([0, 1], 60)
-    vectors = random.normal(0, 1, (120, 16))
-    vectors[:, 0] = 3.0 * groups + random.normal(0, 0.2, 120)
-    annotated = [*range(20), *range(60, 80)]
-    likeness = fit_likeness(vectors[annotated], [str(groups[row]) for row in annotated])
-    assert likeness.projection is not None
-    plain, learned = (
-        make_index([embedded(vectors)], one).order([30])[0][1:50] for one in (None, likeness)
-    )
-    assert (groups[learned] == 0).mean() > (groups[plain] == 0).mean()
+    assert index.row_of(CellRef("other", 1)) is None
+    assert index.row_of(CellRef("nobody's", 100)) is None
 
 
 def test_an_index_of_nothing_is_empty():
