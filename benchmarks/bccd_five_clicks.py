@@ -55,11 +55,11 @@ def embed_fields(data: Path, part: str) -> EmbeddedBoxes:
     return embed_boxes(data, part, bundled_encoder("auto"))
 
 
-def embed_boxes(data: Path, part: str, encoder: Encoder) -> EmbeddedBoxes:
-    """All boxes of a list of fields, embedded."""
+def embed_boxes(data: Path, part: str, encoder: Encoder, most: int | None = None) -> EmbeddedBoxes:
+    """All boxes of a list of fields, or of its first ones, embedded."""
     cache = EmbeddingCache(default_cache_folder())
     vectors, classes, skipped = [], [], 0
-    for name in (data / f"{part}.txt").read_text().split():
+    for name in (data / f"{part}.txt").read_text().split()[:most]:
         image = read_image(data / "images" / f"{name}.jpg")
         boxes, names, without_area = read_boxes(data / "annotations" / f"{name}.xml", image.shape)
         skipped += without_area

@@ -3,12 +3,12 @@
 ::
 
     OMP_NUM_THREADS=1 python benchmarks/odd_ones.py [DATA] [--sets pbc wbc_jiangxi chula bccd]
-        [--encoders imagenet bundled] [--draws 10] [--shots 10] [--kinds 5]
+        [--encoders imagenet bundled] [--draws 10] [--shots 10] [--kinds 5] [--odd-cells 60]
 
 Class folders: each kind is left out in turn. In each draw five of the other kinds are annotated,
 ten cells each; asked are 60 more cells of each of these and 60 of the kind left out, with all of
 them as the image's cells. BCCD: two of its three kinds are annotated, ten cells each from the
-train fields; asked are all boxes of the val fields, as those of one smear.
+first 40 train fields; asked are all boxes of the val fields, as those of one smear.
 
 AUROC: of the score of *Odd ones out*, the kind left out against the others; beside it that of the
 classifier's own novelty. Found and falsely called: shares above the classifier's threshold. The
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.encode import Encoder
 
 ASKED = 60  # cells of each kind
+TRAIN_FIELDS = 40  # of BCCD, of which cells are annotated
 
 
 class Draw(NamedTuple):
@@ -70,7 +71,8 @@ def folder_draws(labels: np.ndarray, draw: int, chosen: argparse.Namespace) -> I
             rows = random.permutation(np.flatnonzero(labels == kind))
             shots = 0 if kind == left_out else chosen.shots
             annotated.append(rows[:shots])
-            asked.append(rows[shots : shots + ASKED])
+            count = chosen.odd_cells if kind == left_out else ASKED
+            asked.append(rows[shots : shots + count])
         yield Draw(left_out, np.concatenate(annotated), np.concatenate(asked))
 
 
@@ -112,7 +114,10 @@ def ask(vectors: np.ndarray, labels: np.ndarray, draw: Draw) -> Found:
 def read_set(name: str, encoder_name: str, encoder: Encoder, data: Path):
     """Return vectors, kinds and, of BCCD, the part of each cell."""
     if name == "bccd":
-        parts = [embed_boxes(data / "bccd", part, encoder) for part in ("train", "val")]
+        parts = [
+            embed_boxes(data / "bccd", "train", encoder, TRAIN_FIELDS),
+            embed_boxes(data / "bccd", "val", encoder),
+        ]
         part = np.repeat(["train", "val"], [len(one.classes) for one in parts])
         vectors = np.concatenate([one.vectors for one in parts])
         return vectors, np.concatenate([one.classes for one in parts]), part
@@ -129,6 +134,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=10)
     parser.add_argument("--shots", type=int, default=10)
     parser.add_argument("--kinds", type=int, default=5, help="annotated kinds")
+    parser.add_argument("--odd-cells", type=int, default=ASKED, help="of the kind left out")
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
     print("| set | encoder | left out | AUROC | novelty alone | found | falsely called |")

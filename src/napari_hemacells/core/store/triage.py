@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from napari_hemacells.core.errors import StorageError
 from napari_hemacells.core.files.fsio import atomic_folder, read_bytes, write_bytes
@@ -191,7 +191,7 @@ def read_triage(path: Path) -> ImageTriage:
     """
     try:
         return ImageTriage.model_validate(json.loads(read_bytes(path, _MAX_BYTES)))
-    except (OSError, ValueError, ValidationError) as error:
+    except (OSError, StorageError, ValueError) as error:
         raise StorageError(
             f"{path} is missing or damaged: run the command again without --skip-done."
         ) from error

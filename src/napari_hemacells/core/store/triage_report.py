@@ -175,9 +175,9 @@ def _examples(report: TriageReport) -> list[tuple[str, list[str]]]:
 def _uri(path: Path) -> str:
     try:
         data = read_bytes(path, _MAX_BYTES)
-    except OSError as error:
+    except (OSError, StorageError) as error:
         raise StorageError(
-            f"The crop {path} is missing: run the command again without --skip-done."
+            f"The picture {path} is missing: run the command again without --skip-done."
         ) from error
     kind = "jpeg" if path.suffix == ".jpg" else "png"
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
