@@ -27,9 +27,11 @@ from typing import TYPE_CHECKING, Any
 
 from napari_hemacells.api_pictures import (
     classify_pictures,
+    crop_points,
     embed_pictures,
     open_pictures,
     whole_picture,
+    write_point_crops,
 )
 from napari_hemacells.core.types import Cells, CropSpec, Embeddings, Prediction, SmearImage
 
@@ -54,6 +56,7 @@ __all__ = [
     "SmearImage",
     "classify_pictures",
     "crop",
+    "crop_points",
     "detect",
     "embed",
     "embed_pictures",
@@ -70,6 +73,7 @@ __all__ = [
     "synthetic_smear",
     "train",
     "whole_picture",
+    "write_point_crops",
 ]
 
 

@@ -262,6 +262,116 @@ class ClassifyParams(Params):
     )
 
 
+class PointCropParams(Params):
+    """Parameters of crops of a fixed number of pixels around points."""
+
+    border: Literal["pad", "shift", "reject"] = Field(
+        default="pad",
+        title="At the border",
+        description=(
+            "Where a crop reaches beyond the image. pad: the image is mirrored there. shift: the "
+            "crop is moved into the image. reject: no crop."
+        ),
+    )
+    enlarge: float = Field(
+        default=1.0,
+        ge=0.1,
+        le=20,
+        title="Enlarge images",
+        description=(
+            "By so much before the crops are cut: with 3, a crop of 90 px shows 30 px of the "
+            "image. For cells that are small in their images."
+        ),
+    )
+    check: Literal["learned", "classical", "none"] = Field(
+        default="learned",
+        title="Check for a cell",
+        description=(
+            "The detector that looks whether there is a cell near each point; crops without one "
+            "are set aside, not deleted. none: all crops are taken as they are."
+        ),
+    )
+    reach: float | None = Field(
+        default=None,
+        ge=0,
+        le=10000,
+        title="Reach (px)",
+        description=(
+            "How far from the point a detected cell may lie. Empty: half a cell's diameter."
+        ),
+    )
+    validation: float = Field(
+        default=0.1,
+        ge=0,
+        lt=0.9,
+        title="Validation share",
+        description="Of the frames or movies, whose crops check while a network learns.",
+    )
+    test: float = Field(
+        default=0.1,
+        ge=0,
+        lt=0.9,
+        title="Test share",
+        description="Of the frames or movies, whose crops are looked at once, at the end.",
+    )
+    seed: int = Field(
+        default=0, ge=0, title="Seed", description="Another number makes another split."
+    )
+
+
+class CropSizeParams(Params):
+    """Parameters of the study of the size of crops."""
+
+    recipe: str = Field(
+        default="alive-dead",
+        title="Recipe",
+        description="Preset of hemacells train by which the network from scratch learns.",
+    )
+    tuned_recipe: str = Field(
+        default="quick",
+        title="Recipe of fine-tuning",
+        description="Preset of hemacells train by which the bundled encoder is fine-tuned.",
+    )
+    input_size: int | None = Field(
+        default=None,
+        ge=16,
+        le=1024,
+        title="Network's input (px)",
+        description=(
+            "Side to which crops are resized for the network from scratch. Empty: as they are."
+        ),
+    )
+    epochs: int | None = Field(
+        default=None,
+        ge=1,
+        le=10000,
+        title="Rounds",
+        description="At most, of the network from scratch. Empty: those of the recipe.",
+    )
+    tuned_epochs: int | None = Field(
+        default=None,
+        ge=1,
+        le=10000,
+        title="Rounds of fine-tuning",
+        description="With the body. Empty: those of the recipe.",
+    )
+    copies: int = Field(
+        default=4,
+        ge=0,
+        le=32,
+        title="Test-time augmentation",
+        description="Augmented copies whose answers are averaged with the crop's own.",
+    )
+    draws: int = Field(
+        default=20,
+        ge=1,
+        le=1000,
+        title="Draws",
+        description="Of the crops that teach, for each number of crops a class.",
+    )
+    seed: int = Field(default=0, ge=0, title="Seed", description="Of draws and networks.")
+
+
 class SelectParams(Params):
     """Parameters of choosing the thermograms of a study."""
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_hemacells.core.classify import Head, Reference, SupportSet
+    from napari_hemacells.core.encode.growing import GrowingEmbeddings
     from napari_hemacells.core.store import Bundle
     from napari_hemacells.core.types import CellRef, Cells, Embeddings, Prediction
     from napari_hemacells.session.domain_shift import ShiftMeasurement
@@ -69,7 +70,8 @@ class ClassifyRequest:
     ``generation`` grows with every change of cells, annotations or classes; an answer to an older
     one is dropped by :meth:`LiveClassifier.accept`. With a ``support`` set the head is fitted
     anew; without one, the given ``head`` (of a loaded model) is used as it is. ``parents`` has the
-    kind of each class that is within one.
+    kind of each class that is within one. ``quick`` asks the same by the detector's vectors, for
+    cells that the encoder has not looked at yet (:mod:`~.early_answers`).
     """
 
     generation: int
@@ -79,6 +81,7 @@ class ClassifyRequest:
     head: Head | None = None
     params: ClassifyParams = field(default_factory=ClassifyParams)
     parents: Mapping[str, str] = field(default_factory=dict)
+    quick: ClassifyRequest | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +119,7 @@ class LiveClassifier:
         self.encoder = DEFAULT  # by name; a loaded model brings its own
         self.model: LoadedModel | None = None
         self.embeddings: Embeddings | None = None
+        self.growing: GrowingEmbeddings | None = None  # while the cells are being embedded
         self.latest: ClassifyResult | None = None
         self.nearest = False
         self.measured: ShiftMeasurement | None = None
@@ -135,13 +139,23 @@ class LiveClassifier:
         """The loaded model as it was saved."""
         return None if self.model is None else self.model.bundle
 
+    @property
+    def generation(self) -> int:
+        """Number of the present cells, annotations and classes."""
+        return self._generation
+
+    @property
+    def others(self) -> Mapping[str, Embeddings]:
+        """Embeddings of the annotated cells of other images; read only."""
+        return self._others
+
     def invalidate(self) -> None:
         """Invalidate every answer that is still under way."""
         self._generation += 1
 
     def forget_cells(self) -> None:
         """Start anew with other cells."""
-        self.embeddings = self._raw = self.latest = self.measured = None
+        self.embeddings = self._raw = self.latest = self.measured = self.growing = None
         self.invalidate()
 
     def keep_cells(self, cells: Cells, changed: Collection[int]) -> None:
@@ -207,7 +221,7 @@ class LiveClassifier:
         """Set the embeddings, unless they are late; return whether they belong to these cells."""
         if embeddings.image_key != image_key or not np.array_equal(embeddings.ids, cells.ids):
             return False
-        self._raw, self.measured = embeddings, None
+        self._raw, self.measured, self.growing = embeddings, None, None
         self._apply_shift()
         return True
 

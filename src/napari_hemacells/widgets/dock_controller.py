@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject, Qt
 
 from napari_hemacells.widgets.adapt_encoder.controller import AdaptEncoderController
+from napari_hemacells.widgets.background.embedding_pace import EmbeddingPace
 from napari_hemacells.widgets.background.tasks import BackgroundTasks
 from napari_hemacells.widgets.background.workers import JobRunner
 from napari_hemacells.widgets.canvas.cell_layer_controller import CellLayerController
@@ -16,7 +17,7 @@ from napari_hemacells.widgets.classify.controller import ClassifyController
 from napari_hemacells.widgets.classify.heat_map import HeatMapController
 from napari_hemacells.widgets.detect.controller import DetectController
 from napari_hemacells.widgets.detect.edit_tools import CellEditor
-from napari_hemacells.widgets.export.steps import export_steps, take_snapshot
+from napari_hemacells.widgets.export.steps import export_steps, has_model, take_snapshot
 from napari_hemacells.widgets.finetune.controller import FineTuneController
 from napari_hemacells.widgets.gallery.review_queue import ReviewQueue
 from napari_hemacells.widgets.message_bar import Notifier
@@ -84,6 +85,7 @@ class DockController(QObject):
         self.training = TrainDetectorController(session, view.train)
         self.review_queue = ReviewQueue(session)
         self.canvas = CellLayerController(session, bridge, self.review_queue, self.tasks.classify)
+        self.pace = EmbeddingPace(session, bridge, self.tasks)
         self.cell_editor = CellEditor(session, bridge, self.canvas)
         self.project_controller = ProjectController(view, session, bridge, self.tasks, self.voice)
         self.project_panel = ProjectPanelController(
@@ -114,6 +116,7 @@ class DockController(QObject):
         self.close = CloseOnce(
             self._subscriptions.drop,
             self.project_controller.settled.stop,
+            self.pace.close,
             self.tasks.close,
             self.review_queue.close,
             self.thermograms.jobs.close,
@@ -361,7 +364,7 @@ class DockController(QObject):
         busy = self.tasks.jobs.running
         waiting = busy("detect") or busy("open")
         self.view.detect.block("Wait until it has finished, or press Cancel." if waiting else "")
-        no_model = "" if session.prediction is not None else _NO_MODEL
+        no_model = "" if has_model(session) else _NO_MODEL
         blocked = missing or (
             "An export is being written. Wait until it has finished." if busy("export") else ""
         )

@@ -95,7 +95,7 @@ def get_knn_graph(vectors: NDArray[np.float32] | None) -> KNNGraph | None:
 
 
 _MAKING = Lock()
-_LAST: deque[tuple[weakref.ref[NDArray[np.float32]], KNNGraph]] = deque(maxlen=2)
+_LAST: deque[tuple[weakref.ref[NDArray[np.float32]], KNNGraph]] = deque(maxlen=4)
 
 
 def build_knn_graph(vectors: NDArray[np.float32]) -> KNNGraph:

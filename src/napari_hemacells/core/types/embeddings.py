@@ -84,6 +84,10 @@ class Embeddings:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def of(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Embeddings:
+        """Return those of some cells, as copies."""
+        return replace(self, ids=self.ids[rows], vectors=self.vectors[rows])
+
     @cached_property
     def rows(self) -> dict[int, int]:
         """From a cell's id to its row."""

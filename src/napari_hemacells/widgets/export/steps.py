@@ -55,11 +55,16 @@ def take_snapshot(session: Session) -> ExportSnapshot | None:
         session.prediction,
         session.palette,
         session.embeddings,
-        session.make_bundle(session.image.name) if session.prediction is not None else None,
+        session.make_bundle(session.image.name) if has_model(session) else None,
         "" if session.live.model is None else session.live.model.bundle.name,
         "" if session.live.latest is None else session.live.latest.head.calibration.reason,
         request_project_table(session),
     )
+
+
+def has_model(session: Session) -> bool:
+    """Whether there is a classifier to save: not while it goes by the detector's vectors too."""
+    return session.prediction is not None and session.embeddings is not None
 
 
 class ExportResult(NamedTuple):
