@@ -132,7 +132,7 @@ def class_in_words(session: Session, cell: int) -> str:
     return f"{nearest.name} (predicted)"
 
 
-class Comparison(NamedTuple):
+class CellComparison(NamedTuple):
     """What is said of two cells.
 
     Attributes
@@ -154,7 +154,7 @@ class Comparison(NamedTuple):
     basis: str
 
 
-def compare_cells(likeness: Likeness, first: PickedCell, second: PickedCell) -> Comparison:
+def compare_cells(likeness: Likeness, first: PickedCell, second: PickedCell) -> CellComparison:
     """Return how far two cells are apart, and whether they are of the same kind.
 
     Raises
@@ -169,7 +169,7 @@ def compare_cells(likeness: Likeness, first: PickedCell, second: PickedCell) -> 
     distances = likeness.distances(first.vector[np.newaxis], second.vector[np.newaxis])
     same = bool(likeness.same(distances)[0, 0])
     p_same = float(likeness.p_same(distances)[0, 0])
-    return Comparison(
+    return CellComparison(
         float(distances[0, 0]),
         likeness.threshold,
         same,
