@@ -168,6 +168,7 @@ def colour_codes(
     prediction: Prediction | None,
     palette: Palette,
     mode: DisplayMode = "class",
+    *,
     odd: Sequence[int] = (),
 ) -> CellColourCodes:
     """Return the colour of each cell, as codes: 100,000 cells take some milliseconds.

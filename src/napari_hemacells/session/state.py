@@ -407,7 +407,7 @@ class SessionState:
         return self.derived(
             ("colours", mode),
             lambda: layers.colour_codes(
-                cells, self.annotated, self.prediction, self.palette, mode, self._odd_ids()
+                cells, self.annotated, self.prediction, self.palette, mode, odd=self._odd_ids()
             ),
         )
 
