@@ -372,10 +372,7 @@ class DockController(QObject):
         self.likeness.compare(self.cell_editor.chosen or chosen or self.cell_editor.targets())
 
     def _display_changed(self, mode: str) -> None:
-        if mode == "odd" and self.session.odd_ones is None:
-            self.likeness.next_odd()
-        elif mode != "odd":
-            self.likeness.leave_odd()
+        self.likeness.show_colours(shown=mode == "odd")
 
     def _paint_pictures(self) -> None:
         """Paint pictures of a folder that were read meanwhile."""

@@ -381,7 +381,8 @@ class ClassifyPanel(QWidget):
     def _mode_box(self) -> QGroupBox:
         box = QGroupBox("Show on the image (V switches)")
         row = QHBoxLayout(box)
-        row.setContentsMargins(4, 2, 4, 2)
+        row.setContentsMargins(2, 2, 2, 2)
+        row.setSpacing(3)
         group = QButtonGroup(self)
         for mode in DISPLAY_MODES:
             button = QPushButton(mode.capitalize())

@@ -92,6 +92,7 @@ class LikenessController(QObject):
         self._at = -1
         self._follow = False  # whether odd ones are found anew for the colours alone
         self.shows_odd = False
+        self._coloured = False
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.setInterval(_IDLE_MS)
@@ -219,6 +220,14 @@ class LikenessController(QObject):
         self._follow = False
         self.jobs.start("rate", partial(_odd_steps, request))
 
+    def show_colours(self, *, shown: bool) -> None:
+        """Keep the colour of odd cells on the image up to date, or let it be."""
+        self._coloured = shown
+        if shown:
+            self._follow_classes()
+        else:
+            self.leave_odd()
+
     def leave_odd(self) -> None:
         """Go through the odd ones from the start, the next time they are asked for."""
         self.shows_odd, self._at = False, -1
@@ -261,18 +270,18 @@ class LikenessController(QObject):
         self.go_to.emit(self._queue[self._at])
 
     def _classes_changed(self) -> None:
-        if self._session.odd_ones is not None:
+        if self._coloured:
             self._soon.start()
 
     def _follow_classes(self) -> None:
         """Find the odd ones anew for the colours; the queue stays as it is."""
         request = request_odd_ones(self._session)
-        stale = self._odd is None or request is None or not request.has_inputs_of(self._odd[0])
-        if self._session.odd_ones is None or request is None or not stale:
+        if request is None or self.jobs.running("rate"):
             return
-        if self.shows_odd:
-            self._follow = True
-            self.jobs.start("rate", partial(_odd_steps, request))
+        if self._odd is not None and request.has_inputs_of(self._odd[0]):
+            return
+        self._follow = True
+        self.jobs.start("rate", partial(_odd_steps, request))
 
     # --- answers -----------------------------------------------------------------------------
 
