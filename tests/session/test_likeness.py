@@ -1,4 +1,4 @@
-"""Likeness in a session: two cells compared, all ordered, the odd ones, the triage of a project."""
+"""Likeness in a session: two cells compared, all ordered, the odd ones, the triage."""
 
 from __future__ import annotations
 

@@ -43,14 +43,14 @@ def answer_odd_ones(request: OddRequest) -> OddOnes:
     return find_odd_ones(request.embeddings, request.prediction, request.head, request.support)
 
 
-FARTHEST = 20  # cells that are gone through where none can be called odd
+FARTHEST = 20  # cells that are gone through where none is called odd
 
 
 def odd_queue(session: Session, odd_ones: OddOnes) -> tuple[list[int], bool]:
     """Return the cells to go through, the oddest first, and whether they are called odd.
 
-    Annotated cells are left out: their kind is known. Where none is called odd, the farthest
-    twenty.
+    Annotated cells are left out: their kind is known. Where no cell is called odd, the twenty
+    with the highest scores.
     """
     cells = session.cells.position if session.cells is not None else {}
     annotated = session.annotated
@@ -59,6 +59,6 @@ def odd_queue(session: Session, odd_ones: OddOnes) -> tuple[list[int], bool]:
         return [cell for cell in ids if cell in cells and cell not in annotated]
 
     queue = waiting(odd_ones.odd_ids.tolist())
-    if queue or odd_ones.can_tell:
+    if queue:
         return queue, True
     return waiting(odd_ones.farthest(len(odd_ones.ids)).tolist())[:FARTHEST], False

@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt import QFlowLayout
 
 from napari_hemacells.core.annotate.palette import UNKNOWN_COLOUR
 from napari_hemacells.core.params import ClassifyParams
@@ -380,9 +381,10 @@ class ClassifyPanel(QWidget):
 
     def _mode_box(self) -> QGroupBox:
         box = QGroupBox("Show on the image (V switches)")
-        row = QHBoxLayout(box)
-        row.setContentsMargins(2, 2, 2, 2)
-        row.setSpacing(3)
+        row = QFlowLayout(box)  # four buttons are wider than a narrow dock
+        row.setContentsMargins(4, 2, 4, 2)
+        row.setHorizontalSpacing(4)
+        row.setVerticalSpacing(4)
         group = QButtonGroup(self)
         for mode in DISPLAY_MODES:
             button = QPushButton(mode.capitalize())

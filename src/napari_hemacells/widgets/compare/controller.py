@@ -239,18 +239,21 @@ class LikenessController(QObject):
         self._queue, called = odd_queue(self._session, self._odd[1])
         self._at, self.shows_odd = -1, bool(self._queue)
         self.odd_found.emit(self._queue, called)
-        if not self._queue:
-            self.said.emit("No cell is odd: all are like some annotated kind.")
-            return
         count = len(self._queue)
+        if not count:
+            self.said.emit("Every cell is annotated: none is left to go through.")
+            return
+        cells = "1 cell" if count == 1 else f"{count:,} cells"
         if called:
-            cells = "1 odd cell" if count == 1 else f"{count:,} odd cells"
-            self.said.emit(f"{cells}. O shows the next one, Shift+O the one before.")
+            text = f"{cells} unlike every annotated kind."
+        elif self._odd[1].can_tell:
+            text = f"No cell is called odd. These {cells} are the farthest."
         else:
-            self.said.emit(
-                f"The {count} cells farthest from your annotations. To call cells odd, annotate "
-                "eight or more, at least two of each kind."
+            text = (
+                f"These {cells} are the farthest from your annotations. To call cells odd, "
+                "annotate eight or more, at least two of each kind."
             )
+        self.said.emit(f"{text} O shows the next one, Shift+O the one before.")
         self._step(1)
 
     def _step(self, step: int) -> None:

@@ -9,7 +9,7 @@ from qtpy.QtGui import QColor, QImage, QPainter, QPainterPath, QPen, QPixmap
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_hemacells.widgets import theme
-from napari_hemacells.widgets.plain_text import PlainLabel, heading
+from napari_hemacells.widgets.plain_text import PlainLabel, elided, heading
 
 if TYPE_CHECKING:
     from qtpy.QtGui import QPaintEvent
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from napari_hemacells.session.likeness import CellComparison, PickedCell
 
 SIDE = 132  # pixels of a crop
+MOST_SURE = 0.99  # a figure above that is no more than the shape of a curve
+_TITLE = 21  # letters of cell and image below a crop
 _SCALE_MAX = 2.0  # largest distance
 _HELP = (
     "Choose a cell on the image or in the gallery and press C, then another one. "
@@ -62,7 +64,7 @@ class PickedCellView(QWidget):
                     Qt.TransformationMode.SmoothTransformation,
                 )
             )  # fmt: skip
-        self.title.setText("" if cell is None else cell.title)
+        self.title.setText("" if cell is None else elided(cell.title, _TITLE))
         self.title.setToolTip("" if cell is None else cell.title)
         self.class_name.setText("" if cell is None else cell.class_name)
         self.restyle()
@@ -172,10 +174,11 @@ class ComparePanel(QWidget):
         buttons.addWidget(self.clear)
         buttons.addStretch(1)
         words = QVBoxLayout()
+        words.setSpacing(3)
+        words.addLayout(buttons)
         for widget in (self.verdict, self.scale, self.figures, self.basis):
             words.addWidget(widget)
         words.addStretch(1)
-        words.addLayout(buttons)
         row = QHBoxLayout(self)
         row.setContentsMargins(6, 6, 6, 6)
         row.setSpacing(10)
@@ -204,14 +207,15 @@ class ComparePanel(QWidget):
     def show_comparison(self, comparison: CellComparison) -> None:
         """Show what is said of the two cells."""
         said = "Same kind" if comparison.same else "Different kinds"
-        self.verdict.setText(f"{said}, {comparison.sure:.0%} sure")
+        sure = "more than 99%" if comparison.sure > MOST_SURE else f"{comparison.sure:.0%}"
+        self.verdict.setText(f"{said}, {sure} sure")
         self.scale.show_distance(comparison.distance, comparison.threshold)
         self.figures.setText(
-            f"Distance {comparison.distance:.2f}. Up to {comparison.threshold:.2f} two cells are "
-            "called the same kind."
+            f"Distance {comparison.distance:.2f}; the same kind up to {comparison.threshold:.2f}."
         )
         self.figures.show()
-        self.basis.setText(f"On what this rests: {comparison.basis}")
+        self.basis.setText(comparison.basis)
+        self.basis.setToolTip(f"On what the threshold rests: {comparison.basis}")
 
     def restyle(self) -> None:
         """Apply the colours of the present theme."""
