@@ -71,8 +71,14 @@ class StallWatch:
         QTimer.singleShot(round(1000 * seconds), loop.quit)
         loop.exec()
 
-    def wait_until(self, done: Callable[[], bool], patience: float = PATIENCE) -> float:
-        """Let the window live until something is so; return the seconds that it took."""
+    def wait_until(self, done: Callable[[], bool], patience: float = PATIENCE) -> float | None:
+        """Let the window live until something is so; return the seconds, ``None`` if it is not.
+
+        Raises
+        ------
+        SystemExit
+            It takes longer than an hour.
+        """
         start = time.perf_counter()
         loop = QEventLoop()
         poll = QTimer()
@@ -88,9 +94,9 @@ class StallWatch:
             loop.exec()
         poll.stop()
         took = time.perf_counter() - start
-        if took > patience:
+        if took > PATIENCE:
             raise SystemExit(f"Not done within {patience} seconds: {self.phase}")
-        return took
+        return took if done() else None
 
     def stop(self) -> None:
         """Stop watching."""

@@ -287,7 +287,15 @@ def fit(embeddings: Embeddings, labels: Mapping[int, str], *, name: str = "model
     class_ids = {cell_class.name: cell_class.id for cell_class in palette}
     vectors = np.asarray(embeddings.vectors[[rows[cell] for cell in labels]], np.float32)
     support_labels = tuple(class_ids[class_name] for class_name in labels.values())
-    head = fit_head(SupportSet(vectors, support_labels), palette.ids, context=embeddings.vectors)
+    seen = embeddings.kinds
+    kinds = () if seen is None else tuple(str(seen[rows[cell]]) for cell in labels)
+    head = fit_head(
+        SupportSet(vectors, support_labels, kinds),
+        palette.ids,
+        context=embeddings.vectors,
+        context_kinds=seen,
+        names={class_id: class_name for class_name, class_id in class_ids.items()},
+    )
     tensors, meta = head.to_tensors()
     learned_from = embeddings.learned_from
     return Bundle(

@@ -11,7 +11,9 @@ from napari_hemacells.cli.classify import classify
 from napari_hemacells.cli.crops import crop_size, crops
 from napari_hemacells.cli.demo import demo
 from napari_hemacells.cli.detect import detect
-from napari_hemacells.cli.evaluate import clicks, detection, evaluate_bundle, fewshot
+from napari_hemacells.cli.evaluate import clicks, detection, fewshot
+from napari_hemacells.cli.evaluate_bundle import evaluate_bundle
+from napari_hemacells.cli.evaluate_verification import VerificationCommand, verification
 from napari_hemacells.cli.fit import fit
 from napari_hemacells.cli.options import (
     Command,
@@ -49,6 +51,7 @@ app.command("triage", cls=JsonCommand)(with_options(triage))
 evaluate.command("fewshot", cls=ShotsCommand)(with_options(fewshot))
 evaluate.command("clicks", cls=JsonCommand)(with_options(clicks))
 evaluate.command("detection", cls=Command)(with_options(detection))
+evaluate.command("verification", cls=VerificationCommand)(with_options(verification))
 evaluate.command("bundle", cls=JsonCommand)(with_options(evaluate_bundle))
 evaluate.command("thermograms", cls=JsonCommand)(with_options(thermograms))
 app.command("crops", cls=SizesCommand)(with_options(crops))

@@ -9,7 +9,8 @@ from rich.table import Table
 from napari_hemacells.cli.batch import exit_if_unreadable
 from napari_hemacells.cli.console import Reporter
 from napari_hemacells.cli.evaluate import EncoderName, crop_of, make_encoder
-from napari_hemacells.cli.options import JsonTarget, NetworkDevice, RunOptions
+from napari_hemacells.cli.evaluate_bundle import LabelPattern
+from napari_hemacells.cli.options import JsonTarget, NetworkDevice, PlaneOptions, RunOptions
 
 if TYPE_CHECKING:
     from napari_hemacells.core.train.classifier.label_noise import LabelCheck
@@ -46,8 +47,10 @@ def check_labels(
     show: Shown = SHOWN,
     csv: CsvFile = None,
     json: JsonTarget = None,
+    planes: PlaneOptions,
     device: NetworkDevice = "auto",
     run: RunOptions,
+    label_pattern: LabelPattern = "",
 ) -> None:
     """List the labels that may be wrong, the most suspicious first; nothing is changed.
 
@@ -59,17 +62,28 @@ def check_labels(
 
     reporter = Reporter(quiet=run.quiet, json_to=json)
     if (folder / OUT_OF_FOLD_FILE).is_file():
+        if label_pattern:
+            raise typer.BadParameter(
+                "A cross-validated training has its classes already: leave out --label-pattern."
+            )
         label_check = label_noise.check_out_of_fold(folder)
     else:
         steps = label_noise.check_labels_steps(
-            folder, make_encoder(encoder, device), spec=crop_of(encoder), folds=folds, seed=seed
+            folder,
+            make_encoder(encoder, device),
+            spec=crop_of(encoder),
+            folds=folds,
+            seed=seed,
+            selection=planes.selection,
+            label_pattern=label_pattern,
         )
         label_check = reporter.run(steps, "Checking labels")
+        planes.tell(reporter)
     reporter.tell(as_table(label_check, show))
     if csv is not None:
         label_noise.write_suspects(csv, label_check.suspects)
         reporter.say(f"Table: {csv}")
-    reporter.finish(as_record(label_check))
+    reporter.finish(as_record(label_check) | planes.record())
     exit_if_unreadable(label_check.unreadable, reporter)
 
 

@@ -265,11 +265,13 @@ def classify(
             planes,
             cells=cells,
             overlay=overlay,
-            workers=share.workers,
             cluster=share.scheduler is not None,
         )
         output_folder(out)
-        classify_whole(WholePictures(images, out, load_bundle(model), encode, encoder), reporter)
+        pictures = WholePictures(
+            images, out, load_bundle(model), encode, encoder, workers=share.workers or 0
+        )
+        classify_whole(pictures, reporter)
         return
     output_folder(out)
     job = ClassifyJob(

@@ -16,7 +16,9 @@ from napari_hemacells.core import encoder_names
 DeviceName: TypeAlias = Literal["auto", "cpu", "cuda", "mps"]
 DetectorName: TypeAlias = Literal["learned", "classical"]
 HeadName: TypeAlias = Literal["auto", "prototype", "linear", "knn"]
-QueueOrder: TypeAlias = Literal["uncertain", "active", "sure", "unknown", "class", "slide"]
+SiameseNetworkName: TypeAlias = Literal["distance", "head", "tuned", "thesis"]
+SiameseLossName: TypeAlias = Literal["contrastive", "triplet", "multi-similarity"]
+QueueOrder: TypeAlias = Literal["uncertain", "active", "rare", "sure", "unknown", "class", "slide"]
 ViewName: TypeAlias = Literal["frontal", "right-45", "right-90", "left-45", "left-90", "any"]
 ProtocolName: TypeAlias = Literal["any", "dynamic", "static"]
 
@@ -189,6 +191,83 @@ class AdaptParams(TrainingParams):
             "runs out."
         ),
     )
+
+
+class SiameseParams(TrainingParams):
+    """Parameters of training a siamese network on annotated cells."""
+
+    network: SiameseNetworkName = Field(
+        default="distance",
+        title="Network",
+        description=(
+            "What learns. distance: only a distance of the encoder's vectors (seconds). head: a "
+            "small network on the encoder's vectors. tuned: the encoder's last layers as well. "
+            "thesis: a small network from scratch on grey pictures of 100 × 100."
+        ),
+    )
+    loss: SiameseLossName = Field(
+        default="contrastive",
+        title="Loss",
+        description=(
+            "contrastive: pairs of one kind are drawn together, others apart up to the margin. "
+            "triplet and multi-similarity compare all cells of a batch (extra siamese)."
+        ),
+    )
+    margin: float | None = Field(
+        default=None,
+        gt=0,
+        le=100,
+        title="Margin",
+        description=(
+            "Distance beyond which different kinds are left alone. Empty: 2 for the thesis' "
+            "network, otherwise 1 (contrastive) or 0.1 (triplet)."
+        ),
+    )
+    epochs: int | None = Field(
+        default=None,
+        ge=1,
+        le=100_000,
+        title="Epochs",
+        description="How often each cell is drawn. Empty: 250; 30 for tuned.",
+    )
+    rate: float = Field(
+        default=5e-4,
+        gt=0,
+        le=0.1,
+        title="Learning rate",
+        description="Size of a training step (Adam).",
+    )
+    batch_size: int = Field(
+        default=32,
+        ge=2,
+        le=4096,
+        title="Batch size",
+        description=(
+            "Pairs per training step, half of them of one kind. Halved automatically if memory "
+            "runs out."
+        ),
+    )
+    threshold: str = Field(
+        default="equal-error",
+        title="Threshold",
+        description=(
+            "Up to which distance two cells are called the same kind. equal-error: as many wrong "
+            "among the same as among different ones. youden: fewest errors in sum. A number, "
+            "such as 0.05: the share of different pairs that may be called the same."
+        ),
+    )
+
+    @field_validator("threshold")
+    @classmethod
+    def _known_rule(cls, rule: str) -> str:
+        if rule not in {"equal-error", "youden"}:
+            try:
+                fits = 0 <= float(rule) <= 1
+            except ValueError:
+                fits = False
+            if not fits:
+                raise ValueError("equal-error, youden, or a share between 0 and 1 is needed")
+        return rule
 
 
 class NetworkParams(Params):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from napari_hemacells.core import annotate
 from napari_hemacells.core.annotate import Annotation
+from napari_hemacells.core.annotate.class_table import with_class_table
 from napari_hemacells.core.errors import AnnotationError, CellsError
 from napari_hemacells.core.types import CellRef
 from napari_hemacells.session.cell_edits import (
@@ -19,9 +20,10 @@ from napari_hemacells.session.cell_edits import (
 from napari_hemacells.session.state import SessionState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from napari_hemacells.core.annotate import Action, CorrectCells, Palette
+    from napari_hemacells.core.annotate.class_table import ListedClass
     from napari_hemacells.core.detect.proposal import Proposal
     from napari_hemacells.core.detect.split import Line
 
@@ -67,6 +69,10 @@ class SessionEditor(SessionState):
             row, col = table.centres[table.position[cell]]
             places.append((CellRef(image.key, int(cell)), float(row), float(col)))
         if places:
+            # A cell that is given its class again is confirmed; another class starts anew.
+            again = {ref for ref, _, _ in places if self.annotated.get(ref.cell) == class_id}
+            self.live.confirmed -= {ref for ref, _, _ in places}
+            self.live.confirmed |= again if class_id is not None else set()
             annotator = self._need_history().state.annotator
             self._execute(annotate.SetLabels(tuple(places), class_id, annotator))
 
@@ -237,6 +243,12 @@ class SessionEditor(SessionState):
         """Put the class within another one, its kind; ``None``: within none."""
         if self.palette.by_id(class_id).parent != parent:
             self._execute(annotate.SetClassParent(class_id, parent))
+
+    def read_classes(self, rows: Sequence[ListedClass]) -> None:
+        """Take over classes of a table; none goes, and undo restores all as they were."""
+        palette = with_class_table(self.palette, rows)
+        if palette != self.palette:
+            self._execute(annotate.SetPalette(palette))
 
     def delete_class(self, class_id: str) -> None:
         """Remove the class and its annotations; undo restores both."""

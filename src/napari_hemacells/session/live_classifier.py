@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 
 def gather_support(
-    labels: Mapping[CellRef, str], images: Mapping[str, Embeddings]
+    labels: Mapping[CellRef, str],
+    images: Mapping[str, Embeddings],
+    confirmed: Collection[CellRef] = (),
 ) -> SupportSet | None:
     """The annotated cells of all images that have embeddings; ``None`` where there are none.
 
@@ -37,21 +39,36 @@ def gather_support(
         Class id of each annotated cell.
     images
         Embeddings by image key; annotated cells of other images wait until theirs are there.
+    confirmed
+        Annotations that the user has confirmed.
     """
     from napari_hemacells.core.classify import SupportSet
 
     vectors: list[np.ndarray] = []
     classes: list[str] = []
+    kinds: list[str] = []
+    cells: list[CellRef] = []
     for key, embeddings in images.items():
         rows = embeddings.rows
         mine = [
-            (rows[ref.cell], class_id)
+            (ref, rows[ref.cell], class_id)
             for ref, class_id in labels.items()
             if ref.image_key == key and ref.cell in rows
         ]
-        vectors.append(embeddings.vectors[[row for row, _ in mine]])
-        classes.extend(class_id for _, class_id in mine)
-    return SupportSet(np.concatenate(vectors), tuple(classes)) if classes else None
+        vectors.append(embeddings.vectors[[row for _, row, _ in mine]])
+        classes.extend(class_id for _, _, class_id in mine)
+        cells.extend(ref for ref, _, _ in mine)
+        seen = embeddings.kinds
+        kinds.extend("" if seen is None else str(seen[row]) for _, row, _ in mine)
+    if not classes:
+        return None
+    return SupportSet(
+        np.concatenate(vectors),
+        tuple(classes),
+        tuple(kinds),
+        tuple(ref in confirmed for ref in cells),
+        tuple(cells),
+    )
 
 
 def concatenate_support(known: SupportSet, clicked: SupportSet) -> SupportSet:
@@ -59,7 +76,11 @@ def concatenate_support(known: SupportSet, clicked: SupportSet) -> SupportSet:
     from napari_hemacells.core.classify import SupportSet
 
     return SupportSet(
-        np.concatenate([known.vectors, clicked.vectors]), (*known.labels, *clicked.labels)
+        np.concatenate([known.vectors, clicked.vectors]),
+        (*known.labels, *clicked.labels),
+        (*(known.kinds or ("",) * len(known)), *(clicked.kinds or ("",) * len(clicked))),
+        (*(False,) * len(known), *(clicked.confirmed or (False,) * len(clicked))),
+        (*(None,) * len(known), *(clicked.cells or (None,) * len(clicked))),
     )
 
 
@@ -71,7 +92,8 @@ class ClassifyRequest:
     one is dropped by :meth:`LiveClassifier.accept`. With a ``support`` set the head is fitted
     anew; without one, the given ``head`` (of a loaded model) is used as it is. ``parents`` has the
     kind of each class that is within one. ``quick`` asks the same by the detector's vectors, for
-    cells that the encoder has not looked at yet (:mod:`~.early_answers`).
+    cells that the encoder has not looked at yet (:mod:`~.early_answers`). ``names`` are those of
+    the classes by id.
     """
 
     generation: int
@@ -82,15 +104,20 @@ class ClassifyRequest:
     params: ClassifyParams = field(default_factory=ClassifyParams)
     parents: Mapping[str, str] = field(default_factory=dict)
     quick: ClassifyRequest | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
 class ClassifyResult:
-    """The prediction for every cell of the image, and the head that made it."""
+    """The prediction for every cell of the image, and the head that made it.
+
+    ``unlike`` are annotated cells that look unlike the others of their class.
+    """
 
     generation: int
     prediction: Prediction
     head: Head
+    unlike: tuple[CellRef, ...] = ()
 
 
 def run_classification(request: ClassifyRequest) -> ClassifyResult:
@@ -104,11 +131,15 @@ def run_classification(request: ClassifyRequest) -> ClassifyResult:
             request.class_ids,
             request.parents,
             context=request.embeddings.vectors,
+            context_kinds=request.embeddings.kinds,
+            names=request.names,
             params=request.params,
         )
     if head is None:
         raise ValueError("a request needs annotated cells (support) or a fitted head")
-    return ClassifyResult(request.generation, head.predict(request.embeddings), head)
+    known = () if request.support is None else request.support.cells
+    unlike = tuple(ref for at in head.unlike_others if known and (ref := known[at]) is not None)
+    return ClassifyResult(request.generation, head.predict(request.embeddings), head, unlike)
 
 
 class LiveClassifier:
@@ -122,6 +153,7 @@ class LiveClassifier:
         self.growing: GrowingEmbeddings | None = None  # while the cells are being embedded
         self.latest: ClassifyResult | None = None
         self.nearest = False
+        self.confirmed: set[CellRef] = set()  # annotations that the user has said again
         self.measured: ShiftMeasurement | None = None
         self._raw: Embeddings | None = None
         self._generation = 0
@@ -281,7 +313,7 @@ class LiveClassifier:
         if self.model is not None:
             labels = self.model.new_labels(labels)
         images = self.images()
-        return gather_support(labels, images) if images else None
+        return gather_support(labels, images, self.confirmed) if images else None
 
     def images(self) -> dict[str, Embeddings]:
         """Embeddings of the image shown, and of the annotated cells of the remembered images."""
@@ -367,7 +399,7 @@ class LiveClassifier:
 
 
 def _rows(embeddings: Embeddings, kept: NDArray[np.bool_]) -> Embeddings:
-    return replace(embeddings, ids=embeddings.ids[kept], vectors=embeddings.vectors[kept])
+    return embeddings.of(kept)
 
 
 @dataclass(frozen=True, eq=False)

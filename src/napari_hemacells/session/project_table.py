@@ -180,7 +180,9 @@ def _predict(request: ProjectTableRequest, key: str, cells: Cells) -> Prediction
         vectors, known = cache.load(key, like.encoder, like.spec, cells.boxes)
         if not known.all():
             return None
-        embeddings = Embeddings(cells.ids, vectors, like.encoder, like.spec, key)
+        embeddings = Embeddings(
+            cells.ids, vectors, like.encoder, like.spec, key, kinds=cells.kinds
+        )
     reference = request.references.get(key)
     if reference is not None:
         embeddings = restandardise(embeddings, reference)

@@ -21,6 +21,7 @@ from napari_hemacells.core.errors import (
 from napari_hemacells.core.pictures.contact_sheet import sheet_image, sheet_of
 from napari_hemacells.core.train.selfsupervised.encoder_store import list_encoders
 from napari_hemacells.session.cell_edits import CellsChange
+from napari_hemacells.session.kept_cells import CellsRequest, keep_cells
 from napari_hemacells.session.live_classifier import LiveClassifier
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ class SessionState:
         self.events.active_class.emit(self._active)
         self._tell_notices()
 
-    def open_image(self, image: SmearImage) -> None:
+    def open_image(self, image: SmearImage, saved: Cells | None = None) -> None:
         """Show an image in the open project, in the project that knows it, or in a new one.
 
         Without an open project, the last project that holds this image is reopened, wherever it
@@ -167,14 +168,14 @@ class SessionState:
         from napari_hemacells.core.store.recent import recent_projects
 
         if self.project is None:
-            saved = [entry.folder for entry in recent_projects() if entry.is_there]
-            folder = find_project(image.key, elsewhere=saved) or default_folder(image)
+            folders = [entry.folder for entry in recent_projects() if entry.is_there]
+            folder = find_project(image.key, elsewhere=folders) or default_folder(image)
             if holds_project(folder):  # a damaged one says so
                 self.use_project(Project.open(folder))
             else:
                 new = Project.create(folder, image.name)
                 self.use_project(new, annotate.palette_for(image.modality))
-        self.show_image(image)
+        self.show_image(image, saved)
 
     def open_pictures(self, folder: Path) -> None:
         """Show a folder of pictures of one cell each, in the project that holds it.
@@ -244,8 +245,14 @@ class SessionState:
             fresh.forget((*changes.changed, *changes.back))
         return image
 
-    def show_image(self, image: SmearImage) -> None:
-        """Show an image of the open project with its saved cells; a new image is added."""
+    def show_image(self, image: SmearImage, saved: Cells | None = None) -> None:
+        """Show an image of the open project with its saved cells; a new image is added.
+
+        Parameters
+        ----------
+        saved
+            Its cells, where they were read in a thread.
+        """
         project = self._need_project()
         if self.live.embeddings is not None:
             self.live.remember(self.live.embeddings, self.annotated)
@@ -257,7 +264,7 @@ class SessionState:
         if sheet is not None:
             self._put_cells(sheet.cells())
         elif project.has_cells(image.key):
-            cells = project.load_cells(image.key)
+            cells = project.load_cells(image.key) if saved is None else saved
             self._put_cells(annotate.apply_corrections(cells, self._corrections(image.key)))
         self._tell_notices()
 
@@ -300,23 +307,34 @@ class SessionState:
         This holds for every annotator, and an id is not reused as long as an undoable step may
         refer to it. Cells that the user has deleted are not added again.
         """
+        request = self.cells_request(cells)
+        self.put_kept(request, keep_cells(request))
+
+    def cells_request(self, cells: Cells) -> CellsRequest:
+        """Freeze what :func:`~.kept_cells.keep_cells` needs to keep these cells, in a thread."""
         project, image, history = self._need_project(), self._need_image(), self._need_history()
         spoken_of, corrections = history.state.cells_of(image.key), self._corrections(image.key)
         steps = history.can_undo or history.can_redo
-        if self.cells is not None and (spoken_of or corrections or steps):
-            from napari_hemacells.core.detect import keep_annotated
+        return CellsRequest(
+            project,
+            image.key,
+            cells,
+            self.cells,
+            frozenset(spoken_of) if spoken_of or corrections or steps else None,
+            corrections,
+            history.state.last_id(image.key),
+            history.changes,
+        )
 
-            by_hand = annotate.manual_cell_ids(corrections)
-            cells = keep_annotated(
-                self.cells,
-                spoken_of | by_hand,
-                cells,
-                refused=annotate.rejected_masks(corrections) if cells.source == "detector" else (),
-                above=history.state.last_id(image.key),
-            )
-            cells = annotate.with_origin(cells) if by_hand else cells
-        project.save_cells(image.key, cells)
-        self._put_cells(annotate.apply_corrections(cells, corrections))
+    def put_kept(self, request: CellsRequest, kept: Cells) -> None:
+        """Show cells that were kept; what the user did meanwhile is kept too."""
+        history, image = self._need_history(), self._need_image()
+        if image.key != request.image_key or self.project is not request.project:
+            return  # they are saved, and shown when their image is opened again
+        if history.changes != request.changes or self.cells is not request.before:
+            self.set_cells(request.cells)
+            return
+        self._put_cells(annotate.apply_corrections(kept, request.corrections))
 
     def _corrections(self, image_key: str) -> Corrections:
         return self._need_history().state.corrections_of(image_key)
@@ -505,8 +523,9 @@ class SessionState:
                 continue
             vectors, known = cache.load(stored.key, here.encoder, here.spec, cells.boxes)
             embeddings = Embeddings(
-                cells.ids[known], vectors[known], here.encoder, here.spec, stored.key
-            )
+                cells.ids[known], vectors[known], here.encoder, here.spec, stored.key,
+                kinds=None if cells.kinds is None else cells.kinds[known],
+            )  # fmt: skip
             self.live.remember(embeddings, words)
 
     def support(self) -> SupportSet | None:

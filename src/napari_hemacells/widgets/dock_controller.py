@@ -45,6 +45,9 @@ if TYPE_CHECKING:
     from napari_hemacells.widgets.project.panel import ProjectPanel
 
 _NO_CELLS = "There are no cells yet: detect them first (Alt+D)."
+_NO_REGIONS = (
+    "There are no regions yet: find them, or take the whole thermogram, under Detect (Alt+D)."
+)
 _NO_MODEL = "There is no model yet: give at least one cell a class under Annotate."
 
 
@@ -169,11 +172,13 @@ class DockController(QObject):
             (events.annotations, self._step_taken),
             (events.corrected, self._step_taken),
             (events.shift, self.classify_controller.warn_of_shift),
+            (events.prediction, self.classify_controller.warn_of_doubts),
             (viewer.layers, self.project_controller.layers_changed),
             (viewer.layers, self.thermograms.update),
             (viewer.removed, self.project_controller.layer_removed),
             (viewer.active, self.project_controller.active_changed),
             (viewer.sight, self.project_controller.sight_changed),
+            (viewer.sight, self.thermograms.update),
         ):
             self._subscriptions.add(signal, slot)
 
@@ -183,6 +188,7 @@ class DockController(QObject):
         view.next_step_button.clicked.connect(self._go_on)
         view.classify.finetune_requested.connect(self.finetune_controller.open)
         view.classify.heat_requested.connect(self.heat.toggle)
+        view.classify.doubts.show_requested.connect(canvas.go_to)
         canvas.heat_requested.connect(self.heat.toggle)
         self.heat.said.connect(self.voice.say)
         self.heat.warning_emitted.connect(self.voice.warn)
@@ -199,8 +205,6 @@ class DockController(QObject):
         view.classify.display_requested.connect(canvas.show_mode)
         view.export.export_requested.connect(self._export)
         view.messages.cancel_requested.connect(self.detect_controller.cancel)
-        view.messages.offer_accepted.connect(self.detect_controller.use_found)
-        view.messages.offer_accepted.connect(self.pictures.accept_offer)
         for bar in view.edit_bars:
             bar.tool_requested.connect(self.cell_editor.take)
             bar.action_requested.connect(self.cell_editor.act)
@@ -417,7 +421,11 @@ class DockController(QObject):
         self.view.show_image_name(*(("",) if image is None else (image.name, image.notes)))
         self.view.messages.regions = self._shows_thermogram
         cells = session.cells is not None
-        missing = "" if cells else _NO_CELLS
+        missing = "" if cells else _NO_REGIONS if self._shows_thermogram else _NO_CELLS
+        # A detector of cells has no use for a thermogram, nor for pictures of one cell each.
+        detects = not self._shows_thermogram and (image is None or image.sheet is None)
+        view = self.view
+        view.train.setVisible(detects or self.training.running)
         header.set_state("detect", done=bool(session.cells))
         header.set_state("annotate", done=bool(session.annotated), missing=missing)
         header.set_state("classify", done=session.prediction is not None, missing=missing)
@@ -425,7 +433,7 @@ class DockController(QObject):
         self.view.next_step_button.setEnabled(cells)
         self.view.next_step_button.setToolTip(missing or "Alt+G")
         busy = self.tasks.jobs.running
-        waiting = busy("detect") or busy("open")
+        waiting = busy("detect") or busy("open") or busy("keep")
         self.view.detect.block("Wait until it has finished, or press Cancel." if waiting else "")
         no_model = "" if has_model(session) else _NO_MODEL
         blocked = missing or (

@@ -293,7 +293,9 @@ def fit_likeness(
     kept = _at_most(kinds, MAX_PER_KIND, random)
     rows, kinds = rows[kept], kinds[kept]
     turns = _turns(kinds, random)
-    tried = [held_out_pairs(rows, kinds, turns, shrinkage) for shrinkage in SHRINKAGE]
+    # cells left out of the same kinds say nothing of new ones: a projection would only lose these
+    candidates = SHRINKAGE if _by_kind(kinds) else SHRINKAGE[:1]
+    tried = [held_out_pairs(rows, kinds, turns, shrinkage) for shrinkage in candidates]
     aurocs = [auroc_of(*pairs) for pairs in tried]
     best = int(np.argmax(aurocs))
     if aurocs[best] < aurocs[0] + LEAST_GAIN:
@@ -313,6 +315,47 @@ def fit_likeness(
         whitening.scale.astype(np.float32),
         curve,
         aurocs[best],
+    )
+
+
+def likeness_of_pairs(
+    distances: NDArray[np.floating],
+    same: NDArray[np.bool_],
+    learned_from: str,
+    rule: ThresholdRule = "equal_error",
+) -> Likeness:
+    """Return the plain distance of a network that was trained for it, with its threshold.
+
+    Parameters
+    ----------
+    distances, same
+        ``(p,)`` pairs that the network was not trained on, and whether each is of one kind.
+
+    Raises
+    ------
+    ValueError
+        There are no pairs of one kind, or none of two.
+    """
+    if same.all() or not same.any():
+        raise ValueError("pairs of one kind and of two kinds are needed")
+    apart = np.asarray(distances, dtype=np.float64)
+    curve = threshold_curve(apart, same)
+    middle, slope = _logistic(apart, same)
+    threshold = threshold_on_curve(curve, rule)
+    return Likeness(
+        None, threshold, middle, slope, learned_from, curve=curve, auroc=auroc_of(apart, same)
+    )
+
+
+def pair_distances(
+    vectors: NDArray[np.floating], kinds: NDArray[np.generic]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return the distances of all pairs of ``(n, dim)`` vectors, and which are of one kind."""
+    unit = _unit(vectors)
+    first, second = np.triu_indices(len(unit), 1)
+    return (
+        unit_distances(unit, unit)[first, second].astype(np.float64),
+        np.asarray(kinds[first] == kinds[second]),
     )
 
 
@@ -337,10 +380,10 @@ def held_out_pairs(
     for out in turns:
         kept = ~out if not out.all() else out  # too few cells to leave any out
         unit = _fit_whitening(vectors[kept], kinds[kept], shrinkage).transform(vectors[out])
-        first, second = np.triu_indices(len(unit), 1)
-        distances.append(unit_distances(unit, unit)[first, second])
-        same.append(kinds[out][first] == kinds[out][second])
-    return np.concatenate(distances).astype(np.float64), np.concatenate(same)
+        apart, alike = pair_distances(unit, kinds[out])
+        distances.append(apart)
+        same.append(alike)
+    return np.concatenate(distances), np.concatenate(same)
 
 
 def unit_distances(

@@ -62,7 +62,10 @@ def stitch(plan: Plan, parts: Sequence[PartCells]) -> Cells:
     labels = _labels(plan.shape, _replace_masks(masks, cut), order)
     labelled = labelled.reset_index(drop=True)[list(CELL_COLUMNS)]
     cells = _with_method(plan, Cells(labels, labelled, plan.diameter))
-    return replace(cells, first_vectors=_first_vectors(plan, parts, order))
+    first = _first_vectors(plan, parts, order)
+    if first is not None:
+        first = replace(first, kinds=cells.kinds)
+    return replace(cells, first_vectors=first)
 
 
 def _first_vectors(

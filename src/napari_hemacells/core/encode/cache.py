@@ -96,7 +96,8 @@ class EmbeddingCache:
         vectors, known = self.load(image_key, info, spec, cells.boxes)
         if not known.any():
             return None
-        return Embeddings(cells.ids[known], vectors[known], info, spec, image_key)
+        kinds = None if cells.kinds is None else cells.kinds[known]
+        return Embeddings(cells.ids[known], vectors[known], info, spec, image_key, kinds=kinds)
 
     def save_first(self, image_key: str, cells: Cells) -> None:
         """Keep the vectors that the detector has just made of these cells, if it made any.

@@ -70,7 +70,9 @@ def embed_steps(
     if cache is not None:
         vectors, known = cache.load(key, encoder.info, spec, cells.boxes)
     learned_from = cells.learned_from(image.modality)
-    embeddings = Embeddings(cells.ids, vectors, encoder.info, spec, image.key, learned_from)
+    embeddings = Embeddings(
+        cells.ids, vectors, encoder.info, spec, image.key, learned_from, cells.kinds
+    )
     patient = growing is not None  # somebody looks on
     growing = GrowingEmbeddings() if growing is None else growing
     growing.begin(embeddings, known)

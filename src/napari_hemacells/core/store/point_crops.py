@@ -322,9 +322,11 @@ def _doubts(
         )
     for label in sorted({row.label for row in first}):
         there = {row.part for row in first if row.label == label and not row.why}
-        for part, share in zip(PARTS, (1.0, params.validation, params.test), strict=True):
-            if share and part not in there:
-                said.append(f"“{label}” has no crop in {part}: add frames, or try another seed.")
+        shares = zip(PARTS, (1.0, params.validation, params.test), strict=True)
+        if lacking := [part for part, share in shares if share and part not in there]:
+            said.append(
+                f"“{label}” has no crop in {', '.join(lacking)}: add frames, or try another seed."
+            )
     return said
 
 

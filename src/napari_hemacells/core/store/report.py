@@ -216,6 +216,8 @@ class ReportInput:
         Name of the model bundle in use, ``""`` where the head was fitted on this image's clicks.
     calibration
         How far the confidence can be trusted, in a sentence; ``""`` where nobody asked.
+    overlay
+        The image with its cells (:func:`~.overlay.class_overlay`), where it is drawn already.
     """
 
     image: SmearImage
@@ -230,6 +232,7 @@ class ReportInput:
     calibration: str = ""
     title: str = ""
     created: str = field(default_factory=utc_now)
+    overlay: NDArray[np.uint8] | None = None
 
 
 def write_report(path: Path, report: ReportInput) -> None:
@@ -263,6 +266,9 @@ def _values(report: ReportInput) -> dict[str, Any]:
     if one_class:  # whatever is like it is in it: that is no share
         shares = [replace(share, share=None, low=None, high=None) for share in shares]
     kinds = kind_shares(shares, palette)
+    overlay = report.overlay
+    if overlay is None:
+        overlay = class_overlay(image, cells, shown, palette)
     noun = "region" if image.modality == "temperature" else "cell"
     return {
         "report": report,
@@ -271,7 +277,7 @@ def _values(report: ReportInput) -> dict[str, Any]:
         "cells": f"{noun}s",
         "version": __version__,
         "picture": data_uri(pixels),
-        "overlay": data_uri(class_overlay(image, cells, shown, palette)),
+        "overlay": data_uri(overlay),
         "shares": shares,
         "kinds": kinds,
         "classified": sum(share.total for share in shares),

@@ -95,6 +95,13 @@ class Cells:
         return self.table[["row", "col"]].to_numpy(dtype=np.float64)
 
     @cached_property
+    def kinds(self) -> NDArray[np.str_] | None:
+        """``(n,)`` the detector's rough kinds, ``""`` for none; ``None`` without a detector."""
+        if self.source != "detector" or "class" not in self.table:
+            return None
+        return self.table["class"].fillna("").to_numpy(dtype=np.str_)
+
+    @cached_property
     def position(self) -> dict[int, int]:
         """Map cell ids to rows of the table."""
         return {int(cell): row for row, cell in enumerate(self.ids)}

@@ -31,6 +31,7 @@ from napari_hemacells.session.domain_shift import MIN_CLICKS
 from napari_hemacells.widgets import theme
 from napari_hemacells.widgets.adapt_encoder.panel import AdaptEncoderPanel
 from napari_hemacells.widgets.classify.calibration import CalibrationBox
+from napari_hemacells.widgets.classify.doubts import DoubtsBox
 from napari_hemacells.widgets.classify.encoder_picker import EncoderPicker
 from napari_hemacells.widgets.classify.legend import ConfidenceLegend
 from napari_hemacells.widgets.forms import ParamsForm, build_params
@@ -259,7 +260,7 @@ class ClassifyPanel(QWidget):
         self.of_image = PlainLabel("Cells of this image by class:")
         self.table = CountsTable()
         self.confidence, self.model, self.device = PlainLabel(), PlainLabel(), PlainLabel()
-        self.shift, self.trust = ShiftWarning(), CalibrationBox()
+        self.shift, self.trust, self.doubts = ShiftWarning(), CalibrationBox(), DoubtsBox()
         self._device = ""
         self.caveat = PlainLabel(_CAVEAT)
         self.load = QPushButton("L&oad model…")
@@ -323,6 +324,7 @@ class ClassifyPanel(QWidget):
             self.table.show_counts(session.palette, session.counts(), cells)
         self.confidence.setText(confidence_line(session))
         self.trust.show_state(session)
+        self.doubts.show_state(session)
         self.shift.show_state(session)
         self.model.setText(model_line(session))
         self.device.setText(device_line(session, self._device))
@@ -359,6 +361,7 @@ class ClassifyPanel(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(3)  # all of it is seen at once in a window of 800 pixels
         column.addWidget(self.shift)
+        column.addWidget(self.doubts)
         column.addWidget(self._mode_box())
         column.addWidget(self.legend)
         above = QHBoxLayout()

@@ -412,8 +412,10 @@ def _frame(training: Training) -> dict[str, Any]:
     """Return how a picture became a crop."""
     frame = training.prepared.loaded.crops.frame
     depths = [depth.to_dict() for depth in frame.reading.depths]
-    guessed = {"bit_depths": depths} if depths else {}
-    return {**frame.spec.to_dict(), "framing": frame.framing, **guessed}
+    reading: dict[str, Any] = {"bit_depths": depths} if depths else {}
+    if frame.reading.selection:
+        reading |= frame.reading.selection.to_dict()
+    return {**frame.spec.to_dict(), "framing": frame.framing, **reading}
 
 
 def _bundle(
