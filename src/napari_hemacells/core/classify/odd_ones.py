@@ -38,8 +38,10 @@ STEPS = 15
 FIT_CELLS = 2000  # a mixture is fitted to so many cells at most
 NOVELTY_SHARE, ENTROPY_SHARE = 0.5, 0.3  # of the ranks, beside that of the mixtures
 LEAST = 1e-6
-# Above the threshold of unknown cells: a factor of e in how rarely the walks come by. Of a smear
-# with a thousand red cells and ten of them annotated, a third is unknown (BCCD); with this, 3 %.
+# Of a smear with a thousand red cells and ten of them annotated, four in ten are unknown (BCCD).
+# Where so many are, odd are those above the threshold by a factor of e, in how rarely the walks
+# come by; elsewhere that would call hardly any cell of a new kind (PBC, Jiangxi).
+MOST_ODD = 0.25
 MARGIN = 1.0
 
 
@@ -55,8 +57,8 @@ class OddOnes:
         ``(n,)`` float32 from 0 to 1, higher is odder. They order the cells of one image and are
         no probabilities.
     is_odd
-        ``(n,)`` cells that the classifier calls unknown, and not by a little; none while too few
-        cells are annotated to tell.
+        ``(n,)`` cells that the classifier calls unknown; where these are very many, the clear ones
+        among them. None while too few cells are annotated to tell.
     can_tell
         Whether enough cells are annotated to call a cell odd.
     """
@@ -99,13 +101,15 @@ def find_odd_ones(
         labels=() if support is None else support.labels,
     )
     is_odd = np.zeros(len(vectors), dtype=np.bool_)
-    if prediction.is_unknown is not None and prediction.unknown is not None:
-        is_odd = prediction.is_unknown & (prediction.unknown > _threshold(head))
+    if len(vectors) and prediction.is_unknown is not None and prediction.unknown is not None:
+        is_odd = prediction.is_unknown
+        if is_odd.mean() > MOST_ODD:
+            is_odd = is_odd & (prediction.unknown > _threshold(head))
     return OddOnes(prediction.ids, scores, is_odd, can_tell(head))
 
 
 def _threshold(head: Head) -> float:
-    """Return the novelty from which on a cell is odd; a trained network has none of its own."""
+    """Return the novelty of cells that are clearly unknown; a trained network has none."""
     if head.trained_novelty is not None or head.novelty is None:
         return -np.inf
     return head.novelty.threshold + MARGIN

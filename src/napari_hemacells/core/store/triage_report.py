@@ -222,10 +222,11 @@ def odd_in_words(images: Sequence[TriagedImage]) -> str:
     """Return when a cell is called odd, in words."""
     if all(image.triage.can_tell for image in images):
         return (
-            "The classifier finds the cell much farther from every annotated kind than annotated "
-            "cells are from one another. A new kind that looks like a known one is not found, and "
-            "a few cells of the known kinds are listed too. Cells that are a little too far for a "
-            "class are counted without one, and not listed."
+            "The classifier finds the cell farther from every annotated kind than nineteen in "
+            "twenty annotated cells are, each asked without itself. Where that holds of more than "
+            "a quarter of the cells of an image, only the clear ones are listed, and the others "
+            "counted without a class. A few cells of the known kinds are listed too, and a new "
+            "kind that looks like a known one may be missed."
         )
     return (
         "The model has learned from too few cells to call any odd. Annotate at least eight cells, "
