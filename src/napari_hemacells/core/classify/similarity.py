@@ -61,7 +61,7 @@ class LikenessIndex:
         """Return the ids of the cells of one image; none where it has none here."""
         if image_key not in self.images:
             return np.zeros(0, dtype=np.int64)
-        return self.ids[self.owners == self.images.index(image_key)]
+        return np.asarray(self.ids[self.owners == self.images.index(image_key)])
 
     def order(self, rows: Sequence[int]) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
         """``(n,)`` all rows, the most alike first, and their ``(n,)`` cosines in that order.

@@ -230,7 +230,9 @@ def read_crops_steps(
                 else sheet.cells()
             )
         there = [cell for cell in cells if cell in table.position]
-        crops = to_bytes(extract_crops(image, table, spec, there)) if there else []
+        if not there:
+            return key, {}
+        crops = to_bytes(extract_crops(image, table, spec, there))
     except HemaCellsError:  # told when the image is opened
         return key, {}
     return key, dict(zip(there, crops, strict=True))
