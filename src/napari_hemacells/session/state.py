@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.annotate import Annotation, CellRecord, History, Palette
     from napari_hemacells.core.annotate.cell_edits import Corrections
     from napari_hemacells.core.classify import SupportSet
+    from napari_hemacells.core.classify.odd_ones import OddOnes
     from napari_hemacells.core.pictures import PictureChanges
     from napari_hemacells.core.pictures.contact_sheet import ContactSheet
     from napari_hemacells.core.store import Project
@@ -90,6 +91,7 @@ class SessionEvents(SignalGroup):
     embeddings = Signal()
     prediction = Signal()
     model = Signal()
+    odd_ones = Signal()  # the odd ones of the image are known, or not any more
     settings = Signal()  # with what cells are looked at, or how they are classified
     shift = Signal()  # how far the image is from what the classifier knows, or what is done of it
     active_class = Signal(object)
@@ -117,6 +119,7 @@ class SessionState:
         self._active: str | None = None
         self._change = 0
         self._known_state: tuple[object, ...] = ()
+        self._odd_ones: tuple[SmearImage, OddOnes] | None = None
         self._tables: dict[Hashable, Any] = {}
 
     # --- project and image -------------------------------------------------------------------
@@ -362,7 +365,7 @@ class SessionState:
         history = self.history
         # The parts that are replaced when they change, and the number of what changes in place.
         known = (
-            self.image, self.cells, self.live.latest, self.live.embeddings,
+            self.image, self.cells, self.live.latest, self.live.embeddings, self._odd_ones,
             history, history and history.state.annotator, history and history.changes,
         )  # fmt: skip
         same = len(known) == len(self._known_state) and all(
@@ -422,9 +425,25 @@ class SessionState:
         return self.derived(
             ("colours", mode),
             lambda: layers.colour_codes(
-                cells, self.annotated, self.prediction, self.palette, mode
+                cells, self.annotated, self.prediction, self.palette, mode, odd=self._odd_ids()
             ),
         )
+
+    @property
+    def odd_ones(self) -> OddOnes | None:
+        """How odd the cells of the image are, as it was last asked for."""
+        if self._odd_ones is None or self._odd_ones[0] is not self.image:
+            return None
+        return self._odd_ones[1]
+
+    def set_odd_ones(self, odd_ones: OddOnes) -> None:
+        """Keep how odd the cells of the open image are."""
+        self._odd_ones = (self._need_image(), odd_ones)
+        self.events.odd_ones.emit()
+
+    def _odd_ids(self) -> list[int]:
+        odd_ones = self.odd_ones
+        return [] if odd_ones is None else odd_ones.odd_ids.tolist()
 
     @property
     def embeddings(self) -> Embeddings | None:
