@@ -265,7 +265,10 @@ def make_train_job(ground: ProjectSnapshot, recipe: ClassifierConfig, name: str)
     return model_store.load_job(folder, ground.state.palette)
 
 
-_NOTHING = "Open an image, detect its cells and give some of them classes first; or train on class folders."
+_NOTHING = (
+    "Open an image, detect its cells and give some of them classes first; or train on class "
+    "folders."
+)
 _NONE_HERE = "Give a cell of this image a class first, or open an annotated image."
 
 
