@@ -19,7 +19,7 @@ def asked(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     asked = []
 
-    def detect(image, params, *_rest):
+    def detect(image, params, *_rest, **_places):
         yield Progress(0, 1, "Finding cells")
         asked.append(params)
         return make_cells(round(30 * params.sensitivity))
