@@ -29,7 +29,7 @@ class ImageLayer(NamedTuple):
 
     image: SmearImage
     layer: str
-    index: tuple[int, ...] = ()
+    place: tuple[int, ...] = ()
 
 
 class Navigator(QObject):
@@ -109,7 +109,7 @@ class Navigator(QObject):
 
     def _opened(self, _kind: str, image_layer: ImageLayer) -> None:
         try:
-            self._bridge.show_plane(image_layer.layer, image_layer.index)
+            self._bridge.show_plane(image_layer.layer, image_layer.place)
             project_images.select_image(
                 self._session, self._bridge, image_layer.image, image_layer.layer
             )
@@ -167,7 +167,7 @@ def _find_image_steps(
     for plane in planes:
         image = _try_make_image(plane.make)
         if image is not None and image.key == key:
-            return ImageLayer(image, plane.key, plane.index)
+            return ImageLayer(image, plane.key, plane.place)
     return ImageLayer(read_stored_image(project, key), "")
 
 

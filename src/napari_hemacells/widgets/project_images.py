@@ -55,7 +55,7 @@ def open_project_images(
     if images:
         frame = frames.get(images[0].key)
         if frame is not None:
-            bridge.show_plane(frame.key, frame.index)
+            bridge.show_plane(frame.key, frame.place)
         select_image(session, bridge, images[0], "" if frame is None else frame.key)
     return missing
 

@@ -35,10 +35,10 @@ class LayerChoice(NamedTuple):
 
 
 class PlaneChoice(NamedTuple):
-    """A plane of a stack: the key of its layer, its index, and what makes its image."""
+    """A plane of a stack: the key of its layer, its place there, and what makes its image."""
 
     key: str
-    index: tuple[int, ...]
+    place: tuple[int, ...]
     make: Callable[[], SmearImage]
 
 
