@@ -224,8 +224,8 @@ def odd_in_words(images: Sequence[TriagedImage]) -> str:
         return (
             "The classifier finds the cell farther from every annotated kind than nineteen in "
             "twenty annotated cells are, each asked without itself. Where that holds of more than "
-            "a quarter of the cells of an image, only the clear ones are listed, and the others "
-            "counted without a class. A few cells of the known kinds are listed too, and a new "
+            "a quarter of the cells of an image, only the clear ones and the oddest tenth are "
+            "listed, and the others counted without a class. A few cells of the known kinds are listed too, and a new "
             "kind that looks like a known one may be missed."
         )
     return (
