@@ -38,7 +38,7 @@ def own_places(monkeypatch, tmp_path):
     """Projects below the test's folder, a detector of purple, embeddings without a network."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
 
-    def detect(image, *_settings):
+    def detect(image, *_settings, **_places):
         from scipy.ndimage import label
 
         yield Progress(0, 0, "Finding cells")

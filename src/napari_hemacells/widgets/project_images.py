@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from napari_hemacells.core.store.project import Project
     from napari_hemacells.core.store.schema import StoredImage
-    from napari_hemacells.core.types import SmearImage
+    from napari_hemacells.core.types import Cells, SmearImage
     from napari_hemacells.session import Session
     from napari_hemacells.widgets.canvas.sight import Seen
     from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
@@ -59,6 +59,8 @@ def select_image(
     image: SmearImage,
     key: str = "",
     seen: Seen | None = None,
+    *,
+    saved: Cells | None = None,
 ) -> None:
     """Use this image, which is shown by the layer with this key.
 
@@ -66,11 +68,13 @@ def select_image(
     ----------
     seen
         What the layer showed when the image was read; what it shows now if not given.
+    saved
+        The image's cells, where they were read already.
     """
     key = key or bridge.show_image(image)
     bridge.claim_image(key, image.key)
     bridge.follow(key, seen)
-    session.open_image(image)
+    session.open_image(image, saved)
 
 
 def load_stored_image(
