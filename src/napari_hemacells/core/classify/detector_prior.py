@@ -214,7 +214,7 @@ def _within(
 
 
 def bounded_evidence(
-    balanced: NDArray[np.float32], clicks: NDArray[np.floating]
+    balanced: NDArray[np.float32], clicks: NDArray[np.number]
 ) -> NDArray[np.float32]:
     """``(n, k)`` class probabilities by looks that a few annotations can vouch for.
 
@@ -225,7 +225,7 @@ def bounded_evidence(
 
 def bounded_confidence(
     probabilities: NDArray[np.float32],
-    clicks: NDArray[np.floating],
+    clicks: NDArray[np.number],
     support: NDArray[np.float32] | float = 0.0,
     cap: float = CAP,
 ) -> NDArray[np.float32]:
