@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -18,6 +20,7 @@ from napari_hemacells.core.errors import (
     ProjectError,
     StorageError,
 )
+from napari_hemacells.core.files.fsio import file_name
 from napari_hemacells.core.pictures.contact_sheet import sheet_image, sheet_of
 from napari_hemacells.core.train.selfsupervised.encoder_store import list_encoders
 from napari_hemacells.core.types import NOT_A_CELL_ID
@@ -177,6 +180,28 @@ class SessionState:
                 new = Project.create(folder, image.name)
                 self.use_project(new, annotate.palette_for(image.modality))
         self.show_image(image, saved)
+
+    def open_folder_project(self, folder: Path, names: Sequence[str]) -> None:
+        """Open the project of class folders that a network is trained on, or make one.
+
+        Parameters
+        ----------
+        names
+            The classes that a new project starts with.
+
+        Raises
+        ------
+        StorageError
+            The project cannot be written, or is open in another window.
+        """
+        from napari_hemacells.core.store import Project, projects_root
+        from napari_hemacells.core.store.project import holds_project
+
+        key = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]
+        where = projects_root() / f"{file_name(folder.name)}-{key}"
+        known = holds_project(where)
+        project = Project.open(where) if known else Project.create(where, folder.name)
+        self.use_project(project, annotate.palette_with(annotate.Palette(), names, ()))
 
     def open_pictures(self, folder: Path) -> None:
         """Show a folder of pictures of one cell each, in the project that holds it.
