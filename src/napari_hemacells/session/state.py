@@ -23,10 +23,10 @@ from napari_hemacells.core.errors import (
 from napari_hemacells.core.files.fsio import file_name
 from napari_hemacells.core.pictures.contact_sheet import sheet_image, sheet_of
 from napari_hemacells.core.train.selfsupervised.encoder_store import list_encoders
-from napari_hemacells.core.types import NOT_A_CELL_ID
 from napari_hemacells.session.cell_edits import CellsChange
 from napari_hemacells.session.kept_cells import CellsRequest, keep_cells
 from napari_hemacells.session.live_classifier import LiveClassifier
+from napari_hemacells.session.not_cells import remember_not_cells
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Hashable, Sequence
@@ -280,7 +280,8 @@ class SessionState:
             Its cells, where they were read in a thread.
         """
         project = self._need_project()
-        self._remember_not_cells()
+        if problem := remember_not_cells(self.embeddings, self.annotated):
+            self.events.noticed.emit(problem)
         if self.live.embeddings is not None:
             self.live.remember(self.live.embeddings, self.annotated)
         project.add_image(image)
@@ -308,26 +309,13 @@ class SessionState:
 
     def close(self) -> None:
         """Close the project; everything is saved already."""
-        self._remember_not_cells()
+        if problem := remember_not_cells(self.embeddings, self.annotated):
+            self.events.noticed.emit(problem)
         if self.history is not None:
             self.history.close()
             self._tell_notices()
         self.project = self.history = self.image = self.cells = None
         self.live.forget_project()
-
-    def _remember_not_cells(self) -> None:
-        """Keep what the user's things that are no cells look like, for later projects."""
-        from napari_hemacells.core.store import not_a_cell_memory
-
-        here, annotated = self.embeddings, self.annotated
-        marked = [cell for cell, class_id in annotated.items() if class_id == NOT_A_CELL_ID]
-        if here is None or not marked:
-            return
-        rows = [here.rows[cell] for cell in marked if cell in here.rows]
-        try:
-            not_a_cell_memory.remember(here.encoder, here.spec, here.vectors[rows])
-        except StorageError as error:
-            self.events.noticed.emit(str(error))
 
     def _tell_notices(self) -> None:
         """Tell what was found out about the project's files."""
