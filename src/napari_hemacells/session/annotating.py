@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from napari_hemacells.core import annotate
 from napari_hemacells.core.annotate import Annotation
 from napari_hemacells.core.annotate.class_table import with_class_table
@@ -30,6 +28,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.detect.split import Line
 
 
+NOT_EMBEDDED = "Choose a cell that is embedded already: wait until the progress bar is gone."
 NOT_EDITABLE = (
     "Each picture of the folder is one cell, and nothing is cut out of it. Give it a class of its "
     "own, such as “artefact”, or take its file out of the folder."
@@ -105,29 +104,29 @@ class SessionEditor(SessionState):
         self._execute(annotate.RestoreLabels(tuple(entries)))
         return len(entries)
 
-    def similar(self, cells: Iterable[int], count: int = 60) -> list[int]:
-        """Ids of the cells that look most like these, the most alike first.
+    def similar(self, cells: Iterable[int], count: int | None = None) -> list[int]:
+        """Ids of the other cells of the image, the most alike to these first.
 
-        Annotated cells and the cells themselves are left out.
+        Parameters
+        ----------
+        count
+            How many; all if not given.
 
         Raises
         ------
         AnnotationError
             Before the cells are embedded, or without a cell.
         """
-        from napari_hemacells.core.classify.similarity import most_similar
+        from napari_hemacells.core.classify.similarity import make_index
 
         embeddings = self.embeddings
         rows = [] if embeddings is None else [embeddings.rows[cell] for cell in cells
                                               if cell in embeddings.rows]  # fmt: skip
         if embeddings is None or not rows:
-            raise AnnotationError(
-                "Choose a cell that is embedded already: wait until the progress bar is gone."
-            )
-        annotated = np.isin(embeddings.ids, list(self.annotated))
-        order = most_similar(embeddings.vectors, rows)
-        waiting = order[~annotated[order] & ~np.isin(order, rows)]
-        return [int(cell) for cell in embeddings.ids[waiting[:count]]]
+            raise AnnotationError(NOT_EMBEDDED)
+        order, _ = make_index([embeddings]).order(rows)
+        others = order[len(set(rows)) :]
+        return [int(cell) for cell in embeddings.ids[others[:count]]]
 
     # --- corrections of the detection --------------------------------------------------------
 

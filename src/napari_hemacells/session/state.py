@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -18,6 +20,7 @@ from napari_hemacells.core.errors import (
     ProjectError,
     StorageError,
 )
+from napari_hemacells.core.files.fsio import file_name
 from napari_hemacells.core.pictures.contact_sheet import sheet_image, sheet_of
 from napari_hemacells.core.train.selfsupervised.encoder_store import list_encoders
 from napari_hemacells.session.cell_edits import CellsChange
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.annotate import Annotation, CellRecord, History, Palette
     from napari_hemacells.core.annotate.cell_edits import Corrections
     from napari_hemacells.core.classify import SupportSet
+    from napari_hemacells.core.classify.odd_ones import OddOnes
     from napari_hemacells.core.pictures import PictureChanges
     from napari_hemacells.core.pictures.contact_sheet import ContactSheet
     from napari_hemacells.core.store import Project
@@ -90,6 +94,7 @@ class SessionEvents(SignalGroup):
     embeddings = Signal()
     prediction = Signal()
     model = Signal()
+    odd_ones = Signal()  # the odd ones of the image are known, or not any more
     settings = Signal()  # with what cells are looked at, or how they are classified
     shift = Signal()  # how far the image is from what the classifier knows, or what is done of it
     active_class = Signal(object)
@@ -117,6 +122,7 @@ class SessionState:
         self._active: str | None = None
         self._change = 0
         self._known_state: tuple[object, ...] = ()
+        self._odd_ones: tuple[SmearImage, OddOnes] | None = None
         self._tables: dict[Hashable, Any] = {}
 
     # --- project and image -------------------------------------------------------------------
@@ -173,6 +179,28 @@ class SessionState:
                 new = Project.create(folder, image.name)
                 self.use_project(new, annotate.palette_for(image.modality))
         self.show_image(image, saved)
+
+    def open_folder_project(self, folder: Path, names: Sequence[str]) -> None:
+        """Open the project of class folders that a network is trained on, or make one.
+
+        Parameters
+        ----------
+        names
+            The classes that a new project starts with.
+
+        Raises
+        ------
+        StorageError
+            The project cannot be written, or is open in another window.
+        """
+        from napari_hemacells.core.store import Project, projects_root
+        from napari_hemacells.core.store.project import holds_project
+
+        key = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]
+        where = projects_root() / f"{file_name(folder.name)}-{key}"
+        known = holds_project(where)
+        project = Project.open(where) if known else Project.create(where, folder.name)
+        self.use_project(project, annotate.palette_with(annotate.Palette(), names, ()))
 
     def open_pictures(self, folder: Path) -> None:
         """Show a folder of pictures of one cell each, in the project that holds it.
@@ -362,7 +390,7 @@ class SessionState:
         history = self.history
         # The parts that are replaced when they change, and the number of what changes in place.
         known = (
-            self.image, self.cells, self.live.latest, self.live.embeddings,
+            self.image, self.cells, self.live.latest, self.live.embeddings, self._odd_ones,
             history, history and history.state.annotator, history and history.changes,
         )  # fmt: skip
         same = len(known) == len(self._known_state) and all(
@@ -422,9 +450,25 @@ class SessionState:
         return self.derived(
             ("colours", mode),
             lambda: layers.colour_codes(
-                cells, self.annotated, self.prediction, self.palette, mode
+                cells, self.annotated, self.prediction, self.palette, mode, odd=self._odd_ids()
             ),
         )
+
+    @property
+    def odd_ones(self) -> OddOnes | None:
+        """How odd the cells of the image are, as it was last asked for."""
+        if self._odd_ones is None or self._odd_ones[0] is not self.image:
+            return None
+        return self._odd_ones[1]
+
+    def set_odd_ones(self, odd_ones: OddOnes) -> None:
+        """Keep how odd the cells of the open image are."""
+        self._odd_ones = (self._need_image(), odd_ones)
+        self.events.odd_ones.emit()
+
+    def _odd_ids(self) -> list[int]:
+        odd_ones = self.odd_ones
+        return [] if odd_ones is None else odd_ones.odd_ids.tolist()
 
     @property
     def embeddings(self) -> Embeddings | None:

@@ -39,6 +39,7 @@ def format_cell_status(session: Session, cell: int) -> str:
     return f"Cell {cell}: {name}{ours.format_confidence(float(prediction.confidence[at]))}"
 
 
+LIKENESS_ACTIONS = {"compare", "similar", "similar everywhere", "odd", "odd before"}
 _IDLE_MS = 250  # colours that hardly differ may wait until the hand rests
 _PATIENCE_MS = 80  # the clicked cell waits that long for all others, so as to draw once
 
@@ -84,6 +85,7 @@ class CellLayerView(QObject):
             (events.annotations, self._annotations_changed),
             (events.palette, self.recolour),
             (events.prediction, self._prediction_changed),
+            (events.odd_ones, self.recolour),
         ):
             self._subscriptions.add(signal, slot)
 
@@ -219,6 +221,7 @@ class CellLayerController(CellLayerView):
     asked = Signal(str)  # a key that corrects cells
     help_requested = Signal()
     heat_requested = Signal()
+    likeness_asked = Signal(str)  # a key that compares cells, or goes through the odd ones
 
     def __init__(
         self,
@@ -265,7 +268,9 @@ class CellLayerController(CellLayerView):
             "class after": partial(self._step_class, 1),
         }
         known = actions.get(action)
-        if known is None:
+        if action in LIKENESS_ACTIONS:
+            self.likeness_asked.emit(action)
+        elif known is None:
             self.asked.emit(action)
         else:
             known()

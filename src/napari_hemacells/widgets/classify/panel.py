@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt import QFlowLayout
 
 from napari_hemacells.core.annotate.palette import UNKNOWN_COLOUR
 from napari_hemacells.core.params import ClassifyParams
@@ -227,6 +228,7 @@ _MODE_HELP = {
     "image": "The image alone",
     "class": "Every cell in the colour of its class; annotated cells stronger than predicted ones",
     "confidence": "Dark cells have a low confidence, bright ones a high one",
+    "odd": "Only the cells that are unlike every annotated kind (key O finds them)",
 }
 
 
@@ -382,8 +384,10 @@ class ClassifyPanel(QWidget):
 
     def _mode_box(self) -> QGroupBox:
         box = QGroupBox("Show on the image (V switches)")
-        row = QHBoxLayout(box)
+        row = QFlowLayout(box)  # four buttons are wider than a narrow dock
         row.setContentsMargins(4, 2, 4, 2)
+        row.setHorizontalSpacing(4)
+        row.setVerticalSpacing(4)
         group = QButtonGroup(self)
         for mode in DISPLAY_MODES:
             button = QPushButton(mode.capitalize())

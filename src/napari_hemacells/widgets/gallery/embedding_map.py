@@ -32,8 +32,8 @@ from napari_hemacells.core.classify.projection import has_umap, project_pca, pro
 from napari_hemacells.core.errors import HemaCellsError
 from napari_hemacells.core.types import UNKNOWN, Progress
 from napari_hemacells.widgets import theme
+from napari_hemacells.widgets.gallery.bar import swatch
 from napari_hemacells.widgets.gallery.view import Thumbnails
-from napari_hemacells.widgets.gallery.widget import swatch
 from napari_hemacells.widgets.native_libraries import single_blas_thread
 from napari_hemacells.widgets.plain_text import PlainLabel, elided, literal, plain_tip
 from napari_hemacells.widgets.subscriptions import SeenUpdates, Subscriptions, is_seen
