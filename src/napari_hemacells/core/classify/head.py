@@ -173,8 +173,13 @@ class Head:
         offset = self.bias - self.centre @ folded
         if folded.shape[1] > 16:
             return np.asarray(vectors @ folded + offset)
-        # A column at a time: with few classes that is twice as fast as one product of matrices.
-        return np.stack([vectors @ column for column in folded.T.copy()], axis=1) + offset
+        # Some rows at a time, which stay in the processor's cache: of 50,000 cells that takes
+        # half the time of a column at a time, or of one product.
+        products = np.empty((len(vectors), folded.shape[1]), np.result_type(vectors, folded))
+        for first in range(0, len(vectors), _ROWS):
+            part = slice(first, first + _ROWS)
+            np.matmul(vectors[part], folded, out=products[part])
+        return products + offset
 
     def to_tensors(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return the arrays, and the rest as plain JSON."""
