@@ -94,7 +94,7 @@ a_point = st.tuples(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(a_point, min_size=1, max_size=24))
 def test_the_thesis_rule_is_the_rule_as_written(rows: list[PointRow]) -> None:
     check_rule(rows, [])

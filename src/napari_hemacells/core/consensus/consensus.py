@@ -315,11 +315,13 @@ def _majority(
         wanted = np.where(state > 0.5, 1.0, np.where(state < 0.5, 0.0, 0.5))
         # Where a class has not been named at all, as "not sure" by anyone, the best named counts.
         fits = value[None, :] == wanted[:, None]
-        return np.where(fits.any(axis=1), fits.argmax(axis=1), votes.argmax(axis=1))
+        return np.asarray(
+            np.where(fits.any(axis=1), fits.argmax(axis=1), votes.argmax(axis=1)), np.int64
+        )
     counted = votes.astype(float)
     if NOT_SURE in points.classes:
         counted[:, points.classes.index(NOT_SURE)] -= 0.5  # a class wins over "not sure"
-    return counted.argmax(axis=1)
+    return np.asarray(counted.argmax(axis=1), np.int64)
 
 
 # --- what to tell of it ------------------------------------------------------------------------
@@ -332,7 +334,7 @@ def summarise(consensus: Consensus, seed: int = 0) -> dict[str, Any]:
     """
     points, table = consensus.points, consensus.candidates
     number = {name: at for at, name in enumerate(points.images)}
-    image = table["image"].map(number).to_numpy(dtype=np.int64)
+    image = np.array([number[name] for name in table["image"]], np.int64)
     named = points.response >= 0
     tables = coincidence_tables(
         consensus.cell[named], points.response[named], image,
@@ -385,7 +387,8 @@ def annotator_figures(consensus: Consensus) -> list[dict[str, Any]]:
     points, table = consensus.points, consensus.candidates
     kept = table["kept"].to_numpy()
     aside = np.isin(np.array(points.images, object), consensus.set_aside)
-    image = table["image"].map({name: at for at, name in enumerate(points.images)}).to_numpy(int)
+    number = {name: at for at, name in enumerate(points.images)}
+    image = np.array([number[name] for name in table["image"]], np.int64)
     judged = ~aside[points.image]
     lookers = points.lookers & ~aside[:, None]
     figures = []

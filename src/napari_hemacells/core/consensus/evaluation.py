@@ -33,7 +33,7 @@ def score_consensus(cells: SimulatedCells, consensus: Consensus) -> RecoveryScor
     number = {name: at for at, name in enumerate(consensus.points.images)}
     return score_recovery(
         cells,
-        table["image"].map(number).to_numpy(dtype=np.int64),
+        np.array([number[name] for name in table["image"]], np.int64),
         table[["row", "column"]].to_numpy(dtype=np.float64),
         table["state"].to_numpy(dtype=np.float64) > 0.5,
     )

@@ -54,7 +54,7 @@ def side_by_side(points: AnnotatorPoints, reach: float) -> NDArray[np.float64]:
         return points.position
     low = points.position.min(axis=0)
     width = float(np.ptp(points.position[:, 1])) + 4 * reach + 1
-    placed = points.position - low
+    placed: NDArray[np.float64] = points.position - low
     placed[:, 1] += points.image * width
     return placed
 
@@ -107,7 +107,8 @@ def learn_distances(points: AnnotatorPoints) -> NDArray[np.float64]:
     background = _spacing(points) / np.sqrt(2)
     image, distance = _nearest_pairs(points)
     if len(distance) < 3:
-        return np.minimum(np.full(len(points.images), THESIS_RADIUS), background * np.sqrt(2))
+        most: NDArray[np.float64] = np.minimum(THESIS_RADIUS, background * np.sqrt(2))
+        return most
     wide = background[image]
     scatter = max(float(np.median(distance)) / 1.1774, 0.5)  # the median of a Rayleigh is 1.1774 s
     share = 0.8
@@ -125,7 +126,8 @@ def learn_distances(points: AnnotatorPoints) -> NDArray[np.float64]:
     odds = np.log(share / (1 - share)) + 2 * np.log(background / narrow)
     limit = np.sqrt(2 * np.maximum(odds, 0.1) / (1 / narrow**2 - 1 / background**2))
     limit = np.minimum(limit, background * np.sqrt(2))
-    return np.clip(limit, _NEAREST, _FARTHEST)
+    clipped: NDArray[np.float64] = np.clip(limit, _NEAREST, _FARTHEST)
+    return clipped
 
 
 def _rayleigh(
@@ -144,9 +146,8 @@ def _spacing(points: AnnotatorPoints) -> NDArray[np.float64]:
         mine = np.flatnonzero(points.annotator == annotator)
         if len(mine) < 2:
             continue
-        nearest = KDTree(placed[mine]).query(
-            placed[mine], k=2, distance_upper_bound=2 * _FARTHEST
-        )[0][:, 1]
+        two = KDTree(placed[mine]).query(placed[mine], k=2, distance_upper_bound=2 * _FARTHEST)
+        nearest = np.asarray(two[0])[:, 1]
         valid = np.isfinite(nearest) & (_counts_of(group[mine]) > 1)
         np.add.at(total, points.image[mine[valid]], nearest[valid] ** 2)
         np.add.at(count, points.image[mine[valid]], 1)
@@ -177,7 +178,10 @@ def _nearest_pairs(points: AnnotatorPoints) -> tuple[NDArray[np.int64], NDArray[
         asked = np.arange(len(first))
         if len(asked) > _ENOUGH:
             asked = random.choice(asked, _ENOUGH, replace=False)
-        there, to = trees[int(b)].query(placed[first[asked]], distance_upper_bound=_FARTHEST)
+        there, to = map(
+            np.asarray,
+            trees[int(b)].query(placed[first[asked]], distance_upper_bound=_FARTHEST),
+        )
         known = np.isfinite(there)
         asked, there, to = asked[known], there[known], to[known]
         mutual = trees[int(a)].query(placed[of[int(b)][to]])[1] == asked
@@ -380,7 +384,8 @@ def _surely_best(
     best_of_column, next_of_column = _two_best(column, gain, m)
     at = np.arange(len(row))
     mutual = (best_of_row[row] == at) & (best_of_column[column] == at)
-    return mutual & (gain >= next_of_row[row] + next_of_column[column])
+    sure: NDArray[np.bool_] = mutual & (gain >= next_of_row[row] + next_of_column[column])
+    return sure
 
 
 def _two_best(
@@ -480,5 +485,4 @@ def _split(positions: NDArray[np.float64], annotator: NDArray[np.int64]) -> NDAr
     The one who marked the most.
     """
     most = int(np.bincount(annotator).argmax())
-    nearest: NDArray[np.int64] = KDTree(positions[annotator == most]).query(positions)[1]
-    return nearest
+    return np.asarray(KDTree(positions[annotator == most]).query(positions)[1], np.int64)

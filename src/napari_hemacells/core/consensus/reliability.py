@@ -153,7 +153,8 @@ class _Model:
         if NOT_SURE in names and self.k:
             mine = self.points.response == names.index(NOT_SURE)
             table += np.bincount(self.cell[mine], minlength=self.m)[:, None] / self.k
-        return table / np.maximum(table.sum(axis=1, keepdims=True), _TINY)
+        shares: NDArray[np.float64] = table / np.maximum(table.sum(axis=1, keepdims=True), _TINY)
+        return shares
 
     # --- the rates, of what the candidates are ----------------------------------------------
 
@@ -244,4 +245,4 @@ class _Model:
             logs = np.log(np.maximum(self.confusion[who, place, said], _TINY))
             logits[:, place] += np.bincount(where, logs, minlength=self.m)
         of_false = np.bincount(where, np.log(self.of_false[said]), minlength=self.m)
-        return logits, of_false
+        return logits, of_false.astype(np.float64)

@@ -94,12 +94,9 @@ def simulate_annotators(
     states wrongly and puts false points anywhere.
     """
     random = np.random.default_rng(seed)
-    images, places = [], []
-    for image in range(params.images):
-        grid = _grid(params, random)
-        places.append(grid)
-        images.append(np.full(len(grid), image))
-    image, position = np.concatenate(images), np.concatenate(places)
+    places = [_grid(params, random) for _ in range(params.images)]
+    image = np.repeat(np.arange(params.images), [len(grid) for grid in places])
+    position = np.concatenate(places)
     alive = random.random(len(image)) < params.alive
     cells = SimulatedCells(image, position, alive, params.spacing)
     spread = np.linspace(-1, 1, params.annotators) if params.annotators > 1 else np.zeros(1)
@@ -132,7 +129,8 @@ def _grid(params: SimulationParams, random: np.random.Generator) -> NDArray[np.f
     grid = grid @ turn + random.random(2) * step + np.array([params.height, params.width]) / 2
     inside = ((grid >= 0) & (grid < (params.height, params.width))).all(axis=1)
     grid = grid[inside]
-    return grid[random.random(len(grid)) < params.filled]
+    kept: NDArray[np.float64] = grid[random.random(len(grid)) < params.filled]
+    return kept
 
 
 def _annotate(
