@@ -27,9 +27,11 @@ from typing import TYPE_CHECKING, Any
 
 from napari_hemacells.api_pictures import (
     classify_pictures,
+    crop_points,
     embed_pictures,
     open_pictures,
     whole_picture,
+    write_point_crops,
 )
 from napari_hemacells.core.types import Cells, CropSpec, Embeddings, Prediction, SmearImage
 
@@ -54,6 +56,7 @@ __all__ = [
     "SmearImage",
     "classify_pictures",
     "crop",
+    "crop_points",
     "detect",
     "embed",
     "embed_pictures",
@@ -70,6 +73,7 @@ __all__ = [
     "synthetic_smear",
     "train",
     "whole_picture",
+    "write_point_crops",
 ]
 
 
@@ -283,7 +287,15 @@ def fit(embeddings: Embeddings, labels: Mapping[int, str], *, name: str = "model
     class_ids = {cell_class.name: cell_class.id for cell_class in palette}
     vectors = np.asarray(embeddings.vectors[[rows[cell] for cell in labels]], np.float32)
     support_labels = tuple(class_ids[class_name] for class_name in labels.values())
-    head = fit_head(SupportSet(vectors, support_labels), palette.ids, context=embeddings.vectors)
+    seen = embeddings.kinds
+    kinds = () if seen is None else tuple(str(seen[rows[cell]]) for cell in labels)
+    head = fit_head(
+        SupportSet(vectors, support_labels, kinds),
+        palette.ids,
+        context=embeddings.vectors,
+        context_kinds=seen,
+        names={class_id: class_name for class_name, class_id in class_ids.items()},
+    )
     tensors, meta = head.to_tensors()
     learned_from = embeddings.learned_from
     return Bundle(

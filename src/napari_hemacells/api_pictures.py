@@ -1,17 +1,21 @@
-"""The part of :mod:`napari_hemacells.api` for pictures of one cell each."""
+"""The part of :mod:`napari_hemacells.api` for pictures of one cell each, and crops of points."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from napari_hemacells.core.types import Cells, CropSpec, Embeddings, SmearImage
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
+    from numpy.typing import ArrayLike, NDArray
 
     from napari_hemacells.core.pictures import CellPictures
     from napari_hemacells.core.store import Bundle
+    from napari_hemacells.core.store.point_crops import PointCropsReport
 
 
 def open_pictures(folder: str | Path, *, labels: str | Path | None = None) -> CellPictures:
@@ -103,3 +107,103 @@ def whole_picture(image: SmearImage) -> Cells:
     from napari_hemacells.core.pictures import whole_picture as as_cell
 
     return as_cell(image)
+
+
+def crop_points(
+    image: SmearImage,
+    points: ArrayLike,
+    size: int = 95,
+    *,
+    border: Literal["pad", "shift", "reject"] = "pad",
+    enlarge: float = 1.0,
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return crops of a fixed number of pixels around points, and which point each shows.
+
+    Parameters
+    ----------
+    points
+        ``(n, 2)`` rows and columns, as a napari Points layer has them in its ``data``.
+    size
+        Side in pixels.
+    border
+        Where a crop reaches beyond the image: ``"pad"`` mirrors the image there, ``"shift"``
+        moves the crop into the image, ``"reject"`` leaves it out.
+    enlarge
+        The image is enlarged by so much first.
+
+    Returns
+    -------
+    tuple
+        ``(m, size, size, 3)`` uint8 crops, and ``(m,)`` places of their points.
+
+    Raises
+    ------
+    CellsError
+        A point outside of the image.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_hemacells import api
+    >>> image = api.open_image(np.zeros((260, 340, 3), np.uint8), name="field")
+    >>> crops, which = crop_points(image, [[100, 120], [5, 5]], 90)
+    >>> crops.shape, which.tolist()
+    ((2, 90, 90, 3), [0, 1])
+    """
+    import numpy as np
+
+    from napari_hemacells.core.crop import crop_around_points, to_bytes
+
+    cut = crop_around_points(
+        image, np.asarray(points, dtype=np.float64), size, border=border, enlarge=enlarge
+    )
+    return to_bytes(cut.pixels), cut.points
+
+
+def write_point_crops(
+    points: str | Path,
+    folder: str | Path,
+    *,
+    images: str | Path,
+    sizes: Sequence[int] = (90, 95, 100, 128),
+    **params: Any,
+) -> PointCropsReport:
+    """Write crops around the points of a table or of annotations, as ``hemacells crops`` does.
+
+    Parameters
+    ----------
+    points
+        A CSV with the columns image, row, column, class, or Pascal VOC, COCO or YOLO annotations.
+    folder
+        A new folder for class folders and the table ``crops.csv``.
+    images
+        Folder of the images.
+    params
+        Fields of :class:`~napari_hemacells.core.params.PointCropParams`: ``border``,
+        ``enlarge``, ``check``, ``reach``, ``validation``, ``test``, ``seed``.
+
+    Raises
+    ------
+    CellsError
+        Points that fit no image, or no crop could be made.
+    StorageError
+        The folder is not empty or cannot be written.
+    """
+    from napari_hemacells.core.params import PointCropParams
+    from napari_hemacells.core.store import point_sources
+    from napari_hemacells.core.store.point_crops import write_point_crops_steps
+    from napari_hemacells.core.types.progress import run_to_end
+
+    source, files = Path(points), point_sources.images_of_folder(Path(images))
+    table = source.suffix.lower() == ".csv"
+    read = point_sources.read_point_table if table else point_sources.read_annotated_points
+    found = read(source, files)
+    return run_to_end(
+        write_point_crops_steps(
+            found.images,
+            Path(folder),
+            sizes=sizes,
+            params=PointCropParams(**params),
+            notes=found.notes,
+        )
+    )

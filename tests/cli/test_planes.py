@@ -10,6 +10,17 @@ import pytest
 import tifffile
 from PIL import Image
 
+from napari_hemacells.cli import train_classifier
+from napari_hemacells.cli.adapt import gather_source
+from napari_hemacells.core.errors import TrainingError
+from napari_hemacells.core.evaluate.detection_datasets import AnnotatedField
+from napari_hemacells.core.evaluate.detection_metrics import Boxes
+from napari_hemacells.core.image.plane_selection import PlaneSelection
+from napari_hemacells.core.train.classifier.report.galleries import ReportCrops
+from napari_hemacells.core.train.classifier.results import read_run
+from napari_hemacells.core.train.detector.project_dataset import load_annotated_fields_steps
+from napari_hemacells.core.types.progress import run_to_end
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -168,3 +179,79 @@ def test_planes_and_single_pictures_in_one_run(hemacells, stack, tmp_path):
     images = json.loads((tmp_path / "r.json").read_text())["images"]
     assert [image["cells"] for image in images] == [4, 3]
     assert images[1]["notes"] == []
+
+
+@pytest.fixture
+def stacked_crops(tmp_path: Path) -> Path:
+    """Crops whose second plane alone tells the classes apart, with the colours in odd channels."""
+    random = np.random.default_rng(0)
+    for name, colour in (("red", (200, 80, 90)), ("violet", (90, 40, 150))):
+        (tmp_path / "crops" / name).mkdir(parents=True)
+        for number in range(12):
+            picture = np.full((2, 5, 32, 32), 120.0)  # t, c, rows, columns
+            picture[1, [4, 2, 0]] = np.array(colour).reshape(3, 1, 1)
+            noisy = (picture + random.normal(0, 3, picture.shape)).clip(0, 255).astype(np.uint8)
+            tifffile.imwrite(
+                tmp_path / "crops" / name / f"{number}.ome.tif", noisy, ome=True,
+                metadata={"axes": "TCYX"}, photometric="minisblack",
+            )  # fmt: skip
+    return tmp_path / "crops"
+
+
+CHOICE = ("--plane", "t=2", "--channels", "5,3,1")
+
+
+def test_a_network_is_trained_on_the_plane(hemacells, stacked_crops, tmp_path, monkeypatch):
+    monkeypatch.setattr(train_classifier, "run_in_child", lambda job, given, threads: job(given))
+    small = (
+        "--arch", "test_resnet", "--weights", "none", "--size", 32, "--frozen-epochs", 0,
+        "--epochs", 10, "--frozen-blocks", 0, "--rate", 0.01, "--lower", 1, "--batch", 8,
+        "--device", "cpu", "--tta", 0, "--no-report",
+    )  # fmt: skip
+    refused = hemacells("train", stacked_crops, "--out", tmp_path / "none", *small)
+    assert refused.exit_code == 3
+    assert "--plane" in refused.output
+    made = hemacells("train", stacked_crops, "--out", tmp_path / "run", *small, *CHOICE)
+    assert made.exit_code == 0, made.output
+    assert "the plane t=2 is read" in made.output
+    figures = json.loads((tmp_path / "run/figures.json").read_text())
+    assert figures["validation"]["accuracy"]["value"] == 1.0
+    frame = read_run(tmp_path / "run/run.json")["frame"]
+    shown = ReportCrops(frame)[stacked_crops / "red/0.ome.tif"]
+    np.testing.assert_allclose(shown.mean(axis=(0, 1)), (200, 80, 90), atol=4)
+
+
+def test_labels_are_checked_on_the_plane(hemacells, stacked_crops, colour_encoder):
+    refused = hemacells("check-labels", stacked_crops)
+    assert "--plane" in refused.output
+    done = hemacells("check-labels", stacked_crops, *CHOICE, "--json", "-")
+    assert done.exit_code == 0, done.output
+    record = json.loads(done.stdout)
+    assert (record["flagged"], record["plane"], record["n"]) == (0, "t=2", 24)
+
+
+def test_an_encoder_and_a_detector_learn_from_the_plane(stacked_crops, stack, tmp_path):
+    selection = PlaneSelection.parse("t=2", "5,3,1")
+    crops = run_to_end(gather_source(stacked_crops, selection=selection)).crops
+    means = crops.mean(axis=(1, 2))
+    red = np.abs(means - (200, 80, 90)).max(axis=1) < 4
+    violet = np.abs(means - (90, 40, 150)).max(axis=1) < 4
+    assert (red.sum(), violet.sum()) == (12, 12)
+    images = tmp_path / "images"
+    images.mkdir()
+    stack.rename(images / stack.name)
+    found = run_to_end(gather_source(images, selection=PlaneSelection.parse("3")))
+    assert len(found.crops) == 4
+    boxes = [[20, 20 + 80 * place, 61, 61 + 80 * place] for place in range(4)]
+    field = AnnotatedField(
+        images / stack.name, Boxes(np.array(boxes, float), np.array(["RBC"] * 4), np.ones(4))
+    )
+    learned = run_to_end(load_annotated_fields_steps([field], PlaneSelection.parse("3")))
+    assert len(learned.fields[0].boxes) == 4
+    assert "--plane" in run_to_error(load_annotated_fields_steps([field]))
+
+
+def run_to_error(steps) -> str:
+    with pytest.raises(TrainingError) as caught:
+        run_to_end(steps)
+    return str(caught.value)

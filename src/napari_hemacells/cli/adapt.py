@@ -8,8 +8,10 @@ import typer
 
 from napari_hemacells.cli.console import Reporter, run_training
 from napari_hemacells.cli.inputs import find_images
-from napari_hemacells.cli.options import JsonTarget, RunOptions
+from napari_hemacells.cli.options import JsonTarget, PlaneOptions, RunOptions
 from napari_hemacells.core.errors import TrainingError
+from napari_hemacells.core.image.layout import WHOLE_PICTURE
+from napari_hemacells.core.image.plane_selection import PlaneSelection
 from napari_hemacells.core.params import AdaptParams
 
 if TYPE_CHECKING:
@@ -56,6 +58,7 @@ def adapt(
     threads: Threads = None,
     json: JsonTarget = None,
     params: AdaptParams,
+    planes: PlaneOptions,
     run: RunOptions,
 ) -> None:
     """Adapt an encoder to your slides: train it on your cells without labels (SimCLR).
@@ -78,7 +81,10 @@ def adapt(
     else:
         project = project_of(source)
         with reporter.notices_of(project):
-            training_set = reporter.run(gather_source(source, project), "Reading cells")
+            training_set = reporter.run(
+                gather_source(source, project, planes.selection), "Reading cells"
+            )
+        planes.tell(reporter)
         reporter.say(
             f"{len(training_set.crops)} cells, {len(training_set.clicks.labels)} with a class"
         )
@@ -113,7 +119,9 @@ def project_of(source: Path) -> "Project | None":
 
 
 def gather_source(
-    source: Path, project: "Project | None" = None
+    source: Path,
+    project: "Project | None" = None,
+    selection: PlaneSelection = WHOLE_PICTURE,
 ) -> "Generator[Progress, None, AdaptTrainingSet]":
     """Return the steps that read the cells of a project, of class folders, or of images.
 
@@ -128,8 +136,8 @@ def gather_source(
         return gathering.load_project_crops_steps(project)
     images = find_images([str(source)]) if source.exists() else []
     if images and images != [source]:
-        return gathering.load_image_crops_steps(images)
-    return gathering.load_folder_crops_steps(source)
+        return gathering.load_image_crops_steps(images, selection=selection)
+    return gathering.load_folder_crops_steps(source, selection=selection)
 
 
 def run_adaptation(job: "AdaptJob", reporter: Reporter, threads: int | None) -> "AdaptOutcome":

@@ -9,11 +9,20 @@ from napari_hemacells.cli.adapt import adapt
 from napari_hemacells.cli.check_labels import check_labels
 from napari_hemacells.cli.classify import classify
 from napari_hemacells.cli.consensus import consensus, evaluate_consensus
+from napari_hemacells.cli.crops import crop_size, crops
 from napari_hemacells.cli.demo import demo
 from napari_hemacells.cli.detect import detect
-from napari_hemacells.cli.evaluate import clicks, detection, evaluate_bundle, fewshot
+from napari_hemacells.cli.evaluate import clicks, detection, fewshot
+from napari_hemacells.cli.evaluate_bundle import evaluate_bundle
+from napari_hemacells.cli.evaluate_verification import VerificationCommand, verification
 from napari_hemacells.cli.fit import fit
-from napari_hemacells.cli.options import Command, JsonCommand, ShotsCommand, with_options
+from napari_hemacells.cli.options import (
+    Command,
+    JsonCommand,
+    ShotsCommand,
+    SizesCommand,
+    with_options,
+)
 from napari_hemacells.cli.serve import serve
 from napari_hemacells.cli.thermograms import regions, study, thermograms
 from napari_hemacells.cli.train import report, train
@@ -41,8 +50,11 @@ app.command("classify", cls=JsonCommand)(with_options(classify))
 evaluate.command("fewshot", cls=ShotsCommand)(with_options(fewshot))
 evaluate.command("clicks", cls=JsonCommand)(with_options(clicks))
 evaluate.command("detection", cls=Command)(with_options(detection))
+evaluate.command("verification", cls=VerificationCommand)(with_options(verification))
 evaluate.command("bundle", cls=JsonCommand)(with_options(evaluate_bundle))
 evaluate.command("thermograms", cls=JsonCommand)(with_options(thermograms))
+app.command("crops", cls=SizesCommand)(with_options(crops))
+evaluate.command("crop-size", cls=SizesCommand)(with_options(crop_size))
 app.command("adapt", cls=JsonCommand)(with_options(adapt))
 app.command("report", cls=Command)(with_options(report))
 app.command("check-labels", cls=JsonCommand)(with_options(check_labels))

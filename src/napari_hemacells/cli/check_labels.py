@@ -9,7 +9,7 @@ from rich.table import Table
 from napari_hemacells.cli.batch import exit_if_unreadable
 from napari_hemacells.cli.console import Reporter
 from napari_hemacells.cli.evaluate import EncoderName, crop_of, make_encoder
-from napari_hemacells.cli.options import JsonTarget, NetworkDevice, RunOptions
+from napari_hemacells.cli.options import JsonTarget, NetworkDevice, PlaneOptions, RunOptions
 
 if TYPE_CHECKING:
     from napari_hemacells.core.train.classifier.label_noise import LabelCheck
@@ -46,6 +46,7 @@ def check_labels(
     show: Shown = SHOWN,
     csv: CsvFile = None,
     json: JsonTarget = None,
+    planes: PlaneOptions,
     device: NetworkDevice = "auto",
     run: RunOptions,
 ) -> None:
@@ -62,14 +63,20 @@ def check_labels(
         label_check = label_noise.check_out_of_fold(folder)
     else:
         steps = label_noise.check_labels_steps(
-            folder, make_encoder(encoder, device), spec=crop_of(encoder), folds=folds, seed=seed
+            folder,
+            make_encoder(encoder, device),
+            spec=crop_of(encoder),
+            folds=folds,
+            seed=seed,
+            selection=planes.selection,
         )
         label_check = reporter.run(steps, "Checking labels")
+        planes.tell(reporter)
     reporter.tell(as_table(label_check, show))
     if csv is not None:
         label_noise.write_suspects(csv, label_check.suspects)
         reporter.say(f"Table: {csv}")
-    reporter.finish(as_record(label_check))
+    reporter.finish(as_record(label_check) | planes.record())
     exit_if_unreadable(label_check.unreadable, reporter)
 
 

@@ -165,6 +165,7 @@ class ClassifyJob(ImageJob):
             "head": [digest.hexdigest(), self.bundle.head_meta],
             "classes": [
                 [cell_class.id, cell_class.name, cell_class.colour]
+                + ([cell_class.parent] if cell_class.parent else [])
                 for cell_class in self.bundle.palette
             ],
         }

@@ -121,7 +121,8 @@ def classify_whole(job: WholePictures, reporter: Reporter) -> None:
     prediction = _predict(job, pictures, reporter)
     table = pictures_table(pictures, prediction, job.bundle.palette)
     names = [one.name for one in job.bundle.palette]
-    joint = joint_of_pictures(table, names, bundle_notes(job.bundle))
+    kinds = job.bundle.palette.kind_names
+    joint = joint_of_pictures(table, names, bundle_notes(job.bundle), kinds)
     csv, workbook = write_joint_table(job.out, joint)
     counts = count_values(table["class"])
     what = "1 picture" if len(table) == 1 else f"{len(table):,} pictures"

@@ -53,7 +53,7 @@ def printable(text: str) -> str:
     >>> printable("a\x1b[31mb")
     'a\\x1b[31mb'
     """
-    return _UNPRINTABLE.sub(lambda found: _escape(found[0]), text)
+    return _UNPRINTABLE.sub(lambda match: _escape(match[0]), text)
 
 
 def _escape(character: str) -> str:
@@ -77,7 +77,10 @@ class _Printable:
 
 class _PrintableHook(RenderHook):
     def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
-        return [one if isinstance(one, Control) else _Printable(one) for one in renderables]
+        return [
+            renderable if isinstance(renderable, Control) else _Printable(renderable)
+            for renderable in renderables
+        ]
 
 
 def make_console(**options: Any) -> Console:
@@ -145,7 +148,7 @@ class Reporter:
         if self.json_to is None:
             return
         text = json.dumps(payload, indent=2, ensure_ascii=False, allow_nan=False)
-        text = _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+        text = _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
         if self.json_to == "-":
             sys.stdout.write(text + "\n")
         else:

@@ -21,9 +21,6 @@ from napari_hemacells.cli.console import (
     format_counts,
     write_text,
 )
-from napari_hemacells.cli.console import (
-    format_counts as counts_in_words,
-)
 from napari_hemacells.cli.inputs import find_images
 from napari_hemacells.cli.options import (
     CpuDevice,
@@ -32,7 +29,12 @@ from napari_hemacells.cli.options import (
     PlaneOptions,
     RunOptions,
 )
-from napari_hemacells.cli.train_classifier import Crops, format_interval
+from napari_hemacells.cli.two_levels import (
+    ParentsTable,
+    TwoLevels,
+    read_parents,
+    shot_levels_table,
+)
 from napari_hemacells.core.errors import CellsError, StorageError
 from napari_hemacells.core.files.text_tables import read_text_file
 from napari_hemacells.core.params import (
@@ -181,12 +183,15 @@ def fewshot(
     json: JsonFile = None,
     device: NetworkDevice = "auto",
     run: RunOptions,
+    two_levels: TwoLevels = False,
+    parents: ParentsTable = None,
 ) -> None:
     """Measure accuracy with few examples: learn from a few crops per class, score all others."""
     from napari_hemacells.core.evaluate import fewshot_steps, list_class_folders
 
     counts = parse_shots(shots or list(DEFAULT_SHOTS))
-    list_class_folders(folder)  # a wrong folder is told before the network is loaded
+    table = read_parents(parents, two_levels=two_levels)
+    list_class_folders(folder, two_levels=two_levels)  # a wrong one is told before the network
     reporter = Reporter(quiet=run.quiet, json_to=json)
     if adapt:
         network = adapted_to_folder(folder, encoder, AdaptParams(device=device), reporter)
@@ -202,12 +207,16 @@ def fewshot(
         params=params,
         how=select,
         selection=planes.selection,
+        two_levels=two_levels,
+        table=table,
     )
     result = reporter.run(steps, "Few-shot experiment")
     planes.tell(reporter)
     report = result.to_dict() | {"adapted": ADAPTED_NOTE if adapt else None}
     report |= planes.record()
     reporter.tell(fewshot_table(report))
+    if any("levels" in row for row in report["shots"].values()):
+        reporter.tell(shot_levels_table(report))
     most = str(max(result.shots))
     reporter.tell(class_rates_table(report, most))
     reporter.tell(confusion_table(report, most))
@@ -276,72 +285,6 @@ def confusion_table(report: dict[str, Any], shots: str) -> Table:
         table.add_column(name, justify="right")
     for name, row in zip(names, report["shots"][shots]["confusion"], strict=True):
         table.add_row(name, *(f"{count:.1f}" for count in row))
-    return table
-
-
-BundleFolder = Annotated[
-    Path, typer.Argument(metavar="BUNDLE", help="A saved model (its folder).")
-]
-Copies = Annotated[
-    int,
-    typer.Option(
-        "--tta", min=0, max=7, help="Rotated and mirrored copies of each crop to average over."
-    ),
-]
-
-
-def evaluate_bundle(
-    bundle: BundleFolder,
-    folder: Crops,
-    *,
-    json: JsonTarget = None,
-    tta: Copies = 0,
-    planes: PlaneOptions,
-    device: NetworkDevice = "auto",
-    run: RunOptions,
-) -> None:
-    """Measure a model on crops sorted by class, with bootstrap intervals."""
-    from napari_hemacells.core.store import check_compatible, load_bundle
-    from napari_hemacells.core.train.evaluate_bundle import evaluate_bundle_steps
-
-    reporter = Reporter(quiet=run.quiet, json_to=json)
-    model = load_bundle(bundle)
-    encoder = model.make_encoder(device)
-    check_compatible(model, encoder.info, model.spec)
-    steps = evaluate_bundle_steps(model, folder, encoder, tta=tta, selection=planes.selection)
-    judged = reporter.run(steps, "Classifying")
-    planes.tell(reporter)
-    reporter.tell(bundle_table(judged.figures))
-    if judged.left_out:
-        left = counts_in_words(judged.left_out)
-        reporter.warn(f"Left out because the model does not know these classes: {left}.")
-    record = {
-        "bundle": str(bundle),
-        "folder": str(folder),
-        "encoder": model.encoder.name,
-        "seen": model.encoder.seen,
-        "tta": tta,
-        "left_out": judged.left_out,
-        "unreadable": list(judged.loaded.unreadable),
-    }
-    reporter.finish(record | planes.record() | judged.figures)
-    exit_if_unreadable(judged.loaded.unreadable, reporter)
-
-
-def bundle_table(figures: dict[str, Any]) -> Table:
-    """Return the figures: overall, then one row per class."""
-    overall = ("accuracy", "balanced_accuracy", "kappa", "macro_f1")
-    overall_text = ", ".join(
-        f"{name.replace('_', ' ')} {format_interval(figures[name])}" for name in overall
-    )
-    table = Table(
-        title=f"{figures['n']} crops", caption=f"{overall_text}; ECE {figures['ece']:.3f}"
-    )
-    for heading in ("class", "n", "precision", "recall", "F1"):
-        table.add_column(heading, justify="left" if heading == "class" else "right")
-    for name, row in figures["classes"].items():
-        shown = (format_interval(row[metric]) for metric in ("precision", "recall", "f1"))
-        table.add_row(name, str(row["n"]), *shown)
     return table
 
 

@@ -9,10 +9,19 @@ import typer
 from napari_hemacells.cli.batch import exit_if_unreadable
 from napari_hemacells.cli.console import Reporter, count_values, format_counts
 from napari_hemacells.cli.options import JsonTarget, PlaneOptions, RunOptions
+from napari_hemacells.cli.two_levels import (
+    ParentsTable,
+    TwoLevels,
+    describe_kinds,
+    read_parents,
+)
 from napari_hemacells.core.params import ClassifyParams, EncodeParams
 from napari_hemacells.core.types import CropSpec, EncoderInfo
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_hemacells.core.annotate.class_table import ListedClass
     from napari_hemacells.core.evaluate import ClassFolder
     from napari_hemacells.core.store import Bundle
 
@@ -33,21 +42,27 @@ def fit(
     params: ClassifyParams,
     planes: PlaneOptions,
     run: RunOptions,
+    two_levels: TwoLevels = False,
+    parents: ParentsTable = None,
 ) -> None:
-    """Fit a classifier to crops sorted into class folders, and save it as a model."""
+    """Fit a classifier to crops sorted into class folders, and save it as a model.
+
+    With --two-levels or --parents, the model answers the kind first, then the class within it.
+    """
     from napari_hemacells.core.encoder_names import FILE
     from napari_hemacells.core.evaluate.class_folders import append_measured_features
     from napari_hemacells.core.store import save_bundle
 
     reporter = Reporter(quiet=run.quiet, json_to=json)
-    crops, encoder = _embed(folder, encode, planes, reporter)
+    rows = read_parents(parents, two_levels=two_levels)
+    crops, encoder = _embed(folder, encode, planes, reporter, two_levels=two_levels)
     if params.measured:
         reporter.say("Measuring size, nucleus and colour.")
         vectors, encoder = append_measured_features(
             crops.vectors, crops.files, encoder, crops.reading
         )
         crops = replace(crops, vectors=vectors)
-    bundle = _fit_bundle(out.name, crops, encoder, params)
+    bundle = _fit_bundle(out.name, crops, encoder, params, rows)
     planes.tell(reporter)
     counts = count_values(crops.labels)
     record = {
@@ -60,6 +75,7 @@ def fit(
         "framing": round(crops.framing, 4),
         "learned_from": crops.learned_from.to_dict(),
         "unreadable": list(crops.unreadable),
+        **describe_kinds(bundle.palette, counts),
         **planes.record(),
     }
     reporter.tell(f"{len(crops.labels)} crops ({format_counts(counts)}) → {record['bundle']}")
@@ -78,14 +94,21 @@ def fit(
 
 
 def _embed(
-    folder: Path, encode: EncodeParams, planes: PlaneOptions, reporter: Reporter
+    folder: Path,
+    encode: EncodeParams,
+    planes: PlaneOptions,
+    reporter: Reporter,
+    *,
+    two_levels: bool,
 ) -> tuple["ClassFolder", EncoderInfo]:
     """Return the crops with their embeddings, framed as a detector's, and the encoder."""
     from napari_hemacells.core.encode import load_encoder as encoder_named
     from napari_hemacells.core.encode.catalog import portable_name
     from napari_hemacells.core.evaluate import embed_folder_steps, list_class_folders
 
-    list_class_folders(folder)  # a wrong folder is told before the network is loaded
+    list_class_folders(
+        folder, two_levels=two_levels
+    )  # a wrong folder is told before the network is loaded
     encoder = encoder_named(encode.encoder, encode.device)
     portable_name(encode.encoder)  # the model finds it again
     steps = embed_folder_steps(
@@ -94,25 +117,29 @@ def _embed(
         encoder,
         batch_size=encode.batch_size,
         selection=planes.selection,
+        two_levels=two_levels,
     )
     return reporter.run(steps, "Embedding crops"), encoder.info
 
 
 def _fit_bundle(
-    name: str, crops: "ClassFolder", encoder: EncoderInfo, params: ClassifyParams
+    name: str,
+    crops: "ClassFolder",
+    encoder: EncoderInfo,
+    params: ClassifyParams,
+    rows: "Sequence[ListedClass]",
 ) -> "Bundle":
     """Return the model of these crops; its classes are named after their folders."""
-    from napari_hemacells.core.annotate import Palette
-    from napari_hemacells.core.classify import SupportSet
-    from napari_hemacells.core.classify import fit as fit_head
+    from napari_hemacells.core.annotate.class_table import palette_of_names
+    from napari_hemacells.core.classify import SupportSet, fit_levels
     from napari_hemacells.core.store import Bundle
 
-    palette = Palette()
-    for class_name in dict.fromkeys(crops.labels):
-        palette = palette.add(class_name)
-    ids = {cell_class.name: cell_class.id for cell_class in palette}
+    palette = palette_of_names(crops.labels, rows)
+    known = {label: palette.by_name(label) for label in dict.fromkeys(crops.labels)}
+    ids = {label: found.id for label, found in known.items() if found is not None}
     labels = tuple(ids[label] for label in crops.labels)
-    head = fit_head(SupportSet(crops.vectors, labels), palette.ids, params=params)
+    support = SupportSet(crops.vectors, labels)
+    head = fit_levels(support, palette.ids, palette.parents, params=params)
     tensors, meta = head.to_tensors()
     return Bundle(
         name=name,

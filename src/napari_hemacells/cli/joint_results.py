@@ -41,7 +41,7 @@ def write_joint_results(
         return {}
     names = [one.name for one in bundle.palette]
     parts = _parts(records, folders_are_groups=folders_are_groups)
-    joint = join_tables(parts, names, bundle_notes(bundle))
+    joint = join_tables(parts, names, bundle_notes(bundle), bundle.palette.kind_names)
     return save_joint_table(joint, out, reporter)
 
 

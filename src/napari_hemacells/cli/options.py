@@ -19,10 +19,12 @@ from napari_hemacells.cli.console import Reporter, print_error
 from napari_hemacells.core.errors import HemaCellsError
 from napari_hemacells.core.image.plane_selection import PlaneSelection
 from napari_hemacells.core.params import (
+    CropSizeParams,
     DetectParams,
     DeviceName,
     EncodeParams,
     Params,
+    PointCropParams,
     SelectParams,
 )
 
@@ -157,6 +159,8 @@ class PlaneOptions(Params):
 
 PANELS: dict[type[Params], str] = {
     PlaneOptions: "Stacks and channels",
+    PointCropParams: "Crops",
+    CropSizeParams: "Study",
     DetectParams: "Detection",
     SelectParams: "Choice of frames",
     ShareOptions: "Many images, large images",
@@ -253,6 +257,20 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
     return spread
 
 
+def parse_numbers(value: str, option: str) -> tuple[int, ...]:
+    """Return the numbers of an option that takes several, in the order given.
+
+    Raises
+    ------
+    typer.BadParameter
+        Something else than whole numbers.
+    """
+    parts = [part for part in value.replace(",", " ").split() if part]
+    if not parts or not all(part.isdecimal() for part in parts):
+        raise typer.BadParameter("Whole numbers are needed, such as 90 95 100.", param_hint=option)
+    return tuple(int(part) for part in parts)
+
+
 NUMBERS = re.compile(r"\d+(,\d+)*")
 JSON_TARGET = re.compile(r"-|.*\.json", re.IGNORECASE)
 
@@ -321,3 +339,11 @@ class ShotsCommand(Command):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Return the arguments left after parsing, with the numbers after ``--shots`` joined."""
         return super().parse_args(ctx, join_numbers(args))
+
+
+class SizesCommand(JsonCommand):
+    """A command whose ``--size`` and ``--shots`` take several numbers."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Return the arguments left after parsing, with the numbers behind an option joined."""
+        return super().parse_args(ctx, join_numbers(join_numbers(args, "--size")))

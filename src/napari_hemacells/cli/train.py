@@ -10,6 +10,7 @@ from napari_hemacells.cli.console import Reporter, run_training
 from napari_hemacells.cli.options import JsonCommand, RunOptions, with_options
 from napari_hemacells.cli.train_classifier import classifier, presets_help
 from napari_hemacells.cli.train_detector import detector
+from napari_hemacells.cli.train_siamese import siamese
 
 CLASSIFIER = "classifier"
 
@@ -58,7 +59,8 @@ def join_names(arguments: list[str], option: str = "--compare") -> list[str]:
 train = typer.Typer(
     help=(
         "Train a classifier (train FOLDER --out DIR; its options: train "
-        "classifier --help), or the detector on corrected cells."
+        "classifier --help), the detector on corrected cells, or a siamese network that tells "
+        "which cells are alike."
     ),
     cls=TrainGroup,
     no_args_is_help=True,
@@ -66,6 +68,7 @@ train = typer.Typer(
 )
 train.command(CLASSIFIER, cls=ClassifierCommand, epilog=presets_help())(with_options(classifier))
 train.command("detector", cls=JsonCommand)(with_options(detector))
+train.command("siamese", cls=JsonCommand)(with_options(siamese))
 
 
 Trained = Annotated[

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from napari_hemacells.cli.batch import exit_if_unreadable
 from napari_hemacells.cli.console import Reporter, output_folder, run_training
-from napari_hemacells.cli.options import JsonTarget, RunOptions
+from napari_hemacells.cli.options import JsonTarget, PlaneOptions, RunOptions
 from napari_hemacells.core.params import Params
 from napari_hemacells.core.train.classifier.config import ClassifierConfig
 from napari_hemacells.core.train.classifier.presets import CLASSIFIER_PRESETS, SHARED_DIFFERENCES
@@ -128,6 +128,7 @@ def classifier(
     threads: Threads = None,
     json: JsonTarget = None,
     params: Changes,
+    planes: PlaneOptions,
     run: RunOptions,
 ) -> None:
     """Fine-tune a network on crops sorted by class; an interrupted training continues."""
@@ -145,7 +146,9 @@ def classifier(
         name=out.name,
         command=shlex.join(["hemacells", *sys.argv[1:]]),
         report=report,
+        selection=planes.selection,
     )
+    planes.tell(reporter)
     if not compare:  # of several, each says it when its turn comes
         reporter.say(check_weights(job.recipe))
     if compare:

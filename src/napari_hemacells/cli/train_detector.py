@@ -11,8 +11,9 @@ from rich.table import Table
 
 from napari_hemacells.cli.console import Reporter, run_training
 from napari_hemacells.cli.inputs import find_images
-from napari_hemacells.cli.options import JsonTarget, RunOptions
+from napari_hemacells.cli.options import JsonTarget, PlaneOptions, RunOptions
 from napari_hemacells.core.errors import TrainingError
+from napari_hemacells.core.image.plane_selection import PlaneSelection
 from napari_hemacells.core.params import TrainDetectorParams
 from napari_hemacells.core.types import Progress
 
@@ -73,6 +74,7 @@ def detector(
     threads: Threads = None,
     json: JsonTarget = None,
     params: TrainDetectorParams,
+    planes: PlaneOptions,
     run: RunOptions,
 ) -> None:
     """Fine-tune the learned detector on corrected fields; `detect --weights FILE` uses it."""
@@ -82,11 +84,14 @@ def detector(
 
     reporter = Reporter(quiet=run.quiet, json_to=json)
     job = _job(out, start, params, threads)
-    job = replace(job, command=format_command(job, source, annotations, threads))
+    command = format_command(
+        job, source, annotations, threads, plane=planes.plane, channels=planes.channels
+    )
+    job = replace(job, command=command)
     if resume:
         _check(job.folder)
     else:
-        _prepare(job.folder, source, annotations, reporter)
+        _prepare(job.folder, source, annotations, reporter, planes)
     training = SubprocessJob(fine_tune, job, threads=threads)
     outcome: DetectorOutcome = run_training(training.reports(), reporter, "Learning")
     remove_folder(job.folder)
@@ -123,14 +128,23 @@ def _check(folder: Path) -> None:
     check_resumable(folder)
 
 
-def _prepare(folder: Path, source: Path, annotations: Path | None, reporter: Reporter) -> None:
+def _prepare(
+    folder: Path,
+    source: Path,
+    annotations: Path | None,
+    reporter: Reporter,
+    planes: PlaneOptions,
+) -> None:
     """Write the training data into the folder of the training, and print what they are."""
     from napari_hemacells.core.store import Project
     from napari_hemacells.core.train.detector.config import prepare_folder
 
     project = Project.open(source) if annotations is None else None
     with reporter.notices_of(project):
-        gathered = reporter.run(_gather(source, annotations, project), "Reading fields")
+        gathered = reporter.run(
+            _gather(source, annotations, project, planes.selection), "Reading fields"
+        )
+    planes.tell(reporter)
     for sentence in gathered.left_out:
         reporter.warn(f"Left out: {sentence}")
     for note in gathered.notes:
@@ -143,7 +157,10 @@ def _prepare(folder: Path, source: Path, annotations: Path | None, reporter: Rep
 
 
 def _gather(
-    source: Path, annotations: Path | None, project: "Project | None"
+    source: Path,
+    annotations: Path | None,
+    project: "Project | None",
+    selection: PlaneSelection,
 ) -> Generator[Progress, None, "DetectorTrainingSet"]:
     from napari_hemacells.core.evaluate.detection_datasets import read_fields
     from napari_hemacells.core.train.detector.project_dataset import (
@@ -154,8 +171,8 @@ def _gather(
     if annotations is None:
         assert project is not None  # noqa: S101  # opened for its notices
         return load_project_fields_steps(project)
-    fields, _ = read_fields(find_images([str(source)]), annotations)
-    return load_annotated_fields_steps(fields)
+    fields, _ = read_fields(find_images([str(source)]), annotations, selection=selection)
+    return load_annotated_fields_steps(fields, selection)
 
 
 def as_table(outcome: "DetectorOutcome") -> Table:

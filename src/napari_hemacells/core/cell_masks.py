@@ -426,8 +426,8 @@ def look_up(
     if highest <= HIGH_ID:
         table = np.zeros(highest + 2, np.int64)
         table[ids] = values
-        found: NDArray[np.int64] = table[np.minimum(labels, highest + 1)]
-        return found
+        numbers: NDArray[np.int64] = table[np.minimum(labels, highest + 1)]
+        return numbers
     order = np.argsort(ids)
     places = np.minimum(np.searchsorted(ids[order], labels), len(ids) - 1)
     return np.where(ids[order][places] == labels, values[order][places], 0)

@@ -3,12 +3,12 @@
 Crops of a smear are bytes. Those of a thermogram are float32 from 0 to 255, made of the degrees
 as the :class:`CropSpec` says and never rounded; encoders take both.
 
-Image + cells → embeddings, batch by batch, as a generator that can be stopped.
+Image + points → crops of a fixed number of pixels, whatever the size of the cell.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_hemacells.core.types import Cells, CropSpec, SmearImage
+
+Border: TypeAlias = Literal["pad", "shift", "reject"]
 
 CONTEXT_BOUNDS = (1.0, 4.0)
 
@@ -82,6 +84,114 @@ def crop_square(image: SmearImage, cells: Cells, spec: CropSpec, cell: int) -> C
     side = context * max(max_row - min_row, max_col - min_col, 1.0)
     row, col = (min_row + max_row) / 2, (min_col + max_col) / 2
     return CropSquare(row - side / 2, col - side / 2, side)
+
+
+class PointCrops(NamedTuple):
+    """Crops around points, and what was done near the image's border.
+
+    Attributes
+    ----------
+    pixels
+        ``(m, size, size, 3)`` uint8 of colours, float32 from 0 to 255 of degrees.
+    points
+        ``(m,)`` which point each crop shows.
+    beyond
+        ``(n,)`` whether the square around each point reaches beyond the image.
+    """
+
+    pixels: NDArray[Any]
+    points: NDArray[np.intp]
+    beyond: NDArray[np.bool_]
+
+
+def crop_around_points(
+    image: SmearImage,
+    points: NDArray[np.floating],
+    size: int,
+    *,
+    border: Border = "pad",
+    enlarge: float = 1.0,
+    spec: CropSpec | None = None,
+) -> PointCrops:
+    """Return squares of `size` pixels with a point in the middle, the same for every cell.
+
+    Parameters
+    ----------
+    points
+        ``(n, 2)`` rows and columns as a napari Points layer has them: (0, 0) is the middle of the
+        first pixel.
+    size
+        Side in pixels. Of a side with an even number the point is the pixel right below the
+        middle.
+    border
+        What is done where a square reaches beyond the image. ``pad``: the image is mirrored there.
+        ``shift``: the square is moved into the image, so that the point is not in its middle; an
+        image smaller than the square gives no crop. ``reject``: no crop.
+    enlarge
+        The image is thought of as enlarged by so much first: 3 cuts a third of `size`. 1 copies
+        pixels without resampling.
+    spec
+        How degrees become colours.
+
+    Raises
+    ------
+    CellsError
+        Points that are not finite or lie outside the image.
+
+    Examples
+    --------
+    >>> from napari_hemacells.core.types import SmearImage
+    >>> image = SmearImage(np.zeros((60, 80, 3), np.uint8), "field", "x")
+    >>> cut = crop_around_points(image, np.array([[30, 40], [2, 3]]), 20, border="reject")
+    >>> cut.pixels.shape, cut.points.tolist(), cut.beyond.tolist()
+    ((1, 20, 20, 3), [0], [False, True])
+    """
+    from napari_hemacells.core.types import CropSpec as Spec
+
+    places = np.asarray(points, dtype=np.float64).reshape(-1, 2)
+    extent = np.array(image.shape, dtype=np.float64)
+    inside = np.isfinite(places) & (places >= -0.5) & (places <= extent - 0.5)
+    if not inside.all():
+        row, col = places[np.flatnonzero(~inside.all(axis=1))[0]]
+        raise CellsError(
+            f"The point at row {row:g}, column {col:g} is outside of {image.name}, which has "
+            f"{image.shape[0]} × {image.shape[1]} pixels: was it set in another image?"
+        )
+    side = size / enlarge
+    corners = places + 0.5 - side / 2
+    if enlarge == 1:
+        corners = np.floor(corners + 1e-9)  # whole pixels: nothing is resampled
+    beyond = np.any((corners < 0) | (corners + side > extent), axis=1)
+    assert isinstance(beyond, np.ndarray)  # noqa: S101  # one answer a point
+    kept = np.arange(len(places))
+    if border == "shift":
+        corners = np.clip(corners, 0, np.maximum(extent - side, 0))
+        kept = kept if (side <= extent).all() else kept[:0]
+    elif border == "reject":
+        kept = np.flatnonzero(~beyond)
+    source = _crop_source(image.pixels, spec or Spec())
+    pixels = np.empty((len(kept), size, size, 3), dtype=source.dtype)
+    for crop, (top, left) in zip(pixels, corners[kept].tolist(), strict=True):
+        crop[...] = _square(source, (top + side / 2, left + side / 2), side, size)
+    return PointCrops(pixels, kept, beyond)
+
+
+def nothing_near(points: NDArray[np.floating], cells: Cells, reach: float) -> NDArray[np.bool_]:
+    """``(n,)`` whether no cell's box is within `reach` pixels of each point.
+
+    Examples
+    --------
+    >>> from napari_hemacells.core.detect import cells_from_boxes, empty_cells
+    >>> nothing_near(np.zeros((2, 2)), empty_cells((9, 9), 5.0), 3.0).tolist()
+    [True, True]
+    """
+    empty = np.ones(len(points), dtype=bool)
+    if len(cells):
+        low, high = cells.boxes[:, :2], cells.boxes[:, 2:] - 1
+        for number, point in enumerate(np.asarray(points, dtype=np.float64)):
+            gap = np.maximum(np.maximum(low - point, point - high), 0)
+            empty[number] = bool((np.hypot(gap[:, 0], gap[:, 1]) > reach).all())
+    return empty
 
 
 class CropSquare(NamedTuple):

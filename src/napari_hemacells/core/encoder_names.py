@@ -26,11 +26,13 @@ NAME_PATTERNS = {
     "timm": "timm:NAME",
     "file": "file:PATH?arch=NAME",
     "adapted": "adapted:PATH",
+    "siamese": "siamese:PATH",
     "untrained": "untrained:NAME",
 }
 PATH_KINDS = (
     "file",
     "adapted",
+    "siamese",
     *DINOBLOOM_NAMES,
 )  # what follows these is a place on this computer
 
@@ -80,6 +82,7 @@ def with_absolute_path(name: str) -> str:
 
 
 TIMM, UNTRAINED, FILE, ADAPTED = "timm", "untrained", "file", "adapted"
+SIAMESE = "siamese"
 
 
 class EncoderName(NamedTuple):

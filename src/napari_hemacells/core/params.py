@@ -16,6 +16,8 @@ from napari_hemacells.core import encoder_names
 DeviceName: TypeAlias = Literal["auto", "cpu", "cuda", "mps"]
 DetectorName: TypeAlias = Literal["learned", "classical"]
 HeadName: TypeAlias = Literal["auto", "prototype", "linear", "knn"]
+SiameseNetworkName: TypeAlias = Literal["distance", "head", "tuned", "thesis"]
+SiameseLossName: TypeAlias = Literal["contrastive", "triplet", "multi-similarity"]
 QueueOrder: TypeAlias = Literal["uncertain", "active", "sure", "unknown", "class", "slide"]
 ViewName: TypeAlias = Literal["frontal", "right-45", "right-90", "left-45", "left-90", "any"]
 ProtocolName: TypeAlias = Literal["any", "dynamic", "static"]
@@ -191,6 +193,83 @@ class AdaptParams(TrainingParams):
     )
 
 
+class SiameseParams(TrainingParams):
+    """Parameters of training a siamese network on annotated cells."""
+
+    network: SiameseNetworkName = Field(
+        default="distance",
+        title="Network",
+        description=(
+            "What learns. distance: only a distance of the encoder's vectors (seconds). head: a "
+            "small network on the encoder's vectors. tuned: the encoder's last layers as well. "
+            "thesis: a small network from scratch on grey pictures of 100 × 100."
+        ),
+    )
+    loss: SiameseLossName = Field(
+        default="contrastive",
+        title="Loss",
+        description=(
+            "contrastive: pairs of one kind are drawn together, others apart up to the margin. "
+            "triplet and multi-similarity compare all cells of a batch (extra siamese)."
+        ),
+    )
+    margin: float | None = Field(
+        default=None,
+        gt=0,
+        le=100,
+        title="Margin",
+        description=(
+            "Distance beyond which different kinds are left alone. Empty: 2 for the thesis' "
+            "network, otherwise 1 (contrastive) or 0.1 (triplet)."
+        ),
+    )
+    epochs: int | None = Field(
+        default=None,
+        ge=1,
+        le=100_000,
+        title="Epochs",
+        description="How often each cell is drawn. Empty: 250; 30 for tuned.",
+    )
+    rate: float = Field(
+        default=5e-4,
+        gt=0,
+        le=0.1,
+        title="Learning rate",
+        description="Size of a training step (Adam).",
+    )
+    batch_size: int = Field(
+        default=32,
+        ge=2,
+        le=4096,
+        title="Batch size",
+        description=(
+            "Pairs per training step, half of them of one kind. Halved automatically if memory "
+            "runs out."
+        ),
+    )
+    threshold: str = Field(
+        default="equal-error",
+        title="Threshold",
+        description=(
+            "Up to which distance two cells are called the same kind. equal-error: as many wrong "
+            "among the same as among different ones. youden: fewest errors in sum. A number, "
+            "such as 0.05: the share of different pairs that may be called the same."
+        ),
+    )
+
+    @field_validator("threshold")
+    @classmethod
+    def _known_rule(cls, rule: str) -> str:
+        if rule not in {"equal-error", "youden"}:
+            try:
+                fits = 0 <= float(rule) <= 1
+            except ValueError:
+                fits = False
+            if not fits:
+                raise ValueError("equal-error, youden, or a share between 0 and 1 is needed")
+        return rule
+
+
 class NetworkParams(Params):
     """Parameters of running a network whose model says which it is."""
 
@@ -260,6 +339,116 @@ class ClassifyParams(Params):
             "in these."
         ),
     )
+
+
+class PointCropParams(Params):
+    """Parameters of crops of a fixed number of pixels around points."""
+
+    border: Literal["pad", "shift", "reject"] = Field(
+        default="pad",
+        title="At the border",
+        description=(
+            "Where a crop reaches beyond the image. pad: the image is mirrored there. shift: the "
+            "crop is moved into the image. reject: no crop."
+        ),
+    )
+    enlarge: float = Field(
+        default=1.0,
+        ge=0.1,
+        le=20,
+        title="Enlarge images",
+        description=(
+            "By so much before the crops are cut: with 3, a crop of 90 px shows 30 px of the "
+            "image. For cells that are small in their images."
+        ),
+    )
+    check: Literal["learned", "classical", "none"] = Field(
+        default="learned",
+        title="Check for a cell",
+        description=(
+            "The detector that looks whether there is a cell near each point; crops without one "
+            "are set aside, not deleted. none: all crops are taken as they are."
+        ),
+    )
+    reach: float | None = Field(
+        default=None,
+        ge=0,
+        le=10000,
+        title="Reach (px)",
+        description=(
+            "How far from the point a detected cell may lie. Empty: half a cell's diameter."
+        ),
+    )
+    validation: float = Field(
+        default=0.1,
+        ge=0,
+        lt=0.9,
+        title="Validation share",
+        description="Of the frames or movies, whose crops check while a network learns.",
+    )
+    test: float = Field(
+        default=0.1,
+        ge=0,
+        lt=0.9,
+        title="Test share",
+        description="Of the frames or movies, whose crops are looked at once, at the end.",
+    )
+    seed: int = Field(
+        default=0, ge=0, title="Seed", description="Another number makes another split."
+    )
+
+
+class CropSizeParams(Params):
+    """Parameters of the study of the size of crops."""
+
+    recipe: str = Field(
+        default="alive-dead",
+        title="Recipe",
+        description="Preset of hemacells train by which the network from scratch learns.",
+    )
+    tuned_recipe: str = Field(
+        default="quick",
+        title="Recipe of fine-tuning",
+        description="Preset of hemacells train by which the bundled encoder is fine-tuned.",
+    )
+    input_size: int | None = Field(
+        default=None,
+        ge=16,
+        le=1024,
+        title="Network's input (px)",
+        description=(
+            "Side to which crops are resized for the network from scratch. Empty: as they are."
+        ),
+    )
+    epochs: int | None = Field(
+        default=None,
+        ge=1,
+        le=10000,
+        title="Rounds",
+        description="At most, of the network from scratch. Empty: those of the recipe.",
+    )
+    tuned_epochs: int | None = Field(
+        default=None,
+        ge=1,
+        le=10000,
+        title="Rounds of fine-tuning",
+        description="With the body. Empty: those of the recipe.",
+    )
+    copies: int = Field(
+        default=4,
+        ge=0,
+        le=32,
+        title="Test-time augmentation",
+        description="Augmented copies whose answers are averaged with the crop's own.",
+    )
+    draws: int = Field(
+        default=20,
+        ge=1,
+        le=1000,
+        title="Draws",
+        description="Of the crops that teach, for each number of crops a class.",
+    )
+    seed: int = Field(default=0, ge=0, title="Seed", description="Of draws and networks.")
 
 
 class SelectParams(Params):

@@ -139,10 +139,10 @@ def _hot_spot(rng: Generator, side: Side, breast: Breast, grid: Grid) -> Synthet
     return SyntheticHotSpot(side, row, col, float(radius), float(rng.uniform(*HOT_SPOT_WARMTH)))
 
 
-def _pixel(place: tuple[float, float], grid: Grid) -> tuple[float, float]:
+def _pixel(point: tuple[float, float], grid: Grid) -> tuple[float, float]:
     """(row, col) of a point (u, v)."""
     cols = grid.u.shape[1]
-    return float(place[1] * grid.unit - 0.5), float(place[0] * grid.unit + cols / 2 - 0.5)
+    return float(point[1] * grid.unit - 0.5), float(point[0] * grid.unit + cols / 2 - 0.5)
 
 
 def _units(spot: SyntheticHotSpot, grid: Grid) -> tuple[float, float]:

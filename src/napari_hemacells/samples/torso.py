@@ -39,9 +39,9 @@ class Grid:
         rows, cols = np.indices(size).astype(np.float64)
         return cls((cols + 0.5 - size[1] / 2) / unit, (rows + 0.5) / unit, unit)
 
-    def gaussian(self, place: tuple[float, float], width: tuple[float, float]) -> Field:
+    def gaussian(self, centre: tuple[float, float], width: tuple[float, float]) -> Field:
         """``(rows, cols)`` Gaussian hill of height 1 at (u, v)."""
-        across, along = (self.u - place[0]) / width[0], (self.v - place[1]) / width[1]
+        across, along = (self.u - centre[0]) / width[0], (self.v - centre[1]) / width[1]
         return np.asarray(np.exp(-(across**2 + along**2) / 2))
 
 

@@ -76,8 +76,12 @@ class ServedModel:
             "name": bundle.name,
             "created": bundle.created[:10],
             "classes": [
-                {"name": one.name, "colour": one.colour, "learned": counts[one.id]}
-                for one in bundle.palette
+                {
+                    "name": cell_class.name,
+                    "colour": cell_class.colour,
+                    "learned": counts[cell_class.id],
+                }
+                for cell_class in bundle.palette
             ],
             "learned_from": describe_learned_from(bundle),
             "seen": bundle.encoder.seen or "not stated",
@@ -160,7 +164,9 @@ class ServedModel:
             }
             for class_id, chance in zip(prediction.class_ids, chances, strict=True)
         ]
-        order = {name: place for place, name in enumerate(one.name for one in palette)}
+        order = {
+            name: index for index, name in enumerate(cell_class.name for cell_class in palette)
+        }
         nearest = classes[int(prediction.predicted_column[0])]
         unknown = bool(prediction.verdict[0])
         far = None if prediction.unknown is None else float(prediction.unknown[0])
@@ -171,7 +177,7 @@ class ServedModel:
             "nearest": nearest["name"],
             "confidence": nearest["p"],
             "unknown": None if far is None or not math.isfinite(far) else round(far, _DIGITS),
-            "classes": sorted(classes, key=lambda one: order[str(one["name"])]),
+            "classes": sorted(classes, key=lambda cell_class: order[str(cell_class["name"])]),
         }
 
     @property

@@ -53,7 +53,7 @@ def make_table(request: TableRequest, bundle: Bundle) -> bytes:
 
 
 def _join(request: TableRequest, bundle: Bundle) -> JointTable:
-    names = [one.name for one in bundle.palette]
+    names = [cell_class.name for cell_class in bundle.palette]
     taken: dict[str, int] = {}
     parts = []
     for answer in request.answers:
@@ -70,5 +70,8 @@ def _join(request: TableRequest, bundle: Bundle) -> JointTable:
             **{f"p_{name}": answer.chances[name] for name in names if name in answer.chances},
         }
         parts.append(ImageRows(label, pd.DataFrame([row]), answer.group, answer.image))
-    counts = {one.name: bundle.training_counts[one.id] for one in bundle.palette}
-    return join_tables(parts, names, model_notes(bundle.name, counts, bundle.encoder.seen))
+    counts = {
+        cell_class.name: bundle.training_counts[cell_class.id] for cell_class in bundle.palette
+    }
+    notes = model_notes(bundle.name, counts, bundle.encoder.seen)
+    return join_tables(parts, names, notes, bundle.palette.kind_names)

@@ -5,6 +5,7 @@ Views update from events and never write back.
 """
 
 from napari_hemacells.session.cell_edits import CellsChange
+from napari_hemacells.session.early_answers import answer_request, warm_up
 from napari_hemacells.session.live_classifier import (
     ClassifyRequest,
     ClassifyResult,
@@ -19,5 +20,7 @@ __all__ = [
     "ClassifyResult",
     "Session",
     "SessionEvents",
+    "answer_request",
     "run_classification",
+    "warm_up",
 ]

@@ -8,6 +8,7 @@ import numpy as np
 
 from napari_hemacells.core import annotate
 from napari_hemacells.core.annotate import Annotation
+from napari_hemacells.core.annotate.class_table import with_class_table
 from napari_hemacells.core.errors import AnnotationError, CellsError
 from napari_hemacells.core.types import CellRef
 from napari_hemacells.session.cell_edits import (
@@ -21,9 +22,10 @@ from napari_hemacells.session.cell_edits import (
 from napari_hemacells.session.state import SessionState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from napari_hemacells.core.annotate import Action, CorrectCells, Palette
+    from napari_hemacells.core.annotate.class_table import ListedClass
     from napari_hemacells.core.detect.proposal import Proposal
     from napari_hemacells.core.detect.split import Line
 
@@ -89,11 +91,12 @@ class SessionEditor(SessionState):
         if palette != self.palette:
             self._execute(annotate.SetPalette(palette))
         annotator, now = history.state.annotator, annotate.utc_now()
-        ids = {cell_class.name.casefold(): cell_class.id for cell_class in self.palette}
+        known = {name: self.palette.by_name(name) for name in set(fresh.values())}
+        ids = {name: one.id for name, one in known.items() if one is not None}
         entries = []
         for cell, name in fresh.items():
             row, col = cells.centres[cells.position[cell]]
-            word = Annotation(ids[name.casefold()], float(row), float(col), annotator, now)
+            word = Annotation(ids[name], float(row), float(col), annotator, now)
             entries.append((CellRef(image.key, cell), annotator, word))
         self._execute(annotate.RestoreLabels(tuple(entries)))
         return len(entries)
@@ -208,9 +211,15 @@ class SessionEditor(SessionState):
 
     # --- classes -----------------------------------------------------------------------------
 
-    def add_class(self, name: str, colour: str | None = None) -> str:
-        """Add a class with the next free colour and key, make it active and return its id."""
-        new = self.palette.new_class(_on_one_line(name), colour)
+    def add_class(self, name: str, colour: str | None = None, *, parent: str | None = None) -> str:
+        """Add a class with the next free colour and key, make it active and return its id.
+
+        Parameters
+        ----------
+        parent
+            Id of the class that it is within, its kind.
+        """
+        new = self.palette.new_class(_on_one_line(name), colour, parent=parent)
         self._execute(annotate.AddClass(new))
         self.active_class = new.id
         return new.id
@@ -226,6 +235,17 @@ class SessionEditor(SessionState):
     def set_class_key(self, class_id: str, key: int | None) -> None:
         """Set the key (1 to 9) of the class."""
         self._execute(annotate.SetClassKey(class_id, key))
+
+    def set_class_parent(self, class_id: str, parent: str | None) -> None:
+        """Put the class within another one, its kind; ``None``: within none."""
+        if self.palette.by_id(class_id).parent != parent:
+            self._execute(annotate.SetClassParent(class_id, parent))
+
+    def read_classes(self, rows: Sequence[ListedClass]) -> None:
+        """Take over classes of a table; none goes, and undo restores all as they were."""
+        palette = with_class_table(self.palette, rows)
+        if palette != self.palette:
+            self._execute(annotate.SetPalette(palette))
 
     def delete_class(self, class_id: str) -> None:
         """Remove the class and its annotations; undo restores both."""
@@ -279,7 +299,8 @@ class SessionEditor(SessionState):
             self._apply_correction(action)
         after = self.annotated
         changed = [cell for cell in before | after if before.get(cell) != after.get(cell)]
-        if changed or self.palette.ids != palette.ids:
+        regrouped = self.palette.parents != palette.parents
+        if changed or regrouped or self.palette.ids != palette.ids:
             self.live.invalidate()
             self.events.annotations.emit(tuple(changed))
 

@@ -17,25 +17,26 @@ if TYPE_CHECKING:
 def prepare_bundle(bundle: Bundle, palette: Palette) -> LoadedModel:
     """The bundle, with class ids of this project where its classes have the same names."""
     from napari_hemacells.core.classify import SupportSet
+    from napari_hemacells.core.classify.hierarchy import renamed
 
-    ids = {
-        cell_class.id: session_class_id(cell_class.id, cell_class.name, palette)
-        for cell_class in bundle.palette
-    }
+    ids = session_class_ids(bundle, palette)
     head = bundle.head
     return LoadedModel(
         bundle,
-        replace(head, class_ids=tuple(ids[class_id] for class_id in head.class_ids)),
+        renamed(head, ids),
         SupportSet(bundle.vectors, tuple(ids[class_id] for class_id in bundle.labels)),
+        parents={ids[child]: ids[kind] for child, kind in bundle.palette.parents.items()},
     )
 
 
-def session_class_id(class_id: str, name: str, palette: Palette) -> str:
-    """The project's id of a bundle's class; a class of the same name keeps its id."""
-    if class_id in palette:
-        return class_id
-    same = palette.by_name(name)
-    return class_id if same is None else same.id
+def session_class_ids(bundle: Bundle, palette: Palette) -> dict[str, str]:
+    """The project's id of each class of a bundle; a class of the same name keeps its id."""
+    ids = {}
+    for class_id in bundle.palette.ids:
+        same = palette.by_name(bundle.palette.by_id(class_id).name)
+        same = same or palette.by_name(bundle.palette.full_name(class_id))
+        ids[class_id] = class_id if class_id in palette or same is None else same.id
+    return ids
 
 
 def merged_palette(bundle: Bundle, palette: Palette, used: set[str]) -> Palette:
@@ -46,16 +47,18 @@ def merged_palette(bundle: Bundle, palette: Palette, used: set[str]) -> Palette:
     used
         Ids of this session's classes that have annotations; none of them is ever dropped.
     """
-    merged = Palette()
+    ids, merged = session_class_ids(bundle, palette), Palette()
     for cell_class in bundle.palette:
-        merged = merged.insert(
-            replace(cell_class, id=session_class_id(cell_class.id, cell_class.name, palette))
-        )
+        parent = None if cell_class.parent is None else ids[cell_class.parent]
+        merged = merged.insert(replace(cell_class, id=ids[cell_class.id], parent=parent))
+    used = used | {palette.kind_of(class_id).id for class_id in used if class_id in palette}
     for cell_class in palette:
         if cell_class.id in used and cell_class.id not in merged:
-            merged = merged.insert(
-                merged.new_class(cell_class.name, cell_class.colour, class_id=cell_class.id)
+            kind = cell_class.parent if cell_class.parent not in merged.parents else None
+            new = merged.new_class(
+                cell_class.own_name, cell_class.colour, class_id=cell_class.id, parent=kind
             )
+            merged = merged.insert(new)
     return merged
 
 

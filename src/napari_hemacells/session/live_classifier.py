@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_hemacells.core.classify import Head, Reference, SupportSet
+    from napari_hemacells.core.encode.growing import GrowingEmbeddings
     from napari_hemacells.core.store import Bundle
     from napari_hemacells.core.types import CellRef, Cells, Embeddings, Prediction
     from napari_hemacells.session.domain_shift import ShiftMeasurement
@@ -41,6 +42,7 @@ def gather_support(
 
     vectors: list[np.ndarray] = []
     classes: list[str] = []
+    kinds: list[str] = []
     for key, embeddings in images.items():
         rows = embeddings.rows
         mine = [
@@ -50,7 +52,11 @@ def gather_support(
         ]
         vectors.append(embeddings.vectors[[row for row, _ in mine]])
         classes.extend(class_id for _, class_id in mine)
-    return SupportSet(np.concatenate(vectors), tuple(classes)) if classes else None
+        seen = embeddings.kinds
+        kinds.extend("" if seen is None else str(seen[row]) for row, _ in mine)
+    if not classes:
+        return None
+    return SupportSet(np.concatenate(vectors), tuple(classes), tuple(kinds))
 
 
 def concatenate_support(known: SupportSet, clicked: SupportSet) -> SupportSet:
@@ -58,7 +64,9 @@ def concatenate_support(known: SupportSet, clicked: SupportSet) -> SupportSet:
     from napari_hemacells.core.classify import SupportSet
 
     return SupportSet(
-        np.concatenate([known.vectors, clicked.vectors]), (*known.labels, *clicked.labels)
+        np.concatenate([known.vectors, clicked.vectors]),
+        (*known.labels, *clicked.labels),
+        (*(known.kinds or ("",) * len(known)), *(clicked.kinds or ("",) * len(clicked))),
     )
 
 
@@ -68,7 +76,10 @@ class ClassifyRequest:
 
     ``generation`` grows with every change of cells, annotations or classes; an answer to an older
     one is dropped by :meth:`LiveClassifier.accept`. With a ``support`` set the head is fitted
-    anew; without one, the given ``head`` (of a loaded model) is used as it is.
+    anew; without one, the given ``head`` (of a loaded model) is used as it is. ``parents`` has the
+    kind of each class that is within one. ``quick`` asks the same by the detector's vectors, for
+    cells that the encoder has not looked at yet (:mod:`~.early_answers`). ``names`` are those of
+    the classes by id.
     """
 
     generation: int
@@ -77,6 +88,9 @@ class ClassifyRequest:
     class_ids: tuple[str, ...]
     head: Head | None = None
     params: ClassifyParams = field(default_factory=ClassifyParams)
+    parents: Mapping[str, str] = field(default_factory=dict)
+    quick: ClassifyRequest | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,10 +108,13 @@ def run_classification(request: ClassifyRequest) -> ClassifyResult:
 
     head = request.head
     if request.support is not None:
-        head = classify.fit(
+        head = classify.fit_levels(
             request.support,
             request.class_ids,
+            request.parents,
             context=request.embeddings.vectors,
+            context_kinds=request.embeddings.kinds,
+            names=request.names,
             params=request.params,
         )
     if head is None:
@@ -113,6 +130,7 @@ class LiveClassifier:
         self.encoder = DEFAULT  # by name; a loaded model brings its own
         self.model: LoadedModel | None = None
         self.embeddings: Embeddings | None = None
+        self.growing: GrowingEmbeddings | None = None  # while the cells are being embedded
         self.latest: ClassifyResult | None = None
         self.nearest = False
         self.measured: ShiftMeasurement | None = None
@@ -132,13 +150,23 @@ class LiveClassifier:
         """The loaded model as it was saved."""
         return None if self.model is None else self.model.bundle
 
+    @property
+    def generation(self) -> int:
+        """Number of the present cells, annotations and classes."""
+        return self._generation
+
+    @property
+    def others(self) -> Mapping[str, Embeddings]:
+        """Embeddings of the annotated cells of other images; read only."""
+        return self._others
+
     def invalidate(self) -> None:
         """Invalidate every answer that is still under way."""
         self._generation += 1
 
     def forget_cells(self) -> None:
         """Start anew with other cells."""
-        self.embeddings = self._raw = self.latest = self.measured = None
+        self.embeddings = self._raw = self.latest = self.measured = self.growing = None
         self.invalidate()
 
     def keep_cells(self, cells: Cells, changed: Collection[int]) -> None:
@@ -204,7 +232,7 @@ class LiveClassifier:
         """Set the embeddings, unless they are late; return whether they belong to these cells."""
         if embeddings.image_key != image_key or not np.array_equal(embeddings.ids, cells.ids):
             return False
-        self._raw, self.measured = embeddings, None
+        self._raw, self.measured, self.growing = embeddings, None, None
         self._apply_shift()
         return True
 
@@ -222,19 +250,30 @@ class LiveClassifier:
         return there is not None and (there.encoder, there.spec) == (like.encoder, like.spec)
 
     def request(
-        self, labels: Mapping[CellRef, str], class_ids: tuple[str, ...]
+        self,
+        labels: Mapping[CellRef, str],
+        class_ids: tuple[str, ...],
+        parents: Mapping[str, str] | None = None,
     ) -> ClassifyRequest | None:
-        """What to compute now; ``None`` while there is nothing to classify with."""
+        """What to compute now; ``None`` while there is nothing to classify with.
+
+        Parameters
+        ----------
+        parents
+            The kind of each class that is within one.
+        """
         if self.embeddings is None:
             return None
         support = self.support(labels)
         if support is None:
             return None
         head = None
-        if self.model is not None and self.clicked(labels) is None:
-            head, support = self.model.head, None
+        parents = dict(parents or {})
+        model = self.model
+        if model is not None and self.clicked(labels) is None and not model.regrouped(parents):
+            head, support = model.head, None
         return ClassifyRequest(
-            self._generation, self.embeddings, support, class_ids, head, self.params
+            self._generation, self.embeddings, support, class_ids, head, self.params, parents
         )
 
     def support(self, labels: Mapping[CellRef, str]) -> SupportSet | None:
@@ -339,7 +378,7 @@ class LiveClassifier:
 
 
 def _rows(embeddings: Embeddings, kept: NDArray[np.bool_]) -> Embeddings:
-    return replace(embeddings, ids=embeddings.ids[kept], vectors=embeddings.vectors[kept])
+    return embeddings.of(kept)
 
 
 @dataclass(frozen=True, eq=False)
@@ -351,12 +390,22 @@ class LoadedModel:
     learned
         Cells of this project that it was fine-tuned or validated on, and their class then. Such
         a cell adds nothing to the support set as long as it keeps that class.
+    parents
+        The kind of each class that was within one.
     """
 
     bundle: Bundle
     head: Head
     support: SupportSet
     learned: Mapping[CellRef, str] = field(default_factory=dict)
+    parents: Mapping[str, str] = field(default_factory=dict)
+
+    def regrouped(self, parents: Mapping[str, str]) -> bool:
+        """Whether its classes have other kinds in the project than they had when it was made."""
+        return any(
+            parents.get(class_id) != self.parents.get(class_id)
+            for class_id in set(self.support.labels)
+        )
 
     def new_labels(self, labels: Mapping[CellRef, str]) -> Mapping[CellRef, str]:
         """Return the annotations that the model has not learned: of new cells or classes."""

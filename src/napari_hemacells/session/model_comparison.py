@@ -75,6 +75,7 @@ def held_out_request(
     request = live.request(
         {ref: class_id for ref, class_id in same.items() if taught[ref].part == "train"},
         session.palette.ids,
+        session.palette.parents,
     )
     vectors, cells = [], dict[CellRef, str]()
     for key, known in live.images().items():

@@ -122,7 +122,8 @@ def project_table_steps(request: ProjectTableRequest) -> Generator[Progress, Non
     if waiting:
         images = "1 image was" if waiting == 1 else f"{waiting} images were"
         notes += (f"{images} not classified yet: open each once, then export again.",)
-    return join_tables(parts, [entry.name for entry in request.palette], notes)
+    names = [entry.name for entry in request.palette]
+    return join_tables(parts, names, notes, request.palette.kind_names)
 
 
 def _has(request: ProjectTableRequest, stored: StoredImage) -> bool:
@@ -179,7 +180,9 @@ def _predict(request: ProjectTableRequest, key: str, cells: Cells) -> Prediction
         vectors, known = cache.load(key, like.encoder, like.spec, cells.boxes)
         if not known.all():
             return None
-        embeddings = Embeddings(cells.ids, vectors, like.encoder, like.spec, key)
+        embeddings = Embeddings(
+            cells.ids, vectors, like.encoder, like.spec, key, kinds=cells.kinds
+        )
     reference = request.references.get(key)
     if reference is not None:
         embeddings = restandardise(embeddings, reference)

@@ -20,10 +20,13 @@ from napari_hemacells.session.bundles import (
     other_kind_notice,
     prepare_bundle,
 )
+from napari_hemacells.session.early_answers import early_request, embedding_order, steady
 from napari_hemacells.session.review_queue import QueueRequest, rank_cells
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
 
     from napari_hemacells.core.params import ClassifyParams, QueueOrder
     from napari_hemacells.core.store import Bundle
@@ -45,14 +48,35 @@ class Session(SessionEditor):
         """What to compute now; ``None`` while there is nothing to classify with."""
         if self.history is None:
             return None
-        return self.live.request(self.class_of_cell(), self.palette.ids)
+        labels, palette = self.class_of_cell(), self.palette
+        if self.embeddings is None:
+            request = early_request(self.live, labels, palette.ids, palette.parents)
+        else:
+            request = self.live.request(labels, palette.ids, palette.parents)
+        return None if request is None else self._with_names(request)
+
+    def _with_names(self, request: ClassifyRequest) -> ClassifyRequest:
+        """Return the request with the names of the classes, for both questions."""
+        names = {cell_class.id: cell_class.own_name for cell_class in self.palette}
+        quick = None if request.quick is None else replace(request.quick, names=names)
+        return replace(request, names=names, quick=quick)
 
     def accept(self, result: ClassifyResult) -> bool:
         """Accept an answer and return whether it is current; a late one changes nothing."""
-        taken = self.live.accept(self._without_contradictions(result))
+        result, before = self._without_contradictions(result), self.live.latest
+        if self.embeddings is None and before and before.generation == result.generation:
+            shown = steady(before.prediction, result.prediction)
+            result = replace(result, prediction=shown)
+        taken = self.live.accept(result)
         if taken:
             self.events.prediction.emit()
         return taken
+
+    def want_embedded(self, in_sight: NDArray[np.int64]) -> None:
+        """Say which cells should be embedded next, while they are: annotated, in sight, rare."""
+        growing, cells = self.live.growing, self.cells
+        if growing is not None and cells is not None:
+            growing.want(embedding_order(cells, self.annotated, in_sight, self.prediction))
 
     def _without_contradictions(self, result: ClassifyResult) -> ClassifyResult:
         """Drop what a single class says against the detector's kinds."""

@@ -486,8 +486,9 @@ class SessionState:
                 continue
             vectors, known = cache.load(stored.key, here.encoder, here.spec, cells.boxes)
             embeddings = Embeddings(
-                cells.ids[known], vectors[known], here.encoder, here.spec, stored.key
-            )
+                cells.ids[known], vectors[known], here.encoder, here.spec, stored.key,
+                kinds=None if cells.kinds is None else cells.kinds[known],
+            )  # fmt: skip
             self.live.remember(embeddings, words)
 
     def support(self) -> SupportSet | None:

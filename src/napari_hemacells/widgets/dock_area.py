@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, TypeVar
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDockWidget, QMainWindow
 
+from napari_hemacells.widgets.subscriptions import PLACING
+
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from qtpy.QtWidgets import QWidget
@@ -26,6 +28,7 @@ def dock_below(
     window = getattr(viewer, "window", None)
     if window is None:
         return
+    widget.setProperty(PLACING, behind is not None)
     window.add_dock_widget(widget, name=name, area="bottom")
     # From the widget up, as napari may hand out a proxy that Qt does not take.
     dock, main = _ancestor(widget, QDockWidget), _ancestor(widget, QMainWindow)
@@ -34,6 +37,7 @@ def dock_below(
     front = None if behind is None else _ancestor(behind, QDockWidget)
     if front is not None:
         main.tabifyDockWidget(front, dock)
+        widget.setProperty(PLACING, False)
         front.raise_()
         return
     # Below the canvas only: the docks at the sides keep their height.

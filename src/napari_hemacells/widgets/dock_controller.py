@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject, Qt
 
 from napari_hemacells.widgets.adapt_encoder.controller import AdaptEncoderController
+from napari_hemacells.widgets.background.embedding_pace import EmbeddingPace
 from napari_hemacells.widgets.background.tasks import BackgroundTasks
 from napari_hemacells.widgets.background.workers import JobRunner
 from napari_hemacells.widgets.canvas.cell_layer_controller import CellLayerController
@@ -16,7 +17,7 @@ from napari_hemacells.widgets.classify.controller import ClassifyController
 from napari_hemacells.widgets.classify.heat_map import HeatMapController
 from napari_hemacells.widgets.detect.controller import DetectController
 from napari_hemacells.widgets.detect.edit_tools import CellEditor
-from napari_hemacells.widgets.export.steps import export_steps, take_snapshot
+from napari_hemacells.widgets.export.steps import export_steps, has_model, take_snapshot
 from napari_hemacells.widgets.finetune.controller import FineTuneController
 from napari_hemacells.widgets.gallery.review_queue import ReviewQueue
 from napari_hemacells.widgets.message_bar import Notifier
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
     from napari_hemacells.widgets.project.panel import ProjectPanel
 
 _NO_CELLS = "There are no cells yet: detect them first (Alt+D)."
+_NO_REGIONS = (
+    "There are no regions yet: find them, or take the whole thermogram, under Detect (Alt+D)."
+)
 _NO_MODEL = "There is no model yet: give at least one cell a class under Annotate."
 
 
@@ -84,6 +88,7 @@ class DockController(QObject):
         self.training = TrainDetectorController(session, view.train)
         self.review_queue = ReviewQueue(session)
         self.canvas = CellLayerController(session, bridge, self.review_queue, self.tasks.classify)
+        self.pace = EmbeddingPace(session, bridge, self.tasks)
         self.cell_editor = CellEditor(session, bridge, self.canvas)
         self.project_controller = ProjectController(view, session, bridge, self.tasks, self.voice)
         self.project_panel = ProjectPanelController(
@@ -114,6 +119,7 @@ class DockController(QObject):
         self.close = CloseOnce(
             self._subscriptions.drop,
             self.project_controller.settled.stop,
+            self.pace.close,
             self.tasks.close,
             self.review_queue.close,
             self.thermograms.jobs.close,
@@ -165,6 +171,7 @@ class DockController(QObject):
             (viewer.removed, self.project_controller.layer_removed),
             (viewer.active, self.project_controller.active_changed),
             (viewer.sight, self.project_controller.sight_changed),
+            (viewer.sight, self.thermograms.update),
         ):
             self._subscriptions.add(signal, slot)
 
@@ -190,8 +197,6 @@ class DockController(QObject):
         view.classify.display_requested.connect(canvas.show_mode)
         view.export.export_requested.connect(self._export)
         view.messages.cancel_requested.connect(self.detect_controller.cancel)
-        view.messages.offer_accepted.connect(self.detect_controller.use_found)
-        view.messages.offer_accepted.connect(self.pictures.accept_offer)
         for bar in view.edit_bars:
             bar.tool_requested.connect(self.cell_editor.take)
             bar.action_requested.connect(self.cell_editor.act)
@@ -351,7 +356,11 @@ class DockController(QObject):
         self.view.show_image_name(*(("",) if image is None else (image.name, image.notes)))
         self.view.messages.regions = self._shows_thermogram
         cells = session.cells is not None
-        missing = "" if cells else _NO_CELLS
+        missing = "" if cells else _NO_REGIONS if self._shows_thermogram else _NO_CELLS
+        # A detector of cells has no use for a thermogram, nor for pictures of one cell each.
+        detects = not self._shows_thermogram and (image is None or image.sheet is None)
+        view = self.view
+        view.train.setVisible(detects or self.training.running)
         header.set_state("detect", done=bool(session.cells))
         header.set_state("annotate", done=bool(session.annotated), missing=missing)
         header.set_state("classify", done=session.prediction is not None, missing=missing)
@@ -361,7 +370,7 @@ class DockController(QObject):
         busy = self.tasks.jobs.running
         waiting = busy("detect") or busy("open")
         self.view.detect.block("Wait until it has finished, or press Cancel." if waiting else "")
-        no_model = "" if session.prediction is not None else _NO_MODEL
+        no_model = "" if has_model(session) else _NO_MODEL
         blocked = missing or (
             "An export is being written. Wait until it has finished." if busy("export") else ""
         )

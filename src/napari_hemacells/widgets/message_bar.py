@@ -37,7 +37,6 @@ class MessageBar(QWidget):
     """
 
     cancel_requested = Signal()
-    offer_accepted = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -48,8 +47,9 @@ class MessageBar(QWidget):
         self._cancel = QPushButton("Cancel")
         self._cancel.setToolTip("Stop the running task; finished parts are kept")
         self._cancel.clicked.connect(self.cancel_requested)
-        self._offer = QPushButton()
-        self._offer.clicked.connect(self.offer_accepted)
+        self.offer_button = QPushButton()
+        self.offer_button.clicked.connect(self._accept)
+        self._accepted: Callable[[], object] | None = None  # what the offer is for
         self._text = PlainLabel()
         self._text.setWordWrap(True)
         self._text.setTextInteractionFlags(
@@ -67,33 +67,45 @@ class MessageBar(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self._running)
         column.addWidget(self._text)
-        column.addWidget(self._offer)
+        column.addWidget(self.offer_button)
         self._running.hide()
-        self._offer.hide()
+        self.offer_button.hide()
 
     @property
     def offered(self) -> str:
         """The label of the button below the message; empty where nothing is offered."""
-        return "" if self._offer.isHidden() else self._offer.text()
+        return "" if self.offer_button.isHidden() else self.offer_button.text()
 
     @property
     def text(self) -> str:
         """The message shown, without its mark."""
         return self._text.text().removeprefix(_MARKS[self.level])
 
-    def say(self, message: str, level: Level = "info", offer: str = "") -> None:
+    def say(
+        self,
+        message: str,
+        level: Level = "info",
+        offer: str = "",
+        accept: Callable[[], object] | None = None,
+    ) -> None:
         """Show a sentence; a warning or an error has a mark as well as a colour.
 
         Parameters
         ----------
         offer
             Label of a button below the sentence, until the next one is shown.
+        accept
+            Called when that button is pressed.
         """
-        self.level = level
-        self._offer.setText(offer)
-        self._offer.setVisible(bool(offer))
+        self.level, self._accepted = level, accept
+        self.offer_button.setText(offer)
+        self.offer_button.setVisible(bool(offer))
         self._text.setText(_MARKS[level] + self._worded(message))
         self.restyle()
+
+    def _accept(self) -> None:
+        if self._accepted is not None:
+            self._accepted()
 
     def progress(self, done: int, total: int, message: str) -> None:
         """Show the progress of the running task; a total of 0 means unknown.
@@ -132,9 +144,9 @@ class Notifier:
         """Show a message."""
         self._bar.say(message)
 
-    def offer(self, message: str, label: str) -> None:
-        """Show a message with a button below it."""
-        self._bar.say(message, offer=label)
+    def offer(self, message: str, label: str, accept: Callable[[], object]) -> None:
+        """Show a message with a button below it, and what that button does."""
+        self._bar.say(message, offer=label, accept=accept)
 
     def warn(self, message: str) -> None:
         """Show a warning: what was not done, and what to do."""

@@ -252,7 +252,10 @@ class ProjectController(QObject):
         elif self._session.cells is None:
             image = self._session.image
             notes = () if image is None else image.notes
-            self._voice.say(" ".join((*notes, "Press Detect cells, or use the cells of a layer.")))
+            first_step = "Press Detect cells, or use the cells of a layer."
+            if image is not None and image.modality == "temperature":
+                first_step = "Press Find regions, or draw shapes on the thermogram."
+            self._voice.say(" ".join((*notes, first_step)))
         self._repeat_notices()
         self.changed.emit()
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
 
 
+PLACING = "hemacells_placing"  # property of a widget that is being docked, soon behind another
+
+
 class Subscriptions:
     """Slots of one Qt object on session signals, disconnected when Qt destroys the object.
 
@@ -71,7 +74,7 @@ class SeenUpdates(QObject):
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
         """Catch up where the widget comes into sight: shown, or its tab brought to the front."""
         if self.due and watched is self._widget and event is not None:
-            if event.type() == QEvent.Type.Show:
+            if event.type() == QEvent.Type.Show and not self._widget.property(PLACING):
                 self._catch_up()
             elif event.type() == QEvent.Type.Paint:  # in which nothing may change
                 QTimer.singleShot(0, self._catch_up)

@@ -47,12 +47,12 @@ READABLE = 4.5  # contrast of text, WCAG 2.2, 1.4.3
 VISIBLE = 3.0  # contrast of what is no text, WCAG 2.2, 1.4.11
 
 
-def contrast(one: QColor, other: QColor) -> float:
+def contrast(first: QColor, second: QColor) -> float:
     """The contrast of two colours, 1 to 21.
 
     Source: WCAG 2.2, contrast ratio, https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio
     """
-    bright, dark = sorted((_luminance(one), _luminance(other)), reverse=True)
+    bright, dark = sorted((_luminance(first), _luminance(second)), reverse=True)
     return (bright + 0.05) / (dark + 0.05)
 
 
@@ -103,9 +103,9 @@ def mute_text(widget: QWidget) -> None:
     widget.setStyleSheet(f"color: {muted().name()};")
 
 
-def _mixed(one: QColor, other: QColor, share: float) -> QColor:
+def _mixed(start: QColor, end: QColor, share: float) -> QColor:
     """A colour of a share of one and the rest of another."""
-    pairs = zip(_rgb(one), _rgb(other), strict=True)
+    pairs = zip(_rgb(start), _rgb(end), strict=True)
     return QColor(*(round(share * first + (1 - share) * second) for first, second in pairs))
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 # Quoted names and paths are the user's words and stay; so do words of several parts.
 _CELL = re.compile(
+    r"\b[Cc]ell pictures\b|"  # what files are is said of them alone
     r"“[^”]*”|[^\s<>]*[/\\][^\s<>]*|\S*\.[^\s<]+|\b(?P<first>[Cc])ell(?P<rest>s?)\b"
 )
 _BEFORE, _AFTER = "_hemacells_about_cells", "_hemacells_about_regions"

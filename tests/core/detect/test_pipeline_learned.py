@@ -128,8 +128,8 @@ def test_sensitivity_only_adds_cells() -> None:
 def test_another_sensitivity_takes_no_run_of_the_network(monkeypatch) -> None:
     image, runs = image_of(smear()), []
     fresh = bundled_model().keeping_maps()
-    run = fresh.network.forward
-    monkeypatch.setattr(fresh.network, "forward", lambda pictures: runs.append(1) or run(pictures))
+    run = fresh.network.taps
+    monkeypatch.setattr(fresh.network, "taps", lambda pictures: runs.append(1) or run(pictures))
     counts = []
     for sensitivity in (0.5, 0.3, 0.9):
         params = DetectParams(sensitivity=sensitivity)
@@ -177,3 +177,22 @@ def test_the_grain_of_an_empty_field_is_not_taken_for_cells():
     field = np.clip(np.repeat(noise, 3, axis=2), 0, 255).astype(np.uint8)
     cells = detect_learned(image_from_array(field, "empty"))
     assert len(cells) < 10
+
+
+def test_each_cell_has_a_vector_of_the_detector_whether_in_one_part_or_in_several():
+    """In parts a cell has nearly the vector that it has in one: no second run of the network."""
+    image = image_of(smear(2.0))
+    params = DetectParams(method="learned", cell_diameter=80.0)
+    whole = detect_learned(image, params)
+    parts = run_to_end(detect_learned_steps(image, params, tile=128))
+    for cells in (whole, parts):
+        assert cells.first_vectors is not None
+        assert cells.first_vectors.ids.tolist() == cells.ids.tolist()
+        assert cells.first_vectors.image_key == image.key
+    one, many = whole.first_vectors.vectors, parts.first_vectors.vectors
+    near = np.hypot(*(whole.centres[:, None] - parts.centres[None]).transpose(2, 0, 1))
+    same = near.argmin(axis=1)
+    spread = one.std(axis=0) + 1e-3
+    apart = np.abs((one - many[same]) / spread).mean(axis=1)
+    others = np.abs((one - np.roll(one, 1, axis=0)) / spread).mean(axis=1)
+    assert np.median(apart) < 0.5 * np.median(others)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +14,7 @@ from PIL import Image
 from napari_hemacells.core.encode import EmbeddingCache, embed_collection_steps
 from napari_hemacells.core.encode import embed_collection as module
 from napari_hemacells.core.errors import CellsError, ImageError, ProjectError
-from napari_hemacells.core.pictures import CellPictures, list_pictures, read_labels
+from napari_hemacells.core.pictures import CellPictures, collection, list_pictures, read_labels
 from napari_hemacells.core.pictures.reading import in_threads
 from napari_hemacells.core.types import CropSpec, EncoderInfo
 from napari_hemacells.core.types.progress import run_to_end
@@ -317,3 +319,40 @@ def test_work_ahead_of_a_closed_iterator_is_dropped() -> None:
     assert next(results) == 0
     results.close()
     assert len(begun) < 100
+
+
+@pytest.mark.parametrize(
+    ("slow", "ask"),
+    [
+        ("estimate_context", lambda pictures: pictures.context),
+        ("guess_run_depths", lambda pictures: pictures.depths),
+        ("picture_pixels", lambda pictures: pictures.modality),
+        ("list_pictures", CellPictures.rescan),
+        ("content_digest", lambda pictures: pictures.digests([1])),
+    ],
+)
+def test_a_view_never_waits_for_files_that_another_thread_reads(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, slow: str, ask
+) -> None:
+    """What is drawn asks for thumbnails and names; both locks at once would freeze the window."""
+    pictures = CellPictures.open(folder)
+    began, done = Event(), Event()
+    read = getattr(collection, slow)
+
+    def slowly(*given, **named):
+        began.set()
+        assert done.wait(60)
+        return read(*given, **named)
+
+    monkeypatch.setattr(collection, slow, slowly)
+    with ThreadPoolExecutor(2) as threads:
+        asked = threads.submit(ask, pictures)
+        assert began.wait(60)
+        view = threads.submit(
+            lambda: (pictures.known_thumbnail(1, 90), pictures.names, pictures.missing)
+        )
+        try:
+            assert view.result(30)[1] == pictures.names
+        finally:
+            done.set()
+        asked.result(60)

@@ -104,7 +104,7 @@ def change(saved, **values):
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"version": 4}, "newer version"),
+        ({"version": 5}, "newer version"),
         ({"format": "other"}, "damaged"),
         ({"support_labels": ["rbc"]}, "do not fit"),
         ({"support_labels": ["x"] * 5}, "do not fit"),

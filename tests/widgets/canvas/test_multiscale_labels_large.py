@@ -149,7 +149,7 @@ def test_found_cells_appear_and_an_interrupted_detection_goes_on(
     assert list(folder.glob("part-*.npz"))
     released.append(True)
     with qtbot.waitSignal(controller.tasks.detected, timeout=30_000):
-        dock.messages.offer_accepted.emit()
+        dock.messages.offer_button.click()
     assert 0 < len(dock.session.cells) <= count
     assert len(dock.session.cells) < 24
     assert not dock.messages.offered

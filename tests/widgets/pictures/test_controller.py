@@ -148,7 +148,7 @@ def test_new_files_are_offered_and_nothing_moves_until_asked(dock, qtbot, folder
     qtbot.waitUntil(lambda: "3 new" in dock.messages.text, timeout=WAIT)
     assert len(dock.session.cells) == 12
     assert dock.messages.offered == "Show the changes"
-    dock.messages.offer_accepted.emit()
+    dock.messages.offer_button.click()
     qtbot.waitUntil(lambda: len(dock.session.cells) == 15, timeout=WAIT)
     assert set(dock.session.annotated) == {12}
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from napari.components import ViewerModel
+from napari.layers._source import layer_source
 from PIL import Image
 from qtpy.QtWidgets import QAbstractButton, QLabel
 
@@ -184,6 +185,82 @@ def test_the_frame_shown_of_a_stack_is_read(dock, viewer, frame):
 
 
 @pytest.fixture
+def series(dock, viewer, frame, qtbot):
+    """Two frames in one stack, the breasts of the second one found."""
+    celsius, about, _ = thermal_layer(np.stack([frame, np.roll(frame, 40, axis=1)]), "series")
+    layer = viewer.add_image(celsius, **about)
+    viewer.dims.set_point(0, 1)
+    dock.controller.project_controller.choose_image(str(layer.unique_id))
+    qtbot.waitUntil(lambda: dock.session.image.name == "series frame 1", timeout=30_000)
+    press(dock, qtbot, dock.thermogram.find_button)
+    return dock
+
+
+def test_outlines_and_table_of_a_frame_are_not_those_of_another(series, viewer, qtbot, tmp_path):
+    panel, breasts = series.thermogram, shapes(viewer, "Breasts")
+    of_second = exported(series, tmp_path)
+    assert set(of_second["thermogram"]) == {"series frame 1"}
+    assert panel.table_name == "series frame 1.regions.csv"
+    viewer.dims.set_point(0, 0)
+    assert not breasts.visible
+    assert not shapes(viewer, "Hot spots").visible
+    assert panel.table.isHidden()
+    assert not panel.measure_button.isEnabled()
+    press(series, qtbot, panel.find_button)
+    first = [layer for layer in viewer.layers if layer.name.startswith("Breasts")][-1]
+    moved = np.mean(breasts.data[0], axis=0) - np.mean(first.data[0], axis=0)
+    assert 20 < moved[1] < 60
+    viewer.dims.set_point(0, 1)
+    assert breasts.visible
+    assert not first.visible
+    assert panel.measure_button.isEnabled()
+    pd.testing.assert_frame_equal(exported(series, tmp_path), of_second)
+
+
+def test_what_is_found_of_a_frame_is_not_laid_on_the_next_one(series, viewer, qtbot):
+    with qtbot.waitSignal(series.controller.thermograms.jobs.returned, timeout=30_000):
+        series.thermogram.find_button.click()
+        viewer.dims.set_point(0, 0)
+    assert not any(layer.visible for layer in viewer.layers if layer.name.startswith("Breasts"))
+    assert series.thermogram.table.isHidden()
+
+
+def test_outlines_of_another_thermogram_are_hidden(found, viewer, frame):
+    celsius, about, _ = thermal_layer(frame + 1, "two")
+    other = viewer.add_image(celsius, **about)
+    found.controller.project_controller.choose_image(str(other.unique_id))
+    breasts = shapes(viewer, "Breasts")
+    assert not breasts.visible
+    one = str(shapes(viewer, "one").unique_id)
+    found.controller.project_controller.choose_image(one)
+    assert breasts.visible
+    breasts.visible = False  # by the user, who has seen enough of them
+    found.controller.project_controller.choose_image(str(other.unique_id))
+    found.controller.project_controller.choose_image(one)
+    assert not breasts.visible
+
+
+def test_a_thermogram_is_not_offered_what_is_for_cells(dock):
+    assert dock.messages.text == "Press Find regions, or draw shapes on the thermogram."
+    assert dock.train.isHidden()
+    assert dock.detect.folder_button.text() == "Open a folder of cell pictures…"
+    assert "find them" in dock.next_step_button.toolTip()
+
+
+@pytest.mark.realdata
+def test_a_camera_picture_in_colours_says_where_its_degrees_are(qtbot, viewer, shared_data):
+    widget = HemaCellsWidget(viewer)
+    qtbot.addWidget(widget)
+    file = shared_data / "flir" / "thermstats_e40_8565.jpg"
+    with Image.open(file) as picture, layer_source(path=str(file)):
+        viewer.add_image(np.asarray(picture), name="camera", rgb=True)
+    qtbot.waitUntil(lambda: widget.session.image is not None, timeout=30_000)
+    assert "For °C, drag the folder" in widget.messages.text
+    assert any("temperatures" in note for note in widget.session.image.notes)
+    widget.controller.close()
+
+
+@pytest.fixture
 def regions(found, qtbot, monkeypatch):
     """Both breasts as regions, with the first frame's."""
     with qtbot.waitSignal(found.session.events.embeddings, timeout=60_000):
@@ -251,9 +328,12 @@ def test_the_dock_speaks_of_regions_and_of_cells_again(regions, viewer, qtbot):
         texts = [label.text() for label in regions.pages.findChildren(QLabel)]
         buttons = regions.pages.findChildren(QAbstractButton)
         texts += [part.text() for part in buttons] + [part.toolTip() for part in buttons]
-        return [text for text in texts if re.search(r"\b[Cc]ells?\b(?!\.(csv|xlsx))", text)]
+        return [
+            text for text in texts if re.search(r"\b[Cc]ells?\b(?!\.(csv|xlsx)| pictures…)", text)
+        ]
 
     assert spoken() == []
+    assert regions.gallery.bar.count.text().endswith("2 regions")
     assert regions.annotate.next_button.text() == "&Next region to annotate (2)"
     viewer.add_image(np.full((50, 60, 3), 200, np.uint8), name="smear")
     regions.controller.project_controller.choose_image(str(viewer.layers["smear"].unique_id))

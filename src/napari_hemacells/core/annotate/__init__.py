@@ -10,6 +10,7 @@ from napari_hemacells.core.annotate.actions import (
     RestoreClass,
     RestoreLabels,
     SetClassKey,
+    SetClassParent,
     SetLabels,
     SetPalette,
     from_record,
@@ -33,6 +34,7 @@ from napari_hemacells.core.annotate.history import History, open_history, replay
 from napari_hemacells.core.annotate.journal import Journal, read_journal
 from napari_hemacells.core.annotate.palette import (
     CLASS_COLOURS,
+    WITHIN,
     CellClass,
     Palette,
     default_palette,
@@ -52,6 +54,7 @@ __all__ = [
     "CLASS_COLOURS",
     "DETECTED",
     "ORIGIN",
+    "WITHIN",
     "Action",
     "AddClass",
     "Annotation",
@@ -69,6 +72,7 @@ __all__ = [
     "RestoreClass",
     "RestoreLabels",
     "SetClassKey",
+    "SetClassParent",
     "SetLabels",
     "SetPalette",
     "apply_corrections",

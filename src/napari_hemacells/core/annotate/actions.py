@@ -11,7 +11,13 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    TypeAdapter,
+    ValidationError,
+    model_serializer,
+)
 
 from napari_hemacells.core.annotate.cell_edits import CellRecord, Correction
 from napari_hemacells.core.annotate.palette import (  # noqa: TC001 (pydantic reads them)
@@ -142,14 +148,17 @@ class RestoreLabels(Action):
 
 @dataclass(frozen=True)
 class DeleteClass(Action):
-    """Delete a class and every annotator's annotations of it."""
+    """Delete a class and every annotator's annotations of it.
+
+    The classes within it stay, with their annotations, and are within none then.
+    """
 
     class_id: str
     kind: Literal["delete_class"] = "delete_class"
 
     def check(self, state: AnnotationState) -> None:
-        """Refuse an unknown class."""
-        state.palette.by_id(self.class_id)
+        """Refuse an unknown class, and one that leaves two classes of one name."""
+        state.palette.remove(self.class_id)
 
     def apply(self, state: AnnotationState) -> None:
         """Remove the annotations, then the class."""
@@ -165,26 +174,44 @@ class DeleteClass(Action):
             for ref, annotation in state.of_class(self.class_id)
         )
         palette = state.palette
-        return RestoreClass(palette.by_id(self.class_id), palette.place(self.class_id), words)
+        within = tuple(one.id for one in palette.within(self.class_id))
+        place = palette.place(self.class_id)
+        return RestoreClass(palette.by_id(self.class_id), place, words, within)
 
 
 @dataclass(frozen=True)
 class RestoreClass(Action):
-    """Restore a deleted class at its position, with its annotations."""
+    """Restore a deleted class at its position, with its annotations and the classes within it."""
 
     cell_class: CellClass
     place: int
     words: tuple[AnnotationEntry, ...] = ()
+    within: tuple[str, ...] = ()
     kind: Literal["restore_class"] = "restore_class"
+
+    @model_serializer(mode="wrap")
+    def _as_json(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave ``within`` out where it is empty: earlier versions do not know it."""
+        values: dict[str, Any] = handler(self)
+        if not self.within:
+            values.pop("within", None)
+        return values
 
     def check(self, state: AnnotationState) -> None:
         """Refuse a name that another class now has."""
-        check_classes(self.words, state.palette.insert(self.cell_class, self.place))
+        check_classes(self.words, self._restored(state.palette))
+
+    def _restored(self, palette: Palette) -> Palette:
+        palette = palette.insert(self.cell_class, self.place)
+        for class_id in self.within:
+            if class_id in palette:
+                palette = palette.set_parent(class_id, self.cell_class.id)
+        return palette
 
     def apply(self, state: AnnotationState) -> None:
         """Restore the class, then its annotations."""
         self.check(state)
-        state.palette = state.palette.insert(self.cell_class, self.place)
+        state.palette = self._restored(state.palette)
         for ref, annotator, annotation in self.words:
             state.put(ref, annotator, annotation)
 
@@ -270,6 +297,19 @@ class SetClassKey(PaletteAction):
     def changed(self, palette: Palette) -> Palette:
         """Return the palette with the key reassigned."""
         return palette.set_key(self.class_id, self.key)
+
+
+@dataclass(frozen=True)
+class SetClassParent(PaletteAction):
+    """Put a class within another one, its kind, or within none."""
+
+    class_id: str
+    parent_id: str | None
+    kind: Literal["set_class_parent"] = "set_class_parent"
+
+    def changed(self, palette: Palette) -> Palette:
+        """Return the palette with the class below its new kind."""
+        return palette.set_parent(self.class_id, self.parent_id)
 
 
 @dataclass(frozen=True)
@@ -392,6 +432,7 @@ AnyAction: TypeAlias = Annotated[
     | RestoreClass
     | RestoreLabels
     | SetClassKey
+    | SetClassParent
     | SetLabels
     | SetPalette,
     Field(discriminator="kind"),

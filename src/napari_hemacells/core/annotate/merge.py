@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_hemacells.core.annotate.actions import AddClass, SetPalette, from_record, to_record
+from napari_hemacells.core.annotate.palette import WITHIN
 from napari_hemacells.core.annotate.state import AnnotationState
 from napari_hemacells.core.errors import AnnotationError, ProjectError
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from napari_hemacells.core.annotate.actions import Action
+
+
+CLASS_IDS = frozenset({"class_id", "parent", "parent_id"})  # fields that hold one
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,9 @@ def _renamed(value: Any, same_class: dict[str, str]) -> Any:
         return value
     return {
         key: same_class.get(part, part)
-        if key == "class_id" and isinstance(part, str)
+        if key in CLASS_IDS and isinstance(part, str)
+        else [same_class.get(one, one) for one in part]
+        if key == "within"
         else _renamed(part, same_class)
         for key, part in value.items()
     }
@@ -100,9 +106,15 @@ def _without_harm(
         return
     added = action.palette if isinstance(action, SetPalette) else (action.cell_class,)
     for cell_class in added:
-        there = state.palette.by_name(cell_class.name)
+        parent, name = cell_class.parent, cell_class.name
+        if parent is not None:
+            parent = same_class.get(parent, parent)
+            parent = parent if parent in state.palette else None
+            name = cell_class.own_name
+        full = name if parent is None else f"{state.palette.by_id(parent).name}{WITHIN}{name}"
+        there = state.palette.by_name(full)
         if there is not None and there.id != cell_class.id:
             same_class[cell_class.id] = there.id
         elif cell_class.id not in state.palette:
-            new = state.palette.new_class(cell_class.name, class_id=cell_class.id)
+            new = state.palette.new_class(name, class_id=cell_class.id, parent=parent)
             yield AddClass(new)

@@ -1,12 +1,15 @@
-"""The classes of a project: names, colours, keys and their order."""
+"""The classes of a project: names, colours, keys, their order, and which are within which."""
 
 from __future__ import annotations
 
 import colorsys
 import re
 import secrets
+from collections import Counter
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from napari_hemacells.core.errors import AnnotationError
 from napari_hemacells.core.types import PLATELET, RBC, WBC
@@ -24,6 +27,8 @@ CLASS_COLOURS = (
 UNKNOWN_COLOUR = "#5b6168"
 """Colour of unknown cells: a slate that differs from every class and the background."""
 KEYS = range(1, 10)
+WITHIN = " ▸ "
+"""Between the name of a kind and that of a class within it: ``lymphocyte ▸ abnormal``."""
 
 
 @dataclass(frozen=True)
@@ -35,22 +40,27 @@ class CellClass:
     id
         Short stable string.
     name
-        The displayed name; unique in a palette, ignoring case.
+        The displayed name; unique in a palette, ignoring case. Of a class within a kind, the
+        kind's name comes first where others have the same: ``lymphocyte ▸ abnormal``.
     colour
         ``"#rrggbb"``, lower case.
     key
         Digit key 1 to 9, or ``None``.
+    parent
+        Id of the class that this one is within (its kind), or ``None``.
 
     Raises
     ------
     AnnotationError
-        For an empty name, a colour that is not ``#rrggbb``, a key outside 1 to 9.
+        For an empty name, a colour that is not ``#rrggbb``, a key outside 1 to 9, a class within
+        itself.
     """
 
     id: str
     name: str
     colour: str
     key: int | None = None
+    parent: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", self.name.strip())
@@ -63,22 +73,44 @@ class CellClass:
             )
         if self.key is not None and self.key not in KEYS:
             raise AnnotationError(f"Key {self.key} cannot belong to a class: choose 1 to 9.")
+        if self.parent == self.id:
+            raise AnnotationError(f"“{self.name}” cannot be within itself: choose another class.")
+        if not self.own_name:
+            raise AnnotationError("A class needs a name: type at least one letter.")
+
+    @property
+    def own_name(self) -> str:
+        """The name without that of the kind before it."""
+        if self.parent is None:
+            return self.name
+        return self.name.rsplit(WITHIN.strip(), 1)[-1].strip()
+
+    @model_serializer(mode="wrap")
+    def _as_json(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave ``parent`` out where there is none: earlier versions do not know it."""
+        values: dict[str, Any] = handler(self)
+        if self.parent is None:
+            values.pop("parent", None)
+        return values
 
 
 @dataclass(frozen=True)
 class Palette:
     """The classes in the user's order, immutable: every change returns a new palette.
 
+    A class may be within another one, its kind. It comes below it, and its name has the kind's in
+    front where other classes have the same. There are no more than these two levels.
+
     Raises
     ------
     AnnotationError
-        If two classes share an id, a name or a key.
+        If two classes share an id, a name or a key; if a kind is missing, or is within another.
     """
 
     classes: tuple[CellClass, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "classes", tuple(self.classes))
+        object.__setattr__(self, "classes", _in_families(tuple(self.classes)))
         ids = [cell_class.id for cell_class in self.classes]
         if len(set(ids)) < len(ids):
             raise AnnotationError("Two classes of a palette have the same id.")
@@ -107,6 +139,38 @@ class Palette:
         """Class ids in the user's order."""
         return tuple(cell_class.id for cell_class in self.classes)
 
+    @property
+    def parents(self) -> dict[str, str]:
+        """The kind of each class that is within one, both by id; empty where all are alike."""
+        return {
+            cell_class.id: cell_class.parent
+            for cell_class in self.classes
+            if cell_class.parent is not None
+        }
+
+    @property
+    def kind_names(self) -> dict[str, str]:
+        """The name of each class's kind by its name; empty where no class is within another."""
+        if not self.parents:
+            return {}
+        return {one.name: self.kind_of(one.id).name for one in self.classes}
+
+    def kind_of(self, class_id: str) -> CellClass:
+        """Return the class that this one is within; itself where it is within none."""
+        cell_class = self.by_id(class_id)
+        return cell_class if cell_class.parent is None else self.by_id(cell_class.parent)
+
+    def within(self, class_id: str) -> tuple[CellClass, ...]:
+        """Return the classes within one, in the user's order."""
+        return tuple(one for one in self.classes if one.parent == class_id)
+
+    def full_name(self, class_id: str) -> str:
+        """Return the name with the kind's in front, such as ``lymphocyte ▸ abnormal``."""
+        cell_class = self.by_id(class_id)
+        if cell_class.parent is None:
+            return cell_class.name
+        return f"{self.by_id(cell_class.parent).name}{WITHIN}{cell_class.own_name}"
+
     def by_id(self, class_id: str) -> CellClass:
         """Return the class with this id.
 
@@ -123,12 +187,15 @@ class Palette:
         )
 
     def by_name(self, name: str) -> CellClass | None:
-        """Return the class with this name, ignoring case, or ``None``."""
+        """Return the class with this name, ignoring case, or ``None``.
+
+        The full name of a class within a kind is one of its names.
+        """
         wanted = name.strip().casefold()
-        return next(
-            (cell_class for cell_class in self.classes if cell_class.name.casefold() == wanted),
-            None,
-        )
+        for cell_class in self.classes:
+            if wanted in {cell_class.name.casefold(), self.full_name(cell_class.id).casefold()}:
+                return cell_class
+        return None
 
     def by_key(self, key: int) -> CellClass | None:
         """Return the class with this key, or ``None``."""
@@ -145,6 +212,7 @@ class Palette:
         key: int | None = None,
         *,
         class_id: str | None = None,
+        parent: str | None = None,
     ) -> CellClass:
         """Return a new class, by default with the next free colour and key."""
         return CellClass(
@@ -152,11 +220,19 @@ class Palette:
             name=name,
             colour=colour or next_colour(self),
             key=key if key is not None else next_key(self),
+            parent=parent,
         )
 
-    def add(self, name: str, colour: str | None = None, key: int | None = None) -> Palette:
-        """Return the palette with a class added at the end."""
-        return self.insert(self.new_class(name, colour, key))
+    def add(
+        self,
+        name: str,
+        colour: str | None = None,
+        key: int | None = None,
+        *,
+        parent: str | None = None,
+    ) -> Palette:
+        """Return the palette with a class added at the end, or as the last one within `parent`."""
+        return self.insert(self.new_class(name, colour, key, parent=parent))
 
     def insert(self, cell_class: CellClass, place: int | None = None) -> Palette:
         """Return it with a class at ``place`` (``None``: end); its key leaves any other class."""
@@ -182,10 +258,38 @@ class Palette:
             )
         )
 
+    def set_parent(self, class_id: str, parent: str | None) -> Palette:
+        """Return the palette with one class within another one, the last there, or within none.
+
+        Raises
+        ------
+        AnnotationError
+            The other class is within one itself, or this one has classes within it.
+        """
+        before = self.by_id(class_id)
+        moved = replace(before, name=before.own_name, parent=parent)
+        others = [cell_class for cell_class in self.classes if cell_class is not before]
+        place = self.classes.index(before)
+        family = parent or before.parent  # it goes below the last one there
+        if family is not None:
+            self.by_id(family)
+            members = [at for at, one in enumerate(others) if family in {one.id, one.parent}]
+            place = members[-1] + 1
+        others.insert(place, moved)
+        return Palette(tuple(others))
+
     def remove(self, class_id: str) -> Palette:
-        """Return the palette without one class."""
+        """Return the palette without one class; those within it are within none then."""
         gone = self.by_id(class_id)
-        return Palette(tuple(cell_class for cell_class in self.classes if cell_class is not gone))
+        return Palette(
+            tuple(
+                replace(cell_class, name=cell_class.own_name, parent=None)
+                if cell_class.parent == class_id
+                else cell_class
+                for cell_class in self.classes
+                if cell_class is not gone
+            )
+        )
 
     def _replace_class(self, changed: CellClass) -> Palette:
         return Palette(
@@ -229,17 +333,47 @@ def palette_with(palette: Palette, names: Sequence[str], used: Collection[str]) 
         Ids of the classes that have annotations. Without any, only classes of these names stay:
         the others are those that every new project starts with.
     """
-    wanted = {name.casefold() for name in names}
+    named = {one.id for one in map(palette.by_name, names) if one is not None}
+    named |= {palette.kind_of(class_id).id for class_id in named}
     kept = palette
     if not used:
         for cell_class in palette:
-            if cell_class.name.casefold() not in wanted:
+            if cell_class.id not in named:
                 kept = kept.remove(cell_class.id)
     for name in names:
-        known = {cell_class.name.casefold() for cell_class in kept}
-        if name.casefold() not in known:
+        if kept.by_name(name) is None:
             kept = kept.insert(kept.new_class(name))
     return kept
+
+
+def _in_families(classes: tuple[CellClass, ...]) -> tuple[CellClass, ...]:
+    """Return them with each class below its kind, and names that tell all of them apart."""
+    if all(cell_class.parent is None for cell_class in classes):
+        return classes
+    kinds = {one.id: one for one in classes if one.parent is None}
+    for cell_class in classes:
+        if cell_class.parent is not None and cell_class.parent not in kinds:
+            raise AnnotationError(
+                f"“{cell_class.own_name}” cannot be there: there are two levels only, and the "
+                "class above must be within no other one."
+            )
+    ordered = [
+        one
+        for kind in kinds.values()
+        for one in (kind, *(other for other in classes if other.parent == kind.id))
+    ]
+    used = Counter(one.own_name.casefold() for one in ordered)
+    return tuple(
+        one
+        if one.parent is None
+        else replace(
+            one,
+            name=one.own_name
+            if used[one.own_name.casefold()] == 1
+            else f"{kinds[one.parent].name}{WITHIN}{one.own_name}",
+        )
+        for one in ordered
+    )
 
 
 def next_colour(palette: Palette) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_hemacells.core.classify import head_selection, label_propagation
-from napari_hemacells.core.classify.calibration import calibrate
+from napari_hemacells.core.classify.calibration import calibrate, softmax
+from napari_hemacells.core.classify.detector_view import Annotated, look_with_detector
 from napari_hemacells.core.classify.head import Head
 from napari_hemacells.core.classify.knn_graph import get_knn_graph
 from napari_hemacells.core.classify.novelty import novelty_from_distances, novelty_from_walks
@@ -17,10 +18,11 @@ from napari_hemacells.core.errors import AnnotationError
 from napari_hemacells.core.params import ClassifyParams
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from napari_hemacells.core.classify.detector_view import DetectorView
     from napari_hemacells.core.classify.head_selection import HeadCandidate, HeadKind
     from napari_hemacells.core.classify.knn_graph import KNNGraph
     from napari_hemacells.core.classify.label_propagation import RandomWalks
@@ -38,6 +40,8 @@ def fit(
     class_ids: Sequence[str],
     *,
     context: NDArray[np.float32] | None = None,
+    context_kinds: NDArray[np.str_] | None = None,
+    names: Mapping[str, str] | None = None,
     params: ClassifyParams | None = None,
 ) -> Head:
     """Fit a head on annotated cells; deterministic.
@@ -55,6 +59,13 @@ def fit(
     context
         ``(n, dim)`` vectors of all cells of the image. They stabilise the standardisation, serve
         label propagation and define novelty.
+    context_kinds
+        ``(n,)`` kinds that the detector found them to be. With the kinds of the annotated cells
+        they are a prior for the first annotations, and tell which annotation looks unlike the
+        others of its class. ``None``: every class is as likely as another.
+    names
+        Names of the classes by id, where they are not the ids: a class with a kind's name is
+        expected among the cells of that kind.
     params
         Which head, and whether unlabelled cells are used (label propagation).
 
@@ -72,17 +83,31 @@ def fit(
     centre, scale = standardisation(vectors, targets, context)
     pool = get_knn_graph(context)
     asked = head_selection.representative_rows(targets)
+    seen = look_with_detector(
+        Annotated(support.vectors, support.kinds, support.confirmed),
+        targets,
+        present,
+        names or {},
+        context=context,
+        kinds=context_kinds,
+        pool=pool,
+    )
+    trust = None if seen is None else seen.trust
     walks = (
         None
         if pool is None
-        else label_propagation.RandomWalks(pool.reach(support.vectors[asked]), targets[asked])
+        else label_propagation.RandomWalks(
+            pool.reach(support.vectors[asked]),
+            targets[asked],
+            None if trust is None else trust[asked],
+        )
     )
     supposed = None
     if pool is not None and walks is not None and context is not None and params.unlabelled:
-        supposed = _propagate_labels(pool, walks, (context, centre, scale))
-    chosen = _choose((vectors - centre) / scale, targets, supposed, params)
+        supposed = _propagate_labels(pool, walks, (context, centre, scale), seen)
+    chosen = _choose((vectors - centre) / scale, targets, supposed, params, trust)
     slope, calibration = calibrate(chosen, targets)
-    return Head(
+    head = Head(
         kind=chosen.kind,
         class_ids=present,
         counts=tuple(counts.tolist()),
@@ -102,6 +127,10 @@ def fit(
         ),
         reference=None if pool is None else pool.reference,
     )
+    if seen is None or context is None:
+        return head
+    balanced = softmax(head.scores(context[seen.rows]), slope)
+    return replace(head, detector=seen.fitted_prior(balanced), unlike_others=seen.unlike)
 
 
 def standardisation(
@@ -148,6 +177,7 @@ def _propagate_labels(
     pool: KNNGraph,
     walks: RandomWalks,
     standard: tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]],
+    seen: DetectorView | None,
 ) -> PseudoLabels | None:
     """Return pseudo-labelled cells; `standard` holds vectors, centre and scale."""
     if len(walks.targets) > MAX_ANNOTATED or walks.targets.max() == 0:
@@ -156,12 +186,22 @@ def _propagate_labels(
     taught = np.arange(0, len(pool), -(-len(pool) // MAX_PSEUDO_LABELLED))
     by_class = walks.by_class
     indicators = label_propagation.class_shares(by_class[taught], by_class.sum(axis=0))
+    without = label_propagation.leave_one_out_shares(walks, taught)
+    if seen is not None:
+        affinity = seen.affinity(pool.rows[taught])
+        indicators, without = _times(indicators, affinity), _times(without, affinity)
     return PseudoLabels(
         rows=_standard(context[pool.rows[taught]], centre, scale),
         indicators=indicators,
         weights=label_propagation.class_balanced_weights(indicators),
-        without=label_propagation.leave_one_out_shares(walks, taught),
+        without=without,
     )
+
+
+def _times(shares: NDArray[np.float64], affinity: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return class probabilities times how well each class fits what the detector saw."""
+    product = shares * affinity
+    return np.asarray(product / product.sum(axis=-1, keepdims=True))
 
 
 def _choose(
@@ -169,16 +209,17 @@ def _choose(
     targets: NDArray[np.intp],
     supposed: PseudoLabels | None,
     params: ClassifyParams,
+    trust: NDArray[np.float64] | None,
 ) -> HeadCandidate:
     """Return the requested head, or the one with the best leave-one-out accuracy."""
     if targets.max() == 0:
         return head_selection.fit_candidate("one class", rows, targets, None)
     if params.head != "auto":
-        return head_selection.fit_candidate(params.head, rows, targets, supposed)
+        return head_selection.fit_candidate(params.head, rows, targets, supposed, trust)
     kinds: tuple[HeadKind, ...] = ("linear", "knn", "prototype")
     if np.bincount(targets).min() < head_selection.MIN_SHOTS_TO_SELECT:
         kinds = kinds[:1]
-    made = [head_selection.fit_candidate(kind, rows, targets, supposed) for kind in kinds]
+    made = [head_selection.fit_candidate(kind, rows, targets, supposed, trust) for kind in kinds]
     return head_selection.select_candidate(made, targets)
 
 
@@ -203,10 +244,17 @@ class SupportSet:
         ``(m, dim)`` float32 embeddings.
     labels
         ``(m,)`` class ids.
+    kinds
+        ``(m,)`` what the detector found each cell to be, ``""`` where nobody knows; empty where
+        it is known of none.
+    confirmed
+        ``(m,)`` whether the user has said once more that an annotation is right; empty: of none.
     """
 
     vectors: NDArray[np.float32]
     labels: tuple[str, ...]
+    kinds: tuple[str, ...] = ()
+    confirmed: tuple[bool, ...] = ()
 
     def __post_init__(self) -> None:
         if self.vectors.ndim != 2 or len(self.vectors) != len(self.labels):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hemacells.core.classify.calibration import Calibration, softmax
+from napari_hemacells.core.classify.detector_prior import DetectorPrior, bounded_confidence
 from napari_hemacells.core.classify.head_selection import knn_scores
 from napari_hemacells.core.classify.novelty import Novelty
 from napari_hemacells.core.classify.projection import CellProjection
@@ -30,6 +31,7 @@ HEAD_NAMES: dict[HeadKind, str] = {
     "prototype": "nearest prototype",
     "linear": "linear",
     "knn": "nearest annotated cells",
+    "two levels": "kind first, then within it",
 }
 
 
@@ -64,6 +66,11 @@ class Head:
         Detects unknown cells of a trained network; ``None`` in others. It goes first.
     reference
         Statistics of the cells it was fitted on, for domain shift; ``None`` if unknown.
+    detector
+        What the detector's kinds say of the classes; ``None`` where there were none.
+    unlike_others
+        Indices of the annotated cells that look unlike the others of their class; they taught
+        less. Not stored.
     """
 
     kind: HeadKind
@@ -80,6 +87,8 @@ class Head:
     novelty: Novelty | None = None
     reference: Reference | None = None
     trained_novelty: TrainedNovelty | None = None
+    detector: DetectorPrior | None = None
+    unlike_others: tuple[int, ...] = ()
 
     @property
     def name(self) -> str:
@@ -96,7 +105,7 @@ class Head:
         BundleMismatchError
             If the embeddings have another dimension than the head.
         """
-        probabilities = softmax(self.scores(embeddings.vectors), self.slope)
+        probabilities = self._probabilities(embeddings)
         if len(embeddings) == 0 or (self.novelty is None and self.trained_novelty is None):
             return Prediction(embeddings.ids, self.class_ids, probabilities, self.name)
         if self.trained_novelty is not None:
@@ -113,6 +122,17 @@ class Head:
             unknown,
             unknown > threshold,
         )
+
+    def _probabilities(self, embeddings: Embeddings) -> NDArray[np.float32]:
+        """``(n, k)`` class probabilities, with what the detector saw where it is known."""
+        scores = self.scores(embeddings.vectors)
+        prior, kinds = self.detector, embeddings.kinds
+        if prior is None or kinds is None:
+            return softmax(scores, self.slope)
+        rows = prior.rows_of(kinds)
+        probabilities = softmax(self.slope * scores + prior.offsets(rows), 1.0)
+        support = prior.support(rows, probabilities.argmax(axis=1))
+        return bounded_confidence(probabilities, np.array(self.counts), support)
 
     def scores(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """``(n, k)`` scores of ``(n, dim)`` vectors: cosines, or regressed class indicators.
@@ -210,6 +230,14 @@ def head_to_tensors(head: Head) -> tuple[dict[str, NDArray[Any]], dict[str, Any]
             "threshold": trained.threshold if np.isfinite(trained.threshold) else None,
             "first": trained.first,
         }
+    if head.detector is not None:
+        prior = head.detector
+        tensors["detector.log_odds"] = prior.log_odds
+        meta["detector"] = {
+            "kinds": list(prior.kinds),
+            "homes": list(prior.homes),
+            "frequency": list(prior.frequency),
+        }
     if head.reference is not None:
         tensors["reference.mean"] = head.reference.mean
         tensors["reference.std"] = head.reference.std
@@ -265,6 +293,8 @@ def _wrong_number(head: Head) -> str:
             and min(trained.spread) > 0
             and trained.threshold > -np.inf
         )
+    if head.detector is not None:
+        arrays["detector.log_odds"] = head.detector.log_odds
     if head.reference is not None:
         reference = head.reference
         arrays |= {"reference.mean": reference.mean, "reference.std": reference.std}
@@ -278,12 +308,16 @@ def _wrong_number(head: Head) -> str:
 
 
 def _read_head(tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> Head:
-    arrays = {name: np.asarray(tensors[name], dtype=np.float32) for name in ARRAYS}
+    centre, scale, weights, bias = (np.asarray(tensors[name], np.float32) for name in ARRAYS)
     novelty = _novelty(tensors, meta["map"]) if "map" in meta else None
     return Head(
         meta["kind"],
         tuple(str(class_id) for class_id in meta["class_ids"]),
         tuple(int(count) for count in meta["counts"]),
+        centre,
+        scale,
+        weights,
+        bias,
         slope=float(meta["slope"]),
         owners=np.asarray(tensors.get("owners", ()), dtype=np.intp),
         unlabelled=int(meta.get("unlabelled", 0)),
@@ -291,7 +325,7 @@ def _read_head(tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> 
         novelty=novelty,
         reference=_reference(tensors, meta["reference"]) if "reference" in meta else None,
         trained_novelty=_trained(tensors, meta["trained"]) if "trained" in meta else None,
-        **arrays,
+        detector=_detector(tensors, meta["detector"]) if "detector" in meta else None,
     )
 
 
@@ -312,6 +346,15 @@ def _trained(tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> Tr
     threshold = np.inf if meta["threshold"] is None else float(meta["threshold"])
     first = int(meta.get("first", 0))
     return TrainedNovelty(centre, basis, means, usual, spread, threshold, first)
+
+
+def _detector(tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> DetectorPrior:
+    return DetectorPrior(
+        tuple(str(kind) for kind in meta["kinds"]),
+        tuple(int(home) for home in meta["homes"]),
+        tuple(float(share) for share in meta["frequency"]),
+        np.asarray(tensors["detector.log_odds"], np.float32),
+    )
 
 
 def _three(numbers: Sequence[float]) -> tuple[float, float, float]:
@@ -346,6 +389,8 @@ def _has_matching_shapes(head: Head) -> bool:
         shapes = [trained.centre.shape, trained.basis.shape, trained.means.shape]
         if not 0 <= trained.first < dim or shapes != [(own,), (own, own), (k, own)]:
             return False
+    if head.detector is not None and not head.detector.fits(k):
+        return False
     if head.novelty is None or not whole:
         return whole
     known = head.novelty.map

@@ -12,7 +12,7 @@ from napari_hemacells.core.classify.ridge import PseudoLabels, fit_ridge
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-HeadKind: TypeAlias = Literal["one class", "prototype", "linear", "knn"]
+HeadKind: TypeAlias = Literal["one class", "prototype", "linear", "knn", "two levels"]
 MAX_REPRESENTATIVES = 1000  # annotated cells of which every two are compared
 NEIGHBOURS = 3  # of each class: a class with more annotated cells has no more votes
 MIN_SHOTS_TO_SELECT = (
@@ -47,10 +47,14 @@ def fit_candidate(
     rows: NDArray[np.float64],
     targets: NDArray[np.intp],
     supposed: PseudoLabels | None,
+    trust: NDArray[np.float64] | None = None,
 ) -> HeadCandidate:
-    """Return the head of this kind for ``(m, dim)`` standardised rows and their classes."""
+    """Return the head of this kind for ``(m, dim)`` standardised rows and their classes.
+
+    `trust`, ``(m,)``, is what each row counts for; only the linear head knows of it.
+    """
     if kind == "linear":
-        ridge = fit_ridge(rows, targets, int(targets.max()) + 1, supposed)
+        ridge = fit_ridge(rows, targets, int(targets.max()) + 1, supposed, trust)
         return HeadCandidate(kind, ridge.weights, ridge.bias, _none(), ridge.left_out)
     if kind == "knn":
         return _nearest(rows, targets)

@@ -90,12 +90,14 @@ def get_knn_graph(vectors: NDArray[np.float32] | None) -> KNNGraph | None:
             if known() is vectors:
                 return pool
         pool = build_knn_graph(vectors)
+        for gone in [entry for entry in _LAST if entry[0]() is None]:
+            _LAST.remove(gone)
         _LAST.appendleft((weakref.ref(vectors), pool))
         return pool
 
 
 _MAKING = Lock()
-_LAST: deque[tuple[weakref.ref[NDArray[np.float32]], KNNGraph]] = deque(maxlen=2)
+_LAST: deque[tuple[weakref.ref[NDArray[np.float32]], KNNGraph]] = deque(maxlen=4)
 
 
 def build_knn_graph(vectors: NDArray[np.float32]) -> KNNGraph:

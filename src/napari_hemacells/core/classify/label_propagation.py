@@ -24,15 +24,20 @@ class RandomWalks:
         ``(m, n)`` how often a walk from each annotated cell visits each cell of the graph.
     targets
         ``(m,)`` class indices of the annotated cells, each class at least once.
+    trust
+        ``(m,)`` what each counts for beside the others of its class; ``None``: all the same.
     """
 
     visit_frequencies: NDArray[np.float32]
     targets: NDArray[np.intp]
+    trust: NDArray[np.float64] | None = None
 
     @cached_property
     def by_class(self) -> NDArray[np.float64]:
         """``(n, k)`` mean over each class's annotated cells."""
         members = np.eye(int(self.targets.max()) + 1)[self.targets]
+        if self.trust is not None:
+            members *= self.trust[:, np.newaxis]
         return np.asarray(
             self.visit_frequencies.T @ (members / members.sum(axis=0)), dtype=np.float64
         )
@@ -44,8 +49,11 @@ class RandomWalks:
         0 where it is the only one of its class.
         """
         others = (self.targets[:, np.newaxis] == self.targets).astype(np.float64)
+        if self.trust is not None:
+            others *= self.trust
         np.fill_diagonal(others, 0.0)
-        others /= np.maximum(others.sum(axis=1, keepdims=True), 1.0)
+        total = others.sum(axis=1, keepdims=True)
+        others /= np.where(total > 0, total, 1.0)
         return np.asarray(others @ self.visit_frequencies, dtype=np.float64)
 
 

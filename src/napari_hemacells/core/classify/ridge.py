@@ -58,6 +58,7 @@ def fit_ridge(
     targets: NDArray[np.intp],
     classes: int,
     supposed: PseudoLabels | None = None,
+    trust: NDArray[np.float64] | None = None,
 ) -> Ridge:
     r"""Return the ridge of class indicators on `rows`, every class with the same total weight.
 
@@ -75,10 +76,14 @@ def fit_ridge(
         ``(m,)`` class indices 0 to `classes` - 1, each at least once.
     supposed
         Pseudo-labelled cells, fitted as well.
+    trust
+        ``(m,)`` what each support row counts for beside the others of its class; ``None``: all
+        the same.
     """
     count = len(rows)
     indicators = np.eye(classes)[targets]
-    weights = 1.0 / np.bincount(targets, minlength=classes)[targets]
+    trusted = np.ones(count) if trust is None else trust
+    weights = trusted / np.bincount(targets, trusted, minlength=classes)[targets]
     weights *= count / weights.sum()
     if supposed is not None:
         rows = np.concatenate([rows.astype(supposed.rows.dtype), supposed.rows])

@@ -60,9 +60,12 @@ class DetectionCheckpoint:
             table["class"] = table["class"].astype("str")
             masks = PackedMasks(stored["boxes"], stored["bits"])
             check_cells(table, masks)
+            vectors = stored.get("vectors")
+            if vectors is not None and (vectors.ndim != 2 or len(vectors) != len(table)):
+                return None
         except Exception:  # noqa: BLE001  # whatever is wrong with it: the part is done again
             return None
-        return PartCells(part.index, table, masks)
+        return PartCells(part.index, table, masks, vectors)
 
     def write(self, part: Part, cells: PartCells) -> None:
         """Write the cells of a part atomically.
@@ -74,6 +77,8 @@ class DetectionCheckpoint:
         """
         columns: dict[str, Any] = {name: cells.table[name].to_numpy() for name in CELL_COLUMNS[1:]}
         columns["class"] = columns["class"].astype(np.str_)
+        if cells.vectors is not None:
+            columns["vectors"] = cells.vectors
         data = io.BytesIO()
         np.savez(data, boxes=cells.masks.boxes, bits=cells.masks.bits, **columns)
         self._put(self._file(part), data.getvalue())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,8 +10,17 @@ import pandas as pd
 
 from napari_hemacells.core.cell_masks import CellMask, LazyLabels, PackedMasks
 from napari_hemacells.core.detect.cell_table import empty_cells
+from napari_hemacells.core.detect.learned.metadata import first_vectors_info
 from napari_hemacells.core.image import MAX_IN_MEMORY_PIXELS
-from napari_hemacells.core.types import BOX_COLUMNS, CELL_COLUMNS, PLATELET, WBC, Cells
+from napari_hemacells.core.types import (
+    BOX_COLUMNS,
+    CELL_COLUMNS,
+    PLATELET,
+    WBC,
+    Cells,
+    CropSpec,
+    Embeddings,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -51,7 +61,23 @@ def stitch(plan: Plan, parts: Sequence[PartCells]) -> Cells:
     labelled = table.iloc[order].assign(label=np.arange(1, len(order) + 1, dtype=np.int64))
     labels = _labels(plan.shape, _replace_masks(masks, cut), order)
     labelled = labelled.reset_index(drop=True)[list(CELL_COLUMNS)]
-    return _with_method(plan, Cells(labels, labelled, plan.diameter))
+    cells = _with_method(plan, Cells(labels, labelled, plan.diameter))
+    first = _first_vectors(plan, parts, order)
+    if first is not None:
+        first = replace(first, kinds=cells.kinds)
+    return replace(cells, first_vectors=first)
+
+
+def _first_vectors(
+    plan: Plan, parts: Sequence[PartCells], order: NDArray[np.int64]
+) -> Embeddings | None:
+    """Return the vectors of the detector's network, where every part has them."""
+    vectors = [part_cells.vectors for part_cells in parts if len(part_cells)]
+    if plan.method != "learned" or any(part is None for part in vectors):
+        return None
+    whole = np.concatenate([part for part in vectors if part is not None])[order]
+    ids, info = np.arange(1, len(order) + 1), first_vectors_info()
+    return Embeddings(ids, whole.astype(np.float32), info, CropSpec(), plan.image_key)
 
 
 def _with_method(plan: Plan, cells: Cells) -> Cells:

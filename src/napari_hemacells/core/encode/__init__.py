@@ -13,6 +13,7 @@ from napari_hemacells.core.encode.embed_collection import (
     embed_cells_steps,
     embed_collection_steps,
 )
+from napari_hemacells.core.encode.growing import GrowingEmbeddings
 from napari_hemacells.core.encode.morphology import feature_scaling_of, without_features
 from napari_hemacells.core.encode.protocol import Encoder, fingerprint
 from napari_hemacells.core.encode.registry import encoder_like, encoder_name_of, load_encoder
@@ -21,6 +22,7 @@ __all__ = [
     "Device",
     "EmbeddingCache",
     "Encoder",
+    "GrowingEmbeddings",
     "allow",
     "bundled_encoder",
     "cached_collection",

@@ -64,7 +64,8 @@ def outside_source(name: str) -> str:
         body, kind = REDDINO[kind], encoder_names.TIMM
     if kind == encoder_names.TIMM:
         return _outside_timm(body)
-    if kind in (encoder_names.FILE, encoder_names.ADAPTED, *DINOBLOOM) and body:
+    files = (encoder_names.FILE, encoder_names.ADAPTED, encoder_names.SIAMESE, *DINOBLOOM)
+    if kind in files and body:
         inside = Path(body).expanduser().absolute().parent == weights_store.weights_folder()
         return "" if inside else f"the file {body} of this computer would be read"
     return ""

@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_hemacells.core.detect.learned.metadata import first_vectors_info
 from napari_hemacells.core.encode.protocol import fingerprint
 from napari_hemacells.core.errors import StorageError
 from napari_hemacells.core.files.fsio import write_bytes
 from napari_hemacells.core.files.safe_files import open_stream
+from napari_hemacells.core.types import CropSpec, Embeddings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_hemacells.core.types import CropSpec, EncoderInfo
+    from napari_hemacells.core.types import Cells, EncoderInfo
 
 
 class EmbeddingCache:
@@ -84,6 +86,30 @@ class EmbeddingCache:
                 f"Embeddings cannot be kept in {self.folder} and will be computed again next "
                 f"time. {error}"
             ) from error
+
+    def load_first(self, image_key: str, cells: Cells) -> Embeddings | None:
+        """Return the vectors that the detector made of these cells; ``None`` where it made none.
+
+        A cell that was made by hand, or whose box was changed, has none.
+        """
+        info, spec = first_vectors_info(), CropSpec()
+        vectors, known = self.load(image_key, info, spec, cells.boxes)
+        if not known.any():
+            return None
+        kinds = None if cells.kinds is None else cells.kinds[known]
+        return Embeddings(cells.ids[known], vectors[known], info, spec, image_key, kinds=kinds)
+
+    def save_first(self, image_key: str, cells: Cells) -> None:
+        """Keep the vectors that the detector has just made of these cells, if it made any.
+
+        Raises
+        ------
+        StorageError
+            If the folder cannot be written.
+        """
+        first = cells.first_vectors
+        if first is not None:
+            self.save(image_key, first.encoder, first.spec, cells.boxes, first.vectors)
 
     @staticmethod
     def _read(file: Path, dim: int) -> tuple[NDArray[np.int64], NDArray[np.float32]] | None:

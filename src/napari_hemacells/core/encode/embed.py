@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
+from threading import get_native_id
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_hemacells.core.crop import extract_crops, from_picture, sort_by_tile
+from napari_hemacells.core.encode.growing import GrowingEmbeddings
 from napari_hemacells.core.encode.morphology import (
     append_features,
     feature_scaling_of,
@@ -20,13 +25,15 @@ from napari_hemacells.core.types import Embeddings, Progress
 from napari_hemacells.core.types.progress import run_to_end
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from napari_hemacells.core.encode.cache import EmbeddingCache
     from napari_hemacells.core.encode.protocol import Encoder
     from napari_hemacells.core.types import Cells, CropSpec, EncoderInfo, SmearImage
+
+BEHIND = 5  # steps of niceness: of two busy threads, one at 0 has three times as much time
 
 
 def embed_steps(
@@ -39,6 +46,7 @@ def embed_steps(
     batch_size: int = 32,
     measured: bool = False,
     like: EncoderInfo | None = None,
+    growing: GrowingEmbeddings | None = None,
 ) -> Generator[Progress, None, Embeddings]:
     """Return one vector per cell, in the order of the table; yield after each batch.
 
@@ -53,23 +61,32 @@ def embed_steps(
         Whether to append the size, nucleus and colour of the cells to the embedding.
     like
         A model's encoder: features are appended as they were there.
+    growing
+        Filled with each vector as it comes, and asked which cells are to be next.
     """
     total, key = len(cells), _cache_key(image, cells)
     vectors = np.zeros((total, encoder.info.dim), dtype=np.float32)
     known = np.zeros(total, dtype=np.bool_)
     if cache is not None:
         vectors, known = cache.load(key, encoder.info, spec, cells.boxes)
+    learned_from = cells.learned_from(image.modality)
+    embeddings = Embeddings(
+        cells.ids, vectors, encoder.info, spec, image.key, learned_from, cells.kinds
+    )
+    patient = growing is not None  # somebody looks on
+    growing = GrowingEmbeddings() if growing is None else growing
+    growing.begin(embeddings, known)
     pending = sort_by_tile(cells.boxes[:, :2], np.flatnonzero(~known))
     yield Progress(total - len(pending), total, "Embedding cells")
     warning = ""
     try:
-        starts = range(batch_size, len(pending), batch_size)
-        batches = np.split(pending, starts) if len(pending) else []
         cut = partial(_cut, image, cells, spec)
-        for batch, crops in _prefetch_crops(cut, batches):
-            vectors[batch] = encoder.encode(crops)
-            known[batch] = True
-            yield Progress(int(known.sum()), total, with_memory_note(encoder, "Embedding cells"))
+        batches = growing.batches(pending, batch_size)
+        with ThreadPoolExecutor(1, "encoder", yield_to_others if patient else None) as lane:
+            for batch, crops in _prefetch_crops(cut, batches):
+                growing.add(batch, lane.submit(encoder.encode, crops).result())
+                note = with_memory_note(encoder, "Embedding cells")
+                yield Progress(int(known.sum()), total, note)
     finally:
         if cache is not None and len(pending):
             try:
@@ -78,8 +95,6 @@ def embed_steps(
                 warning = str(error)
     if warning:
         yield Progress(total, total, warning)
-    learned_from = cells.learned_from(image.modality)
-    embeddings = Embeddings(cells.ids, vectors, encoder.info, spec, image.key, learned_from)
     if not (measured if like is None else feature_scaling_of(like) is not None):
         return embeddings
     yield Progress(total, total, "Measuring cells")
@@ -109,15 +124,29 @@ def _cut(
     return extract_crops(image, cells, spec, cells.ids[batch].tolist())
 
 
+def yield_to_others() -> None:
+    """Let this thread, and those that it starts, go behind the others of the program.
+
+    Where the processor has few cores a network takes all of them, and a window would wait.
+    """
+    if sys.platform == "linux":
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, get_native_id(), BEHIND)
+
+
 def _prefetch_crops(
-    cut: Callable[[NDArray[np.intp]], NDArray[np.uint8]], batches: Sequence[NDArray[np.intp]]
+    cut: Callable[[NDArray[np.intp]], NDArray[np.uint8]], batches: Iterator[NDArray[np.intp]]
 ) -> Generator[tuple[NDArray[np.intp], NDArray[np.uint8]], None, None]:
     """Yield each batch with its crops; the next crops are cut while the network runs."""
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="crops") as pool:
-        coming = deque(pool.submit(cut, batch) for batch in batches[:1])
-        for index, batch in enumerate(batches):
-            coming.extend(pool.submit(cut, after) for after in batches[index + 1 : index + 2])
-            yield batch, coming.popleft().result()
+        coming: deque[tuple[NDArray[np.intp], Future[NDArray[np.uint8]]]] = deque()
+        for batch in batches:
+            coming.append((batch, pool.submit(cut, batch)))
+            if len(coming) > 1:
+                ready, crops = coming.popleft()
+                yield ready, crops.result()
+        for ready, crops in coming:
+            yield ready, crops.result()
 
 
 def embed(

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_hemacells.core.encode.cache import EmbeddingCache
+    from napari_hemacells.core.encode.growing import GrowingEmbeddings
     from napari_hemacells.core.encode.protocol import Encoder
     from napari_hemacells.core.pictures import CellPictures
     from napari_hemacells.core.types import Cells, CropSpec, EncoderInfo, SmearImage
@@ -101,6 +102,7 @@ def embed_cells_steps(
     batch_size: int = 32,
     measured: bool = False,
     like: EncoderInfo | None = None,
+    growing: GrowingEmbeddings | None = None,
 ) -> Generator[Progress, None, Embeddings]:
     """Return one vector per cell of an image, or per picture of a contact sheet.
 
@@ -112,7 +114,7 @@ def embed_cells_steps(
         return (
             yield from embed_steps(
                 image, cells, spec, encoder, cache,
-                batch_size=batch_size, measured=measured, like=like,
+                batch_size=batch_size, measured=measured, like=like, growing=growing,
             )
         )  # fmt: skip
     return (

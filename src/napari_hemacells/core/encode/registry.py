@@ -44,12 +44,13 @@ KINDS = (
     encoder_names.UNTRAINED,
     encoder_names.FILE,
     encoder_names.ADAPTED,
+    encoder_names.SIAMESE,
     *FOUNDATION,
 )
 OTHERS = (
     "timm:NAME (any model of timm, such as timm:resnet18), dinobloom-s, dinobloom-b, "
     "reddino-small, reddino-base, reddino-large, file:PATH?arch=NAME, adapted:PATH, "
-    "untrained:NAME"
+    "siamese:PATH, untrained:NAME"
 )
 REBUILDABLE_KINDS = frozenset(
     {encoder_names.TIMM, encoder_names.UNTRAINED, *FOUNDATION}
@@ -64,7 +65,8 @@ def load_encoder(name: str = BUNDLED, device: DeviceName = "auto") -> Encoder:
     and slightly less accurate), ``imagenet``; ``timm:NAME`` or a name that timm lists, with
     ``?size=224`` for another size of picture; ``dinobloom-s`` and ``dinobloom-b`` (``:PATH``),
     ``reddino-small``, ``-base``, ``-large``; ``file:PATH?arch=NAME``, a checkpoint;
-    ``adapted:PATH``, an adapted encoder; ``untrained:NAME``, a timm model with random weights.
+    ``adapted:PATH``, an adapted encoder; ``siamese:PATH``, a trained siamese network;
+    ``untrained:NAME``, a timm model with random weights.
 
     Raises
     ------
@@ -154,12 +156,24 @@ def _load_cached(name: str, device: DeviceName, _version: tuple[int, int]) -> En
         base = read_header(file).base
         check_allowed(base)  # the file may be a received one
         return adapted_encoder(file, load_encoder(base, device))
+    if wanted.kind == encoder_names.SIAMESE:
+        return _load_siamese(Path(wanted.body).expanduser(), device)
     size = encoder_names.parse_input_size(wanted)
     if wanted.kind == encoder_names.UNTRAINED:
         return untrained_encoder(wanted.body, size, device)
     if wanted.kind in FOUNDATION:
         return foundation_encoder(wanted.kind, wanted.body, size, device)
     return timm_encoder(wanted.body, size, device)
+
+
+def _load_siamese(file: Path, device: DeviceName) -> Encoder:
+    from napari_hemacells.core.encode.siamese_network import siamese_encoder
+
+    def load_base(name: str) -> Encoder:
+        check_allowed(name)  # the file may be a received one
+        return load_encoder(name, device)
+
+    return siamese_encoder(file, choose_device(device).name, load_base)
 
 
 def _listed_by_timm(name: str) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from napari_hemacells.core.annotate.palette import WITHIN
 from napari_hemacells.core.crop import estimate_context, from_picture
 from napari_hemacells.core.encode.morphology import (
     feature_columns,
@@ -74,10 +75,16 @@ class ClassFolder:
     reading: ReadingOptions = DEFAULT_READING
 
 
-def list_class_folders(folder: Path) -> dict[str, list[Path]]:
+def list_class_folders(folder: Path, *, two_levels: bool = False) -> dict[str, list[Path]]:
     """Return the picture files of each class folder, at any depth; its name is the class.
 
     Hidden files and results of this program are passed over.
+
+    Parameters
+    ----------
+    two_levels
+        The folders in a class folder are classes within it, called ``lymphocyte ▸ abnormal``;
+        pictures beside them have the kind alone.
 
     Raises
     ------
@@ -99,16 +106,20 @@ def list_class_folders(folder: Path) -> dict[str, list[Path]]:
     try:
         children = [child for child in without_clutter(folder.iterdir()) if child.is_dir()]
         inside = {child.name: _files_in(child) for child in children}
+        if two_levels:
+            inside = {name: files for child in children
+                      for name, files in _files_within(child).items()}  # fmt: skip
     except OSError as error:
         raise ImageError(f"{error.filename} cannot be read ({error.strerror}).") from error
     classes = {
         name: [file for file in files if _is_picture(file)] for name, files in inside.items()
     }
     for name, files in inside.items():
+        place = folder / name.replace(WITHIN, "/")
         if files and not classes[name]:
             kinds = ", ".join(sorted({file.suffix.lower() or file.name for file in files})[:5])
             raise ImageError(
-                f"The class folder {folder / name} holds {len(files)} files and no picture that "
+                f"The class folder {place} holds {len(files)} files and no picture that "
                 f"is read ({kinds}): convert them to PNG, or move the folder away."
             )
     filled_classes = {name: files for name, files in classes.items() if files}
@@ -117,6 +128,16 @@ def list_class_folders(folder: Path) -> dict[str, list[Path]]:
             f"{folder} holds no class folders: one sub-folder of crops per class is needed."
         )
     return filled_classes
+
+
+def _files_within(kind: Path) -> dict[str, list[Path]]:
+    """Return the files of a kind's own folder, and of each folder in it."""
+    inside = without_clutter(kind.iterdir())
+    own = [path for path in inside if path.is_file()]
+    below = {
+        f"{kind.name}{WITHIN}{path.name}": _files_in(path) for path in inside if path.is_dir()
+    }
+    return {kind.name: own, **below}
 
 
 def part_folders(folder: Path) -> list[Path]:
@@ -201,6 +222,7 @@ def embed_folder_steps(
     *,
     batch_size: int = 32,
     selection: PlaneSelection = WHOLE_PICTURE,
+    two_levels: bool = False,
 ) -> Generator[Progress, None, ClassFolder]:
     """Return the crops of a folder with their vectors; yield while they are made.
 
@@ -212,13 +234,16 @@ def embed_folder_steps(
     ----------
     selection
         The plane of stacks, and the channels.
+    two_levels
+        As of :func:`list_class_folders`.
 
     Raises
     ------
     ImageError
         No class folders, or not one readable picture.
     """
-    listed = [(file, name) for name, files in list_class_folders(folder).items() for file in files]
+    classes = list_class_folders(folder, two_levels=two_levels)
+    listed = [(file, name) for name, files in classes.items() for file in files]
     return (
         yield from embed_files_steps(
             listed, folder, spec, encoder, cache, batch_size=batch_size, selection=selection

@@ -86,6 +86,7 @@ def compute_classification_metrics(
     groups: Sequence[str] | None = None,
     draws: int = BOOTSTRAP_DRAWS,
     seed: int = 0,
+    predicted: NDArray[np.int64] | None = None,
 ) -> dict[str, Any]:
     """Return accuracy, balanced accuracy, kappa, F1, log loss, ECE and figures of each class.
 
@@ -100,9 +101,12 @@ def compute_classification_metrics(
         ``(n,)`` place of each cell's class in `classes`.
     probabilities
         ``(n, k)``, rows sum to 1.
+    predicted
+        ``(n,)`` place of each cell's answer where it is not the most probable class.
     """
     k = len(classes)
-    predicted = probabilities.argmax(axis=1)
+    if predicted is None:
+        predicted = probabilities.argmax(axis=1)
     confusion = confusion_matrix(truth, predicted, k)
     alone = groups is not None and len(set(groups)) == 1
     rows = _bootstrap_indices(len(truth), groups, draws, seed) if len(truth) and not alone else []

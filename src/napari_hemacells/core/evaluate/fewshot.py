@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from napari_hemacells.core.classify import SupportSet, fit
+from napari_hemacells.core.annotate.class_table import palette_of_names, parents_by_name
+from napari_hemacells.core.classify import SupportSet, fit_levels
 from napari_hemacells.core.classify.active_learning import (
     cold_start,
     review_queue,
@@ -29,20 +30,28 @@ from napari_hemacells.core.evaluate.classification_metrics import (
     percentile_interval,
     score_predictions,
 )
+from napari_hemacells.core.evaluate.two_levels import (
+    LevelScores,
+    best_within,
+    score_levels,
+    split_kinds,
+)
 from napari_hemacells.core.image.layout import WHOLE_PICTURE
 from napari_hemacells.core.params import ClassifyParams
 from napari_hemacells.core.types import CropSpec, Embeddings, EncoderInfo, Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from napari_hemacells.core.annotate.class_table import ListedClass
     from napari_hemacells.core.classify import Head
     from napari_hemacells.core.encode import Encoder
     from napari_hemacells.core.evaluate.class_folders import ClassFolder
     from napari_hemacells.core.image.plane_selection import PlaneSelection
     from napari_hemacells.core.params import QueueOrder
+    from napari_hemacells.core.types import Prediction
 
 SelectionStrategy: TypeAlias = Literal["random", "diverse", "active"]
 SIMULATED_FRACTION = 0.5  # of the crops among which a simulated user's draw takes place
@@ -56,12 +65,15 @@ class FewShotDraw(NamedTuple):
     ----------
     confusion
         ``(k, k)`` scored crops by true class (row) and answer (column).
+    levels
+        Of classes within kinds, the figures of both levels.
     """
 
     scores: ClassificationScores
     ece: float
     kind: str
     confusion: NDArray[np.int64]
+    levels: LevelScores | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,11 +88,14 @@ class EmbeddedCrops:
         ``(n,)`` class names.
     params
         Which head; whether the crops without a click teach as well.
+    parents
+        The kind of each class whose kind has several (:func:`.split_kinds`).
     """
 
     vectors: NDArray[np.float32]
     labels: NDArray[np.str_]
     params: ClassifyParams
+    parents: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
@@ -91,7 +106,10 @@ class EmbeddedCrops:
         """Return the head that a user would get who had clicked these crops."""
         support = SupportSet(self.vectors[taught], tuple(self.labels[taught].tolist()))
         context = self.vectors if self.params.unlabelled else None
-        return fit(support, self.names, context=context, params=self.params)
+        kinds = list(dict.fromkeys(self.parents.values()))
+        return fit_levels(
+            support, [*kinds, *self.names], self.parents, context=context, params=self.params
+        )
 
     def embeddings(self) -> Embeddings:
         """The vectors with their places as ids."""
@@ -105,6 +123,9 @@ def score_draw(crops: EmbeddedCrops, taught: NDArray[np.intp]) -> FewShotDraw:
     asked = np.setdiff1d(np.arange(len(crops.labels)), taught)
     prediction = head.predict(crops.embeddings())
     answered = np.array(head.class_ids)[prediction.predicted_column]
+    if crops.parents:  # a kind of which one class has a click is answered as that class
+        only = {crops.parents.get(name, name): name for name in crops.labels[taught]}
+        answered = np.array([only.get(name, name) for name in answered])
     right = answered == crops.labels
     figures = score_predictions(crops.labels[asked], answered[asked])
     rows, columns = (np.searchsorted(crops.names, of[asked]) for of in (crops.labels, answered))
@@ -115,7 +136,24 @@ def score_draw(crops: EmbeddedCrops, taught: NDArray[np.intp]) -> FewShotDraw:
         measure_calibration(prediction.confidence[asked], right[asked]).ece,
         head.kind,
         confusion,
+        _levels(crops, head, prediction, answered, asked),
     )
+
+
+def _levels(
+    crops: EmbeddedCrops,
+    head: Head,
+    prediction: Prediction,
+    answered: NDArray[np.str_],
+    asked: NDArray[np.intp],
+) -> LevelScores | None:
+    if not crops.parents:
+        return None
+    truth = crops.labels[asked]
+    inside = best_within(
+        prediction.probabilities[asked], head.class_ids, truth.tolist(), crops.parents
+    )
+    return score_levels(truth, answered[asked], inside, crops.parents)
 
 
 def unknown_auroc(
@@ -235,6 +273,9 @@ class ShotScore:
     by_class
         Sensitivity and specificity of each class: mean over the draws, and where the middle 95 %
         of them lie.
+    levels
+        Balanced accuracy of the ``kind``, and ``within`` the true kind: mean over the draws, and
+        where the middle 95 % of them lie. Empty where no class is within a kind.
     """
 
     balanced_accuracy: float
@@ -248,6 +289,11 @@ class ShotScore:
     unknown_by_class: dict[str, float] = field(default_factory=dict)
     confusion: tuple[tuple[float, ...], ...] = ()
     by_class: dict[str, dict[str, float]] = field(default_factory=dict)
+    levels: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON; ``levels`` only where classes are within kinds."""
+        return {name: value for name, value in vars(self).items() if value or name != "levels"}
 
 
 @dataclass(frozen=True)
@@ -285,7 +331,7 @@ class FewShotReport:
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON."""
         return {
-            "shots": {str(count): vars(figures) for count, figures in self.shots.items()},
+            "shots": {str(count): figures.to_dict() for count, figures in self.shots.items()},
             "encoder": self.encoder,
             "encoder_sha256": self.encoder_sha256,
             "encoder_has_seen": self.seen,
@@ -352,6 +398,8 @@ def fewshot_steps(
     params: ClassifyParams | None = None,
     how: SelectionStrategy = "random",
     selection: PlaneSelection = WHOLE_PICTURE,
+    two_levels: bool = False,
+    table: Sequence[ListedClass] = (),
 ) -> Generator[Progress, None, FewShotReport]:
     """Return how well a few crops a class tell all others of a folder; yield while it runs.
 
@@ -369,6 +417,8 @@ def fewshot_steps(
         Which crops teach; see :func:`napari_hemacells.core.evaluate.fewshot.select_shots`.
     selection
         The plane of stacks, and the channels.
+    two_levels, table
+        Which classes are within which kind: folders in class folders, or a table of classes.
 
     Raises
     ------
@@ -379,13 +429,18 @@ def fewshot_steps(
     """
     spec, params = spec or CropSpec(), params or ClassifyParams()
     cache = EmbeddingCache(cache_folder or default_cache_folder())
-    read = yield from embed_folder_steps(Path(folder), spec, encoder, cache, selection=selection)
+    read = yield from embed_folder_steps(
+        Path(folder), spec, encoder, cache, selection=selection, two_levels=two_levels
+    )
     classes, left_out = _split_by_size(read, max(shots))
     taking_part = np.isin(read.labels, list(classes))
     vectors = read.vectors
     if params.measured:
         vectors, _ = append_measured_features(vectors, read.files, encoder.info, read.reading)
-    crops = EmbeddedCrops(vectors[taking_part], np.array(read.labels)[taking_part], params)
+    palette = palette_of_names(classes, table)
+    parents = split_kinds(list(classes), parents_by_name(palette, classes))
+    labels = np.array(read.labels)[taking_part]
+    crops = EmbeddedCrops(vectors[taking_part], labels, params, parents)
     scores: dict[int, ShotScore] = {}
     heads: dict[str, None] = {}
     for row, count in enumerate(shots):
@@ -464,23 +519,23 @@ def sensitivity_and_specificity(
         ``(draws, k, k)`` by true class (row) and answer (column).
     """
     own = np.diagonal(confusions, axis1=1, axis2=2)
-    given, said = confusions.sum(axis=2), confusions.sum(axis=1)
+    given, predicted = confusions.sum(axis=2), confusions.sum(axis=1)
     others = confusions.sum(axis=(1, 2))[:, np.newaxis] - given
     shares = {
         "sensitivity": own / np.maximum(given, 1),
-        "specificity": 1 - (said - own) / np.maximum(others, 1),
+        "specificity": 1 - (predicted - own) / np.maximum(others, 1),
     }
-    found: dict[str, dict[str, float]] = {}
-    for place, name in enumerate(names):
-        found[name] = {}
+    result: dict[str, dict[str, float]] = {}
+    for index, name in enumerate(names):
+        result[name] = {}
         for metric, values in shares.items():
-            low, high = percentile_interval(values[:, place])
-            found[name] |= {
-                metric: float(values[:, place].mean()),
+            low, high = percentile_interval(values[:, index])
+            result[name] |= {
+                metric: float(values[:, index].mean()),
                 f"{metric}_low": low,
                 f"{metric}_high": high,
             }
-    return found
+    return result
 
 
 def _summary(
@@ -501,4 +556,17 @@ def _summary(
         unknown_by_class=unknown,
         confusion=tuple(tuple(row) for row in confusions.mean(axis=0).round(2).tolist()),
         by_class=sensitivity_and_specificity(confusions, names),
+        levels=_levels_summary([draw.levels for draw in draws if draw.levels is not None]),
     )
+
+
+def _levels_summary(draws: list[LevelScores]) -> dict[str, dict[str, Any]]:
+    values = {
+        "kind": [draw.kind.balanced_accuracy for draw in draws],
+        "within": [draw.within.balanced_accuracy for draw in draws],
+    }
+    return {
+        name: {"balanced_accuracy": float(np.mean(of)), "ci95": percentile_interval(of)}
+        for name, of in values.items()
+        if of
+    }

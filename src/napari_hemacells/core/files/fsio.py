@@ -286,13 +286,13 @@ def sweep(folder: Path, names: Iterable[str] = ()) -> None:
 
 def _leftovers(folder: Path, name: str | None = None) -> list[Path]:
     """Return the hidden files and folders of writes in a folder, those of one name if given."""
-    found = []
+    leftovers = []
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             match = _HIDDEN.fullmatch(entry.name)
             if match is not None and name in {None, match["name"]}:
-                found.append(Path(entry.path))
-    return sorted(found, reverse=True)  # what is to replace an older folder before that
+                leftovers.append(Path(entry.path))
+    return sorted(leftovers, reverse=True)  # what is to replace an older folder before that
 
 
 def _clear(path: Path) -> None:

@@ -142,8 +142,8 @@ def walk(folder: Path) -> Iterator[Path]:
         Where a folder may not be read.
     """
     with os.scandir(folder) as entries:
-        found = sorted(entries, key=lambda entry: entry.name)
-    for entry in found:
+        ordered = sorted(entries, key=lambda entry: entry.name)
+    for entry in ordered:
         path = Path(entry.path)
         yield path
         if entry.is_dir(follow_symlinks=False) and not is_link(path):

@@ -73,10 +73,10 @@ def check_pages(tiff: Any) -> None:
 
     pages = list(tiff.pages) if tiff.is_shaped else [tiff.pages.first]
     for page in tuple(pages):
-        for place, offset in enumerate(page.subifds or ()):
+        for sub_index, offset in enumerate(page.subifds or ()):
             with suppress(Exception):  # tifffile leaves out what it cannot read
                 tiff.filehandle.seek(offset)
-                pages.append(tifffile.TiffPage(tiff, (page.index, place)))
+                pages.append(tifffile.TiffPage(tiff, (page.index, sub_index)))
     if any(page.imagewidth < 0 or page.imagelength < 0 for page in pages):
         raise ImageError("The file states a size that no picture has. Export it again.")
 

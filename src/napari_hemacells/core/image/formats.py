@@ -83,8 +83,8 @@ def kind_of(file: Path) -> str | None:
         start = stream.read(16)
     if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
         return "WEBP"
-    found = (kind for signature, kind in SIGNATURES.items() if start.startswith(signature))
-    return next(found, None)
+    kinds = (kind for signature, kind in SIGNATURES.items() if start.startswith(signature))
+    return next(kinds, None)
 
 
 def is_tiff(file: Path) -> bool:
@@ -104,8 +104,8 @@ def unknown_kind_error(file: Path) -> ImageError:
     maker = MAKERS.get(file.suffix.lower())
     if maker is not None:
         return ImageError(f"{file.name} is a file of {maker.name}'s own kind. {_advice(maker)}")
-    found = (words for signature, words in FOREIGN.items() if start.startswith(signature))
-    words = next(found, None)
+    kinds = (words for signature, words in FOREIGN.items() if start.startswith(signature))
+    words = next(kinds, None)
     holds = f"holds {words}, not a picture" if words else "cannot be read as a picture"
     return ImageError(
         f"{file.name} {holds}: its first bytes are those of no TIFF, PNG, JPEG, BMP, GIF, WebP, "

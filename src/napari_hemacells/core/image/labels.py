@@ -75,20 +75,20 @@ def _load(path: Path, shape: tuple[int, int] | None) -> NDArray[Any]:
 
 
 def _check(
-    path: Path, found: Sequence[int], dtype: np.dtype[Any], shape: tuple[int, int] | None
+    path: Path, found_shape: Sequence[int], dtype: np.dtype[Any], shape: tuple[int, int] | None
 ) -> None:
     """Refuse, by the header alone, what is no label image, or none of this image."""
-    if len(found) != 2 or dtype.kind not in "iub":
+    if len(found_shape) != 2 or dtype.kind not in "iub":
         raise CellsError(
             f"{path.name} is no label image: it needs two axes of whole numbers, "
-            f"this has shape {tuple(found)} and type {dtype}."
+            f"this has shape {tuple(found_shape)} and type {dtype}."
         )
-    if shape is not None and tuple(found) != tuple(shape):
+    if shape is not None and tuple(found_shape) != tuple(shape):
         raise CellsError(
-            f"The labels in {path.name} measure {found[1]:,} × {found[0]:,} pixels, the image "
-            f"{shape[1]:,} × {shape[0]:,}: choose the labels that belong to this image."
+            f"The labels in {path.name} measure {found_shape[1]:,} × {found_shape[0]:,} pixels, "
+            f"the image {shape[1]:,} × {shape[0]:,}: choose the labels that belong to this image."
         )
-    size = math.prod(found) * dtype.itemsize
+    size = math.prod(found_shape) * dtype.itemsize
     if shape is None and size > MAX_DECODED_BYTES:
         raise CellsError(
             f"{path.name} takes {size / 1e6:,.0f} MB when it is read, more than a label image "

@@ -51,11 +51,12 @@ def open_zarr(folder: Path, selection: PlaneSelection = WHOLE_PICTURE) -> Opened
     if multiscale is None:
         return open_zarr(inside(folder, _first_image(node, folder)), selection)
     # Every level is looked at before one is opened: a low one is decoded without being asked for.
-    places = [inside(folder, dataset.path) for dataset in multiscale.datasets]
-    for place in places:
-        check_array(place)
+    level_folders = [inside(folder, dataset.path) for dataset in multiscale.datasets]
+    for level in level_folders:
+        check_array(level)
     levels: tuple[Any, ...] = tuple(
-        zarr.open_array(RegularFileStore(place, read_only=True), mode="r") for place in places
+        zarr.open_array(RegularFileStore(level, read_only=True), mode="r")
+        for level in level_folders
     )
     names = [axis.name for axis in multiscale.axes]
     layout = Layout.of_axes(

@@ -58,10 +58,10 @@ def number(value: object) -> float | None:
     if text.count(",") == 1 and "." not in text:
         text = text.replace(",", ".")
     try:
-        found = float(text)
+        size = float(text)
     except ValueError:
         return None
-    return found if math.isfinite(found) and found > 0 else None
+    return size if math.isfinite(size) and size > 0 else None
 
 
 def pixel_size(

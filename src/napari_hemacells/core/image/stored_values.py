@@ -75,8 +75,8 @@ class StoredValues:
         if whole:
             self._read(values, start + spans[0].start * stride)
             return
-        for place, index in enumerate(spans[0]):
-            self._fill(values[place], spans[1:], start + index * stride)
+        for row, index in enumerate(spans[0]):
+            self._fill(values[row], spans[1:], start + index * stride)
 
     def _read(self, values: NDArray[Any], start: int) -> None:
         self._stream.seek(self._offset + start * self.dtype.itemsize)

@@ -37,16 +37,16 @@ def inside(folder: Path, path: str) -> Path:
     ImageError
         One that leads out of the folder.
     """
-    place = folder / path
-    if not place.resolve().is_relative_to(folder.resolve()):
+    member = folder / path
+    if not member.resolve().is_relative_to(folder.resolve()):
         raise ImageError(
             f"The metadata names a level outside the image's own folder ({path[:60]}). Export the "
             "image again."
         )
-    return place
+    return member
 
 
-def check_array(place: Path) -> None:
+def check_array(folder: Path) -> None:
     """Refuse an array that is more than plain numbers; groups and missing metadata pass.
 
     Raises
@@ -55,12 +55,12 @@ def check_array(place: Path) -> None:
         Values that are no numbers, an unknown codec, or chunks too large to be decoded.
     """
     for name in ("zarr.json", ".zarray"):
-        file = place / name
+        file = folder / name
         if not file.is_file():
             continue
         if file.stat().st_size > MAX_METADATA_BYTES:
             raise ImageError(
-                f"The metadata of {place.name} takes more than {MAX_METADATA_BYTES // 2**20} MB, "
+                f"The metadata of {folder.name} takes more than {MAX_METADATA_BYTES // 2**20} MB, "
                 "as no image's does. Export the image again."
             )
         about = json.loads(file.read_text(encoding="utf-8"))

@@ -34,7 +34,7 @@ from napari_hemacells.core.pictures.table import (
 from napari_hemacells.core.types import LearnedFrom
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -112,12 +112,13 @@ class CellPictures:
         self._start()
 
     def _start(self) -> None:
-        self._lock = threading.RLock()
+        self._lock = threading.RLock()  # of what is known: held for moments, as views ask for it
+        self._reading = threading.RLock()  # one thread at a time reads files to find out more
         self._thumbnails: OrderedDict[tuple[int, int], NDArray[np.uint8]] = OrderedDict()
 
     def __getstate__(self) -> dict[str, Any]:
         kept = dict(vars(self))
-        del kept["_lock"], kept["_thumbnails"]
+        del kept["_lock"], kept["_reading"], kept["_thumbnails"]
         return kept
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -283,42 +284,53 @@ class CellPictures:
         is not there makes all its pictures missing. Files that were given one by one are only
         looked for.
         """
-        listing = self._list() if self._whole_folder else None
+        with self._reading:
+            return self._rescan(self._list() if self._whole_folder else None)
+
+    def _rescan(self, listing: PictureListing | None) -> PictureChanges:
+        listed = {} if listing is None else {picture.name: picture for picture in listing.pictures}
+        entries = list(self._entries.values())
+        gone = {
+            entry.number
+            for entry in entries
+            if entry.name not in listed and not (self.folder / entry.name).is_file()
+        }
+        known = {entry.name for entry in entries}
+        new = [picture for name, picture in listed.items() if name not in known]
+        lost: dict[str, int] = {}
+        for number in sorted(gone, reverse=True):
+            if self._entries[number].digest:
+                lost[self._entries[number].digest] = number
+        sizes = {self._entries[number].size for number in lost.values()}
+        digests = {picture.name: self._digest_if_sized(picture.name, sizes) for picture in new}
         with self._lock:
-            listed = (
-                {} if listing is None else {picture.name: picture for picture in listing.pictures}
-            )
             if listing is not None:
                 self.passed_over = listing.passed_over
-            known = {entry.name for entry in self._entries.values()}
-            gone = {
-                entry.number
-                for entry in self._entries.values()
-                if entry.name not in listed and not self.path(entry.number).is_file()
-            }
             back, missing = sorted(self._missing - gone), sorted(gone - self._missing)
-            new = [picture for name, picture in listed.items() if name not in known]
-            moved, added = self._number_new(new, gone)
+            moved, added = self._number_new(new, digests, lost)
             self._missing = gone - set(moved)
-            changed = self._changed()
+        changed = self._changed()
+        with self._lock:
             for number in (*back, *moved, *changed):
                 self._forget(number)
         missing = [number for number in missing if number not in moved]
         return PictureChanges(*(tuple(part) for part in (added, missing, back, moved, changed)))
 
     def _number_new(
-        self, new: Sequence[ListedPicture], gone: Iterable[int]
+        self, new: Sequence[ListedPicture], digests: Mapping[str, str], lost: dict[str, int]
     ) -> tuple[list[int], list[int]]:
-        """Give numbers to new files; return those of moved pictures, and of new ones."""
-        lost: dict[str, int] = {}
-        for number in sorted(gone, reverse=True):
-            if self._entries[number].digest:
-                lost[self._entries[number].digest] = number
-        sizes = {self._entries[number].size for number in lost.values()}
+        """Give numbers to new files; return those of moved pictures, and of new ones.
+
+        Parameters
+        ----------
+        digests, lost
+            The digest of each new file by its name, where it may be a moved one; the number of
+            each picture that is gone, by its digest.
+        """
         moved, added = list[int](), list[int]()
         following = max(self._entries, default=0) + 1
         for picture in new:
-            digest = self._digest_if_sized(picture.name, sizes)
+            digest = digests[picture.name]
             if digest not in lost:
                 number, following = following, following + 1
                 self._entries[number] = _entry(number, picture)
@@ -368,7 +380,9 @@ class CellPictures:
     @property
     def depths(self) -> tuple[BitDepth, ...]:
         """One bit depth, of each offset, for all pictures whose files do not state theirs."""
-        with self._lock:
+        if self._depths is not None:
+            return self._depths
+        with self._reading:
             if self._depths is None:
                 self._depths = guess_run_depths(self._some_paths(DEPTH_SAMPLE))
             return self._depths
@@ -376,7 +390,9 @@ class CellPictures:
     @property
     def modality(self) -> Modality:
         """Colours or temperatures, as the first picture that can be read."""
-        with self._lock:
+        if self._modality is not None:
+            return self._modality
+        with self._reading:
             if self._modality is None:
                 for path in self._some_paths(TRIES):
                     try:
@@ -393,14 +409,17 @@ class CellPictures:
 
         1.0 where the pictures are cut tightly, and of thermograms.
         """
-        with self._lock:
+        if self._context is not None:
+            return self._context
+        with self._reading:
             if self._context is None:
-                self._context = 1.0
+                context = 1.0
                 if self.modality == "colour":
                     read = partial(_colours_or_none, depths=self.depths)  # no lock in threads
                     opened = in_threads(read, self._some_paths(SAMPLE))
                     sample = (pixels for pixels in opened if pixels is not None)
-                    self._context = round(estimate_context(sample), 4)
+                    context = round(estimate_context(sample), 4)
+                self._context = context
             return self._context
 
     @context.setter

@@ -40,6 +40,7 @@ STEPS = (1, 2, 4, 8, 16)  # of the levels; a tile has 96, 48, 24, 12 and 6 pixel
 SHARP = 1600  # tiles that are kept at full size, about 44 MB
 BACKGROUND = 34  # grey of the gaps, and of pictures that were not read yet
 SMALLEST_LEVEL = 512  # pixels
+AT_ONCE = 64  # tiles that are put in their places before a view may ask again
 PREVIEWED = 4  # pictures along each side of a preview
 ASPECT = 1.5  # columns to rows
 
@@ -162,8 +163,8 @@ class ContactSheet:
         self.load(chosen, sharp=False)
         side = SMALL[0]
         picture = np.full((PREVIEWED * side, PREVIEWED * side, 3), BACKGROUND, np.uint8)
-        for place, tile in enumerate(self.small_tiles(np.array(chosen, int), side)):
-            row, column = divmod(place, PREVIEWED)
+        for index, tile in enumerate(self.small_tiles(np.array(chosen, int), side)):
+            row, column = divmod(index, PREVIEWED)
             picture[row * side : (row + 1) * side, column * side : (column + 1) * side] = tile
         return picture
 
@@ -240,13 +241,15 @@ class ContactSheet:
         self._put_small(numbers, before.small_tiles(numbers, SMALL[0]))
 
     def _put_small(self, numbers: NDArray[np.int64], tiles: NDArray[np.uint8]) -> None:
-        with self._lock:
-            self._small[SMALL[0]][numbers - 1] = tiles
-            for coarse in SMALL[1:]:
-                self._small[coarse][numbers - 1] = _reduced(tiles, SMALL[0] // coarse)
-            self.loaded[numbers - 1] = True
-            for number, tile in zip(numbers.tolist(), tiles, strict=True):
-                self._paint(number, tile)
+        for begin in range(0, len(numbers), AT_ONCE):
+            part, some = numbers[begin : begin + AT_ONCE], tiles[begin : begin + AT_ONCE]
+            with self._lock:
+                self._small[SMALL[0]][part - 1] = some
+                for coarse in SMALL[1:]:
+                    self._small[coarse][part - 1] = _reduced(some, SMALL[0] // coarse)
+                self.loaded[part - 1] = True
+                for number, tile in zip(part.tolist(), some, strict=True):
+                    self._paint(number, tile)
 
     def _numbers(self) -> NDArray[np.int64]:
         """Numbers of the pictures that are there and have a tile; newer ones wait for another."""
@@ -349,9 +352,9 @@ class SheetLevel:
         if side in SMALL and not self.waits:
             return self.sheet.small_tiles(numbers, side)
         tiles = np.empty((numbers.size, side, side, 3), np.uint8)
-        for place, number in enumerate(numbers.ravel().tolist()):
+        for index, number in enumerate(numbers.ravel().tolist()):
             tile = self.sheet.tile(number, waits=self.waits)
-            tiles[place] = _reduced(tile[np.newaxis], self.step)[0] if self.step > 1 else tile
+            tiles[index] = _reduced(tile[np.newaxis], self.step)[0] if self.step > 1 else tile
         return tiles.reshape(*numbers.shape, side, side, 3)
 
 

@@ -106,15 +106,15 @@ def match_labels(table: LabelTable, names: Sequence[str], numbers: Sequence[int]
     places = _Places(names)
     rows, unmatched, ambiguous = dict[int, LabelRow](), list[str](), list[str]()
     for row in table.rows:
-        found = places.find(row.image)
-        if len(found) != 1:
-            (ambiguous if found else unmatched).append(row.image)
+        indices = places.find(row.image)
+        if len(indices) != 1:
+            (ambiguous if indices else unmatched).append(row.image)
             continue
-        number = int(numbers[found[0]])
+        number = int(numbers[indices[0]])
         before = rows.setdefault(number, row)
         if before.label != row.label:
             raise ImageError(
-                f"{table.path.name} gives {names[found[0]]} two classes: {before.label} in line "
+                f"{table.path.name} gives {names[indices[0]]} two classes: {before.label} in line "
                 f"{before.line}, {row.label} in line {row.line}. Keep one of the rows."
             )
     bare = [
@@ -137,13 +137,13 @@ class _Places:
 
     def __init__(self, names: Sequence[str]) -> None:
         self._names = names
-        self._by_path = {name: place for place, name in enumerate(names)}
+        self._by_path = {name: index for index, name in enumerate(names)}
         self._by_name: dict[str, list[int]] = {}
         self._by_stem: dict[str, list[int]] = {}
-        for place, name in enumerate(names):
+        for index, name in enumerate(names):
             path = PurePosixPath(name)
-            self._by_name.setdefault(path.name, []).append(place)
-            self._by_stem.setdefault(path.stem, []).append(place)
+            self._by_name.setdefault(path.name, []).append(index)
+            self._by_stem.setdefault(path.stem, []).append(index)
 
     def find(self, image: str) -> list[int]:
         """Return the places of the pictures that a name may mean."""
@@ -154,21 +154,23 @@ class _Places:
         if not parts:
             return []
         candidates = self._by_name.get(parts[-1]) or self._by_stem.get(parts[-1], [])
-        return [place for place in candidates if self._ends_alike(place, parts)]
+        return [index for index in candidates if self._ends_alike(index, parts)]
 
-    def _ends_alike(self, place: int, parts: Sequence[str]) -> bool:
+    def _ends_alike(self, index: int, parts: Sequence[str]) -> bool:
         """Whether the folders of the shorter path are the last ones of the longer."""
-        own = PurePosixPath(self._names[place]).parts
+        own = PurePosixPath(self._names[index]).parts
         shared = min(len(own), len(parts))
         return own[-shared:-1] == tuple(parts[-shared:-1])
 
 
-def _sentence(names: Sequence[str], one: str, several: str) -> str:
+def _sentence(names: Sequence[str], singular: str, plural: str) -> str:
     if not names:
         return ""
     repeated = Counter(names)
     listed = ", ".join(list(repeated)[:_NAMED]) + (" …" if len(repeated) > _NAMED else "")
-    return f"1 {one} ({listed})." if len(names) == 1 else f"{len(names):,} {several} ({listed})."
+    return (
+        f"1 {singular} ({listed})." if len(names) == 1 else f"{len(names):,} {plural} ({listed})."
+    )
 
 
 def _column(columns: Mapping[str, str], names: Sequence[str]) -> str | None:

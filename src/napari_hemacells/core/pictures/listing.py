@@ -111,8 +111,8 @@ def _described(name: str, *, in_parts: bool) -> ListedPicture:
 def _files_below(folder: Path) -> Iterator[Path]:
     """Yield the files of a folder and of those in it, links to folders followed once."""
     seen: set[tuple[int, int]] = set()
-    for place, folders, files in os.walk(folder, onerror=_raise_unreadable, followlinks=True):
-        here = Path(place)
+    for parent, folders, files in os.walk(folder, onerror=_raise_unreadable, followlinks=True):
+        here = Path(parent)
         about = here.stat()
         if (about.st_dev, about.st_ino) in seen or (PROJECT_FILE in files and here != folder):
             folders.clear()

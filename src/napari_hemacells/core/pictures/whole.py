@@ -34,8 +34,8 @@ def look_like_single_cells(pictures: Iterable[NDArray[Any]]) -> bool:
     --------
     Pictures of an analyser, one cell each, are; fields of a smear are not.
     """
-    found = [_shows_single_cell(picture) for picture in pictures]
-    return len(found) >= FEWEST and float(np.mean(found)) >= MOST
+    alike = [_shows_single_cell(picture) for picture in pictures]
+    return len(alike) >= FEWEST and float(np.mean(alike)) >= MOST
 
 
 def _shows_single_cell(picture: NDArray[Any]) -> bool:

@@ -53,8 +53,8 @@ if TYPE_CHECKING:
 JSON_NAME, TENSORS_NAME = "bundle.json", "model.safetensors"
 FORMAT = "napari-hemacells model"
 # 2: the JSON has a hash of its own; 3: says what was learned from, and is written where that is
-# known. All are read.
-VERSION, VERSION_WITHOUT_SOURCE = 3, 2
+# known; 4: has classes within kinds, and is written where there are some. All are read.
+VERSION, VERSION_OF_ONE_LEVEL, VERSION_WITHOUT_SOURCE = 4, 3, 2
 MIN_SIDE, MAX_SIDE = 8, 4096  # pixels of a crop, and of what a network is given
 MIN_CONTEXT, MAX_CONTEXT = 0.1, 100.0
 MAX_SWAP_GAIN = 0.25  # mean recall; a head that learned little can gain some by chance
@@ -116,18 +116,23 @@ class Bundle:
     @cached_property
     def head(self) -> Head:
         """The head, ready to predict."""
-        from napari_hemacells.core.classify import Head
+        from napari_hemacells.core.classify.hierarchy import read_head
 
-        head = Head.from_tensors(self.head_tensors, self.head_meta)
+        head = read_head(self.head_tensors, self.head_meta)
         self._check_head(head)
         return head
 
     def _check_head(self, head: Head) -> None:
         """Refuse a head that cannot have been fitted on the training cells stored with it."""
+        from napari_hemacells.core.classify.hierarchy import taught_counts
+
         counts = {class_id: count for class_id, count in self.training_counts.items() if count}
-        if dict(zip(head.class_ids, head.counts, strict=True)) != counts or len(
-            set(head.class_ids)
-        ) != len(head.class_ids):
+        known = set(head.class_ids)
+        if (
+            taught_counts(head) != counts
+            or len(known) != len(head.class_ids)
+            or not known <= set(self.palette.ids)
+        ):
             raise BundleError(
                 f"The head of the model “{self.name}” and its training cells do not belong "
                 "together (other classes or other numbers of cells): copy the bundle again."
@@ -171,11 +176,14 @@ def _recall_gained_by_swapping(
     """
     from scipy.optimize import linear_sum_assignment
 
-    truth = np.array([head.class_ids.index(label) for label in labels])
-    answers = head.scores(vectors).argmax(axis=1)
+    from napari_hemacells.core.classify.hierarchy import taught_columns
+
+    truth = taught_columns(head, labels)
+    asked = truth >= 0  # of two levels, a cell of a kind alone has no class of its own
+    answers = head.scores(vectors[asked]).argmax(axis=1)
     recalls = np.zeros((len(head.class_ids),) * 2)
-    np.add.at(recalls, (truth, answers), 1.0)
-    recalls /= recalls.sum(axis=1, keepdims=True)
+    np.add.at(recalls, (truth[asked], answers), 1.0)
+    recalls /= np.maximum(recalls.sum(axis=1, keepdims=True), 1.0)
     best = recalls[linear_sum_assignment(recalls, maximize=True)].mean()
     return float(best - np.diagonal(recalls).mean())
 
@@ -186,7 +194,7 @@ class _BundleFile(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     format: Literal["napari-hemacells model"] = "napari-hemacells model"
-    version: int = VERSION
+    version: int = VERSION_OF_ONE_LEVEL
     name: str
     created: str
     app_version: str
@@ -312,7 +320,7 @@ def _part(tensors: dict[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[An
 
 def _describe(bundle: Bundle, tensors_sha256: str) -> _BundleFile:
     return _BundleFile(
-        version=VERSION if bundle.learned_from else VERSION_WITHOUT_SOURCE,
+        version=_version(bundle),
         name=bundle.name,
         created=bundle.created,
         app_version=bundle.app_version,
@@ -329,6 +337,13 @@ def _describe(bundle: Bundle, tensors_sha256: str) -> _BundleFile:
         learned_from=bundle.learned_from,
         tensors_sha256=tensors_sha256,
     )
+
+
+def _version(bundle: Bundle) -> int:
+    """Return the first version of the format that can say all of it."""
+    if bundle.palette.parents:
+        return VERSION
+    return VERSION_OF_ONE_LEVEL if bundle.learned_from else VERSION_WITHOUT_SOURCE
 
 
 def _replaceable(folder: Path) -> bool:

@@ -7,30 +7,38 @@ written or drawn of it agrees with it.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
+from math import sqrt
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 from napari_hemacells.core.store.tables import UNCLASSIFIED
-from napari_hemacells.core.store.white_cells import is_white_cell
+from napari_hemacells.core.store.white_cells import is_white_within
 from napari_hemacells.core.types import UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+_Z95 = NormalDist().inv_cdf(0.975)
 
 
 @lru_cache(maxsize=65536)
 def wilson(count: int, total: int) -> tuple[float, float] | tuple[None, None]:
     """The 95 % Wilson interval of ``count`` out of ``total``; ``None`` twice out of nothing.
 
-    Wilson 1927 (doi 10.1080/01621459.1927.10502953).
+    Wilson 1927 (doi 10.1080/01621459.1927.10502953). Written out, as scipy.stats takes a second
+    to import, of which an export of a slide would notice nothing else.
     """
-    from scipy.stats import binomtest
-
     if total == 0:
         return None, None
-    interval = binomtest(count, total).proportion_ci(0.95, method="wilson")
-    return float(interval.low), float(interval.high)
+    share, z = count / total, _Z95
+    centre = share + z * z / (2 * total)
+    reach = z * sqrt(share * (1 - share) / total + z * z / (4 * total * total))
+    size = 1 + z * z / total
+    low = 0.0 if count == 0 else (centre - reach) / size
+    high = 1.0 if count == total else (centre + reach) / size
+    return low, high
 
 
 @dataclass(frozen=True)
@@ -103,12 +111,22 @@ class Counts:
     ----------
     classes
         Shares of the cells that have a class; those of a single known class have none.
+    kinds
+        The same by kind, where some classes are within others; otherwise empty.
+    kind_of
+        The name of each class's kind, by its name; otherwise empty.
     """
 
     cells: int
     classes: tuple[ClassCount, ...]
     unknown: int
     unclassified: int
+    kinds: tuple[ClassCount, ...] = ()
+    kind_of: Mapping[str, str] = field(default_factory=dict)
+
+    def is_white(self, name: str) -> bool:
+        """Whether a class is known as a white blood cell, by its name and its kind's."""
+        return is_white_within(name, self.kind_of.get(name, name))
 
     @property
     def classified(self) -> int:
@@ -126,7 +144,7 @@ class Counts:
     @property
     def differential(self) -> Differential | None:
         """The differential count; ``None`` where fewer than two classes are white cells."""
-        white = [entry for entry in self.classes if is_white_cell(entry.name)]
+        white = [entry for entry in self.classes if self.is_white(entry.name)]
         if len(white) < 2:
             return None
         total = sum(entry.cells for entry in white)
@@ -148,10 +166,17 @@ class Counts:
             "unknown": self.unknown,
             "no_class": self.unclassified,
             "differential": None if differential is None else differential.to_dict(),
+            **({"kinds": [entry.to_dict() for entry in self.kinds]} if self.kinds else {}),
         }
 
 
-def count_classes(shown: Iterable[str], names: Sequence[str], *, shares: bool = True) -> Counts:
+def count_classes(
+    shown: Iterable[str],
+    names: Sequence[str],
+    *,
+    shares: bool = True,
+    kinds: Mapping[str, str] | None = None,
+) -> Counts:
     """Return the counts of the classes shown for cells.
 
     Parameters
@@ -162,17 +187,25 @@ def count_classes(shown: Iterable[str], names: Sequence[str], *, shares: bool = 
         The classes in the user's order; others that occur follow.
     shares
         Whether shares say something; they do not where a model knows one class alone.
+    kinds
+        The name of each class's kind, by its name, where some are within others.
     """
     found = Counter(shown)
     unknown = found.pop(UNKNOWN, 0)
     unclassified = found.pop("", 0) + found.pop(UNCLASSIFIED, 0)
     ordered = [*names, *sorted(name for name in found if name not in set(names))]
-    total = sum(found.values())
+    total, kind_of = sum(found.values()), dict(kinds or {})
+    by_kind: Counter[str] = Counter()
+    for name in ordered if kind_of else ():
+        by_kind[kind_of.get(name, name)] += found[name]
+    of = total if shares else 0
     return Counts(
         total + unknown + unclassified,
-        tuple(_share(name, found[name], total if shares else 0) for name in ordered),
+        tuple(_share(name, found[name], of) for name in ordered),
         unknown,
         unclassified,
+        tuple(_share(kind, cells, of) for kind, cells in by_kind.items()),
+        kind_of,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +15,11 @@ import pandas as pd
 from napari_hemacells.core.errors import StorageError
 from napari_hemacells.core.files.text_tables import read_table
 from napari_hemacells.core.store.class_counts import Counts, count_classes
+from napari_hemacells.core.store.tables import add_kinds
 from napari_hemacells.core.types import UNKNOWN
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from napari_hemacells.core.types import Groups
 
@@ -67,12 +68,16 @@ class JointTable:
         Of every image its group, those without a cell included.
     notes
         Sentences for the summary: which model, what it has seen.
+    kinds
+        The name of each class's kind, by its name; empty where no class is within another. With
+        it, the frame has ``kind`` and ``kind_confidence`` (:func:`~.tables.add_kinds`).
     """
 
     frame: pd.DataFrame
     classes: tuple[str, ...]
     images: dict[str, str]
     notes: tuple[str, ...] = ()
+    kinds: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def knows_shares(self) -> bool:
@@ -101,11 +106,14 @@ class JointTable:
         return {key: self._count(names) for key, names in shown.items()}
 
     def _count(self, shown: Sequence[str] | pd.Series) -> Counts:
-        return count_classes(shown, self.classes, shares=self.knows_shares)
+        return count_classes(shown, self.classes, shares=self.knows_shares, kinds=self.kinds)
 
 
 def join_tables(
-    parts: Sequence[ImageRows], classes: Sequence[str], notes: Sequence[str] = ()
+    parts: Sequence[ImageRows],
+    classes: Sequence[str],
+    notes: Sequence[str] = (),
+    kinds: Mapping[str, str] | None = None,
 ) -> JointTable:
     """Return the table of all cells.
 
@@ -115,6 +123,8 @@ def join_tables(
         The images in the order of the table, no two of one name.
     classes
         Names of the classes in the user's order; probabilities come in the same.
+    kinds
+        The name of each class's kind (:attr:`.Palette.kind_names`) where some are within others.
     """
     given = {str(name) for part in parts for name in part.table.columns}
     chances = [f"p_{name}" for name in classes if f"p_{name}" in given]
@@ -125,11 +135,17 @@ def join_tables(
         for name in columns:
             values[name].extend(_values_of(part, name))
     frame = pd.DataFrame({name: _column(name, values[name]) for name in columns})
-    return JointTable(frame, tuple(classes), {p.image: p.group for p in parts}, tuple(notes))
+    if kinds:
+        add_kinds(frame, kinds)
+    groups = {part.image: part.group for part in parts}
+    return JointTable(frame, tuple(classes), groups, tuple(notes), dict(kinds or {}))
 
 
 def joint_of_pictures(
-    table: pd.DataFrame, classes: Sequence[str], notes: Sequence[str] = ()
+    table: pd.DataFrame,
+    classes: Sequence[str],
+    notes: Sequence[str] = (),
+    kinds: Mapping[str, str] | None = None,
 ) -> JointTable:
     """Return the table of pictures of one cell each.
 
@@ -138,11 +154,11 @@ def joint_of_pictures(
     table
         From :func:`~napari_hemacells.core.store.picture_classes.pictures_table`.
     """
-    one = join_tables([ImageRows("", table)], classes, notes)
+    one = join_tables([ImageRows("", table)], classes, notes, kinds)
     own = ("image", "group", "file")
     frame = one.frame.assign(**{name: _column(name, table[name].tolist()) for name in own})
     images = dict(zip(frame["image"], frame["group"], strict=True))
-    return JointTable(frame, one.classes, images, one.notes)
+    return JointTable(frame, one.classes, images, one.notes, one.kinds)
 
 
 def _values_of(part: ImageRows, name: str) -> list[Any]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 UNCLASSIFIED_COLOUR = "#8c8c8c"
 _MAX_PIXELS = 100_000_000  # pixels of an overlay
 _REGION_OUTLINE = 1 / 320  # width around the regions of a thermogram, in its longer sides
+PNG_LEVEL = 2  # of 9: a smear is noise, which more effort hardly makes smaller
 _BAND = 1024  # rows that are drawn at once: a large image is never in memory as floats
 
 
@@ -97,12 +98,23 @@ def _tinted(
     width: int,
     fill: float,
 ) -> NDArray[np.uint8]:
-    """A part of the overlay: `of_pixel` is the row of its cell in the table of colours."""
-    opacity = np.where(of_pixel > 1, fill, 0.0)
-    opacity[_border(labels, width=width)] = 1.0
-    light = np.asarray(pixels, dtype=np.float32)
-    mixed = light + (colours[of_pixel] - light) * opacity[..., None].astype(np.float32)
-    return np.round(mixed).astype(np.uint8)
+    """A part of the overlay: `of_pixel` is the row of its cell in the table of colours.
+
+    A pixel's new value follows from its old one and from what it is of: looked up, not computed.
+    """
+    glass = len(colours)  # codes: tinted with each colour, as it is, then the colours themselves
+    code = np.where(of_pixel > 1, of_pixel, glass).astype(np.int32)
+    border = _border(labels, width=width)
+    code[border] = of_pixel[border] + glass + 1
+    drawn = np.empty((*labels.shape, 3), np.uint8)
+    light = np.arange(256, dtype=np.float32)
+    for channel in range(3):
+        colour = colours[:, channel, np.newaxis]
+        tinted = np.round(light + (colour - light) * np.float32(fill))
+        whole = np.broadcast_to(colour, tinted.shape)
+        table = np.concatenate([tinted, light[np.newaxis], whole]).astype(np.uint8)
+        np.take(table.ravel(), code * 256 + pixels[..., channel], out=drawn[..., channel])
+    return drawn
 
 
 def write_overlay(path: Path, overlay: NDArray[np.uint8]) -> None:
@@ -110,7 +122,7 @@ def write_overlay(path: Path, overlay: NDArray[np.uint8]) -> None:
     from PIL import Image
 
     with atomic_path(path) as temporary:
-        Image.fromarray(overlay).save(temporary, format="PNG")
+        Image.fromarray(overlay).save(temporary, format="PNG", compress_level=PNG_LEVEL)
 
 
 def with_legend(

@@ -12,6 +12,7 @@ from napari_hemacells.core.encode.embed_collection import embed_collection_steps
 from napari_hemacells.core.errors import ImageError
 from napari_hemacells.core.store.bundle import check_compatible
 from napari_hemacells.core.store.learned_from import check_modality
+from napari_hemacells.core.store.tables import add_kinds
 from napari_hemacells.core.types import UNKNOWN
 
 if TYPE_CHECKING:
@@ -100,7 +101,8 @@ def pictures_table(
     Columns: ``image`` (path in the folder), ``label`` (the picture's number), ``class`` as
     displayed, ``confidence`` of the most probable class, ``unknown`` (how far from everything
     learned) where the model can tell, ``group``, ``p_<class>`` for each class, ``is_unknown``,
-    ``predicted`` (the most probable class of an unknown one too) and ``file``.
+    ``predicted`` (the most probable class of an unknown one too) and ``file``. Where classes are
+    within kinds, also ``kind`` and ``kind_confidence`` (:func:`~.tables.add_kinds`).
 
     Parameters
     ----------
@@ -122,14 +124,18 @@ def pictures_table(
     if prediction.unknown is not None:
         table["unknown"] = _rounded(prediction.unknown)
     table["group"] = _text(by_picture.get(number, "") for number in ids)
-    order = {class_id: place for place, class_id in enumerate(palette.ids)}
-    for place in sorted(range(len(names)), key=lambda one: order[prediction.class_ids[one]]):
+    order = {class_id: column_index for column_index, class_id in enumerate(palette.ids)}
+    for column_index in sorted(
+        range(len(names)), key=lambda index: order[prediction.class_ids[index]]
+    ):
         single = len(names) == 1  # that its probability is 1 says nothing
-        column = prediction.confidence if single else prediction.probabilities[:, place]
-        table[f"p_{names[place]}"] = _rounded(column)
+        column = prediction.confidence if single else prediction.probabilities[:, column_index]
+        table[f"p_{names[column_index]}"] = _rounded(column)
     if prediction.is_unknown is not None:
         table["is_unknown"] = prediction.is_unknown
     table["predicted"] = _text(predicted)
+    if palette.parents:
+        add_kinds(table, palette.kind_names)
     table["file"] = _text(str(pictures.path(number)) for number in ids)
     return table
 

@@ -46,12 +46,12 @@ def locate_pictures(project_folder: Path, stored: StoredImage) -> Path:
     ProjectError
         It is not there, or holds none of the pictures.
     """
-    places = candidate_paths(project_folder, stored)
+    folders = candidate_paths(project_folder, stored)
     entries = read_picture_table(numbers_file(project_folder, stored.key)).entries
-    for place in places:
-        if holds_pictures(place, entries):
-            return place
-    where = f"“{places[-1]}”" if places else "its place"
+    for folder in folders:
+        if holds_pictures(folder, entries):
+            return folder
+    where = f"“{folders[-1]}”" if folders else "its place"
     raise ProjectError(
         f"The pictures of “{stored.name}” are not in {where} any more: choose one of them where "
         "they are now. Annotations are kept."
@@ -127,10 +127,10 @@ def open_pictures(folder: Path, root: Path, current: Path | None = None) -> Open
     pictures = CellPictures.open(folder)
     key, project = pictures.key, current
     if current is None or not numbers_file(current, key).is_file():
-        found = find_pictures(pictures, root)
-        if found is None:
+        stored = find_pictures(pictures, root)
+        if stored is None:
             return OpenedPictures(pictures)
-        project, key = found
+        project, key = stored
     if project is None:
         return OpenedPictures(pictures)
     known = CellPictures.load(numbers_file(project, key), pictures.folder)
@@ -170,7 +170,7 @@ def _was_moved(project_folder: Path, stored: StoredImage, pictures: CellPictures
         entries = read_picture_table(numbers_file(project_folder, stored.key)).entries
     except (ProjectError, StorageError):
         return False
-    if any(holds_pictures(place, entries) for place in candidate_paths(project_folder, stored)):
+    if any(holds_pictures(folder, entries) for folder in candidate_paths(project_folder, stored)):
         return False
     number_of = dict(zip(pictures.names, pictures.numbers.tolist(), strict=True))
     known = [entry for entry in entries if entry.digest and entry.name in number_of]

@@ -62,6 +62,35 @@ class ClassShare:
     high: float | None
 
 
+def kind_shares(shares: list[ClassShare], palette: Palette) -> list[ClassShare]:
+    """The shares of the kinds, each with the classes within it; empty where there is one level."""
+    if not palette.parents:
+        return []
+    everything = sum(share.total for share in shares)
+    found = []
+    for kind in palette:
+        if kind.parent is not None:
+            continue
+        mine = [
+            share for share in shares if kind.id in {share.cell_class.id, share.cell_class.parent}
+        ]
+        total = sum(share.total for share in mine)
+        low, high = wilson(total, everything)
+        found.append(
+            ClassShare(
+                kind,
+                sum(share.annotated for share in mine),
+                sum(share.predicted for share in mine),
+                sum(share.detected for share in mine),
+                total,
+                total / everything if everything else None,
+                low,
+                high,
+            )
+        )
+    return found
+
+
 @dataclass(frozen=True)
 class Thumbnail:
     """A crop as data URI, with its cell and what the model says of it."""
@@ -187,6 +216,8 @@ class ReportInput:
         Name of the model bundle in use, ``""`` where the head was fitted on this image's clicks.
     calibration
         How far the confidence can be trusted, in a sentence; ``""`` where nobody asked.
+    overlay
+        The image with its cells (:func:`~.overlay.class_overlay`), where it is drawn already.
     """
 
     image: SmearImage
@@ -201,6 +232,7 @@ class ReportInput:
     calibration: str = ""
     title: str = ""
     created: str = field(default_factory=utc_now)
+    overlay: NDArray[np.uint8] | None = None
 
 
 def write_report(path: Path, report: ReportInput) -> None:
@@ -233,6 +265,10 @@ def _values(report: ReportInput) -> dict[str, Any]:
     shares = class_shares(counts, palette)
     if one_class:  # whatever is like it is in it: that is no share
         shares = [replace(share, share=None, low=None, high=None) for share in shares]
+    kinds = kind_shares(shares, palette)
+    overlay = report.overlay
+    if overlay is None:
+        overlay = class_overlay(image, cells, shown, palette)
     noun = "region" if image.modality == "temperature" else "cell"
     return {
         "report": report,
@@ -241,8 +277,9 @@ def _values(report: ReportInput) -> dict[str, Any]:
         "cells": f"{noun}s",
         "version": __version__,
         "picture": data_uri(pixels),
-        "overlay": data_uri(class_overlay(image, cells, shown, palette)),
+        "overlay": data_uri(overlay),
         "shares": shares,
+        "kinds": kinds,
         "classified": sum(share.total for share in shares),
         "sums": counts.iloc[-1].to_dict(),
         "unknown": sum(class_id == UNKNOWN for class_id in shown.values()),

@@ -63,6 +63,7 @@ def shown_classes(
 
 
 UNCLASSIFIED = "(no class)"
+KIND, KIND_CONFIDENCE = "kind", "kind_confidence"
 FILE = "file"  # column of the cells of a folder of pictures
 
 
@@ -92,7 +93,7 @@ def cells_table(
     one class alone: that its probability is 1 says nothing. Zero cells give zero rows
     and all columns. Where cells were corrected by hand, ``origin`` after ``area`` says which:
     ``detected``, ``added``, ``split`` or ``merged``. ``restandardised`` is there, and true, where
-    the image's embeddings were.
+    the image's embeddings were. Where classes are within kinds, see :func:`add_kinds`.
     """
     table = detected_table(cells)
     if ORIGIN in cells.table:
@@ -123,10 +124,45 @@ def cells_table(
             table[f"p_{names[class_id]}"] = _align_to_table(cells, prediction, column)
     if prediction is not None and prediction.restandardised:
         table["restandardised"] = True
+    if palette.parents:
+        add_kinds(table, palette.kind_names)
     if with_image:
         names_of_files = cells.table[FILE] if FILE in cells.table else [image.name] * len(table)
         table.insert(0, "image", _text(names_of_files))
     return table
+
+
+def add_kinds(table: pd.DataFrame, kind_names: Mapping[str, str]) -> None:
+    """Add the kind of each cell to a table, in place.
+
+    ``kind``, after ``class``, is the kind of the class shown; ``kind_confidence``, after
+    ``confidence``, is the probability of the predicted kind, the sum of its classes'. It is NaN
+    where nothing is predicted, and where there is one kind alone.
+
+    Parameters
+    ----------
+    table
+        With the columns ``class``, ``confidence`` and, as far as known, ``predicted`` and
+        ``p_<class>``.
+    kind_names
+        The name of each class's kind, by its name (:attr:`.Palette.kind_names`).
+    """
+    shown = table["class"].tolist()
+    columns: dict[str, list[str]] = {}
+    for name, kind in kind_names.items():
+        if f"p_{name}" in table:
+            columns.setdefault(kind, []).append(f"p_{name}")
+    of_kind = {
+        kind: table[names].to_numpy(np.float64).sum(axis=1) for kind, names in columns.items()
+    }
+    sure = np.full(len(table), np.nan)
+    if len(of_kind) > 1 and "predicted" in table:
+        for row, name in enumerate(table["predicted"].tolist()):
+            if kind_names.get(name) in of_kind:
+                sure[row] = of_kind[kind_names[name]][row]
+    kinds = _text(kind_names.get(name, name) for name in shown)
+    table.insert(list(table.columns).index("class") + 1, KIND, kinds)
+    table.insert(list(table.columns).index("confidence") + 1, KIND_CONFIDENCE, sure.round(6))
 
 
 def counts_table(table: pd.DataFrame, palette: Palette) -> pd.DataFrame:

@@ -34,7 +34,27 @@ def is_white_cell(name: str) -> bool:
     >>> [is_white_cell(name) for name in ("basophilic erythroblast", "RBC", "ring stage", "")]
     [False, False, False, False]
     """
-    words = re.sub(r"[\W_]+", " ", name.casefold()).strip()
-    if _NOT_WHITE.search(words):
+    words = _words(name)
+    return not _NOT_WHITE.search(words) and _names_white(words)
+
+
+def is_white_within(name: str, kind: str) -> bool:
+    """Whether a class within a kind is known as a white blood cell, by the names of both.
+
+    Examples
+    --------
+    >>> is_white_within("healthy", "lymphocyte"), is_white_within("basophilic", "erythroblast")
+    (True, False)
+    """
+    above = _words(kind)
+    if _NOT_WHITE.search(above):
         return False
+    return _names_white(above) or is_white_cell(name)
+
+
+def _words(name: str) -> str:
+    return re.sub(r"[\W_]+", " ", name.casefold()).strip()
+
+
+def _names_white(words: str) -> bool:
     return words in _SHORT or _WHITE.search(words) is not None

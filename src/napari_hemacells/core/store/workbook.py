@@ -10,7 +10,6 @@ from napari_hemacells import __version__
 from napari_hemacells.core.files.fsio import write_bytes
 from napari_hemacells.core.files.text_tables import frame_csv_bytes, neutralise_formula
 from napari_hemacells.core.store.tables import UNCLASSIFIED
-from napari_hemacells.core.store.white_cells import is_white_cell
 from napari_hemacells.core.types import UNKNOWN
 
 if TYPE_CHECKING:
@@ -81,6 +80,11 @@ def _summary(joint: JointTable) -> Iterator[Row]:
     if not joint.knows_shares:
         yield ("The model knows one class alone: there are no shares.",)
     yield ()
+    if total.kinds:
+        yield ("Counts by kind (the classes within each together)",)
+        yield _HEADING
+        yield from map(_count_row, total.kinds)
+        yield ()
     yield from _differential(total)
     yield ()
     for note in joint.notes:
@@ -114,7 +118,7 @@ def _rounded(share: float | None) -> float | None:
 def _table_of(joint: JointTable, what: str, counts: Mapping[str, Counts]) -> Iterator[Row]:
     """A row for each image or group: counts, then the differential count with its intervals."""
     names = [entry.name for entry in joint.total.classes]
-    white = [name for name in names if is_white_cell(name)]
+    white = [name for name in names if joint.total.is_white(name)]
     white = white if len(white) > 1 else []
     first = ("image", "group") if what == "image" else ("group",)
     of_white = [f"{name}, {word}" for name in white for word in _OF_WHITE]

@@ -10,6 +10,7 @@ import numpy as np
 from napari_hemacells.core.errors import TrainingError
 from napari_hemacells.core.evaluate.class_folders import measure_features
 from napari_hemacells.core.evaluate.classification_metrics import compute_classification_metrics
+from napari_hemacells.core.evaluate.two_levels import level_metrics
 from napari_hemacells.core.image.layout import WHOLE_PICTURE
 from napari_hemacells.core.train.classifier.crop_store import (
     estimate_crop_geometry,
@@ -18,14 +19,15 @@ from napari_hemacells.core.train.classifier.crop_store import (
 from napari_hemacells.core.train.classifier.dataset import read_examples
 from napari_hemacells.core.train.classifier.units import split_units
 from napari_hemacells.core.train.progress import TrainingReport
-from napari_hemacells.core.types import Embeddings
+from napari_hemacells.core.types import Embeddings, Prediction
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from napari_hemacells.core.annotate import Palette
     from napari_hemacells.core.encode import Encoder
     from napari_hemacells.core.image.plane_selection import PlaneSelection
     from napari_hemacells.core.store import Bundle
@@ -64,11 +66,15 @@ def evaluate_bundle_steps(
     tta: int = 0,
     memory_mb: int = MEMORY_MB,
     selection: PlaneSelection = WHOLE_PICTURE,
+    label_pattern: str = "",
+    two_levels: bool = False,
 ) -> Generator[TrainingReport, None, BundleEvaluation]:
     """Return the figures of a bundle on a folder or CSV of crops; yield after each batch.
 
     Class folders are matched with the model's classes by name, in any case of letters. Pictures
-    are framed as those of the training were.
+    are framed as those of the training were. Of a model with classes within kinds there are also
+    the figures of the kinds, and those within each (:func:`.level_metrics`); pictures that have a
+    kind alone take part in the former.
 
     Parameters
     ----------
@@ -76,6 +82,8 @@ def evaluate_bundle_steps(
         Turned and mirrored copies, up to 7, whose probabilities are averaged with the crop's own.
     selection
         The plane of stacks, and the channels.
+    label_pattern, two_levels
+        As of :func:`.read_examples`.
 
     Raises
     ------
@@ -90,7 +98,8 @@ def evaluate_bundle_steps(
             f"The model knows one class alone ({', '.join(classes)}): there is nothing to tell "
             "apart, and no accuracy. Fit it with two classes or more."
         )
-    examples, left_out = _match_classes(read_examples(source), classes)
+    given = read_examples(source, label_pattern, two_levels=two_levels)
+    examples, left_out = _match_classes(given, bundle.palette, classes)
     frame = estimate_crop_geometry(examples, bundle.spec.size, bundle.spec.context, selection)
     frame = frame.with_thermal_display(bundle.spec.degrees, bundle.spec.palette)
     loaded = yield from load_examples_steps(examples, frame, memory_mb)
@@ -109,21 +118,52 @@ def evaluate_bundle_steps(
             probabilities[places] += head.predict(embeddings).probabilities
         yield TrainingReport(int(places[-1]) + 1, n, "Classifying", phase="validate")
     probabilities /= probabilities.sum(axis=1, keepdims=True)
-    truth = np.array(
-        [classes.index(example.label) for example in loaded.examples.items], dtype=np.int64
-    )
     groups = (
         split_units(loaded.examples.items, loaded.digests) if loaded.examples.grouped else None
     )
-    figures = compute_classification_metrics(truth, probabilities, classes, groups=groups)
+    labels = [example.label for example in loaded.examples.items]
+    figures = _figures(labels, probabilities, classes, groups, bundle)
     return BundleEvaluation(figures, classes, loaded, probabilities, left_out)
 
 
+def _figures(
+    labels: list[str],
+    probabilities: NDArray[np.float64],
+    classes: tuple[str, ...],
+    groups: Sequence[str] | None,
+    bundle: Bundle,
+) -> dict[str, Any]:
+    """Return the figures of the classes; of two levels, those of the kinds and within them too."""
+    known = [row for row, label in enumerate(labels) if label in classes]
+    truth = np.array([classes.index(labels[row]) for row in known], dtype=np.int64)
+    own_groups = None if groups is None else [groups[row] for row in known]
+    kind_names, chances = bundle.palette.kind_names, probabilities[known]
+    if not kind_names:
+        return compute_classification_metrics(truth, chances, classes, groups=own_groups)
+    kinds = tuple(kind_names[name] for name in classes)
+    answer = Prediction(np.array(known), classes, chances.astype(np.float32), kinds=kinds)
+    figures = compute_classification_metrics(
+        truth, chances, classes, groups=own_groups, predicted=answer.predicted_column
+    )
+    return figures | level_metrics(labels, probabilities, classes, kind_names, groups=groups)
+
+
 def _match_classes(
-    examples: Examples, classes: tuple[str, ...]
+    examples: Examples, palette: Palette, classes: tuple[str, ...]
 ) -> tuple[Examples, dict[str, int]]:
-    """Return the pictures of classes that the model knows, under its names, and the others."""
+    """Return the pictures of classes that the model knows, under its names, and the others.
+
+    What is known of a picture may be a kind alone.
+    """
     by_name = {name.casefold(): name for name in classes}
+    kinds = {palette.kind_names.get(name, name) for name in classes}
+    for label in examples.classes:
+        found = palette.by_name(label)
+        if found is None:
+            continue
+        for name in (found.name, palette.kind_of(found.id).name):
+            if name in classes or name in kinds:
+                by_name.setdefault(label.casefold(), name)
     kept = tuple(
         replace(example, label=by_name[example.label.casefold()])
         for example in examples.items

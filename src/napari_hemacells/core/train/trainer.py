@@ -214,22 +214,24 @@ class Trainer:
         self._save()
 
     def _step(self, data: Any) -> TrainingReport:
-        strategy, said = self.strategy, list[str]()
+        strategy, messages = self.strategy, list[str]()
         batch = strategy.next_batch(data)
         images = until_it_fits(
-            lambda: strategy.learn(batch), lambda error: said.append(strategy.halve(error))
+            lambda: strategy.learn(batch), lambda error: messages.append(strategy.halve(error))
         )
         if strategy.running_mean is not None:
             strategy.running_mean.add(strategy.network, strategy.done)
         self.pace.step(images)
-        return self.tell(said[-1] if said else strategy.message)
+        return self.tell(messages[-1] if messages else strategy.message)
 
     def _validate(self) -> Generator[TrainingReport, None, None]:
         strategy = self.strategy
-        found = yield from strategy.validate(self.tell)
-        if found.score is not None and strategy.early_stopping.update(found.score, found.step):
+        validation = yield from strategy.validate(self.tell)
+        if validation.score is not None and strategy.early_stopping.update(
+            validation.score, validation.step
+        ):
             strategy.keep_weights()
-        yield self.tell(strategy.message, "validate", metrics=found.metrics)
+        yield self.tell(strategy.message, "validate", metrics=validation.metrics)
 
     def _save(self) -> None:
         if self.writes:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_hemacells.core.cell_masks import PackedMasks
+    from napari_hemacells.core.types.embeddings import Embeddings
     from napari_hemacells.core.types.image import Modality
 
 CellSource: TypeAlias = Literal["detector", "labels", "points", "shapes", "whole"]
@@ -62,6 +63,9 @@ class Cells:
         Of whole pictures: the picture's longer side divided by the extent of the cell in it, so
         that crops have the margin that those of detected cells have; ``None`` takes the picture
         as it is.
+    first_vectors
+        Vectors that the detector made of them in passing, right after a detection; ``None``
+        otherwise: they are kept beside the encoder's, not with the cells.
     """
 
     labels: NDArray[np.int32] | LazyLabels
@@ -70,6 +74,7 @@ class Cells:
     source: CellSource = "detector"
     detector: str = ""
     context: float | None = None
+    first_vectors: Embeddings | None = None
 
     def __len__(self) -> int:
         return len(self.table)
@@ -88,6 +93,13 @@ class Cells:
     def centres(self) -> NDArray[np.float64]:
         """``(n, 2)`` centroids, (row, column)."""
         return self.table[["row", "col"]].to_numpy(dtype=np.float64)
+
+    @cached_property
+    def kinds(self) -> NDArray[np.str_] | None:
+        """``(n,)`` the detector's rough kinds, ``""`` for none; ``None`` without a detector."""
+        if self.source != "detector" or "class" not in self.table:
+            return None
+        return self.table["class"].fillna("").to_numpy(dtype=np.str_)
 
     @cached_property
     def position(self) -> dict[int, int]:
@@ -123,11 +135,14 @@ class PartCells:
         ``CELL_COLUMNS`` without ``label``, a row a cell, in pixels of the whole image.
     masks
         The pixels of each cell, in the order of the table.
+    vectors
+        ``(n, dim)`` float16 by the detector's network, where it has one.
     """
 
     part: int
     table: pd.DataFrame
     masks: PackedMasks
+    vectors: NDArray[np.float16] | None = None
 
     def __len__(self) -> int:
         return len(self.table)

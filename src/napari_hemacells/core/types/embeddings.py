@@ -72,6 +72,9 @@ class Embeddings:
         ``(n, dim)`` float32, as the encoder gave them (not standardised).
     learned_from
         What a model of these cells learns from, where it is known.
+    kinds
+        ``(n,)`` the detector's kind of each cell, ``""`` where it has none; ``None`` where no
+        detector found these cells.
     """
 
     ids: NDArray[np.int64]
@@ -80,9 +83,15 @@ class Embeddings:
     spec: CropSpec
     image_key: str
     learned_from: LearnedFrom | None = None
+    kinds: NDArray[np.str_] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def of(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Embeddings:
+        """Return those of some cells, as copies."""
+        kinds = None if self.kinds is None else self.kinds[rows]
+        return replace(self, ids=self.ids[rows], vectors=self.vectors[rows], kinds=kinds)
 
     @cached_property
     def rows(self) -> dict[int, int]:

@@ -36,6 +36,8 @@ class Prediction:
         ``(n,)`` whether that is too far for any class; ``None`` where the head cannot tell.
     nearest
         Whether the user wants such cells in their nearest class all the same.
+    kinds
+        ``(k,)`` the kind that each class is within, where there are two levels; otherwise empty.
     restandardised
         Whether the image's embeddings were moved onto those that the head was fitted beside.
     """
@@ -48,6 +50,7 @@ class Prediction:
     is_unknown: NDArray[np.bool_] | None = None
     nearest: bool = False
     restandardised: bool = False
+    kinds: tuple[str, ...] = ()
 
     @cached_property
     def verdict(self) -> NDArray[np.bool_]:
@@ -68,15 +71,27 @@ class Prediction:
 
     @cached_property
     def predicted_column(self) -> NDArray[np.int64]:
-        """``(n,)`` column of the most probable class."""
-        return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
+        """``(n,)`` column of the most probable class; of two levels, in the most probable kind."""
+        if not self.kinds or not len(self.ids):
+            return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
+        kinds, column = np.unique(self.kinds, return_inverse=True)
+        sums = np.stack(
+            [self.probabilities[:, column == place].sum(axis=1) for place in range(len(kinds))],
+            axis=1,
+        )
+        inside = column[np.newaxis] == sums.argmax(axis=1)[:, np.newaxis]
+        shown = np.where(inside, self.probabilities, -1.0)
+        return np.asarray(shown.argmax(axis=1), dtype=np.int64)
 
     @cached_property
     def confidence(self) -> NDArray[np.float32]:
-        """``(n,)`` probability of the most probable class; NaN where there is one class alone.
+        """``(n,)`` probability of the predicted class; NaN where there is one class alone.
 
         Of a single class the probability is always 1, which says nothing of any cell.
         """
         if len(self.class_ids) == 1:
             return np.full(len(self.ids), np.nan, dtype=np.float32)
+        if self.kinds:
+            rows = np.arange(len(self.ids))
+            return np.asarray(self.probabilities[rows, self.predicted_column], dtype=np.float32)
         return np.asarray(self.probabilities.max(axis=1), dtype=np.float32)

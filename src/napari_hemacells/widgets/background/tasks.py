@@ -5,12 +5,14 @@ Each runs in a thread as a generator of progress reports that returns a typed re
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_hemacells.core.errors import CellsError, HemaCellsError
+from napari_hemacells.core.encode.growing import GrowingEmbeddings
+from napari_hemacells.core.errors import CellsError, HemaCellsError, StorageError
 from napari_hemacells.core.params import EncodeParams
 from napari_hemacells.core.types import CropSpec, Progress
 from napari_hemacells.widgets.background.time_left import TimeLeft, format_time_left
@@ -64,6 +66,8 @@ def detection_steps(
     regions: Regions | None,
     resume: Path | None,
     started: Callable[[PartialDetection], None],
+    *,
+    folder: Path | None = None,
 ) -> Generator[Progress, None, Cells]:
     """Return the detected cells of the image; torch is imported here, in the thread.
 
@@ -71,6 +75,8 @@ def detection_steps(
     ----------
     started
         Is given what gathers the cells found so far.
+    folder
+        Where the vectors that the detector makes in passing are kept.
     """
     from napari_hemacells.core.detect import PartialDetection, detect_steps, preload_detector
 
@@ -81,15 +87,30 @@ def detection_steps(
         preload_detector(params.method, params.weights)
     yield Progress(0, 0, "Finding cells")
     steps = detect_steps(image, params, regions=regions, resume=resume, partial=partial_result)
-    return (yield from steps)
+    cells = yield from steps
+    _keep_first_vectors(folder, image.key, cells)
+    return cells
 
 
-def partial_cells_steps(found: PartialDetection) -> Generator[Progress, None, Cells]:
+def _keep_first_vectors(folder: Path | None, image_key: str, cells: Cells) -> None:
+    """Keep what the detector saw of each cell, for answers before the encoder has looked."""
+    from napari_hemacells.core.encode import EmbeddingCache
+
+    if folder is not None:
+        with suppress(StorageError):  # answers then wait for the encoder; it says so itself
+            EmbeddingCache(folder).save_first(image_key, cells)
+
+
+def partial_cells_steps(
+    found: PartialDetection, folder: Path | None = None
+) -> Generator[Progress, None, Cells]:
     """Return the cells that a stopped detection had found."""
     yield Progress(0, 0, "Joining the cells found so far")
     cells = found.cells()
     if cells is None:
         raise CellsError("No cells were found before the detection was stopped: detect again.")
+    if found.plan is not None:
+        _keep_first_vectors(folder, found.plan.image_key, cells)
     return cells
 
 
@@ -123,14 +144,29 @@ def embedding_steps(
     folder: Any,
     model: Bundle | None,
     measured: bool = False,
+    growing: GrowingEmbeddings | None = None,
 ) -> Generator[Progress, None, tuple[Embeddings, Device]]:
     """Return embeddings by the loaded model's encoder, or by the chosen one.
 
-    torch is imported here, in the thread.
+    torch is imported here, in the thread. What the first click needs is loaded and made here too:
+    before the network is, so that clicks are answered by the detector's vectors meanwhile.
+
+    Parameters
+    ----------
+    growing
+        Filled with the vectors as they come.
     """
     yield Progress(0, 0, "Loading the network")
     from napari_hemacells.core import encode
+    from napari_hemacells.session import warm_up
 
+    if growing is not None:
+        first = encode.EmbeddingCache(folder).load_first(image.key, cells)
+        if first is not None:
+            with single_blas_thread():
+                warm_up(first)
+            growing.first = first
+            yield Progress(0, 0, "Loading the network")
     with without_triton():
         device = encode.choose_device(params.device)
         encoder = _encoder_for(model, params)
@@ -144,7 +180,10 @@ def embedding_steps(
         batch_size=params.batch_size,
         measured=measured,
         like=None if model is None else model.encoder,
+        growing=growing,
     )
+    with single_blas_thread():
+        warm_up(embeddings)
     return embeddings, device
 
 
@@ -166,11 +205,11 @@ def _encoder_for(model: Bundle | None, params: EncodeParams) -> Encoder:
 
 def classification_steps(request: ClassifyRequest) -> Generator[Progress, None, ClassifyResult]:
     """Return the predicted classes of the cells."""
-    from napari_hemacells.session import run_classification
+    from napari_hemacells.session import answer_request
 
     yield Progress(0, 0)
     with single_blas_thread():
-        return run_classification(request)
+        return answer_request(request)
 
 
 def domain_shift_steps(
@@ -246,6 +285,7 @@ class BackgroundTasks(QObject):
         self.live = True
         self.encode = EncodeParams()
         self._again = False
+        self._answered_by = 0  # annotated cells with a vector at the latest early answer
         self._for_image = ""
         self._resume: Path | None = None
         self._partial: PartialDetection | None = None
@@ -294,7 +334,13 @@ class BackgroundTasks(QObject):
         self.jobs.start(
             "detect",
             partial(
-                detection_steps, image, params, regions, self._resume, self._detection_started
+                detection_steps,
+                image,
+                params,
+                regions,
+                self._resume,
+                self._detection_started,
+                folder=self._embeddings_folder,
             ),
         )
 
@@ -307,7 +353,12 @@ class BackgroundTasks(QObject):
         if image is None or found is None or image.key != self._for_image:
             return
         self._resume, self._partial = None, None  # the finished parts stay, to continue with
-        self.jobs.start("detect", partial(partial_cells_steps, found))
+        self.jobs.start("detect", partial(partial_cells_steps, found, self._embeddings_folder))
+
+    @property
+    def _embeddings_folder(self) -> Path | None:
+        project = self._session.project
+        return None if project is None else project.embeddings_folder
 
     def _resume_folder(self, image: SmearImage) -> Path | None:
         """The file with the finished parts of a large image."""
@@ -326,7 +377,8 @@ class BackgroundTasks(QObject):
         session = self._session
         if session.cells is None or session.image is None or session.project is None:
             return
-        self.jobs.start("embed", self.embedding(session.project, session.image, session.cells))
+        steps = self.embedding(session.project, session.image, session.cells)
+        self.jobs.start("embed", steps)
 
     def load_encoder(self, name: str) -> None:
         """Load an encoder; the one in use stays in use meanwhile."""
@@ -342,6 +394,8 @@ class BackgroundTasks(QObject):
     ) -> Callable[[], Generator[Progress, None, tuple[Embeddings, Device]]]:
         """Return the steps that embed cells for the classifier in use, for a thread."""
         live = self._session.live
+        live.growing = growing = GrowingEmbeddings()
+        self._answered_by = 0
         return partial(
             embedding_steps,
             image,
@@ -351,7 +405,23 @@ class BackgroundTasks(QObject):
             folder=project.embeddings_folder,
             model=None if live.model is None else live.model.bundle,
             measured=live.params.measured,
+            growing=growing,
         )
+
+    def _answer_early(self) -> None:
+        """Classify by the vectors that are there, where more of them are there than before.
+
+        Annotated cells come first, one by one: each of them is more.
+        """
+        session, growing = self._session, self._session.live.growing
+        if growing is None or session.embeddings is not None or self.jobs.running("classify"):
+            return
+        taught = growing.of(session.annotated)
+        news = (growing.first is not None) + (0 if taught is None else len(taught))
+        if growing.has_news or news != self._answered_by:
+            self._answered_by = news
+            if session.annotated:
+                self.classify()
 
     def _embed_soon(self, _change: object) -> None:
         """Embed new cells once the user pauses; all others are in the cache."""
@@ -405,6 +475,8 @@ class BackgroundTasks(QObject):
     def _progressed(self, kind: str, progress: Progress) -> None:
         if progress.found is not None and progress.total > 1:
             self.found.emit(progress.found)
+        if kind == "embed":
+            self._answer_early()
         if kind not in _SILENT_KINDS:
             left = self._time_left.after(kind, progress.done, progress.total)
             self.progressed.emit(

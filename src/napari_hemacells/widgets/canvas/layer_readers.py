@@ -12,6 +12,7 @@ from napari.layers import Image, Labels, Points, Shapes
 from napari_hemacells.core.errors import CellsError, ImageError
 from napari_hemacells.core.image.pixel_size import MAX_ANISOTROPY
 from napari_hemacells.core.pictures.contact_sheet import SheetLevel, image_of_sheet
+from napari_hemacells.core.temperature.flir import FLIR_SUFFIXES, is_radiometric
 from napari_hemacells.thermal import is_thermal, patient_of
 from napari_hemacells.widgets.canvas import sight
 
@@ -71,7 +72,7 @@ def image_maker(layer: Image, point: Sequence[float] = ()) -> Callable[[], Smear
     if is_thermal(layer.metadata):
         patient = patient_of(layer.metadata, index[0] if index else 0)
         return partial(_thermogram, planes[0], name, path, patient)
-    notes = _channel_notes(layer, levels[0])
+    notes = _channel_notes(layer, levels[0]) + _temperature_notes(path)
     return partial(_colour_image, planes, name, path, pixel_size_um(layer), notes)
 
 
@@ -97,6 +98,17 @@ def _channel_notes(layer: Image, finest: Any) -> tuple[str, ...]:
         f"“{layer.name}” has {count} planes; each is an image of its own. If they are colour "
         "channels: right-click the layer, Split Stack, choose red, green and blue, right-click, "
         "Merge to RGB."
+    )
+    return (note,)
+
+
+def _temperature_notes(path: Path | None) -> tuple[str, ...]:
+    """That a picture of a thermal camera holds temperatures, which napari does not show."""
+    if path is None or path.suffix.lower() not in FLIR_SUFFIXES or not is_radiometric(path):
+        return ()
+    note = (
+        "This JPEG of a thermal camera holds temperatures too, and here only its colours are "
+        "shown. For °C, drag the folder that it is in into napari and choose HemaCells."
     )
     return (note,)
 

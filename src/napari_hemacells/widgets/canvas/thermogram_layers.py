@@ -9,11 +9,11 @@ import pandas as pd
 from napari.layers import Shapes
 
 from napari_hemacells import layers as ours
-from napari_hemacells.core.errors import CellsError
+from napari_hemacells.core.errors import CellsError, ImageError
 from napari_hemacells.core.thermography.regions import SIDES
 from napari_hemacells.thermal import is_thermal
 from napari_hemacells.widgets.canvas import layer_readers
-from napari_hemacells.widgets.canvas.sight import plane_transform
+from napari_hemacells.widgets.canvas.sight import plane_index, plane_name, plane_transform
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +28,7 @@ CORNERS = 24  # of a hot spot's outline on the canvas
 BREASTS, HOT_SPOTS = "breasts", "hot spots"
 COLOURS: dict[Side, str] = {"right": "#7fd4ff", "left": "#8dff8d"}
 HOT_COLOUR = "white"
-REGIONS_OF_KEY, REGIONS_KEY = "regions_of", "regions"
+REGIONS_OF_KEY, REGIONS_KEY, FRAME_KEY = "regions_of", "regions", "frame"
 
 
 class ThermogramLayers:
@@ -42,11 +42,46 @@ class ThermogramLayers:
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
+        self._hidden: set[str] = set()  # layers of regions of what is out of sight
 
     def is_thermogram(self, key: str | None) -> bool:
         """Whether the layer of this key shows temperatures."""
         layer = self._image(key)
         return layer is not None and is_thermal(layer.metadata)
+
+    def frame(self, key: str | None) -> tuple[int, ...]:
+        """The frame in sight of the layer of this key; () where it has but one."""
+        layer = self._image(key)
+        if layer is None:
+            return ()
+        try:
+            return plane_index(layer, self._viewer.dims.point)
+        except ImageError:
+            return ()
+
+    def frame_name(self, key: str | None) -> str:
+        """The name of the frame in sight, as the session calls it; empty without a layer."""
+        layer = self._image(key)
+        return "" if layer is None else plane_name(layer, self.frame(key))
+
+    def keep_to_sight(self, key: str | None) -> None:
+        """Show the regions of the frame in sight of this thermogram, and hide all others.
+
+        Regions that the user has hidden stay hidden.
+        """
+        here = (key, self.frame(key))
+        for layer in self._viewer.layers:
+            mine = layer.metadata.get(ours.METADATA_KEY)
+            if not isinstance(mine, dict) or REGIONS_KEY not in mine:
+                continue
+            in_sight = (mine[REGIONS_OF_KEY], tuple(mine.get(FRAME_KEY, ()))) == here
+            name = str(layer.unique_id)
+            if in_sight and name in self._hidden:
+                layer.visible = True
+                self._hidden.discard(name)
+            elif not in_sight and layer.visible:
+                layer.visible = False
+                self._hidden.add(name)
 
     def celsius_maker(self, key: str) -> Callable[[], NDArray[np.float32]] | None:
         """Return a function that reads the displayed frame of a thermogram, for a thread."""
@@ -81,31 +116,36 @@ class ThermogramLayers:
             )
         return _by_side(drawn, _names(layer))
 
-    def show(self, regions: ThermogramRegions, key: str) -> str:
-        """Show regions and return the key of the outlines' layer; earlier regions are replaced."""
+    def show(self, regions: ThermogramRegions, key: str, frame: tuple[int, ...]) -> str:
+        """Show the regions of a frame and return the key of the outlines' layer.
+
+        Earlier regions of that frame are replaced. Empty where the thermogram was removed.
+        """
         on = self._image(key)
         if on is None:
             return ""
         for what in (BREASTS, HOT_SPOTS):
-            layer = self._shapes(what, key)
+            layer = self._shapes(what, key, frame)
             if layer is not None:
                 self._viewer.layers.remove(layer)
-        self._add_hot_spots(regions, on, key)
-        breasts = self._add_breasts(regions, on, key)
+        self._add_hot_spots(regions, on, key, frame)
+        breasts = self._add_breasts(regions, on, key, frame)
         self._viewer.layers.selection.active = breasts
         return str(breasts.unique_id)
 
-    def show_hot_spots(self, regions: ThermogramRegions, key: str) -> None:
+    def show_hot_spots(self, regions: ThermogramRegions, key: str, frame: tuple[int, ...]) -> None:
         """Show other hot spots; the outlines do not change."""
         on, active = self._image(key), self._viewer.layers.selection.active
-        layer = self._shapes(HOT_SPOTS, key)
+        layer = self._shapes(HOT_SPOTS, key, frame)
         if layer is not None:
             self._viewer.layers.remove(layer)
         if on is not None:
-            self._add_hot_spots(regions, on, key)
+            self._add_hot_spots(regions, on, key, frame)
         self._viewer.layers.selection.active = active
 
-    def _add_breasts(self, regions: ThermogramRegions, on: Image, key: str) -> Layer:
+    def _add_breasts(
+        self, regions: ThermogramRegions, on: Image, key: str, frame: tuple[int, ...]
+    ) -> Layer:
         sides = [side for side in SIDES if side in regions.breasts]
         outlines = [regions.breasts[side].outline for side in sides]
         features = pd.DataFrame({"region": [f"{side} breast" for side in sides]})
@@ -116,12 +156,14 @@ class ThermogramLayers:
             features=features,
             text={"string": "{region}", "color": "white", "size": 11, "anchor": "upper_left"},
             edge_color=[COLOURS[side] for side in sides],
-            **_shapes_kwargs(BREASTS, on, key),
+            **_shapes_kwargs(BREASTS, on, key, frame),
         )
         layer.help = "move a corner or an outline by hand, then press Measure"
         return self._viewer.add_layer(layer)
 
-    def _add_hot_spots(self, regions: ThermogramRegions, on: Image, key: str) -> None:
+    def _add_hot_spots(
+        self, regions: ThermogramRegions, on: Image, key: str, frame: tuple[int, ...]
+    ) -> None:
         from skimage.measure import find_contours
 
         spots = regions.hot_spots
@@ -145,7 +187,7 @@ class ThermogramLayers:
             ),
             text={"string": "{shown}", "color": HOT_COLOUR, "size": 9, "anchor": "lower_left"},
             edge_color=HOT_COLOUR,
-            **_shapes_kwargs(HOT_SPOTS, on, key),
+            **_shapes_kwargs(HOT_SPOTS, on, key, frame),
         )
         layer.editable = False
         self._viewer.add_layer(layer)
@@ -154,25 +196,29 @@ class ThermogramLayers:
         layers = (layer for layer in self._viewer.layers if str(layer.unique_id) == key)
         return next(layers, None)
 
-    def _shapes(self, what: str, key: str) -> Shapes | None:
+    def _shapes(self, what: str, key: str, frame: tuple[int, ...] | None = None) -> Shapes | None:
+        """The regions of a frame, of the one in sight by default."""
+        of = self.frame(key) if frame is None else frame
         for layer in self._viewer.layers:
             mine = layer.metadata.get(ours.METADATA_KEY)
-            if isinstance(mine, dict) and (mine.get(REGIONS_KEY), mine.get(REGIONS_OF_KEY)) == (
-                what,
-                key,
-            ):
+            if not isinstance(mine, dict):
+                continue
+            is_it = (mine.get(REGIONS_KEY), mine.get(REGIONS_OF_KEY)) == (what, key)
+            if is_it and tuple(mine.get(FRAME_KEY, ())) == of:
                 return layer
         return None
 
 
-def _shapes_kwargs(what: str, on: Image, key: str) -> dict[str, Any]:
+def _shapes_kwargs(what: str, on: Image, key: str, frame: tuple[int, ...]) -> dict[str, Any]:
     """How shapes are placed on an image, and the metadata that identifies them."""
     width = max(1.0, max(on.data.shape[-2:]) / 320)
     return {
         "face_color": "transparent",
         "edge_width": width if what == BREASTS else width / 2,
         "opacity": 1.0,
-        "metadata": {ours.METADATA_KEY: {REGIONS_KEY: what, REGIONS_OF_KEY: key}},
+        "metadata": {
+            ours.METADATA_KEY: {REGIONS_KEY: what, REGIONS_OF_KEY: key, FRAME_KEY: list(frame)}
+        },
         **plane_transform(on),
     }
 

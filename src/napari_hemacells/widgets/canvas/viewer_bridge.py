@@ -453,15 +453,24 @@ class ViewerBridge(Overlays):
         """Whether a square around a position is on the canvas, and large enough to be seen."""
         if self._camera.zoom * side * float(layer.scale[-1]) < _CLOSE_ENOUGH:
             return False
-        # The part of the layer that the canvas shows; nothing before it was drawn.
-        low, high = np.asarray(layer.corner_pixels, dtype=float)[:, -2:]
-        if layer.multiscale:
-            factor = np.asarray(layer.downsample_factors[layer.data_level])[-2:]
-            low, high = low * factor, high * factor
+        low, high = _corners(layer)
         ends = np.asarray(layer.data[0].shape if layer.multiscale else layer.data.shape)[-2:] - 1
         start = np.maximum(np.array([row, col]) - side / 2, 0)
         stop = np.minimum(np.array([row, col]) + side / 2, ends)
         return bool((high > low).all() and (start >= low).all() and (stop <= high).all())
+
+    def window_in_sight(self) -> tuple[float, float, float, float] | None:
+        """The part of the image on the canvas: top, left, bottom, right in pixels.
+
+        ``None`` while there are no cells, or before anything was drawn.
+        """
+        layer = self.cells_layer
+        if layer is None:
+            return None
+        low, high = _corners(layer)
+        if not (high > low).all():
+            return None
+        return float(low[0]), float(low[1]), float(high[0]), float(high[1])
 
     @property
     def _camera(self) -> Any:
@@ -543,6 +552,15 @@ class ViewerBridge(Overlays):
     def _act(self, action: str) -> None:
         if self.is_up_to_date():
             self.events.key.emit(action)
+
+
+def _corners(layer: Labels) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The part of a layer that the canvas shows, in its pixels; nothing before it was drawn."""
+    low, high = np.asarray(layer.corner_pixels, dtype=float)[:, -2:]
+    if layer.multiscale:
+        factor = np.asarray(layer.downsample_factors[layer.data_level])[-2:]
+        low, high = low * factor, high * factor
+    return low, high
 
 
 def _editable_copy(labels: Any) -> Any:

@@ -330,7 +330,8 @@ class ClassifyPanel(QWidget):
             if self.load.isEnabled()
             else "Wait until the cells are embedded: a model classifies embedded cells"
         )
-        self.save.setEnabled(session.prediction is not None)
+        has_model = session.prediction is not None and session.embeddings is not None
+        self.save.setEnabled(has_model)
         self.save.setToolTip(
             "Save classes, classifier head and support set for other images"
             if self.save.isEnabled()

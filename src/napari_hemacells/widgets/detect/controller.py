@@ -134,6 +134,7 @@ class DetectController(QObject):
                 f"Stopped. {count:,} cells were found so far: use them, or press Detect cells "
                 "to find the others too.",
                 f"&Use the {count:,} cells found so far",
+                self.use_found,
             )
         else:
             self._voice.say("Stopped. Finished parts are kept.")

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import cached_property, partial
+from itertools import zip_longest
 from typing import TYPE_CHECKING, NamedTuple
 
 from napari_hemacells.core.errors import BundleError
 from napari_hemacells.core.files.fsio import file_name, storage_error
 from napari_hemacells.core.types import Cells, CropSpec, Prediction, Progress, SmearImage
+from napari_hemacells.core.types.progress import run_to_end
 from napari_hemacells.session.project_table import project_table_steps, request_project_table
 from napari_hemacells.widgets.export.file_names import reserve_stem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from pathlib import Path
+
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
 
     from napari_hemacells.core.annotate import Annotation, Palette
     from napari_hemacells.core.store.bundle import Bundle
@@ -38,6 +46,27 @@ class ExportSnapshot:
     calibration: str = ""
     project: ProjectTableRequest | None = None
 
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """The cells of the image, made once for all who write it; read only."""
+        from napari_hemacells.core.store.tables import cells_table
+
+        return cells_table(self.image, self.cells, self.annotations, self.prediction, self.palette)
+
+    @cached_property
+    def displayed(self) -> dict[int, str]:
+        """The class that is shown for each cell."""
+        from napari_hemacells.core.store.tables import shown_classes
+
+        return shown_classes(self.cells, self.annotations, self.prediction, self.palette)
+
+    @cached_property
+    def overlay(self) -> NDArray[np.uint8]:
+        """The image with its cells, drawn once for the picture and the report."""
+        from napari_hemacells.core.store.overlay import class_overlay
+
+        return class_overlay(self.image, self.cells, self.displayed, self.palette)
+
     @property
     def spec(self) -> CropSpec:
         """The crops in use."""
@@ -55,11 +84,16 @@ def take_snapshot(session: Session) -> ExportSnapshot | None:
         session.prediction,
         session.palette,
         session.embeddings,
-        session.make_bundle(session.image.name) if session.prediction is not None else None,
+        session.make_bundle(session.image.name) if has_model(session) else None,
         "" if session.live.model is None else session.live.model.bundle.name,
         "" if session.live.latest is None else session.live.latest.head.calibration.reason,
         request_project_table(session),
     )
+
+
+def has_model(session: Session) -> bool:
+    """Whether there is a classifier to save: not while it goes by the detector's vectors too."""
+    return session.prediction is not None and session.embeddings is not None
 
 
 class ExportResult(NamedTuple):
@@ -79,14 +113,7 @@ def export_steps(
     except OSError as error:
         raise storage_error(error, request.folder, "Nothing was exported") from error
     stem = reserve_stem(request.folder, now.image)
-    written: list[Path] = []
-    for number, what in enumerate(request.what):
-        yield Progress(number, len(request.what), "Exporting %v of %m")
-        if what == "joint":
-            written += yield from _joint_steps(now, request.folder)
-        else:
-            written.append(_WRITERS[what](now, request.folder, stem))
-    yield Progress(len(request.what), len(request.what), "Exporting %v of %m")
+    written = yield from _write_all(request, now, stem)
     usual = file_name(now.image.name)
     note = (
         ""
@@ -94,6 +121,41 @@ def export_steps(
         else f" The files are called “{stem}”: “{usual}” is taken by another image of that name."
     )
     return ExportResult(request.folder, written, note)
+
+
+def _write_all(
+    request: ExportRequest, now: ExportSnapshot, stem: str
+) -> Generator[Progress, None, list[Path]]:
+    """Write the files, tables beside pictures; return their paths in the order asked for."""
+    wanted = request.what
+    lanes = ([what for what in wanted if what in _TABLES], [w for w in wanted if w not in _TABLES])
+    with ThreadPoolExecutor(2, "export") as pool:
+        coming = {
+            pool.submit(partial(_write, what, now, request.folder, stem)): what
+            for what in interleaved(*lanes)
+        }
+        try:
+            done: dict[ExportFormat, tuple[Path, ...]] = {}
+            while coming:
+                yield Progress(len(done), len(wanted), "Exporting %v of %m")
+                for future in wait(coming, _PATIENCE, FIRST_COMPLETED).done:
+                    done[coming.pop(future)] = future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+    yield Progress(len(wanted), len(wanted), "Exporting %v of %m")
+    return [path for what in wanted for path in done[what]]
+
+
+def interleaved(first: list[ExportFormat], second: list[ExportFormat]) -> list[ExportFormat]:
+    """Return the formats of two lists in turn: tables keep Python busy, pictures do not."""
+    pairs = zip_longest(first, second)
+    return [what for pair in pairs for what in pair if what is not None]
+
+
+def _write(what: ExportFormat, now: ExportSnapshot, folder: Path, stem: str) -> tuple[Path, ...]:
+    if what == "joint":
+        return run_to_end(_joint_steps(now, folder))
+    return (_WRITERS[what](now, folder, stem),)
 
 
 def _joint_steps(now: ExportSnapshot, folder: Path) -> Generator[Progress, None, tuple[Path, ...]]:
@@ -107,12 +169,9 @@ def _joint_steps(now: ExportSnapshot, folder: Path) -> Generator[Progress, None,
 
 def _csv(now: ExportSnapshot, folder: Path, stem: str) -> Path:
     from napari_hemacells.core.store.cells_file import write_csv
-    from napari_hemacells.core.store.tables import cells_table
 
     path = folder / f"{stem}.cells.csv"
-    write_csv(
-        path, cells_table(now.image, now.cells, now.annotations, now.prediction, now.palette)
-    )
+    write_csv(path, now.table)
     return path
 
 
@@ -125,13 +184,10 @@ def _labels(now: ExportSnapshot, folder: Path, stem: str) -> Path:
 
 
 def _overlay(now: ExportSnapshot, folder: Path, stem: str) -> Path:
-    from napari_hemacells.core.store.overlay import class_overlay, write_overlay
+    from napari_hemacells.core.store.overlay import with_legend, write_overlay
 
     path = folder / f"{stem}.overlay.png"
-    write_overlay(
-        path,
-        class_overlay(now.image, now.cells, _displayed_classes(now), now.palette, legend=True),
-    )
+    write_overlay(path, with_legend(now.overlay, now.displayed, now.palette))
     return path
 
 
@@ -152,6 +208,7 @@ def _report(now: ExportSnapshot, folder: Path, stem: str) -> Path:
             training_counts=None if now.bundle is None else now.bundle.training_counts,
             model=now.model,
             calibration=now.calibration,
+            overlay=now.overlay,
         ),
     )
     return path
@@ -161,9 +218,7 @@ def _crops(now: ExportSnapshot, folder: Path, stem: str) -> Path:
     from napari_hemacells.core.store.export import write_crops
 
     target = folder / f"{stem}.crops"
-    write_crops(
-        target, now.image, now.cells, _displayed_classes(now), palette=now.palette, spec=now.spec
-    )
+    write_crops(target, now.image, now.cells, now.displayed, palette=now.palette, spec=now.spec)
     return target
 
 
@@ -171,7 +226,7 @@ def _coco(now: ExportSnapshot, folder: Path, stem: str) -> Path:
     from napari_hemacells.core.store.export import ClassifiedImage, write_coco
 
     path = folder / f"{stem}.coco.json"
-    write_coco(path, [ClassifiedImage(now.image, now.cells, _displayed_classes(now))], now.palette)
+    write_coco(path, [ClassifiedImage(now.image, now.cells, now.displayed)], now.palette)
     return path
 
 
@@ -183,12 +238,8 @@ def _bundle(now: ExportSnapshot, folder: Path, stem: str) -> Path:
     return save_bundle(folder / f"{stem}.model", now.bundle)
 
 
-def _displayed_classes(now: ExportSnapshot) -> dict[int, str]:
-    from napari_hemacells.core.store.tables import shown_classes
-
-    return shown_classes(now.cells, now.annotations, now.prediction, now.palette)
-
-
+_PATIENCE = 0.2  # seconds after which an export looks whether it was cancelled
+_TABLES: frozenset[ExportFormat] = frozenset({"csv", "joint", "coco", "bundle"})
 _WRITERS: dict[ExportFormat, Callable[[ExportSnapshot, Path, str], Path]] = {
     "csv": _csv,
     "report": _report,

@@ -30,6 +30,7 @@ from napari_hemacells.widgets.gallery.model import (
 from napari_hemacells.widgets.gallery.view import GalleryView, Thumbnails
 from napari_hemacells.widgets.plain_text import PlainLabel
 from napari_hemacells.widgets.subscriptions import SeenUpdates, Subscriptions, is_seen
+from napari_hemacells.widgets.wording import about_regions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -471,11 +472,16 @@ class GalleryWidget(QWidget):
         shown, chosen = self.model.rowCount(), len(self.view.chosen())
         text = f"{shown:,} cells" if shown == total else f"{shown:,} of {total:,} cells"
         text = f"{text}, {chosen:,} chosen" if chosen > 1 else text
-        self.bar.count.setText("Sorting …" if self.is_sorting else text)
+        self.bar.count.setText("Sorting …" if self.is_sorting else self._worded(text))
         self.bar.similar.setEnabled(chosen > 0 and self._session.embeddings is not None)
-        self.view.empty_text = self._why_empty(total)
+        self.view.empty_text = self._worded(self._why_empty(total))
         self.bar.refresh.setEnabled(self.model.outdated)
         self._update_hint()
+
+    def _worded(self, text: str) -> str:
+        image = self._session.image
+        thermogram = image is not None and image.modality == "temperature"
+        return about_regions(text) if thermogram else text
 
     def _update_hint(self, _cells: object = None) -> None:
         """Explain the first cells as long as nothing is annotated."""

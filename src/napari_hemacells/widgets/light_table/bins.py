@@ -106,8 +106,8 @@ class BinView(GalleryView):
         pixmap.setDevicePixelRatio(ratio)
         pixmap.fill(QColor(0, 0, 0, 0))
         painter = QPainter(pixmap)
-        for place, cell in reversed(list(enumerate(shown))):
-            at = _OFFSET * place
+        for layer, cell in reversed(list(enumerate(shown))):
+            at = _OFFSET * layer
             painter.drawImage(at, at, self._thumbnails.picture(cell, side, ratio))
         if len(cells) > 1:
             badge = QRect(0, 0, 8 + 9 * len(str(len(cells))), 18)

@@ -60,11 +60,11 @@ def sort_into_bins(
                 content.cells.append(cell)
     sure = np.nan_to_num(session.confidences, nan=0.0)
     order = np.argsort(sure if least_certain else -sure, kind="stable")
-    for place in order.tolist():
-        cell = int(cells.ids[place])
+    for index in order.tolist():
+        cell = int(cells.ids[index])
         if cell in annotated:
             continue
-        content = bins.get(known[place], bins[None])
+        content = bins.get(known[index], bins[None])
         content.predicted += 1
         if len(content.cells) < SHOWN:
             content.cells.append(cell)

@@ -22,14 +22,15 @@ if TYPE_CHECKING:
 COLOUR, NAME, KEY, ANNOTATED, PREDICTED = range(5)
 COLOUR_ROLE = Qt.ItemDataRole.UserRole + 1
 ACTIVE_ROLE = Qt.ItemDataRole.UserRole + 2
+WITHIN_ROLE = Qt.ItemDataRole.UserRole + 3
 
 _HEADERS = ("", "Class", "Key", "Annotated", "Predicted")
 _HEADER_TIPS = (
     "Colour: click to change",
     "Double-click or F2 to rename",
     "The key that gives this class; click to change",
-    "Cells of this image that you gave this class",
-    "Other cells of this image with this predicted class",
+    "Cells of this image that you gave this class, or one within it",
+    "Other cells of this image with this predicted class, or one within it",
 )
 
 
@@ -56,6 +57,7 @@ class PaletteModel(QAbstractTableModel):
             Qt.ItemDataRole.TextAlignmentRole: self._alignment,
             COLOUR_ROLE: self._colour,
             ACTIVE_ROLE: self._is_active,
+            WITHIN_ROLE: self._is_within,
         }
         self._subscriptions = Subscriptions(self)
         events = session.events
@@ -79,8 +81,9 @@ class PaletteModel(QAbstractTableModel):
         return 0 if parent.isValid() else len(_HEADERS)
 
     def flags(self, index: QModelIndex) -> Qt.ItemFlag:
-        """Return the item flags: names are edited in place."""
+        """Return the item flags: names are edited in place, rows are dragged onto others."""
         base = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
+        base |= Qt.ItemFlag.ItemIsDragEnabled | Qt.ItemFlag.ItemIsDropEnabled
         return base | Qt.ItemFlag.ItemIsEditable if index.column() == NAME else base
 
     def headerData(  # noqa: N802
@@ -105,7 +108,7 @@ class PaletteModel(QAbstractTableModel):
         if role != Qt.ItemDataRole.EditRole or index.column() != NAME:
             return False
         cell_class = self._classes[index.row()]
-        if str(value).strip() == cell_class.name:
+        if str(value).strip() == cell_class.own_name:
             return True
         return self.attempt(lambda: self._session.rename_class(cell_class.id, str(value)))
 
@@ -124,6 +127,14 @@ class PaletteModel(QAbstractTableModel):
     def holder_of(self, key: int) -> CellClass | None:
         """Return the class that has this key, ``None`` if it is free."""
         return next((cell_class for cell_class in self._classes if cell_class.key == key), None)
+
+    def kinds(self) -> tuple[CellClass, ...]:
+        """Return the classes that are within no other one, in their order."""
+        return tuple(cell_class for cell_class in self._classes if cell_class.parent is None)
+
+    def within(self, class_id: str) -> tuple[CellClass, ...]:
+        """Return the classes within this one, in their order."""
+        return tuple(cell_class for cell_class in self._classes if cell_class.parent == class_id)
 
     def annotations_of(self, class_id: str) -> int:
         """Return the number of the class's annotations in the whole project."""
@@ -144,8 +155,8 @@ class PaletteModel(QAbstractTableModel):
     def _reload(self) -> None:
         is_open = self._session.history is not None
         classes = self._session.palette.classes if is_open else ()
-        same_rows = [cell_class.id for cell_class in classes] == [
-            cell_class.id for cell_class in self._classes
+        same_rows = [(one.id, one.parent) for one in classes] == [
+            (one.id, one.parent) for one in self._classes
         ]
         if same_rows:  # keeps the current row and an open editor
             self._classes = classes
@@ -165,9 +176,11 @@ class PaletteModel(QAbstractTableModel):
 
     def _text(self, cell_class: CellClass, column: int) -> str:
         counts = {} if self._session.history is None else self._session.counts()
-        annotated, predicted = counts.get(cell_class.id, (0, 0))
+        family = (cell_class, *self.within(cell_class.id))
+        pairs = [counts.get(member.id, (0, 0)) for member in family]
+        annotated, predicted = (sum(pair[place] for pair in pairs) for place in (0, 1))
         key = "–" if cell_class.key is None else str(cell_class.key)
-        return ("", cell_class.name, key, f"{annotated:,}", f"{predicted:,}")[column]
+        return ("", cell_class.own_name, key, f"{annotated:,}", f"{predicted:,}")[column]
 
     def _tip(self, cell_class: CellClass, column: int) -> str:
         if column != NAME:
@@ -181,6 +194,9 @@ class PaletteModel(QAbstractTableModel):
 
     def _is_active(self, cell_class: CellClass, _column: int) -> bool:
         return cell_class.id == self._session.active_class
+
+    def _is_within(self, cell_class: CellClass, _column: int) -> bool:
+        return cell_class.parent is not None
 
     def _font(self, cell_class: CellClass, column: int) -> QFont | None:
         if not self._is_active(cell_class, column):

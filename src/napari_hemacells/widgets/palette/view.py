@@ -32,6 +32,7 @@ from napari_hemacells.widgets.palette.model import (
     KEY,
     NAME,
     PREDICTED,
+    WITHIN_ROLE,
     PaletteModel,
 )
 from napari_hemacells.widgets.plain_text import literal, plain_tip
@@ -39,12 +40,13 @@ from napari_hemacells.widgets.subscriptions import Subscriptions
 
 if TYPE_CHECKING:
     from qtpy.QtCore import QPoint
-    from qtpy.QtGui import QContextMenuEvent, QKeyEvent
+    from qtpy.QtGui import QContextMenuEvent, QDropEvent, QKeyEvent
 
     from napari_hemacells.core.annotate import CellClass
     from napari_hemacells.session import Session
 
 ROW_HEIGHT, SHOWN_ROWS = 26, (3, 9)
+INDENT = 16  # pixels before the name of a class within another
 TINT, _CHOSEN = 75, 20  # of 255: the active class's colour, the text's colour, behind a row
 
 
@@ -61,6 +63,8 @@ class PaletteTable(QTableView):
         A click on the swatch of the current row.
     key_menu_requested, menu_requested
         Where on the screen to open the menu for the current row.
+    within_requested
+        Class ids: a row was dragged onto another one; ``None`` onto the empty part.
     """
 
     activate_requested = Signal(str)
@@ -69,6 +73,7 @@ class PaletteTable(QTableView):
     colour_requested = Signal()
     key_menu_requested = Signal(object)
     menu_requested = Signal(object)
+    within_requested = Signal(str, object)
 
     def __init__(self, model: PaletteModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -84,6 +89,9 @@ class PaletteTable(QTableView):
         self.setShowGrid(False)
         self.setWordWrap(False)
         self.setTabKeyNavigation(False)  # Tab goes on to the buttons
+        self.setDragDropMode(QAbstractItemView.DragDropMode.DragDrop)
+        self.setDragDropOverwriteMode(False)
+        self.setDefaultDropAction(Qt.DropAction.CopyAction)  # Qt itself removes no row
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self.setAccessibleName("Classes")
@@ -165,6 +173,18 @@ class PaletteTable(QTableView):
         else:
             super().keyPressEvent(event)
 
+    def dropEvent(self, event: QDropEvent | None) -> None:  # noqa: N802
+        """Request that the dragged class be within the one it was dropped on."""
+        moved = self.current_class()
+        if event is None or moved is None or event.source() is not self:
+            return
+        target = self._classes.class_at(self.rowAt(event.position().toPoint().y()))
+        kind = None if target is None else target.parent or target.id
+        event.setDropAction(Qt.DropAction.CopyAction)
+        event.accept()
+        if kind != moved.id:
+            self.within_requested.emit(moved.id, kind)
+
     def contextMenuEvent(self, event: QContextMenuEvent | None) -> None:  # noqa: N802
         """Request the menu of the row under the mouse, or by keyboard of the current row."""
         if event is None or self.current_class() is None:
@@ -197,6 +217,14 @@ class ClassRow(QStyledItemDelegate):
         if not (isinstance(editor, QLineEdit) and editor.isModified()):
             super().setEditorData(editor, index)
 
+    def updateEditorGeometry(  # noqa: N802
+        self, editor: QWidget | None, option: QStyleOptionViewItem, index: QModelIndex
+    ) -> None:
+        """Put an editor where the name is."""
+        if editor is not None:
+            indent = INDENT if index.data(WITHIN_ROLE) else 0
+            editor.setGeometry(option.rect.adjusted(indent, 0, 0, 0))
+
     def paint(
         self, painter: QPainter | None, option: QStyleOptionViewItem, index: QModelIndex
     ) -> None:
@@ -213,6 +241,8 @@ class ClassRow(QStyledItemDelegate):
             if plain.state & QStyle.StateFlag.State_Selected:
                 painter.fillRect(option.rect, _faded(text, _CHOSEN))
             plain.state &= ~QStyle.StateFlag.State_Selected  # would cover the tint
+        if index.column() == NAME and index.data(WITHIN_ROLE):
+            plain.rect = plain.rect.adjusted(INDENT, 0, 0, 0)
         super().paint(painter, plain, index)
         if index.column() == COLOUR:
             _paint_swatch(painter, QRectF(option.rect), colour, text)
@@ -243,8 +273,9 @@ def _faded(colour: QColor, alpha: int) -> QColor:
 class PaletteView(QWidget):
     """Classes with colour, name, key and counts; the active one is the tinted row.
 
-    By keyboard: arrows move, Enter activates, F2 renames, Ins adds, Del deletes, the menu key
-    opens the rest.
+    A class within another one is shown below it, indented; its menu, or dragging its row, says
+    within which. By keyboard: arrows move, Enter activates, F2 renames, Ins adds, Del deletes,
+    the menu key opens the rest.
 
     Signals
     -------
@@ -262,6 +293,7 @@ class PaletteView(QWidget):
         self.add_button = QPushButton("Add class")
         self.delete_button = QPushButton("Delete")
         self.name_edit = NameEdit(self)
+        self._new_within: str | None = None
         self._lay_out()
         self._connect()
         self._subscriptions = Subscriptions(self)
@@ -286,12 +318,13 @@ class PaletteView(QWidget):
 
     def _connect(self) -> None:
         self.model.refused.connect(self.refused)
-        self.add_button.clicked.connect(self.ask_name)
+        self.add_button.clicked.connect(self._ask_new)
         self.delete_button.clicked.connect(self.delete_current)
         self.name_edit.returnPressed.connect(self._add_named)
         self.name_edit.cancelled.connect(self._stop_asking)
         self.table.activate_requested.connect(self._activate)
-        self.table.add_requested.connect(self.ask_name)
+        self.table.add_requested.connect(self._ask_new)
+        self.table.within_requested.connect(self._set_within)
         self.table.delete_requested.connect(self.delete_current)
         self.table.colour_requested.connect(self.ask_colour)
         self.table.key_menu_requested.connect(self._pop_up_keys)
@@ -299,8 +332,10 @@ class PaletteView(QWidget):
 
     # --- user input --------------------------------------------------------------------------
 
-    def ask_name(self) -> None:
-        """Show the name field for a new class."""
+    def ask_name(self, within: CellClass | None = None) -> None:
+        """Show the name field for a new class, within another one if given."""
+        self._new_within = None if within is None else within.id
+        self.name_edit.ask(within)
         self.name_edit.clear()
         self.name_edit.show()
         self.name_edit.setFocus()
@@ -350,10 +385,25 @@ class PaletteView(QWidget):
 
     def _add_named(self) -> None:
         name = self.name_edit.text()
-        if self.model.attempt(lambda: self._session.add_class(name)):
+        within = self._new_within
+        if self.model.attempt(lambda: self._session.add_class(name, parent=within)):
             self._stop_asking()
         else:
             self.name_edit.selectAll()
+
+    def _ask_new(self) -> None:
+        self.ask_name()
+
+    def _ask_inside(self) -> None:
+        self.ask_name(self.table.current_class())
+
+    def _choose_within(self, action: QAction) -> None:
+        cell_class = self.table.current_class()
+        if cell_class is not None:
+            self._set_within(cell_class.id, action.data())
+
+    def _set_within(self, class_id: str, kind: str | None) -> None:
+        self.model.attempt(lambda: self._session.set_class_parent(class_id, kind))
 
     def _stop_asking(self) -> None:
         self.name_edit.hide()
@@ -367,15 +417,37 @@ class PaletteView(QWidget):
         if count == 0:
             return True
         what = "1 annotation" if count == 1 else f"{count:,} annotations"
+        inside = len(self.model.within(cell_class.id))
+        stay = " The classes within it stay." if inside else ""
         button = QMessageBox.StandardButton
         answer = QMessageBox.question(
             self,
             "Delete a class",
-            plain_tip(f"Delete the class “{cell_class.name}” and {what}? Undo restores both."),
+            plain_tip(
+                f"Delete the class “{cell_class.name}” and {what}?{stay} Undo restores both."
+            ),
             button.Yes | button.Cancel,
             button.Cancel,
         )
         return bool(answer == button.Yes)
+
+    def within_menu(self, title: str = "&Within") -> QMenu:
+        """Return a menu of the classes that the current one can be within."""
+        menu = QMenu(title, self)
+        cell_class = self.table.current_class()
+        if cell_class is None:
+            return menu
+        kinds = [kind for kind in self.model.kinds() if kind.id != cell_class.id]
+        for kind in (None, *kinds):
+            action = QAction("No other class" if kind is None else literal(kind.name), menu)
+            action.setCheckable(True)
+            action.setChecked(cell_class.parent == (None if kind is None else kind.id))
+            action.setData(None if kind is None else kind.id)
+            # Of two levels only: one with classes within it stays above.
+            action.setEnabled(kind is None or not self.model.within(cell_class.id))
+            menu.addAction(action)
+        menu.triggered.connect(self._choose_within)
+        return menu
 
     # --- menus -------------------------------------------------------------------------------
 
@@ -390,6 +462,10 @@ class PaletteView(QWidget):
         menu.addAction("&Rename\tF2", self.table.rename_current)
         menu.addAction("&Colour…", self.ask_colour)
         menu.addMenu(self.key_menu())
+        menu.addMenu(self.within_menu())
+        cell_class = self.table.current_class()
+        if cell_class is not None and cell_class.parent is None:
+            menu.addAction("Add a class &inside…", self._ask_inside)
         menu.addSeparator()
         menu.addAction("&Delete\tDel", self.delete_current)
         menu.popup(where)
@@ -421,7 +497,12 @@ class NameEdit(QLineEdit):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setPlaceholderText("Type the name of the new class, then press Enter")
+        self.ask(None)
+
+    def ask(self, within: CellClass | None) -> None:
+        """Say what is asked for: a class, or one within another."""
+        what = "new class" if within is None else f"class within {within.name}"
+        self.setPlaceholderText(f"Type the name of the {what}, then press Enter")
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802
         """Cancel at Escape; all other keys are text."""

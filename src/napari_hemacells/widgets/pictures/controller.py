@@ -258,6 +258,7 @@ class PicturesController(QObject):
             self._voice.offer(
                 f"The folder has changed: {format_changes(self._pending)}. Annotations are kept.",
                 "Show the changes",
+                self.accept_offer,
             )
 
     def _show_changes(self, changes: PictureChanges) -> None:

@@ -132,9 +132,9 @@ class ProjectPanelController(QObject):
             return ()
         return summarise_images(project, history.state)
 
-    def _show_picture(self, _kind: str, found: object) -> None:
-        if self.panel is not None and isinstance(found, tuple):
-            self.panel.show_picture(*found)
+    def _show_picture(self, _kind: str, picture: object) -> None:
+        if self.panel is not None and isinstance(picture, tuple):
+            self.panel.show_picture(*picture)
 
     # --- what is asked for -------------------------------------------------------------------
 
@@ -168,7 +168,7 @@ class ProjectPanelController(QObject):
 
     def open_recent(self, folder: Path) -> None:
         """Open a project of the list; one that is gone is taken off it."""
-        entry = next((one for one in recent_projects() if one.folder == folder), None)
+        entry = next((recent for recent in recent_projects() if recent.folder == folder), None)
         if entry is not None and not entry.is_there:
             self._voice.attempt(partial(forget_project, folder))
             self._voice.warn(

@@ -44,8 +44,9 @@ class ThermogramController(QObject):
     ) -> None:
         super().__init__()
         self._panel, self._detect, self._shown, self._voice = panel, detect, shown, voice
-        self._table: pd.DataFrame | None = None
-        self._measured_key = ""
+        # Of each frame that was measured, by layer and place in its stack.
+        self._tables: dict[tuple[str, tuple[int, ...]], pd.DataFrame] = {}
+        self._shown_table: pd.DataFrame | None = None
         self.jobs = JobRunner(self)
         panel.find_requested.connect(self.find)
         panel.measure_requested.connect(self.measure)
@@ -58,16 +59,25 @@ class ThermogramController(QObject):
     def update(self) -> None:
         """Show the panel for a thermogram, and enable its buttons."""
         key = self._detect.chosen_image
+        self._shown.keep_to_sight(key)
         thermal = self._shown.is_thermogram(key)
         self._panel.setVisible(thermal)
         self._detect.offer_detector(offered=not thermal)
-        if key != self._measured_key and self._table is not None:
-            self._table = None
-            self._panel.show_table(None)
+        table = self._table
+        if table is not self._shown_table:
+            self._shown_table = table
+            self._panel.show_table(table)
+        self._panel.name = self._shown.frame_name(key)
         blocked = (
             "Wait until the running task has finished." if self.jobs.running("detect") else ""
         )
         self._panel.set_state(blocked=blocked, outlined=self._shown.has_outlines(key))
+
+    @property
+    def _table(self) -> pd.DataFrame | None:
+        """The table of the frame in sight; ``None`` if it was not measured."""
+        key = self._detect.chosen_image
+        return None if key is None else self._tables.get((key, self._shown.frame(key)))
 
     def find(self) -> None:
         """Find body, breasts and hot spots of the displayed frame."""
@@ -76,6 +86,7 @@ class ThermogramController(QObject):
         read = None if key is None else self._shown.celsius_maker(key)
         if key is None or read is None:
             return
+        frame = self._shown.frame(key)
 
         def steps() -> Generator[Progress, None, Any]:
             from napari_hemacells.core.thermography.regions import find_regions
@@ -83,7 +94,7 @@ class ThermogramController(QObject):
 
             yield Progress(0, 1, "Finding the breasts")
             regions = find_regions(read())
-            return regions, measure_regions(regions), key, True
+            return regions, measure_regions(regions), (key, frame), True
 
         self.jobs.start("detect", steps)
         self.update()
@@ -95,12 +106,16 @@ class ThermogramController(QObject):
         self.update()
 
     def export(self, file: Path) -> None:
-        """Write the region table."""
+        """Write the region table, with the name of the thermogram in its first column."""
         from napari_hemacells.core.thermography.regions.measure import write_table
 
-        table = self._table
+        measured = self._table
         self._panel.say("")
-        if table is not None and self._voice.attempt(lambda: write_table(table, file)):
+        if measured is None:
+            return
+        table = measured.copy()
+        table.insert(0, "thermogram", self._shown.frame_name(self._detect.chosen_image))
+        if self._voice.attempt(lambda: write_table(table, file)):
             self._panel.say(f"Written: {file}.")
 
     def _measure(self) -> None:
@@ -108,7 +123,7 @@ class ThermogramController(QObject):
         read = None if key is None else self._shown.celsius_maker(key)
         if key is None or read is None:
             return
-        outlines = self._shown.outlines(key)
+        outlines, frame = self._shown.outlines(key), self._shown.frame(key)
 
         def steps() -> Generator[Progress, None, Any]:
             from napari_hemacells.core.thermography.regions import regions_from_outlines
@@ -116,19 +131,21 @@ class ThermogramController(QObject):
 
             yield Progress(0, 1, "Measuring")
             regions = regions_from_outlines(read(), outlines)
-            return regions, measure_regions(regions), key, False
+            return regions, measure_regions(regions), (key, frame), False
 
         self.jobs.start("detect", steps)
 
     def _returned(self, _kind: str, result: tuple[Any, ...]) -> None:
-        regions, table, key, outlined = result
+        regions, table, (key, frame), outlined = result
+        self._tables[key, frame] = table
         if outlined:
-            self._detect.choose_source(self._shown.show(regions, key))
-            self._voice.say("Check the outlines and correct them by hand, then press Measure.")
+            source = self._shown.show(regions, key, frame)
+            if (key, frame) == (self._detect.chosen_image, self._shown.frame(key)):
+                self._detect.choose_source(source)
+                self._voice.say("Check the outlines and correct them by hand, then press Measure.")
         else:
-            self._shown.show_hot_spots(regions, key)
-        self._table, self._measured_key = table, key
-        self._panel.show_table(table)
+            self._shown.show_hot_spots(regions, key, frame)
+            self._voice.say("Measured in the outlines as they are now.")
         self.update()
 
     def _refused(self, _kind: str, error: HemaCellsError) -> None:

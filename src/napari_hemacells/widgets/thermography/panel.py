@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_hemacells.core.files.fsio import file_name
 from napari_hemacells.widgets.plain_text import PlainLabel
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class ThermogramPanel(QGroupBox):
         self.table = QTableWidget(0, len(_COLUMN_TITLES))
         self.result = PlainLabel()
         self.result.setWordWrap(True)
+        self.name = ""  # of the thermogram, for its table's file
         self._blocked, self._outlined, self._measured = "", False, False
         self._lay_out()
         self.find_button.clicked.connect(self._find)
@@ -88,10 +90,15 @@ class ThermogramPanel(QGroupBox):
         self.result.setText(text)
         self.result.setVisible(bool(text))
 
+    @property
+    def table_name(self) -> str:
+        """The name proposed for the table's file: that of the thermogram, and what it is."""
+        return f"{file_name(self.name)}.regions.csv" if self.name else "regions.csv"
+
     def ask_for_file(self) -> Path | None:
         """Ask for the file of the table."""
         chosen, _ = QFileDialog.getSaveFileName(
-            self, "Write the region table", "regions.csv", "Table (*.csv)"
+            self, "Write the region table", self.table_name, "Table (*.csv)"
         )
         return Path(chosen) if chosen else None
 

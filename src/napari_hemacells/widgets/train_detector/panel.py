@@ -113,9 +113,9 @@ class TrainDetectorPanel(TrainingSection):
         if self.curves is not None:
             self.curves.add(report)
 
-    def show_idle(self, said: str = "") -> None:
+    def show_idle(self, message: str = "") -> None:
         """Show that nothing runs and no result is pending."""
-        super().show_idle(said)
+        super().show_idle(message)
         if self.curves is not None:
             self.curves.hide()
 

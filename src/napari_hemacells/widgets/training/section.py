@@ -97,10 +97,10 @@ class TrainingSection(QWidget):
         self.show_parts(running=False, ended=True)
         self.tell("")
 
-    def show_idle(self, said: str = "") -> None:
+    def show_idle(self, message: str = "") -> None:
         """Show that nothing runs and no result is pending."""
         self.show_parts(running=False, ended=False)
-        self.tell(said)
+        self.tell(message)
 
     def tell(self, message: str) -> None:
         """Show the status; an empty one takes no room."""

@@ -60,7 +60,7 @@ THESES = {
     "alive-dead": {
         "arch": "small_vgg_bn", "rotation": 15.0, "shear": 0.1, "zoom": 1.2, "zoom_out": 0.8,
         "shift": 0.1, "optimiser": "adam", "schedule": "plateau", "batch": 32, "rate": 1e-3,
-        "plateau_factor": 0.5, "plateau_patience": 5,
+        "plateau_factor": 0.5, "plateau_patience": 5, "flips": True, "patience": 12,
     },
 }  # fmt: skip
 

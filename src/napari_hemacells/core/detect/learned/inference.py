@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +15,7 @@ from napari_hemacells.core.detect.foreground import (
     stained_windows,
     windows_around,
 )
+from napari_hemacells.core.detect.learned.cell_vectors import pool_cell_vectors
 from napari_hemacells.core.detect.learned.diameter import measure_diameter_steps
 from napari_hemacells.core.detect.learned.instance_masks import (
     ForegroundMap,
@@ -65,13 +67,19 @@ def detect_learned_part(
     """
     view = ScaledImage(image.pixels, plan.scale)
     limits = model.limits.with_sensitivity(plan.params.sensitivity)
-    detections, chance = model.find(view.part(*part.window), limits, plan.norms)
+    picture = view.part(*part.window)
+    detections, maps = model.find_in_maps(picture, limits, plan.norms)
+    if maps is None:
+        return PartCells(part.index, _table(detections, [], plan.shape), PackedMasks.of([]))
+    at_scale = detections.boxes
     detections = detections.moved(part.origin, 1.0)
     own = part.own(detections.centres, MARGIN)
     detections, order = _clip_and_sort(detections, view)
     detections = relabel_small_leukocytes(detections, plan.shape, plan.diameter)
     own = own[order] & plan.holds(detections.centres)
-    return _cells(detections, own, _foreground(chance, view, part), plan, part.index)
+    cells, kept = _cells(detections, own, _foreground(maps.foreground, view, part), plan, part)
+    vectors = pool_cell_vectors(maps.features, at_scale[order[kept]])
+    return replace(cells, vectors=vectors.astype(np.float16))
 
 
 def _clip_and_sort(
@@ -119,12 +127,13 @@ def _cells(
     own: NDArray[np.bool_],
     foreground: ForegroundMap,
     plan: Plan,
-    index: int,
-) -> PartCells:
-    """Return the part's own cells; one without pixels is dropped."""
+    part: Part,
+) -> tuple[PartCells, NDArray[np.int64]]:
+    """Return the part's own cells and their indices; one without pixels is dropped."""
     canvas = _canvas(detections.boxes[own], plan.shape)
     starts, stops = ([part.start for part in canvas], [part.stop for part in canvas])
     near = np.all((detections.boxes[:, :2] < stops) & (detections.boxes[:, 2:] > starts), axis=1)
+    indices = np.flatnonzero(near)
     detections, places = detections.pick(near), np.flatnonzero(own[near])
     labels = paint_labels(detections, foreground, canvas, places)
     masks, kept = [], []
@@ -135,9 +144,9 @@ def _cells(
             rows, cols = window
             masks.append(CellMask((rows.start, cols.start, rows.stop, cols.stop), bits))
             kept.append(position)
-    detections = detections.pick(np.array(kept, np.int64))
-    table = _table(detections, [mask.area for mask in masks], plan.shape)
-    return PartCells(index, table, PackedMasks.of(masks))
+    chosen = np.array(kept, np.int64)
+    table = _table(detections.pick(chosen), [mask.area for mask in masks], plan.shape)
+    return PartCells(part.index, table, PackedMasks.of(masks)), indices[chosen]
 
 
 def _canvas(boxes: NDArray[np.float64], shape: tuple[int, int]) -> tuple[slice, slice]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from importlib.resources import as_file, files
 from threading import Lock
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -45,8 +45,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    Maps = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
-
 Share: TypeAlias = Annotated[float, Field(gt=0, lt=1)]
 MULTIPLE = 16  # the network's coarsest stride
 KEPT_BYTES = 64 * 2**20  # of maps: a dozen tiles, or all that a field of view needs
@@ -75,6 +73,29 @@ class DetectionThresholds:
         return DetectionThresholds(tuple(map(float, scores)), self.overlap, self.overlap_of_kinds)
 
 
+class DetectorMaps(NamedTuple):
+    """What the network says of a picture.
+
+    Attributes
+    ----------
+    heat, boxes, foreground
+        ``(kinds, rows, cols)``, ``(kinds, 4, rows, cols)`` and ``(rows, cols)`` float32.
+    features
+        ``(channels, rows, cols)`` float16 of the backbone, finest first.
+    """
+
+    heat: NDArray[np.float32]
+    boxes: NDArray[np.float32]
+    foreground: NDArray[np.float32]
+    features: tuple[NDArray[np.float16], ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that are held."""
+        maps = self.heat.nbytes + self.boxes.nbytes + self.foreground.nbytes
+        return maps + sum(part.nbytes for part in self.features)
+
+
 class MapCache:
     """The network's latest maps, by the picture they are of: another sensitivity costs no run.
 
@@ -86,10 +107,12 @@ class MapCache:
 
     def __init__(self, limit: int = KEPT_BYTES) -> None:
         self._limit = limit
-        self._maps: OrderedDict[bytes, Maps] = OrderedDict()
+        self._maps: OrderedDict[bytes, DetectorMaps] = OrderedDict()
         self._lock = Lock()  # detection and point prompts run in two threads
 
-    def get(self, picture: NDArray[np.uint8], run: Callable[[NDArray[np.uint8]], Maps]) -> Maps:
+    def get(
+        self, picture: NDArray[np.uint8], run: Callable[[NDArray[np.uint8]], DetectorMaps]
+    ) -> DetectorMaps:
         """Return the maps of a picture; `run` makes those that are not kept."""
         key = hashlib.sha256(repr(picture.shape).encode())
         key.update(np.ascontiguousarray(picture).data)
@@ -99,7 +122,7 @@ class MapCache:
             maps = run(picture)
         with self._lock:
             self._maps[key.digest()] = maps
-            while sum(part.nbytes for kept in self._maps.values() for part in kept) > self._limit:
+            while sum(kept.nbytes for kept in self._maps.values()) > self._limit:
                 self._maps.popitem(last=False)
         return maps
 
@@ -132,17 +155,19 @@ class DetectorModel:
             digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
         return digest.hexdigest()[:16]
 
-    def maps(self, picture: NDArray[np.uint8]) -> Maps:
-        """Return heat, boxes and foreground of a ``(rows, cols, 3)`` uint8 picture at scale."""
+    def maps(self, picture: NDArray[np.uint8]) -> DetectorMaps:
+        """Return what the network says of a ``(rows, cols, 3)`` uint8 picture at scale."""
         rows, cols = (-(-side // MULTIPLE) * MULTIPLE for side in picture.shape[:2])
         with torch.inference_mode():
             full = torch.zeros(1, 3, rows, cols)
             batch = torch.from_numpy(np.array(picture))[None]  # a copy: torch wants to own it
             full[:, :, : picture.shape[0], : picture.shape[1]] = normalise(batch)
-            maps = self.network(full.to(memory_format=torch.channels_last))
+            taps = self.network.taps(full.to(memory_format=torch.channels_last))
+            maps = self.network.maps_of(taps)
             heat, boxes = maps.heat.sigmoid(), boxes_of(maps.sides)
             foreground = maps.foreground.sigmoid()
-            return heat[0].numpy(), boxes[0].numpy(), foreground[0].numpy()
+            features = tuple(taps[tap][0].half().numpy() for tap in sorted(taps))
+            return DetectorMaps(heat[0].numpy(), boxes[0].numpy(), foreground[0].numpy(), features)
 
     def measure_norms(self, pictures: Iterable[NDArray[np.uint8]]) -> NormStatistics | None:
         """Return the normalisation statistics of pictures of one image; None without pictures."""
@@ -164,19 +189,29 @@ class DetectorModel:
         norms
             Statistics of the whole image (:meth:`norms_of`).
         """
+        detections, maps = self.find_in_maps(picture, limits, norms)
+        if maps is None:
+            sides = [-(-side // STRIDE) for side in picture.shape[:2]]
+            return detections, np.zeros(sides, np.float32)
+        return detections, maps.foreground
+
+    def find_in_maps(
+        self,
+        picture: NDArray[np.uint8],
+        limits: DetectionThresholds,
+        norms: NormStatistics | None = None,
+    ) -> tuple[Detections, DetectorMaps | None]:
+        """Return the cells as :meth:`find` does, and the maps; None for a flat picture."""
         if is_flat(picture):
-            return empty_detections(), np.zeros(
-                [-(-side // STRIDE) for side in picture.shape[:2]], np.float32
-            )
+            return empty_detections(), None
         with use_norm_statistics(norms):
             if self._kept is None or norms is not None:  # those of a large image are not kept
-                heat, boxes, foreground = self.maps(picture)
+                maps = self.maps(picture)
             else:
-                heat, boxes, foreground = self._kept.get(picture, self.maps)
-        detections = find_peaks(heat, boxes, limits.scores)
-        return non_maximum_suppression(
-            detections, limits.overlap, limits.overlap_of_kinds
-        ), foreground
+                maps = self._kept.get(picture, self.maps)
+        detections = find_peaks(maps.heat, maps.boxes, limits.scores)
+        kept = non_maximum_suppression(detections, limits.overlap, limits.overlap_of_kinds)
+        return kept, maps
 
 
 @cache

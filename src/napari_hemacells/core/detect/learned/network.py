@@ -9,11 +9,10 @@ from torch import nn
 from torch.nn import functional
 
 from napari_hemacells.core.detect.learned.group_norm import ImageGroupNorm, name_norms
-from napari_hemacells.core.detect.learned.metadata import KINDS, STRIDE
+from napari_hemacells.core.detect.learned.metadata import KINDS, STRIDE, TAPS
 
 ARCHITECTURE = "tf_efficientnet_lite0"
 BLOCKS = 5  # of 7: up to stride 16; the rest is three quarters of the weights and sees classes
-TAPS = {1: 24, 2: 40, 4: 112}  # block → channels, at strides 4, 8, 16
 WIDTH = 64
 UNIT = 20.0  # pixels that a side output of 0 stands for: the radius of a typical red cell
 PRIOR = -2.94  # logit of 0.05, so that the first steps are not spent on empty glass
@@ -69,7 +68,10 @@ class CellNet(nn.Module):
 
     def forward(self, pictures: torch.Tensor) -> Maps:
         """Return the maps of normalised pictures whose sides are multiples of 16."""
-        taps = self._backbone(pictures)
+        return self.maps_of(self.taps(pictures))
+
+    def maps_of(self, taps: dict[int, torch.Tensor]) -> Maps:
+        """Return the maps that belong to the backbone's features."""
         above: torch.Tensor | None = None
         for tap in sorted(TAPS, reverse=True):
             here = self.lateral[str(tap)](taps[tap])
@@ -84,7 +86,8 @@ class CellNet(nn.Module):
             self.foreground(features).squeeze(1),
         )
 
-    def _backbone(self, pictures: torch.Tensor) -> dict[int, torch.Tensor]:
+    def taps(self, pictures: torch.Tensor) -> dict[int, torch.Tensor]:
+        """Return the backbone's features ``(n, channels, rows, cols)`` by the index in `TAPS`."""
         features = self.stem(pictures)
         taps = {}
         for index, block in enumerate(self.blocks):

@@ -93,7 +93,7 @@ def predict_around_point(
         slice(max(0, int(here - REACH) // ALIGNED * ALIGNED), min(side, int(here + REACH)))
         for here, side in zip(at.tolist(), view.shape, strict=True)
     )
-    heat, boxes, chance = model.maps(view.part(rows, cols))
+    heat, boxes, chance, _ = model.maps(view.part(rows, cols))
     origin = np.array([rows.start, cols.start], np.float64)
     there = (at - origin) / STRIDE
     detections = concatenate_detections(

@@ -59,6 +59,6 @@ def heat_of_cell(
         An id that is not among the cells.
     """
     crops = to_bytes(extract_crops(image, cells, spec, [cell]))
-    place = np.array([head.class_ids.index(class_id)], dtype=np.int64)
-    heat = gradcam_maps(encoder, head, crops, place)[0]
+    class_index = np.array([head.class_ids.index(class_id)], dtype=np.int64)
+    heat = gradcam_maps(encoder, head, crops, class_index)[0]
     return CellHeat(heat, crop_square(image, cells, spec, cell))

@@ -110,7 +110,9 @@ class Examples:
         return np.array([index_of_class[example.label] for example in self.items], dtype=np.int64)
 
 
-def read_examples(source: str | Path, label_pattern: str = "") -> Examples:
+def read_examples(
+    source: str | Path, label_pattern: str = "", *, two_levels: bool = False
+) -> Examples:
     """Return what a folder of class folders, or a CSV of paths and labels, names.
 
     Parameters
@@ -119,6 +121,9 @@ def read_examples(source: str | Path, label_pattern: str = "") -> Examples:
         A regular expression: what its first group (all of it without a group) finds in a file's
         name is the class, instead of the folder's or the table's. A folder then needs no class
         folders.
+    two_levels
+        The folders in a class folder are classes within it
+        (:func:`~napari_hemacells.core.evaluate.list_class_folders`).
 
     The columns of a CSV: ``path`` (relative to the table), ``label``, and ``group`` or
     ``patient`` or ``slide`` or ``image``, if known, and ``split`` (train, validation, test) where
@@ -142,11 +147,13 @@ def read_examples(source: str | Path, label_pattern: str = "") -> Examples:
         parts = part_folders(path)
         refuse_mixed_parts(path)
         if not parts:
-            return Examples(tuple(_in_folders(path, path, "")), path)
+            return Examples(tuple(_in_folders(path, path, "", two_levels=two_levels)), path)
         listed = [
             example
             for folder in parts
-            for example in _in_folders(folder, path, PART_WORDS[folder.name.casefold()])
+            for example in _in_folders(
+                folder, path, PART_WORDS[folder.name.casefold()], two_levels=two_levels
+            )
         ]
     except ImageError as error:
         raise TrainingError(str(error)) from error
@@ -189,12 +196,14 @@ def _labelled_by_name(path: Path, pattern: str) -> Examples:
     return Examples(tuple(labelled), path)
 
 
-def _in_folders(folder: Path, source: Path, part: SplitPart | Literal[""]) -> list[Example]:
+def _in_folders(
+    folder: Path, source: Path, part: SplitPart | Literal[""], *, two_levels: bool
+) -> list[Example]:
     return [
         Example(
             file, label, _patient_of(file.name), file.relative_to(source).as_posix(), part=part
         )
-        for label, files in list_class_folders(folder).items()
+        for label, files in list_class_folders(folder, two_levels=two_levels).items()
         for file in files
     ]
 

@@ -412,8 +412,10 @@ def _frame(training: Training) -> dict[str, Any]:
     """Return how a picture became a crop."""
     frame = training.prepared.loaded.crops.frame
     depths = [depth.to_dict() for depth in frame.reading.depths]
-    guessed = {"bit_depths": depths} if depths else {}
-    return {**frame.spec.to_dict(), "framing": frame.framing, **guessed}
+    reading: dict[str, Any] = {"bit_depths": depths} if depths else {}
+    if frame.reading.selection:
+        reading |= frame.reading.selection.to_dict()
+    return {**frame.spec.to_dict(), "framing": frame.framing, **reading}
 
 
 def _bundle(
@@ -451,7 +453,7 @@ def _unknown(
     temperature: float,
 ) -> dict[str, Any]:
     """Return how well *unknown* tells a class from the others, each left out of it in turn."""
-    found = unknown_auroc_by_class(
+    areas = unknown_auroc_by_class(
         learned.vectors,
         training.targets[learned.places],
         checked.vectors,
@@ -459,7 +461,7 @@ def _unknown(
         checked.probabilities(temperature),
         first=first_told_by(training.network),
     )
-    by_class = {training.classes[place]: round(area, 4) for place, area in found.items()}
+    by_class = {training.classes[index]: round(area, 4) for index, area in areas.items()}
     mean = round(float(np.mean(list(by_class.values()))), 4) if by_class else None
     return {"auroc": mean, "by_class": by_class, "n": len(checked.places)}
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from napari_hemacells.core.errors import TrainingError
 from napari_hemacells.core.evaluate.class_folders import embed_files_steps
+from napari_hemacells.core.image.layout import WHOLE_PICTURE
 from napari_hemacells.core.train.classifier.artifacts import write_csv
 from napari_hemacells.core.train.classifier.dataset import (
     Example,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_hemacells.core.encode import EmbeddingCache, Encoder
+    from napari_hemacells.core.image.plane_selection import PlaneSelection
 
 FOLDS = 5
 INVERSE_REGULARIZATION = (
@@ -236,6 +238,7 @@ def check_labels_steps(
     folds: int = FOLDS,
     seed: int = 0,
     label_pattern: str = "",
+    selection: PlaneSelection = WHOLE_PICTURE,
 ) -> Generator[TrainingReport, None, LabelCheck]:
     """Return the labels of a folder or CSV, by linear heads on a frozen encoder's vectors.
 
@@ -245,6 +248,8 @@ def check_labels_steps(
         What crops the encoder is given, if others than usual.
     label_pattern
         As for :func:`~.dataset.read_examples`.
+    selection
+        The plane of stacks, and the channels.
 
     Raises
     ------
@@ -255,7 +260,9 @@ def check_labels_steps(
     check_examples(examples)
     by_path = {str(example.path): example for example in examples.items}
     listed = [(example.path, example.label) for example in examples.items]
-    steps = embed_files_steps(listed, examples.source, spec or CropSpec(), encoder, cache)
+    steps = embed_files_steps(
+        listed, examples.source, spec or CropSpec(), encoder, cache, selection=selection
+    )
     read = yield from as_training_reports(steps)
     readable = replace(examples, items=tuple(by_path[str(file)] for file in read.files))
     check_examples(readable)

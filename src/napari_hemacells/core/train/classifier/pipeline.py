@@ -90,7 +90,7 @@ def prepare_steps(job: TrainJob) -> Generator[TrainingReport, None, PreparedData
     yield TrainingReport(0, 0, check_weights(recipe), phase="start")
     examples = read_examples(job.source, recipe.label_pattern)
     check_examples(examples)
-    frame = estimate_crop_geometry(examples, plan.size, recipe.context)
+    frame = estimate_crop_geometry(examples, plan.size, recipe.context, job.selection)
     cut = job.spec or read_spec(job.source)
     if cut is not None:
         frame = frame._replace(

@@ -195,7 +195,8 @@ CLASSIFIER_PRESETS: dict[str, ConfigPreset] = {
     ),
     "alive-dead": ConfigPreset(
         "Living and dead cells: the small VGG with batch normalisation from scratch; turned by "
-        "15°, sheared by 0.1, zoomed by 0.2, moved by 0.1; Adam whose rate falls on a plateau.",
+        "15°, sheared by 0.1, zoomed by 0.2, moved by 0.1, mirrored; Adam whose "
+        "rate falls on a plateau; stopped when 12 rounds bring nothing.",
         ClassifierConfig(
             arch="small_vgg_bn",
             weights="none",
@@ -209,7 +210,7 @@ CLASSIFIER_PRESETS: dict[str, ConfigPreset] = {
             schedule="plateau",
             plateau_factor=0.5,
             plateau_patience=5,
-            flips=False,
+            flips=True,
             rotation=15,
             shear=0.1,
             zoom=1.2,
@@ -218,6 +219,7 @@ CLASSIFIER_PRESETS: dict[str, ConfigPreset] = {
             brightness=0.0,
             stain=0.0,
             batch=32,
+            patience=12,
         ),
         "Shear is sideways per height (Keras took 0.1 for a tenth of a degree, which is nothing).",
     ),

@@ -484,14 +484,25 @@ def _rows(table: Path) -> list[dict[str, str]]:
     return read_table(table).records()
 
 
+class _Depth(BaseModel):
+    """One scale of values, as :class:`~.core.types.image.BitDepth`."""
+
+    bits: int = Field(ge=1, le=32)
+    offset: int = Field(default=0, ge=0, lt=2**32)
+    source: Literal["type", "file", "guessed", "run"] = "run"
+
+
 class _Frame(BaseModel):
-    """How the crops of a training were cut."""
+    """How the crops of a training were read and cut."""
 
     size: int = Field(ge=1, le=4096)
     context: float = Field(gt=0, le=100)
     framing: float = Field(gt=0, allow_inf_nan=False)
     degrees: TemperatureScaling = "fixed"
     palette: str = "grey"
+    plane: str = Field(default="", max_length=200)
+    channels: tuple[int, ...] = Field(default=(), max_length=3)
+    bit_depths: tuple[_Depth, ...] = Field(default=(), max_length=100)
 
 
 class _Recipe(BaseModel):

@@ -334,8 +334,8 @@ class ClassifierStrategy:
         curve = yield from find_lr_steps(self.learner, self._feed, optimiser, self.order(0))
         rate = curve.suggestion if given is None else given
         write_curve(self._folder / f"{name}.csv", curve)
-        found = {"suggestion": curve.suggestion, "taken": rate}
-        write_json(self._folder / f"{name}.json", found)
+        taken_rate = {"suggestion": curve.suggestion, "taken": rate}
+        write_json(self._folder / f"{name}.json", taken_rate)
         message = f"Learning rate {rate:.1g} (search: {curve.suggestion:.1g})"
         yield TrainingReport(self.done, self.total, message, phase="start")
         return rate

@@ -13,6 +13,7 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from napari_hemacells.core.image.layout import WHOLE_PICTURE
 from napari_hemacells.core.train.classifier.config import ClassifierConfig
 from napari_hemacells.core.train.classifier.dataset import class_weights
 from napari_hemacells.core.train.classifier.own_model import seen_by_model
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from napari_hemacells.core.annotate import Palette
     from napari_hemacells.core.encode.finetuned.network import Classifier
+    from napari_hemacells.core.image.plane_selection import PlaneSelection
     from napari_hemacells.core.train.classifier.crop_store import LoadedExamples
     from napari_hemacells.core.train.classifier.dataloader import CropBatches
     from napari_hemacells.core.train.classifier.learner import ClassifierTrainStep
@@ -62,6 +64,8 @@ class TrainJob:
         With two folds or more, validation is that fold.
     report
         Whether the page of HTML is written when all is done.
+    selection
+        The plane of stacks, and the channels.
     """
 
     source: Path
@@ -74,6 +78,7 @@ class TrainJob:
     folds: int = 0
     fold: int = 0
     report: bool = False
+    selection: PlaneSelection = WHOLE_PICTURE
 
 
 @dataclass(frozen=True)
@@ -126,6 +131,8 @@ class Training:
         recipe = self.job.recipe.model_dump(mode="json", exclude=set(RESUME_INDEPENDENT))
         split = self.prepared.split
         content = [recipe, self.classes, self.prepared.loaded.digests, split.parts]
+        if self.job.selection:
+            content.append(self.job.selection.to_dict())
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     def weights_notes(self) -> tuple[str, ...]:

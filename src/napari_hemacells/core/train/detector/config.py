@@ -77,11 +77,19 @@ def estimated_seconds(steps: int, batch: int, cores: int) -> float:
 
 
 def format_command(
-    job: DetectorJob, source: Path, annotations: Path | None = None, threads: int | None = None
+    job: DetectorJob,
+    source: Path,
+    annotations: Path | None = None,
+    threads: int | None = None,
+    *,
+    plane: str | None = None,
+    channels: str | None = None,
 ) -> str:
     """Return what to type to repeat a training on a project, or on images with annotations."""
     given: list[tuple[str, object]] = [
         ("--annotations", annotations),
+        ("--plane", plane),
+        ("--channels", channels),
         ("--out", job.out),
         ("--start", job.start),
         ("--steps", job.steps),

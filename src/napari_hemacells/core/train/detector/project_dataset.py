@@ -11,6 +11,7 @@ import numpy as np
 from napari_hemacells.core.detect import detect_steps
 from napari_hemacells.core.errors import CellsError, HemaCellsError, ImageError, TrainingError
 from napari_hemacells.core.evaluate.detection_metrics import Boxes
+from napari_hemacells.core.image.layout import WHOLE_PICTURE
 from napari_hemacells.core.image.reading_options import ReadingOptions
 from napari_hemacells.core.store.project import annotation_state, corrected_cells
 from napari_hemacells.core.store.project_images import project_image, project_reading
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from napari_hemacells.core.annotate.state import AnnotationState
     from napari_hemacells.core.evaluate.detection_datasets import AnnotatedField
+    from napari_hemacells.core.image.plane_selection import PlaneSelection
     from napari_hemacells.core.store.project import Project
     from napari_hemacells.core.train.detector.dataset import TrainingField
     from napari_hemacells.core.types import SmearImage
@@ -133,11 +135,17 @@ def _majority_class_names(state: AnnotationState, key: str) -> dict[int, str]:
 
 def load_annotated_fields_steps(
     annotated: Sequence[AnnotatedField],
+    selection: PlaneSelection = WHOLE_PICTURE,
 ) -> Generator[Progress, None, DetectorTrainingSet]:
     """Yield image by image; return the fields of image files with annotated boxes.
 
     The diameter of a red cell is that of the annotated ones of the field, or of all fields where
     it has few; where there are hardly any, the bundled detector measures it.
+
+    Parameters
+    ----------
+    selection
+        The plane of stacks, and the channels.
 
     Raises
     ------
@@ -148,7 +156,8 @@ def load_annotated_fields_steps(
     left_out: list[str] = []
     notes: list[str] = []
     usual = _usual_diameter(annotated)
-    reading = ReadingOptions.for_files([each.path for each in annotated if not each.refused])
+    files = [each.path for each in annotated if not each.refused]
+    reading = ReadingOptions.for_files(files, selection)
     notes += [reading.note] if reading.note else []
     for index, field in enumerate(annotated):
         yield Progress(index, len(annotated), f"Reading {field.path.name}")

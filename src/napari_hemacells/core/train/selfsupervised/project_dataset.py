@@ -12,6 +12,7 @@ from napari_hemacells.core.crop import estimate_context, extract_crops, from_pic
 from napari_hemacells.core.detect import detect_steps
 from napari_hemacells.core.errors import HemaCellsError, ImageError, TrainingError
 from napari_hemacells.core.evaluate import list_class_folders
+from napari_hemacells.core.image.layout import WHOLE_PICTURE
 from napari_hemacells.core.image.reading_options import ReadingOptions
 from napari_hemacells.core.pictures import picture_pixels
 from napari_hemacells.core.store.project import annotation_state, corrected_cells
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_hemacells.core.annotate.state import AnnotationState
+    from napari_hemacells.core.image.plane_selection import PlaneSelection
     from napari_hemacells.core.store.project import Project
     from napari_hemacells.core.types import Cells, SmearImage
 
@@ -80,7 +82,10 @@ def load_project_crops_steps(
 
 
 def load_image_crops_steps(
-    paths: Sequence[Path], *, most: int = MAX_CROPS
+    paths: Sequence[Path],
+    *,
+    most: int = MAX_CROPS,
+    selection: PlaneSelection = WHOLE_PICTURE,
 ) -> Generator[Progress, None, AdaptTrainingSet]:
     """Return crops of the cells that the detector finds in images, or an even part of them.
 
@@ -90,7 +95,7 @@ def load_image_crops_steps(
         No image can be read, or none shows a cell.
     """
     crops, left_out, read = [], list[str](), []
-    reading = ReadingOptions.for_files(paths)
+    reading = ReadingOptions.for_files(paths, selection)
     for index, path in enumerate(paths):
         yield Progress(index, len(paths), f"Finding cells in {path.name}")
         try:
@@ -105,15 +110,21 @@ def load_image_crops_steps(
 
 
 def load_folder_crops_steps(
-    folder: Path, *, labels: bool = True, most: int = MAX_CROPS, seed: int = 0
+    folder: Path,
+    *,
+    labels: bool = True,
+    most: int = MAX_CROPS,
+    per_class: int = MAX_CLICKS_PER_CLASS,
+    seed: int = 0,
+    selection: PlaneSelection = WHOLE_PICTURE,
 ) -> Generator[Progress, None, AdaptTrainingSet]:
     """Return the pictures of class folders as crops, framed as ``evaluate fewshot`` frames them.
 
     Parameters
     ----------
     labels
-        Whether the folders' names count as clicks, up to `MAX_CLICKS_PER_CLASS` a class, drawn
-        with the seed.
+        Whether the folders' names count as clicks, up to `per_class` of a class, drawn with the
+        seed.
 
     Raises
     ------
@@ -122,33 +133,54 @@ def load_folder_crops_steps(
     """
     listed = [(file, name) for name, files in list_class_folders(folder).items() for file in files]
     listed = listed[:: -(-len(listed) // most)]
-    spec, left_out = CropSpec(), list[str]()
-    reading = ReadingOptions.for_files([file for file, _ in listed])
-    some = listed[:: -(-len(listed) // FRAMING_SAMPLE)]
-    sample = [_read_picture(file, [], reading) for file, _ in some]
-    framing = spec.context / estimate_context(picture for picture in sample if picture is not None)
-    crops, names, read = [], list[str](), []
-    for index, (file, name) in enumerate(listed):
-        if index % 50 == 0:
-            yield Progress(index, len(listed), "Reading pictures")
-        pixels = _read_picture(file, left_out, reading)
-        if pixels is not None:
-            crops.append(from_picture(pixels, spec, framing=framing)[np.newaxis])
-            names.append(name)
-            read.append(hashlib.sha256(file.read_bytes()).hexdigest()[:16])
-    chosen = _sample_per_class(names, seed) if labels else []
+    crops, places, reading, left_out = yield from read_crops_steps(
+        [file for file, _ in listed], selection
+    )
+    names = [listed[place][1] for place in places]
+    read = [hashlib.sha256(listed[place][0].read_bytes()).hexdigest()[:16] for place in places]
+    chosen = _sample_per_class(names, per_class, seed) if labels else []
     clicked = [crops[index] for index in chosen]
     return _build_training_set(
         crops, (clicked, [names[index] for index in chosen]), read, left_out, reading
     )
 
 
-def _sample_per_class(names: list[str], seed: int) -> list[int]:
-    """Return places of up to `MAX_CLICKS_PER_CLASS` of each class."""
+def read_crops_steps(
+    files: Sequence[Path], selection: PlaneSelection = WHOLE_PICTURE
+) -> Generator[
+    Progress, None, tuple[list[NDArray[np.uint8]], list[int], ReadingOptions, list[str]]
+]:
+    """Return crops of pictures of one folder, framed alike, and the places of those that are read.
+
+    Returns
+    -------
+    tuple
+        ``(1, size, size, 3)`` crops, the place of each in `files`, how they were read, and
+        sentences about the files that cannot be read.
+    """
+    spec, left_out = CropSpec(), list[str]()
+    reading = ReadingOptions.for_files(files, selection)
+    sample = [
+        _read_picture(file, [], reading) for file in files[:: -(-len(files) // FRAMING_SAMPLE)]
+    ]
+    framing = spec.context / estimate_context(picture for picture in sample if picture is not None)
+    crops, places = [], list[int]()
+    for index, file in enumerate(files):
+        if index % 50 == 0:
+            yield Progress(index, len(files), "Reading pictures")
+        pixels = _read_picture(file, left_out, reading)
+        if pixels is not None:
+            crops.append(from_picture(pixels, spec, framing=framing)[np.newaxis])
+            places.append(index)
+    return crops, places, reading, left_out
+
+
+def _sample_per_class(names: list[str], most: int, seed: int) -> list[int]:
+    """Return places of up to so many of each class."""
     random, indices = np.random.default_rng(seed), list[int]()
     for name in sorted(set(names)):
         members = np.flatnonzero(np.array(names) == name)
-        indices += sorted(random.permutation(members)[:MAX_CLICKS_PER_CLASS].tolist())
+        indices += sorted(random.permutation(members)[:most].tolist())
     return indices
 
 

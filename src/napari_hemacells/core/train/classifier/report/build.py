@@ -32,6 +32,7 @@ from napari_hemacells.core.train.classifier.report.figure_tables import (
 from napari_hemacells.core.train.classifier.report.galleries import (
     ReportCrops,
     build_galleries,
+    frame_reading,
     suspect_gallery,
 )
 from napari_hemacells.core.train.classifier.report.text import ClassifierReportPage, MatrixRow
@@ -131,7 +132,11 @@ def _label_steps(results: EvaluationResults) -> Generator[TrainingReport, None, 
             source = Path(results.run["source"])
             pattern = str(results.run["recipe"].get("label_pattern", ""))
             check = yield from check_labels_steps(
-                source, bundled_encoder(), cache=cache, label_pattern=pattern
+                source,
+                bundled_encoder(),
+                cache=cache,
+                label_pattern=pattern,
+                selection=frame_reading(results.run["frame"]).selection,
             )
     except (TrainingError, ImageError) as error:
         return str(error)

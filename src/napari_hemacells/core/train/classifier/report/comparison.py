@@ -72,7 +72,10 @@ def write_comparison(file: Path, compared: ArchitectureComparison, job: TrainJob
         ),
         command=job.command,
         cautions=CAUTIONS,
-        notes=(*failed, *dict.fromkeys(note for one in compared.outcomes for note in one.notes)),
+        notes=(
+            *failed,
+            *dict.fromkeys(note for outcome in compared.outcomes for note in outcome.notes),
+        ),
     )
     write_page(file, page)
 
@@ -104,14 +107,14 @@ def _dots(axes: Axes, records: list[dict[str, Any]]) -> None:
     parts = (("validation", COLOURS[0], -0.12), ("test", COLOURS[5], 0.12))
     for part, colour, offset in parts:
         name, labelled = f"{part} accuracy", False
-        for place, record in enumerate(records):
+        for height, record in enumerate(records):
             value, low, high = (record[key] for key in (name, f"{name} low", f"{name} high"))
             if value == "":
                 continue
             if low != "":
-                axes.plot((low, high), (place + offset,) * 2, color=colour, linewidth=1.5)
+                axes.plot((low, high), (height + offset,) * 2, color=colour, linewidth=1.5)
             label = None if labelled else part
-            axes.plot(value, place + offset, "o", color=colour, markersize=4, label=label)
+            axes.plot(value, height + offset, "o", color=colour, markersize=4, label=label)
             labelled = True
     axes.set_yticks(range(len(records)), [record["variant"] for record in records])
     axes.invert_yaxis()

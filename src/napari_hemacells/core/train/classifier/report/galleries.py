@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import base64
 import io
+from dataclasses import fields
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from napari_hemacells.core.crop import from_picture, to_bytes
 from napari_hemacells.core.errors import ImageError
-from napari_hemacells.core.image import read_pixels
+from napari_hemacells.core.image.plane_selection import PlaneSelection
+from napari_hemacells.core.image.reading_options import ReadingOptions
 from napari_hemacells.core.train.classifier.report.text import Gallery, GalleryCrop
 from napari_hemacells.core.types import CropSpec
+from napari_hemacells.core.types.image import BitDepth
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,11 +44,13 @@ class ReportCrops:
     Parameters
     ----------
     frame
-        How they were cut: the spec's parts and ``framing`` of the training's record.
+        How they were read and cut: the frame of the training's record.
     """
 
     def __init__(self, frame: Mapping[str, Any]) -> None:
-        self._spec = CropSpec(**{key: frame[key] for key in frame if key != "framing"})
+        self._spec = CropSpec(**{field.name: frame[field.name] for field in fields(CropSpec)
+                                 if field.name in frame})  # fmt: skip
+        self._reading = frame_reading(frame)
         self._framing = float(frame["framing"])
         self._kept: dict[Path, NDArray[np.uint8] | None] = {}
 
@@ -62,10 +67,18 @@ class ReportCrops:
 
     def _read(self, path: Path) -> NDArray[np.uint8] | None:
         try:
-            pixels = read_pixels(path)
+            pixels = self._reading.read_pixels(path)
         except (ImageError, OSError):
             return None
         return to_bytes(from_picture(pixels, self._spec, framing=self._framing))
+
+
+def frame_reading(frame: Mapping[str, Any]) -> ReadingOptions:
+    """Return how the pictures of a training were read: scale of values, plane, channels."""
+    channels = ",".join(map(str, frame.get("channels", ())))
+    selection = PlaneSelection.parse(frame.get("plane") or None, channels or None)
+    depths = tuple(BitDepth(**depth) for depth in frame.get("bit_depths", ()))
+    return ReadingOptions(depths, selection)
 
 
 def jpeg_data_uri(crop: NDArray[np.uint8]) -> str:
@@ -157,10 +170,10 @@ def build_galleries(
         "most for it."
     )
     galleries = []
-    for place, one in enumerate(picture_lists(results)):
-        note = " ".join(part for part in (one.note, looked if place == 0 else "") if part)
-        shots = _shots(one.items, crops, heat, one.kinds)
-        galleries.append(Gallery(one.title, note if one.items else NOTHING, shots))
+    for index, listed in enumerate(picture_lists(results)):
+        note = " ".join(part for part in (listed.note, looked if index == 0 else "") if part)
+        shots = _shots(listed.items, crops, heat, listed.kinds)
+        galleries.append(Gallery(listed.title, note if listed.items else NOTHING, shots))
     return galleries
 
 
@@ -201,7 +214,7 @@ def _shots(
             figure=f"{item.confidence:.2f}",
             heat=heat.get(item.name, ""),
             wrong=not item.right,
-            kind=kinds[place] if kinds else "",
+            kind=kinds[index] if kinds else "",
         )
-        for place, item in enumerate(items)
+        for index, item in enumerate(items)
     )

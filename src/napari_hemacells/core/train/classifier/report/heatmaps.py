@@ -34,7 +34,7 @@ def gradcam_uris(results: EvaluationResults, crops: ReportCrops) -> dict[str, st
     BundleError
         The model cannot be read, or is none that has maps.
     """
-    shown = {item.name: item for one in picture_lists(results) for item in one.items}
+    shown = {item.name: item for listed in picture_lists(results) for item in listed.items}
     overlays = gradcam_overlays(results, tuple(shown.values()), crops)
     return {name: jpeg_data_uri(overlay) for name, overlay in overlays.items()}
 

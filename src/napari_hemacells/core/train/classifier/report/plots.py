@@ -86,8 +86,8 @@ def draw_class_balance(
         if any(own):
             axes.barh(range(len(classes)), own, left=left, color=colour, label=part, height=0.7)
             left = [before + more for before, more in zip(left, own, strict=True)]
-    for place, total in enumerate(left):
-        axes.text(total, place, f" {total:,}", va="center", color=theme.text, fontsize=7)
+    for row, total in enumerate(left):
+        axes.text(total, row, f" {total:,}", va="center", color=theme.text, fontsize=7)
     axes.set_yticks(range(len(classes)), list(classes))
     axes.invert_yaxis()
     axes.margins(x=0.08)
@@ -155,11 +155,16 @@ def _unit(axes: Axes) -> None:
 
 def style_legend(axes: Axes, theme: PlotTheme = THEME, *, below: bool = False) -> None:
     """Add a legend in the colours of a theme, below the axes where it would cover them."""
-    place: dict[str, Any] = {}
+    placement: dict[str, Any] = {}
     if below:
-        place = {"loc": "upper right", "bbox_to_anchor": (1, 0), "borderaxespad": 2.6, "ncol": 4}
+        placement = {
+            "loc": "upper right",
+            "bbox_to_anchor": (1, 0),
+            "borderaxespad": 2.6,
+            "ncol": 4,
+        }
     axes.legend(
-        fontsize=7, labelcolor=theme.text, facecolor=theme.back, edgecolor=theme.line, **place
+        fontsize=7, labelcolor=theme.text, facecolor=theme.back, edgecolor=theme.line, **placement
     )
 
 

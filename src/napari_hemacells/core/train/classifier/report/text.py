@@ -196,8 +196,8 @@ def describe_basis(results: EvaluationResults, seen: str) -> tuple[tuple[str, st
         ("Intervals", describe_intervals(figures, subject_noun(results))),
         ("It had seen", f"{seen[:1].upper()}{seen[1:]}."),
     ]
-    if told := describe_unknown(run.get("unknown")):
-        rows.append(("Unknown cells", told))
+    if sentence := describe_unknown(run.get("unknown")):
+        rows.append(("Unknown cells", sentence))
     if figures.copies:
         copies = (
             "an augmented copy" if figures.copies == 1 else f"{figures.copies} augmented copies"
