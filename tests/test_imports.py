@@ -54,6 +54,12 @@ def test_start_up_loads_nothing_heavy(code: str) -> None:
     assert _loaded_by(code, HEAVY) == set()
 
 
+def test_the_dock_opens_without_what_ends_a_viewer() -> None:
+    """torchvision brings triton, whose LLVM beside that of a drawn window is a segfault."""
+    ends = ("torchvision", "triton", "torch._dynamo")
+    assert _loaded_by("import napari_hemacells.widgets.dock", ends) == set()
+
+
 def test_core_layers_session_and_command_line_know_no_window() -> None:
     modules = [f"napari_hemacells.core.{name}" for name in CORE]
     modules += ["napari_hemacells.layers", "napari_hemacells.session", "napari_hemacells.cli"]

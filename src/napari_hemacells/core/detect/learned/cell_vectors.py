@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torchvision.ops import roi_align
 
 from napari_hemacells.core.detect.learned.metadata import (
     CONTEXT,
@@ -43,6 +42,9 @@ def pool_cell_vectors(
     boxes
         ``(n, 4)`` (min_row, min_col, max_row, max_col) in pixels of the picture at scale.
     """
+    # Where it is used: the dock imports this file, and torchvision with triton ends a viewer.
+    from torchvision.ops import roi_align
+
     if not len(boxes):
         return np.zeros((0, FIRST_DIM), np.float32)
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
