@@ -11,7 +11,7 @@ import numpy as np
 from napari_hemacells.core.errors import AnnotationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from typing import Any
 
     from numpy.typing import NDArray
@@ -98,6 +98,19 @@ class AnnotatorPoints:
         values = [STATE_VALUES.get(name, np.nan) if self.has_states else np.nan
                   for name in self.classes]  # fmt: skip
         return np.array([*values, np.nan])[self.response]
+
+    def without_annotators(self, numbers: Collection[int]) -> AnnotatorPoints:
+        """Return the points without those of some annotators; names and numbers stay."""
+        gone = list(numbers)
+        mine, seen = ~np.isin(self.annotator, gone), ~np.isin(self.looked[:, 1], gone)
+        return replace(
+            self,
+            image=self.image[mine],
+            annotator=self.annotator[mine],
+            position=self.position[mine],
+            response=self.response[mine],
+            looked=self.looked[seen],
+        )
 
     def of_images(self, names: Iterable[str]) -> AnnotatorPoints:
         """Return the points of some images only; annotators and classes stay in place."""
