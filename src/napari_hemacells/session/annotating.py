@@ -105,7 +105,7 @@ class SessionEditor(SessionState):
         return len(entries)
 
     def take_consensus(
-        self, positions: NDArray[np.float64], names: Sequence[str], diameter: float
+        self, positions: NDArray[np.float64], names: Sequence[str], diameter: float | None = None
     ) -> TakenCells:
         """Make cells of the points on which several annotators agree. One undoable step.
 
@@ -117,19 +117,20 @@ class SessionEditor(SessionState):
         positions, names
             ``(n, 2)`` row and column, and the class of each; empty for none.
         diameter
-            Of the new cells, where nothing is known of the image's cells.
+            Of new cells, where the image has no cells yet; estimated where not given.
 
         Raises
         ------
         CellsError
             The image is a folder of pictures, which are cells already.
         """
-        from napari_hemacells.core.detect import empty_cells
+        from napari_hemacells.core.detect import empty_cells, estimate_diameter
 
         self._need_editable()
         if self.cells is None:
-            rows, cols = self._need_image().shape
-            self.set_cells(empty_cells((rows, cols), diameter, "points"))
+            image = self._need_image()
+            size = diameter or estimate_diameter(image)
+            self.set_cells(empty_cells(image.shape, size, "points"))
         history = self._need_history()
         wanted = sorted({name for name in names if name})
         used = {annotation.class_id for annotation in history.state.labels.values()}

@@ -115,7 +115,7 @@ class DockController(QObject):
         )
         self.pictures = PicturesController(view.pictures, view.detect, session, bridge, self.voice)
         self.annotators = AnnotatorsController(
-            view.annotators, session, bridge, self.voice, self.canvas.go_to
+            view.annotators, session, bridge, self.voice, self.canvas
         )
         self._subscriptions = Subscriptions(self)
         # In this order: stop the threads, leave the viewer alone, close the project; all of it

@@ -29,18 +29,19 @@ from napari_hemacells.widgets.native_libraries import single_blas_thread
 from napari_hemacells.widgets.subscriptions import Subscriptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Generator, Sequence
     from pathlib import Path
 
     import pandas as pd
 
     from napari_hemacells.session import Session
     from napari_hemacells.widgets.annotators.panel import AnnotatorsPanel
+    from napari_hemacells.widgets.canvas.cell_layer_controller import CellLayerController
     from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
     from napari_hemacells.widgets.message_bar import Notifier
 
 _PAUSE_MS = 60  # after the last move of the slider
-_SIZE = 0.5  # of a ring, in the distance that is used
+_SIZE = 0.9  # of a ring, in the distance that is used
 _LEAST_SIZE = 12.0  # pixels
 
 
@@ -83,8 +84,8 @@ class AnnotatorsController(QObject):
 
     Parameters
     ----------
-    go_to
-        Makes a cell the current one and centres it.
+    canvas
+        Goes to the cells on which people disagree, and annotates them.
     """
 
     def __init__(
@@ -93,11 +94,11 @@ class AnnotatorsController(QObject):
         session: Session,
         bridge: ViewerBridge,
         voice: Notifier,
-        go_to: Callable[[int], None],
+        canvas: CellLayerController,
     ) -> None:
         super().__init__()
         self.panel, self._session, self._bridge = panel, session, bridge
-        self._voice, self._go_to = voice, go_to
+        self._voice, self._canvas = voice, canvas
         self.layers = AnnotatorLayers(bridge)
         self._read: list[AnnotatorPoints] = []  # of files
         self._projects: list[Path] = []
@@ -298,10 +299,9 @@ class AnnotatorsController(QObject):
         cells = cells[cells["kept"]]
         names = ["" if name == NOT_SURE else str(name) for name in cells["class"]]
         positions = cells[["row", "column"]].to_numpy(dtype=float)
-        diameter = float(consensus.distance[consensus.points.images.index(self._shown_image)])
 
         def take() -> None:
-            taken = self._session.take_consensus(positions, names, diameter)
+            taken = self._session.take_consensus(positions, names)
             before = len(cells) - taken.added
             self._voice.say(
                 f"{taken.added:,} new cells and {before:,} that were there; {taken.annotated:,} "
@@ -322,9 +322,17 @@ class AnnotatorsController(QObject):
         place = (float(row["row"]), float(row["column"]))
         cell = self._session.cell_near(*place)
         if cell:
-            self._go_to(cell)
+            self._canvas.labelling = True  # in this step too: the keys decide about this cell
+            self._canvas.go_to(cell)
         self.layers.look_at(*place)
-        self._voice.say(format_doubt(row, self._at + 1, len(doubts), there=bool(cell)))
+        said = format_votes(self.consensus, int(doubts.index[self._at]))
+        keys = ", ".join(f"{c.key} for {c.name}" for c in self._session.palette if c.key)
+        todo = f"Press {keys}" if cell else "Take the cells over, or add it with A"
+        kept = "kept" if row["kept"] else "rejected"
+        self._voice.say(
+            f"Disagreement {self._at + 1:,} of {len(doubts):,}: {row['votes']} of "
+            f"{row['annotators']} marked it{said}; {kept}. {todo}."
+        )
 
 
 def _nothing_to_take(table: pd.DataFrame, *, set_aside: bool) -> str:
@@ -367,12 +375,9 @@ def format_agreement(summary: dict[str, Any]) -> str:
     return f"{'. '.join(parts)}. {counted}." if parts else ""
 
 
-def format_doubt(row: pd.Series[Any], number: int, total: int, *, there: bool) -> str:
-    """What people disagree on, in a sentence, and what to do."""
-    named = f" as {row['class']}" if row["class"] else ""
-    what = f"{row['votes']} of {row['annotators']} marked it, {row['agreement']:.0%} of all{named}"
-    kept = "kept" if row["kept"] else "rejected"
-    todo = (
-        "press the key of its class" if there else "take the cells over first, or press A to add"
-    )
-    return f"Disagreement {number} of {total}: {what}; {kept}. Decide: {todo}."
+def format_votes(consensus: Consensus, candidate: int) -> str:
+    """What the annotators called a candidate: ``, 2 alive, 1 dead``; empty without classes."""
+    points = consensus.points
+    said = points.response[consensus.cell == candidate]
+    counts = [(name, int((said == at).sum())) for at, name in enumerate(points.classes)]
+    return "".join(f", {count} {name}" for name, count in counts if count)

@@ -27,7 +27,8 @@ ROLES: dict[ours.Role, str] = {
     "disagreements": "Disagreements",
 }
 _KEPT, _DOUBTFUL = "#ffffff", "#ffd100"
-_CLEAR = (0.0, 0.0, 0.0, 0.0)
+_LEAST_DOT = 6.0  # pixels
+_CLEAR = "#00000000"
 
 
 def annotator_colour(number: int) -> str:
@@ -87,20 +88,21 @@ class AnnotatorLayers:
         """
         active = self._viewer.layers.selection.active
         positions, colours = points
-        self._put("annotators", image_key, positions, {
-            "face_color": list(colours), "border_color": "black", "size": max(size / 4, 3.0),
-            "symbol": "disc", "border_width": 0.15,
-        })  # fmt: skip
         kept, doubtful = candidates[candidates["kept"]], candidates[candidates["open"]]
         for role, table, style in (
-            ("consensus", kept, {"border_color": _KEPT, "symbol": "ring", "size": size}),
+            ("consensus", kept, {"border_color": _KEPT, "symbol": "disc", "size": size}),
             ("disagreements", doubtful,
-             {"border_color": _DOUBTFUL, "symbol": "square", "size": 1.3 * size}),
+             {"border_color": _DOUBTFUL, "symbol": "square", "size": 1.25 * size}),
         ):  # fmt: skip
             places = table[["row", "column"]].to_numpy(dtype=float)
-            look = {"face_color": _CLEAR, "border_width": 0.08, **style}
+            look = {"face_color": _CLEAR, "border_width": 0.06, **style}
             features = table.drop(columns=["row", "column", "open"]).reset_index(drop=True)
             self._put(role, image_key, places, look, features)  # type: ignore[arg-type]
+        # On top: the points are small, and the rings are around them.
+        self._put("annotators", image_key, positions, {
+            "face_color": list(colours), "border_color": "black", "border_width": 0.08,
+            "size": max(size / 4, _LEAST_DOT), "symbol": "disc",
+        })  # fmt: skip
         if active in self._viewer.layers:
             self._viewer.layers.selection.active = active
 
@@ -139,7 +141,8 @@ class AnnotatorLayers:
             )
             if len(places):
                 for name, value in look.items():
-                    setattr(layer, name, value)
+                    one_for_all = name.endswith("color") and isinstance(value, str)
+                    setattr(layer, name, [value] * len(places) if one_for_all else value)
         layer.refresh(thumbnail=False, extent=True)
         layer.events.data(value=layer.data, action="changed")
 
