@@ -98,8 +98,8 @@ def real(points: AnnotatorPoints) -> list[str]:
         + ". Frames with one answer: `radius` keeps nothing of them, the others each point.",
         "",
         (
-            "| method | cells | alive | dead | not sure | rejected | frames set aside | distance, px "
-            "| agreement on where cells are | alpha, states |"
+            "| method | cells | alive | dead | not sure | rejected | frames set aside "
+            "| distance, px | agreement on where cells are | alpha, states |"
         ),
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
@@ -148,8 +148,8 @@ def main() -> None:
         "",
         (
             "`python benchmarks/consensus.py --data DIR`, which reads "
-            "`DIR/cell_spotting/task_runs.csv`. Nothing is learnt beforehand and nothing held out: "
-            "distances and the rates of annotators are estimated from the points themselves."
+            "`DIR/cell_spotting/task_runs.csv`. Nothing is learnt beforehand and nothing held "
+            "out: distances and rates of annotators are estimated from the points themselves."
         ),
         "",
         "## Real answers (Cell Spotting)",
@@ -157,8 +157,8 @@ def main() -> None:
         *real(points),
         "",
         (
-            "In brackets: the middle 95 % of 1,000 draws of the frames. The truth is not known here; "
-            "agreement is not accuracy."
+            "In brackets: the middle 95 % of 1,000 draws of the frames. The truth is not known "
+            "here; agreement is not accuracy."
         ),
         "",
         "## Simulated annotators",
