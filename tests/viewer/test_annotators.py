@@ -39,7 +39,9 @@ def test_points_are_seen_and_taken_over(make_napari_viewer, qtbot, monkeypatch, 
     qtbot.waitUntil(lambda: dock.session.image is not None, timeout=WAIT)
     panel, controller = dock.annotators, dock.controller.annotators
 
+    qtbot.waitUntil(panel.title.isVisible, timeout=WAIT)
     press(panel.title)
+    assert panel.title.isChecked()
     assert panel.body.isVisible()
     press(panel.files_button)
     qtbot.waitUntil(lambda: controller.consensus is not None, timeout=WAIT)
