@@ -26,6 +26,7 @@ from napari_hemacells.cli.options import (
 from napari_hemacells.cli.serve import serve
 from napari_hemacells.cli.thermograms import regions, study, thermograms
 from napari_hemacells.cli.train import report, train
+from napari_hemacells.cli.triage import triage
 
 EXIT_CODES = (
     "Exit codes: 0 success · 1 error in the program · 2 wrong usage · 3 bad "
@@ -47,6 +48,7 @@ evaluate = typer.Typer(
 app.command("detect", cls=JsonCommand)(with_options(detect))
 app.command("fit", cls=JsonCommand)(with_options(fit))
 app.command("classify", cls=JsonCommand)(with_options(classify))
+app.command("triage", cls=JsonCommand)(with_options(triage))
 evaluate.command("fewshot", cls=ShotsCommand)(with_options(fewshot))
 evaluate.command("clicks", cls=JsonCommand)(with_options(clicks))
 evaluate.command("detection", cls=Command)(with_options(detection))
