@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from napari_hemacells.core import annotate
 from napari_hemacells.core.annotate import Annotation
 from napari_hemacells.core.annotate.class_table import with_class_table
