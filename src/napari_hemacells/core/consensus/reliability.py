@@ -71,7 +71,7 @@ def estimate_reliability(
     distance
         ``(images,)`` in px, up to which points were grouped.
     """
-    model = _Model(points, cell, distance)
+    model = _ErrorRates(points, cell, distance)
     is_cell = np.where(model.votes > 1, 0.95, 0.3)
     truth = model.vote_shares()
     rounds = 0
@@ -108,7 +108,7 @@ def _areas(points: AnnotatorPoints) -> NDArray[np.float64]:
     return np.maximum(np.where(count > 4, area, usual), 1.0)
 
 
-class _Model:
+class _ErrorRates:
     """The rates of the annotators, and the two steps that improve them.
 
     Parameters
