@@ -109,6 +109,8 @@ def confidences(
 
 def _places(cells: Cells, ids: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     """Rows in the table of those ids that exist, and which ids these are."""
+    if len(ids) == len(cells) and np.array_equal(ids, cells.ids):  # as after every fit
+        return np.arange(len(ids)), np.ones(len(ids), dtype=np.bool_)
     places = np.searchsorted(cells.ids, ids)
     known = np.zeros(len(ids), dtype=np.bool_)
     inside = places < len(cells)

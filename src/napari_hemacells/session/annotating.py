@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from napari_hemacells.core import annotate
 from napari_hemacells.core.annotate import Annotation
 from napari_hemacells.core.annotate.class_table import with_class_table
+from napari_hemacells.core.annotate.not_a_cell import standing_class
 from napari_hemacells.core.errors import AnnotationError, CellsError
 from napari_hemacells.core.types import CellRef
 from napari_hemacells.session.cell_edits import (
@@ -75,6 +76,19 @@ class SessionEditor(SessionState):
             self.live.confirmed |= again if class_id is not None else set()
             annotator = self._need_history().state.annotator
             self._execute(annotate.SetLabels(tuple(places), class_id, annotator))
+
+    def mark_not_a_cell(self, cells: Iterable[int]) -> None:
+        """Give these cells the standing class *Not a cell*; it joins the palette once it is used.
+
+        They are in no count, and what they look like is remembered for later projects.
+        """
+        chosen = [cell for cell in cells if cell in self._need_cells().position]
+        if not chosen:
+            return
+        standing = standing_class(self.palette)
+        if standing.id not in self.palette:
+            self._execute(annotate.AddClass(standing))
+        self.annotate(chosen, standing.id)
 
     def take_classes(self, names: Mapping[int, str]) -> int:
         """Take over classes that are known by name, as of folders or a table; return how many.

@@ -216,7 +216,6 @@ class ClassifyController(QObject):
 
     def _confirm(self, cells: tuple[int, ...]) -> None:
         self._session.confirm(cells)
-        self._tasks.classify()
         self._voice.say("Confirmed: the annotation counts like the others.")
 
     def _review_rare(self) -> None:
