@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,9 @@ from napari_hemacells.core.evaluate import percentile_interval, score_prediction
 from napari_hemacells.core.evaluate.fewshot import default_cache_folder
 from napari_hemacells.core.image import read_image
 from napari_hemacells.core.types import BOX_COLUMNS, Cells, CropSpec
+
+if TYPE_CHECKING:
+    from napari_hemacells.core.encode import Encoder
 
 CLASSES = ("RBC", "WBC", "Platelets")
 EDGES = ("ymin", "xmin", "ymax", "xmax")
@@ -38,11 +42,24 @@ def read_boxes(file: Path, shape: tuple[int, int]) -> tuple[np.ndarray, list[str
     return np.array(boxes).reshape(-1, 4), names, len(objects) - len(boxes)
 
 
-def embed_fields(data: Path, part: str) -> tuple[np.ndarray, np.ndarray, int]:
-    """``(n, dim)`` embeddings and ``(n,)`` classes of all boxes of a list of fields."""
-    encoder, cache = bundled_encoder("auto"), EmbeddingCache(default_cache_folder())
+class EmbeddedBoxes(NamedTuple):
+    """``(n, dim)`` embeddings and ``(n,)`` classes of boxes, and how many had no area."""
+
+    vectors: np.ndarray
+    classes: np.ndarray
+    skipped: int
+
+
+def embed_fields(data: Path, part: str) -> EmbeddedBoxes:
+    """All boxes of a list of fields, embedded by the bundled encoder."""
+    return embed_boxes(data, part, bundled_encoder("auto"))
+
+
+def embed_boxes(data: Path, part: str, encoder: Encoder, most: int | None = None) -> EmbeddedBoxes:
+    """All boxes of a list of fields, or of its first ones, embedded."""
+    cache = EmbeddingCache(default_cache_folder())
     vectors, classes, skipped = [], [], 0
-    for name in (data / f"{part}.txt").read_text().split():
+    for name in (data / f"{part}.txt").read_text().split()[:most]:
         image = read_image(data / "images" / f"{name}.jpg")
         boxes, names, without_area = read_boxes(data / "annotations" / f"{name}.xml", image.shape)
         skipped += without_area
@@ -51,7 +68,7 @@ def embed_fields(data: Path, part: str) -> tuple[np.ndarray, np.ndarray, int]:
         cells = Cells(np.zeros(image.shape, np.int32), table, 100.0, "shapes")
         vectors.append(embed(image, cells, CropSpec(), encoder, cache).vectors)
         classes += names
-    return np.concatenate(vectors), np.array(classes), skipped
+    return EmbeddedBoxes(np.concatenate(vectors), np.array(classes), skipped)
 
 
 def main() -> None:

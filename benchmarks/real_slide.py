@@ -227,7 +227,7 @@ def real(  # noqa: PLR0915 (one step of the user after the other)
     run.result["cells_a_second"] = round(done / took, 1) if took else None
     if all_there is None:  # the rest by the rate; made-up vectors stand for what is missing
         ahead = (total - done) / (done / took) if done else float("nan")
-        run.result["all_embedded_s_at_this_rate"] = round(time.perf_counter() - began + ahead)
+        run.result["all_embedded_s_at_this_rate"] = round(time.perf_counter() - began + ahead, 0)
         jobs.cancel("embed")
         session.set_embeddings(made_up_vectors(dock))
     else:

@@ -70,6 +70,7 @@ def main() -> None:
     parser.add_argument("--learn", type=int, default=150, help="pictures a class")
     parser.add_argument("--ask", type=int, default=50, help="pictures a class")
     parser.add_argument("--epochs", type=int, default=2, help="of the fine-tuned models")
+    parser.add_argument("--only", default="", help="models whose name has this")
     options = parser.parse_args()
     split(options.folder, options.out, options.learn, options.ask)
     learn, ask = options.out / "learn", options.out / "ask"
@@ -85,6 +86,8 @@ def main() -> None:
     )
     print("| --- | --- | --- | --- | --- | --- | --- |", flush=True)
     for name, arguments in models.items():
+        if options.only not in name:
+            continue
         folder = options.out / name.replace(", ", " ").replace(" ", "-")
         model = folder / "model"
         target = folder if arguments[0] == "train" else model

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import ArrayLike, NDArray
 
+    from napari_hemacells.core.classify.verification import Likeness
     from napari_hemacells.core.evaluate import ClassificationScores, FewShotReport
     from napari_hemacells.core.params import DetectorName, DeviceName
     from napari_hemacells.core.store import Bundle
@@ -65,6 +66,7 @@ __all__ = [
     "export_crops",
     "export_table",
     "fit",
+    "learn_likeness",
     "load_model",
     "open_image",
     "open_pictures",
@@ -310,6 +312,42 @@ def fit(embeddings: Embeddings, labels: Mapping[int, str], *, name: str = "model
         diameter=None if learned_from is None else learned_from.diameter,
         learned_from=learned_from,
     )
+
+
+def learn_likeness(embeddings: Embeddings, labels: Mapping[int, str]) -> Likeness:
+    """Learn from annotated cells how unlike two cells are, also of kinds nobody annotated.
+
+    Parameters
+    ----------
+    embeddings
+        The result of :func:`embed`.
+    labels
+        Class name of each annotated cell, by cell id. With fewer than two classes of two cells
+        the encoder's own distance is returned; `learned_from` says so.
+
+    Raises
+    ------
+    CellsError
+        An annotated cell has no embedding.
+
+    Examples
+    --------
+    >>> smear = synthetic_smear(seed=4, shape=(120, 160), diameter=24)
+    >>> image = open_image(smear.image)
+    >>> found = embed(image, detect(image, method="classical"))
+    >>> likeness = learn_likeness(found, {})
+    >>> distances = likeness.distances(found.vectors[:1], found.vectors)
+    >>> bool(likeness.same(distances)[0, 0])  # a cell is of the same kind as itself
+    True
+    """
+    from napari_hemacells.core.classify.verification import fit_likeness
+    from napari_hemacells.core.errors import CellsError
+
+    rows = embeddings.rows
+    if missing := sorted(set(labels) - set(rows)):
+        raise CellsError(f"Cell {missing[0]} is annotated but has no embedding. Embed it first.")
+    vectors = embeddings.vectors[[rows[cell] for cell in labels]]
+    return fit_likeness(vectors, list(labels.values()), encoder=embeddings.encoder)
 
 
 def predict(model: Bundle, embeddings: Embeddings, cells: Cells | None = None) -> Prediction:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 GLASS = (235, 228, 232)
 COLOURS = {"red": (200, 80, 90), "violet": (90, 40, 150)}
+ODD = {"green": (60, 170, 70)}  # of no class
 RADIUS = 8
 
 
@@ -59,9 +60,15 @@ def draw(kinds: list[str], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     rows, cols = np.indices(labels.shape)
     for place, kind in enumerate(kinds):
         disc = np.hypot(rows - side / 2, cols - side * (place + 0.5)) <= RADIUS
-        pixels[disc], labels[disc] = COLOURS[kind], 10 * (place + 1)
+        pixels[disc], labels[disc] = (COLOURS | ODD)[kind], 10 * (place + 1)
     noisy = pixels + np.random.default_rng(seed).normal(0, 6, pixels.shape)
     return noisy.clip(0, 255).astype(np.uint8), labels
+
+
+@pytest.fixture
+def draw_discs() -> Callable[[list[str], int], tuple[np.ndarray, np.ndarray]]:
+    """Draw a row of discs: picture and label image."""
+    return draw
 
 
 @pytest.fixture

@@ -43,3 +43,21 @@ def test_one_class_is_refused(tmp_path: Path, hemacells: Callable[..., Result]) 
     done = hemacells("check-labels", tmp_path / "discs", "--encoder", "colour-histogram")
     assert done.exit_code == 3
     assert "Two classes are needed" in done.stderr
+
+
+def test_the_class_is_read_from_file_names(
+    tmp_path: Path, hemacells: Callable[..., Result]
+) -> None:
+    for name in ("red", "violet"):
+        add_discs(tmp_path / "sorted", name, 6)
+    mixed = tmp_path / "mixed"
+    mixed.mkdir()
+    for file in sorted((tmp_path / "sorted").rglob("*.png")):
+        file.rename(mixed / f"{file.parent.name}_{file.name}")
+    told = tmp_path / "told.json"
+    given = ("--encoder", "colour-histogram", "--json", told, "--label-pattern", "^([a-z]+)_")
+    done = hemacells("check-labels", mixed, *given)
+    assert done.exit_code == 0, done.output
+    record = json.loads(told.read_text())
+    assert record["n"] == 12
+    assert {suspect["label"] for suspect in record["suspects"]} == {"red", "violet"}

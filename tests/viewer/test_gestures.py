@@ -157,10 +157,10 @@ def test_every_gesture_does_what_the_table_of_keys_says(dock, qtbot):
     hands.press(Qt.Key.Key_Escape)
     assert editor.chosen == []
     modes = []
-    for _ in range(3):
+    for _ in range(4):
         hands.press(Qt.Key.Key_V)
         modes.append(canvas.mode)
-    assert set(modes) == {"image", "class", "confidence"}
+    assert set(modes) == {"image", "class", "confidence", "odd"}
     assert hands.viewer.layers["Cells"].visible
 
     # merging the chosen cells

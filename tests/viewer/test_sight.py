@@ -14,6 +14,8 @@ from napari_hemacells.core.detect import cells_from_labels
 from napari_hemacells.core.types import Progress
 from napari_hemacells.widgets import HemaCellsWidget
 from napari_hemacells.widgets.background import tasks
+from napari_hemacells.widgets.canvas.layer_readers import layer_kind
+from napari_hemacells.widgets.canvas.viewer_bridge import images_in_memory
 
 pytestmark = pytest.mark.viewer
 
@@ -38,7 +40,7 @@ def own_places(monkeypatch, tmp_path):
     """Projects below the test's folder, a detector of purple, embeddings without a network."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
 
-    def detect(image, *_settings):
+    def detect(image, *_settings, **_places):
         from scipy.ndimage import label
 
         yield Progress(0, 0, "Finding cells")
@@ -155,6 +157,48 @@ def test_each_frame_has_its_own_cells_annotations_and_identity(viewer, dock, qtb
     assert {ref.image_key for ref in dock.session.class_of_cell()} == {
         key_a, *(image.key for image in dock.session.project.images if image.key != key_a)
     }  # fmt: skip
+
+
+def test_frames_that_are_not_in_sight_are_found_when_their_project_is_opened(
+    viewer, qtbot, tmp_path
+):
+    layer = viewer.add_image(STACK, name="stack", rgb=True)
+    dock = HemaCellsWidget(viewer)
+    viewer.window.add_dock_widget(dock, name="HemaCells", area="right")
+    keys = []
+    for frame, place in ((3, (90, 80)), (0, (30, 30))):
+        viewer.dims.set_point(0, frame)
+        detect(dock, qtbot)
+        dock.controller.show_step("annotate")
+        qtbot.waitUntil(lambda: dock.session.embeddings is not None, timeout=30_000)
+        click(viewer, *place)
+        assert len(dock.session.annotated) == 1
+        keys.append(dock.session.image.key)
+    dock.session.save_as(tmp_path / "project")
+    dock.controller.close()
+    layer.name = "renamed"
+    viewer.dims.set_point(0, 3)
+
+    dock = HemaCellsWidget(viewer)
+    viewer.window.add_dock_widget(dock, name="again", area="right")
+    controller = dock.controller
+    controller.project_controller.open_project(tmp_path / "project")
+    assert "without a file" not in dock.messages.text
+    # the first of the project is the frame that the dock saw first: it is shown
+    assert dock.session.image.key == keys[1]
+    assert viewer.dims.current_step[0] == 0
+    assert len(cells_in_sight(dock)) == 2
+    pictures = [one for one in viewer.layers if layer_kind(one) == "image"]
+    assert pictures == [layer]  # frames are not added a second time
+    assert set(images_in_memory(dock.session, controller.bridge)) >= set(keys)
+
+    cell = next(ref for ref in dock.session.class_of_cell() if ref.image_key == keys[0])
+    controller.finetune_controller.navigator.go_to(cell)
+    qtbot.waitUntil(lambda: dock.session.image.key == keys[0], timeout=30_000)
+    assert viewer.dims.current_step[0] == 3
+    assert cells_in_sight(dock) == [(90, 80)]
+    assert list(dock.session.annotated) == [cell.cell]
+    controller.close()
 
 
 def test_detect_takes_the_plane_in_sight_without_waiting_for_the_slider(viewer, dock, qtbot):

@@ -190,10 +190,10 @@ def test_next_goes_to_a_cell_and_previous_back(at_work, qtbot):
 def test_display_flips_through_its_modes(at_work, qtbot):
     label(at_work, qtbot, 1, at_work.session.palette.ids[0])
     modes = []
-    for _ in range(3):
+    for _ in range(4):
         at_work.controller.canvas.act("display")
         modes.append(at_work.controller.canvas.mode)
-    assert modes == ["confidence", "image", "class"]
+    assert modes == ["confidence", "odd", "image", "class"]
     at_work.controller.canvas.show_mode("image")
     assert shown(at_work, 1)[3] == 0
     assert at_work.classify.modes["image"].isChecked()

@@ -8,6 +8,7 @@ from napari_hemacells import __version__
 from napari_hemacells.cli.adapt import adapt
 from napari_hemacells.cli.check_labels import check_labels
 from napari_hemacells.cli.classify import classify
+from napari_hemacells.cli.consensus import consensus, evaluate_consensus
 from napari_hemacells.cli.crops import crop_size, crops
 from napari_hemacells.cli.demo import demo
 from napari_hemacells.cli.detect import detect
@@ -25,6 +26,7 @@ from napari_hemacells.cli.options import (
 from napari_hemacells.cli.serve import serve
 from napari_hemacells.cli.thermograms import regions, study, thermograms
 from napari_hemacells.cli.train import report, train
+from napari_hemacells.cli.triage import triage
 
 EXIT_CODES = (
     "Exit codes: 0 success · 1 error in the program · 2 wrong usage · 3 bad "
@@ -46,6 +48,7 @@ evaluate = typer.Typer(
 app.command("detect", cls=JsonCommand)(with_options(detect))
 app.command("fit", cls=JsonCommand)(with_options(fit))
 app.command("classify", cls=JsonCommand)(with_options(classify))
+app.command("triage", cls=JsonCommand)(with_options(triage))
 evaluate.command("fewshot", cls=ShotsCommand)(with_options(fewshot))
 evaluate.command("clicks", cls=JsonCommand)(with_options(clicks))
 evaluate.command("detection", cls=Command)(with_options(detection))
@@ -57,6 +60,8 @@ evaluate.command("crop-size", cls=SizesCommand)(with_options(crop_size))
 app.command("adapt", cls=JsonCommand)(with_options(adapt))
 app.command("report", cls=Command)(with_options(report))
 app.command("check-labels", cls=JsonCommand)(with_options(check_labels))
+app.command("consensus", cls=JsonCommand)(with_options(consensus))
+evaluate.command("consensus", cls=JsonCommand)(with_options(evaluate_consensus))
 app.add_typer(evaluate)
 app.add_typer(train)
 study.command("regions", cls=JsonCommand)(with_options(regions))

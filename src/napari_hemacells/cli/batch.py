@@ -33,7 +33,7 @@ from napari_hemacells.core.image.files import image_name, is_image
 from napari_hemacells.core.image.formats import passed_over_sentence
 from napari_hemacells.core.types.progress import run_to_end
 
-RESULT_KEYS = ("csv", "labels", "overlay")
+RESULT_KEYS = ("csv", "labels", "overlay", "triage")
 MAX_NOTE_BYTES = 2**20
 
 

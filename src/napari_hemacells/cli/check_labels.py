@@ -9,6 +9,7 @@ from rich.table import Table
 from napari_hemacells.cli.batch import exit_if_unreadable
 from napari_hemacells.cli.console import Reporter
 from napari_hemacells.cli.evaluate import EncoderName, crop_of, make_encoder
+from napari_hemacells.cli.evaluate_bundle import LabelPattern
 from napari_hemacells.cli.options import JsonTarget, NetworkDevice, PlaneOptions, RunOptions
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def check_labels(
     planes: PlaneOptions,
     device: NetworkDevice = "auto",
     run: RunOptions,
+    label_pattern: LabelPattern = "",
 ) -> None:
     """List the labels that may be wrong, the most suspicious first; nothing is changed.
 
@@ -60,6 +62,10 @@ def check_labels(
 
     reporter = Reporter(quiet=run.quiet, json_to=json)
     if (folder / OUT_OF_FOLD_FILE).is_file():
+        if label_pattern:
+            raise typer.BadParameter(
+                "A cross-validated training has its classes already: leave out --label-pattern."
+            )
         label_check = label_noise.check_out_of_fold(folder)
     else:
         steps = label_noise.check_labels_steps(
@@ -69,6 +75,7 @@ def check_labels(
             folds=folds,
             seed=seed,
             selection=planes.selection,
+            label_pattern=label_pattern,
         )
         label_check = reporter.run(steps, "Checking labels")
         planes.tell(reporter)

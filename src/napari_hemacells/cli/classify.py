@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.classify import Head
     from napari_hemacells.core.encode import Encoder
     from napari_hemacells.core.store import Bundle
+    from napari_hemacells.core.types import Embeddings
 
 Model = Annotated[
     Path, typer.Option("--model", "-m", metavar="BUNDLE", help="A saved model (its folder).")
@@ -183,7 +184,7 @@ class LoadedClassifier:
         """Classify an image's cells and write the results; yield progress, return the record."""
         prediction = yield from self.predict(detected)
         job, folder = self.job, self.job.folder
-        predicted = _save(detected, prediction, job.bundle, folder)
+        predicted = save_classes(detected, prediction, job.bundle, folder)
         record = {**detected.describe(), "predicted": predicted, **detected.files(job.out)}
         if job.overlay:
             name = detected.file("overlay.png")
@@ -199,7 +200,10 @@ class LoadedClassifier:
         BundleMismatchError
             If the cells are of another scale than the model's.
         """
-        from napari_hemacells.core.classify import without_contradictions
+        return self.classify(detected, (yield from self.embed(detected)))
+
+    def embed(self, detected: DetectedImage) -> Generator[Progress, None, "Embeddings"]:
+        """Return the embeddings of the image's cells; otherwise as :meth:`predict`."""
         from napari_hemacells.core.encode import embed_steps
         from napari_hemacells.core.store import check_compatible, check_modality
 
@@ -210,13 +214,19 @@ class LoadedClassifier:
             diameter = None if cells.source == "whole" else cells.diameter
             check_compatible(job.bundle, self.encoder.info, spec, diameter, image.pixel_size_um)
         size, like = job.encode.batch_size, job.bundle.encoder
-        prediction = self.head.predict(
-            (yield from embed_steps(image, cells, spec, self.encoder, batch_size=size, like=like))
+        return (
+            yield from embed_steps(image, cells, spec, self.encoder, batch_size=size, like=like)
         )
+
+    def classify(self, detected: DetectedImage, embeddings: "Embeddings") -> Prediction:
+        """Return the classes of embedded cells."""
+        from napari_hemacells.core.classify import without_contradictions
+
+        prediction = self.head.predict(embeddings)
         if len(prediction.class_ids) != 1:
             return prediction
-        name = job.bundle.palette.by_id(prediction.class_ids[0]).name
-        return without_contradictions(prediction, cells, name)
+        name = self.job.bundle.palette.by_id(prediction.class_ids[0]).name
+        return without_contradictions(prediction, detected.cells, name)
 
 
 def classify(
@@ -255,11 +265,13 @@ def classify(
             planes,
             cells=cells,
             overlay=overlay,
-            workers=share.workers,
             cluster=share.scheduler is not None,
         )
         output_folder(out)
-        classify_whole(WholePictures(images, out, load_bundle(model), encode, encoder), reporter)
+        pictures = WholePictures(
+            images, out, load_bundle(model), encode, encoder, workers=share.workers or 0
+        )
+        classify_whole(pictures, reporter)
         return
     output_folder(out)
     job = ClassifyJob(
@@ -288,7 +300,7 @@ def classify(
     exit_with_status(batch)
 
 
-def _save(
+def save_classes(
     detected: DetectedImage, prediction: Prediction, bundle: "Bundle", folder: Path
 ) -> dict[str, int]:
     """Write table and label image; return the number of cells of each class."""

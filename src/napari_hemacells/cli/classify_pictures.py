@@ -16,6 +16,7 @@ from napari_hemacells.cli.image_job import WORK_FOLDER
 from napari_hemacells.cli.inputs import InputImage, find_images
 from napari_hemacells.cli.joint_results import bundle_notes
 from napari_hemacells.cli.options import PlaneOptions, flag
+from napari_hemacells.cli.whole_workers import PortionJob, classify_in_processes_steps
 from napari_hemacells.core.errors import BundleError, HemaCellsError, ImageError
 from napari_hemacells.core.params import DetectParams, NetworkParams
 
@@ -41,6 +42,8 @@ class WholePictures:
         The folder for the results.
     encoder
         Where the model's encoder is, if it is not found automatically.
+    workers
+        Processes that share the pictures; 0 or 1: this one alone.
     """
 
     given: Sequence[str]
@@ -48,6 +51,7 @@ class WholePictures:
     bundle: "Bundle"
     encode: NetworkParams
     encoder: str | None = None
+    workers: int = 0
 
 
 def check_whole_options(
@@ -56,7 +60,6 @@ def check_whole_options(
     *,
     cells: Path | None,
     overlay: bool,
-    workers: int | None,
     cluster: bool,
 ) -> None:
     """Refuse options that have no meaning where no cells are looked for.
@@ -69,7 +72,6 @@ def check_whole_options(
     useless = {
         "--cells": cells is not None,
         "--overlay": overlay,
-        "--workers": workers is not None and workers > 1,
         "--scheduler": cluster,
     }
     usual = DetectParams().model_dump()
@@ -183,10 +185,18 @@ def _predict(job: WholePictures, pictures: "CellPictures", reporter: Reporter) -
     from napari_hemacells.core.encode import EmbeddingCache
     from napari_hemacells.core.store.picture_classes import classify_pictures_steps
 
-    cache = EmbeddingCache(job.out / WORK_FOLDER / "embeddings")
-    steps = classify_pictures_steps(
-        pictures, job.bundle, _load_encoder(job), cache, batch_size=job.encode.batch_size
-    )
+    vectors = job.out / WORK_FOLDER / "embeddings"
+    if job.workers > 1 and len(pictures) > 1:
+        shared = PortionJob(pictures, job.bundle, job.encode, job.encoder, vectors)
+        steps = classify_in_processes_steps(shared, job.workers)
+    else:
+        steps = classify_pictures_steps(
+            pictures,
+            job.bundle,
+            _load_encoder(job),
+            EmbeddingCache(vectors),
+            batch_size=job.encode.batch_size,
+        )
     try:
         return reporter.run(steps, "Classifying pictures")
     except KeyboardInterrupt:

@@ -1,7 +1,7 @@
 """The one table of all images that a command classified, and its counts in words and as JSON."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from napari_hemacells.cli.console import Reporter
 
@@ -79,18 +79,31 @@ def save_joint_table(joint: "JointTable", out: Path, reporter: Reporter) -> dict
     }
 
 
-def _parts(records: "Sequence[Record]", *, folders_are_groups: bool) -> "list[ImageRows]":
-    from napari_hemacells.core.store.joint_table import ImageRows, image_labels, read_rows
+class NamedImage(NamedTuple):
+    """What an image is called in the results of all images, and what its cells belong to."""
+
+    label: str
+    group: str
+
+
+def image_names(records: "Sequence[Record]", *, folders_are_groups: bool) -> list[NamedImage]:
+    """Return the names of images, no two alike, and their groups."""
+    from napari_hemacells.core.store.joint_table import image_labels
 
     paths = [Path(record["image"]).absolute() for record in records]
     folders = sorted({path.parent for path in paths})
     group_of = dict(zip(folders, image_labels(folders), strict=True))
     return [
-        ImageRows(
-            label,
-            read_rows(Path(record["csv"])),
-            group_of[path.parent] if folders_are_groups else record.get("group", ""),
-            str(record["image"]),
-        )
+        NamedImage(label, group_of[path.parent] if folders_are_groups else record.get("group", ""))
         for record, path, label in zip(records, paths, image_labels(paths), strict=True)
+    ]
+
+
+def _parts(records: "Sequence[Record]", *, folders_are_groups: bool) -> "list[ImageRows]":
+    from napari_hemacells.core.store.joint_table import ImageRows, read_rows
+
+    names = image_names(records, folders_are_groups=folders_are_groups)
+    return [
+        ImageRows(name.label, read_rows(Path(record["csv"])), name.group, str(record["image"]))
+        for record, name in zip(records, names, strict=True)
     ]

@@ -150,9 +150,9 @@ def crop_around_points(
 
     places = np.asarray(points, dtype=np.float64).reshape(-1, 2)
     extent = np.array(image.shape, dtype=np.float64)
-    inside = np.isfinite(places) & (places >= -0.5) & (places <= extent - 0.5)
+    inside = points_inside(image, places)
     if not inside.all():
-        row, col = places[np.flatnonzero(~inside.all(axis=1))[0]]
+        row, col = places[np.flatnonzero(~inside)[0]]
         raise CellsError(
             f"The point at row {row:g}, column {col:g} is outside of {image.name}, which has "
             f"{image.shape[0]} × {image.shape[1]} pixels: was it set in another image?"
@@ -174,6 +174,14 @@ def crop_around_points(
     for crop, (top, left) in zip(pixels, corners[kept].tolist(), strict=True):
         crop[...] = _square(source, (top + side / 2, left + side / 2), side, size)
     return PointCrops(pixels, kept, beyond)
+
+
+def points_inside(image: SmearImage, points: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """``(n,)`` whether each point lies on a pixel of the image."""
+    places = np.asarray(points, dtype=np.float64).reshape(-1, 2)
+    last = np.array(image.shape, dtype=np.float64) - 0.5
+    inside = np.isfinite(places) & (places >= -0.5) & (places <= last)
+    return np.asarray(inside[:, 0] & inside[:, 1])
 
 
 def nothing_near(points: NDArray[np.floating], cells: Cells, reach: float) -> NDArray[np.bool_]:

@@ -18,7 +18,7 @@ DetectorName: TypeAlias = Literal["learned", "classical"]
 HeadName: TypeAlias = Literal["auto", "prototype", "linear", "knn"]
 SiameseNetworkName: TypeAlias = Literal["distance", "head", "tuned", "thesis"]
 SiameseLossName: TypeAlias = Literal["contrastive", "triplet", "multi-similarity"]
-QueueOrder: TypeAlias = Literal["uncertain", "active", "sure", "unknown", "class", "slide"]
+QueueOrder: TypeAlias = Literal["uncertain", "active", "rare", "sure", "unknown", "class", "slide"]
 ViewName: TypeAlias = Literal["frontal", "right-45", "right-90", "left-45", "left-90", "any"]
 ProtocolName: TypeAlias = Literal["any", "dynamic", "static"]
 

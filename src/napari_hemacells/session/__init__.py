@@ -6,6 +6,7 @@ Views update from events and never write back.
 
 from napari_hemacells.session.cell_edits import CellsChange
 from napari_hemacells.session.early_answers import answer_request, warm_up
+from napari_hemacells.session.kept_cells import CellsRequest, keep_cells
 from napari_hemacells.session.live_classifier import (
     ClassifyRequest,
     ClassifyResult,
@@ -16,11 +17,13 @@ from napari_hemacells.session.state import SessionEvents
 
 __all__ = [
     "CellsChange",
+    "CellsRequest",
     "ClassifyRequest",
     "ClassifyResult",
     "Session",
     "SessionEvents",
     "answer_request",
+    "keep_cells",
     "run_classification",
     "warm_up",
 ]

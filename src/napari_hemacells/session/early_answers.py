@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _Number = TypeVar("_Number", np.float32, np.bool_)
 
 STEADY = 0.15  # in probability, by which a class must be ahead to replace the one shown
+STEADY_AFTER_CLICK = 0.03  # ... by another annotation
 _RARE = 0.02  # share of the cells: kinds that are rarer are looked at early
 _UNSURE = 400  # cells that are looked at next because they are uncertain, at most
 
@@ -56,7 +57,7 @@ def early_request(
         others = {
             key: there for key, there in live.others.items() if live.has_support_from(key, fine)
         }
-        support = gather_support(labels, {**others, taught.image_key: taught})
+        support = gather_support(labels, {**others, taught.image_key: taught}, live.confirmed)
         known = set() if support is None else set(support.labels)
         missing = set() if quick is None or quick.support is None else set(quick.support.labels)
         if support is None or missing - known:
@@ -76,7 +77,7 @@ def _quick(
     first = None if live.growing is None else live.growing.first
     if first is None or not len(first):
         return None
-    support = gather_support(labels, {first.image_key: first})
+    support = gather_support(labels, {first.image_key: first}, live.confirmed)
     if support is None:
         return None
     return ClassifyRequest(live.generation, first, support, class_ids, None, live.params, parents)
@@ -124,11 +125,16 @@ def _joined(
     return None if early is None or late is None else np.concatenate([early, late])[order]
 
 
-def steady(before: Prediction, now: Prediction) -> Prediction:
+def steady(before: Prediction, now: Prediction, margin: float = STEADY) -> Prediction:
     """Return the new prediction; where classes hardly differ, cells keep what they had.
 
-    For answers to the same annotations: a cell changes its class when its better vector says so
-    clearly, not because two classes are as likely as each other.
+    A cell changes its class when its better vector, or a further annotation, says so clearly, not
+    because two classes are as likely as each other.
+
+    Parameters
+    ----------
+    margin
+        By how much a class must be ahead, in probability.
     """
     if before.class_ids != now.class_ids or not len(before.ids):
         return now
@@ -137,7 +143,7 @@ def steady(before: Prediction, now: Prediction) -> Prediction:
     old, new = before.predicted_column[places], now.predicted_column
     rows = np.arange(len(now.ids))
     ahead = now.probabilities[rows, new] - now.probabilities[rows, old]
-    kept = there & (old != new) & (ahead < STEADY)
+    kept = there & (old != new) & (ahead < margin)
     if not kept.any():
         return now
     chances = now.probabilities.copy()

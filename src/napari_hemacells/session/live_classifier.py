@@ -12,6 +12,7 @@ import numpy as np
 
 from napari_hemacells.core.encoder_names import DEFAULT
 from napari_hemacells.core.params import ClassifyParams
+from napari_hemacells.core.types import NOT_A_CELL_ID
 from napari_hemacells.session.domain_shift import ShiftRequest, sample_rows
 
 if TYPE_CHECKING:
@@ -22,12 +23,21 @@ if TYPE_CHECKING:
     from napari_hemacells.core.classify import Head, Reference, SupportSet
     from napari_hemacells.core.encode.growing import GrowingEmbeddings
     from napari_hemacells.core.store import Bundle
-    from napari_hemacells.core.types import CellRef, Cells, Embeddings, Prediction
+    from napari_hemacells.core.types import (
+        CellRef,
+        Cells,
+        CropSpec,
+        Embeddings,
+        EncoderInfo,
+        Prediction,
+    )
     from napari_hemacells.session.domain_shift import ShiftMeasurement
 
 
 def gather_support(
-    labels: Mapping[CellRef, str], images: Mapping[str, Embeddings]
+    labels: Mapping[CellRef, str],
+    images: Mapping[str, Embeddings],
+    confirmed: Collection[CellRef] = (),
 ) -> SupportSet | None:
     """The annotated cells of all images that have embeddings; ``None`` where there are none.
 
@@ -37,26 +47,36 @@ def gather_support(
         Class id of each annotated cell.
     images
         Embeddings by image key; annotated cells of other images wait until theirs are there.
+    confirmed
+        Annotations that the user has confirmed.
     """
     from napari_hemacells.core.classify import SupportSet
 
     vectors: list[np.ndarray] = []
     classes: list[str] = []
     kinds: list[str] = []
+    cells: list[CellRef] = []
     for key, embeddings in images.items():
         rows = embeddings.rows
         mine = [
-            (rows[ref.cell], class_id)
+            (ref, rows[ref.cell], class_id)
             for ref, class_id in labels.items()
             if ref.image_key == key and ref.cell in rows
         ]
-        vectors.append(embeddings.vectors[[row for row, _ in mine]])
-        classes.extend(class_id for _, class_id in mine)
+        vectors.append(embeddings.vectors[[row for _, row, _ in mine]])
+        classes.extend(class_id for _, _, class_id in mine)
+        cells.extend(ref for ref, _, _ in mine)
         seen = embeddings.kinds
-        kinds.extend("" if seen is None else str(seen[row]) for row, _ in mine)
+        kinds.extend("" if seen is None else str(seen[row]) for _, row, _ in mine)
     if not classes:
         return None
-    return SupportSet(np.concatenate(vectors), tuple(classes), tuple(kinds))
+    return SupportSet(
+        np.concatenate(vectors),
+        tuple(classes),
+        tuple(kinds),
+        tuple(ref in confirmed for ref in cells),
+        tuple(cells),
+    )
 
 
 def concatenate_support(known: SupportSet, clicked: SupportSet) -> SupportSet:
@@ -67,6 +87,8 @@ def concatenate_support(known: SupportSet, clicked: SupportSet) -> SupportSet:
         np.concatenate([known.vectors, clicked.vectors]),
         (*known.labels, *clicked.labels),
         (*(known.kinds or ("",) * len(known)), *(clicked.kinds or ("",) * len(clicked))),
+        (*(False,) * len(known), *(clicked.confirmed or (False,) * len(clicked))),
+        (*(None,) * len(known), *(clicked.cells or (None,) * len(clicked))),
     )
 
 
@@ -95,11 +117,15 @@ class ClassifyRequest:
 
 @dataclass(frozen=True, eq=False)
 class ClassifyResult:
-    """The prediction for every cell of the image, and the head that made it."""
+    """The prediction for every cell of the image, and the head that made it.
+
+    ``unlike`` are annotated cells that look unlike the others of their class.
+    """
 
     generation: int
     prediction: Prediction
     head: Head
+    unlike: tuple[CellRef, ...] = ()
 
 
 def run_classification(request: ClassifyRequest) -> ClassifyResult:
@@ -119,7 +145,9 @@ def run_classification(request: ClassifyRequest) -> ClassifyResult:
         )
     if head is None:
         raise ValueError("a request needs annotated cells (support) or a fitted head")
-    return ClassifyResult(request.generation, head.predict(request.embeddings), head)
+    known = () if request.support is None else request.support.cells
+    unlike = tuple(ref for at in head.unlike_others if known and (ref := known[at]) is not None)
+    return ClassifyResult(request.generation, head.predict(request.embeddings), head, unlike)
 
 
 class LiveClassifier:
@@ -133,8 +161,10 @@ class LiveClassifier:
         self.growing: GrowingEmbeddings | None = None  # while the cells are being embedded
         self.latest: ClassifyResult | None = None
         self.nearest = False
+        self.confirmed: set[CellRef] = set()  # annotations that the user has said again
         self.measured: ShiftMeasurement | None = None
         self._raw: Embeddings | None = None
+        self._debris: tuple[tuple[EncoderInfo, CropSpec], NDArray[np.float32]] | None = None
         self._generation = 0
         self._others: dict[str, Embeddings] = {}
         self._samples: dict[str, NDArray[np.float32]] = {}
@@ -292,7 +322,26 @@ class LiveClassifier:
         if self.model is not None:
             labels = self.model.new_labels(labels)
         images = self.images()
-        return gather_support(labels, images) if images else None
+        clicked = gather_support(labels, images, self.confirmed) if images else None
+        if clicked is None or NOT_A_CELL_ID not in clicked.labels:
+            return clicked
+        return self._with_remembered(clicked)
+
+    def _with_remembered(self, clicked: SupportSet) -> SupportSet:
+        """Return the support set with what was no cell in earlier projects."""
+        from napari_hemacells.core.classify import SupportSet
+        from napari_hemacells.core.store.not_a_cell_memory import teaching
+
+        here = self.embeddings
+        if here is None:
+            return clicked
+        if self._debris is None or self._debris[0] != (here.encoder, here.spec):
+            self._debris = ((here.encoder, here.spec), teaching(here.encoder, here.spec))
+        vectors = self._debris[1]
+        if not len(vectors):
+            return clicked
+        known = SupportSet(vectors, (NOT_A_CELL_ID,) * len(vectors))
+        return concatenate_support(known, clicked)
 
     def images(self) -> dict[str, Embeddings]:
         """Embeddings of the image shown, and of the annotated cells of the remembered images."""

@@ -14,7 +14,11 @@ if TYPE_CHECKING:
     from napari_hemacells.core.params import QueueOrder
     from napari_hemacells.core.types import Cells, Embeddings, Prediction
 
-_EMBEDDING_ORDERS = {"active", "uncertain"}  # orders for which cells are held against one another
+_EMBEDDING_ORDERS = {
+    "active",
+    "rare",
+    "uncertain",
+}  # orders for which cells are held against one another
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_hemacells.core import annotate
 from napari_hemacells.core.errors import BundleMismatchError
-from napari_hemacells.core.types import UNKNOWN
+from napari_hemacells.core.types import UNKNOWN, CellRef
 from napari_hemacells.session.annotating import SessionEditor
 from napari_hemacells.session.bundles import (
     check_model,
@@ -20,17 +20,23 @@ from napari_hemacells.session.bundles import (
     other_kind_notice,
     prepare_bundle,
 )
-from napari_hemacells.session.early_answers import early_request, embedding_order, steady
+from napari_hemacells.session.doubts import Doubts, find_doubts
+from napari_hemacells.session.early_answers import (
+    STEADY,
+    STEADY_AFTER_CLICK,
+    early_request,
+    embedding_order,
+    steady,
+)
 from napari_hemacells.session.review_queue import QueueRequest, rank_cells
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from numpy.typing import NDArray
 
     from napari_hemacells.core.params import ClassifyParams, QueueOrder
     from napari_hemacells.core.store import Bundle
-    from napari_hemacells.core.types import CellRef
     from napari_hemacells.session.domain_shift import ShiftMeasurement
     from napari_hemacells.session.live_classifier import (
         ClassifyRequest,
@@ -64,13 +70,28 @@ class Session(SessionEditor):
     def accept(self, result: ClassifyResult) -> bool:
         """Accept an answer and return whether it is current; a late one changes nothing."""
         result, before = self._without_contradictions(result), self.live.latest
-        if self.embeddings is None and before and before.generation == result.generation:
-            shown = steady(before.prediction, result.prediction)
+        if before is not None:
+            same = self.embeddings is None and before.generation == result.generation
+            margin = STEADY if same else STEADY_AFTER_CLICK
+            shown = steady(before.prediction, result.prediction, margin)
             result = replace(result, prediction=shown)
         taken = self.live.accept(result)
         if taken:
             self.events.prediction.emit()
         return taken
+
+    @property
+    def doubts(self) -> Doubts:
+        """Annotations that look unlike the others, and what contradicts the detector."""
+        return self.derived("doubts", lambda: find_doubts(self))
+
+    def confirm(self, cells: Iterable[int]) -> None:
+        """Say once more that these cells' annotations are right, however unlike they look."""
+        key = self._need_image().key
+        said = [cell for cell in cells if cell in self.annotated]
+        self.live.confirmed.update(CellRef(key, cell) for cell in said)
+        self.live.invalidate()
+        self.events.annotations.emit(tuple(said))
 
     def want_embedded(self, in_sight: NDArray[np.int64]) -> None:
         """Say which cells should be embedded next, while they are: annotated, in sight, rare."""

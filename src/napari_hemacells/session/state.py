@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -18,10 +20,13 @@ from napari_hemacells.core.errors import (
     ProjectError,
     StorageError,
 )
+from napari_hemacells.core.files.fsio import file_name
 from napari_hemacells.core.pictures.contact_sheet import sheet_image, sheet_of
 from napari_hemacells.core.train.selfsupervised.encoder_store import list_encoders
 from napari_hemacells.session.cell_edits import CellsChange
+from napari_hemacells.session.kept_cells import CellsRequest, keep_cells
 from napari_hemacells.session.live_classifier import LiveClassifier
+from napari_hemacells.session.not_cells import remember_not_cells
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Hashable, Sequence
@@ -31,6 +36,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.annotate import Annotation, CellRecord, History, Palette
     from napari_hemacells.core.annotate.cell_edits import Corrections
     from napari_hemacells.core.classify import SupportSet
+    from napari_hemacells.core.classify.odd_ones import OddOnes
     from napari_hemacells.core.pictures import PictureChanges
     from napari_hemacells.core.pictures.contact_sheet import ContactSheet
     from napari_hemacells.core.store import Project
@@ -89,6 +95,7 @@ class SessionEvents(SignalGroup):
     embeddings = Signal()
     prediction = Signal()
     model = Signal()
+    odd_ones = Signal()  # the odd ones of the image are known, or not any more
     settings = Signal()  # with what cells are looked at, or how they are classified
     shift = Signal()  # how far the image is from what the classifier knows, or what is done of it
     active_class = Signal(object)
@@ -116,6 +123,7 @@ class SessionState:
         self._active: str | None = None
         self._change = 0
         self._known_state: tuple[object, ...] = ()
+        self._odd_ones: tuple[SmearImage, OddOnes] | None = None
         self._tables: dict[Hashable, Any] = {}
 
     # --- project and image -------------------------------------------------------------------
@@ -148,7 +156,7 @@ class SessionState:
         self.events.active_class.emit(self._active)
         self._tell_notices()
 
-    def open_image(self, image: SmearImage) -> None:
+    def open_image(self, image: SmearImage, saved: Cells | None = None) -> None:
         """Show an image in the open project, in the project that knows it, or in a new one.
 
         Without an open project, the last project that holds this image is reopened, wherever it
@@ -164,14 +172,36 @@ class SessionState:
         from napari_hemacells.core.store.recent import recent_projects
 
         if self.project is None:
-            saved = [entry.folder for entry in recent_projects() if entry.is_there]
-            folder = find_project(image.key, elsewhere=saved) or default_folder(image)
+            folders = [entry.folder for entry in recent_projects() if entry.is_there]
+            folder = find_project(image.key, elsewhere=folders) or default_folder(image)
             if holds_project(folder):  # a damaged one says so
                 self.use_project(Project.open(folder))
             else:
                 new = Project.create(folder, image.name)
                 self.use_project(new, annotate.palette_for(image.modality))
-        self.show_image(image)
+        self.show_image(image, saved)
+
+    def open_folder_project(self, folder: Path, names: Sequence[str]) -> None:
+        """Open the project of class folders that a network is trained on, or make one.
+
+        Parameters
+        ----------
+        names
+            The classes that a new project starts with.
+
+        Raises
+        ------
+        StorageError
+            The project cannot be written, or is open in another window.
+        """
+        from napari_hemacells.core.store import Project, projects_root
+        from napari_hemacells.core.store.project import holds_project
+
+        key = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]
+        where = projects_root() / f"{file_name(folder.name)}-{key}"
+        known = holds_project(where)
+        project = Project.open(where) if known else Project.create(where, folder.name)
+        self.use_project(project, annotate.palette_with(annotate.Palette(), names, ()))
 
     def open_pictures(self, folder: Path) -> None:
         """Show a folder of pictures of one cell each, in the project that holds it.
@@ -241,9 +271,17 @@ class SessionState:
             fresh.forget((*changes.changed, *changes.back))
         return image
 
-    def show_image(self, image: SmearImage) -> None:
-        """Show an image of the open project with its saved cells; a new image is added."""
+    def show_image(self, image: SmearImage, saved: Cells | None = None) -> None:
+        """Show an image of the open project with its saved cells; a new image is added.
+
+        Parameters
+        ----------
+        saved
+            Its cells, where they were read in a thread.
+        """
         project = self._need_project()
+        if problem := remember_not_cells(self.embeddings, self.annotated):
+            self.events.noticed.emit(problem)
         if self.live.embeddings is not None:
             self.live.remember(self.live.embeddings, self.annotated)
         project.add_image(image)
@@ -254,7 +292,7 @@ class SessionState:
         if sheet is not None:
             self._put_cells(sheet.cells())
         elif project.has_cells(image.key):
-            cells = project.load_cells(image.key)
+            cells = project.load_cells(image.key) if saved is None else saved
             self._put_cells(annotate.apply_corrections(cells, self._corrections(image.key)))
         self._tell_notices()
 
@@ -271,6 +309,8 @@ class SessionState:
 
     def close(self) -> None:
         """Close the project; everything is saved already."""
+        if problem := remember_not_cells(self.embeddings, self.annotated):
+            self.events.noticed.emit(problem)
         if self.history is not None:
             self.history.close()
             self._tell_notices()
@@ -297,23 +337,34 @@ class SessionState:
         This holds for every annotator, and an id is not reused as long as an undoable step may
         refer to it. Cells that the user has deleted are not added again.
         """
+        request = self.cells_request(cells)
+        self.put_kept(request, keep_cells(request))
+
+    def cells_request(self, cells: Cells) -> CellsRequest:
+        """Freeze what :func:`~.kept_cells.keep_cells` needs to keep these cells, in a thread."""
         project, image, history = self._need_project(), self._need_image(), self._need_history()
         spoken_of, corrections = history.state.cells_of(image.key), self._corrections(image.key)
         steps = history.can_undo or history.can_redo
-        if self.cells is not None and (spoken_of or corrections or steps):
-            from napari_hemacells.core.detect import keep_annotated
+        return CellsRequest(
+            project,
+            image.key,
+            cells,
+            self.cells,
+            frozenset(spoken_of) if spoken_of or corrections or steps else None,
+            corrections,
+            history.state.last_id(image.key),
+            history.changes,
+        )
 
-            by_hand = annotate.manual_cell_ids(corrections)
-            cells = keep_annotated(
-                self.cells,
-                spoken_of | by_hand,
-                cells,
-                refused=annotate.rejected_masks(corrections) if cells.source == "detector" else (),
-                above=history.state.last_id(image.key),
-            )
-            cells = annotate.with_origin(cells) if by_hand else cells
-        project.save_cells(image.key, cells)
-        self._put_cells(annotate.apply_corrections(cells, corrections))
+    def put_kept(self, request: CellsRequest, kept: Cells) -> None:
+        """Show cells that were kept; what the user did meanwhile is kept too."""
+        history, image = self._need_history(), self._need_image()
+        if image.key != request.image_key or self.project is not request.project:
+            return  # they are saved, and shown when their image is opened again
+        if history.changes != request.changes or self.cells is not request.before:
+            self.set_cells(request.cells)
+            return
+        self._put_cells(annotate.apply_corrections(kept, request.corrections))
 
     def _corrections(self, image_key: str) -> Corrections:
         return self._need_history().state.corrections_of(image_key)
@@ -344,7 +395,7 @@ class SessionState:
         history = self.history
         # The parts that are replaced when they change, and the number of what changes in place.
         known = (
-            self.image, self.cells, self.live.latest, self.live.embeddings,
+            self.image, self.cells, self.live.latest, self.live.embeddings, self._odd_ones,
             history, history and history.state.annotator, history and history.changes,
         )  # fmt: skip
         same = len(known) == len(self._known_state) and all(
@@ -404,9 +455,25 @@ class SessionState:
         return self.derived(
             ("colours", mode),
             lambda: layers.colour_codes(
-                cells, self.annotated, self.prediction, self.palette, mode
+                cells, self.annotated, self.prediction, self.palette, mode, odd=self._odd_ids()
             ),
         )
+
+    @property
+    def odd_ones(self) -> OddOnes | None:
+        """How odd the cells of the image are, as it was last asked for."""
+        if self._odd_ones is None or self._odd_ones[0] is not self.image:
+            return None
+        return self._odd_ones[1]
+
+    def set_odd_ones(self, odd_ones: OddOnes) -> None:
+        """Keep how odd the cells of the open image are."""
+        self._odd_ones = (self._need_image(), odd_ones)
+        self.events.odd_ones.emit()
+
+    def _odd_ids(self) -> list[int]:
+        odd_ones = self.odd_ones
+        return [] if odd_ones is None else odd_ones.odd_ids.tolist()
 
     @property
     def embeddings(self) -> Embeddings | None:

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject, Qt
 
 from napari_hemacells.widgets.adapt_encoder.controller import AdaptEncoderController
+from napari_hemacells.widgets.annotators.controller import AnnotatorsController
 from napari_hemacells.widgets.background.embedding_pace import EmbeddingPace
 from napari_hemacells.widgets.background.tasks import BackgroundTasks
 from napari_hemacells.widgets.background.workers import JobRunner
 from napari_hemacells.widgets.canvas.cell_layer_controller import CellLayerController
 from napari_hemacells.widgets.classify.controller import ClassifyController
 from napari_hemacells.widgets.classify.heat_map import HeatMapController
+from napari_hemacells.widgets.compare.controller import LikenessController
 from napari_hemacells.widgets.detect.controller import DetectController
 from napari_hemacells.widgets.detect.edit_tools import CellEditor
 from napari_hemacells.widgets.export.steps import export_steps, has_model, take_snapshot
@@ -34,11 +36,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_hemacells.session import Session
+    from napari_hemacells.session.likeness import LikeThis
     from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
     from napari_hemacells.widgets.detect.panel import DetectRequest
     from napari_hemacells.widgets.dock_view import DockView
     from napari_hemacells.widgets.export.panel import ExportRequest
     from napari_hemacells.widgets.export.steps import ExportResult
+    from napari_hemacells.widgets.gallery.widget import GalleryWidget
     from napari_hemacells.widgets.project.panel import ProjectPanel
 
 _NO_CELLS = "There are no cells yet: detect them first (Alt+D)."
@@ -90,6 +94,7 @@ class DockController(QObject):
         self.canvas = CellLayerController(session, bridge, self.review_queue, self.tasks.classify)
         self.pace = EmbeddingPace(session, bridge, self.tasks)
         self.cell_editor = CellEditor(session, bridge, self.canvas)
+        self.likeness = LikenessController(session)
         self.project_controller = ProjectController(view, session, bridge, self.tasks, self.voice)
         self.project_panel = ProjectPanelController(
             view.place, session, bridge, self.project_controller, self.voice
@@ -113,6 +118,9 @@ class DockController(QObject):
             view.thermogram, view.detect, bridge.thermograms, self.voice
         )
         self.pictures = PicturesController(view.pictures, view.detect, session, bridge, self.voice)
+        self.annotators = AnnotatorsController(
+            view.annotators, session, bridge, self.voice, self.canvas
+        )
         self._subscriptions = Subscriptions(self)
         # In this order: stop the threads, leave the viewer alone, close the project; all of it
         # is on disk.
@@ -122,9 +130,11 @@ class DockController(QObject):
             self.pace.close,
             self.tasks.close,
             self.review_queue.close,
+            self.likeness.close,
             self.thermograms.jobs.close,
             *self.project_panel.close_callbacks,
             *self.pictures.close_callbacks,
+            *self.annotators.close_callbacks,
             self.map_jobs.close,
             self.training.close,
             self.heat.close,
@@ -146,7 +156,9 @@ class DockController(QObject):
         """Close, and take the gallery, the map and the marks on the canvas out of the viewer."""
         self.close()
         self.bridge.remove_overlays()
-        for widget in (self.view.gallery, self.view.map, self.view.light_table):
+        self.annotators.layers.clear()
+        view = self.view
+        for widget in (view.gallery, view.map, view.light_table, view.compare):
             if widget is not None:
                 self.bridge.remove_dock(widget)
 
@@ -166,6 +178,7 @@ class DockController(QObject):
             (events.annotations, self._step_taken),
             (events.corrected, self._step_taken),
             (events.shift, self.classify_controller.warn_of_shift),
+            (events.prediction, self.classify_controller.warn_of_doubts),
             (viewer.layers, self.project_controller.layers_changed),
             (viewer.layers, self.thermograms.update),
             (viewer.removed, self.project_controller.layer_removed),
@@ -181,6 +194,7 @@ class DockController(QObject):
         view.next_step_button.clicked.connect(self._go_on)
         view.classify.finetune_requested.connect(self.finetune_controller.open)
         view.classify.heat_requested.connect(self.heat.toggle)
+        view.classify.doubts.show_requested.connect(canvas.go_to)
         canvas.heat_requested.connect(self.heat.toggle)
         self.heat.said.connect(self.voice.say)
         self.heat.warning_emitted.connect(self.voice.warn)
@@ -323,8 +337,52 @@ class DockController(QObject):
         table = self.view.make_light_table()
         table.cell_activated.connect(self.canvas.go_to)
         table.refused.connect(self.voice.warn)
-        table.similar_requested.connect(self._show_similar)
+        table.similar_requested.connect(self.likeness.order)
         self.bridge.add_dock(table, "HemaCells light table", behind=gallery)
+        self._add_compare(gallery)
+
+    def _add_compare(self, gallery: GalleryWidget) -> None:
+        """Dock the panel of two cells, and connect what asks for likeness and answers it."""
+        likeness, canvas = self.likeness, self.canvas
+        likeness.panel = panel = self.view.make_compare()
+        panel.restyle()
+        self.bridge.add_dock(panel, "HemaCells compare", behind=gallery)
+        panel.pick_requested.connect(self._compare_chosen)
+        panel.clear_requested.connect(likeness.clear)
+        gallery.compare_requested.connect(likeness.compare)
+        gallery.similar_requested.connect(
+            lambda cells, everywhere: likeness.order(cells, whole_project=everywhere)
+        )
+        gallery.odd_requested.connect(likeness.next_odd)
+        gallery.elsewhere_activated.connect(self.finetune_controller.navigator.go_to)
+        canvas.likeness_asked.connect(self._likeness_key)
+        canvas.mode_changed.connect(self._display_changed)
+        likeness.said.connect(self.voice.say)
+        likeness.refused.connect(self.voice.refuse)
+        likeness.compared.connect(lambda: self.bridge.raise_dock(panel))
+        likeness.ordered.connect(self._show_similar)
+        likeness.project_ordered.connect(self._show_project_order)
+        likeness.odd_found.connect(self._show_odd)
+        likeness.go_to.connect(canvas.go_to)
+
+    def _likeness_key(self, action: str) -> None:
+        """Answer a key on the image that compares cells."""
+        if action.startswith("odd"):
+            self.likeness.next_odd(-1 if action.endswith("before") else 1)
+            return
+        cells = self.cell_editor.targets()
+        if action == "compare":
+            self.likeness.compare(cells)
+        else:
+            self.likeness.order(cells, whole_project=action.endswith("everywhere"))
+
+    def _compare_chosen(self) -> None:
+        gallery = self.view.gallery
+        chosen = [] if gallery is None else gallery.chosen_cells()
+        self.likeness.compare(self.cell_editor.chosen or chosen or self.cell_editor.targets())
+
+    def _display_changed(self, mode: str) -> None:
+        self.likeness.show_colours(shown=mode == "odd")
 
     def _paint_pictures(self) -> None:
         """Paint pictures of a folder that were read meanwhile."""
@@ -337,10 +395,23 @@ class DockController(QObject):
         if self.view.light_table is not None:
             self.bridge.raise_dock(self.view.light_table, tall=True)
 
-    def _show_similar(self, cells: list[int]) -> None:
+    def _show_similar(self, cells: list[int], picked: int) -> None:
         if self.view.gallery is not None:
             self.bridge.raise_dock(self.view.gallery)
-            self.view.gallery.show_similar(cells)
+            self.view.gallery.show_similar(cells, picked)
+
+    def _show_project_order(self, found: LikeThis) -> None:
+        if self.view.gallery is not None:
+            self.bridge.raise_dock(self.view.gallery)
+            self.view.gallery.show_project(found)
+
+    def _show_odd(self, cells: list[int], called: bool) -> None:
+        """Show the odd cells in the gallery, and in their colour on the image."""
+        if not cells:
+            return
+        if self.view.gallery is not None:
+            self.view.gallery.propose(cells, "Odd ones" if called else "Farthest")
+        self.canvas.show_mode("odd")
 
     def _dock_project_panel(self, panel: ProjectPanel) -> None:
         self.view.project = panel
@@ -368,7 +439,7 @@ class DockController(QObject):
         self.view.next_step_button.setEnabled(cells)
         self.view.next_step_button.setToolTip(missing or "Alt+G")
         busy = self.tasks.jobs.running
-        waiting = busy("detect") or busy("open")
+        waiting = busy("detect") or busy("open") or busy("keep")
         self.view.detect.block("Wait until it has finished, or press Cancel." if waiting else "")
         no_model = "" if has_model(session) else _NO_MODEL
         blocked = missing or (
@@ -389,7 +460,7 @@ class DockController(QObject):
         regions, view = self._shows_thermogram, self.view
         if regions or self._worded:
             panels = (
-                view.header, view.pages, view.gallery, view.map, view.light_table,
+                view.header, view.pages, view.gallery, view.map, view.light_table, view.compare,
                 view.next_step_button,
             )  # fmt: skip
             speak_of_regions([panel for panel in panels if panel is not None], regions=regions)

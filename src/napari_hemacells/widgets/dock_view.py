@@ -19,7 +19,9 @@ from qtpy.QtWidgets import (
 
 from napari_hemacells.widgets import theme
 from napari_hemacells.widgets.annotate_panel import AnnotatePanel
+from napari_hemacells.widgets.annotators.panel import AnnotatorsPanel
 from napari_hemacells.widgets.classify.panel import ClassifyPanel
+from napari_hemacells.widgets.compare.panel import ComparePanel
 from napari_hemacells.widgets.detect.panel import DetectPanel
 from napari_hemacells.widgets.export.panel import ExportPanel
 from napari_hemacells.widgets.finetune.panel import FineTunePanel
@@ -62,6 +64,8 @@ class DockView(QWidget):
         self.detect = DetectPanel()
         self.train = TrainDetectorPanel()
         self.detect.add_section(self.train)
+        self.annotators = AnnotatorsPanel()
+        self.detect.add_section(self.annotators)
         self.thermogram = ThermogramPanel()
         self.detect.add_section(self.thermogram, on_top=True)
         self.pictures = PicturesPanel()
@@ -75,6 +79,7 @@ class DockView(QWidget):
         self.gallery: GalleryWidget | None = None
         self.map: EmbeddingMapWidget | None = None
         self.light_table: LightTableWidget | None = None
+        self.compare: ComparePanel | None = None
         self.keys: KeyHelpDialog | None = None
         self.project: ProjectPanel | None = None
         self.pages = QStackedWidget()
@@ -144,6 +149,11 @@ class DockView(QWidget):
         self.light_table = LightTableWidget(self.session)
         return self.light_table
 
+    def make_compare(self) -> ComparePanel:
+        """The panel of two cells side by side, in a dock of its own."""
+        self.compare = ComparePanel()
+        return self.compare
+
     def make_map(self, jobs: JobRunner) -> EmbeddingMapWidget:
         """The embedding map of this session, in a dock of its own."""
         self.map = EmbeddingMapWidget(self.session, jobs)
@@ -175,10 +185,10 @@ class DockView(QWidget):
         """Apply the colours of the present theme."""
         for part in (
             self.header, self.messages, self.classify, self.export, self.place, self.train,
-            self.finetune, self.pictures, *self.edit_bars,
+            self.finetune, self.pictures, self.annotators, *self.edit_bars,
         ):  # fmt: skip
             part.restyle()
-        for docked in (self.map, self.project, self.light_table):
+        for docked in (self.map, self.project, self.light_table, self.compare):
             if docked is not None:
                 docked.restyle()
         theme.mute_text(self.pointed_at)

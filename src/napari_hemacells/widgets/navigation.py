@@ -20,14 +20,16 @@ if TYPE_CHECKING:
     from napari_hemacells.core.types import CellRef, SmearImage
     from napari_hemacells.session import Session
     from napari_hemacells.widgets.canvas.cell_layer_controller import CellLayerController
+    from napari_hemacells.widgets.canvas.layer_catalog import PlaneChoice
     from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
 
 
 class ImageLayer(NamedTuple):
-    """An image, and the layer that shows it (empty if none does)."""
+    """An image, the layer that shows it (empty if none does), and its plane of a stack."""
 
     image: SmearImage
     layer: str
+    place: tuple[int, ...] = ()
 
 
 class Navigator(QObject):
@@ -86,8 +88,11 @@ class Navigator(QObject):
         if self._session.image is not None and self._session.image.key == key:
             self._arrived()
         else:
+            project = self._session.project
+            stored = project.image(key)
+            planes = self._bridge.planes_named(stored.name, stored.shape)
             self.jobs.start(
-                "open", partial(_find_image_steps, self._session.project, key, self._shown())
+                "open", partial(_find_image_steps, project, key, self._shown(), planes)
             )
 
     def _shown(self) -> list[tuple[str, tuple[int, int] | None, Callable[[], SmearImage]]]:
@@ -104,6 +109,7 @@ class Navigator(QObject):
 
     def _opened(self, _kind: str, image_layer: ImageLayer) -> None:
         try:
+            self._bridge.show_plane(image_layer.layer, image_layer.place)
             project_images.select_image(
                 self._session, self._bridge, image_layer.image, image_layer.layer
             )
@@ -146,6 +152,7 @@ def _find_image_steps(
     project: Project,
     key: str,
     shown: Sequence[tuple[str, tuple[int, int] | None, Callable[[], SmearImage]]],
+    planes: Sequence[PlaneChoice] = (),
 ) -> Generator[Progress, None, ImageLayer]:
     """Return an image of a project: from a layer that shows it, or from its file."""
     from napari_hemacells.core.store.project_images import read_stored_image
@@ -157,6 +164,10 @@ def _find_image_steps(
             image = _try_make_image(make)
             if image is not None and image.key == key:
                 return ImageLayer(image, layer)
+    for plane in planes:
+        image = _try_make_image(plane.make)
+        if image is not None and image.key == key:
+            return ImageLayer(image, plane.key, plane.place)
     return ImageLayer(read_stored_image(project, key), "")
 
 

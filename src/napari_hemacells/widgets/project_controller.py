@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from napari_hemacells.core.store import Project
     from napari_hemacells.core.types import SmearImage
     from napari_hemacells.session import Session
     from napari_hemacells.widgets.background.tasks import BackgroundTasks
@@ -24,7 +25,18 @@ if TYPE_CHECKING:
     from napari_hemacells.widgets.step_header import Step
 
 
+_LONG_PIXELS = 2_000_000  # of an image: the cells of a larger one may be thousands
 _SETTLED_MS = 120  # a slider that is dragged passes many frames: the one it rests at is opened
+
+
+def _reads_long(project: Project, image: SmearImage) -> bool:
+    """Whether the cells that a project has of an image take longer to read than a blink."""
+    large = image.shape[0] * image.shape[1] > _LONG_PIXELS
+    return large and image.sheet is None and project.has_cells(image.key)
+
+
+def _given(image: SmearImage) -> SmearImage:
+    return image
 
 
 class ProjectView(Protocol):
@@ -143,11 +155,20 @@ class ProjectController(QObject):
         def read() -> None:
             self._seen = self._bridge.look(key)
             if self._bridge.is_small_in_memory(key):
-                self._use(self._bridge.read_image(key), key)
+                self._use_soon(self._bridge.read_image(key), key)
             else:
                 self._open(key)
 
         return self._attempt(read)
+
+    def _use_soon(self, image: SmearImage | None, key: str) -> None:
+        """Use an image; one whose cells take long to read, once a thread has read them."""
+        project, used = self._session.project, self._session.image
+        other = image is not None and (used is None or used.key != image.key)
+        if image is not None and other and project is not None and _reads_long(project, image):
+            self._tasks.open(partial(_given, image), key)
+        else:
+            self._use(image, key)
 
     def use_image(self, image: SmearImage, key: str) -> None:
         """Use this image, which the layer with this key shows."""
@@ -233,7 +254,10 @@ class ProjectController(QObject):
             self._bridge.follow(key, self._seen)
             return
         self._noticed.clear()
-        project_images.select_image(self._session, self._bridge, image, key, self._seen)
+        saved = self._tasks.read_ahead
+        project_images.select_image(
+            self._session, self._bridge, image, key, self._seen, saved=saved
+        )
         self._follow.stop()  # removing the cells of the image before made some layer active
         self._view.detect.choose_image(key)
         self._welcome()

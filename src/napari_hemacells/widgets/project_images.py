@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 
     from napari_hemacells.core.store.project import Project
     from napari_hemacells.core.store.schema import StoredImage
-    from napari_hemacells.core.types import SmearImage
+    from napari_hemacells.core.types import Cells, SmearImage
     from napari_hemacells.session import Session
+    from napari_hemacells.widgets.canvas.layer_catalog import PlaneChoice
     from napari_hemacells.widgets.canvas.sight import Seen
     from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
 
@@ -37,19 +38,25 @@ def open_project_images(
     from napari_hemacells.core.store.project import Project
 
     project = Project.open(folder)
-    images, missing = [], []
+    images: list[SmearImage] = []
+    missing: list[str] = []
+    frames: dict[str, PlaneChoice] = {}  # of stacks that are open, by the image's key
     for stored in project.images:
         try:
-            images.append(load_stored_image(project, stored, bridge, ask))
+            images.append(load_stored_image(project, stored, bridge, ask, frames))
         except HemaCellsError as error:
             missing.append(str(error))
     if project.images and not images:
         raise ProjectError(missing[0])
     session.use_project(project)
     for image in reversed(images):
-        bridge.show_image(image)
+        if image.key not in frames:
+            bridge.show_image(image)
     if images:
-        select_image(session, bridge, images[0])
+        frame = frames.get(images[0].key)
+        if frame is not None:
+            bridge.show_plane(frame.key, frame.place)
+        select_image(session, bridge, images[0], "" if frame is None else frame.key)
     return missing
 
 
@@ -59,6 +66,8 @@ def select_image(
     image: SmearImage,
     key: str = "",
     seen: Seen | None = None,
+    *,
+    saved: Cells | None = None,
 ) -> None:
     """Use this image, which is shown by the layer with this key.
 
@@ -66,11 +75,13 @@ def select_image(
     ----------
     seen
         What the layer showed when the image was read; what it shows now if not given.
+    saved
+        The image's cells, where they were read already.
     """
     key = key or bridge.show_image(image)
     bridge.claim_image(key, image.key)
     bridge.follow(key, seen)
-    session.open_image(image)
+    session.open_image(image, saved)
 
 
 def load_stored_image(
@@ -78,8 +89,14 @@ def load_stored_image(
     stored: StoredImage,
     bridge: ViewerBridge,
     ask: Callable[[str], Path | None],
+    frames: dict[str, PlaneChoice] | None = None,
 ) -> SmearImage:
     """Return an image of a project: of the layer that shows it, otherwise from its file.
+
+    Parameters
+    ----------
+    frames
+        Takes where the image is, if it is a frame of a stack that is not in sight.
 
     Raises
     ------
@@ -91,6 +108,11 @@ def load_stored_image(
     shown = find_shown(bridge, stored)
     if shown is not None:
         return shown[1]
+    frame = bridge.find_plane(stored.name, stored.shape, stored.key)
+    if frame is not None:
+        if frames is not None:
+            frames[stored.key] = frame[0]
+        return frame[1]
     try:
         project.locate(stored.key)
     except ProjectError as error:

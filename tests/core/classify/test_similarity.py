@@ -1,27 +1,82 @@
 """Cells that look like others, by their embeddings."""
 
 import numpy as np
+import pytest
 
-from napari_hemacells.core.classify.similarity import most_similar
+from napari_hemacells.core.classify.similarity import likeness_to_classes, make_index
+from napari_hemacells.core.classify.verification import default_likeness
+from napari_hemacells.core.types import CellRef, CropSpec, Embeddings, EncoderInfo
+
+
+def embedded(vectors, key="smear", first=1):
+    vectors = np.asarray(vectors, dtype=np.float32)
+    info = EncoderInfo("fake", "0" * 64, vectors.shape[1])
+    return Embeddings(np.arange(first, first + len(vectors)), vectors, info, CropSpec(), key)
+
+
+def grouped(seed=0, size=20, dim=3, noise=0.05):
+    groups = np.repeat([0, 1, 2], size)
+    random = np.random.default_rng(seed)
+    return groups, np.eye(3, dim)[groups] + random.normal(0, noise, (3 * size, dim))
 
 
 def test_the_nearest_come_first_whatever_the_scale_of_a_number():
-    rng = np.random.default_rng(0)
-    groups = np.repeat([0, 1, 2], 20)
-    vectors = np.eye(3)[groups] + rng.normal(0, 0.05, (60, 3))
+    groups, vectors = grouped()
     vectors[:, 1] *= 1e4  # one number must not outweigh the others
-    order = most_similar(vectors.astype(np.float32), [3])
+    order, cosines = make_index([embedded(vectors)]).order([3])
     assert set(groups[order[:20]]) == {0}
     assert order[0] == 3
+    assert cosines[0] == pytest.approx(1, abs=1e-5)
+    assert (np.diff(cosines) <= 1e-6).all()
+    assert sorted(order.tolist()) == list(range(60))
 
 
 def test_several_cells_may_be_of_several_kinds():
-    groups = np.repeat([0, 1, 2], 20)
-    vectors = np.eye(3)[groups] + np.random.default_rng(0).normal(0, 0.05, (60, 3))
-    order = most_similar(vectors.astype(np.float32), [0, 59])
+    groups, vectors = grouped()
+    order, _ = make_index([embedded(vectors)]).order([0, 59])
+    assert order[:2].tolist() == [0, 59]
     assert set(groups[order[:40]]) == {0, 2}
 
 
 def test_a_number_that_is_the_same_everywhere_says_nothing():
-    vectors = np.ones((5, 4), np.float32)
-    assert sorted(most_similar(vectors, [2]).tolist()) == [0, 1, 2, 3, 4]
+    order, _ = make_index([embedded(np.ones((5, 4)))]).order([2])
+    assert order[0] == 2
+    assert sorted(order.tolist()) == [0, 1, 2, 3, 4]
+
+
+def test_cells_of_several_images_are_found_under_their_own_image():
+    groups, vectors = grouped()
+    other_groups, others = grouped(seed=1)
+    index = make_index([embedded(vectors), embedded(others, "other", first=100)])
+    assert len(index) == 120
+    order, _ = index.order([index.row_of(CellRef("other", 100))])
+    refs = index.refs(order[:40])
+    assert refs[0] == CellRef("other", 100)
+    assert {ref.image_key for ref in refs} == {"smear", "other"}
+    kinds = [
+        (groups[ref.cell - 1] if ref.image_key == "smear" else other_groups[ref.cell - 100])
+        for ref in refs
+    ]
+    assert set(kinds) == {0}
+    assert index.row_of(CellRef("other", 1)) is None
+    assert index.row_of(CellRef("nobody's", 100)) is None
+
+
+def test_an_index_of_nothing_is_empty():
+    assert len(make_index([])) == 0
+
+
+def test_likeness_to_classes_goes_by_the_nearest_cells_of_each():
+    groups, vectors = grouped(noise=0.01)
+    labels = [str(group) for group in groups[:40]]
+    shares = likeness_to_classes(
+        default_likeness(), vectors[:40:10], vectors[:40], labels, ("0", "1", "2")
+    )
+    assert shares.shape == (4, 3)
+    assert shares.argmax(axis=1).tolist() == groups[:40:10].tolist()
+    assert (shares[:, 2] == 0).all()  # nobody annotated such a cell
+    nothing = np.zeros((0, 3), np.float32)
+    assert likeness_to_classes(default_likeness(), nothing, vectors, labels, ("0",)).shape == (
+        0,
+        1,
+    )

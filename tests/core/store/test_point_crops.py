@@ -20,6 +20,7 @@ from napari_hemacells.core.params import PointCropParams
 from napari_hemacells.core.store.point_crops import (
     AT_BORDER,
     NO_CELL,
+    OUTSIDE,
     TABLE,
     split_groups,
     write_point_crops_steps,
@@ -237,10 +238,13 @@ def test_an_image_that_fails_is_left_out_and_named(tmp_path):
     (tmp_path / "images/f1.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
     rows = [*rows, ("f2.png", 500, 5, "alive")]
     report = cut(tmp_path, rows)
-    assert {row.image for row in report.rows} == {"f0.png"}
-    assert sorted(note.split()[0] for note in report.notes if "left out" in note) == [
-        "f1.png", "f2.png"
-    ]  # fmt: skip
+    assert {row.image for row in report.rows} == {"f0.png", "f2.png"}
+    outside = [row for row in report.rows if row.why == OUTSIDE]
+    assert {(row.row, row.file) for row in outside} == {(500, "")}
+    assert "f2.png: 1 of its points lie outside of it and have no crop." in report.notes
+    assert [note.split()[0] for note in report.notes if "left out" in note] == ["f1.png"]
+    report = cut(tmp_path, [rows[0], ("f2.png", 500, 5, "alive")], out="other")
+    assert [note.split()[0] for note in report.notes if "left out" in note] == ["f2.png"]
 
 
 def test_nothing_is_left_where_no_crop_could_be_made(tmp_path):
@@ -249,6 +253,13 @@ def test_nothing_is_left_where_no_crop_could_be_made(tmp_path):
     with pytest.raises(CellsError, match="No crop"):
         cut(tmp_path, rows)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "points.csv"]
+
+
+def test_points_without_a_single_class_are_cells(tmp_path):
+    fields(tmp_path / "images", count=1)
+    table = write_points(tmp_path / "p.csv", [("f0", 5, 6, ""), ("f0", 7, 8, "")])
+    found = read_point_table(table, images_of_folder(tmp_path / "images"))
+    assert found.images[0].classes == ("cell", "cell")
 
 
 def test_a_table_of_consensus_states_gives_words(tmp_path):
@@ -270,7 +281,7 @@ def test_a_table_of_consensus_states_gives_words(tmp_path):
         ([("f0", "nan", 2, "x")], None, "no row and column"),
         ([("f0", "1e300", 2, "x")], None, "no row and column"),
         ([("f9", 1, 2, "x")], None, "names the image “f9”: there is none"),
-        ([("f0", 1, 2, "")], None, "the class is missing"),
+        ([("f0", 1, 2, "x"), ("f0", 3, 4, "")], None, "the class is missing"),
         ([("", 1, 2, "x")], None, "the image is missing"),
         ([("f0", 1, 2, "x"), ("f0.png", 3, 4, "x")], None, "in two ways"),
     ],

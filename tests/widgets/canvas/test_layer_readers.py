@@ -12,6 +12,7 @@ from napari_hemacells.widgets.canvas.layer_readers import (
     pixel_size_um,
     read_layer_image,
 )
+from napari_hemacells.widgets.canvas.sight import index_of_name, plane_name
 
 RNG = np.random.default_rng(0)
 COLOUR = RNG.integers(0, 255, (9, 11, 3), dtype=np.uint8)
@@ -143,3 +144,23 @@ def test_a_large_image_shown_again_is_the_same_file(tmp_path, monkeypatch):
     layer = Image(**image_layer_kwargs(image))
     again = read_layer_image(layer)
     assert (again.key, again.path) == (image.key, tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize(
+    ("shape", "name", "index"),
+    [
+        ((5, 9, 11), "other frame 3", (3,)),
+        ((5, 1, 9, 11), "stack frame 4", (4, 0)),
+        ((5, 6, 9, 11), "stack frame 4-5", (4, 5)),
+        ((5, 9, 11), "stack frame 5", None),
+        ((5, 6, 9, 11), "stack frame 4", None),
+        ((9, 11), "stack frame 0", None),
+        ((5, 9, 11), "stack", None),
+        ((5, 9, 11), "frame 99999999999999999999", None),
+    ],
+)
+def test_the_plane_of_a_name_is_found_whatever_the_layer_is_called(shape, name, index):
+    layer = Image(np.zeros(shape, np.uint8), name="stack")
+    assert index_of_name(layer, name) == index
+    if index is not None:
+        assert plane_name(layer, index).split("frame")[1] == name.split("frame")[1]

@@ -19,7 +19,7 @@ def asked(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     asked = []
 
-    def detect(image, params, *_rest):
+    def detect(image, params, *_rest, **_places):
         yield Progress(0, 1, "Finding cells")
         asked.append(params)
         return make_cells(round(30 * params.sensitivity))
@@ -117,7 +117,7 @@ def test_found_cells_that_cannot_be_saved_are_told(dock, qtbot, asked, monkeypat
     assert dock.messages.level == "warning"
     assert "the disk is full" in dock.messages.text
     assert dock.session.cells is before
-    assert dock.detect.button.isEnabled()
+    qtbot.waitUntil(dock.detect.button.isEnabled, timeout=30_000)
 
 
 def test_the_whole_picture_becomes_the_cell(dock, qtbot, asked):

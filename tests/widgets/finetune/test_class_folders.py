@@ -136,3 +136,32 @@ def test_cells_keep_the_parts_of_their_last_training_not_of_class_folders(sessio
     assert (new / "split.json").read_text() == "cells"
     job = model_store.load_job(of_folders, session.palette)
     assert (job.source, job.spec) == (tmp_path, None)
+
+
+@pytest.fixture
+def without_project(empty_session, panel, monkeypatch, tmp_path):
+    """The page before anything is open; projects are written into a temporary folder."""
+    root = tmp_path / "projects"
+    monkeypatch.setattr("napari_hemacells.core.store.projects_root", lambda: root)
+    run = FineTuneRunner(empty_session, panel, dict, MagicMock())
+    run.preparation.forecast.ask = MagicMock()
+    run.preparation.beginning.ask = MagicMock()
+    panel.open(opened=True)
+    yield run
+    run.close()
+
+
+def test_class_folders_have_a_project_of_their_own(
+    without_project, empty_session, panel, tmp_path, qtbot
+):
+    assert "train on class folders" in panel.forecast.text()
+    folder = class_folders(tmp_path / "PBC", 5)
+    chosen(without_project, folder, qtbot)
+    session = empty_session
+    assert session.project.name == "PBC"
+    assert [one.name for one in session.palette] == ["lymphocyte", "monocyte"]
+    assert panel.start.isEnabled()
+    where = session.project.folder
+    session.close()
+    session.open_folder_project(folder, ["lymphocyte"])  # opened again, not made anew
+    assert (session.project.folder, len(session.palette)) == (where, 2)

@@ -10,6 +10,7 @@ from qtpy.QtGui import QColor
 from made_up import make_embeddings
 from napari_hemacells.widgets import theme
 from napari_hemacells.widgets.background.workers import JobRunner
+from napari_hemacells.widgets.gallery import embedding_map
 from napari_hemacells.widgets.gallery.embedding_map import EmbeddingMapWidget
 
 
@@ -138,3 +139,13 @@ def test_a_class_in_the_colour_of_the_background_is_seen(cell_map, session, name
         assert theme.contrast(shown, theme.colour("background")) >= theme.VISIBLE - 0.05
     finally:
         theme.follow_viewer("")
+
+
+def test_very_many_cells_are_projected_in_a_thread(cell_map, qtbot, monkeypatch):
+    """The window is free meanwhile; the map is the same."""
+    before = cell_map.canvas.places.copy()
+    monkeypatch.setattr(embedding_map, "_AT_ONCE", 10)
+    cell_map.canvas.show_places(np.zeros((0, 2), np.float32))
+    with qtbot.waitSignal(cell_map.jobs.returned, timeout=30_000):
+        cell_map.place()
+    np.testing.assert_allclose(np.abs(cell_map.canvas.places), np.abs(before), rtol=1e-4)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from qtpy.QtCore import QEvent, QMimeData, QPointF, Qt
 from qtpy.QtGui import QDropEvent
-from qtpy.QtWidgets import QApplication, QLineEdit
+from qtpy.QtWidgets import QApplication, QFileDialog, QLineEdit
 
 from napari_hemacells.widgets.palette.model import ANNOTATED, NAME, PREDICTED, WITHIN_ROLE
 from napari_hemacells.widgets.palette.view import INDENT, PaletteView
@@ -133,3 +133,19 @@ def test_the_editor_of_a_name_stands_where_the_name_is(qtbot, view, session, fam
     qtbot.keyClicks(editor, "resting")
     qtbot.keyClick(editor, Qt.Key.Key_Return)
     qtbot.waitUntil(lambda: session.palette.by_id(family[0]).name == "resting", timeout=30_000)
+
+
+def test_classes_are_saved_as_a_table_and_read_again(view, session, family, monkeypatch, tmp_path):
+    file = str(tmp_path / "classes.csv")
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (file, ""))
+    view.ask_where_to_save()
+    before = session.palette
+    session.set_class_parent(family[0], None)
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (file, ""))
+    view.ask_table()
+    assert session.palette.parents == before.parents
+    heard = []
+    view.refused.connect(heard.append)
+    (tmp_path / "classes.csv").write_text("a,b\n1,2\n")
+    view.ask_table()
+    assert "needs the column class" in heard[0]

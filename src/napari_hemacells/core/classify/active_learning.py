@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_hemacells.core.classify.contradictions import rare_cells
 from napari_hemacells.core.classify.knn_graph import get_knn_graph
 from napari_hemacells.core.classify.projection import squared_distances
 
@@ -214,7 +215,9 @@ def review_queue(
     order
         ``uncertain``: smallest margin between the two best classes first, without annotated
         cells, near-duplicates spread apart; before any prediction the cells that differ most from
-        one another. ``active``: most informative first, without annotated cells. ``sure``:
+        one another. ``active``: most informative first, without annotated cells. ``rare``: as
+        ``active``, first the cells that the detector or the classifier takes for something rare
+        on the slide. ``sure``:
         highest confidence first. ``unknown``: highest novelty first, without annotated cells.
         ``class``: by predicted class, highest confidence first in each. ``slide``: as given.
     annotated
@@ -223,13 +226,13 @@ def review_queue(
         Reverse the order.
     """
     ids = np.fromiter((int(cell) for cell in cell_ids), dtype=np.int64)
-    if order in {"uncertain", "active", "unknown"}:
+    if order in {"uncertain", "active", "rare", "unknown"}:
         known = ids[np.isin(ids, list(annotated))]
         ids = ids[~np.isin(ids, known)]
         if order == "unknown":
             ranked = _by_novelty(ids, prediction)
-        elif order == "active":
-            ranked = _by_design(ids, prediction, embeddings, known)
+        elif order in {"active", "rare"}:
+            ranked = _by_design(ids, prediction, embeddings, known, rare=order == "rare")
         else:
             ranked = _by_uncertainty(ids, prediction, embeddings, apart=not descending)
     elif order == "slide" or prediction is None:
@@ -296,15 +299,20 @@ def _by_design(
     prediction: Prediction | None,
     embeddings: Embeddings | None,
     annotated: NDArray[np.int64],
+    *,
+    rare: bool,
 ) -> NDArray[np.intp]:
-    """The most informative cells first, then by uncertainty.
+    """The most informative cells first, then by uncertainty; if asked for, of rare kinds first.
 
     The worth of a cell is its uncertainty times the need of its likely classes: those with few
     clicks need more, because every class counts equally in the result.
     """
     doubt = _doubt(ids, prediction)
+    if rare:
+        asked = _rare(ids, prediction, embeddings)
+        doubt = np.where(asked, doubt + LEAST_WORTH, 0.0).astype(np.float32)
     ranked = np.argsort(-doubt, kind="stable")
-    if embeddings is None or not len(embeddings):
+    if embeddings is None or not len(embeddings) or not doubt.any():
         return ranked
     worth = np.zeros(len(embeddings))
     rows = _rows(ids, embeddings.ids)
@@ -315,6 +323,24 @@ def _by_design(
     chosen = transductive_design(embeddings.vectors, worth, closed, ACTIVE_COUNT)
     first = _rows(embeddings.ids[chosen], ids)
     return np.concatenate([first, ranked[~np.isin(ranked, first)]])
+
+
+LEAST_WORTH = 0.05  # of a cell of a rare kind that the classifier does not doubt
+
+
+def _rare(
+    ids: NDArray[np.int64], prediction: Prediction | None, embeddings: Embeddings | None
+) -> NDArray[np.bool_]:
+    """``(n,)`` whether each cell is of something rare, for the detector or the classifier."""
+    found = np.zeros(len(ids), dtype=np.bool_)
+    kinds = None if embeddings is None else embeddings.kinds
+    if embeddings is not None and kinds is not None and len(embeddings):
+        rows = _rows(ids, embeddings.ids)
+        found |= (rows >= 0) & rare_cells(None, kinds)[rows]
+    if prediction is not None and len(prediction.ids):
+        rows = _rows(ids, prediction.ids)
+        found |= (rows >= 0) & rare_cells(prediction, None)[rows]
+    return found
 
 
 def _need(

@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_hemacells.core.classify import head_selection, label_propagation
 from napari_hemacells.core.classify.calibration import calibrate, softmax
+from napari_hemacells.core.classify.detector_prior import bounded_evidence
 from napari_hemacells.core.classify.detector_view import Annotated, look_with_detector
 from napari_hemacells.core.classify.head import Head
 from napari_hemacells.core.classify.knn_graph import get_knn_graph
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.classify.knn_graph import KNNGraph
     from napari_hemacells.core.classify.label_propagation import RandomWalks
     from napari_hemacells.core.classify.novelty import Novelty
+    from napari_hemacells.core.types import CellRef
 
 CONTEXT_ROWS = 4.0  # what the unlabelled cells count for in the spread, in annotated cells
 CONTEXT_SAMPLE = 500  # unlabelled cells looked at: a click must not wait for thousands
@@ -129,7 +131,7 @@ def fit(
     )
     if seen is None or context is None:
         return head
-    balanced = softmax(head.scores(context[seen.rows]), slope)
+    balanced = bounded_evidence(softmax(head.scores(context[seen.rows]), slope), counts)
     return replace(head, detector=seen.fitted_prior(balanced), unlike_others=seen.unlike)
 
 
@@ -249,12 +251,15 @@ class SupportSet:
         it is known of none.
     confirmed
         ``(m,)`` whether the user has said once more that an annotation is right; empty: of none.
+    cells
+        ``(m,)`` which cell of which image each is, ``None`` where nobody knows; empty: of none.
     """
 
     vectors: NDArray[np.float32]
     labels: tuple[str, ...]
     kinds: tuple[str, ...] = ()
     confirmed: tuple[bool, ...] = ()
+    cells: tuple[CellRef | None, ...] = ()
 
     def __post_init__(self) -> None:
         if self.vectors.ndim != 2 or len(self.vectors) != len(self.labels):

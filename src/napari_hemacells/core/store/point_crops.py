@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from napari_hemacells.core.crop import crop_around_points, nothing_near, to_bytes
+from napari_hemacells.core.crop import crop_around_points, nothing_near, points_inside, to_bytes
 from napari_hemacells.core.detect.pipeline import detect
 from napari_hemacells.core.errors import CellsError, HemaCellsError, StorageError
 from napari_hemacells.core.evaluate.splits import in_validation
@@ -40,6 +40,7 @@ TABLE, EXAMPLES, ASIDE = "crops.csv", "examples.csv", "set aside"
 HEADING = ("crop", "image", "row", "column", "class", "size", "group", "split", "set aside why")
 NO_CELL = "no cell detected near the middle"
 AT_BORDER = "reaches beyond the border"
+OUTSIDE = "outside of the image"
 SIZES = (90, 95, 100, 128)
 LEAST_SIZE, LARGEST_SIZE = 8, 2048
 MAX_SIZES = 20
@@ -91,7 +92,7 @@ class PointCropsReport:
 
     def rejected(self, size: int) -> int:
         """How many points have no crop of a size because of the border."""
-        return sum(row.size == size and not row.file for row in self.rows)
+        return sum(row.size == size and row.why == AT_BORDER for row in self.rows)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON: counts, not rows."""
@@ -221,14 +222,19 @@ def write_point_crops_steps(
             except HemaCellsError as error:
                 said.append(f"{points.name} was left out: {error}")
                 continue
+            if outside := int((~cut.inside).sum()):
+                said.append(
+                    f"{points.name}: {outside} of its points lie outside of it and have no crop."
+                )
             names = _point_names(stem, points.positions)
             group = groups[number]
             for size in sizes:
                 made = cut.crops(size)
                 at_border[size] += int(made.beyond.sum())
-                crop_of = dict(zip(made.points.tolist(), made.pixels, strict=True))
+                which = np.flatnonzero(cut.inside)[made.points]
+                crop_of = dict(zip(which.tolist(), made.pixels, strict=True))
                 for place, label in enumerate(points.classes):
-                    file, why = "", AT_BORDER
+                    file, why = "", AT_BORDER if cut.inside[place] else OUTSIDE
                     if place in crop_of:
                         why = NO_CELL if cut.empty[place] else ""
                         inside = f"{size}px/{class_folders[label]}/{names[place]}.png"
@@ -257,13 +263,19 @@ class _Cutter:
         self._params, self._positions = params, points.positions
         source = points.source
         self._image: SmearImage = reading.read(source) if isinstance(source, Path) else source
-        crop_around_points(self._image, self._positions, 1, border="reject")  # all inside?
+        self.inside = points_inside(self._image, self._positions)
+        if not self.inside.any():
+            rows, cols = self._image.shape
+            raise CellsError(
+                f"all its points lie outside of its {rows} × {cols} pixels: they belong to "
+                "another image."
+            )
         self.empty = self._find_empty()
 
     def crops(self, size: int) -> Any:
         return crop_around_points(
             self._image,
-            self._positions,
+            self._positions[self.inside],
             size,
             border=self._params.border,
             enlarge=self._params.enlarge,

@@ -33,6 +33,7 @@ COLUMNS = {
     "group": ("group", "movie", "video", "patient", "slide"),
 }
 STATES = {1.0: "alive", 0.5: "not sure", 0.0: "dead"}  # as consensus tables number them
+NO_CLASS = "cell"  # of points in a table without a single class
 MAX_POINTS = 1_000_000
 MAX_PLACE = 1e7  # pixels; no image is larger
 
@@ -73,7 +74,8 @@ def read_point_table(table: Path, images: Sequence[Path]) -> FoundPoints:
     """Return the points of a CSV with the columns image, row, column and class.
 
     An image may be named with its ending or without. A ``state`` of 1, 0.5 or 0 is alive, not
-    sure or dead. A row with an image alone says that it has no points. ``movie``, ``group``,
+    sure or dead. Where no point has a class, all are called "cell". A row with an image alone
+    says that it has no points. The columns ``movie``, ``group``,
     ``patient`` or ``slide`` keep images together when they are split.
 
     Raises
@@ -101,6 +103,7 @@ def read_point_table(table: Path, images: Sequence[Path]) -> FoundPoints:
         )
     if len(read.rows) > MAX_POINTS:
         raise CellsError(f"{table.name} has more than {MAX_POINTS:,} points: divide it.")
+    unnamed = not any(row[str(where["class"])].strip() for row in read.records())
     places: dict[str, list[tuple[float, float]]] = defaultdict(list)
     classes: dict[str, list[str]] = defaultdict(list)
     groups: dict[str, str] = {}
@@ -112,7 +115,7 @@ def read_point_table(table: Path, images: Sequence[Path]) -> FoundPoints:
             raise CellsError(f"{table.name}, line {line}: {image} is in two groups.")
         if not values["row"] and not values["column"]:
             continue
-        name = _class_name(values["class"])
+        name = NO_CLASS if unnamed else _class_name(values["class"])
         if not name or not image:
             missed = "image" if not image else "class"
             raise CellsError(f"{table.name}, line {line}: the {missed} is missing.")

@@ -16,10 +16,12 @@ from napari_hemacells.core.errors import (
     CellsError,
     EncoderNotAllowedError,
     HemaCellsError,
+    ProjectError,
     StorageError,
 )
 from napari_hemacells.core.params import EncodeParams
 from napari_hemacells.core.types import CropSpec, Progress
+from napari_hemacells.session import keep_cells
 from napari_hemacells.widgets.background.time_left import TimeLeft, format_time_left
 from napari_hemacells.widgets.background.workers import JobRunner
 from napari_hemacells.widgets.native_libraries import single_blas_thread, without_triton
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.params import DetectParams
     from napari_hemacells.core.store import Bundle, Project
     from napari_hemacells.core.types import Cells, Embeddings, SmearImage
-    from napari_hemacells.session import ClassifyRequest, ClassifyResult, Session
+    from napari_hemacells.session import CellsRequest, ClassifyRequest, ClassifyResult, Session
     from napari_hemacells.session.domain_shift import ShiftMeasurement, ShiftRequest
 
 _HUB_PREFIXES = ("timm:", "reddino-")  # from the hub, unless they are on this computer
@@ -58,11 +60,43 @@ def format_progress(progress: Progress, name: str, left: float | None = None) ->
 
 
 def open_image_steps(
-    make: Callable[[], SmearImage], key: str
-) -> Generator[Progress, None, tuple[SmearImage, str]]:
-    """Return the image of a layer, and the layer's key."""
+    make: Callable[[], SmearImage], key: str, project: Project | None = None
+) -> Generator[Progress, None, tuple[SmearImage, str, Cells | None]]:
+    """Return the image of a layer, the layer's key, and the cells that the project has of it."""
     yield Progress(0, 0, "Opening the image")
-    return make(), key
+    image = make()
+    known = project is not None and image.sheet is None and project.has_cells(image.key)
+    if project is None or not known:
+        return image, key, None
+    yield Progress(0, 0, "Opening the image")
+    try:
+        return image, key, project.load_cells(image.key)
+    except ProjectError:  # damaged: said when the image is shown
+        return image, key, None
+
+
+def keep_steps(
+    request: CellsRequest, parts: Path | None
+) -> Generator[Progress, None, tuple[CellsRequest, Cells]]:
+    """Merge new cells with what is kept of the old ones, and save them.
+
+    Parameters
+    ----------
+    parts
+        The finished parts of the detection, which were kept until now.
+    """
+    yield Progress(0, 0, "Saving the cells")
+    kept = keep_cells(request)
+    if parts is not None:
+        _forget_parts(parts)
+    return request, kept
+
+
+def _forget_parts(folder: Path) -> None:
+    """The cells are saved: remove the finished parts that were kept meanwhile."""
+    from napari_hemacells.core.detect.checkpoint import remove_checkpoint
+
+    remove_checkpoint(folder)
 
 
 def detection_steps(
@@ -90,6 +124,8 @@ def detection_steps(
     yield Progress(0, 0, "Loading the detector")
     with without_triton():
         preload_detector(params.method, params.weights)
+    import napari_hemacells.core.classify  # noqa: F401  # what the first click needs
+
     yield Progress(0, 0, "Finding cells")
     steps = detect_steps(image, params, regions=regions, resume=resume, partial=partial_result)
     cells = yield from steps
@@ -231,6 +267,7 @@ def domain_shift_steps(
 _NAMES = {
     "open": "Opening the image",
     "detect": "Finding cells",
+    "keep": "Saving the cells",
     "encoder": "Loading the network",
     "embed": "Embedding cells",
     "recall": "Embedding annotated cells of other images",
@@ -240,6 +277,7 @@ _NAMES = {
 }
 _SILENT_KINDS = {"classify", "shift"}  # not worth a progress bar
 _MIN_RESUMABLE_PIXELS = 8_000_000  # pixels; a smaller image is done again in seconds
+_AT_ONCE = 1000  # cells: more are saved and read in a thread
 _PAUSE_MS = 300  # corrections that come faster than that are embedded together
 
 
@@ -291,6 +329,7 @@ class BackgroundTasks(QObject):
         self.live = True
         self.encode = EncodeParams()
         self._again = False
+        self.read_ahead: Cells | None = None  # cells of the image that is being opened
         self._answered_by = 0  # annotated cells with a vector at the latest early answer
         self._for_image = ""
         self._resume: Path | None = None
@@ -328,7 +367,7 @@ class BackgroundTasks(QObject):
 
     def open(self, make: Callable[[], SmearImage], key: str) -> None:
         """Open the image of a layer that is large or not in memory."""
-        self.jobs.start("open", partial(open_image_steps, make, key))
+        self.jobs.start("open", partial(open_image_steps, make, key, self._session.project))
 
     def detect(
         self, image: SmearImage, params: DetectParams, regions: Regions | None = None
@@ -471,7 +510,7 @@ class BackgroundTasks(QObject):
     # --- what came back ----------------------------------------------------------------------
 
     def _image_changed(self) -> None:
-        for kind in ("detect", "embed", "recall", "classify", "shift"):
+        for kind in ("detect", "keep", "embed", "recall", "classify", "shift"):
             self.jobs.cancel(kind)
         self._again = False
 
@@ -491,8 +530,9 @@ class BackgroundTasks(QObject):
 
     def _returned(self, kind: str, result: Any) -> None:
         take: dict[str, Callable[[Any], None]] = {
-            "open": lambda result: self.opened.emit(*result),
+            "open": self._opened,
             "detect": self._detected,
+            "keep": self._put_kept,
             "encoder": self.encoder_ready.emit,
             "embed": self._embedded,
             "recall": lambda _nothing: self.others_embedded.emit(),
@@ -505,19 +545,26 @@ class BackgroundTasks(QObject):
         except HemaCellsError as error:  # the project cannot be written, say
             self._refused(kind, error)
 
+    def _opened(self, result: tuple[SmearImage, str, Cells | None]) -> None:
+        image, key, self.read_ahead = result
+        self.opened.emit(image, key)
+        self.read_ahead = None
+
     def _detected(self, cells: Cells) -> None:
         image = self._session.image
         if image is not None and image.key == self._for_image:
-            self._session.set_cells(cells)
-            if self._resume is not None:
-                self._forget_parts(self._resume)
-            self.detected.emit()
+            if len(cells) <= _AT_ONCE:
+                self._session.set_cells(cells)
+                if self._resume is not None:
+                    _forget_parts(self._resume)
+                self.detected.emit()
+            else:
+                request = self._session.cells_request(cells)
+                self.jobs.start("keep", partial(keep_steps, request, self._resume))
 
-    def _forget_parts(self, folder: Path) -> None:
-        """The cells are saved: remove the finished parts that were kept meanwhile."""
-        from napari_hemacells.core.detect.checkpoint import remove_checkpoint
-
-        remove_checkpoint(folder)
+    def _put_kept(self, result: tuple[CellsRequest, Cells]) -> None:
+        self._session.put_kept(*result)
+        self.detected.emit()
 
     def _embedded(self, result: tuple[Embeddings, Device]) -> None:
         embeddings, device = result

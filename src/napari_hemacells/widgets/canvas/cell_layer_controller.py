@@ -39,6 +39,7 @@ def format_cell_status(session: Session, cell: int) -> str:
     return f"Cell {cell}: {name}{ours.format_confidence(float(prediction.confidence[at]))}"
 
 
+LIKENESS_ACTIONS = {"compare", "similar", "similar everywhere", "odd", "odd before"}
 _IDLE_MS = 250  # colours that hardly differ may wait until the hand rests
 _PATIENCE_MS = 80  # the clicked cell waits that long for all others, so as to draw once
 
@@ -84,6 +85,7 @@ class CellLayerView(QObject):
             (events.annotations, self._annotations_changed),
             (events.palette, self.recolour),
             (events.prediction, self._prediction_changed),
+            (events.odd_ones, self.recolour),
         ):
             self._subscriptions.add(signal, slot)
 
@@ -219,6 +221,7 @@ class CellLayerController(CellLayerView):
     asked = Signal(str)  # a key that corrects cells
     help_requested = Signal()
     heat_requested = Signal()
+    likeness_asked = Signal(str)  # a key that compares cells, or goes through the odd ones
 
     def __init__(
         self,
@@ -254,6 +257,7 @@ class CellLayerController(CellLayerView):
             return
         actions: dict[str, Callable[[], object]] = {
             "remove": self._remove,
+            "not a cell": self._mark_not_a_cell,
             "undo": self.undo,
             "redo": self.redo,
             "next": self.next,
@@ -265,10 +269,16 @@ class CellLayerController(CellLayerView):
             "class after": partial(self._step_class, 1),
         }
         known = actions.get(action)
-        if known is None:
+        if action in LIKENESS_ACTIONS:
+            self.likeness_asked.emit(action)
+        elif known is None:
             self.asked.emit(action)
         else:
             known()
+
+    def _mark_not_a_cell(self) -> None:
+        if self.current and self.labelling:
+            self._try(lambda: self._session.mark_not_a_cell([self.current]))
 
     def undo(self) -> None:
         """Undo the last step."""
@@ -315,6 +325,8 @@ class CellLayerController(CellLayerView):
         if cell and self.labelling and active is not None:
             if self._session.annotated.get(cell) == active:
                 self.choose(cell)
+                if cell in self._session.doubts.unlike:
+                    self._session.confirm([cell])
             else:
                 self.current = cell  # the ring comes with its colour, in one go
                 self.annotate(cell, active)

@@ -43,6 +43,8 @@ ACTIONS = (
         for key in range(1, 10)
     ),
     KeyAction("remove", ("0",), ("0",), "remove the class"),
+    # X swaps colours in napari's own layers, which is what it still does there.
+    KeyAction("not a cell", ("X",), ("X",), "not a cell: dirt, stain, smudge", on_viewer=False),
     KeyAction("undo", ("U", "Control-Z"), ("U", "Ctrl+Z"), "undo"),
     # Control-Y flips napari to 3D, so it is ours on our own layers only.
     KeyAction("redo", ("Control-Shift-Z",), ("Ctrl+Shift+Z",), "redo"),
@@ -62,12 +64,28 @@ ACTIONS = (
     KeyAction("class before", ("[",), ("[",), "make the class above active", on_viewer=False),
     KeyAction("class after", ("]",), ("]",), "make the class below active", on_viewer=False),
     KeyAction("help", ("F1",), ("F1",), "show all keys"),
+    # L picks a label in napari, which is what it still does on anybody else's layer.
+    KeyAction("compare", ("C",), ("C",), "compare two cells: same kind or not", on_viewer=False),
+    KeyAction("similar", ("L",), ("L",), "more like this cell, in the gallery", on_viewer=False),
+    KeyAction(
+        "similar everywhere",
+        ("Shift-L",),
+        ("Shift+L",),
+        "more like this in all images",
+        on_viewer=False,
+    ),
+    KeyAction("odd", ("O",), ("O",), "next odd cell, unlike every kind", on_viewer=False),
+    KeyAction("odd before", ("Shift-O",), ("Shift+O",), "odd cell before", on_viewer=False),
     # V hides layers in napari, which is what it still does on anybody else's layer.
     KeyAction(
         "heat", ("H",), ("H",), "show where the network looked at the cell", on_viewer=False
     ),
     KeyAction(
-        "display", ("V",), ("V",), "switch between image, class and confidence", on_viewer=False
+        "display",
+        ("V",),
+        ("V",),
+        "switch between image, class, confidence and odd ones",
+        on_viewer=False,
     ),
 )
 

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from napari_hemacells import layers as ours
+from napari_hemacells.core.errors import ImageError
 from napari_hemacells.widgets.canvas import layer_readers
-from napari_hemacells.widgets.canvas.sight import Seen, look, slider_point
+from napari_hemacells.widgets.canvas.sight import (
+    Seen,
+    index_of_name,
+    look,
+    show_plane,
+    slider_point,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +32,14 @@ class LayerChoice(NamedTuple):
     key: str
     title: str
     kind: str = ""
+
+
+class PlaneChoice(NamedTuple):
+    """A plane of a stack: the key of its layer, its place there, and what makes its image."""
+
+    key: str
+    place: tuple[int, ...]
+    make: Callable[[], SmearImage]
 
 
 class LayerCatalog:
@@ -89,6 +105,41 @@ class LayerCatalog:
         """Return a function that makes the image, for a thread; ``None`` if the layer is gone."""
         layer = self.layer(key)
         return None if layer is None else layer_readers.image_maker(layer, self._point)
+
+    def planes_named(self, name: str, shape: tuple[int, int]) -> list[PlaneChoice]:
+        """The planes of stacks that may be the frame of this name, in sight or not.
+
+        Only their pixels tell whether they are: another stack has frames of the same numbers.
+        """
+        planes = []
+        for choice in self.images():
+            layer = self.layer(choice.key)
+            if layer is None or layer_readers.image_size(layer) != shape:
+                continue
+            index = index_of_name(layer, name)
+            if index is not None:
+                with suppress(ImageError):  # no smear
+                    make = layer_readers.image_maker(layer, index=index)
+                    planes.append(PlaneChoice(choice.key, index, make))
+        return planes
+
+    def find_plane(
+        self, name: str, shape: tuple[int, int], image_key: str
+    ) -> tuple[PlaneChoice, SmearImage] | None:
+        """The plane of a stack in memory that is the frame of this name, and its image."""
+        for plane in self.planes_named(name, shape):
+            if self.is_small_in_memory(plane.key):
+                with suppress(ImageError):
+                    image = plane.make()
+                    if image.key == image_key:
+                        return plane, image
+        return None
+
+    def show_plane(self, key: str, index: tuple[int, ...]) -> None:
+        """Move the sliders so that this plane of the chosen layer is in sight."""
+        layer = self.layer(key)
+        if layer is not None and index:
+            show_plane(self.viewer, layer, index)
 
     def is_small_in_memory(self, key: str) -> bool:
         """Whether the image of the chosen layer is small and in memory."""

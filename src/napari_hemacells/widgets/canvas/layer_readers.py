@@ -40,7 +40,9 @@ def read_layer_image(layer: Image, point: Sequence[float] = ()) -> SmearImage:
     return image_maker(layer, point)()
 
 
-def image_maker(layer: Image, point: Sequence[float] = ()) -> Callable[[], SmearImage]:
+def image_maker(
+    layer: Image, point: Sequence[float] = (), index: tuple[int, ...] | None = None
+) -> Callable[[], SmearImage]:
     """Return a function that makes the image of a layer, to be run in a thread.
 
     The layer is read now, its pixels are not; the returned function does not access the layer.
@@ -54,6 +56,8 @@ def image_maker(layer: Image, point: Sequence[float] = ()) -> Callable[[], Smear
         first are colour only where the axis is called ``c`` or ``channel``.
     point
         The position of the sliders in world coordinates (``viewer.dims.point``).
+    index
+        The plane of a stack, in sight or not; ``None`` takes the one in sight.
 
     Raises
     ------
@@ -63,7 +67,7 @@ def image_maker(layer: Image, point: Sequence[float] = ()) -> Callable[[], Smear
     source = getattr(sight.finest_of(layer), "source", None)
     if isinstance(source, SheetLevel):  # of which the layer shows what was read so far
         return partial(image_of_sheet, source.sheet)
-    index = sight.plane_index(layer, point)
+    index = sight.plane_index(layer, point) if index is None else index
     levels = list(layer.data) if layer.multiscale else [layer.data]
     planes = [sight.take_plane(level, index, levels[0]) for level in levels]
     name = sight.plane_name(layer, index)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _CHECKED_BYTES = 16_000_000  # bytes of a plane that are compared at a click: milliseconds
+_FRAME = re.compile(r" frame (\d{1,9}(?:-\d{1,9})*)$")  # as plane_name writes it
 _CHANNEL_NAMES = {"c", "ch", "channel", "channels"}
 
 
@@ -105,6 +107,36 @@ def plane_name(layer: Layer, index: tuple[int, ...]) -> str:
     finest = finest_of(layer)
     several = [at for at, size in zip(index, finest.shape, strict=False) if size > 1]
     return f"{layer.name} frame {'-'.join(map(str, several))}" if several else str(layer.name)
+
+
+def index_of_name(layer: Layer, name: str) -> tuple[int, ...] | None:
+    """Index of the plane of a layer that :func:`plane_name` called so, whatever its name is now.
+
+    ``None`` where the layer has no such plane. What the plane shows must be compared: another
+    stack has planes of the same numbers.
+    """
+    extra = layer.ndim - 2
+    numbered = _FRAME.search(name)
+    if numbered is None or extra <= 0 or is_channels_first(layer):
+        return None
+    sizes = finest_of(layer).shape[:extra]
+    several = [axis for axis, size in enumerate(sizes) if size > 1]
+    numbers = [int(number) for number in numbered[1].split("-")]
+    index = [0] * extra
+    if len(numbers) != len(several):
+        return None
+    for axis, number in zip(several, numbers, strict=True):
+        index[axis] = number
+    inside = all(at < size for at, size in zip(index, sizes, strict=True))
+    return tuple(index) if inside else None
+
+
+def show_plane(viewer: ViewerModel, layer: Layer, index: tuple[int, ...]) -> None:
+    """Move the sliders so that a plane of a layer is in sight."""
+    world = layer.data_to_world(np.array([*index, 0, 0], dtype=np.float64))
+    first = viewer.dims.ndim - layer.ndim
+    for axis in range(len(index)):
+        viewer.dims.set_point(first + axis, float(world[axis]))
 
 
 def is_in_sight(layer: Layer, places: NDArray[Any], point: Sequence[float] = ()) -> bool:

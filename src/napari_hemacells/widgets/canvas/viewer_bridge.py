@@ -569,7 +569,10 @@ def _editable_copy(labels: Any) -> Any:
 
 
 def images_in_memory(session: Session, bridge: ViewerBridge) -> dict[str, SmearImage]:
-    """Return the current image, and the small ones that other layers hold in memory."""
+    """Return the current image, and the small ones that other layers hold in memory.
+
+    Frames of a stack that are not in sight are among them where the project has them.
+    """
     images = {}
     for choice in bridge.images():
         try:
@@ -580,5 +583,10 @@ def images_in_memory(session: Session, bridge: ViewerBridge) -> dict[str, SmearI
             continue  # another layer, which is no smear
         if image is not None:
             images[image.key] = image
+    for stored in () if session.project is None else session.project.images:
+        if stored.key not in images:
+            frame = bridge.find_plane(stored.name, stored.shape, stored.key)
+            if frame is not None:
+                images[stored.key] = frame[1]
     open_now = session.image
     return images if open_now is None else {**images, open_now.key: open_now}

@@ -140,6 +140,9 @@ class ClassifyController(QObject):
         panel.nearest_toggled.connect(self._show_nearest)
         panel.restandardise_toggled.connect(self._restandardise)
         panel.label_requested.connect(self._label_more)
+        panel.doubts.confirm_requested.connect(self._confirm)
+        panel.doubts.review_requested.connect(self._review_rare)
+        self._told: set[str] = set()
         tasks.device_known.connect(panel.show_device)
         tasks.encoder_refused.connect(self._offer_encoder)
         self.encoder_controller = EncoderController(panel, session, bridge, tasks, voice)
@@ -220,6 +223,30 @@ class ClassifyController(QObject):
                 "This slide looks unlike the slides that the classifier knows. See Classify "
                 "for what to do."
             )
+
+    def warn_of_doubts(self) -> None:
+        """Say once what is doubtful: an annotation unlike the others, or a contradiction."""
+        doubts = self._session.doubts
+        known = {f"unlike {cell}" for cell in doubts.unlike}
+        known |= {f"{one.kind} now {one.class_id}" for one in doubts.contradictions}
+        if known - self._told:
+            words = f"{doubts.unlike_sentence} {doubts.contradiction_sentence}".strip()
+            self._voice.warn(f"{words} See Classify.")
+        self._told = known
+
+    def _confirm(self, cells: tuple[int, ...]) -> None:
+        self._session.confirm(cells)
+        self._voice.say("Confirmed: the annotation counts like the others.")
+
+    def _review_rare(self) -> None:
+        """Show the cells of rare kinds in the gallery, the most useful ones first."""
+        if self._view.gallery is None:
+            return
+        self._bridge.raise_dock(self._view.gallery)
+        self._view.gallery.show_order("rare")
+        self._voice.say(
+            "Give these cells their classes by key; each annotation improves the rest."
+        )
 
     def _restandardise(self, moved: bool) -> None:
         self._session.restandardise(moved=moved)

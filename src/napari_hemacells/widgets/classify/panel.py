@@ -21,15 +21,17 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt import QFlowLayout
 
 from napari_hemacells.core.annotate.palette import UNKNOWN_COLOUR
 from napari_hemacells.core.params import ClassifyParams
-from napari_hemacells.core.types import UNKNOWN
+from napari_hemacells.core.types import NOT_A_CELL, UNKNOWN
 from napari_hemacells.layers import DISPLAY_MODES
 from napari_hemacells.session.domain_shift import MIN_CLICKS
 from napari_hemacells.widgets import theme
 from napari_hemacells.widgets.adapt_encoder.panel import AdaptEncoderPanel
 from napari_hemacells.widgets.classify.calibration import CalibrationBox
+from napari_hemacells.widgets.classify.doubts import DoubtsBox
 from napari_hemacells.widgets.classify.encoder_picker import EncoderPicker
 from napari_hemacells.widgets.classify.legend import ConfidenceLegend
 from napari_hemacells.widgets.forms import ParamsForm, build_params
@@ -77,6 +79,8 @@ class CountsTable(QTableWidget):
             for cell_class in palette
         ]
         annotated, predicted = sum(row[2] for row in rows), sum(row[3] for row in rows)
+        aside = [row[2:] for row in rows if row[0] == NOT_A_CELL]  # has its line, is in no sum
+        marked, guessed = (sum(row[at] for row in aside) for at in (0, 1))
         unknown = counts.get(UNKNOWN, (0, 0))[1]
         lines = [
             (name, colour, mine, theirs, mine + theirs) for name, colour, mine, theirs in rows
@@ -85,7 +89,9 @@ class CountsTable(QTableWidget):
             lines.append((_UNKNOWN_LINE, UNKNOWN_COLOUR, 0, 0, unknown))
         if cells > annotated + predicted + unknown:
             lines.append(("no class yet", "", 0, 0, cells - annotated - predicted - unknown))
-        lines.append(("Total", "", annotated, predicted, cells))
+        lines.append(
+            ("Total", "", annotated - marked, predicted - guessed, cells - marked - guessed)
+        )
         self.setRowCount(len(lines))
         for row, (name, colour, *numbers) in enumerate(lines):
             bold = row == len(lines) - 1
@@ -226,6 +232,7 @@ _MODE_HELP = {
     "image": "The image alone",
     "class": "Every cell in the colour of its class; annotated cells stronger than predicted ones",
     "confidence": "Dark cells have a low confidence, bright ones a high one",
+    "odd": "Only the cells that are unlike every annotated kind (key O finds them)",
 }
 
 
@@ -257,7 +264,7 @@ class ClassifyPanel(QWidget):
         self.of_image = PlainLabel("Cells of this image by class:")
         self.table = CountsTable()
         self.confidence, self.model, self.device = PlainLabel(), PlainLabel(), PlainLabel()
-        self.shift, self.trust = ShiftWarning(), CalibrationBox()
+        self.shift, self.trust, self.doubts = ShiftWarning(), CalibrationBox(), DoubtsBox()
         self._device = ""
         self.caveat = PlainLabel(_CAVEAT)
         self.load = QPushButton("L&oad model…")
@@ -321,6 +328,7 @@ class ClassifyPanel(QWidget):
             self.table.show_counts(session.palette, session.counts(), cells)
         self.confidence.setText(confidence_line(session))
         self.trust.show_state(session)
+        self.doubts.show_state(session)
         self.shift.show_state(session)
         self.model.setText(model_line(session))
         self.device.setText(device_line(session, self._device))
@@ -357,6 +365,7 @@ class ClassifyPanel(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(3)  # all of it is seen at once in a window of 800 pixels
         column.addWidget(self.shift)
+        column.addWidget(self.doubts)
         column.addWidget(self._mode_box())
         column.addWidget(self.legend)
         above = QHBoxLayout()
@@ -379,8 +388,10 @@ class ClassifyPanel(QWidget):
 
     def _mode_box(self) -> QGroupBox:
         box = QGroupBox("Show on the image (V switches)")
-        row = QHBoxLayout(box)
+        row = QFlowLayout(box)  # four buttons are wider than a narrow dock
         row.setContentsMargins(4, 2, 4, 2)
+        row.setHorizontalSpacing(4)
+        row.setVerticalSpacing(4)
         group = QButtonGroup(self)
         for mode in DISPLAY_MODES:
             button = QPushButton(mode.capitalize())

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_hemacells import layers as ours
 from napari_hemacells.core.pictures import whole_picture
@@ -189,7 +189,13 @@ class DetectController(QObject):
             self._tasks.take(image, make)
 
     def _stopped(self, kind: str) -> None:
-        if kind == "detect":
+        if kind == "keep":
+            self.preview_layer.forget()
+        elif kind == "detect":  # unless the cells are being saved: they are shown soon
+            QTimer.singleShot(0, self._forget_preview)
+
+    def _forget_preview(self) -> None:
+        if not self._tasks.jobs.running("keep") and not self._tasks.jobs.running("detect"):
             self.preview_layer.forget()
 
     def _detected(self) -> None:

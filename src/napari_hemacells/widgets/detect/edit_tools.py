@@ -263,7 +263,7 @@ class CellEditor(QObject):
         if not self.tool:
             self._choose([cell] if cell and not self._canvas.labelling else [])
 
-    def _targets(self) -> list[int]:
+    def targets(self) -> list[int]:
         """The chosen cells, else the cell under the pointer or last under it."""
         return list(self.chosen) or [cell for cell in [self._canvas.current] if cell]
 
@@ -271,19 +271,19 @@ class CellEditor(QObject):
 
     def delete(self) -> None:
         """There is no cell here: point at a cell."""
-        cells = self._targets()
+        cells = self.targets()
         self._try(
             cells, lambda: self._session.delete_cells(cells), _format_count(cells, "deleted")
         )
 
     def split(self) -> None:
         """Split each of these cells in two."""
-        cells = self._targets()
+        cells = self.targets()
         self._try(cells, lambda: [self._session.split_cell(cell) for cell in cells], "Split.")
 
     def merge(self) -> None:
         """Merge the chosen cells; with one chosen, that and the cell under the pointer."""
-        cells = self._targets()
+        cells = self.targets()
         if len(cells) == 1 and self._canvas.current not in {0, *cells}:
             cells.append(self._canvas.current)
         self._try(cells, lambda: self._session.merge_cells(cells), "Merged.")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ExportFormat: TypeAlias = Literal[
-    "csv", "joint", "report", "overlay", "labels", "crops", "coco", "bundle"
+    "csv", "joint", "report", "triage", "overlay", "labels", "crops", "coco", "bundle"
 ]
 
 _FORMATS: dict[ExportFormat, tuple[str, str]] = {
@@ -39,12 +39,17 @@ _FORMATS: dict[ExportFormat, tuple[str, str]] = {
         "cells.csv and cells.xlsx: the cells of every image of the project, and their counts",
     ),
     "report": ("&Report (HTML)", "One page with the overlay, the counts and the methods"),
+    "triage": (
+        "Triage, for a second loo&k (HTML, CSV)",
+        "The odd cells of all images, with what each resembles most. It is no diagnosis",
+    ),
     "overlay": ("Overla&y image (PNG)", "The image with every cell in the colour of its class"),
     "labels": ("Labels (T&IFF)", "The label image: each pixel has the id of its cell"),
     "crops": ("Crop&s in class folders (PNG)", "One image per cell, ready for training"),
     "coco": ("C&OCO boxes (JSON)", "Bounding boxes for training and annotation tools"),
     "bundle": ("&Model", "Classifies other images, here or with hemacells classify"),
 }
+NEED_MODEL: tuple[ExportFormat, ...] = ("triage", "bundle")
 _DEFAULT_FORMATS: frozenset[ExportFormat] = frozenset({"csv", "joint", "report", "overlay"})
 
 
@@ -135,9 +140,10 @@ class ExportPanel(QWidget):
             self.folder.setModified(True)
 
     def _update(self, _value: object = None) -> None:
-        model = self.boxes["bundle"]
-        model.setEnabled(not self._no_model)
-        model.setToolTip(self._no_model or _FORMATS["bundle"][1])
+        for what in NEED_MODEL:
+            box = self.boxes[what]
+            box.setEnabled(not self._no_model)
+            box.setToolTip(self._no_model or _FORMATS[what][1])
         reason = self._blocked or self._missing()
         self.button.setEnabled(not reason)
         self.button.setToolTip(reason or "Write the ticked files into the folder")

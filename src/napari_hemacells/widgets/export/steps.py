@@ -13,6 +13,7 @@ from napari_hemacells.core.files.fsio import file_name, storage_error
 from napari_hemacells.core.types import Cells, CropSpec, Prediction, Progress, SmearImage
 from napari_hemacells.core.types.progress import run_to_end
 from napari_hemacells.session.project_table import project_table_steps, request_project_table
+from napari_hemacells.session.triage import request_triage, triage_steps
 from napari_hemacells.widgets.export.file_names import reserve_stem
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.types import Embeddings
     from napari_hemacells.session import Session
     from napari_hemacells.session.project_table import ProjectTableRequest
+    from napari_hemacells.session.triage import TriageRequest
     from napari_hemacells.widgets.export.panel import ExportFormat, ExportRequest
 
 
@@ -45,6 +47,7 @@ class ExportSnapshot:
     model: str = ""
     calibration: str = ""
     project: ProjectTableRequest | None = None
+    triage: TriageRequest | None = None
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -88,6 +91,7 @@ def take_snapshot(session: Session) -> ExportSnapshot | None:
         "" if session.live.model is None else session.live.model.bundle.name,
         "" if session.live.latest is None else session.live.latest.head.calibration.reason,
         request_project_table(session),
+        request_triage(session),
     )
 
 
@@ -155,6 +159,8 @@ def interleaved(first: list[ExportFormat], second: list[ExportFormat]) -> list[E
 def _write(what: ExportFormat, now: ExportSnapshot, folder: Path, stem: str) -> tuple[Path, ...]:
     if what == "joint":
         return run_to_end(_joint_steps(now, folder))
+    if what == "triage":
+        return run_to_end(_triage_steps(now, folder))
     return (_WRITERS[what](now, folder, stem),)
 
 
@@ -165,6 +171,20 @@ def _joint_steps(now: ExportSnapshot, folder: Path) -> Generator[Progress, None,
     if now.project is None:
         return ()
     return write_joint_table(folder, (yield from project_table_steps(now.project)))
+
+
+def _triage_steps(
+    now: ExportSnapshot, folder: Path
+) -> Generator[Progress, None, tuple[Path, ...]]:
+    """Write the triage of all images into a folder of its own; return page and table."""
+    if now.triage is None:
+        return ()
+    target = folder / "triage"
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise storage_error(error, target, "The triage was not written") from error
+    return (yield from triage_steps(now.triage, target))
 
 
 def _csv(now: ExportSnapshot, folder: Path, stem: str) -> Path:

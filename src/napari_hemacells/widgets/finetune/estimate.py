@@ -265,7 +265,10 @@ def make_train_job(ground: ProjectSnapshot, recipe: ClassifierConfig, name: str)
     return model_store.load_job(folder, ground.state.palette)
 
 
-_NOTHING = "Open an image, detect its cells and give some of them classes first."
+_NOTHING = (
+    "Open an image, detect its cells and give some of them classes first; or train on class "
+    "folders."
+)
 _NONE_HERE = "Give a cell of this image a class first, or open an annotated image."
 
 
@@ -300,7 +303,7 @@ class FineTunePreparation(QObject):
         panel.form.rate_requested.connect(self.find_rate)
         panel.opened.connect(self.refresh)
         self.beginning.found.connect(self._begins)
-        self.folders.changed.connect(self.refresh)
+        self.folders.changed.connect(self._folders_changed)
         self.folders.warning_emitted.connect(self.warning_emitted)
         panel.leave_out.toggled.connect(self.refresh)
         self.forecast.estimate_ready.connect(panel.show_forecast)
@@ -321,6 +324,16 @@ class FineTunePreparation(QObject):
         self.folders.close()
         self.forecast.close()
 
+    def _folders_changed(self) -> None:
+        """Without a project, the folders have one of their own: the model must be somewhere."""
+        chosen = self.folders.chosen
+        if chosen is not None and self._session.project is None:
+            try:
+                self._session.open_folder_project(chosen.folder, list(chosen.counts))
+            except HemaCellsError as error:
+                self.warning_emitted.emit(str(error))
+        self.refresh()
+
     def refresh(self, _what: object = None) -> None:
         """Show the training set, if the page is visible."""
         panel, project, history = self._panel, self._session.project, self._session.history
@@ -328,6 +341,7 @@ class FineTunePreparation(QObject):
             return
         if project is None or history is None:
             panel.show_training_summary(FineTuneSummary(reason=_NOTHING))
+            panel.show_forecast(_NOTHING)
             return
         panel.show_resumable(resumable=model_store.interrupted_training(project) is not None)
         panel.form.offer_model_in_use(there=self.in_use.has_network, why_not=NOT_FINE_TUNED)

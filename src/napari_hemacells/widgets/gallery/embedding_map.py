@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from matplotlib.backend_bases import MouseButton
@@ -32,8 +32,9 @@ from napari_hemacells.core.classify.projection import has_umap, project_pca, pro
 from napari_hemacells.core.errors import HemaCellsError
 from napari_hemacells.core.types import UNKNOWN, Progress
 from napari_hemacells.widgets import theme
+from napari_hemacells.widgets.gallery.bar import swatch
 from napari_hemacells.widgets.gallery.view import Thumbnails
-from napari_hemacells.widgets.gallery.widget import swatch
+from napari_hemacells.widgets.native_libraries import single_blas_thread
 from napari_hemacells.widgets.plain_text import PlainLabel, elided, literal, plain_tip
 from napari_hemacells.widgets.subscriptions import SeenUpdates, Subscriptions, is_seen
 
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from napari_hemacells.widgets.background.workers import JobRunner
 
 HOVER_RADIUS = 10.0  # pixels from a point that still hit it
+_AT_ONCE = 2000  # cells: more are projected in a thread
 _STILL = 4.0  # pixels that the pointer may move in a click
 _ZOOM = 1.25  # a notch of the wheel
 _SIZES = {False: 16.0, True: 46.0}  # of points, in square points; with the user's word larger
@@ -385,13 +387,21 @@ class EmbeddingMapWidget(QWidget):
             self._show(np.zeros(0, np.int64), np.zeros((0, 2), np.float32))
             return
         some = slice(None, None, max(1, -(-len(embeddings) // MAX_MAP_POINTS)))
+        if len(embeddings) > _AT_ONCE:
+            self.jobs.start("map", partial(_pca, embeddings, some))
+            return
         self._show(embeddings.ids[some], project_pca(embeddings.vectors[some]))
+        self._refine(embeddings, some)
+
+    def _refine(self, embeddings: Embeddings, some: slice) -> None:
         if self.method.currentText() == "UMAP":
             self.jobs.start("map", partial(_umap, embeddings, some))
             self._say()
 
-    def _placed(self, _kind: str, result: tuple[NDArray[np.int64], NDArray[np.float32]]) -> None:
-        self._show(*result)
+    def _placed(self, _kind: str, result: _Placed) -> None:
+        self._show(result.ids, result.places)
+        if result.then is not None:
+            self._refine(*result.then)
 
     def _show(self, ids: NDArray[np.int64], places: NDArray[np.float32]) -> None:
         self._ids = ids
@@ -506,8 +516,21 @@ def _contrasting_colour(colour: ours.Rgba, text: NDArray[np.float32]) -> ours.Rg
     return red, green, blue, 1.0
 
 
-def _umap(
-    embeddings: Embeddings, some: slice
-) -> Generator[Progress, None, tuple[NDArray[np.int64], NDArray[np.float32]]]:
+class _Placed(NamedTuple):
+    """Cells and their places; by PCA, with what UMAP starts from."""
+
+    ids: NDArray[np.int64]
+    places: NDArray[np.float32]
+    then: tuple[Embeddings, slice] | None = None
+
+
+def _pca(embeddings: Embeddings, some: slice) -> Generator[Progress, None, _Placed]:
+    yield Progress(0, 0, "Drawing the map")
+    with single_blas_thread():
+        places = project_pca(embeddings.vectors[some])
+    return _Placed(embeddings.ids[some], places, (embeddings, some))
+
+
+def _umap(embeddings: Embeddings, some: slice) -> Generator[Progress, None, _Placed]:
     yield Progress(0, 0, "Computing UMAP")
-    return embeddings.ids[some], project_umap(embeddings.vectors[some])
+    return _Placed(embeddings.ids[some], project_umap(embeddings.vectors[some]))

@@ -170,7 +170,7 @@ def _paint_tick(painter: QPainter, picture: QRect, colour: QColor) -> None:
     painter.drawPolyline(QPolygonF([QPointF(left + x, top + y) for x, y in points]))
 
 
-_SHORTCUT_KEYS = set("0123456789rRlL")
+_SHORTCUT_KEYS = set("0123456789rRlLcCoO")
 
 
 class GalleryView(QListView):
@@ -185,13 +185,19 @@ class GalleryView(QListView):
     refresh_requested
         R was pressed.
     similar_requested
-        L was pressed: show cells that look like the chosen ones.
+        L was pressed: show cells that look like the chosen ones; with Shift of the whole project.
+    compare_requested
+        C was pressed: compare the chosen cells.
+    odd_requested
+        O was pressed: the next odd cell (1), with Shift the one before (-1).
     """
 
     cell_clicked = Signal(int)
     key_pressed = Signal(int)
     refresh_requested = Signal()
-    similar_requested = Signal()
+    similar_requested = Signal(bool)
+    compare_requested = Signal()
+    odd_requested = Signal(int)
 
     def __init__(
         self, model: GalleryModel, thumbnails: Thumbnails, parent: QWidget | None = None
@@ -279,6 +285,7 @@ class GalleryView(QListView):
         if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.ShortcutOverride:
             plain = event.modifiers() in (
                 Qt.KeyboardModifier.NoModifier,
+                Qt.KeyboardModifier.ShiftModifier,
                 Qt.KeyboardModifier.KeypadModifier,
             )
             if plain and event.text() in _SHORTCUT_KEYS:
@@ -294,7 +301,11 @@ class GalleryView(QListView):
         if text in _SHORTCUT_KEYS and text.isdigit():
             self.key_pressed.emit(int(text))
         elif text and text in "lL":
-            self.similar_requested.emit()
+            self.similar_requested.emit(text == "L")
+        elif text and text in "cC":
+            self.compare_requested.emit()
+        elif text and text in "oO":
+            self.odd_requested.emit(-1 if text == "O" else 1)
         elif text in _SHORTCUT_KEYS and text:
             self.refresh_requested.emit()
         elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):

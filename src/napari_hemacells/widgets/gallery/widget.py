@@ -4,204 +4,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from qtpy.QtCore import QSize, Qt, Signal
-from qtpy.QtGui import QColor, QIcon, QPixmap
+from qtpy.QtCore import QSize, Signal
 from qtpy.QtWidgets import (
-    QComboBox,
-    QHBoxLayout,
-    QLabel,
-    QPushButton,
-    QSlider,
+    QStackedWidget,
     QVBoxLayout,
     QWidget,
 )
-from superqt import QFlowLayout
 
-from napari_hemacells.core.annotate.palette import UNKNOWN_COLOUR
 from napari_hemacells.core.errors import HemaCellsError
-from napari_hemacells.core.types import UNKNOWN
+from napari_hemacells.widgets.gallery.bar import GalleryBar
 from napari_hemacells.widgets.gallery.model import (
     ALL_CELLS,
-    ANNOTATED,
     PROPOSED,
-    UNCLASSIFIED,
     GalleryModel,
 )
+from napari_hemacells.widgets.gallery.project_cells import ProjectCellsView
 from napari_hemacells.widgets.gallery.view import GalleryView, Thumbnails
 from napari_hemacells.widgets.plain_text import PlainLabel
 from napari_hemacells.widgets.subscriptions import SeenUpdates, Subscriptions, is_seen
 from napari_hemacells.widgets.wording import about_regions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
-    from napari_hemacells.core.annotate import CellClass
     from napari_hemacells.core.params import QueueOrder
     from napari_hemacells.session import Session
+    from napari_hemacells.session.likeness import LikeThis
     from napari_hemacells.widgets.gallery.review_queue import ReviewQueue
-
-ORDERS: tuple[tuple[QueueOrder, str, str], ...] = (
-    (
-        "active",
-        "Most useful next",
-        (
-            "Uncertain cells unlike the annotated ones; before any annotation the most "
-            "different cells"
-        ),
-    ),
-    (
-        "uncertain",
-        "Least certain",
-        ("Uncertain cells first; crops that look alike are spread apart"),
-    ),
-    ("unknown", "Unknown first", "The cells farthest from all annotated ones first"),
-    ("sure", "Confidence", "By the probability of the class"),
-    ("class", "Class", "Class by class, in the order of the palette"),
-    ("slide", "Place", "By position in the image, row by row"),
-)
-SIDES = (40, 176)
-_LINE = 30
-
-
-class GalleryBar(QWidget):
-    """Controls of the gallery: order, direction, filter, size and refresh.
-
-    Signals
-    -------
-    order_changed
-        Order or direction: the new order, and whether it runs backwards.
-    filter_changed
-        A class id, or one of the two other filters of the model.
-    side_changed
-        Side of the crops in pixels.
-    refresh_requested
-        The button was pressed.
-    """
-
-    order_changed = Signal(str, bool)
-    filter_changed = Signal(str)
-    side_changed = Signal(int)
-    refresh_requested = Signal()
-
-    def __init__(self, side: int, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.order = QComboBox()
-        self.direction = QPushButton("↓")
-        self.direction.setAccessibleName("Reverse the order")
-        self.filter = QComboBox()
-        self.size_slider = QSlider(Qt.Orientation.Horizontal)
-        self.refresh = QPushButton("Refresh (R)")
-        self.count = PlainLabel()
-        self._classes: tuple[CellClass, ...] = ()
-        self._proposed, self._proposed_title = 0, "Proposed"
-        self._fill(side)
-        self._lay_out()
-        self._connect()
-
-    def _fill(self, side: int) -> None:
-        for order, title, tip in ORDERS:
-            self.order.addItem(title, order)
-            self.order.setItemData(self.order.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
-        self.order.setToolTip("Order of the cells")
-        self.order.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
-        self.direction.setCheckable(True)
-        self.direction.setToolTip("Reverse the order")
-        self.direction.setFixedWidth(28)
-        self.filter.setToolTip("Show only cells of this class")
-        self.filter.setFixedWidth(136)  # a long class name does not push the rest away
-        self.size_slider.setRange(*SIDES)
-        self.size_slider.setValue(side)
-        self.size_slider.setFixedWidth(72)
-        self.size_slider.setToolTip("Size of the crops")
-        self.similar = QPushButton("Like this")
-        self.similar.setEnabled(False)
-        self.similar.setToolTip("Show the cells that look most like the chosen ones (L)")
-        self.refresh.setToolTip(
-            "Refresh the queue with the latest predictions (R); until then the order stays"
-        )
-        self.show_classes(())
-
-    def _lay_out(self) -> None:
-        flow = QFlowLayout(self)
-        flow.setContentsMargins(0, 0, 0, 0)
-        flow.setHorizontalSpacing(10)
-        flow.setVerticalSpacing(4)
-        flow.addWidget(_group(_label("Order", self.order), self.order, self.direction))
-        flow.addWidget(_group(_label("Show", self.filter), self.filter))
-        flow.addWidget(_group(_label("Size", self.size_slider), self.size_slider))
-        flow.addWidget(_group(self.refresh, self.similar))
-        flow.addWidget(_group(self.count))
-
-    def _connect(self) -> None:
-        self.order.currentIndexChanged.connect(self._tell_order)
-        self.direction.toggled.connect(self._tell_order)
-        self.filter.currentIndexChanged.connect(self._tell_filter)
-        self.size_slider.valueChanged.connect(self.side_changed)
-        self.refresh.clicked.connect(self.refresh_requested)
-
-    def show_classes(self, classes: Iterable[CellClass]) -> None:
-        """Offer these classes as filters; the chosen filter is kept if it still exists."""
-        self._classes = tuple(classes)
-        chosen = self.filter.currentData()
-        self.filter.blockSignals(True)
-        self.filter.clear()
-        self.filter.addItem("All", ALL_CELLS)
-        for cell_class in self._classes:
-            self.filter.addItem(swatch(cell_class.colour), cell_class.name, cell_class.id)
-        self.filter.addItem("Annotated", ANNOTATED)
-        self.filter.addItem(swatch(UNKNOWN_COLOUR), "Unknown", UNKNOWN)
-        self.filter.addItem("Not classified", UNCLASSIFIED)
-        if self._proposed:
-            self.filter.addItem(f"{self._proposed_title} ({self._proposed})", PROPOSED)
-        self.filter.setCurrentIndex(max(self.filter.findData(chosen), 0))
-        self.filter.blockSignals(False)
-        if chosen is not None and self.filter.currentData() != chosen:
-            self._tell_filter()
-
-    def offer_proposed(self, count: int, title: str = "Proposed") -> None:
-        """Offer the proposed cells as a filter, and choose it; 0 removes it."""
-        self._proposed, self._proposed_title = count, title
-        self.show_classes(self._classes)
-        if count:
-            self.filter.setCurrentIndex(self.filter.findData(PROPOSED))
-
-    def show_start(self, *, nothing_labelled: bool) -> None:
-        """Name the first order by what it is before any annotation."""
-        self.order.setItemText(0, "Most different" if nothing_labelled else ORDERS[0][1])
-
-    def _tell_order(self) -> None:
-        backwards = self.direction.isChecked()
-        self.direction.setText("↑" if backwards else "↓")
-        self.order_changed.emit(self.order.currentData(), backwards)
-
-    def _tell_filter(self) -> None:
-        self.filter_changed.emit(cast("str", self.filter.currentData()))
-
-
-def _label(text: str, buddy: QWidget) -> QLabel:
-    label = PlainLabel(text)
-    label.setBuddy(buddy)
-    return label
-
-
-def _group(*widgets: QWidget) -> QWidget:
-    """Return one widget with these in a row, so that a line break never separates them."""
-    group = QWidget()
-    row = QHBoxLayout(group)
-    row.setContentsMargins(0, 0, 0, 0)
-    row.setSpacing(4)
-    group.setFixedHeight(_LINE)  # all alike, so that they stand on one line
-    for widget in widgets:
-        row.addWidget(widget)
-    return group
-
-
-def swatch(colour: str) -> QIcon:
-    """A small square of a colour."""
-    pixmap = QPixmap(12, 12)
-    pixmap.fill(QColor(colour))
-    return QIcon(pixmap)
-
 
 SIDE = 80
 
@@ -230,11 +59,23 @@ class GalleryWidget(QWidget):
     -------
     cell_activated
         Id of the cell whose crop was clicked, to be shown on the canvas.
+    elsewhere_activated
+        A cell of any image of the project was clicked, to be shown in its image.
+    similar_requested
+        Order cells by likeness to these ids; whether those of all images.
+    compare_requested
+        Compare these cells.
+    odd_requested
+        The next odd cell (1), or the one before (-1).
     refused
         Why an annotation was not made, as a sentence.
     """
 
     cell_activated = Signal(int)
+    elsewhere_activated = Signal(object)
+    similar_requested = Signal(list, bool)
+    compare_requested = Signal(list)
+    odd_requested = Signal(int)
     refused = Signal(str)
 
     def __init__(
@@ -257,12 +98,18 @@ class GalleryWidget(QWidget):
         self.hint.setWordWrap(True)
         layout.addWidget(self.bar)
         layout.addWidget(self.hint)
-        layout.addWidget(self.view, 1)
+        self.project_view = ProjectCellsView(session)
+        self.project_view.set_side(SIDE)
+        self.pages = QStackedWidget()
+        self.pages.addWidget(self.view)
+        self.pages.addWidget(self.project_view)
+        layout.addWidget(self.pages, 1)
         self._connect()
         self._seen = SeenUpdates(self, self._make_queue_if_waiting)
         self._seen.due = True
         self._subscriptions = Subscriptions(self)
         events = session.events
+        self._subscriptions.add(events.project, self._forget_project)
         for signal in (events.project, events.image, events.cells):
             self._subscriptions.add(signal, self._start_over)
         for signal in (events.embeddings, events.prediction):
@@ -278,8 +125,14 @@ class GalleryWidget(QWidget):
         self.bar.side_changed.connect(self._set_side)
         self.bar.refresh_requested.connect(self.refresh)
         self.view.refresh_requested.connect(self.refresh)
-        for wish in (self.bar.similar.clicked, self.view.similar_requested):
-            wish.connect(self.show_similar_to_chosen)
+        self.bar.similar.clicked.connect(lambda: self._ask_similar(everywhere=False))
+        self.view.similar_requested.connect(lambda shift: self._ask_similar(everywhere=shift))
+        for wish in (self.bar.compare.clicked, self.view.compare_requested):
+            wish.connect(self._ask_compare)
+        self.bar.odd.clicked.connect(lambda: self.odd_requested.emit(1))
+        self.view.odd_requested.connect(self.odd_requested)
+        self.bar.back.clicked.connect(self.leave_project)
+        self.project_view.cell_clicked.connect(self.elsewhere_activated)
         self.view.key_pressed.connect(self.press)
         self.view.cell_clicked.connect(self.cell_activated)
         self.model.outdated_changed.connect(self.bar.refresh.setEnabled)
@@ -326,22 +179,57 @@ class GalleryWidget(QWidget):
         """Propose the most informative cells that are known at once."""
         self.propose(self._upcoming.best("active").cells[:count])
 
-    def show_similar_to_chosen(self) -> None:
-        """Show the cells that look most like the chosen ones."""
-        self.show_similar([self.model.cell_at(row) for row in self.view.chosen()])
+    def chosen_cells(self) -> list[int]:
+        """Return the ids of the chosen crops of this image."""
+        return [self.model.cell_at(row) for row in self.view.chosen()]
 
-    def show_similar(self, cells: Sequence[int]) -> None:
-        """Show these cells, and those that look most like them."""
-        try:
-            alike = self._session.similar(cells)
-        except HemaCellsError as error:
-            self.refused.emit(str(error))
-            return
-        name = f"Like {cells[0]}" if len(cells) == 1 else f"Like {len(cells)} cells"
-        self.propose([*cells, *alike], name)
+    def show_order(self, order: QueueOrder) -> None:
+        """Show all cells in this order."""
+        combo = self.bar.order
+        self.bar.filter.setCurrentIndex(0)
+        combo.setCurrentIndex(combo.findData(order))
+        self.view.choose(0)
+        self.view.setFocus()
+
+    def _ask_similar(self, *, everywhere: bool) -> None:
+        self.similar_requested.emit(
+            self.chosen_cells(), everywhere or self.bar.everywhere.isChecked()
+        )
+
+    def _ask_compare(self) -> None:
+        self.compare_requested.emit(self.chosen_cells())
+
+    def show_similar(self, cells: Sequence[int], picked: int = 1) -> None:
+        """Show these cells in their order of likeness; the first ones were picked."""
+        name = f"Like {cells[0]}" if picked == 1 else f"Like {picked} cells"
+        self.propose(cells, name)
+
+    def show_project(self, found: LikeThis) -> None:
+        """Show cells of all images in their order of likeness."""
+        self.project_view.show_found(found)
+        self.pages.setCurrentWidget(self.project_view)
+        self._show_page()
+
+    def leave_project(self) -> None:
+        """Show the cells of the open image again."""
+        self.pages.setCurrentWidget(self.view)
+        self._show_page()
+
+    @property
+    def shows_project(self) -> bool:
+        """Whether cells of all images are shown."""
+        return self.pages.currentWidget() is self.project_view
+
+    def _show_page(self) -> None:
+        elsewhere = self.shows_project
+        for widget in (self.bar.order, self.bar.direction, self.bar.filter, self.bar.refresh):
+            widget.setEnabled(not elsewhere)
+        self.bar.back.setVisible(elsewhere)
+        self._update_texts()
 
     def propose(self, cells: Sequence[int], title: str = "Proposed") -> None:
         """Show only these cells for annotation; the first is chosen."""
+        self.leave_project()
         self.model.proposed = tuple(cells)
         self.bar.offer_proposed(len(cells), title)
         self.model.only = PROPOSED
@@ -398,8 +286,13 @@ class GalleryWidget(QWidget):
     def _set_side(self, side: int) -> None:
         self._thumbnails.clear()
         self.view.set_side(side)
+        self.project_view.set_side(side)
 
     # --- updaters ----------------------------------------------------------------------------
+
+    def _forget_project(self) -> None:
+        self.project_view.clear()
+        self.leave_project()
 
     def _start_over(self) -> None:
         self._thumbnails.clear()
@@ -474,9 +367,20 @@ class GalleryWidget(QWidget):
         text = f"{shown:,} cells" if shown == total else f"{shown:,} of {total:,} cells"
         text = f"{text}, {chosen:,} chosen" if chosen > 1 else text
         self.bar.count.setText("Sorting …" if self.is_sorting else self._worded(text))
-        self.bar.similar.setEnabled(chosen > 0 and self._session.embeddings is not None)
+        embedded = self._session.embeddings is not None
+        for button in (self.bar.similar, self.bar.compare):
+            button.setEnabled(chosen > 0 and embedded and not self.shows_project)
+        self.bar.odd.setEnabled(self._session.prediction is not None)
+        found = self.project_view.cells.found
+        if self.shows_project and found is not None:
+            images = (
+                "1 image"
+                if len(found.cells.images) == 1
+                else (f"{len(found.cells.images):,} images")
+            )
+            self.bar.count.setText(f"{len(found.order):,} cells of {images}, most alike first")
         self.view.empty_text = self._worded(self._why_empty(total))
-        self.bar.refresh.setEnabled(self.model.outdated)
+        self.bar.refresh.setEnabled(self.model.outdated and not self.shows_project)
         self._update_hint()
 
     def _worded(self, text: str) -> str:

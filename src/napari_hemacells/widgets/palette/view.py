@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from qtpy.QtCore import QModelIndex, QRectF, QSize, Qt, Signal
@@ -9,6 +10,7 @@ from qtpy.QtGui import QAction, QColor, QPainter, QPen
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QColorDialog,
+    QFileDialog,
     QHBoxLayout,
     QHeaderView,
     QLineEdit,
@@ -24,6 +26,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_hemacells.core.annotate.class_table import read_class_table, write_class_table
 from napari_hemacells.widgets.palette.model import (
     ACTIVE_ROLE,
     ANNOTATED,
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
     from napari_hemacells.session import Session
 
 ROW_HEIGHT, SHOWN_ROWS = 26, (3, 9)
+TABLES = "Tables (*.csv *.tsv *.txt)"
 INDENT = 16  # pixels before the name of a class within another
 TINT, _CHOSEN = 75, 20  # of 255: the active class's colour, the text's colour, behind a row
 
@@ -351,6 +355,19 @@ class PaletteView(QWidget):
             name = colour.name()
             self.model.attempt(lambda: self._session.recolour_class(cell_class.id, name))
 
+    def ask_table(self) -> None:
+        """Ask for a table of classes and take them over."""
+        chosen, _ = QFileDialog.getOpenFileName(self, "Read classes", "", TABLES)
+        if chosen:
+            self.model.attempt(lambda: self._session.read_classes(read_class_table(Path(chosen))))
+
+    def ask_where_to_save(self) -> None:
+        """Ask for a file and write the classes into it as a table."""
+        chosen, _ = QFileDialog.getSaveFileName(self, "Save classes", "classes.csv", TABLES)
+        if chosen:
+            palette = self._session.palette
+            self.model.attempt(lambda: write_class_table(Path(chosen), palette))
+
     def delete_current(self) -> None:
         """Delete the current class, after a question if it has annotations."""
         cell_class = self.table.current_class()
@@ -468,6 +485,9 @@ class PaletteView(QWidget):
             menu.addAction("Add a class &inside…", self._ask_inside)
         menu.addSeparator()
         menu.addAction("&Delete\tDel", self.delete_current)
+        menu.addSeparator()
+        menu.addAction("Read classes from a &table…", self.ask_table)
+        menu.addAction("&Save classes as a table…", self.ask_where_to_save)
         menu.popup(where)
 
     # --- updaters ----------------------------------------------------------------------------

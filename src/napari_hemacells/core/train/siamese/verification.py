@@ -126,7 +126,7 @@ def verification_steps(
     per_class: int = 20,
     repeats: int = 10,
     seed: int = 0,
-    encoder: str = "bundled",
+    encoder: str | Encoder = "bundled",
     params: SiameseParams | None = None,
     turns: int = 1,
     selection: PlaneSelection = WHOLE_PICTURE,
@@ -139,6 +139,8 @@ def verification_steps(
 
     Parameters
     ----------
+    encoder
+        Its name; an encoder itself only for ``network="distance"``.
     turns
         Quarter turns of the pictures over which the vectors of a frozen encoder are averaged;
         those of an encoder that averages over its own stay as they are.
@@ -162,7 +164,9 @@ def verification_steps(
     labels = [files[place].relative_to(folder).parts[0] for place in places]
     every = SiameseTrainingSet(pictures, tuple(labels))
     test = np.array([rows[file] for file in tested if file in rows], dtype=np.intp)
-    network = None if params.network == "thesis" else load_encoder(encoder, params.device)
+    network = None
+    if params.network != "thesis":
+        network = load_encoder(encoder, params.device) if isinstance(encoder, str) else encoder
     vectors = None
     if params.network == "distance" and network is not None:
         averages = network.info.preprocessing.get("readout", {}).get("turns", 1)
@@ -176,7 +180,7 @@ def verification_steps(
             likeness = _fitted(vectors[learned], every.subset(learned), own, network)
             tested_vectors = vectors[test]
         else:
-            job = SiameseJob(Path(tempfile.gettempdir()) / "no-checkpoint", own, encoder)
+            job = SiameseJob(Path(tempfile.gettempdir()) / "no-checkpoint", own, str(encoder))
             likeness, tested_vectors = yield from _trained(job, every, learned, test)
         kinds = [labels[row] for row in test]
         results.append(_judge(likeness, tested_vectors, kinds, seed + repeat))

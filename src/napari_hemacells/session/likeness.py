@@ -1,0 +1,329 @@
+"""Likeness of cells: what was learned of it, two cells compared, and all cells ordered by it.
+
+Everything is a request, frozen when it is asked for, so that it may be answered in any thread.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from napari_hemacells.core import annotate
+from napari_hemacells.core.errors import AnnotationError, ProjectError
+from napari_hemacells.core.types import CellRef, Embeddings, Progress
+from napari_hemacells.session.annotating import NOT_EMBEDDED
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_hemacells.core.annotate.cell_edits import Corrections
+    from napari_hemacells.core.classify import Reference, SupportSet
+    from napari_hemacells.core.classify.similarity import LikenessIndex
+    from napari_hemacells.core.classify.verification import Likeness
+    from napari_hemacells.core.store import Project
+    from napari_hemacells.core.store.schema import StoredImage
+    from napari_hemacells.session.session import Session
+
+
+@dataclass(frozen=True, eq=False)
+class LikenessRequest:
+    """The annotated cells that a likeness is learned from, and the embeddings it is for."""
+
+    embeddings: Embeddings
+    support: SupportSet | None
+    names: Mapping[str, str]
+
+    def has_inputs_of(self, other: LikenessRequest) -> bool:
+        """Whether the other request would be answered alike."""
+        mine, theirs = self.support, other.support
+        if self.embeddings.encoder != other.embeddings.encoder or self.names != other.names:
+            return False
+        if mine is None or theirs is None:
+            return mine is theirs
+        return mine.labels == theirs.labels and np.array_equal(mine.vectors, theirs.vectors)
+
+
+def request_likeness(session: Session) -> LikenessRequest | None:
+    """Return what a likeness is learned from; ``None`` before the cells are embedded."""
+    if session.embeddings is None or session.history is None:
+        return None
+    names = {cell_class.id: cell_class.name for cell_class in session.palette}
+    return LikenessRequest(session.embeddings, session.support(), names)
+
+
+def learn_likeness(request: LikenessRequest) -> Likeness:
+    """Return the distance between cells, learned from the annotated ones as far as there are."""
+    from napari_hemacells.core.classify.verification import default_likeness, fit_likeness
+
+    encoder = request.embeddings.encoder
+    if request.support is None:
+        return default_likeness(encoder)
+    labels = [request.names.get(label, label) for label in request.support.labels]
+    return fit_likeness(request.support.vectors, labels, encoder=encoder)
+
+
+class PickedCell(NamedTuple):
+    """A cell that was picked for comparing, with what is needed after its image was left.
+
+    Attributes
+    ----------
+    ref
+        Which cell it is.
+    title
+        The cell and its image in words.
+    class_name
+        Its class in words, with who gave it.
+    vector
+        ``(dim,)`` its embedding.
+    encoder
+        Fingerprint of the encoder and the crop that the vector is of.
+    crop
+        ``(size, size, 3)`` uint8.
+    """
+
+    ref: CellRef
+    title: str
+    class_name: str
+    vector: NDArray[np.float32]
+    encoder: str
+    crop: NDArray[np.uint8]
+
+
+def pick_cell(session: Session, cell: int) -> PickedCell:
+    """Return a cell of the open image, picked for comparing.
+
+    Raises
+    ------
+    AnnotationError
+        It is not embedded yet.
+    """
+    from napari_hemacells.core.crop import extract_crops, to_bytes
+    from napari_hemacells.core.encode.protocol import fingerprint
+
+    image, cells, embeddings = session.image, session.cells, session.embeddings
+    if image is None or cells is None or embeddings is None or cell not in embeddings.rows:
+        raise AnnotationError(NOT_EMBEDDED)
+    (crop,) = to_bytes(extract_crops(image, cells, embeddings.spec, [cell]))
+    return PickedCell(
+        CellRef(image.key, cell),
+        f"Cell {cell}, {image.name}",
+        class_in_words(session, cell),
+        embeddings.vectors[embeddings.rows[cell]],
+        f"{fingerprint(embeddings.encoder)} {embeddings.spec}",
+        crop,
+    )
+
+
+def class_in_words(session: Session, cell: int) -> str:
+    """Return the class of a cell of the open image and who gave it."""
+    annotated, prediction = session.annotated.get(cell), session.prediction
+    if annotated is not None:
+        return f"{session.palette.by_id(annotated).name} (yours)"
+    rows = [] if prediction is None else np.flatnonzero(prediction.ids == cell).tolist()
+    if prediction is None or not rows:
+        return "no class yet"
+    nearest = session.palette.by_id(prediction.class_ids[prediction.predicted_column[rows[0]]])
+    if prediction.verdict[rows[0]]:
+        return f"unknown, nearest {nearest.name}"
+    return f"{nearest.name} (predicted)"
+
+
+class CellComparison(NamedTuple):
+    """What is said of two cells.
+
+    Attributes
+    ----------
+    distance, threshold
+        0 to 2; up to the threshold they are called the same kind.
+    same
+        Whether they are.
+    sure
+        Probability of what is said, 0.5 to 1 near and far from the threshold.
+    basis
+        On what the threshold rests, in words.
+    """
+
+    distance: float
+    threshold: float
+    same: bool
+    sure: float
+    basis: str
+
+
+def compare_cells(likeness: Likeness, first: PickedCell, second: PickedCell) -> CellComparison:
+    """Return how far two cells are apart, and whether they are of the same kind.
+
+    Raises
+    ------
+    AnnotationError
+        They were embedded by different encoders.
+    """
+    if first.encoder != second.encoder:
+        raise AnnotationError(
+            "These two cells were embedded by different encoders: pick the first one again."
+        )
+    distances = likeness.distances(first.vector[np.newaxis], second.vector[np.newaxis])
+    same = bool(likeness.same(distances)[0, 0])
+    p_same = float(likeness.p_same(distances)[0, 0])
+    return CellComparison(
+        float(distances[0, 0]),
+        likeness.threshold,
+        same,
+        p_same if same else 1 - p_same,
+        likeness.learned_from,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class IndexRequest:
+    """The cells that are ordered by likeness: of the open image, or of the whole project.
+
+    Attributes
+    ----------
+    here
+        Embeddings of the open image, as they are classified.
+    project
+        ``None`` for the open image alone.
+    corrections
+        Corrected cells of each image.
+    references
+        Images whose embeddings are re-standardised, as :class:`~.live_classifier.LiveClassifier`
+        has them.
+    """
+
+    here: Embeddings
+    project: Project | None = None
+    corrections: Mapping[str, Corrections] | None = None
+    references: Mapping[str, Reference] | None = None
+
+    def has_cells_of(self, other: IndexRequest, known: ProjectIndex) -> bool:
+        """Whether the answer to another request has all cells of this one."""
+        if (self.project is None) != (other.project is None):
+            return False
+        if self.project is None:
+            return self.here is other.here
+        same = (self.here.encoder, self.here.spec, self.project.folder, self.corrections) == (
+            other.here.encoder,
+            other.here.spec,
+            None if other.project is None else other.project.folder,
+            other.corrections,
+        )
+        moved = self.references or {}, other.references or {}
+        same = same and moved[0].keys() == moved[1].keys()
+        return same and np.array_equal(known.cells.ids_of(self.here.image_key), self.here.ids)
+
+
+class ProjectIndex(NamedTuple):
+    """All cells in one index, and of how many images of the project some are missing in it."""
+
+    cells: LikenessIndex
+    waiting: int
+
+
+def request_index(session: Session, *, whole_project: bool) -> IndexRequest | None:
+    """Return what an index is made of; ``None`` before the cells are embedded."""
+    here, project, history = session.embeddings, session.project, session.history
+    if here is None or project is None or history is None:
+        return None
+    if not whole_project:
+        return IndexRequest(here)
+    keys = [entry.key for entry in project.images]
+    corrections = {key: history.state.corrections_of(key) for key in keys}
+    return IndexRequest(here, project, corrections, session.live.shift_references)
+
+
+def index_steps(request: IndexRequest) -> Generator[Progress, None, ProjectIndex]:
+    """Return the index of all cells that have embeddings; yield after each image.
+
+    Those of other images are read from the project's cache; nothing is embedded.
+    """
+    from napari_hemacells.core.classify.similarity import make_index
+
+    parts, waiting = [request.here], 0
+    stored = () if request.project is None else request.project.images
+    for number, entry in enumerate(stored):
+        yield Progress(number, len(stored), "Reading the project's cells")
+        if entry.key == request.here.image_key:
+            continue
+        cached, complete = cached_embeddings(request, entry)
+        waiting += not complete
+        if cached is not None and len(cached):
+            parts.append(cached)
+    yield Progress(len(stored), len(stored), "Ordering cells by likeness")
+    return ProjectIndex(make_index(parts), waiting)
+
+
+def cached_embeddings(request: IndexRequest, entry: StoredImage) -> tuple[Embeddings | None, bool]:
+    """Return the cached embeddings of an image, and whether all of its cells are among them."""
+    from napari_hemacells.core.classify import restandardise
+    from napari_hemacells.core.encode import EmbeddingCache, cached_collection
+
+    project, like = request.project, request.here
+    if project is None or not project.has_cells(entry.key):
+        return None, False
+    cache = EmbeddingCache(project.embeddings_folder)
+    try:
+        if entry.kind == "pictures":
+            pictures = project.load_pictures(entry.key)
+            numbers = pictures.numbers.tolist()
+            cached = cached_collection(pictures, like.spec, like.encoder, cache, numbers)
+            complete = len(cached) == len(numbers)
+        else:
+            saved = project.load_cells(entry.key)
+            corrections = (request.corrections or {}).get(entry.key)
+            cells = (
+                saved if corrections is None else annotate.apply_corrections(saved, corrections)
+            )
+            vectors, known = cache.load(entry.key, like.encoder, like.spec, cells.boxes)
+            cached = Embeddings(
+                cells.ids[known], vectors[known], like.encoder, like.spec, entry.key
+            )
+            complete = bool(known.all())
+    except ProjectError:  # damaged or moved; told when the image is opened
+        return None, False
+    reference = (request.references or {}).get(entry.key)
+    return (cached if reference is None else restandardise(cached, reference)), complete
+
+
+class LikeThis(NamedTuple):
+    """Cells ordered by likeness: the picked ones first.
+
+    Attributes
+    ----------
+    picked
+        The cells that the others are held against.
+    cells
+        The index that they are of.
+    order
+        ``(n,)`` its rows in order.
+    waiting
+        Images whose cells are not all embedded yet.
+    """
+
+    picked: tuple[CellRef, ...]
+    cells: LikenessIndex
+    order: NDArray[np.intp]
+    waiting: int
+
+    def refs(self, first: int = 0, last: int | None = None) -> list[CellRef]:
+        """Return the cells of these places in the order."""
+        return self.cells.refs(self.order[first:last])
+
+
+def order_cells(known: ProjectIndex, picked: Sequence[CellRef]) -> LikeThis:
+    """Return all cells of an index in the order of their likeness to these.
+
+    Raises
+    ------
+    AnnotationError
+        None of them is in the index.
+    """
+    rows = [row for ref in picked if (row := known.cells.row_of(ref)) is not None]
+    if not rows:
+        raise AnnotationError(NOT_EMBEDDED)
+    order, _ = known.cells.order(rows)
+    return LikeThis(tuple(picked), known.cells, order, known.waiting)
