@@ -509,7 +509,7 @@ def test_an_encoder_of_others_is_used_once_the_user_says_so(at_work, qtbot, monk
         return make_embeddings(image, cells), Device("cpu", "A test.")
 
     monkeypatch.setattr(tasks, "embedding_steps", embed)
-    with qtbot.waitSignal(at_work.controller.tasks.encoder_refused, timeout=30_000):
+    with qtbot.waitSignal(at_work.controller.tasks.jobs.refused, timeout=30_000):
         at_work.controller.tasks.embed()
     bar = at_work.messages
     assert "net.safetensors of this computer would be read" in bar.text

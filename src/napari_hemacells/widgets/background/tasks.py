@@ -12,13 +12,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_hemacells.core.encode.growing import GrowingEmbeddings
-from napari_hemacells.core.errors import (
-    CellsError,
-    EncoderNotAllowedError,
-    HemaCellsError,
-    ProjectError,
-    StorageError,
-)
+from napari_hemacells.core.errors import CellsError, HemaCellsError, ProjectError, StorageError
 from napari_hemacells.core.params import EncodeParams
 from napari_hemacells.core.types import CropSpec, Progress
 from napari_hemacells.session import keep_cells
@@ -311,7 +305,6 @@ class BackgroundTasks(QObject):
     progressed = Signal(int, int, str)
     idle = Signal()
     refused = Signal(str)
-    encoder_refused = Signal(object)  # EncoderNotAllowedError
     failed = Signal(str)
     device_known = Signal(str, str)
     opened = Signal(object, str)
@@ -581,9 +574,6 @@ class BackgroundTasks(QObject):
         settle_layouts()
 
     def _refused(self, kind: str, error: HemaCellsError) -> None:
-        if isinstance(error, EncoderNotAllowedError) and error.encoder:
-            self.encoder_refused.emit(error)
-            return
         kept = " The encoder in use has not changed." if kind == "encoder" else ""
         self.refused.emit(f"{error}{kept}")
         if kind == "classify":
