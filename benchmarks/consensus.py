@@ -62,7 +62,7 @@ def simulated() -> list[str]:
         lines += [
             f"### {params.annotators} annotators, cells {params.spacing:g} px apart"
             + (f", uneven by {params.uneven:g}" if params.uneven else "")
-            + f", {params.false_points:.0%} false points",
+            + f", {100 * params.false_points:.0f} % false points",
             "",
             "| method | F1 | precision | recall | states right | offset, px |",
             "| --- | --- | --- | --- | --- | --- |",
