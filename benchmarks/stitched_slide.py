@@ -21,8 +21,8 @@ from napari_hemacells.core.evaluate.held_out import is_held_out_chula
 if TYPE_CHECKING:
     from pathlib import Path
 
-DIAMETER = 49.0  # pixels of a red cell on the slide
-CHULA_DIAMETER, BCCD_DIAMETER = 70.0, 100.0
+DIAMETER = 28.0  # pixels of a red cell on the slide
+CHULA_DIAMETER, BCCD_DIAMETER = 40.0, 100.0
 FIELD = (336, 448)  # rows and columns of a place on the slide
 WHITE_EVERY = 10
 
@@ -85,12 +85,11 @@ def _scaled(file: Path, points: list[Point], scale: float) -> Field:
     pixels = np.asarray(picture.resize(size, Image.Resampling.LANCZOS))[: FIELD[0], : FIELD[1]]
     moved = [point._replace(row=point.row * scale, col=point.col * scale) for point in points]
     for axis, side in enumerate(FIELD):
-        have = pixels.shape[axis]
-        if have < side:  # a small field goes on as its mirror image
+        while (have := pixels.shape[axis]) < side:  # a small field goes on as its mirror image
             pixels = np.concatenate([pixels, np.flip(pixels, axis)], axis)
             name = ("row", "col")[axis]
             moved += [p._replace(**{name: 2 * have - getattr(p, name)}) for p in moved]
-            pixels = pixels[:side] if axis == 0 else pixels[:, :side]
+        pixels = pixels[:side] if axis == 0 else pixels[:, :side]
     inside = [p for p in moved if 0 <= p.row < FIELD[0] and 0 <= p.col < FIELD[1]]
     return Field(pixels, inside)
 

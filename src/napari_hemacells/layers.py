@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 METADATA_KEY = "napari-hemacells"
 """Everything of ours that a layer carries is under this one metadata key."""
 
-Role: TypeAlias = Literal["image", "cells", "found", "marker", "heat"]
+Role: TypeAlias = Literal[
+    "image", "cells", "found", "marker", "heat", "annotators", "consensus", "disagreements"
+]  # fmt: skip
 DisplayMode: TypeAlias = Literal["image", "class", "confidence", "odd"]
 DISPLAY_MODES: tuple[DisplayMode, ...] = ("image", "class", "confidence", "odd")
 ODD_COLOUR = "#00e5ff"
@@ -109,6 +111,8 @@ def confidences(
 
 def _places(cells: Cells, ids: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     """Rows in the table of those ids that exist, and which ids these are."""
+    if len(ids) == len(cells) and np.array_equal(ids, cells.ids):  # as after every fit
+        return np.arange(len(ids)), np.ones(len(ids), dtype=np.bool_)
     places = np.searchsorted(cells.ids, ids)
     known = np.zeros(len(ids), dtype=np.bool_)
     inside = places < len(cells)

@@ -190,6 +190,7 @@ def make_report(batch: Batch, job: TriageJob, *, folders_are_groups: bool) -> "T
     from napari_hemacells.core.store.triage_report import (
         TriagedImage,
         TriageReport,
+        likeness_in_words,
         odd_in_words,
     )
 
@@ -215,9 +216,7 @@ def make_report(batch: Batch, job: TriageJob, *, folders_are_groups: bool) -> "T
         bundle.name,
         {names[key]: count for key, count in bundle.training_counts.items()},
         bundle.encoder.seen,
-        "The model keeps no annotated cells, so no likeness is known."
-        if known.likeness is None
-        else f"The distance rests on {known.likeness.learned_from}",
+        likeness_in_words(known.likeness, len(bundle.head.class_ids)),
         odd_in_words(images),
         tuple(f"{source.path}: {error}" for source, error in batch.failed),
     )

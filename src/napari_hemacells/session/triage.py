@@ -16,6 +16,7 @@ from napari_hemacells.core.store.triage import TriageModel, write_triage
 from napari_hemacells.core.store.triage_report import (
     TriagedImage,
     TriageReport,
+    likeness_in_words,
     odd_in_words,
     write_triage_report,
 )
@@ -122,7 +123,7 @@ def triage_steps(
         request.model,
         {names.get(key, key): count for key, count in counts},
         request.index.here.encoder.seen,
-        f"The distance rests on {likeness.learned_from}",
+        likeness_in_words(likeness, len(request.head.class_ids)),
         odd_in_words(images),
         tuple(left_out),
     )

@@ -12,10 +12,12 @@ from napari_hemacells.core.classify import HierarchicalHead, SupportSet, fit, fi
 from napari_hemacells.core.classify.hierarchy import (
     read_head,
     renamed,
+    restricted,
     taught_columns,
     taught_counts,
 )
 from napari_hemacells.core.errors import AnnotationError, BundleError
+from napari_hemacells.core.params import ClassifyParams
 from napari_hemacells.core.types import CropSpec, Embeddings, EncoderInfo, Prediction
 
 DIM = 30
@@ -52,11 +54,13 @@ def test_probabilities_of_a_kind_and_within_it_multiply():
     prediction = head.predict(embeddings(asked))
     assert prediction.class_ids == ("healthy", "abnormal", "monocyte")
     assert prediction.kinds == ("lymphocyte", "lymphocyte", "monocyte")
-    np.testing.assert_allclose(prediction.probabilities.sum(axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(prediction.probabilities.sum(axis=1), 1, rtol=1e-5, atol=1e-6)
     kinds = head.over.predict(embeddings(asked)).probabilities
     inside = head.within["lymphocyte"].predict(embeddings(asked)).probabilities
-    np.testing.assert_allclose(prediction.probabilities[:, :2], kinds[:, :1] * inside, rtol=1e-5)
-    np.testing.assert_allclose(prediction.probabilities[:, 2], kinds[:, 1], rtol=1e-5)
+    np.testing.assert_allclose(
+        prediction.probabilities[:, :2], kinds[:, :1] * inside, rtol=1e-5, atol=1e-6
+    )
+    np.testing.assert_allclose(prediction.probabilities[:, 2], kinds[:, 1], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("context", [False, True])
@@ -111,6 +115,41 @@ def test_a_kind_with_one_annotated_class_is_answered_as_the_kind():
     head = fit_levels(SupportSet(vectors, labels), CLASSES, PARENTS)
     assert head.class_ids == ("lymphocyte", "monocyte")
     assert taught_counts(head) == {"healthy": 4, "monocyte": 4}
+
+
+def test_with_many_clicks_the_other_kinds_help_to_tell_the_classes_of_one():
+    vectors, labels = draw([12] * 3)
+    head = fit_levels(SupportSet(vectors, labels), CLASSES, PARENTS)
+    flat = fit(SupportSet(vectors, labels), CLASSES)
+    inside = head.within["lymphocyte"]
+    assert inside.class_ids == ("healthy", "abnormal")
+    asked = draw([30] * 3, seed=3)[0]
+    np.testing.assert_allclose(
+        inside.scores(asked), flat.scores(asked)[:, :2], rtol=1e-5, atol=1e-6
+    )
+    tensors, meta = head.to_tensors()
+    again = read_head(tensors, json.loads(json.dumps(meta)))
+    np.testing.assert_array_equal(again.scores(asked), head.scores(asked))
+
+
+def test_a_kind_told_as_one_is_one_class_among_the_others():
+    vectors, labels = draw([12] * 3)
+    more, _ = draw([3, 0, 0], seed=4)
+    support = SupportSet(np.concatenate([vectors, more]), (*labels, *["band"] * 3))
+    parents = PARENTS | {"band": "neutrophil"}
+    head = fit_levels(support, (*CLASSES, "neutrophil", "band"), parents)
+    assert head.class_ids == ("healthy", "abnormal", "monocyte", "neutrophil")
+    assert taught_counts(head)["band"] == 3
+
+
+@pytest.mark.parametrize("kind", ["linear", "prototype", "knn"])
+def test_a_restricted_head_keeps_the_scores_of_its_classes(kind):
+    vectors, labels = draw([5] * 3)
+    head = fit(SupportSet(vectors, labels), LEAVES, params=ClassifyParams(head=kind))
+    asked = draw([20] * 3, seed=1)[0]
+    some = restricted(head, ["monocyte", "abnormal"])
+    assert some.class_ids == ("abnormal", "monocyte")
+    np.testing.assert_allclose(some.scores(asked), head.scores(asked)[:, 1:], rtol=1e-5, atol=1e-6)
 
 
 def test_one_kind_alone_is_told_within():

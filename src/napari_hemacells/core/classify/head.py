@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hemacells.core.classify.calibration import Calibration, softmax
-from napari_hemacells.core.classify.detector_prior import DetectorPrior, bounded_confidence
+from napari_hemacells.core.classify.detector_prior import (
+    DetectorPrior,
+    bounded_confidence,
+    bounded_evidence,
+)
 from napari_hemacells.core.classify.head_selection import knn_scores
 from napari_hemacells.core.classify.novelty import Novelty
 from napari_hemacells.core.classify.projection import CellProjection
@@ -130,9 +134,12 @@ class Head:
         if prior is None or kinds is None:
             return softmax(scores, self.slope)
         rows = prior.rows_of(kinds)
-        probabilities = softmax(self.slope * scores + prior.offsets(rows), 1.0)
+        counts = np.array(self.counts)
+        looks = bounded_evidence(softmax(scores, self.slope), counts)
+        probabilities = looks * prior.odds(rows)
+        probabilities /= probabilities.sum(axis=1, keepdims=True)
         support = prior.support(rows, probabilities.argmax(axis=1))
-        return bounded_confidence(probabilities, np.array(self.counts), support)
+        return bounded_confidence(probabilities, counts, support)
 
     def scores(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """``(n, k)`` scores of ``(n, dim)`` vectors: cosines, or regressed class indicators.
@@ -166,8 +173,13 @@ class Head:
         offset = self.bias - self.centre @ folded
         if folded.shape[1] > 16:
             return np.asarray(vectors @ folded + offset)
-        # A column at a time: with few classes that is twice as fast as one product of matrices.
-        return np.stack([vectors @ column for column in folded.T.copy()], axis=1) + offset
+        # Some rows at a time, which stay in the processor's cache: of 50,000 cells that takes
+        # half the time of a column at a time, or of one product.
+        products = np.empty((len(vectors), folded.shape[1]), np.result_type(vectors, folded))
+        for first in range(0, len(vectors), _ROWS):
+            part = slice(first, first + _ROWS)
+            np.matmul(vectors[part], folded, out=products[part])
+        return products + offset
 
     def to_tensors(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return the arrays, and the rest as plain JSON."""

@@ -1,7 +1,9 @@
 """Kind first, then within it: a head over the kinds, and one within each that has classes.
 
 The probability of a class is that of its kind times that of the class within the kind. The answer
-is the most probable kind, then the most probable class there.
+is the most probable kind, then the most probable class there. With few clicks the head within a
+kind learns from the cells of that kind alone; with more, it is the part for these classes of a
+head over all classes.
 """
 
 from __future__ import annotations
@@ -24,8 +26,10 @@ if TYPE_CHECKING:
 
 TWO_LEVELS = "two levels"
 # Cells of the image whose kind is looked at, and those of one kind that help to tell its classes.
-# On PBC these add 0.02 at five clicks a class and nothing at twenty (benchmarks/two_levels.py).
-MOST_AROUND, MOST_BESIDE, FEW_CLICKS = 2000, 250, 10
+MOST_AROUND, MOST_BESIDE = 2000, 250
+# Clicks a class below which a kind has a head of its own cells. With more, what other kinds say
+# helps to tell its classes: on PBC 0.01 at twenty clicks (benchmarks/two_levels.py).
+FEW_CLICKS = 10
 LEAST = 1e-12  # of a probability, so that it has a logarithm
 _OVER, _WITHIN = "kinds.", "within."
 
@@ -171,24 +175,87 @@ def fit_levels(
     kinds = [class_id for class_id in class_ids if class_id not in parents]
     of_kind = tuple(parents.get(label, label) for label in support.labels)
     over = fit(replace(support, labels=of_kind), kinds, **options)
+    children = {
+        kind: [one for one in class_ids if parents.get(one) == kind and one in support.labels]
+        for kind in over.class_ids
+    }
+    several = {kind: inside for kind, inside in children.items() if len(inside) > 1}
+    counts = {class_id: support.labels.count(class_id) for class_id in class_ids}
+    few = {
+        kind: inside
+        for kind, inside in several.items()
+        if sum(counts[one] for one in inside) < FEW_CLICKS * len(inside)
+    }
+    within = _alone(support, over, few, options) if few else {}
+    if len(few) < len(several):
+        flat = _of_one_level(support, class_ids, parents, several, options)
+        others = {kind: inside for kind, inside in several.items() if kind not in few}
+        within |= {kind: restricted(flat, inside) for kind, inside in others.items()}
+    return _joined(over, within, counts)
+
+
+def _alone(
+    support: SupportSet, over: Head, kinds: Mapping[str, Sequence[str]], options: Mapping[str, Any]
+) -> dict[str, Head]:
+    """Return a head within each kind, fitted on its own annotated cells alone.
+
+    Only cells of the image that look like the kind help: those of others would teach as well.
+    """
     context = options.get("context")
     around = None if context is None else context[:: -(-len(context) // MOST_AROUND) or 1]
     kinds_around = None if around is None else over.scores(around).argmax(axis=1)
-    alone = {name: value for name, value in options.items() if name == "params"}
+    plain = {name: value for name, value in options.items() if name == "params"}
     within = {}
-    for kind in over.class_ids:
-        children = [class_id for class_id in class_ids if parents.get(class_id) == kind]
-        rows = [row for row, label in enumerate(support.labels) if label in children]
-        if len({support.labels[row] for row in rows}) > 1:
-            mine = SupportSet(support.vectors[rows], tuple(support.labels[row] for row in rows))
-            # Only cells that look like this kind: those of others would teach as well.
-            beside = None
-            few = len(rows) < FEW_CLICKS * len(set(mine.labels))
-            if few and around is not None and kinds_around is not None:
-                beside = around[kinds_around == over.class_ids.index(kind)]
-                beside = beside[:: -(-len(beside) // MOST_BESIDE) or 1]
-            within[kind] = fit(mine, children, context=beside, **alone)
-    return _joined(over, within, {one: support.labels.count(one) for one in class_ids})
+    for kind, inside in kinds.items():
+        beside = None
+        if around is not None and kinds_around is not None:
+            beside = around[kinds_around == over.class_ids.index(kind)]
+            beside = beside[:: -(-len(beside) // MOST_BESIDE) or 1]
+        rows = [row for row, label in enumerate(support.labels) if label in inside]
+        within[kind] = fit(_some(support, rows), inside, context=beside, **plain)
+    return within
+
+
+def _of_one_level(
+    support: SupportSet,
+    class_ids: Sequence[str],
+    parents: Mapping[str, str],
+    several: Mapping[str, Sequence[str]],
+    options: Mapping[str, Any],
+) -> Head:
+    """Return a head of one level: a kind that is not told within is one class."""
+    labels = [
+        label if parents.get(label) in several else parents.get(label, label)
+        for label in support.labels
+    ]
+    rows = [row for row, label in enumerate(labels) if label not in several]
+    chosen = replace(_some(support, rows), labels=tuple(labels[row] for row in rows))
+    return fit(chosen, class_ids, **options)
+
+
+def _some(support: SupportSet, rows: Sequence[int]) -> SupportSet:
+    return SupportSet(support.vectors[rows], tuple(support.labels[row] for row in rows))
+
+
+def restricted(head: Head, class_ids: Sequence[str]) -> Head:
+    """Return a head that chooses among some of its classes, with the scores that they had."""
+    columns = [place for place, one in enumerate(head.class_ids) if one in class_ids]
+    owners, kept = head.owners, columns
+    if head.kind == "knn":
+        rows = np.flatnonzero(np.isin(head.owners, columns))
+        owners = np.searchsorted(columns, head.owners[rows])
+        kept = rows.tolist()
+    return replace(
+        head,
+        class_ids=tuple(head.class_ids[place] for place in columns),
+        counts=tuple(head.counts[place] for place in columns),
+        weights=head.weights[:, kept],
+        bias=head.bias[kept],
+        owners=owners,
+        novelty=None,
+        trained_novelty=None,
+        reference=None,
+    )
 
 
 def _joined(over: Head, within: Mapping[str, Head], taught: Mapping[str, int]) -> Head:

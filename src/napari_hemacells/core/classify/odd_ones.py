@@ -40,8 +40,9 @@ NOVELTY_SHARE, ENTROPY_SHARE = 0.5, 0.3  # of the ranks, beside that of the mixt
 LEAST = 1e-6
 # Of a smear with a thousand red cells and ten of them annotated, four in ten are unknown (BCCD).
 # Where so many are, odd are those above the threshold by a factor of e, in how rarely the walks
-# come by; elsewhere that would call hardly any cell of a new kind (PBC, Jiangxi).
-MOST_ODD = 0.25
+# come by, and those among the oddest tenth; elsewhere that would call hardly any cell of a new
+# kind (PBC, Jiangxi).
+MOST_ODD, OFTEN_ODD = 0.25, 0.1
 MARGIN = 1.0
 
 
@@ -104,7 +105,8 @@ def find_odd_ones(
     if len(vectors) and prediction.is_unknown is not None and prediction.unknown is not None:
         is_odd = prediction.is_unknown
         if is_odd.mean() > MOST_ODD:
-            is_odd = is_odd & (prediction.unknown > _threshold(head))
+            clear = prediction.unknown > _threshold(head)
+            is_odd = is_odd & (clear | (ranks(scores) >= 1 - OFTEN_ODD))
     return OddOnes(prediction.ids, scores, is_odd, can_tell(head))
 
 

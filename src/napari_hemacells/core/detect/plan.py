@@ -50,6 +50,8 @@ class Plan:
         Measurements of the classical detector on an image of many parts.
     norms
         Normalisation statistics of the learned detector.
+    other_diameter
+        Another diameter in pixels that fits nearly as well; ``None`` where there is no doubt.
     """
 
     method: DetectorName
@@ -63,6 +65,7 @@ class Plan:
     regions: Regions | None = None
     levels: StainThresholds | None = None
     norms: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] | None = None
+    other_diameter: float | None = None
 
     def holds(self, centres: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Return which ``(n, 2)`` centres, in pixels of the image, lie in the regions."""

@@ -84,7 +84,7 @@ def _with_method(plan: Plan, cells: Cells) -> Cells:
     labels = cells.labels
     if not len(cells):
         labels = _labels(plan.shape, PackedMasks.of([]), np.empty(0, np.int64))
-    return Cells(labels, cells.table, cells.diameter, cells.source, plan.method)
+    return replace(cells, labels=labels, detector=plan.method, other_diameter=plan.other_diameter)
 
 
 def _pairs(

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.encode.protocol import Encoder
     from napari_hemacells.core.types import Cells, CropSpec, EncoderInfo, SmearImage
 
-BEHIND = 5  # steps of niceness: of two busy threads, one at 0 has three times as much time
+BEHIND = 5  # steps of niceness: the window's thread then has three times as much time
 
 
 def embed_steps(
@@ -131,7 +131,10 @@ def yield_to_others() -> None:
     """
     if sys.platform == "linux":
         with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, get_native_id(), BEHIND)
+            thread = get_native_id()
+            os.setpriority(
+                os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + BEHIND
+            )
 
 
 def _prefetch_crops(

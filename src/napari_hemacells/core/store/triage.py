@@ -282,7 +282,7 @@ def _write_crops(
 
 def _write_overview(path: Path, image: SmearImage, cells: Cells, odd: Sequence[int]) -> None:
     """Write the image, at most 1000 pixels long, with a ring and a number at each odd cell."""
-    from PIL import Image, ImageDraw
+    from PIL import Image, ImageDraw, ImageFont
 
     rows, cols = image.shape
     step = max(1, -(-max(rows, cols) // (2 * OVERVIEW_SIDE)))
@@ -291,10 +291,11 @@ def _write_overview(path: Path, image: SmearImage, cells: Cells, odd: Sequence[i
     picture.thumbnail((OVERVIEW_SIDE, OVERVIEW_SIDE), Image.Resampling.LANCZOS)
     scale = picture.width / cols
     draw = ImageDraw.Draw(picture)
+    font = ImageFont.load_default(max(14, picture.width // 38))
     for cell in odd:
         top, left, bottom, right = cells.boxes[cells.position[cell]].tolist()
         box = [left * scale - 3, top * scale - 3, right * scale + 3, bottom * scale + 3]
         draw.ellipse(box, outline=_RING, width=2)
-        draw.text((box[2] - 2, box[1] - 8), str(cell), fill=_RING, stroke_width=2,
-                  stroke_fill=(255, 255, 255))  # fmt: skip
+        where = (min(box[2] - 4, picture.width - 40), max(box[1] - 8, 0))
+        draw.text(where, str(cell), _RING, font, stroke_width=3, stroke_fill=(255, 255, 255))
     picture.save(path, format="JPEG", quality=88)

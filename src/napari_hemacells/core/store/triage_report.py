@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_hemacells.core.annotate.palette import Palette
+    from napari_hemacells.core.classify.verification import Likeness
     from napari_hemacells.core.store.triage import ImageTriage, OddCell
 
 HTML_NAME, CSV_NAME = "triage.html", "triage.csv"
@@ -224,11 +225,27 @@ def odd_in_words(images: Sequence[TriagedImage]) -> str:
         return (
             "The classifier finds the cell farther from every annotated kind than nineteen in "
             "twenty annotated cells are, each asked without itself. Where that holds of more than "
-            "a quarter of the cells of an image, only the clear ones are listed, and the others "
-            "counted without a class. A few cells of the known kinds are listed too, and a new "
-            "kind that looks like a known one may be missed."
+            "a quarter of the cells of an image, only the clear ones and the oddest tenth are "
+            "listed, and the others counted without a class. A few cells of the known kinds are "
+            "listed too, and a new kind that looks like a known one may be missed."
         )
     return (
         "The model has learned from too few cells to call any odd. Annotate at least eight cells, "
         "two of each kind, save the model again, and run this again."
     )
+
+
+FEW_KINDS = 4  # with fewer, kinds cannot be left out to choose the threshold
+
+
+def likeness_in_words(likeness: Likeness | None, kinds: int) -> str:
+    """Return on what the likeness rests, and what it is not good for, in words."""
+    if likeness is None:
+        return "The model keeps no annotated cells, so no likeness is known."
+    text = f"The distance rests on {likeness.learned_from}"
+    if kinds < FEW_KINDS:
+        text += (
+            f" With {kinds} annotated kinds only, it overrates the likeness of cells of other "
+            "kinds: go by the pictures."
+        )
+    return text

@@ -66,6 +66,9 @@ class Cells:
     first_vectors
         Vectors that the detector made of them in passing, right after a detection; ``None``
         otherwise: they are kept beside the encoder's, not with the cells.
+    other_diameter
+        Right after a detection: another typical diameter that fits nearly as well; ``None`` where
+        there is no doubt.
     """
 
     labels: NDArray[np.int32] | LazyLabels
@@ -75,6 +78,7 @@ class Cells:
     detector: str = ""
     context: float | None = None
     first_vectors: Embeddings | None = None
+    other_diameter: float | None = None
 
     def __len__(self) -> int:
         return len(self.table)

@@ -69,10 +69,28 @@ def open_image_steps(
         return image, key, None
 
 
-def keep_steps(request: CellsRequest) -> Generator[Progress, None, tuple[CellsRequest, Cells]]:
-    """Merge new cells with what is kept of the old ones, and save them."""
+def keep_steps(
+    request: CellsRequest, parts: Path | None
+) -> Generator[Progress, None, tuple[CellsRequest, Cells]]:
+    """Merge new cells with what is kept of the old ones, and save them.
+
+    Parameters
+    ----------
+    parts
+        The finished parts of the detection, which were kept until now.
+    """
     yield Progress(0, 0, "Saving the cells")
-    return request, keep_cells(request)
+    kept = keep_cells(request)
+    if parts is not None:
+        _forget_parts(parts)
+    return request, kept
+
+
+def _forget_parts(folder: Path) -> None:
+    """The cells are saved: remove the finished parts that were kept meanwhile."""
+    from napari_hemacells.core.detect.checkpoint import remove_checkpoint
+
+    remove_checkpoint(folder)
 
 
 def detection_steps(
@@ -100,6 +118,8 @@ def detection_steps(
     yield Progress(0, 0, "Loading the detector")
     with without_triton():
         preload_detector(params.method, params.weights)
+    import napari_hemacells.core.classify  # noqa: F401  # what the first click needs
+
     yield Progress(0, 0, "Finding cells")
     steps = detect_steps(image, params, regions=regions, resume=resume, partial=partial_result)
     cells = yield from steps
@@ -528,25 +548,16 @@ class BackgroundTasks(QObject):
         if image is not None and image.key == self._for_image:
             if len(cells) <= _AT_ONCE:
                 self._session.set_cells(cells)
-                self._cells_kept()
+                if self._resume is not None:
+                    _forget_parts(self._resume)
+                self.detected.emit()
             else:
                 request = self._session.cells_request(cells)
-                self.jobs.start("keep", partial(keep_steps, request))
-
-    def _cells_kept(self) -> None:
-        if self._resume is not None:
-            self._forget_parts(self._resume)
-        self.detected.emit()
+                self.jobs.start("keep", partial(keep_steps, request, self._resume))
 
     def _put_kept(self, result: tuple[CellsRequest, Cells]) -> None:
         self._session.put_kept(*result)
-        self._cells_kept()
-
-    def _forget_parts(self, folder: Path) -> None:
-        """The cells are saved: remove the finished parts that were kept meanwhile."""
-        from napari_hemacells.core.detect.checkpoint import remove_checkpoint
-
-        remove_checkpoint(folder)
+        self.detected.emit()
 
     def _embedded(self, result: tuple[Embeddings, Device]) -> None:
         embeddings, device = result

@@ -114,6 +114,9 @@ class DetectPanel(QWidget):
         )
         self._pictures = False  # whether the image is a folder of pictures
         self.button = QPushButton("Detec&t")
+        self.other_size = QPushButton()
+        self.other_size.hide()
+        self._other = 0
         self.result = PlainLabel()
         self.result.setWordWrap(True)
         self.edit_bar = EditBar(undo=True)
@@ -192,6 +195,19 @@ class DetectPanel(QWidget):
         self.result.setText(detection_summary(cells, image) if cells is not None and told else "")
         for part in (self.edit_title, self.edit_bar):
             part.setVisible(told)
+        other = cells.other_diameter if cells is not None and told else None
+        self.other_size.setVisible(other is not None)
+        if cells is not None and other is not None:
+            self._other = round(other)
+            self.other_size.setText(f"Or are cells {self._other} px wide? &Detect those")
+            self.other_size.setToolTip(
+                f"Two sizes fit this picture: cells of {cells.diameter:.0f} px, which are shown, "
+                f"and of {self._other} px."
+            )
+
+    def _detect_other(self) -> None:
+        self.form.set_values({"cell_diameter": float(self._other)})
+        self._detect()
 
     @property
     def chosen_image(self) -> str | None:
@@ -300,7 +316,7 @@ class DetectPanel(QWidget):
         column.addLayout(inside)
         for widget in (
             self.form.native, self.more_button, self.more.native,
-            self.button, self.result, self.edit_title, self.edit_bar,
+            self.button, self.result, self.other_size, self.edit_title, self.edit_bar,
         ):  # fmt: skip
             column.addWidget(widget)
         column.addStretch(1)
@@ -316,6 +332,7 @@ class DetectPanel(QWidget):
         self.more_button.toggled.connect(self._show_more)
         self._show_more(more=False)
         self.button.clicked.connect(self._detect)
+        self.other_size.clicked.connect(self._detect_other)
         self.folder_button.clicked.connect(self._choose_folder)
 
 

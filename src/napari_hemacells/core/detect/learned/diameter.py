@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from napari_hemacells.core.image import MAX_IN_MEMORY_PIXELS
 from napari_hemacells.core.types import RBC, Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
 
     from numpy.typing import NDArray
 
@@ -41,12 +41,28 @@ CONVERGENCE_FACTOR = (
 )
 
 
+ALMOST = 0.6  # of the best scale's score: a larger scale that fits nearly as well is taken
+POSSIBLE = 0.5  # of it: such a scale is offered
+
 MEASURING = "Measuring the cells"
+
+
+class MeasuredDiameter(NamedTuple):
+    """The typical red cell diameter in pixels.
+
+    Attributes
+    ----------
+    other
+        Another one that fits nearly as well; ``None`` where there is no doubt.
+    """
+
+    diameter: float
+    other: float | None = None
 
 
 def measure_diameter_steps(
     image: SmearImage, model: DetectorModel, regions: Regions | None = None
-) -> Generator[Progress, None, float | None]:
+) -> Generator[Progress, None, MeasuredDiameter | None]:
     """Return the typical red cell diameter in pixels by the network; None without cells.
 
     Measured in the middle of a small image; on a large one, the median over some stained windows.
@@ -61,8 +77,11 @@ def measure_diameter_steps(
         yield Progress(done, total, MEASURING)
         steps = _measure_at_steps(image.pixels, model, place, ladder)
         diameters.append((yield from _count_from(steps, done, total)))
-    known = [diameter for diameter in diameters if diameter is not None]
-    return float(np.median(known)) if known else None
+    known = [measured for measured in diameters if measured is not None]
+    if not known:
+        return None
+    median = float(np.median([measured.diameter for measured in known]))
+    return MeasuredDiameter(median, known[0].other if len(known) == 1 else None)
 
 
 def _ladder(shape: tuple[int, ...]) -> list[float]:
@@ -75,38 +94,67 @@ def _ladder(shape: tuple[int, ...]) -> list[float]:
 
 
 def _count_from(
-    steps: Generator[Progress, None, float | None], done: int, total: int
-) -> Generator[Progress, None, float | None]:
+    steps: Generator[Progress, None, MeasuredDiameter | None], done: int, total: int
+) -> Generator[Progress, None, MeasuredDiameter | None]:
     """Return what the steps return; count their reports on from `done`."""
     while True:
         try:
             next(steps)
         except StopIteration as end:
-            diameter: float | None = end.value
-            return diameter
+            measured: MeasuredDiameter | None = end.value
+            return measured
         done += 1
         yield Progress(done, total, MEASURING)
 
 
 def _measure_at_steps(
     pixels: Pixels, model: DetectorModel, place: Place, ladder: list[float]
-) -> Generator[Progress, None, float | None]:
+) -> Generator[Progress, None, MeasuredDiameter | None]:
     """Return the diameter of the cells around a point, None without cells.
 
     The network runs on a window at several scales. Where cells have the size it was trained on,
     confident boxes cover most; the median box then gives the diameter.
     """
-    best, cover = None, 0.0
+    scores = []
     for diameter in ladder:
         detections = _probe(pixels, model, diameter, place)
         yield Progress(0, 1, MEASURING)
-        here = _scale_score(detections)
-        if here > cover:
-            best, cover = diameter, here
-    if best is None:
+        scores.append(_scale_score(detections))
+    chosen, others = choose_scale(scores)
+    if chosen is None:
         return None
-    refined = _refine_diameter(pixels, model, best, place)
-    return refined if refined > MIN_PLAUSIBLE_DIAMETER else None
+    refined = _refine_diameter(pixels, model, ladder[chosen], place)
+    if refined <= MIN_PLAUSIBLE_DIAMETER:
+        return None
+    apart = (_refine_diameter(pixels, model, ladder[other], place) for other in others)
+    far = [one for one in apart if max(one, refined) > SCALE_STEP * min(one, refined)]
+    far = [one for one in far if one > MIN_PLAUSIBLE_DIAMETER]
+    return MeasuredDiameter(refined, far[0] if far else None)
+
+
+def choose_scale(scores: Sequence[float]) -> tuple[int | None, list[int]]:
+    """Return which scale fits, and the others that fit nearly as well, the best of them first.
+
+    Parts of a large cell look like small cells where the picture is too large, and these are many;
+    small cells do not look like large ones. Of scales that fit nearly as well, with worse ones
+    between them, the one for larger cells is therefore taken.
+
+    Parameters
+    ----------
+    scores
+        Of each scale, that for the smallest cells first.
+    """
+    best = max(scores, default=0.0)
+    if best <= 0:
+        return None, []
+    around = [0.0, *scores, 0.0]
+    peaks = [
+        index
+        for index, score in enumerate(scores)
+        if score >= max(POSSIBLE * best, around[index]) and score >= around[index + 2]
+    ]
+    chosen = max(index for index in peaks if scores[index] >= ALMOST * best)
+    return chosen, sorted((one for one in peaks if one != chosen), key=lambda one: -scores[one])
 
 
 def _refine_diameter(pixels: Pixels, model: DetectorModel, diameter: float, place: Place) -> float:

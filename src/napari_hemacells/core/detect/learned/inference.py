@@ -16,7 +16,10 @@ from napari_hemacells.core.detect.foreground import (
     windows_around,
 )
 from napari_hemacells.core.detect.learned.cell_vectors import pool_cell_vectors
-from napari_hemacells.core.detect.learned.diameter import measure_diameter_steps
+from napari_hemacells.core.detect.learned.diameter import (
+    MeasuredDiameter,
+    measure_diameter_steps,
+)
 from napari_hemacells.core.detect.learned.instance_masks import (
     ForegroundMap,
     paint_labels,
@@ -188,7 +191,8 @@ def learned_plan_steps(
 ) -> Generator[Progress, None, Plan]:
     """Yield the progress of the measurements; return the plan."""
     model = model or model_for(params.weights)
-    diameter = yield from _diameter_steps(image, params, model, regions)
+    measured = yield from _diameter_steps(image, params, model, regions)
+    diameter = measured.diameter
     view = ScaledImage(image.pixels, CANONICAL_DIAMETER / diameter)
     parts = tuple(make_tiles(view.shape, tile or CORE))
     norms = (yield from _norms_steps(image, view, model, regions)) if len(parts) > 1 else None
@@ -204,6 +208,7 @@ def learned_plan_steps(
         weights=model.identity,
         regions=regions,
         norms=norms,
+        other_diameter=measured.other,
     )
 
 
@@ -221,9 +226,9 @@ def _norms_steps(
 
 def _diameter_steps(
     image: SmearImage, params: DetectParams, model: DetectorModel, regions: Regions | None
-) -> Generator[Progress, None, float]:
+) -> Generator[Progress, None, MeasuredDiameter]:
     """Return the diameter in pixels: given, given in µm, or measured."""
     if params.cell_diameter is not None or params.cell_diameter_um is not None:
-        return cell_diameter(image, params)
+        return MeasuredDiameter(cell_diameter(image, params))
     measured = yield from measure_diameter_steps(image, model, regions)
-    return measured or DIAMETER_WITHOUT_CELLS
+    return measured or MeasuredDiameter(DIAMETER_WITHOUT_CELLS)
