@@ -305,7 +305,8 @@ class AnnotatorsPanel(QWidget):
         column.addWidget(self.learnt)
         column.addLayout(distance)
         for widget in (
-            self.result, self.legend, self.agreement, self.next_button, self.take_button, self.clear_button,
+            self.result, self.legend, self.agreement, self.next_button,
+            self.take_button, self.clear_button,
         ):  # fmt: skip
             column.addWidget(widget)
         self.body = QWidget()
