@@ -38,10 +38,17 @@ KINDS = frozenset(PARENTS.values())
 FIGURES = ("kind", "class", "within")
 
 
-def embed(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray, str]:
+def embed(folder: Path, name: str, most: int) -> tuple[np.ndarray, np.ndarray, str]:
     """Return vectors and the sub-classes of the files, and what the encoder has seen."""
-    files = sorted(folder.glob("*/*.jpg"))
-    listed = [(file, file.name.split("_")[0]) for file in files]
+    files: dict[str, list[Path]] = {}
+    for file in sorted(folder.glob("*/*.jpg")):
+        files.setdefault(file.name.split("_")[0], []).append(file)
+    random = np.random.default_rng(0)
+    listed = [
+        (own[place], label)
+        for label, own in files.items()
+        for place in sorted(random.permutation(len(own))[:most])
+    ]
     encoder = load_encoder(name)
     cache = EmbeddingCache(default_cache_folder())
     crops = run_to_end(embed_files_steps(listed, folder, CropSpec(), encoder, cache))
@@ -106,11 +113,12 @@ def main() -> None:
     parser.add_argument("--encoders", nargs="+", default=["bundled", "imagenet"])
     parser.add_argument("--shots", type=int, nargs="+", default=[5, 20])
     parser.add_argument("--repeats", type=int, default=25)
+    parser.add_argument("--most", type=int, default=10_000, help="pictures of a sub-class")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     report = {}
     for name in given.encoders:
-        vectors, labels, seen = embed(given.folder, name)
+        vectors, labels, seen = embed(given.folder, name, given.most)
         counts = {
             str(key): int(n) for key, n in zip(*np.unique(labels, return_counts=True), strict=True)
         }

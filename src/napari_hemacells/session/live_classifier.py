@@ -12,6 +12,7 @@ import numpy as np
 
 from napari_hemacells.core.encoder_names import DEFAULT
 from napari_hemacells.core.params import ClassifyParams
+from napari_hemacells.core.types import NOT_A_CELL_ID
 from napari_hemacells.session.domain_shift import ShiftRequest, sample_rows
 
 if TYPE_CHECKING:
@@ -22,7 +23,14 @@ if TYPE_CHECKING:
     from napari_hemacells.core.classify import Head, Reference, SupportSet
     from napari_hemacells.core.encode.growing import GrowingEmbeddings
     from napari_hemacells.core.store import Bundle
-    from napari_hemacells.core.types import CellRef, Cells, Embeddings, Prediction
+    from napari_hemacells.core.types import (
+        CellRef,
+        Cells,
+        CropSpec,
+        Embeddings,
+        EncoderInfo,
+        Prediction,
+    )
     from napari_hemacells.session.domain_shift import ShiftMeasurement
 
 
@@ -156,6 +164,7 @@ class LiveClassifier:
         self.confirmed: set[CellRef] = set()  # annotations that the user has said again
         self.measured: ShiftMeasurement | None = None
         self._raw: Embeddings | None = None
+        self._debris: tuple[tuple[EncoderInfo, CropSpec], NDArray[np.float32]] | None = None
         self._generation = 0
         self._others: dict[str, Embeddings] = {}
         self._samples: dict[str, NDArray[np.float32]] = {}
@@ -313,7 +322,26 @@ class LiveClassifier:
         if self.model is not None:
             labels = self.model.new_labels(labels)
         images = self.images()
-        return gather_support(labels, images, self.confirmed) if images else None
+        clicked = gather_support(labels, images, self.confirmed) if images else None
+        if clicked is None or NOT_A_CELL_ID not in clicked.labels:
+            return clicked
+        return self._with_remembered(clicked)
+
+    def _with_remembered(self, clicked: SupportSet) -> SupportSet:
+        """Return the support set with what was no cell in earlier projects."""
+        from napari_hemacells.core.classify import SupportSet
+        from napari_hemacells.core.store.not_a_cell_memory import teaching
+
+        here = self.embeddings
+        if here is None:
+            return clicked
+        if self._debris is None or self._debris[0] != (here.encoder, here.spec):
+            self._debris = ((here.encoder, here.spec), teaching(here.encoder, here.spec))
+        vectors = self._debris[1]
+        if not len(vectors):
+            return clicked
+        known = SupportSet(vectors, (NOT_A_CELL_ID,) * len(vectors))
+        return concatenate_support(known, clicked)
 
     def images(self) -> dict[str, Embeddings]:
         """Embeddings of the image shown, and of the annotated cells of the remembered images."""

@@ -88,8 +88,10 @@ class Session(SessionEditor):
     def confirm(self, cells: Iterable[int]) -> None:
         """Say once more that these cells' annotations are right, however unlike they look."""
         key = self._need_image().key
-        self.live.confirmed.update(CellRef(key, cell) for cell in cells if cell in self.annotated)
+        said = [cell for cell in cells if cell in self.annotated]
+        self.live.confirmed.update(CellRef(key, cell) for cell in said)
         self.live.invalidate()
+        self.events.annotations.emit(tuple(said))
 
     def want_embedded(self, in_sight: NDArray[np.int64]) -> None:
         """Say which cells should be embedded next, while they are: annotated, in sight, rare."""

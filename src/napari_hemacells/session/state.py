@@ -26,6 +26,7 @@ from napari_hemacells.core.train.selfsupervised.encoder_store import list_encode
 from napari_hemacells.session.cell_edits import CellsChange
 from napari_hemacells.session.kept_cells import CellsRequest, keep_cells
 from napari_hemacells.session.live_classifier import LiveClassifier
+from napari_hemacells.session.not_cells import remember_not_cells
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Hashable, Sequence
@@ -279,6 +280,8 @@ class SessionState:
             Its cells, where they were read in a thread.
         """
         project = self._need_project()
+        if problem := remember_not_cells(self.embeddings, self.annotated):
+            self.events.noticed.emit(problem)
         if self.live.embeddings is not None:
             self.live.remember(self.live.embeddings, self.annotated)
         project.add_image(image)
@@ -306,6 +309,8 @@ class SessionState:
 
     def close(self) -> None:
         """Close the project; everything is saved already."""
+        if problem := remember_not_cells(self.embeddings, self.annotated):
+            self.events.noticed.emit(problem)
         if self.history is not None:
             self.history.close()
             self._tell_notices()

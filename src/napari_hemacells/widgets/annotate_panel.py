@@ -130,6 +130,7 @@ _KEYS = (
     ("Click", "assign the active class"),
     ("1–9", "assign that class"),
     ("0", "or right-click: remove the class"),
+    ("X", "not a cell: dirt, stain, smudge"),
     ("N", "next cell"),
     ("V", "image / class / confidence / odd"),
     ("C", "compare"),

@@ -67,7 +67,7 @@ def test_names_are_escaped_and_numbers_add_up(tmp_path: Path) -> None:
     assert "<i>a</i>" not in page
     assert "&lt;i&gt;a&lt;/i&gt;.png" in page
     assert page.count('<div class="card">') == 2
-    assert "likeness 25&nbsp;%, confidence 75&nbsp;%" in page
+    assert "likeness&nbsp;25&nbsp;%, confidence&nbsp;75&nbsp;%" in page
     assert "unsure, in no class</td><td>12</td>" in page  # 40 cells, 26 in a class, 2 odd
     assert "lost.png: it was moved." in page
     assert "This list is no diagnosis" in page

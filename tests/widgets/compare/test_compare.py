@@ -60,7 +60,11 @@ def test_the_panel_says_what_to_do_next(panel):
 
 @pytest.mark.parametrize(
     ("same", "sure", "said"),
-    [(True, 0.87, "Same kind, 87% sure"), (False, 0.999, "Different kinds, more than 99% sure")],
+    [
+        (True, 0.87, "Same kind, 87% sure"),
+        (False, 0.999, "Different kinds, more than 99% sure"),
+        (False, 0.52, "Hard to tell, rather different kinds, 52% sure"),
+    ],
 )
 def test_the_panel_shows_distance_verdict_and_basis(panel, same, sure, said):
     panel.show_cells(picked(3), picked(4, "<b>a name</b> that is long"))

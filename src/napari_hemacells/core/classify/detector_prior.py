@@ -34,6 +34,7 @@ CERTAIN_KINDS, FREQUENT = (
     8.0,
     0.2,
 )  # annotations that the detector's agreement is worth, for the confidence
+EVIDENCE = 0.1  # ... by looks alone, before the detector's word: chosen on Chula's fields
 CAP = 0.5  # of the rule of succession: wrong cells expected where none was seen
 
 SYNONYMS = {
@@ -93,9 +94,9 @@ class DetectorPrior:
         """``(n,)`` row of each cell's kind, -1 where nothing is known of it."""
         return kind_rows(kinds, self.kinds)
 
-    def offsets(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
-        """``(n, k)`` log odds of cells of the kinds in these rows; 0 where none is known."""
-        return np.vstack([self.log_odds, np.zeros(self.log_odds.shape[1], np.float32)])[rows]
+    def odds(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
+        """``(n, k)`` odds of cells of the kinds in these rows; 1 where none is known."""
+        return np.exp(np.vstack([self.log_odds, np.zeros_like(self.log_odds[:1])]))[rows]
 
     def support(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float32]:
         """``(n,)`` what the detector's kind is worth for a class, in annotations.
@@ -212,10 +213,21 @@ def _within(
     return np.asarray(clipped / clipped.sum())
 
 
+def bounded_evidence(
+    balanced: NDArray[np.float32], clicks: NDArray[np.number]
+) -> NDArray[np.float32]:
+    """``(n, k)`` class probabilities by looks that a few annotations can vouch for.
+
+    A cell far from everything annotated can have any score: it must not outvote the detector.
+    """
+    return bounded_confidence(balanced, clicks, cap=EVIDENCE)
+
+
 def bounded_confidence(
     probabilities: NDArray[np.float32],
-    clicks: NDArray[np.floating],
+    clicks: NDArray[np.number],
     support: NDArray[np.float32] | float = 0.0,
+    cap: float = CAP,
 ) -> NDArray[np.float32]:
     """``(n, k)`` probabilities that are no surer than the number of annotations allows.
 
@@ -228,7 +240,9 @@ def bounded_confidence(
         ``(k,)`` annotations of each class.
     support
         ``(n,)`` what the detector's kind is worth for the most probable class, in annotations.
+    cap
+        Wrong cells that are expected, of n + 1.
     """
     known = clicks[probabilities.argmax(axis=1)] + 1.0 + support
-    doubt = (CAP / known).astype(np.float32)[:, np.newaxis]
+    doubt = (cap / known).astype(np.float32)[:, np.newaxis]
     return np.asarray(probabilities * (1.0 - doubt) + doubt / probabilities.shape[1], np.float32)

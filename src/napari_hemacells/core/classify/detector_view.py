@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from napari_hemacells.core.classify import detector_prior, typicality
+from napari_hemacells.core.types import NOT_A_CELL_ID
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -134,8 +135,8 @@ def look_with_detector(
         for one in class_ids
     ]  # fmt: skip
     # A class that is named after a kind is held against that kind, whatever was clicked.
-    homes = detector_prior.homes_of(_clicks(own, targets, np.ones(len(own)), len(known)), named,
-                                    named_clicks=np.inf)  # fmt: skip
+    every = _clicks(own, targets, np.ones(len(own)), len(known), class_ids)
+    homes = detector_prior.homes_of(every, named, named_clicks=np.inf)
     samples = typicality.sample_of_kinds(row_of_cell, len(known))
     doubted = typicality.unlike_others(
         pool.map.places(support.vectors),
@@ -147,7 +148,7 @@ def look_with_detector(
     if support.confirmed:
         doubted &= ~np.array(support.confirmed)
     trust = np.where(doubted, typicality.DOUBTED_WEIGHT, 1.0)
-    clicks = _clicks(own, targets, trust, len(known))
+    clicks = _clicks(own, targets, trust, len(known), class_ids)
     homes = detector_prior.homes_of(clicks, named)
     return DetectorView(
         known,
@@ -163,9 +164,14 @@ def look_with_detector(
 
 
 def _clicks(
-    kinds: NDArray[np.intp], targets: NDArray[np.intp], trust: NDArray[np.float64], count: int
+    kinds: NDArray[np.intp],
+    targets: NDArray[np.intp],
+    trust: NDArray[np.float64],
+    count: int,
+    classes: Sequence[str],
 ) -> NDArray[np.float64]:
-    """``(g, k)`` annotations of each class within each kind."""
-    table = np.zeros((count, int(targets.max()) + 1))
+    """``(g, k)`` annotations of each class within each kind; what is no cell is of none."""
+    table = np.zeros((count, len(classes)))
     np.add.at(table, (kinds[kinds >= 0], targets[kinds >= 0]), trust[kinds >= 0])
+    table[:, [class_id == NOT_A_CELL_ID for class_id in classes]] = 0.0
     return table

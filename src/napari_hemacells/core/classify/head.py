@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hemacells.core.classify.calibration import Calibration, softmax
-from napari_hemacells.core.classify.detector_prior import DetectorPrior, bounded_confidence
+from napari_hemacells.core.classify.detector_prior import (
+    DetectorPrior,
+    bounded_confidence,
+    bounded_evidence,
+)
 from napari_hemacells.core.classify.head_selection import knn_scores
 from napari_hemacells.core.classify.novelty import Novelty
 from napari_hemacells.core.classify.projection import CellProjection
@@ -130,9 +134,12 @@ class Head:
         if prior is None or kinds is None:
             return softmax(scores, self.slope)
         rows = prior.rows_of(kinds)
-        probabilities = softmax(self.slope * scores + prior.offsets(rows), 1.0)
+        counts = np.array(self.counts)
+        looks = bounded_evidence(softmax(scores, self.slope), counts)
+        probabilities = looks * prior.odds(rows)
+        probabilities /= probabilities.sum(axis=1, keepdims=True)
         support = prior.support(rows, probabilities.argmax(axis=1))
-        return bounded_confidence(probabilities, np.array(self.counts), support)
+        return bounded_confidence(probabilities, counts, support)
 
     def scores(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """``(n, k)`` scores of ``(n, dim)`` vectors: cosines, or regressed class indicators.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_hemacells.core.store.tables import UNCLASSIFIED
 from napari_hemacells.core.store.white_cells import is_white_within
-from napari_hemacells.core.types import UNKNOWN
+from napari_hemacells.core.types import NOT_A_CELL, UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -115,6 +115,8 @@ class Counts:
         The same by kind, where some classes are within others; otherwise empty.
     kind_of
         The name of each class's kind, by its name; otherwise empty.
+    not_cells
+        Things that were found and are no cells; they are not in ``cells``.
     """
 
     cells: int
@@ -123,6 +125,7 @@ class Counts:
     unclassified: int
     kinds: tuple[ClassCount, ...] = ()
     kind_of: Mapping[str, str] = field(default_factory=dict)
+    not_cells: int = 0
 
     def is_white(self, name: str) -> bool:
         """Whether a class is known as a white blood cell, by its name and its kind's."""
@@ -135,7 +138,11 @@ class Counts:
 
     def rows(self) -> list[tuple[str, int]]:
         """Return name and count of each class, of unknown cells and of those without a class."""
-        rest = ((UNKNOWN, self.unknown), (UNCLASSIFIED, self.unclassified))
+        rest = (
+            (UNKNOWN, self.unknown),
+            (UNCLASSIFIED, self.unclassified),
+            (NOT_A_CELL, self.not_cells),
+        )
         return [
             *((entry.name, entry.cells) for entry in self.classes),
             *(row for row in rest if row[1]),
@@ -166,6 +173,7 @@ class Counts:
             "unknown": self.unknown,
             "no_class": self.unclassified,
             "differential": None if differential is None else differential.to_dict(),
+            **({"not_cells": self.not_cells} if self.not_cells else {}),
             **({"kinds": [entry.to_dict() for entry in self.kinds]} if self.kinds else {}),
         }
 
@@ -193,6 +201,8 @@ def count_classes(
     found = Counter(shown)
     unknown = found.pop(UNKNOWN, 0)
     unclassified = found.pop("", 0) + found.pop(UNCLASSIFIED, 0)
+    not_cells = found.pop(NOT_A_CELL, 0)
+    names = [name for name in names if name != NOT_A_CELL]
     ordered = [*names, *sorted(name for name in found if name not in set(names))]
     total, kind_of = sum(found.values()), dict(kinds or {})
     by_kind: Counter[str] = Counter()
@@ -206,6 +216,7 @@ def count_classes(
         unclassified,
         tuple(_share(kind, cells, of) for kind, cells in by_kind.items()),
         kind_of,
+        not_cells,
     )
 
 

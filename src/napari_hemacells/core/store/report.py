@@ -20,7 +20,7 @@ from napari_hemacells.core.files.fsio import write_bytes
 from napari_hemacells.core.store.class_counts import wilson
 from napari_hemacells.core.store.overlay import class_overlay, display_pixels
 from napari_hemacells.core.store.tables import cells_table, counts_table, shown_classes
-from napari_hemacells.core.types import UNKNOWN
+from napari_hemacells.core.types import NOT_A_CELL, UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
@@ -112,12 +112,13 @@ class GalleryRow:
 def class_shares(counts: pd.DataFrame, palette: Palette) -> list[ClassShare]:
     """The share of each class among all classified cells; ``counts`` is a counts table."""
     rows = list(counts.itertuples(index=False, name=None))[: len(palette)]
-    everything = sum(int(total) for *_, total in rows)
+    everything = sum(int(total) for name, *_, total in rows if name != NOT_A_CELL)
     shares = []
     for cell_class, (_, *numbers) in zip(palette, rows, strict=True):
         annotated, predicted, detected, total = map(int, numbers)
-        low, high = wilson(total, everything)
-        share = total / everything if everything else None
+        of = 0 if cell_class.name == NOT_A_CELL else everything
+        low, high = wilson(total, of)
+        share = total / of if of else None
         shares.append(
             ClassShare(cell_class, annotated, predicted, detected, total, share, low, high)
         )

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from napari_hemacells.core.annotate.cell_edits import ORIGIN, with_origin
-from napari_hemacells.core.types import CELL_COLUMNS, UNKNOWN
+from napari_hemacells.core.types import CELL_COLUMNS, NOT_A_CELL, UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -172,7 +172,7 @@ def counts_table(table: pd.DataFrame, palette: Palette) -> pd.DataFrame:
     nothing about, ``detected`` the detector's kind where neither said anything, so that they sum
     to ``total``, no cell counts twice, and ``total`` is what the column ``class`` of the table
     says. Cells called unknown, and cells with no class of the palette, have a row of their own if
-    there are any.
+    there are any. What is no cell has its row and is in no sum.
 
     Parameters
     ----------
@@ -193,7 +193,8 @@ def counts_table(table: pd.DataFrame, palette: Palette) -> pd.DataFrame:
         for name, count in ((UNKNOWN, int(unknown.sum())), (UNCLASSIFIED, rest))
         if count
     ]
-    sums = [sum(line[column] for line in lines) for column in (1, 2, 3, 4)]
+    counted_lines = [line for line in lines if line[0] != NOT_A_CELL]
+    sums = [sum(line[column] for line in counted_lines) for column in (1, 2, 3, 4)]
     lines.append(("Total", *sums))
     return pd.DataFrame(lines, columns=["class", "annotated", "predicted", "detected", "total"])
 

@@ -33,6 +33,8 @@ from napari_hemacells.core.types.learned_from import (
     LearnedFrom,
 )
 from napari_hemacells.core.types.prediction import (
+    NOT_A_CELL,
+    NOT_A_CELL_ID,
     UNKNOWN,
     Prediction,
 )
@@ -43,6 +45,8 @@ from napari_hemacells.core.types.progress import (
 __all__ = [
     "BOX_COLUMNS",
     "CELL_COLUMNS",
+    "NOT_A_CELL",
+    "NOT_A_CELL_ID",
     "PLATELET",
     "RBC",
     "UNKNOWN",

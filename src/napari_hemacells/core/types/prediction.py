@@ -11,6 +11,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+NOT_A_CELL, NOT_A_CELL_ID = "Not a cell", "not_a_cell"
+"""Name and id of the standing class of what is no cell: in no count and no differential."""
 UNKNOWN = "(unknown)"
 """In place of a class: a cell too far from everything annotated to be called any of them."""
 

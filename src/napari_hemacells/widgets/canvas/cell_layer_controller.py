@@ -257,6 +257,7 @@ class CellLayerController(CellLayerView):
             return
         actions: dict[str, Callable[[], object]] = {
             "remove": self._remove,
+            "not a cell": self._mark_not_a_cell,
             "undo": self.undo,
             "redo": self.redo,
             "next": self.next,
@@ -274,6 +275,10 @@ class CellLayerController(CellLayerView):
             self.asked.emit(action)
         else:
             known()
+
+    def _mark_not_a_cell(self) -> None:
+        if self.current and self.labelling:
+            self._try(lambda: self._session.mark_not_a_cell([self.current]))
 
     def undo(self) -> None:
         """Undo the last step."""
@@ -320,6 +325,8 @@ class CellLayerController(CellLayerView):
         if cell and self.labelling and active is not None:
             if self._session.annotated.get(cell) == active:
                 self.choose(cell)
+                if cell in self._session.doubts.unlike:
+                    self._session.confirm([cell])
             else:
                 self.current = cell  # the ring comes with its colour, in one go
                 self.annotate(cell, active)

@@ -43,6 +43,8 @@ ACTIONS = (
         for key in range(1, 10)
     ),
     KeyAction("remove", ("0",), ("0",), "remove the class"),
+    # X swaps colours in napari's own layers, which is what it still does there.
+    KeyAction("not a cell", ("X",), ("X",), "not a cell: dirt, stain, smudge", on_viewer=False),
     KeyAction("undo", ("U", "Control-Z"), ("U", "Ctrl+Z"), "undo"),
     # Control-Y flips napari to 3D, so it is ours on our own layers only.
     KeyAction("redo", ("Control-Shift-Z",), ("Ctrl+Shift+Z",), "redo"),

@@ -25,7 +25,7 @@ from superqt import QFlowLayout
 
 from napari_hemacells.core.annotate.palette import UNKNOWN_COLOUR
 from napari_hemacells.core.params import ClassifyParams
-from napari_hemacells.core.types import UNKNOWN
+from napari_hemacells.core.types import NOT_A_CELL, UNKNOWN
 from napari_hemacells.layers import DISPLAY_MODES
 from napari_hemacells.session.domain_shift import MIN_CLICKS
 from napari_hemacells.widgets import theme
@@ -79,6 +79,8 @@ class CountsTable(QTableWidget):
             for cell_class in palette
         ]
         annotated, predicted = sum(row[2] for row in rows), sum(row[3] for row in rows)
+        aside = [row[2:] for row in rows if row[0] == NOT_A_CELL]  # has its line, is in no sum
+        marked, guessed = (sum(row[at] for row in aside) for at in (0, 1))
         unknown = counts.get(UNKNOWN, (0, 0))[1]
         lines = [
             (name, colour, mine, theirs, mine + theirs) for name, colour, mine, theirs in rows
@@ -87,7 +89,9 @@ class CountsTable(QTableWidget):
             lines.append((_UNKNOWN_LINE, UNKNOWN_COLOUR, 0, 0, unknown))
         if cells > annotated + predicted + unknown:
             lines.append(("no class yet", "", 0, 0, cells - annotated - predicted - unknown))
-        lines.append(("Total", "", annotated, predicted, cells))
+        lines.append(
+            ("Total", "", annotated - marked, predicted - guessed, cells - marked - guessed)
+        )
         self.setRowCount(len(lines))
         for row, (name, colour, *numbers) in enumerate(lines):
             bold = row == len(lines) - 1

@@ -84,6 +84,7 @@ class LikenessController(QObject):
         self.jobs.failed.connect(
             lambda _kind, error: self.refused.emit(f"That failed unexpectedly ({error}).")
         )
+        self.jobs.progressed.connect(self._progressed)
         self._likeness: tuple[LikenessRequest, Likeness] | None = None
         self._indices: dict[bool, tuple[IndexRequest, ProjectIndex]] = {}
         self._wanted: tuple[CellRef, ...] = ()
@@ -286,6 +287,10 @@ class LikenessController(QObject):
         self._follow = True
         self.jobs.start("rate", partial(_odd_steps, request))
 
+    def _progressed(self, _kind: str, progress: Progress) -> None:
+        if progress.total > 1 and progress.done:
+            self.said.emit(f"{progress.message}: image {progress.done} of {progress.total} …")
+
     # --- answers -----------------------------------------------------------------------------
 
     def _returned(self, kind: str, result: Any) -> None:
@@ -295,6 +300,7 @@ class LikenessController(QObject):
         elif kind == "propose":
             request, known, whole_project = result
             self._indices[whole_project] = (request, known)
+            self.said.emit("")
             self._tell_order(known, whole_project=whole_project)
         elif kind == "rate":
             self._odd = result

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SIDE = 132  # pixels of a crop
 MOST_SURE = 0.99  # a figure above that is no more than the shape of a curve
+LEAST_SURE = 0.6  # below, it is said to be hard to tell
 _TITLE = 21  # letters of cell and image below a crop
 _SCALE_MAX = 2.0  # largest distance
 _HELP = (
@@ -206,9 +207,12 @@ class ComparePanel(QWidget):
 
     def show_comparison(self, comparison: CellComparison) -> None:
         """Show what is said of the two cells."""
-        said = "Same kind" if comparison.same else "Different kinds"
+        said = "same kind" if comparison.same else "different kinds"
         sure = "more than 99%" if comparison.sure > MOST_SURE else f"{comparison.sure:.0%}"
-        self.verdict.setText(f"{said}, {sure} sure")
+        if comparison.sure < LEAST_SURE:
+            self.verdict.setText(f"Hard to tell, rather {said}, {sure} sure")
+        else:
+            self.verdict.setText(f"{said.capitalize()}, {sure} sure")
         self.scale.show_distance(comparison.distance, comparison.threshold)
         self.figures.setText(
             f"Distance {comparison.distance:.2f}; the same kind up to {comparison.threshold:.2f}."
