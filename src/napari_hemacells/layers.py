@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 METADATA_KEY = "napari-hemacells"
 """Everything of ours that a layer carries is under this one metadata key."""
 
-Role: TypeAlias = Literal["image", "cells", "found", "marker", "heat"]
+Role: TypeAlias = Literal[
+    "image", "cells", "found", "marker", "heat", "annotators", "consensus", "disagreements"
+]  # fmt: skip
 DisplayMode: TypeAlias = Literal["image", "class", "confidence", "odd"]
 DISPLAY_MODES: tuple[DisplayMode, ...] = ("image", "class", "confidence", "odd")
 ODD_COLOUR = "#00e5ff"

@@ -130,6 +130,13 @@ def test_every_gesture_does_what_the_table_of_keys_says(dock, qtbot):
     hands.press(Qt.Key.Key_0)
     assert session.annotated == {}
 
+    # not a cell: the class comes with its first use, and goes with it
+    hands.press(Qt.Key.Key_X)
+    assert session.annotated == {2: "not_a_cell"}
+    hands.press(Qt.Key.Key_U)
+    hands.press(Qt.Key.Key_U)
+    assert "not_a_cell" not in session.palette
+
     # undo and redo, each by its keys
     for undo in ((Qt.Key.Key_U, NONE), (Qt.Key.Key_Z, CTRL)):
         for redo in ((Qt.Key.Key_Z, CTRL | SHIFT), (Qt.Key.Key_Y, CTRL)):

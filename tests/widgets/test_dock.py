@@ -492,3 +492,51 @@ def test_of_a_colour_image_nothing_is_told(dock, viewer):
     viewer.add_image(make_image().pixels, name="smear")
     assert dock.messages.text == "Press Detect cells, or use the cells of a layer."
     assert dock.image_name.toolTip() == "smear"
+
+
+def test_an_encoder_of_others_is_used_once_the_user_says_so(at_work, qtbot, monkeypatch, tmp_path):
+    """A received model names a file of this computer: it is not read before the button."""
+    from napari_hemacells.core import encode, encoder_names
+    from napari_hemacells.core.encode import Device, allowed, weights_store
+
+    monkeypatch.setattr(weights_store, "weights_folder", lambda: tmp_path / "encoders")
+    monkeypatch.setattr(allowed, "_CHOSEN", set())
+    name = f"{encoder_names.FILE}:{tmp_path / 'net.safetensors'}"
+
+    def embed(image, cells, *_settings, **_places):
+        yield Progress(0, len(cells), "Embedding cells")
+        encode.check_allowed(name)
+        return make_embeddings(image, cells), Device("cpu", "A test.")
+
+    monkeypatch.setattr(tasks, "embedding_steps", embed)
+    with qtbot.waitSignal(at_work.controller.tasks.jobs.refused, timeout=30_000):
+        at_work.controller.tasks.embed()
+    bar = at_work.messages
+    assert "net.safetensors of this computer would be read" in bar.text
+    assert bar.level == "warning"
+    assert bar.offered == "&Use this encoder"
+    with qtbot.waitSignal(at_work.controller.tasks.device_known, timeout=30_000):
+        bar.offer_button.click()
+    encode.check_allowed(name)
+    assert not bar.offered
+
+
+def test_an_image_that_is_there_again_is_no_longer_said_to_be_removed(at_work, viewer, qtbot):
+    image = viewer.layers["smear"]
+    viewer.layers.remove(image)
+    assert "The image was removed" in at_work.messages.text
+    viewer.add_image(image.data, name="smear")
+    key = str(viewer.layers["smear"].unique_id)
+    at_work.controller.project_controller.choose_image(key)
+    assert "removed" not in at_work.messages.text
+
+
+def test_a_dock_opened_again_says_that_its_cells_are_still_there(at_work, viewer, qtbot):
+    count = len(at_work.session.cells)
+    at_work.controller.close()
+    again = HemaCellsWidget(viewer)
+    qtbot.addWidget(again)
+    try:
+        assert again.messages.text.startswith(f"Project reopened: {count} cells, none")
+    finally:
+        again.controller.close()

@@ -8,6 +8,7 @@ from napari_hemacells import __version__
 from napari_hemacells.cli.adapt import adapt
 from napari_hemacells.cli.check_labels import check_labels
 from napari_hemacells.cli.classify import classify
+from napari_hemacells.cli.consensus import consensus, evaluate_consensus
 from napari_hemacells.cli.crops import crop_size, crops
 from napari_hemacells.cli.demo import demo
 from napari_hemacells.cli.detect import detect
@@ -59,6 +60,8 @@ evaluate.command("crop-size", cls=SizesCommand)(with_options(crop_size))
 app.command("adapt", cls=JsonCommand)(with_options(adapt))
 app.command("report", cls=Command)(with_options(report))
 app.command("check-labels", cls=JsonCommand)(with_options(check_labels))
+app.command("consensus", cls=JsonCommand)(with_options(consensus))
+evaluate.command("consensus", cls=JsonCommand)(with_options(evaluate_consensus))
 app.add_typer(evaluate)
 app.add_typer(train)
 study.command("regions", cls=JsonCommand)(with_options(regions))

@@ -34,7 +34,17 @@ class EncoderError(HemaCellsError):
 
 
 class EncoderNotAllowedError(EncoderError):
-    """An encoder that a received file names, and that nobody on this computer chose."""
+    """An encoder that a received file names, and that nobody on this computer chose.
+
+    Attributes
+    ----------
+    encoder, source
+        Its name, and what would be fetched or read for it, in words.
+    """
+
+    def __init__(self, message: str, *, encoder: str = "", source: str = "") -> None:
+        super().__init__(message)
+        self.encoder, self.source = encoder, source
 
 
 class TrainingError(HemaCellsError):

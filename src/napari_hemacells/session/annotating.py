@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from napari_hemacells.core import annotate
 from napari_hemacells.core.annotate import Annotation
 from napari_hemacells.core.annotate.class_table import with_class_table
@@ -18,10 +20,13 @@ from napari_hemacells.session.cell_edits import (
     merge_cells_action,
     split_cell_action,
 )
+from napari_hemacells.session.consensus_cells import TakenCells, consensus_action
 from napari_hemacells.session.state import SessionState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from napari_hemacells.core.annotate import Action, CorrectCells, Palette
     from napari_hemacells.core.annotate.class_table import ListedClass
@@ -117,6 +122,55 @@ class SessionEditor(SessionState):
             entries.append((CellRef(image.key, cell), annotator, word))
         self._execute(annotate.RestoreLabels(tuple(entries)))
         return len(entries)
+
+    def take_consensus(
+        self, positions: NDArray[np.float64], names: Sequence[str], diameter: float | None = None
+    ) -> TakenCells:
+        """Make cells of the points on which several annotators agree. One undoable step.
+
+        Points in cells that are there mark these; the user's own annotations stay. Names that are
+        no classes yet become some.
+
+        Parameters
+        ----------
+        positions, names
+            ``(n, 2)`` row and column, and the class of each; empty for none.
+        diameter
+            Of new cells, where the image has no cells yet; estimated where not given.
+
+        Raises
+        ------
+        CellsError
+            The image is a folder of pictures, which are cells already.
+        """
+        from napari_hemacells.core.detect import empty_cells, estimate_diameter
+
+        self._need_editable()
+        if self.cells is None:
+            image = self._need_image()
+            size = diameter or estimate_diameter(image)
+            self.set_cells(empty_cells(image.shape, size, "points"))
+        history = self._need_history()
+        wanted = sorted({name for name in names if name})
+        used = {annotation.class_id for annotation in history.state.labels.values()}
+        palette = annotate.palette_with(self.palette, wanted, used) if wanted else self.palette
+        if palette != self.palette:
+            self._execute(annotate.SetPalette(palette))
+        ids = {cell_class.name.casefold(): cell_class.id for cell_class in self.palette}
+        class_ids = [ids.get(name.casefold()) for name in names]
+        action, taken = consensus_action(self._desk(), positions, class_ids)
+        if action is not None:
+            self._execute(action)
+        return taken
+
+    def cell_near(self, row: float, col: float) -> int:
+        """Id of the cell whose centre is nearest to a point, 0 if none is within a radius."""
+        cells = self.cells
+        if cells is None or not len(cells):
+            return 0
+        apart = np.hypot(*(cells.centres - (row, col)).T)
+        nearest = int(apart.argmin())
+        return int(cells.ids[nearest]) if apart[nearest] <= max(cells.diameter, 1.0) / 2 else 0
 
     def similar(self, cells: Iterable[int], count: int | None = None) -> list[int]:
         """Ids of the other cells of the image, the most alike to these first.

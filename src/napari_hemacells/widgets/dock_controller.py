@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject, Qt
 
 from napari_hemacells.widgets.adapt_encoder.controller import AdaptEncoderController
+from napari_hemacells.widgets.annotators.controller import AnnotatorsController
 from napari_hemacells.widgets.background.embedding_pace import EmbeddingPace
 from napari_hemacells.widgets.background.tasks import BackgroundTasks
 from napari_hemacells.widgets.background.workers import JobRunner
@@ -117,6 +118,9 @@ class DockController(QObject):
             view.thermogram, view.detect, bridge.thermograms, self.voice
         )
         self.pictures = PicturesController(view.pictures, view.detect, session, bridge, self.voice)
+        self.annotators = AnnotatorsController(
+            view.annotators, session, bridge, self.voice, self.canvas
+        )
         self._subscriptions = Subscriptions(self)
         # In this order: stop the threads, leave the viewer alone, close the project; all of it
         # is on disk.
@@ -130,6 +134,7 @@ class DockController(QObject):
             self.thermograms.jobs.close,
             *self.project_panel.close_callbacks,
             *self.pictures.close_callbacks,
+            *self.annotators.close_callbacks,
             self.map_jobs.close,
             self.training.close,
             self.heat.close,
@@ -151,6 +156,7 @@ class DockController(QObject):
         """Close, and take the gallery, the map and the marks on the canvas out of the viewer."""
         self.close()
         self.bridge.remove_overlays()
+        self.annotators.layers.clear()
         view = self.view
         for widget in (view.gallery, view.map, view.light_table, view.compare):
             if widget is not None:

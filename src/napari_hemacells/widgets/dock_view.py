@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 
 from napari_hemacells.widgets import theme
 from napari_hemacells.widgets.annotate_panel import AnnotatePanel
+from napari_hemacells.widgets.annotators.panel import AnnotatorsPanel
 from napari_hemacells.widgets.classify.panel import ClassifyPanel
 from napari_hemacells.widgets.compare.panel import ComparePanel
 from napari_hemacells.widgets.detect.panel import DetectPanel
@@ -63,6 +64,8 @@ class DockView(QWidget):
         self.detect = DetectPanel()
         self.train = TrainDetectorPanel()
         self.detect.add_section(self.train)
+        self.annotators = AnnotatorsPanel()
+        self.detect.add_section(self.annotators)
         self.thermogram = ThermogramPanel()
         self.detect.add_section(self.thermogram, on_top=True)
         self.pictures = PicturesPanel()
@@ -182,7 +185,7 @@ class DockView(QWidget):
         """Apply the colours of the present theme."""
         for part in (
             self.header, self.messages, self.classify, self.export, self.place, self.train,
-            self.finetune, self.pictures, *self.edit_bars,
+            self.finetune, self.pictures, self.annotators, *self.edit_bars,
         ):  # fmt: skip
             part.restyle()
         for docked in (self.map, self.project, self.light_table, self.compare):

@@ -16,6 +16,7 @@ from magicgui.widgets import (
 )
 from pydantic import ValidationError
 from qtpy.QtCore import QObject, Signal
+from qtpy.QtWidgets import QAbstractSpinBox, QSlider
 
 from napari_hemacells.core.params import Params
 
@@ -59,6 +60,7 @@ class ParamsForm(QObject, Generic[P]):
         self.container.margins = (0, 0, 0, 0)
         for name in self.names:
             widget = _widget(name, model.model_fields[name], empty.get(name, "automatic"))
+            _name(widget)
             widget.changed.connect(self._tell)
             self.container.append(widget)
 
@@ -82,6 +84,13 @@ class ParamsForm(QObject, Generic[P]):
 
     def _tell(self, _value: object = None) -> None:
         self.changed.emit()
+
+
+def _name(widget: ValueWidget[Any]) -> None:
+    """Tell screen readers what a field is: its label is beside it, not of it."""
+    native: QWidget = widget.native
+    for part in (native, *native.findChildren(QAbstractSpinBox), *native.findChildren(QSlider)):
+        part.setAccessibleName(widget.label)
 
 
 def build_params(model: type[P], *forms: ParamsForm[P]) -> tuple[P | None, str]:

@@ -144,9 +144,11 @@ class Notifier:
         """Show a message."""
         self._bar.say(message)
 
-    def offer(self, message: str, label: str, accept: Callable[[], object]) -> None:
+    def offer(
+        self, message: str, label: str, accept: Callable[[], object], level: Level = "info"
+    ) -> None:
         """Show a message with a button below it, and what that button does."""
-        self._bar.say(message, offer=label, accept=accept)
+        self._bar.say(message, level, offer=label, accept=accept)
 
     def warn(self, message: str) -> None:
         """Show a warning: what was not done, and what to do."""

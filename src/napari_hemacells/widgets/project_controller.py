@@ -224,7 +224,7 @@ class ProjectController(QObject):
                 "the cells again."
             )
         elif role == "image":
-            self._voice.warn(
+            self._voice.refuse(
                 "The image was removed; your annotations are kept. Open it again to continue."
             )
 
@@ -249,6 +249,7 @@ class ProjectController(QObject):
         if image is None:
             return
         if used is not None and image.key == used.key:
+            self._voice.forget_refusal()  # that its layer was removed
             self._bridge.claim_image(key, image.key)
             self._bridge.follow(key, self._seen)
             return
@@ -273,7 +274,13 @@ class ProjectController(QObject):
             self.annotated.emit()
             cells = "cell" if annotated == 1 else "cells"
             self._voice.say(f"Project reopened: {annotated:,} annotated {cells}.")
-        elif self._session.cells is None:
+        elif self._session.cells is not None:
+            count = len(self._session.cells)
+            self._voice.say(
+                f"Project reopened: {count:,} {'cell' if count == 1 else 'cells'}, none of them "
+                "annotated yet. Check them, then go on to Annotate."
+            )
+        else:
             image = self._session.image
             notes = () if image is None else image.notes
             first_step = "Press Detect cells, or use the cells of a layer."

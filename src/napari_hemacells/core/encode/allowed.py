@@ -34,7 +34,9 @@ def check_allowed(name: str) -> None:
         raise EncoderNotAllowedError(
             f"This model or project was made with the encoder {name}: {source}. If you trust "
             "where it comes from, choose that encoder yourself (under Classify, or with "
-            f"--encoder {name}), then open it again."
+            f"--encoder {name}), then open it again.",
+            encoder=name,
+            source=source,
         )
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 JobKind: TypeAlias = Literal[
     "open", "detect", "embed", "classify", "export", "propose", "train", "shift", "map", "read",
     "recall", "compare", "pace", "rate", "preview", "rank", "encoder", "tiles", "watch",
-    "start", "folders", "heat", "keep",
+    "start", "folders", "heat", "keep", "consensus",
 ]  # fmt: skip
 JobSteps: TypeAlias = "Callable[[], Generator[Progress, None, Any]]"
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from qtpy.QtCore import QObject
 
+from napari_hemacells.core import encode
 from napari_hemacells.core.encode.catalog import encoder_choice
+from napari_hemacells.core.errors import EncoderNotAllowedError
 from napari_hemacells.session.domain_shift import MIN_CLICKS
 from napari_hemacells.widgets.canvas.viewer_bridge import images_in_memory
 from napari_hemacells.widgets.subscriptions import Subscriptions
@@ -20,6 +22,7 @@ from napari_hemacells.widgets.training.steps import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from napari_hemacells.core.errors import HemaCellsError
     from napari_hemacells.core.params import ClassifyParams
     from napari_hemacells.session import Session
     from napari_hemacells.widgets.background.tasks import BackgroundTasks
@@ -142,6 +145,7 @@ class ClassifyController(QObject):
         panel.doubts.review_requested.connect(self._review_rare)
         self._told: set[str] = set()
         tasks.device_known.connect(panel.show_device)
+        tasks.jobs.refused.connect(self._offer_encoder)
         self.encoder_controller = EncoderController(panel, session, bridge, tasks, voice)
 
     def load_bundle(self, path: Path) -> None:
@@ -160,6 +164,25 @@ class ClassifyController(QObject):
             )
 
         self._voice.attempt(load)
+
+    def _offer_encoder(self, _kind: str, error: HemaCellsError) -> None:
+        """Ask before an encoder is fetched or read that a received model or project names."""
+        if not isinstance(error, EncoderNotAllowedError) or not error.encoder:
+            return
+
+        def use() -> None:
+            encode.allow(error.encoder)
+            self._voice.say(f"Loading the encoder {error.encoder}.")
+            self._tasks.embed()
+
+        self._voice.offer(
+            f"This model or project was made with the encoder {error.encoder}: {error.source}. "
+            "Do this only if you trust where it comes from. Or choose another encoder under "
+            "Classify.",
+            "&Use this encoder",
+            use,
+            "warning",
+        )
 
     def _ask_for_bundle(self) -> None:
         path = self._view.ask_for_bundle()

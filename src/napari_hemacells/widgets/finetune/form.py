@@ -97,6 +97,7 @@ class FineTuneForm(QWidget):
         self.arch = _choice("arch", ARCHITECTURES)
         self.arch.setEditable(True)
         self.rate = QLineEdit()
+        self.rate.setAccessibleName("Learning rate of the head")
         self.rate.setPlaceholderText("found by a short search")
         self.rate.setToolTip(_field("rate").description or "")
         self.search = QPushButton("Fi&nd")

@@ -83,6 +83,7 @@ class GalleryBar(QWidget):
         super().__init__(parent)
         self.order = QComboBox()
         self.direction = QPushButton("↓")
+        self.direction.setAccessibleName("Reverse the order")
         self.filter = QComboBox()
         self.size_slider = QSlider(Qt.Orientation.Horizontal)
         self.refresh = QPushButton("Refresh (R)")

@@ -263,6 +263,7 @@ class EmbeddingMapWidget(QWidget):
         self.chosen: NDArray[np.int64] = np.zeros(0, np.int64)
         self.canvas = EmbeddingMapCanvas()
         self.method = QComboBox()
+        self.method.setAccessibleName("Method of the map")
         self.whole = QPushButton("Show all")
         self.text = PlainLabel()
         self.text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 STACKED = 3  # pictures that are seen under the pointer while several are dragged
 _OFFSET = 5  # pixels between them
+_WIDEST_TITLE = 160  # pixels
 _STRIPE = 4  # pixels of the class colour over a bin
 
 
@@ -221,6 +222,9 @@ class ClassBin(QFrame):
         self.title.setStyleSheet("font-weight: 600;")
         self.title.setToolTip(plain_tip(title))
         self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        # As wide as its name, unless that is very long: a name cut in the middle is another one.
+        self.title.ensurePolished()
+        self.title.setMinimumWidth(min(self.title.sizeHint().width(), _WIDEST_TITLE))
         self.view = BinView(session, thumbnails, takes_drops=takes_drops, side=side)
         self.view.setAccessibleName(f"Bin {title}")
         stripe = PlainLabel()

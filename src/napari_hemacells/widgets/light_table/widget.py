@@ -81,6 +81,7 @@ class LightTableWidget(QWidget):
         self.new_class.setMaximumWidth(150)
         self.text = PlainLabel(_HELP)
         self.text.setToolTip(_MORE_HELP)
+        self.text.setWordWrap(True)
         self.text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self._lay_out()
         self._soon = QTimer(self)
@@ -217,7 +218,7 @@ class LightTableWidget(QWidget):
             self._session, self._thumbnails, class_id,
             title=title, colour=colour, takes_drops=takes_drops, side=self.side_slider.value(),
         )  # fmt: skip
-        class_bin.setMinimumWidth(_BIN_WIDTH)
+        class_bin.setMinimumWidth(max(_BIN_WIDTH, class_bin.title.minimumWidth()))
         view = class_bin.view
         view.hovered.connect(lambda: self._area.ensureWidgetVisible(class_bin, 30, 0))
         view.dropped.connect(lambda cells: self.put(cells, class_id))

@@ -517,6 +517,7 @@ class NameEdit(QLineEdit):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self.setAccessibleName("Name of the class")
         self.ask(None)
 
     def ask(self, within: CellClass | None) -> None:

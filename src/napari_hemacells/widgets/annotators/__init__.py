@@ -1,0 +1,1 @@
+"""Several annotators' points in the dock: load, see, agree, take over."""
