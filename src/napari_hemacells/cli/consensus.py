@@ -101,8 +101,8 @@ def consensus(
     reporter.tell(annotators_table(summary))
     if result.set_aside:
         reporter.warn(
-            f"{len(result.set_aside):,} images were set aside, as the annotators marked "
-            "different numbers of cells there. --keep-all-images judges them too."
+            f"Images set aside, as the annotators marked different numbers of cells there: "
+            f"{len(result.set_aside):,}. --keep-all-images judges them too."
         )
     if out is not None:
         result.write(out)

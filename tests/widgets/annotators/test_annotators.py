@@ -157,8 +157,8 @@ def test_projects_are_read(dock, qtbot, tmp_path):
         history.do(annotate.SetLabels((target,), history.state.palette.ids[0], who))
         history.close()
     controller = dock.controller.annotators
-    controller.read_projects([tmp_path / "ana"])
-    qtbot.waitUntil(lambda: controller.points is not None, timeout=WAIT)
+    alone = changed(dock, qtbot, lambda: controller.read_projects([tmp_path / "ana"]))
+    assert alone.points.annotators == ("ana",)
     consensus = changed(dock, qtbot, lambda: controller.read_projects([tmp_path / "ben"]))
     assert consensus.points.annotators == ("ana", "ben")
     assert consensus.cells["votes"].tolist() == [2]

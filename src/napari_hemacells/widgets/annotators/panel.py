@@ -120,6 +120,7 @@ class AnnotatorsPanel(QWidget):
         self.slider.setValue(round(THESIS_RADIUS))
         self.distance = PlainLabel()
         self.result, self.agreement = PlainLabel(), PlainLabel()
+        self.legend = PlainLabel("White ring: a cell. Yellow square: people disagree.")
         self.take_button = QPushButton("Take over as cells")
         self.take_button.setToolTip(
             "Points become cells with their class. Your own annotations stay; Ctrl+Z takes it back"
@@ -208,7 +209,8 @@ class AnnotatorsPanel(QWidget):
 
     def restyle(self) -> None:
         """Apply the colours of the present theme."""
-        theme.mute_text(self.agreement)
+        for label in (self.agreement, self.legend):
+            theme.mute_text(label)
 
     # --- what is asked for -------------------------------------------------------------------
 
@@ -279,7 +281,7 @@ class AnnotatorsPanel(QWidget):
 
     def _lay_out(self) -> None:
         self.learnt.setChecked(True)
-        for label in (self.result, self.agreement):
+        for label in (self.result, self.agreement, self.legend):
             label.setWordWrap(True)
         self.annotators.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         sources = QHBoxLayout()
@@ -303,7 +305,8 @@ class AnnotatorsPanel(QWidget):
         column.addWidget(self.learnt)
         column.addLayout(distance)
         for widget in (
-            self.result, self.agreement, self.next_button, self.take_button, self.clear_button,
+            self.result, self.legend, self.agreement, self.next_button,
+            self.take_button, self.clear_button,
         ):  # fmt: skip
             column.addWidget(widget)
         self.body = QWidget()
