@@ -117,6 +117,7 @@ def fill_from_model(
     body = {name: value for name, value in tensors.items() if name.startswith("trunk.")}
     same_head = plan.head == stored_plan.head and classes is not None
     same_head = same_head and sorted(classes or ()) == sorted(class_names(bundle))
+    same_head = same_head and bundle.head.kind == "linear"  # not one of two levels
     try:
         network.embedder.load_state_dict(tensors if same_head else body, strict=same_head)
     except RuntimeError as error:
