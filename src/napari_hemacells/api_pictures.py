@@ -188,6 +188,18 @@ def write_point_crops(
         Points that fit no image, or no crop could be made.
     StorageError
         The folder is not empty or cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Image.new("RGB", (200, 150), "pink").save(Path(folder, "field.png"))
+    ...     table = Path(folder, "points.csv")
+    ...     _ = table.write_text("image,row,column,class\\nfield.png,75,100,alive\\n")
+    ...     report = write_point_crops(table, Path(folder, "crops"), images=folder, sizes=[90])
+    ...     sorted(path.name for path in Path(folder, "crops").rglob("*.csv"))
+    ['crops.csv']
     """
     from napari_hemacells.core.params import PointCropParams
     from napari_hemacells.core.store import point_sources

@@ -112,7 +112,7 @@ def exported(dock, qtbot, folder):
     with qtbot.waitSignal(dock.controller.tasks.exported, timeout=WAIT) as written:
         dock.export.button.click()
     assert all(path.exists() for path in written.args[0][1])
-    assert len(written.args[0][1]) == 9
+    assert len(written.args[0][1]) == 11  # the triage is a page and a table
     table = pd.read_csv(next(folder.glob("*.cells.csv")))
     assert len(table) == len(dock.session.cells)
     assert (table["predicted"] == "WBC").sum() == 5

@@ -145,7 +145,7 @@ def test_found_cells_appear_and_an_interrupted_detection_goes_on(
     controller.detect_controller.cancel()
     assert f"{count} cells were found so far" in dock.messages.text
     assert f"{count} cells" in dock.messages.offered
-    assert controller.bridge.find("found") is None
+    qtbot.waitUntil(lambda: controller.bridge.find("found") is None, timeout=30_000)
     assert list(folder.glob("part-*.npz"))
     released.append(True)
     with qtbot.waitSignal(controller.tasks.detected, timeout=30_000):
@@ -159,7 +159,7 @@ def test_found_cells_appear_and_an_interrupted_detection_goes_on(
         controller.detect_controller.detect(classical(dock))
     assert len(dock.session.cells) == 24
     assert not kept & set(done)
-    assert controller.bridge.find("found") is None
+    qtbot.waitUntil(lambda: controller.bridge.find("found") is None, timeout=30_000)
     assert not folder.exists()
 
 
