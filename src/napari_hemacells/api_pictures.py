@@ -168,7 +168,7 @@ def write_point_crops(
     sizes: Sequence[int] = (90, 95, 100, 128),
     **params: Any,
 ) -> PointCropsReport:
-    """Write crops around the points of a table or of annotations, as ``hemacells crops`` does.
+    r"""Write crops around the points of a table or of annotations, as ``hemacells crops`` does.
 
     Parameters
     ----------
@@ -196,7 +196,7 @@ def write_point_crops(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     Image.new("RGB", (200, 150), "pink").save(Path(folder, "field.png"))
     ...     table = Path(folder, "points.csv")
-    ...     _ = table.write_text("image,row,column,class\\nfield.png,75,100,alive\\n")
+    ...     _ = table.write_text("image,row,column,class\nfield.png,75,100,alive\n")
     ...     report = write_point_crops(table, Path(folder, "crops"), images=folder, sizes=[90])
     ...     sorted(path.name for path in Path(folder, "crops").rglob("*.csv"))
     ['crops.csv']
