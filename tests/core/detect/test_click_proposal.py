@@ -11,6 +11,7 @@ from napari_hemacells.core.cell_ops import replace_cells
 from napari_hemacells.core.detect import cells_from_labels, detect, empty_cells
 from napari_hemacells.core.detect.click_proposal import propose_cell
 from napari_hemacells.core.detect.learned.metadata import CANONICAL_DIAMETER, KINDS, STRIDE
+from napari_hemacells.core.detect.learned.model import DetectorMaps
 from napari_hemacells.core.errors import CellsError
 from napari_hemacells.core.image import image_from_array, read_image
 
@@ -56,7 +57,7 @@ class Sees:
             ]
             boxes[inside] = np.array([top, left, bottom, right], np.float32)[:, None, None]
             heat[kind, row, col] = score
-        return heat, boxes, chance
+        return DetectorMaps(heat, boxes, chance, ())
 
 
 def whole(proposal):
