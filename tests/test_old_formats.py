@@ -222,7 +222,9 @@ def test_old_clicks_classify_and_are_exported_as_they_were(
     image, cells, palette = session.image, session.cells, session.palette
     by = load_encoder("bundled", "cpu")
     spec = session.project.content.crop
-    session.set_embeddings(run_to_end(embed_steps(image, cells, spec, by)))
+    vectors = run_to_end(embed_steps(image, cells, spec, by))
+    # By looks alone, as before; what the detector saw is a prior since then.
+    session.set_embeddings(replace(vectors, kinds=None))
     assert session.accept(run_classification(session.request()))
     prediction = session.prediction
     assert_said(prediction, {one.id: one.name for one in palette}, EXPECTED["clicks"])
@@ -234,6 +236,11 @@ def test_old_clicks_classify_and_are_exported_as_they_were(
     write_coco(tmp_path / "cells.coco.json", [ClassifiedImage(image, cells, shown)], palette)
     write_labels_tif(tmp_path / "cells.labels.tif", cells)
     assert_exported(tmp_path)
+    session.set_embeddings(vectors)
+    assert session.accept(run_classification(session.request()))
+    with_kinds = session.prediction
+    assert with_kinds.class_ids == prediction.class_ids
+    assert with_kinds.predicted_column.tolist() == prediction.predicted_column.tolist()
 
 
 def assert_exported(folder: Path) -> None:
