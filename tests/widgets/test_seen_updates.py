@@ -37,9 +37,9 @@ def counted(session, monkeypatch) -> Counter[str]:
     def count(owner: object, name: str) -> None:
         make = getattr(owner, name)
 
-        def counting(*given: object) -> object:
+        def counting(*given: object, **named: object) -> object:
             made[name] += 1
-            return make(*given)
+            return make(*given, **named)
 
         monkeypatch.setattr(owner, name, counting)
 

@@ -245,3 +245,26 @@ def test_a_folder_that_cannot_be_reserved_is_a_sentence(tmp_path):
     (tmp_path / "models").write_text("")
     with pytest.raises(StorageError, match="was not made"):
         reserve_folder(tmp_path / "models" / "more", "%Y")
+
+
+@pytest.mark.parametrize("write", ["file", "folder"])
+def test_what_is_cleared_up_before_it_is_held_is_made_again(tmp_path, monkeypatch, write):
+    """Another program that opens the project clears up just after the hidden file was made."""
+    hold, struck = fsio.hold, []
+
+    def strike_first(path):
+        if not struck:
+            struck.append(path)
+            fsio.sweep(tmp_path)
+            assert not path.exists()
+        return hold(path)
+
+    monkeypatch.setattr(fsio, "hold", strike_first)
+    if write == "file":
+        fsio.write_bytes(tmp_path / "project.json", b"all of it")
+        assert (tmp_path / "project.json").read_bytes() == b"all of it"
+    else:
+        with fsio.atomic_folder(tmp_path / "model") as folder:
+            (folder / "weights").write_bytes(b"all of it")
+        assert (tmp_path / "model" / "weights").read_bytes() == b"all of it"
+    assert len(struck) == 1

@@ -134,19 +134,19 @@ def test_heat_maps_replace_the_crops_and_are_kept(opened, page, monkeypatch, qtb
     opened.show_list("losses")
     opened.heat.setChecked(True)
 
-    def grey():
+    def grey():  # a screen of 16 bits, as the tests may have, keeps no 200
         picture = opened.crops.item(0).icon().pixmap(16, 16).toImage()
         return picture.pixelColor(8, 8).red()
 
     qtbot.waitUntil(lambda: not page.jobs.running("heat"), timeout=WAIT)
     assert opened.heat.isChecked()
-    assert grey() == 200
+    assert abs(grey() - 200) <= 8
     opened.show_list("right")
     opened.show_list("losses")
-    assert grey() == 200
+    assert abs(grey() - 200) <= 8
     assert asked[0] == 6
     opened.heat.setChecked(False)
-    assert grey() != 200
+    assert abs(grey() - 200) > 8
 
 
 def test_heat_without_a_model_is_said_and_the_tick_goes(opened, page, qtbot):

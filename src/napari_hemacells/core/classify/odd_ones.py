@@ -171,6 +171,8 @@ def _mixture_ranks(
 ) -> NDArray[np.float64]:
     """``(n,)`` mean rank of the cells in the log odds of the spare kinds."""
     centre, basis = pca_basis(np.concatenate([vectors, known]))
+    if not basis.shape[1]:
+        return np.full(len(vectors), 0.5)  # all are equal
     points = ((vectors - centre) @ basis).astype(np.float64)
     anchors = ((known - centre) @ basis).astype(np.float64)
     _, owners = np.unique(np.asarray(labels), return_inverse=True)

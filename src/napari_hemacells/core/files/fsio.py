@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ if os.name == "posix":
     import fcntl
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
@@ -88,8 +89,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))  # to hold it
-        with hold(temporary):
+        with _hold_new(temporary, _make_file):
             yield temporary
             _sync_file(temporary)
             _rename(temporary, path)
@@ -116,8 +116,7 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     old = temporary.with_suffix(".old")
     recover(folder)
     try:
-        temporary.mkdir(parents=True)
-        with hold(temporary):
+        with _hold_new(temporary, partial(Path.mkdir, parents=True)):
             yield temporary
             for file in filter(Path.is_file, walk(temporary)):
                 _sync_file(file)
@@ -166,6 +165,7 @@ _HIDDEN = re.compile(
     r"\.(?P<name>.+)\.(?:[0-9a-f]{8}|\d{1,7})\.(?:part|old)"
     r"|\.[^.]+-[0-9a-f]{16}-[0-9a-z_]{8}\.tmp"  # of embeddings, once
 )
+_TRIES = 20  # to hold a new file that others clear up as if it were abandoned
 _ABANDONED = 24 * 3600  # seconds; where a system cannot tell who holds a file, its age does
 
 
@@ -185,6 +185,22 @@ def hold(path: Path) -> Iterator[None]:
     finally:
         if descriptor is not None:
             os.close(descriptor)
+
+
+@contextmanager
+def _hold_new(path: Path, make: Callable[[Path], None]) -> Iterator[None]:
+    """Make a hidden file or folder and hold it, again if it is cleared up before it is held."""
+    for _ in range(_TRIES):
+        make(path)
+        with hold(path):
+            if os.path.lexists(path):
+                yield
+                return
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+
+
+def _make_file(path: Path) -> None:
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
 
 
 def in_use(path: Path) -> bool:

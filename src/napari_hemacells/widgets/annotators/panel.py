@@ -13,7 +13,6 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QFormLayout,
     QHBoxLayout,
-    QLabel,
     QListWidget,
     QListWidgetItem,
     QMenu,
@@ -291,7 +290,7 @@ class AnnotatorsPanel(QWidget):
         form = QFormLayout()
         self.image_label.setBuddy(self.image)
         form.addRow(self.image_label, self.image)
-        method_label = QLabel("Method")
+        method_label = PlainLabel("Method")
         method_label.setBuddy(self.method)
         form.addRow(method_label, self.method)
         distance = QHBoxLayout()

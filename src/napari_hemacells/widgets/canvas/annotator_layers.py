@@ -111,7 +111,9 @@ class AnnotatorLayers:
         layer = self._catalog.find("disagreements")
         if layer is not None:
             place = layer.data_to_world((row, col))
-            self._viewer.camera.center = (0.0, *(float(value) for value in place[-2:]))
+            # napari 0.9 moved the camera to the scene
+            camera = getattr(self._viewer, "scene", self._viewer).camera
+            camera.center = (0.0, *(float(value) for value in place[-2:]))
 
     def clear(self) -> None:
         """Remove the three layers."""
