@@ -29,6 +29,7 @@ from napari_hemacells.core.classify.verification import likeness_of_pairs, pair_
 from napari_hemacells.core.encode import Encoder, load_encoder
 from napari_hemacells.core.encode.builtin import load_blood_encoder
 from napari_hemacells.core.evaluate import read_folder
+from napari_hemacells.core.malloc import keep_freed_memory
 from napari_hemacells.core.params import SiameseParams
 from napari_hemacells.core.train.siamese.verification import verification_steps
 from napari_hemacells.core.types import CropSpec
@@ -72,6 +73,7 @@ def main() -> None:
     parser.add_argument("--references", action="store_true")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
+    keep_freed_memory()
     if options.references:
         print_references(options.folder)
         return
