@@ -220,7 +220,7 @@ class SiameseStrategy:
 
             device = choose_device(self.job.params.device).name
             # channels last: its convolutions have so few channels that this halves their time
-            network = ThesisNetwork().to(device=device, memory_format=torch.channels_last)
+            network = ThesisNetwork().to(device).to(memory_format=torch.channels_last)
             return crops, network, device
         if not isinstance(self.base, NetworkEncoder):
             raise TrainingError(f"{self.job.base} is no network that a head can be trained on.")
