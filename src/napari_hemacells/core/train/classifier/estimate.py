@@ -78,10 +78,14 @@ def measure_throughput_steps(
     return MeasuredThroughput(looked, learned, str(accelerator.device))
 
 
-def estimated_seconds(recipe: ClassifierConfig, cells: int, pace: MeasuredThroughput) -> float:
+def estimated_seconds(
+    recipe: ClassifierConfig, cells: int, pace: MeasuredThroughput, classes: int
+) -> float:
     """Return how long a training on so many cells takes at most (it may stop early)."""
     held = cells * (recipe.validation + recipe.test)
     taught = cells - held
+    if recipe.shots is not None:  # those left over test, once
+        taught = min(taught, recipe.shots * classes)
     rounds = recipe.epochs + recipe.frozen_epochs
     looks = held * rounds + cells + held * recipe.tta
     learned = taught * recipe.epochs
