@@ -176,6 +176,7 @@ def main() -> None:
         measured |= label_by_keys(dock, truth, given.each, given.seed, watch)
     measured |= {
         "longest_stall_s": {phase: round(time, 2) for phase, time in watch.longest.items()},
+        "most_processor_s": {phase: round(time, 2) for phase, time in watch.busiest.items()},
         "stalls_above_100_ms": dict(watch.count),
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
     }

@@ -111,6 +111,11 @@ class FolderSource(QObject):
         if chosen:
             self.read(Path(chosen))
 
+    def ask_if_none(self) -> None:
+        """Ask for class folders where none teach yet."""
+        if self.chosen is None:
+            self.ask()
+
     def read(self, folder: Path) -> None:
         """Learn from the class folders in this folder, or in its train, valid and test."""
         self._panel.show_forecast("Counting the pictures …")
