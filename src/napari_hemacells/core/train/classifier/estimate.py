@@ -87,7 +87,7 @@ def estimated_seconds(
     if recipe.shots is not None:  # those left over test, once
         taught = min(taught, recipe.shots * classes)
     rounds = recipe.epochs + recipe.frozen_epochs
-    looks = held * rounds + cells + held * recipe.tta
+    looks = held * rounds + cells * recipe.turns + held * recipe.tta * recipe.turns
     learned = taught * recipe.epochs
     seconds = START_UP
     if recipe.frozen_views:
