@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument(
         "--unlabelled",
         action="store_true",
-        help="learn from the other cells too, as the dock does",
+        help="learn from the other cells too, as in the dock",
     )
     chosen = parser.parse_args()
     device = choose_device("auto").name
