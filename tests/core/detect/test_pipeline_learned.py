@@ -7,8 +7,8 @@ import pytest
 from scipy import ndimage as ndi
 
 from napari_hemacells.core.detect.learned.inference import relabel_small_leukocytes
-from napari_hemacells.core.detect.learned.network import CellNet
 from napari_hemacells.core.detect.learned.model import bundled_model
+from napari_hemacells.core.detect.learned.network import CellNet
 from napari_hemacells.core.detect.learned.postprocess import Detections
 from napari_hemacells.core.detect.pipeline import detect_learned, detect_learned_steps
 from napari_hemacells.core.errors import CellsError, ImageError
