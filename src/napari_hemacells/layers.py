@@ -220,7 +220,9 @@ def colour_codes(
 
 def detected_colour_codes(cells: Cells, palette: Palette) -> CellColourCodes:
     """Return each cell in the colour of the detector's class; white if that is not a class."""
-    kinds, codes = np.unique(cells.table["class"].to_numpy(str), return_inverse=True)
+    import pandas as pd
+
+    codes, kinds = pd.factorize(cells.table["class"].astype(object), sort=True)
     known = {cell_class.name: rgba(cell_class.colour) for cell_class in palette}
     return _colour_codes_of(codes + 1, [known.get(kind, _WHITE) for kind in kinds.tolist()])
 

@@ -8,6 +8,7 @@ from scipy import ndimage as ndi
 
 from napari_hemacells.core.detect.learned.inference import is_sliver, relabel_small_leukocytes
 from napari_hemacells.core.detect.learned.model import bundled_model
+from napari_hemacells.core.detect.learned.network import CellNet
 from napari_hemacells.core.detect.learned.postprocess import Detections
 from napari_hemacells.core.detect.pipeline import detect_learned, detect_learned_steps
 from napari_hemacells.core.errors import CellsError, ImageError
@@ -128,8 +129,10 @@ def test_sensitivity_only_adds_cells() -> None:
 def test_another_sensitivity_takes_no_run_of_the_network(monkeypatch) -> None:
     image, runs = image_of(smear()), []
     fresh = bundled_model().keeping_maps()
-    run = fresh.network.taps
-    monkeypatch.setattr(fresh.network, "taps", lambda pictures: runs.append(1) or run(pictures))
+    run = CellNet.taps
+    monkeypatch.setattr(
+        CellNet, "taps", lambda network, pictures: runs.append(1) or run(network, pictures)
+    )
     counts = []
     for sensitivity in (0.5, 0.3, 0.9):
         params = DetectParams(sensitivity=sensitivity)
