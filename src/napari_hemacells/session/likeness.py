@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from napari_hemacells.core.annotate.cell_edits import Corrections
     from napari_hemacells.core.classify import Reference, SupportSet
+    from napari_hemacells.core.classify.likeness_words import Verdict
     from napari_hemacells.core.classify.similarity import LikenessIndex
     from napari_hemacells.core.classify.verification import Likeness
     from napari_hemacells.core.store import Project
@@ -137,20 +138,13 @@ class CellComparison(NamedTuple):
 
     Attributes
     ----------
-    distance, threshold
-        0 to 2; up to the threshold they are called the same kind.
-    same
-        Whether they are.
-    sure
-        Probability of what is said, 0.5 to 1 near and far from the threshold.
+    verdict
+        Same kind or not, and how sure.
     basis
         On what the threshold rests, in words.
     """
 
-    distance: float
-    threshold: float
-    same: bool
-    sure: float
+    verdict: Verdict
     basis: str
 
 
@@ -162,20 +156,17 @@ def compare_cells(likeness: Likeness, first: PickedCell, second: PickedCell) -> 
     AnnotationError
         They were embedded by different encoders.
     """
+    from napari_hemacells.core.classify.likeness_words import NO_PERCENTAGE, judge
+
     if first.encoder != second.encoder:
         raise AnnotationError(
             "These two cells were embedded by different encoders: pick the first one again."
         )
     distances = likeness.distances(first.vector[np.newaxis], second.vector[np.newaxis])
-    same = bool(likeness.same(distances)[0, 0])
-    p_same = float(likeness.p_same(distances)[0, 0])
-    return CellComparison(
-        float(distances[0, 0]),
-        likeness.threshold,
-        same,
-        p_same if same else 1 - p_same,
-        likeness.learned_from,
-    )
+    verdict = judge(likeness, float(distances[0, 0]))
+    measured = len(likeness.curve.thresholds) > 0  # else it says what to annotate first
+    unsure = f" {NO_PERCENTAGE}" if verdict.p_same is None and measured else ""
+    return CellComparison(verdict, f"{likeness.learned_from}{unsure}")
 
 
 @dataclass(frozen=True, eq=False)

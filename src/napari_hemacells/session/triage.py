@@ -123,7 +123,7 @@ def triage_steps(
         request.model,
         {names.get(key, key): count for key, count in counts},
         request.index.here.encoder.seen,
-        likeness_in_words(likeness, len(request.head.class_ids)),
+        likeness_in_words(likeness),
         odd_in_words(images),
         tuple(left_out),
     )

@@ -123,14 +123,14 @@ def make_index(parts: Sequence[Embeddings]) -> LikenessIndex:
 NEAREST = 3  # annotated cells of a class that a cell is held against
 
 
-def likeness_to_classes(
+def class_distances(
     likeness: Likeness,
     vectors: NDArray[np.float32],
     known: NDArray[np.float32],
     labels: Sequence[str],
     class_ids: Sequence[str],
 ) -> NDArray[np.float32]:
-    """``(n, k)`` how probably each cell is of the same kind as the nearest cells of each class.
+    """``(n, k)`` mean distance of each cell to the three nearest annotated cells of each class.
 
     Parameters
     ----------
@@ -139,9 +139,9 @@ def likeness_to_classes(
     known, labels
         ``(m, dim)`` and class ids of the annotated cells.
     class_ids
-        The ``k`` columns; a class without annotated cells has 0.
+        The ``k`` columns; a class without annotated cells is infinitely far.
     """
-    result = np.zeros((len(vectors), len(class_ids)), dtype=np.float32)
+    result = np.full((len(vectors), len(class_ids)), np.inf, dtype=np.float32)
     if not len(vectors) or not len(known):
         return result
     distances = likeness.distances(vectors, known)
@@ -150,6 +150,5 @@ def likeness_to_classes(
         own = distances[:, owners == class_id]
         if own.shape[1]:
             count = min(NEAREST, own.shape[1])
-            nearest = np.partition(own, count - 1, axis=1)[:, :count]
-            result[:, column] = likeness.p_same(nearest).mean(axis=1)
+            result[:, column] = np.partition(own, count - 1, axis=1)[:, :count].mean(axis=1)
     return result
