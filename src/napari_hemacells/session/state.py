@@ -23,6 +23,7 @@ from napari_hemacells.core.errors import (
 from napari_hemacells.core.files.fsio import file_name
 from napari_hemacells.core.pictures.contact_sheet import sheet_image, sheet_of
 from napari_hemacells.core.train.selfsupervised.encoder_store import list_encoders
+from napari_hemacells.core.train.siamese.likeness_store import list_networks
 from napari_hemacells.session.cell_edits import CellsChange
 from napari_hemacells.session.kept_cells import CellsRequest, keep_cells
 from napari_hemacells.session.live_classifier import LiveClassifier
@@ -52,25 +53,28 @@ if TYPE_CHECKING:
 
 _Table = TypeVar("_Table")
 
-ADAPTED_PREFIX = "adapted:"
+ADAPTED_PREFIX, SIAMESE_PREFIX = "adapted:", "siamese:"
 
 
 def project_encoder_name(project: Project) -> str:
     """Return the name of the project's encoder, as it can be loaded on this computer.
 
-    An adapted encoder is named by its file in this computer's weights store. Where that file is
-    missing, the project's own copy is used, recognised by the hash that is its file name.
+    An adapted encoder or a siamese network is named by its file in this computer's weights store.
+    Where that file is missing, the project's own copy is used, recognised by the hash that is its
+    file name.
     """
     name = project.content.encoder_name
-    file = Path(name.removeprefix(ADAPTED_PREFIX))
-    if not name.startswith(ADAPTED_PREFIX) or file.is_file():
-        return name
-    for own in list_encoders(project):
-        if file_sha256(own) == file.stem:
-            try:
-                return portable_name(f"{ADAPTED_PREFIX}{own}")
-            except StorageError:
-                return f"{ADAPTED_PREFIX}{own}"  # good enough to look at cells with
+    own_files = {ADAPTED_PREFIX: list_encoders, SIAMESE_PREFIX: list_networks}
+    for prefix, files in own_files.items():
+        file = Path(name.removeprefix(prefix))
+        if not name.startswith(prefix) or file.is_file():
+            continue
+        for own in files(project):
+            if file_sha256(own) == file.stem:
+                try:
+                    return portable_name(f"{prefix}{own}")
+                except StorageError:
+                    return f"{prefix}{own}"  # good enough to look at cells with
     return name
 
 

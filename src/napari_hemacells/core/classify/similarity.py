@@ -14,7 +14,7 @@ from napari_hemacells.core.classify.projection import SAMPLE, pca_basis
 from napari_hemacells.core.types import CellRef
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -85,7 +85,7 @@ class LikenessIndex:
         return [CellRef(keys[owner], cell) for owner, cell in pairs]
 
 
-def make_index(parts: Sequence[Embeddings]) -> LikenessIndex:
+def make_index(parts: Sequence[Embeddings], likeness: Likeness | None = None) -> LikenessIndex:
     """Return the index of images whose cells were embedded alike.
 
     Cells are compared along the principal directions of all of them, each number of a vector
@@ -96,21 +96,21 @@ def make_index(parts: Sequence[Embeddings]) -> LikenessIndex:
     ----------
     parts
         Embeddings of each image, all of one encoder and crop.
+    likeness
+        The cells are compared by its distance instead; ``None`` for the directions above.
     """
     total = sum(map(len, parts))
     if total == 0:
         nothing = np.zeros(0, dtype=np.int64)
         return LikenessIndex((), nothing, nothing, np.zeros((0, 0), np.float32))
-    step = -(-total // SAMPLE)
-    centre, basis = pca_basis(np.concatenate([part.vectors[::step] for part in parts]))
-    offset = centre @ basis
-    points = np.empty((total, basis.shape[1]), dtype=np.float32)
+    transform = _principal_directions(parts, total) if likeness is None else likeness.transform
+    width = transform(parts[0].vectors[:1]).shape[1]
+    points = np.empty((total, width), dtype=np.float32)
     start = 0
     for part in parts:
         for first in range(0, len(part), _ROWS):
-            moved = part.vectors[first : first + _ROWS] @ basis - offset
-            length = np.linalg.norm(moved, axis=1, keepdims=True)
-            points[start : start + len(moved)] = moved / np.where(length > 0, length, 1)
+            moved = transform(part.vectors[first : first + _ROWS])
+            points[start : start + len(moved)] = moved
             start += len(moved)
     return LikenessIndex(
         tuple(part.image_key for part in parts),
@@ -118,6 +118,22 @@ def make_index(parts: Sequence[Embeddings]) -> LikenessIndex:
         np.concatenate([part.ids for part in parts]),
         points,
     )
+
+
+def _principal_directions(
+    parts: Sequence[Embeddings], total: int
+) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """Return what turns vectors into unit vectors along the principal directions of all."""
+    step = -(-total // SAMPLE)
+    centre, basis = pca_basis(np.concatenate([part.vectors[::step] for part in parts]))
+    offset = centre @ basis
+
+    def transform(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        moved = vectors @ basis - offset
+        length = np.linalg.norm(moved, axis=1, keepdims=True)
+        return np.asarray(moved / np.where(length > 0, length, 1), dtype=np.float32)
+
+    return transform
 
 
 NEAREST = 3  # annotated cells of a class that a cell is held against

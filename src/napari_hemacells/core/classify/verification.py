@@ -98,6 +98,8 @@ class Likeness:
     kinds_left_out
         Whether threshold and calibration are those of kinds that nothing was learned from. If
         not, :meth:`p_same` is too sure of new kinds, and is not shown as a percentage.
+    encoder_sha256
+        Hash of the encoder whose vectors it compares; empty where it is not known.
     """
 
     projection: NDArray[np.float32] | None
@@ -110,6 +112,7 @@ class Likeness:
     curve: ThresholdCurve = NO_CURVE
     auroc: float | None = None
     kinds_left_out: bool = False
+    encoder_sha256: str = ""
 
     def transform(self, vectors: NDArray[np.floating]) -> NDArray[np.float32]:
         """``(n, k)`` float32 unit vectors of ``(n, dim)`` embeddings; a zero vector stays zero."""
@@ -167,6 +170,7 @@ class Likeness:
             "learned_from": self.learned_from,
             "auroc": self.auroc,
             "kinds_left_out": self.kinds_left_out,
+            "encoder_sha256": self.encoder_sha256,
         }
         curve = {f"curve.{name}": part for name, part in self.curve._asdict().items()}
         header = {"format": FORMAT, "version": str(VERSION), "about": json.dumps(about)}
@@ -214,6 +218,7 @@ class _About(BaseModel):
     learned_from: str
     auroc: float | None
     kinds_left_out: bool = False
+    encoder_sha256: str = ""
 
 
 _ABOUT = TypeAdapter(_About)
@@ -322,6 +327,7 @@ def fit_likeness(
         curve,
         aurocs[best],
         _by_kind(kinds),
+        "" if encoder is None else encoder.sha256,
     )
 
 

@@ -248,6 +248,17 @@ class Project:
         chosen = None if model is None else model.relative_to(self.folder).as_posix()
         self._write({"classifier": chosen})
 
+    @property
+    def likeness(self) -> Path | None:
+        """Folder of the likeness that the project uses; ``None`` for that of its annotations."""
+        chosen = self.content.likeness
+        return None if chosen is None else self.folder / chosen
+
+    def choose_likeness(self, folder: Path | None) -> None:
+        """Use this likeness, a folder inside the project's, from now on; or none."""
+        chosen = None if folder is None else folder.relative_to(self.folder).as_posix()
+        self._write({"likeness": chosen})
+
     def image(self, image_key: str) -> StoredImage:
         """What the project knows of an image.
 

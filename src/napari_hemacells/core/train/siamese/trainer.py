@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -30,6 +31,7 @@ from napari_hemacells.core.encode.siamese_network import (
     SiameseHeader,
     ThesisNetwork,
 )
+from napari_hemacells.core.encode.weights_store import file_sha256
 from napari_hemacells.core.errors import TrainingError
 from napari_hemacells.core.files.fsio import atomic_path, write_bytes
 from napari_hemacells.core.train.callbacks import CHECKPOINT, NEVER, EarlyStopping
@@ -151,6 +153,8 @@ def _finish(
 ) -> SiameseOutcome:
     """Write the distance and the report; return what came of it."""
     trained = job.params.network != "distance"
+    if trained:
+        likeness = replace(likeness, encoder_sha256=file_sha256(job.out / WEIGHTS))
     steps = curves.losses["total"][-1][0] if curves.losses.get("total") else 0
     outcome = SiameseOutcome(
         weights=job.out / WEIGHTS if trained else None,
