@@ -25,6 +25,7 @@ from napari_hemacells.session.likeness import (
     IndexRequest,
     cached_embeddings,
     learn_likeness,
+    load_saved_likeness,
     request_index,
     request_likeness,
 )
@@ -184,7 +185,12 @@ def _write(
 
     stem, crops = paths
     annotations = request.annotations[key]
-    found = find_odd_ones(opened.embeddings, opened.prediction, request.head, model.support)
+    saved, likeness = request.likeness.saved, None
+    if saved is not None:
+        likeness, _ = load_saved_likeness(saved, opened.embeddings.encoder)
+    found = find_odd_ones(
+        opened.embeddings, opened.prediction, request.head, model.support, likeness
+    )
     free = ~np.isin(found.ids, list(annotations))
     return write_triage(
         stem.with_name(f"{stem.name}.triage.json"),

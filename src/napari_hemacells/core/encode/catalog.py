@@ -90,15 +90,13 @@ def encoder_choice(name: str) -> EncoderChoice:
             return _adapted(path)
         except EncoderError:
             return EncoderChoice(name, f"Adapted: {path.name}", f"Its file is not here: {path}")
-    if kind == names.SIAMESE:
-        return EncoderChoice(
-            name, "Siamese network of yours", f"Learned which cells are alike: {path}"
-        )
-    if kind == names.FILE:
-        return EncoderChoice(name, f"File {path.name}", f"A checkpoint of yours: {rest}")
-    if kind == names.UNTRAINED:
-        return EncoderChoice(name, f"{rest}, untrained", "Random weights, to compare.")
-    return EncoderChoice(name, name, "Published by others; fetched once where there is a network.")
+    described = {
+        names.SIAMESE: ("Siamese network of yours", f"Learned which cells are alike: {path}"),
+        names.FILE: (f"File {path.name}", f"A checkpoint of yours: {rest}"),
+        names.UNTRAINED: (f"{rest}, untrained", "Random weights, to compare."),
+    }
+    published = (name, "Published by others; fetched once where there is a network.")
+    return EncoderChoice(name, *described.get(kind, published))
 
 
 def portable_name(name: str) -> str:

@@ -23,12 +23,12 @@ from napari_hemacells.core.classify.verification import (
 )
 from napari_hemacells.core.encode import load_encoder
 from napari_hemacells.core.encode.network import NetworkEncoder
+from napari_hemacells.core.encode.siamese_header import SiameseHeader
 from napari_hemacells.core.encode.siamese_network import (
     BODY,
     HEAD,
     EncoderWithHead,
     SiameseHead,
-    SiameseHeader,
     ThesisNetwork,
 )
 from napari_hemacells.core.encode.weights_store import file_sha256
