@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_hemacells.core.classify.similarity import class_distances, make_index
-from napari_hemacells.core.classify.verification import default_likeness
+from napari_hemacells.core.classify.verification import Likeness, default_likeness
 from napari_hemacells.core.types import CellRef, CropSpec, Embeddings, EncoderInfo
 
 
@@ -76,3 +76,14 @@ def test_the_distance_to_a_class_is_that_of_its_three_nearest_cells():
     assert far[1, 1] == pytest.approx(0, abs=1e-5)
     nothing = np.zeros((0, 2), np.float32)
     assert class_distances(default_likeness(), nothing, known, labels, ("a",)).shape == (0, 1)
+
+
+def test_a_learned_distance_orders_the_cells_instead():
+    _, vectors = grouped()
+    vectors[:, 2] += np.random.default_rng(3).normal(0, 9, len(vectors))  # says nothing
+    only_first = Likeness(np.eye(3, 1, dtype=np.float32), 1.0, 1.0, 9.0, "made up")
+    index = make_index([embedded(vectors), embedded(vectors, "other")], only_first)
+    assert index.points.shape == (120, 1)
+    order, _ = index.order([3])
+    assert index.refs(order[:1])[0] == CellRef("smear", 4)
+    assert (vectors[np.concatenate([np.arange(60)] * 2)[order[:20]], 0] > 0).all()

@@ -4,7 +4,7 @@ A percentage is shown only where the calibration is that of kinds left out, from
 kinds on (:attr:`~napari_hemacells.core.classify.verification.Likeness.kinds_left_out`). With fewer
 it would be that of telling just these apart, and a cell of another kind would be "82 % like" one
 of them; there it is said in words. On PBC, pairs of kinds that were not annotated, the calibration
-error is 0.05 to 0.09 with four to six kinds of 2 to 20 cells each, and 0.08 to 0.38 with two
+error is 0.06 to 0.09 with four to six kinds of 2 to 20 cells each, and 0.10 to 0.39 with two
 (benchmarks/likeness_percentages.py).
 """
 

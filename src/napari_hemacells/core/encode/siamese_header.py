@@ -63,10 +63,7 @@ def read_siamese_header(file: Path) -> SiameseHeader:
     """
     try:
         about = read_header_values(file, FORMAT, VERSION)
-        words = [about[name] for name in ("base", "base_sha256", "seen", "date")]
-        if not all(isinstance(text, str) for text in words):
-            raise TypeError("a text is needed")
-        return SiameseHeader(**{**about, "kinds": tuple(about["kinds"])})
+        return _header_of(about)
     except WrongFormatError as error:
         raise EncoderError(
             f"{file} is no siamese network of this version: choose another."
@@ -76,3 +73,11 @@ def read_siamese_header(file: Path) -> SiameseHeader:
             f"{file} is missing, damaged or no siamese network: choose another file, or train "
             "one with hemacells train siamese."
         ) from error
+
+
+def _header_of(about: dict[str, Any]) -> SiameseHeader:
+    """Return the header; raises TypeError or KeyError for something else."""
+    words = [about[name] for name in ("base", "base_sha256", "seen", "date")]
+    if not all(isinstance(text, str) for text in words):
+        raise TypeError("a text is needed")
+    return SiameseHeader(**{**about, "kinds": tuple(about["kinds"])})

@@ -40,10 +40,9 @@ def read_header_values(file: Path, name: str, version: int) -> dict[str, Any]:
             header = stored.metadata() or {}
         about = json.loads(header["about"])
         fits = header["format"] == name and int(header["version"]) <= version
+        about = dict(about)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{file} has no such header") from error
-    if not isinstance(about, dict):
-        raise ValueError(f"{file} has no such header")
     if not fits:
         raise WrongFormatError(f"{file} is not of the format {name}, version {version}")
     return about

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from napari_hemacells.core.train.siamese.config import SiameseOutcome
 
 HELP = (
-    "Learn which cells are alike, also of kinds that nobody annotated. Compare (C), More like this "
-    "(L), Odd ones (O) and the triage report then use it."
+    "Learn which cells are alike, also of kinds that nobody annotated. Compare (C), More like "
+    "this (L), Odd ones (O) and the triage report then use it."
 )
 ANNOTATIONS_IN_USE = "In use: the distance learned from your annotations, anew with each."
 MOST_LISTED = 8  # kinds named in a sentence
