@@ -5,6 +5,7 @@ import torch
 from safetensors.torch import save_file
 
 from napari_hemacells.core.encode import weights_store
+from napari_hemacells.core.encode.adapted import AdaptedHeader
 from napari_hemacells.core.encode.finetuned.config import NetworkPlan
 from napari_hemacells.core.encode.finetuned.network import Classifier
 from napari_hemacells.core.errors import BundleError, EncoderError
@@ -172,3 +173,45 @@ def test_the_packaged_weights_fill_the_bundled_network(weights, encoder, seen):
     )
     assert "which has seen" in told.source
     assert seen in told.source
+
+
+@pytest.fixture
+def adapted(tmp_path):
+    """An adapted encoder: two tensors of the last stages are other than ImageNet's."""
+    from napari_hemacells.core import encode
+
+    base = encode.imagenet_encoder("cpu")
+    own = {name: value for name, value in base.network.state_dict().items() if "bn3.bias" in name}
+    changed = dict(list({name: value + 0.5 for name, value in own.items()}.items())[-2:])
+    header = AdaptedHeader("imagenet", base.info.sha256, (), 12, "2026-11-29", {})
+    save_file(changed, tmp_path / "adapted.safetensors", metadata=header.to_metadata())
+    return tmp_path / "adapted.safetensors", changed
+
+
+@pytest.mark.parametrize("named", ["{}", "adapted:{}"])
+def test_a_training_starts_from_an_adapted_encoder(adapted, named):
+    file, changed = adapted
+    recipe = ClassifierConfig(weights=named.format(file))
+    assert "the imagenet encoder, which then learned from 12 crops" in check_weights(recipe)
+    trunk = build_network(recipe, 2)[0].embedder.trunk
+    before = build_network(ClassifierConfig(weights="imagenet"), 2)[0].embedder.trunk.state_dict()
+    names = {name.replace("blocks.", "stages.", 1) for name in changed}
+    for name, value in trunk.state_dict().items():
+        own = changed.get(name.replace("stages.", "blocks.", 1), before[name])
+        assert torch.equal(value, own)
+    assert names <= set(before)
+    told = build_network(recipe, 2)[2]
+    assert "no blood cells; then, without labels, 12 crops of the user's" in told.source
+    assert not told.warning
+
+
+def test_an_adapted_encoder_fits_no_other_architecture_and_a_damaged_one_is_named(adapted):
+    file, _ = adapted
+    recipe = ClassifierConfig(**{**SMALL, "weights": str(file)})
+    with pytest.raises(EncoderError, match=r"adapted\.safetensors do not fit test_resnet"):
+        check_weights(recipe)
+    with pytest.raises(EncoderError, match="not fit test_resnet"):
+        build_network(recipe, 2)
+    file.write_bytes(b"nothing")
+    with pytest.raises(EncoderError, match="damaged or not an adapted encoder"):
+        check_weights(ClassifierConfig(weights=f"adapted:{file}"))

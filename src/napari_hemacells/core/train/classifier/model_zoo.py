@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from napari_hemacells.core.encode import timm_files, weights_store
+from napari_hemacells.core.encode.adapted import read_header
 from napari_hemacells.core.encode.finetuned.config import NetworkPlan
+from napari_hemacells.core.encoder_names import ADAPTED
 from napari_hemacells.core.errors import EncoderError
 from napari_hemacells.core.train.classifier.own_model import (
+    adapted_file,
     bundle_folder,
     describe_model,
     fill_from_model,
@@ -133,7 +136,9 @@ def load_initial_weights(trunk: Trunk, plan: NetworkPlan, weights: str) -> Initi
     if weights == "none":
         return InitialWeights("from nothing")
     if weights in PACKAGED or (weights == "auto" and plan.arch == "bundled"):
-        return _fill_packaged(trunk, plan, imagenet=weights == "imagenet")
+        return _fill_packaged(trunk, plan, "imagenet" if weights == "imagenet" else "bundled")
+    if (file := adapted_file(weights)) is not None:
+        return _fill_packaged(trunk, plan, f"{ADAPTED}:{file}")
     if weights not in {"auto", "hub"}:
         return _fill_from_file(trunk, Path(weights).expanduser())
     return _fill_from_hub(trunk, plan)
@@ -156,9 +161,7 @@ def check_weights(recipe: ClassifierConfig) -> str:
     if weights in PACKAGED or (weights == "auto" and plan.arch == "bundled"):
         return _describe_packaged(plan.arch, imagenet=weights == "imagenet")
     if weights not in {"auto", "hub"}:
-        file = Path(weights).expanduser()
-        _existing(file)
-        return f"Starts from the weights in {file}."
+        return _describe_file(plan.arch, weights)
     if plan.arch in _torchvision_weights():
         _need_torchvision(plan.arch)
         return f"Starts from ImageNet weights: torchvision {_torchvision_weights()[plan.arch][1]}."
@@ -173,6 +176,19 @@ def _describe_packaged(arch: str, *, imagenet: bool) -> str:
     if imagenet:
         return "Starts from ImageNet weights (EfficientNet-Lite0, in this package)."
     return f"Starts from the bundled encoder, which has seen: {bundled_info().seen}"
+
+
+def _describe_file(arch: str, weights: str) -> str:
+    if (file := adapted_file(weights)) is None:
+        _existing(Path(weights).expanduser())
+        return f"Starts from the weights in {Path(weights).expanduser()}."
+    header = read_header(file)
+    if arch != "bundled" or header.base not in PACKAGED:
+        raise EncoderError(_not_packaged(arch, file.name))
+    return (
+        f"Starts from your adapted encoder {file.name}: the {header.base} encoder, which then "
+        f"learned from {header.crops} crops without labels."
+    )
 
 
 def _describe_hub(arch: str) -> str:
@@ -196,15 +212,17 @@ def _of_imagenet(tag: str) -> bool:
     return "in1k" in tag or "in21k" in tag or "in12k" in tag or "in22k" in tag
 
 
-def _fill_packaged(trunk: Trunk, plan: NetworkPlan, *, imagenet: bool) -> InitialWeights:
-    """Take the weights that come with the package: those taught blood, or ImageNet's."""
-    from napari_hemacells.core.encode import bundled_encoder, imagenet_encoder
+def _fill_packaged(trunk: Trunk, plan: NetworkPlan, name: str) -> InitialWeights:
+    """Take the weights of a packaged encoder, or of one that was adapted from it."""
+    from napari_hemacells.core.encode import load_encoder
     from napari_hemacells.core.encode.finetuned.network import StageTrunk
     from napari_hemacells.core.encode.network import NetworkEncoder
 
-    encoder = imagenet_encoder("cpu") if imagenet else bundled_encoder("cpu")
-    if not isinstance(trunk, StageTrunk) or not isinstance(encoder, NetworkEncoder):
-        raise EncoderError(_not_packaged(plan.arch))
+    if not isinstance(trunk, StageTrunk):
+        raise EncoderError(_not_packaged(plan.arch, name))
+    encoder = load_encoder(name, "cpu")
+    if not isinstance(encoder, NetworkEncoder) or not hasattr(encoder.network, "stem"):
+        raise EncoderError(_not_packaged(plan.arch, encoder.info.name))
     trunk.stem.load_state_dict(encoder.network.stem.state_dict())
     for own, theirs in zip(trunk.stages, encoder.network.blocks, strict=False):
         own.load_state_dict(theirs.state_dict())
@@ -212,10 +230,13 @@ def _fill_packaged(trunk: Trunk, plan: NetworkPlan, *, imagenet: bool) -> Initia
     return InitialWeights(f"{info.name} (sha256 {info.sha256[:16]}), which has seen: {info.seen}")
 
 
-def _not_packaged(arch: str) -> str:
+def _not_packaged(arch: str, weights: str = "") -> str:
+    whose = "The packaged weights"
+    if weights not in {"", *PACKAGED}:
+        whose = f"The weights of the encoder {Path(weights).name.removeprefix(f'{ADAPTED}:')}"
     return (
-        f"The packaged weights do not fit {arch}: choose the architecture bundled, or other "
-        "weights (hub, none, or a file)."
+        f"{whose} do not fit {arch}: choose the architecture bundled, or other weights (hub, "
+        "none, or a file)."
     )
 
 

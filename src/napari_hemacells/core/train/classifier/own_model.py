@@ -1,5 +1,7 @@
 """Starting a training from one's own trained model: its body, and its head where it fits.
 
+Or from one's own adapted encoder, which has a body alone.
+
 Importing this module does not import torch; filling a network does.
 """
 
@@ -11,8 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_hemacells.core.encode.adapted import read_header
 from napari_hemacells.core.encode.finetuned.config import NetworkPlan
 from napari_hemacells.core.encode.finetuned.load import NETWORK, stored_tensors
+from napari_hemacells.core.encoder_names import ADAPTED
 from napari_hemacells.core.errors import EncoderError, StorageError
 from napari_hemacells.core.files.text_tables import read_table
 from napari_hemacells.core.store import load_bundle
@@ -40,6 +44,29 @@ def bundle_folder(weights: str) -> Path | None:
         if (folder / BUNDLE_JSON).is_file():
             return folder
     return None
+
+
+def adapted_file(weights: str) -> Path | None:
+    """Return the file of the adapted encoder that starting weights name; ``None`` for others.
+
+    The file alone, or ``adapted:FILE``, as the dock and ``--encoder`` name it.
+
+    Raises
+    ------
+    EncoderError
+        It is named as one and cannot be read as one.
+    """
+    named = weights.startswith(f"{ADAPTED}:")
+    path = Path(weights.removeprefix(f"{ADAPTED}:")).expanduser()
+    if not named and path.suffix != ".safetensors":
+        return None
+    try:
+        read_header(path)
+    except EncoderError:
+        if named:
+            raise
+        return None  # other weights, or no file: the caller says so
+    return path
 
 
 def open_model(folder: Path) -> tuple[Bundle, NetworkPlan]:
