@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from napari_hemacells.widgets.background.tasks import BackgroundTasks
     from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
     from napari_hemacells.widgets.message_bar import Notifier
-    from napari_hemacells.widgets.training.runner import Training
+    from napari_hemacells.widgets.training.runner import HasTrainingJob
 
 
 def adaptation_steps(
@@ -315,7 +315,7 @@ class AdaptEncoderController(QObject):
         bridge: ViewerBridge,
         *,
         tasks: BackgroundTasks,
-        trainings: Mapping[str, Training],
+        trainings: Mapping[str, HasTrainingJob],
         voice: Notifier,
     ) -> None:
         super().__init__()

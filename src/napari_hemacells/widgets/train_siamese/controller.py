@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
     from napari_hemacells.widgets.message_bar import Notifier
     from napari_hemacells.widgets.train_siamese.panel import TrainSiamesePanel
-    from napari_hemacells.widgets.training.runner import Training
+    from napari_hemacells.widgets.training.runner import HasTrainingJob
 
 SIAMESE_PREFIX = "siamese:"
 _PAUSE_MS = 300
@@ -363,7 +363,7 @@ class TrainSiameseController(QObject):
         bridge: ViewerBridge,
         *,
         tasks: BackgroundTasks,
-        trainings: Mapping[str, Training],
+        trainings: Mapping[str, HasTrainingJob],
         voice: Notifier,
     ) -> None:
         super().__init__()

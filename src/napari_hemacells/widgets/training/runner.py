@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_hemacells.widgets.training.section import TrainingSection
 
 
-def other_training_reason(trainings: Mapping[str, Training]) -> str:
+def other_training_reason(trainings: Mapping[str, HasTrainingJob]) -> str:
     """Return why a training must wait for another one; empty while none of these runs.
 
     Parameters
@@ -34,7 +34,7 @@ def other_training_reason(trainings: Mapping[str, Training]) -> str:
     return ""
 
 
-class Training(Protocol):
+class HasTrainingJob(Protocol):
     """A training with its job."""
 
     @property
