@@ -11,8 +11,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from napari_hemacells.core import annotate
-from napari_hemacells.core.errors import AnnotationError, BundleError, ProjectError
-from napari_hemacells.core.train.siamese.likeness_store import read_likeness
+from napari_hemacells.core.errors import (
+    AnnotationError,
+    BundleError,
+    EncoderError,
+    ProjectError,
+)
+from napari_hemacells.core.train.siamese.likeness_store import likeness_for, read_likeness
 from napari_hemacells.core.types import CellRef, Embeddings, Progress
 from napari_hemacells.session.annotating import NOT_EMBEDDED
 
@@ -97,10 +102,10 @@ def learn_likeness(request: LikenessRequest) -> Likeness:
 def load_saved_likeness(folder: Path, encoder: EncoderInfo) -> tuple[Likeness | None, str]:
     """Return a saved likeness, or none and why it cannot be used with this encoder's vectors."""
     try:
-        likeness = read_likeness(folder).likeness
-    except BundleError:
+        likeness = likeness_for(read_likeness(folder), encoder)
+    except (BundleError, EncoderError):
         return None, "The chosen likeness is missing or damaged, choose it again. Instead: "
-    if likeness.encoder_sha256 != encoder.sha256:
+    if likeness is None:
         return None, "The chosen likeness is of another encoder than the one in use. Instead: "
     return likeness, ""
 

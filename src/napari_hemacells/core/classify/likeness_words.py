@@ -21,6 +21,7 @@ LikenessWord: TypeAlias = Literal["very alike", "alike", "hard to tell", "unlike
 
 HARD_TO_TELL = 0.6  # probability of what is said, below which it is hard to tell
 VERY_ALIKE = 0.9
+LEAST_SLOPE = 4.0  # of the logit, a threshold: at half of it cells are alike, at 0.45 very alike
 MOST_SURE = 0.99  # a figure above that is no more than the shape of a curve
 NO_PERCENTAGE = (
     "How sure that is for other kinds is not known: no kinds were left out to find out."
@@ -76,7 +77,9 @@ def judge(likeness: Likeness, distance: float) -> Verdict:
     The words follow the threshold: a distance of just that is hard to tell, and how far on either
     side it still is, the slope of the calibration says.
     """
-    logit = likeness.slope * (likeness.threshold - distance)
+    # Few pairs give a flat curve, in which even seven thresholds apart would be hard to tell.
+    slope = max(likeness.slope, LEAST_SLOPE / max(likeness.threshold, 1e-6))
+    logit = slope * (likeness.threshold - distance)
     same = 0.5 * (1 + np.tanh(0.5 * logit))
     word: LikenessWord
     if max(same, 1 - same) < HARD_TO_TELL:

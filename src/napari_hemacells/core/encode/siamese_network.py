@@ -15,6 +15,7 @@ from torch.nn import functional as nnf
 
 from napari_hemacells.core.encode.adapted import with_tensors
 from napari_hemacells.core.encode.network import NetworkEncoder
+from napari_hemacells.core.encode.siamese_head import BODY, HEAD
 from napari_hemacells.core.encode.siamese_header import read_siamese_header
 from napari_hemacells.core.encode.weights_store import file_sha256
 from napari_hemacells.core.errors import EncoderError
@@ -34,7 +35,6 @@ WIDTHS = (500, 500, 5)  # of its linear layers
 LUMA = (0.299, 0.587, 0.114)  # Rec. 601, what converts a picture to grey
 LIFT = 20.0  # constant last number of the thesis' vectors, see ThesisNetwork
 HEAD_WIDTHS = (256, 64)
-HEAD, BODY = "head.", "body."
 
 
 class ThesisNetwork(nn.Module):

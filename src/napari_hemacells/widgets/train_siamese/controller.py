@@ -275,10 +275,11 @@ class TrainSiameseRunner(TrainingRunner):
 
     def _choose(self, folder: Path) -> bool:
         """Use a likeness of the project, with its network; return whether that was possible."""
-        session = self._session
+        session, here = self._session, self._session.embeddings
         try:
             saved = likeness_store.read_likeness(folder)
-            if saved.weights is not None and session.live.model is not None:
+            fits = here is not None and likeness_store.likeness_for(saved, here.encoder)
+            if saved.weights is not None and not fits and session.live.model is not None:
                 self.warning_emitted.emit(_OWN)
                 return False
             if session.project is not None:
@@ -286,7 +287,7 @@ class TrainSiameseRunner(TrainingRunner):
         except HemaCellsError as error:
             self.warning_emitted.emit(str(error))
             return False
-        if saved.weights is not None:
+        if saved.weights is not None and not fits:
             self.encoder_requested.emit(f"{SIAMESE_PREFIX}{saved.weights}")
         self.said.emit(f"In use in this project: learned from {saved.likeness.learned_from}")
         self.likeness_changed.emit()
@@ -300,16 +301,16 @@ class TrainSiameseRunner(TrainingRunner):
             self._panel.show_in_use("")
             return
         try:
-            likeness = likeness_store.read_likeness(folder).likeness
+            saved = likeness_store.read_likeness(folder)
+            other = here is not None and likeness_store.likeness_for(saved, here.encoder) is None
         except HemaCellsError:
             self._panel.show_in_use("", "The chosen one is missing or damaged: choose it again. ")
             return
-        other = here is not None and here.encoder.sha256 != likeness.encoder_sha256
         warning = (
             "Not used now, because it compares the vectors of another encoder than the one in "
             "use. "
         )
-        self._panel.show_in_use(likeness.learned_from, warning if other else "")
+        self._panel.show_in_use(saved.likeness.learned_from, warning if other else "")
 
     def _source(self) -> LikenessSource:
         session = self._session

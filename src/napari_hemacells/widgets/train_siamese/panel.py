@@ -39,8 +39,8 @@ _FIELDS = ("network", "loss", "threshold")
 _NETWORKS = {
     "distance": "Takes seconds.",
     "head": "Takes seconds to a minute.",
-    "tuned": "Takes minutes; cells are embedded anew when it is used.",
-    "thesis": "Takes minutes; cells are embedded anew when it is used.",
+    "tuned": "Takes minutes. Used, it is the encoder: cells are embedded and classified anew.",
+    "thesis": "Takes minutes. Used, it is the encoder: cells are embedded and classified anew.",
 }
 
 

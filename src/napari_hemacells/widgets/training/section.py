@@ -109,7 +109,7 @@ class TrainingSection(QWidget):
             self.curves.add(report)
 
     def show_outcome(self, html: str) -> None:
-        """Show the result, and ask what to do with it."""
+        """Show the result, and ask what to do with it; the curves stay below it."""
         self.outcome.setText(html)
         self.show_parts(running=False, ended=True)
         self.tell("")

@@ -11,10 +11,12 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from napari_hemacells.core.classify.verification import Likeness
+from napari_hemacells.core.encode.siamese_head import HeadWeights, read_head_weights
+from napari_hemacells.core.encode.siamese_header import read_siamese_header
 from napari_hemacells.core.errors import BundleError, StorageError
 from napari_hemacells.core.files.fsio import discard, reserve_folder
 from napari_hemacells.core.train.siamese.config import LIKENESS, REPORT, WEIGHTS, SiameseJob
@@ -22,8 +24,12 @@ from napari_hemacells.core.train.siamese.config import LIKENESS, REPORT, WEIGHTS
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from napari_hemacells.core.params import SiameseParams
     from napari_hemacells.core.store.project import Project
+    from napari_hemacells.core.types import EncoderInfo
 
 SIAMESE = "siamese"
 _TIMESTAMP_FORMAT = "%Y%m%d-%H%M%S-%f"
@@ -60,6 +66,36 @@ def read_likeness(folder: Path) -> SavedLikeness:
     return SavedLikeness(
         folder, Likeness.load(folder / LIKENESS), weights if weights.is_file() else None
     )
+
+
+@dataclass(frozen=True, eq=False)
+class HeadLikeness(Likeness):
+    """The distance of a siamese head, on the vectors of the encoder below it."""
+
+    head: HeadWeights | None = None
+
+    def transform(self, vectors: NDArray[np.floating]) -> NDArray[np.float32]:
+        """``(n, k)`` float32 unit vectors of ``(n, dim)`` embeddings of the encoder below."""
+        return super().transform(vectors if self.head is None else self.head.apply(vectors))
+
+
+def likeness_for(saved: SavedLikeness, encoder: EncoderInfo) -> Likeness | None:
+    """Return a saved likeness for an encoder's vectors; ``None`` where it is of another one.
+
+    Raises
+    ------
+    EncoderError
+        The file of its network is damaged.
+    """
+    if saved.likeness.encoder_sha256 == encoder.sha256:
+        return saved.likeness
+    if saved.weights is None or read_siamese_header(saved.weights).base_sha256 != encoder.sha256:
+        return None
+    head = read_head_weights(saved.weights)
+    if head is None or len(head.centre) != encoder.dim:
+        return None
+    known = {part.name: getattr(saved.likeness, part.name) for part in fields(Likeness)}
+    return HeadLikeness(**known, head=head)
 
 
 def new_job(project: Project, base: str, params: SiameseParams) -> SiameseJob:
