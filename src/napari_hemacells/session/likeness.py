@@ -20,6 +20,7 @@ from napari_hemacells.core.errors import (
 from napari_hemacells.core.train.siamese.likeness_store import likeness_for, read_likeness
 from napari_hemacells.core.types import CellRef, Embeddings, Progress
 from napari_hemacells.session.annotating import NOT_EMBEDDED
+from napari_hemacells.session.cached_embeddings import cell_embeddings, picture_embeddings
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
@@ -302,29 +303,20 @@ def index_steps(request: IndexRequest) -> Generator[Progress, None, ProjectIndex
 def cached_embeddings(request: IndexRequest, entry: StoredImage) -> tuple[Embeddings | None, bool]:
     """Return the cached embeddings of an image, and whether all of its cells are among them."""
     from napari_hemacells.core.classify import restandardise
-    from napari_hemacells.core.encode import EmbeddingCache, cached_collection
 
     project, like = request.project, request.here
     if project is None or not project.has_cells(entry.key):
         return None, False
-    cache = EmbeddingCache(project.embeddings_folder)
     try:
         if entry.kind == "pictures":
-            pictures = project.load_pictures(entry.key)
-            numbers = pictures.numbers.tolist()
-            cached = cached_collection(pictures, like.spec, like.encoder, cache, numbers)
-            complete = len(cached) == len(numbers)
+            cached, complete = picture_embeddings(project, entry.key, like)
         else:
             saved = project.load_cells(entry.key)
             corrections = (request.corrections or {}).get(entry.key)
             cells = (
                 saved if corrections is None else annotate.apply_corrections(saved, corrections)
             )
-            vectors, known = cache.load(entry.key, like.encoder, like.spec, cells.boxes)
-            cached = Embeddings(
-                cells.ids[known], vectors[known], like.encoder, like.spec, entry.key
-            )
-            complete = bool(known.all())
+            cached, complete = cell_embeddings(project, entry.key, like, cells)
     except ProjectError:  # damaged or moved; told when the image is opened
         return None, False
     reference = (request.references or {}).get(entry.key)

@@ -53,6 +53,14 @@ def test_a_strict_threshold_is_never_less_than_a_coin_sure():
     assert verdict.headline == "Hard to tell, rather different kinds, 50% sure"
 
 
+@pytest.mark.parametrize(
+    ("distance", "word"),
+    [(0.44, "very alike"), (0.6, "alike"), (0.95, "hard to tell"), (1.2, "unlike")],
+)
+def test_a_flat_curve_of_few_pairs_still_tells_far_from_near(distance, word):
+    assert judge(Likeness(None, 1.0, 1.0, 0.1, ""), distance).word == word
+
+
 def test_the_ratio_is_the_distance_in_thresholds():
     assert judge(Likeness(None, 0.5, 0.5, 9.0, ""), 0.8).ratio == pytest.approx(1.6)
     assert Verdict(0.1, 0.0, "unlike", None).ratio == float("inf")

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from made_up import make_embeddings
 from napari_hemacells.core.classify.verification import fit_likeness
+from napari_hemacells.core.encode.siamese_header import SiameseHeader
 from napari_hemacells.core.errors import TrainingError
 from napari_hemacells.core.params import SiameseParams
 from napari_hemacells.core.store import Project
@@ -60,9 +62,12 @@ def trained(folder: Path, session, *, network: bool = False) -> Path:
     vectors = np.eye(encoder.dim)[kinds]
     vectors += np.random.default_rng(0).normal(0, 0.1, vectors.shape)
     likeness = fit_likeness(vectors, [f"kind {kind}" for kind in kinds], encoder=encoder)
-    replace(likeness, learned_from="trained elsewhere.").save(folder / LIKENESS)
     if network:
-        (folder / WEIGHTS).write_bytes(b"a network")
+        likeness = replace(likeness, encoder_sha256="2" * 64)
+        header = SiameseHeader("", "", ("a", "b"), 20, "cells", "2026-01-01", {})
+        weights = {"linear.0.weight": np.zeros((1, 1), np.float32)}
+        save_file(weights, folder / WEIGHTS, metadata=header.to_metadata())
+    replace(likeness, learned_from="trained elsewhere.").save(folder / LIKENESS)
     return folder
 
 
@@ -130,7 +135,7 @@ def test_a_network_asks_for_its_encoder_and_back_for_the_one_before(
     run.encoder_requested.connect(wanted.append)
     run.use_trained(trained(tmp_path / "elsewhere", session, network=True))
     assert wanted == [f"siamese:{session.project.likeness / WEIGHTS}"]
-    monkeypatch.setattr(session.live, "encoder", wanted[0])  # a header that cannot be read
+    monkeypatch.setattr(session.live, "encoder", wanted[0])  # it has no encoder below it
     run.use_annotations()
     assert wanted[-1] == "bundled"
 
