@@ -36,6 +36,8 @@ def format_cell_status(session: Session, cell: int) -> str:
     name = session.palette.by_id(prediction.class_ids[prediction.predicted_column[at]]).name
     if prediction.verdict[at]:
         return f"Cell {cell}: unknown (nearest {name})"
+    if prediction.too_few:
+        return f"Cell {cell}: {name}"
     return f"Cell {cell}: {name}{ours.format_confidence(float(prediction.confidence[at]))}"
 
 

@@ -24,6 +24,7 @@ from qtpy.QtWidgets import (
 from superqt import QFlowLayout
 
 from napari_hemacells.core.annotate.palette import UNKNOWN_COLOUR
+from napari_hemacells.core.classify.calibration import MIN_SHOTS_PERCENTAGE
 from napari_hemacells.core.params import ClassifyParams
 from napari_hemacells.core.types import NOT_A_CELL, UNKNOWN
 from napari_hemacells.layers import DISPLAY_MODES
@@ -224,6 +225,9 @@ def format_shift_warning(measurement: ShiftMeasurement, *, moved: bool, clicks: 
 
 
 UNSURE_BELOW = 0.6
+_TOO_FEW = (
+    f"Confidence is shown in per cent once every class has {MIN_SHOTS_PERCENTAGE} annotations."
+)
 _ONE_CLASS = "Only one class is annotated. Give a cell another class to compare the two."
 _CAVEAT = (
     "These classes are predicted and not checked by a person. Review the uncertain cells "
@@ -330,6 +334,8 @@ class ClassifyPanel(QWidget):
         if session.project is not None:
             self.table.show_counts(session.palette, session.counts(), cells)
         self.confidence.setText(confidence_line(session))
+        prediction = session.prediction
+        self.legend.show_percentages(shown=prediction is None or not prediction.too_few)
         self.trust.show_state(session)
         self.doubts.show_state(session)
         self.shift.show_state(session)
@@ -443,6 +449,8 @@ def confidence_line(session: Session) -> str:
     beside = f" {unknown:,} unknown, not assigned to a class." if unknown else ""
     if not len(known):
         return beside.strip()
+    if prediction.too_few:
+        return f"{_TOO_FEW}{beside}"
     unsure = int((known < UNSURE_BELOW).sum())
     middle = float(np.sort(known)[len(known) // 2])
     cells = "cell" if unsure == 1 else "cells"
