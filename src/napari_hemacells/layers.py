@@ -129,20 +129,23 @@ def layer_features(
     """One row per cell for ``layer.features``: napari joins it to the labels by ``index``.
 
     Columns: ``index`` (the cell's id), ``class`` (as shown, ``(unknown)`` for no known class),
-    ``confidence`` (0 to 1, NaN where nothing was predicted), ``annotated`` and ``predicted``
-    (names, ``""`` for none; the nearest class of an unknown cell), ``detected_as`` (the
-    detector's class), ``area`` (px).
+    ``confidence`` (0 to 1, NaN where nothing was predicted, or from too few annotations to show
+    it), ``annotated`` and ``predicted`` (names, ``""`` for none; the nearest class of an unknown
+    cell), ``detected_as`` (the detector's class), ``area`` (px).
     """
     names = {cell_class.id: cell_class.name for cell_class in palette.classes} | {UNKNOWN: UNKNOWN}
     nearest = None if prediction is None else replace(prediction, nearest=True)
     predicted = known_classes(cells, {}, nearest)
     shown = known_classes(cells, annotated, prediction)
+    sure = confidences(cells, annotated, prediction).astype(np.float64)
+    if prediction is not None and prediction.too_few:
+        sure[sure < 1] = np.nan  # napari shows this number in its status bar
     return pd.DataFrame(
         {
             "index": cells.ids,
             "class": [names.get(class_id or "", "") for class_id in shown],
             # In double precision: napari leaves out what is NaN of these alone.
-            "confidence": confidences(cells, annotated, prediction).astype(np.float64),
+            "confidence": sure,
             "annotated": [names.get(annotated.get(int(cell), ""), "") for cell in cells.ids],
             "predicted": [names.get(class_id or "", "") for class_id in predicted],
             "detected_as": cells.table["class"].to_numpy(),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage as ndi
 
-from napari_hemacells.core.detect.learned.inference import relabel_small_leukocytes
+from napari_hemacells.core.detect.learned.inference import is_sliver, relabel_small_leukocytes
 from napari_hemacells.core.detect.learned.model import bundled_model
 from napari_hemacells.core.detect.learned.network import CellNet
 from napari_hemacells.core.detect.learned.postprocess import Detections
@@ -199,3 +199,18 @@ def test_each_cell_has_a_vector_of_the_detector_whether_in_one_part_or_in_severa
     apart = np.abs((one - many[same]) / spread).mean(axis=1)
     others = np.abs((one - np.roll(one, 1, axis=0)) / spread).mean(axis=1)
     assert np.median(apart) < 0.5 * np.median(others)
+
+
+@pytest.mark.parametrize(
+    ("box", "kind", "sliver"),
+    [
+        ((0, 40, 5, 80), 0, True),
+        ((195, 40, 200, 80), 0, True),
+        ((0, 40, 7, 80), 0, False),  # 0.175 of a diameter is seen
+        ((20, 40, 25, 80), 0, False),  # not at the border
+        ((0, 40, 5, 45), 2, False),  # platelets are as small
+    ],
+)
+def test_a_sliver_of_a_red_cell_at_the_border_is_no_cell(box, kind, sliver):
+    found = Detections(np.array([box], float), np.array([kind]), np.array([0.9]))
+    assert is_sliver(found, (200, 200), 40.0).tolist() == [sliver]

@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_hemacells.core.classify.calibration import Calibration, softmax
+from napari_hemacells.core.classify.calibration import (
+    Calibration,
+    softmax,
+    too_few_for_percentages,
+)
 from napari_hemacells.core.classify.detector_prior import (
     DetectorPrior,
     bounded_confidence,
@@ -109,8 +113,11 @@ class Head:
             If the embeddings have another dimension than the head.
         """
         probabilities = self._probabilities(embeddings)
+        too_few = too_few_for_percentages(self.counts)
         if len(embeddings) == 0 or (self.novelty is None and self.trained_novelty is None):
-            return Prediction(embeddings.ids, self.class_ids, probabilities, self.name)
+            return Prediction(
+                embeddings.ids, self.class_ids, probabilities, self.name, too_few=too_few
+            )
         if self.trained_novelty is not None:
             threshold = self.trained_novelty.threshold
             unknown = self.trained_novelty.score(embeddings.vectors, probabilities)
@@ -124,6 +131,7 @@ class Head:
             self.name,
             unknown,
             unknown > threshold,
+            too_few=too_few,
         )
 
     def _probabilities(self, embeddings: Embeddings) -> NDArray[np.float32]:

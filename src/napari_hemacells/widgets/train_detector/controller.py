@@ -28,8 +28,9 @@ from napari_hemacells.core.train.detector.project_dataset import find_corrected_
 from napari_hemacells.core.types import Progress
 from napari_hemacells.samples.smear import rehearsal_fields
 from napari_hemacells.widgets.subscriptions import Subscriptions
-from napari_hemacells.widgets.train_detector.panel import DetectorTrainingSummary, link_to
+from napari_hemacells.widgets.train_detector.panel import DetectorTrainingSummary
 from napari_hemacells.widgets.training.runner import TrainingRunner
+from napari_hemacells.widgets.training.section import link_to
 from napari_hemacells.widgets.training.steps import chosen_weights, freeze_state
 
 if TYPE_CHECKING:
