@@ -210,7 +210,7 @@ def look_with_detector(
         trust,
         tuple(np.flatnonzero(doubted).tolist()),
         detector_prior.contradictions(
-            _clicks(own, targets, ~doubted * 1.0, len(known), class_ids),
+            _clicks(own, targets, (~doubted).astype(np.float64), len(known), class_ids),
             homes,
             np.bincount(targets, minlength=len(class_ids)),
         ),
