@@ -78,6 +78,25 @@ def test_the_dock_opens_without_a_network() -> None:
     assert _loaded_by(_OPENED, ("torch", "torchvision", "triton")) == set()
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="libraries of Linux")
+def test_torch_is_opened_before_it_is_imported_and_works() -> None:
+    """Without Python's lock: an import of PyTorch would hold the window for seconds."""
+    code = (
+        "from napari_hemacells.widgets import native_libraries\n"
+        "from pathlib import Path\n"
+        "assert native_libraries.open_torch_libraries()\n"
+        "mapped = Path('/proc/self/maps').read_text()\n"
+        "assert 'libtorch_cpu.so' in mapped and 'libtorch_python.so' in mapped\n"
+        "import sys\n"
+        "assert 'torch' not in sys.modules\n"
+        "with native_libraries.without_triton():\n"
+        "    import torch\n"
+        "assert float(torch.ones(3).sum()) == 3\n"
+        "assert not native_libraries.open_torch_libraries()"
+    )
+    assert _loaded_by(code, ("torch",)) == {"torch"}
+
+
 def test_core_layers_session_and_command_line_know_no_window() -> None:
     modules = [f"napari_hemacells.core.{name}" for name in CORE]
     modules += ["napari_hemacells.layers", "napari_hemacells.session", "napari_hemacells.cli"]
