@@ -38,6 +38,7 @@ from napari_hemacells.widgets.classify.legend import ConfidenceLegend
 from napari_hemacells.widgets.forms import ParamsForm, build_params
 from napari_hemacells.widgets.plain_text import PlainLabel
 from napari_hemacells.widgets.subscriptions import Subscriptions
+from napari_hemacells.widgets.train_siamese.panel import TrainSiamesePanel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -261,6 +262,7 @@ class ClassifyPanel(QWidget):
         self.live.setChecked(True)
         self.live.setToolTip("Fit the classifier and colour every cell after each annotation")
         self.encoder, self.adapt = EncoderPicker(), AdaptEncoderPanel()
+        self.alike = TrainSiamesePanel()
         self.form = ParamsForm(ClassifyParams)
         self.modes: dict[DisplayMode, QPushButton] = {}
         self.legend = ConfidenceLegend()
@@ -305,6 +307,7 @@ class ClassifyPanel(QWidget):
         for label in (self.caveat, self.device):
             theme.mute_text(label)
         self.adapt.restyle()
+        self.alike.restyle()
         self.shift.show_state(self._session)
 
     # --- updaters ----------------------------------------------------------------------------
@@ -385,6 +388,7 @@ class ClassifyPanel(QWidget):
         column.addWidget(self.live)
         column.addWidget(self.encoder)
         column.addWidget(self.adapt)
+        column.addWidget(self.alike)
         column.addWidget(self.form.native)
         column.addWidget(self.model)
         column.addLayout(models)
