@@ -1,14 +1,19 @@
-"""Quality of cells proposed at a click, and of splits: BCCD development fields and Chula.
+"""Quality of cells proposed at a click, and of splits: completely boxed fields and Chula.
 
 ::
 
     python benchmarks/corrections.py --data ../shared/data [--cells 300] [--json FILE]
 
+Fields: TXL-PBC's development fields, of its train list but not learned from (the limits of the
+detector were chosen on them), in which every cell is boxed; Chula's training fields (centres).
+
 *Removed*: a random detected cell is removed, a click falls inside it (normal noise of 0.2
 diameters around its centre), and the proposal is compared with the removed cell. *Missed*: an
 annotated box that the detector did not find (no cell with IoU over 0.5) is clicked in the same
 way, and the box of the proposal is compared with the annotated one. *Split*: two touching cells
-are merged, split again without a line, and the halves are compared with the two cells.
+are merged, split again without a line, and the halves are compared with the two cells. *Pairs*:
+the same for two annotated red cells that touch, by the boxes of the halves and the annotated ones,
+at several least scores of the detector's two centres (`PAIR_SCORE`; below it the outline decides).
 """
 
 from __future__ import annotations
@@ -23,10 +28,11 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "training"))
 
-from detector_fields import annotated_boxes, bccd_split, chula_split
+from detector_fields import annotated_boxes, chula_split, txl_files, txl_split
 from napari_hemacells.core.cell_ops import replace_cells
 from napari_hemacells.core.detect import detect
 from napari_hemacells.core.detect.click_proposal import propose_cell
+from napari_hemacells.core.detect.learned import point_prompt
 from napari_hemacells.core.detect.split import merge_cells, split_cell
 from napari_hemacells.core.errors import CellsError
 from napari_hemacells.core.image import read_image
@@ -44,6 +50,8 @@ if TYPE_CHECKING:
 
 NOISE = 0.2  # of the cell's diameter
 PER_FIELD = 12
+USUAL_SCORE = point_prompt.PAIR_SCORE
+LEAST_SCORES = (0.02, 0.05, 0.08, 0.12, 0.16, 0.24, 0.36, 2.0)  # 2: by the outline alone
 
 
 def main() -> None:
@@ -56,32 +64,39 @@ def main() -> None:
     results = {}
     for name, fields in fields_of(given.data).items():
         kept = {"removed": [], "missed": [], "split": []}
+        tried = []
         for image, cells, truth in fields:
             rng = np.random.default_rng(int(image.key[:8], 16))
             kept["removed"] += removed(image, cells, rng)
-            kept["missed"] += [] if truth is None else missed(image, cells, truth, rng)
             kept["split"] += split(image, cells, rng)
+            if truth is not None:
+                kept["missed"] += missed(image, cells, truth[0], rng)
+                tried += pairs(image, cells, truth[0][truth[1] == 0].astype(np.float64))
             if min(len(kept["removed"]), len(kept["split"])) >= given.cells:
                 break
         results[name] = {trial: summary(rows[: given.cells]) for trial, rows in kept.items()}
+        if tried:
+            results[name]["pairs"] = by_least_score(tried)
         print(name, json.dumps(results[name]), flush=True)
     if given.json:
         given.json.write_text(json.dumps(results, indent=1))
 
 
 def fields_of(data: Path) -> dict[str, Iterator[tuple[SmearImage, Cells, Any]]]:
-    """Images with their detected cells, and annotated boxes if there are any."""
-    _, dev, _ = bccd_split(data)
+    """Images with their detected cells, and boxes and kinds if they are annotated."""
+    dev = txl_split(data)[1]
     train, _ = chula_split(data)
-    boxes = {name: data / "bccd/annotations" / f"{name}.xml" for name in dev}
-    bccd = ((data / "bccd/images" / f"{name}.jpg", boxes[name]) for name in dev)
-    chula = ((data / "chula_rbc12/images" / f"{n}.jpg", None) for n in train[::3])
-    return {"bccd dev": map(_field, bccd), "chula train": map(_field, chula)}
+    boxed = {
+        f"{source} dev": map(_field, [txl_files(data, row) for row in dev if row.source == source])
+        for source in ("bccd", "raabin", "pbc")
+    }
+    chula = [(data / "chula_rbc12/images" / f"{n}.jpg", None) for n in train[::3]]
+    return {**boxed, "chula train": map(_field, chula)}
 
 
 def _field(files: tuple[Path, Path | None]) -> tuple[SmearImage, Cells, Any]:
     image = read_image(files[0])
-    return image, detect(image), None if files[1] is None else annotated_boxes(files[1])[0]
+    return image, detect(image), None if files[1] is None else annotated_boxes(files[1])
 
 
 def removed(image: SmearImage, cells: Cells, rng: np.random.Generator) -> list[dict[str, Any]]:
@@ -124,18 +139,75 @@ def split(image: SmearImage, cells: Cells, rng: np.random.Generator) -> list[dic
     rows = []
     for first, second in rng.permutation(touching(cells))[:PER_FIELD].tolist():
         pair = [cells.mask_of(first), cells.mask_of(second)]
-        one = merge_cells(cells, [first, second])
-        row = {
-            "label": first, "class": one.kind, "score": one.score, "row": one.centre[0],
-            "col": one.centre[1], "area": one.mask.area,
-            **dict(zip(("min_row", "min_col", "max_row", "max_col"), one.box, strict=True)),
-        }  # fmt: skip
-        merged = replace_cells(cells, [first, second], [(first, row, one.mask)])
+        merged = merged_cells(cells, [first, second])
         halves = [half.mask for half in split_cell(image, merged, first)]
         straight = [mask_iou(half, cell) for half, cell in zip(halves, pair, strict=True)]
         crossed = [mask_iou(half, cell) for half, cell in zip(halves[::-1], pair, strict=True)]
         rows.append({"iou": max(min(straight), min(crossed)), "how": "split"})
     return rows
+
+
+def pairs(image: SmearImage, cells: Cells, truth: NDArray[np.float64]) -> list[dict[str, bool]]:
+    """Merge the cells found for two annotated ones that touch, and split them again.
+
+    Returns for each pair whether the halves are right at each least score: both of their boxes
+    have an IoU over 0.5 with the annotated ones.
+    """
+    found = [int(np.argmax(ious)) if ious.max(initial=0) > 0.5 else -1
+             for ious in (box_ious(box, cells.boxes) for box in truth)]  # fmt: skip
+    rows = []
+    for first, second in touching_boxes(truth):
+        chosen = [found[first], found[second]]
+        if -1 in chosen or chosen[0] == chosen[1]:
+            continue
+        ids = [int(cells.ids[place]) for place in chosen]
+        merged = merged_cells(cells, ids)
+        row = {}
+        for least in LEAST_SCORES:
+            point_prompt.PAIR_SCORE = least
+            halves = np.array([half.mask.box for half in split_cell(image, merged, ids[0])], float)
+            row[f"{least:g}"] = both_right(halves, truth[[first, second]])
+        point_prompt.PAIR_SCORE = USUAL_SCORE
+        rows.append(row)
+    return rows
+
+
+def both_right(halves: NDArray[np.float64], wanted: NDArray[np.float64]) -> bool:
+    """Whether two boxes are the two wanted ones, in any order."""
+    ious = np.array([box_ious(box, halves) for box in wanted])
+    straight, crossed = ious[[0, 1], [0, 1]], ious[[0, 1], [1, 0]]
+    return bool(max(straight.min(), crossed.min()) > 0.5)
+
+
+def by_least_score(rows: list[dict[str, bool]]) -> dict[str, Any]:
+    """Return the number of pairs and the share that is right at each least score."""
+    right = {name: round(float(np.mean([row[name] for row in rows])), 3) for name in rows[0]}
+    return {"pairs": len(rows), "right": right}
+
+
+def touching_boxes(boxes: NDArray[np.float64]) -> list[tuple[int, int]]:
+    """Pairs of boxes that overlap by a twentieth of the smaller one, at most by three fifths."""
+    found = []
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    for first in range(len(boxes)):
+        for second in range(first + 1, len(boxes)):
+            low = np.maximum(boxes[first, :2], boxes[second, :2])
+            high = np.minimum(boxes[first, 2:], boxes[second, 2:])
+            share = np.clip(high - low, 0, None).prod() / min(areas[first], areas[second])
+            if 0.05 < share < 0.6:
+                found.append((first, second))
+    return found
+
+
+def merged_cells(cells: Cells, ids: list[int]) -> Cells:
+    """Return the cells with these merged into the first of them."""
+    one = merge_cells(cells, ids)
+    row = {
+        "label": ids[0], "class": one.kind, "score": one.score, "row": one.centre[0],
+        "col": one.centre[1], "area": one.mask.area,
+        **dict(zip(("min_row", "min_col", "max_row", "max_col"), one.box, strict=True)),
+    }  # fmt: skip
+    return replace_cells(cells, ids, [(ids[0], row, one.mask)])
 
 
 def touching(cells: Cells) -> list[tuple[int, int]]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 TRAINING = Path(__file__).parents[1] / "training"
 MOST = 80  # red cells of a type
+USUAL = CropSpec()
 KINDS = {"WBC": "white", "Platelets": "platelet", "platelet": "platelet"}  # beside PBC's own
 
 
@@ -39,7 +40,7 @@ class Vectors(NamedTuple):
     labels: np.ndarray
 
 
-def folder_crops(name: str, folder: Path, every: int = 1) -> CropSet:
+def folder_crops(name: str, folder: Path, every: int = 1, spec: CropSpec = USUAL) -> CropSet:
     """Return the images of class folders, framed as ``evaluate fewshot`` frames them."""
     files = [
         (file, label)
@@ -47,13 +48,12 @@ def folder_crops(name: str, folder: Path, every: int = 1) -> CropSet:
         for file in found[::every]
     ]
     pictures = [np.asarray(read_image(file).pixels) for file, _ in files]
-    spec = CropSpec()
     framing = spec.context / estimate_context(pictures[:: -(-len(pictures) // 100)])
     crops = np.stack([from_picture(picture, spec, framing=framing) for picture in pictures])
     return CropSet(name, crops, np.array([label for _, label in files]))
 
 
-def chula_crops(data: Path) -> CropSet:
+def chula_crops(data: Path, spec: CropSpec = USUAL) -> CropSet:
     """Return red cells of the held-out blocks, at most `MOST` per type, drawn with seed 0."""
     sys.path.insert(0, str(TRAINING))
     from detector_fields import chula_field, chula_split
@@ -67,7 +67,7 @@ def chula_crops(data: Path) -> CropSet:
         table = pd.DataFrame(field.boxes[field.sized].astype(int), columns=BOX_COLUMNS)
         table.insert(0, "label", np.arange(1, len(table) + 1))
         cells = Cells(np.zeros(field.pixels.shape[:2], np.int32), table, field.diameter, "points")
-        crops.append(extract_crops(image_from_array(field.pixels, field.name), cells, CropSpec()))
+        crops.append(extract_crops(image_from_array(field.pixels, field.name), cells, spec))
         labels.append(types[field.sized])
     kinds = np.concatenate(labels)
     random = np.random.default_rng(0)
@@ -85,7 +85,7 @@ def bccd_crops(data: Path) -> CropSet:
         table = pd.DataFrame(boxes, columns=BOX_COLUMNS)
         table.insert(0, "label", np.arange(1, len(boxes) + 1))
         cells = Cells(np.zeros(image.shape, np.int32), table, 100.0, "shapes")
-        crops.append(extract_crops(image, cells, CropSpec()))
+        crops.append(extract_crops(image, cells, USUAL))
         labels += kinds
     kinds = np.array(labels)
     random = np.random.default_rng(0)

@@ -198,7 +198,8 @@ def real(  # noqa: PLR0915 (one step of the user after the other)
     began = run.detect()
     run.result["truth"] = len(truth)
     dock.controller.show_step("annotate")
-    red, white = (nearest_cells(dock, truth, kind) for kind in ("RBC", "WBC"))
+    with watch.aside():
+        red, white = (nearest_cells(dock, truth, kind) for kind in ("RBC", "WBC"))
     for class_id in list(session.palette.ids):
         session.delete_class(class_id)
     kinds = [session.add_class("Erythrocyte"), session.add_class("White cell")]
@@ -229,7 +230,9 @@ def real(  # noqa: PLR0915 (one step of the user after the other)
         ahead = (total - done) / (done / took) if done else float("nan")
         run.result["all_embedded_s_at_this_rate"] = round(time.perf_counter() - began + ahead, 0)
         jobs.cancel("embed")
-        session.set_embeddings(made_up_vectors(dock))
+        with watch.aside():
+            vectors = made_up_vectors(dock)
+        session.set_embeddings(vectors)
     else:
         run.result["all_embedded_s"] = round(time.perf_counter() - began, 1)
     watch.wait(2)

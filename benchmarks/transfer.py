@@ -48,6 +48,11 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS))
     parser.add_argument("--shots", type=int, nargs="+", default=[1, 5, 10])
     parser.add_argument("--repeats", type=int, default=30)
+    parser.add_argument(
+        "--unlabelled",
+        action="store_true",
+        help="learn from the other cells too, as in the dock",
+    )
     chosen = parser.parse_args()
     device = choose_device("auto").name
     encoders: dict[str, Encoder] = {name: load_encoder(name) for name in chosen.encoders}
@@ -60,13 +65,12 @@ def main() -> None:
     print(f"| cells | encoder | {shots} | ECE at {errors} |\n{'|---' * (3 + len(chosen.shots))}|")
     for task in chosen.tasks:
         for name, by in encoders.items():
-            crops = of_task(task, vectors(sets[TASKS[task][0]], by))
+            crops = of_task(task, vectors(sets[TASKS[task][0]], by), unlabelled=chosen.unlabelled)
             print(
                 f"| {task} | {name} | {figures(crops, chosen.shots, chosen.repeats)} |", flush=True
             )
-    print(
-        f"\n{chosen.repeats} draws, seed 0; annotated cells alone; all others of the set scored."
-    )
+    learned = "with unlabelled cells" if chosen.unlabelled else "annotated cells alone"
+    print(f"\n{chosen.repeats} draws, seed 0; {learned}; all others of the set scored.")
     for name, by in encoders.items():
         print(f"{name} ({by.info.name}, {by.info.sha256[:12]}) has seen: {by.info.seen}.")
 
@@ -82,7 +86,7 @@ def vectors(found: CropSet, by: Encoder) -> Vectors:
     return made
 
 
-def of_task(task: str, found: Vectors) -> EmbeddedCrops:
+def of_task(task: str, found: Vectors, *, unlabelled: bool = False) -> EmbeddedCrops:
     """Return the cells of a task's classes, or of all classes that have enough."""
     _, classes = TASKS[task]
     labels = found.labels.astype(object)
@@ -90,7 +94,7 @@ def of_task(task: str, found: Vectors) -> EmbeddedCrops:
         labels[np.isin(labels, YOUNG)] = BLAST
     names, counts = np.unique(labels.astype(str), return_counts=True)
     kept = np.isin(labels.astype(str), classes or names[counts > FEWEST])
-    params = ClassifyParams(unlabelled=False)
+    params = ClassifyParams(unlabelled=unlabelled)
     return EmbeddedCrops(found.rows[kept], labels[kept].astype(str), params)
 
 

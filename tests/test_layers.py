@@ -129,6 +129,13 @@ def test_the_status_line_says_class_and_confidence(cells, prediction, annotated,
     )
 
 
+def test_too_few_annotations_show_no_percentage(cells, prediction):
+    few = replace(prediction, too_few=True)
+    table = layers.layer_features(cells, {5: RBC_ID}, few, PALETTE)
+    assert layers.format_cell_status(table.iloc[0]) == "cell 2: RBC"
+    assert table["confidence"].isna().tolist() == [True, False, True]
+
+
 def test_our_layers_are_known_by_metadata():
     assert layers.role_of(layers.role_metadata("cells", "ab")) == "cells"
     assert layers.role_of({}) is None

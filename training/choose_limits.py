@@ -67,7 +67,8 @@ def found_and_annotated(data: Path, row: TxlRow, model: DetectorModel) -> tuple[
     """
     picture, annotation = txl_files(data, row)
     image = read_image(picture)
-    diameter = run_to_end(measure_diameter_steps(image, model))
+    measured = run_to_end(measure_diameter_steps(image, model))
+    diameter = None if measured is None else measured.diameter
     low = DetectorModel(model.network, DetectionThresholds((SCORE_FLOOR,) * len(KINDS)))
     params = DetectParams(cell_diameter=diameter)
     cells = run_to_end(detect_learned_steps(image, params, model=low))

@@ -43,7 +43,7 @@ WORDS = {
 
 def write(pupil: Pupil, cells: CellSet, options: argparse.Namespace) -> Path:
     """Write ``encoder.safetensors`` into the output folder and return its path."""
-    readout, dim = measure(pupil, cells)
+    readout, dim = measure(pupil, cells, options.size)
     named = (
         "steps",
         "batch",
@@ -108,15 +108,23 @@ def seen(sources: list[str], without: list[str], *, started: bool = False) -> st
 
 
 @torch.inference_mode()
-def measure(pupil: Pupil, cells: CellSet) -> tuple[Readout, int]:
-    """Return the readout that scales every stage to the same spread, and the vector's length."""
+def measure(pupil: Pupil, cells: CellSet, size: int) -> tuple[Readout, int]:
+    """Return the readout that scales every stage to the same spread, and the vector's length.
+
+    Parameters
+    ----------
+    size
+        Side of the crops in pixels.
+    """
     ones = [(1.0, 1.0)]
-    plain = Readout(STAGES, ones * len(STAGES), SIGMA, EMBEDDING, 1.0, KEPT, ones * len(KEPT))
+    plain = Readout(
+        STAGES, ones * len(STAGES), SIGMA, EMBEDDING, 1.0, KEPT, ones * len(KEPT), size
+    )
     make = partial(timm.create_model, ARCHITECTURE, pretrained=False)
     network = BloodFeatures(make, plain).eval()
     network.load_state_dict({name: value.float() for name, value in _tensors(pupil).items()})
     chosen = np.linspace(0, len(cells) - 1, min(SAMPLE, len(cells))).astype(int)
-    rows = torch.cat([network(images) for images in plain_crops(cells, chosen)])
+    rows = torch.cat([network(images) for images in plain_crops(cells, chosen, size)])
     widths = [network.blocks[stage][-1].conv_pwl.out_channels for stage in (*STAGES, *KEPT)]
     sizes = [EMBEDDING, *(width for width in widths for _ in range(2))]
     spreads = [float(part.var(0).mean().sqrt()) for part in rows.split(sizes, dim=1)]

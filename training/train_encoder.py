@@ -28,7 +28,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from encoder_cells import FINE, GROUPS, SOURCES, CellSet, kept_cells
 from encoder_file import begin_with, mix_with, write
 from encoder_lesson import FROZEN, Labels, Loss, Pupil
-from encoder_views import kept_looks, kept_views
+from encoder_views import LOOKS, kept_looks, kept_views
 from napari_hemacells.core.encode import choose_device
 
 if TYPE_CHECKING:
@@ -110,7 +110,9 @@ class Run:
     """Network, optimiser and EMA of the weights, with a checkpoint on disk."""
 
     def __init__(self, cells: CellSet, kept: Path, options: argparse.Namespace) -> None:
-        self._looks = kept_looks(cells, kept / "looks.npy")
+        self._looks = torch.zeros(len(cells), LOOKS)
+        if options.looks:
+            self._looks = kept_looks(cells, kept / "looks.npy")
         torch.manual_seed(options.seed)
         self.device = torch.device(choose_device("auto").name)
         self._cells, self._options = cells, options

@@ -129,20 +129,23 @@ def layer_features(
     """One row per cell for ``layer.features``: napari joins it to the labels by ``index``.
 
     Columns: ``index`` (the cell's id), ``class`` (as shown, ``(unknown)`` for no known class),
-    ``confidence`` (0 to 1, NaN where nothing was predicted), ``annotated`` and ``predicted``
-    (names, ``""`` for none; the nearest class of an unknown cell), ``detected_as`` (the
-    detector's class), ``area`` (px).
+    ``confidence`` (0 to 1, NaN where nothing was predicted, or from too few annotations to show
+    it), ``annotated`` and ``predicted`` (names, ``""`` for none; the nearest class of an unknown
+    cell), ``detected_as`` (the detector's class), ``area`` (px).
     """
     names = {cell_class.id: cell_class.name for cell_class in palette.classes} | {UNKNOWN: UNKNOWN}
     nearest = None if prediction is None else replace(prediction, nearest=True)
     predicted = known_classes(cells, {}, nearest)
     shown = known_classes(cells, annotated, prediction)
+    sure = confidences(cells, annotated, prediction).astype(np.float64)
+    if prediction is not None and prediction.too_few:
+        sure[sure < 1] = np.nan  # napari shows this number in its status bar
     return pd.DataFrame(
         {
             "index": cells.ids,
             "class": [names.get(class_id or "", "") for class_id in shown],
             # In double precision: napari leaves out what is NaN of these alone.
-            "confidence": confidences(cells, annotated, prediction).astype(np.float64),
+            "confidence": sure,
             "annotated": [names.get(annotated.get(int(cell), ""), "") for cell in cells.ids],
             "predicted": [names.get(class_id or "", "") for class_id in predicted],
             "detected_as": cells.table["class"].to_numpy(),
@@ -217,7 +220,9 @@ def colour_codes(
 
 def detected_colour_codes(cells: Cells, palette: Palette) -> CellColourCodes:
     """Return each cell in the colour of the detector's class; white if that is not a class."""
-    kinds, codes = np.unique(cells.table["class"].to_numpy(str), return_inverse=True)
+    import pandas as pd
+
+    codes, kinds = pd.factorize(cells.table["class"].astype(object), sort=True)
     known = {cell_class.name: rgba(cell_class.colour) for cell_class in palette}
     return _colour_codes_of(codes + 1, [known.get(kind, _WHITE) for kind in kinds.tolist()])
 

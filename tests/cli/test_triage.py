@@ -64,9 +64,10 @@ def test_an_odd_cell_of_each_image_is_listed_with_what_it_resembles(
     assert len(by_image) == 2, by_image  # equal names are kept apart
     assert all("40" in cells for cells in by_image.values())
     assert set(table["resembles"]) <= {"red", "violet"}
-    for column in ("oddness", "likeness", "confidence"):
-        values = table[column].astype(float)
-        assert ((values >= 0) & (values <= 1)).all()
+    assert table["oddness"].astype(float).between(0, 1).all()
+    assert (table["distance"].astype(float) >= 0).all()
+    assert set(table["likeness"]) <= {"very alike", "alike", "hard to tell", "unlike"}
+    assert set(table["same kind"]) == {""}  # two kinds: no percentage
     assert set(table["second look"]) == {""}
     for crop in table["crop"]:
         with Image.open(tmp_path / "out" / crop) as picture:

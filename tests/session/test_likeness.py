@@ -53,11 +53,11 @@ def test_two_cells_are_compared_and_the_words_name_the_kinds(session) -> None:
         compare_cells(likeness, pick_cell(session, 21), pick_cell(session, other))
         for other in (24, 25)
     )
-    assert like.same
-    assert not unlike.same
-    assert like.distance < like.threshold < unlike.distance
-    assert 0.5 < like.sure <= 1
-    assert 0.5 < unlike.sure <= 1
+    assert like.verdict.same
+    assert not unlike.verdict.same
+    assert like.verdict.distance < like.verdict.threshold < unlike.verdict.distance
+    assert like.verdict.p_same is None  # three kinds: none can be left out
+    assert "not known" in like.basis
     for cell_class in session.palette.classes[:3]:
         assert cell_class.name in like.basis
 
@@ -66,6 +66,7 @@ def test_before_anything_is_annotated_the_threshold_is_a_first_guess(session) ->
     likeness = learn_likeness(request_likeness(session))
     answer = compare_cells(likeness, pick_cell(session, 1), pick_cell(session, 4))
     assert "first guess" in answer.basis
+    assert "%" not in answer.verdict.headline
 
 
 def test_a_picked_cell_says_what_it_is_and_outlives_its_image(session) -> None:
@@ -80,7 +81,7 @@ def test_a_picked_cell_says_what_it_is_and_outlives_its_image(session) -> None:
     other = pick_cell(session, 3)
     assert other.ref != mine.ref
     likeness = learn_likeness(request_likeness(session))
-    assert compare_cells(likeness, mine, other).distance < 1
+    assert compare_cells(likeness, mine, other).verdict.distance < 1
     with pytest.raises(AnnotationError, match="different encoders"):
         compare_cells(likeness, mine, other._replace(encoder="another"))
     with pytest.raises(AnnotationError, match="embedded"):

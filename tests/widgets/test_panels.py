@@ -148,8 +148,20 @@ def test_counts_follow_the_prediction(panel, session, classify):
         session.annotate([cell], class_id)
     classify()
     assert cell_texts(panel.table)[-1] == ["Total", "3", "27", "30"]
-    assert panel.confidence.text().startswith("Median confidence ")
+    assert "once every class has 3 annotations" in panel.confidence.text()
     assert panel.save.isEnabled()
+
+
+def test_percentages_come_with_three_annotations_of_every_class(panel, session, classify):
+    for cell in range(1, 9):
+        session.annotate([cell], session.palette.ids[cell % 3])
+    classify()
+    assert "%" not in panel.confidence.text()
+    assert [label.text() for label in panel.legend.labels] == ["less sure", "", "surer, or yours"]
+    session.annotate([9], session.palette.ids[0])
+    classify()
+    assert panel.confidence.text().startswith("Median confidence ")
+    assert panel.legend.labels[1].text() == "50 %"
 
 
 def test_before_any_click_there_is_no_model_to_save(panel):

@@ -216,7 +216,7 @@ def make_report(batch: Batch, job: TriageJob, *, folders_are_groups: bool) -> "T
         bundle.name,
         {names[key]: count for key, count in bundle.training_counts.items()},
         bundle.encoder.seen,
-        likeness_in_words(known.likeness, len(bundle.head.class_ids)),
+        likeness_in_words(known.likeness),
         odd_in_words(images),
         tuple(f"{source.path}: {error}" for source, error in batch.failed),
     )

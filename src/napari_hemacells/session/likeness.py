@@ -5,42 +5,65 @@ Everything is a request, frozen when it is asked for, so that it may be answered
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from napari_hemacells.core import annotate
-from napari_hemacells.core.errors import AnnotationError, ProjectError
+from napari_hemacells.core.errors import (
+    AnnotationError,
+    BundleError,
+    EncoderError,
+    ProjectError,
+)
+from napari_hemacells.core.train.siamese.likeness_store import likeness_for, read_likeness
 from napari_hemacells.core.types import CellRef, Embeddings, Progress
 from napari_hemacells.session.annotating import NOT_EMBEDDED
+from napari_hemacells.session.cached_embeddings import cell_embeddings, picture_embeddings
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
     from napari_hemacells.core.annotate.cell_edits import Corrections
     from napari_hemacells.core.classify import Reference, SupportSet
+    from napari_hemacells.core.classify.likeness_words import Verdict
     from napari_hemacells.core.classify.similarity import LikenessIndex
     from napari_hemacells.core.classify.verification import Likeness
     from napari_hemacells.core.store import Project
     from napari_hemacells.core.store.schema import StoredImage
+    from napari_hemacells.core.types import EncoderInfo
     from napari_hemacells.session.session import Session
 
 
 @dataclass(frozen=True, eq=False)
 class LikenessRequest:
-    """The annotated cells that a likeness is learned from, and the embeddings it is for."""
+    """What a likeness is learned from, and the embeddings it is for.
+
+    Attributes
+    ----------
+    support, names
+        The annotated cells, and the names of their classes.
+    saved
+        Folder of a learned likeness that is used instead of these; ``None`` for none.
+    """
 
     embeddings: Embeddings
     support: SupportSet | None
     names: Mapping[str, str]
+    saved: Path | None = None
 
     def has_inputs_of(self, other: LikenessRequest) -> bool:
         """Whether the other request would be answered alike."""
         mine, theirs = self.support, other.support
-        if self.embeddings.encoder != other.embeddings.encoder or self.names != other.names:
+        if (
+            self.saved != other.saved
+            or self.embeddings.encoder != other.embeddings.encoder
+            or self.names != other.names
+        ):
             return False
         if mine is None or theirs is None:
             return mine is theirs
@@ -52,18 +75,40 @@ def request_likeness(session: Session) -> LikenessRequest | None:
     if session.embeddings is None or session.history is None:
         return None
     names = {cell_class.id: cell_class.name for cell_class in session.palette}
-    return LikenessRequest(session.embeddings, session.support(), names)
+    saved = None if session.project is None else session.project.likeness
+    return LikenessRequest(session.embeddings, session.support(), names, saved)
 
 
 def learn_likeness(request: LikenessRequest) -> Likeness:
-    """Return the distance between cells, learned from the annotated ones as far as there are."""
+    """Return the distance between cells: the saved one, or learned from the annotated cells.
+
+    A saved one that cannot be used here is passed over, and what the other says of itself begins
+    with that.
+    """
     from napari_hemacells.core.classify.verification import default_likeness, fit_likeness
 
-    encoder = request.embeddings.encoder
+    encoder, saved, warning = request.embeddings.encoder, None, ""
+    if request.saved is not None:
+        saved, warning = load_saved_likeness(request.saved, encoder)
+    if saved is not None:
+        return saved
     if request.support is None:
-        return default_likeness(encoder)
-    labels = [request.names.get(label, label) for label in request.support.labels]
-    return fit_likeness(request.support.vectors, labels, encoder=encoder)
+        learned = default_likeness(encoder)
+    else:
+        labels = [request.names.get(label, label) for label in request.support.labels]
+        learned = fit_likeness(request.support.vectors, labels, encoder=encoder)
+    return replace(learned, learned_from=f"{warning}{learned.learned_from}")
+
+
+def load_saved_likeness(folder: Path, encoder: EncoderInfo) -> tuple[Likeness | None, str]:
+    """Return a saved likeness, or none and why it cannot be used with this encoder's vectors."""
+    try:
+        likeness = likeness_for(read_likeness(folder), encoder)
+    except (BundleError, EncoderError):
+        return None, "The chosen likeness is missing or damaged, choose it again. Instead: "
+    if likeness is None:
+        return None, "The chosen likeness is of another encoder than the one in use. Instead: "
+    return likeness, ""
 
 
 class PickedCell(NamedTuple):
@@ -137,20 +182,13 @@ class CellComparison(NamedTuple):
 
     Attributes
     ----------
-    distance, threshold
-        0 to 2; up to the threshold they are called the same kind.
-    same
-        Whether they are.
-    sure
-        Probability of what is said, 0.5 to 1 near and far from the threshold.
+    verdict
+        Same kind or not, and how sure.
     basis
         On what the threshold rests, in words.
     """
 
-    distance: float
-    threshold: float
-    same: bool
-    sure: float
+    verdict: Verdict
     basis: str
 
 
@@ -162,20 +200,17 @@ def compare_cells(likeness: Likeness, first: PickedCell, second: PickedCell) -> 
     AnnotationError
         They were embedded by different encoders.
     """
+    from napari_hemacells.core.classify.likeness_words import NO_PERCENTAGE, judge
+
     if first.encoder != second.encoder:
         raise AnnotationError(
             "These two cells were embedded by different encoders: pick the first one again."
         )
     distances = likeness.distances(first.vector[np.newaxis], second.vector[np.newaxis])
-    same = bool(likeness.same(distances)[0, 0])
-    p_same = float(likeness.p_same(distances)[0, 0])
-    return CellComparison(
-        float(distances[0, 0]),
-        likeness.threshold,
-        same,
-        p_same if same else 1 - p_same,
-        likeness.learned_from,
-    )
+    verdict = judge(likeness, float(distances[0, 0]))
+    measured = len(likeness.curve.thresholds) > 0  # else it says what to annotate first
+    unsure = f" {NO_PERCENTAGE}" if verdict.p_same is None and measured else ""
+    return CellComparison(verdict, f"{likeness.learned_from}{unsure}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,16 +228,19 @@ class IndexRequest:
     references
         Images whose embeddings are re-standardised, as :class:`~.live_classifier.LiveClassifier`
         has them.
+    saved
+        Folder of a learned likeness whose distance orders them; ``None`` for the embeddings'.
     """
 
     here: Embeddings
     project: Project | None = None
     corrections: Mapping[str, Corrections] | None = None
     references: Mapping[str, Reference] | None = None
+    saved: Path | None = None
 
     def has_cells_of(self, other: IndexRequest, known: ProjectIndex) -> bool:
         """Whether the answer to another request has all cells of this one."""
-        if (self.project is None) != (other.project is None):
+        if (self.project is None) != (other.project is None) or self.saved != other.saved:
             return False
         if self.project is None:
             return self.here is other.here
@@ -229,11 +267,13 @@ def request_index(session: Session, *, whole_project: bool) -> IndexRequest | No
     here, project, history = session.embeddings, session.project, session.history
     if here is None or project is None or history is None:
         return None
+    saved = project.likeness
     if not whole_project:
-        return IndexRequest(here)
+        return IndexRequest(here, saved=saved)
     keys = [entry.key for entry in project.images]
     corrections = {key: history.state.corrections_of(key) for key in keys}
-    return IndexRequest(here, project, corrections, session.live.shift_references)
+    references = session.live.shift_references
+    return IndexRequest(here, project, corrections, references, saved)
 
 
 def index_steps(request: IndexRequest) -> Generator[Progress, None, ProjectIndex]:
@@ -254,35 +294,29 @@ def index_steps(request: IndexRequest) -> Generator[Progress, None, ProjectIndex
         if cached is not None and len(cached):
             parts.append(cached)
     yield Progress(len(stored), len(stored), "Ordering cells by likeness")
-    return ProjectIndex(make_index(parts), waiting)
+    likeness = None
+    if request.saved is not None:
+        likeness, _ = load_saved_likeness(request.saved, request.here.encoder)
+    return ProjectIndex(make_index(parts, likeness), waiting)
 
 
 def cached_embeddings(request: IndexRequest, entry: StoredImage) -> tuple[Embeddings | None, bool]:
     """Return the cached embeddings of an image, and whether all of its cells are among them."""
     from napari_hemacells.core.classify import restandardise
-    from napari_hemacells.core.encode import EmbeddingCache, cached_collection
 
     project, like = request.project, request.here
     if project is None or not project.has_cells(entry.key):
         return None, False
-    cache = EmbeddingCache(project.embeddings_folder)
     try:
         if entry.kind == "pictures":
-            pictures = project.load_pictures(entry.key)
-            numbers = pictures.numbers.tolist()
-            cached = cached_collection(pictures, like.spec, like.encoder, cache, numbers)
-            complete = len(cached) == len(numbers)
+            cached, complete = picture_embeddings(project, entry.key, like)
         else:
             saved = project.load_cells(entry.key)
             corrections = (request.corrections or {}).get(entry.key)
             cells = (
                 saved if corrections is None else annotate.apply_corrections(saved, corrections)
             )
-            vectors, known = cache.load(entry.key, like.encoder, like.spec, cells.boxes)
-            cached = Embeddings(
-                cells.ids[known], vectors[known], like.encoder, like.spec, entry.key
-            )
-            complete = bool(known.all())
+            cached, complete = cell_embeddings(project, entry.key, like, cells)
     except ProjectError:  # damaged or moved; told when the image is opened
         return None, False
     reference = (request.references or {}).get(entry.key)

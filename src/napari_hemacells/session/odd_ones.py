@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from napari_hemacells.session.likeness import load_saved_likeness
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from napari_hemacells.core.classify import Head, SupportSet
     from napari_hemacells.core.classify.odd_ones import OddOnes
     from napari_hemacells.core.types import Embeddings, Prediction
@@ -16,16 +20,24 @@ NO_CLASSES = "Give a few cells a class first: odd is what is unlike all of these
 
 @dataclass(frozen=True, eq=False)
 class OddRequest:
-    """The cells of the image, what the classifier says of them, and what it learned from."""
+    """The cells of the image, what the classifier says of them, and what it learned from.
+
+    Attributes
+    ----------
+    saved
+        Folder of a learned likeness whose distance compares them; ``None`` for none.
+    """
 
     embeddings: Embeddings
     prediction: Prediction
     head: Head
     support: SupportSet | None
+    saved: Path | None = None
 
     def has_inputs_of(self, other: OddRequest) -> bool:
         """Whether the other request would be answered alike."""
-        return self.embeddings is other.embeddings and self.prediction is other.prediction
+        same = self.embeddings is other.embeddings and self.prediction is other.prediction
+        return same and self.saved == other.saved
 
 
 def request_odd_ones(session: Session) -> OddRequest | None:
@@ -33,14 +45,21 @@ def request_odd_ones(session: Session) -> OddRequest | None:
     live = session.live
     if live.latest is None or live.embeddings is None or session.history is None:
         return None
-    return OddRequest(live.embeddings, live.latest.prediction, live.latest.head, session.support())
+    saved = None if session.project is None else session.project.likeness
+    known = live.latest
+    return OddRequest(live.embeddings, known.prediction, known.head, session.support(), saved)
 
 
 def answer_odd_ones(request: OddRequest) -> OddOnes:
     """Answer a request; this touches no shared state, so it may run in any thread."""
     from napari_hemacells.core.classify.odd_ones import find_odd_ones
 
-    return find_odd_ones(request.embeddings, request.prediction, request.head, request.support)
+    likeness = None
+    if request.saved is not None:
+        likeness, _ = load_saved_likeness(request.saved, request.embeddings.encoder)
+    return find_odd_ones(
+        request.embeddings, request.prediction, request.head, request.support, likeness
+    )
 
 
 FARTHEST = 20  # cells that are gone through where none is called odd

@@ -20,6 +20,7 @@ from napari_hemacells.core.store.joint_table import (
 )
 from napari_hemacells.core.store.tables import cells_table
 from napari_hemacells.core.types import Embeddings, Progress, SmearImage
+from napari_hemacells.session.cached_embeddings import cell_embeddings, picture_embeddings
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
@@ -165,24 +166,17 @@ def _load(request: ProjectTableRequest, stored: StoredImage) -> OpenImage:
 def _predict(request: ProjectTableRequest, key: str, cells: Cells) -> Prediction | None:
     """Classify the cells as those on the screen; ``None`` where not all embeddings are known."""
     from napari_hemacells.core.classify import restandardise, without_contradictions
-    from napari_hemacells.core.encode import EmbeddingCache, cached_collection
 
     like = request.embeddings
     if request.head is None or like is None or len(cells) == 0:
         return None
-    cache = EmbeddingCache(request.project.embeddings_folder)
     if request.project.image(key).kind == "pictures":
-        pictures, numbers = request.project.load_pictures(key), cells.ids.tolist()
-        embeddings = cached_collection(pictures, like.spec, like.encoder, cache, numbers)
-        if len(embeddings) < len(cells):
-            return None
+        numbers = cells.ids.tolist()
+        embeddings, complete = picture_embeddings(request.project, key, like, numbers)
     else:
-        vectors, known = cache.load(key, like.encoder, like.spec, cells.boxes)
-        if not known.all():
-            return None
-        embeddings = Embeddings(
-            cells.ids, vectors, like.encoder, like.spec, key, kinds=cells.kinds
-        )
+        embeddings, complete = cell_embeddings(request.project, key, like, cells)
+    if not complete:
+        return None
     reference = request.references.get(key)
     if reference is not None:
         embeddings = restandardise(embeddings, reference)

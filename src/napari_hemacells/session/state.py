@@ -23,6 +23,8 @@ from napari_hemacells.core.errors import (
 from napari_hemacells.core.files.fsio import file_name
 from napari_hemacells.core.pictures.contact_sheet import sheet_image, sheet_of
 from napari_hemacells.core.train.selfsupervised.encoder_store import list_encoders
+from napari_hemacells.core.train.siamese.likeness_store import list_networks
+from napari_hemacells.session.cached_embeddings import cell_embeddings, picture_embeddings
 from napari_hemacells.session.cell_edits import CellsChange
 from napari_hemacells.session.kept_cells import CellsRequest, keep_cells
 from napari_hemacells.session.live_classifier import LiveClassifier
@@ -52,25 +54,28 @@ if TYPE_CHECKING:
 
 _Table = TypeVar("_Table")
 
-ADAPTED_PREFIX = "adapted:"
+ADAPTED_PREFIX, SIAMESE_PREFIX = "adapted:", "siamese:"
 
 
 def project_encoder_name(project: Project) -> str:
     """Return the name of the project's encoder, as it can be loaded on this computer.
 
-    An adapted encoder is named by its file in this computer's weights store. Where that file is
-    missing, the project's own copy is used, recognised by the hash that is its file name.
+    An adapted encoder or a siamese network is named by its file in this computer's weights store.
+    Where that file is missing, the project's own copy is used, recognised by the hash that is its
+    file name.
     """
     name = project.content.encoder_name
-    file = Path(name.removeprefix(ADAPTED_PREFIX))
-    if not name.startswith(ADAPTED_PREFIX) or file.is_file():
-        return name
-    for own in list_encoders(project):
-        if file_sha256(own) == file.stem:
-            try:
-                return portable_name(f"{ADAPTED_PREFIX}{own}")
-            except StorageError:
-                return f"{ADAPTED_PREFIX}{own}"  # good enough to look at cells with
+    own_files = {ADAPTED_PREFIX: list_encoders, SIAMESE_PREFIX: list_networks}
+    for prefix, files in own_files.items():
+        file = Path(name.removeprefix(prefix))
+        if not name.startswith(prefix) or file.is_file():
+            continue
+        for own in files(project):
+            if file_sha256(own) == file.stem:
+                try:
+                    return portable_name(f"{prefix}{own}")
+                except StorageError:
+                    return f"{prefix}{own}"  # good enough to look at cells with
     return name
 
 
@@ -525,14 +530,10 @@ class SessionState:
         again
             Also read images that were read before: more of their cells may be cached now.
         """
-        from napari_hemacells.core.encode import EmbeddingCache, cached_collection
-        from napari_hemacells.core.types import Embeddings
-
         here = self.embeddings
         if here is None:
             return
         project, state = self._need_project(), self._need_history().state
-        cache = EmbeddingCache(project.embeddings_folder)
         for stored in project.images:
             annotated = state.annotations_of_image(stored.key)
             elsewhere = stored.key != here.image_key
@@ -542,21 +543,15 @@ class SessionState:
             words = {cell: annotation.class_id for cell, annotation in annotated.items()}
             try:
                 if stored.kind == "pictures":
-                    pictures = project.load_pictures(stored.key)
-                    numbers = np.intersect1d(pictures.numbers, list(words)).tolist()
-                    kept = cached_collection(pictures, here.spec, here.encoder, cache, numbers)
+                    kept, _ = picture_embeddings(project, stored.key, here, list(words))
                     self.live.remember(kept, words)
                     continue
                 saved = project.load_cells(stored.key)
                 cells = annotate.apply_corrections(saved, self._corrections(stored.key))
             except ProjectError:
                 continue
-            vectors, known = cache.load(stored.key, here.encoder, here.spec, cells.boxes)
-            embeddings = Embeddings(
-                cells.ids[known], vectors[known], here.encoder, here.spec, stored.key,
-                kinds=None if cells.kinds is None else cells.kinds[known],
-            )  # fmt: skip
-            self.live.remember(embeddings, words)
+            kept, _ = cell_embeddings(project, stored.key, here, cells)
+            self.live.remember(kept, words)
 
     def support(self) -> SupportSet | None:
         """The support set of the classifier: every annotated cell with its class."""

@@ -25,6 +25,7 @@ from napari_hemacells.session.likeness import (
     IndexRequest,
     cached_embeddings,
     learn_likeness,
+    load_saved_likeness,
     request_index,
     request_likeness,
 )
@@ -123,7 +124,7 @@ def triage_steps(
         request.model,
         {names.get(key, key): count for key, count in counts},
         request.index.here.encoder.seen,
-        likeness_in_words(likeness, len(request.head.class_ids)),
+        likeness_in_words(likeness),
         odd_in_words(images),
         tuple(left_out),
     )
@@ -184,7 +185,12 @@ def _write(
 
     stem, crops = paths
     annotations = request.annotations[key]
-    found = find_odd_ones(opened.embeddings, opened.prediction, request.head, model.support)
+    saved, likeness = request.likeness.saved, None
+    if saved is not None:
+        likeness, _ = load_saved_likeness(saved, opened.embeddings.encoder)
+    found = find_odd_ones(
+        opened.embeddings, opened.prediction, request.head, model.support, likeness
+    )
     free = ~np.isin(found.ids, list(annotations))
     return write_triage(
         stem.with_name(f"{stem.name}.triage.json"),

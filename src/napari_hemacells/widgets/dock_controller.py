@@ -30,6 +30,7 @@ from napari_hemacells.widgets.step_header import STEPS, Step
 from napari_hemacells.widgets.subscriptions import Subscriptions
 from napari_hemacells.widgets.thermography.controller import ThermogramController
 from napari_hemacells.widgets.train_detector.controller import TrainDetectorController
+from napari_hemacells.widgets.train_siamese.controller import TrainSiameseController
 from napari_hemacells.widgets.wording import about_regions, speak_of_regions
 
 if TYPE_CHECKING:
@@ -109,11 +110,19 @@ class DockController(QObject):
         self.finetune_controller = FineTuneController(
             view, session, bridge, canvas=self.canvas, tasks=self.tasks, voice=self.voice
         )
+        classifying = self.finetune_controller.run
         self.adapt_controller = AdaptEncoderController(
             view.classify.adapt, session, bridge,
             tasks=self.tasks, voice=self.voice,
-            trainings=(self.training, self.finetune_controller.run),
+            trainings={"detector": self.training, "classifier": classifying},
         )  # fmt: skip
+        self.alike_controller = TrainSiameseController(
+            view.classify.alike, session, bridge,
+            tasks=self.tasks, voice=self.voice,
+            trainings={"detector": self.training, "classifier": classifying,
+                       "encoder": self.adapt_controller.run},
+        )  # fmt: skip
+        self.alike_controller.run.likeness_changed.connect(self.likeness.forget)
         self.thermograms = ThermogramController(
             view.thermogram, view.detect, bridge.thermograms, self.voice
         )
@@ -140,6 +149,7 @@ class DockController(QObject):
             self.heat.close,
             self.finetune_controller.run.close,
             self.adapt_controller.run.close,
+            self.alike_controller.run.close,
             self.finetune_controller.navigator.close,
             self.cell_editor.close,
             self.canvas.close,

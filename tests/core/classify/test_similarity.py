@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from napari_hemacells.core.classify.similarity import likeness_to_classes, make_index
-from napari_hemacells.core.classify.verification import default_likeness
+from napari_hemacells.core.classify.similarity import class_distances, make_index
+from napari_hemacells.core.classify.verification import Likeness, default_likeness
 from napari_hemacells.core.types import CellRef, CropSpec, Embeddings, EncoderInfo
 
 
@@ -66,17 +66,24 @@ def test_an_index_of_nothing_is_empty():
     assert len(make_index([])) == 0
 
 
-def test_likeness_to_classes_goes_by_the_nearest_cells_of_each():
-    groups, vectors = grouped(noise=0.01)
-    labels = [str(group) for group in groups[:40]]
-    shares = likeness_to_classes(
-        default_likeness(), vectors[:40:10], vectors[:40], labels, ("0", "1", "2")
-    )
-    assert shares.shape == (4, 3)
-    assert shares.argmax(axis=1).tolist() == groups[:40:10].tolist()
-    assert (shares[:, 2] == 0).all()  # nobody annotated such a cell
-    nothing = np.zeros((0, 3), np.float32)
-    assert likeness_to_classes(default_likeness(), nothing, vectors, labels, ("0",)).shape == (
-        0,
-        1,
-    )
+def test_the_distance_to_a_class_is_that_of_its_three_nearest_cells():
+    known = np.array([[1, 0], [0.8, 0.6], [0, 1], [-1, 0], [0, -1]], dtype=np.float32)
+    labels = ["a", "a", "a", "a", "b"]
+    asked = np.array([[1, 0], [0, -2]], dtype=np.float32)  # compared as unit vectors
+    far = class_distances(default_likeness(), asked, known, labels, ("a", "b", "nobody's"))
+    half = 2**0.5
+    assert far[0] == pytest.approx([(0 + 0.4**0.5 + half) / 3, half, np.inf], abs=1e-5)
+    assert far[1, 1] == pytest.approx(0, abs=1e-5)
+    nothing = np.zeros((0, 2), np.float32)
+    assert class_distances(default_likeness(), nothing, known, labels, ("a",)).shape == (0, 1)
+
+
+def test_a_learned_distance_orders_the_cells_instead():
+    _, vectors = grouped()
+    vectors[:, 2] += np.random.default_rng(3).normal(0, 9, len(vectors))  # says nothing
+    only_first = Likeness(np.eye(3, 1, dtype=np.float32), 1.0, 1.0, 9.0, "made up")
+    index = make_index([embedded(vectors), embedded(vectors, "other")], only_first)
+    assert index.points.shape == (120, 1)
+    order, _ = index.order([3])
+    assert index.refs(order[:1])[0] == CellRef("smear", 4)
+    assert (vectors[np.concatenate([np.arange(60)] * 2)[order[:20]], 0] > 0).all()

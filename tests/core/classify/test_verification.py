@@ -172,6 +172,7 @@ def test_it_is_the_same_after_a_file(tmp_path, kinds):
     assert np.array_equal(read.distances(vectors, vectors), likeness.distances(vectors, vectors))
     assert (read.threshold, read.learned_from) == (likeness.threshold, likeness.learned_from)
     assert all(np.array_equal(*parts) for parts in zip(read.curve, likeness.curve, strict=True))
+    assert read.kinds_left_out is likeness.kinds_left_out is (kinds >= 4)
     default_likeness().save(tmp_path / "default.safetensors")
     assert Likeness.load(tmp_path / "default.safetensors").projection is None
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy import ndimage as ndi
 
-from napari_hemacells.core.detect.learned.inference import relabel_small_leukocytes
+from napari_hemacells.core.detect.learned.inference import is_sliver, relabel_small_leukocytes
 from napari_hemacells.core.detect.learned.model import bundled_model
+from napari_hemacells.core.detect.learned.network import CellNet
 from napari_hemacells.core.detect.learned.postprocess import Detections
 from napari_hemacells.core.detect.pipeline import detect_learned, detect_learned_steps
 from napari_hemacells.core.errors import CellsError, ImageError
@@ -128,8 +129,10 @@ def test_sensitivity_only_adds_cells() -> None:
 def test_another_sensitivity_takes_no_run_of_the_network(monkeypatch) -> None:
     image, runs = image_of(smear()), []
     fresh = bundled_model().keeping_maps()
-    run = fresh.network.taps
-    monkeypatch.setattr(fresh.network, "taps", lambda pictures: runs.append(1) or run(pictures))
+    run = CellNet.taps
+    monkeypatch.setattr(
+        CellNet, "taps", lambda network, pictures: runs.append(1) or run(network, pictures)
+    )
     counts = []
     for sensitivity in (0.5, 0.3, 0.9):
         params = DetectParams(sensitivity=sensitivity)
@@ -196,3 +199,18 @@ def test_each_cell_has_a_vector_of_the_detector_whether_in_one_part_or_in_severa
     apart = np.abs((one - many[same]) / spread).mean(axis=1)
     others = np.abs((one - np.roll(one, 1, axis=0)) / spread).mean(axis=1)
     assert np.median(apart) < 0.5 * np.median(others)
+
+
+@pytest.mark.parametrize(
+    ("box", "kind", "sliver"),
+    [
+        ((0, 40, 5, 80), 0, True),
+        ((195, 40, 200, 80), 0, True),
+        ((0, 40, 7, 80), 0, False),  # 0.175 of a diameter is seen
+        ((20, 40, 25, 80), 0, False),  # not at the border
+        ((0, 40, 5, 45), 2, False),  # platelets are as small
+    ],
+)
+def test_a_sliver_of_a_red_cell_at_the_border_is_no_cell(box, kind, sliver):
+    found = Detections(np.array([box], float), np.array([kind]), np.array([0.9]))
+    assert is_sliver(found, (200, 200), 40.0).tolist() == [sliver]

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from napari_hemacells.core.annotate.palette import CellClass, Palette
+from napari_hemacells.core.classify.verification import fit_likeness
 from napari_hemacells.core.errors import StorageError
 from napari_hemacells.core.files.text_tables import read_table
 from napari_hemacells.core.store import triage_report
@@ -16,6 +17,7 @@ from napari_hemacells.core.store.triage import ImageTriage, OddCell, Resemblance
 from napari_hemacells.core.store.triage_report import (
     TriagedImage,
     TriageReport,
+    likeness_in_words,
     odd_in_words,
     odd_sentence,
     render_triage,
@@ -29,7 +31,9 @@ NAME = '<script>alert("x")</script>'
 PALETTE = Palette((CellClass("a", NAME, "#56b4e9"), CellClass("b", "WBC", "#e69f00")))
 
 
-def image(folder: Path, label: str, odd: int, *, can_tell: bool = True) -> TriagedImage:
+def image(
+    folder: Path, label: str, odd: int, *, can_tell: bool = True, p_same: float | None = None
+) -> TriagedImage:
     crops = folder / f"{len(label)}-{odd}.odd-cells"
     crops.mkdir()
     files = [f"cell-{cell:06d}.png" for cell in range(1, odd + 1)]
@@ -40,8 +44,8 @@ def image(folder: Path, label: str, odd: int, *, can_tell: bool = True) -> Triag
         OddCell(
             cell=number, row=1.5, col=2.5, score=0.9, crop=file,
             resembles=(
-                Resemblance(name=NAME, likeness=0.25, confidence=0.75),
-                Resemblance(name="WBC", likeness=None, confidence=None),
+                Resemblance(name=NAME, distance=1.34, likeness="unlike", p_same=p_same),
+                Resemblance(name="WBC"),
             ),
         )
         for number, file in enumerate(files, start=1)
@@ -67,7 +71,8 @@ def test_names_are_escaped_and_numbers_add_up(tmp_path: Path) -> None:
     assert "<i>a</i>" not in page
     assert "&lt;i&gt;a&lt;/i&gt;.png" in page
     assert page.count('<div class="card">') == 2
-    assert "likeness&nbsp;25&nbsp;%, confidence&nbsp;75&nbsp;%" in page
+    assert page.count("unlike all annotated kinds") == 2
+    assert "unlike, 1.3&nbsp;×&nbsp;the&nbsp;threshold</span>" in page
     assert "unsure, in no class</td><td>12</td>" in page  # 40 cells, 26 in a class, 2 odd
     assert "lost.png: it was moved." in page
     assert "This list is no diagnosis" in page
@@ -80,8 +85,31 @@ def test_the_table_has_a_row_a_cell_and_is_no_formula(tmp_path: Path) -> None:
     rows = read_table(table).records()
     assert [row["cell"] for row in rows] == ["1", "2", "3"]
     assert rows[0]["image"] == "=1+1.png"
-    assert (rows[0]["likeness"], rows[0]["likeness next"]) == ("0.25", "")
+    first = [rows[0][name] for name in ("distance", "likeness", "same kind", "likeness next")]
+    assert first == ["1.34", "unlike", "", ""]
+    assert "confidence" not in rows[0]
     assert (tmp_path / rows[0]["crop"]).is_file()
+
+
+def test_a_percentage_is_shown_where_it_was_calibrated_and_is_explained(tmp_path: Path) -> None:
+    page = render_triage(report(image(tmp_path, "a.png", 1, p_same=0.21)))
+    assert "1.3&nbsp;×&nbsp;the&nbsp;threshold, same kind 21&nbsp;%</span>" in page
+    assert "<dt>Same kind</dt>" in page
+    without = render_triage(report(image(tmp_path, "bb.png", 1)))
+    assert "&nbsp;%</span>" not in without
+    assert "<dt>Same kind</dt>" not in without
+
+
+@pytest.mark.parametrize("kinds", [2, 3, 4])
+def test_the_page_says_on_what_the_distance_rests(kinds: int) -> None:
+    centres = np.eye(8)[np.repeat(np.arange(kinds), 6)]
+    vectors = centres + np.random.default_rng(0).normal(0, 0.1, centres.shape)
+    text = likeness_in_words(
+        fit_likeness(vectors, [f"kind {row // 6}" for row in range(6 * kinds)])
+    )
+    assert f"{kinds} kinds" in text
+    assert ("no percentage" in text) == (kinds < 4)
+    assert "no distance" in likeness_in_words(None)
 
 
 def test_a_page_of_very_many_shows_the_first_and_says_so(tmp_path: Path, monkeypatch) -> None:

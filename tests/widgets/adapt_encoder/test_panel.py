@@ -22,7 +22,6 @@ from napari_hemacells.core.train.selfsupervised.estimate import AvailableCells
 from napari_hemacells.widgets.adapt_encoder import controller
 from napari_hemacells.widgets.adapt_encoder.controller import (
     AdaptEncoderRunner,
-    other_training_reason,
 )
 from napari_hemacells.widgets.adapt_encoder.panel import (
     AdaptationSummary,
@@ -30,6 +29,7 @@ from napari_hemacells.widgets.adapt_encoder.panel import (
     format_adaptation_result,
 )
 from napari_hemacells.widgets.background.workers import JobRunner
+from napari_hemacells.widgets.training.runner import other_training_reason
 from training_jobs import adapt_and_wait, adapt_for_the_worse, adapt_on_a_full_disk
 
 BASE = "untrained:test_vit?size=32"
@@ -171,11 +171,12 @@ def test_without_a_project_nothing_can_be_adapted(empty_session, box):
 def test_whichever_training_runs_is_named():
     detector, classifier = (MagicMock(jobs=MagicMock(spec=JobRunner)) for _ in range(2))
     detector.jobs.running.return_value = classifier.jobs.running.return_value = False
-    assert other_training_reason(detector, classifier) == ""
+    trainings = {"detector": detector, "classifier": classifier}
+    assert other_training_reason(trainings) == ""
     classifier.jobs.running.return_value = True
-    assert "The classifier is being trained" in other_training_reason(detector, classifier)
+    assert "The classifier is being trained" in other_training_reason(trainings)
     detector.jobs.running.return_value = True
-    assert "The detector is being trained" in other_training_reason(detector, classifier)
+    assert "The detector is being trained" in other_training_reason(trainings)
 
 
 # --- words ---------------------------------------------------------------------------------------

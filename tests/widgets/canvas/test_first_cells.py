@@ -49,3 +49,30 @@ def test_showing_cells_compiles_nothing(compiled, monkeypatch, many):
         assert tuple(shown.get_color(int(cells.ids[0]))) == pytest.approx(RED)
     assert not compiled
     bridge.close()
+
+
+def test_cells_that_are_found_part_by_part_take_one_colormap(monkeypatch):
+    """A new one for each part, and its shaders, held the window for a tenth of a second each."""
+    viewer, image = ViewerModel(), make_image()
+    bridge = ViewerBridge(viewer)
+    layer = viewer.add_image(image.pixels, name="smear")
+    bridge.claim_image(str(layer.unique_id), image.key)
+    made, make = [], multiscale_labels.class_colormap
+    monkeypatch.setattr(
+        multiscale_labels, "class_colormap", lambda table: made.append(table) or make(table)
+    )
+    told, drawn = [], []
+    for count in (3, 7, 12, 30):
+        cells = make_cells(count)
+        shades = CellColourCodes(np.ones(count, np.uint8), {None: CLEAR, 0: CLEAR, 1: RED})
+        bridge.show_partial_cells(cells, image.key, shades, 0)
+        found = bridge.find("found")
+        painted = np.asarray(found.data[0])
+        np.testing.assert_array_equal(painted > 0, np.asarray(cells.labels) > 0)
+        if count == 3:
+            found.events.data.connect(lambda _event: told.append(1))
+            found.events.set_data.connect(lambda _event: drawn.append(1))
+    assert len(made) == 2  # an empty one, and that of the detector's kinds
+    assert not told
+    assert len(drawn) == 3
+    bridge.close()

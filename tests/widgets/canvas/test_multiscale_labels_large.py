@@ -18,7 +18,7 @@ from napari_hemacells.core.types import Progress
 from napari_hemacells.widgets import HemaCellsWidget
 from napari_hemacells.widgets.background import tasks
 from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
-from napari_hemacells.widgets.detect.controller import merge_parts
+from napari_hemacells.widgets.detect.controller import cells_of, join_parts
 
 
 @pytest.fixture(autouse=True)
@@ -231,6 +231,6 @@ def test_parts_together_are_cells():
         PartCells(number, table[which], cells.labels.masks.pick(np.flatnonzero(which)))
         for number, which in enumerate((half, ~half))
     ]
-    joined = merge_parts(parts, cells.labels.shape)
+    joined = cells_of(join_parts(parts), cells.labels.shape)
     assert joined.ids.tolist() == list(range(1, 31))
     assert (np.asarray(joined.labels) > 0).sum() == (np.asarray(cells.labels) > 0).sum()

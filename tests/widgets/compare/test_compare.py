@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from made_up import make_embeddings
+from napari_hemacells.core.classify.likeness_words import Verdict
 from napari_hemacells.core.types import CellRef
 from napari_hemacells.session.likeness import CellComparison, PickedCell
 from napari_hemacells.widgets.compare.controller import LikenessController
@@ -58,18 +59,11 @@ def test_the_panel_says_what_to_do_next(panel):
     assert not panel.scale.isVisible()
 
 
-@pytest.mark.parametrize(
-    ("same", "sure", "said"),
-    [
-        (True, 0.87, "Same kind, 87% sure"),
-        (False, 0.999, "Different kinds, more than 99% sure"),
-        (False, 0.52, "Hard to tell, rather different kinds, 52% sure"),
-    ],
-)
-def test_the_panel_shows_distance_verdict_and_basis(panel, same, sure, said):
+def test_the_panel_shows_distance_verdict_and_basis(panel):
     panel.show_cells(picked(3), picked(4, "<b>a name</b> that is long"))
-    panel.show_comparison(CellComparison(0.75, 1.1, same, sure, "32 annotated cells of 4 kinds."))
-    assert panel.verdict.text() == said
+    verdict = Verdict(0.75, 1.1, "alike", 0.87)
+    panel.show_comparison(CellComparison(verdict, "32 annotated cells of 4 kinds."))
+    assert panel.verdict.text() == "Same kind, 87% sure"
     assert "0.75" in panel.figures.text()
     assert "1.10" in panel.figures.text()
     assert panel.basis.text() == "32 annotated cells of 4 kinds."
@@ -88,11 +82,13 @@ def test_two_cells_one_after_the_other_or_at_once(likeness, panel, annotated, qt
     likeness.compare([21])
     assert "picked already" in refusals[-1]
     likeness.compare([24])
-    qtbot.waitUntil(lambda: "sure" in panel.verdict.text(), timeout=PATIENCE)
-    assert panel.verdict.text().startswith("Same kind")
+    qtbot.waitUntil(lambda: "kind" in panel.verdict.text(), timeout=PATIENCE)
+    assert panel.verdict.text() in {"Very alike: same kind", "Alike: same kind"}
+    assert "%" not in panel.verdict.text()  # two kinds are too few for that
+    assert "not known" in panel.basis.text()
     likeness.compare([23, 25, 24])  # the last two
     assert [cell.ref.cell for cell in likeness.picked] == [25, 24]
-    assert panel.verdict.text().startswith("Different kinds")  # known at once
+    assert panel.verdict.text() == "Unlike: different kinds"  # known at once
     likeness.compare([3])  # a third one begins anew
     assert [cell.ref.cell for cell in likeness.picked] == [3]
     likeness.clear()

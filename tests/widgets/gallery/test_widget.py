@@ -159,10 +159,15 @@ def test_items_say_class_confidence_and_whose_word(gallery, session, classify):
     session.annotate([3], "wbc")
     classify()
     assert (first.data(), first.data(ANNOTATED_ROLE)) == ("RBC", True)
+    assert second.data() in {"RBC", "WBC"}  # one annotation each: no percentage yet
+    assert not second.data(ANNOTATED_ROLE)
+    for cell in (5, 7, 9, 11):
+        session.annotate([cell], "rbc" if cell % 3 else "wbc")
+    session.annotate([6], "wbc")
+    classify()
     name, figure = second.data().split(" ")
     assert name in {"RBC", "WBC"}
     assert figure.endswith("%")
-    assert not second.data(ANNOTATED_ROLE)
     session.recolour_class("rbc", "#102030")
     assert first.data(COLOUR_ROLE) == QColor("#102030")
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from napari_hemacells.core.classify.head_selection import HeadCandidate, HeadKind
@@ -24,6 +26,7 @@ DEFAULT_COSINE_SLOPE, DEFAULT_SLOPE, GROWTH = 7.0, 6.0, 0.2
 STEEPEST, TRIED = 30.0, 48
 PRIOR_WEIGHT = 8.0  # nats for a factor of e: leave-one-out on few clicks is noisy
 MIN_SHOTS_LEAVE_ONE_OUT = 3  # a class of two would lose half of its annotations
+MIN_SHOTS_PERCENTAGE = 3  # see too_few_for_percentages
 MIN_CALIBRATION_CELLS = 15  # least number of predictions to measure the error
 BIN = 8  # least number of predictions in a bin
 MOST_BINS = 10
@@ -127,6 +130,21 @@ def softmax(scores: NDArray[np.floating], slope: float) -> NDArray[np.float32]:
     steep -= steep.max(axis=1, keepdims=True)
     np.exp(steep, out=steep)
     return np.asarray(steep / steep.sum(axis=1, keepdims=True), dtype=np.float32)
+
+
+def too_few_for_percentages(counts: Sequence[int]) -> bool:
+    """Whether a class has too few annotations for the confidence to be shown as a percentage.
+
+    On white cells of laboratories that the encoder has not met the expected calibration error is
+    0.04 to 0.15 with one annotation a class, up to 0.28 in single draws, 0.04 to 0.09 with three
+    (``benchmarks/results/transfer.md``).
+
+    Examples
+    --------
+    >>> too_few_for_percentages((12, 2)), too_few_for_percentages((3, 3))
+    (True, False)
+    """
+    return min(counts, default=0) < MIN_SHOTS_PERCENTAGE
 
 
 def calibrate(candidate: HeadCandidate, targets: NDArray[np.intp]) -> tuple[float, Calibration]:

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_hemacells.core.classify.calibration import Calibration, softmax
+from napari_hemacells.core.classify.calibration import (
+    Calibration,
+    softmax,
+    too_few_for_percentages,
+)
 from napari_hemacells.core.classify.detector_prior import (
     DetectorPrior,
     bounded_confidence,
-    bounded_evidence,
 )
 from napari_hemacells.core.classify.head_selection import knn_scores
 from napari_hemacells.core.classify.novelty import Novelty
@@ -110,8 +113,11 @@ class Head:
             If the embeddings have another dimension than the head.
         """
         probabilities = self._probabilities(embeddings)
+        too_few = too_few_for_percentages(self.counts)
         if len(embeddings) == 0 or (self.novelty is None and self.trained_novelty is None):
-            return Prediction(embeddings.ids, self.class_ids, probabilities, self.name)
+            return Prediction(
+                embeddings.ids, self.class_ids, probabilities, self.name, too_few=too_few
+            )
         if self.trained_novelty is not None:
             threshold = self.trained_novelty.threshold
             unknown = self.trained_novelty.score(embeddings.vectors, probabilities)
@@ -125,6 +131,7 @@ class Head:
             self.name,
             unknown,
             unknown > threshold,
+            too_few=too_few,
         )
 
     def _probabilities(self, embeddings: Embeddings) -> NDArray[np.float32]:
@@ -135,7 +142,7 @@ class Head:
             return softmax(scores, self.slope)
         rows = prior.rows_of(kinds)
         counts = np.array(self.counts)
-        looks = bounded_evidence(softmax(scores, self.slope), counts)
+        looks = prior.evidence(softmax(scores, self.slope), counts, rows)
         probabilities = looks * prior.odds(rows)
         probabilities /= probabilities.sum(axis=1, keepdims=True)
         support = prior.support(rows, probabilities.argmax(axis=1))
@@ -249,6 +256,7 @@ def head_to_tensors(head: Head) -> tuple[dict[str, NDArray[Any]], dict[str, Any]
             "kinds": list(prior.kinds),
             "homes": list(prior.homes),
             "frequency": list(prior.frequency),
+            "against": [list(row) for row in prior.against],
         }
     if head.reference is not None:
         tensors["reference.mean"] = head.reference.mean
@@ -366,6 +374,7 @@ def _detector(tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> D
         tuple(int(home) for home in meta["homes"]),
         tuple(float(share) for share in meta["frequency"]),
         np.asarray(tensors["detector.log_odds"], np.float32),
+        tuple(tuple(float(count) for count in row) for row in meta.get("against", ())),
     )
 
 

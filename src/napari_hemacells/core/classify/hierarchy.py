@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_hemacells.core.classify.calibration import too_few_for_percentages
 from napari_hemacells.core.classify.fit import SupportSet, fit
 from napari_hemacells.core.classify.head import Head
 from napari_hemacells.core.errors import BundleError
@@ -82,6 +83,7 @@ class HierarchicalHead(Head):
             probabilities=chances,
             kinds=self.kinds,
             head=self.name,
+            too_few=too_few_for_percentages(self.counts),
         )
 
     def scores(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from napari_hemacells.core.classify.fit import SupportSet
     from napari_hemacells.core.classify.head import Head
+    from napari_hemacells.core.classify.verification import Likeness
     from napari_hemacells.core.types import Embeddings, Prediction
 
 # Chosen on Jiangxi, Chula's held-out blocks and BCCD's train fields: benchmarks/odd_ones.py.
@@ -81,7 +82,11 @@ class OddOnes:
 
 
 def find_odd_ones(
-    embeddings: Embeddings, prediction: Prediction, head: Head, support: SupportSet | None
+    embeddings: Embeddings,
+    prediction: Prediction,
+    head: Head,
+    support: SupportSet | None,
+    likeness: Likeness | None = None,
 ) -> OddOnes:
     """Return how odd each cell of an image is; deterministic.
 
@@ -91,14 +96,22 @@ def find_odd_ones(
         What the head says of these cells.
     support
         The annotated cells; ``None`` for a model that keeps none.
+    likeness
+        A learned distance in which the cells are compared. One learned from 15 other cells of
+        each of five annotated kinds raises the AUROC of a left-out kind of PBC from 0.854 to
+        0.876 (ImageNet encoder, the mixtures alone).
     """
     rows = np.array([embeddings.rows[cell] for cell in prediction.ids.tolist()], dtype=np.intp)
     vectors = embeddings.vectors[rows]
+    known = None if support is None else support.vectors
+    if likeness is not None:
+        vectors = likeness.transform(vectors)
+        known = None if known is None else likeness.transform(known)
     scores = oddness(
         vectors,
         prediction.probabilities,
         novelty=prediction.unknown,
-        known=None if support is None else support.vectors,
+        known=known,
         labels=() if support is None else support.labels,
     )
     is_odd = np.zeros(len(vectors), dtype=np.bool_)

@@ -14,7 +14,7 @@ from napari_hemacells.core.classify.projection import SAMPLE, pca_basis
 from napari_hemacells.core.types import CellRef
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -85,7 +85,7 @@ class LikenessIndex:
         return [CellRef(keys[owner], cell) for owner, cell in pairs]
 
 
-def make_index(parts: Sequence[Embeddings]) -> LikenessIndex:
+def make_index(parts: Sequence[Embeddings], likeness: Likeness | None = None) -> LikenessIndex:
     """Return the index of images whose cells were embedded alike.
 
     Cells are compared along the principal directions of all of them, each number of a vector
@@ -96,21 +96,21 @@ def make_index(parts: Sequence[Embeddings]) -> LikenessIndex:
     ----------
     parts
         Embeddings of each image, all of one encoder and crop.
+    likeness
+        The cells are compared by its distance instead; ``None`` for the directions above.
     """
     total = sum(map(len, parts))
     if total == 0:
         nothing = np.zeros(0, dtype=np.int64)
         return LikenessIndex((), nothing, nothing, np.zeros((0, 0), np.float32))
-    step = -(-total // SAMPLE)
-    centre, basis = pca_basis(np.concatenate([part.vectors[::step] for part in parts]))
-    offset = centre @ basis
-    points = np.empty((total, basis.shape[1]), dtype=np.float32)
+    transform = _principal_directions(parts, total) if likeness is None else likeness.transform
+    width = transform(parts[0].vectors[:1]).shape[1]
+    points = np.empty((total, width), dtype=np.float32)
     start = 0
     for part in parts:
         for first in range(0, len(part), _ROWS):
-            moved = part.vectors[first : first + _ROWS] @ basis - offset
-            length = np.linalg.norm(moved, axis=1, keepdims=True)
-            points[start : start + len(moved)] = moved / np.where(length > 0, length, 1)
+            moved = transform(part.vectors[first : first + _ROWS])
+            points[start : start + len(moved)] = moved
             start += len(moved)
     return LikenessIndex(
         tuple(part.image_key for part in parts),
@@ -120,17 +120,33 @@ def make_index(parts: Sequence[Embeddings]) -> LikenessIndex:
     )
 
 
+def _principal_directions(
+    parts: Sequence[Embeddings], total: int
+) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """Return what turns vectors into unit vectors along the principal directions of all."""
+    step = -(-total // SAMPLE)
+    centre, basis = pca_basis(np.concatenate([part.vectors[::step] for part in parts]))
+    offset = centre @ basis
+
+    def transform(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        moved = vectors @ basis - offset
+        length = np.linalg.norm(moved, axis=1, keepdims=True)
+        return np.asarray(moved / np.where(length > 0, length, 1), dtype=np.float32)
+
+    return transform
+
+
 NEAREST = 3  # annotated cells of a class that a cell is held against
 
 
-def likeness_to_classes(
+def class_distances(
     likeness: Likeness,
     vectors: NDArray[np.float32],
     known: NDArray[np.float32],
     labels: Sequence[str],
     class_ids: Sequence[str],
 ) -> NDArray[np.float32]:
-    """``(n, k)`` how probably each cell is of the same kind as the nearest cells of each class.
+    """``(n, k)`` mean distance of each cell to the three nearest annotated cells of each class.
 
     Parameters
     ----------
@@ -139,9 +155,9 @@ def likeness_to_classes(
     known, labels
         ``(m, dim)`` and class ids of the annotated cells.
     class_ids
-        The ``k`` columns; a class without annotated cells has 0.
+        The ``k`` columns; a class without annotated cells is infinitely far.
     """
-    result = np.zeros((len(vectors), len(class_ids)), dtype=np.float32)
+    result = np.full((len(vectors), len(class_ids)), np.inf, dtype=np.float32)
     if not len(vectors) or not len(known):
         return result
     distances = likeness.distances(vectors, known)
@@ -150,6 +166,5 @@ def likeness_to_classes(
         own = distances[:, owners == class_id]
         if own.shape[1]:
             count = min(NEAREST, own.shape[1])
-            nearest = np.partition(own, count - 1, axis=1)[:, :count]
-            result[:, column] = likeness.p_same(nearest).mean(axis=1)
+            result[:, column] = np.partition(own, count - 1, axis=1)[:, :count].mean(axis=1)
     return result

@@ -95,6 +95,11 @@ class Likeness:
         The errors of each threshold; empty where none was measured.
     auroc
         Of the distance, on the pairs of the curve; ``None`` where none was measured.
+    kinds_left_out
+        Whether threshold and calibration are those of kinds that nothing was learned from. If
+        not, :meth:`p_same` is too sure of new kinds, and is not shown as a percentage.
+    encoder_sha256
+        Hash of the encoder whose vectors it compares; empty where it is not known.
     """
 
     projection: NDArray[np.float32] | None
@@ -106,6 +111,8 @@ class Likeness:
     scale: NDArray[np.float32] | None = None
     curve: ThresholdCurve = NO_CURVE
     auroc: float | None = None
+    kinds_left_out: bool = False
+    encoder_sha256: str = ""
 
     def transform(self, vectors: NDArray[np.floating]) -> NDArray[np.float32]:
         """``(n, k)`` float32 unit vectors of ``(n, dim)`` embeddings; a zero vector stays zero."""
@@ -162,6 +169,8 @@ class Likeness:
             "slope": self.slope,
             "learned_from": self.learned_from,
             "auroc": self.auroc,
+            "kinds_left_out": self.kinds_left_out,
+            "encoder_sha256": self.encoder_sha256,
         }
         curve = {f"curve.{name}": part for name, part in self.curve._asdict().items()}
         header = {"format": FORMAT, "version": str(VERSION), "about": json.dumps(about)}
@@ -208,6 +217,8 @@ class _About(BaseModel):
     slope: float
     learned_from: str
     auroc: float | None
+    kinds_left_out: bool = False
+    encoder_sha256: str = ""
 
 
 _ABOUT = TypeAdapter(_About)
@@ -315,6 +326,8 @@ def fit_likeness(
         whitening.scale.astype(np.float32),
         curve,
         aurocs[best],
+        _by_kind(kinds),
+        "" if encoder is None else encoder.sha256,
     )
 
 
@@ -564,7 +577,11 @@ def _in_words(
     names: NDArray[np.str_], kinds: NDArray[np.intp], turns: Sequence[NDArray[np.bool_]]
 ) -> str:
     listed = ", ".join(names.tolist()[:8]) + (" and others" if len(names) > 8 else "")
-    how = "kinds left out in turn" if _by_kind(kinds) else "cells left out in turn"
+    how = (
+        "kinds left out in turn"
+        if _by_kind(kinds)
+        else "cells left out in turn (from four kinds on, kinds are)"
+    )
     if turns[0].all():
         how = "these cells themselves, too few to leave any out"
     return f"{len(kinds)} annotated cells of {len(names)} kinds ({listed}); threshold from {how}."

@@ -130,8 +130,8 @@ def detect(
     Examples
     --------
     >>> import numpy as np
-    >>> from napari_hemacells.core.image import from_array
-    >>> glass = from_array(np.full((60, 80, 3), 230, np.uint8), "glass")
+    >>> from napari_hemacells.core.image import image_from_array
+    >>> glass = image_from_array(np.full((60, 80, 3), 230, np.uint8), "glass")
     >>> len(detect(glass, DetectParams(method="classical")))
     0
     """

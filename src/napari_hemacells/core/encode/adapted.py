@@ -6,11 +6,15 @@ The file holds the changed weights, and its header names the base encoder. Train
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from napari_hemacells.core.encode.weights_header import (
+    WrongFormatError,
+    read_header_values,
+    write_header,
+)
 from napari_hemacells.core.encode.weights_store import file_sha256
 from napari_hemacells.core.errors import EncoderError
 from napari_hemacells.core.types import EncoderInfo
@@ -55,7 +59,7 @@ class AdaptedHeader:
 
     def to_metadata(self) -> dict[str, str]:
         """As the header of a safetensors file."""
-        return {"format": FORMAT, "version": str(VERSION), "about": json.dumps(vars(self))}
+        return write_header(FORMAT, VERSION, vars(self))
 
 
 def read_header(file: Path) -> AdaptedHeader:
@@ -66,28 +70,16 @@ def read_header(file: Path) -> AdaptedHeader:
     EncoderError
         If the file is missing, damaged, or of another kind.
     """
-    from safetensors import SafetensorError, safe_open
-
     if not os.path.isfile(file):  # noqa: PTH113 (False too for a name that no system can have)
         raise EncoderError(f"The adapted encoder {file} does not exist: choose another file.")
     try:
-        with safe_open(file, framework="numpy") as stored:
-            header = stored.metadata() or {}
-        about = json.loads(header["about"])
-        if header["format"] != FORMAT or int(header["version"]) > VERSION:
-            raise EncoderError(
-                f"{file} is not an adapted encoder of this version: choose another."
-            )
+        about = read_header_values(file, FORMAT, VERSION)
         return AdaptedHeader(**{**about, "images": tuple(about["images"])})
-    except (
-        OSError,
-        SafetensorError,
-        KeyError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        RecursionError,
-    ) as error:
+    except WrongFormatError as error:
+        raise EncoderError(
+            f"{file} is not an adapted encoder of this version: choose another."
+        ) from error
+    except (KeyError, TypeError, ValueError) as error:
         raise EncoderError(
             f"{file} is damaged or not an adapted encoder: choose another."
         ) from error

@@ -90,17 +90,20 @@ def encoder_choice(name: str) -> EncoderChoice:
             return _adapted(path)
         except EncoderError:
             return EncoderChoice(name, f"Adapted: {path.name}", f"Its file is not here: {path}")
-    if kind == names.FILE:
-        return EncoderChoice(name, f"File {path.name}", f"A checkpoint of yours: {rest}")
-    if kind == names.UNTRAINED:
-        return EncoderChoice(name, f"{rest}, untrained", "Random weights, to compare.")
-    return EncoderChoice(name, name, "Published by others; fetched once where there is a network.")
+    described = {
+        names.SIAMESE: ("Siamese network of yours", f"Learned which cells are alike: {path}"),
+        names.FILE: (f"File {path.name}", f"A checkpoint of yours: {rest}"),
+        names.UNTRAINED: (f"{rest}, untrained", "Random weights, to compare."),
+    }
+    published = (name, "Published by others; fetched once where there is a network.")
+    return EncoderChoice(name, *described.get(kind, published))
 
 
 def portable_name(name: str) -> str:
     """Return the name that finds a loaded encoder from any folder.
 
-    An adapted one is copied to the weights store, so that models find it by its hash.
+    One that was adapted or trained here is copied to the weights store, so that models find it
+    by its hash.
 
     Raises
     ------
@@ -109,14 +112,13 @@ def portable_name(name: str) -> str:
     """
     name = encoder_names.with_absolute_path(name)
     kind, _, path = name.partition(":")
-    if kind != names.ADAPTED:
+    if kind not in {names.ADAPTED, names.SIAMESE}:
         return name
     try:
-        return f"{names.ADAPTED}:{weights_store.store_weights(Path(path))}"
+        return f"{kind}:{weights_store.store_weights(Path(path))}"
     except OSError as error:
         raise StorageError(
-            f"The adapted encoder cannot be kept in {weights_store.weights_folder()} "
-            f"({error.strerror})."
+            f"The encoder cannot be kept in {weights_store.weights_folder()} ({error.strerror})."
         ) from error
 
 

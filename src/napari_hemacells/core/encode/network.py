@@ -5,18 +5,16 @@ Import this module inside functions.
 
 from __future__ import annotations
 
-import copy
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as nnf
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from napari_hemacells.core.encode.device import free_gpu_memory, is_out_of_memory
 from napari_hemacells.core.errors import EncoderError
+from napari_hemacells.core.fused_network import conv_norm_pairs, fused_copy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,42 +43,13 @@ def fuse_batch_norm(network: nn.Module, images: torch.Tensor) -> nn.Module:
     images
         ``(n, 3, size, size)``, a few are enough.
     """
-    if not any(_pairs(module) for module in network.modules()):
+    if not any(conv_norm_pairs(module) for module in network.modules()):
         return network
-    swift = copy.deepcopy(network)
-    for module in list(swift.modules()):
-        _fold(module)
-    swift = swift.to(memory_format=torch.channels_last)
+    swift = fused_copy(network)
     with torch.inference_mode(), torch.autocast("cpu", enabled=False):
         wanted, fused = network(images), swift(images)
     same = bool((wanted - fused).abs().max() <= CLOSE * wanted.abs().max())
     return swift if same else network
-
-
-def _pairs(module: nn.Module) -> list[tuple[str, str]]:
-    """Return the names of convolutions of a module, each with the batch norm defined after it."""
-    children = list(module.named_children())
-    return [
-        (name, following)
-        for (name, conv), (following, norm) in pairwise(children)
-        if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
-    ]
-
-
-def _fold(module: nn.Module) -> None:
-    """Fold the batch norms of a module, not of those inside it, into its convolutions."""
-    for conv, norm in _pairs(module):
-        folded: Any = getattr(module, norm)
-        setattr(module, conv, fuse_conv_bn_eval(getattr(module, conv), _plain(folded)))
-        setattr(module, norm, getattr(folded, "act", nn.Identity()))
-
-
-def _plain(norm: nn.BatchNorm2d) -> nn.BatchNorm2d:
-    """Return torch's own batch norm with these numbers: timm's has an activation inside."""
-    options: Any = {"eps": norm.eps, "affine": norm.affine, "track_running_stats": True}
-    plain = nn.BatchNorm2d(norm.num_features, **options)
-    plain.load_state_dict(norm.state_dict())
-    return plain.eval()
 
 
 class NetworkEncoder:

@@ -7,9 +7,7 @@ inside functions only. Training is in :mod:`napari_hemacells.core.train.siamese`
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -17,6 +15,8 @@ from torch.nn import functional as nnf
 
 from napari_hemacells.core.encode.adapted import with_tensors
 from napari_hemacells.core.encode.network import NetworkEncoder
+from napari_hemacells.core.encode.siamese_head import BODY, HEAD
+from napari_hemacells.core.encode.siamese_header import read_siamese_header
 from napari_hemacells.core.encode.weights_store import file_sha256
 from napari_hemacells.core.errors import EncoderError
 from napari_hemacells.core.types import EncoderInfo
@@ -29,14 +29,12 @@ if TYPE_CHECKING:
 
     from napari_hemacells.core.encode.protocol import Encoder
 
-FORMAT, VERSION = "napari-hemacells siamese network", 1
 SIDE = 100  # px, of the thesis' grey pictures
 CHANNELS = (4, 8, 8)
 WIDTHS = (500, 500, 5)  # of its linear layers
 LUMA = (0.299, 0.587, 0.114)  # Rec. 601, what converts a picture to grey
 LIFT = 20.0  # constant last number of the thesis' vectors, see ThesisNetwork
 HEAD_WIDTHS = (256, 64)
-HEAD, BODY = "head.", "body."
 
 
 class ThesisNetwork(nn.Module):
@@ -116,82 +114,6 @@ class EncoderWithHead(nn.Module):
         """``(n, 64)`` of ``(n, 3, rows, cols)`` normalised images."""
         vectors: Tensor = self.head(self.body(images))
         return vectors
-
-
-@dataclass(frozen=True)
-class SiameseHeader:
-    """What the header of a siamese network's file says.
-
-    Attributes
-    ----------
-    base
-        Name of the encoder under the head; empty for the thesis' network.
-    base_sha256
-        Hash of its weights.
-    kinds
-        Kinds of cells that it was trained on.
-    cells
-        Their number.
-    seen
-        All that the weights have seen, in words.
-    date
-        Of creation, ISO 8601, UTC.
-    training
-        Parameters of the training.
-    """
-
-    base: str
-    base_sha256: str
-    kinds: tuple[str, ...]
-    cells: int
-    seen: str
-    date: str
-    training: dict[str, Any]
-
-    def to_metadata(self) -> dict[str, str]:
-        """As the header of a safetensors file."""
-        about = {**asdict(self), "kinds": list(self.kinds)}
-        return {"format": FORMAT, "version": str(VERSION), "about": json.dumps(about)}
-
-
-def read_siamese_header(file: Path) -> SiameseHeader:
-    """Return the header of a siamese network's file.
-
-    Raises
-    ------
-    EncoderError
-        The file is missing, damaged, or of another kind.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(file, framework="numpy") as stored:
-            header = stored.metadata() or {}
-        about = json.loads(header["about"])
-        if header["format"] != FORMAT or int(header["version"]) > VERSION:
-            raise EncoderError(f"{file} is no siamese network of this version: choose another.")
-        return _header_of(about)
-    except (
-        OSError,
-        SafetensorError,
-        KeyError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        RecursionError,
-    ) as error:
-        raise EncoderError(
-            f"{file} is missing, damaged or no siamese network: choose another file, or train "
-            "one with hemacells train siamese."
-        ) from error
-
-
-def _header_of(about: dict[str, Any]) -> SiameseHeader:
-    """Return the header; raises TypeError or KeyError for something else."""
-    words = [about[name] for name in ("base", "base_sha256", "seen", "date")]
-    if not all(isinstance(text, str) for text in words):
-        raise TypeError("a text is needed")
-    return SiameseHeader(**{**about, "kinds": tuple(about["kinds"])})
 
 
 def thesis_info(sha256: str, seen: str) -> EncoderInfo:

@@ -8,6 +8,8 @@ Cells of a large image on disk: the table and a mask a cell, without a label ima
 
 The file is a numpy archive without pickles; a hundred thousand cells take some tens of megabytes,
 where the label image of a slide would take gigabytes.
+
+The ids of the cells in a file, read without their pixels and once for each version of it.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import hashlib
 import io
 import json
 from contextlib import contextmanager
+from functools import lru_cache
 from itertools import product
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
@@ -32,6 +35,7 @@ from napari_hemacells.core.files.numpy_files import load_arrays
 from napari_hemacells.core.files.safe_files import open_stream
 from napari_hemacells.core.files.text_tables import frame_csv_bytes
 from napari_hemacells.core.files.tiff_files import check_segments
+from napari_hemacells.core.store.project_pictures import picture_numbers
 from napari_hemacells.core.types import BOX_COLUMNS, CELL_COLUMNS, Cells, CellSource
 
 if TYPE_CHECKING:
@@ -314,3 +318,26 @@ def read_mask_ids(path: Path) -> NDArray[np.int64]:
         labels = load_arrays(stream)["column label"]
         check_cells(pd.DataFrame({"label": labels}))
         return labels.astype(np.int64)
+
+
+def read_cell_ids(file: Path) -> frozenset[int]:
+    """Return the ids of the cells in a file of either kind, a label image or masks.
+
+    Raises
+    ------
+    ProjectError
+        For a file that is missing or damaged.
+    """
+    try:
+        about = file.stat()
+    except OSError as error:
+        raise damaged_file_error(file) from error
+    return _read_ids_cached(file, about.st_mtime_ns, about.st_size)
+
+
+@lru_cache(maxsize=256)
+def _read_ids_cached(file: Path, _changed: int, _size: int) -> frozenset[int]:
+    if file.suffix == ".json":
+        return picture_numbers(file)
+    read = read_mask_ids if file.suffix == ".npz" else read_ids
+    return frozenset(read(file).tolist())

@@ -10,9 +10,8 @@
     detection/<image key>/        parts of a detection that was interrupted
     models/                       fine-tuned detectors and classifiers
     adapted/<day and time>/       encoders adapted to the project's cells
+    siamese/<day and time>/       likenesses that were trained
     embeddings/                   cache; may be deleted at any time
-
-The ids of the cells in a file, read without their pixels and once for each version of it.
 
 Where a session is kept that nobody has named yet.
 
@@ -25,7 +24,6 @@ import os
 import shutil
 from contextlib import contextmanager
 from dataclasses import fields
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,10 +52,8 @@ from napari_hemacells.core.files.safe_files import (
 from napari_hemacells.core.pictures.contact_sheet import ContactSheet, sheet_of
 from napari_hemacells.core.store import image_paths, project_pictures
 from napari_hemacells.core.store.cells_file import (
-    damaged_file_error,
+    read_cell_ids,
     read_cells,
-    read_ids,
-    read_mask_ids,
     read_masks,
     write_cells,
     write_csv,
@@ -84,35 +80,21 @@ if TYPE_CHECKING:
     from napari_hemacells.core.types import Cells, CropSpec, EncoderInfo, SmearImage
 
 
-_FOLDERS = ("cells", "pictures", "detection", "models", "adapted", "embeddings", "export")
+_FOLDERS = (
+    "cells",
+    "pictures",
+    "detection",
+    "models",
+    "adapted",
+    "siamese",
+    "embeddings",
+    "export",
+)
 _LOCK_NAME = f"{FILE_NAME}.lock"
 _FILES = (
     FILE_NAME, _LOCK_NAME, JOURNAL_NAME, f"{JOURNAL_NAME}.lock", f"{JOURNAL_NAME}.torn",
 )  # fmt: skip
 _PATIENCE = 10.0  # seconds that another process may take to write project.json
-
-
-def read_cell_ids(file: Path) -> frozenset[int]:
-    """Return the ids of the cells in a file of either kind, a label image or masks.
-
-    Raises
-    ------
-    ProjectError
-        For a file that is missing or damaged.
-    """
-    try:
-        about = file.stat()
-    except OSError as error:
-        raise damaged_file_error(file) from error
-    return _read_ids_cached(file, about.st_mtime_ns, about.st_size)
-
-
-@lru_cache(maxsize=256)
-def _read_ids_cached(file: Path, _changed: int, _size: int) -> frozenset[int]:
-    if file.suffix == ".json":
-        return project_pictures.picture_numbers(file)
-    read = read_mask_ids if file.suffix == ".npz" else read_ids
-    return frozenset(read(file).tolist())
 
 
 class Project:
@@ -247,6 +229,17 @@ class Project:
         """Use this model, a folder inside the project's, from now on; or none."""
         chosen = None if model is None else model.relative_to(self.folder).as_posix()
         self._write({"classifier": chosen})
+
+    @property
+    def likeness(self) -> Path | None:
+        """Folder of the likeness that the project uses; ``None`` for that of its annotations."""
+        chosen = self.content.likeness
+        return None if chosen is None else self.folder / chosen
+
+    def choose_likeness(self, folder: Path | None) -> None:
+        """Use this likeness, a folder inside the project's, from now on; or none."""
+        chosen = None if folder is None else folder.relative_to(self.folder).as_posix()
+        self._write({"likeness": chosen})
 
     def image(self, image_key: str) -> StoredImage:
         """What the project knows of an image.

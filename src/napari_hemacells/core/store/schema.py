@@ -118,6 +118,7 @@ class ProjectFile(BaseModel):
     encoder_name: str = DEFAULT
     classify: ClassifyParams = ClassifyParams()
     classifier: str | None = None  # the fine-tuned model in use, from the project folder
+    likeness: str | None = None  # the learned likeness in use, from the project folder
     journal: bool = False
     checksum: str | None = None  # the last one, as it is looked for from the end
 
@@ -127,7 +128,9 @@ def write_project_file(folder: Path, content: ProjectFile) -> None:
     pictures = any(image.kind == "pictures" for image in content.images)
     version = SCHEMA_VERSION if pictures else _WITHOUT_PICTURES
     now = {"schema_version": version, "checksum": _BLANK}
-    left_out = None if pictures else {"images": {"__all__": {"kind"}}}
+    left_out: dict[str, Any] = {} if pictures else {"images": {"__all__": {"kind"}}}
+    if content.likeness is None:
+        left_out["likeness"] = True  # so that versions before it read the file
     stored = content.model_copy(update=now).model_dump_json(indent=2, exclude=left_out)
     data = stored.encode() + b"\n"
     digest = hashlib.sha256(data).hexdigest()
@@ -156,7 +159,7 @@ def read_project_file(folder: Path) -> ProjectFile:
     except ValidationError as error:
         raise _damaged_project_error(path) from error
     _check_checksum(path, data, content.checksum, version)
-    for model in (content.classifier, content.detect.weights):
+    for model in (content.classifier, content.detect.weights, content.likeness):
         _check_inside(path, model)
     # Versions before the second did not say: whoever had added an image had a journal.
     journal = content.journal or (version < 2 and bool(content.images))

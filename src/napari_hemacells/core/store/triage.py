@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from napari_hemacells.core.classify.likeness_words import LikenessWord  # noqa: TC001  # pydantic
 from napari_hemacells.core.errors import StorageError
 from napari_hemacells.core.files.fsio import atomic_folder, read_bytes, write_bytes
 from napari_hemacells.core.store.overlay import display_pixels
@@ -39,21 +40,29 @@ _RING = (255, 0, 200)
 class Resemblance(BaseModel):
     """A class that an odd cell resembles.
 
+    The classifier's confidence is not among it: it has to choose one of its classes, and is often
+    sure of a cell that fits none.
+
     Attributes
     ----------
     name
         The class.
+    distance
+        To the nearest annotated cells of the class, in thresholds: up to 1 it could be one of
+        them. ``None`` where the model keeps no annotated cells.
     likeness
-        Probability that the cell is of one kind with the nearest annotated cells of the class.
-    confidence
-        The classifier's probability of the class; ``None`` where it knows one class alone.
+        How alike they are, in words; empty where the distance is not known.
+    p_same
+        Probability that they are of one kind; ``None`` where it was not calibrated on kinds that
+        were left out.
     """
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     name: str
-    likeness: float | None
-    confidence: float | None
+    distance: float | None = Field(default=None, ge=0)
+    likeness: LikenessWord | Literal[""] = ""
+    p_same: float | None = Field(default=None, ge=0, le=1)
 
 
 class OddCell(BaseModel):
@@ -221,36 +230,36 @@ def _odd_cells(
     model: TriageModel,
     files: Mapping[int, str],
 ) -> list[OddCell]:
-    from napari_hemacells.core.classify.similarity import likeness_to_classes
+    from napari_hemacells.core.classify.similarity import class_distances
 
     odd = odd_ones.odd_ids.tolist()
     if not odd:
         return []
     names = {cell_class.id: cell_class.name for cell_class in model.palette}
     rows = [embeddings.rows[cell] for cell in odd]
-    alike: NDArray[np.float32] | None = None
+    distances: NDArray[np.float32] | None = None
     if model.likeness is not None and model.support is not None and len(model.support):
-        alike = likeness_to_classes(
+        distances = class_distances(
             model.likeness,
             embeddings.vectors[rows],
             model.support.vectors,
             model.support.labels,
             prediction.class_ids,
         )
-    places = {cell: row for row, cell in enumerate(prediction.ids.tolist())}
+    position = {cell: row for row, cell in enumerate(prediction.ids.tolist())}
     scores = dict(zip(odd_ones.ids.tolist(), odd_ones.scores.tolist(), strict=True))
-    one_class = len(prediction.class_ids) == 1
     described = []
     for number, cell in enumerate(odd):
-        chances = prediction.probabilities[places[cell]]
-        order = np.argsort(-(chances if alike is None else alike[number]), kind="stable")
+        own = None if distances is None else distances[number]
+        ranking = -prediction.probabilities[position[cell]] if own is None else own
+        order = np.argsort(ranking, kind="stable")[:RESEMBLED].tolist()
         resembles = tuple(
-            Resemblance(
-                name=names.get(prediction.class_ids[column], prediction.class_ids[column]),
-                likeness=None if alike is None else round(float(alike[number, column]), 4),
-                confidence=None if one_class else round(float(chances[column]), 4),
+            _resemblance(
+                names.get(prediction.class_ids[column], prediction.class_ids[column]),
+                model.likeness,
+                None if own is None else float(own[column]),
             )
-            for column in order[:RESEMBLED].tolist()
+            for column in order
         )
         row, col = cells.centres[cells.position[cell]].tolist()
         described.append(
@@ -260,6 +269,20 @@ def _odd_cells(
             )
         )  # fmt: skip
     return described
+
+
+def _resemblance(name: str, likeness: Likeness | None, distance: float | None) -> Resemblance:
+    from napari_hemacells.core.classify.likeness_words import judge
+
+    if likeness is None or distance is None or not np.isfinite(distance):
+        return Resemblance(name=name)
+    verdict = judge(likeness, distance)
+    return Resemblance(
+        name=name,
+        distance=round(verdict.ratio, 3) if np.isfinite(verdict.ratio) else None,
+        likeness=verdict.word,
+        p_same=None if verdict.p_same is None else round(verdict.p_same, 4),
+    )
 
 
 def _write_crops(

@@ -30,8 +30,9 @@ MOST_SHOWN = 600  # odd cells on the page: a page of more is too heavy to be rea
 COMPARED = 6  # typical cells of each class on the page
 _MAX_BYTES = 2**26
 _COLUMNS = (
-    "image", "group", "cell", "row", "col", "oddness", "resembles", "likeness", "confidence",
-    "resembles next", "likeness next", "confidence next", "crop", "second look",
+    "image", "group", "cell", "row", "col", "oddness",
+    "resembles", "distance", "likeness", "same kind",
+    "resembles next", "distance next", "likeness next", "same kind next", "crop", "second look",
 )  # fmt: skip
 NO_DIAGNOSIS = (
     "This list is no diagnosis and is not meant for one. It shows which cells a program could "
@@ -155,6 +156,12 @@ def _values(report: TriageReport) -> dict[str, Any]:
         "examples": _examples(report),
         "no_diagnosis": NO_DIAGNOSIS,
         "with_odd": sum(bool(image.triage.odd) for image in report.images),
+        "percentages": any(
+            known.p_same is not None
+            for image in report.images
+            for cell in image.triage.odd
+            for known in cell.resembles
+        ),
     }
 
 
@@ -197,10 +204,11 @@ def _rows(report: TriageReport, folder: Path) -> Iterator[tuple[object, ...]]:
 def _resembling(cell: OddCell) -> Iterator[object]:
     for place in range(RESEMBLED):
         if place < len(cell.resembles):
-            one = cell.resembles[place]
-            yield from (one.name, _or_empty(one.likeness), _or_empty(one.confidence))
+            known = cell.resembles[place]
+            yield from (known.name, _or_empty(known.distance))
+            yield from (known.likeness, _or_empty(known.p_same))
         else:
-            yield from ("", "", "")
+            yield from ("", "", "", "")
 
 
 def _or_empty(value: float | None) -> object:
@@ -235,17 +243,14 @@ def odd_in_words(images: Sequence[TriagedImage]) -> str:
     )
 
 
-FEW_KINDS = 4  # with fewer, kinds cannot be left out to choose the threshold
-
-
-def likeness_in_words(likeness: Likeness | None, kinds: int) -> str:
+def likeness_in_words(likeness: Likeness | None) -> str:
     """Return on what the likeness rests, and what it is not good for, in words."""
     if likeness is None:
-        return "The model keeps no annotated cells, so no likeness is known."
-    text = f"The distance rests on {likeness.learned_from}"
-    if kinds < FEW_KINDS:
+        return "The model keeps no annotated cells, so no distance is known."
+    text = f"It rests on {likeness.learned_from}"
+    if not likeness.kinds_left_out:
         text += (
-            f" With {kinds} annotated kinds only, it overrates the likeness of cells of other "
-            "kinds: go by the pictures."
+            " With fewer than four annotated kinds it overrates how alike cells of other kinds "
+            "are, so no percentage is given: go by the pictures."
         )
     return text

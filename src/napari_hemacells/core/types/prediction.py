@@ -42,6 +42,8 @@ class Prediction:
         ``(k,)`` the kind that each class is within, where there are two levels; otherwise empty.
     restandardised
         Whether the image's embeddings were moved onto those that the head was fitted beside.
+    too_few
+        Whether a class has so few annotations that the confidence means nothing as a percentage.
     """
 
     ids: NDArray[np.int64]
@@ -53,6 +55,7 @@ class Prediction:
     nearest: bool = False
     restandardised: bool = False
     kinds: tuple[str, ...] = ()
+    too_few: bool = False
 
     @cached_property
     def verdict(self) -> NDArray[np.bool_]:

@@ -15,18 +15,18 @@ from napari_hemacells.core.errors import EncoderError, HemaCellsError
 from napari_hemacells.core.params import AdaptParams
 from napari_hemacells.core.train import SubprocessJob
 from napari_hemacells.core.train.selfsupervised import encoder_store
+from napari_hemacells.core.train.selfsupervised.adaptation import adapt
 from napari_hemacells.core.train.selfsupervised.estimate import (
     adaptation_unavailable_reason,
     count_available_cells,
     estimated_seconds,
 )
 from napari_hemacells.core.train.selfsupervised.evaluator import evaluable_clicks
-from napari_hemacells.core.train.selfsupervised.trainer import adapt
 from napari_hemacells.core.types import Progress
 from napari_hemacells.widgets.adapt_encoder.panel import AdaptationSummary
 from napari_hemacells.widgets.canvas.viewer_bridge import images_in_memory
 from napari_hemacells.widgets.subscriptions import Subscriptions
-from napari_hemacells.widgets.training.runner import TrainingRunner
+from napari_hemacells.widgets.training.runner import TrainingRunner, other_training_reason
 from napari_hemacells.widgets.training.steps import (
     ProjectSnapshot,
     RemainingTime,
@@ -36,7 +36,7 @@ from napari_hemacells.widgets.training.steps import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Mapping
 
     from napari_hemacells.core.store import Project
     from napari_hemacells.core.train import TrainingReport
@@ -46,9 +46,8 @@ if TYPE_CHECKING:
     from napari_hemacells.widgets.adapt_encoder.panel import AdaptEncoderPanel
     from napari_hemacells.widgets.background.tasks import BackgroundTasks
     from napari_hemacells.widgets.canvas.viewer_bridge import ViewerBridge
-    from napari_hemacells.widgets.finetune.controller import FineTuneRunner
     from napari_hemacells.widgets.message_bar import Notifier
-    from napari_hemacells.widgets.train_detector.controller import TrainDetectorController
+    from napari_hemacells.widgets.training.runner import HasTrainingJob
 
 
 def adaptation_steps(
@@ -316,7 +315,7 @@ class AdaptEncoderController(QObject):
         bridge: ViewerBridge,
         *,
         tasks: BackgroundTasks,
-        trainings: tuple[TrainDetectorController, FineTuneRunner],
+        trainings: Mapping[str, HasTrainingJob],
         voice: Notifier,
     ) -> None:
         super().__init__()
@@ -324,18 +323,10 @@ class AdaptEncoderController(QObject):
             session,
             box,
             partial(images_in_memory, session, bridge),
-            partial(other_training_reason, *trainings),
+            partial(other_training_reason, trainings),
         )
         self.run.encoder_requested.connect(tasks.load_encoder)
         self.run.said.connect(voice.say)
         self.run.warning_emitted.connect(voice.warn)
-        for training in trainings:
+        for training in trainings.values():
             training.jobs.stopped.connect(self.run.refresh)
-
-
-def other_training_reason(detector: TrainDetectorController, classifier: FineTuneRunner) -> str:
-    """Return why the encoder cannot be adapted now; empty while no other training runs."""
-    for name, taught in (("detector", detector), ("classifier", classifier)):
-        if taught.jobs.running("train"):
-            return f"The {name} is being trained: wait until it has finished, or cancel it."
-    return ""

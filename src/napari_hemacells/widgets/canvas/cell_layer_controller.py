@@ -35,7 +35,9 @@ def format_cell_status(session: Session, cell: int) -> str:
     at = int(prediction.ids.searchsorted(cell))
     name = session.palette.by_id(prediction.class_ids[prediction.predicted_column[at]]).name
     if prediction.verdict[at]:
-        return f"Cell {cell}: unknown, unlike all annotated cells (nearest: {name})"
+        return f"Cell {cell}: unknown (nearest {name})"
+    if prediction.too_few:
+        return f"Cell {cell}: {name}"
     return f"Cell {cell}: {name}{ours.format_confidence(float(prediction.confidence[at]))}"
 
 

@@ -44,19 +44,31 @@ class CellPyramid:
     def __init__(
         self, labels: Any, ids: NDArray[np.int64], centres: NDArray[np.float64], diameter: float
     ) -> None:
-        self.labels, self.ids = labels, ids
+        self.outline = 0  # width in pixels of the image; 0 fills the cells
+        longest = max(labels.shape)
+        # Two at least: a list of one is no pyramid to napari.
+        count = max(2, int(np.ceil(np.log2(longest / COARSEST_LEVEL_PIXELS))) + 1)
+        self._take(labels, ids, centres, diameter)
+        self.levels = tuple(PyramidLevel(self, 2**number) for number in range(count))
+
+    def replace(
+        self, labels: Any, ids: NDArray[np.int64], centres: NDArray[np.float64], diameter: float
+    ) -> None:
+        """Hold other cells of the same image from now on; none has a colour yet."""
+        self._take(labels, ids, centres, diameter)
+        for level in self.levels:
+            level.forget()
+
+    def _take(
+        self, labels: Any, ids: NDArray[np.int64], centres: NDArray[np.float64], diameter: float
+    ) -> None:
+        self.labels, self.ids, self.diameter = labels, ids, diameter
         order = np.argsort(centres[:, 0], kind="stable")
         self._rows, self._cols = centres[order].T
         self._sorted_ids = ids[order]
         self._sorted_numbers = (order + 1).astype(np.int32)
-        self.diameter = diameter
-        self.outline = 0  # width in pixels of the image; 0 fills the cells
         # By a cell's number, its place among the ids from 1 on: ids may be far apart. 0 is glass.
         self.codes = np.zeros(len(ids) + 1, np.uint8)
-        longest = max(labels.shape)
-        # Two at least: a list of one is no pyramid to napari.
-        count = max(2, int(np.ceil(np.log2(longest / COARSEST_LEVEL_PIXELS))) + 1)
-        self.levels = tuple(PyramidLevel(self, 2**number) for number in range(count))
 
     def set_shades(self, codes: NDArray[np.unsignedinteger]) -> None:
         """Give each cell, in the order of `ids`, the code of its colour; 0 for none.
@@ -149,6 +161,10 @@ class PyramidLevel:
         self.size = int(np.prod(self.shape))
         self._block = lru_cache(CACHED_BLOCKS)(self._painted)
 
+    def forget(self) -> None:
+        """Paint every block anew: the cells are others."""
+        self._block.cache_clear()
+
     def __len__(self) -> int:
         return int(self.shape[0])
 
@@ -229,7 +245,14 @@ class MultiscaleLabels:
         self.layer = Labels(levels, multiscale=True, colormap=class_colormap({}), **about)
 
     def put(self, cells: Cells) -> None:
-        """Show other cells; set their colours afterwards."""
+        """Show other cells; set their colours afterwards.
+
+        napari is not told of new data where only the cells are new: it would make the colours'
+        shaders again, for every part of an image that a running detection has done.
+        """
+        if cells.labels.shape == self.levels.labels.shape:
+            self.levels.replace(cells.labels, cells.ids, cells.centres, cells.diameter)
+            return
         outline = self.levels.outline
         self.levels = _build_pyramid(cells)
         self.levels.outline = outline
@@ -242,7 +265,6 @@ class MultiscaleLabels:
             self.refresh()
         else:
             self._table = shades.table
-            self.refresh()
             self.layer.colormap = class_colormap(shades.table)
 
     def outline(self, width: int) -> None:

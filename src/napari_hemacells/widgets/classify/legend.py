@@ -11,6 +11,8 @@ from napari_hemacells.layers import confidence_scale
 from napari_hemacells.widgets.plain_text import PlainLabel
 
 _HEIGHT = 12
+PERCENTAGES = ("0 % unsure", "50 %", "100 % sure, or yours")
+WORDS = ("less sure", "", "surer, or yours")  # with so few annotations that no number is honest
 
 
 class GradientBar(QWidget):
@@ -45,7 +47,7 @@ class ConfidenceLegend(QWidget):
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setVerticalSpacing(1)
         grid.addWidget(self.bar, 0, 0, 1, 3)
-        self.labels = [PlainLabel(text) for text in ("0 % unsure", "50 %", "100 % sure, or yours")]
+        self.labels = [PlainLabel(text) for text in PERCENTAGES]
         for column, label in enumerate(self.labels):
             grid.addWidget(label, 1, column)
             grid.setColumnStretch(column, column != 1)
@@ -57,3 +59,8 @@ class ConfidenceLegend(QWidget):
         row.addWidget(PlainLabel("unknown, unlike all annotated cells"), 1)
         grid.addLayout(row, 2, 0, 1, 3)
         self.setAccessibleName("Legend of the confidence")
+
+    def show_percentages(self, *, shown: bool) -> None:
+        """Show the scale in per cent, or in words."""
+        for label, text in zip(self.labels, PERCENTAGES if shown else WORDS, strict=True):
+            label.setText(text)

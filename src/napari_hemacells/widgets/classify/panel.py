@@ -24,6 +24,7 @@ from qtpy.QtWidgets import (
 from superqt import QFlowLayout
 
 from napari_hemacells.core.annotate.palette import UNKNOWN_COLOUR
+from napari_hemacells.core.classify.calibration import MIN_SHOTS_PERCENTAGE
 from napari_hemacells.core.params import ClassifyParams
 from napari_hemacells.core.types import NOT_A_CELL, UNKNOWN
 from napari_hemacells.layers import DISPLAY_MODES
@@ -37,6 +38,7 @@ from napari_hemacells.widgets.classify.legend import ConfidenceLegend
 from napari_hemacells.widgets.forms import ParamsForm, build_params
 from napari_hemacells.widgets.plain_text import PlainLabel
 from napari_hemacells.widgets.subscriptions import Subscriptions
+from napari_hemacells.widgets.train_siamese.panel import TrainSiamesePanel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -223,6 +225,9 @@ def format_shift_warning(measurement: ShiftMeasurement, *, moved: bool, clicks: 
 
 
 UNSURE_BELOW = 0.6
+_TOO_FEW = (
+    f"Confidence is shown in per cent once every class has {MIN_SHOTS_PERCENTAGE} annotations."
+)
 _ONE_CLASS = "Only one class is annotated. Give a cell another class to compare the two."
 _CAVEAT = (
     "These classes are predicted and not checked by a person. Review the uncertain cells "
@@ -257,6 +262,7 @@ class ClassifyPanel(QWidget):
         self.live.setChecked(True)
         self.live.setToolTip("Fit the classifier and colour every cell after each annotation")
         self.encoder, self.adapt = EncoderPicker(), AdaptEncoderPanel()
+        self.alike = TrainSiamesePanel()
         self.form = ParamsForm(ClassifyParams)
         self.modes: dict[DisplayMode, QPushButton] = {}
         self.legend = ConfidenceLegend()
@@ -301,6 +307,7 @@ class ClassifyPanel(QWidget):
         for label in (self.caveat, self.device):
             theme.mute_text(label)
         self.adapt.restyle()
+        self.alike.restyle()
         self.shift.show_state(self._session)
 
     # --- updaters ----------------------------------------------------------------------------
@@ -327,6 +334,8 @@ class ClassifyPanel(QWidget):
         if session.project is not None:
             self.table.show_counts(session.palette, session.counts(), cells)
         self.confidence.setText(confidence_line(session))
+        prediction = session.prediction
+        self.legend.show_percentages(shown=prediction is None or not prediction.too_few)
         self.trust.show_state(session)
         self.doubts.show_state(session)
         self.shift.show_state(session)
@@ -379,6 +388,7 @@ class ClassifyPanel(QWidget):
         column.addWidget(self.live)
         column.addWidget(self.encoder)
         column.addWidget(self.adapt)
+        column.addWidget(self.alike)
         column.addWidget(self.form.native)
         column.addWidget(self.model)
         column.addLayout(models)
@@ -439,6 +449,8 @@ def confidence_line(session: Session) -> str:
     beside = f" {unknown:,} unknown, not assigned to a class." if unknown else ""
     if not len(known):
         return beside.strip()
+    if prediction.too_few:
+        return f"{_TOO_FEW}{beside}"
     unsure = int((known < UNSURE_BELOW).sum())
     middle = float(np.sort(known)[len(known) // 2])
     cells = "cell" if unsure == 1 else "cells"

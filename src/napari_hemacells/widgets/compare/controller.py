@@ -311,6 +311,14 @@ class LikenessController(QObject):
             else:
                 self._show_odd()
 
+    def forget(self) -> None:
+        """Ask anew: another likeness is in use. Two cells that are shown are compared again."""
+        self._indices.clear()
+        self._likeness = self._odd = None
+        self.leave_odd()
+        if len(self.picked) == 2:
+            self._ask_likeness()
+
     def _project_changed(self) -> None:
         self._indices.clear()
         self._likeness = None

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from napari_hemacells.session.likeness import CellComparison, PickedCell
 
 SIDE = 132  # pixels of a crop
-MOST_SURE = 0.99  # a figure above that is no more than the shape of a curve
-LEAST_SURE = 0.6  # below, it is said to be hard to tell
 _TITLE = 21  # letters of cell and image below a crop
 _SCALE_MAX = 2.0  # largest distance
 _HELP = (
@@ -207,15 +205,11 @@ class ComparePanel(QWidget):
 
     def show_comparison(self, comparison: CellComparison) -> None:
         """Show what is said of the two cells."""
-        said = "same kind" if comparison.same else "different kinds"
-        sure = "more than 99%" if comparison.sure > MOST_SURE else f"{comparison.sure:.0%}"
-        if comparison.sure < LEAST_SURE:
-            self.verdict.setText(f"Hard to tell, rather {said}, {sure} sure")
-        else:
-            self.verdict.setText(f"{said.capitalize()}, {sure} sure")
-        self.scale.show_distance(comparison.distance, comparison.threshold)
+        verdict = comparison.verdict
+        self.verdict.setText(verdict.headline)
+        self.scale.show_distance(verdict.distance, verdict.threshold)
         self.figures.setText(
-            f"Distance {comparison.distance:.2f}; the same kind up to {comparison.threshold:.2f}."
+            f"Distance {verdict.distance:.2f}; the same kind up to {verdict.threshold:.2f}."
         )
         self.figures.show()
         self.basis.setText(comparison.basis)

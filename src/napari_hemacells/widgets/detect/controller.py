@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from napari_hemacells.widgets.message_bar import Notifier
     from napari_hemacells.widgets.train_detector.controller import TrainDetectorController
 
-_SHARE = 0.25  # of the time goes into showing what was found, at most
-_LONGEST = 3.0  # seconds between two looks, if parts come that fast
+_SHARE = 0.1  # of the time goes into showing what was found, at most
+_SHORTEST, _LONGEST = 1.0, 5.0  # seconds between two looks, however fast parts come
 LIVE_PIXELS = 2_000_000  # a field of view; more has several parts, whose maps are not kept
 _TYPICAL = 40.0  # diameter in pixels where no cell tells it
 
@@ -55,7 +55,8 @@ class DetectionPreview(QObject):
         self._parts.append(part)
         image = self._session.image
         waited = time.monotonic() - self._shown
-        if image is None or not self.count or waited < min(self._cost / _SHARE, _LONGEST):
+        pause = min(max(self._cost / _SHARE, _SHORTEST), _LONGEST)
+        if image is None or not self.count or waited < pause:
             return
         started = time.monotonic()
         self._show(image)
@@ -68,24 +69,34 @@ class DetectionPreview(QObject):
         self._bridge.clear_partial_cells()
 
     def _show(self, image: SmearImage) -> None:
-        cells = merge_parts(self._parts, image.shape)
+        self._parts = [join_parts(self._parts)]  # the next look joins only what is new
+        cells = cells_of(self._parts[0], image.shape)
         shades = ours.detected_colour_codes(cells, self._session.palette)
         self._bridge.show_partial_cells(cells, image.key, shades, outline_width(cells.diameter))
 
 
-def merge_parts(parts: list[PartCells], shape: tuple[int, int]) -> Cells:
-    """Return the cells of some parts, with those on borders not yet joined."""
+def join_parts(parts: list[PartCells]) -> PartCells:
+    """Return the cells of some parts as one, with those on borders not yet joined."""
     import pandas as pd
 
-    from napari_hemacells.core.cell_masks import LazyLabels, PackedMasks
+    from napari_hemacells.core.cell_masks import PackedMasks
+    from napari_hemacells.core.types import PartCells
+
+    parts = [part for part in parts if len(part)]
+    table = pd.concat([part.table for part in parts], ignore_index=True)
+    return PartCells(parts[0].part, table, PackedMasks.concatenate([p.masks for p in parts]))
+
+
+def cells_of(part: PartCells, shape: tuple[int, int]) -> Cells:
+    """Return the cells of a part, numbered from 1 on."""
+    from napari_hemacells.core.cell_masks import LazyLabels
     from napari_hemacells.core.types import Cells
 
-    table = pd.concat([part.table for part in parts if len(part)], ignore_index=True)
+    table = part.table
     ids = np.arange(1, len(table) + 1)
-    masks = PackedMasks.concatenate([part.masks for part in parts])
     sides = (table["max_row"] - table["min_row"])[table["class"] == "RBC"]
     diameter = float(sides.median()) if len(sides) else _TYPICAL
-    return Cells(LazyLabels(shape, ids, masks), table.assign(label=ids), diameter)
+    return Cells(LazyLabels(shape, ids, part.masks), table.assign(label=ids), diameter)
 
 
 class DetectController(QObject):

@@ -255,7 +255,9 @@ class GalleryModel(QAbstractListModel):
     def _text(self, cell: int) -> str:
         class_id, confidence, annotated = self.shown(cell)
         name, _ = self._names.get(class_id or "", ("", None))
-        if not name or annotated or class_id == UNKNOWN:
+        prediction = self._session.prediction
+        few = prediction is not None and prediction.too_few
+        if not name or annotated or few or class_id == UNKNOWN:
             return name
         return f"{name}{format_confidence(confidence)}"
 

@@ -23,13 +23,14 @@ from napari_hemacells.core.train.detector.config import (
     format_command,
     training_folder,
 )
+from napari_hemacells.core.train.detector.fine_tuning import fine_tune
 from napari_hemacells.core.train.detector.project_dataset import find_corrected_images
-from napari_hemacells.core.train.detector.trainer import fine_tune
 from napari_hemacells.core.types import Progress
 from napari_hemacells.samples.smear import rehearsal_fields
 from napari_hemacells.widgets.subscriptions import Subscriptions
-from napari_hemacells.widgets.train_detector.panel import DetectorTrainingSummary, link_to
+from napari_hemacells.widgets.train_detector.panel import DetectorTrainingSummary
 from napari_hemacells.widgets.training.runner import TrainingRunner
+from napari_hemacells.widgets.training.section import link_to
 from napari_hemacells.widgets.training.steps import chosen_weights, freeze_state
 
 if TYPE_CHECKING:

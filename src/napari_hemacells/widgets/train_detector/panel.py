@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QUrl, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QPushButton
 
 from napari_hemacells.core.train.progress import format_duration
@@ -15,9 +15,6 @@ from napari_hemacells.widgets.training.section import TrainingSection, row_layou
 
 if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
-
-    from napari_hemacells.core.train.progress import TrainingReport
-    from napari_hemacells.widgets.training.learning_curves import LearningCurvesView
 
 _COMPLETE = "All of each image counts: unmarked cells are learned as background."
 _EFFORTS = {"Usual": 1, "Thorough: four times as long": 4}
@@ -47,7 +44,7 @@ class TrainDetectorPanel(TrainingSection):
     bundled_requested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__("Fine-t&une the detector", parent)
+        super().__init__("Fine-t&une the detector", parent, draws_curves=True)
         self.title.setToolTip("Train the detector on the images that you corrected")
         self.in_use = text_label()
         self.bundled = QPushButton("Use the bundled one")
@@ -59,9 +56,6 @@ class TrainDetectorPanel(TrainingSection):
         self.use.setToolTip("Use the new detector in this project from now on")
         self.drop.setToolTip("Remove the new detector; nothing else changes")
         self._teaching = DetectorTrainingSummary()
-        self.curves: LearningCurvesView | None = (
-            None  # made when a training starts: matplotlib is heavy
-        )
         self.before.append(self.effort)
         self.column.addLayout(row_layout((self.in_use, 1), (self.bundled, 0)))
         for widget in (self.lessons, self.effort, self.start):
@@ -96,44 +90,13 @@ class TrainDetectorPanel(TrainingSection):
         self.in_use.setText(f"In use: {name}" if name else "In use: the bundled detector")
         self.bundled.setVisible(name is not None)
 
-    def show_started(self) -> None:
-        """Show progress and learning curves of a new training."""
-        if self.curves is None:
-            from napari_hemacells.widgets.training.learning_curves import LearningCurvesView
-
-            self.curves = LearningCurvesView()
-            self.column.addWidget(self.curves)
-        self.curves.clear()
-        self.curves.show()
-        super().show_started()
-
-    def show_report(self, report: TrainingReport) -> None:
-        """Show the progress and the latest metrics."""
-        super().show_report(report)
-        if self.curves is not None:
-            self.curves.add(report)
-
-    def show_idle(self, message: str = "") -> None:
-        """Show that nothing runs and no result is pending."""
-        super().show_idle(message)
-        if self.curves is not None:
-            self.curves.hide()
-
     def restyle(self) -> None:
         """Apply the colours of the present theme."""
         super().restyle()
         theme.mute_text(self.in_use)
-        if self.curves is not None:
-            self.curves.redraw()
 
     def _train(self) -> None:
         self.train_requested.emit(self.effort.currentData())
 
     def _effort_changed(self, _index: int) -> None:
         self.show_training_summary(self._teaching)
-
-
-def link_to(path: str, words: str) -> str:
-    """Return a link that opens a file, in the colour of the theme's text."""
-    address = QUrl.fromLocalFile(path).toString()
-    return f'<a style="color: {theme.css("text")}" href="{address}">{words}</a>'

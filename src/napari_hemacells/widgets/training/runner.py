@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from qtpy.QtCore import QObject, Signal
 
@@ -11,11 +11,36 @@ from napari_hemacells.core.train import TrainingReport
 from napari_hemacells.widgets.background.workers import JobRunner
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from napari_hemacells.core.errors import HemaCellsError
     from napari_hemacells.core.train import SubprocessJob
     from napari_hemacells.core.types import Progress
     from napari_hemacells.widgets.background.workers import JobSteps
     from napari_hemacells.widgets.training.section import TrainingSection
+
+
+def other_training_reason(trainings: Mapping[str, HasTrainingJob]) -> str:
+    """Return why a training must wait for another one; empty while none of these runs.
+
+    Parameters
+    ----------
+    trainings
+        The others, by what they train.
+    """
+    for name, training in trainings.items():
+        if training.jobs.running("train"):
+            return f"The {name} is being trained: wait until it has finished, or cancel it."
+    return ""
+
+
+class HasTrainingJob(Protocol):
+    """A training with its job."""
+
+    @property
+    def jobs(self) -> JobRunner:
+        """Where it runs."""
+        ...
 
 
 class TrainingRunner(QObject):
@@ -34,7 +59,7 @@ class TrainingRunner(QObject):
     def __init__(self, panel: TrainingSection, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._section = panel
-        self.jobs = JobRunner(self)
+        self.jobs: JobRunner = JobRunner(self)
         self._run: SubprocessJob[Any, Any] | None = None
         panel.cancel_requested.connect(self.cancel)
         self.jobs.progressed.connect(self._progressed)

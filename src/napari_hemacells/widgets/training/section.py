@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Qt, QUrl, Signal
 from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
@@ -21,6 +21,7 @@ from napari_hemacells.widgets.plain_text import PlainLabel, rich_label
 
 if TYPE_CHECKING:
     from napari_hemacells.core.train.progress import TrainingReport
+    from napari_hemacells.widgets.training.learning_curves import LearningCurvesView
 
 
 _Label = TypeVar("_Label", bound=QLabel)
@@ -33,6 +34,8 @@ class TrainingSection(QWidget):
     ----------
     title
         The title of the section.
+    draws_curves
+        Whether loss and held-out metrics are drawn while it runs.
 
     Signals
     -------
@@ -45,8 +48,12 @@ class TrainingSection(QWidget):
     drop_requested = Signal()
     opened = Signal()
 
-    def __init__(self, title: str, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, title: str, parent: QWidget | None = None, *, draws_curves: bool = False
+    ) -> None:
         super().__init__(parent)
+        self._draws_curves = draws_curves
+        self.curves: LearningCurvesView | None = None  # made when it starts: matplotlib is heavy
         self.title = QToolButton()
         self.title.setText(title)
         self.title.setCheckable(True)
@@ -72,7 +79,15 @@ class TrainingSection(QWidget):
     # --- what is shown -----------------------------------------------------------------------
 
     def show_started(self) -> None:
-        """Show the progress of a new training."""
+        """Show the progress of a new training, with its curves."""
+        if self._draws_curves:
+            if self.curves is None:
+                from napari_hemacells.widgets.training.learning_curves import LearningCurvesView
+
+                self.curves = LearningCurvesView()
+                self.column.addWidget(self.curves)
+            self.curves.clear()
+            self.curves.show()
         self.show_parts(running=True, ended=False)
         self.show_progress(0, 0, "Preparing")
 
@@ -90,9 +105,11 @@ class TrainingSection(QWidget):
         if report.eta_s is not None and report.phase != "end":
             parts.append(f"{format_duration(report.eta_s)} to go")
         self.show_progress(report.step, report.steps, " · ".join(parts))
+        if self.curves is not None:
+            self.curves.add(report)
 
     def show_outcome(self, html: str) -> None:
-        """Show the result, and ask what to do with it."""
+        """Show the result, and ask what to do with it; the curves stay below it."""
         self.outcome.setText(html)
         self.show_parts(running=False, ended=True)
         self.tell("")
@@ -101,6 +118,8 @@ class TrainingSection(QWidget):
         """Show that nothing runs and no result is pending."""
         self.show_parts(running=False, ended=False)
         self.tell(message)
+        if self.curves is not None:
+            self.curves.hide()
 
     def tell(self, message: str) -> None:
         """Show the status; an empty one takes no room."""
@@ -119,6 +138,8 @@ class TrainingSection(QWidget):
         """Apply the colours of the present theme."""
         for label in (self.lessons, self.status):
             theme.mute_text(label)
+        if self.curves is not None:
+            self.curves.redraw()
 
     # --- inside ------------------------------------------------------------------------------
 
@@ -148,6 +169,12 @@ def row_layout(*widgets: tuple[QWidget, int]) -> QHBoxLayout:
     for widget, stretch in widgets:
         row.addWidget(widget, stretch)
     return row
+
+
+def link_to(path: str, words: str) -> str:
+    """Return a link that opens a file, in the colour of the theme's text."""
+    address = QUrl.fromLocalFile(path).toString()
+    return f'<a style="color: {theme.css("text")}" href="{address}">{words}</a>'
 
 
 def text_label() -> PlainLabel:

@@ -1,10 +1,13 @@
 """A siamese training: what it writes, that it goes on, and what is refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from napari_hemacells.core.classify.verification import Likeness
 from napari_hemacells.core.encode import load_encoder
+from napari_hemacells.core.encode.siamese_head import read_head_weights
 from napari_hemacells.core.errors import EncoderError, TrainingError
 from napari_hemacells.core.params import SiameseParams
 from napari_hemacells.core.train.siamese.config import SiameseJob, threshold_rule
@@ -16,6 +19,7 @@ from napari_hemacells.core.train.siamese.dataset import (
     remove_training,
     write_cells,
 )
+from napari_hemacells.core.train.siamese.likeness_store import likeness_for, read_likeness
 from napari_hemacells.core.train.siamese.trainer import HELD_OUT_METRIC, train_siamese
 
 COLOURS = {"pale": (210, 180, 190), "dark": (70, 40, 110), "red": (200, 60, 60)}
@@ -84,6 +88,21 @@ def test_a_head_is_an_encoder_afterwards(tmp_path, loss):
     assert likeness.auroc == outcome.auroc
     assert outcome.auroc > 0.9
     assert outcome.steps == 25 * 2
+    on_the_base(outcome, likeness, vectors)
+
+
+def on_the_base(outcome, likeness, vectors):
+    """The head compares the vectors of the encoder below as it does its own, without torch."""
+    base = load_encoder("imagenet", "cpu")
+    saved = read_likeness(outcome.likeness.parent)
+    head = likeness_for(saved, base.info)
+    known = base.encode(made_up_cells().crops)
+    assert np.allclose(head.transform(known), vectors, atol=1e-4)
+    assert (head.threshold, head.learned_from) == (likeness.threshold, likeness.learned_from)
+    assert "18 annotated cells of 3 kinds (dark, pale, red)" in head.learned_from
+    own = likeness_for(saved, load_encoder(outcome.encoder, "cpu").info)
+    assert np.allclose(own.transform(vectors), vectors, atol=1e-4)
+    assert likeness_for(saved, replace(base.info, sha256="0" * 64)) is None
 
 
 def test_an_interrupted_training_goes_on_as_it_would_have(tmp_path):
@@ -118,6 +137,9 @@ def test_networks_that_learn_whole(tmp_path, network):
     vectors = encoder.encode(made_up_cells(6, 2).crops)
     assert np.isfinite(vectors).all()
     assert ("ImageNet" in encoder.info.seen) == (network == "tuned")
+    saved = read_likeness(outcome.likeness.parent)
+    assert likeness_for(saved, encoder.info) is not None
+    assert likeness_for(saved, load_encoder("imagenet", "cpu").info) is None
 
 
 def test_few_cells_are_refused_and_none_is_held_out_of_few():
@@ -155,6 +177,8 @@ def test_a_damaged_network_is_refused(tmp_path):
         damaged.write_bytes(content)
         with pytest.raises(EncoderError):
             load_encoder(f"siamese:{damaged}", "cpu")
+        with pytest.raises(EncoderError):
+            read_head_weights(damaged)
     with pytest.raises(EncoderError, match="train siamese"):
         load_encoder(f"siamese:{tmp_path / 'nothing'}", "cpu")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -49,18 +50,21 @@ class ForegroundMap:
         return Image.fromarray(self.chance)
 
     def at(self, window: Window) -> NDArray[np.uint8]:
-        """Return the map interpolated at the pixels of a window of the image."""
-        limits = self.chance.shape
-        ends = [
-            [min(max(edge - start, 0.0) / step, limit) for edge in (part.start, part.stop)]
-            for part, start, step, limit in zip(
-                window, self.origin, self.step, limits, strict=True
-            )
-        ]
-        (top, bottom), (left, right) = ends
-        size = (window[1].stop - window[1].start, window[0].stop - window[0].start)
-        box = (left, top, right, bottom)
-        return np.asarray(self._picture.resize(size, Image.Resampling.BILINEAR, box=box))
+        """Return the map interpolated at the pixels of a window; its edge goes on beyond it."""
+        inside, box, pads = [], [], []
+        for part, start, step, limit in zip(
+            window, self.origin, self.step, self.chance.shape, strict=True
+        ):
+            low = min(max(part.start, math.ceil(start)), part.stop - 1)
+            high = max(min(part.stop, math.floor(start + limit * step)), low + 1)
+            inside.append(high - low)
+            box.append([min(max(edge - start, 0.0) / step, limit) for edge in (low, high)])
+            pads.append((low - part.start, part.stop - high))
+        (top, bottom), (left, right) = box
+        near = self._picture.resize(
+            (inside[1], inside[0]), Image.Resampling.BILINEAR, box=(left, top, right, bottom)
+        )
+        return np.pad(np.asarray(near), pads, mode="edge")
 
 
 def paint_labels(
@@ -84,17 +88,20 @@ def paint_labels(
     """
     rows, cols = canvas
     labels = np.zeros((rows.stop - rows.start, cols.stop - cols.start), np.int32)
+    if not labels.size:
+        return labels
     nearest = np.full(labels.shape, MAX_DISTANCE, np.float16)
+    chances = foreground.at(canvas)
     platelet = KINDS.index(PLATELET)
     for index, (box, kind) in enumerate(zip(found.boxes, found.kinds, strict=True)):
         window = window_of(box, canvas)
         if is_empty(window):
             continue
         distance = _distance(box, window)
-        own = _inside(distance, foreground.at(window))
+        here = window_in_canvas(window, canvas)
+        own = _inside(distance, chances[here])
         if kind == platelet:
             distance = distance - np.float16(ON_TOP)
-        here = window_in_canvas(window, canvas)
         own &= distance < nearest[here]
         labels[here][own] = index + 1
         nearest[here][own] = distance[own]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_hemacells.core.detect.learned.inference import relabel_small_leukocytes
+from napari_hemacells.core.detect.learned.inference import is_sliver, relabel_small_leukocytes
 from napari_hemacells.core.detect.learned.metadata import CANONICAL_DIAMETER, KINDS
 from napari_hemacells.core.detect.learned.model import DetectionThresholds, DetectorModel
 from napari_hemacells.core.detect.learned.postprocess import Detections, concatenate_detections
@@ -96,7 +96,8 @@ def _detect_in_field(field: TrainingField, model: DetectorModel) -> Detections:
     detections = concatenate_detections(parts)
     extent = np.array(field.pixels.shape[:2], np.float64)
     boxes = np.clip(detections.boxes * np.tile(extent / view.shape, 2), 0, np.tile(extent, 2))
-    return Detections(boxes, detections.kinds, detections.scores)
+    found = Detections(boxes, detections.kinds, detections.scores)
+    return found.pick(~is_sliver(found, field.pixels.shape[:2], field.diameter))
 
 
 def _centred(boxes: NDArray[np.float64], box: Box) -> NDArray[np.bool_]:

@@ -112,7 +112,7 @@ class SiameseOutcome:
     kinds
         Number of cells of each kind.
     held_out
-        What the threshold was chosen on, in words.
+        What it learned from and what the threshold was chosen on, in words.
     auroc, equal_error
         Of the distance, there; ``None`` where too little was annotated to tell.
     """
@@ -150,12 +150,11 @@ class SiameseOutcome:
 
     def format_summary(self) -> str:
         """Return what came of it, in words."""
-        count = sum(self.kinds.values())
-        learned = f"Learned from {count} cells of {len(self.kinds)} kinds."
         if self.auroc is None or self.equal_error is None:
-            return f"{learned} {self.held_out}"
+            return self.held_out
         return (
-            f"{learned} On pairs of {self.held_out}: AUROC {self.auroc:.3f}, and at the threshold "
-            f"where both errors are equal {self.equal_error:.1%} of the pairs are wrong. Two "
-            f"cells up to a distance of {self.threshold:.3f} are called the same kind."
+            f"Learned from {self.held_out} On those pairs: AUROC {self.auroc:.3f}, "
+            f"and at the threshold where both errors are equal {self.equal_error:.1%} of the "
+            f"pairs are wrong. Two cells up to a distance of {self.threshold:.3f} are called the "
+            "same kind."
         )

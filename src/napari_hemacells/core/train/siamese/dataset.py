@@ -21,15 +21,16 @@ from napari_hemacells.core.train.selfsupervised.project_dataset import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from napari_hemacells.core.annotate.state import AnnotationState
     from napari_hemacells.core.image.plane_selection import PlaneSelection
     from napari_hemacells.core.store.project import Project
     from napari_hemacells.core.train.selfsupervised.dataset import AdaptTrainingSet
-    from napari_hemacells.core.types import Progress
+    from napari_hemacells.core.types import Progress, SmearImage
 
 CELLS = "cells.npz"
 MOST_CELLS = 10_000  # of a folder
@@ -90,16 +91,28 @@ def load_folder_cells_steps(
     return _labelled(read)
 
 
-def load_project_cells_steps(project: Project) -> Generator[Progress, None, SiameseTrainingSet]:
+def load_project_cells_steps(
+    project: Project,
+    state: AnnotationState | None = None,
+    *,
+    opened: Mapping[str, SmearImage] | None = None,
+) -> Generator[Progress, None, SiameseTrainingSet]:
     """Return the annotated cells of a project, by the names of their classes.
+
+    Parameters
+    ----------
+    state
+        The annotations; those that are saved if ``None``.
+    opened
+        Images that are in memory, by key; the others are read from their files.
 
     Raises
     ------
     TrainingError
         No image with cells can be read.
     """
-    state = annotation_state(project)
-    read = yield from load_project_crops_steps(project, state, most=1)
+    state = annotation_state(project) if state is None else state
+    read = yield from load_project_crops_steps(project, state, opened=opened, most=1)
     cells = _labelled(read)
     names = {known.id: known.name for known in state.palette.classes}
     return replace(cells, labels=tuple(names.get(label, label) for label in cells.labels))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -22,14 +23,14 @@ from napari_hemacells.core.classify.verification import (
 )
 from napari_hemacells.core.encode import load_encoder
 from napari_hemacells.core.encode.network import NetworkEncoder
+from napari_hemacells.core.encode.siamese_head import BODY, HEAD
+from napari_hemacells.core.encode.siamese_header import SiameseHeader
 from napari_hemacells.core.encode.siamese_network import (
-    BODY,
-    HEAD,
     EncoderWithHead,
     SiameseHead,
-    SiameseHeader,
     ThesisNetwork,
 )
+from napari_hemacells.core.encode.weights_store import file_sha256
 from napari_hemacells.core.errors import TrainingError
 from napari_hemacells.core.files.fsio import atomic_path, write_bytes
 from napari_hemacells.core.train.callbacks import CHECKPOINT, NEVER, EarlyStopping
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
 
 VALIDATIONS = 5
 BATCH = 64  # crops that are embedded at once
+MOST_NAMED = 8  # kinds that a sentence names
 INIT_SEED_STEP = 2**32 - 1
 HELD_OUT_METRIC = "AUROC on held-out pairs"
 BODY_RATE_FACTOR = 0.2  # the encoder's own layers learn so much slower than the head
@@ -151,6 +153,8 @@ def _finish(
 ) -> SiameseOutcome:
     """Write the distance and the report; return what came of it."""
     trained = job.params.network != "distance"
+    if trained:
+        likeness = replace(likeness, encoder_sha256=file_sha256(job.out / WEIGHTS))
     steps = curves.losses["total"][-1][0] if curves.losses.get("total") else 0
     outcome = SiameseOutcome(
         weights=job.out / WEIGHTS if trained else None,
@@ -270,10 +274,16 @@ class SiameseStrategy:
         held_out = self.out.any()
         rows = np.flatnonzero(self.out) if held_out else self.learned
         distances, same = pair_distances(self.embed(rows), self.kinds[rows])
-        words = (
-            f"{len(rows)} held-out cells of the training kinds"
+        kinds = list(self.cells.kinds)
+        listed = ", ".join(kinds[:MOST_NAMED]) + (" and others" if len(kinds) > MOST_NAMED else "")
+        chosen = (
+            f"{len(rows)} of them that were held out"
             if held_out
-            else "the cells that were learned from, too few to hold any out: too good"
+            else "these cells themselves, too few to hold any out: too good"
+        )
+        words = (
+            f"{len(self.cells.labels)} annotated cells of {len(kinds)} kinds ({listed}); "
+            f"threshold from {chosen}."
         )
         return likeness_of_pairs(distances, same, words, threshold_rule(self.job.params.threshold))
 
