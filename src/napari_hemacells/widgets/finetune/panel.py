@@ -174,9 +174,7 @@ class FineTunePanel(QWidget):
 
     def show_source(self, folder: str) -> None:
         """Show whether class folders teach, by the folder's name, or the annotated cells."""
-        self.folders.setText(
-            "Use annotated cells" if folder else "Train on class folders…"
-        )
+        self.folders.setText("Use annotated cells" if folder else "Train on class folders…")
         self.folders.setToolTip(
             "Learn from your annotated cells again"
             if folder
