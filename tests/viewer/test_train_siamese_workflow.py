@@ -18,7 +18,7 @@ WAIT = 300_000
 
 @pytest.fixture
 def dock(make_napari_viewer_proxy, qtbot, monkeypatch, tmp_path):
-    """The dock of a real viewer, at the step Classify, with eight cells annotated of each slide."""
+    """The dock of a real viewer, at the step Classify, eight cells of each slide annotated."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     viewer = make_napari_viewer_proxy(show=True)
