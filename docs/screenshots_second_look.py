@@ -5,8 +5,9 @@ shared data sets and a display, or::
 
     xvfb-run -s "-screen 0 1280x800x24" python docs/screenshots_second_look.py [DATA]
 
-``triage.png`` is the page of ``hemacells triage`` on the first eight val fields, opened in a browser; its
-model is of the first six train fields, at most five red cells and three platelets of each.
+``triage.png`` is the page of ``hemacells triage`` on the first eight val fields, opened in a
+browser; its model is of the first six train fields, at most five red cells and three platelets of
+each.
 """
 
 from __future__ import annotations
