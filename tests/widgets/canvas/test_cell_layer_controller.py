@@ -60,7 +60,7 @@ def test_with_every_cell_labelled_there_is_no_next(qtbot, canvas, session):
 def test_outlines_are_not_computed_for_colours_that_fill_the_cells(
     canvas, session, classify, monkeypatch
 ):
-    """napari looks at every pixel for them: half a second for four megapixels, at the first click."""
+    """napari looks at every pixel for them: half a second for four megapixels."""
     layer = canvas._bridge.cells_layer
     assert layer.contour > 0  # newly detected cells
     computed = []
