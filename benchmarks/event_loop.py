@@ -30,10 +30,11 @@ class StallWatch:
     def __init__(self) -> None:
         self.phase = "start"
         self.longest: dict[str, float] = {}
+        self.busiest: dict[str, float] = {}  # its own processor time between two beats
         self.count: Counter[str] = Counter()  # above 100 ms
         self.places: dict[str, Counter[str]] = {}
         self.stalls: list[tuple[str, float, str]] = []
-        self._beat = time.perf_counter()
+        self._beat, self._worked = time.perf_counter(), time.thread_time()
         self._seen: Counter[str] = Counter()
         self._main = threading.get_ident()
         self._timer = QTimer()
@@ -47,6 +48,9 @@ class StallWatch:
         now = time.perf_counter()
         away = now - self._beat
         self._beat = now
+        worked = time.thread_time()
+        busy, self._worked = worked - self._worked, worked
+        self.busiest[self.phase] = max(self.busiest.get(self.phase, 0.0), busy)
         self.longest[self.phase] = max(self.longest.get(self.phase, 0.0), away)
         if away > 0.1:
             self.count[self.phase] += 1

@@ -10,8 +10,9 @@ drawn. Run it with a display or under Xvfb::
 Prints one line of JSON: seconds, megabytes, and the share of the other pictures that is right (of
 all, unknown counted as wrong; and of those that are called something). The encoder says what it
 had seen (`seen`): of a set that it was trained on, the share says nothing about new pictures.
-With `--made-up N` only opening, memory and the longest pause of the window are measured, on N
-made-up pictures.
+While each phase lasts a watcher notes how long the window is away from its events; the three
+longest stalls and what the main thread did then go to stderr. With `--made-up N` only opening,
+memory and the stalls of the window are measured, on N made-up pictures.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import json
 import os
 import resource
 import shutil
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -29,33 +31,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from event_loop import StallWatch
     from napari_hemacells.widgets import HemaCellsWidget
 
-PATIENCE = 1800  # seconds
 SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
-
-
-class Pauses:
-    """Lets Qt work, and remembers the longest time that it was away from its events."""
-
-    def __init__(self) -> None:
-        self.longest = 0.0
-
-    def wait_until(self, done: Callable[[], bool]) -> float:
-        """Wait until something is so; return the seconds that it took."""
-        from qtpy.QtWidgets import QApplication
-
-        start = time.monotonic()
-        while not done():
-            if time.monotonic() - start > PATIENCE:
-                raise TimeoutError("the dock did not come to an end of its work")
-            before = time.monotonic()
-            QApplication.processEvents()
-            self.longest = max(self.longest, time.monotonic() - before)
-            time.sleep(0.005)
-        return time.monotonic() - start
 
 
 def flat_copy(source: Path, count: int, seed: int) -> tuple[Path, dict[str, str]]:
@@ -85,7 +64,7 @@ def made_up(count: int) -> Path:
     return folder
 
 
-def open_folder(folder: Path, pauses: Pauses) -> tuple[Any, HemaCellsWidget, float]:
+def open_folder(folder: Path, watch: StallWatch) -> tuple[Any, HemaCellsWidget, float]:
     """A viewer, its dock with the folder open, and how long that took."""
     import napari
 
@@ -96,13 +75,14 @@ def open_folder(folder: Path, pauses: Pauses) -> tuple[Any, HemaCellsWidget, flo
     viewer.window.resize(1280, 800)
     dock = HemaCellsWidget(viewer)
     viewer.window.add_dock_widget(dock, name="HemaCells", area="right")
-    pauses.wait_until(lambda: True)
+    watch.wait(0.5)
+    watch.phase = "open"
     dock.controller.pictures.open_folder(folder)
-    return viewer, dock, pauses.wait_until(lambda: dock.gallery is not None)
+    return viewer, dock, watch.wait_until(lambda: dock.gallery is not None)
 
 
 def label_by_keys(
-    dock: HemaCellsWidget, truth: dict[str, str], each: int, seed: int, pauses: Pauses
+    dock: HemaCellsWidget, truth: dict[str, str], each: int, seed: int, watch: StallWatch
 ) -> dict[str, Any]:
     """Press keys on pictures in the gallery; return the times and what became of the others."""
     from qtpy.QtTest import QTest
@@ -117,8 +97,11 @@ def label_by_keys(
     for kind in kinds:
         class_id = session.add_class(kind)
         keys[kind] = session.palette.by_id(class_id).key
+    watch.phase = "annotate step"
     dock.controller.show_step("annotate")
-    pauses.wait_until(lambda: gallery.model.rowCount() == len(names))
+    watch.wait_until(lambda: gallery.model.rowCount() == len(names))
+    watch.wait(0.5)
+    watch.phase = "keys"
     rng, times = np.random.default_rng(seed), []
     chosen = [
         cell for kind in kinds
@@ -129,7 +112,7 @@ def label_by_keys(
         before = session.prediction
         start = time.monotonic()
         QTest.keyClick(gallery.view, str(keys[truth[names[cell]]]))
-        pauses.wait_until(lambda before=before: session.prediction is not before)
+        watch.wait_until(lambda before=before: session.prediction is not before)
         QApplication.processEvents()
         times.append(time.monotonic() - start)
     by_id = {cell_class.id: cell_class.name for cell_class in session.palette}
@@ -159,12 +142,18 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--made-up", type=int, default=0)
     given = parser.parse_args()
-    pauses = Pauses()
+    import napari  # noqa: F401  # makes Qt's application
+    from qtpy.QtWidgets import QApplication
+
+    from event_loop import StallWatch
+
+    application = QApplication.instance() or QApplication([])
+    watch = StallWatch()
     if given.made_up:
         folder, truth = made_up(given.made_up), {}
     else:
         folder, truth = flat_copy(given.source, given.pictures, given.seed)
-    viewer, dock, opened = open_folder(folder, pauses)
+    viewer, dock, opened = open_folder(folder, watch)
     measured: dict[str, Any] = {
         "pictures": len(dock.session.cells), "opened_s": round(opened, 2),
         "load_average": round(os.getloadavg()[0], 1),
@@ -172,23 +161,33 @@ def main() -> None:
     sheet = dock.session.image.sheet
     if given.made_up:
         dock.controller.tasks.cancel()
-        read = pauses.wait_until(lambda: not dock.controller.pictures.jobs.running("tiles"))
+        watch.phase = "tiles"
+        read = watch.wait_until(lambda: not dock.controller.pictures.jobs.running("tiles"))
         measured |= {"tiles_s": round(read, 1)}
     else:
-        embedded = pauses.wait_until(lambda: dock.session.embeddings is not None)
+        watch.phase = "embed"
+        embedded = watch.wait_until(lambda: dock.session.embeddings is not None)
         measured |= {
             "embedded_s": round(embedded, 1),
             "encoder": dock.session.embeddings.encoder.name,
             "seen": dock.session.embeddings.encoder.seen,
         }
-        pauses.wait_until(lambda: not len(sheet.not_loaded()))
-        measured |= label_by_keys(dock, truth, given.each, given.seed, pauses)
+        watch.wait_until(lambda: not len(sheet.not_loaded()))
+        measured |= label_by_keys(dock, truth, given.each, given.seed, watch)
     measured |= {
-        "longest_pause_s": round(pauses.longest, 2),
+        "longest_stall_s": {phase: round(time, 2) for phase, time in watch.longest.items()},
+        "most_processor_s": {phase: round(time, 2) for phase, time in watch.busiest.items()},
+        "stalls_above_100_ms": dict(watch.count),
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
     }
+    watch.stop()
+    for phase in watch.longest:
+        stalls = sorted((one for one in watch.stalls if one[0] == phase), key=lambda one: -one[1])
+        for _, seconds, place in stalls[:3]:
+            print(f"{phase}: {1000 * seconds:.0f} ms in {place}", file=sys.stderr)
     dock.controller.close()
     viewer.close()
+    application.processEvents()
     shutil.rmtree(folder.parent, ignore_errors=True)
     print(json.dumps(measured))
 

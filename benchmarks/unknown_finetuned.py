@@ -11,7 +11,8 @@ chosen, and the pictures of the class left out. AUROC is the area under the ROC 
 the unknown class against the known ones, with the middle 95 % of 1,000 bootstrap draws of the
 pictures. Printed are several scores, the model's own (``bundle``) first. A run that lies in the
 folder already is asked again; where it was made before models had the late stage in their vectors,
-the score is fitted anew from the same network and the same parts, as a training does it today.
+or looked at cells in quarter turns, the score is fitted anew from the same network and the same
+parts, as a training does it today (but for the temperature, which is the stored one).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from sklearn.metrics import roc_auc_score
 
 from napari_hemacells.core.classify.calibration import Calibration
 from napari_hemacells.core.encode.finetuned.load import NETWORK
+from napari_hemacells.core.encode.finetuned.network import TurnedEmbedder
 from napari_hemacells.core.encode.network import NetworkEncoder
 from napari_hemacells.core.evaluate import list_class_folders
 from napari_hemacells.core.files.text_tables import read_table, write_table
@@ -106,13 +108,13 @@ def _row(
     targets = np.array([classes.index(row["label"]) for row in rows if row["part"] == "train"])
     bundle = load_bundle(folder / "run" / "model")
     encoder = bundle.make_encoder("cpu")
-    late = bool(bundle.encoder.preprocessing[NETWORK].get("late"))
-    if bundle.encoder.preprocessing[NETWORK]["arch"] == "bundled" and not late:
-        network, plan, _ = build_network(
-            ClassifierConfig(weights=str(folder / "run" / "model")), len(classes), classes
-        )
+    stored, turns = bundle.encoder.preprocessing[NETWORK], preset_config("quick").turns
+    today = bool(stored.get("late")) and stored.get("turns", 1) == turns
+    if stored["arch"] == "bundled" and not today:
+        going_on = ClassifierConfig(weights=str(folder / "run" / "model"), turns=turns)
+        network, plan, _ = build_network(going_on, len(classes), classes)
         info = replace(bundle.encoder, dim=network.embedder.dim)
-        encoder = NetworkEncoder(network.embedder.eval(), info, "cpu")
+        encoder = NetworkEncoder(TurnedEmbedder(network.embedder).eval(), info, "cpu")
         bundle = make_bundle(
             network,
             plan,

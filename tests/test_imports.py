@@ -54,10 +54,47 @@ def test_start_up_loads_nothing_heavy(code: str) -> None:
     assert _loaded_by(code, HEAVY) == set()
 
 
-def test_the_dock_opens_without_what_ends_a_viewer() -> None:
-    """torchvision brings triton, whose LLVM beside that of a drawn window is a segfault."""
-    ends = ("torchvision", "triton", "torch._dynamo")
-    assert _loaded_by("import napari_hemacells.widgets.dock", ends) == set()
+_OPENED = """
+from napari.components import ViewerModel
+from qtpy.QtWidgets import QApplication
+from napari_hemacells.widgets import HemaCellsWidget
+app = QApplication.instance() or QApplication([])
+dock = HemaCellsWidget(ViewerModel())
+dock.show()
+app.processEvents()
+for step in ("detect", "annotate", "export"):
+    dock.controller.show_step(step)
+    app.processEvents()
+dock.controller.close()
+"""
+
+
+def test_the_dock_opens_without_a_network() -> None:
+    """PyTorch takes seconds: it is loaded in a thread, by the first job that wants it.
+
+    Not only its time: torchvision brings triton, whose LLVM beside that of a drawn window is a
+    segfault.
+    """
+    assert _loaded_by(_OPENED, ("torch", "torchvision", "triton")) == set()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="libraries of Linux")
+def test_torch_is_opened_before_it_is_imported_and_works() -> None:
+    """Without Python's lock: an import of PyTorch would hold the window for seconds."""
+    code = (
+        "from napari_hemacells.widgets import native_libraries\n"
+        "from pathlib import Path\n"
+        "assert native_libraries.open_torch_libraries()\n"
+        "mapped = Path('/proc/self/maps').read_text()\n"
+        "assert 'libtorch_cpu.so' in mapped and 'libtorch_python.so' not in mapped\n"
+        "import sys\n"
+        "assert 'torch' not in sys.modules\n"
+        "with native_libraries.without_triton():\n"
+        "    import torch\n"
+        "assert float(torch.ones(3).sum()) == 3\n"
+        "assert not native_libraries.open_torch_libraries()"
+    )
+    assert _loaded_by(code, ("torch",)) == {"torch"}
 
 
 def test_core_layers_session_and_command_line_know_no_window() -> None:

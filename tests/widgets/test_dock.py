@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from PIL import Image
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QKeyEvent
 
@@ -540,3 +541,28 @@ def test_a_dock_opened_again_says_that_its_cells_are_still_there(at_work, viewer
         assert again.messages.text.startswith(f"Project reopened: {count} cells, none")
     finally:
         again.controller.close()
+
+
+def test_class_folders_are_trained_on_without_an_image(dock, qtbot, monkeypatch, tmp_path):
+    for kind in ("lymphocyte", "monocyte"):
+        for number in range(4):
+            file = tmp_path / "PBC" / kind / f"{number}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            pixels = np.full((24, 24, 3), 20 * number + len(kind), np.uint8)
+            Image.fromarray(pixels).save(file)
+    monkeypatch.setattr(
+        "qtpy.QtWidgets.QFileDialog.getExistingDirectory", lambda *_args: str(tmp_path / "PBC")
+    )
+    view = dock.controller.view
+    preparation = dock.controller.finetune_controller.run.preparation
+    monkeypatch.setattr(preparation.forecast, "ask", lambda *_args: None)  # no timing of networks
+    with qtbot.waitSignal(preparation.folders.changed):
+        view.folder_training.click()
+    assert view.step == "classify"
+    assert "8 pictures of the class folders in “PBC”" in view.finetune.lessons.text()
+    assert view.finetune.start.isEnabled()
+    view.finetune.back.click()
+    assert view.step == "detect"  # without cells there is nothing to classify
+    monkeypatch.setattr(preparation.folders, "ask", lambda: pytest.fail("was asked again"))
+    view.folder_training.click()
+    assert "“PBC”" in view.finetune.lessons.text()

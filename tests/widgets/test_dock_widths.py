@@ -44,11 +44,13 @@ def test_the_classes_on_the_map_take_more_lines_where_it_is_narrow(qtbot, dock):
     assert len({button.y() for button in buttons}) > 3
 
 
-def test_every_page_fits_the_dock_beside_its_scroll_bar(dock):
+@pytest.mark.parametrize("folders", [False, True])
+def test_every_page_fits_the_dock_beside_its_scroll_bar(dock, folders):
     style = QApplication.style()
     bar = style.pixelMetric(QStyle.PixelMetric.PM_ScrollBarExtent)
     dock.finetune.form.more.setChecked(True)
     dock.finetune.result.show()
+    dock.finetune.show_source("class folders" if folders else "")
     pages = {step: dock.panel(step) for step in STEPS} | {"finetune": dock.finetune}
     wide = {
         name: width(page)

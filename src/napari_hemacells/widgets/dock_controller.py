@@ -203,6 +203,8 @@ class DockController(QObject):
         view.header.step_requested.connect(self.show_step)
         view.next_step_button.clicked.connect(self._go_on)
         view.classify.finetune_requested.connect(self.finetune_controller.open)
+        view.folder_training.clicked.connect(self._train_on_folders)
+        view.finetune.back_requested.connect(self._leave_finetuning)
         view.classify.heat_requested.connect(self.heat.toggle)
         view.classify.doubts.show_requested.connect(canvas.go_to)
         canvas.heat_requested.connect(self.heat.toggle)
@@ -271,6 +273,17 @@ class DockController(QObject):
 
     def _show_classes(self) -> None:
         self.show_step("classify")
+
+    def _train_on_folders(self) -> None:
+        """Ask for class folders on the page of fine-tuning, which needs no image for them."""
+        self.finetune_controller.open()
+        self.show_step("classify")
+        self.finetune_controller.run.preparation.folders.ask_if_none()
+
+    def _leave_finetuning(self) -> None:
+        """Without cells, there is nothing to see in *Classify*."""
+        if self.session.cells is None:
+            self.show_step("detect")
 
     def _go_on(self) -> None:
         self.show_step(STEPS[min(STEPS.index(self.view.step) + 1, len(STEPS) - 1)])
@@ -456,7 +469,8 @@ class DockController(QObject):
             "An export is being written. Wait until it has finished." if busy("export") else ""
         )
         self.view.export.block(blocked, no_model)
-        if not cells and self.view.step != "detect":
+        on_folders = self.view.step == "classify" and self.view.finetune.is_open  # needs no cells
+        if not cells and not on_folders and self.view.step != "detect":
             self.show_step("detect")
         self._word_panels()
 

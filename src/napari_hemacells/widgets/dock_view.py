@@ -66,6 +66,11 @@ class DockView(QWidget):
         self.detect.add_section(self.train)
         self.annotators = AnnotatorsPanel()
         self.detect.add_section(self.annotators)
+        self.folder_training = QPushButton("Train on class folders…")
+        self.folder_training.setToolTip(
+            "Train a classifier on cell pictures in one folder for each class; needs no image"
+        )
+        self.detect.add_section(self.folder_training)
         self.thermogram = ThermogramPanel()
         self.detect.add_section(self.thermogram, on_top=True)
         self.pictures = PicturesPanel()

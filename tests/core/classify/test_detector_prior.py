@@ -8,6 +8,7 @@ import pytest
 from napari_hemacells.core.classify import Head, SupportSet, fit
 from napari_hemacells.core.classify.detector_prior import (
     bounded_confidence,
+    contradictions,
     expected_shares,
     fit_shares,
     homes_of,
@@ -101,6 +102,55 @@ def test_annotations_outweigh_a_detector_that_is_wrong() -> None:
     assert white[:RED].mean() <= blind[:RED].mean()
 
 
+def missed(cells: Embeddings, white: list[int]) -> Embeddings:
+    """The smear of a detector that takes these white cells for red ones."""
+    kinds = cells.kinds.copy()
+    kinds[white] = RBC
+    return Embeddings(cells.ids, cells.vectors, INFO, CropSpec(), "smear", kinds=kinds)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_white_cells_that_the_detector_missed_come_back_once_some_are_annotated(seed) -> None:
+    cells = missed(smear(seed), [RED, RED + 1, RED + 6, RED + 7, RED + 8])
+    before = dict(zip(range(0, 60, 10), ["rbc"] * 6, strict=True)) | {
+        RED + 2: "wbc", RED + 3: "wbc", RED + 4: "wbc",
+    }  # fmt: skip
+    assert not called_white(head_of(cells, before), cells)[RED + 6 :].any()
+    after = before | {RED: "wbc", RED + 1: "wbc"}
+    white = called_white(head_of(cells, after), cells)
+    assert white[RED + 6 :].sum() >= 2
+    assert white[:RED].mean() < 0.02
+
+
+def test_looks_that_would_repaint_a_kind_are_not_freed() -> None:
+    """Annotations that contradict the detector say something of the cells only if looks tell."""
+    cells = missed(smear(), [RED, RED + 1])
+    clicks = {3: "rbc", RED: "wbc", 40: "rbc", RED + 1: "wbc", 77: "rbc", RED + 2: "wbc"}
+    assert np.any(head_of(cells, clicks).detector.against)
+    blurred = cells.vectors.copy()
+    blurred[100:500] += 0.9 * (cells.vectors[RED:].mean(axis=0) - cells.vectors[:RED].mean(axis=0))
+    cells = Embeddings(cells.ids, blurred, INFO, CropSpec(), "smear", kinds=cells.kinds)
+    head = head_of(cells, clicks)
+    assert not np.any(head.detector.against)
+    assert called_white(head, cells)[:RED].mean() < 0.02
+
+
+def test_one_bad_annotation_frees_no_looks() -> None:
+    cells = missed(smear(), [RED + 7, RED + 8])
+    bad = {3: "rbc", RED: "wbc", 40: "rbc", 400: "wbc", 77: "rbc", RED + 2: "wbc"}
+    head = head_of(cells, bad)
+    assert head.unlike_others == (3,)
+    assert not np.any(head.detector.against)
+    assert np.any(head_of(cells, GOOD | {RED + 7: "wbc"}).detector.against)
+
+
+def test_a_single_annotation_of_a_class_contradicts_nobody() -> None:
+    clicks, homes = np.array([[5.0, 1.0], [0.0, 1.0]]), np.array([0, 1])
+    assert contradictions(clicks, homes, np.array([5, 2])).tolist() == [[0, 1], [0, 0]]
+    assert not contradictions(clicks, homes, np.array([5, 1])).any()
+    assert not contradictions(clicks, np.array([0, -1]), np.array([5, 2])).any()
+
+
 def test_the_first_annotations_are_never_nearly_certain() -> None:
     cells = smear()
     head = head_of(cells, {3: "rbc", RED: "wbc"})
@@ -110,12 +160,16 @@ def test_the_first_annotations_are_never_nearly_certain() -> None:
 
 
 def test_a_stored_head_says_the_same() -> None:
-    cells = smear()
+    cells = missed(smear(), [RED + 1, RED + 7])
     head = head_of(cells, GOOD)
-    again = Head.from_tensors(*head.to_tensors())
+    assert np.any(head.detector.against)
+    tensors, meta = head.to_tensors()
+    again = Head.from_tensors(tensors, meta)
     np.testing.assert_array_equal(
         head.predict(cells).probabilities, again.predict(cells).probabilities
     )
+    del meta["detector"]["against"]  # as written before contradictions were counted
+    assert Head.from_tensors(tensors, meta).predict(cells).probabilities.shape == (RED + WHITE, 2)
 
 
 def test_cells_of_an_unknown_kind_are_told_by_their_looks() -> None:

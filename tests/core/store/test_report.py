@@ -69,6 +69,16 @@ def test_the_counts_and_their_intervals(report):
     assert page.rows[1][5] == "4.6\u2009–\u200969.9"
 
 
+def test_too_few_annotations_show_no_confidence_as_a_number(report):
+    few = replace(report, prediction=replace(report.prediction, too_few=True))
+    assert "median confidence" in render(report)
+    assert "median confidence" not in render(few)
+    given = {"annotated": (), "palette": report.palette, "spec": report.spec}
+    shown = {int(cell): report.palette.ids[0] for cell in report.cells.ids}
+    rows = gallery(report.image, report.cells, shown, prediction=few.prediction, **given)
+    assert {one.confidence for row in rows for one in (*row.sure, *row.unsure)} == {None}
+
+
 def test_unknown_cells_are_counted_apart_and_forcing_them_is_said(report):
     verdict = np.isin(report.prediction.ids, [2, 3])
     found = replace(report.prediction, unknown=verdict.astype(np.float32), is_unknown=verdict)

@@ -70,6 +70,10 @@ def test_folders_are_counted_and_said(run, panel, tmp_path, qtbot):
     )
     assert panel.split.text() == "About one picture in 5 is held out."
     assert panel.start.isEnabled()
+    panel.form.recipe.setCurrentIndex(panel.form.recipe.findData("five-shot"))
+    assert panel.split.text() == (
+        "About one picture in 5 is held out. Of the rest, 5 of each class teach; the others test."
+    )
     panel.folders.click()  # the annotated cells again
     assert "class folders" not in panel.lessons.text()
 
@@ -80,6 +84,10 @@ def test_own_parts_are_said_to_be_used(run, panel, tmp_path, qtbot):
     chosen(run, tmp_path / "set", qtbot)
     assert panel.split.text() == (
         "Its own folders are used as they are: 8 to learn from, 4 to choose by, 6 to test with."
+    )
+    panel.form.recipe.setCurrentIndex(panel.form.recipe.findData("five-shot"))
+    assert panel.split.text().endswith(
+        " Of those to learn from, 5 of each class teach; the others are not used."
     )
 
 

@@ -195,9 +195,11 @@ def test_time_follows_from_pace_and_recipe():
     pace = MeasuredThroughput(evaluated_per_s=100.0, learned=10.0, device="cpu")
     recipe = ClassifierConfig(epochs=5, frozen_epochs=0, rate=1e-3, validation=0.2)
     # 400 learned from five times at 10 a second; 100 checked five times, all 500 looked at once
-    assert estimated_seconds(recipe, 500, pace) == pytest.approx(6 + 200 + 10)
-    longer = estimated_seconds(recipe.model_copy(update={"epochs": 10}), 500, pace)
+    assert estimated_seconds(recipe, 500, pace, 2) == pytest.approx(6 + 200 + 10)
+    longer = estimated_seconds(recipe.model_copy(update={"epochs": 10}), 500, pace, 2)
     assert longer == pytest.approx(6 + 400 + 15)
+    few = estimated_seconds(recipe.model_copy(update={"shots": 5}), 500, pace, 2)
+    assert few == pytest.approx(6 + 5 + 10)  # five of each of two classes, five times
 
 
 def test_augmented_views_begin_with_the_crop_and_repeat_with_the_seed():

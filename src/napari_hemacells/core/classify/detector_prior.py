@@ -35,6 +35,7 @@ CERTAIN_KINDS, FREQUENT = (
     0.2,
 )  # annotations that the detector's agreement is worth, for the confidence
 EVIDENCE = 0.1  # ... by looks alone, before the detector's word: chosen on Chula's fields
+FREEDOM = 30.0  # ... how much surer for each annotation that contradicts the detector there
 CAP = 0.5  # of the rule of succession: wrong cells expected where none was seen
 
 SYNONYMS = {
@@ -73,12 +74,16 @@ class DetectorPrior:
         ``(g,)`` share of the cells of each kind.
     log_odds
         ``(g, k)`` float32, to be added to the scores of a cell of that kind.
+    against
+        Of each kind, of each class: annotations of cells of that kind that contradict the
+        detector, :func:`contradictions`; nothing where none was counted.
     """
 
     kinds: tuple[str, ...]
     homes: tuple[int, ...]
     frequency: tuple[float, ...]
     log_odds: NDArray[np.float32]
+    against: tuple[tuple[float, ...], ...] = ()
 
     def fits(self, classes: int) -> bool:
         """Whether the shapes are consistent, for so many classes."""
@@ -87,6 +92,9 @@ class DetectorPrior:
             self.log_odds.shape == (kinds, classes)
             and len(self.homes) == classes
             and len(self.frequency) == kinds
+            and len(self.against) in (0, kinds)
+            and all(len(row) == classes for row in self.against)
+            and all(0 <= count < np.inf for row in self.against for count in row)
             and all(-1 <= home < kinds for home in self.homes)
         )
 
@@ -97,6 +105,15 @@ class DetectorPrior:
     def odds(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
         """``(n, k)`` odds of cells of the kinds in these rows; 1 where none is known."""
         return np.exp(np.vstack([self.log_odds, np.zeros_like(self.log_odds[:1])]))[rows]
+
+    def evidence(
+        self,
+        balanced: NDArray[np.float32],
+        clicks: NDArray[np.number],
+        rows: NDArray[np.intp],
+    ) -> NDArray[np.float32]:
+        """``(n, k)`` :func:`bounded_evidence` of cells of the kinds in these rows."""
+        return bounded_evidence(balanced, clicks, rows, np.array(self.against))
 
     def support(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float32]:
         """``(n,)`` what the detector's kind is worth for a class, in annotations.
@@ -213,21 +230,52 @@ def _within(
     return np.asarray(clipped / clipped.sum())
 
 
+def contradictions(
+    clicks: NDArray[np.float64], homes: NDArray[np.intp], counts: NDArray[np.number]
+) -> NDArray[np.float64]:
+    """``(g, k)`` annotations of each class within each kind that is not its home.
+
+    Parameters
+    ----------
+    clicks
+        ``(g, k)`` annotations that look like the others of their class.
+    counts
+        ``(k,)`` annotations of each class: a class with a single one contradicts nobody.
+    """
+    away = (homes >= 0) & (homes != np.arange(len(clicks))[:, np.newaxis])
+    return np.asarray(np.where(away & (counts > 1), clicks, 0.0))
+
+
 def bounded_evidence(
-    balanced: NDArray[np.float32], clicks: NDArray[np.number]
+    balanced: NDArray[np.float32],
+    clicks: NDArray[np.number],
+    rows: NDArray[np.intp],
+    against: NDArray[np.float64],
 ) -> NDArray[np.float32]:
     """``(n, k)`` class probabilities by looks that a few annotations can vouch for.
 
-    A cell far from everything annotated can have any score: it must not outvote the detector.
+    A cell far from everything annotated can have any score: it must not outvote the detector,
+    unless annotations of such cells have shown that the detector is mistaken about their class.
+
+    Parameters
+    ----------
+    rows
+        ``(n,)`` kind of each cell, -1 where none is known.
+    against
+        ``(g, k)`` :func:`contradictions`; empty where none was counted.
     """
-    return bounded_confidence(balanced, clicks, cap=EVIDENCE)
+    shown = np.zeros(len(balanced))
+    if against.size:
+        table = np.vstack([against, np.zeros(against.shape[1])])
+        shown = table[rows, balanced.argmax(axis=1)]
+    return bounded_confidence(balanced, clicks, cap=EVIDENCE / (1.0 + FREEDOM * shown))
 
 
 def bounded_confidence(
     probabilities: NDArray[np.float32],
     clicks: NDArray[np.number],
     support: NDArray[np.float32] | float = 0.0,
-    cap: float = CAP,
+    cap: NDArray[np.float64] | float = CAP,
 ) -> NDArray[np.float32]:
     """``(n, k)`` probabilities that are no surer than the number of annotations allows.
 
@@ -241,7 +289,7 @@ def bounded_confidence(
     support
         ``(n,)`` what the detector's kind is worth for the most probable class, in annotations.
     cap
-        Wrong cells that are expected, of n + 1.
+        Wrong cells that are expected, of n + 1; one number, or ``(n,)``.
     """
     known = clicks[probabilities.argmax(axis=1)] + 1.0 + support
     doubt = (cap / known).astype(np.float32)[:, np.newaxis]

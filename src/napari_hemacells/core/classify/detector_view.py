@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.classify.detector_prior import DetectorPrior
     from napari_hemacells.core.classify.knn_graph import KNNGraph
 
+CREDIBLE, CREDIBLE_CELLS = 5.0, 2.0  # times the strays expected, and cells more
 AFFINITY = (
     1.0  # annotations a class until the kinds of unlabelled cells count half for what they teach
 )
@@ -47,6 +48,8 @@ class DetectorView:
         ``(m,)`` what each annotation counts for.
     unlike
         Indices of the annotations that look unlike the others of their class.
+    against
+        ``(g, k)`` annotations that contradict the detector.
     """
 
     kinds: tuple[str, ...]
@@ -58,6 +61,7 @@ class DetectorView:
     clicks: NDArray[np.float64]
     trust: NDArray[np.float64]
     unlike: tuple[int, ...]
+    against: NDArray[np.float64]
 
     def affinity(self, cells: NDArray[np.intp]) -> NDArray[np.float64]:
         """``(u, k)`` how often each class is found to be what these cells were found to be."""
@@ -67,17 +71,41 @@ class DetectorView:
         table = table**fading
         return np.vstack([table, np.ones(table.shape[1])])[self.row_of_cell[cells]]
 
-    def fitted_prior(self, balanced: NDArray[np.floating]) -> DetectorPrior:
+    def fitted_prior(
+        self, balanced: NDArray[np.floating], counts: NDArray[np.number]
+    ) -> DetectorPrior:
         """Return the prior whose shares explain the slide.
 
         Parameters
         ----------
         balanced
             Class probabilities of the cells in `rows`, were all classes equally frequent.
+        counts
+            ``(k,)`` annotations of each class.
         """
+        against = self.against.copy()
+        prior = self._prior(balanced, counts, against)
+        incredible = against > 0
+        if incredible.any():
+            incredible &= self._turned(prior, balanced, counts) > self._credible()
+        if incredible.any():
+            against[incredible] = 0.0
+            prior = self._prior(balanced, counts, against)
+        return prior
+
+    def _prior(
+        self,
+        balanced: NDArray[np.floating],
+        counts: NDArray[np.number],
+        against: NDArray[np.float64],
+    ) -> DetectorPrior:
+        kinds = self.row_of_cell[self.rows]
+        looks = detector_prior.bounded_evidence(
+            balanced.astype(np.float32), counts, kinds, against
+        )
         shares = detector_prior.fit_shares(
-            balanced.astype(np.float64),
-            self.row_of_cell[self.rows],
+            looks.astype(np.float64),
+            kinds,
             self.expected,
             self.clicks,
             (self.homes >= 0) & (self.sizes[self.homes] > self.sizes[:, np.newaxis]),
@@ -88,7 +116,28 @@ class DetectorView:
             tuple(self.homes.tolist()),
             tuple((self.sizes / self.sizes.sum()).tolist()),
             odds.astype(np.float32),
+            tuple(map(tuple, against.tolist())),
         )
+
+    def _turned(
+        self, prior: DetectorPrior, balanced: NDArray[np.floating], counts: NDArray[np.number]
+    ) -> NDArray[np.float64]:
+        """``(g, k)`` cells of each kind, of those in `rows`, that become of each class."""
+        kinds = self.row_of_cell[self.rows]
+        looks = prior.evidence(balanced.astype(np.float32), counts, kinds)
+        turned = np.zeros_like(self.against)
+        known = kinds >= 0
+        np.add.at(turned, (kinds[known], (looks * prior.odds(kinds)).argmax(axis=1)[known]), 1.0)
+        return turned
+
+    def _credible(self) -> NDArray[np.float64]:
+        """``(g, k)`` cells of each kind, of those in `rows`, that may become of each class.
+
+        Annotations that contradict the detector show that it is mistaken in some cells. That it
+        is so in many times as many as expected is less likely than that looks mislead.
+        """
+        sizes = np.bincount(self.row_of_cell[self.rows] + 1, minlength=len(self.kinds) + 1)[1:]
+        return CREDIBLE * self.expected * sizes[:, np.newaxis] + CREDIBLE_CELLS
 
 
 class Annotated(NamedTuple):
@@ -160,6 +209,11 @@ def look_with_detector(
         np.bincount(targets, trust, minlength=len(class_ids)).astype(np.float64),
         trust,
         tuple(np.flatnonzero(doubted).tolist()),
+        detector_prior.contradictions(
+            _clicks(own, targets, (~doubted).astype(np.float64), len(known), class_ids),
+            homes,
+            np.bincount(targets, minlength=len(class_ids)),
+        ),
     )
 
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from napari_hemacells.core.classify import head_selection, label_propagation
 from napari_hemacells.core.classify.calibration import calibrate, softmax
-from napari_hemacells.core.classify.detector_prior import bounded_evidence
 from napari_hemacells.core.classify.detector_view import Annotated, look_with_detector
 from napari_hemacells.core.classify.head import Head
 from napari_hemacells.core.classify.knn_graph import get_knn_graph
@@ -131,8 +130,9 @@ def fit(
     )
     if seen is None or context is None:
         return head
-    balanced = bounded_evidence(softmax(head.scores(context[seen.rows]), slope), counts)
-    return replace(head, detector=seen.fitted_prior(balanced), unlike_others=seen.unlike)
+    balanced = softmax(head.scores(context[seen.rows]), slope)
+    prior = seen.fitted_prior(balanced, counts)
+    return replace(head, detector=prior, unlike_others=seen.unlike)
 
 
 def standardisation(

@@ -15,7 +15,6 @@ from napari_hemacells.core.classify.calibration import (
 from napari_hemacells.core.classify.detector_prior import (
     DetectorPrior,
     bounded_confidence,
-    bounded_evidence,
 )
 from napari_hemacells.core.classify.head_selection import knn_scores
 from napari_hemacells.core.classify.novelty import Novelty
@@ -143,7 +142,7 @@ class Head:
             return softmax(scores, self.slope)
         rows = prior.rows_of(kinds)
         counts = np.array(self.counts)
-        looks = bounded_evidence(softmax(scores, self.slope), counts)
+        looks = prior.evidence(softmax(scores, self.slope), counts, rows)
         probabilities = looks * prior.odds(rows)
         probabilities /= probabilities.sum(axis=1, keepdims=True)
         support = prior.support(rows, probabilities.argmax(axis=1))
@@ -257,6 +256,7 @@ def head_to_tensors(head: Head) -> tuple[dict[str, NDArray[Any]], dict[str, Any]
             "kinds": list(prior.kinds),
             "homes": list(prior.homes),
             "frequency": list(prior.frequency),
+            "against": [list(row) for row in prior.against],
         }
     if head.reference is not None:
         tensors["reference.mean"] = head.reference.mean
@@ -374,6 +374,7 @@ def _detector(tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> D
         tuple(int(home) for home in meta["homes"]),
         tuple(float(share) for share in meta["frequency"]),
         np.asarray(tensors["detector.log_odds"], np.float32),
+        tuple(tuple(float(count) for count in row) for row in meta.get("against", ())),
     )
 
 

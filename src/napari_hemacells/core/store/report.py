@@ -153,7 +153,8 @@ def gallery(
     """For each class with cells, six the model is surest and six it is least sure of.
 
     Annotated cells are shown only where the model gave the class to no other; no cell is shown
-    twice. Without a prediction, the first twelve of the table.
+    twice. Without a prediction, the first twelve of the table. From too few annotations the
+    confidence orders them and is not shown.
     """
     confidence: dict[int, float] = {}
     if prediction is not None and len(prediction.class_ids) > 1:
@@ -166,7 +167,8 @@ def gallery(
         members.sort(key=lambda cell: -confidence.get(cell, 0.0))
         sure = members[:GALLERY_CELLS]
         unsure = members[GALLERY_CELLS:][-GALLERY_CELLS:][::-1]
-        chosen = thumbnails(image, cells, sure + unsure, confidence, spec)
+        few = prediction is not None and prediction.too_few
+        chosen = thumbnails(image, cells, sure + unsure, {} if few else confidence, spec)
         if chosen:
             rows.append(GalleryRow(cell_class, chosen[: len(sure)], chosen[len(sure) :]))
     return rows
@@ -325,6 +327,8 @@ def _training(report: ReportInput) -> list[tuple[CellClass, int]]:
 
 def _median(prediction: Prediction | None) -> float | None:
     if prediction is None or prediction.verdict.all() or len(prediction.class_ids) == 1:
+        return None
+    if prediction.too_few:
         return None
     return float(np.median(prediction.confidence[~prediction.verdict]))
 

@@ -15,13 +15,13 @@ from napari_hemacells.core.errors import EncoderError, HemaCellsError
 from napari_hemacells.core.params import AdaptParams
 from napari_hemacells.core.train import SubprocessJob
 from napari_hemacells.core.train.selfsupervised import encoder_store
+from napari_hemacells.core.train.selfsupervised.adaptation import adapt
 from napari_hemacells.core.train.selfsupervised.estimate import (
     adaptation_unavailable_reason,
     count_available_cells,
     estimated_seconds,
 )
 from napari_hemacells.core.train.selfsupervised.evaluator import evaluable_clicks
-from napari_hemacells.core.train.selfsupervised.trainer import adapt
 from napari_hemacells.core.types import Progress
 from napari_hemacells.widgets.adapt_encoder.panel import AdaptationSummary
 from napari_hemacells.widgets.canvas.viewer_bridge import images_in_memory

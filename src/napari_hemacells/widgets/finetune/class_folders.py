@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QFileDialog
 from napari_hemacells.core.train.classifier import model_store
 from napari_hemacells.core.train.classifier.dataset import check_examples, read_examples
 from napari_hemacells.core.train.classifier.own_split import check_given
+from napari_hemacells.core.train.classifier.project_dataset import few_words
 from napari_hemacells.core.types import Progress
 from napari_hemacells.widgets.background.workers import JobRunner
 from napari_hemacells.widgets.finetune.steps import FineTuneSummary
@@ -62,11 +63,13 @@ class ClassFolders:
     def _split(self, recipe: ClassifierConfig | None) -> str:
         if self.parts:
             each = ", ".join(f"{count:,} {PART_NAMES[part]}" for part, count in self.parts.items())
-            return f"Its own folders are used as they are: {each}."
+            few = few_words(recipe, "those to learn from", "the others are not used")
+            return f"Its own folders are used as they are: {each}.{few}"
         if recipe is None:
             return ""
         whole = "; the pictures of a patient stay together" if self.grouped else ""
-        return f"About one picture in {round(1 / recipe.validation)} is held out{whole}."
+        held = f"About one picture in {round(1 / recipe.validation)} is held out{whole}."
+        return held + few_words(recipe)
 
 
 class FolderSource(QObject):
@@ -107,6 +110,11 @@ class FolderSource(QObject):
         )
         if chosen:
             self.read(Path(chosen))
+
+    def ask_if_none(self) -> None:
+        """Ask for class folders where none teach yet."""
+        if self.chosen is None:
+            self.ask()
 
     def read(self, folder: Path) -> None:
         """Learn from the class folders in this folder, or in its train, valid and test."""

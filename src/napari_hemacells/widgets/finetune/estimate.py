@@ -141,9 +141,9 @@ class TrainingEstimator(QObject):
         """Return the estimated seconds; ``None`` before they are known."""
         if self._asked is None:
             return None
-        recipe, cells, _ = self._asked
+        recipe, cells, classes = self._asked
         pace = self._paces.get(_pace_key(recipe))
-        return None if pace is None else estimated_seconds(recipe, cells, pace)
+        return None if pace is None else estimated_seconds(recipe, cells, pace, classes)
 
     def _tell(self) -> bool:
         seconds = self.seconds()

@@ -174,9 +174,7 @@ class FineTunePanel(QWidget):
 
     def show_source(self, folder: str) -> None:
         """Show whether class folders teach, by the folder's name, or the annotated cells."""
-        self.folders.setText(
-            "Train on the annotated cells" if folder else "Train on class folders…"
-        )
+        self.folders.setText("Use annotated cells" if folder else "Train on class folders…")
         self.folders.setToolTip(
             "Learn from your annotated cells again"
             if folder
@@ -300,7 +298,6 @@ class FineTunePanel(QWidget):
             (PlainLabel("In use"), 0),
             (self.in_use, 1),
             (self.result_button, 0),
-            (self.open_results, 0),
         )
         running = row_layout((self.bar, 1), (self.cancel, 0))
         answers = row_layout((self.take_over, 1), (self.drop, 1))

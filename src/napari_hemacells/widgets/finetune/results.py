@@ -343,8 +343,8 @@ class FineTuneResultsPanel(QWidget):
         column.addWidget(self.intervals)
         column.addLayout(head)
         lists = QHBoxLayout()
-        lists.addWidget(self.list, 2)
-        lists.addWidget(self.of_class, 1)
+        lists.addWidget(self.list, 3)
+        lists.addWidget(self.of_class, 2)
         column.addWidget(self.matrix)
         column.addLayout(lists)
         for widget in (self.about, self.heat, self.crops):

@@ -23,8 +23,8 @@ from napari_hemacells.core.train.detector.config import (
     format_command,
     training_folder,
 )
+from napari_hemacells.core.train.detector.fine_tuning import fine_tune
 from napari_hemacells.core.train.detector.project_dataset import find_corrected_images
-from napari_hemacells.core.train.detector.trainer import fine_tune
 from napari_hemacells.core.types import Progress
 from napari_hemacells.samples.smear import rehearsal_fields
 from napari_hemacells.widgets.subscriptions import Subscriptions

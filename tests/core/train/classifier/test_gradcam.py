@@ -78,7 +78,7 @@ def distances(bundle, side, n=12):
 @pytest.mark.parametrize(
     ("arch", "side", "changes"),
     [
-        ("test_resnet", 64, {}),
+        ("test_resnet", 64, {"turns": 4}),
         pytest.param("small_vgg", 64, {"rate": 5e-4}, marks=pytest.mark.slow),
         pytest.param("test_vit", 160, {"head": "linear"}, marks=pytest.mark.slow),
         pytest.param("bundled", 128, {"weights": "bundled", "epochs": 4}, marks=pytest.mark.slow),

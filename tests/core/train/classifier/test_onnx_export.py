@@ -13,9 +13,9 @@ from napari_hemacells.core.train.classifier.pipeline import train
 from napari_hemacells.core.types import Embeddings
 
 
-@pytest.fixture
-def bundle(job):
-    return load_bundle(train(job(epochs=1)).model)
+@pytest.fixture(params=[1, 4], ids=["one view", "four turns"])
+def bundle(job, request):
+    return load_bundle(train(job(epochs=1, turns=request.param)).model)
 
 
 def test_it_answers_as_the_bundle_does_for_any_number_of_crops(bundle, tmp_path):

@@ -8,12 +8,17 @@ import torch
 
 from made_up_discs import SMALL, add_discs
 from napari_hemacells.core.classify.calibration import Calibration
+from napari_hemacells.core.encode.finetuned.config import NetworkPlan
 from napari_hemacells.core.encode.finetuned.network import Classifier
-from napari_hemacells.core.errors import EncoderError
+from napari_hemacells.core.errors import BundleError, EncoderError
 from napari_hemacells.core.store import load_bundle, save_bundle
 from napari_hemacells.core.train.classifier import ClassifierConfig
 from napari_hemacells.core.train.classifier.export import make_bundle, tensors_hash
-from napari_hemacells.core.train.classifier.model_zoo import build_network, check_weights
+from napari_hemacells.core.train.classifier.model_zoo import (
+    build_network,
+    check_weights,
+    resolve_architecture,
+)
 from napari_hemacells.core.train.classifier.own_model import bundle_folder
 from napari_hemacells.core.train.classifier.pipeline import train, train_steps
 from napari_hemacells.core.types import CropSpec
@@ -196,3 +201,32 @@ def test_what_a_training_starts_from_is_told_before_it(changes, told):
     import re
 
     assert re.search(told, check_weights(ClassifierConfig(**changes)))
+
+
+def test_a_model_of_four_turns_is_used_turned_and_written_with_it(tmp_path):
+    recipe = ClassifierConfig(arch="bundled", size=32, weights="none", turns=4)
+    network, plan, _ = build_network(recipe, len(CLASSES), CLASSES)
+    folder = written(eventful(network), plan, tmp_path / "model")
+    encoder = load_bundle(folder).make_encoder("cpu")
+    pixels = np.random.default_rng(0).integers(0, 255, (2, 32, 32, 3), np.uint8)
+    inputs = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1
+    with torch.no_grad():
+        views = [network.embedder(torch.rot90(inputs, turn, (2, 3))) for turn in range(4)]
+    wanted = torch.stack(views).mean(0).numpy()
+    tolerance = {"rel": 1e-3, "abs": 1e-3 * float(np.abs(wanted).max())}
+    encoded = encoder.encode(pixels)
+    assert encoded == pytest.approx(wanted, **tolerance)
+    assert np.abs(encoded - views[0].numpy()).max() > 1e-2 * np.abs(wanted).max()
+    assert encoder.encode(np.rot90(pixels, 1, (1, 2)).copy()) == pytest.approx(wanted, **tolerance)
+    again = resolve_architecture(ClassifierConfig(weights=str(folder)))
+    assert again.turns == 1  # of the new training's recipe, not of the model
+    assert resolve_architecture(recipe.model_copy(update={"upright": True})).turns == 1
+
+
+def test_a_model_without_turns_is_that_of_earlier_versions_and_odd_ones_are_refused():
+    plan = resolve_architecture(ClassifierConfig(weights="none"))
+    content = plan.to_dict()
+    assert "turns" not in content
+    assert NetworkPlan.from_dict(content) == plan
+    with pytest.raises(BundleError, match="update it"):
+        NetworkPlan.from_dict({**content, "turns": 3})

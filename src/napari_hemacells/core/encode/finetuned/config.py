@@ -10,6 +10,7 @@ from napari_hemacells.core.errors import BundleError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+QUARTER_TURNS: tuple[int, ...] = (1, 2, 4)  # 2: as it is and turned once
 HeadKind: TypeAlias = Literal["concat", "linear", "dense"]
 
 
@@ -33,6 +34,9 @@ class NetworkPlan:
         Whether its vectors end with the means of a late stage of the body, by which unknown cells
         are told better than by what is made for the classes alone; only of ``bundled``, not in
         old models.
+    turns
+        Over how many quarter turns of a picture its vectors are averaged when it is used; 1 in
+        old models.
     """
 
     arch: str
@@ -41,12 +45,15 @@ class NetworkPlan:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     late: bool = False
+    turns: int = 1
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain JSON; ``late`` only where it is set, as earlier versions wrote it."""
+        """As plain JSON; ``late`` and ``turns`` only where set, as earlier versions wrote it."""
         content = asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
         if not self.late:
             del content["late"]
+        if self.turns == 1:
+            del content["turns"]
         return content
 
     @classmethod
@@ -61,14 +68,15 @@ class NetworkPlan:
         try:
             mean, std = (_three(content[key]) for key in ("mean", "std"))
             late = bool(content.get("late", False))
+            turns = int(content.get("turns", 1))
             plan = cls(
-                str(content["arch"]), content["head"], int(content["size"]), mean, std, late
+                str(content["arch"]), content["head"], int(content["size"]), mean, std, late, turns
             )
         except (KeyError, TypeError, ValueError) as error:
             raise BundleError(
                 f"The description of the model's network is incomplete ({error!r})."
             ) from error
-        if plan.head not in get_args(HeadKind):
+        if plan.head not in get_args(HeadKind) or plan.turns not in QUARTER_TURNS:
             raise BundleError("This version does not know the model's kind of network: update it.")
         return plan
 

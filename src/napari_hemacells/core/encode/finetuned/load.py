@@ -40,7 +40,7 @@ def finetuned_encoder(
     BundleError
         The weights do not fit the plan.
     """
-    from napari_hemacells.core.encode.finetuned.network import Embedder
+    from napari_hemacells.core.encode.finetuned.network import Embedder, TurnedEmbedder
     from napari_hemacells.core.encode.network import NetworkEncoder
 
     plan = NetworkPlan.from_dict(info.preprocessing.get(NETWORK, {}))
@@ -48,7 +48,8 @@ def finetuned_encoder(
     try:
         network = Embedder(plan)
         network.load_state_dict(stored_tensors(tensors, network.state_dict()))
-        encoder = NetworkEncoder(network, info, place)
+        used = TurnedEmbedder(network) if network.turns > 1 else network
+        encoder = NetworkEncoder(used, info, place)
     except HemaCellsError:
         raise
     except Exception as error:  # timm and torch raise anything on what a file describes

@@ -182,6 +182,8 @@ class Embedder(nn.Module):
         How many numbers the classes are told by; with a late stage its means follow them.
     dim
         Length of the vectors.
+    turns
+        Over how many quarter turns :meth:`turned` averages.
     """
 
     def __init__(self, plan: NetworkPlan) -> None:
@@ -190,7 +192,7 @@ class Embedder(nn.Module):
         self.both = plan.head == "concat"
         channels = self._channels(plan.size)
         self.neck, self.width = _neck(plan.head, channels)
-        self.late = plan.late
+        self.late, self.turns = plan.late, plan.turns
         self.dim = self.width + (self._late_channels(plan.size) if plan.late else 0)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -201,6 +203,13 @@ class Embedder(nn.Module):
         late: list[Tensor] = []
         vectors = self.neck(self.pool(self.trunk(images, late)))
         return torch.cat([vectors, *(maps.mean((2, 3)) for maps in late)], 1)
+
+    def turned(self, images: Tensor) -> Tensor:
+        """``(n, dim)`` mean over the quarter turns, as the trained network is used."""
+        total: Tensor = self(images)
+        for turn in range(1, self.turns):
+            total = total + self(_turned(images, turn))
+        return total / self.turns if self.turns > 1 else total
 
     def pool(self, maps: Tensor) -> Tensor:
         """Average and maximum of maps; the class token and the mean of the patches of tokens."""
@@ -225,6 +234,24 @@ class Embedder(nn.Module):
         self.trunk.eval()(torch.zeros(1, 3, size, size), late)
         self.trunk.train(was)
         return int(late[0].shape[1])
+
+
+def _turned(images: Tensor, turn: int) -> Tensor:
+    """Quarter turns as torch.rot90 makes them, which cannot be written as ONNX."""
+    across = images.transpose(2, 3) if turn % 2 else images
+    return across.flip({1: (2,), 2: (2, 3), 3: (3,)}[turn])
+
+
+class TurnedEmbedder(nn.Module):
+    """An embedder as it is used: the mean over its quarter turns."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        super().__init__()
+        self.embedder = embedder
+
+    def forward(self, images: Tensor) -> Tensor:
+        """``(n, dim)`` of ``(n, 3, size, size)`` normalised pictures."""
+        return self.embedder.turned(images)
 
 
 class Classifier(nn.Module):

@@ -353,6 +353,14 @@ class ClassifierConfig(TrainingParams):
         title="Test-time augmentation",
         description="Augmented copies whose answers are averaged with the crop's own.",
     )
+    turns: Literal[1, 2, 4] = Field(
+        default=1,
+        title="Quarter turns",
+        description=(
+            "The trained model looks at each cell turned so many times and takes the mean: surer, "
+            "and as many times slower. 1 for pictures with an upper side."
+        ),
+    )
     patience: int = Field(
         default=0,
         ge=0,

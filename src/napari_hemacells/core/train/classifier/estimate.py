@@ -78,12 +78,16 @@ def measure_throughput_steps(
     return MeasuredThroughput(looked, learned, str(accelerator.device))
 
 
-def estimated_seconds(recipe: ClassifierConfig, cells: int, pace: MeasuredThroughput) -> float:
+def estimated_seconds(
+    recipe: ClassifierConfig, cells: int, pace: MeasuredThroughput, classes: int
+) -> float:
     """Return how long a training on so many cells takes at most (it may stop early)."""
     held = cells * (recipe.validation + recipe.test)
     taught = cells - held
+    if recipe.shots is not None:  # those left over test, once
+        taught = min(taught, recipe.shots * classes)
     rounds = recipe.epochs + recipe.frozen_epochs
-    looks = held * rounds + cells + held * recipe.tta
+    looks = held * rounds + cells * recipe.turns + held * recipe.tta * recipe.turns
     learned = taught * recipe.epochs
     seconds = START_UP
     if recipe.frozen_views:

@@ -116,7 +116,7 @@ def predict_steps(
             for view in range(1 + copies):
                 began = time.perf_counter()
                 inputs = pictures.augmented_batch(batch) if view else pictures.check(batch)
-                embedded = network.embedder(inputs)
+                embedded = network.embedder.turned(inputs)
                 logits_by_view[view].append(network.decide(embedded).float().cpu())
                 if view == 0:
                     vectors.append(embedded.float().cpu())

@@ -16,6 +16,7 @@ from napari_hemacells.core.encode.finetuned.network import (
     PlainTrunk,
     StageTrunk,
     TimmTrunk,
+    TurnedEmbedder,
 )
 from napari_hemacells.core.encode.network import NetworkEncoder
 from napari_hemacells.core.errors import BundleError, TrainingError
@@ -63,10 +64,14 @@ def gradcam_maps(
         The model is no network with a linear head.
     """
     library = _library()
-    if not isinstance(encoder, NetworkEncoder) or not isinstance(encoder.network, Embedder):
+    network = encoder.network if isinstance(encoder, NetworkEncoder) else None
+    if isinstance(network, TurnedEmbedder):
+        network = network.embedder  # the map is of the crop as it lies
+    if not isinstance(encoder, NetworkEncoder) or not isinstance(network, Embedder):
         raise BundleError("Heat maps are made of fine-tuned networks only.")
-    scores = _Scores(BundleModule(encoder, head)).eval()
-    trunk = encoder.network.trunk
+    whole = BundleModule(encoder, head)
+    whole.network = network
+    scores, trunk = _Scores(whole).eval(), network.trunk
     heat = np.zeros(crops.shape[:3], dtype=np.float32)
     with library(
         scores, [_target_layer(trunk, crops.shape[1])], reshape_transform=_as_maps(trunk.prefix)

@@ -6,6 +6,7 @@ Imports torch inside functions only.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -71,8 +72,13 @@ def resolve_architecture(recipe: ClassifierConfig) -> NetworkPlan:
     EncoderError
         There is no such architecture.
     """
+    turns = 1 if recipe.upright else recipe.turns
     if (folder := bundle_folder(recipe.weights)) is not None:
-        return plan_of_model(folder, recipe)
+        return replace(plan_of_model(folder, recipe), turns=turns)
+    return replace(_plan_of(recipe), turns=turns)
+
+
+def _plan_of(recipe: ClassifierConfig) -> NetworkPlan:
     arch = SHORT_NAMES.get(recipe.arch, recipe.arch)
     usual_head: HeadKind = "dense" if arch in SMALL_VGGS else "concat"
     head = usual_head if recipe.head == "auto" else recipe.head

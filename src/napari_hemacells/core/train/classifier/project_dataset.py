@@ -223,7 +223,8 @@ def plan_split(lessons: AnnotatedCells, recipe: ClassifierConfig) -> SplitPlan:
         return SplitPlan(
             False,
             f"About one cell in {share} is held out, drawn cell by cell, because {against}: cells "
-            "of the same slide teach and check, so the figures are a little too good.",
+            "of the same slide teach and check, so the figures are a little too good."
+            + few_words(recipe),
         )
     kind = next(iter(lessons.groups.values())).split("/", 1)[0]
     held = _held_out(lessons, recipe)
@@ -235,8 +236,26 @@ def plan_split(lessons: AnnotatedCells, recipe: ClassifierConfig) -> SplitPlan:
     )
     whole = f"{len(held)} of {len(groups)} {kind}s"
     return SplitPlan(
-        True, f"Held out as a whole: {whole}, {cells:,} of {lessons.total:,} cells; they check."
+        True,
+        f"Held out as a whole: {whole}, {cells:,} of {lessons.total:,} cells; they check."
+        + few_words(recipe),
     )
+
+
+def few_words(
+    recipe: ClassifierConfig | None, among: str = "the rest", left_over: str = "the others test"
+) -> str:
+    """Return a sentence, with a blank before it, of a recipe that learns from a few of each class.
+
+    Examples
+    --------
+    >>> from napari_hemacells.core.train.classifier import ClassifierConfig
+    >>> few_words(ClassifierConfig(shots=5))
+    ' Of the rest, 5 of each class teach; the others test.'
+    """
+    if recipe is None or recipe.shots is None:
+        return ""
+    return f" Of {among}, {recipe.shots} of each class teach; {left_over}."
 
 
 def ungrouped_reason(lessons: AnnotatedCells, recipe: ClassifierConfig) -> str:

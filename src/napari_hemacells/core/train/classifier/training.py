@@ -128,7 +128,7 @@ class Training:
 
     def fingerprint(self) -> str:
         """Return what must be the same for a checkpoint to be gone on from."""
-        recipe = self.job.recipe.model_dump(mode="json", exclude=set(RESUME_INDEPENDENT))
+        recipe = self.job.recipe.model_dump(mode="json", exclude={*RESUME_INDEPENDENT, "turns"})
         split = self.prepared.split
         content = [recipe, self.classes, self.prepared.loaded.digests, split.parts]
         if self.job.selection:
