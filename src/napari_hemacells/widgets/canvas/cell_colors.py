@@ -64,8 +64,9 @@ class CellColorizer(QObject):
         """Cells filled with the colour of what is known of them; whole pictures are framed."""
         coming = ours.rgba(_UNKNOWN, 0.0 if mode == "image" else _PENDING_OPACITY)
         framed = cells.source == "whole"  # a picture under a colour could not be looked at
-        self._show(cells, self._session.colour_codes(mode), coming, filled=not framed)
+        # Outlines go first: napari would compute them once more for the new colours.
         self._bridge.outline(frame_width(cells.diameter) if framed else 0)
+        self._show(cells, self._session.colour_codes(mode), coming, filled=not framed)
 
     def _show(
         self, cells: Cells, shades: CellColourCodes, coming: ours.Rgba, *, filled: bool = False
