@@ -398,7 +398,7 @@ def test_a_loaded_model_gets_the_numbers_that_it_needs_at_once(
     for cell in (1, 2):
         label(at_work, qtbot, cell, first)
         label(at_work, qtbot, cell + 2, second)
-    save_bundle(tmp_path / "model", at_work.session.make_bundle("model"))
+    save_bundle(tmp_path / "model", at_work.session.make_bundle("white cells"))
     asked = []
     tasks = at_work.controller.tasks
     monkeypatch.setattr(tasks, "embed", lambda: asked.append("embed"))
@@ -407,6 +407,7 @@ def test_a_loaded_model_gets_the_numbers_that_it_needs_at_once(
         at_work.session.live.embeddings = at_work.session.live._raw = None
     at_work.controller.classify_controller.load_bundle(tmp_path / "model")
     assert asked[-1] == ("embed" if other else "classify")
+    assert "“white cells” classifies this image" in at_work.controller.view.messages.text
 
 
 @pytest.mark.parametrize(

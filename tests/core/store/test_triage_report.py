@@ -72,7 +72,8 @@ def test_names_are_escaped_and_numbers_add_up(tmp_path: Path) -> None:
     assert "&lt;i&gt;a&lt;/i&gt;.png" in page
     assert page.count('<div class="card">') == 2
     assert page.count("unlike all annotated kinds") == 2
-    assert "unlike, 1.3&nbsp;×&nbsp;the&nbsp;threshold</span>" in page
+    assert ">1.34&nbsp;×&nbsp;the&nbsp;threshold</span>" in page
+    assert ": unlike<span" in page
     assert "unsure, in no class</td><td>12</td>" in page  # 40 cells, 26 in a class, 2 odd
     assert "lost.png: it was moved." in page
     assert "This list is no diagnosis" in page
@@ -93,7 +94,7 @@ def test_the_table_has_a_row_a_cell_and_is_no_formula(tmp_path: Path) -> None:
 
 def test_a_percentage_is_shown_where_it_was_calibrated_and_is_explained(tmp_path: Path) -> None:
     page = render_triage(report(image(tmp_path, "a.png", 1, p_same=0.21)))
-    assert "1.3&nbsp;×&nbsp;the&nbsp;threshold, same kind 21&nbsp;%</span>" in page
+    assert "1.34&nbsp;×&nbsp;the&nbsp;threshold, same kind 21&nbsp;%</span>" in page
     assert "<dt>Same kind</dt>" in page
     without = render_triage(report(image(tmp_path, "bb.png", 1)))
     assert "&nbsp;%</span>" not in without
@@ -108,7 +109,7 @@ def test_the_page_says_on_what_the_distance_rests(kinds: int) -> None:
         fit_likeness(vectors, [f"kind {row // 6}" for row in range(6 * kinds)])
     )
     assert f"{kinds} kinds" in text
-    assert ("no percentage" in text) == (kinds < 4)
+    assert ("only the distance" in text) == (kinds < 4)
     assert "no distance" in likeness_in_words(None)
 
 

@@ -51,10 +51,10 @@ class Resemblance(BaseModel):
         To the nearest annotated cells of the class, in thresholds: up to 1 it could be one of
         them. ``None`` where the model keeps no annotated cells.
     likeness
-        How alike they are, in words; empty where the distance is not known.
+        How alike they are, in words; empty where that was not calibrated on kinds left out: a
+        distance learned from two kinds finds a third one very alike to one of them.
     p_same
-        Probability that they are of one kind; ``None`` where it was not calibrated on kinds that
-        were left out.
+        Probability that they are of one kind; ``None`` where ``likeness`` is empty.
     """
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -280,7 +280,7 @@ def _resemblance(name: str, likeness: Likeness | None, distance: float | None) -
     return Resemblance(
         name=name,
         distance=round(verdict.ratio, 3) if np.isfinite(verdict.ratio) else None,
-        likeness=verdict.word,
+        likeness="" if verdict.p_same is None else verdict.word,
         p_same=None if verdict.p_same is None else round(verdict.p_same, 4),
     )
 

@@ -251,6 +251,6 @@ def likeness_in_words(likeness: Likeness | None) -> str:
     if not likeness.kinds_left_out:
         text += (
             " With fewer than four annotated kinds it overrates how alike cells of other kinds "
-            "are, so no percentage is given: go by the pictures."
+            "are, so only the distance is given: go by the pictures."
         )
     return text

@@ -153,14 +153,16 @@ class ClassifyController(QObject):
         from napari_hemacells.core.store.bundle import load_bundle
 
         def load() -> None:
-            self._session.load_model(load_bundle(path))
+            bundle = load_bundle(path)
+            self._session.load_model(bundle)
             # A model with another encoder needs other numbers of the cells first.
             if self._session.embeddings is None:
                 self._tasks.embed()
             else:
                 self._tasks.classify()
             self._voice.say(
-                f"The model {path.name} classifies this image; your annotations correct it."
+                f"The model “{bundle.name or path.name}” classifies this image; your annotations "
+                "correct it."
             )
 
         self._voice.attempt(load)
