@@ -57,7 +57,7 @@ def test_two_cells_are_compared_and_the_words_name_the_kinds(session) -> None:
     assert not unlike.verdict.same
     assert like.verdict.distance < like.verdict.threshold < unlike.verdict.distance
     assert like.verdict.p_same is None  # three kinds: none can be left out
-    assert "not known" in like.basis
+    assert "Not tested on other kinds" in like.basis
     for cell_class in session.palette.classes[:3]:
         assert cell_class.name in like.basis
 

@@ -1,14 +1,14 @@
 """``hemacells classify IMAGE… --model BUNDLE --out DIR``: detect and classify cells."""
 
 import hashlib
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_hemacells.cli.batch import exit_with_status, find_sources, run_batch
+from napari_hemacells.cli.batch import Batch, exit_with_status, find_sources, run_batch
 from napari_hemacells.cli.classify_pictures import (
     WholePictures,
     check_whole_options,
@@ -255,7 +255,7 @@ def classify(
     A thermogram (text, numpy, float TIFF in °C) is classified as a whole. Images of the same
     name are kept apart: the name of the folder is put in front.
     """
-    from napari_hemacells.core.store import load_bundle, other_kind_warning
+    from napari_hemacells.core.store import load_bundle
 
     reporter = Reporter(quiet=run.quiet, json_to=json)
     encoder = None if encoder is None else with_absolute_path(encoder)
@@ -289,15 +289,33 @@ def classify(
     )
     sources = find_sources(images, reporter)
     hint: dict[str, Any] = {} if cells else hint_at_whole(sources, job.bundle, reporter)
-    batch = run_batch(job, sources, reporter, share=share, debug=run.debug)
+    batch, joint = classify_all(
+        job, sources, reporter, share=share, debug=run.debug, folders_are_groups=folders_are_groups
+    )
+    reporter.finish({"model": str(model), **batch.to_dict(), **hint, **joint})
+    exit_with_status(batch)
+
+
+def classify_all(
+    job: ClassifyJob,
+    sources: Sequence[InputImage],
+    reporter: Reporter,
+    *,
+    share: ShareOptions,
+    debug: bool,
+    folders_are_groups: bool,
+) -> tuple[Batch, dict[str, Any]]:
+    """Do the job of each image and write the tables of all; return what worked, and the tables."""
+    from napari_hemacells.core.store import other_kind_warning
+
+    batch = run_batch(job, sources, reporter, share=share, debug=debug)
     kinds = {record["source"] == "whole" for record in batch.done}
     for sentence in {other_kind_warning(job.bundle, whole=kind) for kind in kinds} - {""}:
         reporter.warn(sentence)
     joint = write_joint_results(
-        batch.done, job.bundle, out, reporter, folders_are_groups=folders_are_groups
+        batch.done, job.bundle, job.out, reporter, folders_are_groups=folders_are_groups
     )
-    reporter.finish({"model": str(model), **batch.to_dict(), **hint, **joint})
-    exit_with_status(batch)
+    return batch, joint
 
 
 def save_classes(

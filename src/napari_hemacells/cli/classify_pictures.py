@@ -122,7 +122,7 @@ def classify_whole(job: WholePictures, reporter: Reporter) -> None:
         reporter.warn(sentence)
     prediction = _predict(job, pictures, reporter)
     table = pictures_table(pictures, prediction, job.bundle.palette)
-    names = [one.name for one in job.bundle.palette]
+    names = [cell_class.name for cell_class in job.bundle.palette]
     kinds = job.bundle.palette.kind_names
     joint = joint_of_pictures(table, names, bundle_notes(job.bundle), kinds)
     csv, workbook = write_joint_table(job.out, joint)
@@ -171,12 +171,12 @@ def open_pictures(given: Sequence[str]) -> "CellPictures":
     for text in given:
         folder = Path(text)
         if folder.is_dir():
-            found = [folder / one.name for one in list_pictures(folder).pictures]
-            if not found:
+            listed = [folder / picture.name for picture in list_pictures(folder).pictures]
+            if not listed:
                 raise ImageError(f"{folder} holds no pictures.")
         else:
-            found = find_images([text])
-        for file in found:
+            listed = find_images([text])
+        for file in listed:
             files.setdefault(file.resolve(), file)
     return CellPictures.of_files(list(files.values()))
 

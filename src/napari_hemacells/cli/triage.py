@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_hemacells.cli.batch import Batch, exit_with_status, find_sources, run_batch
+from napari_hemacells.cli.batch import Batch, exit_with_status, find_sources
 from napari_hemacells.cli.classify import (
     AllowOtherScale,
     ClassifyJob,
@@ -14,12 +14,13 @@ from napari_hemacells.cli.classify import (
     FoldersAreGroups,
     LoadedClassifier,
     Model,
+    classify_all,
     save_classes,
 )
 from napari_hemacells.cli.console import Reporter, output_folder
 from napari_hemacells.cli.detect import with_absolute_weights
 from napari_hemacells.cli.image_job import DetectedImage, Record, ResultWriter
-from napari_hemacells.cli.joint_results import image_names, write_joint_results
+from napari_hemacells.cli.joint_results import image_names
 from napari_hemacells.cli.options import (
     CellsFile,
     Images,
@@ -140,7 +141,7 @@ def triage(
     resembles most, and a crop of each. Beside them all that classify writes, and the crops in
     NAME.odd-cells. It is no diagnosis.
     """
-    from napari_hemacells.core.store import load_bundle, other_kind_warning
+    from napari_hemacells.core.store import load_bundle
     from napari_hemacells.core.store.triage_report import odd_sentence, write_triage_report
 
     reporter = Reporter(quiet=run.quiet, json_to=json)
@@ -157,12 +158,13 @@ def triage(
         encoder=None if encoder is None else with_absolute_path(encoder),
         any_scale=allow_other_scale,
     )
-    batch = run_batch(job, find_sources(images, reporter), reporter, share=share, debug=run.debug)
-    kinds = {record["source"] == "whole" for record in batch.done}
-    for sentence in {other_kind_warning(job.bundle, whole=kind) for kind in kinds} - {""}:
-        reporter.warn(sentence)
-    joint = write_joint_results(
-        batch.done, job.bundle, out, reporter, folders_are_groups=folders_are_groups
+    batch, joint = classify_all(
+        job,
+        find_sources(images, reporter),
+        reporter,
+        share=share,
+        debug=run.debug,
+        folders_are_groups=folders_are_groups,
     )
     result: dict[str, Any] = {"model": str(model), **batch.to_dict(), **joint}
     if batch.done:

@@ -85,7 +85,7 @@ class PortionWorker:
         except ImageError:
             prediction = None
         asked = set(numbers)
-        why = {one: text for one, text in job.pictures.unreadable.items() if one in asked}
+        why = {number: text for number, text in job.pictures.unreadable.items() if number in asked}
         return PortionResult(prediction, why)
 
 
@@ -107,12 +107,12 @@ def classify_in_processes_steps(
     portions = [numbers[at : at + PORTION] for at in range(0, len(numbers), PORTION)]
     done, results = 0, dict[int, PortionResult]()
     yield Progress(0, len(numbers), f"Classifying pictures ({workers} processes)")
-    for place, result in _finished(sent, portions, workers):
-        results[place] = result
-        done += len(portions[place])
+    for portion_index, result in _finished(sent, portions, workers):
+        results[portion_index] = result
+        done += len(portions[portion_index])
         job.pictures.unreadable.update(result.unreadable)
         yield Progress(done, len(numbers), f"Classifying pictures ({workers} processes)")
-    return join_predictions([results[place] for place in sorted(results)])
+    return join_predictions([results[portion_index] for portion_index in sorted(results)])
 
 
 def _finished(
@@ -124,7 +124,8 @@ def _finished(
     )
     try:
         waiting: dict[Future[PortionResult], int] = {
-            pool.submit(_run_portion, portion): place for place, portion in enumerate(portions)
+            pool.submit(_run_portion, portion): portion_index
+            for portion_index, portion in enumerate(portions)
         }
         for future in as_completed(waiting):
             yield waiting[future], future.result()

@@ -45,9 +45,12 @@ def find_doubts(state: SessionState) -> Doubts:
     unlike = tuple(
         ref.cell for ref in latest.unlike if ref.image_key == image.key and ref.cell in mine
     )
-    found = _contradictions(state)
-    words = [one.sentence(_name(state, one.class_id)) for one in found]
-    return Doubts(unlike, _unlike_sentence(state, unlike), found, " ".join(words))
+    contradicting = _contradictions(state)
+    words = [
+        contradiction.sentence(_name(state, contradiction.class_id))
+        for contradiction in contradicting
+    ]
+    return Doubts(unlike, _unlike_sentence(state, unlike), contradicting, " ".join(words))
 
 
 def _contradictions(state: SessionState) -> tuple[Contradiction, ...]:
@@ -61,8 +64,10 @@ def _contradictions(state: SessionState) -> tuple[Contradiction, ...]:
         return ()
     rows = np.searchsorted(cells.ids, prediction.ids).clip(0, max(len(cells) - 1, 0))
     names = {one.id: one.own_name for one in state.palette}
-    found = contradictions(prediction, kinds[rows], names, latest.head.detector, state.annotated)
-    return tuple(one for one in found if one.class_id in state.palette)
+    contradicting = contradictions(
+        prediction, kinds[rows], names, latest.head.detector, state.annotated
+    )
+    return tuple(one for one in contradicting if one.class_id in state.palette)
 
 
 def _unlike_sentence(state: SessionState, unlike: tuple[int, ...]) -> str:

@@ -153,7 +153,7 @@ class Palette:
         """The name of each class's kind by its name; empty where no class is within another."""
         if not self.parents:
             return {}
-        return {one.name: self.kind_of(one.id).name for one in self.classes}
+        return {cell_class.name: self.kind_of(cell_class.id).name for cell_class in self.classes}
 
     def kind_of(self, class_id: str) -> CellClass:
         """Return the class that this one is within; itself where it is within none."""
@@ -162,7 +162,7 @@ class Palette:
 
     def within(self, class_id: str) -> tuple[CellClass, ...]:
         """Return the classes within one, in the user's order."""
-        return tuple(one for one in self.classes if one.parent == class_id)
+        return tuple(cell_class for cell_class in self.classes if cell_class.parent == class_id)
 
     def full_name(self, class_id: str) -> str:
         """Return the name with the kind's in front, such as ``lymphocyte ▸ abnormal``."""
@@ -333,7 +333,7 @@ def palette_with(palette: Palette, names: Sequence[str], used: Collection[str]) 
         Ids of the classes that have annotations. Without any, only classes of these names stay:
         the others are those that every new project starts with.
     """
-    named = {one.id for one in map(palette.by_name, names) if one is not None}
+    named = {known.id for known in map(palette.by_name, names) if known is not None}
     named |= {palette.kind_of(class_id).id for class_id in named}
     kept = palette
     if not used:
@@ -350,7 +350,7 @@ def _in_families(classes: tuple[CellClass, ...]) -> tuple[CellClass, ...]:
     """Return them with each class below its kind, and names that tell all of them apart."""
     if all(cell_class.parent is None for cell_class in classes):
         return classes
-    kinds = {one.id: one for one in classes if one.parent is None}
+    kinds = {member.id: member for member in classes if member.parent is None}
     for cell_class in classes:
         if cell_class.parent is not None and cell_class.parent not in kinds:
             raise AnnotationError(
@@ -358,21 +358,21 @@ def _in_families(classes: tuple[CellClass, ...]) -> tuple[CellClass, ...]:
                 "class above must be within no other one."
             )
     ordered = [
-        one
+        member
         for kind in kinds.values()
-        for one in (kind, *(other for other in classes if other.parent == kind.id))
+        for member in (kind, *(other for other in classes if other.parent == kind.id))
     ]
-    used = Counter(one.own_name.casefold() for one in ordered)
+    used = Counter(member.own_name.casefold() for member in ordered)
     return tuple(
-        one
-        if one.parent is None
+        member
+        if member.parent is None
         else replace(
-            one,
-            name=one.own_name
-            if used[one.own_name.casefold()] == 1
-            else f"{kinds[one.parent].name}{WITHIN}{one.own_name}",
+            member,
+            name=member.own_name
+            if used[member.own_name.casefold()] == 1
+            else f"{kinds[member.parent].name}{WITHIN}{member.own_name}",
         )
-        for one in ordered
+        for member in ordered
     )
 
 

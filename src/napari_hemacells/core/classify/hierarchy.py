@@ -140,9 +140,9 @@ class HierarchicalHead(Head):
             "over": over,
             "within": [],
         }
-        for place, (kind, head) in enumerate(self.within.items()):
+        for number, (kind, head) in enumerate(self.within.items()):
             own, rest = head.to_tensors()
-            tensors |= {f"{_WITHIN}{place}.{name}": values for name, values in own.items()}
+            tensors |= {f"{_WITHIN}{number}.{name}": values for name, values in own.items()}
             meta["within"].append({"of": kind, "head": rest})
         return tensors, meta
 
@@ -178,7 +178,11 @@ def fit_levels(
     of_kind = tuple(parents.get(label, label) for label in support.labels)
     over = fit(replace(support, labels=of_kind), kinds, **options)
     children = {
-        kind: [one for one in class_ids if parents.get(one) == kind and one in support.labels]
+        kind: [
+            inner_id
+            for inner_id in class_ids
+            if parents.get(inner_id) == kind and inner_id in support.labels
+        ]
         for kind in over.class_ids
     }
     several = {kind: inside for kind, inside in children.items() if len(inside) > 1}
@@ -186,7 +190,7 @@ def fit_levels(
     few = {
         kind: inside
         for kind, inside in several.items()
-        if sum(counts[one] for one in inside) < FEW_CLICKS * len(inside)
+        if sum(counts[inner_id] for inner_id in inside) < FEW_CLICKS * len(inside)
     }
     within = _alone(support, over, few, options) if few else {}
     if len(few) < len(several):
@@ -241,7 +245,7 @@ def _some(support: SupportSet, rows: Sequence[int]) -> SupportSet:
 
 def restricted(head: Head, class_ids: Sequence[str]) -> Head:
     """Return a head that chooses among some of its classes, with the scores that they had."""
-    columns = [place for place, one in enumerate(head.class_ids) if one in class_ids]
+    columns = [column for column, class_id in enumerate(head.class_ids) if class_id in class_ids]
     owners, kept = head.owners, columns
     if head.kind == "knn":
         rows = np.flatnonzero(np.isin(head.owners, columns))
@@ -249,8 +253,8 @@ def restricted(head: Head, class_ids: Sequence[str]) -> Head:
         kept = rows.tolist()
     return replace(
         head,
-        class_ids=tuple(head.class_ids[place] for place in columns),
-        counts=tuple(head.counts[place] for place in columns),
+        class_ids=tuple(head.class_ids[column] for column in columns),
+        counts=tuple(head.counts[column] for column in columns),
         weights=head.weights[:, kept],
         bias=head.bias[kept],
         owners=owners,
@@ -271,7 +275,7 @@ def _joined(over: Head, within: Mapping[str, Head], taught: Mapping[str, int]) -
         )
     ]
     ids, kinds, counts = (tuple(part) for part in zip(*columns, strict=True))
-    own = {one.name: getattr(over, one.name) for one in fields(Head)}
+    own = {part.name: getattr(over, part.name) for part in fields(Head)}
     own |= {"kind": TWO_LEVELS, "class_ids": ids, "counts": counts, "slope": 1.0}
     annotated = {class_id: count for class_id, count in taught.items() if count}
     return HierarchicalHead(**own, kinds=kinds, over=over, within=within, taught=annotated)
@@ -286,7 +290,7 @@ def taught_counts(head: Head) -> dict[str, int]:
 
 def taught_columns(head: Head, labels: Sequence[str]) -> NDArray[np.intp]:
     """``(m,)`` the column of each annotated cell's class; -1 where its class has none."""
-    columns = {class_id: place for place, class_id in enumerate(head.class_ids)}
+    columns = {class_id: column for column, class_id in enumerate(head.class_ids)}
     return np.array([columns.get(label, -1) for label in labels], dtype=np.intp)
 
 
@@ -300,7 +304,7 @@ def renamed(head: Head, ids: Mapping[str, str]) -> Head:
         class_ids=own,
         kinds=tuple(ids.get(kind, kind) for kind in head.kinds),
         over=renamed(head.over, ids),
-        within={ids.get(kind, kind): renamed(one, ids) for kind, one in head.within.items()},
+        within={ids.get(kind, kind): renamed(inner, ids) for kind, inner in head.within.items()},
         taught={ids.get(class_id, class_id): count for class_id, count in head.taught.items()},
     )
 
@@ -319,9 +323,9 @@ def read_head(tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> H
         over = Head.from_tensors(_part(tensors, _OVER), meta["over"])
         within = {
             str(entry["of"]): Head.from_tensors(
-                _part(tensors, f"{_WITHIN}{place}."), entry["head"]
+                _part(tensors, f"{_WITHIN}{number}."), entry["head"]
             )
-            for place, entry in enumerate(meta["within"])
+            for number, entry in enumerate(meta["within"])
         }
         taught = {str(class_id): int(count) for class_id, count in meta["taught"].items()}
         head = _joined(over, within, taught)
@@ -330,7 +334,7 @@ def read_head(tensors: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> H
             and list(head.class_ids) == list(meta["class_ids"])
             and list(head.kinds) == list(meta["kinds"])
             and set(within) <= set(over.class_ids)
-            and all(len(one.centre) == len(over.centre) for one in within.values())
+            and all(len(inner.centre) == len(over.centre) for inner in within.values())
         )
     except BundleError:
         raise

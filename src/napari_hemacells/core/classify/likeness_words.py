@@ -23,9 +23,7 @@ HARD_TO_TELL = 0.6  # probability of what is said, below which it is hard to tel
 VERY_ALIKE = 0.9
 LEAST_SLOPE = 4.0  # of the logit, a threshold: at half of it cells are alike, at 0.45 very alike
 MOST_SURE = 0.99  # a figure above that is no more than the shape of a curve
-NO_PERCENTAGE = (
-    "How sure that is for other kinds is not known: no kinds were left out to find out."
-)
+NO_PERCENTAGE = "Not tested on other kinds."
 
 
 class Verdict(NamedTuple):

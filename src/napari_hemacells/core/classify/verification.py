@@ -577,11 +577,7 @@ def _in_words(
     names: NDArray[np.str_], kinds: NDArray[np.intp], turns: Sequence[NDArray[np.bool_]]
 ) -> str:
     listed = ", ".join(names.tolist()[:8]) + (" and others" if len(names) > 8 else "")
-    how = (
-        "kinds left out in turn"
-        if _by_kind(kinds)
-        else "cells left out in turn (from four kinds on, kinds are)"
-    )
+    how = "kinds left out in turn" if _by_kind(kinds) else "cells left out in turn"
     if turns[0].all():
         how = "these cells themselves, too few to leave any out"
     return f"{len(kinds)} annotated cells of {len(names)} kinds ({listed}); threshold from {how}."

@@ -145,11 +145,11 @@ class _ErrorRates:
     def vote_shares(self) -> NDArray[np.float64]:
         """``(m, k)`` the share of each class among the votes, with half a vote for all."""
         names = self.points.classes
-        at = {int(truth): place for place, truth in enumerate(self.points.truths)}
+        at = {int(truth): column for column, truth in enumerate(self.points.truths)}
         table = np.full((self.m, self.k), 0.5)
-        for response, place in at.items():
+        for response, column in at.items():
             mine = self.points.response == response
-            table[:, place] += np.bincount(self.cell[mine], minlength=self.m)
+            table[:, column] += np.bincount(self.cell[mine], minlength=self.m)
         if NOT_SURE in names and self.k:
             mine = self.points.response == names.index(NOT_SURE)
             table += np.bincount(self.cell[mine], minlength=self.m)[:, None] / self.k
@@ -192,9 +192,9 @@ class _ErrorRates:
     def _set_confusion(self, is_cell: NDArray[np.float64], truth: NDArray[np.float64]) -> None:
         points, named = self.points, self.named
         weight = (is_cell[:, None] * truth)[self.cell[named]]  # (points, k)
-        said = points.response[named]
+        response = points.response[named]
         counts = np.zeros((self.a, len(points.classes), self.k))
-        np.add.at(counts, (points.annotator[named], said), weight)
+        np.add.at(counts, (points.annotator[named], response), weight)
         counts = counts.transpose(0, 2, 1)
         start = np.full((self.k, len(points.classes)), 1.0)
         start[np.arange(self.k), points.truths] += 4.0
@@ -207,7 +207,9 @@ class _ErrorRates:
             self.confusion = mixed / mixed.sum(axis=2, keepdims=True)
         prior = (is_cell[:, None] * truth).sum(axis=0) + 1
         self.prior = prior / prior.sum()
-        false = np.bincount(said, 1 - is_cell[self.cell[named]], minlength=len(points.classes)) + 1
+        false = (
+            np.bincount(response, 1 - is_cell[self.cell[named]], minlength=len(points.classes)) + 1
+        )
         self.of_false = false / false.sum()
 
     # --- what the candidates are, by the rates ------------------------------------------------
@@ -239,10 +241,10 @@ class _ErrorRates:
     def _name_likelihoods(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Log likelihood of what was said: ``(m, k)`` of each class, ``(m,)`` of no cell."""
         points, named = self.points, self.named
-        who, said, where = points.annotator[named], points.response[named], self.cell[named]
+        who, response, where = points.annotator[named], points.response[named], self.cell[named]
         logits = np.tile(np.log(self.prior), (self.m, 1))
-        for place in range(self.k):
-            logs = np.log(np.maximum(self.confusion[who, place, said], _TINY))
-            logits[:, place] += np.bincount(where, logs, minlength=self.m)
-        of_false = np.bincount(where, np.log(self.of_false[said]), minlength=self.m)
+        for truth in range(self.k):
+            logs = np.log(np.maximum(self.confusion[who, truth, response], _TINY))
+            logits[:, truth] += np.bincount(where, logs, minlength=self.m)
+        of_false = np.bincount(where, np.log(self.of_false[response]), minlength=self.m)
         return logits, of_false.astype(np.float64)
