@@ -103,7 +103,9 @@ class Run:
         return began
 
     def clicks(self, choices: list[tuple[int, str]], phase: str) -> None:
-        """Click cells one after the other."""
+        """Click cells one after the other; nothing where a small slide has none left."""
+        if not choices:
+            return
         self.watch.phase = phase
         times = [1000 * (self.click(*choice) or PATIENCE) for choice in choices]
         self.result[f"{phase}_ms"] = {
@@ -200,6 +202,8 @@ def real(  # noqa: PLR0915 (one step of the user after the other)
     dock.controller.show_step("annotate")
     with watch.aside():
         red, white = (nearest_cells(dock, truth, kind) for kind in ("RBC", "WBC"))
+    if not red or not white:
+        raise SystemExit("The slide needs a red and a white cell: make it larger.")
     for class_id in list(session.palette.ids):
         session.delete_class(class_id)
     kinds = [session.add_class("Erythrocyte"), session.add_class("White cell")]

@@ -101,7 +101,8 @@ class ClassifyRequest:
     anew; without one, the given ``head`` (of a loaded model) is used as it is. ``parents`` has the
     kind of each class that is within one. ``quick`` asks the same by the detector's vectors, for
     cells that the encoder has not looked at yet (:mod:`~.early_answers`). ``names`` are those of
-    the classes by id.
+    the classes by id. ``trained`` is the head of a fine-tuned model that is gone on from: what is
+    unknown to its network is so whatever is annotated.
     """
 
     generation: int
@@ -113,6 +114,7 @@ class ClassifyRequest:
     parents: Mapping[str, str] = field(default_factory=dict)
     quick: ClassifyRequest | None = None
     names: Mapping[str, str] = field(default_factory=dict)
+    trained: Head | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +128,22 @@ class ClassifyResult:
     prediction: Prediction
     head: Head
     unlike: tuple[CellRef, ...] = ()
+
+
+def _as_its_network(head: Head, request: ClassifyRequest) -> Head:
+    """Return the head with the fine-tuned network's own measure of unknown cells.
+
+    Distances between its vectors say little (see :mod:`.trained_novelty`). Classes that it did
+    not learn join by the mean of their annotated cells.
+    """
+    trained, support = request.trained, request.support
+    if trained is None or trained.trained_novelty is None or support is None:
+        return head
+    labels = np.array(support.labels)
+    new = ~np.isin(labels, trained.class_ids)
+    _, targets = np.unique(labels[new], return_inverse=True)
+    known = trained.trained_novelty.with_classes(support.vectors[new], targets)
+    return replace(head, novelty=None, trained_novelty=known)
 
 
 def run_classification(request: ClassifyRequest) -> ClassifyResult:
@@ -143,6 +161,7 @@ def run_classification(request: ClassifyRequest) -> ClassifyResult:
             names=request.names,
             params=request.params,
         )
+        head = _as_its_network(head, request)
     if head is None:
         raise ValueError("a request needs annotated cells (support) or a fitted head")
     known = () if request.support is None else request.support.cells
@@ -303,7 +322,14 @@ class LiveClassifier:
         if model is not None and self.clicked(labels) is None and not model.regrouped(parents):
             head, support = model.head, None
         return ClassifyRequest(
-            self._generation, self.embeddings, support, class_ids, head, self.params, parents
+            self._generation,
+            self.embeddings,
+            support,
+            class_ids,
+            head,
+            self.params,
+            parents,
+            trained=None if model is None else model.head,
         )
 
     def support(self, labels: Mapping[CellRef, str]) -> SupportSet | None:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from napari_hemacells.core.classify import SupportSet
 from napari_hemacells.core.classify.head import Head
 from napari_hemacells.core.classify.trained_novelty import (
     entropy,
@@ -11,6 +12,7 @@ from napari_hemacells.core.classify.trained_novelty import (
 )
 from napari_hemacells.core.errors import BundleError
 from napari_hemacells.core.types import CropSpec, Embeddings, EncoderInfo
+from napari_hemacells.session.live_classifier import ClassifyRequest, run_classification
 
 DIM = 12
 
@@ -143,3 +145,28 @@ def test_each_class_left_out_of_the_score_is_found_again():
     assert (
         unknown_auroc_by_class(vectors[two], targets[two], held_out, truth, told(held_out)) == {}
     )
+
+
+def test_an_annotated_new_class_is_known_and_others_stay_unknown(known):
+    new, _ = cells([3], 30, 2)
+    other, _ = cells([4], 30, 5)
+    wider = known.with_classes(new[:5], np.zeros(5, int))
+    assert wider.means.shape == (4, DIM)
+    sure = np.eye(4)[np.full(25, 3)]
+    assert (wider.score(new[5:], sure) > wider.threshold).mean() < 0.2
+    assert (wider.score(other, told(other)) > wider.threshold).mean() > 0.8
+    same = known.with_classes(new[:0], np.zeros(0, int))
+    assert np.array_equal(same.means, known.means)
+
+
+def test_after_an_annotation_the_network_still_says_what_it_does_not_know(known):
+    vectors, targets = cells([0, 1, 2], 40, 0)
+    asked = np.concatenate([cells([0, 1, 2], 10, 6)[0], cells([3], 30, 2)[0]])
+    info = EncoderInfo("made", "0" * 64, DIM, {}, "noise")
+    here = Embeddings(np.arange(1, 61), asked, info, CropSpec(), "image")
+    support = SupportSet(vectors, tuple("abc"[target] for target in targets))
+    request = ClassifyRequest(1, here, support, ("a", "b", "c"), trained=head(known))
+    told_by = run_classification(request).prediction
+    assert told_by.unknown == pytest.approx(known.score(asked, told_by.probabilities), rel=1e-4)
+    assert told_by.is_unknown[30:].mean() > 0.8
+    assert told_by.is_unknown[:30].mean() < 0.3

@@ -68,6 +68,22 @@ class TrainedNovelty:
         ]
         return np.asarray(angle + undecided + np.maximum(far - FAR, 0.0), dtype=np.float32)
 
+    def with_classes(
+        self, vectors: NDArray[np.floating], targets: NDArray[np.integer]
+    ) -> TrainedNovelty:
+        """Return this with the means of classes that the network did not learn.
+
+        Parameters
+        ----------
+        vectors, targets
+            ``(n, dim)`` vectors of annotated cells, and a number for the class of each.
+        """
+        own = np.asarray(vectors, dtype=np.float64)[:, self.first :]
+        points = (own - self.centre) @ self.basis
+        new = [points[targets == one].mean(axis=0) for one in np.unique(targets)]
+        means = np.concatenate([self.means, np.array(new).reshape(-1, self.means.shape[1])])
+        return replace(self, means=means.astype(np.float32))
+
     def measure(
         self, vectors: NDArray[np.floating], probabilities: NDArray[np.floating]
     ) -> NDArray[np.float64]:
