@@ -131,9 +131,19 @@ class DockController(QObject):
             view.annotators, session, bridge, self.voice, self.canvas
         )
         self._subscriptions = Subscriptions(self)
-        # In this order: stop the threads, leave the viewer alone, close the project; all of it
-        # is on disk.
-        self.close = CloseOnce(
+        self.close = CloseOnce(*self._close_steps())
+        self._connect_session()
+        self._connect_panels()
+        self._connect_work()
+        self.show_step("detect")
+        self.project_controller.layers_changed()
+
+    def _close_steps(self) -> tuple[Callable[[], None], ...]:
+        """Return what closing does: stop the threads, leave the viewer alone, close the project.
+
+        In this order; all of it is on disk.
+        """
+        return (
             self._subscriptions.drop,
             self.project_controller.settled.stop,
             self.pace.close,
@@ -153,14 +163,9 @@ class DockController(QObject):
             self.finetune_controller.navigator.close,
             self.cell_editor.close,
             self.canvas.close,
-            bridge.close,
-            session.close,
+            self.bridge.close,
+            self.session.close,
         )
-        self._connect_session()
-        self._connect_panels()
-        self._connect_work()
-        self.show_step("detect")
-        self.project_controller.layers_changed()
 
     def leave(self) -> None:
         """Close, and take the gallery, the map and the marks on the canvas out of the viewer."""
