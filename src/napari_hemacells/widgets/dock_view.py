@@ -68,7 +68,7 @@ class DockView(QWidget):
         self.detect.add_section(self.annotators)
         self.folder_training = QPushButton("Train on class folders…")
         self.folder_training.setToolTip(
-            "Train a classifier on cell pictures in one folder for each class; needs no image"
+            "Train a classifier on pictures in one folder for each class; needs no image"
         )
         self.detect.add_section(self.folder_training)
         self.thermogram = ThermogramPanel()
