@@ -375,7 +375,4 @@ class TrainSiameseController(QObject):
             partial(other_training_reason, trainings),
         )
         self.run.encoder_requested.connect(tasks.load_encoder)
-        self.run.said.connect(voice.say)
-        self.run.warning_emitted.connect(voice.warn)
-        for training in trainings.values():
-            training.jobs.stopped.connect(self.run.refresh)
+        self.run.join_dock(voice, trainings)

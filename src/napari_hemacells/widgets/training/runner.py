@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from napari_hemacells.core.train import SubprocessJob
     from napari_hemacells.core.types import Progress
     from napari_hemacells.widgets.background.workers import JobSteps
+    from napari_hemacells.widgets.message_bar import Notifier
     from napari_hemacells.widgets.training.section import TrainingSection
 
 
@@ -66,6 +67,13 @@ class TrainingRunner(QObject):
         self.jobs.returned.connect(self._returned)
         self.jobs.refused.connect(self._refused)
         self.jobs.failed.connect(self._failed)
+
+    def join_dock(self, voice: Notifier, trainings: Mapping[str, HasTrainingJob]) -> None:
+        """Speak through the dock's message bar, and look again when another training stops."""
+        self.said.connect(voice.say)
+        self.warning_emitted.connect(voice.warn)
+        for training in trainings.values():
+            training.jobs.stopped.connect(self.refresh)
 
     @property
     def running(self) -> bool:
