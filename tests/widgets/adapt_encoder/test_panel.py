@@ -350,7 +350,7 @@ def test_encoder_that_was_not_loaded_still_waits_for_an_answer(ready_run, box, s
 
 def started(box, qtbot, monkeypatch, job) -> psutil.Process:
     """Start with another job for the child; return the child when it is at work."""
-    monkeypatch.setattr(controller, "adapt", job)
+    monkeypatch.setattr(controller, "adapt_encoder", job)
     box.start.click()
     qtbot.waitUntil(lambda: box.status.text().startswith("child "), timeout=60_000)
     return psutil.Process(int(box.status.text().split()[1]))
@@ -389,7 +389,7 @@ def test_killed_child_is_told_and_leaves_nothing(ready_run, box, session, qtbot,
 
 def test_full_disk_is_told_and_leaves_nothing(ready_run, box, session, qtbot, monkeypatch):
     before = trace(session)
-    monkeypatch.setattr(controller, "adapt", adapt_on_a_full_disk)
+    monkeypatch.setattr(controller, "adapt_encoder", adapt_on_a_full_disk)
     with qtbot.waitSignal(ready_run.warning_emitted, timeout=60_000) as told:
         box.start.click()
     assert "The disk is full" in told.args[0]
@@ -430,7 +430,7 @@ def test_what_a_killed_napari_left_is_cleared_when_the_project_is_opened(run, se
 
 def test_worse_is_not_kept_and_said(ready_run, box, session, qtbot, monkeypatch):
     before = trace(session)
-    monkeypatch.setattr(controller, "adapt", adapt_for_the_worse)
+    monkeypatch.setattr(controller, "adapt_encoder", adapt_for_the_worse)
     with qtbot.waitSignal(ready_run.said, timeout=60_000) as told:
         box.start.click()
     assert "worse" in told.args[0]

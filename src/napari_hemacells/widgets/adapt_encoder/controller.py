@@ -14,8 +14,8 @@ from napari_hemacells.core.encode.catalog import encoder_choice
 from napari_hemacells.core.errors import EncoderError, HemaCellsError
 from napari_hemacells.core.params import AdaptParams
 from napari_hemacells.core.train import SubprocessJob
+from napari_hemacells.core.train.jobs import adapt_encoder
 from napari_hemacells.core.train.selfsupervised import encoder_store
-from napari_hemacells.core.train.selfsupervised.adaptation import adapt
 from napari_hemacells.core.train.selfsupervised.estimate import (
     adaptation_unavailable_reason,
     count_available_cells,
@@ -185,7 +185,7 @@ class AdaptEncoderRunner(TrainingRunner):
         self._job = job
         self._project = session.project
         self._remaining = RemainingTime(ready.seconds)
-        run = SubprocessJob(adapt, job, threads=available_cores())
+        run = SubprocessJob(adapt_encoder, job, threads=available_cores())
         self.begin(run, partial(adaptation_steps, ground, job, run))
 
     def use(self) -> None:

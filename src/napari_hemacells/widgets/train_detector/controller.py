@@ -23,8 +23,8 @@ from napari_hemacells.core.train.detector.config import (
     format_command,
     training_folder,
 )
-from napari_hemacells.core.train.detector.fine_tuning import fine_tune
 from napari_hemacells.core.train.detector.project_dataset import find_corrected_images
+from napari_hemacells.core.train.jobs import fine_tune_detector
 from napari_hemacells.core.types import Progress
 from napari_hemacells.samples.smear import rehearsal_fields
 from napari_hemacells.widgets.subscriptions import Subscriptions
@@ -214,7 +214,7 @@ class TrainDetectorController(TrainingRunner):
             self.warning_emitted.emit(str(error))
             return
         self._project = project
-        run = SubprocessJob(fine_tune, job, threads=self._cores)
+        run = SubprocessJob(fine_tune_detector, job, threads=self._cores)
         ground = DetectorTrainingSnapshot(
             project, freeze_state(session.history.state), session.image, session.cells
         )

@@ -15,8 +15,8 @@ from napari_hemacells.core.encoder_names import DEFAULT
 from napari_hemacells.core.errors import EncoderError, HemaCellsError
 from napari_hemacells.core.files.fsio import discard
 from napari_hemacells.core.train import SubprocessJob
+from napari_hemacells.core.train.jobs import train_siamese
 from napari_hemacells.core.train.siamese import likeness_store
-from napari_hemacells.core.train.siamese.child import run_siamese
 from napari_hemacells.core.train.siamese.config import check_installed
 from napari_hemacells.core.types import Progress
 from napari_hemacells.widgets.canvas.viewer_bridge import images_in_memory
@@ -183,7 +183,7 @@ class TrainSiameseRunner(TrainingRunner):
             self.warning_emitted.emit(str(error))
             return
         self._job, self._project = job, session.project
-        run = SubprocessJob(run_siamese, job, threads=available_cores())
+        run = SubprocessJob(train_siamese, job, threads=available_cores())
         self.begin(run, partial(siamese_training_steps, ground, self._folder, job, run))
 
     def use(self) -> None:
