@@ -242,7 +242,7 @@ def _check_field(arrays: Mapping[str, NDArray[Any]]) -> None:
         and bool(np.isfinite(boxes).all())
         and kinds.shape == arrays["sized"].shape == (cells,)
         and kinds.dtype.kind == "i"
-        and set(kinds.tolist()) <= set(range(len(KINDS)))
+        and set(kinds.tolist()) <= {UNKNOWN, *range(len(KINDS))}
         and arrays["foreground"].shape == area
         and arrays["trust"].shape == (*area, len(KINDS))
     )
