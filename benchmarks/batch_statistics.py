@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING
 from laboratories import EVERY, draw_scores, enough, figure, head_of_table
 from laboratory_sets import CropSet, bccd_crops, chula_crops, encode, folder_crops
 from napari_hemacells.core.encode import Encoder, choose_device
-from napari_hemacells.core.encode.builtin import ROTATIONS, load_blood_encoder
+from napari_hemacells.core.encode.builtin import BUNDLED_FORMS, load_blood_encoder
 from napari_hemacells.core.encode.network import NetworkEncoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+TURNS = BUNDLED_FORMS["bundled"].turns
 CROPS: dict[str, Callable[[Path], CropSet]] = {
     "pbc": lambda data: folder_crops("pbc", data / "pbc", EVERY),
     "chula": chula_crops,
@@ -64,7 +65,7 @@ def main() -> None:
     for one in chosen.held_out:
         name, file = one.split("=", 1)
         found = CROPS[name](chosen.data)
-        by = load_blood_encoder(Path(file), choose_device("auto").name, ROTATIONS)
+        by = load_blood_encoder(Path(file), choose_device("auto").name, TURNS)
         for words, encoder in (
             ("as trained", by),
             ("estimated again", estimated_again(by, found)),

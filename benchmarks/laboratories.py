@@ -33,9 +33,10 @@ from laboratory_sets import (
 )
 from napari_hemacells.core.classify import SupportSet, fit
 from napari_hemacells.core.encode import Encoder, choose_device, load_encoder
-from napari_hemacells.core.encode.builtin import ROTATIONS, load_blood_encoder
+from napari_hemacells.core.encode.builtin import BUNDLED_FORMS, load_blood_encoder
 from napari_hemacells.core.evaluate import percentile_interval, score_predictions
 
+TURNS = BUNDLED_FORMS["bundled"].turns
 SHARED = ("eosinophil", "lymphocyte", "monocyte", "neutrophil")
 COARSE = ("platelet", "white")
 MARKS = {"pbc": "PBC", "chula": "Chula", "bccd": "BCCD", "wbc_jiangxi": "Jiangxi"}
@@ -98,7 +99,7 @@ def main() -> None:
     files = [*chosen.file, *filter(None, [chosen.reference]), *map(Path, held_out.values())]
     encoders = {"ImageNet": load_encoder("imagenet"), "bundled": load_encoder("bundled")}
     encoders |= {
-        str(one): load_blood_encoder(one, choose_device("auto").name, ROTATIONS) for one in files
+        str(one): load_blood_encoder(one, choose_device("auto").name, TURNS) for one in files
     }
     vectors = {
         name: {found.name: encode(found, by) for found in sets} for name, by in encoders.items()

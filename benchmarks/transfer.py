@@ -42,9 +42,11 @@ YOUNG = ("MY", "PMY")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path, nargs="?", default=Path("../shared/data"))
-    parser.add_argument("--encoders", nargs="*", default=["imagenet", "bundled-2-turns"])
+    parser.add_argument("--encoders", nargs="*", default=["imagenet", "bundled", "blood-2"])
     parser.add_argument("--file", action="append", default=[], metavar="NAME=FILE")
-    parser.add_argument("--turns", type=int, default=2, help="quarter turns of those in files")
+    parser.add_argument(
+        "--turns", type=int, help="quarter turns of those in files, by default as they say"
+    )
     parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS))
     parser.add_argument("--shots", type=int, nargs="+", default=[1, 5, 10])
     parser.add_argument("--repeats", type=int, default=30)

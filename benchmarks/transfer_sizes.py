@@ -30,6 +30,7 @@ from napari_hemacells.core.encode.builtin import (
     BUNDLED_WEIGHTS,
     SIGMA,
     STAGES,
+    fill_blood_network,
     imagenet_backbone,
     imagenet_info,
     read_encoder_info,
@@ -100,7 +101,7 @@ def sized(weights: str, size: int, turns: int) -> NetworkEncoder:
     readout = {**info.preprocessing["readout"], "size": size, "turns": turns}
     make = partial(timm.create_model, ARCHITECTURE, pretrained=False)
     features = BloodFeatures(make, Readout(**readout))
-    features.load_state_dict({name: value.float() for name, value in load_file(file).items()})
+    fill_blood_network(features, {name: value.float() for name, value in load_file(file).items()})
     return NetworkEncoder(features, info, "cpu")
 
 

@@ -150,7 +150,7 @@ def row(name: str, record: dict[str, Any]) -> str:
 
 
 def print_references(folder: Path) -> None:
-    for name in ("imagenet", "bundled"):
+    for name in ("imagenet", "bundled", "blood-2"):
         read = read_folder(folder, CropSpec(), load_encoder(name))
         labels, random = np.array(read.labels), np.random.default_rng(0)
         rows = [

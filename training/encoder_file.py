@@ -11,12 +11,15 @@ import numpy as np
 import timm
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
 
 from encoder_lesson import EMBEDDING, SIGMA
 from encoder_views import plain_crops
-from napari_hemacells.core.encode.blood_network import COMMON, BloodFeatures, Readout
-from napari_hemacells.core.encode.builtin import ARCHITECTURE, imagenet_backbone
+from napari_hemacells.core.encode.blood_network import BloodFeatures, Readout
+from napari_hemacells.core.encode.builtin import (
+    ARCHITECTURE,
+    fill_blood_network,
+    read_encoder_info,
+)
 
 if TYPE_CHECKING:
     import argparse
@@ -31,6 +34,9 @@ NAME = "hemacells-blood-2"
 STAGES = (2, 3, 4, 5, 6)
 KEPT = (4, 5)  # of ImageNet's own, for classes unlike those that were taught
 WEIGHT = 10.0  # of the embedding: its share of the spread against that of a stage
+# What was learned at 128 px is read at 96 px in four turns: at 128 px in two, unknown cells, one
+# shot and Chula's red cells are told worse (benchmarks/results/transfer.md).
+READ_SIZE, TURNS = 96, 4
 SAMPLE = 300  # cells that tell how much each stage varies
 WORDS = {
     "pbc": "PBC (all pictures of the shared part, 13 sub-classes; 256 fields)",
@@ -43,7 +49,7 @@ WORDS = {
 
 def write(pupil: Pupil, cells: CellSet, options: argparse.Namespace) -> Path:
     """Write ``encoder.safetensors`` into the output folder and return its path."""
-    readout, dim = measure(pupil, cells, options.size)
+    readout, dim = measure(pupil, cells, READ_SIZE)
     named = (
         "steps",
         "batch",
@@ -60,7 +66,7 @@ def write(pupil: Pupil, cells: CellSet, options: argparse.Namespace) -> Path:
         "name": NAME,
         "dim": str(dim),
         "readout": json.dumps(readout.to_dict()),
-        "seen": seen(options.sources, options.without, started=options.start is not None),
+        "seen": seen(options.sources, options.without, options.start),
         "trained": json.dumps({name: getattr(options, name) for name in named}),
     }
     file: Path = options.out / "encoder.safetensors"
@@ -100,9 +106,9 @@ def _stored(file: Path) -> dict[str, Tensor]:
     }
 
 
-def seen(sources: list[str], without: list[str], *, started: bool = False) -> str:
-    """Return a text that says what the encoder was trained on."""
-    before = "what the encoder at the start had seen" if started else "ImageNet-1k"
+def seen(sources: list[str], without: list[str], start: Path | None = None) -> str:
+    """Return a text that says what the encoder was trained on, the one at the start included."""
+    before = read_encoder_info(start).seen if start is not None else "ImageNet-1k"
     gone = f", without PBC's {', '.join(without)}" if without else ""
     return f"{before}, then {'; '.join(WORDS[name] for name in sources)}{gone}"
 
@@ -118,11 +124,11 @@ def measure(pupil: Pupil, cells: CellSet, size: int) -> tuple[Readout, int]:
     """
     ones = [(1.0, 1.0)]
     plain = Readout(
-        STAGES, ones * len(STAGES), SIGMA, EMBEDDING, 1.0, KEPT, ones * len(KEPT), size
+        STAGES, ones * len(STAGES), SIGMA, EMBEDDING, 1.0, KEPT, ones * len(KEPT), size, TURNS
     )
     make = partial(timm.create_model, ARCHITECTURE, pretrained=False)
     network = BloodFeatures(make, plain).eval()
-    network.load_state_dict({name: value.float() for name, value in _tensors(pupil).items()})
+    fill_blood_network(network, {name: value.float() for name, value in _tensors(pupil).items()})
     chosen = np.linspace(0, len(cells) - 1, min(SAMPLE, len(cells))).astype(int)
     rows = torch.cat([network(images) for images in plain_crops(cells, chosen, size)])
     widths = [network.blocks[stage][-1].conv_pwl.out_channels for stage in (*STAGES, *KEPT)]
@@ -136,15 +142,16 @@ def measure(pupil: Pupil, cells: CellSet, size: int) -> tuple[Readout, int]:
 
 
 def _tensors(pupil: Pupil) -> dict[str, Tensor]:
-    """Return the weights that the encoder needs, named as in its network, without class heads."""
+    """Return the trained weights, named as in the encoder's network, without class heads.
+
+    ImageNet's own later stages are not stored: their package has them.
+    """
     parts = ("features.", "norm.", "embed.")
-    taught = {
+    return {
         name.removeprefix("features."): _halved(value)
         for name, value in pupil.state_dict().items()
         if name.startswith(parts)
     }
-    untaught = nn.ModuleList(imagenet_backbone().blocks[COMMON : max(KEPT) + 1]).state_dict()
-    return taught | {f"untaught.{name}": _halved(value) for name, value in untaught.items()}
 
 
 def _halved(value: Tensor) -> Tensor:

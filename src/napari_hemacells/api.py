@@ -225,7 +225,8 @@ def embed(
     Parameters
     ----------
     encoder
-        ``"bundled"``, ``"imagenet"``, ``"timm:NAME"``, or ``"file:PATH?arch=NAME"``.
+        ``"bundled"``, ``"blood-2"``, ``"imagenet"``, ``"timm:NAME"``, or
+        ``"file:PATH?arch=NAME"``.
     device
         ``"cpu"``, ``"cuda"``, ``"mps"``, or ``"auto"``.
 

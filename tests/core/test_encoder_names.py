@@ -60,7 +60,7 @@ def test_a_name_that_can_be_is_taken_and_parsed_alike(name):
         ("timm:", "timm:NAME"),
         ("file:/a/net.pth", r"file:PATH\?arch=NAME"),
         ("file:/a/net.pth?arch=", r"file:PATH\?arch=NAME"),
-        ("", "there are: bundled, bundled-2-turns, imagenet"),
+        ("", "there are: bundled, bundled-2-turns, blood-2, imagenet"),
         ("imagenet:/a", "did you mean imagenet"),
     ],
 )

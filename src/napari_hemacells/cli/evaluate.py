@@ -79,9 +79,9 @@ EncoderName = Annotated[
     typer.Option(
         "--encoder",
         metavar="NAME",
-        help="bundled, bundled-2-turns, imagenet, colour-histogram (no network), timm:NAME, "
-        "dinobloom-s, reddino-small, file:PATH?arch=NAME, adapted:PATH, model:BUNDLE (of a "
-        "saved or fine-tuned model), untrained:NAME.",
+        help="bundled, bundled-2-turns, blood-2, imagenet, colour-histogram (no network), "
+        "timm:NAME, dinobloom-s, reddino-small, file:PATH?arch=NAME, adapted:PATH, model:BUNDLE "
+        "(of a saved or fine-tuned model), untrained:NAME.",
     ),
 ]
 Adapted = Annotated[

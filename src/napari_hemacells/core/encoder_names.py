@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DEFAULT = "bundled"
-INSTALLED = (DEFAULT, "bundled-2-turns", "imagenet")
+INSTALLED = (DEFAULT, "bundled-2-turns", "blood-2", "imagenet")
 DINOBLOOM_NAMES = ("dinobloom-s", "dinobloom-b")  # a place may follow
 PUBLISHED = (*DINOBLOOM_NAMES, "reddino-small", "reddino-base", "reddino-large")
 NAME_PATTERNS = {

@@ -19,10 +19,11 @@ from napari_hemacells.core.encode import (
     fingerprint,
 )
 from napari_hemacells.core.encode.builtin import (
+    BUNDLED_FORMS,
     BUNDLED_WEIGHTS,
+    FIVE_WEIGHTS,
     bundled_info,
-    faster_encoder,
-    faster_info,
+    imagenet_backbone,
     load_blood_encoder,
     read_encoder_info,
 )
@@ -46,7 +47,7 @@ def test_identity(encoder):
 
 
 def test_size_of_the_weights():
-    assert BUNDLED_WEIGHTS.stat().st_size < 15e6
+    assert BUNDLED_WEIGHTS.stat().st_size + FIVE_WEIGHTS.stat().st_size < 20e6
 
 
 def test_vectors(encoder):
@@ -135,12 +136,30 @@ def test_importing_the_package_does_not_import_torch():
 def test_it_does_not_matter_how_a_cell_lies_but_to_the_faster_form(encoder):
     crops = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
     turned = np.rot90(crops, 1, (1, 2)).copy()
-    faster = faster_encoder("cpu")
+    faster = bundled_encoder("cpu", "bundled-2-turns")
     np.testing.assert_allclose(encoder.encode(crops), encoder.encode(turned), atol=1e-3)
     assert not np.allclose(faster.encode(crops), faster.encode(turned), atol=1e-1)
 
 
-def test_vectors_of_two_turns_are_not_mixed_with_those_of_four():
-    usual, faster = bundled_info(), faster_info()
-    assert fingerprint(usual) != fingerprint(faster)
-    assert (encoder_name_of(usual), encoder_name_of(faster)) == ("bundled", "bundled-2-turns")
+def test_vectors_of_one_form_are_not_mixed_with_those_of_another():
+    infos = {form: bundled_info(form) for form in BUNDLED_FORMS}
+    assert len({fingerprint(info) for info in infos.values()}) == len(infos)
+    assert {form: encoder_name_of(info) for form, info in infos.items()} == {
+        form: form for form in infos
+    }
+
+
+def test_stages_that_are_not_in_a_file_are_those_of_imagenet():
+    five = bundled_encoder("cpu", "blood-2")
+    with safe_open(FIVE_WEIGHTS, framework="numpy") as stored:
+        assert not any(name.startswith("untaught.") for name in stored.keys())  # noqa: SIM118
+    own = imagenet_backbone().blocks[2].state_dict()
+    for name, value in five.network.untaught[0].state_dict().items():
+        torch.testing.assert_close(value, own[name])
+
+
+def test_blood_2_says_that_it_has_seen_more_laboratories():
+    assert bundled_info("blood-2").dim == bundled_info().dim
+    for laboratory in ("Raabin", "Chula WBC", "PBC", "ImageNet"):
+        assert laboratory in bundled_info("blood-2").seen
+    assert "Raabin" not in bundled_info().seen

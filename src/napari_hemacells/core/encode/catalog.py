@@ -47,6 +47,12 @@ INSTALLED = (
         "1.7 times as fast and a little less sure.",
     ),
     EncoderChoice(
+        "blood-2",
+        "Blood 2, five laboratories",
+        "Trained on two more laboratories (Raabin, Chula's dim fields): better on other slides of "
+        "Raabin, a little worse on a laboratory that it never saw. Part of the package.",
+    ),
+    EncoderChoice(
         "imagenet",
         "ImageNet",
         "Trained on photographs of all kinds of things, never on blood; part of the package. To "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,10 +12,9 @@ from napari_hemacells.core.encode import weights_store
 from napari_hemacells.core.encode.adapted import adapted_encoder, read_header
 from napari_hemacells.core.encode.allowed import check_allowed
 from napari_hemacells.core.encode.builtin import (
+    BUNDLED_FORMS,
     bundled_encoder,
     bundled_info,
-    faster_encoder,
-    faster_info,
     imagenet_encoder,
     imagenet_info,
 )
@@ -23,20 +22,25 @@ from napari_hemacells.core.encode.device import choose_device
 from napari_hemacells.core.encode.foundation import FOUNDATION_NAMES as FOUNDATION
 from napari_hemacells.core.encode.foundation import foundation_encoder
 from napari_hemacells.core.encode.morphology import without_features
+from napari_hemacells.core.encode.siamese_header import read_siamese_header
 from napari_hemacells.core.errors import EncoderError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari_hemacells.core.encode.adapted import AdaptedHeader
     from napari_hemacells.core.encode.protocol import Encoder
+    from napari_hemacells.core.encode.siamese_header import SiameseHeader
     from napari_hemacells.core.encoder_names import EncoderName
     from napari_hemacells.core.params import DeviceName
     from napari_hemacells.core.types import EncoderInfo
 
 BUNDLED = "bundled"
 ENCODER_FACTORIES: dict[str, tuple[Callable[[DeviceName], Encoder], Callable[[], EncoderInfo]]] = {
-    BUNDLED: (bundled_encoder, bundled_info),
-    "bundled-2-turns": (faster_encoder, faster_info),
+    **{
+        form: (partial(bundled_encoder, form=form), partial(bundled_info, form))
+        for form in BUNDLED_FORMS
+    },
     "imagenet": (imagenet_encoder, imagenet_info),
 }
 KINDS = (
@@ -62,7 +66,8 @@ def load_encoder(name: str = BUNDLED, device: DeviceName = "auto") -> Encoder:
     """Return the encoder of that name, loaded once per device.
 
     ``bundled`` (trained on blood), ``bundled-2-turns`` (the same, 1.7 times as fast
-    and slightly less accurate), ``imagenet``; ``timm:NAME`` or a name that timm lists, with
+    and slightly less accurate), ``blood-2`` (trained on two more laboratories), ``imagenet``;
+    ``timm:NAME`` or a name that timm lists, with
     ``?size=224`` for another size of picture; ``dinobloom-s`` and ``dinobloom-b`` (``:PATH``),
     ``reddino-small``, ``-base``, ``-large``; ``file:PATH?arch=NAME``, a checkpoint;
     ``adapted:PATH``, an adapted encoder; ``siamese:PATH``, a trained siamese network;
@@ -94,10 +99,18 @@ def encoder_name_of(info: EncoderInfo) -> str | None:
     file = weights_store.find_weights_by_hash(info.sha256)
     if file is None:
         return None
-    header = read_header(file)
+    kind, header = _header_of(file)
     base = ENCODER_FACTORIES.get(header.base)
     outdated = base is not None and base[1]().sha256 != header.base_sha256
-    return None if outdated else f"{encoder_names.ADAPTED}:{file}"
+    return None if outdated else f"{kind}:{file}"
+
+
+def _header_of(file: Path) -> tuple[str, AdaptedHeader | SiameseHeader]:
+    """Return the kind of an encoder in the weights store, and its header."""
+    try:
+        return encoder_names.ADAPTED, read_header(file)
+    except EncoderError:
+        return encoder_names.SIAMESE, read_siamese_header(file)
 
 
 def encoder_like(info: EncoderInfo, device: DeviceName = "auto") -> Encoder:

@@ -175,6 +175,19 @@ def test_the_packaged_weights_fill_the_bundled_network(weights, encoder, seen):
     assert seen in told.source
 
 
+@pytest.mark.slow
+def test_every_form_of_the_bundled_encoder_can_be_started_from():
+    from napari_hemacells.core.encode.builtin import bundled_encoder
+
+    recipe = ClassifierConfig(weights="blood-2")
+    assert check_weights(recipe).startswith("Starts from the blood-2 encoder")
+    network, _, told = build_network(recipe, 2)
+    last = bundled_encoder("cpu", "blood-2").network.blocks[6].state_dict()
+    for name, value in network.embedder.trunk.stages[6].state_dict().items():
+        torch.testing.assert_close(value, last[name])
+    assert "Raabin" in told.source
+
+
 @pytest.fixture
 def adapted(tmp_path):
     """An adapted encoder: two tensors of the last stages are other than ImageNet's."""

@@ -44,9 +44,9 @@ class ClassifierConfig(TrainingParams):
         title="Starting weights",
         description=(
             "auto: the bundled ones, or those of the model hub; refused where they cannot be "
-            "had. bundled. imagenet: the same network before it saw blood. hub. none: from "
-            "scratch. Or a local .safetensors or .pth file, an encoder that was adapted to your "
-            "own cells, or the folder of a model of your own: its architecture and body are "
+            "had. bundled, blood-2. imagenet: the same network before it saw blood. hub. none: "
+            "from scratch. Or a local .safetensors or .pth file, an encoder that was adapted to "
+            "your own cells, or the folder of a model of your own: its architecture and body are "
             "taken, and its head where the classes are the same."
         ),
     )

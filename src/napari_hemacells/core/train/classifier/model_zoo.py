@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from napari_hemacells.core import encoder_names
 from napari_hemacells.core.encode import timm_files, weights_store
 from napari_hemacells.core.encode.adapted import read_header
 from napari_hemacells.core.encode.finetuned.config import NetworkPlan
@@ -44,7 +45,7 @@ PREFIXES = ("module.", "model.", "backbone.", "encoder.", "embedder.", "trunk.",
 LEAST_MATCH = 0.9
 COUNTER = "num_batches_tracked"  # of batch normalisation: says nothing, and many files lack it
 SMALL_VGGS = frozenset({"small_vgg", "small_vgg_bn"})
-PACKAGED = frozenset({"bundled", "imagenet"})
+PACKAGED = frozenset(encoder_names.INSTALLED)
 
 
 class InitialWeights(NamedTuple):
@@ -142,7 +143,7 @@ def load_initial_weights(trunk: Trunk, plan: NetworkPlan, weights: str) -> Initi
     if weights == "none":
         return InitialWeights("from nothing")
     if weights in PACKAGED or (weights == "auto" and plan.arch == "bundled"):
-        return _fill_packaged(trunk, plan, "imagenet" if weights == "imagenet" else "bundled")
+        return _fill_packaged(trunk, plan, weights if weights in PACKAGED else "bundled")
     if (file := adapted_file(weights)) is not None:
         return _fill_packaged(trunk, plan, f"{ADAPTED}:{file}")
     if weights not in {"auto", "hub"}:
@@ -165,7 +166,7 @@ def check_weights(recipe: ClassifierConfig) -> str:
     if weights == "none":
         return f"Starts from scratch: {plan.arch} with random weights, as asked for."
     if weights in PACKAGED or (weights == "auto" and plan.arch == "bundled"):
-        return _describe_packaged(plan.arch, imagenet=weights == "imagenet")
+        return _describe_packaged(plan.arch, weights if weights in PACKAGED else "bundled")
     if weights not in {"auto", "hub"}:
         return _describe_file(plan.arch, weights)
     if plan.arch in _torchvision_weights():
@@ -174,14 +175,14 @@ def check_weights(recipe: ClassifierConfig) -> str:
     return _describe_hub(plan.arch)
 
 
-def _describe_packaged(arch: str, *, imagenet: bool) -> str:
+def _describe_packaged(arch: str, name: str) -> str:
     from napari_hemacells.core.encode.builtin import bundled_info
 
     if arch != "bundled":
         raise EncoderError(_not_packaged(arch))
-    if imagenet:
+    if name == "imagenet":
         return "Starts from ImageNet weights (EfficientNet-Lite0, in this package)."
-    return f"Starts from the bundled encoder, which has seen: {bundled_info().seen}"
+    return f"Starts from the {name} encoder, which has seen: {bundled_info(name).seen}"
 
 
 def _describe_file(arch: str, weights: str) -> str:
