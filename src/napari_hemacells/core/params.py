@@ -296,7 +296,7 @@ class EncodeParams(NetworkParams):
         description=(
             "The network that turns each cell into numbers: bundled (trained on blood cells), "
             "bundled-2-turns (the same, 1.7 times as fast, slightly less accurate), blood-2 "
-            "(trained on two more laboratories), imagenet, "
+            "(trained on two more sets), imagenet, "
             "timm:NAME, dinobloom-s, reddino-small, file:PATH?arch=NAME, adapted:PATH, "
             "untrained:NAME."
         ),

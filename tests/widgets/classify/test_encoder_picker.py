@@ -82,7 +82,7 @@ def test_the_list_is_in_words_with_adapted_ones_the_newest_first(panel, shelf):
     assert titles(panel) == [
         "Bundled, blood (default)",
         "Bundled, two turns: faster",
-        "Blood 2, five laboratories",
+        "Blood 2, five sets",
         "ImageNet",
         "Adapted to 1,234 cells of yours, 2026-11-21",
         "Adapted to 1,234 cells of yours, 2026-11-20",

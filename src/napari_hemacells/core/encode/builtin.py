@@ -102,7 +102,7 @@ def _file() -> Path:
 
 _WEIGHTS = Path(__file__).parents[2] / "weights"
 BUNDLED_WEIGHTS = _WEIGHTS / "encoder.safetensors"
-FIVE_WEIGHTS = _WEIGHTS / "encoder-2.safetensors"  # trained on five laboratories
+FIVE_WEIGHTS = _WEIGHTS / "encoder-2.safetensors"  # trained on five sets
 
 
 class BundledForm(NamedTuple):
@@ -142,7 +142,13 @@ def bundled_encoder(device: DeviceName = "auto", form: str = "bundled") -> Encod
 def bundled_info(form: str = "bundled") -> EncoderInfo:
     """Return the identity of :func:`bundled_encoder`, without torch."""
     weights, turns = BUNDLED_FORMS[form]
-    return _with_rotations(read_encoder_info(weights), turns)
+    return _with_rotations(_packaged_info(weights), turns)
+
+
+@cache
+def _packaged_info(weights: Path) -> EncoderInfo:
+    """Return what a file of the package says; it is hashed once for all forms."""
+    return read_encoder_info(weights)
 
 
 def _with_rotations(info: EncoderInfo, turns: int) -> EncoderInfo:
@@ -151,9 +157,7 @@ def _with_rotations(info: EncoderInfo, turns: int) -> EncoderInfo:
     if readout["turns"] == turns:
         return info
     preprocessing = {**info.preprocessing, "readout": {**readout, "turns": turns}}
-    return replace(
-        info, name=f"{info.name}, {turns} turn{'s' * (turns > 1)}", preprocessing=preprocessing
-    )
+    return replace(info, name=f"{info.name}, {turns} turns", preprocessing=preprocessing)
 
 
 def read_encoder_info(file: Path) -> EncoderInfo:

@@ -48,8 +48,8 @@ INSTALLED = (
     ),
     EncoderChoice(
         "blood-2",
-        "Blood 2, five laboratories",
-        "Trained on two more laboratories (Raabin, Chula's dim fields): better on other slides of "
+        "Blood 2, five sets",
+        "Trained on two more sets of white cells (Raabin, Chula dim): better on other slides of "
         "Raabin, a little worse on a laboratory that it never saw. Part of the package.",
     ),
     EncoderChoice(

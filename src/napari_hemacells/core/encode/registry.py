@@ -66,7 +66,7 @@ def load_encoder(name: str = BUNDLED, device: DeviceName = "auto") -> Encoder:
     """Return the encoder of that name, loaded once per device.
 
     ``bundled`` (trained on blood), ``bundled-2-turns`` (the same, 1.7 times as fast
-    and slightly less accurate), ``blood-2`` (trained on two more laboratories), ``imagenet``;
+    and slightly less accurate), ``blood-2`` (trained on two more sets), ``imagenet``;
     ``timm:NAME`` or a name that timm lists, with
     ``?size=224`` for another size of picture; ``dinobloom-s`` and ``dinobloom-b`` (``:PATH``),
     ``reddino-small``, ``-base``, ``-large``; ``file:PATH?arch=NAME``, a checkpoint;
