@@ -3,12 +3,12 @@ r"""Choose the score limits of the detector on completely boxed development fiel
 ::
 
     python training/choose_limits.py --data ../shared/data \
-        --weights build/detector/detector.safetensors
+        --weights build/detector/detector.safetensors --out build/detector/limited.safetensors
 
 The development fields are those of TXL-PBC's train list that the training does not see; its val
 list is not used. For each kind the limit with the best F1 at IoU 0.5 is chosen, the mean over the
 laboratories that show enough cells of the kind; the median of equally good ones. The result is
-written into the header of the weights.
+written into the header of a copy of the weights.
 """
 
 from __future__ import annotations
@@ -37,7 +37,6 @@ from napari_hemacells.core.params import DetectParams
 from napari_hemacells.core.train.detector.metrics import CANDIDATE_THRESHOLDS, SCORE_FLOOR, f1_at
 from napari_hemacells.core.types.progress import run_to_end
 
-SHIPPED = Path(__file__).parents[1] / "src/napari_hemacells/weights/detector.safetensors"
 AS_GOOD = 0.002  # in F1
 ENOUGH = 8  # annotated cells of a kind in a laboratory's development fields
 
@@ -49,7 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--weights", type=Path, required=True)
-    parser.add_argument("--out", type=Path, default=SHIPPED)
+    parser.add_argument("--out", type=Path, required=True, help="file of the copy")
     options = parser.parse_args()
     model = load_model(options.weights)
     pairs: dict[str, Pairs] = {}
